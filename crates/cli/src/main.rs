@@ -1,0 +1,2 @@
+//! The command `passthru`.
+fn main() {}
