@@ -1,0 +1,167 @@
+//! `<cpu>`: the CPU that the guest sees.
+
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// Where the CPU model comes from.
+    pub enum CpuMode {
+        /// The `<model>` named.
+        Custom = "custom",
+        /// The named model that is nearest to the host's CPU.
+        HostModel = "host-model",
+        /// The host's CPU as it is.
+        HostPassthrough = "host-passthrough",
+        /// All that the emulator can offer.
+        Maximum = "maximum",
+    }
+}
+
+words! {
+    /// How strictly the host must have what is asked for.
+    pub enum CpuMatch {
+        /// At least that.
+        Minimum = "minimum",
+        /// That, and the guest sees no more.
+        Exact = "exact",
+        /// That and no more.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// Who checks that the host has what is asked for.
+    pub enum CpuCheck {
+        /// Nobody.
+        None = "none",
+        /// Before the start, where the manager can.
+        Partial = "partial",
+        /// Before and after the start.
+        Full = "full",
+    }
+}
+
+words! {
+    /// What happens to a feature of the CPU.
+    pub enum FeaturePolicy {
+        /// The guest has it, even if the host has not.
+        Force = "force",
+        /// The host must have it.
+        Require = "require",
+        /// The guest has it where the host has.
+        Optional = "optional",
+        /// The guest must not have it.
+        Disable = "disable",
+        /// The guest must not start where the host has it.
+        Forbid = "forbid",
+    }
+}
+
+/// `<cpu>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cpu {
+    /// Where the model comes from.
+    pub mode: Option<CpuMode>,
+    /// How strictly the host must match.
+    pub matching: Option<CpuMatch>,
+    /// Who checks it.
+    pub check: Option<CpuCheck>,
+    /// Whether features that block migration are left out.
+    pub migratable: Option<bool>,
+    /// The named model.
+    pub model: Option<CpuModel>,
+    /// Sockets, cores, threads.
+    pub topology: Option<Topology>,
+    /// Single features.
+    pub features: Vec<CpuFeature>,
+}
+
+/// `<model>` of `<cpu>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CpuModel {
+    /// Whether a nearer model may be taken instead (`allow`) or not (`forbid`).
+    pub fallback: Option<Fallback>,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+words! {
+    /// Whether another CPU model may be taken.
+    pub enum Fallback {
+        /// It may.
+        Allow = "allow",
+        /// It may not.
+        Forbid = "forbid",
+    }
+}
+
+/// `<topology>`: the product is the number of CPUs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    /// Sockets.
+    pub sockets: u32,
+    /// Dies of a socket.
+    pub dies: Option<u32>,
+    /// Clusters of a die.
+    pub clusters: Option<u32>,
+    /// Cores of a cluster.
+    pub cores: u32,
+    /// Threads of a core.
+    pub threads: u32,
+}
+
+/// `<feature>` of `<cpu>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CpuFeature {
+    /// What happens to it.
+    pub policy: Option<FeaturePolicy>,
+    /// Its name.
+    pub name: String,
+}
+
+impl Element for Cpu {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("mode", &mut self.mode);
+        v.attr("match", &mut self.matching);
+        v.attr("check", &mut self.check);
+        v.on_off("migratable", &mut self.migratable);
+        v.child("model", &mut self.model);
+        v.child("topology", &mut self.topology);
+        v.children("feature", &mut self.features);
+    }
+}
+
+impl Element for CpuModel {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("fallback", &mut self.fallback);
+        v.text(&mut self.name);
+    }
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self { sockets: 1, dies: None, clusters: None, cores: 1, threads: 1 }
+    }
+}
+
+impl Element for Topology {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("sockets", &mut self.sockets);
+        v.attr("dies", &mut self.dies);
+        v.attr("clusters", &mut self.clusters);
+        v.required("cores", &mut self.cores);
+        v.required("threads", &mut self.threads);
+        let parts =
+            [self.sockets, self.cores, self.threads, self.dies.unwrap_or(1), self.clusters.unwrap_or(1)];
+        if parts.contains(&0) {
+            v.error("no part of the <topology> may be zero".into());
+        }
+    }
+}
+
+impl Element for CpuFeature {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("policy", &mut self.policy);
+        v.required("name", &mut self.name);
+    }
+}

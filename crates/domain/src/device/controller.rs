@@ -1,0 +1,200 @@
+//! `<controller>`: buses that other devices are on.
+
+use super::Info;
+use crate::xml::value::{Hex, words};
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// Kind of bus.
+    pub enum ControllerType {
+        /// PCI.
+        Pci = "pci",
+        /// USB.
+        Usb = "usb",
+        /// Serial ATA.
+        Sata = "sata",
+        /// Parallel ATA.
+        Ide = "ide",
+        /// SCSI.
+        Scsi = "scsi",
+        /// Floppy.
+        Fdc = "fdc",
+        /// virtio-serial.
+        VirtioSerial = "virtio-serial",
+    }
+}
+
+words! {
+    /// Model of a controller. Which ones fit depends on its type.
+    pub enum ControllerModel {
+        /// Root bus of a conventional machine.
+        PciRoot = "pci-root",
+        /// Root bus of a PCI Express machine.
+        PcieRoot = "pcie-root",
+        /// Bridge between conventional buses.
+        PciBridge = "pci-bridge",
+        /// Bridge from PCI Express to a conventional bus, old.
+        DmiToPciBridge = "dmi-to-pci-bridge",
+        /// Bridge from PCI Express to a conventional bus.
+        PcieToPciBridge = "pcie-to-pci-bridge",
+        /// Root port of PCI Express.
+        PcieRootPort = "pcie-root-port",
+        /// Upstream port of a switch.
+        PcieSwitchUpstreamPort = "pcie-switch-upstream-port",
+        /// Downstream port of a switch.
+        PcieSwitchDownstreamPort = "pcie-switch-downstream-port",
+        /// Another conventional root bus.
+        PciExpanderBus = "pci-expander-bus",
+        /// Another PCI Express root bus, with bus numbers and a NUMA node of its own.
+        PcieExpanderBus = "pcie-expander-bus",
+        /// No USB at all.
+        None = "none",
+        /// USB 1 of a PIIX3.
+        Piix3Uhci = "piix3-uhci",
+        /// USB 2.
+        Ehci = "ehci",
+        /// USB 2 of an ICH9.
+        Ich9Ehci1 = "ich9-ehci1",
+        /// Its first companion.
+        Ich9Uhci1 = "ich9-uhci1",
+        /// Its second companion.
+        Ich9Uhci2 = "ich9-uhci2",
+        /// Its third companion.
+        Ich9Uhci3 = "ich9-uhci3",
+        /// USB 3 of NEC.
+        NecXhci = "nec-xhci",
+        /// USB 3 of QEMU.
+        QemuXhci = "qemu-xhci",
+        /// virtio-scsi.
+        VirtioScsi = "virtio-scsi",
+        /// LSI 53C895A.
+        Lsilogic = "lsilogic",
+    }
+}
+
+words! {
+    /// The emulated device behind a PCI controller.
+    pub enum PciModelName {
+        /// Intel's expander bus, conventional.
+        Pxb = "pxb",
+        /// Intel's expander bus, PCI Express.
+        PxbPcie = "pxb-pcie",
+        /// QEMU's root port.
+        PcieRootPort = "pcie-root-port",
+        /// Intel 3420's root port.
+        Ioh3420 = "ioh3420",
+        /// Texas Instruments' upstream port.
+        X3130Upstream = "x3130-upstream",
+        /// Texas Instruments' downstream port.
+        Xio3130Downstream = "xio3130-downstream",
+        /// QEMU's conventional bridge.
+        PciBridge = "pci-bridge",
+        /// QEMU's bridge from PCI Express.
+        PciePciBridge = "pcie-pci-bridge",
+        /// Intel 82801's bridge.
+        I82801b11Bridge = "i82801b11-bridge",
+    }
+}
+
+/// A controller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Controller {
+    /// Alias and address.
+    pub info: Info,
+    /// Kind of bus.
+    pub kind: Option<ControllerType>,
+    /// Number among its kind; for PCI also the number of its bus.
+    pub index: Option<u32>,
+    /// Model.
+    pub model: Option<ControllerModel>,
+    /// Number of USB or virtio-serial ports.
+    pub ports: Option<u32>,
+    /// The emulated device behind a PCI controller.
+    pub model_name: Option<PciModelName>,
+    /// What else is said of a PCI controller.
+    pub target: Option<ControllerTarget>,
+    /// Size of the hole below 4 GiB of a root bus, in KiB, as written.
+    pub pcihole64: Option<PciHole>,
+    /// The USB 2 controller that this one is a companion of.
+    pub master: Option<UsbMaster>,
+}
+
+/// `<target>` of a PCI controller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ControllerTarget {
+    /// Number of a bridge's or expander's chassis.
+    pub chassis_nr: Option<u8>,
+    /// Chassis of a port.
+    pub chassis: Option<u8>,
+    /// Number of a port.
+    pub port: Option<u8>,
+    /// First bus number of an expander.
+    pub bus_nr: Option<u8>,
+    /// Whether devices can be plugged into the port.
+    pub hotplug: Option<bool>,
+    /// NUMA node of an expander.
+    pub node: Option<u32>,
+}
+
+/// `<pcihole64>`: room for devices above 4 GiB.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PciHole {
+    /// Its size.
+    pub size: crate::Memory,
+}
+
+/// `<master startport=…/>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsbMaster {
+    /// First port of the USB 2 controller that the companion serves.
+    pub startport: u32,
+}
+
+impl Controller {
+    /// Makes a controller, as `complete` does.
+    pub fn new(kind: ControllerType, index: u32, model: Option<ControllerModel>) -> Self {
+        Self { kind: Some(kind), index: Some(index), model, ..Self::default() }
+    }
+}
+
+impl Element for Controller {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("type", &mut self.kind);
+        v.attr("index", &mut self.index);
+        v.attr("model", &mut self.model);
+        v.attr("ports", &mut self.ports);
+        v.child("pcihole64", &mut self.pcihole64);
+        v.child_word("model", "name", &mut self.model_name);
+        v.child("target", &mut self.target);
+        v.child("master", &mut self.master);
+        self.info.visit(v);
+        if self.kind.is_none() {
+            v.error("<controller> needs the attribute 'type'".into());
+        }
+    }
+}
+
+impl Element for ControllerTarget {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("chassisNr", &mut self.chassis_nr);
+        v.attr("chassis", &mut self.chassis);
+        let mut port = self.port.map(Hex::<u8, 1>);
+        v.attr("port", &mut port);
+        self.port = port.map(|p| p.0);
+        v.attr("busNr", &mut self.bus_nr);
+        v.on_off("hotplug", &mut self.hotplug);
+        v.leaf("node", &mut self.node);
+    }
+}
+
+impl Element for PciHole {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        self.size.visit(v);
+    }
+}
+
+impl Element for UsbMaster {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("startport", &mut self.startport);
+    }
+}

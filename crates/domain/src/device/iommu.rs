@@ -1,0 +1,178 @@
+//! `<iommu>`: a virtual IOMMU.
+
+use super::hostdev::DEFAULT_IOMMUFD;
+use super::{Address, Info};
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// Model of a virtual IOMMU.
+    pub enum IommuModel {
+        /// Intel VT-d.
+        Intel = "intel",
+        /// virtio-iommu.
+        Virtio = "virtio",
+        /// Arm SMMUv3.
+        Smmuv3 = "smmuv3",
+        /// The seeds' spelling of an accelerated SMMUv3 behind an expander bus.
+        Smmuv3Dev = "smmuv3Dev",
+    }
+}
+
+/// A virtual IOMMU.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Iommu {
+    /// Alias and address.
+    pub info: Info,
+    /// Model. After parsing never the seeds' `smmuv3Dev`.
+    pub model: Option<IommuModel>,
+    /// What it can do.
+    pub driver: Option<IommuDriver>,
+    /// `<iommufd>`: the object that it works with, in the seeds' spelling.
+    pub iommufd: Option<IommuIommufd>,
+}
+
+/// `<driver>` of an IOMMU.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IommuDriver {
+    /// Interrupt remapping (intel).
+    pub intremap: Option<bool>,
+    /// Caching mode, which device assignment needs (intel).
+    pub caching_mode: Option<bool>,
+    /// Extended interrupt mode (intel).
+    pub eim: Option<bool>,
+    /// Device IOTLB (intel).
+    pub iotlb: Option<bool>,
+    /// Width of addresses in bits (intel).
+    pub aw_bits: Option<u32>,
+    /// DMA translation (intel).
+    pub dma_translation: Option<bool>,
+    /// Index of the root bus or expander that it serves (smmuv3).
+    pub pci_bus: Option<u32>,
+    /// Whether the host's SMMU does the translation (smmuv3).
+    pub accel: Option<bool>,
+    /// Address translation services (smmuv3).
+    pub ats: Option<AutoOnOff>,
+    /// Range invalidation (smmuv3).
+    pub ril: Option<AutoOnOff>,
+    /// Bits of substream ids, 0 to 20, or `auto` (smmuv3).
+    pub ssidsize: Option<AutoNumber>,
+    /// Bits of output addresses (smmuv3).
+    pub oas: Option<AutoNumber>,
+    /// Command queues of its own for the guest (smmuv3).
+    pub cmdqv: Option<AutoOnOff>,
+}
+
+words! {
+    /// On, off, or what the host has.
+    pub enum AutoOnOff {
+        /// What the host has.
+        Auto = "auto",
+        /// On.
+        On = "on",
+        /// Off.
+        Off = "off",
+    }
+}
+
+/// A number of bits, or what the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoNumber {
+    /// What the host has.
+    Auto,
+    /// So many bits.
+    Bits(u8),
+}
+
+impl crate::xml::value::Value for AutoNumber {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => u8::read(text).map(Self::Bits).map_err(|_| "expected a number of bits, or 'auto'".into()),
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Bits(bits) => bits.to_string(),
+        }
+    }
+}
+
+/// `<iommufd>` of an IOMMU.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IommuIommufd {
+    /// Name of the object; `iommufd0` when absent.
+    pub id: Option<String>,
+    /// Number of an open /dev/iommu that the caller left open.
+    pub fd: Option<u32>,
+}
+
+impl Element for Iommu {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("model", &mut self.model);
+        v.child("driver", &mut self.driver);
+        v.child("iommufd", &mut self.iommufd);
+        self.info.visit(v);
+        if self.model.is_none() {
+            v.error("<iommu> needs the attribute 'model'".into());
+        }
+        if v.reading() {
+            self.spell_as_upstream(v);
+        }
+    }
+}
+
+impl Iommu {
+    /// The seeds' `smmuv3Dev` becomes `smmuv3` with the bus of its address and `accel='on'`; an
+    /// `<iommufd>` that says no more than the default goes.
+    fn spell_as_upstream<V: Visitor>(&mut self, v: &mut V) {
+        if self.model == Some(IommuModel::Smmuv3Dev) {
+            self.model = Some(IommuModel::Smmuv3);
+            let driver = self.driver.get_or_insert_default();
+            driver.accel.get_or_insert(true);
+            let bus = self.info.address.take().as_ref().and_then(Address::pci).map(|a| u32::from(a.bus));
+            match (driver.pci_bus, bus) {
+                (None, None) => {
+                    v.error("an smmuv3Dev needs a PCI <address> whose bus is its expander's".into())
+                }
+                (Some(said), Some(bus)) if said != bus => {
+                    v.error(format!("pciBus='{said}' contradicts the address on bus {bus}"));
+                }
+                (said, bus) => driver.pci_bus = said.or(bus),
+            }
+        }
+        let plain = |i: &IommuIommufd| {
+            i.fd.is_none() && i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD) == DEFAULT_IOMMUFD
+        };
+        if self.iommufd.as_ref().is_some_and(plain) {
+            self.iommufd = None;
+        }
+    }
+}
+
+impl Element for IommuDriver {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.on_off("intremap", &mut self.intremap);
+        v.on_off("caching_mode", &mut self.caching_mode);
+        v.on_off("eim", &mut self.eim);
+        v.on_off("iotlb", &mut self.iotlb);
+        v.attr("aw_bits", &mut self.aw_bits);
+        v.on_off("dma_translation", &mut self.dma_translation);
+        v.attr("pciBus", &mut self.pci_bus);
+        v.on_off("accel", &mut self.accel);
+        v.attr("ats", &mut self.ats);
+        v.attr("ril", &mut self.ril);
+        v.attr("ssidsize", &mut self.ssidsize);
+        v.attr("oas", &mut self.oas);
+        v.attr("cmdqv", &mut self.cmdqv);
+    }
+}
+
+impl Element for IommuIommufd {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.leaf("id", &mut self.id);
+        v.leaf("fd", &mut self.fd);
+    }
+}

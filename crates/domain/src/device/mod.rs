@@ -1,0 +1,65 @@
+//! `<devices>`: each kind of device in a file of its own.
+
+pub mod address;
+pub mod chardev;
+pub mod controller;
+pub mod disk;
+pub mod hostdev;
+pub mod info;
+pub mod interface;
+pub mod iommu;
+pub mod memballoon;
+pub mod rng;
+
+use crate::xml::{Element, Visitor};
+
+pub use address::{Address, DriveAddress, PciAddress};
+pub use chardev::{CharSource, CharSourceType, CharTarget, Chardev};
+pub use controller::{Controller, ControllerType};
+pub use disk::Disk;
+pub use hostdev::Hostdev;
+pub use info::Info;
+pub use interface::Interface;
+pub use iommu::Iommu;
+pub use memballoon::Memballoon;
+pub use rng::Rng;
+
+/// The devices of a guest, by kind; within a kind in the order of the document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Devices {
+    /// Path of the emulator.
+    pub emulator: Option<String>,
+    /// Disks.
+    pub disks: Vec<Disk>,
+    /// Controllers: buses that other devices are on.
+    pub controllers: Vec<Controller>,
+    /// Network interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Serial ports.
+    pub serials: Vec<Chardev>,
+    /// Consoles; the first one is the first serial port on most machines.
+    pub consoles: Vec<Chardev>,
+    /// Devices of the host.
+    pub hostdevs: Vec<Hostdev>,
+    /// The memory balloon.
+    pub memballoon: Option<Memballoon>,
+    /// Random number generators.
+    pub rngs: Vec<Rng>,
+    /// Virtual IOMMUs.
+    pub iommus: Vec<Iommu>,
+}
+
+impl Element for Devices {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.leaf("emulator", &mut self.emulator);
+        v.children("disk", &mut self.disks);
+        v.children("controller", &mut self.controllers);
+        v.children("interface", &mut self.interfaces);
+        v.children("serial", &mut self.serials);
+        v.children("console", &mut self.consoles);
+        v.children("hostdev", &mut self.hostdevs);
+        v.child("memballoon", &mut self.memballoon);
+        v.children("rng", &mut self.rngs);
+        v.children("iommu", &mut self.iommus);
+    }
+}

@@ -1,0 +1,83 @@
+//! `<rng>`: a random number generator.
+
+use super::Info;
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// Model of a random number generator.
+    pub enum RngModel {
+        /// virtio-rng.
+        Virtio = "virtio",
+    }
+}
+
+words! {
+    /// Where its numbers come from.
+    pub enum RngBackendModel {
+        /// A file of the host, `/dev/urandom` when none is named.
+        Random = "random",
+        /// The emulator itself.
+        Builtin = "builtin",
+    }
+}
+
+/// A random number generator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rng {
+    /// Alias and address.
+    pub info: Info,
+    /// Model.
+    pub model: Option<RngModel>,
+    /// How fast the guest may take numbers.
+    pub rate: Option<RngRate>,
+    /// Where the numbers come from.
+    pub backend: Option<RngBackend>,
+}
+
+/// `<rate>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RngRate {
+    /// Bytes of a period.
+    pub bytes: u64,
+    /// Length of a period in milliseconds; a second when absent.
+    pub period: Option<u64>,
+}
+
+/// `<backend>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RngBackend {
+    /// Its kind.
+    pub model: Option<RngBackendModel>,
+    /// The file.
+    pub path: Option<String>,
+}
+
+impl Element for Rng {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("model", &mut self.model);
+        v.child("rate", &mut self.rate);
+        v.child("backend", &mut self.backend);
+        self.info.visit(v);
+        if self.model.is_none() {
+            v.error("<rng> needs the attribute 'model'".into());
+        }
+        if self.backend.as_ref().is_none_or(|b| b.model.is_none()) {
+            v.error("<rng> needs a <backend model='…'>".into());
+        }
+    }
+}
+
+impl Element for RngRate {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("bytes", &mut self.bytes);
+        v.attr("period", &mut self.period);
+    }
+}
+
+impl Element for RngBackend {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("model", &mut self.model);
+        v.text(&mut self.path);
+    }
+}

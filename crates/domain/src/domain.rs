@@ -1,0 +1,183 @@
+//! `<domain>`: the whole of a guest.
+
+use crate::clock::Clock;
+use crate::cpu::Cpu;
+use crate::device::Devices;
+use crate::error::{Error, Errors};
+use crate::features::Features;
+use crate::iommufd::DomainIommufd;
+use crate::memory::{Memory, MemoryBacking};
+use crate::os::Os;
+use crate::uuid::Uuid;
+use crate::vcpu::Vcpu;
+use crate::xml::place::Place;
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor, limits, reader, writer};
+
+words! {
+    /// How the guest's CPUs are made.
+    pub enum VirtType {
+        /// By the processor itself.
+        Kvm = "kvm",
+        /// By translation, without hardware help (TCG).
+        Qemu = "qemu",
+    }
+}
+
+words! {
+    /// What happens at an event of the guest's life.
+    pub enum LifecycleAction {
+        /// The guest ends, its resources are released.
+        Destroy = "destroy",
+        /// The guest starts again with the same configuration.
+        Restart = "restart",
+        /// The guest ends, its resources stay for a look at them.
+        Preserve = "preserve",
+        /// The guest starts again under another name.
+        RenameRestart = "rename-restart",
+    }
+}
+
+/// A guest: `<domain>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Domain {
+    /// Where the element stands.
+    pub place: Place,
+    /// How the CPUs are made.
+    pub kind: Option<VirtType>,
+    /// Name, unique among the guests of a host.
+    pub name: Option<String>,
+    /// Identity, also shown to the guest.
+    pub uuid: Option<Uuid>,
+    /// One line about the guest; no effect.
+    pub title: Option<String>,
+    /// Text about the guest; no effect.
+    pub description: Option<String>,
+    /// What applications keep with the guest, to the letter; no effect.
+    pub metadata: Option<String>,
+    /// Memory at start.
+    pub memory: Option<Memory>,
+    /// What the balloon leaves of the memory.
+    pub current_memory: Option<Memory>,
+    /// What the memory is made of.
+    pub memory_backing: Option<MemoryBacking>,
+    /// Virtual CPUs.
+    pub vcpu: Option<Vcpu>,
+    /// iommufd for all devices.
+    pub iommufd: Option<DomainIommufd>,
+    /// Machine, firmware, boot.
+    pub os: Os,
+    /// Features of the machine.
+    pub features: Option<Features>,
+    /// The CPU model.
+    pub cpu: Option<Cpu>,
+    /// Clock and timers.
+    pub clock: Option<Clock>,
+    /// When the guest powers itself off.
+    pub on_poweroff: Option<LifecycleAction>,
+    /// When the guest reboots.
+    pub on_reboot: Option<LifecycleAction>,
+    /// When the guest crashes.
+    pub on_crash: Option<LifecycleAction>,
+    /// The devices.
+    pub devices: Devices,
+}
+
+impl Domain {
+    /// Reads a domain.
+    ///
+    /// # Errors
+    /// Everything that is not well formed, not understood or out of range, each with its place.
+    pub fn parse(xml: &str) -> Result<Self, Errors> {
+        limits::check(xml)?;
+        let document = roxmltree::Document::parse(xml).map_err(|e| not_xml(xml, &e))?;
+        let root = document.root_element();
+        let mut errors = Vec::new();
+        if root.tag_name().name() != "domain" || root.tag_name().namespace().is_some() {
+            let message = format!("the document is a <{}>; expected a <domain>", root.tag_name().name());
+            return Err(Error::new(message).at(root.range().start..root.range().start + 1).into());
+        }
+        let domain = reader::read(root, xml, &mut errors);
+        Errors::none_of(errors).map(|()| domain)
+    }
+
+    /// Writes the domain as XML, in upstream's spelling, two spaces a level.
+    pub fn format(&self) -> String {
+        writer::write("domain", self)
+    }
+}
+
+fn not_xml(xml: &str, error: &roxmltree::Error) -> Error {
+    let position = error.pos();
+    let line_start: usize =
+        xml.split_inclusive('\n').take(position.row.saturating_sub(1) as usize).map(str::len).sum();
+    let line = &xml[line_start..];
+    let column =
+        line.char_indices().nth(position.col.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
+    let at = (line_start + column).min(xml.len());
+    // roxmltree ends its message with the position, which the place says already.
+    let text = error.to_string();
+    let text = text.strip_suffix(&format!(" at {position}")).unwrap_or(&text);
+    Error::new(format!("not well-formed XML: {text}")).at(at..(at + 1).min(xml.len()))
+}
+
+impl Element for Domain {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.attr("type", &mut self.kind);
+        v.leaf("name", &mut self.name);
+        v.leaf("uuid", &mut self.uuid);
+        v.leaf("title", &mut self.title);
+        v.leaf("description", &mut self.description);
+        v.verbatim("metadata", &mut self.metadata);
+        v.child("memory", &mut self.memory);
+        v.child("currentMemory", &mut self.current_memory);
+        v.child("memoryBacking", &mut self.memory_backing);
+        v.child("vcpu", &mut self.vcpu);
+        v.child("iommufd", &mut self.iommufd);
+        self.visit_os(v);
+        v.child("features", &mut self.features);
+        v.child("cpu", &mut self.cpu);
+        v.child("clock", &mut self.clock);
+        v.leaf("on_poweroff", &mut self.on_poweroff);
+        v.leaf("on_reboot", &mut self.on_reboot);
+        v.leaf("on_crash", &mut self.on_crash);
+        self.visit_devices(v);
+        if v.reading() {
+            self.check_required(v);
+        }
+    }
+}
+
+impl Domain {
+    fn visit_os<V: Visitor>(&mut self, v: &mut V) {
+        let mut os = (!v.reading()).then(|| std::mem::take(&mut self.os));
+        v.child("os", &mut os);
+        match os {
+            Some(os) => self.os = os,
+            None => v.error("<domain> needs an <os> with the machine's <type>".into()),
+        }
+    }
+
+    fn visit_devices<V: Visitor>(&mut self, v: &mut V) {
+        let mut devices = (!v.reading()).then(|| std::mem::take(&mut self.devices));
+        v.child("devices", &mut devices);
+        self.devices = devices.unwrap_or_default();
+    }
+
+    fn check_required<V: Visitor>(&self, v: &mut V) {
+        if self.kind.is_none() {
+            v.error("<domain> needs the attribute 'type', 'kvm' or 'qemu'".into());
+        }
+        match self.name.as_deref() {
+            None | Some("") => v.error("<domain> needs a <name>".into()),
+            Some(name) if name.contains(['/', '\n', '\0']) || name == "." || name == ".." => {
+                v.error(format!("the name '{}' holds a slash or a line break", name.escape_debug()));
+            }
+            Some(_) => {}
+        }
+        if self.memory.is_none_or(|m| m.bytes() == 0) {
+            v.error("<domain> needs a <memory> above zero".into());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What is wrong with a domain, and where.
+
+use std::fmt;
+use std::ops::Range;
+
+/// One thing that is wrong with a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// The bytes of the source that it is about, when the domain came from a text.
+    pub span: Option<Range<usize>>,
+    /// What the user can do.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// Makes an error without a place.
+    pub fn new(message: String) -> Self {
+        Self { message, span: None, hint: None }
+    }
+
+    /// Returns the error with the place it is about.
+    #[must_use]
+    pub fn at(mut self, span: impl Into<Option<Range<usize>>>) -> Self {
+        self.span = span.into();
+        self
+    }
+
+    /// Returns the error with what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns line and column (both from 1, columns in characters) in the text that the domain was
+    /// read from.
+    pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
+        let before = source.get(..self.span.as_ref()?.start)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Everything that is wrong with a domain: at least one error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// Returns `Ok` where the list is empty.
+    pub(crate) fn none_of(errors: Vec<Error>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// Goes through the errors, in the order they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+        self.0.iter()
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if i > 0 { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

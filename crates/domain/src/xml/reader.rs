@@ -1,0 +1,261 @@
+//! Reads elements from a document, and reports all that is wrong or not understood.
+
+use super::place::Place;
+use super::value::Value;
+use super::{Element, Visitor, suggest};
+use crate::error::Error;
+use roxmltree::Node;
+use std::ops::Range;
+
+/// Reads one element. Errors are collected; a faulty part leaves its slot as it was.
+pub(crate) struct Reader<'a, 'input> {
+    node: Node<'a, 'input>,
+    source: &'input str,
+    known_attributes: Vec<&'static str>,
+    known_children: Vec<&'static str>,
+    text_known: bool,
+    errors: Vec<Error>,
+}
+
+/// Reads `node` as an `E`, and adds what is wrong with it to `errors`.
+pub(crate) fn read<'input, E: Element>(
+    node: Node<'_, 'input>,
+    source: &'input str,
+    errors: &mut Vec<Error>,
+) -> E {
+    let mut reader = Reader::new(node, source);
+    let mut element = E::default();
+    element.visit(&mut reader);
+    reader.report_unknown();
+    errors.append(&mut reader.errors);
+    element
+}
+
+impl<'a, 'input> Reader<'a, 'input> {
+    fn new(node: Node<'a, 'input>, source: &'input str) -> Self {
+        let (known_attributes, known_children) = (Vec::new(), Vec::new());
+        Self { node, source, known_attributes, known_children, text_known: false, errors: Vec::new() }
+    }
+
+    /// Reads an element that is the attribute `attr` alone.
+    fn word<T: Value>(&mut self, node: Node<'a, 'input>, attr: &'static str) -> Option<T> {
+        let mut reader = Reader::new(node, self.source);
+        let mut value = None;
+        reader.attr(attr, &mut value);
+        if node.attribute(attr).is_none() {
+            reader.error(format!("<{}> needs the attribute '{attr}'", reader.tag()));
+        }
+        reader.report_unknown();
+        self.errors.append(&mut reader.errors);
+        value
+    }
+
+    fn attribute(&mut self, name: &'static str) -> Option<roxmltree::Attribute<'a, 'input>> {
+        self.known_attributes.push(name);
+        self.node.attributes().find(|a| a.namespace().is_none() && a.name() == name)
+    }
+
+    fn elements(&mut self, name: &'static str) -> Vec<Node<'a, 'input>> {
+        self.known_children.push(name);
+        let ours = |n: &Node<'_, '_>| {
+            n.is_element() && n.tag_name().namespace().is_none() && n.tag_name().name() == name
+        };
+        self.node.children().filter(ours).collect()
+    }
+
+    /// Returns the only element of that name; each further one is an error.
+    fn only(&mut self, name: &'static str) -> Option<Node<'a, 'input>> {
+        let all = self.elements(name);
+        for again in all.iter().skip(1) {
+            let message = format!("<{name}> stands twice in <{}>", self.tag());
+            self.errors.push(Error::new(message).at(start_tag(*again, self.source)));
+        }
+        all.first().copied()
+    }
+
+    fn tag(&self) -> &'a str {
+        self.node.tag_name().name()
+    }
+
+    fn value<T: Value>(&mut self, text: &str, what: &str, at: Range<usize>, slot: impl FnOnce(T)) {
+        match T::read(text) {
+            Ok(value) => slot(value),
+            Err(expected) => self.errors.push(Error::new(format!("{what} is '{text}': {expected}")).at(at)),
+        }
+    }
+
+    fn tristate(&mut self, name: &'static str, slot: &mut Option<bool>, [no, yes]: [&str; 2]) {
+        let Some(attribute) = self.attribute(name) else { return };
+        match attribute.value() {
+            value if value == yes => *slot = Some(true),
+            value if value == no => *slot = Some(false),
+            other => {
+                let message =
+                    format!("'{name}' of <{}> is '{other}': expected '{yes}' or '{no}'", self.tag());
+                self.errors.push(Error::new(message).at(attribute.range_value()));
+            }
+        }
+    }
+
+    fn report_unknown(&mut self) {
+        for attribute in self.node.attributes().filter(|a| a.namespace().is_none()) {
+            if !self.known_attributes.contains(&attribute.name()) {
+                let error = Error::new(format!("<{}> has no attribute '{}'", self.tag(), attribute.name()));
+                self.unknown(
+                    error.at(attribute.range_qname()),
+                    attribute.name(),
+                    &self.known_attributes.clone(),
+                );
+            }
+        }
+        for child in self.node.children() {
+            if child.is_element() && child.tag_name().namespace().is_none() {
+                let name = child.tag_name().name();
+                if !self.known_children.contains(&name) {
+                    let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
+                    self.unknown(error.at(start_tag(child, self.source)), name, &self.known_children.clone());
+                }
+            } else if child.is_text() && !self.text_known && !child.text().unwrap_or("").trim().is_empty() {
+                let message = format!("<{}> holds no text of its own", self.tag());
+                self.errors.push(Error::new(message).at(child.range()));
+            }
+        }
+    }
+
+    fn unknown(&mut self, mut error: Error, name: &str, known: &[&'static str]) {
+        if let Some(near) = suggest::nearest(name, known.iter().copied()) {
+            error = error.hint(format!("did you mean '{near}'?"));
+        }
+        self.errors.push(error);
+    }
+}
+
+impl Visitor for Reader<'_, '_> {
+    fn reading(&self) -> bool {
+        true
+    }
+
+    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        if let Some(attribute) = self.attribute(name) {
+            let what = format!("'{name}' of <{}>", self.tag());
+            self.value(attribute.value(), &what, attribute.range_value(), |value| *slot = Some(value));
+        }
+    }
+
+    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
+        match self.attribute(name) {
+            Some(attribute) => {
+                let what = format!("'{name}' of <{}>", self.tag());
+                self.value(attribute.value(), &what, attribute.range_value(), |value| *slot = value);
+            }
+            None => self.error(format!("<{}> needs the attribute '{name}'", self.tag())),
+        }
+    }
+
+    fn yes_no(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        self.tristate(name, slot, ["no", "yes"]);
+    }
+
+    fn on_off(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        self.tristate(name, slot, ["off", "on"]);
+    }
+
+    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
+        self.text_known = true;
+        let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
+        let text = texts.collect::<String>();
+        if !text.trim().is_empty() {
+            let (what, at) = (format!("the text of <{}>", self.tag()), start_tag(self.node, self.source));
+            self.value(text.trim(), &what, at, |value| *slot = Some(value));
+        }
+    }
+
+    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        let mut leaf = None;
+        self.child(name, &mut leaf);
+        if let Some(Leaf(text)) = leaf
+            && let Some(node) = self.elements(name).first()
+        {
+            let at = start_tag(*node, self.source);
+            self.value(&text.unwrap_or_default(), &format!("<{name}>"), at, |value| *slot = Some(value));
+        }
+    }
+
+    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
+        if let Some(node) = self.only(name) {
+            *slot = Some(read(node, self.source, &mut self.errors));
+        }
+    }
+
+    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
+        for node in self.elements(name) {
+            slot.push(read(node, self.source, &mut self.errors));
+        }
+    }
+
+    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
+        if let Some(node) = self.only(name) {
+            *slot = self.word(node, attr);
+        }
+    }
+
+    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
+        for node in self.elements(name) {
+            slot.extend(self.word(node, attr));
+        }
+    }
+
+    fn flag(&mut self, name: &'static str, slot: &mut bool) {
+        let mut present: Option<Empty> = None;
+        self.child(name, &mut present);
+        *slot = present.is_some();
+    }
+
+    fn verbatim(&mut self, name: &'static str, slot: &mut Option<String>) {
+        if let Some(node) = self.only(name) {
+            *slot = self.source.get(node.range()).map(String::from);
+        }
+    }
+
+    fn place(&mut self, slot: &mut Place) {
+        *slot = Place(Some(start_tag(self.node, self.source)));
+    }
+
+    fn error(&mut self, message: String) {
+        self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
+    }
+}
+
+/// An element with nothing but text.
+#[derive(Default)]
+struct Leaf(Option<String>);
+
+impl Element for Leaf {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.text(&mut self.0);
+    }
+}
+
+/// An element with nothing at all.
+#[derive(Default)]
+pub(crate) struct Empty;
+
+impl Element for Empty {
+    fn visit<V: Visitor>(&mut self, _: &mut V) {}
+}
+
+/// Returns the bytes of an element's start tag, from `<` to `>`.
+fn start_tag(node: Node<'_, '_>, source: &str) -> Range<usize> {
+    let range = node.range();
+    let text = source.get(range.clone()).unwrap_or("");
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '>') => return range.start..range.start + at + 1,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            _ => {}
+        }
+    }
+    range
+}

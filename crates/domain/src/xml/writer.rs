@@ -1,0 +1,159 @@
+//! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
+
+use super::place::Place;
+use super::value::Value;
+use super::{Element, Visitor};
+
+/// Collects what one element holds.
+#[derive(Default)]
+pub(crate) struct Writer {
+    attributes: Vec<(&'static str, String)>,
+    children: Vec<Child>,
+    text: Option<String>,
+}
+
+enum Child {
+    Element(&'static str, Writer),
+    Verbatim(String),
+}
+
+/// Returns the document whose root is `element`. The element itself is left as it was.
+pub(crate) fn write<E: Element + Clone>(name: &'static str, element: &E) -> String {
+    let mut out = String::new();
+    describe(&mut element.clone()).print(name, 0, &mut out);
+    out
+}
+
+fn describe<E: Element>(element: &mut E) -> Writer {
+    let mut writer = Writer::default();
+    element.visit(&mut writer);
+    writer
+}
+
+impl Writer {
+    fn print(&self, name: &str, level: usize, out: &mut String) {
+        let indent = "  ".repeat(level);
+        out.push_str(&format!("{indent}<{name}"));
+        for (name, value) in &self.attributes {
+            out.push_str(&format!(" {name}='{}'", escape(value)));
+        }
+        match &self.text {
+            Some(text) => out.push_str(&format!(">{}</{name}>\n", escape(text))),
+            None if self.children.is_empty() => out.push_str("/>\n"),
+            None => {
+                out.push_str(">\n");
+                for child in &self.children {
+                    match child {
+                        Child::Element(name, writer) => writer.print(name, level + 1, out),
+                        Child::Verbatim(text) => out.push_str(&format!("{indent}  {text}\n")),
+                    }
+                }
+                out.push_str(&format!("{indent}</{name}>\n"));
+            }
+        }
+    }
+
+    fn push(&mut self, name: &'static str, value: String) {
+        self.attributes.push((name, value));
+    }
+
+    fn element(&mut self, name: &'static str, writer: Writer) {
+        self.children.push(Child::Element(name, writer));
+    }
+}
+
+/// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks and
+/// tabs become character references, so that a reader does not turn them into spaces.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&apos;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' | '\r' => out.push_str(&format!("&#{};", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+impl Visitor for Writer {
+    fn reading(&self) -> bool {
+        false
+    }
+
+    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        if let Some(value) = slot {
+            self.push(name, value.write());
+        }
+    }
+
+    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
+        self.push(name, slot.write());
+    }
+
+    fn yes_no(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        if let Some(value) = slot {
+            self.push(name, if *value { "yes" } else { "no" }.into());
+        }
+    }
+
+    fn on_off(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        if let Some(value) = slot {
+            self.push(name, if *value { "on" } else { "off" }.into());
+        }
+    }
+
+    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
+        self.text = slot.as_ref().map(Value::write);
+    }
+
+    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        if let Some(value) = slot {
+            self.element(name, Writer { text: Some(value.write()), ..Writer::default() });
+        }
+    }
+
+    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
+        if let Some(element) = slot {
+            self.element(name, describe(element));
+        }
+    }
+
+    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
+        for element in slot {
+            self.element(name, describe(element));
+        }
+    }
+
+    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
+        if let Some(value) = slot {
+            self.element(name, Writer { attributes: vec![(attr, value.write())], ..Writer::default() });
+        }
+    }
+
+    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
+        for value in slot {
+            self.element(name, Writer { attributes: vec![(attr, value.write())], ..Writer::default() });
+        }
+    }
+
+    fn flag(&mut self, name: &'static str, slot: &mut bool) {
+        if *slot {
+            self.element(name, Writer::default());
+        }
+    }
+
+    fn verbatim(&mut self, _: &'static str, slot: &mut Option<String>) {
+        if let Some(text) = slot {
+            self.children.push(Child::Verbatim(text.clone()));
+        }
+    }
+
+    fn place(&mut self, _: &mut Place) {}
+
+    fn error(&mut self, _: String) {}
+}
