@@ -1,1 +1,6 @@
-//! passthru-vfio
+//! Linux VFIO devices, safe. It knows no hypervisor and no XML.
+//!
+//! So far what a manager needs that opens a device for somebody else: its character device.
+
+pub mod device;
+mod sys;
