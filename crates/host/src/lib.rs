@@ -1,1 +1,49 @@
-//! passthru-host
+//! What this host has, and how its PCI devices change hands: devices, IOMMU groups, what uses them,
+//! driver binding, and the records by which everything goes back to where it was.
+//!
+//! Everything is read and written through a [`Host`], which also works on a copy of `/sys`, `/proc`, `/dev`
+//! and `/run` in another folder. Nothing here opens a VFIO or iommufd node, knows a guest's configuration or
+//! prints. It is the only crate that writes to sysfs.
+//!
+//! ```no_run
+//! use passthru_host::{Host, Request};
+//!
+//! let host = Host::new();
+//! let request = Request::managed("0000:01:00.0".parse()?);
+//! let assignment = host.assign(&[request], Some("guest1"), false)?; // claimed, recorded, on vfio-pci
+//! for device in assignment.devices() {
+//!     println!("{} is /dev/vfio/devices/{:?}", device.address, device.cdev);
+//! }
+//! assignment.give_back().map_err(|errors| errors.into_iter().next().unwrap())?; // back on its former driver
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod alias;
+mod assignment;
+mod capabilities;
+mod claim;
+mod device;
+mod driver;
+mod error;
+mod group;
+mod host;
+mod names;
+mod record;
+mod sysfs;
+#[cfg(test)]
+mod test_tree;
+mod text;
+mod uses;
+
+pub use assignment::{Assignment, Request};
+pub use capabilities::Capabilities;
+pub use claim::{Claim, Owner};
+pub use device::{Device, Sriov, parse_device};
+pub use error::Error;
+pub use group::Companion;
+pub use host::Host;
+pub use names::Names;
+pub use record::{Former, Record};
+pub use uses::{Severity, Usage, Use};

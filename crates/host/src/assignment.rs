@@ -1,0 +1,309 @@
+//! Assignments: the devices of one guest (or of one `bind`), taken together or not at all, and given back.
+
+use passthru_pci::Address;
+
+use crate::{Claim, Device, Error, Host, Severity, Usage};
+
+/// A device that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The device.
+    pub address: Address,
+    /// Whether it is to be bound now and given back later (libvirt's `managed='yes'`). If not, it has to be on a VFIO
+    /// driver already and stays there.
+    pub managed: bool,
+    /// The driver to bind it to, instead of [`Host::vfio_driver`].
+    pub driver: Option<String>,
+}
+
+/// Devices that are claimed and on their VFIO drivers. Given back on drop at the latest.
+#[derive(Debug)]
+#[must_use = "the devices are given back when this is dropped"]
+pub struct Assignment {
+    host: Host,
+    taken: Vec<Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    claim: Claim,
+    give_back: bool,
+}
+
+impl Request {
+    /// Asks for a device that is bound now and given back later.
+    pub fn managed(address: Address) -> Self {
+        Self { address, managed: true, driver: None }
+    }
+
+    /// Asks for a device that is on a VFIO driver already.
+    pub fn unmanaged(address: Address) -> Self {
+        Self { address, managed: false, driver: None }
+    }
+}
+
+impl Host {
+    /// Takes devices for a guest, or with `None` until further notice. All are looked at before the first is touched;
+    /// if one fails, those before it go back. Devices of one call count as leaving their group together.
+    ///
+    /// # Errors
+    /// What [`check`](Self::check) refuses; its objections too unless `force` is set; what the kernel answered.
+    pub fn assign(
+        &self,
+        requests: &[Request],
+        guest: Option<&str>,
+        force: bool,
+    ) -> Result<Assignment, Error> {
+        let objections = self.check(requests)?;
+        if !force && let Some(error) = Error::several(objections) {
+            return Err(error);
+        }
+        let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
+        for request in requests {
+            let claim = self.claim(request.address, guest)?;
+            assignment.taken.push(Taken { claim, give_back: false });
+        }
+        for (taken, request) in assignment.taken.iter_mut().zip(requests).filter(|(_, r)| r.managed) {
+            taken.give_back = taken.claim.bind(&self.driver_for(request)?)?;
+        }
+        Ok(assignment)
+    }
+
+    /// Looks at devices without touching them. Returns the objections that may be overridden: [`Error::InUse`] and
+    /// [`Error::NotViable`].
+    ///
+    /// # Errors
+    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, claimed,
+    /// or unmanaged and on a driver of the host. All of them, not only the first.
+    pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
+        let usage = self.usage();
+        let addresses: Vec<Address> = requests.iter().map(|request| request.address).collect();
+        let (mut refusals, mut objections) = (Vec::new(), Vec::new());
+        for (i, request) in requests.iter().enumerate() {
+            match self.assignable(request) {
+                Ok(_) if addresses[..i].contains(&request.address) => {
+                    refusals.push(Error::Twice { device: request.address });
+                }
+                Ok(device) => objections.extend(self.objections(request, &device, &addresses, &usage)),
+                Err(error) => refusals.push(error),
+            }
+        }
+        match Error::several(refusals) {
+            Some(error) => Err(error),
+            None => Ok(objections),
+        }
+    }
+
+    /// Gives devices back that were taken until further notice, or by a guest that crashed. Returns the driver that
+    /// each is on then. All are looked at before the first is touched. With `force`, processes that have a device
+    /// open are no obstacle: the kernel asks them to let go, and waits.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered.
+    pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
+        let mut claims = Vec::new();
+        let mut refusals = Vec::new();
+        for address in devices {
+            match self.claim_for_release(*address, force) {
+                Ok(claim) => claims.push(claim),
+                Err(error) => refusals.push(error),
+            }
+        }
+        match Error::several(refusals) {
+            Some(error) => Err(error),
+            None => claims.iter().map(|claim| claim.restore(force)).collect(),
+        }
+    }
+
+    fn driver_for(&self, request: &Request) -> Result<String, Error> {
+        match &request.driver {
+            Some(driver) => Ok(driver.clone()),
+            None => Ok(self.vfio_driver(&self.device(request.address)?)),
+        }
+    }
+
+    fn assignable(&self, request: &Request) -> Result<Device, Error> {
+        let device = self.device(request.address)?;
+        if device.is_bridge() {
+            return Err(Error::Bridge { device: device.address });
+        }
+        if device.group.is_none() {
+            return Err(Error::NoGroup { device: device.address, others_have: self.has_groups() });
+        }
+        if let Some(owner) = self.owner(device.address) {
+            return Err(Error::Claimed { device: device.address, owner });
+        }
+        if !request.managed && !device.on_vfio() {
+            return Err(Error::NotOnVfio { device: device.address, driver: device.driver });
+        }
+        Ok(device)
+    }
+
+    fn objections(&self, request: &Request, device: &Device, taken: &[Address], usage: &Usage) -> Vec<Error> {
+        let mut uses = usage.of(device);
+        uses.retain(|used| used.severity() == Severity::Blocks);
+        let in_use = (!uses.is_empty()).then_some(Error::InUse { device: request.address, uses });
+        in_use.into_iter().chain(self.check_group(device, taken, usage).err()).collect()
+    }
+
+    fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
+        let device = self.device(address)?;
+        let claim = self.claim(address, None)?;
+        let holders = self.vfio_holders(&device);
+        if force || holders.is_empty() {
+            return Ok(claim);
+        }
+        Err(Error::Held { device: address, holders })
+    }
+}
+
+impl Assignment {
+    /// Returns the devices as they are now, in the order of the requests. One that has gone is left out.
+    pub fn devices(&self) -> Vec<Device> {
+        self.taken.iter().filter_map(|taken| self.host.device(taken.claim.device()).ok()).collect()
+    }
+
+    /// Gives the devices back, the last one first. Nobody may have them open any more.
+    ///
+    /// # Errors
+    /// One for each device that did not go back; its record stays.
+    pub fn give_back(mut self) -> Result<(), Vec<Error>> {
+        let errors = self.undo();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Leaves the devices on their VFIO drivers, and lets go of the claims.
+    pub fn keep(mut self) {
+        self.taken.clear();
+    }
+
+    fn undo(&mut self) -> Vec<Error> {
+        let taken = self.taken.drain(..).rev();
+        taken.filter(|taken| taken.give_back).filter_map(|taken| taken.claim.restore(false).err()).collect()
+    }
+}
+
+impl Drop for Assignment {
+    fn drop(&mut self) {
+        for error in self.undo() {
+            tracing::error!(error = &error as &dyn std::error::Error, "a device was not given back");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::test_tree::Tree;
+    use crate::{Former, Owner, Use};
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    /// An NVMe disk on its driver, and a NIC on `vfio-pci`. Nothing moves when their files are written.
+    fn host() -> Tree {
+        let tree = Tree::new();
+        let nvme = tree.pci("0000:01:00.0", 0x010802);
+        tree.place("0000:01:00.0", Some("nvme"), 1);
+        tree.file(&format!("{nvme}/driver_override"), "(null)\n");
+        tree.pci("0000:02:00.0", 0x020000);
+        tree.place("0000:02:00.0", Some("vfio-pci"), 2);
+        for file in ["nvme/unbind", "nvme/bind", "vfio-pci/bind"] {
+            tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
+        }
+        tree.file("proc/sys/kernel/random/boot_id", "this-boot\n");
+        tree
+    }
+
+    fn override_of_nvme(tree: &Tree) -> String {
+        fs::read_to_string(tree.path("sys/bus/pci/devices/0000:01:00.0/driver_override")).unwrap()
+    }
+
+    #[test]
+    fn a_device_on_vfio_is_claimed_and_stays_where_it_is() {
+        let tree = host();
+        let nic = address("02:00.0");
+        let assignment = tree.host().assign(&[Request::unmanaged(nic)], Some("one"), false).unwrap();
+        let owner = Owner { guest: Some("one".into()), pid: std::process::id() };
+        assert_eq!(tree.host().owner(nic), Some(owner.clone()));
+
+        let error = tree.host().assign(&[Request::managed(nic)], Some("two"), true).unwrap_err();
+        assert!(matches!(&error, Error::Claimed { owner: by, .. } if *by == owner), "{error}");
+
+        assignment.give_back().unwrap();
+        assert_eq!(tree.host().owner(nic), None);
+        assert_eq!(tree.host().device(nic).unwrap().driver.as_deref(), Some("vfio-pci"));
+    }
+
+    #[test]
+    fn a_failed_bind_puts_everything_back_and_leaves_no_record() {
+        let tree = host();
+        let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        let error = tree.host().assign(&requests, Some("one"), false).unwrap_err();
+        let Error::NotTaken { now, wanted, .. } = &error else { panic!("{error}") };
+        assert_eq!((now.as_deref(), wanted.as_deref()), (Some("nvme"), Some("vfio-pci")));
+        assert!(override_of_nvme(&tree).starts_with('\n')); // what the last write was, over the one before
+        assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
+        assert_eq!(tree.host().owner(address("02:00.0")), None);
+    }
+
+    #[test]
+    fn all_refusals_are_reported_and_nothing_is_touched() {
+        let tree = host();
+        tree.pci("0000:00:01.0", 0x060400);
+        let requests = ["00:01.0", "09:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        let Err(Error::Several(errors)) = tree.host().assign(&requests, None, true) else { panic!() };
+        assert!(matches!(errors[..], [Error::Bridge { .. }, Error::NotFound { .. }]));
+        assert_eq!(override_of_nvme(&tree), "(null)\n");
+        assert!(!tree.path("run").exists());
+    }
+
+    #[test]
+    fn an_unmanaged_device_has_to_be_on_vfio_and_none_may_come_twice() {
+        let tree = host();
+        let nvme = Request::unmanaged(address("01:00.0"));
+        assert!(matches!(tree.host().check(&[nvme]), Err(Error::NotOnVfio { .. })));
+        let nic = Request::managed(address("02:00.0"));
+        assert!(matches!(tree.host().check(&[nic.clone(), nic]), Err(Error::Twice { .. })));
+    }
+
+    #[test]
+    fn a_device_in_use_is_refused_with_its_uses() {
+        let tree = host();
+        tree.block("sys/devices/pci/0000:01:00.0/nvme/nvme0/nvme0n1", "259:0");
+        tree.file("proc/self/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+        let error = tree.host().assign(&[Request::managed(address("01:00.0"))], None, false).unwrap_err();
+        assert_eq!(error.to_string(), "0000:01:00.0 is in use: the file system on /data (nvme0n1)");
+    }
+
+    #[test]
+    fn what_a_crashed_guest_left_is_taken_over_with_its_former_state() {
+        let tree = host();
+        let nic = address("02:00.0");
+        let former = Former { driver: Some("e1000e".into()), driver_override: None };
+        let claim = tree.host().claim(nic, Some("crashed")).unwrap();
+        tree.host().write_record(&claim.new_record("vfio-pci", former.clone())).unwrap();
+        assert_eq!(tree.host().stale().unwrap(), []);
+        drop(claim);
+        assert_eq!(tree.host().stale().unwrap().len(), 1);
+
+        let assignment = tree.host().assign(&[Request::managed(nic)], Some("next"), false).unwrap();
+        let record = tree.host().record(nic).unwrap().unwrap();
+        assert_eq!((record.guest.as_deref(), record.former), (Some("next"), former));
+        assert!(assignment.taken[0].give_back);
+        assignment.keep();
+    }
+
+    #[test]
+    fn a_device_that_a_process_has_open_is_not_released() {
+        let tree = host();
+        tree.link("proc/77/fd/3", "/dev/vfio/2");
+        tree.file("proc/77/comm", "qemu\n");
+        let error = tree.host().release(&[address("02:00.0")], false).unwrap_err();
+        let Error::Held { holders, .. } = &error else { panic!("{error}") };
+        assert!(matches!(holders[..], [Use::Process { pid: 77, .. }]));
+    }
+}

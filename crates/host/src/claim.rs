@@ -1,0 +1,262 @@
+//! Claims: one process at a time has a device.
+//!
+//! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, which names its owner. It ends with its process,
+//! however that ends. The file itself stays: a lock on a file that may be removed protects nothing.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use passthru_pci::Address;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Former, Record};
+use crate::{Error, Host, Use};
+
+/// Who has a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The guest that it is for; `None` for a short while, as long as a device is bound by hand.
+    pub guest: Option<String>,
+    /// The process that holds the claim.
+    pub pid: u32,
+}
+
+/// The right to change a device, for as long as this lives.
+#[derive(Debug)]
+pub struct Claim {
+    host: Host,
+    device: Address,
+    owner: Owner,
+    _lock: File,
+}
+
+impl Host {
+    /// Claims a device for a guest, or with `None` for nobody in particular.
+    ///
+    /// # Errors
+    /// [`Error::Claimed`] names who has it.
+    pub fn claim(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
+        self.make_records()?;
+        let path = self.lock_path(device);
+        let failed = |what, source| Error::File { what, path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(&path).map_err(|source| failed("open", source))?;
+        // Whoever looks who owns it holds a lock for an instant.
+        if !self
+            .wait_until(self.wait() / 8, || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
+        {
+            return Err(Error::Claimed { device, owner: read_owner(&mut lock) });
+        }
+        let owner = Owner { guest: guest.map(str::to_owned), pid: std::process::id() };
+        write_owner(&mut lock, &owner).map_err(|source| failed("write", source))?;
+        Ok(Claim { host: self.clone(), device, owner, _lock: lock })
+    }
+
+    /// Returns who has a device now. `None` also where that cannot be seen.
+    pub fn owner(&self, device: Address) -> Option<Owner> {
+        let mut lock = File::open(self.lock_path(device)).ok()?;
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_owner(&mut lock)),
+            _ => None,
+        }
+    }
+
+    fn lock_path(&self, device: Address) -> PathBuf {
+        self.records().join(format!("{device}.lock"))
+    }
+}
+
+impl Claim {
+    /// Returns the device that is claimed.
+    pub fn device(&self) -> Address {
+        self.device
+    }
+
+    /// Binds the device to a driver. What it was like before is recorded first; where it was taken before and not
+    /// given back, the older record holds. Says whether it is now to be given back by this claim's owner.
+    ///
+    /// # Errors
+    /// Everything is put back then; [`Error::NotUndone`] where that failed too, and the record stays.
+    pub fn bind(&self, driver: &str) -> Result<bool, Error> {
+        let device = self.host.device(self.device)?;
+        let record = self.host.record(self.device)?;
+        if device.driver.as_deref() == Some(driver) {
+            return self.take_over(record);
+        }
+        self.host.load_driver(driver)?;
+        let former = record.map_or_else(|| Former::of(&device), |record| record.former);
+        self.host.write_record(&self.new_record(driver, former))?;
+        match self.host.switch(&device, driver) {
+            Ok(()) => Ok(true),
+            Err(failure) => Err(self.undo(failure)),
+        }
+    }
+
+    /// Puts the device back: to what its record says, else to the driver that the kernel finds for it. A device
+    /// that the host has already taken back, or that is gone, is left alone. Returns the driver it is on then.
+    ///
+    /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
+    /// `force` is set: the kernel then asks the process to let go, and waits.
+    ///
+    /// # Errors
+    /// [`Error::Held`]; what the kernel answered. The record stays then.
+    pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
+        let record = self.host.record(self.device)?;
+        let Ok(device) = self.host.device(self.device) else {
+            self.host.remove_record(self.device)?;
+            return Ok(None);
+        };
+        if device.on_vfio() || record.as_ref().is_some_and(|record| record.covers(&device)) {
+            if !force {
+                self.await_holders()?;
+            }
+            self.host.switch_back(&device, record.as_ref().map(|record| &record.former))?;
+        }
+        self.host.remove_record(self.device)?;
+        Ok(self.host.device(self.device)?.driver)
+    }
+
+    /// Holders that are just ending get the time to do so.
+    fn await_holders(&self) -> Result<(), Error> {
+        let mut holders = Vec::new();
+        let free = self.host.wait_until(self.host.wait(), || {
+            holders = self.host.device(self.device).map_or_else(|_| vec![], |d| self.host.vfio_holders(&d));
+            holders.is_empty()
+        });
+        if free { Ok(()) } else { Err(Error::Held { device: self.device, holders }) }
+    }
+
+    /// The device is already where it should be: only the owner of the record changes.
+    fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
+        let Some(record) = record.filter(|record| record.guest.is_some()) else { return Ok(false) };
+        self.host.write_record(&self.new_record(&record.driver, record.former))?;
+        Ok(true)
+    }
+
+    pub(crate) fn new_record(&self, driver: &str, former: Former) -> Record {
+        Record {
+            device: self.device,
+            driver: driver.into(),
+            former,
+            guest: self.owner.guest.clone(),
+            pid: self.owner.pid,
+            boot_id: self.host.boot_id(),
+        }
+    }
+
+    fn undo(&self, failure: Error) -> Error {
+        match self.restore(false) {
+            Ok(_) => failure,
+            Err(source) => {
+                Error::NotUndone { device: self.device, failure: failure.into(), source: source.into() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.guest {
+            Some(guest) => write!(f, "guest {guest} (pid {})", self.pid),
+            None => write!(f, "another passthru (pid {})", self.pid),
+        }
+    }
+}
+
+impl From<Owner> for Use {
+    fn from(owner: Owner) -> Self {
+        let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
+        Use::Guest { name, pid: owner.pid }
+    }
+}
+
+/// An owner that has only just got the lock may not have written its name yet.
+fn read_owner(lock: &mut File) -> Owner {
+    let mut text = String::new();
+    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(&serde_json::to_vec(owner)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::test_tree::Tree;
+
+    fn device() -> Address {
+        "0000:01:00.0".parse().unwrap()
+    }
+
+    #[test]
+    fn a_second_claim_names_the_owner_of_the_first() {
+        let tree = Tree::new();
+        let first = tree.host().claim(device(), Some("one")).unwrap();
+        let error = tree.host().claim(device(), Some("two")).unwrap_err();
+        let expected = format!("0000:01:00.0 belongs to guest one (pid {})", std::process::id());
+        assert_eq!(error.to_string(), expected);
+        drop(first);
+        tree.host().claim(device(), Some("two")).unwrap();
+    }
+
+    #[test]
+    fn a_claim_ends_with_its_process() {
+        let tree = Tree::new();
+        tree.host().make_records().unwrap();
+        let lock = tree.path("run/passthru/devices/0000:01:00.0.lock");
+        let script =
+            "exec 9>\"$1\"; flock 9; echo '{\"guest\":\"other\",\"pid\":7}' >&9; echo; exec sleep 60";
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", script, "sh"]).arg(&lock).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let owner = Owner { guest: Some("other".into()), pid: 7 };
+        assert_eq!(tree.host().owner(device()), Some(owner));
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert_eq!(tree.host().owner(device()), None);
+    }
+
+    #[test]
+    fn looking_for_an_owner_disturbs_nobody_who_claims() {
+        let tree = Tree::new();
+        drop(tree.host().claim(device(), Some("one")).unwrap());
+        let looking = File::open(tree.path("run/passthru/devices/0000:01:00.0.lock")).unwrap();
+        flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
+        let host = tree.host().with_wait(std::time::Duration::from_secs(40));
+        let waiting = std::thread::spawn(move || host.claim(device(), Some("two")).map(drop));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        drop(looking);
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn giving_back_a_device_that_has_gone_forgets_it() {
+        let tree = Tree::new();
+        let claim = tree.host().claim(device(), Some("one")).unwrap();
+        let former = Former { driver: None, driver_override: None };
+        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        assert_eq!(claim.restore(false).unwrap(), None);
+        assert_eq!(tree.host().record(device()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_device_on_a_driver_of_the_host_is_not_touched() {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x020000);
+        tree.place("0000:01:00.0", Some("igb"), 1);
+        let claim = tree.host().claim(device(), None).unwrap();
+        assert_eq!(claim.restore(false).unwrap().as_deref(), Some("igb"));
+    }
+}

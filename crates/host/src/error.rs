@@ -1,0 +1,239 @@
+//! What can go wrong, with what the user can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use passthru_pci::Address;
+
+use crate::{Companion, Owner, Use};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A device is not there.
+    #[error("{device}: no such PCI device")]
+    NotFound {
+        /// The address asked for.
+        device: Address,
+        /// Addresses near it that are there.
+        near: Vec<Address>,
+    },
+    /// A device is asked for twice in one call.
+    #[error("{device} is asked for twice")]
+    Twice {
+        /// The device.
+        device: Address,
+    },
+    /// Bridges are not assigned: what is behind them would be lost.
+    #[error("{device} is a bridge and stays with the host")]
+    Bridge {
+        /// The bridge.
+        device: Address,
+    },
+    /// A device without an IOMMU group cannot be kept from the rest of memory.
+    #[error("{device} has no IOMMU group")]
+    NoGroup {
+        /// The device.
+        device: Address,
+        /// Whether other devices of this host have one.
+        others_have: bool,
+    },
+    /// Something on the host uses the device.
+    #[error("{device} is in use: {}", list(uses, "; "))]
+    InUse {
+        /// The device.
+        device: Address,
+        /// What would break. Never empty.
+        uses: Vec<Use>,
+    },
+    /// Other devices of the IOMMU group are on drivers of the host.
+    #[error("{device} shares IOMMU group {group} with {}", list(companions, " and with "))]
+    NotViable {
+        /// The device.
+        device: Address,
+        /// Number of the group.
+        group: u32,
+        /// Those in the way. Never empty.
+        companions: Vec<Companion>,
+    },
+    /// Several reasons against a request.
+    #[error("{}", list(.0, "\n"))]
+    Several(Vec<Error>),
+    /// The caller wants a device as it is, and it is not on a VFIO driver.
+    #[error("{device} is on {}, not on a VFIO driver", driver_text(driver))]
+    NotOnVfio {
+        /// The device.
+        device: Address,
+        /// Its driver.
+        driver: Option<String>,
+    },
+    /// Somebody else has the device.
+    #[error("{device} belongs to {owner}")]
+    Claimed {
+        /// The device.
+        device: Address,
+        /// Who has it.
+        owner: Owner,
+    },
+    /// Processes have a VFIO device open: the kernel would wait for them.
+    #[error("{device} is open in {}", list(holders, ", "))]
+    Held {
+        /// The device.
+        device: Address,
+        /// [`Use::Process`] for each. Never empty.
+        holders: Vec<Use>,
+    },
+    /// A driver is not there, and could not be loaded.
+    #[error("no PCI driver '{driver}' on this host{}", answer_text(answer))]
+    NoDriver {
+        /// Its name.
+        driver: String,
+        /// What `modprobe` said.
+        answer: String,
+    },
+    /// The kernel took the request and did something else.
+    #[error("{device} is on {} after it was bound to {}", driver_text(now), driver_text(wanted))]
+    NotTaken {
+        /// The device.
+        device: Address,
+        /// The driver asked for.
+        wanted: Option<String>,
+        /// The driver it is on.
+        now: Option<String>,
+    },
+    /// The device node of a VFIO device did not appear.
+    #[error("{device} is bound, but {} did not appear", node.display())]
+    NoNode {
+        /// The device.
+        device: Address,
+        /// `/dev/vfio/devices/…`.
+        node: PathBuf,
+    },
+    /// A change failed, and so did putting things back.
+    #[error("{failure}; putting {device} back failed too")]
+    NotUndone {
+        /// The device. Its record is kept, so that it can still be given back.
+        device: Address,
+        /// What failed first.
+        failure: Box<Error>,
+        /// Why it could not be undone.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The host has no working IOMMU.
+    #[error("this host has no IOMMU groups: its IOMMU is off, or it has none")]
+    NoIommu,
+    /// The kernel has no iommufd.
+    #[error("the running kernel has no iommufd (/dev/iommu)")]
+    NoIommufd,
+    /// The kernel's VFIO has no character devices.
+    #[error("the running kernel's VFIO has no character devices (/dev/vfio/devices)")]
+    NoCdev,
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write '{value}' to {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What was to be written.
+        value: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file or folder could not be made, locked or removed.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// The verb.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A record makes no sense.
+    #[error("{} is no record of a device", path.display())]
+    BadRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// Returns one error for several: none for none, and the error itself for one.
+    pub(crate) fn several(mut errors: Vec<Error>) -> Option<Error> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Error::Several(errors)),
+        }
+    }
+
+    /// Says what the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { near, .. } if near.is_empty() => "this host shows no PCI devices".into(),
+            Self::NotFound { near, .. } => format!("near it are {}", list(near, ", ")),
+            Self::NoGroup { others_have: false, .. } | Self::NoIommu => NO_IOMMU.into(),
+            Self::NoGroup { .. } => "its part of the machine is not behind an IOMMU: try another slot".into(),
+            Self::InUse { .. } => "end these uses first; with --force it is taken all the same".into(),
+            Self::NotViable { companions, .. } => format!(
+                "the devices of a group are isolated together only: bind {} too, in one call",
+                list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")
+            ),
+            Self::Several(errors) => {
+                let hints: Vec<String> = errors.iter().filter_map(Error::hint).collect();
+                return (!hints.is_empty()).then(|| hints.join("\n"));
+            }
+            Self::NotOnVfio { device, .. } => {
+                format!("run `passthru bind {device}`, or let managed='yes' do it for the time of the guest")
+            }
+            Self::Claimed { owner: Owner { guest: Some(guest), .. }, .. } => {
+                format!("stop {guest} first, or give this guest another device")
+            }
+            Self::Claimed { .. } => "try again when that has ended".into(),
+            Self::Held { .. } => "end these processes first".into(),
+            Self::NoDriver { .. } => "see that the kernel has it (for vfio-pci: CONFIG_VFIO_PCI)".into(),
+            Self::NoNode { .. } => "see that /dev is a devtmpfs, or that udev runs".into(),
+            Self::NotUndone { device, .. } => {
+                format!("run `passthru unbind {device}` when the cause is gone")
+            }
+            Self::NoIommufd => {
+                "it needs CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have it, Debian does not)".into()
+            }
+            Self::NoCdev => "it needs CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into(),
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::File { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "run it as root".into()
+            }
+            Self::Write { path, .. } if path.ends_with("bind") => {
+                "the kernel's log says why the driver refused (`dmesg`)".into()
+            }
+            Self::BadRecord { path, .. } => format!("remove {}", path.display()),
+            _ => return None,
+        })
+    }
+}
+
+const NO_IOMMU: &str = "switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU), and on Intel add \
+                                                intel_iommu=on to the kernel's command line";
+
+fn list<T: ToString>(items: &[T], between: &str) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn driver_text(driver: &Option<String>) -> &str {
+    driver.as_deref().unwrap_or("no driver")
+}
+
+fn answer_text(answer: &str) -> String {
+    if answer.is_empty() { String::new() } else { format!(": {answer}") }
+}

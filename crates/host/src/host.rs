@@ -1,0 +1,60 @@
+//! The host as a place: where its `/sys`, `/proc`, `/dev`, `/run` and `/lib/modules` are.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use passthru_pci::Address;
+
+/// The host's file trees, and how long to wait for what the kernel does by and by.
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: PathBuf,
+    wait: Duration,
+}
+
+impl Host {
+    /// Returns the host this program runs on.
+    pub fn new() -> Self {
+        Self::at("/")
+    }
+
+    /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), wait: Duration::from_secs(2) }
+    }
+
+    /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at first.
+    #[must_use]
+    pub fn with_wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Returns the path of a VFIO character device, `/dev/vfio/devices/NAME`.
+    pub fn cdev_path(&self, name: &str) -> PathBuf {
+        self.path("dev/vfio/devices").join(name)
+    }
+
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// Folder of a PCI device in sysfs.
+    pub(crate) fn pci(&self, address: Address) -> PathBuf {
+        self.path("sys/bus/pci/devices").join(address.to_string())
+    }
+
+    /// Folder of a PCI driver in sysfs.
+    pub(crate) fn pci_driver(&self, driver: &str) -> PathBuf {
+        self.path("sys/bus/pci/drivers").join(driver)
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
+    }
+}

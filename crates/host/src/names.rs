@@ -1,0 +1,136 @@
+//! Names of vendors, devices and classes, from the machine's `pci.ids` where it has one.
+
+use std::fs;
+
+use crate::{Device, Host};
+
+/// The names that `pci.ids` gives.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    text: String,
+}
+
+impl Host {
+    /// Reads `pci.ids`. Without the file, only the classes that are most often assigned have a name.
+    pub fn names(&self) -> Names {
+        let paths = ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids"];
+        let bytes = paths.iter().find_map(|path| fs::read(self.path(path)).ok()).unwrap_or_default();
+        Names { text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+}
+
+impl Names {
+    /// Returns the name of a device's vendor.
+    pub fn vendor(&self, device: &Device) -> Option<&str> {
+        Some(self.vendor_block(device)?.0)
+    }
+
+    /// Returns the name of a device.
+    pub fn device(&self, device: &Device) -> Option<&str> {
+        child(self.vendor_block(device)?.1, &format!("\t{:04x}  ", device.device))
+    }
+
+    /// Returns the name of a device's class, as far down as it is known.
+    pub fn class(&self, device: &Device) -> Option<&str> {
+        let [_, base, sub, interface] = device.class.to_be_bytes();
+        let Some((name, block)) = block(&self.text, &format!("C {base:02x}  ")) else {
+            return known_class(base, sub);
+        };
+        let subclass = child(block, &format!("\t{sub:02x}  "));
+        let sub_block = self::block(block, &format!("\t{sub:02x}  ")).map_or("", |(_, block)| block);
+        child(sub_block, &format!("\t\t{interface:02x}  "))
+            .filter(|_| base == 0x01)
+            .or(subclass)
+            .or(Some(name))
+    }
+
+    fn vendor_block(&self, device: &Device) -> Option<(&str, &str)> {
+        block(&self.text, &format!("{:04x}  ", device.vendor))
+    }
+}
+
+/// Finds a line that starts with `key`: the rest of the line, and the lines below it.
+fn block<'t>(text: &'t str, key: &str) -> Option<(&'t str, &'t str)> {
+    let start = if text.starts_with(key) { 0 } else { text.find(&format!("\n{key}"))? + 1 };
+    let (line, rest) = text[start..].split_once('\n').unwrap_or((&text[start..], ""));
+    Some((line[key.len()..].trim(), rest))
+}
+
+/// Finds a line that starts with `key`, before the first line that is indented less.
+fn child<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let indent = key.len() - key.trim_start_matches('\t').len();
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .take_while(|line| line.bytes().take(indent).filter(|b| *b == b'\t').count() == indent)
+        .find_map(|line| line.strip_prefix(key))
+        .map(str::trim)
+}
+
+fn known_class(base: u8, sub: u8) -> Option<&'static str> {
+    Some(match (base, sub) {
+        (0x01, 0x06) => "SATA controller",
+        (0x01, 0x08) => "NVMe controller",
+        (0x01, _) => "Storage controller",
+        (0x02, 0x00) => "Ethernet controller",
+        (0x02, _) => "Network controller",
+        (0x03, 0x00) => "VGA controller",
+        (0x03, 0x02) => "3D controller",
+        (0x03, _) => "Display controller",
+        (0x04, _) => "Multimedia controller",
+        (0x05, _) => "Memory controller",
+        (0x06, 0x00) => "Host bridge",
+        (0x06, 0x01) => "ISA bridge",
+        (0x06, 0x04) => "PCI bridge",
+        (0x06, _) => "Bridge",
+        (0x0c, 0x03) => "USB controller",
+        (0x0c, 0x05) => "SMBus",
+        (0x0c, _) => "Serial bus controller",
+        (0x0d, _) => "Wireless controller",
+        (0x0b | 0x12, _) => "Processing accelerator",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+
+    const IDS: &str = "# comment\n8085  Other\n\t1234  Not this\n8086  Intel Corporation\n\t1233  Neighbour\n\
+                       \t\t1af4 1100  A board\n\t1234  A Controller\n8087  Next\n\t9999  Not Intel's\n\
+                       C 01  Mass storage controller\n\t08  Non-Volatile memory controller\n\t\t02  NVM Express\n\
+                       C 02  Network controller\n\t00  Ethernet controller\n";
+
+    fn device(class: u32, id: u16) -> Device {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", class);
+        Device { device: id, ..tree.host().devices().remove(0) }
+    }
+
+    #[test]
+    fn looks_names_up_in_pci_ids() {
+        let tree = Tree::new();
+        tree.file("usr/share/misc/pci.ids", IDS);
+        let names = tree.host().names();
+        let nvme = device(0x010802, 0x1234);
+        assert_eq!(names.vendor(&nvme), Some("Intel Corporation"));
+        assert_eq!(names.device(&nvme), Some("A Controller"));
+        assert_eq!(names.class(&nvme), Some("NVM Express"));
+        assert_eq!(names.class(&device(0x020000, 0)), Some("Ethernet controller"));
+        assert_eq!(names.class(&device(0x028000, 0)), Some("Network controller"));
+    }
+
+    #[test]
+    fn a_device_of_the_next_vendor_is_not_taken_for_one_of_this() {
+        let tree = Tree::new();
+        tree.file("usr/share/hwdata/pci.ids", IDS);
+        assert_eq!(tree.host().names().device(&device(0x020000, 0x9999)), None);
+    }
+
+    #[test]
+    fn common_classes_have_a_name_without_the_file() {
+        let names = Tree::new().host().names();
+        assert_eq!(names.class(&device(0x010802, 0)), Some("NVMe controller"));
+        assert_eq!(names.device(&device(0x010802, 0)), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! A host's file trees in a temporary folder, for the tests of this crate.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::Host;
+
+pub(crate) struct Tree(TempDir);
+
+impl Tree {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        Host::at(self.0.path()).with_wait(Duration::from_millis(20))
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    pub(crate) fn dir(&self, path: &str) {
+        fs::create_dir_all(self.path(path)).unwrap();
+    }
+
+    pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        fs::write(self.path(path), content).unwrap();
+    }
+
+    pub(crate) fn link(&self, path: &str, target: &str) {
+        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        symlink(target, self.path(path)).unwrap();
+    }
+
+    /// Adds a PCI device and returns its folder, `sys/devices/pci/ADDRESS`.
+    pub(crate) fn pci(&self, address: &str, class: u32) -> String {
+        let dir = format!("sys/devices/pci/{address}");
+        self.file(&format!("{dir}/vendor"), "0x8086\n");
+        self.file(&format!("{dir}/device"), "0x1234\n");
+        self.file(&format!("{dir}/class"), format!("{class:#08x}\n"));
+        self.link(&format!("sys/bus/pci/devices/{address}"), &format!("../../../devices/pci/{address}"));
+        dir
+    }
+
+    /// Puts a device on a driver and into a group.
+    pub(crate) fn place(&self, address: &str, driver: Option<&str>, group: u32) {
+        let dir = format!("sys/devices/pci/{address}");
+        if let Some(driver) = driver {
+            self.link(&format!("{dir}/driver"), &format!("../../../bus/pci/drivers/{driver}"));
+        }
+        self.link(&format!("{dir}/iommu_group"), &format!("../../../kernel/iommu_groups/{group}"));
+        self.link(&format!("sys/kernel/iommu_groups/{group}/devices/{address}"), "x");
+    }
+
+    /// Adds a device of a class (`block`, `net`, …) in the folder `dir`, with its link in `/sys/class`.
+    pub(crate) fn class(&self, class: &str, dir: &str) {
+        let name = dir.rsplit('/').next().unwrap();
+        self.link(&format!("{dir}/subsystem"), &format!("/sys/class/{class}"));
+        let below = dir.strip_prefix("sys/").unwrap();
+        self.link(&format!("sys/class/{class}/{name}"), &format!("../../{below}"));
+    }
+
+    /// Adds a block device with its number.
+    pub(crate) fn block(&self, dir: &str, number: &str) {
+        self.class("block", dir);
+        self.file(&format!("{dir}/dev"), format!("{number}\n"));
+        let name = dir.rsplit('/').next().unwrap();
+        self.file(&format!("{dir}/uevent"), format!("MAJOR=1\nDEVNAME={name}\n"));
+    }
+}
