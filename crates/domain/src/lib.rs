@@ -18,7 +18,9 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod clock;
+mod complete;
 mod cpu;
 pub mod device;
 mod domain;

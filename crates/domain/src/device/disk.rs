@@ -184,6 +184,20 @@ pub struct DiskTarget {
     pub bus: Option<DiskBus>,
 }
 
+impl DiskTarget {
+    /// Returns the number that the name stands for: 0 for `vda`, 25 for `sdz`, 26 for `hdaa`.
+    pub fn index(&self) -> Option<u32> {
+        let prefix = if self.dev.starts_with("xvd") { 3 } else { 2 };
+        let letters = self.dev.get(prefix..)?.trim_end_matches(|c: char| c.is_ascii_digit());
+        let mut index: u32 = 0;
+        for c in letters.bytes() {
+            let digit = c.is_ascii_lowercase().then(|| u32::from(c - b'a') + 1)?;
+            index = index.checked_mul(26)?.checked_add(digit)?;
+        }
+        index.checked_sub(1)
+    }
+}
+
 impl Element for Disk {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("type", &mut self.kind);

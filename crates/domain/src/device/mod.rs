@@ -8,6 +8,7 @@ pub mod hostdev;
 pub mod info;
 pub mod interface;
 pub mod iommu;
+pub mod item;
 pub mod memballoon;
 pub mod rng;
 
@@ -21,6 +22,7 @@ pub use hostdev::Hostdev;
 pub use info::Info;
 pub use interface::Interface;
 pub use iommu::Iommu;
+pub use item::Item;
 pub use memballoon::Memballoon;
 pub use rng::Rng;
 
@@ -47,6 +49,16 @@ pub struct Devices {
     pub rngs: Vec<Rng>,
     /// Virtual IOMMUs.
     pub iommus: Vec<Iommu>,
+}
+
+impl Devices {
+    /// Places in the order of the boot that devices have of their own, each with its device.
+    pub fn boot_orders(&self) -> Vec<(u32, Item)> {
+        let disks = self.disks.iter().enumerate().map(|(n, d)| (d.boot, Item::Disk(n)));
+        let interfaces = self.interfaces.iter().enumerate().map(|(n, d)| (d.boot, Item::Interface(n)));
+        let hostdevs = self.hostdevs.iter().enumerate().map(|(n, d)| (d.boot, Item::Hostdev(n)));
+        disks.chain(interfaces).chain(hostdevs).filter_map(|(boot, item)| Some((boot?, item))).collect()
+    }
 }
 
 impl Element for Devices {

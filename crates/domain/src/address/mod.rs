@@ -1,0 +1,218 @@
+//! Which device goes where on the guest's PCI buses.
+//!
+//! The rules are libvirt's, so that the same XML gives a guest the same devices at the same places:
+//! addresses that the user gave stay; the board's own devices are where the board has them; each other
+//! device takes the first free slot of the first bus that accepts its kind, kinds in a fixed order; buses
+//! are added where none is free.
+
+mod bus;
+mod buses;
+pub(crate) mod chipset;
+pub(crate) mod plug;
+mod target;
+
+pub(crate) use buses::Buses;
+
+use crate::complete::controllers;
+use crate::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::device::item::Item;
+use crate::device::{Address, Devices, Info};
+use crate::{Error, Machine};
+use passthru_pci::Address as At;
+use plug::{Need, Plug};
+
+/// Gives every PCI device that has none an address, and adds the controllers that this takes.
+pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
+    if !machine.places_pci() {
+        return Vec::new();
+    }
+    let mut draft = devices.clone();
+    let mut buses = prepare(&mut draft, machine, true);
+    if let Err(errors) = find_missing(&mut buses, &mut draft, devices, machine) {
+        return errors;
+    }
+    let mut buses = prepare(devices, machine, false);
+    let errors = hand_out(&mut buses, devices, machine.is_express());
+    mark_multifunction(devices);
+    target::fill(devices);
+    errors
+}
+
+/// Whether the address of a device is to be chosen. Like libvirt, all zeros (the host bridge's) is none.
+pub(crate) fn is_wanted(info: &Info) -> bool {
+    match &info.address {
+        None => true,
+        Some(Address::Pci(pci)) => pci.address.is_none_or(|a| (a.domain, a.bus, a.slot) == (0, 0, 0)),
+        Some(_) => false,
+    }
+}
+
+/// Makes the buses, with everything that has an address already on them.
+fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
+    let mut buses = Buses::of(&devices.controllers, machine.is_express(), grows);
+    chipset::pin(machine.board, devices);
+    for item in devices.items() {
+        // What is wrong with an address of the user's is for `validate` to say.
+        let need = Need::of(devices, item, machine.is_express()).unwrap_or(Need::endpoint(Plug::Pci));
+        if let Some(at) = devices.pci_address(item)
+            && !devices.info(item).is_none_or(is_wanted)
+        {
+            let _ = buses.reserve(at, need);
+        }
+    }
+    chipset::settle(machine.board, &mut buses, devices);
+    buses
+}
+
+/// Finds out on a draft which controllers are missing, and adds them to `devices`.
+fn find_missing(
+    buses: &mut Buses,
+    draft: &mut Devices,
+    devices: &mut Devices,
+    machine: &Machine,
+) -> Result<(), Vec<Error>> {
+    let at_first = draft.controllers_of(ControllerType::Pci).filter_map(|c| c.index).max().unwrap_or(0);
+    if !machine.is_express() && !buses.all_full() {
+        // Room for one more: a bridge of a later day.
+        let _ = buses.next(Need::endpoint(Plug::Pci), 0);
+    }
+    let errors = hand_out(buses, draft, machine.is_express());
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    if machine.is_express() && at_first == 0 && buses.len() > 1 {
+        // The user left the buses to us: a port stays free for a device that is plugged in later.
+        buses.next(Need::endpoint(Plug::Pcie), 0).map_err(no_place)?;
+    }
+    let mut index = 1;
+    while let Some(model) = buses.model(index) {
+        add_missing(buses, devices, index, model).map_err(no_place)?;
+        index += 1;
+    }
+    Ok(())
+}
+
+fn no_place(message: String) -> Vec<Error> {
+    vec![Error::new(message)]
+}
+
+/// Adds the controller of a bus that has none, and reserves the slot that it will take.
+fn add_missing(
+    buses: &mut Buses,
+    devices: &mut Devices,
+    index: usize,
+    model: ControllerModel,
+) -> Result<(), String> {
+    let number = u32::try_from(index).unwrap_or(u32::MAX);
+    if devices.controller(ControllerType::Pci, number).is_some() {
+        return Ok(());
+    }
+    if index > usize::from(u8::MAX) {
+        return Err("no PCI bus number is free: a guest has at most 256 buses".into());
+    }
+    controllers::insert(&mut devices.controllers, Controller::new(ControllerType::Pci, number, Some(model)));
+    Need::of_pci_controller(model).map_or(Ok(()), |need| buses.next(need, 0).map(|_| ()))
+}
+
+/// Gives addresses to all devices that want one. The order of the kinds is libvirt's.
+fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Vec<Error> {
+    let mut errors = Vec::new();
+    for item in order(devices) {
+        let Some(need) = Need::of(devices, item, express) else { continue };
+        if !devices.info(item).is_some_and(is_wanted) {
+            continue;
+        }
+        let multifunction = match devices.info(item).and_then(|i| i.address.as_ref()) {
+            Some(Address::Pci(pci)) => pci.multifunction,
+            _ => None,
+        };
+        let found = match usb2_function(devices, item) {
+            Some(function) => next_usb2(buses, devices, item, need, function),
+            None => buses.next(need, 0),
+        };
+        match (found, devices.info_mut(item)) {
+            (Ok(at), Some(info)) => info.address = Some(chipset::pci(at, multifunction)),
+            (Err(message), Some(info)) => {
+                let at = info.place.0.clone();
+                let what = devices.describe(item);
+                errors.push(Error::new(format!("no place for {what}: {message}")).at(at));
+            }
+            _ => {}
+        }
+    }
+    errors
+}
+
+fn order(devices: &Devices) -> Vec<Item> {
+    let is_pci = |item: &Item| match item {
+        Item::Controller(n) => devices.controllers[*n].kind == Some(ControllerType::Pci),
+        _ => false,
+    };
+    let rank = |item: &Item| match item {
+        Item::Controller(_) if is_pci(item) => 0,
+        Item::Interface(_) => 1,
+        Item::Controller(_) => 2,
+        Item::Disk(_) => 3,
+        Item::Hostdev(_) => 4,
+        Item::Memballoon => 5,
+        Item::Rng(_) => 6,
+        Item::Serial(_) | Item::Console(_) => 7,
+        Item::Iommu(_) => 8,
+    };
+    let mut items = devices.items();
+    items.sort_by_key(rank);
+    items
+}
+
+/// The function that a controller of an ICH9's USB 2 group has within their common slot.
+fn usb2_function(devices: &Devices, item: Item) -> Option<u8> {
+    let Item::Controller(n) = item else { return None };
+    match devices.controllers.get(n)?.model? {
+        ControllerModel::Ich9Uhci1 => Some(0),
+        ControllerModel::Ich9Uhci2 => Some(1),
+        ControllerModel::Ich9Uhci3 => Some(2),
+        ControllerModel::Ich9Ehci1 => Some(7),
+        _ => None,
+    }
+}
+
+/// Puts a USB 2 controller into the slot that the others of its index are in.
+fn next_usb2(
+    buses: &mut Buses,
+    devices: &Devices,
+    item: Item,
+    need: Need,
+    function: u8,
+) -> Result<At, String> {
+    let Item::Controller(n) = item else { return buses.next(need, function) };
+    let index = devices.controllers[n].index;
+    let group = (0..devices.controllers.len()).map(Item::Controller).filter(|other| {
+        let Item::Controller(m) = *other else { return false };
+        devices.controllers[m].index == index && usb2_function(devices, *other).is_some()
+    });
+    match group.filter_map(|other| devices.pci_address(other)).next() {
+        Some(sibling) => {
+            let at = At { function, ..sibling };
+            buses.reserve(at, need).map(|()| at)
+        }
+        None => buses.next(need, function),
+    }
+}
+
+/// Says `multifunction` at function 0 of each slot that holds more than that.
+fn mark_multifunction(devices: &mut Devices) {
+    let items = devices.items();
+    let shared: Vec<At> =
+        items.iter().filter_map(|i| devices.pci_address(*i)).filter(|at| at.function != 0).collect();
+    for item in items {
+        if let Some(Address::Pci(pci)) = devices.info_mut(item).and_then(|i| i.address.as_mut())
+            && let Some(at) = pci.address
+            && at.function == 0
+            && shared
+                .iter()
+                .any(|other| (other.domain, other.bus, other.slot) == (at.domain, at.bus, at.slot))
+        {
+            pci.multifunction.get_or_insert(true);
+        }
+    }
+}

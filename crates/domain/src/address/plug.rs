@@ -1,0 +1,133 @@
+//! What fits into what: the kinds of PCI connection, and which devices have which.
+
+use crate::device::chardev::CharTargetType;
+use crate::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::device::disk::DiskBus;
+use crate::device::interface::InterfaceModel;
+use crate::device::iommu::IommuModel;
+use crate::device::memballoon::MemballoonModel;
+use crate::device::{Devices, item::Item};
+
+/// How a device is connected to the bus above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plug {
+    Pci,
+    Pcie,
+    PciBridge,
+    PciExpander,
+    PcieExpander,
+    RootPort,
+    UpstreamPort,
+    DownstreamPort,
+    DmiToPciBridge,
+    PcieToPciBridge,
+}
+
+impl Plug {
+    /// What a bus must accept, for a message.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pci => "conventional PCI device",
+            Self::Pcie => "PCI Express device",
+            Self::PciBridge => "pci-bridge",
+            Self::PciExpander => "pci-expander-bus",
+            Self::PcieExpander => "pcie-expander-bus",
+            Self::RootPort => "pcie-root-port",
+            Self::UpstreamPort => "pcie-switch-upstream-port",
+            Self::DownstreamPort => "pcie-switch-downstream-port",
+            Self::DmiToPciBridge => "dmi-to-pci-bridge",
+            Self::PcieToPciBridge => "pcie-to-pci-bridge",
+        }
+    }
+
+    pub(crate) const fn is_endpoint(self) -> bool {
+        matches!(self, Self::Pci | Self::Pcie)
+    }
+}
+
+/// What a device needs of the bus that it is put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Its connection.
+    pub(crate) plug: Plug,
+    /// Whether it is put only where it could be unplugged, when nobody says where it goes.
+    pub(crate) hotplug: bool,
+    /// Whether several of its kind share a slot, a function each.
+    pub(crate) shares_slot: bool,
+    /// Whether it must be on the root bus.
+    pub(crate) integrated: bool,
+}
+
+impl Need {
+    /// What an endpoint needs that can be unplugged.
+    pub(crate) const fn endpoint(plug: Plug) -> Self {
+        Self { plug, hotplug: true, shares_slot: false, integrated: false }
+    }
+
+    const fn fixed(plug: Plug) -> Self {
+        Self { plug, hotplug: false, shares_slot: false, integrated: false }
+    }
+
+    /// What a PCI controller needs; nothing for a root bus.
+    pub(crate) fn of_pci_controller(model: ControllerModel) -> Option<Self> {
+        let plug = match model {
+            ControllerModel::PciBridge => Plug::PciBridge,
+            ControllerModel::PciExpanderBus => Plug::PciExpander,
+            ControllerModel::PcieExpanderBus => Plug::PcieExpander,
+            ControllerModel::DmiToPciBridge => Plug::DmiToPciBridge,
+            ControllerModel::PcieToPciBridge => Plug::PcieToPciBridge,
+            ControllerModel::PcieRootPort => Plug::RootPort,
+            ControllerModel::PcieSwitchUpstreamPort => Plug::UpstreamPort,
+            ControllerModel::PcieSwitchDownstreamPort => Plug::DownstreamPort,
+            _ => return None,
+        };
+        Some(Self { shares_slot: plug == Plug::RootPort, ..Self::fixed(plug) })
+    }
+
+    /// What a device needs, where it is a PCI device whose address can be chosen. `express` says whether
+    /// the machine has PCI Express.
+    pub(crate) fn of(devices: &Devices, item: Item, express: bool) -> Option<Self> {
+        let pci = Self::endpoint(Plug::Pci);
+        let pcie = if express { Self::endpoint(Plug::Pcie) } else { pci };
+        match item {
+            Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
+            Item::Disk(n) => (devices.disks.get(n)?.target.bus == Some(DiskBus::Virtio)).then_some(pcie),
+            Item::Interface(n) => Some(match devices.interfaces.get(n)?.model {
+                Some(InterfaceModel::E1000 | InterfaceModel::Rtl8139) => pci,
+                _ => pcie,
+            }),
+            Item::Serial(n) => {
+                let target = devices.serials.get(n)?.target.as_ref()?;
+                (target.kind == Some(CharTargetType::PciSerial)).then_some(pci)
+            }
+            // Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
+            Item::Hostdev(_) | Item::Rng(_) => Some(pcie),
+            Item::Memballoon => {
+                let model = devices.memballoon.as_ref()?.model;
+                (model == Some(MemballoonModel::Virtio)).then_some(pcie)
+            }
+            Item::Iommu(n) => {
+                let virtio = devices.iommus.get(n)?.model == Some(IommuModel::Virtio);
+                virtio.then_some(Self { integrated: true, ..pcie })
+            }
+            Item::Console(_) => None,
+        }
+    }
+}
+
+fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need> {
+    use ControllerModel as Model;
+    let model = controller.model;
+    match controller.kind? {
+        ControllerType::Pci => Need::of_pci_controller(model?),
+        ControllerType::Usb => match model {
+            Some(Model::None) => None,
+            Some(Model::NecXhci | Model::QemuXhci) => Some(pcie),
+            _ => Some(pci),
+        },
+        ControllerType::Scsi if model == Some(Model::VirtioScsi) => Some(pcie),
+        ControllerType::Ide | ControllerType::Sata | ControllerType::Scsi => Some(pci),
+        ControllerType::VirtioSerial => Some(pcie),
+        ControllerType::Fdc => None,
+    }
+}

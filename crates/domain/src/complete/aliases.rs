@@ -1,0 +1,69 @@
+//! Aliases: the ids by which the emulator knows the devices. The names are libvirt's.
+
+use crate::Board;
+use crate::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::device::disk::{Disk, DiskBus};
+use crate::device::item::Item;
+use crate::device::{Address, Devices, DriveAddress};
+
+/// Gives an alias to every device that has none.
+pub(super) fn fill(devices: &mut Devices, board: Board) {
+    for item in devices.items() {
+        let alias = match item {
+            Item::Disk(n) => of_disk(&devices.disks[n], devices),
+            Item::Controller(n) => of_controller(&devices.controllers[n], board),
+            Item::Interface(n) => format!("net{n}"),
+            Item::Serial(n) => format!("serial{n}"),
+            // The first console is the first serial port, and has its name.
+            Item::Console(0) if shows_serial(devices) => devices.serials[0].info.id().to_owned(),
+            Item::Console(n) => format!("console{n}"),
+            Item::Hostdev(n) => format!("hostdev{n}"),
+            Item::Memballoon => "balloon0".into(),
+            Item::Rng(n) => format!("rng{n}"),
+            Item::Iommu(n) => format!("iommu{n}"),
+        };
+        if let Some(info) = devices.info_mut(item) {
+            info.alias.get_or_insert(alias);
+        }
+    }
+}
+
+fn shows_serial(devices: &Devices) -> bool {
+    use crate::device::chardev::CharTargetType::Serial;
+    let target = devices.consoles.first().and_then(|c| c.target.as_ref());
+    target.and_then(|t| t.kind) == Some(Serial) && !devices.serials.is_empty()
+}
+
+fn of_controller(controller: &Controller, board: Board) -> String {
+    let index = controller.index.unwrap_or_default();
+    match (controller.kind, index) {
+        (Some(ControllerType::Pci), _) if controller.model == Some(ControllerModel::PcieRoot) => {
+            format!("pcie.{index}")
+        }
+        (Some(ControllerType::Pci), _) => format!("pci.{index}"),
+        // The board's own: its name is wired in.
+        (Some(ControllerType::Ide), 0) if board == Board::I440fx => "ide".into(),
+        (Some(ControllerType::Sata), 0) if board == Board::Q35 => "ide".into(),
+        (Some(ControllerType::Usb), 0) => "usb".into(),
+        (Some(kind), _) => format!("{kind}{index}"),
+        (None, _) => String::new(),
+    }
+}
+
+fn of_disk(disk: &Disk, devices: &Devices) -> String {
+    let bus = disk.target.bus.unwrap_or(DiskBus::Virtio);
+    let Some(Address::Drive(drive)) = &disk.info.address else {
+        return format!("{bus}-disk{}", disk.target.index().unwrap_or_default());
+    };
+    let DriveAddress { controller, bus: channel, target, unit } = drive;
+    let [controller, channel, target, unit] =
+        [controller, channel, target, unit].map(|n| n.unwrap_or_default());
+    let has_targets = bus == DiskBus::Scsi
+        && devices.controller(ControllerType::Scsi, controller).and_then(|c| c.model)
+            != Some(ControllerModel::Lsilogic);
+    if has_targets {
+        format!("{bus}{controller}-{channel}-{target}-{unit}")
+    } else {
+        format!("{bus}{controller}-{channel}-{unit}")
+    }
+}

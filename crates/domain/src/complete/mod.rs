@@ -1,0 +1,46 @@
+//! Fills in what a domain leaves out, as libvirt does: the same input gives the same domain.
+//!
+//! Nothing is drawn by lot. A UUID that is missing is derived from the name, a network card's hardware
+//! address from the UUID and the card's number, so that a guest keeps them from one start to the next.
+
+mod aliases;
+mod chardevs;
+pub(crate) mod controllers;
+mod defaults;
+mod disks;
+mod identity;
+mod usb;
+
+use crate::{Domain, Errors, Platform, address};
+
+impl Domain {
+    /// Fills in what was left out: architecture, machine, CPU and the like by the platform's defaults; the
+    /// controllers that the machine has or the devices need; for each device its alias and its address.
+    ///
+    /// What the user said stays. A completed domain completes to itself. What cannot work is not looked
+    /// for here but by [`Domain::validate`].
+    ///
+    /// # Errors
+    /// Where there is no such machine, or no place for a device.
+    pub fn complete(mut self, platform: &dyn Platform) -> Result<Self, Errors> {
+        let arch = *self.os.kind.arch.get_or_insert(platform.arch());
+        let machine = self.machine(platform)?;
+        self.os.kind.machine.get_or_insert_with(|| machine.name.clone());
+        self.devices.emulator.get_or_insert_with(|| platform.emulator(arch));
+        defaults::fill(&mut self, &machine);
+        identity::fill(&mut self, &machine);
+        disks::fill(&mut self.devices);
+        chardevs::fill(&mut self.devices, &machine);
+        controllers::fill(&mut self.devices, &machine);
+        Errors::none_of(address::assign(&mut self.devices, &machine))?;
+        aliases::fill(&mut self.devices, machine.board);
+        Ok(self)
+    }
+
+    /// Returns the machine of the domain.
+    pub(crate) fn machine(&self, platform: &dyn Platform) -> Result<crate::Machine, crate::Error> {
+        let arch = self.os.kind.arch.unwrap_or(platform.arch());
+        let machine = platform.machine(arch, self.os.kind.machine.as_deref());
+        machine.map_err(|e| if e.span.is_none() { e.at(self.os.place.0.clone()) } else { e })
+    }
+}
