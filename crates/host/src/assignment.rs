@@ -76,7 +76,14 @@ impl Host {
     /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, claimed,
     /// or unmanaged and on a driver of the host. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
-        let usage = self.usage();
+        self.check_during(&self.usage(), requests)
+    }
+
+    /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices one by one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_during(&self, usage: &Usage, requests: &[Request]) -> Result<Vec<Error>, Error> {
         let addresses: Vec<Address> = requests.iter().map(|request| request.address).collect();
         let (mut refusals, mut objections) = (Vec::new(), Vec::new());
         for (i, request) in requests.iter().enumerate() {
@@ -84,7 +91,7 @@ impl Host {
                 Ok(_) if addresses[..i].contains(&request.address) => {
                     refusals.push(Error::Twice { device: request.address });
                 }
-                Ok(device) => objections.extend(self.objections(request, &device, &addresses, &usage)),
+                Ok(device) => objections.extend(self.objections(request, &device, &addresses, usage)),
                 Err(error) => refusals.push(error),
             }
         }

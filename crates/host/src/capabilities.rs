@@ -15,6 +15,19 @@ pub struct Capabilities {
     pub vfio_cdev: Option<bool>,
 }
 
+impl Capabilities {
+    /// Says what is in the way of assigning devices through iommufd: [`Error::NoIommu`], [`Error::NoIommufd`] or
+    /// [`Error::NoCdev`], in this order.
+    pub fn lack(&self) -> Option<Error> {
+        match self {
+            Self { iommu: false, .. } => Some(Error::NoIommu),
+            Self { iommufd: false, .. } => Some(Error::NoIommufd),
+            Self { vfio_cdev: Some(false), .. } => Some(Error::NoCdev),
+            _ => None,
+        }
+    }
+}
+
 impl Host {
     /// Looks at what the kernel offers.
     pub fn capabilities(&self) -> Capabilities {
@@ -25,7 +38,7 @@ impl Host {
         }
     }
 
-    /// Checks that devices can be assigned through iommufd here, and loads its modules where they are missing.
+    /// Loads the modules of iommufd and VFIO where they are missing, and checks that they are there.
     ///
     /// # Errors
     /// [`Error::NoIommu`], [`Error::NoIommufd`], [`Error::NoCdev`], in this order.
@@ -36,12 +49,11 @@ impl Host {
                 tracing::debug!(module, answer, "modprobe");
             }
         }
-        let found = self.capabilities();
-        match () {
-            () if !found.iommu => Err(Error::NoIommu),
-            () if !self.path("sys/class/misc/iommu").exists() => Err(Error::NoIommufd),
-            () if found.vfio_cdev != Some(true) => Err(Error::NoCdev),
-            () => Ok(()),
+        let iommufd = self.path("sys/class/misc/iommu").exists();
+        let vfio_cdev = Some(self.vfio_cdev().unwrap_or(false));
+        match (Capabilities { iommu: self.has_groups(), iommufd, vfio_cdev }).lack() {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
     }
 

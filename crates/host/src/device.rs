@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use passthru_pci::{Address, ParseAddressError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{Error, Host, sysfs};
 
@@ -15,14 +15,19 @@ pub struct Device {
     #[serde(with = "crate::text")]
     pub address: Address,
     /// Vendor id.
+    #[serde(serialize_with = "hex4")]
     pub vendor: u16,
     /// Device id.
+    #[serde(serialize_with = "hex4")]
     pub device: u16,
     /// Vendor id of the board or subsystem.
+    #[serde(serialize_with = "hex4")]
     pub subsystem_vendor: u16,
     /// Device id of the board or subsystem.
+    #[serde(serialize_with = "hex4")]
     pub subsystem_device: u16,
     /// Class, subclass and programming interface, 24 bits.
+    #[serde(serialize_with = "hex6")]
     pub class: u32,
     /// Type of the configuration header: 0 an ordinary device, 1 a bridge, 2 a CardBus bridge. `None` where the
     /// configuration space cannot be read.
@@ -108,6 +113,15 @@ pub fn parse_device(text: &str) -> Result<Address, ParseAddressError> {
         Some([domain, bus, slot, function]) => format!("{domain}:{bus}:{slot}.{function}").parse(),
         _ => text.parse(),
     }
+}
+
+/// As sysfs writes ids.
+fn hex4<S: Serializer>(id: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{id:#06x}"))
+}
+
+fn hex6<S: Serializer>(class: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{class:#08x}"))
 }
 
 fn is_vfio_driver(driver: &str) -> bool {

@@ -1,5 +1,6 @@
 //! What can go wrong, with what the user can do about it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -169,7 +170,7 @@ pub enum Error {
 
 impl Error {
     /// Returns one error for several: none for none, and the error itself for one.
-    pub(crate) fn several(mut errors: Vec<Error>) -> Option<Error> {
+    pub fn several(mut errors: Vec<Error>) -> Option<Error> {
         match errors.len() {
             0 | 1 => errors.pop(),
             _ => Some(Error::Several(errors)),
@@ -189,7 +190,8 @@ impl Error {
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")
             ),
             Self::Several(errors) => {
-                let hints: Vec<String> = errors.iter().filter_map(Error::hint).collect();
+                let hints: BTreeSet<String> = errors.iter().filter_map(Error::hint).collect();
+                let hints = Vec::from_iter(hints);
                 return (!hints.is_empty()).then(|| hints.join("\n"));
             }
             Self::NotOnVfio { device, .. } => {

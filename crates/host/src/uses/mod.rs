@@ -174,7 +174,9 @@ impl Usage {
             uses.push(Use::VirtualFunctions { count });
         }
         uses.extend(console::shown(&self.host, device).then_some(Use::Console));
-        let nodes: Vec<_> = below.nodes.into_iter().chain(open::vfio_nodes(device)).collect();
+        let mut nodes = below.nodes;
+        nodes.extend(open::vfio_nodes(device));
+        nodes.extend(open::nvidia_node(&self.host, device));
         uses.extend(open::holders(&nodes, &self.open));
         uses
     }

@@ -41,6 +41,14 @@ pub(crate) fn vfio_nodes(device: &Device) -> Vec<Node> {
     own.chain(group).map(|path| Node { path, vital: true }).collect()
 }
 
+/// NVIDIA's own driver has nodes that sysfs does not know.
+pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
+    let path = host.path("proc/driver/nvidia/gpus").join(device.address.to_string()).join("information");
+    let information = sysfs::read(path)?;
+    let minor = information.lines().find_map(|line| line.strip_prefix("Device Minor:"))?;
+    Some(Node { path: format!("/dev/nvidia{}", minor.trim()), vital: true })
+}
+
 pub(crate) fn holders(nodes: &[Node], open: &[OpenFile]) -> Vec<Use> {
     let mut holders: Vec<Use> = open
         .iter()
@@ -81,6 +89,18 @@ mod tests {
             process(101, "qemu-old", "/dev/vfio/12", true),
         ];
         assert_eq!(tree.host().uses(&tree.host().devices()[0]), expected);
+    }
+
+    #[test]
+    fn finds_who_has_an_nvidia_gpu_open() {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x030000);
+        let information = "Model: \t\t A GPU\nDevice Minor: \t 1\nGPU Firmware: \t 1\n";
+        tree.file("proc/driver/nvidia/gpus/0000:01:00.0/information", information);
+        open(&tree, 100, "Xorg", "/dev/nvidia1");
+        open(&tree, 101, "other", "/dev/nvidia0");
+        let uses = tree.host().uses(&tree.host().devices()[0]);
+        assert_eq!(uses, [process(100, "Xorg", "/dev/nvidia1", true)]);
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
+#![allow(clippy::print_stderr)]
+
+use passthru_host::{Device, Error as HostError, Host, Request, parse_device};
+use passthru_pci::Address;
+
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::print;
+
+/// Binds devices to vfio-pci, or to the variant of it that is made for them
+///
+/// A device that the host uses is refused, and so is one whose IOMMU group has another device on a driver of the host.
+/// Devices of one call leave together. If one cannot, all stay as they were.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
+    #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
+    devices: Vec<Address>,
+    /// Use this driver
+    #[arg(long, value_name = "NAME")]
+    driver: Option<String>,
+    /// Take devices that are in use, or whose group is not free; says what breaks
+    #[arg(long)]
+    force: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let host = Host::new();
+    let requests: Vec<Request> = args.devices.iter().map(|address| request(*address, args)).collect();
+    if args.force {
+        host.check(&requests)?.iter().for_each(|objection| eprintln!("warning: {objection}"));
+    }
+    if args.dry_run {
+        return print(&plan(&host, &requests, args.force)?);
+    }
+    let assignment = host.assign(&requests, None, args.force)?;
+    let done: String = assignment.devices().iter().map(done).collect();
+    assignment.keep();
+    print(&done)
+}
+
+fn request(address: Address, args: &Args) -> Request {
+    Request { driver: args.driver.clone(), ..Request::managed(address) }
+}
+
+fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostError> {
+    if !force && let Some(error) = HostError::several(host.check(requests)?) {
+        return Err(error);
+    }
+    let step = |request: &Request| {
+        let device = host.device(request.address)?;
+        let wanted = request.driver.clone().unwrap_or_else(|| host.vfio_driver(&device));
+        Ok(match &device.driver {
+            Some(driver) if *driver == wanted => format!("{}: stays on {wanted}\n", device.address),
+            Some(driver) => format!("{}: from {driver} to {wanted}\n", device.address),
+            None => format!("{}: to {wanted}\n", device.address),
+        })
+    };
+    requests.iter().map(step).collect()
+}
+
+fn done(device: &Device) -> String {
+    let driver = device.driver.as_deref().unwrap_or("no driver");
+    match &device.cdev {
+        Some(cdev) => format!("{} is on {driver}: /dev/vfio/devices/{cdev}\n", device.address),
+        None => format!("{} is on {driver}\n", device.address),
+    }
+}
+
+/// Reads an argument that names a device.
+pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::ParseAddressError> {
+    parse_device(text)
+}
+
+impl From<HostError> for Error {
+    fn from(error: HostError) -> Self {
+        let hint = error.hint();
+        Self::new(Code::Host, error).hint(hint)
+    }
+}
