@@ -1,0 +1,270 @@
+//! Asks a QEMU what it has.
+
+use super::{Probed, Version};
+use crate::qmp::{self, Qmp};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// Devices whose properties differ among versions in a way that matters here.
+const ASKED: &[&str] = &["vfio-pci", "arm-smmuv3", "intel-iommu", "virtio-iommu-pci", "pcie-root-port"];
+/// How long the last words of a killed QEMU are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How much of its standard error is kept.
+const MOST_WORDS: u64 = 16 << 10;
+
+/// Why a QEMU did not say what it has.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// It cannot be started.
+    #[error("cannot start {binary}", binary = binary.display())]
+    Start {
+        /// Its path.
+        binary: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// It does not answer.
+    #[error("{binary} does not say what it has{said}", binary = binary.display(), said = said(stderr))]
+    Ask {
+        /// Its path.
+        binary: PathBuf,
+        /// What it wrote to its standard error.
+        stderr: String,
+        /// What went wrong.
+        source: qmp::Error,
+    },
+    /// It answers what a QEMU does not.
+    #[error("{binary} answers {command} with {answer}", binary = binary.display())]
+    Answer {
+        /// Its path.
+        binary: PathBuf,
+        /// What was asked.
+        command: &'static str,
+        /// Its answer, shortened.
+        answer: String,
+    },
+    /// It is for an architecture that is not known here.
+    #[error("{binary} is for {target}, which is not supported", binary = binary.display())]
+    Target {
+        /// Its path.
+        binary: PathBuf,
+        /// The architecture.
+        target: String,
+    },
+}
+
+impl ProbeError {
+    /// Returns what the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("install QEMU (Debian: qemu-system-x86 or qemu-system-arm), or name another one in <emulator>".into())
+            }
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("the file must be executable; name another one in <emulator>".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn said(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
+}
+
+/// Starts the binary without a machine and asks it, all within the limit.
+pub(super) fn probe(binary: &Path, limit: Duration) -> Result<Probed, ProbeError> {
+    let deadline = Instant::now() + limit;
+    let start = |source| ProbeError::Start { binary: binary.into(), source };
+    let (monitor, theirs) = UnixStream::pair().map_err(start)?;
+    let (words, their_words) = UnixStream::pair().map_err(start)?;
+    let process = Process::spawn(binary, theirs, their_words).map_err(start)?;
+    let asked = Qmp::connect(monitor, limit).map_err(Trouble::from).and_then(|qmp| {
+        let mut questions = Questions { qmp, deadline };
+        questions.all(binary)
+    });
+    drop(process);
+    asked.map_err(|trouble| trouble.into_error(binary, &words))
+}
+
+/// A process that ends with its owner.
+struct Process(Child);
+
+impl Process {
+    fn spawn(binary: &Path, monitor: UnixStream, words: UnixStream) -> io::Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args(["-M", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"])
+            .env("LC_ALL", "C")
+            .stdin(OwnedFd::from(monitor.try_clone()?))
+            .stdout(OwnedFd::from(monitor))
+            .stderr(OwnedFd::from(words));
+        command.spawn().map(Self)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Either fails only where the process is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+enum Trouble {
+    Monitor(qmp::Error),
+    Answer(&'static str, Value),
+}
+
+impl From<qmp::Error> for Trouble {
+    fn from(error: qmp::Error) -> Self {
+        Self::Monitor(error)
+    }
+}
+
+impl Trouble {
+    fn into_error(self, binary: &Path, words: &UnixStream) -> ProbeError {
+        match self {
+            Self::Monitor(source) => {
+                ProbeError::Ask { binary: binary.into(), stderr: last_words(words), source }
+            }
+            Self::Answer(command, answer) => {
+                let answer = answer.to_string().chars().take(200).collect();
+                ProbeError::Answer { binary: binary.into(), command, answer }
+            }
+        }
+    }
+}
+
+/// What came on standard error, the end of it dropped where it is long.
+fn last_words(words: &UnixStream) -> String {
+    let mut bytes = Vec::new();
+    if words.set_read_timeout(Some(LAST_WORDS)).is_ok() {
+        // Where reading fails, what came before is still worth showing.
+        let _ = words.take(MOST_WORDS).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+struct Questions {
+    qmp: Qmp,
+    deadline: Instant,
+}
+
+impl Questions {
+    fn all(&mut self, binary: &Path) -> Result<Probed, Trouble> {
+        let types = self.names("qom-list-types", json!({}), &["name"])?;
+        let asked = ASKED.iter().filter(|device| types.contains(**device));
+        let mut properties = BTreeMap::new();
+        for device in asked {
+            let arguments = json!({ "typename": device });
+            let names = self.names("device-list-properties", arguments, &["name"])?;
+            properties.insert((*device).to_owned(), names);
+        }
+        Ok(Probed {
+            binary: binary.into(),
+            target: self.target()?,
+            version: self.version()?,
+            machines: self.names("query-machines", json!({}), &["name", "alias"])?,
+            types,
+            properties,
+        })
+    }
+
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, qmp::Error> {
+        self.qmp.set_limit(self.deadline.saturating_duration_since(Instant::now()));
+        self.qmp.execute(command, arguments)
+    }
+
+    /// The members of those keys in an answer that is a list of objects.
+    fn names(
+        &mut self,
+        command: &'static str,
+        arguments: Value,
+        keys: &[&str],
+    ) -> Result<BTreeSet<String>, Trouble> {
+        let answer = self.ask(command, arguments)?;
+        let Some(items) = answer.as_array() else { return Err(Trouble::Answer(command, answer)) };
+        let names = items.iter().flat_map(|item| keys.iter().filter_map(|key| item[key].as_str()));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    fn target(&mut self) -> Result<String, Trouble> {
+        let answer = self.ask("query-target", json!({}))?;
+        let target = answer["arch"].as_str().map(str::to_owned);
+        target.ok_or(Trouble::Answer("query-target", answer))
+    }
+
+    fn version(&mut self) -> Result<Version, Trouble> {
+        let answer = self.ask("query-version", json!({}))?;
+        serde_json::from_value(answer["qemu"].clone()).map_err(|_| Trouble::Answer("query-version", answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// An emulator that is a script. It is written under another name first, as nothing that is open for
+    /// writing can be executed.
+    fn script(dir: &tempfile::TempDir, text: &str) -> PathBuf {
+        let path = dir.path().join("emulator");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_emulator_that_fails_at_start_has_its_words_in_the_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let binary = script(&dir, "echo 'library not found' >&2; exit 1");
+        let error = probe(&binary, Duration::from_secs(5)).unwrap_err();
+        assert!(error.to_string().contains("library not found"), "{error}");
+    }
+
+    #[test]
+    fn an_emulator_that_hangs_is_given_up_and_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let binary = script(&dir, "exec sleep 60");
+        let start = Instant::now();
+        let error = probe(&binary, Duration::from_millis(200)).unwrap_err();
+        assert!(matches!(error, ProbeError::Ask { source: qmp::Error::Timeout { .. }, .. }), "{error:?}");
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_emulator_that_is_not_there_is_to_be_installed() {
+        let error = probe(Path::new("/nonexistent/qemu"), Duration::from_secs(1)).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("install")), "{error:?}");
+    }
+
+    #[test]
+    fn the_answers_become_capabilities() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = [
+            r#"{"id":1,"return":{}}"#,
+            r#"{"id":2,"return":[{"name":"vfio-pci"},{"name":"iommufd"}]}"#,
+            r#"{"id":3,"return":[{"name":"fd","type":"str"}]}"#,
+            r#"{"id":4,"return":{"arch":"x86_64"}}"#,
+            r#"{"id":5,"return":{"qemu":{"major":11,"minor":1,"micro":3},"package":""}}"#,
+            r#"{"id":6,"return":[{"name":"pc-q35-11.1","alias":"q35"}]}"#,
+        ];
+        let answers = answers.map(|answer| format!("read line; echo '{answer}'\n")).concat();
+        let binary = script(&dir, &format!("echo '{{\"QMP\":{{}}}}'\n{answers}sleep 60"));
+        let probed = probe(&binary, Duration::from_secs(5)).unwrap();
+        assert_eq!(probed.version.to_string(), "11.1.3");
+        assert!(probed.machines.contains("q35") && probed.machines.contains("pc-q35-11.1"));
+        let capabilities = super::super::Capabilities::of(probed).unwrap();
+        assert!(capabilities.has_iommufd());
+        assert!(!capabilities.has_property("vfio-pci", "x-unheard-of"));
+    }
+}

@@ -1,0 +1,150 @@
+//! `<controller>`: PCI bridges and ports, USB, SATA, SCSI, virtio-serial.
+
+use super::opt::{Object, Opt};
+use super::{Context, Error, pci};
+use passthru_domain::Board;
+use passthru_domain::device::controller::{
+    Controller, ControllerModel, ControllerTarget, ControllerType, PciModelName,
+};
+
+/// Kinds in the order of their options. Floppy controllers come with their disks.
+const ORDER: [ControllerType; 6] = [
+    ControllerType::Pci,
+    ControllerType::Usb,
+    ControllerType::Scsi,
+    ControllerType::Ide,
+    ControllerType::Sata,
+    ControllerType::VirtioSerial,
+];
+
+pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let controllers = ORDER.into_iter().flat_map(|kind| of_kind(context, kind));
+    let devices = controllers.filter_map(|controller| device(context, controller).transpose());
+    devices.map(|device| device.map(Opt::device)).collect()
+}
+
+/// The controllers of a kind by their numbers, the order in which their buses are made.
+fn of_kind<'a>(context: &Context<'a>, kind: ControllerType) -> Vec<&'a Controller> {
+    let all = context.domain.devices.controllers.iter();
+    let mut controllers: Vec<_> = all.filter(|controller| controller.kind == Some(kind)).collect();
+    controllers.sort_by_key(|controller| controller.index);
+    controllers
+}
+
+/// The device of a controller; none for those that are on the board.
+fn device(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>, Error> {
+    let device = match controller.kind {
+        Some(ControllerType::Pci) => pci_device(controller),
+        Some(ControllerType::Usb) => usb(context, controller)?,
+        Some(ControllerType::Scsi) => Some(scsi(context, controller)?),
+        Some(ControllerType::Sata) => {
+            (!is_built_in_sata(context, controller)).then(|| plain("ahci", controller))
+        }
+        Some(ControllerType::VirtioSerial) => Some(virtio_serial(context, controller)?),
+        Some(ControllerType::Ide | ControllerType::Fdc) | None => None,
+    };
+    let Some(device) = device else { return Ok(None) };
+    Ok(Some(device.and(pci::address(context, &controller.info)?)))
+}
+
+/// Q35's first SATA controller is part of its chip set; its ports are the buses `ide.0` and on.
+pub(super) fn is_built_in_sata(context: &Context<'_>, controller: &Controller) -> bool {
+    context.board() == Board::Q35 && controller.index == Some(0)
+}
+
+/// Returns the controller of a kind with that number.
+pub(super) fn find<'a>(context: &Context<'a>, kind: ControllerType, index: u32) -> Option<&'a Controller> {
+    let mut controllers = context.domain.devices.controllers.iter();
+    controllers.find(|controller| controller.kind == Some(kind) && controller.index == Some(index))
+}
+
+fn plain(driver: &str, controller: &Controller) -> Object {
+    Object::driver(driver).with("id", controller.info.id())
+}
+
+fn pci_device(controller: &Controller) -> Option<Object> {
+    let target = controller.target.clone().unwrap_or_default();
+    let driver = Object::driver(pci_driver(controller)?);
+    let id = controller.info.id();
+    Some(match controller.model? {
+        ControllerModel::PciBridge => driver.maybe("chassis_nr", number(target.chassis_nr)).with("id", id),
+        ControllerModel::PciExpanderBus | ControllerModel::PcieExpanderBus => {
+            driver.maybe("bus_nr", number(target.bus_nr)).with("id", id).maybe("numa_node", target.node)
+        }
+        ControllerModel::PcieRootPort | ControllerModel::PcieSwitchDownstreamPort => {
+            port(driver, &target, id)
+        }
+        _ => driver.with("id", id),
+    })
+}
+
+fn port(driver: Object, target: &ControllerTarget, id: &str) -> Object {
+    driver
+        .maybe("port", number(target.port))
+        .maybe("chassis", number(target.chassis))
+        .with("id", id)
+        .maybe("hotplug", target.hotplug)
+}
+
+fn number(number: Option<u8>) -> Option<u32> {
+    number.map(u32::from)
+}
+
+/// The emulated device behind a PCI controller: the domain's word, or the model's usual one.
+fn pci_driver(controller: &Controller) -> Option<&'static str> {
+    let usual = match controller.model? {
+        ControllerModel::PciBridge => PciModelName::PciBridge,
+        ControllerModel::DmiToPciBridge => PciModelName::I82801b11Bridge,
+        ControllerModel::PcieToPciBridge => PciModelName::PciePciBridge,
+        ControllerModel::PcieRootPort => PciModelName::PcieRootPort,
+        ControllerModel::PcieSwitchUpstreamPort => PciModelName::X3130Upstream,
+        ControllerModel::PcieSwitchDownstreamPort => PciModelName::Xio3130Downstream,
+        ControllerModel::PciExpanderBus => PciModelName::Pxb,
+        ControllerModel::PcieExpanderBus => PciModelName::PxbPcie,
+        _ => return None,
+    };
+    Some(controller.model_name.unwrap_or(usual).as_str())
+}
+
+/// A companion has no id of its own: it shares the bus of its USB 2 controller.
+fn usb(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>, Error> {
+    let Some(driver) = usb_driver(context, controller)? else { return Ok(None) };
+    let ports = controller.ports.filter(|_| driver.ends_with("xhci"));
+    let device = Object::driver(driver).maybe("p2", ports).maybe("p3", ports);
+    Ok(Some(match &controller.master {
+        Some(master) => device
+            .with("masterbus", format!("{}.0", controller.info.id()))
+            .with("firstport", master.startport),
+        None => device.with("id", controller.info.id()),
+    }))
+}
+
+fn usb_driver(context: &Context<'_>, controller: &Controller) -> Result<Option<&'static str>, Error> {
+    Ok(Some(match controller.model.or(context.machine.usb) {
+        None | Some(ControllerModel::None) => return Ok(None),
+        Some(ControllerModel::Piix3Uhci) => "piix3-usb-uhci",
+        Some(ControllerModel::Ehci) => "usb-ehci",
+        Some(ControllerModel::Ich9Ehci1) => "ich9-usb-ehci1",
+        Some(ControllerModel::Ich9Uhci1) => "ich9-usb-uhci1",
+        Some(ControllerModel::Ich9Uhci2) => "ich9-usb-uhci2",
+        Some(ControllerModel::Ich9Uhci3) => "ich9-usb-uhci3",
+        Some(ControllerModel::NecXhci) => "nec-usb-xhci",
+        Some(ControllerModel::QemuXhci) => "qemu-xhci",
+        Some(other) => return Err(Error::unsupported(format!("a USB controller of model '{other}'"))),
+    }))
+}
+
+fn scsi(context: &Context<'_>, controller: &Controller) -> Result<Object, Error> {
+    Ok(match controller.model {
+        Some(ControllerModel::Lsilogic) => plain("lsi", controller),
+        Some(ControllerModel::VirtioScsi) | None => {
+            plain(&pci::virtio(context, "virtio-scsi", &controller.info)?, controller)
+        }
+        Some(other) => return Err(Error::unsupported(format!("a SCSI controller of model '{other}'"))),
+    })
+}
+
+fn virtio_serial(context: &Context<'_>, controller: &Controller) -> Result<Object, Error> {
+    let driver = pci::virtio(context, "virtio-serial", &controller.info)?;
+    Ok(plain(&driver, controller).maybe("max_ports", controller.ports))
+}

@@ -1,0 +1,89 @@
+//! `<iommu>`: virtual IOMMUs.
+
+use super::opt::{Object, Opt};
+use super::{Context, Error, pci};
+use passthru_domain::Board;
+use passthru_domain::device::iommu::{AutoNumber, AutoOnOff, Iommu, IommuDriver, IommuModel};
+
+/// IOMMUs of the whole machine, which QEMU must know before any device.
+pub(super) fn before_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    devices(context, |iommu| iommu.model != Some(IommuModel::Smmuv3))
+}
+
+/// IOMMUs of a root bus or expander, which must be there first.
+pub(super) fn behind_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    devices(context, |iommu| iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_some())
+}
+
+/// `-machine iommu=`: the SMMUv3 that is not said to be behind a bus serves the whole machine.
+pub(super) fn machine_wide(context: &Context<'_>) -> Option<&'static str> {
+    let whole = |iommu: &Iommu| iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_none();
+    context.domain.devices.iommus.iter().any(whole).then_some("smmuv3")
+}
+
+fn devices(context: &Context<'_>, wanted: impl Fn(&Iommu) -> bool) -> Result<Vec<Opt>, Error> {
+    let iommus = context.domain.devices.iommus.iter().filter(|iommu| wanted(iommu));
+    iommus.map(|iommu| Ok(Opt::device(device(context, iommu)?))).collect()
+}
+
+fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
+    match iommu.model {
+        Some(IommuModel::Intel) => intel(context, iommu),
+        Some(IommuModel::Virtio) => virtio(context, iommu),
+        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(context, iommu),
+        None => Err(Error::Incomplete { device: pci::device_name(&iommu.info), lacks: "model" }),
+    }
+}
+
+fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
+    if context.board() != Board::Q35 {
+        return Err(Error::unsupported_on("an Intel IOMMU", format!("machine '{}'", context.machine.name)));
+    }
+    let driver = iommu.driver.clone().unwrap_or_default();
+    Ok(Object::driver("intel-iommu")
+        .maybe("id", iommu.info.alias.as_deref())
+        .maybe("intremap", driver.intremap.map(on_off))
+        .maybe("caching-mode", driver.caching_mode)
+        .maybe("eim", driver.eim.map(on_off))
+        .maybe("device-iotlb", driver.iotlb)
+        .maybe("aw-bits", driver.aw_bits)
+        .maybe("dma-translation", driver.dma_translation))
+}
+
+/// Properties that also know `auto` are words, not booleans.
+const fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn virtio(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
+    Ok(Object::driver("virtio-iommu").with("id", iommu.info.id()).and(pci::address(context, &iommu.info)?))
+}
+
+fn smmuv3(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
+    let driver = iommu.driver.clone().unwrap_or_default();
+    Ok(Object::driver("arm-smmuv3")
+        .with("primary-bus", primary_bus(context, iommu)?)
+        .with("id", iommu.info.id())
+        .maybe("accel", driver.accel)
+        .maybe("ats", driver.ats.map(AutoOnOff::as_str))
+        .maybe("ril", driver.ril.map(AutoOnOff::as_str))
+        .maybe("ssidsize", driver.ssidsize.map(bits))
+        .maybe("oas", driver.oas.map(bits))
+        .maybe("cmdqv", driver.cmdqv.map(AutoOnOff::as_str)))
+}
+
+fn primary_bus(context: &Context<'_>, iommu: &Iommu) -> Result<String, Error> {
+    let bus = u8::try_from(pci_bus(iommu).unwrap_or(0)).unwrap_or(u8::MAX);
+    pci::bus(context, bus).ok_or(Error::NoBus { device: pci::device_name(&iommu.info), bus })
+}
+
+fn pci_bus(iommu: &Iommu) -> Option<u32> {
+    iommu.driver.as_ref().and_then(|driver: &IommuDriver| driver.pci_bus)
+}
+
+fn bits(number: AutoNumber) -> String {
+    match number {
+        AutoNumber::Auto => "auto".into(),
+        AutoNumber::Bits(bits) => bits.to_string(),
+    }
+}

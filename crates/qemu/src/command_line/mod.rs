@@ -1,0 +1,158 @@
+//! From a complete domain to QEMU's command line.
+//!
+//! [`command_line`] is a pure function: the same domain gives the same options. It opens nothing and
+//! looks at nothing; where the line needs an open file it holds a [`Want`], which is resolved when the
+//! line is rendered. Options and their order are libvirt's, so that a guest gets the same machine from
+//! either. One file a concern: each makes the options of its elements.
+
+mod boot;
+mod chardev;
+mod clock;
+mod controller;
+mod cpu;
+mod disk;
+mod error;
+mod firmware;
+mod hostdev;
+mod iommu;
+mod machine;
+mod memory;
+mod misc;
+mod net;
+mod opt;
+mod pci;
+mod render;
+mod want;
+
+pub use error::Error;
+pub use opt::{List, Object, Opt, Term, Value};
+pub use render::{Given, Paths, Placeholders, Resolve};
+pub use want::{Access, By, Want, What};
+
+use crate::capabilities::Capabilities;
+use passthru_domain::device::hostdev::Hostdev;
+use passthru_domain::{Arch, Board, Domain, Machine, Platform};
+
+/// Where the running guests' sockets and files are: a folder for each, by the guest's name.
+pub const STATE_DIR: &str = "/run/passthru";
+
+/// A QEMU command line, with what it needs from outside left open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandLine {
+    /// Path of the emulator.
+    pub emulator: String,
+    /// The options, in their order.
+    pub options: Vec<Opt>,
+}
+
+/// Who runs the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A manager: it opens the devices, passes descriptors, and lets the guest go by QMP.
+    Managed,
+    /// A shell: QEMU opens everything by itself and starts the guest at once.
+    Standalone,
+}
+
+/// Returns the command line for a domain that is complete and valid.
+///
+/// # Errors
+/// Where the domain is not complete, or holds what this emulator has no option for.
+pub fn command_line(
+    domain: &Domain,
+    capabilities: &Capabilities,
+    style: Style,
+) -> Result<CommandLine, Error> {
+    let context = Context::new(domain, capabilities, style)?;
+    let mut options = Vec::new();
+    for section in SECTIONS {
+        options.extend(section(&context)?);
+    }
+    Ok(CommandLine { emulator: context.emulator(), options })
+}
+
+/// A part of the command line: the options of some elements.
+type Section = fn(&Context<'_>) -> Result<Vec<Opt>, Error>;
+
+/// The parts in libvirt's order. What an option names is made before it.
+const SECTIONS: &[Section] = &[
+    misc::name,
+    firmware::options,
+    machine::options,
+    cpu::model,
+    memory::options,
+    cpu::topology,
+    misc::identity,
+    chardev::monitor,
+    clock::options,
+    misc::no_shutdown,
+    boot::options,
+    iommu::before_controllers,
+    controller::options,
+    iommu::behind_controllers,
+    disk::options,
+    net::options,
+    chardev::serials,
+    chardev::consoles,
+    misc::audio,
+    misc::watchdog,
+    hostdev::options,
+    misc::memballoon,
+    misc::rngs,
+    misc::sandbox,
+];
+
+/// What every part needs.
+struct Context<'a> {
+    domain: &'a Domain,
+    machine: Machine,
+    style: Style,
+    boot: boot::Indices,
+}
+
+impl<'a> Context<'a> {
+    fn new(domain: &'a Domain, capabilities: &Capabilities, style: Style) -> Result<Self, Error> {
+        let arch = domain.os.kind.arch.unwrap_or_else(|| capabilities.arch());
+        let machine =
+            capabilities.machine(arch, domain.os.kind.machine.as_deref()).map_err(Error::Machine)?;
+        Ok(Self { domain, machine, style, boot: boot::Indices::of(domain) })
+    }
+
+    fn emulator(&self) -> String {
+        let named = self.domain.devices.emulator.clone();
+        named.unwrap_or_else(|| format!("/usr/bin/qemu-system-{}", self.machine.arch))
+    }
+
+    fn name(&self) -> &'a str {
+        self.domain.name.as_deref().unwrap_or_default()
+    }
+
+    fn is_standalone(&self) -> bool {
+        self.style == Style::Standalone
+    }
+
+    fn is_kvm(&self) -> bool {
+        self.domain.kind != Some(passthru_domain::VirtType::Qemu)
+    }
+
+    fn is_arm(&self) -> bool {
+        self.machine.arch == Arch::Aarch64
+    }
+
+    fn is_x86(&self) -> bool {
+        matches!(self.machine.arch, Arch::X86_64 | Arch::I686)
+    }
+
+    fn board(&self) -> Board {
+        self.machine.board
+    }
+
+    /// A path in the guest's folder of [`STATE_DIR`].
+    fn state_path(&self, file: &str) -> String {
+        format!("{STATE_DIR}/{}/{file}", self.name())
+    }
+
+    fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {
+        self.domain.backend(hostdev) == Some(passthru_domain::Backend::Iommufd)
+    }
+}

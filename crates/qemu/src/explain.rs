@@ -1,0 +1,157 @@
+//! What QEMU's last words are about: the device of the domain, and what the user can do.
+
+use crate::command_line::{CommandLine, Opt, Value as OptValue, What};
+use passthru_pci::Address;
+use serde_json::Value;
+use std::fmt;
+
+/// QEMU's message, and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Id of the device, object or block node: a device's alias in the domain.
+    pub id: Option<String>,
+    /// The host's device, where it is an assigned one.
+    pub host: Option<Address>,
+    /// What QEMU says, without program, time and option.
+    pub message: String,
+    /// What the user can do.
+    pub hint: Option<&'static str>,
+}
+
+/// Messages that come often, by words that are in them, with what can be done. The first that fits is
+/// taken.
+const HINTS: &[(&[&str], &str)] = &[
+    (
+        &["Cannot allocate memory"],
+        "pinning the guest's memory takes a locked-memory limit (RLIMIT_MEMLOCK) of at least its size and what the devices map",
+    ),
+    (
+        &["group", "not viable"],
+        "another device of the same IOMMU group is still on a host driver: bind it to vfio-pci, or leave it without a driver",
+    ),
+    (
+        &["failed to open /dev/vfio"],
+        "the device must be bound to vfio-pci, and the VMM's user needs access to it",
+    ),
+    (&["Device or resource busy"], "another guest or program uses the device"),
+    (
+        &["error bind device fd"],
+        "an open VFIO device can be bound to an iommufd once in its life: each start needs a newly opened one",
+    ),
+    (
+        &["Could not access KVM kernel module", "No such file"],
+        "the kernel's KVM module is not loaded, or the processor's virtualization is off; type='qemu' does without",
+    ),
+    (&["Could not access KVM kernel module"], "the VMM's user needs access to /dev/kvm"),
+    (&["nsupported machine type"], "`-machine help` lists the machine types of this QEMU"),
+    (&["is not a valid device model name"], "this QEMU, or a package of its modules, has no such device"),
+    (&["vfio", "No such device"], "the device is not bound to vfio-pci, or its IOMMU is off"),
+    (
+        &["Failed to get", "lock"],
+        "another process uses the image; <shareable/> allows it for a disk that can take it",
+    ),
+    (
+        &["PCI BAR?"],
+        "mapping one device's memory for another one failed; guests without peer-to-peer DMA do not need it",
+    ),
+    (&["host doesn't support requested feature"], "the host's processor lacks a feature that <cpu> asks for"),
+];
+
+/// Finds the device that QEMU's standard error is about. Nothing where there is no message of QEMU's.
+pub fn explain(stderr: &str, line: &CommandLine) -> Option<Explanation> {
+    let lines = stderr.lines().filter_map(|text| Message::parse(text, line));
+    // Warnings come first; what ended QEMU is the last message, and details may follow it.
+    let messages: Vec<_> = lines.filter(|message| !message.text.starts_with("warning: ")).collect();
+    let message = messages.iter().rfind(|message| message.id.is_some()).or(messages.last())?;
+    let host = message.id.as_deref().and_then(|id| host_of(line, id));
+    Some(Explanation {
+        id: message.id.clone(),
+        host,
+        message: message.text.clone(),
+        hint: hint(&message.text),
+    })
+}
+
+struct Message {
+    id: Option<String>,
+    text: String,
+}
+
+impl Message {
+    /// Reads `[TIME] PROGRAM: [-option value: ]text`.
+    fn parse(text: &str, line: &CommandLine) -> Option<Self> {
+        let text = without_time(text.trim());
+        let program = line.emulator.rsplit('/').next().unwrap_or_default();
+        let text = text.strip_prefix(&line.emulator).or_else(|| text.strip_prefix(program))?;
+        let text = text.strip_prefix(": ")?;
+        let (id, text) = of_option(text).unwrap_or((None, text));
+        let id = id.or_else(|| mentioned(text, line));
+        Some(Self { id, text: text.to_owned() })
+    }
+}
+
+/// `-msg timestamp=on` puts `2026-11-21T01:45:00.123456Z ` first.
+fn without_time(text: &str) -> &str {
+    match text.split_once(' ') {
+        Some((time, rest)) if time.ends_with('Z') && time.contains('T') => rest,
+        _ => text,
+    }
+}
+
+/// Reads `-device {…}: text`: the id of what the option makes, and the text after it.
+fn of_option(text: &str) -> Option<(Option<String>, &str)> {
+    if !text.starts_with('-') {
+        return None;
+    }
+    let (_, value) = text.split_once(' ')?;
+    if !value.starts_with('{') {
+        let (option, rest) = value.split_once(": ")?;
+        let id = option.split(',').find_map(|part| part.strip_prefix("id="));
+        return Some((id.map(str::to_owned), rest));
+    }
+    let mut values = serde_json::Deserializer::from_str(value).into_iter::<Value>();
+    let object = values.next()?.ok()?;
+    let rest = value.get(values.byte_offset()..)?.strip_prefix(": ")?;
+    let id = object["id"].as_str().or(object["node-name"].as_str());
+    Some((id.map(str::to_owned), rest))
+}
+
+/// A device that the text mentions by its host address (`vfio 0000:06:12.5: …`), or by its id in quotes.
+fn mentioned(text: &str, line: &CommandLine) -> Option<String> {
+    let named = |option: &&Opt| {
+        let Some(id) = option.id() else { return false };
+        let host = host_of(line, id).map(|host| host.to_string());
+        host.is_some_and(|host| text.contains(&host))
+            || text.contains(&format!("'{id}'"))
+            || text.contains(&format!("\"{id}\""))
+    };
+    line.options.iter().find(named).and_then(Opt::id).map(str::to_owned)
+}
+
+/// The host's device behind an alias: by what the line wants for it, or by its `host=`.
+fn host_of(line: &CommandLine, id: &str) -> Option<Address> {
+    let by_want = line.wants().into_iter().find_map(|want| match &want.what {
+        What::Vfio { host, .. } if want.name == id => Some(*host),
+        _ => None,
+    });
+    by_want.or_else(|| {
+        let option =
+            line.options.iter().find(|option| option.flag == "-device" && option.id() == Some(id))?;
+        let OptValue::Json(device) = &option.value else { return None };
+        device.text("host")?.parse().ok()
+    })
+}
+
+fn hint(text: &str) -> Option<&'static str> {
+    HINTS.iter().find(|(words, _)| words.iter().all(|word| text.contains(word))).map(|(_, hint)| *hint)
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.id, self.host) {
+            (Some(id), Some(host)) => write!(f, "{id} (the host's {host}): {}", self.message),
+            (Some(id), None) => write!(f, "{id}: {}", self.message),
+            (None, _) => f.write_str(&self.message),
+        }
+    }
+}
