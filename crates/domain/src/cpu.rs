@@ -119,6 +119,14 @@ pub struct CpuFeature {
     pub name: String,
 }
 
+impl CpuFeature {
+    /// Whether it is a length of Arm's scalable vectors, in bits (`sve512`).
+    pub(crate) fn is_sve_length(&self) -> bool {
+        let bits = self.name.strip_prefix("sve").filter(|bits| !bits.is_empty());
+        bits.is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
+    }
+}
+
 impl Element for Cpu {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("mode", &mut self.mode);
@@ -135,6 +143,15 @@ impl Element for CpuModel {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("fallback", &mut self.fallback);
         v.text(&mut self.name);
+    }
+}
+
+impl Topology {
+    /// Returns the number of CPUs.
+    pub fn cpus(&self) -> u64 {
+        let parts =
+            [self.sockets, self.cores, self.threads, self.dies.unwrap_or(1), self.clusters.unwrap_or(1)];
+        parts.into_iter().map(u64::from).fold(1, u64::saturating_mul)
     }
 }
 

@@ -61,6 +61,12 @@ impl Errors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
+    /// Makes the list of causes and of what follows from them, which is at least one error.
+    pub(crate) fn of(mut causes: Vec<Error>, effects: Vec<Error>) -> Self {
+        causes.extend(effects);
+        Self(causes)
+    }
+
     /// Goes through the errors, in the order they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.0.iter()

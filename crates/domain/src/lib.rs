@@ -31,6 +31,7 @@ mod memory;
 mod os;
 mod platform;
 mod uuid;
+mod validate;
 mod vcpu;
 mod xml;
 
@@ -40,7 +41,7 @@ pub use device::Devices;
 pub use domain::{Domain, LifecycleAction, VirtType};
 pub use error::{Error, Errors};
 pub use features::{Features, Gic, GicVersion, Ioapic, IoapicDriver, Kvm, State, Toggle};
-pub use iommufd::DomainIommufd;
+pub use iommufd::{Backend, DomainIommufd, IommufdObject};
 pub use memory::{Allocation, HugepageSize, Hugepages, Memory, MemoryBacking, MemorySource};
 pub use os::{Arch, BootDevice, BootMenu, Firmware, Loader, LoaderType, Nvram, Os, OsType};
 pub use platform::{Board, Machine, Platform};

@@ -10,8 +10,9 @@ pub(crate) struct Bus {
     /// The controller's model.
     pub(crate) model: ControllerModel,
     accepts: &'static [Plug],
-    /// Whether devices that could be unplugged are put here unasked.
-    hotplug: bool,
+    /// Whether endpoints are put here when nobody says where they go: where a port of this kind can be
+    /// hotplugged, whether or not this one is.
+    takes_unasked: bool,
     first: u8,
     last: u8,
     slots: [Slot; Address::MAX_SLOT as usize + 1],
@@ -26,15 +27,15 @@ struct Slot {
 }
 
 impl Bus {
-    /// Makes the empty bus of a controller. `hotplug` is what the controller says of itself.
-    pub(crate) fn new(model: ControllerModel, hotplug: bool) -> Self {
+    /// Makes the empty bus of a controller.
+    pub(crate) fn new(model: ControllerModel) -> Self {
         use ControllerModel as Model;
         use Plug::{DmiToPciBridge, DownstreamPort, Pci, PciBridge, PciExpander, Pcie, PcieExpander};
         use Plug::{PcieToPciBridge, RootPort, UpstreamPort};
         const ALL: (u8, u8) = (0, Address::MAX_SLOT);
         // Slot 0 is the host bridge's, or the hotplug controller's of a bridge.
         const NOT_FIRST: (u8, u8) = (1, Address::MAX_SLOT);
-        let (accepts, (first, last), can_hotplug): (&'static [Plug], _, _) = match model {
+        let (accepts, (first, last), takes_unasked): (&'static [Plug], _, _) = match model {
             Model::PcieRoot => (&[Pcie, RootPort, DmiToPciBridge, PcieExpander], NOT_FIRST, false),
             Model::PcieRootPort | Model::PcieSwitchDownstreamPort => {
                 (&[Pcie, UpstreamPort, PcieToPciBridge], (0, 0), true)
@@ -49,7 +50,7 @@ impl Bus {
         Self {
             model,
             accepts,
-            hotplug: can_hotplug && hotplug,
+            takes_unasked,
             first,
             last,
             slots: [Slot::default(); Address::MAX_SLOT as usize + 1],
@@ -58,7 +59,7 @@ impl Bus {
 
     /// Makes a root port that only a bridge to conventional PCI goes into.
     pub(crate) fn port_for_bridge() -> Self {
-        Self { accepts: &[Plug::PcieToPciBridge], ..Self::new(ControllerModel::PcieRootPort, true) }
+        Self { accepts: &[Plug::PcieToPciBridge], ..Self::new(ControllerModel::PcieRootPort) }
     }
 
     pub(crate) fn accepts(&self, plug: Plug) -> bool {
@@ -80,7 +81,8 @@ impl Bus {
     /// Returns a free slot and function for a device that is put here unasked. Only a device that shares
     /// slots gets a function of a slot in use.
     pub(crate) fn find(&self, need: Need, function: u8) -> Option<(u8, u8)> {
-        let fits = self.accepts(need.plug) && (self.hotplug || !need.hotplug || need.integrated);
+        let fits =
+            self.accepts(need.plug) && (self.takes_unasked || !need.plug.is_endpoint() || need.integrated);
         if !fits {
             return None;
         }

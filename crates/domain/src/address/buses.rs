@@ -19,13 +19,12 @@ impl Buses {
     /// usual kind.
     pub(crate) fn of(controllers: &[Controller], express: bool, grows: bool) -> Self {
         let pci = controllers.iter().filter(|c| c.kind == Some(ControllerType::Pci));
-        let numbered: Vec<_> =
-            pci.filter_map(|c| Some((u8::try_from(c.index?).ok()?, c.model?, says_hotplug(c)))).collect();
-        let count = numbered.iter().map(|(index, ..)| usize::from(*index) + 1).max().unwrap_or(0);
+        let numbered: Vec<_> = pci.filter_map(|c| Some((u8::try_from(c.index?).ok()?, c.model?))).collect();
+        let count = numbered.iter().map(|(index, _)| usize::from(*index) + 1).max().unwrap_or(0);
         let usual = if express { ControllerModel::PcieRootPort } else { ControllerModel::PciBridge };
-        let mut buses = vec![Bus::new(usual, true); count];
-        for (index, model, hotplug) in numbered {
-            buses[usize::from(index)] = Bus::new(model, hotplug);
+        let mut buses = vec![Bus::new(usual); count];
+        for (index, model) in numbered {
+            buses[usize::from(index)] = Bus::new(model);
         }
         Self { buses, express, grows }
     }
@@ -100,7 +99,7 @@ impl Buses {
             Plug::Pci => {
                 let bus = bus.max(self.len() + 1);
                 self.buses.push(Bus::port_for_bridge());
-                self.buses.push(Bus::new(ControllerModel::PcieToPciBridge, true));
+                self.buses.push(Bus::new(ControllerModel::PcieToPciBridge));
                 (ControllerModel::PciBridge, bus)
             }
             Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
@@ -110,14 +109,10 @@ impl Buses {
             }
         };
         while self.len() <= bus {
-            self.buses.push(Bus::new(model, true));
+            self.buses.push(Bus::new(model));
         }
         Ok(bus)
     }
-}
-
-fn says_hotplug(controller: &Controller) -> bool {
-    controller.target.as_ref().and_then(|t| t.hotplug) != Some(false)
 }
 
 fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {

@@ -43,7 +43,7 @@ pub(super) fn pin(board: Board, devices: &mut Devices) {
 /// Reserves what the board has, and puts devices of an ICH9 where the real board has them if that is free.
 pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
     for (_, at) in hidden(board) {
-        let _ = buses.reserve(at, Need::endpoint(Plug::Pci));
+        let _ = buses.reserve(at, Need::plain(Plug::Pci));
     }
     if board != Board::Q35 {
         return;
@@ -56,7 +56,7 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
         };
         let free = slots.iter().copied().find(|slot| !buses.root_slot_in_use(*slot));
         if let Some(at) = free.and_then(|slot| At::new(0, 0, slot, 0)) {
-            let _ = buses.reserve(at, Need::endpoint(plug));
+            let _ = buses.reserve(at, Need::plain(plug));
             controller.info.address = Some(pci(at, multifunction));
         }
     }

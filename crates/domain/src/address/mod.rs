@@ -10,6 +10,7 @@ mod buses;
 pub(crate) mod chipset;
 pub(crate) mod plug;
 mod target;
+mod topology;
 
 pub(crate) use buses::Buses;
 
@@ -53,7 +54,7 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
     chipset::pin(machine.board, devices);
     for item in devices.items() {
         // What is wrong with an address of the user's is for `validate` to say.
-        let need = Need::of(devices, item, machine.is_express()).unwrap_or(Need::endpoint(Plug::Pci));
+        let need = Need::of(devices, item, machine.is_express()).unwrap_or(Need::plain(Plug::Pci));
         if let Some(at) = devices.pci_address(item)
             && !devices.info(item).is_none_or(is_wanted)
         {
@@ -74,7 +75,7 @@ fn find_missing(
     let at_first = draft.controllers_of(ControllerType::Pci).filter_map(|c| c.index).max().unwrap_or(0);
     if !machine.is_express() && !buses.all_full() {
         // Room for one more: a bridge of a later day.
-        let _ = buses.next(Need::endpoint(Plug::Pci), 0);
+        let _ = buses.next(Need::plain(Plug::Pci), 0);
     }
     let errors = hand_out(buses, draft, machine.is_express());
     if !errors.is_empty() {
@@ -82,7 +83,7 @@ fn find_missing(
     }
     if machine.is_express() && at_first == 0 && buses.len() > 1 {
         // The user left the buses to us: a port stays free for a device that is plugged in later.
-        buses.next(Need::endpoint(Plug::Pcie), 0).map_err(no_place)?;
+        buses.next(Need::plain(Plug::Pcie), 0).map_err(no_place)?;
     }
     let mut index = 1;
     while let Some(model) = buses.model(index) {

@@ -50,8 +50,6 @@ impl Plug {
 pub(crate) struct Need {
     /// Its connection.
     pub(crate) plug: Plug,
-    /// Whether it is put only where it could be unplugged, when nobody says where it goes.
-    pub(crate) hotplug: bool,
     /// Whether several of its kind share a slot, a function each.
     pub(crate) shares_slot: bool,
     /// Whether it must be on the root bus.
@@ -59,13 +57,9 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// What an endpoint needs that can be unplugged.
-    pub(crate) const fn endpoint(plug: Plug) -> Self {
-        Self { plug, hotplug: true, shares_slot: false, integrated: false }
-    }
-
-    const fn fixed(plug: Plug) -> Self {
-        Self { plug, hotplug: false, shares_slot: false, integrated: false }
+    /// What a device needs that has this connection and no other wish.
+    pub(crate) const fn plain(plug: Plug) -> Self {
+        Self { plug, shares_slot: false, integrated: false }
     }
 
     /// What a PCI controller needs; nothing for a root bus.
@@ -81,14 +75,14 @@ impl Need {
             ControllerModel::PcieSwitchDownstreamPort => Plug::DownstreamPort,
             _ => return None,
         };
-        Some(Self { shares_slot: plug == Plug::RootPort, ..Self::fixed(plug) })
+        Some(Self { shares_slot: plug == Plug::RootPort, ..Self::plain(plug) })
     }
 
     /// What a device needs, where it is a PCI device whose address can be chosen. `express` says whether
     /// the machine has PCI Express.
     pub(crate) fn of(devices: &Devices, item: Item, express: bool) -> Option<Self> {
-        let pci = Self::endpoint(Plug::Pci);
-        let pcie = if express { Self::endpoint(Plug::Pcie) } else { pci };
+        let pci = Self::plain(Plug::Pci);
+        let pcie = if express { Self::plain(Plug::Pcie) } else { pci };
         match item {
             Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
             Item::Disk(n) => (devices.disks.get(n)?.target.bus == Some(DiskBus::Virtio)).then_some(pcie),

@@ -3,9 +3,10 @@
 use crate::cpu::Fallback;
 use crate::device::Memballoon;
 use crate::device::memballoon::MemballoonModel;
+use crate::device::rng::RngBackendModel;
 use crate::{
-    Arch, Board, BootDevice, ClockOffset, Cpu, CpuCheck, CpuMatch, CpuMode, Domain, FeaturePolicy,
-    GicVersion, LifecycleAction, Machine, Memory, Placement, VirtType,
+    Arch, Board, BootDevice, ClockOffset, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, Domain,
+    FeaturePolicy, GicVersion, LifecycleAction, LoaderType, Machine, Memory, Placement, VirtType,
 };
 
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
@@ -14,6 +15,9 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     vcpu.count.get_or_insert(1);
     vcpu.placement.get_or_insert(Placement::Static);
     boot(domain);
+    if let Some(loader) = domain.os.loader.as_mut().filter(|l| l.path.is_some()) {
+        loader.kind.get_or_insert(LoaderType::Rom);
+    }
     domain.clock.get_or_insert_default().offset.get_or_insert(ClockOffset::Utc);
     domain.on_poweroff.get_or_insert(LifecycleAction::Destroy);
     domain.on_reboot.get_or_insert(LifecycleAction::Restart);
@@ -21,6 +25,11 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     gic(domain, machine.board);
     cpu(domain, machine);
     balloon(domain, machine.arch);
+    for backend in domain.devices.rngs.iter_mut().filter_map(|rng| rng.backend.as_mut()) {
+        if backend.model == Some(RngBackendModel::Random) {
+            backend.path.get_or_insert_with(|| "/dev/random".into());
+        }
+    }
 }
 
 /// A guest boots from its hard disk, unless its devices have an order of their own.
@@ -87,6 +96,16 @@ fn said_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
     }
     for feature in &mut cpu.features {
         feature.policy.get_or_insert(FeaturePolicy::Require);
+    }
+    sve(cpu);
+}
+
+/// A length of Arm's vectors is of no use without the vectors.
+fn sve(cpu: &mut Cpu) {
+    let length = |f: &CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
+    if cpu.features.iter().any(length) && cpu.features.iter().all(|f| f.name != "sve") {
+        let policy = Some(FeaturePolicy::Require);
+        cpu.features.push(CpuFeature { policy, name: "sve".into() });
     }
 }
 

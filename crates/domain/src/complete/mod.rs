@@ -11,7 +11,7 @@ mod disks;
 mod identity;
 mod usb;
 
-use crate::{Domain, Errors, Platform, address};
+use crate::{Domain, Errors, Platform, address, validate};
 
 impl Domain {
     /// Fills in what was left out: architecture, machine, CPU and the like by the platform's defaults; the
@@ -32,7 +32,11 @@ impl Domain {
         disks::fill(&mut self.devices);
         chardevs::fill(&mut self.devices, &machine);
         controllers::fill(&mut self.devices, &machine);
-        Errors::none_of(address::assign(&mut self.devices, &machine))?;
+        let homeless = address::assign(&mut self.devices, &machine);
+        if !homeless.is_empty() {
+            // What is wrong with the buses explains why there is no place on them.
+            return Err(Errors::of(validate::check(&self, &machine), homeless));
+        }
         aliases::fill(&mut self.devices, machine.board);
         Ok(self)
     }

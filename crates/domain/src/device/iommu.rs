@@ -125,6 +125,21 @@ impl Element for Iommu {
 }
 
 impl Iommu {
+    /// Returns the index of the root bus or expander that it serves, where it serves only that one.
+    pub fn pci_bus(&self) -> Option<u32> {
+        self.driver.as_ref().and_then(|d| d.pci_bus)
+    }
+
+    /// Whether the host's SMMU does the translation.
+    pub fn is_accelerated(&self) -> bool {
+        self.driver.as_ref().and_then(|d| d.accel) == Some(true)
+    }
+
+    /// Returns the name of the iommufd object that it works with, where it says one.
+    pub fn iommufd_id(&self) -> Option<&str> {
+        self.iommufd.as_ref().map(|i| i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD))
+    }
+
     /// The seeds' `smmuv3Dev` becomes `smmuv3` with the bus of its address and `accel='on'`; an
     /// `<iommufd>` that says no more than the default goes.
     fn spell_as_upstream<V: Visitor>(&mut self, v: &mut V) {

@@ -15,7 +15,7 @@ words! {
 words! {
     /// Where its numbers come from.
     pub enum RngBackendModel {
-        /// A file of the host, `/dev/urandom` when none is named.
+        /// A file of the host, `/dev/random` when none is named.
         Random = "random",
         /// The emulator itself.
         Builtin = "builtin",

@@ -1,0 +1,117 @@
+//! Controllers: indexes, models, the root bus.
+
+use super::{Check, duplicates};
+use crate::Board;
+use crate::complete::controllers::root_model;
+use crate::device::Controller;
+use crate::device::controller::{ControllerModel as Model, ControllerType};
+
+/// Highest index of a PCI controller, which is the number of its bus.
+const LAST_BUS: u32 = 255;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    for controller in &check.domain.devices.controllers {
+        model(check, controller);
+        match controller.kind {
+            Some(ControllerType::Pci) => pci(check, controller),
+            Some(ControllerType::Ide) => ide(check, controller),
+            _ => {}
+        }
+    }
+    let indexes = check.domain.devices.controllers.iter().filter(|c| c.index.is_some());
+    let keyed = indexes.map(|c| ((c.kind, c.index, companion(c)), c));
+    for (_, second) in duplicates(keyed) {
+        let kind = second.kind.map_or("", ControllerType::as_str);
+        let index = second.index.unwrap_or_default();
+        let message = format!("two '{kind}' controllers have the index {index}");
+        check.error_with_hint(
+            &second.info.place,
+            message,
+            "leave the index out, and the next free one is chosen",
+        );
+    }
+}
+
+/// USB 2 controllers share their index with companions of other models.
+fn companion(controller: &Controller) -> Option<Model> {
+    let usb2 = [Model::Ich9Ehci1, Model::Ich9Uhci1, Model::Ich9Uhci2, Model::Ich9Uhci3];
+    controller.model.filter(|m| usb2.contains(m))
+}
+
+fn model(check: &mut Check<'_>, controller: &Controller) {
+    let (Some(kind), Some(model)) = (controller.kind, controller.model) else { return };
+    if kind_of(model) != kind {
+        check.error(&controller.info.place, format!("'{model}' is no model of a '{kind}' controller"));
+    }
+}
+
+const fn kind_of(model: Model) -> ControllerType {
+    match model {
+        Model::PciRoot
+        | Model::PcieRoot
+        | Model::PciBridge
+        | Model::DmiToPciBridge
+        | Model::PcieToPciBridge
+        | Model::PcieRootPort
+        | Model::PcieSwitchUpstreamPort
+        | Model::PcieSwitchDownstreamPort
+        | Model::PciExpanderBus
+        | Model::PcieExpanderBus => ControllerType::Pci,
+        Model::None
+        | Model::Piix3Uhci
+        | Model::Ehci
+        | Model::Ich9Ehci1
+        | Model::Ich9Uhci1
+        | Model::Ich9Uhci2
+        | Model::Ich9Uhci3
+        | Model::NecXhci
+        | Model::QemuXhci => ControllerType::Usb,
+        Model::VirtioScsi | Model::Lsilogic => ControllerType::Scsi,
+    }
+}
+
+fn pci(check: &mut Check<'_>, controller: &Controller) {
+    let (place, machine) = (&controller.info.place, check.machine);
+    let index = controller.index.unwrap_or_default();
+    let is_root = matches!(controller.model, Some(Model::PciRoot | Model::PcieRoot));
+    if index > LAST_BUS {
+        check.error(place, format!("the index {index} of a PCI controller is above {LAST_BUS}"));
+    }
+    if index == 0 && machine.has_pci() && controller.model != Some(root_model(machine)) {
+        let found = controller.model.map_or("none", Model::as_str);
+        let (expected, name) = (root_model(machine), &machine.name);
+        let message = format!(
+            "the PCI controller with index 0 must be a '{expected}' on the machine '{name}', not '{found}'"
+        );
+        check.error(place, message);
+    }
+    if index != 0 && is_root {
+        check.error(place, "a pci-root or pcie-root controller has the index 0".into());
+    }
+    if is_root && controller.info.address.is_some() {
+        check.error(place, "a pci-root or pcie-root controller has no address".into());
+    }
+    if controller.pcihole64.is_some() && !is_root {
+        check.error(place, "only a pci-root or pcie-root controller has a <pcihole64>".into());
+    }
+    let expander = matches!(controller.model, Some(Model::PciExpanderBus | Model::PcieExpanderBus));
+    if expander && controller.target.as_ref().is_none_or(|t| t.bus_nr.is_none()) {
+        let message = "no bus number is left for the expander".to_owned();
+        check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
+    }
+}
+
+fn ide(check: &mut Check<'_>, controller: &Controller) {
+    let name = &check.machine.name;
+    match check.machine.board {
+        Board::I440fx if controller.index == Some(0) => {}
+        Board::I440fx => {
+            check.error(&controller.info.place, format!("the machine '{name}' has a single IDE controller"));
+        }
+        Board::Isapc | Board::Other => {}
+        _ => {
+            let message = format!("the machine '{name}' has no IDE controller");
+            check.error_with_hint(&controller.info.place, message, "use the bus 'sata' or 'virtio'");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Disks: names, buses, addresses, and what their drivers refuse.
+
+use super::{Check, duplicates};
+use crate::Board;
+use crate::device::controller::{ControllerModel, ControllerType};
+use crate::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
+use crate::device::{Address, DriveAddress};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let disks = &check.domain.devices.disks;
+    for (_, second) in duplicates(disks.iter().map(|d| (&d.target.dev, d))) {
+        let message = format!("two disks have the target '{}'", second.target.dev);
+        check.error(&second.info.place, message);
+    }
+    for disk in disks {
+        let Some(bus) = disk.target.bus else { continue };
+        name(check, disk, bus);
+        media(check, disk, bus);
+        access(check, disk, bus);
+        address(check, disk, bus);
+    }
+    drives(check);
+}
+
+fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+    let dev = &disk.target.dev;
+    if disk.target.index().is_none() {
+        let message = format!("the target '{dev}' is no disk's name");
+        check.error_with_hint(
+            &disk.info.place,
+            message,
+            "names are vda, vdb … for virtio, sda … for sata, scsi and usb, hda … for ide",
+        );
+    }
+    let usb = check.domain.devices.controllers_of(ControllerType::Usb);
+    if bus == DiskBus::Usb && usb.into_iter().all(|c| c.model == Some(ControllerModel::None)) {
+        let message = format!("disk '{dev}' is on USB, and the guest has no USB controller");
+        check.error_with_hint(&disk.info.place, message, "add <controller type='usb' model='qemu-xhci'/>");
+    }
+    if bus == DiskBus::Fdc && check.machine.board == Board::Virt {
+        let message = format!("the machine '{}' has no floppy controller (disk '{dev}')", check.machine.name);
+        check.error(&disk.info.place, message);
+    }
+}
+
+fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let device = disk.device.unwrap_or(DiskDevice::Disk);
+    let fits = match device {
+        DiskDevice::Disk => bus != DiskBus::Fdc,
+        DiskDevice::Cdrom => !matches!(bus, DiskBus::Virtio | DiskBus::Fdc),
+        DiskDevice::Floppy => bus == DiskBus::Fdc,
+    };
+    if !fits {
+        check.error(place, format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"));
+    }
+    if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| s.path().is_none()) {
+        check.error(place, format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"));
+    }
+}
+
+fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let device = disk.device.unwrap_or(DiskDevice::Disk);
+    if disk.readonly && device == DiskDevice::Disk && matches!(bus, DiskBus::Ide | DiskBus::Sata) {
+        let message = format!("disk '{dev}': a disk on the bus '{bus}' cannot be read-only");
+        check.error_with_hint(place, message, "use the bus 'virtio' or 'scsi', or device='cdrom'");
+    }
+    let Some(driver) = &disk.driver else { return };
+    if disk.shareable && driver.format == Some(ImageFormat::Qcow2) {
+        check.error(place, format!("disk '{dev}': an image of format 'qcow2' cannot be <shareable/>"));
+    }
+    let unbuffered = matches!(driver.cache, Some(CacheMode::None | CacheMode::Directsync));
+    if driver.io == Some(IoMode::Native) && !unbuffered {
+        let message = format!("disk '{dev}': io='native' needs cache='none' or cache='directsync'");
+        check.error(place, message);
+    }
+    if driver.queues.is_some() && bus != DiskBus::Virtio {
+        check.error(place, format!("disk '{dev}': only a disk on the bus 'virtio' has 'queues'"));
+    }
+}
+
+fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let Some(Address::Drive(drive)) = &disk.info.address else { return };
+    let DriveAddress { controller, bus: channel, target, unit } = drive;
+    let (channels, targets, units) = match bus {
+        DiskBus::Ide => (2, 1, 2),
+        DiskBus::Sata => (1, 1, 6),
+        DiskBus::Fdc => (1, 1, 2),
+        DiskBus::Scsi => (1, 256, 16384),
+        DiskBus::Virtio | DiskBus::Usb => return,
+    };
+    for (part, value, count) in
+        [("bus", channel, channels), ("target", target, targets), ("unit", unit, units)]
+    {
+        if value.is_some_and(|v| v >= count) {
+            let (value, last) = (value.unwrap_or_default(), count - 1);
+            let message = format!(
+                "disk '{dev}': {part} {value} of its address is above {last}, the last of a controller on '{bus}'"
+            );
+            check.error(place, message);
+        }
+    }
+    let kind = match bus {
+        DiskBus::Ide => ControllerType::Ide,
+        DiskBus::Sata => ControllerType::Sata,
+        DiskBus::Fdc => ControllerType::Fdc,
+        _ => ControllerType::Scsi,
+    };
+    if controller.is_some_and(|index| check.domain.devices.controller(kind, index).is_none()) {
+        let index = controller.unwrap_or_default();
+        check.error(place, format!("disk '{dev}': there is no '{kind}' controller {index}"));
+    }
+}
+
+/// No two disks are the same drive.
+fn drives(check: &mut Check<'_>) {
+    let drives = check.domain.devices.disks.iter().filter_map(|d| match &d.info.address {
+        Some(Address::Drive(drive)) => Some(((d.target.bus, drive), d)),
+        _ => None,
+    });
+    for (first, second) in duplicates(drives) {
+        let (one, other) = (&first.target.dev, &second.target.dev);
+        let message = format!("disks '{one}' and '{other}' have the same drive address");
+        check.error(&second.info.place, message);
+    }
+}

@@ -1,0 +1,73 @@
+//! Devices of the host: each given once, and by one backend.
+
+use super::{Check, duplicates};
+use crate::device::Hostdev;
+use crate::device::hostdev::DEFAULT_IOMMUFD;
+use crate::{Backend, Domain};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let hostdevs = &check.domain.devices.hostdevs;
+    for (_, second) in duplicates(hostdevs.iter().map(|h| (h.source.address, h))) {
+        let message = format!("the host's device {} is given to the guest twice", second.source.address);
+        check.error(&second.info.place, message);
+    }
+    for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, h)))) {
+        let fd = second.iommufd_fd.unwrap_or_default();
+        check.error(&second.info.place, format!("the descriptor {fd} is given for two devices"));
+    }
+    for hostdev in hostdevs {
+        behind_vsmmu(check, hostdev);
+        rom(check, hostdev);
+    }
+    objects(check);
+}
+
+/// Behind an accelerated vSMMU only iommufd works, with the object that the vSMMU works with.
+fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
+    let domain: &Domain = check.domain;
+    let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else { return };
+    let (host, place) = (hostdev.source.address, &hostdev.info.place);
+    if domain.backend(hostdev) == Some(Backend::Type1) {
+        let who = if hostdev.iommufd() == Some(false) { "it" } else { "<iommufd> of the domain" };
+        let message =
+            format!("hostdev {host} is behind an accelerated vSMMU, which needs iommufd; {who} says no");
+        check.error_with_hint(place, message, "say <driver iommufd='yes'/>, or leave it out");
+    }
+    let (own, its) = (domain.iommufd_of(hostdev), vsmmu.iommufd_id().unwrap_or(DEFAULT_IOMMUFD));
+    if own != its {
+        let message = format!(
+            "hostdev {host} works with the iommufd object '{own}', but the vSMMU it is behind with '{its}'"
+        );
+        check.error(place, message);
+    }
+}
+
+fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
+    let Some(rom) = &hostdev.rom else { return };
+    if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
+        let message = "<rom enabled='no'> has neither 'bar' nor 'file'".to_owned();
+        check.error(&hostdev.info.place, message);
+    }
+}
+
+/// An object has one descriptor, from one source.
+fn objects(check: &mut Check<'_>) {
+    let domain = check.domain;
+    let said =
+        domain.devices.iommus.iter().filter_map(|i| Some((i.iommufd_id()?, i.iommufd.as_ref()?.fd?, i)));
+    let group = domain.iommufd.as_ref().and_then(|i| i.fdgroup.as_deref());
+    for (id, fd, iommu) in said.clone() {
+        if id == DEFAULT_IOMMUFD
+            && let Some(group) = group
+        {
+            let message = format!("the object '{id}' has the descriptor {fd} and also the fdgroup '{group}'");
+            check.error_with_hint(&iommu.info.place, message, "leave one of them out");
+        }
+    }
+    for ((_, one, _), (id, other, iommu)) in duplicates(said.map(|said| (said.0, said))) {
+        if one != other {
+            let message = format!("the iommufd object '{id}' has two descriptors, {one} and {other}");
+            check.error(&iommu.info.place, message);
+        }
+    }
+}

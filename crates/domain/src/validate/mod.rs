@@ -1,0 +1,80 @@
+//! Says what cannot work, all of it at once, each with its place and what to do.
+//!
+//! What is wrong with the text itself (unknown words, missing parts) is said when it is read; what the
+//! host or the emulator at hand lacks is said by those who know them.
+
+mod chardevs;
+mod controllers;
+mod disks;
+mod guest;
+mod hostdevs;
+mod iommus;
+mod pci;
+
+use crate::device::Info;
+use crate::xml::place::Place;
+use crate::{Domain, Error, Errors, Machine, Platform};
+
+impl Domain {
+    /// Looks for what cannot work in a completed domain.
+    ///
+    /// # Errors
+    /// Everything that was found, in the order of the source.
+    pub fn validate(&self, platform: &dyn Platform) -> Result<(), Errors> {
+        let machine = self.machine(platform)?;
+        Errors::none_of(check(self, &machine))
+    }
+}
+
+/// Returns all that is wrong with a domain on this machine.
+pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
+    let mut check = Check { domain, machine, errors: Vec::new() };
+    guest::check(&mut check);
+    controllers::check(&mut check);
+    pci::check(&mut check);
+    disks::check(&mut check);
+    chardevs::check(&mut check);
+    hostdevs::check(&mut check);
+    iommus::check(&mut check);
+    // Stable: what has no place of its own comes first, in the order of the checks.
+    check.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
+    check.errors
+}
+
+/// What the checks look at, and what they found.
+struct Check<'a> {
+    domain: &'a Domain,
+    machine: &'a Machine,
+    errors: Vec<Error>,
+}
+
+impl Check<'_> {
+    fn error(&mut self, place: &Place, message: String) {
+        self.errors.push(Error::new(message).at(place.0.clone()));
+    }
+
+    fn error_with_hint(&mut self, place: &Place, message: String, hint: &str) {
+        self.errors.push(Error::new(message).at(place.0.clone()).hint(hint));
+    }
+}
+
+/// Goes through the pairs of a list whose keys are equal: each later one with the first of its key.
+fn duplicates<K: PartialEq, T>(items: impl IntoIterator<Item = (K, T)>) -> Vec<(T, T)>
+where
+    T: Clone,
+{
+    let mut seen: Vec<(K, T)> = Vec::new();
+    let mut pairs = Vec::new();
+    for (key, item) in items {
+        match seen.iter().find(|(k, _)| *k == key) {
+            Some((_, first)) => pairs.push((first.clone(), item)),
+            None => seen.push((key, item)),
+        }
+    }
+    pairs
+}
+
+/// Where a device stands, for an error about it.
+fn place_of(info: Option<&Info>) -> Place {
+    info.map(|i| i.place.clone()).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! PCI addresses: each used once, on a bus that is there and accepts the device.
+
+use super::{Check, place_of};
+use crate::address::plug::{Need, Plug};
+use crate::address::{Buses, chipset};
+use crate::device::controller::ControllerType;
+use crate::device::{Address, Item};
+use crate::{Board, Error};
+use passthru_pci::Address as At;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    kinds(check);
+    if check.machine.places_pci() {
+        places(check);
+        below(check);
+    }
+}
+
+/// A PCI device has a PCI address, and nothing else has.
+fn kinds(check: &mut Check<'_>) {
+    let (domain, machine) = (check.domain, check.machine);
+    let devices = &domain.devices;
+    for item in devices.items() {
+        let Some(info) = devices.info(item) else { continue };
+        let what = devices.describe(item);
+        let need = Need::of(devices, item, machine.is_express());
+        match (&info.address, need) {
+            (None, Some(_)) if machine.board == Board::S390Ccw && matches!(item, Item::Hostdev(_)) => {
+                let message =
+                    format!("{what}: PCI devices are not supported on the machine '{}' yet", machine.name);
+                check.error(&info.place, message);
+            }
+            (_, Some(_)) if !machine.has_pci() => {
+                let message =
+                    format!("{what} is a PCI device, and the machine '{}' has no PCI bus", machine.name);
+                check.error(&info.place, message);
+            }
+            (Some(Address::Pci(_)), None) if !is_chipsets(check, item) => {
+                let message = format!("{what} is no PCI device: it cannot have an address of type 'pci'");
+                check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");
+            }
+            (Some(address @ (Address::Drive(_) | Address::VirtioMmio)), Some(_)) => {
+                let kind = address.kind();
+                let message = format!("{what} needs an address of type 'pci', not '{kind}'");
+                check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
+    let Item::Controller(n) = item else { return false };
+    let controller = &check.domain.devices.controllers[n];
+    chipset::place_of(check.machine.board, controller).is_some()
+        // Root buses are looked at with the other controllers.
+        || controller.kind == Some(ControllerType::Pci)
+}
+
+fn places(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let mut buses = Buses::of(&devices.controllers, check.machine.is_express(), false);
+    let hidden = chipset::hidden(check.machine.board);
+    let mut used: Vec<(At, String)> = hidden.into_iter().map(|(what, at)| (at, what.to_owned())).collect();
+    for item in devices.items() {
+        let Some(at) = devices.pci_address(item) else { continue };
+        let (what, place) = (devices.describe(item), place_of(devices.info(item)));
+        if let Some((_, other)) = used.iter().find(|(taken, _)| *taken == at) {
+            check.error(&place, format!("PCI address {at} is used twice: by {other} and by {what}"));
+            continue;
+        }
+        let need = Need::of(devices, item, check.machine.is_express()).unwrap_or(Need::plain(Plug::Pci));
+        if let Some(message) = misplaced(check, item, at).or_else(|| buses.reserve(at, need).err()) {
+            check.errors.push(misfit(format!("{what}: {message}"), need).at(place.0));
+        }
+        used.push((at, what));
+    }
+}
+
+/// The board's own controllers are where the board has them.
+fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
+    let Item::Controller(n) = item else { return None };
+    let place = chipset::place_of(check.machine.board, &check.domain.devices.controllers[n])?;
+    (place != at).then(|| format!("the machine '{}' has it at {place}, not at {at}", check.machine.name))
+}
+
+fn misfit(message: String, need: Need) -> Error {
+    let error = Error::new(message);
+    match need.plug {
+        Plug::Pci | Plug::Pcie => error.hint(
+            "put the device on a port or bridge (pcie-root-port …), or leave the <address> out, and it is chosen",
+        ),
+        _ => error,
+    }
+}
+
+/// A controller comes after the one that it is on: its index is higher than its bus.
+fn below(check: &mut Check<'_>) {
+    for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
+        let at = controller.info.address.as_ref().and_then(Address::pci);
+        if let (Some(index), Some(at)) = (controller.index, at)
+            && index <= u32::from(at.bus)
+        {
+            let message = format!(
+                "the PCI controller with index {index} is on bus {}; its index must be larger than its bus",
+                at.bus
+            );
+            check.error(&controller.info.place, message);
+        }
+    }
+}
