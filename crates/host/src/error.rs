@@ -184,7 +184,9 @@ impl Error {
             Self::NotFound { near, .. } => format!("near it are {}", list(near, ", ")),
             Self::NoGroup { others_have: false, .. } | Self::NoIommu => NO_IOMMU.into(),
             Self::NoGroup { .. } => "its part of the machine is not behind an IOMMU: try another slot".into(),
-            Self::InUse { .. } => "end these uses first; with --force it is taken all the same".into(),
+            Self::InUse { .. } => {
+                "end these uses first (`passthru bind --force` takes it all the same)".into()
+            }
             Self::NotViable { companions, .. } => format!(
                 "the devices of a group are isolated together only: bind {} too, in one call",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")

@@ -53,6 +53,8 @@ enum Vfio {
     Bound { node: Option<String> },
     /// It can be bound.
     Can,
+    /// It can be bound once the host has stopped using it.
+    InUse,
     /// It can be bound together with these.
     CanWith { devices: Vec<String> },
     /// It cannot.
@@ -109,18 +111,22 @@ fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
         return Vfio::Bound { node: device.cdev.clone() };
     }
     match host.check_during(usage, &[Request::managed(device.address)]) {
-        Ok(objections) => objections.iter().find_map(with).unwrap_or(Vfio::Can),
+        Ok(objections) => objections.iter().find_map(objection).unwrap_or(Vfio::Can),
         Err(HostError::Bridge { .. }) => Vfio::Cannot { reason: "bridge".into() },
         Err(HostError::NoGroup { .. }) => Vfio::Cannot { reason: "no IOMMU group".into() },
         Err(error) => Vfio::Cannot { reason: error.to_string() },
     }
 }
 
-fn with(objection: &HostError) -> Option<Vfio> {
-    let HostError::NotViable { companions, .. } = objection else { return None };
-    Some(Vfio::CanWith {
-        devices: companions.iter().map(|companion| companion.address.to_string()).collect(),
-    })
+fn objection(error: &HostError) -> Option<Vfio> {
+    match error {
+        HostError::InUse { .. } => Some(Vfio::InUse),
+        HostError::NotViable { companions, .. } => {
+            let devices = companions.iter().map(|companion| companion.address.to_string());
+            Some(Vfio::CanWith { devices: devices.collect() })
+        }
+        _ => None,
+    }
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -161,6 +167,7 @@ fn vfio_text(vfio: &Vfio) -> String {
         Vfio::Bound { node: Some(node) } => node.clone(),
         Vfio::Bound { node: None } => "group only".into(),
         Vfio::Can => "can".into(),
+        Vfio::InUse => "in use".into(),
         Vfio::CanWith { devices } => format!("only with {}", devices.join(", ")),
         Vfio::Cannot { reason } => format!("no: {reason}"),
     }

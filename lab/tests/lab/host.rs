@@ -1,0 +1,236 @@
+//! `passthru list`, `bind` and `unbind` on real devices.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use passthru_lab::devices::{
+    CMB_NVME, DATA_MOUNT, DATA_NVME, IGB, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK,
+};
+use passthru_lab::{Finished, host, run};
+
+/// Linux' `O_EXCL`: of a block device, all of it.
+const O_EXCL: i32 = 0o200;
+
+fn passthru(arguments: &[&str]) -> Finished {
+    run(Command::new("passthru").args(arguments))
+}
+
+/// Runs a command that the host refuses, and returns what it says.
+#[track_caller]
+fn refused(arguments: &[&str]) -> String {
+    let finished = passthru(arguments);
+    assert_eq!(finished.status.code(), Some(4), "{finished}");
+    finished.stderr
+}
+
+fn sysfs(device: &str) -> PathBuf {
+    Path::new("/sys/bus/pci/devices").join(device)
+}
+
+fn driver(device: &str) -> Option<String> {
+    let link = fs::read_link(sysfs(device).join("driver")).ok()?;
+    Some(link.file_name()?.to_string_lossy().into_owned())
+}
+
+fn record(device: &str) -> PathBuf {
+    Path::new("/run/passthru/devices").join(format!("{device}.json"))
+}
+
+fn names(path: impl AsRef<Path>) -> Vec<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Waits for the node of an NVMe disk: the driver makes it some time after it has taken the device.
+#[track_caller]
+fn disk(device: &str) -> PathBuf {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        for controller in names(sysfs(device).join("nvme")) {
+            let disk = PathBuf::from(format!("/dev/{controller}n1"));
+            if disk.exists() {
+                return disk;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{device} has no disk");
+}
+
+/// Gives devices back when a test ends, however it ends.
+struct GiveBack<'a>(&'a [&'a str]);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        let _ = passthru(&[&["unbind"], self.0].concat());
+    }
+}
+
+#[test]
+fn a_disk_goes_to_vfio_and_back() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME]);
+    let said = passthru(&["bind", NVME]).expect_success().stdout;
+    let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
+    assert_eq!(said, format!("{NVME} is on vfio-pci: /dev/vfio/devices/{cdev}\n"));
+    assert!(Path::new("/dev/vfio/devices").join(cdev).exists());
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+    assert!(record(NVME).exists());
+
+    let said = passthru(&["unbind", NVME]).expect_success().stdout;
+    assert_eq!(said, format!("{NVME} is on nvme\n"));
+    assert_eq!(fs::read_to_string(sysfs(NVME).join("driver_override")).unwrap(), "(null)\n");
+    assert!(!record(NVME).exists());
+    disk(NVME);
+}
+
+#[test]
+fn binding_and_unbinding_twice_is_the_same_as_once() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME]);
+    let first = passthru(&["bind", NVME]).expect_success().stdout;
+    assert_eq!(passthru(&["bind", NVME]).expect_success().stdout, first);
+    let first = passthru(&["unbind", NVME]).expect_success().stdout;
+    assert_eq!(passthru(&["unbind", NVME]).expect_success().stdout, first);
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}
+
+#[test]
+fn a_mounted_disk_is_refused_and_so_is_what_came_with_it() {
+    let _host = host();
+    let said = refused(&["bind", NVME, DATA_NVME]);
+    assert!(said.contains(&format!("{DATA_NVME} is in use: the file system on {DATA_MOUNT}")), "{said}");
+    assert_eq!([NVME, DATA_NVME].map(|device| driver(device).unwrap()), ["nvme", "nvme"]);
+    assert!(fs::metadata(DATA_MOUNT).is_ok());
+}
+
+#[test]
+fn the_card_of_the_default_route_is_refused() {
+    let _host = host();
+    let said = refused(&["bind", UPLINK]);
+    assert!(said.contains(&format!("{UPLINK} is in use: the default route over ")), "{said}");
+    assert_eq!(driver(UPLINK).as_deref(), Some("e1000e"));
+}
+
+#[test]
+fn a_shared_group_is_refused_and_its_companion_named() {
+    let _host = host();
+    let said = refused(&["bind", SHARED_FREE]);
+    assert!(
+        said.contains(&format!("with {SHARED_COMPANION} (")) && said.contains("which is on e1000"),
+        "{said}"
+    );
+    assert!(said.contains(&format!("bind {SHARED_COMPANION} too")), "{said}");
+    assert_eq!(driver(SHARED_FREE), None);
+}
+
+#[test]
+fn the_devices_of_a_shared_group_go_together() {
+    let _host = host();
+    let both = [SHARED_FREE, SHARED_COMPANION];
+    let _give_back = GiveBack(&both);
+    let _ = passthru(&["bind", SHARED_FREE, SHARED_COMPANION]).expect_success();
+    assert_eq!(both.map(|device| driver(device).unwrap()), ["vfio-pci", "vfio-pci"]);
+    let _ = passthru(&["unbind", SHARED_FREE, SHARED_COMPANION]).expect_success();
+    assert_eq!(both.map(driver), [None, Some("e1000".into())]);
+}
+
+#[test]
+fn a_disk_that_somebody_has_open_is_taken_by_force_only() {
+    let _host = host();
+    let _give_back = GiveBack(&[CMB_NVME]);
+    let disk = disk(CMB_NVME);
+    let open = OpenOptions::new().read(true).custom_flags(O_EXCL).open(&disk).unwrap();
+    let said = refused(&["bind", CMB_NVME]);
+    let pid = std::process::id();
+    assert!(said.contains("claimed exclusively") && said.contains(&format!("(pid {pid}, ")), "{said}");
+
+    let said = passthru(&["bind", "--force", CMB_NVME]).expect_success().stderr;
+    assert!(said.starts_with(&format!("warning: {CMB_NVME} is in use: ")), "{said}");
+    assert_eq!(driver(CMB_NVME).as_deref(), Some("vfio-pci"));
+    drop(open);
+}
+
+#[test]
+fn a_driver_that_refuses_leaves_everything_as_it_was() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME]);
+    let said = refused(&["bind", "--driver", "virtio-pci", NVME]);
+    assert!(said.contains("/sys/bus/pci/drivers/virtio-pci/bind") && said.contains("os error 19"), "{said}");
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+    assert!(!record(NVME).exists());
+    let said = refused(&["bind", "--driver", "no-such-driver", NVME]);
+    assert!(said.contains("no PCI driver 'no-such-driver'"), "{said}");
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let _host = host();
+    let said = passthru(&["bind", "--dry-run", NVME]).expect_success().stdout;
+    assert_eq!(said, format!("{NVME}: from nvme to vfio-pci\n"));
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+    assert!(!record(NVME).exists());
+}
+
+#[test]
+fn a_device_in_use_by_a_process_is_not_unbound() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME]);
+    let _ = passthru(&["bind", NVME]).expect_success();
+    let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
+    let open = File::open(Path::new("/dev/vfio/devices").join(cdev)).unwrap();
+    let said = refused(&["unbind", NVME]);
+    assert!(said.contains(&format!("(pid {}, /dev/vfio/devices/", std::process::id())), "{said}");
+    drop(open);
+    let _ = passthru(&["unbind", NVME]).expect_success();
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}
+
+#[test]
+fn virtual_functions_are_bound_one_by_one_and_keep_their_parent_on_the_host() {
+    let _host = host();
+    let numvfs = sysfs(IGB).join("sriov_numvfs");
+    fs::write(&numvfs, "2").unwrap();
+    let function = "0000:02:10.0";
+    let said = passthru(&["bind", function]).expect_success().stdout;
+    assert!(said.contains("vfio-pci"), "{said}");
+    let json = passthru(&["list", "--json", function]).expect_success().stdout;
+    assert!(json.contains(&format!("\"physical\": \"{IGB}\"")), "{json}");
+    let said = refused(&["bind", IGB]);
+    assert!(said.contains("2 virtual functions"), "{said}");
+    let _ = passthru(&["unbind", function]).expect_success();
+    fs::write(&numvfs, "0").unwrap();
+    assert!(!sysfs(function).exists());
+}
+
+#[test]
+fn an_unknown_device_is_answered_with_those_near_it() {
+    let _host = host();
+    let said = refused(&["bind", "0000:01:00.1"]);
+    assert!(said.contains("0000:01:00.1: no such PCI device") && said.contains(NVME), "{said}");
+}
+
+#[test]
+fn the_list_says_what_can_be_had_and_what_is_in_use() {
+    let _host = host();
+    let list = passthru(&["list"]).expect_success().stdout;
+    let line = |device: &str| list.lines().find(|line| line.contains(device)).unwrap().to_owned();
+    assert!(line(NVME).contains(" nvme ") && line(NVME).contains(" can "), "{list}");
+    assert!(line(DATA_NVME).contains(&format!("the file system on {DATA_MOUNT}")), "{list}");
+    assert!(line(UPLINK).contains(" in use ") && line(UPLINK).contains("the default route over"), "{list}");
+    assert!(line(SHARED_FREE).contains(&format!("only with {SHARED_COMPANION}")), "{list}");
+}
+
+#[test]
+fn without_root_it_says_so_and_changes_nothing() {
+    let _host = host();
+    let finished =
+        run(Command::new("setpriv").args(["--reuid=65534", "--clear-groups", "passthru", "bind", NVME]));
+    assert_eq!(finished.status.code(), Some(4), "{finished}");
+    assert!(finished.stderr.contains("run it as root"), "{finished}");
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}
