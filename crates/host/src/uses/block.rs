@@ -14,6 +14,8 @@ use crate::{Host, sysfs};
 pub(crate) struct Mount {
     /// `major:minor`; an anonymous number for file systems over several devices.
     number: String,
+    /// The part of the file system that is mounted.
+    root: String,
     mount_point: String,
     source: String,
 }
@@ -28,8 +30,9 @@ pub(crate) fn uses(usage: &Usage, below: &Below) -> Vec<Use> {
             number.as_ref() == Some(&mount.number)
                 || mount.source.split(':').any(|source| names_block(host, source, block))
         };
+        let mounts: Vec<&Mount> = usage.mounts.iter().filter(mounted).collect();
         uses.extend(
-            usage.mounts.iter().filter(mounted).map(|mount| Use::Mount {
+            without_binds(mounts).into_iter().map(|mount| Use::Mount {
                 block: label(host, block),
                 mount_point: mount.mount_point.clone(),
             }),
@@ -64,9 +67,18 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let mut fields = fields.split(' ').skip(2);
     Some(Mount {
         number: fields.next()?.into(),
-        mount_point: unescape(fields.nth(1)?),
+        root: unescape(fields.next()?),
+        mount_point: unescape(fields.next()?),
         source: unescape(rest.split(' ').nth(1)?),
     })
+}
+
+/// Where the whole of a file system is mounted, mounts of its parts (there can be hundreds) say nothing more.
+fn without_binds(mut mounts: Vec<&Mount>) -> Vec<&Mount> {
+    if mounts.iter().any(|mount| mount.root == "/") {
+        mounts.retain(|mount| mount.root == "/");
+    }
+    mounts
 }
 
 /// Undoes the kernel's escapes: `\040` for a space, and so on.
@@ -234,6 +246,14 @@ mod tests {
         tree.link("dev/vg/swap", "../dm-2");
         assert_eq!(uses_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"), swap);
         assert_eq!(uses_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"), []);
+    }
+
+    #[test]
+    fn names_bind_mounts_only_where_the_whole_is_not_mounted() {
+        let bind = "31 22 259:3 /pods/1 /run/pod rw - ext4 /dev/nvme0n1p3 rw\n";
+        assert_eq!(uses_with(&nvme(), bind, ""), [mount("nvme0n1p3", "/run/pod")]);
+        let both = format!("{bind}30 22 259:3 / /srv rw - ext4 /dev/nvme0n1p3 rw\n");
+        assert_eq!(uses_with(&nvme(), &both, ""), [mount("nvme0n1p3", "/srv")]);
     }
 
     #[test]
