@@ -1,0 +1,43 @@
+//! The commands: a file each, with its arguments and one function.
+
+mod bind;
+mod completions;
+mod convert;
+mod list;
+mod run;
+mod unbind;
+
+use crate::error::Error;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What can be done.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a guest in the foreground, with devices of this host
+    Run(run::Args),
+    /// Print the QEMU command line of a domain
+    #[command(visible_alias = "domxml-to-native")]
+    Convert(convert::Args),
+    /// List this host's PCI devices, what uses them, and whether guests can have them
+    List(list::Args),
+    /// Bind devices to a VFIO driver
+    Bind(bind::Args),
+    /// Give devices back to the drivers they had
+    Unbind(unbind::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+}
+
+/// Does what the user asked for.
+pub(crate) fn run(command: &Command) -> Result<ExitCode, Error> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Convert(args) => convert::run(args).map(done),
+        Command::List(args) => list::run(args).map(done),
+        Command::Bind(args) => bind::run(args).map(done),
+        Command::Unbind(args) => unbind::run(args).map(done),
+        Command::Completions(args) => completions::run(args).map(done),
+    }
+}

@@ -1,0 +1,232 @@
+//! `passthru run`: a guest in the foreground, from its XML to its devices given back.
+#![allow(clippy::print_stderr)]
+
+mod console;
+mod foreground;
+mod signals;
+mod terminal;
+
+use super::convert::finish;
+use crate::config::Config;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output;
+use crate::source::Source;
+use console::Console;
+use passthru_domain::{Arch, Backend, Domain, Platform};
+use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
+use passthru_host::Host;
+use passthru_qemu::{Cache, Capabilities};
+use signals::Signals;
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The domain XML; `-` reads standard input
+    file: PathBuf,
+    /// Show what would be done, step by step, and do nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// With --dry-run: print the steps as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    /// The user that the VMM runs as; otherwise the configuration file's, `passthru`, or `nobody`
+    #[arg(long, value_name = "NAME|UID")]
+    user: Option<String>,
+    /// The backend of devices that say nothing about it
+    #[arg(long, value_enum, default_value_t = Policy::Auto)]
+    backend: Policy,
+    /// A descriptor that is open here, under the name that the domain calls it by (fdgroup)
+    #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
+    fd: Vec<(String, RawFd)>,
+    /// How long the guest may take to power off when it is asked to (Ctrl-C, SIGTERM), in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    stop_timeout: u64,
+    /// Keep the guest's console off the terminal
+    #[arg(long)]
+    no_console: bool,
+    /// Pass Ctrl-C to the guest's console; Ctrl-] ends the guest
+    #[arg(long)]
+    raw_console: bool,
+    /// Another configuration file than /etc/passthru/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Which backend devices get that say nothing about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Policy {
+    /// iommufd where kernel and QEMU have it, else type1
+    Auto,
+    /// /dev/iommu and a character device for each VFIO device
+    Iommufd,
+    /// The group/container interface
+    Type1,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let source = Source::read(&args.file)?;
+    let domain = source.parse()?;
+    let config = Config::read(args.config.as_deref())?;
+    let host = Host::new();
+    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(host_error)?;
+    let capabilities = probe(&domain)?;
+    let backend = backend(args.backend, &domain, &host, &capabilities);
+    let domain = finish(domain, &source, &capabilities, backend)?;
+    capabilities.check(&domain).map_err(|e| source.error(e))?;
+    let settings = Settings { user, named: named_fds(args)?, run_dir: RUN_DIR.into() };
+    let plan = Plan::new(domain, &capabilities, settings).map_err(guest_error)?;
+    if args.dry_run {
+        return dry_run(args, &plan, &host);
+    }
+    let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
+
+    let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
+    attend(args, guest, &signals)
+}
+
+/// From the start of the guest to its end, with its console on the terminal.
+fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
+    let console = connect(args, &guest);
+    if console.as_ref().is_some_and(Console::on_terminal) {
+        let keys = if args.raw_console { "Ctrl-] ends the guest" } else { "Ctrl-C or Ctrl-] ends the guest" };
+        eprintln!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
+    }
+    match guest.resume() {
+        Ok(()) => foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout)),
+        Err(e) => tracing::error!("{e}"),
+    }
+    result(guest.finish())
+}
+
+fn connect(args: &Args, guest: &Guest) -> Option<Console> {
+    let path = guest.console().filter(|_| !args.no_console)?;
+    match Console::connect(path, args.raw_console) {
+        Ok(console) => Some(console),
+        Err(e) => {
+            tracing::warn!("the guest's console {} is not shown: {e}", path.display());
+            None
+        }
+    }
+}
+
+/// A guest that ended well has exit code 0, also when it was asked to.
+fn result(ended: Ended) -> Result<ExitCode, Error> {
+    for error in &ended.not_restored {
+        let hint = error.hint();
+        Error::new(Code::NotRestored, error.to_string()).hint(hint).print();
+    }
+    match (ended.status, ended.not_restored.is_empty()) {
+        (_, false) => Ok(Code::NotRestored.into()),
+        (Some(status), true) if !status.success() => {
+            let error = format!("the VMM ended with {status}");
+            let said = ended.messages.lines().last().map(|line| format!("its last words: {line}"));
+            Err(Error::new(Code::Guest, error).hint(said))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
+    let steps = plan.steps(host);
+    let text = match args.json {
+        true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
+        false => {
+            let lines = steps.iter().enumerate().map(|(n, step)| format!("{:2}. {step}\n", n + 1));
+            lines.chain([format!("\nThe command:\n{}", plan.command())]).collect()
+        }
+    };
+    output::print(&text)?;
+    plan.check(host).map(|()| ExitCode::SUCCESS).map_err(guest_error)
+}
+
+/// Asks the domain's own QEMU what it has.
+fn probe(domain: &Domain) -> Result<Capabilities, Error> {
+    let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
+    let binary =
+        domain.devices.emulator.clone().unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch));
+    let cache = Cache { dir: cache_dir() };
+    cache.probe(Path::new(&binary)).map_err(|e| {
+        let hint = e.hint();
+        Error::new(Code::Emulator, e).hint(hint)
+    })
+}
+
+fn cache_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return "/var/cache/passthru".into();
+    }
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).unwrap_or_default().join("passthru")
+}
+
+/// Chooses the backend of the devices that say nothing, and says which one and why where there are any.
+fn backend(policy: Policy, domain: &Domain, host: &Host, capabilities: &Capabilities) -> Backend {
+    let unsaid = domain.devices.hostdevs.iter().any(|hostdev| domain.backend(hostdev).is_none());
+    let kernel = host.capabilities();
+    let (backend, why) = match policy {
+        Policy::Iommufd => (Backend::Iommufd, "as asked"),
+        Policy::Type1 => (Backend::Type1, "as asked"),
+        Policy::Auto if !kernel.iommufd => (Backend::Type1, "the kernel has no /dev/iommu"),
+        Policy::Auto if kernel.vfio_cdev == Some(false) => {
+            (Backend::Type1, "the kernel's VFIO has no character devices")
+        }
+        Policy::Auto if !capabilities.has_iommufd() => {
+            (Backend::Type1, "this QEMU has no iommufd (8.2 and later have)")
+        }
+        Policy::Auto => (Backend::Iommufd, "kernel and QEMU have it"),
+    };
+    if unsaid {
+        eprintln!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
+    }
+    backend
+}
+
+fn named_fd(text: &str) -> Result<(String, RawFd), String> {
+    let (name, number) = text.split_once('=').ok_or("expected NAME=N")?;
+    let number = number.parse().ok().filter(|n| *n >= 0).ok_or("N is the number of an open descriptor")?;
+    if name.is_empty() { Err("the name is empty".into()) } else { Ok((name.into(), number)) }
+}
+
+/// Descriptors by name: those of `--fd`, and those of a service manager (`sd_listen_fds(3)`).
+fn named_fds(args: &Args) -> Result<NamedFds, Error> {
+    let mut named = BTreeMap::new();
+    for (name, number) in listen_fds().into_iter().chain(args.fd.iter().cloned()) {
+        named.insert(name, number);
+    }
+    Ok(named)
+}
+
+/// Descriptors from 3 up, where they were meant for this process. One without a name is `unknown`.
+fn listen_fds() -> Vec<(String, RawFd)> {
+    const FIRST: RawFd = 3;
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    if variable("LISTEN_PID").parse() != Ok(std::process::id()) {
+        return Vec::new();
+    }
+    let count: RawFd = variable("LISTEN_FDS").parse().unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES");
+    let names = names.split(':').map(String::from).chain(std::iter::repeat_with(|| "unknown".into()));
+    names.zip(FIRST..FIRST.saturating_add(count)).collect()
+}
+
+fn host_error(error: passthru_guest::UserError) -> Error {
+    let hint = error.hint();
+    Error::new(Code::Host, error).hint(hint)
+}
+
+fn guest_error(error: passthru_guest::Error) -> Error {
+    let hint = error.hint();
+    let code = match &error {
+        passthru_guest::Error::Ended { .. }
+        | passthru_guest::Error::Spawn { .. }
+        | passthru_guest::Error::Monitor(_) => Code::Emulator,
+        passthru_guest::Error::Image(_) | passthru_guest::Error::CommandLine(_) => Code::Domain,
+        _ => Code::Host,
+    };
+    Error::new(code, error).hint(hint)
+}

@@ -1,0 +1,36 @@
+//! Signals that ask for the end: waited for as bytes on a pipe, so that no step is torn in the middle.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::low_level::pipe;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+/// Ctrl-C, `kill`, and a terminal that was closed.
+pub(super) struct Signals {
+    pipe: UnixStream,
+}
+
+impl Signals {
+    /// From now on these signals do not end the process.
+    pub(super) fn catch() -> io::Result<Self> {
+        let (pipe, write) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+            pipe::register(signal, write.try_clone()?)?;
+        }
+        Ok(Self { pipe })
+    }
+
+    /// How many came since the last time.
+    pub(super) fn taken(&self) -> usize {
+        let mut buffer = [0; 16];
+        (&self.pipe).read(&mut buffer).unwrap_or(0)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}

@@ -1,0 +1,18 @@
+//! Writing to standard output.
+
+use crate::error::Error;
+use crate::exit::Code;
+use std::io::{self, Write};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+struct Unwritable(#[source] io::Error);
+
+/// Prints a text. A reader that has gone (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(Code::Failure, Unwritable(e))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,186 @@
+//! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the images'
+//! headers, since a VMM that opens no files cannot follow it.
+
+use crate::qcow2;
+use passthru_domain::Domain;
+use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+/// Images of a chain. QEMU follows more, but nobody has them.
+const LONGEST_CHAIN: usize = 200;
+
+/// Why a disk's images cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The image could not be opened.
+    #[error("cannot open the image {}", path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The header could not be used.
+    #[error("cannot use the image {}", path.display())]
+    Header {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: qcow2::Error,
+    },
+    /// The image does not say what format the one below has.
+    #[error("{} does not say what format the image below it, {below}, has", path.display())]
+    Unsaid {
+        /// Its path.
+        path: PathBuf,
+        /// The image below.
+        below: String,
+    },
+    /// The image below is no file.
+    #[error("the image below {}, '{below}', is not a file", path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// The image below.
+        below: String,
+    },
+    /// The chain does not end.
+    #[error("the chain of images below {} does not end within {LONGEST_CHAIN}", path.display())]
+    Endless {
+        /// The image at its top.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Returns what the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unsaid { path, below } => {
+                Some(format!("say it: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
+            }
+            Self::NotAFile { .. } => Some("only files and block devices are passed to a guest so far".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Completes the chains of all disks, each to its end, so that nothing is left for the VMM to find out.
+pub(crate) fn complete_chains(domain: &mut Domain) -> Result<(), Error> {
+    for disk in &mut domain.devices.disks {
+        let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else { continue };
+        let format = disk.driver.as_ref().and_then(|d| d.format).unwrap_or(ImageFormat::Raw);
+        let top = PathBuf::from(path);
+        complete_below(&top, format, &mut disk.backing, &top, 1)?;
+    }
+    Ok(())
+}
+
+fn complete_below(
+    path: &Path,
+    format: ImageFormat,
+    below: &mut Option<Box<BackingStore>>,
+    top: &Path,
+    depth: usize,
+) -> Result<(), Error> {
+    if depth > LONGEST_CHAIN {
+        return Err(Error::Endless { path: top.into() });
+    }
+    if below.is_none() && format == ImageFormat::Qcow2 {
+        *below = Some(Box::new(read_below(path)?));
+    }
+    let Some(store) = below else { return Ok(()) };
+    let Some(next) = store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from) else {
+        return Ok(());
+    };
+    complete_below(&next, store.format.unwrap_or(ImageFormat::Raw), &mut store.backing, top, depth + 1)
+}
+
+/// Returns the image below, or the end of the chain.
+fn read_below(path: &Path) -> Result<BackingStore, Error> {
+    let file = File::open(path).map_err(|source| Error::Open { path: path.into(), source })?;
+    let found = qcow2::backing(&file).map_err(|source| Error::Header { path: path.into(), source })?;
+    let Some(found) = found else { return Ok(BackingStore::default()) };
+    let below = match found.name.strip_prefix("file:") {
+        Some(name) => name,
+        None if found.name.split('/').next().is_some_and(|first| first.contains(':')) => {
+            return Err(Error::NotAFile { path: path.into(), below: found.name });
+        }
+        None => &found.name,
+    };
+    // A relative name is relative to the image's own folder; an absolute one replaces it.
+    let below = path.parent().unwrap_or(Path::new("/")).join(below);
+    let Some(format) = found.format else {
+        return Err(Error::Unsaid { path: path.into(), below: below.display().to_string() });
+    };
+    let name = Some(below.display().to_string());
+    let block = below.metadata().is_ok_and(|m| m.file_type().is_block_device());
+    let (kind, source) = match block {
+        true => (DiskType::Block, DiskSource { dev: name, file: None }),
+        false => (DiskType::File, DiskSource { file: name, dev: None }),
+    };
+    Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn qemu_img(folder: &Path, arguments: &[&str]) -> bool {
+        let mut run = Command::new("qemu-img");
+        run.args(["create", "-q", "-f", "qcow2"]).args(arguments).current_dir(folder);
+        run.status().is_ok_and(|s| s.success())
+    }
+
+    fn domain(image: &Path) -> Domain {
+        Domain::parse(&format!(
+            "<domain type='kvm'><name>a</name><memory>1024</memory><os><type>hvm</type></os><devices><disk type='file'>\
+             <driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda'/></disk></devices></domain>",
+            image.display()
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_chain_that_is_left_out_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("base.raw"), [0; 1024]).unwrap();
+        let made = qemu_img(folder.path(), &["-b", "base.raw", "-F", "raw", "middle.qcow2"])
+            && qemu_img(folder.path(), &["-b", "middle.qcow2", "-F", "qcow2", "top.qcow2"]);
+        assert!(made, "qemu-img (package qemu-utils) is needed");
+        let mut domain = domain(&folder.path().join("top.qcow2"));
+        complete_chains(&mut domain).unwrap();
+        let middle = domain.devices.disks[0].backing.as_ref().unwrap();
+        assert!(middle.source.as_ref().unwrap().path().unwrap().ends_with("/middle.qcow2"));
+        let base = middle.backing.as_ref().unwrap();
+        assert_eq!(base.format, Some(ImageFormat::Raw));
+        assert_eq!(base.source.as_ref().unwrap().path(), folder.path().join("base.raw").to_str());
+    }
+
+    #[test]
+    fn a_chain_that_bites_its_tail_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("loop.qcow2");
+        let tail = image.display().to_string();
+        assert!(qemu_img(folder.path(), &["-u", "-b", &tail, "-F", "qcow2", "other.qcow2", "1M"]));
+        std::fs::rename(folder.path().join("other.qcow2"), &image).unwrap();
+        assert!(matches!(complete_chains(&mut domain(&image)), Err(Error::Endless { .. })));
+    }
+
+    #[test]
+    fn a_format_that_is_not_said_is_never_guessed() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("top.qcow2");
+        assert!(qemu_img(folder.path(), &["-u", "-b", "base", "-F", "raw", "top.qcow2", "1M"]));
+        let mut bytes = std::fs::read(&image).unwrap();
+        let at = bytes.windows(4).position(|w| w == [0xe2, 0x79, 0x2a, 0xca]).unwrap();
+        bytes[at] = 0; // an extension of another kind now
+        std::fs::write(&image, bytes).unwrap();
+        let error = complete_chains(&mut domain(&image)).unwrap_err();
+        assert!(error.hint().unwrap().contains("qemu-img rebase"), "{error}");
+    }
+}

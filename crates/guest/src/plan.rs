@@ -1,0 +1,167 @@
+//! What a start will do, decided before it does anything: for `--dry-run`, and for the start itself.
+
+use crate::error::Error;
+use crate::handover::{Handover, How, Mode};
+use crate::outside::NamedFds;
+use crate::step::Step;
+use crate::user::User;
+use crate::{images, memlock, outside};
+use passthru_domain::{Backend, Domain};
+use passthru_host::{Host, Request};
+use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
+use std::path::PathBuf;
+
+/// What the caller decides about a start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The user that the VMM runs as.
+    pub user: User,
+    /// Descriptors that the caller handed in by name.
+    pub named: NamedFds,
+    /// Where the folders of running guests are: [`RUN_DIR`](crate::RUN_DIR).
+    pub run_dir: PathBuf,
+}
+
+/// What a start will do. Making one changes nothing.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) name: String,
+    pub(crate) domain: Domain,
+    pub(crate) line: CommandLine,
+    pub(crate) handover: Handover,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) user: User,
+    pub(crate) memlock: u64,
+    pub(crate) named: NamedFds,
+    pub(crate) run_dir: PathBuf,
+}
+
+impl Plan {
+    /// Name of the want that is the monitor's socket.
+    pub(crate) const MONITOR: &str = "monitor";
+
+    /// Plans the start of a domain that is complete and valid, and whose devices' backends are settled.
+    ///
+    /// # Errors
+    /// A device that asks for type1, an image that cannot be read, a descriptor from outside that is not
+    /// what it should be.
+    pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
+        refuse_type1(&domain)?;
+        images::complete_chains(&mut domain)?;
+        let line = command_line(&domain, capabilities, Style::Managed)?;
+        let name = domain.name.clone().unwrap_or_default();
+        let handover = Handover::plan(line.wants(), &name, &settings.user);
+        let plan = Self {
+            requests: domain.devices.hostdevs.iter().map(request).collect(),
+            memlock: memlock::limit(&domain, firmware(&domain)),
+            user: settings.user,
+            named: settings.named,
+            run_dir: settings.run_dir,
+            name,
+            domain,
+            line,
+            handover,
+        };
+        plan.check_outside()?;
+        Ok(plan)
+    }
+
+    /// Looks at the host: whether its devices could be had now.
+    ///
+    /// # Errors
+    /// What a start would be refused for.
+    pub fn check(&self, host: &Host) -> Result<(), Error> {
+        let objections = host.check(&self.requests)?;
+        match passthru_host::Error::several(objections) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the steps, in their order.
+    pub fn steps(&self, host: &Host) -> Vec<Step> {
+        let mut steps = vec![Step::Lock { folder: self.run_dir.join(format!("domain-{}", self.name)) }];
+        let (devices, others): (Vec<_>, Vec<_>) =
+            self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
+        steps.extend(others.into_iter().filter_map(Step::of_item));
+        steps.extend(self.requests.iter().map(|request| Step::of_request(request, host)));
+        steps.extend(devices.into_iter().filter_map(Step::of_item));
+        steps.push(Step::Spawn {
+            user: self.user.name.clone(),
+            uid: self.user.uid(),
+            memlock: self.memlock,
+            command: std::iter::once(self.line.emulator.clone())
+                .chain(self.line.render(&self.handover))
+                .collect(),
+        });
+        steps.push(Step::Run);
+        steps.extend(self.requests.iter().rev().filter(|r| r.managed).map(|r| Step::give_back(r, host)));
+        steps
+    }
+
+    /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at the
+    /// start.
+    fn check_outside(&self) -> Result<(), Error> {
+        for want in self.line.wants() {
+            match &want.what {
+                What::Iommufd { number, fdgroup } => {
+                    outside::iommufd(&want.name, *number, fdgroup.as_deref(), &self.named)?;
+                }
+                What::Vfio { host, number, .. } => {
+                    outside::cdev(*host, *number)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the command for a shell, as the VMM would get it.
+    pub fn command(&self) -> String {
+        self.line.pretty(&self.handover)
+    }
+
+    /// Goes through the folders that the VMM makes files in.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.handover.items().iter().filter_map(|item| match &item.how {
+            How::Folder(path) => Some(path.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Says how a file is opened, for people.
+pub(crate) const fn mode_text(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Read => "for reading",
+        Mode::ReadWrite => "for reading and writing",
+        Mode::Write => "for writing",
+        Mode::Append => "for appending",
+    }
+}
+
+fn request(hostdev: &passthru_domain::device::Hostdev) -> Request {
+    let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
+    // A device whose open node comes from outside was bound by whoever opened it.
+    let managed = hostdev.managed == Some(true) && hostdev.iommufd_fd.is_none();
+    Request { address: hostdev.source.address, managed, driver }
+}
+
+fn refuse_type1(domain: &Domain) -> Result<(), Error> {
+    for hostdev in &domain.devices.hostdevs {
+        if domain.backend(hostdev) == Some(Backend::Type1) {
+            let own = hostdev.driver.as_ref().and_then(|d| d.iommufd) == Some(false);
+            let why = if own { "iommufd='no' of its own" } else { "by the domain's <iommufd enabled='no'/>" };
+            return Err(Error::Type1 { device: hostdev.source.address, why });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the size of the firmware's images, which are mapped for devices too.
+fn firmware(domain: &Domain) -> u64 {
+    let loader = domain.os.loader.as_ref().and_then(|l| l.path.as_deref());
+    let nvram = domain.os.nvram.as_ref().and_then(|n| n.path.as_deref());
+    let size = |path: &str| std::fs::metadata(path).map_or(0, |m| m.len());
+    [loader, nvram].into_iter().flatten().map(size).sum()
+}

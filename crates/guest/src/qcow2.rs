@@ -1,0 +1,176 @@
+//! The part of a qcow2 header that names other files: the image below, and that one's format.
+//!
+//! Layout: QEMU's docs/interop/qcow2.rst. All numbers are big-endian.
+
+use passthru_domain::device::disk::ImageFormat;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+const MAGIC: &[u8; 4] = b"QFI\xfb";
+/// Incompatible feature: the data is in another file.
+const EXTERNAL_DATA: u64 = 1 << 2;
+/// Header extension: format of the image below.
+const BACKING_FORMAT: u32 = 0xe279_2aca;
+/// The header is within the first cluster, whose size is at most this.
+const LARGEST_CLUSTER: u64 = 2 << 20;
+/// QEMU refuses longer names.
+const LONGEST_NAME: u32 = 1023;
+
+/// The image below, as the header names it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Backing {
+    /// The name: a path, absolute or from the image's own folder.
+    pub(crate) name: String,
+    pub(crate) format: Option<ImageFormat>,
+}
+
+/// Why a header cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read its header")]
+    Read(#[from] io::Error),
+    /// It is no qcow2 image.
+    #[error("it is no qcow2 image")]
+    NotQcow2,
+    /// The header is not as it must be.
+    #[error("its header is damaged: {0}")]
+    Damaged(&'static str),
+    /// The image keeps its data in another file.
+    #[error("its data is in an external data file, which is not supported yet")]
+    ExternalData,
+    /// The format of the image below is not known here.
+    #[error("the image below it has the format '{0}'; 'raw' and 'qcow2' are supported")]
+    Format(String),
+}
+
+/// Reads what an image's header says of the image below; nothing where there is none.
+pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
+    let mut header = [0; 104];
+    let length = read_up_to(file, &mut header, 0)?;
+    let bytes = header.get(..length).unwrap_or_default();
+    if bytes.get(..4) != Some(MAGIC) {
+        return Err(Error::NotQcow2);
+    }
+    let (version, offset, size) = (u32_at(bytes, 4)?, u64_at(bytes, 8)?, u32_at(bytes, 16)?);
+    let header_length = match version {
+        2 => 72,
+        3 => u64::from(u32_at(bytes, 100)?),
+        _ => return Err(Error::Damaged("its version is neither 2 nor 3")),
+    };
+    if version == 3 && u64_at(bytes, 72)? & EXTERNAL_DATA != 0 {
+        return Err(Error::ExternalData);
+    }
+    if offset == 0 {
+        return Ok(None);
+    }
+    if size == 0 || size > LONGEST_NAME {
+        return Err(Error::Damaged("the name of the image below is empty or too long"));
+    }
+    let mut name = vec![0; size as usize];
+    file.read_exact_at(&mut name, offset)?;
+    let name =
+        String::from_utf8(name).map_err(|_| Error::Damaged("the name of the image below is not UTF-8"))?;
+    Ok(Some(Backing { name, format: backing_format(file, header_length, offset)? }))
+}
+
+/// Goes through the header's extensions, which end at the name of the image below at the latest.
+fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageFormat>, Error> {
+    let mut at = start;
+    while at.saturating_add(8) <= end.min(LARGEST_CLUSTER) {
+        let mut head = [0; 8];
+        file.read_exact_at(&mut head, at)?;
+        let (kind, length) = (u32_at(&head, 0)?, u32_at(&head, 4)?);
+        if kind == 0 {
+            break;
+        }
+        if kind == BACKING_FORMAT {
+            let mut name = vec![0; length.min(64) as usize];
+            file.read_exact_at(&mut name, at + 8)?;
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let known = ImageFormat::ALL.iter().copied().find(|f| f.as_str() == name);
+            return known.map(Some).ok_or(Error::Format(name));
+        }
+        at = at.saturating_add(8 + u64::from(length).next_multiple_of(8));
+    }
+    Ok(None)
+}
+
+fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Error> {
+    let field = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
+    field.map(u32::from_be_bytes).ok_or(Error::Damaged("it is too short"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Error> {
+    let field = bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
+    field.map(u64::from_be_bytes).ok_or(Error::Damaged("it is too short"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], name: &str) -> File {
+        let mut header = vec![0; 104];
+        header[..4].copy_from_slice(MAGIC);
+        header[4..8].copy_from_slice(&version.to_be_bytes());
+        header[72..80].copy_from_slice(&incompatible.to_be_bytes());
+        header[100..104].copy_from_slice(&104u32.to_be_bytes());
+        for (kind, data) in extensions {
+            header.extend(kind.to_be_bytes());
+            header.extend((data.len() as u32).to_be_bytes());
+            header.extend(*data);
+            header.resize(header.len().next_multiple_of(8), 0);
+        }
+        header.extend([0; 8]);
+        if !name.is_empty() {
+            let at = header.len() as u64;
+            header[8..16].copy_from_slice(&at.to_be_bytes());
+            header[16..20].copy_from_slice(&(name.len() as u32).to_be_bytes());
+            header.extend(name.bytes());
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&header).unwrap();
+        file
+    }
+
+    #[test]
+    fn an_image_without_one_below_has_none() {
+        assert_eq!(backing(&image(3, 0, &[], "")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_image_below_and_its_format_are_read() {
+        let found =
+            backing(&image(3, 0, &[(0x6803_f857, b"abc"), (BACKING_FORMAT, b"raw")], "base.img")).unwrap();
+        assert_eq!(found, Some(Backing { name: "base.img".into(), format: Some(ImageFormat::Raw) }));
+        let found = backing(&image(3, 0, &[], "base.img")).unwrap().unwrap();
+        assert_eq!(found.format, None);
+    }
+
+    #[test]
+    fn what_is_no_image_or_not_supported_is_refused() {
+        let mut text = tempfile::tempfile().unwrap();
+        text.write_all(b"hello").unwrap();
+        assert!(matches!(backing(&text), Err(Error::NotQcow2)));
+        assert!(matches!(backing(&image(4, 0, &[], "")), Err(Error::Damaged(_))));
+        assert!(matches!(backing(&image(3, EXTERNAL_DATA, &[], "")), Err(Error::ExternalData)));
+        let vmdk = image(3, 0, &[(BACKING_FORMAT, b"vmdk")], "x");
+        assert!(matches!(backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Starts the VMM: as an unprivileged user, without capabilities, with the descriptors that it is
+//! meant to have and no others.
+#![allow(unsafe_code)]
+
+use crate::user::User;
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+/// A process to start.
+pub(crate) struct Process<'a> {
+    pub(crate) program: &'a str,
+    pub(crate) arguments: &'a [String],
+    pub(crate) user: &'a User,
+    /// `RLIMIT_MEMLOCK` in bytes.
+    pub(crate) memlock: u64,
+    /// The descriptors it gets, each with the number that it has there (3 and up).
+    pub(crate) fds: Vec<(RawFd, OwnedFd)>,
+}
+
+impl Process<'_> {
+    /// Starts it, with nothing on standard input, and output and errors on pipes. The descriptors are
+    /// closed here, whether it succeeds or not.
+    pub(crate) fn spawn(self) -> io::Result<Child> {
+        let mut command = Command::new(self.program);
+        command
+            .args(self.arguments)
+            .env_clear()
+            .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C"), ("HOME", "/nonexistent")])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let (user, memlock) = (self.user.clone(), self.memlock);
+        let parent = rustix::process::getpid();
+        // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
+        // calls may be made: it makes system calls alone, with values captured before the fork, and
+        // allocates nothing.
+        unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
+        // Registered after the closure above, which makes every descriptor close-on-exec: the ones
+        // that are mapped now are exactly those that stay.
+        let mappings = self.fds.into_iter().map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+        command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
+        command.spawn()
+    }
+}
+
+/// What happens in the child before the program runs. The order matters: limits and the bounding set
+/// need privileges, which go with the user.
+fn become_unprivileged(user: &User, memlock: u64, parent: rustix::process::Pid) -> io::Result<()> {
+    // A session of its own: the terminal's Ctrl-C is for the manager, which ends the guest in order.
+    rustix::process::setsid()?;
+    limit(Resource::Memlock, memlock)?;
+    limit(Resource::Core, 0)?;
+    for bit in 0..64 {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
+            // The kernel knows no such capability.
+            Err(rustix::io::Errno::INVAL) => break,
+            other => other?,
+        }
+    }
+    rustix::thread::clear_ambient_capability_set()?;
+    user.enter()?;
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets { effective: none, permitted: none, inheritable: none },
+    )?;
+    rustix::thread::set_no_new_privs(true)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // After the change of user, which clears it. The parent may be gone already.
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    if rustix::process::getppid() != Some(parent) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    close_on_exec_from(3)
+}
+
+fn limit(resource: Resource, bytes: u64) -> io::Result<()> {
+    Ok(rustix::process::setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) })?)
+}
+
+/// Marks every descriptor from `first` up as close-on-exec, however it came to be open.
+fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
+    // SAFETY: close_range takes numbers alone. With CLOSE_RANGE_CLOEXEC it closes nothing now.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

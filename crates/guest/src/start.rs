@@ -1,0 +1,138 @@
+//! The start of a guest: everything is opened, devices change hands, the VMM is spawned and answers.
+
+use crate::error::Error;
+use crate::guest::{Guest, Lifecycle, console};
+use crate::open;
+use crate::plan::Plan;
+use crate::spawn::Process;
+use crate::state::StateDir;
+use crate::vmm::Vmm;
+use nix::unistd::{Uid, chown};
+use passthru_host::Host;
+use passthru_qemu::{explain, qmp, qmp::Qmp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a wait looks whether it was interrupted.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// How long the VMM may take to answer a command. It answers at once, unless it hangs.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long a VMM that closed its monitor is given to end, before it counts as hung.
+const CLOSING: Duration = Duration::from_secs(2);
+
+impl Plan {
+    /// Starts the guest, paused: [`Guest::resume`] lets it go. `interrupted` is
+    /// asked between the steps.
+    ///
+    /// # Errors
+    /// Whatever a step met. Everything is as it was before then: devices on their former drivers, no
+    /// process left, the folder gone.
+    pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
+        if !Uid::effective().is_root() {
+            return Err(Error::NotRoot);
+        }
+        // Values are dropped in the reverse order of their making, which is the right order for a start
+        // that fails on the way.
+        let state = StateDir::create(&self.run_dir, &self.name)?;
+        self.check(host)?;
+        if !self.requests.is_empty() {
+            host.require_iommufd()?;
+        }
+        let mut fds = open::before_devices(&self, &state)?;
+        let folders = self.make_folders()?;
+        let assignment = host.assign(&self.requests, Some(&self.name), false)?;
+        fds.extend(open::with_devices(&self, host, &assignment.devices())?);
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let mut vmm = self.spawn(fds)?;
+        let mut monitor = self.connect(&mut vmm, &state, interrupted)?;
+        let console = console(&self.domain, &mut monitor).map_err(Error::Monitor)?;
+        let lifecycle = Lifecycle::of(&self.domain);
+        Ok(Guest { name: self.name, monitor, vmm, assignment, folders, state, console, lifecycle })
+    }
+
+    fn spawn(&self, fds: open::Opened) -> Result<Vmm, Error> {
+        let process = Process {
+            program: &self.line.emulator,
+            arguments: &self.line.render(&self.handover),
+            user: &self.user,
+            memlock: self.memlock,
+            fds,
+        };
+        process.spawn().and_then(Vmm::new).map_err(|source| Error::Spawn {
+            emulator: self.line.emulator.clone(),
+            user: self.user.name.clone(),
+            source,
+        })
+    }
+
+    /// Waits until the VMM greets on its monitor. It has set up the whole machine by then, which with
+    /// devices and much memory takes its time; so the wait ends only with the VMM or an interruption.
+    fn connect(&self, vmm: &mut Vmm, state: &StateDir, interrupted: &dyn Fn() -> bool) -> Result<Qmp, Error> {
+        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
+        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
+        loop {
+            let mut fds = [PollFd::new(&stream, PollFlags::IN), PollFd::new(vmm, PollFlags::IN)];
+            match poll(&mut fds, Some(&LOOK)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(failed(e.into())),
+            }
+            let [greets, ends] = fds.map(|fd| !fd.revents().is_empty());
+            match () {
+                () if interrupted() => return Err(Error::Interrupted),
+                () if ends => return Err(self.ended(vmm)),
+                () if greets => break,
+                () => {}
+            }
+        }
+        match Qmp::connect(stream, ANSWER) {
+            Err(_) if vmm.ends_within(CLOSING) => Err(self.ended(vmm)),
+            other => other.map_err(Error::Monitor),
+        }
+    }
+
+    /// Says why the VMM ended, by its own message.
+    fn ended(&self, vmm: &mut Vmm) -> Error {
+        let (status, messages) = vmm.wait();
+        let explained = explain(&messages, &self.line);
+        let about = explained.as_ref().and_then(|e| match (&e.id, &e.host) {
+            (Some(id), Some(host)) => Some(format!("{id} ({host})")),
+            (Some(id), None) => Some(id.clone()),
+            (None, host) => host.map(|host| host.to_string()),
+        });
+        let hint = explained.and_then(|e| e.hint).map(String::from);
+        Error::Ended { emulator: self.line.emulator.clone(), status: status.ok(), about, messages, hint }
+    }
+
+    /// Makes the folders that the VMM makes files in, for its user alone.
+    fn make_folders(&self) -> Result<Folders, Error> {
+        let mut made = Folders::default();
+        for path in self.folders() {
+            let failed = |source| Error::File { what: "folder".into(), path: path.into(), source };
+            DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+            made.0.push(path.into());
+            chown(Path::new(path), Some(self.user.uid), Some(self.user.gid)).map_err(|e| failed(e.into()))?;
+        }
+        Ok(made)
+    }
+}
+
+/// Folders made for a guest; removed with what is in them on drop.
+#[derive(Debug, Default)]
+pub(crate) struct Folders(Vec<PathBuf>);
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            if let Err(e) = std::fs::remove_dir_all(path) {
+                tracing::warn!("cannot remove {}: {e}", path.display());
+            }
+        }
+    }
+}

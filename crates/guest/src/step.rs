@@ -1,0 +1,176 @@
+//! The steps of a start, as people read them.
+
+use crate::handover::{How, Item};
+use crate::plan::mode_text;
+use passthru_host::{Host, Request};
+use passthru_pci::Address;
+use passthru_qemu::What;
+use serde::Serialize;
+use std::fmt;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// One step of a start, or of the end that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Step {
+    /// The guest's folder is made and locked.
+    Lock {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file or node is opened.
+    Open {
+        /// What is opened.
+        what: String,
+        /// The descriptors' numbers in the VMM, each with how it is opened.
+        descriptors: Vec<(RawFd, &'static str)>,
+    },
+    /// A descriptor from outside is checked and handed on.
+    Take {
+        /// What it is.
+        what: String,
+        /// Its number in the VMM.
+        descriptor: RawFd,
+    },
+    /// A file is copied into sealed memory.
+    Copy {
+        /// The file.
+        path: String,
+        /// The copy's number in the VMM.
+        descriptor: RawFd,
+    },
+    /// A folder is made for the VMM's user.
+    Folder {
+        /// The folder.
+        path: String,
+    },
+    /// A device is bound to a VFIO driver.
+    Bind {
+        /// The device.
+        #[serde(serialize_with = "as_text")]
+        device: Address,
+        /// The driver it has now.
+        from: Option<String>,
+        /// The driver it gets.
+        to: String,
+    },
+    /// A device is taken as it is: on a VFIO driver.
+    Claim {
+        /// The device.
+        #[serde(serialize_with = "as_text")]
+        device: Address,
+        /// The driver it has.
+        driver: Option<String>,
+    },
+    /// The VMM is started.
+    Spawn {
+        /// The user.
+        user: String,
+        /// The user's number.
+        uid: u32,
+        /// `RLIMIT_MEMLOCK` in bytes.
+        memlock: u64,
+        /// The command.
+        command: Vec<String>,
+    },
+    /// The guest runs until it ends.
+    Run,
+    /// A device is given back.
+    GiveBack {
+        /// The device.
+        #[serde(serialize_with = "as_text")]
+        device: Address,
+        /// The driver that it goes back to.
+        to: Option<String>,
+    },
+}
+
+fn as_text<S: serde::Serializer>(device: &Address, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(device)
+}
+
+impl Step {
+    pub(crate) fn of_item(item: &Item) -> Option<Self> {
+        let path = || item.want.path().unwrap_or_default().to_owned();
+        Some(match (&item.want.what, &item.how) {
+            (What::Iommufd { number: None, fdgroup: None }, How::Descriptor(fd)) => Self::Open {
+                what: format!(
+                    "/dev/iommu for {} and charge pinned memory to the VMM's process (IOMMU_OPTION_RLIMIT_MODE)",
+                    item.want.name
+                ),
+                descriptors: vec![(*fd, "for reading and writing")],
+            },
+            (What::Iommufd { .. }, How::Descriptor(fd)) => {
+                Self::Take { what: format!("/dev/iommu for {}", item.want.name), descriptor: *fd }
+            }
+            (What::Vfio { host, number: None, .. }, How::Descriptor(fd)) => Self::Open {
+                what: format!("/dev/vfio/devices/vfioN of {host}"),
+                descriptors: vec![(*fd, "for reading and writing")],
+            },
+            (What::Vfio { host, .. }, How::Descriptor(fd)) => {
+                Self::Take { what: format!("/dev/vfio/devices/vfioN of {host}"), descriptor: *fd }
+            }
+            (_, How::Descriptor(fd)) => Self::Open {
+                what: format!("the listening socket {}", path()),
+                descriptors: vec![(*fd, "to accept")],
+            },
+            (_, How::Set(members)) => {
+                let descriptors = members.iter().map(|(fd, mode)| (*fd, mode_text(*mode))).collect();
+                Self::Open { what: path(), descriptors }
+            }
+            (_, How::Copy(fd)) => Self::Copy { path: path(), descriptor: *fd },
+            (_, How::Folder(path)) => Self::Folder { path: path.clone() },
+            (_, How::Itself) => return None,
+        })
+    }
+
+    pub(crate) fn of_request(request: &Request, host: &Host) -> Self {
+        let device = host.device(request.address).ok();
+        let from = device.as_ref().and_then(|d| d.driver.clone());
+        if !request.managed {
+            return Self::Claim { device: request.address, driver: from };
+        }
+        let chosen = request.driver.clone().or_else(|| device.as_ref().map(|d| host.vfio_driver(d)));
+        Self::Bind { device: request.address, from, to: chosen.unwrap_or_else(|| "vfio-pci".into()) }
+    }
+
+    pub(crate) fn give_back(request: &Request, host: &Host) -> Self {
+        let to = host.device(request.address).ok().and_then(|d| d.driver);
+        Self::GiveBack { device: request.address, to }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let driver = |driver: &Option<String>| driver.clone().unwrap_or_else(|| "no driver".into());
+        match self {
+            Self::Lock { folder } => write!(f, "make and lock {}", folder.display()),
+            Self::Open { what, descriptors } => {
+                let numbers: Vec<String> =
+                    descriptors.iter().map(|(fd, how)| format!("{fd} ({how})")).collect();
+                write!(f, "open {what}: descriptor {}", numbers.join(" and "))
+            }
+            Self::Take { what, descriptor } => {
+                write!(f, "check the descriptor handed in as {what}: descriptor {descriptor}")
+            }
+            Self::Copy { path, descriptor } => {
+                write!(f, "copy {path} into sealed memory: descriptor {descriptor}")
+            }
+            Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
+            Self::Bind { device, from, to } => write!(f, "bind {device} from {} to {to}", driver(from)),
+            Self::Claim { device, driver: has } => write!(f, "take {device} as it is, on {}", driver(has)),
+            Self::Spawn { user, uid, memlock, command } => {
+                let mib = memlock.div_ceil(1 << 20);
+                write!(
+                    f,
+                    "start {} as {user} (uid {uid}), no capabilities, no_new_privs, memlock {mib} MiB",
+                    command.first().map_or("", |c| c)
+                )
+            }
+            Self::Run => f.write_str("run the guest until it ends"),
+            Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver(to)),
+        }
+    }
+}

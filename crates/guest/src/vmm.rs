@@ -1,0 +1,90 @@
+//! The VMM's process: waited for, signalled, and killed on drop.
+
+use crate::messages::Messages;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, ChildStdout, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// The VMM's process.
+#[derive(Debug)]
+pub(crate) struct Vmm {
+    child: Child,
+    /// Readable once the process has ended.
+    pidfd: OwnedFd,
+    messages: Option<Messages>,
+}
+
+impl Vmm {
+    /// Takes a process over that was just spawned.
+    pub(crate) fn new(mut child: Child) -> io::Result<Self> {
+        let messages = child.stderr.take().map(Messages::collect);
+        match rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { child, pidfd, messages }),
+            Err(e) => {
+                end(&mut child);
+                Err(e.into())
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// What it says is logged from now on.
+    pub(crate) fn log(&self) {
+        self.messages.iter().for_each(Messages::log);
+    }
+
+    /// Whether it ends within so much time.
+    pub(crate) fn ends_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                Ok(status) => return status.is_some(),
+                Err(_) => return true,
+            }
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        if let Err(e) = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            tracing::debug!("cannot kill the VMM: {e}");
+        }
+    }
+
+    /// Waits for its end. Returns its status and what it said.
+    pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
+        let status = self.child.wait();
+        (status, self.messages.as_mut().map(Messages::finish).unwrap_or_default())
+    }
+}
+
+impl AsFd for Vmm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Drop for Vmm {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Kills a process unless it has ended, and waits for it: its descriptors are closed then.
+fn end(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    if let Err(e) = child.kill().and_then(|()| child.wait()) {
+        tracing::error!("cannot end the VMM: {e}");
+    }
+}
