@@ -204,8 +204,8 @@ const fn interface(board: Board) -> InterfaceModel {
 
 const fn cpu(arch: Arch) -> Option<&'static str> {
     match arch {
-        Arch::X86_64 => Some("qemu64"),
-        Arch::I686 => Some("qemu32"),
+        // A 32-bit guest runs in the 64-bit emulator as a rule.
+        Arch::X86_64 | Arch::I686 => Some("qemu64"),
         Arch::Aarch64 => None,
         Arch::S390x => Some("qemu"),
     }

@@ -73,7 +73,7 @@ fn backend(context: &Context<'_>, chardev: &Chardev) -> Result<Opt, Error> {
     let list = |backend: &str| List::new(backend).with("id", format!("char{id}"));
     let list = match kind {
         CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio => list(kind.as_str()),
-        CharSourceType::File => file(list("file"), chardev),
+        CharSourceType::File => file(context, list("file"), chardev),
         CharSourceType::Unix => unix(context, list("socket"), chardev),
     };
     Ok(Opt::list("-chardev", list))
@@ -81,8 +81,12 @@ fn backend(context: &Context<'_>, chardev: &Chardev) -> Result<Opt, Error> {
 
 /// A descriptor of an fd set stands for a file that is open already: whether it was made empty then is
 /// settled, and QEMU must not do it.
-fn file(list: List, chardev: &Chardev) -> List {
-    let append = chardev.source.as_ref().and_then(|source| source.append) == Some(true);
+fn file(context: &Context<'_>, list: List, chardev: &Chardev) -> List {
+    let append = chardev.source.as_ref().and_then(|source| source.append);
+    if context.is_standalone() {
+        return list.with("path", path(chardev)).maybe("append", append);
+    }
+    let append = append == Some(true);
     let what = What::Output { path: path(chardev), append };
     list.with("path", Want { name: source_name(chardev), what }).with("append", true)
 }

@@ -1,6 +1,6 @@
 //! Firmware: flash memories as block nodes, or `-bios`.
 
-use super::disk::{FileNode, file_node};
+use super::block::{FileNode, file_node, layers_raw};
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
@@ -25,7 +25,7 @@ pub(super) fn on_machine(context: &Context<'_>, list: List) -> List {
     if !context.domain.os.loader.as_ref().is_some_and(|loader| loader.path.is_some() && is_flash(loader)) {
         return list;
     }
-    let variables = nvram(context).map(|_| match context.is_arm() {
+    let variables = nvram(context).map(|_| match layers_raw(context) {
         true => "libvirt-pflash1-format",
         false => "libvirt-pflash1-storage",
     });
@@ -47,9 +47,9 @@ fn nvram(context: &Context<'_>) -> Option<String> {
     Some(nvram.path.clone().unwrap_or_else(|| context.state_path("nvram")))
 }
 
-/// On Arm the variables are behind a format node like the code, elsewhere they are the file's node.
+/// The variables are a raw image like any other; the code always has a format node.
 fn nvram_nodes(context: &Context<'_>, path: &str) -> Vec<Opt> {
-    if context.is_arm() {
+    if layers_raw(context) {
         return layered_node("pflash1", path, false);
     }
     let want = Want::file("libvirt-pflash1-storage", path, Access::ReadWrite, By::FdSet);

@@ -79,7 +79,7 @@ fn rng_backend(rng: &Rng, id: String) -> Object {
     if backend.and_then(|backend| backend.model) == Some(RngBackendModel::Builtin) {
         return Object::qom("rng-builtin", id);
     }
-    let path = backend.and_then(|backend| backend.path.as_deref()).unwrap_or("/dev/urandom");
+    let path = backend.and_then(|backend| backend.path.as_deref()).unwrap_or("/dev/random");
     Object::qom("rng-random", id)
         .with("filename", Want::file(format!("{}-source", rng.info.id()), path, Access::ReadOnly, By::FdSet))
 }

@@ -5,6 +5,7 @@
 //! line is rendered. Options and their order are libvirt's, so that a guest gets the same machine from
 //! either. One file a concern: each makes the options of its elements.
 
+mod block;
 mod boot;
 mod chardev;
 mod clock;
@@ -149,7 +150,7 @@ impl<'a> Context<'a> {
 
     /// A path in the guest's folder of [`STATE_DIR`].
     fn state_path(&self, file: &str) -> String {
-        format!("{STATE_DIR}/{}/{file}", self.name())
+        format!("{STATE_DIR}/domain-{}/{file}", self.name())
     }
 
     fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {

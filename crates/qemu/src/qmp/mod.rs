@@ -97,9 +97,7 @@ impl Qmp {
             let mut answer = self.next_message(command, deadline)?;
             if let Some(event) = event(&answer) {
                 self.events.push_back(event);
-            } else if answer["id"] == id {
-                return result(command, &mut answer);
-            } else if answer["id"].is_null() && answer.get("error").is_some() {
+            } else if answer["id"] == id || is_refusal_of_all(&answer) {
                 return result(command, &mut answer);
             }
         }
@@ -172,6 +170,11 @@ impl AsFd for Qmp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lines.stream().as_fd()
     }
+}
+
+/// What could not be read as a command is answered without its id.
+fn is_refusal_of_all(answer: &Value) -> bool {
+    answer["id"].is_null() && answer.get("error").is_some()
 }
 
 fn event(message: &Value) -> Option<Event> {

@@ -1,0 +1,163 @@
+//! The command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args where
+//! there is one. With `UPDATE=1` in the environment the files are written anew, to be reviewed.
+
+use passthru_domain::{Backend, Domain};
+use passthru_qemu::{
+    Access, By, Capabilities, CommandLine, Given, Paths, Placeholders, Resolve, Style, Want, What,
+    command_line,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn data(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+fn line(name: &str, style: Style) -> CommandLine {
+    let xml = fs::read_to_string(data(&format!("{name}.xml"))).unwrap();
+    let parsed = Domain::parse(&xml).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
+    let mut domain = parsed.complete(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
+    domain.validate(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
+    domain.settle_backend(Backend::Type1);
+    command_line(&domain, &capabilities, style).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Lines that only one side has, `-` for expected ones and `+` for those that came.
+fn difference(expected: &str, got: &str) -> String {
+    let lacking = expected.lines().filter(|line| !got.lines().any(|other| other == *line));
+    let extra = got.lines().filter(|line| !expected.lines().any(|other| other == *line));
+    lacking.map(|line| format!("- {line}\n")).chain(extra.map(|line| format!("+ {line}\n"))).collect()
+}
+
+fn compare(file: &str, got: &str) -> Option<String> {
+    let path = data(file);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, got).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    (expected != got).then(|| format!("{file} (order counts too):\n{}", difference(&expected, got)))
+}
+
+fn names() -> Vec<String> {
+    let files =
+        fs::read_dir(data("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = files.filter_map(|file| file.strip_suffix(".xml").map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_domain_gives_its_command_line() {
+    let names = names();
+    let differ: Vec<_> = names
+        .iter()
+        .filter_map(|name| {
+            compare(&format!("{name}.args"), &line(name, Style::Managed).pretty(&Placeholders))
+        })
+        .collect();
+    assert!(names.len() >= 15 && differ.is_empty(), "{}", differ.join("\n"));
+}
+
+#[test]
+fn a_standalone_line_opens_everything_by_itself() {
+    for name in ["nvme-iommufd-q35", "character-devices"] {
+        let line = line(name, Style::Standalone);
+        let differs = compare(&format!("{name}.standalone.args"), &line.pretty(&Paths));
+        assert_eq!(differs.unwrap_or_default(), "");
+        let is_descriptor = |want: &&Want| {
+            matches!(want.what, What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. })
+        };
+        assert_eq!(line.wants().into_iter().find(is_descriptor), None, "{name}");
+    }
+}
+
+#[test]
+fn every_id_that_an_option_names_is_made_before_it() {
+    for name in names() {
+        let line = line(&name, Style::Managed);
+        let mut made = vec!["pcie.0".to_owned(), "pci.0".to_owned()];
+        for option in &line.options {
+            if let passthru_qemu::Value::Json(object) = &option.value {
+                for key in ["netdev", "drive", "chardev", "iommufd", "rng", "primary-bus", "file", "backing"]
+                {
+                    let named = object.text(key);
+                    assert!(
+                        named.is_none_or(|id| made.iter().any(|known| known == id)),
+                        "{name}: {option:?}"
+                    );
+                }
+                let bus = object.text("bus").filter(|bus| bus.starts_with("pci"));
+                assert!(bus.is_none_or(|bus| made.iter().any(|known| known == bus)), "{name}: {option:?}");
+            }
+            made.extend(option.id().map(str::to_owned));
+        }
+    }
+}
+
+/// Hands everything over, by numbers that start at 10.
+struct Everything<'a>(Vec<&'a Want>);
+
+impl Everything<'_> {
+    fn number(&self, want: &Want) -> usize {
+        10 + self.0.iter().position(|known| *known == want).unwrap()
+    }
+}
+
+impl Resolve for Everything<'_> {
+    fn fd(&self, want: &Want) -> String {
+        self.number(want).to_string()
+    }
+
+    fn file(&self, want: &Want) -> Given {
+        let number = self.number(want);
+        match want.what {
+            What::File { by: By::Copy, .. } => Given::At(format!("/proc/self/fd/{number}")),
+            What::File { access: Access::ReadWrite, .. } => {
+                Given::Set(vec![number.to_string(), (number + 100).to_string()])
+            }
+            _ => Given::Set(vec![number.to_string()]),
+        }
+    }
+}
+
+#[test]
+fn descriptors_and_fd_sets_stand_where_they_are_wanted() {
+    let line = line("nvme-iommufd-q35", Style::Managed);
+    let args = line.render(&Everything(line.wants()));
+    let after = |flag: &str| {
+        let at = args.iter().position(|arg| arg == flag).unwrap();
+        args[at + 1].as_str()
+    };
+    assert_eq!(after("-add-fd"), "set=0,fd=10,opaque=kvm");
+    assert_eq!(after("-accel"), "kvm,device=/dev/fdset/0");
+    assert_eq!(after("-kernel"), "/proc/self/fd/12");
+    assert_eq!(after("-object"), r#"{"qom-type":"memory-backend-ram","id":"pc.ram","size":2147483648}"#);
+    assert!(args.iter().any(|arg| arg.contains(r#""id":"iommufd0","fd":"14""#)), "{args:?}");
+    assert!(args.iter().any(|arg| arg.contains(r#""iommufd":"iommufd0","fd":"15""#)), "{args:?}");
+}
+
+#[test]
+fn an_image_that_is_written_to_has_a_set_of_two_descriptors() {
+    let line = line("disks-of-every-bus", Style::Managed);
+    let args = line.render(&Everything(line.wants()));
+    let members = |node: &str| args.iter().filter(|arg| arg.ends_with(&format!("opaque={node}"))).count();
+    assert_eq!(members("libvirt-4-storage"), 2, "a disk");
+    assert_eq!(members("libvirt-3-storage"), 1, "a CD-ROM");
+    let numbers: Vec<_> = args.iter().filter_map(|arg| arg.strip_prefix("set=")?.split(',').next()).collect();
+    assert!(numbers.is_sorted_by_key(|number| number.parse::<u32>().unwrap()), "{numbers:?}");
+}
+
+#[test]
+fn the_json_form_says_what_each_descriptor_is_for() {
+    let line = line("fds-of-the-caller", Style::Managed);
+    let json = line.to_json(&Placeholders);
+    let fd = |name: &str| {
+        let fds = json["fds"].as_array().unwrap();
+        fds.iter().find(|fd| fd["name"] == name).unwrap_or_else(|| panic!("{name}: {json:#}")).clone()
+    };
+    assert_eq!(fd("iommufd0")["fd"], 22);
+    assert_eq!(fd("hostdev0")["for"], "0000:06:12.2");
+    assert_eq!(fd("hostdev0")["fd"], 23);
+    assert_eq!(json["emulator"], "/usr/bin/qemu-system-x86_64");
+}

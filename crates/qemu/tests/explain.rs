@@ -1,0 +1,74 @@
+//! What QEMU's last words are about.
+
+use passthru_domain::{Backend, Domain};
+use passthru_qemu::{Capabilities, CommandLine, Placeholders, Style, command_line, explain};
+
+fn line() -> CommandLine {
+    let xml = include_str!("data/nvme-iommufd-q35.xml");
+    let domain = Domain::parse(xml).unwrap();
+    let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap());
+    let mut domain = domain.complete(&capabilities).unwrap();
+    domain.settle_backend(Backend::Type1);
+    command_line(&domain, &capabilities, Style::Managed).unwrap()
+}
+
+/// What QEMU puts before a message about an option.
+fn option(line: &CommandLine, id: &str) -> String {
+    let args = line.render(&Placeholders);
+    let at = args.iter().position(|arg| arg.contains(&format!(r#""id":"{id}""#))).unwrap();
+    format!("{} {}", args[at - 1], args[at])
+}
+
+#[test]
+fn a_message_about_an_option_is_about_its_device() {
+    let line = line();
+    let stderr = format!(
+        "2026-11-21T01:45:00.123456Z qemu-system-x86_64: warning: TCG doesn't support requested feature\n\
+         2026-11-21T01:45:00.223456Z qemu-system-x86_64: {}: vfio 0000:02:00.0: error bind device fd=15 to \
+         iommufd=14: Invalid argument\n",
+        option(&line, "hostdev0")
+    );
+    let explanation = explain(&stderr, &line).unwrap();
+    assert_eq!(explanation.id.as_deref(), Some("hostdev0"));
+    assert_eq!(explanation.host.unwrap().to_string(), "0000:02:00.0");
+    let message = "vfio 0000:02:00.0: error bind device fd=15 to iommufd=14: Invalid argument";
+    assert_eq!(explanation.message, message);
+    assert_eq!(explanation.to_string(), format!("hostdev0 (the host's 0000:02:00.0): {message}"));
+    assert!(explanation.hint.unwrap().contains("newly opened"));
+}
+
+#[test]
+fn a_message_that_only_mentions_the_host_address_is_about_the_device() {
+    let line = line();
+    let stderr = "/usr/bin/qemu-system-x86_64: vfio_container_dma_map(0x55, 0x0, 0xa0000, 0x7f) = -12 (Cannot \
+                  allocate memory)\nqemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
+    let explanation = explain(stderr, &line).unwrap();
+    assert_eq!(explanation.id.as_deref(), Some("hostdev0"));
+}
+
+#[test]
+fn frequent_messages_come_with_what_can_be_done() {
+    let line = line();
+    let hint = |text: &str| explain(&format!("qemu-system-x86_64: {text}\n"), &line).unwrap().hint;
+    for (text, expected) in [
+        ("vfio_container_dma_map(…) = -12 (Cannot allocate memory)", "locked-memory limit"),
+        ("vfio 0000:02:00.0: group 7 is not viable", "same IOMMU group"),
+        ("vfio 0000:02:00.0: failed to open /dev/vfio/7: No such file or directory", "bound to vfio-pci"),
+        ("vfio 0000:02:00.0: no iommu_group found: No such device", "bound to vfio-pci"),
+        ("Could not access KVM kernel module: No such file or directory", "module is not loaded"),
+        ("Could not access KVM kernel module: Permission denied", "access to /dev/kvm"),
+        ("-machine pc-q35-2.0: unsupported machine type", "machine types"),
+        ("-blockdev x: Failed to get \"write\" lock", "another process"),
+    ] {
+        assert!(hint(text).is_some_and(|hint| hint.contains(expected)), "{text}: {:?}", hint(text));
+    }
+}
+
+#[test]
+fn what_is_not_qemus_is_not_explained() {
+    let line = line();
+    assert_eq!(explain("", &line), None);
+    assert_eq!(explain("ld.so: libnuma.so.1: cannot open shared object file\n", &line), None);
+    let other = explain("qemu-system-x86_64: something new went wrong\n", &line).unwrap();
+    assert_eq!((other.id, other.hint), (None, None));
+}
