@@ -1,2 +1,48 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks, run as `cargo xtask …`: checks, tests, the demonstration and the virtual host. Not part of what
+//! users install.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+mod cargo;
+mod check;
+mod demo;
+mod lab;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Exit code when a task itself failed, as opposed to the command it ran.
+const FAILED: u8 = 125;
+
+/// Development tasks of passthru.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 110)]
+enum Task {
+    /// Set up the virtual host, run commands and tests on it
+    #[command(subcommand)]
+    Lab(lab::Task),
+    /// Check formatting, lints (of the lab's tests too) and documentation
+    Check,
+    /// Run all tests: the plain ones of the workspace, then those on the virtual host
+    Test(test::Args),
+    /// Show a guest that uses a device of its (virtual) host
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let code = match Task::parse() {
+        Task::Lab(task) => lab::run(&task),
+        Task::Check => check::run(),
+        Task::Test(args) => test::run(&args),
+        Task::Demo(args) => demo::run(&args),
+    };
+    code.map_or_else(
+        |error| {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        },
+        ExitCode::from,
+    )
+}

@@ -1,0 +1,52 @@
+//! The virtual host's devices: fixed addresses, the same at every boot. `cargo xtask lab` builds the machine from these,
+//! and tests find its devices by them. Not for finding devices of any other machine.
+
+/// NVMe disk for assignment: 64 MiB whose contents are known ([`NVME_SHA256`]), in an IOMMU group of its own.
+pub const NVME: &str = "0000:01:00.0";
+
+/// Serial number of [`NVME`].
+pub const NVME_SERIAL: &str = "passthru";
+
+/// Size of [`NVME`] in bytes.
+pub const NVME_BYTES: u64 = 64 << 20;
+
+/// SHA-256 of the whole of [`NVME`], as every boot finds it.
+pub const NVME_SHA256: &str = "d06dedd75d95ad26cd9940b703081920d4874697b08485305a1eb25ed2061314";
+
+/// Intel 82576 network card (`igb`), SR-IOV capable: its virtual functions appear at 02:10.0, 02:10.2 and so on.
+pub const IGB: &str = "0000:02:00.0";
+
+/// NVMe disk that the virtual host itself uses: ext4, mounted at [`DATA_MOUNT`].
+pub const DATA_NVME: &str = "0000:03:00.0";
+
+/// Where [`DATA_NVME`] is mounted.
+pub const DATA_MOUNT: &str = "/data";
+
+/// Intel 82574L network card (`e1000e`) that carries the virtual host's default route.
+pub const UPLINK: &str = "0000:04:00.0";
+
+/// PCIe-to-PCI bridge above the shared group, and a member of it.
+pub const SHARED_BRIDGE: &str = "0000:05:00.0";
+
+/// A function without a driver (`edu`) that shares its IOMMU group with [`SHARED_COMPANION`].
+pub const SHARED_FREE: &str = "0000:06:01.0";
+
+/// Network card (`e1000`) on its host driver, in the group of [`SHARED_FREE`].
+pub const SHARED_COMPANION: &str = "0000:06:02.0";
+
+/// A second NVMe disk for assignment, empty, with a controller memory buffer of 1 MiB in BAR 2.
+pub const CMB_NVME: &str = "0000:07:00.0";
+
+/// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control.
+pub const EDU: &str = "0000:00:10.0";
+
+/// The contents of [`NVME`]: the numbers of a 64-bit linear congruential generator, little endian.
+#[must_use]
+pub fn nvme_contents() -> Vec<u8> {
+    let mut state: u64 = 0;
+    let words = (0..NVME_BYTES / 8).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state
+    });
+    words.flat_map(u64::to_le_bytes).collect()
+}

@@ -1,0 +1,2 @@
+//! Tests on the virtual host: `cargo xtask lab test`.
+mod host;

@@ -1,0 +1,14 @@
+//! `cargo xtask check`: what must hold before a commit, tests aside.
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, succeed};
+
+pub(crate) fn run() -> Result<u8> {
+    succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    succeed(&mut cargo(&clippy))?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(0)
+}

@@ -1,0 +1,93 @@
+//! `cargo xtask lab`: the virtual host, from setting it up to running commands and tests on it.
+
+mod arch;
+mod archive;
+mod boot;
+mod cache;
+mod child;
+mod cpio;
+mod disks;
+mod initrd;
+mod kernel;
+mod kernel_log;
+mod machine;
+mod packages;
+mod pins;
+mod progress;
+mod rootfs;
+mod run;
+mod runs;
+mod setup;
+mod streams;
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use arch::Arch;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Task {
+    /// Make the virtual host: build its kernel, make its root file system and disks
+    Setup(setup::Args),
+    /// Run a command on the virtual host, or a shell when none is given
+    Run(run::Args),
+    /// Run the tests that need the virtual host, on it
+    Test(tests::Args),
+}
+
+/// How the virtual host is run.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct MachineArgs {
+    /// Architecture of the virtual host
+    #[arg(long, default_value = "x86_64", value_parser = Arch::parse)]
+    arch: Arch,
+    /// A kernel of your own instead of the one that setup builds
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Time limit in seconds, the boot included [default: 600 for a command, none for a shell]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Memory of the virtual host in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 6144)]
+    memory: u32,
+    /// How the virtual host is run: kvm needs a machine whose KVM can nest
+    #[arg(long, default_value = "tcg")]
+    accel: machine::Accel,
+    /// Use the optimized build
+    #[arg(long)]
+    release: bool,
+    /// Take the binaries as they are, without building
+    #[arg(long)]
+    no_build: bool,
+}
+
+impl MachineArgs {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout.unwrap_or(600))
+    }
+
+    fn profile(&self) -> &'static str {
+        if self.release { "release" } else { "debug" }
+    }
+}
+
+pub(crate) fn run(task: &Task) -> Result<u8> {
+    match task {
+        Task::Setup(args) => setup::run(args),
+        Task::Run(args) => run::run(args),
+        Task::Test(args) => tests::run(args),
+    }
+}
+
+/// Runs a command on the virtual host and gives its exit status.
+pub(crate) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
+    run::command(machine, words)
+}
+
+/// Runs all tests that need the virtual host.
+pub(crate) fn test(machine: &MachineArgs) -> Result<u8> {
+    tests::all(machine)
+}

@@ -1,0 +1,267 @@
+//! Boots the virtual host for one job, carries its streams, and gives its exit status.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use command_fds::{CommandFdExt, FdMapping};
+use passthru_lab::devices;
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::MachineArgs;
+use super::initrd;
+use super::kernel_log::KernelLog;
+use super::machine::{Channel, Machine};
+use super::runs::Run;
+use super::setup::Lab;
+use super::streams::{self, Event};
+use crate::cargo;
+
+/// Exit code when the time limit is reached, as of `timeout`.
+const TIMED_OUT: u8 = 124;
+
+/// How long outputs may still come after the job ended: something in the background may hold them open.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The ports, in the order of [`Job::open_channels`], from this descriptor number on.
+const PORTS: [&str; 4] = ["stdin", "stdout", "stderr", "status"];
+const FIRST_FD: i32 = 10;
+
+/// What is run on the virtual host.
+pub(super) struct Job {
+    /// A shell script.
+    pub(super) script: String,
+    pub(super) input: Input,
+    /// The target directory of the build that the job sees.
+    pub(super) target: std::path::PathBuf,
+}
+
+/// Where the job's input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    None,
+    /// Our standard input, unless it is a terminal.
+    Forwarded,
+    /// Our terminal, for output too.
+    Terminal,
+}
+
+/// Runs a job to its end; what is wrong with it goes to stderr, its exit status is returned.
+pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<u8> {
+    let run = Run::begin(&lab.cache)?;
+    let (sender, events) = channel();
+    catch_signals(sender.clone())?;
+    let end_mark = end_mark()?;
+    job.write(&run, lab, args, &end_mark)?;
+    let mut qemu = start(&run, lab, args, job, job.open_channels(&end_mark, &sender)?)?;
+    let limit = (job.input != Input::Terminal || args.timeout.is_some()).then(|| args.limit());
+    let outcome = wait(&mut qemu, &events, limit);
+    end(&mut qemu);
+    let outcome = outcome?;
+    report(&run, outcome, args);
+    match outcome {
+        Outcome::Exited(status) => Ok(status),
+        Outcome::TimedOut => Ok(TIMED_OUT),
+        Outcome::Interrupted(signal) => Ok(128 + signal as u8),
+        Outcome::Crashed => bail!("the virtual host ended before the command did"),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Exited(u8),
+    TimedOut,
+    Interrupted(i32),
+    Crashed,
+}
+
+impl Job {
+    /// Writes what init reads.
+    fn write(&self, run: &Run, lab: &Lab, args: &MachineArgs, end_mark: &str) -> Result<()> {
+        let folder = run.job();
+        let text = |path: &Path| quoted(&path.to_string_lossy());
+        let interactive = if self.input == Input::Terminal { "yes" } else { "no" };
+        let settings = [
+            ("SOURCE", text(cargo::root())),
+            ("TARGET", text(&self.target)),
+            ("PROFILE", args.profile().into()),
+            ("UPLINK", devices::UPLINK.into()),
+            ("DATA_NVME", devices::DATA_NVME.into()),
+            ("DATA_MOUNT", devices::DATA_MOUNT.into()),
+            ("END_MARK", quoted(end_mark)),
+            ("INTERACTIVE", interactive.into()),
+        ];
+        let settings: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        fs::write(folder.join("settings"), settings)?;
+        fs::write(folder.join("command"), environment() + &self.script)?;
+        let guest = folder.join("guest");
+        fs::copy(&lab.kernel, guest.join("vmlinuz")).with_context(|| format!("{}", lab.kernel.display()))?;
+        initrd::write(&lab.rootfs, "guest-init", &guest.join("initrd.gz"))?;
+        initrd::write(&lab.rootfs, "init", &run.initrd())
+    }
+
+    /// The other ends of the job's channels, in the order of [`PORTS`].
+    fn open_channels(&self, end_mark: &str, events: &Sender<Event>) -> Result<[OwnedFd; 4]> {
+        let forward = self.input == Input::Forwarded && !stdin().is_terminal();
+        Ok([
+            streams::input(forward)?,
+            streams::output(stdout(), end_mark, events.clone())?,
+            streams::output(stderr(), end_mark, events.clone())?,
+            streams::status(events.clone())?,
+        ])
+    }
+}
+
+/// Variables of ours that the job sees.
+fn environment() -> String {
+    let passed = ["RUST_BACKTRACE", "RUST_LOG", "NO_COLOR", "TERM"];
+    let set = passed.iter().filter_map(|name| Some((name, env::var(name).ok()?)));
+    set.map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect()
+}
+
+/// A word as the shell reads it.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A text that no output contains by chance.
+fn end_mark() -> Result<String> {
+    let random =
+        fs::read_to_string("/proc/sys/kernel/random/uuid").context("/proc/sys/kernel/random/uuid")?;
+    Ok(format!("<end of output {}>", random.trim()))
+}
+
+fn catch_signals(events: Sender<Event>) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let _ = events.send(Event::Signal(signal));
+        }
+    });
+    Ok(())
+}
+
+fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd; 4]) -> Result<Child> {
+    let numbered = || (FIRST_FD..).zip(PORTS);
+    let named: Vec<_> = numbered().map(|(fd, name)| Channel { name, fd }).collect();
+    let machine = Machine {
+        arch: args.arch,
+        accel: args.accel,
+        memory_mib: args.memory,
+        kernel: &lab.kernel,
+        initrd: &run.initrd(),
+        rootfs: &lab.rootfs,
+        disks: &lab.disks,
+        shares: &[
+            ("root", lab.rootfs.path.as_path()),
+            ("source", cargo::root()),
+            ("target", &job.target),
+            ("job", &run.job()),
+        ],
+        channels: &named,
+        interactive: job.input == Input::Terminal,
+        log: &run.kernel_log(),
+    };
+    let mut command = machine.command()?;
+    let mappings =
+        channels.into_iter().zip(FIRST_FD..).map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
+    command.fd_mappings(mappings.collect()).context("channels")?;
+    if job.input != Input::Terminal {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+    }
+    command.stderr(File::create(run.qemu_log())?).env("TMPDIR", run.temporary());
+    spawn(command)
+}
+
+/// Starts QEMU; our copies of what it inherits close with the command.
+fn spawn(mut command: Command) -> Result<Child> {
+    command.spawn().context("QEMU of the lab's root file system")
+}
+
+/// Waits for the job's status and the rest of its output, for the time limit, a signal, or the end of QEMU.
+fn wait(qemu: &mut Child, events: &Receiver<Event>, limit: Option<Duration>) -> Result<Outcome> {
+    let mut deadline = limit.map(|limit| Instant::now() + limit);
+    let mut status = None;
+    let mut open_outputs = 2;
+    loop {
+        match events.recv_timeout(Duration::from_millis(50)) {
+            Ok(Event::Exited(exited)) => {
+                status = Some(exited);
+                deadline = Some(Instant::now() + LAST_WORDS);
+            }
+            Ok(Event::OutputEnded) => open_outputs -= 1,
+            Ok(Event::Signal(signal)) => return Ok(Outcome::Interrupted(signal)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                if qemu.try_wait()?.is_some() {
+                    return Ok(status.map_or(Outcome::Crashed, Outcome::Exited));
+                }
+            }
+        }
+        let late = deadline.is_some_and(|deadline| Instant::now() > deadline);
+        match status {
+            Some(status) if open_outputs <= 0 || late => return Ok(Outcome::Exited(status)),
+            None if late => return Ok(Outcome::TimedOut),
+            _ => {}
+        }
+    }
+}
+
+/// Asks QEMU to end, and makes it.
+fn end(qemu: &mut Child) {
+    if let Some(pid) = i32::try_from(qemu.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < deadline {
+        if !matches!(qemu.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = qemu.kill();
+    let _ = qemu.wait();
+}
+
+/// Tells what went wrong, with the kernel's and QEMU's words.
+fn report(run: &Run, outcome: Outcome, args: &MachineArgs) {
+    let log = KernelLog::read(&run.kernel_log());
+    match outcome {
+        Outcome::Exited(0) if !log.has_fault() => return,
+        Outcome::Interrupted(_) => return,
+        Outcome::Exited(_) => {}
+        Outcome::TimedOut => {
+            eprintln!("lab: the time limit of {} s is reached (--timeout)", args.limit().as_secs())
+        }
+        Outcome::Crashed => eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default()),
+    }
+    if log.has_fault() {
+        eprintln!("lab: the virtual host's kernel reports a fault");
+    }
+    if !log.booted() {
+        eprintln!("lab: the virtual host did not come up");
+    }
+    eprintln!("lab: kernel log: {}", run.kernel_log().display());
+    log.tail().iter().for_each(|line| eprintln!("  {line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word_of_the_shell() {
+        let word = "it's $HOME; \"x\"";
+        let output =
+            Command::new("sh").args(["-c", &format!("printf %s {}", quoted(word))]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+    }
+}

@@ -1,0 +1,189 @@
+//! The outer QEMU's command line: the virtual host as a machine, its devices at the addresses of `passthru_lab::devices`.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use passthru_lab::{PARAMETER, devices};
+
+use super::arch::Arch;
+use super::disks::Disks;
+use super::rootfs::Rootfs;
+
+/// How the virtual host is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Accel {
+    /// Emulated in software: works everywhere
+    Tcg,
+    /// Under the machine's own KVM, which must be able to nest
+    Kvm,
+}
+
+/// Descriptor numbers under which QEMU inherits the channels of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channel {
+    /// The virtio-serial port's name, by which init finds it.
+    pub(super) name: &'static str,
+    pub(super) fd: i32,
+}
+
+/// All that a boot is made of.
+pub(super) struct Machine<'a> {
+    pub(super) arch: Arch,
+    pub(super) accel: Accel,
+    pub(super) memory_mib: u32,
+    pub(super) kernel: &'a Path,
+    pub(super) initrd: &'a Path,
+    pub(super) rootfs: &'a Rootfs,
+    pub(super) disks: &'a Disks,
+    /// 9p shares, read-only: tag and folder.
+    pub(super) shares: &'a [(&'a str, &'a Path)],
+    pub(super) channels: &'a [Channel],
+    /// Whether the job has the terminal.
+    pub(super) interactive: bool,
+    pub(super) log: &'a Path,
+}
+
+impl Machine<'_> {
+    /// The command that runs the machine.
+    pub(super) fn command(&self) -> Result<Command> {
+        let mut line = Line { command: self.rootfs.qemu() };
+        line.flags(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+        self.board(&mut line);
+        self.boot(&mut line)?;
+        self.plumbing(&mut line)?;
+        self.devices(&mut line)?;
+        Ok(line.command)
+    }
+
+    fn board(&self, line: &mut Line) {
+        let Arch::X86_64 = self.arch;
+        let (accel, cpu) = match self.accel {
+            Accel::Tcg => ("tcg,thread=multi", "EPYC-Rome,+svm,+npt"),
+            Accel::Kvm => ("kvm", "host"),
+        };
+        line.flags(&["-M", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu, "-smp", "2"]);
+        line.flags(&["-m", &self.memory_mib.to_string()]);
+        line.device("intel-iommu,intremap=on,device-iotlb=on");
+    }
+
+    fn boot(&self, line: &mut Line) -> Result<()> {
+        let append = format!("console=ttyS0 panic=-1 intel_iommu=on {PARAMETER}");
+        line.flags(&["-append", &append]);
+        line.command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
+        line.option("-serial", &format!("file:{}", value(self.log)?));
+        Ok(())
+    }
+
+    /// What the lab itself needs: shares, channels, randomness.
+    fn plumbing(&self, line: &mut Line) -> Result<()> {
+        for (tag, path) in self.shares {
+            let options = "security_model=none,readonly=on,multidevs=remap";
+            line.option("-fsdev", &format!("local,id={tag},path={},{options}", value(path)?));
+            line.device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
+        }
+        line.device("virtio-rng-pci");
+        line.device("virtio-serial-pci");
+        for Channel { name, fd } in self.channels {
+            line.option("-chardev", &format!("socket,id={name},fd={fd}"));
+            line.device(&format!("virtserialport,chardev={name},name={name}"));
+        }
+        if self.interactive {
+            line.option("-chardev", "stdio,id=terminal,signal=off");
+            line.device("virtconsole,chardev=terminal");
+        }
+        Ok(())
+    }
+
+    fn devices(&self, line: &mut Line) -> Result<()> {
+        let Disks { assigned, data, cmb } = self.disks;
+        for (id, file) in [("assigned", assigned), ("data", data), ("cmb", cmb)] {
+            let drive = format!("file={},format=raw,if=none,snapshot=on,id={id}", value(file)?);
+            line.option("-drive", &drive);
+        }
+        line.option("-netdev", "user,id=uplink,restrict=on");
+        line.device(&format!("edu,bus=pcie.0,addr={}", slot(devices::EDU)));
+        line.behind_port(devices::NVME, &format!("nvme,drive=assigned,serial={}", devices::NVME_SERIAL));
+        line.behind_port(devices::IGB, "igb");
+        line.behind_port(devices::DATA_NVME, "nvme,drive=data,serial=data");
+        line.behind_port(devices::UPLINK, "e1000e,netdev=uplink");
+        line.behind_port(devices::SHARED_BRIDGE, "pcie-pci-bridge,id=shared");
+        line.device(&format!("edu,bus=shared,addr={}", slot(devices::SHARED_FREE)));
+        line.device(&format!("e1000,bus=shared,addr={}", slot(devices::SHARED_COMPANION)));
+        line.behind_port(devices::CMB_NVME, "nvme,drive=cmb,serial=cmb,cmb_size_mb=1");
+        Ok(())
+    }
+}
+
+/// A command line in the making.
+struct Line {
+    command: Command,
+}
+
+impl Line {
+    fn flags(&mut self, flags: &[&str]) {
+        self.command.args(flags);
+    }
+
+    fn option(&mut self, name: &str, value: &str) {
+        self.command.args([name, value]);
+    }
+
+    fn device(&mut self, device: &str) {
+        self.option("-device", device);
+    }
+
+    /// A device behind a root port of its own. The firmware numbers the ports' buses by their slots, so the port of bus
+    /// n sits at a slot that grows with n.
+    fn behind_port(&mut self, address: &str, device: &str) {
+        let bus = bus(address);
+        let slot = FIRST_PORT_SLOT + bus;
+        self.device(&format!(
+            "pcie-root-port,id=port{bus},bus=pcie.0,addr={slot:#x},chassis={bus},slot={bus}"
+        ));
+        self.device(&format!("{device},bus=port{bus}"));
+    }
+}
+
+/// Root ports come after the virtual host's own devices.
+const FIRST_PORT_SLOT: u8 = 0x10;
+
+fn bus(address: &str) -> u8 {
+    part(address, 1)
+}
+
+fn slot(address: &str) -> String {
+    format!("{:#x}", part(address, 2))
+}
+
+/// Part n of an address DOMAIN:BUS:SLOT.FUNCTION.
+fn part(address: &str, n: usize) -> u8 {
+    let part = address.split([':', '.']).nth(n);
+    part.and_then(|part| u8::from_str_radix(part, 16).ok()).unwrap_or_default()
+}
+
+/// A path as a value among QEMU's options, where a comma is doubled.
+fn value(path: &Path) -> Result<String> {
+    let text = path.to_str().with_context(|| format!("{}: not UTF-8, which QEMU needs", path.display()))?;
+    Ok(text.replace(',', ",,"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_gives_the_port_of_its_bus() {
+        let mut line = Line { command: Command::new("qemu") };
+        line.behind_port("0000:03:00.0", "nvme");
+        let words: Vec<_> = line.command.get_args().filter_map(|word| word.to_str()).collect();
+        assert_eq!(words[1], "pcie-root-port,id=port3,bus=pcie.0,addr=0x13,chassis=3,slot=3");
+        assert_eq!(words[3], "nvme,bus=port3");
+        assert_eq!(slot("0000:06:1f.0"), "0x1f");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_doubled() {
+        assert_eq!(value(Path::new("/a,b")).unwrap(), "/a,,b");
+    }
+}

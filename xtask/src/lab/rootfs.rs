@@ -1,0 +1,218 @@
+//! The virtual host's root file system: a minimal Debian with QEMU from backports. The outer QEMU runs from it too,
+//! through its own loader, so that the machine needs none and running the lab needs no root.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::arch::Arch;
+use super::archive::{self, Mirrors, SUITE};
+use super::cache::{Cache, Piece};
+use super::child::{contained, dying_with_us, watched};
+use super::progress::Step;
+
+/// Goes up when this file makes another root file system from the same inputs.
+const REVISION: &str = "1";
+
+/// QEMU's version that the lab is made for; an older one is mentioned.
+const QEMU_WANTED: (u32, u32) = (11, 1);
+
+/// What is installed beside QEMU and firmware.
+const PACKAGES: &[&str] = &[
+    "busybox-static",
+    "ca-certificates",
+    "e2fsprogs",
+    "iproute2",
+    "kmod",
+    "libcap2-bin",
+    "pciutils",
+    "procps",
+    "socat",
+    "strace",
+    "util-linux",
+];
+
+/// Of no use on the virtual host.
+const DROPPED: &[&str] = &[
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/lib/apt/lists",
+    "var/cache/apt",
+];
+
+/// The root file system with a version of QEMU.
+pub(super) fn piece(cache: &Cache, arch: Arch, qemu: &str) -> Piece {
+    let mut inputs = vec![REVISION, SUITE, arch.name(), arch.qemu_package(), qemu];
+    inputs.extend(arch.firmware_packages().iter().chain(PACKAGES));
+    cache.piece("rootfs", &inputs)
+}
+
+/// Makes the root file system; needs root.
+pub(super) fn build(piece: &Piece, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> Result<()> {
+    let mirrors = Mirrors::of_machine()?;
+    piece.make(|root| {
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
+        step.detail("debootstrap");
+        let mut debootstrap = contained();
+        debootstrap.args(["debootstrap", "--variant=minbase"]).arg(format!("--arch={}", arch.debian()));
+        debootstrap.arg(SUITE).arg(root).arg(&mirrors.main);
+        watched(&mut debootstrap, log, |line| step.detail(line.trim_start_matches("I: ")))?;
+        prepare(root, &mirrors)?;
+        install(root, arch, qemu, log, step).with_context(|| {
+            format!(
+                "{} {qemu} can't be installed; `lab setup --update` takes the newest",
+                arch.qemu_package()
+            )
+        })?;
+        tidy(root)
+    })
+}
+
+/// Gives the new root the machine's way to the archive, and keeps services from starting.
+fn prepare(root: &Path, mirrors: &Mirrors) -> Result<()> {
+    let policy = root.join("usr/sbin/policy-rc.d");
+    fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o755))?;
+    fs::write(root.join("etc/apt/sources.list"), mirrors.sources_list())?;
+    fs::write(root.join("etc/apt/apt.conf.d/99machine"), archive::access_settings()?)?;
+    for file in ACCESS_FILES {
+        copy_if_there(&Path::new("/").join(file), &root.join(file))?;
+    }
+    Ok(())
+}
+
+/// What the machine may need to reach the archive: credentials, its certificates, name resolution.
+const ACCESS_FILES: &[&str] = &[
+    "etc/apt/auth.conf",
+    "etc/apt/auth.conf.d",
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/resolv.conf",
+    "etc/hosts",
+];
+
+fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_if_there(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else if from.exists() {
+        to.parent().map(fs::create_dir_all).transpose()?;
+        fs::copy(from, to).with_context(|| format!("{}", from.display()))?;
+    }
+    Ok(())
+}
+
+fn install(root: &Path, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> Result<()> {
+    let apt = |arguments: &[String]| {
+        let mut command = contained();
+        command.arg("--root").arg(root).args(["--mount-proc=/proc", "apt-get"]).args(arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    };
+    step.detail("fetching package lists");
+    watched(&mut apt(&["update".into(), "--error-on=any".into()]), log, |_| ())?;
+    let qemu_packages = [arch.qemu_package(), "qemu-system-common", "qemu-system-data", "qemu-utils"];
+    let backports = format!("--target-release={SUITE}-backports");
+    let mut arguments: Vec<String> =
+        ["install", "--yes", "--no-install-recommends", &backports].map(Into::into).into();
+    arguments.extend(qemu_packages.map(|package| format!("{package}={qemu}")));
+    arguments.extend(PACKAGES.iter().chain(arch.firmware_packages()).map(|&package| package.to_owned()));
+    watched(&mut apt(&arguments), log, |line| count(line, step))
+}
+
+/// Each new package is unpacked and set up.
+fn count(line: &str, step: &mut Step) {
+    if let Some((_, rest)) = line.split_once(" upgraded, ") {
+        let new = rest.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+        step.expect(2 * new.unwrap_or_default());
+    } else if line.starts_with("Unpacking ") || line.starts_with("Setting up ") {
+        step.advance();
+        step.detail(line);
+    }
+}
+
+/// Removes what is of no use and what belongs to the machine; makes the mount points of the virtual host.
+fn tidy(root: &Path) -> Result<()> {
+    for folder in DROPPED {
+        fs::remove_dir_all(root.join(folder)).with_context(|| format!("/{folder}"))?;
+    }
+    for file in
+        ["etc/apt/auth.conf", "etc/apt/apt.conf.d/99machine", "etc/resolv.conf", "etc/hostname", "etc/hosts"]
+    {
+        let path = root.join(file);
+        if path.exists() {
+            fs::remove_file(path)?;
+        }
+    }
+    let credentials = root.join("etc/apt/auth.conf.d");
+    fs::remove_dir_all(&credentials)?;
+    fs::create_dir(&credentials)?;
+    fs::write(root.join("etc/hosts"), "127.0.0.1 localhost virtual-host\n")?;
+    Ok(())
+}
+
+/// A whole root file system.
+#[derive(Debug, Clone)]
+pub(super) struct Rootfs {
+    pub(super) path: PathBuf,
+    arch: Arch,
+}
+
+impl Rootfs {
+    pub(super) fn new(piece: &Piece, arch: Arch) -> Self {
+        Self { path: piece.path().to_owned(), arch }
+    }
+
+    /// A command that runs one of its programs on this machine, with its own loader and libraries.
+    pub(super) fn program(&self, path: &str) -> Command {
+        let libraries = self.path.join("usr/lib").join(self.arch.triplet());
+        let mut command = dying_with_us(self.path.join(self.arch.loader()));
+        command.arg("--inhibit-cache").arg("--library-path").arg(&libraries).arg(self.path.join(path));
+        command.env("QEMU_MODULE_DIR", libraries.join("qemu"));
+        command
+    }
+
+    /// QEMU, knowing where its firmware is.
+    pub(super) fn qemu(&self) -> Command {
+        let mut command = self.program(self.arch.qemu());
+        for firmware in ["usr/share/qemu", "usr/share/seabios"] {
+            command.arg("-L").arg(self.path.join(firmware));
+        }
+        command
+    }
+
+    /// What is wrong with QEMU's version, if it is older than the lab wants.
+    pub(super) fn complaint(&self) -> Result<Option<String>> {
+        let output = self.qemu().arg("--version").output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = version(&text).with_context(|| format!("QEMU does not tell its version: {text:?}"))?;
+        let (major, minor) = QEMU_WANTED;
+        let complaint =
+            || format!("QEMU is {}.{}; the lab wants {major}.{minor} or newer", version.0, version.1);
+        Ok((version < QEMU_WANTED).then(complaint))
+    }
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("QEMU emulator version ")?.split(['.', ' ']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_as_numbers() {
+        assert_eq!(version("QEMU emulator version 11.1.3 (Debian 1:11.1.3)\n"), Some((11, 1)));
+        assert!(version("QEMU emulator version 9.2.0") < Some(QEMU_WANTED));
+        assert_eq!(version("sh: not found"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask lab run`: a command on the virtual host.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, stdin, stdout};
+
+use anyhow::{Context, Result, bail};
+
+use super::boot::{Input, Job, boot, quoted};
+use super::setup::Lab;
+use super::{MachineArgs, tests};
+use crate::cargo::{Workspace, cargo, succeed};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Give the command the terminal; the default when there is no command
+    #[arg(long, short)]
+    interactive: bool,
+    /// The command, with the working tree at /src and its build at /target and in PATH
+    #[arg(last = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let shell = vec!["bash".into()];
+    let (words, interactive) = match args.command.is_empty() {
+        true => (&shell, true),
+        false => (&args.command, args.interactive),
+    };
+    if interactive && !(stdin().is_terminal() && stdout().is_terminal()) {
+        bail!("no terminal for a shell on the virtual host; give a command: cargo xtask lab run -- COMMAND");
+    }
+    execute(&args.machine, words, if interactive { Input::Terminal } else { Input::Forwarded })
+}
+
+/// Runs a command with our standard input.
+pub(super) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
+    execute(machine, words, Input::Forwarded)
+}
+
+fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8> {
+    let lab = Lab::ready(machine)?;
+    if !machine.no_build {
+        build(machine)?;
+    }
+    let target = Workspace::read()?.target;
+    std::fs::create_dir_all(&target)?;
+    boot(&lab, machine, &Job { script: script(words)?, input, target })
+}
+
+/// Builds the command `passthru`.
+pub(super) fn build(machine: &MachineArgs) -> Result<()> {
+    let mut arguments = vec!["build", "--quiet", "--package", "passthru-cli"];
+    arguments.extend(tests::profile_flag(machine));
+    succeed(&mut cargo(&arguments))
+}
+
+fn script(words: &[OsString]) -> Result<String> {
+    let words: Option<Vec<_>> = words.iter().map(|word| word.to_str().map(quoted)).collect();
+    Ok(format!("exec {}\n", words.context("the command is not UTF-8")?.join(" ")))
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask lab setup`: makes what is missing of the virtual host.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::geteuid;
+
+use super::MachineArgs;
+use super::arch::Arch;
+use super::archive::Archive;
+use super::cache::{Cache, Lock, Piece};
+use super::disks::{self, Disks};
+use super::kernel;
+use super::packages;
+use super::pins::Pins;
+use super::progress::Progress;
+use super::rootfs::{self, Rootfs};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Architecture of the virtual host
+    #[arg(long, default_value = "x86_64", value_parser = Arch::parse)]
+    arch: Arch,
+    /// A kernel of your own: none is built
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Look for newer versions of the kernel's source and of QEMU
+    #[arg(long)]
+    update: bool,
+    /// Remove what this tree's lab does not use any more
+    #[arg(long)]
+    clean: bool,
+}
+
+/// A virtual host that can be booted.
+pub(super) struct Lab {
+    pub(super) cache: Cache,
+    pub(super) kernel: PathBuf,
+    pub(super) rootfs: Rootfs,
+    pub(super) disks: Disks,
+    _lock: Lock,
+}
+
+impl Lab {
+    /// The virtual host, set up first if need be.
+    pub(super) fn ready(args: &MachineArgs) -> Result<Self> {
+        let kernel = args
+            .kernel
+            .as_ref()
+            .map(|path| path.canonicalize().with_context(|| format!("{}", path.display())));
+        let kernel = kernel.transpose()?;
+        let cache = Cache::open()?;
+        let lock = cache.lock_for_use()?;
+        let plan = Plan::read(&cache, args.arch, kernel.is_none())?;
+        let pieces = match plan.filter(Pieces::are_whole) {
+            Some(pieces) => pieces,
+            None => set_up(&cache, args.arch, kernel.is_none(), false)?,
+        };
+        let kernel = kernel.or_else(|| pieces.kernel.as_ref().map(kernel::image)).context("no kernel")?;
+        let rootfs = Rootfs::new(&pieces.rootfs, args.arch);
+        Ok(Self { cache, kernel, rootfs, disks: Disks::new(&pieces.disks), _lock: lock })
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    if let Some(kernel) = &args.kernel {
+        ensure!(kernel.is_file(), "{}: no such kernel", kernel.display());
+    }
+    let cache = Cache::open()?;
+    let pieces = set_up(&cache, args.arch, args.kernel.is_none(), args.update)?;
+    for piece in pieces.all() {
+        eprintln!("{}", piece.path().display());
+    }
+    if let Some(complaint) = Rootfs::new(&pieces.rootfs, args.arch).complaint()? {
+        eprintln!("warning: {complaint}");
+    }
+    clean(&cache, &pieces, args.clean)?;
+    Ok(0)
+}
+
+fn clean(cache: &Cache, pieces: &Pieces, remove: bool) -> Result<()> {
+    let stale = cache.stale(&pieces.all())?;
+    for path in &stale {
+        eprintln!("{}: {}", if remove { "removing" } else { "not used by this tree" }, path.display());
+    }
+    if remove {
+        cache.remove(&stale)?;
+    } else if !stale.is_empty() {
+        eprintln!("`cargo xtask lab setup --clean` removes these");
+    }
+    Ok(())
+}
+
+/// What a virtual host consists of.
+struct Pieces {
+    /// None with a kernel of the user's own.
+    kernel: Option<Piece>,
+    rootfs: Piece,
+    disks: Piece,
+}
+
+impl Pieces {
+    fn all(&self) -> Vec<Piece> {
+        self.kernel.iter().chain([&self.rootfs, &self.disks]).cloned().collect()
+    }
+
+    fn are_whole(&self) -> bool {
+        self.all().iter().all(Piece::is_whole)
+    }
+}
+
+/// Which pieces the recorded versions ask for.
+struct Plan;
+
+impl Plan {
+    /// None while a version isn't recorded.
+    fn read(cache: &Cache, arch: Arch, with_kernel: bool) -> Result<Option<Pieces>> {
+        let pins = Pins::read(cache)?;
+        let source = pins.get(kernel::SOURCE).filter(|_| with_kernel);
+        let Some(qemu) = pins.get(arch.qemu_package()).filter(|_| !with_kernel || source.is_some()) else {
+            return Ok(None);
+        };
+        let kernel = source.map(|version| kernel::piece(cache, arch, version)).transpose()?;
+        Ok(Some(Pieces { kernel, rootfs: rootfs::piece(cache, arch, qemu), disks: disks::piece(cache) }))
+    }
+}
+
+fn set_up(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<Pieces> {
+    let _lock = cache.lock_for_setup()?;
+    let logs = cache.folder("logs")?;
+    let mut progress = Progress::new(5);
+    install_packages(cache, with_kernel, &mut progress)?;
+
+    let step = progress.step("package versions");
+    let pins = versions(cache, arch, with_kernel, update)?;
+    step.done();
+    let pieces = Plan::read(cache, arch, with_kernel)?.context("no versions are recorded")?;
+
+    let mut step = progress.step("root file system");
+    if !pieces.rootfs.is_whole() {
+        ensure!(geteuid().is_root(), "the root file system is made as root: {}", as_root(cache, arch)?);
+        let qemu = pins.get(arch.qemu_package()).context("QEMU's version")?;
+        rootfs::build(&pieces.rootfs, arch, qemu, &logs.join("rootfs.log"), &mut step)?;
+    }
+    step.done();
+
+    let step = progress.step("disks");
+    if !pieces.disks.is_whole() {
+        disks::build(&pieces.disks, &Rootfs::new(&pieces.rootfs, arch))?;
+    }
+    step.done();
+
+    let mut step = progress.step("kernel");
+    if let Some(kernel) = pieces.kernel.as_ref().filter(|kernel| !kernel.is_whole()) {
+        let version = pins.get(kernel::SOURCE).context("the kernel's version")?;
+        kernel::build(kernel, cache, arch, version, &logs.join("kernel.log"), &mut step)?;
+    }
+    step.done();
+    Ok(pieces)
+}
+
+fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -> Result<()> {
+    let step = progress.step("packages on this machine");
+    let missing = packages::missing(with_kernel);
+    if !missing.is_empty() {
+        let command = packages::install_command(&missing);
+        ensure!(geteuid().is_root(), "packages are missing on this machine: sudo {command}");
+        packages::install(&missing, &cache.folder("logs")?.join("packages.log"), |line| step.detail(line))?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// Looks up and records the versions that aren't recorded, or all of them.
+fn versions(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<Pins> {
+    let mut pins = Pins::read(cache)?;
+    let wanted: Vec<_> =
+        [Some(arch.qemu_package()), with_kernel.then_some(kernel::SOURCE)].into_iter().flatten().collect();
+    let unknown: Vec<_> =
+        wanted.into_iter().filter(|package| update || pins.get(package).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(pins);
+    }
+    let archive = Archive::update(cache, arch)?;
+    for package in unknown {
+        match archive.newest(package)? {
+            Some(version) => pins.set(package, &version)?,
+            None => bail!(
+                "{package} is not in the archive's trixie and trixie-backports any more{}",
+                if package == kernel::SOURCE {
+                    "; give a kernel of your own with --kernel FILE (its configuration: lab/kernel)"
+                } else {
+                    ""
+                }
+            ),
+        }
+    }
+    Ok(pins)
+}
+
+fn as_root(cache: &Cache, arch: Arch) -> Result<String> {
+    let program = env::current_exe()?;
+    let (cache, arch) = (cache.root().display(), arch.name());
+    Ok(format!("sudo PASSTHRU_LAB={cache} {} lab setup --arch {arch}", program.display()))
+}

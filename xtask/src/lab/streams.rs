@@ -1,0 +1,139 @@
+//! The channels of a job: a socket pair for each virtio-serial port, and the threads that carry them.
+
+use std::io::{self, Read, Write, stdin};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use anyhow::Result;
+
+/// What the waiting side is told.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The job ended with this exit status.
+    Exited(u8),
+    /// One of the job's two outputs is complete.
+    OutputEnded,
+    /// We are to end, by this signal.
+    Signal(i32),
+}
+
+/// Our end is carried by a thread; the other end, for QEMU, is returned.
+pub(super) fn output(
+    mut to: impl Write + Send + 'static,
+    end_mark: &str,
+    events: Sender<Event>,
+) -> Result<OwnedFd> {
+    let (mut ours, theirs) = UnixStream::pair()?;
+    let end_mark = end_mark.as_bytes().to_vec();
+    thread::spawn(move || {
+        let _ = copy_until(&mut ours, &mut to, &end_mark);
+        let _ = events.send(Event::OutputEnded);
+        // What comes after the end, or when nobody takes it any more, must not block the job.
+        let _ = io::copy(&mut ours, &mut io::sink());
+    });
+    Ok(theirs.into())
+}
+
+/// Standard input, or none: the job reads the end of it then.
+pub(super) fn input(forward: bool) -> Result<OwnedFd> {
+    let (mut ours, theirs) = UnixStream::pair()?;
+    thread::spawn(move || {
+        if forward {
+            let _ = io::copy(&mut stdin().lock(), &mut ours);
+        }
+        let _ = ours.shutdown(Shutdown::Write);
+        let _ = ours.read(&mut [0]); // a closed socket would take what QEMU has not read yet with it
+    });
+    Ok(theirs.into())
+}
+
+/// The job's exit status, as a decimal number on a line.
+pub(super) fn status(events: Sender<Event>) -> Result<OwnedFd> {
+    let (mut ours, theirs) = UnixStream::pair()?;
+    thread::spawn(move || {
+        let mut text = String::new();
+        let mut byte = [0];
+        while let Ok(1) = ours.read(&mut byte) {
+            match byte[0] {
+                b'\n' => break,
+                other => text.push(other.into()),
+            }
+        }
+        if let Ok(status) = text.trim().parse() {
+            let _ = events.send(Event::Exited(status));
+        }
+        let _ = ours.read(&mut byte); // the port stays open until the machine ends
+    });
+    Ok(theirs.into())
+}
+
+/// Copies until the end mark, which is left out, or the end of the stream.
+fn copy_until(from: &mut impl Read, to: &mut impl Write, end_mark: &[u8]) -> io::Result<()> {
+    let mut held = Vec::new();
+    let mut chunk = [0; 16 << 10];
+    loop {
+        let count = from.read(&mut chunk)?;
+        held.extend_from_slice(&chunk[..count]);
+        let end = find(&held, end_mark);
+        let sure = match end {
+            Some(position) => position,
+            None if count == 0 => held.len(),
+            None => held.len() - possible_beginning(&held, end_mark),
+        };
+        to.write_all(&held[..sure])?;
+        to.flush()?;
+        if end.is_some() || count == 0 {
+            return Ok(());
+        }
+        held.drain(..sure);
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// How many bytes at the end may be the beginning of the end mark.
+fn possible_beginning(bytes: &[u8], end_mark: &[u8]) -> usize {
+    (1..end_mark.len()).rev().find(|&length| bytes.ends_with(&end_mark[..length])).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its chunks one by one.
+    struct Chunks(Vec<&'static [u8]>);
+
+    impl Read for Chunks {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let chunk = self.0.remove(0);
+            buffer[..chunk.len()].copy_from_slice(chunk);
+            Ok(chunk.len())
+        }
+    }
+
+    fn copied(chunks: &[&'static [u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        copy_until(&mut Chunks(chunks.to_vec()), &mut out, b"<END>").unwrap();
+        out
+    }
+
+    #[test]
+    fn the_end_mark_is_left_out_though_it_comes_in_pieces() {
+        assert_eq!(copied(&[b"abc<E", b"N", b"D>"]), b"abc");
+        assert_eq!(copied(&[b"abc<END>later"]), b"abc");
+    }
+
+    #[test]
+    fn what_only_looks_like_the_end_mark_is_kept() {
+        assert_eq!(copied(&[b"a<EN", b"x<E", b"ND>"]), b"a<ENx");
+        assert_eq!(copied(&[b"a<EN"]), b"a<EN");
+    }
+}
