@@ -45,7 +45,11 @@ fn number(controllers: &mut [Controller]) {
         }
         let kind = controllers[n].kind;
         let used = |index| controllers.iter().any(|c| c.kind == kind && c.index == Some(index));
-        let index = usb::index_of_group(controllers, n).or_else(|| (0..).find(|index| !used(*index)));
+        // PCI's 0 is the root bus.
+        let root =
+            matches!(controllers[n].model, None | Some(ControllerModel::PciRoot | ControllerModel::PcieRoot));
+        let lowest = u32::from(kind == Some(ControllerType::Pci) && !root);
+        let index = usb::index_of_group(controllers, n).or_else(|| (lowest..).find(|index| !used(*index)));
         controllers[n].index = index;
     }
 }

@@ -21,6 +21,25 @@ fn memory(check: &mut Check<'_>) {
         let message = format!("<currentMemory> ({current} KiB) is more than <memory> ({memory} KiB)");
         check.error_with_hint(&domain.place, message, "raise <memory>, or leave <currentMemory> out");
     }
+    hugepages(check);
+}
+
+/// A guest without NUMA cells is one node, 0, with one size of huge pages.
+fn hugepages(check: &mut Check<'_>) {
+    let backing = check.domain.memory_backing.as_ref();
+    let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else { return };
+    let place = &check.domain.place;
+    if let [first, second, ..] = hugepages.pages.as_slice() {
+        let (first, second) = (first.size.kib(), second.size.kib());
+        let message = format!(
+            "hugepages of {first} KiB and of {second} KiB are asked for, and the guest has a single NUMA node"
+        );
+        check.error(place, message);
+    }
+    let nodesets = hugepages.pages.iter().filter_map(|p| p.nodeset.as_deref());
+    for nodeset in nodesets.filter(|nodeset| *nodeset != "0") {
+        check.error(place, format!("hugepages: the guest has no NUMA nodes '{nodeset}', only node 0"));
+    }
 }
 
 fn cpus(check: &mut Check<'_>) {

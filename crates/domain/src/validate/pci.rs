@@ -3,7 +3,7 @@
 use super::{Check, place_of};
 use crate::address::plug::{Need, Plug};
 use crate::address::{Buses, chipset};
-use crate::device::controller::ControllerType;
+use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::{Address, Item};
 use crate::{Board, Error};
 use passthru_pci::Address as At;
@@ -64,6 +64,10 @@ fn places(check: &mut Check<'_>) {
     let mut used: Vec<(At, String)> = hidden.into_iter().map(|(what, at)| (at, what.to_owned())).collect();
     for item in devices.items() {
         let Some(at) = devices.pci_address(item) else { continue };
+        if is_root(check, item) {
+            // That it has an address at all is said with the other controllers.
+            continue;
+        }
         let (what, place) = (devices.describe(item), place_of(devices.info(item)));
         if let Some((_, other)) = used.iter().find(|(taken, _)| *taken == at) {
             check.error(&place, format!("PCI address {at} is used twice: by {other} and by {what}"));
@@ -77,6 +81,12 @@ fn places(check: &mut Check<'_>) {
     }
 }
 
+fn is_root(check: &Check<'_>, item: Item) -> bool {
+    let Item::Controller(n) = item else { return false };
+    let model = check.domain.devices.controllers[n].model;
+    matches!(model, Some(ControllerModel::PciRoot | ControllerModel::PcieRoot))
+}
+
 /// The board's own controllers are where the board has them.
 fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
     let Item::Controller(n) = item else { return None };
@@ -87,6 +97,7 @@ fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
 fn misfit(message: String, need: Need) -> Error {
     let error = Error::new(message);
     match need.plug {
+        _ if need.integrated => error.hint("leave the <address> out, and it is chosen"),
         Plug::Pci | Plug::Pcie => error.hint(
             "put the device on a port or bridge (pcie-root-port …), or leave the <address> out, and it is chosen",
         ),

@@ -98,8 +98,11 @@ impl<'a, 'input> Reader<'a, 'input> {
     }
 
     fn report_unknown(&mut self) {
-        for attribute in self.node.attributes().filter(|a| a.namespace().is_none()) {
-            if !self.known_attributes.contains(&attribute.name()) {
+        for attribute in self.node.attributes() {
+            if let Some(namespace) = attribute.namespace() {
+                let error = foreign(&format!("attribute '{}'", attribute.name()), namespace, self.tag());
+                self.errors.push(error.at(attribute.range_qname()));
+            } else if !self.known_attributes.contains(&attribute.name()) {
                 let error = Error::new(format!("<{}> has no attribute '{}'", self.tag(), attribute.name()));
                 self.unknown(
                     error.at(attribute.range_qname()),
@@ -109,16 +112,30 @@ impl<'a, 'input> Reader<'a, 'input> {
             }
         }
         for child in self.node.children() {
-            if child.is_element() && child.tag_name().namespace().is_none() {
-                let name = child.tag_name().name();
-                if !self.known_children.contains(&name) {
-                    let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
-                    self.unknown(error.at(start_tag(child, self.source)), name, &self.known_children.clone());
-                }
+            if child.is_element() {
+                self.report_unknown_element(child);
             } else if child.is_text() && !self.text_known && !child.text().unwrap_or("").trim().is_empty() {
                 let message = format!("<{}> holds no text of its own", self.tag());
                 self.errors.push(Error::new(message).at(child.range()));
             }
+        }
+    }
+
+    fn report_unknown_element(&mut self, child: Node<'a, 'input>) {
+        let (name, at) = (child.tag_name().name(), start_tag(child, self.source));
+        match child.tag_name().namespace() {
+            Some(QEMU_NAMESPACE) => {
+                let error = Error::new(format!("<qemu:{name}> is not supported yet"));
+                self.errors.push(error.at(at).hint("leave it out: the guest would not be what it asks for"));
+            }
+            Some(namespace) => {
+                self.errors.push(foreign(&format!("<{name}>"), namespace, self.tag()).at(at));
+            }
+            None if !self.known_children.contains(&name) => {
+                let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
+                self.unknown(error.at(at), name, &self.known_children.clone());
+            }
+            None => {}
         }
     }
 
@@ -213,7 +230,7 @@ impl Visitor for Reader<'_, '_> {
 
     fn verbatim(&mut self, name: &'static str, slot: &mut Option<String>) {
         if let Some(node) = self.only(name) {
-            *slot = self.source.get(node.range()).map(String::from);
+            *slot = verbatim(node, self.source);
         }
     }
 
@@ -224,6 +241,37 @@ impl Visitor for Reader<'_, '_> {
     fn error(&mut self, message: String) {
         self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
     }
+}
+
+/// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).
+const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
+
+/// What is of another namespace has a meaning that is not known here.
+fn foreign(what: &str, namespace: &str, within: &str) -> Error {
+    Error::new(format!("{what} of the namespace '{namespace}' is not understood within <{within}>"))
+        .hint("what applications keep with a guest stands in <metadata>")
+}
+
+/// Returns the text of an element that is kept to the letter. Prefixes that are declared further up are
+/// declared in it, so that the text can stand elsewhere.
+fn verbatim(node: Node<'_, '_>, source: &str) -> Option<String> {
+    let text = source.get(node.range())?;
+    let own_tag = source.get(start_tag(node, source))?;
+    let inherited = node.parent_element().into_iter().flat_map(|parent| parent.namespaces());
+    let mut declared = String::new();
+    for namespace in inherited {
+        let Some(prefix) = namespace.name().filter(|p| *p != "xml") else { continue };
+        if text.contains(&format!("{prefix}:")) && !declares(own_tag, prefix) {
+            declared.push_str(&format!(" xmlns:{prefix}=\"{}\"", super::writer::escape(namespace.uri())));
+        }
+    }
+    let name_ends = 1 + node.tag_name().name().len();
+    Some(format!("{}{declared}{}", text.get(..name_ends)?, text.get(name_ends..)?))
+}
+
+fn declares(tag: &str, prefix: &str) -> bool {
+    let declaration = format!("xmlns:{prefix}");
+    tag.split(declaration.as_str()).skip(1).any(|rest| rest.trim_start().starts_with('='))
 }
 
 /// An element with nothing but text.

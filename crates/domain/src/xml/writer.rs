@@ -64,7 +64,7 @@ impl Writer {
 
 /// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks and
 /// tabs become character references, so that a reader does not turn them into spaces.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

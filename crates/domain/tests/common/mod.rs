@@ -1,0 +1,62 @@
+//! A platform for tests: the boards and defaults of a recent emulator.
+
+use passthru_domain::device::chardev::CharTargetType;
+use passthru_domain::device::controller::ControllerModel;
+use passthru_domain::device::interface::InterfaceModel;
+use passthru_domain::{Arch, Board, Domain, Error, Errors, Machine, Platform};
+
+pub(crate) struct Emulator;
+
+impl Platform for Emulator {
+    fn arch(&self) -> Arch {
+        Arch::X86_64
+    }
+
+    fn emulator(&self, arch: Arch) -> String {
+        format!("/usr/bin/qemu-system-{arch}")
+    }
+
+    fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error> {
+        let usual = if arch == Arch::Aarch64 { "virt" } else { "pc" };
+        let name = name.unwrap_or(usual);
+        let board = match name {
+            "q35" | "pc-q35-9.2" => Board::Q35,
+            "pc" => Board::I440fx,
+            "virt" => Board::Virt,
+            "microvm" => Board::Microvm,
+            _ => return Err(Error::new(format!("there is no machine '{name}'"))),
+        };
+        let virt = board == Board::Virt;
+        Ok(Machine {
+            name: name.into(),
+            board,
+            arch,
+            usb: match board {
+                Board::I440fx => Some(ControllerModel::Piix3Uhci),
+                Board::Q35 => Some(ControllerModel::QemuXhci),
+                _ => None,
+            },
+            interface: if virt { InterfaceModel::Virtio } else { InterfaceModel::E1000e },
+            cpu: (!virt).then(|| "qemu64".into()),
+            serial: if virt { CharTargetType::SystemSerial } else { CharTargetType::IsaSerial },
+        })
+    }
+}
+
+/// Makes a guest of these devices on an x86 machine.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub(crate) fn guest(machine: &str, devices: &str) -> String {
+    let arch = if machine == "virt" { "aarch64" } else { "x86_64" };
+    format!(
+        "<domain type='kvm'>\n<name>t</name>\n<memory>1048576</memory>\n\
+         <os><type arch='{arch}' machine='{machine}'>hvm</type></os>\n<devices>\n{devices}\n</devices>\n</domain>"
+    )
+}
+
+/// Reads, completes and validates a guest.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub(crate) fn check(xml: &str) -> Result<Domain, Errors> {
+    let domain = Domain::parse(xml)?.complete(&Emulator)?;
+    domain.validate(&Emulator)?;
+    Ok(domain)
+}
