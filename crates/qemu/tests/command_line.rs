@@ -1,6 +1,8 @@
 //! The command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args where
 //! there is one. With `UPDATE=1` in the environment the files are written anew, to be reviewed.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use passthru_domain::{Backend, Domain};
 use passthru_qemu::{
     Access, By, Capabilities, CommandLine, Given, Paths, Placeholders, Resolve, Style, Want, What,

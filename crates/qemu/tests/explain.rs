@@ -1,5 +1,7 @@
 //! What QEMU's last words are about.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use passthru_domain::{Backend, Domain};
 use passthru_qemu::{Capabilities, CommandLine, Placeholders, Style, command_line, explain};
 

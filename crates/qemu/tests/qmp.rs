@@ -1,5 +1,7 @@
 //! The monitor's client against a scripted peer.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use passthru_qemu::qmp::{Error, Qmp};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
