@@ -1,4 +1,5 @@
 //! `passthru list`, `bind` and `unbind` on real devices.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
