@@ -5,7 +5,7 @@ use super::Context;
 use super::opt::{Object, Opt, Term};
 use super::want::{Access, By, Want};
 use passthru_domain::device::disk::{
-    BackingStore, CacheMode, Discard, Disk, DiskDevice, DiskDriver, DiskSource, DiskType, ImageFormat,
+    BackingStore, CacheMode, Discard, Disk, DiskDevice, DiskSource, DiskType, ImageFormat, IoMode,
 };
 
 /// The images of a disk, from the top.
@@ -59,36 +59,47 @@ impl<'a> Chain<'a> {
     }
 
     fn image_nodes(&self, image: &Image<'_>, depth: usize, number: usize) -> Vec<Opt> {
-        let none = DiskDriver::default();
-        let driver = self.disk.driver.as_ref().unwrap_or(&none);
         let readonly = depth > 0 || is_readonly(self.disk);
         let storage = format!("libvirt-{}-storage", number + depth);
         let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
         let want = Want::file(storage.as_str(), image.path, access, By::FdSet);
         let protocol = protocol(self.disk, image);
         if !image.is_layered {
-            let node = file_node(protocol, want, &FileNode::of(driver, readonly));
-            return vec![Opt::json("-blockdev", node)];
+            let node = self.file_node(FileNode { discard: self.discard(), ..FileNode::plain(readonly) });
+            return vec![Opt::json("-blockdev", file_node(protocol, want, &node))];
         }
-        let below = FileNode { cache: cache(driver), aio: aio(driver), ..FileNode::below_format() };
+        let below = self.file_node(FileNode::below_format());
         let format = Object::default()
             .with("node-name", image.top_node(number + depth))
             .with("read-only", readonly)
-            .maybe("discard", driver.discard.map(Discard::as_str))
-            .maybe("cache", cache(driver))
+            .maybe("discard", self.discard())
+            .maybe("cache", cache(self.disk))
             .with("driver", image.format.as_str())
             .with("file", storage)
-            .maybe("backing", self.backing(depth, number));
+            .maybe("backing", self.backing(image, depth, number));
         vec![Opt::json("-blockdev", file_node(protocol, want, &below)), Opt::json("-blockdev", format)]
     }
 
     /// What an image's format node says of the image below: its node, none, or nothing where the domain
     /// does not say and QEMU finds it by the image's own header.
-    fn backing(&self, depth: usize, number: usize) -> Option<Term> {
+    fn backing(&self, image: &Image<'_>, depth: usize, number: usize) -> Option<Term> {
+        if image.format == ImageFormat::Raw {
+            return None;
+        }
         match self.images.get(depth + 1) {
             Some(image) => Some(image.top_node(number + depth + 1).into()),
             None => self.is_ended.then_some(Term::Null),
         }
+    }
+
+    /// What the disk says of all its files' nodes.
+    fn file_node(&self, node: FileNode) -> FileNode {
+        let aio = self.disk.driver.as_ref().and_then(|driver| driver.io).map(IoMode::as_str);
+        FileNode { cache: cache(self.disk), aio, ..node }
+    }
+
+    fn discard(&self) -> Option<&'static str> {
+        self.disk.driver.as_ref().and_then(|driver| driver.discard).map(Discard::as_str)
     }
 }
 
@@ -142,11 +153,6 @@ impl FileNode {
     pub(super) fn below_format() -> Self {
         Self { readonly: None, discard: Some("unmap"), cache: None, aio: None }
     }
-
-    fn of(driver: &DiskDriver, readonly: bool) -> Self {
-        let discard = driver.discard.map(Discard::as_str);
-        Self { readonly: Some(readonly), discard, cache: cache(driver), aio: aio(driver) }
-    }
 }
 
 /// A block node for a file; its name is the want's.
@@ -162,16 +168,15 @@ pub(super) fn file_node(driver: &str, file: Want, node: &FileNode) -> Object {
         .maybe("cache", node.cache.clone())
 }
 
-fn aio(driver: &DiskDriver) -> Option<&'static str> {
-    driver.io.map(|io| io.as_str())
+/// A disk that other guests write to at the same time is not cached unless the domain says so.
+pub(super) fn cache_mode(disk: &Disk) -> Option<CacheMode> {
+    let said = disk.driver.as_ref().and_then(|driver| driver.cache);
+    let shared = disk.shareable && !is_readonly(disk);
+    said.filter(|cache| *cache != CacheMode::Default).or(shared.then_some(CacheMode::None))
 }
 
-pub(super) fn cache_mode(driver: &DiskDriver) -> Option<CacheMode> {
-    driver.cache.filter(|cache| *cache != CacheMode::Default)
-}
-
-fn cache(driver: &DiskDriver) -> Option<Object> {
-    let mode = cache_mode(driver)?;
+fn cache(disk: &Disk) -> Option<Object> {
+    let mode = cache_mode(disk)?;
     let direct = matches!(mode, CacheMode::None | CacheMode::Directsync);
     Some(Object::default().with("direct", direct).with("no-flush", mode == CacheMode::Unsafe))
 }

@@ -24,7 +24,7 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// Whether the guest sees a cache that it must flush.
 fn write_cache(disk: &Disk) -> Option<&'static str> {
-    match cache_mode(disk.driver.as_ref()?)? {
+    match cache_mode(disk)? {
         CacheMode::Writethrough | CacheMode::Directsync => Some("off"),
         _ => Some("on"),
     }

@@ -69,7 +69,9 @@ pub fn command_line(
     for section in SECTIONS {
         options.extend(section(&context)?);
     }
-    Ok(CommandLine { emulator: context.emulator(), options })
+    let emulator = domain.devices.emulator.clone();
+    let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
+    Ok(CommandLine { emulator, options })
 }
 
 /// A part of the command line: the options of some elements.
@@ -117,11 +119,6 @@ impl<'a> Context<'a> {
         let machine =
             capabilities.machine(arch, domain.os.kind.machine.as_deref()).map_err(Error::Machine)?;
         Ok(Self { domain, machine, style, boot: boot::Indices::of(domain) })
-    }
-
-    fn emulator(&self) -> String {
-        let named = self.domain.devices.emulator.clone();
-        named.unwrap_or_else(|| format!("/usr/bin/qemu-system-{}", self.machine.arch))
     }
 
     fn name(&self) -> &'a str {
