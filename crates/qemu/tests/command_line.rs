@@ -63,7 +63,7 @@ fn every_domain_gives_its_command_line() {
 
 #[test]
 fn a_standalone_line_opens_everything_by_itself() {
-    for name in ["nvme-iommufd-q35", "character-devices"] {
+    for name in ["nvme-iommufd-q35", "character-devices", "memory-in-a-file"] {
         let line = line(name, Style::Standalone);
         let differs = compare(&format!("{name}.standalone.args"), &line.pretty(&Paths));
         assert_eq!(differs.unwrap_or_default(), "");

@@ -6,8 +6,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The machine type is not known.
-    #[error("the guest's machine")]
-    Machine(#[source] passthru_domain::Error),
+    #[error("{0}")]
+    Machine(passthru_domain::Error),
     /// A device has no alias or address yet.
     #[error("{device} has no {lacks}: the domain was not completed")]
     Incomplete {

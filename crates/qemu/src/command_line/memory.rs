@@ -6,6 +6,7 @@ use super::{Context, Error};
 use passthru_domain::{Allocation, Board, Memory, MemoryBacking, MemorySource};
 
 const MIB: u64 = 1 << 20;
+const TWO_MIB: u64 = 2 * MIB;
 /// Size of an ordinary page: `<hugepages>` of that size are none.
 const PAGE: u64 = 4096;
 
@@ -61,9 +62,12 @@ fn memfd(id: &str, huge: Option<HugePage>) -> Object {
     Object::qom("memory-backend-memfd", id).maybe("hugetlb", huge.map(|_| true)).maybe("hugetlbsize", size)
 }
 
-/// The folder or file of a file backend: in a file system of huge pages, or in the guest's folder.
+/// Where a file backend makes its file: in a file system of huge pages, or in the guest's folder. A line
+/// that is run as it is has only folders that are there.
 fn folder(context: &Context<'_>, id: &str, huge: Option<HugePage>) -> Want {
     let path = match huge {
+        Some(huge) if context.is_standalone() => huge.mount(),
+        None if context.is_standalone() => "/dev/shm".into(),
         Some(huge) => format!("{}/passthru/{}", huge.mount(), context.name()),
         None => context.state_path(id),
     };
@@ -77,10 +81,11 @@ struct HugePage {
 }
 
 impl HugePage {
-    /// Where pages of that size are mounted by custom: the default's is `/dev/hugepages`.
+    /// Where pages of that size are mounted by custom: the default size, 2 MiB on most hosts, is at
+    /// `/dev/hugepages`.
     fn mount(self) -> String {
         match self.bytes {
-            None => "/dev/hugepages".into(),
+            None | Some(TWO_MIB) => "/dev/hugepages".into(),
             Some(bytes) if bytes % (1 << 30) == 0 => format!("/dev/hugepages{}G", bytes >> 30),
             Some(bytes) if bytes % MIB == 0 => format!("/dev/hugepages{}M", bytes / MIB),
             Some(bytes) => format!("/dev/hugepages{}K", bytes / 1024),
