@@ -20,6 +20,7 @@ mod runs;
 mod setup;
 mod streams;
 mod tests;
+mod tsc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

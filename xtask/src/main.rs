@@ -1,6 +1,5 @@
 //! Development tasks, run as `cargo xtask …`: checks, tests, the demonstration and the virtual host. Not part of what
 //! users install.
-#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod cargo;

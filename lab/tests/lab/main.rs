@@ -1,2 +1,4 @@
 //! Tests on the virtual host: `cargo xtask lab test`.
-mod host;
+
+mod guest;
+mod machine;

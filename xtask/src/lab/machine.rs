@@ -9,6 +9,7 @@ use passthru_lab::{PARAMETER, devices};
 use super::arch::Arch;
 use super::disks::Disks;
 use super::rootfs::Rootfs;
+use super::tsc;
 
 /// How the virtual host is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,8 +69,9 @@ impl Machine<'_> {
     }
 
     fn boot(&self, line: &mut Line) -> Result<()> {
-        let append = format!("console=ttyS0 panic=-1 intel_iommu=on {PARAMETER}");
-        line.flags(&["-append", &append]);
+        let tsc = tsc::khz().filter(|_| self.accel == Accel::Tcg).map(|khz| format!("tsc_early_khz={khz} "));
+        let tsc = tsc.unwrap_or_default();
+        line.option("-append", &format!("console=ttyS0 panic=-1 intel_iommu=on {tsc}{PARAMETER}"));
         line.command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
         line.option("-serial", &format!("file:{}", value(self.log)?));
         Ok(())

@@ -1,0 +1,84 @@
+//! A guest started with QEMU alone, without `passthru`: what the other tests stand on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use passthru_lab::{Guest, devices, host, run, run_within, sum_in};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A device on vfio-pci, and back on its own driver afterwards.
+struct Bound {
+    address: &'static str,
+}
+
+impl Bound {
+    fn new(address: &'static str) -> Self {
+        rebind(address, "vfio-pci");
+        Self { address }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        rebind(self.address, "");
+    }
+}
+
+fn rebind(address: &str, driver: &str) {
+    let device = Path::new("/sys/bus/pci/devices").join(address);
+    fs::write(device.join("driver_override"), format!("{driver}\n")).unwrap();
+    fs::write(device.join("driver/unbind"), address).unwrap();
+    fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
+}
+
+fn qemu(guest: &Guest) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args([
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-M",
+        "q35",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+    ]);
+    qemu.args(["-m", "256", "-serial", "stdio", "-kernel", Guest::KERNEL, "-initrd", Guest::INITRD]);
+    qemu.args(["-append", &guest.kernel_arguments()]);
+    qemu
+}
+
+#[test]
+fn the_host_sees_the_documented_contents() {
+    let _host = host();
+    let namespaces =
+        fs::read_dir(Path::new("/sys/bus/pci/devices").join(devices::NVME).join("nvme/nvme0")).unwrap();
+    let names = namespaces.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let disk = names.filter(|name| name.starts_with("nvme0n") && !name.contains("p")).next().unwrap();
+    let sum = run(Command::new("sha256sum").arg(Path::new("/dev").join(disk))).expect_success();
+    assert!(sum.stdout.starts_with(devices::NVME_SHA256), "{}", sum.stdout);
+}
+
+#[test]
+fn a_guest_reads_the_assigned_disk_through_iommufd() {
+    let _host = host();
+    let _bound = Bound::new(devices::NVME);
+    let device = format!("vfio-pci,host={},iommufd=iommufd0", devices::NVME);
+    let mut qemu = qemu(&Guest::new());
+    qemu.args(["-object", "iommufd,id=iommufd0", "-device", &device]);
+    let console = run_within(LIMIT, &mut qemu).expect_success().stdout;
+    assert_eq!(sum_in(&console), Some(devices::NVME_SHA256), "{console}");
+}
+
+#[test]
+fn a_guest_runs_the_script_it_is_given() {
+    let _host = host();
+    let guest = Guest::new().run("echo sum is $((40 + 2)); sleep 0.5");
+    let console = run_within(LIMIT, &mut qemu(&guest)).expect_success().stdout;
+    assert!(console.contains("sum is 42") && console.contains("passthru.run exited with 0"), "{console}");
+}

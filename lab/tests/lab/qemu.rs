@@ -1,0 +1,144 @@
+//! What the built-in knowledge of QEMU says, held against the real one: its capabilities, and where it puts devices.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use passthru_domain::{Arch, Backend, Domain};
+use passthru_lab::host;
+use passthru_qemu::qmp::Qmp;
+use passthru_qemu::{Cache, Capabilities, CommandLine, Paths, Style, Value, command_line};
+use serde_json::json;
+
+const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
+    let xml = format!(
+        "<domain type='qemu'><name>qemu-test</name><memory unit='MiB'>128</memory>\
+         <os><type arch='x86_64' machine='{machine}'>hvm</type></os><features><acpi/></features>\
+         <devices>{inner}</devices></domain>"
+    );
+    let mut domain = Domain::parse(&xml).unwrap().complete(capabilities).unwrap();
+    domain.validate(capabilities).unwrap();
+    domain.settle_backend(Backend::Iommufd);
+    domain
+}
+
+/// A QEMU that waits at its guest's first instruction; ended with its owner.
+struct Emulator {
+    process: Child,
+    qmp: Qmp,
+}
+
+impl Emulator {
+    fn start(line: &CommandLine) -> Self {
+        let socket = PathBuf::from("/tmp/qemu-test.sock");
+        let _ = fs::remove_file(&socket);
+        let process = Command::new(&line.emulator)
+            .args(line.render(&Paths))
+            .args(["-S", "-qmp", "unix:/tmp/qemu-test.sock,server=on,wait=off"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stream = connect(&socket);
+        Self { process, qmp: Qmp::connect(stream, LIMIT).unwrap() }
+    }
+
+    fn property(&mut self, id: &str, property: &str) -> serde_json::Value {
+        let path = format!("/machine/peripheral/{id}");
+        self.qmp.execute("qom-get", json!({ "path": path, "property": property })).unwrap()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn connect(socket: &Path) -> UnixStream {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return stream,
+            Err(e) if Instant::now() > end => panic!("{}: {e}", socket.display()),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Id, bus and slot (with its function) of every PCI device that the line makes.
+fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
+    let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+    let place = |value: &Value| {
+        let Value::Json(device) = value else { return None };
+        let (slot, function) = device.text("addr")?.split_once('.').unwrap_or((device.text("addr")?, "0"));
+        let address = number(slot) << 3 | number(function);
+        Some((device.text("id")?.to_owned(), device.text("bus")?.to_owned(), address))
+    };
+    line.options.iter().filter_map(|option| place(&option.value)).collect()
+}
+
+#[test]
+fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
+    let _host = host();
+    let asked = Capabilities::probe(Path::new(QEMU)).unwrap();
+    assert!(asked.version().major >= 11 && asked.has_iommufd(), "{}", asked.version());
+    let cache = Cache { dir: "/tmp/qemu-test-cache".into() };
+    assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
+    assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
+    fs::remove_dir_all(&cache.dir).unwrap();
+}
+
+#[test]
+fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
+    let _host = host();
+    let asked = Capabilities::probe(Path::new(QEMU)).unwrap();
+    let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
+        </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
+    asked.check(&complete(device, "q35", &asked)).unwrap();
+    // An old machine type is right for a line that is made without a QEMU, and not for one that is run.
+    let any = Capabilities::builtin(Arch::X86_64);
+    let errors = asked.check(&complete("", "pc-q35-2.4", &any)).unwrap_err();
+    assert!(errors.to_string().contains("no machine type 'pc-q35-2.4'"), "{errors}");
+}
+
+#[test]
+fn devices_are_where_the_line_says() {
+    let _host = host();
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let switch = "<controller type='pci' index='1' model='pcie-root-port'/>\
+        <controller type='pci' index='2' model='pcie-switch-upstream-port'/>\
+        <controller type='pci' index='3' model='pcie-switch-downstream-port'/>\
+        <controller type='pci' index='4' model='pcie-to-pci-bridge'/>\
+        <controller type='pci' index='5' model='pci-bridge'/>";
+    let cards = "<interface type='user'><model type='e1000e'/></interface>\
+        <interface type='user'><model type='rtl8139'/></interface>\
+        <interface type='user'><model type='virtio'/></interface>\
+        <rng model='virtio'><backend model='builtin'/></rng>";
+    let expander = "<controller type='pci' index='1' model='pcie-expander-bus'><target busNr='128'/></controller>\
+        <controller type='pci' index='2' model='pcie-root-port'>\
+        <address type='pci' bus='1' slot='0' function='0'/></controller>\
+        <rng model='virtio'><backend model='builtin'/><address type='pci' bus='2' slot='0'/></rng>\
+        <iommu model='intel'/>";
+    let domains =
+        [("pc", cards.to_owned(), 5), ("q35", format!("{switch}{cards}"), 12), ("q35", expander.into(), 5)];
+    for (machine, inner, least) in domains {
+        let line = command_line(&complete(&inner, machine, &capabilities), &capabilities, Style::Standalone)
+            .unwrap();
+        let places = places(&line);
+        assert!(places.len() >= least, "{places:?}");
+        let mut emulator = Emulator::start(&line);
+        for (id, bus, address) in places {
+            let parent = emulator.property(&id, "parent_bus");
+            assert!(parent.as_str().unwrap().ends_with(&format!("/{bus}")), "{id} on {bus}: {parent}");
+            assert_eq!(emulator.property(&id, "addr"), address, "{id} on {bus}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A guest reads the NVMe disk that was assigned to it: in each spelling of iommufd.
+
+use super::support::{Domain, assert_all_back, driver, guest_sum, host_sum, wait_for_disk};
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::host;
+
+fn reads_the_disk(domain: &Domain) {
+    let _ = host();
+    let on_the_host = host_sum(&wait_for_disk(NVME));
+    assert_eq!(on_the_host, NVME_SHA256);
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), on_the_host, "{finished}");
+    assert_all_back(domain.name, &[(NVME, "nvme")]);
+    assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
+}
+
+#[test]
+fn with_iommufd_said_by_the_device() {
+    reads_the_disk(&Domain::new("by-device").hostdev(NVME, "<driver name='vfio' iommufd='yes'/>", ""));
+}
+
+#[test]
+fn with_iommufd_said_by_the_domain() {
+    let domain = Domain::new("by-domain").top("<iommufd enabled='yes'/>").hostdev(NVME, "", "");
+    reads_the_disk(&domain);
+}
+
+#[test]
+fn with_iommufd_in_the_spelling_of_the_first_proposals() {
+    reads_the_disk(&Domain::new("by-id").hostdev(NVME, "", "<iommufdId>iommufd0</iommufdId>"));
+}
+
+#[test]
+fn with_nothing_said_the_backend_is_chosen_and_named() {
+    let domain = Domain::new("unsaid").hostdev(NVME, "", "");
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256);
+    assert!(finished.stderr.contains("backend iommufd"), "{finished}");
+}
+
+#[test]
+fn a_dry_run_tells_the_steps_and_does_nothing() {
+    let domain = Domain::new("dry").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let text = domain.run(&["--dry-run"]).expect_success().stdout;
+    for step in
+        ["bind 0000:01:00.0 from nvme to vfio-pci", "IOMMU_OPTION_RLIMIT_MODE", "as nobody", "back to nvme"]
+    {
+        assert!(text.contains(step), "'{step}' is not in:\n{text}");
+    }
+    assert_all_back("dry", &[(NVME, "nvme")]);
+    let json = domain.run(&["--dry-run", "--json"]).expect_success().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let steps: Vec<&str> =
+        json["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    assert_eq!(steps.last(), Some(&"give-back"));
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}

@@ -1,0 +1,77 @@
+//! However a guest ends, its device goes back.
+
+use super::privileges::WAIT;
+use super::support::{Domain, assert_all_back, driver, host_sum, wait_for_disk};
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{host, run};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn waiting(name: &'static str) -> Domain {
+    Domain::new(name).hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT)
+}
+
+#[test]
+fn after_qemu_was_killed() {
+    let _ = host();
+    let running = waiting("killed").start(&[]);
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+    running.signal(running.vmm(), "-KILL");
+    assert_eq!(running.wait(), Some(6));
+    assert_all_back("killed", &[(NVME, "nvme")]);
+    assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
+}
+
+#[test]
+fn after_sigterm_which_the_guest_does_not_hear() {
+    let _ = host();
+    // A guest without a power button's handler: the time limit ends it.
+    let running = waiting("terminated").start(&["--stop-timeout", "1"]);
+    running.signal(running.manager(), "-TERM");
+    assert_eq!(running.wait(), Some(0));
+    assert_all_back("terminated", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn after_the_manager_was_killed_unbind_gives_the_device_back() {
+    let _ = host();
+    let running = waiting("orphan").start(&[]);
+    let vmm = running.vmm();
+    running.signal(running.manager(), "-KILL");
+    drop(running);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Path::new(&format!("/proc/{vmm}")).exists() {
+        assert!(Instant::now() < deadline, "QEMU outlives its manager");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+    let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+    // The folder that was left behind does not keep the guest from starting.
+    let _ = waiting("orphan").script("true").run(&[]).expect_success();
+    assert_all_back("orphan", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn after_a_start_that_qemu_refused() {
+    let _ = host();
+    let domain =
+        Domain::new("refused").hostdev(NVME, "<driver iommufd='yes'/><rom file='/nonexistent.rom'/>", "");
+    let domain = Domain { kernel: "/etc/hostname".into(), ..domain };
+    let finished = domain.run(&[]).expect_failure();
+    assert!(finished.status.code().is_some_and(|code| (3..=5).contains(&code)), "{finished}");
+    assert_all_back("refused", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn qemus_own_message_is_shown() {
+    let _ = host();
+    let domain = Domain::new("nokernel").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let domain = Domain { kernel: "/etc/hostname".into(), ..domain };
+    let finished = domain.run(&[]).expect_failure();
+    assert_eq!(finished.status.code(), Some(5), "{finished}");
+    assert!(finished.stderr.contains("ended while it started"), "{finished}");
+    assert!(finished.stderr.contains("/etc/hostname"), "{finished}");
+    assert_all_back("nokernel", &[(NVME, "nvme")]);
+}

@@ -1,0 +1,83 @@
+//! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is changed.
+
+use super::support::{Domain, guest_sum};
+use passthru_lab::{Guest, host, run};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A folder that root alone can enter.
+fn private_folder(name: &str) -> PathBuf {
+    let _ = host();
+    let path = PathBuf::from("/tmp").join(name);
+    let _ = fs::remove_dir_all(&path);
+    DirBuilder::new().mode(0o700).create(&path).unwrap();
+    path
+}
+
+/// Prints the checksum of the guest's first virtio disk, in the words that the tests look for.
+const SUM: &str = "echo '<<sha256'; sha256sum /dev/vda | cut -c1-64; echo 'sha256>>'";
+
+fn disk(format: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "<disk type='file'><driver name='qemu' type='{format}'/><source file='{path}'/><target dev='vda' bus='virtio'/></disk>"
+    )
+}
+
+fn sum_of(bytes: &[u8], folder: &Path) -> String {
+    let path = folder.join("sum-of");
+    fs::write(&path, bytes).unwrap();
+    super::support::host_sum(&path)
+}
+
+/// Owner and mode of a file, which must not change.
+fn looks(path: &Path) -> (u32, u32, u32) {
+    let m = fs::metadata(path).unwrap();
+    (m.uid(), m.gid(), m.mode())
+}
+
+#[test]
+fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
+    let folder = private_folder("private-raw");
+    let (image, kernel) = (folder.join("disk.raw"), folder.join("vmlinuz"));
+    let contents: Vec<u8> =
+        (0..1u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(&image, &contents).unwrap();
+    fs::copy(Guest::KERNEL, &kernel).unwrap();
+    for path in [&image, &kernel] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let before = (looks(&image), looks(&kernel), looks(&folder));
+    let domain = Domain::new("raw").with(&disk("raw", &image)).script(SUM);
+    let domain = Domain { kernel: kernel.display().to_string(), ..domain };
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
+    assert_eq!((looks(&image), looks(&kernel), looks(&folder)), before);
+}
+
+#[test]
+fn a_chain_of_images_that_the_xml_leaves_out() {
+    let folder = private_folder("private-chain");
+    let contents: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(40_503).to_le_bytes()).collect();
+    fs::write(folder.join("base.raw"), &contents).unwrap();
+    for (top, below, format) in [("middle.qcow2", "base.raw", "raw"), ("top.qcow2", "middle.qcow2", "qcow2")]
+    {
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-q", "-f", "qcow2", "-b", below, "-F", format, top]).current_dir(&folder);
+        let _ = run(&mut create).expect_success();
+    }
+    let domain = Domain::new("chain").with(&disk("qcow2", &folder.join("top.qcow2"))).script(SUM);
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named_before_anything_is_touched() {
+    let folder = private_folder("private-absent");
+    let path = folder.join("absent.raw");
+    let finished = Domain::new("absent-image").with(&disk("raw", &path)).run(&[]).expect_failure();
+    assert!(finished.stderr.contains(path.to_str().unwrap()), "{finished}");
+    assert!(!Path::new("/run/passthru/domain-absent-image").exists());
+}

@@ -1,0 +1,9 @@
+//! `passthru run` on the virtual host: the whole job with real devices, and what happens when it goes wrong.
+
+mod descriptors;
+mod device;
+mod end;
+mod files;
+mod privileges;
+mod refused;
+mod support;

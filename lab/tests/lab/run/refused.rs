@@ -1,0 +1,110 @@
+//! What is refused, with what to do about it, and without a change of the host.
+
+use super::support::{Domain, assert_all_back, driver, hostdev};
+use passthru_lab::devices::{DATA_MOUNT, DATA_NVME, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK};
+use passthru_lab::{Finished, host, run};
+use std::fs;
+use std::process::Command;
+
+const IOMMUFD: &str = "<driver iommufd='yes'/>";
+
+/// Runs a domain that must be refused with exit code `code` and a message that holds each of `words`.
+#[track_caller]
+fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
+    let finished = domain.run(&[]);
+    assert_eq!(finished.status.code(), Some(code), "{finished}");
+    for word in words {
+        assert!(finished.stderr.contains(word), "'{word}' is not in: {finished}");
+    }
+    assert_all_back(domain.name, &[(NVME, "nvme")]);
+    finished
+}
+
+#[test]
+fn a_mounted_disk_with_its_mount_point() {
+    let _ = host();
+    refused(&Domain::new("mounted").hostdev(DATA_NVME, IOMMUFD, ""), 4, &[DATA_NVME, DATA_MOUNT]);
+    assert_eq!(driver(DATA_NVME).as_deref(), Some("nvme"));
+    assert!(fs::read_to_string("/proc/mounts").unwrap().contains(DATA_MOUNT));
+}
+
+#[test]
+fn the_default_routes_card() {
+    let _ = host();
+    refused(&Domain::new("uplink").hostdev(UPLINK, IOMMUFD, ""), 4, &[UPLINK, "default route"]);
+    assert_eq!(driver(UPLINK).as_deref(), Some("e1000e"));
+}
+
+#[test]
+fn a_shared_group_with_the_companions_name() {
+    let _ = host();
+    refused(
+        &Domain::new("shared").hostdev(SHARED_FREE, IOMMUFD, ""),
+        4,
+        &[SHARED_FREE, SHARED_COMPANION, "e1000"],
+    );
+    assert_eq!(driver(SHARED_COMPANION).as_deref(), Some("e1000"));
+}
+
+#[test]
+fn one_refused_device_leaves_the_others_alone() {
+    let _ = host();
+    let both = hostdev(NVME, IOMMUFD, "") + &hostdev(DATA_NVME, IOMMUFD, "");
+    refused(&Domain::new("both").with(&both), 4, &[DATA_MOUNT]);
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    let _ = host();
+    refused(&Domain::new("absent").hostdev("0000:0b:00.0", IOMMUFD, ""), 4, &["0000:0b:00.0"]);
+}
+
+#[test]
+fn a_type1_device_with_the_reason() {
+    let _ = host();
+    refused(&Domain::new("type1").hostdev(NVME, "<driver iommufd='no'/>", ""), 4, &["type1", NVME]);
+}
+
+#[test]
+fn broken_xml_with_the_place() {
+    let _ = host();
+    let path = "/tmp/broken.xml";
+    fs::write(path, "<domain type='kvm'>\n  <nam>a</nam>\n</domain>\n").unwrap();
+    let finished = run(Command::new("passthru").args(["run", path])).expect_failure();
+    assert_eq!(finished.status.code(), Some(3), "{finished}");
+    assert!(
+        finished.stderr.contains("/tmp/broken.xml:2:3") && finished.stderr.contains("'name'"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn a_caller_without_privileges() {
+    let _ = host();
+    let path = Domain::new("unprivileged").hostdev(NVME, IOMMUFD, "").write();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "passthru", "run"]).arg(path);
+    let finished = run(&mut command).expect_failure();
+    assert_eq!(finished.status.code(), Some(4), "{finished}");
+    assert!(finished.stderr.contains("root"), "{finished}");
+    assert_all_back("unprivileged", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn a_second_guest_with_the_same_device_names_the_first_which_goes_on() {
+    let _ = host();
+    let script = "echo ready; sha256sum /dev/nvme0n1; while true; do sleep 1; done";
+    let first = Domain::new("first").hostdev(NVME, IOMMUFD, "").script(script);
+    let mut running = first.start(&["--stop-timeout", "1"]);
+    let second = Domain::new("second").hostdev(NVME, IOMMUFD, "").run(&[]);
+    assert_eq!(second.status.code(), Some(4), "{second}");
+    assert!(second.stderr.contains("'first'") && second.stderr.contains(NVME), "{second}");
+    let again = first.run(&[]);
+    assert!(again.stderr.contains("running already"), "{again}");
+    // The first one still has its disk, and reads it.
+    running.wait_for(passthru_lab::devices::NVME_SHA256);
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+    running.signal(running.manager(), "-TERM");
+    assert_eq!(running.wait(), Some(0));
+    assert_all_back("first", &[(NVME, "nvme")]);
+}

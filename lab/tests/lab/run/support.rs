@@ -1,0 +1,235 @@
+//! What the tests of `passthru run` share: domains, guests that are running, and what is seen of them.
+
+use passthru_lab::{Finished, Guest, VirtualHost, host, run_within, sum_in};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A guest under KVM within emulation boots in about 8 s, and reads its disk in a few more.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A domain, made of the parts that differ between tests.
+#[derive(Clone, Debug)]
+pub(super) struct Domain {
+    pub(super) name: &'static str,
+    /// What the guest does: nothing said, it prints the checksum of its NVMe disk.
+    pub(super) script: Option<&'static str>,
+    /// Elements below `<domain>`.
+    pub(super) top: &'static str,
+    /// Elements below `<features>`, besides ACPI and APIC.
+    pub(super) features: &'static str,
+    /// Elements below `<devices>`.
+    pub(super) devices: String,
+    pub(super) kernel: String,
+}
+
+impl Domain {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            script: None,
+            top: "",
+            features: "",
+            devices: String::new(),
+            kernel: Guest::KERNEL.into(),
+        }
+    }
+
+    /// Adds a managed hostdev; `inner` stands before and after its source.
+    pub(super) fn hostdev(self, device: &str, before: &str, after: &str) -> Self {
+        self.with(&hostdev(device, before, after))
+    }
+
+    pub(super) fn with(mut self, device: &str) -> Self {
+        self.devices.push_str(device);
+        self
+    }
+
+    pub(super) fn script(mut self, script: &'static str) -> Self {
+        self.script = Some(script);
+        self
+    }
+
+    pub(super) fn top(mut self, top: &'static str) -> Self {
+        self.top = top;
+        self
+    }
+
+    fn xml(&self) -> String {
+        let guest = self.script.map_or_else(Guest::new, |script| Guest::new().run(script));
+        let append = guest.kernel_arguments().replace('&', "&amp;").replace('<', "&lt;");
+        let Self { name, top, features, devices, kernel, .. } = self;
+        let initrd = Guest::INITRD;
+        format!(
+            "<domain type='kvm'><name>{name}</name><memory unit='MiB'>256</memory>{top}\
+             <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>\
+             <cmdline>{append}</cmdline></os><features><acpi/><apic/>{features}</features><cpu mode='host-passthrough'/>\
+             <devices><controller type='usb' model='none'/><memballoon model='none'/><serial type='pty'/>{devices}</devices></domain>"
+        )
+    }
+
+    /// Writes the domain to a file.
+    pub(super) fn write(&self) -> PathBuf {
+        let path = PathBuf::from(format!("/tmp/{}.xml", self.name));
+        fs::write(&path, self.xml()).unwrap();
+        path
+    }
+
+    /// Runs the guest to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Finished {
+        let _: VirtualHost = host();
+        let mut command = Command::new("passthru");
+        command.arg("run").args(arguments).arg(self.write());
+        run_within(PATIENCE, &mut command)
+    }
+
+    /// Runs the guest to its end through a shell line: `$XML` is its file.
+    pub(super) fn run_by_shell(&self, line: &str) -> Finished {
+        let _: VirtualHost = host();
+        let mut command = Command::new("bash");
+        command.env("XML", self.write()).args(["-c", line]);
+        run_within(PATIENCE, &mut command)
+    }
+
+    /// Starts the guest and waits until it says `ready` on its console.
+    pub(super) fn start(&self, arguments: &[&str]) -> Running {
+        let _: VirtualHost = host();
+        let mut command = Command::new("passthru");
+        command.arg("run").args(arguments).arg(self.write());
+        Running::start(command, self.name)
+    }
+}
+
+pub(super) fn hostdev(device: &str, before: &str, after: &str) -> String {
+    let (bus, slot) = (&device[5..7], &device[8..10]);
+    let function = &device[11..];
+    format!(
+        "<hostdev mode='subsystem' type='pci' managed='yes'>{before}\
+         <source><address domain='0x0000' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/></source>{after}</hostdev>"
+    )
+}
+
+/// A guest that runs. Killed with its manager on drop.
+pub(super) struct Running {
+    manager: Child,
+    console: BufReader<ChildStdout>,
+    name: &'static str,
+}
+
+impl Running {
+    fn start(mut command: Command, name: &'static str) -> Self {
+        let mut manager =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let console = BufReader::new(manager.stdout.take().unwrap());
+        let mut running = Self { manager, console, name };
+        running.wait_for("ready");
+        running
+    }
+
+    /// Reads the console up to a line that holds `what`.
+    pub(super) fn wait_for(&mut self, what: &str) {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            if self.console.read_line(&mut line).unwrap() == 0 {
+                panic!("{}: the guest ended before it said '{what}':\n{seen}", self.name);
+            }
+            if line.contains(what) {
+                return;
+            }
+            seen.push_str(&line);
+        }
+    }
+
+    /// The process of `passthru run`.
+    pub(super) fn manager(&self) -> u32 {
+        self.manager.id()
+    }
+
+    /// The process of QEMU: the manager's child.
+    pub(super) fn vmm(&self) -> u32 {
+        let id = self.manager.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let by_children = children.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+        by_children.or_else(|| child_of(id)).expect("the manager has no child")
+    }
+
+    pub(super) fn signal(&self, pid: u32, signal: &str) {
+        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the manager and returns its exit code.
+    pub(super) fn wait(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.manager.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None if Instant::now() > deadline => panic!("{}: does not end", self.name),
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.manager.kill();
+        let _ = self.manager.wait();
+    }
+}
+
+fn child_of(parent: u32) -> Option<u32> {
+    let processes =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == format!("PPid:\t{parent}"))
+    };
+    processes.into_iter().find(is_child)
+}
+
+/// The driver that a device has now.
+pub(super) fn driver(device: &str) -> Option<String> {
+    let link = fs::read_link(Path::new("/sys/bus/pci/devices").join(device).join("driver")).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// The block device of an NVMe controller on the host's driver, once it is there.
+pub(super) fn wait_for_disk(device: &str) -> PathBuf {
+    let folder = Path::new("/sys/bus/pci/devices").join(device).join("nvme");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let name =
+            fs::read_dir(&folder).ok().and_then(|mut d| d.next()?.ok()?.file_name().into_string().ok());
+        let disk = name.map(|name| PathBuf::from(format!("/dev/{name}n1")));
+        match disk.filter(|disk| disk.exists()) {
+            Some(disk) => return disk,
+            None if Instant::now() > deadline => panic!("{device} has no disk"),
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The checksum of a disk, by the host.
+pub(super) fn host_sum(disk: &Path) -> String {
+    let out = run_within(PATIENCE, Command::new("sha256sum").arg(disk)).expect_success().stdout;
+    out.split_whitespace().next().unwrap().to_owned()
+}
+
+/// The checksum that the guest printed.
+pub(super) fn guest_sum(finished: &Finished) -> String {
+    sum_in(&finished.stdout).unwrap_or_else(|| panic!("no checksum: {finished}")).to_owned()
+}
+
+/// Nothing of a guest is left: no folder, no device on another driver than its own.
+pub(super) fn assert_all_back(name: &str, devices: &[(&str, &str)]) {
+    assert!(
+        !Path::new("/run/passthru").join(format!("domain-{name}")).exists(),
+        "the folder of {name} is left"
+    );
+    for (device, own) in devices {
+        assert_eq!(driver(device).as_deref(), Some(*own), "{device}");
+    }
+}
