@@ -5,6 +5,9 @@ use super::plug::{Need, Plug};
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use passthru_pci::Address;
 
+/// Why no bus can be added.
+const NO_NUMBER: &str = "no PCI bus number is free: a guest has at most 256 buses";
+
 /// The PCI buses of a guest. Bus numbers are the controllers' indexes, at most 255.
 #[derive(Clone, Debug)]
 pub(crate) struct Buses {
@@ -83,10 +86,8 @@ impl Buses {
             None => return Err(format!("no slot is free that accepts a {}", need.plug.name())),
         };
         self.buses[bus].take(slot, function, need.shares_slot);
-        u8::try_from(bus)
-            .ok()
-            .and_then(|bus| Address::new(0, bus, slot, function))
-            .ok_or_else(|| "no PCI bus number is free: a guest has at most 256 buses".into())
+        let number = u8::try_from(bus).ok();
+        number.and_then(|bus| Address::new(0, bus, slot, function)).ok_or_else(|| NO_NUMBER.into())
     }
 
     /// Adds buses up to `bus`, of the kind that accepts the device. Returns the bus that it goes on, which
@@ -108,6 +109,9 @@ impl Buses {
                 return Err(format!("no slot is free that accepts a {name}, and none can be added"));
             }
         };
+        if bus > usize::from(u8::MAX) {
+            return Err(NO_NUMBER.into());
+        }
         while self.len() <= bus {
             self.buses.push(Bus::new(model));
         }
@@ -138,4 +142,73 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
         return Err(format!("the slot of PCI address {at} is out of range: a {model} has {slots}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn controllers(models: &[ControllerModel]) -> Vec<Controller> {
+        let numbered = (0..).zip(models);
+        numbered.map(|(n, model)| Controller::new(ControllerType::Pci, n, Some(*model))).collect()
+    }
+
+    fn next(buses: &mut Buses, plug: Plug) -> String {
+        buses.next(Need::plain(plug), 0).map_or_else(|e| e, |at| at.to_string())
+    }
+
+    #[test]
+    fn endpoints_go_behind_ports_and_ports_share_a_slot() {
+        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+        assert_eq!(next(&mut buses, Plug::Pcie), "0000:01:00.0");
+        assert_eq!(next(&mut buses, Plug::Pcie), "0000:02:00.0");
+        let port = Need { shares_slot: true, ..Need::plain(Plug::RootPort) };
+        let ports: Vec<_> = (0..9).map(|_| buses.next(port, 0).unwrap().to_string()).collect();
+        assert_eq!((ports[0].as_str(), ports[7].as_str()), ("0000:00:01.0", "0000:00:01.7"));
+        assert_eq!(ports[8], "0000:00:02.0");
+    }
+
+    #[test]
+    fn the_first_conventional_device_of_an_express_machine_brings_its_bridge() {
+        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+        assert_eq!(next(&mut buses, Plug::Pci), "0000:02:01.0");
+        assert_eq!(buses.model(1), Some(ControllerModel::PcieRootPort));
+        assert_eq!(buses.model(2), Some(ControllerModel::PcieToPciBridge));
+        assert_eq!(next(&mut buses, Plug::Pcie), "0000:03:00.0", "the bridge's port is kept for it");
+    }
+
+    #[test]
+    fn a_conventional_machine_grows_by_bridges() {
+        let mut buses = Buses::of(&controllers(&[ControllerModel::PciRoot]), false, true);
+        let last = (1..=32).map(|_| next(&mut buses, Plug::Pci)).last().unwrap();
+        assert_eq!(last, "0000:01:01.0");
+        assert_eq!(buses.model(1), Some(ControllerModel::PciBridge));
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_where_nothing_can_be_added() {
+        let root = controllers(&[ControllerModel::PcieRoot]);
+        let mut buses = Buses::of(&root, true, true);
+        assert!(next(&mut buses, Plug::DownstreamPort).contains("none can be added"));
+        assert!(next(&mut Buses::of(&root, true, false), Plug::Pcie).contains("no slot is free"));
+    }
+
+    #[test]
+    fn more_than_256_buses_are_refused() {
+        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+        let last = (0..256).map(|_| next(&mut buses, Plug::Pcie)).last().unwrap();
+        assert!(last.contains("at most 256 buses"), "{last}");
+    }
+
+    #[test]
+    fn by_hand_endpoints_of_both_kinds_go_into_each_others_slots() {
+        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, false);
+        let at = Address::new(0, 0, 5, 0).unwrap();
+        assert_eq!(buses.reserve(at, Need::plain(Plug::Pci)), Ok(()));
+        assert!(buses.reserve(at, Need::plain(Plug::Pcie)).unwrap_err().contains("used twice"));
+        let port = Address::new(0, 0, 6, 0).unwrap();
+        assert!(
+            buses.reserve(port, Need::plain(Plug::UpstreamPort)).unwrap_err().contains("cannot be plugged")
+        );
+    }
 }

@@ -21,6 +21,7 @@ use crate::device::{Address, Devices, Info};
 use crate::{Error, Machine};
 use passthru_pci::Address as At;
 use plug::{Need, Plug};
+use std::collections::HashSet;
 
 /// Gives every PCI device that has none an address, and adds the controllers that this takes.
 pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
@@ -107,9 +108,6 @@ fn add_missing(
     let number = u32::try_from(index).unwrap_or(u32::MAX);
     if devices.controller(ControllerType::Pci, number).is_some() {
         return Ok(());
-    }
-    if index > usize::from(u8::MAX) {
-        return Err("no PCI bus number is free: a guest has at most 256 buses".into());
     }
     controllers::insert(&mut devices.controllers, Controller::new(ControllerType::Pci, number, Some(model)));
     Need::of_pci_controller(model).map_or(Ok(()), |need| buses.next(need, 0).map(|_| ()))
@@ -203,15 +201,12 @@ fn next_usb2(
 /// Says `multifunction` at function 0 of each slot that holds more than that.
 fn mark_multifunction(devices: &mut Devices) {
     let items = devices.items();
-    let shared: Vec<At> =
-        items.iter().filter_map(|i| devices.pci_address(*i)).filter(|at| at.function != 0).collect();
+    let places = items.iter().filter_map(|item| devices.pci_address(*item));
+    let shared: HashSet<At> =
+        places.filter(|at| at.function != 0).map(|at| At { function: 0, ..at }).collect();
     for item in items {
         if let Some(Address::Pci(pci)) = devices.info_mut(item).and_then(|i| i.address.as_mut())
-            && let Some(at) = pci.address
-            && at.function == 0
-            && shared
-                .iter()
-                .any(|other| (other.domain, other.bus, other.slot) == (at.domain, at.bus, at.slot))
+            && pci.address.is_some_and(|at| shared.contains(&at))
         {
             pci.multifunction.get_or_insert(true);
         }

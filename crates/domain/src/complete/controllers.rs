@@ -5,7 +5,9 @@ use crate::device::chardev::CharTargetType;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::{Address, Devices};
+use crate::xml::place::Place;
 use crate::{Board, Machine};
+use std::collections::{HashMap, HashSet};
 
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
@@ -38,20 +40,31 @@ pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
 /// Gives each controller without an index the lowest that is free among its kind; members of a USB 2 group
 /// that stand together get the same.
 fn number(controllers: &mut [Controller]) {
+    let mut used: HashSet<_> = controllers.iter().filter_map(|c| Some((c.kind, c.index?))).collect();
+    let mut lowest: HashMap<_, u32> = HashMap::from([(Some(ControllerType::Pci), 1)]);
     for n in 0..controllers.len() {
         usb::fill_master(&mut controllers[n]);
         if controllers[n].index.is_some() {
             continue;
         }
         let kind = controllers[n].kind;
-        let used = |index| controllers.iter().any(|c| c.kind == kind && c.index == Some(index));
-        // PCI's 0 is the root bus.
-        let root =
-            matches!(controllers[n].model, None | Some(ControllerModel::PciRoot | ControllerModel::PcieRoot));
-        let lowest = u32::from(kind == Some(ControllerType::Pci) && !root);
-        let index = usb::index_of_group(controllers, n).or_else(|| (lowest..).find(|index| !used(*index)));
-        controllers[n].index = index;
+        let next = if is_root(&controllers[n]) { &mut 0 } else { lowest.entry(kind).or_insert(0) };
+        let index = usb::index_of_group(controllers, n).unwrap_or_else(|| {
+            while used.contains(&(kind, *next)) {
+                *next += 1;
+            }
+            *next
+        });
+        used.insert((kind, index));
+        controllers[n].index = Some(index);
     }
+}
+
+/// Whether a controller is, or may be, the root bus: PCI's 0.
+fn is_root(controller: &Controller) -> bool {
+    let model = controller.model;
+    controller.kind == Some(ControllerType::Pci)
+        && matches!(model, None | Some(ControllerModel::PciRoot | ControllerModel::PcieRoot))
 }
 
 /// What the machine has: USB by its default, SATA on a q35, and the root bus.
@@ -71,8 +84,21 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
 
 /// Adds a controller, where there is none of that kind and index.
 fn add(devices: &mut Devices, kind: ControllerType, index: u32, model: Option<ControllerModel>) {
+    add_for(devices, kind, index, model, &Place::default());
+}
+
+/// The same for the sake of a device, whose place is the controller's too.
+fn add_for(
+    devices: &mut Devices,
+    kind: ControllerType,
+    index: u32,
+    model: Option<ControllerModel>,
+    place: &Place,
+) {
     if devices.controller(kind, index).is_none() {
-        insert(&mut devices.controllers, Controller::new(kind, index, model));
+        let mut controller = Controller::new(kind, index, model);
+        controller.info.place = place.clone();
+        insert(&mut devices.controllers, controller);
     }
 }
 
@@ -114,14 +140,14 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
         (DiskBus::Sata, ControllerType::Sata),
     ] {
         let on_bus = devices.disks.iter().filter(|d| d.target.bus == Some(bus));
-        let highest = on_bus.filter_map(|d| match &d.info.address {
-            Some(Address::Drive(drive)) => drive.controller,
+        let numbers = on_bus.filter_map(|d| match &d.info.address {
+            Some(Address::Drive(drive)) => Some((drive.controller?, d.info.place.clone())),
             _ => None,
         });
-        let Some(highest) = highest.max() else { continue };
+        let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else { continue };
         let model = (kind == ControllerType::Scsi).then(|| usual_scsi(machine));
         for index in 0..=highest.min(MOST_OF_A_KIND) {
-            add(devices, kind, index, model);
+            add_for(devices, kind, index, model, &place);
         }
     }
 }

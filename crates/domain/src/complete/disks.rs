@@ -3,13 +3,18 @@
 use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskDriverName, DiskType, ImageFormat};
 use crate::device::{Address, Devices, DriveAddress};
 
-/// Fills in the disks, and sorts those of one bus by name.
+/// Fills in the disks, and sorts them: those of one bus stand together, by name.
 pub(super) fn fill(devices: &mut Devices) {
-    for mut disk in std::mem::take(&mut devices.disks) {
-        plain(&mut disk);
-        place(&mut disk);
-        insert(&mut devices.disks, disk);
+    let mut buses = Vec::new();
+    for disk in &mut devices.disks {
+        plain(disk);
+        place(disk);
+        if !buses.contains(&disk.target.bus) {
+            buses.push(disk.target.bus);
+        }
     }
+    let bus = |disk: &Disk| buses.iter().position(|bus| *bus == disk.target.bus);
+    devices.disks.sort_by_cached_key(|disk| (bus(disk), disk.target.index()));
 }
 
 fn plain(disk: &mut Disk) {
@@ -63,19 +68,6 @@ const fn drive_of(bus: DiskBus, index: u32) -> Option<(u32, u32, u32)> {
         DiskBus::Fdc => Some((index / 2, 0, index % 2)),
         DiskBus::Virtio | DiskBus::Usb => None,
     }
-}
-
-/// Inserts a disk among those of its bus, by the number that its name stands for.
-fn insert(disks: &mut Vec<Disk>, new: Disk) {
-    let mut at = None;
-    for (n, there) in disks.iter().enumerate().rev().filter(|(_, d)| d.target.bus == new.target.bus) {
-        if there.target.index() > new.target.index() {
-            at = Some(n);
-        } else if at.is_none() {
-            at = Some(n + 1);
-        }
-    }
-    disks.insert(at.unwrap_or(disks.len()), new);
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct PciAddress {
 }
 
 /// An address on a disk controller.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DriveAddress {
     /// Index of the controller.
     pub controller: Option<u32>,

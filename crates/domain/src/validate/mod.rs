@@ -14,6 +14,9 @@ mod pci;
 use crate::device::Info;
 use crate::xml::place::Place;
 use crate::{Domain, Error, Errors, Machine, Platform};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 impl Domain {
     /// Looks for what cannot work in a completed domain.
@@ -59,16 +62,15 @@ impl Check<'_> {
 }
 
 /// Goes through the pairs of a list whose keys are equal: each later one with the first of its key.
-fn duplicates<K: PartialEq, T>(items: impl IntoIterator<Item = (K, T)>) -> Vec<(T, T)>
-where
-    T: Clone,
-{
-    let mut seen: Vec<(K, T)> = Vec::new();
+fn duplicates<K: Hash + Eq, T: Clone>(items: impl IntoIterator<Item = (K, T)>) -> Vec<(T, T)> {
+    let mut firsts: HashMap<K, T> = HashMap::new();
     let mut pairs = Vec::new();
     for (key, item) in items {
-        match seen.iter().find(|(k, _)| *k == key) {
-            Some((_, first)) => pairs.push((first.clone(), item)),
-            None => seen.push((key, item)),
+        match firsts.entry(key) {
+            Entry::Occupied(first) => pairs.push((first.get().clone(), item)),
+            Entry::Vacant(free) => {
+                free.insert(item);
+            }
         }
     }
     pairs

@@ -7,6 +7,7 @@ use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::{Address, Item};
 use crate::{Board, Error};
 use passthru_pci::Address as At;
+use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     kinds(check);
@@ -61,7 +62,7 @@ fn places(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut buses = Buses::of(&devices.controllers, check.machine.is_express(), false);
     let hidden = chipset::hidden(check.machine.board);
-    let mut used: Vec<(At, String)> = hidden.into_iter().map(|(what, at)| (at, what.to_owned())).collect();
+    let mut used: HashMap<At, String> = hidden.into_iter().map(|(what, at)| (at, what.to_owned())).collect();
     for item in devices.items() {
         let Some(at) = devices.pci_address(item) else { continue };
         if is_root(check, item) {
@@ -69,7 +70,7 @@ fn places(check: &mut Check<'_>) {
             continue;
         }
         let (what, place) = (devices.describe(item), place_of(devices.info(item)));
-        if let Some((_, other)) = used.iter().find(|(taken, _)| *taken == at) {
+        if let Some(other) = used.get(&at) {
             check.error(&place, format!("PCI address {at} is used twice: by {other} and by {what}"));
             continue;
         }
@@ -77,7 +78,7 @@ fn places(check: &mut Check<'_>) {
         if let Some(message) = misplaced(check, item, at).or_else(|| buses.reserve(at, need).err()) {
             check.errors.push(misfit(format!("{what}: {message}"), need).at(place.0));
         }
-        used.push((at, what));
+        used.insert(at, what);
     }
 }
 

@@ -1,0 +1,45 @@
+//! The ids of the devices.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use common::{check, guest};
+
+fn aliases(machine: &str, devices: &str) -> Vec<String> {
+    let domain = check(&guest(machine, devices)).unwrap();
+    let items = domain.devices.items().into_iter();
+    items.map(|item| domain.devices.info(item).unwrap().id().to_owned()).collect()
+}
+
+#[test]
+fn are_libvirts_on_a_pc() {
+    let devices = "<disk type='file'><source file='/a'/><target dev='vdb'/></disk>\
+        <disk type='file'><source file='/b'/><target dev='hdc'/></disk>\
+        <disk type='file'><source file='/c'/><target dev='sda' bus='scsi'/></disk>\
+        <disk type='file' device='floppy'><target dev='fda'/></disk>\
+        <controller type='usb'/><controller type='usb' model='ehci'/>\
+        <console type='pty'/><console type='pty'><target type='virtio'/></console>";
+    let disks = ["virtio-disk1", "ide0-1-0", "scsi0-0-0", "fdc0-0-0"];
+    let controllers = ["usb", "usb1", "pci.0", "scsi0", "fdc0", "ide", "virtio-serial0"];
+    let others = ["serial0", "serial0", "console1", "balloon0"];
+    assert_eq!(aliases("pc", devices), [&disks[..], &controllers, &others].concat());
+}
+
+#[test]
+fn are_libvirts_on_a_q35() {
+    let devices = "<disk type='file'><source file='/a'/><target dev='sdg' bus='sata'/></disk>\
+        <disk type='file'><source file='/b'/><target dev='sda' bus='scsi'/><alias name='ua-data'/></disk>\
+        <disk type='file'><source file='/c'/><target dev='sdb' bus='usb'/></disk>\
+        <controller type='scsi' model='virtio-scsi'/>\
+        <interface type='user'/>\
+        <hostdev mode='subsystem' type='pci'><source><address bus='1'/></source></hostdev>\
+        <rng model='virtio'><backend model='builtin'/></rng>\
+        <memballoon model='none'/><iommu model='intel'/>";
+    let disks = ["sata1-0-0", "ua-data", "usb-disk1"];
+    let ports: Vec<String> = (1..=8).map(|n| format!("pci.{n}")).collect();
+    let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+    let controllers = [&["scsi0", "usb", "ide", "sata1", "pcie.0"], &ports[..]].concat();
+    let others = ["net0", "hostdev0", "balloon0", "rng0", "iommu0"];
+    assert_eq!(aliases("q35", devices), [&disks[..], &controllers, &others].concat());
+}

@@ -1,0 +1,378 @@
+//! What is refused: each with its place and a message that names the thing at fault.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{check, guest};
+
+/// Asserts that a guest of these devices is refused with a message that holds `words`, at the text `at`.
+#[track_caller]
+fn refused(machine: &str, devices: &str, words: &str, at: &str) {
+    assert_refused(&guest(machine, devices), words, at);
+}
+
+#[track_caller]
+fn assert_refused(xml: &str, words: &str, at: &str) {
+    let Err(errors) = check(xml) else { panic!("accepted, expected: {words}") };
+    let found = errors.iter().find(|e| e.message.contains(words));
+    let found = found.unwrap_or_else(|| panic!("expected '{words}', found: {errors}"));
+    let span = found.span.clone().unwrap_or_else(|| panic!("no place: {found}"));
+    assert!(xml[span.clone()].starts_with(at), "'{words}' is said at: {}", &xml[span]);
+}
+
+#[track_caller]
+fn accepted(machine: &str, devices: &str) {
+    check(&guest(machine, devices)).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn hostdev(source: &str, rest: &str) -> String {
+    format!("<hostdev mode='subsystem' type='pci'><source><address {source}/></source>{rest}</hostdev>")
+}
+
+const VIRTIO_NET: &str = "<interface type='user'><model type='virtio'/>";
+
+#[test]
+fn text_that_is_not_understood() {
+    refused("q35", "<disks/>", "<disks> is not understood within <devices>", "<disks/>");
+    refused("q35", "<rng model='virtoi'><backend model='builtin'/></rng>", "'virtoi'", "virtoi");
+    refused("q35", "<memballoon model='none' moddel='x'/>", "no attribute 'moddel'", "moddel");
+    refused("q35", "<controller type='pci' index='-1'/>", "'index' of <controller> is '-1'", "-1");
+    refused("q35", "<memballoon model='none'>x</memballoon>", "holds no text", "x");
+    refused("q35", "<memballoon model='none'/><memballoon model='none'/>", "stands twice", "<memballoon");
+}
+
+#[test]
+fn foreign_namespaces_outside_of_metadata() {
+    let qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+    let xml = guest("q35", "").replace(
+        "<devices>",
+        &format!("<qemu:commandline {qemu}><qemu:arg value='-s'/></qemu:commandline><devices>"),
+    );
+    assert_refused(&xml, "<qemu:commandline> is not supported yet", "<qemu:commandline");
+    let xml = guest("q35", "<x:device xmlns:x='urn:x'/>");
+    assert_refused(&xml, "<device> of the namespace 'urn:x' is not understood within <devices>", "<x:device");
+    let xml = guest("q35", "<memballoon model='none' xmlns:x='urn:x' x:kind='y'/>");
+    assert_refused(&xml, "attribute 'kind' of the namespace 'urn:x'", "x:kind");
+}
+
+#[test]
+fn a_pci_address_that_two_devices_have_names_both() {
+    let net = format!("{VIRTIO_NET}<address type='pci' slot='4'/></interface>");
+    let assigned = hostdev("bus='1'", "<address type='pci' slot='4'/>");
+    let devices = format!("{net}{assigned}");
+    refused(
+        "pc",
+        &devices,
+        "0000:00:04.0 is used twice: by interface 0 and by hostdev 0000:01:00.0",
+        "<hostdev",
+    );
+    refused(
+        "q35",
+        &hostdev("bus='1'", "<address type='pci' slot='0x1f'/>"),
+        "by the board's ISA bridge and by hostdev 0000:01:00.0",
+        "<hostdev",
+    );
+}
+
+#[test]
+fn pci_addresses_that_the_bus_does_not_have() {
+    let at = |address: &str| format!("{VIRTIO_NET}<address type='pci' {address}/></interface>");
+    refused("pc", &at("domain='1' slot='4'"), "a guest has only 0", "<interface");
+    refused("pc", &at("slot='0x20'"), "slot 0x20 is above 0x1f", "<address");
+    refused("pc", &at("bus='0x100' slot='1'"), "'bus' of <address> is '0x100'", "0x100");
+    refused("q35", &at("bus='1' slot='3'"), "out of range: a pcie-root-port has only slot 0", "<interface");
+    refused(
+        "pc",
+        &at("bus='1' slot='0' function='1'"),
+        "out of range: a pci-bridge has 0x1 to 0x1f",
+        "<interface",
+    );
+    accepted("q35", &at("bus='1' slot='0'"));
+    accepted("q35", &at("slot='7'"));
+}
+
+#[test]
+fn devices_on_an_expander_instead_of_on_a_port() {
+    let devices = format!(
+        "<controller type='pci' index='1' model='pcie-expander-bus'/>{}",
+        hostdev("bus='1'", "<address type='pci' bus='1' slot='0'/>")
+    );
+    refused("q35", &devices, "index 1 (pcie-expander-bus); it needs a controller that accepts", "<hostdev");
+}
+
+#[test]
+fn addresses_of_the_wrong_kind() {
+    let disk = |bus, address| {
+        format!("<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>")
+    };
+    refused("q35", &disk("sata", "<address type='pci' slot='4'/>"), "disk 'sda' is no PCI device", "<disk");
+    refused(
+        "q35",
+        &disk("virtio", "<address type='drive'/>"),
+        "needs an address of type 'pci', not 'drive'",
+        "<disk",
+    );
+    refused(
+        "q35",
+        "<memballoon model='virtio'><address type='virtio-mmio'/></memballoon>",
+        "memballoon needs",
+        "<mem",
+    );
+}
+
+#[test]
+fn a_machine_without_pci() {
+    let net = format!("{VIRTIO_NET}</interface>");
+    refused(
+        "microvm",
+        &net,
+        "interface 0 is a PCI device, and the machine 'microvm' has no PCI bus",
+        "<interface",
+    );
+}
+
+#[test]
+fn controllers_that_cannot_be() {
+    let pci = |rest: &str| format!("<controller type='pci' {rest}/>");
+    refused(
+        "pc",
+        &pci("index='0' model='pcie-root'"),
+        "must be a 'pci-root' on the machine 'pc'",
+        "<controller",
+    );
+    refused(
+        "q35",
+        &pci("index='0' model='pci-root'"),
+        "must be a 'pcie-root' on the machine 'q35'",
+        "<controller",
+    );
+    refused("pc", &pci("index='1' model='pci-root'"), "has the index 0", "<controller");
+    refused(
+        "q35",
+        &pci("index='300' model='pcie-root-port'"),
+        "index 300 of a PCI controller is above 255",
+        "<con",
+    );
+    let twice = format!("{0}{0}", pci("index='1' model='pci-bridge'"));
+    refused("pc", &twice, "two 'pci' controllers have the index 1", "<controller");
+    let bridge = |slot| format!("<controller type='pci' index='1' model='pci-bridge'>{slot}</controller>");
+    let own = bridge("<address type='pci' bus='1' slot='1'/>");
+    refused("pc", &own, "its index must be larger than its bus", "<controller");
+    refused(
+        "q35",
+        "<controller type='usb' model='pcie-root-port'/>",
+        "no model of a 'usb' controller",
+        "<con",
+    );
+    refused("q35", "<controller type='ide' index='0'/>", "has no IDE controller", "<controller");
+    refused(
+        "q35",
+        "<controller type='pci' index='1' model='pcie-switch-downstream-port'/>",
+        "none can be added",
+        "<con",
+    );
+}
+
+#[test]
+fn a_root_bus_with_more_ports_than_slots() {
+    let ports = "<controller type='pci' model='pcie-root-port'/>".repeat(250);
+    refused("q35", &ports, "no slot is free that accepts a pcie-root-port", "<controller");
+}
+
+#[test]
+fn devices_of_the_host_given_twice() {
+    let devices = format!("{}{}", hostdev("bus='6' slot='1'", ""), hostdev("bus='0x06' slot='0x01'", ""));
+    refused("q35", &devices, "0000:06:01.0 is given to the guest twice", "<hostdev");
+}
+
+#[test]
+fn boot_orders() {
+    let net = |order| format!("{VIRTIO_NET}<boot order='{order}'/></interface>");
+    refused(
+        "q35",
+        &format!("{}{}", net(1), net(1)),
+        "boot order 1 is used twice: by interface 0 and by interface 1",
+        "<interface",
+    );
+    refused("q35", &net(0), "counts from 1", "<interface");
+    let xml = guest("q35", &net(1)).replace("</os>", "<boot dev='hd'/></os>");
+    assert_refused(&xml, "cannot be used together with <boot dev='…'/>", "<os>");
+}
+
+#[test]
+fn disks() {
+    let disk = |attributes: &str, inner: &str| format!("<disk type='file' {attributes}>{inner}</disk>");
+    let image = "<source file='/x'/>";
+    let two = disk("", &format!("{image}<target dev='vda'/>")).repeat(2);
+    refused("q35", &two, "two disks have the target 'vda'", "<disk");
+    let sata =
+        |dev| disk("", &format!("{image}<target dev='{dev}' bus='sata'/><address type='drive' unit='0'/>"));
+    refused(
+        "q35",
+        &format!("{}{}", sata("sda"), sata("sdb")),
+        "'sda' and 'sdb' have the same drive address",
+        "<disk",
+    );
+    refused("q35", &disk("", "<target dev='vda'/>"), "disk 'vda' needs a <source>", "<disk");
+    refused(
+        "q35",
+        &disk("device='cdrom'", "<target dev='vda'/>"),
+        "a cdrom cannot be on the bus 'virtio'",
+        "<disk",
+    );
+    refused("virt", &disk("device='floppy'", "<target dev='fda'/>"), "no floppy controller", "<disk");
+    refused("q35", &disk("", &format!("{image}<target dev='hda'/>")), "no IDE controller", "<disk");
+    refused(
+        "q35",
+        &disk("", &format!("{image}<target dev='sda' bus='sata'/><readonly/>")),
+        "cannot be read-only",
+        "<disk",
+    );
+    refused(
+        "virt",
+        &disk("", &format!("{image}<target dev='sda' bus='usb'/>")),
+        "no USB controller",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &disk("", &format!("<driver io='native'/>{image}<target dev='vda'/>")),
+        "io='native' needs",
+        "<disk",
+    );
+    refused("q35", &disk("", &format!("{image}<target dev='v1'/>")), "'v1' is no disk's name", "<disk");
+    let far = "<target dev='sda' bus='sata'/><address type='drive' unit='6'/>";
+    refused("q35", &disk("", &format!("{image}{far}")), "unit 6 of its address is above 5", "<disk");
+    let beyond = "<target dev='sda' bus='scsi'/><address type='drive' controller='4000000000'/>";
+    refused(
+        "q35",
+        &disk("", &format!("{image}{beyond}")),
+        "there is no 'scsi' controller 4000000000",
+        "<disk",
+    );
+}
+
+#[test]
+fn virtual_iommus_on_the_wrong_machine_or_in_the_wrong_company() {
+    refused("pc", "<iommu model='intel'/>", "for the machines q35 only, not for 'pc'", "<iommu");
+    refused("q35", "<iommu model='smmuv3'/>", "for the machines virt only", "<iommu");
+    refused(
+        "q35",
+        "<iommu model='intel'/><iommu model='virtio'/>",
+        "'virtio' must be the only one",
+        "<iommu",
+    );
+    refused("q35", "<iommu model='intel'><driver intremap='on'/></iommu>", "I/O APIC", "<iommu");
+    refused("q35", "<iommu model='intel'><driver eim='on'/></iommu>", "needs intremap='on'", "<iommu");
+    refused("q35", "<iommu model='virtio'><driver iotlb='on'/></iommu>", "has no 'iotlb'", "<iommu");
+    refused("virt", "<iommu model='virtio'><driver accel='on'/></iommu>", "has no 'accel'", "<iommu");
+    let elsewhere = "<controller type='pci' model='pcie-root-port'/><iommu model='virtio'><address type='pci' bus='1'/></iommu>";
+    refused("q35", elsewhere, "must be on the root bus", "<iommu");
+}
+
+#[test]
+fn smmuv3_and_the_bus_that_it_serves() {
+    let pxb = "<controller type='pci' index='1' model='pcie-expander-bus'/>";
+    let smmu = |driver: &str| format!("<iommu model='smmuv3'><driver {driver}/></iommu>");
+    let with = |drivers: &[&str]| format!("{pxb}{}", drivers.iter().map(|d| smmu(d)).collect::<String>());
+    accepted("virt", &with(&["pciBus='0'", "pciBus='1' accel='on'"]));
+    accepted("virt", "<iommu model='smmuv3'/>");
+    refused("virt", &with(&["pciBus='1'", "pciBus='1'"]), "two SMMUv3 serve the PCI bus 1", "<iommu");
+    refused(
+        "virt",
+        &format!("{}<iommu model='smmuv3'/>", with(&["pciBus='1'"])),
+        "each needs a bus of its own",
+        "<iommu",
+    );
+    refused("virt", &with(&["pciBus='7'"]), "there is no such PCI controller", "<iommu");
+    refused("virt", &with(&["accel='on'"]), "needs the bus that it serves", "<iommu");
+    refused("virt", &with(&["pciBus='1' ats='on'"]), "ats='on' of the SMMUv3 needs accel='on'", "<iommu");
+    refused("virt", &with(&["pciBus='1' accel='on' ssidsize='21'"]), "ssidsize='21'", "<iommu");
+    let port = "<controller type='pci' index='1' model='pcie-root-port'/>";
+    refused(
+        "virt",
+        &format!("{port}{}", smmu("pciBus='1'")),
+        "pciBus='1' of the SMMUv3 is a pcie-root-port",
+        "<iommu",
+    );
+}
+
+#[test]
+fn type1_behind_an_accelerated_vsmmu() {
+    let topology = "<controller type='pci' index='1' model='pcie-expander-bus'/>\
+                    <controller type='pci' index='2' model='pcie-root-port'><address type='pci' bus='1' slot='0'/></controller>\
+                    <iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>";
+    let with = |driver| {
+        format!(
+            "{topology}{}",
+            hostdev("bus='9'", &format!("{driver}<address type='pci' bus='2' slot='0'/>"))
+        )
+    };
+    accepted("virt", &with(""));
+    refused(
+        "virt",
+        &with("<driver iommufd='no'/>"),
+        "behind an accelerated vSMMU, which needs iommufd; it says no",
+        "<hostdev",
+    );
+    let xml = guest("virt", &with("")).replace("<os>", "<iommufd enabled='no'/><os>");
+    assert_refused(&xml, "<iommufd> of the domain says no", "<hostdev");
+    refused(
+        "virt",
+        &with("<iommufdId>other</iommufdId>"),
+        "object 'other', but the vSMMU it is behind with 'iommufd0'",
+        "<hostdev",
+    );
+}
+
+#[test]
+fn descriptors_given_twice() {
+    let two = format!(
+        "{}{}",
+        hostdev("bus='1'", "<iommufdFd>9</iommufdFd>"),
+        hostdev("bus='2'", "<iommufdFd>9</iommufdFd>")
+    );
+    refused("q35", &two, "the descriptor 9 is given for two devices", "<hostdev");
+    let grouped = guest("q35", "<iommu model='intel'><iommufd><fd>5</fd></iommufd></iommu>")
+        .replace("<os>", "<iommufd enabled='yes' fdgroup='g'/><os>");
+    assert_refused(&grouped, "the descriptor 5 and also the fdgroup 'g'", "<iommu");
+}
+
+#[test]
+fn the_guest_as_a_whole() {
+    let with = |machine, part: &str| guest(machine, "").replace("<os>", &format!("{part}<os>"));
+    assert_refused(
+        &with("q35", "<currentMemory unit='GiB'>9</currentMemory>"),
+        "is more than <memory>",
+        "<domain",
+    );
+    let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
+    assert_refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> says 3", "<domain");
+    assert_refused(
+        &with("q35", "<features><gic version='3'/></features>"),
+        "<gic> is for aarch64",
+        "<domain",
+    );
+    let tcg = with("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
+    assert_refused(&tcg, "needs <domain type='kvm'>", "<domain");
+    let pages = |page| format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>");
+    assert_refused(&with("q35", &pages("size='2048' nodeset='1'")), "no NUMA nodes '1'", "<domain");
+    let uefi = guest("q35", "").replace("</os>", "<loader type='pflash'>/ovmf</loader></os>");
+    assert_refused(&uefi, "UEFI firmware needs ACPI", "<os>");
+    assert_refused(
+        &guest("q35", "").replace("machine='q35'", "machine='pdp11'"),
+        "no machine 'pdp11'",
+        "<os>",
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
+    let devices =
+        "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/><controller type='ide'/>";
+    let errors = check(&guest("q35", devices)).unwrap_err();
+    let starts: Vec<_> = errors.iter().map(|e| e.span.clone().unwrap().start).collect();
+    assert_eq!(starts.len(), 3, "{errors}");
+    assert!(starts.is_sorted());
+}
