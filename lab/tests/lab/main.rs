@@ -1,4 +1,8 @@
 //! Tests on the virtual host: `cargo xtask lab test`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod guest;
+mod host;
 mod machine;
+mod qemu;
+mod run;
