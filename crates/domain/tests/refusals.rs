@@ -43,6 +43,12 @@ fn text_that_is_not_understood() {
 }
 
 #[test]
+fn a_value_that_is_not_understood_is_not_also_said_to_be_missing() {
+    let errors = check(&guest("q35", "<interface type='bridge'/>")).unwrap_err();
+    assert_eq!(errors.iter().count(), 1, "{errors}");
+}
+
+#[test]
 fn foreign_namespaces_outside_of_metadata() {
     let qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
     let xml = guest("q35", "").replace(

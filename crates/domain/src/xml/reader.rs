@@ -14,6 +14,8 @@ pub(crate) struct Reader<'a, 'input> {
     known_attributes: Vec<&'static str>,
     known_children: Vec<&'static str>,
     text_known: bool,
+    /// Whether a value of the element itself could not be read.
+    faulty: bool,
     errors: Vec<Error>,
 }
 
@@ -34,7 +36,8 @@ pub(crate) fn read<'input, E: Element>(
 impl<'a, 'input> Reader<'a, 'input> {
     fn new(node: Node<'a, 'input>, source: &'input str) -> Self {
         let (known_attributes, known_children) = (Vec::new(), Vec::new());
-        Self { node, source, known_attributes, known_children, text_known: false, errors: Vec::new() }
+        let (text_known, faulty, errors) = (false, false, Vec::new());
+        Self { node, source, known_attributes, known_children, text_known, faulty, errors }
     }
 
     /// Reads an element that is the attribute `attr` alone.
@@ -80,7 +83,10 @@ impl<'a, 'input> Reader<'a, 'input> {
     fn value<T: Value>(&mut self, text: &str, what: &str, at: Range<usize>, slot: impl FnOnce(T)) {
         match T::read(text) {
             Ok(value) => slot(value),
-            Err(expected) => self.errors.push(Error::new(format!("{what} is '{text}': {expected}")).at(at)),
+            Err(expected) => {
+                self.faulty = true;
+                self.errors.push(Error::new(format!("{what} is '{text}': {expected}")).at(at));
+            }
         }
     }
 
@@ -239,7 +245,10 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn error(&mut self, message: String) {
-        self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
+        // After a faulty value it may only say that there is none.
+        if !self.faulty {
+            self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
+        }
     }
 }
 
