@@ -7,7 +7,6 @@ use super::opt::{List, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
 use passthru_domain::device::disk::{Disk, DiskDevice};
-use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::device::interface::Interface;
 use passthru_domain::{BootDevice, Domain};
 
@@ -58,10 +57,6 @@ impl Indices {
 
     pub(super) fn of_interface(&self, interface: &Interface) -> Option<u32> {
         interface.boot.or_else(|| self.by_alias(interface.info.id()))
-    }
-
-    pub(super) fn of_hostdev(&self, hostdev: &Hostdev) -> Option<u32> {
-        hostdev.boot
     }
 
     fn by_alias(&self, alias: &str) -> Option<u32> {

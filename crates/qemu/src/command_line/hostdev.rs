@@ -28,7 +28,7 @@ fn vfio_pci(context: &Context<'_>, hostdev: &Hostdev) -> Result<Opt, Error> {
         .maybe("host", by_host.then(|| hostdev.source.address.to_string()))
         .with("id", hostdev.info.id())
         .and(backend(context, hostdev))
-        .maybe("bootindex", context.boot.of_hostdev(hostdev))
+        .maybe("bootindex", hostdev.boot)
         .and(pci::address(context, &hostdev.info)?)
         .and(rom(hostdev));
     Ok(Opt::device(device))

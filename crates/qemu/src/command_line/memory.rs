@@ -45,7 +45,7 @@ fn backend(context: &Context<'_>, backing: &MemoryBacking, id: &'static str, byt
         _ => Object::qom("memory-backend-ram", id),
     };
     let by_name = is_file || backing.source == Some(MemorySource::Memfd);
-    let now = huge.is_some() || backing.allocates(Allocation::Immediate);
+    let now = huge.is_some() || is_immediate(backing);
     let threads = backing.allocation.as_ref().and_then(|allocation| allocation.threads);
     let object = object
         .maybe("discard-data", (is_file && backing.discard).then_some(true))
@@ -104,13 +104,6 @@ fn huge_page(backing: &MemoryBacking) -> Option<HugePage> {
     (bytes != PAGE).then_some(HugePage { bytes: Some(bytes) })
 }
 
-/// What a backing asks for.
-trait Asks {
-    fn allocates(&self, when: Allocation) -> bool;
-}
-
-impl Asks for MemoryBacking {
-    fn allocates(&self, when: Allocation) -> bool {
-        self.allocation.as_ref().and_then(|allocation| allocation.mode) == Some(when)
-    }
+fn is_immediate(backing: &MemoryBacking) -> bool {
+    backing.allocation.as_ref().and_then(|allocation| allocation.mode) == Some(Allocation::Immediate)
 }

@@ -15,14 +15,17 @@ mod disk;
 mod error;
 mod firmware;
 mod hostdev;
+mod implied;
 mod iommu;
 mod machine;
+mod memballoon;
 mod memory;
-mod misc;
 mod net;
 mod opt;
 mod pci;
+mod process;
 mod render;
+mod rng;
 mod want;
 
 pub use error::Error;
@@ -79,16 +82,16 @@ type Section = fn(&Context<'_>) -> Result<Vec<Opt>, Error>;
 
 /// The parts in libvirt's order. What an option names is made before it.
 const SECTIONS: &[Section] = &[
-    misc::name,
+    process::name,
     firmware::options,
     machine::options,
     cpu::model,
     memory::options,
     cpu::topology,
-    misc::identity,
+    process::identity,
     chardev::monitor,
     clock::options,
-    misc::no_shutdown,
+    process::no_shutdown,
     boot::options,
     iommu::before_controllers,
     controller::options,
@@ -97,12 +100,12 @@ const SECTIONS: &[Section] = &[
     net::options,
     chardev::serials,
     chardev::consoles,
-    misc::audio,
-    misc::watchdog,
+    implied::audio,
+    implied::watchdog,
     hostdev::options,
-    misc::memballoon,
-    misc::rngs,
-    misc::sandbox,
+    memballoon::options,
+    rng::options,
+    process::sandbox,
 ];
 
 /// What every part needs.
