@@ -8,7 +8,7 @@ pub(crate) fn run() -> Result<u8> {
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     succeed(&mut cargo(&clippy))?;
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);
     succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(0)
 }

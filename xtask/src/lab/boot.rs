@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use command_fds::{CommandFdExt, FdMapping};
 use passthru_lab::devices;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -42,7 +43,7 @@ pub(super) struct Job {
     pub(super) script: String,
     pub(super) input: Input,
     /// The target directory of the build that the job sees.
-    pub(super) target: std::path::PathBuf,
+    pub(super) target: PathBuf,
 }
 
 /// Where the job's input comes from.
@@ -90,6 +91,7 @@ impl Job {
         let folder = run.job();
         let text = |path: &Path| quoted(&path.to_string_lossy());
         let interactive = if self.input == Input::Terminal { "yes" } else { "no" };
+        let (rows, columns) = tcgetwinsize(stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let settings = [
             ("SOURCE", text(cargo::root())),
             ("TARGET", text(&self.target)),
@@ -99,6 +101,8 @@ impl Job {
             ("DATA_MOUNT", devices::DATA_MOUNT.into()),
             ("END_MARK", quoted(end_mark)),
             ("INTERACTIVE", interactive.into()),
+            ("ROWS", rows.to_string()),
+            ("COLUMNS", columns.to_string()),
         ];
         let settings: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         fs::write(folder.join("settings"), settings)?;

@@ -200,7 +200,7 @@ mod tests {
             piece.make(|_| Ok(())).unwrap();
         }
         cache.folder("runs").unwrap();
-        let stale = cache.stale(&[new.clone()]).unwrap();
+        let stale = cache.stale(std::slice::from_ref(&new)).unwrap();
         assert_eq!(stale, [old.path().to_owned()]);
         cache.remove(&stale).unwrap();
         assert!(!old.is_whole() && new.is_whole());

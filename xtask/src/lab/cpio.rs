@@ -55,7 +55,7 @@ mod tests {
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(bytes.len() % 4, 0);
         assert!(text.starts_with("07070100000001000041ed"), "{text}");
-        assert!(text.contains("init\0\0#!x\0070701"), "{text:?}");
+        assert!(text.contains("init\0\0#!x\x00070701"), "{text:?}");
         assert!(text.trim_end_matches('\0').ends_with("TRAILER!!!"));
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 }
 
 fn clean(cache: &Cache, pieces: &Pieces, remove: bool) -> Result<()> {
+    let _lock = cache.lock_for_setup()?; // a piece that another setup makes is not stale
     let stale = cache.stale(&pieces.all())?;
     for path in &stale {
         eprintln!("{}: {}", if remove { "removing" } else { "not used by this tree" }, path.display());
