@@ -143,8 +143,9 @@ pub(crate) const fn mode_text(mode: Mode) -> &'static str {
 fn request(hostdev: &passthru_domain::device::Hostdev) -> Request {
     let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
     // A device whose open node comes from outside was bound by whoever opened it.
-    let managed = hostdev.managed == Some(true) && hostdev.iommufd_fd.is_none();
-    Request { address: hostdev.source.address, managed, driver }
+    let handed_in = hostdev.iommufd_fd.is_some();
+    let managed = hostdev.managed == Some(true) && !handed_in;
+    Request { address: hostdev.source.address, managed, driver, handed_in }
 }
 
 fn refuse_type1(domain: &Domain) -> Result<(), Error> {

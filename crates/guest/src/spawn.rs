@@ -18,12 +18,14 @@ pub(crate) struct Process<'a> {
     pub(crate) user: &'a User,
     /// `RLIMIT_MEMLOCK` in bytes.
     pub(crate) memlock: u64,
+    /// Whether its standard output is of interest (a character device of type `stdio`).
+    pub(crate) stdout: bool,
     /// The descriptors it gets, each with the number that it has there (3 and up).
     pub(crate) fds: Vec<(RawFd, OwnedFd)>,
 }
 
 impl Process<'_> {
-    /// Starts it, with nothing on standard input, and output and errors on pipes. The descriptors are
+    /// Starts it, with nothing on standard input, and its errors on a pipe. The descriptors are
     /// closed here, whether it succeeds or not.
     pub(crate) fn spawn(self) -> io::Result<Child> {
         let mut command = Command::new(self.program);
@@ -33,7 +35,7 @@ impl Process<'_> {
             .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C"), ("HOME", "/nonexistent")])
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
         let (user, memlock) = (self.user.clone(), self.memlock);
         let parent = rustix::process::getpid();

@@ -8,6 +8,8 @@ use crate::spawn::Process;
 use crate::state::StateDir;
 use crate::vmm::Vmm;
 use nix::unistd::{Uid, chown};
+use passthru_domain::Domain;
+use passthru_domain::device::chardev::CharSourceType;
 use passthru_host::Host;
 use passthru_qemu::{explain, qmp, qmp::Qmp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -63,6 +65,7 @@ impl Plan {
             arguments: &self.line.render(&self.handover),
             user: &self.user,
             memlock: self.memlock,
+            stdout: has_stdio(&self.domain),
             fds,
         };
         process.spawn().and_then(Vmm::new).map_err(|source| Error::Spawn {
@@ -121,6 +124,11 @@ impl Plan {
         }
         Ok(made)
     }
+}
+
+fn has_stdio(domain: &Domain) -> bool {
+    let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
+    ports.any(|port| port.kind == Some(CharSourceType::Stdio))
 }
 
 /// Folders made for a guest; removed with what is in them on drop.

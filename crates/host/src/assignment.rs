@@ -2,7 +2,7 @@
 
 use passthru_pci::Address;
 
-use crate::{Claim, Device, Error, Host, Severity, Usage};
+use crate::{Claim, Device, Error, Host, Severity, Usage, Use};
 
 /// A device that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct Request {
     pub managed: bool,
     /// The driver to bind it to, instead of [`Host::vfio_driver`].
     pub driver: Option<String>,
+    /// Whether its open node was handed in by the caller: then processes that have it open are no objection, since the
+    /// caller and this process do.
+    pub handed_in: bool,
 }
 
 /// Devices that are claimed and on their VFIO drivers. Given back on drop at the latest.
@@ -33,12 +36,12 @@ struct Taken {
 impl Request {
     /// Asks for a device that is bound now and given back later.
     pub fn managed(address: Address) -> Self {
-        Self { address, managed: true, driver: None }
+        Self { address, managed: true, driver: None, handed_in: false }
     }
 
     /// Asks for a device that is on a VFIO driver already.
     pub fn unmanaged(address: Address) -> Self {
-        Self { address, managed: false, driver: None }
+        Self { address, managed: false, driver: None, handed_in: false }
     }
 }
 
@@ -148,7 +151,8 @@ impl Host {
 
     fn objections(&self, request: &Request, device: &Device, taken: &[Address], usage: &Usage) -> Vec<Error> {
         let mut uses = usage.of(device);
-        uses.retain(|used| used.severity() == Severity::Blocks);
+        let expected = |used: &Use| request.handed_in && matches!(used, Use::Process { .. });
+        uses.retain(|used| used.severity() == Severity::Blocks && !expected(used));
         let in_use = (!uses.is_empty()).then_some(Error::InUse { device: request.address, uses });
         in_use.into_iter().chain(self.check_group(device, taken, usage).err()).collect()
     }
@@ -204,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::test_tree::Tree;
-    use crate::{Former, Owner, Use};
+    use crate::{Former, Owner};
 
     fn address(text: &str) -> Address {
         text.parse().unwrap()

@@ -200,7 +200,7 @@ impl Error {
                 format!("run `passthru bind {device}`, or let managed='yes' do it for the time of the guest")
             }
             Self::Claimed { owner: Owner { guest: Some(guest), .. }, .. } => {
-                format!("stop {guest} first, or give this guest another device")
+                format!("stop '{guest}' first, or give this guest another device")
             }
             Self::Claimed { .. } => "try again when that has ended".into(),
             Self::Held { .. } => "end these processes first".into(),

@@ -87,9 +87,9 @@ fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
 #[test]
 fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
     let _host = host();
-    let asked = Capabilities::probe(Path::new(QEMU)).unwrap();
+    let asked = Capabilities::probe(Path::new(QEMU), None).unwrap();
     assert!(asked.version().major >= 11 && asked.has_iommufd(), "{}", asked.version());
-    let cache = Cache { dir: "/tmp/qemu-test-cache".into() };
+    let cache = Cache { dir: "/tmp/qemu-test-cache".into(), run_as: None };
     assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
     assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
     assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
@@ -99,7 +99,7 @@ fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
 #[test]
 fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
     let _host = host();
-    let asked = Capabilities::probe(Path::new(QEMU)).unwrap();
+    let asked = Capabilities::probe(Path::new(QEMU), None).unwrap();
     let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
         </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
     asked.check(&complete(device, "q35", &asked)).unwrap();

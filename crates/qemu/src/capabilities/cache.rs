@@ -1,5 +1,6 @@
 //! Keeps what a QEMU said, for as long as the binary stays the same.
 
+use super::RunAs;
 use super::{Capabilities, ProbeError, Probed};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -15,6 +16,8 @@ const FORMAT: u32 = 1;
 pub struct Cache {
     /// The folder; made when it is needed.
     pub dir: PathBuf,
+    /// The user that a binary is asked as; the caller when absent.
+    pub run_as: Option<RunAs>,
 }
 
 /// What a file of the cache holds.
@@ -49,7 +52,7 @@ impl Cache {
         if let Some(probed) = load(&file, &identity) {
             return Capabilities::of(probed);
         }
-        let capabilities = Capabilities::probe(binary)?;
+        let capabilities = Capabilities::probe(binary, self.run_as)?;
         if let Some(probed) = capabilities.probed.clone() {
             let entry = Entry { format: FORMAT, identity, probed };
             if let Err(error) = self.store(&file, &entry) {
@@ -110,7 +113,7 @@ mod tests {
 
     /// A cache that holds what a binary said; the binary itself says nothing.
     fn filled(dir: &Path) -> (Cache, PathBuf) {
-        let (cache, binary) = (Cache { dir: dir.join("cache") }, dir.join("qemu"));
+        let (cache, binary) = (Cache { dir: dir.join("cache"), run_as: None }, dir.join("qemu"));
         fs::write(&binary, "not an emulator").unwrap();
         let identity = Identity::of(&binary).unwrap();
         let entry = Entry { format: FORMAT, identity, probed: probed(&binary) };

@@ -13,8 +13,15 @@ pub(super) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let socket =
         Want { name: "monitor".into(), what: What::Listener { path: context.state_path("monitor.sock") } };
     let list = List::new("socket").with("id", "charmonitor").with("fd", socket);
-    let monitor = List::headless().with("chardev", "charmonitor").with("id", "monitor");
-    Ok(vec![Opt::list("-chardev", listening(list)), Opt::list("-mon", monitor.with("mode", "control"))])
+    // QEMU 11.1 made the monitor an object, and -mon a deprecated spelling of it.
+    let monitor = match context.capabilities.has_type("monitor-qmp") {
+        true => Opt::object(Object::qom("monitor-qmp", "monitor").with("chardev", "charmonitor")),
+        false => {
+            let list = List::headless().with("chardev", "charmonitor").with("id", "monitor");
+            Opt::list("-mon", list.with("mode", "control"))
+        }
+    };
+    Ok(vec![Opt::list("-chardev", listening(list)), monitor])
 }
 
 /// `<serial>`.

@@ -111,17 +111,18 @@ const SECTIONS: &[Section] = &[
 /// What every part needs.
 struct Context<'a> {
     domain: &'a Domain,
+    capabilities: &'a Capabilities,
     machine: Machine,
     style: Style,
     boot: boot::Indices,
 }
 
 impl<'a> Context<'a> {
-    fn new(domain: &'a Domain, capabilities: &Capabilities, style: Style) -> Result<Self, Error> {
+    fn new(domain: &'a Domain, capabilities: &'a Capabilities, style: Style) -> Result<Self, Error> {
         let arch = domain.os.kind.arch.unwrap_or_else(|| capabilities.arch());
         let machine =
             capabilities.machine(arch, domain.os.kind.machine.as_deref()).map_err(Error::Machine)?;
-        Ok(Self { domain, machine, style, boot: boot::Indices::of(domain) })
+        Ok(Self { domain, capabilities, machine, style, boot: boot::Indices::of(domain) })
     }
 
     fn name(&self) -> &'a str {

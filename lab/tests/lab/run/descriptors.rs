@@ -79,7 +79,7 @@ fn a_name_takes_the_descriptor_that_the_caller_gave() {
     assert_all_back("named", &[(NVME, "nvme")]);
     let absent = domain.run(&[]);
     refused(&absent, &["'iommu'", "--fd iommu=N"]);
-    let wrong = domain.run_by_shell("exec passthru run --fd iommu=9 $XML 9</etc/hostname");
+    let wrong = domain.run_by_shell("exec passthru run --fd iommu=9 $XML 9</etc/passwd");
     refused(&wrong, &["descriptor 9", "something else"]);
 }
 

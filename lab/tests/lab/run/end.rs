@@ -49,7 +49,9 @@ fn after_the_manager_was_killed_unbind_gives_the_device_back() {
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
     // The folder that was left behind does not keep the guest from starting.
-    let _ = waiting("orphan").script("true").run(&[]).expect_success();
+    let again = waiting("orphan").start(&["--stop-timeout", "1"]);
+    again.signal(again.manager(), "-TERM");
+    assert_eq!(again.wait(), Some(0));
     assert_all_back("orphan", &[(NVME, "nvme")]);
 }
 
@@ -58,7 +60,7 @@ fn after_a_start_that_qemu_refused() {
     let _ = host();
     let domain =
         Domain::new("refused").hostdev(NVME, "<driver iommufd='yes'/><rom file='/nonexistent.rom'/>", "");
-    let domain = Domain { kernel: "/etc/hostname".into(), ..domain };
+    let domain = Domain { kernel: "/etc/passwd".into(), ..domain };
     let finished = domain.run(&[]).expect_failure();
     assert!(finished.status.code().is_some_and(|code| (3..=5).contains(&code)), "{finished}");
     assert_all_back("refused", &[(NVME, "nvme")]);
@@ -68,10 +70,10 @@ fn after_a_start_that_qemu_refused() {
 fn qemus_own_message_is_shown() {
     let _ = host();
     let domain = Domain::new("nokernel").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let domain = Domain { kernel: "/etc/hostname".into(), ..domain };
+    let domain = Domain { kernel: "/etc/passwd".into(), ..domain };
     let finished = domain.run(&[]).expect_failure();
     assert_eq!(finished.status.code(), Some(5), "{finished}");
     assert!(finished.stderr.contains("ended while it started"), "{finished}");
-    assert!(finished.stderr.contains("/etc/hostname"), "{finished}");
+    assert!(finished.stderr.contains("/etc/passwd"), "{finished}");
     assert_all_back("nokernel", &[(NVME, "nvme")]);
 }

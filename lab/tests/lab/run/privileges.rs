@@ -54,7 +54,7 @@ fn check_descriptors(vmm: u32) {
     let count = |path: &str| open.iter().filter(|p| p.starts_with(path)).count();
     assert_eq!(count("/dev/iommu"), 1, "{open:?}");
     assert_eq!(count("/dev/vfio/devices/"), 1, "{open:?}");
-    assert_eq!(count("/etc/hostname"), 0, "the caller's own descriptor leaked: {open:?}");
+    assert_eq!(count("/etc/passwd"), 0, "the caller's own descriptor leaked: {open:?}");
     let cdev = open.iter().find(|p| p.starts_with("/dev/vfio/devices/")).unwrap();
     assert!(!nobody_can_open("/dev/iommu"));
     assert!(!nobody_can_open(cdev));
@@ -73,7 +73,7 @@ fn qemu_is_nobody_and_has_only_what_it_was_given() {
     let _ = host();
     let domain = Domain::new("private").hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT);
     // A descriptor that the caller's shell left open must not reach QEMU.
-    let leaked = fs::File::open("/etc/hostname").unwrap();
+    let leaked = fs::File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     let running = domain.start(&["--stop-timeout", "1"]);
     let vmm = running.vmm();

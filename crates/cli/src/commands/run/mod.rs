@@ -16,7 +16,7 @@ use console::Console;
 use passthru_domain::{Arch, Backend, Domain, Platform};
 use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
 use passthru_host::Host;
-use passthru_qemu::{Cache, Capabilities};
+use passthru_qemu::{Cache, Capabilities, RunAs};
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let config = Config::read(args.config.as_deref())?;
     let host = Host::new();
     let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(host_error)?;
-    let capabilities = probe(&domain)?;
+    let capabilities = probe(&domain, &user)?;
     let backend = backend(args.backend, &domain, &host, &capabilities);
     let domain = finish(domain, &source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
@@ -124,7 +124,7 @@ fn result(ended: Ended) -> Result<ExitCode, Error> {
         (_, false) => Ok(Code::NotRestored.into()),
         (Some(status), true) if !status.success() => {
             let error = format!("the VMM ended with {status}");
-            let said = ended.messages.lines().last().map(|line| format!("its last words: {line}"));
+            let said = ended.messages.lines().last().map(|line| format!("it said last: {line}"));
             Err(Error::new(Code::Guest, error).hint(said))
         }
         _ => Ok(ExitCode::SUCCESS),
@@ -145,11 +145,13 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
 }
 
 /// Asks the domain's own QEMU what it has.
-fn probe(domain: &Domain) -> Result<Capabilities, Error> {
+fn probe(domain: &Domain, user: &User) -> Result<Capabilities, Error> {
     let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
     let binary =
         domain.devices.emulator.clone().unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch));
-    let cache = Cache { dir: cache_dir() };
+    let root = rustix::process::geteuid().is_root();
+    let run_as = root.then(|| RunAs { uid: user.uid(), gid: user.gid() });
+    let cache = Cache { dir: cache_dir(), run_as };
     cache.probe(Path::new(&binary)).map_err(|e| {
         let hint = e.hint();
         Error::new(Code::Emulator, e).hint(hint)
