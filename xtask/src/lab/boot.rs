@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) input: Input,
     /// The target directory of the build that the job sees.
     pub(super) target: PathBuf,
+    /// How long it may take, the boot included.
+    pub(super) limit: Option<Duration>,
 }
 
 /// Where the job's input comes from.
@@ -64,11 +66,10 @@ pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<u8> {
     let end_mark = end_mark()?;
     job.write(&run, lab, args, &end_mark)?;
     let mut qemu = start(&run, lab, args, job, job.open_channels(&end_mark, &sender)?)?;
-    let limit = (job.input != Input::Terminal || args.timeout.is_some()).then(|| args.limit());
-    let outcome = wait(&mut qemu, &events, limit);
+    let outcome = wait(&mut qemu, &events, job.limit);
     end(&mut qemu);
     let outcome = outcome?;
-    report(&run, outcome, args);
+    report(&run, outcome, job.limit);
     match outcome {
         Outcome::Exited(status) => Ok(status),
         Outcome::TimedOut => Ok(TIMED_OUT),
@@ -236,14 +237,17 @@ fn end(qemu: &mut Child) {
 }
 
 /// Tells what went wrong, with the kernel's and QEMU's words.
-fn report(run: &Run, outcome: Outcome, args: &MachineArgs) {
+fn report(run: &Run, outcome: Outcome, limit: Option<Duration>) {
     let log = KernelLog::read(&run.kernel_log());
     match outcome {
         Outcome::Exited(0) if !log.has_fault() => return,
         Outcome::Interrupted(_) => return,
         Outcome::Exited(_) => {}
         Outcome::TimedOut => {
-            eprintln!("lab: the time limit of {} s is reached (--timeout)", args.limit().as_secs())
+            eprintln!(
+                "lab: the time limit of {} s is reached (--timeout)",
+                limit.unwrap_or_default().as_secs()
+            );
         }
         Outcome::Crashed => eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default()),
     }

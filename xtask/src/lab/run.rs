@@ -46,7 +46,8 @@ fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8
     }
     let target = Workspace::read()?.target;
     std::fs::create_dir_all(&target)?;
-    boot(&lab, machine, &Job { script: script(words)?, input, target })
+    let limit = machine.limit((input != Input::Terminal).then_some(600));
+    boot(&lab, machine, &Job { script: script(words)?, input, target, limit })
 }
 
 /// Builds the command `passthru`.

@@ -48,7 +48,8 @@ fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
     let executables = build_tests(&selection(&workspace, machine))?;
     ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
     let script = script(&executables, arguments, stdout().is_terminal());
-    boot(&lab, machine, &Job { script, input: Input::None, target: workspace.target })
+    let limit = machine.limit(Some(3600));
+    boot(&lab, machine, &Job { script, input: Input::None, target: workspace.target, limit })
 }
 
 /// Cargo's arguments that select just the tests for the virtual host.
