@@ -52,8 +52,8 @@ impl Lab {
         let kernel = kernel.transpose()?;
         let cache = Cache::open()?;
         let lock = cache.lock_for_use()?;
-        let plan = Plan::read(&cache, args.arch, kernel.is_none())?;
-        let pieces = match plan.filter(Pieces::are_whole) {
+        let recorded = Pieces::recorded(&cache, args.arch, kernel.is_none())?;
+        let pieces = match recorded.filter(Pieces::are_whole) {
             Some(pieces) => pieces,
             None => set_up(&cache, args.arch, kernel.is_none(), false)?,
         };
@@ -75,13 +75,16 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if let Some(complaint) = Rootfs::new(&pieces.rootfs, args.arch).complaint()? {
         eprintln!("warning: {complaint}");
     }
-    clean(&cache, &pieces, args.clean)?;
+    clean(&cache, args.arch, &pieces, args.clean)?;
     Ok(0)
 }
 
-fn clean(cache: &Cache, pieces: &Pieces, remove: bool) -> Result<()> {
+fn clean(cache: &Cache, arch: Arch, pieces: &Pieces, remove: bool) -> Result<()> {
     let _lock = cache.lock_for_setup()?; // a piece that another setup makes is not stale
-    let stale = cache.stale(&pieces.all())?;
+    // With a kernel of the user's own, the one that was built here stays.
+    let recorded =
+        Pieces::recorded(cache, arch, true)?.map_or_else(|| pieces.all(), |recorded| recorded.all());
+    let stale = cache.stale(&recorded)?;
     for path in &stale {
         eprintln!("{}: {}", if remove { "removing" } else { "not used by this tree" }, path.display());
     }
@@ -102,28 +105,23 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn all(&self) -> Vec<Piece> {
-        self.kernel.iter().chain([&self.rootfs, &self.disks]).cloned().collect()
-    }
-
-    fn are_whole(&self) -> bool {
-        self.all().iter().all(Piece::is_whole)
-    }
-}
-
-/// Which pieces the recorded versions ask for.
-struct Plan;
-
-impl Plan {
-    /// None while a version isn't recorded.
-    fn read(cache: &Cache, arch: Arch, with_kernel: bool) -> Result<Option<Pieces>> {
+    /// What the recorded versions ask for; none while a version isn't recorded.
+    fn recorded(cache: &Cache, arch: Arch, with_kernel: bool) -> Result<Option<Self>> {
         let pins = Pins::read(cache)?;
         let source = pins.get(kernel::SOURCE).filter(|_| with_kernel);
         let Some(qemu) = pins.get(arch.qemu_package()).filter(|_| !with_kernel || source.is_some()) else {
             return Ok(None);
         };
         let kernel = source.map(|version| kernel::piece(cache, arch, version)).transpose()?;
-        Ok(Some(Pieces { kernel, rootfs: rootfs::piece(cache, arch, qemu), disks: disks::piece(cache) }))
+        Ok(Some(Self { kernel, rootfs: rootfs::piece(cache, arch, qemu), disks: disks::piece(cache) }))
+    }
+
+    fn all(&self) -> Vec<Piece> {
+        self.kernel.iter().chain([&self.rootfs, &self.disks]).cloned().collect()
+    }
+
+    fn are_whole(&self) -> bool {
+        self.all().iter().all(Piece::is_whole)
     }
 }
 
@@ -136,7 +134,7 @@ fn set_up(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<
     let step = progress.step("package versions");
     let pins = versions(cache, arch, with_kernel, update)?;
     step.done();
-    let pieces = Plan::read(cache, arch, with_kernel)?.context("no versions are recorded")?;
+    let pieces = Pieces::recorded(cache, arch, with_kernel)?.context("no versions are recorded")?;
 
     let mut step = progress.step("root file system");
     if !pieces.rootfs.is_whole() {
