@@ -48,7 +48,6 @@ pub(super) struct Step {
 impl Step {
     /// Says how much there is to count from here on.
     pub(super) fn expect(&self, total: u64) {
-        self.bar.reset();
         self.bar.set_length(total);
         self.bar.set_style(style("{prefix} {elapsed} {bar:24} {pos}/{len} {wide_msg:.dim}"));
     }
