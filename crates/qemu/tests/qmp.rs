@@ -121,6 +121,70 @@ fn a_monitor_that_only_chatters_is_not_an_answer() {
     peer.join().unwrap();
 }
 
+/// A monitor that says nothing but events, for as long as somebody listens and no test waits for it.
+fn flooding() -> (Qmp, JoinHandle<()>) {
+    let (qmp, peer) = monitor(|peer| {
+        let end = Instant::now() + LIMIT;
+        let events = "{\"event\":\"RTC_CHANGE\"}\n".repeat(100);
+        while Instant::now() < end && peer.stream.write_all(events.as_bytes()).is_ok() {}
+    });
+    let mut qmp = qmp.unwrap();
+    qmp.set_limit(SHORT);
+    (qmp, peer)
+}
+
+#[test]
+fn a_flood_of_events_does_not_hold_up_the_time_limit() {
+    let start = Instant::now();
+    let (mut qmp, peer) = flooding();
+    assert!(matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { .. })));
+    assert!(matches!(qmp.wait_for(&["SHUTDOWN"], SHORT), Err(Error::Timeout { .. })));
+    assert!(start.elapsed() < LIMIT / 2, "{:?}", start.elapsed());
+    drop(qmp);
+    peer.join().unwrap();
+}
+
+#[test]
+fn of_many_events_the_newest_are_kept() {
+    let (qmp, peer) = monitor(|peer| {
+        let id = peer.hear()["id"].clone();
+        for number in 0..2000 {
+            peer.say(&json!({ "event": "RTC_CHANGE", "data": number }).to_string());
+        }
+        peer.say(&json!({ "return": {}, "id": id }).to_string());
+    });
+    let mut qmp = qmp.unwrap();
+    qmp.execute("stop", json!({})).unwrap();
+    let numbers: Vec<_> = std::iter::from_fn(|| qmp.next_event(Duration::ZERO).ok().flatten())
+        .map(|event| event.data)
+        .collect();
+    assert_eq!(
+        (numbers.len(), numbers.first(), numbers.last()),
+        (1024, Some(&json!(976)), Some(&json!(1999)))
+    );
+    peer.join().unwrap();
+}
+
+#[test]
+fn what_poll_does_not_see_is_said_to_be_there() {
+    let (qmp, peer) = monitor(|peer| {
+        let id = peer.hear()["id"].clone();
+        let all =
+            [json!({ "event": "STOP" }), json!({ "return": {}, "id": id }), json!({ "event": "RESUME" })];
+        let all: String = all.iter().map(|message| format!("{message}\n")).collect();
+        peer.stream.write_all(all.as_bytes()).unwrap();
+    });
+    let mut qmp = qmp.unwrap();
+    assert!(!qmp.has_buffered());
+    qmp.execute("stop", json!({})).unwrap();
+    peer.join().unwrap();
+    for name in ["STOP", "RESUME"] {
+        assert!(qmp.has_buffered(), "{name}");
+        assert_eq!(qmp.next_event(Duration::ZERO).unwrap().unwrap().name, name);
+    }
+    assert!(!qmp.has_buffered());
+}
+
 #[test]
 fn an_answer_may_come_in_pieces_and_two_in_one() {
     let (qmp, peer) = monitor(|peer| {

@@ -28,13 +28,24 @@ impl Lines {
         &self.stream
     }
 
-    /// Returns the next line that is not empty, without its end.
+    /// Whether a whole line was read already.
+    pub(super) fn has_line(&self) -> bool {
+        self.buffer[self.searched..].contains(&b'\n')
+    }
+
+    /// Returns the next line that is not empty, without its end. After the deadline what has come by then is
+    /// read, once, however much more comes.
     pub(super) fn next(&mut self, what: &str, deadline: Instant) -> Result<Vec<u8>, Error> {
+        let mut is_late = false;
         loop {
             match self.take() {
                 Some(line) if line.trim_ascii().is_empty() => {}
                 Some(line) => return Ok(line),
-                None => self.fill(what, deadline)?,
+                None if is_late => return Err(Error::Timeout { what: what.to_owned() }),
+                None => {
+                    is_late = Instant::now() >= deadline;
+                    self.fill(what, deadline)?;
+                }
             }
         }
     }

@@ -28,11 +28,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+/// How many events are kept that nobody has taken; the oldest go first.
+const MOST_EVENTS: usize = 1024;
+
 /// A connection to a monitor, past the greeting.
 #[derive(Debug)]
 pub struct Qmp {
     lines: Lines,
     events: VecDeque<Event>,
+    /// Whether an event went that nobody had taken.
+    has_dropped: bool,
     /// How long a command may take.
     limit: Duration,
     next_id: u64,
@@ -68,7 +73,8 @@ impl Qmp {
     /// # Errors
     /// Where the other side is no monitor, or does not answer in time.
     pub fn connect(stream: UnixStream, limit: Duration) -> Result<Self, Error> {
-        let mut qmp = Self { lines: Lines::new(stream), events: VecDeque::new(), limit, next_id: 0 };
+        let (lines, events) = (Lines::new(stream), VecDeque::new());
+        let mut qmp = Self { lines, events, has_dropped: false, limit, next_id: 0 };
         let greeting = qmp.next_message("greeting", Instant::now() + limit)?;
         if greeting.get("QMP").is_none() {
             return Err(Error::NoGreeting { said: greeting.to_string() });
@@ -96,10 +102,11 @@ impl Qmp {
         loop {
             let mut answer = self.next_message(command, deadline)?;
             if let Some(event) = event(&answer) {
-                self.events.push_back(event);
+                self.keep(event);
             } else if answer["id"] == id || is_refusal_of_all(&answer) {
                 return result(command, &mut answer);
             }
+            self.check_time(command, deadline)?;
         }
     }
 
@@ -110,17 +117,19 @@ impl Qmp {
     /// Where none comes in time, or the monitor closes the connection.
     pub fn wait_for(&mut self, names: &[&str], limit: Duration) -> Result<Event, Error> {
         let deadline = Instant::now() + limit;
-        let mut seen = 0;
+        let what = names.join(" or ");
+        let wanted = |event: &Event| names.contains(&event.name.as_str());
+        let kept = self.events.iter().position(wanted).and_then(|at| self.events.remove(at));
+        if let Some(event) = kept {
+            return Ok(event);
+        }
         loop {
-            let wanted = |event: &Event| names.contains(&event.name.as_str());
-            if let Some(at) = self.events.iter().skip(seen).position(wanted)
-                && let Some(event) = self.events.remove(seen + at)
-            {
-                return Ok(event);
+            match event(&self.next_message(&what, deadline)?) {
+                Some(event) if wanted(&event) => return Ok(event),
+                Some(event) => self.keep(event),
+                None => {}
             }
-            seen = self.events.len();
-            let message = self.next_message(&names.join(" or "), deadline)?;
-            self.events.extend(event(&message));
+            self.check_time(&what, deadline)?;
         }
     }
 
@@ -137,8 +146,33 @@ impl Qmp {
                 Err(Error::Timeout { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             }
+            if self.events.is_empty() && self.check_time("event", deadline).is_err() {
+                return Ok(None);
+            }
         }
         Ok(self.events.pop_front())
+    }
+
+    /// Whether something was read that was not taken yet: an event, or another whole message. poll(2) on the
+    /// socket does not see it; [`Qmp::next_event`] takes it.
+    pub fn has_buffered(&self) -> bool {
+        !self.events.is_empty() || self.lines.has_line()
+    }
+
+    fn keep(&mut self, event: Event) {
+        if self.events.len() >= MOST_EVENTS {
+            self.events.pop_front();
+            if !std::mem::replace(&mut self.has_dropped, true) {
+                tracing::warn!("more than {MOST_EVENTS} events of the monitor wait: the oldest are dropped");
+            }
+        }
+        self.events.push_back(event);
+    }
+
+    /// Whatever else comes, the time ends; what was read already counts as in time.
+    fn check_time(&self, what: &str, deadline: Instant) -> Result<(), Error> {
+        let is_over = Instant::now() >= deadline && !self.lines.has_line();
+        if is_over { Err(Error::Timeout { what: what.to_owned() }) } else { Ok(()) }
     }
 
     fn send(&mut self, command: &str, request: &Value) -> Result<(), Error> {
@@ -165,8 +199,8 @@ impl Qmp {
 }
 
 impl AsFd for Qmp {
-    /// The socket: readable when the monitor has said something. Events that were read already are not
-    /// seen by poll(2): take them by [`Qmp::next_event`] first.
+    /// The socket: readable when the monitor has said something. What was read already is not seen by
+    /// poll(2): ask [`Qmp::has_buffered`] first.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lines.stream().as_fd()
     }
