@@ -12,7 +12,6 @@ use crate::{Error, Host, sysfs};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Device {
     /// Where it is.
-    #[serde(with = "crate::text")]
     pub address: Address,
     /// Vendor id.
     #[serde(serialize_with = "hex4")]
@@ -63,7 +62,6 @@ pub enum Sriov {
     /// A virtual function.
     Virtual {
         /// The function that it belongs to (`physfn`).
-        #[serde(with = "crate::text")]
         physical: Address,
     },
 }

@@ -11,7 +11,6 @@ use crate::{Device, Error, Host, Usage, Use, sysfs};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Companion {
     /// Where it is.
-    #[serde(with = "crate::text")]
     pub address: Address,
     /// What it is, as far as it has a name.
     pub name: Option<String>,

@@ -34,7 +34,6 @@ mod record;
 mod sysfs;
 #[cfg(test)]
 mod test_tree;
-mod text;
 mod uses;
 
 pub use assignment::{Assignment, Request};

@@ -26,7 +26,6 @@ pub struct Former {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The device.
-    #[serde(with = "crate::text")]
     pub device: Address,
     /// Driver that it was to be on.
     pub driver: String,

@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "serde")]
+mod text;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +24,8 @@ use std::str::FromStr;
 /// assert_eq!(address.to_string(), "0000:06:12.5");
 /// # Ok::<(), passthru_pci::ParseAddressError>(())
 /// ```
+///
+/// With the feature `serde` it is serialized as its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// Segment. Linux numbers those behind VMD and Hyper-V from 0x10000 up, hence 32 bits.
