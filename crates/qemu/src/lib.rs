@@ -16,7 +16,7 @@ mod command_line;
 mod explain;
 pub mod qmp;
 
-pub use capabilities::{Cache, Capabilities, ProbeError, RunAs, Version};
+pub use capabilities::{Cache, Capabilities, ProbeError, Spawn, Version};
 pub use command_line::{
     Access, By, CommandLine, Error, Given, List, Object, Opt, Paths, Placeholders, Resolve, STATE_DIR, Style,
     Term, Value, Want, What, command_line,

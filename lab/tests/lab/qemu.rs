@@ -87,19 +87,19 @@ fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
 #[test]
 fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
     let _host = host();
-    let asked = Capabilities::probe(Path::new(QEMU), None).unwrap();
+    let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
     assert!(asked.version().major >= 11 && asked.has_iommufd(), "{}", asked.version());
-    let cache = Cache { dir: "/tmp/qemu-test-cache".into(), run_as: None };
-    assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
+    let cache = Cache { dir: "/tmp/qemu-test-cache".into() };
+    assert_eq!(cache.probe(Path::new(QEMU), &Command::spawn).unwrap(), asked);
     assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
-    assert_eq!(cache.probe(Path::new(QEMU)).unwrap(), asked);
+    assert_eq!(cache.probe(Path::new(QEMU), &Command::spawn).unwrap(), asked);
     fs::remove_dir_all(&cache.dir).unwrap();
 }
 
 #[test]
 fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
     let _host = host();
-    let asked = Capabilities::probe(Path::new(QEMU), None).unwrap();
+    let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
     let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
         </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
     asked.check(&complete(device, "q35", &asked)).unwrap();

@@ -1,7 +1,6 @@
 //! Keeps what a QEMU said, for as long as the binary stays the same.
 
-use super::RunAs;
-use super::{Capabilities, ProbeError, Probed};
+use super::{Capabilities, ProbeError, Probed, Spawn};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -16,8 +15,6 @@ const FORMAT: u32 = 1;
 pub struct Cache {
     /// The folder; made when it is needed.
     pub dir: PathBuf,
-    /// The user that a binary is asked as; the caller when absent.
-    pub run_as: Option<RunAs>,
 }
 
 /// What a file of the cache holds.
@@ -40,19 +37,19 @@ struct Identity {
 }
 
 impl Cache {
-    /// Returns what the binary has: by the cache where it is the same binary still, else by asking it. A
-    /// file that cannot be read or written is passed over.
+    /// Returns what the binary has: by the cache where it is the same binary still, else by asking it
+    /// ([`Capabilities::probe`]). A file that cannot be read or written is passed over.
     ///
     /// # Errors
     /// Those of [`Capabilities::probe`].
-    pub fn probe(&self, binary: &Path) -> Result<Capabilities, ProbeError> {
+    pub fn probe(&self, binary: &Path, spawn: Spawn<'_>) -> Result<Capabilities, ProbeError> {
         let identity =
             Identity::of(binary).map_err(|source| ProbeError::Start { binary: binary.into(), source })?;
         let file = self.file(binary);
         if let Some(probed) = load(&file, &identity) {
             return Capabilities::of(probed);
         }
-        let capabilities = Capabilities::probe(binary, self.run_as)?;
+        let capabilities = Capabilities::probe(binary, spawn)?;
         if let Some(probed) = capabilities.probed.clone() {
             let entry = Entry { format: FORMAT, identity, probed };
             if let Err(error) = self.store(&file, &entry) {
@@ -99,6 +96,7 @@ fn load(file: &Path, identity: &Identity) -> Option<Probed> {
 mod tests {
     use super::super::Version;
     use super::*;
+    use std::process::Command;
 
     fn probed(binary: &Path) -> Probed {
         Probed {
@@ -113,7 +111,7 @@ mod tests {
 
     /// A cache that holds what a binary said; the binary itself says nothing.
     fn filled(dir: &Path) -> (Cache, PathBuf) {
-        let (cache, binary) = (Cache { dir: dir.join("cache"), run_as: None }, dir.join("qemu"));
+        let (cache, binary) = (Cache { dir: dir.join("cache") }, dir.join("qemu"));
         fs::write(&binary, "not an emulator").unwrap();
         let identity = Identity::of(&binary).unwrap();
         let entry = Entry { format: FORMAT, identity, probed: probed(&binary) };
@@ -125,7 +123,10 @@ mod tests {
     fn the_same_binary_is_not_asked_again() {
         let dir = tempfile::tempdir().unwrap();
         let (cache, binary) = filled(dir.path());
-        assert_eq!(cache.probe(&binary).unwrap().version(), Version { major: 9, minor: 8, micro: 7 });
+        assert_eq!(
+            cache.probe(&binary, &Command::spawn).unwrap().version(),
+            Version { major: 9, minor: 8, micro: 7 }
+        );
         let files: Vec<_> = fs::read_dir(&cache.dir).unwrap().collect();
         assert_eq!(files.len(), 1, "no half-written file stays");
     }
@@ -135,9 +136,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cache, binary) = filled(dir.path());
         fs::write(&binary, "not the same emulator").unwrap();
-        assert!(matches!(cache.probe(&binary), Err(ProbeError::Start { .. })));
+        assert!(matches!(cache.probe(&binary, &Command::spawn), Err(ProbeError::Start { .. })));
         let (cache, binary) = filled(dir.path());
         fs::write(cache.file(&binary), "{\"format\":").unwrap();
-        assert!(matches!(cache.probe(&binary), Err(ProbeError::Start { .. })));
+        assert!(matches!(cache.probe(&binary, &Command::spawn), Err(ProbeError::Start { .. })));
     }
 }

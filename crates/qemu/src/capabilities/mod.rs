@@ -7,7 +7,7 @@ mod platform;
 mod probe;
 
 pub use cache::Cache;
-pub use probe::{ProbeError, RunAs};
+pub use probe::{ProbeError, Spawn};
 
 use passthru_domain::Arch;
 use serde::{Deserialize, Serialize};
@@ -64,13 +64,13 @@ impl Capabilities {
         Self { arch, probed: None }
     }
 
-    /// Asks a QEMU what it has: starts it without a machine, as that user or as the caller, and asks by QMP.
+    /// Asks a QEMU what it has: starts it without a machine, by the function given, and asks by QMP.
     ///
     /// # Errors
     /// Where it cannot be started, does not answer in 20 seconds, or is for an architecture that is not
     /// known; with what it wrote to its standard error.
-    pub fn probe(binary: &Path, run_as: Option<RunAs>) -> Result<Self, ProbeError> {
-        Self::of(probe::probe(binary, run_as, PROBE_LIMIT)?)
+    pub fn probe(binary: &Path, spawn: Spawn<'_>) -> Result<Self, ProbeError> {
+        Self::of(probe::probe(binary, spawn, PROBE_LIMIT)?)
     }
 
     fn of(probed: Probed) -> Result<Self, ProbeError> {

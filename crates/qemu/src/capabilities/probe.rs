@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -80,23 +79,18 @@ fn said(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
 }
 
-/// The user and group that a QEMU is asked as. Nothing of it needs privileges, and its path comes from the
-/// domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunAs {
-    /// The user.
-    pub uid: u32,
-    /// The group, and the only one.
-    pub gid: u32,
-}
+/// Starts a process. Nothing that a QEMU is asked needs privileges, and its path comes from the domain: so
+/// whoever has privileges, or descriptors open that are not close-on-exec, drops both here. `Command::spawn`
+/// is right for all others.
+pub type Spawn<'a> = &'a dyn Fn(&mut Command) -> io::Result<Child>;
 
 /// Starts the binary without a machine and asks it, all within the limit.
-pub(super) fn probe(binary: &Path, run_as: Option<RunAs>, limit: Duration) -> Result<Probed, ProbeError> {
+pub(super) fn probe(binary: &Path, spawn: Spawn<'_>, limit: Duration) -> Result<Probed, ProbeError> {
     let deadline = Instant::now() + limit;
     let start = |source| ProbeError::Start { binary: binary.into(), source };
     let (monitor, theirs) = UnixStream::pair().map_err(start)?;
     let (words, their_words) = UnixStream::pair().map_err(start)?;
-    let process = Process::spawn(binary, run_as, theirs, their_words).map_err(start)?;
+    let process = Process::start(binary, spawn, theirs, their_words).map_err(start)?;
     let asked = Qmp::connect(monitor, limit).map_err(Trouble::from).and_then(|qmp| {
         let mut questions = Questions { qmp, deadline };
         questions.all(binary)
@@ -109,12 +103,7 @@ pub(super) fn probe(binary: &Path, run_as: Option<RunAs>, limit: Duration) -> Re
 struct Process(Child);
 
 impl Process {
-    fn spawn(
-        binary: &Path,
-        run_as: Option<RunAs>,
-        monitor: UnixStream,
-        words: UnixStream,
-    ) -> io::Result<Self> {
+    fn start(binary: &Path, spawn: Spawn<'_>, monitor: UnixStream, words: UnixStream) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command
             .args(["-M", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"])
@@ -124,11 +113,7 @@ impl Process {
             .stdin(OwnedFd::from(monitor.try_clone()?))
             .stdout(OwnedFd::from(monitor))
             .stderr(OwnedFd::from(words));
-        if let Some(RunAs { uid, gid }) = run_as {
-            // Supplementary groups go with the change of user.
-            command.uid(uid).gid(gid);
-        }
-        command.spawn().map(Self)
+        spawn(&mut command).map(Self)
     }
 }
 
@@ -249,7 +234,7 @@ mod tests {
     fn an_emulator_that_fails_at_start_has_its_words_in_the_error() {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "echo 'library not found' >&2; exit 1");
-        let error = probe(&binary, None, Duration::from_secs(5)).unwrap_err();
+        let error = probe(&binary, &Command::spawn, Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains("library not found"), "{error}");
     }
 
@@ -258,15 +243,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "exec sleep 60");
         let start = Instant::now();
-        let error = probe(&binary, None, Duration::from_millis(200)).unwrap_err();
+        let error = probe(&binary, &Command::spawn, Duration::from_millis(200)).unwrap_err();
         assert!(matches!(error, ProbeError::Ask { source: qmp::Error::Timeout { .. }, .. }), "{error:?}");
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn an_emulator_that_is_not_there_is_to_be_installed() {
-        let error = probe(Path::new("/nonexistent/qemu"), None, Duration::from_secs(1)).unwrap_err();
+        let error =
+            probe(Path::new("/nonexistent/qemu"), &Command::spawn, Duration::from_secs(1)).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("install")), "{error:?}");
+    }
+
+    #[test]
+    fn an_emulator_is_started_as_the_caller_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let binary = script(&dir, "echo \"as $WHO\" >&2; exit 1");
+        let spawn = |command: &mut Command| command.env("WHO", "nobody").spawn();
+        let error = probe(&binary, &spawn, Duration::from_secs(5)).unwrap_err();
+        assert!(error.to_string().contains("as nobody"), "{error}");
     }
 
     #[test]
@@ -282,7 +277,7 @@ mod tests {
         ];
         let answers = answers.map(|answer| format!("read line; echo '{answer}'\n")).concat();
         let binary = script(&dir, &format!("echo '{{\"QMP\":{{}}}}'\n{answers}sleep 60"));
-        let probed = probe(&binary, None, Duration::from_secs(5)).unwrap();
+        let probed = probe(&binary, &Command::spawn, Duration::from_secs(5)).unwrap();
         assert_eq!(probed.version.to_string(), "11.1.3");
         assert!(probed.machines.contains("q35") && probed.machines.contains("pc-q35-11.1"));
         let capabilities = super::super::Capabilities::of(probed).unwrap();

@@ -16,12 +16,13 @@ use console::Console;
 use passthru_domain::{Arch, Backend, Domain, Platform};
 use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
 use passthru_host::Host;
-use passthru_qemu::{Cache, Capabilities, RunAs};
+use passthru_qemu::{Cache, Capabilities};
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -150,9 +151,15 @@ fn probe(domain: &Domain, user: &User) -> Result<Capabilities, Error> {
     let binary =
         domain.devices.emulator.clone().unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch));
     let root = rustix::process::geteuid().is_root();
-    let run_as = root.then(|| RunAs { uid: user.uid(), gid: user.gid() });
-    let cache = Cache { dir: cache_dir(), run_as };
-    cache.probe(Path::new(&binary)).map_err(|e| {
+    let spawn = |command: &mut Command| {
+        if root {
+            // Supplementary groups go with the change of user.
+            command.uid(user.uid()).gid(user.gid());
+        }
+        command.spawn()
+    };
+    let cache = Cache { dir: cache_dir() };
+    cache.probe(Path::new(&binary), &spawn).map_err(|e| {
         let hint = e.hint();
         Error::new(Code::Emulator, e).hint(hint)
     })
