@@ -38,6 +38,24 @@ words! {
     }
 }
 
+words! {
+    /// What happens when the guest crashes.
+    pub enum CrashAction {
+        /// The guest ends, its resources are released.
+        Destroy = "destroy",
+        /// The guest starts again with the same configuration.
+        Restart = "restart",
+        /// The guest ends, its resources stay for a look at them.
+        Preserve = "preserve",
+        /// The guest starts again under another name.
+        RenameRestart = "rename-restart",
+        /// Its memory is written to a file, then as `destroy`.
+        CoredumpDestroy = "coredump-destroy",
+        /// Its memory is written to a file, then as `restart`.
+        CoredumpRestart = "coredump-restart",
+    }
+}
+
 /// A guest: `<domain>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Domain {
@@ -77,8 +95,8 @@ pub struct Domain {
     pub on_poweroff: Option<LifecycleAction>,
     /// When the guest reboots.
     pub on_reboot: Option<LifecycleAction>,
-    /// When the guest crashes.
-    pub on_crash: Option<LifecycleAction>,
+    /// When the guest crashes. Without a device that reports it, nobody learns of a crash.
+    pub on_crash: Option<CrashAction>,
     /// The devices.
     pub devices: Devices,
 }

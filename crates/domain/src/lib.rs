@@ -38,7 +38,7 @@ mod xml;
 pub use clock::{Clock, ClockOffset, Timer};
 pub use cpu::{Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, CpuModel, FeaturePolicy, Topology};
 pub use device::Devices;
-pub use domain::{Domain, LifecycleAction, VirtType};
+pub use domain::{CrashAction, Domain, LifecycleAction, VirtType};
 pub use error::{Error, Errors};
 pub use features::{Features, Gic, GicVersion, Ioapic, IoapicDriver, Kvm, State, Toggle};
 pub use iommufd::{Backend, DomainIommufd, IommufdObject};

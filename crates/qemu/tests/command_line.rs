@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use passthru_domain::{Backend, Domain};
+use passthru_domain::{Arch, Backend, CrashAction, Domain};
 use passthru_qemu::{
     Access, By, Capabilities, CommandLine, Given, Paths, Placeholders, Resolve, Style, Want, What,
     command_line,
@@ -94,6 +94,47 @@ fn every_id_that_an_option_names_is_made_before_it() {
             }
             made.extend(option.id().map(str::to_owned));
         }
+    }
+}
+
+/// The line of a guest with these elements before its devices.
+fn line_with(elements: &str, style: Style) -> Result<Vec<String>, String> {
+    let xml = format!(
+        "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
+         <os><type arch='x86_64' machine='q35'>hvm</type></os>{elements}</domain>"
+    );
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+    domain.validate(&capabilities).unwrap();
+    let line = command_line(&domain, &capabilities, style).map_err(|error| error.to_string())?;
+    Ok(line.render(&Placeholders))
+}
+
+#[test]
+fn a_guest_that_may_not_reboot_ends_instead() {
+    let flags = |elements, style| {
+        let mut line = line_with(elements, style).unwrap();
+        line.retain(|word| word.starts_with("-no-re") || word.starts_with("-no-shut"));
+        line
+    };
+    let destroy = "<on_reboot>destroy</on_reboot>";
+    assert_eq!(flags(destroy, Style::Managed), ["-no-reboot", "-no-shutdown"]);
+    assert_eq!(flags(destroy, Style::Standalone), ["-no-reboot"]);
+    assert_eq!(flags("<on_reboot>restart</on_reboot>", Style::Managed), ["-no-shutdown"]);
+    assert_eq!(flags("", Style::Standalone), [""; 0]);
+}
+
+#[test]
+fn a_guest_that_starts_again_after_a_power_off_may_reboot() {
+    let elements = "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>";
+    let error = line_with(elements, Style::Managed).unwrap_err();
+    assert_eq!(error, "<on_poweroff> 'restart' together with <on_reboot> 'destroy' is not supported");
+}
+
+#[test]
+fn what_follows_a_crash_is_taken_as_it_stands() {
+    for action in CrashAction::ALL {
+        line_with(&format!("<on_crash>{action}</on_crash>"), Style::Managed).unwrap();
     }
 }
 

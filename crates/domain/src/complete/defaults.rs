@@ -5,7 +5,7 @@ use crate::device::Memballoon;
 use crate::device::memballoon::MemballoonModel;
 use crate::device::rng::RngBackendModel;
 use crate::{
-    Arch, Board, BootDevice, ClockOffset, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, Domain,
+    Arch, Board, BootDevice, ClockOffset, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, CrashAction, Domain,
     FeaturePolicy, GicVersion, LifecycleAction, LoaderType, Machine, Memory, Placement, VirtType,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     domain.clock.get_or_insert_default().offset.get_or_insert(ClockOffset::Utc);
     domain.on_poweroff.get_or_insert(LifecycleAction::Destroy);
     domain.on_reboot.get_or_insert(LifecycleAction::Restart);
-    domain.on_crash.get_or_insert(LifecycleAction::Destroy);
+    domain.on_crash.get_or_insert(CrashAction::Destroy);
     gic(domain, machine.board);
     cpu(domain, machine);
     balloon(domain, machine.arch);

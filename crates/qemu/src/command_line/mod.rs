@@ -91,7 +91,7 @@ const SECTIONS: &[Section] = &[
     process::identity,
     chardev::monitor,
     clock::options,
-    process::no_shutdown,
+    process::lifecycle,
     boot::options,
     iommu::before_controllers,
     controller::options,

@@ -2,6 +2,7 @@
 
 use super::opt::{List, Opt};
 use super::{Context, Error};
+use passthru_domain::LifecycleAction;
 
 /// `-name`, and `-S`: a manager lets the guest go when all is set up.
 pub(super) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -20,9 +21,22 @@ pub(super) fn identity(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(uuid.into_iter().chain(rest).collect())
 }
 
-/// `-no-shutdown`: the manager decides what follows the guest's power-off. Without a manager QEMU ends.
-pub(super) fn no_shutdown(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(if context.is_standalone() { Vec::new() } else { vec![Opt::flag("-no-shutdown")] })
+/// `-no-reboot`: a reboot ends the guest as a power-off does. `-no-shutdown`: the manager decides what follows
+/// either; without a manager QEMU ends.
+pub(super) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    use LifecycleAction::{Destroy, Preserve, RenameRestart, Restart};
+    let (on_poweroff, on_reboot) = (context.domain.on_poweroff, context.domain.on_reboot);
+    let ends = matches!(on_reboot, Some(Destroy | Preserve));
+    // To start it again is a reset, which would end it.
+    if ends && let Some(again @ (Restart | RenameRestart)) = on_poweroff {
+        let reboot = on_reboot.unwrap_or(Destroy);
+        return Err(Error::unsupported(format!(
+            "<on_poweroff> '{again}' together with <on_reboot> '{reboot}'"
+        )));
+    }
+    let no_reboot = ends.then(|| Opt::flag("-no-reboot"));
+    let no_shutdown = (!context.is_standalone()).then(|| Opt::flag("-no-shutdown"));
+    Ok(no_reboot.into_iter().chain(no_shutdown).collect())
 }
 
 /// What QEMU may not do, and time stamps in what it says.
