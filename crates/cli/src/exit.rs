@@ -19,19 +19,22 @@ pub(crate) enum Code {
     Guest = 6,
     /// The guest ran, but the host is not as it was before: a device could not be given back.
     NotRestored = 7,
+    /// Ended by a signal before the guest ran, and all undone.
+    Interrupted = 130,
 }
 
 /// Shown below `--help`; docs/exit-codes.md says the same.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  done; for `run`, the guest ended by itself or on request
-  1  failed for a reason without a code of its own
-  2  wrong arguments
-  3  the domain XML cannot be read, is not understood or cannot work
-  4  the host refuses: no such device, in use, group not viable, no IOMMU, no permission
-  5  the VMM is missing, too old, or ended while it started
-  6  the VMM ended with an error while the guest ran
-  7  the guest ran, but a device could not be given back";
+    0  done; for `run`, the guest ended by itself or on request
+    1  failed for a reason without a code of its own
+    2  wrong arguments
+    3  the domain XML cannot be read, is not understood or cannot work
+    4  the host refuses: no such device, in use, group not viable, no IOMMU, no permission
+    5  the VMM is missing, too old, or ended while it started
+    6  the VMM ended with an error while the guest ran
+    7  the guest ran, but a device could not be given back
+  130  interrupted before the guest ran";
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {

@@ -4,6 +4,7 @@ use crate::{images, state, user};
 use passthru_pci::Address;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 /// Why a guest cannot be started or was not ended well.
 #[derive(Debug, thiserror::Error)]
@@ -16,13 +17,11 @@ pub enum Error {
     NotRoot,
     /// A device asks for the type1 backend.
     #[error(
-        "the device {device} uses the type1 backend ({why}), which `run` does not offer yet: the VMM would have to open /dev/vfio/GROUP itself"
+        "the device {device} uses the type1 backend, which `run` does not offer yet: the VMM would have to open /dev/vfio/GROUP itself"
     )]
     Type1 {
         /// The device on the host.
         device: Address,
-        /// What makes it use type1.
-        why: &'static str,
     },
     /// Something about the host's devices.
     #[error(transparent)]
@@ -127,12 +126,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The VMM ended while it started.
-    #[error("{emulator} ended while it started{}:\n{}", about.as_ref().map(|a| format!(", over {a}")).unwrap_or_default(), messages.trim_end())]
+    #[error("{emulator} ended while it started{}", ended(*status, about.as_deref(), messages))]
     Ended {
         /// Its path.
         emulator: String,
         /// How it ended.
-        status: Option<std::process::ExitStatus>,
+        status: Option<ExitStatus>,
         /// What it said.
         messages: String,
         /// What of the domain the message is about.
@@ -143,9 +142,27 @@ pub enum Error {
     /// The VMM did not answer as it should.
     #[error("the VMM does not answer on its monitor")]
     Monitor(#[source] passthru_qemu::qmp::Error),
+    /// A start failed, and then devices could not be given back.
+    #[error("{after}; and then not everything could be put back: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NotRestored {
+        /// Why the start failed.
+        after: Box<Error>,
+        /// What could not be put back, and why.
+        errors: Vec<passthru_host::Error>,
+    },
     /// The start was interrupted by a signal.
     #[error("interrupted before the guest ran")]
     Interrupted,
+}
+
+/// What is known of a VMM's end: what it was about, how it ended where it said nothing, its message.
+fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> String {
+    let about = about.map(|about| format!(", over {about}")).unwrap_or_default();
+    match (messages.trim_end(), status) {
+        ("", Some(status)) => format!("{about}, without a word ({status})"),
+        ("", None) => format!("{about}, without a word"),
+        (words, _) => format!("{about}:\n{words}"),
+    }
 }
 
 impl Error {
@@ -172,9 +189,13 @@ impl Error {
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
+            Self::CommandLine(e) => e.hint(),
+            Self::Spawn { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("root here may lack privileges (in a container): CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
+            }
+            Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
             Self::State(_)
             | Self::File { .. }
-            | Self::CommandLine(_)
             | Self::Spawn { .. }
             | Self::Monitor(_)
             | Self::Interrupted => None,

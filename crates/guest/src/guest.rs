@@ -1,7 +1,7 @@
 //! A guest that runs: its VMM, its monitor, its end.
 
 use crate::error::Error;
-use crate::start::Folders;
+use crate::leftovers::Leftovers;
 use crate::state::StateDir;
 use crate::vmm::Vmm;
 use passthru_domain::device::chardev::CharSourceType;
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitStatus};
 use std::time::Duration;
 
+/// Events that are dealt with before something else has its turn.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// A guest with its VMM. Dropped, the VMM is killed and the devices are given back.
 ///
 /// The order of the fields is the order of the end: first what has a device open, then the devices, then
@@ -24,7 +27,8 @@ pub struct Guest {
     pub(crate) monitor: Qmp,
     pub(crate) vmm: Vmm,
     pub(crate) assignment: Assignment,
-    pub(crate) folders: Folders,
+    pub(crate) leftovers: Leftovers,
+    pub(crate) uid: u32,
     pub(crate) state: StateDir,
     pub(crate) console: Option<PathBuf>,
     pub(crate) lifecycle: Lifecycle,
@@ -59,6 +63,11 @@ impl Guest {
         self.vmm.pid()
     }
 
+    /// Returns the user that the VMM runs as.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
     /// Returns the path of the guest's console: the pseudo terminal of its first serial port or console
     /// that has one.
     pub fn console(&self) -> Option<&Path> {
@@ -85,11 +94,13 @@ impl Guest {
     }
 
     /// Asks the guest to power off, as by its button (`system_powerdown`). It may take its time, or not
-    /// listen.
+    /// listen. When it does, that is the end, whatever `<on_poweroff>` says.
     ///
     /// # Errors
     /// Where the VMM does not answer.
     pub fn power_down(&mut self) -> Result<(), Error> {
+        self.lifecycle =
+            Lifecycle { on_poweroff: LifecycleAction::Destroy, on_reboot: LifecycleAction::Destroy };
         self.command("system_powerdown")
     }
 
@@ -99,7 +110,6 @@ impl Guest {
     /// # Errors
     /// Where the VMM does not answer.
     pub fn quit(&mut self) -> Result<(), Error> {
-        // Whatever becomes of the guest now, its own power-off and reboot count for no more.
         self.command("quit")
     }
 
@@ -108,44 +118,57 @@ impl Guest {
         self.vmm.kill();
     }
 
-    /// Deals with what the VMM reported: the guest's power-off and reboot, by `<on_poweroff>` and
-    /// `<on_reboot>`.
+    /// Whether there is something for [`Guest::handle_events`] that was read already, and so does not make
+    /// the descriptor readable.
+    pub fn has_events(&self) -> bool {
+        self.monitor.has_buffered()
+    }
+
+    /// Deals with what the VMM reported, some of it: the guest's power-off and reboot, by `<on_poweroff>`
+    /// and `<on_reboot>`. Returns whether the VMM was told to end.
     ///
     /// # Errors
     /// Where the monitor has been closed.
-    pub fn handle_events(&mut self) -> Result<(), Error> {
-        while let Some(event) = self.monitor.next_event(Duration::ZERO).map_err(Error::Monitor)? {
+    pub fn handle_events(&mut self) -> Result<bool, Error> {
+        for _ in 0..EVENTS_AT_ONCE {
+            let event = self.monitor.next_event(Duration::ZERO).map_err(Error::Monitor)?;
+            let Some(event) = event else { break };
             tracing::debug!(name = event.name, "event");
-            if event.name == "SHUTDOWN" {
-                self.shut_down(&event.data)?;
+            if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Waits for the end of the VMM and gives the devices back.
     pub fn finish(self) -> Ended {
-        let Self { monitor, mut vmm, assignment, folders, state, .. } = self;
+        let Self { monitor, mut vmm, assignment, leftovers, state, .. } = self;
         drop(monitor);
         let (status, messages) = vmm.wait();
         drop(vmm);
         let not_restored = assignment.give_back().err().unwrap_or_default();
-        drop((folders, state));
+        drop((leftovers, state));
         Ended { status: status.ok(), messages, not_restored }
     }
 
-    fn shut_down(&mut self, data: &Value) -> Result<(), Error> {
+    /// Returns whether the VMM was told to end.
+    fn shut_down(&mut self, data: &Value) -> Result<bool, Error> {
         let by = data.get("reason").and_then(Value::as_str).unwrap_or_default();
+        if by.starts_with("host-") {
+            // The VMM ends by itself: it was told to, or got a signal.
+            return Ok(false);
+        }
         let action = if by == "guest-reset" { self.lifecycle.on_reboot } else { self.lifecycle.on_poweroff };
         match action {
-            LifecycleAction::Destroy => self.quit(),
+            LifecycleAction::Destroy => self.quit().map(|()| true),
             LifecycleAction::Restart | LifecycleAction::RenameRestart => {
                 self.command("system_reset")?;
-                self.command("cont")
+                self.command("cont").map(|()| false)
             }
             LifecycleAction::Preserve => {
                 tracing::warn!("the guest has powered off and is kept as it is (on_poweroff)");
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -181,8 +204,12 @@ pub(crate) fn console(domain: &Domain, monitor: &mut Qmp) -> Result<Option<PathB
     let ours =
         all.as_array().into_iter().flatten().find(|c| c.get("label").and_then(Value::as_str) == Some(&label));
     let name = ours.and_then(|c| c.get("filename")).and_then(Value::as_str);
-    Ok(name
-        .and_then(|name| name.strip_prefix("pty:"))
-        .filter(|path| path.starts_with("/dev/pts/"))
-        .map(PathBuf::from))
+    Ok(name.and_then(pty_path))
+}
+
+/// Reads `pty:/dev/pts/N`, and nothing else: the VMM's word is not trusted with paths that root opens.
+fn pty_path(name: &str) -> Option<PathBuf> {
+    let number = name.strip_prefix("pty:/dev/pts/")?;
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| PathBuf::from(format!("/dev/pts/{number}")))
 }

@@ -1,11 +1,14 @@
 //! What the VMM gets from outside, and as what: decided from the command line's wants before anything is
 //! opened, so that a dry run shows the line that a run uses.
 
+use crate::state::RUN_DIR;
 use crate::user::User;
 use passthru_qemu::{Access, By, Given, Resolve, Want, What};
 use std::os::fd::RawFd;
 use std::path::Path;
 
+/// Where the files are that hold the memory of guests whose domains want it in files.
+const RAM_DIR: &str = "/var/lib/passthru/ram";
 /// The first number that is free in the VMM: 0 to 2 are its standard streams.
 const FIRST: RawFd = 3;
 
@@ -85,7 +88,9 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         What::Output { append, .. } => {
             How::Set(vec![(number(), if *append { Mode::Append } else { Mode::Write })])
         }
-        What::Folder { path } => How::Folder(format!("{path}/passthru-{name}")),
+        // The guest's own folder is in memory already and for root alone.
+        What::Folder { path } if path.starts_with(RUN_DIR) => How::Folder(format!("{RAM_DIR}/{name}")),
+        What::Folder { path } => How::Folder(path.clone()),
     }
 }
 

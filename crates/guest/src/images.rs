@@ -1,10 +1,10 @@
 //! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the images'
 //! headers, since a VMM that opens no files cannot follow it.
 
-use crate::qcow2;
+use crate::user::User;
+use crate::{file, qcow2};
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,14 @@ pub enum Error {
         /// The image below.
         below: String,
     },
+    /// The image below is in another folder.
+    #[error("the header of {} names {below} as the image below it, which is in another folder", path.display())]
+    Elsewhere {
+        /// Its path.
+        path: PathBuf,
+        /// The image below.
+        below: String,
+    },
     /// The chain does not end.
     #[error("the chain of images below {} does not end within {LONGEST_CHAIN}", path.display())]
     Endless {
@@ -62,6 +70,10 @@ impl Error {
             Self::Unsaid { path, below } => {
                 Some(format!("say it: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
             }
+            Self::Elsewhere { below, .. } => Some(format!(
+                "headers can be written by guests: if this is meant, say it in the XML: <backingStore type='file'>\
+                 <format type='…'/><source file='{below}'/></backingStore>"
+            )),
             Self::NotAFile { .. } => Some("only files and block devices are passed to a guest so far".into()),
             _ => None,
         }
@@ -69,39 +81,58 @@ impl Error {
 }
 
 /// Completes the chains of all disks, each to its end, so that nothing is left for the VMM to find out.
-pub(crate) fn complete_chains(domain: &mut Domain) -> Result<(), Error> {
+///
+/// A compromised VMM can write to the header of its own image. So the name in a header is followed only
+/// into the image's own folder, or to what the guest's user could open anyway.
+pub(crate) fn complete_chains(domain: &mut Domain, user: &User) -> Result<(), Error> {
     for disk in &mut domain.devices.disks {
         let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else { continue };
         let format = disk.driver.as_ref().and_then(|d| d.format).unwrap_or(ImageFormat::Raw);
         let top = PathBuf::from(path);
-        complete_below(&top, format, &mut disk.backing, &top, 1)?;
+        complete_below(&top, format, &mut disk.backing, &Chain { top: &top, user }, 1)?;
     }
     Ok(())
+}
+
+/// What is the same all along a chain.
+struct Chain<'a> {
+    top: &'a Path,
+    user: &'a User,
 }
 
 fn complete_below(
     path: &Path,
     format: ImageFormat,
     below: &mut Option<Box<BackingStore>>,
-    top: &Path,
+    chain: &Chain<'_>,
     depth: usize,
 ) -> Result<(), Error> {
     if depth > LONGEST_CHAIN {
-        return Err(Error::Endless { path: top.into() });
+        return Err(Error::Endless { path: chain.top.into() });
     }
     if below.is_none() && format == ImageFormat::Qcow2 {
-        *below = Some(Box::new(read_below(path)?));
+        *below = Some(Box::new(read_below(path, chain.user)?));
     }
     let Some(store) = below else { return Ok(()) };
     let Some(next) = store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from) else {
         return Ok(());
     };
-    complete_below(&next, store.format.unwrap_or(ImageFormat::Raw), &mut store.backing, top, depth + 1)
+    complete_below(&next, store.format.unwrap_or(ImageFormat::Raw), &mut store.backing, chain, depth + 1)
+}
+
+/// Whether two files are in the same folder, links followed.
+fn is_beside(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| match path.canonicalize() {
+        Ok(path) => path.parent().map(PathBuf::from),
+        // What is not there is said by whoever opens it.
+        Err(_) => path.parent()?.canonicalize().ok(),
+    };
+    folder(one).is_some() && folder(one) == folder(other)
 }
 
 /// Returns the image below, or the end of the chain.
-fn read_below(path: &Path) -> Result<BackingStore, Error> {
-    let file = File::open(path).map_err(|source| Error::Open { path: path.into(), source })?;
+fn read_below(path: &Path, user: &User) -> Result<BackingStore, Error> {
+    let file = file::open_image(path).map_err(|source| Error::Open { path: path.into(), source })?;
     let found = qcow2::backing(&file).map_err(|source| Error::Header { path: path.into(), source })?;
     let Some(found) = found else { return Ok(BackingStore::default()) };
     let below = match found.name.strip_prefix("file:") {
@@ -113,6 +144,9 @@ fn read_below(path: &Path) -> Result<BackingStore, Error> {
     };
     // A relative name is relative to the image's own folder; an absolute one replaces it.
     let below = path.parent().unwrap_or(Path::new("/")).join(below);
+    if !is_beside(&below, path) && !user.may_open(&below, false) {
+        return Err(Error::Elsewhere { path: path.into(), below: below.display().to_string() });
+    }
     let Some(format) = found.format else {
         return Err(Error::Unsaid { path: path.into(), below: below.display().to_string() });
     };
@@ -145,6 +179,21 @@ mod tests {
         .unwrap()
     }
 
+    fn user() -> User {
+        User::choose(None).unwrap()
+    }
+
+    #[test]
+    fn a_header_does_not_lead_into_another_folder() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = other.path().join("secret");
+        std::fs::write(&secret, [0; 1024]).unwrap();
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(qemu_img(folder.path(), &["-b", secret.to_str().unwrap(), "-F", "raw", "top.qcow2"]));
+        let error = complete_chains(&mut domain(&folder.path().join("top.qcow2")), &user()).unwrap_err();
+        assert!(matches!(error, Error::Elsewhere { .. }), "{error}");
+    }
+
     #[test]
     fn a_chain_that_is_left_out_is_read_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
@@ -153,7 +202,7 @@ mod tests {
             && qemu_img(folder.path(), &["-b", "middle.qcow2", "-F", "qcow2", "top.qcow2"]);
         assert!(made, "qemu-img (package qemu-utils) is needed");
         let mut domain = domain(&folder.path().join("top.qcow2"));
-        complete_chains(&mut domain).unwrap();
+        complete_chains(&mut domain, &user()).unwrap();
         let middle = domain.devices.disks[0].backing.as_ref().unwrap();
         assert!(middle.source.as_ref().unwrap().path().unwrap().ends_with("/middle.qcow2"));
         let base = middle.backing.as_ref().unwrap();
@@ -168,7 +217,7 @@ mod tests {
         let tail = image.display().to_string();
         assert!(qemu_img(folder.path(), &["-u", "-b", &tail, "-F", "qcow2", "other.qcow2", "1M"]));
         std::fs::rename(folder.path().join("other.qcow2"), &image).unwrap();
-        assert!(matches!(complete_chains(&mut domain(&image)), Err(Error::Endless { .. })));
+        assert!(matches!(complete_chains(&mut domain(&image), &user()), Err(Error::Endless { .. })));
     }
 
     #[test]
@@ -180,7 +229,7 @@ mod tests {
         let at = bytes.windows(4).position(|w| w == [0xe2, 0x79, 0x2a, 0xca]).unwrap();
         bytes[at] = 0; // an extension of another kind now
         std::fs::write(&image, bytes).unwrap();
-        let error = complete_chains(&mut domain(&image)).unwrap_err();
+        let error = complete_chains(&mut domain(&image), &user()).unwrap_err();
         assert!(error.hint().unwrap().contains("qemu-img rebase"), "{error}");
     }
 }

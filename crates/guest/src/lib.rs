@@ -7,12 +7,15 @@
 
 mod copy;
 mod error;
+mod file;
 mod guest;
 mod handover;
 mod images;
 mod inherited;
+mod leftovers;
 mod memlock;
 mod messages;
+mod nvram;
 mod open;
 mod outside;
 mod plan;
@@ -27,6 +30,7 @@ mod vmm;
 pub use error::Error;
 pub use guest::{Ended, Guest};
 pub use images::Error as ImageError;
+pub use nvram::NVRAM_DIR;
 pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;

@@ -2,18 +2,24 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Lines that are kept.
 const KEPT: usize = 200;
+/// Bytes of a line; the rest becomes the next one.
+const LONGEST: u64 = 8 << 10;
+/// How long the end of the stream is waited for once the VMM has ended: a child of it may hold it open.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Collects the lines of a stream on a thread of its own. Kept for the error of a failed start; logged
 /// from then on.
 #[derive(Debug)]
 pub(crate) struct Messages {
     shared: Arc<Mutex<Shared>>,
-    reader: Option<JoinHandle<()>>,
+    /// Closed when the stream has ended.
+    end: Receiver<()>,
 }
 
 #[derive(Debug, Default)]
@@ -26,8 +32,12 @@ impl Messages {
     pub(crate) fn collect(stream: impl Read + Send + 'static) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let to = Arc::clone(&shared);
-        let reader = std::thread::spawn(move || read(stream, &to));
-        Self { shared, reader: Some(reader) }
+        let (running, end) = channel();
+        std::thread::spawn(move || {
+            read(stream, &to);
+            drop(running);
+        });
+        Self { shared, end }
     }
 
     /// From now on lines are logged as they come; those so far are logged now.
@@ -37,28 +47,29 @@ impl Messages {
         shared.lines.iter().for_each(|line| warn(line));
     }
 
-    /// Waits for the end of the stream and returns what was kept of it.
-    pub(crate) fn finish(&mut self) -> String {
-        if let Some(reader) = self.reader.take() {
-            // The thread panics never; if it did, what it kept is still of use.
-            let _ = reader.join();
+    /// Waits for the end of the stream, a little, and returns what was kept of it.
+    pub(crate) fn finish(&self) -> String {
+        if self.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("somebody keeps the VMM's standard error open");
         }
         locked(&self.shared).lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }
 }
 
 fn read(stream: impl Read, to: &Mutex<Shared>) {
-    for line in BufReader::new(stream).split(b'\n') {
-        let Ok(line) = line else { break };
-        let line = String::from_utf8_lossy(&line).into_owned();
+    let mut stream = BufReader::new(stream);
+    let mut line = Vec::new();
+    while matches!(stream.by_ref().take(LONGEST).read_until(b'\n', &mut line), Ok(1..)) {
+        let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+        line.clear();
         let mut shared = locked(to);
         if shared.log {
-            warn(&line);
+            warn(&text);
         }
         if shared.lines.len() == KEPT {
             shared.lines.pop_front();
         }
-        shared.lines.push_back(line);
+        shared.lines.push_back(text);
     }
 }
 
@@ -80,5 +91,19 @@ mod tests {
         let kept = Messages::collect(std::io::Cursor::new(text)).finish();
         assert_eq!(kept.lines().next(), Some("3"));
         assert_eq!(kept.lines().count(), KEPT);
+    }
+
+    #[test]
+    fn a_flood_without_line_ends_takes_no_more_memory_than_the_lines_that_are_kept() {
+        let kept = Messages::collect(std::io::repeat(b'x').take(64 << 20)).finish();
+        assert!(kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() + 1), "{}", kept.len());
+    }
+
+    #[test]
+    fn a_stream_that_is_kept_open_is_not_waited_for() {
+        let (read, write) = std::io::pipe().unwrap();
+        let messages = Messages::collect(read);
+        assert_eq!(messages.finish(), "");
+        drop(write);
     }
 }

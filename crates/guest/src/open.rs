@@ -2,7 +2,9 @@
 
 use crate::copy::sealed_copy;
 use crate::error::Error;
+use crate::file;
 use crate::handover::{How, Item, Mode};
+use crate::leftovers::{Leftovers, can_be_emptied};
 use crate::outside;
 use crate::plan::Plan;
 use crate::state::StateDir;
@@ -11,11 +13,10 @@ use passthru_iommufd::{Accounting, Iommufd};
 use passthru_pci::Address;
 use passthru_qemu::{Want, What};
 use passthru_vfio::device::Cdev;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 /// Descriptors with their numbers in the VMM.
 pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
@@ -26,23 +27,37 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
     let mut opened = Opened::new();
     for item in plan.handover.items() {
         match (&item.how, &item.want.what) {
-            (_, What::Vfio { .. } | What::Output { .. }) => {}
             (How::Descriptor(number), What::Iommufd { number: given, fdgroup }) => {
                 let from = outside::iommufd(&item.want.name, *given, fdgroup.as_deref(), &plan.named)?;
                 opened.push((*number, context(from)?.into()));
             }
-            (How::Descriptor(number), What::Listener { path }) => {
-                opened.push((*number, listener(item, path, state)?));
+            (How::Descriptor(number), What::Listener { .. }) if is_monitor(item) => {
+                opened.push((*number, state.monitor()?.into()));
             }
-            _ => opened.extend(file(item)?),
+            (_, What::File { .. } | What::Kvm) => opened.extend(file(item, plan)?),
+            _ => {}
         }
     }
     Ok(opened)
 }
 
-/// Opens the VFIO devices, which are on their drivers now, and the files that output goes to.
-pub(crate) fn with_devices(plan: &Plan, host: &Host, devices: &[Device]) -> Result<Opened, Error> {
-    let mut opened = Opened::new();
+/// What was opened once the devices are there.
+#[derive(Default)]
+pub(crate) struct WithDevices {
+    pub(crate) opened: Opened,
+    /// Logs that are to be emptied when the guest really starts.
+    pub(crate) to_empty: Vec<File>,
+}
+
+/// Opens the VFIO devices, which are on their drivers now, makes the sockets, and opens the files that
+/// output goes to.
+pub(crate) fn with_devices(
+    plan: &Plan,
+    host: &Host,
+    devices: &[Device],
+    leftovers: &mut Leftovers,
+) -> Result<WithDevices, Error> {
+    let mut with = WithDevices::default();
     for item in plan.handover.items() {
         match (&item.how, &item.want.what) {
             (How::Descriptor(number), What::Vfio { host: address, number: given, .. }) => {
@@ -50,13 +65,33 @@ pub(crate) fn with_devices(plan: &Plan, host: &Host, devices: &[Device]) -> Resu
                     Some(cdev) => cdev,
                     None => open_cdev(host, *address, devices)?,
                 };
-                opened.push((*number, cdev.into()));
+                with.opened.push((*number, cdev.into()));
             }
-            (_, What::Output { .. }) => opened.extend(file(item)?),
+            (How::Descriptor(number), What::Listener { path }) if !is_monitor(item) => {
+                let listener = leftovers.listen(Path::new(path)).map_err(|e| cannot_open(&item.want, e))?;
+                with.opened.push((*number, listener.into()));
+            }
+            (How::Set(members), What::Output { .. }) => {
+                let opened = file(item, plan)?;
+                if members.iter().any(|(_, mode)| *mode == Mode::Write) {
+                    with.to_empty.extend(copies(&opened).map_err(|e| cannot_open(&item.want, e))?);
+                }
+                with.opened.extend(opened);
+            }
             _ => {}
         }
     }
-    Ok(opened)
+    Ok(with)
+}
+
+/// Returns own descriptors of the files among them that can be emptied.
+fn copies(opened: &Opened) -> io::Result<Vec<File>> {
+    let files: io::Result<Vec<File>> = opened.iter().map(|(_, fd)| fd.try_clone().map(File::from)).collect();
+    Ok(files?.into_iter().filter(can_be_emptied).collect())
+}
+
+fn is_monitor(item: &Item) -> bool {
+    item.want.name == Plan::MONITOR
 }
 
 /// Opens a context, or takes the one that was given, with memory charged to the process that maps it.
@@ -77,45 +112,31 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
     Ok(given)
 }
 
+/// The number in the node's name may have passed to another device: so the open node is asked.
 fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, Error> {
     let name = devices.iter().find(|d| d.address == address).and_then(|d| d.cdev.as_deref());
     let path = host.cdev_path(name.ok_or(Error::NoCdev { device: address })?);
-    Cdev::open(&path).map_err(|source| Error::Cdev { device: address, source })
-}
-
-fn listener(item: &Item, path: &str, state: &StateDir) -> Result<OwnedFd, Error> {
-    if item.want.name == Plan::MONITOR {
-        return Ok(state.monitor()?.into());
+    let cdev = Cdev::open(&path).map_err(|source| Error::Cdev { device: address, source })?;
+    match cdev.pci() == Some(address) {
+        true => Ok(cdev),
+        false => Err(Error::NoCdev { device: address }),
     }
-    UnixListener::bind(path).map(Into::into).map_err(|e| cannot_open(&item.want, e))
 }
 
-fn file(item: &Item) -> Result<Opened, Error> {
-    let path = item.want.path().unwrap_or_default();
+fn file(item: &Item, plan: &Plan) -> Result<Opened, Error> {
+    let path = Path::new(item.want.path().unwrap_or_default());
     let failed = |e| cannot_open(&item.want, e);
+    let open = |mode| file::open(path, mode, &plan.user).map_err(failed);
     match &item.how {
         How::Set(members) => {
-            let open =
-                |(number, mode): &(RawFd, Mode)| Ok((*number, open(path, *mode).map_err(failed)?.into()));
-            members.iter().map(open).collect()
+            members.iter().map(|(number, mode)| Ok((*number, open(*mode)?.into()))).collect()
         }
         How::Copy(number) => {
-            let mut from = open(path, Mode::Read).map_err(failed)?;
-            Ok(vec![(*number, sealed_copy(&item.want.name, &mut from).map_err(failed)?)])
+            let copy = sealed_copy(&item.want.name, &mut open(Mode::Read)?).map_err(failed)?;
+            Ok(vec![(*number, copy)])
         }
         How::Descriptor(_) | How::Itself | How::Folder(_) => Ok(Vec::new()),
     }
-}
-
-fn open(path: &str, mode: Mode) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    match mode {
-        Mode::Read => options.read(true),
-        Mode::ReadWrite => options.read(true).write(true),
-        Mode::Write => options.write(true).create(true).truncate(true).mode(0o600),
-        Mode::Append => options.append(true).create(true).mode(0o600),
-    };
-    options.open(path)
 }
 
 fn cannot_open(want: &Want, source: io::Error) -> Error {

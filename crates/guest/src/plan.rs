@@ -5,7 +5,7 @@ use crate::handover::{Handover, How, Mode};
 use crate::outside::NamedFds;
 use crate::step::Step;
 use crate::user::User;
-use crate::{images, memlock, outside};
+use crate::{images, memlock, nvram, outside};
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
@@ -47,7 +47,8 @@ impl Plan {
     /// what it should be.
     pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
         refuse_type1(&domain)?;
-        images::complete_chains(&mut domain)?;
+        nvram::settle(&mut domain);
+        images::complete_chains(&mut domain, &settings.user)?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
@@ -81,6 +82,7 @@ impl Plan {
     /// Returns the steps, in their order.
     pub fn steps(&self, host: &Host) -> Vec<Step> {
         let mut steps = vec![Step::Lock { folder: self.run_dir.join(format!("domain-{}", self.name)) }];
+        steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
         let (devices, others): (Vec<_>, Vec<_>) =
             self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
         steps.extend(others.into_iter().filter_map(Step::of_item));
@@ -149,14 +151,11 @@ fn request(hostdev: &passthru_domain::device::Hostdev) -> Request {
 }
 
 fn refuse_type1(domain: &Domain) -> Result<(), Error> {
-    for hostdev in &domain.devices.hostdevs {
-        if domain.backend(hostdev) == Some(Backend::Type1) {
-            let own = hostdev.driver.as_ref().and_then(|d| d.iommufd) == Some(false);
-            let why = if own { "iommufd='no' of its own" } else { "by the domain's <iommufd enabled='no'/>" };
-            return Err(Error::Type1 { device: hostdev.source.address, why });
-        }
+    let type1 = domain.devices.hostdevs.iter().find(|device| domain.backend(device) == Some(Backend::Type1));
+    match type1 {
+        Some(hostdev) => Err(Error::Type1 { device: hostdev.source.address }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Returns the size of the firmware's images, which are mapped for devices too.

@@ -7,7 +7,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -37,26 +37,62 @@ impl Process<'_> {
             .stdin(Stdio::null())
             .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
-        let (user, memlock) = (self.user.clone(), self.memlock);
-        let parent = rustix::process::getpid();
-        // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
-        // calls may be made: it makes system calls alone, with values captured before the fork, and
-        // allocates nothing.
-        unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
-        // Registered after the closure above, which makes every descriptor close-on-exec: the ones
-        // that are mapped now are exactly those that stay.
+        confine(&mut command, self.user, Some(self.memlock));
+        let highest = self.fds.iter().map(|(number, _)| *number).max().unwrap_or(0);
+        // Registered after `confine`, which makes every descriptor close-on-exec: the ones that are mapped
+        // now are exactly those that stay.
         let mappings = self.fds.into_iter().map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
         command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
+        let plugs = plug(highest)?;
+        let child = command.spawn();
+        drop(plugs);
+        child
+    }
+}
+
+impl User {
+    /// Spawns a command as the user, confined as a VMM is: for asking an emulator what it has. Without
+    /// privileges it runs as the caller, who has none to lose.
+    ///
+    /// # Errors
+    /// What the system answered.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        if nix::unistd::Uid::effective().is_root() {
+            confine(command, self, None);
+        }
         command.spawn()
     }
 }
 
+/// Makes the command's process give up all privileges, and every descriptor that is not its own.
+fn confine(command: &mut Command, user: &User, memlock: Option<u64>) {
+    let user = user.clone();
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls may
+    // be made: it makes system calls alone, with values captured before the fork, and allocates nothing.
+    unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
+}
+
+/// Takes every free number up to `highest` until the process is spawned. The pipe by which a failed exec
+/// is reported gets its number at that time; were it one that a descriptor is mapped to, the report would
+/// be written into that file.
+fn plug(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
+    let mut plugs = vec![OwnedFd::from(std::fs::File::open("/dev/null")?)];
+    while plugs.last().is_some_and(|plug| plug.as_raw_fd() <= highest) {
+        let next = plugs.last().map(OwnedFd::try_clone).transpose()?;
+        plugs.extend(next);
+    }
+    Ok(plugs)
+}
+
 /// What happens in the child before the program runs. The order matters: limits and the bounding set
 /// need privileges, which go with the user.
-fn become_unprivileged(user: &User, memlock: u64, parent: rustix::process::Pid) -> io::Result<()> {
+fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::process::Pid) -> io::Result<()> {
     // A session of its own: the terminal's Ctrl-C is for the manager, which ends the guest in order.
     rustix::process::setsid()?;
-    limit(Resource::Memlock, memlock)?;
+    if let Some(memlock) = memlock {
+        limit(Resource::Memlock, memlock)?;
+    }
     limit(Resource::Core, 0)?;
     for bit in 0..64 {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {

@@ -2,20 +2,23 @@
 
 use crate::error::Error;
 use crate::guest::{Guest, Lifecycle, console};
-use crate::open;
+use crate::leftovers::Leftovers;
+use crate::nvram;
+use crate::open::{self, Opened};
 use crate::plan::Plan;
 use crate::spawn::Process;
 use crate::state::StateDir;
 use crate::vmm::Vmm;
-use nix::unistd::{Uid, chown};
+use nix::unistd::Uid;
 use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
-use passthru_host::Host;
+use passthru_domain::device::memballoon::MemballoonModel;
+use passthru_host::{Device, Host};
 use passthru_qemu::{explain, qmp, qmp::Qmp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use serde_json::json;
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,13 +30,20 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long a VMM that closed its monitor is given to end, before it counts as hung.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// A VMM that has set the guest up.
+struct Launched {
+    vmm: Vmm,
+    monitor: Qmp,
+    console: Option<PathBuf>,
+}
+
 impl Plan {
     /// Starts the guest, paused: [`Guest::resume`] lets it go. `interrupted` is
     /// asked between the steps.
     ///
     /// # Errors
     /// Whatever a step met. Everything is as it was before then: devices on their former drivers, no
-    /// process left, the folder gone.
+    /// process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
     pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
         if !Uid::effective().is_root() {
             return Err(Error::NotRoot);
@@ -45,21 +55,52 @@ impl Plan {
         if !self.requests.is_empty() {
             host.require_iommufd()?;
         }
-        let mut fds = open::before_devices(&self, &state)?;
-        let folders = self.make_folders()?;
+        nvram::make(&self.domain)?;
+        let fds = open::before_devices(&self, &state)?;
+        let mut leftovers = Leftovers::default();
+        for path in self.folders() {
+            leftovers.make_folder(Path::new(path), &self.user)?;
+        }
         let assignment = host.assign(&self.requests, Some(&self.name), false)?;
-        fds.extend(open::with_devices(&self, host, &assignment.devices())?);
+        let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
+        let Launched { vmm, monitor, console } = match launched {
+            Ok(launched) => launched,
+            Err(error) => {
+                return Err(match assignment.give_back() {
+                    Ok(()) => error,
+                    Err(errors) => Error::NotRestored { after: Box::new(error), errors },
+                });
+            }
+        };
+        let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
+        Ok(Guest { name: self.name, monitor, vmm, assignment, leftovers, state, console, lifecycle, uid })
+    }
+
+    /// From the devices on their drivers to a guest that waits to be let go. When this fails, nothing has
+    /// a device open any more.
+    fn launch(
+        &self,
+        host: &Host,
+        state: &StateDir,
+        devices: &[Device],
+        leftovers: &mut Leftovers,
+        mut fds: Opened,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Launched, Error> {
+        let with = open::with_devices(self, host, devices, leftovers)?;
+        fds.extend(with.opened);
         if interrupted() {
             return Err(Error::Interrupted);
         }
         let mut vmm = self.spawn(fds)?;
-        let mut monitor = self.connect(&mut vmm, &state, interrupted)?;
+        let mut monitor = self.connect(&mut vmm, state, interrupted)?;
         let console = console(&self.domain, &mut monitor).map_err(Error::Monitor)?;
-        let lifecycle = Lifecycle::of(&self.domain);
-        Ok(Guest { name: self.name, monitor, vmm, assignment, folders, state, console, lifecycle })
+        set_balloon(&self.domain, &mut monitor).map_err(Error::Monitor)?;
+        empty(&with.to_empty);
+        Ok(Launched { vmm, monitor, console })
     }
 
-    fn spawn(&self, fds: open::Opened) -> Result<Vmm, Error> {
+    fn spawn(&self, fds: Opened) -> Result<Vmm, Error> {
         let process = Process {
             program: &self.line.emulator,
             arguments: &self.line.render(&self.handover),
@@ -112,35 +153,28 @@ impl Plan {
         let hint = explained.and_then(|e| e.hint).map(String::from);
         Error::Ended { emulator: self.line.emulator.clone(), status: status.ok(), about, messages, hint }
     }
+}
 
-    /// Makes the folders that the VMM makes files in, for its user alone.
-    fn make_folders(&self) -> Result<Folders, Error> {
-        let mut made = Folders::default();
-        for path in self.folders() {
-            let failed = |source| Error::File { what: "folder".into(), path: path.into(), source };
-            DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
-            made.0.push(path.into());
-            chown(Path::new(path), Some(self.user.uid), Some(self.user.gid)).map_err(|e| failed(e.into()))?;
+/// A guest with less `<currentMemory>` than `<memory>` starts with its balloon blown up so far.
+fn set_balloon(domain: &Domain, monitor: &mut Qmp) -> Result<(), qmp::Error> {
+    let (Some(memory), Some(current)) = (domain.memory, domain.current_memory) else { return Ok(()) };
+    let balloon = domain.devices.memballoon.as_ref().and_then(|balloon| balloon.model);
+    if current.bytes() < memory.bytes() && balloon == Some(MemballoonModel::Virtio) {
+        monitor.execute("balloon", json!({ "value": current.bytes() }))?;
+    }
+    Ok(())
+}
+
+/// The last start's log makes room for this one's, now that it is sure to be one.
+fn empty(logs: &[File]) {
+    for log in logs {
+        if let Err(e) = log.set_len(0) {
+            tracing::warn!("cannot empty a log of the last start: {e}");
         }
-        Ok(made)
     }
 }
 
 fn has_stdio(domain: &Domain) -> bool {
     let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
     ports.any(|port| port.kind == Some(CharSourceType::Stdio))
-}
-
-/// Folders made for a guest; removed with what is in them on drop.
-#[derive(Debug, Default)]
-pub(crate) struct Folders(Vec<PathBuf>);
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            if let Err(e) = std::fs::remove_dir_all(path) {
-                tracing::warn!("cannot remove {}: {e}", path.display());
-            }
-        }
-    }
 }

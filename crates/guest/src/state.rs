@@ -4,6 +4,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub enum Error {
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
+    folder: File,
     _lock: File,
 }
 
@@ -52,15 +54,18 @@ impl StateDir {
         let path = run.join(format!("domain-{name}"));
         let made = DirBuilder::new().recursive(true).mode(0o755).create(run);
         made.map_err(|source| Error::Make { path: run.into(), source })?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|source| Error::Make { path: path.clone(), source })?;
-        let lock = lock(&path.join("lock"), name)?;
-        Ok(Self { path, _lock: lock })
+        // Beside the folder, and never removed: a lock on a file that may be removed protects nothing.
+        let lock = lock(&run.join(format!("domain-{name}.lock")), name)?;
+        let failed = |source| Error::Make { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let folder = File::open(&path).map_err(failed)?;
+        Ok(Self { path, folder, _lock: lock })
     }
 
-    /// Returns the path of the monitor's socket.
+    /// Returns the path of the monitor's socket: through the open folder, since the path of a socket may
+    /// have 107 bytes only.
     pub(crate) fn monitor_path(&self) -> PathBuf {
-        self.path.join("monitor.sock")
+        format!("/proc/self/fd/{}/monitor.sock", self.folder.as_raw_fd()).into()
     }
 
     /// Makes the listening socket of the monitor, which root alone can reach.
@@ -120,13 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_has_a_monitor_too() {
+        let run = tempfile::tempdir().unwrap();
+        StateDir::create(run.path(), &"x".repeat(200)).unwrap().monitor().unwrap();
+    }
+
+    #[test]
     fn the_folder_goes_with_the_guest_and_a_stale_socket_does_not_matter() {
         let run = tempfile::tempdir().unwrap();
         let state = StateDir::create(run.path(), "vm").unwrap();
         state.monitor().unwrap();
         let _listener = state.monitor().unwrap();
-        let path = state.monitor_path();
-        assert!(path.exists());
+        let path = run.path().join("domain-vm");
+        assert!(path.join("monitor.sock").exists());
         drop(state);
         assert!(!path.exists());
     }

@@ -41,6 +41,13 @@ pub enum Step {
         /// The copy's number in the VMM.
         descriptor: RawFd,
     },
+    /// The file of the firmware's variables is made from its template.
+    Nvram {
+        /// The file.
+        path: String,
+        /// The template.
+        template: String,
+    },
     /// A folder is made for the VMM's user.
     Folder {
         /// The folder.
@@ -126,6 +133,10 @@ impl Step {
         })
     }
 
+    pub(crate) fn of_nvram((path, template): (&str, &str)) -> Self {
+        Self::Nvram { path: path.into(), template: template.into() }
+    }
+
     pub(crate) fn of_request(request: &Request, host: &Host) -> Self {
         let device = host.device(request.address).ok();
         let from = device.as_ref().and_then(|d| d.driver.clone());
@@ -158,6 +169,7 @@ impl fmt::Display for Step {
             Self::Copy { path, descriptor } => {
                 write!(f, "copy {path} into sealed memory: descriptor {descriptor}")
             }
+            Self::Nvram { path, template } => write!(f, "make {path} from {template}"),
             Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
             Self::Bind { device, from, to } => write!(f, "bind {device} from {} to {to}", driver(from)),
             Self::Claim { device, driver: has } => write!(f, "take {device} as it is, on {}", driver(has)),

@@ -2,11 +2,16 @@
 
 use nix::unistd::{self, Gid, Uid};
 use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::Path;
 
 /// Users that are tried when none is named.
 const DEFAULTS: [&str; 2] = ["passthru", "nobody"];
+
+/// The guest's user may not do a thing, or could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotPermitted;
 
 /// A user of the system. Never root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,17 +89,35 @@ impl User {
     /// thread that has become the user. Where that cannot be done (without privileges), the answer is no.
     pub(crate) fn may_open(&self, path: &Path, write: bool) -> bool {
         let access = if write { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
-        let ask =
-            || self.enter().is_ok() && rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
-        std::thread::scope(|scope| scope.spawn(ask).join().unwrap_or(false))
+        self.on_thread(|| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS))
+            .is_ok_and(|may| may.is_ok())
+    }
+
+    /// Does something on a thread that has become the user.
+    ///
+    /// # Errors
+    /// Where the thread could not become the user, or what was to be done was not permitted to it: then
+    /// nothing has been done.
+    pub(crate) fn on_thread<T: Send>(
+        &self,
+        work: impl FnOnce() -> rustix::io::Result<T> + Send,
+    ) -> Result<rustix::io::Result<T>, NotPermitted> {
+        let done = std::thread::scope(|scope| {
+            let as_user = || self.enter().map_or(Err(NotPermitted), |()| Ok(work()));
+            scope.spawn(as_user).join().unwrap_or(Err(NotPermitted))
+        });
+        match done {
+            Ok(Err(Errno::ACCESS | Errno::PERM | Errno::NOENT)) => Err(NotPermitted),
+            other => other,
+        }
     }
 
     /// Makes the calling thread, and only that, the user's. There is no way back.
     pub(crate) fn enter(&self) -> rustix::io::Result<()> {
         let gid = |g: &Gid| rustix::process::Gid::from_raw(g.as_raw());
         let (uid, group) = (rustix::process::Uid::from_raw(self.uid.as_raw()), gid(&self.gid));
-        // Groups are many only where an administrator made them so; the kernel's limit is 65536.
-        let mut groups = [group; 64];
+        // On the stack, since nothing may be allocated between fork and exec. The kernel's limit is 65536.
+        let mut groups = [group; 1024];
         let count = self.groups.len().min(groups.len());
         for (to, from) in groups.iter_mut().zip(&self.groups) {
             *to = gid(from);

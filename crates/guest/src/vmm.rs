@@ -63,7 +63,7 @@ impl Vmm {
     /// Waits for its end. Returns its status and what it said.
     pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
         let status = self.child.wait();
-        (status, self.messages.as_mut().map(Messages::finish).unwrap_or_default())
+        (status, self.messages.as_ref().map(Messages::finish).unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@ use super::support::{Domain, assert_all_back, driver, host_sum, wait_for_disk};
 use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{host, run};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn waiting(name: &'static str) -> Domain {
@@ -56,24 +56,40 @@ fn after_the_manager_was_killed_unbind_gives_the_device_back() {
 }
 
 #[test]
-fn after_a_start_that_qemu_refused() {
+fn after_a_start_that_qemu_refused_with_its_message_and_the_device() {
     let _ = host();
-    let domain =
-        Domain::new("refused").hostdev(NVME, "<driver iommufd='yes'/><rom file='/nonexistent.rom'/>", "");
-    let domain = Domain { kernel: "/etc/passwd".into(), ..domain };
-    let finished = domain.run(&[]).expect_failure();
-    assert!(finished.status.code().is_some_and(|code| (3..=5).contains(&code)), "{finished}");
+    std::fs::write("/tmp/empty.rom", "").unwrap();
+    let rom = "<rom file='/tmp/empty.rom'/>";
+    let finished = Domain::new("refused").hostdev(NVME, "<driver iommufd='yes'/>", rom).run(&[]);
+    assert_eq!(finished.status.code(), Some(5), "{finished}");
+    for word in ["ended while it started", "hostdev0", NVME, "is empty"] {
+        assert!(finished.stderr.contains(word), "'{word}' is not in: {finished}");
+    }
     assert_all_back("refused", &[(NVME, "nvme")]);
 }
 
 #[test]
-fn qemus_own_message_is_shown() {
+fn after_a_signal_at_any_moment_of_the_start() {
     let _ = host();
-    let domain = Domain::new("nokernel").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let domain = Domain { kernel: "/etc/passwd".into(), ..domain };
-    let finished = domain.run(&[]).expect_failure();
-    assert_eq!(finished.status.code(), Some(5), "{finished}");
-    assert!(finished.stderr.contains("ended while it started"), "{finished}");
-    assert!(finished.stderr.contains("/etc/passwd"), "{finished}");
-    assert_all_back("nokernel", &[(NVME, "nvme")]);
+    let xml = waiting("hasty").write();
+    for delay in [0, 100, 300, 500, 700, 900, 1200, 1600, 2100] {
+        let mut command = Command::new("passthru");
+        command.args(["run", "--stop-timeout", "0"]).arg(&xml).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut manager = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        let _ = run(Command::new("kill").args(["-TERM", &manager.id().to_string()]));
+        let status = manager.wait().unwrap();
+        assert_all_back("hasty", &[(NVME, "nvme")]);
+        assert!(status.code().is_none_or(|code| code == 0 || code == 130), "after {delay} ms: {status}");
+    }
+}
+
+#[test]
+fn after_a_file_was_missing() {
+    let _ = host();
+    let rom = "<rom file='/nonexistent.rom'/>";
+    let finished = Domain::new("missing").hostdev(NVME, "<driver iommufd='yes'/>", rom).run(&[]);
+    assert_eq!(finished.status.code(), Some(4), "{finished}");
+    assert!(finished.stderr.contains("/nonexistent.rom"), "{finished}");
+    assert_all_back("missing", &[(NVME, "nvme")]);
 }

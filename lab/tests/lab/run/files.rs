@@ -1,6 +1,7 @@
 //! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is changed.
 
-use super::support::{Domain, guest_sum};
+use super::support::{Domain, Running, guest_sum};
+use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{Guest, host, run};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -71,6 +72,42 @@ fn a_chain_of_images_that_the_xml_leaves_out() {
     let domain = Domain::new("chain").with(&disk("qcow2", &folder.join("top.qcow2"))).script(SUM);
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
+}
+
+#[test]
+fn memory_of_huge_pages_with_a_device() {
+    let _ = host();
+    fs::write("/proc/sys/vm/nr_hugepages", "140").unwrap();
+    let domain = Domain::new("huge").top("<memoryBacking><hugepages/></memoryBacking>").hostdev(
+        NVME,
+        "<driver iommufd='yes'/>",
+        "",
+    );
+    let finished = domain.run(&[]);
+    let left: Vec<_> = fs::read_dir("/dev/hugepages/passthru").unwrap().flatten().map(|e| e.path()).collect();
+    fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
+    assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn firmware_with_variables_made_from_their_template() {
+    let folder = private_folder("private-nvram");
+    let vars = folder.join("vars.fd");
+    let (code, template) = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd");
+    let loader = format!(
+        "<loader readonly='yes' type='pflash'>{code}</loader><nvram template='{template}'>{}</nvram>",
+        vars.display()
+    );
+    let xml = Domain::new("uefi").script("true").xml().replace("<kernel>", &format!("{loader}<kernel>"));
+    fs::write("/tmp/uefi.xml", xml).unwrap();
+    let mut running = Running::start(&["--stop-timeout", "1"], Path::new("/tmp/uefi.xml"), "uefi");
+    running.wait_for("BdsDxe");
+    running.signal(running.manager(), "-TERM");
+    assert_eq!(running.wait(), Some(0));
+    // The firmware has written to its variables as it started.
+    assert_ne!(fs::read(&vars).unwrap(), fs::read(template).unwrap());
+    assert_eq!(fs::metadata(&vars).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]

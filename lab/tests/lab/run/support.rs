@@ -57,7 +57,7 @@ impl Domain {
         self
     }
 
-    fn xml(&self) -> String {
+    pub(super) fn xml(&self) -> String {
         let guest = self.script.map_or_else(Guest::new, |script| Guest::new().run(script));
         let append = guest.kernel_arguments().replace('&', "&amp;").replace('<', "&lt;");
         let Self { name, top, features, devices, kernel, .. } = self;
@@ -95,10 +95,9 @@ impl Domain {
 
     /// Starts the guest and waits until it says `ready` on its console.
     pub(super) fn start(&self, arguments: &[&str]) -> Running {
-        let _: VirtualHost = host();
-        let mut command = Command::new("passthru");
-        command.arg("run").args(arguments).arg(self.write());
-        Running::start(command, self.name)
+        let mut running = Running::start(arguments, &self.write(), self.name);
+        running.wait_for("ready");
+        running
     }
 }
 
@@ -119,13 +118,15 @@ pub(super) struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command, name: &'static str) -> Self {
+    /// Starts a guest from a file.
+    pub(super) fn start(arguments: &[&str], xml: &Path, name: &'static str) -> Self {
+        let _: VirtualHost = host();
+        let mut command = Command::new("passthru");
+        command.arg("run").args(arguments).arg(xml);
         let mut manager =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let console = BufReader::new(manager.stdout.take().unwrap());
-        let mut running = Self { manager, console, name };
-        running.wait_for("ready");
-        running
+        Self { manager, console, name }
     }
 
     /// Reads the console up to a line that holds `what`.

@@ -1,9 +1,11 @@
 //! The guest's console, between its pseudo terminal and the user's standard streams.
 
+use super::screen::Screen;
 use super::terminal::ConsoleMode;
 use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
-use std::io::{self, IsTerminal, Write};
+use rustix::io::Errno;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -31,12 +33,12 @@ pub(super) enum Typed {
 }
 
 impl Console {
-    /// Connects the guest's pseudo terminal to standard input and output.
-    pub(super) fn connect(path: &Path, raw: bool) -> io::Result<Self> {
+    /// Connects the guest's pseudo terminal, which its VMM's user owns, to standard input and output.
+    pub(super) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let pty = rustix::fs::open(path, flags, Mode::empty())?;
-        if !pty.is_terminal() {
-            return Err(io::Error::other("it is no terminal"));
+        if !pty.is_terminal() || rustix::fs::fstat(&pty)?.st_uid != owner {
+            return Err(io::Error::other("it is not the VMM's own terminal"));
         }
         Ok(Self { pty: Some(pty), stdin_open: true, pending: Vec::new(), mode: ConsoleMode::enter(raw)? })
     }
@@ -47,9 +49,11 @@ impl Console {
     }
 
     /// The pseudo terminal, and what to wait for on it.
-    pub(super) fn pty(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        let events = if self.pending.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
-        self.pty.as_ref().map(|pty| (pty.as_fd(), events))
+    pub(super) fn pty(&self, screen: &Screen) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let output = if screen.has_room() { PollFlags::IN } else { PollFlags::empty() };
+        let input = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let pty = self.pty.as_ref().filter(|_| !(input | output).is_empty())?;
+        Some((pty.as_fd(), input | output))
     }
 
     /// Whether there is room for more of what the user types.
@@ -62,7 +66,7 @@ impl Console {
         let mut buffer = [0; CHUNK];
         // Not through std's buffer, which would keep what poll cannot see.
         match rustix::io::read(io::stdin(), &mut buffer) {
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(Errno::INTR | Errno::AGAIN) => {}
             Ok(0) | Err(_) => self.stdin_open = false,
             Ok(n) => self.pending.extend(buffer.iter().take(n)),
         }
@@ -73,30 +77,24 @@ impl Console {
         if escape { Typed::Escape } else { Typed::Input }
     }
 
-    /// Moves what can be moved without waiting, in both directions.
-    pub(super) fn transfer(&mut self) {
-        let Some(pty) = &self.pty else { return };
+    /// Moves a piece in either direction, without waiting. Returns whether the guest had something to say.
+    pub(super) fn transfer(&mut self, screen: &mut Screen) -> bool {
+        let Some(pty) = &self.pty else { return false };
         match rustix::io::write(pty, &self.pending) {
             Ok(n) => drop(self.pending.drain(..n)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.pending.clear(),
         }
         let mut buffer = [0; CHUNK];
-        loop {
-            match rustix::io::read(pty, &mut buffer) {
-                Ok(n) if n > 0 => show(buffer.get(..n).unwrap_or_default()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return,
-                // The VMM has closed its end.
-                Ok(_) | Err(_) => break,
+        match rustix::io::read(pty, &mut buffer) {
+            Ok(n) if n > 0 => {
+                screen.push(buffer.get(..n).unwrap_or_default());
+                return true;
             }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The VMM has closed its end.
+            Ok(_) | Err(_) => self.pty = None,
         }
-        self.pty = None;
+        false
     }
-}
-
-/// Writes what the guest says. A standard output that is gone does not end the guest.
-pub(super) fn show(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }

@@ -3,6 +3,7 @@
 
 mod console;
 mod foreground;
+mod screen;
 mod signals;
 mod terminal;
 
@@ -20,9 +21,8 @@ use passthru_qemu::{Cache, Capabilities};
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
     fd: Vec<(String, RawFd)>,
     /// How long the guest may take to power off when it is asked to (Ctrl-C, SIGTERM), in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86400))]
     stop_timeout: u64,
     /// Keep the guest's console off the terminal
     #[arg(long)]
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let host = Host::new();
     let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(host_error)?;
     let capabilities = probe(&domain, &user)?;
-    let backend = backend(args.backend, &domain, &host, &capabilities);
+    let backend = backend(args.backend, &domain, &host, &capabilities)?;
     let domain = finish(domain, &source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
     let settings = Settings { user, named: named_fds(args)?, run_dir: RUN_DIR.into() };
@@ -93,20 +93,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
 /// From the start of the guest to its end, with its console on the terminal.
 fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
     let console = connect(args, &guest);
+    if let Err(error) = guest.resume() {
+        drop(console);
+        guest.kill();
+        let ended = guest.finish();
+        report(&ended);
+        return if ended.not_restored.is_empty() {
+            Err(guest_error(error))
+        } else {
+            Ok(Code::NotRestored.into())
+        };
+    }
     if console.as_ref().is_some_and(Console::on_terminal) {
         let keys = if args.raw_console { "Ctrl-] ends the guest" } else { "Ctrl-C or Ctrl-] ends the guest" };
         eprintln!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
     }
-    match guest.resume() {
-        Ok(()) => foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout)),
-        Err(e) => tracing::error!("{e}"),
-    }
-    result(guest.finish())
+    foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout));
+    result(&guest.finish())
 }
 
 fn connect(args: &Args, guest: &Guest) -> Option<Console> {
     let path = guest.console().filter(|_| !args.no_console)?;
-    match Console::connect(path, args.raw_console) {
+    match Console::connect(path, guest.uid(), args.raw_console) {
         Ok(console) => Some(console),
         Err(e) => {
             tracing::warn!("the guest's console {} is not shown: {e}", path.display());
@@ -115,12 +123,16 @@ fn connect(args: &Args, guest: &Guest) -> Option<Console> {
     }
 }
 
-/// A guest that ended well has exit code 0, also when it was asked to.
-fn result(ended: Ended) -> Result<ExitCode, Error> {
+/// Says which devices are not back.
+fn report(ended: &Ended) {
     for error in &ended.not_restored {
-        let hint = error.hint();
-        Error::new(Code::NotRestored, error.to_string()).hint(hint).print();
+        Error::new(Code::NotRestored, error.to_string()).hint(error.hint()).print();
     }
+}
+
+/// A guest that ended well has exit code 0, also when it was asked to.
+fn result(ended: &Ended) -> Result<ExitCode, Error> {
+    report(ended);
     match (ended.status, ended.not_restored.is_empty()) {
         (_, false) => Ok(Code::NotRestored.into()),
         (Some(status), true) if !status.success() => {
@@ -128,6 +140,7 @@ fn result(ended: Ended) -> Result<ExitCode, Error> {
             let said = ended.messages.lines().last().map(|line| format!("it said last: {line}"));
             Err(Error::new(Code::Guest, error).hint(said))
         }
+        (None, true) => Err(Error::new(Code::Guest, "how the VMM ended could not be found out")),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -150,16 +163,8 @@ fn probe(domain: &Domain, user: &User) -> Result<Capabilities, Error> {
     let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
     let binary =
         domain.devices.emulator.clone().unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch));
-    let root = rustix::process::geteuid().is_root();
-    let spawn = |command: &mut Command| {
-        if root {
-            // Supplementary groups go with the change of user.
-            command.uid(user.uid()).gid(user.gid());
-        }
-        command.spawn()
-    };
     let cache = Cache { dir: cache_dir() };
-    cache.probe(Path::new(&binary), &spawn).map_err(|e| {
+    cache.probe(Path::new(&binary), &|command| user.spawn(command)).map_err(|e| {
         let hint = e.hint();
         Error::new(Code::Emulator, e).hint(hint)
     })
@@ -174,25 +179,32 @@ fn cache_dir() -> PathBuf {
 }
 
 /// Chooses the backend of the devices that say nothing, and says which one and why where there are any.
-fn backend(policy: Policy, domain: &Domain, host: &Host, capabilities: &Capabilities) -> Backend {
+fn backend(
+    policy: Policy,
+    domain: &Domain,
+    host: &Host,
+    capabilities: &Capabilities,
+) -> Result<Backend, Error> {
     let unsaid = domain.devices.hostdevs.iter().any(|hostdev| domain.backend(hostdev).is_none());
-    let kernel = host.capabilities();
-    let (backend, why) = match policy {
-        Policy::Iommufd => (Backend::Iommufd, "as asked"),
-        Policy::Type1 => (Backend::Type1, "as asked"),
-        Policy::Auto if !kernel.iommufd => (Backend::Type1, "the kernel has no /dev/iommu"),
-        Policy::Auto if kernel.vfio_cdev == Some(false) => {
-            (Backend::Type1, "the kernel's VFIO has no character devices")
+    let lack = host.capabilities().lack();
+    let (backend, why) = match (policy, &lack) {
+        (Policy::Iommufd, _) => (Backend::Iommufd, "as asked".to_owned()),
+        (Policy::Type1, _) => (Backend::Type1, "as asked".to_owned()),
+        (Policy::Auto, Some(lack)) => (Backend::Type1, lack.to_string()),
+        (Policy::Auto, None) if !capabilities.has_iommufd() => {
+            (Backend::Type1, format!("QEMU {} has no iommufd (8.2 and later have)", capabilities.version()))
         }
-        Policy::Auto if !capabilities.has_iommufd() => {
-            (Backend::Type1, "this QEMU has no iommufd (8.2 and later have)")
-        }
-        Policy::Auto => (Backend::Iommufd, "kernel and QEMU have it"),
+        (Policy::Auto, None) => (Backend::Iommufd, "kernel and QEMU have it".to_owned()),
     };
+    if unsaid && backend == Backend::Type1 {
+        let error =
+            format!("devices that name no backend would get type1 ({why}), which `run` does not offer yet");
+        return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
+    }
     if unsaid {
         eprintln!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
     }
-    backend
+    Ok(backend)
 }
 
 fn named_fd(text: &str) -> Result<(String, RawFd), String> {
@@ -234,6 +246,8 @@ fn guest_error(error: passthru_guest::Error) -> Error {
         passthru_guest::Error::Ended { .. }
         | passthru_guest::Error::Spawn { .. }
         | passthru_guest::Error::Monitor(_) => Code::Emulator,
+        passthru_guest::Error::Interrupted => Code::Interrupted,
+        passthru_guest::Error::NotRestored { .. } => Code::NotRestored,
         passthru_guest::Error::Image(_) | passthru_guest::Error::CommandLine(_) => Code::Domain,
         _ => Code::Host,
     };

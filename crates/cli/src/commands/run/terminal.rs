@@ -14,7 +14,9 @@ impl ConsoleMode {
     /// Changes the terminal's mode, where standard input is one.
     pub(super) fn enter(raw: bool) -> rustix::io::Result<Option<Self>> {
         let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
+        // From the background the change of mode would stop the process, with devices taken.
+        let in_front = || termios::tcgetpgrp(&stdin).is_ok_and(|front| front == rustix::process::getpgrp());
+        if !stdin.is_terminal() || !in_front() {
             return Ok(None);
         }
         let former = termios::tcgetattr(&stdin)?;
