@@ -374,6 +374,21 @@ fn the_guest_as_a_whole() {
 }
 
 #[test]
+fn firmware_is_not_chosen_by_kind() {
+    let efi = |rest: &str| {
+        guest("q35", "")
+            .replace("<os>", "<features><acpi/></features><os firmware='efi'>")
+            .replace("</os>", &format!("{rest}</os>"))
+    };
+    for rest in ["", "<loader secure='yes'/>"] {
+        assert_refused(&efi(rest), "the selection of firmware is not supported yet", "<os");
+    }
+    check(&efi("<loader type='pflash' readonly='yes'>/ovmf</loader>")).unwrap();
+    assert_refused(&guest("q35", "").replace("</os>", "<loader/></os>"), "<loader> names no file", "<os>");
+    check(&guest("q35", "").replace("<os>", "<os firmware='bios'>")).unwrap();
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
     let devices =
         "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/><controller type='ide'/>";

@@ -81,13 +81,13 @@ fn firmware(check: &mut Check<'_>) {
         let message = "UEFI firmware needs ACPI on x86".to_owned();
         check.error_with_hint(&os.place, message, "add <features><acpi/></features>");
     }
-    if os.firmware.is_none() && os.loader.as_ref().is_some_and(|l| l.path.is_none()) {
-        let message = "<loader> names no file, and no firmware is chosen by kind".to_owned();
-        check.error_with_hint(
-            &os.place,
-            message,
-            "give the path of the firmware, or say <os firmware='efi'>",
-        );
+    let names_file = os.loader.as_ref().map(|l| l.path.is_some());
+    if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
+        let message = "<os firmware='efi'>: the selection of firmware is not supported yet".to_owned();
+        check.error_with_hint(&os.place, message, "name the files with <loader> and <nvram>");
+    } else if names_file == Some(false) {
+        let message = "<loader> names no file".to_owned();
+        check.error_with_hint(&os.place, message, "give the path of the firmware");
     }
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> goes with firmware in flash memory only".to_owned();
