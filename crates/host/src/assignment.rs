@@ -105,24 +105,15 @@ impl Host {
     }
 
     /// Gives devices back that were taken until further notice, or by a guest that crashed. Returns the driver that
-    /// each is on then. All are looked at before the first is touched. With `force`, processes that have a device
-    /// open are no obstacle: the kernel asks them to let go, and waits.
+    /// each is on then. All are looked at before the first is touched; then one that cannot be given back keeps no
+    /// other from it. With `force`, processes that have a device open are no obstacle: the kernel asks them to let go,
+    /// and waits.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered.
+    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered. All of them.
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
-        let mut claims = Vec::new();
-        let mut refusals = Vec::new();
-        for address in devices {
-            match self.claim_for_release(*address, force) {
-                Ok(claim) => claims.push(claim),
-                Err(error) => refusals.push(error),
-            }
-        }
-        match Error::several(refusals) {
-            Some(error) => Err(error),
-            None => claims.iter().map(|claim| claim.restore(force)).collect(),
-        }
+        let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
+        all(claims.iter().map(|claim| claim.restore(force)))
     }
 
     fn driver_for(&self, request: &Request) -> Result<String, Error> {
@@ -199,6 +190,21 @@ impl Drop for Assignment {
         for error in self.undo() {
             tracing::error!(error = &error as &dyn std::error::Error, "a device was not given back");
         }
+    }
+}
+
+/// Goes through all of them, whichever fail. Returns what came of them, or every error.
+fn all<T>(results: impl Iterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    match Error::several(errors) {
+        Some(error) => Err(error),
+        None => Ok(values),
     }
 }
 
@@ -306,6 +312,22 @@ mod tests {
         assert_eq!((record.guest.as_deref(), record.former), (Some("next"), former));
         assert!(assignment.taken[0].give_back);
         assignment.keep();
+    }
+
+    #[test]
+    fn a_device_that_does_not_go_back_keeps_no_other_from_it() {
+        let tree = host();
+        tree.pci("0000:03:00.0", 0x020000);
+        tree.place("0000:03:00.0", Some("vfio-pci"), 3);
+        let former = |driver: &str| Former { driver: Some(driver.into()), driver_override: None };
+        for (text, driver) in [("02:00.0", "no-such-driver"), ("03:00.0", "vfio-pci")] {
+            let claim = tree.host().claim(address(text), None).unwrap();
+            tree.host().write_record(&claim.new_record("vfio-pci", former(driver))).unwrap();
+        }
+        let error = tree.host().release(&["02:00.0", "03:00.0"].map(address), false).unwrap_err();
+        assert!(matches!(error, Error::Write { .. }), "{error}");
+        assert!(tree.host().record(address("02:00.0")).unwrap().is_some());
+        assert_eq!(tree.host().record(address("03:00.0")).unwrap(), None);
     }
 
     #[test]
