@@ -374,6 +374,17 @@ fn the_guest_as_a_whole() {
 }
 
 #[test]
+fn a_driver_that_is_a_path() {
+    let with = |model: &str| {
+        hostdev("bus='1' slot='0' function='0'", &format!("<driver name='vfio' model='{model}'/>"))
+    };
+    for model in ["../../../../etc", "", "a b"] {
+        refused("q35", &with(model), &format!("'{model}' is no name of a driver"), "<driver");
+    }
+    accepted("q35", &with("mlx5_vfio_pci"));
+}
+
+#[test]
 fn firmware_is_not_chosen_by_kind() {
     let efi = |rest: &str| {
         guest("q35", "")

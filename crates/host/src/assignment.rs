@@ -77,7 +77,7 @@ impl Host {
     ///
     /// # Errors
     /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, claimed,
-    /// or unmanaged and on a driver of the host. All of them, not only the first.
+    /// or unmanaged and on a driver of the host; a driver's name that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
         self.check_during(&self.usage(), requests)
     }
@@ -124,6 +124,7 @@ impl Host {
     }
 
     fn assignable(&self, request: &Request) -> Result<Device, Error> {
+        request.driver.as_deref().map_or(Ok(()), Host::check_driver_name)?;
         let device = self.device(request.address)?;
         if device.is_bridge() {
             return Err(Error::Bridge { device: device.address });
@@ -285,6 +286,19 @@ mod tests {
         assert!(matches!(tree.host().check(&[nvme]), Err(Error::NotOnVfio { .. })));
         let nic = Request::managed(address("02:00.0"));
         assert!(matches!(tree.host().check(&[nic.clone(), nic]), Err(Error::Twice { .. })));
+    }
+
+    #[test]
+    fn only_a_vfio_driver_can_be_asked_for() {
+        let tree = host();
+        let nvme =
+            |driver: &str| [Request { driver: Some(driver.into()), ..Request::managed(address("01:00.0")) }];
+        let error = tree.host().check(&nvme("../../../../tmp")).unwrap_err();
+        assert!(matches!(error, Error::BadDriverName { .. }), "{error}");
+        let error = tree.host().assign(&nvme("nvme"), None, false).unwrap_err();
+        assert!(matches!(error, Error::NotVfio { .. }), "{error}");
+        assert_eq!(override_of_nvme(&tree), "(null)\n");
+        assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::expect_vfio;
 use crate::record::{Former, Record};
 use crate::{Error, Host, Use};
 
@@ -81,11 +82,14 @@ impl Claim {
     /// given back, the older record holds. Says whether it is now to be given back by this claim's owner.
     ///
     /// # Errors
-    /// Everything is put back then; [`Error::NotUndone`] where that failed too, and the record stays.
+    /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
+    /// [`Error::NotUndone`] where that failed too, and the record stays.
     pub fn bind(&self, driver: &str) -> Result<bool, Error> {
+        Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
         let record = self.host.record(self.device)?;
         if device.driver.as_deref() == Some(driver) {
+            expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
         self.host.load_driver(driver)?;

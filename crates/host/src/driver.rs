@@ -16,6 +16,18 @@ impl Host {
         }
     }
 
+    /// Accepts what can be the name of a driver that is asked for: no path, and no other file of sysfs.
+    ///
+    /// # Errors
+    /// [`Error::BadDriverName`].
+    pub(crate) fn check_driver_name(driver: &str) -> Result<(), Error> {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if !driver.is_empty() && driver.bytes().all(is_fit) {
+            return Ok(());
+        }
+        Err(Error::BadDriverName { driver: driver.into() })
+    }
+
     /// Loads a driver's module where the driver is not there.
     ///
     /// # Errors
@@ -39,12 +51,13 @@ impl Host {
         }
     }
 
-    /// Moves a device to a driver that is there, and checks that it is on it.
+    /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO driver.
     pub(crate) fn switch(&self, device: &Device, driver: &str) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
         self.detach(device)?;
         sysfs::write(self.pci_driver(driver).join("bind"), &device.address.to_string())?;
         let device = self.expect_driver(device, Some(driver))?;
+        expect_vfio(&device, driver)?;
         self.await_node(&device)
     }
 
@@ -126,12 +139,43 @@ impl Host {
     }
 }
 
+/// Says whether a device on that driver is on a VFIO driver: nobody knows before it is.
+pub(crate) fn expect_vfio(device: &Device, driver: &str) -> Result<(), Error> {
+    match device.on_vfio() {
+        true => Ok(()),
+        false => Err(Error::NotVfio { device: device.address, driver: driver.into() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
+    use super::*;
     use crate::test_tree::Tree;
+
+    #[test]
+    fn a_driver_has_a_name_and_no_path() {
+        for name in ["vfio-pci", "mlx5_vfio_pci", "e1000e"] {
+            Host::check_driver_name(name).unwrap();
+        }
+        for name in ["", "..", "../../../../etc", "a/b", "a b", "a\n", "é"] {
+            assert!(matches!(Host::check_driver_name(name), Err(Error::BadDriverName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_on_a_driver_of_the_host_after_the_switch_is_not_on_vfio() {
+        let tree = Tree::new();
+        let dir = tree.pci("0000:01:00.0", 0x020000);
+        tree.file(&format!("{dir}/driver_override"), "(null)\n");
+        tree.file("sys/bus/pci/drivers/igb/bind", "");
+        let before = tree.host().devices().remove(0);
+        tree.place("0000:01:00.0", Some("igb"), 1);
+        let error = tree.host().switch(&before, "igb").unwrap_err();
+        assert!(matches!(error, Error::NotVfio { .. }), "{error}");
+    }
 
     #[test]
     fn without_a_variant_it_is_vfio_pci() {

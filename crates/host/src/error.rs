@@ -92,6 +92,20 @@ pub enum Error {
         /// What `modprobe` said.
         answer: String,
     },
+    /// What is asked for as a driver cannot be one.
+    #[error("'{driver}' is no name of a driver")]
+    BadDriverName {
+        /// What is asked for.
+        driver: String,
+    },
+    /// The driver asked for does not hand the device on.
+    #[error("{driver} is no VFIO driver: {device} does not get it")]
+    NotVfio {
+        /// The device.
+        device: Address,
+        /// The driver asked for.
+        driver: String,
+    },
     /// The kernel took the request and did something else.
     #[error("{device} is on {} after it was bound to {}", driver_text(now), driver_text(wanted))]
     NotTaken {
@@ -205,6 +219,10 @@ impl Error {
             Self::Claimed { .. } => "try again when that has ended".into(),
             Self::Held { .. } => "end these processes first".into(),
             Self::NoDriver { .. } => "see that the kernel has it (for vfio-pci: CONFIG_VFIO_PCI)".into(),
+            Self::BadDriverName { .. } => "it has letters, digits, '_' and '-' only".into(),
+            Self::NotVfio { .. } => {
+                "name vfio-pci or a variant of it, or none: the one made for the device is found then".into()
+            }
             Self::NoNode { .. } => "see that /dev is a devtmpfs, or that udev runs".into(),
             Self::NotUndone { device, .. } => {
                 format!("run `passthru unbind {device}` when the cause is gone")

@@ -154,6 +154,12 @@ impl Element for HostdevDriver {
         v.attr("name", &mut self.name);
         v.attr("model", &mut self.model);
         v.yes_no("iommufd", &mut self.iommufd);
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if let Some(model) = &self.model
+            && (model.is_empty() || !model.bytes().all(is_fit))
+        {
+            v.error(format!("the driver model '{}' is no name of a driver", model.escape_debug()));
+        }
         if self.name == Some(HostdevDriverName::Iommufd) && self.iommufd == Some(false) {
             v.error("name='iommufd' contradicts iommufd='no'".into());
         }
