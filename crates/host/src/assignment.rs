@@ -113,7 +113,7 @@ impl Host {
     /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered. All of them.
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
         let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
-        all(claims.iter().map(|claim| claim.restore(force)))
+        all(claims.iter().map(|claim| claim.release(force)))
     }
 
     fn driver_for(&self, request: &Request) -> Result<String, Error> {

@@ -79,7 +79,8 @@ impl Claim {
     }
 
     /// Binds the device to a driver. What it was like before is recorded first; where it was taken before and not
-    /// given back, the older record holds. Says whether it is now to be given back by this claim's owner.
+    /// given back, the older record holds, and one that was made until further notice holds again afterwards. Says
+    /// whether the device is now to be given back by this claim's owner.
     ///
     /// # Errors
     /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
@@ -93,8 +94,8 @@ impl Claim {
             return self.take_over(record);
         }
         self.host.load_driver(driver)?;
-        let former = record.map_or_else(|| Former::of(&device), |record| record.former);
-        self.host.write_record(&self.new_record(driver, former))?;
+        let (former, earlier) = Former::before(&device, record);
+        self.host.write_record(&Record { earlier, ..self.new_record(driver, former) })?;
         match self.host.switch(&device, driver) {
             Ok(()) => Ok(true),
             Err(failure) => Err(self.undo(failure)),
@@ -102,7 +103,8 @@ impl Claim {
     }
 
     /// Puts the device back: to what its record says, else to the driver that the kernel finds for it. A device
-    /// that the host has already taken back, or that is gone, is left alone. Returns the driver it is on then.
+    /// that was bound until further notice before is so again. A device that the host has already taken back, or that
+    /// is gone, is left alone. Returns the driver it is on then.
     ///
     /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
     /// `force` is set: the kernel then asks the process to let go, and waits.
@@ -110,7 +112,18 @@ impl Claim {
     /// # Errors
     /// [`Error::Held`]; what the kernel answered. The record stays then.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
-        let record = self.host.record(self.device)?;
+        self.go_back(self.host.record(self.device)?, force)
+    }
+
+    /// Puts the device back as [`restore`](Self::restore) does, but to how it was before it was first taken.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn release(&self, force: bool) -> Result<Option<String>, Error> {
+        self.go_back(self.host.record(self.device)?.map(Record::whole_way), force)
+    }
+
+    fn go_back(&self, record: Option<Record>, force: bool) -> Result<Option<String>, Error> {
         let Ok(device) = self.host.device(self.device) else {
             self.host.remove_record(self.device)?;
             return Ok(None);
@@ -120,6 +133,10 @@ impl Claim {
                 self.await_holders()?;
             }
             self.host.switch_back(&device, record.as_ref().map(|record| &record.former))?;
+            if let Some(earlier) = record.and_then(|record| record.earlier) {
+                self.host.write_record(&earlier)?;
+                return Ok(self.host.device(self.device)?.driver);
+            }
         }
         self.host.remove_record(self.device)?;
         Ok(self.host.device(self.device)?.driver)
@@ -138,7 +155,8 @@ impl Claim {
     /// The device is already where it should be: only the owner of the record changes.
     fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
         let Some(record) = record.filter(|record| record.guest.is_some()) else { return Ok(false) };
-        self.host.write_record(&self.new_record(&record.driver, record.former))?;
+        let Record { driver, former, earlier, .. } = record;
+        self.host.write_record(&Record { earlier, ..self.new_record(&driver, former) })?;
         Ok(true)
     }
 
@@ -150,6 +168,7 @@ impl Claim {
             guest: self.owner.guest.clone(),
             pid: self.owner.pid,
             boot_id: self.host.boot_id(),
+            earlier: None,
         }
     }
 
@@ -253,6 +272,48 @@ mod tests {
         tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
         assert_eq!(claim.restore(false).unwrap(), None);
         assert_eq!(tree.host().record(device()).unwrap(), None);
+    }
+
+    /// A device that was bound by hand: on `vfio-pci`, from `igb`. Nothing moves when its files are written.
+    fn bound_by_hand() -> (Tree, Record) {
+        let tree = Tree::new();
+        let dir = tree.pci("0000:01:00.0", 0x020000);
+        tree.place("0000:01:00.0", Some("vfio-pci"), 1);
+        tree.file(&format!("{dir}/driver_override"), "vfio-pci\n");
+        for file in ["vfio-pci/unbind", "vfio-pci/bind", "mlx5_vfio_pci/bind", "igb/bind"] {
+            tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
+        }
+        let former = Former { driver: Some("igb".into()), driver_override: None };
+        let record = tree.host().claim(device(), None).unwrap().new_record("vfio-pci", former);
+        tree.host().write_record(&record).unwrap();
+        (tree, record)
+    }
+
+    fn is_bound_to(tree: &Tree, driver: &str) -> bool {
+        let bind = tree.path(&format!("sys/bus/pci/drivers/{driver}/bind"));
+        !std::fs::read_to_string(bind).unwrap().is_empty()
+    }
+
+    #[test]
+    fn what_was_bound_by_hand_is_so_again_after_a_guest_on_another_driver() {
+        let (tree, by_hand) = bound_by_hand();
+        let claim = tree.host().claim(device(), Some("guest")).unwrap();
+        let error = claim.bind("mlx5_vfio_pci").unwrap_err();
+        assert!(matches!(error, Error::NotTaken { .. }), "{error}");
+        assert_eq!(tree.host().record(device()).unwrap(), Some(by_hand));
+        assert!(is_bound_to(&tree, "mlx5_vfio_pci") && !is_bound_to(&tree, "igb"));
+    }
+
+    #[test]
+    fn what_a_guest_left_of_a_device_bound_by_hand_is_released_to_the_driver_of_the_host() {
+        let (tree, by_hand) = bound_by_hand();
+        let claim = tree.host().claim(device(), Some("crashed")).unwrap();
+        let host = tree.host();
+        let (former, earlier) = Former::before(&host.device(device()).unwrap(), Some(by_hand));
+        host.write_record(&Record { earlier, ..claim.new_record("mlx5_vfio_pci", former) }).unwrap();
+        let error = claim.release(false).unwrap_err();
+        assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
+        assert!(is_bound_to(&tree, "igb"));
     }
 
     #[test]

@@ -37,15 +37,38 @@ pub struct Record {
     pub pid: u32,
     /// The boot in which it was taken. The record says nothing about any other.
     pub boot_id: String,
+    /// The record that holds again once the device is given back: it was taken until further notice before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Box<Record>>,
 }
 
 impl Former {
     pub(crate) fn of(device: &Device) -> Self {
         Self { driver: device.driver.clone(), driver_override: device.driver_override.clone() }
     }
+
+    /// How a device goes back that is taken now, and the record that holds then. What was taken until further notice
+    /// goes back to that; where somebody crashed who had the device, to where they would have given it back.
+    pub(crate) fn before(device: &Device, record: Option<Record>) -> (Self, Option<Box<Record>>) {
+        match record {
+            Some(record) if record.guest.is_none() && device.on_vfio() => {
+                (Self::of(device), Some(Box::new(record.whole_way())))
+            }
+            Some(record) => (record.former, record.earlier),
+            None => (Self::of(device), None),
+        }
+    }
 }
 
 impl Record {
+    /// The same record, but going back to how the device was before it was first taken.
+    pub(crate) fn whole_way(self) -> Self {
+        match self.earlier {
+            Some(earlier) => Self { former: earlier.whole_way().former, earlier: None, ..self },
+            None => self,
+        }
+    }
+
     /// Says whether a device is as this record, or a change cut short, would have it: on the recorded driver, on
     /// none, or still on the former one. On any other driver, the host has moved on.
     pub(crate) fn covers(&self, device: &Device) -> bool {
@@ -153,6 +176,7 @@ mod tests {
             guest: guest.map(str::to_owned),
             pid: 42,
             boot_id: boot_id.into(),
+            earlier: None,
         }
     }
 
