@@ -66,8 +66,10 @@ impl Host {
             let claim = self.claim(request.address, guest)?;
             assignment.taken.push(Taken { claim, give_back: false });
         }
-        for (taken, request) in assignment.taken.iter_mut().zip(requests).filter(|(_, r)| r.managed) {
-            taken.give_back = taken.claim.bind(&self.driver_for(request)?)?;
+        for (taken, request) in assignment.taken.iter_mut().zip(requests) {
+            if let Some(change) = self.change(request)? {
+                taken.give_back = taken.claim.bind(&change.to)?;
+            }
         }
         Ok(assignment)
     }
@@ -114,13 +116,6 @@ impl Host {
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
         let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
         all(claims.iter().map(|claim| claim.release(force)))
-    }
-
-    fn driver_for(&self, request: &Request) -> Result<String, Error> {
-        match &request.driver {
-            Some(driver) => Ok(driver.clone()),
-            None => Ok(self.vfio_driver(&self.device(request.address)?)),
-        }
     }
 
     fn assignable(&self, request: &Request) -> Result<Device, Error> {

@@ -23,6 +23,7 @@
 mod alias;
 mod assignment;
 mod capabilities;
+mod change;
 mod claim;
 mod device;
 mod driver;
@@ -38,6 +39,7 @@ mod uses;
 
 pub use assignment::{Assignment, Request};
 pub use capabilities::Capabilities;
+pub use change::Change;
 pub use claim::{Claim, Owner};
 pub use device::{Device, Sriov, parse_device};
 pub use error::Error;

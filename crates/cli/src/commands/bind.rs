@@ -1,7 +1,7 @@
 //! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
 #![allow(clippy::print_stderr)]
 
-use passthru_host::{Device, Error as HostError, Host, Request, parse_device};
+use passthru_host::{Change, Device, Error as HostError, Host, Request, parse_device};
 use passthru_pci::Address;
 
 use crate::error::Error;
@@ -52,12 +52,12 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
         return Err(error);
     }
     let step = |request: &Request| {
-        let device = host.device(request.address)?;
-        let wanted = request.driver.clone().unwrap_or_else(|| host.vfio_driver(&device));
-        Ok(match &device.driver {
-            Some(driver) if *driver == wanted => format!("{}: stays on {wanted}\n", device.address),
-            Some(driver) => format!("{}: from {driver} to {wanted}\n", device.address),
-            None => format!("{}: to {wanted}\n", device.address),
+        let address = request.address;
+        Ok(match host.change(request)? {
+            Some(Change { from: Some(from), to, .. }) if from == to => format!("{address}: stays on {to}\n"),
+            Some(Change { from: Some(from), to, .. }) => format!("{address}: from {from} to {to}\n"),
+            Some(Change { to, .. }) => format!("{address}: to {to}\n"),
+            None => String::new(),
         })
     };
     requests.iter().map(step).collect()
