@@ -1,8 +1,9 @@
 //! A guest reads the NVMe disk that was assigned to it: in each spelling of iommufd.
 
-use super::support::{Domain, assert_all_back, driver, guest_sum, host_sum, wait_for_disk};
+use super::support::{Domain, PATIENCE, assert_all_back, driver, guest_sum, host_sum, wait_for_disk};
 use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::host;
+use passthru_lab::{host, run, run_within};
+use std::process::Command;
 
 fn reads_the_disk(domain: &Domain) {
     let _ = host();
@@ -36,6 +37,20 @@ fn with_nothing_said_the_backend_is_chosen_and_named() {
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256);
     assert!(finished.stderr.contains("backend iommufd"), "{finished}");
+}
+
+#[test]
+fn a_standalone_line_can_be_pasted_and_run() {
+    let _ = host();
+    let domain = Domain::new("pasted").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let xml = domain.xml().replace("<serial type='pty'/>", "<serial type='stdio'/>");
+    std::fs::write("/tmp/pasted.xml", xml).unwrap();
+    let _ = run(Command::new("passthru").args(["bind", NVME])).expect_success();
+    let line = "passthru convert --standalone /tmp/pasted.xml >/tmp/pasted.sh && exec bash /tmp/pasted.sh";
+    let finished = run_within(PATIENCE, Command::new("bash").args(["-c", line]));
+    let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
+    assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is changed.
 
+use super::privileges::WAIT;
 use super::support::{Domain, Running, guest_sum};
 use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{Guest, host, run};
@@ -56,6 +57,19 @@ fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
     assert_eq!((looks(&image), looks(&kernel), looks(&folder)), before);
+}
+
+#[test]
+fn an_image_that_another_guest_writes_to_is_refused_by_its_lock() {
+    let folder = private_folder("private-locked");
+    let image = folder.join("disk.raw");
+    fs::write(&image, vec![0; 1 << 20]).unwrap();
+    let first = Domain::new("writer").with(&disk("raw", &image)).script(WAIT).start(&["--stop-timeout", "1"]);
+    let second = Domain::new("rival").with(&disk("raw", &image)).script(SUM).run(&[]);
+    assert_eq!(second.status.code(), Some(5), "{second}");
+    assert!(second.stderr.contains("lock"), "{second}");
+    first.signal(first.manager(), "-TERM");
+    assert_eq!(first.wait(), Some(0));
 }
 
 #[test]
