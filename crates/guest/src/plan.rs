@@ -80,13 +80,18 @@ impl Plan {
     }
 
     /// Returns the steps, in their order.
-    pub fn steps(&self, host: &Host) -> Vec<Step> {
-        let mut steps = vec![Step::Lock { folder: self.run_dir.join(format!("domain-{}", self.name)) }];
-        steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
+    ///
+    /// # Errors
+    /// A device that is not there.
+    pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
+        let requests = self.requests.iter().map(|request| Step::of_request(request, host));
+        let (take, back): (Vec<_>, Vec<_>) = requests.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let (devices, others): (Vec<_>, Vec<_>) =
             self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
+        let mut steps = vec![Step::Lock { folder: self.run_dir.join(format!("domain-{}", self.name)) }];
+        steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
-        steps.extend(self.requests.iter().map(|request| Step::of_request(request, host)));
+        steps.extend(take);
         steps.extend(devices.into_iter().filter_map(Step::of_item));
         steps.push(Step::Spawn {
             user: self.user.name.clone(),
@@ -97,8 +102,8 @@ impl Plan {
                 .collect(),
         });
         steps.push(Step::Run);
-        steps.extend(self.requests.iter().rev().filter(|r| r.managed).map(|r| Step::give_back(r, host)));
-        steps
+        steps.extend(back.into_iter().rev().flatten());
+        Ok(steps)
     }
 
     /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at the

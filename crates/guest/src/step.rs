@@ -2,7 +2,7 @@
 
 use crate::handover::{How, Item};
 use crate::plan::mode_text;
-use passthru_host::{Host, Request};
+use passthru_host::{Change, Error, Host, Request};
 use passthru_pci::Address;
 use passthru_qemu::What;
 use serde::Serialize;
@@ -56,7 +56,6 @@ pub enum Step {
     /// A device is bound to a VFIO driver.
     Bind {
         /// The device.
-        #[serde(serialize_with = "as_text")]
         device: Address,
         /// The driver it has now.
         from: Option<String>,
@@ -66,7 +65,6 @@ pub enum Step {
     /// A device is taken as it is: on a VFIO driver.
     Claim {
         /// The device.
-        #[serde(serialize_with = "as_text")]
         device: Address,
         /// The driver it has.
         driver: Option<String>,
@@ -87,15 +85,10 @@ pub enum Step {
     /// A device is given back.
     GiveBack {
         /// The device.
-        #[serde(serialize_with = "as_text")]
         device: Address,
         /// The driver that it goes back to.
         to: Option<String>,
     },
-}
-
-fn as_text<S: serde::Serializer>(device: &Address, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(device)
 }
 
 impl Step {
@@ -137,19 +130,15 @@ impl Step {
         Self::Nvram { path: path.into(), template: template.into() }
     }
 
-    pub(crate) fn of_request(request: &Request, host: &Host) -> Self {
-        let device = host.device(request.address).ok();
-        let from = device.as_ref().and_then(|d| d.driver.clone());
-        if !request.managed {
-            return Self::Claim { device: request.address, driver: from };
-        }
-        let chosen = request.driver.clone().or_else(|| device.as_ref().map(|d| host.vfio_driver(d)));
-        Self::Bind { device: request.address, from, to: chosen.unwrap_or_else(|| "vfio-pci".into()) }
-    }
-
-    pub(crate) fn give_back(request: &Request, host: &Host) -> Self {
-        let to = host.device(request.address).ok().and_then(|d| d.driver);
-        Self::GiveBack { device: request.address, to }
+    /// The step that takes a device, and the one that gives it back.
+    pub(crate) fn of_request(request: &Request, host: &Host) -> Result<(Self, Option<Self>), Error> {
+        let device = request.address;
+        Ok(match host.change(request)? {
+            Some(Change { from, to, back }) => {
+                (Self::Bind { device, from, to }, Some(Self::GiveBack { device, to: back }))
+            }
+            None => (Self::Claim { device, driver: host.device(device)?.driver }, None),
+        })
     }
 }
 

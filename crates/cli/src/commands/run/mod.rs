@@ -146,7 +146,7 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
 }
 
 fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
-    let steps = plan.steps(host);
+    let steps = plan.steps(host).map_err(guest_error)?;
     let text = match args.json {
         true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
         false => {
