@@ -18,21 +18,27 @@ fn driver() -> Option<String> {
     Host::new().device(nvme()).unwrap().driver
 }
 
-/// Not a test by itself: the process that the tests kill.
+/// With this set, the test below keeps the device until it is killed.
+const KEEP: &str = "PASSTHRU_TEST_KEEP";
+
 #[test]
-#[ignore = "run by the tests of this file"]
-fn holder() {
+fn a_device_that_was_taken_goes_back() {
     let _host = passthru_lab::host();
     let assignment = Host::new().assign(&[Request::managed(nvme())], Some("victim"), false).unwrap();
+    assert_eq!(driver().as_deref(), Some("vfio-pci"));
     println!("taken");
-    std::thread::sleep(Duration::from_secs(60));
+    if env::var_os(KEEP).is_some() {
+        std::thread::sleep(Duration::from_secs(60));
+    }
     assignment.give_back().unwrap();
+    assert_eq!(driver().as_deref(), Some("nvme"));
 }
 
+/// A process that has the device, to be killed.
 fn spawn_holder() -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
-    let command = command.args(["--exact", "holder", "--ignored", "--nocapture"]).stdout(Stdio::piped());
-    let mut holder = command.spawn().unwrap();
+    command.args(["--exact", "a_device_that_was_taken_goes_back", "--nocapture"]).env(KEEP, "1");
+    let mut holder = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().ends_with("taken")), "the holder failed");
     holder
