@@ -120,12 +120,18 @@ fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Error> {
     field.map(u64::from_be_bytes).ok_or(Error::Damaged("it is too short"))
 }
 
+/// Headers of images, for tests: as `qemu-img create` writes them, as far as they are read here.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
+pub(crate) mod header {
+    use super::{BACKING_FORMAT, MAGIC};
 
-    fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], name: &str) -> File {
+    /// Returns the header of an image above `below`, whose format it says.
+    pub(crate) fn above(below: &str, format: Option<&str>) -> Vec<u8> {
+        let said = format.map(|format| (BACKING_FORMAT, format.as_bytes()));
+        of(3, 0, &Vec::from_iter(said), below)
+    }
+
+    pub(crate) fn of(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> Vec<u8> {
         let mut header = vec![0; 104];
         header[..4].copy_from_slice(MAGIC);
         header[4..8].copy_from_slice(&version.to_be_bytes());
@@ -138,14 +144,24 @@ mod tests {
             header.resize(header.len().next_multiple_of(8), 0);
         }
         header.extend([0; 8]);
-        if !name.is_empty() {
+        if !below.is_empty() {
             let at = header.len() as u64;
             header[8..16].copy_from_slice(&at.to_be_bytes());
-            header[16..20].copy_from_slice(&(name.len() as u32).to_be_bytes());
-            header.extend(name.bytes());
+            header[16..20].copy_from_slice(&(below.len() as u32).to_be_bytes());
+            header.extend(below.bytes());
         }
+        header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&header).unwrap();
+        file.write_all(&header::of(version, incompatible, extensions, below)).unwrap();
         file
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Mirrors {
 impl Mirrors {
     /// Takes the machine's own Debian source, else debootstrap's default.
     pub(super) fn of_machine() -> Result<Self> {
-        let format = "$(ORIGIN) $(RELEASE) $(REPO_URI)";
+        let format = "$(ORIGIN)|$(RELEASE)|$(REPO_URI)";
         let output = Command::new("apt-get")
             .args(["indextargets", "--format", format, "Created-By: Packages"])
             .output();
@@ -38,7 +38,7 @@ impl Mirrors {
     }
 
     fn from_targets(targets: &str) -> Option<Self> {
-        let debian = || targets.lines().filter_map(|line| line.strip_prefix("Debian ")?.split_once(' '));
+        let debian = || targets.lines().filter_map(|line| line.strip_prefix("Debian|")?.split_once('|'));
         let is_security = |release: &str| release.ends_with("-security");
         let find = |security| debian().find(|(release, _)| is_security(release) == security);
         let uri = |(_, uri): (&str, &str)| uri.trim_end_matches('/').to_owned();
@@ -138,12 +138,12 @@ mod tests {
 
     #[test]
     fn the_machines_debian_source_is_taken_and_others_are_not() {
-        let targets = "Google sdk http://packages.example/\nDebian bookworm-security http://m.example/debian-security/\n\
-                       Debian bookworm http://m.example/debian/\n";
+        let targets = "Google|sdk|http://packages.example/\nDebian Backports|bookworm-backports|http://b.example/debian/\n\
+                       Debian|bookworm-security|http://m.example/debian-security/\nDebian|bookworm|http://m.example/debian/\n";
         let mirrors = Mirrors::from_targets(targets).unwrap();
         assert_eq!(mirrors.main, "http://m.example/debian");
         assert_eq!(mirrors.security.as_deref(), Some("http://m.example/debian-security"));
-        assert_eq!(Mirrors::from_targets("Ubuntu noble http://u.example/ubuntu/\n"), None);
+        assert_eq!(Mirrors::from_targets("Ubuntu|noble|http://u.example/ubuntu/\n"), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock, fsync, syncfs};
 use sha2::{Digest, Sha256};
 
+/// Hexadecimal digits of a key.
+const KEY_DIGITS: usize = 12;
+
 /// The cache's folder.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
@@ -80,12 +83,11 @@ impl Cache {
 
     /// Pieces and leftovers that are none of `kept`.
     pub(super) fn stale(&self, kept: &[Piece]) -> Result<Vec<PathBuf>> {
-        let is_piece = |name: &str| Piece::NAMES.iter().any(|piece| name.starts_with(&format!("{piece}-")));
         let is_kept = |path: &PathBuf| kept.iter().any(|piece| piece.path == path.with_extension(""));
         let mut stale = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
-            if is_piece(&entry.file_name().to_string_lossy()) && !is_kept(&entry.path()) {
+            if Piece::is_name(&entry.file_name().to_string_lossy()) && !is_kept(&entry.path()) {
                 stale.push(entry.path());
             }
         }
@@ -111,6 +113,16 @@ pub(super) struct Piece {
 
 impl Piece {
     const NAMES: [&str; 3] = ["kernel", "rootfs", "disks"];
+
+    /// Whether a file of the cache's folder has the name of a piece or of one in the making, to the letter: the folder
+    /// may hold what is not ours.
+    fn is_name(name: &str) -> bool {
+        let name = name.strip_suffix(".partial").or_else(|| name.strip_suffix(".work")).unwrap_or(name);
+        let is_key = |key: &str| {
+            key.len() == KEY_DIGITS && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        name.split_once('-').is_some_and(|(piece, key)| Self::NAMES.contains(&piece) && is_key(key))
+    }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -157,7 +169,7 @@ fn key(inputs: &[&str]) -> String {
         hash.update(input.len().to_le_bytes());
         hash.update(input.as_bytes());
     }
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(KEY_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +212,10 @@ mod tests {
             piece.make(|_| Ok(())).unwrap();
         }
         cache.folder("runs").unwrap();
+        // What is not ours, whatever it is called.
+        for name in ["kernel-patches", "disks-backup", "kernel-0123456789ab.old", "rootfs-0123456789AB"] {
+            cache.folder(name).unwrap();
+        }
         let stale = cache.stale(std::slice::from_ref(&new)).unwrap();
         assert_eq!(stale, [old.path().to_owned()]);
         cache.remove(&stale).unwrap();

@@ -40,7 +40,11 @@ pub(super) fn install_command(packages: &[&str]) -> String {
 pub(super) fn install(packages: &[&str], log: &Path, mut watch: impl FnMut(&str)) -> Result<()> {
     let mut apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        // On a machine that has just booted, apt may be busy with itself.
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-o", "DPkg::Lock::Timeout=300"])
+            .args(arguments);
         watched(&mut command, log, &mut watch)
     };
     apt(&["update"])?;

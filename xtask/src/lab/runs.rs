@@ -66,7 +66,8 @@ fn prune(runs: &Path) -> Result<()> {
         fs::read_dir(runs)?.filter_map(|entry| Some(entry.ok()?.path())).filter(|run| is_over(run)).collect();
     over.sort();
     for run in &over[..over.len().saturating_sub(KEPT)] {
-        fs::remove_dir_all(run)?;
+        // Another start may be removing the same; a boot does not fail over it.
+        let _ = fs::remove_dir_all(run);
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
     let host = Host::new();
-    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(host_error)?;
+    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(user_error)?;
     let capabilities = probe(&domain, &user)?;
     let backend = backend(args.backend, &domain, &host, &capabilities)?;
     let domain = finish(domain, &source, &capabilities, backend)?;
@@ -217,12 +217,15 @@ fn named_fd(text: &str) -> Result<(String, RawFd), String> {
 fn named_fds(args: &Args) -> Result<NamedFds, Error> {
     let mut named = BTreeMap::new();
     for (name, number) in listen_fds().into_iter().chain(args.fd.iter().cloned()) {
-        named.insert(name, number);
+        if let Some(other) = named.insert(name.clone(), number).filter(|other| *other != number) {
+            let error = format!("two descriptors were given under the name '{name}': {other} and {number}");
+            return Err(Error::new(Code::Usage, error));
+        }
     }
     Ok(named)
 }
 
-/// Descriptors from 3 up, where they were meant for this process. One without a name is `unknown`.
+/// Descriptors from 3 up that have names, where they were meant for this process.
 fn listen_fds() -> Vec<(String, RawFd)> {
     const FIRST: RawFd = 3;
     let variable = |name| std::env::var(name).unwrap_or_default();
@@ -231,13 +234,13 @@ fn listen_fds() -> Vec<(String, RawFd)> {
     }
     let count: RawFd = variable("LISTEN_FDS").parse().unwrap_or(0);
     let names = variable("LISTEN_FDNAMES");
-    let names = names.split(':').map(String::from).chain(std::iter::repeat_with(|| "unknown".into()));
-    names.zip(FIRST..FIRST.saturating_add(count)).collect()
+    let named = names.split(':').map(String::from).zip(FIRST..FIRST.saturating_add(count));
+    named.filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored")).collect()
 }
 
-fn host_error(error: passthru_guest::UserError) -> Error {
+fn user_error(error: passthru_guest::UserError) -> Error {
     let hint = error.hint();
-    Error::new(Code::Host, error).hint(hint)
+    Error::new(Code::Usage, error).hint(hint)
 }
 
 fn guest_error(error: passthru_guest::Error) -> Error {

@@ -16,8 +16,12 @@ impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
+        let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            pipe::register(signal, write.try_clone()?)?;
+            // What the caller had ignored stays so: `nohup`, and jobs in the background of a script.
+            if ignored & (1 << (signal - 1)) == 0 {
+                pipe::register(signal, write.try_clone()?)?;
+            }
         }
         Ok(Self { pipe })
     }
@@ -27,6 +31,13 @@ impl Signals {
         let mut buffer = [0; 16];
         (&self.pipe).read(&mut buffer).unwrap_or(0)
     }
+}
+
+/// The signals that are ignored, as a set of bits: signal 1 is the lowest.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
 impl AsFd for Signals {
