@@ -116,6 +116,7 @@ impl Domain {
             return Err(Error::new(message).at(root.range().start..root.range().start + 1).into());
         }
         let domain = reader::read(root, xml, &mut errors);
+        errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
         Errors::none_of(errors).map(|()| domain)
     }
 

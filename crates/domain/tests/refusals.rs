@@ -408,3 +408,57 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
     assert_eq!(starts.len(), 3, "{errors}");
     assert!(starts.is_sorted());
 }
+
+#[test]
+fn ids_of_no_form() {
+    let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
+    for id in ["", "a,b=$(x)", "0a", "a b"] {
+        refused("q35", &named(id), &format!("the iommufd object's id '{id}' is no id"), "<hostdev");
+        let iommu = format!("<iommu model='intel'><iommufd><id>{id}</id></iommufd></iommu>");
+        refused("q35", &iommu, &format!("'{id}' is no id"), "<iommu ");
+    }
+    refused(
+        "q35",
+        "<iommu model='intel'><alias name='ua-a,b'/></iommu>",
+        "the alias 'ua-a,b' of iommu 0",
+        "<iommu",
+    );
+    accepted("q35", &named("my.Object_1-b"));
+}
+
+#[test]
+fn ids_that_are_taken() {
+    let aliased = |alias: &str| format!("{VIRTIO_NET}<alias name='{alias}'/></interface>");
+    refused(
+        "q35",
+        &aliased("ua-dup").repeat(2),
+        "'ua-dup' of interface 1 is that of interface 0",
+        "<interface",
+    );
+    refused("q35", &aliased("balloon0"), "'balloon0' of interface 0 is that of memballoon", "<interface");
+    let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
+    refused("q35", &aliased("pcie.0"), "'pcie.0' of interface 0 is that of controller pci 0", "<interface");
+    for id in ["pc.ram", "monitor", "pci.0"] {
+        refused("q35", &named(id), &format!("'{id}' is that of the emulator itself"), "<hostdev");
+    }
+    for id in ["ua-x", "hostua-x"] {
+        refused("q35", &format!("{}{}", aliased("ua-x"), named(id)), "is that of interface 0", "<hostdev");
+    }
+    let serial =
+        "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'><alias name='ua-s'/></console>";
+    accepted("q35", serial);
+}
+
+#[test]
+fn an_iommufd_object_serves_many_devices() {
+    let named = |bus: &str| hostdev(bus, "<iommufdId>shared</iommufdId>");
+    let iommu = "<iommu model='intel'><iommufd><id>shared</id></iommufd></iommu>";
+    accepted("q35", &format!("{}{}{iommu}", named("bus='1'"), named("bus='2'")));
+}
+
+#[test]
+fn text_that_is_not_understood_is_told_in_the_order_of_the_text() {
+    let errors = check(&guest("q35", "<memballoon model='x'/><disk type='y'/>")).unwrap_err();
+    let starts: Vec<_> = errors.iter().map(|e| e.span.clone().unwrap().start).collect();
+    assert!(starts.len() >= 2 && starts.is_sorted(), "{errors}");
+}

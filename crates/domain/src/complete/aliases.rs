@@ -28,7 +28,8 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
     }
 }
 
-fn shows_serial(devices: &Devices) -> bool {
+/// Whether the first console is the first serial port, and no device of its own.
+pub(crate) fn shows_serial(devices: &Devices) -> bool {
     use crate::device::chardev::CharTargetType::Serial;
     let target = devices.consoles.first().and_then(|c| c.target.as_ref());
     target.and_then(|t| t.kind) == Some(Serial) && !devices.serials.is_empty()

@@ -3,7 +3,7 @@
 //! Nothing is drawn by lot. A UUID that is missing is derived from the name, a network card's hardware
 //! address from the UUID and the card's number, so that a guest keeps them from one start to the next.
 
-mod aliases;
+pub(crate) mod aliases;
 mod chardevs;
 pub(crate) mod controllers;
 mod defaults;

@@ -8,6 +8,7 @@ mod controllers;
 mod disks;
 mod guest;
 mod hostdevs;
+mod ids;
 mod iommus;
 mod pci;
 
@@ -39,6 +40,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     chardevs::check(&mut check);
     hostdevs::check(&mut check);
     iommus::check(&mut check);
+    ids::check(&mut check);
     // Stable: what has no place of its own comes first, in the order of the checks.
     check.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
     check.errors
