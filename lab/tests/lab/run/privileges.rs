@@ -92,8 +92,43 @@ fn a_user_of_the_system_is_taken_and_root_is_not() {
     assert!(steps.contains("as daemon (uid 1)"), "{steps}");
     for root in ["root", "0"] {
         let refused = domain.run(&["--user", root]).expect_failure();
+        assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains("must not be root"), "{refused}");
     }
     let unknown = domain.run(&["--user", "no-such-user"]).expect_failure();
     assert!(unknown.stderr.contains("no user 'no-such-user'"), "{unknown}");
+}
+
+/// Puts `/etc/passwd` back.
+struct Passwd(String);
+
+impl Passwd {
+    fn with(line: &str) -> Self {
+        let former = fs::read_to_string("/etc/passwd").unwrap();
+        fs::write("/etc/passwd", format!("{former}{line}\n")).unwrap();
+        Self(former)
+    }
+}
+
+impl Drop for Passwd {
+    fn drop(&mut self) {
+        let _ = fs::write("/etc/passwd", &self.0);
+    }
+}
+
+#[test]
+fn the_configured_user_goes_before_the_system_user_which_goes_before_nobody() {
+    let _ = host();
+    let domain = Domain::new("defaults").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let steps =
+        |arguments: &[&str]| domain.run(&[&["--dry-run"], arguments].concat()).expect_success().stdout;
+    assert!(steps(&[]).contains("as nobody"));
+    let _passwd = Passwd::with("passthru:x:990:990::/nonexistent:/usr/sbin/nologin");
+    assert!(steps(&[]).contains("as passthru (uid 990)"));
+    fs::write("/tmp/config.toml", "user = \"daemon\"\n").unwrap();
+    assert!(steps(&["--config", "/tmp/config.toml"]).contains("as daemon (uid 1)"));
+    fs::write("/tmp/config.toml", "usr = \"daemon\"\n").unwrap();
+    let unknown = domain.run(&["--dry-run", "--config", "/tmp/config.toml"]);
+    assert_eq!(unknown.status.code(), Some(2), "{unknown}");
+    assert!(unknown.stderr.contains("usr"), "{unknown}");
 }
