@@ -1,5 +1,7 @@
 //! `<cpu>`: the CPU that the guest sees.
 
+use crate::xml::place::Place;
+use crate::xml::text::{CpuWord, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -98,6 +100,8 @@ words! {
 /// `<topology>`: the product is the number of CPUs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
+    /// Where the element stands.
+    pub place: Place,
     /// Sockets.
     pub sockets: u32,
     /// Dies of a socket.
@@ -142,7 +146,7 @@ impl Element for Cpu {
 impl Element for CpuModel {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("fallback", &mut self.fallback);
-        v.text(&mut self.name);
+        of_form::<CpuWord>(&mut self.name, |name| v.text(name));
     }
 }
 
@@ -157,12 +161,13 @@ impl Topology {
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { sockets: 1, dies: None, clusters: None, cores: 1, threads: 1 }
+        Self { place: Place::default(), sockets: 1, dies: None, clusters: None, cores: 1, threads: 1 }
     }
 }
 
 impl Element for Topology {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
         v.required("sockets", &mut self.sockets);
         v.attr("dies", &mut self.dies);
         v.attr("clusters", &mut self.clusters);
@@ -179,6 +184,8 @@ impl Element for Topology {
 impl Element for CpuFeature {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("policy", &mut self.policy);
-        v.required("name", &mut self.name);
+        let mut name = CpuWord::from(std::mem::take(&mut self.name));
+        v.required("name", &mut name);
+        self.name = name.into();
     }
 }

@@ -11,6 +11,7 @@ use crate::os::Os;
 use crate::uuid::Uuid;
 use crate::vcpu::Vcpu;
 use crate::xml::place::Place;
+use crate::xml::text::{GuestName, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor, limits, reader, writer};
 
@@ -144,7 +145,7 @@ impl Element for Domain {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
-        v.leaf("name", &mut self.name);
+        of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
         v.leaf("title", &mut self.title);
         v.leaf("description", &mut self.description);
@@ -188,12 +189,8 @@ impl Domain {
         if self.kind.is_none() {
             v.error("<domain> needs the attribute 'type', 'kvm' or 'qemu'".into());
         }
-        match self.name.as_deref() {
-            None | Some("") => v.error("<domain> needs a <name>".into()),
-            Some(name) if name.contains(['/', '\n', '\0']) || name == "." || name == ".." => {
-                v.error(format!("the name '{}' holds a slash or a line break", name.escape_debug()));
-            }
-            Some(_) => {}
+        if self.name.is_none() {
+            v.error("<domain> needs a <name>".into());
         }
         if self.memory.is_none_or(|m| m.bytes() == 0) {
             v.error("<domain> needs a <memory> above zero".into());

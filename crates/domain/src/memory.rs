@@ -17,11 +17,6 @@ impl Memory {
         Self { bytes, dump_core: None }
     }
 
-    /// Makes an amount of so many KiB.
-    pub const fn from_kib(kib: u64) -> Self {
-        Self::from_bytes(kib.saturating_mul(1024))
-    }
-
     /// Returns the amount in bytes.
     pub const fn bytes(self) -> u64 {
         self.bytes

@@ -1,6 +1,7 @@
 //! `<os>`: architecture, machine type, firmware, and what is booted.
 
 use crate::xml::place::Place;
+use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -82,6 +83,8 @@ pub struct Os {
 /// `<type>` of `<os>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OsType {
+    /// Where the element stands.
+    pub place: Place,
     /// Architecture; the machine's own when absent.
     pub arch: Option<Arch>,
     /// Machine type; the emulator's default when absent.
@@ -131,10 +134,10 @@ impl Element for Os {
         }
         v.child("loader", &mut self.loader);
         v.child("nvram", &mut self.nvram);
-        v.leaf("kernel", &mut self.kernel);
-        v.leaf("initrd", &mut self.initrd);
+        of_form::<FilePath>(&mut self.kernel, |path| v.leaf("kernel", path));
+        of_form::<FilePath>(&mut self.initrd, |path| v.leaf("initrd", path));
         v.leaf("cmdline", &mut self.cmdline);
-        v.leaf("dtb", &mut self.dtb);
+        of_form::<FilePath>(&mut self.dtb, |path| v.leaf("dtb", path));
         v.children_word("boot", "dev", &mut self.boot);
         v.child("bootmenu", &mut self.bootmenu);
     }
@@ -142,6 +145,7 @@ impl Element for Os {
 
 impl Element for OsType {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
         v.attr("arch", &mut self.arch);
         v.attr("machine", &mut self.machine);
         let mut text = (!v.reading()).then(|| "hvm".to_owned());
@@ -163,7 +167,7 @@ impl Element for Loader {
 
 impl Element for Nvram {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.attr("template", &mut self.template);
+        of_form::<FilePath>(&mut self.template, |path| v.attr("template", path));
         v.text(&mut self.path);
     }
 }

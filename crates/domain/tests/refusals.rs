@@ -354,7 +354,7 @@ fn the_guest_as_a_whole() {
         "<domain",
     );
     let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
-    assert_refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> says 3", "<domain");
+    assert_refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> says 3", "<topology");
     assert_refused(
         &with("q35", "<features><gic version='3'/></features>"),
         "<gic> is for aarch64",
@@ -369,7 +369,7 @@ fn the_guest_as_a_whole() {
     assert_refused(
         &guest("q35", "").replace("machine='q35'", "machine='pdp11'"),
         "no machine 'pdp11'",
-        "<os>",
+        "<type",
     );
 }
 
@@ -461,4 +461,59 @@ fn text_that_is_not_understood_is_told_in_the_order_of_the_text() {
     let errors = check(&guest("q35", "<memballoon model='x'/><disk type='y'/>")).unwrap_err();
     let starts: Vec<_> = errors.iter().map(|e| e.span.clone().unwrap().start).collect();
     assert!(starts.len() >= 2 && starts.is_sorted(), "{errors}");
+}
+
+#[test]
+fn words_of_the_cpu_that_would_be_options() {
+    let with = |cpu: &str| guest("q35", "").replace("<os>", &format!("<cpu mode='custom'>{cpu}</cpu><os>"));
+    for word in ["Penryn,kvm=off", "a=b", "a b"] {
+        let words = format!("is '{word}': expected letters, digits");
+        assert_refused(&with(&format!("<model>{word}</model>")), &words, "<model");
+        let feature = format!("<model>Penryn</model><feature policy='require' name='{word}'/>");
+        assert_refused(&with(&feature), &words, word);
+    }
+    assert_refused(&with("<feature name=''/>"), "'name' of <feature> is ''", "");
+    let usual = "<model>Opteron_G3-v1</model><feature name='sse4.1'/><feature name='sve512'/>";
+    check(&with(usual)).unwrap();
+}
+
+#[test]
+fn paths_that_name_no_file() {
+    let disk = |source| format!("<disk type='file'><source {source}=''/><target dev='vda'/></disk>");
+    refused("q35", &disk("file"), "'file' of <source> is '': expected the path of a file", "");
+    refused("q35", &disk("dev"), "'dev' of <source> is ''", "");
+    refused("q35", &hostdev("bus='1'", "<rom file=''/>"), "'file' of <rom> is ''", "");
+    for (element, place) in
+        [("<kernel/>", "<kernel/>"), ("<kernel>/k</kernel><initrd> </initrd>", "<initrd>")]
+    {
+        let xml = guest("q35", "").replace("</os>", &format!("{element}</os>"));
+        assert_refused(&xml, "is '': expected the path of a file", place);
+    }
+    let nvram = "<loader type='pflash'>/l</loader><nvram template=''>/n</nvram></os>";
+    assert_refused(&guest("q35", "").replace("</os>", nvram), "'template' of <nvram> is ''", "");
+    for emulator in ["", "qemu-system-x86_64", "./qemu"] {
+        let devices = format!("<emulator>{emulator}</emulator>");
+        refused("q35", &devices, "expected a path that starts with '/'", "<emulator>");
+    }
+}
+
+#[test]
+fn names_that_are_no_folders() {
+    let named = |name: &str| guest("q35", "").replace("<name>t<", &format!("<name>{name}<"));
+    assert_refused(&named(".."), "<name> is '..': that is the name of a folder in every folder", "<name>");
+    assert_refused(&named("it's/x"), "<name> is 'it's/x': a name holds no slash and no line break", "<name>");
+    assert_refused(&named("a\nb"), r"<name> is 'a\nb': a name holds no slash", "<name>");
+    assert_refused(&named(""), "<name> is '': expected a name", "<name>");
+    assert_refused(&guest("q35", "").replace("<name>t</name>", ""), "needs a <name>", "<domain");
+}
+
+#[test]
+fn a_bad_address_of_a_hosts_device_is_told_once() {
+    for address in ["bus='x'", "slot='0x20'", "bus='0x100'"] {
+        let errors = check(&guest("q35", &hostdev(address, ""))).unwrap_err();
+        assert_eq!(errors.iter().count(), 1, "{errors}");
+    }
+    refused("q35", &hostdev("", ""), "<address> of a PCI device needs domain=", "<address");
+    let empty = "<hostdev mode='subsystem' type='pci'><source/></hostdev>";
+    refused("q35", empty, "<source> of a PCI device needs an <address", "<source");
 }

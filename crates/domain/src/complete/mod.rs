@@ -45,6 +45,6 @@ impl Domain {
     pub(crate) fn machine(&self, platform: &dyn Platform) -> Result<crate::Machine, crate::Error> {
         let arch = self.os.kind.arch.unwrap_or(platform.arch());
         let machine = platform.machine(arch, self.os.kind.machine.as_deref());
-        machine.map_err(|e| if e.span.is_none() { e.at(self.os.place.0.clone()) } else { e })
+        machine.map_err(|e| if e.span.is_none() { e.at(self.os.kind.place.0.clone()) } else { e })
     }
 }

@@ -100,8 +100,8 @@ impl PciAddress {
 }
 
 /// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left out is
-/// no address.
-pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v: &mut V) {
+/// no address. Returns whether any is there.
+pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v: &mut V) -> bool {
     let mut domain = slot.map(|a| Hex::<u32, 4>(a.domain));
     let mut bus = slot.map(|a| Hex::<u8, 2>(a.bus));
     let mut device = slot.map(|a| Hex::<u8, 2>(a.slot));
@@ -110,8 +110,9 @@ pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v:
     v.attr("bus", &mut bus);
     v.attr("slot", &mut device);
     v.attr("function", &mut function);
-    if !v.reading() || (domain, bus, device, function) == (None, None, None, None) {
-        return;
+    let is_said = (domain, bus, device, function) != (None, None, None, None);
+    if !v.reading() || !is_said {
+        return is_said;
     }
     let (domain, bus) = (domain.map_or(0, |n| n.0), bus.map_or(0, |n| n.0));
     let (device, function) = (device.map_or(0, |n| n.0), function.map_or(0, |n| n.0));
@@ -119,6 +120,7 @@ pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v:
     if slot.is_none() {
         v.error(format!("slot 0x{device:x} is above 0x1f, or function 0x{function:x} above 7"));
     }
+    is_said
 }
 
 impl DriveAddress {

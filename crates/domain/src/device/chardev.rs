@@ -1,6 +1,7 @@
 //! `<serial>` and `<console>`: devices that carry characters.
 
 use super::Info;
+use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -116,7 +117,7 @@ impl Element for Chardev {
 impl Element for CharSource {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("mode", &mut self.mode);
-        v.attr("path", &mut self.path);
+        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.on_off("append", &mut self.append);
     }
 }

@@ -1,6 +1,7 @@
 //! `<disk>`.
 
 use super::Info;
+use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -253,8 +254,8 @@ impl Element for DiskDriver {
 
 impl Element for DiskSource {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.attr("file", &mut self.file);
-        v.attr("dev", &mut self.dev);
+        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
+        of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Info;
 use super::address::visit_pci;
+use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -171,8 +172,10 @@ impl Element for HostdevSource {
         let mut address = (!v.reading()).then_some(SourceAddress(Some(self.address)));
         v.child("address", &mut address);
         match address {
-            Some(SourceAddress(Some(address))) => self.address = address,
-            _ => v.error("<source> of a PCI device needs an <address domain= bus= slot= function=>".into()),
+            Some(SourceAddress(address)) => self.address = address.unwrap_or_default(),
+            None => {
+                v.error("<source> of a PCI device needs an <address domain= bus= slot= function=>".into())
+            }
         }
     }
 }
@@ -183,7 +186,9 @@ struct SourceAddress(Option<passthru_pci::Address>);
 
 impl Element for SourceAddress {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        visit_pci(&mut self.0, v);
+        if !visit_pci(&mut self.0, v) {
+            v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
+        }
     }
 }
 
@@ -191,6 +196,6 @@ impl Element for Rom {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.yes_no("enabled", &mut self.enabled);
         v.on_off("bar", &mut self.bar);
-        v.attr("file", &mut self.file);
+        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
     }
 }

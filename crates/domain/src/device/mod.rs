@@ -12,6 +12,7 @@ pub mod item;
 pub mod memballoon;
 pub mod rng;
 
+use crate::xml::text::{AbsolutePath, of_form};
 use crate::xml::{Element, Visitor};
 
 pub use address::{Address, DriveAddress, PciAddress};
@@ -63,7 +64,7 @@ impl Devices {
 
 impl Element for Devices {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.leaf("emulator", &mut self.emulator);
+        of_form::<AbsolutePath>(&mut self.emulator, |path| v.leaf("emulator", path));
         v.children("disk", &mut self.disks);
         v.children("controller", &mut self.controllers);
         v.children("interface", &mut self.interfaces);

@@ -50,7 +50,7 @@ fn cpus(check: &mut Check<'_>) {
         if product != u64::from(count) {
             let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> says {count}");
             check.error_with_hint(
-                &domain.place,
+                &topology.place,
                 message,
                 "<vcpu> must be the product of sockets, dies, clusters, cores and threads",
             );

@@ -9,6 +9,7 @@ pub(crate) mod limits;
 pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod suggest;
+pub(crate) mod text;
 pub(crate) mod value;
 pub(crate) mod writer;
 

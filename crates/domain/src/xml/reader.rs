@@ -85,7 +85,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             Ok(value) => slot(value),
             Err(expected) => {
                 self.faulty = true;
-                self.errors.push(Error::new(format!("{what} is '{text}': {expected}")).at(at));
+                self.errors.push(Error::new(format!("{what} is '{}': {expected}", visible(text))).at(at));
             }
         }
     }
@@ -250,6 +250,12 @@ impl Visitor for Reader<'_, '_> {
             self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
         }
     }
+}
+
+/// Returns the text on one line.
+fn visible(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 /// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).
