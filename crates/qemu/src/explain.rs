@@ -18,6 +18,8 @@ pub struct Explanation {
     pub hint: Option<&'static str>,
 }
 
+const CACHING_MODE: &str = "a device behind an Intel IOMMU can be assigned only with <driver caching_mode='on'/> in <iommu model='intel'>";
+
 /// Messages that come often, by words that are in them, with what can be done. The first that fits is
 /// taken.
 const HINTS: &[(&[&str], &str)] = &[
@@ -43,6 +45,8 @@ const HINTS: &[(&[&str], &str)] = &[
         "the kernel's KVM module is not loaded, or the processor's virtualization is off; type='qemu' does without",
     ),
     (&["Could not access KVM kernel module"], "the VMM's user needs access to /dev/kvm"),
+    (&["caching-mode"], CACHING_MODE),
+    (&["requires caching mode"], CACHING_MODE),
     (&["nsupported machine type"], "`-machine help` lists the machine types of this QEMU"),
     (&["is not a valid device model name"], "this QEMU, or a package of its modules, has no such device"),
     (&["vfio", "No such device"], "the device is not bound to vfio-pci, or its IOMMU is off"),

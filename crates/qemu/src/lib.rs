@@ -18,7 +18,7 @@ pub mod qmp;
 
 pub use capabilities::{Cache, Capabilities, ProbeError, Spawn, Version};
 pub use command_line::{
-    Access, By, CommandLine, Error, Given, List, Object, Opt, Paths, Placeholders, Resolve, STATE_DIR, Style,
-    Term, Value, Want, What, command_line,
+    Access, By, CommandLine, Error, Given, List, NVRAM_DIR, Object, Opt, Paths, Placeholders, Resolve,
+    STATE_DIR, Style, Term, Value, Want, What, command_line,
 };
 pub use explain::{Explanation, explain};

@@ -204,3 +204,30 @@ fn the_json_form_says_what_each_descriptor_is_for() {
     assert_eq!(fd("hostdev0")["fd"], 23);
     assert_eq!(json["emulator"], "/usr/bin/qemu-system-x86_64");
 }
+
+#[test]
+fn an_emulator_that_a_shell_would_take_for_a_variable_is_quoted() {
+    let mut line = line("nvme-iommufd-q35", Style::Managed);
+    let mut first = |emulator: &str| {
+        line.emulator = emulator.into();
+        line.pretty(&Placeholders).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(first("/opt/v=9/qemu"), r"'/opt/v=9/qemu' \");
+    assert_eq!(first("/opt/v=it's/qemu"), r"'/opt/v=it'\''s/qemu' \");
+    assert_eq!(first("/opt/v9/qemu"), r"/opt/v9/qemu \");
+}
+
+#[test]
+fn variables_without_a_file_are_where_a_guest_that_runs_alone_keeps_them() {
+    let xml = "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
+               <features><acpi/></features><os><type arch='x86_64' machine='q35'>hvm</type>\
+               <loader type='pflash' readonly='yes'>/code.fd</loader><nvram template='/vars.fd'/></os></domain>";
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
+    let has = |style, path: &str| {
+        let line = command_line(&domain, &capabilities, style).unwrap();
+        line.render(&Paths).iter().any(|word| word.contains(&format!("\"{path}\"")))
+    };
+    assert!(has(Style::Standalone, "/var/lib/passthru/nvram/vm_VARS.fd"));
+    assert!(has(Style::Managed, "/run/passthru/domain-vm/nvram"));
+}

@@ -3,7 +3,7 @@
 use super::block::{FileNode, file_node, layers_raw};
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
-use super::{Context, Error};
+use super::{Context, Error, NVRAM_DIR};
 use passthru_domain::{Loader, LoaderType};
 
 /// The block nodes of the flash memories, and `-bios`.
@@ -41,10 +41,15 @@ fn is_readonly(loader: &Loader) -> bool {
     loader.readonly == Some(true)
 }
 
-/// The file of the firmware's variables. Without a path it is in the guest's own folder.
+/// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where nobody
+/// keeps that one, in a folder that outlives a reboot of the host.
 fn nvram(context: &Context<'_>) -> Option<String> {
     let nvram = context.domain.os.nvram.as_ref()?;
-    Some(nvram.path.clone().unwrap_or_else(|| context.state_path("nvram")))
+    let unsaid = || match context.is_standalone() {
+        true => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
+        false => context.state_path("nvram"),
+    };
+    Some(nvram.path.clone().unwrap_or_else(unsaid))
 }
 
 /// The variables are a raw image like any other; the code always has a format node.

@@ -40,6 +40,10 @@ use passthru_domain::{Arch, Board, Domain, Machine, Platform};
 /// Where the running guests' sockets and files are: a folder for each, by the guest's name.
 pub const STATE_DIR: &str = "/run/passthru";
 
+/// Where the variables of guests' firmware are whose domains name no file, as NAME_VARS.fd: they outlive a
+/// reboot of the host.
+pub const NVRAM_DIR: &str = "/var/lib/passthru/nvram";
+
 /// A QEMU command line, with what it needs from outside left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandLine {

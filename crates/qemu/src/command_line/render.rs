@@ -78,7 +78,7 @@ impl CommandLine {
     pub fn pretty(&self, resolve: &dyn Resolve) -> String {
         let options = self.render_options(resolve).into_iter();
         let lines = options.map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
-        let mut text = quote(&self.emulator);
+        let mut text = quote_program(&self.emulator);
         for line in lines {
             text.push_str(" \\\n");
             text.push_str(&line);
@@ -219,11 +219,20 @@ fn comma(text: &str) -> String {
     text.replace(',', ",,")
 }
 
+/// Quotes the first word of a line: with a `=` in it a shell takes it for a variable.
+fn quote_program(word: &str) -> String {
+    if word.contains('=') { single_quoted(word) } else { quote(word) }
+}
+
 /// Quotes a word for a POSIX shell, where it needs it.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.into();
     }
+    single_quoted(word)
+}
+
+fn single_quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
