@@ -3,11 +3,13 @@
 use crate::error::Error;
 use crate::exit::Code;
 use passthru_domain::{Domain, Errors};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::str::Utf8Error;
 
-/// The largest file that is read: what the parser takes, and a byte to notice more.
-const MAX_BYTES: u64 = (16 << 20) + 1;
+/// The largest file that is read: what the parser takes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A file with its text.
 #[derive(Clone, Debug)]
@@ -24,19 +26,47 @@ struct Unreadable {
     source: io::Error,
 }
 
+/// What is no text.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is not UTF-8 text")]
+struct NotText {
+    name: String,
+    source: Utf8Error,
+}
+
+/// What is too large for a domain.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} has more than {} MiB", MAX_BYTES >> 20)]
+struct TooLarge {
+    name: String,
+}
+
 impl Source {
     /// Reads a file; `-` is standard input.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let standard_input = path == Path::new("-");
         let name = if standard_input { "<stdin>".into() } else { path.display().to_string() };
-        let mut text = String::new();
-        let read = match standard_input {
-            true => io::stdin().take(MAX_BYTES).read_to_string(&mut text),
-            false => std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES).read_to_string(&mut text)),
-        };
-        match read {
-            Ok(_) => Ok(Self { name, text }),
-            Err(source) => Err(Error::new(Code::Domain, Unreadable { name, source })),
+        match read_bytes((!standard_input).then_some(path)) {
+            Ok(bytes) => Self::of_bytes(name, bytes),
+            Err(source) => {
+                let hint = unreadable_hint(source.kind());
+                Err(Error::new(Code::Domain, Unreadable { name, source }).hint(hint))
+            }
+        }
+    }
+
+    fn of_bytes(name: String, bytes: Vec<u8>) -> Result<Self, Error> {
+        // First: a text that is cut off may end within a character.
+        if bytes.len() as u64 > MAX_BYTES {
+            let hint = "a domain's XML is far smaller: is it a disk image?";
+            return Err(Error::new(Code::Domain, TooLarge { name }).hint(Some(hint)));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { name, text }),
+            Err(error) => {
+                let (hint, source) = (encoding_hint(error.as_bytes()), error.utf8_error());
+                Err(Error::new(Code::Domain, NotText { name, source }).hint(Some(hint)))
+            }
         }
     }
 
@@ -56,5 +86,71 @@ impl Source {
     /// Makes an error about the domain that was read from here.
     pub(crate) fn error(&self, errors: Errors) -> Error {
         Error::Domain(Box::new(self.clone()), errors)
+    }
+}
+
+/// Reads a file, else standard input, and a byte more than a domain can have.
+fn read_bytes(path: Option<&Path>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match path {
+        Some(path) => File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
+        None => io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
+}
+
+fn unreadable_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::NotFound => Some("give the path of a domain's XML file, or - for standard input"),
+        ErrorKind::IsADirectory => Some("that is a folder: give a file in it"),
+        _ => None,
+    }
+}
+
+/// UTF-16 starts with a byte order mark, or with a `<` and a zero in either order.
+fn encoding_hint(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'<', 0, ..] | [0, b'<', ..] => {
+            "it looks like UTF-16: `iconv -f UTF-16 -t UTF-8` makes UTF-8 of it"
+        }
+        _ => "a domain's XML is text: is this another file? `iconv` changes other encodings to UTF-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message_and_hint(error: Error) -> (String, String) {
+        let Error::Other { error, hint, .. } = error else { panic!("an error about a place") };
+        (error.to_string(), hint.unwrap_or_default())
+    }
+
+    #[test]
+    fn what_cannot_be_read_comes_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let (message, hint) = message_and_hint(Source::read(folder.path()).unwrap_err());
+        assert!(message.starts_with("cannot read ") && hint.contains("a folder"), "{message}: {hint}");
+        let missing = Source::read(&folder.path().join("missing.xml")).unwrap_err();
+        assert!(message_and_hint(missing).1.contains("standard input"));
+    }
+
+    #[test]
+    fn what_is_no_utf_8_comes_with_a_hint() {
+        let of = |bytes: &[u8]| message_and_hint(Source::of_bytes("x".into(), bytes.to_vec()).unwrap_err());
+        let (message, hint) = of(b"\xff\xfe<\0d\0");
+        assert_eq!(message, "x is not UTF-8 text");
+        assert!(hint.contains("UTF-16"));
+        assert!(of(b"QFI\xfb\0\0").1.contains("another file"));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_told_its_limit() {
+        // Ends within a character, so that it is no whole text.
+        let mut bytes = vec![b' '; 16 << 20];
+        assert!(Source::of_bytes("x".into(), bytes.clone()).is_ok());
+        bytes.push(0xc3);
+        let (message, hint) = message_and_hint(Source::of_bytes("x".into(), bytes).unwrap_err());
+        assert!(message == "x has more than 16 MiB" && hint.contains("disk image"), "{message}: {hint}");
     }
 }
