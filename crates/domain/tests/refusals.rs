@@ -500,7 +500,7 @@ fn paths_that_name_no_file() {
 #[test]
 fn names_that_are_no_folders() {
     let named = |name: &str| guest("q35", "").replace("<name>t<", &format!("<name>{name}<"));
-    assert_refused(&named(".."), "<name> is '..': that is the name of a folder in every folder", "<name>");
+    assert_refused(&named(".."), "<name> is '..': '.' and '..' stand for folders already", "<name>");
     assert_refused(&named("it's/x"), "<name> is 'it's/x': a name holds no slash and no line break", "<name>");
     assert_refused(&named("a\nb"), r"<name> is 'a\nb': a name holds no slash", "<name>");
     assert_refused(&named(""), "<name> is '': expected a name", "<name>");

@@ -59,7 +59,11 @@ fn frequent_messages_come_with_what_can_be_done() {
         ("vfio 0000:02:00.0: no iommu_group found: No such device", "bound to vfio-pci"),
         ("Could not access KVM kernel module: No such file or directory", "module is not loaded"),
         ("Could not access KVM kernel module: Permission denied", "access to /dev/kvm"),
-        ("We need to set caching-mode=on for intel-iommu to enable device assignment.", "caching_mode='on'"),
+        (
+            "vfio 0000:02:00.0: Failed to set vIOMMU: Device assignment is not allowed without enabling \
+             caching-mode=on for Intel IOMMU.",
+            "caching_mode='on'",
+        ),
         ("vfio 0000:02:00.0: device 01.00.0 requires caching mode", "caching_mode='on'"),
         ("-machine pc-q35-2.0: unsupported machine type", "machine types"),
         ("-blockdev x: Failed to get \"write\" lock", "another process"),

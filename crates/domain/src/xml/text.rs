@@ -60,7 +60,7 @@ forms! {
 
 fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
-    expect(!matches!(text, "." | ".."), "that is the name of a folder in every folder")?;
+    expect(!matches!(text, "." | ".."), "'.' and '..' stand for folders already")?;
     expect(!text.contains(['/', '\n', '\0']), "a name holds no slash and no line break")
 }
 
