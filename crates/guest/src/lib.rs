@@ -30,7 +30,6 @@ mod vmm;
 pub use error::Error;
 pub use guest::{Ended, Guest};
 pub use images::Error as ImageError;
-pub use nvram::NVRAM_DIR;
 pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;

@@ -3,14 +3,12 @@
 
 use crate::error::Error;
 use passthru_domain::{Domain, Nvram};
+use passthru_qemu::NVRAM_DIR;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-/// Where the variables of guests are whose domains name no file: they outlive a reboot of the host.
-pub const NVRAM_DIR: &str = "/var/lib/passthru/nvram";
 
 /// Names the file where the domain does not.
 pub(crate) fn settle(domain: &mut Domain) {

@@ -3,9 +3,7 @@
 use super::opt::{Object, Opt};
 use super::{Context, Error, pci};
 use passthru_domain::Board;
-use passthru_domain::device::controller::{
-    Controller, ControllerModel, ControllerTarget, ControllerType, PciModelName,
-};
+use passthru_domain::device::controller::{Controller, ControllerModel, ControllerTarget, ControllerType};
 
 /// Kinds in the order of their options. Floppy controllers come with their disks.
 const ORDER: [ControllerType; 6] = [
@@ -64,7 +62,8 @@ fn plain(driver: &str, controller: &Controller) -> Object {
 
 fn pci_device(controller: &Controller) -> Option<Object> {
     let target = controller.target.clone().unwrap_or_default();
-    let driver = Object::driver(pci_driver(controller)?);
+    // `complete` names the emulated device; root buses have none.
+    let driver = Object::driver(controller.model_name?.as_str());
     let id = controller.info.id();
     Some(match controller.model? {
         ControllerModel::PciBridge => driver.maybe("chassis_nr", number(target.chassis_nr)).with("id", id),
@@ -88,22 +87,6 @@ fn port(driver: Object, target: &ControllerTarget, id: &str) -> Object {
 
 fn number(number: Option<u8>) -> Option<u32> {
     number.map(u32::from)
-}
-
-/// The emulated device behind a PCI controller: the domain's word, or the model's usual one.
-fn pci_driver(controller: &Controller) -> Option<&'static str> {
-    let usual = match controller.model? {
-        ControllerModel::PciBridge => PciModelName::PciBridge,
-        ControllerModel::DmiToPciBridge => PciModelName::I82801b11Bridge,
-        ControllerModel::PcieToPciBridge => PciModelName::PciePciBridge,
-        ControllerModel::PcieRootPort => PciModelName::PcieRootPort,
-        ControllerModel::PcieSwitchUpstreamPort => PciModelName::X3130Upstream,
-        ControllerModel::PcieSwitchDownstreamPort => PciModelName::Xio3130Downstream,
-        ControllerModel::PciExpanderBus => PciModelName::Pxb,
-        ControllerModel::PcieExpanderBus => PciModelName::PxbPcie,
-        _ => return None,
-    };
-    Some(controller.model_name.unwrap_or(usual).as_str())
 }
 
 /// A companion has no id of its own: it shares the bus of its USB 2 controller.
