@@ -71,7 +71,10 @@ impl Machine<'_> {
     fn boot(&self, line: &mut Line) -> Result<()> {
         let tsc = tsc::khz().filter(|_| self.accel == Accel::Tcg).map(|khz| format!("tsc_early_khz={khz} "));
         let tsc = tsc.unwrap_or_default();
-        line.option("-append", &format!("console=ttyS0 panic=-1 intel_iommu=on {tsc}{PARAMETER}"));
+        // Ticks come by themselves, each CPU its own: an emulated one-shot timer whose interrupt was lost while a guest ran
+        // (seen once in some hundred guests) would leave the whole machine waiting for ever.
+        let ticks = "nohz=off highres=off";
+        line.option("-append", &format!("console=ttyS0 panic=-1 intel_iommu=on {ticks} {tsc}{PARAMETER}"));
         line.command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
         line.option("-serial", &format!("file:{}", value(self.log)?));
         Ok(())

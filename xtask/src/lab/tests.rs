@@ -48,7 +48,7 @@ fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
     let executables = build_tests(&selection(&workspace, machine))?;
     ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
     let script = script(&executables, arguments, stdout().is_terminal());
-    let limit = machine.limit(Some(3600));
+    let limit = machine.limit(Some(1800));
     boot(&lab, machine, &Job { script, input: Input::None, target: workspace.target, limit })
 }
 
