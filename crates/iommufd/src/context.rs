@@ -1,15 +1,16 @@
 //! [`Iommufd`]: an open `/dev/iommu`.
 
-use crate::sys;
+use crate::{Error, sys};
 use iommufd_bindings::iommufd::{
-    iommu_option, iommufd_option_IOMMU_OPTION_RLIMIT_MODE as RLIMIT_MODE,
-    iommufd_option_ops_IOMMU_OPTION_OP_GET as GET, iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
+    iommufd_option_IOMMU_OPTION_RLIMIT_MODE as RLIMIT_MODE, iommufd_option_ops_IOMMU_OPTION_OP_GET as GET,
+    iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
+    iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_CLEAR as VFIO_IOAS_CLEAR,
+    iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_GET as VFIO_IOAS_GET,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where the kernel offers iommufd (`CONFIG_IOMMUFD`).
 pub const PATH: &str = "/dev/iommu";
@@ -28,63 +29,6 @@ pub enum Accounting {
     User,
     /// The process that maps: each has an `RLIMIT_MEMLOCK` of its own.
     Process,
-}
-
-/// What went wrong with `/dev/iommu`.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The device could not be opened.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// A descriptor is open, but is no iommufd: the kernel did not answer as one.
-    #[error("the descriptor is no iommufd (asked by IOMMU_OPTION_RLIMIT_MODE)")]
-    NotIommufd {
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The accounting could not be changed.
-    #[error("cannot charge pinned memory to the {} (IOMMU_OPTION_RLIMIT_MODE)", match to { Accounting::User => "user", Accounting::Process => "process" })]
-    Accounting {
-        /// What was asked for.
-        to: Accounting,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-}
-
-impl Error {
-    /// Returns the kernel's answer.
-    pub fn io(&self) -> &io::Error {
-        match self {
-            Self::Open { source, .. } | Self::NotIommufd { source } | Self::Accounting { source, .. } => {
-                source
-            }
-        }
-    }
-
-    /// Returns what the user can do, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        match (self, self.io().raw_os_error().map(Errno::from_raw_os_error)) {
-            (Self::Open { .. }, Some(Errno::NOENT | Errno::NXIO | Errno::NODEV)) => Some(
-                "the kernel needs CONFIG_IOMMUFD (module 'iommufd'); kernels of Fedora, Ubuntu and Arch have it, Debian's do not",
-            ),
-            (Self::Open { .. }, Some(Errno::ACCESS | Errno::PERM)) => Some("run this as root"),
-            (Self::NotIommufd { .. }, _) => Some("open /dev/iommu and hand in that descriptor"),
-            (Self::Accounting { .. }, Some(Errno::PERM)) => {
-                Some("CAP_SYS_RESOURCE is needed: run this as root")
-            }
-            (Self::Accounting { .. }, Some(Errno::BUSY)) => {
-                Some("the context is in use already; the accounting can be set only while it is empty")
-            }
-            _ => None,
-        }
-    }
 }
 
 impl Iommufd {
@@ -122,9 +66,7 @@ impl Iommufd {
     /// [`Error::NotIommufd`].
     pub fn accounting(&self) -> Result<Accounting, Error> {
         // A value that the kernel never gives, so that a driver that says yes to anything is found out.
-        let mut option = rlimit_mode(GET, u64::MAX);
-        let answer = sys::option(self.fd.as_fd(), &mut option);
-        match answer.map(|()| option.val64) {
+        match sys::option(self.fd.as_fd(), RLIMIT_MODE, GET, 0, u64::MAX) {
             Ok(0) => Ok(Accounting::User),
             Ok(1) => Ok(Accounting::Process),
             Ok(_) => Err(Error::NotIommufd { source: Errno::NOTTY.into() }),
@@ -142,19 +84,41 @@ impl Iommufd {
             Accounting::User => 0,
             Accounting::Process => 1,
         };
-        sys::option(self.fd.as_fd(), &mut rlimit_mode(SET, value))
+        sys::option(self.fd.as_fd(), RLIMIT_MODE, SET, 0, value)
+            .map(|_| ())
             .map_err(|e| Error::Accounting { to, source: e.into() })
     }
-}
 
-fn rlimit_mode(op: u32, value: u64) -> iommu_option {
-    iommu_option {
-        size: size_of::<iommu_option>() as u32,
-        option_id: RLIMIT_MODE,
-        op: op as u16,
-        __reserved: 0,
-        object_id: 0,
-        val64: value,
+    /// Charges this process, and no longer the one that mapped it, with all that is pinned in the context
+    /// (`IOMMU_IOAS_CHANGE_PROCESS`). On failure nothing has changed.
+    ///
+    /// # Errors
+    /// [`Error::ChangeProcess`], also where anything but files is mapped.
+    pub fn change_process(&self) -> Result<(), Error> {
+        sys::change_process(self.fd.as_fd()).map_err(|e| Error::ChangeProcess { source: e.into() })
+    }
+
+    /// Returns the id of the I/O address space that VFIO's container interface uses on this context, if
+    /// there is one (`IOMMU_VFIO_IOAS_GET`).
+    ///
+    /// # Errors
+    /// [`Error::CompatIoas`].
+    pub fn compat_ioas(&self) -> Result<Option<u32>, Error> {
+        match sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_GET, 0) {
+            Ok(id) => Ok(Some(id)),
+            Err(Errno::NODEV) => Ok(None),
+            Err(e) => Err(Error::CompatIoas { ioas: None, source: e.into() }),
+        }
+    }
+
+    /// Lets VFIO's container interface use none (`IOMMU_VFIO_IOAS_CLEAR`); the I/O address space stays.
+    ///
+    /// # Errors
+    /// [`Error::CompatIoas`].
+    pub fn clear_compat_ioas(&self) -> Result<(), Error> {
+        sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_CLEAR, 0)
+            .map(|_| ())
+            .map_err(|e| Error::CompatIoas { ioas: None, source: e.into() })
     }
 }
 

@@ -1,10 +1,34 @@
-//! Linux `/dev/iommu`, safe: the context that devices and address spaces belong to.
+//! Linux `/dev/iommu`, safe: the context that devices and address spaces belong to, and its I/O address
+//! spaces. It knows no VFIO device and no hypervisor.
 //!
-//! So far what a manager needs that opens the context for somebody else: opening it, making sure that
-//! a descriptor is one, and the accounting of pinned memory. It knows no VFIO device and no
-//! hypervisor.
+//! # What shows that it works
+//!
+//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab`), for each call one where it succeeds and
+//! one where it fails:
+//!
+//! | call | succeeds | fails |
+//! |---|---|---|
+//! | `IOMMU_DESTROY` | `close_destroys_once` | `an_address_space_in_use_is_not_destroyed` |
+//! | `IOMMU_IOAS_ALLOC` | `a_dropped_address_space_gives_its_id_back` | `an_allocation_that_fails_in_the_kernel_leaves_nothing_behind` |
+//! | `IOMMU_IOAS_ALLOW_IOVAS` | `chosen_iovas_stay_in_what_is_allowed` | `what_the_device_cannot_use_is_not_allowed` |
+//! | `IOMMU_IOAS_COPY` | `a_copy_reaches_the_same_memory_and_outlives_its_source` | `what_is_not_mapped_is_not_copied` |
+//! | `IOMMU_IOAS_IOVA_RANGES` | `more_ranges_than_fit_at_first_are_all_returned` | `what_somebody_else_destroyed_is_named_and_dropped_without_a_panic` |
+//! | `IOMMU_IOAS_MAP` | `memory_is_at_the_iova_that_was_asked_for` | `an_overlap_is_refused_and_changes_nothing`, `memory_beyond_the_limit_is_refused_with_a_hint` |
+//! | `IOMMU_IOAS_MAP_FILE` | `a_memfd_is_mapped_by_its_descriptor`, `a_dma_buf_is_mapped_by_its_descriptor` | `a_file_that_cannot_be_mapped_is_refused_with_its_range` |
+//! | `IOMMU_IOAS_UNMAP` | `unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was` | `a_part_of_a_mapping_is_not_unmapped` |
+//! | `IOMMU_IOAS_CHANGE_PROCESS` | `only_files_pass_to_another_process` | the same |
+//! | `IOMMU_OPTION` (`RLIMIT_MODE`) | `the_accounting_is_set_only_while_the_context_is_empty` | the same |
+//! | `IOMMU_OPTION` (`HUGE_PAGES`) | `huge_pages_can_be_forbidden_until_memory_is_mapped_for_a_device` | the same |
+//! | `IOMMU_VFIO_IOAS` | `the_container_interface_gets_the_address_space_that_was_set` | `what_somebody_else_destroyed_is_named_and_dropped_without_a_panic` |
 
 mod context;
+mod error;
+mod ioas;
+mod memory;
+mod object;
 mod sys;
 
-pub use context::{Accounting, Error, Iommufd, PATH};
+pub use context::{Accounting, Iommufd, PATH};
+pub use error::Error;
+pub use ioas::{Access, Ioas, Iova, IovaRanges};
+pub use memory::{DmaMemory, Mapping};

@@ -1,20 +1,177 @@
-//! The system calls of `/dev/iommu`: request numbers and one function each. Nothing else in this
-//! crate is unsafe.
+//! The system calls of `/dev/iommu`: request numbers and one function each, which fills in the
+//! kernel's struct. What the calls mean is written where they are offered.
 #![allow(unsafe_code)]
 
-use iommufd_bindings::iommufd::iommu_option;
+use iommufd_bindings::iommufd::*;
+use rustix::io::Result;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// `IOMMUFD_TYPE` of `linux/iommufd.h`.
-const TYPE: u8 = b';';
-/// `IOMMU_OPTION`: `_IO(IOMMUFD_TYPE, 0x87)`.
-const IOMMU_OPTION: Opcode = opcode::none(TYPE, 0x87);
+const DESTROY: Opcode = number(IOMMUFD_CMD_DESTROY);
+const IOAS_ALLOC: Opcode = number(IOMMUFD_CMD_IOAS_ALLOC);
+const IOAS_ALLOW_IOVAS: Opcode = number(IOMMUFD_CMD_IOAS_ALLOW_IOVAS);
+const IOAS_COPY: Opcode = number(IOMMUFD_CMD_IOAS_COPY);
+const IOAS_IOVA_RANGES: Opcode = number(IOMMUFD_CMD_IOAS_IOVA_RANGES);
+const IOAS_MAP: Opcode = number(IOMMUFD_CMD_IOAS_MAP);
+const IOAS_UNMAP: Opcode = number(IOMMUFD_CMD_IOAS_UNMAP);
+const OPTION: Opcode = number(IOMMUFD_CMD_OPTION);
+const VFIO_IOAS: Opcode = number(IOMMUFD_CMD_VFIO_IOAS);
+const IOAS_MAP_FILE: Opcode = number(IOMMUFD_CMD_IOAS_MAP_FILE);
+const IOAS_CHANGE_PROCESS: Opcode = number(IOMMUFD_CMD_IOAS_CHANGE_PROCESS);
 
-/// `IOMMU_OPTION`: gets or sets an option; `val64` is written to by a get.
-pub(crate) fn option(fd: BorrowedFd<'_>, arg: &mut iommu_option) -> rustix::io::Result<()> {
-    // SAFETY: IOMMU_OPTION reads and writes one `struct iommu_option`, whose `size` says how large the
-    // caller's is; it holds no pointers. Another driver that takes the number for one of its own gets
-    // a pointer to these 24 bytes, as with any ioctl on an unknown descriptor.
-    unsafe { ioctl(fd, Updater::<IOMMU_OPTION, iommu_option>::new(arg)) }
+const fn number(command: u32) -> Opcode {
+    opcode::none(IOMMUFD_TYPE, command as u8)
+}
+
+/// Asks the kernel.
+///
+/// # Safety
+/// `T` is the struct of the request `OPCODE`, its first field says how large it is, and each address in
+/// it may be used as the kernel uses it for this request. (Another driver that takes the number for one
+/// of its own gets a pointer to the struct, as with any ioctl on an unknown descriptor.)
+unsafe fn call<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut T) -> Result<()> {
+    // SAFETY: as this function's own contract.
+    unsafe { ioctl(fd, Updater::<OPCODE, T>::new(arg)) }
+}
+
+const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// `IOMMU_DESTROY`.
+pub(crate) fn destroy(fd: BorrowedFd<'_>, id: u32) -> Result<()> {
+    let mut arg = iommu_destroy { size: size::<iommu_destroy>(), id };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<DESTROY, _>(fd, &mut arg) }
+}
+
+/// `IOMMU_OPTION`: gets or sets (`op`) an option of an object (0: of the context); returns the value.
+pub(crate) fn option(fd: BorrowedFd<'_>, option_id: u32, op: u32, object_id: u32, val64: u64) -> Result<u64> {
+    let size = size::<iommu_option>();
+    let mut arg = iommu_option { size, option_id, op: op as u16, object_id, val64, ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<OPTION, _>(fd, &mut arg) }.map(|()| arg.val64)
+}
+
+/// `IOMMU_VFIO_IOAS`: returns the id, which a get fills in.
+pub(crate) fn vfio_ioas(fd: BorrowedFd<'_>, op: u32, ioas_id: u32) -> Result<u32> {
+    let size = size::<iommu_vfio_ioas>();
+    let mut arg = iommu_vfio_ioas { size, ioas_id, op: op as u16, ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<VFIO_IOAS, _>(fd, &mut arg) }.map(|()| arg.ioas_id)
+}
+
+/// `IOMMU_IOAS_CHANGE_PROCESS`.
+pub(crate) fn change_process(fd: BorrowedFd<'_>) -> Result<()> {
+    let size = size::<iommu_ioas_change_process>();
+    let mut arg = iommu_ioas_change_process { size, ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<IOAS_CHANGE_PROCESS, _>(fd, &mut arg) }
+}
+
+/// `IOMMU_IOAS_ALLOC`: returns the id.
+pub(crate) fn ioas_alloc(fd: BorrowedFd<'_>) -> Result<u32> {
+    let mut arg = iommu_ioas_alloc { size: size::<iommu_ioas_alloc>(), ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<IOAS_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_ioas_id)
+}
+
+/// `IOMMU_IOAS_IOVA_RANGES`: returns how many ranges there are, also with `MSGSIZE` where that is more
+/// than the slice holds, and the alignment.
+pub(crate) fn iova_ranges(
+    fd: BorrowedFd<'_>,
+    ioas_id: u32,
+    ranges: &mut [iommu_iova_range],
+) -> (Result<()>, usize, u64) {
+    let mut arg = iommu_ioas_iova_ranges {
+        size: size::<iommu_ioas_iova_ranges>(),
+        ioas_id,
+        num_iovas: ranges.len() as u32,
+        allowed_iovas: ranges.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: the request's struct; the kernel writes at most `num_iovas` elements of the slice.
+    let answer = unsafe { call::<IOAS_IOVA_RANGES, _>(fd, &mut arg) };
+    (answer, arg.num_iovas as usize, arg.out_iova_alignment)
+}
+
+/// `IOMMU_IOAS_ALLOW_IOVAS`.
+pub(crate) fn allow_iovas(fd: BorrowedFd<'_>, ioas_id: u32, ranges: &[iommu_iova_range]) -> Result<()> {
+    let mut arg = iommu_ioas_allow_iovas {
+        size: size::<iommu_ioas_allow_iovas>(),
+        ioas_id,
+        num_iovas: ranges.len() as u32,
+        allowed_iovas: ranges.as_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: the request's struct; the kernel reads `num_iovas` elements of the slice.
+    unsafe { call::<IOAS_ALLOW_IOVAS, _>(fd, &mut arg) }
+}
+
+/// `IOMMU_IOAS_MAP`: returns the IOVA.
+///
+/// # Safety
+/// A device may read and write the memory, as the flags say, until the IOVA is unmapped: see
+/// [`crate::Ioas::map`].
+pub(crate) unsafe fn map(
+    fd: BorrowedFd<'_>,
+    ioas_id: u32,
+    flags: u32,
+    user_va: u64,
+    length: u64,
+    iova: u64,
+) -> Result<u64> {
+    let size = size::<iommu_ioas_map>();
+    let mut arg = iommu_ioas_map { size, flags, ioas_id, user_va, length, iova, ..Default::default() };
+    // SAFETY: the request's struct; the memory may be used by this function's contract.
+    unsafe { call::<IOAS_MAP, _>(fd, &mut arg) }.map(|()| arg.iova)
+}
+
+/// `IOMMU_IOAS_MAP_FILE`: returns the IOVA.
+pub(crate) fn map_file(
+    fd: BorrowedFd<'_>,
+    ioas_id: u32,
+    flags: u32,
+    file: BorrowedFd<'_>,
+    start: u64,
+    length: u64,
+    iova: u64,
+) -> Result<u64> {
+    let (size, file) = (size::<iommu_ioas_map_file>(), file.as_raw_fd());
+    let mut arg = iommu_ioas_map_file { size, flags, ioas_id, fd: file, start, length, iova };
+    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to the file.
+    unsafe { call::<IOAS_MAP_FILE, _>(fd, &mut arg) }.map(|()| arg.iova)
+}
+
+/// A piece of an I/O address space that is copied to another.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) ioas: u32,
+    pub(crate) iova: u64,
+    pub(crate) length: u64,
+}
+
+/// `IOMMU_IOAS_COPY`: returns the IOVA.
+///
+/// # Safety
+/// As [`map`], for the memory that is mapped at the source.
+pub(crate) unsafe fn copy(
+    fd: BorrowedFd<'_>,
+    source: Source,
+    dst_ioas_id: u32,
+    flags: u32,
+    dst_iova: u64,
+) -> Result<u64> {
+    let (size, length) = (size::<iommu_ioas_copy>(), source.length);
+    let (src_ioas_id, src_iova) = (source.ioas, source.iova);
+    let mut arg = iommu_ioas_copy { size, flags, dst_ioas_id, src_ioas_id, length, dst_iova, src_iova };
+    // SAFETY: the request's struct; the memory may be used by this function's contract.
+    unsafe { call::<IOAS_COPY, _>(fd, &mut arg) }.map(|()| arg.dst_iova)
+}
+
+/// `IOMMU_IOAS_UNMAP`: returns how many bytes were unmapped.
+pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<u64> {
+    let mut arg = iommu_ioas_unmap { size: size::<iommu_ioas_unmap>(), ioas_id, iova, length };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<IOAS_UNMAP, _>(fd, &mut arg) }.map(|()| arg.length)
 }

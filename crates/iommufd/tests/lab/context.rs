@@ -1,0 +1,53 @@
+//! What belongs to the context as a whole.
+
+use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use passthru_iommufd::{Access, Accounting, Iommufd, Iova};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use std::os::fd::AsFd;
+use std::process::Command;
+
+#[test]
+fn the_accounting_is_set_only_while_the_context_is_empty() {
+    let ioas = ioas();
+    let context = ioas.context();
+    assert_eq!(context.accounting().unwrap(), Accounting::User);
+    assert_hint(&context.set_accounting(Accounting::Process).unwrap_err(), Errno::BUSY, "empty");
+    let empty = Iommufd::open().unwrap();
+    empty.set_accounting(Accounting::Process).unwrap();
+    assert_eq!(empty.accounting().unwrap(), Accounting::Process);
+}
+
+#[test]
+fn a_context_is_not_inherited() {
+    let ioas = ioas();
+    assert!(fcntl_getfd(ioas.context().as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+    let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("/proc/") && !listed.contains("iommu"), "{listed}");
+}
+
+#[test]
+fn the_container_interface_gets_the_address_space_that_was_set() {
+    let ioas = ioas();
+    let context = ioas.context();
+    assert_eq!(context.compat_ioas().unwrap(), None);
+    ioas.set_compat().unwrap();
+    assert_eq!(context.compat_ioas().unwrap(), Some(ioas.id()));
+    context.clear_compat_ioas().unwrap();
+    assert_eq!(context.compat_ioas().unwrap(), None);
+}
+
+#[test]
+fn only_files_pass_to_another_process() {
+    let ioas = ioas();
+    let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&file, LENGTH).unwrap();
+    ioas.map_file(&file, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    ioas.context().change_process().unwrap();
+
+    let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Read).unwrap();
+    assert_hint(&ioas.context().change_process().unwrap_err(), Errno::INVAL, "memfd");
+    mapping.unmap().unwrap();
+    assert_eq!(ioas.context().change_process().map_err(|e| errno(&e)), Ok(()));
+}

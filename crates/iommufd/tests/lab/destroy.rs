@@ -1,0 +1,96 @@
+//! Objects come and go.
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use passthru_iommufd::{Access, Error, Ioas, Iommufd, Iova};
+use rustix::io::Errno;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+#[test]
+fn a_dropped_address_space_gives_its_id_back() {
+    let first = ioas();
+    let context = Arc::clone(first.context());
+    let before = Ioas::alloc(&context).unwrap().id();
+    for _ in 0..10_000 {
+        assert_eq!(Ioas::alloc(&context).unwrap().id(), before);
+    }
+}
+
+#[test]
+fn an_address_space_in_use_is_not_destroyed() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let (context, id) = (Arc::clone(ioas.context()), ioas.id());
+    let error = Arc::into_inner(ioas).unwrap().close().unwrap_err();
+    assert_hint(&error, Errno::BUSY, "detach");
+    drop(device);
+    mock::destroy(&context, id).unwrap();
+}
+
+#[test]
+fn close_destroys_once() {
+    let ioas = ioas();
+    let (context, id) = (Arc::clone(ioas.context()), ioas.id());
+    Arc::into_inner(ioas).unwrap().close().unwrap();
+    assert_eq!(mock::destroy(&context, id), Err(Errno::NOENT));
+}
+
+#[test]
+fn a_context_lasts_as_long_as_its_address_spaces() {
+    let _host = passthru_lab::host();
+    let context = Arc::new(Iommufd::open().unwrap());
+    let ioas = Ioas::alloc(&context).unwrap();
+    drop(context);
+    assert_eq!(ioas.iova_ranges().unwrap().ranges.len(), 1);
+    ioas.close().unwrap();
+}
+
+#[test]
+fn what_somebody_else_destroyed_is_named_and_dropped_without_a_panic() {
+    let ioas = ioas();
+    let id = ioas.id();
+    let memory = memory(LENGTH);
+    let mapping = ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap();
+    mock::destroy(ioas.context(), id).unwrap();
+    let errors: [Error; 7] = [
+        ioas.iova_ranges().unwrap_err(),
+        ioas.allow_iovas(&[]).unwrap_err(),
+        ioas.huge_pages().unwrap_err(),
+        ioas.set_compat().unwrap_err(),
+        ioas.unmap_all().unwrap_err(),
+        ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap_err(),
+        mapping.unmap().unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(errno(&error), Some(Errno::NOENT), "{error}");
+        assert!(error.to_string().contains(&format!(" {id}")), "{error}");
+    }
+    drop(ioas);
+}
+
+#[test]
+fn an_allocation_that_fails_in_the_kernel_leaves_nothing_behind() {
+    let ioas = ioas();
+    let next = Ioas::alloc(ioas.context()).unwrap().id();
+    for setting in [
+        "failslab/ignore-gfp-wait",
+        "failslab/verbose",
+        "fail_page_alloc/ignore-gfp-wait",
+        "fail_page_alloc/verbose",
+        "fail_usercopy/verbose",
+    ] {
+        fs::write(Path::new("/sys/kernel/debug").join(setting), "0").unwrap();
+    }
+    let mut fail_nth = OpenOptions::new().write(true).open("/proc/thread-self/fail-nth").unwrap();
+    for nth in ["1", "2"] {
+        fail_nth.write_all(nth.as_bytes()).unwrap();
+        let result = Ioas::alloc(ioas.context());
+        fail_nth.write_all(b"0").unwrap();
+        let error = result.unwrap_err();
+        assert!(matches!(errno(&error), Some(Errno::FAULT | Errno::NOMEM)), "{nth}: {error}");
+    }
+    assert_eq!(Ioas::alloc(ioas.context()).unwrap().id(), next);
+}

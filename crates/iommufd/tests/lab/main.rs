@@ -1,0 +1,38 @@
+//! What the kernel answers, on the virtual host: `cargo xtask lab test`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod context;
+mod destroy;
+mod limits;
+mod mapping;
+mod mock;
+mod ranges;
+
+use passthru_iommufd::{DmaMemory, Error, Ioas, Iommufd};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+/// Two pages.
+const LENGTH: u64 = 0x2000;
+
+/// An empty address space in a context of its own, on the virtual host only.
+fn ioas() -> Arc<Ioas> {
+    let _host = passthru_lab::host();
+    let context = Arc::new(Iommufd::open().unwrap());
+    Arc::new(Ioas::alloc(&context).unwrap())
+}
+
+fn memory(length: u64) -> Arc<DmaMemory> {
+    Arc::new(DmaMemory::alloc(length as usize).unwrap())
+}
+
+fn errno(error: &Error) -> Option<Errno> {
+    Errno::from_io_error(error.io()?)
+}
+
+/// The error is the kernel's with this number, and its hint has these words.
+#[track_caller]
+fn assert_hint(error: &Error, number: Errno, words: &str) {
+    assert_eq!(errno(error), Some(number), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains(words)), "{error}: {:?}", error.hint());
+}

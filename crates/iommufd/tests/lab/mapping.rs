@@ -1,0 +1,206 @@
+//! Map, map a file, copy and unmap.
+#![allow(unsafe_code)]
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use passthru_iommufd::{Access, DmaMemory, Error, Ioas, Iommufd, Iova};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+fn memfd(length: u64) -> OwnedFd {
+    let fd = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&fd, length).unwrap();
+    fd
+}
+
+fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
+    // SAFETY: the tests drop the address space, or unmap, before the memory.
+    unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, Access::ReadWrite) }
+}
+
+fn copy(from: &Ioas, from_iova: u64, length: u64, to: &Ioas, iova: Iova) -> Result<u64, Error> {
+    // SAFETY: as above.
+    unsafe { to.copy_from(from, from_iova, length, iova, Access::ReadWrite) }
+}
+
+#[test]
+fn memory_is_at_the_iova_that_was_asked_for() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let iova = 0x200_0000;
+    assert_eq!(map(&ioas, &memory, Iova::At(iova)).unwrap(), iova);
+    assert!(device.reaches(iova, &memory));
+    assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
+    assert!(!device.reaches(iova, &memory));
+}
+
+#[test]
+fn the_kernel_chooses_an_iova_in_the_usable_ranges() {
+    let (one, other) = (memory(LENGTH), memory(LENGTH));
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let iovas = [map(&ioas, &one, Iova::Any).unwrap(), map(&ioas, &other, Iova::Any).unwrap()];
+    assert!(iovas.iter().all(|iova| mock::APERTURE.contains(iova)), "{iovas:x?}");
+    assert!(iovas[0].abs_diff(iovas[1]) >= LENGTH, "{iovas:x?}");
+    assert!(device.reaches(iovas[0], &one) && device.reaches(iovas[1], &other));
+}
+
+#[test]
+fn an_overlap_is_refused_and_changes_nothing() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let iova = map(&ioas, &memory, Iova::At(0x200_0000)).unwrap();
+    let error = map(&ioas, &memory, Iova::At(iova + 0x1000)).unwrap_err();
+    assert_hint(&error, Errno::EXIST, "unmap it first");
+    assert!(device.reaches(iova, &memory));
+    assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
+}
+
+#[test]
+fn an_iova_that_the_device_cannot_use_is_refused() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    for iova in [0, mock::APERTURE.end() + 1, 0x200_0001] {
+        assert_hint(&map(&ioas, &memory, Iova::At(iova)).unwrap_err(), Errno::INVAL, "usable IOVA ranges");
+    }
+}
+
+#[test]
+fn memory_that_is_not_there_is_refused() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let address = std::ptr::without_provenance_mut(0x1000);
+    // SAFETY: nothing is mapped at this address.
+    let error = unsafe { ioas.map(address, LENGTH, Iova::Any, Access::Read) }.unwrap_err();
+    assert_hint(&error, Errno::FAULT, "not all there");
+}
+
+#[test]
+fn a_part_of_a_mapping_is_not_unmapped() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let iova = map(&ioas, &memory, Iova::Any).unwrap();
+    for cut in [iova, iova + 0x1000] {
+        assert_hint(&ioas.unmap(cut, 0x1000).unwrap_err(), Errno::NOENT, "as a whole");
+    }
+    assert!(device.reaches(iova, &memory));
+}
+
+#[test]
+fn unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    for iova in [0x10_0000, 0x20_0000, 0x30_0000] {
+        map(&ioas, &memory, Iova::At(iova)).unwrap();
+    }
+    assert_eq!(ioas.unmap(0x8_0000, 0x20_0000).unwrap(), 2 * LENGTH);
+    assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
+    assert_eq!(ioas.unmap_all().unwrap(), 0);
+    assert_hint(&ioas.unmap(0x10_0000, LENGTH).unwrap_err(), Errno::NOENT, "nothing is mapped");
+}
+
+#[test]
+fn a_failed_unmap_may_have_removed_mappings_before_the_cut_one() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    for iova in [0x10_0000, 0x20_0000] {
+        map(&ioas, &memory, Iova::At(iova)).unwrap();
+    }
+    ioas.unmap(0x10_0000, 0x10_1000).unwrap_err();
+    assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
+}
+
+#[test]
+fn a_mapping_keeps_its_memory_and_unmaps_it_on_drop() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let memory = memory(LENGTH);
+    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    assert_eq!(Arc::strong_count(&memory), 2);
+    memory.write(0x1ffe, b"ab");
+    assert!(device.reaches(mapping.iova(), &memory));
+    drop(mapping);
+    assert_eq!(Arc::strong_count(&memory), 1);
+    assert_eq!(ioas.unmap_all().unwrap(), 0);
+}
+
+#[test]
+fn a_mapping_that_somebody_else_unmapped_says_so_and_frees_its_memory() {
+    let ioas = ioas();
+    let memory = memory(LENGTH);
+    let mapping = ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap();
+    ioas.unmap_all().unwrap();
+    assert_eq!(errno(&mapping.unmap().unwrap_err()), Some(Errno::NOENT));
+    assert_eq!(Arc::strong_count(&memory), 1);
+}
+
+#[test]
+fn a_memfd_is_mapped_by_its_descriptor() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let file = memfd(3 * 0x1000);
+    let iova = ioas.map_file(&file, 0x1000, LENGTH, Iova::At(0x200_0000), Access::ReadWrite).unwrap();
+    drop(file);
+    assert_eq!((iova, ioas.unmap(iova, LENGTH).unwrap()), (0x200_0000, LENGTH));
+}
+
+#[test]
+fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let file = memfd(0x1000);
+    let error = ioas.map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    assert!(matches!(error, Error::MapFile { offset: 0x1000, length: LENGTH, .. }), "{error:?}");
+    let other = std::fs::File::open("/proc/self/exe").unwrap();
+    ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
+    assert_eq!(ioas.unmap_all().unwrap(), 0);
+}
+
+#[test]
+fn a_copy_reaches_the_same_memory_and_outlives_its_source() {
+    let memory = memory(LENGTH);
+    let from = ioas();
+    let to = Ioas::alloc(from.context()).unwrap();
+    let device = Device::attach(&to).unwrap();
+    let iova = map(&from, &memory, Iova::Any).unwrap();
+    assert_eq!(copy(&from, iova, LENGTH, &to, Iova::At(0x300_0000)).unwrap(), 0x300_0000);
+    from.unmap_all().unwrap();
+    assert!(device.reaches(0x300_0000, &memory));
+    assert_eq!(to.unmap_all().unwrap(), LENGTH);
+}
+
+#[test]
+fn what_is_not_mapped_is_not_copied() {
+    let memory = memory(LENGTH);
+    let from = ioas();
+    let to = Ioas::alloc(from.context()).unwrap();
+    let iova = map(&from, &memory, Iova::At(0x10_0000)).unwrap();
+    let error = copy(&from, iova, 2 * LENGTH, &to, Iova::Any).unwrap_err();
+    assert_hint(&error, Errno::NOENT, "as a whole");
+    assert_eq!(to.unmap_all().unwrap(), 0);
+}
+
+#[test]
+fn a_copy_between_contexts_is_refused() {
+    let (from, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
+    let to = Ioas::alloc(&other).unwrap();
+    let error = copy(&from, 0, LENGTH, &to, Iova::Any).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
+}
+
+#[test]
+fn a_dma_buf_is_mapped_by_its_descriptor() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
+    let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    ioas.map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    drop(buffer);
+    assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
+}
