@@ -235,6 +235,9 @@ impl Error {
                 Some("something is mapped there already: unmap it first, or take another IOVA")
             }
             (_, Errno::NOSPC) => Some("no gap in the usable IOVA ranges is large enough"),
+            (Self::MapFile { .. }, Errno::INVAL) => Some(
+                "the file must be a memfd or a device's dma-buf that reaches to the end of the range; the IOVA must be usable and aligned",
+            ),
             (_, Errno::INVAL) => Some(
                 "the range must lie in the usable IOVA ranges, which the attached devices narrow, and be a multiple of their alignment",
             ),

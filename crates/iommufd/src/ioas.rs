@@ -89,7 +89,7 @@ impl Ioas {
     ///
     /// # Safety
     /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each such
-    /// I/O address space is gone:
+    /// I/O address space is destroyed (which [`Ioas::close`] tells, and drop does not):
     /// - the memory stays mapped in this process, at this address. (The kernel remembers the address: what
     ///   takes the memory's place would be what a device that is attached later reads and writes.)
     /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they may only

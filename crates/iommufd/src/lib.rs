@@ -11,7 +11,7 @@
 //! | `IOMMU_DESTROY` | `close_destroys_once` | `an_address_space_in_use_is_not_destroyed` |
 //! | `IOMMU_IOAS_ALLOC` | `a_dropped_address_space_gives_its_id_back` | `an_allocation_that_fails_in_the_kernel_leaves_nothing_behind` |
 //! | `IOMMU_IOAS_ALLOW_IOVAS` | `chosen_iovas_stay_in_what_is_allowed` | `what_the_device_cannot_use_is_not_allowed` |
-//! | `IOMMU_IOAS_COPY` | `a_copy_reaches_the_same_memory_and_outlives_its_source` | `what_is_not_mapped_is_not_copied` |
+//! | `IOMMU_IOAS_COPY` | `a_copy_reaches_the_same_memory_and_outlives_its_source`, `a_copy_is_not_charged_again` | `what_is_not_mapped_is_not_copied` |
 //! | `IOMMU_IOAS_IOVA_RANGES` | `more_ranges_than_fit_at_first_are_all_returned` | `what_somebody_else_destroyed_is_named_and_dropped_without_a_panic` |
 //! | `IOMMU_IOAS_MAP` | `memory_is_at_the_iova_that_was_asked_for` | `an_overlap_is_refused_and_changes_nothing`, `memory_beyond_the_limit_is_refused_with_a_hint` |
 //! | `IOMMU_IOAS_MAP_FILE` | `a_memfd_is_mapped_by_its_descriptor`, `a_dma_buf_is_mapped_by_its_descriptor` | `a_file_that_cannot_be_mapped_is_refused_with_its_range` |

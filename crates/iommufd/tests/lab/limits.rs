@@ -1,4 +1,5 @@
 //! The limit on pinned memory, as an unprivileged user.
+#![allow(unsafe_code)]
 
 use crate::mock::Device;
 use crate::{assert_hint, memory};
@@ -10,25 +11,60 @@ use std::thread;
 
 const MIB: u64 = 1 << 20;
 
-#[test]
-fn memory_beyond_the_limit_is_refused_with_a_hint() {
+/// An address space with a device attached.
+fn attached(context: &Arc<Iommufd>) -> (Arc<Ioas>, Device) {
+    let ioas = Arc::new(Ioas::alloc(context).unwrap());
+    let device = Device::attach(&ioas).unwrap();
+    (ioas, device)
+}
+
+/// A context that charges the process.
+fn context() -> Arc<Iommufd> {
     let _host = passthru_lab::host();
-    let context = Arc::new(Iommufd::open().unwrap());
+    let context = Iommufd::open().unwrap();
     context.set_accounting(Accounting::Process).unwrap();
-    let ioas = Arc::new(Ioas::alloc(&context).unwrap());
-    let _device = Device::attach(&ioas).unwrap();
+    Arc::new(context)
+}
+
+/// Does something where 1 MiB may be pinned, in a thread without privileges.
+fn within_a_mebibyte<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let former = getrlimit(Resource::Memlock);
     setrlimit(Resource::Memlock, Rlimit { current: Some(MIB), ..former }).unwrap();
-    let unprivileged = thread::spawn(move || {
-        // Of this thread alone.
-        rustix::thread::set_thread_uid(Uid::from_raw(65534)).unwrap();
-        let small = ioas.map_memory(&memory(MIB / 2), Iova::Any, Access::ReadWrite);
-        let large = ioas.map_memory(&memory(MIB), Iova::Any, Access::ReadWrite);
-        (small.map(drop), large.map(drop), ioas.map_memory(&memory(MIB), Iova::Any, Access::Read).map(drop))
+    let result = thread::scope(|scope| {
+        let unprivileged = scope.spawn(|| {
+            // Of this thread alone.
+            rustix::thread::set_thread_uid(Uid::from_raw(65534)).unwrap();
+            work()
+        });
+        unprivileged.join()
     });
-    let (small, beside_it, alone) = unprivileged.join().unwrap();
     setrlimit(Resource::Memlock, former).unwrap();
-    small.unwrap();
-    assert_hint(&beside_it.unwrap_err(), Errno::NOMEM, "RLIMIT_MEMLOCK");
-    alone.unwrap();
+    result.unwrap()
+}
+
+#[test]
+fn memory_beyond_the_limit_is_refused_with_a_hint() {
+    let (ioas, _device) = attached(&context());
+    let map = |length| ioas.map_memory(&memory(length), Iova::Any, Access::ReadWrite);
+    within_a_mebibyte(|| {
+        let small = map(MIB / 2).unwrap();
+        assert_hint(&map(MIB).unwrap_err(), Errno::NOMEM, "RLIMIT_MEMLOCK");
+        drop(small);
+        map(MIB).unwrap();
+    });
+}
+
+#[test]
+fn a_copy_is_not_charged_again() {
+    let context = context();
+    let ((one, _first), (other, _second)) = (attached(&context), attached(&context));
+    let memory = memory(MIB);
+    within_a_mebibyte(|| {
+        let mapping = one.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+        let again = other.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap_err();
+        assert_hint(&again, Errno::NOMEM, "RLIMIT_MEMLOCK");
+        // SAFETY: the memory outlives what is mapped here, and is not accessed.
+        let copied = unsafe { other.copy_from(&one, mapping.iova(), MIB, Iova::Any, Access::ReadWrite) };
+        assert_eq!(other.unmap(copied.unwrap(), MIB).unwrap(), MIB);
+    });
 }

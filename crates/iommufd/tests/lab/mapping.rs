@@ -157,8 +157,10 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     let file = memfd(0x1000);
     let error = ioas.map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
     assert!(matches!(error, Error::MapFile { offset: 0x1000, length: LENGTH, .. }), "{error:?}");
+    assert_hint(&error, Errno::INVAL, "reaches to the end");
     let other = std::fs::File::open("/proc/self/exe").unwrap();
-    ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
+    let error = ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "a memfd or a device's dma-buf");
     assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
 
@@ -200,7 +202,8 @@ fn a_dma_buf_is_mapped_by_its_descriptor() {
     let _device = Device::attach(&ioas).unwrap();
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
     let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
-    ioas.map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    let error = ioas.map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "reaches to the end");
     drop(buffer);
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
