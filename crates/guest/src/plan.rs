@@ -5,7 +5,7 @@ use crate::handover::{Handover, How, Mode};
 use crate::outside::NamedFds;
 use crate::step::Step;
 use crate::user::User;
-use crate::{images, memlock, nvram, outside};
+use crate::{images, memlock, nvram, outside, state};
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
@@ -88,7 +88,7 @@ impl Plan {
         let (take, back): (Vec<_>, Vec<_>) = requests.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let (devices, others): (Vec<_>, Vec<_>) =
             self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
-        let mut steps = vec![Step::Lock { folder: self.run_dir.join(format!("domain-{}", self.name)) }];
+        let mut steps = vec![Step::Lock { folder: state::folder(&self.run_dir, &self.name) }];
         steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
         steps.extend(take);

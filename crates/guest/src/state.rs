@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// Where the folders of all guests are.
-pub const RUN_DIR: &str = "/run/passthru";
+pub const RUN_DIR: &str = passthru_qemu::STATE_DIR;
 
 /// What went wrong with the folder of a guest.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ struct Owner {
 impl StateDir {
     /// Makes the folder and takes the lock.
     pub(crate) fn create(run: &Path, name: &str) -> Result<Self, Error> {
-        let path = run.join(format!("domain-{name}"));
+        let path = folder(run, name);
         let made = DirBuilder::new().recursive(true).mode(0o755).create(run);
         made.map_err(|source| Error::Make { path: run.into(), source })?;
         // Beside the folder, and never removed: a lock on a file that may be removed protects nothing.
@@ -78,6 +78,11 @@ impl StateDir {
         }
         UnixListener::bind(&path).map_err(failed)
     }
+}
+
+/// The folder of a guest, below the one of all guests.
+pub(crate) fn folder(run: &Path, name: &str) -> PathBuf {
+    run.join(format!("domain-{name}"))
 }
 
 fn lock(path: &Path, name: &str) -> Result<File, Error> {

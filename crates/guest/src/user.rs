@@ -80,11 +80,6 @@ impl User {
         self.uid.as_raw()
     }
 
-    /// Returns the number of the user's own group.
-    pub fn gid(&self) -> u32 {
-        self.gid.as_raw()
-    }
-
     /// Whether the user may read (and write) a file, by the kernel's own judgement: it is asked on a
     /// thread that has become the user. Where that cannot be done (without privileges), the answer is no.
     pub(crate) fn may_open(&self, path: &Path, write: bool) -> bool {

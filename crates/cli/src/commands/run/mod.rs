@@ -85,7 +85,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         return dry_run(args, &plan, &host);
     }
     let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
-
     let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
     attend(args, guest, &signals)
 }
