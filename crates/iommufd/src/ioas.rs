@@ -1,5 +1,6 @@
 //! [`Ioas`]: an I/O address space, which says what memory devices reach at which IOVA.
 
+use crate::device::same_context;
 use crate::memory::{DmaMemory, Mapping};
 use crate::object::Object;
 use crate::{Error, Iommufd, sys};
@@ -59,13 +60,17 @@ impl Ioas {
     /// # Errors
     /// [`Error::Alloc`].
     pub fn alloc(context: &Arc<Iommufd>) -> Result<Self, Error> {
-        let id = sys::ioas_alloc(context.as_fd()).map_err(|e| Error::Alloc { source: e.into() })?;
+        let id = sys::ioas::alloc(context.as_fd()).map_err(|e| Error::Alloc { source: e.into() })?;
         Ok(Self { object: Object::new(Arc::clone(context), id) })
     }
 
     /// Returns the kernel's id, which is unique in the context.
     pub fn id(&self) -> u32 {
         self.object.id()
+    }
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
     }
 
     /// Returns the context that it belongs to.
@@ -107,7 +112,7 @@ impl Ioas {
     ) -> Result<u64, Error> {
         let (ioas, flags, address) = (self.id(), access.flags() | iova.flags(), address as u64);
         // SAFETY: the caller's contract is the same.
-        unsafe { sys::map(self.object.fd(), ioas, flags, address, length, iova.value()) }
+        unsafe { sys::ioas::map(self.object.fd(), ioas, flags, address, length, iova.value()) }
             .map_err(|e| Error::Map { ioas, address, length, iova, access, source: e.into() })
     }
 
@@ -140,7 +145,7 @@ impl Ioas {
         access: Access,
     ) -> Result<u64, Error> {
         let (ioas, flags) = (self.id(), access.flags() | iova.flags());
-        sys::map_file(self.object.fd(), ioas, flags, file.as_fd(), offset, length, iova.value())
+        sys::ioas::map_file(self.object.fd(), ioas, flags, file.as_fd(), offset, length, iova.value())
             .map_err(|e| Error::MapFile { ioas, offset, length, iova, access, source: e.into() })
     }
 
@@ -163,19 +168,11 @@ impl Ioas {
         access: Access,
     ) -> Result<u64, Error> {
         let (ioas, flags, from_id) = (self.id(), access.flags() | iova.flags(), from.id());
-        if !Arc::ptr_eq(self.context(), from.context()) {
-            return Err(Error::OtherContext { from: from_id, ioas });
-        }
-        let source = sys::Source { ioas: from_id, iova: from_iova, length };
+        same_context((self.context(), ioas), (from.context(), from_id))?;
+        let source = sys::ioas::Source { ioas: from_id, iova: from_iova, length };
         // SAFETY: the caller's contract is the same.
-        unsafe { sys::copy(self.object.fd(), source, ioas, flags, iova.value()) }.map_err(|e| Error::Copy {
-            from: from_id,
-            from_iova,
-            length,
-            ioas,
-            iova,
-            access,
-            source: e.into(),
+        unsafe { sys::ioas::copy(self.object.fd(), source, ioas, flags, iova.value()) }.map_err(|e| {
+            Error::Copy { from: from_id, from_iova, length, ioas, iova, access, source: e.into() }
         })
     }
 
@@ -187,7 +184,7 @@ impl Ioas {
     /// [`Error::Unmap`], also where nothing is mapped there.
     pub fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
         let ioas = self.id();
-        sys::unmap(self.object.fd(), ioas, iova, length).map_err(|e| Error::Unmap {
+        sys::ioas::unmap(self.object.fd(), ioas, iova, length).map_err(|e| Error::Unmap {
             ioas,
             iova,
             length,
@@ -212,7 +209,7 @@ impl Ioas {
     pub fn iova_ranges(&self) -> Result<IovaRanges, Error> {
         let mut buffer = vec![iommu_iova_range::default(); 8];
         loop {
-            let (answer, count, alignment) = sys::iova_ranges(self.object.fd(), self.id(), &mut buffer);
+            let (answer, count, alignment) = sys::ioas::iova_ranges(self.object.fd(), self.id(), &mut buffer);
             match answer {
                 Ok(()) => {
                     let ranges = buffer.iter().take(count).map(|range| range.start..=range.last).collect();
@@ -235,7 +232,7 @@ impl Ioas {
         let raw: Vec<_> =
             ranges.iter().map(|r| iommu_iova_range { start: *r.start(), last: *r.end() }).collect();
         let ioas = self.id();
-        sys::allow_iovas(self.object.fd(), ioas, &raw).map_err(|e| Error::AllowIovas {
+        sys::ioas::allow_iovas(self.object.fd(), ioas, &raw).map_err(|e| Error::AllowIovas {
             ioas,
             ranges: ranges.to_vec(),
             source: e.into(),

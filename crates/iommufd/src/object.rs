@@ -36,8 +36,11 @@ impl Object {
         self.destroy()
     }
 
+    /// Tries twice, since another thread's call that uses the object at the moment keeps it busy.
     fn destroy(&self) -> Result<(), Error> {
-        sys::destroy(self.fd(), self.id).map_err(|e| Error::Destroy { id: self.id, source: e.into() })
+        sys::destroy(self.fd(), self.id)
+            .or_else(|_| sys::destroy(self.fd(), self.id))
+            .map_err(|e| Error::Destroy { id: self.id, source: e.into() })
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod context;
 mod destroy;
+mod dirty;
+mod hwpt;
 mod limits;
 mod mapping;
 mod mock;

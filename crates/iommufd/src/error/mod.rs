@@ -1,7 +1,8 @@
 //! What goes wrong with `/dev/iommu`, and what the user can do then.
 
+mod hint;
+
 use crate::{Access, Accounting, Iova};
-use rustix::io::Errno;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -117,15 +118,13 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Two I/O address spaces belong to different contexts, between which nothing can be copied.
-    #[error(
-        "I/O address spaces {from} and {ioas} belong to different iommufd contexts: nothing can be copied (IOMMU_IOAS_COPY)"
-    )]
+    /// Two objects of one call belong to different contexts.
+    #[error("objects {object} and {other} belong to different iommufd contexts")]
     OtherContext {
-        /// The I/O address space that has the mapping.
-        from: u32,
-        /// The I/O address space that was to get it.
-        ioas: u32,
+        /// The one's id in its context.
+        object: u32,
+        /// The other's id in its context.
+        other: u32,
     },
     /// IOVAs could not be unmapped.
     #[error(
@@ -172,6 +171,48 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// No page table could be allocated.
+    #[error("cannot allocate a page table for device {device} over object {parent}, {} (IOMMU_HWPT_ALLOC)", page_table(*flags, *data_type))]
+    HwptAlloc {
+        /// The device's id in the context.
+        device: u32,
+        /// What it was to be made over.
+        parent: u32,
+        /// What it was to be able to (`enum iommufd_hwpt_alloc_flags`).
+        flags: u32,
+        /// The kind of a guest's page table (`enum iommu_hwpt_data_type`); 0 for the kernel's.
+        data_type: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Dirty tracking could not begin or end.
+    #[error("cannot {} dirty tracking on page table {hwpt} (IOMMU_HWPT_SET_DIRTY_TRACKING)", if *on { "begin" } else { "end" })]
+    DirtyTracking {
+        /// The page table.
+        hwpt: u32,
+        /// Whether it was to begin.
+        on: bool,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The dirty pages could not be read.
+    #[error(
+        "cannot read which pages of {page_size:#x} bytes are dirty in {length:#x} bytes at IOVA {iova:#x} of page table {hwpt}, to {words} words (IOMMU_HWPT_GET_DIRTY_BITMAP)"
+    )]
+    DirtyBitmap {
+        /// The page table.
+        hwpt: u32,
+        /// The first IOVA.
+        iova: u64,
+        /// The length in bytes.
+        length: u64,
+        /// How many bytes a bit stands for.
+        page_size: u64,
+        /// How many words of 64 bits the bitmap has.
+        words: usize,
+        /// The kernel's answer, or `EINVAL` where the kernel was not asked.
+        source: io::Error,
+    },
     /// There was no memory for DMA.
     #[error("cannot allocate {length:#x} bytes of memory for DMA (mmap)")]
     Memory {
@@ -180,6 +221,17 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+/// What a page table was to be.
+fn page_table(flags: u32, data_type: u32) -> String {
+    let words = ["nest parent", "dirty tracking", "fault queue", "PASID"];
+    let flags = (0..).zip(words).filter(|(bit, _)| flags & (1 << bit) != 0).map(|(_, word)| word.to_owned());
+    let data = match data_type {
+        0 => "the kernel's".to_owned(),
+        kind => format!("the guest's (type {kind})"),
+    };
+    [data].into_iter().chain(flags).collect::<Vec<_>>().join(", ")
 }
 
 fn list(ranges: &[RangeInclusive<u64>]) -> String {
@@ -206,99 +258,18 @@ impl Error {
             | Self::IovaRanges { source, .. }
             | Self::AllowIovas { source, .. }
             | Self::HugePages { source, .. }
+            | Self::HwptAlloc { source, .. }
+            | Self::DirtyTracking { source, .. }
+            | Self::DirtyBitmap { source, .. }
             | Self::Memory { source, .. } => Some(source),
         }
-    }
-
-    /// Returns what the user can do, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        if let Self::OtherContext { .. } = self {
-            return Some("allocate both from one Iommufd");
-        }
-        let errno = Errno::from_io_error(self.io()?)?;
-        match self {
-            Self::Open { .. } => open_hint(errno),
-            Self::NotIommufd { .. } => Some("open /dev/iommu and hand in that descriptor"),
-            Self::Accounting { .. } => accounting_hint(errno),
-            _ if errno == Errno::NOTTY => Some("the running kernel is too old for this call"),
-            Self::Map { .. } | Self::MapFile { .. } | Self::Copy { .. } => self.map_hint(errno),
-            _ => self.object_hint(errno),
-        }
-    }
-
-    fn map_hint(&self, errno: Errno) -> Option<&'static str> {
-        match (self, errno) {
-            (_, Errno::NOMEM) => Some(
-                "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
-            ),
-            (_, Errno::EXIST) => {
-                Some("something is mapped there already: unmap it first, or take another IOVA")
-            }
-            (_, Errno::NOSPC) => Some("no gap in the usable IOVA ranges is large enough"),
-            (Self::MapFile { .. }, Errno::INVAL) => Some(
-                "the file must be a memfd or a device's dma-buf that reaches to the end of the range; the IOVA must be usable and aligned",
-            ),
-            (_, Errno::INVAL) => Some(
-                "the range must lie in the usable IOVA ranges, which the attached devices narrow, and be a multiple of their alignment",
-            ),
-            (Self::Copy { .. }, Errno::NOENT) => {
-                Some("the range is not mapped as a whole where it is copied from")
-            }
-            (Self::Map { .. }, Errno::FAULT) => Some(
-                "the memory is not all there, is read-only, or is a device's: a BAR is mapped by file, as a dma-buf",
-            ),
-            (Self::MapFile { .. }, Errno::PERM) => Some("the file is not open for writing, or is sealed"),
-            _ => None,
-        }
-    }
-
-    fn object_hint(&self, errno: Errno) -> Option<&'static str> {
-        match (self, errno) {
-            (Self::Destroy { .. }, Errno::BUSY) => {
-                Some("devices or page tables use it still: detach and destroy them first")
-            }
-            (Self::Unmap { .. }, Errno::NOENT) => {
-                Some("nothing is mapped there, or only a part of a mapping was named: mappings go as a whole")
-            }
-            (Self::Unmap { .. }, Errno::BUSY) => Some("somebody uses the mapping still"),
-            (Self::AllowIovas { .. }, Errno::ADDRINUSE) => {
-                Some("the attached devices cannot use all of these IOVAs: take them from the usable ranges")
-            }
-            (Self::ChangeProcess { .. }, Errno::INVAL) => {
-                Some("only mappings of files can pass to another process: map guest memory by memfd")
-            }
-            (Self::ChangeProcess { .. }, Errno::NOMEM) => Some("raise RLIMIT_MEMLOCK of this process"),
-            (Self::HugePages { to: Some(false), .. }, Errno::INVAL) => {
-                Some("huge pages can be forbidden only before memory is mapped for a device")
-            }
-            _ => None,
-        }
-    }
-}
-
-fn open_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::NOENT | Errno::NXIO | Errno::NODEV => Some(
-            "the kernel needs CONFIG_IOMMUFD (module 'iommufd'); kernels of Fedora, Ubuntu and Arch have it, Debian's do not",
-        ),
-        Errno::ACCESS | Errno::PERM => Some("run this as root"),
-        _ => None,
-    }
-}
-
-fn accounting_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::PERM => Some("CAP_SYS_RESOURCE is needed: run this as root"),
-        Errno::BUSY => {
-            Some("the context is in use already; the accounting can be set only while it is empty")
-        }
-        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn a_failed_map_names_its_arguments() {

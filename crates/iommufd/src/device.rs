@@ -1,0 +1,23 @@
+//! [`BoundDevice`]: a device that is bound to a context, as page tables and virtual IOMMUs are made for it.
+//! How it is bound is VFIO's (or vDPA's) to know.
+
+use crate::{Error, Iommufd};
+use std::fmt;
+use std::sync::Arc;
+
+/// A device that is bound to a context (as by `VFIO_DEVICE_BIND_IOMMUFD`) for as long as the value lives.
+pub trait BoundDevice: fmt::Debug + Send + Sync {
+    /// Returns the context that it is bound to.
+    fn context(&self) -> &Arc<Iommufd>;
+
+    /// Returns the id that the kernel gave it there (`out_devid`).
+    fn id(&self) -> u32;
+}
+
+/// Two objects of a call must be of one context, since ids say nothing in another.
+pub(crate) fn same_context(
+    (context, object): (&Arc<Iommufd>, u32),
+    (other_context, other): (&Arc<Iommufd>, u32),
+) -> Result<(), Error> {
+    if Arc::ptr_eq(context, other_context) { Ok(()) } else { Err(Error::OtherContext { object, other }) }
+}

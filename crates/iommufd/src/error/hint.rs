@@ -1,0 +1,107 @@
+//! What the user can do about an error.
+
+use super::Error;
+use rustix::io::Errno;
+
+impl Error {
+    /// Returns what the user can do, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        if let Self::OtherContext { .. } = self {
+            return Some("allocate both from one Iommufd");
+        }
+        let errno = Errno::from_io_error(self.io()?)?;
+        match self {
+            Self::Open { .. } => open_hint(errno),
+            Self::NotIommufd { .. } => Some("open /dev/iommu and hand in that descriptor"),
+            Self::Accounting { .. } => accounting_hint(errno),
+            _ if errno == Errno::NOTTY => Some("the running kernel is too old for this call"),
+            Self::Map { .. } | Self::MapFile { .. } | Self::Copy { .. } => self.map_hint(errno),
+            _ => self.object_hint(errno),
+        }
+    }
+
+    fn map_hint(&self, errno: Errno) -> Option<&'static str> {
+        match (self, errno) {
+            (_, Errno::NOMEM) => Some(
+                "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
+            ),
+            (_, Errno::EXIST) => {
+                Some("something is mapped there already: unmap it first, or take another IOVA")
+            }
+            (_, Errno::NOSPC) => Some("no gap in the usable IOVA ranges is large enough"),
+            (Self::MapFile { .. }, Errno::INVAL) => Some(
+                "the file must be a memfd or a device's dma-buf that reaches to the end of the range; the IOVA must be usable and aligned",
+            ),
+            (_, Errno::INVAL) => Some(
+                "the range must lie in the usable IOVA ranges, which the attached devices narrow, and be a multiple of their alignment",
+            ),
+            (Self::Copy { .. }, Errno::NOENT) => {
+                Some("the range is not mapped as a whole where it is copied from")
+            }
+            (Self::Map { .. }, Errno::FAULT) => Some(
+                "the memory is not all there, is read-only, or is a device's: a BAR is mapped by file, as a dma-buf",
+            ),
+            (Self::MapFile { .. }, Errno::PERM) => Some("the file is not open for writing, or is sealed"),
+            _ => None,
+        }
+    }
+
+    fn object_hint(&self, errno: Errno) -> Option<&'static str> {
+        match (self, errno) {
+            (Self::Destroy { .. }, Errno::BUSY) => {
+                Some("devices or page tables use it still: detach and destroy them first")
+            }
+            (Self::Unmap { .. }, Errno::NOENT) => {
+                Some("nothing is mapped there, or only a part of a mapping was named: mappings go as a whole")
+            }
+            (Self::Unmap { .. }, Errno::BUSY) => Some("somebody uses the mapping still"),
+            (Self::AllowIovas { .. }, Errno::ADDRINUSE) => {
+                Some("the attached devices cannot use all of these IOVAs: take them from the usable ranges")
+            }
+            (Self::ChangeProcess { .. }, Errno::INVAL) => {
+                Some("only mappings of files can pass to another process: map guest memory by memfd")
+            }
+            (Self::ChangeProcess { .. }, Errno::NOMEM) => Some("raise RLIMIT_MEMLOCK of this process"),
+            (Self::HwptAlloc { .. }, Errno::OPNOTSUPP) => Some(
+                "the device's IOMMU, or the kernel's driver for it, has no such page table: leave options out",
+            ),
+            (Self::HwptAlloc { .. }, Errno::INVAL) => Some(
+                "it must be over an I/O address space, or for a guest's over a nest parent of the same IOMMU, with data that fit it",
+            ),
+            (Self::HwptAlloc { .. }, Errno::NOENT) => Some("is the device bound to this context still?"),
+            (Self::DirtyTracking { .. } | Self::DirtyBitmap { .. }, Errno::OPNOTSUPP) => {
+                Some("allocate the page table with dirty tracking")
+            }
+            (Self::DirtyTracking { .. } | Self::DirtyBitmap { .. }, Errno::NOENT) => {
+                Some("a guest's page table has no dirty tracking: ask its parent")
+            }
+            (Self::DirtyBitmap { .. }, Errno::INVAL | Errno::OVERFLOW) => Some(
+                "the page size must be a power of two, the range be of whole pages, and the bitmap have a bit for each",
+            ),
+            (Self::HugePages { to: Some(false), .. }, Errno::INVAL) => {
+                Some("huge pages can be forbidden only before memory is mapped for a device")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn open_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::NOENT | Errno::NXIO | Errno::NODEV => Some(
+            "the kernel needs CONFIG_IOMMUFD (module 'iommufd'); kernels of Fedora, Ubuntu and Arch have it, Debian's do not",
+        ),
+        Errno::ACCESS | Errno::PERM => Some("run this as root"),
+        _ => None,
+    }
+}
+
+fn accounting_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::PERM => Some("CAP_SYS_RESOURCE is needed: run this as root"),
+        Errno::BUSY => {
+            Some("the context is in use already; the accounting can be set only while it is empty")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! [`Hwpt`]: a page table of an IOMMU, as the kernel or a guest fills it.
+
+mod data;
+mod dirty;
+
+pub use data::HwptData;
+
+use crate::device::same_context;
+use crate::object::Object;
+use crate::{BoundDevice, Error, Ioas, Iommufd, sys};
+use iommufd_bindings::iommufd::{
+    iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_DIRTY_TRACKING as DIRTY_TRACKING,
+    iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_NEST_PARENT as NEST_PARENT,
+    iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_PASID as PASID,
+};
+use std::sync::Arc;
+
+/// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is destroyed on
+/// drop; a failure of that is logged, and [`Hwpt::close`] gives it.
+///
+/// Over an I/O address space, the kernel fills it with the mappings there. Over a page table that was
+/// allocated as a nest parent, or over a virtual IOMMU, it is a guest's own, which [`HwptData`] says where
+/// to find, and which translates to addresses of the parent.
+#[derive(Debug)]
+pub struct Hwpt {
+    object: Object,
+    parent: HwptParent,
+}
+
+/// What a page table is made over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum HwptParent {
+    /// An I/O address space, whose mappings it has.
+    Ioas(Arc<Ioas>),
+    /// A page table that was allocated as a nest parent.
+    Hwpt(Arc<Hwpt>),
+}
+
+/// What a page table is to be able to.
+#[derive(Clone, Debug, Default)]
+pub struct HwptOptions {
+    /// Others are to be made over it (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
+    pub nest_parent: bool,
+    /// It can say which pages were written to (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`). Devices whose IOMMU
+    /// cannot are then refused.
+    pub dirty_tracking: bool,
+    /// It can be attached to PASIDs of a device (`IOMMU_HWPT_ALLOC_PASID`).
+    pub pasid: bool,
+    /// Where a guest's page table is; `None` for one that the kernel fills.
+    pub data: Option<HwptData>,
+}
+
+impl Hwpt {
+    /// Allocates a page table of the kind that a device's IOMMU has (`IOMMU_HWPT_ALLOC`). The device need
+    /// not outlive it, and others behind the same IOMMU can be attached to it.
+    ///
+    /// # Errors
+    /// [`Error::HwptAlloc`]; [`Error::OtherContext`].
+    pub fn alloc(
+        device: &dyn BoundDevice,
+        parent: impl Into<HwptParent>,
+        options: &HwptOptions,
+    ) -> Result<Self, Error> {
+        Self::alloc_over(device, parent.into(), options)
+    }
+
+    fn alloc_over(
+        device: &dyn BoundDevice,
+        parent: HwptParent,
+        options: &HwptOptions,
+    ) -> Result<Self, Error> {
+        let context = Arc::clone(parent.context());
+        same_context((device.context(), device.id()), (&context, parent.id()))?;
+        let (device, flags) = (device.id(), options.flags());
+        let (data_type, data) = options.data.as_ref().map(HwptData::encode).unwrap_or_default();
+        let plan = sys::hwpt::Plan { device, parent: parent.id(), flags, data_type, data: &data };
+        let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| Error::HwptAlloc {
+            device,
+            parent: parent.id(),
+            flags,
+            data_type,
+            source: e.into(),
+        })?;
+        Ok(Self { object: Object::new(context, id), parent })
+    }
+
+    /// Returns the kernel's id, which is unique in the context.
+    pub fn id(&self) -> u32 {
+        self.object.id()
+    }
+
+    /// Returns the context that it belongs to.
+    pub fn context(&self) -> &Arc<Iommufd> {
+        self.object.context()
+    }
+
+    /// Returns what it is made over.
+    pub fn parent(&self) -> &HwptParent {
+        &self.parent
+    }
+
+    /// Destroys it (`IOMMU_DESTROY`).
+    ///
+    /// # Errors
+    /// [`Error::Destroy`] where a device is attached to it still, or something is made over it: it then
+    /// stays in the kernel until the context ends.
+    pub fn close(self) -> Result<(), Error> {
+        self.object.close()
+    }
+}
+
+impl HwptOptions {
+    fn flags(&self) -> u32 {
+        let chosen =
+            [(self.nest_parent, NEST_PARENT), (self.dirty_tracking, DIRTY_TRACKING), (self.pasid, PASID)];
+        chosen.iter().filter(|(on, _)| *on).fold(0, |flags, (_, flag)| flags | flag)
+    }
+}
+
+impl HwptParent {
+    fn object(&self) -> &Object {
+        match self {
+            Self::Ioas(ioas) => ioas.object(),
+            Self::Hwpt(hwpt) => &hwpt.object,
+        }
+    }
+
+    /// Returns the kernel's id of it.
+    pub fn id(&self) -> u32 {
+        self.object().id()
+    }
+
+    fn context(&self) -> &Arc<Iommufd> {
+        self.object().context()
+    }
+}
+
+impl From<&Arc<Ioas>> for HwptParent {
+    fn from(ioas: &Arc<Ioas>) -> Self {
+        Self::Ioas(Arc::clone(ioas))
+    }
+}
+
+impl From<&Arc<Hwpt>> for HwptParent {
+    fn from(hwpt: &Arc<Hwpt>) -> Self {
+        Self::Hwpt(Arc::clone(hwpt))
+    }
+}
