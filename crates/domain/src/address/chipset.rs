@@ -63,5 +63,5 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
 }
 
 pub(super) fn pci(at: At, multifunction: Option<bool>) -> Address {
-    Address::Pci(PciAddress { address: Some(at), multifunction })
+    Address::Pci(PciAddress { address: Some(at), multifunction, zpci: None })
 }

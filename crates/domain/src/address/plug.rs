@@ -115,13 +115,18 @@ fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need>
     match controller.kind? {
         ControllerType::Pci => Need::of_pci_controller(model?),
         ControllerType::Usb => match model {
-            Some(Model::None) => None,
+            Some(Model::None | Model::Qusb1 | Model::Qusb2) => None,
             Some(Model::NecXhci | Model::QemuXhci) => Some(pcie),
             _ => Some(pci),
         },
-        ControllerType::Scsi if model == Some(Model::VirtioScsi) => Some(pcie),
-        ControllerType::Ide | ControllerType::Sata | ControllerType::Scsi => Some(pci),
-        ControllerType::VirtioSerial => Some(pcie),
-        ControllerType::Fdc => None,
+        ControllerType::Scsi => match model {
+            Some(Model::VirtioScsi | Model::VirtioNonTransitional) => Some(pcie),
+            Some(Model::Ibmvscsi | Model::Ncr53c90) => None,
+            _ => Some(pci),
+        },
+        ControllerType::Ide | ControllerType::Sata => Some(pci),
+        ControllerType::VirtioSerial if model == Some(Model::VirtioTransitional) => Some(pci),
+        ControllerType::VirtioSerial | ControllerType::Nvme => Some(pcie),
+        ControllerType::Fdc | ControllerType::Ccid | ControllerType::Xenbus | ControllerType::Isa => None,
     }
 }

@@ -108,7 +108,7 @@ pub(crate) const fn root_model(machine: &Machine) -> ControllerModel {
 }
 
 fn usual_model(controller: &mut Controller, machine: &Machine) {
-    if controller.model.is_some() {
+    if controller.model.is_some_and(|model| model != ControllerModel::Auto) {
         return;
     }
     controller.model = match controller.kind {

@@ -12,6 +12,22 @@ pub enum Address {
     Drive(DriveAddress),
     /// On the bus of the machine's virtio-mmio devices.
     VirtioMmio,
+    /// On a channel subsystem of Z.
+    Ccw(CcwAddress),
+    /// On a USB bus.
+    Usb(UsbAddress),
+    /// A port of a virtio-serial controller.
+    VirtioSerial(VirtioSerialAddress),
+    /// A slot of a smart card controller.
+    Ccid(CcidAddress),
+    /// On the ISA bus.
+    Isa(IsaAddress),
+    /// On the virtual I/O bus of Power.
+    SpaprVio(SpaprVioAddress),
+    /// A slot of the memory.
+    Dimm(DimmAddress),
+    /// Nowhere: the host gives the device away, and the guest does not see it.
+    Unassigned,
 }
 
 words! {
@@ -23,6 +39,22 @@ words! {
         Drive = "drive",
         /// On the bus of the machine's virtio-mmio devices.
         VirtioMmio = "virtio-mmio",
+        /// On a channel subsystem of Z.
+        Ccw = "ccw",
+        /// On a USB bus.
+        Usb = "usb",
+        /// A port of a virtio-serial controller.
+        VirtioSerial = "virtio-serial",
+        /// A slot of a smart card controller.
+        Ccid = "ccid",
+        /// On the ISA bus.
+        Isa = "isa",
+        /// On the virtual I/O bus of Power.
+        SpaprVio = "spapr-vio",
+        /// A slot of the memory.
+        Dimm = "dimm",
+        /// Nowhere.
+        Unassigned = "unassigned",
     }
 }
 
@@ -33,6 +65,82 @@ pub struct PciAddress {
     pub address: Option<passthru_pci::Address>,
     /// Whether the slot has more functions than the first.
     pub multifunction: Option<bool>,
+    /// What Z's PCI functions have besides.
+    pub zpci: Option<Zpci>,
+}
+
+/// `<zpci>`: the ids of a PCI function on Z. `complete` chooses those that are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zpci {
+    /// User-defined id, 1 to 0xffff.
+    pub uid: Option<u16>,
+    /// Function id.
+    pub fid: Option<u32>,
+}
+
+/// An address on a channel subsystem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CcwAddress {
+    /// Channel subsystem, to 0xfe, which is the virtual devices' own.
+    pub cssid: u8,
+    /// Subchannel set, 0 to 3.
+    pub ssid: u8,
+    /// Device number.
+    pub devno: u16,
+}
+
+/// An address on a USB bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UsbAddress {
+    /// Index of the USB controller.
+    pub bus: Option<u32>,
+    /// Port, with those of the hubs before it: `1.2`.
+    pub port: Option<String>,
+}
+
+/// A port of a virtio-serial controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct VirtioSerialAddress {
+    /// Index of the controller.
+    pub controller: Option<u32>,
+    /// Bus of the controller.
+    pub bus: Option<u32>,
+    /// Port, from 1; 0 is for a console.
+    pub port: Option<u32>,
+}
+
+/// A slot of a smart card controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CcidAddress {
+    /// Index of the controller.
+    pub controller: Option<u32>,
+    /// Slot.
+    pub slot: Option<u32>,
+}
+
+/// A place on the ISA bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct IsaAddress {
+    /// First I/O port.
+    pub iobase: Option<u32>,
+    /// Interrupt.
+    pub irq: Option<u32>,
+}
+
+/// A place on the virtual I/O bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpaprVioAddress {
+    /// Register.
+    pub reg: Option<u64>,
+}
+
+/// A place in the guest's memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DimmAddress {
+    /// Slot.
+    pub slot: Option<u32>,
+    /// Address in the guest's memory.
+    pub base: Option<u64>,
 }
 
 /// An address on a disk controller.
@@ -55,6 +163,31 @@ impl Address {
             Self::Pci(_) => AddressType::Pci,
             Self::Drive(_) => AddressType::Drive,
             Self::VirtioMmio => AddressType::VirtioMmio,
+            Self::Ccw(_) => AddressType::Ccw,
+            Self::Usb(_) => AddressType::Usb,
+            Self::VirtioSerial(_) => AddressType::VirtioSerial,
+            Self::Ccid(_) => AddressType::Ccid,
+            Self::Isa(_) => AddressType::Isa,
+            Self::SpaprVio(_) => AddressType::SpaprVio,
+            Self::Dimm(_) => AddressType::Dimm,
+            Self::Unassigned => AddressType::Unassigned,
+        }
+    }
+
+    /// Makes an empty address of a kind.
+    fn of(kind: AddressType) -> Self {
+        match kind {
+            AddressType::Pci => Self::Pci(PciAddress::default()),
+            AddressType::Drive => Self::Drive(DriveAddress::default()),
+            AddressType::VirtioMmio => Self::VirtioMmio,
+            AddressType::Ccw => Self::Ccw(CcwAddress::default()),
+            AddressType::Usb => Self::Usb(UsbAddress::default()),
+            AddressType::VirtioSerial => Self::VirtioSerial(VirtioSerialAddress::default()),
+            AddressType::Ccid => Self::Ccid(CcidAddress::default()),
+            AddressType::Isa => Self::Isa(IsaAddress::default()),
+            AddressType::SpaprVio => Self::SpaprVio(SpaprVioAddress::default()),
+            AddressType::Dimm => Self::Dimm(DimmAddress::default()),
+            AddressType::Unassigned => Self::Unassigned,
         }
     }
 
@@ -78,16 +211,19 @@ impl Element for Address {
         let mut kind = self.kind();
         v.required("type", &mut kind);
         if v.reading() {
-            *self = match kind {
-                AddressType::Pci => Self::Pci(PciAddress::default()),
-                AddressType::Drive => Self::Drive(DriveAddress::default()),
-                AddressType::VirtioMmio => Self::VirtioMmio,
-            };
+            *self = Self::of(kind);
         }
         match self {
             Self::Pci(pci) => pci.visit(v),
             Self::Drive(drive) => drive.visit(v),
-            Self::VirtioMmio => {}
+            Self::Ccw(ccw) => ccw.visit(v),
+            Self::Usb(usb) => usb.visit(v),
+            Self::VirtioSerial(serial) => serial.visit(v),
+            Self::Ccid(ccid) => ccid.visit(v),
+            Self::Isa(isa) => isa.visit(v),
+            Self::SpaprVio(vio) => hex::<_, _, 4>("reg", &mut vio.reg, v),
+            Self::Dimm(dimm) => dimm.visit(v),
+            Self::VirtioMmio | Self::Unassigned => {}
         }
     }
 }
@@ -96,7 +232,28 @@ impl PciAddress {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         visit_pci(&mut self.address, v);
         v.on_off("multifunction", &mut self.multifunction);
+        v.child("zpci", &mut self.zpci);
     }
+}
+
+impl Element for Zpci {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        hex::<_, _, 4>("uid", &mut self.uid, v);
+        hex::<_, _, 8>("fid", &mut self.fid, v);
+        if self.uid == Some(0) {
+            v.error("uid of <zpci> is 0x0000: expected 0x0001 to 0xffff".into());
+        }
+    }
+}
+
+/// Visits an attribute that is written in hexadecimal, with at least so many digits.
+fn hex<V: Visitor, T, const WIDTH: usize>(name: &'static str, slot: &mut Option<T>, v: &mut V)
+where
+    T: TryFrom<u64> + Copy + Into<u64>,
+{
+    let mut number = slot.map(Hex::<T, WIDTH>);
+    v.attr(name, &mut number);
+    *slot = number.map(|n| n.0);
 }
 
 /// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left out is
@@ -129,5 +286,79 @@ impl DriveAddress {
         v.attr("bus", &mut self.bus);
         v.attr("target", &mut self.target);
         v.attr("unit", &mut self.unit);
+    }
+}
+
+impl CcwAddress {
+    /// The channel subsystem of virtual devices.
+    pub const VIRTUAL: u8 = 0xfe;
+    /// The last subchannel set.
+    pub const LAST_SET: u8 = 3;
+
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        let said = (!v.reading()).then_some(*self);
+        let (mut cssid, mut ssid, mut devno) =
+            (said.map(|a| a.cssid), said.map(|a| a.ssid), said.map(|a| a.devno));
+        hex::<_, _, 1>("cssid", &mut cssid, v);
+        hex::<_, _, 1>("ssid", &mut ssid, v);
+        hex::<_, _, 4>("devno", &mut devno, v);
+        match (cssid, ssid, devno) {
+            (Some(cssid), Some(ssid), Some(devno)) if cssid <= Self::VIRTUAL && ssid <= Self::LAST_SET => {
+                *self = Self { cssid, ssid, devno };
+            }
+            (Some(_), Some(_), Some(_)) => {
+                v.error("an <address> of type 'ccw' has a cssid up to 0xfe and an ssid up to 0x3".into());
+            }
+            _ => v.error("an <address> of type 'ccw' needs cssid, ssid and devno".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for CcwAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}.{:x}.{:04x}", self.cssid, self.ssid, self.devno)
+    }
+}
+
+impl UsbAddress {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("bus", &mut self.bus);
+        v.attr("port", &mut self.port);
+        let fits = |port: &str| port.split('.').all(|n| n.parse::<u8>().is_ok_and(|n| n > 0));
+        if let Some(port) = self.port.as_deref().filter(|port| !fits(port)) {
+            v.error(format!(
+                "the USB port '{}' is none: expected '1', or '1.2' behind a hub",
+                port.escape_debug()
+            ));
+        }
+    }
+}
+
+impl VirtioSerialAddress {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("controller", &mut self.controller);
+        v.attr("bus", &mut self.bus);
+        v.attr("port", &mut self.port);
+    }
+}
+
+impl CcidAddress {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("controller", &mut self.controller);
+        v.attr("slot", &mut self.slot);
+    }
+}
+
+impl IsaAddress {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        hex::<_, _, 1>("iobase", &mut self.iobase, v);
+        hex::<_, _, 1>("irq", &mut self.irq, v);
+    }
+}
+
+impl DimmAddress {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("slot", &mut self.slot);
+        hex::<_, _, 1>("base", &mut self.base, v);
     }
 }

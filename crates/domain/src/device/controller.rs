@@ -1,6 +1,6 @@
 //! `<controller>`: buses that other devices are on.
 
-use super::Info;
+use super::{Info, VirtioOptions};
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
@@ -21,6 +21,14 @@ words! {
         Fdc = "fdc",
         /// virtio-serial.
         VirtioSerial = "virtio-serial",
+        /// Smart cards.
+        Ccid = "ccid",
+        /// NVM Express.
+        Nvme = "nvme",
+        /// Xen's bus; not of KVM guests.
+        Xenbus = "xenbus",
+        /// ISA.
+        Isa = "isa",
     }
 }
 
@@ -51,6 +59,12 @@ words! {
         None = "none",
         /// USB 1 of a PIIX3.
         Piix3Uhci = "piix3-uhci",
+        /// USB 1 of a PIIX4.
+        Piix4Uhci = "piix4-uhci",
+        /// USB 1 of VIA.
+        Vt82c686bUhci = "vt82c686b-uhci",
+        /// USB 1 of the open standard.
+        PciOhci = "pci-ohci",
         /// USB 2.
         Ehci = "ehci",
         /// USB 2 of an ICH9.
@@ -65,10 +79,44 @@ words! {
         NecXhci = "nec-xhci",
         /// USB 3 of QEMU.
         QemuXhci = "qemu-xhci",
+        /// USB of Xen, version 1.
+        Qusb1 = "qusb1",
+        /// USB of Xen, version 2.
+        Qusb2 = "qusb2",
         /// virtio-scsi.
         VirtioScsi = "virtio-scsi",
+        /// virtio with the old interface and the new one.
+        VirtioTransitional = "virtio-transitional",
+        /// virtio with the new interface alone.
+        VirtioNonTransitional = "virtio-non-transitional",
+        /// virtio-serial.
+        Virtio = "virtio",
+        /// What the machine usually has.
+        Auto = "auto",
         /// LSI 53C895A.
         Lsilogic = "lsilogic",
+        /// LSI SAS1068.
+        Lsisas1068 = "lsisas1068",
+        /// LSI SAS1078.
+        Lsisas1078 = "lsisas1078",
+        /// BusLogic.
+        Buslogic = "buslogic",
+        /// VMware's paravirtual SCSI.
+        Vmpvscsi = "vmpvscsi",
+        /// IBM's virtual SCSI.
+        Ibmvscsi = "ibmvscsi",
+        /// NCR 53C90, soldered on.
+        Ncr53c90 = "ncr53c90",
+        /// Tekram DC-390.
+        Dc390 = "dc390",
+        /// AMD AM53C974.
+        Am53c974 = "am53c974",
+        /// Parallel ATA of a PIIX3.
+        Piix3 = "piix3",
+        /// Parallel ATA of a PIIX4.
+        Piix4 = "piix4",
+        /// Parallel ATA of an ICH6.
+        Ich6 = "ich6",
     }
 }
 
@@ -93,6 +141,8 @@ words! {
         PciePciBridge = "pcie-pci-bridge",
         /// Intel 82801's bridge.
         I82801b11Bridge = "i82801b11-bridge",
+        /// Power's host bridge.
+        SpaprPciHostBridge = "spapr-pci-host-bridge",
     }
 }
 
@@ -109,14 +159,37 @@ pub struct Controller {
     pub model: Option<ControllerModel>,
     /// Number of USB or virtio-serial ports.
     pub ports: Option<u32>,
+    /// Number of interrupt vectors of a virtio-serial controller.
+    pub vectors: Option<u32>,
+    /// Serial number of an NVMe controller.
+    pub serial: Option<String>,
     /// The emulated device behind a PCI controller.
     pub model_name: Option<PciModelName>,
     /// What else is said of a PCI controller.
     pub target: Option<ControllerTarget>,
-    /// Size of the hole below 4 GiB of a root bus, in KiB, as written.
+    /// Room above 4 GiB that a root bus keeps for devices.
     pub pcihole64: Option<PciHole>,
+    /// How the controller works.
+    pub driver: Option<ControllerDriver>,
     /// The USB 2 controller that this one is a companion of.
     pub master: Option<UsbMaster>,
+}
+
+/// `<driver>` of a SCSI or virtio-serial controller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ControllerDriver {
+    /// Number of queues.
+    pub queues: Option<u32>,
+    /// Most commands that wait at a device.
+    pub cmd_per_lun: Option<u32>,
+    /// Most sectors of a request, of 512 bytes.
+    pub max_sectors: Option<u32>,
+    /// Whether requests are signalled asynchronously.
+    pub ioeventfd: Option<bool>,
+    /// Number of the I/O thread that serves it.
+    pub iothread: Option<u32>,
+    /// What every virtio device has.
+    pub virtio: VirtioOptions,
 }
 
 /// `<target>` of a PCI controller.
@@ -130,8 +203,12 @@ pub struct ControllerTarget {
     pub port: Option<u8>,
     /// First bus number of an expander.
     pub bus_nr: Option<u8>,
+    /// Number of a host bridge (Power).
+    pub index: Option<u32>,
     /// Whether devices can be plugged into the port.
     pub hotplug: Option<bool>,
+    /// Room that the port keeps for devices' memory, in KiB.
+    pub mem_reserve: Option<u64>,
     /// NUMA node of an expander.
     pub node: Option<u32>,
 }
@@ -163,14 +240,28 @@ impl Element for Controller {
         v.attr("index", &mut self.index);
         v.attr("model", &mut self.model);
         v.attr("ports", &mut self.ports);
-        v.child("pcihole64", &mut self.pcihole64);
+        v.attr("vectors", &mut self.vectors);
+        v.leaf("serial", &mut self.serial);
         v.child_word("model", "name", &mut self.model_name);
         v.child("target", &mut self.target);
+        v.child("driver", &mut self.driver);
+        v.child("pcihole64", &mut self.pcihole64);
         v.child("master", &mut self.master);
         self.info.visit(v);
         if self.kind.is_none() {
             v.error("<controller> needs the attribute 'type'".into());
         }
+    }
+}
+
+impl Element for ControllerDriver {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("queues", &mut self.queues);
+        v.attr("cmd_per_lun", &mut self.cmd_per_lun);
+        v.attr("max_sectors", &mut self.max_sectors);
+        v.on_off("ioeventfd", &mut self.ioeventfd);
+        v.attr("iothread", &mut self.iothread);
+        self.virtio.visit(v);
     }
 }
 
@@ -182,6 +273,8 @@ impl Element for ControllerTarget {
         v.attr("port", &mut port);
         self.port = port.map(|p| p.0);
         v.attr("busNr", &mut self.bus_nr);
+        v.attr("index", &mut self.index);
+        v.attr("memReserve", &mut self.mem_reserve);
         v.on_off("hotplug", &mut self.hotplug);
         v.leaf("node", &mut self.node);
     }

@@ -118,8 +118,6 @@ pub struct Disk {
     pub shareable: bool,
     /// Serial number that the guest sees.
     pub serial: Option<String>,
-    /// Place in the order of the boot, from 1.
-    pub boot: Option<u32>,
 }
 
 /// `<driver>` of a disk.
@@ -215,8 +213,7 @@ impl Element for Disk {
         v.flag("readonly", &mut self.readonly);
         v.flag("shareable", &mut self.shareable);
         v.leaf("serial", &mut self.serial);
-        v.child_word("boot", "order", &mut self.boot);
-        self.info.visit(v);
+        self.info.visit_bootable(v);
         check_source(self.kind, self.source.as_ref(), v);
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Info;
 use super::address::visit_pci;
-use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -54,10 +53,6 @@ pub struct Hostdev {
     pub iommufd_id: Option<String>,
     /// `<iommufdFd>`: number of an open VFIO cdev that the caller left open.
     pub iommufd_fd: Option<u32>,
-    /// Place in the order of the boot, from 1.
-    pub boot: Option<u32>,
-    /// The device's option ROM.
-    pub rom: Option<Rom>,
 }
 
 /// `<driver>` of a hostdev.
@@ -78,17 +73,6 @@ pub struct HostdevSource {
     pub address: passthru_pci::Address,
 }
 
-/// `<rom>`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rom {
-    /// Whether the guest has it at all.
-    pub enabled: Option<bool>,
-    /// Whether it is in the guest's memory map.
-    pub bar: Option<bool>,
-    /// A file to take it from.
-    pub file: Option<String>,
-}
-
 impl Hostdev {
     /// Returns the device's own word on iommufd: yes, no or unsaid.
     pub fn iommufd(&self) -> Option<bool> {
@@ -107,9 +91,7 @@ impl Element for Hostdev {
         v.child("source", &mut source);
         v.leaf("iommufdId", &mut self.iommufd_id);
         v.leaf("iommufdFd", &mut self.iommufd_fd);
-        v.child_word("boot", "order", &mut self.boot);
-        v.child("rom", &mut self.rom);
-        self.info.visit(v);
+        self.info.visit_with_rom(v);
         if v.reading() {
             match source {
                 Some(source) => self.source = source,
@@ -189,13 +171,5 @@ impl Element for SourceAddress {
         if !visit_pci(&mut self.0, v) {
             v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
         }
-    }
-}
-
-impl Element for Rom {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.yes_no("enabled", &mut self.enabled);
-        v.on_off("bar", &mut self.bar);
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
     }
 }

@@ -1,18 +1,54 @@
-//! What every device has: an alias, and an address within the guest.
+//! What every device has: an alias, an address within the guest, and what PCI devices can have besides.
 
 use super::address::Address;
-use crate::xml::Visitor;
 use crate::xml::place::Place;
+use crate::xml::text::{FilePath, of_form};
+use crate::xml::{Element, Visitor};
 
 /// Alias and address of a device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Info {
     /// Where the device's element stands.
     pub place: Place,
+    /// The device's part in the boot.
+    pub boot: Option<Boot>,
     /// `<alias name=…/>`: the device's id. `complete` gives one to every device.
     pub alias: Option<String>,
+    /// The option ROM of a PCI device.
+    pub rom: Option<Rom>,
+    /// What ACPI tells of a PCI device.
+    pub acpi: Option<Acpi>,
     /// Where the device is within the guest.
     pub address: Option<Address>,
+}
+
+/// `<boot>` of a device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Boot {
+    /// Place in the order of the boot, from 1.
+    pub order: u32,
+    /// What the loader is told (Z): up to eight letters and digits.
+    pub loadparm: Option<String>,
+}
+
+/// `<rom>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rom {
+    /// Whether the guest has it at all.
+    pub enabled: Option<bool>,
+    /// Whether it is in the guest's memory map.
+    pub bar: Option<bool>,
+    /// A file to take it from.
+    pub file: Option<String>,
+}
+
+/// `<acpi>` of a device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Acpi {
+    /// Number that names the device to the guest's system (`acpi-index`).
+    pub index: Option<u32>,
+    /// NUMA nodes that the device makes up, as a list (`acpi-generic-initiator`).
+    pub nodeset: Option<String>,
 }
 
 impl Info {
@@ -21,11 +57,73 @@ impl Info {
         self.alias.as_deref().unwrap_or_default()
     }
 
+    /// Returns the device's place in the order of the boot, from 1.
+    pub fn boot_order(&self) -> Option<u32> {
+        self.boot.as_ref().map(|boot| boot.order)
+    }
+
+    /// What every device has.
     pub(crate) fn visit<V: Visitor>(&mut self, v: &mut V) {
+        self.visit_alias(v);
+        self.visit_address(v);
+    }
+
+    /// The same for a device that the guest can boot from.
+    pub(crate) fn visit_bootable<V: Visitor>(&mut self, v: &mut V) {
+        v.child("boot", &mut self.boot);
+        self.visit(v);
+    }
+
+    /// The same for a device that also can have an option ROM.
+    pub(crate) fn visit_with_rom<V: Visitor>(&mut self, v: &mut V) {
+        v.child("boot", &mut self.boot);
+        self.visit_alias(v);
+        v.child("rom", &mut self.rom);
+        self.visit_address(v);
+    }
+
+    fn visit_alias<V: Visitor>(&mut self, v: &mut V) {
         v.place(&mut self.place);
         let mut alias = self.alias.take().filter(|alias| alias.starts_with("ua-"));
         v.child_word("alias", "name", &mut alias);
         self.alias = alias;
+    }
+
+    fn visit_address<V: Visitor>(&mut self, v: &mut V) {
+        v.child("acpi", &mut self.acpi);
         v.child("address", &mut self.address);
+    }
+}
+
+impl Element for Boot {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("order", &mut self.order);
+        v.attr("loadparm", &mut self.loadparm);
+        let fits = |text: &str| (1..=8).contains(&text.len()) && text.bytes().all(is_loadparm);
+        if let Some(text) = self.loadparm.as_deref().filter(|text| !fits(text)) {
+            v.error(format!(
+                "loadparm '{}' is none: expected one to eight of A-Z, a-z, 0-9, '.' and space",
+                text.escape_debug()
+            ));
+        }
+    }
+}
+
+const fn is_loadparm(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b' ')
+}
+
+impl Element for Rom {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.yes_no("enabled", &mut self.enabled);
+        v.on_off("bar", &mut self.bar);
+        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
+    }
+}
+
+impl Element for Acpi {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("index", &mut self.index);
+        v.attr("nodeset", &mut self.nodeset);
     }
 }

@@ -41,8 +41,6 @@ pub struct Interface {
     pub mac: Option<Mac>,
     /// Model of the card.
     pub model: Option<InterfaceModel>,
-    /// Place in the order of the boot, from 1.
-    pub boot: Option<u32>,
 }
 
 /// A hardware address of an Ethernet card.
@@ -82,8 +80,7 @@ impl Element for Interface {
         v.attr("type", &mut self.kind);
         v.child_word("mac", "address", &mut self.mac);
         v.child_word("model", "type", &mut self.model);
-        v.child_word("boot", "order", &mut self.boot);
-        self.info.visit(v);
+        self.info.visit_with_rom(v);
         if self.kind.is_none() {
             v.error("<interface> needs the attribute 'type'".into());
         }

@@ -11,21 +11,26 @@ pub mod iommu;
 pub mod item;
 pub mod memballoon;
 pub mod rng;
+pub mod virtio;
 
 use crate::xml::text::{AbsolutePath, of_form};
 use crate::xml::{Element, Visitor};
 
-pub use address::{Address, DriveAddress, PciAddress};
+pub use address::{
+    Address, CcidAddress, CcwAddress, DimmAddress, DriveAddress, IsaAddress, PciAddress, SpaprVioAddress,
+    UsbAddress, VirtioSerialAddress,
+};
 pub use chardev::{CharSource, CharSourceType, CharTarget, Chardev};
 pub use controller::{Controller, ControllerType};
 pub use disk::Disk;
 pub use hostdev::Hostdev;
-pub use info::Info;
+pub use info::{Boot, Info};
 pub use interface::Interface;
 pub use iommu::Iommu;
 pub use item::Item;
 pub use memballoon::Memballoon;
 pub use rng::Rng;
+pub use virtio::{VirtioModel, VirtioOptions};
 
 /// The devices of a guest, by kind; within a kind in the order of the document.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,9 +60,10 @@ pub struct Devices {
 impl Devices {
     /// Places in the order of the boot that devices have of their own, each with its device.
     pub fn boot_orders(&self) -> Vec<(u32, Item)> {
-        let disks = self.disks.iter().enumerate().map(|(n, d)| (d.boot, Item::Disk(n)));
-        let interfaces = self.interfaces.iter().enumerate().map(|(n, d)| (d.boot, Item::Interface(n)));
-        let hostdevs = self.hostdevs.iter().enumerate().map(|(n, d)| (d.boot, Item::Hostdev(n)));
+        let disks = self.disks.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Disk(n)));
+        let interfaces =
+            self.interfaces.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Interface(n)));
+        let hostdevs = self.hostdevs.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Hostdev(n)));
         disks.chain(interfaces).chain(hostdevs).filter_map(|(boot, item)| Some((boot?, item))).collect()
     }
 }

@@ -40,12 +40,12 @@ fn companion(controller: &Controller) -> Option<Model> {
 
 fn model(check: &mut Check<'_>, controller: &Controller) {
     let (Some(kind), Some(model)) = (controller.kind, controller.model) else { return };
-    if kind_of(model) != kind {
+    if !kinds_of(model).contains(&kind) {
         check.error(&controller.info.place, format!("'{model}' is no model of a '{kind}' controller"));
     }
 }
 
-const fn kind_of(model: Model) -> ControllerType {
+const fn kinds_of(model: Model) -> &'static [ControllerType] {
     match model {
         Model::PciRoot
         | Model::PcieRoot
@@ -56,17 +56,37 @@ const fn kind_of(model: Model) -> ControllerType {
         | Model::PcieSwitchUpstreamPort
         | Model::PcieSwitchDownstreamPort
         | Model::PciExpanderBus
-        | Model::PcieExpanderBus => ControllerType::Pci,
+        | Model::PcieExpanderBus => &[ControllerType::Pci],
         Model::None
         | Model::Piix3Uhci
+        | Model::Piix4Uhci
+        | Model::Vt82c686bUhci
+        | Model::PciOhci
         | Model::Ehci
         | Model::Ich9Ehci1
         | Model::Ich9Uhci1
         | Model::Ich9Uhci2
         | Model::Ich9Uhci3
         | Model::NecXhci
-        | Model::QemuXhci => ControllerType::Usb,
-        Model::VirtioScsi | Model::Lsilogic => ControllerType::Scsi,
+        | Model::QemuXhci
+        | Model::Qusb1
+        | Model::Qusb2 => &[ControllerType::Usb],
+        Model::VirtioTransitional | Model::VirtioNonTransitional => {
+            &[ControllerType::Scsi, ControllerType::VirtioSerial]
+        }
+        Model::Virtio => &[ControllerType::VirtioSerial],
+        Model::VirtioScsi
+        | Model::Auto
+        | Model::Lsilogic
+        | Model::Lsisas1068
+        | Model::Lsisas1078
+        | Model::Buslogic
+        | Model::Vmpvscsi
+        | Model::Ibmvscsi
+        | Model::Ncr53c90
+        | Model::Dc390
+        | Model::Am53c974 => &[ControllerType::Scsi],
+        Model::Piix3 | Model::Piix4 | Model::Ich6 => &[ControllerType::Ide],
     }
 }
 

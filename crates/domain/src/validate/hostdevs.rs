@@ -43,7 +43,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
-    let Some(rom) = &hostdev.rom else { return };
+    let Some(rom) = &hostdev.info.rom else { return };
     if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
         let message = "<rom enabled='no'> has neither 'bar' nor 'file'".to_owned();
         check.error(&hostdev.info.place, message);

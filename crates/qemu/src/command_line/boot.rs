@@ -52,11 +52,11 @@ impl Indices {
     }
 
     pub(super) fn of_disk(&self, disk: &Disk) -> Option<u32> {
-        disk.boot.or_else(|| self.by_alias(disk.info.id()))
+        disk.info.boot_order().or_else(|| self.by_alias(disk.info.id()))
     }
 
     pub(super) fn of_interface(&self, interface: &Interface) -> Option<u32> {
-        interface.boot.or_else(|| self.by_alias(interface.info.id()))
+        interface.info.boot_order().or_else(|| self.by_alias(interface.info.id()))
     }
 
     fn by_alias(&self, alias: &str) -> Option<u32> {

@@ -3,16 +3,19 @@
 use super::opt::{Object, Opt};
 use super::{Context, Error, pci};
 use passthru_domain::Board;
+use passthru_domain::device::VirtioModel;
 use passthru_domain::device::controller::{Controller, ControllerModel, ControllerTarget, ControllerType};
 
 /// Kinds in the order of their options. Floppy controllers come with their disks.
-const ORDER: [ControllerType; 6] = [
+const ORDER: [ControllerType; 8] = [
     ControllerType::Pci,
     ControllerType::Usb,
     ControllerType::Scsi,
     ControllerType::Ide,
     ControllerType::Sata,
     ControllerType::VirtioSerial,
+    ControllerType::Ccid,
+    ControllerType::Nvme,
 ];
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -34,12 +37,19 @@ fn device(context: &Context<'_>, controller: &Controller) -> Result<Option<Objec
     let device = match controller.kind {
         Some(ControllerType::Pci) => pci_device(controller),
         Some(ControllerType::Usb) => usb(context, controller)?,
-        Some(ControllerType::Scsi) => Some(scsi(context, controller)?),
+        Some(ControllerType::Scsi) => Some(scsi(controller)?),
         Some(ControllerType::Sata) => {
             (!is_built_in_sata(context, controller)).then(|| plain("ahci", controller))
         }
-        Some(ControllerType::VirtioSerial) => Some(virtio_serial(context, controller)?),
+        Some(ControllerType::VirtioSerial) => Some(virtio_serial(controller)?),
+        Some(ControllerType::Ccid) => Some(plain("usb-ccid", controller)),
+        Some(ControllerType::Nvme) => {
+            Some(plain("nvme", controller).maybe("serial", controller.serial.as_deref()))
+        }
         Some(ControllerType::Ide | ControllerType::Fdc) | None => None,
+        Some(kind @ (ControllerType::Xenbus | ControllerType::Isa)) => {
+            return Err(Error::unsupported(format!("a controller of type '{kind}'")));
+        }
     };
     let Some(device) = device else { return Ok(None) };
     Ok(Some(device.and(pci::address(context, &controller.info)?)))
@@ -83,6 +93,7 @@ fn port(driver: Object, target: &ControllerTarget, id: &str) -> Object {
         .maybe("chassis", number(target.chassis))
         .with("id", id)
         .maybe("hotplug", target.hotplug)
+        .maybe("mem-reserve", target.mem_reserve.map(|kib| kib.saturating_mul(1024)))
 }
 
 fn number(number: Option<u8>) -> Option<u32> {
@@ -106,6 +117,9 @@ fn usb_driver(context: &Context<'_>, controller: &Controller) -> Result<Option<&
     Ok(Some(match controller.model.or(context.machine.usb) {
         None | Some(ControllerModel::None) => return Ok(None),
         Some(ControllerModel::Piix3Uhci) => "piix3-usb-uhci",
+        Some(ControllerModel::Piix4Uhci) => "piix4-usb-uhci",
+        Some(ControllerModel::Vt82c686bUhci) => "vt82c686b-usb-uhci",
+        Some(ControllerModel::PciOhci) => "pci-ohci",
         Some(ControllerModel::Ehci) => "usb-ehci",
         Some(ControllerModel::Ich9Ehci1) => "ich9-usb-ehci1",
         Some(ControllerModel::Ich9Uhci1) => "ich9-usb-uhci1",
@@ -117,17 +131,44 @@ fn usb_driver(context: &Context<'_>, controller: &Controller) -> Result<Option<&
     }))
 }
 
-fn scsi(context: &Context<'_>, controller: &Controller) -> Result<Object, Error> {
-    Ok(match controller.model {
-        Some(ControllerModel::Lsilogic) => plain("lsi", controller),
-        Some(ControllerModel::VirtioScsi) | None => {
-            plain(&pci::virtio(context, "virtio-scsi", &controller.info)?, controller)
+fn scsi(controller: &Controller) -> Result<Object, Error> {
+    let driver = match controller.model {
+        Some(ControllerModel::Lsilogic) => "lsi",
+        Some(ControllerModel::Lsisas1068) => "mptsas1068",
+        Some(ControllerModel::Lsisas1078) => "megasas",
+        Some(ControllerModel::Vmpvscsi) => "pvscsi",
+        Some(ControllerModel::Ibmvscsi) => "spapr-vscsi",
+        Some(ControllerModel::Dc390) => "dc390",
+        Some(ControllerModel::Am53c974) => "am53c974",
+        None | Some(ControllerModel::VirtioScsi | ControllerModel::Auto) => {
+            return virtio(controller, "virtio-scsi");
+        }
+        Some(ControllerModel::VirtioTransitional | ControllerModel::VirtioNonTransitional) => {
+            return virtio(controller, "virtio-scsi");
         }
         Some(other) => return Err(Error::unsupported(format!("a SCSI controller of model '{other}'"))),
-    })
+    };
+    Ok(plain(driver, controller))
 }
 
-fn virtio_serial(context: &Context<'_>, controller: &Controller) -> Result<Object, Error> {
-    let driver = pci::virtio(context, "virtio-serial", &controller.info)?;
-    Ok(plain(&driver, controller).maybe("max_ports", controller.ports))
+fn virtio(controller: &Controller, stem: &str) -> Result<Object, Error> {
+    let generation = match controller.model {
+        Some(ControllerModel::VirtioTransitional) => Some(VirtioModel::Transitional),
+        Some(ControllerModel::VirtioNonTransitional) => Some(VirtioModel::NonTransitional),
+        _ => None,
+    };
+    let device = plain(&pci::virtio_of(stem, generation, &controller.info)?, controller);
+    let Some(driver) = &controller.driver else { return Ok(device) };
+    Ok(device
+        .maybe("iothread", driver.iothread.map(|number| format!("iothread{number}")))
+        .maybe("ioeventfd", driver.ioeventfd)
+        .maybe("num_queues", driver.queues)
+        .maybe("cmd_per_lun", driver.cmd_per_lun)
+        .maybe("max_sectors", driver.max_sectors)
+        .and(pci::virtio_options(&driver.virtio)))
+}
+
+fn virtio_serial(controller: &Controller) -> Result<Object, Error> {
+    let device = virtio(controller, "virtio-serial")?;
+    Ok(device.maybe("max_ports", controller.ports).maybe("vectors", controller.vectors))
 }

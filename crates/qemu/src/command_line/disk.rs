@@ -57,7 +57,7 @@ fn serial(disk: &Disk) -> Option<String> {
 
 fn virtio(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
     let queues = disk.driver.as_ref().and_then(|driver| driver.queues);
-    Ok(Object::driver(pci::virtio(context, "virtio-blk", &disk.info)?)
+    Ok(Object::driver(pci::virtio("virtio-blk", &disk.info)?)
         .maybe("num-queues", queues.map(u32::from))
         .and(pci::address(context, &disk.info)?))
 }

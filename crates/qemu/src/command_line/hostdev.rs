@@ -1,7 +1,7 @@
 //! `<hostdev>`: devices of the host, and the iommufd objects that they go with.
 
-use super::opt::{Object, Opt, Term};
-use super::want::{Access, By, Want, What};
+use super::opt::{Object, Opt};
+use super::want::{Want, What};
 use super::{Context, Error, pci};
 use passthru_domain::IommufdObject;
 use passthru_domain::device::hostdev::Hostdev;
@@ -28,9 +28,9 @@ fn vfio_pci(context: &Context<'_>, hostdev: &Hostdev) -> Result<Opt, Error> {
         .maybe("host", by_host.then(|| hostdev.source.address.to_string()))
         .with("id", hostdev.info.id())
         .and(backend(context, hostdev))
-        .maybe("bootindex", hostdev.boot)
+        .maybe("bootindex", hostdev.info.boot_order())
         .and(pci::address(context, &hostdev.info)?)
-        .and(rom(hostdev));
+        .and(pci::rom(&hostdev.info));
     Ok(Opt::device(device))
 }
 
@@ -43,16 +43,4 @@ fn backend(context: &Context<'_>, hostdev: &Hostdev) -> Object {
         What::Vfio { host: hostdev.source.address, iommufd: iommufd.clone(), number: hostdev.iommufd_fd };
     let fd = (!context.is_standalone()).then(|| Want { name: hostdev.info.id().into(), what });
     Object::default().with("iommufd", iommufd).maybe("fd", fd)
-}
-
-/// The option ROM: hidden, shown, or taken from a file.
-fn rom(hostdev: &Hostdev) -> Object {
-    let Some(rom) = &hostdev.rom else { return Object::default() };
-    if rom.enabled == Some(false) {
-        return Object::default().with("rombar", 0u32).with("romfile", "");
-    }
-    let file = rom.file.as_deref().map(|path| {
-        Term::from(Want::file(format!("{}-rom", hostdev.info.id()), path, Access::ReadOnly, By::Copy))
-    });
-    Object::default().maybe("rombar", rom.bar.map(u32::from)).maybe("romfile", file)
 }

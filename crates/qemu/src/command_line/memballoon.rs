@@ -9,7 +9,7 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     if balloon.model == Some(MemballoonModel::None) {
         return Ok(Vec::new());
     }
-    let device = Object::driver(pci::virtio(context, "virtio-balloon", &balloon.info)?)
+    let device = Object::driver(pci::virtio("virtio-balloon", &balloon.info)?)
         .with("id", balloon.info.id())
         .maybe("deflate-on-oom", balloon.autodeflate)
         .maybe("free-page-reporting", balloon.free_page_reporting)

@@ -24,7 +24,7 @@ fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error>
 
 fn driver(context: &Context<'_>, interface: &Interface) -> Result<String, Error> {
     Ok(match interface.model.unwrap_or(context.machine.interface) {
-        InterfaceModel::Virtio => pci::virtio(context, "virtio-net", &interface.info)?,
+        InterfaceModel::Virtio => pci::virtio("virtio-net", &interface.info)?,
         model => model.as_str().into(),
     })
 }

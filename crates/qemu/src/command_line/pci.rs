@@ -1,19 +1,34 @@
 //! Where a device is: the `bus` and `addr` of a PCI device, the model of a virtio device.
 
-use super::opt::Object;
+use super::opt::{Object, Term};
+use super::want::{Access, By, Want};
 use super::{Context, Error};
-use passthru_domain::Board;
-use passthru_domain::device::address::{Address, PciAddress};
+use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
 use passthru_domain::device::controller::{Controller, ControllerModel, ControllerType};
 use passthru_domain::device::info::Info;
+use passthru_domain::device::{VirtioModel, VirtioOptions};
 
-/// Returns `bus`, `multifunction` and `addr` of a device; nothing for one on the virtio-mmio bus.
+/// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel subsystem, `bus`
+/// and `port` on USB; nothing for one on the virtio-mmio bus.
 pub(super) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Error> {
     match &info.address {
         Some(Address::Pci(pci)) => pci_address(context, info, pci),
+        Some(Address::Ccw(ccw)) => Ok(Object::default().with("devno", ccw.to_string())),
+        Some(Address::Usb(usb)) => {
+            Ok(Object::default().with("bus", usb_bus(context, usb)).maybe("port", usb.port.as_deref()))
+        }
         Some(Address::VirtioMmio) => Ok(Object::default()),
-        _ => Err(Error::Incomplete { device: device_name(info), lacks: "PCI address" }),
+        _ => Err(Error::Incomplete { device: device_name(info), lacks: "address" }),
     }
+}
+
+/// The bus that a USB controller makes.
+pub(super) fn usb_bus(context: &Context<'_>, address: &UsbAddress) -> String {
+    let index = address.bus.unwrap_or(0);
+    let controllers = context.domain.devices.controllers_of(ControllerType::Usb);
+    let makes = |controller: &&Controller| controller.index == Some(index) && controller.master.is_none();
+    let id = controllers.filter(makes).map(|controller| controller.info.id()).next();
+    format!("{}.0", id.unwrap_or("usb"))
 }
 
 fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<Object, Error> {
@@ -28,7 +43,8 @@ fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<O
     Ok(Object::default()
         .with("bus", bus)
         .maybe("multifunction", pci.multifunction.filter(|multifunction| *multifunction))
-        .with("addr", slot))
+        .with("addr", slot)
+        .maybe("acpi-index", info.acpi.as_ref().and_then(|acpi| acpi.index)))
 }
 
 /// Returns QEMU's name of the guest's PCI bus of that number.
@@ -45,14 +61,49 @@ pub(super) fn bus(context: &Context<'_>, number: u8) -> Option<String> {
 }
 
 /// Returns the driver of a virtio device by the bus it is on: `virtio-rng-pci`, `virtio-rng-device`.
-pub(super) fn virtio(context: &Context<'_>, stem: &str, info: &Info) -> Result<String, Error> {
-    match &info.address {
-        _ if context.board() == Board::S390Ccw && !matches!(info.address, Some(Address::Pci(_))) => {
-            Err(Error::unsupported_on(format!("{stem} as a channel device"), context.machine.arch))
-        }
-        Some(Address::VirtioMmio) => Ok(format!("{stem}-device")),
-        _ => Ok(format!("{stem}-pci")),
+pub(super) fn virtio(stem: &str, info: &Info) -> Result<String, Error> {
+    virtio_of(stem, None, info)
+}
+
+/// The same for a device that can be of one generation: `virtio-rng-pci-transitional`.
+pub(super) fn virtio_of(stem: &str, model: Option<VirtioModel>, info: &Info) -> Result<String, Error> {
+    let generation = match model {
+        None | Some(VirtioModel::Virtio) => "",
+        Some(VirtioModel::Transitional) => "-transitional",
+        Some(VirtioModel::NonTransitional) => "-non-transitional",
+    };
+    let bus = match &info.address {
+        Some(Address::VirtioMmio) => "device",
+        Some(Address::Ccw(_)) => "ccw",
+        Some(Address::Pci(_)) => return Ok(format!("{stem}-pci{generation}")),
+        _ => return Err(Error::Incomplete { device: device_name(info), lacks: "address" }),
+    };
+    match generation {
+        "" => Ok(format!("{stem}-{bus}")),
+        _ => Err(Error::unsupported(format!("{stem} of one generation, not on PCI"))),
     }
+}
+
+/// Returns what every virtio device has: `iommu_platform`, `ats`, `packed`, `page-per-vq`.
+pub(super) fn virtio_options(options: &VirtioOptions) -> Object {
+    Object::default()
+        .maybe("iommu_platform", options.iommu)
+        .maybe("ats", options.ats)
+        .maybe("packed", options.packed)
+        .maybe("page-per-vq", options.page_per_vq)
+}
+
+/// Returns the option ROM of a device: hidden, shown, or taken from a file.
+pub(super) fn rom(info: &Info) -> Object {
+    let Some(rom) = &info.rom else { return Object::default() };
+    if rom.enabled == Some(false) {
+        return Object::default().with("romfile", "");
+    }
+    let file = rom
+        .file
+        .as_deref()
+        .map(|path| Term::from(Want::file(format!("{}-rom", info.id()), path, Access::ReadOnly, By::Copy)));
+    Object::default().maybe("rombar", rom.bar.map(u32::from)).maybe("romfile", file)
 }
 
 /// Names a device in messages.

@@ -13,7 +13,7 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
     let id = rng.info.id();
     let object = format!("obj{id}");
-    let device = Object::driver(pci::virtio(context, "virtio-rng", &rng.info)?)
+    let device = Object::driver(pci::virtio("virtio-rng", &rng.info)?)
         .with("rng", object.as_str())
         .with("id", id)
         .maybe("max-bytes", rng.rate.as_ref().map(|rate| rate.bytes))
