@@ -3,4 +3,5 @@
 //! So far what a manager needs that opens a device for somebody else: its character device.
 
 pub mod device;
+pub mod dma;
 mod sys;

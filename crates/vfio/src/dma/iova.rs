@@ -1,0 +1,322 @@
+//! [`IovaAllocator`]: which IOVAs a userspace driver uses for what. It only keeps books; nothing is mapped here.
+
+use passthru_iommufd::IovaRanges;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// Hands out IOVAs from the usable ranges of an I/O address space, the lowest that fits first, so that a
+/// device with few address bits is served as long as anything is left that it can reach.
+#[derive(Clone, Debug)]
+pub struct IovaAllocator {
+    /// The first and the last IOVA of each free range; no two touch or overlap.
+    free: BTreeMap<u64, u64>,
+    /// What is free when nothing is handed out, as in `free`.
+    usable: BTreeMap<u64, u64>,
+    granule: u64,
+}
+
+/// Why IOVAs could not be handed out or taken back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IovaError {
+    /// No gap is large enough.
+    #[error(
+        "no {length:#x} IOVAs are free at a multiple of {alignment:#x} (the largest gap has {largest:#x})"
+    )]
+    Full {
+        /// How many bytes were asked for, rounded up to the granule.
+        length: u64,
+        /// The alignment in bytes.
+        alignment: u64,
+        /// The length of the largest free range in bytes.
+        largest: u64,
+    },
+    /// A length of zero or beyond the address space, or an alignment that is no power of two.
+    #[error("IOVAs cannot be handed out by {length:#x} bytes at a multiple of {alignment:#x}")]
+    Invalid {
+        /// The length in bytes.
+        length: u64,
+        /// The alignment in bytes.
+        alignment: u64,
+    },
+    /// Some of a range that was to be reserved or given back is not usable, or is not in that state.
+    #[error("the IOVAs {:#x}-{:#x} are not all {expected}", range.start(), range.end())]
+    State {
+        /// The range.
+        range: RangeInclusive<u64>,
+        /// What they should be.
+        expected: &'static str,
+    },
+}
+
+impl IovaAllocator {
+    /// Takes the usable ranges (`IOMMU_IOAS_IOVA_RANGES`, or type1's `VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE`)
+    /// in granules of `page_size` bytes, or of the ranges' own alignment where that is larger. The first
+    /// granule of the address space is never handed out: many devices take 0 for "nothing".
+    ///
+    /// `page_size` is a power of two.
+    pub fn new(ranges: &IovaRanges, page_size: u64) -> Self {
+        Self::within(ranges, page_size, 0..=u64::MAX)
+    }
+
+    /// As [`IovaAllocator::new`], for a device that reaches no IOVA beyond `width` bits (1 to 64).
+    pub fn with_width(ranges: &IovaRanges, page_size: u64, width: u32) -> Self {
+        Self::within(ranges, page_size, 0..=u64::MAX >> 64_u32.saturating_sub(width.max(1)))
+    }
+
+    fn within(ranges: &IovaRanges, page_size: u64, limit: RangeInclusive<u64>) -> Self {
+        let granule = page_size.max(ranges.alignment).max(1);
+        let mut usable = BTreeMap::new();
+        for range in &ranges.ranges {
+            let start = (*range.start()).max(*limit.start()).max(granule).checked_next_multiple_of(granule);
+            let last = aligned_last((*range.end()).min(*limit.end()), granule);
+            if let (Some(start), Some(last)) = (start, last)
+                && start < last
+            {
+                insert(&mut usable, start, last);
+            }
+        }
+        Self { free: usable.clone(), usable, granule }
+    }
+
+    /// Returns the size in bytes that lengths are rounded up to.
+    pub fn granule(&self) -> u64 {
+        self.granule
+    }
+
+    /// Returns how many bytes are free; `u64::MAX` where it is the whole address space.
+    pub fn available(&self) -> u64 {
+        self.free.iter().fold(0, |sum, (start, last)| sum.saturating_add((last - start).saturating_add(1)))
+    }
+
+    /// Hands out IOVAs for `length` bytes, rounded up to the granule.
+    ///
+    /// # Errors
+    /// As [`IovaAllocator::allocate_aligned`].
+    pub fn allocate(&mut self, length: u64) -> Result<u64, IovaError> {
+        self.allocate_aligned(length, self.granule)
+    }
+
+    /// Hands out IOVAs for `length` bytes, rounded up to the granule, that begin at a multiple of
+    /// `alignment` (a power of two; at least the granule is taken).
+    ///
+    /// # Errors
+    /// [`IovaError::Full`]; [`IovaError::Invalid`].
+    pub fn allocate_aligned(&mut self, length: u64, alignment: u64) -> Result<u64, IovaError> {
+        let invalid = IovaError::Invalid { length, alignment };
+        let rounded = length.checked_next_multiple_of(self.granule).filter(|l| *l > 0);
+        let Some(length) = rounded.filter(|_| alignment.is_power_of_two()) else { return Err(invalid) };
+        let alignment = alignment.max(self.granule);
+        let found = self.free.iter().find_map(|(start, last)| {
+            let iova = start.checked_next_multiple_of(alignment)?;
+            (iova.checked_add(length - 1)? <= *last).then_some(iova)
+        });
+        let iova = found.ok_or_else(|| IovaError::Full { length, alignment, largest: self.largest() })?;
+        carve(&mut self.free, iova, iova + (length - 1));
+        Ok(iova)
+    }
+
+    /// Takes a range out that is used for something else, as a window of interrupts. Both ends lie on the
+    /// granule.
+    ///
+    /// # Errors
+    /// [`IovaError::State`] where some of it is not free; nothing has changed then.
+    pub fn reserve(&mut self, range: RangeInclusive<u64>) -> Result<(), IovaError> {
+        if !self.is_whole(&range) || !covers(&self.free, &range) {
+            return Err(IovaError::State { range, expected: "free" });
+        }
+        carve(&mut self.free, *range.start(), *range.end());
+        Ok(())
+    }
+
+    /// Takes IOVAs back that were handed out or reserved; `length` is rounded up to the granule.
+    ///
+    /// # Errors
+    /// [`IovaError::State`] where some of them were not handed out; nothing has changed then.
+    pub fn free(&mut self, iova: u64, length: u64) -> Result<(), IovaError> {
+        let last =
+            length.checked_next_multiple_of(self.granule).and_then(|l| iova.checked_add(l.checked_sub(1)?));
+        let range = iova..=last.unwrap_or(iova);
+        let taken = self.is_whole(&range) && covers(&self.usable, &range) && !touches(&self.free, &range);
+        if last.is_none() || !taken {
+            return Err(IovaError::State { range, expected: "handed out" });
+        }
+        insert(&mut self.free, *range.start(), *range.end());
+        Ok(())
+    }
+
+    fn is_whole(&self, range: &RangeInclusive<u64>) -> bool {
+        range.start().is_multiple_of(self.granule)
+            && aligned_last(*range.end(), self.granule) == Some(*range.end())
+    }
+
+    fn largest(&self) -> u64 {
+        self.free.iter().map(|(start, last)| (last - start).saturating_add(1)).max().unwrap_or_default()
+    }
+}
+
+/// The last byte of the last whole granule that ends at or before `last`.
+fn aligned_last(last: u64, granule: u64) -> Option<u64> {
+    if last % granule == granule - 1 { Some(last) } else { (last - last % granule).checked_sub(1) }
+}
+
+/// Whether one range of the map holds all of `range`.
+fn covers(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
+    let before = map.range(..=*range.start()).next_back();
+    range.start() <= range.end() && before.is_some_and(|(_, last)| last >= range.end())
+}
+
+/// Whether some of `range` is in the map.
+fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
+    map.range(..=*range.end()).next_back().is_some_and(|(_, last)| last >= range.start())
+}
+
+/// Takes `start..=last` out of the one range that holds it.
+fn carve(map: &mut BTreeMap<u64, u64>, start: u64, last: u64) {
+    let Some((&first, &end)) = map.range(..=start).next_back() else { return };
+    map.remove(&first);
+    if first < start {
+        map.insert(first, start - 1);
+    }
+    if last < end {
+        map.insert(last + 1, end);
+    }
+}
+
+/// Puts `start..=last` in, joined with what it touches or overlaps.
+fn insert(map: &mut BTreeMap<u64, u64>, mut start: u64, mut last: u64) {
+    if let Some((&first, &end)) = map.range(..=start).next_back()
+        && end >= start.saturating_sub(1)
+    {
+        (start, last) = (first, last.max(end));
+    }
+    while let Some((&first, &end)) = map.range(start..=last.saturating_add(1)).next() {
+        map.remove(&first);
+        last = last.max(end);
+    }
+    map.insert(start, last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PAGE: u64 = 0x1000;
+
+    fn ranges(ranges: &[RangeInclusive<u64>]) -> IovaRanges {
+        IovaRanges { ranges: ranges.to_vec(), alignment: PAGE }
+    }
+
+    #[test]
+    fn the_lowest_gap_that_fits_is_taken() {
+        let mut iovas = IovaAllocator::new(&ranges(&[0..=0x2fff, 0x8000..=0xffff]), PAGE);
+        assert_eq!(iovas.allocate(0x3000), Ok(0x8000), "0 is never handed out");
+        assert_eq!(iovas.allocate(1), Ok(0x1000));
+        assert_eq!(iovas.allocate_aligned(PAGE, 0x4000), Ok(0xc000));
+        let full = IovaError::Full { length: 0x5000, alignment: PAGE, largest: 0x3000 };
+        assert_eq!(iovas.allocate(0x5000), Err(full));
+    }
+
+    #[test]
+    fn reserved_regions_and_the_width_of_a_device_are_kept() {
+        let msi = 0xfee0_0000..=0xfeef_ffff;
+        let around = ranges(&[0..=*msi.start() - 1, *msi.end() + 1..=u64::MAX]);
+        let mut iovas = IovaAllocator::new(&around, PAGE);
+        assert_eq!(iovas.allocate(1 << 32), Ok(*msi.end() + 1));
+        let mut narrow = IovaAllocator::with_width(&around, PAGE, 28);
+        assert_eq!(narrow.allocate((1 << 28) - PAGE), Ok(PAGE));
+        assert!(matches!(narrow.allocate(1), Err(IovaError::Full { largest: 0, .. })));
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_is_no_overflow() {
+        let mut iovas = IovaAllocator::new(&ranges(&[u64::MAX - 0x1fff..=u64::MAX]), PAGE);
+        assert_eq!(iovas.allocate(0x2000), Ok(u64::MAX - 0x1fff));
+        assert_eq!(iovas.free(u64::MAX - 0x1fff, 0x2000), Ok(()));
+        assert_eq!(iovas.available(), 0x2000);
+    }
+
+    #[test]
+    fn what_was_not_handed_out_is_not_taken_back() {
+        let mut iovas = IovaAllocator::new(&ranges(&[0..=0xffff]), PAGE);
+        let iova = iovas.allocate(0x2000).unwrap();
+        for (iova, length) in
+            [(iova, 0x3000), (iova + 1, PAGE), (0x8000, PAGE), (0, PAGE), (iova, 0), (iova, u64::MAX)]
+        {
+            assert!(iovas.free(iova, length).is_err(), "{iova:#x} {length:#x}");
+        }
+        assert_eq!(iovas.free(iova, 0x2000), Ok(()));
+        assert!(iovas.free(iova, 0x2000).is_err(), "twice");
+    }
+
+    #[test]
+    fn a_reserved_range_is_handed_out_only_after_it_was_freed() {
+        let mut iovas = IovaAllocator::new(&ranges(&[0x1000..=0x2fff]), PAGE);
+        assert!(iovas.reserve(0x1000..=0x17ff).is_err(), "a part of a page");
+        iovas.reserve(0x1000..=0x1fff).unwrap();
+        assert!(iovas.reserve(0x1000..=0x1fff).is_err());
+        assert_eq!(iovas.allocate(PAGE), Ok(0x2000));
+        iovas.free(0x1000, PAGE).unwrap();
+        assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
+    }
+
+    #[test]
+    fn odd_requests_are_refused() {
+        let mut iovas = IovaAllocator::new(&ranges(&[0..=0xffff]), PAGE);
+        for (length, alignment) in [(0, PAGE), (u64::MAX, PAGE), (PAGE, 3), (PAGE, 0)] {
+            let invalid = IovaError::Invalid { length, alignment };
+            assert_eq!(iovas.allocate_aligned(length, alignment), Err(invalid));
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Allocate { pages: u64, alignment: u32 },
+        Free { which: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1_u64..9, 0_u32..4).prop_map(|(pages, alignment)| Step::Allocate { pages, alignment }),
+            any::<usize>().prop_map(|which| Step::Free { which }),
+        ]
+    }
+
+    proptest! {
+        /// Against a model of single pages: nothing is handed out twice, nothing outside of the ranges, nothing is
+        /// refused that fits, and all of it comes back.
+        #[test]
+        fn pages_are_handed_out_once_and_come_back(steps in prop::collection::vec(step(), 1..200)) {
+            let usable = ranges(&[0x3000..=0x1_2fff, 0x2_0000..=0x2_8fff]);
+            let mut iovas = IovaAllocator::new(&usable, PAGE);
+            let all = iovas.available();
+            let mut pages: Vec<u64> = usable.ranges.iter().cloned().flat_map(|r| (r.start() / PAGE)..(r.end() + 1) / PAGE).collect();
+            let mut taken: Vec<(u64, u64)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Allocate { pages: count, alignment } => {
+                        let fits = |first: &u64| first.is_multiple_of(1 << alignment) && (*first..first + count).all(|p| pages.contains(&p));
+                        let expected = pages.iter().copied().filter(|first| fits(first)).min();
+                        let got = iovas.allocate_aligned(count * PAGE, PAGE << alignment).ok();
+                        prop_assert_eq!(got, expected.map(|page| page * PAGE));
+                        if let Some(iova) = got {
+                            pages.retain(|p| !(iova / PAGE..iova / PAGE + count).contains(p));
+                            taken.push((iova, count));
+                        }
+                    }
+                    Step::Free { which } if !taken.is_empty() => {
+                        let (iova, count) = taken.swap_remove(which % taken.len());
+                        prop_assert_eq!(iovas.free(iova, count * PAGE), Ok(()));
+                        pages.extend(iova / PAGE..iova / PAGE + count);
+                    }
+                    Step::Free { .. } => {}
+                }
+            }
+            for (iova, count) in taken {
+                prop_assert_eq!(iovas.free(iova, count * PAGE), Ok(()));
+            }
+            prop_assert_eq!(iovas.available(), all);
+        }
+    }
+}
