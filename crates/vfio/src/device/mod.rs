@@ -1,5 +1,34 @@
-//! VFIO devices, by the way they are opened.
+//! VFIO devices, in the states that they go through: a [`Source`] says which one; an open [`Cdev`] does nothing yet; a
+//! [`Bound`] one belongs to an iommufd and can be asked and reset, but reaches no memory; an [`Attached`] one reaches
+//! the memory that its [`Target`] maps. [`Device`] is what can be done with it in the last two.
+//!
+//! ```no_run
+//! use passthru_iommufd::{Ioas, Iommufd};
+//! use passthru_vfio::device::{Bound, Source};
+//! use std::sync::Arc;
+//!
+//! let iommufd = Arc::new(Iommufd::open()?);
+//! let ioas = Arc::new(Ioas::alloc(&iommufd)?);
+//! let bound = Source::Pci("0000:00:10.0".parse()?).open()?.bind(&iommufd, None)?;
+//! println!("{:?}", bound.device().info()?);
+//! let attached = bound.attach(ioas)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod attached;
+mod bound;
 mod cdev;
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is about devices, the file is the one type of that name"
+)]
+mod device;
+mod error;
+mod source;
 
-pub use cdev::{Cdev, Error};
+pub use attached::{Attached, PasidAttachment, Target};
+pub use bound::Bound;
+pub use cdev::Cdev;
+pub use device::{Bus, Device, Info};
+pub use error::Error;
+pub use source::{Kind, Location, Source};

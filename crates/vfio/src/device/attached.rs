@@ -1,0 +1,217 @@
+//! [`Attached`]: a device that reaches the memory that its [`Target`] maps.
+
+use crate::Failed;
+use crate::device::{Bound, Device, Error};
+use crate::sys;
+use passthru_iommufd::{BoundDevice, Hwpt, Ioas, Iommufd};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// What a device is attached to. It is kept for as long as it is in force.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// An address space: the kernel makes the page table.
+    Ioas(Arc<Ioas>),
+    /// A page table.
+    Hwpt(Arc<Hwpt>),
+}
+
+/// A device that is bound to an iommufd and attached. Dropping it detaches the device, also where other handles of
+/// it live on; a failure of that is logged, and [`Attached::detach`] gives it.
+#[derive(Debug)]
+pub struct Attached {
+    attachment: Attachment,
+    bound: Bound,
+}
+
+/// What a device does under one PASID, attached until this is dropped.
+#[derive(Debug)]
+pub struct PasidAttachment {
+    attachment: Attachment,
+}
+
+/// A device, or one PASID of it, that is attached until this is dropped. What it is attached to is kept by the device,
+/// since a detach that fails leaves it in force until the device is closed.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    device: Device,
+    context: Arc<Iommufd>,
+    pasid: Option<u32>,
+    detached: bool,
+}
+
+impl Target {
+    /// Returns the kernel's id of it.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Ioas(ioas) => ioas.id(),
+            Self::Hwpt(hwpt) => hwpt.id(),
+        }
+    }
+
+    /// Returns the iommufd that it belongs to.
+    pub fn context(&self) -> &Arc<Iommufd> {
+        match self {
+            Self::Ioas(ioas) => ioas.context(),
+            Self::Hwpt(hwpt) => hwpt.context(),
+        }
+    }
+}
+
+impl From<Arc<Ioas>> for Target {
+    fn from(ioas: Arc<Ioas>) -> Self {
+        Self::Ioas(ioas)
+    }
+}
+
+impl From<Arc<Hwpt>> for Target {
+    fn from(hwpt: Arc<Hwpt>) -> Self {
+        Self::Hwpt(hwpt)
+    }
+}
+
+impl Attached {
+    pub(super) fn new(bound: Bound, attachment: Attachment) -> Self {
+        Self { attachment, bound }
+    }
+
+    /// Attaches it to another target instead, without a time in between where it reaches nothing.
+    ///
+    /// # Errors
+    /// As [`Bound::attach`]; the former target is in force still.
+    pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
+        self.attachment.replace(by.into())
+    }
+
+    /// Detaches it (`VFIO_DEVICE_DETACH_IOMMUFD_PT`): its DMA is blocked.
+    ///
+    /// # Errors
+    /// [`Error::Detach`], with the device that is attached still.
+    pub fn detach(self) -> Result<Bound, Failed<Self, Error>> {
+        let Self { mut attachment, bound } = self;
+        match attachment.detach() {
+            Ok(()) => Ok(bound),
+            Err(error) => Err(Failed { state: Self { attachment, bound }, error }),
+        }
+    }
+
+    /// Returns what it is attached to.
+    pub fn target(&self) -> Option<Target> {
+        self.attachment.device.target(None)
+    }
+
+    /// Returns the device in the iommufd.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Returns what can be done with the device.
+    pub fn device(&self) -> &Device {
+        self.bound.device()
+    }
+}
+
+impl PasidAttachment {
+    pub(super) fn new(attachment: Attachment) -> Self {
+        Self { attachment }
+    }
+
+    /// Returns the PASID.
+    pub fn pasid(&self) -> u32 {
+        self.attachment.pasid.unwrap_or_default()
+    }
+
+    /// Attaches the PASID to another target instead.
+    ///
+    /// # Errors
+    /// As [`Bound::attach_pasid`]; the former target is in force still.
+    pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
+        self.attachment.replace(by.into())
+    }
+
+    /// Detaches the PASID (`VFIO_DEVICE_DETACH_PASID`).
+    ///
+    /// # Errors
+    /// [`Error::Detach`], with what is attached still.
+    pub fn detach(mut self) -> Result<(), Failed<Self, Error>> {
+        self.attachment.detach().map_err(|error| Failed { state: self, error })
+    }
+}
+
+impl Attachment {
+    pub(super) fn new(bound: &Bound, pasid: Option<u32>, to: Target) -> Result<Self, Error> {
+        let (device, context) = (bound.device().clone(), Arc::clone(bound.context()));
+        // What is attached already stays so: the kernel would take this for a replacement.
+        if device.target(pasid).is_some() {
+            return Err(Error::Attach {
+                device: device.name(),
+                pt_id: to.id(),
+                pasid,
+                source: Errno::BUSY.into(),
+            });
+        }
+        attach(&device, &context, pasid, &to)?;
+        device.set_target(pasid, Some(to));
+        Ok(Self { device, context, pasid, detached: false })
+    }
+
+    fn replace(&mut self, by: Target) -> Result<(), Error> {
+        match attach(&self.device, &self.context, self.pasid, &by) {
+            Ok(()) => {
+                self.device.set_target(self.pasid, Some(by));
+                Ok(())
+            }
+            Err(error) => {
+                self.restore(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the kernel attaches but cannot return what to, it detaches altogether; so the former target is attached
+    /// again, which changes nothing where it is in force still.
+    fn restore(&self, after: &Error) {
+        if after.errno() == Some(Errno::FAULT)
+            && let Some(former) = self.device.target(self.pasid)
+            && let Err(error) = attach(&self.device, &self.context, self.pasid, &former)
+        {
+            tracing::warn!("{error}, so it reaches nothing now");
+        }
+    }
+
+    fn detach(&mut self) -> Result<(), Error> {
+        let device = &self.device;
+        sys::device::detach(device.as_fd(), self.pasid).map_err(|e| Error::Detach {
+            device: device.name(),
+            pasid: self.pasid,
+            source: e.into(),
+        })?;
+        self.detached = true;
+        device.set_target(self.pasid, None);
+        Ok(())
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if !self.detached
+            && let Err(error) = self.detach()
+        {
+            tracing::warn!("{error}: {}", error.io().map(ToString::to_string).unwrap_or_default());
+        }
+    }
+}
+
+fn attach(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, to: &Target) -> Result<(), Error> {
+    let pt_id = to.id();
+    if !Arc::ptr_eq(context, to.context()) {
+        return Err(Error::OtherContext { device: device.name(), pt_id });
+    }
+    sys::device::attach(device.as_fd(), pt_id, pasid).map(|_| ()).map_err(|e| Error::Attach {
+        device: device.name(),
+        pt_id,
+        pasid,
+        source: e.into(),
+    })
+}

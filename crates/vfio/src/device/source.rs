@@ -1,0 +1,202 @@
+//! [`Source`]: which device is meant. [`Location`]: where it stands in sysfs, and by which nodes it can be opened.
+
+use crate::device::{Cdev, Error};
+use passthru_pci::Address;
+use rustix::fs::{FileType, Stat};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Says which device is meant.
+#[derive(Debug)]
+pub enum Source {
+    /// The character device at this path, as `/dev/vfio/devices/vfio0`.
+    Cdev(PathBuf),
+    /// The PCI function at this address.
+    Pci(Address),
+    /// The device with this folder in sysfs, or a link to it, as
+    /// `/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001`.
+    Sysfs(PathBuf),
+    /// A character device that somebody else opened. Its number leads back to sysfs, so all is known of it that is
+    /// known of any other.
+    Fd(OwnedFd),
+}
+
+/// Where a device stands in sysfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    sysfs: PathBuf,
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A PCI function.
+    Pci(Address),
+    /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs them.
+    Mdev,
+    /// A device on another bus, as `platform` or `cdx`; empty where sysfs does not say.
+    Other(String),
+}
+
+impl Source {
+    /// Finds the device in sysfs.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`].
+    pub fn locate(&self) -> Result<Location, Error> {
+        match self {
+            Self::Cdev(path) => Location::of_cdev(path),
+            Self::Pci(address) => Location::at(&Path::new("/sys/bus/pci/devices").join(address.to_string())),
+            Self::Sysfs(path) => Location::at(path),
+            Self::Fd(fd) => Location::of_fd(fd),
+        }
+    }
+
+    /// Opens the device's character device, or takes the open one.
+    ///
+    /// # Errors
+    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`].
+    pub fn open(self) -> Result<Cdev, Error> {
+        match self {
+            Self::Fd(fd) => Cdev::from_fd(fd),
+            Self::Cdev(path) => Cdev::open(&path),
+            Self::Pci(_) | Self::Sysfs(_) => {
+                let location = self.locate()?;
+                Cdev::open(&location.cdev().ok_or(Error::NoCdev { sysfs: location.sysfs })?)
+            }
+        }
+    }
+}
+
+impl Location {
+    /// Takes a folder of sysfs, or a link to one.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`].
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        let sysfs = path.canonicalize().map_err(|source| Error::NoDevice { path: path.into(), source })?;
+        Ok(Self { sysfs })
+    }
+
+    /// Finds the device of a character device's node.
+    fn of_cdev(path: &Path) -> Result<Self, Error> {
+        let stat = rustix::fs::stat(path).map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
+        Self::of_node(&stat)
+    }
+
+    /// Finds the device of an open character device.
+    pub(super) fn of_fd(fd: impl AsFd) -> Result<Self, Error> {
+        let stat = rustix::fs::fstat(fd)
+            .map_err(|e| Error::NotVfio { what: std::io::Error::from(e).to_string() })?;
+        Self::of_node(&stat)
+    }
+
+    /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to `…/DEVICE/vfio-dev/vfioN`.
+    fn of_node(stat: &Stat) -> Result<Self, Error> {
+        let not = |what: String| Error::NotVfio { what };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+            return Err(not("it is no character device".into()));
+        }
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
+        let node = link.canonicalize().map_err(|e| not(format!("{}: {e}", link.display())))?;
+        let class = node.parent().filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
+        match class.and_then(Path::parent) {
+            Some(device) => Ok(Self { sysfs: device.into() }),
+            None => Err(not(format!("it is {}", node.display()))),
+        }
+    }
+
+    /// Returns its folder, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
+    pub fn sysfs(&self) -> &Path {
+        &self.sysfs
+    }
+
+    /// Returns its name, which is what `VFIO_GROUP_GET_DEVICE_FD` takes: `0000:01:00.0`, or the UUID of a mediated
+    /// device.
+    pub fn name(&self) -> String {
+        self.sysfs.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Returns its character device, `/dev/vfio/devices/vfioN`. There is none while it has no VFIO driver, and with
+    /// kernels without `CONFIG_VFIO_DEVICE_CDEV`.
+    pub fn cdev(&self) -> Option<PathBuf> {
+        let mut entries = fs::read_dir(self.sysfs.join("vfio-dev")).ok()?;
+        let entry = entries.find_map(Result::ok)?;
+        Some(Path::new("/dev/vfio/devices").join(entry.file_name()))
+    }
+
+    /// Returns the number of its IOMMU group, if it is in one.
+    pub fn group(&self) -> Option<u32> {
+        name_behind(&self.sysfs.join("iommu_group"))?.parse().ok()
+    }
+
+    /// Returns the driver that it is bound to.
+    pub fn driver(&self) -> Option<String> {
+        name_behind(&self.sysfs.join("driver"))
+    }
+
+    /// Returns what it is.
+    pub fn kind(&self) -> Kind {
+        match name_behind(&self.sysfs.join("subsystem")).unwrap_or_default().as_str() {
+            "mdev" => Kind::Mdev,
+            "pci" => match self.name().parse() {
+                Ok(address) => Kind::Pci(address),
+                Err(_) => Kind::Other("pci".into()),
+            },
+            other => Kind::Other(other.into()),
+        }
+    }
+}
+
+/// Returns the last part of where a link leads.
+fn name_behind(link: &Path) -> Option<String> {
+    let target = fs::read_link(link).ok()?;
+    Some(target.file_name()?.to_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A folder like a device's in sysfs, of this bus.
+    fn device(name: &str, bus: &str) -> (tempfile::TempDir, Location) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(name);
+        fs::create_dir_all(folder.join("vfio-dev/vfio7")).unwrap();
+        symlink(format!("../bus/{bus}"), folder.join("subsystem")).unwrap();
+        symlink("../kernel/iommu_groups/12", folder.join("iommu_group")).unwrap();
+        let location = Location::at(&folder).unwrap();
+        (root, location)
+    }
+
+    #[test]
+    fn a_function_is_found_with_its_nodes() {
+        let (_root, location) = device("0000:01:00.0", "pci");
+        assert_eq!(location.kind(), Kind::Pci("0000:01:00.0".parse().unwrap()));
+        assert_eq!(location.cdev().unwrap(), Path::new("/dev/vfio/devices/vfio7"));
+        assert_eq!((location.group(), location.driver()), (Some(12), None));
+        assert_eq!(location.name(), "0000:01:00.0");
+    }
+
+    #[test]
+    fn a_mediated_device_is_known_as_one() {
+        let (_root, location) = device("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "mdev");
+        assert_eq!(location.kind(), Kind::Mdev);
+    }
+
+    #[test]
+    fn a_device_that_does_not_exist_is_named() {
+        let error = Source::Sysfs("/sys/bus/mdev/devices/none".into()).open().unwrap_err();
+        assert!(error.to_string().contains("/sys/bus/mdev/devices/none"), "{error}");
+    }
+
+    #[test]
+    fn a_node_of_something_else_is_found_out() {
+        let error = Source::Cdev("/dev/null".into()).locate().unwrap_err();
+        assert!(error.to_string().contains("/mem/null"), "{error}");
+    }
+}

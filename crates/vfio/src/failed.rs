@@ -1,0 +1,40 @@
+//! [`Failed`]: a step that failed, with the state before it.
+
+use std::error::Error;
+use std::fmt;
+
+/// A step from one state to another that failed: the former state is in force still, and comes back to the caller.
+///
+/// ```no_run
+/// # use passthru_vfio::{Failed, device::{Bound, Error, Target}};
+/// # fn with(bound: Bound, first: Target, second: Target) -> Result<(), Error> {
+/// let attached = bound.attach(first).or_else(|Failed { state, .. }| state.attach(second))?;
+/// # drop(attached);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Failed<T, E> {
+    /// The state before the step.
+    pub state: T,
+    /// What went wrong.
+    pub error: E,
+}
+
+impl<T, E: fmt::Display> fmt::Display for Failed<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T: fmt::Debug, E: Error> Error for Failed<T, E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<T> From<Failed<T, Self>> for crate::device::Error {
+    fn from(failed: Failed<T, Self>) -> Self {
+        failed.error
+    }
+}

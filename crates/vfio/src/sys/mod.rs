@@ -1,0 +1,60 @@
+//! The system calls of VFIO: request numbers and one function each, which fills in the kernel's struct. What the
+//! calls mean is written where they are offered.
+#![allow(unsafe_code)]
+
+pub(crate) mod device;
+
+use rustix::io::Result;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
+use std::ffi::c_void;
+use std::os::fd::BorrowedFd;
+
+/// A request of VFIO by its number: `_IO(VFIO_TYPE, VFIO_BASE + n)`.
+const fn number(n: u8) -> Opcode {
+    opcode::none(b';', 100 + n)
+}
+
+/// An ioctl whose argument is an address; the kernel's positive answer is its output.
+struct Request<const OPCODE: Opcode>(*mut c_void);
+
+// SAFETY: the request takes an address, of which `call` says what it leads to, and returns a number.
+unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
+    type Output = IoctlOutput;
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        OPCODE
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.0
+    }
+
+    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> Result<IoctlOutput> {
+        Ok(output)
+    }
+}
+
+/// Asks the kernel, and returns its answer, which is 0 for most requests.
+///
+/// # Safety
+/// `T` is the struct of the request `OPCODE`, its first field says how large it is where it has one, and each
+/// address in it may be used as the kernel uses it for this request.
+unsafe fn call<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut T) -> Result<IoctlOutput> {
+    // SAFETY: as this function's own contract; the struct is borrowed for the call.
+    unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::from_mut(arg).cast())) }
+}
+
+/// Asks the kernel with a number for an argument, or none (0).
+///
+/// # Safety
+/// The request takes a number, not an address.
+unsafe fn call_value<const OPCODE: Opcode>(fd: BorrowedFd<'_>, value: usize) -> Result<IoctlOutput> {
+    // SAFETY: as this function's own contract.
+    unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::without_provenance_mut(value))) }
+}
+
+/// The size of a struct, as its first field has it.
+const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}

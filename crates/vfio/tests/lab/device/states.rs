@@ -1,0 +1,143 @@
+//! From a source to an attached device and back, and what is left where a step fails.
+
+use super::{assert_hint, errno, iommufd, take};
+use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
+use passthru_lab::devices::{EDU, NVME};
+use passthru_vfio::Failed;
+use passthru_vfio::device::{Cdev, Error, Kind, Source, Target};
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
+    Arc::new(Ioas::alloc(context).unwrap())
+}
+
+#[test]
+fn a_device_is_found_by_path_address_folder_and_descriptor() {
+    let taken = take(EDU);
+    let location = taken.source().locate().unwrap();
+    assert_eq!(location.kind(), Kind::Pci(EDU.parse().unwrap()));
+    let cdev = location.cdev().unwrap();
+    let folder = Source::Sysfs(format!("/sys/bus/pci/devices/{EDU}").into());
+    let fd = Source::Fd(Cdev::open(&cdev).unwrap().into());
+    for source in [Source::Cdev(cdev), folder, fd] {
+        assert_eq!(source.locate().unwrap(), location);
+        let open = source.open().unwrap();
+        assert!(fcntl_getfd(open.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+    }
+}
+
+#[test]
+fn a_device_without_a_vfio_driver_has_nothing_to_open() {
+    let _host = passthru_lab::host();
+    let error = Source::Pci(passthru_lab::devices::UPLINK.parse().unwrap()).open().unwrap_err();
+    assert!(matches!(error, Error::NoCdev { .. }), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
+    let taken = take(EDU);
+    let (first, context) = (taken.bound(), iommufd());
+    let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "in use");
+    drop(first);
+    state.bind(&context, None).unwrap();
+}
+
+#[test]
+fn an_open_file_that_was_bound_is_found_out() {
+    let taken = take(EDU);
+    let bound = taken.bound();
+    let copy = bound.device().as_fd().try_clone_to_owned().unwrap();
+    assert!(matches!(Cdev::from_fd(copy).unwrap_err(), Error::Bound { .. }));
+}
+
+#[test]
+fn a_device_is_attached_replaced_and_detached() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let (one, other) = (ioas(&context), ioas(&context));
+    let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
+    // What it is attached to is in use.
+    assert!(one.unmap_all().is_ok());
+    attached.replace(Arc::clone(&other)).unwrap();
+    let Some(Target::Ioas(now)) = attached.target() else { panic!("detached") };
+    assert_eq!(now.id(), other.id());
+    drop(now);
+    Arc::into_inner(one).unwrap().close().unwrap();
+    let bound = attached.detach().unwrap();
+    Arc::into_inner(other).unwrap().close().unwrap();
+    bound.attach(ioas(&context)).unwrap();
+}
+
+#[test]
+fn a_device_is_attached_to_a_page_table_made_for_it() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let (bound, ioas) = (taken.bind(&context), ioas(&context));
+    let table = Arc::new(Hwpt::alloc(&bound, &ioas, &HwptOptions::default()).unwrap());
+    let mut attached = bound.attach(Arc::clone(&table)).unwrap();
+    assert_eq!(attached.target().unwrap().id(), table.id());
+    attached.replace(ioas).unwrap();
+    Arc::into_inner(table).unwrap().close().unwrap();
+}
+
+#[test]
+fn what_cannot_be_attached_leaves_the_device_bound() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let elsewhere = ioas(&iommufd());
+    let Failed { state, error } = taken.bind(&context).attach(Arc::clone(&elsewhere)).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { .. }), "{error}");
+    // An address space whose allowed range the device cannot have.
+    let narrow = ioas(&context);
+    narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
+    let Failed { state, error } = state.attach(narrow).unwrap_err();
+    assert_eq!(errno(&error), Some(Errno::ADDRINUSE), "{error}");
+    state.attach(ioas(&context)).unwrap();
+}
+
+#[test]
+fn a_replacement_that_fails_leaves_the_former_target() {
+    let taken = take(EDU);
+    let (mut attached, former) = taken.attached();
+    let narrow = ioas(former.context());
+    narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
+    let error = attached.replace(narrow).unwrap_err();
+    assert_eq!(errno(&error), Some(Errno::ADDRINUSE), "{error}");
+    assert_eq!(attached.target().unwrap().id(), former.id());
+    // The kernel has it in use still.
+    assert!(former.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).is_err());
+}
+
+#[test]
+fn a_dropped_attachment_is_detached_though_the_device_is_open() {
+    let taken = take(EDU);
+    let (attached, ioas) = taken.attached();
+    let device = attached.device().clone();
+    drop(attached);
+    Arc::into_inner(ioas).unwrap().close().unwrap();
+    device.info().unwrap();
+}
+
+#[test]
+fn a_device_lasts_as_long_as_its_handles() {
+    let taken = take(NVME);
+    let device = taken.device();
+    let info = device.info().unwrap();
+    assert!(info.reset && info.regions >= 9 && info.irqs >= 5, "{info:?}");
+    device.reset().unwrap();
+}
+
+#[test]
+fn a_pasid_is_refused_where_nothing_has_one() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let bound = taken.bind(&context);
+    let error = bound.attach_pasid(1, ioas(&context)).unwrap_err();
+    assert!(matches!(error, Error::Attach { pasid: Some(1), .. }), "{error}");
+    assert!(error.io().is_some() && error.to_string().contains("PASID 1"), "{error}: {:?}", error.io());
+    bound.attach(ioas(&context)).unwrap();
+}
