@@ -43,8 +43,11 @@ pub struct IommufdObject {
 impl Domain {
     /// Returns how a device is given to the guest: by its own word, else by the domain's `<iommufd>`, else
     /// through iommufd behind an accelerated vSMMU (nothing else works there). Nothing, where nothing is
-    /// said. Call it on a completed domain: what a device is behind depends on its address.
+    /// said, and for a device that VFIO has no part in. Call it on a completed domain: what a device is behind depends on its address.
     pub fn backend(&self, hostdev: &Hostdev) -> Option<Backend> {
+        if !hostdev.is_vfio() {
+            return None;
+        }
         let of = |iommufd| if iommufd { Backend::Iommufd } else { Backend::Type1 };
         let said = hostdev.iommufd().or(self.iommufd.as_ref().map(|i| i.enabled));
         let accelerated = || self.vsmmu_of(hostdev).filter(|iommu| iommu.is_accelerated());
@@ -53,8 +56,9 @@ impl Domain {
 
     /// Writes down a backend for each device that neither the domain nor the topology says one for.
     pub fn settle_backend(&mut self, unsaid: Backend) {
-        let settled: Vec<bool> = self.devices.hostdevs.iter().map(|h| self.backend(h).is_some()).collect();
-        for (hostdev, settled) in self.devices.hostdevs.iter_mut().zip(settled) {
+        let is_settled = |h| !Hostdev::is_vfio(h) || self.backend(h).is_some();
+        let settled: Vec<bool> = self.devices.assigned().map(is_settled).collect();
+        for (hostdev, settled) in self.devices.assigned_mut().zip(settled) {
             if !settled {
                 hostdev.driver.get_or_insert_default().iommufd = Some(unsaid == Backend::Iommufd);
             }
@@ -63,7 +67,7 @@ impl Domain {
 
     /// Returns the objects that the guest's devices need, `iommufd0` first; none where none uses iommufd.
     pub fn iommufd_objects(&self) -> Vec<IommufdObject> {
-        let hostdevs = self.devices.hostdevs.iter();
+        let hostdevs = self.devices.assigned().filter(|h| !h.is_unassigned());
         let used = hostdevs.filter(|h| self.backend(h) == Some(Backend::Iommufd)).map(|h| self.iommufd_of(h));
         let mut ids: Vec<&str> = used.collect();
         ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));

@@ -28,6 +28,7 @@ mod error;
 mod features;
 mod iommufd;
 mod memory;
+mod nodeset;
 mod os;
 mod platform;
 mod uuid;

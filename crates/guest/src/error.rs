@@ -15,6 +15,12 @@ pub enum Error {
         "starting a guest needs root: devices are bound, and their nodes opened, for a VMM that may do neither"
     )]
     NotRoot,
+    /// A device of the host that is no PCI device.
+    #[error("the device {device} is no PCI device, and `run` hands over PCI devices alone")]
+    NotPci {
+        /// The device on the host.
+        device: String,
+    },
     /// A device asks for the type1 backend.
     #[error(
         "the device {device} uses the type1 backend, which `run` does not offer yet: the VMM would have to open /dev/vfio/GROUP itself"
@@ -194,7 +200,8 @@ impl Error {
                 Some("root here may lack privileges (in a container): CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
             }
             Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
-            Self::State(_)
+            Self::NotPci { .. }
+            | Self::State(_)
             | Self::File { .. }
             | Self::Spawn { .. }
             | Self::Monitor(_)

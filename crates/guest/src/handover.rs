@@ -76,7 +76,11 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         *next - 1
     };
     match &want.what {
-        What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. } => How::Descriptor(number()),
+        What::Iommufd { .. }
+        | What::Vfio { .. }
+        | What::Listener { .. }
+        | What::Vhost { .. }
+        | What::ScsiGeneric => How::Descriptor(number()),
         What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => How::Itself,
         What::Kvm => How::Set(vec![(number(), Mode::ReadWrite)]),
         What::File { access: Access::ReadOnly, by: By::FdSet, .. } => How::Set(vec![(number(), Mode::Read)]),

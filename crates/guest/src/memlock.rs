@@ -34,7 +34,7 @@ fn address_spaces(domain: &Domain) -> u64 {
     };
     let iommus = &domain.devices.iommus;
     let emulated = iommus.iter().any(|i| emulated(i.model, i.driver.as_ref().and_then(|d| d.accel)));
-    if emulated { (domain.devices.hostdevs.len() as u64).max(1) } else { 1 }
+    if emulated { (domain.devices.assigned().count() as u64).max(1) } else { 1 }
 }
 
 fn pci_devices(domain: &Domain) -> u64 {

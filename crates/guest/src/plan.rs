@@ -6,6 +6,7 @@ use crate::outside::NamedFds;
 use crate::step::Step;
 use crate::user::User;
 use crate::{images, memlock, nvram, outside, state};
+use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
@@ -53,7 +54,7 @@ impl Plan {
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
         let plan = Self {
-            requests: domain.devices.hostdevs.iter().map(request).collect(),
+            requests: domain.devices.assigned().map(request).collect::<Result<_, _>>()?,
             memlock: memlock::limit(&domain, firmware(&domain)),
             user: settings.user,
             named: settings.named,
@@ -147,18 +148,19 @@ pub(crate) const fn mode_text(mode: Mode) -> &'static str {
     }
 }
 
-fn request(hostdev: &passthru_domain::device::Hostdev) -> Request {
+fn request(hostdev: &Hostdev) -> Result<Request, Error> {
+    let address = hostdev.pci().ok_or_else(|| Error::NotPci { device: hostdev.host_name() })?;
     let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
     // A device whose open node comes from outside was bound by whoever opened it.
     let handed_in = hostdev.iommufd_fd.is_some();
     let managed = hostdev.managed == Some(true) && !handed_in;
-    Request { address: hostdev.source.address, managed, driver, handed_in }
+    Ok(Request { address, managed, driver, handed_in })
 }
 
 fn refuse_type1(domain: &Domain) -> Result<(), Error> {
-    let type1 = domain.devices.hostdevs.iter().find(|device| domain.backend(device) == Some(Backend::Type1));
-    match type1 {
-        Some(hostdev) => Err(Error::Type1 { device: hostdev.source.address }),
+    let is_type1 = |device: &&Hostdev| domain.backend(device) == Some(Backend::Type1);
+    match domain.devices.assigned().find(is_type1).and_then(Hostdev::pci) {
+        Some(device) => Err(Error::Type1 { device }),
         None => Ok(()),
     }
 }

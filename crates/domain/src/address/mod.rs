@@ -149,6 +149,8 @@ fn order(devices: &Devices) -> Vec<Item> {
     };
     let rank = |item: &Item| match item {
         Item::Controller(_) if is_pci(item) => 0,
+        // It is placed with the other devices of the host.
+        Item::Interface(n) if devices.interfaces[*n].hostdev.is_some() => 4,
         Item::Interface(_) => 1,
         Item::Controller(_) => 2,
         Item::Disk(_) => 3,

@@ -3,7 +3,8 @@
 use crate::device::chardev::CharTargetType;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
-use crate::device::interface::InterfaceModel;
+use crate::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
+use crate::device::interface::{Interface, InterfaceModel};
 use crate::device::iommu::IommuModel;
 use crate::device::memballoon::MemballoonModel;
 use crate::device::{Devices, item::Item};
@@ -86,16 +87,13 @@ impl Need {
         match item {
             Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
             Item::Disk(n) => (devices.disks.get(n)?.target.bus == Some(DiskBus::Virtio)).then_some(pcie),
-            Item::Interface(n) => Some(match devices.interfaces.get(n)?.model {
-                Some(InterfaceModel::E1000 | InterfaceModel::Rtl8139) => pci,
-                _ => pcie,
-            }),
+            Item::Interface(n) => of_interface(devices.interfaces.get(n)?, pci, pcie),
             Item::Serial(n) => {
                 let target = devices.serials.get(n)?.target.as_ref()?;
                 (target.kind == Some(CharTargetType::PciSerial)).then_some(pci)
             }
-            // Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
-            Item::Hostdev(_) | Item::Rng(_) => Some(pcie),
+            Item::Hostdev(n) => of_hostdev(devices.hostdevs.get(n)?, pci, pcie),
+            Item::Rng(_) => Some(pcie),
             Item::Memballoon => {
                 let model = devices.memballoon.as_ref()?.model;
                 (model == Some(MemballoonModel::Virtio)).then_some(pcie)
@@ -106,6 +104,24 @@ impl Need {
             }
             Item::Console(_) => None,
         }
+    }
+}
+
+/// Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
+fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
+    match (&hostdev.source, hostdev.model) {
+        (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => Some(pcie),
+        (HostdevSource::ScsiHost(_), Some(HostdevModel::VirtioTransitional)) => Some(pci),
+        (HostdevSource::ScsiHost(_), _) => Some(pcie),
+        _ => None,
+    }
+}
+
+fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
+    match (&interface.hostdev, interface.model) {
+        (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
+        (None, Some(InterfaceModel::E1000 | InterfaceModel::Rtl8139)) => Some(pci),
+        _ => Some(pcie),
     }
 }
 

@@ -4,20 +4,26 @@ use crate::Board;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::{Disk, DiskBus};
 use crate::device::item::Item;
-use crate::device::{Address, Devices, DriveAddress};
+use crate::device::{Address, Devices, DriveAddress, Info, Interface};
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {
+    let mut nets = Numbers::of("net", devices.interfaces.iter().map(Interface::info));
+    let mut hostdevs = Numbers::of("hostdev", devices.assigned().map(|h| &h.info));
     for item in devices.items() {
+        if devices.info(item).is_none_or(|info| info.alias.is_some()) {
+            continue;
+        }
         let alias = match item {
             Item::Disk(n) => of_disk(&devices.disks[n], devices),
             Item::Controller(n) => of_controller(&devices.controllers[n], board),
-            Item::Interface(n) => format!("net{n}"),
+            Item::Interface(n) if devices.interfaces[n].hostdev.is_some() => hostdevs.next(),
+            Item::Interface(_) => nets.next(),
             Item::Serial(n) => format!("serial{n}"),
             // The first console is the first serial port, and has its name.
             Item::Console(0) if shows_serial(devices) => devices.serials[0].info.id().to_owned(),
             Item::Console(n) => format!("console{n}"),
-            Item::Hostdev(n) => format!("hostdev{n}"),
+            Item::Hostdev(_) => hostdevs.next(),
             Item::Memballoon => "balloon0".into(),
             Item::Rng(n) => format!("rng{n}"),
             Item::Iommu(n) => format!("iommu{n}"),
@@ -25,6 +31,26 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
         if let Some(info) = devices.info_mut(item) {
             info.alias.get_or_insert(alias);
         }
+    }
+}
+
+/// The numbers of a kind of devices, of which those with a name of the user's have none.
+struct Numbers {
+    stem: &'static str,
+    next: u32,
+}
+
+impl Numbers {
+    /// Goes on after the highest number that is there.
+    fn of<'a>(stem: &'static str, infos: impl Iterator<Item = &'a Info>) -> Self {
+        let numbers = infos.filter_map(|info| info.id().strip_prefix(stem)?.parse::<u32>().ok());
+        Self { stem, next: numbers.max().map_or(0, |highest| highest.saturating_add(1)) }
+    }
+
+    fn next(&mut self) -> String {
+        let alias = format!("{}{}", self.stem, self.next);
+        self.next += 1;
+        alias
     }
 }
 

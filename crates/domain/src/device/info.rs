@@ -51,6 +51,13 @@ pub struct Acpi {
     pub nodeset: Option<String>,
 }
 
+impl Acpi {
+    /// Returns the nodes of the list, each once, in their order.
+    pub fn nodes(&self) -> Vec<u32> {
+        crate::nodeset::nodes(self.nodeset.as_deref().unwrap_or_default()).unwrap_or_default()
+    }
+}
+
 impl Info {
     /// Returns the alias; empty before `complete`.
     pub fn id(&self) -> &str {

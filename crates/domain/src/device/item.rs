@@ -1,7 +1,7 @@
 //! Devices by name: one way to go through all kinds of them.
 
 use super::controller::ControllerType;
-use super::{Address, Controller, Devices, Info};
+use super::{Address, Controller, Devices, Hostdev, Info, Interface};
 
 /// Names one device of a guest: its kind, and its number among its like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Devices {
         match item {
             Item::Disk(n) => self.disks.get(n).map(|d| &d.info),
             Item::Controller(n) => self.controllers.get(n).map(|d| &d.info),
-            Item::Interface(n) => self.interfaces.get(n).map(|d| &d.info),
+            Item::Interface(n) => self.interfaces.get(n).map(Interface::info),
             Item::Serial(n) => self.serials.get(n).map(|d| &d.info),
             Item::Console(n) => self.consoles.get(n).map(|d| &d.info),
             Item::Hostdev(n) => self.hostdevs.get(n).map(|d| &d.info),
@@ -62,7 +62,7 @@ impl Devices {
         match item {
             Item::Disk(n) => self.disks.get_mut(n).map(|d| &mut d.info),
             Item::Controller(n) => self.controllers.get_mut(n).map(|d| &mut d.info),
-            Item::Interface(n) => self.interfaces.get_mut(n).map(|d| &mut d.info),
+            Item::Interface(n) => self.interfaces.get_mut(n).map(Interface::info_mut),
             Item::Serial(n) => self.serials.get_mut(n).map(|d| &mut d.info),
             Item::Console(n) => self.consoles.get_mut(n).map(|d| &mut d.info),
             Item::Hostdev(n) => self.hostdevs.get_mut(n).map(|d| &mut d.info),
@@ -86,7 +86,7 @@ impl Devices {
             Item::Serial(n) => format!("serial {n}"),
             Item::Console(n) => format!("console {n}"),
             Item::Hostdev(n) => {
-                format!("hostdev {}", self.hostdevs.get(n).map(|d| d.source.address).unwrap_or_default())
+                format!("hostdev {}", self.hostdevs.get(n).map(Hostdev::host_name).unwrap_or_default())
             }
             Item::Memballoon => "memballoon".into(),
             Item::Rng(n) => format!("rng {n}"),

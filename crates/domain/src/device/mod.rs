@@ -11,6 +11,8 @@ pub mod iommu;
 pub mod item;
 pub mod memballoon;
 pub mod rng;
+pub mod secret;
+pub mod teaming;
 pub mod virtio;
 
 use crate::xml::text::{AbsolutePath, of_form};
@@ -58,11 +60,21 @@ pub struct Devices {
 }
 
 impl Devices {
+    /// Goes through the devices of the host: interfaces that are such, then the others, as libvirt does.
+    pub fn assigned(&self) -> impl Iterator<Item = &Hostdev> + Clone {
+        self.interfaces.iter().filter_map(|i| i.hostdev.as_ref()).chain(&self.hostdevs)
+    }
+
+    /// Goes through the devices of the host, to change them.
+    pub fn assigned_mut(&mut self) -> impl Iterator<Item = &mut Hostdev> {
+        self.interfaces.iter_mut().filter_map(|i| i.hostdev.as_mut()).chain(&mut self.hostdevs)
+    }
+
     /// Places in the order of the boot that devices have of their own, each with its device.
     pub fn boot_orders(&self) -> Vec<(u32, Item)> {
         let disks = self.disks.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Disk(n)));
         let interfaces =
-            self.interfaces.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Interface(n)));
+            self.interfaces.iter().enumerate().map(|(n, d)| (d.info().boot_order(), Item::Interface(n)));
         let hostdevs = self.hostdevs.iter().enumerate().map(|(n, d)| (d.info.boot_order(), Item::Hostdev(n)));
         disks.chain(interfaces).chain(hostdevs).filter_map(|(boot, item)| Some((boot?, item))).collect()
     }

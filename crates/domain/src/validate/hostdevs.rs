@@ -6,12 +6,12 @@ use crate::device::hostdev::DEFAULT_IOMMUFD;
 use crate::{Backend, Domain};
 
 pub(super) fn check(check: &mut Check<'_>) {
-    let hostdevs = &check.domain.devices.hostdevs;
-    for (_, second) in duplicates(hostdevs.iter().map(|h| (h.source.address, h))) {
-        let message = format!("the host's device {} is given to the guest twice", second.source.address);
+    let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();
+    for (_, second) in duplicates(hostdevs.iter().map(|h| (h.host_name(), *h))) {
+        let message = format!("the host's device {} is given to the guest twice", second.host_name());
         check.error(&second.info.place, message);
     }
-    for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, h)))) {
+    for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, *h)))) {
         let fd = second.iommufd_fd.unwrap_or_default();
         check.error(&second.info.place, format!("the descriptor {fd} is given for two devices"));
     }
@@ -26,7 +26,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     let domain: &Domain = check.domain;
     let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else { return };
-    let (host, place) = (hostdev.source.address, &hostdev.info.place);
+    let (host, place) = (hostdev.host_name(), &hostdev.info.place);
     if domain.backend(hostdev) == Some(Backend::Type1) {
         let who = if hostdev.iommufd() == Some(false) { "it" } else { "<iommufd> of the domain" };
         let message =

@@ -66,7 +66,7 @@ fn aliases<'a>(check: &Check<'a>) -> Vec<(&'a str, Item)> {
 fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a Place)> {
     let devices = &check.domain.devices;
     let of_hostdev = |h: &'a Hostdev| Some((h.iommufd_id.as_deref()?, &h.info.place));
-    let hostdevs = devices.hostdevs.iter().filter_map(of_hostdev);
+    let hostdevs = devices.assigned().filter_map(of_hostdev);
     let iommus = devices.iommus.iter().filter_map(|i| Some((i.iommufd_id()?, &i.info.place)));
     let mut said: Vec<(&str, &Place)> = Vec::new();
     for (id, place) in hostdevs.chain(iommus) {

@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod firmware;
 mod hostdev;
+mod hostdev_scsi;
 mod implied;
 mod iommu;
 mod machine;

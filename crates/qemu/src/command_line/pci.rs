@@ -1,6 +1,6 @@
 //! Where a device is: the `bus` and `addr` of a PCI device, the model of a virtio device.
 
-use super::opt::{Object, Term};
+use super::opt::{Object, Opt, Term};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
 use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
@@ -104,6 +104,19 @@ pub(super) fn rom(info: &Info) -> Object {
         .as_deref()
         .map(|path| Term::from(Want::file(format!("{}-rom", info.id()), path, Access::ReadOnly, By::Copy)));
     Object::default().maybe("rombar", rom.bar.map(u32::from)).maybe("romfile", file)
+}
+
+/// `-device zpci`: the ids of a PCI device on Z, which stand before the device.
+pub(super) fn zpci(info: &Info) -> Option<Opt> {
+    let Some(Address::Pci(PciAddress { zpci: Some(zpci), .. })) = &info.address else { return None };
+    let uid = zpci.uid?;
+    Some(Opt::device(
+        Object::driver("zpci")
+            .with("uid", u32::from(uid))
+            .maybe("fid", zpci.fid)
+            .with("target", info.id())
+            .with("id", format!("zpci{uid}")),
+    ))
 }
 
 /// Names a device in messages.

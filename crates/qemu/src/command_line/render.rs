@@ -180,7 +180,7 @@ impl Renderer<'_> {
     }
 
     fn want(&mut self, want: &Want) -> String {
-        if matches!(want.what, What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. }) {
+        if want.is_descriptor() {
             return self.resolve.fd(want);
         }
         match self.resolve.file(want) {

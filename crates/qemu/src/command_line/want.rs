@@ -33,6 +33,13 @@ pub enum What {
         /// Number of a descriptor that the caller left open, said in the domain.
         number: Option<u32>,
     },
+    /// An open device of vhost, for `vhostfd=`.
+    Vhost {
+        /// Its path: `/dev/vhost-scsi`.
+        path: String,
+    },
+    /// The `/dev/sgN` of a SCSI device of the host, named by adapter, bus, target and unit.
+    ScsiGeneric,
     /// A listening Unix socket, for `-chardev socket,fd=`.
     Listener {
         /// Where it listens.
@@ -96,13 +103,22 @@ impl Want {
         }
     }
 
+    /// Whether the line names a descriptor for it, never a path.
+    pub const fn is_descriptor(&self) -> bool {
+        matches!(
+            self.what,
+            What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. } | What::Vhost { .. } | What::ScsiGeneric
+        )
+    }
+
     /// Returns the path of what is wanted, where it has one of its own.
     pub fn path(&self) -> Option<&str> {
         match &self.what {
             What::Iommufd { .. } => Some("/dev/iommu"),
-            What::Vfio { .. } => None,
+            What::Vfio { .. } | What::ScsiGeneric => None,
             What::Kvm => Some("/dev/kvm"),
             What::Listener { path }
+            | What::Vhost { path }
             | What::File { path, .. }
             | What::Output { path, .. }
             | What::Folder { path } => Some(path),
@@ -114,6 +130,8 @@ impl Want {
         match self.what {
             What::Iommufd { .. } => "iommufd",
             What::Vfio { .. } => "vfio",
+            What::Vhost { .. } => "vhost",
+            What::ScsiGeneric => "scsi",
             What::Listener { .. } => "listener",
             What::Kvm => "kvm",
             What::File { .. } => "file",

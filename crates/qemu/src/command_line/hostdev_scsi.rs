@@ -1,0 +1,79 @@
+//! SCSI devices of the host: a block node for the device itself, and the `scsi-generic` that passes commands.
+
+use super::block::Chain;
+use super::opt::{Object, Opt, Term};
+use super::want::{Want, What};
+use super::{Context, Error};
+use passthru_domain::device::controller::{ControllerModel, ControllerType};
+use passthru_domain::device::hostdev::{Hostdev, HostdevSource, ScsiSource};
+use passthru_domain::device::{Address, DriveAddress};
+
+/// Port of iSCSI.
+const PORT: u16 = 3260;
+
+pub(super) fn options(
+    context: &Context<'_>,
+    hostdev: &Hostdev,
+    scsi: &ScsiSource,
+) -> Result<Vec<Opt>, Error> {
+    let node = format!("libvirt-{}-backend", number(context, hostdev));
+    let backend = if scsi.is_iscsi() { iscsi(scsi)? } else { generic(context, scsi)? };
+    let backend = backend.with("node-name", node.as_str()).with("read-only", hostdev.readonly);
+    let device = Object::driver("scsi-generic")
+        .with("drive", node)
+        .with("id", hostdev.info.id())
+        .maybe("bootindex", hostdev.info.boot_order())
+        .and(address(context, hostdev)?);
+    Ok(vec![Opt::json("-blockdev", backend), Opt::device(device)])
+}
+
+/// Block nodes are numbered through the guest: those of the disks, then these.
+fn number(context: &Context<'_>, hostdev: &Hostdev) -> usize {
+    let devices = &context.domain.devices;
+    let of_disks: usize = devices.disks.iter().map(|disk| Chain::of(context, disk).len()).sum();
+    let scsi = devices.hostdevs.iter().filter(|h| matches!(h.source, HostdevSource::Scsi(_)));
+    of_disks + 1 + scsi.take_while(|other| !std::ptr::eq(*other, hostdev)).count()
+}
+
+/// The device behind an adapter: its `/dev/sgN` is known on the host only.
+fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
+    if context.is_standalone() {
+        return Err(Error::unsupported(format!("the SCSI device {scsi} in a line to be run as it is")));
+    }
+    let want = Want { name: scsi.to_string(), what: What::ScsiGeneric };
+    Ok(Object::driver("host_device").with("filename", Term::from(want)))
+}
+
+fn iscsi(scsi: &ScsiSource) -> Result<Object, Error> {
+    if scsi.auth.is_some() {
+        return Err(Error::unsupported("<auth> of an iSCSI device"));
+    }
+    let (target, unit) = scsi.target_and_unit();
+    let unit: u64 = unit.parse().map_err(|_| {
+        Error::unsupported(format!("the iSCSI unit '{unit}', which is no number"))
+    })?;
+    let host = scsi.host.clone().unwrap_or_default();
+    let name = if host.name.contains(':') { format!("[{}]", host.name) } else { host.name };
+    let initiator = scsi.initiator.as_ref().and_then(|initiator| initiator.iqn.as_deref());
+    Ok(Object::driver("iscsi")
+        .with("portal", format!("{name}:{}", host.port.unwrap_or(PORT)))
+        .with("target", target)
+        .with("lun", unit)
+        .with("transport", "tcp")
+        .maybe("initiator-name", initiator))
+}
+
+/// Where the guest has it: LSI's controller knows targets alone.
+fn address(context: &Context<'_>, hostdev: &Hostdev) -> Result<Object, Error> {
+    let Some(Address::Drive(DriveAddress { controller, bus, target, unit })) = &hostdev.info.address else {
+        return Err(Error::Incomplete { device: super::pci::device_name(&hostdev.info), lacks: "address" });
+    };
+    let [controller, bus, target, unit] = [controller, bus, target, unit].map(|n| n.unwrap_or(0));
+    let found = super::controller::find(context, ControllerType::Scsi, controller);
+    let id = found.map_or_else(|| format!("scsi{controller}"), |c| c.info.id().to_owned());
+    let device = Object::default().with("bus", format!("{id}.0"));
+    Ok(match found.and_then(|c| c.model) {
+        Some(ControllerModel::Lsilogic) => device.with("scsi-id", unit),
+        _ => device.with("channel", bus).with("scsi-id", target).with("lun", unit),
+    })
+}
