@@ -110,7 +110,9 @@ impl Interface {
         v.child("source", &mut source);
         match source {
             Some(InterfaceSource(source)) => hostdev.source = source,
-            None => v.error("<interface> of type 'hostdev' needs a <source> with the device's <address>".into()),
+            None => {
+                v.error("<interface> of type 'hostdev' needs a <source> with the device's <address>".into())
+            }
         }
     }
 }

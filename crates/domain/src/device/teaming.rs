@@ -29,7 +29,9 @@ impl Element for Teaming {
         match (self.kind, &self.persistent) {
             (None, _) => v.error("<teaming> needs the attribute 'type'".into()),
             (Some(TeamingType::Transient), None) => {
-                v.error("<teaming type='transient'> needs persistent=, the alias of the card that stays".into());
+                v.error(
+                    "<teaming type='transient'> needs persistent=, the alias of the card that stays".into(),
+                );
             }
             (Some(TeamingType::Persistent), Some(_)) => {
                 v.error("<teaming type='persistent'> names no other card".into());

@@ -145,7 +145,9 @@ const fn on_off(on: bool) -> &'static str {
 /// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the guest.
 fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = Vec::new();
-    for hostdev in context.domain.devices.assigned().filter(|h| matches!(h.info.address, Some(Address::Pci(_)))) {
+    for hostdev in
+        context.domain.devices.assigned().filter(|h| matches!(h.info.address, Some(Address::Pci(_))))
+    {
         for node in hostdev.info.acpi.as_ref().map(|acpi| acpi.nodes()).unwrap_or_default() {
             let id = format!("gi{}", options.len());
             let object = Object::qom("acpi-generic-initiator", id).with("pci-dev", hostdev.info.id());

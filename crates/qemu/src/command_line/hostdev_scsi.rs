@@ -49,9 +49,9 @@ fn iscsi(scsi: &ScsiSource) -> Result<Object, Error> {
         return Err(Error::unsupported("<auth> of an iSCSI device"));
     }
     let (target, unit) = scsi.target_and_unit();
-    let unit: u64 = unit.parse().map_err(|_| {
-        Error::unsupported(format!("the iSCSI unit '{unit}', which is no number"))
-    })?;
+    let unit: u64 = unit
+        .parse()
+        .map_err(|_| Error::unsupported(format!("the iSCSI unit '{unit}', which is no number")))?;
     let host = scsi.host.clone().unwrap_or_default();
     let name = if host.name.contains(':') { format!("[{}]", host.name) } else { host.name };
     let initiator = scsi.initiator.as_ref().and_then(|initiator| initiator.iqn.as_deref());

@@ -107,7 +107,11 @@ impl Want {
     pub const fn is_descriptor(&self) -> bool {
         matches!(
             self.what,
-            What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. } | What::Vhost { .. } | What::ScsiGeneric
+            What::Iommufd { .. }
+                | What::Vfio { .. }
+                | What::Listener { .. }
+                | What::Vhost { .. }
+                | What::ScsiGeneric
         )
     }
 

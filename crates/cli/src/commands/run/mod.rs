@@ -184,7 +184,8 @@ fn backend(
     host: &Host,
     capabilities: &Capabilities,
 ) -> Result<Backend, Error> {
-    let unsaid = domain.devices.assigned().any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
+    let unsaid =
+        domain.devices.assigned().any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
     let lack = host.capabilities().lack();
     let (backend, why) = match (policy, &lack) {
         (Policy::Iommufd, _) => (Backend::Iommufd, "as asked".to_owned()),

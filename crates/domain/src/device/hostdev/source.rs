@@ -206,7 +206,8 @@ impl Element for ScsiHostSource {
             v.error("<source> of a SCSI target needs protocol='vhost'".into());
         }
         let is_name = |name: &str| {
-            name.strip_prefix("naa.").is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
+            name.strip_prefix("naa.")
+                .is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
         };
         match self.wwpn.as_deref() {
             Some(name) if is_name(name) => {}
@@ -240,7 +241,9 @@ impl Element for InterfaceSource {
         v.child("address", &mut address);
         match address {
             Some(TypedAddress(source)) => self.0 = source,
-            None => v.error("<source> of an interface of type 'hostdev' needs an <address type='pci' …>".into()),
+            None => {
+                v.error("<source> of an interface of type 'hostdev' needs an <address type='pci' …>".into())
+            }
         }
     }
 }
