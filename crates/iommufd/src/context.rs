@@ -8,12 +8,15 @@ use iommufd_bindings::iommufd::{
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_GET as VFIO_IOAS_GET,
 };
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Where the kernel offers iommufd (`CONFIG_IOMMUFD`).
 pub const PATH: &str = "/dev/iommu";
+
+/// The lowest number for a copy: those below are a child's standard input and outputs.
+const FIRST: i32 = 3;
 
 /// An open `/dev/iommu`: a context that owns address spaces and page tables. It ends, with all that
 /// is in it, when the last descriptor of it is closed. The descriptor is close-on-exec.
@@ -58,6 +61,17 @@ impl Iommufd {
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         let context = Self { fd };
         context.accounting().map(|_| context)
+    }
+
+    /// Returns another descriptor of the same context, to hand to a child or to another process. It is
+    /// close-on-exec, as all are: what starts a child clears that there for those that the child is meant to
+    /// have (as `dup2` does in it), and a socket (`SCM_RIGHTS`) takes it as it is. The context, with all that
+    /// is mapped in it, lasts until both are closed.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`].
+    pub fn duplicate(&self) -> Result<OwnedFd, Error> {
+        fcntl_dupfd_cloexec(&self.fd, FIRST).map_err(|e| Error::Duplicate { source: e.into() })
     }
 
     /// Returns whom pinned memory is charged to.

@@ -213,6 +213,136 @@ pub enum Error {
         /// The kernel's answer, or `EINVAL` where the kernel was not asked.
         source: io::Error,
     },
+    /// The descriptor could not be copied.
+    #[error("cannot copy the descriptor of an iommufd")]
+    Duplicate {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The IOMMU behind a device could not be asked for what it is.
+    #[error("cannot ask what the IOMMU behind device {device} is{} (IOMMU_GET_HW_INFO)", match data_type { Some(kind) => format!(", with data of type {kind}"), None => String::new() })]
+    HwInfo {
+        /// The device's id in the context.
+        device: u32,
+        /// The kind of data that was asked for (`enum iommu_hw_info_type`).
+        data_type: Option<u32>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Invalidations failed.
+    #[error(
+        "{handled} of {entries} invalidations of type {data_type} were handled by object {object} before one failed (IOMMU_HWPT_INVALIDATE)"
+    )]
+    Invalidate {
+        /// The page table or virtual IOMMU.
+        object: u32,
+        /// Their kind (`enum iommu_hwpt_invalidate_data_type`).
+        data_type: u32,
+        /// How many there were.
+        entries: u32,
+        /// How many were handled: as far as the kernel says so, else 0.
+        handled: u32,
+        /// The kernel's answer, or `EINVAL` where the kernel was not asked.
+        source: io::Error,
+    },
+    /// No fault queue could be allocated.
+    #[error("cannot allocate a fault queue (IOMMU_FAULT_QUEUE_ALLOC)")]
+    FaultQueueAlloc {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Faults or events could not be read.
+    #[error("cannot read from queue {queue}")]
+    Read {
+        /// The queue.
+        queue: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Page faults could not be answered.
+    #[error("{handled} of {responses} answers to page faults were taken by queue {queue} before one failed")]
+    Respond {
+        /// The queue.
+        queue: u32,
+        /// How many there were.
+        responses: usize,
+        /// How many were taken.
+        handled: usize,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// No virtual IOMMU could be allocated.
+    #[error(
+        "cannot allocate a virtual IOMMU of type {viommu_type} behind device {device}, over page table {hwpt} (IOMMU_VIOMMU_ALLOC)"
+    )]
+    ViommuAlloc {
+        /// Its kind (`enum iommu_viommu_type`).
+        viommu_type: u32,
+        /// The device's id in the context.
+        device: u32,
+        /// The nest parent.
+        hwpt: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Registers of a virtual IOMMU could not be mapped.
+    #[error("cannot map {length:#x} bytes at offset {offset:#x} of virtual IOMMU {viommu} (mmap)")]
+    Mmap {
+        /// The virtual IOMMU.
+        viommu: u32,
+        /// The offset in the context.
+        offset: u64,
+        /// The length in bytes.
+        length: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A device could not be put behind a virtual IOMMU.
+    #[error(
+        "cannot put device {device} behind virtual IOMMU {viommu}, as {virt_id:#x} (IOMMU_VDEVICE_ALLOC)"
+    )]
+    VdeviceAlloc {
+        /// The virtual IOMMU.
+        viommu: u32,
+        /// The device's id in the context.
+        device: u32,
+        /// The guest's number for it.
+        virt_id: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// No queue for events could be allocated.
+    #[error(
+        "cannot allocate a queue for {depth} events of type {veventq_type} of virtual IOMMU {viommu} (IOMMU_VEVENTQ_ALLOC)"
+    )]
+    VeventQueueAlloc {
+        /// The virtual IOMMU.
+        viommu: u32,
+        /// The kind of events (`enum iommu_veventq_type`).
+        veventq_type: u32,
+        /// How many it was to have room for.
+        depth: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// No hardware queue could be allocated.
+    #[error(
+        "cannot make {length:#x} bytes at IOVA {iova:#x} hardware queue {index} of type {queue_type} of virtual IOMMU {viommu} (IOMMU_HW_QUEUE_ALLOC)"
+    )]
+    HwQueueAlloc {
+        /// The virtual IOMMU.
+        viommu: u32,
+        /// Its kind (`enum iommu_hw_queue_type`).
+        queue_type: u32,
+        /// Which one of its kind.
+        index: u32,
+        /// The first IOVA of its memory.
+        iova: u64,
+        /// The length in bytes.
+        length: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// There was no memory for DMA.
     #[error("cannot allocate {length:#x} bytes of memory for DMA (mmap)")]
     Memory {
@@ -242,50 +372,6 @@ fn list(ranges: &[RangeInclusive<u64>]) -> String {
 impl Error {
     /// Returns the kernel's answer, where the kernel was asked.
     pub fn io(&self) -> Option<&io::Error> {
-        match self {
-            Self::OtherContext { .. } => None,
-            Self::Open { source, .. }
-            | Self::NotIommufd { source }
-            | Self::Accounting { source, .. }
-            | Self::ChangeProcess { source }
-            | Self::CompatIoas { source, .. }
-            | Self::Alloc { source }
-            | Self::Destroy { source, .. }
-            | Self::Map { source, .. }
-            | Self::MapFile { source, .. }
-            | Self::Copy { source, .. }
-            | Self::Unmap { source, .. }
-            | Self::IovaRanges { source, .. }
-            | Self::AllowIovas { source, .. }
-            | Self::HugePages { source, .. }
-            | Self::HwptAlloc { source, .. }
-            | Self::DirtyTracking { source, .. }
-            | Self::DirtyBitmap { source, .. }
-            | Self::Memory { source, .. } => Some(source),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rustix::io::Errno;
-
-    #[test]
-    fn a_failed_map_names_its_arguments() {
-        let (iova, access) = (Iova::At(0x4000), Access::ReadWrite);
-        let source = Errno::EXIST.into();
-        let error = Error::Map { ioas: 7, address: 0x1000, length: 0x2000, iova, access, source };
-        assert_eq!(
-            error.to_string(),
-            "cannot map 0x2000 bytes at address 0x1000 to IOVA 0x4000 of I/O address space 7, for reading and writing (IOMMU_IOAS_MAP)"
-        );
-        assert!(error.hint().unwrap().contains("mapped there already"));
-    }
-
-    #[test]
-    fn a_kernel_that_lacks_a_call_is_said_to_be_too_old() {
-        let error = Error::ChangeProcess { source: Errno::NOTTY.into() };
-        assert!(error.hint().unwrap().contains("too old"));
+        std::error::Error::source(self)?.downcast_ref()
     }
 }

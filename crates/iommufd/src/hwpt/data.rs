@@ -1,5 +1,6 @@
 //! [`HwptData`]: where a guest's page table is, as each kind of IOMMU wants to be told.
 
+use crate::bytes::{little_endian, native};
 use iommufd_bindings::iommufd::{
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_AMD_GUEST as AMD_GUEST,
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_ARM_SMMUV3 as ARM_SMMUV3,
@@ -47,13 +48,27 @@ impl HwptData {
             Self::VtdS1 { flags, page_table, address_width } => {
                 (VTD_S1, native(&[*flags, *page_table, u64::from(*address_width)]))
             }
-            Self::ArmSmmuv3 { ste } => (ARM_SMMUV3, ste.iter().flat_map(|word| word.to_le_bytes()).collect()),
+            Self::ArmSmmuv3 { ste } => (ARM_SMMUV3, little_endian(ste).collect()),
             Self::AmdGuest { dte } => (AMD_GUEST, native(dte)),
             Self::Raw { data_type, data } => (*data_type, data.clone()),
         }
     }
 }
 
-fn native(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_structs_are_the_kernels() {
+        use iommufd_bindings::iommufd::{iommu_hwpt_amd_guest, iommu_hwpt_arm_smmuv3, iommu_hwpt_vtd_s1};
+        let vtd = HwptData::VtdS1 { flags: 1, page_table: 0x1000, address_width: 48 };
+        let smmu = HwptData::ArmSmmuv3 { ste: [0x0102, 0] };
+        let amd = HwptData::AmdGuest { dte: [1, 2, 3, 4] };
+        let sizes = [vtd, smmu.clone(), amd].map(|data| (data.encode().0, data.encode().1.len()));
+        let vtd = (1, size_of::<iommu_hwpt_vtd_s1>());
+        let arm = (2, size_of::<iommu_hwpt_arm_smmuv3>());
+        assert_eq!(sizes, [vtd, arm, (3, size_of::<iommu_hwpt_amd_guest>())]);
+        assert_eq!(smmu.encode().1[..3], [2, 1, 0]);
+    }
 }

@@ -7,11 +7,12 @@ pub use data::HwptData;
 
 use crate::device::same_context;
 use crate::object::Object;
-use crate::{BoundDevice, Error, Ioas, Iommufd, sys};
+use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
 use iommufd_bindings::iommufd::{
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_DIRTY_TRACKING as DIRTY_TRACKING,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_NEST_PARENT as NEST_PARENT,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_PASID as PASID,
+    iommufd_hwpt_alloc_flags_IOMMU_HWPT_FAULT_ID_VALID as FAULT_ID_VALID,
 };
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub struct Hwpt {
     object: Object,
     parent: HwptParent,
+    fault_queue: Option<Arc<FaultQueue>>,
 }
 
 /// What a page table is made over.
@@ -35,6 +37,8 @@ pub enum HwptParent {
     Ioas(Arc<Ioas>),
     /// A page table that was allocated as a nest parent.
     Hwpt(Arc<Hwpt>),
+    /// A virtual IOMMU.
+    Viommu(Arc<Viommu>),
 }
 
 /// What a page table is to be able to.
@@ -47,6 +51,9 @@ pub struct HwptOptions {
     pub dirty_tracking: bool,
     /// It can be attached to PASIDs of a device (`IOMMU_HWPT_ALLOC_PASID`).
     pub pasid: bool,
+    /// Where page faults of devices go, for the program to answer (`IOMMU_HWPT_FAULT_ID_VALID`); `None` for
+    /// an IOMMU that lets each access fail that finds no mapping. Not for a nest parent.
+    pub fault_queue: Option<Arc<FaultQueue>>,
     /// Where a guest's page table is; `None` for one that the kernel fills.
     pub data: Option<HwptData>,
 }
@@ -72,9 +79,24 @@ impl Hwpt {
     ) -> Result<Self, Error> {
         let context = Arc::clone(parent.context());
         same_context((device.context(), device.id()), (&context, parent.id()))?;
+        let fault_queue = options.fault_queue.clone();
+        let fault_id = match &fault_queue {
+            Some(queue) => {
+                same_context((queue.context(), queue.id()), (&context, parent.id()))?;
+                queue.id()
+            }
+            None => 0,
+        };
         let (device, flags) = (device.id(), options.flags());
         let (data_type, data) = options.data.as_ref().map(HwptData::encode).unwrap_or_default();
-        let plan = sys::hwpt::Plan { device, parent: parent.id(), flags, data_type, data: &data };
+        let plan = sys::hwpt::Plan {
+            device,
+            parent: parent.id(),
+            flags,
+            fault_queue: fault_id,
+            data_type,
+            data: &data,
+        };
         let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| Error::HwptAlloc {
             device,
             parent: parent.id(),
@@ -82,7 +104,7 @@ impl Hwpt {
             data_type,
             source: e.into(),
         })?;
-        Ok(Self { object: Object::new(context, id), parent })
+        Ok(Self { object: Object::new(context, id), parent, fault_queue })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -100,6 +122,24 @@ impl Hwpt {
         &self.parent
     }
 
+    /// Returns where its page faults go.
+    pub fn fault_queue(&self) -> Option<&Arc<FaultQueue>> {
+        self.fault_queue.as_ref()
+    }
+
+    /// Has the IOMMU forget what a guest has changed in its page table, in one call
+    /// (`IOMMU_HWPT_INVALIDATE`).
+    ///
+    /// # Errors
+    /// [`Error::Invalidate`] says how many were handled before one was refused.
+    pub fn invalidate(&self, invalidations: Invalidations<'_>) -> Result<(), Error> {
+        invalidations.apply(&self.object)
+    }
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
+    }
+
     /// Destroys it (`IOMMU_DESTROY`).
     ///
     /// # Errors
@@ -112,8 +152,12 @@ impl Hwpt {
 
 impl HwptOptions {
     fn flags(&self) -> u32 {
-        let chosen =
-            [(self.nest_parent, NEST_PARENT), (self.dirty_tracking, DIRTY_TRACKING), (self.pasid, PASID)];
+        let chosen = [
+            (self.nest_parent, NEST_PARENT),
+            (self.dirty_tracking, DIRTY_TRACKING),
+            (self.fault_queue.is_some(), FAULT_ID_VALID),
+            (self.pasid, PASID),
+        ];
         chosen.iter().filter(|(on, _)| *on).fold(0, |flags, (_, flag)| flags | flag)
     }
 }
@@ -122,7 +166,8 @@ impl HwptParent {
     fn object(&self) -> &Object {
         match self {
             Self::Ioas(ioas) => ioas.object(),
-            Self::Hwpt(hwpt) => &hwpt.object,
+            Self::Hwpt(hwpt) => hwpt.object(),
+            Self::Viommu(viommu) => viommu.object(),
         }
     }
 
@@ -145,5 +190,11 @@ impl From<&Arc<Ioas>> for HwptParent {
 impl From<&Arc<Hwpt>> for HwptParent {
     fn from(hwpt: &Arc<Hwpt>) -> Self {
         Self::Hwpt(Arc::clone(hwpt))
+    }
+}
+
+impl From<&Arc<Viommu>> for HwptParent {
+    fn from(viommu: &Arc<Viommu>) -> Self {
+        Self::Viommu(Arc::clone(viommu))
     }
 }

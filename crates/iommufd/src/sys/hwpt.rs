@@ -2,11 +2,12 @@
 
 use super::{call, number, size};
 use iommufd_bindings::iommufd::*;
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
 use std::os::fd::BorrowedFd;
 
 const HWPT_ALLOC: Opcode = number(IOMMUFD_CMD_HWPT_ALLOC);
+const HWPT_INVALIDATE: Opcode = number(IOMMUFD_CMD_HWPT_INVALIDATE);
 const HWPT_SET_DIRTY_TRACKING: Opcode = number(IOMMUFD_CMD_HWPT_SET_DIRTY_TRACKING);
 const HWPT_GET_DIRTY_BITMAP: Opcode = number(IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP);
 
@@ -16,6 +17,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) device: u32,
     pub(crate) parent: u32,
     pub(crate) flags: u32,
+    pub(crate) fault_queue: u32,
     pub(crate) data_type: u32,
     pub(crate) data: &'a [u8],
 }
@@ -30,6 +32,7 @@ pub(crate) fn alloc(fd: BorrowedFd<'_>, plan: Plan<'_>) -> Result<u32> {
         data_type: plan.data_type,
         data_len: plan.data.len() as u32,
         data_uptr: plan.data.as_ptr() as u64,
+        fault_id: plan.fault_queue,
         ..Default::default()
     };
     // SAFETY: the request's struct; the kernel reads `data_len` bytes of the slice.
@@ -79,4 +82,33 @@ pub(crate) unsafe fn dirty_bitmap(
     };
     // SAFETY: the request's struct; the kernel writes to the bitmap alone, by this function's contract.
     unsafe { call::<HWPT_GET_DIRTY_BITMAP, _>(fd, &mut arg) }
+}
+
+/// An array of invalidations.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub(crate) data_type: u32,
+    pub(crate) entry_length: u32,
+    pub(crate) entries: u32,
+    /// At least `entries` times `entry_length` bytes.
+    pub(crate) bytes: &'a [u8],
+}
+
+/// `IOMMU_HWPT_INVALIDATE`: on failure it returns how many were handled before.
+pub(crate) fn invalidate(
+    fd: BorrowedFd<'_>,
+    hwpt_id: u32,
+    batch: Batch<'_>,
+) -> std::result::Result<(), (Errno, u32)> {
+    let mut arg = iommu_hwpt_invalidate {
+        size: size::<iommu_hwpt_invalidate>(),
+        hwpt_id,
+        data_uptr: batch.bytes.as_ptr() as u64,
+        data_type: batch.data_type,
+        entry_len: batch.entry_length,
+        entry_num: batch.entries,
+        ..Default::default()
+    };
+    // SAFETY: the request's struct; the kernel reads `entry_num` times `entry_len` bytes of the slice.
+    unsafe { call::<HWPT_INVALIDATE, _>(fd, &mut arg) }.map_err(|e| (e, arg.entry_num))
 }

@@ -2,8 +2,10 @@
 //! kernel's struct. What the calls mean is written where they are offered. Here are those of the context.
 #![allow(unsafe_code)]
 
+pub(crate) mod device;
 pub(crate) mod hwpt;
 pub(crate) mod ioas;
+pub(crate) mod viommu;
 
 use iommufd_bindings::iommufd::*;
 use rustix::io::Result;

@@ -51,3 +51,22 @@ fn only_files_pass_to_another_process() {
     mapping.unmap().unwrap();
     assert_eq!(ioas.context().change_process().map_err(|e| errno(&e)), Ok(()));
 }
+
+#[test]
+fn a_copy_of_the_descriptor_is_the_same_context_and_not_inherited() {
+    let ioas = ioas();
+    let copy = ioas.context().duplicate().unwrap();
+    assert!(fcntl_getfd(&copy).unwrap().contains(FdFlags::CLOEXEC));
+    let other = Iommufd::from_fd(copy).unwrap();
+    ioas.set_compat().unwrap();
+    assert_eq!(other.compat_ioas().unwrap(), Some(ioas.id()));
+}
+
+#[test]
+fn a_child_reaches_the_context_by_the_copy_that_it_was_given() {
+    let ioas = ioas();
+    let copy = ioas.context().duplicate().unwrap();
+    let listed = Command::new("ls").args(["-l", "/proc/self/fd/0"]).stdin(copy).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("/dev/iommu"), "{listed}");
+}

@@ -19,7 +19,7 @@ struct Tracked {
 /// Without huge pages each page is dirty by itself.
 fn tracked(ioas: &Arc<Ioas>) -> Tracked {
     ioas.set_huge_pages(false).unwrap();
-    let mut device = Device::attach(ioas).unwrap();
+    let device = Device::attach(ioas).unwrap();
     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
     let hwpt = Hwpt::alloc(&device, ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
@@ -71,7 +71,7 @@ fn the_first_bit_is_the_first_page_asked_for() {
 #[test]
 fn no_bit_is_set_past_the_end_where_a_huge_page_is_cut() {
     let ioas = ioas();
-    let mut device = Device::attach(&ioas).unwrap();
+    let device = Device::attach(&ioas).unwrap();
     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
     let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[test]
 fn a_page_table_has_the_mappings_of_its_address_space() {
     let ioas = ioas();
-    let mut device = Device::attach(&ioas).unwrap();
+    let device = Device::attach(&ioas).unwrap();
     let memory = memory(LENGTH);
     let before = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
@@ -36,7 +36,7 @@ fn a_page_table_keeps_its_address_space() {
 #[test]
 fn a_page_table_in_use_is_not_destroyed() {
     let ioas = ioas();
-    let mut device = Device::attach(&ioas).unwrap();
+    let device = Device::attach(&ioas).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
     device.replace(hwpt.id()).unwrap();
     let id = hwpt.id();

@@ -4,13 +4,19 @@
 mod context;
 mod destroy;
 mod dirty;
+mod faults;
+mod hw_info;
 mod hwpt;
 mod limits;
 mod mapping;
 mod mock;
+mod nesting;
+mod pasid;
 mod ranges;
+mod viommu;
 
-use passthru_iommufd::{DmaMemory, Error, Ioas, Iommufd};
+use mock::Device;
+use passthru_iommufd::{DmaMemory, Error, Hwpt, HwptOptions, Ioas, Iommufd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -22,6 +28,12 @@ fn ioas() -> Arc<Ioas> {
     let _host = passthru_lab::host();
     let context = Arc::new(Iommufd::open().unwrap());
     Arc::new(Ioas::alloc(&context).unwrap())
+}
+
+/// A page table of a device that others can be made over.
+fn nest_parent(device: &Device, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
+    let options = HwptOptions { nest_parent: true, ..HwptOptions::default() };
+    Arc::new(Hwpt::alloc(device, ioas, &options).unwrap())
 }
 
 fn memory(length: u64) -> Arc<DmaMemory> {

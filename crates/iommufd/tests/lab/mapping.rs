@@ -207,3 +207,19 @@ fn a_dma_buf_is_mapped_by_its_descriptor() {
     drop(buffer);
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
+
+#[test]
+fn a_dma_buf_whose_memory_was_taken_away_is_mapped_again_once_it_is_back() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
+    let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    mock::revoke(ioas.context(), &buffer, true);
+    let error = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    assert_hint(&error, Errno::NODEV, "once it is back");
+    mock::revoke(ioas.context(), &buffer, false);
+    let error = ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap_err();
+    assert_hint(&error, Errno::EXIST, "unmap it first");
+    assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
+    ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap();
+}

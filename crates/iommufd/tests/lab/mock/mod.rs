@@ -4,16 +4,16 @@
 
 mod device;
 
-pub(crate) use device::{Device, NO_DIRTY_TRACKING};
+pub(crate) use device::{Device, NO_DIRTY_TRACKING, PASID};
 
 use iommufd_bindings::iommufd::{IOMMUFD_CMD_DESTROY, IOMMUFD_TYPE, iommu_destroy};
-use passthru_iommufd::{Ioas, Iommufd};
+use passthru_iommufd::{Hwpt, HwptData, HwptOptions, Ioas, Iommufd};
 use rustix::fs::OFlags;
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 use std::ffi::c_void;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// The IOVAs that a mock device can use.
@@ -22,7 +22,18 @@ pub(crate) const APERTURE: RangeInclusive<u64> = 1 << 24..=(1 << 31) - 1;
 const TEST: Opcode = opcode::none(IOMMUFD_TYPE, 0xa0);
 const DESTROY: Opcode = opcode::none(IOMMUFD_TYPE, IOMMUFD_CMD_DESTROY as u8);
 const ADD_RESERVED: u32 = 1;
+const CHECK_IOTLB: u32 = 14;
 const DMABUF_GET: u32 = 22;
+const DMABUF_REVOKE: u32 = 23;
+
+/// The kinds that the kernel's test driver has of its own.
+pub(crate) const HWPT_DATA: u32 = 0xdead;
+pub(crate) const HW_INFO: u32 = 0xfeed_beef;
+pub(crate) const HW_INFO_REGISTER: u32 = 0xdead_beef;
+pub(crate) const INVALIDATION: u32 = 0xdead_beef;
+pub(crate) const VIOMMU: u32 = 0xdead_beef;
+pub(crate) const VEVENTQ: u32 = 0xbeef_beef;
+pub(crate) const HW_QUEUE: u32 = 0xdead_beef;
 
 /// `struct iommu_test_cmd`, with room for what later kernels may add.
 #[repr(C)]
@@ -86,4 +97,27 @@ pub(crate) fn dma_buf(context: &Iommufd, length: u32) -> OwnedFd {
     let (_, fd) = test(context, DMABUF_GET, 0, &[pair(length, flags.bits())]).unwrap();
     // SAFETY: the kernel has just made this descriptor for this call.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Has the owner of a dma-buf take its memory away, or give it back.
+pub(crate) fn revoke(context: &Iommufd, buffer: impl AsFd, revoked: bool) {
+    let fd = buffer.as_fd().as_raw_fd() as u32;
+    test(context, DMABUF_REVOKE, 0, &[pair(fd, revoked.into())]).unwrap();
+}
+
+/// A guest's page table, each of whose 4 cached entries is `entry` at first.
+pub(crate) fn guest(entry: u32) -> HwptOptions {
+    let data = HwptData::Raw { data_type: HWPT_DATA, data: words(&[entry, 0]) };
+    HwptOptions { data: Some(data), ..HwptOptions::default() }
+}
+
+/// Whether a guest's page table has these cached entries; 0 for one that was invalidated.
+pub(crate) fn has_cached(hwpt: &Hwpt, entries: [u32; 4]) -> bool {
+    let is = |(index, entry)| test(hwpt.context(), CHECK_IOTLB, hwpt.id(), &[pair(index, entry)]).is_ok();
+    (0..).zip(entries).all(is)
+}
+
+/// Numbers as they are in memory.
+pub(crate) fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

@@ -1,0 +1,146 @@
+//! Page faults of devices, and their answers.
+
+use crate::mock::{self, Device};
+use crate::{assert_hint, errno, ioas};
+use passthru_iommufd::{
+    BoundDevice, Error, FaultAccess, FaultQueue, Hwpt, HwptOptions, Ioas, Iommufd, PageResponse,
+    PageResponseCode,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::sync::Arc;
+
+/// A device on a page table whose faults go to a queue.
+fn faulting(ioas: &Arc<Ioas>) -> (Device, Arc<FaultQueue>, Hwpt) {
+    let device = Device::attach(ioas).unwrap();
+    let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
+    let options = HwptOptions { fault_queue: Some(Arc::clone(&queue)), ..HwptOptions::default() };
+    let hwpt = Hwpt::alloc(&device, ioas, &options).unwrap();
+    device.replace(hwpt.id()).unwrap();
+    (device, queue, hwpt)
+}
+
+fn readable(queue: &FaultQueue) -> bool {
+    let mut polled = [PollFd::new(queue, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).unwrap() == 1
+}
+
+fn answer(cookie: u32, code: PageResponseCode) -> PageResponse {
+    PageResponse { cookie, code }
+}
+
+#[test]
+fn a_fault_arrives_and_is_answered_once() {
+    let (device, queue, _hwpt) = faulting(&ioas());
+    assert!(!readable(&queue));
+    assert_eq!(queue.read().unwrap(), []);
+    device.fault(None, 5, FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000);
+    assert!(readable(&queue));
+    let [fault] = queue.read().unwrap()[..] else { panic!("not one fault") };
+    assert_eq!((fault.device, fault.pasid, fault.group, fault.last), (device.id(), None, 5, true));
+    assert_eq!((fault.access, fault.address), (FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000));
+    assert!(!readable(&queue));
+    let response = answer(fault.cookie, PageResponseCode::Success);
+    queue.respond(&[response]).unwrap();
+    assert_hint(&queue.respond(&[response]).unwrap_err(), Errno::INVAL, "answered before");
+}
+
+#[test]
+fn many_faults_are_answered_together() {
+    let (device, queue, _hwpt) = faulting(&ioas());
+    (0..100).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
+    let mut faults = queue.read().unwrap();
+    faults.extend(queue.read().unwrap());
+    assert_eq!(faults.iter().map(|fault| fault.group).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    let responses: Vec<_> = faults.iter().map(|f| answer(f.cookie, PageResponseCode::Invalid)).collect();
+    queue.respond(&responses).unwrap();
+    assert_eq!(queue.read().unwrap(), []);
+}
+
+#[test]
+fn how_many_answers_were_taken_before_one_failed_is_told() {
+    let (device, queue, _hwpt) = faulting(&ioas());
+    (0..2).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
+    let faults = queue.read().unwrap();
+    let [one, other] = [faults[0].cookie, faults[1].cookie].map(|it| answer(it, PageResponseCode::Success));
+    let error = queue.respond(&[one, answer(999, PageResponseCode::Success), other]).unwrap_err();
+    assert!(matches!(error, Error::Respond { responses: 3, handled: 1, .. }), "{error:?}");
+    queue.respond(&[other]).unwrap();
+}
+
+#[test]
+fn a_fault_of_a_pasid_names_it() {
+    let ioas = ioas();
+    let device = Device::with(&ioas, mock::PASID).unwrap();
+    let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
+    let fault_queue = Some(Arc::clone(&queue));
+    let hwpt =
+        Hwpt::alloc(&device, &ioas, &HwptOptions { fault_queue, pasid: true, ..HwptOptions::default() });
+    let hwpt = hwpt.unwrap();
+    device.replace(hwpt.id()).unwrap();
+    device.attach_pasid(9, hwpt.id()).unwrap();
+    device.fault(Some(9), 1, FaultAccess::EXEC, 0x2000);
+    let faults = queue.read().unwrap();
+    assert_eq!((faults[0].pasid, faults[0].access), (Some(9), FaultAccess::EXEC));
+    device.detach_pasid(9);
+}
+
+#[test]
+fn the_kernel_answers_for_a_device_that_is_detached() {
+    let ioas = ioas();
+    let (device, queue, hwpt) = faulting(&ioas);
+    device.fault(None, 1, FaultAccess::READ, 0x1000);
+    let cookie = queue.read().unwrap()[0].cookie;
+    drop(device);
+    let error = queue.respond(&[answer(cookie, PageResponseCode::Success)]).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "was detached");
+    hwpt.close().unwrap();
+    Arc::into_inner(queue).unwrap().close().unwrap();
+}
+
+#[test]
+fn a_page_table_keeps_its_fault_queue() {
+    let ioas = ioas();
+    let (device, queue, hwpt) = faulting(&ioas);
+    let id = queue.id();
+    drop((device, queue));
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    drop(hwpt);
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn a_nest_parent_has_no_fault_queue() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let fault_queue = Some(Arc::new(FaultQueue::alloc(ioas.context()).unwrap()));
+    let options = HwptOptions { nest_parent: true, fault_queue, ..HwptOptions::default() };
+    let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
+    assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
+    assert!(error.to_string().contains("nest parent, fault queue"), "{error}");
+}
+
+#[test]
+fn a_fault_queue_of_another_context_is_refused() {
+    let (ioas, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
+    let device = Device::attach(&ioas).unwrap();
+    let fault_queue = Some(Arc::new(FaultQueue::alloc(&other).unwrap()));
+    let options = HwptOptions { fault_queue, ..HwptOptions::default() };
+    let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
+}
+
+#[test]
+fn a_fault_queue_needs_a_descriptor() {
+    let ioas = ioas();
+    let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let former = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(open - 1), ..former }).unwrap();
+    let result = FaultQueue::alloc(ioas.context());
+    setrlimit(Resource::Nofile, former).unwrap();
+    assert_hint(&result.unwrap_err(), Errno::MFILE, "RLIMIT_NOFILE");
+    let queue = FaultQueue::alloc(ioas.context()).unwrap();
+    assert_eq!(queue.close().map_err(|e| errno(&e)), Ok(()));
+}

@@ -1,0 +1,35 @@
+//! What the IOMMU behind a device is.
+
+use crate::mock::{self, Device, words};
+use crate::{assert_hint, ioas};
+use passthru_iommufd::{HwCapabilities, HwInfo, HwInfoData};
+use rustix::io::Errno;
+
+#[test]
+fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
+    let ioas = ioas();
+    let info = HwInfo::of(&Device::attach(&ioas).unwrap()).unwrap();
+    let data = words(&[0, mock::HW_INFO_REGISTER]);
+    assert_eq!(info.iommu, HwInfoData::Unknown { data_type: mock::HW_INFO, data });
+    assert!(info.capabilities.contains(HwCapabilities::DIRTY_TRACKING), "{info:?}");
+    assert_eq!(info.max_pasid_log2, 0);
+}
+
+#[test]
+fn what_a_device_lacks_or_has_besides_is_said() {
+    let ioas = ioas();
+    let without = HwInfo::of(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
+    assert!(!without.capabilities.contains(HwCapabilities::DIRTY_TRACKING), "{without:?}");
+    let with = HwInfo::of(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
+    assert_eq!(with.max_pasid_log2, 20);
+}
+
+#[test]
+fn a_kind_of_data_can_be_asked_for_that_the_iommu_has() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    assert_eq!(HwInfo::of_type(&device, mock::HW_INFO).unwrap(), HwInfo::of(&device).unwrap());
+    let error = HwInfo::of_type(&device, 3).unwrap_err();
+    assert_hint(&error, Errno::OPNOTSUPP, "no data of this type");
+    assert!(error.to_string().contains("data of type 3"), "{error}");
+}

@@ -1,0 +1,97 @@
+//! A guest's page tables over a nest parent, and what they are told to forget.
+
+use crate::mock::{self, Device, has_cached, words};
+use crate::{assert_hint, ioas, nest_parent};
+use passthru_iommufd::{Error, Hwpt, HwptOptions, Invalidations, VtdS1Invalidation};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+/// Invalidations of cached entries of the test driver's page table, by their number.
+fn entries(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| words(&[0, *number])).collect()
+}
+
+fn raw(entries: &[u8]) -> Invalidations<'_> {
+    Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 8, entries }
+}
+
+fn nested(device: &Device, parent: &Arc<Hwpt>) -> Hwpt {
+    Hwpt::alloc(device, parent, &mock::guest(7)).unwrap()
+}
+
+#[test]
+fn a_guests_page_table_is_made_over_a_nest_parent_and_keeps_it() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let parent = nest_parent(&device, &ioas);
+    let nested = nested(&device, &parent);
+    device.replace(nested.id()).unwrap();
+    let id = parent.id();
+    drop((parent, device));
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    nested.close().unwrap();
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn a_page_table_that_is_no_nest_parent_is_none() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let plain = Arc::new(Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap());
+    let error = Hwpt::alloc(&device, &plain, &mock::guest(7)).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "nest parent");
+    let nest_parent = HwptOptions { nest_parent: true, ..mock::guest(7) };
+    let parent = crate::nest_parent(&device, &ioas);
+    let error = Hwpt::alloc(&device, &parent, &nest_parent).unwrap_err();
+    assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
+}
+
+#[test]
+fn entries_are_forgotten_in_one_call() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let nested = nested(&device, &nest_parent(&device, &ioas));
+    assert!(has_cached(&nested, [7; 4]));
+    nested.invalidate(raw(&entries(&[1, 2]))).unwrap();
+    assert!(has_cached(&nested, [7, 0, 0, 7]));
+}
+
+#[test]
+fn how_many_invalidations_were_handled_before_one_failed_is_told() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let nested = nested(&device, &nest_parent(&device, &ioas));
+    let error = nested.invalidate(raw(&entries(&[0, 3, 4, 1]))).unwrap_err();
+    assert!(matches!(error, Error::Invalidate { entries: 4, handled: 2, .. }), "{error:?}");
+    assert_hint(&error, Errno::INVAL, "their own IOMMU");
+    assert!(has_cached(&nested, [0, 7, 7, 0]));
+}
+
+#[test]
+fn no_invalidations_ask_whether_their_kind_is_known() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let nested = nested(&device, &nest_parent(&device, &ioas));
+    nested.invalidate(raw(&[])).unwrap();
+    let error = nested.invalidate(Invalidations::VtdS1(&[])).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "their own IOMMU");
+    assert!(has_cached(&nested, [7; 4]));
+}
+
+#[test]
+fn invalidations_that_do_not_fit_are_refused_and_none_is_handled() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let parent = nest_parent(&device, &ioas);
+    let nested = nested(&device, &parent);
+    let refused = [
+        nested.invalidate(Invalidations::VtdS1(&[VtdS1Invalidation::ALL])).unwrap_err(),
+        nested.invalidate(raw(&entries(&[0, 1])[..12])).unwrap_err(),
+        parent.invalidate(raw(&entries(&[0]))).unwrap_err(),
+    ];
+    for error in refused {
+        assert_hint(&error, Errno::INVAL, "their own IOMMU");
+        assert!(matches!(error, Error::Invalidate { handled: 0, .. }), "{error:?}");
+    }
+    assert!(has_cached(&nested, [7; 4]));
+}

@@ -1,0 +1,235 @@
+//! Virtual IOMMUs: devices behind them, their events, queues and registers.
+#![allow(unsafe_code)]
+
+use crate::mock::{self, Device, words};
+use crate::{LENGTH, assert_hint, ioas, memory, nest_parent};
+use passthru_iommufd::{
+    Access, Error, HwQueue, HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iova, MmapArea, Vdevice,
+    Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+const EVENTS: VeventKind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
+const QUEUE: HwQueueKind = HwQueueKind::Raw(mock::HW_QUEUE);
+
+fn kind(data: Vec<u8>) -> ViommuKind {
+    ViommuKind::Raw { viommu_type: mock::VIOMMU, data }
+}
+
+fn viommu(device: &Device, ioas: &Arc<Ioas>) -> Arc<Viommu> {
+    Arc::new(Viommu::alloc(device, &nest_parent(device, ioas), &kind(vec![])).unwrap())
+}
+
+/// A device behind a virtual IOMMU as 0x42, on a guest's page table.
+struct Nested {
+    device: Arc<Device>,
+    viommu: Arc<Viommu>,
+    _hwpt: Hwpt,
+    _vdevice: Vdevice,
+}
+
+fn nested(ioas: &Arc<Ioas>) -> Nested {
+    let device = Arc::new(Device::attach(ioas).unwrap());
+    let viommu = viommu(&device, ioas);
+    let vdevice = Vdevice::alloc(&viommu, Arc::clone(&device) as _, 0x42).unwrap();
+    let hwpt = Hwpt::alloc(&*device, &viommu, &mock::guest(1)).unwrap();
+    device.replace(hwpt.id()).unwrap();
+    Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice }
+}
+
+#[test]
+fn a_virtual_iommu_keeps_its_nest_parent() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let viommu = viommu(&device, &ioas);
+    assert_eq!(viommu.data(), &ViommuData::None);
+    let parent = viommu.hwpt().id();
+    drop(device);
+    assert_eq!(mock::destroy(ioas.context(), parent), Err(Errno::BUSY));
+    Arc::into_inner(viommu).unwrap().close().unwrap();
+    assert_eq!(mock::destroy(ioas.context(), parent), Err(Errno::NOENT));
+}
+
+#[test]
+fn a_virtual_iommu_that_the_physical_one_cannot_be_is_refused() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let parent = nest_parent(&device, &ioas);
+    let error = Viommu::alloc(&device, &parent, &ViommuKind::ArmSmmuv3).unwrap_err();
+    assert_hint(&error, Errno::OPNOTSUPP, "nothing of this type");
+    let plain = Arc::new(Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap());
+    let error = Viommu::alloc(&device, &plain, &kind(vec![])).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "a nest parent");
+    let other = crate::ioas();
+    let other = nest_parent(&Device::attach(&other).unwrap(), &other);
+    let error = Viommu::alloc(&device, &other, &kind(vec![])).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
+}
+
+#[test]
+fn a_page_table_over_a_virtual_iommu_keeps_it() {
+    let ioas = ioas();
+    let it = nested(&ioas);
+    let Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice } = it;
+    let id = viommu.id();
+    drop((vdevice, viommu, device));
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    hwpt.close().unwrap();
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let data = words(&[0x1234_5678, 0, 0, 0, 0, 0]);
+    let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind(data)).unwrap();
+    let ViommuData::Raw(answer) = viommu.data() else { panic!("{:?}", viommu.data()) };
+    assert_eq!(answer[4..8], words(&[0x1234_5678]));
+    let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
+    let area = MmapArea { offset: number(8), length: number(16) };
+    let (id, viommu) = (viommu.id(), Arc::new(viommu));
+    let registers = viommu.mmap(area).unwrap();
+    assert_eq!(registers.len() as u64, area.length);
+    // SAFETY: the mapping is there, and this is its first register.
+    assert_eq!(unsafe { registers.as_ptr().cast::<u32>().read_volatile() }, 0x1234_5678);
+    drop(viommu);
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    drop(registers);
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn registers_that_are_not_there_are_not_mapped() {
+    let ioas = ioas();
+    let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
+    let error = viommu.mmap(MmapArea { offset: 0x1000, length: 0x2000 }).unwrap_err();
+    assert_hint(&error, Errno::NXIO, "only as a whole");
+}
+
+#[test]
+fn a_device_is_behind_one_virtual_iommu_at_a_time() {
+    let ioas = ioas();
+    let device = Arc::new(Device::attach(&ioas).unwrap());
+    let (one, other) = (viommu(&device, &ioas), viommu(&device, &ioas));
+    let vdevice = Vdevice::alloc(&one, Arc::clone(&device) as _, 0x42).unwrap();
+    assert_eq!(vdevice.virt_id(), 0x42);
+    let error = Vdevice::alloc(&other, Arc::clone(&device) as _, 0x42).unwrap_err();
+    assert_hint(&error, Errno::EXIST, "already");
+    let second = Arc::new(Device::attach(&ioas).unwrap());
+    let error = Vdevice::alloc(&one, Arc::clone(&second) as _, 0x42).unwrap_err();
+    assert_hint(&error, Errno::EXIST, "is another's");
+    vdevice.close().unwrap();
+    Vdevice::alloc(&other, device, 0x42).unwrap();
+}
+
+#[test]
+fn a_device_behind_a_virtual_iommu_keeps_both() {
+    let ioas = ioas();
+    let device = Arc::new(Device::attach(&ioas).unwrap());
+    let viommu = viommu(&device, &ioas);
+    let (id, kept) = (viommu.id(), Arc::downgrade(&device));
+    let vdevice = Vdevice::alloc(&viommu, device, 1).unwrap();
+    drop(viommu);
+    assert!(kept.upgrade().is_some());
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    drop(vdevice);
+    assert!(kept.upgrade().is_none());
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn entries_of_a_device_are_forgotten_by_the_guests_name_for_it() {
+    let ioas = ioas();
+    let it = nested(&ioas);
+    let forget = |numbers: &[u32]| {
+        let entries: Vec<u8> = numbers.iter().flat_map(|number| words(&[0, 0x42, *number])).collect();
+        let raw = Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 12, entries: &entries };
+        it.viommu.invalidate(raw)
+    };
+    let full = 0x00ba_ddad;
+    assert!(it.device.has_cached([full; 4]));
+    forget(&[0, 3]).unwrap();
+    assert!(it.device.has_cached([0, full, full, 0]));
+    let error = forget(&[1, 9, 2]).unwrap_err();
+    assert!(matches!(error, Error::Invalidate { entries: 3, handled: 1, .. }), "{error:?}");
+    assert!(it.device.has_cached([0, 0, full, 0]));
+}
+
+#[test]
+fn events_of_a_device_arrive_under_the_guests_name_for_it() {
+    let ioas = ioas();
+    let it = nested(&ioas);
+    let queue = VeventQueue::alloc(&it.viommu, EVENTS, 8).unwrap();
+    assert_eq!(queue.read().unwrap(), []);
+    it.device.event().unwrap();
+    it.device.event().unwrap();
+    let data = Some(VeventData::Raw(words(&[0x42])));
+    let events = [0, 1].map(|sequence| Vevent { sequence, data: data.clone() });
+    assert_eq!(queue.read().unwrap(), events);
+    assert_eq!(queue.read().unwrap(), []);
+    queue.close().unwrap();
+}
+
+#[test]
+fn events_that_found_the_queue_full_are_counted() {
+    let ioas = ioas();
+    let it = nested(&ioas);
+    let queue = VeventQueue::alloc(&it.viommu, EVENTS, 2).unwrap();
+    (0..5).for_each(|_| it.device.event().unwrap());
+    let events = queue.read().unwrap();
+    assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [0, 1, 4]);
+    assert_eq!((events[2].data.clone(), events[2].lost_since(Some(1))), (None, 3));
+    it.device.event().unwrap();
+    let events = queue.read().unwrap();
+    assert_eq!((events.len(), events[0].lost_since(Some(4))), (1, 0));
+}
+
+#[test]
+fn a_virtual_iommu_has_one_queue_for_a_kind_of_events() {
+    let ioas = ioas();
+    let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
+    let queue = VeventQueue::alloc(&viommu, EVENTS, 2).unwrap();
+    assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 2).unwrap_err(), Errno::EXIST, "already");
+    assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 0).unwrap_err(), Errno::INVAL, "1 to 2^19");
+    let id = viommu.id();
+    drop(viommu);
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    queue.close().unwrap();
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+}
+
+#[test]
+fn hardware_queues_pin_their_memory_and_go_last_to_first() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let viommu = viommu(&device, &ioas);
+    let memory = memory(LENGTH);
+    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let (iova, page) = (mapping.iova(), 0x1000);
+    let first = Arc::new(HwQueue::alloc(&viommu, QUEUE, 0, iova, page, None).unwrap());
+    let second = HwQueue::alloc(&viommu, QUEUE, 1, iova + page, page, Some(&first)).unwrap();
+    let id = first.id();
+    drop((first, viommu));
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+    assert_hint(&ioas.unmap_all().unwrap_err(), Errno::BUSY, "uses the mapping");
+    second.close().unwrap();
+    assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+    mapping.unmap().unwrap();
+}
+
+#[test]
+fn a_hardware_queue_that_cannot_be_is_refused() {
+    let ioas = ioas();
+    let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
+    let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::ReadWrite).unwrap();
+    let queue = |kind, index, iova| HwQueue::alloc(&viommu, kind, index, iova, 0x1000, None);
+    let iova = mapping.iova();
+    assert_hint(&queue(QUEUE, 1, iova).unwrap_err(), Errno::IO, "in the order");
+    assert_hint(&queue(QUEUE, 0, iova + LENGTH).unwrap_err(), Errno::NOENT, "not all mapped");
+    let tegra = queue(HwQueueKind::Tegra241Cmdqv, 0, iova).unwrap_err();
+    assert_hint(&tegra, Errno::OPNOTSUPP, "nothing of this type");
+    let _first = queue(QUEUE, 0, iova).unwrap();
+    assert_hint(&queue(QUEUE, 0, iova).unwrap_err(), Errno::EXIST, "already");
+}
