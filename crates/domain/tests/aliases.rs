@@ -22,7 +22,7 @@ fn are_libvirts_on_a_pc() {
         <console type='pty'/><console type='pty'><target type='virtio'/></console>";
     let disks = ["virtio-disk1", "ide0-1-0", "scsi0-0-0", "fdc0-0-0"];
     let controllers = ["usb", "usb1", "pci.0", "scsi0", "fdc0", "ide", "virtio-serial0"];
-    let others = ["serial0", "serial0", "console1", "balloon0"];
+    let others = ["serial0", "serial0", "console1", "input0", "input1", "balloon0"];
     assert_eq!(aliases("pc", devices), [&disks[..], &controllers, &others].concat());
 }
 
@@ -40,6 +40,6 @@ fn are_libvirts_on_a_q35() {
     let ports: Vec<String> = (1..=8).map(|n| format!("pci.{n}")).collect();
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     let controllers = [&["scsi0", "usb", "ide", "sata1", "pcie.0"], &ports[..]].concat();
-    let others = ["net0", "hostdev0", "balloon0", "rng0", "iommu0"];
+    let others = ["net0", "input0", "input1", "watchdog0", "hostdev0", "rng0", "iommu0", "balloon0"];
     assert_eq!(aliases("q35", devices), [&disks[..], &controllers, &others].concat());
 }

@@ -80,7 +80,10 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         | What::Vfio { .. }
         | What::Listener { .. }
         | What::Vhost { .. }
-        | What::ScsiGeneric => How::Descriptor(number()),
+        | What::ScsiGeneric
+        | What::Connected { .. }
+        | What::Tap { .. } => How::Descriptor(number()),
+        What::NodeSet { .. } => How::Set(vec![(number(), Mode::ReadWrite)]),
         What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => How::Itself,
         What::Kvm => How::Set(vec![(number(), Mode::ReadWrite)]),
         What::File { access: Access::ReadOnly, by: By::FdSet, .. } => How::Set(vec![(number(), Mode::Read)]),

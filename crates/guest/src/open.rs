@@ -16,6 +16,7 @@ use passthru_vfio::device::Cdev;
 use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Descriptors with their numbers in the VMM.
@@ -34,11 +35,25 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
             (How::Descriptor(number), What::Listener { .. }) if is_monitor(item) => {
                 opened.push((*number, state.monitor()?.into()));
             }
-            (_, What::File { .. } | What::Kvm) => opened.extend(file(item, plan)?),
+            (How::Descriptor(number), What::Connected { path }) => {
+                let socket = UnixStream::connect(path).map_err(|e| cannot_open(&item.want, e))?;
+                opened.push((*number, socket.into()));
+            }
+            (How::Descriptor(number), What::Vhost { path }) => {
+                let node = file::open(Path::new(path), Mode::ReadWrite, &plan.user);
+                opened.push((*number, node.map_err(|e| cannot_open(&item.want, e))?.into()));
+            }
+            (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
+            (_, What::File { .. } | What::Kvm | What::NodeSet { .. }) => opened.extend(file(item, plan)?),
             _ => {}
         }
     }
     Ok(opened)
+}
+
+/// Taps belong to a bridge and to somebody's firewall: who makes them is not settled here.
+fn no_tap() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "a guest with a tap can be converted, but not run")
 }
 
 /// What was opened once the devices are there.

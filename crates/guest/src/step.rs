@@ -112,6 +112,13 @@ impl Step {
             (What::Vfio { host, .. }, How::Descriptor(fd)) => {
                 Self::Take { what: format!("/dev/vfio/devices/vfioN of {host}"), descriptor: *fd }
             }
+            (What::Connected { .. }, How::Descriptor(fd)) => Self::Open {
+                what: format!("a connection to the socket {}", path()),
+                descriptors: vec![(*fd, "to talk")],
+            },
+            (What::Vhost { .. } | What::Tap { .. }, How::Descriptor(fd)) => {
+                Self::Open { what: path(), descriptors: vec![(*fd, "for reading and writing")] }
+            }
             (_, How::Descriptor(fd)) => Self::Open {
                 what: format!("the listening socket {}", path()),
                 descriptors: vec![(*fd, "to accept")],

@@ -67,10 +67,7 @@ fn a_standalone_line_opens_everything_by_itself() {
         let line = line(name, Style::Standalone);
         let differs = compare(&format!("{name}.standalone.args"), &line.pretty(&Paths));
         assert_eq!(differs.unwrap_or_default(), "");
-        let is_descriptor = |want: &&Want| {
-            matches!(want.what, What::Iommufd { .. } | What::Vfio { .. } | What::Listener { .. })
-        };
-        assert_eq!(line.wants().into_iter().find(is_descriptor), None, "{name}");
+        assert_eq!(line.wants().into_iter().find(|want| want.is_descriptor()), None, "{name}");
     }
 }
 

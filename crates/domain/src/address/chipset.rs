@@ -4,7 +4,7 @@ use super::Buses;
 use super::plug::{Need, Plug};
 use crate::Board;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
-use crate::device::{Address, Devices, PciAddress};
+use crate::device::{Address, Devices, Item, PciAddress};
 use passthru_pci::Address as At;
 
 /// Where the board has the controller, when it is one of the board's own: the first IDE and USB controller
@@ -45,6 +45,7 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
     for (_, at) in hidden(board) {
         let _ = buses.reserve(at, Need::plain(Plug::Pci));
     }
+    primary_video(board, buses, devices);
     if board != Board::Q35 {
         return;
     }
@@ -60,6 +61,29 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
             controller.info.address = Some(pci(at, multifunction));
         }
     }
+}
+
+/// A PC looks for the primary graphics card in a slot of the root bus; if that is taken, in the next.
+fn primary_video(board: Board, buses: &mut Buses, devices: &mut Devices) {
+    let slot = match board {
+        Board::I440fx => 2,
+        Board::Q35 => 1,
+        _ => return,
+    };
+    let is_pci = Need::of(devices, Item::Video(0), board == Board::Q35).is_some();
+    let Some(video) = devices.videos.first_mut().filter(|v| is_pci && super::is_wanted(&v.info)) else {
+        return;
+    };
+    let need = Need::plain(Plug::Pci);
+    let at = At::new(0, 0, slot, 0).filter(|_| !buses.root_slot_in_use(slot));
+    let found = match at {
+        Some(at) => {
+            let _ = buses.reserve(at, need);
+            Some(at)
+        }
+        None => buses.next(need, 0).ok(),
+    };
+    video.info.address = found.map(|at| pci(at, None));
 }
 
 pub(super) fn pci(at: At, multifunction: Option<bool>) -> Address {

@@ -157,7 +157,10 @@ fn order(devices: &Devices) -> Vec<Item> {
         Item::Hostdev(_) => 4,
         Item::Memballoon => 5,
         Item::Rng(_) => 6,
-        Item::Serial(_) | Item::Console(_) => 7,
+        Item::Watchdog(_) => 7,
+        Item::Video(_) => 9,
+        Item::Input(_) => 11,
+        Item::Serial(_) | Item::Console(_) => 12,
         Item::Iommu(_) => 8,
     };
     let mut items = devices.items();

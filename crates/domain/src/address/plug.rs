@@ -4,9 +4,12 @@ use crate::device::chardev::CharTargetType;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
+use crate::device::input::InputBus;
 use crate::device::interface::{Interface, InterfaceModel};
 use crate::device::iommu::IommuModel;
 use crate::device::memballoon::MemballoonModel;
+use crate::device::video::VideoModel;
+use crate::device::watchdog::WatchdogModel;
 use crate::device::{Devices, item::Item};
 
 /// How a device is connected to the bus above it.
@@ -102,6 +105,15 @@ impl Need {
                 let virtio = devices.iommus.get(n)?.model == Some(IommuModel::Virtio);
                 virtio.then_some(Self { integrated: true, ..pcie })
             }
+            Item::Input(n) => (devices.inputs.get(n)?.bus == Some(InputBus::Virtio)).then_some(pcie),
+            Item::Watchdog(n) => {
+                (devices.watchdogs.get(n)?.model == Some(WatchdogModel::I6300esb)).then_some(pci)
+            }
+            Item::Video(n) => match devices.videos.get(n)?.model()? {
+                VideoModel::None | VideoModel::Ramfb => None,
+                VideoModel::Virtio | VideoModel::Bochs => Some(pcie),
+                _ => Some(pci),
+            },
             Item::Console(_) => None,
         }
     }

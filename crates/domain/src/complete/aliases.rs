@@ -23,6 +23,9 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             // The first console is the first serial port, and has its name.
             Item::Console(0) if shows_serial(devices) => devices.serials[0].info.id().to_owned(),
             Item::Console(n) => format!("console{n}"),
+            Item::Input(n) => format!("input{n}"),
+            Item::Video(n) => format!("video{n}"),
+            Item::Watchdog(n) => format!("watchdog{n}"),
             Item::Hostdev(_) => hostdevs.next(),
             Item::Memballoon => "balloon0".into(),
             Item::Rng(n) => format!("rng{n}"),

@@ -9,6 +9,7 @@ pub(crate) mod controllers;
 mod defaults;
 mod disks;
 mod identity;
+mod peripherals;
 mod usb;
 
 use crate::{Domain, Errors, Platform, address, validate};
@@ -31,6 +32,7 @@ impl Domain {
         identity::fill(&mut self, &machine);
         disks::fill(&mut self.devices);
         chardevs::fill(&mut self.devices, &machine);
+        peripherals::fill(&mut self.devices, &machine);
         controllers::fill(&mut self.devices, &machine);
         let homeless = address::assign(&mut self.devices, &machine);
         if !homeless.is_empty() {

@@ -1,11 +1,14 @@
 //! `<devices>`: each kind of device in a file of its own.
 
 pub mod address;
+pub mod audio;
 pub mod chardev;
 pub mod controller;
 pub mod disk;
+pub mod graphics;
 pub mod hostdev;
 pub mod info;
+pub mod input;
 pub mod interface;
 pub mod iommu;
 pub mod item;
@@ -13,7 +16,9 @@ pub mod memballoon;
 pub mod rng;
 pub mod secret;
 pub mod teaming;
+pub mod video;
 pub mod virtio;
+pub mod watchdog;
 
 use crate::xml::text::{AbsolutePath, of_form};
 use crate::xml::{Element, Visitor};
@@ -22,17 +27,22 @@ pub use address::{
     Address, CcidAddress, CcwAddress, DimmAddress, DriveAddress, IsaAddress, PciAddress, SpaprVioAddress,
     UsbAddress, VirtioSerialAddress,
 };
+pub use audio::Audio;
 pub use chardev::{CharSource, CharSourceType, CharTarget, Chardev};
 pub use controller::{Controller, ControllerType};
 pub use disk::Disk;
+pub use graphics::Graphics;
 pub use hostdev::Hostdev;
 pub use info::{Boot, Info};
+pub use input::Input;
 pub use interface::Interface;
 pub use iommu::Iommu;
 pub use item::Item;
 pub use memballoon::Memballoon;
 pub use rng::Rng;
+pub use video::Video;
 pub use virtio::{VirtioModel, VirtioOptions};
+pub use watchdog::Watchdog;
 
 /// The devices of a guest, by kind; within a kind in the order of the document.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,8 +59,18 @@ pub struct Devices {
     pub serials: Vec<Chardev>,
     /// Consoles; the first one is the first serial port on most machines.
     pub consoles: Vec<Chardev>,
+    /// Mice, tablets, keyboards.
+    pub inputs: Vec<Input>,
+    /// Where the screen can be seen.
+    pub graphics: Vec<Graphics>,
+    /// Where sound goes on the host.
+    pub audios: Vec<Audio>,
+    /// Graphics cards; after `complete` the primary one is first.
+    pub videos: Vec<Video>,
     /// Devices of the host.
     pub hostdevs: Vec<Hostdev>,
+    /// Watchdogs.
+    pub watchdogs: Vec<Watchdog>,
     /// The memory balloon.
     pub memballoon: Option<Memballoon>,
     /// Random number generators.
@@ -88,7 +108,12 @@ impl Element for Devices {
         v.children("interface", &mut self.interfaces);
         v.children("serial", &mut self.serials);
         v.children("console", &mut self.consoles);
+        v.children("input", &mut self.inputs);
+        v.children("graphics", &mut self.graphics);
+        v.children("audio", &mut self.audios);
+        v.children("video", &mut self.videos);
         v.children("hostdev", &mut self.hostdevs);
+        v.children("watchdog", &mut self.watchdogs);
         v.child("memballoon", &mut self.memballoon);
         v.children("rng", &mut self.rngs);
         v.children("iommu", &mut self.iommus);

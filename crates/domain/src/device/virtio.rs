@@ -1,7 +1,7 @@
 //! What devices of virtio have in common: how they speak to their drivers in the guest.
 
-use crate::xml::Visitor;
 use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
 
 words! {
     /// Which generations of virtio's interface a device on PCI has.
@@ -16,7 +16,7 @@ words! {
 }
 
 /// The attributes of `<driver>` that every virtio device has.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VirtioOptions {
     /// Whether the device goes through the virtual IOMMU (`iommu_platform`).
     pub iommu: Option<bool>,
@@ -28,8 +28,8 @@ pub struct VirtioOptions {
     pub page_per_vq: Option<bool>,
 }
 
-impl VirtioOptions {
-    pub(crate) fn visit<V: Visitor>(&mut self, v: &mut V) {
+impl Element for VirtioOptions {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.on_off("iommu", &mut self.iommu);
         v.on_off("ats", &mut self.ats);
         v.on_off("packed", &mut self.packed);

@@ -40,7 +40,7 @@ fn kinds(check: &mut Check<'_>) {
                 let message = format!("{what} is no PCI device: it cannot have an address of type 'pci'");
                 check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");
             }
-            (Some(address @ (Address::Drive(_) | Address::VirtioMmio)), Some(_)) => {
+            (Some(address), Some(_)) if !matches!(address, Address::Pci(_)) => {
                 let kind = address.kind();
                 let message = format!("{what} needs an address of type 'pci', not '{kind}'");
                 check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");

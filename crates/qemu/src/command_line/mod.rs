@@ -5,6 +5,7 @@
 //! line is rendered. Options and their order are libvirt's, so that a guest gets the same machine from
 //! either. One file a concern: each makes the options of its elements.
 
+mod audio;
 mod block;
 mod boot;
 mod chardev;
@@ -14,9 +15,10 @@ mod cpu;
 mod disk;
 mod error;
 mod firmware;
+mod graphics;
 mod hostdev;
 mod hostdev_scsi;
-mod implied;
+mod input;
 mod iommu;
 mod machine;
 mod memballoon;
@@ -27,7 +29,10 @@ mod pci;
 mod process;
 mod render;
 mod rng;
+mod video;
+mod virtio;
 mod want;
+mod watchdog;
 
 pub use error::Error;
 pub use opt::{List, Object, Opt, Term, Value};
@@ -105,8 +110,11 @@ const SECTIONS: &[Section] = &[
     net::options,
     chardev::serials,
     chardev::consoles,
-    implied::audio,
-    implied::watchdog,
+    input::options,
+    audio::options,
+    graphics::options,
+    video::options,
+    watchdog::options,
     hostdev::options,
     memballoon::options,
     rng::options,

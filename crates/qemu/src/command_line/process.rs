@@ -1,7 +1,7 @@
 //! The emulator's process: its name and identity, who lets the guest go, what it may not do.
 
 use super::opt::{List, Opt};
-use super::{Context, Error};
+use super::{Context, Error, graphics};
 use passthru_domain::LifecycleAction;
 
 /// `-name`, and `-S`: a manager lets the guest go when all is set up.
@@ -17,8 +17,8 @@ pub(super) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// `-uuid`, and nothing that QEMU would add of its own.
 pub(super) fn identity(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let uuid = context.domain.uuid.map(|uuid| Opt::plain("-uuid", uuid.to_string()));
-    let rest = [Opt::plain("-display", "none"), Opt::flag("-no-user-config"), Opt::flag("-nodefaults")];
-    Ok(uuid.into_iter().chain(rest).collect())
+    let rest = [Opt::flag("-no-user-config"), Opt::flag("-nodefaults")];
+    Ok(uuid.into_iter().chain(graphics::headless(context)).chain(rest).collect())
 }
 
 /// `-no-reboot`: a reboot ends the guest as a power-off does. `-no-shutdown`: the manager decides what follows

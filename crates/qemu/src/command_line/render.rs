@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 /// Says what stands for what a command line wants.
 pub trait Resolve {
-    /// The descriptor's number for a `/dev/iommu`, a VFIO cdev or a listening socket.
+    /// The descriptor's number, for what is wanted by its number ([`Want::is_descriptor`]).
     fn fd(&self, want: &Want) -> String;
 
     /// How the emulator gets at a file, a folder or `/dev/kvm`.
@@ -37,7 +37,7 @@ impl Resolve for Placeholders {
 
     fn file(&self, want: &Want) -> Given {
         match want.what {
-            What::Output { .. } => Given::Set(vec![format!("@{}@", want.name)]),
+            What::Output { .. } | What::NodeSet { .. } => Given::Set(vec![format!("@{}@", want.name)]),
             _ => Given::Path,
         }
     }

@@ -45,6 +45,23 @@ pub enum What {
         /// Where it listens.
         path: String,
     },
+    /// A connected Unix socket, for `-chardev socket,fd=`: whoever is at its other end was started for it.
+    Connected {
+        /// Where the other end listens.
+        path: String,
+    },
+    /// A queue of a network tap, for `-netdev tap,fd=`.
+    Tap {
+        /// Name of the interface on the host; one that is free when absent, or when it ends with `%d`.
+        ifname: Option<String>,
+        /// Whether it has several queues.
+        multiqueue: bool,
+    },
+    /// A device node of the host, open for reading and writing, in an fd set.
+    NodeSet {
+        /// Its path.
+        path: String,
+    },
     /// `/dev/kvm`, for `-accel kvm,device=`.
     Kvm,
     /// A file that is there.
@@ -112,6 +129,8 @@ impl Want {
                 | What::Listener { .. }
                 | What::Vhost { .. }
                 | What::ScsiGeneric
+                | What::Connected { .. }
+                | What::Tap { .. }
         )
     }
 
@@ -120,9 +139,12 @@ impl Want {
         match &self.what {
             What::Iommufd { .. } => Some("/dev/iommu"),
             What::Vfio { .. } | What::ScsiGeneric => None,
+            What::Tap { .. } => Some("/dev/net/tun"),
             What::Kvm => Some("/dev/kvm"),
             What::Listener { path }
             | What::Vhost { path }
+            | What::Connected { path }
+            | What::NodeSet { path }
             | What::File { path, .. }
             | What::Output { path, .. }
             | What::Folder { path } => Some(path),
@@ -137,6 +159,9 @@ impl Want {
             What::Vhost { .. } => "vhost",
             What::ScsiGeneric => "scsi",
             What::Listener { .. } => "listener",
+            What::Connected { .. } => "connected",
+            What::Tap { .. } => "tap",
+            What::NodeSet { .. } => "device",
             What::Kvm => "kvm",
             What::File { .. } => "file",
             What::Output { .. } => "output",

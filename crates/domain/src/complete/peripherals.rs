@@ -1,0 +1,162 @@
+//! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they leave out.
+
+use crate::device::audio::AudioType;
+use crate::device::graphics::{Graphics, GraphicsType, Listen, ListenType, Port};
+use crate::device::input::{InputBus, InputType};
+use crate::device::video::{Video, VideoModel};
+use crate::device::watchdog::{WatchdogAction, WatchdogModel};
+use crate::device::{Audio, Devices, Input, Watchdog};
+use crate::{Arch, Board, Machine};
+
+/// KiB in a MiB, the unit that memory of graphics cards is thought in.
+const MIB: u32 = 1024;
+
+pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
+    inputs(devices, machine.arch);
+    devices.graphics.iter_mut().for_each(graphics);
+    videos(devices, machine.arch);
+    audio(devices);
+    watchdogs(devices, machine.board);
+}
+
+const fn is_x86(arch: Arch) -> bool {
+    matches!(arch, Arch::X86_64 | Arch::I686)
+}
+
+/// Gives input devices their bus. A PC has a mouse and a keyboard of its own.
+fn inputs(devices: &mut Devices, arch: Arch) {
+    for input in &mut devices.inputs {
+        let usual = match input.kind {
+            Some(InputType::Passthrough) => InputBus::Virtio,
+            Some(InputType::Mouse | InputType::Keyboard) if is_x86(arch) => InputBus::Ps2,
+            Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet) if arch == Arch::S390x => {
+                InputBus::Virtio
+            }
+            Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet) => InputBus::Usb,
+            Some(InputType::Evdev) | None => continue,
+        };
+        input.bus.get_or_insert(usual);
+    }
+    if is_x86(arch) {
+        for kind in [InputType::Mouse, InputType::Keyboard] {
+            let own = |i: &Input| i.kind == Some(kind) && i.bus == Some(InputBus::Ps2);
+            if !devices.inputs.iter().any(own) {
+                devices.inputs.push(Input::new(kind, InputBus::Ps2));
+            }
+        }
+    }
+}
+
+/// Says whether ports are chosen, and what is listened on.
+fn graphics(graphics: &mut Graphics) {
+    match graphics.kind {
+        Some(GraphicsType::Vnc) => {
+            listens(graphics, true);
+            if listens_on(graphics, ListenType::Socket) || listens_on(graphics, ListenType::None) {
+                return;
+            }
+            let is_chosen = graphics.autoport == Some(true) || graphics.port.is_none_or(|p| p.0.is_none());
+            if is_chosen {
+                graphics.port = Some(Port(None));
+            }
+            graphics.autoport.get_or_insert(is_chosen);
+            if is_chosen {
+                graphics.autoport = Some(true);
+            }
+        }
+        Some(GraphicsType::Spice) => {
+            let chosen = [graphics.port, graphics.tls_port].contains(&Some(Port(None)));
+            if chosen || graphics.autoport == Some(true) {
+                graphics.autoport = Some(true);
+                (graphics.port, graphics.tls_port) = (None, None);
+            }
+            let ports = graphics.port.is_some() || graphics.tls_port.is_some();
+            if ports {
+                graphics.autoport.get_or_insert(false);
+            }
+            listens(graphics, ports || graphics.autoport == Some(true));
+        }
+        _ => {}
+    }
+}
+
+/// Pairs the attributes `listen` and `socket` with the first `<listen>`.
+fn listens(graphics: &mut Graphics, has_port: bool) {
+    if graphics.listens.is_empty() {
+        let (address, socket) = (graphics.listen.clone(), graphics.socket.take());
+        let kind = match (&socket, has_port || address.is_some()) {
+            (Some(_), _) => ListenType::Socket,
+            (None, true) => ListenType::Address,
+            (None, false) => ListenType::None,
+        };
+        graphics.listens.push(Listen { kind: Some(kind), address, network: None, socket });
+    }
+    let first = graphics.listens.first().filter(|l| l.kind == Some(ListenType::Address));
+    graphics.listen = first.and_then(|l| l.address.clone());
+}
+
+fn listens_on(graphics: &Graphics, kind: ListenType) -> bool {
+    graphics.listens.first().is_some_and(|l| l.kind == Some(kind))
+}
+
+/// A guest that is seen has a graphics card. The primary one comes first.
+fn videos(devices: &mut Devices, arch: Arch) {
+    if devices.videos.is_empty() && !devices.graphics.is_empty() {
+        devices.videos.push(Video::default());
+    }
+    if let Some(primary) = devices.videos.iter().position(Video::is_primary) {
+        devices.videos[..=primary].rotate_right(1);
+    }
+    for (n, video) in devices.videos.iter_mut().enumerate() {
+        let usual = if is_x86(arch) { VideoModel::Cirrus } else { VideoModel::Virtio };
+        let kind = *video.model.kind.get_or_insert(usual);
+        if kind == VideoModel::None {
+            continue;
+        }
+        video_memory(video, kind);
+        video.model.heads.get_or_insert(1);
+        if n == 0 {
+            video.model.primary.get_or_insert(true);
+        }
+    }
+}
+
+fn video_memory(video: &mut Video, kind: VideoModel) {
+    let model = &mut video.model;
+    let vram = match kind {
+        VideoModel::Vga | VideoModel::Cirrus | VideoModel::Vmvga | VideoModel::Bochs => 16 * MIB,
+        VideoModel::Qxl => {
+            model.ram.get_or_insert(64 * MIB);
+            model.vgamem.get_or_insert(16 * MIB);
+            64 * MIB
+        }
+        _ => return,
+    };
+    model.vram.get_or_insert(vram);
+}
+
+/// A guest has a way for sound, which ends where its screen is seen.
+fn audio(devices: &mut Devices) {
+    if devices.audios.is_empty() {
+        let shown = |kind| devices.graphics.iter().any(|g| g.kind == Some(kind));
+        let kind = match () {
+            () if shown(GraphicsType::Spice) => AudioType::Spice,
+            () if shown(GraphicsType::Sdl) => AudioType::Sdl,
+            () if shown(GraphicsType::Dbus) => AudioType::Dbus,
+            () => AudioType::None,
+        };
+        devices.audios.push(Audio { id: 1, kind: Some(kind), ..Audio::default() });
+    }
+}
+
+/// A q35 has its chip set's watchdog.
+fn watchdogs(devices: &mut Devices, board: Board) {
+    let itco = |w: &Watchdog| w.model == Some(WatchdogModel::Itco);
+    if board == Board::Q35 && !devices.watchdogs.iter().any(itco) {
+        let action = devices.watchdogs.first().and_then(|w| w.action);
+        devices.watchdogs.push(Watchdog { model: Some(WatchdogModel::Itco), action, ..Watchdog::default() });
+    }
+    for watchdog in &mut devices.watchdogs {
+        watchdog.action.get_or_insert(WatchdogAction::Reset);
+    }
+}
