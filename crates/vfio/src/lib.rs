@@ -1,9 +1,11 @@
 //! Linux VFIO devices, safe. It knows no hypervisor and no XML.
 
+mod capability;
 pub mod container;
 pub mod device;
 pub mod dma;
 mod failed;
 mod sys;
 
+pub use capability::BadCapability;
 pub use failed::Failed;

@@ -1,8 +1,10 @@
 //! What goes wrong with a device, and what the user can do then.
 
+use crate::BadCapability;
 use rustix::io::Errno;
-use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 /// What went wrong with a device. Each variant names the device, the call and its arguments; the kernel's answer is
 /// the source.
@@ -99,23 +101,96 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The kernel did not describe a region.
+    #[error("cannot ask {device} for region {index} (VFIO_DEVICE_GET_REGION_INFO)")]
+    RegionInfo {
+        /// The device.
+        device: String,
+        /// The region.
+        index: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// What the kernel said is not well formed.
+    #[error("the capabilities of {of} of {device} are malformed")]
+    Capabilities {
+        /// The device.
+        device: String,
+        /// Of what.
+        of: String,
+        /// What is wrong.
+        source: BadCapability,
+    },
+    /// An access is outside of its region or mapping, not aligned to its width, or not possible there.
+    #[error("{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible there")]
+    Range {
+        /// What was to be accessed.
+        access: Access,
+        /// The size of the region or mapping.
+        size: u64,
+    },
+    /// A region could not be read.
+    #[error("cannot read {access}")]
+    Read {
+        /// What was to be read.
+        access: Access,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A region could not be written.
+    #[error("cannot write {access}")]
+    Write {
+        /// What was to be written.
+        access: Access,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Less was read or written than was asked for.
+    #[error("only {done} bytes were transferred of {access}")]
+    Short {
+        /// What was to be accessed.
+        access: Access,
+        /// How many bytes were.
+        done: usize,
+    },
+    /// A part of a region could not be mapped.
+    #[error("cannot map {range:#x?} of region {region} of {device} into memory")]
+    Mmap {
+        /// The device.
+        device: String,
+        /// The region.
+        region: u32,
+        /// Which part.
+        range: Range<u64>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+/// An access to a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The device.
+    pub device: String,
+    /// The region's index.
+    pub region: u32,
+    /// Where in the region or mapping.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, region, offset, length } = self;
+        write!(f, "{length} bytes at {offset:#x} of region {region} of {device}")
+    }
 }
 
 impl Error {
     /// Returns the kernel's answer, where it was one.
     pub fn io(&self) -> Option<&io::Error> {
-        match self {
-            Self::NoDevice { source, .. }
-            | Self::Open { source, .. }
-            | Self::Bind { source, .. }
-            | Self::Attach { source, .. }
-            | Self::Detach { source, .. }
-            | Self::Info { source, .. }
-            | Self::Reset { source, .. } => Some(source),
-            Self::NoCdev { .. } | Self::NotVfio { .. } | Self::Bound { .. } | Self::OtherContext { .. } => {
-                None
-            }
-        }
+        std::error::Error::source(self)?.downcast_ref()
     }
 
     /// Returns the number of the kernel's answer.
@@ -161,6 +236,12 @@ impl Error {
             (Self::Attach { .. }, Some(Errno::NOENT)) => Some("the address space or page table is gone"),
             (Self::Reset { .. }, Some(Errno::INVAL | Errno::NOTTY)) => {
                 Some("the device cannot be reset by itself; a hot reset of its bus may do")
+            }
+            (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
+                "the device does not decode its memory: set bit 1 of the command register, or wake it up",
+            ),
+            (Self::Mmap { .. }, Some(Errno::INVAL)) => {
+                Some("only whole pages of what Region::areas lists can be mapped")
             }
             _ => None,
         }

@@ -24,11 +24,17 @@ mod cdev;
 )]
 mod device;
 mod error;
+mod mmap;
+mod region;
 mod source;
+mod word;
 
 pub use attached::{Attached, PasidAttachment, Target};
 pub use bound::Bound;
 pub use cdev::Cdev;
 pub use device::{Bus, Device, Info};
-pub use error::Error;
+pub use error::{Access, Error};
+pub use mmap::Mmap;
+pub use region::{Region, RegionType};
 pub use source::{Kind, Location, Source};
+pub use word::Word;

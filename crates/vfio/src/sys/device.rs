@@ -1,22 +1,40 @@
 //! `VFIO_DEVICE_*`: what is asked of a device's open file.
 
-use super::{call, call_value, number, size};
+use super::{bytes, call, call_slice, call_value, number, size};
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use vfio_bindings::bindings::vfio::*;
 
 const GET_INFO: Opcode = number(7);
+const GET_REGION_INFO: Opcode = number(8);
 const RESET: Opcode = number(11);
 const BIND_IOMMUFD: Opcode = number(18);
 const ATTACH_IOMMUFD_PT: Opcode = number(19);
 const DETACH_IOMMUFD_PT: Opcode = number(20);
+
+/// Answers are not longer than this, whatever the kernel says.
+const MAX_ANSWER: u32 = 1 << 20;
 
 /// `VFIO_DEVICE_GET_INFO`, without capabilities.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<vfio_device_info> {
     let mut arg = vfio_device_info { argsz: size::<vfio_device_info>(), ..Default::default() };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }.map(|_| arg)
+}
+
+/// `VFIO_DEVICE_GET_REGION_INFO`: returns the struct, and the whole answer with its capabilities.
+pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region_info, Vec<u8>)> {
+    let argsz = size::<vfio_region_info>();
+    let mut arg = vfio_region_info { argsz, index, ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<GET_REGION_INFO, _>(fd, &mut arg) }?;
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
+    (words[0], words[2]) = (4 * words.len() as u32, index);
+    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    unsafe { call_slice::<GET_REGION_INFO, _>(fd, &mut words) }?;
+    (arg.flags, arg.cap_offset) = (words[1], words[3]);
+    Ok((arg, bytes(&words)))
 }
 
 /// `VFIO_DEVICE_RESET`.

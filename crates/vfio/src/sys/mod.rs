@@ -17,7 +17,7 @@ const fn number(n: u8) -> Opcode {
 /// An ioctl whose argument is an address; the kernel's positive answer is its output.
 struct Request<const OPCODE: Opcode>(*mut c_void);
 
-// SAFETY: the request takes an address, of which `call` says what it leads to, and returns a number.
+// SAFETY: the request takes an address, of which `call` and `call_slice` say what it leads to, and returns a number.
 unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
     type Output = IoctlOutput;
     const IS_MUTATING: bool = true;
@@ -45,6 +45,15 @@ unsafe fn call<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut T) -> Resu
     unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::from_mut(arg).cast())) }
 }
 
+/// As [`call`], for a struct that ends in an array of no fixed length: it is laid out in a slice of words.
+///
+/// # Safety
+/// As for [`call`]; the size in the first field is at most the slice's.
+unsafe fn call_slice<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut [T]) -> Result<IoctlOutput> {
+    // SAFETY: as this function's own contract; the slice is borrowed for the call.
+    unsafe { ioctl(fd, Request::<OPCODE>(arg.as_mut_ptr().cast())) }
+}
+
 /// Asks the kernel with a number for an argument, or none (0).
 ///
 /// # Safety
@@ -57,4 +66,9 @@ unsafe fn call_value<const OPCODE: Opcode>(fd: BorrowedFd<'_>, value: usize) -> 
 /// The size of a struct, as its first field has it.
 const fn size<T>() -> u32 {
     size_of::<T>() as u32
+}
+
+/// The bytes of an answer that is laid out in words.
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

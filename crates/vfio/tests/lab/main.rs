@@ -1,4 +1,4 @@
 //! What the kernel answers, on the virtual host: `cargo xtask lab test`.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::single_range_in_vec_init, reason = "tests")]
 
 mod device;

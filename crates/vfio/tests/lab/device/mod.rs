@@ -1,5 +1,6 @@
 //! Devices: each kind of call once with success, and once with failure.
 
+mod regions;
 mod states;
 
 use passthru_host::{Assignment, Host, Request};

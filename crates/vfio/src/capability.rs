@@ -1,0 +1,162 @@
+//! Chains of capabilities, as several answers of VFIO end in them (`struct vfio_info_cap_header`). The kernel is
+//! trusted, but not every driver behind it is ours: nothing here reads outside of the answer, or goes round in a loop.
+
+/// One capability of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capability<'a> {
+    /// Which one, among those of this answer.
+    pub(crate) id: u16,
+    /// The version of its layout.
+    pub(crate) version: u16,
+    /// What follows its header: up to the next capability, or to the end of the answer.
+    pub(crate) data: &'a [u8],
+}
+
+/// Says what is wrong with a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadCapability {
+    /// A header is at an odd place.
+    #[error("a capability at offset {0:#x} is not aligned")]
+    Misaligned(u32),
+    /// A header is outside of the answer.
+    #[error("a capability at offset {0:#x} is outside of the answer")]
+    Outside(u32),
+    /// A header leads back, so that the chain would not end.
+    #[error("a capability at offset {0:#x} leads back")]
+    Backwards(u32),
+    /// A capability says that it holds more than there is, or what cannot be.
+    #[error("capability {0} does not hold what it says")]
+    Contents(u16),
+}
+
+const HEADER: usize = 8;
+
+/// Reads the chain that begins at an offset of an answer; 0 is an empty one.
+pub(crate) fn chain(answer: &[u8], first: u32) -> Result<Vec<Capability<'_>>, BadCapability> {
+    let mut found = Vec::new();
+    let mut at = first;
+    while at != 0 {
+        let (capability, next) = one(answer, at)?;
+        found.push(capability);
+        at = next;
+    }
+    Ok(found)
+}
+
+/// Reads the capability at an offset, and where the next one is.
+fn one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
+    if !at.is_multiple_of(4) {
+        return Err(BadCapability::Misaligned(at));
+    }
+    let rest = answer.get(at as usize..).filter(|rest| rest.len() >= HEADER);
+    let rest = rest.ok_or(BadCapability::Outside(at))?;
+    let next = word(rest, 4).unwrap_or_default();
+    let end = match next {
+        0 => rest.len(),
+        next => next.checked_sub(at).ok_or(BadCapability::Backwards(at))? as usize,
+    };
+    if end < HEADER {
+        return Err(BadCapability::Backwards(at));
+    }
+    let data = rest.get(HEADER..end).ok_or(BadCapability::Outside(next))?;
+    let id_and_version = word(rest, 0).unwrap_or_default().to_ne_bytes();
+    let [id0, id1, version0, version1] = id_and_version;
+    let (id, version) = (u16::from_ne_bytes([id0, id1]), u16::from_ne_bytes([version0, version1]));
+    Ok((Capability { id, version, data }, next))
+}
+
+impl Capability<'_> {
+    /// Returns 32 bits of the data.
+    pub(crate) fn word(&self, at: usize) -> Result<u32, BadCapability> {
+        word(self.data, at).ok_or(BadCapability::Contents(self.id))
+    }
+
+    /// Returns 64 bits of the data.
+    pub(crate) fn long(&self, at: usize) -> Result<u64, BadCapability> {
+        let bytes = at.checked_add(8).and_then(|end| self.data.get(at..end));
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(BadCapability::Contents(self.id))?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An answer of 32 bytes with these capabilities behind it, each with where it says the next one is.
+    fn answer(capabilities: &[(u16, u32, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; 32];
+        for (id, next, data) in capabilities {
+            bytes.extend(id.to_ne_bytes());
+            bytes.extend(1u16.to_ne_bytes());
+            bytes.extend(next.to_ne_bytes());
+            bytes.extend(*data);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_chain_is_followed_to_its_end() {
+        let bytes = answer(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
+        let chain = chain(&bytes, 32).unwrap();
+        assert_eq!(chain.iter().map(|c| (c.id, c.version)).collect::<Vec<_>>(), [(3, 1), (2, 1)]);
+        assert_eq!(chain[0].data, []);
+        assert_eq!((chain[1].word(0), chain[1].word(4)), (Ok(7), Ok(9)));
+        assert_eq!(chain[1].word(8), Err(BadCapability::Contents(2)));
+        assert_eq!(chain[1].long(0), Ok(7 | 9 << 32));
+        assert_eq!(chain[1].long(usize::MAX), Err(BadCapability::Contents(2)));
+    }
+
+    #[test]
+    fn no_chain_is_an_empty_one() {
+        assert_eq!(chain(&[0; 32], 0), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_loop_is_found() {
+        for next in [32, 40, 4] {
+            let bytes = answer(&[(1, 40, &[]), (1, next, &[])]);
+            assert_eq!(chain(&bytes, 32), Err(BadCapability::Backwards(40)), "{next}");
+        }
+    }
+
+    #[test]
+    fn what_overlaps_its_own_header_leads_back() {
+        assert_eq!(chain(&answer(&[(1, 36, &[0; 16])]), 32), Err(BadCapability::Backwards(32)));
+    }
+
+    #[test]
+    fn what_is_outside_or_misaligned_is_refused() {
+        let bytes = answer(&[(1, 0, &[])]);
+        assert_eq!(chain(&bytes, 36), Err(BadCapability::Outside(36)));
+        assert_eq!(chain(&bytes, u32::MAX - 3), Err(BadCapability::Outside(u32::MAX - 3)));
+        assert_eq!(chain(&bytes, 33), Err(BadCapability::Misaligned(33)));
+        assert_eq!(chain(&answer(&[(1, 4096, &[])]), 32), Err(BadCapability::Outside(4096)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_and_stay_inside(bytes in prop::collection::vec(any::<u8>(), 0..256), first in 0u32..300) {
+            if let Ok(chain) = chain(&bytes, first) {
+                let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();
+                prop_assert!(total <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn small_numbers_end_and_stay_inside(words in prop::collection::vec(0u32..72, 0..18), first in 0u32..80) {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            if let Ok(chain) = chain(&bytes, first) {
+                let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();
+                prop_assert!(total <= bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the kernel says of a region, with its capabilities.
+
+use super::{Info, RegionType};
+use crate::capability::{BadCapability, Capability, chain};
+use crate::device::{Device, Error};
+use crate::sys;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use vfio_bindings::bindings::vfio::*;
+
+const SPARSE_MMAP: u16 = VFIO_REGION_INFO_CAP_SPARSE_MMAP as u16;
+const TYPE: u16 = VFIO_REGION_INFO_CAP_TYPE as u16;
+const MSIX_MAPPABLE: u16 = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE as u16;
+
+pub(super) fn ask(device: &Device, index: u32) -> Result<Info, Error> {
+    let failed = |e: rustix::io::Errno| Error::RegionInfo { device: device.name(), index, source: e.into() };
+    let (raw, answer) = sys::device::region_info(device.as_fd(), index).map_err(failed)?;
+    info(&raw, &answer).map_err(|source| Error::Capabilities {
+        device: device.name(),
+        of: format!("region {index}"),
+        source,
+    })
+}
+
+fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<Info, BadCapability> {
+    let mappable = raw.flags & VFIO_REGION_INFO_FLAG_MMAP != 0;
+    let mut info = Info {
+        flags: raw.flags,
+        size: raw.size,
+        offset: raw.offset,
+        areas: (mappable && raw.size > 0).then_some(0..raw.size).into_iter().collect(),
+        kind: None,
+        msix_mappable: false,
+    };
+    let first = if raw.flags & VFIO_REGION_INFO_FLAG_CAPS != 0 { raw.cap_offset } else { 0 };
+    for capability in chain(answer, first)? {
+        match capability.id {
+            SPARSE_MMAP if mappable => info.areas = areas(&capability, raw.size)?,
+            TYPE => info.kind = Some(RegionType { kind: capability.word(0)?, subtype: capability.word(4)? }),
+            MSIX_MAPPABLE => info.msix_mappable = true,
+            id => tracing::debug!(id, version = capability.version, "a capability that is not known here"),
+        }
+    }
+    Ok(info)
+}
+
+/// Reads a list of areas, of which empty ones say nothing.
+fn areas(capability: &Capability<'_>, size: u64) -> Result<Vec<Range<u64>>, BadCapability> {
+    let count = capability.word(0)? as usize;
+    let mut areas = Vec::new();
+    for at in (0..count).map(|i| 8 + 16 * i) {
+        let (offset, length) = (capability.long(at)?, capability.long(at + 8)?);
+        let end = offset.checked_add(length).filter(|end| *end <= size);
+        let end = end.ok_or(BadCapability::Contents(capability.id))?;
+        if length > 0 {
+            areas.push(offset..end);
+        }
+    }
+    areas.sort_by_key(|area| area.start);
+    Ok(areas)
+}
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "areas are ranges")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const READ_WRITE_MMAP: u32 =
+        VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP;
+
+    fn raw(flags: u32) -> vfio_region_info {
+        vfio_region_info { flags, cap_offset: 32, size: 0x10000, ..Default::default() }
+    }
+
+    /// An answer with one capability, of 64-bit words.
+    fn with(id: u16, words: &[u64]) -> Vec<u8> {
+        let mut answer = vec![0; 32];
+        answer.extend(id.to_ne_bytes());
+        answer.extend([1, 0, 0, 0, 0, 0]);
+        answer.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        answer
+    }
+
+    fn parse(id: u16, words: &[u64]) -> Result<Info, BadCapability> {
+        info(&raw(READ_WRITE_MMAP | VFIO_REGION_INFO_FLAG_CAPS), &with(id, words))
+    }
+
+    #[test]
+    fn without_a_list_all_of_it_can_be_mapped() {
+        assert_eq!(info(&raw(READ_WRITE_MMAP), &[0; 32]).unwrap().areas, [0..0x10000]);
+        assert_eq!(info(&raw(VFIO_REGION_INFO_FLAG_READ), &[0; 32]).unwrap().areas, []);
+    }
+
+    #[test]
+    fn a_list_of_areas_is_put_in_order() {
+        let info = parse(SPARSE_MMAP, &[3, 0x8000, 0x1000, 0, 0x2000, 0x4000, 0]).unwrap();
+        assert_eq!(info.areas, [0..0x2000, 0x8000..0x9000]);
+    }
+
+    #[test]
+    fn an_empty_list_means_that_nothing_can_be_mapped() {
+        assert_eq!(parse(SPARSE_MMAP, &[0]).unwrap().areas, []);
+    }
+
+    #[test]
+    fn areas_that_are_outside_or_missing_are_refused() {
+        let bad = Err(BadCapability::Contents(SPARSE_MMAP));
+        assert_eq!(parse(SPARSE_MMAP, &[1, 0xf000, 0x2000]), bad);
+        assert_eq!(parse(SPARSE_MMAP, &[1, u64::MAX, 2]), bad);
+        assert_eq!(parse(SPARSE_MMAP, &[u64::from(u32::MAX), 0, 0x1000]), bad);
+        assert_eq!(parse(SPARSE_MMAP, &[]), bad);
+    }
+
+    #[test]
+    fn type_and_msix_are_read() {
+        let info = parse(TYPE, &[0x8000_8086 | 1 << 32]).unwrap();
+        assert_eq!(info.kind, Some(RegionType { kind: 0x8000_8086, subtype: 1 }));
+        assert!(parse(MSIX_MAPPABLE, &[]).unwrap().msix_mappable);
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        assert_eq!(parse(999, &[1, 2, 3]).unwrap().areas, [0..0x10000]);
+    }
+
+    proptest! {
+        #[test]
+        fn areas_stay_inside_whatever_is_said(id in 0u16..6, words in prop::collection::vec(any::<u64>(), 0..8), count in 0u64..5) {
+            let words: Vec<u64> = std::iter::once(count).chain(words.iter().map(|word| word >> 40)).collect();
+            if let Ok(info) = parse(id, &words) {
+                prop_assert!(info.areas.iter().all(|area| area.start < area.end && area.end <= 0x10000));
+            }
+        }
+    }
+}

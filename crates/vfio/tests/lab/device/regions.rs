@@ -1,0 +1,151 @@
+//! Regions: what the kernel says of them, and access by file and by mapping.
+
+use super::{assert_hint, errno, take};
+use passthru_lab::devices::{EDU, IGB, NVME};
+use passthru_vfio::device::{Device, Error, Region};
+use rustix::io::Errno;
+
+/// Bit 1 of the command register: memory is decoded.
+const MEMORY: u16 = 2;
+/// `edu`'s identification, and the register that answers with the complement of what was written.
+const EDU_ID: u32 = 0x0100_00ed;
+const LIVENESS: u64 = 4;
+
+pub(super) fn decode(device: &Device, on: bool) {
+    let config = device.region(Region::CONFIG).unwrap();
+    let command: u16 = config.read(4).unwrap();
+    config.write(4, if on { command | MEMORY } else { command & !MEMORY }).unwrap();
+}
+
+#[test]
+fn regions_are_known_by_their_index() {
+    let taken = take(IGB);
+    let device = taken.device();
+    let regions = device.regions().unwrap();
+    // BAR 1 is the upper half of BAR 0's address or is not there; VGA is not known at all.
+    let found: Vec<_> = regions.keys().copied().collect();
+    assert!(found.contains(&Region::BAR0) && found.contains(&Region::CONFIG), "{found:?}");
+    assert!(
+        !found.contains(&Region::VGA) && found.len() < device.info().unwrap().regions as usize,
+        "{found:?}"
+    );
+    for (index, region) in &regions {
+        assert_eq!(region.index(), *index);
+        assert_eq!(region.size(), device.region(*index).unwrap().size());
+    }
+    let vendor: u16 = regions[&Region::CONFIG].read(0).unwrap();
+    assert_eq!(vendor, 0x8086);
+}
+
+#[test]
+fn a_region_that_the_device_does_not_know_is_an_error() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let error = device.region(4711).unwrap_err();
+    assert!(matches!(error, Error::RegionInfo { index: 4711, .. }) && errno(&error) == Some(Errno::INVAL));
+    // A BAR that is not used is one of size 0, and any access to it is outside.
+    let unused = device.region(Region::BAR0 + 3).unwrap();
+    assert_eq!((unused.size(), unused.areas()), (0, [].as_slice()));
+    assert!(matches!(unused.read::<u32>(0), Err(Error::Range { .. })));
+}
+
+#[test]
+fn a_bar_with_the_msix_table_says_whether_that_can_be_mapped() {
+    let taken = take(NVME);
+    let bar = taken.device().region(Region::BAR0).unwrap();
+    assert!(bar.msix_mappable() && bar.readable() && bar.writable(), "{bar:?}");
+    assert_eq!(bar.areas(), [0..bar.size()]);
+    assert_eq!(bar.kind(), None);
+}
+
+#[test]
+fn a_register_is_read_and_written_through_the_file() {
+    let taken = take(EDU);
+    let device = taken.device();
+    decode(&device, true);
+    let bar = device.region(Region::BAR0).unwrap();
+    assert_eq!(bar.read::<u32>(0).unwrap(), EDU_ID);
+    bar.write(LIVENESS, 0x1234_5678u32).unwrap();
+    assert_eq!(bar.read::<u32>(LIVENESS).unwrap(), !0x1234_5678);
+    let mut bytes = [0; 4];
+    bar.read_bytes(0, &mut bytes).unwrap();
+    assert_eq!(u32::from_le_bytes(bytes), EDU_ID);
+}
+
+#[test]
+fn what_is_outside_or_misaligned_is_never_asked_for() {
+    let taken = take(EDU);
+    let config = taken.device().region(Region::CONFIG).unwrap();
+    let size = config.size();
+    assert!(config.read::<u32>(size - 4).is_ok());
+    for offset in [size - 2, size, u64::MAX, 2] {
+        assert!(matches!(config.read::<u32>(offset), Err(Error::Range { .. })), "{offset:#x}");
+    }
+    let mut bytes = vec![0; size as usize + 1];
+    let error = config.read_bytes(0, &mut bytes).unwrap_err();
+    assert!(error.to_string().contains(EDU), "{error}");
+}
+
+#[test]
+fn memory_that_is_not_decoded_gives_an_error_and_not_ones() {
+    let taken = take(EDU);
+    let device = taken.device();
+    decode(&device, false);
+    let bar = device.region(Region::BAR0).unwrap();
+    assert_hint(&bar.read::<u32>(0).unwrap_err(), Errno::IO, "command register");
+    assert_hint(&bar.write(0, 1u32).unwrap_err(), Errno::IO, "command register");
+    decode(&device, true);
+    assert_eq!(bar.read::<u32>(0).unwrap(), EDU_ID);
+}
+
+#[test]
+fn a_mapping_reads_and_writes_by_width_and_outlives_every_handle() {
+    let taken = take(NVME);
+    let map = {
+        let device = taken.device();
+        decode(&device, true);
+        let bar = device.region(Region::BAR0).unwrap();
+        bar.mmap(0..0x1000).unwrap()
+    };
+    // CAP is one 64-bit register, VS a 32-bit one: both say what QEMU's controller has.
+    let (capabilities, version) = (map.read::<u64>(0).unwrap(), map.read::<u32>(8).unwrap());
+    assert_eq!(capabilities & 0xffff, 2047, "{capabilities:#x}");
+    assert_eq!(map.read::<u32>(4).unwrap(), (capabilities >> 32) as u32);
+    assert_eq!(version, 0x1_0400, "{version:#x}");
+    // AQA is a register that keeps what is written.
+    map.write(0x24, 0x001f_001fu32).unwrap();
+    assert_eq!(map.read::<u32>(0x24).unwrap(), 0x001f_001f);
+    assert_eq!(map.region().read::<u32>(0x24).unwrap(), 0x001f_001f);
+    assert!(matches!(map.read::<u32>(0x1000), Err(Error::Range { .. })));
+    assert!(matches!(map.read::<u64>(4), Err(Error::Range { .. })));
+    // The device is in use until the mapping is gone.
+    let context = super::iommufd();
+    let failed = taken.source().open().unwrap().bind(&context, None).unwrap_err();
+    drop(map);
+    failed.state.bind(&context, None).unwrap();
+}
+
+#[test]
+fn narrow_registers_are_reached_in_their_width() {
+    let taken = take(NVME);
+    let device = taken.device();
+    let config = device.region(Region::CONFIG).unwrap();
+    let (low, high) = (config.read::<u8>(0).unwrap(), config.read::<u8>(1).unwrap());
+    assert_eq!(u16::from_le_bytes([low, high]), config.read::<u16>(0).unwrap());
+    decode(&device, true);
+    let map = device.region(Region::BAR0).unwrap().mmap(0..0x1000).unwrap();
+    assert_eq!(u32::from(map.read::<u8>(0xa).unwrap()), map.read::<u32>(8).unwrap() >> 16 & 0xff);
+    assert_eq!(u32::from(map.read::<u16>(0xa).unwrap()), map.read::<u32>(8).unwrap() >> 16);
+}
+
+#[test]
+fn what_cannot_be_mapped_is_refused() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let (bar, config) = (device.region(Region::BAR0).unwrap(), device.region(Region::CONFIG).unwrap());
+    let size = bar.size();
+    for range in [0..0, 0..size + 0x1000, 0x800..0x1000, size..size + 0x1000] {
+        assert_hint(&bar.mmap(range).unwrap_err(), Errno::INVAL, "whole pages");
+    }
+    assert!(config.areas().is_empty() && config.mmap(0..0x1000).is_err());
+}
