@@ -65,11 +65,6 @@ impl Machine {
         matches!(self.board, Board::Q35 | Board::Virt)
     }
 
-    /// Whether addresses on the PCI bus are chosen by the rules known here. Z's are of another kind.
-    pub(crate) const fn places_pci(&self) -> bool {
-        self.has_pci() && !matches!(self.board, Board::S390Ccw)
-    }
-
     /// Whether there is a PCI bus.
     pub const fn has_pci(&self) -> bool {
         matches!(self.board, Board::I440fx | Board::Q35 | Board::Virt | Board::S390Ccw)

@@ -40,6 +40,7 @@ fn are_libvirts_on_a_q35() {
     let ports: Vec<String> = (1..=8).map(|n| format!("pci.{n}")).collect();
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     let controllers = [&["scsi0", "usb", "ide", "sata1", "pcie.0"], &ports[..]].concat();
-    let others = ["net0", "input0", "input1", "watchdog0", "hostdev0", "rng0", "iommu0", "balloon0"];
-    assert_eq!(aliases("q35", devices), [&disks[..], &controllers, &others].concat());
+    let cards = ["net0", "hostdev0"];
+    let others = ["input0", "input1", "watchdog0", "rng0", "iommu0", "balloon0"];
+    assert_eq!(aliases("q35", devices), [&disks[..], &cards, &controllers, &others].concat());
 }

@@ -11,21 +11,24 @@ pub(crate) mod chipset;
 pub(crate) mod plug;
 mod target;
 mod topology;
+pub(crate) mod virtio;
+pub(crate) mod zpci;
 
 pub(crate) use buses::Buses;
 
 use crate::complete::controllers;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::item::Item;
-use crate::device::{Address, Devices, Info};
-use crate::{Error, Machine};
+use crate::device::{Address, Devices, Info, PciAddress};
+use crate::{Board, Error, Machine};
 use passthru_pci::Address as At;
 use plug::{Need, Plug};
 use std::collections::HashSet;
 
-/// Gives every PCI device that has none an address, and adds the controllers that this takes.
+/// Gives every PCI or channel device that has none an address, and adds the controllers that this takes.
 pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
-    if !machine.places_pci() {
+    virtio::assign(devices, machine);
+    if !machine.has_pci() {
         return Vec::new();
     }
     let mut draft = devices.clone();
@@ -37,6 +40,9 @@ pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
     let errors = hand_out(&mut buses, devices, machine.is_express());
     mark_multifunction(devices);
     target::fill(devices);
+    if machine.board == Board::S390Ccw {
+        zpci::fill(devices);
+    }
     errors
 }
 
@@ -121,16 +127,18 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Vec<Erro
         if !devices.info(item).is_some_and(is_wanted) {
             continue;
         }
-        let multifunction = match devices.info(item).and_then(|i| i.address.as_ref()) {
-            Some(Address::Pci(pci)) => pci.multifunction,
-            _ => None,
+        let said = match devices.info(item).and_then(|i| i.address.as_ref()) {
+            Some(Address::Pci(pci)) => pci.clone(),
+            _ => PciAddress::default(),
         };
         let found = match usb2_function(devices, item) {
             Some(function) => next_usb2(buses, devices, item, need, function),
             None => buses.next(need, 0),
         };
         match (found, devices.info_mut(item)) {
-            (Ok(at), Some(info)) => info.address = Some(chipset::pci(at, multifunction)),
+            (Ok(at), Some(info)) => {
+                info.address = Some(Address::Pci(PciAddress { address: Some(at), ..said }))
+            }
             (Err(message), Some(info)) => {
                 let at = info.place.0.clone();
                 let what = devices.describe(item);

@@ -20,6 +20,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         usual_model(controller, machine);
     }
     for_disks(devices, machine);
+    for_hostdevs(devices, machine);
     for_consoles(devices);
 }
 
@@ -149,6 +150,20 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
         for index in 0..=highest.min(MOST_OF_A_KIND) {
             add_for(devices, kind, index, model, &place);
         }
+    }
+}
+
+/// Adds SCSI controllers up to the highest that a device of the host is on, of the model that is there.
+fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
+    let numbers = devices.hostdevs.iter().filter_map(|hostdev| match &hostdev.info.address {
+        Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.place.clone())),
+        _ => None,
+    });
+    let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else { return };
+    let there = devices.controllers_of(ControllerType::Scsi).max_by_key(|controller| controller.index);
+    let model = there.map_or(Some(usual_scsi(machine)), |controller| controller.model);
+    for index in 0..=highest.min(MOST_OF_A_KIND) {
+        add_for(devices, ControllerType::Scsi, index, model, &place);
     }
 }
 

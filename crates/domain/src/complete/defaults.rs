@@ -25,9 +25,6 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     gic(domain, machine.board);
     cpu(domain, machine);
     balloon(domain, machine.arch);
-    for hostdev in domain.devices.assigned_mut() {
-        hostdev.managed.get_or_insert(false);
-    }
     for backend in domain.devices.rngs.iter_mut().filter_map(|rng| rng.backend.as_mut()) {
         if backend.model == Some(RngBackendModel::Random) {
             backend.path.get_or_insert_with(|| "/dev/random".into());

@@ -8,6 +8,7 @@ mod chardevs;
 pub(crate) mod controllers;
 mod defaults;
 mod disks;
+mod hostdevs;
 mod identity;
 mod peripherals;
 mod usb;
@@ -31,6 +32,7 @@ impl Domain {
         defaults::fill(&mut self, &machine);
         identity::fill(&mut self, &machine);
         disks::fill(&mut self.devices);
+        hostdevs::fill(&mut self.devices);
         chardevs::fill(&mut self.devices, &machine);
         peripherals::fill(&mut self.devices, &machine);
         controllers::fill(&mut self.devices, &machine);

@@ -34,7 +34,7 @@ macro_rules! kinds {
         }
 
         impl Devices {
-            /// Names every device.
+            /// Names every device. The order of the kinds is libvirt's, in which numbers are given away.
             pub fn items(&self) -> Vec<Item> {
                 let mut items = Vec::new();
                 $(items.extend((0..self.$list.len()).map(Item::$many));)+
@@ -75,10 +75,12 @@ kinds! {
     many {
         /// A disk.
         Disk: disks,
-        /// A controller.
-        Controller: controllers,
         /// A network interface, which may be a device of the host.
         Interface: interfaces by_method,
+        /// A device of the host.
+        Hostdev: hostdevs,
+        /// A controller.
+        Controller: controllers,
         /// A serial port.
         Serial: serials,
         /// A console.
@@ -89,8 +91,6 @@ kinds! {
         Video: videos,
         /// A watchdog.
         Watchdog: watchdogs,
-        /// A device of the host.
-        Hostdev: hostdevs,
         /// A random number generator.
         Rng: rngs,
         /// A virtual IOMMU.

@@ -3,6 +3,7 @@
 //! What is wrong with the text itself (unknown words, missing parts) is said when it is read; what the
 //! host or the emulator at hand lacks is said by those who know them.
 
+mod addresses;
 mod chardevs;
 mod controllers;
 mod disks;
@@ -35,6 +36,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     let mut check = Check { domain, machine, errors: Vec::new() };
     guest::check(&mut check);
     controllers::check(&mut check);
+    addresses::check(&mut check);
     pci::check(&mut check);
     disks::check(&mut check);
     chardevs::check(&mut check);

@@ -1,61 +1,19 @@
 //! PCI addresses: each used once, on a bus that is there and accepts the device.
 
 use super::{Check, place_of};
+use crate::Error;
 use crate::address::plug::{Need, Plug};
 use crate::address::{Buses, chipset};
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::{Address, Item};
-use crate::{Board, Error};
 use passthru_pci::Address as At;
 use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
-    kinds(check);
-    if check.machine.places_pci() {
+    if check.machine.has_pci() {
         places(check);
         below(check);
     }
-}
-
-/// A PCI device has a PCI address, and nothing else has.
-fn kinds(check: &mut Check<'_>) {
-    let (domain, machine) = (check.domain, check.machine);
-    let devices = &domain.devices;
-    for item in devices.items() {
-        let Some(info) = devices.info(item) else { continue };
-        let what = devices.describe(item);
-        let need = Need::of(devices, item, machine.is_express());
-        match (&info.address, need) {
-            (None, Some(_)) if machine.board == Board::S390Ccw && matches!(item, Item::Hostdev(_)) => {
-                let message =
-                    format!("{what}: PCI devices are not supported on the machine '{}' yet", machine.name);
-                check.error(&info.place, message);
-            }
-            (_, Some(_)) if !machine.has_pci() => {
-                let message =
-                    format!("{what} is a PCI device, and the machine '{}' has no PCI bus", machine.name);
-                check.error(&info.place, message);
-            }
-            (Some(Address::Pci(_)), None) if !is_chipsets(check, item) => {
-                let message = format!("{what} is no PCI device: it cannot have an address of type 'pci'");
-                check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");
-            }
-            (Some(address), Some(_)) if !matches!(address, Address::Pci(_)) => {
-                let kind = address.kind();
-                let message = format!("{what} needs an address of type 'pci', not '{kind}'");
-                check.error_with_hint(&info.place, message, "leave the <address> out, and it is chosen");
-            }
-            _ => {}
-        }
-    }
-}
-
-fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
-    let Item::Controller(n) = item else { return false };
-    let controller = &check.domain.devices.controllers[n];
-    chipset::place_of(check.machine.board, controller).is_some()
-        // Root buses are looked at with the other controllers.
-        || controller.kind == Some(ControllerType::Pci)
 }
 
 fn places(check: &mut Check<'_>) {

@@ -35,8 +35,7 @@ fn device(context: &Context<'_>, hostdev: &Hostdev) -> Result<Vec<Opt>, Error> {
         HostdevSource::ScsiHost(target) => vhost_scsi(context, hostdev, target)?,
         HostdevSource::Scsi(scsi) => return super::hostdev_scsi::options(context, hostdev, scsi),
     };
-    let zpci = pci::zpci(&hostdev.info);
-    Ok(zpci.into_iter().chain([Opt::device(device)]).collect())
+    Ok(vec![Opt::device(device)])
 }
 
 /// `-device vfio-pci`: by an open cdev with iommufd, by the host's address otherwise.

@@ -82,6 +82,7 @@ pub fn command_line(
     for section in SECTIONS {
         options.extend(section(&context)?);
     }
+    let options = pci::with_zpci(&context, options);
     let emulator = domain.devices.emulator.clone();
     let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
     Ok(CommandLine { emulator, options })

@@ -3,10 +3,12 @@
 use super::opt::{Object, Opt, Term};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
+use passthru_domain::Board;
 use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
 use passthru_domain::device::controller::{Controller, ControllerModel, ControllerType};
 use passthru_domain::device::info::Info;
 use passthru_domain::device::{VirtioModel, VirtioOptions};
+use std::collections::HashMap;
 
 /// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel subsystem, `bus`
 /// and `port` on USB; nothing for one on the virtio-mmio bus.
@@ -106,8 +108,24 @@ pub(super) fn rom(info: &Info) -> Object {
     Object::default().maybe("rombar", rom.bar.map(u32::from)).maybe("romfile", file)
 }
 
-/// `-device zpci`: the ids of a PCI device on Z, which stand before the device.
-pub(super) fn zpci(info: &Info) -> Option<Opt> {
+/// Puts before each PCI device on Z its `-device zpci`, which has the device's ids.
+pub(super) fn with_zpci(context: &Context<'_>, options: Vec<Opt>) -> Vec<Opt> {
+    if context.board() != Board::S390Ccw {
+        return options;
+    }
+    let devices = &context.domain.devices;
+    let infos = devices.items().into_iter().filter_map(|item| devices.info(item));
+    let mut ids: HashMap<&str, Opt> = infos.filter_map(|info| Some((info.id(), zpci(info)?))).collect();
+    let mut all = Vec::with_capacity(options.len());
+    for option in options {
+        let id = option.id().filter(|_| option.flag == "-device");
+        all.extend(id.and_then(|id| ids.remove(id)));
+        all.push(option);
+    }
+    all
+}
+
+fn zpci(info: &Info) -> Option<Opt> {
     let Some(Address::Pci(PciAddress { zpci: Some(zpci), .. })) = &info.address else { return None };
     let uid = zpci.uid?;
     Some(Opt::device(

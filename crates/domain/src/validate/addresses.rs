@@ -1,0 +1,120 @@
+//! Kinds of address: each device has one of a kind that its bus has; channel numbers and Z's PCI ids once each.
+
+use super::{Check, duplicates, place_of};
+use crate::Board;
+use crate::address::chipset;
+use crate::address::plug::Need;
+use crate::address::virtio::is_channel_device;
+use crate::address::zpci::zpci_of;
+use crate::device::address::AddressType;
+use crate::device::controller::ControllerType;
+use crate::device::{Address, Item};
+
+const CHOSEN: &str = "leave the <address> out, and it is chosen";
+
+pub(super) fn check(check: &mut Check<'_>) {
+    for item in check.domain.devices.items() {
+        kind(check, item);
+        acpi(check, item);
+    }
+    channels(check);
+    zpci(check);
+}
+
+/// A PCI device has a PCI address, a channel device on Z a channel's, and nothing else has.
+fn kind(check: &mut Check<'_>, item: Item) {
+    let (devices, machine) = (&check.domain.devices, check.machine);
+    let Some(info) = devices.info(item) else { return };
+    let (what, kind) = (devices.describe(item), info.address.as_ref().map(Address::kind));
+    let is_pci = Need::of(devices, item, machine.is_express()).is_some();
+    let is_channel = is_channel_device(devices, item);
+    let has_mmio = matches!(machine.board, Board::Virt | Board::Microvm | Board::Other);
+    let wrong = match kind {
+        Some(AddressType::Pci) => (!is_pci && !is_chipsets(check, item)).then_some("is no PCI device"),
+        Some(AddressType::Ccw) if machine.board != Board::S390Ccw => {
+            Some("is not on a machine with channels")
+        }
+        Some(AddressType::Ccw) => (!is_channel).then_some("is no channel device"),
+        Some(AddressType::VirtioMmio) if !has_mmio => Some("is not on a machine with virtio-mmio"),
+        Some(AddressType::VirtioMmio) => (!is_channel).then_some("is no virtio device"),
+        Some(AddressType::Unassigned) => {
+            let of_host = devices.assigned().any(|hostdev| std::ptr::eq(&hostdev.info, info));
+            (!of_host).then_some("is no device of the host")
+        }
+        _ => None,
+    };
+    let place = &info.place;
+    if let (Some(wrong), Some(kind)) = (wrong, kind) {
+        let message = format!("{what} {wrong}: it cannot have an address of type '{kind}'");
+        check.error_with_hint(place, message, CHOSEN);
+    } else if is_pci && !fits_pci(kind) {
+        let kind = kind.map_or("", AddressType::as_str);
+        check.error_with_hint(place, format!("{what} needs an address of type 'pci', not '{kind}'"), CHOSEN);
+    } else if is_pci && !machine.has_pci() && matches!(kind, None | Some(AddressType::Pci)) {
+        let name = &machine.name;
+        check.error(place, format!("{what} is a PCI device, and the machine '{name}' has no PCI bus"));
+    }
+}
+
+/// Whether a device that can be on PCI may have an address of this kind.
+const fn fits_pci(kind: Option<AddressType>) -> bool {
+    use AddressType::{Ccw, Pci, Unassigned, VirtioMmio};
+    matches!(kind, None | Some(Pci | Ccw | VirtioMmio | Unassigned))
+}
+
+fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
+    let Item::Controller(n) = item else { return false };
+    let controller = &check.domain.devices.controllers[n];
+    chipset::place_of(check.machine.board, controller).is_some()
+        // Root buses are looked at with the other controllers.
+        || controller.kind == Some(ControllerType::Pci)
+}
+
+/// ACPI knows PCI devices alone.
+fn acpi(check: &mut Check<'_>, item: Item) {
+    let devices = &check.domain.devices;
+    let Some(info) = devices.info(item) else { return };
+    let Some(acpi) = &info.acpi else { return };
+    if !matches!(info.address, Some(Address::Pci(_))) {
+        let message = format!("<acpi> of {}: it is for PCI devices only", devices.describe(item));
+        check.error(&info.place, message);
+    } else if acpi.index == Some(0) {
+        check.error(&info.place, format!("<acpi> of {}: the index counts from 1", devices.describe(item)));
+    }
+}
+
+fn channels(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let numbers = devices.items().into_iter().filter_map(|item| match devices.info(item)?.address {
+        Some(Address::Ccw(ccw)) => Some((ccw, item)),
+        _ => None,
+    });
+    for (first, second) in duplicates(numbers.map(|(ccw, item)| (ccw, (ccw, item)))) {
+        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+        let message = format!("the channel address {} is used twice: by {one} and by {other}", first.0);
+        check.error_with_hint(&place_of(devices.info(second.1)), message, CHOSEN);
+    }
+}
+
+/// Z's ids of PCI functions: on Z alone, each once.
+fn zpci(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let said: Vec<_> =
+        devices.items().into_iter().filter_map(|item| Some((zpci_of(devices, item)?, item))).collect();
+    if check.machine.board != Board::S390Ccw {
+        for (_, item) in said {
+            let message = format!("<zpci> of {}: it is for s390x only", devices.describe(item));
+            check.error(&place_of(devices.info(item)), message);
+        }
+        return;
+    }
+    let uids = said.iter().filter_map(|(zpci, item)| Some((zpci.uid?, *item)));
+    let fids = said.iter().filter_map(|(zpci, item)| Some((zpci.fid?, *item)));
+    let uids = duplicates(uids.map(|(uid, item)| (uid, (format!("uid 0x{uid:04x}"), item))));
+    let fids = duplicates(fids.map(|(fid, item)| (fid, (format!("fid 0x{fid:08x}"), item))));
+    for (first, second) in uids.into_iter().chain(fids) {
+        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+        let message = format!("the {} of <zpci> is used twice: by {one} and by {other}", first.0);
+        check.error(&place_of(devices.info(second.1)), message);
+    }
+}
