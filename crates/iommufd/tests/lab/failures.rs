@@ -44,22 +44,22 @@ fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
 }
 
 /// A device, attached to an address space.
-fn attached(context: &Arc<Iommufd>) -> (Arc<Device>, Arc<Ioas>) {
+fn attached(context: &Arc<Iommufd>) -> (Device, Arc<Ioas>) {
     let ioas = ioas(context);
-    (Arc::new(Device::attach(&ioas).unwrap()), ioas)
+    (Device::attach(&ioas).unwrap(), ioas)
 }
 
 /// Memory that a device reaches.
-fn mapped(context: &Arc<Iommufd>) -> (Mapping, Arc<Device>, Arc<Ioas>) {
+fn mapped(context: &Arc<Iommufd>) -> (Mapping, Device, Arc<Ioas>) {
     let (device, ioas) = attached(context);
     (ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap(), device, ioas)
 }
 
 /// A virtual IOMMU, with a device of its physical one.
-fn viommu(context: &Arc<Iommufd>) -> (Arc<Viommu>, Arc<Device>, Arc<Ioas>) {
+fn viommu(context: &Arc<Iommufd>) -> (Arc<Viommu>, Device, Arc<Ioas>) {
     let (device, ioas) = attached(context);
     let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
-    let viommu = Viommu::alloc(&*device, &nest_parent(&device, &ioas), &kind).unwrap();
+    let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind).unwrap();
     (Arc::new(viommu), device, ioas)
 }
 
@@ -150,12 +150,12 @@ fn ranges_and_huge_pages_can_fail_and_be_repeated() {
 #[test]
 fn page_tables_can_fail_and_be_repeated() {
     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
-    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(&**device, ioas, &options));
-    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(&**device, ioas, &options)?.close());
+    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options));
+    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options)?.close());
     let queue = |context: &Arc<Iommufd>| (attached(context), Arc::new(FaultQueue::alloc(context).unwrap()));
     withstands(queue, |((device, ioas), queue)| {
         let fault_queue = Some(Arc::clone(queue));
-        Hwpt::alloc(&**device, ioas, &HwptOptions { fault_queue, ..HwptOptions::default() })
+        Hwpt::alloc(device, ioas, &HwptOptions { fault_queue, ..HwptOptions::default() })
     });
 }
 
@@ -166,10 +166,10 @@ fn nesting_can_fail_and_be_repeated() {
         let parent = nest_parent(&device, &ioas);
         (device, parent)
     };
-    withstands(parent, |(device, parent)| Hwpt::alloc(&**device, parent, &mock::guest(7)));
+    withstands(parent, |(device, parent)| Hwpt::alloc(device, parent, &mock::guest(7)));
     let nested = |context: &Arc<Iommufd>| {
         let (device, parent) = parent(context);
-        let nested = Hwpt::alloc(&*device, &parent, &mock::guest(7)).unwrap();
+        let nested = Hwpt::alloc(&device, &parent, &mock::guest(7)).unwrap();
         (device, nested)
     };
     withstands(nested, |(_, nested)| {
@@ -204,8 +204,8 @@ fn dirty_tracking_can_fail_and_loses_no_page() {
 
 #[test]
 fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
-    withstands(attached, |(device, _)| HwInfo::of(&**device));
-    withstands(attached, |(device, _)| HwInfo::of_type(&**device, mock::HW_INFO));
+    withstands(attached, |(device, _)| HwInfo::of(device));
+    withstands(attached, |(device, _)| HwInfo::of_type(device, mock::HW_INFO));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn fault_queues_can_fail_and_lose_no_fault() {
         let queue = Arc::new(FaultQueue::alloc(context).unwrap());
         let fault_queue = Some(Arc::clone(&queue));
         let options = HwptOptions { fault_queue, ..HwptOptions::default() };
-        let hwpt = Hwpt::alloc(&*device, &ioas, &options).unwrap();
+        let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
         device.replace(hwpt.id()).unwrap();
         device.fault(None, 1, FaultAccess::READ, 0x1000);
         (queue, device, hwpt)
@@ -243,23 +243,23 @@ fn virtual_iommus_and_their_registers_can_fail_and_be_repeated() {
         (device, parent)
     };
     let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
-    withstands(parent, |(device, parent)| Viommu::alloc(&**device, parent, &kind));
-    withstands(parent, |(device, parent)| Viommu::alloc(&**device, parent, &kind)?.close());
+    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind));
+    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind)?.close());
     withstands(viommu, |(viommu, _, _)| {
         let ViommuData::Raw(answer) = viommu.data() else { panic!("{:?}", viommu.data()) };
         let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
         viommu.mmap(MmapArea { offset: number(8), length: number(16) })
     });
-    withstands(viommu, |(viommu, device, _)| Hwpt::alloc(&**device, viommu, &mock::guest(1)));
+    withstands(viommu, |(viommu, device, _)| Hwpt::alloc(device, viommu, &mock::guest(1)));
 }
 
 #[test]
 fn devices_behind_a_virtual_iommu_can_fail_and_be_repeated() {
-    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, Arc::clone(device) as _, 0x42));
-    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, Arc::clone(device) as _, 1)?.close());
+    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 0x42));
+    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 1)?.close());
     let vdevice = |context: &Arc<Iommufd>| {
         let (viommu, device, _) = viommu(context);
-        (Vdevice::alloc(&viommu, device, 0x42).unwrap(), viommu)
+        (Vdevice::alloc(&viommu, &device, 0x42).unwrap(), viommu)
     };
     withstands(vdevice, |(_, viommu)| {
         let entries = &words(&[0, 0x42, 1]);
@@ -275,8 +275,8 @@ fn event_queues_can_fail_and_lose_no_event() {
     let eventful = |context: &Arc<Iommufd>| {
         let (viommu, device, _) = viommu(context);
         let queue = VeventQueue::alloc(&viommu, kind, 1).unwrap();
-        let vdevice = Vdevice::alloc(&viommu, Arc::clone(&device) as _, 0x42).unwrap();
-        let hwpt = Hwpt::alloc(&*device, &viommu, &mock::guest(1)).unwrap();
+        let vdevice = Vdevice::alloc(&viommu, &device, 0x42).unwrap();
+        let hwpt = Hwpt::alloc(&device, &viommu, &mock::guest(1)).unwrap();
         device.replace(hwpt.id()).unwrap();
         // One is lost.
         (0..2).for_each(|_| device.event().unwrap());
