@@ -4,8 +4,6 @@
 
 mod commands;
 mod config;
-mod diagnostics;
-mod emulator;
 mod error;
 mod exit;
 mod output;

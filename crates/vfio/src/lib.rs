@@ -1,5 +1,6 @@
 //! Linux VFIO devices, safe. It knows no hypervisor and no XML.
 
+pub mod address_space;
 mod capability;
 pub mod container;
 pub mod device;

@@ -11,7 +11,6 @@ mod guest;
 mod hostdevs;
 mod ids;
 mod iommus;
-mod notes;
 mod pci;
 
 use crate::device::Info;

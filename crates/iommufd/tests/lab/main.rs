@@ -4,7 +4,6 @@
 mod context;
 mod destroy;
 mod dirty;
-mod failures;
 mod faults;
 mod hw_info;
 mod hwpt;

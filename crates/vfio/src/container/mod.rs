@@ -50,6 +50,21 @@ pub struct Capabilities {
     pub nesting: bool,
 }
 
+impl Capabilities {
+    /// What every container can do: map memory by its address, and unmap it.
+    pub fn minimal(backend: Backend) -> Self {
+        Self {
+            backend,
+            map_file: false,
+            dirty_tracking: false,
+            bars: BarMapping::Mmap,
+            max_mappings: None,
+            copy: false,
+            nesting: false,
+        }
+    }
+}
+
 /// Where DMA mappings stand. One set of obligations, two backends, one test suite.
 pub trait Dma: fmt::Debug + Send + Sync {
     /// Returns what the container can do.

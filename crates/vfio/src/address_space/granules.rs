@@ -1,0 +1,74 @@
+//! RAM discard: memory of which granules are populated and discarded while the guest runs (virtio-mem).
+
+use super::section::Kind;
+use super::state::State;
+use super::{AddressSpace, Error, Note, Span};
+
+impl AddressSpace {
+    /// Maps granules that the guest has from now on, each by itself, so that each can be discarded. Those that it has
+    /// already stay.
+    ///
+    /// # Errors
+    /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing changed.
+    pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
+        let mut state = self.lock();
+        let (section, granule) = state.granules_of(span)?;
+        let missing: Vec<_> = state.granules(section, span, granule, false).collect();
+        state.mark(section, &missing, true);
+        let result = self.map_missing_in_all(&mut state, &[span]);
+        if result.is_err() {
+            state.mark(section, &missing, false);
+        }
+        result
+    }
+
+    /// Unmaps granules that the guest has no more. Those that it had not stay so.
+    ///
+    /// # Errors
+    /// [`Error::NotGranules`], [`Error::Granule`]; [`Error::StillMapped`]: the guest has none of them any more, but
+    /// devices reach the ones that are named.
+    pub fn discard(&self, span: Span) -> Result<(), Error> {
+        let mut state = self.lock();
+        let (section, granule) = state.granules_of(span)?;
+        let present: Vec<_> = state.granules(section, span, granule, true).collect();
+        state.mark(section, &present, false);
+        state.clear(&[span], &[])
+    }
+}
+
+impl State {
+    /// The section that a span of whole granules lies in, and the bytes of a granule.
+    fn granules_of(&self, span: Span) -> Result<(Span, u64), Error> {
+        let (section, entry) = self.sections.overlapping(span).next().ok_or(Error::NotGranules { span })?;
+        match entry.section.kind() {
+            Kind::Granules { granule, .. } if section.contains(span) => {
+                let (granule, whole) = (*granule, span.aligned(*granule) == Some(span));
+                if whole { Ok((section, granule)) } else { Err(Error::Granule { span, granule }) }
+            }
+            _ => Err(Error::NotGranules { span }),
+        }
+    }
+
+    /// Where the granules in a span start that are populated, or are not.
+    fn granules(
+        &self,
+        section: Span,
+        span: Span,
+        granule: u64,
+        populated: bool,
+    ) -> impl Iterator<Item = u64> {
+        let entry = self.sections.get(section);
+        let is = move |start: &u64| entry.is_some_and(|entry| entry.populated.contains(start) == populated);
+        (span.start()..=span.last()).step_by(granule as usize).filter(is)
+    }
+
+    fn mark(&mut self, section: Span, granules: &[u64], populated: bool) {
+        let Some(entry) = self.sections.get_mut(section) else { return };
+        for start in granules {
+            match populated {
+                true => entry.populated.insert(*start),
+                false => entry.populated.remove(start),
+            };
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! [`Mapper`]: maps large memory from several threads.
+//!
+//! First all threads have the kernel make the pages, and only then all map: while one thread faults pages in, another
+//! one that maps would wait for the same lock of the process (and hold it up), so that both together take as long as one.
+#![allow(unsafe_code)]
+
+use super::member::{self, Piece, Source};
+use super::{Error, Pages, Span};
+use crate::container::{self, Backend, Dma};
+use rustix::io::Errno;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+/// How memory is mapped: by how many threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapper {
+    threads: NonZeroUsize,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// Bytes that are done.
+    pub done: u64,
+    /// Bytes that there are to do.
+    pub total: u64,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The kernel makes the pages.
+    Populate,
+    /// The pages are mapped, and pinned where a device is attached.
+    Map,
+}
+
+/// A function that is told how far it is, from any of the threads, and can end it.
+pub type OnProgress<'a> = dyn Fn(Progress) -> ControlFlow<()> + Sync + 'a;
+
+/// A piece that is to be mapped.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) piece: Piece,
+    /// Where the memory is mapped already, and whether it is copied from there at once: otherwise only where it
+    /// cannot be pinned again.
+    pub(super) source: Option<(Source, bool)>,
+    /// What the kernel said, and whether it was copied; nothing where it was not asked.
+    pub(super) answer: OnceLock<Result<bool, container::Error>>,
+}
+
+const MOST_THREADS: usize = 16;
+const HUGE: u64 = 2 << 20;
+const SMALLEST_PIECE: u64 = 64 << 20;
+const LARGEST_PIECE: u64 = 1 << 30;
+
+impl Default for Mapper {
+    /// As many threads as the process may use processors, 16 at most.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self::new(threads.min(NonZeroUsize::new(MOST_THREADS).unwrap_or(NonZeroUsize::MIN)))
+    }
+}
+
+impl Mapper {
+    /// Maps by this many threads; by 1, memory is not populated before.
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self { threads }
+    }
+
+    /// Returns how many threads map.
+    pub fn threads(self) -> usize {
+        self.threads.get()
+    }
+
+    /// Cuts a span on the borders of huge pages, so that each thread gets some of it.
+    pub(super) fn cut(self, span: Span, pages: Pages) -> Vec<Span> {
+        let border = if let Pages::Huge(size) = pages { size.max(HUGE) } else { HUGE };
+        let share = span.length() / (2 * self.threads() as u64);
+        let size =
+            if self.threads() == 1 { LARGEST_PIECE } else { share.clamp(SMALLEST_PIECE, LARGEST_PIECE) };
+        cut(span, size.next_multiple_of(border))
+    }
+
+    /// Has the pages of all the memory made, by all threads.
+    pub(super) fn populate(self, jobs: &[Job], on_progress: &OnProgress<'_>) -> Result<(), Error> {
+        if self.threads() == 1 {
+            return Ok(());
+        }
+        let parts: Vec<_> = jobs.iter().filter(|job| job.piece.must).flat_map(parts).collect();
+        let count =
+            Count::new(Phase::Populate, parts.iter().map(|(_, part)| part.length()).sum(), on_progress);
+        each(self.threads(), &parts, |(piece, part)| {
+            let within = part.start() - piece.span.start();
+            piece.backing.memory.populate(piece.backing.offset + within, part.length());
+            count.add(part.length())
+        });
+        count.result()
+    }
+
+    /// Maps all of it, until one that must be mapped fails.
+    ///
+    /// # Safety
+    /// All pieces are recorded in the container's member, until they are unmapped or their answer is none or an error.
+    pub(super) unsafe fn map(
+        self,
+        dma: &dyn Dma,
+        jobs: &[Job],
+        on_progress: &OnProgress<'_>,
+    ) -> Result<(), Error> {
+        // type1 pins under one lock: more threads would only wait.
+        let threads = if dma.capabilities().backend == Backend::Type1 { 1 } else { self.threads() };
+        let count = Count::new(Phase::Map, jobs.iter().map(|job| job.piece.span.length()).sum(), on_progress);
+        each(threads, jobs, |job| {
+            // SAFETY: by this function's contract.
+            let answer = job.answer.get_or_init(|| unsafe { job.map(dma) });
+            match answer {
+                Err(_) if job.piece.must => ControlFlow::Break(()),
+                _ => count.add(job.piece.span.length()),
+            }
+        });
+        count.result()
+    }
+}
+
+impl Job {
+    pub(super) fn new(piece: Piece) -> Self {
+        Self { piece, source: None, answer: OnceLock::new() }
+    }
+
+    /// Says whether it was copied.
+    ///
+    /// # Safety
+    /// As [`member::map`].
+    unsafe fn map(&self, dma: &dyn Dma) -> Result<bool, container::Error> {
+        // SAFETY: the caller's contract is the same; a source is a recorded mapping of the memory.
+        let copy = |source| unsafe { member::copy(dma, &self.piece, source) }.map(|()| true);
+        if let Some((source, true)) = &self.source {
+            return copy(source);
+        }
+        // SAFETY: the caller's contract is the same.
+        let answer = unsafe { member::map(dma, &self.piece) }.map(|()| false);
+        match (answer, &self.source) {
+            (Err(error), Some((source, _))) if is_out_of_memory(&error) => copy(source),
+            (answer, _) => answer,
+        }
+    }
+}
+
+fn is_out_of_memory(error: &container::Error) -> bool {
+    error.io().and_then(Errno::from_io_error) == Some(Errno::NOMEM)
+}
+
+/// The parts in which a piece is populated: small ones, so that all threads end at the same time.
+fn parts(job: &Job) -> impl Iterator<Item = (&Piece, Span)> {
+    cut(job.piece.span, SMALLEST_PIECE).into_iter().map(|part| (&job.piece, part))
+}
+
+/// Cuts a span at the multiples of `size`.
+fn cut(span: Span, size: u64) -> Vec<Span> {
+    let mut cuts = Vec::new();
+    let mut start = span.start();
+    while let Some(next) = (start / size + 1).checked_mul(size).filter(|next| *next <= span.last()) {
+        cuts.extend(Span::between(start, next));
+        start = next;
+    }
+    cuts.extend(Span::new(start, span.last() - start + 1));
+    cuts
+}
+
+/// Does something with each item, from several threads, until one of them breaks off.
+fn each<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> ControlFlow<()> + Sync) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if work(item).is_break() {
+                next.store(items.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            // Where there is no thread to be had, the others do the work.
+            let _ = thread::Builder::new().name("dma-map".into()).spawn_scoped(scope, worker);
+        }
+        worker();
+    });
+}
+
+/// Counts bytes, and tells the caller.
+struct Count<'a> {
+    phase: Phase,
+    done: AtomicU64,
+    total: u64,
+    on_progress: &'a OnProgress<'a>,
+    cancelled: AtomicBool,
+}
+
+impl<'a> Count<'a> {
+    fn new(phase: Phase, total: u64, on_progress: &'a OnProgress<'a>) -> Self {
+        Self { phase, done: AtomicU64::new(0), total, on_progress, cancelled: AtomicBool::new(false) }
+    }
+
+    fn add(&self, bytes: u64) -> ControlFlow<()> {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let answer = (self.on_progress)(Progress { phase: self.phase, done, total: self.total });
+        self.cancelled.fetch_or(answer.is_break(), Ordering::Relaxed);
+        answer
+    }
+
+    fn result(self) -> Result<(), Error> {
+        if self.cancelled.into_inner() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: u64, length: u64) -> Span {
+        Span::new(start, length).unwrap()
+    }
+
+    #[test]
+    fn large_memory_is_cut_on_the_borders_of_huge_pages_for_all_threads() {
+        let mapper = Mapper::new(NonZeroUsize::new(2).unwrap());
+        let whole = span(0x1000, (1 << 30) - 0x1000);
+        let cuts = mapper.cut(whole, Pages::Base);
+        assert!(cuts.len() >= 2, "{cuts:?}");
+        assert!(cuts.iter().skip(1).all(|cut| cut.start() % HUGE == 0));
+        assert_eq!((cuts[0].start(), cuts.last().unwrap().last()), (whole.start(), whole.last()));
+        assert!(cuts.windows(2).all(|pair| pair[0].last() + 1 == pair[1].start()));
+        let cuts = mapper.cut(span(0, 4 << 30), Pages::Huge(1 << 30));
+        assert!(cuts.iter().all(|cut| cut.start() % (1 << 30) == 0), "{cuts:?}");
+    }
+
+    #[test]
+    fn small_memory_and_that_of_one_thread_stays_whole() {
+        let two = Mapper::new(NonZeroUsize::new(2).unwrap());
+        assert_eq!(two.cut(span(0x20_0000, 32 << 20), Pages::Base).len(), 1);
+        assert_eq!(Mapper::new(NonZeroUsize::MIN).cut(span(0, 1 << 30), Pages::Base).len(), 1);
+    }
+
+    #[test]
+    fn the_last_byte_of_the_address_space_is_cut_too() {
+        let last = span(u64::MAX - 0xfff, 0x1000);
+        assert_eq!(cut(last, HUGE), [last]);
+    }
+
+    #[test]
+    fn each_item_is_done_once_by_any_number_of_threads() {
+        for threads in [1, 2, 7] {
+            let items: Vec<_> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+            each(threads, &items, |item| {
+                item.fetch_add(1, Ordering::Relaxed);
+                ControlFlow::Continue(())
+            });
+            assert!(items.iter().all(|item| item.load(Ordering::Relaxed) == 1), "{threads}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_begun_after_one_broke_off() {
+        for threads in [1, 4] {
+            let begun = AtomicUsize::new(0);
+            each(threads, &[(); 1000], |()| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                ControlFlow::Break(())
+            });
+            assert!(begun.load(Ordering::Relaxed) <= threads, "{begun:?}");
+        }
+    }
+}

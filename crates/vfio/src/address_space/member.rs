@@ -1,0 +1,146 @@
+//! [`Member`]: a container of an address space, with the record of what is mapped in it: the kernel unmaps whole mappings
+//! only, so each is recorded as it was made, and keeps its memory.
+#![allow(unsafe_code)]
+
+use super::section::Backing;
+use super::span::Spans;
+use super::{Error, Span};
+use crate::container::{self, Access, Dma, IovaRanges};
+use passthru_iommufd::{Ioas, Iova};
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+/// A mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) span: Span,
+    pub(super) backing: Backing,
+    pub(super) access: Access,
+    /// Whether the guest cannot do without it; a BAR can be left out.
+    pub(super) must: bool,
+}
+
+/// Where the same memory is mapped already, on the same iommufd.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) ioas: Arc<Ioas>,
+    pub(super) iova: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) dma: Arc<dyn Dma>,
+    /// Whatever is mapped is here; it can be that something here is not mapped.
+    pub(super) pieces: Spans<Piece>,
+}
+
+impl Member {
+    pub(super) fn new(dma: Arc<dyn Dma>) -> Self {
+        Self { dma, pieces: Spans::default() }
+    }
+
+    pub(super) fn is(&self, dma: &Arc<dyn Dma>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.dma), Arc::as_ptr(dma))
+    }
+
+    /// Asks for the usable IOVAs; the alignment is the host's page at least.
+    pub(super) fn usable(&self) -> Result<IovaRanges, Error> {
+        let mut usable = self.dma.iova_ranges().map_err(|source| Error::IovaRanges { source })?;
+        usable.alignment = usable.alignment.max(rustix::param::page_size() as u64);
+        Ok(usable)
+    }
+
+    /// The mappings that have addresses in the span.
+    pub(super) fn overlapping(&self, span: Span) -> Vec<Span> {
+        self.pieces.overlapping(span).map(|(found, _)| found).collect()
+    }
+
+    /// Maps and records one piece.
+    pub(super) fn map(&mut self, piece: Piece) -> Result<(), container::Error> {
+        let span = piece.span;
+        self.pieces.insert(span, piece.clone());
+        // SAFETY: it is recorded.
+        let answer = unsafe { map(&*self.dma, &piece) };
+        if answer.is_err() {
+            self.pieces.remove(span);
+        }
+        answer
+    }
+
+    /// Unmaps a recorded piece, and gives it. Where that fails, it stays recorded.
+    pub(super) fn unmap(&mut self, span: Span) -> Result<Option<Piece>, container::Error> {
+        match self.dma.unmap(span.start(), span.length()) {
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(self.pieces.remove(span)),
+        }
+    }
+
+    /// Unmaps everything. What cannot be unmapped keeps its memory for ever.
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        let mut refused = None;
+        let mut ranges = Vec::new();
+        for (span, piece) in mem::take(&mut self.pieces).into_iter() {
+            if let Err(source) = self.dma.unmap(span.start(), span.length())
+                && !is_gone(&source)
+            {
+                mem::forget(piece);
+                ranges.push(span);
+                refused.get_or_insert(source);
+            }
+        }
+        refused.map_or(Ok(()), |source| Err(Error::StillMapped { ranges, source }))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Maps a piece, by its file where the container can, or by its address.
+///
+/// # Safety
+/// The piece is recorded in the container's member until it is unmapped: that keeps the memory.
+pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::Error> {
+    let Piece { span, backing: Backing { memory, offset }, access, .. } = piece;
+    let (iova, length) = (span.start(), span.length());
+    match (memory.file(), memory.address()) {
+        (Some((file, start)), _) if dma.capabilities().map_file => {
+            dma.map_file(file, start + offset, length, iova, *access)
+        }
+        (_, Some(address)) => {
+            let start = address.wrapping_add(*offset as usize);
+            // SAFETY: a section lies within its memory, which stays while the piece is recorded; that no references
+            // are made to it is the contract of `Memory`.
+            unsafe { dma.map(start, length, iova, *access) }
+        }
+        (Some(_), None) | (None, None) => Err(container::Error::Unsupported {
+            backend: dma.capabilities().backend,
+            what: "map a file that has no address in this process",
+        }),
+    }
+}
+
+/// Maps a piece by a copy of where the same memory is mapped (`IOMMU_IOAS_COPY`).
+///
+/// # Safety
+/// As [`map`]; the source is a recorded mapping of the piece's memory.
+pub(super) unsafe fn copy(dma: &dyn Dma, piece: &Piece, from: &Source) -> Result<(), container::Error> {
+    let Some(ioas) = dma.ioas() else {
+        let backend = dma.capabilities().backend;
+        return Err(container::Error::Unsupported { backend, what: "copy mappings" });
+    };
+    let (iova, length) = (Iova::At(piece.span.start()), piece.span.length());
+    // SAFETY: the memory stays while the piece is recorded, as for `map`.
+    unsafe { ioas.copy_from(&from.ioas, from.iova, length, iova, piece.access) }?;
+    Ok(())
+}
+
+/// Whether the kernel says that nothing is mapped there.
+fn is_gone(error: &container::Error) -> bool {
+    error.io().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}

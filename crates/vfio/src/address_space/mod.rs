@@ -1,0 +1,231 @@
+//! [`AddressSpace`]: what devices see at which address, kept in step with what the guest sees there.
+//!
+//! A VMM's memory listener tells it in transactions which [`Section`]s come and go. It maps them in each of its containers
+//! (it sees [`Dma`] alone), records every mapping, and keeps the memory until it is unmapped. A change is made as a whole or
+//! not at all. A container that joins late gets everything that is there.
+//!
+//! ```
+//! use passthru_vfio::address_space::{AddressSpace, Memory, Pages, Section, Span};
+//! use std::sync::Arc;
+//!
+//! let space = AddressSpace::default();
+//! let memory = Arc::new(Memory::anonymous(1 << 20, Pages::Base)?);
+//! let low = Span::new(0, 0xa_0000)?;
+//!
+//! let mut change = space.begin();
+//! change.add(Section::ram(low, &memory, 0)?);
+//! for note in change.commit()? {
+//!     println!("{note}");
+//! }
+//!
+//! let mut change = space.begin();
+//! change.del(low);
+//! change.commit()?;
+//! # Ok::<(), passthru_vfio::address_space::Error>(())
+//! ```
+//!
+//! It is not for DMA buffers of a userspace driver: that is [`crate::dma`].
+
+mod error;
+mod granules;
+mod mapper;
+mod member;
+mod memory;
+mod note;
+mod section;
+mod sharing;
+mod span;
+mod state;
+mod transaction;
+mod viommu;
+
+pub use error::Error;
+pub use mapper::{Mapper, OnProgress, Phase, Progress};
+pub use memory::{Memory, Pages};
+pub use note::{Note, Noted};
+pub use section::{Backing, Kind, Section, Skipped};
+pub use sharing::{Sharing, Why};
+pub use span::Span;
+pub use transaction::Transaction;
+pub use viommu::{Translation, VirtualIommu};
+
+use crate::container::Dma;
+use member::Member;
+use state::{Found, How, Journal, State};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The addresses of a guest (or, behind a virtual IOMMU, those of a device), and the containers in which they are mapped.
+///
+/// Its containers are its alone: nobody else maps or unmaps in them. On drop it unmaps everything.
+#[derive(Debug, Default)]
+pub struct AddressSpace {
+    state: Mutex<State>,
+    mapper: Mapper,
+    sharing: Sharing,
+    /// Where the same memory may be mapped.
+    beyond: Option<Arc<AddressSpace>>,
+}
+
+impl AddressSpace {
+    /// Says by how many threads it maps.
+    #[must_use]
+    pub fn with_mapper(mut self, mapper: Mapper) -> Self {
+        self.mapper = mapper;
+        self
+    }
+
+    /// Says when pins are shared between containers.
+    #[must_use]
+    pub fn with_sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Says in which other address space the same memory is, so that pins can be shared with its containers. A container on the
+    /// same iommufd that joins there shares all of the memory, also without any device.
+    #[must_use]
+    pub fn sharing_with(mut self, other: &Arc<AddressSpace>) -> Self {
+        self.beyond = Some(Arc::clone(other));
+        self
+    }
+
+    /// Begins a change. Nothing happens before [`Transaction::commit`].
+    pub fn begin(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    /// Maps everything in a container, which belongs to this address space from now on. Devices are best attached before:
+    /// their usable IOVAs are known then, and memory is pinned by several threads.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`].
+    pub fn join(&self, container: Arc<dyn Dma>) -> Result<Vec<Note>, Error> {
+        self.join_with(container, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Joins as [`AddressSpace::join`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::join`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn join_with(
+        &self,
+        container: Arc<dyn Dma>,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        let mut state = self.lock();
+        if state.members.iter().any(|member| member.is(&container)) {
+            return Err(Error::Member);
+        }
+        let populate = state.members.is_empty();
+        state.members.push(Member::new(container));
+        let member = state.members.len() - 1;
+        let result = self.map_missing(&mut state, &[member], &[Span::ALL], populate, on_progress);
+        if result.is_err() {
+            state.members.pop();
+        }
+        result
+    }
+
+    /// Unmaps everything in a container, which then belongs to this address space no more.
+    ///
+    /// # Errors
+    /// [`Error::NotMember`]; [`Error::StillMapped`]: the memory is then never freed.
+    pub fn leave(&self, container: &Arc<dyn Dma>) -> Result<(), Error> {
+        let mut state = self.lock();
+        let index = state.members.iter().position(|member| member.is(container)).ok_or(Error::NotMember)?;
+        state.members.remove(index).close()
+    }
+
+    /// Unmaps the sections in a span for the time being: before a device whose BAR is there is reset, goes to D3 or loses
+    /// memory decode, by which the mapping of a dma-buf would be emptied.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Cut`] where the span has a part of a section; [`Error::StillMapped`].
+    pub fn withdraw(&self, span: Span) -> Result<(), Error> {
+        let mut state = self.lock();
+        let sections = state.whole_sections(span)?;
+        sections.iter().for_each(|section| state.set_withdrawn(*section, true));
+        state.clear(&sections, &[])
+    }
+
+    /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs that could not be
+    /// mapped, and what was lost.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`]; [`Error::NotFound`], [`Error::Cut`].
+    pub fn restore(&self, span: Span) -> Result<Vec<Note>, Error> {
+        let mut state = self.lock();
+        let sections = state.whole_sections(span)?;
+        let withdrawn: Vec<_> =
+            sections.iter().copied().filter(|section| state.is_withdrawn(*section)).collect();
+        withdrawn.iter().for_each(|section| state.set_withdrawn(*section, false));
+        let result = self.map_missing_in_all(&mut state, &sections);
+        if result.is_err() {
+            withdrawn.iter().for_each(|section| state.set_withdrawn(*section, true));
+        }
+        result
+    }
+
+    /// Returns the sections in rising order.
+    pub fn sections(&self) -> Vec<Section> {
+        self.lock().sections.iter().map(|(_, entry)| entry.section.clone()).collect()
+    }
+
+    /// Returns what is mapped in a container, by whole mappings in rising order.
+    ///
+    /// # Errors
+    /// [`Error::NotMember`].
+    pub fn mappings(&self, container: &Arc<dyn Dma>) -> Result<Vec<Span>, Error> {
+        let state = self.lock();
+        let member = state.members.iter().find(|member| member.is(container)).ok_or(Error::NotMember)?;
+        Ok(member.pieces.iter().map(|(span, _)| span).collect())
+    }
+
+    /// Maps what is missing in some containers, or nothing.
+    fn map_missing(
+        &self,
+        state: &mut State,
+        members: &[usize],
+        targets: &[Span],
+        populate: bool,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        let mut notes = Vec::new();
+        for member in members {
+            state.clear_foreign(*member, targets)?;
+        }
+        let plan = |member: &usize| state.plan(*member, targets, Found::Recorded, self.mapper, &mut notes);
+        let plans = members.iter().map(plan).collect::<Result<_, _>>()?;
+        let mut journal = Journal::default();
+        match self.map(state, plans, populate, on_progress, &mut journal, &mut notes) {
+            Ok(()) => Ok(notes),
+            Err(error) => Err(state.undo(journal, error)),
+        }
+    }
+
+    fn map_missing_in_all(&self, state: &mut State, targets: &[Span]) -> Result<Vec<Note>, Error> {
+        let members: Vec<_> = (0..state.members.len()).collect();
+        self.map_missing(state, &members, targets, true, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Maps what was planned, as this address space is told to.
+    fn map(
+        &self,
+        state: &mut State,
+        plans: Vec<state::Plan>,
+        populate: bool,
+        on_progress: &OnProgress<'_>,
+        journal: &mut Journal,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), Error> {
+        let beyond = self.beyond.as_ref().map(|other| other.lock());
+        let (mapper, sharing, beyond) = (self.mapper, self.sharing, beyond.as_deref());
+        state.map(plans, How { mapper, sharing, populate, on_progress, beyond }, journal, notes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What is mapped is recorded before it is, so a thread that panics leaves a state that is safe to use.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,51 @@
+//! [`Note`]: what was not simply mapped, though nothing failed.
+
+use super::section::Skipped;
+use super::sharing::Why;
+use super::{Error, Span};
+use std::fmt;
+
+/// Something of note about a section that was added, or mapped in one more container.
+#[derive(Debug)]
+pub struct Note {
+    /// The section, or the part of it.
+    pub span: Span,
+    /// What is to be noted.
+    pub what: Noted,
+}
+
+/// What is to be noted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Noted {
+    /// Devices do not reach it, by rule.
+    Skipped(Skipped),
+    /// Devices reach only this much of it: its whole pages.
+    Trimmed(Span),
+    /// A BAR that devices do not reach, since it could not be mapped.
+    NotMapped(Error),
+    /// It shares its pins with another container.
+    Shared(Why),
+    /// If all of its granules were populated, all sections together would need more mappings than there can be.
+    Granules {
+        /// How many there would be.
+        needed: u64,
+        /// How many there can be.
+        limit: u32,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { span, what } = self;
+        match what {
+            Noted::Skipped(why) => write!(f, "devices do not reach {span}: {why}"),
+            Noted::Trimmed(part) => write!(f, "of {span}, devices reach the whole pages only: {part}"),
+            Noted::NotMapped(error) => write!(f, "devices do not reach the BAR at {span}: {error}"),
+            Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
+            Noted::Granules { needed, limit } => {
+                write!(f, "all of {span} would need {needed} mappings, and there can be {limit}")
+            }
+        }
+    }
+}

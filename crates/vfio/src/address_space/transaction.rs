@@ -1,0 +1,216 @@
+//! [`Transaction`]: a change of an address space, made as a whole or not at all.
+
+use super::mapper::OnProgress;
+use super::note::{Note, Noted};
+use super::section::{Kind, Section};
+use super::state::{Entry, Found, Journal, State};
+use super::{AddressSpace, Error, Span};
+use std::mem;
+use std::ops::ControlFlow;
+
+/// A change in the making. What is deleted goes before anything is added, in whatever order they are said. Dropped
+/// without [`Transaction::commit`], it changes nothing.
+#[must_use = "nothing is changed before it is committed"]
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    space: &'a AddressSpace,
+    dels: Vec<Span>,
+    /// Spans of which everything goes, also nothing.
+    clears: Vec<Span>,
+    adds: Vec<Section>,
+}
+
+/// What a change does to the sections.
+#[derive(Debug)]
+struct Delta {
+    removed: Vec<Span>,
+    added: Vec<Span>,
+    /// The entries that go, for when they have to come back.
+    former: Vec<Entry>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(space: &'a AddressSpace) -> Self {
+        Self { space, dels: Vec::new(), clears: Vec::new(), adds: Vec::new() }
+    }
+
+    /// Adds a section.
+    pub fn add(&mut self, section: Section) -> &mut Self {
+        self.adds.push(section);
+        self
+    }
+
+    pub(super) fn add_all(&mut self, sections: Vec<Section>) {
+        self.adds.extend(sections);
+    }
+
+    /// Removes the sections in a span, one or several, each as a whole.
+    pub fn del(&mut self, span: Span) -> &mut Self {
+        self.dels.push(span);
+        self
+    }
+
+    /// Removes the sections in a span, each as a whole, if there are any.
+    pub fn clear(&mut self, span: Span) -> &mut Self {
+        self.clears.push(span);
+        self
+    }
+
+    /// Makes the change in all containers. Returns what was not simply mapped.
+    ///
+    /// What overlaps a new section is unmapped first; then everything new is mapped; then the rest is unmapped.
+    /// A section that is deleted and added again as it was stays mapped. The IOVAs that can be used are asked for each
+    /// time, since every attached device can narrow them.
+    ///
+    /// # Errors
+    /// Of a wrong change: [`Error::NotFound`], [`Error::Cut`], [`Error::Overlap`]; what a container cannot have:
+    /// [`Error::Misaligned`], [`Error::Outside`], [`Error::TooManyMappings`], [`Error::IovaRanges`]; a refusal of the
+    /// kernel: [`Error::Map`], [`Error::Unmap`]. Nothing has changed after these. [`Error::Lost`] where a former mapping could not be
+    /// restored. [`Error::StillMapped`] where all is done but that old mappings are still there.
+    pub fn commit(self) -> Result<Vec<Note>, Error> {
+        self.commit_with(&|_| ControlFlow::Continue(()))
+    }
+
+    /// Commits as [`Transaction::commit`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn commit_with(self, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
+        let space = self.space;
+        let mut state = space.lock();
+        let mut delta = self.apply(&mut state)?;
+        let mut notes = skipped(&state, &delta.added);
+        let mut journal = Journal::default();
+        if let Err(error) = delta.map(&mut state, space, on_progress, &mut journal, &mut notes) {
+            let error = state.undo(journal, error);
+            delta.revert(&mut state);
+            return Err(error);
+        }
+        state.clear(&delta.removed, &delta.added)?;
+        Ok(notes)
+    }
+
+    /// Changes the sections, once the change is found to be a right one.
+    fn apply(mut self, state: &mut State) -> Result<Delta, Error> {
+        let mut removed = Vec::new();
+        for span in &self.dels {
+            removed.extend(state.whole_sections(*span)?);
+        }
+        for span in &self.clears {
+            match state.whole_sections(*span) {
+                Err(Error::NotFound { .. }) => {}
+                found => removed.extend(found?),
+            }
+        }
+        removed.sort();
+        removed.dedup();
+        let mut adds = mem::take(&mut self.adds);
+        adds.retain(|section| match removed.iter().position(|span| state.has(*span, section)) {
+            Some(same) => {
+                removed.remove(same);
+                false
+            }
+            None => true,
+        });
+        check_overlaps(state, &removed, &adds)?;
+        let former = removed.iter().filter_map(|span| state.sections.remove(*span)).collect();
+        let added = adds.iter().map(Section::span).collect();
+        adds.into_iter().for_each(|section| state.sections.insert(section.span(), Entry::new(section)));
+        Ok(Delta { removed, added, former })
+    }
+}
+
+impl Delta {
+    fn map(
+        &self,
+        state: &mut State,
+        space: &AddressSpace,
+        on_progress: &OnProgress<'_>,
+        journal: &mut Journal,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), Error> {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let plan = |member| state.plan(member, &self.added, Found::Nothing, space.mapper, notes);
+        let plans = (0..state.members.len()).map(plan).collect::<Result<_, _>>()?;
+        for span in &self.added {
+            state.make_room(*span, journal)?;
+        }
+        space.map(state, plans, true, on_progress, journal, notes)
+    }
+
+    fn revert(&mut self, state: &mut State) {
+        self.added.iter().for_each(|span| drop(state.sections.remove(*span)));
+        for entry in mem::take(&mut self.former) {
+            state.sections.insert(entry.section.span(), entry);
+        }
+    }
+}
+
+impl State {
+    /// The sections in a span, none of which it cuts.
+    pub(super) fn whole_sections(&self, span: Span) -> Result<Vec<Span>, Error> {
+        if let Some(piece) = self.sections.cut_by(span) {
+            return Err(Error::Cut { span, piece });
+        }
+        let found: Vec<_> = self.sections.overlapping(span).map(|(found, _)| found).collect();
+        if found.is_empty() { Err(Error::NotFound { span }) } else { Ok(found) }
+    }
+
+    /// Whether just this section is there.
+    fn has(&self, span: Span, section: &Section) -> bool {
+        self.sections.get(span).is_some_and(|entry| entry.section.same(section))
+    }
+
+    pub(super) fn is_withdrawn(&self, section: Span) -> bool {
+        self.sections.get(section).is_some_and(|entry| entry.withdrawn)
+    }
+
+    pub(super) fn set_withdrawn(&mut self, section: Span, withdrawn: bool) {
+        if let Some(entry) = self.sections.get_mut(section) {
+            entry.withdrawn = withdrawn;
+        }
+    }
+}
+
+/// What is added overlaps neither what stays nor each other.
+fn check_overlaps(state: &State, removed: &[Span], adds: &[Section]) -> Result<(), Error> {
+    let mut spans: Vec<_> = adds.iter().map(Section::span).collect();
+    for span in &spans {
+        let mut stays = state.sections.overlapping(*span).map(|(found, _)| found);
+        if let Some(with) = stays.find(|found| !removed.contains(found)) {
+            return Err(Error::Overlap { span: *span, with });
+        }
+    }
+    spans.sort();
+    match spans.windows(2).find(|pair| pair[0].last() >= pair[1].start()) {
+        Some(pair) => Err(Error::Overlap { span: pair[1], with: pair[0] }),
+        None => Ok(()),
+    }
+}
+
+/// What the rules say of new sections, in containers or not.
+fn skipped(state: &State, added: &[Span]) -> Vec<Note> {
+    let entries = added.iter().filter_map(|span| state.sections.get(*span));
+    let by_rule = entries.filter_map(|entry| {
+        let what = Noted::Skipped(entry.section.skipped()?);
+        Some(Note { span: entry.section.span(), what })
+    });
+    by_rule.chain(too_many_granules(state, added)).collect()
+}
+
+fn too_many_granules(state: &State, added: &[Span]) -> Option<Note> {
+    let granules = |entry: &Entry| match entry.section.kind() {
+        Kind::Granules { granule, .. } => entry.section.span().length() / granule,
+        _ => 1,
+    };
+    let is_new = |span: &&Span| {
+        state.sections.get(**span).is_some_and(|entry| matches!(entry.section.kind(), Kind::Granules { .. }))
+    };
+    let span = *added.iter().find(is_new)?;
+    let limits = state.members.iter().filter_map(|member| member.dma.capabilities().max_mappings);
+    let limit = limits.min()?;
+    let needed = state.sections.iter().map(|(_, entry)| granules(entry)).sum();
+    (needed > u64::from(limit)).then_some(Note { span, what: Noted::Granules { needed, limit } })
+}

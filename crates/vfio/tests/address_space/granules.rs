@@ -1,0 +1,86 @@
+//! Memory that comes and goes in granules.
+
+use crate::model::{self, Model};
+use crate::{PAGE, add, backing, join, memory, ram, space, span, texts};
+use passthru_vfio::address_space::{AddressSpace, Error, Kind, Section};
+use passthru_vfio::container::{Access, Dma};
+use std::sync::Arc;
+
+const AT: u64 = 0x1_0000_0000;
+const GRANULE: u64 = 2 * PAGE;
+
+/// An address space with 8 granules, none of them populated.
+fn granules(model: &Arc<Model>) -> AddressSpace {
+    let space = AddressSpace::default();
+    join(&space, model);
+    let kind = Kind::Granules { backing: backing(&memory(8 * GRANULE)), granule: GRANULE };
+    add(&space, Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap());
+    space
+}
+
+#[test]
+fn each_populated_granule_is_a_mapping_and_can_be_discarded() {
+    let model = model::model();
+    let space = granules(&model);
+    assert!(model.spans().is_empty());
+    space.populate(span(AT, 4 * GRANULE)).unwrap();
+    assert_eq!(model.spans().len(), 4);
+    space.discard(span(AT + GRANULE, GRANULE)).unwrap();
+    space.populate(span(AT, 2 * GRANULE)).unwrap();
+    space.discard(span(AT, 3 * GRANULE)).unwrap();
+    assert_eq!(model.spans(), [span(AT + 3 * GRANULE, GRANULE)]);
+    space.discard(span(AT, GRANULE)).unwrap();
+}
+
+#[test]
+fn populating_that_fails_leaves_the_granules_as_they_were() {
+    let model = model::model();
+    let space = granules(&model);
+    space.populate(span(AT + GRANULE, GRANULE)).unwrap();
+    model.fail(0b10);
+    assert!(matches!(space.populate(span(AT, 4 * GRANULE)), Err(Error::Map { .. })));
+    let granule = span(AT + GRANULE, GRANULE);
+    assert_eq!(model.spans(), [granule]);
+    let late = model::model();
+    join(&space, &late);
+    assert_eq!(late.spans(), [granule]);
+}
+
+#[test]
+fn the_limit_on_mappings_is_kept_and_told_before() {
+    let model = model::with(|capabilities| capabilities.max_mappings = Some(3));
+    let space = AddressSpace::default();
+    join(&space, &model);
+    let kind = Kind::Granules { backing: backing(&memory(8 * GRANULE)), granule: GRANULE };
+    let notes = add(&space, Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap());
+    assert!(texts(&notes).contains("would need 8 mappings, and there can be 3"), "{}", texts(&notes));
+    space.populate(span(AT, 3 * GRANULE)).unwrap();
+    let error = space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap_err();
+    assert!(matches!(error, Error::TooManyMappings { needed: 4, limit: 3 }), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("granules")));
+    space.discard(span(AT, GRANULE)).unwrap();
+    space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap();
+}
+
+#[test]
+fn only_whole_granules_are_populated_and_discarded() {
+    let (space, _) = space();
+    add(&space, ram(0, PAGE, &memory(PAGE)));
+    assert!(matches!(space.populate(span(0, PAGE)), Err(Error::NotGranules { .. })));
+    assert!(matches!(space.discard(span(AT, PAGE)), Err(Error::NotGranules { .. })));
+    let space = granules(&model::model());
+    assert!(matches!(space.populate(span(AT, PAGE)), Err(Error::Granule { granule: GRANULE, .. })));
+    assert!(matches!(space.discard(span(AT + 7 * GRANULE, 2 * GRANULE)), Err(Error::NotGranules { .. })));
+}
+
+#[test]
+fn a_granule_that_could_not_be_discarded_is_named_and_keeps_its_memory() {
+    let model = model::model();
+    let space = granules(&model);
+    space.populate(span(AT, 2 * GRANULE)).unwrap();
+    model.fail(1);
+    let error = space.discard(span(AT, 2 * GRANULE)).unwrap_err();
+    assert!(matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(AT, GRANULE)]), "{error}");
+    let container = Arc::clone(&model) as Arc<dyn Dma>;
+    assert_eq!(space.mappings(&container).unwrap(), [span(AT, GRANULE)]);
+}

@@ -1,0 +1,185 @@
+//! A container in memory that answers as the kernel does, and fails when a test says so.
+#![allow(unsafe_code)]
+
+use passthru_vfio::address_space::Span;
+use passthru_vfio::container::{Access, Backend, Capabilities, Dma, Error, IovaRanges};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What a mapping leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Address(u64),
+    File(i32, u64),
+}
+
+/// A mapping: its last IOVA and where it leads.
+pub(crate) type Mapping = (u64, Target, Access);
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) usable: Mutex<IovaRanges>,
+    mappings: Mutex<BTreeMap<u64, Mapping>>,
+    /// Bit i says that the call i from now fails.
+    failures: AtomicU64,
+    pub(crate) calls: AtomicU64,
+}
+
+/// A container without limits.
+pub(crate) fn model() -> Arc<Model> {
+    with(|_| ())
+}
+
+/// A container with other capabilities.
+pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
+    let mut capabilities = Capabilities::minimal(Backend::Iommufd);
+    capabilities.map_file = true;
+    change(&mut capabilities);
+    Arc::new(Model {
+        capabilities,
+        usable: Mutex::new(IovaRanges { ranges: vec![0..=u64::MAX], alignment: 0x1000 }),
+        mappings: Mutex::default(),
+        failures: AtomicU64::new(0),
+        calls: AtomicU64::new(0),
+    })
+}
+
+impl Model {
+    /// Has calls to come fail, one for each bit that is set, the lowest for the next one.
+    pub(crate) fn fail(&self, failures: u64) {
+        self.failures.store(failures, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mappings(&self) -> BTreeMap<u64, Mapping> {
+        self.mappings.lock().unwrap().clone()
+    }
+
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        self.mappings()
+            .iter()
+            .map(|(start, (last, ..))| Span::new(*start, last - start + 1).unwrap())
+            .collect()
+    }
+
+    /// What a device finds at an IOVA.
+    pub(crate) fn at(&self, iova: u64) -> Option<Target> {
+        let mappings = self.mappings.lock().unwrap();
+        let (start, (last, target, _)) = mappings.range(..=iova).next_back()?;
+        let within = iova - start;
+        (iova <= *last).then_some(match *target {
+            Target::Address(address) => Target::Address(address + within),
+            Target::File(file, offset) => Target::File(file, offset + within),
+        })
+    }
+
+    fn call(&self) -> io::Result<()> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let failures =
+            self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(bits >> 1));
+        if failures.unwrap() & 1 == 0 { Ok(()) } else { Err(Errno::FAULT.into()) }
+    }
+
+    fn add(&self, iova: u64, length: u64, target: Target, access: Access) -> io::Result<()> {
+        self.call()?;
+        let usable = self.usable.lock().unwrap().clone();
+        let last =
+            length.checked_sub(1).and_then(|length| iova.checked_add(length)).ok_or(Errno::OVERFLOW)?;
+        let fits = |range: &std::ops::RangeInclusive<u64>| range.contains(&iova) && range.contains(&last);
+        if !usable.ranges.iter().any(fits) || !(iova | length).is_multiple_of(usable.alignment) {
+            return Err(Errno::INVAL.into());
+        }
+        let mut mappings = self.mappings.lock().unwrap();
+        if mappings.range(..=last).next_back().is_some_and(|(_, (end, ..))| *end >= iova) {
+            return Err(Errno::EXIST.into());
+        }
+        mappings.insert(iova, (last, target, access));
+        Ok(())
+    }
+
+    /// As the kernel: whole mappings, those before one that is cut are gone, nothing there is an error.
+    fn remove(&self, iova: u64, length: u64) -> io::Result<u64> {
+        self.call()?;
+        let end = iova.saturating_add(length - 1);
+        let mut mappings = self.mappings.lock().unwrap();
+        let overlapping: Vec<_> =
+            mappings.range(..=end).filter(|(_, (last, ..))| *last >= iova).map(|(s, m)| (*s, m.0)).collect();
+        let mut bytes = 0;
+        for (start, last) in overlapping {
+            if start < iova || last > end {
+                return Err(Errno::NOENT.into());
+            }
+            mappings.remove(&start);
+            bytes += last - start + 1;
+        }
+        if bytes == 0 { Err(Errno::NOENT.into()) } else { Ok(bytes) }
+    }
+}
+
+impl Dma for Model {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
+        self.add(iova, length, Target::Address(memory as u64), access).map_err(|source| Error::Map {
+            iova,
+            length,
+            source,
+        })
+    }
+
+    fn map_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error> {
+        assert!(self.capabilities.map_file);
+        self.add(iova, length, Target::File(file.as_raw_fd(), offset), access).map_err(|source| Error::Map {
+            iova,
+            length,
+            source,
+        })
+    }
+
+    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
+        self.remove(iova, length).map_err(|source| Error::Unmap { iova, length, source })
+    }
+
+    fn unmap_all(&self) -> Result<u64, Error> {
+        let all = self.mappings.lock().unwrap().iter().map(|(start, (last, ..))| last - start + 1).sum();
+        self.mappings.lock().unwrap().clear();
+        Ok(all)
+    }
+
+    fn iova_ranges(&self) -> Result<IovaRanges, Error> {
+        Ok(self.usable.lock().unwrap().clone())
+    }
+
+    fn page_sizes(&self) -> Result<u64, Error> {
+        Ok(0x1000)
+    }
+
+    fn set_dirty_tracking(&self, _: bool) -> Result<(), Error> {
+        Err(Error::Unsupported { backend: Backend::Iommufd, what: "track" })
+    }
+
+    fn dirty_pages(&self, _: u64, _: u64, _: u64, _: bool, _: &mut [u64]) -> Result<(), Error> {
+        self.set_dirty_tracking(true)
+    }
+
+    fn unmap_dirty(&self, iova: u64, length: u64, _: u64, _: &mut [u64]) -> Result<u64, Error> {
+        self.unmap(iova, length)
+    }
+
+    fn ioas(&self) -> Option<&Arc<passthru_iommufd::Ioas>> {
+        None
+    }
+}

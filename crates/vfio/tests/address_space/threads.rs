@@ -1,0 +1,118 @@
+//! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one fails.
+
+use crate::model::{self, Model};
+use crate::{memory, ram, span};
+use passthru_vfio::address_space::{AddressSpace, Error, Mapper, Memory, Phase, Section};
+use passthru_vfio::container::Dma;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+const LENGTH: u64 = 256 << 20;
+
+fn four() -> AddressSpace {
+    AddressSpace::default().with_mapper(Mapper::new(NonZeroUsize::new(4).unwrap()))
+}
+
+/// Memory that is not there to be populated, so that the test needs none.
+fn large() -> (Arc<Memory>, Section) {
+    let small = memory(0x1000);
+    let file = small.address().unwrap();
+    let fd = rustix::fs::memfd_create("large", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    assert!(!file.is_null());
+    let memory = Arc::new(Memory::from_file(fd, 0, LENGTH, Box::new(small)));
+    (Arc::clone(&memory), ram(1 << 32, LENGTH, &memory))
+}
+
+fn joined(space: &AddressSpace) -> Arc<Model> {
+    let model = model::model();
+    space.join(Arc::clone(&model) as Arc<dyn Dma>).unwrap();
+    model
+}
+
+#[test]
+fn large_memory_is_mapped_in_pieces_that_are_unmapped_alike() {
+    let space = four();
+    let model = joined(&space);
+    let (_memory, section) = large();
+    let mut change = space.begin();
+    change.add(section);
+    change.commit().unwrap();
+    let pieces = model.spans();
+    assert!(pieces.len() >= 4, "{pieces:?}");
+    assert_eq!(pieces.iter().map(|piece| piece.length()).sum::<u64>(), LENGTH);
+    let mut change = space.begin();
+    change.del(span(1 << 32, LENGTH));
+    change.commit().unwrap();
+    assert!(model.spans().is_empty());
+}
+
+#[test]
+fn any_piece_that_fails_takes_all_of_them_back_each_time() {
+    let space = four();
+    let model = joined(&space);
+    let (memory, section) = large();
+    for round in 0..200 {
+        let mut change = space.begin();
+        change.add(section.clone());
+        model.fail(1 << (round % 4));
+        assert!(matches!(change.commit(), Err(Error::Map { .. })), "{round}");
+        model.fail(0);
+        assert!(model.spans().is_empty(), "{round}: {model:?}");
+    }
+    drop(section);
+    assert_eq!(Arc::strong_count(&memory), 1);
+}
+
+#[test]
+fn progress_rises_to_the_total_and_can_cancel() {
+    let space = four();
+    let model = joined(&space);
+    let memory = memory(128 << 20);
+    let section = ram(1 << 32, 128 << 20, &memory);
+    let seen = Mutex::new(Vec::new());
+    let mut change = space.begin();
+    change.add(section.clone());
+    change
+        .commit_with(&|progress| {
+            seen.lock().unwrap().push(progress);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let seen = seen.into_inner().unwrap();
+    for phase in [Phase::Populate, Phase::Map] {
+        let of: Vec<_> = seen.iter().filter(|progress| progress.phase == phase).collect();
+        assert_eq!(of.iter().map(|progress| progress.done).max(), Some(128 << 20), "{of:?}");
+        assert!(of.iter().all(|progress| progress.total == 128 << 20));
+    }
+
+    let mut change = space.begin();
+    change.del(section.span()).add(ram(1 << 33, 128 << 20, &memory));
+    let error = change.commit_with(&|progress| match progress.phase {
+        Phase::Map => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(error, Err(Error::Cancelled)));
+    assert!(model.spans().iter().all(|piece| section.span().contains(*piece)));
+}
+
+#[test]
+fn changes_from_several_threads_are_made_one_after_the_other() {
+    let space = four();
+    let model = joined(&space);
+    let memory = memory(0x1000);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (space, memory) = (&space, &memory);
+            scope.spawn(move || {
+                for i in 0..100 {
+                    let at = thread << 32 | (i % 3) << 20;
+                    let mut change = space.begin();
+                    change.clear(span(at, 0x1000)).add(ram(at, 0x1000, memory));
+                    change.commit().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!((model.spans().len(), space.sections().len()), (12, 12));
+}
