@@ -1,10 +1,9 @@
 //! How errors reach the user: what was tried, why it failed, what to do; once.
-#![allow(clippy::print_stderr)]
 
+use crate::diagnostics;
 use crate::exit::Code;
 use crate::source::Source;
-use crate::terminal;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Group, Level};
 use passthru_domain::Errors;
 
 /// An error of a command.
@@ -40,31 +39,10 @@ impl Error {
     /// Prints the error to standard error.
     pub(crate) fn print(&self) {
         match self {
-            Self::Domain(source, errors) => errors.iter().for_each(|error| print_at(source, error)),
+            Self::Domain(source, errors) => errors.iter().for_each(|error| diagnostics::error(source, error)),
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),
         }
     }
-}
-
-fn renderer() -> Renderer {
-    if terminal::colour() { Renderer::styled() } else { Renderer::plain() }
-}
-
-/// Shows the line of the document that the error is about. Long lines are cut around the place.
-fn print_at(source: &Source, error: &passthru_domain::Error) {
-    let title = Level::ERROR.primary_title(error.message.as_str());
-    let mut group = match &error.span {
-        Some(span) => title.element(
-            Snippet::source(source.text())
-                .path(source.name())
-                .annotation(AnnotationKind::Primary.span(span.clone())),
-        ),
-        None => Group::with_title(title).element(Level::NOTE.message(format!("in {}", source.name()))),
-    };
-    if let Some(hint) = &error.hint {
-        group = group.element(Level::HELP.message(hint.as_str()));
-    }
-    eprintln!("{}", renderer().render(&[group]));
 }
 
 fn print_chain(error: &dyn std::error::Error, hint: Option<&str>) {
@@ -78,5 +56,5 @@ fn print_chain(error: &dyn std::error::Error, hint: Option<&str>) {
     if let Some(hint) = hint {
         group = group.element(Level::HELP.message(hint));
     }
-    eprintln!("{}", renderer().render(&[group]));
+    diagnostics::print(group);
 }

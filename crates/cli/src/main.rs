@@ -4,6 +4,8 @@
 
 mod commands;
 mod config;
+mod diagnostics;
+mod emulator;
 mod error;
 mod exit;
 mod output;

@@ -1,8 +1,9 @@
 //! A domain XML file, kept for pointing at places in it.
 
+use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Code;
-use passthru_domain::{Domain, Errors};
+use passthru_domain::{Domain, Errors, Reading};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -78,9 +79,11 @@ impl Source {
         &self.text
     }
 
-    /// Reads the text as a domain.
+    /// Reads the text as a domain, and says what of it has no effect.
     pub(crate) fn parse(&self) -> Result<Domain, Error> {
-        Domain::parse(&self.text).map_err(|errors| self.error(errors))
+        let reading = Reading::of(&self.text).map_err(|error| self.error(error.into()))?;
+        reading.notes.iter().for_each(|note| diagnostics::note(self, note));
+        reading.into_domain().map_err(|errors| self.error(errors))
     }
 
     /// Makes an error about the domain that was read from here.

@@ -3,17 +3,18 @@
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::device::Devices;
-use crate::error::{Error, Errors};
+use crate::error::Errors;
 use crate::features::Features;
 use crate::iommufd::DomainIommufd;
 use crate::memory::{Memory, MemoryBacking};
 use crate::os::Os;
+use crate::reading::Reading;
 use crate::uuid::Uuid;
 use crate::vcpu::Vcpu;
 use crate::xml::place::Place;
 use crate::xml::text::{GuestName, of_form};
 use crate::xml::value::words;
-use crate::xml::{Element, Visitor, limits, reader, writer};
+use crate::xml::{Element, Visitor, writer};
 
 words! {
     /// How the guest's CPUs are made.
@@ -108,37 +109,13 @@ impl Domain {
     /// # Errors
     /// Everything that is not well formed, not understood or out of range, each with its place.
     pub fn parse(xml: &str) -> Result<Self, Errors> {
-        limits::check(xml)?;
-        let document = roxmltree::Document::parse(xml).map_err(|e| not_xml(xml, &e))?;
-        let root = document.root_element();
-        let mut errors = Vec::new();
-        if root.tag_name().name() != "domain" || root.tag_name().namespace().is_some() {
-            let message = format!("the document is a <{}>; expected a <domain>", root.tag_name().name());
-            return Err(Error::new(message).at(root.range().start..root.range().start + 1).into());
-        }
-        let domain = reader::read(root, xml, &mut errors);
-        errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
-        Errors::none_of(errors).map(|()| domain)
+        Reading::of(xml)?.into_domain()
     }
 
     /// Writes the domain as XML, in upstream's spelling, two spaces a level.
     pub fn format(&self) -> String {
         writer::write("domain", self)
     }
-}
-
-fn not_xml(xml: &str, error: &roxmltree::Error) -> Error {
-    let position = error.pos();
-    let line_start: usize =
-        xml.split_inclusive('\n').take(position.row.saturating_sub(1) as usize).map(str::len).sum();
-    let line = &xml[line_start..];
-    let column =
-        line.char_indices().nth(position.col.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
-    let at = (line_start + column).min(xml.len());
-    // roxmltree ends its message with the position, which the place says already.
-    let text = error.to_string();
-    let text = text.strip_suffix(&format!(" at {position}")).unwrap_or(&text);
-    Error::new(format!("not well-formed XML: {text}")).at(at..(at + 1).min(xml.len()))
 }
 
 impl Element for Domain {

@@ -1,4 +1,4 @@
-//! What is wrong with a domain, and where.
+//! What is wrong with a domain or worth knowing of it, and where.
 
 use std::fmt;
 use std::ops::Range;
@@ -37,10 +37,36 @@ impl Error {
     /// Returns line and column (both from 1, columns in characters) in the text that the domain was
     /// read from.
     pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
-        let before = source.get(..self.span.as_ref()?.start)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+        line_column(self.span.as_ref()?, source)
     }
+}
+
+/// What the user may want to know of a domain that is not wrong: what has no effect, what follows from
+/// what is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What is to be known, in one sentence.
+    pub message: String,
+    /// The bytes of the source that it is about, when the domain came from a text.
+    pub span: Option<Range<usize>>,
+}
+
+impl Note {
+    /// Makes a note about a place.
+    pub fn new(message: String, span: impl Into<Option<Range<usize>>>) -> Self {
+        Self { message, span: span.into() }
+    }
+
+    /// Returns line and column, as [`Error::line_column`] does.
+    pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
+        line_column(self.span.as_ref()?, source)
+    }
+}
+
+fn line_column(span: &Range<usize>, source: &str) -> Option<(usize, usize)> {
+    let before = source.get(..span.start)?;
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
 }
 
 impl fmt::Display for Error {

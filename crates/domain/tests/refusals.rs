@@ -49,20 +49,6 @@ fn a_value_that_is_not_understood_is_not_also_said_to_be_missing() {
 }
 
 #[test]
-fn foreign_namespaces_outside_of_metadata() {
-    let qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
-    let xml = guest("q35", "").replace(
-        "<devices>",
-        &format!("<qemu:commandline {qemu}><qemu:arg value='-s'/></qemu:commandline><devices>"),
-    );
-    assert_refused(&xml, "<qemu:commandline> is not supported yet", "<qemu:commandline");
-    let xml = guest("q35", "<x:device xmlns:x='urn:x'/>");
-    assert_refused(&xml, "<device> of the namespace 'urn:x' is not understood within <devices>", "<x:device");
-    let xml = guest("q35", "<memballoon model='none' xmlns:x='urn:x' x:kind='y'/>");
-    assert_refused(&xml, "attribute 'kind' of the namespace 'urn:x'", "x:kind");
-}
-
-#[test]
 fn a_pci_address_that_two_devices_have_names_both() {
     let net = format!("{VIRTIO_NET}<address type='pci' slot='4'/></interface>");
     let assigned = hostdev("bus='1'", "<address type='pci' slot='4'/>");

@@ -2,16 +2,20 @@
 //! How it is bound is VFIO's (or vDPA's) to know.
 
 use crate::{Error, Iommufd};
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// A device that is bound to a context (as by `VFIO_DEVICE_BIND_IOMMUFD`) for as long as the value lives.
-pub trait BoundDevice: fmt::Debug + Send + Sync {
+/// A device that is bound to a context, as by `VFIO_DEVICE_BIND_IOMMUFD`.
+pub trait BoundDevice: fmt::Debug {
     /// Returns the context that it is bound to.
     fn context(&self) -> &Arc<Iommufd>;
 
     /// Returns the id that the kernel gave it there (`out_devid`).
     fn id(&self) -> u32;
+
+    /// Returns what keeps it bound, under this id, for as long as that lives: a handle of its open file.
+    fn binding(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// Two objects of a call must be of one context, since ids say nothing in another.

@@ -1,6 +1,7 @@
 //! [`DmaMemory`], memory of its own for DMA, and [`Mapping`], which keeps it for as long as devices reach it.
 #![allow(unsafe_code)]
 
+use crate::object::twice;
 use crate::{Access, Error, Ioas, Iova};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -75,7 +76,7 @@ impl Drop for DmaMemory {
     fn drop(&mut self) {
         // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that a device
         // reaches it by holds the `Arc` it is in.
-        if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.length) } {
+        if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
             tracing::warn!("cannot free {:#x} bytes of memory for DMA: {error}", self.length);
         }
     }
@@ -123,10 +124,11 @@ impl Mapping {
         self.release()
     }
 
-    /// Gives the memory back once it is not mapped. Does nothing the second time.
+    /// Gives the memory back once it is not mapped (tried [`twice`]). Does nothing the second time.
     fn release(&mut self) -> Result<(), Error> {
         let Some(memory) = self.memory.take() else { return Ok(()) };
-        let result = self.ioas.unmap(self.iova, self.length).map(|_| ());
+        let unmap = || self.ioas.unmap(self.iova, self.length);
+        let result = unmap().or_else(|_| unmap()).map(|_| ());
         if let Err(error) = &result
             && error.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound)
         {

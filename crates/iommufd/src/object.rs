@@ -1,6 +1,7 @@
 //! An object that the kernel made in a context, and that goes when its owner does.
 
 use crate::{Error, Iommufd, sys};
+use rustix::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -36,10 +37,8 @@ impl Object {
         self.destroy()
     }
 
-    /// Tries twice, since another thread's call that uses the object at the moment keeps it busy.
     fn destroy(&self) -> Result<(), Error> {
-        sys::destroy(self.fd(), self.id)
-            .or_else(|_| sys::destroy(self.fd(), self.id))
+        twice(|| sys::destroy(self.fd(), self.id))
             .map_err(|e| Error::Destroy { id: self.id, source: e.into() })
     }
 }
@@ -52,4 +51,10 @@ impl Drop for Object {
             tracing::warn!("{error}: {}", error.io().map(ToString::to_string).unwrap_or_default());
         }
     }
+}
+
+/// Gives something back, and tries again where that fails: another thread's call that uses an object at the
+/// moment keeps it busy, and there may be memory a moment later.
+pub(crate) fn twice<T>(give_back: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    give_back().or_else(|_| give_back())
 }

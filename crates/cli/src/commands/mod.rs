@@ -3,9 +3,11 @@
 mod bind;
 mod completions;
 mod convert;
+mod format;
 mod list;
 mod run;
 mod unbind;
+mod validate;
 
 use crate::error::Error;
 use clap::Subcommand;
@@ -19,6 +21,10 @@ pub(crate) enum Command {
     /// Print the QEMU command line of a domain
     #[command(visible_alias = "domxml-to-native")]
     Convert(convert::Args),
+    /// Print a domain's XML with all that it leaves out: controllers, addresses, defaults
+    Format(format::Args),
+    /// Say all that is wrong with a domain's XML, and what may surprise
+    Validate(validate::Args),
     /// List this host's PCI devices, what uses them, and whether guests can have them
     List(list::Args),
     /// Bind devices to a VFIO driver
@@ -35,6 +41,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Convert(args) => convert::run(args).map(done),
+        Command::Format(args) => format::run(args).map(done),
+        Command::Validate(args) => validate::run(args),
         Command::List(args) => list::run(args).map(done),
         Command::Bind(args) => bind::run(args).map(done),
         Command::Unbind(args) => unbind::run(args).map(done),

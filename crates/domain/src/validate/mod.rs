@@ -11,6 +11,7 @@ mod guest;
 mod hostdevs;
 mod ids;
 mod iommus;
+mod notes;
 mod pci;
 
 use crate::device::Info;

@@ -3,7 +3,7 @@
 use super::place::Place;
 use super::value::Value;
 use super::{Element, Visitor, suggest};
-use crate::error::Error;
+use crate::error::{Error, Note};
 use roxmltree::Node;
 use std::ops::Range;
 
@@ -16,28 +16,44 @@ pub(crate) struct Reader<'a, 'input> {
     text_known: bool,
     /// Whether a value of the element itself could not be read.
     faulty: bool,
-    errors: Vec<Error>,
+    found: Findings,
 }
 
-/// Reads `node` as an `E`, and adds what is wrong with it to `errors`.
+/// What is to be said of a text.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What is wrong.
+    pub(crate) errors: Vec<Error>,
+    /// What is read without effect.
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Findings {
+    fn append(&mut self, mut other: Self) {
+        self.errors.append(&mut other.errors);
+        self.notes.append(&mut other.notes);
+    }
+}
+
+/// Reads `node` as an `E`, and adds what is to be said of it to `found`.
 pub(crate) fn read<'input, E: Element>(
     node: Node<'_, 'input>,
     source: &'input str,
-    errors: &mut Vec<Error>,
+    found: &mut Findings,
 ) -> E {
     let mut reader = Reader::new(node, source);
     let mut element = E::default();
     element.visit(&mut reader);
     reader.report_unknown();
-    errors.append(&mut reader.errors);
+    found.append(reader.found);
     element
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
     fn new(node: Node<'a, 'input>, source: &'input str) -> Self {
         let (known_attributes, known_children) = (Vec::new(), Vec::new());
-        let (text_known, faulty, errors) = (false, false, Vec::new());
-        Self { node, source, known_attributes, known_children, text_known, faulty, errors }
+        let (text_known, faulty, found) = (false, false, Findings::default());
+        Self { node, source, known_attributes, known_children, text_known, faulty, found }
     }
 
     /// Reads an element that is the attribute `attr` alone.
@@ -49,7 +65,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             reader.error(format!("<{}> needs the attribute '{attr}'", reader.tag()));
         }
         reader.report_unknown();
-        self.errors.append(&mut reader.errors);
+        self.found.append(reader.found);
         value
     }
 
@@ -60,10 +76,7 @@ impl<'a, 'input> Reader<'a, 'input> {
 
     fn elements(&mut self, name: &'static str) -> Vec<Node<'a, 'input>> {
         self.known_children.push(name);
-        let ours = |n: &Node<'_, '_>| {
-            n.is_element() && n.tag_name().namespace().is_none() && n.tag_name().name() == name
-        };
-        self.node.children().filter(ours).collect()
+        self.node.children().filter(|n| is_named(n, name)).collect()
     }
 
     /// Returns the only element of that name; each further one is an error.
@@ -71,7 +84,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         let all = self.elements(name);
         for again in all.iter().skip(1) {
             let message = format!("<{name}> stands twice in <{}>", self.tag());
-            self.errors.push(Error::new(message).at(start_tag(*again, self.source)));
+            self.found.errors.push(Error::new(message).at(start_tag(*again, self.source)));
         }
         all.first().copied()
     }
@@ -85,7 +98,9 @@ impl<'a, 'input> Reader<'a, 'input> {
             Ok(value) => slot(value),
             Err(expected) => {
                 self.faulty = true;
-                self.errors.push(Error::new(format!("{what} is '{}': {expected}", visible(text))).at(at));
+                self.found
+                    .errors
+                    .push(Error::new(format!("{what} is '{}': {expected}", visible(text))).at(at));
             }
         }
     }
@@ -98,7 +113,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             other => {
                 let message =
                     format!("'{name}' of <{}> is '{other}': expected '{yes}' or '{no}'", self.tag());
-                self.errors.push(Error::new(message).at(attribute.range_value()));
+                self.found.errors.push(Error::new(message).at(attribute.range_value()));
             }
         }
     }
@@ -106,8 +121,8 @@ impl<'a, 'input> Reader<'a, 'input> {
     fn report_unknown(&mut self) {
         for attribute in self.node.attributes() {
             if let Some(namespace) = attribute.namespace() {
-                let error = foreign(&format!("attribute '{}'", attribute.name()), namespace, self.tag());
-                self.errors.push(error.at(attribute.range_qname()));
+                let what = format!("the attribute '{}'", attribute.name());
+                self.found.notes.push(foreign(&what, namespace, attribute.range_qname()));
             } else if !self.known_attributes.contains(&attribute.name()) {
                 let error = Error::new(format!("<{}> has no attribute '{}'", self.tag(), attribute.name()));
                 self.unknown(
@@ -122,7 +137,7 @@ impl<'a, 'input> Reader<'a, 'input> {
                 self.report_unknown_element(child);
             } else if child.is_text() && !self.text_known && !child.text().unwrap_or("").trim().is_empty() {
                 let message = format!("<{}> holds no text of its own", self.tag());
-                self.errors.push(Error::new(message).at(child.range()));
+                self.found.errors.push(Error::new(message).at(child.range()));
             }
         }
     }
@@ -130,18 +145,15 @@ impl<'a, 'input> Reader<'a, 'input> {
     fn report_unknown_element(&mut self, child: Node<'a, 'input>) {
         let (name, at) = (child.tag_name().name(), start_tag(child, self.source));
         match child.tag_name().namespace() {
-            Some(QEMU_NAMESPACE) => {
-                let error = Error::new(format!("<qemu:{name}> is not supported yet"));
-                self.errors.push(error.at(at).hint("leave it out: the guest would not be what it asks for"));
+            Some(namespace) if namespace != QEMU_NAMESPACE => {
+                self.found.notes.push(foreign(&format!("<{name}>"), namespace, at));
             }
-            Some(namespace) => {
-                self.errors.push(foreign(&format!("<{name}>"), namespace, self.tag()).at(at));
-            }
-            None if !self.known_children.contains(&name) => {
+            _ if self.known_children.iter().any(|known| is_named(&child, known)) => {}
+            namespace => {
+                let name = if namespace.is_some() { format!("{QEMU_PREFIX}{name}") } else { name.to_owned() };
                 let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
-                self.unknown(error.at(at), name, &self.known_children.clone());
+                self.unknown(error.at(at), &name, &self.known_children.clone());
             }
-            None => {}
         }
     }
 
@@ -149,7 +161,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         if let Some(near) = suggest::nearest(name, known.iter().copied()) {
             error = error.hint(format!("did you mean '{near}'?"));
         }
-        self.errors.push(error);
+        self.found.errors.push(error);
     }
 }
 
@@ -206,13 +218,13 @@ impl Visitor for Reader<'_, '_> {
 
     fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
         if let Some(node) = self.only(name) {
-            *slot = Some(read(node, self.source, &mut self.errors));
+            *slot = Some(read(node, self.source, &mut self.found));
         }
     }
 
     fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
         for node in self.elements(name) {
-            slot.push(read(node, self.source, &mut self.errors));
+            slot.push(read(node, self.source, &mut self.found));
         }
     }
 
@@ -247,7 +259,7 @@ impl Visitor for Reader<'_, '_> {
     fn error(&mut self, message: String) {
         // After a faulty value it may only say that there is none.
         if !self.faulty {
-            self.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
+            self.found.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
         }
     }
 }
@@ -259,12 +271,23 @@ fn visible(text: &str) -> String {
 }
 
 /// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).
-const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
+pub(crate) const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
+/// What the names of such elements begin with in a description, whatever the prefix in the document.
+const QEMU_PREFIX: &str = "qemu:";
 
-/// What is of another namespace has a meaning that is not known here.
-fn foreign(what: &str, namespace: &str, within: &str) -> Error {
-    Error::new(format!("{what} of the namespace '{namespace}' is not understood within <{within}>"))
-        .hint("what applications keep with a guest stands in <metadata>")
+/// Whether a node is an element of the name that a description uses.
+fn is_named(node: &Node<'_, '_>, name: &str) -> bool {
+    let tag = node.tag_name();
+    let (namespace, local) = match name.strip_prefix(QEMU_PREFIX) {
+        Some(local) => (Some(QEMU_NAMESPACE), local),
+        None => (None, name),
+    };
+    node.is_element() && tag.name() == local && tag.namespace() == namespace
+}
+
+/// What is of another namespace has a meaning for others only.
+fn foreign(what: &str, namespace: &str, at: Range<usize>) -> Note {
+    Note::new(format!("{what} of the namespace '{namespace}' is ignored"), at)
 }
 
 /// Returns the text of an element that is kept to the letter. Prefixes that are declared further up are

@@ -4,6 +4,7 @@ use super::Hwpt;
 use crate::{Error, sys};
 use iommufd_bindings::iommufd::iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR as NO_CLEAR;
 use rustix::io::Errno;
+use std::hint::black_box;
 use sys::hwpt::Piece;
 
 impl Hwpt {
@@ -29,8 +30,8 @@ impl Hwpt {
     ///
     /// With `clear`, the pages count as clean from now on; without (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`),
     /// which is cheaper, they stay as they are: for memory that is unmapped next. The IOMMU knows a huge page
-    /// as one: where it is cut, all of it counts as clean, but only the bits of the part asked for are set.
-    /// So it is asked for whole mappings. Where nothing is mapped, no bit is set.
+    /// as one: where it is cut, all of it counts as clean, but only the bits of the part asked for are set. And
+    /// it stops at the first gap between mappings, without a word. So it is asked mapping by mapping.
     ///
     /// # Errors
     /// [`Error::DirtyBitmap`], also where `bitmap` has too few bits.
@@ -55,7 +56,8 @@ impl Hwpt {
     }
 
     /// The kernel is given pages of its own to write to: where the piece ends within a huge page, it sets
-    /// bits up to the end of that.
+    /// bits up to the end of that. They are written to before, so that they are there: where the kernel finds
+    /// no memory for one, it leaves out its bits without a word, and counts the pages as clean all the same.
     #[allow(unsafe_code, reason = "the kernel writes to the bitmap")]
     fn read_dirty(&self, piece: Piece, flags: u32, bitmap: &mut [u64]) -> Result<(), Errno> {
         let bits = bits(piece, bitmap.len()).ok_or(Errno::INVAL)?;
@@ -64,6 +66,7 @@ impl Hwpt {
         let mut buffer = vec![0; pages + page - 1];
         let start = buffer.as_ptr().align_offset(rustix::param::page_size());
         let pages = buffer.get_mut(start..start + pages).ok_or(Errno::INVAL)?;
+        pages.iter_mut().step_by(page).for_each(|word| *black_box(word) = 0);
         // SAFETY: whole pages with a bit for each page of the piece, as `bits` has found out.
         unsafe { sys::hwpt::dirty_bitmap(self.object.fd(), self.id(), flags, piece, pages) }?;
         add(bitmap, pages, bits);

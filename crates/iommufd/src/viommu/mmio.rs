@@ -3,6 +3,7 @@
 
 use super::Viommu;
 use crate::Error;
+use crate::object::twice;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::os::fd::AsFd;
@@ -65,7 +66,7 @@ impl ViommuMmio {
 impl Drop for ViommuMmio {
     fn drop(&mut self) {
         // SAFETY: it came from mmap with this length, and no reference to it was ever made.
-        if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.length) } {
+        if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
             tracing::warn!("cannot unmap registers of virtual IOMMU {}: {error}", self.viommu.id());
         }
     }

@@ -4,17 +4,18 @@ use super::Viommu;
 use crate::device::same_context;
 use crate::object::Object;
 use crate::{BoundDevice, Error, sys};
+use std::any::Any;
 use std::sync::Arc;
 
-/// A device behind a virtual IOMMU (vDevice), under the guest's number for it. It keeps both, since the
-/// kernel never gives the id back of one whose device went first; it is destroyed on drop. A failure of that
+/// A device behind a virtual IOMMU (vDevice), under the guest's number for it. It keeps both, the device bound
+/// (its file open), since the kernel never gives the id back of one whose device went first. It is destroyed on drop. A failure of that
 /// is logged, and [`Vdevice::close`] gives it.
 #[derive(Debug)]
 pub struct Vdevice {
     object: Object,
     virt_id: u64,
     viommu: Arc<Viommu>,
-    device: Arc<dyn BoundDevice>,
+    _device: Arc<dyn Any + Send + Sync>,
 }
 
 impl Vdevice {
@@ -23,7 +24,7 @@ impl Vdevice {
     ///
     /// # Errors
     /// [`Error::VdeviceAlloc`]; [`Error::OtherContext`].
-    pub fn alloc(viommu: &Arc<Viommu>, device: Arc<dyn BoundDevice>, virt_id: u64) -> Result<Self, Error> {
+    pub fn alloc(viommu: &Arc<Viommu>, device: &dyn BoundDevice, virt_id: u64) -> Result<Self, Error> {
         same_context((device.context(), device.id()), (viommu.context(), viommu.id()))?;
         let id = sys::viommu::vdevice_alloc(viommu.object().fd(), viommu.id(), device.id(), virt_id)
             .map_err(|e| Error::VdeviceAlloc {
@@ -33,7 +34,7 @@ impl Vdevice {
                 source: e.into(),
             })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
-        Ok(Self { object, virt_id, viommu: Arc::clone(viommu), device })
+        Ok(Self { object, virt_id, viommu: Arc::clone(viommu), _device: device.binding() })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -49,11 +50,6 @@ impl Vdevice {
     /// Returns the virtual IOMMU that it is behind.
     pub fn viommu(&self) -> &Arc<Viommu> {
         &self.viommu
-    }
-
-    /// Returns the device.
-    pub fn device(&self) -> &Arc<dyn BoundDevice> {
-        &self.device
     }
 
     /// Destroys it (`IOMMU_DESTROY`); the device stays.

@@ -4,9 +4,6 @@ use crate::mock::{self, Device};
 use crate::{LENGTH, assert_hint, errno, ioas, memory};
 use passthru_iommufd::{Access, Error, Ioas, Iommufd, Iova};
 use rustix::io::Errno;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 #[test]
@@ -69,28 +66,4 @@ fn what_somebody_else_destroyed_is_named_and_dropped_without_a_panic() {
         assert!(error.to_string().contains(&format!(" {id}")), "{error}");
     }
     drop(ioas);
-}
-
-#[test]
-fn an_allocation_that_fails_in_the_kernel_leaves_nothing_behind() {
-    let ioas = ioas();
-    let next = Ioas::alloc(ioas.context()).unwrap().id();
-    for setting in [
-        "failslab/ignore-gfp-wait",
-        "failslab/verbose",
-        "fail_page_alloc/ignore-gfp-wait",
-        "fail_page_alloc/verbose",
-        "fail_usercopy/verbose",
-    ] {
-        fs::write(Path::new("/sys/kernel/debug").join(setting), "0").unwrap();
-    }
-    let mut fail_nth = OpenOptions::new().write(true).open("/proc/thread-self/fail-nth").unwrap();
-    for nth in ["1", "2"] {
-        fail_nth.write_all(nth.as_bytes()).unwrap();
-        let result = Ioas::alloc(ioas.context());
-        fail_nth.write_all(b"0").unwrap();
-        let error = result.unwrap_err();
-        assert!(matches!(errno(&error), Some(Errno::FAULT | Errno::NOMEM)), "{nth}: {error}");
-    }
-    assert_eq!(Ioas::alloc(ioas.context()).unwrap().id(), next);
 }

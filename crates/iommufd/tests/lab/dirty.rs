@@ -23,7 +23,7 @@ fn tracked(ioas: &Arc<Ioas>) -> Tracked {
     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
     let hwpt = Hwpt::alloc(&device, ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
-    let mapping = ioas.map_memory(&memory(PAGES * PAGE), Iova::Any, Access::ReadWrite).unwrap();
+    let mapping = ioas.map_memory(&memory(PAGES * PAGE), Iova::At(1 << 30), Access::ReadWrite).unwrap();
     Tracked { mapping, device, hwpt }
 }
 
@@ -87,6 +87,20 @@ fn no_bit_is_set_past_the_end_where_a_huge_page_is_cut() {
     let mut bitmap = [0; 16];
     hwpt.dirty_bitmap(iova, 2 * PAGE, PAGE, false, &mut bitmap[..1]).unwrap();
     assert_eq!(bitmap, [[3].as_slice(), &[0; 15]].concat()[..]);
+}
+
+#[test]
+fn pages_behind_a_gap_are_not_seen() {
+    let ioas = ioas();
+    let it = tracked(&ioas);
+    it.hwpt.set_dirty_tracking(true).unwrap();
+    it.device.write_to(it.mapping.iova(), &[0]);
+    let before = it.mapping.iova() - 2 * PAGE;
+    let _other = ioas.map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite);
+    let mut bitmap = [0];
+    it.hwpt.dirty_bitmap(before, 4 * PAGE, PAGE, true, &mut bitmap).unwrap();
+    assert_eq!(bitmap, [0]);
+    assert_eq!(it.dirty(true), [0]);
 }
 
 #[test]

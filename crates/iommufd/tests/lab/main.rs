@@ -4,6 +4,7 @@
 mod context;
 mod destroy;
 mod dirty;
+mod failures;
 mod faults;
 mod hw_info;
 mod hwpt;

@@ -4,8 +4,8 @@
 use crate::mock::{self, Device, words};
 use crate::{LENGTH, assert_hint, ioas, memory, nest_parent};
 use passthru_iommufd::{
-    Access, Error, HwQueue, HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iova, MmapArea, Vdevice,
-    Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    Access, BoundDevice, Error, HwQueue, HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iova, MmapArea,
+    Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
 };
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ fn viommu(device: &Device, ioas: &Arc<Ioas>) -> Arc<Viommu> {
 
 /// A device behind a virtual IOMMU as 0x42, on a guest's page table.
 struct Nested {
-    device: Arc<Device>,
+    device: Device,
     viommu: Arc<Viommu>,
     _hwpt: Hwpt,
     _vdevice: Vdevice,
 }
 
 fn nested(ioas: &Arc<Ioas>) -> Nested {
-    let device = Arc::new(Device::attach(ioas).unwrap());
+    let device = Device::attach(ioas).unwrap();
     let viommu = viommu(&device, ioas);
-    let vdevice = Vdevice::alloc(&viommu, Arc::clone(&device) as _, 0x42).unwrap();
-    let hwpt = Hwpt::alloc(&*device, &viommu, &mock::guest(1)).unwrap();
+    let vdevice = Vdevice::alloc(&viommu, &device, 0x42).unwrap();
+    let hwpt = Hwpt::alloc(&device, &viommu, &mock::guest(1)).unwrap();
     device.replace(hwpt.id()).unwrap();
     Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice }
 }
@@ -111,31 +111,34 @@ fn registers_that_are_not_there_are_not_mapped() {
 #[test]
 fn a_device_is_behind_one_virtual_iommu_at_a_time() {
     let ioas = ioas();
-    let device = Arc::new(Device::attach(&ioas).unwrap());
+    let device = Device::attach(&ioas).unwrap();
     let (one, other) = (viommu(&device, &ioas), viommu(&device, &ioas));
-    let vdevice = Vdevice::alloc(&one, Arc::clone(&device) as _, 0x42).unwrap();
+    let vdevice = Vdevice::alloc(&one, &device, 0x42).unwrap();
     assert_eq!(vdevice.virt_id(), 0x42);
-    let error = Vdevice::alloc(&other, Arc::clone(&device) as _, 0x42).unwrap_err();
+    let error = Vdevice::alloc(&other, &device, 0x42).unwrap_err();
     assert_hint(&error, Errno::EXIST, "already");
-    let second = Arc::new(Device::attach(&ioas).unwrap());
-    let error = Vdevice::alloc(&one, Arc::clone(&second) as _, 0x42).unwrap_err();
+    let second = Device::attach(&ioas).unwrap();
+    let error = Vdevice::alloc(&one, &second, 0x42).unwrap_err();
     assert_hint(&error, Errno::EXIST, "is another's");
     vdevice.close().unwrap();
-    Vdevice::alloc(&other, device, 0x42).unwrap();
+    Vdevice::alloc(&other, &device, 0x42).unwrap();
 }
 
 #[test]
 fn a_device_behind_a_virtual_iommu_keeps_both() {
     let ioas = ioas();
-    let device = Arc::new(Device::attach(&ioas).unwrap());
+    let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
-    let (id, kept) = (viommu.id(), Arc::downgrade(&device));
-    let vdevice = Vdevice::alloc(&viommu, device, 1).unwrap();
-    drop(viommu);
+    let (id, device_id) = (viommu.id(), device.id());
+    let vdevice = Vdevice::alloc(&viommu, &device, 1).unwrap();
+    let kept = Arc::downgrade(&device.binding());
+    drop((viommu, device));
     assert!(kept.upgrade().is_some());
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
     drop(vdevice);
     assert!(kept.upgrade().is_none());
+    // The id is free again, and not lost.
+    assert_eq!(Device::attach(&ioas).unwrap().id(), device_id);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }
 

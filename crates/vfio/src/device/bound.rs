@@ -5,6 +5,7 @@ use crate::device::attached::Attachment;
 use crate::device::{Attached, Cdev, Device, Error, PasidAttachment, Target};
 use crate::sys;
 use passthru_iommufd::{BoundDevice, Iommufd};
+use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -76,5 +77,9 @@ impl BoundDevice for Bound {
 
     fn id(&self) -> u32 {
         self.id
+    }
+
+    fn binding(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self.device.clone())
     }
 }

@@ -93,15 +93,6 @@ impl Device {
         })
     }
 
-    /// Resets it (`VFIO_DEVICE_RESET`). Mappings of its dma-bufs in I/O address spaces are emptied by that, and the
-    /// kernel does not fill them again: unmap before, and map after.
-    ///
-    /// # Errors
-    /// [`Error::Reset`], also where the device cannot be reset by itself ([`Info::reset`]).
-    pub fn reset(&self) -> Result<(), Error> {
-        sys::device::reset(self.as_fd()).map_err(|e| Error::Reset { device: self.name(), source: e.into() })
-    }
-
     /// Returns what it is attached to, or what this PASID is.
     pub(super) fn target(&self, pasid: Option<u32>) -> Option<Target> {
         let targets = self.0.targets.lock().unwrap_or_else(PoisonError::into_inner);

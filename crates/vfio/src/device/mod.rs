@@ -23,9 +23,17 @@ mod cdev;
     reason = "the folder is about devices, the file is the one type of that name"
 )]
 mod device;
+mod dma_buf;
+mod dma_logging;
 mod error;
+mod event;
+mod feature;
+mod ioeventfd;
+mod irq;
+mod migration;
 mod mmap;
 mod region;
+mod reset;
 mod source;
 mod word;
 
@@ -34,7 +42,12 @@ pub use bound::Bound;
 pub use cdev::Cdev;
 pub use device::{Bus, Device, Info};
 pub use error::{Access, Error};
+pub use event::Event;
+pub use feature::Feature;
+pub use irq::Irq;
+pub use migration::{Migration, MigrationData, MigrationState, Precopy};
 pub use mmap::Mmap;
 pub use region::{Region, RegionType};
+pub use reset::{Affected, HotReset, Owner};
 pub use source::{Kind, Location, Source};
 pub use word::Word;

@@ -1,17 +1,23 @@
 //! `VFIO_DEVICE_*`: what is asked of a device's open file.
 
 use super::{bytes, call, call_slice, call_value, number, size};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use vfio_bindings::bindings::vfio::*;
 
 const GET_INFO: Opcode = number(7);
 const GET_REGION_INFO: Opcode = number(8);
+const GET_IRQ_INFO: Opcode = number(9);
+const SET_IRQS: Opcode = number(10);
 const RESET: Opcode = number(11);
+const GET_PCI_HOT_RESET_INFO: Opcode = number(12);
+const PCI_HOT_RESET: Opcode = number(13);
+const IOEVENTFD: Opcode = number(16);
 const BIND_IOMMUFD: Opcode = number(18);
 const ATTACH_IOMMUFD_PT: Opcode = number(19);
 const DETACH_IOMMUFD_PT: Opcode = number(20);
+const GET_PRECOPY_INFO: Opcode = number(21);
 
 /// Answers are not longer than this, whatever the kernel says.
 const MAX_ANSWER: u32 = 1 << 20;
@@ -41,6 +47,117 @@ pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region
 pub(crate) fn reset(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the request has no argument.
     unsafe { call_value::<RESET>(fd, 0) }.map(|_| ())
+}
+
+/// `VFIO_DEVICE_GET_IRQ_INFO`.
+pub(crate) fn irq_info(fd: BorrowedFd<'_>, index: u32) -> Result<vfio_irq_info> {
+    let mut arg = vfio_irq_info { argsz: size::<vfio_irq_info>(), index, ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<GET_IRQ_INFO, _>(fd, &mut arg) }.map(|_| arg)
+}
+
+/// Which interrupts of a device a call is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Irqs {
+    pub(crate) index: u32,
+    pub(crate) start: u32,
+    pub(crate) count: u32,
+}
+
+/// What comes with `VFIO_DEVICE_SET_IRQS`, for each of the interrupts.
+pub(crate) enum IrqData<'a> {
+    None,
+    Bools(&'a [bool]),
+    Eventfds(&'a [Option<BorrowedFd<'a>>]),
+}
+
+/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts.
+pub(crate) fn set_irqs(fd: BorrowedFd<'_>, irqs: Irqs, action: u32, data: &IrqData<'_>) -> Result<()> {
+    const HEADER: usize = 20;
+    let (kind, bytes): (u32, Vec<u8>) = match data {
+        IrqData::None => (VFIO_IRQ_SET_DATA_NONE, Vec::new()),
+        IrqData::Bools(bools) => (VFIO_IRQ_SET_DATA_BOOL, bools.iter().map(|on| u8::from(*on)).collect()),
+        IrqData::Eventfds(fds) => {
+            let number = |fd: &Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
+            (VFIO_IRQ_SET_DATA_EVENTFD, fds.iter().flat_map(|fd| number(fd).to_ne_bytes()).collect())
+        }
+    };
+    let fields = [(HEADER + bytes.len()) as u32, kind | action, irqs.index, irqs.start, irqs.count];
+    let mut arg: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).chain(bytes).collect();
+    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    unsafe { call_slice::<SET_IRQS, _>(fd, &mut arg) }.map(|_| ())
+}
+
+/// A device in `struct vfio_pci_hot_reset_info`.
+pub(crate) struct Dependent {
+    /// A group, or the device's id in the iommufd.
+    pub(crate) id: u32,
+    pub(crate) segment: u16,
+    pub(crate) bus: u8,
+    pub(crate) devfn: u8,
+}
+
+/// `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`: returns the flags and the devices.
+pub(crate) fn hot_reset_info(fd: BorrowedFd<'_>) -> Result<(u32, Vec<Dependent>)> {
+    const HEADER: usize = 3;
+    let mut words = vec![0u32; HEADER];
+    loop {
+        words[0] = 4 * words.len() as u32;
+        // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+        let answer = unsafe { call_slice::<GET_PCI_HOT_RESET_INFO, _>(fd, &mut words) };
+        let (flags, count) = (words[1], words[2].min(MAX_ANSWER / 8) as usize);
+        match answer {
+            Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => words.resize(HEADER + 2 * count, 0),
+            Err(e) => return Err(e),
+            Ok(_) => {
+                let devices = words[HEADER..].chunks_exact(2).take(count).map(Dependent::new);
+                return Ok((flags, devices.collect()));
+            }
+        }
+    }
+}
+
+impl Dependent {
+    /// Reads `struct vfio_pci_dependent_device`.
+    fn new(words: &[u32]) -> Self {
+        let [segment0, segment1, bus, devfn] = words[1].to_ne_bytes();
+        Self { id: words[0], segment: u16::from_ne_bytes([segment0, segment1]), bus, devfn }
+    }
+}
+
+/// `VFIO_DEVICE_PCI_HOT_RESET`, with the files of groups as proof, or none.
+pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut words = vec![4 * (3 + groups.len() as u32), 0, groups.len() as u32];
+    words.extend(groups.iter().map(|group| group.as_raw_fd() as u32));
+    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }.map(|_| ())
+}
+
+/// `VFIO_DEVICE_IOEVENTFD`: with no eventfd, takes away what was set with the same offset, data and width.
+pub(crate) fn ioeventfd(
+    fd: BorrowedFd<'_>,
+    width: u32,
+    offset: u64,
+    data: u64,
+    event: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let mut arg = vfio_device_ioeventfd {
+        argsz: size::<vfio_device_ioeventfd>(),
+        flags: width,
+        offset,
+        data,
+        fd: event.map_or(-1, |event| event.as_raw_fd()),
+        ..Default::default()
+    };
+    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to the eventfd.
+    unsafe { call::<IOEVENTFD, _>(fd, &mut arg) }.map(|_| ())
+}
+
+/// `VFIO_MIG_GET_PRECOPY_INFO`, of a migration's data file.
+pub(crate) fn precopy_info(fd: BorrowedFd<'_>) -> Result<vfio_precopy_info> {
+    let mut arg = vfio_precopy_info { argsz: size::<vfio_precopy_info>(), ..Default::default() };
+    // SAFETY: the request's struct; no addresses.
+    unsafe { call::<GET_PRECOPY_INFO, _>(fd, &mut arg) }.map(|_| arg)
 }
 
 /// `VFIO_DEVICE_BIND_IOMMUFD`: returns the device's id in the iommufd.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod device;
+pub(crate) mod feature;
 
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};

@@ -9,19 +9,20 @@ mod terminal;
 
 use super::convert::finish;
 use crate::config::Config;
+use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output;
 use crate::source::Source;
 use console::Console;
-use passthru_domain::{Arch, Backend, Domain, Platform};
+use passthru_domain::{Backend, Domain};
 use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
 use passthru_host::Host;
-use passthru_qemu::{Cache, Capabilities};
+use passthru_qemu::Capabilities;
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -74,8 +75,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
     let host = Host::new();
-    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(user_error)?;
-    let capabilities = probe(&domain, &user)?;
+    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(emulator::user_error)?;
+    let capabilities = emulator::probe(&domain, None, &user)?;
     let backend = backend(args.backend, &domain, &host, &capabilities)?;
     let domain = finish(domain, &source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
@@ -157,26 +158,6 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
     plan.check(host).map(|()| ExitCode::SUCCESS).map_err(guest_error)
 }
 
-/// Asks the domain's own QEMU what it has.
-fn probe(domain: &Domain, user: &User) -> Result<Capabilities, Error> {
-    let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
-    let binary =
-        domain.devices.emulator.clone().unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch));
-    let cache = Cache { dir: cache_dir() };
-    cache.probe(Path::new(&binary), &|command| user.spawn(command)).map_err(|e| {
-        let hint = e.hint();
-        Error::new(Code::Emulator, e).hint(hint)
-    })
-}
-
-fn cache_dir() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return "/var/cache/passthru".into();
-    }
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).unwrap_or_default().join("passthru")
-}
-
 /// Chooses the backend of the devices that say nothing, and says which one and why where there are any.
 fn backend(
     policy: Policy,
@@ -236,11 +217,6 @@ fn listen_fds() -> Vec<(String, RawFd)> {
     let names = variable("LISTEN_FDNAMES");
     let named = names.split(':').map(String::from).zip(FIRST..FIRST.saturating_add(count));
     named.filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored")).collect()
-}
-
-fn user_error(error: passthru_guest::UserError) -> Error {
-    let hint = error.hint();
-    Error::new(Code::Usage, error).hint(hint)
 }
 
 fn guest_error(error: passthru_guest::Error) -> Error {

@@ -1,6 +1,9 @@
 //! What goes wrong with a device, and what the user can do then.
 
+mod hint;
+
 use crate::BadCapability;
+use crate::device::{Feature, MigrationState};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -154,8 +157,106 @@ pub enum Error {
         done: usize,
     },
     /// A part of a region could not be mapped.
-    #[error("cannot map {range:#x?} of region {region} of {device} into memory")]
+    #[error("cannot map {:#x} to {:#x} of region {region} of {device} into memory", range.start, range.end)]
     Mmap {
+        /// The device.
+        device: String,
+        /// The region.
+        region: u32,
+        /// Which part.
+        range: Range<u64>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel did not describe interrupts.
+    #[error("cannot ask {device} for interrupts {index} (VFIO_DEVICE_GET_IRQ_INFO)")]
+    IrqInfo {
+        /// The device.
+        device: String,
+        /// Which kind.
+        index: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Interrupts could not be set up or raised.
+    #[error(
+        "cannot set {count} interrupts of kind {index} of {device}, from {start} on (VFIO_DEVICE_SET_IRQS)"
+    )]
+    Irq {
+        /// The device.
+        device: String,
+        /// Which kind.
+        index: u32,
+        /// The first.
+        start: u32,
+        /// How many; 0 to disable all.
+        count: usize,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel did not say what a hot reset affects.
+    #[error("cannot ask what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")]
+    HotResetInfo {
+        /// The device.
+        device: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The device's bus or slot could not be reset.
+    #[error(
+        "cannot reset the bus or slot of {device} with the files of {groups} groups (VFIO_DEVICE_PCI_HOT_RESET)"
+    )]
+    HotReset {
+        /// The device.
+        device: String,
+        /// How many groups were given as proof.
+        groups: usize,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A write by eventfd could not be set up or taken away.
+    #[error("cannot tie an eventfd to writing {value:#x} to {access} (VFIO_DEVICE_IOEVENTFD)")]
+    Ioeventfd {
+        /// Where to.
+        access: Access,
+        /// What is to be written.
+        value: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A feature was refused.
+    #[error("{device} refuses {feature}")]
+    Feature {
+        /// The device.
+        device: String,
+        /// Which one.
+        feature: Feature,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The state of the migration could not be changed.
+    #[error("cannot bring {device} to {to}; {} (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)", state_now(*now))]
+    Migrate {
+        /// The device.
+        device: String,
+        /// The state that was asked for.
+        to: MigrationState,
+        /// The state that it is in, where it says so.
+        now: Option<MigrationState>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// It could not be asked how much there is to read yet.
+    #[error("cannot ask how much of the state of {device} is to be read yet (VFIO_MIG_GET_PRECOPY_INFO)")]
+    Precopy {
+        /// The device.
+        device: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A dma-buf could not be made.
+    #[error("cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} (VFIO_DEVICE_FEATURE_DMA_BUF)", range.start, range.end)]
+    DmaBuf {
         /// The device.
         device: String,
         /// The region.
@@ -197,57 +298,12 @@ impl Error {
     pub(crate) fn errno(&self) -> Option<Errno> {
         Errno::from_io_error(self.io()?)
     }
-
-    /// Returns what the user can do, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        match (self, self.errno()) {
-            (Self::NoCdev { .. }, _) => {
-                Some("bind it to a VFIO driver (passthru bind); the kernel needs CONFIG_VFIO_DEVICE_CDEV")
-            }
-            (Self::Open { .. }, Some(Errno::ACCESS | Errno::PERM)) => Some("run this as root"),
-            (Self::Open { .. }, Some(Errno::NOENT)) => {
-                Some("is the device bound to a VFIO driver? (passthru bind)")
-            }
-            (Self::Open { .. } | Self::Bind { .. }, Some(Errno::BUSY)) => {
-                Some("another process has the device open, or its group through /dev/vfio/GROUP")
-            }
-            (Self::NotVfio { .. }, _) => {
-                Some("open /dev/vfio/devices/vfioN of the device and hand in that descriptor")
-            }
-            (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
-            (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
-                Some("its physical function is assigned too: give the token that was set there")
-            }
-            (Self::Bind { token: true, .. }, Some(Errno::ACCESS)) => {
-                Some("the token is not the one that was set on the physical function")
-            }
-            (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => {
-                Some("only virtual functions of an assigned physical function take a token")
-            }
-            (Self::Bind { .. }, Some(Errno::INVAL)) => {
-                Some("the device is in use: another open file of it is bound")
-            }
-            (Self::Attach { pasid: Some(_), .. }, Some(Errno::OPNOTSUPP)) => {
-                Some("the device, its driver or the IOMMU has no PASIDs")
-            }
-            (Self::Attach { .. }, Some(Errno::BUSY)) => {
-                Some("it is attached already: replace or detach that first")
-            }
-            (Self::Attach { .. }, Some(Errno::NOENT)) => Some("the address space or page table is gone"),
-            (Self::Reset { .. }, Some(Errno::INVAL | Errno::NOTTY)) => {
-                Some("the device cannot be reset by itself; a hot reset of its bus may do")
-            }
-            (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
-                "the device does not decode its memory: set bit 1 of the command register, or wake it up",
-            ),
-            (Self::Mmap { .. }, Some(Errno::INVAL)) => {
-                Some("only whole pages of what Region::areas lists can be mapped")
-            }
-            _ => None,
-        }
-    }
 }
 
 fn of_pasid(pasid: Option<u32>) -> String {
     pasid.map_or_else(String::new, |pasid| format!(" under PASID {pasid}"))
+}
+
+fn state_now(now: Option<MigrationState>) -> String {
+    now.map_or_else(|| "it does not say where it is now".into(), |now| format!("it is in {now} now"))
 }

@@ -1,0 +1,77 @@
+//! `passthru validate`: all that is wrong with a domain, and what may surprise.
+
+use crate::diagnostics;
+use crate::emulator;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output;
+use crate::source::Source;
+use passthru_domain::{Arch, Domain, Errors, Examination, Reading};
+use passthru_guest::User;
+use passthru_qemu::Capabilities;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The domain XML; `-` reads standard input
+    file: PathBuf,
+    /// Print JSON: `valid`, `errors` and `notes`, with line, column and length
+    #[arg(long)]
+    json: bool,
+    /// Also judge whether a QEMU has the machine, devices and properties: the domain's own, or the one named
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    qemu: Option<Option<PathBuf>>,
+    /// With --qemu: the user that QEMU is asked as, as in `run`
+    #[arg(long, value_name = "NAME|UID", requires = "qemu")]
+    user: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let source = Source::read(&args.file)?;
+    let found = examine(args, &source)?;
+    if args.json {
+        let errors: Vec<_> = found.errors.iter().map(|e| diagnostics::error_json(&source, e)).collect();
+        let notes: Vec<_> = found.notes.iter().map(|n| diagnostics::note_json(&source, n)).collect();
+        let all = json!({ "valid": errors.is_empty(), "errors": errors, "notes": notes });
+        output::print(&format!("{all:#}\n"))?;
+    } else {
+        found.errors.iter().for_each(|error| diagnostics::error(&source, error));
+        found.notes.iter().for_each(|note| diagnostics::note(&source, note));
+        output::print(&verdict(source.name(), found.errors.len()))?;
+    }
+    Ok(if found.errors.is_empty() { ExitCode::SUCCESS } else { Code::Domain.into() })
+}
+
+fn verdict(name: &str, errors: usize) -> String {
+    match errors {
+        0 => format!("{name}: valid\n"),
+        1 => format!("{name}: 1 error\n"),
+        n => format!("{name}: {n} errors\n"),
+    }
+}
+
+fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
+    let reading = match Reading::of(source.text()) {
+        Ok(reading) => reading,
+        Err(error) => return Ok(Examination { errors: vec![error], ..Examination::default() }),
+    };
+    let capabilities = capabilities(args, &reading.domain)?;
+    let mut found = reading.examine(&capabilities);
+    if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
+        // What there is no command line for, or what the QEMU that was asked has not.
+        found.errors.extend(capabilities.check(domain).err().iter().flat_map(Errors::iter).cloned());
+    }
+    Ok(found)
+}
+
+fn capabilities(args: &Args, domain: &Domain) -> Result<Capabilities, Error> {
+    match &args.qemu {
+        Some(named) => {
+            let user = User::choose(args.user.as_deref()).map_err(emulator::user_error)?;
+            emulator::probe(domain, named.as_deref(), &user)
+        }
+        None => Ok(Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64))),
+    }
+}

@@ -1,0 +1,120 @@
+//! A document as it was read: as much of its domain as can be had, and all that is to be said of it.
+
+use crate::xml::limits;
+use crate::xml::reader::{self, Findings};
+use crate::{Domain, Error, Errors, Note, Platform};
+use roxmltree::{Document, Node};
+use std::ops::Range;
+
+/// What was read of a document.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The domain; what could not be read is left out of it.
+    pub domain: Domain,
+    /// What is wrong with the text, in its order.
+    pub errors: Vec<Error>,
+    /// What is read without effect, in the order of the text.
+    pub notes: Vec<Note>,
+    /// The elements with errors: children of `<domain>` and of `<devices>`, in their order.
+    faulty: Vec<Range<usize>>,
+}
+
+/// All that is to be said of a domain.
+#[derive(Clone, Debug, Default)]
+pub struct Examination {
+    /// What is wrong.
+    pub errors: Vec<Error>,
+    /// What is not wrong, but may surprise.
+    pub notes: Vec<Note>,
+    /// The completed domain, where it could be completed.
+    pub domain: Option<Domain>,
+}
+
+impl Reading {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Where the document is no XML, is larger than any domain, or is another document.
+    pub fn of(xml: &str) -> Result<Self, Error> {
+        limits::check(xml)?;
+        let document = Document::parse(xml).map_err(|e| not_xml(xml, &e))?;
+        let root = document.root_element();
+        if root.tag_name().name() != "domain" || root.tag_name().namespace().is_some() {
+            let message = format!("the document is a <{}>; expected a <domain>", root.tag_name().name());
+            return Err(Error::new(message).at(root.range().start..root.range().start + 1));
+        }
+        let mut found = Findings::default();
+        let domain = reader::read(root, xml, &mut found);
+        let Findings { mut errors, mut notes } = found;
+        errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
+        notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
+        let faulty = faulty(root, &errors);
+        Ok(Self { domain, errors, notes, faulty })
+    }
+
+    /// Returns the domain.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn into_domain(self) -> Result<Domain, Errors> {
+        Errors::none_of(self.errors).map(|()| self.domain)
+    }
+
+    /// Completes and validates the domain as far as it was read, and returns all that is wrong with it. Of
+    /// elements that have errors already nothing more is said: it may only follow from them.
+    pub fn examine(self, platform: &dyn Platform) -> Examination {
+        let Self { domain, errors, notes, faulty } = self;
+        let mut all = Examination { errors, notes, domain: None };
+        let found = match domain.complete(platform) {
+            Ok(domain) => {
+                let found = domain.validate(platform);
+                all.notes.extend(domain.notes());
+                all.domain = Some(domain);
+                found
+            }
+            Err(found) => Err(found),
+        };
+        let independent = |error: &&Error| match &error.span {
+            Some(span) => faulty.iter().all(|part| !part.contains(&span.start)),
+            None => faulty.is_empty(),
+        };
+        all.errors.extend(found.err().iter().flat_map(Errors::iter).filter(independent).cloned());
+        all.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
+        all
+    }
+}
+
+/// Returns the children of `<domain>` and of `<devices>` that hold an error. An error of the root itself
+/// makes the whole document faulty.
+fn faulty(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
+    let parts = root.children().flat_map(|part| match part.tag_name().name() {
+        "devices" => part.children().collect(),
+        _ => vec![part],
+    });
+    let mut parts = parts.map(|part| part.range()).peekable();
+    let mut faulty: Vec<Range<usize>> = Vec::new();
+    for start in errors.iter().filter_map(|e| Some(e.span.as_ref()?.start)) {
+        while parts.peek().is_some_and(|part| part.end <= start) {
+            parts.next();
+        }
+        let part = parts.peek().filter(|part| part.contains(&start)).cloned().unwrap_or(root.range());
+        if faulty.last() != Some(&part) {
+            faulty.push(part);
+        }
+    }
+    faulty
+}
+
+fn not_xml(xml: &str, error: &roxmltree::Error) -> Error {
+    let position = error.pos();
+    let line_start: usize =
+        xml.split_inclusive('\n').take(position.row.saturating_sub(1) as usize).map(str::len).sum();
+    let line = &xml[line_start..];
+    let column =
+        line.char_indices().nth(position.col.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
+    let at = (line_start + column).min(xml.len());
+    // roxmltree ends its message with the position, which the place says already.
+    let text = error.to_string();
+    let text = text.strip_suffix(&format!(" at {position}")).unwrap_or(&text);
+    Error::new(format!("not well-formed XML: {text}")).at(at..(at + 1).min(xml.len()))
+}

@@ -1,0 +1,302 @@
+//! Each operation meets each failure that the kernel can inject into it: it says so or carries on, leaves
+//! nothing behind, and can be repeated.
+#![allow(unsafe_code)]
+
+use crate::mock::{self, Device, words};
+use crate::{LENGTH, memory, nest_parent};
+use passthru_iommufd::{
+    Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind, Hwpt,
+    HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse, PageResponseCode,
+    Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+};
+use passthru_lab::{Held, each_failure};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use std::sync::Arc;
+
+const ACCESS: Access = Access::ReadWrite;
+
+/// An operation on what `prepare` makes in a context of its own fails in each way that it can.
+#[track_caller]
+fn withstands<S, T>(prepare: impl Fn(&Arc<Iommufd>) -> S, operation: impl Fn(&S) -> Result<T, Error>) {
+    let host = passthru_lab::host();
+    let mut failed = 0;
+    let injected = each_failure(host, |failure| {
+        let before = Held::now().unwrap();
+        let context = Arc::new(Iommufd::open().unwrap());
+        context.set_accounting(Accounting::Process).unwrap();
+        let state = prepare(&context);
+        let result = failure.during(|| operation(&state).map(drop));
+        if result.is_err() {
+            failed += 1;
+            operation(&state).unwrap();
+        }
+        drop(state);
+        // Only while the context is empty.
+        context.set_accounting(Accounting::User).unwrap();
+        drop(context);
+        assert_eq!(Held::now().unwrap(), before, "{:?}", result.err());
+    });
+    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+}
+
+fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
+    Arc::new(Ioas::alloc(context).unwrap())
+}
+
+/// A device, attached to an address space.
+fn attached(context: &Arc<Iommufd>) -> (Device, Arc<Ioas>) {
+    let ioas = ioas(context);
+    (Device::attach(&ioas).unwrap(), ioas)
+}
+
+/// Memory that a device reaches.
+fn mapped(context: &Arc<Iommufd>) -> (Mapping, Device, Arc<Ioas>) {
+    let (device, ioas) = attached(context);
+    (ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap(), device, ioas)
+}
+
+/// A virtual IOMMU, with a device of its physical one.
+fn viommu(context: &Arc<Iommufd>) -> (Arc<Viommu>, Device, Arc<Ioas>) {
+    let (device, ioas) = attached(context);
+    let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
+    let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind).unwrap();
+    (Arc::new(viommu), device, ioas)
+}
+
+#[test]
+fn opening_a_context_can_fail_and_be_repeated() {
+    withstands(|_| (), |()| Iommufd::open());
+    withstands(Arc::clone, |context| Iommufd::from_fd(context.duplicate()?));
+}
+
+#[test]
+fn the_options_of_a_context_can_fail_and_be_repeated() {
+    withstands(Arc::clone, |context| context.accounting());
+    withstands(Arc::clone, |context| context.set_accounting(Accounting::Process));
+    withstands(ioas, |ioas| ioas.set_compat());
+    withstands(ioas, |ioas| ioas.context().compat_ioas());
+    withstands(ioas, |ioas| ioas.context().clear_compat_ioas());
+}
+
+#[test]
+fn a_change_of_process_can_fail_and_be_repeated() {
+    let prepare = |context: &Arc<Iommufd>| {
+        let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, LENGTH).unwrap();
+        let (device, ioas) = attached(context);
+        ioas.map_file(&file, 0, LENGTH, Iova::Any, ACCESS).unwrap();
+        (device, ioas)
+    };
+    withstands(prepare, |(_, ioas)| ioas.context().change_process());
+}
+
+#[test]
+fn allocating_and_destroying_an_address_space_can_fail_and_be_repeated() {
+    withstands(Arc::clone, Ioas::alloc);
+    withstands(Arc::clone, |context| Ioas::alloc(context)?.close());
+}
+
+#[test]
+fn mapping_memory_can_fail_and_be_repeated() {
+    let own = || DmaMemory::alloc(LENGTH as usize).map(Arc::new);
+    withstands(attached, |(_, ioas)| ioas.map_memory(&own()?, Iova::Any, ACCESS).map(drop));
+    withstands(attached, |(_, ioas)| ioas.map_memory(&own()?, Iova::Any, ACCESS)?.unmap());
+    let memory_for = |context: &Arc<Iommufd>| (attached(context), memory(LENGTH));
+    // SAFETY: the address space is dropped before the memory.
+    withstands(memory_for, |((_, ioas), memory)| unsafe {
+        ioas.map(memory.as_ptr(), LENGTH, Iova::Any, ACCESS)
+    });
+}
+
+#[test]
+fn mapping_a_file_can_fail_and_be_repeated() {
+    let memfd = |context: &Arc<Iommufd>| {
+        let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, LENGTH).unwrap();
+        (attached(context), file)
+    };
+    withstands(memfd, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
+    let dma_buf = |context: &Arc<Iommufd>| (attached(context), mock::dma_buf(context, LENGTH as u32));
+    withstands(dma_buf, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
+}
+
+#[test]
+fn copying_and_unmapping_can_fail_and_be_repeated() {
+    let two = |context: &Arc<Iommufd>| (mapped(context), attached(context));
+    // SAFETY: the copies go with their address space, before the memory.
+    withstands(two, |((mapping, _, from), (_, to))| unsafe {
+        to.copy_from(from, mapping.iova(), LENGTH, Iova::Any, ACCESS)
+    });
+    withstands(mapped, |(_, _, ioas)| ioas.unmap_all());
+    withstands(mapped, |(mapping, _, ioas)| match ioas.unmap(mapping.iova(), LENGTH) {
+        // Gone, and the kernel could not say so.
+        Err(Error::Unmap { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound && ioas.unmap_all().is_ok_and(|it| it == 0) =>
+        {
+            Ok(0)
+        }
+        other => other,
+    });
+}
+
+#[test]
+fn ranges_and_huge_pages_can_fail_and_be_repeated() {
+    withstands(attached, |(_, ioas)| ioas.iova_ranges());
+    withstands(attached, |(_, ioas)| ioas.allow_iovas(&[1 << 24..=(1 << 25) - 1]));
+    withstands(attached, |(_, ioas)| ioas.huge_pages());
+    withstands(attached, |(_, ioas)| ioas.set_huge_pages(false));
+}
+
+#[test]
+fn page_tables_can_fail_and_be_repeated() {
+    let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options));
+    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options)?.close());
+    let queue = |context: &Arc<Iommufd>| (attached(context), Arc::new(FaultQueue::alloc(context).unwrap()));
+    withstands(queue, |((device, ioas), queue)| {
+        let fault_queue = Some(Arc::clone(queue));
+        Hwpt::alloc(device, ioas, &HwptOptions { fault_queue, ..HwptOptions::default() })
+    });
+}
+
+#[test]
+fn nesting_can_fail_and_be_repeated() {
+    let parent = |context: &Arc<Iommufd>| {
+        let (device, ioas) = attached(context);
+        let parent = nest_parent(&device, &ioas);
+        (device, parent)
+    };
+    withstands(parent, |(device, parent)| Hwpt::alloc(device, parent, &mock::guest(7)));
+    let nested = |context: &Arc<Iommufd>| {
+        let (device, parent) = parent(context);
+        let nested = Hwpt::alloc(&device, &parent, &mock::guest(7)).unwrap();
+        (device, nested)
+    };
+    withstands(nested, |(_, nested)| {
+        let entries = &words(&[0, 1, 0, 2]);
+        nested.invalidate(Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 8, entries })
+    });
+}
+
+#[test]
+fn dirty_tracking_can_fail_and_loses_no_page() {
+    let tracked = |context: &Arc<Iommufd>| {
+        let ioas = ioas(context);
+        ioas.set_huge_pages(false).unwrap();
+        let device = Device::attach(&ioas).unwrap();
+        let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+        let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
+        device.replace(hwpt.id()).unwrap();
+        let mapping = ioas.map_memory(&memory(1024 * 0x1000), Iova::Any, ACCESS).unwrap();
+        hwpt.set_dirty_tracking(true).unwrap();
+        device.write_to(mapping.iova(), &[1023]);
+        (device, mapping, hwpt)
+    };
+    withstands(tracked, |(_, _, hwpt)| hwpt.set_dirty_tracking(false));
+    withstands(tracked, |(_, _, hwpt)| hwpt.set_dirty_tracking(true));
+    withstands(tracked, |(_, mapping, hwpt)| {
+        let mut bitmap = [0; 16];
+        hwpt.dirty_bitmap(mapping.iova(), 1024 * 0x1000, 0x1000, true, &mut bitmap)?;
+        assert_eq!(bitmap[15], 1 << 63);
+        Ok(())
+    });
+}
+
+#[test]
+fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
+    withstands(attached, |(device, _)| HwInfo::of(device));
+    withstands(attached, |(device, _)| HwInfo::of_type(device, mock::HW_INFO));
+}
+
+#[test]
+fn fault_queues_can_fail_and_lose_no_fault() {
+    withstands(Arc::clone, FaultQueue::alloc);
+    withstands(Arc::clone, |context| FaultQueue::alloc(context)?.close());
+    let faulting = |context: &Arc<Iommufd>| {
+        let (device, ioas) = attached(context);
+        let queue = Arc::new(FaultQueue::alloc(context).unwrap());
+        let fault_queue = Some(Arc::clone(&queue));
+        let options = HwptOptions { fault_queue, ..HwptOptions::default() };
+        let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
+        device.replace(hwpt.id()).unwrap();
+        device.fault(None, 1, FaultAccess::READ, 0x1000);
+        (queue, device, hwpt)
+    };
+    withstands(faulting, |(queue, _, _)| {
+        assert_eq!(queue.read()?.len(), 1);
+        Ok(())
+    });
+    let read = |context: &Arc<Iommufd>| {
+        let it = faulting(context);
+        (it.0.read().unwrap()[0].cookie, it)
+    };
+    withstands(read, |(cookie, (queue, _, _))| {
+        queue.respond(&[PageResponse { cookie: *cookie, code: PageResponseCode::Success }])
+    });
+}
+
+#[test]
+fn virtual_iommus_and_their_registers_can_fail_and_be_repeated() {
+    let parent = |context: &Arc<Iommufd>| {
+        let (device, ioas) = attached(context);
+        let parent = nest_parent(&device, &ioas);
+        (device, parent)
+    };
+    let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
+    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind));
+    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind)?.close());
+    withstands(viommu, |(viommu, _, _)| {
+        let ViommuData::Raw(answer) = viommu.data() else { panic!("{:?}", viommu.data()) };
+        let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
+        viommu.mmap(MmapArea { offset: number(8), length: number(16) })
+    });
+    withstands(viommu, |(viommu, device, _)| Hwpt::alloc(device, viommu, &mock::guest(1)));
+}
+
+#[test]
+fn devices_behind_a_virtual_iommu_can_fail_and_be_repeated() {
+    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 0x42));
+    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 1)?.close());
+    let vdevice = |context: &Arc<Iommufd>| {
+        let (viommu, device, _) = viommu(context);
+        (Vdevice::alloc(&viommu, &device, 0x42).unwrap(), viommu)
+    };
+    withstands(vdevice, |(_, viommu)| {
+        let entries = &words(&[0, 0x42, 1]);
+        viommu.invalidate(Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 12, entries })
+    });
+}
+
+#[test]
+fn event_queues_can_fail_and_lose_no_event() {
+    let kind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
+    withstands(viommu, |(viommu, _, _)| VeventQueue::alloc(viommu, kind, 8));
+    withstands(viommu, |(viommu, _, _)| VeventQueue::alloc(viommu, kind, 8)?.close());
+    let eventful = |context: &Arc<Iommufd>| {
+        let (viommu, device, _) = viommu(context);
+        let queue = VeventQueue::alloc(&viommu, kind, 1).unwrap();
+        let vdevice = Vdevice::alloc(&viommu, &device, 0x42).unwrap();
+        let hwpt = Hwpt::alloc(&device, &viommu, &mock::guest(1)).unwrap();
+        device.replace(hwpt.id()).unwrap();
+        // One is lost.
+        (0..2).for_each(|_| device.event().unwrap());
+        (queue, vdevice, device, hwpt)
+    };
+    withstands(eventful, |(queue, ..)| {
+        assert!(!queue.read()?.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn hardware_queues_can_fail_and_be_repeated() {
+    let prepare = |context: &Arc<Iommufd>| {
+        let (viommu, device, ioas) = viommu(context);
+        let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap();
+        (device, mapping, viommu)
+    };
+    let kind = HwQueueKind::Raw(mock::HW_QUEUE);
+    withstands(prepare, |(_, mapping, viommu)| {
+        HwQueue::alloc(viommu, kind, 0, mapping.iova(), 0x1000, None)?.close()
+    });
+}

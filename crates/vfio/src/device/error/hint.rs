@@ -1,0 +1,91 @@
+//! What the user can do when a device refuses.
+
+use super::Error;
+use crate::device::{Feature, MigrationState};
+use rustix::io::Errno;
+
+impl Error {
+    /// Returns what the user can do, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match (self, self.errno()) {
+            (Self::NoCdev { .. }, _) => {
+                Some("bind it to a VFIO driver (passthru bind); the kernel needs CONFIG_VFIO_DEVICE_CDEV")
+            }
+            (Self::Open { .. }, Some(Errno::ACCESS | Errno::PERM)) => Some("run this as root"),
+            (Self::Open { .. }, Some(Errno::NOENT)) => {
+                Some("is the device bound to a VFIO driver? (passthru bind)")
+            }
+            (Self::Open { .. } | Self::Bind { .. }, Some(Errno::BUSY)) => {
+                Some("another process has the device open, or its group through /dev/vfio/GROUP")
+            }
+            (Self::NotVfio { .. }, _) => {
+                Some("open /dev/vfio/devices/vfioN of the device and hand in that descriptor")
+            }
+            (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
+            (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
+                Some("its physical function is assigned too: give the token that was set there")
+            }
+            (Self::Bind { token: true, .. }, Some(Errno::ACCESS)) => {
+                Some("the token is not the one that was set on the physical function")
+            }
+            (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => {
+                Some("only virtual functions of an assigned physical function take a token")
+            }
+            (Self::Bind { .. }, Some(Errno::INVAL)) => {
+                Some("the device is in use: another open file of it is bound")
+            }
+            (Self::Attach { pasid: Some(_), .. }, Some(Errno::OPNOTSUPP)) => {
+                Some("the device, its driver or the IOMMU has no PASIDs")
+            }
+            (Self::Attach { .. }, Some(Errno::BUSY)) => {
+                Some("it is attached already: replace or detach that first")
+            }
+            (Self::Attach { .. }, Some(Errno::NOENT)) => Some("the address space or page table is gone"),
+            (Self::Reset { .. }, Some(Errno::INVAL | Errno::NOTTY)) => {
+                Some("the device cannot be reset by itself; a hot reset of its bus may do")
+            }
+            (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
+                "the device does not decode its memory: set bit 1 of the command register, or wake it up",
+            ),
+            (Self::Mmap { .. }, Some(Errno::INVAL)) => {
+                Some("only whole pages of what Region::areas lists can be mapped")
+            }
+            (Self::Irq { count: 0, .. }, Some(Errno::INVAL)) => {
+                Some("interrupts of this kind are not enabled")
+            }
+            (Self::Irq { .. }, Some(Errno::INVAL)) => Some(
+                "there are not as many, another kind is enabled, or these were not among those that were enabled first",
+            ),
+            (Self::Irq { .. }, Some(Errno::NOTTY)) => {
+                Some("the kernel cannot do this with interrupts of this kind")
+            }
+            (Self::HotResetInfo { .. }, Some(Errno::NODEV)) => {
+                Some("neither the bus nor the slot of the device can be reset")
+            }
+            (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
+                "all affected devices must be open here, on the same iommufd, or the files of all their groups given",
+            ),
+            (Self::Ioeventfd { .. }, Some(Errno::EXIST)) => {
+                Some("this value is written there for another eventfd")
+            }
+            (Self::Feature { feature: Feature::BusMaster, .. }, Some(Errno::NOTTY)) => {
+                Some("the command register of a PCI device has a bit for it")
+            }
+            (Self::Feature { feature: Feature::VfToken, .. }, Some(Errno::NOTTY)) => {
+                Some("only a physical function with SR-IOV has one")
+            }
+            (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
+                Some("the device, or the kernel for it, does not have this feature")
+            }
+            (Self::Migrate { now: Some(MigrationState::Error), .. }, _) => Some("reset the device"),
+            (Self::DmaBuf { .. }, Some(Errno::NODEV)) => {
+                Some("only BARs that the device has can be exported")
+            }
+            (Self::DmaBuf { .. }, Some(Errno::INVAL)) => Some("only whole pages of a BAR can be exported"),
+            (Self::DmaBuf { .. }, Some(Errno::OPNOTSUPP | Errno::NOTTY)) => {
+                Some("the kernel needs CONFIG_VFIO_PCI_DMABUF, and the device a BAR that others can reach")
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! [`Event`]: an eventfd, for those who have none of their own to give.
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// An eventfd that counts what is signalled through it.
+#[derive(Debug)]
+pub struct Event(OwnedFd);
+
+impl Event {
+    /// Makes one, close-on-exec.
+    ///
+    /// # Errors
+    /// Where there are too many descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Returns how often it was signalled since it was last asked; 0 where it was not.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn take(&self) -> io::Result<u64> {
+        let mut count = [0; 8];
+        match rustix::io::read(&self.0, &mut count) {
+            Ok(_) => Ok(u64::from_ne_bytes(count)),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// As [`Event::take`], but waits for a signal for so long.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn wait(&self, at_most: Duration) -> io::Result<u64> {
+        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => self.take(),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Signals it, as a device does.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn signal(&self) -> io::Result<()> {
+        rustix::io::write(&self.0, &1u64.to_ne_bytes())?;
+        Ok(())
+    }
+}
+
+impl AsFd for Event {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_counted_until_they_are_taken() {
+        let event = Event::new().unwrap();
+        assert_eq!(event.take().unwrap(), 0);
+        event.signal().unwrap();
+        event.signal().unwrap();
+        assert_eq!(event.wait(Duration::from_secs(5)).unwrap(), 2);
+        assert_eq!(event.wait(Duration::ZERO).unwrap(), 0);
+    }
+}

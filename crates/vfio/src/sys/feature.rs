@@ -1,0 +1,153 @@
+//! `VFIO_DEVICE_FEATURE`: one request for all that came later, by the number of the feature.
+
+use super::{call, number};
+use rustix::io::Result;
+use rustix::ioctl::Opcode;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use vfio_bindings::bindings::vfio::*;
+
+const FEATURE: Opcode = number(17);
+const GET: u32 = VFIO_DEVICE_FEATURE_GET;
+const SET: u32 = VFIO_DEVICE_FEATURE_SET;
+
+/// `struct vfio_device_feature`, with what follows it. The header is of 8 bytes, so there is no gap.
+#[repr(C)]
+struct Feature<T> {
+    argsz: u32,
+    flags: u32,
+    data: T,
+}
+
+/// Asks for a feature; returns the kernel's answer.
+///
+/// # Safety
+/// `T` is the struct that the feature in `flags` has, and each address in it may be used as the kernel uses it.
+unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Result<i32> {
+    let mut arg = Feature { argsz: size_of::<Feature<T>>() as u32, flags, data: *data };
+    // SAFETY: the request's struct, with the feature's by this function's contract.
+    let answer = unsafe { call::<FEATURE, _>(fd, &mut arg) };
+    *data = arg.data;
+    answer
+}
+
+/// Asks whether the kernel has a feature for the device (`VFIO_DEVICE_FEATURE_PROBE`).
+pub(crate) fn probe(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
+    // SAFETY: a probe has no struct.
+    unsafe { feature(fd, number | VFIO_DEVICE_FEATURE_PROBE, &mut ()) }.map(|_| ())
+}
+
+/// Sets a feature that has no struct: `…_LOW_POWER_ENTRY`, `…_LOW_POWER_EXIT`, `…_DMA_LOGGING_STOP` and
+/// `…_MIG_PRECOPY_INFOv2`.
+pub(crate) fn set(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
+    // SAFETY: these have no struct; another feature refuses what is too short for its own.
+    unsafe { feature(fd, number | SET, &mut ()) }.map(|_| ())
+}
+
+/// `…_PCI_VF_TOKEN`.
+pub(crate) fn set_vf_token(fd: BorrowedFd<'_>, mut token: [u8; 16]) -> Result<()> {
+    // SAFETY: the feature's 16 bytes; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_PCI_VF_TOKEN | SET, &mut token) }.map(|_| ())
+}
+
+/// `…_BUS_MASTER`.
+pub(crate) fn set_bus_master(fd: BorrowedFd<'_>, op: u32) -> Result<()> {
+    let mut data = vfio_device_feature_bus_master { op };
+    // SAFETY: the feature's struct; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_BUS_MASTER | SET, &mut data) }.map(|_| ())
+}
+
+/// `…_LOW_POWER_ENTRY_WITH_WAKEUP`.
+pub(crate) fn low_power_with_wakeup(fd: BorrowedFd<'_>, event: BorrowedFd<'_>) -> Result<()> {
+    let wakeup_eventfd = event.as_raw_fd();
+    let mut data = vfio_device_low_power_entry_with_wakeup { wakeup_eventfd, ..Default::default() };
+    // SAFETY: the feature's struct; no addresses, and the kernel takes a reference of its own to the file.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET, &mut data) }.map(|_| ())
+}
+
+/// `…_MIGRATION`: returns `VFIO_MIGRATION_…` flags.
+pub(crate) fn migration(fd: BorrowedFd<'_>) -> Result<u64> {
+    let mut data = vfio_device_feature_migration::default();
+    // SAFETY: the feature's struct; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIGRATION | GET, &mut data) }.map(|_| data.flags)
+}
+
+/// `…_MIG_DEVICE_STATE`: returns the state.
+pub(crate) fn migration_state(fd: BorrowedFd<'_>) -> Result<u32> {
+    let mut data = vfio_device_feature_mig_state::default();
+    // SAFETY: the feature's struct; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | GET, &mut data) }.map(|_| data.device_state)
+}
+
+/// `…_MIG_DEVICE_STATE`: returns the file of a new data transfer, if one begins.
+pub(crate) fn set_migration_state(fd: BorrowedFd<'_>, device_state: u32) -> Result<Option<OwnedFd>> {
+    let mut data = vfio_device_feature_mig_state { device_state, data_fd: -1 };
+    // SAFETY: the feature's struct; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | SET, &mut data) }?;
+    // SAFETY: where it is a descriptor, the kernel has made it for this call.
+    Ok((data.data_fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(data.data_fd) }))
+}
+
+/// `…_MIG_DATA_SIZE`: returns bytes.
+pub(crate) fn migration_data_size(fd: BorrowedFd<'_>) -> Result<u64> {
+    let mut data = vfio_device_feature_mig_data_size::default();
+    // SAFETY: the feature's struct; no addresses.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE | GET, &mut data) }.map(|_| data.stop_copy_length)
+}
+
+/// `…_DMA_LOGGING_START`: returns the page size that the device tracks.
+pub(crate) fn dma_logging_start(
+    fd: BorrowedFd<'_>,
+    page_size: u64,
+    ranges: &[vfio_device_feature_dma_logging_range],
+) -> Result<u64> {
+    let mut data = vfio_device_feature_dma_logging_control {
+        page_size,
+        num_ranges: ranges.len() as u32,
+        ranges: ranges.as_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: the feature's struct; the kernel reads `num_ranges` elements of the slice.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET, &mut data) }.map(|_| data.page_size)
+}
+
+/// `…_DMA_LOGGING_REPORT`: sets bits.
+///
+/// The slice holds one bit for each page of the range.
+pub(crate) fn dma_logging_report(
+    fd: BorrowedFd<'_>,
+    iova: u64,
+    length: u64,
+    page_size: u64,
+    bitmap: &mut [u64],
+) -> Result<()> {
+    if page_size == 0 || length.div_ceil(page_size).div_ceil(64) > bitmap.len() as u64 {
+        return Err(rustix::io::Errno::INVAL);
+    }
+    let bitmap = bitmap.as_mut_ptr() as u64;
+    let mut data = vfio_device_feature_dma_logging_report { iova, length, page_size, bitmap };
+    // SAFETY: the feature's struct; the kernel writes one bit a page, for which there is room as just checked.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | GET, &mut data) }.map(|_| ())
+}
+
+/// `struct vfio_device_feature_dma_buf` with one range.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct DmaBuf {
+    region_index: u32,
+    open_flags: u32,
+    flags: u32,
+    nr_ranges: u32,
+    range: vfio_region_dma_range,
+}
+
+/// `…_DMA_BUF`: returns a dma-buf of one range of a region.
+pub(crate) fn dma_buf(fd: BorrowedFd<'_>, region_index: u32, range: &Range<u64>) -> Result<OwnedFd> {
+    let open_flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let range = vfio_region_dma_range { offset: range.start, length: range.end.saturating_sub(range.start) };
+    let mut data = DmaBuf { region_index, open_flags: open_flags.bits(), flags: 0, nr_ranges: 1, range };
+    // SAFETY: the feature's struct with one element; no addresses.
+    let fd = unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF | GET, &mut data) }?;
+    // SAFETY: the kernel has just made this descriptor for this call.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
