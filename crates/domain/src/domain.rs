@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::device::Devices;
+use crate::emulator::{DeprecationBehavior, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride};
 use crate::error::Errors;
 use crate::features::Features;
 use crate::iommufd::DomainIommufd;
@@ -12,6 +13,7 @@ use crate::reading::Reading;
 use crate::uuid::Uuid;
 use crate::vcpu::Vcpu;
 use crate::xml::place::Place;
+use crate::xml::reader::QEMU_NAMESPACE;
 use crate::xml::text::{GuestName, of_form};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor, writer};
@@ -101,6 +103,14 @@ pub struct Domain {
     pub on_crash: Option<CrashAction>,
     /// The devices.
     pub devices: Devices,
+    /// Arguments and environment of the emulator.
+    pub emulator_commandline: Option<EmulatorCommandline>,
+    /// What the emulator is to be taken to have.
+    pub emulator_capabilities: Option<EmulatorCapabilities>,
+    /// Properties of devices, whatever their elements say.
+    pub emulator_override: Option<EmulatorOverride>,
+    /// What the emulator does with what is going to be dropped.
+    pub emulator_deprecation: Option<DeprecationBehavior>,
 }
 
 impl Domain {
@@ -122,6 +132,8 @@ impl Element for Domain {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
+        // The reader knows namespaces as such.
+        v.attr("xmlns:qemu", &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()));
         of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
         v.leaf("title", &mut self.title);
@@ -140,6 +152,7 @@ impl Element for Domain {
         v.leaf("on_reboot", &mut self.on_reboot);
         v.leaf("on_crash", &mut self.on_crash);
         self.visit_devices(v);
+        self.visit_emulators(v);
         if v.reading() {
             self.check_required(v);
         }
@@ -160,6 +173,20 @@ impl Domain {
         let mut devices = (!v.reading()).then(|| std::mem::take(&mut self.devices));
         v.child("devices", &mut devices);
         self.devices = devices.unwrap_or_default();
+    }
+
+    fn visit_emulators<V: Visitor>(&mut self, v: &mut V) {
+        v.child("qemu:commandline", &mut self.emulator_commandline);
+        v.child("qemu:capabilities", &mut self.emulator_capabilities);
+        v.child("qemu:override", &mut self.emulator_override);
+        v.child_word("qemu:deprecation", "behavior", &mut self.emulator_deprecation);
+    }
+
+    const fn has_emulators(&self) -> bool {
+        self.emulator_commandline.is_some()
+            || self.emulator_capabilities.is_some()
+            || self.emulator_override.is_some()
+            || self.emulator_deprecation.is_some()
     }
 
     fn check_required<V: Visitor>(&self, v: &mut V) {

@@ -24,6 +24,7 @@ mod complete;
 mod cpu;
 pub mod device;
 mod domain;
+mod emulator;
 mod error;
 mod features;
 mod iommufd;
@@ -41,6 +42,10 @@ pub use clock::{Clock, ClockOffset, Timer};
 pub use cpu::{Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, CpuModel, FeaturePolicy, Topology};
 pub use device::Devices;
 pub use domain::{CrashAction, Domain, LifecycleAction, VirtType};
+pub use emulator::{
+    DeprecationBehavior, DeviceOverride, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride,
+    EmulatorVariable, Frontend, Property, PropertyType, PropertyValue,
+};
 pub use error::{Error, Errors, Note};
 pub use features::{Features, Gic, GicVersion, Ioapic, IoapicDriver, Kvm, State, Toggle};
 pub use iommufd::{Backend, DomainIommufd, IommufdObject};

@@ -502,3 +502,33 @@ fn a_bad_address_of_a_hosts_device_is_told_once() {
     let empty = "<hostdev mode='subsystem' type='pci'><source/></hostdev>";
     refused("q35", empty, "<source> of a PCI device needs an <address", "<source");
 }
+
+#[test]
+fn what_is_said_to_the_emulator_is_of_its_form() {
+    let with = |inner: &str| {
+        let inner = format!(
+            "</devices><x:override xmlns:x='http://libvirt.org/schemas/domain/qemu/1.0'>{inner}</x:override>"
+        );
+        guest("q35", "").replace("</devices>", &inner)
+    };
+    let property = |property: &str| {
+        with(&format!(
+            "<x:device alias='a'><x:frontend><x:property name='p' {property}/></x:frontend></x:device>"
+        ))
+    };
+    for wrong in
+        ["type='bool' value='on'", "type='unsigned' value='-1'", "type='string'", "type='remove' value='1'"]
+    {
+        assert_refused(&property(wrong), "value of the property 'p' is not of type", "<x:property");
+    }
+    assert_refused(&with("<x:device alias='a'/>"), "needs a <qemu:frontend>", "<x:device");
+    assert_refused(
+        &with("<x:devices/>"),
+        "<qemu:devices> is not understood within <qemu:override>",
+        "<x:devices",
+    );
+    let xml = with("").replace("x:override", "x:overide");
+    assert_refused(&xml, "<qemu:overide> is not understood within <domain>", "<x:overide");
+    let xml = with("<x:env name='A=B'/>").replace("x:override", "x:commandline");
+    assert_refused(&xml, "the variable's name 'A=B'", "<x:env");
+}

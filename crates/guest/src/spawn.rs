@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 pub(crate) struct Process<'a> {
     pub(crate) program: &'a str,
     pub(crate) arguments: &'a [String],
+    /// Environment variables, besides the usual ones.
+    pub(crate) env: &'a [(String, String)],
     pub(crate) user: &'a User,
     /// `RLIMIT_MEMLOCK` in bytes.
     pub(crate) memlock: u64,
@@ -33,6 +35,7 @@ impl Process<'_> {
             .args(self.arguments)
             .env_clear()
             .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C"), ("HOME", "/nonexistent")])
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })

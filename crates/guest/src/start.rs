@@ -104,6 +104,7 @@ impl Plan {
         let process = Process {
             program: &self.line.emulator,
             arguments: &self.line.render(&self.handover),
+            env: &self.line.env,
             user: &self.user,
             memlock: self.memlock,
             stdout: has_stdio(&self.domain),

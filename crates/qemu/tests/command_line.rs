@@ -228,3 +228,13 @@ fn variables_without_a_file_are_where_a_guest_that_runs_alone_keeps_them() {
     assert!(has(Style::Standalone, "/var/lib/passthru/nvram/vm_VARS.fd"));
     assert!(has(Style::Managed, "/run/passthru/domain-vm/nvram"));
 }
+
+#[test]
+fn an_override_of_a_device_that_is_not_there_is_an_error() {
+    let xml = fs::read_to_string(data("said-to-qemu.xml")).unwrap();
+    let xml = xml.replace("device alias='ua-uplink'", "device alias='ua-other'");
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+    let error = command_line(&domain, &capabilities, Style::Managed).unwrap_err();
+    assert!(error.to_string().contains("'ua-other'"), "{error}");
+}

@@ -9,6 +9,10 @@ impl Domain {
     pub fn notes(&self) -> Vec<Note> {
         let vfio = self.devices.assigned().filter(|h| h.is_vfio());
         let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
+        notes.extend(self.emulator_capabilities.as_ref().map(|capabilities| {
+            let message = "<qemu:capabilities> has no effect: what the emulator has is asked";
+            Note::new(message.into(), capabilities.place.0.clone())
+        }));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }

@@ -89,8 +89,9 @@ impl<'a, 'input> Reader<'a, 'input> {
         all.first().copied()
     }
 
-    fn tag(&self) -> &'a str {
-        self.node.tag_name().name()
+    /// The element's name, as a description has it.
+    fn tag(&self) -> String {
+        described(self.node)
     }
 
     fn value<T: Value>(&mut self, text: &str, what: &str, at: Range<usize>, slot: impl FnOnce(T)) {
@@ -149,8 +150,8 @@ impl<'a, 'input> Reader<'a, 'input> {
                 self.found.notes.push(foreign(&format!("<{name}>"), namespace, at));
             }
             _ if self.known_children.iter().any(|known| is_named(&child, known)) => {}
-            namespace => {
-                let name = if namespace.is_some() { format!("{QEMU_PREFIX}{name}") } else { name.to_owned() };
+            _ => {
+                let name = described(child);
                 let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
                 self.unknown(error.at(at), &name, &self.known_children.clone());
             }
@@ -274,6 +275,12 @@ fn visible(text: &str) -> String {
 pub(crate) const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
 /// What the names of such elements begin with in a description, whatever the prefix in the document.
 const QEMU_PREFIX: &str = "qemu:";
+
+/// Returns an element's name as a description has it.
+fn described(node: Node<'_, '_>) -> String {
+    let prefix = if node.tag_name().namespace() == Some(QEMU_NAMESPACE) { QEMU_PREFIX } else { "" };
+    format!("{prefix}{}", node.tag_name().name())
+}
 
 /// Whether a node is an element of the name that a description uses.
 fn is_named(node: &Node<'_, '_>, name: &str) -> bool {

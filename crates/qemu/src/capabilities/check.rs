@@ -53,7 +53,7 @@ impl Capabilities {
         if !self.has_type(driver) && !self.has_type(kind) {
             return vec![driver.to_owned()];
         }
-        let members = object.0.iter().map(|(key, _)| *key);
+        let members = object.0.iter().map(|(key, _)| key.as_ref());
         let properties = members.filter(|key| !matches!(*key, "driver" | "id" | "bus" | "qom-type"));
         let lacking = properties.filter(|key| !self.has_property(kind, key));
         lacking.map(|key| format!("{driver}.{key}")).collect()

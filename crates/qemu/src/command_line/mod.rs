@@ -25,6 +25,7 @@ mod memballoon;
 mod memory;
 mod net;
 mod opt;
+mod overrides;
 mod pci;
 mod process;
 mod render;
@@ -55,6 +56,8 @@ pub const NVRAM_DIR: &str = "/var/lib/passthru/nvram";
 pub struct CommandLine {
     /// Path of the emulator.
     pub emulator: String,
+    /// Environment variables that the domain asks for.
+    pub env: Vec<(String, String)>,
     /// The options, in their order.
     pub options: Vec<Opt>,
 }
@@ -82,10 +85,11 @@ pub fn command_line(
     for section in SECTIONS {
         options.extend(section(&context)?);
     }
-    let options = pci::with_zpci(&context, options);
+    let mut options = pci::with_zpci(&context, options);
     let emulator = domain.devices.emulator.clone();
     let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
-    Ok(CommandLine { emulator, options })
+    overrides::apply(domain, &mut options)?;
+    Ok(CommandLine { emulator, env: overrides::environment(domain), options })
 }
 
 /// A part of the command line: the options of some elements.
@@ -94,6 +98,7 @@ type Section = fn(&Context<'_>) -> Result<Vec<Opt>, Error>;
 /// The parts in libvirt's order. What an option names is made before it.
 const SECTIONS: &[Section] = &[
     process::name,
+    overrides::deprecation,
     firmware::options,
     machine::options,
     cpu::model,
@@ -119,6 +124,7 @@ const SECTIONS: &[Section] = &[
     hostdev::options,
     memballoon::options,
     rng::options,
+    overrides::arguments,
     process::sandbox,
 ];
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// An option: `-flag value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opt {
-    /// The flag, with its dash.
+    /// The flag, with its dash; empty for a word of the domain's own.
     pub flag: &'static str,
     /// Its value.
     pub value: Value,
@@ -17,6 +17,8 @@ pub struct Opt {
 pub enum Value {
     /// None: the flag stands alone.
     Flag,
+    /// A word of the domain's own, without a flag of ours.
+    Word(String),
     /// A text to the letter (`-append`).
     Plain(Term),
     /// `head,key=value,…`; commas in values are doubled.
@@ -34,6 +36,8 @@ pub enum Term {
     Bool(bool),
     /// A number.
     Number(u64),
+    /// A number that may be below zero.
+    Signed(i64),
     /// A text.
     Text(String),
     /// Values in an order; JSON only.
@@ -50,11 +54,16 @@ pub struct List(pub Vec<(Cow<'static, str>, Term)>);
 
 /// Members of a JSON object in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object(pub Vec<(&'static str, Term)>);
+pub struct Object(pub Vec<(Cow<'static, str>, Term)>);
 
 impl Opt {
     pub(crate) const fn flag(flag: &'static str) -> Self {
         Self { flag, value: Value::Flag }
+    }
+
+    /// Makes a word of the domain's own.
+    pub(crate) fn word(word: &str) -> Self {
+        Self { flag: "", value: Value::Word(word.to_owned()) }
     }
 
     pub(crate) fn plain(flag: &'static str, value: impl Into<Term>) -> Self {
@@ -97,7 +106,7 @@ impl Opt {
     pub(crate) fn wants(&self) -> Vec<&Want> {
         let mut found = Vec::new();
         match &self.value {
-            Value::Flag => {}
+            Value::Flag | Value::Word(_) => {}
             Value::Plain(term) => term.wants(&mut found),
             Value::List(list) => list.0.iter().for_each(|(_, term)| term.wants(&mut found)),
             Value::Json(object) => object.0.iter().for_each(|(_, term)| term.wants(&mut found)),
@@ -160,7 +169,7 @@ impl Object {
     }
 
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Term>) -> Self {
-        self.0.push((key, value.into()));
+        self.0.push((Cow::Borrowed(key), value.into()));
         self
     }
 

@@ -78,7 +78,8 @@ impl CommandLine {
     pub fn pretty(&self, resolve: &dyn Resolve) -> String {
         let options = self.render_options(resolve).into_iter();
         let lines = options.map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
-        let mut text = quote_program(&self.emulator);
+        let env = self.env.iter().map(|(name, value)| format!("{name}={} \\\n", quote(value)));
+        let mut text = env.collect::<String>() + &quote_program(&self.emulator);
         for line in lines {
             text.push_str(" \\\n");
             text.push_str(&line);
@@ -87,10 +88,15 @@ impl CommandLine {
         text
     }
 
-    /// Returns the line for machines: `emulator`, `args`, and `fds`, what the arguments want.
+    /// Returns the line for machines: `emulator`, `args`, `env`, and `fds`, what the arguments want.
     pub fn to_json(&self, resolve: &dyn Resolve) -> serde_json::Value {
         let fds: Vec<_> = self.wants().into_iter().map(want_json).collect();
-        json!({ "emulator": self.emulator, "args": self.render(resolve), "fds": fds })
+        let mut line = json!({ "emulator": self.emulator, "args": self.render(resolve), "fds": fds });
+        if !self.env.is_empty() {
+            let env = self.env.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            line["env"] = serde_json::Value::Object(env.collect());
+        }
+        line
     }
 
     /// One list of words an option.
@@ -113,6 +119,7 @@ impl Renderer<'_> {
         let mut words = vec![option.flag.to_owned()];
         match &option.value {
             Value::Flag => {}
+            Value::Word(word) => words = vec![word.clone()],
             Value::Plain(term) => words.push(self.text(term)),
             Value::List(list) => words.push(self.list(list)),
             Value::Json(object) => words.push(self.object(object).to_string()),
@@ -156,6 +163,7 @@ impl Renderer<'_> {
         match term {
             Term::Bool(on) => if *on { "on" } else { "off" }.into(),
             Term::Number(number) => number.to_string(),
+            Term::Signed(number) => number.to_string(),
             Term::Text(text) => text.clone(),
             Term::Want(want) => self.want(want),
             Term::Null | Term::Array(_) | Term::Object(_) => self.term(term).to_string(),
@@ -163,7 +171,7 @@ impl Renderer<'_> {
     }
 
     fn object(&mut self, object: &Object) -> serde_json::Value {
-        let members = object.0.iter().map(|(key, term)| ((*key).to_owned(), self.term(term)));
+        let members = object.0.iter().map(|(key, term)| (key.clone().into_owned(), self.term(term)));
         serde_json::Value::Object(members.collect::<Map<_, _>>())
     }
 
@@ -172,6 +180,7 @@ impl Renderer<'_> {
             Term::Null => serde_json::Value::Null,
             Term::Bool(on) => (*on).into(),
             Term::Number(number) => (*number).into(),
+            Term::Signed(number) => (*number).into(),
             Term::Text(text) => text.clone().into(),
             Term::Array(terms) => terms.iter().map(|term| self.term(term)).collect(),
             Term::Object(object) => self.object(object),
