@@ -28,7 +28,7 @@ pub(crate) fn limit(domain: &Domain, firmware: u64) -> u64 {
 /// Number of DMA address spaces that assigned devices can be in at once.
 fn address_spaces(domain: &Domain) -> u64 {
     let emulated = |model, accel| match model {
-        Some(IommuModel::Intel | IommuModel::Virtio) => true,
+        Some(IommuModel::Intel | IommuModel::Amd | IommuModel::Virtio) => true,
         Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => accel != Some(true),
         None => false,
     };

@@ -11,6 +11,7 @@ pub(crate) mod chipset;
 pub(crate) mod plug;
 mod target;
 mod topology;
+mod usb;
 pub(crate) mod virtio;
 pub(crate) mod zpci;
 
@@ -28,6 +29,12 @@ use std::collections::HashSet;
 /// Gives every PCI or channel device that has none an address, and adds the controllers that this takes.
 pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
     virtio::assign(devices, machine);
+    let mut errors = usb::assign(devices);
+    errors.extend(assign_pci(devices, machine));
+    errors
+}
+
+fn assign_pci(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
     if !machine.has_pci() {
         return Vec::new();
     }

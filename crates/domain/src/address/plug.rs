@@ -101,10 +101,11 @@ impl Need {
                 let model = devices.memballoon.as_ref()?.model;
                 (model == Some(MemballoonModel::Virtio)).then_some(pcie)
             }
-            Item::Iommu(n) => {
-                let virtio = devices.iommus.get(n)?.model == Some(IommuModel::Virtio);
-                virtio.then_some(Self { integrated: true, ..pcie })
-            }
+            Item::Iommu(n) => match devices.iommus.get(n)?.model? {
+                IommuModel::Virtio => Some(Self { integrated: true, ..pcie }),
+                IommuModel::Amd => Some(Self { integrated: true, ..pci }),
+                IommuModel::Intel | IommuModel::Smmuv3 | IommuModel::Smmuv3Dev => None,
+            },
             Item::Input(n) => (devices.inputs.get(n)?.bus == Some(InputBus::Virtio)).then_some(pcie),
             Item::Watchdog(n) => {
                 (devices.watchdogs.get(n)?.model == Some(WatchdogModel::I6300esb)).then_some(pci)

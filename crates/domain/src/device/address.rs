@@ -96,6 +96,8 @@ pub struct UsbAddress {
     pub bus: Option<u32>,
     /// Port, with those of the hubs before it: `1.2`.
     pub port: Option<String>,
+    /// Whether `complete` chose it: then it is not written down.
+    pub is_chosen: bool,
 }
 
 /// A port of a virtio-serial controller.

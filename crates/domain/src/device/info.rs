@@ -2,7 +2,6 @@
 
 use super::address::Address;
 use crate::xml::place::Place;
-use crate::xml::text::{FilePath, of_form};
 use crate::xml::{Element, Visitor};
 
 /// Alias and address of a device.
@@ -38,7 +37,7 @@ pub struct Rom {
     pub enabled: Option<bool>,
     /// Whether it is in the guest's memory map.
     pub bar: Option<bool>,
-    /// A file to take it from.
+    /// A file to take it from; an empty name is an old way to say that there is none.
     pub file: Option<String>,
 }
 
@@ -98,7 +97,14 @@ impl Info {
 
     fn visit_address<V: Visitor>(&mut self, v: &mut V) {
         v.child("acpi", &mut self.acpi);
-        v.child("address", &mut self.address);
+        if v.reading() || !self.has_chosen_port() {
+            v.child("address", &mut self.address);
+        }
+    }
+
+    /// Whether the address is a USB port of nobody's wish: libvirt does not write it down either.
+    const fn has_chosen_port(&self) -> bool {
+        matches!(&self.address, Some(Address::Usb(usb)) if usb.is_chosen)
     }
 }
 
@@ -124,7 +130,7 @@ impl Element for Rom {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.yes_no("enabled", &mut self.enabled);
         v.on_off("bar", &mut self.bar);
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
+        v.attr("file", &mut self.file);
     }
 }
 

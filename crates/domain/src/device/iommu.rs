@@ -10,6 +10,8 @@ words! {
     pub enum IommuModel {
         /// Intel VT-d.
         Intel = "intel",
+        /// AMD's.
+        Amd = "amd",
         /// virtio-iommu.
         Virtio = "virtio",
         /// Arm SMMUv3.
@@ -35,18 +37,28 @@ pub struct Iommu {
 /// `<driver>` of an IOMMU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IommuDriver {
-    /// Interrupt remapping (intel).
+    /// Interrupt remapping (intel, amd).
     pub intremap: Option<bool>,
     /// Caching mode, which device assignment needs (intel).
     pub caching_mode: Option<bool>,
     /// Extended interrupt mode (intel).
     pub eim: Option<bool>,
-    /// Device IOTLB (intel).
+    /// Device IOTLB (intel, amd).
     pub iotlb: Option<bool>,
-    /// Width of addresses in bits (intel).
+    /// Width of addresses in bits (intel, virtio).
     pub aw_bits: Option<u32>,
     /// DMA translation (intel).
     pub dma_translation: Option<bool>,
+    /// First-stage translation, the guest's own page tables (intel).
+    pub fsts: Option<bool>,
+    /// Whether devices can share page tables with processes (intel).
+    pub svm: Option<bool>,
+    /// Bits of process address space ids, 0 to 20 (intel).
+    pub pasid_bits: Option<u8>,
+    /// Whether devices may pass untranslated (amd).
+    pub passthrough: Option<bool>,
+    /// Extended interrupt mode (amd).
+    pub xtsup: Option<bool>,
     /// Index of the root bus or expander that it serves (smmuv3).
     pub pci_bus: Option<u32>,
     /// Whether the host's SMMU does the translation (smmuv3).
@@ -61,6 +73,35 @@ pub struct IommuDriver {
     pub oas: Option<AutoNumber>,
     /// Command queues of its own for the guest (smmuv3).
     pub cmdqv: Option<AutoOnOff>,
+    /// Size of the pages that it works with (virtio).
+    pub granule: Option<Granule>,
+}
+
+/// `<granule>`: a size, or what the host has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Granule {
+    /// Size, in `unit`.
+    pub size: Option<u32>,
+    /// Unit of the size.
+    pub unit: Option<GranuleUnit>,
+    /// Says that it is the host's.
+    pub mode: Option<GranuleMode>,
+}
+
+words! {
+    /// Units of a granule.
+    pub enum GranuleUnit {
+        /// 1024 bytes.
+        KiB = "KiB",
+    }
+}
+
+words! {
+    /// Where a granule comes from.
+    pub enum GranuleMode {
+        /// The host.
+        Host = "host",
+    }
 }
 
 words! {
@@ -175,6 +216,11 @@ impl Element for IommuDriver {
         v.on_off("iotlb", &mut self.iotlb);
         v.attr("aw_bits", &mut self.aw_bits);
         v.on_off("dma_translation", &mut self.dma_translation);
+        v.on_off("fsts", &mut self.fsts);
+        v.on_off("svm", &mut self.svm);
+        v.attr("pasid-bits", &mut self.pasid_bits);
+        v.on_off("passthrough", &mut self.passthrough);
+        v.on_off("xtsup", &mut self.xtsup);
         v.attr("pciBus", &mut self.pci_bus);
         v.on_off("accel", &mut self.accel);
         v.attr("ats", &mut self.ats);
@@ -182,6 +228,19 @@ impl Element for IommuDriver {
         v.attr("ssidsize", &mut self.ssidsize);
         v.attr("oas", &mut self.oas);
         v.attr("cmdqv", &mut self.cmdqv);
+        v.child("granule", &mut self.granule);
+    }
+}
+
+impl Element for Granule {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("mode", &mut self.mode);
+        v.attr("size", &mut self.size);
+        v.attr("unit", &mut self.unit);
+        match (self.mode, self.size) {
+            (Some(_), None) | (None, Some(4 | 8 | 16 | 64)) => {}
+            _ => v.error("<granule> needs a size of 4, 8, 16 or 64 KiB, or mode='host'".into()),
+        }
     }
 }
 

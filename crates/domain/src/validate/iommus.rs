@@ -4,7 +4,7 @@ use super::{Check, duplicates};
 use crate::device::Iommu;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
-use crate::{Board, IoapicDriver};
+use crate::{Backend, Board, IoapicDriver, VirtType};
 
 /// Most bits of a substream id.
 const MAX_SSID_BITS: u8 = 20;
@@ -17,6 +17,10 @@ pub(super) fn check(check: &mut Check<'_>) {
     for iommu in iommus {
         match iommu.model {
             Some(IommuModel::Intel) => intel(check, iommu),
+            Some(IommuModel::Amd) => {
+                on_boards(check, iommu, &[Board::Q35]);
+                split_irqchip(check, iommu);
+            }
             Some(IommuModel::Virtio) => on_boards(check, iommu, &[Board::Q35, Board::Virt]),
             Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(check, iommu),
             None => {}
@@ -62,16 +66,39 @@ fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
 
 fn intel(check: &mut Check<'_>, iommu: &Iommu) {
     on_boards(check, iommu, &[Board::Q35]);
+    split_irqchip(check, iommu);
+    first_stage(check, iommu);
     let Some(driver) = &iommu.driver else { return };
     let place = &iommu.info.place;
-    let ioapic = check.domain.features.as_ref().and_then(|f| f.ioapic.as_ref()).and_then(|i| i.driver);
-    if driver.intremap == Some(true) && ioapic != Some(IoapicDriver::Qemu) {
-        let message = "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
-        check.error_with_hint(place, message, "add <features><ioapic driver='qemu'/></features>");
+    if let Some(bits) = driver.pasid_bits.filter(|bits| *bits > MAX_SSID_BITS) {
+        check.error(place, format!("pasid-bits='{bits}' of the IOMMU is above {MAX_SSID_BITS}"));
     }
     if driver.eim == Some(true) && driver.intremap != Some(true) {
         let message = "eim='on' of the IOMMU needs intremap='on'".to_owned();
         check.error(place, message);
+    }
+}
+
+/// Interrupts that are remapped do not come from the kernel's I/O APIC.
+fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
+    let ioapic = check.domain.features.as_ref().and_then(|f| f.ioapic.as_ref()).and_then(|i| i.driver);
+    let remaps = iommu.driver.as_ref().and_then(|driver| driver.intremap) == Some(true);
+    if remaps && ioapic != Some(IoapicDriver::Qemu) && check.domain.kind != Some(VirtType::Qemu) {
+        let message = "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
+        check.error_with_hint(&iommu.info.place, message, "add <features><ioapic driver='qemu'/></features>");
+    }
+}
+
+/// The guest's own page tables reach an assigned device through iommufd only.
+fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
+    if iommu.driver.as_ref().and_then(|driver| driver.fsts) != Some(true) {
+        return;
+    }
+    let domain = check.domain;
+    for hostdev in domain.devices.assigned().filter(|h| domain.backend(h) == Some(Backend::Type1)) {
+        let message =
+            format!("hostdev {} is behind an IOMMU with fsts='on', which needs iommufd", hostdev.host_name());
+        check.error_with_hint(&hostdev.info.place, message, "say <driver iommufd='yes'/>");
     }
 }
 
@@ -132,30 +159,33 @@ fn hosts_only(driver: &IommuDriver) -> Vec<String> {
 
 fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
     let (Some(model), Some(d)) = (iommu.model, &iommu.driver) else { return };
-    let intels = [
-        ("intremap", d.intremap.is_some()),
-        ("caching_mode", d.caching_mode.is_some()),
-        ("eim", d.eim.is_some()),
-        ("iotlb", d.iotlb.is_some()),
-        ("aw_bits", d.aw_bits.is_some()),
-        ("dma_translation", d.dma_translation.is_some()),
+    let (intel, amd, virtio, smmu) =
+        (IommuModel::Intel, IommuModel::Amd, IommuModel::Virtio, IommuModel::Smmuv3);
+    let attributes: [(&str, bool, &[IommuModel]); 19] = [
+        ("intremap", d.intremap.is_some(), &[intel, amd]),
+        ("caching_mode", d.caching_mode.is_some(), &[intel]),
+        ("eim", d.eim.is_some(), &[intel]),
+        ("iotlb", d.iotlb.is_some(), &[intel, amd]),
+        ("aw_bits", d.aw_bits.is_some(), &[intel, virtio]),
+        ("dma_translation", d.dma_translation.is_some(), &[intel]),
+        ("fsts", d.fsts.is_some(), &[intel]),
+        ("svm", d.svm.is_some(), &[intel]),
+        ("pasid-bits", d.pasid_bits.is_some(), &[intel]),
+        ("passthrough", d.passthrough.is_some(), &[amd]),
+        ("xtsup", d.xtsup.is_some(), &[amd]),
+        ("granule", d.granule.is_some(), &[virtio]),
+        ("pciBus", d.pci_bus.is_some(), &[smmu]),
+        ("accel", d.accel.is_some(), &[smmu]),
+        ("ats", d.ats.is_some(), &[smmu]),
+        ("ril", d.ril.is_some(), &[smmu]),
+        ("ssidsize", d.ssidsize.is_some(), &[smmu]),
+        ("oas", d.oas.is_some(), &[smmu]),
+        ("cmdqv", d.cmdqv.is_some(), &[smmu]),
     ];
-    let smmus = [
-        ("pciBus", d.pci_bus.is_some()),
-        ("accel", d.accel.is_some()),
-        ("ats", d.ats.is_some()),
-        ("ril", d.ril.is_some()),
-        ("ssidsize", d.ssidsize.is_some()),
-        ("oas", d.oas.is_some()),
-        ("cmdqv", d.cmdqv.is_some()),
-    ];
-    let of = |list: &[(&str, bool)], theirs: IommuModel| {
-        let said = list.iter().filter(|(_, said)| *said && model != theirs);
-        said.map(|(name, _)| format!("an IOMMU of model '{model}' has no '{name}': that is for '{theirs}'"))
-            .collect()
-    };
-    let wrong: [Vec<String>; 2] = [of(&intels, IommuModel::Intel), of(&smmus, IommuModel::Smmuv3)];
-    for message in wrong.into_iter().flatten() {
+    for (name, _, theirs) in attributes.iter().filter(|(_, said, theirs)| *said && !theirs.contains(&model)) {
+        let theirs: Vec<_> = theirs.iter().map(|model| format!("'{model}'")).collect();
+        let theirs = theirs.join(" and ");
+        let message = format!("an IOMMU of model '{model}' has no '{name}': that is for {theirs}");
         check.error(&iommu.info.place, message);
     }
 }

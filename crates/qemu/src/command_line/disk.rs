@@ -36,7 +36,7 @@ fn device(context: &Context<'_>, disk: &Disk, drive: Option<String>) -> Result<O
         DiskBus::Virtio => virtio(context, disk)?,
         DiskBus::Ide | DiskBus::Sata => ata(context, disk, bus)?,
         DiskBus::Scsi => scsi(context, disk)?,
-        DiskBus::Usb => usb(context)?,
+        DiskBus::Usb => Object::driver("usb-storage").and(pci::address(context, &disk.info)?),
         DiskBus::Fdc => Object::driver("floppy").with("unit", drive_address(disk)?.unit.unwrap_or(0)),
     };
     let boot = context.boot.of_disk(disk).filter(|_| bus != DiskBus::Fdc);
@@ -99,13 +99,6 @@ fn scsi(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
     // What the guest sees as the disk's identity: without it a node's name would show.
     let identity = disk.serial.clone().unwrap_or_else(|| format!("drive-{}", disk.info.id()));
     Ok(device.with("device_id", identity))
-}
-
-/// On the first USB controller, on the next port that is free.
-fn usb(context: &Context<'_>) -> Result<Object, Error> {
-    let controller = controller::find(context, ControllerType::Usb, 0)
-        .ok_or_else(|| Error::unsupported("a USB disk without a USB controller"))?;
-    Ok(Object::driver("usb-storage").with("bus", format!("{}.0", controller.info.id())))
 }
 
 /// The floppy controller's share of the boot order; Q35 has no such controller on the board.

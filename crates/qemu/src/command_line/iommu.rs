@@ -23,12 +23,20 @@ pub(super) fn machine_wide(context: &Context<'_>) -> Option<&'static str> {
 
 fn devices(context: &Context<'_>, wanted: impl Fn(&Iommu) -> bool) -> Result<Vec<Opt>, Error> {
     let iommus = context.domain.devices.iommus.iter().filter(|iommu| wanted(iommu));
-    iommus.map(|iommu| Ok(Opt::device(device(context, iommu)?))).collect()
+    let mut options = Vec::new();
+    for iommu in iommus {
+        if iommu.model == Some(IommuModel::Amd) {
+            options.push(Opt::device(amd_function(context, iommu)?));
+        }
+        options.push(Opt::device(device(context, iommu)?));
+    }
+    Ok(options)
 }
 
 fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
     match iommu.model {
         Some(IommuModel::Intel) => intel(context, iommu),
+        Some(IommuModel::Amd) => Ok(amd(iommu)),
         Some(IommuModel::Virtio) => virtio(context, iommu),
         Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(context, iommu),
         None => Err(Error::Incomplete { device: pci::device_name(&iommu.info), lacks: "model" }),
@@ -47,7 +55,25 @@ fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
         .maybe("eim", driver.eim.map(on_off))
         .maybe("device-iotlb", driver.iotlb)
         .maybe("aw-bits", driver.aw_bits)
-        .maybe("dma-translation", driver.dma_translation))
+        .maybe("dma-translation", driver.dma_translation)
+        .maybe("fsts", driver.fsts)
+        .maybe("svm", driver.svm)
+        .maybe("pasid-bits", driver.pasid_bits.map(u32::from)))
+}
+
+/// The PCI function by which the guest finds AMD's IOMMU.
+fn amd_function(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
+    Ok(Object::driver("AMDVI-PCI").with("id", iommu.info.id()).and(pci::address(context, &iommu.info)?))
+}
+
+fn amd(iommu: &Iommu) -> Object {
+    let driver = iommu.driver.clone().unwrap_or_default();
+    Object::driver("amd-iommu")
+        .with("pci-id", iommu.info.id())
+        .maybe("intremap", driver.intremap.map(on_off))
+        .maybe("pt", driver.passthrough)
+        .maybe("xtsup", driver.xtsup)
+        .maybe("device-iotlb", driver.iotlb)
 }
 
 /// Properties that also know `auto` are words, not booleans.
@@ -56,7 +82,16 @@ const fn on_off(on: bool) -> &'static str {
 }
 
 fn virtio(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
-    Ok(Object::driver("virtio-iommu").with("id", iommu.info.id()).and(pci::address(context, &iommu.info)?))
+    let driver = iommu.driver.clone().unwrap_or_default();
+    let granule = driver.granule.map(|granule| match granule.size {
+        Some(kib) => format!("{kib}k"),
+        None => "host".into(),
+    });
+    Ok(Object::driver("virtio-iommu")
+        .with("id", iommu.info.id())
+        .maybe("aw-bits", driver.aw_bits)
+        .maybe("granule", granule)
+        .and(pci::address(context, &iommu.info)?))
 }
 
 fn smmuv3(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {

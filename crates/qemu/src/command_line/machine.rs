@@ -12,6 +12,7 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         options.push(Opt::plain("-global", "driver=cfi.pflash01,property=secure,value=on"));
     }
     options.extend(pci_hole(context));
+    options.extend(root_hotplug(context));
     Ok(options)
 }
 
@@ -69,9 +70,7 @@ fn accel(context: &Context<'_>) -> List {
 
 /// The room above 4 GiB that the root bus keeps for devices.
 fn pci_hole(context: &Context<'_>) -> Option<Opt> {
-    let roots = [Some(ControllerModel::PciRoot), Some(ControllerModel::PcieRoot)];
-    let is_root = |controller: &&Controller| roots.contains(&controller.model);
-    let root = context.domain.devices.controllers.iter().find(is_root)?;
+    let root = root(context)?;
     let kib = root.pcihole64.as_ref()?.size.kib();
     let host = match context.board() {
         Board::I440fx => "i440FX-pcihost",
@@ -79,4 +78,17 @@ fn pci_hole(context: &Context<'_>) -> Option<Opt> {
         _ => return None,
     };
     Some(Opt::plain("-global", format!("{host}.pci-hole64-size={kib}K")))
+}
+
+/// Whether ACPI lets devices be plugged into the conventional root bus.
+fn root_hotplug(context: &Context<'_>) -> Option<Opt> {
+    let hotplug = root(context)?.target.as_ref()?.hotplug?;
+    let on = if hotplug { "on" } else { "off" };
+    (context.board() == Board::I440fx)
+        .then(|| Opt::plain("-global", format!("PIIX4_PM.acpi-root-pci-hotplug={on}")))
+}
+
+fn root<'a>(context: &Context<'a>) -> Option<&'a Controller> {
+    let roots = [Some(ControllerModel::PciRoot), Some(ControllerModel::PcieRoot)];
+    context.domain.devices.controllers.iter().find(|controller| roots.contains(&controller.model))
 }

@@ -98,7 +98,7 @@ pub(super) fn virtio_options(options: &VirtioOptions) -> Object {
 /// Returns the option ROM of a device: hidden, shown, or taken from a file.
 pub(super) fn rom(info: &Info) -> Object {
     let Some(rom) = &info.rom else { return Object::default() };
-    if rom.enabled == Some(false) {
+    if rom.enabled == Some(false) || rom.file.as_deref() == Some("") {
         return Object::default().with("romfile", "");
     }
     let file = rom
