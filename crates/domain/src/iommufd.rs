@@ -42,7 +42,7 @@ pub struct IommufdObject {
 
 impl Domain {
     /// Returns how a device is given to the guest: by its own word, else by the domain's `<iommufd>`, else
-    /// through iommufd behind an accelerated vSMMU (nothing else works there). Nothing, where nothing is
+    /// through iommufd behind an IOMMU that needs it, as an accelerated vSMMU does. Nothing, where nothing is
     /// said, and for a device that VFIO has no part in. Call it on a completed domain: what a device is behind depends on its address.
     pub fn backend(&self, hostdev: &Hostdev) -> Option<Backend> {
         if !hostdev.is_vfio() {
@@ -50,8 +50,8 @@ impl Domain {
         }
         let of = |iommufd| if iommufd { Backend::Iommufd } else { Backend::Type1 };
         let said = hostdev.iommufd().or(self.iommufd.as_ref().map(|i| i.enabled));
-        let accelerated = || self.vsmmu_of(hostdev).filter(|iommu| iommu.is_accelerated());
-        said.map(of).or_else(|| accelerated().map(|_| Backend::Iommufd))
+        let needing = || self.iommu_of(hostdev).filter(|iommu| iommu.needs_iommufd());
+        said.map(of).or_else(|| needing().map(|_| Backend::Iommufd))
     }
 
     /// Writes down a backend for each device that neither the domain nor the topology says one for.

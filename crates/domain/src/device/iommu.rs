@@ -49,6 +49,8 @@ pub struct IommuDriver {
     pub aw_bits: Option<u32>,
     /// DMA translation (intel).
     pub dma_translation: Option<bool>,
+    /// Scalable mode, which the first stage needs (intel).
+    pub scalable_mode: Option<bool>,
     /// First-stage translation, the guest's own page tables (intel).
     pub fsts: Option<bool>,
     /// Whether devices can share page tables with processes (intel).
@@ -176,6 +178,11 @@ impl Iommu {
         self.driver.as_ref().and_then(|d| d.accel) == Some(true)
     }
 
+    /// Whether the guest's own page tables are given to the host's IOMMU, which iommufd alone does.
+    pub fn needs_iommufd(&self) -> bool {
+        self.is_accelerated() || self.driver.as_ref().and_then(|d| d.fsts) == Some(true)
+    }
+
     /// Returns the name of the iommufd object that it works with, where it says one.
     pub fn iommufd_id(&self) -> Option<&str> {
         self.iommufd.as_ref().map(|i| i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD))
@@ -216,6 +223,7 @@ impl Element for IommuDriver {
         v.on_off("iotlb", &mut self.iotlb);
         v.attr("aw_bits", &mut self.aw_bits);
         v.on_off("dma_translation", &mut self.dma_translation);
+        v.on_off("scalable_mode", &mut self.scalable_mode);
         v.on_off("fsts", &mut self.fsts);
         v.on_off("svm", &mut self.svm);
         v.attr("pasid-bits", &mut self.pasid_bits);

@@ -1,8 +1,9 @@
 //! Devices of the host: each given once, and by one backend.
 
 use super::{Check, duplicates};
-use crate::device::Hostdev;
-use crate::device::hostdev::DEFAULT_IOMMUFD;
+use crate::device::disk::DiskBus;
+use crate::device::hostdev::{DEFAULT_IOMMUFD, HostdevSource};
+use crate::device::{Address, Hostdev, Item};
 use crate::{Backend, Domain};
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,6 +21,35 @@ pub(super) fn check(check: &mut Check<'_>) {
         rom(check, hostdev);
     }
     objects(check);
+    units(check);
+}
+
+/// A unit of a SCSI bus is one device's: of a disk or of the host's.
+fn units(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let disks = (0..devices.disks.len()).filter(|n| devices.disks[*n].target.bus == Some(DiskBus::Scsi));
+    let hostdevs =
+        (0..devices.hostdevs.len()).filter(|n| matches!(devices.hostdevs[*n].source, HostdevSource::Scsi(_)));
+    let items = disks.map(Item::Disk).chain(hostdevs.map(Item::Hostdev));
+    let places = items.filter_map(|item| match &devices.info(item)?.address {
+        Some(Address::Drive(at)) => {
+            Some(([at.controller, at.bus, at.target, at.unit].map(Option::unwrap_or_default), item))
+        }
+        _ => None,
+    });
+    for (first, second) in duplicates(places.map(|(at, item)| (at, (at, item)))) {
+        // Two disks in one place are said with the disks.
+        if matches!(second.1, Item::Disk(_)) {
+            continue;
+        }
+        let [controller, bus, target, unit] = first.0;
+        let message = format!(
+            "{} is at unit {controller}:{bus}:{target}:{unit} of the SCSI buses, where {} is already",
+            devices.describe(second.1),
+            devices.describe(first.1)
+        );
+        check.error(&super::place_of(devices.info(second.1)), message);
+    }
 }
 
 /// Behind an accelerated vSMMU only iommufd works, with the object that the vSMMU works with.

@@ -94,6 +94,10 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     if iommu.driver.as_ref().and_then(|driver| driver.fsts) != Some(true) {
         return;
     }
+    if iommu.driver.as_ref().and_then(|driver| driver.scalable_mode) != Some(true) {
+        let message = "fsts='on' of the IOMMU needs scalable_mode='on'".to_owned();
+        check.error(&iommu.info.place, message);
+    }
     let domain = check.domain;
     for hostdev in domain.devices.assigned().filter(|h| domain.backend(h) == Some(Backend::Type1)) {
         let message =
@@ -161,13 +165,14 @@ fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
     let (Some(model), Some(d)) = (iommu.model, &iommu.driver) else { return };
     let (intel, amd, virtio, smmu) =
         (IommuModel::Intel, IommuModel::Amd, IommuModel::Virtio, IommuModel::Smmuv3);
-    let attributes: [(&str, bool, &[IommuModel]); 19] = [
+    let attributes: [(&str, bool, &[IommuModel]); 20] = [
         ("intremap", d.intremap.is_some(), &[intel, amd]),
         ("caching_mode", d.caching_mode.is_some(), &[intel]),
         ("eim", d.eim.is_some(), &[intel]),
         ("iotlb", d.iotlb.is_some(), &[intel, amd]),
         ("aw_bits", d.aw_bits.is_some(), &[intel, virtio]),
         ("dma_translation", d.dma_translation.is_some(), &[intel]),
+        ("scalable_mode", d.scalable_mode.is_some(), &[intel]),
         ("fsts", d.fsts.is_some(), &[intel]),
         ("svm", d.svm.is_some(), &[intel]),
         ("pasid-bits", d.pasid_bits.is_some(), &[intel]),

@@ -8,6 +8,7 @@ mod chardevs;
 mod controllers;
 mod disks;
 mod guest;
+mod hostdev_types;
 mod hostdevs;
 mod ids;
 mod iommus;
@@ -42,6 +43,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     disks::check(&mut check);
     chardevs::check(&mut check);
     hostdevs::check(&mut check);
+    hostdev_types::check(&mut check);
     iommus::check(&mut check);
     ids::check(&mut check);
     // Stable: what has no place of its own comes first, in the order of the checks.

@@ -56,6 +56,7 @@ fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
         .maybe("device-iotlb", driver.iotlb)
         .maybe("aw-bits", driver.aw_bits)
         .maybe("dma-translation", driver.dma_translation)
+        .maybe("scalable-mode", driver.scalable_mode)
         .maybe("fsts", driver.fsts)
         .maybe("svm", driver.svm)
         .maybe("pasid-bits", driver.pasid_bits.map(u32::from)))

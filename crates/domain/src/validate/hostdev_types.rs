@@ -1,0 +1,152 @@
+//! What each type of hostdev can be said to be: models, screens, boot, raw commands, backends.
+
+use super::Check;
+use crate::Board;
+use crate::device::Hostdev;
+use crate::device::graphics::GraphicsType;
+use crate::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();
+    for hostdev in &hostdevs {
+        model(check, hostdev);
+        screen(check, hostdev);
+        boot(check, hostdev);
+        scsi(check, hostdev);
+        backend(check, hostdev);
+        teaming(check, hostdev);
+    }
+    let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
+    for second in screens.skip(1) {
+        check.error(&second.info.place, "only one device of the host can have ramfb='on'".into());
+    }
+    for second in hostdevs.iter().filter(|h| h.model == Some(Model::VfioAp)).skip(1) {
+        check.error(&second.info.place, "only one hostdev can be of model 'vfio-ap'".into());
+    }
+}
+
+/// Which models a type has, and on which machines.
+fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
+    let (Some(model), place) = (hostdev.model, &hostdev.info.place) else { return };
+    let fits = match hostdev.source {
+        HostdevSource::Mdev(_) => matches!(model, Model::VfioPci | Model::VfioCcw | Model::VfioAp),
+        HostdevSource::ScsiHost(_) => {
+            matches!(model, Model::VirtioTransitional | Model::VirtioNonTransitional)
+        }
+        _ => false,
+    };
+    if !fits {
+        let kind = kind_of(hostdev);
+        check.error(place, format!("'{model}' is no model of a hostdev of type '{kind}'"));
+    } else if matches!(model, Model::VfioCcw | Model::VfioAp) && check.machine.board != Board::S390Ccw {
+        let name = &check.machine.name;
+        check.error(place, format!("a hostdev of model '{model}' is for s390x only, not for '{name}'"));
+    }
+}
+
+fn kind_of(hostdev: &Hostdev) -> HostdevType {
+    match hostdev.source {
+        HostdevSource::Pci(_) => HostdevType::Pci,
+        HostdevSource::Usb(_) => HostdevType::Usb,
+        HostdevSource::Scsi(_) => HostdevType::Scsi,
+        HostdevSource::ScsiHost(_) => HostdevType::ScsiHost,
+        HostdevSource::Mdev(_) => HostdevType::Mdev,
+    }
+}
+
+/// What a device draws is shown by the guest's console.
+fn screen(check: &mut Check<'_>, hostdev: &Hostdev) {
+    let place = &hostdev.info.place;
+    let draws = matches!(hostdev.source, HostdevSource::Pci(_))
+        || (hostdev.mdev().is_some() && hostdev.model == Some(Model::VfioPci));
+    if (hostdev.display.is_some() || hostdev.ramfb.is_some()) && !draws {
+        check.error(place, "'display' and 'ramfb' are for devices of model 'vfio-pci' only".into());
+        return;
+    }
+    if hostdev.ramfb == Some(true) && hostdev.display != Some(true) {
+        check.error(place, "ramfb='on' of a hostdev needs display='on'".into());
+    }
+    let shown = |kind| {
+        matches!(kind, Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl))
+    };
+    if hostdev.display == Some(true) && !check.domain.devices.graphics.iter().any(|g| shown(g.kind)) {
+        let message = "display='on' of a hostdev needs a screen to show it".to_owned();
+        check.error_with_hint(place, message, "add <graphics type='vnc'/> or another one");
+    }
+}
+
+fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
+    if hostdev.info.boot.is_none() {
+        return;
+    }
+    let what = match hostdev.source {
+        HostdevSource::ScsiHost(_) => "a SCSI target of the kernel (vhost)",
+        HostdevSource::Mdev(_) if hostdev.model == Some(Model::VfioAp) => "a device of model 'vfio-ap'",
+        _ => return,
+    };
+    check.error(&hostdev.info.place, format!("the guest cannot boot from {what}"));
+}
+
+/// What only SCSI devices have.
+fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
+    let place = &hostdev.info.place;
+    if hostdev.sgio == Some(Sgio::Unfiltered) {
+        check.error(place, "sgio='unfiltered': kernels of today always filter, so it cannot be had".into());
+    }
+    if matches!(hostdev.source, HostdevSource::Scsi(_)) {
+        return;
+    }
+    let said = [
+        ("rawio", hostdev.rawio.is_some()),
+        ("sgio", hostdev.sgio.is_some()),
+        ("readonly", hostdev.readonly),
+        ("shareable", hostdev.shareable),
+    ];
+    for (name, _) in said.into_iter().filter(|(_, said)| *said) {
+        let kind = kind_of(hostdev);
+        check.error(place, format!("{name} is for SCSI devices only, not for a hostdev of type '{kind}'"));
+    }
+}
+
+/// Only VFIO has a backend to choose.
+fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
+    if hostdev.is_vfio() {
+        return;
+    }
+    let (place, kind) = (&hostdev.info.place, kind_of(hostdev));
+    if hostdev.iommufd() == Some(true) {
+        let message =
+            format!("iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'");
+        check.error_with_hint(place, message, "leave it out");
+    } else if hostdev.driver.is_some() {
+        check.error(
+            place,
+            format!("<driver> is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'"),
+        );
+    }
+}
+
+fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
+    use crate::device::teaming::TeamingType;
+    let Some(teaming) = &hostdev.teaming else { return };
+    let place = &hostdev.info.place;
+    if teaming.kind == Some(TeamingType::Persistent) {
+        check.error(
+            place,
+            "<teaming type='persistent'> is for a virtio card, not for a device of the host".into(),
+        );
+    }
+    if hostdev.pci().is_none() {
+        check.error(place, "<teaming> is for network devices on PCI only".into());
+    }
+    let Some(partner) = &teaming.persistent else { return };
+    let is_partner = |i: &&crate::device::Interface| {
+        i.info().id() == partner && i.teaming().is_some_and(|t| t.kind == Some(TeamingType::Persistent))
+    };
+    if !check.domain.devices.interfaces.iter().any(|i| is_partner(&i)) {
+        let message = format!(
+            "<teaming> names '{partner}', and no interface of that alias has <teaming type='persistent'/>"
+        );
+        check.error(place, message);
+    }
+}
