@@ -20,6 +20,19 @@ const FIRST: i32 = 3;
 
 /// An open `/dev/iommu`: a context that owns address spaces and page tables. It ends, with all that
 /// is in it, when the last descriptor of it is closed. The descriptor is close-on-exec.
+///
+/// ```no_run
+/// use passthru_iommufd::{Accounting, Iommufd};
+/// use std::process::Command;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let context = Iommufd::open()?;
+/// context.set_accounting(Accounting::Process)?;
+/// // A child has it as its standard input; as another number by what sets up a child's descriptors.
+/// Command::new("vmm").args(["--iommufd", "0"]).stdin(context.duplicate()?).spawn()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Iommufd {
     fd: OwnedFd,

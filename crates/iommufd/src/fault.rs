@@ -18,6 +18,19 @@ use std::sync::Arc;
 /// ([`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue)). It can be polled: readable once there are
 /// faults. It is destroyed on drop, with a failure logged; faults without an answer are answered as invalid then,
 /// or when their device is detached.
+///
+/// ```no_run
+/// use passthru_iommufd::{Error, FaultQueue, PageFault, PageResponse, PageResponseCode};
+///
+/// /// Answers what has arrived, once the queue is readable.
+/// fn answer(queue: &FaultQueue, populate: impl Fn(&PageFault) -> bool) -> Result<(), Error> {
+///     for fault in queue.read()?.iter().filter(|fault| fault.last) {
+///         let code = if populate(fault) { PageResponseCode::Success } else { PageResponseCode::Invalid };
+///         queue.respond(&[PageResponse { cookie: fault.cookie, code }])?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct FaultQueue {
     // The kernel's object is in use for as long as its file is open: closed first.

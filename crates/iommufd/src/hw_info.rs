@@ -14,6 +14,17 @@ use std::mem::offset_of;
 use std::os::fd::AsFd;
 
 /// What the IOMMU behind a device can do for it (`IOMMU_GET_HW_INFO`).
+///
+/// ```no_run
+/// use passthru_iommufd::{BoundDevice, Error, HwCapabilities, HwInfo, HwInfoData};
+///
+/// /// Whether dirty pages can be tracked, and an SMMUv3 is there to nest a guest's page tables on.
+/// fn ask(device: &dyn BoundDevice) -> Result<(bool, bool), Error> {
+///     let info = HwInfo::of(device)?;
+///     let smmu = matches!(info.iommu, HwInfoData::ArmSmmuv3 { .. });
+///     Ok((info.capabilities.contains(HwCapabilities::DIRTY_TRACKING), smmu))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HwInfo {
     /// What it can do whatever it is.

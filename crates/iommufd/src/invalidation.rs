@@ -12,6 +12,19 @@ use rustix::io::Errno;
 
 /// Invalidations of one kind (`enum iommu_hwpt_invalidate_data_type`), in order. None at all asks whether the
 /// kernel knows the kind.
+///
+/// ```no_run
+/// use passthru_iommufd::{Error, Invalidations, Viommu};
+///
+/// /// Passes on commands of a guest's queue, and returns how many were taken.
+/// fn pass_on(viommu: &Viommu, commands: &[[u64; 2]]) -> u32 {
+///     match viommu.invalidate(Invalidations::ArmSmmuv3(commands)) {
+///         Ok(()) => commands.len() as u32,
+///         Err(Error::Invalidate { handled, .. }) => handled,
+///         Err(_) => 0,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidations<'a> {

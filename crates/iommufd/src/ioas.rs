@@ -20,6 +20,22 @@ use std::sync::Arc;
 /// An I/O address space (IOAS): mappings of memory to IOVAs, which are in force for the devices that are
 /// attached to it. It keeps its context open, and is destroyed, with its mappings, on drop; a failure of
 /// that is logged, and [`Ioas::close`] gives it.
+///
+/// ```no_run
+/// use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
+/// use std::sync::Arc;
+///
+/// # fn main() -> Result<(), passthru_iommufd::Error> {
+/// let context = Arc::new(Iommufd::open()?);
+/// let ioas = Arc::new(Ioas::alloc(&context)?);
+/// let memory = Arc::new(DmaMemory::alloc(1 << 20)?);
+/// // A device that is attached now or later reaches the memory there.
+/// let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite)?;
+/// assert!(ioas.iova_ranges()?.ranges.iter().any(|range| range.contains(&mapping.iova())));
+/// mapping.unmap()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Ioas {
     object: Object,

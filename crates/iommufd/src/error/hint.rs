@@ -66,9 +66,9 @@ impl Error {
 
     fn object_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::Destroy { .. }, Errno::BUSY) => {
-                Some("devices or page tables use it still: detach and destroy them first")
-            }
+            (Self::Destroy { .. }, Errno::BUSY) => Some(
+                "devices or other objects use it still, or its file is open elsewhere: detach, destroy, close them first",
+            ),
             (Self::Unmap { .. }, Errno::NOENT) => {
                 Some("nothing is mapped there, or only a part of a mapping was named: mappings go as a whole")
             }

@@ -106,6 +106,34 @@ mod tests {
         assert_eq!(bits(piece(0, 1 << 63, 1), 64), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_piece_has_more_bits_than_the_bitmap(
+            shift in 0_u32..64, iova: u64, length: u64, words in 0_usize..100, page_size: u64,
+        ) {
+            let power = 1_u64 << shift;
+            for piece in [
+                Piece { iova: iova & !(power - 1), length: length & !(power - 1), page_size: power },
+                Piece { iova, length, page_size },
+            ] {
+                let Some(bits) = bits(piece, words) else { continue };
+                proptest::prop_assert_eq!(bits as u64 * piece.page_size, piece.length);
+                proptest::prop_assert!((1..=words * 64).contains(&bits));
+            }
+        }
+
+        #[test]
+        fn bits_are_added_one_by_one(to: [u64; 3], from: [u64; 4], bits in 1_usize..=192) {
+            let mut sum = to;
+            add(&mut sum, &from, bits);
+            let bit = |words: &[u64], index: usize| words[index / 64] >> (index % 64) & 1;
+            for index in 0..192 {
+                let added = if index < bits { bit(&from, index) } else { 0 };
+                proptest::prop_assert_eq!(bit(&sum, index), bit(&to, index) | added);
+            }
+        }
+    }
+
     #[test]
     fn bits_past_the_last_page_are_left_out() {
         let mut to = [1, 0, 0];

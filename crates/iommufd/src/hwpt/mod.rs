@@ -22,6 +22,22 @@ use std::sync::Arc;
 /// Over an I/O address space, the kernel fills it with the mappings there. Over a page table that was
 /// allocated as a nest parent, or over a virtual IOMMU, it is a guest's own, which [`HwptData`] says where
 /// to find, and which translates to addresses of the parent.
+///
+/// ```no_run
+/// use passthru_iommufd::{BoundDevice, Error, Hwpt, HwptOptions, Ioas};
+/// use std::sync::Arc;
+///
+/// /// Which of the pages of a mapping, 64 at most, a device has written to.
+/// fn watch(device: &dyn BoundDevice, ioas: &Arc<Ioas>, iova: u64, pages: u64) -> Result<u64, Error> {
+///     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+///     let hwpt = Hwpt::alloc(device, ioas, &options)?;
+///     hwpt.set_dirty_tracking(true)?;
+///     // The device is attached to the page table, and at work.
+///     let mut bitmap = [0];
+///     hwpt.dirty_bitmap(iova, pages * 4096, 4096, true, &mut bitmap)?;
+///     Ok(bitmap[0])
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Hwpt {
     object: Object,

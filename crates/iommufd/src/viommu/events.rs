@@ -16,6 +16,23 @@ use std::sync::Arc;
 /// Where events of one kind arrive from the physical IOMMU behind a virtual one (vEVENTQ). It can be polled:
 /// readable once there are events. It keeps the virtual IOMMU, and is destroyed on drop; a failure of that is
 /// logged, and [`VeventQueue::close`] gives it.
+///
+/// ```no_run
+/// use passthru_iommufd::{Error, VeventData, VeventKind, VeventQueue, Viommu};
+/// use std::sync::Arc;
+///
+/// /// Hands what has arrived to the guest's event queue.
+/// fn forward(viommu: &Arc<Viommu>, guest: impl Fn([u64; 4])) -> Result<(), Error> {
+///     let queue = VeventQueue::alloc(viommu, VeventKind::ArmSmmuv3, 128)?;
+///     // Once it is readable:
+///     for event in queue.read()? {
+///         if let Some(VeventData::ArmSmmuv3(record)) = event.data {
+///             guest(record);
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct VeventQueue {
     // The kernel's object is in use for as long as its file is open: closed first.
@@ -188,6 +205,20 @@ mod tests {
         let bytes = [header(0, 0), vec![1, 2, 3], header(0, 1), vec![4, 5, 6]].concat();
         let data = kind.decode_all(&bytes).into_iter().map(|event| event.data.unwrap()).collect::<Vec<_>>();
         assert_eq!(data, [VeventData::Raw(vec![1, 2, 3]), VeventData::Raw(vec![4, 5, 6])]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_is_split_to_its_last_byte(bytes: Vec<u8>, length in 0_usize..40) {
+            let events = VeventKind::Raw { veventq_type: 9, length }.decode_all(&bytes);
+            let data = events.iter().map(|event| match &event.data {
+                Some(VeventData::Raw(data)) => data.len(),
+                _ => 0,
+            });
+            let left = bytes.len() - events.len() * HEADER - data.sum::<usize>();
+            proptest::prop_assert!(left < HEADER);
+            VeventKind::ArmSmmuv3.decode_all(&bytes);
+        }
     }
 
     #[test]

@@ -24,6 +24,30 @@ use std::sync::Arc;
 /// A virtual IOMMU (vIOMMU): what a virtual machine has of one physical IOMMU, as its own ids of devices,
 /// its own cache tags, its own queues. It keeps its nest parent, and is destroyed on drop; a failure of that
 /// is logged, and [`Viommu::close`] gives it.
+///
+/// ```no_run
+/// use passthru_iommufd::{
+///     BoundDevice, Error, Hwpt, HwptData, HwptOptions, Ioas, Vdevice, Viommu, ViommuKind,
+/// };
+/// use std::sync::Arc;
+///
+/// /// Puts a device behind a guest's SMMUv3, with the stream table entry that the guest has for it.
+/// fn nest(
+///     device: &dyn BoundDevice,
+///     guest_memory: &Arc<Ioas>,
+///     stream_id: u64,
+///     ste: [u64; 2],
+/// ) -> Result<(Vdevice, Hwpt), Error> {
+///     let nest_parent = HwptOptions { nest_parent: true, ..HwptOptions::default() };
+///     let parent = Arc::new(Hwpt::alloc(device, guest_memory, &nest_parent)?);
+///     let viommu = Arc::new(Viommu::alloc(device, &parent, &ViommuKind::ArmSmmuv3)?);
+///     let vdevice = Vdevice::alloc(&viommu, device, stream_id)?;
+///     let data = Some(HwptData::ArmSmmuv3 { ste });
+///     let nested = Hwpt::alloc(device, &viommu, &HwptOptions { data, ..HwptOptions::default() })?;
+///     // The device is attached to the nested page table next.
+///     Ok((vdevice, nested))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Viommu {
     object: Object,

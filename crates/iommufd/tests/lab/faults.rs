@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// A device on a page table whose faults go to a queue.
@@ -120,6 +121,16 @@ fn a_nest_parent_has_no_fault_queue() {
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
     assert!(error.to_string().contains("nest parent, fault queue"), "{error}");
+}
+
+#[test]
+fn a_fault_queue_that_is_open_elsewhere_is_not_destroyed() {
+    let ioas = ioas();
+    let queue = FaultQueue::alloc(ioas.context()).unwrap();
+    let (id, copy) = (queue.id(), queue.as_fd().try_clone_to_owned().unwrap());
+    assert_hint(&queue.close().unwrap_err(), Errno::BUSY, "use it still");
+    drop(copy);
+    mock::destroy(ioas.context(), id).unwrap();
 }
 
 #[test]
