@@ -74,3 +74,15 @@ pub use viommu::{
     HwQueue, HwQueueKind, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData,
     ViommuKind, ViommuMmio,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_can_be_used_by_all_threads() {
+        fn is<T: Send + Sync>() {}
+        is::<(Iommufd, Ioas, DmaMemory, Mapping, Hwpt, HwptOptions, FaultQueue)>();
+        is::<(Viommu, ViommuMmio, Vdevice, VeventQueue, HwQueue, Error)>();
+    }
+}

@@ -101,7 +101,13 @@ impl Mapping {
     ) -> Result<Self, Error> {
         // SAFETY: the memory stays until the mapping has gone (see `release`), and is accessed by atomic
         // operations alone; copies are made by `Ioas::copy_from`, whose caller has the same to keep.
-        let iova = unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, access) }?;
+        let iova = unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, access) };
+        let iova = iova.inspect_err(|error| {
+            // The memory is all there: so it may be mapped, and what failed is to say where. Then it is never freed.
+            if error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT) {
+                mem::forget(Arc::clone(memory));
+            }
+        })?;
         Ok(Self {
             ioas: Arc::clone(ioas),
             memory: Some(Arc::clone(memory)),

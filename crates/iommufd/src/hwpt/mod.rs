@@ -138,6 +138,15 @@ impl Hwpt {
         &self.parent
     }
 
+    /// Returns the I/O address space that it is made over in the end.
+    pub fn ioas(&self) -> &Arc<Ioas> {
+        match &self.parent {
+            HwptParent::Ioas(ioas) => ioas,
+            HwptParent::Hwpt(hwpt) => hwpt.ioas(),
+            HwptParent::Viommu(viommu) => viommu.hwpt().ioas(),
+        }
+    }
+
     /// Returns where its page faults go.
     pub fn fault_queue(&self) -> Option<&Arc<FaultQueue>> {
         self.fault_queue.as_ref()

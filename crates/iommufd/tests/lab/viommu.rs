@@ -72,6 +72,7 @@ fn a_page_table_over_a_virtual_iommu_keeps_it() {
     let ioas = ioas();
     let it = nested(&ioas);
     let Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice } = it;
+    assert_eq!(hwpt.ioas().id(), ioas.id());
     let id = viommu.id();
     drop((vdevice, viommu, device));
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));

@@ -1,5 +1,6 @@
 //! Devices: each kind of call once with success, and once with failure.
 
+mod iommu;
 mod regions;
 mod states;
 

@@ -1,0 +1,42 @@
+//! What the IOMMU behind a real device is, and which page tables it has.
+
+use super::{iommufd, take};
+use passthru_iommufd::{BoundDevice, HwInfo, HwInfoData, Hwpt, HwptOptions, Ioas, Viommu, ViommuKind};
+use passthru_lab::devices::EDU;
+use rustix::io::Errno;
+use std::fs;
+use std::sync::Arc;
+
+/// A register of the virtual host's IOMMU, as sysfs has it.
+fn register(name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/sys/class/iommu/dmar0/intel-iommu/{name}")).unwrap();
+    u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap()
+}
+
+#[test]
+fn the_registers_of_vtd_are_those_in_sysfs() {
+    let taken = take(EDU);
+    let info = HwInfo::of(&taken.bound()).unwrap();
+    let HwInfoData::IntelVtd { cap, ecap, .. } = info.iommu else { panic!("{info:?}") };
+    assert_eq!((cap, ecap), (register("cap"), register("ecap")));
+    assert_eq!(info.max_pasid_log2, 0);
+}
+
+#[test]
+fn an_iommu_without_nesting_and_virtual_iommus_says_so() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let (bound, ioas) = (taken.bind(&context), Arc::new(Ioas::alloc(&context).unwrap()));
+    let nest_parent = HwptOptions { nest_parent: true, ..HwptOptions::default() };
+    let plain = Arc::new(Hwpt::alloc(&bound, &ioas, &HwptOptions::default()).unwrap());
+    let errors = [
+        Hwpt::alloc(&bound, &ioas, &nest_parent).unwrap_err(),
+        Viommu::alloc(&bound, &plain, &ViommuKind::ArmSmmuv3).unwrap_err(),
+    ];
+    for error in errors {
+        let errno = error.io().and_then(Errno::from_io_error);
+        assert_eq!(errno, Some(Errno::OPNOTSUPP), "{error}");
+        assert!(error.to_string().contains(&format!("device {}", bound.id())), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("the kernel's driver for it")), "{error}");
+    }
+}
