@@ -133,8 +133,10 @@ fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
 fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
     match (&interface.hostdev, interface.model) {
         (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
-        (None, Some(InterfaceModel::E1000 | InterfaceModel::Rtl8139)) => Some(pci),
-        _ => Some(pcie),
+        (None, None | Some(InterfaceModel::Virtio | InterfaceModel::E1000e | InterfaceModel::Igb)) => {
+            Some(pcie)
+        }
+        _ => Some(pci),
     }
 }
 

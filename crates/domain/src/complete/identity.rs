@@ -10,7 +10,9 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let uuid = *domain.uuid.get_or_insert_with(|| uuid_of(name));
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
         interface.mac.get_or_insert_with(|| mac_of(uuid, number));
-        interface.model.get_or_insert(machine.interface);
+        if interface.hostdev.is_none() {
+            interface.model.get_or_insert(machine.interface);
+        }
     }
 }
 

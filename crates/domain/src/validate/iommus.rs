@@ -10,6 +10,8 @@ use crate::{Backend, Board, IoapicDriver, VirtType};
 const MAX_SSID_BITS: u8 = 20;
 /// Bits of output addresses of an SMMUv3 that is emulated.
 const EMULATED_OAS: u8 = 44;
+/// Bits of output addresses that QEMU's SMMUv3 can have.
+const OAS: [u8; 2] = [EMULATED_OAS, 48];
 
 pub(super) fn check(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
@@ -137,6 +139,12 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
         && bits > MAX_SSID_BITS
     {
         check.error(place, format!("ssidsize='{bits}' of the SMMUv3 is above {MAX_SSID_BITS}"));
+    }
+    if let Some(AutoNumber::Bits(bits)) = driver.oas
+        && !OAS.contains(&bits)
+    {
+        let message = format!("oas='{bits}' of the SMMUv3 cannot be had: it has 44 or 48 bits, or 'auto'");
+        check.error(place, message);
     }
 }
 

@@ -29,7 +29,7 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
             backend.as_str()
         ),
         (None, None, Some(Backend::Iommufd)) => {
-            "is behind an accelerated vSMMU: it gets iommufd, which alone works there".into()
+            "is behind an accelerated virtual IOMMU: it gets iommufd, which alone works there".into()
         }
         (None, None, None) => {
             "names no backend: it is chosen at the start (type1 where nobody chooses)".into()
