@@ -38,3 +38,9 @@ impl<T> From<Failed<T, Self>> for crate::device::Error {
         failed.error
     }
 }
+
+impl<T> From<Failed<T, Self>> for crate::container::Error {
+    fn from(failed: Failed<T, Self>) -> Self {
+        failed.error
+    }
+}

@@ -1,22 +1,124 @@
-//! What goes wrong with a container.
+//! What goes wrong with a container, and what the user can do then.
 
-use super::Backend;
+use super::{Backend, Why};
+use crate::BadCapability;
+use crate::device;
+use rustix::io::Errno;
 use std::io;
+use std::path::PathBuf;
 
-/// What went wrong with a container. The kernel's answer is the source.
+/// What went wrong with a container. Each variant names the object and the arguments; the kernel's answer is the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The iommufd backend's call failed.
     #[error(transparent)]
     Iommufd(#[from] passthru_iommufd::Error),
+    /// The device could not be opened, bound, attached or detached.
+    #[error(transparent)]
+    Device(#[from] device::Error),
     /// The backend cannot do this; [`super::Capabilities`] says so before.
-    #[error("the {backend:?} backend cannot {what}")]
+    #[error("{backend} cannot {what}")]
     Unsupported {
         /// The backend.
         backend: Backend,
         /// What was asked for.
         what: &'static str,
+    },
+    /// Neither backend is there.
+    #[error("there is neither iommufd ({iommufd}) nor type1")]
+    NoBackend {
+        /// Why iommufd was not taken.
+        iommufd: Box<Why>,
+        /// What is wrong with type1.
+        source: Box<Error>,
+    },
+    /// A file of VFIO could not be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file is open, but is no VFIO container or group.
+    #[error("{} is no VFIO {what}: it was asked by ioctl", path.display())]
+    NotVfio {
+        /// Its path.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel's VFIO has no type1 IOMMU.
+    #[error("the kernel has no type1 IOMMU (VFIO_CHECK_EXTENSION)")]
+    NoType1,
+    /// A device is in no IOMMU group.
+    #[error("{device} is in no IOMMU group")]
+    NoGroup {
+        /// The device.
+        device: String,
+    },
+    /// A group is there only without an IOMMU (`noiommu`): its devices reach all memory.
+    #[error("group {group} has no IOMMU (noiommu)")]
+    NoIommu {
+        /// Its number.
+        group: u32,
+    },
+    /// A group has devices that others use.
+    #[error("group {group} is not viable{}", by(blockers))]
+    NotViable {
+        /// Its number.
+        group: u32,
+        /// Its devices on drivers of the host; none where another process has the group.
+        blockers: Vec<Blocker>,
+    },
+    /// A group could not be taken in.
+    #[error("cannot take group {group} into the container ({call})")]
+    Join {
+        /// Its number.
+        group: u32,
+        /// `VFIO_GROUP_SET_CONTAINER` or `VFIO_SET_IOMMU`.
+        call: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A device of a group could not be opened.
+    #[error("cannot open {device} of group {group}{} (VFIO_GROUP_GET_DEVICE_FD)", if *token { " with this token" } else { "" })]
+    GroupDevice {
+        /// The device.
+        device: String,
+        /// The group's number.
+        group: u32,
+        /// Whether a token was given.
+        token: bool,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A hot reset affects devices that are not the caller's.
+    #[error("a hot reset would affect {}, too", devices.join(", "))]
+    NotOwned {
+        /// The devices.
+        devices: Vec<String>,
+    },
+    /// Other handles of a device are there.
+    #[error("{device} is in use: other handles or mappings of it are there")]
+    InUse {
+        /// The device.
+        device: String,
+    },
+    /// A descriptor could not be copied.
+    #[error("cannot copy a descriptor (dup)")]
+    Copy {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// KVM refused a device.
+    #[error("cannot register a device with KVM (KVM_DEV_VFIO_FILE_ADD)")]
+    Kvm {
+        /// KVM's answer.
+        source: io::Error,
     },
     /// Memory could not be mapped.
     #[error("cannot map {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_MAP_DMA)")]
@@ -38,6 +140,76 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The container did not say what it is.
+    #[error("cannot ask the container for its page sizes and IOVA ranges (VFIO_IOMMU_GET_INFO)")]
+    Info {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The container's answer makes no sense.
+    #[error("the container's answer cannot be read (VFIO_IOMMU_GET_INFO)")]
+    BadInfo {
+        /// What is wrong with it.
+        source: BadCapability,
+    },
+    /// The container has no device.
+    #[error("the container has no device, so it maps nothing and has no IOVA ranges")]
+    NoDevice,
+    /// Dirty tracking could not be begun or ended.
+    #[error("cannot {} dirty tracking (VFIO_IOMMU_DIRTY_PAGES)", if *on { "begin" } else { "end" })]
+    DirtyTracking {
+        /// What was asked for.
+        on: bool,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The IOMMU of these devices does not say which pages they write to.
+    #[error("the IOMMU of {} does not tell dirty pages", devices.join(", "))]
+    NoDirtyTracking {
+        /// The devices.
+        devices: Vec<String>,
+    },
+    /// Dirty pages were asked for while they are not tracked.
+    #[error("dirty tracking is off")]
+    NotTracking,
+    /// The dirty pages could not be asked for.
+    #[error(
+        "cannot ask for dirty pages of {page_size:#x} bytes in {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_DIRTY_PAGES)"
+    )]
+    DirtyPages {
+        /// The first IOVA.
+        iova: u64,
+        /// The length in bytes.
+        length: u64,
+        /// The page size in bytes.
+        page_size: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A bitmap of dirty pages does not fit the range that it is for.
+    #[error("{words} words have no bit for each whole page of {page_size:#x} bytes in {length:#x} bytes")]
+    Bitmap {
+        /// The length of the range in bytes.
+        length: u64,
+        /// The page size in bytes.
+        page_size: u64,
+        /// The length of the bitmap, 64 bits each.
+        words: usize,
+    },
+}
+
+/// A device that keeps its group from being viable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The device.
+    pub device: String,
+    /// The driver that it is bound to.
+    pub driver: String,
+}
+
+fn by(blockers: &[Blocker]) -> String {
+    let each: Vec<_> = blockers.iter().map(|b| format!("{} is bound to {}", b.device, b.driver)).collect();
+    if each.is_empty() { ": somebody else has it".into() } else { format!(": {}", each.join(", ")) }
 }
 
 impl Error {
@@ -45,8 +217,31 @@ impl Error {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Iommufd(error) => error.io(),
-            Self::Unsupported { .. } => None,
-            Self::Map { source, .. } | Self::Unmap { source, .. } => Some(source),
+            Self::Device(error) => error.io(),
+            Self::NoBackend { source, .. } => source.io(),
+            Self::Open { source, .. }
+            | Self::NotVfio { source, .. }
+            | Self::Join { source, .. }
+            | Self::GroupDevice { source, .. }
+            | Self::Copy { source }
+            | Self::Kvm { source }
+            | Self::Map { source, .. }
+            | Self::Unmap { source, .. }
+            | Self::Info { source }
+            | Self::DirtyTracking { source, .. }
+            | Self::DirtyPages { source, .. } => Some(source),
+            Self::Unsupported { .. }
+            | Self::NoType1
+            | Self::NoGroup { .. }
+            | Self::NoIommu { .. }
+            | Self::NotViable { .. }
+            | Self::NotOwned { .. }
+            | Self::InUse { .. }
+            | Self::BadInfo { .. }
+            | Self::NoDevice
+            | Self::NoDirtyTracking { .. }
+            | Self::NotTracking
+            | Self::Bitmap { .. } => None,
         }
     }
 
@@ -54,7 +249,104 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Iommufd(error) => error.hint(),
+            Self::Device(error) => error.hint(),
+            Self::Unsupported { backend: Backend::Type1, .. } => Some("the backend iommufd can"),
+            Self::NoBackend { .. } | Self::NoType1 => Some(
+                "the kernel needs CONFIG_IOMMUFD with CONFIG_VFIO_DEVICE_CDEV, or CONFIG_VFIO_IOMMU_TYPE1",
+            ),
+            Self::NoGroup { .. } => {
+                Some("turn the IOMMU on, in the firmware and on the kernel's command line")
+            }
+            Self::NoIommu { .. } => Some(
+                "turn the IOMMU on; a device without one can read and write all of the host's memory, so it is not assigned",
+            ),
+            Self::NotViable { blockers, .. } if blockers.is_empty() => {
+                Some("another process or another container has a device of the group")
+            }
+            Self::NotViable { .. } => Some(
+                "devices of a group go together: bind these to vfio-pci too, or leave them without a driver",
+            ),
+            Self::NotOwned { .. } => {
+                Some("all devices of the bus or slot go together: attach these too, on the same backend")
+            }
+            Self::InUse { .. } => Some("drop the other handles and the mappings of its BARs first"),
+            Self::NoDevice => Some("attach a device first"),
+            Self::NoDirtyTracking { .. } => Some("without it, all that devices may write to counts as dirty"),
+            Self::NotTracking => Some("begin it first"),
+            Self::Bitmap { .. } => Some("a page size is a power of two, and a word has the bits of 64 pages"),
+            _ => self.answer_hint(Errno::from_io_error(self.io()?)?),
+        }
+    }
+
+    /// A hint for what the kernel answered to type1's calls.
+    fn answer_hint(&self, errno: Errno) -> Option<&'static str> {
+        match (self, errno) {
+            (Self::Open { .. }, Errno::ACCESS | Errno::PERM) => Some("run this as root"),
+            (Self::Open { .. }, Errno::NOENT | Errno::NODEV) => {
+                Some("is the device bound to a VFIO driver? (passthru bind)")
+            }
+            (Self::Open { .. }, Errno::BUSY) => {
+                Some("another process or container has the group, or a device of it by its character device")
+            }
+            (Self::Join { .. }, Errno::INVAL) => Some(
+                "what is mapped is where a device of the group cannot have it: use a container of its own",
+            ),
+            (Self::GroupDevice { .. }, Errno::NODEV) => {
+                Some("is the device bound to a VFIO driver? (passthru bind)")
+            }
+            (Self::GroupDevice { token: false, .. }, Errno::ACCESS) => {
+                Some("its physical function is assigned too: give the token that was set there")
+            }
+            (Self::GroupDevice { token: true, .. }, Errno::ACCESS) => {
+                Some("the token is not the one that was set on the physical function")
+            }
+            (Self::Map { .. } | Self::Join { .. }, Errno::NOMEM) => Some(
+                "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
+            ),
+            (Self::Map { .. }, Errno::NOSPC) => Some(
+                "a type1 container holds 65,535 mappings (dma_entry_limit of vfio_iommu_type1): map larger pieces, or use iommufd",
+            ),
+            (Self::Map { .. }, Errno::EXIST) => {
+                Some("something is mapped there already: unmap it first, or take another IOVA")
+            }
+            (Self::Map { .. }, Errno::INVAL) => Some(
+                "the range must lie in the usable IOVA ranges, which the attached devices narrow, and be a multiple of the page size",
+            ),
+            (Self::Map { .. }, Errno::FAULT) => Some("the memory is not all there, or is read-only"),
+            (Self::Unmap { .. }, Errno::NOENT) => Some("nothing is mapped there"),
+            (Self::Unmap { .. }, Errno::INVAL) => {
+                Some("only a part of a mapping was named: mappings go as a whole")
+            }
+            (Self::DirtyPages { .. }, Errno::INVAL) => Some(
+                "dirty tracking must be on, the page size the smallest of the container's, and no mapping may be cut",
+            ),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_container_is_told_with_its_limit() {
+        let error = Error::Map { iova: 0x2000, length: 0x1000, source: Errno::NOSPC.into() };
+        assert_eq!(error.to_string(), "cannot map 0x1000 bytes at IOVA 0x2000 (VFIO_IOMMU_MAP_DMA)");
+        assert!(error.hint().unwrap().contains("65,535"));
+    }
+
+    #[test]
+    fn what_keeps_a_group_from_being_viable_is_named() {
+        let blocker = Blocker { device: "0000:06:02.0".into(), driver: "e1000".into() };
+        let error = Error::NotViable { group: 7, blockers: vec![blocker] };
+        assert_eq!(error.to_string(), "group 7 is not viable: 0000:06:02.0 is bound to e1000");
+        assert!(error.hint().unwrap().contains("vfio-pci"));
+    }
+
+    #[test]
+    fn what_a_backend_cannot_do_is_named() {
+        let error = Error::Unsupported { backend: Backend::Type1, what: "map a file" };
+        assert_eq!(error.to_string(), "type1 cannot map a file");
     }
 }

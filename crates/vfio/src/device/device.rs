@@ -78,6 +78,11 @@ impl Device {
         self.0.location.kind() == Kind::Mdev
     }
 
+    /// Whether there are other handles of it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Asks what it is (`VFIO_DEVICE_GET_INFO`).
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 
 pub(crate) mod device;
 pub(crate) mod feature;
+pub(crate) mod group;
+pub(crate) mod type1;
 
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};

@@ -1,0 +1,142 @@
+//! Which backend is taken, and why.
+
+use super::{Backend, Container, Error, IommufdContainer, KvmVfio, Type1Container};
+use crate::device::Location;
+use passthru_iommufd::Iommufd;
+use std::fmt;
+use std::sync::Arc;
+
+/// Which backend to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// iommufd where the kernel has it for all devices, else type1.
+    #[default]
+    Auto,
+    /// iommufd or nothing.
+    Iommufd,
+    /// type1 or nothing.
+    Type1,
+}
+
+/// How a container is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which backend to take.
+    pub policy: Policy,
+    /// An iommufd that is there already, from another container or passed by a manager; without one, `/dev/iommu` is opened.
+    pub iommufd: Option<Arc<Iommufd>>,
+    /// KVM, where the devices are for a guest on it.
+    pub kvm: Option<Arc<dyn KvmVfio>>,
+}
+
+/// An empty container, with the reason for its backend, as for a line of the log.
+#[derive(Debug)]
+pub struct Choice {
+    /// The container.
+    pub container: Arc<dyn Container>,
+    /// Its backend.
+    pub backend: Backend,
+    /// Why this one.
+    pub why: Why,
+}
+
+/// Why a backend was chosen.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// The policy left no choice.
+    Asked,
+    /// An iommufd was given.
+    Given,
+    /// `/dev/iommu` answers, and each device has a character device.
+    Answers,
+    /// There is no iommufd.
+    NoIommufd(passthru_iommufd::Error),
+    /// This device has no character device: the kernel is without `CONFIG_VFIO_DEVICE_CDEV`, or the device without a VFIO
+    /// driver.
+    NoCdev(String),
+}
+
+/// Opens an empty container for these devices, by the policy.
+///
+/// # Errors
+/// That of the only backend, or [`Error::NoBackend`].
+pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
+    match options.policy {
+        Policy::Iommufd => Ok(over_iommufd(options, context(options)?, Why::Asked)?),
+        Policy::Type1 => over_type1(options, Why::Asked),
+        Policy::Auto => match choose(options, devices) {
+            Ok((context, why)) => over_iommufd(options, context, why),
+            Err(why) => over_type1_instead(options, why),
+        },
+    }
+}
+
+/// Returns the iommufd to use, or why there is none.
+fn choose(options: &Options, devices: &[Location]) -> Result<(Arc<Iommufd>, Why), Why> {
+    let why = if options.iommufd.is_some() { Why::Given } else { Why::Answers };
+    let context = context(options).map_err(Why::NoIommufd)?;
+    match devices.iter().find(|device| device.cdev().is_none()) {
+        Some(device) => Err(Why::NoCdev(device.name())),
+        None => Ok((context, why)),
+    }
+}
+
+fn context(options: &Options) -> Result<Arc<Iommufd>, passthru_iommufd::Error> {
+    match &options.iommufd {
+        Some(context) => Ok(Arc::clone(context)),
+        None => Iommufd::open().map(Arc::new),
+    }
+}
+
+fn over_iommufd(options: &Options, context: Arc<Iommufd>, why: Why) -> Result<Choice, Error> {
+    let container = Arc::new(IommufdContainer::new(&context, options.kvm.clone())?);
+    Ok(Choice { container, backend: Backend::Iommufd, why })
+}
+
+fn over_type1(options: &Options, why: Why) -> Result<Choice, Error> {
+    let container = Arc::new(Type1Container::open(options.kvm.clone())?);
+    Ok(Choice { container, backend: Backend::Type1, why })
+}
+
+fn over_type1_instead(options: &Options, why: Why) -> Result<Choice, Error> {
+    match Type1Container::open(options.kvm.clone()) {
+        Ok(container) => Ok(Choice { container: Arc::new(container), backend: Backend::Type1, why }),
+        Err(error) => Err(Error::NoBackend { iommufd: Box::new(why), source: Box::new(error) }),
+    }
+}
+
+/// As `type1: cannot open /dev/iommu: No such file or directory (os error 2)`.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.backend, self.why)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("as was asked for"),
+            Self::Given => f.write_str("an iommufd was given"),
+            Self::Answers => write!(f, "{} answers", passthru_iommufd::PATH),
+            Self::NoIommufd(error) => match error.io() {
+                Some(io) => write!(f, "{error}: {io}"),
+                None => error.fmt(f),
+            },
+            Self::NoCdev(device) => write!(f, "{device} has no VFIO character device"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn the_reason_says_what_the_kernel_answered() {
+        let source = Errno::NOENT.into();
+        let why = Why::NoIommufd(passthru_iommufd::Error::Open { path: "/dev/iommu".into(), source });
+        assert_eq!(why.to_string(), "cannot open /dev/iommu: No such file or directory (os error 2)");
+    }
+}

@@ -1,0 +1,106 @@
+//! [`Dma`]: where mappings stand, as whoever maps memory sees it.
+
+use super::{Access, Capabilities, Error, Ioas, IovaRanges};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// Where DMA mappings stand. One set of obligations, two backends, one test suite.
+pub trait Dma: fmt::Debug + Send + Sync {
+    /// Returns what the container can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Maps `length` bytes of this process's memory, from `memory` on, at `iova`. All three are multiples of the smallest of
+    /// [`Dma::page_sizes`].
+    ///
+    /// # Safety
+    /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each such container has gone
+    /// from the kernel with its devices:
+    /// - the memory stays mapped in this process, at this address. (The kernel remembers the address: what takes the
+    ///   memory's place would be what a device that is attached later reads and writes.)
+    /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they may only read,
+    ///   no `&mut T`. It is accessed by raw pointers or atomics, as memory that others change at any time.
+    ///
+    /// # Errors
+    /// The kernel's refusal; nothing is mapped then.
+    #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
+    unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error>;
+
+    /// Maps `length` bytes of a memfd or a dma-buf, from `offset` on, at `iova`. The kernel holds the file, and no address of
+    /// this process is involved.
+    ///
+    /// A dma-buf of a BAR is emptied when its device loses memory decode, goes to D3 or is reset: the kernel neither fills it
+    /// again nor frees its IOVA. So it is unmapped before, and mapped again after.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::Unsupported`] where [`Capabilities::map_file`] is not set.
+    fn map_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error>;
+
+    /// Unmaps all mappings in `length` bytes from `iova` on, and returns how many bytes that were. Gaps are skipped. A mapping
+    /// goes as a whole.
+    ///
+    /// # Errors
+    /// The kernel's refusal, also where the range cuts a mapping; some may have gone already then.
+    /// [`io::ErrorKind::NotFound`](std::io::ErrorKind::NotFound) where nothing is mapped there.
+    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error>;
+
+    /// Unmaps everything, and returns how many bytes that were; 0 where nothing was mapped.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn unmap_all(&self) -> Result<u64, Error>;
+
+    /// Returns the IOVAs that can be used now. Each attached device can narrow them.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn iova_ranges(&self) -> Result<IovaRanges, Error>;
+
+    /// Returns the page sizes of the IOMMU, one bit each: bit 12 is 4 KiB. The smallest is what IOVAs and lengths must be
+    /// multiples of. They depend on the attached devices. iommufd tells its [alignment](IovaRanges::alignment) alone: every
+    /// size from that (and from the page of the process) on then stands for what the kernel splits by itself.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn page_sizes(&self) -> Result<u64, Error>;
+
+    /// Begins, with clean pages where the IOMMU tells them, or ends to track what devices write. What was noted before an end
+    /// is lost.
+    ///
+    /// # Errors
+    /// The kernel's refusal, with the former state kept; [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not set.
+    fn set_dirty_tracking(&self, on: bool) -> Result<(), Error>;
+
+    /// Adds the pages that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands for the page at `iova` + i ×
+    /// `page_size`. With `clear`, they count as clean from now on. The range cuts no mapping. type1 knows one page size, the
+    /// smallest of [`Dma::page_sizes`].
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::Bitmap`] where the bitmap is too small; [`Error::Unsupported`] where
+    /// [`Capabilities::dirty_tracking`] is not set, or [`Capabilities::dirty_without_clear`] without `clear`.
+    fn dirty_pages(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        clear: bool,
+        bitmap: &mut [u64],
+    ) -> Result<(), Error>;
+
+    /// Unmaps as [`Dma::unmap`], and adds the pages that devices wrote until then to `bitmap`. iommufd asks before it unmaps:
+    /// what a device writes in between is missed, so the device is stopped, or the guest has given up the range.
+    ///
+    /// # Errors
+    /// As [`Dma::unmap`] and [`Dma::dirty_pages`].
+    fn unmap_dirty(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<u64, Error>;
+
+    /// Returns the I/O address space of the kernel's that the mappings stand in; `None` with type1, which has none.
+    fn ioas(&self) -> Option<&Arc<Ioas>>;
+}

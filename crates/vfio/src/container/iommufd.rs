@@ -1,0 +1,219 @@
+//! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
+
+use super::dirty::check;
+use super::kvm::Registration;
+use super::member::{HotResetProof, Way};
+use super::tables::{Held, Tables};
+use super::{
+    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Dma, Error, Ioas, IovaRanges,
+    KvmVfio, Member,
+};
+use crate::Failed;
+use crate::device::{Attached, Bound, Cdev, HotReset, Owner, Source, Target};
+use passthru_iommufd::{Iommufd, Iova};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// A container over an address space of an iommufd. Several on one iommufd can share what is pinned.
+///
+/// A device whose IOMMU can tell dirty pages is attached to a page table that does, which devices share where they can; any
+/// other one to the address space.
+#[derive(Debug)]
+pub struct IommufdContainer {
+    ioas: Arc<Ioas>,
+    tables: Arc<Tables>,
+    kvm: Option<Arc<dyn KvmVfio>>,
+}
+
+/// A device in a container. The fields are dropped in this order.
+#[derive(Debug)]
+pub(super) struct Link {
+    attached: Attached,
+    held: Held,
+    _registration: Option<Registration>,
+}
+
+impl IommufdContainer {
+    /// Makes an empty container on an iommufd.
+    ///
+    /// # Errors
+    /// That of [`Ioas::alloc`].
+    pub fn new(context: &Arc<Iommufd>, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
+        Ok(Self::over(Arc::new(Ioas::alloc(context)?), kvm))
+    }
+
+    /// Makes a container of an address space that is there already.
+    pub fn over(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
+        Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm }
+    }
+
+    /// Opens and binds a device, which its KVM learns of before.
+    fn bind(
+        &self,
+        source: Source,
+        how: &Attach,
+    ) -> Result<(Bound, Option<Registration>), Failed<Candidate, Error>> {
+        let cdev = open(source)?;
+        let registration = match Registration::new(self.kvm.as_ref(), cdev.as_fd()) {
+            Ok(registration) => registration,
+            Err(error) => return Err(Failed { state: unbound(cdev), error }),
+        };
+        match cdev.bind(self.ioas.context(), how.token) {
+            Ok(bound) => Ok((bound, registration)),
+            Err(Failed { state, error }) => Err(Failed { state: unbound(state), error: error.into() }),
+        }
+    }
+}
+
+impl Container for IommufdContainer {
+    fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
+        let (bound, registration) = match device {
+            Candidate::Source(source) => self.bind(source, &how)?,
+            Candidate::Bound(bound) => match Registration::new(self.kvm.as_ref(), bound.device().as_fd()) {
+                Ok(registration) => (bound, registration),
+                Err(error) => return Err(Failed { state: bound.into(), error }),
+            },
+        };
+        match self.tables.attach(bound, how.target) {
+            Ok((attached, held)) => {
+                let link = Link { attached, held, _registration: registration };
+                Ok(Member(Way::Iommufd(Box::new(link))))
+            }
+            Err(Failed { state, error }) => Err(Failed { state: state.into(), error }),
+        }
+    }
+
+    fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+        if affected.owned == Some(true) {
+            return Ok(HotResetProof::default());
+        }
+        let foreign = affected.devices.iter().filter(|device| device.owner == Owner::NotOwned);
+        Err(Error::NotOwned { devices: foreign.map(|device| device.address.to_string()).collect() })
+    }
+}
+
+impl Dma for IommufdContainer {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            map_file: true,
+            dirty_tracking: true,
+            dirty_without_clear: true,
+            bars: BarMapping::DmaBuf,
+            without_devices: true,
+            copy: true,
+            nesting: true,
+            pasid: true,
+            ..Capabilities::minimal(Backend::Iommufd)
+        }
+    }
+
+    #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
+    unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
+        // SAFETY: the caller's contract is the same.
+        unsafe { self.ioas.map(memory, length, Iova::At(iova), access) }?;
+        Ok(())
+    }
+
+    fn map_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error> {
+        self.ioas.map_file(file, offset, length, Iova::At(iova), access)?;
+        Ok(())
+    }
+
+    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
+        Ok(self.ioas.unmap(iova, length)?)
+    }
+
+    fn unmap_all(&self) -> Result<u64, Error> {
+        Ok(self.ioas.unmap_all()?)
+    }
+
+    fn iova_ranges(&self) -> Result<IovaRanges, Error> {
+        Ok(self.ioas.iova_ranges()?)
+    }
+
+    fn page_sizes(&self) -> Result<u64, Error> {
+        let smallest = self.ioas.iova_ranges()?.alignment.max(rustix::param::page_size() as u64);
+        Ok(!(smallest - 1))
+    }
+
+    fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
+        self.tables.set_dirty_tracking(on)
+    }
+
+    fn dirty_pages(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        clear: bool,
+        bitmap: &mut [u64],
+    ) -> Result<(), Error> {
+        check(length, page_size, bitmap)?;
+        for table in self.tables.tracking()? {
+            table.dirty_bitmap(iova, length, page_size, clear, bitmap)?;
+        }
+        Ok(())
+    }
+
+    fn unmap_dirty(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
+        self.dirty_pages(iova, length, page_size, false, bitmap)?;
+        self.unmap(iova, length)
+    }
+
+    fn ioas(&self) -> Option<&Arc<Ioas>> {
+        Some(&self.ioas)
+    }
+}
+
+impl Link {
+    pub(super) fn bound(&self) -> &Bound {
+        self.attached.bound()
+    }
+
+    pub(super) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
+        self.held.replace(&mut self.attached, by)
+    }
+
+    pub(super) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
+        let Self { attached, held, _registration } = self;
+        match attached.detach() {
+            Ok(bound) => Ok(bound),
+            Err(Failed { state, error }) => {
+                let link = Self { attached: state, held, _registration };
+                Err(Failed { state: Box::new(link), error: error.into() })
+            }
+        }
+    }
+}
+
+/// Opens a device. A passed descriptor comes back where it is refused.
+fn open(source: Source) -> Result<Cdev, Failed<Candidate, Error>> {
+    let failed = |state: Source, error: Error| Failed { state: state.into(), error };
+    match source {
+        Source::Fd(fd) => match fd.try_clone() {
+            Ok(copy) => Cdev::from_fd(fd).map_err(|error| failed(Source::Fd(copy), error.into())),
+            Err(source) => Err(failed(Source::Fd(fd), Error::Copy { source })),
+        },
+        Source::Cdev(path) => {
+            Source::Cdev(path.clone()).open().map_err(|error| failed(Source::Cdev(path), error.into()))
+        }
+        Source::Pci(address) => {
+            Source::Pci(address).open().map_err(|e| failed(Source::Pci(address), e.into()))
+        }
+        Source::Sysfs(path) => {
+            Source::Sysfs(path.clone()).open().map_err(|error| failed(Source::Sysfs(path), error.into()))
+        }
+    }
+}
+
+/// A device that was opened and not bound.
+fn unbound(cdev: Cdev) -> Candidate {
+    Candidate::Source(Source::Fd(cdev.into()))
+}

@@ -1,0 +1,95 @@
+//! [`KvmVfio`]: what a VMM on KVM does for VFIO's files. Nothing here knows KVM.
+
+use super::Error;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// KVM's VFIO device, `KVM_DEV_TYPE_VFIO`, as a VMM has it. It tells KVM which devices the guest has, so that it keeps
+/// their caches coherent and lets their drivers know the guest.
+pub trait KvmVfio: fmt::Debug + Send + Sync {
+    /// Registers a group (type1) or a character device (iommufd), before it is used (`KVM_DEV_VFIO_FILE_ADD`).
+    ///
+    /// # Errors
+    /// KVM's refusal: the device is not attached then.
+    fn add(&self, file: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Takes a registration back (`KVM_DEV_VFIO_FILE_DEL`), by the same open file, though maybe another descriptor of it.
+    ///
+    /// # Errors
+    /// KVM's refusal, which is logged.
+    fn remove(&self, file: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// A registration, which is taken back on drop.
+#[derive(Debug)]
+pub(super) struct Registration {
+    kvm: Arc<dyn KvmVfio>,
+    file: OwnedFd,
+}
+
+impl Registration {
+    /// Registers an open file, where there is somebody to register with.
+    pub(super) fn new(kvm: Option<&Arc<dyn KvmVfio>>, file: BorrowedFd<'_>) -> Result<Option<Self>, Error> {
+        let Some(kvm) = kvm else { return Ok(None) };
+        let file = file.try_clone_to_owned().map_err(|source| Error::Copy { source })?;
+        kvm.add(file.as_fd()).map_err(|source| Error::Kvm { source })?;
+        Ok(Some(Self { kvm: Arc::clone(kvm), file }))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Err(error) = self.kvm.remove(self.file.as_fd()) {
+            tracing::warn!("cannot take a device's registration with KVM back: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct Recorder {
+        files: Mutex<Vec<i32>>,
+        refuses: bool,
+    }
+
+    impl KvmVfio for Recorder {
+        fn add(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+            if self.refuses {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            self.files.lock().unwrap().push(file.as_raw_fd());
+            Ok(())
+        }
+
+        fn remove(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+            self.files.lock().unwrap().retain(|fd| *fd != file.as_raw_fd());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_registration_is_taken_back_with_its_end() {
+        let recorder = Arc::new(Recorder::default());
+        let kvm: Arc<dyn KvmVfio> = Arc::clone(&recorder) as _;
+        let file = File::open("/dev/null").unwrap();
+        let registration = Registration::new(Some(&kvm), file.as_fd()).unwrap();
+        assert_eq!(recorder.files.lock().unwrap().len(), 1);
+        drop((file, registration));
+        assert_eq!(*recorder.files.lock().unwrap(), []);
+    }
+
+    #[test]
+    fn what_kvm_refuses_is_no_registration() {
+        let kvm: Arc<dyn KvmVfio> = Arc::new(Recorder { refuses: true, ..Recorder::default() });
+        let error = Registration::new(Some(&kvm), File::open("/dev/null").unwrap().as_fd()).unwrap_err();
+        assert!(matches!(error, Error::Kvm { .. }));
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Group`]: an IOMMU group's open file, `/dev/vfio/GROUP`.
+
+use crate::container::{Blocker, Error};
+use crate::device::Location;
+use crate::sys;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
+
+/// An IOMMU group that this process alone has open: what the IOMMU cannot tell apart, so that it is taken as one. Its
+/// devices stay in its container until its file and theirs are closed.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+    number: u32,
+}
+
+impl Group {
+    /// Opens a group by its number (`/dev/vfio/GROUP`).
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for one that is there without an IOMMU only.
+    pub fn open(number: u32) -> Result<Self, Error> {
+        Self::open_in(Path::new("/dev/vfio"), number)
+    }
+
+    fn open_in(folder: &Path, number: u32) -> Result<Self, Error> {
+        let path = folder.join(number.to_string());
+        let fd = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        let fd = fd.map_err(|e| match e {
+            Errno::NOENT if folder.join(format!("noiommu-{number}")).exists() => {
+                Error::NoIommu { group: number }
+            }
+            e => Error::Open { path: path.clone(), source: e.into() },
+        })?;
+        let group = Self { fd, number };
+        let not = |e: Errno| Error::NotVfio { path, what: "group", source: e.into() };
+        group.status().map(|_| ()).map_err(not)?;
+        Ok(group)
+    }
+
+    /// Returns its number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Returns whether nobody else uses a device of it, so that it can be taken (`VFIO_GROUP_FLAGS_VIABLE`).
+    ///
+    /// # Errors
+    /// [`Error::NotViable`] where not, with the devices that are on other drivers; [`Error::NotVfio`].
+    pub fn check_viable(&self) -> Result<(), Error> {
+        let path = PathBuf::from(format!("/dev/vfio/{}", self.number));
+        let flags = self.status().map_err(|e| Error::NotVfio { path, what: "group", source: e.into() })?;
+        if flags & VFIO_GROUP_FLAGS_VIABLE != 0 {
+            return Ok(());
+        }
+        let devices = PathBuf::from(format!("/sys/kernel/iommu_groups/{}/devices", self.number));
+        Err(Error::NotViable { group: self.number, blockers: blockers(&devices) })
+    }
+
+    fn status(&self) -> Result<u32, Errno> {
+        sys::group::status(self.as_fd())
+    }
+
+    /// Puts it into a container (`VFIO_GROUP_SET_CONTAINER`), which it leaves when its file is closed.
+    pub(super) fn set_container(&self, container: BorrowedFd<'_>) -> Result<(), Error> {
+        sys::group::set_container(self.as_fd(), container).map_err(|e| Error::Join {
+            group: self.number,
+            call: "VFIO_GROUP_SET_CONTAINER",
+            source: e.into(),
+        })
+    }
+
+    /// Opens a device of it (`VFIO_GROUP_GET_DEVICE_FD`).
+    pub(super) fn device(&self, location: &Location, token: Option<[u8; 16]>) -> Result<OwnedFd, Error> {
+        let device = location.name();
+        let name = CString::new(named(&device, token)).map_err(|_| Errno::INVAL);
+        name.and_then(|name| sys::group::device(self.as_fd(), &name)).map_err(|e| Error::GroupDevice {
+            device,
+            group: self.number,
+            token: token.is_some(),
+            source: e.into(),
+        })
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What `VFIO_GROUP_GET_DEVICE_FD` takes: the name, and a token as a UUID.
+fn named(device: &str, token: Option<[u8; 16]>) -> String {
+    let Some(token) = token else { return device.into() };
+    let mut uuid = String::new();
+    for (index, byte) in token.iter().enumerate() {
+        let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
+        uuid.push_str(&format!("{dash}{byte:02x}"));
+    }
+    format!("{device} vf_token={uuid}")
+}
+
+/// Finds the devices of a group whose drivers use the DMA of the host. Those on VFIO's drivers have a folder `vfio-dev`;
+/// `pci-stub` and `pcieport` leave the DMA of a group alone.
+fn blockers(devices: &Path) -> Vec<Blocker> {
+    let entries = fs::read_dir(devices).into_iter().flatten().flatten();
+    let mut blockers: Vec<_> = entries.filter_map(|entry| blocker(&entry.path())).collect();
+    blockers.sort_by(|a, b| a.device.cmp(&b.device));
+    blockers
+}
+
+fn blocker(device: &Path) -> Option<Blocker> {
+    let location = Location::at(device).ok()?;
+    let driver = location.driver()?;
+    let harmless = location.cdev().is_some() || ["pci-stub", "pcieport"].contains(&driver.as_str());
+    (!harmless).then(|| Blocker { device: location.name(), driver })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_token_goes_with_the_name() {
+        let token: [u8; 16] = std::array::from_fn(|index| 0x10 * index as u8 + 1);
+        assert_eq!(
+            named("0000:02:10.0", Some(token)),
+            "0000:02:10.0 vf_token=01112131-4151-6171-8191-a1b1c1d1e1f1"
+        );
+        assert_eq!(named("0000:02:10.0", None), "0000:02:10.0");
+    }
+
+    #[test]
+    fn devices_on_drivers_of_the_host_are_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        for (device, driver) in [("a", "vfio-pci"), ("b", "e1000"), ("c", "pcieport")] {
+            fs::create_dir(root.path().join(device)).unwrap();
+            symlink(format!("../drivers/{driver}"), root.path().join(device).join("driver")).unwrap();
+        }
+        fs::create_dir_all(root.path().join("a/vfio-dev/vfio0")).unwrap();
+        fs::create_dir(root.path().join("without")).unwrap();
+        assert_eq!(blockers(root.path()), [Blocker { device: "b".into(), driver: "e1000".into() }]);
+    }
+
+    #[test]
+    fn a_group_without_an_iommu_is_named_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Group::open_in(folder.path(), 3).unwrap_err();
+        assert!(matches!(error, Error::Open { .. }), "{error}");
+        fs::write(folder.path().join("noiommu-3"), "").unwrap();
+        let error = Group::open_in(folder.path(), 3).unwrap_err();
+        assert!(matches!(error, Error::NoIommu { group: 3 }), "{error}");
+        fs::write(folder.path().join("4"), "").unwrap();
+        let error = Group::open_in(folder.path(), 4).unwrap_err();
+        assert!(matches!(error, Error::NotVfio { .. }), "{error}");
+    }
+}
