@@ -113,8 +113,8 @@ impl HwInfo {
         Self::ask(device, None)
     }
 
-    /// Asks for a certain kind of data (`IOMMU_HW_INFO_FLAG_INPUT_TYPE`), as 3 for the command queues of a
-    /// Tegra241 besides its SMMUv3.
+    /// Asks for a certain kind of data (`IOMMU_HW_INFO_FLAG_INPUT_TYPE`), as
+    /// [`HwInfoData::TEGRA241_CMDQV`] where an SMMUv3 may have it besides.
     ///
     /// # Errors
     /// [`Error::HwInfo`] also where the IOMMU has no such data.
@@ -139,6 +139,9 @@ impl HwInfo {
 }
 
 impl HwInfoData {
+    /// The number of the kind [`HwInfoData::Tegra241Cmdqv`] (`IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV`).
+    pub const TEGRA241_CMDQV: u32 = TEGRA241_CMDQV;
+
     fn decode(data_type: u32, data: Vec<u8>) -> Self {
         match data_type {
             NONE => Self::None,

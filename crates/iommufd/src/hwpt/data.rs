@@ -14,7 +14,8 @@ use iommufd_bindings::iommufd::{
 pub enum HwptData {
     /// A stage-1 page table of Intel VT-d (`IOMMU_HWPT_DATA_VTD_S1`).
     VtdS1 {
-        /// Attributes of its entries (`enum iommu_hwpt_vtd_s1_flags`).
+        /// Attributes of its entries (`enum iommu_hwpt_vtd_s1_flags`): 1 for supervisor requests, 2 for
+        /// extended accesses, 4 for write protection.
         flags: u64,
         /// Where it begins.
         page_table: u64,

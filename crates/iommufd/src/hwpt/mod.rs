@@ -14,7 +14,9 @@ use iommufd_bindings::iommufd::{
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_PASID as PASID,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_FAULT_ID_VALID as FAULT_ID_VALID,
 };
+use rustix::io::Errno;
 use std::sync::Arc;
+use sys::hwpt::Plan;
 
 /// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is destroyed on
 /// drop; a failure of that is logged, and [`Hwpt::close`] gives it.
@@ -93,33 +95,22 @@ impl Hwpt {
         parent: HwptParent,
         options: &HwptOptions,
     ) -> Result<Self, Error> {
-        let context = Arc::clone(parent.context());
-        same_context((device.context(), device.id()), (&context, parent.id()))?;
+        let (context, parent_id) = (Arc::clone(parent.context()), parent.id());
+        same_context((device.context(), device.id()), (&context, parent_id))?;
         let fault_queue = options.fault_queue.clone();
-        let fault_id = match &fault_queue {
-            Some(queue) => {
-                same_context((queue.context(), queue.id()), (&context, parent.id()))?;
-                queue.id()
-            }
-            None => 0,
-        };
-        let (device, flags) = (device.id(), options.flags());
+        if let Some(queue) = &fault_queue {
+            same_context((queue.context(), queue.id()), (&context, parent_id))?;
+        }
         let (data_type, data) = options.data.as_ref().map(HwptData::encode).unwrap_or_default();
-        let plan = sys::hwpt::Plan {
-            device,
-            parent: parent.id(),
-            flags,
-            fault_queue: fault_id,
+        let plan = Plan {
+            device: device.id(),
+            parent: parent_id,
+            flags: options.flags(),
+            fault_queue: fault_queue.as_ref().map_or(0, |queue| queue.id()),
             data_type,
             data: &data,
         };
-        let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| Error::HwptAlloc {
-            device,
-            parent: parent.id(),
-            flags,
-            data_type,
-            source: e.into(),
-        })?;
+        let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| refused(plan, e))?;
         Ok(Self { object: Object::new(context, id), parent, fault_queue })
     }
 
@@ -173,6 +164,11 @@ impl Hwpt {
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
+}
+
+fn refused(plan: Plan<'_>, errno: Errno) -> Error {
+    let Plan { device, parent, flags, data_type, .. } = plan;
+    Error::HwptAlloc { device, parent, flags, data_type, source: errno.into() }
 }
 
 impl HwptOptions {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A queue that the hardware of a virtual IOMMU reads from the guest's memory (HW queue). That memory is
 /// pinned, and cannot be unmapped, until the queue is destroyed: on drop, with a failure logged, or by
-/// [`HwQueue::close`], which gives it.
+/// [`HwQueue::close`], which gives it. So it goes before its memory's [`Mapping`](crate::Mapping).
 #[derive(Debug)]
 pub struct HwQueue {
     object: Object,

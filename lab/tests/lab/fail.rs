@@ -1,0 +1,26 @@
+//! Failures that the kernel injects, and what is seen of leaks.
+
+use std::fs::File;
+
+use passthru_lab::{Held, each_failure, host};
+
+#[test]
+fn an_operation_meets_each_failure_once_and_then_succeeds() {
+    let mut results = Vec::new();
+    let failures = each_failure(host(), |failure| {
+        results.push(failure.during(|| File::open("/proc/self/status")).is_ok());
+        File::open("/proc/self/status").unwrap();
+    });
+    assert_eq!(results.len() as u32, failures + 1);
+    assert!(results.contains(&false) && results.last() == Some(&true), "{results:?}");
+}
+
+#[test]
+fn an_open_descriptor_is_held_until_it_is_closed() {
+    let _host = host();
+    let before = Held::now().unwrap();
+    let file = File::open("/dev/null").unwrap();
+    assert_ne!(Held::now().unwrap(), before);
+    drop(file);
+    assert_eq!(Held::now().unwrap(), before);
+}
