@@ -1,5 +1,6 @@
 //! `<clock>`: what time the guest starts with, and its timers.
 
+use crate::xml::place::Place;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -14,6 +15,8 @@ words! {
         Variable = "variable",
         /// A moment, in seconds since 1970.
         Absolute = "absolute",
+        /// The time of a zone that is named.
+        Timezone = "timezone",
     }
 }
 
@@ -34,6 +37,8 @@ words! {
         Hypervclock = "hypervclock",
         /// Arm's virtual timer.
         Armvtimer = "armvtimer",
+        /// The host's timer, of Xen's guests.
+        Platform = "platform",
     }
 }
 
@@ -76,6 +81,8 @@ pub struct Clock {
     pub basis: Option<ClockBasis>,
     /// The moment, for `absolute`.
     pub start: Option<u64>,
+    /// The zone, for `timezone`.
+    pub timezone: Option<String>,
     /// The timers.
     pub timers: Vec<Timer>,
 }
@@ -93,6 +100,8 @@ words! {
 /// `<timer>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timer {
+    /// Where the element stands.
+    pub place: Place,
     /// Which one.
     pub name: Option<TimerName>,
     /// Whether the guest has it.
@@ -101,6 +110,39 @@ pub struct Timer {
     pub tickpolicy: Option<TickPolicy>,
     /// What it follows.
     pub track: Option<TimerTrack>,
+    /// Ticks a second, of the time stamp counter.
+    pub frequency: Option<u64>,
+    /// How the time stamp counter comes to the guest.
+    pub mode: Option<TscMode>,
+    /// How late ticks are made up for.
+    pub catchup: Option<Catchup>,
+}
+
+words! {
+    /// How the time stamp counter comes to the guest.
+    pub enum TscMode {
+        /// As the host finds best.
+        Auto = "auto",
+        /// The processor's.
+        Native = "native",
+        /// An emulated one.
+        Emulate = "emulate",
+        /// The processor's, and the guest is told when it jumps.
+        Paravirt = "paravirt",
+        /// The processor's, kept from jumping.
+        Smpsafe = "smpsafe",
+    }
+}
+
+/// `<catchup>`: limits for making up for late ticks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catchup {
+    /// How late it begins.
+    pub threshold: Option<u64>,
+    /// How fast it goes.
+    pub slew: Option<u64>,
+    /// How much is made up for.
+    pub limit: Option<u64>,
 }
 
 impl Element for Clock {
@@ -109,22 +151,44 @@ impl Element for Clock {
         v.attr("adjustment", &mut self.adjustment);
         v.attr("basis", &mut self.basis);
         v.attr("start", &mut self.start);
+        v.attr("timezone", &mut self.timezone);
         v.children("timer", &mut self.timers);
-        let number = |text: &String| text.parse::<i64>().is_ok();
+        let number = |text: &String| text == "reset" || text.parse::<i64>().is_ok();
         if self.adjustment.as_ref().is_some_and(|a| !number(a)) {
-            v.error("'adjustment' of <clock> is a number of seconds".into());
+            v.error("'adjustment' of <clock> is a number of seconds, or 'reset'".into());
+        }
+        match self.offset {
+            Some(ClockOffset::Timezone) if self.timezone.is_none() => {
+                v.error("<clock offset='timezone'> needs the attribute 'timezone'".into());
+            }
+            Some(ClockOffset::Absolute) if self.start.is_none() => {
+                v.error("<clock offset='absolute'> needs the attribute 'start'".into());
+            }
+            _ => {}
         }
     }
 }
 
 impl Element for Timer {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
         v.attr("name", &mut self.name);
         v.yes_no("present", &mut self.present);
         v.attr("tickpolicy", &mut self.tickpolicy);
         v.attr("track", &mut self.track);
+        v.attr("frequency", &mut self.frequency);
+        v.attr("mode", &mut self.mode);
+        v.child("catchup", &mut self.catchup);
         if self.name.is_none() {
             v.error("<timer> needs a 'name'".into());
         }
+    }
+}
+
+impl Element for Catchup {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("threshold", &mut self.threshold);
+        v.attr("slew", &mut self.slew);
+        v.attr("limit", &mut self.limit);
     }
 }

@@ -1,5 +1,6 @@
 //! `<cpu>`: the CPU that the guest sees.
 
+use crate::numa::Numa;
 use crate::xml::place::Place;
 use crate::xml::text::{CpuWord, of_form};
 use crate::xml::value::words;
@@ -70,12 +71,68 @@ pub struct Cpu {
     pub check: Option<CpuCheck>,
     /// Whether features that block migration are left out.
     pub migratable: Option<bool>,
+    /// Whether features that are on their way out are there (Z).
+    pub deprecated_features: Option<bool>,
     /// The named model.
     pub model: Option<CpuModel>,
+    /// The maker that the host's CPU must have.
+    pub vendor: Option<String>,
     /// Sockets, cores, threads.
     pub topology: Option<Topology>,
+    /// What the guest sees of caches.
+    pub cache: Option<CpuCache>,
+    /// How wide physical addresses are.
+    pub maxphysaddr: Option<Maxphysaddr>,
     /// Single features.
     pub features: Vec<CpuFeature>,
+    /// NUMA nodes.
+    pub numa: Option<Numa>,
+}
+
+words! {
+    /// What the guest sees of caches.
+    pub enum CpuCacheMode {
+        /// Made-up ones.
+        Emulate = "emulate",
+        /// The host's.
+        Passthrough = "passthrough",
+        /// None.
+        Disable = "disable",
+    }
+}
+
+/// `<cache>` of `<cpu>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CpuCache {
+    /// Where the element stands.
+    pub place: Place,
+    /// Level, 1 to 3; all when absent.
+    pub level: Option<u32>,
+    /// What the guest sees.
+    pub mode: Option<CpuCacheMode>,
+}
+
+words! {
+    /// Where the width of physical addresses comes from.
+    pub enum MaxphysaddrMode {
+        /// It is said, or the emulator's usual one.
+        Emulate = "emulate",
+        /// From the host's CPU.
+        Passthrough = "passthrough",
+    }
+}
+
+/// `<maxphysaddr>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Maxphysaddr {
+    /// Where the element stands.
+    pub place: Place,
+    /// Where the width comes from.
+    pub mode: Option<MaxphysaddrMode>,
+    /// The width, of an emulated one.
+    pub bits: Option<u32>,
+    /// The most, of the host's.
+    pub limit: Option<u32>,
 }
 
 /// `<model>` of `<cpu>`.
@@ -83,6 +140,8 @@ pub struct Cpu {
 pub struct CpuModel {
     /// Whether a nearer model may be taken instead (`allow`) or not (`forbid`).
     pub fallback: Option<Fallback>,
+    /// The maker's name that the guest sees, twelve letters.
+    pub vendor_id: Option<String>,
     /// Its name.
     pub name: Option<String>,
 }
@@ -117,6 +176,8 @@ pub struct Topology {
 /// `<feature>` of `<cpu>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuFeature {
+    /// Where the element stands.
+    pub place: Place,
     /// What happens to it.
     pub policy: Option<FeaturePolicy>,
     /// Its name.
@@ -137,15 +198,52 @@ impl Element for Cpu {
         v.attr("match", &mut self.matching);
         v.attr("check", &mut self.check);
         v.on_off("migratable", &mut self.migratable);
+        v.on_off("deprecated_features", &mut self.deprecated_features);
         v.child("model", &mut self.model);
+        v.leaf("vendor", &mut self.vendor);
         v.child("topology", &mut self.topology);
+        v.child("cache", &mut self.cache);
+        v.child("maxphysaddr", &mut self.maxphysaddr);
         v.children("feature", &mut self.features);
+        v.child("numa", &mut self.numa);
+    }
+}
+
+impl Element for CpuCache {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.attr("level", &mut self.level);
+        v.attr("mode", &mut self.mode);
+        if self.mode.is_none() {
+            v.error("<cache> of <cpu> needs the attribute 'mode'".into());
+        }
+        if self.level.is_some_and(|level| !(1..=3).contains(&level)) {
+            v.error("'level' of <cache> is from 1 to 3".into());
+        }
+    }
+}
+
+impl Element for Maxphysaddr {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.attr("mode", &mut self.mode);
+        v.attr("bits", &mut self.bits);
+        v.attr("limit", &mut self.limit);
+        if self.mode.is_none() {
+            v.error("<maxphysaddr> needs the attribute 'mode'".into());
+        }
     }
 }
 
 impl Element for CpuModel {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("fallback", &mut self.fallback);
+        v.attr("vendor_id", &mut self.vendor_id);
+        let fits =
+            |id: &String| id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',');
+        if self.vendor_id.as_ref().is_some_and(|id| !fits(id)) {
+            v.error("'vendor_id' of <model> is twelve letters, without commas".into());
+        }
         of_form::<CpuWord>(&mut self.name, |name| v.text(name));
     }
 }
@@ -183,6 +281,7 @@ impl Element for Topology {
 
 impl Element for CpuFeature {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
         v.attr("policy", &mut self.policy);
         let mut name = CpuWord::from(std::mem::take(&mut self.name));
         v.required("name", &mut name);

@@ -2,16 +2,24 @@
 
 use crate::clock::Clock;
 use crate::cpu::Cpu;
+use crate::cputune::Cputune;
 use crate::device::Devices;
 use crate::emulator::{DeprecationBehavior, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride};
 use crate::error::Errors;
 use crate::features::Features;
 use crate::iommufd::DomainIommufd;
-use crate::memory::{Memory, MemoryBacking};
+use crate::iothreads::{DefaultIothread, Iothreadids};
+use crate::limits::{Blkiotune, Idmap, Memtune, Perf, Resource};
+use crate::memory::{MaxMemory, Memory, MemoryBacking};
+use crate::numa::Numa;
+use crate::numatune::Numatune;
 use crate::os::Os;
+use crate::power::Pm;
 use crate::reading::Reading;
+use crate::security::{Keywrap, LaunchSecurity, Seclabel};
+use crate::sysinfo::Sysinfo;
 use crate::uuid::Uuid;
-use crate::vcpu::Vcpu;
+use crate::vcpu::{Vcpu, Vcpus};
 use crate::xml::place::Place;
 use crate::xml::reader::QEMU_NAMESPACE;
 use crate::xml::text::{GuestName, of_form};
@@ -77,18 +85,46 @@ pub struct Domain {
     pub description: Option<String>,
     /// What applications keep with the guest, to the letter; no effect.
     pub metadata: Option<String>,
+    /// An identity that changes when the guest goes back in time.
+    pub genid: Option<Genid>,
+    /// The most memory that can be there.
+    pub max_memory: Option<MaxMemory>,
     /// Memory at start.
     pub memory: Option<Memory>,
     /// What the balloon leaves of the memory.
     pub current_memory: Option<Memory>,
     /// What the memory is made of.
     pub memory_backing: Option<MemoryBacking>,
+    /// Shares of the host's disks.
+    pub blkiotune: Option<Blkiotune>,
+    /// Limits for memory.
+    pub memtune: Option<Memtune>,
     /// Virtual CPUs.
     pub vcpu: Option<Vcpu>,
+    /// Virtual CPUs one by one.
+    pub vcpus: Option<Vcpus>,
+    /// How many threads serve disks.
+    pub iothreads: Option<u32>,
+    /// The threads by their ids.
+    pub iothreadids: Option<Iothreadids>,
+    /// The emulator's own thread.
+    pub default_iothread: Option<DefaultIothread>,
+    /// Time of CPUs, and where they run.
+    pub cputune: Option<Cputune>,
+    /// Where the memory comes from.
+    pub numatune: Option<Numatune>,
+    /// Control group.
+    pub resource: Option<Resource>,
+    /// What the guest reads of its machine.
+    pub sysinfos: Vec<Sysinfo>,
     /// iommufd for all devices.
     pub iommufd: Option<DomainIommufd>,
+    /// Program that starts the guest's system; for other kinds of guest, and refused.
+    pub bootloader: Option<String>,
     /// Machine, firmware, boot.
     pub os: Os,
+    /// Users of a container; no effect.
+    pub idmap: Option<Idmap>,
     /// Features of the machine.
     pub features: Option<Features>,
     /// The CPU model.
@@ -101,6 +137,12 @@ pub struct Domain {
     pub on_reboot: Option<LifecycleAction>,
     /// When the guest crashes. Without a device that reports it, nobody learns of a crash.
     pub on_crash: Option<CrashAction>,
+    /// When a lease of a disk is lost; no effect, since leases are not supported.
+    pub on_lockfailure: Option<LockFailureAction>,
+    /// Ways to sleep.
+    pub pm: Option<Pm>,
+    /// What is counted.
+    pub perf: Option<Perf>,
     /// The devices.
     pub devices: Devices,
     /// Arguments and environment of the emulator.
@@ -111,6 +153,39 @@ pub struct Domain {
     pub emulator_override: Option<EmulatorOverride>,
     /// What the emulator does with what is going to be dropped.
     pub emulator_deprecation: Option<DeprecationBehavior>,
+    /// Labels of the host's access control; no effect.
+    pub seclabels: Vec<Seclabel>,
+    /// Keys that are wrapped.
+    pub keywrap: Option<Keywrap>,
+    /// Memory that the host cannot read.
+    pub launch_security: Option<LaunchSecurity>,
+}
+
+words! {
+    /// What happens when a lease of a disk is lost.
+    pub enum LockFailureAction {
+        /// The guest ends.
+        Poweroff = "poweroff",
+        /// The guest starts again.
+        Restart = "restart",
+        /// The guest waits.
+        Pause = "pause",
+        /// Nothing.
+        Ignore = "ignore",
+    }
+}
+
+/// `<genid>`: an identity that changes when the guest goes back in time (a snapshot, a copy).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Genid {
+    /// The identity; `complete` derives one where none is said.
+    pub uuid: Option<Uuid>,
+}
+
+impl Element for Genid {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.text(&mut self.uuid);
+    }
 }
 
 impl Domain {
@@ -136,22 +211,33 @@ impl Element for Domain {
         v.attr("xmlns:qemu", &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()));
         of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
+        v.child("genid", &mut self.genid);
         v.leaf("title", &mut self.title);
         v.leaf("description", &mut self.description);
         v.verbatim("metadata", &mut self.metadata);
+        v.child("maxMemory", &mut self.max_memory);
         v.child("memory", &mut self.memory);
         v.child("currentMemory", &mut self.current_memory);
         v.child("memoryBacking", &mut self.memory_backing);
-        v.child("vcpu", &mut self.vcpu);
+        self.visit_shares(v);
         v.child("iommufd", &mut self.iommufd);
+        v.children("sysinfo", &mut self.sysinfos);
+        v.leaf("bootloader", &mut self.bootloader);
         self.visit_os(v);
+        v.child("idmap", &mut self.idmap);
         v.child("features", &mut self.features);
         v.child("cpu", &mut self.cpu);
         v.child("clock", &mut self.clock);
         v.leaf("on_poweroff", &mut self.on_poweroff);
         v.leaf("on_reboot", &mut self.on_reboot);
         v.leaf("on_crash", &mut self.on_crash);
+        v.leaf("on_lockfailure", &mut self.on_lockfailure);
+        v.child("pm", &mut self.pm);
+        v.child("perf", &mut self.perf);
         self.visit_devices(v);
+        v.children("seclabel", &mut self.seclabels);
+        v.child("keywrap", &mut self.keywrap);
+        v.child("launchSecurity", &mut self.launch_security);
         self.visit_emulators(v);
         if v.reading() {
             self.check_required(v);
@@ -160,6 +246,20 @@ impl Element for Domain {
 }
 
 impl Domain {
+    /// CPUs and threads, and what of the host the guest may use.
+    fn visit_shares<V: Visitor>(&mut self, v: &mut V) {
+        v.child("blkiotune", &mut self.blkiotune);
+        v.child("memtune", &mut self.memtune);
+        v.child("vcpu", &mut self.vcpu);
+        v.child("vcpus", &mut self.vcpus);
+        v.leaf("iothreads", &mut self.iothreads);
+        v.child("iothreadids", &mut self.iothreadids);
+        v.child("defaultiothread", &mut self.default_iothread);
+        v.child("cputune", &mut self.cputune);
+        v.child("numatune", &mut self.numatune);
+        v.child("resource", &mut self.resource);
+    }
+
     fn visit_os<V: Visitor>(&mut self, v: &mut V) {
         let mut os = (!v.reading()).then(|| std::mem::take(&mut self.os));
         v.child("os", &mut os);
@@ -196,7 +296,8 @@ impl Domain {
         if self.name.is_none() {
             v.error("<domain> needs a <name>".into());
         }
-        if self.memory.is_none_or(|m| m.bytes() == 0) {
+        let of_cells = self.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()).map_or(0, Numa::memory);
+        if self.memory.map_or(of_cells, Memory::bytes) == 0 {
             v.error("<domain> needs a <memory> above zero".into());
         }
     }

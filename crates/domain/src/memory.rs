@@ -1,5 +1,6 @@
 //! `<memory>`, `<currentMemory>`, `<memoryBacking>`: how much memory, and made of what.
 
+use crate::IdSet;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -30,21 +31,70 @@ impl Memory {
 
 impl Element for Memory {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        let (mut unit, mut number) = (Some(Unit::Kib), Some(self.kib()));
-        if v.reading() {
-            (unit, number) = (None, None);
-        }
-        v.attr("unit", &mut unit);
         v.on_off("dumpCore", &mut self.dump_core);
-        v.text(&mut number);
-        if v.reading() {
-            let unit = unit.unwrap_or(Unit::Kib);
-            match number.map(|n: u64| n.checked_mul(unit.bytes())) {
-                Some(Some(bytes)) => self.bytes = bytes,
-                Some(None) => v.error(format!("the amount is more than {} bytes", u64::MAX)),
-                None => v.error("an amount of memory is needed".into()),
-            }
+        visit_text(v, &mut self.bytes);
+    }
+}
+
+/// Visits an amount that is the element's text, with its `unit`. KiB are written, and meant without a unit.
+fn visit_text<V: Visitor>(v: &mut V, slot: &mut u64) {
+    let (mut unit, mut number) = (Some(Unit::Kib), Some(slot.div_ceil(1024)));
+    if v.reading() {
+        (unit, number) = (None, None);
+    }
+    v.attr("unit", &mut unit);
+    v.text(&mut number);
+    if v.reading() {
+        match number.map(|number| bytes(number, unit)) {
+            Some(Some(bytes)) => *slot = bytes,
+            Some(None) => v.error(format!("the amount is more than {} bytes", u64::MAX)),
+            None => v.error("an amount of memory is needed".into()),
         }
+    }
+}
+
+/// Visits an amount in bytes that is an attribute, with its `unit` beside it.
+pub(crate) fn visit_amount<V: Visitor>(v: &mut V, name: &'static str, slot: &mut Option<u64>) {
+    let mut number = slot.filter(|_| !v.reading()).map(|bytes| bytes.div_ceil(1024));
+    let mut unit = number.map(|_| Unit::Kib);
+    v.attr(name, &mut number);
+    v.attr("unit", &mut unit);
+    if v.reading() {
+        match number.map(|number| bytes(number, unit)) {
+            Some(None) => v.error(format!("'{name}' is more than {} bytes", u64::MAX)),
+            amount => *slot = amount.flatten(),
+        }
+    }
+}
+
+fn bytes(number: u64, unit: Option<Unit>) -> Option<u64> {
+    number.checked_mul(unit.unwrap_or(Unit::Kib).bytes())
+}
+
+/// Returns the bytes of a unit by its name.
+pub(crate) fn unit_bytes(text: &str) -> Result<u64, String> {
+    <Unit as crate::xml::value::Value>::read(text).map(Unit::bytes)
+}
+
+/// `<maxMemory>`: the memory that can be there at most, and the slots for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaxMemory {
+    /// Slots for memory modules; none when absent.
+    pub slots: Option<u32>,
+    bytes: u64,
+}
+
+impl MaxMemory {
+    /// Returns the amount in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Element for MaxMemory {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("slots", &mut self.slots);
+        visit_text(v, &mut self.bytes);
     }
 }
 
@@ -163,7 +213,7 @@ pub struct HugepageSize {
     /// Size of a page.
     pub size: Memory,
     /// NUMA nodes of the guest that use it; all when absent.
-    pub nodeset: Option<String>,
+    pub nodeset: Option<IdSet>,
 }
 
 impl Element for MemoryBacking {
@@ -193,18 +243,12 @@ impl Element for Hugepages {
 
 impl Element for HugepageSize {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        let (mut unit, mut number) = (Some(Unit::Kib), Some(self.size.kib()));
-        if v.reading() {
-            (unit, number) = (None, None);
-        }
-        v.attr("size", &mut number);
-        v.attr("unit", &mut unit);
+        let mut size = Some(self.size.bytes()).filter(|_| !v.reading());
+        visit_amount(v, "size", &mut size);
         v.attr("nodeset", &mut self.nodeset);
-        if v.reading() {
-            match number.and_then(|n: u64| n.checked_mul(unit.unwrap_or(Unit::Kib).bytes())) {
-                Some(bytes) if bytes > 0 => self.size = Memory::from_bytes(bytes),
-                _ => v.error("<page> needs a 'size' above zero".into()),
-            }
+        match size {
+            Some(bytes) if bytes > 0 => self.size = Memory::from_bytes(bytes),
+            _ => v.error("<page> needs a 'size' above zero".into()),
         }
     }
 }

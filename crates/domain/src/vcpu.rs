@@ -1,5 +1,7 @@
 //! `<vcpu>`: the virtual CPUs.
 
+use crate::IdSet;
+use crate::xml::place::Place;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -19,7 +21,7 @@ pub struct Vcpu {
     /// Who places them.
     pub placement: Option<Placement>,
     /// The host's CPUs that they may run on, as `0-3,^2,8`.
-    pub cpuset: Option<String>,
+    pub cpuset: Option<IdSet>,
     /// How many are there at start; all when absent.
     pub current: Option<u32>,
     /// How many there can be.
@@ -37,6 +39,50 @@ impl Element for Vcpu {
         }
         if v.reading() && self.current.is_some_and(|n| n == 0 || self.count.is_some_and(|max| n > max)) {
             v.error("'current' of <vcpu> must be from 1 to the number of CPUs".into());
+        }
+    }
+}
+
+/// `<vcpus>`: the virtual CPUs one by one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vcpus {
+    /// Those that are said.
+    pub vcpus: Vec<SingleVcpu>,
+}
+
+/// `<vcpu>` of `<vcpus>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SingleVcpu {
+    /// Where the element stands.
+    pub place: Place,
+    /// Its number.
+    pub id: u32,
+    /// Whether it is there at start.
+    pub enabled: Option<bool>,
+    /// Whether it can be taken away.
+    pub hotpluggable: Option<bool>,
+    /// Its place in the order in which CPUs are added, from 1.
+    pub order: Option<u32>,
+}
+
+impl Element for Vcpus {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.children("vcpu", &mut self.vcpus);
+    }
+}
+
+impl Element for SingleVcpu {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.required("id", &mut self.id);
+        v.yes_no("enabled", &mut self.enabled);
+        v.yes_no("hotpluggable", &mut self.hotpluggable);
+        v.attr("order", &mut self.order);
+        if self.enabled.is_none() {
+            v.error("<vcpu> of <vcpus> needs the attribute 'enabled'".into());
+        }
+        if v.reading() && self.order == Some(0) {
+            v.error("'order' of <vcpu> counts from 1".into());
         }
     }
 }

@@ -333,11 +333,6 @@ fn descriptors_given_twice() {
 #[test]
 fn the_guest_as_a_whole() {
     let with = |machine, part: &str| guest(machine, "").replace("<os>", &format!("{part}<os>"));
-    assert_refused(
-        &with("q35", "<currentMemory unit='GiB'>9</currentMemory>"),
-        "is more than <memory>",
-        "<domain",
-    );
     let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
     assert_refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> says 3", "<topology");
     assert_refused(

@@ -177,6 +177,7 @@ fn order(devices: &Devices) -> Vec<Item> {
         Item::Input(_) => 11,
         Item::Serial(_) | Item::Console(_) => 12,
         Item::Iommu(_) => 8,
+        Item::Memory(_) => 13,
     };
     let mut items = devices.items();
     items.sort_by_key(rank);

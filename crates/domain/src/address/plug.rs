@@ -115,6 +115,7 @@ impl Need {
                 VideoModel::Virtio | VideoModel::Bochs => Some(pcie),
                 _ => Some(pci),
             },
+            Item::Memory(n) => devices.memories.get(n)?.is_virtio().then_some(pcie),
             Item::Console(_) => None,
         }
     }

@@ -54,6 +54,7 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
         Item::Rng(_) => true,
         Item::Input(n) => devices.inputs.get(n).is_some_and(|i| i.bus == Some(InputBus::Virtio)),
         Item::Video(n) => devices.videos.get(n).is_some_and(|v| v.model() == Some(VideoModel::Virtio)),
+        Item::Memory(n) => devices.memories.get(n).is_some_and(|m| m.is_virtio()),
         Item::Serial(_) | Item::Console(_) | Item::Iommu(_) | Item::Watchdog(_) => false,
     }
 }

@@ -4,12 +4,14 @@ use crate::Board;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::{Disk, DiskBus};
 use crate::device::item::Item;
+use crate::device::memory::{MemoryDevice, MemoryModel};
 use crate::device::{Address, Devices, DriveAddress, Info, Interface};
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {
     let mut nets = Numbers::of("net", devices.interfaces.iter().map(Interface::info));
     let mut hostdevs = Numbers::of("hostdev", devices.assigned().map(|h| &h.info));
+    let mut memories = MEMORY_STEMS.map(|(_, stem)| Numbers { stem, next: 0 });
     for item in devices.items() {
         if devices.info(item).is_none_or(|info| info.alias.is_some()) {
             continue;
@@ -29,6 +31,7 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             Item::Hostdev(_) => hostdevs.next(),
             Item::Memballoon => "balloon0".into(),
             Item::Rng(n) => format!("rng{n}"),
+            Item::Memory(n) => of_memory(&devices.memories[n], &mut memories),
             Item::Iommu(n) => format!("iommu{n}"),
         };
         if let Some(info) = devices.info_mut(item) {
@@ -76,6 +79,29 @@ fn of_controller(controller: &Controller, board: Board) -> String {
         (Some(ControllerType::Sata), 0) if board == Board::Q35 => "ide".into(),
         (Some(ControllerType::Usb), 0) => "usb".into(),
         (Some(kind), _) => format!("{kind}{index}"),
+        (None, _) => String::new(),
+    }
+}
+
+/// What the names of memory devices begin with, by their kind.
+const MEMORY_STEMS: [(MemoryModel, &str); 5] = [
+    (MemoryModel::Dimm, "dimm"),
+    (MemoryModel::Nvdimm, "nvdimm"),
+    (MemoryModel::VirtioPmem, "virtiopmem"),
+    (MemoryModel::VirtioMem, "virtiomem"),
+    (MemoryModel::SgxEpc, "epc"),
+];
+
+/// A module has the number of its slot, others are counted.
+fn of_memory(memory: &MemoryDevice, counted: &mut [Numbers; 5]) -> String {
+    let slot = match &memory.info.address {
+        Some(Address::Dimm(dimm)) if memory.has_slot() => dimm.slot,
+        _ => None,
+    };
+    let kind = MEMORY_STEMS.iter().position(|(model, _)| Some(*model) == memory.model);
+    match (kind, slot) {
+        (Some(kind), Some(slot)) => format!("{}{slot}", MEMORY_STEMS[kind].1),
+        (Some(kind), None) => counted[kind].next(),
         (None, _) => String::new(),
     }
 }

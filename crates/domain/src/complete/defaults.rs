@@ -1,16 +1,14 @@
 //! Defaults of the guest as a whole: memory, CPUs, boot, clock, features.
 
-use crate::cpu::Fallback;
 use crate::device::Memballoon;
 use crate::device::memballoon::MemballoonModel;
 use crate::device::rng::RngBackendModel;
 use crate::{
-    Arch, Board, BootDevice, ClockOffset, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, CrashAction, Domain,
-    FeaturePolicy, GicVersion, LifecycleAction, LoaderType, Machine, Memory, Placement, VirtType,
+    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, GicVersion, HypervMode,
+    LifecycleAction, LoaderType, Machine, Placement, State, Toggle, VirtType,
 };
 
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
-    domain.current_memory = domain.current_memory.or(domain.memory.map(|m| Memory::from_bytes(m.bytes())));
     let vcpu = domain.vcpu.get_or_insert_default();
     vcpu.count.get_or_insert(1);
     vcpu.placement.get_or_insert(Placement::Static);
@@ -23,7 +21,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     domain.on_reboot.get_or_insert(LifecycleAction::Restart);
     domain.on_crash.get_or_insert(CrashAction::Destroy);
     gic(domain, machine.board);
-    cpu(domain, machine);
+    features(domain);
     balloon(domain, machine.arch);
     for backend in domain.devices.rngs.iter_mut().filter_map(|rng| rng.backend.as_mut()) {
         if backend.model == Some(RngBackendModel::Random) {
@@ -49,64 +47,36 @@ fn gic(domain: &mut Domain, board: Board) {
     }
 }
 
-fn cpu(domain: &mut Domain, machine: &Machine) {
-    let unsaid = |cpu: &Cpu| cpu.mode.is_none_or(|m| m == CpuMode::Custom) && cpu.model.is_none();
-    if domain.cpu.as_ref().is_none_or(unsaid)
-        && let Some(name) = &machine.cpu
-    {
-        let cpu = domain.cpu.get_or_insert_default();
-        cpu.mode = Some(CpuMode::Custom);
-        cpu.matching.get_or_insert(CpuMatch::Exact);
-        cpu.check.get_or_insert(CpuCheck::None);
-        let model = cpu.model.get_or_insert_default();
-        model.name = Some(name.clone());
-        model.fallback = Some(Fallback::Forbid);
+/// A feature that is there without a state is on.
+fn features(domain: &mut Domain) {
+    let Some(features) = &mut domain.features else { return };
+    if let Some(hyperv) = &mut features.hyperv {
+        hyperv.mode.get_or_insert(HypervMode::Custom);
     }
-    if let Some(cpu) = &mut domain.cpu {
-        said_cpu(cpu, domain.kind, machine.arch);
+    for toggle in toggles(features).into_iter().flatten() {
+        toggle.state.get_or_insert(State::On);
+    }
+    if let Some(smm) = &mut features.smm {
+        smm.state.get_or_insert(State::On);
+    }
+    if let Some(teardown) = &mut features.async_teardown {
+        teardown.enabled.get_or_insert(true);
     }
 }
 
-/// Fills in the rest of a CPU that the user began to describe.
-fn said_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
-    if let Some(topology) = &mut cpu.topology {
-        topology.dies.get_or_insert(1);
-        topology.clusters.get_or_insert(1);
-    }
-    if cpu.model.is_some() {
-        cpu.mode.get_or_insert(CpuMode::Custom);
-    }
-    let Some(mode) = cpu.mode else { return };
-    let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
-    let check = match mode {
-        CpuMode::HostPassthrough | CpuMode::Maximum => CpuCheck::None,
-        CpuMode::HostModel => CpuCheck::Partial,
-        CpuMode::Custom if kind == Some(VirtType::Kvm) && x86 => CpuCheck::Partial,
-        CpuMode::Custom => CpuCheck::None,
-    };
-    cpu.check.get_or_insert(check);
-    if matches!(mode, CpuMode::HostPassthrough | CpuMode::Maximum) && x86 {
-        cpu.migratable.get_or_insert(true);
-    }
-    if mode == CpuMode::Custom {
-        cpu.matching.get_or_insert(CpuMatch::Exact);
-        if let Some(model) = &mut cpu.model {
-            model.fallback.get_or_insert(Fallback::Allow);
-        }
-    }
-    for feature in &mut cpu.features {
-        feature.policy.get_or_insert(FeaturePolicy::Require);
-    }
-    sve(cpu);
-}
-
-/// A length of Arm's vectors is of no use without the vectors.
-fn sve(cpu: &mut Cpu) {
-    let length = |f: &CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
-    if cpu.features.iter().any(length) && cpu.features.iter().all(|f| f.name != "sve") {
-        let policy = Some(FeaturePolicy::Require);
-        cpu.features.push(CpuFeature { policy, name: "sve".into() });
-    }
+fn toggles(features: &mut Features) -> [Option<&mut Toggle>; 10] {
+    [
+        features.hap.as_mut(),
+        features.pvspinlock.as_mut(),
+        features.pmu.as_mut(),
+        features.vmport.as_mut(),
+        features.htm.as_mut(),
+        features.nested_hv.as_mut(),
+        features.ccf_assist.as_mut(),
+        features.vmcoreinfo.as_mut(),
+        features.ras.as_mut(),
+        features.ps2.as_mut(),
+    ]
 }
 
 /// x86 and Z guests have a balloon unless they say otherwise.

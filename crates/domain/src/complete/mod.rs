@@ -6,10 +6,12 @@
 pub(crate) mod aliases;
 mod chardevs;
 pub(crate) mod controllers;
+mod cpu;
 mod defaults;
 mod disks;
 mod hostdevs;
 mod identity;
+mod memory;
 mod peripherals;
 mod usb;
 
@@ -30,6 +32,8 @@ impl Domain {
         self.os.kind.machine.get_or_insert_with(|| machine.name.clone());
         self.devices.emulator.get_or_insert_with(|| platform.emulator(arch));
         defaults::fill(&mut self, &machine);
+        cpu::fill(&mut self, &machine);
+        memory::fill(&mut self);
         identity::fill(&mut self, &machine);
         disks::fill(&mut self.devices);
         hostdevs::fill(&mut self.devices);

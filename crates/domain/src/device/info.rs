@@ -46,15 +46,8 @@ pub struct Rom {
 pub struct Acpi {
     /// Number that names the device to the guest's system (`acpi-index`).
     pub index: Option<u32>,
-    /// NUMA nodes that the device makes up, as a list (`acpi-generic-initiator`).
-    pub nodeset: Option<String>,
-}
-
-impl Acpi {
-    /// Returns the nodes of the list, each once, in their order.
-    pub fn nodes(&self) -> Vec<u32> {
-        crate::nodeset::nodes(self.nodeset.as_deref().unwrap_or_default()).unwrap_or_default()
-    }
+    /// NUMA nodes that the device makes up (`acpi-generic-initiator`).
+    pub nodeset: Option<crate::IdSet>,
 }
 
 impl Info {

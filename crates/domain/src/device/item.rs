@@ -93,6 +93,8 @@ kinds! {
         Watchdog: watchdogs,
         /// A random number generator.
         Rng: rngs,
+        /// A memory device.
+        Memory: memories,
         /// A virtual IOMMU.
         Iommu: iommus,
     }

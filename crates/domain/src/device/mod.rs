@@ -13,6 +13,7 @@ pub mod interface;
 pub mod iommu;
 pub mod item;
 pub mod memballoon;
+pub mod memory;
 pub mod rng;
 pub mod secret;
 pub mod teaming;
@@ -39,6 +40,7 @@ pub use interface::Interface;
 pub use iommu::Iommu;
 pub use item::Item;
 pub use memballoon::Memballoon;
+pub use memory::{MemoryDevice, MemoryModel};
 pub use rng::Rng;
 pub use video::Video;
 pub use virtio::{VirtioModel, VirtioOptions};
@@ -75,6 +77,8 @@ pub struct Devices {
     pub memballoon: Option<Memballoon>,
     /// Random number generators.
     pub rngs: Vec<Rng>,
+    /// Memory modules, and memory that comes and goes.
+    pub memories: Vec<MemoryDevice>,
     /// Virtual IOMMUs.
     pub iommus: Vec<Iommu>,
 }
@@ -116,6 +120,7 @@ impl Element for Devices {
         v.children("watchdog", &mut self.watchdogs);
         v.child("memballoon", &mut self.memballoon);
         v.children("rng", &mut self.rngs);
+        v.children("memory", &mut self.memories);
         v.children("iommu", &mut self.iommus);
     }
 }

@@ -4,15 +4,19 @@
 //! host or the emulator at hand lacks is said by those who know them.
 
 mod addresses;
+mod boot;
 mod chardevs;
 mod controllers;
+mod cpu;
 mod disks;
-mod guest;
+mod features;
 mod hostdev_types;
 mod hostdevs;
 mod ids;
 mod iommus;
+mod memory;
 mod notes;
+mod numa;
 mod pci;
 
 use crate::device::Info;
@@ -36,7 +40,11 @@ impl Domain {
 /// Returns all that is wrong with a domain on this machine.
 pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     let mut check = Check { domain, machine, errors: Vec::new() };
-    guest::check(&mut check);
+    memory::check(&mut check);
+    numa::check(&mut check);
+    cpu::check(&mut check);
+    boot::check(&mut check);
+    features::check(&mut check);
     controllers::check(&mut check);
     addresses::check(&mut check);
     pci::check(&mut check);

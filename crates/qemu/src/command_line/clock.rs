@@ -22,7 +22,7 @@ fn base(clock: Option<&Clock>) -> Result<String, Error> {
     let adjusted = clock.adjustment.as_deref().is_some_and(|seconds| seconds.parse() != Ok(0));
     match clock.offset {
         _ if adjusted => Err(Error::unsupported("<clock> with an 'adjustment' other than 0")),
-        Some(ClockOffset::Localtime) => Ok("localtime".into()),
+        Some(ClockOffset::Localtime | ClockOffset::Timezone) => Ok("localtime".into()),
         Some(ClockOffset::Absolute) => Ok(date(clock.start.unwrap_or(0))),
         Some(ClockOffset::Variable) => Ok(clock.basis.map_or("utc", |basis| basis.as_str()).into()),
         Some(ClockOffset::Utc) | None => Ok("utc".into()),

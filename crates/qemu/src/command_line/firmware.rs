@@ -49,7 +49,7 @@ fn nvram(context: &Context<'_>) -> Option<String> {
         true => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
         false => context.state_path("nvram"),
     };
-    Some(nvram.path.clone().unwrap_or_else(unsaid))
+    Some(nvram.file().map_or_else(unsaid, str::to_owned))
 }
 
 /// The variables are a raw image like any other; the code always has a format node.

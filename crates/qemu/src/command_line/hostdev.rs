@@ -147,7 +147,9 @@ fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     for hostdev in
         context.domain.devices.assigned().filter(|h| matches!(h.info.address, Some(Address::Pci(_))))
     {
-        for node in hostdev.info.acpi.as_ref().map(|acpi| acpi.nodes()).unwrap_or_default() {
+        for node in
+            hostdev.info.acpi.iter().flat_map(|acpi| &acpi.nodeset).flat_map(passthru_domain::IdSet::iter)
+        {
             let id = format!("gi{}", options.len());
             let object = Object::qom("acpi-generic-initiator", id).with("pci-dev", hostdev.info.id());
             options.push(Opt::object(object.with("node", node)));

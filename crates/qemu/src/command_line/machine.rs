@@ -3,6 +3,7 @@
 use super::opt::{List, Opt};
 use super::want::{Want, What};
 use super::{Context, Error, firmware, iommu, memory};
+use passthru_domain::device::MemoryModel;
 use passthru_domain::device::controller::{Controller, ControllerModel};
 use passthru_domain::{Board, Features, GicVersion, IoapicDriver, State, Toggle};
 
@@ -25,10 +26,16 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
         .maybe("iommu", iommu::machine_wide(context))
         .with("dump-guest-core", dump_core)
         .maybe("mem-merge", merge.then_some(false))
+        .maybe("nvdimm", has_nvdimm(context).then_some(true))
+        .maybe("hmat", memory::numa(context).is_some_and(|numa| numa.has_hmat()).then_some(true))
         .maybe("memory-backend", memory::ram_id(context));
     Ok(firmware::on_machine(context, list)
         .maybe("hpet", super::clock::hpet(context))
         .maybe("acpi", acpi(context)))
+}
+
+fn has_nvdimm(context: &Context<'_>) -> bool {
+    context.domain.devices.memories.iter().any(|device| device.model == Some(MemoryModel::Nvdimm))
 }
 
 /// What `<features>` says of the board.
@@ -41,7 +48,7 @@ fn features(context: &Context<'_>, list: List) -> List {
     });
     let gic = features.gic.as_ref().and_then(|gic| gic.version).map(GicVersion::as_str);
     list.maybe("vmport", features.vmport.as_ref().map(is_on))
-        .maybe("smm", features.smm.as_ref().map(is_on))
+        .maybe("smm", features.smm.as_ref().map(|smm| smm.state != Some(State::Off)))
         .maybe("kernel_irqchip", irqchip)
         .maybe("gic-version", gic)
 }

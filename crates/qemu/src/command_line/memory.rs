@@ -1,26 +1,35 @@
-//! The guest's memory: `-m`, its backend, `-overcommit`.
+//! How much memory the guest has: `-m`, the backend of the whole, `-overcommit`, memory devices.
 
+use super::backend::Piece;
 use super::opt::{List, Object, Opt};
-use super::want::{Want, What};
-use super::{Context, Error};
-use passthru_domain::{Allocation, Board, Memory, MemoryBacking, MemorySource};
+use super::{Context, Error, pci};
+use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
+use passthru_domain::{Board, Cell, Memory, Numa};
 
+/// What the memory of the guest and of its nodes is a multiple of.
 const MIB: u64 = 1 << 20;
-const TWO_MIB: u64 = 2 * MIB;
-/// Size of an ordinary page: `<hugepages>` of that size are none.
-const PAGE: u64 = 4096;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let bytes = size(context);
-    let size = Opt::list("-m", List::headless().with("size", format!("{}k", bytes / 1024)));
-    let backing = context.domain.memory_backing.clone().unwrap_or_default();
-    let backend = ram_id(context).map(|id| backend(context, &backing, id, bytes));
-    let lock = Opt::list("-overcommit", List::headless().with("mem-lock", backing.locked));
-    Ok([Some(size), backend, Some(lock)].into_iter().flatten().collect())
+    let list = List::headless().with("size", format!("{}k", bytes / 1024));
+    let list = match context.domain.max_memory {
+        Some(max) => list
+            .maybe("slots", max.slots.filter(|slots| *slots > 0))
+            .with("maxmem", format!("{}k", round_up(max.bytes(), MIB) / 1024)),
+        None => list,
+    };
+    let whole = ram_id(context).map(|id| Piece { id: id.into(), bytes, cell: None, device: None });
+    let backend = whole.map(|whole| whole.backend(context).options);
+    let locked = context.domain.memory_backing.as_ref().is_some_and(|backing| backing.locked);
+    let lock = Opt::list("-overcommit", List::headless().with("mem-lock", locked));
+    Ok([Opt::list("-m", list)].into_iter().chain(backend.into_iter().flatten()).chain([lock]).collect())
 }
 
-/// Id of the machine's RAM, by which it takes its backend.
+/// Id of the machine's RAM, by which it takes its backend. Memory of nodes has backends of its own.
 pub(super) fn ram_id(context: &Context<'_>) -> Option<&'static str> {
+    if numa(context).is_some() {
+        return None;
+    }
     match context.board() {
         Board::I440fx | Board::Q35 | Board::Isapc => Some("pc.ram"),
         Board::Microvm => Some("microvm.ram"),
@@ -30,80 +39,108 @@ pub(super) fn ram_id(context: &Context<'_>) -> Option<&'static str> {
     }
 }
 
-/// Whole mebibytes: QEMU takes no others.
+/// The guest's nodes, where it has any.
+pub(super) fn numa<'a>(context: &Context<'a>) -> Option<&'a Numa> {
+    context.domain.cpu.as_ref()?.numa.as_ref()
+}
+
+/// The memory of a node, as the machine takes it.
+pub(super) fn of_cell(cell: &Cell) -> u64 {
+    round_up(cell.memory, MIB)
+}
+
+/// What the memory of a memory device is a multiple of.
+const DEVICE_UNIT: u64 = 2 * MIB;
+
+fn round_up(bytes: u64, unit: u64) -> u64 {
+    bytes.div_ceil(unit).saturating_mul(unit)
+}
+
+/// The memory that the guest starts with: that of its nodes, or all but that of its memory devices.
 fn size(context: &Context<'_>) -> u64 {
-    context.domain.memory.map_or(0, Memory::bytes).div_ceil(MIB) * MIB
+    if let Some(numa) = numa(context) {
+        return numa.cells.iter().map(of_cell).fold(0, u64::saturating_add);
+    }
+    let devices = context.domain.devices.memories.iter().map(|device| device.target.size.bytes());
+    let all = context.domain.memory.map_or(0, Memory::bytes);
+    round_up(all.saturating_sub(devices.fold(0, u64::saturating_add)), MIB)
 }
 
-fn backend(context: &Context<'_>, backing: &MemoryBacking, id: &'static str, bytes: u64) -> Opt {
-    let huge = huge_page(backing);
-    let shared = backing.access.map(|access| access.as_str() == "shared");
-    let is_file = huge.is_some() || shared.is_some() || backing.source == Some(MemorySource::File);
-    let object = match backing.source {
-        Some(MemorySource::Memfd) => memfd(id, huge),
-        _ if is_file => Object::qom("memory-backend-file", id).with("mem-path", folder(context, id, huge)),
-        _ => Object::qom("memory-backend-ram", id),
-    };
-    let by_name = is_file || backing.source == Some(MemorySource::Memfd);
-    let now = huge.is_some() || is_immediate(backing);
-    let threads = backing.allocation.as_ref().and_then(|allocation| allocation.threads);
-    let object = object
-        .maybe("discard-data", (is_file && backing.discard).then_some(true))
-        .maybe("share", shared)
-        .maybe("x-use-canonical-path-for-ramblock-id", by_name.then_some(false))
-        .maybe("prealloc", now.then_some(true))
-        .maybe("prealloc-threads", threads)
-        .with("size", bytes);
-    Opt::object(object)
-}
-
-fn memfd(id: &str, huge: Option<HugePage>) -> Object {
-    let size = huge.and_then(|huge| huge.bytes);
-    Object::qom("memory-backend-memfd", id).maybe("hugetlb", huge.map(|_| true)).maybe("hugetlbsize", size)
-}
-
-/// Where a file backend makes its file: in a file system of huge pages, or in the guest's folder. A line
-/// that is run as it is has only folders that are there.
-fn folder(context: &Context<'_>, id: &str, huge: Option<HugePage>) -> Want {
-    let path = match huge {
-        Some(huge) if context.is_standalone() => huge.mount(),
-        None if context.is_standalone() => "/dev/shm".into(),
-        Some(huge) => format!("{}/passthru/{}", huge.mount(), context.name()),
-        None => context.state_path(id),
-    };
-    Want { name: format!("{id}-folder"), what: What::Folder { path } }
-}
-
-/// The size of huge page that the guest's memory is of; the host's default where none is said.
-#[derive(Clone, Copy)]
-struct HugePage {
-    bytes: Option<u64>,
-}
-
-impl HugePage {
-    /// Where pages of that size are mounted by custom: the default size, 2 MiB on most hosts, is at
-    /// `/dev/hugepages`.
-    fn mount(self) -> String {
-        match self.bytes {
-            None | Some(TWO_MIB) => "/dev/hugepages".into(),
-            Some(bytes) if bytes % (1 << 30) == 0 => format!("/dev/hugepages{}G", bytes >> 30),
-            Some(bytes) if bytes % MIB == 0 => format!("/dev/hugepages{}M", bytes / MIB),
-            Some(bytes) => format!("/dev/hugepages{}K", bytes / 1024),
+/// The memory devices, each after its backend.
+pub(super) fn devices(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let mut options = Vec::new();
+    let mut enclaves = List::headless();
+    let epcs = context.domain.devices.memories.iter().filter(|d| d.model == Some(MemoryModel::SgxEpc));
+    for (number, epc) in epcs.enumerate() {
+        let key = |part| format!("sgx-epc.{number}.{part}");
+        enclaves = enclaves.with(key("memdev"), backend_id(epc));
+        if let Some(node) = epc.target.node {
+            enclaves = enclaves.with(key("node"), node);
         }
     }
-}
-
-/// A page size given for single NUMA nodes is none for the whole guest.
-fn huge_page(backing: &MemoryBacking) -> Option<HugePage> {
-    let pages = &backing.hugepages.as_ref()?.pages;
-    if pages.is_empty() {
-        return Some(HugePage { bytes: None });
+    for memory in &context.domain.devices.memories {
+        options.extend(device(context, memory)?);
     }
-    let whole = pages.iter().find(|page| page.nodeset.is_none()).or(pages.first())?;
-    let bytes = whole.size.bytes();
-    (bytes != PAGE).then_some(HugePage { bytes: Some(bytes) })
+    if !enclaves.0.is_empty() {
+        options.push(Opt::list("-machine", enclaves));
+    }
+    Ok(options)
 }
 
-fn is_immediate(backing: &MemoryBacking) -> bool {
-    backing.allocation.as_ref().and_then(|allocation| allocation.mode) == Some(Allocation::Immediate)
+fn backend_id(memory: &MemoryDevice) -> String {
+    format!("mem{}", memory.info.id())
+}
+
+fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
+    let node = memory.target.node;
+    let cell =
+        numa(context).and_then(|numa| numa.cells.iter().find(|cell| cell.id == node && node.is_some()));
+    let bytes = round_up(memory.target.size.bytes(), DEVICE_UNIT);
+    let piece = Piece { id: backend_id(memory), bytes, cell, device: Some(memory) };
+    if memory.model == Some(MemoryModel::SgxEpc) {
+        return Ok(vec![piece.enclave(context)]);
+    }
+    let backend = piece.backend(context);
+    let device = match memory.model {
+        Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem) => virtio(context, memory, backend.prealloc)?,
+        _ => module(memory),
+    };
+    Ok(backend.options.into_iter().chain([Opt::device(device)]).collect())
+}
+
+/// A module in a slot.
+fn module(memory: &MemoryDevice) -> Object {
+    let nvdimm = memory.model == Some(MemoryModel::Nvdimm);
+    let target = &memory.target;
+    let label = target.label.as_ref().and_then(|label| label.size);
+    let (slot, base) = match &memory.info.address {
+        Some(Address::Dimm(dimm)) => (dimm.slot, dimm.base),
+        _ => (None, None),
+    };
+    Object::driver(if nvdimm { "nvdimm" } else { "pc-dimm" })
+        .maybe("node", target.node)
+        .maybe("label-size", label.map(Memory::bytes))
+        .maybe("uuid", memory.uuid.map(|uuid| uuid.to_string()))
+        .maybe("unarmed", target.readonly.then_some(true))
+        .with("memdev", backend_id(memory))
+        .with("id", memory.info.id())
+        .maybe("slot", slot)
+        .maybe("addr", base)
+}
+
+fn virtio(context: &Context<'_>, memory: &MemoryDevice, prealloc: bool) -> Result<Object, Error> {
+    let mem = memory.model == Some(MemoryModel::VirtioMem);
+    let target = &memory.target;
+    let stem = if mem { "virtio-mem" } else { "virtio-pmem" };
+    let prealloc = prealloc && mem;
+    Ok(Object::driver(pci::virtio(stem, &memory.info)?)
+        .maybe("node", target.node)
+        .maybe("block-size", target.block.map(Memory::bytes))
+        .maybe("requested-size", target.requested.map(Memory::bytes))
+        .with("memdev", backend_id(memory))
+        .maybe("prealloc", prealloc.then_some(true))
+        .maybe("memaddr", target.address.as_ref().and_then(|address| address.base))
+        .maybe("dynamic-memslots", target.dynamic_memslots)
+        .with("id", memory.info.id())
+        .and(pci::address(context, &memory.info)?))
 }

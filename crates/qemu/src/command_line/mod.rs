@@ -6,6 +6,7 @@
 //! either. One file a concern: each makes the options of its elements.
 
 mod audio;
+mod backend;
 mod block;
 mod boot;
 mod chardev;
@@ -24,6 +25,7 @@ mod machine;
 mod memballoon;
 mod memory;
 mod net;
+mod numa;
 mod opt;
 mod overrides;
 mod pci;
@@ -42,7 +44,7 @@ pub use want::{Access, By, Want, What};
 
 use crate::capabilities::Capabilities;
 use passthru_domain::device::hostdev::Hostdev;
-use passthru_domain::{Arch, Board, Domain, Machine, Platform};
+use passthru_domain::{Arch, Board, Domain, IdSet, Machine, Platform};
 
 /// Where the running guests' sockets and files are: a folder for each, by the guest's name.
 pub const STATE_DIR: &str = "/run/passthru";
@@ -104,6 +106,7 @@ const SECTIONS: &[Section] = &[
     cpu::model,
     memory::options,
     cpu::topology,
+    numa::options,
     process::identity,
     chardev::monitor,
     clock::options,
@@ -112,6 +115,7 @@ const SECTIONS: &[Section] = &[
     iommu::before_controllers,
     controller::options,
     iommu::behind_controllers,
+    memory::devices,
     disk::options,
     net::options,
     chardev::serials,
@@ -172,6 +176,16 @@ impl<'a> Context<'a> {
     /// A path in the guest's folder of [`STATE_DIR`].
     fn state_path(&self, file: &str) -> String {
         format!("{STATE_DIR}/domain-{}/{file}", self.name())
+    }
+
+    /// The host's nodes where threads that allocate memory of `nodes` may run: those that the guest's CPUs are
+    /// on. Without pinned CPUs these are all of them.
+    fn nodes_to_run_on(&self, nodes: &IdSet) -> Option<IdSet> {
+        let pinned = self.domain.vcpu.as_ref().and_then(|vcpu| vcpu.cpuset.as_ref());
+        if pinned.is_some() {
+            return None;
+        }
+        Some(nodes.clone())
     }
 
     fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {

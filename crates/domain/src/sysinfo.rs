@@ -1,0 +1,201 @@
+//! `<sysinfo>`: what the guest reads of its machine in SMBIOS tables or in the emulator's configuration.
+
+use crate::xml::place::Place;
+use crate::xml::text::{AbsolutePath, of_form};
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// Where the guest finds the information.
+    pub enum SysinfoType {
+        /// In SMBIOS tables.
+        Smbios = "smbios",
+        /// In the emulator's configuration device.
+        Fwcfg = "fwcfg",
+    }
+}
+
+/// `<sysinfo>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sysinfo {
+    /// Where the element stands.
+    pub place: Place,
+    /// Where the guest finds it.
+    pub kind: Option<SysinfoType>,
+    /// The firmware (table 0).
+    pub bios: Option<Table>,
+    /// The machine (table 1).
+    pub system: Option<Table>,
+    /// The boards (table 2).
+    pub base_boards: Vec<Table>,
+    /// The case (table 3).
+    pub chassis: Option<Table>,
+    /// The vendor's texts (table 11).
+    pub oem_strings: Option<OemStrings>,
+    /// Values of the configuration device.
+    pub entries: Vec<FwcfgEntry>,
+}
+
+/// A table: names with their values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Where the element stands.
+    pub place: Place,
+    /// The entries, in the order of the document.
+    pub entries: Vec<Entry>,
+}
+
+impl Table {
+    /// Returns the value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.name.as_deref() == Some(name))?;
+        Some(entry.value.as_deref().unwrap_or_default())
+    }
+}
+
+/// `<entry>` of a table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its value.
+    pub value: Option<String>,
+}
+
+/// `<oemStrings>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OemStrings {
+    /// The texts.
+    pub entries: Vec<OemString>,
+}
+
+/// `<entry>` of `<oemStrings>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OemString {
+    /// The text.
+    pub text: Option<String>,
+}
+
+/// `<entry>` of `<sysinfo type='fwcfg'>`: a value or a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FwcfgEntry {
+    /// Where the element stands.
+    pub place: Place,
+    /// Its name, as `opt/org.example/name`.
+    pub name: Option<String>,
+    /// A file whose contents are the value.
+    pub file: Option<String>,
+    /// The value.
+    pub value: Option<String>,
+}
+
+impl Element for Sysinfo {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.attr("type", &mut self.kind);
+        v.child("bios", &mut self.bios);
+        v.child("system", &mut self.system);
+        v.children("baseBoard", &mut self.base_boards);
+        v.child("chassis", &mut self.chassis);
+        v.child("oemStrings", &mut self.oem_strings);
+        v.children("entry", &mut self.entries);
+        if self.kind.is_none() {
+            v.error("<sysinfo> needs the attribute 'type'".into());
+        }
+        if v.reading() {
+            self.check(v);
+        }
+    }
+}
+
+impl Sysinfo {
+    fn check<V: Visitor>(&self, v: &mut V) {
+        let tables = [
+            ("bios", self.bios.as_slice(), BIOS),
+            ("system", self.system.as_slice(), SYSTEM),
+            ("baseBoard", &self.base_boards, BASE_BOARD),
+            ("chassis", self.chassis.as_slice(), CHASSIS),
+        ];
+        for (table, entries, known) in tables {
+            for name in entries.iter().flat_map(|t| &t.entries).filter_map(|entry| entry.name.as_deref()) {
+                if !known.contains(&name) {
+                    let expected = crate::xml::value::expected_one_of(name, known.iter().copied());
+                    v.error(format!("<{table}> of <sysinfo> has no entry '{name}': {expected}"));
+                }
+            }
+        }
+        let tables = self.bios.is_some()
+            || self.system.is_some()
+            || !self.base_boards.is_empty()
+            || self.chassis.is_some()
+            || self.oem_strings.is_some();
+        match self.kind {
+            Some(SysinfoType::Smbios) if !self.entries.is_empty() => {
+                v.error("an <entry> of <sysinfo> itself is for type 'fwcfg'".into());
+            }
+            Some(SysinfoType::Fwcfg) if tables => v.error("tables of <sysinfo> are for type 'smbios'".into()),
+            _ => {}
+        }
+    }
+}
+
+const BIOS: &[&str] = &["vendor", "version", "date", "release"];
+const SYSTEM: &[&str] = &["manufacturer", "product", "version", "serial", "uuid", "sku", "family"];
+const BASE_BOARD: &[&str] = &["manufacturer", "product", "version", "serial", "asset", "location"];
+const CHASSIS: &[&str] = &["manufacturer", "version", "serial", "asset", "sku"];
+
+impl Element for Table {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.children("entry", &mut self.entries);
+    }
+}
+
+impl Element for Entry {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("name", &mut self.name);
+        v.text(&mut self.value);
+        if self.name.is_none() {
+            v.error("<entry> needs the attribute 'name'".into());
+        }
+    }
+}
+
+impl Element for OemStrings {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.children("entry", &mut self.entries);
+    }
+}
+
+impl Element for OemString {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.text(&mut self.text);
+    }
+}
+
+impl Element for FwcfgEntry {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.place(&mut self.place);
+        v.attr("name", &mut self.name);
+        of_form::<AbsolutePath>(&mut self.file, |path| v.attr("file", path));
+        v.text(&mut self.value);
+        match &self.name {
+            None => v.error("<entry> of <sysinfo type='fwcfg'> needs the attribute 'name'".into()),
+            Some(name) if !name.starts_with("opt/") => {
+                v.error(format!("the name '{name}' of <entry> must begin with 'opt/'"));
+            }
+            Some(name) if RESERVED.iter().any(|reserved| name.starts_with(reserved)) => {
+                v.error(format!(
+                    "the name '{name}' of <entry> is reserved for the emulator and its firmware"
+                ));
+            }
+            Some(_) if self.file.is_some() == self.value.is_some() => {
+                v.error("<entry> of <sysinfo type='fwcfg'> needs a value or a 'file', one of them".into());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Beginnings of names that are not the user's.
+const RESERVED: &[&str] = &["opt/ovmf/", "opt/org.qemu/", "opt/org.seabios/"];

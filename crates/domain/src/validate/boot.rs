@@ -1,0 +1,60 @@
+//! Firmware, and what is booted.
+
+use super::{Check, duplicates, place_of};
+use crate::{Arch, Firmware, LoaderType};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    firmware(check);
+    boot(check);
+}
+
+fn firmware(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
+    let pflash = os.loader.as_ref().is_some_and(|l| l.kind == Some(LoaderType::Pflash));
+    let acpi = check.domain.features.as_ref().is_some_and(|f| f.acpi);
+    if x86 && (pflash || os.firmware == Some(Firmware::Efi)) && !acpi {
+        let message = "UEFI firmware needs ACPI on x86".to_owned();
+        check.error_with_hint(&os.place, message, "add <features><acpi/></features>");
+    }
+    let names_file = os.loader.as_ref().map(|l| l.path.is_some());
+    if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
+        let message = "<os firmware='efi'>: the selection of firmware is not supported yet".to_owned();
+        check.error_with_hint(&os.place, message, "name the files with <loader> and <nvram>");
+    } else if names_file == Some(false) {
+        let message = "<loader> names no file".to_owned();
+        check.error_with_hint(&os.place, message, "give the path of the firmware");
+    }
+    if os.nvram.is_some() && os.firmware.is_none() && !pflash {
+        let message = "<nvram> goes with firmware in flash memory only".to_owned();
+        check.error_with_hint(&os.place, message, "say <loader type='pflash' readonly='yes'>");
+    }
+    for (part, missing) in [("initrd", os.initrd.is_some()), ("cmdline", os.cmdline.is_some())] {
+        if missing && os.kernel.is_none() {
+            check.error(&os.place, format!("<{part}> goes with a <kernel> only"));
+        }
+    }
+}
+
+fn boot(check: &mut Check<'_>) {
+    let (domain, devices) = (check.domain, &check.domain.devices);
+    let orders = devices.boot_orders();
+    if !orders.is_empty() && !domain.os.boot.is_empty() {
+        let message = "<boot order='…'> of devices cannot be used together with <boot dev='…'/> of <os>";
+        check.error_with_hint(&domain.os.place, message.into(), "leave one of them out");
+    }
+    for (order, item) in &orders {
+        if *order == 0 {
+            check.error(&place_of(devices.info(*item)), "the order of the boot counts from 1".into());
+        }
+    }
+    for (first, second) in duplicates(orders.iter().map(|(order, item)| (*order, (*order, *item)))) {
+        let message = format!(
+            "boot order {} is used twice: by {} and by {}",
+            first.0,
+            devices.describe(first.1),
+            devices.describe(second.1)
+        );
+        check.error(&place_of(devices.info(second.1)), message);
+    }
+}

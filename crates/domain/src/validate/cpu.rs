@@ -1,0 +1,127 @@
+//! CPUs: their number and topology, model and features.
+
+use super::{Check, duplicates};
+use crate::{Arch, Cpu, CpuCacheMode, CpuMode, FeaturePolicy, MaxphysaddrMode, VirtType};
+use std::collections::HashSet;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    vcpus(check);
+    let Some(cpu) = &check.domain.cpu else { return };
+    cpus(check);
+    vectors(check);
+    features(check, cpu);
+    cache(check, cpu);
+    address_width(check, cpu);
+}
+
+/// CPUs that are described one by one are those that `<vcpu>` counts.
+fn vcpus(check: &mut Check<'_>) {
+    let domain = check.domain;
+    let (Some(vcpus), Some(vcpu)) = (&domain.vcpus, &domain.vcpu) else { return };
+    let max = vcpu.count.unwrap_or(1);
+    for single in &vcpus.vcpus {
+        let id = single.id;
+        let wrong = match (single.enabled, single.hotpluggable) {
+            _ if id >= max => format!("<vcpu id='{id}'> is none of the {max} CPUs of <vcpu>"),
+            (Some(false), _) if id == 0 => "<vcpu id='0'>: the first CPU is always there".into(),
+            (_, Some(true)) if id == 0 => "<vcpu id='0'>: the first CPU cannot be taken away".into(),
+            (Some(false), Some(false)) => {
+                format!("<vcpu id='{id}'> is not enabled and not hotpluggable: it could never be there")
+            }
+            _ => continue,
+        };
+        check.error(&single.place, wrong);
+    }
+    for (first, second) in duplicates(vcpus.vcpus.iter().map(|v| (v.id, v))) {
+        check.error(&second.place, format!("<vcpu id='{}'> is described twice", first.id));
+    }
+    let orders = vcpus.vcpus.iter().filter_map(|v| Some((v.order?, v)));
+    for (first, second) in duplicates(orders) {
+        let message = format!("CPUs {} and {} have the same 'order'", first.id, second.id);
+        check.error(&second.place, message);
+    }
+}
+
+fn cpus(check: &mut Check<'_>) {
+    let domain = check.domain;
+    let Some(cpu) = &domain.cpu else { return };
+    if let (Some(topology), Some(count)) = (&cpu.topology, domain.vcpu.as_ref().and_then(|v| v.count)) {
+        let product = topology.cpus();
+        if product != u64::from(count) {
+            let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> says {count}");
+            check.error_with_hint(
+                &topology.place,
+                message,
+                "<vcpu> must be the product of sockets, dies, clusters, cores and threads",
+            );
+        }
+    }
+    if cpu.mode == Some(CpuMode::HostPassthrough) && domain.kind == Some(VirtType::Qemu) {
+        let message = "CPU mode 'host-passthrough' needs <domain type='kvm'>".to_owned();
+        check.error_with_hint(&domain.place, message, "use mode='maximum' for an emulated CPU");
+    }
+}
+
+fn vectors(check: &mut Check<'_>) {
+    let Some(cpu) = &check.domain.cpu else { return };
+    let off = cpu.features.iter().any(|f| f.name == "sve" && f.policy == Some(FeaturePolicy::Disable));
+    let required = |f: &&crate::CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
+    if off && let Some(length) = cpu.features.iter().find(required) {
+        let message = format!("the CPU feature 'sve' is disabled, but '{}' is required", length.name);
+        check.error(&check.domain.place, message);
+    }
+}
+
+/// Each feature is named once, and belongs to a model.
+fn features(check: &mut Check<'_>, cpu: &Cpu) {
+    let mut seen = HashSet::new();
+    for feature in &cpu.features {
+        if !seen.insert(feature.name.as_str()) {
+            check.error(&feature.place, format!("the CPU feature '{}' is named twice", feature.name));
+        }
+    }
+    let has_model = cpu.mode.is_some_and(|mode| mode != CpuMode::Custom)
+        || cpu.model.as_ref().is_some_and(|model| model.name.is_some());
+    if has_model {
+        return;
+    }
+    if let Some(feature) = cpu.features.first() {
+        let message = format!("the CPU feature '{}' is asked for, and no <model> is named", feature.name);
+        check.error_with_hint(&feature.place, message, "name the CPU <model>, or a mode other than 'custom'");
+    }
+}
+
+fn cache(check: &mut Check<'_>, cpu: &Cpu) {
+    let Some(cache) = &cpu.cache else { return };
+    let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
+    let wrong = match (cache.mode, cache.level) {
+        (Some(CpuCacheMode::Passthrough), Some(_)) => "'passthrough' is for all levels: leave 'level' out",
+        (Some(CpuCacheMode::Passthrough), _) if !whole => {
+            "'passthrough' needs the CPU mode 'host-passthrough'"
+        }
+        (Some(CpuCacheMode::Emulate), level) if level != Some(3) => "'emulate' is for level='3' only",
+        (Some(CpuCacheMode::Disable), Some(_)) => "'disable' is for all levels: leave 'level' out",
+        _ => return,
+    };
+    check.error(&cache.place, format!("the CPU <cache> mode {wrong}"));
+}
+
+fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
+    let Some(width) = &cpu.maxphysaddr else { return };
+    let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
+    let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
+    let wrong = match width.mode {
+        _ if !x86 => "is for x86 only".into(),
+        Some(MaxphysaddrMode::Passthrough) if width.bits.is_some() => {
+            "with mode 'passthrough' takes the host's width and no 'bits'".into()
+        }
+        Some(MaxphysaddrMode::Passthrough) if !whole => {
+            format!("mode 'passthrough' needs the CPU mode '{}'", CpuMode::HostPassthrough)
+        }
+        Some(MaxphysaddrMode::Emulate) if width.limit.is_some() => {
+            "with mode 'emulate' takes no 'limit'".to_owned()
+        }
+        _ => return,
+    };
+    check.error(&width.place, format!("<maxphysaddr> {wrong}"));
+}

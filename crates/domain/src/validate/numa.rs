@@ -1,0 +1,127 @@
+//! NUMA nodes of the guest, and of the host where its memory comes from.
+
+use super::{Check, duplicates};
+use crate::{MemoryMode, Numa, Placement};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {
+        numbers(check, numa);
+        cpus(check, numa);
+        distances(check, numa);
+        interconnects(check, numa);
+    }
+    numatune(check);
+}
+
+fn numbers(check: &mut Check<'_>, numa: &Numa) {
+    let complete = (0..).zip(&numa.cells).all(|(number, cell)| cell.id == Some(number));
+    if !complete {
+        let ids: Vec<_> = numa.cells.iter().filter_map(|cell| cell.id).map(|id| id.to_string()).collect();
+        let message = format!(
+            "the ids of NUMA cells are {}: there must be one <cell> for each from 0 to {}",
+            ids.join(", "),
+            numa.cells.len() - 1
+        );
+        check.error(&numa.place, message);
+    }
+}
+
+fn cpus(check: &mut Check<'_>, numa: &Numa) {
+    let of_cells = numa
+        .cells
+        .iter()
+        .flat_map(|cell| cell.cpus.iter().flat_map(move |set| set.iter().map(move |cpu| (cpu, (cpu, cell)))));
+    if let Some(((cpu, first), (_, second))) = duplicates(of_cells).first() {
+        let (first, id) = (first.id.unwrap_or_default(), second.id.unwrap_or_default());
+        check.error(&second.place, format!("CPU {cpu} is in two NUMA cells, {first} and {id}"));
+    }
+    let count = check.domain.vcpu.as_ref().and_then(|vcpu| vcpu.count).unwrap_or(1);
+    for cell in &numa.cells {
+        if let Some(beyond) = cell.cpus.as_ref().and_then(|cpus| cpus.last()).filter(|last| *last >= count) {
+            let id = cell.id.unwrap_or_default();
+            let message =
+                format!("NUMA cell {id} has CPU {beyond}, and <vcpu> says that there are {count} CPUs");
+            check.error(&cell.place, message);
+        }
+    }
+}
+
+fn distances(check: &mut Check<'_>, numa: &Numa) {
+    for cell in &numa.cells {
+        let id = cell.id.unwrap_or_default();
+        let siblings = cell.distances.iter().flat_map(|d| &d.siblings);
+        for sibling in siblings.clone() {
+            if numa.cells.iter().all(|other| other.id != Some(sibling.id)) {
+                let message = format!("<sibling id='{}'> of NUMA cell {id} is no cell", sibling.id);
+                check.error(&sibling.place, message);
+            } else if (sibling.id == id) != (sibling.value == 10) {
+                let message = format!(
+                    "<sibling id='{}'> of NUMA cell {id} has distance {}: 10 is of the cell itself, and only of it",
+                    sibling.id, sibling.value
+                );
+                check.error(&sibling.place, message);
+            }
+        }
+        for (first, second) in duplicates(siblings.map(|sibling| (sibling.id, sibling))) {
+            check
+                .error(&second.place, format!("<sibling id='{}'> of NUMA cell {id} is said twice", first.id));
+        }
+    }
+}
+
+fn interconnects(check: &mut Check<'_>, numa: &Numa) {
+    let Some(interconnects) = &numa.interconnects else { return };
+    let latencies = interconnects.latencies.iter().map(|latency| &latency.route);
+    for route in latencies.chain(interconnects.bandwidths.iter().map(|bandwidth| &bandwidth.route)) {
+        let cell = |id: u32| numa.cells.iter().find(|cell| cell.id == Some(id));
+        for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
+            if cell(id).is_none() {
+                check.error(&route.place, format!("'{end}' {id} of <interconnects> is no NUMA cell"));
+            }
+        }
+        if cell(route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
+            let message =
+                format!("'initiator' {} of <interconnects> is a NUMA cell without CPUs", route.initiator);
+            check.error(&route.place, message);
+        }
+        let has =
+            |level: u32| cell(route.target).is_some_and(|cell| cell.caches.iter().any(|c| c.level == level));
+        if let Some(level) = route.cache.filter(|level| !has(*level)) {
+            let target = route.target;
+            check.error(
+                &route.place,
+                format!("'cache' {level} of <interconnects> is no <cache> of NUMA cell {target}"),
+            );
+        }
+    }
+}
+
+fn numatune(check: &mut Check<'_>) {
+    let domain = check.domain;
+    let Some(numatune) = &domain.numatune else { return };
+    let cells = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()).map_or(0, |numa| numa.cells.len());
+    let restrictive = |mode: Option<MemoryMode>| mode == Some(MemoryMode::Restrictive);
+    for memnode in &numatune.memnodes {
+        let id = memnode.cellid;
+        let wrong = match &numatune.memory {
+            _ if cells == 0 => format!("<memnode cellid='{id}'>: the guest has no NUMA cells"),
+            _ if id as usize >= cells => {
+                format!("<memnode cellid='{id}'> is none of the guest's {cells} NUMA cells")
+            }
+            Some(memory) if memory.placement == Some(Placement::Auto) => {
+                format!("<memnode cellid='{id}'> goes not with <memory placement='auto'/>")
+            }
+            Some(memory) if restrictive(memory.mode) && !restrictive(memnode.mode) => {
+                format!("<memnode cellid='{id}'> must be 'restrictive' too, as <memory> of <numatune> is")
+            }
+            memory if restrictive(memnode.mode) && !memory.as_ref().is_some_and(|m| restrictive(m.mode)) => {
+                format!("<memory> of <numatune> must be 'restrictive' too, as <memnode cellid='{id}'> is")
+            }
+            _ => continue,
+        };
+        check.error(&memnode.place, wrong);
+    }
+    for (first, second) in duplicates(numatune.memnodes.iter().map(|memnode| (memnode.cellid, memnode))) {
+        check.error(&second.place, format!("<memnode cellid='{}'> stands twice", first.cellid));
+    }
+}
