@@ -198,7 +198,9 @@ impl Lifecycle {
 pub(crate) fn console(domain: &Domain, monitor: &mut Qmp) -> Result<Option<PathBuf>, qmp::Error> {
     let devices = &domain.devices;
     let mut ports = devices.serials.iter().chain(&devices.consoles);
-    let Some(port) = ports.find(|port| port.kind == Some(CharSourceType::Pty)) else { return Ok(None) };
+    let Some(port) = ports.find(|port| port.backend.kind == Some(CharSourceType::Pty)) else {
+        return Ok(None);
+    };
     let label = format!("char{}", port.info.id());
     let all = monitor.execute("query-chardev", json!({}))?;
     let ours =

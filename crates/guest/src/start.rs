@@ -177,5 +177,5 @@ fn empty(logs: &[File]) {
 
 fn has_stdio(domain: &Domain) -> bool {
     let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
-    ports.any(|port| port.kind == Some(CharSourceType::Stdio))
+    ports.any(|port| port.backend.kind == Some(CharSourceType::Stdio))
 }

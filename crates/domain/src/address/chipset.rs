@@ -4,8 +4,12 @@ use super::Buses;
 use super::plug::{Need, Plug};
 use crate::Board;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::device::sound::SoundModel;
 use crate::device::{Address, Devices, Item, PciAddress};
 use passthru_pci::Address as At;
+
+/// Slot of an ICH9's sound.
+const ICH9_SOUND: u8 = 0x1b;
 
 /// Where the board has the controller, when it is one of the board's own: the first IDE and USB controller
 /// of an i440fx (PIIX3), the first SATA controller of a q35 (ICH9).
@@ -48,6 +52,13 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
     primary_video(board, buses, devices);
     if board != Board::Q35 {
         return;
+    }
+    let card = devices.sounds.iter_mut().find(|s| s.model == Some(SoundModel::Ich9));
+    if let Some(card) = card.filter(|card| super::is_wanted(&card.info))
+        && let Some(at) = At::new(0, 0, ICH9_SOUND, 0).filter(|_| !buses.root_slot_in_use(ICH9_SOUND))
+    {
+        let _ = buses.reserve(at, Need::plain(Plug::Pci));
+        card.info.address = Some(pci(at, None));
     }
     for controller in devices.controllers.iter_mut().filter(|c| c.info.address.is_none()) {
         let (slots, multifunction, plug): (&[u8], _, _) = match controller.model {

@@ -11,7 +11,7 @@ pub(crate) mod chipset;
 pub(crate) mod plug;
 mod target;
 mod topology;
-mod usb;
+pub(crate) mod usb;
 pub(crate) mod virtio;
 pub(crate) mod zpci;
 
@@ -164,20 +164,27 @@ fn order(devices: &Devices) -> Vec<Item> {
     };
     let rank = |item: &Item| match item {
         Item::Controller(_) if is_pci(item) => 0,
+        Item::Filesystem(_) => 1,
         // It is placed with the other devices of the host.
-        Item::Interface(n) if devices.interfaces[*n].hostdev.is_some() => 4,
-        Item::Interface(_) => 1,
-        Item::Controller(_) => 2,
-        Item::Disk(_) => 3,
-        Item::Hostdev(_) => 4,
-        Item::Memballoon => 5,
-        Item::Rng(_) => 6,
-        Item::Watchdog(_) => 7,
-        Item::Video(_) => 9,
-        Item::Input(_) => 11,
-        Item::Serial(_) | Item::Console(_) => 12,
-        Item::Iommu(_) => 8,
-        Item::Memory(_) => 13,
+        Item::Interface(n) if devices.interfaces[*n].hostdev.is_some() => 6,
+        Item::Interface(_) => 2,
+        Item::Sound(_) => 3,
+        Item::Controller(_) => 4,
+        Item::Disk(_) => 5,
+        Item::Hostdev(_) => 6,
+        Item::Memballoon => 7,
+        Item::Rng(_) => 8,
+        Item::Watchdog(_) => 9,
+        Item::Iommu(_) => 10,
+        Item::Video(_) => 11,
+        Item::Shmem(_) => 12,
+        Item::Input(_) => 13,
+        Item::Serial(_) => 14,
+        Item::Vsock => 15,
+        Item::Crypto(_) => 16,
+        Item::Memory(_) => 16,
+        // What remains is on no PCI bus, but for a panic device.
+        _ => 17,
     };
     let mut items = devices.items();
     items.sort_by_key(rank);

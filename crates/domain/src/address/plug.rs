@@ -7,10 +7,11 @@ use crate::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
 use crate::device::input::InputBus;
 use crate::device::interface::{Interface, InterfaceModel};
 use crate::device::iommu::IommuModel;
-use crate::device::memballoon::MemballoonModel;
+use crate::device::panic::PanicModel;
+use crate::device::sound::SoundModel;
 use crate::device::video::VideoModel;
 use crate::device::watchdog::WatchdogModel;
-use crate::device::{Devices, item::Item};
+use crate::device::{Devices, VirtioModel, item::Item};
 
 /// How a device is connected to the bus above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +97,33 @@ impl Need {
                 (target.kind == Some(CharTargetType::PciSerial)).then_some(pci)
             }
             Item::Hostdev(n) => of_hostdev(devices.hostdevs.get(n)?, pci, pcie),
-            Item::Rng(_) => Some(pcie),
+            Item::Rng(n) => Some(virtio(devices.rngs.get(n)?.model, pci, pcie)),
             Item::Memballoon => {
-                let model = devices.memballoon.as_ref()?.model;
-                (model == Some(MemballoonModel::Virtio)).then_some(pcie)
+                let model = devices.memballoon.as_ref()?.virtio()?;
+                Some(virtio(Some(model), pci, pcie))
+            }
+            Item::Filesystem(n) => Some(virtio(devices.filesystems.get(n)?.model, pci, pcie)),
+            Item::Vsock => Some(virtio(devices.vsock.as_ref()?.model, pci, pcie)),
+            Item::Crypto(_) => Some(pcie),
+            Item::Shmem(_) => Some(pci),
+            Item::Sound(n) => match devices.sounds.get(n)?.model? {
+                SoundModel::Virtio => Some(pcie),
+                SoundModel::Es1370 | SoundModel::Ac97 | SoundModel::Ich6 | SoundModel::Ich9 => Some(pci),
+                _ => None,
+            },
+            Item::Panic(n) => {
+                let model = devices.panics.get(n)?.model;
+                (model == Some(PanicModel::Pvpanic)).then_some(Self { integrated: true, ..pci })
             }
             Item::Iommu(n) => match devices.iommus.get(n)?.model? {
                 IommuModel::Virtio => Some(Self { integrated: true, ..pcie }),
                 IommuModel::Amd => Some(Self { integrated: true, ..pci }),
                 IommuModel::Intel | IommuModel::Smmuv3 | IommuModel::Smmuv3Dev => None,
             },
-            Item::Input(n) => (devices.inputs.get(n)?.bus == Some(InputBus::Virtio)).then_some(pcie),
+            Item::Input(n) => {
+                let input = devices.inputs.get(n)?;
+                (input.bus == Some(InputBus::Virtio)).then(|| virtio(input.model, pci, pcie))
+            }
             Item::Watchdog(n) => {
                 (devices.watchdogs.get(n)?.model == Some(WatchdogModel::I6300esb)).then_some(pci)
             }
@@ -116,9 +133,20 @@ impl Need {
                 _ => Some(pci),
             },
             Item::Memory(n) => devices.memories.get(n)?.is_virtio().then_some(pcie),
-            Item::Console(_) => None,
+            Item::Smartcard(_)
+            | Item::Parallel(_)
+            | Item::Console(_)
+            | Item::Channel(_)
+            | Item::Tpm(_)
+            | Item::Redirdev(_)
+            | Item::Hub(_) => None,
         }
     }
+}
+
+/// A transitional device is a conventional one.
+fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
+    if model == Some(VirtioModel::Transitional) { pci } else { pcie }
 }
 
 /// Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.

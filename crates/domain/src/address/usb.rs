@@ -1,107 +1,175 @@
-//! Which device is at which port of the USB controllers.
+//! USB devices: each on the first port that is free, behind hubs that are added where ports run out.
 
 use crate::Error;
-use crate::device::address::UsbAddress;
-use crate::device::controller::{Controller, ControllerModel as Model, ControllerType};
+use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::hostdev::HostdevSource;
 use crate::device::input::InputBus;
-use crate::device::{Address, Devices, Item};
-use std::collections::BTreeMap;
+use crate::device::redirdev::{Hub, HubType};
+use crate::device::sound::SoundModel;
+use crate::device::{Address, Devices, Item, UsbAddress, chardev::CharTargetType};
+use std::collections::{BTreeMap, HashMap};
 
-/// The ports of a controller: whether each is in use.
-type Ports = Vec<bool>;
+/// Ports of a hub.
+const HUB_PORTS: u8 = 8;
 
-/// Gives each USB device without a port the first that is free, on the first controller that has one, or on
-/// the one that it names. Such a port is chosen anew each time: it is no part of the domain's text.
+/// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part of the
+/// domain's text.
 pub(super) fn assign(devices: &mut Devices) -> Vec<Error> {
-    let mut items: Vec<(u8, Item)> =
-        devices.items().into_iter().filter_map(|item| Some((rank(devices, item)?, item))).collect();
-    items.sort_by_key(|(rank, _)| *rank);
-    let mut buses = buses(devices);
     let mut errors = Vec::new();
-    for (bus, port) in items.iter().filter_map(|(_, item)| taken(devices, *item)) {
-        if let Some(used) = buses.get_mut(&bus).and_then(|ports| ports.get_mut(port)) {
-            *used = true;
+    let mut buses = Buses::of(devices);
+    add_hubs(devices, &buses);
+    let items = order(devices);
+    for item in &items {
+        if let Some((bus, port)) = said(devices, *item) {
+            buses.take(bus, &port, matches!(item, Item::Hub(_)));
         }
     }
-    for (_, item) in items {
-        let Some(bus) = wanted(devices, item) else { continue };
-        let found = next(&mut buses, bus);
+    for item in items {
+        if said(devices, item).is_some() {
+            continue;
+        }
+        let bus = match devices.info(item).and_then(|info| info.address.as_ref()) {
+            Some(Address::Usb(usb)) => usb.bus,
+            Some(_) => continue,
+            None => None,
+        };
+        let found = buses.next(bus, matches!(item, Item::Hub(_)));
         let what = devices.describe(item);
-        let Some(info) = devices.info_mut(item) else { continue };
-        match found {
-            Some((bus, port)) => {
-                let address = UsbAddress { bus: Some(bus), port: Some(port.to_string()), is_chosen: true };
+        match (found, devices.info_mut(item)) {
+            (Some((bus, port)), Some(info)) => {
+                let address = UsbAddress { bus: Some(bus), port: Some(port), is_chosen: true };
                 info.address = Some(Address::Usb(address));
             }
-            None => errors.push(
+            (None, Some(info)) => errors.push(
                 Error::new(format!("no place for {what}: no USB port is free"))
                     .at(info.place.0.clone())
-                    .hint("add a <controller type='usb' …>"),
+                    .hint("add <controller type='usb' model='qemu-xhci'/>"),
             ),
+            (_, None) => {}
         }
     }
     errors
 }
 
-/// The order in which kinds of devices are given ports; nothing for what is not on USB.
-fn rank(devices: &Devices, item: Item) -> Option<u8> {
-    let (is_usb, rank) = match item {
-        Item::Hostdev(n) => (matches!(devices.hostdevs.get(n)?.source, HostdevSource::Usb(_)), 0),
+/// Whether a device is on a USB bus.
+pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
+    match item {
+        Item::Hub(_) | Item::Redirdev(_) => true,
+        Item::Disk(n) => devices.disks.get(n).is_some_and(|d| d.target.bus == Some(DiskBus::Usb)),
+        Item::Controller(n) => {
+            devices.controllers.get(n).is_some_and(|c| c.kind == Some(ControllerType::Ccid))
+        }
+        Item::Input(n) => devices.inputs.get(n).is_some_and(|i| i.bus == Some(InputBus::Usb)),
+        Item::Serial(n) => {
+            let kind = |n: usize| devices.serials.get(n)?.target.as_ref()?.kind;
+            kind(n) == Some(CharTargetType::UsbSerial)
+        }
+        Item::Sound(n) => devices.sounds.get(n).is_some_and(|s| s.model == Some(SoundModel::Usb)),
         Item::Interface(n) => {
-            let source = devices.interfaces.get(n)?.hostdev.as_ref().map(|hostdev| &hostdev.source);
-            (matches!(source, Some(HostdevSource::Usb(_))), 0)
+            let source = |n: usize| Some(&devices.interfaces.get(n)?.hostdev.as_ref()?.source);
+            matches!(source(n), Some(HostdevSource::Usb(_)))
         }
-        Item::Disk(n) => (devices.disks.get(n)?.target.bus == Some(DiskBus::Usb), 1),
-        Item::Controller(n) => (devices.controllers.get(n)?.kind == Some(ControllerType::Ccid), 2),
-        Item::Input(n) => (devices.inputs.get(n)?.bus == Some(InputBus::Usb), 3),
-        _ => return None,
-    };
-    is_usb.then_some(rank)
-}
-
-/// The controllers by their indexes; companions share the ports of their USB 2 controller.
-fn buses(devices: &Devices) -> BTreeMap<u32, Ports> {
-    let controllers = devices.controllers_of(ControllerType::Usb).filter(|c| c.master.is_none());
-    controllers.filter_map(|c| Some((c.index?, vec![false; ports_of(c)]))).collect()
-}
-
-fn ports_of(controller: &Controller) -> usize {
-    let said = controller.ports.and_then(|ports| usize::try_from(ports).ok());
-    match controller.model {
-        Some(Model::None) => 0,
-        Some(Model::Ehci | Model::Ich9Ehci1) => 6,
-        Some(Model::NecXhci | Model::QemuXhci) => said.unwrap_or(4).min(15),
-        Some(Model::Qusb1 | Model::Qusb2) => said.unwrap_or(8).min(31),
-        Some(Model::PciOhci) => 3,
-        _ => 2,
+        Item::Hostdev(n) => {
+            devices.hostdevs.get(n).is_some_and(|h| matches!(h.source, HostdevSource::Usb(_)))
+        }
+        _ => false,
     }
 }
 
-/// The controller and port, counted from 0, that a device says.
-fn taken(devices: &Devices, item: Item) -> Option<(u32, usize)> {
-    let Some(Address::Usb(address)) = &devices.info(item)?.address else { return None };
-    let port: usize = address.port.as_deref()?.split('.').next()?.parse().ok()?;
-    Some((address.bus.unwrap_or(0), port.checked_sub(1)?))
+/// The devices in the order in which they get their ports.
+fn order(devices: &Devices) -> Vec<Item> {
+    let mut items: Vec<_> = devices.items().into_iter().filter(|item| is_usb(devices, *item)).collect();
+    items.sort_by_key(|item| match item {
+        Item::Hub(_) => 0,
+        Item::Hostdev(_) | Item::Interface(_) => 1,
+        Item::Disk(_) => 2,
+        Item::Controller(_) => 3,
+        Item::Input(_) => 4,
+        Item::Serial(_) => 5,
+        Item::Sound(_) => 6,
+        _ => 7,
+    });
+    items
 }
 
-/// Whether a device wants a port; if so, of which controller, or of any.
-fn wanted(devices: &Devices, item: Item) -> Option<Option<u32>> {
-    match &devices.info(item)?.address {
-        None => Some(None),
-        Some(Address::Usb(UsbAddress { bus, port: None, .. })) => Some(*bus),
-        Some(_) => None,
+fn said(devices: &Devices, item: Item) -> Option<(u32, String)> {
+    match devices.info(item)?.address.as_ref()? {
+        Address::Usb(UsbAddress { bus, port: Some(port), .. }) => Some((bus.unwrap_or(0), port.clone())),
+        _ => None,
     }
 }
 
-/// Takes a port, counted from 1.
-fn next(buses: &mut BTreeMap<u32, Ports>, bus: Option<u32>) -> Option<(u32, usize)> {
-    for (index, ports) in buses.iter_mut().filter(|(index, _)| bus.is_none_or(|bus| bus == **index)) {
-        if let Some(port) = ports.iter().position(|used| !used) {
-            ports[port] = true;
-            return Some((*index, port + 1));
+/// Adds hubs where the devices are more than the ports, unless the user has hubs already.
+fn add_hubs(devices: &mut Devices, buses: &Buses) {
+    let ports: usize = buses.0.values().map(|bus| usize::from(bus.ports)).sum();
+    let count = order(devices).len();
+    if !devices.hubs.is_empty() || ports == 0 || count <= ports {
+        return;
+    }
+    let needed = (count - ports + 1).div_ceil(usize::from(HUB_PORTS) - 1);
+    devices.hubs.extend((0..needed).map(|_| Hub { kind: Some(HubType::Usb), ..Hub::default() }));
+}
+
+/// The buses by the index of their controllers, each with the ports of its hubs.
+struct Buses(BTreeMap<u32, Bus>);
+
+#[derive(Default)]
+struct Bus {
+    ports: u8,
+    /// Ports in use, by the hub's own port; empty for the controller's.
+    used: HashMap<String, Vec<u8>>,
+    /// Ports of the hubs, in the order in which they came.
+    hubs: Vec<String>,
+}
+
+impl Buses {
+    fn of(devices: &Devices) -> Self {
+        let mut buses: BTreeMap<u32, Bus> = BTreeMap::new();
+        for controller in devices.controllers_of(ControllerType::Usb) {
+            let ports = match controller.model {
+                Some(ControllerModel::None) => continue,
+                Some(ControllerModel::Ehci | ControllerModel::Ich9Ehci1) => 6,
+                Some(ControllerModel::PciOhci) => 3,
+                Some(ControllerModel::NecXhci | ControllerModel::QemuXhci) => {
+                    controller.ports.and_then(|ports| u8::try_from(ports).ok()).unwrap_or(4)
+                }
+                Some(ControllerModel::Qusb1 | ControllerModel::Qusb2) => 8,
+                _ => 2,
+            };
+            let bus = buses.entry(controller.index.unwrap_or(0)).or_default();
+            bus.ports = bus.ports.max(ports);
+        }
+        Self(buses)
+    }
+
+    fn take(&mut self, bus: u32, port: &str, is_hub: bool) {
+        let Some(bus) = self.0.get_mut(&bus) else { return };
+        let (hub, number) = port.rsplit_once('.').unwrap_or(("", port));
+        if let Ok(number) = number.parse() {
+            bus.used.entry(hub.to_owned()).or_default().push(number);
+        }
+        if is_hub {
+            bus.hubs.push(port.to_owned());
         }
     }
-    None
+
+    /// Takes the first free port, of one bus or of any.
+    fn next(&mut self, bus: Option<u32>, is_hub: bool) -> Option<(u32, String)> {
+        let mut candidates = self.0.iter().filter(|(index, _)| bus.is_none_or(|bus| bus == **index));
+        let (index, port) = candidates.find_map(|(index, bus)| Some((*index, bus.free()?)))?;
+        self.take(index, &port, is_hub);
+        Some((index, port))
+    }
+}
+
+impl Bus {
+    fn free(&self) -> Option<String> {
+        let free_of = |hub: &str, ports: u8| {
+            let used = self.used.get(hub);
+            let number = (1..=ports).find(|port| used.is_none_or(|used| !used.contains(port)))?;
+            Some(if hub.is_empty() { number.to_string() } else { format!("{hub}.{number}") })
+        };
+        free_of("", self.ports).or_else(|| self.hubs.iter().find_map(|hub| free_of(hub, HUB_PORTS)))
+    }
 }

@@ -6,7 +6,7 @@ use crate::device::disk::DiskBus;
 use crate::device::hostdev::{HostdevModel, HostdevSource};
 use crate::device::input::InputBus;
 use crate::device::interface::InterfaceModel;
-use crate::device::memballoon::MemballoonModel;
+use crate::device::sound::SoundModel;
 use crate::device::video::VideoModel;
 use crate::device::{Address, Devices, Item};
 use crate::{Board, Machine};
@@ -48,14 +48,14 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
         Item::Hostdev(n) => {
             devices.hostdevs.get(n).is_some_and(|h| matches!(h.source, HostdevSource::ScsiHost(_)))
         }
-        Item::Memballoon => {
-            devices.memballoon.as_ref().is_some_and(|b| b.model == Some(MemballoonModel::Virtio))
-        }
+        Item::Memballoon => devices.memballoon.as_ref().is_some_and(|b| b.virtio().is_some()),
+        Item::Filesystem(_) | Item::Vsock | Item::Crypto(_) => true,
+        Item::Sound(n) => devices.sounds.get(n).is_some_and(|s| s.model == Some(SoundModel::Virtio)),
         Item::Rng(_) => true,
         Item::Input(n) => devices.inputs.get(n).is_some_and(|i| i.bus == Some(InputBus::Virtio)),
         Item::Video(n) => devices.videos.get(n).is_some_and(|v| v.model() == Some(VideoModel::Virtio)),
         Item::Memory(n) => devices.memories.get(n).is_some_and(|m| m.is_virtio()),
-        Item::Serial(_) | Item::Console(_) | Item::Iommu(_) | Item::Watchdog(_) => false,
+        _ => false,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Controllers: those that the machine has, those that devices need, and what they leave out.
 
-use super::usb;
-use crate::device::chardev::CharTargetType;
+use super::{usb, virtio_ports};
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::{Address, Devices};
@@ -21,7 +20,8 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     }
     for_disks(devices, machine);
     for_hostdevs(devices, machine);
-    for_consoles(devices);
+    virtio_ports::add_controllers(devices);
+    for_smartcards(devices);
 }
 
 /// Inserts a controller among those of its kind, by index; a USB controller before its companions.
@@ -84,7 +84,7 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
 }
 
 /// Adds a controller, where there is none of that kind and index.
-fn add(devices: &mut Devices, kind: ControllerType, index: u32, model: Option<ControllerModel>) {
+pub(super) fn add(devices: &mut Devices, kind: ControllerType, index: u32, model: Option<ControllerModel>) {
     add_for(devices, kind, index, model, &Place::default());
 }
 
@@ -170,9 +170,14 @@ fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
 /// Controllers that are added for a disk's sake; an index beyond is the user's mistake.
 const MOST_OF_A_KIND: u32 = 255;
 
-fn for_consoles(devices: &mut Devices) {
-    let virtio = devices.consoles.iter().filter_map(|c| c.target.as_ref()?.kind);
-    if virtio.into_iter().any(|kind| kind == CharTargetType::Virtio) {
-        add(devices, ControllerType::VirtioSerial, 0, None);
+fn for_smartcards(devices: &mut Devices) {
+    let highest = devices.smartcards.iter().map(|card| match &card.info.address {
+        Some(Address::Ccid(ccid)) => ccid.controller.unwrap_or(0),
+        _ => 0,
+    });
+    if let Some(highest) = highest.max() {
+        for index in 0..=highest.min(MOST_OF_A_KIND) {
+            add(devices, ControllerType::Ccid, index, None);
+        }
     }
 }

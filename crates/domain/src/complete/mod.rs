@@ -15,6 +15,8 @@ mod memory;
 mod peripherals;
 mod usb;
 
+mod virtio_ports;
+
 use crate::{Domain, Errors, Platform, address, validate};
 
 impl Domain {
@@ -40,6 +42,8 @@ impl Domain {
         chardevs::fill(&mut self.devices, &machine);
         peripherals::fill(&mut self.devices, &machine);
         controllers::fill(&mut self.devices, &machine);
+        virtio_ports::assign(&mut self.devices);
+
         let homeless = address::assign(&mut self.devices, &machine);
         if !homeless.is_empty() {
             // What is wrong with the buses explains why there is no place on them.

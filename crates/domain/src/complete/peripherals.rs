@@ -1,12 +1,18 @@
 //! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they leave out.
 
 use crate::device::audio::AudioType;
+use crate::device::crypto::{CryptoModel, CryptoType};
+use crate::device::filesystem::{AccessMode, FilesystemType};
 use crate::device::graphics::{Graphics, GraphicsType, Listen, ListenType, Port};
 use crate::device::input::{InputBus, InputType};
+use crate::device::panic::PanicModel;
+use crate::device::redirdev::RedirdevBus;
+use crate::device::shmem::{ShmemModel, ShmemSize};
+use crate::device::tpm::{TpmBackendType, TpmModel, TpmVersion};
 use crate::device::video::{Video, VideoModel};
 use crate::device::watchdog::{WatchdogAction, WatchdogModel};
-use crate::device::{Audio, Devices, Input, Watchdog};
-use crate::{Arch, Board, Machine};
+use crate::device::{Audio, Devices, Input, Panic, VirtioModel, Watchdog};
+use crate::{Arch, Board, Machine, Memory};
 
 /// KiB in a MiB, the unit that memory of graphics cards is thought in.
 const MIB: u32 = 1024;
@@ -17,6 +23,62 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     videos(devices, machine.arch);
     audio(devices);
     watchdogs(devices, machine.board);
+    tpms(devices, machine.arch);
+    panics(devices, machine.arch);
+    for filesystem in &mut devices.filesystems {
+        filesystem.kind.get_or_insert(FilesystemType::Mount);
+        filesystem.accessmode.get_or_insert(AccessMode::Passthrough);
+    }
+    for shmem in &mut devices.shmems {
+        let model = *shmem.model.get_or_insert(ShmemModel::Plain);
+        if model == ShmemModel::Plain {
+            shmem.size.get_or_insert(ShmemSize(Memory::from_bytes(4 << 20)));
+        }
+    }
+    for crypto in &mut devices.cryptos {
+        crypto.model.get_or_insert(CryptoModel::Virtio);
+        crypto.kind.get_or_insert(CryptoType::Qemu);
+    }
+    if let Some(vsock) = &mut devices.vsock {
+        vsock.model.get_or_insert(VirtioModel::Virtio);
+        let cid = vsock.cid.get_or_insert_default();
+        cid.auto.get_or_insert(cid.address.is_none());
+    }
+    for redirdev in &mut devices.redirdevs {
+        redirdev.bus.get_or_insert(RedirdevBus::Usb);
+    }
+}
+
+/// An emulated TPM is of version 2.0.
+fn tpms(devices: &mut Devices, arch: Arch) {
+    let usual = if is_x86(arch) || arch == Arch::Aarch64 { TpmModel::Tis } else { TpmModel::Spapr };
+    for tpm in &mut devices.tpms {
+        tpm.model.get_or_insert(usual);
+        match tpm.backend.as_mut() {
+            Some(backend) if backend.kind == Some(TpmBackendType::Emulator) => {
+                backend.version.get_or_insert(TpmVersion::V2_0);
+            }
+            Some(backend) if backend.kind == Some(TpmBackendType::Passthrough) => {
+                backend.device.get_or_insert_with(|| "/dev/tpm0".into());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A guest on Z can always say that it crashed.
+fn panics(devices: &mut Devices, arch: Arch) {
+    if arch == Arch::S390x && devices.panics.is_empty() {
+        devices.panics.push(Panic::default());
+    }
+    let usual = match arch {
+        Arch::X86_64 | Arch::I686 => PanicModel::Isa,
+        Arch::S390x => PanicModel::S390,
+        _ => PanicModel::Pvpanic,
+    };
+    for panic in &mut devices.panics {
+        panic.model.get_or_insert(usual);
+    }
 }
 
 const fn is_x86(arch: Arch) -> bool {
@@ -115,9 +177,8 @@ fn videos(devices: &mut Devices, arch: Arch) {
         }
         video_memory(video, kind);
         video.model.heads.get_or_insert(1);
-        if n == 0 {
-            video.model.primary.get_or_insert(true);
-        }
+        // The first one is the primary one, and only of it that is said.
+        video.model.primary = (n == 0 || video.is_primary()).then_some(true);
     }
 }
 

@@ -75,32 +75,56 @@ kinds! {
     many {
         /// A disk.
         Disk: disks,
+        /// A folder of the host.
+        Filesystem: filesystems,
         /// A network interface, which may be a device of the host.
         Interface: interfaces by_method,
         /// A device of the host.
         Hostdev: hostdevs,
         /// A controller.
         Controller: controllers,
+        /// A smart card.
+        Smartcard: smartcards,
         /// A serial port.
         Serial: serials,
+        /// A parallel port.
+        Parallel: parallels,
         /// A console.
         Console: consoles,
+        /// A channel between guest and host.
+        Channel: channels,
         /// An input device.
         Input: inputs,
+        /// A trusted platform module.
+        Tpm: tpms,
+        /// A sound card.
+        Sound: sounds,
         /// A graphics card.
         Video: videos,
+        /// A device that a client redirects.
+        Redirdev: redirdevs,
+        /// A hub.
+        Hub: hubs,
         /// A watchdog.
         Watchdog: watchdogs,
         /// A random number generator.
         Rng: rngs,
         /// A memory device.
         Memory: memories,
+        /// A device that reports a crash.
+        Panic: panics,
+        /// Memory that guests share.
+        Shmem: shmems,
+        /// A device that encrypts.
+        Crypto: cryptos,
         /// A virtual IOMMU.
         Iommu: iommus,
     }
     one {
         /// The memory balloon.
         Memballoon: memballoon,
+        /// Sockets between guest and host.
+        Vsock: vsock,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `<memballoon>`: a device that takes memory back from the guest.
 
 use super::Info;
+use super::virtio::{VirtioModel, VirtioOptions};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -9,6 +10,10 @@ words! {
     pub enum MemballoonModel {
         /// virtio-balloon.
         Virtio = "virtio",
+        /// Virtio 0.9 and 1.0.
+        Transitional = "virtio-transitional",
+        /// Virtio 1.0 alone.
+        NonTransitional = "virtio-non-transitional",
         /// None at all.
         None = "none",
     }
@@ -27,6 +32,8 @@ pub struct Memballoon {
     pub free_page_reporting: Option<bool>,
     /// Seconds between two statistics.
     pub stats_period: Option<u32>,
+    /// Options of a virtio device.
+    pub driver: Option<VirtioOptions>,
 }
 
 impl Element for Memballoon {
@@ -36,8 +43,21 @@ impl Element for Memballoon {
         v.on_off("freePageReporting", &mut self.free_page_reporting);
         v.child_word("stats", "period", &mut self.stats_period);
         self.info.visit(v);
+        v.child("driver", &mut self.driver);
         if self.model.is_none() {
             v.error("<memballoon> needs the attribute 'model'".into());
+        }
+    }
+}
+
+impl Memballoon {
+    /// Returns the model as one of virtio; nothing where there is no balloon.
+    pub const fn virtio(&self) -> Option<VirtioModel> {
+        match self.model {
+            None | Some(MemballoonModel::None) => None,
+            Some(MemballoonModel::Virtio) => Some(VirtioModel::Virtio),
+            Some(MemballoonModel::Transitional) => Some(VirtioModel::Transitional),
+            Some(MemballoonModel::NonTransitional) => Some(VirtioModel::NonTransitional),
         }
     }
 }

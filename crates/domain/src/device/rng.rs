@@ -1,16 +1,10 @@
 //! `<rng>`: a random number generator.
 
 use super::Info;
+use super::chardev::CharBackend;
+use super::virtio::{VirtioModel, VirtioOptions};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
-
-words! {
-    /// Model of a random number generator.
-    pub enum RngModel {
-        /// virtio-rng.
-        Virtio = "virtio",
-    }
-}
 
 words! {
     /// Where its numbers come from.
@@ -19,6 +13,8 @@ words! {
         Random = "random",
         /// The emulator itself.
         Builtin = "builtin",
+        /// A daemon that gathers entropy.
+        Egd = "egd",
     }
 }
 
@@ -28,11 +24,13 @@ pub struct Rng {
     /// Alias and address.
     pub info: Info,
     /// Model.
-    pub model: Option<RngModel>,
+    pub model: Option<VirtioModel>,
     /// How fast the guest may take numbers.
     pub rate: Option<RngRate>,
     /// Where the numbers come from.
     pub backend: Option<RngBackend>,
+    /// Options of a virtio device.
+    pub driver: Option<VirtioOptions>,
 }
 
 /// `<rate>`.
@@ -51,6 +49,8 @@ pub struct RngBackend {
     pub model: Option<RngBackendModel>,
     /// The file.
     pub path: Option<String>,
+    /// Where the daemon is.
+    pub daemon: Option<CharBackend>,
 }
 
 impl Element for Rng {
@@ -58,6 +58,7 @@ impl Element for Rng {
         v.attr("model", &mut self.model);
         v.child("rate", &mut self.rate);
         v.child("backend", &mut self.backend);
+        v.child("driver", &mut self.driver);
         self.info.visit(v);
         if self.model.is_none() {
             v.error("<rng> needs the attribute 'model'".into());
@@ -78,6 +79,9 @@ impl Element for RngRate {
 impl Element for RngBackend {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("model", &mut self.model);
-        v.text(&mut self.path);
+        match self.model {
+            Some(RngBackendModel::Egd) => self.daemon.get_or_insert_default().visit(v),
+            _ => v.text(&mut self.path),
+        }
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod notes;
 mod numa;
 mod pci;
+mod peripherals;
 
 use crate::device::Info;
 use crate::xml::place::Place;
@@ -50,6 +51,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     pci::check(&mut check);
     disks::check(&mut check);
     chardevs::check(&mut check);
+    peripherals::check(&mut check);
     hostdevs::check(&mut check);
     hostdev_types::check(&mut check);
     iommus::check(&mut check);

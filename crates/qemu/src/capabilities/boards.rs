@@ -214,7 +214,8 @@ const fn cpu(arch: Arch) -> Option<&'static str> {
 const fn serial(arch: Arch) -> CharTargetType {
     match arch {
         Arch::I686 | Arch::X86_64 => CharTargetType::IsaSerial,
-        Arch::Aarch64 | Arch::S390x => CharTargetType::SystemSerial,
+        Arch::S390x => CharTargetType::SclpSerial,
+        _ => CharTargetType::SystemSerial,
     }
 }
 

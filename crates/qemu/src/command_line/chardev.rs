@@ -1,9 +1,11 @@
-//! Character devices: the monitor, `<serial>` and `<console>`.
+//! Character devices: the monitor, `<serial>`, `<parallel>`, `<console>` and `<channel>`.
 
-use super::opt::{List, Object, Opt};
+use super::opt::{List, Object, Opt, Term};
 use super::want::{Want, What};
-use super::{Context, Error, pci};
-use passthru_domain::device::chardev::{CharSourceType, CharTargetType, Chardev, SocketMode};
+use super::{Context, Error, char_backend, pci};
+use passthru_domain::device::address::Address;
+use passthru_domain::device::chardev::{CharTargetType, Chardev};
+use passthru_domain::device::controller::ControllerType;
 
 /// The monitor that a manager talks to by QMP.
 pub(super) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -21,19 +23,38 @@ pub(super) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             Opt::list("-mon", list.with("mode", "control"))
         }
     };
-    Ok(vec![Opt::list("-chardev", listening(list)), monitor])
+    Ok(vec![Opt::list("-chardev", char_backend::listening(list)), monitor])
 }
 
 /// `<serial>`.
 pub(super) fn serials(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let serials = context.domain.devices.serials.iter();
-    Ok(serials.map(|serial| self::serial(context, serial)).collect::<Result<Vec<_>, _>>()?.concat())
+    of_each(&context.domain.devices.serials, |chardev| serial(context, chardev))
+}
+
+/// `<parallel>`.
+pub(super) fn parallels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    of_each(&context.domain.devices.parallels, |chardev| {
+        let mut options = char_backend::parallel(context, &chardev.backend, chardev.info.id());
+        options.push(Opt::device(port("isa-parallel", chardev.info.id())));
+        Ok(options)
+    })
+}
+
+/// `<channel>`.
+pub(super) fn channels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    of_each(&context.domain.devices.channels, |chardev| channel(context, chardev))
 }
 
 /// `<console>`: those that are no serial port under another name.
 pub(super) fn consoles(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let consoles = context.domain.devices.consoles.iter();
-    Ok(consoles.map(|console| self::console(context, console)).collect::<Result<Vec<_>, _>>()?.concat())
+    of_each(&context.domain.devices.consoles, |chardev| console(context, chardev))
+}
+
+fn of_each(
+    chardevs: &[Chardev],
+    options: impl Fn(&Chardev) -> Result<Vec<Opt>, Error>,
+) -> Result<Vec<Opt>, Error> {
+    Ok(chardevs.iter().map(options).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
@@ -42,27 +63,81 @@ fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
     let device = match kind {
         CharTargetType::SystemSerial => Opt::plain("-serial", format!("chardev:char{id}")),
         CharTargetType::PciSerial => {
-            let device = port("pci-serial", id).and(pci::address(context, &serial.info)?);
-            Opt::device(device)
+            Opt::device(port("pci-serial", id).and(pci::address(context, &serial.info)?))
         }
+        CharTargetType::UsbSerial => {
+            Opt::device(port("usb-serial", id).and(pci::address(context, &serial.info)?))
+        }
+        CharTargetType::SclpSerial => Opt::device(port("sclpconsole", id)),
         CharTargetType::IsaSerial => {
             let index = serial.target.as_ref().and_then(|target| target.port);
-            Opt::device(port("isa-serial", id).maybe("index", index))
+            match isa_place(serial) {
+                Some(place) => Opt::device(port("isa-serial", id).and(place)),
+                None => Opt::device(port("isa-serial", id).maybe("index", index)),
+            }
+        }
+        CharTargetType::IsaDebug => {
+            Opt::device(port("isa-debugcon", id).and(isa_place(serial).unwrap_or_default()))
         }
         other => return Err(Error::unsupported(format!("a <serial> with a target of type '{other}'"))),
     };
-    Ok(vec![backend(context, serial)?, device])
+    let mut options = char_backend::serial(context, &serial.backend, id);
+    options.push(device);
+    Ok(options)
+}
+
+/// Port and interrupt of a device on the ISA bus, where the domain says them.
+fn isa_place(chardev: &Chardev) -> Option<Object> {
+    let Some(Address::Isa(isa)) = &chardev.info.address else { return None };
+    Some(Object::default().maybe("iobase", isa.iobase).maybe("irq", isa.irq))
 }
 
 fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> {
-    match target_kind(console) {
-        None | Some(CharTargetType::Serial) => Ok(Vec::new()),
-        Some(CharTargetType::Virtio) => {
-            let device = port("virtconsole", console.info.id());
-            Ok(vec![backend(context, console)?, Opt::device(device)])
+    let id = console.info.id();
+    let device = match target_kind(console) {
+        None | Some(CharTargetType::Serial) => return Ok(Vec::new()),
+        Some(CharTargetType::Virtio) => virtio_place(context, console, "virtconsole").and(port_of(id)),
+        Some(CharTargetType::Sclp) => port("sclpconsole", id),
+        Some(CharTargetType::Sclplm) => port("sclplmconsole", id),
+        Some(other) => {
+            return Err(Error::unsupported(format!("a <console> with a target of type '{other}'")));
         }
-        Some(other) => Err(Error::unsupported(format!("a <console> with a target of type '{other}'"))),
-    }
+    };
+    let mut options = char_backend::serial(context, &console.backend, id);
+    options.push(Opt::device(device));
+    Ok(options)
+}
+
+fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> {
+    let id = channel.info.id();
+    let target = channel.target.clone().unwrap_or_default();
+    let mut options = char_backend::channel(context, channel);
+    options.push(match target.kind {
+        Some(CharTargetType::Guestfwd) => {
+            let address = target.address.map(|address| address.0.to_string()).unwrap_or_default();
+            let port = target.port.unwrap_or_default();
+            let rule = Object::default().with("str", format!("tcp:{address}:{port}-chardev:char{id}"));
+            let rules = Term::Array(vec![rule.into()]);
+            Opt::json(
+                "-netdev",
+                Object::default().with("type", "user").with("guestfwd", rules).with("id", id),
+            )
+        }
+        _ => {
+            let device = virtio_place(context, channel, "virtserialport").and(port_of(id));
+            Opt::device(device.maybe("name", char_backend::channel_name(channel)))
+        }
+    });
+    Ok(options)
+}
+
+/// A device on the port of a virtio-serial controller; on the first that is free where it has none.
+fn virtio_place(context: &Context<'_>, chardev: &Chardev, driver: &str) -> Object {
+    let Some(Address::VirtioSerial(at)) = &chardev.info.address else { return Object::driver(driver) };
+    let mut controllers = context.domain.devices.controllers_of(ControllerType::VirtioSerial);
+    let controller = controllers.find(|c| c.index == Some(at.controller.unwrap_or(0)));
+    let bus = controller.map(|controller| format!("{}.{}", controller.info.id(), at.bus.unwrap_or(0)));
+    Object::driver(driver).maybe("bus", bus).maybe("nr", at.port)
 }
 
 fn target_kind(chardev: &Chardev) -> Option<CharTargetType> {
@@ -70,54 +145,9 @@ fn target_kind(chardev: &Chardev) -> Option<CharTargetType> {
 }
 
 fn port(driver: &str, id: &str) -> Object {
-    Object::driver(driver).with("chardev", format!("char{id}")).with("id", id)
+    Object::driver(driver).and(port_of(id))
 }
 
-/// `-chardev`: the host's end.
-fn backend(context: &Context<'_>, chardev: &Chardev) -> Result<Opt, Error> {
-    let id = chardev.info.id();
-    let kind = chardev.kind.unwrap_or(CharSourceType::Pty);
-    let list = |backend: &str| List::new(backend).with("id", format!("char{id}"));
-    let list = match kind {
-        CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio => list(kind.as_str()),
-        CharSourceType::File => file(context, list("file"), chardev),
-        CharSourceType::Unix => unix(context, list("socket"), chardev),
-    };
-    Ok(Opt::list("-chardev", list))
-}
-
-/// A descriptor of an fd set stands for a file that is open already: whether it was made empty then is
-/// settled, and QEMU must not do it.
-fn file(context: &Context<'_>, list: List, chardev: &Chardev) -> List {
-    let append = chardev.source.as_ref().and_then(|source| source.append);
-    if context.is_standalone() {
-        return list.with("path", path(chardev)).maybe("append", append);
-    }
-    let append = append == Some(true);
-    let what = What::Output { path: path(chardev), append };
-    list.with("path", Want { name: source_name(chardev), what }).with("append", true)
-}
-
-fn unix(context: &Context<'_>, list: List, chardev: &Chardev) -> List {
-    let mode = chardev.source.as_ref().and_then(|source| source.mode);
-    if mode != Some(SocketMode::Bind) {
-        return list.with("path", path(chardev));
-    }
-    if context.is_standalone() {
-        return listening(list.with("path", path(chardev)));
-    }
-    let what = What::Listener { path: path(chardev) };
-    listening(list.with("fd", Want { name: source_name(chardev), what }))
-}
-
-fn listening(list: List) -> List {
-    list.with("server", true).with("wait", false)
-}
-
-fn path(chardev: &Chardev) -> String {
-    chardev.source.as_ref().and_then(|source| source.path.clone()).unwrap_or_default()
-}
-
-fn source_name(chardev: &Chardev) -> String {
-    format!("{}-source", chardev.info.id())
+fn port_of(id: &str) -> Object {
+    Object::default().with("chardev", format!("char{id}")).with("id", id)
 }

@@ -2,7 +2,7 @@
 
 use super::opt::{List, Opt};
 use super::want::{Want, What};
-use super::{Context, Error, firmware, iommu, memory};
+use super::{Context, Error, firmware, iommu, memory, sound};
 use passthru_domain::device::MemoryModel;
 use passthru_domain::device::controller::{Controller, ControllerModel};
 use passthru_domain::{Board, Features, GicVersion, IoapicDriver, State, Toggle};
@@ -31,6 +31,7 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
         .maybe("memory-backend", memory::ram_id(context));
     Ok(firmware::on_machine(context, list)
         .maybe("hpet", super::clock::hpet(context))
+        .maybe("pcspk-audiodev", sound::speaker(context))
         .maybe("acpi", acpi(context)))
 }
 

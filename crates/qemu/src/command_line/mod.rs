@@ -9,14 +9,17 @@ mod audio;
 mod backend;
 mod block;
 mod boot;
+mod char_backend;
 mod chardev;
 mod clock;
 mod controller;
 mod cpu;
 mod disk;
 mod error;
+mod filesystem;
 mod firmware;
 mod graphics;
+mod guest_services;
 mod hostdev;
 mod hostdev_scsi;
 mod input;
@@ -30,8 +33,11 @@ mod opt;
 mod overrides;
 mod pci;
 mod process;
+mod redirect;
 mod render;
 mod rng;
+mod sound;
+mod tpm;
 mod video;
 mod virtio;
 mod want;
@@ -116,18 +122,30 @@ const SECTIONS: &[Section] = &[
     controller::options,
     iommu::behind_controllers,
     memory::devices,
+    redirect::hubs,
     disk::options,
+    filesystem::options,
     net::options,
+    redirect::smartcards,
     chardev::serials,
+    chardev::parallels,
+    chardev::channels,
     chardev::consoles,
+    tpm::options,
     input::options,
     audio::options,
     graphics::options,
     video::options,
+    sound::options,
     watchdog::options,
+    redirect::redirdevs,
     hostdev::options,
     memballoon::options,
     rng::options,
+    guest_services::panics,
+    guest_services::shmems,
+    guest_services::vsock,
+    guest_services::cryptos,
     overrides::arguments,
     process::sandbox,
 ];

@@ -2,8 +2,8 @@
 
 use super::opt::{Object, Opt};
 use super::want::{Access, By, Want};
-use super::{Context, Error, pci};
-use passthru_domain::device::rng::{Rng, RngBackendModel};
+use super::{Context, Error, char_backend, pci, virtio};
+use passthru_domain::device::rng::{Rng, RngBackend, RngBackendModel};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let rngs = context.domain.devices.rngs.iter();
@@ -13,21 +13,30 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
     let id = rng.info.id();
     let object = format!("obj{id}");
-    let device = Object::driver(pci::virtio("virtio-rng", &rng.info)?)
+    let device = virtio::device("virtio-rng", rng.model, rng.driver, &rng.info)?
         .with("rng", object.as_str())
         .with("id", id)
         .maybe("max-bytes", rng.rate.as_ref().map(|rate| rate.bytes))
         .maybe("period", rng.rate.as_ref().map(|rate| rate.period.unwrap_or(1000)))
         .and(pci::address(context, &rng.info)?);
-    Ok(vec![Opt::object(backend(rng, object)), Opt::device(device)])
+    let mut options = source(context, rng.backend.as_ref(), id, object);
+    options.push(Opt::device(device));
+    Ok(options)
 }
 
-fn backend(rng: &Rng, id: String) -> Object {
-    let backend = rng.backend.as_ref();
-    if backend.and_then(|backend| backend.model) == Some(RngBackendModel::Builtin) {
-        return Object::qom("rng-builtin", id);
+fn source(context: &Context<'_>, source: Option<&RngBackend>, id: &str, object: String) -> Vec<Opt> {
+    let daemon = source.and_then(|source| source.daemon.as_ref());
+    match (source.and_then(|source| source.model), daemon) {
+        (Some(RngBackendModel::Builtin), _) => vec![Opt::object(Object::qom("rng-builtin", object))],
+        (Some(RngBackendModel::Egd), Some(daemon)) => {
+            let mut options = char_backend::serial(context, daemon, id);
+            options.push(Opt::object(Object::qom("rng-egd", object).with("chardev", format!("char{id}"))));
+            options
+        }
+        _ => {
+            let path = source.and_then(|source| source.path.as_deref()).unwrap_or("/dev/random");
+            let file = Want::file(format!("{id}-source"), path, Access::ReadOnly, By::FdSet);
+            vec![Opt::object(Object::qom("rng-random", object).with("filename", file))]
+        }
     }
-    let path = backend.and_then(|backend| backend.path.as_deref()).unwrap_or("/dev/random");
-    Object::qom("rng-random", id)
-        .with("filename", Want::file(format!("{}-source", rng.info.id()), path, Access::ReadOnly, By::FdSet))
 }

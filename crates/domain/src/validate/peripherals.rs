@@ -1,0 +1,249 @@
+//! Watchdogs, TPMs, shared memory, USB, screens: what their drivers refuse.
+
+use super::{Check, duplicates, place_of};
+use crate::address::usb::is_usb;
+use crate::device::chardev::CharSourceType;
+use crate::device::filesystem::FilesystemType;
+use crate::device::graphics::{GraphicsType, ListenType};
+use crate::device::shmem::ShmemModel;
+use crate::device::sound::SoundModel;
+use crate::device::tpm::{TpmModel, TpmVersion};
+use crate::device::video::VideoModel;
+use crate::device::watchdog::WatchdogModel;
+use crate::device::{Address, ControllerType, Shmem, Tpm};
+use crate::{Arch, Board};
+
+/// Least size of shared memory.
+const LEAST_SHMEM: u64 = 1 << 20;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    devices.tpms.iter().for_each(|tpm| self::tpm(check, tpm));
+    devices.shmems.iter().for_each(|shmem| self::shmem(check, shmem));
+    watchdogs(check);
+    filesystems(check);
+    graphics(check);
+    videos(check);
+    sounds(check);
+    usb(check);
+    if let Some(vsock) = &devices.vsock
+        && let Some(cid) = vsock.cid
+        && cid.auto == Some(false)
+        && cid.address.is_none()
+    {
+        check.error(&vsock.info.place, "<cid auto='no'> of <vsock> needs an 'address'".into());
+    }
+}
+
+fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
+    let place = &tpm.info.place;
+    let Some(backend) = &tpm.backend else { return };
+    if backend.version == Some(TpmVersion::V1_2) {
+        let message = "a TPM of version '1.2' is not supported: swtpm makes them of version 2.0".to_owned();
+        check.error_with_hint(place, message, "say version='2.0', or leave it out");
+    }
+    let arch = check.machine.arch;
+    let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
+    let fits = match tpm.model {
+        Some(TpmModel::Crb) => x86,
+        Some(TpmModel::Tis) => x86 || arch == Arch::Aarch64,
+        Some(TpmModel::Spapr | TpmModel::SpaprProxy) | None => false,
+    };
+    if let Some(model) = tpm.model.filter(|_| !fits) {
+        check.error(place, format!("a TPM of model '{model}' is not for the architecture {arch}"));
+    }
+    let external = backend.external.as_ref().and_then(|e| e.kind);
+    if external.is_some_and(|kind| kind != CharSourceType::Unix) {
+        check.error(
+            place,
+            "an external TPM is at a socket: <source type='unix' mode='connect' path='…'/>".into(),
+        );
+    }
+}
+
+fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
+    let place = &shmem.info.place;
+    let model = shmem.model.unwrap_or(ShmemModel::Plain);
+    if let Some(size) = shmem.size.map(|s| s.0.bytes())
+        && (size < LEAST_SHMEM || !size.is_power_of_two())
+    {
+        let message = format!("the size of <shmem>, {size} bytes, is no power of two of at least 1 MiB");
+        check.error(place, message);
+    }
+    match model {
+        ShmemModel::Ivshmem => {
+            let message = "<shmem> of model 'ivshmem' is gone since QEMU 4.0".to_owned();
+            check.error_with_hint(place, message, "use 'ivshmem-plain' or 'ivshmem-doorbell'");
+        }
+        ShmemModel::Plain if shmem.server.is_some() => {
+            check.error(place, "<shmem> of model 'ivshmem-plain' has no <server>".into());
+        }
+        ShmemModel::Plain if shmem.msi.is_some() => {
+            check.error(
+                place,
+                "<msi> of <shmem> is for the model 'ivshmem-doorbell', which has a server".into(),
+            );
+        }
+        ShmemModel::Doorbell if shmem.size.is_some() => {
+            check.error(
+                place,
+                "the size of <shmem> of model 'ivshmem-doorbell' is the server's to say".into(),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// There is one action for all watchdogs, and each machine has its own models.
+fn watchdogs(check: &mut Check<'_>) {
+    let watchdogs = &check.domain.devices.watchdogs;
+    let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
+    for watchdog in watchdogs {
+        let place = &watchdog.info.place;
+        let fits = match watchdog.model {
+            Some(WatchdogModel::Itco) => check.machine.board == Board::Q35,
+            Some(WatchdogModel::Ib700) => x86,
+            Some(WatchdogModel::Diag288) => check.machine.arch == Arch::S390x,
+            Some(WatchdogModel::I6300esb) => check.machine.has_pci(),
+            None => true,
+        };
+        if let Some(model) = watchdog.model.filter(|_| !fits) {
+            let name = &check.machine.name;
+            check.error(place, format!("a watchdog of model '{model}' is not for the machine '{name}'"));
+        }
+        let first = watchdogs.first().and_then(|w| w.action);
+        if watchdog.action != first {
+            check.error(place, "watchdogs with different actions: all of them have the same".into());
+        }
+    }
+    for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
+        let model = second.model.map_or("", WatchdogModel::as_str);
+        check.error(&second.info.place, format!("two watchdogs of the model '{model}'"));
+    }
+}
+
+fn filesystems(check: &mut Check<'_>) {
+    for filesystem in &check.domain.devices.filesystems {
+        let place = &filesystem.info.place;
+        if filesystem.kind != Some(FilesystemType::Mount) {
+            let kind = filesystem.kind.map_or("", FilesystemType::as_str);
+            check.error(
+                place,
+                format!("a <filesystem> of type '{kind}' is for containers: only 'mount' is for guests"),
+            );
+        }
+        if filesystem.info.boot.is_some() && !filesystem.is_virtiofs() {
+            check
+                .error(place, "a guest boots from a <filesystem> with <driver type='virtiofs'/> only".into());
+        }
+        if filesystem.readonly
+            && filesystem.is_virtiofs()
+            && filesystem.source.as_ref().is_some_and(|s| s.socket.is_some())
+        {
+            check.error(
+                place,
+                "whether a virtiofsd of somebody else's lets the guest write is his to say".into(),
+            );
+        }
+        if filesystem.is_virtiofs() && filesystem.model.is_some() {
+            check.error(place, "a <filesystem> with <driver type='virtiofs'/> has no model".into());
+        }
+    }
+}
+
+fn graphics(check: &mut Check<'_>) {
+    let all = &check.domain.devices.graphics;
+    for graphics in all {
+        let place = &graphics.place;
+        for listen in &graphics.listens {
+            if listen.kind == Some(ListenType::Network) {
+                let message =
+                    "<listen type='network'> asks for a network of libvirt's, which is not known here"
+                        .to_owned();
+                check.error_with_hint(
+                    place,
+                    message,
+                    "say the address: <listen type='address' address='…'/>",
+                );
+            }
+        }
+        if graphics.listens.len() > 1 {
+            check.error(place, "a screen listens at one place: there are several <listen>s".into());
+        }
+        if graphics.kind == Some(GraphicsType::Vnc)
+            && graphics.port.and_then(|p| p.0).is_some_and(|p| p < 5900)
+        {
+            check.error(place, "a port of VNC is 5900 at least".into());
+        }
+    }
+    for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {
+        if let Some(second) = all.iter().filter(|g| g.kind == Some(kind)).nth(1) {
+            check.error(&second.place, format!("two <graphics> of type '{kind}': a guest has one"));
+        }
+    }
+}
+
+fn videos(check: &mut Check<'_>) {
+    let videos = &check.domain.devices.videos;
+    for video in videos {
+        let place = &video.info.place;
+        let model = video.model();
+        if model == Some(VideoModel::None) && videos.len() > 1 {
+            check.error(place, "a graphics card of model 'none' is alone: there are others".into());
+        }
+        if video.is_vhost_user() && model != Some(VideoModel::Virtio) {
+            check.error(place, "<driver name='vhostuser'/> is for a graphics card of model 'virtio'".into());
+        }
+        if video.model.heads == Some(0) {
+            check.error(place, "a graphics card has one head at least".into());
+        }
+    }
+    if let Some(second) = videos.iter().filter(|v| v.is_primary()).nth(1) {
+        check.error(&second.info.place, "two graphics cards are primary='yes'".into());
+    }
+}
+
+fn sounds(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    for sound in &devices.sounds {
+        let place = &sound.info.place;
+        if sound.model == Some(SoundModel::Ich7) {
+            check.error(place, "there is no sound card of model 'ich7': use 'ich6' or 'ich9'".into());
+        }
+        if let Some(id) = sound.audio.filter(|id| devices.audios.iter().all(|a| a.id != *id)) {
+            check.error(place, format!("the sound card goes to <audio id='{id}'/>, which is not there"));
+        }
+    }
+    for (_, second) in duplicates(devices.audios.iter().map(|a| (a.id, a))) {
+        check.error(&second.place, format!("two <audio> have the id {}", second.id));
+    }
+}
+
+/// A USB device has a port of a controller, each once.
+fn usb(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let items: Vec<_> = devices.items().into_iter().filter(|item| is_usb(devices, *item)).collect();
+    let mut ports = Vec::new();
+    for item in items {
+        let (what, place) = (devices.describe(item), place_of(devices.info(item)));
+        match devices.info(item).and_then(|info| info.address.as_ref()) {
+            Some(Address::Usb(usb)) => {
+                let bus = usb.bus.unwrap_or(0);
+                if devices.controller(ControllerType::Usb, bus).is_none() {
+                    check.error(
+                        &place,
+                        format!("{what} is on USB bus {bus}, and there is no such controller"),
+                    );
+                }
+                ports.push(((bus, usb.port.clone()), (what, place)));
+            }
+            Some(_) => check.error(&place, format!("{what} is on USB: its address is of type 'usb'")),
+            // That no port is free was said when ports were given out.
+            None => {}
+        }
+    }
+    for (first, second) in duplicates(ports) {
+        let message = format!("{} and {} are on the same USB port", first.0, second.0);
+        check.error(&second.1, message);
+    }
+}
