@@ -62,6 +62,9 @@ impl Error {
             (Self::HotResetInfo { .. }, Some(Errno::NODEV)) => {
                 Some("neither the bus nor the slot of the device can be reset")
             }
+            (Self::HotReset { .. }, Some(Errno::NOTTY)) => {
+                Some("it cannot be reset so, or it was, and its link did not come back in time")
+            }
             (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
                 "all affected devices must be open here, on the same iommufd, or the files of all their groups given",
             ),

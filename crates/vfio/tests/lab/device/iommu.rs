@@ -1,6 +1,6 @@
 //! What the IOMMU behind a real device is, and which page tables it has.
 
-use super::{iommufd, take};
+use crate::taken::{iommufd, take};
 use passthru_iommufd::{BoundDevice, HwInfo, HwInfoData, Hwpt, HwptOptions, Ioas, Viommu, ViommuKind};
 use passthru_lab::devices::EDU;
 use rustix::io::Errno;

@@ -1,21 +1,11 @@
 //! Regions: what the kernel says of them, and access by file and by mapping.
 
-use super::{assert_hint, errno, take};
+use super::{assert_hint, errno};
+use crate::edu::{ID, LIVENESS, decode};
+use crate::taken::{iommufd, take};
 use passthru_lab::devices::{EDU, IGB, NVME};
-use passthru_vfio::device::{Device, Error, Region};
+use passthru_vfio::device::{Error, Region};
 use rustix::io::Errno;
-
-/// Bit 1 of the command register: memory is decoded.
-const MEMORY: u16 = 2;
-/// `edu`'s identification, and the register that answers with the complement of what was written.
-const EDU_ID: u32 = 0x0100_00ed;
-const LIVENESS: u64 = 4;
-
-pub(super) fn decode(device: &Device, on: bool) {
-    let config = device.region(Region::CONFIG).unwrap();
-    let command: u16 = config.read(4).unwrap();
-    config.write(4, if on { command | MEMORY } else { command & !MEMORY }).unwrap();
-}
 
 #[test]
 fn regions_are_known_by_their_index() {
@@ -64,12 +54,12 @@ fn a_register_is_read_and_written_through_the_file() {
     let device = taken.device();
     decode(&device, true);
     let bar = device.region(Region::BAR0).unwrap();
-    assert_eq!(bar.read::<u32>(0).unwrap(), EDU_ID);
+    assert_eq!(bar.read::<u32>(0).unwrap(), ID);
     bar.write(LIVENESS, 0x1234_5678u32).unwrap();
     assert_eq!(bar.read::<u32>(LIVENESS).unwrap(), !0x1234_5678);
     let mut bytes = [0; 4];
     bar.read_bytes(0, &mut bytes).unwrap();
-    assert_eq!(u32::from_le_bytes(bytes), EDU_ID);
+    assert_eq!(u32::from_le_bytes(bytes), ID);
 }
 
 #[test]
@@ -95,7 +85,7 @@ fn memory_that_is_not_decoded_gives_an_error_and_not_ones() {
     assert_hint(&bar.read::<u32>(0).unwrap_err(), Errno::IO, "command register");
     assert_hint(&bar.write(0, 1u32).unwrap_err(), Errno::IO, "command register");
     decode(&device, true);
-    assert_eq!(bar.read::<u32>(0).unwrap(), EDU_ID);
+    assert_eq!(bar.read::<u32>(0).unwrap(), ID);
 }
 
 #[test]
@@ -119,7 +109,7 @@ fn a_mapping_reads_and_writes_by_width_and_outlives_every_handle() {
     assert!(matches!(map.read::<u32>(0x1000), Err(Error::Range { .. })));
     assert!(matches!(map.read::<u64>(4), Err(Error::Range { .. })));
     // The device is in use until the mapping is gone.
-    let context = super::iommufd();
+    let context = iommufd();
     let failed = taken.source().open().unwrap().bind(&context, None).unwrap_err();
     drop(map);
     failed.state.bind(&context, None).unwrap();

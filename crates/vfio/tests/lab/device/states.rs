@@ -1,6 +1,7 @@
 //! From a source to an attached device and back, and what is left where a step fails.
 
-use super::{assert_hint, errno, iommufd, take};
+use super::{assert_hint, errno};
+use crate::taken::{iommufd, mtty_two, take};
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
@@ -19,13 +20,35 @@ fn a_device_is_found_by_path_address_folder_and_descriptor() {
     let location = taken.source().locate().unwrap();
     assert_eq!(location.kind(), Kind::Pci(EDU.parse().unwrap()));
     let cdev = location.cdev().unwrap();
-    let folder = Source::Sysfs(format!("/sys/bus/pci/devices/{EDU}").into());
+    let address = Source::Pci(EDU.parse().unwrap());
     let fd = Source::Fd(Cdev::open(&cdev).unwrap().into());
-    for source in [Source::Cdev(cdev), folder, fd] {
+    for source in [Source::Cdev(cdev), address, fd] {
         assert_eq!(source.locate().unwrap(), location);
         let open = source.open().unwrap();
         assert!(fcntl_getfd(open.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
     }
+}
+
+#[test]
+fn a_mediated_device_that_is_passed_by_descriptor_is_known_as_one() {
+    let [taken, _other] = mtty_two();
+    let fd = Cdev::open(&taken.source().locate().unwrap().cdev().unwrap()).unwrap();
+    let context = iommufd();
+    let bound = Source::Fd(fd.into()).open().unwrap().bind(&context, None).unwrap();
+    assert_eq!(bound.device().location().kind(), Kind::Mdev);
+    assert!(bound.device().is_mdev() && bound.device().location().group().is_some());
+    // It has no page table of its own, but maps through the address space all the same.
+    let ioas = ioas(&context);
+    let mut attached = bound.attach(Arc::clone(&ioas)).unwrap();
+    attached.replace(self::ioas(&context)).unwrap();
+    Arc::into_inner(ioas).unwrap().close().unwrap();
+    attached.detach().unwrap();
+}
+
+#[test]
+fn a_real_device_is_not_taken_for_a_mediated_one() {
+    let taken = take(EDU);
+    assert!(!taken.device().is_mdev());
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! A BAR that another device reaches, and how it is lost.
+
+use super::{assert_hint, errno};
+use crate::edu::{Edu, decode, enable};
+use crate::taken::{Taken, iommufd, take, take_two};
+use passthru_iommufd::{Access, DmaMemory, Ioas, Iova};
+use passthru_lab::devices::{CMB_NVME, EDU};
+use passthru_vfio::device::{Attached, Device, Region};
+use rustix::fs::fstat;
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// The BAR with the controller's memory buffer.
+const BUFFER: u32 = 2;
+const LENGTH: u64 = 0x1000;
+const MEMORY_IOVA: u64 = 0x10_0000;
+const BUFFER_IOVA: u64 = 0x20_0000;
+
+/// `edu`, which reaches memory with a pattern, and a disk with a memory buffer.
+struct Peers {
+    edu: Edu,
+    disk: Device,
+    ioas: Arc<Ioas>,
+    memory: Arc<DmaMemory>,
+    _attached: Attached,
+}
+
+impl Peers {
+    fn new([edu, disk]: &[Taken; 2]) -> Self {
+        let context = iommufd();
+        let ioas = Arc::new(Ioas::alloc(&context).unwrap());
+        let attached = edu.bind(&context).attach(Arc::clone(&ioas)).unwrap();
+        let disk = disk.bind(&context).device().clone();
+        enable(&disk);
+        let memory = Arc::new(DmaMemory::alloc(LENGTH as usize).unwrap());
+        let edu = Edu::new(attached.device());
+        Self { edu, disk, ioas, memory, _attached: attached }
+    }
+
+    fn buffer(&self) -> Region {
+        self.disk.region(BUFFER).unwrap()
+    }
+
+    fn map(&self, iova: u64) -> Result<u64, passthru_iommufd::Error> {
+        let file = self.buffer().dma_buf(0..LENGTH).unwrap();
+        self.ioas.map_file(&file, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
+    }
+
+    /// Whether what `edu` writes to the buffer's IOVA comes there.
+    fn reaches(&self, pattern: u8) -> bool {
+        let mapping = self.ioas.map_memory(&self.memory, Iova::At(MEMORY_IOVA), Access::ReadWrite).unwrap();
+        assert_eq!(self.memory.write(0, &[pattern; 64]), 64);
+        self.edu.load(MEMORY_IOVA, 64);
+        mapping.unmap().unwrap();
+        self.edu.store(BUFFER_IOVA, 64);
+        let mut bytes = [0; 64];
+        self.buffer().read_bytes(0, &mut bytes).unwrap();
+        bytes == [pattern; 64]
+    }
+}
+
+fn number(error: &passthru_iommufd::Error) -> Option<Errno> {
+    Errno::from_io_error(error.io()?)
+}
+
+#[test]
+fn a_device_writes_to_the_bar_of_another() {
+    let taken = take_two(EDU, CMB_NVME);
+    let peers = Peers::new(&taken);
+    peers.map(BUFFER_IOVA).unwrap();
+    assert!(peers.reaches(0x11) && peers.reaches(0x22));
+    assert_eq!(peers.ioas.unmap(BUFFER_IOVA, LENGTH).unwrap(), LENGTH);
+    assert!(!peers.reaches(0x33));
+}
+
+/// What is mapped is emptied by this, stays so after, and is there again when it is mapped anew.
+fn is_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
+    let taken = take_two(EDU, CMB_NVME);
+    let peers = Peers::new(&taken);
+    peers.map(BUFFER_IOVA).unwrap();
+    assert!(peers.reaches(0x44));
+    lose(&peers.disk);
+    // Nothing can be mapped meanwhile, where the device does not decode its memory still.
+    regain(&peers.disk);
+    enable(&peers.disk);
+    assert!(!peers.reaches(0x55), "it was filled again");
+    assert_eq!(number(&peers.map(BUFFER_IOVA).unwrap_err()), Some(Errno::EXIST), "the IOVA was free");
+    assert_eq!(peers.ioas.unmap(BUFFER_IOVA, LENGTH).unwrap(), LENGTH);
+    peers.map(BUFFER_IOVA).unwrap();
+    assert!(peers.reaches(0x66));
+}
+
+#[test]
+fn it_is_lost_when_memory_is_not_decoded() {
+    is_lost_by(|disk| decode(disk, false), |disk| decode(disk, true));
+}
+
+#[test]
+fn it_is_lost_by_a_reset() {
+    is_lost_by(|disk| disk.reset().unwrap(), |_| ());
+}
+
+#[test]
+fn it_is_lost_by_low_power() {
+    is_lost_by(|disk| disk.enter_low_power().unwrap(), |disk| disk.exit_low_power().unwrap());
+}
+
+#[test]
+fn it_is_lost_in_d3() {
+    is_lost_by(|disk| set_power_state(disk, 3), |disk| set_power_state(disk, 0));
+}
+
+/// Writes the power state into the device's power management capability.
+fn set_power_state(device: &Device, state: u16) {
+    let config = device.region(Region::CONFIG).unwrap();
+    let mut at = u64::from(config.read::<u8>(0x34).unwrap());
+    while config.read::<u8>(at).unwrap() != 1 {
+        at = config.read::<u8>(at + 1).unwrap().into();
+        assert!(at != 0, "it has no power management");
+    }
+    let control: u16 = config.read(at + 4).unwrap();
+    config.write(at + 4, control & !3 | state).unwrap();
+}
+
+#[test]
+fn memory_that_is_not_decoded_cannot_be_mapped() {
+    let taken = take_two(EDU, CMB_NVME);
+    let peers = Peers::new(&taken);
+    decode(&peers.disk, false);
+    assert_eq!(number(&peers.map(BUFFER_IOVA).unwrap_err()), Some(Errno::NODEV));
+    decode(&peers.disk, true);
+    peers.map(BUFFER_IOVA).unwrap();
+    assert!(peers.reaches(0x77));
+}
+
+#[test]
+fn each_range_has_a_dma_buf_of_its_own() {
+    let taken = take(CMB_NVME);
+    let device = taken.device();
+    enable(&device);
+    let bar = device.region(BUFFER).unwrap();
+    let size = bar.size();
+    let bufs = [0..LENGTH, LENGTH..2 * LENGTH, 0..size].map(|range| bar.dma_buf(range).unwrap());
+    let sizes = bufs.each_ref().map(|buf| rustix::fs::seek(buf, rustix::fs::SeekFrom::End(0)).unwrap());
+    assert_eq!(sizes, [LENGTH, LENGTH, size]);
+    let [one, other, _] = bufs.each_ref().map(|buf| fstat(buf).unwrap().st_ino);
+    assert_ne!(one, other);
+    assert!(fcntl_getfd(bufs[0].as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+}
+
+#[test]
+fn what_is_no_whole_page_of_a_bar_is_not_exported() {
+    let taken = take(CMB_NVME);
+    let device = taken.device();
+    enable(&device);
+    let bar = device.region(BUFFER).unwrap();
+    let size = bar.size();
+    for range in [0..0, 0..0x800, 0x800..0x1800, size..size + LENGTH] {
+        let error = bar.dma_buf(range).unwrap_err();
+        assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
+    }
+    assert_hint(&bar.dma_buf(0x800..0x1000).unwrap_err(), Errno::INVAL, "whole pages");
+    let config = device.region(Region::CONFIG).unwrap();
+    assert_hint(&config.dma_buf(0..LENGTH).unwrap_err(), Errno::NODEV, "BARs");
+}

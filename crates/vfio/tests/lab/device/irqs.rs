@@ -1,0 +1,215 @@
+//! Interrupts: raised by devices and by the kernel, and writes that the kernel does for a signal.
+
+use super::{assert_hint, errno};
+use crate::edu::{ACKNOWLEDGE, LIVENESS, RAISE, decode, enable};
+use crate::taken::take;
+use passthru_lab::devices::{EDU, IGB, NVME};
+use passthru_vfio::device::{Device, Error, Event, Irq, Region};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::sleep;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+const A_WHILE: Duration = Duration::from_millis(300);
+
+fn events<const N: usize>() -> [Event; N] {
+    std::array::from_fn(|_| Event::new().unwrap())
+}
+
+fn fds(events: &[Event]) -> Vec<Option<BorrowedFd<'_>>> {
+    events.iter().map(|event| Some(event.as_fd())).collect()
+}
+
+/// `edu`, whose interrupts are raised by a write.
+fn edu(device: &Device) -> Region {
+    enable(device);
+    device.region(Region::BAR0).unwrap()
+}
+
+#[test]
+fn a_line_is_raised_masked_and_unmasked() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
+    assert!(intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(), "{intx:?}");
+    let [event] = events();
+    intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+    bar.write(RAISE, 1u32).unwrap();
+    assert_eq!(event.wait(SOON).unwrap(), 1);
+    // It was masked by that; still raised, it is signalled again when it is unmasked.
+    assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+    intx.unmask().unwrap();
+    assert_eq!(event.wait(SOON).unwrap(), 1);
+    bar.write(ACKNOWLEDGE, 1u32).unwrap();
+    intx.unmask().unwrap();
+    intx.mask().unwrap();
+    bar.write(RAISE, 1u32).unwrap();
+    assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+    bar.write(ACKNOWLEDGE, 1u32).unwrap();
+    intx.disable().unwrap();
+}
+
+#[test]
+fn a_line_is_unmasked_by_a_resample_eventfd() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
+    let [event, resample] = events();
+    intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+    intx.set_resample(Some(resample.as_fd())).unwrap();
+    bar.write(RAISE, 1u32).unwrap();
+    assert_eq!(event.wait(SOON).unwrap(), 1);
+    resample.signal().unwrap();
+    assert_eq!(event.wait(SOON).unwrap(), 1);
+    intx.set_resample(None).unwrap();
+    resample.signal().unwrap();
+    assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+    bar.write(ACKNOWLEDGE, 1u32).unwrap();
+}
+
+#[test]
+fn a_line_that_is_not_enabled_is_neither_masked_nor_disabled() {
+    let taken = take(EDU);
+    let intx = taken.device().irq(Irq::INTX).unwrap();
+    assert_hint(&intx.disable().unwrap_err(), Errno::INVAL, "not enabled");
+    for error in [intx.mask().unwrap_err(), intx.unmask().unwrap_err(), intx.set_resample(None).unwrap_err()]
+    {
+        assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
+    }
+}
+
+#[test]
+fn a_message_is_raised_by_the_device_and_by_the_kernel() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let (bar, msi) = (edu(&device), device.irq(Irq::MSI).unwrap());
+    let [event] = events();
+    msi.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+    bar.write(RAISE, 1u32).unwrap();
+    assert_eq!(event.wait(SOON).unwrap(), 1);
+    bar.write(ACKNOWLEDGE, 1u32).unwrap();
+    msi.raise(0, 1).unwrap();
+    msi.raise_some(0, &[true]).unwrap();
+    msi.raise_some(0, &[false]).unwrap();
+    assert_eq!(event.take().unwrap(), 2);
+    // One kind at a time.
+    let intx = device.irq(Irq::INTX).unwrap();
+    assert_hint(&intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(), Errno::INVAL, "another kind");
+    msi.disable().unwrap();
+    intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+    assert_hint(&msi.raise(0, 1).unwrap_err(), Errno::INVAL, "another kind");
+    assert_hint(&msi.mask().unwrap_err(), Errno::NOTTY, "cannot do this");
+}
+
+#[test]
+fn vectors_are_sparse_and_each_has_its_eventfd() {
+    let taken = take(NVME);
+    let device = taken.device();
+    decode(&device, true);
+    let msix = device.irq(Irq::MSIX).unwrap();
+    assert!(msix.count() > 8 && !msix.maskable(), "{msix:?}");
+    let events: [Event; 4] = events();
+    let at = |i: usize| Some(events[i].as_fd());
+    msix.set_triggers(0, &[at(0), None, at(2), None, at(3)]).unwrap();
+    msix.raise(0, 5).unwrap();
+    assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [1, 0, 1, 1]);
+    // A range in the middle is changed alone.
+    msix.set_triggers(1, &[at(1), None]).unwrap();
+    msix.raise_some(0, &[true, true, true, false, false]).unwrap();
+    assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [1, 1, 0, 0]);
+    msix.disable().unwrap();
+    assert_hint(&msix.raise(0, 1).unwrap_err(), Errno::INVAL, "not");
+    assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [0; 4]);
+}
+
+#[test]
+fn vectors_are_added_later_where_the_kernel_can() {
+    let taken = take(NVME);
+    let device = taken.device();
+    decode(&device, true);
+    let msix = device.irq(Irq::MSIX).unwrap();
+    let events: [Event; 2] = events();
+    msix.set_triggers(0, &[Some(events[0].as_fd())]).unwrap();
+    let added = msix.set_triggers(6, &[Some(events[1].as_fd())]);
+    assert_eq!(added.is_ok(), msix.resizable(), "{added:?}");
+    msix.raise(0, 7).unwrap();
+    assert_eq!(events[0].take().unwrap(), 1);
+    assert_eq!(events[1].take().unwrap(), u64::from(msix.resizable()));
+}
+
+#[test]
+fn more_vectors_than_there_are_cannot_be_had() {
+    let taken = take(IGB);
+    let device = taken.device();
+    decode(&device, true);
+    let msix = device.irq(Irq::MSIX).unwrap();
+    let [event] = events();
+    let error = msix.set_triggers(msix.count(), &[Some(event.as_fd())]).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "not as many");
+    assert!(error.to_string().contains(IGB) && error.to_string().contains("from 10 on"), "{error}");
+    // What is no eventfd is refused, and nothing is left enabled.
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let error = msix.set_triggers(0, &[Some(event.as_fd()), Some(file.as_fd())]).unwrap_err();
+    assert!(matches!(error, Error::Irq { count: 2, .. }) && error.io().is_some(), "{error}");
+    assert_hint(&msix.disable().unwrap_err(), Errno::INVAL, "not enabled");
+    msix.set_triggers(0, &fds(&events::<10>())).unwrap();
+}
+
+#[test]
+fn errors_and_requests_of_the_host_have_an_eventfd() {
+    let taken = take(NVME);
+    let device = taken.device();
+    for index in [Irq::ERR, Irq::REQ] {
+        let irq = device.irq(index).unwrap();
+        assert_eq!(irq.count(), 1);
+        let [event] = events();
+        irq.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+        irq.raise(0, 1).unwrap();
+        assert_eq!(event.take().unwrap(), 1);
+        irq.disable().unwrap();
+        assert_hint(&irq.raise(0, 1).unwrap_err(), Errno::INVAL, "");
+    }
+}
+
+#[test]
+fn interrupts_that_a_device_does_not_have_are_an_error() {
+    let taken = take(EDU);
+    let device = taken.device();
+    assert_eq!(device.irq(Irq::MSIX).unwrap().count(), 0);
+    // It is no PCI Express device, and reports no errors.
+    let error = device.irq(Irq::ERR).unwrap_err();
+    assert!(matches!(error, Error::IrqInfo { index: Irq::ERR, .. }) && errno(&error) == Some(Errno::INVAL));
+    assert!(device.irq(99).is_err());
+}
+
+#[test]
+fn the_kernel_writes_for_a_signal_until_that_is_taken_away() {
+    let taken = take(EDU);
+    let device = taken.device();
+    let bar = edu(&device);
+    let [event, other] = events();
+    let liveness_is = |value: u32| {
+        (0..100).any(|_| {
+            bar.read::<u32>(LIVENESS).unwrap() == !value || {
+                sleep(Duration::from_millis(20));
+                false
+            }
+        })
+    };
+    bar.write(LIVENESS, 1u32).unwrap();
+    bar.set_ioeventfd(LIVENESS, 0x77u32, event.as_fd()).unwrap();
+    event.signal().unwrap();
+    assert!(liveness_is(0x77));
+    let error = bar.set_ioeventfd(LIVENESS, 0x77u32, other.as_fd()).unwrap_err();
+    assert_hint(&error, Errno::EXIST, "another eventfd");
+    bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap();
+    assert_eq!(errno(&bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap_err()), Some(Errno::NODEV));
+    bar.write(LIVENESS, 1u32).unwrap();
+    event.signal().unwrap();
+    sleep(A_WHILE);
+    assert!(liveness_is(1));
+    let config = device.region(Region::CONFIG).unwrap();
+    assert!(config.set_ioeventfd(4, 1u16, event.as_fd()).is_err());
+    assert!(matches!(bar.set_ioeventfd(bar.size(), 1u8, event.as_fd()), Err(Error::Range { .. })));
+}

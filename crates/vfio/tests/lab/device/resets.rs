@@ -1,0 +1,104 @@
+//! Resets, of a device alone and of all on its bus.
+
+use super::{assert_hint, errno};
+use crate::edu::{decode, enable};
+use crate::taken::{iommufd, take, take_two};
+use passthru_iommufd::BoundDevice;
+use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
+use passthru_vfio::device::{Device, Error, Owner, Region};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+
+/// The interrupt mask of an NVMe controller: bits are set there, and stay set until it is reset.
+const INTMS: u64 = 0xc;
+/// The address of a ring of an e1000, which is 0 after a reset.
+const TDBAL: u64 = 0x3800;
+
+fn write_register(device: &Device) -> Region {
+    decode(device, true);
+    let bar = device.region(Region::BAR0).unwrap();
+    bar.write(INTMS, 5u32).unwrap();
+    assert_eq!(bar.read::<u32>(INTMS).unwrap(), 5);
+    bar
+}
+
+#[test]
+fn a_reset_clears_registers() {
+    let taken = take(NVME);
+    let device = taken.device();
+    let bar = write_register(&device);
+    device.reset().unwrap();
+    decode(&device, true);
+    assert_eq!(bar.read::<u32>(INTMS).unwrap(), 0);
+}
+
+#[test]
+fn a_device_that_cannot_be_reset_says_so() {
+    let taken = take(EDU);
+    let device = taken.device();
+    assert!(!device.info().unwrap().reset);
+    assert_hint(&device.reset().unwrap_err(), Errno::INVAL, "hot reset");
+    assert_hint(&device.hot_reset_info().unwrap_err(), Errno::NODEV, "neither");
+    assert!(matches!(device.hot_reset(&[]), Err(Error::HotReset { groups: 0, .. })));
+}
+
+#[test]
+fn a_bus_with_one_device_needs_no_proof() {
+    let taken = take(NVME);
+    let bound = taken.bound();
+    let device = bound.device();
+    let info = device.hot_reset_info().unwrap();
+    assert_eq!(info.owned, Some(true));
+    assert_eq!(info.devices.len(), 1);
+    assert_eq!(info.devices[0].address, NVME.parse().unwrap());
+    assert_eq!(info.devices[0].owner, Owner::Bound(bound.id()));
+    // A device that was opened by its character device takes no proof.
+    let file = File::open("/dev/null").unwrap();
+    assert_hint(&device.hot_reset(&[file.as_fd()]).unwrap_err(), Errno::INVAL, "open here");
+    // QEMU's root ports don't say that the link is there again.
+    assert_hint(&device.hot_reset(&[]).unwrap_err(), Errno::NOTTY, "link");
+}
+
+#[test]
+fn a_bus_with_several_devices_is_reset_where_they_are_all_here() {
+    let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
+    let context = iommufd();
+    let first = one.bind(&context);
+    let owners = |device: &Device| {
+        let info = device.hot_reset_info().unwrap();
+        let owner = |address: &str| {
+            let address = address.parse().unwrap();
+            info.devices.iter().find(|device| device.address == address).map(|device| device.owner)
+        };
+        (info.owned, owner(SHARED_FREE), owner(SHARED_COMPANION))
+    };
+    // The other is of the same group, so nobody else can have it.
+    assert_eq!(owners(first.device()), (Some(true), Some(Owner::Bound(first.id())), Some(Owner::Owned)));
+    let second = other.bind(&context);
+    let all = (Some(true), Some(Owner::Bound(first.id())), Some(Owner::Bound(second.id())));
+    assert_eq!(owners(first.device()), all);
+    enable(second.device());
+    let bar = second.device().region(Region::BAR0).unwrap();
+    bar.write(TDBAL, 0x1000u32).unwrap();
+    assert_eq!(bar.read::<u32>(TDBAL).unwrap(), 0x1000);
+    first.device().hot_reset(&[]).unwrap();
+    enable(second.device());
+    assert_eq!(bar.read::<u32>(TDBAL).unwrap(), 0);
+}
+
+#[test]
+fn a_bus_with_a_device_of_nobody_is_not_reset() {
+    let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
+    drop(other);
+    let driver = format!("/sys/bus/pci/devices/{SHARED_COMPANION}/driver");
+    fs::write(format!("{driver}/unbind"), SHARED_COMPANION).unwrap();
+    let bound = one.bound();
+    let info = bound.device().hot_reset_info().unwrap();
+    assert_eq!(info.owned, Some(false));
+    assert!(info.devices.iter().any(|device| device.owner == Owner::NotOwned), "{info:?}");
+    let error = bound.device().hot_reset(&[]).unwrap_err();
+    assert!(error.hint().is_some() && errno(&error).is_some(), "{error}");
+    drop(bound);
+    fs::write("/sys/bus/pci/drivers_probe", SHARED_COMPANION).unwrap();
+}

@@ -1,0 +1,72 @@
+//! Virtual functions of a physical function that is assigned too.
+
+use super::{assert_hint, errno};
+use crate::taken::{iommufd, take};
+use passthru_lab::devices::{EDU, IGB};
+use passthru_vfio::Failed;
+use passthru_vfio::device::{Feature, Source};
+use rustix::io::Errno;
+use std::fs;
+use std::path::Path;
+
+const VF: &str = "0000:02:10.0";
+const TOKEN: [u8; 16] = *b"passthru's token";
+
+/// Virtual functions, until this is dropped.
+struct VirtualFunctions;
+
+impl VirtualFunctions {
+    fn new() -> Self {
+        fs::write("/sys/module/vfio_pci/parameters/enable_sriov", "1").unwrap();
+        write(2).unwrap();
+        Self
+    }
+}
+
+fn write(count: u32) -> std::io::Result<()> {
+    fs::write(format!("/sys/bus/pci/devices/{IGB}/sriov_numvfs"), count.to_string())
+}
+
+impl Drop for VirtualFunctions {
+    fn drop(&mut self) {
+        write(0).unwrap();
+    }
+}
+
+fn virtual_function() -> Source {
+    Source::Pci(VF.parse().unwrap())
+}
+
+#[test]
+fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
+    let taken = take(IGB);
+    let context = iommufd();
+    let physical = taken.bind(&context);
+    assert!(physical.device().supports(Feature::VfToken).unwrap());
+    let functions = VirtualFunctions::new();
+    assert!(Path::new("/sys/bus/pci/devices").join(VF).join("physfn").exists());
+    physical.device().set_vf_token(TOKEN).unwrap();
+
+    let unbound = virtual_function().open().unwrap();
+    let Failed { state, error } = unbound.bind(&context, None).unwrap_err();
+    assert_hint(&error, Errno::ACCESS, "give the token");
+    let Failed { state, error } = state.bind(&context, Some([7; 16])).unwrap_err();
+    assert_hint(&error, Errno::ACCESS, "is not the one");
+    let bound = state.bind(&context, Some(TOKEN)).unwrap();
+    assert!(bound.device().info().unwrap().regions > 0);
+    drop(bound);
+    drop(physical);
+    drop(functions);
+}
+
+#[test]
+fn a_token_where_none_is_needed_is_refused() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let Failed { state, error } = taken.source().open().unwrap().bind(&context, Some(TOKEN)).unwrap_err();
+    assert_hint(&error, Errno::INVAL, "virtual functions");
+    let bound = state.bind(&context, None).unwrap();
+    let error = bound.device().set_vf_token(TOKEN).unwrap_err();
+    assert_hint(&error, Errno::NOTTY, "physical function");
+    assert!(errno(&error).is_some());
+}

@@ -1,0 +1,74 @@
+//! QEMU's `edu` device: registers, interrupts, and a DMA engine with a buffer of 4 KiB of its own.
+
+use passthru_vfio::device::{Device, Region};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Its identification register, at 0.
+pub(crate) const ID: u32 = 0x0100_00ed;
+/// The register that answers with the complement of what was written.
+pub(crate) const LIVENESS: u64 = 4;
+/// Writing there raises an interrupt with these bits, which stay until they are written to [`ACKNOWLEDGE`].
+pub(crate) const RAISE: u64 = 0x60;
+pub(crate) const ACKNOWLEDGE: u64 = 0x64;
+
+const DMA_SOURCE: u64 = 0x80;
+const DMA_DESTINATION: u64 = 0x88;
+const DMA_COUNT: u64 = 0x90;
+const DMA_COMMAND: u64 = 0x98;
+/// Where its buffer is, as its engine sees it.
+const BUFFER: u64 = 0x40000;
+const START: u64 = 1;
+const TO_MEMORY: u64 = 2;
+
+/// Memory is decoded, and DMA and message signalled interrupts are allowed, by the command register.
+const MEMORY: u16 = 2;
+const MASTER: u16 = 4;
+
+pub(crate) struct Edu(Region);
+
+impl Edu {
+    pub(crate) fn new(device: &Device) -> Self {
+        enable(device);
+        Self(device.region(Region::BAR0).unwrap())
+    }
+
+    /// Fills its buffer from an IOVA below 2²⁸.
+    pub(crate) fn load(&self, iova: u64, length: u64) {
+        self.transfer(iova, BUFFER, length, START);
+    }
+
+    /// Writes its buffer to an IOVA below 2²⁸.
+    pub(crate) fn store(&self, iova: u64, length: u64) {
+        self.transfer(BUFFER, iova, length, START | TO_MEMORY);
+    }
+
+    fn transfer(&self, from: u64, to: u64, length: u64, command: u64) {
+        self.0.write(DMA_SOURCE, from).unwrap();
+        self.0.write(DMA_DESTINATION, to).unwrap();
+        self.0.write(DMA_COUNT, length).unwrap();
+        self.0.write(DMA_COMMAND, command).unwrap();
+        for _ in 0..500 {
+            if self.0.read::<u64>(DMA_COMMAND).unwrap() & START == 0 {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        panic!("no end of a transfer");
+    }
+}
+
+/// Lets a device decode its memory, and do DMA.
+pub(crate) fn enable(device: &Device) {
+    command(device, |command| command | MEMORY | MASTER);
+}
+
+/// Lets a device decode its memory, or not.
+pub(crate) fn decode(device: &Device, on: bool) {
+    command(device, |command| if on { command | MEMORY } else { command & !MEMORY });
+}
+
+fn command(device: &Device, change: impl FnOnce(u16) -> u16) {
+    let config = device.region(Region::CONFIG).unwrap();
+    config.write(4, change(config.read(4).unwrap())).unwrap();
+}

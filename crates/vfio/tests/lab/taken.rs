@@ -1,0 +1,99 @@
+//! Devices that tests take, and give back.
+
+use passthru_host::{Assignment, Host, Request};
+use passthru_iommufd::{Ioas, Iommufd};
+use passthru_vfio::device::{Attached, Bound, Device, Source};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A device that is on vfio-pci until this is dropped.
+pub(crate) struct Taken {
+    source: PathBuf,
+    _assignment: Option<Assignment>,
+    mdev: bool,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// Tests that take devices do so one at a time, since a process claims a device once.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    let _host = passthru_lab::host();
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a device, on the virtual host only.
+pub(crate) fn take(address: &str) -> Taken {
+    let turn = turn();
+    let [taken] = assign([address], Some(turn));
+    taken
+}
+
+/// Takes two devices.
+pub(crate) fn take_two(one: &str, other: &str) -> [Taken; 2] {
+    let turn = turn();
+    assign([one, other], Some(turn))
+}
+
+fn assign<const N: usize>(addresses: [&str; N], mut turn: Option<MutexGuard<'static, ()>>) -> [Taken; N] {
+    let requests = addresses.map(|address| Request::managed(address.parse().unwrap()));
+    let mut assignment = Some(Host::new().assign(&requests, Some("test"), false).unwrap());
+    addresses.map(|address| Taken {
+        source: format!("/sys/bus/pci/devices/{address}").into(),
+        _assignment: assignment.take(),
+        mdev: false,
+        _turn: turn.take(),
+    })
+}
+
+/// Makes two mediated serial adapters of two ports each.
+pub(crate) fn mtty_two() -> [Taken; 2] {
+    let mut turn = Some(turn());
+    [1, 2].map(|number| {
+        let uuid = format!("83b8f4f2-509f-382f-3c1e-e6bfe0fa100{number}");
+        fs::write("/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create", &uuid).unwrap();
+        let source = format!("/sys/bus/mdev/devices/{uuid}").into();
+        Taken { source, _assignment: None, mdev: true, _turn: turn.take() }
+    })
+}
+
+impl Taken {
+    pub(crate) fn source(&self) -> Source {
+        Source::Sysfs(self.source.clone())
+    }
+
+    /// The device, bound to an iommufd.
+    pub(crate) fn bind(&self, to: &Arc<Iommufd>) -> Bound {
+        self.source().open().unwrap().bind(to, None).unwrap()
+    }
+
+    /// The device, bound to an iommufd of its own.
+    pub(crate) fn bound(&self) -> Bound {
+        self.bind(&iommufd())
+    }
+
+    /// What can be done with the device, bound to an iommufd of its own.
+    pub(crate) fn device(&self) -> Device {
+        self.bound().device().clone()
+    }
+
+    /// The device, attached to an empty address space of its own.
+    pub(crate) fn attached(&self) -> (Attached, Arc<Ioas>) {
+        let context = iommufd();
+        let ioas = Arc::new(Ioas::alloc(&context).unwrap());
+        (self.bind(&context).attach(Arc::clone(&ioas)).unwrap(), ioas)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.mdev {
+            fs::write(self.source.join("remove"), "1").unwrap();
+        }
+    }
+}
+
+pub(crate) fn iommufd() -> Arc<Iommufd> {
+    Arc::new(Iommufd::open().unwrap())
+}
