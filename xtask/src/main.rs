@@ -1,10 +1,12 @@
-//! Development tasks, run as `cargo xtask …`: checks, tests, the demonstration and the virtual host. Not part of what
+//! Development tasks, run as `cargo xtask …`: checks, tests, benches, the demonstration and the virtual host. Not part of what
 //! users install.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
+mod fuzz;
 mod lab;
 mod test;
 
@@ -24,6 +26,11 @@ enum Task {
     Lab(lab::Task),
     /// Check formatting, lints (of the lab's tests too) and documentation
     Check,
+    /// Measure, and write down what was measured in docs/benchmarks.md
+    #[command(subcommand)]
+    Bench(bench::Task),
+    /// Feed domains of any kind to a fuzz target for a while, or the seeds alone to all
+    Fuzz(fuzz::Args),
     /// Run all tests: the plain ones of the workspace, then those on the virtual host
     Test(test::Args),
     /// Show a guest that uses a device of its (virtual) host
@@ -33,6 +40,8 @@ enum Task {
 fn main() -> ExitCode {
     let code = match Task::parse() {
         Task::Lab(task) => lab::run(&task),
+        Task::Bench(task) => bench::run(&task),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Check => check::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),

@@ -1,9 +1,9 @@
-//! `cargo xtask test`: all tests, the plain ones first.
+//! `cargo xtask test`: all tests: the plain ones, the seeds of the fuzz targets, those on the virtual host.
 
 use anyhow::Result;
 
 use crate::cargo::{cargo, succeed};
-use crate::lab;
+use crate::{fuzz, lab};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -13,5 +13,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     succeed(&mut cargo(&["test", "--workspace"]))?;
+    fuzz::replay()?;
     lab::test(&args.machine)
 }

@@ -97,8 +97,12 @@ impl Domain {
 
     /// Returns the SMMUv3 that serves the root bus or expander which a device is below.
     pub(crate) fn vsmmu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
+        let is_of_bus = |iommu: &&Iommu| iommu.model == Some(IommuModel::Smmuv3) && iommu.pci_bus().is_some();
+        let mut vsmmus = self.devices.iommus.iter().filter(is_of_bus).peekable();
+        // Most guests have none, and need no walk up their buses for each device.
+        vsmmus.peek()?;
         let root = self.devices.root_bus_of(hostdev.info.address.as_ref()?.pci()?);
-        self.devices.iommus.iter().find(|i| i.model == Some(IommuModel::Smmuv3) && i.pci_bus() == Some(root))
+        vsmmus.find(|iommu| iommu.pci_bus() == Some(root))
     }
 
     /// Returns the virtual IOMMU that a device is behind: the one of its bus, else the one of the machine.

@@ -4,6 +4,7 @@ use super::CommandLine;
 use super::opt::{List, Object, Opt, Term, Value};
 use super::want::{Want, What};
 use serde_json::{Map, json};
+use std::collections::{HashMap, HashSet};
 
 /// Says what stands for what a command line wants.
 pub trait Resolve {
@@ -60,13 +61,8 @@ impl Resolve for Paths {
 impl CommandLine {
     /// Returns everything that the line wants from outside, each once, in the line's order.
     pub fn wants(&self) -> Vec<&Want> {
-        let mut wants: Vec<&Want> = Vec::new();
-        for want in self.options.iter().flat_map(Opt::wants) {
-            if !wants.contains(&want) {
-                wants.push(want);
-            }
-        }
-        wants
+        let mut seen = HashSet::new();
+        self.options.iter().flat_map(Opt::wants).filter(|want| seen.insert(*want)).collect()
     }
 
     /// Returns the arguments, without the emulator: what execve takes after it.
@@ -101,7 +97,7 @@ impl CommandLine {
 
     /// One list of words an option.
     fn render_options(&self, resolve: &dyn Resolve) -> Vec<Vec<String>> {
-        let mut renderer = Renderer { resolve, sets: Vec::new() };
+        let mut renderer = Renderer { resolve, sets: Vec::new(), numbers: HashMap::new() };
         self.options.iter().flat_map(|option| renderer.option(option)).collect()
     }
 }
@@ -110,6 +106,8 @@ struct Renderer<'a> {
     resolve: &'a dyn Resolve,
     /// The fd sets of the line, by their numbers.
     sets: Vec<Want>,
+    /// The numbers of the sets.
+    numbers: HashMap<Want, usize>,
 }
 
 impl Renderer<'_> {
@@ -200,7 +198,7 @@ impl Renderer<'_> {
     }
 
     fn set(&mut self, want: &Want) -> usize {
-        self.sets.iter().position(|known| known == want).unwrap_or_else(|| {
+        *self.numbers.entry(want.clone()).or_insert_with(|| {
             self.sets.push(want.clone());
             self.sets.len() - 1
         })

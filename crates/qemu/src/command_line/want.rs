@@ -6,7 +6,7 @@
 use passthru_pci::Address;
 
 /// Something that the guest's manager opens, or leaves to the emulator to open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Want {
     /// Name, unique within a command line: an object's id, a device's alias, a block node's name.
     pub name: String,
@@ -15,7 +15,7 @@ pub struct Want {
 }
 
 /// What is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// An open `/dev/iommu`, for `-object iommufd,fd=`.
     Iommufd {
@@ -88,7 +88,7 @@ pub enum What {
 }
 
 /// How a file is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// For reading.
     ReadOnly,
@@ -98,7 +98,7 @@ pub enum Access {
 }
 
 /// How a file can be passed to the emulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     /// As a member of an fd set: `/dev/fdset/N`.
     FdSet,

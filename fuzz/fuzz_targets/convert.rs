@@ -1,0 +1,27 @@
+//! Any text: read, completed, validated and made a command line, as `passthru convert` does. It may be refused; it may
+//! not panic, hang or grow.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use passthru_domain::{Arch, Backend, Reading};
+use passthru_qemu::{Capabilities, Paths, Placeholders, Style, command_line};
+
+fuzz_target!(|text: &str| {
+    let Ok(reading) = Reading::of(text) else { return };
+    let capabilities = Capabilities::builtin(reading.domain.os.kind.arch.unwrap_or(Arch::X86_64));
+    let found = reading.examine(&capabilities);
+    for error in &found.errors {
+        assert!(!error.message.is_empty());
+        if let Some(span) = &error.span {
+            assert!(text.get(span.clone()).is_some(), "{span:?} is no place of the text: {error}");
+        }
+    }
+    let Some(mut domain) = found.domain.filter(|_| found.errors.is_empty()) else { return };
+    domain.settle_backend(Backend::Type1);
+    if let Ok(line) = command_line(&domain, &capabilities, Style::Managed) {
+        assert!(!line.pretty(&Placeholders).is_empty());
+    }
+    if let Ok(line) = command_line(&domain, &capabilities, Style::Standalone) {
+        assert!(!line.pretty(&Paths).is_empty());
+    }
+});

@@ -1,0 +1,20 @@
+//! `cargo xtask bench`: measurements, as ratios that hold on any machine. Each writes a section of docs/benchmarks.md.
+
+mod convert;
+mod guests;
+mod section;
+
+use anyhow::Result;
+
+/// What is measured.
+#[derive(clap::Subcommand)]
+pub(crate) enum Task {
+    /// `passthru convert`: time of the process, cost of a device, memory
+    Convert,
+}
+
+pub(crate) fn run(task: &Task) -> Result<u8> {
+    match task {
+        Task::Convert => convert::run(),
+    }
+}

@@ -1,0 +1,46 @@
+//! docs/benchmarks.md: each bench rewrites its own section and leaves the others as they are.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::root;
+
+const HEAD: &str = "# Benchmarks\n\nRatios, so that they hold on other machines too. Each section is written by the command in its heading.\n";
+
+/// Replaces the section of a bench, or adds it at the end.
+pub(super) fn write(bench: &str, text: &str) -> Result<()> {
+    let path = root().join("docs/benchmarks.md");
+    let document = match fs::read_to_string(&path) {
+        Ok(document) => document,
+        Err(e) if e.kind() == ErrorKind::NotFound => HEAD.into(),
+        Err(e) => bail!("{}: {e}", path.display()),
+    };
+    let document = replaced(&document, bench, text);
+    fs::write(&path, document).with_context(|| path.display().to_string())
+}
+
+fn replaced(document: &str, bench: &str, text: &str) -> String {
+    let (begin, end) = (format!("<!-- begin {bench} -->\n"), format!("<!-- end {bench} -->\n"));
+    let section = format!("{begin}## `cargo xtask bench {bench}`\n\n{}\n{end}", text.trim_end());
+    let old = document.find(&begin).zip(document.find(&end)).filter(|(from, to)| from < to);
+    match old {
+        Some((from, to)) => format!("{}{section}{}", &document[..from], &document[to + end.len()..]),
+        None => format!("{}\n\n{section}", document.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_and_the_others_stay() {
+        let document = replaced(&replaced(HEAD, "one", "1"), "two", "2");
+        assert!(document.starts_with(HEAD.trim_end()));
+        let again = replaced(&document, "one", "new");
+        assert_eq!(again, document.replace("\n1\n", "\nnew\n"));
+        assert_eq!(replaced(&again, "two", "2"), again);
+    }
+}
