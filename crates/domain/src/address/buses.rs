@@ -103,11 +103,7 @@ impl Buses {
                 self.buses.push(Bus::new(ControllerModel::PcieToPciBridge));
                 (ControllerModel::PciBridge, bus)
             }
-            Plug::Pcie | Plug::UpstreamPort | Plug::PcieToPciBridge if self.express => {
-                (ControllerModel::PcieRootPort, bus)
-            }
-            // Bridges go below a bridge to conventional PCI.
-            Plug::PciBridge if self.express => (ControllerModel::DmiToPciBridge, bus),
+            Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
             plug => {
                 let name = plug.name();
                 return Err(format!("no slot is free that accepts a {name}, and none can be added"));

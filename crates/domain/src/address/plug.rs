@@ -116,8 +116,7 @@ impl Need {
                 (model == Some(PanicModel::Pvpanic)).then_some(Self { integrated: true, ..pci })
             }
             Item::Iommu(n) => match devices.iommus.get(n)?.model? {
-                IommuModel::Virtio => Some(Self { integrated: true, ..pcie }),
-                IommuModel::Amd => Some(Self { integrated: true, ..pci }),
+                IommuModel::Virtio | IommuModel::Amd => Some(Self { integrated: true, ..pcie }),
                 IommuModel::Intel | IommuModel::Smmuv3 | IommuModel::Smmuv3Dev => None,
             },
             Item::Input(n) => {

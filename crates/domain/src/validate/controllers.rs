@@ -114,11 +114,7 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
     if controller.pcihole64.is_some() && !is_root {
         check.error(place, "only a pci-root or pcie-root controller has a <pcihole64>".into());
     }
-    let expander = matches!(controller.model, Some(Model::PciExpanderBus | Model::PcieExpanderBus));
-    if expander && controller.target.as_ref().is_none_or(|t| t.bus_nr.is_none()) {
-        let message = "no bus number is left for the expander".to_owned();
-        check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
-    }
+    super::pci_targets::check(check, controller);
 }
 
 fn ide(check: &mut Check<'_>, controller: &Controller) {

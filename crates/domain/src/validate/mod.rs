@@ -19,6 +19,7 @@ mod notes;
 mod numa;
 mod pci;
 mod peripherals;
+mod pci_targets;
 
 use crate::device::Info;
 use crate::xml::place::Place;

@@ -24,6 +24,7 @@ impl Platform for Emulator {
             "pc" => Board::I440fx,
             "virt" => Board::Virt,
             "microvm" => Board::Microvm,
+            "s390-ccw-virtio" => Board::S390Ccw,
             _ => return Err(Error::new(format!("there is no machine '{name}'"))),
         };
         let virt = board == Board::Virt;
@@ -43,10 +44,14 @@ impl Platform for Emulator {
     }
 }
 
-/// Makes a guest of these devices on an x86 machine.
+/// Makes a guest of these devices on a machine.
 #[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn guest(machine: &str, devices: &str) -> String {
-    let arch = if machine == "virt" { "aarch64" } else { "x86_64" };
+    let arch = match machine {
+        "virt" => "aarch64",
+        "s390-ccw-virtio" => "s390x",
+        _ => "x86_64",
+    };
     format!(
         "<domain type='kvm'>\n<name>t</name>\n<memory>1048576</memory>\n\
          <os><type arch='{arch}' machine='{machine}'>hvm</type></os>\n<devices>\n{devices}\n</devices>\n</domain>"

@@ -76,7 +76,10 @@ fn pci_device(controller: &Controller) -> Option<Object> {
     let driver = Object::driver(controller.model_name?.as_str());
     let id = controller.info.id();
     Some(match controller.model? {
-        ControllerModel::PciBridge => driver.maybe("chassis_nr", number(target.chassis_nr)).with("id", id),
+        ControllerModel::PciBridge => driver
+            .maybe("chassis_nr", number(target.chassis_nr))
+            .with("id", id)
+            .maybe("mem-reserve", mem_reserve(&target)),
         ControllerModel::PciExpanderBus | ControllerModel::PcieExpanderBus => {
             driver.maybe("bus_nr", number(target.bus_nr)).with("id", id).maybe("numa_node", target.node)
         }
@@ -93,7 +96,11 @@ fn port(driver: Object, target: &ControllerTarget, id: &str) -> Object {
         .maybe("chassis", number(target.chassis))
         .with("id", id)
         .maybe("hotplug", target.hotplug)
-        .maybe("mem-reserve", target.mem_reserve.map(|kib| kib.saturating_mul(1024)))
+        .maybe("mem-reserve", mem_reserve(target))
+}
+
+fn mem_reserve(target: &ControllerTarget) -> Option<u64> {
+    target.mem_reserve.map(|kib| kib.saturating_mul(1024))
 }
 
 fn number(number: Option<u8>) -> Option<u32> {

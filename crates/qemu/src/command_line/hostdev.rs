@@ -2,18 +2,20 @@
 
 use super::opt::{Object, Opt};
 use super::want::{Want, What};
-use super::{Context, Error, pci};
+use super::{Context, Error, hostdev_scsi, pci};
 use passthru_domain::IommufdObject;
 use passthru_domain::device::hostdev::{
     GuestReset, Hostdev, HostdevModel, HostdevSource, MdevSource, ScsiHostSource, UsbSource,
 };
 use passthru_domain::device::{Address, VirtioModel};
+use std::ops::RangeFrom;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let objects = context.domain.iommufd_objects().into_iter().map(|object| iommufd(context, object));
     let mut options: Vec<Opt> = objects.collect();
+    let mut nodes = hostdev_scsi::first_node(context)..;
     for hostdev in context.domain.devices.assigned().filter(|hostdev| !hostdev.is_unassigned()) {
-        options.extend(device(context, hostdev)?);
+        options.extend(device(context, hostdev, &mut nodes)?);
     }
     options.extend(initiators(context)?);
     Ok(options)
@@ -27,13 +29,16 @@ fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
 
-fn device(context: &Context<'_>, hostdev: &Hostdev) -> Result<Vec<Opt>, Error> {
+/// The options of a device. Block nodes are numbered through the guest, and `nodes` has those that are left.
+fn device(context: &Context<'_>, hostdev: &Hostdev, nodes: &mut RangeFrom<usize>) -> Result<Vec<Opt>, Error> {
     let device = match &hostdev.source {
         HostdevSource::Pci(pci) => vfio_pci(context, hostdev, pci.address)?,
         HostdevSource::Mdev(mdev) => vfio_mdev(context, hostdev, mdev)?,
         HostdevSource::Usb(usb) => usb_host(context, hostdev, usb)?,
         HostdevSource::ScsiHost(target) => vhost_scsi(context, hostdev, target)?,
-        HostdevSource::Scsi(scsi) => return super::hostdev_scsi::options(context, hostdev, scsi),
+        HostdevSource::Scsi(scsi) => {
+            return hostdev_scsi::options(context, hostdev, scsi, nodes.next().unwrap_or_default());
+        }
     };
     Ok(vec![Opt::device(device)])
 }

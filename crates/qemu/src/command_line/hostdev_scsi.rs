@@ -5,7 +5,7 @@ use super::opt::{Object, Opt, Term};
 use super::want::{Want, What};
 use super::{Context, Error};
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
-use passthru_domain::device::hostdev::{Hostdev, HostdevSource, ScsiSource};
+use passthru_domain::device::hostdev::{Hostdev, ScsiSource};
 use passthru_domain::device::{Address, DriveAddress};
 
 /// Port of iSCSI.
@@ -15,8 +15,9 @@ pub(super) fn options(
     context: &Context<'_>,
     hostdev: &Hostdev,
     scsi: &ScsiSource,
+    number: usize,
 ) -> Result<Vec<Opt>, Error> {
-    let node = format!("libvirt-{}-backend", number(context, hostdev));
+    let node = format!("libvirt-{number}-backend");
     let backend = if scsi.is_iscsi() { iscsi(scsi)? } else { generic(context, scsi)? };
     let backend = backend.with("node-name", node.as_str()).with("read-only", hostdev.readonly);
     let device = Object::driver("scsi-generic")
@@ -27,12 +28,9 @@ pub(super) fn options(
     Ok(vec![Opt::json("-blockdev", backend), Opt::device(device)])
 }
 
-/// Block nodes are numbered through the guest: those of the disks, then these.
-fn number(context: &Context<'_>, hostdev: &Hostdev) -> usize {
-    let devices = &context.domain.devices;
-    let of_disks: usize = devices.disks.iter().map(|disk| Chain::of(context, disk).len()).sum();
-    let scsi = devices.hostdevs.iter().filter(|h| matches!(h.source, HostdevSource::Scsi(_)));
-    of_disks + 1 + scsi.take_while(|other| !std::ptr::eq(*other, hostdev)).count()
+/// The number of the first block node after those of the disks.
+pub(super) fn first_node(context: &Context<'_>) -> usize {
+    1 + context.domain.devices.disks.iter().map(|disk| Chain::of(context, disk).len()).sum::<usize>()
 }
 
 /// The device behind an adapter: its `/dev/sgN` is known on the host only.

@@ -1,0 +1,82 @@
+//! `<model name>` and `<target>` of PCI controllers: each model has its own.
+
+use super::Check;
+use crate::Board;
+use crate::device::Controller;
+use crate::device::controller::{ControllerModel as Model, ControllerTarget, PciModelName as Name};
+
+/// First bus numbers that an expander can have.
+const BUS_NUMBERS: std::ops::RangeInclusive<u8> = 1..=254;
+
+pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
+    let Some(model) = controller.model else { return };
+    name(check, controller, model);
+    let target = controller.target.clone().unwrap_or_default();
+    options(check, controller, model, &target);
+    if matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus) {
+        expander(check, controller, &target);
+    }
+}
+
+fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
+    let Some(name) = controller.model_name else { return };
+    if !names_of(model).contains(&name) {
+        let message =
+            format!("<model name='{name}'> is no device that a controller of model '{model}' can be");
+        check.error(&controller.info.place, message);
+    }
+}
+
+const fn names_of(model: Model) -> &'static [Name] {
+    match model {
+        Model::PciBridge => &[Name::PciBridge],
+        Model::DmiToPciBridge => &[Name::I82801b11Bridge],
+        Model::PcieToPciBridge => &[Name::PciePciBridge],
+        Model::PcieRootPort => &[Name::PcieRootPort, Name::Ioh3420],
+        Model::PcieSwitchUpstreamPort => &[Name::X3130Upstream],
+        Model::PcieSwitchDownstreamPort => &[Name::Xio3130Downstream],
+        Model::PciExpanderBus => &[Name::Pxb],
+        Model::PcieExpanderBus => &[Name::PxbPcie],
+        Model::PciRoot => &[Name::SpaprPciHostBridge],
+        _ => &[],
+    }
+}
+
+/// What a `<target>` says that its controller has not.
+fn options(check: &mut Check<'_>, controller: &Controller, model: Model, target: &ControllerTarget) {
+    let port = matches!(model, Model::PcieRootPort | Model::PcieSwitchDownstreamPort);
+    let expander = matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus);
+    let plain_port = model == Model::PcieRootPort && controller.model_name == Some(Name::PcieRootPort);
+    let hotplug = port || (model == Model::PciRoot && check.machine.board == Board::I440fx);
+    let said = [
+        ("chassisNr", target.chassis_nr.is_some(), model == Model::PciBridge),
+        ("chassis", target.chassis.is_some(), port),
+        ("port", target.port.is_some(), port),
+        ("busNr", target.bus_nr.is_some(), expander),
+        ("hotplug", target.hotplug.is_some(), hotplug),
+        ("memReserve", target.mem_reserve.is_some(), plain_port || model == Model::PciBridge),
+        // Both are of Power's host bridges.
+        ("index", target.index.is_some(), false),
+        ("node", target.node.is_some(), expander),
+    ];
+    for (option, _, _) in said.into_iter().filter(|(_, said, fits)| *said && !fits) {
+        let name = controller.model_name.map_or(model.as_str(), Name::as_str);
+        let index = controller.index.unwrap_or_default();
+        let message = format!("<target> of the PCI controller {index}: a {name} has no '{option}'");
+        check.error(&controller.info.place, message);
+    }
+}
+
+fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
+    let place = &controller.info.place;
+    match target.bus_nr {
+        None => {
+            let message = "no bus number is left for the expander".to_owned();
+            check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
+        }
+        Some(number) if !BUS_NUMBERS.contains(&number) => {
+            check.error(place, format!("busNr='{number}' of the expander is out of range: it is 1 to 254"));
+        }
+        Some(_) => {}
+    }
+}

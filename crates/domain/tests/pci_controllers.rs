@@ -1,0 +1,94 @@
+//! What PCI controllers can be told, by their models.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{check, guest};
+use passthru_domain::Domain;
+use passthru_domain::device::ControllerType;
+
+#[track_caller]
+fn refused(machine: &str, devices: &str, words: &str) {
+    let Err(errors) = check(&guest(machine, devices)) else { panic!("accepted, expected: {words}") };
+    assert!(errors.iter().any(|e| e.message.contains(words)), "expected '{words}', found: {errors}");
+}
+
+fn accepted(machine: &str, devices: &str) -> Domain {
+    check(&guest(machine, devices)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn controller(model: &str, inner: &str) -> String {
+    format!("<controller type='pci' index='1' model='{model}'>{inner}</controller>")
+}
+
+#[test]
+fn targets_of_another_model() {
+    for (machine, model, target, option) in [
+        ("q35", "pcie-root-port", "busNr='9'", "'busNr'"),
+        ("q35", "pcie-root-port", "chassisNr='9'", "'chassisNr'"),
+        ("q35", "pcie-expander-bus", "port='1'", "'port'"),
+        ("pc", "pci-bridge", "chassis='1'", "'chassis'"),
+        ("pc", "pci-bridge", "hotplug='off'", "'hotplug'"),
+        ("q35", "pcie-root-port", "index='1'", "'index'"),
+    ] {
+        let devices = controller(model, &format!("<target {target}/>"));
+        refused(machine, &devices, &format!("has no {option}"));
+    }
+    refused("q35", &controller("pcie-root-port", "<target><node>0</node></target>"), "has no 'node'");
+    let plain = "<model name='ioh3420'/><target memReserve='1024'/>";
+    refused("q35", &controller("pcie-root-port", plain), "a ioh3420 has no 'memReserve'");
+    accepted("q35", &controller("pcie-root-port", "<target memReserve='1024' hotplug='off' port='3'/>"));
+}
+
+#[test]
+fn names_of_devices_that_a_model_is_not() {
+    for (machine, model, name) in [
+        ("q35", "pcie-root-port", "pci-bridge"),
+        ("pc", "pci-bridge", "pxb"),
+        ("q35", "pcie-expander-bus", "pxb"),
+    ] {
+        let devices = controller(model, &format!("<model name='{name}'/>"));
+        refused(
+            machine,
+            &devices,
+            &format!("<model name='{name}'> is no device that a controller of model '{model}'"),
+        );
+    }
+}
+
+#[test]
+fn bus_numbers_of_expanders_count_down_by_two() {
+    let expander = "<controller type='pci' model='pcie-expander-bus'/>";
+    let said = "<controller type='pci' model='pcie-expander-bus'><target busNr='200'/></controller>";
+    let domain = accepted("q35", &format!("{expander}{said}{expander}"));
+    let numbers: Vec<_> = domain
+        .devices
+        .controllers_of(ControllerType::Pci)
+        .filter_map(|c| c.target.as_ref()?.bus_nr)
+        .collect();
+    assert_eq!(numbers, [198, 200, 196]);
+    for wrong in ["0", "255"] {
+        let target = format!("<target busNr='{wrong}'/>");
+        refused("q35", &controller("pcie-expander-bus", &target), "is out of range: it is 1 to 254");
+    }
+}
+
+#[test]
+fn a_bridge_on_pci_express_needs_one_before_it() {
+    // What were added for it would come after it.
+    refused(
+        "q35",
+        &controller("pci-bridge", ""),
+        "no slot is free that accepts a pci-bridge, and none can be added",
+    );
+}
+
+#[test]
+fn a_hundred_devices_get_ports_of_their_own() {
+    let card = "<interface type='user'><model type='virtio'/></interface>";
+    let domain = accepted("q35", &card.repeat(100));
+    let ports = domain.devices.controllers_of(ControllerType::Pci).count();
+    // The root, a port for each card, the USB controller and the balloon, and one that stays free.
+    assert_eq!(ports, 1 + 100 + 2 + 1);
+}
