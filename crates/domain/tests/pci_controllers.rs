@@ -76,12 +76,10 @@ fn bus_numbers_of_expanders_count_down_by_two() {
 
 #[test]
 fn a_bridge_on_pci_express_needs_one_before_it() {
-    // What were added for it would come after it.
-    refused(
-        "q35",
-        &controller("pci-bridge", ""),
-        "no slot is free that accepts a pci-bridge, and none can be added",
-    );
+    refused("q35", &controller("pci-bridge", ""), "its index must be larger than its bus");
+    let behind = "<controller type='pci' index='1' model='dmi-to-pci-bridge'/>\
+                  <controller type='pci' index='2' model='pci-bridge'/>";
+    accepted("q35", behind);
 }
 
 #[test]

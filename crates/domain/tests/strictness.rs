@@ -109,6 +109,28 @@ fn widths_of_addresses_that_qemus_smmu_has_not() {
 }
 
 #[test]
+fn numa_nodes_that_the_guest_has_not() {
+    let numa = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/><cell id='1' memory='0' unit='KiB'/></numa></cpu>";
+    let with = |nodeset: &str| {
+        let hostdev = "<hostdev mode='subsystem' type='pci'><source><address bus='1'/></source>";
+        guest("q35", &format!("{hostdev}<acpi nodeset='{nodeset}'/></hostdev>"))
+    };
+    let errors = check(&with("1-2").replace("<devices>", &format!("{numa}<devices>"))).unwrap_err();
+    assert!(errors.to_string().contains("names NUMA node 2, and the guest has no such node"), "{errors}");
+    assert!(check(&with("0")).is_err(), "a guest without <numa> has none that can be named");
+    check(&with("0-1").replace("<devices>", &format!("{numa}<devices>"))).unwrap();
+    let expander = |node: u32| {
+        let target = format!("<target busNr='100'><node>{node}</node></target>");
+        let xml =
+            guest("q35", &format!("<controller type='pci' model='pcie-expander-bus'>{target}</controller>"));
+        check(&xml.replace("<devices>", &format!("{numa}<devices>")))
+    };
+    expander(1).unwrap();
+    let errors = expander(2).unwrap_err();
+    assert!(errors.to_string().contains("of NUMA node 2, and the guest has no such node"), "{errors}");
+}
+
+#[test]
 fn iommufd_for_what_is_no_vfio_device() {
     let usb = "<hostdev mode='subsystem' type='usb'><driver iommufd='yes'/><source><address bus='1' device='2'/></source></hostdev>";
     refused("q35", usb, "iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type 'usb'");

@@ -75,6 +75,19 @@ fn acpi(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
     let Some(info) = devices.info(item) else { return };
     let Some(acpi) = &info.acpi else { return };
+    let nodes = acpi.nodeset.iter().flat_map(crate::IdSet::iter);
+    if let Some(node) = nodes.into_iter().find(|node| !check.has_node(*node)) {
+        let message = format!(
+            "<acpi nodeset> of {} names NUMA node {node}, and the guest has no such node",
+            devices.describe(item)
+        );
+        check.error_with_hint(&info.place, message, "the nodes are the <cell>s of <cpu><numa>");
+    }
+    if acpi.nodeset.is_some() && !matches!(item, Item::Hostdev(_) | Item::Interface(_)) {
+        let message =
+            format!("<acpi nodeset> of {}: it is for devices of the host only", devices.describe(item));
+        check.error(&info.place, message);
+    }
     if !matches!(info.address, Some(Address::Pci(_))) {
         let message = format!("<acpi> of {}: it is for PCI devices only", devices.describe(item));
         check.error(&info.place, message);

@@ -18,8 +18,8 @@ mod memory;
 mod notes;
 mod numa;
 mod pci;
-mod peripherals;
 mod pci_targets;
+mod peripherals;
 
 use crate::device::Info;
 use crate::xml::place::Place;
@@ -72,6 +72,12 @@ struct Check<'a> {
 impl Check<'_> {
     fn error(&mut self, place: &Place, message: String) {
         self.errors.push(Error::new(message).at(place.0.clone()));
+    }
+
+    /// Whether the guest has this NUMA node.
+    fn has_node(&self, node: u32) -> bool {
+        let numa = self.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+        numa.is_some_and(|numa| numa.cells.iter().any(|cell| cell.id == Some(node)))
     }
 
     fn error_with_hint(&mut self, place: &Place, message: String, hint: &str) {

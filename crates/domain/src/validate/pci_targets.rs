@@ -79,4 +79,9 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
         }
         Some(_) => {}
     }
+    if let Some(node) = target.node.filter(|node| !check.has_node(*node)) {
+        let index = controller.index.unwrap_or_default();
+        let message = format!("the expander {index} is of NUMA node {node}, and the guest has no such node");
+        check.error_with_hint(place, message, "the nodes are the <cell>s of <cpu><numa>");
+    }
 }
