@@ -253,7 +253,9 @@ impl Domain {
         v.child("vcpu", &mut self.vcpu);
         v.child("vcpus", &mut self.vcpus);
         v.leaf("iothreads", &mut self.iothreads);
-        v.child("iothreadids", &mut self.iothreadids);
+        let mut named = self.iothreadids.clone().filter(|ids| !ids.is_implied());
+        v.child("iothreadids", &mut named);
+        self.iothreadids = named.or(self.iothreadids.take());
         v.child("defaultiothread", &mut self.default_iothread);
         v.child("cputune", &mut self.cputune);
         v.child("numatune", &mut self.numatune);

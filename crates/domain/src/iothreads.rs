@@ -23,6 +23,15 @@ pub struct Iothread {
     pub thread_pool_max: Option<u32>,
     /// How it polls.
     pub poll: Option<Poll>,
+    /// Whether it is only counted by `<iothreads>`, and was named by `complete`.
+    pub is_implied: bool,
+}
+
+impl Iothreadids {
+    /// Whether no thread is named by the user.
+    pub(crate) fn is_implied(&self) -> bool {
+        self.iothreads.iter().all(|thread| thread.is_implied)
+    }
 }
 
 /// `<poll>`: for how long a thread looks for work before it sleeps, in nanoseconds.

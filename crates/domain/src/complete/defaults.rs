@@ -4,8 +4,8 @@ use crate::device::Memballoon;
 use crate::device::memballoon::MemballoonModel;
 use crate::device::rng::RngBackendModel;
 use crate::{
-    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, GicVersion, HypervMode,
-    LifecycleAction, LoaderType, Machine, Placement, State, Toggle, VirtType,
+    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, FirmwareFormat, GicVersion,
+    HypervMode, LifecycleAction, LoaderType, Machine, Placement, State, Toggle, VirtType,
 };
 
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
@@ -15,6 +15,10 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     boot(domain);
     if let Some(loader) = domain.os.loader.as_mut().filter(|l| l.path.is_some()) {
         loader.kind.get_or_insert(LoaderType::Rom);
+        loader.format.get_or_insert(FirmwareFormat::Raw);
+        if let Some(nvram) = &mut domain.os.nvram {
+            nvram.format.get_or_insert(FirmwareFormat::Raw);
+        }
     }
     domain.clock.get_or_insert_default().offset.get_or_insert(ClockOffset::Utc);
     domain.on_poweroff.get_or_insert(LifecycleAction::Destroy);

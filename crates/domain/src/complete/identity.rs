@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let name = domain.name.as_deref().unwrap_or_default();
     let uuid = *domain.uuid.get_or_insert_with(|| uuid_of(name));
+    if let Some(genid) = &mut domain.genid {
+        genid.uuid.get_or_insert_with(|| of_generation(uuid));
+    }
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
         interface.mac.get_or_insert_with(|| mac_of(uuid, number));
         if interface.hostdev.is_none() {
@@ -16,9 +19,18 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     }
 }
 
-/// Derives a UUID (version 8, the one for own schemes) from a name.
+/// Derives a UUID from a name.
 fn uuid_of(name: &str) -> Uuid {
-    let digest = digest("uuid", name.as_bytes());
+    made_of(digest("uuid", name.as_bytes()))
+}
+
+/// Derives the identity of a guest that has never gone back in time.
+fn of_generation(uuid: Uuid) -> Uuid {
+    made_of(digest("generation", &uuid.0))
+}
+
+/// Makes a UUID (version 8, the one for own schemes).
+fn made_of(digest: [u8; 32]) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;

@@ -3,7 +3,7 @@
 use crate::device::address::DimmAddress;
 use crate::device::{Address, Devices};
 use crate::numa::Numa;
-use crate::{Domain, Memory, MemoryMode, Numatune, Placement};
+use crate::{Domain, Memory, MemoryMode, Memtune, Numatune, Placement};
 use std::collections::BTreeSet;
 
 /// Numbers the nodes, adds up their memory where `<memory>` is left out, and gives modules their slots.
@@ -12,6 +12,7 @@ pub(super) fn fill(domain: &mut Domain) {
         number(numa);
     }
     total(domain);
+    limits(domain);
     numatune(domain);
     slots(&mut domain.devices);
 }
@@ -34,6 +35,20 @@ fn total(domain: &mut Domain) {
     let Some(memory) = domain.memory else { return };
     let current = domain.current_memory.filter(|current| (1..=memory.bytes()).contains(&current.bytes()));
     domain.current_memory = Some(current.unwrap_or(Memory::from_bytes(memory.bytes())));
+}
+
+/// The amount that stands for no limit.
+const UNLIMITED: u64 = 9_007_199_254_740_991 << 10;
+
+/// What is no limit is left out.
+fn limits(domain: &mut Domain) {
+    let Some(tune) = &mut domain.memtune else { return };
+    let limits =
+        [&mut tune.hard_limit, &mut tune.soft_limit, &mut tune.swap_hard_limit, &mut tune.min_guarantee];
+    for limit in limits {
+        *limit = limit.filter(|limit| limit.bytes() < UNLIMITED);
+    }
+    domain.memtune = domain.memtune.take().filter(|tune| *tune != Memtune::default());
 }
 
 /// Where CPUs are placed by a service, so is the memory that nobody places.

@@ -11,6 +11,7 @@ mod defaults;
 mod disks;
 mod hostdevs;
 mod identity;
+mod iothreads;
 mod memory;
 mod peripherals;
 mod usb;
@@ -36,6 +37,7 @@ impl Domain {
         defaults::fill(&mut self, &machine);
         cpu::fill(&mut self, &machine);
         memory::fill(&mut self);
+        iothreads::fill(&mut self);
         identity::fill(&mut self, &machine);
         disks::fill(&mut self.devices);
         hostdevs::fill(&mut self.devices);

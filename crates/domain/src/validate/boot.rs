@@ -25,6 +25,7 @@ fn firmware(check: &mut Check<'_>) {
         let message = "<loader> names no file".to_owned();
         check.error_with_hint(&os.place, message, "give the path of the firmware");
     }
+    nvram(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> goes with firmware in flash memory only".to_owned();
         check.error_with_hint(&os.place, message, "say <loader type='pflash' readonly='yes'>");
@@ -33,6 +34,22 @@ fn firmware(check: &mut Check<'_>) {
         if missing && os.kernel.is_none() {
             check.error(&os.place, format!("<{part}> goes with a <kernel> only"));
         }
+    }
+}
+
+/// What keeps nothing has no variables, and what is no flash memory cannot keep any.
+fn nvram(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    let Some(loader) = &os.loader else { return };
+    if loader.stateless == Some(false) && loader.kind == Some(LoaderType::Rom) {
+        let message =
+            "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>".to_owned();
+        check.error_with_hint(&os.place, message, "say <loader type='pflash'>");
+    }
+    if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
+        let what = if nvram.template.is_some() { "an <nvram> with a template" } else { "an <nvram>" };
+        let message = format!("<loader stateless='yes'> keeps nothing, and {what} is given");
+        check.error_with_hint(&nvram.place, message, "leave one of them out");
     }
 }
 

@@ -6,6 +6,7 @@
 mod addresses;
 mod boot;
 mod chardevs;
+mod clock;
 mod controllers;
 mod cpu;
 mod disks;
@@ -14,12 +15,14 @@ mod hostdev_types;
 mod hostdevs;
 mod ids;
 mod iommus;
+mod iothreads;
 mod memory;
 mod notes;
 mod numa;
 mod pci;
 mod pci_targets;
 mod peripherals;
+mod security;
 
 use crate::device::Info;
 use crate::xml::place::Place;
@@ -47,6 +50,9 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     cpu::check(&mut check);
     boot::check(&mut check);
     features::check(&mut check);
+    clock::check(&mut check);
+    iothreads::check(&mut check);
+    security::check(&mut check);
     controllers::check(&mut check);
     addresses::check(&mut check);
     pci::check(&mut check);

@@ -182,7 +182,7 @@ pub(super) fn machine(arch: Arch, name: &str) -> Machine {
         arch,
         usb: usb(board),
         interface: interface(board),
-        cpu: cpu(arch).map(str::to_owned),
+        cpu: cpu(arch, board).map(str::to_owned),
         serial: serial(arch),
     }
 }
@@ -202,10 +202,11 @@ const fn interface(board: Board) -> InterfaceModel {
     }
 }
 
-const fn cpu(arch: Arch) -> Option<&'static str> {
+const fn cpu(arch: Arch, board: Board) -> Option<&'static str> {
     match arch {
         // A 32-bit guest runs in the 64-bit emulator as a rule.
         Arch::X86_64 | Arch::I686 => Some("qemu64"),
+        Arch::Aarch64 if matches!(board, Board::Virt) => Some("cortex-a15"),
         Arch::Aarch64 => None,
         Arch::S390x => Some("qemu"),
     }

@@ -17,9 +17,16 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let timeout = menu.and_then(|menu| menu.timeout).filter(|_| enable == Some(true));
     let boot = List::headless()
         .maybe("menu", enable)
+        .maybe("reboot-timeout", reboot_timeout(context))
         .maybe("splash-time", timeout.map(u32::from))
         .with("strict", true);
     Ok([Opt::list("-boot", boot)].into_iter().chain(kernel(context.domain)).collect())
+}
+
+/// -1 is a value here, and no list has negative numbers but as text.
+fn reboot_timeout(context: &Context<'_>) -> Option<String> {
+    let timeout = context.domain.os.bios.as_ref()?.reboot_timeout?;
+    Some(timeout.to_string())
 }
 
 fn kernel(domain: &Domain) -> Vec<Opt> {
@@ -33,6 +40,7 @@ fn kernel(domain: &Domain) -> Vec<Opt> {
         file("-initrd", "initrd", &os.initrd),
         os.cmdline.as_deref().map(|cmdline| Opt::plain("-append", cmdline)),
         file("-dtb", "dtb", &os.dtb),
+        file("-shim", "shim", &os.shim),
     ];
     options.into_iter().flatten().collect()
 }

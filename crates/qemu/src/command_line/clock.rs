@@ -1,8 +1,9 @@
 //! The guest's clock and timers: `-rtc`, and what timers say at the machine and the CPU.
 
-use super::opt::{List, Opt};
+use super::cpu::Properties;
+use super::opt::{List, Opt, Term};
 use super::{Context, Error};
-use passthru_domain::{Clock, ClockOffset, Timer};
+use passthru_domain::{Clock, ClockOffset, Domain, TickPolicy, Timer, TimerName};
 
 /// `-rtc`, and the policy of the PC's first timer.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -19,7 +20,8 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// same domain would not give the same line.
 fn base(clock: Option<&Clock>) -> Result<String, Error> {
     let Some(clock) = clock else { return Ok("utc".into()) };
-    let adjusted = clock.adjustment.as_deref().is_some_and(|seconds| seconds.parse() != Ok(0));
+    let adjusted =
+        clock.adjustment.as_deref().is_some_and(|seconds| seconds != "reset" && seconds.parse() != Ok(0));
     match clock.offset {
         _ if adjusted => Err(Error::unsupported("<clock> with an 'adjustment' other than 0")),
         Some(ClockOffset::Localtime | ClockOffset::Timezone) => Ok("localtime".into()),
@@ -67,15 +69,25 @@ pub(super) fn hpet(context: &Context<'_>) -> Option<bool> {
 }
 
 /// What timers say of the CPU: paravirtual clocks, and Arm's virtual timer.
-pub(super) fn cpu_properties(context: &Context<'_>) -> Vec<(&'static str, bool)> {
-    let present = |name| timer(context, name).and_then(|timer| timer.present);
-    let arm = timer(context, "armvtimer").and_then(policy);
-    let properties = [
-        ("kvmclock", present("kvmclock")),
-        ("hv-time", present("hypervclock").filter(|present| *present)),
-        ("kvm-no-adjvtime", arm.map(|policy| policy == "discard")),
-    ];
-    properties.into_iter().filter_map(|(name, on)| Some((name, on?))).collect()
+pub(super) fn cpu_properties(context: &Context<'_>) -> Properties {
+    let timers = context.domain.clock.iter().flat_map(|clock| &clock.timers);
+    let property = |timer: &Timer| -> Option<(String, Term)> {
+        let (name, value) = match timer.name? {
+            TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
+            TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
+            TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
+            TimerName::Armvtimer => ("kvm-no-adjvtime", (timer.tickpolicy? == TickPolicy::Discard).into()),
+            _ => return None,
+        };
+        Some((name.to_owned(), value))
+    };
+    timers.filter_map(property).collect()
+}
+
+/// The zone whose local time the guest's clock shows, for the emulator's environment.
+pub(super) fn time_zone(domain: &Domain) -> Option<&str> {
+    let clock = domain.clock.as_ref().filter(|clock| clock.offset == Some(ClockOffset::Timezone))?;
+    clock.timezone.as_deref()
 }
 
 fn policy(timer: &Timer) -> Option<&'static str> {

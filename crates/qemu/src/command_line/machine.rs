@@ -1,11 +1,11 @@
 //! `-machine` and `-accel`.
 
-use super::opt::{List, Opt};
+use super::opt::{List, Object, Opt};
 use super::want::{Want, What};
-use super::{Context, Error, firmware, iommu, memory, sound};
+use super::{Context, Error, firmware, iommu, memory, security, sound};
 use passthru_domain::device::MemoryModel;
 use passthru_domain::device::controller::{Controller, ControllerModel};
-use passthru_domain::{Board, Features, GicVersion, IoapicDriver, State, Toggle};
+use passthru_domain::{Board, CipherName, Features, GicVersion, IoapicDriver, State, Toggle};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = vec![Opt::list("-machine", machine(context)?), Opt::list("-accel", accel(context))];
@@ -13,6 +13,9 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         options.push(Opt::plain("-global", "driver=cfi.pflash01,property=secure,value=on"));
     }
     options.extend(pci_hole(context));
+    options.extend(tseg(context));
+    options.extend(sleep(context)?);
+    options.extend(async_teardown(context));
     options.extend(root_hotplug(context));
     Ok(options)
 }
@@ -30,6 +33,10 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
         .maybe("hmat", memory::numa(context).is_some_and(|numa| numa.has_hmat()).then_some(true))
         .maybe("memory-backend", memory::ram_id(context));
     Ok(firmware::on_machine(context, list)
+        .maybe("aes-key-wrap", keywrap(context, CipherName::Aes))
+        .maybe("dea-key-wrap", keywrap(context, CipherName::Dea))
+        .maybe("confidential-guest-support", security::id(context))
+        .maybe("graphics", writes_to_serial(context).then_some(false))
         .maybe("hpet", super::clock::hpet(context))
         .maybe("pcspk-audiodev", sound::speaker(context))
         .maybe("acpi", acpi(context)))
@@ -52,6 +59,8 @@ fn features(context: &Context<'_>, list: List) -> List {
         .maybe("smm", features.smm.as_ref().map(|smm| smm.state != Some(State::Off)))
         .maybe("kernel_irqchip", irqchip)
         .maybe("gic-version", gic)
+        .maybe("ras", features.ras.as_ref().map(is_on))
+        .maybe("i8042", features.ps2.as_ref().map(is_on))
 }
 
 /// Given without a state, a feature is on.
@@ -66,14 +75,65 @@ fn acpi(context: &Context<'_>) -> Option<bool> {
 }
 
 fn accel(context: &Context<'_>) -> List {
+    let features = context.domain.features.as_ref();
     if !context.is_kvm() {
-        return List::new("tcg");
+        let cache = features.and_then(|features| features.tcg.as_ref()?.tb_cache);
+        return List::new("tcg").maybe("tb-size", cache.map(|cache| cache.bytes() >> 20));
     }
-    let list = List::new("kvm");
+    let ring = features.and_then(|features| features.kvm.as_ref()?.dirty_ring.as_ref());
+    let ring = ring.filter(|ring| ring.state != Some(State::Off));
+    let list = List::new("kvm").maybe("dirty-ring-size", ring.and_then(|ring| ring.size));
     if context.is_standalone() {
         return list;
     }
     list.with("device", Want { name: "kvm".into(), what: What::Kvm })
+}
+
+/// Whether the guest can use keys of a cipher that Z wraps.
+fn keywrap(context: &Context<'_>, name: CipherName) -> Option<bool> {
+    let mut ciphers = context.domain.keywrap.iter().flat_map(|keywrap| &keywrap.ciphers);
+    let cipher = ciphers.find(|cipher| cipher.name == Some(name))?;
+    Some(cipher.state == Some(State::On))
+}
+
+/// Whether the BIOS writes to the serial port: it does where it finds no graphics.
+fn writes_to_serial(context: &Context<'_>) -> bool {
+    context.domain.os.bios.as_ref().is_some_and(|bios| bios.useserial == Some(true))
+}
+
+/// The memory of System Management Mode.
+fn tseg(context: &Context<'_>) -> Option<Opt> {
+    let size = context.domain.features.as_ref()?.smm.as_ref()?.tseg?;
+    Some(Opt::plain("-global", format!("mch.extended-tseg-mbytes={}", size.bytes() >> 20)))
+}
+
+fn async_teardown(context: &Context<'_>) -> Option<Opt> {
+    let enabled = context.domain.features.as_ref()?.async_teardown.as_ref()?.enabled;
+    Some(Opt::list("-run-with", List::headless().with("async-teardown", enabled != Some(false))))
+}
+
+/// Which ways to sleep the board tells the guest of.
+fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let Some(pm) = &context.domain.pm else { return Ok(Vec::new()) };
+    let said = [("disable_s3", pm.suspend_to_mem.as_ref()), ("disable_s4", pm.suspend_to_disk.as_ref())];
+    let said = said.into_iter().filter_map(|(name, suspend)| Some((name, suspend?.enabled?)));
+    let device = match context.board() {
+        Board::I440fx => "PIIX4_PM",
+        Board::Q35 => "ICH9-LPC",
+        _ if said.clone().count() == 0 => return Ok(Vec::new()),
+        _ => return Err(Error::unsupported_on("<pm>", &context.machine.name)),
+    };
+    let global = |(name, enabled): (&str, bool)| {
+        Opt::plain("-global", format!("{device}.{name}={}", u32::from(!enabled)))
+    };
+    Ok(said.map(global).collect())
+}
+
+/// Where the guest's kernel says how its dump is to be read.
+pub(super) fn vmcoreinfo(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let features = context.domain.features.as_ref();
+    let wanted = features.and_then(|features| features.vmcoreinfo.as_ref()).is_some_and(is_on);
+    Ok(wanted.then(|| Opt::device(Object::driver("vmcoreinfo"))).into_iter().collect())
 }
 
 /// The room above 4 GiB that the root bus keeps for devices.

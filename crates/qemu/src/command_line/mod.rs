@@ -22,8 +22,10 @@ mod graphics;
 mod guest_services;
 mod hostdev;
 mod hostdev_scsi;
+mod hyperv;
 mod input;
 mod iommu;
+mod iothreads;
 mod machine;
 mod memballoon;
 mod memory;
@@ -36,7 +38,9 @@ mod process;
 mod redirect;
 mod render;
 mod rng;
+mod security;
 mod sound;
+mod sysinfo;
 mod tpm;
 mod video;
 mod virtio;
@@ -113,11 +117,14 @@ const SECTIONS: &[Section] = &[
     memory::options,
     cpu::topology,
     numa::options,
+    iothreads::options,
     process::identity,
+    sysinfo::options,
     chardev::monitor,
     clock::options,
     process::lifecycle,
     boot::options,
+    sysinfo::acpi_tables,
     iommu::before_controllers,
     controller::options,
     iommu::behind_controllers,
@@ -142,6 +149,8 @@ const SECTIONS: &[Section] = &[
     hostdev::options,
     memballoon::options,
     rng::options,
+    machine::vmcoreinfo,
+    security::options,
     guest_services::panics,
     guest_services::shmems,
     guest_services::vsock,

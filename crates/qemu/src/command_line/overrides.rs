@@ -23,10 +23,12 @@ pub(super) fn arguments(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(args.map(|arg| Opt::word(arg)).collect())
 }
 
-/// The variables of `<qemu:commandline>`.
+/// The time zone of the guest's clock, and the variables of `<qemu:commandline>`.
 pub(super) fn environment(domain: &Domain) -> Vec<(String, String)> {
+    let zone = super::clock::time_zone(domain).map(|zone| ("TZ".to_owned(), zone.to_owned()));
     let variables = domain.emulator_commandline.iter().flat_map(|line| &line.env);
-    variables.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default())).collect()
+    let variables = variables.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
+    zone.into_iter().chain(variables).collect()
 }
 
 /// Sets and removes properties of devices.

@@ -1,0 +1,52 @@
+//! Timers that the machine has, and what can be said of each.
+
+use super::{Check, duplicates};
+use crate::{Arch, TickPolicy, Timer, TimerName};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let Some(clock) = &check.domain.clock else { return };
+    for timer in &clock.timers {
+        if let Some(wrong) = wrong_with(timer, check.machine.arch) {
+            check.error(&timer.place, wrong);
+        }
+    }
+    for (first, second) in duplicates(clock.timers.iter().map(|timer| (timer.name, timer))) {
+        let name = first.name.map_or("", TimerName::as_str);
+        check.error(&second.place, format!("the timer '{name}' is described twice"));
+    }
+}
+
+fn wrong_with(timer: &Timer, arch: Arch) -> Option<String> {
+    let name = timer.name?;
+    let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
+    let only = match name {
+        TimerName::Platform => "guests of Xen",
+        TimerName::Armvtimer if arch != Arch::Aarch64 => "aarch64",
+        TimerName::Pit | TimerName::Hpet | TimerName::Tsc | TimerName::Kvmclock if !x86 => "x86",
+        TimerName::Hypervclock if !x86 && arch != Arch::Aarch64 => "x86 and aarch64",
+        _ => return wrong_policy(timer, name),
+    };
+    Some(format!("the timer '{name}' is for {only} only, not for {arch}"))
+}
+
+fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
+    let known: &[TickPolicy] = match name {
+        TimerName::Pit => &[TickPolicy::Delay, TickPolicy::Catchup, TickPolicy::Discard],
+        TimerName::Rtc => &[TickPolicy::Delay, TickPolicy::Catchup],
+        TimerName::Armvtimer => &[TickPolicy::Delay, TickPolicy::Discard],
+        _ => &[],
+    };
+    if let Some(policy) = timer.tickpolicy.filter(|policy| !known.contains(policy)) {
+        return Some(format!("the timer '{name}' has no tickpolicy '{policy}'"));
+    }
+    if timer.frequency.is_some() && name != TimerName::Tsc {
+        return Some(format!("the timer '{name}' has no frequency; only 'tsc' has"));
+    }
+    if timer.track.is_some() && name != TimerName::Rtc {
+        return Some(format!("the timer '{name}' tracks nothing; only 'rtc' does"));
+    }
+    if timer.mode.is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native") {
+        return Some(format!("the timer '{name}' has no such mode outside of Xen"));
+    }
+    None
+}

@@ -1,0 +1,29 @@
+//! Memory that the host cannot read, and keys that it wraps: what only some machines have.
+
+use super::Check;
+use crate::{Arch, Board, LaunchSecurityType, VirtType};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let domain = check.domain;
+    let arch = check.machine.arch;
+    if domain.keywrap.is_some() && arch != Arch::S390x {
+        check.error(&domain.place, format!("<keywrap> is for s390x only, not for {arch}"));
+    }
+    let Some(security) = &domain.launch_security else { return };
+    let Some(kind) = security.kind else { return };
+    let (fits, only) = match kind {
+        LaunchSecurityType::Sev | LaunchSecurityType::SevSnp => (arch == Arch::X86_64, "x86_64"),
+        LaunchSecurityType::Tdx => (check.machine.board == Board::Q35, "the machine 'q35'"),
+        LaunchSecurityType::S390Pv => (arch == Arch::S390x, "s390x"),
+    };
+    if !fits {
+        let name = &check.machine.name;
+        check.error(
+            &security.place,
+            format!("<launchSecurity type='{kind}'> is for {only} only, not for '{name}'"),
+        );
+    } else if domain.kind != Some(VirtType::Kvm) {
+        let message = format!("<launchSecurity type='{kind}'> needs <domain type='kvm'>");
+        check.error(&security.place, message);
+    }
+}
