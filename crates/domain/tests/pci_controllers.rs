@@ -90,3 +90,33 @@ fn a_hundred_devices_get_ports_of_their_own() {
     // The root, a port for each card, the USB controller and the balloon, and one that stays free.
     assert_eq!(ports, 1 + 100 + 2 + 1);
 }
+
+#[test]
+fn room_above_4_gib_is_for_machines_that_keep_some() {
+    let root = |model: &str, gib: u32| {
+        format!(
+            "<controller type='pci' index='0' model='{model}'><pcihole64 unit='GiB'>{gib}</pcihole64></controller>"
+        )
+    };
+    accepted("pc", &root("pci-root", 3));
+    accepted("virt", &root("pcie-root", 1024));
+    refused("virt", &root("pcie-root", 1000), "must be a power of two");
+    refused("s390-ccw-virtio", &root("pci-root", 64), "keeps no room that <pcihole64> could set");
+}
+
+#[test]
+fn expanders_of_the_other_kind_of_bus() {
+    refused("q35", &controller("pci-expander-bus", ""), "pci-expander-bus");
+    refused("pc", &controller("pcie-expander-bus", ""), "pcie-expander-bus");
+    let at = |model| controller(model, "<address type='pci' bus='0' slot='4'/>");
+    refused(
+        "q35",
+        &at("pci-expander-bus"),
+        "is for machines with a conventional PCI bus, which 'q35' has not",
+    );
+    refused(
+        "virt",
+        &at("pci-expander-bus"),
+        "is for machines with a conventional PCI bus, which 'virt' has not",
+    );
+}

@@ -16,6 +16,26 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     if matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus) {
         expander(check, controller, &target);
     }
+    if let Some(hole) = &controller.pcihole64 {
+        room(check, controller, hole.size.bytes());
+    }
+}
+
+/// Which machines can keep room for devices above 4 GiB, and how much.
+fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
+    let (place, name) = (&controller.info.place, &check.machine.name);
+    match check.machine.board {
+        Board::I440fx | Board::Q35 => {}
+        Board::Virt if bytes.is_power_of_two() => {}
+        Board::Virt => {
+            let message = format!("<pcihole64> of the machine '{name}' must be a power of two");
+            check.error(place, message);
+        }
+        _ => {
+            let message = format!("the machine '{name}' keeps no room that <pcihole64> could set");
+            check.error(place, message);
+        }
+    }
 }
 
 fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
@@ -69,6 +89,12 @@ fn options(check: &mut Check<'_>, controller: &Controller, model: Model, target:
 
 fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     let place = &controller.info.place;
+    let express = controller.model == Some(Model::PcieExpanderBus);
+    if express != check.machine.is_express() {
+        let (model, name) = (controller.model.map_or("", Model::as_str), &check.machine.name);
+        let kind = if express { "PCI Express" } else { "a conventional PCI bus" };
+        check.error(place, format!("a {model} is for machines with {kind}, which '{name}' has not"));
+    }
     match target.bus_nr {
         None => {
             let message = "no bus number is left for the expander".to_owned();

@@ -37,6 +37,7 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
         .maybe("dea-key-wrap", keywrap(context, CipherName::Dea))
         .maybe("confidential-guest-support", security::id(context))
         .maybe("graphics", writes_to_serial(context).then_some(false))
+        .maybe("highmem-mmio-size", high_memory(context))
         .maybe("hpet", super::clock::hpet(context))
         .maybe("pcspk-audiodev", sound::speaker(context))
         .maybe("acpi", acpi(context)))
@@ -146,6 +147,12 @@ fn pci_hole(context: &Context<'_>) -> Option<Opt> {
         _ => return None,
     };
     Some(Opt::plain("-global", format!("{host}.pci-hole64-size={kib}K")))
+}
+
+/// The same of Arm's virtual machine.
+fn high_memory(context: &Context<'_>) -> Option<String> {
+    let kib = root(context)?.pcihole64.as_ref()?.size.kib();
+    (context.board() == Board::Virt).then(|| format!("{kib}K"))
 }
 
 /// Whether ACPI lets devices be plugged into the conventional root bus.
