@@ -159,12 +159,13 @@ fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
 }
 
 fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
-    match (&interface.hostdev, interface.model) {
+    match (&interface.hostdev, &interface.model) {
         (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
-        (None, None | Some(InterfaceModel::Virtio | InterfaceModel::E1000e | InterfaceModel::Igb)) => {
+        (None, Some(InterfaceModel::UsbNet | InterfaceModel::SpaprVlan)) => None,
+        (None, None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Vmxnet3)) => {
             Some(pcie)
         }
-        _ => Some(pci),
+        (None, Some(model)) => Some(model.virtio().map_or(pci, |model| virtio(Some(model), pci, pcie))),
     }
 }
 

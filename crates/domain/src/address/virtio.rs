@@ -5,7 +5,6 @@ use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::hostdev::{HostdevModel, HostdevSource};
 use crate::device::input::InputBus;
-use crate::device::interface::InterfaceModel;
 use crate::device::sound::SoundModel;
 use crate::device::video::VideoModel;
 use crate::device::{Address, Devices, Item};
@@ -36,8 +35,9 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
     match item {
         Item::Disk(n) => devices.disks.get(n).is_some_and(|d| d.target.bus == Some(DiskBus::Virtio)),
         Item::Interface(n) => {
-            let model =
-                |i: &crate::device::Interface| i.hostdev.is_none() && i.model == Some(InterfaceModel::Virtio);
+            let model = |i: &crate::device::Interface| {
+                i.hostdev.is_none() && i.model.as_ref().is_some_and(|m| m.virtio().is_some())
+            };
             devices.interfaces.get(n).is_some_and(model)
         }
         Item::Controller(n) => devices.controllers.get(n).is_some_and(|c| match c.kind {

@@ -1,6 +1,6 @@
 //! What tells one guest from another: its UUID, and the hardware addresses of its network cards.
 
-use crate::device::interface::Mac;
+use crate::device::interface::{InterfaceModel, InterfaceType, Mac};
 use crate::{Domain, Machine, Uuid};
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,11 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
         interface.mac.get_or_insert_with(|| mac_of(uuid, number));
         if interface.hostdev.is_none() {
-            interface.model.get_or_insert(machine.interface);
+            interface.model.get_or_insert_with(|| match interface.kind {
+                // Of these there is no other model.
+                Some(InterfaceType::VhostUser | InterfaceType::Vdpa) => InterfaceModel::Virtio,
+                _ => machine.interface.clone(),
+            });
         }
     }
 }

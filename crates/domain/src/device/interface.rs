@@ -1,9 +1,15 @@
 //! `<interface>`: a network interface.
 
 use super::hostdev::InterfaceSource;
+use super::net::{
+    Bandwidth, Coalesce, Filterref, LinkState, NetBackend, NetDriver, NetIp, NetRoute, NetSource, NetTarget,
+    PortForward, Virtualport, Vlan,
+};
 use super::teaming::Teaming;
+use super::virtio::VirtioModel;
 use super::{Hostdev, Info};
-use crate::xml::value::{value_by_display, words};
+use crate::xml::text::{FilePath, of_form};
+use crate::xml::value::{Value, value_by_display, words};
 use crate::xml::{Element, Visitor};
 use std::fmt;
 use std::str::FromStr;
@@ -11,26 +17,123 @@ use std::str::FromStr;
 words! {
     /// What a network interface is connected to.
     pub enum InterfaceType {
-        /// A network within the emulator (SLIRP), which needs no privileges.
+        /// A network within the emulator (SLIRP or passt), which needs no privileges.
         User = "user",
+        /// A tap of the host, which somebody else connects.
+        Ethernet = "ethernet",
+        /// A process of its own, by shared memory.
+        VhostUser = "vhostuser",
+        /// Other guests: this one listens.
+        Server = "server",
+        /// Other guests: this one connects.
+        Client = "client",
+        /// Other guests, by multicast.
+        Mcast = "mcast",
+        /// Another guest, by UDP.
+        Udp = "udp",
+        /// A network of libvirt's.
+        Network = "network",
+        /// A bridge of the host.
+        Bridge = "bridge",
+        /// A virtual network of another hypervisor's.
+        Internal = "internal",
+        /// A device of the host, by macvtap.
+        Direct = "direct",
         /// A device of the host, given to the guest.
         Hostdev = "hostdev",
+        /// A vDPA device of the host.
+        Vdpa = "vdpa",
+        /// Nothing.
+        Null = "null",
+        /// A distributed switch of another hypervisor's.
+        Vds = "vds",
     }
 }
 
-words! {
-    /// Model of a network card.
-    pub enum InterfaceModel {
-        /// virtio-net.
-        Virtio = "virtio",
-        /// Intel 82540EM.
-        E1000 = "e1000",
-        /// Intel 82574L.
-        E1000e = "e1000e",
-        /// Intel 82576.
-        Igb = "igb",
-        /// Realtek RTL8139.
-        Rtl8139 = "rtl8139",
+/// Model of a network card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceModel {
+    /// virtio-net.
+    Virtio,
+    /// virtio-net of versions 0.9 and 1.0.
+    VirtioTransitional,
+    /// virtio-net of version 1.0 alone.
+    VirtioNonTransitional,
+    /// Intel 82540EM.
+    E1000,
+    /// Intel 82574L.
+    E1000e,
+    /// Intel 82576.
+    Igb,
+    /// Realtek RTL8139.
+    Rtl8139,
+    /// VMware's third.
+    Vmxnet3,
+    /// On USB.
+    UsbNet,
+    /// On the virtual I/O bus of Power.
+    SpaprVlan,
+    /// Any other, by the emulator's own name: it is taken for a conventional PCI device.
+    Other(String),
+}
+
+impl InterfaceModel {
+    const KNOWN: [Self; 10] = [
+        Self::Virtio,
+        Self::VirtioTransitional,
+        Self::VirtioNonTransitional,
+        Self::E1000,
+        Self::E1000e,
+        Self::Igb,
+        Self::Rtl8139,
+        Self::Vmxnet3,
+        Self::UsbNet,
+        Self::SpaprVlan,
+    ];
+
+    /// Returns the word that stands for the model in a domain's XML.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::VirtioTransitional => "virtio-transitional",
+            Self::VirtioNonTransitional => "virtio-non-transitional",
+            Self::E1000 => "e1000",
+            Self::E1000e => "e1000e",
+            Self::Igb => "igb",
+            Self::Rtl8139 => "rtl8139",
+            Self::Vmxnet3 => "vmxnet3",
+            Self::UsbNet => "usb-net",
+            Self::SpaprVlan => "spapr-vlan",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Returns the model as one of virtio; nothing for others.
+    pub const fn virtio(&self) -> Option<VirtioModel> {
+        match self {
+            Self::Virtio => Some(VirtioModel::Virtio),
+            Self::VirtioTransitional => Some(VirtioModel::Transitional),
+            Self::VirtioNonTransitional => Some(VirtioModel::NonTransitional),
+            _ => None,
+        }
+    }
+}
+
+impl Value for InterfaceModel {
+    /// Known models are known in any case of letters, as libvirt knows them.
+    fn read(text: &str) -> Result<Self, String> {
+        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text)) {
+            return Ok(known);
+        }
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        match !text.is_empty() && text.chars().all(fits) {
+            true => Ok(Self::Other(text.into())),
+            false => Err("expected a model's name, of letters, digits, '-' and '_'".into()),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.as_str().into()
     }
 }
 
@@ -47,6 +150,46 @@ pub struct Interface {
     pub mac: Option<Mac>,
     /// Model of the card.
     pub model: Option<InterfaceModel>,
+    /// Whether the guest may tell the host which packets it wants.
+    pub trust_guest_rx_filters: Option<bool>,
+    /// What it is connected to on the host.
+    pub source: Option<NetSource>,
+    /// What a switch is told of the port.
+    pub virtualport: Option<Virtualport>,
+    /// Addresses of the guest (`user`: of the network).
+    pub ips: Vec<NetIp>,
+    /// Routes of the guest.
+    pub routes: Vec<NetRoute>,
+    /// Ports of the host that lead to the guest.
+    pub port_forwards: Vec<PortForward>,
+    /// A script that sets the tap up.
+    pub script: Option<String>,
+    /// A script that takes it down.
+    pub downscript: Option<String>,
+    /// The host's end.
+    pub target: Option<NetTarget>,
+    /// The guest's name of the card; no effect.
+    pub guest: Option<String>,
+    /// How the card works.
+    pub driver: Option<NetDriver>,
+    /// How the host's end works.
+    pub backend: Option<NetBackend>,
+    /// The filter of packets; it is applied by whoever makes the tap.
+    pub filterref: Option<Filterref>,
+    /// Bytes that may wait at the tap.
+    pub sndbuf: Option<u64>,
+    /// Whether the cable is in.
+    pub link: Option<LinkState>,
+    /// Largest packet.
+    pub mtu: Option<u32>,
+    /// When the host is told of packets.
+    pub coalesce: Option<Coalesce>,
+    /// VLANs of the port.
+    pub vlan: Option<Vlan>,
+    /// How fast it may be.
+    pub bandwidth: Option<Bandwidth>,
+    /// Whether it is kept apart from other ports of the bridge.
+    pub isolated: Option<bool>,
     /// The card's part in a pair; a device of the host has its own.
     pub teaming: Option<Teaming>,
 }
@@ -120,16 +263,70 @@ impl Interface {
 impl Element for Interface {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("type", &mut self.kind);
+        v.yes_no("trustGuestRxFilters", &mut self.trust_guest_rx_filters);
         v.child_word("mac", "address", &mut self.mac);
         self.visit_hostdev(v);
+        if self.hostdev.is_none() {
+            v.child("source", &mut self.source);
+        }
+        v.child("virtualport", &mut self.virtualport);
+        v.child("vlan", &mut self.vlan);
+        v.child("bandwidth", &mut self.bandwidth);
+        self.visit_guest(v);
         v.child_word("model", "type", &mut self.model);
+        if self.hostdev.is_none() {
+            v.child("driver", &mut self.driver);
+        }
+        v.child("backend", &mut self.backend);
+        v.child("filterref", &mut self.filterref);
+        let mut tune = self.sndbuf.take().map(|sndbuf| Tune(Some(sndbuf)));
+        v.child("tune", &mut tune);
+        self.sndbuf = tune.and_then(|tune| tune.0);
+        v.child_word("link", "state", &mut self.link);
+        v.child_word("mtu", "size", &mut self.mtu);
         match &mut self.hostdev {
             Some(hostdev) => v.child("teaming", &mut hostdev.teaming),
             None => v.child("teaming", &mut self.teaming),
         }
+        v.child("coalesce", &mut self.coalesce);
         self.info_mut().visit_with_rom(v);
         if self.kind.is_none() {
             v.error("<interface> needs the attribute 'type'".into());
         }
+    }
+}
+
+impl Interface {
+    fn visit_guest<V: Visitor>(&mut self, v: &mut V) {
+        let mut port = self.isolated.take().map(|isolated| Port(Some(isolated)));
+        v.child("port", &mut port);
+        self.isolated = port.and_then(|port| port.0);
+        v.children("ip", &mut self.ips);
+        v.children("route", &mut self.routes);
+        v.children("portForward", &mut self.port_forwards);
+        of_form::<FilePath>(&mut self.script, |path| v.child_word("script", "path", path));
+        of_form::<FilePath>(&mut self.downscript, |path| v.child_word("downscript", "path", path));
+        v.child("target", &mut self.target);
+        v.child_word("guest", "dev", &mut self.guest);
+    }
+}
+
+/// `<tune>`.
+#[derive(Default)]
+struct Tune(Option<u64>);
+
+impl Element for Tune {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.leaf("sndbuf", &mut self.0);
+    }
+}
+
+/// `<port>`.
+#[derive(Default)]
+struct Port(Option<bool>);
+
+impl Element for Port {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.yes_no("isolated", &mut self.0);
     }
 }

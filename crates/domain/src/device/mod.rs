@@ -16,6 +16,7 @@ pub mod iommu;
 pub mod item;
 pub mod memballoon;
 pub mod memory;
+pub mod net;
 pub mod panic;
 pub mod redirdev;
 pub mod rng;

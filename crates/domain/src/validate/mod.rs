@@ -14,6 +14,7 @@ mod features;
 mod hostdev_types;
 mod hostdevs;
 mod ids;
+mod interfaces;
 mod iommus;
 mod iothreads;
 mod memory;
@@ -62,6 +63,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     hostdevs::check(&mut check);
     hostdev_types::check(&mut check);
     iommus::check(&mut check);
+    interfaces::check(&mut check);
     ids::check(&mut check);
     // Stable: what has no place of its own comes first, in the order of the checks.
     check.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));

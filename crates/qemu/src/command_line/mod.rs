@@ -30,6 +30,7 @@ mod machine;
 mod memballoon;
 mod memory;
 mod net;
+mod netdev;
 mod numa;
 mod opt;
 mod overrides;

@@ -42,6 +42,8 @@ pub enum Term {
     Text(String),
     /// Values in an order; JSON only.
     Array(Vec<Term>),
+    /// Values in one text, a colon between each.
+    Joined(Vec<Term>),
     /// An object within an object; JSON only.
     Object(Object),
     /// What is said when the line is rendered.
@@ -119,7 +121,7 @@ impl Term {
     fn wants<'a>(&'a self, found: &mut Vec<&'a Want>) {
         match self {
             Self::Want(want) => found.push(want),
-            Self::Array(terms) => terms.iter().for_each(|term| term.wants(found)),
+            Self::Array(terms) | Self::Joined(terms) => terms.iter().for_each(|term| term.wants(found)),
             Self::Object(object) => object.0.iter().for_each(|(_, term)| term.wants(found)),
             _ => {}
         }

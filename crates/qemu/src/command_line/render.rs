@@ -164,6 +164,7 @@ impl Renderer<'_> {
             Term::Signed(number) => number.to_string(),
             Term::Text(text) => text.clone(),
             Term::Want(want) => self.want(want),
+            Term::Joined(terms) => terms.iter().map(|term| self.text(term)).collect::<Vec<_>>().join(":"),
             Term::Null | Term::Array(_) | Term::Object(_) => self.term(term).to_string(),
         }
     }
@@ -181,6 +182,7 @@ impl Renderer<'_> {
             Term::Signed(number) => (*number).into(),
             Term::Text(text) => text.clone().into(),
             Term::Array(terms) => terms.iter().map(|term| self.term(term)).collect(),
+            Term::Joined(_) => self.text(term).into(),
             Term::Object(object) => self.object(object),
             Term::Want(want) => self.want(want).into(),
         }
