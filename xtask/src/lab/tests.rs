@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use super::MachineArgs;
 use super::boot::{Input, Job, boot, quoted};
 use super::setup::Lab;
-use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests};
+use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests, cargo, succeed};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -45,11 +45,20 @@ fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
         super::run::build(machine)?;
     }
     let workspace = Workspace::read()?;
+    build_examples(&workspace, machine)?;
     let executables = build_tests(&selection(&workspace, machine))?;
     ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
     let script = script(&executables, arguments, stdout().is_terminal());
     let limit = machine.limit(Some(1800));
     boot(&lab, machine, &Job { script, input: Input::None, target: workspace.target, limit })
+}
+
+/// Builds the examples of these packages, which tests run.
+fn build_examples(workspace: &Workspace, machine: &MachineArgs) -> Result<()> {
+    let mut command = cargo(&["build", "--quiet", "--examples"]);
+    let packages: BTreeSet<_> = workspace.lab_tests.iter().map(|test| &test.package).collect();
+    command.args(packages.into_iter().flat_map(|package| ["--package", package]));
+    succeed(command.args(profile_flag(machine)))
 }
 
 /// Cargo's arguments that select just the tests for the virtual host.

@@ -4,6 +4,7 @@ use super::{Backend, Container, Error, IommufdContainer, KvmVfio, Type1Container
 use crate::device::Location;
 use passthru_iommufd::Iommufd;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Which backend to take.
@@ -16,6 +17,20 @@ pub enum Policy {
     Iommufd,
     /// type1 or nothing.
     Type1,
+}
+
+/// Reads `auto`, `iommufd` or `type1`.
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "iommufd" => Ok(Self::Iommufd),
+            "type1" => Ok(Self::Type1),
+            _ => Err(format!("'{text}' is none of auto, iommufd and type1")),
+        }
+    }
 }
 
 /// How a container is opened.

@@ -3,6 +3,7 @@
 
 use super::iova::{IovaAllocator, IovaError};
 use crate::container::{self, Dma};
+use crate::device::Word;
 use passthru_iommufd::{Access, DmaMemory};
 use std::io;
 use std::mem;
@@ -47,22 +48,6 @@ pub enum Error {
     #[error(transparent)]
     Container(#[from] container::Error),
 }
-
-/// A number that is read and written in one access: `u8`, `u16`, `u32` or `u64`.
-pub trait Word: Copy + sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! words {
-    ($($number:ty),*) => { $(
-        impl sealed::Sealed for $number {}
-        impl Word for $number {}
-    )* };
-}
-
-words!(u8, u16, u32, u64);
 
 impl DmaPool {
     /// Takes what maps, and the IOVAs that are free in it.

@@ -3,5 +3,5 @@
 mod buffer;
 mod iova;
 
-pub use buffer::{Buffer, DmaPool, Error, Word};
+pub use buffer::{Buffer, DmaPool, Error};
 pub use iova::{IovaAllocator, IovaError};

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::single_range_in_vec_init, reason = "tests")]
 
 mod device;
+mod dma;
 mod edu;
+mod examples;
 mod taken;

@@ -1,0 +1,150 @@
+//! Drives QEMU's `edu` test device from user space: registers, an interrupt, and DMA both ways, each checked.
+//!
+//! The device must be on `vfio-pci` (`passthru bind ADDRESS`). The memory goes out and back through the device, by
+//! whichever backend is asked for.
+#![allow(clippy::print_stdout, reason = "an example for people")]
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use passthru_pci::Address;
+use passthru_vfio::container::{self, Access, Attach, Member, Options, Policy};
+use passthru_vfio::device::{Event, Irq, Mmap, Region, Source};
+use passthru_vfio::dma::{DmaPool, IovaAllocator};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How much memory the device has of its own, and where it sees that itself.
+const ON_DEVICE: (u64, usize) = (0x4_0000, 4096);
+/// The device's DMA reaches 2²⁸ bytes unless its `dma_mask` says more.
+const ADDRESS_BITS: u32 = 28;
+
+mod register {
+    pub(super) const IDENTIFICATION: u64 = 0x00;
+    pub(super) const LIVENESS: u64 = 0x04;
+    pub(super) const FACTORIAL: u64 = 0x08;
+    pub(super) const STATUS: u64 = 0x20;
+    pub(super) const INTERRUPT_STATUS: u64 = 0x24;
+    pub(super) const INTERRUPT_ACKNOWLEDGE: u64 = 0x64;
+    pub(super) const DMA_SOURCE: u64 = 0x80;
+    pub(super) const DMA_DESTINATION: u64 = 0x88;
+    pub(super) const DMA_COUNT: u64 = 0x90;
+    pub(super) const DMA_COMMAND: u64 = 0x98;
+}
+
+/// Bit of the status register.
+const INTERRUPT_WHEN_DONE: u32 = 0x80;
+/// Bits of the DMA command: start, from the device to memory.
+const START: u64 = 1;
+const TO_MEMORY: u64 = 2;
+/// How long the device is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Memory space and bus master, in the PCI command register.
+const COMMAND: (u64, u16) = (0x04, 0x6);
+
+#[derive(Parser)]
+#[command(about = "Drives QEMU's edu device from user space")]
+struct Arguments {
+    /// PCI address, as 0000:00:10.0
+    device: Address,
+    /// auto, iommufd or type1
+    #[arg(long, default_value = "auto")]
+    backend: Policy,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let source = Source::Pci(arguments.device);
+    let options = Options { policy: arguments.backend, ..Options::default() };
+    let choice = container::open(&options, &[source.locate()?])?;
+    println!("{choice}");
+    let member = choice.container.attach(source.into(), Attach::default())?;
+    let edu = Edu::new(member)?;
+    edu.check_registers()?;
+    edu.check_interrupt()?;
+    let ranges = choice.container.iova_ranges()?;
+    let iovas = IovaAllocator::with_width(&ranges, 4096, ADDRESS_BITS);
+    edu.check_dma(&DmaPool::new(choice.container, iovas))
+}
+
+/// The device with its registers. It is detached last, so that a buffer which is unmapped before cannot be written to.
+struct Edu {
+    registers: Mmap,
+    interrupt: Event,
+    _msi: Irq,
+    _member: Member,
+}
+
+impl Edu {
+    fn new(member: Member) -> Result<Self> {
+        let device = member.device();
+        let config = device.region(Region::CONFIG)?;
+        config.write(COMMAND.0, config.read::<u16>(COMMAND.0)? | COMMAND.1)?;
+        let bar = device.region(Region::BAR0)?;
+        let area = bar.areas().first().context("the registers cannot be mapped")?.clone();
+        let registers = bar.mmap(area)?;
+        let identification: u32 = registers.read(register::IDENTIFICATION)?;
+        ensure!(identification & 0xffff == 0xed, "this is no edu: it says {identification:#x}");
+        println!("edu {}.{}", identification >> 24, identification >> 16 & 0xff);
+        let (msi, interrupt) = (device.irq(Irq::MSI)?, Event::new()?);
+        msi.set_triggers(0, &[Some(interrupt.as_fd())])?;
+        Ok(Self { registers, interrupt, _msi: msi, _member: member })
+    }
+
+    /// The device answers with the complement of what is written.
+    fn check_registers(&self) -> Result<()> {
+        self.registers.write(register::LIVENESS, 0x1234_5678_u32)?;
+        let answer: u32 = self.registers.read(register::LIVENESS)?;
+        ensure!(answer == !0x1234_5678, "the device answered {answer:#x}");
+        println!("registers: written and read");
+        Ok(())
+    }
+
+    /// The device interrupts when it has computed a factorial.
+    fn check_interrupt(&self) -> Result<()> {
+        self.registers.write(register::STATUS, INTERRUPT_WHEN_DONE)?;
+        self.registers.write(register::FACTORIAL, 10_u32)?;
+        ensure!(self.interrupt.wait(PATIENCE)? == 1, "no interrupt within {PATIENCE:?}");
+        let reason: u32 = self.registers.read(register::INTERRUPT_STATUS)?;
+        self.registers.write(register::INTERRUPT_ACKNOWLEDGE, reason)?;
+        let answer: u32 = self.registers.read(register::FACTORIAL)?;
+        ensure!((reason, answer) == (1, 3_628_800), "reason {reason}, 10! = {answer}");
+        println!("interrupt: 10! = {answer}, by MSI");
+        Ok(())
+    }
+
+    /// What is written to the device comes back at another place.
+    fn check_dma(&self, pool: &Arc<DmaPool>) -> Result<()> {
+        let mut out = pool.buffer(ON_DEVICE.1, Access::Read)?;
+        let back = pool.buffer(ON_DEVICE.1, Access::Write)?;
+        let sent: Vec<u8> = (0..ON_DEVICE.1).map(|i| (i * 7 + i / 256) as u8).collect();
+        out.write(0, &sent);
+        self.dma(out.iova(), ON_DEVICE.0, START)?;
+        self.dma(ON_DEVICE.0, back.iova(), START | TO_MEMORY)?;
+        let mut received = vec![0; sent.len()];
+        back.read(0, &mut received);
+        ensure!(received == sent, "other bytes came back");
+        println!(
+            "DMA: {} bytes from IOVA {:#x} through the device to {:#x}",
+            sent.len(),
+            out.iova(),
+            back.iova()
+        );
+        out.close()?;
+        Ok(back.close()?)
+    }
+
+    fn dma(&self, source: u64, destination: u64, command: u64) -> Result<()> {
+        self.registers.write(register::DMA_SOURCE, source)?;
+        self.registers.write(register::DMA_DESTINATION, destination)?;
+        self.registers.write(register::DMA_COUNT, ON_DEVICE.1 as u64)?;
+        self.registers.write(register::DMA_COMMAND, command)?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.registers.read::<u64>(register::DMA_COMMAND)? & START != 0 {
+            ensure!(Instant::now() < deadline, "DMA is not done within {PATIENCE:?}");
+            sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
