@@ -1,6 +1,7 @@
 //! The examples do what they say, with both backends.
 
 use crate::taken::take;
+use passthru_lab::devices::{EDU, NVME, NVME_BYTES, NVME_SERIAL, nvme_contents};
 use passthru_lab::run;
 use std::env;
 use std::path::PathBuf;
@@ -17,9 +18,9 @@ fn example(name: &str) -> Command {
 
 #[test]
 fn edu_answers_interrupts_and_copies_by_dma() {
-    let device = take(passthru_lab::devices::EDU);
+    let _device = take(EDU);
     for backend in BACKENDS {
-        let done = run(example("edu").args([&device.address, "--backend", backend])).expect_success();
+        let done = run(example("edu").args([EDU, "--backend", backend])).expect_success();
         assert!(done.stdout.starts_with(&format!("{backend}: ")), "{done}");
         for line in ["10! = 3628800, by MSI", "4096 bytes from IOVA"] {
             assert!(done.stdout.contains(line), "{done}");
@@ -29,14 +30,14 @@ fn edu_answers_interrupts_and_copies_by_dma() {
 
 #[test]
 fn nvme_says_which_disk_it_is_and_reads_blocks() {
-    let device = take(passthru_lab::devices::NVME);
-    let contents = passthru_lab::devices::nvme_contents();
+    let _device = take(NVME);
+    let contents = nvme_contents();
     for backend in BACKENDS {
-        let done = run(example("nvme").args([&device.address, "--backend", backend])).expect_success();
-        assert!(done.stdout.contains(passthru_lab::devices::NVME_SERIAL), "{done}");
+        let done = run(example("nvme").args([NVME, "--backend", backend])).expect_success();
+        assert!(done.stdout.contains(NVME_SERIAL), "{done}");
         let last = contents.len() / 512 - 1;
         let raw = example("nvme")
-            .args([&device.address, "--backend", backend, "--raw", "--block", &last.to_string()])
+            .args([NVME, "--backend", backend, "--raw", "--block", last.to_string().as_str()])
             .output()
             .unwrap();
         assert!(raw.status.success() && raw.stdout == contents[last * 512..], "{raw:?}");
@@ -45,15 +46,15 @@ fn nvme_says_which_disk_it_is_and_reads_blocks() {
 
 #[test]
 fn nvme_names_a_block_past_the_end() {
-    let device = take(passthru_lab::devices::NVME);
-    let blocks = (passthru_lab::devices::NVME_BYTES / 512).to_string();
-    let done = run(example("nvme").args([&device.address, "--block", &blocks])).expect_failure();
+    let _device = take(NVME);
+    let blocks = (NVME_BYTES / 512).to_string();
+    let done = run(example("nvme").args([NVME, "--block", blocks.as_str()])).expect_failure();
     assert!(done.stderr.contains(&format!("block {blocks}")), "{done}");
 }
 
 #[test]
 fn a_device_that_is_no_edu_is_left_alone() {
-    let device = take(passthru_lab::devices::NVME);
-    let done = run(example("edu").arg(&device.address)).expect_failure();
+    let _device = take(NVME);
+    let done = run(example("edu").arg(NVME)).expect_failure();
     assert!(done.stderr.contains("this is no edu"), "{done}");
 }
