@@ -3,6 +3,7 @@
 use crate::xml::value::Value;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 /// One above the highest number in a set: no host has as many CPUs or nodes.
 const LIMIT: u32 = 16384;
@@ -81,6 +82,14 @@ impl Value for IdSet {
 
     fn write(&self) -> String {
         self.to_string()
+    }
+}
+
+impl FromStr for IdSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text)
     }
 }
 

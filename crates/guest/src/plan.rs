@@ -10,6 +10,7 @@ use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What the caller decides about a start.
@@ -129,12 +130,14 @@ impl Plan {
         self.line.pretty(&self.handover)
     }
 
-    /// Goes through the folders that the VMM makes files in.
+    /// Goes through the folders that the VMM makes files in, each once: nodes of the guest's memory can share
+    /// one.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
-        self.handover.items().iter().filter_map(|item| match &item.how {
+        let paths = self.handover.items().iter().filter_map(|item| match &item.how {
             How::Folder(path) => Some(path.as_str()),
             _ => None,
-        })
+        });
+        paths.collect::<BTreeSet<_>>().into_iter()
     }
 }
 

@@ -31,6 +31,7 @@ mod error;
 mod group;
 mod host;
 mod names;
+mod numa;
 mod record;
 mod sysfs;
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Need {
             },
             Item::Panic(n) => {
                 let model = devices.panics.get(n)?.model;
-                (model == Some(PanicModel::Pvpanic)).then_some(Self { integrated: true, ..pci })
+                (model == Some(PanicModel::Pvpanic)).then_some(Self { integrated: true, ..pcie })
             }
             Item::Iommu(n) => match devices.iommus.get(n)?.model? {
                 IommuModel::Virtio | IommuModel::Amd => Some(Self { integrated: true, ..pcie }),

@@ -127,7 +127,7 @@ fn usual_model(controller: &mut Controller, machine: &Machine) {
 
 const fn usual_scsi(machine: &Machine) -> ControllerModel {
     match machine.board {
-        Board::I440fx | Board::Q35 | Board::Isapc => ControllerModel::Lsilogic,
+        Board::I440fx | Board::Q35 | Board::Isapc | Board::Virt => ControllerModel::Lsilogic,
         _ => ControllerModel::VirtioScsi,
     }
 }

@@ -3,13 +3,15 @@
 mod boards;
 mod cache;
 mod check;
+mod nodes;
 mod platform;
 mod probe;
 
 pub use cache::Cache;
 pub use probe::{ProbeError, Spawn};
 
-use passthru_domain::Arch;
+use nodes::Nodes;
+use passthru_domain::{Arch, IdSet};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,6 +29,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 pub struct Capabilities {
     arch: Arch,
     probed: Option<Probed>,
+    nodes: Nodes,
 }
 
 /// What a QEMU said of itself.
@@ -61,7 +64,18 @@ impl Capabilities {
 
     /// Returns the capabilities of a recent QEMU, without asking one.
     pub const fn builtin(arch: Arch) -> Self {
-        Self { arch, probed: None }
+        Self { arch, probed: None, nodes: Nodes::placeholder() }
+    }
+
+    /// Adds what the host's NUMA nodes are, each with its CPUs. Where nobody says, a placeholder of nodes with
+    /// four CPUs each stands for the host.
+    #[must_use]
+    pub fn with_nodes(self, nodes: Vec<(u32, IdSet)>) -> Self {
+        Self { nodes: Nodes::of(nodes), ..self }
+    }
+
+    pub(crate) const fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// Asks a QEMU what it has: starts it without a machine, by the function given, and asks by QMP.
@@ -76,7 +90,7 @@ impl Capabilities {
     fn of(probed: Probed) -> Result<Self, ProbeError> {
         let unknown = || ProbeError::Target { binary: probed.binary.clone(), target: probed.target.clone() };
         let arch = boards::arch_of_target(&probed.target).ok_or_else(unknown)?;
-        Ok(Self { arch, probed: Some(probed) })
+        Ok(Self { arch, probed: Some(probed), nodes: Nodes::placeholder() })
     }
 
     /// Returns the version.

@@ -206,14 +206,14 @@ impl<'a> Context<'a> {
         format!("{STATE_DIR}/domain-{}/{file}", self.name())
     }
 
-    /// The host's nodes where threads that allocate memory of `nodes` may run: those that the guest's CPUs are
-    /// on. Without pinned CPUs these are all of them.
+    /// The host's nodes where threads that allocate memory of `nodes` run: those of them that the emulator's
+    /// threads may run on. None where they may run on none.
     fn nodes_to_run_on(&self, nodes: &IdSet) -> Option<IdSet> {
-        let pinned = self.domain.vcpu.as_ref().and_then(|vcpu| vcpu.cpuset.as_ref());
-        if pinned.is_some() {
-            return None;
-        }
-        Some(nodes.clone())
+        let pinned = self.domain.cputune.as_ref().and_then(|tune| tune.emulatorpin.as_ref());
+        let pinned = pinned.or_else(|| self.domain.vcpu.as_ref()?.cpuset.as_ref());
+        let Some(cpus) = pinned else { return Some(nodes.clone()) };
+        let there = self.capabilities.nodes().of_cpus(cpus);
+        Some(IdSet::of(nodes.iter().filter(|node| there.contains(*node)))).filter(|both| !both.is_empty())
     }
 
     fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {

@@ -15,7 +15,7 @@ use crate::exit::Code;
 use crate::output;
 use crate::source::Source;
 use console::Console;
-use passthru_domain::{Backend, Domain};
+use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let config = Config::read(args.config.as_deref())?;
     let host = Host::new();
     let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(emulator::user_error)?;
-    let capabilities = emulator::probe(&domain, None, &user)?;
+    let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(&host));
     let backend = backend(args.backend, &domain, &host, &capabilities)?;
     let domain = finish(domain, &source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
@@ -88,6 +88,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
     let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
     attend(args, guest, &signals)
+}
+
+/// The host's NUMA nodes with their CPUs; a node without CPUs has none to run on.
+fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
+    host.nodes().into_iter().filter_map(|(node, cpus)| Some((node, cpus.parse().ok()?))).collect()
 }
 
 /// From the start of the guest to its end, with its console on the terminal.
