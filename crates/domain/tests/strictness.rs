@@ -189,3 +189,16 @@ fn attributes_of_another_model_of_iommu() {
         refused(machine, &iommu, &format!("model '{model}' has no '{name}': that is for {theirs}"));
     }
 }
+
+#[test]
+fn more_cpus_than_interrupts_reach() {
+    let many = |machine, devices: &str| guest(machine, devices).replace("<os>", "<vcpu>300</vcpu><os>");
+    let added = check(&many("q35", "")).unwrap().format();
+    assert!(added.contains("<driver intremap='on' eim='on'/>"), "{added}");
+    assert!(added.contains("<ioapic driver='qemu'/>"), "{added}");
+    let errors = check(&many("pc", "")).unwrap_err();
+    assert!(errors.to_string().contains("has at most 255 CPUs"), "{errors}");
+    let off = "<iommu model='intel'><driver intremap='on' eim='off'/></iommu>";
+    let errors = check(&many("q35", off)).unwrap_err();
+    assert!(errors.to_string().contains("need an IOMMU with the extended interrupt mode"), "{errors}");
+}

@@ -11,6 +11,7 @@ mod defaults;
 mod disks;
 mod hostdevs;
 mod identity;
+pub(crate) mod iommus;
 mod iothreads;
 mod memory;
 mod peripherals;
@@ -39,6 +40,7 @@ impl Domain {
         memory::fill(&mut self);
         iothreads::fill(&mut self);
         identity::fill(&mut self, &machine);
+        iommus::fill(&mut self, &machine);
         disks::fill(&mut self.devices);
         hostdevs::fill(&mut self.devices);
         chardevs::fill(&mut self.devices, &machine);

@@ -1,10 +1,11 @@
 //! Virtual IOMMUs: how many, on which machine, and what goes with what.
 
 use super::{Check, duplicates};
+use crate::complete::iommus::{CPUS_WITHOUT_EIM, needs_eim};
 use crate::device::Iommu;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
-use crate::{Backend, Board, IoapicDriver, VirtType};
+use crate::{Arch, Backend, Board, IoapicDriver, VirtType};
 
 /// Most bits of a substream id.
 const MAX_SSID_BITS: u8 = 20;
@@ -16,6 +17,7 @@ const OAS: [u8; 2] = [EMULATED_OAS, 48];
 pub(super) fn check(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
     together(check);
+    many_cpus(check);
     for iommu in iommus {
         match iommu.model {
             Some(IommuModel::Intel) => intel(check, iommu),
@@ -28,6 +30,31 @@ pub(super) fn check(check: &mut Check<'_>) {
             None => {}
         }
         foreign_attributes(check, iommu);
+    }
+}
+
+/// A PC with more CPUs than the old numbers of interrupt controllers needs an IOMMU with the extended mode.
+fn many_cpus(check: &mut Check<'_>) {
+    let (domain, board) = (check.domain, check.machine.board);
+    if !needs_eim(domain) || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
+        return;
+    }
+    if board != Board::Q35 {
+        let name = &check.machine.name;
+        let message = format!("the machine '{name}' has at most {CPUS_WITHOUT_EIM} CPUs");
+        check.error_with_hint(&domain.place, message, "more are for the machine 'q35'");
+        return;
+    }
+    let extended =
+        |iommu: &Iommu| iommu.driver.as_ref().is_some_and(|d| d.eim == Some(true) || d.xtsup == Some(true));
+    if !domain.devices.iommus.iter().any(extended) {
+        let message =
+            format!("more than {CPUS_WITHOUT_EIM} CPUs need an IOMMU with the extended interrupt mode");
+        check.error_with_hint(
+            &domain.place,
+            message,
+            "say <iommu model='intel'><driver intremap='on' eim='on'/>",
+        );
     }
 }
 
