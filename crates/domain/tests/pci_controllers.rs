@@ -120,3 +120,13 @@ fn expanders_of_the_other_kind_of_bus() {
         "is for machines with a conventional PCI bus, which 'virt' has not",
     );
 }
+
+#[test]
+fn a_thousand_devices_fit_on_bridges_of_bridges() {
+    let card = "<interface type='user'><model type='e1000'/></interface>";
+    for machine in ["pc", "q35"] {
+        let domain = accepted(machine, &format!("{}<memballoon model='none'/>", card.repeat(1000)));
+        let bridges = domain.devices.controllers_of(ControllerType::Pci).count();
+        assert!((33..=40).contains(&bridges), "{machine}: {bridges} PCI controllers");
+    }
+}

@@ -16,6 +16,8 @@ pub(crate) struct Bus {
     first: u8,
     last: u8,
     slots: [Slot; Address::MAX_SLOT as usize + 1],
+    /// Slots between `first` and `last` with no function in use.
+    free: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +56,7 @@ impl Bus {
             first,
             last,
             slots: [Slot::default(); Address::MAX_SLOT as usize + 1],
+            free: last - first + 1,
         }
     }
 
@@ -83,7 +86,7 @@ impl Bus {
     pub(crate) fn find(&self, need: Need, function: u8) -> Option<(u8, u8)> {
         let fits =
             self.accepts(need.plug) && (self.takes_unasked || !need.plug.is_endpoint() || need.integrated);
-        if !fits {
+        if !fits || (self.free == 0 && !need.shares_slot) {
             return None;
         }
         (self.first..=self.last).find_map(|at| {
@@ -100,7 +103,11 @@ impl Bus {
 
     /// Marks a function as used. Returns whether it was free.
     pub(crate) fn take(&mut self, slot: u8, function: u8, shares_slot: bool) -> bool {
+        let counts = (self.first..=self.last).contains(&slot);
         let Some(slot) = self.slots.get_mut(usize::from(slot)) else { return false };
+        if counts && slot.functions == 0 {
+            self.free -= 1;
+        }
         let free = slot.functions & (1 << function) == 0;
         slot.shared |= slot.functions == 0 && shares_slot;
         slot.functions |= 1 << function;
@@ -111,7 +118,7 @@ impl Bus {
         self.slots[usize::from(slot & Address::MAX_SLOT)].functions != 0
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        (self.first..=self.last).all(|slot| self.in_use(slot))
+    pub(crate) const fn is_full(&self) -> bool {
+        self.free == 0
     }
 }

@@ -104,6 +104,10 @@ impl Buses {
                 (ControllerModel::PciBridge, bus)
             }
             Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
+            // Bridges are placed before all else, so that it only takes one more slot than they need.
+            Plug::PciBridge if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
+                (ControllerModel::PciBridge, bus)
+            }
             plug => {
                 let name = plug.name();
                 return Err(format!("no slot is free that accepts a {name}, and none can be added"));
