@@ -5,7 +5,7 @@ use crate::complete::iommus::{CPUS_WITHOUT_EIM, needs_eim};
 use crate::device::Iommu;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
-use crate::{Arch, Backend, Board, IoapicDriver, VirtType};
+use crate::{Arch, Backend, Board, IoapicDriver};
 
 /// Most bits of a substream id.
 const MAX_SSID_BITS: u8 = 20;
@@ -112,7 +112,7 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
 fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
     let ioapic = check.domain.features.as_ref().and_then(|f| f.ioapic.as_ref()).and_then(|i| i.driver);
     let remaps = iommu.driver.as_ref().and_then(|driver| driver.intremap) == Some(true);
-    if remaps && ioapic != Some(IoapicDriver::Qemu) && check.domain.kind != Some(VirtType::Qemu) {
+    if remaps && ioapic != Some(IoapicDriver::Qemu) {
         let message = "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
         check.error_with_hint(&iommu.info.place, message, "add <features><ioapic driver='qemu'/></features>");
     }
