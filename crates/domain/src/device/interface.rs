@@ -269,8 +269,8 @@ impl Element for Interface {
         if self.hostdev.is_none() {
             v.child("source", &mut self.source);
         }
-        v.child("virtualport", &mut self.virtualport);
         v.child("vlan", &mut self.vlan);
+        v.child("virtualport", &mut self.virtualport);
         v.child("bandwidth", &mut self.bandwidth);
         self.visit_guest(v);
         v.child_word("model", "type", &mut self.model);
