@@ -193,3 +193,12 @@ fn protected_memory_on_machines_that_have_none() {
     let keys = "<keywrap><cipher name='aes' state='on'/></keywrap>";
     refused(&with("q35", keys), "<keywrap> is for s390x only", "<domain");
 }
+
+#[test]
+fn what_has_no_effect_is_said_and_kept() {
+    let domain = accepted(&with("q35", "<cputune><shares>9</shares></cputune><perf/>"));
+    let notes: Vec<_> = domain.notes().into_iter().map(|note| note.message).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].starts_with("<cputune> has no effect") && notes[1].starts_with("<perf> has no effect"));
+    assert!(domain.format().contains("<shares>9</shares>"));
+}

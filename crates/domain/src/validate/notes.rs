@@ -1,11 +1,11 @@
 //! What is not wrong with a domain, but may surprise.
 
 use crate::device::Hostdev;
-use crate::{Backend, Domain, Note};
+use crate::{Backend, Domain, Note, SeclabelType};
 
 impl Domain {
     /// Returns what is worth knowing of a completed domain, in the order of the source: which backend a
-    /// device gets that names none, or another one than the domain.
+    /// device gets that names none, or another one than the domain; which elements have no effect.
     pub fn notes(&self) -> Vec<Note> {
         let vfio = self.devices.assigned().filter(|h| h.is_vfio());
         let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
@@ -13,9 +13,38 @@ impl Domain {
             let message = "<qemu:capabilities> has no effect: what the emulator has is asked";
             Note::new(message.into(), capabilities.place.0.clone())
         }));
+        notes.extend(without_effect(self));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
+}
+
+/// What a domain says of the host's resources that nobody sets up here, and what a full virtual machine has no
+/// use for. It is read, checked and written, so that a domain loses nothing.
+fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
+    let features = domain.features.as_ref();
+    let labels = domain.seclabels.iter().any(|label| label.kind != Some(SeclabelType::None));
+    let all = [
+        ("cputune", domain.cputune.is_some()),
+        ("vcpu cpuset=…", domain.vcpu.as_ref().is_some_and(|vcpu| vcpu.cpuset.is_some())),
+        ("memtune", domain.memtune.is_some()),
+        ("blkiotune", domain.blkiotune.is_some()),
+        ("resource", domain.resource.is_some()),
+        ("perf", domain.perf.is_some()),
+        ("idmap", domain.idmap.is_some()),
+        ("seclabel", labels),
+        ("on_lockfailure", domain.on_lockfailure.is_some()),
+        ("hap", features.is_some_and(|features| features.hap.is_some())),
+        ("viridian", features.is_some_and(|features| features.viridian)),
+        ("privnet", features.is_some_and(|features| features.privnet)),
+        ("msrs", features.is_some_and(|features| features.msrs.is_some())),
+    ];
+    let said: Vec<_> = all.into_iter().filter(|(_, said)| *said).collect();
+    let place = domain.place.0.clone();
+    said.into_iter().map(move |(element, _)| {
+        let message = format!("<{element}> has no effect: set it up by the means of the host, if it matters");
+        Note::new(message, place.clone())
+    })
 }
 
 fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
