@@ -8,13 +8,46 @@ use passthru_domain::{Error, Note};
 use serde_json::{Value, json};
 use std::ops::Range;
 
+/// Messages that are shown to people.
+const MOST_SHOWN: usize = 100;
+/// Messages that machines get.
+const MOST_LISTED: usize = 1000;
+
+/// Prints all that is wrong to standard error.
+pub(crate) fn errors<'a>(source: &Source, errors: impl ExactSizeIterator<Item = &'a Error>) {
+    let more = errors.len().saturating_sub(MOST_SHOWN);
+    errors.take(MOST_SHOWN).for_each(|e| error(source, e));
+    if more > 0 {
+        print(Group::with_title(Level::ERROR.primary_title(format!("{more} more errors"))));
+    }
+}
+
+/// Prints all notes to standard error.
+pub(crate) fn notes(source: &Source, notes: &[Note]) {
+    notes.iter().take(MOST_SHOWN).for_each(|n| note(source, n));
+    if notes.len() > MOST_SHOWN {
+        let more = notes.len() - MOST_SHOWN;
+        print(Group::with_title(Level::NOTE.primary_title(format!("{more} more notes"))));
+    }
+}
+
+/// Returns errors for machines, up to 1,000 of them.
+pub(crate) fn errors_json(source: &Source, errors: &[Error]) -> Vec<Value> {
+    errors.iter().take(MOST_LISTED).map(|e| error_json(source, e)).collect()
+}
+
+/// Returns notes for machines, up to 1,000 of them.
+pub(crate) fn notes_json(source: &Source, notes: &[Note]) -> Vec<Value> {
+    notes.iter().take(MOST_LISTED).map(|n| note_json(source, n)).collect()
+}
+
 /// Prints what is wrong to standard error, at its place.
-pub(crate) fn error(source: &Source, error: &Error) {
+fn error(source: &Source, error: &Error) {
     at(source, Level::ERROR, &error.message, error.span.as_ref(), error.hint.as_deref());
 }
 
 /// Prints a note to standard error, at its place.
-pub(crate) fn note(source: &Source, note: &Note) {
+fn note(source: &Source, note: &Note) {
     at(source, Level::NOTE, &note.message, note.span.as_ref(), None);
 }
 
@@ -24,15 +57,22 @@ pub(crate) fn print(group: Group<'_>) {
     eprintln!("{}", renderer.render(&[group]));
 }
 
-/// Long lines are cut around the place.
+/// Long lines are cut around the place; of lines that are very long only the place is told.
 fn at(source: &Source, level: Level<'_>, message: &str, span: Option<&Range<usize>>, hint: Option<&str>) {
     let title = level.primary_title(message);
-    let mut group = match span {
-        Some(span) => title.element(
-            Snippet::source(source.text())
+    let mut group = match span.map(|span| Excerpt::of(source.text(), span)) {
+        Some(excerpt) if excerpt.text.len() <= MOST_EXCERPT => title.element(
+            Snippet::source(excerpt.text)
+                .line_start(excerpt.line)
                 .path(source.name())
-                .annotation(AnnotationKind::Primary.span(span.clone())),
+                .annotation(AnnotationKind::Primary.span(excerpt.span)),
         ),
+        Some(excerpt) => {
+            let column =
+                excerpt.text.get(..excerpt.span.start).map_or(0, |before| before.chars().count()) + 1;
+            let place = format!("at {}:{}:{column}", source.name(), excerpt.line);
+            Group::with_title(title).element(Level::NOTE.message(place))
+        }
         None => Group::with_title(title).element(Level::NOTE.message(format!("in {}", source.name()))),
     };
     if let Some(hint) = hint {
@@ -41,8 +81,32 @@ fn at(source: &Source, level: Level<'_>, message: &str, span: Option<&Range<usiz
     print(group);
 }
 
+/// Bytes of lines that are shown.
+const MOST_EXCERPT: usize = 16 << 10;
+
+/// The lines of a text that a place is in. The whole text would be gone through for each message.
+struct Excerpt<'a> {
+    text: &'a str,
+    /// The number of the first line, from 1.
+    line: usize,
+    /// The place within the lines.
+    span: Range<usize>,
+}
+
+impl<'a> Excerpt<'a> {
+    fn of(text: &'a str, span: &Range<usize>) -> Self {
+        let bytes = text.as_bytes();
+        let is_break = |byte: &u8| *byte == b'\n';
+        let (from, to) = (span.start.min(bytes.len()), span.end.min(bytes.len()));
+        let start = bytes[..from].iter().rposition(is_break).map_or(0, |at| at + 1);
+        let end = bytes[to..].iter().position(is_break).map_or(bytes.len(), |at| to + at);
+        let line = bytes[..start].iter().filter(|byte| is_break(byte)).count() + 1;
+        Self { text: text.get(start..end).unwrap_or_default(), line, span: from - start..to - start }
+    }
+}
+
 /// Returns an error for machines.
-pub(crate) fn error_json(source: &Source, error: &Error) -> Value {
+fn error_json(source: &Source, error: &Error) -> Value {
     let mut value = json!({ "message": error.message });
     if let Some(hint) = &error.hint {
         value["hint"] = hint.as_str().into();
@@ -51,7 +115,7 @@ pub(crate) fn error_json(source: &Source, error: &Error) -> Value {
 }
 
 /// Returns a note for machines.
-pub(crate) fn note_json(source: &Source, note: &Note) -> Value {
+fn note_json(source: &Source, note: &Note) -> Value {
     let value = json!({ "message": note.message });
     with_place(value, source, note.line_column(source.text()), note.span.as_ref())
 }
@@ -70,4 +134,19 @@ fn with_place(
         value["length"] = text.chars().count().into();
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_holds_whole_lines() {
+        let text = "one\ntwo three\nfour\nfive";
+        let excerpt = Excerpt::of(text, &(8..18));
+        assert_eq!((excerpt.text, excerpt.line, excerpt.span), ("two three\nfour", 2, 4..14));
+        let end = Excerpt::of(text, &(text.len()..text.len() + 1));
+        assert_eq!((end.text, end.line, end.span), ("five", 4, 4..4));
+        assert_eq!(Excerpt::of("", &(0..1)).text, "");
+    }
 }

@@ -39,7 +39,7 @@ impl Error {
     /// Prints the error to standard error.
     pub(crate) fn print(&self) {
         match self {
-            Self::Domain(source, errors) => errors.iter().for_each(|error| diagnostics::error(source, error)),
+            Self::Domain(source, errors) => diagnostics::errors(source, errors.iter()),
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),
         }
     }

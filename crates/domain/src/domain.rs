@@ -207,6 +207,8 @@ impl Element for Domain {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
+        // The number of a guest that was running when its XML was written.
+        v.attr::<u32>("id", &mut None);
         // The reader knows namespaces as such.
         v.attr("xmlns:qemu", &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()));
         of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));

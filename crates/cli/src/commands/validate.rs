@@ -32,13 +32,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let source = Source::read(&args.file)?;
     let found = examine(args, &source)?;
     if args.json {
-        let errors: Vec<_> = found.errors.iter().map(|e| diagnostics::error_json(&source, e)).collect();
-        let notes: Vec<_> = found.notes.iter().map(|n| diagnostics::note_json(&source, n)).collect();
+        let errors = diagnostics::errors_json(&source, &found.errors);
+        let notes = diagnostics::notes_json(&source, &found.notes);
         let all = json!({ "valid": errors.is_empty(), "errors": errors, "notes": notes });
         output::print(&format!("{all:#}\n"))?;
     } else {
-        found.errors.iter().for_each(|error| diagnostics::error(&source, error));
-        found.notes.iter().for_each(|note| diagnostics::note(&source, note));
+        diagnostics::errors(&source, found.errors.iter());
+        diagnostics::notes(&source, &found.notes);
         output::print(&verdict(source.name(), found.errors.len()))?;
     }
     Ok(if found.errors.is_empty() { ExitCode::SUCCESS } else { Code::Domain.into() })

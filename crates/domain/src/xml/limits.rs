@@ -14,38 +14,31 @@ pub(crate) const MAX_ATTRIBUTES: usize = 64;
 pub(crate) const MAX_ELEMENTS: usize = 100_000;
 /// Elements within one another.
 pub(crate) const MAX_DEPTH: usize = 64;
+/// Declarations of namespaces. The tree parser copies those in scope to each element that adds one.
+pub(crate) const MAX_NAMESPACES: usize = 256;
+/// Bytes of a text that is no XML and that the tree parser may still see, since its messages are better.
+const MAX_BROKEN: usize = 64 << 10;
 
 /// Refuses a document that is larger, wider or deeper than any real domain, or has a DTD (entities).
-/// What is no XML at all is left to the tree parser, whose messages are better.
+/// What is no XML is left to the tree parser, if it is small.
 pub(crate) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(format!("the document has more than {} MiB", MAX_BYTES >> 20)));
     }
     let mut reader = quick_xml::Reader::from_str(text);
-    let (mut depth, mut elements) = (0usize, 0usize);
+    let mut counts = Counts::default();
     loop {
         let from = position(&reader);
-        let event = reader.read_event();
-        elements += usize::from(matches!(event, Ok(Event::Start(_) | Event::Empty(_))));
-        if elements > MAX_ELEMENTS {
-            let message = format!("the document has more than {MAX_ELEMENTS} elements");
-            return Err(Error::new(message).at(from..from + 1));
-        }
-        match event {
-            Ok(Event::Start(tag)) => {
-                depth += 1;
-                attributes(&tag, from)?;
-                if depth > MAX_DEPTH {
-                    return Err(Error::new(format!("elements are nested more than {MAX_DEPTH} deep"))
-                        .at(from..from + 1));
-                }
-            }
-            Ok(Event::Empty(tag)) => attributes(&tag, from)?,
-            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
+        let here = |e: Error| e.at(from..(from + 1).min(text.len()));
+        match reader.read_event() {
+            Ok(Event::Start(tag)) => counts.open(&tag).map_err(here)?,
+            Ok(Event::Empty(tag)) => counts.element(&tag).map_err(here)?,
+            Ok(Event::End(_)) => counts.depth = counts.depth.saturating_sub(1),
             Ok(Event::DocType(_)) => {
-                return Err(
-                    Error::new("a document type definition (DTD) is not accepted".into()).at(from..from + 1)
-                );
+                return Err(here(Error::new("a document type definition (DTD) is not accepted".into())));
+            }
+            Err(e) if text.len() > MAX_BROKEN => {
+                return Err(here(Error::new(format!("not well-formed XML: {e}"))));
             }
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => {}
@@ -53,17 +46,45 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
     }
 }
 
-fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+/// What was counted so far.
+#[derive(Default)]
+struct Counts {
+    depth: usize,
+    elements: usize,
+    namespaces: usize,
 }
 
-fn attributes(tag: &BytesStart<'_>, from: usize) -> Result<(), Error> {
-    let many = tag.attributes().with_checks(false).take(MAX_ATTRIBUTES + 1).count();
-    if many > MAX_ATTRIBUTES {
-        let message = format!("the element has more than {MAX_ATTRIBUTES} attributes");
-        return Err(Error::new(message).at(from..from + 1));
+impl Counts {
+    fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Error::new(format!("elements are nested more than {MAX_DEPTH} deep")));
+        }
+        self.element(tag)
     }
-    Ok(())
+
+    fn element(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
+        self.elements += 1;
+        if self.elements > MAX_ELEMENTS {
+            return Err(Error::new(format!("the document has more than {MAX_ELEMENTS} elements")));
+        }
+        let mut attributes = tag.attributes();
+        for (n, attribute) in attributes.with_checks(false).enumerate() {
+            if n == MAX_ATTRIBUTES {
+                return Err(Error::new(format!("the element has more than {MAX_ATTRIBUTES} attributes")));
+            }
+            let declares = attribute.is_ok_and(|a| a.key.as_ref().starts_with("xmlns"));
+            self.namespaces += usize::from(declares);
+        }
+        if self.namespaces > MAX_NAMESPACES {
+            return Err(Error::new(format!("the document declares more than {MAX_NAMESPACES} namespaces")));
+        }
+        Ok(())
+    }
+}
+
+fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -96,6 +117,25 @@ mod tests {
     fn many_elements_are_refused() {
         let text = format!("<domain>{}</domain>", "<a/>".repeat(MAX_ELEMENTS));
         assert!(refusal(&text).contains("more than 100000 elements"));
+    }
+
+    #[test]
+    fn many_namespaces_are_refused() {
+        let declared: String = (0..300).map(|n| format!("<a xmlns:n{n}='urn:{n}'/>")).collect();
+        assert!(refusal(&format!("<domain>{declared}</domain>")).contains("more than 256 namespaces"));
+    }
+
+    #[test]
+    fn what_is_no_xml_does_not_reach_the_tree_parser_when_it_is_large() {
+        let attributes: String = (0..100_000).map(|n| format!(" a{n}=''")).collect();
+        let refused = refusal(&format!("<domain></wrong><a{attributes}/></domain>"));
+        assert!(refused.contains("not well-formed XML"), "{refused}");
+    }
+
+    #[test]
+    fn as_many_errors_as_elements_do_not_take_long() {
+        let text = "<memballoonmemballoonmemballoonmemballoonmemballon/>".repeat(MAX_ELEMENTS - 2);
+        assert!(refusal(&format!("<domain><devices>{text}</devices></domain>")).contains("not understood"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) struct Reader<'a, 'input> {
     found: Findings,
 }
 
+/// Errors of an element beyond which nothing is suggested any more: that takes a while.
+const MOST_SUGGESTIONS: usize = 100;
+
 /// What is to be said of a text.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -159,7 +162,9 @@ impl<'a, 'input> Reader<'a, 'input> {
     }
 
     fn unknown(&mut self, mut error: Error, name: &str, known: &[&'static str]) {
-        if let Some(near) = suggest::nearest(name, known.iter().copied()) {
+        let near = (self.found.errors.len() < MOST_SUGGESTIONS)
+            .then(|| suggest::nearest(name, known.iter().copied()));
+        if let Some(near) = near.flatten() {
             error = error.hint(format!("did you mean '{near}'?"));
         }
         self.found.errors.push(error);
