@@ -202,3 +202,16 @@ fn more_cpus_than_interrupts_reach() {
     let errors = check(&many("q35", off)).unwrap_err();
     assert!(errors.to_string().contains("need an IOMMU with the extended interrupt mode"), "{errors}");
 }
+
+#[test]
+fn a_device_behind_an_intel_iommu_that_caches_nothing_is_noted() {
+    let with = |driver: &str| {
+        let devices = format!(
+            "<iommu model='intel'>{driver}</iommu>\
+             <hostdev mode='subsystem' type='pci'><source><address bus='1'/></source></hostdev>"
+        );
+        accepted("q35", &devices).notes().iter().any(|note| note.message.contains("caching_mode='on'"))
+    };
+    assert!(with("") && with("<driver caching_mode='off'/>"));
+    assert!(!with("<driver caching_mode='on'/>") && !with("<driver scalable_mode='on' fsts='on'/>"));
+}

@@ -1,6 +1,7 @@
 //! What is not wrong with a domain, but may surprise.
 
-use crate::device::Hostdev;
+use crate::device::iommu::IommuModel;
+use crate::device::{Hostdev, Iommu};
 use crate::{Backend, Domain, Note, SeclabelType};
 
 impl Domain {
@@ -13,10 +14,26 @@ impl Domain {
             let message = "<qemu:capabilities> has no effect: what the emulator has is asked";
             Note::new(message.into(), capabilities.place.0.clone())
         }));
+        notes.extend(uncached(self));
         notes.extend(without_effect(self));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
+}
+
+/// VFIO follows the tables of an Intel IOMMU only where the guest tells of each new entry, or where the guest's
+/// own tables go to the host's.
+fn uncached(domain: &Domain) -> Option<Note> {
+    let told = |iommu: &&Iommu| {
+        iommu.driver.as_ref().is_some_and(|d| d.caching_mode == Some(true) || d.fsts == Some(true))
+    };
+    let iommu = domain.devices.iommus.iter().find(|i| i.model == Some(IommuModel::Intel) && !told(i))?;
+    let hostdev = domain.devices.assigned().find(|h| h.is_vfio() && !h.is_unassigned())?;
+    let message = format!(
+        "without caching_mode='on' of this IOMMU the emulator refuses hostdev {}",
+        hostdev.host_name()
+    );
+    Some(Note::new(message, iommu.info.place.0.clone()))
 }
 
 /// What a domain says of the host's resources that nobody sets up here, and what a full virtual machine has no
