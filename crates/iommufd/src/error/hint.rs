@@ -14,13 +14,13 @@ impl Error {
         }
         let errno = Errno::from_io_error(self.io()?)?;
         match self {
+            _ if errno == Errno::MFILE => {
+                Some("the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)")
+            }
             Self::Open { .. } => open_hint(errno),
             Self::NotIommufd { .. } => Some("open /dev/iommu and hand in that descriptor"),
             Self::Accounting { .. } => accounting_hint(errno),
             _ if errno == Errno::NOTTY => Some("the running kernel is too old for this call"),
-            _ if errno == Errno::MFILE => {
-                Some("the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)")
-            }
             Self::Map { .. } | Self::MapFile { .. } | Self::Copy { .. } => self.map_hint(errno),
             Self::HwptAlloc { .. }
             | Self::DirtyTracking { .. }
@@ -138,6 +138,9 @@ impl Error {
             }
             (Self::VeventQueueAlloc { .. }, Errno::INVAL) => Some("a queue has room for 1 to 2^19 events"),
             (Self::HwQueueAlloc { .. }, Errno::EXIST) => Some("it has a queue of this number already"),
+            (Self::HwQueueAlloc { .. }, Errno::INVAL) => {
+                Some("the hardware has no queue of this number, or the memory is a device's")
+            }
             (Self::HwQueueAlloc { .. }, Errno::IO) => Some("queues are made in the order of their number"),
             (Self::HwQueueAlloc { .. }, Errno::NOENT) => Some("the memory is not all mapped at this IOVA"),
             (Self::HwQueueAlloc { .. }, Errno::FAULT) => {

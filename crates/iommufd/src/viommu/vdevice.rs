@@ -14,8 +14,9 @@ use std::sync::Arc;
 pub struct Vdevice {
     object: Object,
     virt_id: u64,
-    viommu: Arc<Viommu>,
+    // The device goes before what it may be attached to.
     _device: Arc<dyn Any + Send + Sync>,
+    viommu: Arc<Viommu>,
 }
 
 impl Vdevice {
@@ -34,7 +35,7 @@ impl Vdevice {
                 source: e.into(),
             })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
-        Ok(Self { object, virt_id, viommu: Arc::clone(viommu), _device: device.binding() })
+        Ok(Self { object, virt_id, _device: device.binding(), viommu: Arc::clone(viommu) })
     }
 
     /// Returns the kernel's id, which is unique in the context.

@@ -1,8 +1,7 @@
 //! What belongs to the context as a whole.
 
-use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 use passthru_iommufd::{Access, Accounting, Iommufd, Iova};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -41,9 +40,7 @@ fn the_container_interface_gets_the_address_space_that_was_set() {
 #[test]
 fn only_files_pass_to_another_process() {
     let ioas = ioas();
-    let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
-    ftruncate(&file, LENGTH).unwrap();
-    ioas.map_file(&file, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
     ioas.context().change_process().unwrap();
 
     let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Read).unwrap();

@@ -3,14 +3,13 @@
 #![allow(unsafe_code)]
 
 use crate::mock::{self, Device, words};
-use crate::{LENGTH, memory, nest_parent};
+use crate::{LENGTH, memfd, memory, nest_parent};
 use passthru_iommufd::{
     Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind, Hwpt,
     HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse, PageResponseCode,
     Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
 };
 use passthru_lab::{Held, each_failure};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use std::sync::Arc;
 
 const ACCESS: Access = Access::ReadWrite;
@@ -81,10 +80,8 @@ fn the_options_of_a_context_can_fail_and_be_repeated() {
 #[test]
 fn a_change_of_process_can_fail_and_be_repeated() {
     let prepare = |context: &Arc<Iommufd>| {
-        let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
-        ftruncate(&file, LENGTH).unwrap();
         let (device, ioas) = attached(context);
-        ioas.map_file(&file, 0, LENGTH, Iova::Any, ACCESS).unwrap();
+        ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, ACCESS).unwrap();
         (device, ioas)
     };
     withstands(prepare, |(_, ioas)| ioas.context().change_process());
@@ -110,12 +107,8 @@ fn mapping_memory_can_fail_and_be_repeated() {
 
 #[test]
 fn mapping_a_file_can_fail_and_be_repeated() {
-    let memfd = |context: &Arc<Iommufd>| {
-        let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
-        ftruncate(&file, LENGTH).unwrap();
-        (attached(context), file)
-    };
-    withstands(memfd, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
+    let with_memfd = |context: &Arc<Iommufd>| (attached(context), memfd(LENGTH));
+    withstands(with_memfd, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
     let dma_buf = |context: &Arc<Iommufd>| (attached(context), mock::dma_buf(context, LENGTH as u32));
     withstands(dma_buf, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
 }

@@ -18,7 +18,9 @@ mod viommu;
 
 use mock::Device;
 use passthru_iommufd::{DmaMemory, Error, Hwpt, HwptOptions, Ioas, Iommufd};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Two pages.
@@ -39,6 +41,12 @@ fn nest_parent(device: &Device, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
 
 fn memory(length: u64) -> Arc<DmaMemory> {
     Arc::new(DmaMemory::alloc(length as usize).unwrap())
+}
+
+fn memfd(length: u64) -> OwnedFd {
+    let fd = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&fd, length).unwrap();
+    fd
 }
 
 fn errno(error: &Error) -> Option<Errno> {

@@ -2,18 +2,10 @@
 #![allow(unsafe_code)]
 
 use crate::mock::{self, Device};
-use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 use passthru_iommufd::{Access, DmaMemory, Error, Ioas, Iommufd, Iova};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-
-fn memfd(length: u64) -> OwnedFd {
-    let fd = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
-    ftruncate(&fd, length).unwrap();
-    fd
-}
 
 fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
     // SAFETY: the tests drop the address space, or unmap, before the memory.

@@ -2,12 +2,15 @@
 #![allow(unsafe_code)]
 
 use crate::mock::{self, Device, words};
-use crate::{LENGTH, assert_hint, ioas, memory, nest_parent};
+use crate::{LENGTH, assert_hint, ioas, memfd, memory, nest_parent};
 use passthru_iommufd::{
-    Access, BoundDevice, Error, HwQueue, HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iova, MmapArea,
-    Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    Access, Accounting, BoundDevice, Error, FaultQueue, HwQueue, HwQueueKind, Hwpt, HwptOptions,
+    Invalidations, Ioas, Iommufd, Iova, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue,
+    Viommu, ViommuData, ViommuKind,
 };
+use passthru_lab::Held;
 use rustix::io::Errno;
+use std::any::Any;
 use std::sync::Arc;
 
 const EVENTS: VeventKind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
@@ -223,6 +226,53 @@ fn hardware_queues_pin_their_memory_and_go_last_to_first() {
     mapping.unmap().unwrap();
 }
 
+/// One of each object, and each of those that need others.
+fn one_of_each(context: &Arc<Iommufd>) -> Vec<Box<dyn Any>> {
+    let ioas = Arc::new(Ioas::alloc(context).unwrap());
+    let device = Device::attach(&ioas).unwrap();
+    let iova = ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite);
+    let viommu = viommu(&device, &ioas);
+    let queue = |index, after| HwQueue::alloc(&viommu, QUEUE, index, *iova.as_ref().unwrap(), 0x1000, after);
+    let first = Arc::new(queue(0, None).unwrap());
+    let second = queue(1, Some(&first)).unwrap();
+    let faults = Arc::new(FaultQueue::alloc(context).unwrap());
+    let options = HwptOptions { fault_queue: Some(Arc::clone(&faults)), ..mock::guest(1) };
+    let nested = Hwpt::alloc(&device, &viommu, &options).unwrap();
+    let vdevice = Vdevice::alloc(&viommu, &device, 1).unwrap();
+    let events = VeventQueue::alloc(&viommu, EVENTS, 8).unwrap();
+    let plain = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
+    vec![
+        // A device keeps what it is attached to.
+        Box::new((device, ioas)),
+        Box::new(viommu),
+        Box::new(first),
+        Box::new(second),
+        Box::new(faults),
+        Box::new(nested),
+        Box::new(vdevice),
+        Box::new(events),
+        Box::new(plain),
+    ]
+}
+
+#[test]
+fn objects_are_dropped_in_any_order_and_none_is_left() {
+    let _host = passthru_lab::host();
+    let before = Held::now().unwrap();
+    let mut random = 1_usize;
+    for _ in 0..100 {
+        let context = Arc::new(Iommufd::open().unwrap());
+        let mut objects = one_of_each(&context);
+        while !objects.is_empty() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            drop(objects.swap_remove((random >> 33) % objects.len()));
+        }
+        // Only while the context is empty.
+        context.set_accounting(Accounting::Process).unwrap();
+    }
+    assert_eq!(Held::now().unwrap(), before);
+}
+
 #[test]
 fn a_hardware_queue_that_cannot_be_is_refused() {
     let ioas = ioas();
@@ -232,6 +282,7 @@ fn a_hardware_queue_that_cannot_be_is_refused() {
     let iova = mapping.iova();
     assert_hint(&queue(QUEUE, 1, iova).unwrap_err(), Errno::IO, "in the order");
     assert_hint(&queue(QUEUE, 0, iova + LENGTH).unwrap_err(), Errno::NOENT, "not all mapped");
+    assert_hint(&queue(QUEUE, 9, iova).unwrap_err(), Errno::INVAL, "of this number");
     let tegra = queue(HwQueueKind::Tegra241Cmdqv, 0, iova).unwrap_err();
     assert_hint(&tegra, Errno::OPNOTSUPP, "nothing of this type");
     let _first = queue(QUEUE, 0, iova).unwrap();
