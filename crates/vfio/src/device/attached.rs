@@ -98,7 +98,7 @@ impl Attached {
 
     /// Returns what it is attached to.
     pub fn target(&self) -> Option<Target> {
-        self.attachment.device.target(None)
+        self.attachment.device.targets().get(&None).cloned()
     }
 
     /// Returns the device in the iommufd.
@@ -142,8 +142,9 @@ impl PasidAttachment {
 impl Attachment {
     pub(super) fn new(bound: &Bound, pasid: Option<u32>, to: Target) -> Result<Self, Error> {
         let (device, context) = (bound.device().clone(), Arc::clone(bound.context()));
+        let mut targets = device.targets();
         // What is attached already stays so: the kernel would take this for a replacement.
-        if device.target(pasid).is_some() {
+        if targets.contains_key(&pasid) {
             return Err(Error::Attach {
                 device: device.name(),
                 pt_id: to.id(),
@@ -152,18 +153,20 @@ impl Attachment {
             });
         }
         attach(&device, &context, pasid, &to)?;
-        device.set_target(pasid, Some(to));
+        targets.insert(pasid, to);
+        drop(targets);
         Ok(Self { device, context, pasid, detached: false })
     }
 
     fn replace(&mut self, by: Target) -> Result<(), Error> {
+        let mut targets = self.device.targets();
         match attach(&self.device, &self.context, self.pasid, &by) {
             Ok(()) => {
-                self.device.set_target(self.pasid, Some(by));
+                targets.insert(self.pasid, by);
                 Ok(())
             }
             Err(error) => {
-                self.restore(&error);
+                self.restore(targets.get(&self.pasid), &error);
                 Err(error)
             }
         }
@@ -171,24 +174,24 @@ impl Attachment {
 
     /// Where the kernel attaches but cannot return what to, it detaches altogether; so the former target is attached
     /// again, which changes nothing where it is in force still.
-    fn restore(&self, after: &Error) {
+    fn restore(&self, former: Option<&Target>, after: &Error) {
         if after.errno() == Some(Errno::FAULT)
-            && let Some(former) = self.device.target(self.pasid)
-            && let Err(error) = attach(&self.device, &self.context, self.pasid, &former)
+            && let Some(former) = former
+            && let Err(error) = attach(&self.device, &self.context, self.pasid, former)
         {
             tracing::warn!("{error}, so it reaches nothing now");
         }
     }
 
     fn detach(&mut self) -> Result<(), Error> {
-        let device = &self.device;
-        sys::device::detach(device.as_fd(), self.pasid).map_err(|e| Error::Detach {
-            device: device.name(),
+        let mut targets = self.device.targets();
+        sys::device::detach(self.device.as_fd(), self.pasid).map_err(|e| Error::Detach {
+            device: self.device.name(),
             pasid: self.pasid,
             source: e.into(),
         })?;
+        targets.remove(&self.pasid);
         self.detached = true;
-        device.set_target(self.pasid, None);
         Ok(())
     }
 }

@@ -19,8 +19,11 @@ pub struct Bound {
 }
 
 impl Cdev {
-    /// Binds the device to an iommufd (`VFIO_DEVICE_BIND_IOMMUFD`). The token is the UUID that the owner of the
-    /// physical function has set ([`Device::set_vf_token`]); only virtual functions of an assigned one have it.
+    /// Binds the device to an iommufd (`VFIO_DEVICE_BIND_IOMMUFD`).
+    ///
+    /// The token is a UUID that those share who have a physical function and its virtual ones, where all of them are on
+    /// vfio-pci: a virtual function needs the one that its physical function has, by [`Device::set_vf_token`] or by having
+    /// been bound with it; and so does the physical function itself while virtual ones are open. Others take none.
     ///
     /// # Errors
     /// [`Error::Bind`], with the unbound device, which can be bound still.

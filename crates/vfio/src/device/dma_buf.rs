@@ -13,6 +13,16 @@ impl Region {
     /// Such a mapping is emptied when the device ceases to decode its memory, goes to sleep or is reset, and the
     /// kernel neither fills it again nor frees its IOVA: it is unmapped before that, and mapped again after it.
     ///
+    /// ```no_run
+    /// # use passthru_iommufd::{Access, Ioas, Iova};
+    /// # use passthru_vfio::device::Region;
+    /// # fn with(bar: &Region, ioas: &Ioas) -> Result<(), Box<dyn std::error::Error>> {
+    /// let file = bar.dma_buf(0..bar.size())?;
+    /// let iova = ioas.map_file(&file, 0, bar.size(), Iova::Any, Access::ReadWrite)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::DmaBuf`].
     pub fn dma_buf(&self, range: Range<u64>) -> Result<OwnedFd, Error> {

@@ -76,7 +76,8 @@ impl Irq {
     /// (`VFIO_IRQ_SET_ACTION_TRIGGER`). PCI devices have one kind of INTx, MSI and MSI-X enabled at a time.
     ///
     /// # Errors
-    /// [`Error::Irq`]; where this was to enable the kind, it is then disabled.
+    /// [`Error::Irq`]; [`Error::FewIrqs`] where the machine has fewer left. Where this was to enable the kind, it is then
+    /// disabled.
     pub fn set_triggers(&self, start: u32, eventfds: &[Option<BorrowedFd<'_>>]) -> Result<(), Error> {
         // With a count of 0, the kernel takes it for something else.
         match eventfds {
@@ -138,15 +139,13 @@ impl Irq {
     }
 
     fn set(&self, start: u32, count: usize, action: Action, data: &IrqData<'_>) -> Result<(), Error> {
-        let index = self.index;
+        let (index, device) = (self.index, || self.device.name());
         let irqs = Irqs { index, start, count: count as u32 };
-        set_irqs(self.device.as_fd(), irqs, action as u32, data).map_err(|e| Error::Irq {
-            device: self.device.name(),
-            index,
-            start,
-            count,
-            source: e.into(),
-        })
+        match set_irqs(self.device.as_fd(), irqs, action as u32, data) {
+            Ok(0) => Ok(()),
+            Ok(available) => Err(Error::FewIrqs { device: device(), index, start, count, available }),
+            Err(e) => Err(Error::Irq { device: device(), index, start, count, source: e.into() }),
+        }
     }
 }
 

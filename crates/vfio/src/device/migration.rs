@@ -49,6 +49,20 @@ pub enum MigrationState {
 /// The file that a device's state flows through, in one direction: it is read when the device is saved, up to its end,
 /// and written when it is resumed. Its contents are the driver's own.
 ///
+/// ```no_run
+/// # use passthru_vfio::device::{Device, MigrationState};
+/// # use std::io;
+/// # fn with(from: &Device, to: &Device) -> Result<(), Box<dyn std::error::Error>> {
+/// if let Some(mut saved) = from.set_migration_state(MigrationState::StopCopy)?
+///     && let Some(mut resumed) = to.set_migration_state(MigrationState::Resuming)?
+/// {
+///     io::copy(&mut saved, &mut resumed)?;
+///     to.set_migration_state(MigrationState::Running)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// While the device runs still ([`MigrationState::PreCopy`]), reading ends with `ENOMSG` for the time being.
 #[derive(Debug)]
 pub struct MigrationData {

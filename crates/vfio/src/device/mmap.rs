@@ -12,6 +12,16 @@ use std::ptr::{NonNull, null_mut};
 ///
 /// While the device does not decode its memory, sleeps or resets, each access ends in SIGBUS: whoever lets a guest
 /// turn that off takes the mapping away first.
+///
+/// ```no_run
+/// # use passthru_vfio::device::{Error, Region};
+/// # fn with(bar: &Region) -> Result<(), Error> {
+/// let registers = bar.mmap(0..0x1000)?;
+/// let version: u32 = registers.read(8)?;
+/// registers.write(0xc, version | 1)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Mmap {
     address: NonNull<u8>,

@@ -67,6 +67,16 @@ impl Device {
     /// caller's, it takes the open files of all their groups where it was opened through a group, and none where
     /// it was opened by its character device. Of dma-bufs the same holds as for [`Device::reset`].
     ///
+    /// ```no_run
+    /// # use passthru_vfio::device::{Device, Error};
+    /// # fn with(device: &Device) -> Result<(), Error> {
+    /// if device.hot_reset_info()?.owned == Some(true) {
+    ///     device.hot_reset(&[])?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::HotReset`].
     pub fn hot_reset(&self, groups: &[BorrowedFd<'_>]) -> Result<(), Error> {

@@ -3,9 +3,9 @@
 use crate::device::{Cdev, Error};
 use passthru_pci::Address;
 use rustix::fs::{FileType, Stat};
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// Says which device is meant.
 #[derive(Debug)]
@@ -64,7 +64,10 @@ impl Source {
             Self::Cdev(path) => Cdev::open(&path),
             Self::Pci(_) | Self::Sysfs(_) => {
                 let location = self.locate()?;
-                Cdev::open(&location.cdev().ok_or(Error::NoCdev { sysfs: location.sysfs })?)
+                let cdev = location
+                    .find_cdev()
+                    .map_err(|source| Error::Open { path: location.sysfs.clone(), source })?;
+                Cdev::open(&cdev.ok_or(Error::NoCdev { sysfs: location.sysfs })?)
             }
         }
     }
@@ -88,8 +91,8 @@ impl Location {
 
     /// Finds the device of an open character device.
     pub(super) fn of_fd(fd: impl AsFd) -> Result<Self, Error> {
-        let stat = rustix::fs::fstat(fd)
-            .map_err(|e| Error::NotVfio { what: std::io::Error::from(e).to_string() })?;
+        let stat =
+            rustix::fs::fstat(fd).map_err(|e| Error::NotVfio { what: io::Error::from(e).to_string() })?;
         Self::of_node(&stat)
     }
 
@@ -101,7 +104,7 @@ impl Location {
         }
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
-        let node = link.canonicalize().map_err(|e| not(format!("{}: {e}", link.display())))?;
+        let node = link.canonicalize().map_err(|source| Error::Open { path: link, source })?;
         let class = node.parent().filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
         match class.and_then(Path::parent) {
             Some(device) => Ok(Self { sysfs: device.into() }),
@@ -123,9 +126,16 @@ impl Location {
     /// Returns its character device, `/dev/vfio/devices/vfioN`. There is none while it has no VFIO driver, and with
     /// kernels without `CONFIG_VFIO_DEVICE_CDEV`.
     pub fn cdev(&self) -> Option<PathBuf> {
-        let mut entries = fs::read_dir(self.sysfs.join("vfio-dev")).ok()?;
-        let entry = entries.find_map(Result::ok)?;
-        Some(Path::new("/dev/vfio/devices").join(entry.file_name()))
+        self.find_cdev().ok().flatten()
+    }
+
+    fn find_cdev(&self) -> io::Result<Option<PathBuf>> {
+        let mut entries = match fs::read_dir(self.sysfs.join("vfio-dev")) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entries => entries?,
+        };
+        let entry = entries.next().transpose()?;
+        Ok(entry.map(|entry| Path::new("/dev/vfio/devices").join(entry.file_name())))
     }
 
     /// Returns the number of its IOMMU group, if it is in one.

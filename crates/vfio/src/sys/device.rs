@@ -22,11 +22,18 @@ const GET_PRECOPY_INFO: Opcode = number(21);
 /// Answers are not longer than this, whatever the kernel says.
 const MAX_ANSWER: u32 = 1 << 20;
 
-/// `VFIO_DEVICE_GET_INFO`, without capabilities.
-pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<vfio_device_info> {
-    let mut arg = vfio_device_info { argsz: size::<vfio_device_info>(), ..Default::default() };
+/// `VFIO_DEVICE_GET_INFO`: returns the struct, and the whole answer with its capabilities.
+pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
+    let argsz = size::<vfio_device_info>();
+    let mut arg = vfio_device_info { argsz, ..Default::default() };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<GET_INFO, _>(fd, &mut arg) }.map(|_| arg)
+    unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
+    words[0] = 4 * words.len() as u32;
+    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
+    (arg.flags, arg.cap_offset) = (words[1], words[4]);
+    Ok((arg, bytes(&words)))
 }
 
 /// `VFIO_DEVICE_GET_REGION_INFO`: returns the struct, and the whole answer with its capabilities.
@@ -71,8 +78,9 @@ pub(crate) enum IrqData<'a> {
     Eventfds(&'a [Option<BorrowedFd<'a>>]),
 }
 
-/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts.
-pub(crate) fn set_irqs(fd: BorrowedFd<'_>, irqs: Irqs, action: u32, data: &IrqData<'_>) -> Result<()> {
+/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts. Where fewer can be had than are to be enabled, nothing
+/// is done, and the answer is how many that would be; else it is 0.
+pub(crate) fn set_irqs(fd: BorrowedFd<'_>, irqs: Irqs, action: u32, data: &IrqData<'_>) -> Result<i32> {
     const HEADER: usize = 20;
     let (kind, bytes): (u32, Vec<u8>) = match data {
         IrqData::None => (VFIO_IRQ_SET_DATA_NONE, Vec::new()),
@@ -85,7 +93,7 @@ pub(crate) fn set_irqs(fd: BorrowedFd<'_>, irqs: Irqs, action: u32, data: &IrqDa
     let fields = [(HEADER + bytes.len()) as u32, kind | action, irqs.index, irqs.start, irqs.count];
     let mut arg: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).chain(bytes).collect();
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
-    unsafe { call_slice::<SET_IRQS, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call_slice::<SET_IRQS, _>(fd, &mut arg) }
 }
 
 /// A device in `struct vfio_pci_hot_reset_info`.

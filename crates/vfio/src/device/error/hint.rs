@@ -23,14 +23,14 @@ impl Error {
             }
             (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
             (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
-                Some("its physical function is assigned too: give the token that was set there")
+                Some("its physical function, or virtual functions of it, are assigned too: give their token")
             }
             (Self::Bind { token: true, .. }, Some(Errno::ACCESS)) => {
-                Some("the token is not the one that was set on the physical function")
+                Some("the token is not the one that the physical function has")
             }
-            (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => {
-                Some("only virtual functions of an assigned physical function take a token")
-            }
+            (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => Some(
+                "only physical functions on vfio-pci with SR-IOV, and virtual functions of these, take a token",
+            ),
             (Self::Bind { .. }, Some(Errno::INVAL)) => {
                 Some("the device is in use: another open file of it is bound")
             }
@@ -59,6 +59,7 @@ impl Error {
             (Self::Irq { .. }, Some(Errno::NOTTY)) => {
                 Some("the kernel cannot do this with interrupts of this kind")
             }
+            (Self::FewIrqs { .. }, _) => Some("enable as many as there are, from the first on"),
             (Self::HotResetInfo { .. }, Some(Errno::NODEV)) => {
                 Some("neither the bus nor the slot of the device can be reset")
             }

@@ -194,6 +194,22 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The machine does not have as many interrupts left; nothing was enabled.
+    #[error(
+        "cannot enable {count} interrupts of kind {index} of {device}, from {start} on: {available} are available (VFIO_DEVICE_SET_IRQS)"
+    )]
+    FewIrqs {
+        /// The device.
+        device: String,
+        /// Which kind.
+        index: u32,
+        /// The first.
+        start: u32,
+        /// How many were asked for.
+        count: usize,
+        /// How many there could be, from the device's first on.
+        available: i32,
+    },
     /// The kernel did not say what a hot reset affects.
     #[error("cannot ask what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")]
     HotResetInfo {

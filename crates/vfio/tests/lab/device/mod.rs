@@ -1,6 +1,7 @@
 //! Devices: each kind of call once with success, and once with failure.
 
 mod dma_buf;
+mod failures;
 mod features;
 mod iommu;
 mod irqs;

@@ -1,0 +1,150 @@
+//! [`Info`]: what a device says of itself.
+
+use crate::capability::{BadCapability, chain};
+use crate::device::{Device, Error};
+use crate::sys;
+use bitflags::bitflags;
+use std::os::fd::AsFd;
+use vfio_bindings::bindings::vfio::*;
+
+/// What a device says of itself (`VFIO_DEVICE_GET_INFO`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Which interface it offers.
+    pub bus: Bus,
+    /// Whether [`Device::reset`] does something (`VFIO_DEVICE_FLAGS_RESET`).
+    pub reset: bool,
+    /// How many regions there are: their indexes are below this, though not each may exist.
+    pub regions: u32,
+    /// How many kinds of interrupts there are, likewise.
+    pub irqs: u32,
+    /// Which atomic operations the way to memory completes.
+    pub atomics: AtomicOps,
+}
+
+/// Which interface a device offers: what its regions and interrupts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bus {
+    /// PCI, also emulated by a mediated device.
+    Pci,
+    /// Platform device.
+    Platform,
+    /// AMBA device.
+    Amba,
+    /// s390 channel device.
+    Ccw,
+    /// s390 cryptographic adapter.
+    Ap,
+    /// NXP's fsl-mc bus.
+    FslMc,
+    /// AMD's CDX bus.
+    Cdx,
+    /// One that is not known here, by the flags of `struct vfio_device_info`.
+    Other(u32),
+}
+
+bitflags! {
+    /// Atomic operations of PCIe that all of the way to memory completes (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`). Flags
+    /// of later kernels are kept.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct AtomicOps: u32 {
+        /// Of 32 bits.
+        const COMP32 = VFIO_PCI_ATOMIC_COMP32;
+        /// Of 64 bits.
+        const COMP64 = VFIO_PCI_ATOMIC_COMP64;
+        /// Compare and swap of 128 bits.
+        const COMP128 = VFIO_PCI_ATOMIC_COMP128;
+        const _ = !0;
+    }
+}
+
+impl Device {
+    /// Asks what it is (`VFIO_DEVICE_GET_INFO`).
+    ///
+    /// # Errors
+    /// [`Error::Info`]; [`Error::Capabilities`].
+    pub fn info(&self) -> Result<Info, Error> {
+        let (raw, answer) = sys::device::info(self.as_fd())
+            .map_err(|e| Error::Info { device: self.name(), source: e.into() })?;
+        Info::new(&raw, &answer).map_err(|source| Error::Capabilities {
+            device: self.name(),
+            of: "the information".into(),
+            source,
+        })
+    }
+}
+
+impl Info {
+    fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
+        let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 { raw.cap_offset } else { 0 };
+        let mut atomics = AtomicOps::empty();
+        for capability in chain(answer, first)? {
+            match u32::from(capability.id) {
+                VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP => {
+                    atomics = AtomicOps::from_bits_retain(capability.word(0)?);
+                }
+                id => {
+                    tracing::debug!(id, version = capability.version, "a capability that is not known here")
+                }
+            }
+        }
+        let reset = raw.flags & VFIO_DEVICE_FLAGS_RESET != 0;
+        Ok(Self { bus: Bus::new(raw.flags), reset, regions: raw.num_regions, irqs: raw.num_irqs, atomics })
+    }
+}
+
+/// `VFIO_DEVICE_FLAGS_FSL_MC`, which the bindings lack.
+const FSL_MC: u32 = 1 << 6;
+
+impl Bus {
+    fn new(flags: u32) -> Self {
+        match flags & !(VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_CAPS) {
+            VFIO_DEVICE_FLAGS_PCI => Self::Pci,
+            VFIO_DEVICE_FLAGS_PLATFORM => Self::Platform,
+            VFIO_DEVICE_FLAGS_AMBA => Self::Amba,
+            VFIO_DEVICE_FLAGS_CCW => Self::Ccw,
+            VFIO_DEVICE_FLAGS_AP => Self::Ap,
+            FSL_MC => Self::FslMc,
+            VFIO_DEVICE_FLAGS_CDX => Self::Cdx,
+            other => Self::Other(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(flags: u32) -> vfio_device_info {
+        vfio_device_info { flags, cap_offset: 24, num_regions: 9, num_irqs: 5, ..Default::default() }
+    }
+
+    /// An answer with the capability for atomic operations.
+    fn answer(flags: u32) -> Vec<u8> {
+        let words = [0, 0, 0, 0, 0, 0, VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP | 1 << 16, 0, flags, 0];
+        words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn atomic_operations_are_read_where_they_are_said() {
+        let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_CAPS;
+        let info = Info::new(&raw(flags), &answer(3)).unwrap();
+        assert_eq!(info.atomics, AtomicOps::COMP32 | AtomicOps::COMP64);
+        assert!(info.bus == Bus::Pci && info.reset);
+        let none = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer(3)).unwrap();
+        assert!(none.atomics.is_empty() && !none.reset);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_refused() {
+        let error = Info::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &answer(3)[..32]).unwrap_err();
+        assert!(matches!(error, BadCapability::Contents(_)), "{error}");
+    }
+
+    #[test]
+    fn a_bus_that_is_not_known_is_kept_as_it_is() {
+        assert_eq!(Bus::new(1 << 20), Bus::Other(1 << 20));
+        assert_eq!(Bus::new(FSL_MC | VFIO_DEVICE_FLAGS_RESET), Bus::FslMc);
+    }
+}

@@ -1,0 +1,255 @@
+//! Each operation meets each failure that the kernel can inject into it: it says so or carries on, leaves nothing
+//! behind, and can be repeated.
+
+use crate::edu::enable;
+use crate::taken::{Taken, iommufd, mtty_two, take};
+use passthru_iommufd::{Ioas, Iommufd};
+use passthru_lab::devices::{CMB_NVME, EDU, NVME};
+use passthru_lab::{Failure, Held, each_failure};
+use passthru_vfio::Failed;
+use passthru_vfio::device::{Error, Event, Feature, Irq, MigrationState as State, Region};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// Runs an attempt with each failure, which says whether the operation failed. Nothing may be left of it.
+#[track_caller]
+fn each(mut attempt: impl FnMut(&Failure) -> Option<Error>) {
+    let mut failed = 0;
+    let injected = each_failure(passthru_lab::host(), |failure| {
+        let before = Held::now().unwrap();
+        let error = attempt(failure);
+        assert_eq!(Held::now().unwrap(), before, "{error:?}");
+        if let Some(error) = error {
+            assert!(error.io().is_some() || matches!(error, Error::FewIrqs { .. }), "{error}");
+            failed += 1;
+        }
+    });
+    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+}
+
+/// An operation on a device fails in each way that it can, and is repeated and undone each time.
+#[track_caller]
+fn withstands<T>(operation: impl Fn() -> Result<T, Error>, undo: impl Fn(T)) {
+    each(|failure| match failure.during(&operation) {
+        Ok(done) => {
+            undo(done);
+            None
+        }
+        Err(error) => {
+            undo(operation().unwrap());
+            Some(error)
+        }
+    });
+}
+
+fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
+    Arc::new(Ioas::alloc(context).unwrap())
+}
+
+/// Nobody uses it any more.
+fn close(ioas: Arc<Ioas>) {
+    Arc::into_inner(ioas).unwrap().close().unwrap();
+}
+
+/// Whether a device is attached to it in the kernel, which then does not let it shrink to what the device cannot use.
+fn in_use(ioas: &Ioas) -> bool {
+    let refused = ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).is_err();
+    if !refused {
+        ioas.allow_iovas(&[]).unwrap();
+    }
+    refused
+}
+
+#[test]
+fn opening_and_binding_can_fail_and_be_repeated() {
+    let taken = take(EDU);
+    withstands(|| taken.source().open(), drop);
+    let context = iommufd();
+    each(|failure| {
+        let open = taken.source().open().unwrap();
+        match failure.during(|| open.bind(&context, None)) {
+            Ok(_) => None,
+            Err(Failed { state, error }) => {
+                state.bind(&context, None).unwrap();
+                Some(error)
+            }
+        }
+    });
+}
+
+#[test]
+fn attaching_can_fail_and_be_repeated() {
+    let taken = take(EDU);
+    each(|failure| {
+        let context = iommufd();
+        let (bound, ioas) = (taken.bind(&context), ioas(&context));
+        let error = match failure.during(|| bound.attach(Arc::clone(&ioas))) {
+            Ok(_) => None,
+            Err(Failed { state, error }) => {
+                assert!(!in_use(&ioas), "{error}");
+                state.attach(Arc::clone(&ioas)).unwrap();
+                Some(error)
+            }
+        };
+        close(ioas);
+        error
+    });
+}
+
+#[test]
+fn a_replacement_can_fail_and_leaves_the_former_target() {
+    let taken = take(EDU);
+    each(|failure| {
+        let context = iommufd();
+        let (one, other) = (ioas(&context), ioas(&context));
+        let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
+        let error = failure.during(|| attached.replace(Arc::clone(&other))).err();
+        // Where it carries on, it may not have found out what the device cannot use, so that is not asked then.
+        if let Some(error) = &error {
+            assert!(in_use(&one) && !in_use(&other), "{error}");
+            attached.replace(Arc::clone(&other)).unwrap();
+            assert!(!in_use(&one) && in_use(&other), "{error}");
+        }
+        drop(attached);
+        close(one);
+        close(other);
+        error
+    });
+}
+
+#[test]
+fn detaching_can_fail_and_be_repeated() {
+    let taken = take(EDU);
+    let attached = |taken: &Taken| {
+        let context = iommufd();
+        let ioas = ioas(&context);
+        (taken.bind(&context).attach(Arc::clone(&ioas)).unwrap(), ioas)
+    };
+    each(|failure| {
+        let (attached, ioas) = attached(&taken);
+        let error = match failure.during(|| attached.detach()) {
+            Ok(_) => None,
+            Err(Failed { state, error }) => {
+                assert!(in_use(&ioas), "{error}");
+                state.detach().unwrap();
+                Some(error)
+            }
+        };
+        close(ioas);
+        error
+    });
+    // Where a dropped one cannot be detached, its target stays for as long as the device is open.
+    each_failure(passthru_lab::host(), |failure| {
+        let (attached, ioas) = attached(&taken);
+        let device = attached.device().clone();
+        failure.during(|| drop(attached));
+        assert_eq!(Arc::strong_count(&ioas) > 1, in_use(&ioas));
+        drop(device);
+        close(ioas);
+    });
+}
+
+#[test]
+fn asking_can_fail_and_be_repeated() {
+    let taken = take(NVME);
+    let device = taken.device();
+    withstands(|| device.info(), drop);
+    withstands(|| device.region(Region::BAR0), drop);
+    withstands(|| device.regions(), drop);
+    withstands(|| device.irq(Irq::MSIX), drop);
+    withstands(|| device.hot_reset_info(), drop);
+    withstands(|| device.supports(Feature::DmaBuf), |has| assert!(has));
+}
+
+#[test]
+fn access_to_regions_can_fail_and_be_repeated() {
+    let taken = take(EDU);
+    let device = taken.device();
+    enable(&device);
+    let bar = device.region(Region::BAR0).unwrap();
+    withstands(|| bar.read::<u32>(4), drop);
+    withstands(|| bar.write(4, 7u32), |()| assert_eq!(bar.read::<u32>(4).unwrap(), !7));
+    withstands(|| bar.mmap(0..0x1000), |map| assert_eq!(map.read::<u32>(4).unwrap(), !7));
+}
+
+#[test]
+fn interrupts_can_fail_and_be_set_again() {
+    let taken = take(EDU);
+    let device = taken.device();
+    enable(&device);
+    let (event, resample) = (Event::new().unwrap(), Event::new().unwrap());
+    for irq in [Irq::INTX, Irq::MSI].map(|index| device.irq(index).unwrap()) {
+        let set = || irq.set_triggers(0, &[Some(event.as_fd())]);
+        withstands(set, |()| irq.disable().unwrap());
+        set().unwrap();
+        withstands(|| irq.raise(0, 1), drop);
+        withstands(|| irq.raise_some(0, &[true]), drop);
+        assert!(event.take().unwrap() >= 2);
+        irq.disable().unwrap();
+        withstands(
+            || {
+                // One of the two is what fails.
+                let _ = set();
+                irq.disable().or_else(|_| irq.disable())
+            },
+            drop,
+        );
+    }
+    let intx = device.irq(Irq::INTX).unwrap();
+    intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
+    withstands(|| intx.mask(), drop);
+    withstands(|| intx.unmask(), drop);
+    withstands(|| intx.set_resample(Some(resample.as_fd())), |()| intx.set_resample(None).unwrap());
+}
+
+#[test]
+fn many_vectors_can_fail_and_be_set_again() {
+    let taken = take(NVME);
+    let device = taken.device();
+    enable(&device);
+    let msix = device.irq(Irq::MSIX).unwrap();
+    let events = [(); 4].map(|()| Event::new().unwrap());
+    let fds = [0, 1, 2, 3].map(|i| (i != 1).then(|| events[i].as_fd()));
+    withstands(|| msix.set_triggers(0, &fds), |()| msix.disable().unwrap());
+}
+
+#[test]
+fn features_can_fail_and_be_repeated() {
+    let taken = take(CMB_NVME);
+    let device = taken.device();
+    enable(&device);
+    let event = Event::new().unwrap();
+    let (bar, buffer) = (device.region(Region::BAR0).unwrap(), device.region(Region::BAR0 + 2).unwrap());
+    withstands(|| buffer.dma_buf(0..0x1000), drop);
+    withstands(|| bar.set_ioeventfd(0xc, 1u32, event.as_fd()), |()| bar.clear_ioeventfd(0xc, 1u32).unwrap());
+    withstands(|| device.enter_low_power(), |()| device.exit_low_power().unwrap());
+    withstands(|| device.enter_low_power_with_wakeup(event.as_fd()), |()| device.exit_low_power().unwrap());
+    withstands(|| device.exit_low_power(), drop);
+}
+
+#[test]
+fn migration_can_fail_and_be_repeated() {
+    let [mdev, _other] = mtty_two();
+    let device = mdev.device();
+    withstands(|| device.migration(), drop);
+    withstands(|| device.migration_state(), drop);
+    withstands(|| device.migration_data_size(), drop);
+    withstands(|| device.enable_precopy_reinit(), drop);
+    for state in [State::StopCopy, State::PreCopy, State::Resuming] {
+        each(|failure| {
+            let error = failure.during(|| device.set_migration_state(state).map(drop)).err();
+            if error.is_some() {
+                device.reset().unwrap();
+                device.set_migration_state(state).unwrap().unwrap();
+            }
+            device.reset().unwrap();
+            error
+        });
+    }
+    let data = device.set_migration_state(State::PreCopy).unwrap().unwrap();
+    withstands(|| data.precopy(), drop);
+    drop(data);
+    withstands(|| device.start_dma_logging(0x1000, &[0..=0xffff]), |_| device.stop_dma_logging().unwrap());
+    withstands(|| device.dma_logged(0, 0x10000, 0x1000, &mut [0]), drop);
+    withstands(|| device.stop_dma_logging(), drop);
+}
