@@ -58,7 +58,8 @@ impl Bound {
     }
 
     /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page table, until the
-    /// returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA is not affected.
+    /// returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA is not affected. The page table, and that of
+    /// the device itself if it is attached, are made for PASIDs (`HwptOptions::pasid`); the kernel makes none so itself.
     ///
     /// # Errors
     /// [`Error::Attach`], [`Error::OtherContext`].

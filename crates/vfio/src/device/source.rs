@@ -91,8 +91,7 @@ impl Location {
 
     /// Finds the device of an open character device.
     pub(super) fn of_fd(fd: impl AsFd) -> Result<Self, Error> {
-        let stat =
-            rustix::fs::fstat(fd).map_err(|e| Error::NotVfio { what: io::Error::from(e).to_string() })?;
+        let stat = rustix::fs::fstat(fd).map_err(|e| Error::Descriptor { source: e.into() })?;
         Self::of_node(&stat)
     }
 

@@ -37,6 +37,9 @@ impl Error {
             (Self::Attach { pasid: Some(_), .. }, Some(Errno::OPNOTSUPP)) => {
                 Some("the device, its driver or the IOMMU has no PASIDs")
             }
+            (Self::Attach { pasid: Some(_), .. }, Some(Errno::INVAL)) => Some(
+                "the page table, and that of the device itself, must be made for PASIDs (IOMMU_HWPT_ALLOC_PASID)",
+            ),
             (Self::Attach { .. }, Some(Errno::BUSY)) => {
                 Some("it is attached already: replace or detach that first")
             }

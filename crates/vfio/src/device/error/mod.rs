@@ -36,6 +36,12 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// It could not be asked what a descriptor is.
+    #[error("cannot ask what the descriptor is")]
+    Descriptor {
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// A descriptor is open, but is no VFIO device's.
     #[error("the descriptor is no VFIO character device: {what}")]
     NotVfio {

@@ -172,6 +172,7 @@ fn access_to_regions_can_fail_and_be_repeated() {
     withstands(|| bar.mmap(0..0x1000), |map| assert_eq!(map.read::<u32>(4).unwrap(), !7));
 }
 
+/// Linux 7.2 warns in its log (`remove_proc_entry`) when an interrupt goes whose folder in /proc could not be made.
 #[test]
 fn interrupts_can_fail_and_be_set_again() {
     let taken = take(EDU);
