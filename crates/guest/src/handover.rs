@@ -82,7 +82,8 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         | What::Vhost { .. }
         | What::ScsiGeneric
         | What::Connected { .. }
-        | What::Tap { .. } => How::Descriptor(number()),
+        | What::Tap { .. }
+        | What::Secret { .. } => How::Descriptor(number()),
         What::NodeSet { .. } => How::Set(vec![(number(), Mode::ReadWrite)]),
         What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => How::Itself,
         What::Kvm => How::Set(vec![(number(), Mode::ReadWrite)]),

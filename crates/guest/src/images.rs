@@ -86,6 +86,10 @@ impl Error {
 /// into the image's own folder, or to what the guest's user could open anyway.
 pub(crate) fn complete_chains(domain: &mut Domain, user: &User) -> Result<(), Error> {
     for disk in &mut domain.devices.disks {
+        // What is no file or block device is not looked into: its driver is the VMM's.
+        if !matches!(disk.kind, None | Some(DiskType::File | DiskType::Block)) {
+            continue;
+        }
         let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else { continue };
         let format = disk.driver.as_ref().and_then(|d| d.format).unwrap_or(ImageFormat::Raw);
         let top = PathBuf::from(path);
@@ -153,8 +157,8 @@ fn read_below(path: &Path, user: &User) -> Result<BackingStore, Error> {
     let name = Some(below.display().to_string());
     let block = below.metadata().is_ok_and(|m| m.file_type().is_block_device());
     let (kind, source) = match block {
-        true => (DiskType::Block, DiskSource { dev: name, file: None }),
-        false => (DiskType::File, DiskSource { file: name, dev: None }),
+        true => (DiskType::Block, DiskSource { dev: name, ..DiskSource::default() }),
+        false => (DiskType::File, DiskSource { file: name, ..DiskSource::default() }),
     };
     Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
 }

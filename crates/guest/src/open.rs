@@ -44,6 +44,7 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
                 opened.push((*number, node.map_err(|e| cannot_open(&item.want, e))?.into()));
             }
             (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
+            (_, What::Secret { name }) => return Err(cannot_open(&item.want, no_secret(name))),
             (_, What::File { .. } | What::Kvm | What::NodeSet { .. }) => opened.extend(file(item, plan)?),
             _ => {}
         }
@@ -54,6 +55,12 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
 /// Taps belong to a bridge and to somebody's firewall: who makes them is not settled here.
 fn no_tap() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a guest with a tap can be converted, but not run")
+}
+
+/// Nobody keeps secrets for guests here.
+fn no_secret(name: &str) -> io::Error {
+    let message = format!("a guest that needs the secret '{name}' can be converted, but not run");
+    io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
 /// What was opened once the devices are there.

@@ -89,7 +89,9 @@ fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageForma
             let mut name = vec![0; length.min(64) as usize];
             file.read_exact_at(&mut name, at + 8)?;
             let name = String::from_utf8_lossy(&name).into_owned();
-            let known = ImageFormat::ALL.iter().copied().find(|f| f.as_str() == name);
+            // Other formats lead to further files, which a guest could choose.
+            let followed = [ImageFormat::Raw, ImageFormat::Qcow2];
+            let known = followed.into_iter().find(|format| format.as_str() == name);
             return known.map(Some).ok_or(Error::Format(name));
         }
         at = at.saturating_add(8 + u64::from(length).next_multiple_of(8));

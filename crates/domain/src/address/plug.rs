@@ -90,7 +90,10 @@ impl Need {
         let pcie = if express { Self::plain(Plug::Pcie) } else { pci };
         match item {
             Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
-            Item::Disk(n) => (devices.disks.get(n)?.target.bus == Some(DiskBus::Virtio)).then_some(pcie),
+            Item::Disk(n) => {
+                let disk = devices.disks.get(n)?;
+                (disk.target.bus == Some(DiskBus::Virtio)).then(|| virtio(disk.model, pci, pcie))
+            }
             Item::Interface(n) => of_interface(devices.interfaces.get(n)?, pci, pcie),
             Item::Serial(n) => {
                 let target = devices.serials.get(n)?.target.as_ref()?;

@@ -1,6 +1,7 @@
 //! Disks: bus and address by the name of the target, and what they leave out.
 
-use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskDriverName, DiskType, ImageFormat};
+use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat};
+use crate::device::disk_source::{DiskSource, Encryption, EncryptionEngine, NetworkProtocol};
 use crate::device::{Address, Devices, DriveAddress};
 
 /// Fills in the disks, and sorts them: those of one bus stand together, by name.
@@ -24,8 +25,34 @@ fn plain(disk: &mut Disk) {
     let driver = disk.driver.get_or_insert_default();
     driver.name.get_or_insert(DiskDriverName::Qemu);
     driver.format.get_or_insert(ImageFormat::Raw);
+    if disk.kind == Some(DiskType::VhostUser) {
+        disk.snapshot.get_or_insert(DiskSnapshot::No);
+    }
+    encryption(disk.encryption.as_mut());
+    disk.source.iter_mut().for_each(source);
+    let mut below = disk.backing.as_deref_mut();
+    while let Some(store) = below {
+        store.source.iter_mut().for_each(source);
+        below = store.backing.as_deref_mut();
+    }
     let bus = bus_of_name(&disk.target.dev, device);
     disk.target.bus.get_or_insert(bus);
+}
+
+/// iSCSI's first unit is 0; the emulator decrypts unless another is named.
+fn source(source: &mut DiskSource) {
+    if source.protocol == Some(NetworkProtocol::Iscsi)
+        && let Some(name) = source.name.as_mut().filter(|name| !name.contains('/'))
+    {
+        name.push_str("/0");
+    }
+    encryption(source.encryption.as_mut());
+}
+
+fn encryption(encryption: Option<&mut Encryption>) {
+    if let Some(encryption) = encryption {
+        encryption.engine.get_or_insert(EncryptionEngine::Qemu);
+    }
 }
 
 fn bus_of_name(name: &str, device: DiskDevice) -> DiskBus {
@@ -66,7 +93,7 @@ const fn drive_of(bus: DiskBus, index: u32) -> Option<(u32, u32, u32)> {
         DiskBus::Ide => Some((index / 4, index % 4 / 2, index % 2)),
         DiskBus::Sata => Some((index / 6, 0, index % 6)),
         DiskBus::Fdc => Some((index / 2, 0, index % 2)),
-        DiskBus::Virtio | DiskBus::Usb => None,
+        DiskBus::Virtio | DiskBus::Usb | DiskBus::Sd => None,
     }
 }
 

@@ -27,7 +27,10 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     panics(devices, machine.arch);
     for filesystem in &mut devices.filesystems {
         filesystem.kind.get_or_insert(FilesystemType::Mount);
-        filesystem.accessmode.get_or_insert(AccessMode::Passthrough);
+        // Somebody else's virtiofsd says whose the files are.
+        if filesystem.source.as_ref().is_none_or(|source| source.socket.is_none()) {
+            filesystem.accessmode.get_or_insert(AccessMode::Passthrough);
+        }
     }
     for shmem in &mut devices.shmems {
         let model = *shmem.model.get_or_insert(ShmemModel::Plain);

@@ -1,5 +1,6 @@
 //! `<controller>`: buses that other devices are on.
 
+use super::disk::QueueThreads;
 use super::{Info, VirtioOptions};
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
@@ -188,6 +189,8 @@ pub struct ControllerDriver {
     pub ioeventfd: Option<bool>,
     /// Number of the I/O thread that serves it.
     pub iothread: Option<u32>,
+    /// The I/O threads that serve its queues.
+    pub iothreads: Option<QueueThreads>,
     /// What every virtio device has.
     pub virtio: VirtioOptions,
 }
@@ -262,6 +265,7 @@ impl Element for ControllerDriver {
         v.on_off("ioeventfd", &mut self.ioeventfd);
         v.attr("iothread", &mut self.iothread);
         self.virtio.visit(v);
+        v.child("iothreads", &mut self.iothreads);
     }
 }
 

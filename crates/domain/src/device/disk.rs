@@ -1,9 +1,12 @@
 //! `<disk>`.
 
 use super::Info;
-use crate::xml::text::{FilePath, of_form};
-use crate::xml::value::words;
+use super::secret::Auth;
+use super::virtio::{VirtioModel, VirtioOptions};
+use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
+
+pub use super::disk_source::{DiskSource, Encryption};
 
 words! {
     /// Where a disk's contents are.
@@ -12,6 +15,18 @@ words! {
         File = "file",
         /// On a block device.
         Block = "block",
+        /// A folder, shown as a FAT disk.
+        Dir = "dir",
+        /// On the network.
+        Network = "network",
+        /// In a storage pool of libvirt's.
+        Volume = "volume",
+        /// On an NVMe disk of the host, by the emulator's own driver.
+        Nvme = "nvme",
+        /// With a process of its own, by shared memory.
+        VhostUser = "vhostuser",
+        /// On a vDPA device of the host.
+        VhostVdpa = "vhostvdpa",
     }
 }
 
@@ -24,6 +39,8 @@ words! {
         Cdrom = "cdrom",
         /// A floppy disk.
         Floppy = "floppy",
+        /// A SCSI disk of the host, with its commands.
+        Lun = "lun",
     }
 }
 
@@ -42,6 +59,8 @@ words! {
         Usb = "usb",
         /// Floppy.
         Fdc = "fdc",
+        /// SD card.
+        Sd = "sd",
     }
 }
 
@@ -52,6 +71,32 @@ words! {
         Raw = "raw",
         /// QEMU's copy-on-write format.
         Qcow2 = "qcow2",
+        /// Bochs'.
+        Bochs = "bochs",
+        /// Compressed, of Knoppix.
+        Cloop = "cloop",
+        /// Apple's.
+        Dmg = "dmg",
+        /// A CD-ROM's; taken as raw.
+        Iso = "iso",
+        /// Virtual PC's.
+        Vpc = "vpc",
+        /// VirtualBox's.
+        Vdi = "vdi",
+        /// A FAT disk made of a folder.
+        Fat = "fat",
+        /// Hyper-V's.
+        Vhdx = "vhdx",
+        /// QEMU's first.
+        Qcow = "qcow",
+        /// QEMU's enhanced.
+        Qed = "qed",
+        /// VMware's.
+        Vmdk = "vmdk",
+        /// Parallels'.
+        Ploop = "ploop",
+        /// LUKS; as raw with encryption.
+        Luks = "luks",
     }
 }
 
@@ -95,6 +140,78 @@ words! {
     }
 }
 
+words! {
+    /// What becomes of blocks of zeros that the guest writes.
+    pub enum DetectZeroes {
+        /// They are written.
+        Off = "off",
+        /// They are written as holes.
+        On = "on",
+        /// They are given back.
+        Unmap = "unmap",
+    }
+}
+
+words! {
+    /// What becomes of the guest when the disk fails.
+    pub enum ErrorPolicy {
+        /// It stops.
+        Stop = "stop",
+        /// It is told.
+        Report = "report",
+        /// It is not told.
+        Ignore = "ignore",
+        /// It stops where the disk is full, and is told of the rest.
+        Enospace = "enospace",
+    }
+}
+
+words! {
+    /// How a disk's geometry is translated by the firmware.
+    pub enum GeometryTrans {
+        /// By its size.
+        Auto = "auto",
+        /// Not at all.
+        None = "none",
+        /// By logical blocks.
+        Lba = "lba",
+    }
+}
+
+words! {
+    /// Whether a disk is part of snapshots.
+    pub enum DiskSnapshot {
+        /// No.
+        No = "no",
+        /// Within the image.
+        Internal = "internal",
+        /// Beside it.
+        External = "external",
+        /// By hand.
+        Manual = "manual",
+    }
+}
+
+words! {
+    /// Which SCSI commands of a guest reach the host's disk.
+    pub enum Sgio {
+        /// Harmless ones.
+        Filtered = "filtered",
+        /// All.
+        Unfiltered = "unfiltered",
+    }
+}
+
+words! {
+    /// Whether a tray is open.
+    pub enum Tray {
+        /// It is.
+        Open = "open",
+        /// It is not.
+        Closed = "closed",
+    }
+}
+
 /// A disk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Disk {
@@ -104,20 +221,73 @@ pub struct Disk {
     pub kind: Option<DiskType>,
     /// What the guest takes it for; a hard disk when absent.
     pub device: Option<DiskDevice>,
+    /// Model of a virtio disk.
+    pub model: Option<VirtioModel>,
+    /// Whether the emulator may send any SCSI command.
+    pub rawio: Option<bool>,
+    /// Which SCSI commands of the guest are let through.
+    pub sgio: Option<Sgio>,
+    /// Whether it is part of snapshots.
+    pub snapshot: Option<DiskSnapshot>,
     /// How the image is read and written.
     pub driver: Option<DiskDriver>,
+    /// As whom the storage is asked.
+    pub auth: Option<Auth>,
     /// The image.
     pub source: Option<DiskSource>,
     /// The images below it, of a chain.
     pub backing: Option<Box<BackingStore>>,
+    /// Cylinders, heads and sectors.
+    pub geometry: Option<Geometry>,
+    /// Sizes of blocks.
+    pub blockio: Option<BlockIo>,
     /// Bus, and name in the document.
     pub target: DiskTarget,
+    /// How fast it may be.
+    pub iotune: Option<IoTune>,
     /// `<readonly/>`.
     pub readonly: bool,
     /// `<shareable/>`: other guests use it at the same time.
     pub shareable: bool,
+    /// `<transient/>`: what is written is gone when the guest ends.
+    pub transient: bool,
     /// Serial number that the guest sees.
     pub serial: Option<String>,
+    /// World-wide name that the guest sees.
+    pub wwn: Option<Wwn>,
+    /// Vendor that the guest sees.
+    pub vendor: Option<String>,
+    /// Product that the guest sees.
+    pub product: Option<String>,
+    /// How contents are encrypted.
+    pub encryption: Option<Encryption>,
+}
+
+/// A world-wide name: 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wwn {
+    text: String,
+    number: u64,
+}
+
+impl Wwn {
+    /// Returns the name as a number.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Value for Wwn {
+    fn read(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        let number = u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16);
+        let number = number.ok_or_else(|| "expected 16 hexadecimal digits".to_owned())?;
+        Ok(Self { text: text.into(), number })
+    }
+
+    fn write(&self) -> String {
+        self.text.clone()
+    }
 }
 
 /// `<driver>` of a disk.
@@ -129,35 +299,122 @@ pub struct DiskDriver {
     pub format: Option<ImageFormat>,
     /// What the host caches.
     pub cache: Option<CacheMode>,
+    /// What becomes of the guest when a write fails.
+    pub error_policy: Option<ErrorPolicy>,
+    /// What becomes of it when a read fails.
+    pub rerror_policy: Option<ErrorPolicy>,
     /// How it is read and written.
     pub io: Option<IoMode>,
+    /// Whether requests are signalled asynchronously.
+    pub ioeventfd: Option<bool>,
+    /// Whether guest and host tell each other when to signal.
+    pub event_idx: Option<bool>,
+    /// Whether what is read of an image below is copied up.
+    pub copy_on_read: Option<bool>,
     /// What becomes of discards.
     pub discard: Option<Discard>,
+    /// Number of the I/O thread that serves it.
+    pub iothread: Option<u32>,
+    /// What becomes of zeros.
+    pub detect_zeroes: Option<DetectZeroes>,
     /// Number of queues of a virtio disk.
     pub queues: Option<u16>,
+    /// Length of a queue.
+    pub queue_size: Option<u32>,
+    /// Whether discarded clusters stay the image's.
+    pub discard_no_unref: Option<bool>,
+    /// Options of a virtio disk.
+    pub virtio: VirtioOptions,
+    /// The I/O threads that serve its queues.
+    pub iothreads: Option<QueueThreads>,
+    /// What is kept of the image's tables.
+    pub metadata_cache: Option<MetadataCache>,
 }
+
+/// `<iothreads>` of a driver.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueThreads {
+    /// The threads.
+    pub iothreads: Vec<QueueThread>,
+}
+
+/// `<iothread>` of a driver.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueThread {
+    /// Number of the thread.
+    pub id: u32,
+    /// Numbers of the queues that it serves; with none at all they are shared out.
+    pub queues: Vec<u32>,
+}
+
+/// `<metadata_cache>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetadataCache {
+    /// At most.
+    pub max_size: Option<crate::Memory>,
+}
+
+/// `<geometry>`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Geometry {
+    /// Cylinders.
+    pub cyls: u32,
+    /// Heads.
+    pub heads: u32,
+    /// Sectors.
+    pub secs: u32,
+    /// How the firmware translates them.
+    pub trans: Option<GeometryTrans>,
+}
+
+/// `<blockio>`, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BlockIo {
+    /// Of a block that can be addressed.
+    pub logical_block_size: Option<u32>,
+    /// Of a block that is written at once.
+    pub physical_block_size: Option<u32>,
+    /// Of a piece that can be discarded.
+    pub discard_granularity: Option<u32>,
+}
+
+/// `<iotune>`: limits that are set once the guest runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IoTune {
+    /// Bytes and requests a second: in all, read, written; as a rule and in bursts, with the bursts' lengths.
+    pub limits: [Option<u64>; 19],
+    /// Disks of the same name share their limits.
+    pub group_name: Option<String>,
+}
+
+/// Names of the limits of [`IoTune`].
+const LIMITS: [&str; 19] = [
+    "total_bytes_sec",
+    "read_bytes_sec",
+    "write_bytes_sec",
+    "total_iops_sec",
+    "read_iops_sec",
+    "write_iops_sec",
+    "total_bytes_sec_max",
+    "read_bytes_sec_max",
+    "write_bytes_sec_max",
+    "total_iops_sec_max",
+    "read_iops_sec_max",
+    "write_iops_sec_max",
+    "size_iops_sec",
+    "total_bytes_sec_max_length",
+    "read_bytes_sec_max_length",
+    "write_bytes_sec_max_length",
+    "total_iops_sec_max_length",
+    "read_iops_sec_max_length",
+    "write_iops_sec_max_length",
+];
 
 words! {
     /// Who serves a disk.
     pub enum DiskDriverName {
         /// QEMU.
         Qemu = "qemu",
-    }
-}
-
-/// `<source>` of a disk.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DiskSource {
-    /// Path of a file.
-    pub file: Option<String>,
-    /// Path of a block device.
-    pub dev: Option<String>,
-}
-
-impl DiskSource {
-    /// Returns the path, of either kind.
-    pub fn path(&self) -> Option<&str> {
-        self.file.as_deref().or(self.dev.as_deref())
     }
 }
 
@@ -181,6 +438,12 @@ pub struct DiskTarget {
     pub dev: String,
     /// Bus; by the name's first letters when absent.
     pub bus: Option<DiskBus>,
+    /// Whether the tray is open.
+    pub tray: Option<Tray>,
+    /// Whether the guest may unplug a USB disk.
+    pub removable: Option<bool>,
+    /// Turns a minute; 1 for a disk that does not turn.
+    pub rotation_rate: Option<u16>,
 }
 
 impl DiskTarget {
@@ -201,34 +464,78 @@ impl Element for Disk {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("type", &mut self.kind);
         v.attr("device", &mut self.device);
+        v.attr("model", &mut self.model);
+        v.yes_no("rawio", &mut self.rawio);
+        v.attr("sgio", &mut self.sgio);
+        v.attr("snapshot", &mut self.snapshot);
         v.child("driver", &mut self.driver);
+        v.child("auth", &mut self.auth);
         v.child("source", &mut self.source);
         visit_backing(&mut self.backing, v);
+        v.child("geometry", &mut self.geometry);
+        v.child("blockio", &mut self.blockio);
         let mut target = (!v.reading()).then(|| self.target.clone());
         v.child("target", &mut target);
         match target {
             Some(target) => self.target = target,
             None => v.error("<disk> needs a <target dev='…'/>".into()),
         }
+        v.child("iotune", &mut self.iotune);
         v.flag("readonly", &mut self.readonly);
         v.flag("shareable", &mut self.shareable);
-        v.leaf("serial", &mut self.serial);
+        v.flag("transient", &mut self.transient);
+        let mut serial = self.serial.take().map(|text| Untrimmed(Some(text)));
+        v.child("serial", &mut serial);
+        self.serial = serial.and_then(|serial| serial.0);
+        v.leaf("wwn", &mut self.wwn);
+        v.leaf("vendor", &mut self.vendor);
+        v.leaf("product", &mut self.product);
+        v.child("encryption", &mut self.encryption);
         self.info.visit_bootable(v);
         check_source(self.kind, self.source.as_ref(), v);
+        if self.auth.is_some() && self.source.as_ref().is_some_and(|s| s.auth.is_some()) {
+            v.error("<auth> stands in the <disk> and in its <source>: it is said once".into());
+        }
+        if self.encryption.is_some() && self.source.as_ref().is_some_and(|s| s.encryption.is_some()) {
+            v.error("<encryption> stands in the <disk> and in its <source>: it is said once".into());
+        }
     }
 }
 
-/// A file disk names a `file`, a block disk a `dev`.
+/// A source is of the disk's type.
 fn check_source<V: Visitor>(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut V) {
     let Some(source) = source else { return };
-    match kind.unwrap_or(DiskType::File) {
-        DiskType::File if source.dev.is_some() => {
-            v.error("a disk of type 'file' has a <source file='…'/>".into())
-        }
-        DiskType::Block if source.file.is_some() => {
-            v.error("a disk of type 'block' has a <source dev='…'/>".into())
-        }
-        _ => {}
+    let kind = kind.unwrap_or(DiskType::File);
+    let has = |what: bool, example: &'static str| what.then_some(example);
+    let said = [
+        (DiskType::File, has(source.file.is_some(), "file='…'")),
+        (DiskType::Dir, has(source.dir.is_some(), "dir='…'")),
+        (DiskType::Network, has(source.protocol.is_some(), "protocol='…'")),
+        (DiskType::Volume, has(source.pool.is_some() || source.volume.is_some(), "pool='…' volume='…'")),
+    ];
+    let foreign = said.iter().find(|(of, said)| *of != kind && said.is_some());
+    let by_dev = matches!(kind, DiskType::Block | DiskType::VhostVdpa);
+    if foreign.is_some() || (source.dev.is_some() && !by_dev) {
+        let example = match kind {
+            DiskType::File => "file='…'",
+            DiskType::Block | DiskType::VhostVdpa => "dev='…'",
+            DiskType::Dir => "dir='…'",
+            DiskType::Network => "protocol='…' name='…'",
+            DiskType::Volume => "pool='…' volume='…'",
+            DiskType::Nvme => "type='pci' namespace='…'",
+            DiskType::VhostUser => "type='unix' path='…'",
+        };
+        v.error(format!("a disk of type '{kind}' has a <source {example}/>"));
+    }
+}
+
+/// Text whose spaces count.
+#[derive(Default)]
+struct Untrimmed(Option<String>);
+
+impl Element for Untrimmed {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.whole_text(&mut self.0);
     }
 }
 
@@ -243,16 +550,86 @@ impl Element for DiskDriver {
         v.attr("name", &mut self.name);
         v.attr("type", &mut self.format);
         v.attr("cache", &mut self.cache);
+        v.attr("error_policy", &mut self.error_policy);
+        v.attr("rerror_policy", &mut self.rerror_policy);
         v.attr("io", &mut self.io);
+        v.on_off("ioeventfd", &mut self.ioeventfd);
+        v.on_off("event_idx", &mut self.event_idx);
+        v.on_off("copy_on_read", &mut self.copy_on_read);
         v.attr("discard", &mut self.discard);
+        v.attr("iothread", &mut self.iothread);
+        v.attr("detect_zeroes", &mut self.detect_zeroes);
         v.attr("queues", &mut self.queues);
+        v.attr("queue_size", &mut self.queue_size);
+        v.on_off("discard_no_unref", &mut self.discard_no_unref);
+        self.virtio.visit(v);
+        v.child("iothreads", &mut self.iothreads);
+        v.child("metadata_cache", &mut self.metadata_cache);
     }
 }
 
-impl Element for DiskSource {
+impl Element for QueueThreads {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
-        of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
+        v.children("iothread", &mut self.iothreads);
+        if self.iothreads.is_empty() {
+            v.error("<iothreads> of a <driver> needs an <iothread id='…'/>".into());
+        }
+    }
+}
+
+impl Element for QueueThread {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("id", &mut self.id);
+        v.children_word("queue", "id", &mut self.queues);
+    }
+}
+
+impl Element for MetadataCache {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        let mut size = self.max_size.take().map(Bytes);
+        v.child("max_size", &mut size);
+        self.max_size = size.map(|size| size.0);
+    }
+}
+
+/// An amount in bytes, unless it says otherwise.
+#[derive(Default)]
+struct Bytes(crate::Memory);
+
+impl Element for Bytes {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        if v.reading() {
+            self.0.visit(v);
+        } else {
+            v.attr("unit", &mut Some("bytes".to_owned()));
+            v.text(&mut Some(self.0.bytes()));
+        }
+    }
+}
+
+impl Element for Geometry {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.required("cyls", &mut self.cyls);
+        v.required("heads", &mut self.heads);
+        v.required("secs", &mut self.secs);
+        v.attr("trans", &mut self.trans);
+    }
+}
+
+impl Element for BlockIo {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.attr("logical_block_size", &mut self.logical_block_size);
+        v.attr("physical_block_size", &mut self.physical_block_size);
+        v.attr("discard_granularity", &mut self.discard_granularity);
+    }
+}
+
+impl Element for IoTune {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        for (name, slot) in LIMITS.into_iter().zip(&mut self.limits) {
+            v.leaf(name, slot);
+        }
+        v.leaf("group_name", &mut self.group_name);
     }
 }
 
@@ -270,5 +647,8 @@ impl Element for DiskTarget {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.required("dev", &mut self.dev);
         v.attr("bus", &mut self.bus);
+        v.attr("tray", &mut self.tray);
+        v.on_off("removable", &mut self.removable);
+        v.attr("rotation_rate", &mut self.rotation_rate);
     }
 }

@@ -1,6 +1,6 @@
 //! Disks: names, buses, addresses, and what their drivers refuse.
 
-use super::{Check, duplicates};
+use super::{Check, disk_types, duplicates};
 use crate::Board;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         address(check, disk, bus);
     }
     drives(check);
+    disk_types::check(check);
 }
 
 fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
@@ -48,13 +49,14 @@ fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     let fits = match device {
         DiskDevice::Disk => bus != DiskBus::Fdc,
+        DiskDevice::Lun => matches!(bus, DiskBus::Scsi | DiskBus::Virtio),
         DiskDevice::Cdrom => !matches!(bus, DiskBus::Virtio | DiskBus::Fdc),
         DiskDevice::Floppy => bus == DiskBus::Fdc,
     };
     if !fits {
         check.error(place, format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"));
     }
-    if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| s.path().is_none()) {
+    if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.is_said()) {
         check.error(place, format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"));
     }
 }
@@ -89,7 +91,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         DiskBus::Sata => (1, 1, 6),
         DiskBus::Fdc => (1, 1, 2),
         DiskBus::Scsi => (1, 256, 16384),
-        DiskBus::Virtio | DiskBus::Usb => return,
+        DiskBus::Virtio | DiskBus::Usb | DiskBus::Sd => return,
     };
     for (part, value, count) in
         [("bus", channel, channels), ("target", target, targets), ("unit", unit, units)]

@@ -9,6 +9,7 @@ mod chardevs;
 mod clock;
 mod controllers;
 mod cpu;
+mod disk_types;
 mod disks;
 mod features;
 mod hostdev_types;

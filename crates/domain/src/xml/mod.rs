@@ -40,6 +40,9 @@ pub(crate) trait Visitor {
     /// The text between the tags, spaces around it removed.
     fn text<T: Value>(&mut self, slot: &mut Option<T>);
 
+    /// The same with the spaces around it.
+    fn whole_text(&mut self, slot: &mut Option<String>);
+
     /// A child element that holds only text: `<name>value</name>`.
     fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>);
 

@@ -211,6 +211,12 @@ impl Visitor for Reader<'_, '_> {
         }
     }
 
+    fn whole_text(&mut self, slot: &mut Option<String>) {
+        self.text_known = true;
+        let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
+        *slot = Some(texts.collect());
+    }
+
     fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
         let mut leaf = None;
         self.child(name, &mut leaf);

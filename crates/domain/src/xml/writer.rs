@@ -111,6 +111,10 @@ impl Visitor for Writer {
         self.text = slot.as_ref().map(Value::write);
     }
 
+    fn whole_text(&mut self, slot: &mut Option<String>) {
+        self.text.clone_from(slot);
+    }
+
     fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
         if let Some(value) = slot {
             self.element(name, Writer { text: Some(value.write()), ..Writer::default() });

@@ -1,12 +1,14 @@
 //! Block nodes: an image is a node for its file and, unless it is raw, a node for its format above it. A
 //! chain of images is made from its bottom.
 
-use super::Context;
 use super::opt::{Object, Opt, Term};
-use super::want::{Access, By, Want};
+use super::protocol::{Place, key};
+use super::want::{Access, Want};
+use super::{Context, Error};
 use passthru_domain::device::disk::{
-    BackingStore, CacheMode, Discard, Disk, DiskDevice, DiskSource, DiskType, ImageFormat, IoMode,
+    BackingStore, CacheMode, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType, ImageFormat, IoMode,
 };
+use passthru_domain::device::disk_source::{DiskSource, Encryption, EncryptionFormat, Slice};
 
 /// The images of a disk, from the top.
 pub(super) struct Chain<'a> {
@@ -17,9 +19,8 @@ pub(super) struct Chain<'a> {
 }
 
 struct Image<'a> {
-    kind: DiskType,
+    place: Place<'a>,
     format: ImageFormat,
-    path: &'a str,
     /// Whether a node for the format is above the file's.
     is_layered: bool,
 }
@@ -29,12 +30,27 @@ impl Image<'_> {
         let layer = if self.is_layered { "format" } else { "storage" };
         format!("libvirt-{number}-{layer}")
     }
+
+    fn slice(&self) -> Option<Slice> {
+        self.place.source.slice
+    }
 }
 
 impl<'a> Chain<'a> {
+    /// The chain of a disk; empty where the contents are another process's.
     pub(super) fn of(context: &Context<'_>, disk: &'a Disk) -> Self {
         let format = disk.driver.as_ref().and_then(|driver| driver.format);
         let mut images = Vec::from_iter(image(context, disk.kind, format, disk.source.as_ref()));
+        if let Some(top) = images.first_mut() {
+            top.place.auth = disk.auth.as_ref().or(top.place.auth);
+            if let Some(encryption) = &disk.encryption {
+                top.place.encryption = Some(encryption);
+                top.is_layered |= top.place.decrypts();
+            }
+        }
+        if disk.target.bus == Some(DiskBus::Sd) {
+            images.clear();
+        }
         let mut below = disk.backing.as_deref();
         while let Some(BackingStore { kind, format, source: Some(source), backing }) = below {
             images.extend(image(context, *kind, *format, Some(source)));
@@ -49,41 +65,103 @@ impl<'a> Chain<'a> {
 
     /// The node that the guest's device takes; none without an image.
     pub(super) fn top_node(&self, number: usize) -> Option<String> {
-        self.images.first().map(|image| image.top_node(number))
+        let image = self.images.first()?;
+        Some(if self.copies_on_read() { self.copying_node() } else { image.top_node(number) })
     }
 
     /// The nodes of all images, from the bottom, the topmost with that number.
-    pub(super) fn nodes(&self, number: usize) -> Vec<Opt> {
-        let images = self.images.iter().enumerate().rev();
-        images.flat_map(|(depth, image)| self.image_nodes(image, depth, number)).collect()
+    pub(super) fn nodes(&self, context: &Context<'_>, number: usize) -> Result<Vec<Opt>, Error> {
+        let mut options = Vec::new();
+        for (depth, image) in self.images.iter().enumerate().rev() {
+            options.extend(self.image_nodes(context, image, depth, number)?);
+        }
+        if let Some(image) = self.images.first().filter(|_| self.copies_on_read()) {
+            let node = Object::driver("copy-on-read")
+                .with("node-name", self.copying_node())
+                .with("file", image.top_node(number))
+                .with("discard", "unmap");
+            options.push(Opt::json("-blockdev", node));
+        }
+        Ok(options)
     }
 
-    fn image_nodes(&self, image: &Image<'_>, depth: usize, number: usize) -> Vec<Opt> {
+    fn copies_on_read(&self) -> bool {
+        self.disk.driver.as_ref().and_then(|driver| driver.copy_on_read) == Some(true)
+    }
+
+    fn copying_node(&self) -> String {
+        format!("libvirt-CoR-{}", self.disk.target.dev)
+    }
+
+    fn image_nodes(
+        &self,
+        context: &Context<'_>,
+        image: &Image<'_>,
+        depth: usize,
+        number: usize,
+    ) -> Result<Vec<Opt>, Error> {
         let readonly = depth > 0 || is_readonly(self.disk);
         let storage = format!("libvirt-{}-storage", number + depth);
+        let top = image.top_node(number + depth);
         let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
-        let want = Want::file(storage.as_str(), image.path, access, By::FdSet);
-        let protocol = protocol(self.disk, image);
+        let secret = format!("{top}-encryption-secret0");
+        let protocol = image.place.protocol(context, self.disk, &storage, &secret, access)?;
+        let mut options = protocol.before;
         if !image.is_layered {
-            let node = self.file_node(FileNode { discard: self.discard(), ..FileNode::plain(readonly) });
-            return vec![Opt::json("-blockdev", file_node(protocol, want, &node))];
+            let node = FileNode { discard: self.discard(), ..FileNode::plain(readonly) };
+            let node = FileNode { detect_zeroes: self.detect_zeroes(depth), ..self.file_node(image, node) };
+            options.push(Opt::json("-blockdev", node.around(protocol.node, storage)));
+            return Ok(options);
         }
-        let below = self.file_node(FileNode::below_format());
+        if let Some(encryption) = image.place.encryption.filter(|_| image.place.decrypts()) {
+            options.push(key(context, &secret, encryption.secrets.first())?);
+        }
+        let below = self.file_node(image, FileNode::below_format());
+        options.push(Opt::json("-blockdev", below.around(protocol.node, storage.clone())));
         let format = Object::default()
-            .with("node-name", image.top_node(number + depth))
+            .with("node-name", top)
             .with("read-only", readonly)
             .maybe("discard", self.discard())
+            .maybe("detect-zeroes", self.detect_zeroes(depth))
             .maybe("cache", cache(self.disk))
-            .with("driver", image.format.as_str())
+            .and(self.format(image, depth, secret)?)
             .with("file", storage)
             .maybe("backing", self.backing(image, depth, number));
-        vec![Opt::json("-blockdev", file_node(protocol, want, &below)), Opt::json("-blockdev", format)]
+        options.push(Opt::json("-blockdev", format));
+        Ok(options)
+    }
+
+    /// The format's driver, and what is said of it.
+    fn format(&self, image: &Image<'_>, depth: usize, secret: String) -> Result<Object, Error> {
+        let encryption = image.place.encryption.filter(|_| image.place.decrypts());
+        if let Some(slice) =
+            image.slice().filter(|_| image.format != ImageFormat::Raw || encryption.is_some())
+        {
+            let bytes = slice.size;
+            return Err(Error::unsupported(format!("a <slice> of {bytes} bytes that is no raw image")));
+        }
+        let driver = self.disk.driver.as_ref().filter(|_| depth == 0);
+        Ok(match (image.format, encryption) {
+            (ImageFormat::Raw | ImageFormat::Iso, Some(_)) => {
+                Object::driver("luks").with("key-secret", secret)
+            }
+            (ImageFormat::Raw | ImageFormat::Iso, None) => Object::driver("raw")
+                .maybe("offset", image.slice().map(|slice| slice.offset))
+                .maybe("size", image.slice().map(|slice| slice.size)),
+            (format, encryption) => {
+                let cache = driver.and_then(|driver| driver.metadata_cache.as_ref()?.max_size);
+                Object::driver(format.as_str())
+                    .maybe("discard-no-unref", driver.and_then(|driver| driver.discard_no_unref))
+                    .maybe("cache-size", cache.map(|size| size.bytes()))
+                    .maybe("encrypt", encryption.map(|encryption| encrypt(encryption, secret)))
+            }
+        })
     }
 
     /// What an image's format node says of the image below: its node, none, or nothing where the domain
     /// does not say and QEMU finds it by the image's own header.
     fn backing(&self, image: &Image<'_>, depth: usize, number: usize) -> Option<Term> {
-        if image.format == ImageFormat::Raw {
+        if matches!(image.format, ImageFormat::Raw | ImageFormat::Iso) {
             return None;
         }
         match self.images.get(depth + 1) {
@@ -93,14 +171,33 @@ impl<'a> Chain<'a> {
     }
 
     /// What the disk says of all its files' nodes.
-    fn file_node(&self, node: FileNode) -> FileNode {
+    fn file_node(&self, image: &Image<'_>, node: FileNode) -> FileNode {
+        let is_file = matches!(image.place.kind, DiskType::File | DiskType::Block);
         let aio = self.disk.driver.as_ref().and_then(|driver| driver.io).map(IoMode::as_str);
-        FileNode { cache: cache(self.disk), aio, ..node }
+        FileNode { cache: cache(self.disk), aio: aio.filter(|_| is_file), ..node }
     }
 
     fn discard(&self) -> Option<&'static str> {
         self.disk.driver.as_ref().and_then(|driver| driver.discard).map(Discard::as_str)
     }
+
+    /// Zeros cannot be given back where discards are not.
+    fn detect_zeroes(&self, depth: usize) -> Option<&'static str> {
+        let driver = self.disk.driver.as_ref().filter(|_| depth == 0)?;
+        Some(match driver.detect_zeroes? {
+            DetectZeroes::Unmap if driver.discard != Some(Discard::Unmap) => DetectZeroes::On.as_str(),
+            detect => detect.as_str(),
+        })
+    }
+}
+
+/// How a format of its own decrypts.
+fn encrypt(encryption: &Encryption, secret: String) -> Object {
+    let format = match encryption.format {
+        Some(EncryptionFormat::Qcow) => "aes",
+        _ => "luks",
+    };
+    Object::default().with("format", format).with("key-secret", secret)
 }
 
 fn image<'a>(
@@ -109,10 +206,19 @@ fn image<'a>(
     format: Option<ImageFormat>,
     source: Option<&'a DiskSource>,
 ) -> Option<Image<'a>> {
-    let path = source?.path()?;
-    let format = format.unwrap_or(ImageFormat::Raw);
-    let is_layered = format != ImageFormat::Raw || layers_raw(context);
-    Some(Image { kind: kind.unwrap_or(DiskType::File), format, path, is_layered })
+    let source = source.filter(|source| source.is_said())?;
+    let kind = kind.unwrap_or(DiskType::File);
+    let place = Place { kind, source, auth: source.auth.as_ref(), encryption: source.encryption.as_ref() };
+    let format = match (kind, format.unwrap_or(ImageFormat::Raw)) {
+        // Another process has the contents.
+        (DiskType::VhostUser, _) => return None,
+        // The driver makes the disk of the folder by itself.
+        (DiskType::Dir, _) | (_, ImageFormat::Iso) => ImageFormat::Raw,
+        (_, format) => format,
+    };
+    let is_layered =
+        format != ImageFormat::Raw || layers_raw(context) || place.decrypts() || source.slice.is_some();
+    Some(Image { place, format, is_layered })
 }
 
 /// On Arm a raw image has a format node too, as libvirt gives it one there.
@@ -124,16 +230,6 @@ fn is_readonly(disk: &Disk) -> bool {
     disk.readonly || disk.device == Some(DiskDevice::Cdrom)
 }
 
-/// QEMU's driver for where the image is.
-fn protocol(disk: &Disk, image: &Image<'_>) -> &'static str {
-    let is_drive = image.path == "/dev/cdrom" || image.path.starts_with("/dev/sr");
-    match image.kind {
-        DiskType::File => "file",
-        DiskType::Block if disk.device == Some(DiskDevice::Cdrom) && is_drive => "host_cdrom",
-        DiskType::Block => "host_device",
-    }
-}
-
 /// What a file's node says beside its driver, path and name.
 pub(super) struct FileNode {
     /// Read-only or not; nothing below a format node, which says it itself.
@@ -141,31 +237,39 @@ pub(super) struct FileNode {
     discard: Option<&'static str>,
     cache: Option<Object>,
     aio: Option<&'static str>,
+    detect_zeroes: Option<&'static str>,
 }
 
 impl FileNode {
     /// A raw image without anything said.
     pub(super) fn plain(readonly: bool) -> Self {
-        Self { readonly: Some(readonly), discard: None, cache: None, aio: None }
+        Self { readonly: Some(readonly), discard: None, cache: None, aio: None, detect_zeroes: None }
     }
 
     /// The file below a format node.
     pub(super) fn below_format() -> Self {
-        Self { readonly: None, discard: Some("unmap"), cache: None, aio: None }
+        Self { readonly: None, discard: Some("unmap"), cache: None, aio: None, detect_zeroes: None }
     }
 }
 
 /// A block node for a file; its name is the want's.
 pub(super) fn file_node(driver: &str, file: Want, node: &FileNode) -> Object {
     let name = file.name.clone();
-    Object::driver(driver)
-        .with("filename", file)
-        .maybe("aio", node.aio)
-        .with("node-name", name)
-        .maybe("read-only", node.readonly)
-        .maybe("auto-read-only", node.readonly.is_none().then_some(true))
-        .maybe("discard", node.discard)
-        .maybe("cache", node.cache.clone())
+    node.around(Object::driver(driver).with("filename", file), name)
+}
+
+impl FileNode {
+    /// The node of a protocol, with its name and what else it says.
+    fn around(&self, protocol: Object, name: String) -> Object {
+        protocol
+            .maybe("aio", self.aio)
+            .with("node-name", name)
+            .maybe("read-only", self.readonly)
+            .maybe("auto-read-only", self.readonly.is_none().then_some(true))
+            .maybe("discard", self.discard)
+            .maybe("detect-zeroes", self.detect_zeroes)
+            .maybe("cache", self.cache.clone())
+    }
 }
 
 /// A disk that other guests write to at the same time is not cached unless the domain says so.

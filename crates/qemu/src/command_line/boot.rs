@@ -76,7 +76,12 @@ impl Indices {
 fn first_of(domain: &Domain, class: BootDevice) -> Option<String> {
     let disk = |device| {
         let mut disks = domain.devices.disks.iter();
-        disks.find(|disk| disk.device.unwrap_or(DiskDevice::Disk) == device).map(|disk| &disk.info)
+        let class = |disk: &Disk| match disk.device {
+            // A disk of the host is one too.
+            None | Some(DiskDevice::Lun) => DiskDevice::Disk,
+            Some(device) => device,
+        };
+        disks.find(|disk| class(disk) == device).map(|disk| &disk.info)
     };
     let info = match class {
         BootDevice::Hd => disk(DiskDevice::Disk),

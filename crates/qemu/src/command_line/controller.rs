@@ -1,7 +1,7 @@
 //! `<controller>`: PCI bridges and ports, USB, SATA, SCSI, virtio-serial.
 
 use super::opt::{Object, Opt};
-use super::{Context, Error, pci};
+use super::{Context, Error, iothreads, pci};
 use passthru_domain::Board;
 use passthru_domain::device::VirtioModel;
 use passthru_domain::device::controller::{Controller, ControllerModel, ControllerTarget, ControllerType};
@@ -167,7 +167,8 @@ fn virtio(controller: &Controller, stem: &str) -> Result<Object, Error> {
     let device = plain(&pci::virtio_of(stem, generation, &controller.info)?, controller);
     let Some(driver) = &controller.driver else { return Ok(device) };
     Ok(device
-        .maybe("iothread", driver.iothread.map(|number| format!("iothread{number}")))
+        .maybe("iothread", driver.iothread.map(iothreads::id))
+        .maybe("iothread-vq-mapping", driver.iothreads.as_ref().map(iothreads::mapping))
         .maybe("ioeventfd", driver.ioeventfd)
         .maybe("num_queues", driver.queues)
         .maybe("cmd_per_lun", driver.cmd_per_lun)

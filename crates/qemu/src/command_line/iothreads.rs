@@ -1,8 +1,9 @@
 //! Threads that serve disks, and the emulator's own.
 
-use super::opt::{Object, Opt};
+use super::opt::{Object, Opt, Term};
 use super::{Context, Error};
 use passthru_domain::Iothread;
+use passthru_domain::device::disk::{QueueThread, QueueThreads};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let main = context.domain.default_iothread.as_ref().map(|main| {
@@ -24,4 +25,19 @@ fn thread(thread: &Iothread) -> Opt {
         .maybe("poll-grow", poll.grow)
         .maybe("poll-shrink", poll.shrink);
     Opt::object(object)
+}
+
+/// Id of the thread of that number.
+pub(super) fn id(number: u32) -> String {
+    format!("iothread{number}")
+}
+
+/// Which threads serve which queues of a device.
+pub(super) fn mapping(threads: &QueueThreads) -> Term {
+    let thread = |thread: &QueueThread| {
+        let queues: Vec<Term> = thread.queues.iter().map(|queue| (*queue).into()).collect();
+        let queues = (!queues.is_empty()).then_some(Term::Array(queues));
+        Term::from(Object::default().with("iothread", id(thread.id)).maybe("vqs", queues))
+    };
+    Term::Array(threads.iothreads.iter().map(thread).collect())
 }

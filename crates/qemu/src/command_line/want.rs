@@ -57,6 +57,11 @@ pub enum What {
         /// Whether it has several queues.
         multiqueue: bool,
     },
+    /// A secret of the user's, encrypted with the guest's master key.
+    Secret {
+        /// What it is known by.
+        name: String,
+    },
     /// A device node of the host, open for reading and writing, in an fd set.
     NodeSet {
         /// Its path.
@@ -131,6 +136,7 @@ impl Want {
                 | What::ScsiGeneric
                 | What::Connected { .. }
                 | What::Tap { .. }
+                | What::Secret { .. }
         )
     }
 
@@ -139,6 +145,7 @@ impl Want {
         match &self.what {
             What::Iommufd { .. } => Some("/dev/iommu"),
             What::Vfio { .. } | What::ScsiGeneric => None,
+            What::Secret { .. } => None,
             What::Tap { .. } => Some("/dev/net/tun"),
             What::Kvm => Some("/dev/kvm"),
             What::Listener { path }
@@ -160,6 +167,7 @@ impl Want {
             What::ScsiGeneric => "scsi",
             What::Listener { .. } => "listener",
             What::Connected { .. } => "connected",
+            What::Secret { .. } => "secret",
             What::Tap { .. } => "tap",
             What::NodeSet { .. } => "device",
             What::Kvm => "kvm",

@@ -1,0 +1,221 @@
+//! Disks: what their types, protocols and drivers refuse.
+
+use super::Check;
+use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
+use crate::device::disk_source::{DiskSource, NetworkProtocol};
+use crate::device::secret::{Auth, SecretType};
+
+/// Longest vendor and product that SCSI has room for.
+const VENDOR: usize = 8;
+const PRODUCT: usize = 16;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    for disk in &check.domain.devices.disks {
+        source(check, disk);
+        secrets(check, disk);
+        identity(check, disk);
+        driver(check, disk);
+        threads(check, disk);
+    }
+}
+
+fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
+    check.error(&disk.info.place, format!("disk '{}': {message}", disk.target.dev));
+}
+
+fn source(check: &mut Check<'_>, disk: &Disk) {
+    let none = DiskSource::default();
+    let source = disk.source.as_ref().unwrap_or(&none);
+    match disk.kind {
+        Some(DiskType::Network) => network(check, disk, source),
+        Some(DiskType::Volume) => {
+            error(
+                check,
+                disk,
+                "a volume of a storage pool of libvirt's is not known here: name its file or device",
+            );
+        }
+        Some(DiskType::Nvme) if source.address.is_none() || source.namespace.is_none_or(|n| n == 0) => {
+            error(
+                check,
+                disk,
+                "an NVMe disk needs a <source type='pci' namespace='…'> from 1 with an <address>",
+            );
+        }
+        Some(DiskType::VhostUser) if disk.target.bus != Some(DiskBus::Virtio) => {
+            error(check, disk, "a disk of type 'vhostuser' is on the bus 'virtio'");
+        }
+        Some(DiskType::VhostUser) if source.path.is_none() => {
+            error(check, disk, "a disk of type 'vhostuser' needs a <source type='unix' path='…'/>");
+        }
+        Some(DiskType::Dir) if !disk.readonly && disk.device == Some(DiskDevice::Disk) => {
+            error(check, disk, "a folder is shown as a disk that is <readonly/>");
+        }
+        _ => {}
+    }
+    if disk.transient {
+        error(check, disk, "<transient/> is not supported: make an image above, and throw that away");
+    }
+    let is_lun = disk.device == Some(DiskDevice::Lun);
+    let by_iscsi = disk.kind == Some(DiskType::Network) && source.protocol == Some(NetworkProtocol::Iscsi);
+    if is_lun && disk.kind != Some(DiskType::Block) && !by_iscsi {
+        error(check, disk, "a disk with device='lun' is of type 'block', or of iSCSI");
+    }
+    if is_lun && disk.driver.as_ref().and_then(|d| d.format).is_some_and(|f| f != ImageFormat::Raw) {
+        error(check, disk, "a disk with device='lun' is of the format 'raw'");
+    }
+    if source.reservations.is_some() && !is_lun {
+        error(check, disk, "<reservations> are for device='lun'");
+    }
+    if (disk.rawio.is_some() || disk.sgio.is_some()) && !is_lun {
+        error(check, disk, "rawio and sgio are for device='lun'");
+    }
+}
+
+fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
+    use NetworkProtocol::{Iscsi, Nbd, Nfs, Rbd, Tftp, Vxhs};
+    let Some(protocol) = source.protocol else {
+        return error(check, disk, "a disk of type 'network' needs a <source protocol='…'>");
+    };
+    if matches!(protocol, Vxhs | Tftp) {
+        error(check, disk, &format!("the protocol '{protocol}' is gone from QEMU"));
+    }
+    if source.name.is_none() && protocol != Nbd {
+        error(check, disk, &format!("the protocol '{protocol}' needs a <source name='…'>"));
+    }
+    if source.hosts.is_empty() && protocol != Rbd {
+        error(check, disk, &format!("the protocol '{protocol}' needs a <host name='…'/>"));
+    }
+    let several = matches!(protocol, Rbd | NetworkProtocol::Gluster);
+    if source.hosts.len() > 1 && !several {
+        error(check, disk, &format!("the protocol '{protocol}' has one <host>"));
+    }
+    if source.snapshot.is_some() && protocol != Rbd {
+        error(check, disk, "<snapshot> of a <source> is for the protocol 'rbd'");
+    }
+    if source.initiator.is_some() && protocol != Iscsi {
+        error(check, disk, "<initiator> is for the protocol 'iscsi'");
+    }
+    if source.identity.is_some() && protocol != Nfs {
+        error(check, disk, "<identity> is for the protocol 'nfs'");
+    }
+    if protocol == Rbd && source.name.as_ref().is_some_and(|name| !name.contains('/')) {
+        error(check, disk, "the name of an image of Ceph is POOL/IMAGE");
+    }
+}
+
+/// The secret's type is the protocol's own.
+fn secrets(check: &mut Check<'_>, disk: &Disk) {
+    let source = disk.source.as_ref();
+    let auth = disk.auth.as_ref().or(source.and_then(|s| s.auth.as_ref()));
+    let protocol = source.and_then(|s| s.protocol);
+    if let Some(Auth { secret: Some(secret), .. }) = auth {
+        let wanted = match protocol {
+            Some(NetworkProtocol::Iscsi) => Some(SecretType::Iscsi),
+            Some(NetworkProtocol::Rbd) => Some(SecretType::Ceph),
+            _ => None,
+        };
+        match (secret.kind, wanted) {
+            (None, _) => {
+                error(check, disk, "<secret> of <auth> needs the attribute 'type', 'ceph' or 'iscsi'")
+            }
+            (Some(kind), Some(wanted)) if kind != wanted => {
+                error(
+                    check,
+                    disk,
+                    &format!("the secret is of type '{kind}', and must be of type '{wanted}'"),
+                );
+            }
+            _ => {}
+        }
+    }
+    let encryption = disk.encryption.as_ref().or(source.and_then(|s| s.encryption.as_ref()));
+    if encryption.is_some_and(|e| e.secrets.is_empty()) {
+        error(check, disk, "<encryption> needs a <secret type='passphrase' uuid='…'/>");
+    }
+}
+
+/// What the guest sees as the disk's maker and kind is SCSI's to tell.
+fn identity(check: &mut Check<'_>, disk: &Disk) {
+    let bus = disk.target.bus;
+    for (what, text, longest) in [("vendor", &disk.vendor, VENDOR), ("product", &disk.product, PRODUCT)] {
+        let Some(text) = text else { continue };
+        if bus != Some(DiskBus::Scsi) {
+            error(check, disk, &format!("only a disk on the bus 'scsi' has a {what}"));
+        }
+        if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            error(check, disk, &format!("the {what} is at most {longest} printable characters of ASCII"));
+        }
+    }
+    let has_wwn = matches!(bus, Some(DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata));
+    if disk.wwn.is_some() && !has_wwn {
+        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' has a wwn");
+    }
+    if disk.target.rotation_rate.is_some() && !has_wwn {
+        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' has a rotation_rate");
+    }
+    if disk.target.removable.is_some() && !matches!(bus, Some(DiskBus::Usb | DiskBus::Scsi)) {
+        error(check, disk, "only a disk on the buses 'usb' and 'scsi' is removable or not");
+    }
+    if disk.model.is_some() && bus != Some(DiskBus::Virtio) {
+        error(check, disk, "only a disk on the bus 'virtio' has a model");
+    }
+}
+
+fn driver(check: &mut Check<'_>, disk: &Disk) {
+    let Some(driver) = &disk.driver else { return };
+    let is_virtio = disk.target.bus == Some(DiskBus::Virtio);
+    let virtio = [
+        ("queue_size", driver.queue_size.is_some()),
+        ("ioeventfd", driver.ioeventfd.is_some()),
+        ("event_idx", driver.event_idx.is_some()),
+        ("iothread", driver.iothread.is_some() || driver.iothreads.is_some()),
+        ("iommu, ats, packed and page_per_vq", driver.virtio != crate::device::VirtioOptions::default()),
+    ];
+    for (attribute, _) in virtio.into_iter().filter(|(_, said)| *said && !is_virtio) {
+        error(check, disk, &format!("only a disk on the bus 'virtio' has '{attribute}'"));
+    }
+    if driver.queue_size.is_some_and(|size| !size.is_power_of_two() || size > 1024) {
+        error(check, disk, "queue_size is a power of two up to 1024");
+    }
+    let is_qcow2 = driver.format == Some(ImageFormat::Qcow2);
+    if (driver.discard_no_unref.is_some() || driver.metadata_cache.is_some()) && !is_qcow2 {
+        error(check, disk, "discard_no_unref and <metadata_cache> are for the format 'qcow2'");
+    }
+    if driver.copy_on_read == Some(true) && disk.readonly {
+        error(check, disk, "copy_on_read needs an image that can be written to");
+    }
+    if matches!(driver.format, Some(ImageFormat::Ploop | ImageFormat::Luks)) {
+        let format = driver.format.map_or("", ImageFormat::as_str);
+        error(
+            check,
+            disk,
+            &format!("an image of format '{format}' is not for QEMU: LUKS is <encryption> of a raw one"),
+        );
+    }
+}
+
+/// The threads that serve a disk are there, each named once.
+fn threads(check: &mut Check<'_>, disk: &Disk) {
+    let Some(driver) = &disk.driver else { return };
+    let threads = driver.iothreads.iter().flat_map(|t| &t.iothreads);
+    if driver.iothread.is_some() && driver.iothreads.is_some() {
+        error(check, disk, "iothread= and <iothreads> are said both");
+    }
+    let known = check.domain.iothreadids.as_ref().map(|ids| ids.iothreads.as_slice()).unwrap_or_default();
+    let wanted: Vec<u32> = driver.iothread.into_iter().chain(threads.clone().map(|t| t.id)).collect();
+    for id in wanted {
+        if known.iter().all(|thread| thread.id != id) {
+            error(check, disk, &format!("there is no I/O thread {id}"));
+        }
+    }
+    let mut queues: Vec<u32> = threads.flat_map(|t| &t.queues).copied().collect();
+    let count = driver.queues.map_or(0, u32::from);
+    if queues.iter().any(|queue| *queue >= count) {
+        error(check, disk, &format!("an I/O thread serves a queue beyond the last: queues='{count}'"));
+    }
+    queues.sort_unstable();
+    if queues.windows(2).any(|pair| pair[0] == pair[1]) {
+        error(check, disk, "two I/O threads serve the same queue");
+    }
+}

@@ -1,0 +1,40 @@
+//! Secrets: objects that hold what proves who asks, or what decrypts. The secrets themselves are elsewhere.
+
+use super::opt::{Object, Opt};
+use super::want::{Want, What};
+use super::{Context, Error};
+use passthru_domain::device::secret::Secret;
+
+/// The object that holds a secret, encrypted with the guest's master key.
+pub(super) fn object(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> Result<Opt, Error> {
+    let name = secret.map_or_else(String::new, |secret| {
+        secret.usage.clone().or(secret.uuid.map(|uuid| uuid.to_string())).unwrap_or_default()
+    });
+    sealed(context, id, name)
+}
+
+/// The object that holds what is kept from the command line's readers.
+pub(super) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
+    if context.is_standalone() {
+        return Err(Error::unsupported_on(format!("the secret '{name}'"), "a line that runs alone"));
+    }
+    let part = |part: &str| Want { name: format!("{id}-{part}"), what: What::Secret { name: name.clone() } };
+    Ok(Opt::object(
+        Object::qom("secret", id)
+            .with("data", part("data"))
+            .with("keyid", MASTER_KEY)
+            .with("iv", part("iv"))
+            .with("format", "base64"),
+    ))
+}
+
+/// Id of the guest's master key.
+const MASTER_KEY: &str = "masterKey0";
+
+/// The master key, where a secret is encrypted with it.
+pub(super) fn master_key(context: &Context<'_>, options: &[Opt]) -> Option<Opt> {
+    options.iter().any(|option| option.driver() == Some("secret")).then(|| {
+        let file = context.state_path("master-key.aes");
+        Opt::object(Object::qom("secret", MASTER_KEY).with("format", "raw").with("file", file))
+    })
+}
