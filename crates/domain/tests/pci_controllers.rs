@@ -130,3 +130,27 @@ fn a_thousand_devices_fit_on_bridges_of_bridges() {
         assert!((33..=40).contains(&bridges), "{machine}: {bridges} PCI controllers");
     }
 }
+
+#[test]
+fn bus_numbers_of_expanders_leave_room_for_the_buses_below() {
+    let expander = |index: u32, number: u32| {
+        format!(
+            "<controller type='pci' index='{index}' model='pcie-expander-bus'><target busNr='{number}'/></controller>"
+        )
+    };
+    let two = format!("{}{}", expander(1, 100), expander(2, 100));
+    refused("q35", &two, "two expanders have the busNr 100");
+    let with = |first: u32, second: u32| {
+        let port = |index: u32, bus: u32| {
+            format!(
+                "<controller type='pci' index='{index}' model='pcie-root-port'><address type='pci' bus='{bus}' slot='{index}'/></controller>"
+            )
+        };
+        let ports: String = [(3, 1), (4, 1), (5, 2)].map(|(index, bus)| port(index, bus)).concat();
+        let domain = accepted("q35", &format!("{}{}{ports}", expander(1, first), expander(2, second)));
+        domain.notes().into_iter().map(|note| note.message).collect::<Vec<_>>()
+    };
+    assert_eq!(with(64, 128), Vec::<String>::new());
+    assert!(with(126, 128)[0].contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it"));
+    assert!(with(254, 128)[0].contains("busNr 254 has 2 bus numbers"));
+}

@@ -18,6 +18,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             _ => {}
         }
     }
+    expanders(check);
     let indexes = check.domain.devices.controllers.iter().filter(|c| c.index.is_some());
     let keyed = indexes.map(|c| ((c.kind, c.index, companion(c)), c));
     for (_, second) in duplicates(keyed) {
@@ -29,6 +30,16 @@ pub(super) fn check(check: &mut Check<'_>) {
             message,
             "leave the index out, and the next free one is chosen",
         );
+    }
+}
+
+/// Expanders share the numbers of PCI buses.
+fn expanders(check: &mut Check<'_>) {
+    let numbered = check.domain.devices.controllers_of(ControllerType::Pci);
+    let numbered = numbered.filter_map(|c| Some((c.target.as_ref()?.bus_nr?, c)));
+    for (_, second) in duplicates(numbered) {
+        let number = second.target.as_ref().and_then(|t| t.bus_nr).unwrap_or_default();
+        check.error(&second.info.place, format!("two expanders have the busNr {number}"));
     }
 }
 

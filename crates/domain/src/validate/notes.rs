@@ -1,8 +1,9 @@
 //! What is not wrong with a domain, but may surprise.
 
 use crate::device::iommu::IommuModel;
-use crate::device::{Hostdev, Iommu};
+use crate::device::{Address, ControllerType, Hostdev, Iommu};
 use crate::{Backend, Domain, Note, SeclabelType};
+use std::collections::HashMap;
 
 impl Domain {
     /// Returns what is worth knowing of a completed domain, in the order of the source: which backend a
@@ -15,6 +16,7 @@ impl Domain {
             Note::new(message.into(), capabilities.place.0.clone())
         }));
         notes.extend(uncached(self));
+        notes.extend(crowded(self));
         notes.extend(without_effect(self));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
@@ -34,6 +36,36 @@ fn uncached(domain: &Domain) -> Option<Note> {
         hostdev.host_name()
     );
     Some(Note::new(message, iommu.info.place.0.clone()))
+}
+
+/// The buses below an expander are numbered from its own number on, and end before the next expander's.
+fn crowded(domain: &Domain) -> Vec<Note> {
+    let devices = &domain.devices;
+    let mut below: HashMap<u32, u16> = HashMap::new();
+    for controller in devices.controllers_of(ControllerType::Pci) {
+        if let Some(at) = controller.info.address.as_ref().and_then(Address::pci) {
+            *below.entry(devices.root_bus_of(at)).or_default() += 1;
+        }
+    }
+    let expanders = devices.controllers_of(ControllerType::Pci);
+    let expanders = expanders.filter_map(|c| Some((u16::from(c.target.as_ref()?.bus_nr?), c)));
+    let mut expanders: Vec<_> = expanders.collect();
+    expanders.sort_by_key(|(number, _)| *number);
+    let ends: Vec<u16> = expanders.iter().skip(1).map(|(number, _)| *number).chain([256]).collect();
+    let mut notes = Vec::new();
+    for ((number, expander), end) in expanders.into_iter().zip(ends) {
+        let (buses, room) =
+            (below.get(&expander.index.unwrap_or_default()).copied().unwrap_or(0), end - number);
+        // The expander's own bus has a number too.
+        if buses >= room {
+            let message = format!(
+                "the expander with busNr {number} has {room} bus numbers, for its own bus and {buses} below it: \
+                 devices there may stay unseen"
+            );
+            notes.push(Note::new(message, expander.info.place.0.clone()));
+        }
+    }
+    notes
 }
 
 /// What a domain says of the host's resources that nobody sets up here, and what a full virtual machine has no
