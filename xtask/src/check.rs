@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::cargo::{cargo, succeed};
+use crate::docs;
 
 pub(crate) fn run() -> Result<u8> {
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -10,5 +11,6 @@ pub(crate) fn run() -> Result<u8> {
     succeed(&mut cargo(&clippy))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);
     succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
+    docs::check()?;
     Ok(0)
 }

@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod check;
 mod demo;
+mod docs;
 mod fuzz;
 mod lab;
 mod test;
@@ -31,6 +32,8 @@ enum Task {
     Bench(bench::Task),
     /// Feed domains of any kind to a fuzz target for a while, or the seeds alone to all
     Fuzz(fuzz::Args),
+    /// Write docs/domain-xml.md anew, from the code
+    Docs,
     /// Run all tests: the plain ones of the workspace, then those on the virtual host
     Test(test::Args),
     /// Show a guest that uses a device of its (virtual) host
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Lab(task) => lab::run(&task),
         Task::Bench(task) => bench::run(&task),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Docs => docs::run(),
         Task::Check => check::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),

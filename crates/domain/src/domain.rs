@@ -20,6 +20,7 @@ use crate::security::{Keywrap, LaunchSecurity, Seclabel};
 use crate::sysinfo::Sysinfo;
 use crate::uuid::Uuid;
 use crate::vcpu::{Vcpu, Vcpus};
+use crate::xml::describe::{self, Description};
 use crate::xml::place::Place;
 use crate::xml::reader::QEMU_NAMESPACE;
 use crate::xml::text::{GuestName, of_form};
@@ -195,6 +196,11 @@ impl Domain {
     /// Everything that is not well formed, not understood or out of range, each with its place.
     pub fn parse(xml: &str) -> Result<Self, Errors> {
         Reading::of(xml)?.into_domain()
+    }
+
+    /// Describes all elements, attributes and values that are understood.
+    pub fn description() -> Description {
+        describe::describe::<Self>("domain")
     }
 
     /// Writes the domain as XML, in upstream's spelling, two spaces a level.

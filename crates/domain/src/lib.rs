@@ -95,4 +95,5 @@ pub use security::{
 pub use sysinfo::{Entry, FwcfgEntry, OemString, OemStrings, Sysinfo, SysinfoType, Table};
 pub use uuid::Uuid;
 pub use vcpu::{Placement, SingleVcpu, Vcpu, Vcpus};
+pub use xml::describe::{Description, Values};
 pub use xml::place::Place;

@@ -5,6 +5,7 @@
 //! document from the fields. What an element does not describe is an error when it is read, so
 //! nothing of the user's text is dropped in silence.
 
+pub(crate) mod describe;
 pub(crate) mod limits;
 pub(crate) mod place;
 pub(crate) mod reader;
@@ -16,7 +17,7 @@ pub(crate) mod writer;
 use place::Place;
 use value::Value;
 
-/// A visitor of the parts of an element: the reader or the writer.
+/// A visitor of the parts of an element: the reader, the writer, or the one who tells what there is.
 ///
 /// Every method takes the slot that the part is kept in. The reader fills the slot, the writer takes
 /// from it and leaves it as it was.

@@ -1,0 +1,216 @@
+//! What elements, attributes and values there are, found out by the descriptions that reader and writer follow.
+//!
+//! What an element holds can depend on its values (an address's attributes on its type). So the descriptions are
+//! followed many times, each time with other values, and what was met is put together.
+
+use super::place::Place;
+use super::value::Value;
+use super::{Element, Visitor};
+
+/// Rounds through the descriptions. The longest lists have some dozens of words.
+const ROUNDS: usize = 240;
+
+/// An element of the domain's XML, with all that it can hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it can stand several times.
+    pub repeats: bool,
+    /// Its attributes.
+    pub attributes: Vec<(&'static str, Values)>,
+    /// What its text is, where it has one.
+    pub text: Option<Values>,
+    /// The elements within it; none within one that stands within another of its name, which has the same.
+    pub children: Vec<Description>,
+}
+
+/// What an attribute or text can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Words(Vec<String>),
+    /// Of a form that the text describes.
+    Form(String),
+}
+
+/// Describes an element of that name.
+pub(crate) fn describe<E: Element>(name: &'static str) -> Description {
+    let mut description = Description { name, ..Description::default() };
+    for round in 0..ROUNDS {
+        let path = Path { names: vec![name] };
+        E::default().visit(&mut Describer { round, path, into: &mut description });
+    }
+    description
+}
+
+/// The names of the elements around.
+#[derive(Clone)]
+struct Path {
+    names: Vec<&'static str>,
+}
+
+struct Describer<'a> {
+    round: usize,
+    path: Path,
+    into: &'a mut Description,
+}
+
+impl Describer<'_> {
+    /// Notes an attribute, and returns a value of it that is this round's.
+    fn note<T: Value>(&mut self, name: &'static str) -> Option<T> {
+        let known = self.into.attributes.iter().position(|(known, _)| *known == name);
+        let at = known.unwrap_or_else(|| {
+            self.into.attributes.push((name, values::<T>()));
+            self.into.attributes.len() - 1
+        });
+        self.example(name, &self.into.attributes[at].1)
+    }
+
+    fn note_words(&mut self, name: &'static str, words: [&str; 2]) -> Option<bool> {
+        let values = Values::Words(words.map(str::to_owned).into());
+        if self.into.attributes.iter().all(|(known, _)| *known != name) {
+            self.into.attributes.push((name, values));
+        }
+        Some(self.number(name).is_multiple_of(2))
+    }
+
+    fn example<T: Value>(&self, name: &str, values: &Values) -> Option<T> {
+        const EXAMPLES: [&str; 6] =
+            ["1", "/a", "a", "52:54:00:00:00:01", "00000000-0000-0000-0000-000000000001", "0"];
+        match values {
+            Values::Words(words) => T::read(words.get(self.number(name) % words.len())?).ok(),
+            _ => EXAMPLES.iter().find_map(|text| T::read(text).ok()),
+        }
+    }
+
+    /// A number that is another one in each round and for each name, the same each time.
+    fn number(&self, name: &str) -> usize {
+        let names = self.path.names.iter().copied().chain([name]);
+        let seed = u64::try_from(self.round).unwrap_or(0);
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = names.flat_map(str::bytes).fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), mix);
+        // The first rounds go through the words in their order, so that none is left out.
+        if self.round < ROUNDS / 4 { self.round } else { usize::try_from(hash >> 33).unwrap_or(0) }
+    }
+
+    /// Goes into a child element.
+    fn inside(&mut self, name: &'static str, repeats: bool, visit: impl FnOnce(&mut Describer<'_>)) {
+        let known = self.into.children.iter().position(|child| child.name == name);
+        let at = known.unwrap_or_else(|| {
+            self.into.children.push(Description { name, repeats, ..Description::default() });
+            self.into.children.len() - 1
+        });
+        // An element within one of its name has no end.
+        if self.path.names.contains(&name) {
+            return;
+        }
+        let mut path = self.path.clone();
+        path.names.push(name);
+        visit(&mut Describer { round: self.round, path, into: &mut self.into.children[at] });
+    }
+}
+
+fn values<T: Value>() -> Values {
+    // No value is of this form, but a text that can be anything.
+    let Err(expected) = T::read("\0") else { return Values::Text };
+    match expected.strip_prefix("known are ") {
+        Some(words) => {
+            Values::Words(words.split(", ").map(|word| word.trim_matches('\'').to_owned()).collect())
+        }
+        None => Values::Form(expected.strip_prefix("expected ").unwrap_or(&expected).to_owned()),
+    }
+}
+
+impl Visitor for Describer<'_> {
+    fn reading(&self) -> bool {
+        true
+    }
+
+    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        *slot = self.note(name);
+    }
+
+    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
+        if let Some(value) = self.note(name) {
+            *slot = value;
+        }
+    }
+
+    fn yes_no(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        *slot = self.note_words(name, ["yes", "no"]);
+    }
+
+    fn on_off(&mut self, name: &'static str, slot: &mut Option<bool>) {
+        *slot = self.note_words(name, ["on", "off"]);
+    }
+
+    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
+        let values = self.into.text.take().unwrap_or_else(values::<T>);
+        *slot = self.example("", &values);
+        self.into.text = Some(values);
+    }
+
+    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        self.inside(name, false, |inner| inner.text(slot));
+    }
+
+    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
+        self.inside(name, false, |inner| slot.get_or_insert_default().visit(inner));
+    }
+
+    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
+        let mut element = E::default();
+        self.inside(name, true, |inner| element.visit(inner));
+        slot.push(element);
+    }
+
+    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
+        self.inside(name, false, |inner| inner.attr(attr, slot));
+    }
+
+    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
+        let mut value = None;
+        self.inside(name, true, |inner| inner.attr(attr, &mut value));
+        slot.extend(value);
+    }
+
+    fn flag(&mut self, name: &'static str, slot: &mut bool) {
+        self.inside(name, false, |_| ());
+        *slot = true;
+    }
+
+    fn verbatim(&mut self, name: &'static str, _: &mut Option<String>) {
+        self.inside(name, false, |inner| {
+            inner.into.text.get_or_insert(Values::Form("any XML".into()));
+        });
+    }
+
+    fn place(&mut self, _: &mut Place) {}
+
+    fn error(&mut self, _: String) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Domain;
+
+    #[test]
+    fn what_depends_on_a_value_is_found() {
+        let domain = Domain::description();
+        let child =
+            |parent: &super::Description, name| parent.children.iter().find(|c| c.name == name).cloned();
+        let hostdev = child(&child(&domain, "devices").unwrap(), "hostdev").unwrap();
+        let address = child(&hostdev, "address").unwrap();
+        for attribute in ["slot", "cssid", "unit", "multifunction"] {
+            assert!(address.attributes.iter().any(|(name, _)| *name == attribute), "{attribute}");
+        }
+        let source = child(&hostdev, "source").unwrap();
+        let address = child(&source, "address").unwrap();
+        for attribute in ["uuid", "slot"] {
+            assert!(address.attributes.iter().any(|(name, _)| *name == attribute), "{attribute}");
+        }
+    }
+}
