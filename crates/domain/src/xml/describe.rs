@@ -153,6 +153,10 @@ impl Visitor for Describer<'_> {
         self.into.text = Some(values);
     }
 
+    fn whole_text(&mut self, slot: &mut Option<String>) {
+        self.text(slot);
+    }
+
     fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
         self.inside(name, false, |inner| inner.text(slot));
     }
