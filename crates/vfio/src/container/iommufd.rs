@@ -11,6 +11,7 @@ use super::{
 use crate::Failed;
 use crate::device::{Attached, Bound, Cdev, HotReset, Owner, Source, Target};
 use passthru_iommufd::{Iommufd, Iova};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -65,6 +66,25 @@ impl IommufdContainer {
     }
 }
 
+impl IommufdContainer {
+    /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the memory is not there: what
+    /// may be mapped then is unmapped.
+    fn mapped(
+        &self,
+        iova: u64,
+        length: u64,
+        answer: Result<u64, passthru_iommufd::Error>,
+    ) -> Result<(), Error> {
+        let Err(error) = answer else { return Ok(()) };
+        if error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT)
+            && self.ioas.unmap(iova, length).is_ok()
+        {
+            tracing::debug!("{length:#x} bytes at IOVA {iova:#x} were mapped, and are unmapped again");
+        }
+        Err(error.into())
+    }
+}
+
 impl Container for IommufdContainer {
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
         let (bound, registration) = match device {
@@ -110,8 +130,8 @@ impl Dma for IommufdContainer {
     #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
     unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
         // SAFETY: the caller's contract is the same.
-        unsafe { self.ioas.map(memory, length, Iova::At(iova), access) }?;
-        Ok(())
+        let answer = unsafe { self.ioas.map(memory, length, Iova::At(iova), access) };
+        self.mapped(iova, length, answer)
     }
 
     fn map_file(
@@ -122,8 +142,8 @@ impl Dma for IommufdContainer {
         iova: u64,
         access: Access,
     ) -> Result<(), Error> {
-        self.ioas.map_file(file, offset, length, Iova::At(iova), access)?;
-        Ok(())
+        let answer = self.ioas.map_file(file, offset, length, Iova::At(iova), access);
+        self.mapped(iova, length, answer)
     }
 
     fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {

@@ -1,0 +1,90 @@
+//! [`Containers`]: the containers of one address space, as few as can be.
+
+use super::{Attach, Candidate, Choice, Container, Error, Member, Options, open};
+use crate::Failed;
+use crate::device::Location;
+use std::sync::Arc;
+
+/// The containers whose mappings are to be the same. A device goes into the first one that takes it, and gets a new one
+/// where none does: as where its IOMMU or its reserved IOVAs are at odds with what is there, or its group is in a certain one.
+#[derive(Debug, Default)]
+pub struct Containers {
+    options: Options,
+    choices: Vec<Choice>,
+}
+
+/// Where a device was attached.
+#[derive(Debug)]
+pub struct Placed {
+    /// The device.
+    pub member: Member,
+    /// Its container.
+    pub container: Arc<dyn Container>,
+    /// Whether that is new, so that nothing is mapped in it.
+    pub is_new: bool,
+}
+
+impl Containers {
+    /// Has none yet. They are opened by these options, those of iommufd on one context.
+    pub fn new(options: Options) -> Self {
+        Self { options, choices: Vec::new() }
+    }
+
+    /// Returns them, with the reasons for their backends.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// Attaches a device.
+    ///
+    /// # Errors
+    /// What a new container says of it, or why there is none. Nothing has changed, but that the device may be open or bound
+    /// now.
+    pub fn attach(
+        &mut self,
+        mut device: Candidate,
+        how: &Attach,
+    ) -> Result<Placed, Failed<Candidate, Error>> {
+        for choice in &self.choices {
+            match choice.container.attach(device, how.clone()) {
+                Ok(member) => return Ok(placed(member, choice, false)),
+                Err(Failed { state, error }) => {
+                    tracing::debug!("a container over {} does not take {state}: {error}", choice.backend);
+                    device = state;
+                }
+            }
+        }
+        let choice = match self.open_for(&device) {
+            Ok(choice) => choice,
+            Err(error) => return Err(Failed { state: device, error }),
+        };
+        let member = choice.container.attach(device, how.clone())?;
+        let placed = placed(member, &choice, true);
+        self.keep(choice);
+        Ok(placed)
+    }
+
+    /// Lets go of a container, as when its last device has left.
+    pub fn remove(&mut self, container: &Arc<dyn Container>) {
+        self.choices.retain(|choice| !Arc::ptr_eq(&choice.container, container));
+    }
+
+    fn open_for(&self, device: &Candidate) -> Result<Choice, Error> {
+        let location: Location = match device {
+            Candidate::Source(source) => source.locate()?,
+            Candidate::Bound(bound) => bound.device().location().clone(),
+        };
+        open(&self.options, &[location])
+    }
+
+    fn keep(&mut self, choice: Choice) {
+        if let Some(ioas) = choice.container.ioas() {
+            self.options.iommufd.get_or_insert_with(|| Arc::clone(ioas.context()));
+        }
+        self.choices.push(choice);
+    }
+}
+
+fn placed(member: Member, choice: &Choice, is_new: bool) -> Placed {
+    Placed { member, container: Arc::clone(&choice.container), is_new }
+}
