@@ -9,7 +9,7 @@ mod migration;
 mod regions;
 mod resets;
 mod states;
-mod token;
+pub(crate) mod token;
 
 use passthru_vfio::device::Error;
 use rustix::io::Errno;

@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
 
-const VF: &str = "0000:02:10.0";
-const TOKEN: [u8; 16] = *b"passthru's token";
+pub(crate) const VF: &str = "0000:02:10.0";
+pub(crate) const TOKEN: [u8; 16] = *b"passthru's token";
 
 /// Virtual functions, until this is dropped.
-struct VirtualFunctions;
+pub(crate) struct VirtualFunctions;
 
 impl VirtualFunctions {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         fs::write("/sys/module/vfio_pci/parameters/enable_sriov", "1").unwrap();
         write(2).unwrap();
         Self

@@ -1,0 +1,220 @@
+//! Devices come and go, and what fails leaves them as they were.
+
+use super::{
+    PAGE, at, attach, choose, container, errno, map, memory, on_both_backends, only, reaches, take, take_two,
+    with_edu,
+};
+use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
+use passthru_vfio::Failed;
+use passthru_vfio::container::{Access, Attach, Backend, Candidate, Container, Error, KvmVfio, Options};
+use passthru_vfio::device::{Affected, HotReset, Owner, Source};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+
+const IOVA: u64 = 0x10_0000;
+
+on_both_backends! {
+    devices_in_one_container_reach_the_same_memory
+    a_device_that_joins_late_reaches_what_is_mapped
+    a_device_comes_back_and_can_be_attached_again
+    devices_of_one_group_go_together
+    a_device_outlives_the_handle_of_its_container
+    a_device_that_is_not_there_is_named_and_comes_back
+    a_device_that_is_taken_is_refused_with_a_hint
+    a_token_that_nobody_asked_for_is_refused
+    a_hot_reset_needs_a_proof
+    what_others_own_is_not_reset
+    kvm_knows_a_device_for_as_long_as_it_is_attached
+    what_kvm_refuses_is_not_attached
+}
+
+fn devices_in_one_container_reach_the_same_memory(backend: Backend) {
+    let taken = take_two(EDU, NVME);
+    let container = container(backend);
+    let (edu, nvme) = (attach(&container, EDU), attach(&container, NVME));
+    let (from, to) = (memory(1), memory(1));
+    map(&*container, from, IOVA, Access::Read).unwrap();
+    map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
+    assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
+    // One leaves, and the mappings stay for the other.
+    nvme.detach().unwrap();
+    assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
+    drop((edu, taken));
+}
+
+fn a_device_that_joins_late_reaches_what_is_mapped(backend: Backend) {
+    let taken = take_two(EDU, NVME);
+    let container = container(backend);
+    let nvme = attach(&container, NVME);
+    let (from, to) = (memory(1), memory(1));
+    map(&*container, from, IOVA, Access::Read).unwrap();
+    map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
+    let edu = attach(&container, EDU);
+    assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
+    drop((nvme, edu, taken));
+}
+
+fn a_device_comes_back_and_can_be_attached_again(backend: Backend) {
+    let setup = with_edu(backend);
+    let (container, from, to) = (&setup.container, memory(1), memory(1));
+    map(&**container, from, IOVA, Access::Read).unwrap();
+    map(&**container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
+    let candidate = setup.member.detach().unwrap();
+    let member = container.attach(candidate, Attach::default()).unwrap();
+    if !container.capabilities().without_devices {
+        assert_eq!(container.unmap_all().unwrap(), 0);
+        map(&**container, from, IOVA, Access::Read).unwrap();
+        map(&**container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
+    }
+    assert!(reaches(&member, (from, IOVA), (to, IOVA + PAGE)));
+}
+
+fn devices_of_one_group_go_together(backend: Backend) {
+    let taken = take_two(SHARED_FREE, SHARED_COMPANION);
+    let container = container(backend);
+    let (one, other) = (attach(&container, SHARED_FREE), attach(&container, SHARED_COMPANION));
+    let (from, to) = (memory(1), memory(1));
+    map(&*container, from, IOVA, Access::Read).unwrap();
+    map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
+    assert!(reaches(&one, (from, IOVA), (to, IOVA + PAGE)));
+    other.detach().unwrap();
+    assert!(reaches(&one, (from, IOVA), (to, IOVA + PAGE)));
+    let again = attach(&container, SHARED_COMPANION);
+    drop((one, again, taken));
+}
+
+fn a_device_outlives_the_handle_of_its_container(backend: Backend) {
+    let taken = take(EDU);
+    let container = container(backend);
+    let member = attach(&container, EDU);
+    drop(container);
+    member.device().info().unwrap();
+    let device = member.device().clone();
+    drop(member);
+    device.info().unwrap();
+    drop((device, taken));
+}
+
+fn a_device_that_is_not_there_is_named_and_comes_back(backend: Backend) {
+    let container = container(backend);
+    let Failed { state, error } = container.attach(at("0000:00:1a.7"), Attach::default()).unwrap_err();
+    assert!(error.to_string().contains("0000:00:1a.7"), "{error}");
+    assert_eq!(state.to_string(), "0000:00:1a.7");
+}
+
+fn a_device_that_is_taken_is_refused_with_a_hint(backend: Backend) {
+    let setup = with_edu(backend);
+    let other = container(backend);
+    let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
+    assert!(error.io().is_some() && error.hint().is_some(), "{error}: {:?}", error.hint());
+    drop(setup.member);
+    other.attach(state, Attach::default()).unwrap();
+}
+
+fn a_token_that_nobody_asked_for_is_refused(backend: Backend) {
+    let taken = take(EDU);
+    let container = container(backend);
+    let how = Attach { token: Some([7; 16]), ..Attach::default() };
+    let Failed { state, error } = container.attach(at(EDU), how).unwrap_err();
+    assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
+    assert!(error.to_string().contains("token"), "{error}");
+    // The same candidate can be attached without.
+    let member = container.attach(state, Attach::default()).unwrap();
+    drop((member, taken));
+}
+
+/// On the bus of these two a reset works; QEMU's root ports do not say that the link is there again.
+fn a_hot_reset_needs_a_proof(backend: Backend) {
+    let taken = take_two(SHARED_FREE, SHARED_COMPANION);
+    let container = container(backend);
+    let (one, other) = (attach(&container, SHARED_FREE), attach(&container, SHARED_COMPANION));
+    let affected = one.device().hot_reset_info().unwrap();
+    assert!(affected.devices.iter().any(|device| device.address.to_string() == SHARED_COMPANION));
+    let proof = container.hot_reset_proof(&affected).unwrap();
+    assert_eq!(proof.files().len(), if backend == Backend::Type1 { 1 } else { 0 });
+    one.device().hot_reset(&proof.files()).unwrap();
+    if backend == Backend::Type1 {
+        one.device().hot_reset(&[]).unwrap_err();
+    }
+    drop((proof, one, other, taken));
+}
+
+fn what_others_own_is_not_reset(backend: Backend) {
+    let container = container(backend);
+    let address = EDU.parse().unwrap();
+    let owner = if backend == Backend::Type1 { Owner::Group(4711) } else { Owner::NotOwned };
+    let owned = (backend == Backend::Iommufd).then_some(false);
+    let affected = HotReset { devices: vec![Affected { address, owner }], owned };
+    let error = container.hot_reset_proof(&affected).unwrap_err();
+    assert!(matches!(error, Error::NotOwned { .. }) && error.to_string().contains(EDU), "{error}");
+    assert!(error.hint().is_some());
+}
+
+/// The registrations, by how many there are.
+#[derive(Debug, Default)]
+struct Recorder {
+    added: Mutex<usize>,
+    removed: Mutex<usize>,
+    refuses: bool,
+}
+
+impl KvmVfio for Recorder {
+    fn add(&self, _: BorrowedFd<'_>) -> io::Result<()> {
+        if self.refuses {
+            return Err(Errno::INVAL.into());
+        }
+        *self.added.lock().unwrap() += 1;
+        Ok(())
+    }
+
+    fn remove(&self, _: BorrowedFd<'_>) -> io::Result<()> {
+        *self.removed.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+impl Recorder {
+    fn counts(&self) -> (usize, usize) {
+        (*self.added.lock().unwrap(), *self.removed.lock().unwrap())
+    }
+}
+
+fn with_kvm(backend: Backend, kvm: &Arc<Recorder>) -> Arc<dyn Container> {
+    let kvm: Arc<dyn KvmVfio> = Arc::clone(kvm) as _;
+    choose(Options { policy: only(backend), kvm: Some(kvm), ..Options::default() }).container
+}
+
+fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
+    let taken = take(EDU);
+    let kvm = Arc::new(Recorder::default());
+    let container = with_kvm(backend, &kvm);
+    let member = attach(&container, EDU);
+    assert_eq!(kvm.counts(), (1, 0));
+    let candidate = member.detach().unwrap();
+    assert_eq!(kvm.counts(), (1, 1));
+    drop(candidate);
+    // A later step fails: the registration is taken back.
+    let how = Attach { token: Some([7; 16]), ..Attach::default() };
+    container.attach(at(EDU), how).unwrap_err();
+    assert_eq!(kvm.counts(), (2, 2));
+    drop(attach(&container, EDU));
+    assert_eq!(kvm.counts(), (3, 3));
+    drop(taken);
+}
+
+fn what_kvm_refuses_is_not_attached(backend: Backend) {
+    let taken = take(EDU);
+    let kvm = Arc::new(Recorder { refuses: true, ..Recorder::default() });
+    let refused = with_kvm(backend, &kvm);
+    let Failed { state, error } = refused.attach(at(EDU), Attach::default()).unwrap_err();
+    assert!(matches!(error, Error::Kvm { .. }), "{error}");
+    let state = match state {
+        Candidate::Source(Source::Fd(_)) | Candidate::Source(Source::Pci(_)) => state,
+        other => panic!("{other}"),
+    };
+    let container = container(backend);
+    container.attach(state, Attach::default()).unwrap();
+    drop(taken);
+}

@@ -1,0 +1,33 @@
+//! Limits: of memory, and of the number of mappings.
+
+use super::{PAGE, errno, map, memory, on_both_backends, with_edu};
+use passthru_vfio::container::{Access, Backend};
+use rustix::io::Errno;
+use std::fs;
+
+const IOVA: u64 = 0x10_0000;
+const LIMIT: &str = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
+
+on_both_backends! {
+    the_number_of_mappings_is_limited_as_it_says
+}
+
+/// The limit is set to 5 here; it holds for containers that get their first device after that.
+fn the_number_of_mappings_is_limited_as_it_says(backend: Backend) {
+    let former = fs::read_to_string(LIMIT).unwrap();
+    fs::write(LIMIT, "5").unwrap();
+    let setup = with_edu(backend);
+    fs::write(LIMIT, &former).unwrap();
+    let answers: Vec<_> =
+        (0..8).map(|page| map(&*setup.container, memory(1), IOVA + page * PAGE, Access::Read)).collect();
+    match setup.container.capabilities().max_mappings {
+        None => assert!(answers.iter().all(Result::is_ok)),
+        Some(limit) => {
+            assert_eq!(limit.to_string(), former.trim());
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 5);
+            let error = answers[5].as_ref().unwrap_err();
+            assert_eq!(errno(error), Some(Errno::NOSPC), "{error}");
+            assert!(error.hint().unwrap().contains("65,535"));
+        }
+    }
+}

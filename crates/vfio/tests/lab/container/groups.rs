@@ -1,0 +1,121 @@
+//! IOMMU groups, as type1 has them.
+
+use crate::conformance::{PAGE, at, attach, container, map, memory};
+use crate::device::token::{TOKEN, VF, VirtualFunctions};
+use crate::taken::{take, take_two};
+use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE};
+use passthru_vfio::Failed;
+use passthru_vfio::container::{Access, Attach, Backend, Blocker, Container, Error, Group, Type1Container};
+use passthru_vfio::device::Source;
+use rustix::io::Errno;
+use std::fs;
+
+fn group(address: &str) -> u32 {
+    Source::Pci(address.parse().unwrap()).locate().unwrap().group().unwrap()
+}
+
+/// A device that is put on vfio-pci without a look at its group, until this is dropped.
+struct Bound(&'static str);
+
+impl Bound {
+    fn new(address: &'static str) -> Self {
+        let _host = passthru_lab::host();
+        set_override(address, "vfio-pci");
+        fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
+        Self(address)
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        fs::write("/sys/bus/pci/drivers/vfio-pci/unbind", self.0).unwrap();
+        set_override(self.0, "\n");
+    }
+}
+
+fn set_override(address: &str, driver: &str) {
+    fs::write(format!("/sys/bus/pci/devices/{address}/driver_override"), driver).unwrap();
+}
+
+#[test]
+fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
+    let bound = Bound::new(SHARED_FREE);
+    let error = Group::open(group(SHARED_FREE)).unwrap().check_viable().unwrap_err();
+    let Error::NotViable { blockers, .. } = &error else { panic!("{error}") };
+    assert_eq!(blockers, &[Blocker { device: SHARED_COMPANION.into(), driver: "e1000".into() }]);
+    assert!(error.hint().unwrap().contains("vfio-pci"));
+    let Failed { error, .. } =
+        container(Backend::Type1).attach(at(SHARED_FREE), Attach::default()).unwrap_err();
+    assert!(matches!(error, Error::NotViable { .. }), "{error}");
+    drop(bound);
+}
+
+#[test]
+fn several_groups_are_in_one_container() {
+    let taken = take_two(EDU, NVME);
+    let container = Type1Container::open(None).unwrap();
+    let [edu, nvme] = [EDU, NVME].map(|address| container.attach(at(address), Attach::default()).unwrap());
+    assert_eq!(container.groups(), [group(EDU), group(NVME)]);
+    let before = container.info().unwrap();
+    map(&container, memory(1), 0x10_0000, Access::Read).unwrap();
+    let after = container.info().unwrap();
+    assert_eq!(after.mappings_left.unwrap(), before.mappings_left.unwrap() - 1);
+    assert_eq!(after.dirty.unwrap().page_sizes, PAGE);
+    edu.detach().unwrap();
+    assert_eq!(container.groups(), [group(NVME)]);
+    drop((nvme, taken));
+}
+
+#[test]
+fn a_group_is_in_one_container_at_a_time() {
+    let taken = take(EDU);
+    let (one, other) = (container(Backend::Type1), container(Backend::Type1));
+    let member = attach(&one, EDU);
+    let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
+    assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::BUSY), "{error}");
+    assert!(error.hint().unwrap().contains("another"));
+    member.detach().unwrap();
+    other.attach(state, Attach::default()).unwrap();
+    drop(taken);
+}
+
+#[test]
+fn a_device_with_other_handles_is_not_detached() {
+    let taken = take(EDU);
+    let container = container(Backend::Type1);
+    let member = attach(&container, EDU);
+    let handle = member.device().clone();
+    map(&*container, memory(1), 0x10_0000, Access::Read).unwrap();
+    let Failed { state, error } = member.detach().unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }) && error.hint().is_some(), "{error}");
+    assert_eq!(container.unmap_all().unwrap(), PAGE);
+    drop(handle);
+    state.detach().unwrap();
+    assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
+    drop(taken);
+}
+
+#[test]
+fn a_group_without_a_device_on_vfio_cannot_be_opened() {
+    let _host = passthru_lab::host();
+    let error = Group::open(4711).unwrap_err();
+    assert!(matches!(error, Error::Open { .. }) && error.hint().unwrap().contains("VFIO driver"), "{error}");
+}
+
+#[test]
+fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() {
+    let taken = take(IGB);
+    let container = container(Backend::Type1);
+    let physical = attach(&container, IGB);
+    let functions = VirtualFunctions::new();
+    physical.device().set_vf_token(TOKEN).unwrap();
+    let with = |token| container.attach(at(VF), Attach { token, ..Attach::default() });
+    for (token, words) in [(None, "give the token"), (Some([7; 16]), "is not the one")] {
+        let Failed { error, .. } = with(token).unwrap_err();
+        assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::ACCESS), "{error}");
+        assert!(error.hint().unwrap().contains(words), "{error}");
+    }
+    let function = with(Some(TOKEN)).unwrap();
+    assert!(function.device().info().unwrap().regions > 0);
+    drop((function, physical, functions, taken));
+}

@@ -1,0 +1,139 @@
+//! What iommufd alone does: other targets than the container's own mappings, and BARs by dma-buf.
+
+use crate::conformance::{PAGE, at, attach, choose, map, memory, only, reaches};
+use crate::edu::enable;
+use crate::taken::{iommufd, take, take_two};
+use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
+use passthru_lab::devices::{CMB_NVME, EDU, NVME};
+use passthru_vfio::Failed;
+use passthru_vfio::container::{Access, Attach, Backend, Candidate, Container, Containers, Error, Options};
+use passthru_vfio::device::Target;
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+const FROM: u64 = 0x10_0000;
+const TO: u64 = 0x20_0000;
+/// The BAR with the controller's memory buffer.
+const BUFFER: u32 = 2;
+
+fn on(context: &Arc<Iommufd>) -> Arc<dyn Container> {
+    let iommufd = Some(Arc::clone(context));
+    choose(Options { iommufd, policy: only(Backend::Iommufd), ..Options::default() }).container
+}
+
+fn to(target: impl Into<Target>) -> Attach {
+    Attach { target: Some(target.into()), ..Attach::default() }
+}
+
+#[test]
+fn a_page_table_over_the_container_has_its_mappings() {
+    let taken = take(EDU);
+    let container = on(&iommufd());
+    let (from, dest) = (memory(1), memory(1));
+    map(&*container, from, FROM, Access::Read).unwrap();
+    map(&*container, dest, TO, Access::ReadWrite).unwrap();
+    let mut member = attach(&container, EDU);
+    let ioas = container.ioas().unwrap();
+    let table = Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
+    member.replace(Some(Arc::clone(&table).into())).unwrap();
+    assert!(reaches(&member, (from, FROM), (dest, TO)));
+    let Candidate::Bound(bound) = member.detach().unwrap() else { panic!("it is not bound") };
+    let mut member = container.attach(bound.into(), to(Arc::clone(&table))).unwrap();
+    assert!(reaches(&member, (from, FROM), (dest, TO)));
+    // A table that does not tell dirty pages has the container say so.
+    container.set_dirty_tracking(true).unwrap_err();
+    member.replace(None).unwrap();
+    assert!(reaches(&member, (from, FROM), (dest, TO)));
+    Arc::into_inner(table).unwrap().close().unwrap();
+    drop(taken);
+}
+
+#[test]
+fn a_device_at_another_target_does_not_reach_the_container() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let container = on(&context);
+    let (from, dest) = (memory(1), memory(1));
+    map(&*container, from, FROM, Access::Read).unwrap();
+    map(&*container, dest, TO, Access::ReadWrite).unwrap();
+    let elsewhere = Arc::new(Ioas::alloc(&context).unwrap());
+    let mut member = container.attach(at(EDU), to(elsewhere)).unwrap();
+    assert!(!reaches(&member, (from, FROM), (dest, TO)));
+    member.replace(None).unwrap();
+    assert!(reaches(&member, (from, FROM), (dest, TO)));
+    drop(taken);
+}
+
+#[test]
+fn a_target_of_another_iommufd_leaves_the_device_bound() {
+    let taken = take(EDU);
+    let container = on(&iommufd());
+    let foreign = Arc::new(Ioas::alloc(&iommufd()).unwrap());
+    let Failed { state, error } = container.attach(at(EDU), to(Arc::clone(&foreign))).unwrap_err();
+    assert!(matches!(error, Error::Device(_)), "{error}");
+    assert!(matches!(state, Candidate::Bound(_)));
+    let mut member = container.attach(state, Attach::default()).unwrap();
+    member.replace(Some(foreign.into())).unwrap_err();
+    member.replace(None).unwrap();
+    drop(taken);
+}
+
+#[test]
+fn a_bar_is_unmapped_before_a_reset_and_mapped_after() {
+    let taken = take_two(EDU, CMB_NVME);
+    let container = on(&iommufd());
+    let (edu, disk) = (attach(&container, EDU), attach(&container, CMB_NVME));
+    enable(disk.device());
+    let bar = disk.device().region(BUFFER).unwrap();
+    let from = memory(1);
+    map(&*container, from, FROM, Access::Read).unwrap();
+    let share = || {
+        let file = bar.dma_buf(0..PAGE).unwrap();
+        container.map_file(file.as_fd(), 0, PAGE, TO, Access::ReadWrite)
+    };
+    let arrives = |value: u8| {
+        from.write(0, &[value; 64]);
+        let edu = crate::edu::Edu::new(edu.device());
+        edu.load(FROM, 64);
+        edu.store(TO, 64);
+        let mut bytes = [0; 64];
+        bar.read_bytes(0, &mut bytes).unwrap();
+        bytes == [value; 64]
+    };
+    share().unwrap();
+    assert!(arrives(1));
+    assert_eq!(container.unmap(TO, PAGE).unwrap(), PAGE);
+    disk.device().reset().unwrap();
+    enable(disk.device());
+    share().unwrap();
+    assert!(arrives(2));
+    // Left in place, it is emptied, and its IOVA stays taken.
+    disk.device().reset().unwrap();
+    enable(disk.device());
+    assert!(!arrives(3));
+    let error = share().unwrap_err();
+    assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::EXIST), "{error}");
+    drop(taken);
+}
+
+#[test]
+fn a_device_that_cannot_share_a_container_gets_its_own_on_the_same_iommufd() {
+    let taken = take_two(EDU, NVME);
+    let mut containers = Containers::new(Options { policy: only(Backend::Iommufd), ..Options::default() });
+    let first = containers.attach(at(NVME), &Attach::default()).unwrap();
+    assert!(first.is_new);
+    first.member.detach().unwrap();
+    // From now on no device fits: each has the interrupts there.
+    let ioas = first.container.ioas().unwrap();
+    ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
+    let second = containers.attach(at(EDU), &Attach::default()).unwrap();
+    assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
+    assert!(Arc::ptr_eq(ioas.context(), second.container.ioas().unwrap().context()));
+    let third = containers.attach(at(NVME), &Attach::default()).unwrap();
+    assert!(!third.is_new && Arc::ptr_eq(&third.container, &second.container));
+    assert_eq!(containers.choices().len(), 2);
+    containers.remove(&first.container);
+    assert_eq!(containers.choices().len(), 1);
+    drop(taken);
+}
