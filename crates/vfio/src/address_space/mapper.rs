@@ -2,6 +2,7 @@
 //!
 //! First all threads have the kernel make the pages, and only then all map: while one thread faults pages in, another
 //! one that maps would wait for the same lock of the process (and hold it up), so that both together take as long as one.
+//! What is mapped by its file is faulted in by nobody, and is mapped at once.
 #![allow(unsafe_code)]
 
 use super::member::{self, Piece, Source};
@@ -78,6 +79,12 @@ impl Mapper {
         self.threads.get()
     }
 
+    /// How many threads are worth to be begun for so many bytes.
+    fn worth(self, bytes: u64) -> usize {
+        let shares = bytes.div_ceil(SMALLEST_PIECE);
+        self.threads().min(usize::try_from(shares).unwrap_or(usize::MAX))
+    }
+
     /// Cuts a span on the borders of huge pages, so that each thread gets some of it.
     pub(super) fn cut(self, span: Span, pages: Pages) -> Vec<Span> {
         let border = if let Pages::Huge(size) = pages { size.max(HUGE) } else { HUGE };
@@ -87,15 +94,22 @@ impl Mapper {
         cut(span, size.next_multiple_of(border))
     }
 
-    /// Has the pages of all the memory made, by all threads.
-    pub(super) fn populate(self, jobs: &[Job], on_progress: &OnProgress<'_>) -> Result<(), Error> {
+    /// Has the pages of all the memory made, by all threads, that is mapped by its address. (What is mapped by its file
+    /// needs no page tables of this process, and no lock on them: there it would only take time.)
+    pub(super) fn populate(
+        self,
+        dma: &dyn Dma,
+        jobs: &[Job],
+        on_progress: &OnProgress<'_>,
+    ) -> Result<(), Error> {
         if self.threads() == 1 {
             return Ok(());
         }
-        let parts: Vec<_> = jobs.iter().filter(|job| job.piece.must).flat_map(parts).collect();
+        let is_faulted = |job: &&Job| job.piece.must && !member::is_mapped_by_file(dma, &job.piece);
+        let parts: Vec<_> = jobs.iter().filter(is_faulted).flat_map(parts).collect();
         let count =
             Count::new(Phase::Populate, parts.iter().map(|(_, part)| part.length()).sum(), on_progress);
-        each(self.threads(), &parts, |(piece, part)| {
+        each(self.worth(count.total), &parts, |(piece, part)| {
             let within = part.start() - piece.span.start();
             piece.backing.memory.populate(piece.backing.offset + within, part.length());
             count.add(part.length())
@@ -113,9 +127,10 @@ impl Mapper {
         jobs: &[Job],
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Error> {
-        // type1 pins under one lock: more threads would only wait.
-        let threads = if dma.capabilities().backend == Backend::Type1 { 1 } else { self.threads() };
         let count = Count::new(Phase::Map, jobs.iter().map(|job| job.piece.span.length()).sum(), on_progress);
+        // type1 pins under one lock: more threads would only wait.
+        let is_type1 = dma.capabilities().backend == Backend::Type1;
+        let threads = if is_type1 { 1 } else { self.worth(count.total) };
         each(threads, jobs, |job| {
             // SAFETY: by this function's contract.
             let answer = job.answer.get_or_init(|| unsafe { job.map(dma) });

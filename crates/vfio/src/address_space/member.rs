@@ -4,9 +4,11 @@
 
 use super::section::Backing;
 use super::span::Spans;
+use super::state::Found;
 use super::{Error, Span};
 use crate::container::{self, Access, Dma, IovaRanges};
 use passthru_iommufd::{Ioas, Iova};
+use rustix::io::Errno;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -56,23 +58,44 @@ impl Member {
         self.pieces.overlapping(span).map(|(found, _)| found).collect()
     }
 
-    /// Maps and records one piece.
+    /// The parts of a span where nothing is mapped, given what is taken as there.
+    pub(super) fn missing(&self, span: Span, found: Found) -> Vec<Span> {
+        match found {
+            Found::Recorded => self.pieces.gaps(span),
+            Found::Nothing => vec![span],
+        }
+    }
+
+    /// Maps and records one piece. Where that fails, it can be that it is recorded still: see [`Member::forget`].
     pub(super) fn map(&mut self, piece: Piece) -> Result<(), container::Error> {
         let span = piece.span;
         self.pieces.insert(span, piece.clone());
         // SAFETY: it is recorded.
-        let answer = unsafe { map(&*self.dma, &piece) };
-        if answer.is_err() {
-            self.pieces.remove(span);
+        unsafe { map(&*self.dma, &piece) }.inspect_err(|error| {
+            self.forget(span, Some(error));
+        })
+    }
+
+    /// Maps what was mapped before, unless something is in its place. Returns whether it is mapped.
+    pub(super) fn remap(&mut self, piece: Piece) -> bool {
+        self.overlapping(piece.span).is_empty() && self.map(piece).is_ok()
+    }
+
+    /// Forgets a recorded piece that could not be mapped, or that was not tried. Returns whether that can be: the kernel
+    /// may have mapped it, and then failed to say so.
+    pub(super) fn forget(&mut self, span: Span, error: Option<&container::Error>) -> bool {
+        if error.is_some_and(is_ambiguous) {
+            return self.unmap(span).is_ok();
         }
-        answer
+        self.pieces.remove(span);
+        true
     }
 
     /// Unmaps a recorded piece, and gives it. Where that fails, it stays recorded.
     pub(super) fn unmap(&mut self, span: Span) -> Result<Option<Piece>, container::Error> {
-        match self.dma.unmap(span.start(), span.length()) {
-            Err(error) if !is_gone(&error) => Err(error),
-            _ => Ok(self.pieces.remove(span)),
+        match unmap(&*self.dma, span) {
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.pieces.remove(span)),
         }
     }
 
@@ -81,9 +104,7 @@ impl Member {
         let mut refused = None;
         let mut ranges = Vec::new();
         for (span, piece) in mem::take(&mut self.pieces).into_iter() {
-            if let Err(source) = self.dma.unmap(span.start(), span.length())
-                && !is_gone(&source)
-            {
+            if let Err(source) = unmap(&*self.dma, span) {
                 mem::forget(piece);
                 ranges.push(span);
                 refused.get_or_insert(source);
@@ -109,7 +130,7 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
     let Piece { span, backing: Backing { memory, offset }, access, .. } = piece;
     let (iova, length) = (span.start(), span.length());
     match (memory.file(), memory.address()) {
-        (Some((file, start)), _) if dma.capabilities().map_file => {
+        (Some((file, start)), _) if is_mapped_by_file(dma, piece) => {
             dma.map_file(file, start + offset, length, iova, *access)
         }
         (_, Some(address)) => {
@@ -123,6 +144,11 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
             what: "map a file that has no address in this process",
         }),
     }
+}
+
+/// Whether a piece is mapped by its file, and not by its address.
+pub(super) fn is_mapped_by_file(dma: &dyn Dma, piece: &Piece) -> bool {
+    dma.capabilities().map_file && piece.backing.memory.file().is_some()
 }
 
 /// Maps a piece by a copy of where the same memory is mapped (`IOMMU_IOAS_COPY`).
@@ -140,7 +166,24 @@ pub(super) unsafe fn copy(dma: &dyn Dma, piece: &Piece, from: &Source) -> Result
     Ok(())
 }
 
+/// Unmaps a span; that nothing is mapped there is as good. An answer that says nothing is asked for again.
+fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
+    let once = || match dma.unmap(span.start(), span.length()) {
+        Err(error) if !is_gone(&error) => Err(error),
+        _ => Ok(()),
+    };
+    match once() {
+        Err(error) if is_ambiguous(&error) => once(),
+        answer => answer,
+    }
+}
+
 /// Whether the kernel says that nothing is mapped there.
 fn is_gone(error: &container::Error) -> bool {
     error.io().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether it can be that the kernel did what it was asked for: it could not give its answer back (`EFAULT`).
+fn is_ambiguous(error: &container::Error) -> bool {
+    error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT)
 }

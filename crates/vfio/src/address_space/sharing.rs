@@ -51,12 +51,12 @@ impl Sharing {
     }
 }
 
-/// Returns how many bytes this process can pin still, where its accounting is by process (`RLIMIT_MODE` 1);
+/// Returns how many bytes this thread can have pinned still, where its accounting is by process (`RLIMIT_MODE` 1);
 /// `None` where that is not limited. What other processes of the user pinned is not seen here: there the kernel's refusal
 /// tells.
 pub(super) fn memlock_left() -> Option<u64> {
     let limit = getrlimit(Resource::Memlock).current?;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     left(limit, &status)
 }
 

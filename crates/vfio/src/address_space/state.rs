@@ -74,6 +74,25 @@ impl Entry {
         }
     }
 
+    /// The parts within a span that should be mapped and can be; a BAR that cannot be is noted.
+    fn wanted_of(
+        &self,
+        within: Span,
+        usable: &IovaRanges,
+        notes: &mut Vec<Note>,
+    ) -> Result<Vec<Span>, Error> {
+        let wanted = self.wanted(within, usable.alignment);
+        notes.extend(trimmed(self, &wanted));
+        match self.check(&wanted, usable) {
+            Ok(()) => Ok(wanted),
+            Err(error) if matches!(self.section.kind(), Kind::Bar(_)) => {
+                notes.push(Note { span: self.section.span(), what: Noted::NotMapped(error) });
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn piece(&self, span: Span) -> Option<Piece> {
         let mut backing = self.section.kind().backing()?.clone();
         backing.offset += span.start() - self.section.span().start();
@@ -122,21 +141,9 @@ impl State {
         let usable = of.usable()?;
         let mut jobs = Vec::new();
         for target in targets {
-            for (span, entry) in self.sections.overlapping(*target) {
-                let wanted = entry.wanted(*target, usable.alignment);
-                notes.extend(trimmed(entry, span, &wanted));
-                match entry.check(&wanted, &usable) {
-                    Ok(()) => {}
-                    Err(error) if !matches!(entry.section.kind(), Kind::Bar(_)) => return Err(error),
-                    Err(error) => {
-                        notes.push(Note { span, what: Noted::NotMapped(error) });
-                        continue;
-                    }
-                }
-                let gaps = wanted.into_iter().flat_map(|wanted| match found {
-                    Found::Recorded => of.pieces.gaps(wanted),
-                    Found::Nothing => vec![wanted],
-                });
+            for (_, entry) in self.sections.overlapping(*target) {
+                let wanted = entry.wanted_of(*target, &usable, notes)?;
+                let gaps = wanted.into_iter().flat_map(|wanted| of.missing(wanted, found));
                 let pieces = gaps.flat_map(|gap| cut(entry, gap, mapper));
                 jobs.extend(pieces.filter_map(|span| entry.piece(span)).map(Job::new));
             }
@@ -158,7 +165,7 @@ impl State {
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
         if let Some(first) = plans.first().filter(|_| how.populate) {
-            how.mapper.populate(&first.jobs, how.on_progress)?;
+            how.mapper.populate(&*self.members[first.member].dma, &first.jobs, how.on_progress)?;
         }
         for mut plan in plans {
             notes.extend(self.choose_sources(&mut plan, how));
@@ -190,13 +197,20 @@ impl State {
                     notes.extend(refused.then_some(Note { span, what: Noted::Shared(Why::Refused) }));
                     continue;
                 }
-                Some(Err(source)) if piece.must => result = Err(Error::Map { span, source }),
                 Some(Err(source)) => {
-                    notes.push(Note { span, what: Noted::NotMapped(Error::Map { span, source }) });
+                    if !member.forget(span, Some(&source)) {
+                        journal.0.push(Step::Mapped(plan.member, span));
+                    }
+                    let error = Error::Map { span, source };
+                    match piece.must {
+                        true => result = Err(error),
+                        false => notes.push(Note { span, what: Noted::NotMapped(error) }),
+                    }
                 }
-                None => {}
+                None => {
+                    member.forget(span, None);
+                }
             }
-            member.pieces.remove(span);
         }
         result
     }
@@ -265,8 +279,7 @@ impl State {
                 }
                 Step::Unmapped(member, piece) => {
                     let span = piece.span;
-                    let member = &mut self.members[member];
-                    if !member.overlapping(span).is_empty() || member.map(piece).is_err() {
+                    if !self.members[member].remap(piece) {
                         lost.insert(span);
                     }
                 }
@@ -334,7 +347,8 @@ fn cut(entry: &Entry, span: Span, mapper: Mapper) -> Vec<Span> {
     }
 }
 
-fn trimmed(entry: &Entry, span: Span, wanted: &[Span]) -> Option<Note> {
+fn trimmed(entry: &Entry, wanted: &[Span]) -> Option<Note> {
+    let span = entry.section.span();
     let what = match (entry.section.kind(), wanted) {
         _ if entry.withdrawn || entry.section.skipped().is_some() => return None,
         (Kind::Granules { .. }, _) => return None,

@@ -5,6 +5,7 @@ mod changes;
 mod granules;
 mod model;
 mod random;
+mod steps;
 mod threads;
 mod viommu;
 

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a mapping leads to.
@@ -28,6 +28,10 @@ pub(crate) struct Model {
     /// Bit i says that the call i from now fails.
     failures: AtomicU64,
     pub(crate) calls: AtomicU64,
+    /// Whether the last call failed after it was done.
+    late: AtomicBool,
+    /// Whether a call failed after one that failed so: then nobody can know what is mapped.
+    pub(crate) doubtful: AtomicBool,
 }
 
 /// A container without limits.
@@ -46,6 +50,8 @@ pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
         mappings: Mutex::default(),
         failures: AtomicU64::new(0),
         calls: AtomicU64::new(0),
+        late: AtomicBool::new(false),
+        doubtful: AtomicBool::new(false),
     })
 }
 
@@ -77,15 +83,23 @@ impl Model {
         })
     }
 
-    fn call(&self) -> io::Result<()> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+    /// Whether this call fails, and if so, whether it is done nevertheless: the kernel fails so when it cannot give its
+    /// answer back.
+    fn call(&self) -> io::Result<Option<Errno>> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let failures =
             self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(bits >> 1));
-        if failures.unwrap() & 1 == 0 { Ok(()) } else { Err(Errno::FAULT.into()) }
+        if failures.unwrap() & 1 == 0 {
+            self.late.store(false, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let late = call.is_multiple_of(3);
+        self.doubtful.fetch_or(self.late.swap(late, Ordering::Relaxed), Ordering::Relaxed);
+        if late { Ok(Some(Errno::FAULT)) } else { Err(Errno::NOMEM.into()) }
     }
 
     fn add(&self, iova: u64, length: u64, target: Target, access: Access) -> io::Result<()> {
-        self.call()?;
+        let late = self.call()?;
         let usable = self.usable.lock().unwrap().clone();
         let last =
             length.checked_sub(1).and_then(|length| iova.checked_add(length)).ok_or(Errno::OVERFLOW)?;
@@ -98,12 +112,12 @@ impl Model {
             return Err(Errno::EXIST.into());
         }
         mappings.insert(iova, (last, target, access));
-        Ok(())
+        late.map_or(Ok(()), |errno| Err(errno.into()))
     }
 
     /// As the kernel: whole mappings, those before one that is cut are gone, nothing there is an error.
     fn remove(&self, iova: u64, length: u64) -> io::Result<u64> {
-        self.call()?;
+        let late = self.call()?;
         let end = iova.saturating_add(length - 1);
         let mut mappings = self.mappings.lock().unwrap();
         let overlapping: Vec<_> =
@@ -116,7 +130,11 @@ impl Model {
             mappings.remove(&start);
             bytes += last - start + 1;
         }
-        if bytes == 0 { Err(Errno::NOENT.into()) } else { Ok(bytes) }
+        match late {
+            _ if bytes == 0 => Err(Errno::NOENT.into()),
+            Some(errno) => Err(errno.into()),
+            None => Ok(bytes),
+        }
     }
 }
 

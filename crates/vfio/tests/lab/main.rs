@@ -7,4 +7,7 @@ mod device;
 mod dma;
 mod edu;
 mod examples;
+mod space;
+#[path = "../address_space/steps.rs"]
+mod steps;
 mod taken;

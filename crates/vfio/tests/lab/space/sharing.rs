@@ -1,0 +1,131 @@
+//! A second container of the same memory, and a device behind a virtual IOMMU, share the pins of the first.
+
+use super::PAGE;
+use super::reader::{Reader, poke};
+use crate::taken::{iommufd, take, take_two};
+use passthru_iommufd::{Accounting, Iommufd};
+use passthru_lab::devices::{EDU, NVME};
+use passthru_vfio::address_space::{
+    AddressSpace, Mapper, Memory, Noted, Pages, Section, Sharing, Span, Translation, VirtualIommu, Why,
+};
+use passthru_vfio::container::{Access, Attach, Container, Dma, IommufdContainer};
+use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
+use std::fs;
+use std::sync::Arc;
+
+const LENGTH: u64 = 16 << 20;
+
+fn memory(pages: Pages) -> Arc<Memory> {
+    Arc::new(Memory::anonymous(LENGTH, pages).unwrap())
+}
+
+fn pinned() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPin:")).unwrap_or("0 kB");
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[test]
+fn a_second_container_of_the_same_memory_pins_nothing() {
+    let [one, two] = take_two(EDU, NVME);
+    let context = iommufd();
+    let containers = [(); 2].map(|()| IommufdContainer::new(&context, None).unwrap());
+    let [first, second] = containers;
+    let _members = [(&first, one), (&second, two)].map(|(container, taken)| {
+        let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+        (member, taken)
+    });
+    let [first, second] = [first, second].map(|container| Arc::new(container) as Arc<dyn Dma>);
+    let space = AddressSpace::default();
+    space.join(Arc::clone(&first)).unwrap();
+    let before = pinned();
+    super::add(&space, 32 << 20, &memory(Pages::Base));
+    assert!(pinned() >= before + LENGTH);
+
+    let before = pinned();
+    let notes = space.join(Arc::clone(&second)).unwrap();
+    assert!(notes.iter().all(|note| matches!(note.what, Noted::Shared(Why::BasePages))) && !notes.is_empty());
+    assert_eq!(pinned(), before);
+    // What was copied stays when the first container leaves.
+    space.leave(&first).unwrap();
+    assert_eq!(second.unmap(32 << 20, LENGTH).unwrap(), LENGTH);
+}
+
+#[test]
+fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_pin() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let system = Arc::new(AddressSpace::default());
+    // A container without devices has all of the memory for others to copy.
+    system.join(Arc::new(IommufdContainer::new(&context, None).unwrap())).unwrap();
+    let memory = memory(Pages::Base);
+    super::add(&system, 1 << 32, &memory);
+    poke(&memory, 3 * PAGE, 0x1111);
+    poke(&memory, 7 * PAGE, 0x2222);
+
+    let container = IommufdContainer::new(&context, None).unwrap();
+    let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+    let viommu = VirtualIommu::new(&system, Mapper::default(), Sharing::Auto);
+    viommu.space().join(Arc::new(container)).unwrap();
+    let map = |iova, page: u64| Translation {
+        iova: Span::new(iova, PAGE).unwrap(),
+        target: (1 << 32) + page * PAGE,
+        access: Access::Read,
+    };
+    let notes = viommu.map(map(0x10_0000, 3)).unwrap();
+    assert!(
+        matches!(notes[..], [ref note] if matches!(note.what, Noted::Shared(Why::BasePages))),
+        "{notes:?}"
+    );
+    viommu.replay([map(0x10_0000, 3), map(0x20_0000, 7)]).unwrap();
+    let edu = Reader::new(member.device(), viommu.space());
+    assert_eq!((edu.read(0x10_0000), edu.read(0x20_0000)), (0x1111, 0x2222));
+    viommu.unmap(Span::new(0x10_0000, PAGE).unwrap()).unwrap();
+    assert_ne!(edu.read(0x10_0000), 0x1111);
+    // Sections of the system itself are untouched by that.
+    let section: Vec<Section> = system.sections();
+    assert_eq!(section.len(), 1);
+}
+
+#[test]
+fn pins_are_shared_where_the_limit_allows_no_second_pin() {
+    let taken = take(EDU);
+    let context = Iommufd::open().unwrap();
+    context.set_accounting(Accounting::Process).unwrap();
+    let context = Arc::new(context);
+    let first = IommufdContainer::new(&context, None).unwrap();
+    let _member = first.attach(taken.source().into(), Attach::default()).unwrap();
+    let (space, memory) = (AddressSpace::default(), memory(Pages::Transparent));
+    space.join(Arc::new(first)).unwrap();
+    let why = within(24 << 20, || {
+        super::add(&space, 1 << 32, &memory);
+        let second = Arc::new(IommufdContainer::new(&context, None).unwrap());
+        let notes = space.join(Arc::clone(&second) as Arc<dyn Dma>).unwrap();
+        space.leave(&(second as Arc<dyn Dma>)).unwrap();
+        notes.into_iter().map(|note| note.what).collect::<Vec<_>>()
+    });
+    assert!(
+        matches!(why[..], [Noted::Shared(Why::Memlock { needed: LENGTH, left })] if left < LENGTH),
+        "{why:?}"
+    );
+}
+
+/// Does something where so much may be pinned, in a thread without privileges.
+fn within<T: Send>(limit: u64, work: impl FnOnce() -> T + Send) -> T {
+    let former = getrlimit(Resource::Memlock);
+    setrlimit(
+        Resource::Memlock,
+        Rlimit { current: Some(limit), maximum: former.maximum.map(|most| most.max(limit)) },
+    )
+    .unwrap();
+    let result = std::thread::scope(|scope| {
+        let unprivileged = scope.spawn(|| {
+            // Of this thread, and those that it begins, alone.
+            rustix::thread::set_thread_uid(Uid::from_raw(65534)).unwrap();
+            work()
+        });
+        unprivileged.join()
+    });
+    setrlimit(Resource::Memlock, former).unwrap();
+    result.unwrap()
+}
