@@ -88,6 +88,11 @@ pub(crate) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
     run::command(machine, words)
 }
 
+/// Runs a command that needs no build of ours on the virtual host; gives its exit status and, besides showing it, its output.
+pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
+    run::record(machine, words)
+}
+
 /// Runs all tests that need the virtual host.
 pub(crate) fn test(machine: &MachineArgs) -> Result<u8> {
     tests::all(machine)

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements, as ratios that hold on any machine. Each writes a section of docs/benchmarks.md.
 
 mod convert;
+mod dma;
 mod guests;
 mod section;
 
@@ -11,10 +12,13 @@ use anyhow::Result;
 pub(crate) enum Task {
     /// `passthru convert`: time of the process, cost of a device, memory
     Convert,
+    /// Mapping for DMA, on the virtual host, beside the plain ioctls and other crates
+    Dma(dma::Args),
 }
 
 pub(crate) fn run(task: &Task) -> Result<u8> {
     match task {
         Task::Convert => convert::run(),
+        Task::Dma(args) => dma::run(args),
     }
 }

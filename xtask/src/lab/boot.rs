@@ -24,7 +24,7 @@ use super::kernel_log::KernelLog;
 use super::machine::{Channel, Machine};
 use super::runs::Run;
 use super::setup::Lab;
-use super::streams::{self, Event};
+use super::streams::{self, Event, Record, Recorded};
 use crate::cargo;
 
 /// Exit code when the time limit is reached, as of `timeout`.
@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) target: PathBuf,
     /// How long it may take, the boot included.
     pub(super) limit: Option<Duration>,
+    /// Where its output is kept, besides being shown.
+    pub(super) record: Option<Record>,
 }
 
 /// Where the job's input comes from.
@@ -119,7 +121,7 @@ impl Job {
         let forward = self.input == Input::Forwarded && !stdin().is_terminal();
         Ok([
             streams::input(forward)?,
-            streams::output(stdout(), end_mark, events.clone())?,
+            streams::output(Recorded::new(stdout(), self.record.clone()), end_mark, events.clone())?,
             streams::output(stderr(), end_mark, events.clone())?,
             streams::status(events.clone())?,
         ])

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::boot::{Input, Job, boot, quoted};
 use super::setup::Lab;
+use super::streams::Record;
 use super::{MachineArgs, tests};
 use crate::cargo::{Workspace, cargo, succeed};
 
@@ -39,15 +40,28 @@ pub(super) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
     execute(machine, words, Input::Forwarded)
 }
 
+/// Runs a command without input, for as long as it takes, and keeps what it prints.
+pub(super) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
+    let lab = Lab::ready(machine)?;
+    let record = Record::default();
+    let job = Job { record: Some(record.clone()), ..job(machine, words, Input::None, None)? };
+    let code = boot(&lab, machine, &job)?;
+    Ok((code, record.take()))
+}
+
 fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8> {
     let lab = Lab::ready(machine)?;
     if !machine.no_build {
         build(machine)?;
     }
+    let limit = (input != Input::Terminal).then_some(600);
+    boot(&lab, machine, &job(machine, words, input, limit)?)
+}
+
+fn job(machine: &MachineArgs, words: &[OsString], input: Input, limit: Option<u64>) -> Result<Job> {
     let target = Workspace::read()?.target;
     std::fs::create_dir_all(&target)?;
-    let limit = machine.limit((input != Input::Terminal).then_some(600));
-    boot(&lab, machine, &Job { script: script(words)?, input, target, limit })
+    Ok(Job { script: script(words)?, input, target, limit: machine.limit(limit), record: None })
 }
 
 /// Builds the command `passthru`.

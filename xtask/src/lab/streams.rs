@@ -1,10 +1,12 @@
 //! The channels of a job: a socket pair for each virtio-serial port, and the threads that carry them.
 
 use std::io::{self, Read, Write, stdin};
+use std::mem;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Result;
@@ -18,6 +20,42 @@ pub(super) enum Event {
     OutputEnded,
     /// We are to end, by this signal.
     Signal(i32),
+}
+
+/// What a job printed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record(Arc<Mutex<Vec<u8>>>);
+
+impl Record {
+    pub(super) fn take(&self) -> Vec<u8> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An output, and where else it goes.
+pub(super) struct Recorded<T> {
+    to: T,
+    record: Option<Record>,
+}
+
+impl<T> Recorded<T> {
+    pub(super) fn new(to: T, record: Option<Record>) -> Self {
+        Self { to, record }
+    }
+}
+
+impl<T: Write> Write for Recorded<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        if let Some(Record(record)) = &self.record {
+            record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Our end is carried by a thread; the other end, for QEMU, is returned.

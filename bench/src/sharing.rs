@@ -1,0 +1,90 @@
+//! What a second address space of the same memory costs: pinned again, or by a copy of the first one's mappings.
+
+use crate::calls::touch;
+use crate::stats::{in_turns, median};
+use crate::ways::Ways;
+use anyhow::Result;
+use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Pages, Section, Sharing, Span};
+use passthru_vfio::container::{Backend, Dma, IommufdContainer};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+const LENGTH: u64 = 512 * MIB;
+const ROUNDS: usize = 9;
+
+/// Prints a table.
+pub(crate) fn measure(ways: &Ways) -> Result<()> {
+    println!("#### A second container of 512 MiB on the same iommufd\n");
+    println!(
+        "MiB that the process has pinned, and is charged for (`VmPin`, `VmLck`), with the first and with the second container.\n"
+    );
+    println!("| memory | | threads | seconds | pinned | charged |");
+    println!("|---|---|---|---|---|---|");
+    let other = ways.second()?;
+    let several = available_parallelism()?;
+    for (name, pages) in [("base pages", Pages::Base), ("THP", Pages::Transparent)] {
+        let memory = Arc::new(touch(Memory::anonymous(LENGTH, pages)?));
+        let hows = [
+            ("pinned again", Sharing::Never, NonZeroUsize::MIN),
+            ("copied", Sharing::Always, NonZeroUsize::MIN),
+            ("pinned again", Sharing::Never, several),
+            ("copied", Sharing::Always, several),
+        ];
+        let mut seen = [Charges::default(); 4];
+        let times = in_turns(4, ROUNDS, |which| {
+            let (_, sharing, threads) = hows[which];
+            let space = AddressSpace::default().with_sharing(sharing).with_mapper(Mapper::new(threads));
+            let (time, charges) = second(ways, &space, &other, &memory)?;
+            seen[which] = charges;
+            Ok::<_, anyhow::Error>(time)
+        })?;
+        for (which, (how, _, threads)) in hows.iter().enumerate() {
+            let Charges { pinned, charged } = seen[which];
+            println!(
+                "| {name} | {how} | {threads} | {:.3} | {} → {} | {} → {} |",
+                median(&times[which]),
+                pinned[0],
+                pinned[1],
+                charged[0],
+                charged[1]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What is pinned and charged, in MiB, before and after.
+#[derive(Clone, Copy, Debug, Default)]
+struct Charges {
+    pinned: [u64; 2],
+    charged: [u64; 2],
+}
+
+fn second(
+    ways: &Ways,
+    space: &AddressSpace,
+    other: &Arc<IommufdContainer>,
+    memory: &Arc<Memory>,
+) -> Result<(Duration, Charges)> {
+    space.join(ways.container(Backend::Iommufd))?;
+    let mut change = space.begin();
+    change.add(Section::ram(Span::new(4 << 30, LENGTH)?, memory, 0)?);
+    change.commit()?;
+    let before = [of_process("VmPin:"), of_process("VmLck:")];
+    let begin = Instant::now();
+    space.join(Arc::clone(other) as Arc<dyn Dma>)?;
+    let time = begin.elapsed();
+    let (pinned, charged) = ([before[0], of_process("VmPin:")], [before[1], of_process("VmLck:")]);
+    Ok((time, Charges { pinned, charged }))
+}
+
+fn of_process(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or_default()
+        >> 10
+}

@@ -1,0 +1,59 @@
+//! Medians, and measuring in turns.
+
+use std::time::Duration;
+
+/// Measures each of `count` things `rounds` times, in turns that begin with another one each time; returns the times of each.
+pub(crate) fn in_turns<E>(
+    count: usize,
+    rounds: usize,
+    mut measure: impl FnMut(usize) -> Result<Duration, E>,
+) -> Result<Vec<Vec<f64>>, E> {
+    let mut times = vec![Vec::new(); count];
+    for round in 0..rounds {
+        for turn in 0..count {
+            let which = (round + turn) % count;
+            times[which].push(measure(which)?.as_secs_f64());
+        }
+    }
+    Ok(times)
+}
+
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        _ if sorted.is_empty() => f64::NAN,
+        0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        _ => sorted[middle],
+    }
+}
+
+/// The median of what one is of the other in the same turn.
+pub(crate) fn ratio(of: &[f64], to: &[f64]) -> f64 {
+    let ratios: Vec<_> = of.iter().zip(to).map(|(of, to)| of / to).collect();
+    median(&ratios)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle_of_any_order() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn each_thing_is_measured_in_each_round_and_begins_in_turn() {
+        let mut order = Vec::new();
+        let times = in_turns(2, 3, |which| {
+            order.push(which);
+            Ok::<_, ()>(Duration::from_secs(which as u64 + 1))
+        });
+        assert_eq!(times, Ok(vec![vec![1.0; 3], vec![2.0; 3]]));
+        assert_eq!(order, [0, 1, 1, 0, 0, 1]);
+        assert_eq!(ratio(&[2.0, 2.0, 9.0], &[1.0, 2.0, 3.0]), 2.0);
+    }
+}
