@@ -1,7 +1,6 @@
 //! Sets of numbers, as `0-3,^2,8`: CPUs, NUMA nodes.
 
 use crate::xml::value::Value;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,56 +9,93 @@ const LIMIT: u32 = 16384;
 
 /// A set of CPUs or NUMA nodes, never empty when it was read. It is written in its shortest form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct IdSet(BTreeSet<u32>);
+pub struct IdSet {
+    /// First and last of each run, in their order, with gaps between them: a set takes no more room than its
+    /// text.
+    runs: Vec<(u32, u32)>,
+}
 
 impl IdSet {
     /// Makes a set of these numbers.
     pub fn of(ids: impl IntoIterator<Item = u32>) -> Self {
-        Self(ids.into_iter().collect())
+        let mut ids: Vec<u32> = ids.into_iter().collect();
+        ids.sort_unstable();
+        let mut set = Self::default();
+        ids.into_iter().for_each(|id| set.push(id, id));
+        set
+    }
+
+    /// Adds a run whose first number is not below the last one that is there.
+    fn push(&mut self, first: u32, last: u32) {
+        match self.runs.last_mut() {
+            Some((_, end)) if first <= end.saturating_add(1) => *end = last,
+            _ => self.runs.push((first, last)),
+        }
     }
 
     /// Returns the numbers, in their order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().copied()
+        self.runs.iter().flat_map(|(first, last)| *first..=*last)
     }
 
     /// Whether a number is in it.
     pub fn contains(&self, id: u32) -> bool {
-        self.0.contains(&id)
+        self.runs.iter().any(|(first, last)| (*first..=*last).contains(&id))
     }
 
     /// Returns the highest number.
     pub fn last(&self) -> Option<u32> {
-        self.0.last().copied()
+        self.runs.last().map(|(_, last)| *last)
     }
 
     /// Whether there is no number in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     /// Returns the numbers as runs, each with its first and last.
-    pub fn runs(&self) -> Vec<(u32, u32)> {
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        for id in self.iter() {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == id => *last = id,
-                _ => runs.push((id, id)),
-            }
-        }
-        runs
+    pub fn runs(&self) -> &[(u32, u32)] {
+        &self.runs
     }
+}
 
+/// A bit for each number that can be in a set, 64 in a word.
+struct Bits([u64; LIMIT as usize / 64]);
+
+impl Bits {
     /// Adds or takes away what one item of the text says.
     fn apply(&mut self, item: &str) -> Option<()> {
         if let Some(out) = item.strip_prefix('^') {
-            return self.0.remove(&number(out)?).then_some(());
+            let out = number(out)?;
+            let word = self.0.get_mut(out as usize / 64)?;
+            let bit = 1 << (out % 64);
+            let was_in = *word & bit != 0;
+            *word &= !bit;
+            return was_in.then_some(());
         }
         let (first, last) = match item.split_once('-') {
             Some((first, last)) => (number(first)?, number(last)?),
             None => (number(item)?, number(item)?),
         };
-        (first <= last).then(|| self.0.extend(first..=last))
+        let words = self.0.get_mut(first as usize / 64..=last as usize / 64)?;
+        for (number, word) in (first / 64..).zip(words) {
+            let from = if number == first / 64 { first % 64 } else { 0 };
+            let to = if number == last / 64 { last % 64 } else { 63 };
+            *word |= (u64::MAX << from) & (u64::MAX >> (63 - to));
+        }
+        (first <= last).then_some(())
+    }
+
+    fn set(&self) -> IdSet {
+        let mut set = IdSet::default();
+        for (start, word) in (0..).step_by(64).zip(self.0) {
+            match word {
+                0 => {}
+                u64::MAX => set.push(start, start + 63),
+                _ => (0..64).filter(|n| word & (1 << n) != 0).for_each(|n| set.push(start + n, start + n)),
+            }
+        }
+        set
     }
 }
 
@@ -71,8 +107,9 @@ fn number(text: &str) -> Option<u32> {
 
 impl Value for IdSet {
     fn read(text: &str) -> Result<Self, String> {
-        let mut set = Self::default();
-        let all = text.split(',').try_for_each(|item| set.apply(item.trim()));
+        let mut bits = Bits([0; LIMIT as usize / 64]);
+        let all = text.split(',').try_for_each(|item| bits.apply(item.trim()));
+        let set = bits.set();
         match all {
             Some(()) if !set.is_empty() => Ok(set),
             Some(()) => Err("the set is empty".into()),
@@ -95,7 +132,7 @@ impl FromStr for IdSet {
 
 impl fmt::Display for IdSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (first, last)) in self.runs().into_iter().enumerate() {
+        for (n, (first, last)) in self.runs.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
             match first == last {
                 true => write!(f, "{comma}{first}")?,
@@ -118,6 +155,8 @@ mod tests {
     fn a_set_is_written_in_its_shortest_form() {
         assert_eq!(read("0,1,2,^1, 8-9").as_deref(), Ok("0,2,8-9"));
         assert_eq!(read("7").as_deref(), Ok("7"));
+        assert_eq!(read("60-70,64,^66,0-16383,^100").as_deref(), Ok("0-99,101-16383"));
+        assert_eq!(read("63,64,127-128,^127").as_deref(), Ok("63-64,128"));
     }
 
     #[test]

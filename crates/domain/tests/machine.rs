@@ -67,7 +67,14 @@ fn features_of_other_machines() {
     {
         refused(&features("q35", feature), only, "<domain");
     }
-    for feature in ["<pvspinlock/>", "<ps2 state='off'/>", "<smm/>", "<vmport/>", "<ioapic driver='kvm'/>"] {
+    for feature in [
+        "<apic eoi='on'/>",
+        "<pvspinlock/>",
+        "<ps2 state='off'/>",
+        "<smm/>",
+        "<vmport/>",
+        "<ioapic driver='kvm'/>",
+    ] {
         refused(&features("virt", feature), "only, not for 'virt'", "<domain");
     }
     accepted(&features("q35", "<smm state='on'><tseg unit='MiB'>16</tseg></smm>"));
@@ -109,6 +116,7 @@ fn timers_that_the_machine_has_not() {
     refused(&timer("q35", "name='armvtimer' tickpolicy='delay'"), "for aarch64 only", "<timer");
     refused(&timer("virt", "name='hpet' present='no'"), "for x86 only", "<timer");
     refused(&timer("q35", "name='rtc' tickpolicy='merge'"), "has no tickpolicy 'merge'", "<timer");
+    refused(&timer("q35", "name='rtc' track='boot'"), "outside of Xen", "<timer");
     refused(&timer("q35", "name='pit' frequency='5'"), "only 'tsc' has", "<timer");
     refused(&timer("q35", "name='pit' track='guest'"), "only 'rtc' does", "<timer");
     let twice = with("q35", &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)));
@@ -138,6 +146,10 @@ fn threads_that_contradict_one_another() {
     refused(&ids(pool), "more than 'thread_pool_max'", "<iothread");
     let pin = with("q35", "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>");
     refused(&pin, "there is no such iothread", "<domain");
+    let many = with("q35", "<iothreads>4000000000</iothreads>");
+    refused(&many, "asks for more than 65536 threads", "<domain");
+    let twice = with("q35", &format!("<cputune>{}</cputune>", "<vcpupin vcpu='0' cpuset='1'/>".repeat(2)));
+    refused(&twice, "<vcpupin vcpu='0'> stands twice", "<domain");
 }
 
 #[test]
@@ -164,6 +176,12 @@ fn firmware_that_keeps_nothing_or_the_wrong_things() {
     refused(&os(&format!("{flash} stateless='yes'"), "<nvram template='/t'/>"), "with a template", "<nvram");
     refused(&os(&format!("{flash} stateless='yes'"), "<nvram>/v</nvram>"), "keeps nothing", "<nvram");
     refused(&os("type='rom' stateless='no'", ""), "only firmware in flash memory", "<os");
+    refused(&os("type='pflash' readonly='no'", "<nvram>/v</nvram>"), "keeps its variables itself", "<nvram");
+    refused(&os("type='pflash' readonly='no' stateless='no'", ""), "only read-only firmware", "<os");
+    refused(&os(&format!("{flash} secure='yes'"), ""), "needs the feature <smm>", "<os");
+    accepted(&os(&format!("{flash} secure='yes'"), "").replace("<acpi/>", "<acpi/><smm state='on'/>"));
+    let pc = os(&format!("{flash} secure='yes'"), "").replace("machine='q35'", "machine='pc'");
+    refused(&pc, "is for the machine 'q35' only", "<os");
     refused(&os(flash, "<nvram type='network'/>"), "a <source protocol=…> with its <host>", "<nvram");
     refused(&os(flash, "<nvram type='block'><source file='/x'/></nvram>"), "a <source dev=…>", "<nvram");
 }

@@ -95,6 +95,17 @@ fn nodes_that_do_not_fit_together() {
 }
 
 #[test]
+fn hostile_sets_and_many_nodes_cost_little() {
+    let start = std::time::Instant::now();
+    let wide = "<cell cpus='0-16383' memory='1024'/>".repeat(20_000);
+    refused(&nodes(&wide, "", ""), "at most 128 NUMA cells", "<numa>");
+    let pages = "<page size='2048' nodeset='0-16383'/>".repeat(20_000);
+    let backing = format!("<memoryBacking><hugepages>{pages}</hugepages></memoryBacking>");
+    refused(&nodes(TWO, &backing, ""), "both for the same NUMA node", "<domain");
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "took {:?}", start.elapsed());
+}
+
+#[test]
 fn speeds_between_nodes_that_are_none() {
     let speeds = |text: &str| nodes(&format!("{TWO}<interconnects>{text}</interconnects>"), "", "");
     let latency = |text: &str| speeds(&format!("<latency {text} type='access' value='5'/>"));

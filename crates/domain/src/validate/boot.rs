@@ -1,7 +1,7 @@
 //! Firmware, and what is booted.
 
 use super::{Check, duplicates, place_of};
-use crate::{Arch, Firmware, LoaderType};
+use crate::{Arch, Board, Firmware, LoaderType, State};
 
 pub(super) fn check(check: &mut Check<'_>) {
     firmware(check);
@@ -26,6 +26,7 @@ fn firmware(check: &mut Check<'_>) {
         check.error_with_hint(&os.place, message, "give the path of the firmware");
     }
     nvram(check);
+    secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> goes with firmware in flash memory only".to_owned();
         check.error_with_hint(&os.place, message, "say <loader type='pflash' readonly='yes'>");
@@ -46,10 +47,37 @@ fn nvram(check: &mut Check<'_>) {
             "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>".to_owned();
         check.error_with_hint(&os.place, message, "say <loader type='pflash'>");
     }
+    if loader.readonly == Some(false) && loader.stateless == Some(false) {
+        let message = "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
+        check.error_with_hint(&os.place, message.to_owned(), "leave one of the attributes out");
+    }
+    if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.readonly == Some(false)) {
+        let message = "<loader readonly='no'> keeps its variables itself, and an <nvram> is given".to_owned();
+        check.error_with_hint(&nvram.place, message, "leave one of them out");
+    }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
         let what = if nvram.template.is_some() { "an <nvram> with a template" } else { "an <nvram>" };
         let message = format!("<loader stateless='yes'> keeps nothing, and {what} is given");
         check.error_with_hint(&nvram.place, message, "leave one of them out");
+    }
+}
+
+/// Secure boot rests on memory that only System Management Mode can write to.
+fn secure(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    if os.loader.as_ref().and_then(|loader| loader.secure) != Some(true) {
+        return;
+    }
+    let smm = check.domain.features.as_ref().and_then(|features| features.smm.as_ref());
+    if check.machine.board != Board::Q35 {
+        let name = &check.machine.name;
+        check.error(
+            &os.place,
+            format!("<loader secure='yes'> is for the machine 'q35' only, not for '{name}'"),
+        );
+    } else if smm.is_none_or(|smm| smm.state == Some(State::Off)) {
+        let message = "<loader secure='yes'> needs the feature <smm>".to_owned();
+        check.error_with_hint(&os.place, message, "add <features><smm state='on'/></features>");
     }
 }
 

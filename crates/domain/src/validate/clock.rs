@@ -45,6 +45,9 @@ fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
     if timer.track.is_some() && name != TimerName::Rtc {
         return Some(format!("the timer '{name}' tracks nothing; only 'rtc' does"));
     }
+    if timer.track.is_some_and(|track| track.as_str() == "boot") {
+        return Some(format!("the timer '{name}' has no track 'boot' outside of Xen"));
+    }
     if timer.mode.is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native") {
         return Some(format!("the timer '{name}' has no such mode outside of Xen"));
     }

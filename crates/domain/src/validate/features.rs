@@ -29,6 +29,7 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
         ("aia", features.aia.is_some(), "riscv64's machine 'virt'"),
         ("ioapic", features.ioapic.is_some() && !x86, X86),
         ("vmport", features.vmport.is_some() && !x86, X86),
+        ("apic eoi=…", features.apic.as_ref().is_some_and(|apic| apic.eoi.is_some()) && !x86, X86),
         ("ps2", features.ps2.is_some() && !x86, X86),
         ("pvspinlock", features.pvspinlock.is_some() && !x86, X86),
         ("hyperv", features.hyperv.is_some() && !x86 && machine.arch != Arch::Aarch64, "x86 and aarch64"),

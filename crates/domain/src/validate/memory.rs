@@ -2,7 +2,8 @@
 
 use super::{Check, duplicates};
 use crate::device::{Address, MemoryDevice, MemoryModel};
-use crate::{Allocation, HugepageSize, MemorySource, Numa};
+use crate::{Allocation, HugepageSize, IdSet, MemorySource, Numa};
+use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     hugepages(check);
@@ -29,7 +30,7 @@ fn hugepages(check: &mut Check<'_>) {
     let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else { return };
     let (place, nodes) = (&check.domain.place, nodes(check));
     for nodeset in hugepages.pages.iter().filter_map(|page| page.nodeset.as_ref()) {
-        if let Some(beyond) = nodeset.iter().find(|node| *node as usize >= nodes) {
+        if let Some(beyond) = nodeset.last().filter(|node| *node as usize >= nodes) {
             let message = format!(
                 "hugepages: the guest has no NUMA nodes '{nodeset}': it has {nodes}, and none with number {beyond}"
             );
@@ -51,15 +52,23 @@ fn hugepages(check: &mut Check<'_>) {
         };
         check.error(place, clash((first, second), what));
     }
-    let by_node = hugepages
-        .pages
-        .iter()
-        .flat_map(|page| page.nodeset.iter().flat_map(move |set| set.iter().map(move |node| (node, page))));
     if numa(check).is_some()
-        && let Some(pages) = duplicates(by_node).first()
+        && let Some(pages) = same_node(&hugepages.pages, nodes)
     {
-        check.error(place, clash(*pages, "both for the same NUMA node"));
+        check.error(place, clash(pages, "both for the same NUMA node"));
     }
+}
+
+/// The first two sizes that are both for one of the guest's nodes.
+fn same_node(pages: &[HugepageSize], nodes: usize) -> Option<(&HugepageSize, &HugepageSize)> {
+    let mut page_of: HashMap<u32, &HugepageSize> = HashMap::new();
+    for page in pages {
+        let of_guest = page.nodeset.iter().flat_map(IdSet::iter).take_while(|node| (*node as usize) < nodes);
+        if let Some(first) = of_guest.map(|node| page_of.insert(node, page)).find_map(|first| first) {
+            return Some((first, page));
+        }
+    }
+    None
 }
 
 /// Huge pages are files, and allocated at the start.

@@ -2,9 +2,14 @@
 
 use super::{Check, duplicates};
 use crate::{MemoryMode, Numa, Placement};
+use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {
+        if numa.cells.len() > MOST_CELLS {
+            check.error(&numa.place, format!("a guest has at most {MOST_CELLS} NUMA cells"));
+            return;
+        }
         numbers(check, numa);
         cpus(check, numa);
         distances(check, numa);
@@ -12,6 +17,9 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     numatune(check);
 }
+
+/// More nodes than any machine of the emulator takes.
+const MOST_CELLS: usize = 128;
 
 fn numbers(check: &mut Check<'_>, numa: &Numa) {
     let complete = (0..).zip(&numa.cells).all(|(number, cell)| cell.id == Some(number));
@@ -27,13 +35,13 @@ fn numbers(check: &mut Check<'_>, numa: &Numa) {
 }
 
 fn cpus(check: &mut Check<'_>, numa: &Numa) {
-    let of_cells = numa
-        .cells
-        .iter()
-        .flat_map(|cell| cell.cpus.iter().flat_map(move |set| set.iter().map(move |cpu| (cpu, (cpu, cell)))));
-    if let Some(((cpu, first), (_, second))) = duplicates(of_cells).first() {
-        let (first, id) = (first.id.unwrap_or_default(), second.id.unwrap_or_default());
-        check.error(&second.place, format!("CPU {cpu} is in two NUMA cells, {first} and {id}"));
+    let mut cell_of: HashMap<u32, u32> = HashMap::new();
+    for cell in &numa.cells {
+        let id = cell.id.unwrap_or_default();
+        let mut taken = cell.cpus.iter().flat_map(crate::IdSet::iter);
+        if let Some((cpu, first)) = taken.find_map(|cpu| Some((cpu, cell_of.insert(cpu, id)?))) {
+            check.error(&cell.place, format!("CPU {cpu} is in two NUMA cells, {first} and {id}"));
+        }
     }
     let count = check.domain.vcpu.as_ref().and_then(|vcpu| vcpu.count).unwrap_or(1);
     for cell in &numa.cells {

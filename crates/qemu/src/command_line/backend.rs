@@ -37,8 +37,9 @@ pub(super) struct Backend {
 impl<'a> Piece<'a> {
     /// Makes the backend of the piece.
     pub(super) fn backend(&self, context: &Context<'_>) -> Backend {
-        let backing = context.domain.memory_backing.clone().unwrap_or_default();
-        let prealloc = self.is_allocated_now(&backing);
+        let unsaid = MemoryBacking::default();
+        let backing = context.domain.memory_backing.as_ref().unwrap_or(&unsaid);
+        let prealloc = self.is_allocated_now(backing);
         // Memory that comes and goes is allocated by its device.
         let now = prealloc && !self.is_virtio_mem();
         let nodes = self.host_nodes(context);
@@ -46,7 +47,7 @@ impl<'a> Piece<'a> {
         let before = nodes.as_ref().filter(|_| now).and_then(|(_, nodes)| context.nodes_to_run_on(nodes));
         let helper = before.as_ref().map(|_| format!("tc-{}", self.id));
         let object = self
-            .made_of(context, &backing)
+            .made_of(context, backing)
             .maybe("reserve", self.is_virtio_mem().then_some(false))
             .maybe("prealloc", now.then_some(true))
             .maybe("prealloc-threads", threads.filter(|_| now))

@@ -91,8 +91,8 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
             Object::driver("nbd").with("server", server).maybe("export", source.name.as_deref())
         }
         Some(NvramProtocol::Iscsi) => {
-            let (target, lun) =
-                source.name.as_deref().and_then(|name| name.split_once('/')).ok_or_else(unsaid)?;
+            let volume = source.name.as_deref().ok_or_else(unsaid)?;
+            let (target, lun) = volume.split_once('/').unwrap_or((volume, "0"));
             let lun: u32 = lun.parse().map_err(|_| unsaid())?;
             Object::driver("iscsi")
                 .with("portal", format!("{name}:{}", host.port.unwrap_or(3260)))
