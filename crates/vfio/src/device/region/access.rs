@@ -29,7 +29,7 @@ impl Region {
     /// [`Error::Range`]; [`Error::Read`], also where the kernel read less: the bytes are then not all set.
     pub fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         let access = self.check(offset, bytes.len() as u64, 1)?;
-        match rustix::io::pread(self.device.as_fd(), &mut *bytes, self.info.offset + offset) {
+        match rustix::io::pread(self.device.as_fd(), &mut *bytes, self.in_file(offset)) {
             Ok(done) if done == bytes.len() => Ok(()),
             Ok(done) => Err(Error::Short { access, done }),
             Err(e) => Err(Error::Read { access, source: e.into() }),
@@ -42,7 +42,7 @@ impl Region {
     /// [`Error::Range`]; [`Error::Write`], also where the kernel wrote less.
     pub fn write_bytes(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let access = self.check(offset, bytes.len() as u64, 1)?;
-        match rustix::io::pwrite(self.device.as_fd(), bytes, self.info.offset + offset) {
+        match rustix::io::pwrite(self.device.as_fd(), bytes, self.in_file(offset)) {
             Ok(done) if done == bytes.len() => Ok(()),
             Ok(done) => Err(Error::Short { access, done }),
             Err(e) => Err(Error::Write { access, source: e.into() }),
@@ -66,6 +66,6 @@ impl Region {
 
     /// Returns where an offset of it is in the device's file.
     pub(in crate::device) fn in_file(&self, offset: u64) -> u64 {
-        self.info.offset + offset
+        self.info.offset.saturating_add(offset)
     }
 }
