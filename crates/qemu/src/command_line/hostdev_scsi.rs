@@ -3,7 +3,7 @@
 use super::block::Chain;
 use super::opt::{Object, Opt, Term};
 use super::want::{Want, What};
-use super::{Context, Error};
+use super::{Context, Error, secret};
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
 use passthru_domain::device::hostdev::{Hostdev, ScsiSource};
 use passthru_domain::device::{Address, DriveAddress};
@@ -18,14 +18,17 @@ pub(super) fn options(
     number: usize,
 ) -> Result<Vec<Opt>, Error> {
     let node = format!("libvirt-{number}-backend");
-    let backend = if scsi.is_iscsi() { iscsi(scsi)? } else { generic(context, scsi)? };
+    let secret = format!("{node}-secret0");
+    let backend = if scsi.is_iscsi() { iscsi(scsi, &secret)? } else { generic(context, scsi)? };
     let backend = backend.with("node-name", node.as_str()).with("read-only", hostdev.readonly);
     let device = Object::driver("scsi-generic")
         .with("drive", node)
         .with("id", hostdev.info.id())
         .maybe("bootindex", hostdev.info.boot_order())
         .and(address(context, hostdev)?);
-    Ok(vec![Opt::json("-blockdev", backend), Opt::device(device)])
+    let auth = scsi.auth.as_ref().map(|auth| secret::object(context, &secret, auth.secret.as_ref()));
+    let made = auth.transpose()?.into_iter();
+    Ok(made.chain([Opt::json("-blockdev", backend), Opt::device(device)]).collect())
 }
 
 /// The number of the first block node after those of the disks.
@@ -42,10 +45,8 @@ fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
     Ok(Object::driver("host_device").with("filename", Term::from(want)))
 }
 
-fn iscsi(scsi: &ScsiSource) -> Result<Object, Error> {
-    if scsi.auth.is_some() {
-        return Err(Error::unsupported("<auth> of an iSCSI device"));
-    }
+/// A unit of an iSCSI target. `secret` is the object that holds the password.
+fn iscsi(scsi: &ScsiSource, secret: &str) -> Result<Object, Error> {
     let (target, unit) = scsi.target_and_unit();
     let unit: u64 = unit
         .parse()
@@ -58,6 +59,8 @@ fn iscsi(scsi: &ScsiSource) -> Result<Object, Error> {
         .with("target", target)
         .with("lun", unit)
         .with("transport", "tcp")
+        .maybe("user", scsi.auth.as_ref().map(|auth| auth.username.as_str()))
+        .maybe("password-secret", scsi.auth.as_ref().map(|_| secret))
         .maybe("initiator-name", initiator))
 }
 
