@@ -2,9 +2,10 @@
 
 use super::Check;
 use crate::Board;
-use crate::device::Hostdev;
 use crate::device::graphics::GraphicsType;
 use crate::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
+use crate::device::teaming::TeamingType;
+use crate::device::{Hostdev, Interface};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();
@@ -15,6 +16,9 @@ pub(super) fn check(check: &mut Check<'_>) {
         scsi(check, hostdev);
         backend(check, hostdev);
         teaming(check, hostdev);
+    }
+    for interface in check.domain.devices.interfaces.iter().filter(|i| i.hostdev.is_none()) {
+        card_teaming(check, interface);
     }
     let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in screens.skip(1) {
@@ -127,7 +131,6 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
-    use crate::device::teaming::TeamingType;
     let Some(teaming) = &hostdev.teaming else { return };
     let place = &hostdev.info.place;
     if teaming.kind == Some(TeamingType::Persistent) {
@@ -140,7 +143,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
         check.error(place, "<teaming> is for network devices on PCI only".into());
     }
     let Some(partner) = &teaming.persistent else { return };
-    let is_partner = |i: &&crate::device::Interface| {
+    let is_partner = |i: &&Interface| {
         i.info().id() == partner && i.teaming().is_some_and(|t| t.kind == Some(TeamingType::Persistent))
     };
     if !check.domain.devices.interfaces.iter().any(|i| is_partner(&i)) {
@@ -148,5 +151,17 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
             "<teaming> names '{partner}', and no interface of that alias has <teaming type='persistent'/>"
         );
         check.error(place, message);
+    }
+}
+
+/// Of a pair, the card that stays is a virtio card, and the one that goes is a device of the host.
+fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
+    let Some(teaming) = interface.teaming() else { return };
+    let place = &interface.info().place;
+    if teaming.kind == Some(TeamingType::Transient) {
+        let message = "<teaming type='transient'> is for a device of the host".to_owned();
+        check.error_with_hint(place, message, "name the device: <interface type='hostdev'> or <hostdev>");
+    } else if interface.model.as_ref().is_some_and(|model| model.virtio().is_none()) {
+        check.error(place, "<teaming type='persistent'> is for a card of model 'virtio'".into());
     }
 }

@@ -3,7 +3,7 @@
 use super::block::{Chain, cache_mode};
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
-use super::{Context, Error, controller, iothreads, pci, protocol, secret, virtio};
+use super::{Context, Error, controller, iothreads, pci, protocol, virtio};
 use passthru_domain::Board;
 use passthru_domain::device::address::{Address, DriveAddress};
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
@@ -27,8 +27,7 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             _ => vec![Opt::device(device(context, disk, chain.top_node(number))?)],
         });
     }
-    let master_key = secret::master_key(context, &options);
-    Ok(master_key.into_iter().chain(options).collect())
+    Ok(options)
 }
 
 /// An SD card is on the board, and has no device of its own.

@@ -100,7 +100,8 @@ pub fn command_line(
     for section in SECTIONS {
         options.extend(section(&context)?);
     }
-    let mut options = pci::with_zpci(&context, options);
+    let options = pci::with_zpci(&context, options);
+    let mut options = secret::with_master_key(&context, options);
     let emulator = domain.devices.emulator.clone();
     let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
     overrides::apply(domain, &mut options)?;

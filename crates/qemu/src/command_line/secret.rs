@@ -31,10 +31,12 @@ pub(super) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Op
 /// Id of the guest's master key.
 const MASTER_KEY: &str = "masterKey0";
 
-/// The master key, where a secret is encrypted with it.
-pub(super) fn master_key(context: &Context<'_>, options: &[Opt]) -> Option<Opt> {
-    options.iter().any(|option| option.driver() == Some("secret")).then(|| {
+/// Puts the master key before the first secret that is encrypted with it.
+pub(super) fn with_master_key(context: &Context<'_>, mut options: Vec<Opt>) -> Vec<Opt> {
+    if let Some(first) = options.iter().position(|option| option.driver() == Some("secret")) {
         let file = context.state_path("master-key.aes");
-        Opt::object(Object::qom("secret", MASTER_KEY).with("format", "raw").with("file", file))
-    })
+        let key = Object::qom("secret", MASTER_KEY).with("format", "raw").with("file", file);
+        options.insert(first, Opt::object(key));
+    }
+    options
 }
