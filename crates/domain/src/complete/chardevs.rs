@@ -26,10 +26,12 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         let console = console_of(serial);
         devices.consoles.insert(0, console);
     }
+    let first = devices.serials.first().and_then(|serial| serial.target.as_ref()?.port);
     for (n, console) in devices.consoles.iter_mut().enumerate() {
         let target = console.target.get_or_insert_default();
         target.kind.get_or_insert(CharTargetType::Serial);
-        target.port = u32::try_from(n).ok();
+        let of_serial = first.filter(|_| n == 0 && target.kind == Some(CharTargetType::Serial));
+        target.port = of_serial.or(u32::try_from(n).ok());
     }
     for (n, parallel) in (0..).zip(&mut devices.parallels) {
         parallel.target.get_or_insert_default().port.get_or_insert(n);
@@ -141,11 +143,15 @@ fn shows_serial(console: &Chardev) -> bool {
 
 /// Gives serial ports their kind, model, and the next number where they have none.
 fn serial_ports(serials: &mut [Chardev], machine: &Machine) {
-    let mut next = 0;
+    // Numbers go on after the highest that is said.
+    let said = serials.iter().filter_map(|s| s.target.as_ref()?.port).max();
+    let mut next = said.map_or(0, |port| port.saturating_add(1));
     for serial in serials {
         let target = serial.target.get_or_insert_default();
-        let port = *target.port.get_or_insert(next);
-        next = next.max(port.saturating_add(1));
+        if target.port.is_none() {
+            target.port = Some(next);
+            next = next.saturating_add(1);
+        }
         let kind = target.kind.get_or_insert(machine.serial);
         if *kind == CharTargetType::IsaSerial && !is_x86(machine) {
             // An old spelling of the machine's own port.

@@ -53,16 +53,6 @@ fn ports(check: &mut Check<'_>) {
     for ((_, port), second) in duplicates(taken.map(|(key, c)| (key, (key, c)))).into_iter().map(|(_, b)| b) {
         check.error(&second.info.place, format!("the virtio-serial port {port} is used twice"));
     }
-    for channel in &devices.channels {
-        if let Some(Address::VirtioSerial(at)) = &channel.info.address
-            && at.port == Some(0)
-        {
-            check.error(
-                &channel.info.place,
-                "virtio-serial port 0 is for a console, not for a channel".into(),
-            );
-        }
-    }
 }
 
 /// Looks at every host's end that there is.

@@ -1,7 +1,10 @@
 //! What is not wrong with a domain, but may surprise.
 
+use crate::device::interface::InterfaceType;
 use crate::device::iommu::IommuModel;
-use crate::device::{Address, ControllerType, Hostdev, Iommu};
+use crate::device::net::LinkState;
+use crate::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
+use crate::xml::place::Place;
 use crate::{Backend, Domain, Note, SeclabelType};
 use std::collections::HashMap;
 
@@ -18,6 +21,9 @@ impl Domain {
         notes.extend(uncached(self));
         notes.extend(crowded(self));
         notes.extend(without_effect(self));
+        notes.extend(self.devices.interfaces.iter().filter_map(left_to_the_host));
+        notes.extend(self.devices.filesystems.iter().filter_map(left_to_virtiofsd));
+        notes.extend(self.devices.disks.iter().filter_map(left_to_a_manager));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
@@ -115,4 +121,44 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
         _ => return None,
     };
     Some(Note::new(format!("hostdev {} {text}", hostdev.host_name()), hostdev.info.place.0.clone()))
+}
+
+/// What an interface says of its tap, which is set up by whoever makes it.
+fn left_to_the_host(interface: &Interface) -> Option<Note> {
+    let is_tap = !matches!(interface.kind, None | Some(InterfaceType::User | InterfaceType::Hostdev));
+    let all = [
+        ("filterref", interface.filterref.is_some()),
+        ("bandwidth", interface.bandwidth.is_some()),
+        ("vlan", is_tap && interface.vlan.is_some()),
+        ("virtualport", is_tap && interface.virtualport.is_some()),
+        ("coalesce", interface.coalesce.is_some()),
+        ("port", interface.isolated.is_some()),
+        ("link", interface.link == Some(LinkState::Down)),
+    ];
+    note("<interface>", "they are set up with the tap, and not here", &all, &interface.info().place)
+}
+
+/// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
+fn left_to_virtiofsd(filesystem: &Filesystem) -> Option<Note> {
+    let all = [("binary", filesystem.binary.is_some()), ("idmap", filesystem.idmap.is_some())];
+    note("<filesystem>", "virtiofsd is not started here", &all, &filesystem.info.place)
+}
+
+/// What a disk says that is done once the guest runs, or by nobody.
+fn left_to_a_manager(disk: &Disk) -> Option<Note> {
+    let source = disk.source.as_ref();
+    let all = [
+        ("iotune", disk.iotune.is_some()),
+        ("startupPolicy", source.is_some_and(|source| source.startup_policy.is_some())),
+        ("seclabel", source.is_some_and(|source| !source.seclabels.is_empty())),
+        ("sgio", disk.sgio.is_some()),
+        ("rawio", disk.rawio.is_some()),
+    ];
+    note("<disk>", "nobody sees to them here", &all, &disk.info.place)
+}
+
+fn note(of: &str, why: &str, all: &[(&str, bool)], place: &Place) -> Option<Note> {
+    let said: Vec<_> = all.iter().filter(|(_, said)| *said).map(|(what, _)| *what).collect();
+    let message = format!("{} of {of} has no effect: {why}", said.join(", "));
+    (!said.is_empty()).then(|| Note::new(message, place.0.clone()))
 }
