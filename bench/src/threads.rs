@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 const GIB: u64 = 1 << 30;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 /// What is mapped, and by which backend.
 struct Case {
