@@ -155,6 +155,9 @@ fn usb_devices_get_ports_that_the_text_does_not_show() {
     };
     assert_eq!([port(0), port(1), port(2)], [(0, "1".into()), (0, "2".into()), (1, "1".into())]);
     assert_eq!(domain.format().matches("type='usb' bus=").count(), 1, "{}", domain.format());
+    let on_bus = usb("<address bus='1' device='2'/>", "<address type='usb' bus='0'/>");
+    let text = accepted(&format!("<controller type='usb' model='ehci'/>{on_bus}")).format();
+    assert!(text.contains("<address type='usb' bus='0'/>"), "a bus that was said stays said: {text}");
     let none = format!("<controller type='usb' model='none'/>{}", usb("<address bus='1' device='2'/>", ""));
     assert!(check(&guest("q35", &none)).is_err());
 }

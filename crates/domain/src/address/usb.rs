@@ -1,6 +1,7 @@
 //! USB devices: each on the first port that is free, behind hubs that are added where ports run out.
 
 use crate::Error;
+use crate::device::address::UsbChosen;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
 use crate::device::hostdev::HostdevSource;
@@ -34,11 +35,12 @@ pub(super) fn assign(devices: &mut Devices) -> Vec<Error> {
             Some(_) => continue,
             None => None,
         };
+        let chosen = if bus.is_some() { UsbChosen::Port } else { UsbChosen::All };
         let found = buses.next(bus, matches!(item, Item::Hub(_)));
         let what = devices.describe(item);
         match (found, devices.info_mut(item)) {
             (Some((bus, port)), Some(info)) => {
-                let address = UsbAddress { bus: Some(bus), port: Some(port), is_chosen: true };
+                let address = UsbAddress { bus: Some(bus), port: Some(port), chosen };
                 info.address = Some(Address::Usb(address));
             }
             (None, Some(info)) => errors.push(

@@ -96,8 +96,20 @@ pub struct UsbAddress {
     pub bus: Option<u32>,
     /// Port, with those of the hubs before it: `1.2`.
     pub port: Option<String>,
-    /// Whether `complete` chose it: then it is not written down.
-    pub is_chosen: bool,
+    /// What `complete` chose of it, which is not written down.
+    pub chosen: UsbChosen,
+}
+
+/// What of a USB address is nobody's wish, and is chosen anew each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UsbChosen {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The port, on a bus that was said.
+    Port,
+    /// Bus and port.
+    All,
 }
 
 /// A port of a virtio-serial controller.
@@ -325,7 +337,9 @@ impl std::fmt::Display for CcwAddress {
 impl UsbAddress {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.attr("bus", &mut self.bus);
-        v.attr("port", &mut self.port);
+        if v.reading() || self.chosen == UsbChosen::Nothing {
+            v.attr("port", &mut self.port);
+        }
         let fits = |port: &str| port.split('.').all(|n| n.parse::<u8>().is_ok_and(|n| n > 0));
         if let Some(port) = self.port.as_deref().filter(|port| !fits(port)) {
             v.error(format!(

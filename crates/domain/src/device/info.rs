@@ -1,6 +1,6 @@
 //! What every device has: an alias, an address within the guest, and what PCI devices can have besides.
 
-use super::address::Address;
+use super::address::{Address, UsbChosen};
 use crate::xml::place::Place;
 use crate::xml::{Element, Visitor};
 
@@ -97,7 +97,7 @@ impl Info {
 
     /// Whether the address is a USB port of nobody's wish: libvirt does not write it down either.
     const fn has_chosen_port(&self) -> bool {
-        matches!(&self.address, Some(Address::Usb(usb)) if usb.is_chosen)
+        matches!(&self.address, Some(Address::Usb(usb)) if matches!(usb.chosen, UsbChosen::All))
     }
 }
 
