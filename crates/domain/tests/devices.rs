@@ -157,6 +157,7 @@ fn interfaces_that_cannot_work() {
         |kind: &str, rest: &str| format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>");
     refused("pc", &card("user", "<driver rx_queue_size='300'/>"), "power of two");
     refused("pc", &card("user", "<driver rx_queue_size='128'/>"), "256, 512 or 1024");
+    refused("pc", &card("user", "<driver queues='4000000000'/>"), "1 to 256 pairs");
     refused("pc", &card("user", "<portForward proto='tcp'/>"), "passt");
     refused("pc", &card("user", "<filterref filter='a'/>"), "<filterref>");
     refused(

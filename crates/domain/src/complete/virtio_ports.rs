@@ -32,7 +32,7 @@ pub(super) fn assign(devices: &mut Devices) {
             continue;
         }
         let found = free.next(said.controller).or_else(|| {
-            let index = free.0.keys().next_back().map_or(0, |last| last + 1);
+            let index = free.0.keys().next_back().map_or(Some(0), |last| last.checked_add(1))?;
             controllers::add(devices, ControllerType::VirtioSerial, index, None);
             free.0.insert(index, (PORTS, BTreeSet::new()));
             free.next(Some(index))

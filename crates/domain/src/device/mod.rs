@@ -6,6 +6,7 @@ pub mod chardev;
 pub mod controller;
 pub mod crypto;
 pub mod disk;
+pub mod disk_driver;
 pub mod disk_source;
 pub mod filesystem;
 pub mod graphics;

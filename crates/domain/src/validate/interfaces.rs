@@ -5,6 +5,9 @@ use crate::device::Interface;
 use crate::device::interface::InterfaceType;
 use crate::device::net::{NetBackendType, NetDriver};
 
+/// Pairs of queues that a tap can have.
+const MOST_QUEUES: u32 = 256;
+
 /// Lengths that a virtio queue can have.
 const QUEUE_SIZES: std::ops::RangeInclusive<u32> = 256..=1024;
 
@@ -109,8 +112,8 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
             check.error(place, format!("{what}: {attribute} is {size}: a queue has 256, 512 or 1024 places"));
         }
     }
-    if driver.queues == Some(0) {
-        check.error(place, format!("{what}: a card has one pair of queues at least"));
+    if driver.queues.is_some_and(|queues| queues == 0 || queues > MOST_QUEUES) {
+        check.error(place, format!("{what}: a card has 1 to {MOST_QUEUES} pairs of queues"));
     }
 }
 

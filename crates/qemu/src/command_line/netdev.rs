@@ -6,6 +6,9 @@ use super::{Context, Error, STATE_DIR};
 use passthru_domain::device::interface::{Interface, InterfaceType};
 use passthru_domain::device::net::{IpFamily, NetBackendType, NetDriverName, NetIp, NetSource, SourceMode};
 
+/// Pairs of queues that a tap can have; more are refused when the domain is looked at.
+const MOST_QUEUES: u32 = 256;
+
 /// Milliseconds after which passt is called again.
 const PASST_AGAIN: u32 = 5000;
 
@@ -60,7 +63,7 @@ pub(super) fn queues(interface: &Interface) -> Option<u32> {
         )
     );
     let queues = interface.driver.as_ref().and_then(|driver| driver.queues);
-    queues.filter(|queues| shared && *queues > 1)
+    queues.filter(|queues| shared && *queues > 1).map(|queues| queues.min(MOST_QUEUES))
 }
 
 fn host_port(address: Option<&String>, port: Option<u16>) -> String {
