@@ -5,6 +5,7 @@ mod completions;
 mod convert;
 mod format;
 mod list;
+mod man;
 mod run;
 mod unbind;
 mod validate;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Unbind(unbind::Args),
     /// Print completions for a shell
     Completions(completions::Args),
+    /// Write the manual pages
+    Man(man::Args),
 }
 
 /// Does what the user asked for.
@@ -47,5 +50,6 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Bind(args) => bind::run(args).map(done),
         Command::Unbind(args) => unbind::run(args).map(done),
         Command::Completions(args) => completions::run(args).map(done),
+        Command::Man(args) => man::run(args).map(done),
     }
 }
