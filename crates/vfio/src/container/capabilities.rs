@@ -36,8 +36,8 @@ pub struct Capabilities {
     pub dirty_without_clear: bool,
     /// How BARs are mapped.
     pub bars: BarMapping,
-    /// How many mappings there can be at a time, if that is limited (type1's module parameter `dma_entry_limit`, 65,535 by
-    /// default).
+    /// How many mappings there can be at a time, if that is limited. With type1 it is the module parameter `dma_entry_limit`
+    /// (65,535 by default) as it was when the container got its first device.
     pub max_mappings: Option<u32>,
     /// Whether there can be mappings without a device: before the first is attached, and after the last was detached. With
     /// type1 they go with the last device.

@@ -304,7 +304,7 @@ impl Error {
                 "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
             ),
             (Self::Map { .. }, Errno::NOSPC) => Some(
-                "a type1 container holds 65,535 mappings (dma_entry_limit of vfio_iommu_type1): map larger pieces, or use iommufd",
+                "a type1 container holds 65,535 mappings, if vfio_iommu_type1.dma_entry_limit says no other: map larger pieces, or use iommufd",
             ),
             (Self::Map { .. }, Errno::EXIST) => {
                 Some("something is mapped there already: unmap it first, or take another IOVA")

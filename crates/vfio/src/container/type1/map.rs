@@ -7,12 +7,13 @@ use crate::sys;
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Dma for Type1Container {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             dirty_tracking: true,
-            max_mappings: Some(u16::MAX.into()),
+            max_mappings: Some(self.shared.max_mappings.load(Ordering::Relaxed)),
             ..Capabilities::minimal(Backend::Type1)
         }
     }

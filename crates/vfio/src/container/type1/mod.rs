@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
 
@@ -24,6 +25,9 @@ const PATH: &str = "/dev/vfio/vfio";
 
 /// No extension of VFIO: whoever has it says yes to anything.
 const NO_EXTENSION: u32 = 0x7fff_ffff;
+
+/// What the kernel's `dma_entry_limit` is unless it was changed.
+const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
 
 /// A container of type1. Several IOMMU groups can be in one. It has an IOMMU, and so mappings, while a group is in it.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ struct Shared {
     fd: OwnedFd,
     kvm: Option<Arc<dyn KvmVfio>>,
     joined: Mutex<Vec<Weak<Joined>>>,
+    /// How many mappings there can be at a time.
+    max_mappings: AtomicU32,
 }
 
 /// A group in a container, which it leaves when this is dropped. The devices of the group keep it. The fields are dropped
@@ -74,7 +80,8 @@ impl Type1Container {
         if !has_type1(fd.as_fd()).map_err(not)? {
             return Err(Error::NoType1);
         }
-        Ok(Self { shared: Arc::new(Shared { fd, kvm, joined: Mutex::default() }) })
+        let max_mappings = AtomicU32::new(DMA_ENTRY_LIMIT);
+        Ok(Self { shared: Arc::new(Shared { fd, kvm, joined: Mutex::default(), max_mappings }) })
     }
 
     /// Returns what the container says of itself (`VFIO_IOMMU_GET_INFO`).
@@ -176,7 +183,12 @@ impl Shared {
             group,
             call: "VFIO_SET_IOMMU",
             source: e.into(),
-        })
+        })?;
+        // Nothing is mapped yet: as many as are left can be at all.
+        let info = sys::type1::info(fd).ok().and_then(|(raw, answer)| Info::parse(&raw, &answer).ok());
+        let left = info.and_then(|info| info.mappings_left).unwrap_or(DMA_ENTRY_LIMIT);
+        self.max_mappings.store(left, Ordering::Relaxed);
+        Ok(())
     }
 }
 
