@@ -2,19 +2,21 @@
 
 use super::Viommu;
 use crate::object::Object;
-use crate::{Error, sys};
+use crate::{Error, Mapping, sys};
 use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
 use std::sync::Arc;
 
 /// A queue that the hardware of a virtual IOMMU reads from the guest's memory (HW queue). That memory is
 /// pinned, and cannot be unmapped, until the queue is destroyed: on drop, with a failure logged, or by
-/// [`HwQueue::close`], which gives it. So it goes before its memory's [`Mapping`](crate::Mapping).
+/// [`HwQueue::close`], which gives it. So it goes before its memory's [`Mapping`], which it can keep
+/// ([`HwQueue::keeping`]).
 #[derive(Debug)]
 pub struct HwQueue {
     object: Object,
     /// What must not go first.
     _after: Option<Arc<HwQueue>>,
     viommu: Arc<Viommu>,
+    _memory: Option<Arc<Mapping>>,
 }
 
 /// A kind of hardware queue (`enum iommu_hw_queue_type`).
@@ -50,7 +52,14 @@ impl HwQueue {
             Error::HwQueueAlloc { viommu, queue_type, index, iova, length, source: e.into() }
         })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
-        Ok(Self { object, _after: after.cloned(), viommu: Arc::clone(viommu) })
+        Ok(Self { object, _after: after.cloned(), viommu: Arc::clone(viommu), _memory: None })
+    }
+
+    /// Has it keep the mapping of its memory until it is destroyed. A guest's memory is kept mapped by other means.
+    #[must_use]
+    pub fn keeping(mut self, memory: &Arc<Mapping>) -> Self {
+        self._memory = Some(Arc::clone(memory));
+        self
     }
 
     /// Returns the kernel's id, which is unique in the context.

@@ -226,6 +226,19 @@ fn hardware_queues_pin_their_memory_and_go_last_to_first() {
     mapping.unmap().unwrap();
 }
 
+#[test]
+fn a_hardware_queue_can_keep_the_mapping_of_its_memory() {
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let viommu = viommu(&device, &ioas);
+    let mapping = Arc::new(ioas.map_memory(&memory(LENGTH), Iova::At(1 << 30), Access::ReadWrite).unwrap());
+    let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap().keeping(&mapping);
+    drop(mapping);
+    assert_hint(&ioas.unmap_all().unwrap_err(), Errno::BUSY, "uses the mapping");
+    drop(queue);
+    assert_eq!(ioas.unmap_all().unwrap(), 0);
+}
+
 /// One of each object, and each of those that need others.
 fn one_of_each(context: &Arc<Iommufd>) -> Vec<Box<dyn Any>> {
     let ioas = Arc::new(Ioas::alloc(context).unwrap());
