@@ -2,6 +2,8 @@
 
 use crate::device::{Device, Error, Feature};
 use crate::sys;
+use passthru_iommufd::DmaMemory;
+use rustix::io::Errno;
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use vfio_bindings::bindings::vfio::vfio_device_feature_dma_logging_range;
@@ -20,7 +22,7 @@ impl Device {
             Some(vfio_device_feature_dma_logging_range { iova: *iovas.start(), length: length? })
         };
         let ranges: Option<Vec<_>> = iovas.iter().map(range).collect();
-        let ranges = ranges.ok_or_else(|| failed(rustix::io::Errno::INVAL))?;
+        let ranges = ranges.ok_or_else(|| failed(Errno::INVAL))?;
         sys::feature::dma_logging_start(self.as_fd(), page_size, &ranges).map_err(failed)
     }
 
@@ -46,7 +48,28 @@ impl Device {
         page_size: u64,
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
-        sys::feature::dma_logging_report(self.as_fd(), iova, length, page_size, bitmap)
-            .map_err(self.failed(Feature::DmaLoggingReport))
+        self.read_log(iova, length, page_size, bitmap).map_err(self.failed(Feature::DmaLoggingReport))
+    }
+
+    /// The kernel is given pages of its own to write to, since it may set bits up to the end of them. They are written to
+    /// before: where it finds no memory for one, it leaves out its bits without a word.
+    #[allow(unsafe_code, reason = "the kernel writes to the bitmap")]
+    fn read_log(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<(), Errno> {
+        let bits = length.div_ceil(page_size.max(1));
+        let words = usize::try_from(bits.div_ceil(64)).unwrap_or(usize::MAX);
+        let bitmap = bitmap.get_mut(..words).filter(|_| page_size > 0 && words > 0).ok_or(Errno::INVAL)?;
+        let pages = DmaMemory::alloc(8 * words).map_err(|_| Errno::NOMEM)?;
+        let page = rustix::param::page_size();
+        (0..pages.len()).step_by(page).for_each(|start| _ = pages.write(start, &[0]));
+        // SAFETY: whole pages with a bit for each page of the range.
+        unsafe { sys::feature::dma_logging_report(self.as_fd(), iova, length, page_size, pages.as_ptr()) }?;
+        for (index, word) in bitmap.iter_mut().enumerate() {
+            let mut bytes = [0; 8];
+            pages.read(8 * index, &mut bytes);
+            let left = bits - 64 * index as u64;
+            let mask = if left < 64 { (1 << left) - 1 } else { u64::MAX };
+            *word |= u64::from_ne_bytes(bytes) & mask;
+        }
+        Ok(())
     }
 }

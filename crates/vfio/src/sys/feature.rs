@@ -113,20 +113,19 @@ pub(crate) fn dma_logging_start(
 
 /// `…_DMA_LOGGING_REPORT`: sets bits.
 ///
-/// The slice holds one bit for each page of the range.
-pub(crate) fn dma_logging_report(
+/// # Safety
+/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of the range. The kernel may
+/// write to all of its pages, also past the range's last bit, where the device logs by larger pages.
+pub(crate) unsafe fn dma_logging_report(
     fd: BorrowedFd<'_>,
     iova: u64,
     length: u64,
     page_size: u64,
-    bitmap: &mut [u64],
+    bitmap: *mut u8,
 ) -> Result<()> {
-    if page_size == 0 || length.div_ceil(page_size).div_ceil(64) > bitmap.len() as u64 {
-        return Err(rustix::io::Errno::INVAL);
-    }
-    let bitmap = bitmap.as_mut_ptr() as u64;
+    let bitmap = bitmap as u64;
     let mut data = vfio_device_feature_dma_logging_report { iova, length, page_size, bitmap };
-    // SAFETY: the feature's struct; the kernel writes one bit a page, for which there is room as just checked.
+    // SAFETY: the feature's struct; the kernel writes to the bitmap alone, by this function's contract.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | GET, &mut data) }.map(|_| ())
 }
 
