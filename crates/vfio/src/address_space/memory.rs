@@ -51,6 +51,7 @@ impl Memory {
     /// [`Error::Memory`].
     pub fn anonymous(length: u64, pages: Pages) -> Result<Self, Error> {
         let failed = |e: Errno| Error::Memory { length, source: e.into() };
+        check(pages).map_err(failed)?;
         let flags = MapFlags::PRIVATE | huge_flags(pages);
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let address = unsafe { mmap_anonymous(ptr::null_mut(), length as usize, READ_WRITE, flags) };
@@ -66,6 +67,7 @@ impl Memory {
     }
 
     fn new_memfd(length: u64, pages: Pages) -> Result<Self, Errno> {
+        check(pages)?;
         let huge = match pages {
             Pages::Huge(size) => MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(size_bits(size)),
             _ => MemfdFlags::empty(),
@@ -192,9 +194,17 @@ fn huge_flags(pages: Pages) -> MapFlags {
     }
 }
 
+/// Huge pages must be of some size.
+fn check(pages: Pages) -> Result<(), Errno> {
+    match pages {
+        Pages::Huge(size) if !size.is_power_of_two() => Err(Errno::INVAL),
+        _ => Ok(()),
+    }
+}
+
 /// The size of a huge page as mmap and memfd_create want it (`MAP_HUGE_SHIFT`, `MFD_HUGE_SHIFT`).
 fn size_bits(size: u64) -> u32 {
-    size.max(1).ilog2() << 26
+    size.ilog2() << 26
 }
 
 #[cfg(test)]
@@ -211,6 +221,16 @@ mod tests {
         let first = memory.address().unwrap();
         // SAFETY: mapped, and nobody else has it.
         assert_eq!(unsafe { first.read_volatile() }, 0);
+    }
+
+    #[test]
+    fn huge_pages_of_no_size_are_refused() {
+        for size in [0, 3 << 20] {
+            for make in [Memory::anonymous, Memory::memfd] {
+                let error = make(4 << 20, Pages::Huge(size)).unwrap_err();
+                assert!(matches!(error, Error::Memory { .. }), "{size}");
+            }
+        }
     }
 
     #[test]
