@@ -114,6 +114,14 @@ pub enum Error {
         /// The container's answer.
         source: container::Error,
     },
+    /// It could not be asked which pages were written to.
+    #[error("cannot ask which pages of {span} of the guest were written to")]
+    DirtyPages {
+        /// The mapping, or all that was asked for.
+        span: Span,
+        /// The container's answer.
+        source: container::Error,
+    },
     /// The caller's progress function ended it.
     #[error("mapping was cancelled")]
     Cancelled,
@@ -177,6 +185,7 @@ impl Error {
             Self::IovaRanges { source }
             | Self::Map { source, .. }
             | Self::Unmap { source, .. }
+            | Self::DirtyPages { source, .. }
             | Self::StillMapped { source, .. } => source.hint(),
             _ => None,
         }

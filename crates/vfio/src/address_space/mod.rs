@@ -26,6 +26,7 @@
 //!
 //! It is not for DMA buffers of a userspace driver: that is [`crate::dma`].
 
+mod dirty;
 mod error;
 mod granules;
 mod mapper;

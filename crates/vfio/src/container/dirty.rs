@@ -3,16 +3,21 @@
 use super::Error;
 
 /// Returns how many words a range takes, where the bitmap has so many.
-pub(super) fn check(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {
+pub(crate) fn check_bitmap(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {
     let whole = page_size.is_power_of_two() && length > 0 && length.is_multiple_of(page_size);
     let words = length.checked_div(page_size).map(|pages| pages.div_ceil(64));
     let words = words.filter(|words| whole && *words <= bitmap.len() as u64);
     words.map(|words| words as usize).ok_or(Error::Bitmap { length, page_size, words: bitmap.len() })
 }
 
-/// Adds bits to those that are there.
-pub(super) fn add(bitmap: &mut [u64], words: &[u64]) {
-    bitmap.iter_mut().zip(words).for_each(|(to, from)| *to |= from);
+/// Adds bits to those that are there, from the bit `first` on.
+pub(crate) fn add_bits(bitmap: &mut [u64], first: u64, words: &[u64]) {
+    let (skip, shift) = ((first / 64) as usize, (first % 64) as u32);
+    for (index, word) in words.iter().enumerate() {
+        let parts = [word << shift, word.checked_shr(64 - shift).unwrap_or_default()];
+        let places = bitmap.iter_mut().skip(skip + index);
+        places.zip(parts).for_each(|(to, part)| *to |= part);
+    }
 }
 
 #[cfg(test)]
@@ -21,13 +26,13 @@ mod tests {
 
     #[test]
     fn a_bitmap_has_a_bit_for_each_page() {
-        assert_eq!(check(64 << 12, 1 << 12, &[0]).unwrap(), 1);
-        assert_eq!(check(65 << 12, 1 << 12, &[0, 0]).unwrap(), 2);
+        assert_eq!(check_bitmap(64 << 12, 1 << 12, &[0]).unwrap(), 1);
+        assert_eq!(check_bitmap(65 << 12, 1 << 12, &[0, 0]).unwrap(), 2);
         for (length, page_size) in
             [(65 << 12, 1 << 12), (0, 1 << 12), (1 << 12, 0), (1 << 12, 3), (100, 1 << 12)]
         {
             assert!(
-                matches!(check(length, page_size, &[0]), Err(Error::Bitmap { .. })),
+                matches!(check_bitmap(length, page_size, &[0]), Err(Error::Bitmap { .. })),
                 "{length} {page_size}"
             );
         }
@@ -36,7 +41,20 @@ mod tests {
     #[test]
     fn bits_that_were_set_stay_set() {
         let mut bitmap = [1, 2];
-        add(&mut bitmap, &[4]);
+        add_bits(&mut bitmap, 0, &[4]);
         assert_eq!(bitmap, [5, 2]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn each_bit_comes_to_its_place(bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2]) {
+            let bit = |words: &[u64], index: usize| words.get(index / 64).is_some_and(|w| w >> (index % 64) & 1 == 1);
+            let mut sum = bitmap;
+            add_bits(&mut sum, first as u64, &words);
+            for index in 0_usize..256 {
+                let added = index.checked_sub(first).is_some_and(|index| bit(&words, index));
+                proptest::prop_assert_eq!(bit(&sum, index), bit(&bitmap, index) || added);
+            }
+        }
     }
 }

@@ -79,8 +79,12 @@ pub trait Dma: fmt::Debug + Send + Sync {
     fn set_dirty_tracking(&self, on: bool) -> Result<(), Error>;
 
     /// Adds the pages that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands for the page at `iova` + i ×
-    /// `page_size`. With `clear`, they count as clean from now on. The range cuts no mapping. type1 knows one page size, the
-    /// smallest of [`Dma::page_sizes`].
+    /// `page_size`. With `clear`, they count as clean from now on. type1 knows one page size, the smallest of
+    /// [`Dma::page_sizes`].
+    ///
+    /// The range is of one mapping, or of several that lie side by side, each as a whole: iommufd stops at the first gap
+    /// without a word, and tells nothing of what is behind it. Over gaps,
+    /// [`AddressSpace::dirty_pages`](crate::address_space::AddressSpace::dirty_pages) asks.
     ///
     /// # Errors
     /// The kernel's refusal; [`Error::Bitmap`] where the bitmap is too small; [`Error::Unsupported`] where
@@ -94,7 +98,8 @@ pub trait Dma: fmt::Debug + Send + Sync {
         bitmap: &mut [u64],
     ) -> Result<(), Error>;
 
-    /// Unmaps as [`Dma::unmap`], and adds the pages that devices wrote until then to `bitmap`. iommufd asks before it unmaps:
+    /// Unmaps as [`Dma::unmap`], and adds the pages that devices wrote until then to `bitmap`. As for [`Dma::dirty_pages`],
+    /// the range has no gaps. iommufd asks before it unmaps:
     /// what a device writes in between is missed, so the device is stopped, or the guest has given up the range.
     ///
     /// # Errors

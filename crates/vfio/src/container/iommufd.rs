@@ -1,6 +1,6 @@
 //! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
 
-use super::dirty::check;
+use super::dirty::check_bitmap;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::tables::{Held, Tables};
@@ -175,7 +175,7 @@ impl Dma for IommufdContainer {
         clear: bool,
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
-        check(length, page_size, bitmap)?;
+        check_bitmap(length, page_size, bitmap)?;
         for table in self.tables.tracking()? {
             table.dirty_bitmap(iova, length, page_size, clear, bitmap)?;
         }

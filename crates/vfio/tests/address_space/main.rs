@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod changes;
+mod dirty;
 mod granules;
 mod model;
 mod random;

@@ -4,7 +4,7 @@
 use passthru_vfio::address_space::Span;
 use passthru_vfio::container::{Access, Backend, Capabilities, Dma, Error, IovaRanges};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +25,8 @@ pub(crate) struct Model {
     pub(crate) capabilities: Capabilities,
     pub(crate) usable: Mutex<IovaRanges>,
     mappings: Mutex<BTreeMap<u64, Mapping>>,
+    /// The pages that were written to.
+    pub(crate) dirty: Mutex<BTreeSet<u64>>,
     /// Bit i says that the call i from now fails.
     failures: AtomicU64,
     pub(crate) calls: AtomicU64,
@@ -48,6 +50,7 @@ pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
         capabilities,
         usable: Mutex::new(IovaRanges { ranges: vec![0..=u64::MAX], alignment: 0x1000 }),
         mappings: Mutex::default(),
+        dirty: Mutex::default(),
         failures: AtomicU64::new(0),
         calls: AtomicU64::new(0),
         late: AtomicBool::new(false),
@@ -189,8 +192,24 @@ impl Dma for Model {
         Err(Error::Unsupported { backend: Backend::Iommufd, what: "track" })
     }
 
-    fn dirty_pages(&self, _: u64, _: u64, _: u64, _: bool, _: &mut [u64]) -> Result<(), Error> {
-        self.set_dirty_tracking(true)
+    /// As the kernel: it stops at the first gap.
+    fn dirty_pages(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        clear: bool,
+        bitmap: &mut [u64],
+    ) -> Result<(), Error> {
+        let answer = self.call().and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
+        answer.map_err(|source| Error::DirtyPages { iova, length, page_size, source })?;
+        let mut dirty = self.dirty.lock().unwrap();
+        let pages = (iova..iova + length).step_by(page_size as usize);
+        for (bit, page) in pages.take_while(|page| self.at(*page).is_some()).enumerate() {
+            let is_dirty = if clear { dirty.remove(&page) } else { dirty.contains(&page) };
+            bitmap[bit / 64] |= u64::from(is_dirty) << (bit % 64);
+        }
+        Ok(())
     }
 
     fn unmap_dirty(&self, iova: u64, length: u64, _: u64, _: &mut [u64]) -> Result<u64, Error> {

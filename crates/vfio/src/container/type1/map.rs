@@ -1,7 +1,7 @@
 //! The mappings of a [`Type1Container`].
 
 use super::{Type1Container, cannot};
-use crate::container::dirty::{add, check};
+use crate::container::dirty::{add_bits, check_bitmap};
 use crate::container::{Access, Backend, Capabilities, Dma, Error, Ioas, IovaRanges};
 use crate::sys;
 use rustix::io::Errno;
@@ -69,18 +69,18 @@ impl Dma for Type1Container {
         if !clear {
             return Err(cannot("tell dirty pages without making them clean"));
         }
-        let mut words = vec![0; check(length, page_size, bitmap)?];
+        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
         sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words)
             .map_err(|e| Error::DirtyPages { iova, length, page_size, source: e.into() })?;
-        add(bitmap, &words);
+        add_bits(bitmap, 0, &words);
         Ok(())
     }
 
     fn unmap_dirty(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
-        let mut words = vec![0; check(length, page_size, bitmap)?];
+        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
         let answer = sys::type1::unmap_dirty(self.as_fd(), iova, length, page_size, &mut words);
         // What has gone before a failure was written to as well.
-        add(bitmap, &words);
+        add_bits(bitmap, 0, &words);
         self.unmapped(iova, length, answer)
     }
 

@@ -1,5 +1,6 @@
 //! Address spaces on the kernel, on either backend.
 
+mod dirty;
 mod failures;
 mod random;
 mod reader;
