@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// The containers whose mappings are to be the same. A device goes into the first one that takes it, and gets a new one
 /// where none does: as where its IOMMU or its reserved IOVAs are at odds with what is there, or its group is in a certain one.
+/// One of type1 whose last device has left is let go of with the next attach, since its mappings went with that device.
 #[derive(Debug, Default)]
 pub struct Containers {
     options: Options,
@@ -45,6 +46,7 @@ impl Containers {
         mut device: Candidate,
         how: &Attach,
     ) -> Result<Placed, Failed<Candidate, Error>> {
+        self.choices.retain(|choice| has_mappings(&*choice.container));
         for choice in &self.choices {
             match choice.container.attach(device, how.clone()) {
                 Ok(member) => return Ok(placed(member, choice, false)),
@@ -83,6 +85,11 @@ impl Containers {
         }
         self.choices.push(choice);
     }
+}
+
+/// Whether what was mapped in it is so still.
+fn has_mappings(container: &dyn Container) -> bool {
+    container.capabilities().without_devices || !matches!(container.iova_ranges(), Err(Error::NoDevice))
 }
 
 fn placed(member: Member, choice: &Choice, is_new: bool) -> Placed {

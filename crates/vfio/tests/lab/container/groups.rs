@@ -5,10 +5,13 @@ use crate::device::token::{TOKEN, VF, VirtualFunctions};
 use crate::taken::{take, take_two};
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Access, Attach, Backend, Blocker, Container, Error, Group, Type1Container};
+use passthru_vfio::container::{
+    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, Options, Policy, Type1Container,
+};
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
 use std::fs;
+use std::sync::Arc;
 
 fn group(address: &str) -> u32 {
     Source::Pci(address.parse().unwrap()).locate().unwrap().group().unwrap()
@@ -77,6 +80,19 @@ fn a_group_is_in_one_container_at_a_time() {
     member.detach().unwrap();
     other.attach(state, Attach::default()).unwrap();
     drop(taken);
+}
+
+#[test]
+fn a_container_that_lost_its_mappings_with_its_last_device_is_not_taken_again() {
+    let taken = take(EDU);
+    let mut containers = Containers::new(Options { policy: Policy::Type1, ..Options::default() });
+    let first = containers.attach(at(EDU), &Attach::default()).unwrap();
+    map(&*first.container, memory(1), 0x10_0000, Access::Read).unwrap();
+    first.member.detach().unwrap();
+    let second = containers.attach(at(EDU), &Attach::default()).unwrap();
+    assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
+    assert_eq!((containers.choices().len(), second.container.unmap_all().unwrap()), (1, 0));
+    drop((second, taken));
 }
 
 #[test]
