@@ -150,11 +150,12 @@ impl Buffer {
         self.release()
     }
 
-    /// Unmaps it, once.
+    /// Unmaps it, once. Where that fails it is tried again, since there may be memory a moment later.
     fn release(&mut self) -> Result<(), Error> {
         let Some(memory) = self.memory.take() else { return Ok(()) };
         let length = memory.len() as u64;
-        let result = self.pool.dma.unmap(self.iova, length);
+        let unmap = || self.pool.dma.unmap(self.iova, length);
+        let result = unmap().or_else(|_| unmap());
         match &result {
             Err(error) if error.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound) => {
                 mem::forget(memory)

@@ -2,8 +2,9 @@
 
 use crate::taken::take;
 use passthru_iommufd::{Access, IovaRanges};
+use passthru_lab::{Held, each_failure};
 use passthru_vfio::container::{self, Attach, Container, Options, Policy};
-use passthru_vfio::dma::{DmaPool, Error, IovaAllocator};
+use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
 use std::sync::Arc;
 
 /// Runs a test with an attached device, for each backend.
@@ -60,6 +61,23 @@ fn what_somebody_else_unmapped_is_freed_without_a_panic() {
         container.unmap_all().unwrap();
         assert!(buffer.close().is_err());
         assert_eq!(pool.buffer(4096, Access::ReadWrite).unwrap().len(), 4096);
+    });
+}
+
+#[test]
+fn a_buffer_can_fail_and_be_made_again() {
+    with_each(|container| {
+        let pool = pool(container);
+        let again = || pool.buffer(8192, Access::ReadWrite).and_then(Buffer::close);
+        let mut failed = 0;
+        let injected = each_failure(passthru_lab::host(), |failure| {
+            let before = Held::now().unwrap();
+            failed += usize::from(failure.during(again).is_err());
+            again().unwrap();
+            assert_eq!(container.unmap_all().unwrap(), 0);
+            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+        });
+        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
     });
 }
 
