@@ -118,8 +118,9 @@ impl Section {
         }
     }
 
-    /// The part of it at another address: of the same memory, from elsewhere on. Devices can do no more there than here.
-    pub(super) fn part(&self, part: Span, at: Span, access: Access) -> Result<Self, Error> {
+    /// The part of it at another address: of the same memory, from elsewhere on. Devices can do no more there than here;
+    /// nothing where that is nothing.
+    pub(super) fn part(&self, part: Span, at: Span, access: Access) -> Result<Option<Self>, Error> {
         let moved = |backing: &Backing| Backing {
             offset: backing.offset + (part.start() - self.span.start()),
             ..backing.clone()
@@ -129,8 +130,12 @@ impl Section {
             Kind::Bar(backing) => Kind::Bar(moved(backing)),
             other => other.clone(),
         };
-        let access = if self.access == Access::ReadWrite { access } else { self.access };
-        Self::new(at, kind, access)
+        let access = match (self.access, access) {
+            (Access::ReadWrite, both) | (both, Access::ReadWrite) => both,
+            (one, other) if one == other => one,
+            _ => return Ok(None),
+        };
+        Self::new(at, kind, access).map(Some)
     }
 
     /// Where it has a part of some memory, if it has all of that part.

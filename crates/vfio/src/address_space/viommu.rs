@@ -83,7 +83,7 @@ impl VirtualIommu {
         let parts = state.sections.overlapping(target).filter_map(|(span, entry)| {
             let part = span.intersection(target)?;
             let at = Span::new(iova.start() + (part.start() - target.start()), part.length());
-            Some(at.and_then(|at| entry.section.part(part, at, access)))
+            at.and_then(|at| entry.section.part(part, at, access)).transpose()
         });
         parts.collect()
     }

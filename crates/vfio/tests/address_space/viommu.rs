@@ -122,5 +122,7 @@ fn a_device_does_no_more_than_both_the_mapping_and_the_memory_allow() {
     join(viommu.space(), &model);
     viommu.map(mapping(0, PAGE, 0x100_0000)).unwrap();
     viommu.map(Translation { access: Access::Read, ..mapping(0x1000, PAGE, 0) }).unwrap();
+    viommu.map(Translation { access: Access::Write, ..mapping(0x2000, PAGE, 0x100_0000) }).unwrap();
+    assert_eq!(model.spans(), [span(0, PAGE), span(0x1000, PAGE)]);
     assert!(model.mappings().values().all(|(.., access)| *access == Access::Read), "{model:?}");
 }
