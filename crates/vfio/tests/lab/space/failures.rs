@@ -89,6 +89,11 @@ fn populate(space: &AddressSpace, _: &Memories) -> Result<(), Error> {
 }
 
 #[test]
+fn a_change_is_taken_back_wherever_iommufd_fails() {
+    withstands(&Guest::iommufd(), replace);
+}
+
+#[test]
 fn a_change_is_taken_back_wherever_type1_fails() {
     withstands(&Guest::type1(), replace);
 }
