@@ -169,6 +169,9 @@ pub enum Error {
         /// The devices.
         devices: Vec<String>,
     },
+    /// A page table is not filled with the container's mappings.
+    #[error("the page table is made over another address space than the container's")]
+    OtherTable,
     /// Dirty pages were asked for while they are not tracked.
     #[error("dirty tracking is off")]
     NotTracking,
@@ -240,6 +243,7 @@ impl Error {
             | Self::BadInfo { .. }
             | Self::NoDevice
             | Self::NoDirtyTracking { .. }
+            | Self::OtherTable
             | Self::NotTracking
             | Self::Bitmap { .. } => None,
         }
@@ -272,6 +276,7 @@ impl Error {
             Self::InUse { .. } => Some("drop the other handles and the mappings of its BARs first"),
             Self::NoDevice => Some("attach a device first"),
             Self::NoDirtyTracking { .. } => Some("without it, all that devices may write to counts as dirty"),
+            Self::OtherTable => Some("allocate it over what Dma::ioas gives"),
             Self::NotTracking => Some("begin it first"),
             Self::Bitmap { .. } => Some("a page size is a power of two, and a word has the bits of 64 pages"),
             _ => self.answer_hint(Errno::from_io_error(self.io()?)?),

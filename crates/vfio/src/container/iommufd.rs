@@ -3,14 +3,14 @@
 use super::dirty::check_bitmap;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
-use super::tables::{Held, Tables};
+use super::tables::{Held, Included, Tables};
 use super::{
     Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Dma, Error, Ioas, IovaRanges,
     KvmVfio, Member,
 };
 use crate::Failed;
 use crate::device::{Attached, Bound, Cdev, HotReset, Owner, Source, Target};
-use passthru_iommufd::{Iommufd, Iova};
+use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -46,6 +46,15 @@ impl IommufdContainer {
     /// Makes a container of an address space that is there already.
     pub fn over(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
         Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm }
+    }
+
+    /// Has a page table over this container's address space tell its dirty pages with the others, for as long as the returned
+    /// value lives: one that a PASID of a device is attached to, or a device that is not VFIO's.
+    ///
+    /// # Errors
+    /// [`Error::OtherTable`]; while dirty pages are tracked, the kernel's refusal to.
+    pub fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
+        self.tables.include(table)
     }
 
     /// Opens and binds a device, which its KVM learns of before.

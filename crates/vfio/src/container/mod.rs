@@ -61,4 +61,5 @@ pub use iommufd::IommufdContainer;
 pub use kvm::KvmVfio;
 pub use member::{Attach, Candidate, Container, HotResetProof, Member};
 pub use passthru_iommufd::{Access, Ioas, IovaRanges};
+pub use tables::Included;
 pub use type1::{Dirty, Group, Info, Type1Container};

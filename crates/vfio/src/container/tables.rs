@@ -38,6 +38,13 @@ pub(super) struct Held {
     who: Who,
 }
 
+/// Has a page table tell its dirty pages with those of the container, until it is dropped.
+#[derive(Debug)]
+pub struct Included {
+    tables: Arc<Tables>,
+    name: String,
+}
+
 /// A bound device, by what it is known by.
 #[derive(Debug)]
 struct Who {
@@ -60,6 +67,17 @@ impl Tables {
         let who = Who::of(&bound);
         let attached = self.place(bound, &who, to, Bound::attach)?;
         Ok((attached, Held { tables: Arc::clone(self), who }))
+    }
+
+    /// Counts a page table among those that tell dirty pages.
+    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>) -> Result<Included, Error> {
+        let mut state = self.lock();
+        let table = root(&Target::Hwpt(Arc::clone(table))).filter(|root| over(root, &self.ioas));
+        let table = table.ok_or(Error::OtherTable)?;
+        state.track(&table)?;
+        let name = format!("page table {}", table.id());
+        state.uses.push(Use { device: name.clone(), table: Some(table) });
+        Ok(Included { tables: Arc::clone(self), name })
     }
 
     /// Attaches what `attach` attaches, first to the tables that are there, and remembers what to.
@@ -201,12 +219,9 @@ impl State {
 
     /// Lets go of a device's table, unless that has something to tell still.
     fn forget(&mut self, device: &str) {
-        let (gone, stay): (Vec<_>, Vec<_>) = self.uses.drain(..).partition(|used| used.device == device);
-        self.uses = stay;
-        if self.tracking {
-            let gone = gone.into_iter().filter_map(|used| used.table);
-            self.left.extend(gone);
-        }
+        let Some(index) = self.uses.iter().position(|used| used.device == device) else { return };
+        let gone = self.uses.remove(index).table;
+        self.left.extend(gone.filter(|_| self.tracking));
     }
 
     fn all_tell(&self) -> Result<(), Error> {
@@ -234,6 +249,12 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.tables.lock().forget(&self.who.name());
+    }
+}
+
+impl Drop for Included {
+    fn drop(&mut self) {
+        self.tables.lock().forget(&self.name);
     }
 }
 

@@ -3,3 +3,4 @@
 mod choice;
 mod groups;
 mod iommufd;
+mod mock;

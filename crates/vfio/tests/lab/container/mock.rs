@@ -1,0 +1,133 @@
+//! Dirty pages of a container over iommufd, by page tables of the kernel's test device (`CONFIG_IOMMUFD_TEST`): the IOMMU of
+//! the virtual host does not tell them. Its struct is no user interface and in no crate.
+#![allow(unsafe_code)]
+
+use crate::conformance::{PAGE, map, memory};
+use crate::taken::iommufd;
+use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
+use passthru_vfio::container::{Access, Dma, Error, IommufdContainer};
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use std::any::Any;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// In the test device's aperture.
+const IOVA: u64 = 1 << 30;
+
+const TEST: Opcode = opcode::none(b';', 0xa0);
+const MOCK_DOMAIN_FLAGS: u32 = 12;
+const DIRTY: u32 = 13;
+
+/// `struct iommu_test_cmd`, with room for what later kernels may add.
+#[repr(C)]
+struct Command {
+    size: u32,
+    op: u32,
+    id: u32,
+    reserved: u32,
+    arguments: [u64; 16],
+}
+
+fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> [u64; 16] {
+    let mut arguments = [0; 16];
+    arguments[..given.len()].copy_from_slice(given);
+    let mut command = Command { size: size_of::<Command>() as u32, op, id, reserved: 0, arguments };
+    // SAFETY: the struct says how large it is; the only address, for DIRTY, is read, of memory that lives.
+    unsafe { ioctl(context.as_fd(), Updater::<TEST, Command>::new(&mut command)) }.unwrap();
+    command.arguments
+}
+
+/// The test device, which stays with its context.
+#[derive(Debug)]
+struct Mock {
+    context: Arc<Iommufd>,
+    id: u32,
+}
+
+impl BoundDevice for Mock {
+    fn context(&self) -> &Arc<Iommufd> {
+        &self.context
+    }
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn binding(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(&self.context) as _
+    }
+}
+
+impl Mock {
+    fn new(ioas: &Ioas) -> Self {
+        let id = test(ioas.context(), MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0])[1] as u32;
+        Self { context: Arc::clone(ioas.context()), id }
+    }
+
+    fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
+        let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+        Arc::new(Hwpt::alloc(self, ioas, &options).unwrap())
+    }
+}
+
+/// Pages of 64 are written to, as by a device on this table.
+fn write_to(table: &Hwpt, pages: u64) {
+    let bits = [pages];
+    let given = [0, IOVA, 64 * PAGE, PAGE, bits.as_ptr() as u64];
+    test(table.context(), DIRTY, table.id(), &given);
+}
+
+/// A container with 64 pages, each mapped by itself, and two page tables over it.
+fn container() -> (IommufdContainer, [Arc<Hwpt>; 2]) {
+    let _host = passthru_lab::host();
+    let container = IommufdContainer::new(&iommufd(), None).unwrap();
+    let ioas = container.ioas().unwrap();
+    ioas.set_huge_pages(false).unwrap();
+    let mock = Mock::new(ioas);
+    map(&container, memory(64), IOVA, Access::ReadWrite).unwrap();
+    let tables = [mock.table(ioas), mock.table(ioas)];
+    (container, tables)
+}
+
+fn dirty(container: &IommufdContainer, clear: bool) -> u64 {
+    let mut bitmap = [0];
+    container.dirty_pages(IOVA, 64 * PAGE, PAGE, clear, &mut bitmap).unwrap();
+    bitmap[0]
+}
+
+#[test]
+fn dirty_pages_of_all_page_tables_are_one_bitmap() {
+    let (container, [one, other]) = container();
+    let _one = container.include(&one).unwrap();
+    container.set_dirty_tracking(true).unwrap();
+    // One that joins while they are tracked, and leaves with something to tell.
+    let joined = container.include(&other).unwrap();
+    write_to(&one, 0b0011);
+    write_to(&other, 0b0110);
+    drop(joined);
+    assert_eq!(dirty(&container, false), 0b0111);
+    assert_eq!(dirty(&container, true), 0b0111);
+    assert_eq!(dirty(&container, true), 0);
+    write_to(&one, 1 << 63);
+    let mut bitmap = [1];
+    assert_eq!(container.unmap_dirty(IOVA, 64 * PAGE, PAGE, &mut bitmap).unwrap(), 64 * PAGE);
+    assert_eq!(bitmap, [1 | 1 << 63]);
+    container.set_dirty_tracking(false).unwrap();
+    assert!(matches!(container.dirty_pages(IOVA, PAGE, PAGE, true, &mut bitmap), Err(Error::NotTracking)));
+}
+
+#[test]
+fn tracking_begins_on_all_page_tables_or_on_none() {
+    let (container, [one, _]) = container();
+    let _one = container.include(&one).unwrap();
+    let ioas = container.ioas().unwrap();
+    let silent = Arc::new(Hwpt::alloc(&Mock::new(ioas), ioas, &HwptOptions::default()).unwrap());
+    let included = container.include(&silent).unwrap();
+    assert!(container.set_dirty_tracking(true).unwrap_err().io().is_some());
+    assert!(matches!(container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]), Err(Error::NotTracking)));
+    drop(included);
+    container.set_dirty_tracking(true).unwrap();
+    container.include(&silent).unwrap_err();
+    let elsewhere = IommufdContainer::new(ioas.context(), None).unwrap();
+    assert!(matches!(elsewhere.include(&one), Err(Error::OtherTable)));
+}
