@@ -152,6 +152,11 @@ impl Memory {
         self.pages
     }
 
+    /// Whether so many bytes are there, and have offsets in the file.
+    pub(super) fn has(&self, bytes: u64) -> bool {
+        bytes <= self.length && self.file().is_none_or(|(_, start)| start.checked_add(bytes).is_some())
+    }
+
     /// Has the kernel make the pages of a part that is mapped here, as a write to each would
     /// (`MADV_POPULATE_WRITE`). Where it cannot, mapping tells why.
     pub(super) fn populate(&self, offset: u64, length: u64) {

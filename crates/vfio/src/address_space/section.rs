@@ -85,7 +85,7 @@ impl Section {
             }
         }
         if let Some(Backing { memory, offset }) = kind.backing()
-            && offset.checked_add(span.length()).is_none_or(|end| end > memory.len())
+            && !offset.checked_add(span.length()).is_some_and(|end| memory.has(end))
         {
             return Err(Error::Beyond { span, offset: *offset, memory: memory.len() });
         }
@@ -148,7 +148,10 @@ impl Section {
 
     /// Whether both say that the same is at the same place.
     pub(super) fn same(&self, other: &Self) -> bool {
-        let same_kind = std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind);
+        let same_kind = match (&self.kind, &other.kind) {
+            (Kind::Granules { granule: one, .. }, Kind::Granules { granule: other, .. }) => one == other,
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        };
         let same_memory = match (self.kind.backing(), other.kind.backing()) {
             (Some(one), Some(other)) => one.offset == other.offset && Arc::ptr_eq(&one.memory, &other.memory),
             (one, other) => one.is_none() && other.is_none(),

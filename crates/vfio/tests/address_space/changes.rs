@@ -307,6 +307,9 @@ fn a_section_has_no_more_than_its_memory() {
     let memory = memory(PAGE);
     assert!(matches!(Section::ram(span(0, 2 * PAGE), &memory, 0), Err(Error::Beyond { .. })));
     assert!(matches!(Section::ram(span(0, PAGE), &memory, u64::MAX), Err(Error::Beyond { .. })));
+    let fd = rustix::fs::memfd_create("end", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let at_the_end = Arc::new(Memory::from_file(fd, u64::MAX - PAGE, 2 * PAGE, Box::new(())));
+    assert!(matches!(Section::ram(span(0, PAGE), &at_the_end, PAGE), Err(Error::Beyond { .. })));
     let granules = Kind::Granules { backing: backing(&memory), granule: 0x800 };
     assert!(matches!(Section::new(span(0, PAGE), granules, Access::ReadWrite), Err(Error::Granule { .. })));
 }

@@ -63,6 +63,21 @@ fn the_limit_on_mappings_is_kept_and_told_before() {
 }
 
 #[test]
+fn granules_of_another_size_replace_those_that_were_there() {
+    let (space, _) = space();
+    let memory = memory(2 * GRANULE);
+    let of = |granule| {
+        let kind = Kind::Granules { backing: backing(&memory), granule };
+        Section::new(span(AT, 2 * GRANULE), kind, Access::ReadWrite).unwrap()
+    };
+    add(&space, of(GRANULE));
+    let mut change = space.begin();
+    change.del(span(AT, 2 * GRANULE)).add(of(PAGE));
+    change.commit().unwrap();
+    space.populate(span(AT, PAGE)).unwrap();
+}
+
+#[test]
 fn only_whole_granules_are_populated_and_discarded() {
     let (space, _) = space();
     add(&space, ram(0, PAGE, &memory(PAGE)));
