@@ -13,6 +13,7 @@ impl AddressSpace {
     pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
         let mut state = self.lock();
         let (section, granule) = state.granules_of(span)?;
+        state.clear_stale(&[span])?;
         let missing: Vec<_> = state.granules(section, span, granule, false).collect();
         state.mark(section, &missing, true);
         let result = self.map_missing_in_all(&mut state, &[span]);
@@ -32,7 +33,7 @@ impl AddressSpace {
         let (section, granule) = state.granules_of(span)?;
         let present: Vec<_> = state.granules(section, span, granule, true).collect();
         state.mark(section, &present, false);
-        state.clear(&[span], &[])
+        state.clear(&[span])
     }
 }
 

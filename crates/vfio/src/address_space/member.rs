@@ -58,6 +58,18 @@ impl Member {
         self.pieces.overlapping(span).map(|(found, _)| found).collect()
     }
 
+    /// Whether all of a span is mapped to a piece's memory, so that it can be copied from there: what devices may write, the
+    /// kernel copies only from where they may.
+    pub(super) fn has(&self, at: Span, piece: &Piece) -> bool {
+        let start = |span: Span, backing: &Backing| backing.offset.wrapping_sub(span.start());
+        let is_same = |(span, own): (Span, &Piece)| {
+            Arc::ptr_eq(&own.backing.memory, &piece.backing.memory)
+                && start(span, &own.backing) == start(at, &piece.backing)
+                && (piece.access == Access::Read || own.access != Access::Read)
+        };
+        self.pieces.gaps(at).is_empty() && self.pieces.overlapping(at).all(is_same)
+    }
+
     /// The parts of a span where nothing is mapped, given what is taken as there.
     pub(super) fn missing(&self, span: Span, found: Found) -> Vec<Span> {
         match found {

@@ -97,7 +97,8 @@ impl AddressSpace {
     }
 
     /// Maps everything in a container, which belongs to this address space from now on. Devices are best attached before:
-    /// their usable IOVAs are known then, and memory is pinned by several threads.
+    /// their usable IOVAs are known then, and memory is pinned by several threads. A container whose mappings go with its last
+    /// device (type1) [leaves](AddressSpace::leave) with that, and joins again with the next one.
     ///
     /// # Errors
     /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`].
@@ -147,7 +148,7 @@ impl AddressSpace {
         let mut state = self.lock();
         let sections = state.whole_sections(span)?;
         sections.iter().for_each(|section| state.set_withdrawn(*section, true));
-        state.clear(&sections, &[])
+        state.clear(&sections)
     }
 
     /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs that could not be
@@ -158,6 +159,7 @@ impl AddressSpace {
     pub fn restore(&self, span: Span) -> Result<Vec<Note>, Error> {
         let mut state = self.lock();
         let sections = state.whole_sections(span)?;
+        state.clear_stale(&sections)?;
         let withdrawn: Vec<_> =
             sections.iter().copied().filter(|section| state.is_withdrawn(*section)).collect();
         withdrawn.iter().for_each(|section| state.set_withdrawn(*section, false));
@@ -193,13 +195,13 @@ impl AddressSpace {
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
         let mut notes = Vec::new();
-        for member in members {
-            state.clear_foreign(*member, targets)?;
-        }
         let plan = |member: &usize| state.plan(*member, targets, Found::Recorded, self.mapper, &mut notes);
-        let plans = members.iter().map(plan).collect::<Result<_, _>>()?;
+        let plans = members.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        if populate {
+            state.populate(&plans, self.mapper, on_progress)?;
+        }
         let mut journal = Journal::default();
-        match self.map(state, plans, populate, on_progress, &mut journal, &mut notes) {
+        match self.map(state, plans, on_progress, &mut journal, &mut notes) {
             Ok(()) => Ok(notes),
             Err(error) => Err(state.undo(journal, error)),
         }
@@ -215,14 +217,13 @@ impl AddressSpace {
         &self,
         state: &mut State,
         plans: Vec<state::Plan>,
-        populate: bool,
         on_progress: &OnProgress<'_>,
         journal: &mut Journal,
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
         let beyond = self.beyond.as_ref().map(|other| other.lock());
         let (mapper, sharing, beyond) = (self.mapper, self.sharing, beyond.as_deref());
-        state.map(plans, How { mapper, sharing, populate, on_progress, beyond }, journal, notes)
+        state.map(plans, How { mapper, sharing, on_progress, beyond }, journal, notes)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -93,6 +93,17 @@ impl Entry {
         }
     }
 
+    /// Whether a mapping is of this section as it is, and should be there.
+    fn wants(&self, piece: &Piece) -> bool {
+        let of = &self.section;
+        let is_there = match of.kind() {
+            Kind::Granules { .. } => self.populated.contains(&piece.span.start()),
+            _ => true,
+        };
+        let is_same = || of.find(&piece.backing, piece.span.length()) == Some(piece.span);
+        is_there && !self.withdrawn && of.access() == piece.access && is_same()
+    }
+
     fn piece(&self, span: Span) -> Option<Piece> {
         let mut backing = self.section.kind().backing()?.clone();
         backing.offset += span.start() - self.section.span().start();
@@ -156,7 +167,20 @@ impl State {
         Ok(Plan { member, jobs })
     }
 
-    /// Populates and maps what was planned.
+    /// Has the pages of what was planned made, which may not be there yet.
+    pub(super) fn populate(
+        &self,
+        plans: &[Plan],
+        mapper: Mapper,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<(), Error> {
+        match plans.first() {
+            Some(first) => mapper.populate(&*self.members[first.member].dma, &first.jobs, on_progress),
+            None => Ok(()),
+        }
+    }
+
+    /// Maps what was planned.
     pub(super) fn map(
         &mut self,
         plans: Vec<Plan>,
@@ -164,9 +188,6 @@ impl State {
         journal: &mut Journal,
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
-        if let Some(first) = plans.first().filter(|_| how.populate) {
-            how.mapper.populate(&*self.members[first.member].dma, &first.jobs, how.on_progress)?;
-        }
         for mut plan in plans {
             notes.extend(self.choose_sources(&mut plan, how));
             self.map_in(plan, how, journal, notes)?;
@@ -232,30 +253,32 @@ impl State {
         Ok(())
     }
 
-    /// Unmaps what a failed change left in some spans, where something else belongs.
-    pub(super) fn clear_foreign(&mut self, member: usize, spans: &[Span]) -> Result<(), Error> {
-        let recorded = spans.iter().flat_map(|span| self.members[member].pieces.overlapping(*span));
-        let foreign: Vec<_> = recorded.filter(|(_, piece)| !self.owns(piece)).map(|(span, _)| span).collect();
-        for span in foreign {
-            self.members[member].unmap(span).map_err(|source| Error::Unmap { span, source })?;
+    /// Unmaps what failures left in some spans, in all containers: what is mapped now may not be what belongs there.
+    pub(super) fn clear_stale(&mut self, spans: &[Span]) -> Result<(), Error> {
+        for member in 0..self.members.len() {
+            for span in self.unwanted(member, spans) {
+                self.members[member].unmap(span).map_err(|source| Error::Unmap { span, source })?;
+            }
         }
         Ok(())
     }
 
-    /// Whether a piece is of the section that is where it is.
-    fn owns(&self, piece: &Piece) -> bool {
-        let mut sections = self.sections.overlapping(piece.span);
-        let length = piece.span.length();
-        sections.any(|(_, entry)| entry.section.find(&piece.backing, length) == Some(piece.span))
+    /// The mappings in some spans that no section wants.
+    fn unwanted(&self, member: usize, spans: &[Span]) -> BTreeSet<Span> {
+        let recorded = spans.iter().flat_map(|span| self.members[member].pieces.overlapping(*span));
+        recorded.filter(|(_, piece)| !self.wants(piece)).map(|(span, _)| span).collect()
     }
 
-    /// Unmaps what is recorded in some spans, but not in others, in all containers, as far as it can be.
-    pub(super) fn clear(&mut self, spans: &[Span], but: &[Span]) -> Result<(), Error> {
+    fn wants(&self, piece: &Piece) -> bool {
+        self.sections.overlapping(piece.span).any(|(_, entry)| entry.wants(piece))
+    }
+
+    /// Unmaps what no section wants in some spans, in all containers, as far as it can be.
+    pub(super) fn clear(&mut self, spans: &[Span]) -> Result<(), Error> {
         let (mut ranges, mut refused) = (BTreeSet::new(), None);
-        for member in &mut self.members {
-            let pieces = spans.iter().flat_map(|span| member.overlapping(*span)).collect::<Vec<_>>();
-            for piece in pieces.into_iter().filter(|piece| !but.iter().any(|but| but.contains(*piece))) {
-                if let Err(source) = member.unmap(piece) {
+        for member in 0..self.members.len() {
+            for piece in self.unwanted(member, spans) {
+                if let Err(source) = self.members[member].unmap(piece) {
                     ranges.insert(piece);
                     refused.get_or_insert(source);
                 }
@@ -315,16 +338,21 @@ impl State {
         notes
     }
 
-    /// Where a container of the same iommufd has the piece's memory, all of it.
+    /// Where another container of the same iommufd has the piece's memory, all of it.
     fn source(&self, piece: &Piece, to: &Arc<Ioas>) -> Option<Source> {
+        let ioases = self.members.iter().filter_map(|member| Some((member, member.dma.ioas()?)));
+        let others: Vec<_> = ioases
+            .filter(|(_, ioas)| !Arc::ptr_eq(ioas, to) && Arc::ptr_eq(ioas.context(), to.context()))
+            .collect();
+        if others.is_empty() {
+            return None;
+        }
         let length = piece.span.length();
-        let at = self.sections.iter().find_map(|(_, entry)| entry.section.find(&piece.backing, length))?;
-        let mapped = |member: &&Member| member.pieces.gaps(at).is_empty();
-        let ioases = self.members.iter().filter(mapped).filter_map(|member| member.dma.ioas());
-        let ioas = ioases
-            .filter(|ioas| !Arc::ptr_eq(ioas, to))
-            .find(|ioas| Arc::ptr_eq(ioas.context(), to.context()))?;
-        Some(Source { ioas: Arc::clone(ioas), iova: at.start() })
+        let places = self.sections.iter().filter_map(|(_, entry)| entry.section.find(&piece.backing, length));
+        places.into_iter().find_map(|at| {
+            let (_, ioas) = others.iter().find(|(member, _)| member.has(at, piece))?;
+            Some(Source { ioas: Arc::clone(ioas), iova: at.start() })
+        })
     }
 }
 
@@ -333,8 +361,6 @@ impl State {
 pub(super) struct How<'a> {
     pub(super) mapper: Mapper,
     pub(super) sharing: Sharing,
-    /// Whether the memory may not be there yet.
-    pub(super) populate: bool,
     pub(super) on_progress: &'a OnProgress<'a>,
     /// Another address space where the memory may be mapped.
     pub(super) beyond: Option<&'a State>,

@@ -5,6 +5,7 @@ use super::note::{Note, Noted};
 use super::section::{Kind, Section};
 use super::state::{Entry, Found, Journal, State};
 use super::{AddressSpace, Error, Span};
+use std::collections::BTreeSet;
 use std::mem;
 use std::ops::ControlFlow;
 
@@ -23,7 +24,7 @@ pub struct Transaction<'a> {
 /// What a change does to the sections.
 #[derive(Debug)]
 struct Delta {
-    removed: Vec<Span>,
+    removed: BTreeSet<Span>,
     added: Vec<Span>,
     /// The entries that go, for when they have to come back.
     former: Vec<Entry>,
@@ -86,13 +87,13 @@ impl<'a> Transaction<'a> {
             delta.revert(&mut state);
             return Err(error);
         }
-        state.clear(&delta.removed, &delta.added)?;
+        state.clear(&Vec::from_iter(delta.removed))?;
         Ok(notes)
     }
 
     /// Changes the sections, once the change is found to be a right one.
     fn apply(mut self, state: &mut State) -> Result<Delta, Error> {
-        let mut removed = Vec::new();
+        let mut removed = BTreeSet::new();
         for span in &self.dels {
             removed.extend(state.whole_sections(*span)?);
         }
@@ -102,16 +103,8 @@ impl<'a> Transaction<'a> {
                 found => removed.extend(found?),
             }
         }
-        removed.sort();
-        removed.dedup();
         let mut adds = mem::take(&mut self.adds);
-        adds.retain(|section| match removed.iter().position(|span| state.has(*span, section)) {
-            Some(same) => {
-                removed.remove(same);
-                false
-            }
-            None => true,
-        });
+        adds.retain(|section| !(state.has(section) && removed.remove(&section.span())));
         check_overlaps(state, &removed, &adds)?;
         let former = removed.iter().filter_map(|span| state.sections.remove(*span)).collect();
         let added = adds.iter().map(Section::span).collect();
@@ -133,11 +126,13 @@ impl Delta {
             return Ok(());
         }
         let plan = |member| state.plan(member, &self.added, Found::Nothing, space.mapper, notes);
-        let plans = (0..state.members.len()).map(plan).collect::<Result<_, _>>()?;
+        let plans = (0..state.members.len()).map(plan).collect::<Result<Vec<_>, _>>()?;
+        // Before, so that devices do without what makes room for a short time only.
+        state.populate(&plans, space.mapper, on_progress)?;
         for span in &self.added {
             state.make_room(*span, journal)?;
         }
-        space.map(state, plans, true, on_progress, journal, notes)
+        space.map(state, plans, on_progress, journal, notes)
     }
 
     fn revert(&mut self, state: &mut State) {
@@ -159,8 +154,8 @@ impl State {
     }
 
     /// Whether just this section is there.
-    fn has(&self, span: Span, section: &Section) -> bool {
-        self.sections.get(span).is_some_and(|entry| entry.section.same(section))
+    fn has(&self, section: &Section) -> bool {
+        self.sections.get(section.span()).is_some_and(|entry| entry.section.same(section))
     }
 
     pub(super) fn is_withdrawn(&self, section: Span) -> bool {
@@ -175,7 +170,7 @@ impl State {
 }
 
 /// What is added overlaps neither what stays nor each other.
-fn check_overlaps(state: &State, removed: &[Span], adds: &[Section]) -> Result<(), Error> {
+fn check_overlaps(state: &State, removed: &BTreeSet<Span>, adds: &[Section]) -> Result<(), Error> {
     let mut spans: Vec<_> = adds.iter().map(Section::span).collect();
     for span in &spans {
         let mut stays = state.sections.overlapping(*span).map(|(found, _)| found);

@@ -186,6 +186,19 @@ fn a_bar_is_withdrawn_before_its_device_is_reset_and_comes_back() {
 }
 
 #[test]
+fn a_bar_that_could_not_be_withdrawn_is_mapped_anew_when_it_is_restored() {
+    let (space, model) = space();
+    let at = span(0xe000_0000, PAGE);
+    add(&space, bar(at.start(), PAGE, &memory(PAGE)));
+    model.fail(1);
+    assert!(matches!(space.withdraw(at), Err(Error::StillMapped { .. })));
+    // Its mapping may have been emptied by a reset.
+    let before = calls(&model);
+    space.restore(at).unwrap();
+    assert_eq!((calls(&model), model.spans()), (before + 2, vec![at]));
+}
+
+#[test]
 fn what_does_not_belong_is_skipped_by_rule_and_noted() {
     let (space, model) = space();
     let memory = memory(PAGE);

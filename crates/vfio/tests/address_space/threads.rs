@@ -97,6 +97,24 @@ fn progress_rises_to_the_total_and_can_cancel() {
 }
 
 #[test]
+fn pages_are_made_before_anything_makes_room_for_them() {
+    let space = four();
+    let model = joined(&space);
+    let (old, new) = (memory(0x1000), memory(128 << 20));
+    let mut change = space.begin();
+    change.add(ram(1 << 32, 0x1000, &old));
+    change.commit().unwrap();
+    let mut change = space.begin();
+    change.del(span(1 << 32, 0x1000)).add(ram(1 << 32, 128 << 20, &new));
+    let error = change.commit_with(&|progress| {
+        assert_eq!((progress.phase, model.spans()), (Phase::Populate, vec![span(1 << 32, 0x1000)]));
+        ControlFlow::Break(())
+    });
+    assert!(matches!(error, Err(Error::Cancelled)));
+    assert_eq!(space.sections().len(), 1);
+}
+
+#[test]
 fn changes_from_several_threads_are_made_one_after_the_other() {
     let space = four();
     let model = joined(&space);
