@@ -6,7 +6,8 @@ use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::address_space::{
-    AddressSpace, Mapper, Memory, Noted, Pages, Section, Sharing, Span, Translation, VirtualIommu, Why,
+    AddressSpace, Backing, Kind, Mapper, Memory, Noted, Pages, Section, Sharing, Span, Translation,
+    VirtualIommu, Why,
 };
 use passthru_vfio::container::{Access, Attach, Container, Dma, IommufdContainer};
 use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
@@ -49,6 +50,23 @@ fn a_second_container_of_the_same_memory_pins_nothing() {
     // What was copied stays when the first container leaves.
     space.leave(&first).unwrap();
     assert_eq!(second.unmap(32 << 20, LENGTH).unwrap(), LENGTH);
+}
+
+#[test]
+fn memory_that_is_at_two_places_is_copied_from_where_devices_may_write() {
+    let context = iommufd();
+    let [first, second] =
+        [(); 2].map(|()| Arc::new(IommufdContainer::new(&context, None).unwrap()) as Arc<dyn Dma>);
+    let space = AddressSpace::default().with_sharing(Sharing::Always);
+    space.join(first).unwrap();
+    let memory = memory(Pages::Base);
+    let kind = Kind::Ram(Backing { memory: Arc::clone(&memory), offset: 0 });
+    let mut change = space.begin();
+    change.add(Section::new(Span::new(0, LENGTH).unwrap(), kind, Access::Read).unwrap());
+    change.add(Section::ram(Span::new(1 << 32, LENGTH).unwrap(), &memory, 0).unwrap());
+    change.commit().unwrap();
+    let notes = space.join(second).unwrap();
+    assert!(notes.len() >= 2 && notes.iter().all(|note| matches!(note.what, Noted::Shared(Why::Asked))));
 }
 
 #[test]
