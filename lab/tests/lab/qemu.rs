@@ -1,6 +1,7 @@
 //! What the built-in knowledge of QEMU says, held against the real one: its capabilities, and where it puts devices.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use passthru_qemu::qmp::Qmp;
 use passthru_qemu::{Cache, Capabilities, CommandLine, Paths, Style, Value, command_line};
 use serde_json::json;
 
-const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+pub(super) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
@@ -29,26 +30,47 @@ fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
 }
 
 /// A QEMU that waits at its guest's first instruction; ended with its owner.
-struct Emulator {
+pub(super) struct Emulator {
     process: Child,
     qmp: Qmp,
 }
 
 impl Emulator {
     fn start(line: &CommandLine) -> Self {
+        Self::try_start(line).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// Starts it; where it ends at once, what it said is the error.
+    pub(super) fn try_start(line: &CommandLine) -> Result<Self, String> {
         let socket = PathBuf::from("/tmp/qemu-test.sock");
         let _ = fs::remove_file(&socket);
-        let process = Command::new(&line.emulator)
+        let mut process = Command::new(&line.emulator)
             .args(line.render(&Paths))
             .args(["-S", "-qmp", "unix:/tmp/qemu-test.sock,server=on,wait=off"])
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create("/tmp/qemu-test.log").unwrap())
             .spawn()
             .unwrap();
-        let stream = connect(&socket);
-        Self { process, qmp: Qmp::connect(stream, LIMIT).unwrap() }
+        let qmp = connect(&socket, &mut process).and_then(|stream| Qmp::connect(stream, LIMIT).ok());
+        match qmp {
+            Some(qmp) => Ok(Self { process, qmp }),
+            None => {
+                let _ = process.kill();
+                let _ = process.wait();
+                Err(fs::read_to_string("/tmp/qemu-test.log").unwrap())
+            }
+        }
     }
 
-    fn property(&mut self, id: &str, property: &str) -> serde_json::Value {
+    /// The ids of the devices.
+    pub(super) fn ids(&mut self) -> BTreeSet<String> {
+        let found = self.qmp.execute("qom-list", json!({ "path": "/machine/peripheral" })).unwrap();
+        let names = found.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str());
+        names.map(str::to_owned).collect()
+    }
+
+    pub(super) fn property(&mut self, id: &str, property: &str) -> serde_json::Value {
         let path = format!("/machine/peripheral/{id}");
         self.qmp.execute("qom-get", json!({ "path": path, "property": property })).unwrap()
     }
@@ -61,11 +83,13 @@ impl Drop for Emulator {
     }
 }
 
-fn connect(socket: &Path) -> UnixStream {
+/// Nothing, where the process ends.
+fn connect(socket: &Path, process: &mut Child) -> Option<UnixStream> {
     let end = Instant::now() + LIMIT;
     loop {
         match UnixStream::connect(socket) {
-            Ok(stream) => return stream,
+            Ok(stream) => return Some(stream),
+            Err(_) if process.try_wait().unwrap().is_some() => return None,
             Err(e) if Instant::now() > end => panic!("{}: {e}", socket.display()),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -73,7 +97,7 @@ fn connect(socket: &Path) -> UnixStream {
 }
 
 /// Id, bus and slot (with its function) of every PCI device that the line makes.
-fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
+pub(super) fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
     let place = |value: &Value| {
         let Value::Json(device) = value else { return None };
