@@ -221,8 +221,20 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// An emulator that is a script. It is written under another name first, as nothing that is open for
-    /// writing can be executed.
+    /// Starts a script that was just written. While a test beside this one starts a child, that has the script open for
+    /// writing for a moment, and what is open for writing cannot be executed.
+    fn patiently(command: &mut Command) -> io::Result<Child> {
+        loop {
+            match command.spawn() {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// An emulator that is a script.
     fn script(dir: &tempfile::TempDir, text: &str) -> PathBuf {
         let path = dir.path().join("emulator");
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -234,7 +246,7 @@ mod tests {
     fn an_emulator_that_fails_at_start_has_its_words_in_the_error() {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "echo 'library not found' >&2; exit 1");
-        let error = probe(&binary, &Command::spawn, Duration::from_secs(5)).unwrap_err();
+        let error = probe(&binary, &patiently, Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains("library not found"), "{error}");
     }
 
@@ -243,15 +255,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "exec sleep 60");
         let start = Instant::now();
-        let error = probe(&binary, &Command::spawn, Duration::from_millis(200)).unwrap_err();
+        let error = probe(&binary, &patiently, Duration::from_millis(200)).unwrap_err();
         assert!(matches!(error, ProbeError::Ask { source: qmp::Error::Timeout { .. }, .. }), "{error:?}");
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn an_emulator_that_is_not_there_is_to_be_installed() {
-        let error =
-            probe(Path::new("/nonexistent/qemu"), &Command::spawn, Duration::from_secs(1)).unwrap_err();
+        let error = probe(Path::new("/nonexistent/qemu"), &patiently, Duration::from_secs(1)).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("install")), "{error:?}");
     }
 
@@ -277,7 +288,7 @@ mod tests {
         ];
         let answers = answers.map(|answer| format!("read line; echo '{answer}'\n")).concat();
         let binary = script(&dir, &format!("echo '{{\"QMP\":{{}}}}'\n{answers}sleep 60"));
-        let probed = probe(&binary, &Command::spawn, Duration::from_secs(5)).unwrap();
+        let probed = probe(&binary, &patiently, Duration::from_secs(5)).unwrap();
         assert_eq!(probed.version.to_string(), "11.1.3");
         assert!(probed.machines.contains("q35") && probed.machines.contains("pc-q35-11.1"));
         let capabilities = super::super::Capabilities::of(probed).unwrap();
