@@ -82,9 +82,6 @@ impl Element for MemoryTune {
         let mut placement = self.placement.filter(|placement| v.reading() || *placement == Placement::Auto);
         v.attr("placement", &mut placement);
         self.placement = self.placement.or(placement);
-        if v.reading() && self.placement == Some(Placement::Static) && self.nodeset.is_none() {
-            v.error("'placement' of <memory> is 'static': a 'nodeset' is needed".into());
-        }
     }
 }
 

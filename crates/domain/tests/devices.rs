@@ -41,7 +41,7 @@ fn a_screen_brings_a_graphics_card_and_the_primary_one_comes_first() {
     let seen = complete("pc", "<graphics type='vnc'/>").devices;
     assert_eq!(seen.videos.len(), 1);
     assert!(seen.videos[0].is_primary());
-    let cards = "<video><model type='vga'/></video><video><model type='qxl' primary='yes'/></video>";
+    let cards = "<video><model type='virtio'/></video><video><model type='qxl' primary='yes'/></video>";
     let two = complete("pc", cards).devices;
     assert_eq!(two.videos[0].model().unwrap().as_str(), "qxl");
     assert_eq!(two.pci_address(Item::Video(0)).unwrap().to_string(), "0000:00:02.0");

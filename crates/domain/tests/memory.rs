@@ -5,8 +5,8 @@
 mod common;
 
 use common::{check, guest};
-use passthru_domain::Domain;
 use passthru_domain::device::Address;
+use passthru_domain::{Access, Domain};
 
 /// Makes a guest with 4 CPUs and these nodes, these parts before `<os>`, and these devices.
 fn nodes(cells: &str, parts: &str, devices: &str) -> String {
@@ -185,7 +185,8 @@ fn memory_devices_that_make_no_sense() {
     };
     wrong(label(64), "has at least 128 KiB");
     wrong(label(262_144), "must be smaller than the device");
-    wrong(device("virtio-pmem", "<path>/x</path>", ""), "needs access='shared'");
+    let private = device("virtio-pmem", "<path>/x</path>", "").replace("model=", "access='private' model=");
+    refused(&private, "needs access='shared'", "<memory access");
     wrong(device("virtio-pmem", "<path>/x</path>", "<node>0</node>"), "belongs to no NUMA <node>");
     wrong(device("virtio-mem", "", "<node>0</node>"), "needs its <block>");
     let blocks = |block, requested| {
@@ -196,4 +197,33 @@ fn memory_devices_that_make_no_sense() {
     wrong(blocks(2048, 1000), "must be multiples of its <block>");
     wrong(blocks(2048, 524_288), "more <requested> than its <size>");
     accepted(&blocks(2048, 0));
+}
+
+#[test]
+fn memory_can_come_later_to_z_without_nodes_as_virtio_memory() {
+    let memory = "<memory model='virtio-mem'><target><size unit='MiB'>512</size><block unit='MiB'>2</block>\
+                  <requested>0</requested></target></memory>";
+    let z = |devices: &str| guest("s390-ccw-virtio", devices).replace("<os>", &format!("{ROOM}<os>"));
+    let domain = accepted(&z(memory));
+    assert!(matches!(domain.devices.memories[0].info.address, Some(Address::Ccw(_))));
+    let dimm = "<memory model='dimm'><target><size unit='MiB'>512</size></target></memory>";
+    refused(&z(dimm), "no memory devices of model 'dimm'", "<memory model");
+}
+
+#[test]
+fn what_kinds_of_memory_have_when_it_is_not_said() {
+    let pmem = "<memory model='virtio-pmem'><source><path>/pmem</path></source>\
+                <target><size unit='MiB'>512</size></target></memory>";
+    let domain = accepted(&nodes(TWO, ROOM, pmem));
+    assert_eq!(domain.devices.memories[0].access, Some(Access::Shared));
+    let enclave = "<memory model='sgx-epc'><target><size unit='MiB'>16</size></target></memory>";
+    assert_eq!(accepted(&nodes(TWO, "", enclave)).devices.memories[0].target.node, Some(0));
+}
+
+#[test]
+fn memory_that_is_placed_by_hand_needs_nodes() {
+    for memory in ["<memory mode='strict'/>", "<memory placement='static'/>"] {
+        let tune = format!("<numatune>{memory}</numatune>");
+        refused(&nodes(TWO, &tune, ""), "needs a 'nodeset'", "<memory ");
+    }
 }

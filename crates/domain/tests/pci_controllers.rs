@@ -154,3 +154,9 @@ fn bus_numbers_of_expanders_leave_room_for_the_buses_below() {
     assert!(with(126, 128)[0].contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it"));
     assert!(with(254, 128)[0].contains("busNr 254 has 2 bus numbers"));
 }
+
+#[test]
+fn a_bridge_whose_number_is_zero() {
+    let devices = controller("pci-bridge", "<target chassisNr='0'/>");
+    refused("pc", &devices, "chassisNr='0' of the PCI controller 1 is out of range");
+}

@@ -526,3 +526,28 @@ fn what_is_said_to_the_emulator_is_of_its_form() {
     let xml = with("<x:env name='A=B'/>").replace("x:override", "x:commandline");
     assert_refused(&xml, "the variable's name 'A=B'", "<x:env");
 }
+
+#[test]
+fn an_acpi_index_that_two_devices_have() {
+    let card = format!("{VIRTIO_NET}<acpi index='7'/></interface>");
+    refused(
+        "q35",
+        &card.repeat(2),
+        "the index 7 of <acpi> is used twice: by interface 0 and by interface 1",
+        "<interface",
+    );
+}
+
+#[test]
+fn a_virtio_iommu_of_a_guest_without_acpi() {
+    let iommu = "<iommu model='virtio'/>";
+    refused("q35", iommu, "'virtio' needs ACPI", "<iommu");
+    check(&guest("q35", iommu).replace("<os>", "<features><acpi/></features><os>")).unwrap();
+}
+
+#[test]
+fn a_second_card_that_takes_the_ranges_of_a_vga() {
+    let card = |model: &str| format!("<video><model type='{model}'/></video>");
+    refused("pc", &card("vga").repeat(2), "model 'vga' must be the primary one", "<video");
+    accepted("pc", &format!("{}{}", card("vga"), card("virtio")));
+}

@@ -1,9 +1,9 @@
 //! The guest's memory: how much there is in all, its nodes, the slots of its modules.
 
 use crate::device::address::DimmAddress;
-use crate::device::{Address, Devices};
+use crate::device::{Address, Devices, MemoryModel};
 use crate::numa::Numa;
-use crate::{Domain, Memory, MemoryMode, Memtune, Numatune, Placement};
+use crate::{Access, Domain, Memory, MemoryMode, Memtune, Numatune, Placement};
 use std::collections::BTreeSet;
 
 /// Numbers the nodes, adds up their memory where `<memory>` is left out, and gives modules their slots.
@@ -14,6 +14,7 @@ pub(super) fn fill(domain: &mut Domain) {
     total(domain);
     limits(domain);
     numatune(domain);
+    devices(&mut domain.devices);
     slots(&mut domain.devices);
 }
 
@@ -67,6 +68,17 @@ fn numatune(domain: &mut Domain) {
         memnode.mode.get_or_insert(MemoryMode::Strict);
     }
     numatune.memnodes.sort_by_key(|memnode| memnode.cellid);
+}
+
+/// Persistent virtio memory is a file that others see too; enclaves are on the first node.
+fn devices(devices: &mut Devices) {
+    for memory in &mut devices.memories {
+        match memory.model {
+            Some(MemoryModel::VirtioPmem) => drop(memory.access.get_or_insert(Access::Shared)),
+            Some(MemoryModel::SgxEpc) => drop(memory.target.node.get_or_insert(0)),
+            _ => {}
+        }
+    }
 }
 
 /// Gives each module that has no slot the lowest that is free.

@@ -17,6 +17,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         kind(check, item);
         acpi(check, item);
     }
+    acpi_indexes(check);
     channels(check);
     zpci(check);
 }
@@ -93,6 +94,20 @@ fn acpi(check: &mut Check<'_>, item: Item) {
         check.error(&info.place, message);
     } else if acpi.index == Some(0) {
         check.error(&info.place, format!("<acpi> of {}: the index counts from 1", devices.describe(item)));
+    }
+}
+
+/// A guest names network cards by the index, so it is of one device.
+fn acpi_indexes(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let indexes = devices.items().into_iter().filter_map(|item| {
+        let index = devices.info(item)?.acpi.as_ref()?.index?;
+        Some((index, (index, item)))
+    });
+    for (first, second) in duplicates(indexes) {
+        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+        let message = format!("the index {} of <acpi> is used twice: by {one} and by {other}", first.0);
+        check.error(&place_of(devices.info(second.1)), message);
     }
 }
 

@@ -25,7 +25,10 @@ pub(super) fn check(check: &mut Check<'_>) {
                 on_boards(check, iommu, &[Board::Q35]);
                 split_irqchip(check, iommu);
             }
-            Some(IommuModel::Virtio) => on_boards(check, iommu, &[Board::Q35, Board::Virt]),
+            Some(IommuModel::Virtio) => {
+                on_boards(check, iommu, &[Board::Q35, Board::Virt]);
+                told_by_acpi(check, iommu);
+            }
             Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(check, iommu),
             None => {}
         }
@@ -90,6 +93,14 @@ fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
         let on = on.collect::<Vec<_>>().join(" and ");
         let message = format!("an IOMMU of model '{model}' is for the machines {on} only, not for '{name}'");
         check.error(&iommu.info.place, message);
+    }
+}
+
+/// Which devices are behind it the guest learns from an ACPI table.
+fn told_by_acpi(check: &mut Check<'_>, iommu: &Iommu) {
+    if !check.domain.features.as_ref().is_some_and(|features| features.acpi) {
+        let message = "an IOMMU of model 'virtio' needs ACPI".to_owned();
+        check.error_with_hint(&iommu.info.place, message, "add <features><acpi/></features>");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Check, duplicates};
 use crate::device::{Address, MemoryDevice, MemoryModel};
-use crate::{Allocation, HugepageSize, IdSet, MemorySource, Numa};
+use crate::{Allocation, Board, HugepageSize, IdSet, MemorySource, Numa};
 use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -103,7 +103,7 @@ fn hotplug(check: &mut Check<'_>) {
         }
         return;
     };
-    if numa(check).is_none() {
+    if numa(check).is_none() && check.machine.board != Board::S390Ccw {
         let message = "<maxMemory>: memory can come later only where the guest has a NUMA node".to_owned();
         check.error_with_hint(
             place,
@@ -117,7 +117,7 @@ fn hotplug(check: &mut Check<'_>) {
         check.error(place, format!("<maxMemory> ({max} KiB) is less than <memory> ({memory} KiB)"));
     }
     let added = devices.iter().map(|device| device.target.size.bytes()).fold(0, u64::saturating_add);
-    let nodes = numa(check).map_or(0, Numa::memory);
+    let nodes = numa(check).map_or_else(|| memory.saturating_sub(added), Numa::memory);
     if nodes.saturating_add(added) > max.bytes() {
         let (added, room) = (added / 1024, max.bytes().saturating_sub(nodes) / 1024);
         check.error(
@@ -151,6 +151,9 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     let name = model.map_or("memory", MemoryModel::as_str);
     let mut wrong: Vec<String> = Vec::new();
     let nodes = nodes(check);
+    if check.machine.board == Board::S390Ccw && model != Some(MemoryModel::VirtioMem) {
+        wrong.push(format!("the machine '{}' has no memory devices of model '{name}'", check.machine.name));
+    }
     match target.node {
         Some(node) if model == Some(MemoryModel::VirtioPmem) => {
             wrong.push(format!("a '{name}' device belongs to no NUMA <node>, and {node} is said"));

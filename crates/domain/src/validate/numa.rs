@@ -108,6 +108,13 @@ fn numatune(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(numatune) = &domain.numatune else { return };
     let cells = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()).map_or(0, |numa| numa.cells.len());
+    if let Some(memory) = &numatune.memory
+        && memory.placement != Some(Placement::Auto)
+        && memory.nodeset.is_none()
+    {
+        let message = "<memory> of <numatune> is placed by hand: it needs a 'nodeset'".to_owned();
+        check.error_with_hint(&memory.place, message, "or say placement='auto'");
+    }
     let restrictive = |mode: Option<MemoryMode>| mode == Some(MemoryMode::Restrictive);
     for memnode in &numatune.memnodes {
         let id = memnode.cellid;

@@ -13,6 +13,7 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     name(check, controller, model);
     let target = controller.target.clone().unwrap_or_default();
     options(check, controller, model, &target);
+    chassis_number(check, controller, &target);
     if matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus) {
         expander(check, controller, &target);
     }
@@ -59,6 +60,15 @@ const fn names_of(model: Model) -> &'static [Name] {
         Model::PcieExpanderBus => &[Name::PxbPcie],
         Model::PciRoot => &[Name::SpaprPciHostBridge],
         _ => &[],
+    }
+}
+
+/// The number of a bridge's slots for its guest: zero is no number.
+fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
+    if target.chassis_nr == Some(0) {
+        let index = controller.index.unwrap_or_default();
+        let message = format!("chassisNr='0' of the PCI controller {index} is out of range: it is 1 to 255");
+        check.error(&controller.info.place, message);
     }
 }
 

@@ -183,6 +183,11 @@ fn graphics(check: &mut Check<'_>) {
     }
 }
 
+/// Whether a card takes the ranges of a VGA, which the guest has once.
+const fn is_primary_only(model: Option<VideoModel>) -> bool {
+    matches!(model, Some(VideoModel::Vga | VideoModel::Cirrus | VideoModel::Vmvga))
+}
+
 fn videos(check: &mut Check<'_>) {
     let videos = &check.domain.devices.videos;
     for video in videos {
@@ -190,6 +195,10 @@ fn videos(check: &mut Check<'_>) {
         let model = video.model();
         if model == Some(VideoModel::None) && videos.len() > 1 {
             check.error(place, "a graphics card of model 'none' is alone: there are others".into());
+        }
+        if !video.is_primary() && is_primary_only(model) {
+            let name = model.map_or("", VideoModel::as_str);
+            check.error(place, format!("a graphics card of model '{name}' must be the primary one"));
         }
         if video.is_vhost_user() && model != Some(VideoModel::Virtio) {
             check.error(place, "<driver name='vhostuser'/> is for a graphics card of model 'virtio'".into());
