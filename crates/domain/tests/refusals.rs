@@ -551,3 +551,14 @@ fn a_second_card_that_takes_the_ranges_of_a_vga() {
     refused("pc", &card("vga").repeat(2), "model 'vga' must be the primary one", "<video");
     accepted("pc", &format!("{}{}", card("vga"), card("virtio")));
 }
+
+#[test]
+fn an_address_on_the_host_of_another_type() {
+    accepted("q35", &hostdev("type='pci' bus='1' slot='0' function='0'", ""));
+    refused(
+        "q35",
+        &hostdev("type='ccw' bus='1' slot='0' function='0'", ""),
+        "of type 'pci', not 'ccw'",
+        "<address",
+    );
+}

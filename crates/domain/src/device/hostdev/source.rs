@@ -157,12 +157,17 @@ impl Element for PciSource {
     }
 }
 
-/// `<address>` of the device on the host, which has no type.
+/// `<address>` of the device on the host, whose type can only be `pci` and is not written.
 #[derive(Default)]
 struct PciHostAddress(Option<passthru_pci::Address>);
 
 impl Element for PciHostAddress {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
+        let mut kind: Option<AddressType> = None;
+        v.attr("type", &mut kind);
+        if let Some(kind) = kind.filter(|kind| *kind != AddressType::Pci) {
+            v.error(format!("the <source> of a PCI device has an <address> of type 'pci', not '{kind}'"));
+        }
         if !visit_pci(&mut self.0, v) {
             v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
         }
