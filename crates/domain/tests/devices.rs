@@ -172,6 +172,21 @@ fn interfaces_that_cannot_work() {
 }
 
 #[test]
+fn devices_of_other_processes_without_memory_that_these_see() {
+    let virtiofs =
+        "<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='a'/></filesystem>";
+    let card = "<interface type='vhostuser'><source type='unix' path='/a' mode='client'/><model type='virtio'/></interface>";
+    let disk =
+        "<disk type='vhostuser'><source type='unix' path='/a'/><target dev='vda' bus='virtio'/></disk>";
+    for device in [virtiofs, card, disk] {
+        refused("q35", device, "needs memory that another process sees");
+        let shared = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><os>";
+        let domain = guest("q35", device).replacen("<os>", shared, 1);
+        check(&domain).unwrap_or_else(|e| panic!("{device}: {e}"));
+    }
+}
+
+#[test]
 fn disks_that_cannot_work() {
     let disk = |kind: &str, bus: &str, rest: &str| {
         format!("<disk type='{kind}'{rest}<target dev='sda' bus='{bus}'/></disk>")

@@ -25,6 +25,7 @@ mod pci;
 mod pci_targets;
 mod peripherals;
 mod security;
+mod shared_memory;
 
 use crate::device::Info;
 use crate::xml::place::Place;
@@ -61,6 +62,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     disks::check(&mut check);
     chardevs::check(&mut check);
     peripherals::check(&mut check);
+    shared_memory::check(&mut check);
     hostdevs::check(&mut check);
     hostdev_types::check(&mut check);
     iommus::check(&mut check);

@@ -6,7 +6,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .map(|candidate| (distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
+        .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -41,5 +41,6 @@ mod tests {
         assert_eq!(nearest("contoller", known), Some("controller"));
         assert_eq!(nearest("Iommu", known), Some("iommu"));
         assert_eq!(nearest("redirdev", known), None);
+        assert_eq!(nearest("x", ["2", "3"]), None, "nothing is left of it");
     }
 }
