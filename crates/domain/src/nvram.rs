@@ -109,6 +109,9 @@ impl Element for Nvram {
         if !said {
             v.error(format!("<nvram> needs {needs}"));
         }
+        if self.path.is_some() && source.is_some() {
+            v.error("<nvram> says where it is twice: by its text and by <source>".into());
+        }
     }
 }
 

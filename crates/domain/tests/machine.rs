@@ -184,6 +184,7 @@ fn firmware_that_keeps_nothing_or_the_wrong_things() {
     refused(&pc, "is for the machine 'q35' only", "<os");
     refused(&os(flash, "<nvram type='network'/>"), "a <source protocol=…> with its <host>", "<nvram");
     refused(&os(flash, "<nvram type='block'><source file='/x'/></nvram>"), "a <source dev=…>", "<nvram");
+    refused(&os(flash, "<nvram type='file'><source file='/x'/>/v</nvram>"), "twice", "<nvram");
 }
 
 #[test]
