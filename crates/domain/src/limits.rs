@@ -60,7 +60,8 @@ pub struct Fibrechannel {
     pub appid: Option<String>,
 }
 
-/// `<idmap>`: users of a container. A full virtual machine has none, and nothing comes of it.
+/// `<idmap>`: which users of the host stand for those of a container (a full virtual machine has none, and nothing comes of
+/// it), or for those in a filesystem.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Idmap {
     /// Of users.

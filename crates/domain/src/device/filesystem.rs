@@ -2,6 +2,7 @@
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
+use crate::limits::Idmap;
 use crate::xml::place::Place;
 use crate::xml::text::{FilePath, of_form};
 use crate::xml::value::words;
@@ -125,7 +126,7 @@ pub struct Filesystem {
     /// How virtiofsd is started.
     pub binary: Option<Virtiofsd>,
     /// How ids of the guest and of the host belong together.
-    pub idmap: Option<FilesystemIdmap>,
+    pub idmap: Option<Idmap>,
     /// The folder.
     pub source: Option<FilesystemSource>,
     /// The tag by which the guest mounts it.
@@ -175,26 +176,6 @@ pub struct VirtiofsLock {
     pub posix: Option<bool>,
     /// BSD locks.
     pub flock: Option<bool>,
-}
-
-/// `<idmap>` of a filesystem.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FilesystemIdmap {
-    /// Ids of users.
-    pub uids: Vec<IdRange>,
-    /// Ids of groups.
-    pub gids: Vec<IdRange>,
-}
-
-/// Ids that follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct IdRange {
-    /// First id in the guest.
-    pub start: u32,
-    /// First id on the host.
-    pub target: u32,
-    /// How many.
-    pub count: u32,
 }
 
 /// `<source>` of a filesystem.
@@ -269,21 +250,6 @@ impl Element for VirtiofsLock {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.on_off("posix", &mut self.posix);
         v.on_off("flock", &mut self.flock);
-    }
-}
-
-impl Element for FilesystemIdmap {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.children("uid", &mut self.uids);
-        v.children("gid", &mut self.gids);
-    }
-}
-
-impl Element for IdRange {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
-        v.required("start", &mut self.start);
-        v.required("target", &mut self.target);
-        v.required("count", &mut self.count);
     }
 }
 
