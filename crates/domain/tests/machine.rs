@@ -4,25 +4,10 @@
 
 mod common;
 
-use common::{check, guest};
-use passthru_domain::Domain;
+use common::{accepted, guest, refused};
 
 fn with(machine: &str, part: &str) -> String {
     guest(machine, "").replace("<os>", &format!("{part}<os>"))
-}
-
-#[track_caller]
-fn refused(xml: &str, words: &str, at: &str) {
-    let Err(errors) = check(xml) else { panic!("accepted, expected: {words}") };
-    let found = errors.iter().find(|e| e.message.contains(words));
-    let found = found.unwrap_or_else(|| panic!("expected '{words}', found: {errors}"));
-    let span = found.span.clone().unwrap_or_else(|| panic!("no place: {found}"));
-    assert!(xml[span.clone()].starts_with(at), "'{words}' is said at: {}", &xml[span]);
-}
-
-#[track_caller]
-fn accepted(xml: &str) -> Domain {
-    check(xml).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]

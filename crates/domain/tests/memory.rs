@@ -4,9 +4,9 @@
 
 mod common;
 
-use common::{check, guest};
+use common::{accepted, guest, refused};
+use passthru_domain::Access;
 use passthru_domain::device::Address;
-use passthru_domain::{Access, Domain};
 
 /// Makes a guest with 4 CPUs and these nodes, these parts before `<os>`, and these devices.
 fn nodes(cells: &str, parts: &str, devices: &str) -> String {
@@ -16,19 +16,6 @@ fn nodes(cells: &str, parts: &str, devices: &str) -> String {
 
 const TWO: &str = "<cell id='0' cpus='0-1' memory='524288'/><cell id='1' cpus='2-3' memory='524288'/>";
 const ROOM: &str = "<maxMemory slots='4' unit='GiB'>8</maxMemory>";
-
-#[track_caller]
-fn refused(xml: &str, words: &str, at: &str) {
-    let Err(errors) = check(xml) else { panic!("accepted, expected: {words}") };
-    let found = errors.iter().find(|e| e.message.contains(words));
-    let found = found.unwrap_or_else(|| panic!("expected '{words}', found: {errors}"));
-    let span = found.span.clone().unwrap_or_else(|| panic!("no place: {found}"));
-    assert!(xml[span.clone()].starts_with(at), "'{words}' is said at: {}", &xml[span]);
-}
-
-fn accepted(xml: &str) -> Domain {
-    check(xml).unwrap_or_else(|e| panic!("{e}"))
-}
 
 #[test]
 fn memory_that_is_not_said_is_that_of_the_nodes_and_devices() {

@@ -1,5 +1,7 @@
 //! A platform for tests: the boards and defaults of a recent emulator.
 
+#![allow(clippy::panic, reason = "a helper of tests")]
+
 use passthru_domain::device::chardev::CharTargetType;
 use passthru_domain::device::controller::ControllerModel;
 use passthru_domain::device::interface::InterfaceModel;
@@ -64,4 +66,22 @@ pub(crate) fn check(xml: &str) -> Result<Domain, Errors> {
     let domain = Domain::parse(xml)?.complete(&Emulator)?;
     domain.validate(&Emulator)?;
     Ok(domain)
+}
+
+/// Reads, completes and validates a guest in which nothing is wrong.
+#[allow(dead_code, reason = "not every test file needs it")]
+#[track_caller]
+pub(crate) fn accepted(xml: &str) -> Domain {
+    check(xml).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Asserts that a guest is refused with a message that holds `words`, at a place of the text that starts with `at`.
+#[allow(dead_code, reason = "not every test file needs it")]
+#[track_caller]
+pub(crate) fn refused(xml: &str, words: &str, at: &str) {
+    let Err(errors) = check(xml) else { panic!("accepted, expected: {words}") };
+    let found = errors.iter().find(|e| e.message.contains(words));
+    let found = found.unwrap_or_else(|| panic!("expected '{words}', found: {errors}"));
+    let span = found.span.clone().unwrap_or_else(|| panic!("no place: {found}"));
+    assert!(xml[span.clone()].starts_with(at), "'{words}' is said at: {}", &xml[span]);
 }
