@@ -5,7 +5,7 @@ use super::{Check, place_of};
 use crate::complete::aliases::shows_serial;
 use crate::device::{ControllerType, Hostdev, Item};
 use crate::xml::place::Place;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Ids of what every guest has, or can have, besides its devices: memory, monitor, audio, root buses.
 const OWN: &[&str] = &["pc.ram", "mach-virt.ram", "monitor", "charmonitor", "audio1", "pci.0", "pcie.0"];
@@ -68,13 +68,8 @@ fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a Place)> {
     let of_hostdev = |h: &'a Hostdev| Some((h.iommufd_id.as_deref()?, &h.info.place));
     let hostdevs = devices.assigned().filter_map(of_hostdev);
     let iommus = devices.iommus.iter().filter_map(|i| Some((i.iommufd_id()?, &i.info.place)));
-    let mut said: Vec<(&str, &Place)> = Vec::new();
-    for (id, place) in hostdevs.chain(iommus) {
-        if said.iter().all(|(known, _)| *known != id) {
-            said.push((id, place));
-        }
-    }
-    said
+    let mut known = HashSet::new();
+    hostdevs.chain(iommus).filter(|(id, _)| known.insert(*id)).collect()
 }
 
 fn is_id(text: &str) -> bool {
