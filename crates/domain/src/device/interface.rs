@@ -1,10 +1,9 @@
 //! `<interface>`: a network interface.
 
 use super::hostdev::InterfaceSource;
-use super::net::{
-    Bandwidth, Coalesce, Filterref, LinkState, NetBackend, NetDriver, NetIp, NetRoute, NetSource, NetTarget,
-    PortForward, Virtualport, Vlan,
-};
+use super::net::{LinkState, NetIp, NetRoute, NetSource, NetTarget, PortForward};
+use super::net_driver::{Coalesce, NetBackend, NetDriver};
+use super::net_port::{Bandwidth, Filterref, Virtualport, Vlan};
 use super::teaming::Teaming;
 use super::virtio::VirtioModel;
 use super::{Hostdev, Info};

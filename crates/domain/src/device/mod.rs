@@ -19,6 +19,8 @@ pub mod item;
 pub mod memballoon;
 pub mod memory;
 pub mod net;
+pub mod net_driver;
+pub mod net_port;
 pub mod panic;
 pub mod redirdev;
 pub mod rng;

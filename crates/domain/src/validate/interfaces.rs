@@ -3,7 +3,7 @@
 use super::Check;
 use crate::device::Interface;
 use crate::device::interface::InterfaceType;
-use crate::device::net::{NetBackendType, NetDriver};
+use crate::device::net_driver::{NetBackendType, NetDriver};
 
 /// Pairs of queues that a tap can have.
 const MOST_QUEUES: u32 = 256;

@@ -4,7 +4,7 @@ use super::opt::{Object, Opt};
 use super::{Context, Error, netdev, pci, virtio};
 use passthru_domain::Board;
 use passthru_domain::device::interface::Interface;
-use passthru_domain::device::net::{NetDriver, Offloads, TxMode};
+use passthru_domain::device::net_driver::{NetDriver, Offloads, TxMode};
 use passthru_domain::device::teaming::{Teaming, TeamingType};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

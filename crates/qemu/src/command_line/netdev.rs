@@ -4,7 +4,8 @@ use super::opt::{List, Object, Opt, Term};
 use super::want::{Want, What};
 use super::{Context, Error, STATE_DIR};
 use passthru_domain::device::interface::{Interface, InterfaceType};
-use passthru_domain::device::net::{IpFamily, NetBackendType, NetDriverName, NetIp, NetSource, SourceMode};
+use passthru_domain::device::net::{IpFamily, NetIp, NetSource, SourceMode};
+use passthru_domain::device::net_driver::{NetBackendType, NetDriverName};
 
 /// Pairs of queues that a tap can have; more are refused when the domain is looked at.
 const MOST_QUEUES: u32 = 256;
