@@ -72,7 +72,9 @@ impl Error {
             (Self::Unmap { .. }, Errno::NOENT) => {
                 Some("nothing is mapped there, or only a part of a mapping was named: mappings go as a whole")
             }
-            (Self::Unmap { .. }, Errno::BUSY) => Some("somebody uses the mapping still"),
+            (Self::Unmap { .. }, Errno::BUSY) => {
+                Some("somebody uses the mapping still: a hardware queue that lies there is closed first")
+            }
             (Self::AllowIovas { .. }, Errno::ADDRINUSE) => {
                 Some("the attached devices cannot use all of these IOVAs: take them from the usable ranges")
             }

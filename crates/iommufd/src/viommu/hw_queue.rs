@@ -2,21 +2,22 @@
 
 use super::Viommu;
 use crate::object::Object;
-use crate::{Error, Mapping, sys};
+use crate::{Error, sys};
 use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
 use std::sync::Arc;
 
-/// A queue that the hardware of a virtual IOMMU reads from the guest's memory (HW queue). That memory is
-/// pinned, and cannot be unmapped, until the queue is destroyed: on drop, with a failure logged, or by
-/// [`HwQueue::close`], which gives it. So it goes before its memory's [`Mapping`], which it can keep
-/// ([`HwQueue::keeping`]).
+/// A queue that the hardware of a virtual IOMMU reads by itself from the guest's memory (HW queue). It is destroyed on drop,
+/// with a failure logged; [`HwQueue::close`] gives it.
+///
+/// The kernel pins the memory, and locks its mappings, until the queue is destroyed: to unmap one of them is refused
+/// (`EBUSY`), and a [`Mapping`](crate::Mapping) that is dropped meanwhile keeps its memory for ever. So the hardware never
+/// reads what has become somebody else's, whatever goes first; for the memory to be freed, the queue goes first.
 #[derive(Debug)]
 pub struct HwQueue {
     object: Object,
     /// What must not go first.
     _after: Option<Arc<HwQueue>>,
     viommu: Arc<Viommu>,
-    _memory: Option<Arc<Mapping>>,
 }
 
 /// A kind of hardware queue (`enum iommu_hw_queue_type`).
@@ -52,14 +53,7 @@ impl HwQueue {
             Error::HwQueueAlloc { viommu, queue_type, index, iova, length, source: e.into() }
         })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
-        Ok(Self { object, _after: after.cloned(), viommu: Arc::clone(viommu), _memory: None })
-    }
-
-    /// Has it keep the mapping of its memory until it is destroyed. A guest's memory is kept mapped by other means.
-    #[must_use]
-    pub fn keeping(mut self, memory: &Arc<Mapping>) -> Self {
-        self._memory = Some(Arc::clone(memory));
-        self
+        Ok(Self { object, _after: after.cloned(), viommu: Arc::clone(viommu) })
     }
 
     /// Returns the kernel's id, which is unique in the context.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::mock::{self, Device, words};
-use crate::{LENGTH, assert_hint, ioas, memfd, memory, nest_parent};
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory, nest_parent};
 use passthru_iommufd::{
     Access, Accounting, BoundDevice, Error, FaultQueue, HwQueue, HwQueueKind, Hwpt, HwptOptions,
     Invalidations, Ioas, Iommufd, Iova, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue,
@@ -11,6 +11,8 @@ use passthru_iommufd::{
 use passthru_lab::Held;
 use rustix::io::Errno;
 use std::any::Any;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 const EVENTS: VeventKind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
@@ -226,17 +228,50 @@ fn hardware_queues_pin_their_memory_and_go_last_to_first() {
     mapping.unmap().unwrap();
 }
 
+/// What is written to memory, to know it again.
+const MARK: &[u8; 16] = b"the queue's page";
+
+/// Whether the memory that was marked is where it was.
+fn is_there(address: *mut u8) -> bool {
+    let mut bytes = [0; MARK.len()];
+    let memory = File::open("/proc/self/mem").unwrap();
+    memory.read_exact_at(&mut bytes, address as u64).is_ok() && bytes == *MARK
+}
+
 #[test]
-fn a_hardware_queue_can_keep_the_mapping_of_its_memory() {
+fn memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
-    let mapping = Arc::new(ioas.map_memory(&memory(LENGTH), Iova::At(1 << 30), Access::ReadWrite).unwrap());
-    let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap().keeping(&mapping);
+    let given_up = || {
+        let memory = memory(LENGTH);
+        memory.write(0, MARK);
+        let mapping = ioas.map_memory(&memory, Iova::At(1 << 30), Access::ReadWrite).unwrap();
+        (memory.as_ptr(), mapping)
+    };
+    // Without a queue it goes with its mapping.
+    let (address, mapping) = given_up();
+    assert!(is_there(address));
     drop(mapping);
-    assert_hint(&ioas.unmap_all().unwrap_err(), Errno::BUSY, "uses the mapping");
+    assert!(!is_there(address));
+
+    let (address, mapping) = given_up();
+    let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap();
+    assert_hint(&mapping.unmap().unwrap_err(), Errno::BUSY, "a hardware queue");
+    assert!(is_there(address));
+    // Neither does the other page of the mapping go, nor all.
+    assert_eq!(errno(&ioas.unmap(1 << 30, LENGTH).unwrap_err()), Some(Errno::BUSY));
+    assert_eq!(errno(&ioas.unmap_all().unwrap_err()), Some(Errno::BUSY));
+    queue.close().unwrap();
+    assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
+    assert!(is_there(address));
+
+    // The same where the queue goes with the last handle of all that it is in.
+    let (address, mapping) = given_up();
+    let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap();
+    drop((mapping, viommu, device, ioas));
+    assert!(is_there(address));
     drop(queue);
-    assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
 
 /// One of each object, and each of those that need others.
