@@ -37,6 +37,9 @@ pub const SHARED_COMPANION: &str = "0000:06:02.0";
 /// A second NVMe disk for assignment, empty, with a controller memory buffer of 1 MiB in BAR 2.
 pub const CMB_NVME: &str = "0000:07:00.0";
 
+/// Intel 82576 network card with two ports: functions of one bus, each in an IOMMU group of its own.
+pub const TWO_PORT_NIC: [&str; 2] = ["0000:08:00.0", "0000:08:00.1"];
+
 /// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control.
 pub const EDU: &str = "0000:00:10.0";
 

@@ -43,6 +43,8 @@ fn each_device_is_at_its_address_on_its_driver() {
         (devices::SHARED_FREE, None),
         (devices::SHARED_COMPANION, Some("e1000")),
         (devices::CMB_NVME, Some("nvme")),
+        (devices::TWO_PORT_NIC[0], Some("igb")),
+        (devices::TWO_PORT_NIC[1], Some("igb")),
         (devices::EDU, None),
     ];
     for (address, expected) in expected {
@@ -56,7 +58,7 @@ fn each_device_for_assignment_has_a_group_of_its_own() {
     let _host = host();
     let alone =
         [devices::NVME, devices::IGB, devices::DATA_NVME, devices::UPLINK, devices::CMB_NVME, devices::EDU];
-    for address in alone {
+    for address in alone.into_iter().chain(devices::TWO_PORT_NIC) {
         assert_eq!(group(address), [address]);
     }
 }

@@ -37,6 +37,7 @@
 //! | `VFIO_IOMMU_GET_INFO` | `several_groups_are_in_one_container`, `iovas_that_devices_cannot_use_are_left_out_and_refused` | `a_map_without_a_device_is_as_it_says` |
 //! | `VFIO_IOMMU_MAP_DMA` | `a_device_reaches_what_is_mapped_until_it_is_unmapped`, `a_device_writes_only_where_it_may` | `an_overlap_is_refused_and_changes_nothing`, `memory_that_is_not_there_is_refused`, `the_number_of_mappings_is_limited_as_it_says` |
 //! | `VFIO_IOMMU_UNMAP_DMA` | `several_mappings_go_with_the_gaps_between_them`, `everything_goes_at_once`, `dirty_pages_are_told_at_the_unmap` | `a_mapping_goes_as_a_whole`, `what_is_not_mapped_is_not_unmapped` |
+//! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_are_reset_together`, `devices_of_several_groups_are_reset_where_all_of_them_are_here` | the same, `a_physical_function_is_not_reset_with_virtual_ones_on_its_bus` |
 //! | `VFIO_IOMMU_DIRTY_PAGES` | `dirty_pages_are_told_or_refused_with_the_devices` | `without_tracking_nothing_is_told` |
 
 mod capabilities;

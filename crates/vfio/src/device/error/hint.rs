@@ -70,7 +70,7 @@ impl Error {
                 Some("it cannot be reset so, or it was, and its link did not come back in time")
             }
             (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
-                "all affected devices must be open here, on the same iommufd, or the files of all their groups given",
+                "all affected devices must be open here, on the same iommufd, or the files of all their groups given; and none may be a virtual function",
             ),
             (Self::Ioeventfd { .. }, Some(Errno::EXIST)) => {
                 Some("this value is written there for another eventfd")

@@ -7,7 +7,7 @@ use super::{
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{Access, Attach, Backend, Candidate, Container, Error, KvmVfio, Options};
-use passthru_vfio::device::{Affected, HotReset, Owner, Source};
+use passthru_vfio::device::Source;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -24,8 +24,6 @@ on_both_backends! {
     a_device_that_is_not_there_is_named_and_comes_back
     a_device_that_is_taken_is_refused_with_a_hint
     a_token_that_nobody_asked_for_is_refused
-    a_hot_reset_needs_a_proof
-    what_others_own_is_not_reset
     kvm_knows_a_device_for_as_long_as_it_is_attached
     what_kvm_refuses_is_not_attached
 }
@@ -123,33 +121,6 @@ fn a_token_that_nobody_asked_for_is_refused(backend: Backend) {
     // The same candidate can be attached without.
     let member = container.attach(state, Attach::default()).unwrap();
     drop((member, taken));
-}
-
-/// On the bus of these two a reset works; QEMU's root ports do not say that the link is there again.
-fn a_hot_reset_needs_a_proof(backend: Backend) {
-    let taken = take_two(SHARED_FREE, SHARED_COMPANION);
-    let container = container(backend);
-    let (one, other) = (attach(&container, SHARED_FREE), attach(&container, SHARED_COMPANION));
-    let affected = one.device().hot_reset_info().unwrap();
-    assert!(affected.devices.iter().any(|device| device.address.to_string() == SHARED_COMPANION));
-    let proof = container.hot_reset_proof(&affected).unwrap();
-    assert_eq!(proof.files().len(), if backend == Backend::Type1 { 1 } else { 0 });
-    one.device().hot_reset(&proof.files()).unwrap();
-    if backend == Backend::Type1 {
-        one.device().hot_reset(&[]).unwrap_err();
-    }
-    drop((proof, one, other, taken));
-}
-
-fn what_others_own_is_not_reset(backend: Backend) {
-    let container = container(backend);
-    let address = EDU.parse().unwrap();
-    let owner = if backend == Backend::Type1 { Owner::Group(4711) } else { Owner::NotOwned };
-    let owned = (backend == Backend::Iommufd).then_some(false);
-    let affected = HotReset { devices: vec![Affected { address, owner }], owned };
-    let error = container.hot_reset_proof(&affected).unwrap_err();
-    assert!(matches!(error, Error::NotOwned { .. }) && error.to_string().contains(EDU), "{error}");
-    assert!(error.hint().is_some());
 }
 
 /// The registrations, by how many there are.

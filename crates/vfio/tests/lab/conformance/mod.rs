@@ -7,6 +7,7 @@ mod dirty;
 mod failures;
 mod limits;
 mod mapping;
+mod resets;
 
 use crate::edu::Edu;
 use crate::taken::{Taken, take, take_two};
