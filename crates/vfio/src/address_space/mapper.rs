@@ -11,8 +11,8 @@ use crate::container::{self, Backend, Dma};
 use rustix::io::Errno;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{OnceLock, RwLock, mpsc};
 use std::thread;
 
 /// How memory is mapped: by how many threads.
@@ -60,6 +60,7 @@ const MOST_THREADS: usize = 16;
 const HUGE: u64 = 2 << 20;
 const SMALLEST_PIECE: u64 = 64 << 20;
 const LARGEST_PIECE: u64 = 1 << 30;
+const POPULATED_AT_ONCE: u64 = 8 << 20;
 
 impl Default for Mapper {
     /// As many threads as the process may use processors, 16 at most.
@@ -172,9 +173,11 @@ fn is_out_of_memory(error: &container::Error) -> bool {
     error.io().and_then(Errno::from_io_error) == Some(Errno::NOMEM)
 }
 
-/// The parts in which a piece is populated: small ones, so that all threads end at the same time.
+/// The parts in which a piece is populated: small ones, so that all threads end at the same time, and whoever else needs the
+/// lock of the process's memory meanwhile waits for one of them only; but no part of a page.
 fn parts(job: &Job) -> impl Iterator<Item = (&Piece, Span)> {
-    cut(job.piece.span, SMALLEST_PIECE).into_iter().map(|part| (&job.piece, part))
+    let page = if let Pages::Huge(size) = job.piece.backing.memory.pages() { size } else { 0 };
+    cut(job.piece.span, page.max(POPULATED_AT_ONCE)).into_iter().map(|part| (&job.piece, part))
 }
 
 /// Cuts a span at the multiples of `size`.
@@ -189,7 +192,8 @@ fn cut(span: Span, size: u64) -> Vec<Span> {
     cuts
 }
 
-/// Does something with each item, from several threads, until one of them breaks off.
+/// Does something with each item, from several threads, until one of them breaks off. They begin when all have started:
+/// a thread that starts changes the process's memory map (for its stack), and would wait for those that populate.
 fn each<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> ControlFlow<()> + Sync) {
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -199,11 +203,24 @@ fn each<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> ControlFlow<(
             }
         }
     };
+    let gate = RwLock::new(());
     thread::scope(|scope| {
+        let closed = gate.write();
+        let (starting, all_started) = mpsc::channel::<()>();
         for _ in 1..threads.min(items.len()) {
+            let (starting, gate, worker) = (starting.clone(), &gate, &worker);
+            let start = move || {
+                drop(starting);
+                drop(gate.read());
+                worker();
+            };
             // Where there is no thread to be had, the others do the work.
-            let _ = thread::Builder::new().name("dma-map".into()).spawn_scoped(scope, worker);
+            let _ = thread::Builder::new().name("dma-map".into()).spawn_scoped(scope, start);
         }
+        drop(starting);
+        // Nothing is sent: this returns when the last of them has dropped its end.
+        let _ = all_started.recv();
+        drop(closed);
         worker();
     });
 }
@@ -236,7 +253,10 @@ impl<'a> Count<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Backing, Memory};
     use super::*;
+    use crate::container::Access;
+    use std::sync::Arc;
 
     fn span(start: u64, length: u64) -> Span {
         Span::new(start, length).unwrap()
@@ -266,6 +286,19 @@ mod tests {
     fn the_last_byte_of_the_address_space_is_cut_too() {
         let last = span(u64::MAX - 0xfff, 0x1000);
         assert_eq!(cut(last, HUGE), [last]);
+    }
+
+    #[test]
+    fn memory_is_populated_in_small_parts_but_no_page_in_two() {
+        let parts_of = |pages| {
+            let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+            let memory = Memory::from_file(file, 0, 2 << 30, Box::new(())).with_pages(pages);
+            let backing = Backing { memory: Arc::new(memory), offset: 0 };
+            let piece = Piece { span: span(0, 2 << 30), backing, access: Access::ReadWrite, must: true };
+            parts(&Job::new(piece)).map(|(_, part)| part.length()).collect::<Vec<_>>()
+        };
+        assert_eq!(parts_of(Pages::Base), vec![POPULATED_AT_ONCE; 256]);
+        assert_eq!(parts_of(Pages::Huge(1 << 30)), [1 << 30; 2]);
     }
 
     #[test]
