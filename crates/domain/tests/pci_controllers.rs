@@ -160,3 +160,37 @@ fn a_bridge_whose_number_is_zero() {
     let devices = controller("pci-bridge", "<target chassisNr='0'/>");
     refused("pc", &devices, "chassisNr='0' of the PCI controller 1 is out of range");
 }
+
+#[test]
+fn a_chassis_is_that_of_one_port() {
+    let port = |index, chassis: &str| {
+        format!("<controller type='pci' index='{index}' model='pcie-root-port'>{chassis}</controller>")
+    };
+    let said = |chassis| format!("<target chassis='{chassis}'/>");
+    accepted("q35", &(port(1, &said(7)) + &port(2, &said(8))));
+    refused(
+        "q35",
+        &(port(1, &said(7)) + &port(2, &said(7))),
+        "chassis='7' is used twice: by the PCI controllers 1 and 2",
+    );
+    refused(
+        "q35",
+        &(port(1, &said(2)) + &port(2, "")),
+        "chassis='2' is used twice: by the PCI controllers 1 and 2",
+    );
+}
+
+#[test]
+fn a_slot_of_a_single_function_has_no_other() {
+    let port = |index, function, flag: &str| {
+        format!(
+            "<controller type='pci' index='{index}' model='pcie-root-port'>\
+             <address type='pci' bus='0' slot='2' function='{function}' {flag}/></controller>"
+        )
+    };
+    accepted("q35", &(port(1, 0, "multifunction='on'") + &port(2, 1, "")));
+    accepted("q35", &port(1, 0, "multifunction='off'"));
+    accepted("q35", &port(1, 1, ""));
+    let both = port(1, 0, "multifunction='off'") + &port(2, 1, "");
+    refused("q35", &both, "says of that slot multifunction='off'");
+}

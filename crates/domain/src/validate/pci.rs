@@ -12,7 +12,9 @@ use std::collections::HashMap;
 pub(super) fn check(check: &mut Check<'_>) {
     if check.machine.has_pci() {
         places(check);
+        functions(check);
         below(check);
+        chassis(check);
     }
 }
 
@@ -61,6 +63,44 @@ fn misfit(message: String, need: Need) -> Error {
             "put the device on a port or bridge (pcie-root-port …), or leave the <address> out, and it is chosen",
         ),
         _ => error,
+    }
+}
+
+/// Other functions of a slot are found by the flag of function 0: QEMU refuses them where it says that there are none.
+fn functions(check: &mut Check<'_>) {
+    let devices = &check.domain.devices;
+    let items = devices.items();
+    let single = |item: &Item| {
+        let Address::Pci(pci) = devices.info(*item)?.address.as_ref()? else { return None };
+        let at = pci.address.filter(|at| at.function == 0 && pci.multifunction == Some(false))?;
+        Some((at, *item))
+    };
+    let single: HashMap<At, Item> = items.iter().filter_map(single).collect();
+    for item in items {
+        let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else { continue };
+        if let Some(first) = single.get(&At { function: 0, ..at }) {
+            let (what, first) = (devices.describe(item), devices.describe(*first));
+            let message = format!("{what} is at {at}, but {first} says of that slot multifunction='off'");
+            check.error(&place_of(devices.info(item)), message);
+        }
+    }
+}
+
+/// Ports are told apart by their chassis: QEMU refuses a second one.
+fn chassis(check: &mut Check<'_>) {
+    let mut used: HashMap<u8, u32> = HashMap::new();
+    for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
+        let port = matches!(
+            controller.model,
+            Some(ControllerModel::PcieRootPort | ControllerModel::PcieSwitchDownstreamPort)
+        );
+        let chassis = controller.target.as_ref().and_then(|target| target.chassis).filter(|_| port);
+        let (Some(chassis), Some(index)) = (chassis, controller.index) else { continue };
+        if let Some(other) = used.insert(chassis, index) {
+            let message =
+                format!("chassis='{chassis}' is used twice: by the PCI controllers {other} and {index}");
+            check.error(&controller.info.place, message);
+        }
     }
 }
 
