@@ -3,10 +3,13 @@
 use super::{Attach, Candidate, Choice, Container, Error, Member, Options, open};
 use crate::Failed;
 use crate::device::Location;
+use passthru_iommufd::BoundDevice;
+use rustix::io::Errno;
 use std::sync::Arc;
 
 /// The containers whose mappings are to be the same. A device goes into the first one that takes it, and gets a new one
 /// where none does: as where its IOMMU or its reserved IOVAs are at odds with what is there, or its group is in a certain one.
+/// Where there is too little memory or too few descriptors, no other is tried.
 /// One of type1 whose last device has left is let go of with the next attach, since its mappings went with that device.
 #[derive(Debug, Default)]
 pub struct Containers {
@@ -39,8 +42,8 @@ impl Containers {
     /// Attaches a device.
     ///
     /// # Errors
-    /// What a new container says of it, or why there is none. Nothing has changed, but that the device may be open or bound
-    /// now.
+    /// What the last container says of it, or why there is no new one. Nothing has changed, but that the device may be open or
+    /// bound now.
     pub fn attach(
         &mut self,
         mut device: Candidate,
@@ -50,6 +53,7 @@ impl Containers {
         for choice in &self.choices {
             match choice.container.attach(device, how.clone()) {
                 Ok(member) => return Ok(placed(member, choice, false)),
+                Err(failed) if is_out_of_means(&failed.error) => return Err(failed),
                 Err(Failed { state, error }) => {
                     tracing::debug!("a container over {} does not take {state}: {error}", choice.backend);
                     device = state;
@@ -71,12 +75,17 @@ impl Containers {
         self.choices.retain(|choice| !Arc::ptr_eq(&choice.container, container));
     }
 
+    /// Opens one that the device can be in: on its iommufd, where it is bound.
     fn open_for(&self, device: &Candidate) -> Result<Choice, Error> {
+        let mut options = self.options.clone();
         let location: Location = match device {
             Candidate::Source(source) => source.locate()?,
-            Candidate::Bound(bound) => bound.device().location().clone(),
+            Candidate::Bound(bound) => {
+                options.iommufd.get_or_insert_with(|| Arc::clone(bound.context()));
+                bound.device().location().clone()
+            }
         };
-        open(&self.options, &[location])
+        open(&options, &[location])
     }
 
     fn keep(&mut self, choice: Choice) {
@@ -85,6 +94,14 @@ impl Containers {
         }
         self.choices.push(choice);
     }
+}
+
+/// Whether an attach failed for what the process or the machine has too little of, and not because the device does not fit.
+fn is_out_of_means(error: &Error) -> bool {
+    let errno = error.io().and_then(Errno::from_io_error);
+    errno.is_some_and(|errno| {
+        [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::FAULT, Errno::INTR].contains(&errno)
+    })
 }
 
 /// Whether what was mapped in it is so still.

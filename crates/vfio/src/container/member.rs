@@ -85,7 +85,8 @@ impl Member {
     /// it reaches nothing.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with type1; else the kernel's refusal. The former target is in force still.
+    /// [`Error::Unsupported`] with type1; else the kernel's refusal. The former target is in force still, with the exception of
+    /// [`Attached::replace`](crate::device::Attached::replace).
     pub fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
         match &mut self.0 {
             Way::Iommufd(link) => link.replace(by),

@@ -79,7 +79,9 @@ impl Attached {
     /// Attaches it to another target instead, without a time in between where it reaches nothing.
     ///
     /// # Errors
-    /// As [`Bound::attach`]; the former target is in force still.
+    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.2's driver of VT-d blocks the device's DMA before it
+    /// finds out that it cannot attach it, and leaves it so, where it has no memory or the page table is for another IOMMU. To
+    /// detach and attach it brings it back.)
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.attachment.replace(by.into())
     }

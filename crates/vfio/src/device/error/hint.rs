@@ -43,6 +43,15 @@ impl Error {
             (Self::Attach { .. }, Some(Errno::BUSY)) => {
                 Some("it is attached already: replace or detach that first")
             }
+            (Self::Attach { .. }, Some(Errno::NOMEM)) => Some(
+                "an attach pins what is mapped, which counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=)",
+            ),
+            (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => Some(
+                "what is mapped, or allowed, is where the device cannot have it: use an address space of its own",
+            ),
+            (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => Some(
+                "the page table is for another IOMMU, or other devices of the group are attached to something else",
+            ),
             (Self::Attach { .. }, Some(Errno::NOENT)) => Some("the address space or page table is gone"),
             (Self::Reset { .. }, Some(Errno::INVAL | Errno::NOTTY)) => {
                 Some("the device cannot be reset by itself; a hot reset of its bus may do")

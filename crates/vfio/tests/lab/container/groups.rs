@@ -2,8 +2,9 @@
 
 use crate::conformance::{PAGE, at, attach, container, map, memory};
 use crate::device::token::{TOKEN, VF, VirtualFunctions};
-use crate::taken::{take, take_two};
+use crate::taken::{mtty_two, take, take_two};
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE};
+use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
     Access, Attach, Backend, Blocker, Container, Containers, Error, Group, Options, Policy, Type1Container,
@@ -134,4 +135,28 @@ fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() 
     let function = with(Some(TOKEN)).unwrap();
     assert!(function.device().info().unwrap().regions > 0);
     drop((function, physical, functions, taken));
+}
+
+/// With a mediated device: see `conformance/failures.rs`.
+#[test]
+fn a_group_and_its_container_can_fail_and_be_asked_again() {
+    let [taken, _other] = mtty_two();
+    let number = taken.source().locate().unwrap().group().unwrap();
+    let container = Type1Container::open(None).unwrap();
+    let host = passthru_lab::host();
+    let (mut failed, before) = (0, Held::now().unwrap());
+    each_failure(host, |failure| {
+        failed += u32::from(failure.during(|| Group::open(number)?.check_viable()).is_err());
+        Group::open(number).unwrap().check_viable().unwrap();
+    });
+    assert!(failed > 0 && Held::now().unwrap() == before);
+    let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+    let info = container.info().unwrap();
+    failed = 0;
+    each_failure(host, |failure| {
+        failed += u32::from(failure.during(|| container.info()).is_err());
+        assert_eq!(container.info().unwrap(), info);
+    });
+    assert!(failed > 0);
+    drop(member);
 }

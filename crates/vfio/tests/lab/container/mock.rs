@@ -5,6 +5,7 @@
 use crate::conformance::{PAGE, map, memory};
 use crate::taken::iommufd;
 use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
+use passthru_lab::{Failure, Held, each_failure};
 use passthru_vfio::container::{Access, Dma, Error, IommufdContainer};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::any::Any;
@@ -130,4 +131,99 @@ fn tracking_begins_on_all_page_tables_or_on_none() {
     container.include(&silent).unwrap_err();
     let elsewhere = IommufdContainer::new(ioas.context(), None).unwrap();
     assert!(matches!(elsewhere.include(&one), Err(Error::OtherTable)));
+}
+
+/// An attempt meets each failure that the kernel injects, and says whether the operation failed. Nothing may be left of it.
+#[track_caller]
+fn each(mut attempt: impl FnMut(&Failure) -> bool) {
+    let mut failed = 0;
+    let injected = each_failure(passthru_lab::host(), |failure| {
+        let before = Held::now().unwrap();
+        failed += u32::from(attempt(failure));
+        assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+    });
+    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+}
+
+#[test]
+fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
+    let (container, tables) = container();
+    let _included = tables.each_ref().map(|table| container.include(table).unwrap());
+    each(|failure| {
+        let failed = failure.during(|| container.set_dirty_tracking(true)).is_err();
+        if failed {
+            assert!(matches!(
+                container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+                Err(Error::NotTracking)
+            ));
+            container.set_dirty_tracking(true).unwrap();
+        }
+        write_to(&tables[0], 1);
+        write_to(&tables[1], 2);
+        assert_eq!(dirty(&container, true), 3);
+        container.set_dirty_tracking(false).unwrap();
+        failed
+    });
+    each(|failure| {
+        container.set_dirty_tracking(true).unwrap();
+        let failed = failure.during(|| container.set_dirty_tracking(false)).is_err();
+        if failed {
+            write_to(&tables[1], 4);
+            assert_eq!(dirty(&container, true), 4);
+            container.set_dirty_tracking(false).unwrap();
+        }
+        failed
+    });
+    container.set_dirty_tracking(true).unwrap();
+    let late = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
+    each(|failure| {
+        let included = failure.during(|| container.include(&late));
+        let failed = included.is_err();
+        let included = included.unwrap_or_else(|_| container.include(&late).unwrap());
+        write_to(&late, 8);
+        assert_eq!(dirty(&container, true), 8);
+        drop(included);
+        container.set_dirty_tracking(false).unwrap();
+        container.set_dirty_tracking(true).unwrap();
+        failed
+    });
+}
+
+#[test]
+fn no_dirty_page_of_many_page_tables_is_lost_with_a_failure() {
+    let (container, tables) = container();
+    let _included = tables.each_ref().map(|table| container.include(table).unwrap());
+    container.set_dirty_tracking(true).unwrap();
+    let (length, written) = (64 * PAGE, 0b1001);
+    let write = || {
+        write_to(&tables[0], 0b0001);
+        write_to(&tables[1], 0b1000);
+    };
+    for clear in [true, false] {
+        each(|failure| {
+            write();
+            let mut bitmap = [0];
+            let failed =
+                failure.during(|| container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap)).is_err();
+            if failed {
+                container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap).unwrap();
+            }
+            assert_eq!(bitmap, [written]);
+            failed
+        });
+    }
+    container.unmap_all().unwrap();
+    let memory = memory(64);
+    each(|failure| {
+        map(&container, memory, IOVA, Access::ReadWrite).unwrap();
+        write();
+        let mut bitmap = [0];
+        let failed = failure.during(|| container.unmap_dirty(IOVA, length, PAGE, &mut bitmap)).is_err();
+        if failed {
+            // It may be gone.
+            let _ = container.unmap_dirty(IOVA, length, PAGE, &mut bitmap);
+        }
+        assert_eq!((container.unmap_all().unwrap(), bitmap), (0, [written]));
+        failed
+    });
 }

@@ -1,15 +1,18 @@
 //! Each operation meets each failure that the kernel can inject into it: it says so or carries on, leaves nothing
 //! behind, and can be repeated.
 
+use super::token::{TOKEN, VirtualFunctions};
 use crate::edu::enable;
 use crate::taken::{Taken, iommufd, mtty_two, take};
 use passthru_iommufd::{Ioas, Iommufd};
-use passthru_lab::devices::{CMB_NVME, EDU, NVME};
+use passthru_lab::devices::{CMB_NVME, EDU, IGB, NVME};
 use passthru_lab::{Failure, Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Error, Event, Feature, Irq, MigrationState as State, Region};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs an attempt with each failure, which says whether the operation failed. Nothing may be left of it.
 #[track_caller]
@@ -228,6 +231,66 @@ fn features_can_fail_and_be_repeated() {
     withstands(|| device.enter_low_power(), |()| device.exit_low_power().unwrap());
     withstands(|| device.enter_low_power_with_wakeup(event.as_fd()), |()| device.exit_low_power().unwrap());
     withstands(|| device.exit_low_power(), drop);
+    bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
+    each(|failure| failure.during(|| device.set_bus_master(true)).err());
+    let again = |()| bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
+    withstands(|| bar.clear_ioeventfd(0xc, 1u32), again);
+}
+
+#[test]
+fn eventfds_can_fail_and_be_used_again() {
+    let event = Event::new().unwrap();
+    let steps: [&dyn Fn() -> io::Result<()>; 4] =
+        [&|| Event::new().map(drop), &|| event.signal(), &|| event.take().map(drop), &|| {
+            event.wait(Duration::from_secs(1)).map(drop)
+        }];
+    for step in steps {
+        let mut failed = 0;
+        each_failure(passthru_lab::host(), |failure| {
+            let before = Held::now().unwrap();
+            event.signal().unwrap();
+            failed += u32::from(failure.during(step).is_err());
+            event.signal().unwrap();
+            assert!(event.take().unwrap() > 0);
+            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+        });
+        assert!(failed > 0);
+    }
+}
+
+#[test]
+fn resets_can_fail_and_be_repeated() {
+    let taken = take(NVME);
+    let device = taken.device();
+    // Linux 7.2 needs no memory for it.
+    each_failure(passthru_lab::host(), |failure| {
+        failure.during(|| device.reset()).or_else(|_| device.reset()).unwrap();
+    });
+    withstands(|| device.hot_reset(&[]), drop);
+}
+
+#[test]
+fn a_token_can_fail_and_be_set_again() {
+    let taken = take(IGB);
+    let device = taken.device();
+    let functions = VirtualFunctions::new();
+    withstands(|| device.set_vf_token(TOKEN), drop);
+    drop((device, functions));
+}
+
+/// No device of the virtual host has PASIDs: it is refused whatever fails besides, and the device can be attached without.
+#[test]
+fn a_refused_pasid_leaves_nothing_whatever_fails() {
+    let taken = take(EDU);
+    each(|failure| {
+        let context = iommufd();
+        let (bound, ioas) = (taken.bind(&context), ioas(&context));
+        let error = failure.during(|| bound.attach_pasid(1, Arc::clone(&ioas))).unwrap_err();
+        assert!(!in_use(&ioas), "{error}");
+        drop(bound.attach(Arc::clone(&ioas)).unwrap());
+        close(ioas);
+        Some(error)
+    });
 }
 
 #[test]
@@ -255,4 +318,39 @@ fn migration_can_fail_and_be_repeated() {
     withstands(|| device.start_dma_logging(0x1000, &[0..=0xffff]), |_| device.stop_dma_logging().unwrap());
     withstands(|| device.dma_logged(0, 0x10000, 0x1000, &mut [0]), drop);
     withstands(|| device.stop_dma_logging(), drop);
+}
+
+#[test]
+fn a_state_can_fail_to_be_read_and_written_and_loses_no_byte() {
+    let [from, to] = mtty_two();
+    let (from, to) = (from.device(), to.device());
+    let mut data = from.set_migration_state(State::StopCopy).unwrap().unwrap();
+    let mut state = vec![0; from.migration_data_size().unwrap() as usize];
+    let mut failed = 0;
+    let mut bytes = state.iter_mut();
+    each_failure(passthru_lab::host(), |failure| {
+        let mut byte = [0];
+        if failure.during(|| data.read(&mut byte)).is_err() {
+            failed += 1;
+            assert_eq!(data.read(&mut byte).unwrap(), 1);
+        }
+        *bytes.next().unwrap() = byte[0];
+    });
+    let rest = bytes.into_slice();
+    data.read_exact(rest).unwrap();
+    assert!(failed > 0 && !rest.is_empty());
+
+    failed = 0;
+    let mut data = to.set_migration_state(State::Resuming).unwrap().unwrap();
+    let mut rest = state.as_slice();
+    each_failure(passthru_lab::host(), |failure| {
+        let (byte, after) = rest.split_at(1);
+        if failure.during(|| data.write(byte)).is_err() {
+            failed += 1;
+            assert_eq!(data.write(byte).unwrap(), 1);
+        }
+        rest = after;
+    });
+    data.write_all(rest).unwrap();
+    assert!(failed > 0 && to.set_migration_state(State::Running).unwrap().is_none());
 }
