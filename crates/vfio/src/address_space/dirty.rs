@@ -28,10 +28,10 @@ impl AddressSpace {
         for member in &state.members {
             for piece in member.overlapping(span) {
                 let mut words = vec![0; (piece.length() / page_size).div_ceil(64) as usize];
-                let dma = &member.dma;
-                dma.dirty_pages(piece.start(), piece.length(), page_size, clear, &mut words)
-                    .map_err(failed(piece))?;
+                let answer =
+                    member.dma.dirty_pages(piece.start(), piece.length(), page_size, clear, &mut words);
                 add_bits(bitmap, (piece.start() - span.start()) / page_size, &words);
+                answer.map_err(failed(piece))?;
             }
         }
         Ok(())

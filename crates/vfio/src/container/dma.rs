@@ -6,7 +6,19 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Where DMA mappings stand. One set of obligations, two backends, one test suite.
-pub trait Dma: fmt::Debug + Send + Sync {
+///
+/// # Safety
+/// Whoever maps memory frees it by what an implementation says, so the following holds. A mapping is one of [`Dma::map`],
+/// [`Dma::map_file`] or, by `IOMMU_IOAS_COPY`, into [`Dma::ioas`].
+/// - Where [`Dma::map`] or [`Dma::map_file`] fails, no device reaches the memory by it, unless the answer is `EFAULT`, and a
+///   following [`Dma::unmap`] of the same IOVAs says whether that is so.
+/// - After [`Dma::unmap`], [`Dma::unmap_dirty`] or [`Dma::unmap_all`] has succeeded, no device reaches anything by the
+///   mappings in the named IOVAs.
+/// - Of the IOVAs of one mapping, as it was made, [`Dma::unmap`] and [`Dma::unmap_dirty`] say
+///   [`NotFound`](std::io::ErrorKind::NotFound) twice in a row only where that mapping has gone.
+/// - [`Dma::ioas`] returns the same address space each time, and the mappings stand there.
+#[allow(unsafe_code, reason = "memory is freed by the answers")]
+pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// Returns what the container can do.
     fn capabilities(&self) -> Capabilities;
 
@@ -47,8 +59,10 @@ pub trait Dma: fmt::Debug + Send + Sync {
     /// goes as a whole.
     ///
     /// # Errors
-    /// The kernel's refusal, also where the range cuts a mapping; some may have gone already then.
-    /// [`io::ErrorKind::NotFound`](std::io::ErrorKind::NotFound) where nothing is mapped there.
+    /// The kernel's refusal; some mappings may have gone already then.
+    /// [`io::ErrorKind::NotFound`](std::io::ErrorKind::NotFound) where nothing is mapped there. A range that cuts a mapping is
+    /// refused by type1 with `EINVAL`, and by iommufd with `ENOENT`, which is `NotFound` too: that says that all has gone of
+    /// one mapping's own range alone.
     fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error>;
 
     /// Unmaps everything, and returns how many bytes that were; 0 where nothing was mapped.
@@ -88,7 +102,8 @@ pub trait Dma: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The kernel's refusal; [`Error::Bitmap`] where the bitmap is too small; [`Error::Unsupported`] where
-    /// [`Capabilities::dirty_tracking`] is not set, or [`Capabilities::dirty_without_clear`] without `clear`.
+    /// [`Capabilities::dirty_tracking`] is not set, or [`Capabilities::dirty_without_clear`] without `clear`. What was added
+    /// before stays, since it may count as clean already.
     fn dirty_pages(
         &self,
         iova: u64,

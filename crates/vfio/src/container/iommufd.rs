@@ -121,7 +121,10 @@ impl Container for IommufdContainer {
     }
 }
 
-impl Dma for IommufdContainer {
+#[allow(unsafe_code, reason = "memory is freed by the answers")]
+// SAFETY: the answers are the kernel's, of one address space that this keeps. It unmaps as a whole what it says; a map whose
+// answer is lost is `EFAULT`.
+unsafe impl Dma for IommufdContainer {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             map_file: true,
@@ -136,7 +139,6 @@ impl Dma for IommufdContainer {
         }
     }
 
-    #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
     unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
         // SAFETY: the caller's contract is the same.
         let answer = unsafe { self.ioas.map(memory, length, Iova::At(iova), access) };

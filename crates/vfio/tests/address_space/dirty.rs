@@ -58,16 +58,17 @@ fn all_containers_are_asked() {
 #[test]
 fn what_was_told_before_a_refusal_stays() {
     let (space, model) = space();
-    for at in [0, 2] {
-        add(&space, ram(at * PAGE, PAGE, &memory(PAGE)));
+    for (at, pages) in [(0, 1), (2, 2)] {
+        add(&space, ram(at * PAGE, pages * PAGE, &memory(pages * PAGE)));
     }
-    write(&model, &[0, 2]);
+    write(&model, &[0, 2, 3]);
     model.fail(0b10);
     let mut bitmap = [0];
-    let error = space.dirty_pages(span(0, 3 * PAGE), PAGE, true, &mut bitmap).unwrap_err();
-    assert_eq!(error.to_string(), "cannot ask which pages of 0x2000-0x2fff of the guest were written to");
-    assert_eq!(bitmap, [1]);
-    assert_eq!(dirty(&space, span(0, 3 * PAGE), true), [2]);
+    let error = space.dirty_pages(span(0, 4 * PAGE), PAGE, true, &mut bitmap).unwrap_err();
+    assert_eq!(error.to_string(), "cannot ask which pages of 0x2000-0x3fff of the guest were written to");
+    // The first page of the second mapping was read before the failure.
+    assert_eq!(bitmap, [0b101]);
+    assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [3]);
 }
 
 #[test]

@@ -141,7 +141,8 @@ impl Model {
     }
 }
 
-impl Dma for Model {
+// SAFETY: no device reaches memory by it.
+unsafe impl Dma for Model {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
     }
@@ -192,7 +193,7 @@ impl Dma for Model {
         Err(Error::Unsupported { backend: Backend::Iommufd, what: "track" })
     }
 
-    /// As the kernel: it stops at the first gap.
+    /// As the kernel: it stops at the first gap, and a failure can come after some pages were read and made clean, here one.
     fn dirty_pages(
         &self,
         iova: u64,
@@ -202,14 +203,14 @@ impl Dma for Model {
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
         let answer = self.call().and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
-        answer.map_err(|source| Error::DirtyPages { iova, length, page_size, source })?;
         let mut dirty = self.dirty.lock().unwrap();
         let pages = (iova..iova + length).step_by(page_size as usize);
+        let pages = pages.take(if answer.is_ok() { usize::MAX } else { 1 });
         for (bit, page) in pages.take_while(|page| self.at(*page).is_some()).enumerate() {
             let is_dirty = if clear { dirty.remove(&page) } else { dirty.contains(&page) };
             bitmap[bit / 64] |= u64::from(is_dirty) << (bit % 64);
         }
-        Ok(())
+        answer.map_err(|source| Error::DirtyPages { iova, length, page_size, source })
     }
 
     fn unmap_dirty(&self, iova: u64, length: u64, _: u64, _: &mut [u64]) -> Result<u64, Error> {

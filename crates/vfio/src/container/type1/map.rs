@@ -9,7 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-impl Dma for Type1Container {
+#[allow(unsafe_code, reason = "memory is freed by the answers")]
+// SAFETY: the answers are the kernel's, which unmaps as a whole what it says, and says 0 bytes (here `NotFound`) where there is
+// nothing. A map has no answer that could be lost. There is no address space of iommufd.
+unsafe impl Dma for Type1Container {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             dirty_tracking: true,
@@ -18,7 +21,6 @@ impl Dma for Type1Container {
         }
     }
 
-    #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
     unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
         // SAFETY: the caller's contract is the same.
         unsafe { sys::type1::map(self.as_fd(), memory as u64, length, iova, access) }.map_err(|e| match e {
@@ -70,10 +72,10 @@ impl Dma for Type1Container {
             return Err(cannot("tell dirty pages without making them clean"));
         }
         let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
-        sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words)
-            .map_err(|e| Error::DirtyPages { iova, length, page_size, source: e.into() })?;
+        let answer = sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words);
+        // What was read of mappings before a failure is clean now.
         add_bits(bitmap, 0, &words);
-        Ok(())
+        answer.map_err(|e| Error::DirtyPages { iova, length, page_size, source: e.into() })
     }
 
     fn unmap_dirty(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
