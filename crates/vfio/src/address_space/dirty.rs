@@ -21,7 +21,7 @@ impl AddressSpace {
     ) -> Result<(), Error> {
         let failed = |span| move |source| Error::DirtyPages { span, source };
         check(span, page_size, bitmap).map_err(failed(span))?;
-        let state = self.lock();
+        let state = self.read();
         if let Some(piece) = state.members.iter().find_map(|member| member.pieces.cut_by(span)) {
             return Err(Error::Cut { span, piece });
         }

@@ -1,6 +1,6 @@
 //! What goes wrong with an address space.
 
-use super::Span;
+use super::{Note, Span};
 use crate::container;
 use std::io;
 use std::ops::RangeInclusive;
@@ -140,12 +140,14 @@ pub enum Error {
         /// Why the step failed.
         source: Box<Error>,
     },
-    /// Sections were removed, but devices reach them still. Their memory is kept; where something else is added
+    /// All is done, but devices reach what was removed still. Its memory is kept; where something else is added
     /// there, it is tried again.
     #[error("{} of the guest could not be unmapped: devices reach them still", spans(ranges))]
     StillMapped {
-        /// What is mapped still.
+        /// What is mapped still; behind a virtual IOMMU, the guest physical addresses that it leads to.
         ranges: Vec<Span>,
+        /// What was not simply mapped by the same change.
+        notes: Vec<Note>,
         /// The first refusal.
         source: container::Error,
     },

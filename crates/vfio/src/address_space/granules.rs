@@ -11,29 +11,33 @@ impl AddressSpace {
     /// # Errors
     /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing changed.
     pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
-        let mut state = self.lock();
-        let (section, granule) = state.granules_of(span)?;
-        state.clear_stale(&[span])?;
-        let missing: Vec<_> = state.granules(section, span, granule, false).collect();
-        state.mark(section, &missing, true);
-        let result = self.map_missing_in_all(&mut state, &[span]);
-        if result.is_err() {
-            state.mark(section, &missing, false);
+        let beyond = self.beyond();
+        let mut space = self.lock(beyond.as_deref());
+        let (section, granule) = space.state.granules_of(span)?;
+        space.state.clear_stale(&[span])?;
+        let missing: Vec<_> = space.state.granules(section, span, granule, false).collect();
+        space.state.mark(section, &missing, true);
+        match space.map_missing_in_all(&[span]) {
+            Ok(notes) => space.lead_followers(&[span], notes),
+            Err(error) => {
+                space.state.mark(section, &missing, false);
+                Err(error)
+            }
         }
-        result
     }
 
-    /// Unmaps granules that the guest has no more. Those that it had not stay so.
+    /// Unmaps granules that the guest has no more, also where a virtual IOMMU leads to them. Those that it had not stay so.
     ///
     /// # Errors
     /// [`Error::NotGranules`], [`Error::Granule`]; [`Error::StillMapped`]: the guest has none of them any more, but
     /// devices reach the ones that are named.
     pub fn discard(&self, span: Span) -> Result<(), Error> {
-        let mut state = self.lock();
-        let (section, granule) = state.granules_of(span)?;
-        let present: Vec<_> = state.granules(section, span, granule, true).collect();
-        state.mark(section, &present, false);
-        state.clear(&[span])
+        let beyond = self.beyond();
+        let mut space = self.lock(beyond.as_deref());
+        let (section, granule) = space.state.granules_of(span)?;
+        let present: Vec<_> = space.state.granules(section, span, granule, true).collect();
+        space.state.mark(section, &present, false);
+        space.clear(&[span]).map(|_| ())
     }
 }
 

@@ -5,7 +5,8 @@
 //! What is mapped by its file is faulted in by nobody, and is mapped at once.
 #![allow(unsafe_code)]
 
-use super::member::{self, Piece, Source};
+use super::member::{self, Piece};
+use super::source::Source;
 use super::{Error, Pages, Span};
 use crate::container::{self, Backend, Dma};
 use rustix::io::Errno;

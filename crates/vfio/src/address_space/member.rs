@@ -3,11 +3,12 @@
 #![allow(unsafe_code)]
 
 use super::section::Backing;
+use super::source::Source;
 use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
 use crate::container::{self, Access, Dma, IovaRanges};
-use passthru_iommufd::{Ioas, Iova};
+use passthru_iommufd::Iova;
 use rustix::io::Errno;
 use std::io;
 use std::mem;
@@ -21,13 +22,6 @@ pub(super) struct Piece {
     pub(super) access: Access,
     /// Whether the guest cannot do without it; a BAR can be left out.
     pub(super) must: bool,
-}
-
-/// Where the same memory is mapped already, on the same iommufd.
-#[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) ioas: Arc<Ioas>,
-    pub(super) iova: u64,
 }
 
 #[derive(Debug)]
@@ -122,7 +116,7 @@ impl Member {
                 refused.get_or_insert(source);
             }
         }
-        refused.map_or(Ok(()), |source| Err(Error::StillMapped { ranges, source }))
+        refused.map_or(Ok(()), |source| Err(Error::StillMapped { ranges, notes: Vec::new(), source }))
     }
 }
 

@@ -27,17 +27,22 @@
 //! It is not for DMA buffers of a userspace driver: that is [`crate::dma`].
 
 mod dirty;
+mod entry;
 mod error;
+mod follower;
 mod granules;
+mod locked;
 mod mapper;
 mod member;
 mod memory;
 mod note;
 mod section;
 mod sharing;
+mod source;
 mod span;
 mod state;
 mod transaction;
+mod translation;
 mod viommu;
 
 pub use error::Error;
@@ -48,20 +53,21 @@ pub use section::{Backing, Kind, Section, Skipped};
 pub use sharing::{Sharing, Why};
 pub use span::Span;
 pub use transaction::Transaction;
-pub use viommu::{Translation, VirtualIommu};
+pub use translation::Translation;
+pub use viommu::VirtualIommu;
 
 use crate::container::Dma;
 use member::Member;
-use state::{Found, How, Journal, State};
+use state::State;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, RwLock};
 
 /// The addresses of a guest (or, behind a virtual IOMMU, those of a device), and the containers in which they are mapped.
 ///
 /// Its containers are its alone: nobody else maps or unmaps in them. On drop it unmaps everything.
 #[derive(Debug, Default)]
 pub struct AddressSpace {
-    state: Mutex<State>,
+    state: RwLock<State>,
     mapper: Mapper,
     sharing: Sharing,
     /// Where the same memory may be mapped.
@@ -115,16 +121,17 @@ impl AddressSpace {
         container: Arc<dyn Dma>,
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
-        let mut state = self.lock();
-        if state.members.iter().any(|member| member.is(&container)) {
+        let beyond = self.beyond();
+        let mut space = self.lock(beyond.as_deref());
+        if space.state.members.iter().any(|member| member.is(&container)) {
             return Err(Error::Member);
         }
-        let populate = state.members.is_empty();
-        state.members.push(Member::new(container));
-        let member = state.members.len() - 1;
-        let result = self.map_missing(&mut state, &[member], &[Span::ALL], populate, on_progress);
+        let populate = space.state.members.is_empty();
+        space.state.members.push(Member::new(container));
+        let member = space.state.members.len() - 1;
+        let result = space.map_missing(&[member], &[Span::ALL], populate, on_progress);
         if result.is_err() {
-            state.members.pop();
+            space.state.members.pop();
         }
         result
     }
@@ -134,21 +141,23 @@ impl AddressSpace {
     /// # Errors
     /// [`Error::NotMember`]; [`Error::StillMapped`]: the memory is then never freed.
     pub fn leave(&self, container: &Arc<dyn Dma>) -> Result<(), Error> {
-        let mut state = self.lock();
+        let beyond = self.beyond();
+        let state = &mut self.lock(beyond.as_deref()).state;
         let index = state.members.iter().position(|member| member.is(container)).ok_or(Error::NotMember)?;
         state.members.remove(index).close()
     }
 
-    /// Unmaps the sections in a span for the time being: before a device whose BAR is there is reset, goes to D3 or loses
+    /// Unmaps the sections in a span for the time being, also where a virtual IOMMU leads to them: before a device whose BAR is there is reset, goes to D3 or loses
     /// memory decode, by which the mapping of a dma-buf would be emptied.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Cut`] where the span has a part of a section; [`Error::StillMapped`].
     pub fn withdraw(&self, span: Span) -> Result<(), Error> {
-        let mut state = self.lock();
-        let sections = state.whole_sections(span)?;
-        sections.iter().for_each(|section| state.set_withdrawn(*section, true));
-        state.clear(&sections)
+        let beyond = self.beyond();
+        let mut space = self.lock(beyond.as_deref());
+        let sections = space.state.whole_sections(span)?;
+        sections.iter().for_each(|section| space.state.set_withdrawn(*section, true));
+        space.clear(&sections).map(|_| ())
     }
 
     /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs that could not be
@@ -157,22 +166,25 @@ impl AddressSpace {
     /// # Errors
     /// As [`Transaction::commit`]; [`Error::NotFound`], [`Error::Cut`].
     pub fn restore(&self, span: Span) -> Result<Vec<Note>, Error> {
-        let mut state = self.lock();
-        let sections = state.whole_sections(span)?;
-        state.clear_stale(&sections)?;
+        let beyond = self.beyond();
+        let mut space = self.lock(beyond.as_deref());
+        let sections = space.state.whole_sections(span)?;
+        space.state.clear_stale(&sections)?;
         let withdrawn: Vec<_> =
-            sections.iter().copied().filter(|section| state.is_withdrawn(*section)).collect();
-        withdrawn.iter().for_each(|section| state.set_withdrawn(*section, false));
-        let result = self.map_missing_in_all(&mut state, &sections);
-        if result.is_err() {
-            withdrawn.iter().for_each(|section| state.set_withdrawn(*section, true));
+            sections.iter().copied().filter(|section| space.state.is_withdrawn(*section)).collect();
+        withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, false));
+        match space.map_missing_in_all(&sections) {
+            Ok(notes) => space.lead_followers(&sections, notes),
+            Err(error) => {
+                withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, true));
+                Err(error)
+            }
         }
-        result
     }
 
     /// Returns the sections in rising order.
     pub fn sections(&self) -> Vec<Section> {
-        self.lock().sections.iter().map(|(_, entry)| entry.section.clone()).collect()
+        self.read().sections.iter().map(|(_, entry)| entry.section.clone()).collect()
     }
 
     /// Returns what is mapped in a container, by whole mappings in rising order.
@@ -180,54 +192,8 @@ impl AddressSpace {
     /// # Errors
     /// [`Error::NotMember`].
     pub fn mappings(&self, container: &Arc<dyn Dma>) -> Result<Vec<Span>, Error> {
-        let state = self.lock();
+        let state = self.read();
         let member = state.members.iter().find(|member| member.is(container)).ok_or(Error::NotMember)?;
         Ok(member.pieces.iter().map(|(span, _)| span).collect())
-    }
-
-    /// Maps what is missing in some containers, or nothing.
-    fn map_missing(
-        &self,
-        state: &mut State,
-        members: &[usize],
-        targets: &[Span],
-        populate: bool,
-        on_progress: &OnProgress<'_>,
-    ) -> Result<Vec<Note>, Error> {
-        let mut notes = Vec::new();
-        let plan = |member: &usize| state.plan(*member, targets, Found::Recorded, self.mapper, &mut notes);
-        let plans = members.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        if populate {
-            state.populate(&plans, self.mapper, on_progress)?;
-        }
-        let mut journal = Journal::default();
-        match self.map(state, plans, on_progress, &mut journal, &mut notes) {
-            Ok(()) => Ok(notes),
-            Err(error) => Err(state.undo(journal, error)),
-        }
-    }
-
-    fn map_missing_in_all(&self, state: &mut State, targets: &[Span]) -> Result<Vec<Note>, Error> {
-        let members: Vec<_> = (0..state.members.len()).collect();
-        self.map_missing(state, &members, targets, true, &|_| ControlFlow::Continue(()))
-    }
-
-    /// Maps what was planned, as this address space is told to.
-    fn map(
-        &self,
-        state: &mut State,
-        plans: Vec<state::Plan>,
-        on_progress: &OnProgress<'_>,
-        journal: &mut Journal,
-        notes: &mut Vec<Note>,
-    ) -> Result<(), Error> {
-        let beyond = self.beyond.as_ref().map(|other| other.lock());
-        let (mapper, sharing, beyond) = (self.mapper, self.sharing, beyond.as_deref());
-        state.map(plans, How { mapper, sharing, on_progress, beyond }, journal, notes)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // What is mapped is recorded before it is, so a thread that panics leaves a state that is safe to use.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,10 +22,13 @@ pub enum Noted {
     Skipped(Skipped),
     /// Devices reach only this much of it: its whole pages.
     Trimmed(Span),
-    /// A BAR that devices do not reach, since it could not be mapped.
+    /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual IOMMU leads to since the
+    /// guest's memory changed.
     NotMapped(Error),
     /// It shares its pins with another container.
     Shared(Why),
+    /// What is to be noted of the IOVAs behind a virtual IOMMU that lead to it.
+    Behind(Box<Note>),
     /// If all of its granules were populated, all sections together would need more mappings than there can be.
     Granules {
         /// How many there would be.
@@ -41,7 +44,8 @@ impl fmt::Display for Note {
         match what {
             Noted::Skipped(why) => write!(f, "devices do not reach {span}: {why}"),
             Noted::Trimmed(part) => write!(f, "of {span}, devices reach the whole pages only: {part}"),
-            Noted::NotMapped(error) => write!(f, "devices do not reach the BAR at {span}: {error}"),
+            Noted::NotMapped(error) => write!(f, "devices do not reach {span}: {error}"),
+            Noted::Behind(note) => write!(f, "of what leads to {span} behind a virtual IOMMU: {note}"),
             Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
             Noted::Granules { needed, limit } => {
                 write!(f, "all of {span} would need {needed} mappings, and there can be {limit}")

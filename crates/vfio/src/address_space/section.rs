@@ -120,7 +120,7 @@ impl Section {
 
     /// The part of it at another address: of the same memory, from elsewhere on. Devices can do no more there than here;
     /// nothing where that is nothing.
-    pub(super) fn part(&self, part: Span, at: Span, access: Access) -> Result<Option<Self>, Error> {
+    pub(super) fn part(&self, part: Span, at: Span, access: Access) -> Option<Self> {
         let moved = |backing: &Backing| Backing {
             offset: backing.offset + (part.start() - self.span.start()),
             ..backing.clone()
@@ -133,9 +133,9 @@ impl Section {
         let access = match (self.access, access) {
             (Access::ReadWrite, both) | (both, Access::ReadWrite) => both,
             (one, other) if one == other => one,
-            _ => return Ok(None),
+            _ => return None,
         };
-        Self::new(at, kind, access).map(Some)
+        Some(Self { span: at, kind, access })
     }
 
     /// Where it has a part of some memory, if it has all of that part.

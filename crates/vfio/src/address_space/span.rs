@@ -95,6 +95,12 @@ impl<T> Spans<T> {
         }
     }
 
+    /// Takes out what has addresses in a span.
+    pub(super) fn remove_all(&mut self, span: Span) {
+        let found: Vec<_> = self.overlapping(span).map(|(found, _)| found).collect();
+        found.iter().for_each(|found| drop(self.remove(*found)));
+    }
+
     pub(super) fn get_mut(&mut self, span: Span) -> Option<&mut T> {
         self.0.get_mut(&span.start).filter(|(found, _)| *found == span).map(|(_, value)| value)
     }
@@ -142,6 +148,25 @@ impl<T> Spans<T> {
     }
 }
 
+/// Puts together the spans that overlap, in rising order.
+pub(super) fn merged(spans: &[Span]) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    spans.sort();
+    spans.dedup_by(|next, span| {
+        let overlaps = next.start <= span.last;
+        span.last = if overlaps { span.last.max(next.last) } else { span.last };
+        overlaps
+    });
+    spans
+}
+
+/// Returns two of the spans that overlap, if there are any.
+pub(super) fn overlap(spans: impl Iterator<Item = Span>) -> Option<(Span, Span)> {
+    let mut spans: Vec<_> = spans.collect();
+    spans.sort();
+    spans.windows(2).find(|pair| pair[0].last >= pair[1].start).map(|pair| (pair[1], pair[0]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +207,14 @@ mod tests {
         assert_eq!(map.gaps(span(0x1800, 0x4000)), [span(0x2000, 0x2000), span(0x5000, 0x800)]);
         let whole = Span { start: 0, last: u64::MAX };
         assert_eq!(map.gaps(whole).last().unwrap().last(), u64::MAX);
+    }
+
+    #[test]
+    fn spans_that_overlap_are_put_together_and_named() {
+        let spans = [span(8, 2), span(0, 4), span(9, 4), span(3, 2), span(5, 1), span(1, 1)];
+        assert_eq!(merged(&spans), [span(0, 5), span(5, 1), span(8, 5)]);
+        assert_eq!(overlap(spans.into_iter()), Some((span(1, 1), span(0, 4))));
+        assert_eq!(overlap([span(5, 1), span(0, 5)].into_iter()), None);
     }
 
     #[test]

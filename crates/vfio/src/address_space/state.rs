@@ -1,38 +1,30 @@
 //! [`State`]: the sections, and what is mapped of them in each container.
 
+use super::entry::Entry;
+use super::follower::Follower;
 use super::mapper::{Job, Mapper, OnProgress};
-use super::member::{Member, Piece, Source};
+use super::member::{Member, Piece};
 use super::note::{Note, Noted};
-use super::section::{Kind, Section, Skipped};
-use super::sharing::{Sharing, Why, memlock_left};
+use super::sharing::{Sharing, Why};
 use super::span::Spans;
 use super::{Error, Span};
-use crate::container::IovaRanges;
-use passthru_iommufd::Ioas;
+use crate::container;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::Weak;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) members: Vec<Member>,
     pub(super) sections: Spans<Entry>,
-}
-
-/// A section as the address space knows it.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) section: Section,
-    /// Where its populated granules start.
-    pub(super) populated: BTreeSet<u64>,
-    /// Whether it is kept from devices for the time being.
-    pub(super) withdrawn: bool,
+    /// The address spaces whose mappings lead here.
+    pub(super) followers: Vec<Weak<Follower>>,
 }
 
 /// What is to be mapped in a container.
 #[derive(Debug)]
 pub(super) struct Plan {
-    member: usize,
-    jobs: Vec<Job>,
+    pub(super) member: usize,
+    pub(super) jobs: Vec<Job>,
 }
 
 /// What was done, to undo it.
@@ -45,6 +37,13 @@ enum Step {
     Unmapped(usize, Piece),
 }
 
+/// What could not be unmapped, and the first refusal.
+#[derive(Debug, Default)]
+pub(super) struct Still {
+    ranges: BTreeSet<Span>,
+    source: Option<container::Error>,
+}
+
 /// Which pieces a plan takes as there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -52,89 +51,6 @@ pub(super) enum Found {
     Recorded,
     /// None: what lies there makes room.
     Nothing,
-}
-
-impl Entry {
-    pub(super) fn new(section: Section) -> Self {
-        Self { section, populated: BTreeSet::new(), withdrawn: false }
-    }
-
-    /// The parts within a span that should be mapped, given the alignment.
-    fn wanted(&self, within: Span, alignment: u64) -> Vec<Span> {
-        let span = self.section.span();
-        if self.withdrawn || self.section.skipped().is_some() {
-            return Vec::new();
-        }
-        match self.section.kind() {
-            Kind::Granules { granule, .. } => {
-                let starts = self.populated.range(within.start()..=within.last());
-                starts.filter_map(|start| Span::new(*start, *granule).ok()).collect()
-            }
-            _ => span.aligned(alignment).into_iter().collect(),
-        }
-    }
-
-    /// The parts within a span that should be mapped and can be; a BAR that cannot be is noted.
-    fn wanted_of(
-        &self,
-        within: Span,
-        usable: &IovaRanges,
-        notes: &mut Vec<Note>,
-    ) -> Result<Vec<Span>, Error> {
-        let wanted = self.wanted(within, usable.alignment);
-        notes.extend(trimmed(self, &wanted));
-        match self.check(&wanted, usable) {
-            Ok(()) => Ok(wanted),
-            Err(error) if matches!(self.section.kind(), Kind::Bar(_)) => {
-                notes.push(Note { span: self.section.span(), what: Noted::NotMapped(error) });
-                Ok(Vec::new())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a mapping is of this section as it is, and should be there.
-    fn wants(&self, piece: &Piece) -> bool {
-        let of = &self.section;
-        let is_there = match of.kind() {
-            Kind::Granules { .. } => self.populated.contains(&piece.span.start()),
-            _ => true,
-        };
-        let is_same = || of.find(&piece.backing, piece.span.length()) == Some(piece.span);
-        is_there && !self.withdrawn && of.access() == piece.access && is_same()
-    }
-
-    fn piece(&self, span: Span) -> Option<Piece> {
-        let mut backing = self.section.kind().backing()?.clone();
-        backing.offset += span.start() - self.section.span().start();
-        let must = !matches!(self.section.kind(), Kind::Bar(_));
-        Some(Piece { span, backing, access: self.section.access(), must })
-    }
-
-    /// Whether the IOMMU could map it, by where it lies.
-    fn check(&self, wanted: &[Span], usable: &IovaRanges) -> Result<(), Error> {
-        let span = self.section.span();
-        let start = |backing: &super::Backing| match (backing.memory.file(), backing.memory.address()) {
-            (_, Some(address)) => address as u64 + backing.offset,
-            (Some((_, start)), None) => start + backing.offset,
-            (None, None) => backing.offset,
-        };
-        let alignment = usable.alignment;
-        let start = self.section.kind().backing().map_or(span.start(), start);
-        if !wanted.is_empty() && start % alignment != span.start() % alignment {
-            return Err(Error::Misaligned { span, alignment });
-        }
-        let fits = |wanted: &Span| {
-            usable
-                .ranges
-                .iter()
-                .any(|range| range.contains(&wanted.start()) && range.contains(&wanted.last()))
-        };
-        match wanted.iter().find(|wanted| !fits(wanted)) {
-            Some(wanted) => Err(Error::Outside { span: *wanted, usable: usable.ranges.clone() }),
-            None => Ok(()),
-        }
-    }
 }
 
 impl State {
@@ -155,7 +71,7 @@ impl State {
             for (_, entry) in self.sections.overlapping(*target) {
                 let wanted = entry.wanted_of(*target, &usable, notes)?;
                 let gaps = wanted.into_iter().flat_map(|wanted| of.missing(wanted, found));
-                let pieces = gaps.flat_map(|gap| cut(entry, gap, mapper));
+                let pieces = gaps.flat_map(|gap| entry.cut(gap, mapper));
                 jobs.extend(pieces.filter_map(|span| entry.piece(span)).map(Job::new));
             }
         }
@@ -274,19 +190,13 @@ impl State {
     }
 
     /// Unmaps what no section wants in some spans, in all containers, as far as it can be.
-    pub(super) fn clear(&mut self, spans: &[Span]) -> Result<(), Error> {
-        let (mut ranges, mut refused) = (BTreeSet::new(), None);
+    pub(super) fn clear(&mut self, spans: &[Span], still: &mut Still) {
         for member in 0..self.members.len() {
             for piece in self.unwanted(member, spans) {
                 if let Err(source) = self.members[member].unmap(piece) {
-                    ranges.insert(piece);
-                    refused.get_or_insert(source);
+                    still.add(piece, source);
                 }
             }
-        }
-        match refused {
-            Some(source) => Err(Error::StillMapped { ranges: ranges.into_iter().collect(), source }),
-            None => Ok(()),
         }
     }
 
@@ -317,42 +227,32 @@ impl State {
             },
         }
     }
+}
 
-    /// Decides for each piece whether its pins are shared, and says why.
-    fn choose_sources(&self, plan: &mut Plan, how: How<'_>) -> Vec<Note> {
-        let Some(ioas) = self.members[plan.member].dma.ioas().filter(|_| how.sharing != Sharing::Never)
-        else {
-            return Vec::new();
-        };
-        let needed = plan.jobs.iter().map(|job| job.piece.span.length()).sum();
-        let mut left = None;
-        let mut notes = Vec::new();
-        for job in &mut plan.jobs {
-            let beyond = || how.beyond.and_then(|state| state.source(&job.piece, ioas));
-            let Some(source) = self.source(&job.piece, ioas).or_else(beyond) else { continue };
-            let left = *left.get_or_insert_with(memlock_left);
-            let why = how.sharing.choose(job.piece.backing.memory.pages(), needed, left);
-            notes.extend(why.map(|why| Note { span: job.piece.span, what: Noted::Shared(why) }));
-            job.source = Some((source, why.is_some()));
-        }
-        notes
+impl Still {
+    pub(super) fn add(&mut self, span: Span, source: container::Error) {
+        self.ranges.insert(span);
+        self.source.get_or_insert(source);
     }
 
-    /// Where another container of the same iommufd has the piece's memory, all of it.
-    fn source(&self, piece: &Piece, to: &Arc<Ioas>) -> Option<Source> {
-        let ioases = self.members.iter().filter_map(|member| Some((member, member.dma.ioas()?)));
-        let others: Vec<_> = ioases
-            .filter(|(_, ioas)| !Arc::ptr_eq(ioas, to) && Arc::ptr_eq(ioas.context(), to.context()))
-            .collect();
-        if others.is_empty() {
-            return None;
+    /// Takes over what another one has, told by other addresses.
+    pub(super) fn extend(&mut self, other: Self, place: impl Fn(Span) -> Option<Span>) {
+        self.ranges.extend(other.ranges.into_iter().filter_map(place));
+        self.source = self.source.take().or(other.source);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.source.is_none()
+    }
+
+    /// The answer to a change that is made, which has these notes.
+    pub(super) fn answer(self, notes: Vec<Note>) -> Result<Vec<Note>, Error> {
+        match self.source {
+            Some(source) => {
+                Err(Error::StillMapped { ranges: self.ranges.into_iter().collect(), notes, source })
+            }
+            None => Ok(notes),
         }
-        let length = piece.span.length();
-        let places = self.sections.iter().filter_map(|(_, entry)| entry.section.find(&piece.backing, length));
-        places.into_iter().find_map(|at| {
-            let (_, ioas) = others.iter().find(|(member, _)| member.has(at, piece))?;
-            Some(Source { ioas: Arc::clone(ioas), iova: at.start() })
-        })
     }
 }
 
@@ -364,25 +264,6 @@ pub(super) struct How<'a> {
     pub(super) on_progress: &'a OnProgress<'a>,
     /// Another address space where the memory may be mapped.
     pub(super) beyond: Option<&'a State>,
-}
-
-fn cut(entry: &Entry, span: Span, mapper: Mapper) -> Vec<Span> {
-    match entry.section.kind() {
-        Kind::Ram(backing) => mapper.cut(span, backing.memory.pages()),
-        _ => vec![span],
-    }
-}
-
-fn trimmed(entry: &Entry, wanted: &[Span]) -> Option<Note> {
-    let span = entry.section.span();
-    let what = match (entry.section.kind(), wanted) {
-        _ if entry.withdrawn || entry.section.skipped().is_some() => return None,
-        (Kind::Granules { .. }, _) => return None,
-        (_, []) => Noted::Skipped(Skipped::SmallerThanPage),
-        (_, [part]) if *part != span => Noted::Trimmed(*part),
-        _ => return None,
-    };
-    Some(Note { span, what })
 }
 
 fn within_limit(member: &Member, needed: u64) -> Result<(), Error> {

@@ -1,9 +1,12 @@
 //! [`Transaction`]: a change of an address space, made as a whole or not at all.
 
+use super::entry::Entry;
+use super::locked::Locked;
 use super::mapper::OnProgress;
 use super::note::{Note, Noted};
 use super::section::{Kind, Section};
-use super::state::{Entry, Found, Journal, State};
+use super::span::overlap;
+use super::state::{Found, Journal, State, Still};
 use super::{AddressSpace, Error, Span};
 use std::collections::BTreeSet;
 use std::mem;
@@ -15,10 +18,16 @@ use std::ops::ControlFlow;
 #[derive(Debug)]
 pub struct Transaction<'a> {
     space: &'a AddressSpace,
-    dels: Vec<Span>,
+    change: Change,
+}
+
+/// What goes and what comes.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) dels: Vec<Span>,
     /// Spans of which everything goes, also nothing.
-    clears: Vec<Span>,
-    adds: Vec<Section>,
+    pub(super) clears: Vec<Span>,
+    pub(super) adds: Vec<Section>,
 }
 
 /// What a change does to the sections.
@@ -32,28 +41,24 @@ struct Delta {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(space: &'a AddressSpace) -> Self {
-        Self { space, dels: Vec::new(), clears: Vec::new(), adds: Vec::new() }
+        Self { space, change: Change::default() }
     }
 
     /// Adds a section.
     pub fn add(&mut self, section: Section) -> &mut Self {
-        self.adds.push(section);
+        self.change.adds.push(section);
         self
-    }
-
-    pub(super) fn add_all(&mut self, sections: Vec<Section>) {
-        self.adds.extend(sections);
     }
 
     /// Removes the sections in a span, one or several, each as a whole.
     pub fn del(&mut self, span: Span) -> &mut Self {
-        self.dels.push(span);
+        self.change.dels.push(span);
         self
     }
 
     /// Removes the sections in a span, each as a whole, if there are any.
     pub fn clear(&mut self, span: Span) -> &mut Self {
-        self.clears.push(span);
+        self.change.clears.push(span);
         self
     }
 
@@ -77,22 +82,38 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// As [`Transaction::commit`]; [`Error::Cancelled`] where the function breaks off.
     pub fn commit_with(self, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
-        let space = self.space;
-        let mut state = space.lock();
-        let mut delta = self.apply(&mut state)?;
-        let mut notes = skipped(&state, &delta.added);
+        let beyond = self.space.beyond();
+        self.space.lock(beyond.as_deref()).commit(self.change, on_progress)
+    }
+}
+
+impl Locked<'_> {
+    /// Makes a change, as [`Transaction::commit`].
+    pub(super) fn commit(
+        &mut self,
+        change: Change,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        let mut delta = change.apply(&mut self.state)?;
+        let mut notes = skipped(&self.state, &delta.added);
         let mut journal = Journal::default();
-        if let Err(error) = delta.map(&mut state, space, on_progress, &mut journal, &mut notes) {
-            let error = state.undo(journal, error);
-            delta.revert(&mut state);
+        if let Err(error) = delta.map(self, on_progress, &mut journal, &mut notes) {
+            let error = self.state.undo(journal, error);
+            delta.revert(&mut self.state);
             return Err(error);
         }
-        state.clear(&Vec::from_iter(delta.removed))?;
-        Ok(notes)
+        let mut still = Still::default();
+        let mut spans = Vec::from_iter(delta.removed);
+        self.state.clear(&spans, &mut still);
+        spans.extend(delta.added);
+        self.state.lead_followers(&spans, &mut still, &mut notes);
+        still.answer(notes)
     }
+}
 
+impl Change {
     /// Changes the sections, once the change is found to be a right one.
-    fn apply(mut self, state: &mut State) -> Result<Delta, Error> {
+    fn apply(self, state: &mut State) -> Result<Delta, Error> {
         let mut removed = BTreeSet::new();
         for span in &self.dels {
             removed.extend(state.whole_sections(*span)?);
@@ -103,7 +124,7 @@ impl<'a> Transaction<'a> {
                 found => removed.extend(found?),
             }
         }
-        let mut adds = mem::take(&mut self.adds);
+        let mut adds = self.adds;
         adds.retain(|section| !(state.has(section) && removed.remove(&section.span())));
         check_overlaps(state, &removed, &adds)?;
         let former = removed.iter().filter_map(|span| state.sections.remove(*span)).collect();
@@ -116,8 +137,7 @@ impl<'a> Transaction<'a> {
 impl Delta {
     fn map(
         &self,
-        state: &mut State,
-        space: &AddressSpace,
+        space: &mut Locked<'_>,
         on_progress: &OnProgress<'_>,
         journal: &mut Journal,
         notes: &mut Vec<Note>,
@@ -125,6 +145,7 @@ impl Delta {
         if self.added.is_empty() {
             return Ok(());
         }
+        let state = &mut space.state;
         let plan = |member| state.plan(member, &self.added, Found::Nothing, space.mapper, notes);
         let plans = (0..state.members.len()).map(plan).collect::<Result<Vec<_>, _>>()?;
         // Before, so that devices do without what makes room for a short time only.
@@ -132,7 +153,7 @@ impl Delta {
         for span in &self.added {
             state.make_room(*span, journal)?;
         }
-        space.map(state, plans, on_progress, journal, notes)
+        space.map(plans, on_progress, journal, notes)
     }
 
     fn revert(&mut self, state: &mut State) {
@@ -171,16 +192,14 @@ impl State {
 
 /// What is added overlaps neither what stays nor each other.
 fn check_overlaps(state: &State, removed: &BTreeSet<Span>, adds: &[Section]) -> Result<(), Error> {
-    let mut spans: Vec<_> = adds.iter().map(Section::span).collect();
-    for span in &spans {
-        let mut stays = state.sections.overlapping(*span).map(|(found, _)| found);
+    for span in adds.iter().map(Section::span) {
+        let mut stays = state.sections.overlapping(span).map(|(found, _)| found);
         if let Some(with) = stays.find(|found| !removed.contains(found)) {
-            return Err(Error::Overlap { span: *span, with });
+            return Err(Error::Overlap { span, with });
         }
     }
-    spans.sort();
-    match spans.windows(2).find(|pair| pair[0].last() >= pair[1].start()) {
-        Some(pair) => Err(Error::Overlap { span: pair[1], with: pair[0] }),
+    match overlap(adds.iter().map(Section::span)) {
+        Some((span, with)) => Err(Error::Overlap { span, with }),
         None => Ok(()),
     }
 }

@@ -1,28 +1,23 @@
 //! [`VirtualIommu`]: the address space of a device behind a virtual IOMMU, whose mappings the guest makes.
 
-use super::section::Kind;
-use super::state::State;
-use super::{AddressSpace, Error, Mapper, Note, Section, Sharing, Span};
-use crate::container::Access;
+use super::follower::Follower;
+use super::span::overlap;
+use super::transaction::Change;
+use super::{AddressSpace, Error, Mapper, Note, Sharing, Span, Translation};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// An address space whose sections are the guest's own mappings of its memory. Containers join and leave by
 /// [`VirtualIommu::space`], and get all of them replayed.
+///
+/// As in a real IOMMU, a mapping leads to an address, and devices see what is there: what is deleted, withdrawn or discarded
+/// in the guest's memory is unmapped here before that call returns, and is not mapped while it is away, whatever the guest
+/// does. When it is restored or populated, or something else comes to its address, it is mapped again; that is noted where
+/// it cannot be ([`Noted::Behind`](super::Noted::Behind)).
 #[derive(Debug)]
 pub struct VirtualIommu {
     system: Arc<AddressSpace>,
-    space: AddressSpace,
-}
-
-/// A mapping that the guest made in a virtual IOMMU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Translation {
-    /// Where the device sees it.
-    pub iova: Span,
-    /// The guest physical address that it leads to.
-    pub target: u64,
-    /// What the device may do there.
-    pub access: Access,
+    follower: Arc<Follower>,
 }
 
 impl VirtualIommu {
@@ -30,23 +25,26 @@ impl VirtualIommu {
     /// directly. Pins are shared with its containers as `sharing` says.
     pub fn new(system: &Arc<AddressSpace>, mapper: Mapper, sharing: Sharing) -> Self {
         let space = AddressSpace::default().with_mapper(mapper).with_sharing(sharing).sharing_with(system);
-        Self { system: Arc::clone(system), space }
+        let follower = Arc::new(Follower::new(space));
+        let beyond = system.beyond();
+        let followers = &mut system.lock(beyond.as_deref()).state.followers;
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(&follower));
+        Self { system: Arc::clone(system), follower }
     }
 
     /// Returns the address space, for containers to join and leave.
     pub fn space(&self) -> &AddressSpace {
-        &self.space
+        &self.follower.space
     }
 
-    /// Maps what the guest mapped. What was in the same place goes; the same mapping a second time changes nothing.
+    /// Maps what the guest mapped. What was in the same place goes; the same mapping a second time changes nothing. What is
+    /// [withdrawn](AddressSpace::withdraw) is mapped when it is restored.
     ///
     /// # Errors
     /// [`Error::Untranslated`]; [`Error::Cut`] where a former mapping is there in part; as [`super::Transaction::commit`].
     pub fn map(&self, translation: Translation) -> Result<Vec<Note>, Error> {
-        let mut change = self.space.begin();
-        change.clear(translation.iova);
-        change.add_all(self.sections(translation)?);
-        change.commit()
+        self.change(translation.iova, &[translation])
     }
 
     /// Unmaps what the guest unmapped: all mappings in the span, which may have gaps, or be all that there is.
@@ -54,9 +52,7 @@ impl VirtualIommu {
     /// # Errors
     /// [`Error::Cut`] where it has a part of a mapping only; [`Error::StillMapped`].
     pub fn unmap(&self, iova: Span) -> Result<(), Error> {
-        let mut change = self.space.begin();
-        change.clear(iova);
-        change.commit().map(|_| ())
+        self.change(iova, &[]).map(|_| ())
     }
 
     /// Makes these all of the mappings: after the guest has told the virtual IOMMU to forget what it knew, or the
@@ -65,41 +61,28 @@ impl VirtualIommu {
     /// # Errors
     /// As [`VirtualIommu::map`].
     pub fn replay(&self, translations: impl IntoIterator<Item = Translation>) -> Result<Vec<Note>, Error> {
-        let mut change = self.space.begin();
-        change.clear(Span::ALL);
-        for translation in translations {
-            change.add_all(self.sections(translation)?);
-        }
-        change.commit()
+        self.change(Span::ALL, &Vec::from_iter(translations))
     }
 
-    /// What a mapping shows: a section for each of the guest's that it leads to.
-    fn sections(&self, Translation { iova, target, access }: Translation) -> Result<Vec<Section>, Error> {
-        let target = Span::new(target, iova.length())?;
-        let state = self.system.lock();
-        if !state.translates(target) {
-            return Err(Error::Untranslated { iova, target });
+    /// Makes these the mappings in a span.
+    fn change(&self, within: Span, new: &[Translation]) -> Result<Vec<Note>, Error> {
+        let system = self.system.read();
+        let mut translations = self.follower.translations();
+        if let Some(piece) = translations.cut_by(within) {
+            return Err(Error::Cut { span: within, piece });
         }
-        let parts = state.sections.overlapping(target).filter_map(|(span, entry)| {
-            let part = span.intersection(target)?;
-            let at = Span::new(iova.start() + (part.start() - target.start()), part.length());
-            at.and_then(|at| entry.section.part(part, at, access)).transpose()
-        });
-        parts.collect()
-    }
-}
-
-impl State {
-    /// Whether there is something at all the addresses, and none of it is discarded.
-    fn translates(&self, target: Span) -> bool {
-        let populated = self.sections.overlapping(target).all(|(span, entry)| match entry.section.kind() {
-            Kind::Granules { granule, .. } => {
-                let part = span.intersection(target).unwrap_or(target);
-                let first = part.start() / granule * granule;
-                (first..=part.last()).step_by(*granule as usize).all(|start| entry.populated.contains(&start))
-            }
-            _ => true,
-        });
-        populated && self.sections.gaps(target).is_empty()
+        if let Some((span, with)) = overlap(new.iter().map(|translation| translation.iova)) {
+            return Err(Error::Overlap { span, with });
+        }
+        new.iter().try_for_each(|translation| translation.check(&system))?;
+        let adds = new.iter().flat_map(|translation| translation.sections(&system)).collect();
+        let change = Change { clears: vec![within], adds, ..Change::default() };
+        let mut space = self.follower.space.lock(Some(&system));
+        let result = space.commit(change, &|_| ControlFlow::Continue(()));
+        if matches!(result, Ok(_) | Err(Error::StillMapped { .. })) {
+            translations.remove_all(within);
+            new.iter().for_each(|translation| translations.insert(translation.iova, *translation));
+        }
+        result
     }
 }

@@ -165,7 +165,7 @@ fn a_bar_that_cannot_be_mapped_is_noted_and_tried_again_on_request() {
     let memory = memory(PAGE);
     model.fail(1);
     let notes = add(&space, bar(0xe000_0000, PAGE, &memory));
-    assert!(texts(&notes).contains("BAR at 0xe0000000"), "{}", texts(&notes));
+    assert!(texts(&notes).contains("reach 0xe0000000"), "{}", texts(&notes));
     assert!(model.spans().is_empty());
     assert_eq!(texts(&space.restore(span(0xe000_0000, PAGE)).unwrap()), "");
     assert_eq!(model.spans(), [span(0xe000_0000, PAGE)]);
@@ -304,6 +304,20 @@ fn what_is_still_mapped_after_a_deletion_is_named_and_keeps_its_memory() {
     // Something else there makes it go.
     add(&space, ram(0, PAGE, &crate::memory(PAGE)));
     assert_eq!((Arc::strong_count(&memory), model.spans().len()), (1, 1));
+}
+
+#[test]
+fn what_is_to_be_noted_is_told_also_where_something_is_still_mapped() {
+    let (space, model) = space();
+    add(&space, ram(0, PAGE, &memory(PAGE)));
+    let mut change = space.begin();
+    change.del(span(0, PAGE)).add(rom(0x10_0000));
+    change.add(Section::ram(span(0x20_0800, 2 * PAGE), &memory(3 * PAGE), 0x800).unwrap());
+    model.fail(0b10);
+    let Err(Error::StillMapped { ranges, notes, .. }) = change.commit() else { panic!("it is unmapped") };
+    assert_eq!(ranges, [span(0, PAGE)]);
+    let notes = texts(&notes);
+    assert!(notes.contains("read-only") && notes.contains("0x201000-0x201fff"), "{notes}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod changes;
 mod dirty;
+mod expected;
+mod follower;
 mod granules;
 mod model;
 mod random;

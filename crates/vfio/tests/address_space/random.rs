@@ -1,8 +1,9 @@
 //! Random sequences of changes, with random refusals of the containers, against what must be mapped then.
 
+use crate::expected::Wanted;
 use crate::model::{self, Model, Target};
-use crate::steps::{BASE, END, PAGE, Runner, Step, Wanted, step};
-use passthru_vfio::address_space::Section;
+use crate::steps::{BASE, END, PAGE, Runner, Step, step};
+use passthru_vfio::address_space::{Section, Sharing};
 use passthru_vfio::container::Dma;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Steps, with the calls of each container that fail in them.
-fn steps() -> impl Strategy<Value = Vec<(Step, [u64; 2])>> {
+fn steps() -> impl Strategy<Value = Vec<(Step, [u64; 3])>> {
     let failures =
         prop_oneof![3 => Just(0_u64), 1 => (0..8_u32).prop_map(|call| 1 << call), 1 => any::<u64>()];
-    vec((step(), [failures.clone(), failures]), 1..24)
+    vec((step(), [failures.clone(), failures.clone(), failures]), 1..24)
 }
 
 fn containers(models: &[Arc<Model>]) -> Vec<Arc<dyn Dma>> {
@@ -49,31 +50,56 @@ fn check(runner: &Runner, models: &[Arc<Model>]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Checks what a device finds behind the virtual IOMMU. What could not be mapped there, and was noted, can be missing.
+fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
+    if runner.broken || model.doubtful.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    for page in 0..END {
+        let found = model.at(BASE + page * PAGE);
+        let (target, wanted) = runner.expected.behind(page);
+        let target = |memory: usize| {
+            Some(Target::Address(runner.memories[memory].address().unwrap() as u64 + target * PAGE))
+        };
+        let is_missing = |may: bool| may && found.is_none();
+        match wanted {
+            Wanted::Nothing => prop_assert_eq!(found, None, "page {}", page),
+            Wanted::This(memory) => prop_assert!(found == target(memory) || is_missing(runner.noted)),
+            Wanted::Perhaps(memory) => prop_assert!(found == target(memory) || is_missing(true)),
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_mapped_is_what_the_sections_say(steps in steps()) {
         let mut models = vec![model::model(), model::model()];
-        let mut runner = Runner::new(containers(&models));
+        let behind = model::model();
+        let mut runner = Runner::new(containers(&models), &containers(&[Arc::clone(&behind)]), Sharing::default());
         // Memory of mappings that nobody could unmap is never freed.
         let mut leaked = false;
         for (step, failures) in &steps {
-            models.iter().zip(failures).for_each(|(model, failures)| model.fail(*failures));
+            let all = || models.iter().chain([&behind]);
+            all().zip(failures).for_each(|(model, failures)| model.fail(*failures));
             runner.step(step);
-            models.iter().for_each(|model| model.fail(0));
+            all().for_each(|model| model.fail(0));
             if let Some(index) = runner.abandoned.take() {
                 leaked = true;
                 models[index] = model::model();
                 runner.containers = containers(&models);
             }
             check(&runner, &models)?;
+            check_behind(&runner, &behind)?;
         }
         runner.restore_all();
         check(&runner, &models)?;
-        let Runner { space, memories, .. } = runner;
-        drop(space);
-        prop_assert!(models.iter().all(|model| model.spans().is_empty()));
+        check_behind(&runner, &behind)?;
+        let Runner { space, viommu, memories, .. } = runner;
+        drop((viommu, space));
+        prop_assert!(models.iter().chain([&behind]).all(|model| model.spans().is_empty()));
         prop_assert!(leaked || memories.iter().all(|memory| Arc::strong_count(memory) == 1));
     }
 }

@@ -1,11 +1,14 @@
 //! Random sequences of changes, and what must be mapped after each: for a container in memory, and for the kernel's.
 
-use passthru_vfio::address_space::{AddressSpace, Backing, Error, Kind, Memory, Pages, Section, Span};
+use super::expected::Expected;
+use passthru_vfio::address_space::{
+    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Noted, Pages, Section, Sharing, Span,
+    Translation, VirtualIommu,
+};
 use passthru_vfio::container::{Access, Dma};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Sections begin in so many pages.
@@ -29,6 +32,16 @@ pub(crate) enum Step {
     Restore(usize),
     Join,
     Leave,
+    /// The guest maps pages in the virtual IOMMU, to where some of its memory starts.
+    Map {
+        at: u64,
+        length: u64,
+        target: u64,
+    },
+    /// It unmaps what is there.
+    Unmap(u64, u64),
+    /// It says anew which of its mappings there are: every other one.
+    Replay,
 }
 
 /// What a section is, of which memory.
@@ -49,6 +62,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Withdraw),
         1 => any::<usize>().prop_map(Step::Restore),
         1 => select(vec![Step::Join, Step::Leave]),
+        3 => (place(), 0..PAGES).prop_map(|((at, length), target)| Step::Map { at, length, target }),
+        1 => place().prop_map(|(at, length)| Step::Unmap(at, length)),
+        1 => Just(Step::Replay),
     ]
 }
 
@@ -69,10 +85,11 @@ pub(crate) fn pages(at: u64, length: u64) -> Span {
     Span::new(BASE + at * PAGE, length * PAGE).unwrap()
 }
 
-/// An address space to which the steps are done, and what is expected of it.
+/// An address space to which the steps are done, with a virtual IOMMU over it, and what is expected of both.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    pub(crate) space: AddressSpace,
+    pub(crate) space: Arc<AddressSpace>,
+    pub(crate) viommu: VirtualIommu,
     pub(crate) containers: Vec<Arc<dyn Dma>>,
     pub(crate) joined: Vec<bool>,
     pub(crate) memories: [Arc<Memory>; 2],
@@ -81,17 +98,34 @@ pub(crate) struct Runner {
     pub(crate) broken: bool,
     /// A container that left with mappings in it, which belongs to nobody now.
     pub(crate) abandoned: Option<usize>,
+    /// Whether something could not be mapped behind the virtual IOMMU, which was noted.
+    pub(crate) noted: bool,
+    /// How many pieces shared their pins with another container.
+    pub(crate) shared: usize,
 }
 
 impl Runner {
-    /// Begins with the first of the containers.
-    pub(crate) fn new(containers: Vec<Arc<dyn Dma>>) -> Self {
-        let space = AddressSpace::default();
+    /// Begins with the first of the containers, and with those behind the virtual IOMMU.
+    pub(crate) fn new(containers: Vec<Arc<dyn Dma>>, behind: &[Arc<dyn Dma>], sharing: Sharing) -> Self {
+        let space = Arc::new(AddressSpace::default().with_sharing(sharing));
         space.join(Arc::clone(&containers[0])).unwrap();
+        let viommu = VirtualIommu::new(&space, Mapper::default(), sharing);
+        behind.iter().for_each(|container| drop(viommu.space().join(Arc::clone(container)).unwrap()));
         let joined = (0..containers.len()).map(|index| index == 0).collect();
         let memories = [(); 2].map(|()| Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap()));
         let expected = Expected::default();
-        Self { space, containers, joined, memories, expected, broken: false, abandoned: None }
+        Self {
+            space,
+            viommu,
+            containers,
+            joined,
+            memories,
+            expected,
+            broken: false,
+            abandoned: None,
+            noted: false,
+            shared: 0,
+        }
     }
 
     pub(crate) fn step(&mut self, step: &Step) {
@@ -103,12 +137,16 @@ impl Runner {
             Step::Restore(index) => self.withdraw(*index, false),
             Step::Join => self.join(),
             Step::Leave => self.leave(),
+            Step::Map { at, length, target } => self.map(*at, *length, *target),
+            Step::Unmap(at, length) => self.unmap(*at, *length),
+            Step::Replay => self.replay(),
         };
         self.broken |= matches!(result, Err(Error::Lost { .. } | Error::StillMapped { .. }));
     }
 
     /// Once nothing fails any more, all of it can be made right.
     pub(crate) fn restore_all(&mut self) {
+        self.noted = false;
         if !self.expected.sections.is_empty() {
             self.space.restore(Span::ALL).unwrap();
         }
@@ -123,7 +161,8 @@ impl Runner {
         for (at, length, what) in adds {
             change.add(self.section(*at, *length, *what));
         }
-        let result = change.commit().map(|_| ());
+        let result = change.commit();
+        let result = self.note(result);
         if is_done(&result) {
             self.expected.change(dels, adds);
         }
@@ -142,8 +181,9 @@ impl Runner {
     }
 
     fn populate(&mut self, at: u64, length: u64) -> Result<(), Error> {
-        let result = self.space.populate(pages(at, length)).map(|_| ());
-        if result.is_ok() {
+        let result = self.space.populate(pages(at, length));
+        let result = self.note(result);
+        if is_done(&result) {
             self.expected.mark(at, length, true);
         }
         result
@@ -163,12 +203,49 @@ impl Runner {
         let place = pages(*at, section.length);
         let result = match withdrawn {
             true => self.space.withdraw(place),
-            false => self.space.restore(place).map(|_| ()),
+            false => self.space.restore(place).map(|notes| self.noted |= missing(&notes)),
         };
         if is_done(&result) {
             section.withdrawn = withdrawn;
         }
         result
+    }
+
+    fn map(&mut self, at: u64, length: u64, target: u64) -> Result<(), Error> {
+        let result = self.viommu.map(translation(at, length, target));
+        let result = self.note(result);
+        if is_done(&result) {
+            self.expected.unmap(at, length);
+            self.expected.translations.insert(at, (length, target));
+        }
+        result
+    }
+
+    fn unmap(&mut self, at: u64, length: u64) -> Result<(), Error> {
+        let result = self.viommu.unmap(pages(at, length));
+        if is_done(&result) {
+            self.expected.unmap(at, length);
+        }
+        result
+    }
+
+    fn replay(&mut self) -> Result<(), Error> {
+        let kept: Vec<_> = self.expected.translations.iter().step_by(2).map(|(at, to)| (*at, *to)).collect();
+        let all = kept.iter().map(|(at, (length, target))| translation(*at, *length, *target));
+        let result = self.viommu.replay(all);
+        let result = self.note(result);
+        if is_done(&result) {
+            self.expected.translations = kept.into_iter().collect();
+        }
+        result
+    }
+
+    fn note(&mut self, result: Result<Vec<Note>, Error>) -> Result<(), Error> {
+        if let Ok(notes) | Err(Error::StillMapped { notes, .. }) = &result {
+            self.noted |= missing(notes);
+            self.shared += notes.iter().filter(|note| matches!(note.what, Noted::Shared(_))).count();
+        }
+        result.map(|_| ())
     }
 
     fn join(&mut self) -> Result<(), Error> {
@@ -194,74 +271,17 @@ impl Runner {
     }
 }
 
+fn translation(at: u64, length: u64, target: u64) -> Translation {
+    Translation { iova: pages(at, length), target: BASE + target * PAGE, access: Access::ReadWrite }
+}
+
+/// Whether something is missing behind the virtual IOMMU.
+fn missing(notes: &[Note]) -> bool {
+    let is_missing = |note: &Note| matches!(note.what, Noted::NotMapped(_));
+    notes.iter().any(|note| is_missing(note) || matches!(&note.what, Noted::Behind(note) if is_missing(note)))
+}
+
 /// Whether the change is made, though perhaps something old could not be unmapped.
 fn is_done(result: &Result<(), Error>) -> bool {
     matches!(result, Ok(()) | Err(Error::StillMapped { .. }))
-}
-
-/// The sections that there should be, by their first page.
-#[derive(Debug, Default)]
-pub(crate) struct Expected {
-    sections: BTreeMap<u64, Present>,
-}
-
-#[derive(Clone, Debug)]
-struct Present {
-    length: u64,
-    what: What,
-    populated: Vec<u64>,
-    withdrawn: bool,
-}
-
-/// What should be mapped at a page: the same page of one of the memories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Nothing,
-    This(usize),
-    Perhaps(usize),
-}
-
-impl Expected {
-    pub(crate) fn spans(&self) -> Vec<Span> {
-        self.sections.iter().map(|(at, section)| pages(*at, section.length)).collect()
-    }
-
-    pub(crate) fn at(&self, page: u64) -> Wanted {
-        let before = self.sections.range(..=page).next_back();
-        let Some((_, section)) = before.filter(|(at, section)| page < *at + section.length) else {
-            return Wanted::Nothing;
-        };
-        match section.what {
-            _ if section.withdrawn => Wanted::Nothing,
-            What::Ram(memory) => Wanted::This(memory),
-            What::Granules(memory) if section.populated.contains(&page) => Wanted::This(memory),
-            What::Bar(memory) => Wanted::Perhaps(memory),
-            What::Granules(_) | What::Rom => Wanted::Nothing,
-        }
-    }
-
-    fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, What)]) {
-        let deleted = |at: u64, section: &Present| {
-            let place = pages(at, section.length);
-            dels.iter().any(|(start, count)| pages(*start, *count).contains(place))
-        };
-        let former = std::mem::take(&mut self.sections);
-        let (gone, kept): (BTreeMap<_, _>, _) =
-            former.into_iter().partition(|(at, section)| deleted(*at, section));
-        self.sections = kept;
-        for (at, length, what) in adds {
-            let same = gone.get(at).filter(|section| (section.length, section.what) == (*length, *what));
-            let new = Present { length: *length, what: *what, populated: Vec::new(), withdrawn: false };
-            self.sections.insert(*at, same.cloned().unwrap_or(new));
-        }
-    }
-
-    fn mark(&mut self, at: u64, length: u64, populated: bool) {
-        for (start, section) in &mut self.sections {
-            if pages(*start, section.length).contains(pages(at, length)) {
-                section.populated.retain(|page| !(at..at + length).contains(page));
-                section.populated.extend((at..at + length).filter(|_| populated));
-            }
-        }
-    }
 }

@@ -7,6 +7,8 @@ mod device;
 mod dma;
 mod edu;
 mod examples;
+#[path = "../address_space/expected.rs"]
+mod expected;
 mod space;
 #[path = "../address_space/steps.rs"]
 mod steps;

@@ -3,9 +3,10 @@
 
 use super::reader::{Reader, poke};
 use super::{Guest, PAGE};
-use crate::steps::{BASE, END, Runner, Step, Wanted, pages, step};
-use passthru_vfio::address_space::{Memory, Pages, Section};
-use passthru_vfio::container::{Access, Dma};
+use crate::expected::Wanted;
+use crate::steps::{BASE, END, Runner, Step, pages, step};
+use passthru_vfio::address_space::{Memory, Pages, Section, Sharing};
+use passthru_vfio::container::{Access, Dma, IommufdContainer};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -15,48 +16,82 @@ use std::sync::Arc;
 const SEQUENCES: u64 = 16;
 const SEED: u64 = 0x1057;
 
+/// Where an address space is mapped.
+struct Setup {
+    guest: Guest,
+    /// The containers of the guest's memory.
+    direct: Vec<Arc<dyn Dma>>,
+    /// Those behind a virtual IOMMU.
+    behind: Vec<Arc<dyn Dma>>,
+}
+
+impl Setup {
+    /// The device's container, and others on the same iommufd, which share their pins.
+    fn sharing(guest: Guest, is_behind: bool) -> Self {
+        let context = guest.container.ioas().unwrap().context();
+        let [one, other] =
+            [(); 2].map(|()| Arc::new(IommufdContainer::new(context, None).unwrap()) as Arc<dyn Dma>);
+        let own = Arc::clone(&guest.container);
+        let (direct, behind) =
+            if is_behind { (vec![one, other], vec![own]) } else { (vec![own, one], vec![other]) };
+        Self { guest, direct, behind }
+    }
+}
+
 #[test]
 fn random_changes_are_what_iommufd_has_mapped_and_edu_sees() {
-    sequences(&Guest::iommufd());
+    sequences(&Setup::sharing(Guest::iommufd(), false));
+}
+
+#[test]
+fn random_changes_are_what_iommufd_has_mapped_behind_a_virtual_iommu_and_edu_sees() {
+    sequences(&Setup::sharing(Guest::iommufd(), true));
 }
 
 #[test]
 fn random_changes_are_what_type1_has_mapped_and_edu_sees() {
-    sequences(&Guest::type1());
+    let guest = Guest::type1();
+    sequences(&Setup { direct: vec![Arc::clone(&guest.container)], behind: Vec::new(), guest });
 }
 
-fn sequences(guest: &Guest) {
+fn sequences(setup: &Setup) {
     let config = Config { rng_seed: RngSeed::Fixed(SEED), ..Config::default() };
     let mut random = TestRunner::new(config);
-    let mut mapped = 0;
+    let (mut mapped, mut shared) = (0, 0);
     for sequence in 0..SEQUENCES {
         let steps = vec(step(), 4..16).new_tree(&mut random).unwrap().current();
-        mapped += run(guest, &steps, sequence);
+        let (pages, pieces) = run(setup, &steps, sequence);
+        (mapped, shared) = (mapped + pages, shared + pieces);
     }
     assert!(mapped > 20 * SEQUENCES, "hardly anything was mapped: {mapped} pages");
-    let left = guest.container.unmap_all().unwrap();
-    assert_eq!(left, 0, "left in the kernel");
+    let can_share = setup.direct.len() > 1;
+    assert_eq!(shared > SEQUENCES as usize, can_share, "{shared} pieces shared their pins");
+    for container in setup.direct.iter().chain(&setup.behind) {
+        assert_eq!(container.unmap_all().unwrap(), 0, "left in the kernel");
+    }
 }
 
-/// Does the steps. Returns how many pages are found mapped after them, all in all.
-fn run(guest: &Guest, steps: &[Step], sequence: u64) -> u64 {
-    let mut runner = Runner::new(vec![Arc::clone(&guest.container)]);
+/// Does the steps. Returns how many pages are found mapped after them, all in all, and how many pieces shared their pins.
+fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
+    let mut runner = Runner::new(setup.direct.clone(), &setup.behind, Sharing::Always);
     let mut mapped = 0;
     for (which, memory) in runner.memories.iter().enumerate() {
         (0..END).for_each(|page| poke(memory, page * PAGE, mark(sequence, which, page)));
     }
     for step in steps {
         runner.step(step);
-        assert!(!runner.broken && runner.abandoned.is_none(), "{step:?} of {steps:?}");
-        mapped += check(&runner, guest);
+        let is_sound = !runner.broken && !runner.noted && runner.abandoned.is_none();
+        assert!(is_sound, "{step:?} of {steps:?}");
+        mapped += check(&runner, setup);
     }
-    if !runner.joined[0] {
+    while let Some(left) = runner.joined.iter().position(|joined| !joined) {
         runner.step(&Step::Join);
+        assert!(runner.joined[left]);
     }
     runner.restore_all();
-    mapped += check(&runner, guest);
-    look(&runner, guest, sequence);
-    mapped
+    mapped += check(&runner, setup);
+    look(&runner, setup, sequence);
+    (mapped, runner.shared)
 }
 
 /// What a page of one of the memories has in it.
@@ -64,21 +99,28 @@ fn mark(sequence: u64, memory: usize, page: u64) -> u64 {
     0xd0_0000_0000 | sequence << 16 | (memory as u64) << 8 | page
 }
 
-/// The kernel has mapped what the sections say, and has nothing else. Returns how many pages that are.
-fn check(runner: &Runner, guest: &Guest) -> u64 {
+/// The kernel has mapped what the sections and the virtual IOMMU say, and has nothing else. Returns how many pages that are.
+fn check(runner: &Runner, setup: &Setup) -> u64 {
     let sections: Vec<_> = runner.space.sections().iter().map(Section::span).collect();
     assert_eq!(sections, runner.expected.spans());
+    let direct = setup.direct.iter().zip(&runner.joined);
+    let mapped = direct.map(|(dma, joined)| {
+        check_pages(&**dma, |page| *joined && runner.expected.at(page) != Wanted::Nothing)
+    });
+    let behind = setup.behind.iter();
+    let behind =
+        behind.map(|dma| check_pages(&**dma, |page| runner.expected.behind(page).1 != Wanted::Nothing));
+    mapped.chain(behind).sum()
+}
+
+fn check_pages(dma: &dyn Dma, is_expected: impl Fn(u64) -> bool) -> u64 {
     let probe = Memory::anonymous(PAGE, Pages::Base).unwrap();
-    let mut mapped = 0;
-    for page in 0..END {
-        let is_mapped = is_mapped(&*guest.container, page, &probe);
-        match runner.expected.at(page) {
-            Wanted::This(_) | Wanted::Perhaps(_) if runner.joined[0] => assert!(is_mapped, "page {page}"),
-            _ => assert!(!is_mapped, "page {page}"),
-        }
-        mapped += u64::from(is_mapped);
-    }
-    mapped
+    let found = |page: &u64| {
+        let is_mapped = is_mapped(dma, *page, &probe);
+        assert_eq!(is_mapped, is_expected(*page), "page {page}");
+        is_mapped
+    };
+    (0..END).filter(found).count() as u64
 }
 
 /// Tries to map a page, which the kernel refuses where something is mapped.
@@ -99,12 +141,16 @@ pub(super) fn is_mapped(dma: &dyn Dma, page: u64, probe: &Memory) -> bool {
 
 /// The device finds each memory's own page where it should be mapped. (A DMA of `edu` takes a tenth of a second, so it looks
 /// at some.)
-fn look(runner: &Runner, guest: &Guest, sequence: u64) {
-    let edu = Reader::new(guest.member.device(), &runner.space);
+fn look(runner: &Runner, setup: &Setup, sequence: u64) {
+    let is_behind = setup.behind.iter().any(|container| Arc::ptr_eq(container, &setup.guest.container));
+    let space = if is_behind { runner.viommu.space() } else { &runner.space };
+    let edu = Reader::new(setup.guest.member.device(), space);
     for page in (0..END).skip(sequence as usize % 6).step_by(6) {
         let found = edu.read(BASE + page * PAGE);
-        let marks = [0, 1].map(|memory| mark(sequence, memory, page));
-        match runner.expected.at(page) {
+        let (target, wanted) =
+            if is_behind { runner.expected.behind(page) } else { (page, runner.expected.at(page)) };
+        let marks = [0, 1].map(|memory| mark(sequence, memory, target));
+        match wanted {
             Wanted::This(memory) | Wanted::Perhaps(memory) => assert_eq!(found, marks[memory], "page {page}"),
             Wanted::Nothing => assert!(!marks.contains(&found), "page {page}: {found:#x}"),
         }
