@@ -43,20 +43,13 @@ fn operations(folder: &Path) -> BTreeSet<String> {
 /// Formatted source is read: a block of a type begins and ends at the start of a line.
 fn operations_of(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines: Vec<_> = source.lines().collect();
     let (mut found, mut owner) = (Vec::new(), Owner::default());
-    let mut lines = source.lines();
-    while let Some(line) = lines.next() {
+    for (index, line) in lines.iter().enumerate() {
         owner = owner.at(line);
         let Some(name) = owner.function(line) else { continue };
-        let rest = lines.clone().take_while(|_| !ends(line));
-        let mut signature = vec![line];
-        for line in rest {
-            signature.push(line);
-            if ends(line) {
-                break;
-            }
-        }
-        if signature.concat().split_once("->").is_some_and(|(_, answer)| answer.contains("Result<")) {
+        let signature = lines[index..].split_inclusive(|line| ends(line)).next().unwrap_or_default().concat();
+        if signature.split_once("->").is_some_and(|(_, answer)| answer.contains("Result<")) {
             found.push(name);
         }
     }
@@ -81,6 +74,7 @@ impl Owner {
             let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             Self { name: Some(name.to_owned()), is_trait }
         };
+        let line = line.replace("pub unsafe trait", "pub trait");
         match (line.strip_prefix("impl "), line.strip_prefix("pub trait ")) {
             (Some(rest), _) if !rest.contains(" for ") => block(rest, false),
             (_, Some(rest)) => block(rest, true),
@@ -104,6 +98,6 @@ impl Owner {
 
 #[test]
 fn what_can_fail_is_found_in_the_source() {
-    let source = "impl Ioas {\n    pub fn id(&self) -> u32 {\n    }\n    pub unsafe fn map(\n        &self,\n    ) -> Result<u64, Error> {\n    }\n    fn hidden() -> Result<(), ()> {\n    }\n}\npub trait Dma: Send {\n    fn unmap(&self) -> Result<u64, Error>;\n}\nimpl Dma for Ioas {\n    fn unmap(&self) -> Result<u64, Error> {\n    }\n}\npub fn open() -> Result<(), ()> {\n}\n#[cfg(test)]\npub fn not() -> Result<(), ()> {\n}\n";
+    let source = "impl Ioas {\n    pub fn id(&self) -> u32 {\n    }\n    pub unsafe fn map(\n        &self,\n    ) -> Result<u64, Error> {\n    }\n    fn hidden() -> Result<(), ()> {\n    }\n}\npub unsafe trait Dma: Send {\n    fn unmap(&self) -> Result<u64, Error>;\n}\nimpl Dma for Ioas {\n    fn unmap(&self) -> Result<u64, Error> {\n    }\n}\npub fn open() -> Result<(), ()> {\n}\n#[cfg(test)]\npub fn not() -> Result<(), ()> {\n}\n";
     assert_eq!(operations_of(source), ["Ioas::map", "Dma::unmap", "open"]);
 }
