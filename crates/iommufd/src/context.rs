@@ -8,7 +8,7 @@ use iommufd_bindings::iommufd::{
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_GET as VFIO_IOAS_GET,
 };
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -67,11 +67,13 @@ impl Iommufd {
     }
 
     /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an iommufd
-    /// does. That a device file has the right name proves nothing, so it is asked by ioctl.
+    /// does. That a device file has the right name proves nothing, so it is asked by ioctl. The descriptor becomes
+    /// close-on-exec, as one that was inherited is not.
     ///
     /// # Errors
     /// [`Error::NotIommufd`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::NotIommufd { source: e.into() })?;
         let context = Self { fd };
         context.accounting().map(|_| context)
     }

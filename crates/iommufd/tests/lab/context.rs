@@ -2,7 +2,7 @@
 
 use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 use passthru_iommufd::{Access, Accounting, Iommufd, Iova};
-use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use std::os::fd::AsFd;
 use std::process::Command;
 
@@ -24,6 +24,14 @@ fn a_context_is_not_inherited() {
     let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("/proc/") && !listed.contains("iommu"), "{listed}");
+}
+
+#[test]
+fn a_context_that_was_inherited_is_not_passed_on() {
+    let fd = Iommufd::open().unwrap().duplicate().unwrap();
+    fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+    let context = Iommufd::from_fd(fd).unwrap();
+    assert!(fcntl_getfd(context.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::device::{Error, Kind, Location};
 use crate::sys;
 use passthru_pci::Address;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -30,12 +30,14 @@ impl Cdev {
     }
 
     /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an unbound
-    /// VFIO device does, and sysfs knows it as one.
+    /// VFIO device does, and sysfs knows it as one. The descriptor becomes close-on-exec, as one that was inherited
+    /// is not.
     ///
     /// # Errors
     /// [`Error::NotVfio`], [`Error::Bound`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         let location = Location::of_fd(&fd)?;
+        fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::Descriptor { source: e.into() })?;
         match sys::device::info(fd.as_fd()) {
             // An open file that is not bound refuses every call but VFIO_DEVICE_BIND_IOMMUFD.
             Err(Errno::INVAL) => Ok(Self { fd, location }),

@@ -6,8 +6,8 @@ use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Cdev, Error, Kind, Source, Target};
-use rustix::io::{Errno, FdFlags, fcntl_getfd};
-use std::os::fd::AsFd;
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
@@ -21,8 +21,10 @@ fn a_device_is_found_by_path_address_folder_and_descriptor() {
     assert_eq!(location.kind(), Kind::Pci(EDU.parse().unwrap()));
     let cdev = location.cdev().unwrap();
     let address = Source::Pci(EDU.parse().unwrap());
-    let fd = Source::Fd(Cdev::open(&cdev).unwrap().into());
-    for source in [Source::Cdev(cdev), address, fd] {
+    // As one that was inherited.
+    let fd: OwnedFd = Cdev::open(&cdev).unwrap().into();
+    fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+    for source in [Source::Cdev(cdev), address, Source::Fd(fd)] {
         assert_eq!(source.locate().unwrap(), location);
         let open = source.open().unwrap();
         assert!(fcntl_getfd(open.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
