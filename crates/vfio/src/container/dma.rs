@@ -34,7 +34,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     ///   no `&mut T`. It is accessed by raw pointers or atomics, as memory that others change at any time.
     ///
     /// # Errors
-    /// The kernel's refusal; nothing is mapped then.
+    /// The kernel's refusal; nothing is mapped then. [`Error::PerhapsMapped`], where the contract goes on as if it were mapped.
     #[allow(unsafe_code, reason = "a device reads and writes the memory that is named by its address")]
     unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error>;
 
@@ -45,7 +45,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// again nor frees its IOVA. So it is unmapped before, and mapped again after.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::Unsupported`] where [`Capabilities::map_file`] is not set.
+    /// The kernel's refusal; [`Error::PerhapsMapped`]; [`Error::Unsupported`] where [`Capabilities::map_file`] is not set.
     fn map_file(
         &self,
         file: BorrowedFd<'_>,

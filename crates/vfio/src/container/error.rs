@@ -130,6 +130,18 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The kernel could not say whether it has mapped memory, nor be had to unmap it: devices may reach it.
+    #[error("{map}, and whether it was done is not known: it cannot be unmapped either")]
+    PerhapsMapped {
+        /// The first IOVA.
+        iova: u64,
+        /// The length in bytes.
+        length: u64,
+        /// What was said to the map.
+        map: Box<passthru_iommufd::Error>,
+        /// What was said to the unmap.
+        source: passthru_iommufd::Error,
+    },
     /// IOVAs could not be unmapped.
     #[error("cannot unmap {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_UNMAP_DMA)")]
     Unmap {
@@ -222,6 +234,7 @@ impl Error {
             Self::Iommufd(error) => error.io(),
             Self::Device(error) => error.io(),
             Self::NoBackend { source, .. } => source.io(),
+            Self::PerhapsMapped { map, .. } => map.io(),
             Self::Open { source, .. }
             | Self::NotVfio { source, .. }
             | Self::Join { source, .. }
@@ -270,6 +283,9 @@ impl Error {
             Self::NotViable { .. } => Some(
                 "devices of a group go together: bind these to vfio-pci too, or leave them without a driver",
             ),
+            Self::PerhapsMapped { .. } => {
+                Some("neither free the memory nor use these IOVAs again before the container has gone")
+            }
             Self::NotOwned { .. } => {
                 Some("all devices of the bus or slot go together: attach these too, on the same backend")
             }
@@ -333,6 +349,19 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use passthru_iommufd::{Access, Iova};
+
+    #[test]
+    fn what_may_be_mapped_is_told_with_both_answers() {
+        let (ioas, address, length, iova) = (1, 0x7000, 0x1000, 0x2000);
+        let (at, access, source) = (Iova::At(iova), Access::Read, Errno::FAULT.into());
+        let map = passthru_iommufd::Error::Map { ioas, address, length, iova: at, access, source };
+        let unmap = passthru_iommufd::Error::Unmap { ioas, iova, length, source: Errno::NOMEM.into() };
+        let error = Error::PerhapsMapped { iova, length, map: Box::new(map), source: unmap };
+        assert!(error.to_string().ends_with("it cannot be unmapped either"), "{error}");
+        assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::FAULT));
+        assert!(error.hint().unwrap().contains("free the memory"));
+    }
 
     #[test]
     fn a_full_container_is_told_with_its_limit() {

@@ -12,6 +12,7 @@ use crate::Failed;
 use crate::device::{Attached, Bound, Cdev, HotReset, Owner, Source, Target};
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -77,7 +78,8 @@ impl IommufdContainer {
 
 impl IommufdContainer {
     /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the memory is not there: what
-    /// may be mapped then is unmapped.
+    /// may be mapped then is unmapped. That is tried again where it fails, also where nothing is said to be there, since
+    /// memory is freed on it.
     fn mapped(
         &self,
         iova: u64,
@@ -85,12 +87,16 @@ impl IommufdContainer {
         answer: Result<u64, passthru_iommufd::Error>,
     ) -> Result<(), Error> {
         let Err(error) = answer else { return Ok(()) };
-        if error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT)
-            && self.ioas.unmap(iova, length).is_ok()
-        {
-            tracing::debug!("{length:#x} bytes at IOVA {iova:#x} were mapped, and are unmapped again");
+        if error.io().and_then(Errno::from_io_error) != Some(Errno::FAULT) {
+            return Err(error.into());
         }
-        Err(error.into())
+        let unmap = || self.ioas.unmap(iova, length);
+        match unmap().or_else(|_| unmap()) {
+            Err(unmap) if unmap.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound) => {
+                Err(Error::PerhapsMapped { iova, length, map: Box::new(error), source: unmap })
+            }
+            _ => Err(error.into()),
+        }
     }
 }
 

@@ -5,13 +5,15 @@ use super::iova::{IovaAllocator, IovaError};
 use crate::container::{self, Dma};
 use crate::device::Word;
 use passthru_iommufd::{Access, DmaMemory};
+use rustix::io::Errno;
 use std::io;
 use std::mem;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes memory for DMA, and maps it at IOVAs of its own choice. One pool for all buffers of an I/O address
-/// space: two of them would hand out the same IOVAs.
+/// space: two of them would hand out the same IOVAs. Where something else is mapped at one, that one is never tried
+/// again; where an attached device has narrowed the usable IOVAs, they are asked for again.
 #[derive(Debug)]
 pub struct DmaPool {
     dma: Arc<dyn Dma>,
@@ -49,6 +51,19 @@ pub enum Error {
     Container(#[from] container::Error),
 }
 
+/// What the kernel refused.
+enum Refused {
+    /// The IOVA: another one may do.
+    Iova,
+    /// All else.
+    Memory,
+    /// It is not known whether it is mapped.
+    Perhaps,
+}
+
+/// At how many IOVAs memory is tried to be mapped.
+const TRIES: usize = 64;
+
 impl DmaPool {
     /// Takes what maps, and the IOVAs that are free in it.
     pub fn new(dma: Arc<dyn Dma>, iovas: IovaAllocator) -> Arc<Self> {
@@ -58,24 +73,59 @@ impl DmaPool {
     /// Makes a buffer of at least `length` bytes, in whole pages.
     ///
     /// # Errors
-    /// [`Error`]; nothing stays allocated or mapped then.
+    /// [`Error`]; nothing stays allocated or mapped then, but with [`container::Error::PerhapsMapped`], where the memory
+    /// is never freed, nor its IOVA used again. Where something else is mapped at the first 64 IOVAs that were tried,
+    /// the next call goes on behind them.
     pub fn buffer(self: &Arc<Self>, length: usize, access: Access) -> Result<Buffer, Error> {
         // A whole granule, so that the IOMMU's pages hold nothing else.
         let granule = self.with_iovas(|iovas| iovas.granule());
         let rounded = length.checked_next_multiple_of(usize::try_from(granule).unwrap_or(usize::MAX));
         let memory = DmaMemory::alloc(rounded.unwrap_or(usize::MAX))?;
+        self.map(memory, length, access)
+    }
+
+    /// Maps memory at an IOVA that the kernel takes.
+    fn map(self: &Arc<Self>, memory: DmaMemory, length: usize, access: Access) -> Result<Buffer, Error> {
         let bytes = memory.len() as u64;
-        let iova = self
-            .with_iovas(|iovas| iovas.allocate(bytes))
-            .map_err(|source| Error::Iova { length, source })?;
-        // SAFETY: the buffer keeps the memory until it is unmapped (see `release`), and makes no reference to it.
-        match unsafe { self.dma.map(memory.as_ptr(), bytes, iova, access) } {
-            Ok(()) => Ok(Buffer { pool: Arc::clone(self), memory: Some(memory), iova }),
-            Err(error) => {
-                self.give_back(iova, bytes);
-                Err(error.into())
+        let mut left = TRIES;
+        loop {
+            let iova = self
+                .with_iovas(|iovas| iovas.allocate(bytes))
+                .map_err(|source| Error::Iova { length, source })?;
+            // SAFETY: the buffer keeps the memory until it is unmapped (see `release`), and makes no reference to it.
+            let error = match unsafe { self.dma.map(memory.as_ptr(), bytes, iova, access) } {
+                Ok(()) => return Ok(Buffer { pool: Arc::clone(self), memory: Some(memory), iova }),
+                Err(error) => error,
+            };
+            left -= 1;
+            match self.refused(iova, bytes, &error) {
+                Refused::Iova if left > 0 => {}
+                Refused::Iova | Refused::Memory => return Err(error.into()),
+                Refused::Perhaps => {
+                    mem::forget(memory);
+                    return Err(error.into());
+                }
             }
         }
+    }
+
+    /// Finds out what of a map was refused, and gives the IOVA back unless it is of no use.
+    fn refused(&self, iova: u64, length: u64, error: &container::Error) -> Refused {
+        if matches!(error, container::Error::PerhapsMapped { .. }) {
+            return Refused::Perhaps;
+        }
+        let errno = error.io().and_then(Errno::from_io_error);
+        if errno == Some(Errno::EXIST) {
+            return Refused::Iova;
+        }
+        self.give_back(iova, length);
+        if errno != Some(Errno::INVAL) {
+            return Refused::Memory;
+        }
+        // The kernel says this of IOVAs that cannot be used, and of a few other things.
+        let Ok(ranges) = self.dma.iova_ranges() else { return Refused::Memory };
+        self.with_iovas(|iovas| iovas.narrow(&ranges));
+        if self.with_iovas(|iovas| iovas.is_usable(iova, length)) { Refused::Memory } else { Refused::Iova }
     }
 
     fn with_iovas<T>(&self, what: impl FnOnce(&mut IovaAllocator) -> T) -> T {

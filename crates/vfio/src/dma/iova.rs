@@ -145,6 +145,20 @@ impl IovaAllocator {
         Ok(())
     }
 
+    /// Takes what the usable ranges are now: what they have no more is not handed out from now on, nor taken back. They
+    /// do not grow by it.
+    pub fn narrow(&mut self, ranges: &IovaRanges) {
+        let now = Self::new(ranges, self.granule).usable;
+        self.usable = common(&self.usable, &now);
+        self.free = common(&self.free, &now);
+    }
+
+    /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable ranges, free or not.
+    pub fn is_usable(&self, iova: u64, length: u64) -> bool {
+        let length = length.checked_next_multiple_of(self.granule).and_then(|length| length.checked_sub(1));
+        length.and_then(|l| iova.checked_add(l)).is_some_and(|last| covers(&self.usable, &(iova..=last)))
+    }
+
     fn is_whole(&self, range: &RangeInclusive<u64>) -> bool {
         range.start().is_multiple_of(self.granule)
             && aligned_last(*range.end(), self.granule) == Some(*range.end())
@@ -169,6 +183,12 @@ fn covers(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
 /// Whether some of `range` is in the map.
 fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
     map.range(..=*range.end()).next_back().is_some_and(|(_, last)| last >= range.start())
+}
+
+/// What two maps both have.
+fn common(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (*a.0.max(b.0), *a.1.min(b.1))));
+    pairs.filter(|(start, last)| start < last).collect()
 }
 
 /// Takes `start..=last` out of the one range that holds it.
@@ -259,6 +279,19 @@ mod tests {
         assert_eq!(iovas.allocate(PAGE), Ok(0x2000));
         iovas.free(0x1000, PAGE).unwrap();
         assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
+    }
+
+    #[test]
+    fn what_is_usable_no_more_is_not_handed_out() {
+        let mut iovas = IovaAllocator::with_width(&ranges(&[0x1000..=0xffff]), PAGE, 15);
+        assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
+        iovas.narrow(&ranges(&[0x1000..=0x27ff, 0x5000..=u64::MAX]));
+        assert!(iovas.is_usable(0x1000, PAGE) && !iovas.is_usable(0x1000, 2 * PAGE));
+        assert_eq!(iovas.available(), 0x3000, "the device's width still counts");
+        assert_eq!(iovas.allocate(PAGE), Ok(0x5000));
+        assert_eq!(iovas.free(0x1000, PAGE), Ok(()));
+        iovas.narrow(&ranges(&[0..=u64::MAX]));
+        assert_eq!(iovas.available(), 0x3000, "it does not grow");
     }
 
     #[test]

@@ -5,6 +5,9 @@ use passthru_iommufd::{Access, IovaRanges};
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::container::{self, Attach, Container, Options, Policy};
 use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Runs a test with an attached device, for each backend.
@@ -41,16 +44,87 @@ fn a_buffer_is_mapped_while_it_is_there() {
 }
 
 #[test]
-fn a_buffer_at_an_iova_that_is_taken_leaves_nothing_behind() {
+fn an_iova_that_is_taken_is_passed_over() {
     with_each(|container| {
         let (one, other) = (pool(container), pool(container));
-        let first = one.buffer(4096, Access::ReadWrite).unwrap();
-        let error = other.buffer(4096, Access::ReadWrite).unwrap_err();
-        assert!(matches!(error, Error::Container(_)), "{error:?}");
-        first.close().unwrap();
-        assert_eq!(other.buffer(4096, Access::ReadWrite).unwrap().len(), 4096);
+        let first = one.buffer(8192, Access::ReadWrite).unwrap();
+        let second = other.buffer(4096, Access::ReadWrite).unwrap();
+        assert_eq!(second.iova(), first.iova() + 8192);
+        drop((first, second));
         assert_eq!(container.unmap_all().unwrap(), 0);
     });
+}
+
+#[test]
+fn after_many_iovas_that_are_taken_the_next_buffer_goes_on() {
+    with_each(|container| {
+        let (one, other) = (pool(container), pool(container));
+        let first = one.buffer(100 * 4096, Access::ReadWrite).unwrap();
+        let error = other.buffer(4096, Access::ReadWrite).unwrap_err();
+        assert!(matches!(error, Error::Container(_)), "{error:?}");
+        let second = other.buffer(4096, Access::ReadWrite).unwrap();
+        assert_eq!(second.iova(), first.iova() + 100 * 4096);
+        drop((first, second));
+        assert_eq!(container.unmap_all().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_device_that_comes_later_narrows_what_is_handed_out() {
+    let device = take(passthru_lab::devices::EDU);
+    let options = Options { policy: Policy::Iommufd, ..Options::default() };
+    let container = container::open(&options, &[]).unwrap().container;
+    let mut iovas = IovaAllocator::new(&container.iova_ranges().unwrap(), 4096);
+    iovas.reserve(4096..=0xfedf_ffff).unwrap();
+    let pool = DmaPool::new(Arc::clone(&container) as _, iovas);
+    let _member = container.attach(device.source().into(), Attach::default()).unwrap();
+    let buffers = [(); 2].map(|()| pool.buffer(4096, Access::ReadWrite).unwrap());
+    assert_eq!(buffers.map(|buffer| buffer.iova()), [0xfef0_0000, 0xfef0_1000]);
+}
+
+/// Has this thread's next copies from and to user space fail, but for the first.
+fn failing_copies<T>(times: u32, during: impl FnOnce() -> T) -> T {
+    let set = |setting: &str, to: String| {
+        fs::write(Path::new("/sys/kernel/debug/fail_usercopy").join(setting), to).unwrap();
+    };
+    let here = OpenOptions::new().write(true).open("/proc/thread-self/make-it-fail").unwrap();
+    for (setting, to) in [("task-filter", "Y"), ("verbose", "0"), ("space", "2"), ("probability", "100")] {
+        set(setting, to.into());
+    }
+    set("times", times.to_string());
+    here.write_at(b"1", 0).unwrap();
+    let done = during();
+    here.write_at(b"0", 0).unwrap();
+    set("probability", "0".into());
+    done
+}
+
+/// The address space of this process, in pages.
+fn size_of_process() -> u64 {
+    fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_may_be_mapped_still_keeps_its_memory_and_its_iova() {
+    const LENGTH: usize = 64 << 20;
+    let device = take(passthru_lab::devices::EDU);
+    let options = Options { policy: Policy::Iommufd, ..Options::default() };
+    let container = container::open(&options, &[]).unwrap().container;
+    let _member = container.attach(device.source().into(), Attach::default()).unwrap();
+    let pool = pool(&container);
+    // The map cannot tell its IOVA, and neither unmap can be asked for: it is mapped.
+    let before = size_of_process();
+    let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
+    assert!(matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
+    assert!(size_of_process() >= before + (LENGTH / 4096) as u64);
+    assert_eq!(pool.buffer(4096, Access::ReadWrite).unwrap().iova(), 4096 + LENGTH as u64);
+    assert_eq!(container.unmap_all().unwrap(), LENGTH as u64);
+    // With one failure less it is unmapped.
+    let before = size_of_process();
+    let error = failing_copies(2, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
+    assert!(!matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
+    assert!(size_of_process() < before + (LENGTH / 4096) as u64);
+    assert_eq!(container.unmap_all().unwrap(), 0);
 }
 
 #[test]
