@@ -1,6 +1,7 @@
 //! [`Attached`]: a device that reaches the memory that its [`Target`] maps.
 
 use crate::Failed;
+use crate::device::device::Targets;
 use crate::device::{Bound, Device, Error};
 use crate::sys;
 use passthru_iommufd::{BoundDevice, Hwpt, Ioas, Iommufd};
@@ -154,7 +155,8 @@ impl Attachment {
                 source: Errno::BUSY.into(),
             });
         }
-        attach(&device, &context, pasid, &to)?;
+        attach(&device, &context, pasid, &to)
+            .inspect_err(|error| restore(&device, &context, pasid, &targets, error))?;
         targets.insert(pasid, to);
         drop(targets);
         Ok(Self { device, context, pasid, detached: false })
@@ -168,30 +170,15 @@ impl Attachment {
                 Ok(())
             }
             Err(error) => {
-                self.restore(targets.get(&self.pasid), &error);
+                restore(&self.device, &self.context, self.pasid, &targets, &error);
                 Err(error)
             }
         }
     }
 
-    /// Where the kernel attaches but cannot return what to, it detaches altogether; so the former target is attached
-    /// again, which changes nothing where it is in force still.
-    fn restore(&self, former: Option<&Target>, after: &Error) {
-        if after.errno() == Some(Errno::FAULT)
-            && let Some(former) = former
-            && let Err(error) = attach(&self.device, &self.context, self.pasid, former)
-        {
-            tracing::warn!("{error}, so it reaches nothing now");
-        }
-    }
-
     fn detach(&mut self) -> Result<(), Error> {
         let mut targets = self.device.targets();
-        sys::device::detach(self.device.as_fd(), self.pasid).map_err(|e| Error::Detach {
-            device: self.device.name(),
-            pasid: self.pasid,
-            source: e.into(),
-        })?;
+        detach(&self.device, self.pasid)?;
         targets.remove(&self.pasid);
         self.detached = true;
         Ok(())
@@ -219,4 +206,24 @@ fn attach(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, to: &Targ
         pasid,
         source: e.into(),
     })
+}
+
+fn detach(device: &Device, pasid: Option<u32>) -> Result<(), Error> {
+    let failed = |e: Errno| Error::Detach { device: device.name(), pasid, source: e.into() };
+    sys::device::detach(device.as_fd(), pasid).map_err(failed)
+}
+
+/// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a PASID was to be attached,
+/// which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.2). So what was in force is attached again, which changes nothing where
+/// it is still; a PASID that had nothing is detached.
+fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: &Targets, after: &Error) {
+    if after.errno() != Some(Errno::FAULT) {
+        return;
+    }
+    let again = |pasid| former.get(&pasid).map(|target| attach(device, context, pasid, target));
+    let own = again(None);
+    let of_pasid = pasid.map(|_| again(pasid).unwrap_or_else(|| detach(device, pasid)));
+    for error in own.into_iter().chain(of_pasid).filter_map(Result::err) {
+        tracing::warn!("{error}, after an attach that failed: what it reaches has changed");
+    }
 }
