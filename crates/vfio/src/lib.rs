@@ -11,6 +11,7 @@
 //! ([`Failed`]).
 
 pub mod address_space;
+mod barrier;
 mod capability;
 pub mod container;
 pub mod device;

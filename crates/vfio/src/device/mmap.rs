@@ -1,6 +1,7 @@
 //! [`Mmap`]: a part of a region that the CPU reaches directly.
 #![allow(unsafe_code)]
 
+use crate::barrier;
 use crate::device::{Access, Error, Region, Word};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::ffi::c_void;
@@ -64,22 +65,27 @@ impl Region {
 }
 
 impl Mmap {
-    /// Reads a number by one volatile access, at an offset in the mapping.
+    /// Reads a number by one volatile access, at an offset in the mapping. What is read later, from memory for DMA too, is
+    /// at least as new: where a register says that a device has written something, that is there.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be read.
     pub fn read<T: Word>(&self, offset: u64) -> Result<T, Error> {
         let place = self.place::<T>(offset, self.region.readable())?;
         // SAFETY: the place is in the mapping, is aligned, and can be read; all bit patterns are numbers.
-        Ok(unsafe { place.read_volatile() })
+        let value = unsafe { place.read_volatile() };
+        barrier::after_read();
+        Ok(value)
     }
 
-    /// Writes a number by one volatile access, at an offset in the mapping.
+    /// Writes a number by one volatile access, at an offset in the mapping. What was written before, to memory for DMA too,
+    /// reaches the device before it: a doorbell is rung when its descriptors are there.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be written.
     pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), Error> {
         let place = self.place::<T>(offset, self.region.writable())?;
+        barrier::before_write();
         // SAFETY: the place is in the mapping, is aligned, and can be written; no reference to it exists.
         unsafe { place.write_volatile(value) };
         Ok(())

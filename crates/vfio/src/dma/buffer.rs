@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 
 use super::iova::{IovaAllocator, IovaError};
+use crate::barrier;
 use crate::container::{self, Dma};
 use crate::device::Word;
 use passthru_iommufd::{Access, DmaMemory};
 use rustix::io::Errno;
 use std::io;
 use std::mem;
-use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes memory for DMA, and maps it at IOVAs of its own choice. One pool for all buffers of an I/O address
@@ -21,7 +21,9 @@ pub struct DmaPool {
 }
 
 /// Memory that the device reaches at [`Buffer::iova`]. It is zero at first, and lies in whole pages. Bytes go in
-/// and out by copy, numbers by one access each: no reference to what a device changes ever exists. On drop
+/// and out by copy, numbers by one access each: no reference to what a device changes ever exists. What is written to
+/// it is there for the device before a register that is written next, by [`Mmap::write`](crate::device::Mmap::write) or
+/// [`Region::write`](crate::device::Region::write). On drop
 /// it is unmapped, and only then freed.
 #[derive(Debug)]
 pub struct Buffer {
@@ -168,7 +170,7 @@ impl Buffer {
         // SAFETY: `word` gives an aligned place in the memory. Only the device writes to it meanwhile: to write
         // needs `&mut self`.
         let value = unsafe { at.read_volatile() };
-        fence(Ordering::Acquire);
+        barrier::after_read();
         Some(value)
     }
 
@@ -176,7 +178,7 @@ impl Buffer {
     /// `None` as for [`Buffer::load`], and nothing is written then.
     pub fn store<W: Word>(&mut self, offset: usize, value: W) -> Option<()> {
         let at: *mut W = self.word(offset)?;
-        fence(Ordering::Release);
+        barrier::before_write();
         // SAFETY: `word` gives an aligned place in the memory, and nobody in this program reads or writes it
         // meanwhile.
         unsafe { at.write_volatile(value) };

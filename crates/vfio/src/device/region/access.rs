@@ -1,11 +1,13 @@
-//! Reading and writing a region through the device's file, which works for all regions.
+//! Reading and writing a region through the device's file, which works for all regions. Each access is a system call, in which
+//! the kernel accesses the device with barriers of its own: what was written before, to memory for DMA too, reaches the device
+//! first, and what is read after is at least as new.
 
 use super::Region;
 use crate::device::{Access, Error, Word};
 use std::os::fd::AsFd;
 
 impl Region {
-    /// Reads a number in one access of its width.
+    /// Reads a number in one access of its width. What is read later, from memory for DMA too, is at least as new.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Read`].
@@ -14,7 +16,7 @@ impl Region {
         T::read(|bytes| self.read_bytes(offset, bytes))
     }
 
-    /// Writes a number in one access of its width.
+    /// Writes a number in one access of its width. What was written before, to memory for DMA too, reaches the device first.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Write`].
