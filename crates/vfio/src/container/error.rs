@@ -140,7 +140,7 @@ pub enum Error {
         /// What was said to the map.
         map: Box<passthru_iommufd::Error>,
         /// What was said to the unmap.
-        source: passthru_iommufd::Error,
+        source: Box<passthru_iommufd::Error>,
     },
     /// IOVAs could not be unmapped.
     #[error("cannot unmap {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_UNMAP_DMA)")]
@@ -357,7 +357,7 @@ mod tests {
         let (at, access, source) = (Iova::At(iova), Access::Read, Errno::FAULT.into());
         let map = passthru_iommufd::Error::Map { ioas, address, length, iova: at, access, source };
         let unmap = passthru_iommufd::Error::Unmap { ioas, iova, length, source: Errno::NOMEM.into() };
-        let error = Error::PerhapsMapped { iova, length, map: Box::new(map), source: unmap };
+        let error = Error::PerhapsMapped { iova, length, map: Box::new(map), source: Box::new(unmap) };
         assert!(error.to_string().ends_with("it cannot be unmapped either"), "{error}");
         assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::FAULT));
         assert!(error.hint().unwrap().contains("free the memory"));

@@ -93,7 +93,7 @@ impl IommufdContainer {
         let unmap = || self.ioas.unmap(iova, length);
         match unmap().or_else(|_| unmap()) {
             Err(unmap) if unmap.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound) => {
-                Err(Error::PerhapsMapped { iova, length, map: Box::new(error), source: unmap })
+                Err(Error::PerhapsMapped { iova, length, map: Box::new(error), source: Box::new(unmap) })
             }
             _ => Err(error.into()),
         }
