@@ -1,5 +1,5 @@
 //! What tests on the virtual host stand on: the guard that keeps them there, its devices, commands with a time limit,
-//! failures of the kernel, and the small guest.
+//! failures of the kernel, and the small guest; and for tests anywhere, the tables that say which test shows what.
 //!
 //! A test that needs a kernel with /dev/iommu and spare devices begins with [`host()`], which panics anywhere but on
 //! the virtual host, so that no machine's own devices are touched by accident. Not for building or booting it: that is
@@ -11,8 +11,10 @@ pub mod devices;
 mod fail;
 mod guest;
 mod host;
+mod table;
 
 pub use command::{Finished, run, run_within};
 pub use fail::{Failure, Held, each_failure};
 pub use guest::{Guest, SUM_BEGIN, SUM_END, sum_in};
 pub use host::{MARKER, PARAMETER, VirtualHost, host};
+pub use table::{Table, text_of};

@@ -1,45 +1,30 @@
 //! The table in the crate's docs, of which test shows what, is true: each test is there, and no call is left out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use passthru_lab::{Table, text_of};
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The text of all files of a folder of this package.
-fn text_of(folder: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect()
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The rows of the table: a call, and all else.
-fn rows() -> Vec<(String, String)> {
-    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let lines = docs.lines().skip_while(|line| !line.starts_with("//! | call |")).skip(2);
-    let rows = lines.map_while(|line| line.strip_prefix("//! | ")?.split_once(" | "));
-    rows.map(|(call, tests)| (call.to_owned(), tests.to_owned())).collect()
+fn table() -> Table {
+    Table::of(&path("src/lib.rs")).unwrap()
 }
 
 #[test]
-fn each_test_in_the_table_exists() {
-    let tests = text_of("tests/lab");
-    for (call, row) in rows() {
-        let mut names = row.split('`').skip(1).step_by(2).peekable();
-        assert!(names.peek().is_some(), "{call}");
-        names.for_each(|name| assert!(tests.contains(&format!("fn {name}()")), "{call}: {name}"));
-    }
+fn each_call_is_shown_to_succeed_and_to_fail() {
+    assert_eq!(table().faults(&text_of(&path("tests/lab")).unwrap()), [""; 0]);
 }
 
 #[test]
 fn no_call_of_the_kernel_is_left_out() {
-    let called = text_of("src/sys");
+    let called = text_of(&path("src/sys")).unwrap();
     let called: BTreeSet<_> =
         called.split("number(IOMMUFD_CMD_").skip(1).filter_map(|it| it.split(')').next()).collect();
     // Linux 7.2: from IOMMUFD_CMD_DESTROY (0x80) to IOMMUFD_CMD_HW_QUEUE_ALLOC (0x94).
     assert_eq!(called.len(), 0x94 - 0x80 + 1, "{called:?}");
-    let rows = rows();
-    for name in called {
-        let call = format!("`IOMMU_{name}`");
-        assert!(rows.iter().any(|(row, _)| row.starts_with(&call)), "{call}");
-    }
+    let table = table();
+    called.into_iter().for_each(|name| assert!(table.has(&format!("`IOMMU_{name}`")), "{name}"));
 }

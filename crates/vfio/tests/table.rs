@@ -1,49 +1,63 @@
-//! The table in the docs of `device`, of which test shows what, is true: each test is there, and no call is left out.
+//! The tables in the docs of `device` and `container`, of which test shows what, are true: each test is there, and no call is
+//! left out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use passthru_lab::{Table, text_of};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-fn text_of(file: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The rows of the table: a call, and all else.
-fn rows() -> Vec<(String, String)> {
-    let docs = text_of("src/device/mod.rs");
-    let lines = docs.lines().skip_while(|line| !line.starts_with("//! | call |")).skip(2);
-    let rows = lines.map_while(|line| line.strip_prefix("//! | ")?.split_once(" | "));
-    rows.map(|(call, tests)| (call.to_owned(), tests.to_owned())).collect()
+fn table(of: &str) -> Table {
+    Table::of(&path("src").join(of).join("mod.rs")).unwrap()
+}
+
+fn source(file: &str) -> String {
+    fs::read_to_string(path("src").join(file)).unwrap()
 }
 
 #[test]
-fn each_test_in_the_table_exists() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/device");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let tests: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
-    for (call, row) in rows() {
-        let mut names = row.split('`').skip(1).step_by(2).peekable();
-        assert!(names.peek().is_some(), "{call}");
-        names.for_each(|name| assert!(tests.contains(&format!("fn {name}()")), "{call}: {name}"));
-    }
+fn each_call_of_a_device_is_shown_to_succeed_and_to_fail() {
+    assert_eq!(table("device").faults(&text_of(&path("tests/lab/device")).unwrap()), [""; 0]);
+}
+
+#[test]
+fn each_call_of_a_container_is_shown_to_succeed_and_to_fail() {
+    let folders = ["tests/lab/conformance", "tests/lab/container", "src/container/type1"];
+    let tests: String = folders.iter().map(|folder| text_of(&path(folder)).unwrap()).collect();
+    assert_eq!(table("container").faults(&tests), [""; 0]);
 }
 
 #[test]
 fn no_call_of_a_device_is_left_out() {
-    let rows = rows();
-    let is_there = |call: &str| rows.iter().any(|(row, _)| row.starts_with(&format!("`{call}`")));
-    let text = text_of("src/sys/device.rs");
+    let table = table("device");
+    let text = source("sys/device.rs");
     let requests = text.lines().filter_map(|line| line.strip_prefix("const ")?.strip_suffix(");"));
     let requests: Vec<_> =
         requests.filter_map(|line| Some(line.split_once(": Opcode = number(")?.0)).collect();
     assert_eq!(requests.len(), 12, "{requests:?}");
     for request in requests {
-        let names = ["DEVICE", "MIG"].map(|kind| format!("VFIO_{kind}_{request}"));
-        assert!(names.iter().any(|name| is_there(name)), "{request}");
+        let names = ["DEVICE", "MIG"].map(|kind| format!("`VFIO_{kind}_{request}`"));
+        assert!(names.iter().any(|name| table.has(name)), "{request}");
     }
-    let text = text_of("src/device/feature.rs");
+    let text = source("device/feature.rs");
     let features: Vec<_> = text.split('"').filter(|it| it.starts_with("VFIO_DEVICE_FEATURE_")).collect();
     // Linux 7.2: from VFIO_DEVICE_FEATURE_PCI_VF_TOKEN (0) to VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 (12).
     assert_eq!(features.len(), 13, "{features:?}");
-    features.into_iter().for_each(|feature| assert!(is_there(feature), "{feature}"));
+    features.into_iter().for_each(|feature| assert!(table.has(&format!("`{feature}`")), "{feature}"));
+}
+
+#[test]
+fn no_call_of_a_container_or_a_group_is_left_out() {
+    let called = source("sys/type1.rs") + &source("sys/group.rs");
+    let requests = called.lines().filter(|line| line.contains(": Opcode = number("));
+    let called: Vec<_> = requests.filter_map(|line| line.strip_prefix("const ")?.split(':').next()).collect();
+    assert_eq!(called.len(), 10, "{called:?}");
+    let table = table("container");
+    for name in called {
+        let end = format!("_{name}`");
+        assert!(table.calls().any(|call| call.starts_with("`VFIO_") && call.ends_with(&end)), "{name}");
+    }
 }
