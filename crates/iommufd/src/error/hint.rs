@@ -10,7 +10,9 @@ impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         if let Self::OtherContext { .. } = self {
-            return Some("allocate both from one Iommufd");
+            return Some(
+                "allocate both from one Iommufd: another one of the same descriptor does not count as it",
+            );
         }
         let errno = Errno::from_io_error(self.io()?)?;
         match self {
@@ -59,7 +61,9 @@ impl Error {
             (Self::MapFile { .. }, Errno::NODEV) => Some(
                 "the device has taken its memory away (decoding off, D3, a reset): map it again once it is back",
             ),
-            (Self::MapFile { .. }, Errno::PERM) => Some("the file is not open for writing, or is sealed"),
+            (Self::Copy { .. }, Errno::PERM) => {
+                Some("the memory was mapped for reading alone: devices may not write to a copy of it either")
+            }
             _ => None,
         }
     }
@@ -137,6 +141,9 @@ impl Error {
             (Self::VdeviceAlloc { .. }, Errno::NOENT) => Some(GONE),
             (Self::VeventQueueAlloc { .. }, Errno::EXIST) => {
                 Some("it has a queue for events of this type already")
+            }
+            (Self::VeventQueueAlloc { .. }, Errno::TOOBIG) => {
+                Some("the struct of an event has 4096 bytes at most")
             }
             (Self::VeventQueueAlloc { .. }, Errno::INVAL) => Some("a queue has room for 1 to 2^19 events"),
             (Self::HwQueueAlloc { .. }, Errno::EXIST) => Some("it has a queue of this number already"),

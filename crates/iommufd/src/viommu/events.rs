@@ -10,6 +10,7 @@ use iommufd_bindings::iommufd::{
     iommu_veventq_type_IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 as ARM_SMMUV3,
     iommu_veventq_type_IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV, iommufd_vevent_header,
 };
+use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ pub enum VeventKind {
     Raw {
         /// The kind's number.
         veventq_type: u32,
-        /// How long the kind's struct is, in bytes.
+        /// How long the kind's struct is, in bytes, up to 4096.
         length: usize,
     },
 }
@@ -83,18 +84,28 @@ pub enum VeventData {
 
 const HEADER: usize = size_of::<iommufd_vevent_header>();
 
+/// The longest struct of a kind: those of Linux 7.2 have 32 bytes at most.
+const LONGEST: usize = 4096;
+
 impl VeventQueue {
     /// Allocates a queue for at most `depth` events, up to 2¹⁹ (`IOMMU_VEVENTQ_ALLOC`). A virtual IOMMU has one
     /// of each kind.
     ///
     /// # Errors
-    /// [`Error::VeventQueueAlloc`].
+    /// [`Error::VeventQueueAlloc`], also where the kind's struct is too long.
     pub fn alloc(viommu: &Arc<Viommu>, kind: VeventKind, depth: u32) -> Result<Self, Error> {
-        let (veventq_type, _) = kind.number_and_length();
-        let (id, file) = sys::viommu::veventq_alloc(viommu.object().fd(), viommu.id(), veventq_type, depth)
-            .map_err(|e| {
-            let viommu = viommu.id();
-            Error::VeventQueueAlloc { viommu, veventq_type, depth, source: e.into() }
+        let (veventq_type, length) = kind.number_and_length();
+        let (fd, viommu_id) = (viommu.object().fd(), viommu.id());
+        let answer = if length > LONGEST {
+            Err(Errno::TOOBIG)
+        } else {
+            sys::viommu::veventq_alloc(fd, viommu_id, veventq_type, depth)
+        };
+        let (id, file) = answer.map_err(|e| Error::VeventQueueAlloc {
+            viommu: viommu_id,
+            veventq_type,
+            depth,
+            source: e.into(),
         })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
         Ok(Self { file, object, kind, viommu: Arc::clone(viommu) })

@@ -202,6 +202,8 @@ fn a_virtual_iommu_has_one_queue_for_a_kind_of_events() {
     let queue = VeventQueue::alloc(&viommu, EVENTS, 2).unwrap();
     assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 2).unwrap_err(), Errno::EXIST, "already");
     assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 0).unwrap_err(), Errno::INVAL, "1 to 2^19");
+    let endless = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: usize::MAX };
+    assert_hint(&VeventQueue::alloc(&viommu, endless, 2).unwrap_err(), Errno::TOOBIG, "4096");
     let id = viommu.id();
     drop(viommu);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));

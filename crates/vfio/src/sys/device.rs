@@ -1,6 +1,6 @@
 //! `VFIO_DEVICE_*`: what is asked of a device's open file.
 
-use super::{bytes, call, call_slice, call_value, number, size};
+use super::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
 use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -18,9 +18,6 @@ const BIND_IOMMUFD: Opcode = number(18);
 const ATTACH_IOMMUFD_PT: Opcode = number(19);
 const DETACH_IOMMUFD_PT: Opcode = number(20);
 const GET_PRECOPY_INFO: Opcode = number(21);
-
-/// Answers are not longer than this, whatever the kernel says.
-const MAX_ANSWER: u32 = 1 << 20;
 
 /// `VFIO_DEVICE_GET_INFO`: returns the struct, and the whole answer with its capabilities.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {

@@ -12,6 +12,9 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
 
+/// Answers are not longer than this, whatever the kernel says.
+const MAX_ANSWER: u32 = 1 << 20;
+
 /// A request of VFIO by its number: `_IO(VFIO_TYPE, VFIO_BASE + n)`.
 const fn number(n: u8) -> Opcode {
     opcode::none(b';', 100 + n)

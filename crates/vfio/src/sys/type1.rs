@@ -1,6 +1,6 @@
 //! `/dev/vfio/vfio`, and `VFIO_IOMMU_*`, what is asked of it once it has a type1 IOMMU.
 
-use super::{bytes, call, call_slice, call_value, number, size};
+use super::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
 use passthru_iommufd::Access;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
@@ -53,7 +53,7 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>
     let mut arg = vfio_iommu_type1_info { argsz, ..Default::default() };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
-    let mut words = vec![0u32; (arg.argsz.max(argsz) / 4) as usize];
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
     words[0] = 4 * words.len() as u32;
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
     unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
