@@ -68,7 +68,8 @@ impl Iommufd {
 
     /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an iommufd
     /// does. That a device file has the right name proves nothing, so it is asked by ioctl. The descriptor becomes
-    /// close-on-exec, as one that was inherited is not.
+    /// close-on-exec, as one that was inherited is not. Where another `Iommufd` of the same open file is there, their objects
+    /// do not go together in one call ([`Error::OtherContext`]).
     ///
     /// # Errors
     /// [`Error::NotIommufd`].

@@ -18,7 +18,8 @@ pub trait BoundDevice: fmt::Debug {
     fn binding(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// Two objects of a call must be of one context, since ids say nothing in another.
+/// Two objects of a call must be of one context, since ids say nothing in another. It is known by the `Arc`: two `Iommufd` of the
+/// same open file are taken for different contexts.
 pub(crate) fn same_context(
     (context, object): (&Arc<Iommufd>, u32),
     (other_context, other): (&Arc<Iommufd>, u32),

@@ -118,8 +118,9 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Two objects of one call belong to different contexts.
-    #[error("objects {object} and {other} belong to different iommufd contexts")]
+    /// Two objects of one call come from different [`Iommufd`](crate::Iommufd)s, and so perhaps from different contexts,
+    /// where ids say nothing of each other.
+    #[error("objects {object} and {other} do not come from one Iommufd")]
     OtherContext {
         /// The one's id in its context.
         object: u32,

@@ -76,8 +76,8 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// The target is of another iommufd than the device.
-    #[error("object {pt_id} is of another iommufd than the one that {device} is bound to")]
+    /// The target is of another [`Iommufd`](passthru_iommufd::Iommufd) than the device; two of the same open file count as two.
+    #[error("object {pt_id} is of another Iommufd than the one that {device} is bound to")]
     OtherContext {
         /// The device.
         device: String,
