@@ -96,7 +96,7 @@ fn pages_behind_a_gap_are_not_seen() {
     it.hwpt.set_dirty_tracking(true).unwrap();
     it.device.write_to(it.mapping.iova(), &[0]);
     let before = it.mapping.iova() - 2 * PAGE;
-    let _other = ioas.map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite);
+    let _other = ioas.map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite).unwrap();
     let mut bitmap = [0];
     it.hwpt.dirty_bitmap(before, 4 * PAGE, PAGE, true, &mut bitmap).unwrap();
     assert_eq!(bitmap, [0]);

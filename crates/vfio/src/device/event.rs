@@ -4,7 +4,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An eventfd that counts what is signalled through it.
 #[derive(Debug)]
@@ -37,11 +37,17 @@ impl Event {
     /// # Errors
     /// The kernel's refusal.
     pub fn wait(&self, at_most: Duration) -> io::Result<u64> {
-        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
+        let begin = Instant::now();
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => self.take(),
-            Err(e) => Err(e.into()),
+        loop {
+            let left = at_most.saturating_sub(begin.elapsed());
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) => return self.take(),
+                // A signal of the process: the rest is waited for.
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
     }
 
