@@ -59,6 +59,7 @@ pub(super) struct Job {
 
 const MOST_THREADS: usize = 16;
 const HUGE: u64 = 2 << 20;
+const PIECES_OF_EACH: u64 = 4;
 const SMALLEST_PIECE: u64 = 64 << 20;
 const LARGEST_PIECE: u64 = 1 << 30;
 const POPULATED_AT_ONCE: u64 = 8 << 20;
@@ -88,10 +89,11 @@ impl Mapper {
         self.threads().min(usize::try_from(shares).unwrap_or(usize::MAX))
     }
 
-    /// Cuts a span on the borders of huge pages, so that each thread gets some of it.
+    /// Cuts a span on the borders of huge pages, so that each thread gets some of it, several times: what one of them is slower
+    /// by, the others take over.
     pub(super) fn cut(self, span: Span, pages: Pages) -> Vec<Span> {
         let border = if let Pages::Huge(size) = pages { size.max(HUGE) } else { HUGE };
-        let share = span.length() / (2 * self.threads() as u64);
+        let share = span.length() / (PIECES_OF_EACH * self.threads() as u64);
         let size =
             if self.threads() == 1 { LARGEST_PIECE } else { share.clamp(SMALLEST_PIECE, LARGEST_PIECE) };
         cut(span, size.next_multiple_of(border))
