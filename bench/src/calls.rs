@@ -1,102 +1,129 @@
 //! What a call takes: map and unmap of the same memory, by each of the ways.
 #![allow(unsafe_code)]
 
-use crate::stats::{in_turns, median, ratio};
-use crate::ways::{WAYS, Way, Ways};
+use crate::User;
+use crate::memory::{GIB, IOVA, MIB, address, populate_all, processors};
+use crate::stats::{median, order, ratio};
+use crate::team::together;
+use crate::ways::{WAYS, Ways};
 use anyhow::{Context, Result};
 use passthru_vfio::address_space::{Memory, Pages};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// What is mapped, and in which pieces.
+/// A gibibyte, and in which pieces it is mapped.
 struct Case {
     name: &'static str,
-    length: u64,
     piece: u64,
     pages: Pages,
-    rounds: usize,
+    /// How much is mapped by one of the ways before the next one goes on.
+    block: u64,
+    /// How often all of it is mapped: often enough that each way has five blocks.
+    passes: usize,
 }
 
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-const IOVA: u64 = 4 * GIB;
-
 const CASES: [Case; 3] = [
-    Case {
-        name: "4 KiB (64 MiB of base pages)",
-        length: 64 * MIB,
-        piece: 4096,
-        pages: Pages::Base,
-        rounds: 15,
-    },
-    Case { name: "2 MiB (1 GiB of THP)", length: GIB, piece: 2 * MIB, pages: Pages::Transparent, rounds: 7 },
-    Case { name: "whole (1 GiB of base pages)", length: GIB, piece: GIB, pages: Pages::Base, rounds: 5 },
+    Case { name: "4 KiB (base pages)", piece: 4096, pages: Pages::Base, block: 16 * MIB, passes: 2 },
+    Case { name: "2 MiB (THP)", piece: 2 * MIB, pages: Pages::Transparent, block: GIB, passes: 15 },
+    Case { name: "whole (base pages)", piece: GIB, pages: Pages::Base, block: GIB, passes: 15 },
 ];
 
 /// Prints a table.
-pub(crate) fn measure(ways: &Ways) -> Result<()> {
-    println!("#### Map and unmap, one thread\n");
-    println!("Microseconds for one map and one unmap of a piece.\n");
-    println!("| pieces | memory | ours | direct | peers | ours / direct | peers / direct |");
-    println!("|---|---|---|---|---|---|---|");
+pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
+    println!("#### Map and unmap of 1 GiB, by pieces\n");
+    println!(
+        "Microseconds for one map and one unmap of a piece, by the clock on the wall. All pieces are mapped before the first is
+unmapped. Of the 262,144 of 4 KiB, the three map 16 MiB in turns, 42 times each; of the others, all, 5 times each. Of several
+threads each has its share of the pieces (of the whole: one). They call the same functions of the same objects as one thread
+does: `Dma::map` and `unmap`, the two ioctls, `VfioIommufd::vfio_dma_map` and `vfio_dma_unmap`.\n"
+    );
+    println!("| pieces | memory | threads | ours | direct | peers | ours / direct | peers / direct |");
+    println!("|---|---|---|---|---|---|---|---|");
     for case in &CASES {
         for touched in [true, false] {
-            row(ways, case, touched)?;
+            for threads in [1, processors().get()] {
+                row(ways, case, touched, threads, user)?;
+            }
         }
     }
     println!();
     Ok(())
 }
 
-fn row(ways: &Ways, case: &Case, touched: bool) -> Result<()> {
-    let kept = if touched { Some(touch(Memory::anonymous(case.length, case.pages)?)) } else { None };
-    let times = in_turns(WAYS.len(), case.rounds, |which| {
-        let fresh;
-        let memory = match &kept {
-            Some(memory) => memory,
-            None => {
-                fresh = Memory::anonymous(case.length, case.pages)?;
-                &fresh
-            }
-        };
-        round(ways, WAYS[which], case, memory)
-    })?;
-    let calls = (case.length / case.piece) as f64;
-    let micros = |way: usize| median(&times[way]) / calls * 1e6;
-    let direct = &times[1];
+fn row(ways: &Ways, case: &Case, touched: bool, threads: usize, user: User) -> Result<()> {
+    let name = if touched { "touched" } else { "untouched" };
+    user.progress(&format!("calls: {}, {name}, threads: {threads}", case.name));
+    let kept = if touched { Some(case.memory(true)?) } else { None };
+    let mut times = [const { Vec::new() }; WAYS.len()];
+    let mut order = order(WAYS.len());
+    for _ in 0..case.passes {
+        let turns: Vec<_> = (0..GIB).step_by(case.block as usize).zip(&mut order).collect();
+        let taken = match &kept {
+            Some(memory) => pass(ways, case, memory, threads, &turns),
+            None => pass(ways, case, &case.memory(false)?, threads, &turns),
+        }?;
+        turns.iter().zip(taken).for_each(|((_, which), taken)| times[*which].push(taken));
+    }
+    let micros = |times: &[f64]| median(times) * case.piece as f64 / case.block as f64 * 1e6;
+    let [ours, direct, peers] = &times;
     println!(
-        "| {} | {} | {:.1} | {:.1} | {:.1} | {:.3} | {:.3} |",
+        "| {} | {name} | {threads} | {:.1} | {:.1} | {:.1} | {:.3} | {:.3} |",
         case.name,
-        if touched { "touched" } else { "untouched" },
-        micros(0),
-        micros(1),
-        micros(2),
-        ratio(&times[0], direct),
-        ratio(&times[2], direct)
+        micros(ours),
+        micros(direct),
+        micros(peers),
+        ratio(ours, direct),
+        ratio(peers, direct)
     );
-    debug_assert_eq!(WAYS[1], Way::Direct);
     Ok(())
 }
 
-/// Maps and unmaps all of it once.
-fn round(ways: &Ways, way: Way, case: &Case, memory: &Memory) -> Result<Duration> {
-    let start = memory.address().context("the memory is not mapped")?;
-    let begin = Instant::now();
-    for at in (0..case.length).step_by(case.piece as usize) {
-        // SAFETY: the memory stays until it is unmapped below (or the process ends), and is not accessed.
-        unsafe { ways.map(way, start.wrapping_add(at as usize), case.piece, IOVA + at) }
-            .with_context(|| way.name())?;
-    }
-    for at in (0..case.length).step_by(case.piece as usize) {
-        ways.unmap(way, IOVA + at, case.piece).with_context(|| way.name())?;
-    }
-    Ok(begin.elapsed())
+/// Maps all of it, and unmaps it again, each block by the way whose turn it is. Returns the seconds that each block took.
+fn pass(
+    ways: &Ways,
+    case: &Case,
+    memory: &Memory,
+    threads: usize,
+    turns: &[(u64, usize)],
+) -> Result<Vec<f64>> {
+    let map = |(block, which): &(u64, usize)| {
+        case.by_threads(*block, threads, |at, length| {
+            let (way, start) = (WAYS[*which], address(memory, at)?);
+            // SAFETY: the memory stays until it is unmapped below (or the process ends), and is not accessed.
+            unsafe { ways.map(way, start, length, IOVA + at) }.with_context(|| way.name())
+        })
+    };
+    let unmap = |(block, which): &(u64, usize)| {
+        case.by_threads(*block, threads, |at, length| {
+            let way = WAYS[*which];
+            ways.unmap(way, IOVA + at, length).with_context(|| way.name())
+        })
+    };
+    let mapped = turns.iter().map(map).collect::<Result<Vec<_>>>()?;
+    let unmapped = turns.iter().map(unmap).collect::<Result<Vec<_>>>()?;
+    Ok(mapped.into_iter().zip(unmapped).map(|(map, unmap)| (map + unmap).as_secs_f64()).collect())
 }
 
-/// Has all pages made.
-pub(crate) fn touch(memory: Memory) -> Memory {
-    for at in (0..memory.len()).step_by(4096) {
-        // SAFETY: the memory is mapped, and nobody else has it.
-        memory.address().into_iter().for_each(|start| unsafe { start.add(at as usize).write_volatile(1) });
+impl Case {
+    fn memory(&self, touched: bool) -> Result<Memory> {
+        let memory = Memory::anonymous(GIB, self.pages)?;
+        if touched {
+            populate_all(&memory, processors().get())?;
+        }
+        Ok(memory)
     }
-    memory
+
+    /// Calls something for each piece of a block, from several threads, each of which has its share.
+    fn by_threads(
+        &self,
+        block: u64,
+        threads: usize,
+        call: impl Fn(u64, u64) -> Result<()> + Sync,
+    ) -> Result<Duration> {
+        let share = self.block / threads as u64;
+        let piece = self.piece.min(share);
+        together(threads, |which| {
+            let start = block + which as u64 * share;
+            (start..start + share).step_by(piece as usize).try_for_each(|at| call(at, piece))
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! What a second address space of the same memory costs: pinned again, or by a copy of the first one's mappings.
 
-use crate::calls::touch;
+use crate::User;
+use crate::memory::{MIB, populate_all, processors};
 use crate::stats::{in_turns, median};
 use crate::ways::Ways;
 use anyhow::Result;
@@ -9,15 +10,13 @@ use passthru_vfio::container::{Backend, Dma, IommufdContainer};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-const MIB: u64 = 1 << 20;
 const LENGTH: u64 = 512 * MIB;
 const ROUNDS: usize = 5;
 
 /// Prints a table.
-pub(crate) fn measure(ways: &Ways) -> Result<()> {
+pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
     println!("#### A second container of 512 MiB on the same iommufd\n");
     println!(
         "MiB that the process has pinned, and is charged for (`VmPin`, `VmLck`), with the first and with the second container.\n"
@@ -25,9 +24,11 @@ pub(crate) fn measure(ways: &Ways) -> Result<()> {
     println!("| memory | | threads | seconds | pinned | charged |");
     println!("|---|---|---|---|---|---|");
     let other = ways.second()?;
-    let several = available_parallelism()?;
+    let several = processors();
     for (name, pages) in [("base pages", Pages::Base), ("THP", Pages::Transparent)] {
-        let memory = Arc::new(touch(Memory::anonymous(LENGTH, pages)?));
+        user.progress(&format!("sharing: {name}"));
+        let memory = Arc::new(Memory::anonymous(LENGTH, pages)?);
+        populate_all(&memory, several.get())?;
         let hows = [
             ("pinned again", Sharing::Never, NonZeroUsize::MIN),
             ("copied", Sharing::Always, NonZeroUsize::MIN),

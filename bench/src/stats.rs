@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-/// Measures each of `count` things `rounds` times, in turns that begin with another one each time; returns the times of each.
+/// In which order `count` things are measured, for ever: in turns that begin with another one each time.
+pub(crate) fn order(count: usize) -> impl Iterator<Item = usize> {
+    (0..).flat_map(move |round| (0..count).map(move |turn| (round + turn) % count))
+}
+
+/// Measures each of `count` things `rounds` times, in turns; returns the times of each.
 pub(crate) fn in_turns<E>(
     count: usize,
     rounds: usize,
     mut measure: impl FnMut(usize) -> Result<Duration, E>,
 ) -> Result<Vec<Vec<f64>>, E> {
     let mut times = vec![Vec::new(); count];
-    for round in 0..rounds {
-        for turn in 0..count {
-            let which = (round + turn) % count;
-            times[which].push(measure(which)?.as_secs_f64());
-        }
+    for which in order(count).take(count * rounds) {
+        times[which].push(measure(which)?.as_secs_f64());
     }
     Ok(times)
 }

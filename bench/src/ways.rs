@@ -37,7 +37,7 @@ pub(crate) struct Ways {
 }
 
 /// One of the ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Ours,
     Direct,
