@@ -8,6 +8,7 @@ use super::section::Section;
 use super::span::{Spans, merged};
 use super::state::{State, Still};
 use super::{AddressSpace, Span, Translation};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Locked<'_> {
         for section in new {
             self.state.sections.insert(section.span(), Entry::new(section));
         }
-        self.map_missing_in_all(&[part.iova]).unwrap_or_else(|error| {
+        self.map_missing_in_all(&[part.iova], &|_| ControlFlow::Continue(())).unwrap_or_else(|error| {
             spans.iter().for_each(|span| drop(self.state.sections.remove(*span)));
             vec![Note { span: part.iova, what: Noted::NotMapped(error) }]
         })

@@ -2,7 +2,8 @@
 
 use super::section::Kind;
 use super::state::State;
-use super::{AddressSpace, Error, Note, Span};
+use super::{AddressSpace, Error, Note, OnProgress, Span};
+use std::ops::ControlFlow;
 
 impl AddressSpace {
     /// Maps granules that the guest has from now on, each by itself, so that each can be discarded. Those that it has
@@ -11,13 +12,21 @@ impl AddressSpace {
     /// # Errors
     /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing changed.
     pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
+        self.populate_with(span, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Maps granules as [`AddressSpace::populate`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::populate`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn populate_with(&self, span: Span, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
         let (section, granule) = space.state.granules_of(span)?;
         space.state.clear_stale(&[span])?;
         let missing: Vec<_> = space.state.granules(section, span, granule, false).collect();
         space.state.mark(section, &missing, true);
-        match space.map_missing_in_all(&[span]) {
+        match space.map_missing_in_all(&[span], on_progress) {
             Ok(notes) => space.lead_followers(&[span], notes),
             Err(error) => {
                 space.state.mark(section, &missing, false);

@@ -3,7 +3,6 @@
 use super::mapper::{Mapper, OnProgress};
 use super::state::{Found, How, Journal, Plan, State, Still};
 use super::{AddressSpace, Error, Note, Sharing, Span};
-use std::ops::ControlFlow;
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// An address space while nobody else changes it, nor the one beyond it. The one beyond is always locked first.
@@ -57,9 +56,13 @@ impl Locked<'_> {
         }
     }
 
-    pub(super) fn map_missing_in_all(&mut self, targets: &[Span]) -> Result<Vec<Note>, Error> {
+    pub(super) fn map_missing_in_all(
+        &mut self,
+        targets: &[Span],
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
         let members: Vec<_> = (0..self.state.members.len()).collect();
-        self.map_missing(&members, targets, true, &|_| ControlFlow::Continue(()))
+        self.map_missing(&members, targets, true, on_progress)
     }
 
     /// Maps what was planned, as this address space is told to.

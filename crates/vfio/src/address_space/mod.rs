@@ -161,19 +161,27 @@ impl AddressSpace {
     }
 
     /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs that could not be
-    /// mapped, and what was lost.
+    /// mapped, and what was lost. Unmaps what a failure left there.
     ///
     /// # Errors
     /// As [`Transaction::commit`]; [`Error::NotFound`], [`Error::Cut`].
     pub fn restore(&self, span: Span) -> Result<Vec<Note>, Error> {
+        self.restore_with(span, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Restores as [`AddressSpace::restore`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::restore`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn restore_with(&self, span: Span, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
         let sections = space.state.whole_sections(span)?;
-        space.state.clear_stale(&sections)?;
+        space.state.clear_stale(&[span])?;
         let withdrawn: Vec<_> =
             sections.iter().copied().filter(|section| space.state.is_withdrawn(*section)).collect();
         withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, false));
-        match space.map_missing_in_all(&sections) {
+        match space.map_missing_in_all(&sections, on_progress) {
             Ok(notes) => space.lead_followers(&sections, notes),
             Err(error) => {
                 withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, true));

@@ -3,7 +3,8 @@
 use super::section::Skipped;
 use super::sharing::Why;
 use super::{Error, Span};
-use std::fmt;
+use std::error::Error as _;
+use std::{fmt, iter};
 
 /// Something of note about a section that was added, or mapped in one more container.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Note {
 pub enum Noted {
     /// Devices do not reach it, by rule.
     Skipped(Skipped),
+    /// Devices do not reach it until it is [restored](super::AddressSpace::restore).
+    Withdrawn,
     /// Devices reach only this much of it: its whole pages.
     Trimmed(Span),
     /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual IOMMU leads to since the
@@ -43,8 +46,13 @@ impl fmt::Display for Note {
         let Self { span, what } = self;
         match what {
             Noted::Skipped(why) => write!(f, "devices do not reach {span}: {why}"),
+            Noted::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
             Noted::Trimmed(part) => write!(f, "of {span}, devices reach the whole pages only: {part}"),
-            Noted::NotMapped(error) => write!(f, "devices do not reach {span}: {error}"),
+            Noted::NotMapped(error) => {
+                write!(f, "devices do not reach {span}: {error}")?;
+                let causes = iter::successors(error.source(), |error| (*error).source());
+                causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+            }
             Noted::Behind(note) => write!(f, "of what leads to {span} behind a virtual IOMMU: {note}"),
             Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
             Noted::Granules { needed, limit } => {

@@ -53,6 +53,13 @@ pub(super) enum Found {
     Nothing,
 }
 
+impl Plan {
+    /// Has it map what another one maps in the same container.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.jobs.extend(other.jobs);
+    }
+}
+
 impl State {
     /// Finds out what is to be mapped in a container of the sections in some spans. Nothing is changed. What must
     /// be mapped and cannot is an error, all else a note.

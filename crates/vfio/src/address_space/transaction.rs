@@ -35,6 +35,8 @@ pub(super) struct Change {
 struct Delta {
     removed: BTreeSet<Span>,
     added: Vec<Span>,
+    /// Sections that are removed and added as they were.
+    kept: Vec<Span>,
     /// The entries that go, for when they have to come back.
     former: Vec<Entry>,
 }
@@ -65,7 +67,8 @@ impl<'a> Transaction<'a> {
     /// Makes the change in all containers. Returns what was not simply mapped.
     ///
     /// What overlaps a new section is unmapped first; then everything new is mapped; then the rest is unmapped.
-    /// A section that is deleted and added again as it was stays mapped. The IOVAs that can be used are asked for each
+    /// A section that is deleted and added again as it was stays mapped, and withdrawn if it was; what a failure before left
+    /// unmapped of it is mapped. Mappings that a failure left in a span that is removed or cleared are unmapped. The IOVAs that can be used are asked for each
     /// time, since every attached device can narrow them.
     ///
     /// # Errors
@@ -94,8 +97,10 @@ impl Locked<'_> {
         change: Change,
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
+        let cleared = change.clears.clone();
         let mut delta = change.apply(&mut self.state)?;
         let mut notes = skipped(&self.state, &delta.added);
+        notes.extend(self.state.withdrawn(&delta.kept));
         let mut journal = Journal::default();
         if let Err(error) = delta.map(self, on_progress, &mut journal, &mut notes) {
             let error = self.state.undo(journal, error);
@@ -104,6 +109,7 @@ impl Locked<'_> {
         }
         let mut still = Still::default();
         let mut spans = Vec::from_iter(delta.removed);
+        spans.extend(cleared);
         self.state.clear(&spans, &mut still);
         spans.extend(delta.added);
         self.state.lead_followers(&spans, &mut still, &mut notes);
@@ -124,13 +130,14 @@ impl Change {
                 found => removed.extend(found?),
             }
         }
-        let mut adds = self.adds;
-        adds.retain(|section| !(state.has(section) && removed.remove(&section.span())));
+        let is_kept = |section: &Section| state.has(section) && removed.remove(&section.span());
+        let (kept, adds): (Vec<_>, Vec<_>) = self.adds.into_iter().partition(is_kept);
         check_overlaps(state, &removed, &adds)?;
         let former = removed.iter().filter_map(|span| state.sections.remove(*span)).collect();
-        let added = adds.iter().map(Section::span).collect();
+        let spans = |sections: &[Section]| sections.iter().map(Section::span).collect();
+        let (added, kept) = (spans(&adds), spans(&kept));
         adds.into_iter().for_each(|section| state.sections.insert(section.span(), Entry::new(section)));
-        Ok(Delta { removed, added, former })
+        Ok(Delta { removed, added, kept, former })
     }
 }
 
@@ -142,12 +149,17 @@ impl Delta {
         journal: &mut Journal,
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
-        if self.added.is_empty() {
+        if self.added.is_empty() && self.kept.is_empty() {
             return Ok(());
         }
         let state = &mut space.state;
-        let plan = |member| state.plan(member, &self.added, Found::Nothing, space.mapper, notes);
-        let plans = (0..state.members.len()).map(plan).collect::<Result<Vec<_>, _>>()?;
+        state.clear_stale(&self.kept)?;
+        let mut plan = |member| {
+            let mut plan = state.plan(member, &self.added, Found::Nothing, space.mapper, notes)?;
+            plan.extend(state.plan(member, &self.kept, Found::Recorded, space.mapper, notes)?);
+            Ok(plan)
+        };
+        let plans = (0..state.members.len()).map(&mut plan).collect::<Result<Vec<_>, _>>()?;
         // Before, so that devices do without what makes room for a short time only.
         state.populate(&plans, space.mapper, on_progress)?;
         for span in &self.added {
@@ -177,6 +189,12 @@ impl State {
     /// Whether just this section is there.
     fn has(&self, section: &Section) -> bool {
         self.sections.get(section.span()).is_some_and(|entry| entry.section.same(section))
+    }
+
+    /// What is to be said of sections that are withdrawn.
+    fn withdrawn(&self, sections: &[Span]) -> impl Iterator<Item = Note> {
+        let withdrawn = sections.iter().filter(|section| self.is_withdrawn(**section));
+        withdrawn.map(|section| Note { span: *section, what: Noted::Withdrawn })
     }
 
     pub(super) fn is_withdrawn(&self, section: Span) -> bool {

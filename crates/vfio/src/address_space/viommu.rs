@@ -3,7 +3,7 @@
 use super::follower::Follower;
 use super::span::overlap;
 use super::transaction::Change;
-use super::{AddressSpace, Error, Mapper, Note, Sharing, Span, Translation};
+use super::{AddressSpace, Error, Mapper, Note, OnProgress, Sharing, Span, Translation};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -44,15 +44,28 @@ impl VirtualIommu {
     /// # Errors
     /// [`Error::Untranslated`]; [`Error::Cut`] where a former mapping is there in part; as [`super::Transaction::commit`].
     pub fn map(&self, translation: Translation) -> Result<Vec<Note>, Error> {
-        self.change(translation.iova, &[translation])
+        self.map_with(translation, &|_| ControlFlow::Continue(()))
     }
 
-    /// Unmaps what the guest unmapped: all mappings in the span, which may have gaps, or be all that there is.
+    /// Maps as [`VirtualIommu::map`], and tells how far it is: a guest may map all of its memory at once.
+    ///
+    /// # Errors
+    /// As [`VirtualIommu::map`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn map_with(
+        &self,
+        translation: Translation,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        self.change(translation.iova, &[translation], on_progress)
+    }
+
+    /// Unmaps what the guest unmapped: all mappings in the span, which may have gaps, or be all that there is; also what was
+    /// still mapped there after a failure.
     ///
     /// # Errors
     /// [`Error::Cut`] where it has a part of a mapping only; [`Error::StillMapped`].
     pub fn unmap(&self, iova: Span) -> Result<(), Error> {
-        self.change(iova, &[]).map(|_| ())
+        self.change(iova, &[], &|_| ControlFlow::Continue(())).map(|_| ())
     }
 
     /// Makes these all of the mappings: after the guest has told the virtual IOMMU to forget what it knew, or the
@@ -61,11 +74,28 @@ impl VirtualIommu {
     /// # Errors
     /// As [`VirtualIommu::map`].
     pub fn replay(&self, translations: impl IntoIterator<Item = Translation>) -> Result<Vec<Note>, Error> {
-        self.change(Span::ALL, &Vec::from_iter(translations))
+        self.replay_with(translations, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Maps as [`VirtualIommu::replay`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`VirtualIommu::replay`]; [`Error::Cancelled`] where the function breaks off.
+    pub fn replay_with(
+        &self,
+        translations: impl IntoIterator<Item = Translation>,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        self.change(Span::ALL, &Vec::from_iter(translations), on_progress)
     }
 
     /// Makes these the mappings in a span.
-    fn change(&self, within: Span, new: &[Translation]) -> Result<Vec<Note>, Error> {
+    fn change(
+        &self,
+        within: Span,
+        new: &[Translation],
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
         let system = self.system.read();
         let mut translations = self.follower.translations();
         if let Some(piece) = translations.cut_by(within) {
@@ -78,7 +108,7 @@ impl VirtualIommu {
         let adds = new.iter().flat_map(|translation| translation.sections(&system)).collect();
         let change = Change { clears: vec![within], adds, ..Change::default() };
         let mut space = self.follower.space.lock(Some(&system));
-        let result = space.commit(change, &|_| ControlFlow::Continue(()));
+        let result = space.commit(change, on_progress);
         if matches!(result, Ok(_) | Err(Error::StillMapped { .. })) {
             translations.remove_all(within);
             new.iter().for_each(|translation| translations.insert(translation.iova, *translation));

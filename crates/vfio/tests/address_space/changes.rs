@@ -126,6 +126,54 @@ fn a_section_that_is_deleted_and_added_as_it_was_stays_mapped() {
     assert_eq!((calls(&model), model.spans().len()), (before, 1));
 }
 
+#[test]
+fn what_a_failure_left_unmapped_is_mapped_when_its_section_is_deleted_and_added_as_it_was() {
+    let (space, model) = space();
+    let memory = memory(2 * PAGE);
+    add(&space, ram(0, 2 * PAGE, &memory));
+    let mut change = space.begin();
+    change.del(span(0, 2 * PAGE)).add(ram(PAGE, PAGE, &crate::memory(PAGE)));
+    model.fail(0b110);
+    assert!(matches!(change.commit(), Err(Error::Lost { .. })));
+    assert!(model.spans().is_empty());
+    let mut change = space.begin();
+    change.del(span(0, 2 * PAGE)).add(ram(0, 2 * PAGE, &memory));
+    assert!(change.commit().unwrap().is_empty());
+    assert_eq!(model.spans(), [span(0, 2 * PAGE)]);
+}
+
+#[test]
+fn a_withdrawn_section_that_is_deleted_and_added_as_it_was_stays_withdrawn_and_says_so() {
+    let (space, model) = space();
+    let memory = memory(PAGE);
+    add(&space, bar(0, PAGE, &memory));
+    space.withdraw(span(0, PAGE)).unwrap();
+    let mut change = space.begin();
+    change.del(span(0, PAGE)).add(bar(0, PAGE, &memory));
+    let notes = change.commit().unwrap();
+    assert_eq!(texts(&notes), "devices do not reach 0x0-0xfff until it is restored\n");
+    assert!(model.spans().is_empty());
+    space.restore(span(0, PAGE)).unwrap();
+    assert_eq!(model.spans(), [span(0, PAGE)]);
+}
+
+#[test]
+fn what_is_still_mapped_goes_when_its_place_is_cleared_again() {
+    let (space, model) = space();
+    let memory = memory(PAGE);
+    add(&space, ram(0, PAGE, &memory));
+    let clear = || {
+        let mut change = space.begin();
+        change.clear(span(0, PAGE));
+        change.commit()
+    };
+    model.fail(1);
+    assert!(matches!(clear(), Err(Error::StillMapped { .. })));
+    assert_eq!((model.spans().len(), Arc::strong_count(&memory)), (1, 2));
+    clear().unwrap();
+    assert_eq!((model.spans().len(), Arc::strong_count(&memory)), (0, 1));
+}
+
 fn calls(model: &Model) -> u64 {
     model.calls.load(std::sync::atomic::Ordering::Relaxed)
 }

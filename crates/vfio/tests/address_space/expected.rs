@@ -49,11 +49,16 @@ impl Expected {
 
     /// What should be mapped at a page behind the virtual IOMMU: which page of which memory.
     pub(crate) fn behind(&self, page: u64) -> (u64, Wanted) {
-        let before = self.translations.range(..=page).next_back();
-        match before.filter(|(at, (length, _))| page < *at + length) {
+        let before = self.translations.range(..=page).next_back().filter(|_| self.is_translated(page));
+        match before {
             Some((at, (_, target))) => (target + page - at, self.at(target + page - at)),
             None => (page, Wanted::Nothing),
         }
+    }
+
+    pub(super) fn is_translated(&self, page: u64) -> bool {
+        let before = self.translations.range(..=page).next_back();
+        before.is_some_and(|(at, (length, _))| page < at + length)
     }
 
     pub(super) fn unmap(&mut self, at: u64, length: u64) {

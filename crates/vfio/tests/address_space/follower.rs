@@ -136,7 +136,8 @@ fn what_cannot_be_mapped_behind_is_noted_and_tried_again() {
     assert_eq!(
         note.to_string(),
         "of what leads to 0x1000-0x1fff behind a virtual IOMMU: \
-         devices do not reach 0x100000-0x100fff: cannot map 0x100000-0x100fff of the guest"
+         devices do not reach 0x100000-0x100fff: cannot map 0x100000-0x100fff of the guest: \
+         cannot map 0x1000 bytes at IOVA 0x100000 (VFIO_IOMMU_MAP_DMA): Cannot allocate memory (os error 12)"
     );
     assert_eq!(guest.direct.spans(), [span(0, 2 * PAGE)]);
     assert!(guest.behind.spans().is_empty());

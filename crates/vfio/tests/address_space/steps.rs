@@ -146,11 +146,15 @@ impl Runner {
 
     /// Once nothing fails any more, all of it can be made right.
     pub(crate) fn restore_all(&mut self) {
-        self.noted = false;
-        if !self.expected.sections.is_empty() {
-            self.space.restore(Span::ALL).unwrap();
+        (self.noted, self.broken) = (false, false);
+        match self.expected.sections.is_empty() {
+            true => self.change(&[(0, END)], &[]).unwrap(),
+            false => drop(self.space.restore(Span::ALL).unwrap()),
         }
         self.expected.sections.values_mut().for_each(|section| section.withdrawn = false);
+        for page in (0..END).filter(|page| !self.expected.is_translated(*page)) {
+            self.viommu.unmap(pages(page, 1)).unwrap();
+        }
     }
 
     fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, What)]) -> Result<(), Error> {

@@ -2,8 +2,10 @@
 
 use crate::model::{self, Model};
 use crate::{memory, ram, span};
-use passthru_vfio::address_space::{AddressSpace, Error, Mapper, Memory, Phase, Section};
-use passthru_vfio::container::Dma;
+use passthru_vfio::address_space::{
+    AddressSpace, Error, Mapper, Memory, Phase, Progress, Section, Sharing, Span, Translation, VirtualIommu,
+};
+use passthru_vfio::container::{Access, Dma};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -133,4 +135,41 @@ fn changes_from_several_threads_are_made_one_after_the_other() {
         }
     });
     assert_eq!((model.spans().len(), space.sections().len()), (12, 12));
+}
+
+#[test]
+fn whatever_maps_says_how_far_it_is_and_can_be_ended() {
+    let system = Arc::new(four());
+    let model = joined(&system);
+    let (_memory, section) = large();
+    let place = section.span();
+    let mut change = system.begin();
+    change.add(section);
+    change.commit().unwrap();
+    system.withdraw(place).unwrap();
+
+    let end = |progress: Progress| match progress.done {
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    assert!(matches!(system.restore_with(place, &end), Err(Error::Cancelled)));
+    assert!(model.spans().is_empty());
+    let last = Mutex::new(None);
+    let watch = |progress: Progress| {
+        *last.lock().unwrap() = Some(progress);
+        ControlFlow::Continue(())
+    };
+    system.restore_with(place, &watch).unwrap();
+    let seen = last.lock().unwrap().take().map(|progress| (progress.phase, progress.total));
+    assert_eq!(seen, Some((Phase::Map, LENGTH)));
+
+    let viommu = VirtualIommu::new(&system, Mapper::default(), Sharing::Never);
+    let behind = joined(viommu.space());
+    let all =
+        Translation { iova: Span::new(0, LENGTH).unwrap(), target: place.start(), access: Access::ReadWrite };
+    assert!(matches!(viommu.map_with(all, &end), Err(Error::Cancelled)));
+    assert!(matches!(viommu.replay_with([all], &end), Err(Error::Cancelled)));
+    assert!(behind.spans().is_empty());
+    viommu.replay_with([all], &watch).unwrap();
+    assert_eq!(last.lock().unwrap().map(|progress| progress.total), Some(LENGTH));
 }
