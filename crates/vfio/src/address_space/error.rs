@@ -114,6 +114,14 @@ pub enum Error {
         /// The container's answer.
         source: container::Error,
     },
+    /// Dirty tracking could not be begun or ended.
+    #[error("cannot {} to track what devices write", if *on { "begin" } else { "end" })]
+    DirtyTracking {
+        /// What was asked for.
+        on: bool,
+        /// The container's answer.
+        source: container::Error,
+    },
     /// It could not be asked which pages were written to.
     #[error("cannot ask which pages of {span} of the guest were written to")]
     DirtyPages {
@@ -187,6 +195,7 @@ impl Error {
             Self::IovaRanges { source }
             | Self::Map { source, .. }
             | Self::Unmap { source, .. }
+            | Self::DirtyTracking { source, .. }
             | Self::DirtyPages { source, .. }
             | Self::StillMapped { source, .. } => source.hint(),
             _ => None,

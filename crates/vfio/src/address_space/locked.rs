@@ -39,16 +39,13 @@ impl Locked<'_> {
         &mut self,
         members: &[usize],
         targets: &[Span],
-        populate: bool,
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
         let mut notes = Vec::new();
         let plan =
             |member: &usize| self.state.plan(*member, targets, Found::Recorded, self.mapper, &mut notes);
         let plans = members.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        if populate {
-            self.state.populate(&plans, self.mapper, on_progress)?;
-        }
+        self.state.populate(&plans, self.mapper, on_progress)?;
         let mut journal = Journal::default();
         match self.map(plans, on_progress, &mut journal, &mut notes) {
             Ok(()) => Ok(notes),
@@ -62,7 +59,7 @@ impl Locked<'_> {
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
         let members: Vec<_> = (0..self.state.members.len()).collect();
-        self.map_missing(&members, targets, true, on_progress)
+        self.map_missing(&members, targets, on_progress)
     }
 
     /// Maps what was planned, as this address space is told to.

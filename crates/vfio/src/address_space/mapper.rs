@@ -6,14 +6,16 @@
 #![allow(unsafe_code)]
 
 use super::member::{self, Piece};
+use super::note::Noted;
+use super::parts::Parts;
 use super::source::Source;
-use super::{Error, Pages, Span};
+use super::{Error, Memory, Pages, Span, Why};
 use crate::container::{self, Backend, Dma};
 use rustix::io::Errno;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{OnceLock, RwLock, mpsc};
+use std::sync::{Arc, OnceLock, RwLock, mpsc};
 use std::thread;
 
 /// How memory is mapped: by how many threads.
@@ -50,11 +52,20 @@ pub type OnProgress<'a> = dyn Fn(Progress) -> ControlFlow<()> + Sync + 'a;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) piece: Piece,
-    /// Where the memory is mapped already, and whether it is copied from there at once: otherwise only where it
-    /// cannot be pinned again.
-    pub(super) source: Option<(Source, bool)>,
-    /// What the kernel said, and whether it was copied; nothing where it was not asked.
-    pub(super) answer: OnceLock<Result<bool, container::Error>>,
+    /// Where the memory is mapped already, and why it is copied from there at once: otherwise only where it cannot be
+    /// pinned again.
+    pub(super) source: Option<(Source, Option<Why>)>,
+    /// What the kernel said; nothing where it was not asked.
+    pub(super) answer: OnceLock<Result<Way, container::Error>>,
+}
+
+/// How a piece was mapped.
+#[derive(Debug)]
+pub(super) enum Way {
+    Pinned,
+    Shared(Why),
+    /// Pinned, since sharing was refused.
+    PinnedAgain(container::Error),
 }
 
 const MOST_THREADS: usize = 16;
@@ -99,24 +110,16 @@ impl Mapper {
         cut(span, size.next_multiple_of(border))
     }
 
-    /// Has the pages of all the memory made, by all threads, that is mapped by its address. (What is mapped by its file
-    /// needs no page tables of this process, and no lock on them: there it would only take time.)
-    pub(super) fn populate(
-        self,
-        dma: &dyn Dma,
-        jobs: &[Job],
-        on_progress: &OnProgress<'_>,
-    ) -> Result<(), Error> {
+    /// Has the pages of parts of memories made, by all threads.
+    pub(super) fn populate(self, parts: Parts, on_progress: &OnProgress<'_>) -> Result<(), Error> {
         if self.threads() == 1 {
             return Ok(());
         }
-        let is_faulted = |job: &&Job| job.piece.must && !member::is_mapped_by_file(dma, &job.piece);
-        let parts: Vec<_> = jobs.iter().filter(is_faulted).flat_map(parts).collect();
+        let parts: Vec<_> = parts.into_iter().flat_map(|(memory, range)| populated(memory, range)).collect();
         let count =
             Count::new(Phase::Populate, parts.iter().map(|(_, part)| part.length()).sum(), on_progress);
-        each(self.worth(count.total), &parts, |(piece, part)| {
-            let within = part.start() - piece.span.start();
-            piece.backing.memory.populate(piece.backing.offset + within, part.length());
+        each(self.worth(count.total), &parts, |(memory, part)| {
+            memory.populate(part.start(), part.length());
             count.add(part.length())
         });
         count.result()
@@ -153,21 +156,41 @@ impl Job {
         Self { piece, source: None, answer: OnceLock::new() }
     }
 
-    /// Says whether it was copied.
+    /// Says how it was mapped.
     ///
     /// # Safety
     /// As [`member::map`].
-    unsafe fn map(&self, dma: &dyn Dma) -> Result<bool, container::Error> {
-        // SAFETY: the caller's contract is the same; a source is a recorded mapping of the memory.
-        let copy = |source| unsafe { member::copy(dma, &self.piece, source) }.map(|()| true);
-        if let Some((source, true)) = &self.source {
-            return copy(source);
-        }
+    unsafe fn map(&self, dma: &dyn Dma) -> Result<Way, container::Error> {
         // SAFETY: the caller's contract is the same.
-        let answer = unsafe { member::map(dma, &self.piece) }.map(|()| false);
-        match (answer, &self.source) {
-            (Err(error), Some((source, _))) if is_out_of_memory(&error) => copy(source),
-            (answer, _) => answer,
+        let pin = || unsafe { member::map(dma, &self.piece) };
+        // SAFETY: the caller's contract is the same; a source is a recorded mapping of the memory.
+        let copy = |source| unsafe { member::copy(dma, &self.piece, source) };
+        let settled = |refusal: &_| member::settle(dma, self.piece.span, refusal);
+        match &self.source {
+            None => pin().map(|()| Way::Pinned),
+            Some((source, Some(why))) => match copy(source) {
+                Ok(()) => Ok(Way::Shared(*why)),
+                Err(refusal) if settled(&refusal) => pin().map(|()| Way::PinnedAgain(refusal)),
+                Err(refusal) => Err(refusal),
+            },
+            Some((source, None)) => match pin() {
+                Err(error) if is_out_of_memory(&error) => match copy(source) {
+                    Err(refusal) if settled(&refusal) => Err(error),
+                    answer => answer.map(|()| Way::Shared(Why::Refused)),
+                },
+                answer => answer.map(|()| Way::Pinned),
+            },
+        }
+    }
+}
+
+impl Way {
+    /// What is to be noted of it.
+    pub(super) fn noted(self) -> Option<Noted> {
+        match self {
+            Self::Pinned => None,
+            Self::Shared(why) => Some(Noted::Shared(why)),
+            Self::PinnedAgain(error) => Some(Noted::PinnedAgain(error)),
         }
     }
 }
@@ -176,11 +199,12 @@ fn is_out_of_memory(error: &container::Error) -> bool {
     error.io().and_then(Errno::from_io_error) == Some(Errno::NOMEM)
 }
 
-/// The parts in which a piece is populated: small ones, so that all threads end at the same time, and whoever else needs the
+/// The parts, by their offsets, in which memory is populated: small ones, so that all threads end at the same time, and whoever else needs the
 /// lock of the process's memory meanwhile waits for one of them only; but no part of a page.
-fn parts(job: &Job) -> impl Iterator<Item = (&Piece, Span)> {
-    let page = if let Pages::Huge(size) = job.piece.backing.memory.pages() { size } else { 0 };
-    cut(job.piece.span, page.max(POPULATED_AT_ONCE)).into_iter().map(|part| (&job.piece, part))
+fn populated(memory: Arc<Memory>, range: Range<u64>) -> impl Iterator<Item = (Arc<Memory>, Span)> {
+    let page = if let Pages::Huge(size) = memory.pages() { size } else { 0 };
+    let parts = Span::between(range.start, range.end).map(|part| cut(part, page.max(POPULATED_AT_ONCE)));
+    parts.into_iter().flatten().map(move |part| (Arc::clone(&memory), part))
 }
 
 /// Cuts a span at the multiples of `size`.
@@ -256,10 +280,7 @@ impl<'a> Count<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Backing, Memory};
     use super::*;
-    use crate::container::Access;
-    use std::sync::Arc;
 
     fn span(start: u64, length: u64) -> Span {
         Span::new(start, length).unwrap()
@@ -296,9 +317,7 @@ mod tests {
         let parts_of = |pages| {
             let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
             let memory = Memory::from_file(file, 0, 2 << 30, Box::new(())).with_pages(pages);
-            let backing = Backing { memory: Arc::new(memory), offset: 0 };
-            let piece = Piece { span: span(0, 2 << 30), backing, access: Access::ReadWrite, must: true };
-            parts(&Job::new(piece)).map(|(_, part)| part.length()).collect::<Vec<_>>()
+            populated(Arc::new(memory), 0..2 << 30).map(|(_, part)| part.length()).collect::<Vec<_>>()
         };
         assert_eq!(parts_of(Pages::Base), vec![POPULATED_AT_ONCE; 256]);
         assert_eq!(parts_of(Pages::Huge(1 << 30)), [1 << 30; 2]);

@@ -2,16 +2,18 @@
 //! only, so each is recorded as it was made, and keeps its memory.
 #![allow(unsafe_code)]
 
+use super::parts::Parts;
 use super::section::Backing;
 use super::source::Source;
 use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
-use crate::container::{self, Access, Dma, IovaRanges};
+use crate::container::{self, Access, Dma, IovaRanges, runs};
 use passthru_iommufd::Iova;
 use rustix::io::Errno;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A mapping.
@@ -29,11 +31,20 @@ pub(super) struct Member {
     pub(super) dma: Arc<dyn Dma>,
     /// Whatever is mapped is here; it can be that something here is not mapped.
     pub(super) pieces: Spans<Piece>,
+    /// The bytes of a page, while dirty pages are tracked.
+    tracking: Option<u64>,
+    /// What was told of pages that devices wrote to, and is not gathered yet.
+    pub(super) dirty: Parts,
 }
 
 impl Member {
-    pub(super) fn new(dma: Arc<dyn Dma>) -> Self {
-        Self { dma, pieces: Spans::default() }
+    /// Takes in an empty container, and has it track dirty pages, where that is asked for.
+    pub(super) fn new(dma: Arc<dyn Dma>, tracking: bool) -> Result<Self, Error> {
+        let mut new = Self { dma, pieces: Spans::default(), tracking: None, dirty: Parts::default() };
+        if tracking {
+            new.set_dirty_tracking(true).map_err(|source| Error::DirtyTracking { on: true, source })?;
+        }
+        Ok(new)
     }
 
     pub(super) fn is(&self, dma: &Arc<dyn Dma>) -> bool {
@@ -62,6 +73,11 @@ impl Member {
                 && (piece.access == Access::Read || own.access != Access::Read)
         };
         self.pieces.gaps(at).is_empty() && self.pieces.overlapping(at).all(is_same)
+    }
+
+    /// Whether it maps a piece by its file, and not by its address.
+    pub(super) fn maps_by_file(&self, piece: &Piece) -> bool {
+        self.dma.capabilities().map_file && piece.backing.memory.file().is_some()
     }
 
     /// The parts of a span where nothing is mapped, given what is taken as there.
@@ -99,22 +115,75 @@ impl Member {
 
     /// Unmaps a recorded piece, and gives it. Where that fails, it stays recorded.
     pub(super) fn unmap(&mut self, span: Span) -> Result<Option<Piece>, container::Error> {
-        match unmap(&*self.dma, span) {
-            Err(error) => Err(error),
-            Ok(()) => Ok(self.pieces.remove(span)),
+        match self.pieces.get(span).cloned() {
+            Some(piece) => self.release(&piece)?,
+            None => unmap(&*self.dma, span)?,
+        }
+        Ok(self.pieces.remove(span))
+    }
+
+    /// Has the kernel unmap a piece, and tell what devices wrote to until then.
+    fn release(&mut self, piece: &Piece) -> Result<(), container::Error> {
+        let span = piece.span;
+        let Some(page_size) = self.tracking.filter(|_| piece.access != Access::Read) else {
+            return unmap(&*self.dma, span);
+        };
+        let mut bitmap = vec![0; words(span, page_size)];
+        let answer = self.dma.unmap_dirty(span.start(), span.length(), page_size, &mut bitmap);
+        self.note_dirty(piece, page_size, &bitmap);
+        let Err(error) = answer else { return Ok(()) };
+        // It may be unmapped by now, and have told nothing.
+        tracing::debug!("all of {span} counts as written to: {error}");
+        let Backing { memory, offset } = &piece.backing;
+        self.dirty.insert(memory, *offset..offset + span.length());
+        unmap(&*self.dma, span)
+    }
+
+    /// Begins or ends to track dirty pages.
+    pub(super) fn set_dirty_tracking(&mut self, on: bool) -> Result<(), container::Error> {
+        let page_size = if on { Some(1 << self.dma.page_sizes()?.trailing_zeros().min(63)) } else { None };
+        self.dma.set_dirty_tracking(on)?;
+        self.tracking = page_size;
+        Ok(())
+    }
+
+    /// Asks which pages were written to, of all that is mapped, and makes them clean.
+    pub(super) fn ask_dirty(&mut self) -> Result<(), Error> {
+        let Some(page_size) = self.tracking else { return Ok(()) };
+        let writable = self.pieces.iter().filter(|(_, piece)| piece.access != Access::Read);
+        let pieces: Vec<_> = writable.map(|(_, piece)| piece.clone()).collect();
+        for piece in pieces {
+            let span = piece.span;
+            let mut bitmap = vec![0; words(span, page_size)];
+            let answer = self.dma.dirty_pages(span.start(), span.length(), page_size, true, &mut bitmap);
+            self.note_dirty(&piece, page_size, &bitmap);
+            answer.map_err(|source| Error::DirtyPages { span, source })?;
+        }
+        Ok(())
+    }
+
+    fn note_dirty(&mut self, piece: &Piece, page_size: u64, bitmap: &[u64]) {
+        let Backing { memory, offset } = &piece.backing;
+        for Range { start, end } in runs(bitmap) {
+            self.dirty.insert(memory, offset + start * page_size..offset + end * page_size);
         }
     }
 
-    /// Unmaps everything. What cannot be unmapped keeps its memory for ever.
+    /// Unmaps everything, and ends to track. What cannot be unmapped keeps its memory for ever.
     pub(super) fn close(&mut self) -> Result<(), Error> {
         let mut refused = None;
         let mut ranges = Vec::new();
         for (span, piece) in mem::take(&mut self.pieces).into_iter() {
-            if let Err(source) = unmap(&*self.dma, span) {
+            if let Err(source) = self.release(&piece) {
                 mem::forget(piece);
                 ranges.push(span);
                 refused.get_or_insert(source);
             }
+        }
+        if self.tracking.is_some()
+            && let Err(error) = self.set_dirty_tracking(false)
+        {
+            tracing::debug!("{error}");
         }
         refused.map_or(Ok(()), |source| Err(Error::StillMapped { ranges, notes: Vec::new(), source }))
     }
@@ -128,6 +197,11 @@ impl Drop for Member {
     }
 }
 
+/// The words of a bitmap of a span's pages.
+fn words(span: Span, page_size: u64) -> usize {
+    (span.length() / page_size).div_ceil(64) as usize
+}
+
 /// Maps a piece, by its file where the container can, or by its address.
 ///
 /// # Safety
@@ -136,7 +210,7 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
     let Piece { span, backing: Backing { memory, offset }, access, .. } = piece;
     let (iova, length) = (span.start(), span.length());
     match (memory.file(), memory.address()) {
-        (Some((file, start)), _) if is_mapped_by_file(dma, piece) => {
+        (Some((file, start)), _) if dma.capabilities().map_file => {
             dma.map_file(file, start + offset, length, iova, *access)
         }
         (_, Some(address)) => {
@@ -150,11 +224,6 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
             what: "map a file that has no address in this process",
         }),
     }
-}
-
-/// Whether a piece is mapped by its file, and not by its address.
-pub(super) fn is_mapped_by_file(dma: &dyn Dma, piece: &Piece) -> bool {
-    dma.capabilities().map_file && piece.backing.memory.file().is_some()
 }
 
 /// Maps a piece by a copy of where the same memory is mapped (`IOMMU_IOAS_COPY`).
@@ -182,6 +251,11 @@ fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
         answer => answer,
     };
     answer.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is sure.
+pub(super) fn settle(dma: &dyn Dma, span: Span, refusal: &container::Error) -> bool {
+    !is_ambiguous(refusal) || unmap(dma, span).is_ok()
 }
 
 /// Whether the kernel says that nothing is mapped there.

@@ -36,6 +36,7 @@ mod mapper;
 mod member;
 mod memory;
 mod note;
+mod parts;
 mod section;
 mod sharing;
 mod source;
@@ -45,6 +46,7 @@ mod transaction;
 mod translation;
 mod viommu;
 
+pub use dirty::DirtyMemory;
 pub use error::Error;
 pub use mapper::{Mapper, OnProgress, Phase, Progress};
 pub use memory::{Memory, Pages};
@@ -107,7 +109,7 @@ impl AddressSpace {
     /// device (type1) [leaves](AddressSpace::leave) with that, and joins again with the next one.
     ///
     /// # Errors
-    /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`].
+    /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`]; [`Error::DirtyTracking`].
     pub fn join(&self, container: Arc<dyn Dma>) -> Result<Vec<Note>, Error> {
         self.join_with(container, &|_| ControlFlow::Continue(()))
     }
@@ -126,17 +128,18 @@ impl AddressSpace {
         if space.state.members.iter().any(|member| member.is(&container)) {
             return Err(Error::Member);
         }
-        let populate = space.state.members.is_empty();
-        space.state.members.push(Member::new(container));
+        let member = Member::new(container, space.state.tracking)?;
+        space.state.members.push(member);
         let member = space.state.members.len() - 1;
-        let result = space.map_missing(&[member], &[Span::ALL], populate, on_progress);
+        let result = space.map_missing(&[member], &[Span::ALL], on_progress);
         if result.is_err() {
-            space.state.members.pop();
+            space.state.remove(member).unwrap_or_else(|error| tracing::warn!("{error}"));
         }
         result
     }
 
-    /// Unmaps everything in a container, which then belongs to this address space no more.
+    /// Unmaps everything in a container, which then belongs to this address space no more. What its devices wrote to is kept for
+    /// [`AddressSpace::take_dirty`], and is not tracked any more.
     ///
     /// # Errors
     /// [`Error::NotMember`]; [`Error::StillMapped`]: the memory is then never freed.
@@ -144,7 +147,7 @@ impl AddressSpace {
         let beyond = self.beyond();
         let state = &mut self.lock(beyond.as_deref()).state;
         let index = state.members.iter().position(|member| member.is(container)).ok_or(Error::NotMember)?;
-        state.members.remove(index).close()
+        state.remove(index)
     }
 
     /// Unmaps the sections in a span for the time being, also where a virtual IOMMU leads to them: before a device whose BAR is there is reset, goes to D3 or loses

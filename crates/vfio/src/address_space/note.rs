@@ -3,8 +3,8 @@
 use super::section::Skipped;
 use super::sharing::Why;
 use super::{Error, Span};
-use std::error::Error as _;
-use std::{fmt, iter};
+use crate::container;
+use std::{error, fmt, iter};
 
 /// Something of note about a section that was added, or mapped in one more container.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum Noted {
     NotMapped(Error),
     /// It shares its pins with another container.
     Shared(Why),
+    /// It was to share its pins with another container, which was refused: it is pinned, and charged, again.
+    PinnedAgain(container::Error),
     /// What is to be noted of the IOVAs behind a virtual IOMMU that lead to it.
     Behind(Box<Note>),
     /// If all of its granules were populated, all sections together would need more mappings than there can be.
@@ -49,9 +51,14 @@ impl fmt::Display for Note {
             Noted::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
             Noted::Trimmed(part) => write!(f, "of {span}, devices reach the whole pages only: {part}"),
             Noted::NotMapped(error) => {
-                write!(f, "devices do not reach {span}: {error}")?;
-                let causes = iter::successors(error.source(), |error| (*error).source());
-                causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+                write!(f, "devices do not reach {span}: {}", causes(error))
+            }
+            Noted::PinnedAgain(error) => {
+                write!(
+                    f,
+                    "{span} is pinned again, since it cannot share its pins with another container: {}",
+                    causes(error)
+                )
             }
             Noted::Behind(note) => write!(f, "of what leads to {span} behind a virtual IOMMU: {note}"),
             Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
@@ -60,4 +67,11 @@ impl fmt::Display for Note {
             }
         }
     }
+}
+
+/// An error, with what caused it.
+fn causes(error: &dyn error::Error) -> String {
+    let all: Vec<_> =
+        iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect();
+    all.join(": ")
 }

@@ -1,7 +1,6 @@
 //! [`Source`]: where the memory of a piece is mapped already, so that its pins can be shared.
 
 use super::member::Piece;
-use super::note::{Note, Noted};
 use super::sharing::{Sharing, memlock_left};
 use super::state::{How, Plan, State};
 use passthru_iommufd::Ioas;
@@ -15,24 +14,21 @@ pub(super) struct Source {
 }
 
 impl State {
-    /// Decides for each piece whether its pins are shared, and says why.
-    pub(super) fn choose_sources(&self, plan: &mut Plan, how: How<'_>) -> Vec<Note> {
+    /// Decides for each piece whether its pins are shared, and why.
+    pub(super) fn choose_sources(&self, plan: &mut Plan, how: How<'_>) {
         let Some(ioas) = self.members[plan.member].dma.ioas().filter(|_| how.sharing != Sharing::Never)
         else {
-            return Vec::new();
+            return;
         };
         let needed = plan.jobs.iter().map(|job| job.piece.span.length()).sum();
         let mut left = None;
-        let mut notes = Vec::new();
         for job in &mut plan.jobs {
             let beyond = || how.beyond.and_then(|state| state.source(&job.piece, ioas));
             let Some(source) = self.source(&job.piece, ioas).or_else(beyond) else { continue };
             let left = *left.get_or_insert_with(memlock_left);
             let why = how.sharing.choose(job.piece.backing.memory.pages(), needed, left);
-            notes.extend(why.map(|why| Note { span: job.piece.span, what: Noted::Shared(why) }));
-            job.source = Some((source, why.is_some()));
+            job.source = Some((source, why));
         }
-        notes
     }
 
     /// Where another container of the same iommufd has the piece's memory, all of it.

@@ -5,11 +5,14 @@ use super::follower::Follower;
 use super::mapper::{Job, Mapper, OnProgress};
 use super::member::{Member, Piece};
 use super::note::{Note, Noted};
-use super::sharing::{Sharing, Why};
+use super::parts::Parts;
+use super::section::Backing;
+use super::sharing::Sharing;
 use super::span::Spans;
 use super::{Error, Span};
 use crate::container;
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Weak;
 
 #[derive(Debug, Default)]
@@ -18,6 +21,10 @@ pub(super) struct State {
     pub(super) sections: Spans<Entry>,
     /// The address spaces whose mappings lead here.
     pub(super) followers: Vec<Weak<Follower>>,
+    /// Whether dirty pages are tracked.
+    pub(super) tracking: bool,
+    /// What was told of pages that devices wrote to, and was not asked for yet.
+    pub(super) dirty: Parts,
 }
 
 /// What is to be mapped in a container.
@@ -90,17 +97,39 @@ impl State {
         Ok(Plan { member, jobs })
     }
 
-    /// Has the pages of what was planned made, which may not be there yet.
+    /// Lets a container go, with nothing mapped in it.
+    pub(super) fn remove(&mut self, member: usize) -> Result<(), Error> {
+        let mut member = self.members.remove(member);
+        let answer = member.close();
+        self.dirty.extend(mem::take(&mut member.dirty));
+        answer
+    }
+
+    /// Has the pages of what was planned made, which may not be there yet: what any of the containers maps by its address,
+    /// and none has so already. (What is mapped by its file needs no page tables of this process, and no lock on them:
+    /// there it would only take time.)
     pub(super) fn populate(
         &self,
         plans: &[Plan],
         mapper: Mapper,
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Error> {
-        match plans.first() {
-            Some(first) => mapper.populate(&*self.members[first.member].dma, &first.jobs, on_progress),
-            None => Ok(()),
+        let mut parts = Parts::default();
+        for Plan { member, jobs } in plans {
+            let by_address = jobs.iter().map(|job| &job.piece).filter(|piece| {
+                piece.must && !self.members[*member].maps_by_file(piece) && !self.has_by_address(piece)
+            });
+            by_address.for_each(|piece| {
+                let Backing { memory, offset } = &piece.backing;
+                parts.insert(memory, *offset..offset + piece.span.length());
+            });
         }
+        mapper.populate(parts, on_progress)
+    }
+
+    /// Whether a container has the memory already where a piece is to be, by its address: its pages were made for that.
+    fn has_by_address(&self, piece: &Piece) -> bool {
+        self.members.iter().any(|member| !member.maps_by_file(piece) && member.has(piece.span, piece))
     }
 
     /// Maps what was planned.
@@ -112,7 +141,7 @@ impl State {
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
         for mut plan in plans {
-            notes.extend(self.choose_sources(&mut plan, how));
+            self.choose_sources(&mut plan, how);
             self.map_in(plan, how, journal, notes)?;
         }
         Ok(())
@@ -132,14 +161,12 @@ impl State {
         }
         // SAFETY: all pieces are recorded.
         let mut result = unsafe { how.mapper.map(&*member.dma, &plan.jobs, how.on_progress) };
-        for Job { piece, answer, source } in plan.jobs {
-            let (span, at_once) = (piece.span, source.is_some_and(|(_, at_once)| at_once));
+        for Job { piece, answer, .. } in plan.jobs {
+            let span = piece.span;
             match answer.into_inner() {
-                Some(Ok(copied)) => {
+                Some(Ok(way)) => {
                     journal.0.push(Step::Mapped(plan.member, span));
-                    let refused = copied && !at_once;
-                    notes.extend(refused.then_some(Note { span, what: Noted::Shared(Why::Refused) }));
-                    continue;
+                    notes.extend(way.noted().map(|what| Note { span, what }));
                 }
                 Some(Err(source)) => {
                     if !member.forget(span, Some(&source)) {

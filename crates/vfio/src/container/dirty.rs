@@ -1,6 +1,7 @@
 //! Bitmaps of dirty pages: 64 pages a word, the lowest bit first.
 
 use super::Error;
+use std::ops::Range;
 
 /// Returns how many words a range takes, where the bitmap has so many.
 pub(crate) fn check_bitmap(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {
@@ -18,6 +19,25 @@ pub(crate) fn add_bits(bitmap: &mut [u64], first: u64, words: &[u64]) {
         let places = bitmap.iter_mut().skip(skip + index);
         places.zip(parts).for_each(|(to, part)| *to |= part);
     }
+}
+
+/// Returns the bits that are set, by runs: the first, and the one after the last.
+pub(crate) fn runs(bitmap: &[u64]) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for (first, word) in (0..).step_by(64).zip(bitmap) {
+        let mut word = *word;
+        while word != 0 {
+            let start = word.trailing_zeros();
+            let length = (!(word >> start)).trailing_zeros();
+            word &= u64::MAX.checked_shl(start + length).unwrap_or_default();
+            let run = first + u64::from(start)..first + u64::from(start + length);
+            match runs.last_mut().filter(|last| last.end == run.start) {
+                Some(last) => last.end = run.end,
+                None => runs.push(run),
+            }
+        }
+    }
+    runs
 }
 
 #[cfg(test)]
@@ -45,7 +65,22 @@ mod tests {
         assert_eq!(bitmap, [5, 2]);
     }
 
+    #[test]
+    fn runs_go_on_from_word_to_word() {
+        assert_eq!(runs(&[0, 0]), []);
+        assert_eq!(runs(&[u64::MAX, 1, 2]), [0..65, 129..130]);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn runs_have_each_bit_that_is_set(words: [u64; 3]) {
+            let mut bits = [0; 3];
+            let runs = runs(&words);
+            runs.iter().cloned().flatten().for_each(|bit| bits[bit as usize / 64] |= 1 << (bit % 64));
+            proptest::prop_assert_eq!(bits, words);
+            proptest::prop_assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+
         #[test]
         fn each_bit_comes_to_its_place(bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2]) {
             let bit = |words: &[u64], index: usize| words.get(index / 64).is_some_and(|w| w >> (index % 64) & 1 == 1);

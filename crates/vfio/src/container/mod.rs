@@ -55,7 +55,7 @@ mod type1;
 pub use capabilities::{Backend, BarMapping, Capabilities};
 pub use choice::{Choice, Options, Policy, Why, open};
 pub use containers::{Containers, Placed};
-pub(crate) use dirty::{add_bits, check_bitmap};
+pub(crate) use dirty::{add_bits, check_bitmap, runs};
 pub use dma::Dma;
 pub use error::{Blocker, Error};
 pub use iommufd::IommufdContainer;

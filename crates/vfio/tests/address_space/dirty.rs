@@ -2,8 +2,9 @@
 
 use super::model::{self, Model};
 use super::*;
-use passthru_vfio::address_space::Error;
+use passthru_vfio::address_space::{Error, Mapper, Sharing, Translation, VirtualIommu};
 use passthru_vfio::container;
+use std::sync::atomic::Ordering;
 
 /// The numbers of the pages of a span that are dirty.
 fn dirty(space: &AddressSpace, span: Span, clear: bool) -> Vec<u64> {
@@ -69,6 +70,159 @@ fn what_was_told_before_a_refusal_stays() {
     // The first page of the second mapping was read before the failure.
     assert_eq!(bitmap, [0b101]);
     assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [3]);
+}
+
+/// What was written to, by page, of one memory.
+fn taken(space: &AddressSpace, memory: &Arc<Memory>) -> Vec<u64> {
+    let parts = space.take_dirty().unwrap();
+    assert!(parts.iter().all(|part| Arc::ptr_eq(&part.memory, memory)), "{parts:?}");
+    parts.iter().flat_map(|part| part.offset / PAGE..(part.offset + part.length) / PAGE).collect()
+}
+
+/// An address space with memory at 16 pages, of which dirty pages are tracked.
+fn tracking() -> (AddressSpace, Arc<Model>, Arc<Memory>) {
+    let (space, model) = space();
+    let memory = memory(16 * PAGE);
+    add(&space, ram(0, 16 * PAGE, &memory));
+    space.set_dirty_tracking(true).unwrap();
+    (space, model, memory)
+}
+
+#[test]
+fn what_was_written_to_before_a_deletion_is_told_by_its_memory() {
+    let (space, model, memory) = tracking();
+    write(&model, &[1, 2, 7]);
+    let mut change = space.begin();
+    change.del(span(0, 16 * PAGE));
+    change.commit().unwrap();
+    assert_eq!(taken(&space, &memory), [1, 2, 7]);
+    assert_eq!(taken(&space, &memory), [0; 0]);
+}
+
+#[test]
+fn what_made_room_and_was_written_to_is_told_by_its_address_too() {
+    let (space, model, memory) = tracking();
+    write(&model, &[1, 9]);
+    let mut change = space.begin();
+    change.del(span(0, 16 * PAGE)).add(Section::ram(span(8 * PAGE, 8 * PAGE), &memory, 8 * PAGE).unwrap());
+    change.commit().unwrap();
+    let all = span(0, 16 * PAGE);
+    assert_eq!(dirty(&space, all, false), [9]);
+    assert_eq!(dirty(&space, all, true), [9]);
+    assert_eq!(dirty(&space, all, true), [0; 0]);
+    assert_eq!(taken(&space, &memory), [1]);
+}
+
+#[test]
+fn what_is_taken_back_withdrawn_discarded_and_left_is_told() {
+    let (space, model, first) = tracking();
+    let of = |at: u64| span(at * PAGE, 4 * PAGE);
+    let granules =
+        Kind::Granules { backing: Backing { memory: Arc::clone(&first), offset: 0 }, granule: PAGE };
+    add(&space, Section::new(of(100), granules, Access::ReadWrite).unwrap());
+    space.populate(of(100)).unwrap();
+    // A change that is taken back: what made room was written to before.
+    write(&model, &[1]);
+    let mut change = space.begin();
+    change.del(span(0, 16 * PAGE)).add(ram(0, PAGE, &memory(PAGE)));
+    model.fail(0b10);
+    change.commit().unwrap_err();
+    assert_eq!(model.spans().len(), 5);
+    assert_eq!(taken(&space, &first), [1]);
+
+    write(&model, &[2]);
+    space.withdraw(span(0, 16 * PAGE)).unwrap();
+    space.restore(span(0, 16 * PAGE)).unwrap();
+    write(&model, &[103]);
+    space.discard(of(100)).unwrap();
+    assert_eq!(taken(&space, &first), [2, 3]);
+
+    write(&model, &[4, 15]);
+    let container = model as Arc<dyn Dma>;
+    space.leave(&container).unwrap();
+    assert_eq!(taken(&space, &first), [4, 15]);
+}
+
+#[test]
+fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmapped_it() {
+    let (system, _) = space();
+    let (system, memory) = (Arc::new(system), memory(16 * PAGE));
+    add(&system, ram(0, 16 * PAGE, &memory));
+    let (viommu, model) = (VirtualIommu::new(&system, Mapper::default(), Sharing::default()), model::model());
+    viommu.space().set_dirty_tracking(true).unwrap();
+    join(viommu.space(), &model);
+    let iova = span(0x40 * PAGE, 2 * PAGE);
+    let to = |target| Translation { iova, target, access: Access::ReadWrite };
+    for target in [3, 8, 3] {
+        viommu.map(to(target * PAGE)).unwrap();
+        write(&model, &[0x41]);
+        viommu.unmap(iova).unwrap();
+    }
+    viommu.map(to(10 * PAGE)).unwrap();
+    write(&model, &[0x40]);
+    viommu.replay([]).unwrap();
+    viommu.map(to(12 * PAGE)).unwrap();
+    write(&model, &[0x40]);
+    assert_eq!(taken(viommu.space(), &memory), [4, 9, 10, 12]);
+}
+
+#[test]
+fn all_of_a_mapping_counts_as_written_to_where_the_kernel_does_not_tell_and_read_only_never() {
+    let (space, model, memory) = tracking();
+    let read_only = Section::new(span(32 * PAGE, PAGE), Kind::Ram(backing(&memory)), Access::Read).unwrap();
+    add(&space, read_only);
+    model.fail(1);
+    space.withdraw(span(0, 33 * PAGE)).unwrap();
+    assert!(model.spans().is_empty());
+    assert_eq!(taken(&space, &memory), Vec::from_iter(0..16));
+}
+
+#[test]
+fn all_of_a_mapping_counts_as_written_to_where_it_cannot_be_unmapped() {
+    let (space, model, memory) = tracking();
+    (32..34).for_each(|page| drop(add(&space, ram(page * PAGE, PAGE, &memory))));
+    model.fail(0b11);
+    assert!(matches!(space.withdraw(span(0, 16 * PAGE)), Err(Error::StillMapped { .. })));
+    assert_eq!(taken(&space, &memory), Vec::from_iter(0..16));
+}
+
+#[test]
+fn what_was_told_before_taking_all_fails_is_taken_the_next_time() {
+    let (space, model, memory) = tracking();
+    add(&space, ram(32 * PAGE, PAGE, &memory));
+    write(&model, &[5, 32]);
+    model.fail(0b10);
+    assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
+    assert_eq!(taken(&space, &memory), [0, 5]);
+}
+
+#[test]
+fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
+    let (space, first) = space();
+    let second = model::model();
+    join(&space, &second);
+    let are = |models: &[&Arc<Model>]| {
+        models.iter().map(|model| model.tracking.load(Ordering::Relaxed)).collect::<Vec<_>>()
+    };
+    second.fail(1);
+    let error = space.set_dirty_tracking(true).unwrap_err();
+    assert_eq!(error.to_string(), "cannot begin to track what devices write");
+    assert!(
+        !first.tracking.load(Ordering::Relaxed)
+            && matches!(space.take_dirty(), Err(Error::DirtyPages { .. }))
+    );
+
+    space.set_dirty_tracking(true).unwrap();
+    let third = model::model();
+    third.fail(1);
+    let container = Arc::clone(&third) as Arc<dyn Dma>;
+    assert!(matches!(space.join(Arc::clone(&container)), Err(Error::DirtyTracking { on: true, .. })));
+    join(&space, &third);
+    assert_eq!(are(&[&first, &second, &third]), [true; 3]);
+    space.leave(&container).unwrap();
+    assert_eq!(are(&[&first, &second, &third]), [true, true, false]);
+    space.set_dirty_tracking(false).unwrap();
+    assert_eq!(are(&[&first, &second]), [false; 2]);
 }
 
 #[test]

@@ -25,8 +25,9 @@ pub(crate) struct Model {
     pub(crate) capabilities: Capabilities,
     pub(crate) usable: Mutex<IovaRanges>,
     mappings: Mutex<BTreeMap<u64, Mapping>>,
-    /// The pages that were written to.
+    /// The pages that were written to, of what is mapped.
     pub(crate) dirty: Mutex<BTreeSet<u64>>,
+    pub(crate) tracking: AtomicBool,
     /// Bit i says that the call i from now fails.
     failures: AtomicU64,
     pub(crate) calls: AtomicU64,
@@ -51,6 +52,7 @@ pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
         usable: Mutex::new(IovaRanges { ranges: vec![0..=u64::MAX], alignment: 0x1000 }),
         mappings: Mutex::default(),
         dirty: Mutex::default(),
+        tracking: AtomicBool::new(false),
         failures: AtomicU64::new(0),
         calls: AtomicU64::new(0),
         late: AtomicBool::new(false),
@@ -101,6 +103,22 @@ impl Model {
         if late { Ok(Some(Errno::FAULT)) } else { Err(Errno::NOMEM.into()) }
     }
 
+    /// A device writes to a page, if it is mapped.
+    pub(crate) fn write(&self, page: u64) -> Option<Target> {
+        let target = self.at(page)?;
+        self.dirty.lock().unwrap().insert(page);
+        Some(target)
+    }
+
+    fn tell(&self, iova: u64, length: u64, clear: bool, most: usize, bitmap: &mut [u64]) {
+        let mut dirty = self.dirty.lock().unwrap();
+        let pages = (iova..iova + length).step_by(0x1000).take(most);
+        for (bit, page) in pages.take_while(|page| self.at(*page).is_some()).enumerate() {
+            let is_dirty = if clear { dirty.remove(&page) } else { dirty.contains(&page) };
+            bitmap[bit / 64] |= u64::from(is_dirty) << (bit % 64);
+        }
+    }
+
     fn add(&self, iova: u64, length: u64, target: Target, access: Access) -> io::Result<()> {
         let late = self.call()?;
         let usable = self.usable.lock().unwrap().clone();
@@ -131,6 +149,7 @@ impl Model {
                 return Err(Errno::NOENT.into());
             }
             mappings.remove(&start);
+            self.dirty.lock().unwrap().retain(|page| !(start..=last).contains(page));
             bytes += last - start + 1;
         }
         match late {
@@ -189,8 +208,12 @@ unsafe impl Dma for Model {
         Ok(0x1000)
     }
 
-    fn set_dirty_tracking(&self, _: bool) -> Result<(), Error> {
-        Err(Error::Unsupported { backend: Backend::Iommufd, what: "track" })
+    fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
+        let late = self.call().map_err(|source| Error::DirtyTracking { on, source })?;
+        if self.tracking.swap(on, Ordering::Relaxed) != on {
+            self.dirty.lock().unwrap().clear();
+        }
+        late.map_or(Ok(()), |errno| Err(Error::DirtyTracking { on, source: errno.into() }))
     }
 
     /// As the kernel: it stops at the first gap, and a failure can come after some pages were read and made clean, here one.
@@ -203,18 +226,20 @@ unsafe impl Dma for Model {
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
         let answer = self.call().and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
-        let mut dirty = self.dirty.lock().unwrap();
-        let pages = (iova..iova + length).step_by(page_size as usize);
-        let pages = pages.take(if answer.is_ok() { usize::MAX } else { 1 });
-        for (bit, page) in pages.take_while(|page| self.at(*page).is_some()).enumerate() {
-            let is_dirty = if clear { dirty.remove(&page) } else { dirty.contains(&page) };
-            bitmap[bit / 64] |= u64::from(is_dirty) << (bit % 64);
-        }
+        let most = if answer.is_ok() { usize::MAX } else { 1 };
+        self.tell(iova, length, clear, most, bitmap);
         answer.map_err(|source| Error::DirtyPages { iova, length, page_size, source })
     }
 
-    fn unmap_dirty(&self, iova: u64, length: u64, _: u64, _: &mut [u64]) -> Result<u64, Error> {
-        self.unmap(iova, length)
+    fn unmap_dirty(&self, iova: u64, length: u64, _: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
+        if !self.tracking.load(Ordering::Relaxed) {
+            return Err(Error::NotTracking);
+        }
+        let mut told = vec![0; bitmap.len()];
+        self.tell(iova, length, false, usize::MAX, &mut told);
+        let answer = self.unmap(iova, length)?;
+        bitmap.iter_mut().zip(told).for_each(|(to, word)| *to |= word);
+        Ok(answer)
     }
 
     fn ioas(&self) -> Option<&Arc<passthru_iommufd::Ioas>> {

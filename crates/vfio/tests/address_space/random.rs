@@ -3,18 +3,19 @@
 use crate::expected::Wanted;
 use crate::model::{self, Model, Target};
 use crate::steps::{BASE, END, PAGE, Runner, Step, step};
-use passthru_vfio::address_space::{Section, Sharing};
+use passthru_vfio::address_space::{DirtyMemory, Section, Sharing};
 use passthru_vfio::container::Dma;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Steps, with the calls of each container that fail in them.
-fn steps() -> impl Strategy<Value = Vec<(Step, [u64; 3])>> {
+/// Steps, with the calls of each container that fail in them, and the pages that its devices write to before.
+fn steps() -> impl Strategy<Value = Vec<(Step, [u64; 3], [u32; 3])>> {
     let failures =
         prop_oneof![3 => Just(0_u64), 1 => (0..8_u32).prop_map(|call| 1 << call), 1 => any::<u64>()];
-    vec((step(), [failures.clone(), failures.clone(), failures]), 1..24)
+    vec((step(), [failures.clone(), failures.clone(), failures], any::<[u32; 3]>()), 1..24)
 }
 
 fn containers(models: &[Arc<Model>]) -> Vec<Arc<dyn Dma>> {
@@ -71,6 +72,29 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Has a device write to what is mapped of some pages. Returns the addresses of what it wrote to.
+fn write(model: &Model, pages: u32) -> impl Iterator<Item = u64> {
+    let pages = (0..END.min(32)).filter(move |page| pages >> page & 1 == 1);
+    let targets = pages.filter_map(|page| model.write(BASE + page * PAGE));
+    targets.map(|target| match target {
+        Target::Address(address) => address,
+        Target::File(..) => unreachable!("the memories have no files"),
+    })
+}
+
+/// All that was written to is told, and nothing else, if nothing failed.
+fn check_dirty(runner: &Runner, written: &BTreeSet<u64>, has_failed: bool) -> Result<(), TestCaseError> {
+    let parts = [&*runner.space, runner.viommu.space()].map(|space| space.take_dirty().unwrap());
+    let pages = |part: DirtyMemory| {
+        let start = part.memory.address().unwrap() as u64 + part.offset;
+        (start..start + part.length).step_by(PAGE as usize)
+    };
+    let told: BTreeSet<_> = parts.into_iter().flatten().flat_map(pages).collect();
+    prop_assert!(told.is_superset(written), "{:x?} of {:x?}", told, written);
+    prop_assert!(has_failed || told == *written, "{:x?} for {:x?}", told, written);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -78,11 +102,16 @@ proptest! {
     fn what_is_mapped_is_what_the_sections_say(steps in steps()) {
         let mut models = vec![model::model(), model::model()];
         let behind = model::model();
+        let mut written = BTreeSet::new();
         let mut runner = Runner::new(containers(&models), &containers(&[Arc::clone(&behind)]), Sharing::default());
         // Memory of mappings that nobody could unmap is never freed.
         let mut leaked = false;
-        for (step, failures) in &steps {
+        for space in [&*runner.space, runner.viommu.space()] {
+            space.set_dirty_tracking(true).unwrap();
+        }
+        for (step, failures, pages) in &steps {
             let all = || models.iter().chain([&behind]);
+            all().zip(pages).for_each(|(model, pages)| written.extend(write(model, *pages)));
             all().zip(failures).for_each(|(model, failures)| model.fail(*failures));
             runner.step(step);
             all().for_each(|model| model.fail(0));
@@ -97,6 +126,8 @@ proptest! {
         runner.restore_all();
         check(&runner, &models)?;
         check_behind(&runner, &behind)?;
+        let has_failed = steps.iter().any(|(_, failures, _)| *failures != [0; 3]);
+        check_dirty(&runner, &written, has_failed)?;
         let Runner { space, viommu, memories, .. } = runner;
         drop((viommu, space));
         prop_assert!(models.iter().chain([&behind]).all(|model| model.spans().is_empty()));

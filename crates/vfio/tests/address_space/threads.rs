@@ -3,11 +3,13 @@
 use crate::model::{self, Model};
 use crate::{memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Mapper, Memory, Phase, Progress, Section, Sharing, Span, Translation, VirtualIommu,
+    AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Sharing, Span, Translation,
+    VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const LENGTH: u64 = 256 << 20;
@@ -114,6 +116,52 @@ fn pages_are_made_before_anything_makes_room_for_them() {
     });
     assert!(matches!(error, Err(Error::Cancelled)));
     assert_eq!(space.sections().len(), 1);
+}
+
+/// How many bytes of pages are made, and how many are mapped.
+#[derive(Default)]
+struct Seen([AtomicU64; 2]);
+
+impl Seen {
+    fn see(&self, progress: Progress) -> ControlFlow<()> {
+        self.0[usize::from(progress.phase == Phase::Map)].fetch_max(progress.total, Ordering::Relaxed);
+        ControlFlow::Continue(())
+    }
+
+    fn bytes(self) -> [u64; 2] {
+        self.0.map(AtomicU64::into_inner)
+    }
+}
+
+#[test]
+fn pages_are_made_once_where_any_of_the_containers_needs_them() {
+    const LENGTH: u64 = 128 << 20;
+    let by_address = || model::with(|capabilities| capabilities.map_file = false);
+    let add = |space: &AddressSpace, memory: Memory| {
+        let (seen, mut change) = (Seen::default(), space.begin());
+        change.add(ram(1 << 32, LENGTH, &Arc::new(memory)));
+        change.commit_with(&|progress| seen.see(progress)).unwrap();
+        seen.bytes()
+    };
+    let join = |space: &AddressSpace, model: Arc<Model>| {
+        let seen = Seen::default();
+        space.join_with(model, &|progress| seen.see(progress)).unwrap();
+        seen.bytes()
+    };
+    let memfd = || Memory::memfd(LENGTH, Pages::Base).unwrap();
+
+    let space = four();
+    join(&space, model::model());
+    assert_eq!(add(&space, memfd()), [0, LENGTH]);
+    assert_eq!(join(&space, model::model()), [0, LENGTH]);
+    assert_eq!(join(&space, by_address()), [LENGTH, LENGTH]);
+    assert_eq!(join(&space, by_address()), [0, LENGTH]);
+
+    let space = four();
+    for container in [model::model(), by_address(), by_address()] {
+        join(&space, container);
+    }
+    assert_eq!(add(&space, memfd()), [LENGTH, LENGTH]);
 }
 
 #[test]
