@@ -30,7 +30,7 @@
 //! | `Dma::unmap`, `Dma::unmap_all` | `what_cannot_be_unmapped_can_be_unmapped_again` |
 //! | `Dma::iova_ranges`, `Dma::page_sizes` | `what_cannot_be_asked_for_can_be_asked_again` |
 //! | `Dma::set_dirty_tracking` | `tracking_that_cannot_begin_can_begin_again`, `tracking_of_many_page_tables_can_fail_and_be_repeated` |
-//! | `IommufdContainer::include` | `tracking_of_many_page_tables_can_fail_and_be_repeated` |
+//! | `Container::include` | `tracking_of_many_page_tables_can_fail_and_be_repeated` |
 //! | `Dma::dirty_pages`, `Dma::unmap_dirty` | `no_dirty_page_is_lost_with_a_failure`, `no_dirty_page_of_many_page_tables_is_lost_with_a_failure` |
 //! | `DmaPool::buffer`, `Buffer::close` | `a_buffer_can_fail_and_be_made_again` |
 //! | `Container::hot_reset_proof`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |

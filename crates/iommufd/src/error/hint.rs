@@ -152,6 +152,7 @@ impl Error {
             }
             (Self::HwQueueAlloc { .. }, Errno::IO) => Some("queues are made in the order of their number"),
             (Self::HwQueueAlloc { .. }, Errno::NOENT) => Some("the memory is not all mapped at this IOVA"),
+            (Self::HwQueueAlloc { .. }, Errno::PERM) => Some("the memory must be mapped for reading"),
             (Self::HwQueueAlloc { .. }, Errno::FAULT) => {
                 Some("the memory must be of one piece: put it into one huge page")
             }

@@ -43,6 +43,12 @@ pub enum HwptData {
 }
 
 impl HwptData {
+    /// A stream table entry that blocks all of the device's DMA (valid, `Config` 0).
+    pub const SMMUV3_ABORT: Self = Self::ArmSmmuv3 { ste: [1, 0] };
+
+    /// A stream table entry without a page table of the guest's: the device's addresses are the parent's (valid, `Config` 4).
+    pub const SMMUV3_BYPASS: Self = Self::ArmSmmuv3 { ste: [1 | 4 << 1, 0] };
+
     /// Returns the kind's number and the kind's struct.
     pub(super) fn encode(&self) -> (u32, Vec<u8>) {
         match self {
@@ -71,5 +77,7 @@ mod tests {
         let arm = (2, size_of::<iommu_hwpt_arm_smmuv3>());
         assert_eq!(sizes, [vtd, arm, (3, size_of::<iommu_hwpt_amd_guest>())]);
         assert_eq!(smmu.encode().1[..3], [2, 1, 0]);
+        let first = [HwptData::SMMUV3_ABORT, HwptData::SMMUV3_BYPASS].map(|data| data.encode().1[0]);
+        assert_eq!(first, [0b0001, 0b1001]);
     }
 }

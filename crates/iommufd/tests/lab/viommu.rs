@@ -335,6 +335,8 @@ fn a_hardware_queue_that_cannot_be_is_refused() {
     assert_hint(&queue(QUEUE, 9, iova).unwrap_err(), Errno::INVAL, "of this number");
     let tegra = queue(HwQueueKind::Tegra241Cmdqv, 0, iova).unwrap_err();
     assert_hint(&tegra, Errno::OPNOTSUPP, "nothing of this type");
+    let unreadable = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Write).unwrap();
+    assert_hint(&queue(QUEUE, 0, unreadable.iova()).unwrap_err(), Errno::PERM, "for reading");
     let _first = queue(QUEUE, 0, iova).unwrap();
     assert_hint(&queue(QUEUE, 0, iova).unwrap_err(), Errno::EXIST, "already");
 }

@@ -2,7 +2,7 @@
 
 use super::{Backend, Why};
 use crate::BadCapability;
-use crate::device;
+use crate::device::{self, MANY_FILES};
 use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
@@ -302,6 +302,7 @@ impl Error {
     /// A hint for what the kernel answered to type1's calls.
     fn answer_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
+            (_, Errno::MFILE) => Some(MANY_FILES),
             (Self::Open { .. }, Errno::ACCESS | Errno::PERM) => Some("run this as root"),
             (Self::Open { .. }, Errno::NOENT | Errno::NODEV) => {
                 Some("is the device bound to a VFIO driver? (passthru bind)")
@@ -321,6 +322,9 @@ impl Error {
             (Self::GroupDevice { token: true, .. }, Errno::ACCESS) => {
                 Some("the token is not the one that was set on the physical function")
             }
+            (Self::Join { .. }, Errno::PERM) => Some(
+                "the machine has no interrupt remapping: turn it on in the firmware, or set vfio_iommu_type1.allow_unsafe_interrupts=1 and trust the guest",
+            ),
             (Self::Map { .. } | Self::Join { .. }, Errno::NOMEM) => Some(
                 "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
             ),

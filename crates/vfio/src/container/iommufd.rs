@@ -4,12 +4,13 @@ use super::dirty::check_bitmap;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::tables::{Held, Included, Tables};
+use super::type1::blockers_of;
 use super::{
     Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Dma, Error, Ioas, IovaRanges,
     KvmVfio, Member,
 };
 use crate::Failed;
-use crate::device::{Attached, Bound, Cdev, HotReset, Owner, Source, Target};
+use crate::device::{self, Attached, Bound, Cdev, HotReset, Owner, Source, Target};
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
 use std::io;
@@ -49,15 +50,6 @@ impl IommufdContainer {
         Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm }
     }
 
-    /// Has a page table over this container's address space tell its dirty pages with the others, for as long as the returned
-    /// value lives: one that a PASID of a device is attached to, or a device that is not VFIO's.
-    ///
-    /// # Errors
-    /// [`Error::OtherTable`]; while dirty pages are tracked, the kernel's refusal to.
-    pub fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
-        self.tables.include(table)
-    }
-
     /// Opens and binds a device, which its KVM learns of before.
     fn bind(
         &self,
@@ -71,7 +63,10 @@ impl IommufdContainer {
         };
         match cdev.bind(self.ioas.context(), how.token) {
             Ok(bound) => Ok((bound, registration)),
-            Err(Failed { state, error }) => Err(Failed { state: unbound(state), error: error.into() }),
+            Err(Failed { state, error }) => {
+                let error = not_viable(&state, &error).unwrap_or_else(|| error.into());
+                Err(Failed { state: unbound(state), error })
+            }
         }
     }
 }
@@ -116,6 +111,10 @@ impl Container for IommufdContainer {
             }
             Err(Failed { state, error }) => Err(Failed { state: state.into(), error }),
         }
+    }
+
+    fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
+        self.tables.include(table)
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
@@ -248,6 +247,13 @@ fn open(source: Source) -> Result<Cdev, Failed<Candidate, Error>> {
             Source::Sysfs(path.clone()).open().map_err(|error| failed(Source::Sysfs(path), error.into()))
         }
     }
+}
+
+/// Says which devices of its group are in the way, where a device is refused for such.
+fn not_viable(cdev: &Cdev, error: &device::Error) -> Option<Error> {
+    let group = cdev.location().group().filter(|_| error.errno() == Some(Errno::PERM))?;
+    let blockers = blockers_of(group);
+    (!blockers.is_empty()).then_some(Error::NotViable { group, blockers })
 }
 
 /// A device that was opened and not bound.

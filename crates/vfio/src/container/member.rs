@@ -1,8 +1,9 @@
 //! [`Container`]: mappings with the devices that reach them, and [`Member`], one of these devices.
 
-use super::{Dma, Error, iommufd, type1};
+use super::{Dma, Error, Included, iommufd, type1};
 use crate::Failed;
 use crate::device::{Bound, Device, HotReset, Source, Target};
+use passthru_iommufd::Hwpt;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -16,6 +17,15 @@ pub trait Container: Dma {
     /// The step that failed; what was done before is undone, and the device comes back as it is then: one that was bound
     /// meanwhile as [`Candidate::Bound`], an open one as [`Source::Fd`].
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>>;
+
+    /// Has a page table over this container's address space tell its dirty pages with the others, for as long as the returned
+    /// value lives: one that a PASID of a device is attached to, or a device that is not VFIO's. (Those that
+    /// [`Container::attach`] and [`Member::replace`] take are among them anyway.)
+    ///
+    /// # Errors
+    /// [`Error::OtherTable`]; while dirty pages are tracked, the kernel's refusal to; [`Error::Unsupported`] without
+    /// [`Capabilities::nesting`](super::Capabilities::nesting).
+    fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error>;
 
     /// Returns what proves that a hot reset is the owner's, as [`Device::hot_reset`] takes it: with type1 the open files of
     /// all affected groups, with iommufd nothing, since the kernel looks itself whether all affected devices belong to one

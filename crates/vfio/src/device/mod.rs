@@ -78,6 +78,7 @@ pub use attached::{Attached, PasidAttachment, Target};
 pub use bound::Bound;
 pub use cdev::Cdev;
 pub use device::Device;
+pub(crate) use error::MANY_FILES;
 pub use error::{Access, Error};
 pub use event::Event;
 pub use feature::Feature;

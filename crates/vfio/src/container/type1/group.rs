@@ -58,8 +58,7 @@ impl Group {
         if flags & VFIO_GROUP_FLAGS_VIABLE != 0 {
             return Ok(());
         }
-        let devices = PathBuf::from(format!("/sys/kernel/iommu_groups/{}/devices", self.number));
-        Err(Error::NotViable { group: self.number, blockers: blockers(&devices) })
+        Err(Error::NotViable { group: self.number, blockers: blockers_of(self.number) })
     }
 
     fn status(&self) -> Result<u32, Errno> {
@@ -103,6 +102,11 @@ fn named(device: &str, token: Option<[u8; 16]>) -> String {
         uuid.push_str(&format!("{dash}{byte:02x}"));
     }
     format!("{device} vf_token={uuid}")
+}
+
+/// Finds the devices of a group that keep it from being viable.
+pub(in crate::container) fn blockers_of(group: u32) -> Vec<Blocker> {
+    blockers(&PathBuf::from(format!("/sys/kernel/iommu_groups/{group}/devices")))
 }
 
 /// Finds the devices of a group whose drivers use the DMA of the host. Those on VFIO's drivers have a folder `vfio-dev`;

@@ -5,14 +5,16 @@ mod info;
 mod map;
 
 pub use group::Group;
+pub(super) use group::blockers_of;
 pub use info::{Dirty, Info};
 
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
-use super::{Attach, Backend, Candidate, Container, Error, KvmVfio, Member};
+use super::{Attach, Backend, Candidate, Container, Error, Included, KvmVfio, Member};
 use crate::Failed;
 use crate::device::{Device, HotReset, Owner, Source};
 use crate::sys;
+use passthru_iommufd::Hwpt;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -127,6 +129,10 @@ impl Container for Type1Container {
             Ok(link) => Ok(Member(Way::Type1(link))),
             Err(error) => Err(Failed { state: device, error }),
         }
+    }
+
+    fn include(&self, _: &Arc<Hwpt>) -> Result<Included, Error> {
+        Err(cannot("have page tables of the caller's"))
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {

@@ -4,10 +4,18 @@ use super::Error;
 use crate::device::{Feature, MigrationState};
 use rustix::io::Errno;
 
+/// Where there are no descriptors left.
+pub(crate) const MANY_FILES: &str =
+    "the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)";
+
 impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match (self, self.errno()) {
+            (_, Some(Errno::MFILE)) => Some(MANY_FILES),
+            (Self::NoDevice { .. }, Some(Errno::NOENT)) => {
+                Some("is the address right? (passthru list, lspci -D)")
+            }
             (Self::NoCdev { .. }, _) => {
                 Some("bind it to a VFIO driver (passthru bind); the kernel needs CONFIG_VFIO_DEVICE_CDEV")
             }
@@ -22,6 +30,9 @@ impl Error {
                 Some("open /dev/vfio/devices/vfioN of the device and hand in that descriptor")
             }
             (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
+            (Self::Bind { .. }, Some(Errno::PERM)) => Some(
+                "another device of its group is on a driver of the host, or somebody else's; or, where the kernel's log speaks of MSI, the machine has no interrupt remapping (iommufd.allow_unsafe_interrupts=1)",
+            ),
             (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
                 Some("its physical function, or virtual functions of it, are assigned too: give their token")
             }
@@ -92,6 +103,13 @@ impl Error {
             }
             (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
                 Some("the device, or the kernel for it, does not have this feature")
+            }
+            (
+                Self::Feature { feature: Feature::LowPowerEntry | Feature::LowPowerEntryWithWakeup, .. },
+                Some(Errno::INVAL),
+            ) => Some("it may sleep already: forbid that first (exit_low_power)"),
+            (Self::Precopy { .. }, Some(Errno::INVAL)) => {
+                Some("it can be asked only while the device is in PRE_COPY or PRE_COPY_P2P")
             }
             (Self::Migrate { now: Some(MigrationState::Error), .. }, _) => Some("reset the device"),
             (Self::DmaBuf { .. }, Some(Errno::NODEV)) => {

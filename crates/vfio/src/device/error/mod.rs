@@ -2,6 +2,8 @@
 
 mod hint;
 
+pub(crate) use hint::MANY_FILES;
+
 use crate::BadCapability;
 use crate::device::{Feature, MigrationState};
 use rustix::io::Errno;

@@ -48,9 +48,11 @@ fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
     let Error::NotViable { blockers, .. } = &error else { panic!("{error}") };
     assert_eq!(blockers, &[Blocker { device: SHARED_COMPANION.into(), driver: "e1000".into() }]);
     assert!(error.hint().unwrap().contains("vfio-pci"));
-    let Failed { error, .. } =
-        container(Backend::Type1).attach(at(SHARED_FREE), Attach::default()).unwrap_err();
-    assert!(matches!(error, Error::NotViable { .. }), "{error}");
+    let named = error.to_string();
+    for backend in [Backend::Type1, Backend::Iommufd] {
+        let Failed { error, .. } = container(backend).attach(at(SHARED_FREE), Attach::default()).unwrap_err();
+        assert!(matches!(error, Error::NotViable { .. }) && error.to_string() == named, "{error}");
+    }
     drop(bound);
 }
 

@@ -6,14 +6,14 @@ use crate::conformance::{PAGE, map, memory};
 use crate::taken::iommufd;
 use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::{Failure, Held, each_failure};
-use passthru_vfio::container::{Access, Dma, Error, IommufdContainer};
+use passthru_vfio::container::{Access, Container, Dma, Error, IommufdContainer};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// In the test device's aperture.
-const IOVA: u64 = 1 << 30;
+pub(super) const IOVA: u64 = 1 << 30;
 
 const TEST: Opcode = opcode::none(b';', 0xa0);
 const MOCK_DOMAIN_FLAGS: u32 = 12;
@@ -40,7 +40,7 @@ fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> [u64; 16] {
 
 /// The test device, which stays with its context.
 #[derive(Debug)]
-struct Mock {
+pub(super) struct Mock {
     context: Arc<Iommufd>,
     id: u32,
 }
@@ -60,19 +60,19 @@ impl BoundDevice for Mock {
 }
 
 impl Mock {
-    fn new(ioas: &Ioas) -> Self {
+    pub(super) fn new(ioas: &Ioas) -> Self {
         let id = test(ioas.context(), MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0])[1] as u32;
         Self { context: Arc::clone(ioas.context()), id }
     }
 
-    fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
+    pub(super) fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
         let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
         Arc::new(Hwpt::alloc(self, ioas, &options).unwrap())
     }
 }
 
 /// Pages of 64 are written to, as by a device on this table.
-fn write_to(table: &Hwpt, pages: u64) {
+pub(super) fn write_to(table: &Hwpt, pages: u64) {
     let bits = [pages];
     let given = [0, IOVA, 64 * PAGE, PAGE, bits.as_ptr() as u64];
     test(table.context(), DIRTY, table.id(), &given);
@@ -90,7 +90,7 @@ fn container() -> (IommufdContainer, [Arc<Hwpt>; 2]) {
     (container, tables)
 }
 
-fn dirty(container: &IommufdContainer, clear: bool) -> u64 {
+pub(super) fn dirty(container: &dyn Dma, clear: bool) -> u64 {
     let mut bitmap = [0];
     container.dirty_pages(IOVA, 64 * PAGE, PAGE, clear, &mut bitmap).unwrap();
     bitmap[0]

@@ -1,6 +1,7 @@
 //! What one backend alone does, and which is chosen.
 
 mod choice;
+mod containers;
 mod groups;
 mod iommufd;
 mod mock;

@@ -1,0 +1,106 @@
+//! Dirty pages, where an address space has several containers. The IOMMU of the virtual host tells none: with iommufd, page
+//! tables of the kernel's test device do, beside real devices; with type1, every page that is mapped counts.
+
+use super::mock::{IOVA, Mock, dirty, write_to};
+use crate::conformance::{PAGE, assert_unsupported, at, map, memory, only};
+use crate::taken::{iommufd, take, take_two};
+use passthru_iommufd::{Hwpt, Ioas};
+use passthru_lab::devices::{EDU, NVME};
+use passthru_vfio::container::{
+    Access, Attach, Backend, Candidate, Container, Containers, Error, Options, Placed,
+};
+use std::sync::Arc;
+
+fn containers(backend: Backend) -> Containers {
+    let _host = passthru_lab::host();
+    let iommufd = (backend == Backend::Iommufd).then(iommufd);
+    Containers::new(Options { policy: only(backend), iommufd, ..Options::default() })
+}
+
+fn attach(containers: &mut Containers, device: impl Into<Candidate>) -> Placed {
+    containers.attach(device.into(), &Attach::default()).unwrap()
+}
+
+/// A container with 64 pages, which a device was in.
+fn with_pages(containers: &mut Containers, device: &str) -> (Arc<dyn Container>, Candidate) {
+    let placed = attach(containers, at(device));
+    assert!(placed.is_new);
+    let candidate = placed.member.detach().unwrap();
+    placed.container.ioas().unwrap().set_huge_pages(false).unwrap();
+    map(&*placed.container, memory(64), IOVA, Access::ReadWrite).unwrap();
+    (placed.container, candidate)
+}
+
+/// A page table over a container, with which the kernel's test device writes to memory.
+fn table(container: &Arc<dyn Container>) -> Arc<Hwpt> {
+    let ioas = container.ioas().unwrap();
+    Mock::new(ioas).table(ioas)
+}
+
+#[test]
+fn a_device_that_does_not_tell_dirty_pages_stays_out_of_a_container_that_tracks_them() {
+    let taken = take(EDU);
+    let mut containers = containers(Backend::Iommufd);
+    let (tracking, edu) = with_pages(&mut containers, EDU);
+    let table = table(&tracking);
+    let included = tracking.include(&table).unwrap();
+    tracking.set_dirty_tracking(true).unwrap();
+    let beside = attach(&mut containers, edu);
+    assert!(beside.is_new && !Arc::ptr_eq(&beside.container, &tracking));
+    // The one goes on, and the other says why it cannot begin.
+    write_to(&table, 0b101);
+    assert_eq!(dirty(&*tracking, true), 0b101);
+    let error = beside.container.set_dirty_tracking(true).unwrap_err();
+    assert!(matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]), "{error}");
+    // Once it ends, there is room for the device again.
+    tracking.set_dirty_tracking(false).unwrap();
+    let edu = beside.member.detach().unwrap();
+    containers.remove(&beside.container);
+    let back = attach(&mut containers, edu);
+    assert!(!back.is_new && Arc::ptr_eq(&back.container, &tracking));
+    let error = tracking.set_dirty_tracking(true).unwrap_err();
+    assert!(matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]), "{error}");
+    assert!(matches!(tracking.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]), Err(Error::NotTracking)));
+    drop((included, back, taken));
+}
+
+#[test]
+fn each_container_tells_what_its_own_page_tables_say() {
+    let taken = take_two(EDU, NVME);
+    let mut containers = containers(Backend::Iommufd);
+    let (first, _edu) = with_pages(&mut containers, EDU);
+    let one = table(&first);
+    let one_included = first.include(&one).unwrap();
+    first.set_dirty_tracking(true).unwrap();
+    // The second device does not tell them, so it does not come to the first.
+    let (second, _nvme) = with_pages(&mut containers, NVME);
+    let other = table(&second);
+    assert!(matches!(second.include(&one), Err(Error::OtherTable)));
+    let other_included = second.include(&other).unwrap();
+    second.set_dirty_tracking(true).unwrap();
+    write_to(&one, 1);
+    write_to(&other, 2);
+    assert_eq!((dirty(&*first, true), dirty(&*second, true)), (1, 2));
+    first.set_dirty_tracking(false).unwrap();
+    write_to(&other, 4);
+    assert_eq!(dirty(&*second, true), 4);
+    drop((one_included, other_included, taken));
+}
+
+#[test]
+fn a_group_that_joins_or_leaves_while_dirty_pages_are_tracked_changes_nothing() {
+    let taken = take_two(EDU, NVME);
+    let mut containers = containers(Backend::Type1);
+    let edu = attach(&mut containers, at(EDU));
+    map(&*edu.container, memory(3), IOVA, Access::ReadWrite).unwrap();
+    edu.container.set_dirty_tracking(true).unwrap();
+    let nvme = attach(&mut containers, at(NVME));
+    assert!(!nvme.is_new);
+    assert_eq!(dirty(&*edu.container, true), 7);
+    nvme.member.detach().unwrap();
+    assert_eq!(dirty(&*edu.container, true), 7);
+    edu.container.set_dirty_tracking(false).unwrap();
+    let ioas = Arc::new(Ioas::alloc(&iommufd()).unwrap());
+    assert_unsupported(edu.container.include(&Mock::new(&ioas).table(&ioas)));
+    drop((edu, taken));
+}
