@@ -29,9 +29,9 @@ pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
     let threads = processors();
     println!("#### Where the time goes\n");
     println!(
-        "Seconds for 1 GiB: to populate it (`MADV_POPULATE_WRITE`) by one thread and by {threads}, and to map what is populated; what
-{threads} take of one. Together they are what {threads} threads need that populate first. type1 pins under one lock: there one thread
-maps, and only populating gains by more.\n"
+        "Seconds for 1 GiB: to populate it (`MADV_POPULATE_WRITE`), and to map what is populated, by one thread and by {threads}; in brackets
+what {threads} take of one. Together they are what {threads} threads need that populate first, and then map. type1 pins under one
+lock: there one thread maps, and only populating is shared.\n"
     );
     println!(
         "| memory | populate, 1 | populate, {threads} | iommufd map, 1 | iommufd map, {threads} | type1 map, 1 | iommufd together | type1 together |"

@@ -19,6 +19,9 @@ use std::sync::{Arc, OnceLock, RwLock, mpsc};
 use std::thread;
 
 /// How memory is mapped: by how many threads.
+///
+/// Several threads first populate what is mapped by its address (`MADV_POPULATE_WRITE`), and only then map it; on type1, which
+/// pins under one lock, one of them maps. What is mapped by its file they map at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapper {
     threads: NonZeroUsize,
