@@ -84,19 +84,34 @@ impl AddressSpace {
         self
     }
 
-    /// Says when pins are shared between containers.
+    /// Says when pins are shared between containers. They are not unless that is said.
+    ///
+    /// # Safety
+    /// Nobody else maps or unmaps in the containers that join: by [`Dma`], by its [`Ioas`](crate::container::Ioas), or with a
+    /// [`DmaPool`](crate::dma::DmaPool). Nor, if pins are [shared with](AddressSpace::sharing_with) another address space,
+    /// in those that join there. What is copied from a container is what stands in it, which must be what was mapped.
     #[must_use]
-    pub fn with_sharing(mut self, sharing: Sharing) -> Self {
+    #[allow(
+        unsafe_code,
+        reason = "memory that somebody else mapped would be copied, and be freed before its copy"
+    )]
+    pub unsafe fn with_sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
         self
     }
 
-    /// Says in which other address space the same memory is, so that pins can be shared with its containers. A container on the
-    /// same iommufd that joins there shares all of the memory, also without any device.
+    /// Says in which other address space the same memory is, so that pins can be shared with its containers, as
+    /// [`AddressSpace::with_sharing`] says. A container on the same iommufd that joins there shares all of the memory, also
+    /// without any device.
     #[must_use]
     pub fn sharing_with(mut self, other: &Arc<AddressSpace>) -> Self {
         self.beyond = Some(Arc::clone(other));
         self
+    }
+
+    /// An empty one that maps as another one does.
+    fn like(other: &Self) -> Self {
+        Self { mapper: other.mapper, sharing: other.sharing, ..Self::default() }
     }
 
     /// Begins a change. Nothing happens before [`Transaction::commit`].

@@ -10,11 +10,11 @@ use std::fs;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
     /// Where it is faster, and where the limit on locked memory allows no second pin.
-    #[default]
     Auto,
     /// Wherever it can be.
     Always,
     /// Never: all memory is pinned, and charged, for each container.
+    #[default]
     Never,
 }
 
@@ -38,15 +38,14 @@ pub enum Why {
 }
 
 impl Sharing {
-    /// Says why pins of such pages are shared at once, if they are. `left` is what can be pinned still, if that is
-    /// limited.
-    pub(super) fn choose(self, pages: Pages, needed: u64, left: Option<u64>) -> Option<Why> {
-        match (self, pages, left) {
-            (Self::Never, ..) => None,
-            (Self::Always, ..) => Some(Why::Asked),
-            (Self::Auto, _, Some(left)) if left < needed => Some(Why::Memlock { needed, left }),
-            (Self::Auto, Pages::Base, _) => Some(Why::BasePages),
-            (Self::Auto, ..) => None,
+    /// Says why pins of such pages are shared at once, if they are. `left` finds out what can be pinned still, if that is
+    /// limited; it is asked only where it matters.
+    pub(super) fn choose(self, pages: Pages, needed: u64, left: impl FnOnce() -> Option<u64>) -> Option<Why> {
+        match (self, pages) {
+            (Self::Never, _) => None,
+            (Self::Always, _) => Some(Why::Asked),
+            (Self::Auto, Pages::Base) => Some(Why::BasePages),
+            (Self::Auto, _) => left().filter(|left| *left < needed).map(|left| Why::Memlock { needed, left }),
         }
     }
 }
@@ -95,14 +94,14 @@ mod tests {
 
     #[test]
     fn base_pages_are_copied_and_huge_ones_pinned_while_the_limit_allows_it() {
-        let choose = |pages, left| Sharing::Auto.choose(pages, 100, left);
-        assert_eq!(choose(Pages::Base, None), Some(Why::BasePages));
+        let choose = |pages, left| Sharing::Auto.choose(pages, 100, || left);
+        assert_eq!(Sharing::Auto.choose(Pages::Base, 100, || panic!("it is asked")), Some(Why::BasePages));
         assert_eq!(choose(Pages::Transparent, Some(100)), None);
         assert_eq!(choose(Pages::Huge(2 << 20), None), None);
         let why = Some(Why::Memlock { needed: 100, left: 99 });
         assert_eq!(choose(Pages::Transparent, Some(99)), why);
-        assert_eq!(Sharing::Never.choose(Pages::Base, 100, Some(0)), None);
-        assert_eq!(Sharing::Always.choose(Pages::Transparent, 100, None), Some(Why::Asked));
+        assert_eq!(Sharing::Never.choose(Pages::Base, 100, || Some(0)), None);
+        assert_eq!(Sharing::Always.choose(Pages::Transparent, 100, || None), Some(Why::Asked));
     }
 
     #[test]

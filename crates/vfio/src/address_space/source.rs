@@ -23,9 +23,10 @@ impl State {
         let needed = plan.jobs.iter().map(|job| job.piece.span.length()).sum();
         let mut left = None;
         for job in &mut plan.jobs {
-            let beyond = || how.beyond.and_then(|state| state.source(&job.piece, ioas));
-            let Some(source) = self.source(&job.piece, ioas).or_else(beyond) else { continue };
-            let left = *left.get_or_insert_with(memlock_left);
+            // The guest's memory first: it has few sections, and a guest may map many pages behind a virtual IOMMU.
+            let beyond = how.beyond.and_then(|state| state.source(&job.piece, ioas));
+            let Some(source) = beyond.or_else(|| self.source(&job.piece, ioas)) else { continue };
+            let left = || *left.get_or_insert_with(memlock_left);
             let why = how.sharing.choose(job.piece.backing.memory.pages(), needed, left);
             job.source = Some((source, why));
         }

@@ -3,7 +3,7 @@
 use super::follower::Follower;
 use super::span::overlap;
 use super::transaction::Change;
-use super::{AddressSpace, Error, Mapper, Note, OnProgress, Sharing, Span, Translation};
+use super::{AddressSpace, Error, Note, OnProgress, Span, Translation};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -22,9 +22,10 @@ pub struct VirtualIommu {
 
 impl VirtualIommu {
     /// Makes one over the guest's memory, which `system` has: it knows what lies where, whether or not devices reach it
-    /// directly. Pins are shared with its containers as `sharing` says.
-    pub fn new(system: &Arc<AddressSpace>, mapper: Mapper, sharing: Sharing) -> Self {
-        let space = AddressSpace::default().with_mapper(mapper).with_sharing(sharing).sharing_with(system);
+    /// directly. Memory is mapped by as many threads as there, and pins are shared with its containers if it
+    /// [shares them](AddressSpace::with_sharing), which then holds for those that join here too.
+    pub fn new(system: &Arc<AddressSpace>) -> Self {
+        let space = AddressSpace::like(system).sharing_with(system);
         let follower = Arc::new(Follower::new(space));
         let beyond = system.beyond();
         let followers = &mut system.lock(beyond.as_deref()).state.followers;

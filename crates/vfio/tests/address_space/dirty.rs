@@ -2,7 +2,7 @@
 
 use super::model::{self, Model};
 use super::*;
-use passthru_vfio::address_space::{Error, Mapper, Sharing, Translation, VirtualIommu};
+use passthru_vfio::address_space::{Error, Translation, VirtualIommu};
 use passthru_vfio::container;
 use std::sync::atomic::Ordering;
 
@@ -148,7 +148,7 @@ fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmappe
     let (system, _) = space();
     let (system, memory) = (Arc::new(system), memory(16 * PAGE));
     add(&system, ram(0, 16 * PAGE, &memory));
-    let (viommu, model) = (VirtualIommu::new(&system, Mapper::default(), Sharing::default()), model::model());
+    let (viommu, model) = (VirtualIommu::new(&system), model::model());
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);

@@ -3,7 +3,7 @@
 use crate::model::{self, Model, Target};
 use crate::{PAGE, add, backing, bar, join, memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Kind, Mapper, Memory, Noted, Section, Sharing, Translation, VirtualIommu,
+    AddressSpace, Error, Kind, Memory, Noted, Section, Translation, VirtualIommu,
 };
 use passthru_vfio::container::Access;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ struct Guest {
 impl Guest {
     fn new() -> Self {
         let system = Arc::new(AddressSpace::default());
-        let viommu = VirtualIommu::new(&system, Mapper::default(), Sharing::default());
+        let viommu = VirtualIommu::new(&system);
         let (direct, behind) = (model::model(), model::model());
         join(&system, &direct);
         join(viommu.space(), &behind);
@@ -195,7 +195,7 @@ fn nothing_is_reached_between_a_withdrawal_and_its_end_while_guests_map() {
     add(&system, ram(0, PAGE, &memory(PAGE)));
     let models = [model::model(), model::model()];
     let viommus = models.each_ref().map(|model| {
-        let viommu = VirtualIommu::new(&system, Mapper::default(), Sharing::default());
+        let viommu = VirtualIommu::new(&system);
         join(viommu.space(), model);
         viommu
     });

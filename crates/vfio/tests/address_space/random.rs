@@ -3,7 +3,7 @@
 use crate::expected::Wanted;
 use crate::model::{self, Model, Target};
 use crate::steps::{BASE, END, PAGE, Runner, Step, step};
-use passthru_vfio::address_space::{DirtyMemory, Section, Sharing};
+use passthru_vfio::address_space::{AddressSpace, DirtyMemory, Section};
 use passthru_vfio::container::Dma;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ proptest! {
         let mut models = vec![model::model(), model::model()];
         let behind = model::model();
         let mut written = BTreeSet::new();
-        let mut runner = Runner::new(containers(&models), &containers(&[Arc::clone(&behind)]), Sharing::default());
+        let mut runner = Runner::new(AddressSpace::default(), containers(&models), &containers(&[Arc::clone(&behind)]));
         // Memory of mappings that nobody could unmap is never freed.
         let mut leaked = false;
         for space in [&*runner.space, runner.viommu.space()] {

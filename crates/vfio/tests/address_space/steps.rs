@@ -2,8 +2,7 @@
 
 use super::expected::Expected;
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Noted, Pages, Section, Sharing, Span,
-    Translation, VirtualIommu,
+    AddressSpace, Backing, Error, Kind, Memory, Note, Noted, Pages, Section, Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use proptest::collection::vec;
@@ -106,10 +105,10 @@ pub(crate) struct Runner {
 
 impl Runner {
     /// Begins with the first of the containers, and with those behind the virtual IOMMU.
-    pub(crate) fn new(containers: Vec<Arc<dyn Dma>>, behind: &[Arc<dyn Dma>], sharing: Sharing) -> Self {
-        let space = Arc::new(AddressSpace::default().with_sharing(sharing));
+    pub(crate) fn new(space: AddressSpace, containers: Vec<Arc<dyn Dma>>, behind: &[Arc<dyn Dma>]) -> Self {
+        let space = Arc::new(space);
         space.join(Arc::clone(&containers[0])).unwrap();
-        let viommu = VirtualIommu::new(&space, Mapper::default(), sharing);
+        let viommu = VirtualIommu::new(&space);
         behind.iter().for_each(|container| drop(viommu.space().join(Arc::clone(container)).unwrap()));
         let joined = (0..containers.len()).map(|index| index == 0).collect();
         let memories = [(); 2].map(|()| Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap()));

@@ -3,8 +3,7 @@
 use crate::model::{self, Model};
 use crate::{memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Sharing, Span, Translation,
-    VirtualIommu,
+    AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use std::num::NonZeroUsize;
@@ -211,7 +210,7 @@ fn whatever_maps_says_how_far_it_is_and_can_be_ended() {
     let seen = last.lock().unwrap().take().map(|progress| (progress.phase, progress.total));
     assert_eq!(seen, Some((Phase::Map, LENGTH)));
 
-    let viommu = VirtualIommu::new(&system, Mapper::default(), Sharing::Never);
+    let viommu = VirtualIommu::new(&system);
     let behind = joined(viommu.space());
     let all =
         Translation { iova: Span::new(0, LENGTH).unwrap(), target: place.start(), access: Access::ReadWrite };

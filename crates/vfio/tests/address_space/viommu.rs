@@ -3,7 +3,7 @@
 use crate::model::{self, Target};
 use crate::{PAGE, add, backing, bar, join, memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Kind, Mapper, Memory, Section, Sharing, Span, Translation, VirtualIommu,
+    AddressSpace, Error, Kind, Memory, Section, Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::Access;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn guest() -> (Arc<AddressSpace>, [Arc<Memory>; 3]) {
 }
 
 fn viommu(system: &Arc<AddressSpace>) -> VirtualIommu {
-    VirtualIommu::new(system, Mapper::default(), Sharing::default())
+    VirtualIommu::new(system)
 }
 
 fn mapping(iova: u64, length: u64, target: u64) -> Translation {

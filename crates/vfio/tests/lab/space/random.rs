@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::reader::{Reader, poke};
+use super::sharing::shared;
 use super::{Guest, PAGE};
 use crate::expected::Wanted;
 use crate::steps::{BASE, END, Runner, Step, pages, step};
@@ -73,7 +74,7 @@ fn sequences(setup: &Setup) {
 
 /// Does the steps. Returns how many pages are found mapped after them, all in all, and how many pieces shared their pins.
 fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
-    let mut runner = Runner::new(setup.direct.clone(), &setup.behind, Sharing::Always);
+    let mut runner = Runner::new(shared(Sharing::Always), setup.direct.clone(), &setup.behind);
     let mut mapped = 0;
     for (which, memory) in runner.memories.iter().enumerate() {
         (0..END).for_each(|page| poke(memory, page * PAGE, mark(sequence, which, page)));
