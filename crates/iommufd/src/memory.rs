@@ -9,7 +9,7 @@ use std::io;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Anonymous memory that devices may read and write. It starts on a page and is zero at first. Bytes go
 /// in and out by copy, so that no reference to what a device changes ever exists.
@@ -53,22 +53,67 @@ impl DmaMemory {
 
     /// Copies bytes out, from `offset` on. Returns how many there were before the end.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
-        let cells = self.cells(offset).iter().zip(bytes);
-        cells.map(|(cell, byte)| *byte = cell.load(Ordering::Relaxed)).count()
+        let length = bytes.len().min(self.length.saturating_sub(offset));
+        let (head, rest) = bytes[..length].split_at_mut(to_next_word(offset).min(length));
+        let (whole, tail) = rest.as_chunks_mut();
+        let words = self.words(offset + head.len());
+        load_part(self.words(offset).first(), offset % WORD, head);
+        for (bytes, word) in whole.iter_mut().zip(words) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        load_part(words.get(whole.len()), 0, tail);
+        length
     }
 
     /// Copies bytes in, from `offset` on. Returns how many went in before the end.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> usize {
-        let cells = self.cells(offset).iter().zip(bytes);
-        cells.map(|(cell, byte)| cell.store(*byte, Ordering::Relaxed)).count()
+        let length = bytes.len().min(self.length.saturating_sub(offset));
+        let (head, rest) = bytes[..length].split_at(to_next_word(offset).min(length));
+        let (whole, tail) = rest.as_chunks();
+        let words = self.words(offset + head.len());
+        store_part(self.words(offset).first(), offset % WORD, head);
+        for (bytes, word) in whole.iter().zip(words) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        store_part(words.get(whole.len()), 0, tail);
+        length
     }
 
-    /// Returns the bytes from `offset` on; none past the end.
-    fn cells(&self, offset: usize) -> &[AtomicU8] {
-        // SAFETY: the memory is there, zeroed at first, until `self` is dropped; atomics may be changed by
+    /// Returns the words from the one on that `offset` lies in; none past the end. All access is by whole words, since atomic
+    /// ones of different sizes do not go together.
+    fn words(&self, offset: usize) -> &[AtomicU64] {
+        let (start, count) = (self.start.as_ptr().cast::<AtomicU64>(), self.length / WORD);
+        // SAFETY: the memory is there, whole pages, zeroed at first, until `self` is dropped; atomics may be changed by
         // others, devices included, at any time.
-        let all = unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast::<AtomicU8>(), self.length) };
-        all.get(offset..).unwrap_or_default()
+        let all = unsafe { std::slice::from_raw_parts(start, count) };
+        all.get(offset / WORD..).unwrap_or_default()
+    }
+}
+
+const WORD: usize = size_of::<u64>();
+
+/// How many bytes there are before the next border of words.
+fn to_next_word(offset: usize) -> usize {
+    offset.wrapping_neg() % WORD
+}
+
+/// Takes some bytes of a word, from its byte `at` on.
+fn load_part(word: Option<&AtomicU64>, at: usize, bytes: &mut [u8]) {
+    if let (Some(word), false) = (word, bytes.is_empty()) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes()[at..at + bytes.len()]);
+    }
+}
+
+/// Puts some bytes into a word, from its byte `at` on; its others stay as they are, also where somebody changes them meanwhile.
+fn store_part(word: Option<&AtomicU64>, at: usize, bytes: &[u8]) {
+    if let (Some(word), false) = (word, bytes.is_empty()) {
+        let merged = |word: u64| {
+            let mut all = word.to_ne_bytes();
+            all[at..at + bytes.len()].copy_from_slice(bytes);
+            Some(u64::from_ne_bytes(all))
+        };
+        // It is never refused.
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, merged);
     }
 }
 
@@ -174,6 +219,30 @@ mod tests {
         assert_eq!(memory.read(end, &mut bytes), 2);
         assert_eq!(&bytes, b"ab\0");
         assert_eq!(memory.read(usize::MAX, &mut bytes), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_wherever_it_lies(
+            writes in proptest::collection::vec((0_usize..5000, proptest::collection::vec(proptest::num::u8::ANY, 0..100)), 1..20),
+            (offset, length) in (0_usize..5000, 0_usize..5000),
+        ) {
+            let memory = DmaMemory::alloc(4096).unwrap();
+            let mut model = vec![0; memory.len()];
+            for (offset, bytes) in writes {
+                let count = bytes.len().min(model.len().saturating_sub(offset));
+                proptest::prop_assert_eq!(memory.write(offset, &bytes), count);
+                if count > 0 {
+                    model[offset..offset + count].copy_from_slice(&bytes[..count]);
+                }
+            }
+            let expected = model.get(offset..).unwrap_or_default();
+            let mut bytes = vec![7; length];
+            let count = memory.read(offset, &mut bytes);
+            proptest::prop_assert_eq!(count, expected.len().min(length));
+            proptest::prop_assert_eq!(&bytes[..count], &expected[..count]);
+            proptest::prop_assert!(bytes[count..].iter().all(|byte| *byte == 7));
+        }
     }
 
     #[test]
