@@ -4,7 +4,7 @@
 
 use super::Error;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::any::Any;
 use std::fmt;
@@ -45,20 +45,22 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Allocates private, anonymous memory. It is zero at first, and not there before it is used.
+    /// Allocates private, anonymous memory, by whole pages where they are huge. It is zero at first, and not there before it
+    /// is used.
     ///
     /// # Errors
     /// [`Error::Memory`].
     pub fn anonymous(length: u64, pages: Pages) -> Result<Self, Error> {
         let failed = |e: Errno| Error::Memory { length, source: e.into() };
-        check(pages).map_err(failed)?;
+        let length = whole(length, pages).map_err(failed)?;
         let flags = MapFlags::PRIVATE | huge_flags(pages);
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let address = unsafe { mmap_anonymous(ptr::null_mut(), length as usize, READ_WRITE, flags) };
         Self::own(address.map_err(failed)?.cast(), length, None, pages).map_err(failed)
     }
 
-    /// Makes a memfd and maps it, shared. It is zero at first, and not there before it is used.
+    /// Makes a memfd and maps it, shared, by whole pages where they are huge. It is zero at first, and not there before it is
+    /// used.
     ///
     /// # Errors
     /// [`Error::Memory`].
@@ -67,7 +69,7 @@ impl Memory {
     }
 
     fn new_memfd(length: u64, pages: Pages) -> Result<Self, Errno> {
-        check(pages)?;
+        let length = whole(length, pages)?;
         let huge = match pages {
             Pages::Huge(size) => MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(size_bits(size)),
             _ => MemfdFlags::empty(),
@@ -82,10 +84,6 @@ impl Memory {
 
     fn own(address: *mut u8, length: u64, file: Option<(OwnedFd, u64)>, pages: Pages) -> Result<Self, Errno> {
         let address = NonNull::new(address).ok_or(Errno::NOMEM)?;
-        let length = match pages {
-            Pages::Huge(size) => length.next_multiple_of(size),
-            _ => length,
-        };
         let memory = Self { address: Some(address), length, file, pages, owner: Owner::Own };
         let advice = match pages {
             Pages::Base => Advice::LinuxNoHugepage,
@@ -110,17 +108,17 @@ impl Memory {
     }
 
     /// Takes `length` bytes of a dma-buf or a memfd, from `offset` on, that need not be mapped in this process.
-    /// `owner` is kept as long: the device of a BAR, for one.
+    /// `owner` is kept as long: the device of a BAR, for one. The file becomes close-on-exec.
     pub fn from_file(file: OwnedFd, offset: u64, length: u64, owner: Box<dyn Any + Send + Sync>) -> Self {
-        let (file, owner) = (Some((file, offset)), Owner::Other(owner));
+        let (file, owner) = (Some((closed_on_exec(file), offset)), Owner::Other(owner));
         Self { address: None, length, file, pages: Pages::Transparent, owner }
     }
 
     /// Says that the same memory is a file's too, from `offset` in it on: a memfd (of shmem or hugetlbfs), or
-    /// a dma-buf. Backends that map files then map it by the file.
+    /// a dma-buf. Backends that map files then map it by the file, which becomes close-on-exec.
     #[must_use]
     pub fn with_file(mut self, file: OwnedFd, offset: u64) -> Self {
-        self.file = Some((file, offset));
+        self.file = Some((closed_on_exec(file), offset));
         self
     }
 
@@ -199,12 +197,20 @@ fn huge_flags(pages: Pages) -> MapFlags {
     }
 }
 
-/// Huge pages must be of some size.
-fn check(pages: Pages) -> Result<(), Errno> {
+/// A length in whole huge pages, which must be of some size. (Of others, mmap makes whole ones itself.)
+fn whole(length: u64, pages: Pages) -> Result<u64, Errno> {
     match pages {
         Pages::Huge(size) if !size.is_power_of_two() => Err(Errno::INVAL),
-        _ => Ok(()),
+        Pages::Huge(size) => length.checked_next_multiple_of(size).ok_or(Errno::NOMEM),
+        Pages::Base | Pages::Transparent => Ok(length),
     }
+}
+
+/// A child that is started later does not get it.
+fn closed_on_exec(file: OwnedFd) -> OwnedFd {
+    // It is open, so that this cannot fail.
+    let _ = fcntl_setfd(&file, FdFlags::CLOEXEC);
+    file
 }
 
 /// The size of a huge page as mmap and memfd_create want it (`MAP_HUGE_SHIFT`, `MFD_HUGE_SHIFT`).
@@ -236,6 +242,23 @@ mod tests {
                 assert!(matches!(error, Error::Memory { .. }), "{size}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_was_inherited_is_not_passed_on() {
+        let file = || memfd_create("inherited", MemfdFlags::empty()).unwrap();
+        let is_closed_on_exec = |memory: &Memory| {
+            rustix::io::fcntl_getfd(memory.file().unwrap().0).unwrap().contains(FdFlags::CLOEXEC)
+        };
+        let memory = Memory::from_file(file(), 0, 0x1000, Box::new(()));
+        assert!(is_closed_on_exec(&memory) && is_closed_on_exec(&memory.with_file(file(), 0)));
+    }
+
+    #[test]
+    fn lengths_are_whole_huge_pages() {
+        assert_eq!(whole((2 << 20) + 1, Pages::Huge(2 << 20)), Ok(4 << 20));
+        assert_eq!(whole(u64::MAX, Pages::Huge(2 << 20)), Err(Errno::NOMEM));
+        assert_eq!(whole(0x1001, Pages::Base), Ok(0x1001));
     }
 
     #[test]
