@@ -4,7 +4,10 @@
 use crate::mock::{self, Device};
 use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 use passthru_iommufd::{Access, DmaMemory, Error, Ioas, Iommufd, Iova};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
@@ -154,6 +157,28 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     let error = ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
     assert_hint(&error, Errno::INVAL, "a memfd or a device's dma-buf");
     assert_eq!(ioas.unmap_all().unwrap(), 0);
+}
+
+/// What the docs of [`Ioas::map_file`] warn of.
+#[test]
+fn neither_a_seal_nor_a_descriptor_for_reading_keeps_devices_from_writing() {
+    let ioas = ioas();
+    let _device = Device::attach(&ioas).unwrap();
+    let file = memfd_create("sealed", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&file, LENGTH).unwrap();
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK).unwrap();
+    let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    ioas.map_file(&file, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+}
+
+#[test]
+fn what_was_mapped_for_reading_is_not_copied_for_writing() {
+    let memory = memory(LENGTH);
+    let from = ioas();
+    let to = Ioas::alloc(from.context()).unwrap();
+    let mapping = from.map_memory(&memory, Iova::Any, Access::Read).unwrap();
+    let error = copy(&from, mapping.iova(), LENGTH, &to, Iova::Any).unwrap_err();
+    assert_hint(&error, Errno::PERM, "for reading alone");
 }
 
 #[test]

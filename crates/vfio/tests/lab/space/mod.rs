@@ -2,6 +2,7 @@
 
 mod dirty;
 mod failures;
+mod huge;
 mod random;
 mod reader;
 mod sharing;
