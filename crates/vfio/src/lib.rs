@@ -20,7 +20,7 @@
 //! | `vfio_map_guest_memory` | [`AddressSpace`](address_space::AddressSpace), which several containers can join |
 //! | `VfioContainerDeviceHandle`, `VfioDeviceFd` | [`KvmVfio`](container::KvmVfio), which the VMM implements |
 //! | `VfioDevice::new`, `new_from_fd` | [`Container::attach`](container::Container::attach) of a [`Source`](device::Source); then [`Member::device`](container::Member::device) |
-//! | `attach_hwpt`, `detach_hwpt`, `attach_iommufd_pt_pasid` | [`Member::replace`](container::Member::replace), [`Member::detach`](container::Member::detach), [`Bound::attach_pasid`](device::Bound::attach_pasid) |
+//! | `attach_hwpt`, `detach_hwpt`, `attach_iommufd_pt_pasid` | [`Member::replace`](container::Member::replace), [`Member::detach`](container::Member::detach), [`Member::attach_pasid`](container::Member::attach_pasid) |
 //! | `iommufd_dev_id` | [`Member::bound`](container::Member::bound), a `BoundDevice` for `Hwpt`, `Viommu`, `Vdevice` and `HwInfo` |
 //! | `get_region_size` and the like, `region_read`, `region_write` | [`Device::region`](device::Device::region), [`Region`](device::Region): what fails says so |
 //! | `enable_irq`, `enable_msix`, `trigger_irq`, `unmask_irq`, `set_irq_resample_fd` | [`Device::irq`](device::Device::irq), [`Irq::set_triggers`](device::Irq::set_triggers), [`Irq::raise`](device::Irq::raise), [`Irq::unmask`](device::Irq::unmask), [`Irq::set_resample`](device::Irq::set_resample) |

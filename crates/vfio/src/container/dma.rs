@@ -85,11 +85,13 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// The kernel's refusal.
     fn page_sizes(&self) -> Result<u64, Error>;
 
-    /// Begins, with clean pages where the IOMMU tells them, or ends to track what devices write. What was noted before an end
-    /// is lost.
+    /// Begins, with clean pages where the IOMMU tells them, or ends to track what devices write. What was noted is lost with
+    /// the end, so it is asked for before.
     ///
     /// # Errors
-    /// The kernel's refusal, with the former state kept; [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not set.
+    /// The kernel's refusal; [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not set. Where it cannot begin, it
+    /// is off as before. Where an end fails, tracking may go on in a part of the kernel, but what was noted is lost all the
+    /// same: ask to end, or to begin, again.
     fn set_dirty_tracking(&self, on: bool) -> Result<(), Error>;
 
     /// Adds the pages that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands for the page at `iova` + i ×

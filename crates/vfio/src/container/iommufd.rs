@@ -7,7 +7,7 @@ use super::tables::{Held, Included, Tables};
 use super::type1::blockers_of;
 use super::{
     Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Dma, Error, Ioas, IovaRanges,
-    KvmVfio, Member,
+    KvmVfio, Member, MemberPasid,
 };
 use crate::Failed;
 use crate::device::{self, Attached, Bound, Cdev, HotReset, Owner, Source, Target};
@@ -211,6 +211,11 @@ unsafe impl Dma for IommufdContainer {
 impl Link {
     pub(super) fn bound(&self) -> &Bound {
         self.attached.bound()
+    }
+
+    pub(super) fn attach_pasid(&self, pasid: u32, to: Target) -> Result<MemberPasid, Error> {
+        let (attachment, held) = self.held.tables().attach_pasid(self.bound(), pasid, to)?;
+        Ok(MemberPasid { attachment, held: Box::new(held) })
     }
 
     pub(super) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {

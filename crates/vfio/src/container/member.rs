@@ -1,9 +1,9 @@
 //! [`Container`]: mappings with the devices that reach them, and [`Member`], one of these devices.
 
-use super::{Dma, Error, Included, iommufd, type1};
+use super::{Dma, Error, Included, MemberPasid, iommufd, type1};
 use crate::Failed;
 use crate::device::{Bound, Device, HotReset, Source, Target};
-use passthru_iommufd::Hwpt;
+use passthru_iommufd::{BoundDevice, Hwpt};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub trait Container: Dma {
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>>;
 
     /// Has a page table over this container's address space tell its dirty pages with the others, for as long as the returned
-    /// value lives: one that a PASID of a device is attached to, or a device that is not VFIO's. (Those that
-    /// [`Container::attach`] and [`Member::replace`] take are among them anyway.)
+    /// value lives: one that a device is attached to which is not VFIO's. (Those that [`Container::attach`],
+    /// [`Member::replace`] and [`Member::attach_pasid`] take are among them anyway.)
     ///
     /// # Errors
     /// [`Error::OtherTable`]; while dirty pages are tracked, the kernel's refusal to; [`Error::Unsupported`] without
@@ -83,8 +83,8 @@ impl Member {
         }
     }
 
-    /// Returns the device in the iommufd, for page tables, virtual IOMMUs and PASIDs; nothing with type1.
-    pub fn bound(&self) -> Option<&Bound> {
+    /// Returns the device in the iommufd, for page tables and virtual IOMMUs; nothing with type1.
+    pub fn bound(&self) -> Option<&dyn BoundDevice> {
         match &self.0 {
             Way::Iommufd(link) => Some(link.bound()),
             Way::Type1(_) => None,
@@ -101,6 +101,20 @@ impl Member {
         match &mut self.0 {
             Way::Iommufd(link) => link.replace(by),
             Way::Type1(_) => Err(type1::cannot("attach a device to anything but its own mappings")),
+        }
+    }
+
+    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page table, until the returned
+    /// value is dropped ([`Bound::attach_pasid`]). Where that is over the container's mappings, it counts with its dirty pages
+    /// without more ado: it needs no [`Container::include`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] with type1; while dirty pages are tracked, that the target does not tell them; else the
+    /// kernel's refusal.
+    pub fn attach_pasid(&self, pasid: u32, to: impl Into<Target>) -> Result<MemberPasid, Error> {
+        match &self.0 {
+            Way::Iommufd(link) => link.attach_pasid(pasid, to.into()),
+            Way::Type1(_) => Err(type1::cannot("attach a PASID")),
         }
     }
 

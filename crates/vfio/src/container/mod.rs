@@ -49,6 +49,7 @@ mod error;
 mod iommufd;
 mod kvm;
 mod member;
+mod pasid;
 mod tables;
 mod type1;
 
@@ -61,6 +62,7 @@ pub use error::{Blocker, Error};
 pub use iommufd::IommufdContainer;
 pub use kvm::KvmVfio;
 pub use member::{Attach, Candidate, Container, HotResetProof, Member};
+pub use pasid::MemberPasid;
 pub use passthru_iommufd::{Access, Ioas, IovaRanges};
 pub use tables::Included;
 pub use type1::{Dirty, Group, Info, Type1Container};

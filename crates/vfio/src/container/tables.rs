@@ -2,12 +2,11 @@
 
 use super::{Error, Ioas};
 use crate::Failed;
-use crate::device::{self, Attached, Bound, Device, Target};
-use passthru_iommufd::{BoundDevice, HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent, Iommufd};
+use crate::device::{self, Attached, Bound, PasidAttachment, Target};
+use passthru_iommufd::{HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent};
 use rustix::io::Errno;
-use std::any::Any;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The page tables over an address space, and the devices that are attached to it.
 #[derive(Debug)]
@@ -20,21 +19,34 @@ pub(super) struct Tables {
 struct State {
     tracking: bool,
     uses: Vec<Use>,
-    /// Tables that no device uses any more, with what was written to while dirty pages are tracked.
-    left: Vec<Arc<Hwpt>>,
+    /// Tables that track what is written. Some may have no device any more, and something to tell still; and where an end
+    /// has failed, these are the ones that go on.
+    on: Vec<Arc<Hwpt>>,
+    /// Tables that the container has made. Devices share these alone: what the caller makes is the caller's.
+    own: Vec<Weak<Hwpt>>,
+    /// How many there ever were who could reach the mappings.
+    users: u64,
 }
 
-/// A device that reaches the mappings, with the page table that tells its dirty pages, if there is one.
+/// Who reaches the mappings, with the page table that tells its dirty pages, if there is one.
 #[derive(Debug)]
 struct Use {
-    device: String,
+    who: Who,
     table: Option<Arc<Hwpt>>,
 }
 
-/// Keeps a device among those that reach the mappings, until it is dropped.
+/// A device, a PASID of one, or a page table, each time that it comes.
+#[derive(Clone, Debug)]
+struct Who {
+    number: u64,
+    name: String,
+}
+
+/// Keeps a device, or a PASID of one, among those that reach the mappings, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     tables: Arc<Tables>,
+    bound: Bound,
     who: Who,
 }
 
@@ -42,15 +54,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub struct Included {
     tables: Arc<Tables>,
-    name: String,
-}
-
-/// A bound device, by what it is known by.
-#[derive(Debug)]
-struct Who {
-    context: Arc<Iommufd>,
-    id: u32,
-    device: Device,
+    who: Who,
 }
 
 impl Tables {
@@ -64,9 +68,26 @@ impl Tables {
         bound: Bound,
         to: Option<Target>,
     ) -> Result<(Attached, Held), Failed<Bound, Error>> {
-        let who = Who::of(&bound);
-        let attached = self.place(bound, &who, to, Bound::attach)?;
-        Ok((attached, Held { tables: Arc::clone(self), who }))
+        let held = self.held(&bound, bound.device().name());
+        let attached = held.place(bound, to, Bound::attach)?;
+        Ok((attached, held))
+    }
+
+    /// Attaches what a device does under a PASID.
+    pub(super) fn attach_pasid(
+        self: &Arc<Self>,
+        bound: &Bound,
+        pasid: u32,
+        to: Target,
+    ) -> Result<(PasidAttachment, Held), Error> {
+        let held = self.held(bound, format!("{} (PASID {pasid})", bound.device().name()));
+        let attach = |(), to| bound.attach_pasid(pasid, to).map_err(alone);
+        let attached = self.lock().place_on((), &held.who, to, &self.ioas, attach);
+        Ok((attached.map_err(|failed| failed.error)?, held))
+    }
+
+    fn held(self: &Arc<Self>, bound: &Bound, name: String) -> Held {
+        Held { tables: Arc::clone(self), bound: bound.again(), who: self.lock().who(name) }
     }
 
     /// Counts a page table among those that tell dirty pages.
@@ -75,58 +96,21 @@ impl Tables {
         let table = root(&Target::Hwpt(Arc::clone(table))).filter(|root| over(root, &self.ioas));
         let table = table.ok_or(Error::OtherTable)?;
         state.track(&table)?;
-        let name = format!("page table {}", table.id());
-        state.uses.push(Use { device: name.clone(), table: Some(table) });
-        Ok(Included { tables: Arc::clone(self), name })
+        let who = state.who(format!("page table {}", table.id()));
+        state.uses.push(Use { who: who.clone(), table: Some(table) });
+        Ok(Included { tables: Arc::clone(self), who })
     }
 
-    /// Attaches what `attach` attaches, first to the tables that are there, and remembers what to.
-    fn place<S, A>(
-        &self,
-        start: S,
-        who: &Who,
-        to: Option<Target>,
-        attach: impl Fn(S, Target) -> Result<A, Failed<S, device::Error>>,
-    ) -> Result<A, Failed<S, Error>> {
-        let mut state = self.lock();
-        let foreign = to.filter(|to| !matches!(to, Target::Ioas(ioas) if Arc::ptr_eq(ioas, &self.ioas)));
-        if let Some(target) = foreign {
-            return state.place_on(start, who, target, &self.ioas, attach);
-        }
-        match who.tells_dirty_pages() {
-            Ok(true) => state.place_on_table(start, who, &self.ioas, attach),
-            Ok(false) => state.place_on_ioas(start, who, &self.ioas, attach),
-            Err(error) => Err(Failed { state: start, error: error.into() }),
-        }
-    }
-
-    /// Begins or ends tracking on all tables, or on none.
+    /// Begins tracking on all tables, or on none; or ends it.
     pub(super) fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
         let mut state = self.lock();
-        if state.tracking == on {
-            return Ok(());
-        }
-        if on {
-            state.all_tell()?;
-        }
-        let tables = state.tables();
-        for (done, table) in tables.iter().enumerate() {
-            if let Err(error) = table.set_dirty_tracking(on) {
-                for former in tables.iter().take(done) {
-                    warn_of(former.set_dirty_tracking(!on));
-                }
-                return Err(error.into());
-            }
-        }
-        state.tracking = on;
-        state.left.clear();
-        Ok(())
+        if on { state.begin() } else { state.end() }
     }
 
     /// Returns all tables that say what was written to.
     pub(super) fn tracking(&self) -> Result<Vec<Arc<Hwpt>>, Error> {
         let state = self.lock();
-        if state.tracking { Ok(state.tables()) } else { Err(Error::NotTracking) }
+        if state.tracking { Ok(state.on.clone()) } else { Err(Error::NotTracking) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -135,6 +119,58 @@ impl Tables {
 }
 
 impl State {
+    fn who(&mut self, name: String) -> Who {
+        self.users += 1;
+        Who { number: self.users, name }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.tracking {
+            return Ok(());
+        }
+        self.all_tell()?;
+        let tables = self.tables();
+        for table in &tables {
+            if let Err(error) = self.turn_on(table) {
+                warn_of(self.end());
+                return Err(error);
+            }
+        }
+        self.on = tables;
+        self.tracking = true;
+        Ok(())
+    }
+
+    /// Ends tracking on as many tables as it can. What was noted is lost with the first of them, since to turn one on again
+    /// makes its pages clean: so tracking has ended even where it goes on with some.
+    fn end(&mut self) -> Result<(), Error> {
+        self.tracking = false;
+        let mut result = Ok(());
+        self.on.retain(|table| match table.set_dirty_tracking(false) {
+            Ok(()) => false,
+            Err(error) => {
+                result = Err(error.into());
+                true
+            }
+        });
+        result
+    }
+
+    /// Has a table that comes in now tell dirty pages, while all do. Returns whether it did not before.
+    fn track(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
+        let begins = self.tracking && !self.on.iter().any(|known| Arc::ptr_eq(known, table));
+        if begins {
+            self.turn_on(table)?;
+        }
+        Ok(begins)
+    }
+
+    fn turn_on(&mut self, table: &Arc<Hwpt>) -> Result<(), Error> {
+        table.set_dirty_tracking(true)?;
+        self.on.push(Arc::clone(table));
+        Ok(())
+    }
+
     /// Attaches to what the caller chose. It belongs to the container as far as it is made over its address space.
     fn place_on<S, A>(
         &mut self,
@@ -142,41 +178,56 @@ impl State {
         who: &Who,
         target: Target,
         ioas: &Arc<Ioas>,
-        attach: impl Fn(S, Target) -> Result<A, Failed<S, device::Error>>,
+        mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
-        let root = root(&target).filter(|root| over(root, ioas));
-        if let Some(root) = &root
-            && let Err(error) = self.track(root)
-        {
-            return Err(Failed { state: start, error });
+        if is(&target, ioas) {
+            return self.place_on_ioas(start, who, ioas, attach);
         }
-        let attached = attach(start, target).map_err(into)?;
-        self.forget(&who.name());
-        self.uses.extend(root.map(|table| Use { device: who.name(), table: Some(table) }));
-        Ok(attached)
+        let Some(root) = root(&target).filter(|root| over(root, ioas)) else {
+            let attached = attach(start, target).map_err(into)?;
+            self.forget(who);
+            return Ok(attached);
+        };
+        let begins = match self.track(&root) {
+            Ok(begins) => begins,
+            Err(error) => return Err(Failed { state: start, error }),
+        };
+        match attach(start, target) {
+            Ok(attached) => Ok(self.used(who, Some(root), attached)),
+            Err(failed) => {
+                if begins {
+                    self.on.retain(|table| !Arc::ptr_eq(table, &root));
+                    warn_of(root.set_dirty_tracking(false).map_err(Error::from));
+                }
+                Err(into(failed))
+            }
+        }
     }
 
-    /// Attaches to a table that tells dirty pages: to the first that the device can have, or to a new one.
+    /// Attaches to a table of the container that tells dirty pages: to the first that the device can have, or to a new one.
     fn place_on_table<S, A>(
         &mut self,
         mut start: S,
-        who: &Who,
+        held: &Held,
         ioas: &Arc<Ioas>,
-        attach: impl Fn(S, Target) -> Result<A, Failed<S, device::Error>>,
+        mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
-        for table in self.tables().into_iter().filter(|table| over(table, ioas)) {
+        for table in self.own.iter().filter_map(Weak::upgrade).collect::<Vec<_>>() {
+            if let Err(error) = self.track(&table) {
+                return Err(Failed { state: start, error });
+            }
             match attach(start, Target::Hwpt(Arc::clone(&table))) {
-                Ok(attached) => return Ok(self.used(who, Some(table), attached)),
+                Ok(attached) => return Ok(self.used(&held.who, Some(table), attached)),
                 Err(Failed { state, error }) if error.errno() == Some(Errno::INVAL) => start = state,
                 Err(failed) => return Err(into(failed)),
             }
         }
-        let table = match self.new_table(who, ioas) {
+        let table = match self.new_table(&held.bound, ioas) {
             Ok(table) => table,
             Err(error) => return Err(Failed { state: start, error }),
         };
         let attached = attach(start, Target::Hwpt(Arc::clone(&table))).map_err(into)?;
-        Ok(self.used(who, Some(table), attached))
+        Ok(self.used(&held.who, Some(table), attached))
     }
 
     /// Attaches to the address space, where the kernel makes the page table, which does not tell dirty pages.
@@ -185,55 +236,44 @@ impl State {
         start: S,
         who: &Who,
         ioas: &Arc<Ioas>,
-        attach: impl Fn(S, Target) -> Result<A, Failed<S, device::Error>>,
+        mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         if self.tracking {
-            let error = Error::NoDirtyTracking { devices: vec![who.name()] };
+            let error = Error::NoDirtyTracking { devices: vec![who.name.clone()] };
             return Err(Failed { state: start, error });
         }
         let attached = attach(start, Target::Ioas(Arc::clone(ioas))).map_err(into)?;
         Ok(self.used(who, None, attached))
     }
 
-    fn new_table(&self, who: &Who, ioas: &Arc<Ioas>) -> Result<Arc<Hwpt>, Error> {
+    fn new_table(&mut self, device: &Bound, ioas: &Arc<Ioas>) -> Result<Arc<Hwpt>, Error> {
         let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
-        let table = Arc::new(Hwpt::alloc(who, ioas, &options)?);
+        let table = Arc::new(Hwpt::alloc(device, ioas, &options)?);
         self.track(&table)?;
+        self.own.retain(|table| table.strong_count() > 0);
+        self.own.push(Arc::downgrade(&table));
         Ok(table)
     }
 
-    /// Has a table that comes in now tell dirty pages, while all do.
-    fn track(&self, table: &Arc<Hwpt>) -> Result<(), Error> {
-        let known = self.tables().iter().any(|known| Arc::ptr_eq(known, table));
-        if self.tracking && !known {
-            table.set_dirty_tracking(true)?;
-        }
-        Ok(())
-    }
-
     fn used<A>(&mut self, who: &Who, table: Option<Arc<Hwpt>>, attached: A) -> A {
-        self.forget(&who.name());
-        self.uses.push(Use { device: who.name(), table });
+        self.forget(who);
+        self.uses.push(Use { who: who.clone(), table });
         attached
     }
 
-    /// Lets go of a device's table, unless that has something to tell still.
-    fn forget(&mut self, device: &str) {
-        let Some(index) = self.uses.iter().position(|used| used.device == device) else { return };
-        let gone = self.uses.remove(index).table;
-        self.left.extend(gone.filter(|_| self.tracking));
+    fn forget(&mut self, who: &Who) {
+        self.uses.retain(|used| used.who.number != who.number);
     }
 
     fn all_tell(&self) -> Result<(), Error> {
         let silent = self.uses.iter().filter(|used| used.table.is_none());
-        let devices: Vec<_> = silent.map(|used| used.device.clone()).collect();
+        let devices: Vec<_> = silent.map(|used| used.who.name.clone()).collect();
         if devices.is_empty() { Ok(()) } else { Err(Error::NoDirtyTracking { devices }) }
     }
 
-    /// Returns each table once.
+    /// Returns each table that is used, once.
     fn tables(&self) -> Vec<Arc<Hwpt>> {
         let mut tables: Vec<_> = self.uses.iter().filter_map(|used| used.table.clone()).collect();
-        tables.extend(self.left.iter().cloned());
         tables.sort_by_key(|table| table.id());
         tables.dedup_by_key(|table| table.id());
         tables
@@ -241,57 +281,61 @@ impl State {
 }
 
 impl Held {
+    pub(super) fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
     pub(super) fn replace(&self, attached: &mut Attached, by: Option<Target>) -> Result<(), Error> {
-        self.tables.place(attached, &self.who, by, replace).map_err(|failed| failed.error)
+        let replace = |(), by| attached.replace(by).map_err(alone);
+        self.place((), by, replace).map_err(|failed| failed.error)
+    }
+
+    pub(super) fn replace_pasid(&self, attached: &mut PasidAttachment, by: Target) -> Result<(), Error> {
+        let replace = |(), by| attached.replace(by).map_err(alone);
+        let placed = self.tables.lock().place_on((), &self.who, by, &self.tables.ioas, replace);
+        placed.map_err(|failed| failed.error)
+    }
+
+    /// Attaches what `attach` attaches, first to the tables that are there, and remembers what to.
+    fn place<S, A>(
+        &self,
+        start: S,
+        to: Option<Target>,
+        attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
+    ) -> Result<A, Failed<S, Error>> {
+        let ioas = &self.tables.ioas;
+        let mut state = self.tables.lock();
+        if let Some(target) = to.filter(|to| !is(to, ioas)) {
+            return state.place_on(start, &self.who, target, ioas, attach);
+        }
+        match tells_dirty_pages(&self.bound) {
+            Ok(true) => state.place_on_table(start, self, ioas, attach),
+            Ok(false) => state.place_on_ioas(start, &self.who, ioas, attach),
+            Err(error) => Err(Failed { state: start, error: error.into() }),
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.tables.lock().forget(&self.who.name());
+        self.tables.lock().forget(&self.who);
     }
 }
 
 impl Drop for Included {
     fn drop(&mut self) {
-        self.tables.lock().forget(&self.name);
+        self.tables.lock().forget(&self.who);
     }
 }
 
-impl Who {
-    fn of(bound: &Bound) -> Self {
-        Self { context: Arc::clone(bound.context()), id: bound.id(), device: bound.device().clone() }
-    }
-
-    fn name(&self) -> String {
-        self.device.name()
-    }
-
-    /// Asks whether its IOMMU tells dirty pages. A mediated device has none: its driver writes to memory.
-    fn tells_dirty_pages(&self) -> Result<bool, passthru_iommufd::Error> {
-        if self.device.is_mdev() {
-            return Ok(false);
-        }
-        Ok(HwInfo::of(self)?.capabilities.contains(HwCapabilities::DIRTY_TRACKING))
-    }
+/// Asks whether a device's IOMMU tells dirty pages. A mediated device has none: its driver writes to memory.
+fn tells_dirty_pages(bound: &Bound) -> Result<bool, passthru_iommufd::Error> {
+    Ok(!bound.device().is_mdev() && HwInfo::of(bound)?.capabilities.contains(HwCapabilities::DIRTY_TRACKING))
 }
 
-impl BoundDevice for Who {
-    fn context(&self) -> &Arc<Iommufd> {
-        &self.context
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn binding(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(self.device.clone())
-    }
-}
-
-fn replace(attached: &mut Attached, by: Target) -> Result<(), Failed<&mut Attached, device::Error>> {
-    attached.replace(by).map_err(|error| Failed { state: attached, error })
+/// Whether a target is the address space itself.
+fn is(target: &Target, ioas: &Arc<Ioas>) -> bool {
+    matches!(target, Target::Ioas(target) if Arc::ptr_eq(target, ioas))
 }
 
 /// Returns the table that a target is made over in the end: what the kernel fills with mappings.
@@ -317,7 +361,11 @@ fn into<S>(failed: Failed<S, device::Error>) -> Failed<S, Error> {
     Failed { state: failed.state, error: failed.error.into() }
 }
 
-fn warn_of(result: Result<(), passthru_iommufd::Error>) {
+fn alone(error: device::Error) -> Failed<(), device::Error> {
+    Failed { state: (), error }
+}
+
+fn warn_of(result: Result<(), Error>) {
     if let Err(error) = result {
         tracing::warn!("{error}: {}", error.io().map(io::Error::to_string).unwrap_or_default());
     }

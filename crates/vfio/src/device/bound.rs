@@ -67,6 +67,11 @@ impl Bound {
         Attachment::new(self, Some(pasid), to.into()).map(PasidAttachment::new)
     }
 
+    /// Returns another handle of it, to ask about the device and to make page tables for it.
+    pub(crate) fn again(&self) -> Self {
+        Self { device: self.device.clone(), context: Arc::clone(&self.context), id: self.id }
+    }
+
     /// Returns what can be done with the device.
     pub fn device(&self) -> &Device {
         &self.device

@@ -1,9 +1,11 @@
 //! Mappings: what is mapped is reached, and nothing else is.
 
 use super::{PAGE, assert_unsupported, container, errno, map, memory, on_both_backends, with_edu};
+use passthru_iommufd::Ioas;
 use passthru_vfio::container::{Access, Backend, Error};
 use rustix::io::Errno;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x20_0000;
@@ -150,6 +152,15 @@ fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
         assert_unsupported(replaced)
     }
     assert_eq!(setup.member.bound().is_some(), can.pasid);
+    // No device of the virtual host has PASIDs: where they can be attached, it is the kernel that refuses.
+    let ioas = setup.container.ioas().cloned();
+    let ioas = ioas.unwrap_or_else(|| Arc::new(Ioas::alloc(&crate::taken::iommufd()).unwrap()));
+    let refused = setup.member.attach_pasid(1, ioas);
+    if can.pasid {
+        assert_eq!(errno(&refused.unwrap_err()), Some(Errno::INVAL))
+    } else {
+        assert_unsupported(refused)
+    }
     let kept = setup.container.dirty_pages(FROM, PAGE, PAGE, false, &mut [0]);
     if can.dirty_without_clear {
         assert!(matches!(kept, Err(Error::NotTracking)))
