@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Backend {
     /// `/dev/iommu` and a character device for each VFIO device.
     Iommufd,
-    /// `/dev/vfio/vfio` and a file for each IOMMU group (`VFIO_TYPE1_IOMMU`, `VFIO_TYPE1v2_IOMMU`).
+    /// `/dev/vfio/vfio` and a file for each IOMMU group (`VFIO_TYPE1v2_IOMMU`).
     Type1,
 }
 

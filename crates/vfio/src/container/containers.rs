@@ -1,10 +1,11 @@
 //! [`Containers`]: the containers of one address space, as few as can be.
 
-use super::{Attach, Candidate, Choice, Container, Error, Member, Options, open};
+use super::{Attach, Backend, Candidate, Choice, Container, Error, HotResetProof, Member, Options, open};
 use crate::Failed;
-use crate::device::Location;
+use crate::device::{HotReset, Location};
 use passthru_iommufd::BoundDevice;
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The containers whose mappings are to be the same. A device goes into the first one that takes it, and gets a new one
@@ -68,6 +69,33 @@ impl Containers {
         let placed = placed(member, &choice, true);
         self.keep(choice);
         Ok(placed)
+    }
+
+    /// Returns what proves that a hot reset is the owner's, as [`Container::hot_reset_proof`] does, though the affected devices
+    /// are in several of them: the kernel takes the files of groups in any container.
+    ///
+    /// # Errors
+    /// [`Error::NotOwned`] with the devices that are in none of them.
+    pub fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+        let of = |backend| self.choices.iter().filter(move |choice| choice.backend == backend);
+        // All containers of iommufd are on one context, and the kernel's answer is for that.
+        if affected.owned.is_some()
+            && let Some(choice) = of(Backend::Iommufd).next()
+        {
+            return choice.container.hot_reset_proof(affected);
+        }
+        let (mut groups, mut devices) = (BTreeMap::new(), Vec::new());
+        for device in &affected.devices {
+            let alone = HotReset { devices: vec![*device], owned: affected.owned };
+            match of(Backend::Type1).find_map(|choice| choice.container.hot_reset_proof(&alone).ok()) {
+                Some(proof) => {
+                    groups.extend(proof.groups.into_iter().map(|group| (group.group().number(), group)))
+                }
+                None => devices.push(device.address.to_string()),
+            }
+        }
+        let groups = groups.into_values().collect();
+        if devices.is_empty() { Ok(HotResetProof { groups }) } else { Err(Error::NotOwned { devices }) }
     }
 
     /// Lets go of a container, as when its last device has left.

@@ -51,9 +51,12 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// The kernel's VFIO has no type1 IOMMU.
-    #[error("the kernel has no type1 IOMMU (VFIO_CHECK_EXTENSION)")]
-    NoType1,
+    /// The kernel's VFIO has no type1 IOMMU, or an old one.
+    #[error("the kernel's VFIO has no {extension} (VFIO_CHECK_EXTENSION)")]
+    NoType1 {
+        /// The extension that is missing: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux 5.12 has.
+        extension: &'static str,
+    },
     /// A device is in no IOMMU group.
     #[error("{device} is in no IOMMU group")]
     NoGroup {
@@ -102,8 +105,10 @@ pub enum Error {
         /// The devices.
         devices: Vec<String>,
     },
-    /// Other handles of a device are there.
-    #[error("{device} is in use: other handles or mappings of it are there")]
+    /// Other handles of a device are there, or a proof for a hot reset has its group.
+    #[error(
+        "{device} is in use: there are other handles or mappings of it, or a proof for a hot reset with its group"
+    )]
     InUse {
         /// The device.
         device: String,
@@ -247,7 +252,7 @@ impl Error {
             | Self::DirtyTracking { source, .. }
             | Self::DirtyPages { source, .. } => Some(source),
             Self::Unsupported { .. }
-            | Self::NoType1
+            | Self::NoType1 { .. }
             | Self::NoGroup { .. }
             | Self::NoIommu { .. }
             | Self::NotViable { .. }
@@ -268,7 +273,10 @@ impl Error {
             Self::Iommufd(error) => error.hint(),
             Self::Device(error) => error.hint(),
             Self::Unsupported { backend: Backend::Type1, .. } => Some("the backend iommufd can"),
-            Self::NoBackend { .. } | Self::NoType1 => Some(
+            Self::NoType1 { extension: "VFIO_UNMAP_ALL" } => {
+                Some("the kernel needs to be Linux 5.12 or later")
+            }
+            Self::NoBackend { .. } | Self::NoType1 { .. } => Some(
                 "the kernel needs CONFIG_IOMMUFD with CONFIG_VFIO_DEVICE_CDEV, or CONFIG_VFIO_IOMMU_TYPE1",
             ),
             Self::NoGroup { .. } => {
@@ -289,7 +297,9 @@ impl Error {
             Self::NotOwned { .. } => {
                 Some("all devices of the bus or slot go together: attach these too, on the same backend")
             }
-            Self::InUse { .. } => Some("drop the other handles and the mappings of its BARs first"),
+            Self::InUse { .. } => {
+                Some("drop the other handles, the mappings of its BARs and the proofs first")
+            }
             Self::NoDevice => Some("attach a device first"),
             Self::NoDirtyTracking { .. } => Some("without it, all that devices may write to counts as dirty"),
             Self::OtherTable => Some("allocate it over what Dma::ioas gives"),
@@ -380,6 +390,14 @@ mod tests {
         let error = Error::NotViable { group: 7, blockers: vec![blocker] };
         assert_eq!(error.to_string(), "group 7 is not viable: 0000:06:02.0 is bound to e1000");
         assert!(error.hint().unwrap().contains("vfio-pci"));
+    }
+
+    #[test]
+    fn an_extension_that_is_missing_is_named_with_the_kernel_that_has_it() {
+        let error = Error::NoType1 { extension: "VFIO_UNMAP_ALL" };
+        assert_eq!(error.to_string(), "the kernel's VFIO has no VFIO_UNMAP_ALL (VFIO_CHECK_EXTENSION)");
+        assert!(error.hint().unwrap().contains("5.12"));
+        assert!(Error::NoType1 { extension: "VFIO_TYPE1v2_IOMMU" }.hint().unwrap().contains("CONFIG_"));
     }
 
     #[test]

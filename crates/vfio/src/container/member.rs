@@ -67,10 +67,11 @@ pub(super) enum Way {
     Type1(type1::Link),
 }
 
-/// What proves that a hot reset is the owner's. The reset itself is the device's call.
+/// What proves that a hot reset is the owner's. The reset itself is the device's call. With type1 it keeps the groups in their
+/// container, so it goes before a device of them is detached.
 #[derive(Debug, Default)]
 pub struct HotResetProof {
-    pub(super) groups: Vec<Arc<type1::Joined>>,
+    pub(super) groups: Vec<type1::Shown>,
 }
 
 impl Member {
@@ -122,7 +123,8 @@ impl Member {
     /// with its last device, and the mappings go with the last group.
     ///
     /// # Errors
-    /// The kernel's refusal, or with type1 [`Error::InUse`], with the member as it was.
+    /// The kernel's refusal, or with type1 [`Error::InUse`], as while a [`HotResetProof`] has its group; with the member as
+    /// it was.
     pub fn detach(self) -> Result<Candidate, Failed<Self, Error>> {
         match self.0 {
             Way::Iommufd(link) => match link.detach() {
@@ -140,7 +142,7 @@ impl Member {
 impl HotResetProof {
     /// Returns the files for `VFIO_DEVICE_PCI_HOT_RESET`.
     pub fn files(&self) -> Vec<BorrowedFd<'_>> {
-        self.groups.iter().map(|joined| joined.group().as_fd()).collect()
+        self.groups.iter().map(|shown| shown.group().as_fd()).collect()
     }
 }
 

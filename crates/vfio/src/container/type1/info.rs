@@ -14,9 +14,10 @@ pub struct Info {
     pub page_sizes: u64,
     /// The IOVAs that can be used, in rising order; all where the kernel does not say, as for mediated devices alone.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// How many more mappings there can be (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`, Linux 5.11).
+    /// How many more mappings there can be (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`). Each kernel that a container is opened on
+    /// says so.
     pub mappings_left: Option<u32>,
-    /// How dirty pages are told, if they are (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`, Linux 5.8).
+    /// How dirty pages are told (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each kernel that a container is opened on says so.
     pub dirty: Option<Dirty>,
 }
 

@@ -21,12 +21,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
+use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
 
 const PATH: &str = "/dev/vfio/vfio";
 
 /// No extension of VFIO: whoever has it says yes to anything.
 const NO_EXTENSION: u32 = 0x7fff_ffff;
+
+/// The extensions that there must be. The second is of Linux 5.12.
+const NEEDED: [(u32, &str); 2] =
+    [(VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"), (VFIO_UNMAP_ALL, "VFIO_UNMAP_ALL")];
 
 /// What the kernel's `dma_entry_limit` is unless it was changed.
 const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
@@ -52,14 +56,23 @@ struct Shared {
 pub(super) struct Joined {
     _registration: Option<Registration>,
     group: Group,
+    /// One for each proof that has its file.
+    proofs: Arc<()>,
     _container: Arc<Shared>,
+}
+
+/// A group whose file proves something, and which therefore stays.
+#[derive(Debug)]
+pub(super) struct Shown {
+    joined: Arc<Joined>,
+    _counted: Arc<()>,
 }
 
 /// A device in a container.
 #[derive(Debug)]
 pub(super) struct Link {
     device: Device,
-    _joined: Arc<Joined>,
+    joined: Arc<Joined>,
 }
 
 impl Type1Container {
@@ -79,8 +92,8 @@ impl Type1Container {
         let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
         let not = |e: Errno| Error::NotVfio { path: path.into(), what: "container", source: e.into() };
-        if !has_type1(fd.as_fd()).map_err(not)? {
-            return Err(Error::NoType1);
+        if let Some(extension) = missing(fd.as_fd()).map_err(not)? {
+            return Err(Error::NoType1 { extension });
         }
         let max_mappings = AtomicU32::new(DMA_ENTRY_LIMIT);
         Ok(Self { shared: Arc::new(Shared { fd, kvm, joined: Mutex::default(), max_mappings }) })
@@ -115,7 +128,7 @@ impl Type1Container {
         let joined = self.shared.join(number)?;
         let fd = joined.group.device(&location, how.token)?;
         let device = Device::new(fd, location, Arc::clone(&joined) as _);
-        Ok(Link { device, _joined: joined })
+        Ok(Link { device, joined })
     }
 }
 
@@ -142,7 +155,10 @@ impl Container for Type1Container {
         let is_here = |owner| groups.iter().any(|joined| owner == Owner::Group(joined.group.number()));
         let foreign = affected.devices.iter().filter(|device| !is_here(device.owner));
         let devices: Vec<_> = foreign.map(|device| device.address.to_string()).collect();
-        if devices.is_empty() { Ok(HotResetProof { groups }) } else { Err(Error::NotOwned { devices }) }
+        if !devices.is_empty() {
+            return Err(Error::NotOwned { devices });
+        }
+        Ok(HotResetProof { groups: groups.into_iter().map(Shown::new).collect() })
     }
 }
 
@@ -173,19 +189,17 @@ impl Shared {
         group.set_container(self.fd.as_fd())?;
         self.have_iommu(number)?;
         let registration = Registration::new(self.kvm.as_ref(), group.as_fd())?;
-        Ok(Joined { _registration: registration, group, _container: Arc::clone(self) })
+        Ok(Joined { _registration: registration, group, proofs: Arc::new(()), _container: Arc::clone(self) })
     }
 
     /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1, whose unmapping never takes
-    /// more than was named, or else the first.
+    /// more than was named.
     fn have_iommu(&self, group: u32) -> Result<(), Error> {
         let fd = self.fd.as_fd();
         if !matches!(sys::type1::info(fd), Err(Errno::INVAL)) {
             return Ok(());
         }
-        let v2 = sys::type1::has_extension(fd, VFIO_TYPE1v2_IOMMU).unwrap_or_default();
-        let kind = if v2 { VFIO_TYPE1v2_IOMMU } else { VFIO_TYPE1_IOMMU };
-        sys::type1::set_iommu(fd, kind).map_err(|e| Error::Join {
+        sys::type1::set_iommu(fd, VFIO_TYPE1v2_IOMMU).map_err(|e| Error::Join {
             group,
             call: "VFIO_SET_IOMMU",
             source: e.into(),
@@ -198,9 +212,13 @@ impl Shared {
     }
 }
 
-impl Joined {
+impl Shown {
+    fn new(joined: Arc<Joined>) -> Self {
+        Self { _counted: Arc::clone(&joined.proofs), joined }
+    }
+
     pub(super) fn group(&self) -> &Group {
-        &self.group
+        &self.joined.group
     }
 }
 
@@ -209,9 +227,10 @@ impl Link {
         &self.device
     }
 
-    /// Closes the device. It is attached for as long as its file is open, so no other handle may be there.
+    /// Closes the device. It is attached for as long as its file is open, so no other handle may be there; and its group
+    /// stays for as long as a proof has its file.
     pub(super) fn detach(self) -> Result<Source, Failed<Self, Error>> {
-        if self.device.is_shared() {
+        if self.device.is_shared() || Arc::strong_count(&self.joined.proofs) > 1 {
             let device = self.device.name();
             return Err(Failed { state: self, error: Error::InUse { device } });
         }
@@ -230,14 +249,19 @@ pub(super) fn cannot(what: &'static str) -> Error {
     Error::Unsupported { backend: Backend::Type1, what }
 }
 
-/// Asks whether it is VFIO, and has a type1 IOMMU. That there is a node of the right name proves nothing.
-fn has_type1(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// Asks whether it is VFIO, and which of the extensions that this needs is not there. That there is a node of the right name
+/// proves nothing.
+fn missing(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> {
     let version = sys::type1::api_version(fd)?;
     if version != VFIO_API_VERSION || sys::type1::has_extension(fd, NO_EXTENSION)? {
         return Err(Errno::NOTTY);
     }
-    let has = |extension| sys::type1::has_extension(fd, extension);
-    Ok((has(VFIO_TYPE1v2_IOMMU)? || has(VFIO_TYPE1_IOMMU)?) && has(VFIO_UNMAP_ALL)?)
+    for (extension, name) in NEEDED {
+        if !sys::type1::has_extension(fd, extension)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

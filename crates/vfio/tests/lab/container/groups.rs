@@ -3,15 +3,18 @@
 use crate::conformance::{PAGE, at, attach, container, map, memory};
 use crate::device::token::{TOKEN, VF, VirtualFunctions};
 use crate::taken::{mtty_two, take, take_two};
-use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE};
+use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_PORT_NIC};
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, Options, Policy, Type1Container,
+    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options, Policy, Type1Container,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
 use std::fs;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 fn group(address: &str) -> u32 {
@@ -112,6 +115,53 @@ fn a_device_with_other_handles_is_not_detached() {
     state.detach().unwrap();
     assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
     drop(taken);
+}
+
+#[test]
+fn a_device_whose_group_proves_something_is_not_detached() {
+    let taken = take(NVME);
+    let container = container(Backend::Type1);
+    let member = attach(&container, NVME);
+    let proof = container.hot_reset_proof(&member.device().hot_reset_info().unwrap()).unwrap();
+    let Failed { state, error } = member.detach().unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }) && error.to_string().contains("hot reset"), "{error}");
+    assert!(container.iova_ranges().is_ok());
+    drop(proof);
+    state.detach().unwrap();
+    assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
+    drop(taken);
+}
+
+/// A KVM that refuses the second group, so that it goes into a container of its own.
+#[derive(Debug, Default)]
+struct RefusesTheSecond(AtomicU32);
+
+impl KvmVfio for RefusesTheSecond {
+    fn add(&self, _: BorrowedFd<'_>) -> io::Result<()> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 1 { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
+    }
+
+    fn remove(&self, _: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn devices_of_one_bus_are_reset_though_they_are_in_several_containers() {
+    let [first, second] = TWO_PORT_NIC;
+    let taken = take_two(first, second);
+    let kvm: Option<Arc<dyn KvmVfio>> = Some(Arc::new(RefusesTheSecond::default()));
+    let mut containers = Containers::new(Options { policy: Policy::Type1, kvm, ..Options::default() });
+    let one = containers.attach(at(first), &Attach::default()).unwrap();
+    let affected = || one.member.device().hot_reset_info().unwrap();
+    let error = containers.hot_reset_proof(&affected()).unwrap_err();
+    assert!(matches!(&error, Error::NotOwned { devices } if devices == &[second]), "{error}");
+    let other = containers.attach(at(second), &Attach::default()).unwrap();
+    assert!(other.is_new);
+    let proof = containers.hot_reset_proof(&affected()).unwrap();
+    assert_eq!((containers.choices().len(), proof.files().len()), (2, 2));
+    one.member.device().hot_reset(&proof.files()).unwrap();
+    drop((proof, one, other, taken));
 }
 
 #[test]
