@@ -7,7 +7,7 @@
 //! | `Source::locate`, `Source::open`, `Location::at`, `Cdev::open`, `Cdev::from_fd`, `Cdev::bind` | `opening_and_binding_can_fail_and_be_repeated` |
 //! | `Bound::attach` | `attaching_can_fail_and_be_repeated` |
 //! | `Bound::attach_pasid` | `a_refused_pasid_leaves_nothing_whatever_fails` |
-//! | `PasidAttachment::replace`, `PasidAttachment::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below |
+//! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below |
 //! | `Attached::replace` | `a_replacement_can_fail_and_leaves_the_former_target` |
 //! | `Attached::detach` | `detaching_can_fail_and_be_repeated` |
 //! | `Device::info`, `Device::region`, `Device::regions`, `Device::irq`, `Device::hot_reset_info`, `Device::supports` | `asking_can_fail_and_be_repeated` |
@@ -29,11 +29,11 @@
 //! | `Dma::map_file` | `a_file_that_cannot_be_mapped_leaves_nothing` |
 //! | `Dma::unmap`, `Dma::unmap_all` | `what_cannot_be_unmapped_can_be_unmapped_again` |
 //! | `Dma::iova_ranges`, `Dma::page_sizes` | `what_cannot_be_asked_for_can_be_asked_again` |
-//! | `Dma::set_dirty_tracking` | `tracking_that_cannot_begin_can_begin_again`, `tracking_of_many_page_tables_can_fail_and_be_repeated` |
+//! | `Dma::set_dirty_tracking` | `tracking_by_type1_that_cannot_begin_or_end_can_begin_or_end_again`, `tracking_of_many_page_tables_can_fail_and_be_repeated` |
 //! | `Container::include` | `tracking_of_many_page_tables_can_fail_and_be_repeated` |
 //! | `Dma::dirty_pages`, `Dma::unmap_dirty` | `no_dirty_page_is_lost_with_a_failure`, `no_dirty_page_of_many_page_tables_is_lost_with_a_failure` |
 //! | `DmaPool::buffer`, `Buffer::close` | `a_buffer_can_fail_and_be_made_again` |
-//! | `Container::hot_reset_proof`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |
+//! | `Container::hot_reset_proof`, `Containers::hot_reset_proof`, `Discards::begin`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |
 
 #[path = "../../iommufd/tests/operations/mod.rs"]
 mod operations;

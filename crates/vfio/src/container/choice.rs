@@ -1,6 +1,6 @@
 //! Which backend is taken, and why.
 
-use super::{Backend, Container, Error, IommufdContainer, KvmVfio, Type1Container};
+use super::{Backend, Container, Discards, Error, IommufdContainer, KvmVfio, Type1Container};
 use crate::device::Location;
 use passthru_iommufd::Iommufd;
 use std::fmt;
@@ -42,6 +42,8 @@ pub struct Options {
     pub iommufd: Option<Arc<Iommufd>>,
     /// KVM, where the devices are for a guest on it.
     pub kvm: Option<Arc<dyn KvmVfio>>,
+    /// Who discards memory of the guest, and who keeps it from being discarded. Clones of these options have it in common.
+    pub discards: Discards,
 }
 
 /// An empty container, with the reason for its backend, as for a line of the log.
@@ -105,18 +107,20 @@ fn context(options: &Options) -> Result<Arc<Iommufd>, passthru_iommufd::Error> {
 }
 
 fn over_iommufd(options: &Options, context: Arc<Iommufd>, why: Why) -> Result<Choice, Error> {
-    let container = Arc::new(IommufdContainer::new(&context, options.kvm.clone())?);
+    let container = IommufdContainer::new(&context, options.kvm.clone())?;
+    let container = Arc::new(container.with_discards(options.discards.clone()));
     Ok(Choice { container, backend: Backend::Iommufd, why })
 }
 
 fn over_type1(options: &Options, why: Why) -> Result<Choice, Error> {
-    let container = Arc::new(Type1Container::open(options.kvm.clone())?);
+    let container = Type1Container::open(options.kvm.clone())?;
+    let container = Arc::new(container.with_discards(options.discards.clone()));
     Ok(Choice { container, backend: Backend::Type1, why })
 }
 
 fn over_type1_instead(options: &Options, why: Why) -> Result<Choice, Error> {
-    match Type1Container::open(options.kvm.clone()) {
-        Ok(container) => Ok(Choice { container: Arc::new(container), backend: Backend::Type1, why }),
+    match over_type1(options, Why::Asked) {
+        Ok(choice) => Ok(Choice { why, ..choice }),
         Err(error) => Err(Error::NoBackend { iommufd: Box::new(why), source: Box::new(error) }),
     }
 }

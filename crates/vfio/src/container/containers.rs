@@ -1,6 +1,8 @@
 //! [`Containers`]: the containers of one address space, as few as can be.
 
-use super::{Attach, Backend, Candidate, Choice, Container, Error, HotResetProof, Member, Options, open};
+use super::{
+    Attach, Backend, Candidate, Choice, Container, Discards, Error, HotResetProof, Member, Options, open,
+};
 use crate::Failed;
 use crate::device::{HotReset, Location};
 use passthru_iommufd::BoundDevice;
@@ -96,6 +98,11 @@ impl Containers {
         }
         let groups = groups.into_values().collect();
         if devices.is_empty() { Ok(HotResetProof { groups }) } else { Err(Error::NotOwned { devices }) }
+    }
+
+    /// Returns whether the guest's memory may be discarded beside the devices that are attached, in any of them.
+    pub fn discards(&self) -> &Discards {
+        &self.options.discards
     }
 
     /// Lets go of a container, as when its last device has left.

@@ -119,6 +119,18 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// Memory that devices have pinned cannot be discarded.
+    #[error("memory cannot be discarded: it is pinned for {}", devices.join(", "))]
+    Pinned {
+        /// The devices.
+        devices: Vec<String>,
+    },
+    /// A device that pins memory cannot be attached while memory is discarded.
+    #[error("{device} cannot be attached while memory is discarded")]
+    Discarding {
+        /// The device.
+        device: String,
+    },
     /// KVM refused a device.
     #[error("cannot register a device with KVM (KVM_DEV_VFIO_FILE_ADD)")]
     Kvm {
@@ -258,6 +270,8 @@ impl Error {
             | Self::NotViable { .. }
             | Self::NotOwned { .. }
             | Self::InUse { .. }
+            | Self::Pinned { .. }
+            | Self::Discarding { .. }
             | Self::BadInfo { .. }
             | Self::NoDevice
             | Self::NoDirtyTracking { .. }
@@ -300,6 +314,10 @@ impl Error {
             Self::InUse { .. } => {
                 Some("drop the other handles, the mappings of its BARs and the proofs first")
             }
+            Self::Pinned { .. } => {
+                Some("detach these first; a balloon goes with mediated devices alone, virtio-mem with any")
+            }
+            Self::Discarding { .. } => Some("attach it when the balloon is at rest"),
             Self::NoDevice => Some("attach a device first"),
             Self::NoDirtyTracking { .. } => Some("without it, all that devices may write to counts as dirty"),
             Self::OtherTable => Some("allocate it over what Dma::ioas gives"),

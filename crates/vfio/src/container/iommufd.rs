@@ -1,16 +1,17 @@
 //! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
 
 use super::dirty::check_bitmap;
+use super::discards::Pins;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::tables::{Held, Included, Tables};
 use super::type1::blockers_of;
 use super::{
-    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Dma, Error, Ioas, IovaRanges,
-    KvmVfio, Member, MemberPasid,
+    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error, Ioas,
+    IovaRanges, KvmVfio, Member, MemberPasid,
 };
 use crate::Failed;
-use crate::device::{self, Attached, Bound, Cdev, HotReset, Owner, Source, Target};
+use crate::device::{self, Attached, Bound, Cdev, HotReset, Location, Owner, Source, Target};
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
 use std::io;
@@ -26,6 +27,7 @@ pub struct IommufdContainer {
     ioas: Arc<Ioas>,
     tables: Arc<Tables>,
     kvm: Option<Arc<dyn KvmVfio>>,
+    discards: Discards,
 }
 
 /// A device in a container. The fields are dropped in this order.
@@ -33,7 +35,14 @@ pub struct IommufdContainer {
 pub(super) struct Link {
     attached: Attached,
     held: Held,
+    _announced: Announced,
+}
+
+/// What others know of a device that is attached. The fields are dropped in this order.
+#[derive(Debug)]
+struct Announced {
     _registration: Option<Registration>,
+    _pins: Option<Pins>,
 }
 
 impl IommufdContainer {
@@ -47,22 +56,23 @@ impl IommufdContainer {
 
     /// Makes a container of an address space that is there already.
     pub fn over(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
-        Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm }
+        Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm, discards: Discards::default() }
+    }
+
+    /// Has it tell there who pins memory.
+    pub fn with_discards(self, discards: Discards) -> Self {
+        Self { discards, ..self }
     }
 
     /// Opens and binds a device, which its KVM learns of before.
-    fn bind(
-        &self,
-        source: Source,
-        how: &Attach,
-    ) -> Result<(Bound, Option<Registration>), Failed<Candidate, Error>> {
+    fn bind(&self, source: Source, how: &Attach) -> Result<(Bound, Announced), Failed<Candidate, Error>> {
         let cdev = open(source)?;
-        let registration = match Registration::new(self.kvm.as_ref(), cdev.as_fd()) {
-            Ok(registration) => registration,
+        let announced = match self.announce(cdev.as_fd(), cdev.location()) {
+            Ok(announced) => announced,
             Err(error) => return Err(Failed { state: unbound(cdev), error }),
         };
         match cdev.bind(self.ioas.context(), how.token) {
-            Ok(bound) => Ok((bound, registration)),
+            Ok(bound) => Ok((bound, announced)),
             Err(Failed { state, error }) => {
                 let error = not_viable(&state, &error).unwrap_or_else(|| error.into());
                 Err(Failed { state: unbound(state), error })
@@ -72,6 +82,11 @@ impl IommufdContainer {
 }
 
 impl IommufdContainer {
+    fn announce(&self, file: BorrowedFd<'_>, device: &Location) -> Result<Announced, Error> {
+        let pins = self.discards.pin_for(device)?;
+        Ok(Announced { _registration: Registration::new(self.kvm.as_ref(), file)?, _pins: pins })
+    }
+
     /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the memory is not there: what
     /// may be mapped then is unmapped. That is tried again where it fails, also where nothing is said to be there, since
     /// memory is freed on it.
@@ -97,16 +112,17 @@ impl IommufdContainer {
 
 impl Container for IommufdContainer {
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
-        let (bound, registration) = match device {
+        let (bound, announced) = match device {
             Candidate::Source(source) => self.bind(source, &how)?,
-            Candidate::Bound(bound) => match Registration::new(self.kvm.as_ref(), bound.device().as_fd()) {
-                Ok(registration) => (bound, registration),
+            Candidate::Bound(bound) => match self.announce(bound.device().as_fd(), bound.device().location())
+            {
+                Ok(announced) => (bound, announced),
                 Err(error) => return Err(Failed { state: bound.into(), error }),
             },
         };
         match self.tables.attach(bound, how.target) {
             Ok((attached, held)) => {
-                let link = Link { attached, held, _registration: registration };
+                let link = Link { attached, held, _announced: announced };
                 Ok(Member(Way::Iommufd(Box::new(link))))
             }
             Err(Failed { state, error }) => Err(Failed { state: state.into(), error }),
@@ -114,7 +130,8 @@ impl Container for IommufdContainer {
     }
 
     fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
-        self.tables.include(table)
+        let pins = self.discards.pin(format!("page table {}", table.id()))?;
+        self.tables.include(table, pins)
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
@@ -123,6 +140,10 @@ impl Container for IommufdContainer {
         }
         let foreign = affected.devices.iter().filter(|device| device.owner == Owner::NotOwned);
         Err(Error::NotOwned { devices: foreign.map(|device| device.address.to_string()).collect() })
+    }
+
+    fn discards(&self) -> &Discards {
+        &self.discards
     }
 }
 
@@ -223,11 +244,11 @@ impl Link {
     }
 
     pub(super) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
-        let Self { attached, held, _registration } = self;
+        let Self { attached, held, _announced } = self;
         match attached.detach() {
             Ok(bound) => Ok(bound),
             Err(Failed { state, error }) => {
-                let link = Self { attached: state, held, _registration };
+                let link = Self { attached: state, held, _announced };
                 Err(Failed { state: Box::new(link), error: error.into() })
             }
         }

@@ -1,6 +1,6 @@
 //! [`Container`]: mappings with the devices that reach them, and [`Member`], one of these devices.
 
-use super::{Dma, Error, Included, MemberPasid, iommufd, type1};
+use super::{Discards, Dma, Error, Included, MemberPasid, iommufd, type1};
 use crate::Failed;
 use crate::device::{Bound, Device, HotReset, Source, Target};
 use passthru_iommufd::{BoundDevice, Hwpt};
@@ -23,7 +23,7 @@ pub trait Container: Dma {
     /// [`Member::replace`] and [`Member::attach_pasid`] take are among them anyway.)
     ///
     /// # Errors
-    /// [`Error::OtherTable`]; while dirty pages are tracked, the kernel's refusal to; [`Error::Unsupported`] without
+    /// [`Error::OtherTable`]; [`Error::Discarding`]; while dirty pages are tracked, the kernel's refusal to; [`Error::Unsupported`] without
     /// [`Capabilities::nesting`](super::Capabilities::nesting).
     fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error>;
 
@@ -34,6 +34,10 @@ pub trait Container: Dma {
     /// # Errors
     /// [`Error::NotOwned`] with the devices that are somebody else's, or nobody's.
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error>;
+
+    /// Returns whether the guest's memory may be discarded beside the devices that are attached, here and in the other
+    /// containers of the guest.
+    fn discards(&self) -> &Discards;
 }
 
 /// A device that is to be attached.

@@ -1,5 +1,6 @@
 //! The page tables of an iommufd container: which devices are attached to which, and what these say of dirty pages.
 
+use super::discards::Pins;
 use super::{Error, Ioas};
 use crate::Failed;
 use crate::device::{self, Attached, Bound, PasidAttachment, Target};
@@ -55,6 +56,7 @@ pub(super) struct Held {
 pub struct Included {
     tables: Arc<Tables>,
     who: Who,
+    _pins: Pins,
 }
 
 impl Tables {
@@ -91,14 +93,14 @@ impl Tables {
     }
 
     /// Counts a page table among those that tell dirty pages.
-    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>) -> Result<Included, Error> {
+    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>, pins: Pins) -> Result<Included, Error> {
         let mut state = self.lock();
         let table = root(&Target::Hwpt(Arc::clone(table))).filter(|root| over(root, &self.ioas));
         let table = table.ok_or(Error::OtherTable)?;
         state.track(&table)?;
         let who = state.who(format!("page table {}", table.id()));
         state.uses.push(Use { who: who.clone(), table: Some(table) });
-        Ok(Included { tables: Arc::clone(self), who })
+        Ok(Included { tables: Arc::clone(self), who, _pins: pins })
     }
 
     /// Begins tracking on all tables, or on none; or ends it.

@@ -40,7 +40,8 @@ impl Device {
     }
 
     /// Whether it is a mediated device, whose DMA goes to pages that its driver pins when it needs them. So memory of
-    /// a guest may be discarded beside it, which other devices' attached address spaces forbid.
+    /// a guest may be discarded beside it, which other devices' attached address spaces forbid: see
+    /// [`Discards`](crate::container::Discards).
     pub fn is_mdev(&self) -> bool {
         self.0.location.kind() == Kind::Mdev
     }

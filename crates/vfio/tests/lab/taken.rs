@@ -36,6 +36,12 @@ pub(crate) fn take_two(one: &str, other: &str) -> [Taken; 2] {
     assign([one, other], Some(turn))
 }
 
+/// Takes one more device, while another is taken.
+pub(crate) fn take_beside(_other: &Taken, address: &str) -> Taken {
+    let [taken] = assign([address], None);
+    taken
+}
+
 fn assign<const N: usize>(addresses: [&str; N], mut turn: Option<MutexGuard<'static, ()>>) -> [Taken; N] {
     let requests = addresses.map(|address| Request::managed(address.parse().unwrap()));
     let mut assignment = Some(Host::new().assign(&requests, Some("test"), false).unwrap());

@@ -10,7 +10,7 @@ pub use info::{Dirty, Info};
 
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
-use super::{Attach, Backend, Candidate, Container, Error, Included, KvmVfio, Member};
+use super::{Attach, Backend, Candidate, Container, Discards, Error, Included, KvmVfio, Member};
 use crate::Failed;
 use crate::device::{Device, HotReset, Owner, Source};
 use crate::sys;
@@ -39,6 +39,7 @@ const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
 #[derive(Debug)]
 pub struct Type1Container {
     shared: Arc<Shared>,
+    discards: Discards,
 }
 
 #[derive(Debug)]
@@ -96,7 +97,13 @@ impl Type1Container {
             return Err(Error::NoType1 { extension });
         }
         let max_mappings = AtomicU32::new(DMA_ENTRY_LIMIT);
-        Ok(Self { shared: Arc::new(Shared { fd, kvm, joined: Mutex::default(), max_mappings }) })
+        let shared = Arc::new(Shared { fd, kvm, joined: Mutex::default(), max_mappings });
+        Ok(Self { shared, discards: Discards::default() })
+    }
+
+    /// Has it tell there who pins memory.
+    pub fn with_discards(self, discards: Discards) -> Self {
+        Self { discards, ..self }
     }
 
     /// Returns what the container says of itself (`VFIO_IOMMU_GET_INFO`).
@@ -125,9 +132,11 @@ impl Type1Container {
         }
         let location = source.locate()?;
         let number = location.group().ok_or_else(|| Error::NoGroup { device: location.name() })?;
+        let pins = self.discards.pin_for(&location)?;
         let joined = self.shared.join(number)?;
         let fd = joined.group.device(&location, how.token)?;
-        let device = Device::new(fd, location, Arc::clone(&joined) as _);
+        // Both stay for as long as any handle of the device does.
+        let device = Device::new(fd, location, Arc::new((Arc::clone(&joined), pins)));
         Ok(Link { device, joined })
     }
 }
@@ -159,6 +168,10 @@ impl Container for Type1Container {
             return Err(Error::NotOwned { devices });
         }
         Ok(HotResetProof { groups: groups.into_iter().map(Shown::new).collect() })
+    }
+
+    fn discards(&self) -> &Discards {
+        &self.discards
     }
 }
 

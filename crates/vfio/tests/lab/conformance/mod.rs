@@ -4,6 +4,7 @@
 
 mod devices;
 mod dirty;
+mod discards;
 mod failures;
 mod limits;
 mod mapping;

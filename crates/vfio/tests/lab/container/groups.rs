@@ -7,15 +7,16 @@ use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_P
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options, Policy, Type1Container,
+    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options, Policy,
+    Type1Container,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn group(address: &str) -> u32 {
     Source::Pci(address.parse().unwrap()).locate().unwrap().group().unwrap()
@@ -138,7 +139,11 @@ struct RefusesTheSecond(AtomicU32);
 
 impl KvmVfio for RefusesTheSecond {
     fn add(&self, _: BorrowedFd<'_>) -> io::Result<()> {
-        if self.0.fetch_add(1, Ordering::Relaxed) == 1 { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
+        if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+            Err(io::ErrorKind::InvalidInput.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn remove(&self, _: BorrowedFd<'_>) -> io::Result<()> {

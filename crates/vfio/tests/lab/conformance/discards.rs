@@ -1,0 +1,54 @@
+//! Memory is discarded beside mediated devices alone, and no other is attached meanwhile.
+
+use super::{at, container, on_both_backends};
+use crate::taken::{mtty_two, take_beside};
+use passthru_lab::devices::EDU;
+use passthru_vfio::Failed;
+use passthru_vfio::container::{Attach, Backend, Containers, Error, Options};
+
+on_both_backends! {
+    memory_is_discarded_beside_mediated_devices_alone
+    several_containers_know_it_together
+}
+
+fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
+    let [one, other] = mtty_two();
+    let edu = take_beside(&one, EDU);
+    let container = container(backend);
+    let discards = container.discards();
+    let mediated = container.attach(one.source().into(), Attach::default()).unwrap();
+    assert!(discards.allowed());
+    let discarding = discards.begin().unwrap();
+    let Failed { state, error } = container.attach(at(EDU), Attach::default()).unwrap_err();
+    assert!(matches!(&error, Error::Discarding { device } if device == EDU), "{error}");
+    let another = container.attach(other.source().into(), Attach::default()).unwrap();
+    drop(discarding);
+    // What fails does not count, and what leaves does no more.
+    let with_token = Attach { token: Some([1; 16]), ..Attach::default() };
+    let Failed { state, .. } = container.attach(state, with_token).unwrap_err();
+    assert!(discards.allowed());
+    let member = container.attach(state, Attach::default()).unwrap();
+    assert!(!discards.allowed());
+    let error = discards.begin().unwrap_err();
+    assert!(matches!(&error, Error::Pinned { devices } if devices == &[EDU]), "{error}");
+    let handle = member.device().clone();
+    drop(member);
+    // With type1 it is attached until its last handle has gone.
+    assert_eq!(discards.allowed(), backend == Backend::Iommufd);
+    drop(handle);
+    assert!(discards.allowed());
+    drop((another, mediated, edu, other, one));
+}
+
+fn several_containers_know_it_together(backend: Backend) {
+    let [one, other] = mtty_two();
+    let edu = take_beside(&one, EDU);
+    let mut containers = Containers::new(Options { policy: super::only(backend), ..Options::default() });
+    let mediated = containers.attach(other.source().into(), &Attach::default()).unwrap();
+    assert!(containers.discards().allowed() && mediated.container.discards().allowed());
+    let placed = containers.attach(at(EDU), &Attach::default()).unwrap();
+    assert!(!containers.discards().allowed() && !mediated.container.discards().allowed());
+    drop(placed);
+    assert!(containers.discards().begin().is_ok());
+    drop((mediated, edu, other, one));
+}
