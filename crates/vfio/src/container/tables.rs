@@ -215,21 +215,17 @@ impl State {
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         for table in self.own.iter().filter_map(Weak::upgrade).collect::<Vec<_>>() {
-            if let Err(error) = self.track(&table) {
-                return Err(Failed { state: start, error });
-            }
-            match attach(start, Target::Hwpt(Arc::clone(&table))) {
-                Ok(attached) => return Ok(self.used(&held.who, Some(table), attached)),
-                Err(Failed { state, error }) if error.errno() == Some(Errno::INVAL) => start = state,
-                Err(failed) => return Err(into(failed)),
+            match self.place_on(start, &held.who, table.into(), ioas, &mut attach) {
+                Err(Failed { state, error: Error::Device(error) }) if error.errno() == Some(Errno::INVAL) => {
+                    start = state
+                }
+                answer => return answer,
             }
         }
-        let table = match self.new_table(&held.bound, ioas) {
-            Ok(table) => table,
-            Err(error) => return Err(Failed { state: start, error }),
-        };
-        let attached = attach(start, Target::Hwpt(Arc::clone(&table))).map_err(into)?;
-        Ok(self.used(&held.who, Some(table), attached))
+        match self.new_table(&held.bound, ioas) {
+            Ok(table) => self.place_on(start, &held.who, table.into(), ioas, attach),
+            Err(error) => Err(Failed { state: start, error }),
+        }
     }
 
     /// Attaches to the address space, where the kernel makes the page table, which does not tell dirty pages.
@@ -251,7 +247,6 @@ impl State {
     fn new_table(&mut self, device: &Bound, ioas: &Arc<Ioas>) -> Result<Arc<Hwpt>, Error> {
         let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
         let table = Arc::new(Hwpt::alloc(device, ioas, &options)?);
-        self.track(&table)?;
         self.own.retain(|table| table.strong_count() > 0);
         self.own.push(Arc::downgrade(&table));
         Ok(table)

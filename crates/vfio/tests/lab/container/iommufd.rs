@@ -65,6 +65,27 @@ fn a_device_at_another_target_does_not_reach_the_container() {
     drop(taken);
 }
 
+/// No device of the virtual host has PASIDs: what the container says of one comes before the kernel's refusal.
+#[test]
+fn a_pasid_counts_with_the_dirty_pages_of_what_it_reaches() {
+    let taken = take(EDU);
+    let context = iommufd();
+    let container = on(&context);
+    let elsewhere = Arc::new(Ioas::alloc(&context).unwrap());
+    let member = container.attach(at(EDU), to(Arc::clone(&elsewhere))).unwrap();
+    container.set_dirty_tracking(true).unwrap();
+    let ioas = container.ioas().unwrap();
+    let error = member.attach_pasid(1, Arc::clone(ioas)).unwrap_err();
+    let Error::NoDirtyTracking { devices } = error else { panic!("{error}") };
+    assert_eq!(devices, [format!("{EDU} (PASID 1)")]);
+    let table = Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
+    let error = member.attach_pasid(1, table).unwrap_err();
+    assert!(matches!(error, Error::Iommufd(_)), "{error}");
+    let error = member.attach_pasid(1, elsewhere).unwrap_err();
+    assert!(matches!(error, Error::Device(_)), "{error}");
+    drop((member, taken));
+}
+
 #[test]
 fn a_target_of_another_iommufd_leaves_the_device_bound() {
     let taken = take(EDU);
