@@ -9,6 +9,7 @@
 //! that devices are in the middle of writing to, while it tracks dirty pages, it stops these devices, or
 //! counts that memory as written to. type1 tells and unmaps at once.
 
+use super::member::Member;
 use super::parts::Parts;
 use super::section::Backing;
 use super::state::State;
@@ -35,27 +36,21 @@ impl AddressSpace {
     /// before an end is lost.
     ///
     /// # Errors
-    /// [`Error::DirtyTracking`], with the former state kept in all of them.
+    /// [`Error::DirtyTracking`]. Where it cannot begin in one container, it is off in all of them. Where an end fails in one, it
+    /// has ended in the others, and what was noted is lost: ask to end, or to begin, again.
     pub fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
         let beyond = self.beyond();
         let state = &mut self.lock(beyond.as_deref()).state;
-        let members = state.members.len();
-        for index in 0..members {
-            if let Err(source) = state.members[index].set_dirty_tracking(on) {
-                for former in &mut state.members[..index] {
-                    if let Err(error) = former.set_dirty_tracking(!on) {
-                        tracing::warn!("{error}");
-                    }
-                }
-                return Err(Error::DirtyTracking { on, source });
-            }
+        if on && state.tracking {
+            return Ok(());
         }
-        state.tracking = on;
+        let result = if on { begin(&mut state.members) } else { end(&mut state.members) };
+        state.tracking = on && result.is_ok();
         state.gather_dirty();
         if !on {
             state.dirty = Parts::default();
         }
-        Ok(())
+        result.map_err(|source| Error::DirtyTracking { on, source })
     }
 
     /// Adds the pages of a span that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands for the page at the
@@ -146,6 +141,23 @@ impl State {
         }
         found
     }
+}
+
+/// Begins in all, or in none.
+fn begin(members: &mut [Member]) -> Result<(), container::Error> {
+    let result = members.iter_mut().try_for_each(|member| member.set_dirty_tracking(true));
+    if result.is_err()
+        && let Err(error) = end(members)
+    {
+        tracing::warn!("{error}");
+    }
+    result
+}
+
+/// Ends in as many as it can. To begin again where it has ended would make pages clean that nobody was told of.
+fn end(members: &mut [Member]) -> Result<(), container::Error> {
+    let ended = members.iter_mut().map(|member| member.set_dirty_tracking(false));
+    ended.fold(Ok(()), Result::and)
 }
 
 fn check(span: Span, page_size: u64, bitmap: &[u64]) -> Result<(), container::Error> {

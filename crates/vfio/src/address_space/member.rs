@@ -142,6 +142,7 @@ impl Member {
     /// Begins or ends to track dirty pages.
     pub(super) fn set_dirty_tracking(&mut self, on: bool) -> Result<(), container::Error> {
         let page_size = if on { Some(1 << self.dma.page_sizes()?.trailing_zeros().min(63)) } else { None };
+        self.tracking = None;
         self.dma.set_dirty_tracking(on)?;
         self.tracking = page_size;
         Ok(())

@@ -221,6 +221,12 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
     assert_eq!(are(&[&first, &second, &third]), [true; 3]);
     space.leave(&container).unwrap();
     assert_eq!(are(&[&first, &second, &third]), [true, true, false]);
+    second.fail(1);
+    let error = space.set_dirty_tracking(false).unwrap_err();
+    assert_eq!(error.to_string(), "cannot end to track what devices write");
+    // What was noted in the first one has gone, so that nothing is told rather than a part.
+    assert!(!first.tracking.load(Ordering::Relaxed));
+    assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
     space.set_dirty_tracking(false).unwrap();
     assert_eq!(are(&[&first, &second]), [false; 2]);
 }
