@@ -18,14 +18,15 @@
 //!
 //! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab`), for each call one where it succeeds and
 //! one where it fails. Besides, each operation meets each failure that the kernel can inject into it
-//! (`tests/lab/failures.rs`): nothing is left behind, and it can be repeated.
+//! (`tests/lab/failures.rs`; which test has which operation is in `tests/failures.rs`): nothing is left behind, and it can be
+//! repeated.
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
 //! | `IOMMU_DESTROY` | `close_destroys_once` | `an_address_space_in_use_is_not_destroyed` |
 //! | `IOMMU_FAULT_QUEUE_ALLOC` | `a_fault_arrives_and_is_answered_once` | `a_fault_queue_needs_a_descriptor` |
 //! | `IOMMU_GET_HW_INFO` | `an_iommu_of_an_unknown_kind_is_data_with_capabilities` | `a_kind_of_data_can_be_asked_for_that_the_iommu_has` |
-//! | `IOMMU_HW_QUEUE_ALLOC` | `hardware_queues_pin_their_memory_and_go_last_to_first` | `a_hardware_queue_that_cannot_be_is_refused` |
+//! | `IOMMU_HW_QUEUE_ALLOC` | `hardware_queues_pin_their_memory_and_go_last_to_first`, `memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it` | `a_hardware_queue_that_cannot_be_is_refused` |
 //! | `IOMMU_HWPT_ALLOC` | `a_page_table_has_the_mappings_of_its_address_space`, `a_guests_page_table_is_made_over_a_nest_parent_and_keeps_it`, `a_page_table_for_pasids_is_attached_to_one_and_replaced` | `what_the_iommu_cannot_do_is_refused`, `a_page_table_that_is_no_nest_parent_is_none` |
 //! | `IOMMU_HWPT_GET_DIRTY_BITMAP` | `pages_are_dirty_once_written_to_until_they_are_cleared`, `no_bit_is_set_past_the_end_where_a_huge_page_is_cut` | `a_page_table_without_dirty_tracking_says_so` |
 //! | `IOMMU_HWPT_INVALIDATE` | `entries_are_forgotten_in_one_call`, `entries_of_a_device_are_forgotten_by_the_guests_name_for_it` | `how_many_invalidations_were_handled_before_one_failed_is_told` |

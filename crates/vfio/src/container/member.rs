@@ -14,8 +14,9 @@ pub trait Container: Dma {
     /// group and takes it in, unless another device of the group is a member.
     ///
     /// # Errors
-    /// The step that failed; what was done before is undone, and the device comes back as it is then: one that was bound
-    /// meanwhile as [`Candidate::Bound`], an open one as [`Source::Fd`].
+    /// The step that failed ([`Error::NotViable`] where other devices of the group are in the way); what was done before is
+    /// undone, and the device comes back as it is then: one that was bound meanwhile as [`Candidate::Bound`], an open one as
+    /// [`Source::Fd`].
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>>;
 
     /// Has a page table over this container's address space tell its dirty pages with the others, for as long as the returned
@@ -30,6 +31,16 @@ pub trait Container: Dma {
     /// Returns what proves that a hot reset is the owner's, as [`Device::hot_reset`] takes it: with type1 the open files of
     /// all affected groups, with iommufd nothing, since the kernel looks itself whether all affected devices belong to one
     /// iommufd.
+    ///
+    /// ```no_run
+    /// # use passthru_vfio::container::{Container, Error, Member};
+    /// # fn with(container: &dyn Container, member: &Member) -> Result<(), Error> {
+    /// let affected = member.device().hot_reset_info()?;
+    /// let proof = container.hot_reset_proof(&affected)?;
+    /// member.device().hot_reset(&proof.files())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotOwned`] with the devices that are somebody else's, or nobody's.

@@ -18,7 +18,8 @@
 //! # What shows that it works
 //!
 //! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab/device`), for each call one where it succeeds and one where it
-//! fails. What a dma-buf loses, and when, is in `dma_buf.rs` there; failures that the kernel injects, in `failures.rs`.
+//! fails. What a dma-buf loses, and when, is in `dma_buf.rs` there; failures that the kernel injects, in `failures.rs`
+//! (which operation meets them where is in `tests/failures.rs`).
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|

@@ -1,9 +1,9 @@
 //! From a source to an attached device and back, and what is left where a step fails.
 
 use super::{assert_hint, errno};
-use crate::taken::{iommufd, mtty_two, take};
+use crate::taken::{iommufd, mtty_two, take, take_two};
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
-use passthru_lab::devices::{EDU, NVME};
+use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Cdev, Error, Kind, Source, Target};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
@@ -67,6 +67,16 @@ fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
     let (first, context) = (taken.bound(), iommufd());
     let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
     assert_hint(&error, Errno::INVAL, "in use");
+    drop(first);
+    state.bind(&context, None).unwrap();
+}
+
+#[test]
+fn a_device_whose_group_is_anothers_is_not_bound_and_can_be_when_that_is_gone() {
+    let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
+    let (first, context) = (one.bound(), iommufd());
+    let Failed { state, error } = other.source().open().unwrap().bind(&context, None).unwrap_err();
+    assert_hint(&error, Errno::PERM, "of its group");
     drop(first);
     state.bind(&context, None).unwrap();
 }
