@@ -1,6 +1,5 @@
 //! Which test has each operation meet the failures that the kernel injects (`tests/lab`): it says so or carries on, leaves nothing
-//! behind, and can be repeated. What goes back on drop is in these too. Changes of an address space are in
-//! `tests/lab/space/failures.rs`.
+//! behind, and can be repeated. What goes back on drop is in these too.
 //!
 //! | operations | tests |
 //! |---|---|
@@ -33,7 +32,16 @@
 //! | `Container::include` | `tracking_of_many_page_tables_can_fail_and_be_repeated` |
 //! | `Dma::dirty_pages`, `Dma::unmap_dirty` | `no_dirty_page_is_lost_with_a_failure`, `no_dirty_page_of_many_page_tables_is_lost_with_a_failure` |
 //! | `DmaPool::buffer`, `Buffer::close` | `a_buffer_can_fail_and_be_made_again` |
-//! | `Container::hot_reset_proof`, `Containers::hot_reset_proof`, `Discards::begin`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |
+//! | `Transaction::commit`, `Transaction::commit_with` | `a_change_is_taken_back_wherever_iommufd_fails`, `a_change_is_taken_back_wherever_type1_fails`, `a_change_of_memory_that_is_mapped_by_its_file_is_taken_back_wherever_iommufd_fails`, `what_is_unmapped_is_so_in_the_end_wherever_it_fails` |
+//! | `AddressSpace::join`, `AddressSpace::join_with` | `a_container_joins_with_everything_or_not_at_all_wherever_it_fails` |
+//! | `AddressSpace::restore`, `AddressSpace::restore_with` | `what_was_withdrawn_comes_back_wherever_either_backend_fails` |
+//! | `AddressSpace::leave`, `AddressSpace::withdraw`, `AddressSpace::discard`, `VirtualIommu::unmap` | `what_is_unmapped_is_so_in_the_end_wherever_it_fails` |
+//! | `AddressSpace::populate`, `AddressSpace::populate_with` | `granules_are_as_before_wherever_either_backend_fails` |
+//! | `VirtualIommu::map`, `VirtualIommu::map_with`, `VirtualIommu::replay`, `VirtualIommu::replay_with` | `a_mapping_behind_a_virtual_iommu_is_as_before_wherever_it_fails` |
+//! | `AddressSpace::set_dirty_tracking` | `tracking_begins_and_ends_whatever_fails` |
+//! | `AddressSpace::dirty_pages`, `AddressSpace::take_dirty` | `no_dirty_page_is_lost_whatever_fails_while_they_are_taken`, `no_dirty_page_is_lost_whatever_fails_in_an_unmap` |
+//! | `Memory::anonymous`, `Memory::memfd` | `memory_that_cannot_be_made_leaves_nothing` |
+//! | `AddressSpace::mappings`, `Section::new`, `Section::ram`, `Span::new`, `Container::hot_reset_proof`, `Containers::hot_reset_proof`, `Discards::begin`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |
 
 #[path = "../../iommufd/tests/operations/mod.rs"]
 mod operations;
@@ -43,6 +51,7 @@ use std::path::Path;
 #[test]
 fn each_operation_meets_failures() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["src/device", "src/container", "src/dma"].map(|folder| package.join(folder));
+    let sources =
+        ["src/device", "src/container", "src/dma", "src/address_space"].map(|folder| package.join(folder));
     operations::check(include_str!("failures.rs"), &sources, &package.join("tests/lab"));
 }

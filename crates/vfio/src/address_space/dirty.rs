@@ -93,7 +93,7 @@ impl AddressSpace {
 
     /// Returns all that devices wrote to since it was asked for the last time, by its memory, and makes it clean: what is mapped,
     /// and what was until it was unmapped. Behind a virtual IOMMU, where an IOVA means nothing after the guest has unmapped it,
-    /// this is the way to ask. Memory that nobody has any more is left out; each byte is in one part.
+    /// this is the way to ask, its own address space. Memory that nobody has any more is left out; each byte is in one part.
     ///
     /// # Errors
     /// [`Error::DirtyPages`], also while dirty pages are not tracked. What was told before the failure is kept for the next

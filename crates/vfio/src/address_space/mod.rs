@@ -4,6 +4,14 @@
 //! (it sees [`Dma`] alone), records every mapping, and keeps the memory until it is unmapped. A change is made as a whole or
 //! not at all. A container that joins late gets everything that is there.
 //!
+//! | | |
+//! |---|---|
+//! | the guest's memory changes | [`AddressSpace::begin`], [`Transaction::commit`] |
+//! | granules of it come and go (virtio-mem) | [`AddressSpace::populate`], [`AddressSpace::discard`] |
+//! | a BAR's device is reset, or loses it | [`AddressSpace::withdraw`], [`AddressSpace::restore`] |
+//! | the guest maps in a virtual IOMMU | [`VirtualIommu`], which follows all of these |
+//! | the guest is migrated | [`AddressSpace::set_dirty_tracking`], then [`AddressSpace::dirty_pages`] by address, or [`AddressSpace::take_dirty`] by memory |
+//!
 //! ```
 //! use passthru_vfio::address_space::{AddressSpace, Memory, Pages, Section, Span};
 //! use std::sync::Arc;
@@ -66,7 +74,7 @@ use std::sync::{Arc, RwLock};
 
 /// The addresses of a guest (or, behind a virtual IOMMU, those of a device), and the containers in which they are mapped.
 ///
-/// Its containers are its alone: nobody else maps or unmaps in them. On drop it unmaps everything.
+/// Its containers are its alone: nobody else maps, unmaps or tracks dirty pages in them. On drop it unmaps everything.
 #[derive(Debug, Default)]
 pub struct AddressSpace {
     state: RwLock<State>,

@@ -2,7 +2,6 @@
 //! shared (`IOMMU_IOAS_COPY`).
 
 use super::Pages;
-use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::fs;
 
@@ -51,12 +50,18 @@ impl Sharing {
 }
 
 /// Returns how many bytes this thread can have pinned still, where its accounting is by process (`RLIMIT_MODE` 1);
-/// `None` where that is not limited. What other processes of the user pinned is not seen here: there the kernel's refusal
+/// `None` where that is not limited, or not known. What other processes of the user pinned is not seen here: there the kernel's refusal
 /// tells.
 pub(super) fn memlock_left() -> Option<u64> {
-    let limit = getrlimit(Resource::Memlock).current?;
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    left(limit, &status)
+    let limits = fs::read_to_string("/proc/thread-self/limits").ok()?;
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    left(limit(&limits)?, &status)
+}
+
+/// The limit that is in effect, in bytes, if there is one.
+fn limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// `CAP_IPC_LOCK`, with which nothing is charged.
@@ -102,6 +107,15 @@ mod tests {
         assert_eq!(choose(Pages::Transparent, Some(99)), why);
         assert_eq!(Sharing::Never.choose(Pages::Base, 100, || Some(0)), None);
         assert_eq!(Sharing::Always.choose(Pages::Transparent, 100, || None), Some(Why::Asked));
+    }
+
+    #[test]
+    fn the_limit_in_effect_is_read_if_there_is_one() {
+        let limits = "Limit   Soft Limit   Hard Limit   Units\nMax locked memory         8388608    unlimited    bytes\n";
+        assert_eq!(limit(limits), Some(8 << 20));
+        assert_eq!(limit(&limits.replace("8388608", "unlimited")), None);
+        assert_eq!(limit(""), None);
+        assert!(fs::read_to_string("/proc/thread-self/limits").unwrap().contains("\nMax locked memory "));
     }
 
     #[test]

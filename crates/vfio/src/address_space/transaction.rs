@@ -45,7 +45,9 @@ impl<'a> Transaction<'a> {
     pub(super) fn new(space: &'a AddressSpace) -> Self {
         Self { space, change: Change::default() }
     }
+}
 
+impl Transaction<'_> {
     /// Adds a section.
     pub fn add(&mut self, section: Section) -> &mut Self {
         self.change.adds.push(section);

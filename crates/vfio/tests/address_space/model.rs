@@ -31,7 +31,7 @@ pub(crate) struct Model {
     /// Bit i says that the call i from now fails.
     failures: AtomicU64,
     pub(crate) calls: AtomicU64,
-    /// Whether the last call failed after it was done.
+    /// Whether a call failed after it was done, since failures were asked for.
     late: AtomicBool,
     /// Whether a call failed after one that failed so: then nobody can know what is mapped.
     pub(crate) doubtful: AtomicBool,
@@ -64,6 +64,7 @@ impl Model {
     /// Has calls to come fail, one for each bit that is set, the lowest for the next one.
     pub(crate) fn fail(&self, failures: u64) {
         self.failures.store(failures, Ordering::Relaxed);
+        self.late.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn mappings(&self) -> BTreeMap<u64, Mapping> {
@@ -95,11 +96,10 @@ impl Model {
         let failures =
             self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(bits >> 1));
         if failures.unwrap() & 1 == 0 {
-            self.late.store(false, Ordering::Relaxed);
             return Ok(None);
         }
         let late = call.is_multiple_of(3);
-        self.doubtful.fetch_or(self.late.swap(late, Ordering::Relaxed), Ordering::Relaxed);
+        self.doubtful.fetch_or(self.late.fetch_or(late, Ordering::Relaxed), Ordering::Relaxed);
         if late { Ok(Some(Errno::FAULT)) } else { Err(Errno::NOMEM.into()) }
     }
 

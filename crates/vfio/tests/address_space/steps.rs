@@ -246,14 +246,15 @@ impl Runner {
     fn note(&mut self, result: Result<Vec<Note>, Error>) -> Result<(), Error> {
         if let Ok(notes) | Err(Error::StillMapped { notes, .. }) = &result {
             self.noted |= missing(notes);
-            self.shared += notes.iter().filter(|note| matches!(note.what, Noted::Shared(_))).count();
+            self.shared += notes.iter().filter(|note| is_shared(note)).count();
         }
         result.map(|_| ())
     }
 
     fn join(&mut self) -> Result<(), Error> {
         let Some(index) = self.joined.iter().position(|joined| !joined) else { return Ok(()) };
-        let result = self.space.join(Arc::clone(&self.containers[index])).map(|_| ());
+        let result = self.space.join(Arc::clone(&self.containers[index]));
+        let result = self.note(result);
         self.joined[index] = result.is_ok();
         self.abandon(index, result)
     }
@@ -278,8 +279,12 @@ fn translation(at: u64, length: u64, target: u64) -> Translation {
     Translation { iova: pages(at, length), target: BASE + target * PAGE, access: Access::ReadWrite }
 }
 
+fn is_shared(note: &Note) -> bool {
+    matches!(&note.what, Noted::Shared(_)) || matches!(&note.what, Noted::Behind(note) if is_shared(note))
+}
+
 /// Whether something is missing behind the virtual IOMMU.
-fn missing(notes: &[Note]) -> bool {
+pub(crate) fn missing(notes: &[Note]) -> bool {
     let is_missing = |note: &Note| matches!(note.what, Noted::NotMapped(_));
     notes.iter().any(|note| is_missing(note) || matches!(&note.what, Noted::Behind(note) if is_missing(note)))
 }

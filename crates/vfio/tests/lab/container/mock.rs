@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// In the test device's aperture.
-pub(super) const IOVA: u64 = 1 << 30;
+pub(crate) const IOVA: u64 = 1 << 30;
 
 const TEST: Opcode = opcode::none(b';', 0xa0);
 const MOCK_DOMAIN_FLAGS: u32 = 12;
@@ -40,7 +40,7 @@ fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> [u64; 16] {
 
 /// The test device, which stays with its context.
 #[derive(Debug)]
-pub(super) struct Mock {
+pub(crate) struct Mock {
     context: Arc<Iommufd>,
     id: u32,
 }
@@ -60,19 +60,19 @@ impl BoundDevice for Mock {
 }
 
 impl Mock {
-    pub(super) fn new(ioas: &Ioas) -> Self {
+    pub(crate) fn new(ioas: &Ioas) -> Self {
         let id = test(ioas.context(), MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0])[1] as u32;
         Self { context: Arc::clone(ioas.context()), id }
     }
 
-    pub(super) fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
+    pub(crate) fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
         let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
         Arc::new(Hwpt::alloc(self, ioas, &options).unwrap())
     }
 }
 
 /// Pages of 64 are written to, as by a device on this table.
-pub(super) fn write_to(table: &Hwpt, pages: u64) {
+pub(crate) fn write_to(table: &Hwpt, pages: u64) {
     let bits = [pages];
     let given = [0, IOVA, 64 * PAGE, PAGE, bits.as_ptr() as u64];
     test(table.context(), DIRTY, table.id(), &given);

@@ -4,4 +4,4 @@ mod choice;
 mod containers;
 mod groups;
 mod iommufd;
-mod mock;
+pub(crate) mod mock;

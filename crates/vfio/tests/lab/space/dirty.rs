@@ -1,7 +1,17 @@
-//! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page that is mapped counts.
+//! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page that is mapped counts; with
+//! iommufd, page tables of the kernel's test device tell.
 
 use super::{Guest, PAGE, add};
-use passthru_vfio::address_space::{AddressSpace, Error, Memory, Pages, Span};
+use crate::container::mock::{IOVA, Mock, write_to};
+use crate::taken::iommufd;
+use passthru_iommufd::Hwpt;
+use passthru_lab::{Failure, each_failure};
+use passthru_vfio::address_space::{
+    AddressSpace, Error, Mapper, Memory, Pages, Section, Span, Translation, VirtualIommu,
+};
+use passthru_vfio::container::{Access, Container, Dma, Included, IommufdContainer};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 #[test]
@@ -10,14 +20,184 @@ fn dirty_pages_are_told_over_gaps() {
     let space = AddressSpace::default();
     space.join(Arc::clone(&guest.container)).unwrap();
     for (at, pages) in [(16, 3), (80, 66)] {
-        add(&space, at * PAGE, &Arc::new(Memory::anonymous(pages * PAGE, Pages::Base).unwrap()));
+        add(&space, at * PAGE, &memory(pages));
     }
     let all = Span::new(15 * PAGE, 192 * PAGE).unwrap();
     let mut bitmap = [0; 3];
     let error = space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap_err();
     assert!(matches!(error, Error::DirtyPages { .. }), "{error}");
-    guest.container.set_dirty_tracking(true).unwrap();
+    space.set_dirty_tracking(true).unwrap();
     space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap();
     assert_eq!(bitmap, [0b1110, u64::MAX << 1, 0b111]);
-    guest.container.set_dirty_tracking(false).unwrap();
+    space.set_dirty_tracking(false).unwrap();
+}
+
+#[test]
+fn an_iommu_that_does_not_tell_is_named() {
+    let guest = Guest::iommufd();
+    let space = AddressSpace::default();
+    space.join(Arc::clone(&guest.container)).unwrap();
+    let error = space.set_dirty_tracking(true).unwrap_err();
+    assert!(matches!(error, Error::DirtyTracking { on: true, .. }) && error.hint().is_some(), "{error}");
+    assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
+}
+
+fn memory(pages: u64) -> Arc<Memory> {
+    Arc::new(Memory::anonymous(pages * PAGE, Pages::Base).unwrap())
+}
+
+fn place() -> Span {
+    Span::new(IOVA, 64 * PAGE).unwrap()
+}
+
+/// An address space, behind a virtual IOMMU or not, with a container and a page table that tells what is written to.
+struct Told {
+    system: Arc<AddressSpace>,
+    viommu: Option<VirtualIommu>,
+    memory: Arc<Memory>,
+    container: Arc<dyn Dma>,
+    table: Arc<Hwpt>,
+    _included: Included,
+}
+
+impl Told {
+    /// Has 64 pages of a memory mapped, and dirty pages tracked. Failures are of this thread alone.
+    fn new(behind: bool) -> Self {
+        let container = IommufdContainer::new(&iommufd(), None).unwrap();
+        let ioas = container.ioas().unwrap();
+        ioas.set_huge_pages(false).unwrap();
+        let table = Mock::new(ioas).table(ioas);
+        let included = container.include(&table).unwrap();
+        let mapper = Mapper::new(NonZeroUsize::MIN);
+        let system = Arc::new(AddressSpace::default().with_mapper(mapper));
+        let viommu = behind.then(|| VirtualIommu::new(&system));
+        let (memory, container) = (memory(64), Arc::new(container) as Arc<dyn Dma>);
+        let new = Self { system, viommu, memory, container, table, _included: included };
+        new.space().join(Arc::clone(&new.container)).unwrap();
+        new.space().set_dirty_tracking(true).unwrap();
+        new.map().unwrap();
+        new
+    }
+
+    fn space(&self) -> &AddressSpace {
+        self.viommu.as_ref().map_or(&*self.system, VirtualIommu::space)
+    }
+
+    /// Maps the memory, behind a virtual IOMMU at the same address as without.
+    fn map(&self) -> Result<(), Error> {
+        if self.system.sections().is_empty() {
+            let mut change = self.system.begin();
+            change.add(Section::ram(place(), &self.memory, 0).unwrap());
+            change.commit()?;
+        }
+        let translation = Translation { iova: place(), target: IOVA, access: Access::ReadWrite };
+        self.viommu.as_ref().map_or(Ok(()), |viommu| viommu.map(translation).map(|_| ()))
+    }
+
+    fn unmap(&self) -> Result<(), Error> {
+        let mut change = self.system.begin();
+        change.clear(place());
+        match &self.viommu {
+            Some(viommu) => viommu.unmap(place()),
+            None => change.commit().map(|_| ()),
+        }
+    }
+
+    fn write(&self, pages: u64) {
+        write_to(&self.table, pages);
+    }
+
+    /// The pages of the memory that were written to.
+    fn taken(&self) -> Result<BTreeSet<u64>, Error> {
+        let parts = self.space().take_dirty()?.into_iter();
+        let pages = parts.flat_map(|part| {
+            assert!(Arc::ptr_eq(&part.memory, &self.memory));
+            part.offset / PAGE..(part.offset + part.length) / PAGE
+        });
+        Ok(pages.collect())
+    }
+}
+
+#[test]
+fn what_was_written_to_is_told_after_it_is_unmapped() {
+    let _host = passthru_lab::host();
+    for behind in [false, true] {
+        let told = Told::new(behind);
+        told.write(1 << 3 | 1 << 63);
+        assert_eq!(told.taken().unwrap(), [3, 63].into());
+        told.write(1 << 5);
+        told.unmap().unwrap();
+        assert_eq!(told.container.unmap_all().unwrap(), 0);
+        told.map().unwrap();
+        told.write(1 << 7);
+        assert_eq!(told.taken().unwrap(), [5, 7].into());
+        told.write(1 << 9);
+        told.system.withdraw(place()).unwrap();
+        told.system.restore(place()).unwrap();
+        assert_eq!(told.taken().unwrap(), [9].into());
+        told.write(1 << 11);
+        told.space().leave(&told.container).unwrap();
+        assert_eq!(told.taken().unwrap(), [11].into());
+        assert_eq!(told.taken().unwrap(), [].into());
+    }
+}
+
+/// An operation meets each failure, and is done again where it fails. What was written to before is told in the end.
+#[track_caller]
+fn loses_nothing(behind: bool, operation: impl Fn(&Told, &mut BTreeSet<u64>) -> Result<(), Error>) {
+    let injected = each_failure(passthru_lab::host(), |failure: &Failure| {
+        let told = Told::new(behind);
+        told.write(1 << 3 | 1 << 60);
+        let mut pages = BTreeSet::new();
+        if let Err(error) = failure.during(|| operation(&told, &mut pages)) {
+            operation(&told, &mut pages).unwrap_or_else(|again| panic!("{again} after {error}"));
+        }
+        pages.extend(told.taken().unwrap());
+        assert!(pages.is_superset(&[3, 60].into()), "{failure:?}: {pages:?}");
+    });
+    assert!(injected > 0, "nothing failed");
+}
+
+#[test]
+fn no_dirty_page_is_lost_whatever_fails_in_an_unmap() {
+    for behind in [false, true] {
+        loses_nothing(behind, |told, _| told.unmap());
+    }
+}
+
+#[test]
+fn no_dirty_page_is_lost_whatever_fails_while_they_are_taken() {
+    loses_nothing(false, |told, pages| {
+        pages.extend(told.taken()?);
+        Ok(())
+    });
+    loses_nothing(true, |told, pages| {
+        let mut bitmap = [0];
+        let answer = told.space().dirty_pages(place(), PAGE, true, &mut bitmap);
+        pages.extend((0..64).filter(|page| bitmap[0] >> page & 1 == 1));
+        answer
+    });
+}
+
+#[test]
+fn tracking_begins_and_ends_whatever_fails() {
+    for on in [false, true] {
+        let mut failed = 0;
+        let injected = each_failure(passthru_lab::host(), |failure| {
+            let told = Told::new(false);
+            if on {
+                told.space().set_dirty_tracking(false).unwrap();
+            }
+            if failure.during(|| told.space().set_dirty_tracking(on)).is_err() {
+                failed += 1;
+                assert!(told.space().take_dirty().is_err(), "{failure:?}");
+                told.space().set_dirty_tracking(on).unwrap();
+            }
+            assert_eq!(told.space().take_dirty().is_ok(), on, "{failure:?}");
+            told.space().set_dirty_tracking(true).unwrap();
+            told.write(1 << 5);
+            assert_eq!(told.taken().unwrap(), [5].into(), "{failure:?}");
+        });
+        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+    }
 }

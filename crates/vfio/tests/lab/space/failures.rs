@@ -1,51 +1,46 @@
 //! Failures that the kernel injects: a change that meets one is taken back, and can be made after.
 
 use super::random::is_mapped;
+use super::sharing::shared;
 use super::{Guest, PAGE};
-use crate::steps::{END, pages};
+use crate::steps::{BASE, END, missing, pages};
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Mapper, Memory, Pages, Section, Span,
+    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Pages, Section, Sharing, Span, Translation,
+    VirtualIommu,
 };
-use passthru_vfio::container::Access;
+use passthru_vfio::container::{Access, Dma, IommufdContainer};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// An operation meets each failure in an address space of its own: when it fails, the kernel has what it had, and when it
-/// is done again, it succeeds. BARs can be missing.
-#[track_caller]
-fn withstands(guest: &Guest, operation: impl Fn(&AddressSpace, &Memories) -> Result<(), Error>) {
-    let memories = Memories::new();
-    let mut failed = 0;
-    let injected = each_failure(passthru_lab::host(), |failure| {
-        let before = Held::now().unwrap();
-        // Failures are of this thread alone.
-        let space = AddressSpace::default().with_mapper(Mapper::new(NonZeroUsize::MIN));
-        space.join(Arc::clone(&guest.container)).unwrap();
-        memories.fill(&space);
-        let (sections, mapped) = (spans(&space), mapped(guest));
-        let result = failure.during(|| operation(&space, &memories));
-        if let Err(error) = &result {
-            assert!(!matches!(error, Error::Lost { .. } | Error::StillMapped { .. }), "{error}");
-            failed += 1;
-            assert_eq!((spans(&space), self::mapped(guest)), (sections, mapped), "{error}");
-            operation(&space, &memories).unwrap();
-        }
-        drop(space);
-        assert_eq!(self::mapped(guest), [] as [u64; 0], "{:?}", result.err());
-        assert_eq!(Held::now().unwrap(), before, "{:?}", result.err());
-    });
-    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+/// Where a guest's memory is mapped: directly, and, where the backend can, behind a virtual IOMMU.
+struct Host {
+    _guest: Guest,
+    direct: Arc<dyn Dma>,
+    behind: Option<Arc<dyn Dma>>,
 }
 
-fn spans(space: &AddressSpace) -> Vec<Span> {
-    space.sections().iter().map(Section::span).collect()
-}
+impl Host {
+    fn iommufd() -> Self {
+        let guest = Guest::iommufd();
+        let context = guest.container.ioas().unwrap().context();
+        let behind = Arc::new(IommufdContainer::new(context, None).unwrap());
+        Self { direct: Arc::clone(&guest.container), behind: Some(behind), _guest: guest }
+    }
 
-/// The pages that the kernel has mapped.
-fn mapped(guest: &Guest) -> Vec<u64> {
-    let probe = Memory::anonymous(PAGE, Pages::Base).unwrap();
-    (0..END).filter(|page| is_mapped(&*guest.container, *page, &probe)).collect()
+    fn type1() -> Self {
+        let guest = Guest::type1();
+        Self { direct: Arc::clone(&guest.container), behind: None, _guest: guest }
+    }
+
+    /// The pages that the kernel has mapped, directly and behind.
+    fn mapped(&self) -> [Vec<u64>; 2] {
+        let probe = Memory::anonymous(PAGE, Pages::Base).unwrap();
+        [Some(&self.direct), self.behind.as_ref()].map(|dma| {
+            let is_there = |page: &u64| dma.is_some_and(|dma| is_mapped(&**dma, *page, &probe));
+            (0..END).filter(is_there).collect()
+        })
+    }
 }
 
 /// What was there, and what takes its place.
@@ -55,51 +50,234 @@ struct Memories {
 }
 
 impl Memories {
-    fn new() -> Self {
-        let memory = || Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap());
-        Self { old: memory(), new: memory() }
+    fn anonymous() -> Self {
+        Self::of(|| Memory::anonymous(END * PAGE, Pages::Base))
     }
 
-    /// Pages 0 to 3 are memory, and 8 to 15 granules, of which there are two.
-    fn fill(&self, space: &AddressSpace) {
-        let backing = Backing { memory: Arc::clone(&self.old), offset: 0 };
+    fn of(make: impl Fn() -> Result<Memory, Error>) -> Self {
+        let [old, new] = [(); 2].map(|()| Arc::new(make().unwrap()));
+        Self { old, new }
+    }
+}
+
+/// A guest's memory, and a virtual IOMMU over it.
+struct World<'a> {
+    system: Arc<AddressSpace>,
+    viommu: VirtualIommu,
+    memories: &'a Memories,
+    host: &'a Host,
+}
+
+impl<'a> World<'a> {
+    /// Pages 0 to 3 are memory, and 8 to 15 granules, of which there are two. The guest has mapped two pages of each.
+    fn new(host: &'a Host, memories: &'a Memories) -> Self {
+        // Failures are of this thread alone.
+        let mapper = Mapper::new(NonZeroUsize::MIN);
+        let system = Arc::new(shared(Sharing::Always).with_mapper(mapper));
+        let viommu = VirtualIommu::new(&system);
+        let new = Self { system, viommu, memories, host };
+        new.system.join(Arc::clone(&host.direct)).unwrap();
+        new.host.behind.iter().for_each(|dma| drop(new.viommu.space().join(Arc::clone(dma)).unwrap()));
+        let backing = Backing { memory: Arc::clone(&memories.old), offset: 0 };
         let granules = Kind::Granules { backing, granule: PAGE };
-        let mut change = space.begin();
-        change.add(Section::ram(pages(0, 4), &self.old, 0).unwrap());
+        let mut change = new.system.begin();
+        change.add(Section::ram(pages(0, 4), &memories.old, 0).unwrap());
         change.add(Section::new(pages(8, 8), granules, Access::ReadWrite).unwrap());
         change.commit().unwrap();
-        space.populate(pages(8, 2)).unwrap();
+        new.system.populate(pages(8, 2)).unwrap();
+        new.viommu.replay([translation(0, 2, 1), translation(4, 2, 8)]).unwrap();
+        new
     }
+
+    fn spans(&self) -> [Vec<Span>; 2] {
+        [&*self.system, self.viommu.space()].map(|space| space.sections().iter().map(Section::span).collect())
+    }
+
+    fn state(&self) -> ([Vec<Span>; 2], [Vec<u64>; 2]) {
+        (self.spans(), self.host.mapped())
+    }
+}
+
+fn translation(at: u64, length: u64, target: u64) -> Translation {
+    Translation { iova: pages(at, length), target: BASE + target * PAGE, access: Access::ReadWrite }
+}
+
+type Answer = Result<Vec<Note>, Error>;
+
+/// An operation meets each failure in an address space of its own: when it fails, the kernel has what it had, and when it
+/// is done again, it succeeds; where something behind the virtual IOMMU could not be mapped, it is noted, and restored. In
+/// the end everything is as without the failure, and nothing is left of it.
+#[track_caller]
+fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -> Answer) {
+    let done = {
+        let world = World::new(host, memories);
+        operation(&world).unwrap();
+        world.state()
+    };
+    let mut failed = 0;
+    let injected = each_failure(passthru_lab::host(), |failure| {
+        let before = Held::now().unwrap();
+        let world = World::new(host, memories);
+        let state = world.state();
+        let result = failure.during(|| operation(&world));
+        match &result {
+            Err(error) => {
+                assert!(!matches!(error, Error::Lost { .. } | Error::StillMapped { .. }), "{error}");
+                failed += 1;
+                assert_eq!(world.state(), state, "{error}");
+                operation(&world).unwrap();
+            }
+            Ok(notes) if missing(notes) => {
+                failed += 1;
+                assert!(!missing(&world.system.restore(Span::ALL).unwrap()), "{notes:?}");
+            }
+            Ok(_) => {}
+        }
+        assert_eq!(world.state(), done, "{result:?}");
+        drop(world);
+        assert_eq!(host.mapped(), [[0; 0]; 2], "{result:?}");
+        assert_eq!(Held::now().unwrap(), before, "{result:?}");
+    });
+    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+}
+
+/// As [`withstands`], of an operation that only unmaps: it succeeds whatever fails, or is done again.
+#[track_caller]
+fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
+    let memories = Memories::anonymous();
+    let done = {
+        let world = World::new(host, &memories);
+        operation(&world).unwrap();
+        world.state()
+    };
+    let injected = each_failure(passthru_lab::host(), |failure| {
+        let before = Held::now().unwrap();
+        let world = World::new(host, &memories);
+        let result = failure.during(|| operation(&world));
+        if let Err(error) = &result {
+            operation(&world).unwrap_or_else(|again| panic!("{again} after {error}"));
+        }
+        assert_eq!(world.state(), done, "{result:?}");
+        drop(world);
+        assert_eq!(host.mapped(), [[0; 0]; 2], "{result:?}");
+        assert_eq!(Held::now().unwrap(), before, "{result:?}");
+    });
+    assert!(injected > 0, "nothing failed");
 }
 
 /// New memory takes the place of old memory, in part, and more comes elsewhere.
-fn replace(space: &AddressSpace, memories: &Memories) -> Result<(), Error> {
-    let mut change = space.begin();
+fn replace(world: &World<'_>) -> Answer {
+    let mut change = world.system.begin();
     change.del(pages(0, 4));
-    change.add(Section::ram(pages(2, 3), &memories.new, 0)?).add(Section::ram(
-        pages(20, 4),
-        &memories.new,
-        0,
-    )?);
-    change.commit().map(|_| ())
-}
-
-fn populate(space: &AddressSpace, _: &Memories) -> Result<(), Error> {
-    space.populate(pages(8, 6)).map(|_| ())
+    change.add(Section::ram(pages(2, 3), &world.memories.new, 0)?);
+    change.add(Section::ram(pages(20, 4), &world.memories.new, 0)?);
+    change.commit()
 }
 
 #[test]
 fn a_change_is_taken_back_wherever_iommufd_fails() {
-    withstands(&Guest::iommufd(), replace);
+    withstands(&Host::iommufd(), &Memories::anonymous(), replace);
 }
 
 #[test]
 fn a_change_is_taken_back_wherever_type1_fails() {
-    withstands(&Guest::type1(), replace);
+    withstands(&Host::type1(), &Memories::anonymous(), replace);
+}
+
+#[test]
+fn a_change_of_memory_that_is_mapped_by_its_file_is_taken_back_wherever_iommufd_fails() {
+    let files = Memories::of(|| Memory::memfd(END * PAGE, Pages::Base));
+    withstands(&Host::iommufd(), &files, replace);
 }
 
 #[test]
 fn granules_are_as_before_wherever_either_backend_fails() {
-    withstands(&Guest::iommufd(), populate);
-    withstands(&Guest::type1(), populate);
+    let populate = |world: &World<'_>| world.system.populate(pages(8, 6));
+    withstands(&Host::iommufd(), &Memories::anonymous(), populate);
+    withstands(&Host::type1(), &Memories::anonymous(), populate);
+}
+
+#[test]
+fn what_was_withdrawn_comes_back_wherever_either_backend_fails() {
+    let memories = Memories::anonymous();
+    for host in [Host::iommufd as fn() -> Host, Host::type1] {
+        let (host, mut failed) = (host(), 0);
+        let injected = each_failure(passthru_lab::host(), |failure| {
+            let world = World::new(&host, &memories);
+            let state = world.state();
+            world.system.withdraw(pages(0, 4)).unwrap();
+            let result = failure.during(|| world.system.restore(pages(0, 4)));
+            failed += u32::from(!matches!(&result, Ok(notes) if !missing(notes)));
+            assert!(!missing(&world.system.restore(pages(0, 4)).unwrap()), "{result:?}");
+            assert_eq!(world.state(), state, "{result:?}");
+        });
+        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+    }
+}
+
+#[test]
+fn a_mapping_behind_a_virtual_iommu_is_as_before_wherever_it_fails() {
+    let host = Host::iommufd();
+    // In the place of another one.
+    withstands(&host, &Memories::anonymous(), |world| world.viommu.map(translation(0, 2, 2)));
+    withstands(&host, &Memories::anonymous(), |world| {
+        world.viommu.replay([translation(0, 2, 1), translation(2, 2, 0), translation(16, 1, 9)])
+    });
+}
+
+#[test]
+fn a_container_joins_with_everything_or_not_at_all_wherever_it_fails() {
+    let memories = Memories::anonymous();
+    for host in [Host::iommufd as fn() -> Host, Host::type1] {
+        let (host, mut failed) = (host(), 0);
+        let injected = each_failure(passthru_lab::host(), |failure| {
+            let world = World::new(&host, &memories);
+            let state = world.state();
+            world.system.leave(&host.direct).unwrap();
+            let result = failure.during(|| world.system.join(Arc::clone(&host.direct)));
+            if result.is_err() {
+                failed += 1;
+                assert_eq!(host.mapped()[0], [0; 0], "{result:?}");
+                world.system.join(Arc::clone(&host.direct)).unwrap();
+            }
+            assert_eq!(world.state(), state, "{result:?}");
+        });
+        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+    }
+}
+
+#[test]
+fn what_is_unmapped_is_so_in_the_end_wherever_it_fails() {
+    let host = Host::iommufd();
+    unmaps(&host, |world| world.viommu.unmap(Span::ALL));
+    unmaps(&host, |world| world.system.withdraw(Span::ALL));
+    unmaps(&host, |world| world.system.discard(pages(8, 8)));
+    unmaps(&host, |world| {
+        let mut change = world.system.begin();
+        change.clear(Span::ALL);
+        change.commit().map(|_| ())
+    });
+    unmaps(&host, |world| match world.system.leave(&host.direct) {
+        Err(Error::NotMember) => Ok(()),
+        answer => answer,
+    });
+    drop(host);
+    let host = Host::type1();
+    unmaps(&host, |world| world.system.withdraw(Span::ALL));
+    unmaps(&host, |world| world.system.discard(pages(8, 8)));
+}
+
+#[test]
+fn memory_that_cannot_be_made_leaves_nothing() {
+    for make in [Memory::anonymous, Memory::memfd] {
+        let mut failed = 0;
+        let injected = each_failure(passthru_lab::host(), |failure| {
+            let before = Held::now().unwrap();
+            let memory = failure.during(|| make(4 * PAGE, Pages::Base));
+            failed += u32::from(memory.is_err());
+            drop((memory, make(4 * PAGE, Pages::Base).unwrap()));
+            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+        });
+        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
+    }
 }

@@ -1,8 +1,10 @@
 //! Address spaces on the kernel, on either backend.
 
+mod bar;
 mod dirty;
 mod failures;
 mod huge;
+mod late;
 mod random;
 mod reader;
 mod sharing;

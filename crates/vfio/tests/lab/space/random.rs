@@ -75,6 +75,7 @@ fn sequences(setup: &Setup) {
 /// Does the steps. Returns how many pages are found mapped after them, all in all, and how many pieces shared their pins.
 fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
     let mut runner = Runner::new(shared(Sharing::Always), setup.direct.clone(), &setup.behind);
+    join_all(&mut runner);
     let mut mapped = 0;
     for (which, memory) in runner.memories.iter().enumerate() {
         (0..END).for_each(|page| poke(memory, page * PAGE, mark(sequence, which, page)));
@@ -85,14 +86,18 @@ fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
         assert!(is_sound, "{step:?} of {steps:?}");
         mapped += check(&runner, setup);
     }
-    while let Some(left) = runner.joined.iter().position(|joined| !joined) {
-        runner.step(&Step::Join);
-        assert!(runner.joined[left]);
-    }
+    join_all(&mut runner);
     runner.restore_all();
     mapped += check(&runner, setup);
     look(&runner, setup, sequence);
     (mapped, runner.shared)
+}
+
+fn join_all(runner: &mut Runner) {
+    while let Some(left) = runner.joined.iter().position(|joined| !joined) {
+        runner.step(&Step::Join);
+        assert!(runner.joined[left]);
+    }
 }
 
 /// What a page of one of the memories has in it.

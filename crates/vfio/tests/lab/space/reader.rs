@@ -3,7 +3,7 @@
 
 use super::PAGE;
 use crate::edu::Edu;
-use passthru_vfio::address_space::{AddressSpace, Memory, Pages};
+use passthru_vfio::address_space::{AddressSpace, Memory, Pages, Span};
 use passthru_vfio::device::Device;
 use std::sync::Arc;
 
@@ -21,6 +21,13 @@ impl Reader {
         let scratch = Arc::new(Memory::anonymous(PAGE, Pages::Base).unwrap());
         super::add(space, SCRATCH, &scratch);
         Self { edu: Edu::new(device), scratch }
+    }
+
+    /// Takes the page away again.
+    pub(super) fn close(self, space: &AddressSpace) {
+        let mut change = space.begin();
+        change.del(Span::new(SCRATCH, PAGE).unwrap());
+        change.commit().unwrap();
     }
 
     /// What the device reads at an IOVA; anything where nothing is mapped.

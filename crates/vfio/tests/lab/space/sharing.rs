@@ -76,6 +76,23 @@ fn memory_that_is_at_two_places_is_copied_from_where_devices_may_write() {
 }
 
 #[test]
+fn memory_that_cannot_be_copied_is_pinned_again_and_that_is_noted() {
+    let context = iommufd();
+    let [first, second] =
+        [(); 2].map(|()| Arc::new(IommufdContainer::new(&context, None).unwrap()) as Arc<dyn Dma>);
+    let space = shared(Sharing::Always);
+    space.join(Arc::clone(&first)).unwrap();
+    super::add(&space, 1 << 32, &memory(Pages::Base));
+    // Behind its back, so that there is nothing to be copied; nothing else comes to its place.
+    first.unmap(1 << 32, LENGTH).unwrap();
+    let notes = space.join(Arc::clone(&second)).unwrap();
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(matches!(note.what, Noted::PinnedAgain(_)), "{note}");
+    assert!(note.to_string().contains("IOMMU_IOAS_COPY"), "{note}");
+    assert_eq!(second.unmap(1 << 32, LENGTH).unwrap(), LENGTH);
+}
+
+#[test]
 fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_pin() {
     let taken = take(EDU);
     let context = iommufd();
