@@ -2,13 +2,18 @@
 
 use super::Error;
 use crate::device::{Kind, Location};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::any::Any;
+use std::ptr::addr_eq;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Who pins a guest's memory, and who discards parts of it: one excludes the other. All containers of a guest have one in
 /// common ([`Options::discards`](super::Options::discards)).
 ///
 /// The container of a device pins all that is mapped. Who discards a page of that, as a balloon does, gives the guest
-/// another page than the device has. With a mediated device the kernel pins what its driver asks for alone, when the guest
+/// another page than the device has. With iommufd each page table pins, from when it is made until it is destroyed, also
+/// while no device is attached to it: one that is being tracked, or that the caller keeps, counts like a device from when a
+/// device is attached to it or it is [included](super::Container::include). With type1 a group pins until it leaves the
+/// container, which a hot reset's proof keeps it from. With a mediated device the kernel pins what its driver asks for alone, when the guest
 /// uses it: memory may be discarded beside such devices, and no others.
 ///
 /// This is for whoever discards without a word to the address space: a balloon, or free page reporting. What is discarded
@@ -30,8 +35,15 @@ pub struct Discards(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    pinning: Vec<String>,
+    pinning: Vec<Pinning>,
     discarding: usize,
+}
+
+/// What pins memory, for as long as it is there.
+#[derive(Debug)]
+struct Pinning {
+    name: String,
+    what: Weak<dyn Any + Send + Sync>,
 }
 
 /// Keeps devices away that pin memory, until it is dropped.
@@ -41,12 +53,11 @@ pub struct Discarding(Discards);
 /// Keeps memory from being discarded, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Pins {
-    discards: Discards,
-    name: String,
+    _pinning: Arc<()>,
 }
 
 impl Discards {
-    /// Returns whether memory may be discarded now: whether all attached devices are mediated. Another thread may attach one
+    /// Returns whether memory may be discarded now: whether nothing pins it. Another thread may attach a device
     /// right after, unless [`Discards::begin`] keeps it away.
     pub fn allowed(&self) -> bool {
         self.lock().pinning.is_empty()
@@ -55,11 +66,12 @@ impl Discards {
     /// Keeps devices away that pin memory, while memory is discarded: until the returned value is dropped.
     ///
     /// # Errors
-    /// [`Error::Pinned`] with those that are attached.
+    /// [`Error::Pinned`] with what pins memory.
     pub fn begin(&self) -> Result<Discarding, Error> {
         let mut state = self.lock();
         if !state.pinning.is_empty() {
-            return Err(Error::Pinned { devices: state.pinning.clone() });
+            let devices = state.pinning.iter().map(|pinning| pinning.name.clone()).collect();
+            return Err(Error::Pinned { devices });
         }
         state.discarding += 1;
         Ok(Discarding(self.clone()))
@@ -70,33 +82,36 @@ impl Discards {
         (device.kind() != Kind::Mdev).then(|| self.pin(device.name())).transpose()
     }
 
-    /// Has something pin memory from now on.
-    pub(super) fn pin(&self, name: String) -> Result<Pins, Error> {
+    fn pin(&self, name: String) -> Result<Pins, Error> {
+        let pinning = Arc::new(());
+        self.pin_while(name, &pinning)?;
+        Ok(Pins { _pinning: pinning })
+    }
+
+    /// Has something pin memory for as long as it is there. It counts once.
+    pub(super) fn pin_while<T: Any + Send + Sync>(&self, name: String, what: &Arc<T>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.discarding > 0 {
             return Err(Error::Discarding { device: name });
         }
-        state.pinning.push(name.clone());
-        Ok(Pins { discards: self.clone(), name })
+        if !state.pinning.iter().any(|pinning| addr_eq(pinning.what.as_ptr(), Arc::as_ptr(what))) {
+            let what: Weak<T> = Arc::downgrade(what);
+            state.pinning.push(Pinning { name, what });
+        }
+        Ok(())
     }
 
+    /// What has gone pins nothing any more.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pinning.retain(|pinning| pinning.what.strong_count() > 0);
+        state
     }
 }
 
 impl Drop for Discarding {
     fn drop(&mut self) {
         self.0.lock().discarding -= 1;
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        let mut state = self.discards.lock();
-        if let Some(index) = state.pinning.iter().position(|name| *name == self.name) {
-            state.pinning.remove(index);
-        }
     }
 }
 
@@ -121,5 +136,18 @@ mod tests {
         drop(other);
         assert!(discards.allowed());
         drop(discards.begin().unwrap());
+    }
+
+    #[test]
+    fn what_pins_memory_for_as_long_as_it_is_there_counts_once() {
+        let discards = Discards::default();
+        let table = Arc::new(7);
+        for _ in 0..2 {
+            discards.pin_while("table".into(), &table).unwrap();
+        }
+        let error = discards.begin().unwrap_err();
+        assert!(matches!(&error, Error::Pinned { devices } if devices == &["table"]), "{error}");
+        drop(table);
+        assert!(discards.begin().is_ok());
     }
 }

@@ -119,10 +119,10 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Memory that devices have pinned cannot be discarded.
+    /// Memory that is pinned cannot be discarded.
     #[error("memory cannot be discarded: it is pinned for {}", devices.join(", "))]
     Pinned {
-        /// The devices.
+        /// The devices and page tables that it is pinned for.
         devices: Vec<String>,
     },
     /// A device that pins memory cannot be attached while memory is discarded.
@@ -314,9 +314,9 @@ impl Error {
             Self::InUse { .. } => {
                 Some("drop the other handles, the mappings of its BARs and the proofs first")
             }
-            Self::Pinned { .. } => {
-                Some("detach these first; a balloon goes with mediated devices alone, virtio-mem with any")
-            }
+            Self::Pinned { .. } => Some(
+                "detach these first, end dirty tracking, and drop their page tables and proofs; a balloon goes with mediated devices alone, virtio-mem with any",
+            ),
             Self::Discarding { .. } => Some("attach it when the balloon is at rest"),
             Self::NoDevice => Some("attach a device first"),
             Self::NoDirtyTracking { .. } => Some("without it, all that devices may write to counts as dirty"),

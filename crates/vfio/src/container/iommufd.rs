@@ -56,11 +56,15 @@ impl IommufdContainer {
 
     /// Makes a container of an address space that is there already.
     pub fn over(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
-        Self { tables: Arc::new(Tables::new(Arc::clone(&ioas))), ioas, kvm, discards: Discards::default() }
+        let tables = Arc::new(Tables::new(Arc::clone(&ioas)));
+        let discards = Discards::default();
+        tables.set_discards(discards.clone());
+        Self { tables, ioas, kvm, discards }
     }
 
     /// Has it tell there who pins memory.
     pub fn with_discards(self, discards: Discards) -> Self {
+        self.tables.set_discards(discards.clone());
         Self { discards, ..self }
     }
 
@@ -130,8 +134,7 @@ impl Container for IommufdContainer {
     }
 
     fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
-        let pins = self.discards.pin(format!("page table {}", table.id()))?;
-        self.tables.include(table, pins)
+        self.tables.include(table)
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {

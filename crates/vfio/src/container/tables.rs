@@ -1,7 +1,6 @@
 //! The page tables of an iommufd container: which devices are attached to which, and what these say of dirty pages.
 
-use super::discards::Pins;
-use super::{Error, Ioas};
+use super::{Discards, Error, Ioas};
 use crate::Failed;
 use crate::device::{self, Attached, Bound, PasidAttachment, Target};
 use passthru_iommufd::{HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent};
@@ -18,6 +17,8 @@ pub(super) struct Tables {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Where it is told which tables pin memory: each of them does, for as long as it is there.
+    discards: Discards,
     tracking: bool,
     uses: Vec<Use>,
     /// Tables that track what is written. Some may have no device any more, and something to tell still; and where an end
@@ -56,12 +57,15 @@ pub(super) struct Held {
 pub struct Included {
     tables: Arc<Tables>,
     who: Who,
-    _pins: Pins,
 }
 
 impl Tables {
     pub(super) fn new(ioas: Arc<Ioas>) -> Self {
         Self { ioas, state: Mutex::default() }
+    }
+
+    pub(super) fn set_discards(&self, discards: Discards) {
+        self.lock().discards = discards;
     }
 
     /// Attaches a device to the mappings, or to a target.
@@ -93,14 +97,14 @@ impl Tables {
     }
 
     /// Counts a page table among those that tell dirty pages.
-    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>, pins: Pins) -> Result<Included, Error> {
+    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>) -> Result<Included, Error> {
         let mut state = self.lock();
         let table = root(&Target::Hwpt(Arc::clone(table))).filter(|root| over(root, &self.ioas));
         let table = table.ok_or(Error::OtherTable)?;
-        state.track(&table)?;
+        state.take_in(&table)?;
         let who = state.who(format!("page table {}", table.id()));
         state.uses.push(Use { who: who.clone(), table: Some(table) });
-        Ok(Included { tables: Arc::clone(self), who, _pins: pins })
+        Ok(Included { tables: Arc::clone(self), who })
     }
 
     /// Begins tracking on all tables, or on none; or ends it.
@@ -158,8 +162,10 @@ impl State {
         result
     }
 
-    /// Has a table that comes in now tell dirty pages, while all do. Returns whether it did not before.
-    fn track(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
+    /// Counts a table that comes in now among what pins memory, and has it tell dirty pages, while all do. Returns whether it
+    /// did not tell them before.
+    fn take_in(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
+        self.discards.pin_while(format!("page table {}", table.id()), table)?;
         let begins = self.tracking && !self.on.iter().any(|known| Arc::ptr_eq(known, table));
         if begins {
             self.turn_on(table)?;
@@ -190,7 +196,7 @@ impl State {
             self.forget(who);
             return Ok(attached);
         };
-        let begins = match self.track(&root) {
+        let begins = match self.take_in(&root) {
             Ok(begins) => begins,
             Err(error) => return Err(Failed { state: start, error }),
         };

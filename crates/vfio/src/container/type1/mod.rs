@@ -8,6 +8,7 @@ pub use group::Group;
 pub(super) use group::blockers_of;
 pub use info::{Dirty, Info};
 
+use super::discards::Pins;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::{Attach, Backend, Candidate, Container, Discards, Error, Included, KvmVfio, Member};
@@ -59,6 +60,8 @@ pub(super) struct Joined {
     group: Group,
     /// One for each proof that has its file.
     proofs: Arc<()>,
+    /// The container pins for the group. Named by the first device; a mediated device's group has none.
+    _pins: Option<Pins>,
     _container: Arc<Shared>,
 }
 
@@ -133,10 +136,10 @@ impl Type1Container {
         let location = source.locate()?;
         let number = location.group().ok_or_else(|| Error::NoGroup { device: location.name() })?;
         let pins = self.discards.pin_for(&location)?;
-        let joined = self.shared.join(number)?;
+        let joined = self.shared.join(number, pins)?;
         let fd = joined.group.device(&location, how.token)?;
-        // Both stay for as long as any handle of the device does.
-        let device = Device::new(fd, location, Arc::new((Arc::clone(&joined), pins)));
+        // The group stays for as long as any handle of the device does.
+        let device = Device::new(fd, location, joined.clone());
         Ok(Link { device, joined })
     }
 }
@@ -183,26 +186,32 @@ impl Shared {
     }
 
     /// Takes a group in, unless it is in already.
-    fn join(self: &Arc<Self>, number: u32) -> Result<Arc<Joined>, Error> {
+    fn join(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<Arc<Joined>, Error> {
         let mut all = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         let present = all.iter().filter_map(Weak::upgrade).find(|joined| joined.group.number() == number);
         if let Some(joined) = present {
             return Ok(joined);
         }
-        let joined = Arc::new(self.join_new(number)?);
+        let joined = Arc::new(self.join_new(number, pins)?);
         all.retain(|joined| joined.strong_count() > 0);
         all.push(Arc::downgrade(&joined));
         Ok(joined)
     }
 
     /// Takes a group in, which leaves it again, with its file, where a step fails.
-    fn join_new(self: &Arc<Self>, number: u32) -> Result<Joined, Error> {
+    fn join_new(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<Joined, Error> {
         let group = Group::open(number)?;
         group.check_viable()?;
         group.set_container(self.fd.as_fd())?;
         self.have_iommu(number)?;
         let registration = Registration::new(self.kvm.as_ref(), group.as_fd())?;
-        Ok(Joined { _registration: registration, group, proofs: Arc::new(()), _container: Arc::clone(self) })
+        Ok(Joined {
+            _registration: registration,
+            group,
+            proofs: Arc::new(()),
+            _pins: pins,
+            _container: Arc::clone(self),
+        })
     }
 
     /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1, whose unmapping never takes

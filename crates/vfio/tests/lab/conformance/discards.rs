@@ -1,14 +1,15 @@
 //! Memory is discarded beside mediated devices alone, and no other is attached meanwhile.
 
-use super::{at, container, on_both_backends};
+use super::{at, container, on_both_backends, take};
 use crate::taken::{mtty_two, take_beside};
-use passthru_lab::devices::EDU;
+use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{Attach, Backend, Containers, Error, Options};
 
 on_both_backends! {
     memory_is_discarded_beside_mediated_devices_alone
     several_containers_know_it_together
+    memory_is_not_discarded_while_a_proof_keeps_it_pinned
 }
 
 fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
@@ -51,4 +52,17 @@ fn several_containers_know_it_together(backend: Backend) {
     drop(placed);
     assert!(containers.discards().begin().is_ok());
     drop((mediated, edu, other, one));
+}
+
+fn memory_is_not_discarded_while_a_proof_keeps_it_pinned(backend: Backend) {
+    let taken = take(NVME);
+    let container = container(backend);
+    let member = container.attach(at(NVME), Attach::default()).unwrap();
+    let proof = container.hot_reset_proof(&member.device().hot_reset_info().unwrap()).unwrap();
+    drop(member);
+    // With type1 its group, and so what is mapped, stays with the proof.
+    assert_eq!(container.discards().allowed(), backend == Backend::Iommufd);
+    drop(proof);
+    assert!(container.discards().allowed());
+    drop(taken);
 }

@@ -247,3 +247,33 @@ fn a_page_table_that_tells_no_dirty_pages_comes_in_again_once_they_are_not_asked
     container.set_dirty_tracking(false).unwrap();
     container.include(&silent).unwrap();
 }
+
+#[test]
+fn memory_is_not_discarded_while_a_page_table_is_there() {
+    let (container, [one, other]) = container();
+    let discards = container.discards();
+    assert!(discards.allowed());
+    let [included, kept] = [&one, &other].map(|table| container.include(table).unwrap());
+    container.set_dirty_tracking(true).unwrap();
+    let name = format!("page table {}", one.id());
+    drop((included, one, kept));
+    assert!(!discards.allowed());
+    drop(other);
+    // Nothing has them any more but the container, for what they have to tell still.
+    let error = discards.begin().unwrap_err();
+    assert!(
+        matches!(&error, Error::Pinned { devices } if devices.len() == 2 && devices.contains(&name)),
+        "{error}"
+    );
+    container.set_dirty_tracking(false).unwrap();
+    drop(discards.begin().unwrap());
+    let kept = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
+    drop(container.include(&kept).unwrap());
+    assert!(!discards.allowed());
+    drop(kept);
+    let discarding = discards.begin().unwrap();
+    let late = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
+    assert!(matches!(container.include(&late), Err(Error::Discarding { .. })));
+    drop(discarding);
+    container.include(&late).unwrap();
+}
