@@ -107,7 +107,7 @@ mod tests {
         let bytes = answer(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
         let chain = chain(&bytes, 32).unwrap();
         assert_eq!(chain.iter().map(|c| (c.id, c.version)).collect::<Vec<_>>(), [(3, 1), (2, 1)]);
-        assert_eq!(chain[0].data, []);
+        assert!(chain[0].data.is_empty());
         assert_eq!((chain[1].word(0), chain[1].word(4)), (Ok(7), Ok(9)));
         assert_eq!(chain[1].word(8), Err(BadCapability::Contents(2)));
         assert_eq!(chain[1].long(0), Ok(7 | 9 << 32));

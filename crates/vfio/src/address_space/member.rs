@@ -8,10 +8,9 @@ use super::source::Source;
 use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
-use crate::container::{self, Access, Dma, IovaRanges, runs};
+use crate::container::{self, Access, Dma, IovaRanges, runs, until_gone};
 use passthru_iommufd::Iova;
 use rustix::io::Errno;
-use std::io;
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
@@ -242,26 +241,14 @@ pub(super) unsafe fn copy(dma: &dyn Dma, piece: &Piece, from: &Source) -> Result
     Ok(())
 }
 
-/// Unmaps a span; that nothing is mapped there is as good. An answer that says nothing is asked for again, and so is that
-/// nothing is mapped: the memory is freed on it. (A kernel with `CONFIG_IOMMUFD_TEST` says so of what is there, when it
-/// is told to fail.)
+/// Unmaps a span; that nothing is mapped there is as good.
 fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
-    let ask = || dma.unmap(span.start(), span.length()).map(drop);
-    let answer = match ask() {
-        Err(error) if is_ambiguous(&error) || is_gone(&error) => ask(),
-        answer => answer,
-    };
-    answer.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
+    until_gone(|| dma.unmap(span.start(), span.length()), container::Error::io)
 }
 
 /// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is sure.
 pub(super) fn settle(dma: &dyn Dma, span: Span, refusal: &container::Error) -> bool {
     !is_ambiguous(refusal) || unmap(dma, span).is_ok()
-}
-
-/// Whether the kernel says that nothing is mapped there.
-fn is_gone(error: &container::Error) -> bool {
-    error.io().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether it can be that the kernel did what it was asked for: it could not give its answer back (`EFAULT`).

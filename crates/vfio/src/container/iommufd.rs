@@ -2,6 +2,7 @@
 
 use super::dirty::check_bitmap;
 use super::discards::Pins;
+use super::gone::until_gone;
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::tables::{Held, Included, Tables};
@@ -14,7 +15,6 @@ use crate::Failed;
 use crate::device::{self, Attached, Bound, Cdev, HotReset, Location, Owner, Source, Target};
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -92,8 +92,7 @@ impl IommufdContainer {
     }
 
     /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the memory is not there: what
-    /// may be mapped then is unmapped. That is tried again where it fails, also where nothing is said to be there, since
-    /// memory is freed on it.
+    /// may be mapped then is unmapped.
     fn mapped(
         &self,
         iova: u64,
@@ -104,12 +103,11 @@ impl IommufdContainer {
         if error.io().and_then(Errno::from_io_error) != Some(Errno::FAULT) {
             return Err(error.into());
         }
-        let unmap = || self.ioas.unmap(iova, length);
-        match unmap().or_else(|_| unmap()) {
-            Err(unmap) if unmap.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound) => {
+        match until_gone(|| self.ioas.unmap(iova, length), passthru_iommufd::Error::io) {
+            Err(unmap) => {
                 Err(Error::PerhapsMapped { iova, length, map: Box::new(error), source: Box::new(unmap) })
             }
-            _ => Err(error.into()),
+            Ok(()) => Err(error.into()),
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use super::iova::{IovaAllocator, IovaError};
 use crate::barrier;
+use crate::container::until_gone;
 use crate::container::{self, Dma};
 use crate::device::Word;
 use passthru_iommufd::{Access, DmaMemory};
 use rustix::io::Errno;
-use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -196,8 +196,7 @@ impl Buffer {
     /// Unmaps it and frees it.
     ///
     /// # Errors
-    /// [`Error::Container`]. The memory is then never freed, nor its IOVA used again, for the device may reach it
-    /// still; unless the mapping had gone already ([`io::ErrorKind::NotFound`]).
+    /// [`Error::Container`]. The memory is then never freed, nor its IOVA used again, for the device may reach it still.
     pub fn close(mut self) -> Result<(), Error> {
         self.release()
     }
@@ -206,15 +205,13 @@ impl Buffer {
     fn release(&mut self) -> Result<(), Error> {
         let Some(memory) = self.memory.take() else { return Ok(()) };
         let length = memory.len() as u64;
-        let unmap = || self.pool.dma.unmap(self.iova, length);
+        let unmap = || until_gone(|| self.pool.dma.unmap(self.iova, length), container::Error::io);
         let result = unmap().or_else(|_| unmap());
         match &result {
-            Err(error) if error.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound) => {
-                mem::forget(memory)
-            }
-            _ => self.pool.give_back(self.iova, length),
+            Err(_) => mem::forget(memory),
+            Ok(()) => self.pool.give_back(self.iova, length),
         }
-        Ok(result.map(drop)?)
+        Ok(result?)
     }
 }
 

@@ -112,16 +112,16 @@ fn what_may_be_mapped_still_keeps_its_memory_and_its_iova() {
     let container = container::open(&options, &[]).unwrap().container;
     let _member = container.attach(device.source().into(), Attach::default()).unwrap();
     let pool = pool(&container);
-    // The map cannot tell its IOVA, and neither unmap can be asked for: it is mapped.
+    // The map cannot tell its IOVA, and no unmap can be asked for: it is mapped.
     let before = size_of_process();
-    let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
+    let error = failing_copies(4, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
     assert!(matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
     assert!(size_of_process() >= before + (LENGTH / 4096) as u64);
     assert_eq!(pool.buffer(4096, Access::ReadWrite).unwrap().iova(), 4096 + LENGTH as u64);
     assert_eq!(container.unmap_all().unwrap(), LENGTH as u64);
     // With one failure less it is unmapped.
     let before = size_of_process();
-    let error = failing_copies(2, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
+    let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
     assert!(!matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
     assert!(size_of_process() < before + (LENGTH / 4096) as u64);
     assert_eq!(container.unmap_all().unwrap(), 0);
@@ -133,7 +133,7 @@ fn what_somebody_else_unmapped_is_freed_without_a_panic() {
         let pool = pool(container);
         let buffer = pool.buffer(4096, Access::ReadWrite).unwrap();
         container.unmap_all().unwrap();
-        assert!(buffer.close().is_err());
+        buffer.close().unwrap();
         assert_eq!(pool.buffer(4096, Access::ReadWrite).unwrap().len(), 4096);
     });
 }
