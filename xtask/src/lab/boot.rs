@@ -33,6 +33,12 @@ const TIMED_OUT: u8 = 124;
 /// How long outputs may still come after the job ended: something in the background may hold them open.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long the kernel's log may stand still before the job begins: longer than it ever does on a busy machine.
+const STANDSTILL: Duration = Duration::from_secs(90);
+
+/// How often a virtual host that stands still while it starts is started.
+const STARTS: usize = 3;
+
 /// The ports, in the order of [`Job::open_channels`], from this descriptor number on.
 const PORTS: [&str; 4] = ["stdin", "stdout", "stderr", "status"];
 const FIRST_FD: i32 = 10;
@@ -60,32 +66,78 @@ pub(super) enum Input {
     Terminal,
 }
 
-/// Runs a job to its end; what is wrong with it goes to stderr, its exit status is returned.
+/// Runs a job to its end; what is wrong with it goes to stderr, its exit status is returned. Now and then the kernel waits for
+/// a timer of the emulation while it starts, and for ever: it is started again then, unless the job's input may be lost.
 pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<u8> {
+    for _ in 1..STARTS {
+        match once(lab, args, job)? {
+            Outcome::StoodStill if job.input == Input::None => {
+                eprintln!("lab: the virtual host is started again");
+            }
+            outcome => return outcome.code(),
+        }
+    }
+    once(lab, args, job)?.code()
+}
+
+fn once(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     let run = Run::begin(&lab.cache)?;
     let (sender, events) = channel();
     catch_signals(sender.clone())?;
     let end_mark = end_mark()?;
     job.write(&run, lab, args, &end_mark)?;
     let mut qemu = start(&run, lab, args, job, job.open_channels(&end_mark, &sender)?)?;
-    let outcome = wait(&mut qemu, &events, job.limit);
+    let outcome = wait(&mut qemu, &events, job.limit, Start::watch(run.kernel_log()));
     end(&mut qemu);
     let outcome = outcome?;
     report(&run, outcome, job.limit);
-    match outcome {
-        Outcome::Exited(status) => Ok(status),
-        Outcome::TimedOut => Ok(TIMED_OUT),
-        Outcome::Interrupted(signal) => Ok(128 + signal as u8),
-        Outcome::Crashed => bail!("the virtual host ended before the command did"),
-    }
+    Ok(outcome)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Exited(u8),
     TimedOut,
+    StoodStill,
     Interrupted(i32),
     Crashed,
+}
+
+impl Outcome {
+    fn code(self) -> Result<u8> {
+        match self {
+            Self::Exited(status) => Ok(status),
+            Self::TimedOut => Ok(TIMED_OUT),
+            Self::Interrupted(signal) => Ok(128 + signal as u8),
+            Self::StoodStill => bail!("the virtual host does not start"),
+            Self::Crashed => bail!("the virtual host ended before the command did"),
+        }
+    }
+}
+
+/// The start of the virtual host, as its kernel's log tells of it.
+#[derive(Debug)]
+struct Start {
+    log: PathBuf,
+    length: u64,
+    since: Instant,
+    done: bool,
+}
+
+impl Start {
+    fn watch(log: PathBuf) -> Self {
+        Self { log, length: 0, since: Instant::now(), done: false }
+    }
+
+    /// Whether it has not gone on for as long as `most`.
+    fn stands_still(&mut self, most: Duration) -> bool {
+        let length = fs::metadata(&self.log).map_or(0, |file| file.len());
+        if !self.done && length != self.length {
+            (self.length, self.since) = (length, Instant::now());
+            self.done = KernelLog::read(&self.log).booted();
+        }
+        !self.done && self.since.elapsed() > most
+    }
 }
 
 impl Job {
@@ -194,8 +246,14 @@ fn spawn(mut command: Command) -> Result<Child> {
     command.spawn().context("QEMU of the lab's root file system")
 }
 
-/// Waits for the job's status and the rest of its output, for the time limit, a signal, or the end of QEMU.
-fn wait(qemu: &mut Child, events: &Receiver<Event>, limit: Option<Duration>) -> Result<Outcome> {
+/// Waits for the job's status and the rest of its output, for the time limit, a signal, the end of QEMU, or a start that does
+/// not go on.
+fn wait(
+    qemu: &mut Child,
+    events: &Receiver<Event>,
+    limit: Option<Duration>,
+    mut start: Start,
+) -> Result<Outcome> {
     let mut deadline = limit.map(|limit| Instant::now() + limit);
     let mut status = None;
     let mut open_outputs = 2;
@@ -210,6 +268,9 @@ fn wait(qemu: &mut Child, events: &Receiver<Event>, limit: Option<Duration>) -> 
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 if qemu.try_wait()?.is_some() {
                     return Ok(status.map_or(Outcome::Crashed, Outcome::Exited));
+                }
+                if status.is_none() && start.stands_still(STANDSTILL) {
+                    return Ok(Outcome::StoodStill);
                 }
             }
         }
@@ -251,6 +312,9 @@ fn report(run: &Run, outcome: Outcome, limit: Option<Duration>) {
                 limit.unwrap_or_default().as_secs()
             );
         }
+        Outcome::StoodStill => {
+            eprintln!("lab: the virtual host's kernel has said nothing for {} s", STANDSTILL.as_secs());
+        }
         Outcome::Crashed => eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default()),
     }
     if log.has_fault() {
@@ -266,6 +330,23 @@ fn report(run: &Run, outcome: Outcome, limit: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_stands_still_where_its_log_does_not_grow_before_the_job_begins() {
+        let log = env::temp_dir().join(format!("passthru-kernel-log-{}", std::process::id()));
+        let mut start = Start::watch(log.clone());
+        thread::sleep(Duration::from_millis(2));
+        assert!(start.stands_still(Duration::from_millis(1)));
+        fs::write(&log, "vgaarb: loaded\n").unwrap();
+        assert!(!start.stands_still(Duration::from_secs(60)));
+        thread::sleep(Duration::from_millis(2));
+        assert!(start.stands_still(Duration::from_millis(1)));
+        fs::write(&log, "vgaarb: loaded\npassthru-lab: the job begins\n").unwrap();
+        assert!(!start.stands_still(Duration::from_secs(60)));
+        thread::sleep(Duration::from_millis(2));
+        assert!(!start.stands_still(Duration::from_millis(1)));
+        fs::remove_file(&log).unwrap();
+    }
 
     #[test]
     fn a_quoted_word_is_one_word_of_the_shell() {
