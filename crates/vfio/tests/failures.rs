@@ -6,7 +6,7 @@
 //! | `Source::locate`, `Source::open`, `Location::at`, `Cdev::open`, `Cdev::from_fd`, `Cdev::bind` | `opening_and_binding_can_fail_and_be_repeated` |
 //! | `Bound::attach` | `attaching_can_fail_and_be_repeated` |
 //! | `Bound::attach_pasid` | `a_refused_pasid_leaves_nothing_whatever_fails` |
-//! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below |
+//! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below, and what is put right after one that fails is tested without the kernel, beside it |
 //! | `Attached::replace` | `a_replacement_can_fail_and_leaves_the_former_target` |
 //! | `Attached::detach` | `detaching_can_fail_and_be_repeated` |
 //! | `Device::info`, `Device::region`, `Device::regions`, `Device::irq`, `Device::hot_reset_info`, `Device::supports` | `asking_can_fail_and_be_repeated` |

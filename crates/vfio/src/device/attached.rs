@@ -6,6 +6,7 @@ use crate::device::{Bound, Device, Error};
 use crate::sys;
 use passthru_iommufd::{BoundDevice, Hwpt, Ioas, Iommufd};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -220,10 +221,43 @@ fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: 
     if after.errno() != Some(Errno::FAULT) {
         return;
     }
-    let again = |pasid| former.get(&pasid).map(|target| attach(device, context, pasid, target));
-    let own = again(None);
-    let of_pasid = pasid.map(|_| again(pasid).unwrap_or_else(|| detach(device, pasid)));
-    for error in own.into_iter().chain(of_pasid).filter_map(Result::err) {
+    let put = |(pasid, target): (_, Option<&Target>)| match target {
+        Some(target) => attach(device, context, pasid, target),
+        None => detach(device, pasid),
+    };
+    for error in put_right(former, pasid).map(put).filter_map(Result::err) {
         tracing::warn!("{error}, after an attach that failed: what it reaches has changed");
+    }
+}
+
+/// Returns what is to be put right, in this order: the device, or a PASID of it, each with what it is attached to again; or
+/// with nothing, where it is to be detached.
+fn put_right<T>(
+    former: &BTreeMap<Option<u32>, T>,
+    pasid: Option<u32>,
+) -> impl Iterator<Item = (Option<u32>, Option<&T>)> {
+    let own = former.get(&None).map(|target| (None, Some(target)));
+    let of_pasid = pasid.map(|_| (pasid, former.get(&pasid)));
+    own.into_iter().chain(of_pasid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attach_that_failed_is_put_right_for_the_device_and_the_pasid_alone() {
+        let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
+            let former = BTreeMap::from_iter(former.iter().copied());
+            put_right(&former, pasid).map(|(pasid, target)| (pasid, target.copied())).collect()
+        };
+        let all = [(None, 'd'), (Some(1), 'p'), (Some(2), 'q')];
+        assert_eq!(right(&all, None), [(None, Some('d'))]);
+        assert_eq!(right(&all, Some(1)), [(None, Some('d')), (Some(1), Some('p'))]);
+        // The kernel has left what was not attached before.
+        assert_eq!(right(&all, Some(3)), [(None, Some('d')), (Some(3), None)]);
+        assert_eq!(right(&all[1..], Some(3)), [(Some(3), None)]);
+        // Without a PASID the kernel has detached the device itself.
+        assert_eq!(right(&[], None), []);
     }
 }
