@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::VirtualHost;
+use crate::{VirtualHost, host};
 
 /// More than any operation has places to fail at.
 const MOST: u32 = 2000;
@@ -38,6 +38,23 @@ pub fn each_failure(_host: VirtualHost, mut attempt: impl FnMut(&Failure)) -> u3
         }
     }
     unreachable!("{MOST} failures, and no end of them");
+}
+
+/// Calls `attempt` with each failure, as [`each_failure`] does. It says whether the operation failed, and nothing may be left of
+/// it either way.
+///
+/// # Panics
+/// Where something is left ([`Held`]), where no attempt has failed, or anywhere but on the virtual host.
+#[track_caller]
+#[expect(clippy::expect_used, reason = "for tests")]
+pub fn each_failure_leaves_nothing(mut attempt: impl FnMut(&Failure) -> bool) {
+    let mut failed = 0;
+    let injected = each_failure(host(), |failure| {
+        let before = Held::now().expect("/proc can be read");
+        failed += u32::from(attempt(failure));
+        assert_eq!(Held::now().expect("/proc can be read"), before, "{failure:?}");
+    });
+    assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }
 
 /// Has allocations fail that may wait, which are most, and the kernel's log kept free of them.
