@@ -32,7 +32,7 @@ pub struct DirtyMemory {
 
 impl AddressSpace {
     /// Begins, with clean pages where the IOMMU tells them, or ends to track what devices write, in all containers: also in
-    /// those that join later, until they leave. It is not begun or ended for a container alone. What was not asked for
+    /// those that join later, until they leave; a [`VirtualIommu`](super::VirtualIommu) over this one has a space of its own. It is not begun or ended for a container alone. What was not asked for
     /// before an end is lost.
     ///
     /// # Errors
@@ -124,20 +124,22 @@ impl State {
     /// Where in a span something lies that was told at an unmap.
     fn dirty_in(&mut self, span: Span, clear: bool) -> Vec<Span> {
         self.gather_dirty();
+        let places = self.sections.overlapping(span).filter_map(|(at, entry)| {
+            let (Backing { memory, offset }, part) =
+                (entry.section.kind().backing()?, at.intersection(span)?);
+            Some((part, memory, offset + (part.start() - at.start())))
+        });
+        let places: Vec<_> = places.collect();
         let mut found = Vec::new();
-        for (at, entry) in self.sections.overlapping(span) {
-            let (Some(Backing { memory, offset }), Some(part)) =
-                (entry.section.kind().backing(), at.intersection(span))
-            else {
-                continue;
-            };
-            let start = offset + (part.start() - at.start());
-            for Range { start: first, end } in self.dirty.take(memory, start..start + part.length()) {
+        // Memory that is at several places is told at each of them.
+        for (part, memory, start) in &places {
+            for Range { start: first, end } in self.dirty.take(memory, *start..start + part.length()) {
                 found.extend(Span::new(part.start() + (first - start), end - first));
-                if !clear {
-                    self.dirty.insert(memory, first..end);
-                }
+                self.dirty.insert(memory, first..end);
             }
+        }
+        for (part, memory, start) in places.iter().filter(|_| clear) {
+            self.dirty.take(memory, *start..start + part.length());
         }
         found
     }

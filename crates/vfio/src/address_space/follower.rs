@@ -33,9 +33,10 @@ impl Follower {
     fn follow(&self, system: &State, spans: &[Span], still: &mut Still, notes: &mut Vec<Note>) {
         let translations = self.translations();
         let mut space = self.space.lock(Some(system));
-        let parts = || translations.iter().flat_map(|(_, translation)| translation.parts(spans));
-        let cleared: Vec<_> = parts().map(|part| space.forget(&part, system, still)).collect();
-        for (part, _) in parts().zip(cleared).filter(|(_, cleared)| *cleared) {
+        let parts: Vec<_> =
+            translations.iter().flat_map(|(_, translation)| translation.parts(spans)).collect();
+        let cleared: Vec<_> = parts.iter().map(|part| space.forget(part, system, still)).collect();
+        for (part, _) in parts.into_iter().zip(cleared).filter(|(_, cleared)| *cleared) {
             let noted = space.regain(&part, system);
             let Some(span) = part.leads_to(part.iova) else { continue };
             notes.extend(noted.into_iter().map(|note| Note { span, what: Noted::Behind(Box::new(note)) }));
@@ -72,17 +73,19 @@ impl Locked<'_> {
         cleared
     }
 
-    /// Maps what a mapping leads to, and is not mapped. What cannot be is tried again when the guest's memory changes there.
+    /// Maps what a mapping leads to, and is not mapped, in each container that can have it. What cannot be is tried again when
+    /// the guest's memory changes there, and is a part of what whoever joins gets.
     fn regain(&mut self, part: &Translation, system: &State) -> Vec<Note> {
         let mut new = part.sections(system);
         new.retain(|section| self.state.sections.get(section.span()).is_none());
-        let spans: Vec<_> = new.iter().map(Section::span).collect();
         for section in new {
             self.state.sections.insert(section.span(), Entry::new(section));
         }
-        self.map_missing_in_all(&[part.iova], &|_| ControlFlow::Continue(())).unwrap_or_else(|error| {
-            spans.iter().for_each(|span| drop(self.state.sections.remove(*span)));
-            vec![Note { span: part.iova, what: Noted::NotMapped(error) }]
-        })
+        let members = 0..self.state.members.len();
+        let map = |member| {
+            let result = self.map_missing(&[member], &[part.iova], &|_| ControlFlow::Continue(()));
+            result.unwrap_or_else(|error| vec![Note { span: part.iova, what: Noted::NotMapped(error) }])
+        };
+        members.flat_map(map).collect()
     }
 }

@@ -47,8 +47,8 @@ pub enum Phase {
     Map,
 }
 
-/// A function that is told how far it is, from any of the threads, and can end it. It does not call the address space, which
-/// is locked meanwhile.
+/// A function that is told how far it is, from any of the threads, and can end it. It calls neither the address space nor the
+/// one that it is over or shares with: they are locked meanwhile.
 pub type OnProgress<'a> = dyn Fn(Progress) -> ControlFlow<()> + Sync + 'a;
 
 /// A piece that is to be mapped.

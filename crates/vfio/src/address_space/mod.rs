@@ -97,7 +97,7 @@ impl AddressSpace {
     /// # Safety
     /// Nobody else maps or unmaps in the containers that join: by [`Dma`], by its [`Ioas`](crate::container::Ioas), or with a
     /// [`DmaPool`](crate::dma::DmaPool). Nor, if pins are [shared with](AddressSpace::sharing_with) another address space,
-    /// in those that join there. What is copied from a container is what stands in it, which must be what was mapped.
+    /// in those that join there, nor in those that join a [`VirtualIommu`] over this one. What is copied from a container is what stands in it, which must be what was mapped.
     #[must_use]
     #[allow(
         unsafe_code,

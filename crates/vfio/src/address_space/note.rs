@@ -26,7 +26,7 @@ pub enum Noted {
     /// Devices reach only this much of it: its whole pages.
     Trimmed(Span),
     /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual IOMMU leads to since the
-    /// guest's memory changed.
+    /// guest's memory changed. It is tried again when that is [restored](super::AddressSpace::restore).
     NotMapped(Error),
     /// It shares its pins with another container.
     Shared(Why),

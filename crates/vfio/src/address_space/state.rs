@@ -32,6 +32,8 @@ pub(super) struct State {
 pub(super) struct Plan {
     pub(super) member: usize,
     pub(super) jobs: Vec<Job>,
+    /// How many mappings make room for it.
+    goes: usize,
 }
 
 /// What was done, to undo it.
@@ -93,8 +95,9 @@ impl State {
             Found::Recorded => BTreeSet::new(),
             Found::Nothing => targets.iter().flat_map(|target| of.overlapping(*target)).collect(),
         };
-        within_limit(of, (of.pieces.len() - goes.len() + jobs.len()) as u64)?;
-        Ok(Plan { member, jobs })
+        let plan = Plan { member, jobs, goes: goes.len() };
+        self.within_limit(&plan)?;
+        Ok(plan)
     }
 
     /// Lets a container go, with nothing mapped in it.
@@ -103,6 +106,16 @@ impl State {
         let answer = member.close();
         self.dirty.extend(mem::take(&mut member.dirty));
         answer
+    }
+
+    /// Whether a container can have as many mappings as there will be.
+    pub(super) fn within_limit(&self, plan: &Plan) -> Result<(), Error> {
+        let of = &self.members[plan.member];
+        let needed = (of.pieces.len() - plan.goes + plan.jobs.len()) as u64;
+        match of.dma.capabilities().max_mappings {
+            Some(limit) if needed > u64::from(limit) => Err(Error::TooManyMappings { needed, limit }),
+            _ => Ok(()),
+        }
     }
 
     /// Has the pages of what was planned made, which may not be there yet: what any of the containers maps by its address,
@@ -115,7 +128,7 @@ impl State {
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Error> {
         let mut parts = Parts::default();
-        for Plan { member, jobs } in plans {
+        for Plan { member, jobs, .. } in plans {
             let by_address = jobs.iter().map(|job| &job.piece).filter(|piece| {
                 piece.must && !self.members[*member].maps_by_file(piece) && !self.has_by_address(piece)
             });
@@ -298,11 +311,4 @@ pub(super) struct How<'a> {
     pub(super) on_progress: &'a OnProgress<'a>,
     /// Another address space where the memory may be mapped.
     pub(super) beyond: Option<&'a State>,
-}
-
-fn within_limit(member: &Member, needed: u64) -> Result<(), Error> {
-    match member.dma.capabilities().max_mappings {
-        Some(limit) if needed > u64::from(limit) => Err(Error::TooManyMappings { needed, limit }),
-        _ => Ok(()),
-    }
 }

@@ -114,6 +114,7 @@ impl Locked<'_> {
         spans.extend(cleared);
         self.state.clear(&spans, &mut still);
         spans.extend(delta.added);
+        spans.extend(delta.kept);
         self.state.lead_followers(&spans, &mut still, &mut notes);
         still.answer(notes)
     }
@@ -159,6 +160,7 @@ impl Delta {
         let mut plan = |member| {
             let mut plan = state.plan(member, &self.added, Found::Nothing, space.mapper, notes)?;
             plan.extend(state.plan(member, &self.kept, Found::Recorded, space.mapper, notes)?);
+            state.within_limit(&plan)?;
             Ok(plan)
         };
         let plans = (0..state.members.len()).map(&mut plan).collect::<Result<Vec<_>, _>>()?;

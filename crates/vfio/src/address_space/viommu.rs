@@ -13,11 +13,28 @@ use std::sync::Arc;
 /// As in a real IOMMU, a mapping leads to an address, and devices see what is there: what is deleted, withdrawn or discarded
 /// in the guest's memory is unmapped here before that call returns, and is not mapped while it is away, whatever the guest
 /// does. When it is restored or populated, or something else comes to its address, it is mapped again; that is noted where
-/// it cannot be ([`Noted::Behind`](super::Noted::Behind)).
+/// it cannot be ([`Noted::Behind`](super::Noted::Behind)), and tried again when the guest's memory there changes or is
+/// [restored](AddressSpace::restore).
+///
+/// It tracks dirty pages by itself, when its [space](VirtualIommu::space) is told to. What devices wrote to until it is
+/// dropped is then told by the guest's memory, if that tracks too.
 #[derive(Debug)]
 pub struct VirtualIommu {
     system: Arc<AddressSpace>,
     follower: Arc<Follower>,
+}
+
+impl Drop for VirtualIommu {
+    fn drop(&mut self) {
+        let Ok(dirty) = self.follower.space.take_dirty() else { return };
+        let beyond = self.system.beyond();
+        let state = &mut self.system.lock(beyond.as_deref()).state;
+        if state.tracking {
+            dirty.iter().for_each(|part| {
+                state.dirty.insert(&part.memory, part.offset..part.offset + part.length);
+            });
+        }
+    }
 }
 
 impl VirtualIommu {
@@ -105,7 +122,8 @@ impl VirtualIommu {
         if let Some((span, with)) = overlap(new.iter().map(|translation| translation.iova)) {
             return Err(Error::Overlap { span, with });
         }
-        new.iter().try_for_each(|translation| translation.check(&system))?;
+        let mut unknown = new.iter().filter(|new| translations.get(new.iova) != Some(new));
+        unknown.try_for_each(|translation| translation.check(&system))?;
         let adds = new.iter().flat_map(|translation| translation.sections(&system)).collect();
         let change = Change { clears: vec![within], adds, ..Change::default() };
         let mut space = self.follower.space.lock(Some(&system));

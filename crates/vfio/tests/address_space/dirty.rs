@@ -167,6 +167,39 @@ fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmappe
 }
 
 #[test]
+fn what_a_device_wrote_to_before_its_virtual_iommu_goes_is_told_by_the_guests_memory() {
+    let (system, _) = space();
+    let (system, memory) = (Arc::new(system), memory(16 * PAGE));
+    add(&system, ram(0, 16 * PAGE, &memory));
+    system.set_dirty_tracking(true).unwrap();
+    let (viommu, model) = (VirtualIommu::new(&system), model::model());
+    viommu.space().set_dirty_tracking(true).unwrap();
+    join(viommu.space(), &model);
+    let iova = span(0x40 * PAGE, 2 * PAGE);
+    viommu.map(Translation { iova, target: 3 * PAGE, access: Access::ReadWrite }).unwrap();
+    write(&model, &[0x41]);
+    drop(viommu);
+    assert_eq!(taken(&system, &memory), [4]);
+}
+
+#[test]
+fn memory_at_two_places_is_told_at_both_whether_it_counts_as_clean_then_or_not() {
+    let (space, model, memory) = tracking();
+    add(&space, ram(32 * PAGE, 16 * PAGE, &memory));
+    write(&model, &[5]);
+    space.withdraw(span(0, 16 * PAGE)).unwrap();
+    let all = span(0, 64 * PAGE);
+    for clear in [false, true] {
+        let mut bitmap = [0];
+        space.dirty_pages(all, PAGE, clear, &mut bitmap).unwrap();
+        assert_eq!(bitmap, [1 << 5 | 1 << 37]);
+    }
+    let mut bitmap = [0];
+    space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap();
+    assert_eq!(bitmap, [0]);
+}
+
+#[test]
 fn all_of_a_mapping_counts_as_written_to_where_the_kernel_does_not_tell_and_read_only_never() {
     let (space, model, memory) = tracking();
     let read_only = Section::new(span(32 * PAGE, PAGE), Kind::Ram(backing(&memory)), Access::Read).unwrap();

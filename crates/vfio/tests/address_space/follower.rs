@@ -228,3 +228,46 @@ fn nothing_is_reached_between_a_withdrawal_and_its_end_while_guests_map() {
         assert!(!reached);
     });
 }
+
+#[test]
+fn what_one_container_behind_cannot_have_others_have_and_whoever_joins() {
+    let guest = Guest::new();
+    let other = model::model();
+    join(guest.viommu.space(), &other);
+    let memory = memory(2 * PAGE);
+    add(&guest.system, ram(0, 2 * PAGE, &memory));
+    guest.map(PAGE, PAGE);
+    guest.system.withdraw(span(0, 2 * PAGE)).unwrap();
+    guest.behind.fail(1);
+    assert_eq!(guest.system.restore(span(0, 2 * PAGE)).unwrap().len(), 1);
+    assert_eq!((guest.behind.spans(), other.spans()), (vec![], vec![span(IOVA, PAGE)]));
+    let late = model::model();
+    join(guest.viommu.space(), &late);
+    assert_eq!(late.spans(), [span(IOVA, PAGE)]);
+    // The same section anew is a change there too.
+    let mut change = guest.system.begin();
+    change.del(span(0, 2 * PAGE)).add(ram(0, 2 * PAGE, &memory));
+    assert!(change.commit().unwrap().is_empty());
+    assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
+}
+
+#[test]
+fn a_mapping_that_leads_to_nothing_by_now_is_not_refused_a_second_time() {
+    let guest = Guest::new();
+    add(&guest.system, ram(0, PAGE, &memory(PAGE)));
+    add(&guest.system, ram(PAGE, PAGE, &memory(PAGE)));
+    let [here, gone] = [(IOVA, 0), (IOVA + PAGE, PAGE)].map(|(iova, target)| Translation {
+        iova: span(iova, PAGE),
+        target,
+        access: Access::ReadWrite,
+    });
+    guest.viommu.replay([here, gone]).unwrap();
+    let mut change = guest.system.begin();
+    change.del(span(PAGE, PAGE));
+    change.commit().unwrap();
+    assert!(guest.viommu.map(gone).unwrap().is_empty());
+    assert!(guest.viommu.replay([here, gone]).unwrap().is_empty());
+    assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
+    guest.viommu.unmap(span(IOVA, 2 * PAGE)).unwrap();
+    assert!(matches!(guest.viommu.map(gone), Err(Error::Untranslated { .. })));
+}
