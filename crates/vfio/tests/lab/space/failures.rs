@@ -269,15 +269,16 @@ fn what_is_unmapped_is_so_in_the_end_wherever_it_fails() {
 
 #[test]
 fn memory_that_cannot_be_made_leaves_nothing() {
+    // Where anonymous memory is made whatever fails, a memfd is not.
+    let mut failed = 0;
     for make in [Memory::anonymous, Memory::memfd] {
-        let mut failed = 0;
-        let injected = each_failure(passthru_lab::host(), |failure| {
+        each_failure(passthru_lab::host(), |failure| {
             let before = Held::now().unwrap();
             let memory = failure.during(|| make(4 * PAGE, Pages::Base));
             failed += u32::from(memory.is_err());
             drop((memory, make(4 * PAGE, Pages::Base).unwrap()));
             assert_eq!(Held::now().unwrap(), before, "{failure:?}");
         });
-        assert!(injected > 0 && failed > 0, "{failed} of {injected}");
     }
+    assert!(failed > 0, "none fails");
 }
