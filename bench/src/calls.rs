@@ -119,11 +119,14 @@ impl Case {
         threads: usize,
         call: impl Fn(u64, u64) -> Result<()> + Sync,
     ) -> Result<Duration> {
-        let share = self.block / threads as u64;
-        let piece = self.piece.min(share);
+        // Shares begin on borders of pieces, or of huge pages where there is one piece; the last has the rest.
+        let border = self.piece.min(2 * MIB);
+        let share = self.block / threads as u64 / border * border;
         together(threads, |which| {
-            let start = block + which as u64 * share;
-            (start..start + share).step_by(piece as usize).try_for_each(|at| call(at, piece))
+            let start = which as u64 * share;
+            let end = if which + 1 == threads { self.block } else { start + share };
+            let pieces = (start..end).step_by(self.piece as usize);
+            pieces.into_iter().try_for_each(|at| call(block + at, self.piece.min(end - at)))
         })
     }
 }

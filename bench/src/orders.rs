@@ -40,7 +40,7 @@ pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
     println!("#### 1 GiB of untouched memory, in which order\n");
     println!(
         "Seconds, and in brackets what that is of the first column. One thread maps all; or {threads} threads take pieces: they map
-them; they populate them all, and only then map; each populates a piece and maps it before it takes the next one. The order of
+them; they populate them all, and only then map (with type1, which pins under one lock, one of them maps); each populates a piece and maps it before it takes the next one. The order of
 an address space's `Mapper` is bold: there, and with one thread, the address space is measured; else its container, with pieces
 of 64 MiB. The last column is what the bold one takes of the best of the others.\n",
         threads = processors()
