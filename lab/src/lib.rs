@@ -11,10 +11,12 @@ pub mod devices;
 mod fail;
 mod guest;
 mod host;
+mod memlock;
 mod table;
 
 pub use command::{Finished, run, run_within};
 pub use fail::{Failure, Held, each_failure, each_failure_leaves_nothing};
 pub use guest::{Guest, SUM_BEGIN, SUM_END, sum_in};
 pub use host::{MARKER, PARAMETER, VirtualHost, host};
+pub use memlock::within_memlock;
 pub use table::{Table, text_of};

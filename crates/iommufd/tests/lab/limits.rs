@@ -5,9 +5,7 @@ use crate::mock::Device;
 use crate::{assert_hint, memory};
 use passthru_iommufd::{Access, Accounting, Ioas, Iommufd, Iova};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
 use std::sync::Arc;
-use std::thread;
 
 const MIB: u64 = 1 << 20;
 
@@ -28,18 +26,7 @@ fn context() -> Arc<Iommufd> {
 
 /// Does something where 1 MiB may be pinned, in a thread without privileges.
 fn within_a_mebibyte<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let former = getrlimit(Resource::Memlock);
-    setrlimit(Resource::Memlock, Rlimit { current: Some(MIB), ..former }).unwrap();
-    let result = thread::scope(|scope| {
-        let unprivileged = scope.spawn(|| {
-            // Of this thread alone.
-            rustix::thread::set_thread_uid(Uid::from_raw(65534)).unwrap();
-            work()
-        });
-        unprivileged.join()
-    });
-    setrlimit(Resource::Memlock, former).unwrap();
-    result.unwrap()
+    passthru_lab::within_memlock(passthru_lab::host(), MIB, work)
 }
 
 #[test]

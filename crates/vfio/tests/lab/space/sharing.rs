@@ -6,11 +6,11 @@ use super::reader::{Reader, poke};
 use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
+use passthru_lab::within_memlock;
 use passthru_vfio::address_space::{
     AddressSpace, Backing, Kind, Memory, Noted, Pages, Section, Sharing, Span, Translation, VirtualIommu, Why,
 };
 use passthru_vfio::container::{Access, Attach, Container, Dma, IommufdContainer};
-use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
 use std::fs;
 use std::sync::Arc;
 
@@ -138,7 +138,7 @@ fn pins_are_shared_where_the_limit_allows_no_second_pin() {
     let _member = first.attach(taken.source().into(), Attach::default()).unwrap();
     let (space, memory) = (shared(Sharing::Auto), memory(Pages::Transparent));
     space.join(Arc::new(first)).unwrap();
-    let why = within(24 << 20, || {
+    let why = within_memlock(passthru_lab::host(), 24 << 20, || {
         super::add(&space, 1 << 32, &memory);
         let second = Arc::new(IommufdContainer::new(&context, None).unwrap());
         let notes = space.join(Arc::clone(&second) as Arc<dyn Dma>).unwrap();
@@ -149,24 +149,4 @@ fn pins_are_shared_where_the_limit_allows_no_second_pin() {
         matches!(why[..], [Noted::Shared(Why::Memlock { needed: LENGTH, left })] if left < LENGTH),
         "{why:?}"
     );
-}
-
-/// Does something where so much may be pinned, in a thread without privileges.
-fn within<T: Send>(limit: u64, work: impl FnOnce() -> T + Send) -> T {
-    let former = getrlimit(Resource::Memlock);
-    setrlimit(
-        Resource::Memlock,
-        Rlimit { current: Some(limit), maximum: former.maximum.map(|most| most.max(limit)) },
-    )
-    .unwrap();
-    let result = std::thread::scope(|scope| {
-        let unprivileged = scope.spawn(|| {
-            // Of this thread, and those that it begins, alone.
-            rustix::thread::set_thread_uid(Uid::from_raw(65534)).unwrap();
-            work()
-        });
-        unprivileged.join()
-    });
-    setrlimit(Resource::Memlock, former).unwrap();
-    result.unwrap()
 }

@@ -1,0 +1,25 @@
+//! The limit on locked memory, as somebody without privileges meets it.
+#![allow(clippy::expect_used, reason = "a helper of tests")]
+
+use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
+use std::thread;
+
+use crate::VirtualHost;
+
+/// Does something where so many bytes may be locked or pinned (`RLIMIT_MEMLOCK`), in a thread without privileges. The limit
+/// is the process's, and is put back.
+pub fn within_memlock<T: Send>(_: VirtualHost, limit: u64, work: impl FnOnce() -> T + Send) -> T {
+    let former = getrlimit(Resource::Memlock);
+    let limit = Rlimit { current: Some(limit), maximum: former.maximum.map(|most| most.max(limit)) };
+    setrlimit(Resource::Memlock, limit).expect("root may set limits");
+    let result = thread::scope(|scope| {
+        let unprivileged = scope.spawn(|| {
+            // Of this thread, and those that it begins, alone.
+            rustix::thread::set_thread_uid(Uid::from_raw(65534)).expect("root may be anyone");
+            work()
+        });
+        unprivileged.join()
+    });
+    setrlimit(Resource::Memlock, former).expect("root may set limits");
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
