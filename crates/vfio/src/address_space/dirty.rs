@@ -9,7 +9,7 @@
 //! that devices are in the middle of writing to, while it tracks dirty pages, it stops these devices, or
 //! counts that memory as written to. type1 tells and unmaps at once.
 
-use super::member::Member;
+use super::member::{Member, words};
 use super::parts::Parts;
 use super::section::Backing;
 use super::state::State;
@@ -77,7 +77,7 @@ impl AddressSpace {
         }
         for member in &state.members {
             for piece in member.overlapping(span) {
-                let mut words = vec![0; (piece.length() / page_size).div_ceil(64) as usize];
+                let mut words = vec![0; words(piece, page_size)];
                 let answer =
                     member.dma.dirty_pages(piece.start(), piece.length(), page_size, clear, &mut words);
                 add_bits(bitmap, (piece.start() - span.start()) / page_size, &words);

@@ -8,9 +8,8 @@ use super::source::Source;
 use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
-use crate::container::{self, Access, Dma, IovaRanges, runs, until_gone};
+use crate::container::{self, Access, Dma, IovaRanges, may_be_done, runs, until_gone};
 use passthru_iommufd::Iova;
-use rustix::io::Errno;
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
@@ -105,7 +104,7 @@ impl Member {
     /// Forgets a recorded piece that could not be mapped, or that was not tried. Returns whether that can be: the kernel
     /// may have mapped it, and then failed to say so.
     pub(super) fn forget(&mut self, span: Span, error: Option<&container::Error>) -> bool {
-        if error.is_some_and(is_ambiguous) {
+        if error.is_some_and(|error| may_be_done(error.io())) {
             return self.unmap(span).is_ok();
         }
         self.pieces.remove(span);
@@ -198,7 +197,7 @@ impl Drop for Member {
 }
 
 /// The words of a bitmap of a span's pages.
-fn words(span: Span, page_size: u64) -> usize {
+pub(super) fn words(span: Span, page_size: u64) -> usize {
     (span.length() / page_size).div_ceil(64) as usize
 }
 
@@ -248,10 +247,5 @@ fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
 
 /// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is sure.
 pub(super) fn settle(dma: &dyn Dma, span: Span, refusal: &container::Error) -> bool {
-    !is_ambiguous(refusal) || unmap(dma, span).is_ok()
-}
-
-/// Whether it can be that the kernel did what it was asked for: it could not give its answer back (`EFAULT`).
-fn is_ambiguous(error: &container::Error) -> bool {
-    error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT)
+    !may_be_done(refusal.io()) || unmap(dma, span).is_ok()
 }

@@ -6,6 +6,11 @@ use std::io;
 /// How often is asked at the most.
 const MOST: usize = 3;
 
+/// Whether it can be that the kernel did what it was asked for: it could not give its answer back (`EFAULT`).
+pub(crate) fn may_be_done(error: Option<&io::Error>) -> bool {
+    error.and_then(Errno::from_io_error) == Some(Errno::FAULT)
+}
+
 /// Unmaps the own range of one mapping. It has gone where that succeeds, or where it is said twice in a row that nothing is
 /// there: a kernel with `CONFIG_IOMMUFD_TEST` says so of what is there, when it is told to fail. What says nothing
 /// (`EFAULT`: it may be done) is asked for again; any other refusal is the answer.
@@ -18,8 +23,7 @@ pub(crate) fn until_gone<T, E>(
     loop {
         let Err(error) = ask() else { return Ok(()) };
         let is_gone = io(&error).is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let is_ambiguous = io(&error).and_then(Errno::from_io_error) == Some(Errno::FAULT);
-        match (is_gone && was_gone, is_gone || is_ambiguous) {
+        match (is_gone && was_gone, is_gone || may_be_done(io(&error))) {
             (true, _) => return Ok(()),
             (false, true) if asked < MOST => (was_gone, asked) = (is_gone, asked + 1),
             _ => return Err(error),

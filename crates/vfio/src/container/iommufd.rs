@@ -2,7 +2,7 @@
 
 use super::dirty::check_bitmap;
 use super::discards::Pins;
-use super::gone::until_gone;
+use super::gone::{may_be_done, until_gone};
 use super::kvm::Registration;
 use super::member::{HotResetProof, Way};
 use super::tables::{Held, Included, Tables};
@@ -100,7 +100,7 @@ impl IommufdContainer {
         answer: Result<u64, passthru_iommufd::Error>,
     ) -> Result<(), Error> {
         let Err(error) = answer else { return Ok(()) };
-        if error.io().and_then(Errno::from_io_error) != Some(Errno::FAULT) {
+        if !may_be_done(error.io()) {
             return Err(error.into());
         }
         match until_gone(|| self.ioas.unmap(iova, length), passthru_iommufd::Error::io) {

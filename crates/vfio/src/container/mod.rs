@@ -62,7 +62,7 @@ pub(crate) use dirty::{add_bits, check_bitmap, runs};
 pub use discards::{Discarding, Discards};
 pub use dma::Dma;
 pub use error::{Blocker, Error};
-pub(crate) use gone::until_gone;
+pub(crate) use gone::{may_be_done, until_gone};
 pub use iommufd::IommufdContainer;
 pub use kvm::KvmVfio;
 pub use member::{Attach, Candidate, Container, HotResetProof, Member};
