@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use arch::Arch;
+use kernel::Linux;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Task {
@@ -45,6 +46,9 @@ pub(crate) struct MachineArgs {
     /// Architecture of the virtual host
     #[arg(long, default_value = "x86_64", value_parser = Arch::parse)]
     arch: Arch,
+    /// Series of Linux that the virtual host runs
+    #[arg(long, default_value = "7.3", conflicts_with = "kernel")]
+    linux: Linux,
     /// A kernel of your own instead of the one that setup builds
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,

@@ -1,4 +1,5 @@
-//! The virtual host's kernel: built from Debian's source package with the configuration in `lab/kernel`.
+//! The virtual host's kernel: built from Debian's source package with the configuration and the patches in
+//! `lab/kernel`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,18 +15,47 @@ use super::child::{dying_with_us, watched};
 use super::progress::Step;
 use crate::cargo;
 
-/// Debian's package with the kernel's source.
-pub(super) const SOURCE: &str = "linux-source-7.2";
+/// A series of Linux that the lab's configuration is made for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Linux {
+    #[value(name = "7.2")]
+    V7_2,
+    #[default]
+    #[value(name = "7.3")]
+    V7_3,
+}
+
+impl Linux {
+    /// Name of Debian's package with the source.
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Self::V7_2 => "linux-source-7.2",
+            Self::V7_3 => "linux-source-7.3",
+        }
+    }
+}
+
+/// The exact source of a kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) linux: Linux,
+    /// Version of the package.
+    pub(super) version: &'a str,
+}
 
 /// Goes up when this file builds another kernel from the same inputs.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 /// Programs that a build calls, about: the bar's length.
 const BUILD_STEPS: u64 = 2800;
 
-/// The kernel of this tree's configuration, from a version of the source package.
-pub(super) fn piece(cache: &Cache, arch: Arch, version: &str) -> Result<Piece> {
-    Ok(cache.piece("kernel", &[REVISION, arch.name(), version, &configuration(arch)?]))
+/// Returns the piece that this tree's configuration and patches make of a source.
+pub(super) fn piece(cache: &Cache, arch: Arch, source: Source) -> Result<Piece> {
+    let configuration = configuration(arch)?;
+    let patches = patches()?;
+    let mut inputs = vec![REVISION, arch.name(), source.version, &configuration];
+    inputs.extend(patches.iter().map(|patch| patch.text.as_str()));
+    Ok(cache.piece("kernel", &inputs))
 }
 
 /// The bootable image in a whole piece.
@@ -38,7 +68,7 @@ pub(super) fn build(
     piece: &Piece,
     cache: &Cache,
     arch: Arch,
-    version: &str,
+    source: Source,
     log: &Path,
     step: &mut Step,
 ) -> Result<()> {
@@ -46,7 +76,13 @@ pub(super) fn build(
     let tree = work.join("tree");
     if !tree.exists() {
         step.detail("fetching the source");
-        unpack(&Archive::update(cache, arch)?, version, &work, log).with_context(gone(version))?;
+        let unpacked =
+            fetch(&Archive::update(cache, arch)?, source, &work, log).with_context(gone(source))?;
+        for patch in patches()? {
+            step.detail(&format!("applying {}", patch.path.display()));
+            apply(&patch, &unpacked, log)?;
+        }
+        fs::rename(&unpacked, &tree)?;
     }
     step.detail("configuring");
     configure(&tree, arch, log)?;
@@ -66,28 +102,60 @@ pub(super) fn build(
     })
 }
 
-fn gone(version: &str) -> impl Fn() -> String {
+fn gone(source: Source) -> impl Fn() -> String {
+    let package = source.linux.package();
+    let version = source.version;
     move || {
         format!(
-            "{SOURCE} {version} can't be fetched; if the archive has another one by now, take that with \
+            "{package} {version} can't be fetched; if the archive has another version by now, take that with \
              `cargo xtask lab setup --update`, or give a kernel of your own with --kernel FILE"
         )
     }
 }
 
-/// Leaves the source in `work/tree`, which exists only once it is whole.
-fn unpack(archive: &Archive, version: &str, work: &Path, log: &Path) -> Result<()> {
-    let package = archive.download(SOURCE, version, work)?;
+/// Unpacks the source in a folder of `work` and returns that folder.
+fn fetch(archive: &Archive, source: Source, work: &Path, log: &Path) -> Result<PathBuf> {
+    let name = source.linux.package();
+    let package = archive.download(name, source.version, work)?;
     let unpacked = work.join("unpacked");
-    fs::remove_dir_all(&unpacked).or_else(|error| if unpacked.exists() { Err(error) } else { Ok(()) })?;
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked)?;
+    }
     fs::create_dir(&unpacked)?;
     watched(dying_with_us("dpkg-deb").arg("--extract").args([&package, &unpacked]), log, |_| ())?;
-    let tarball = unpacked.join(format!("usr/src/{SOURCE}.tar.xz"));
+    let tarball = unpacked.join(format!("usr/src/{name}.tar.xz"));
     watched(dying_with_us("tar").arg("-C").arg(&unpacked).arg("-xJf").arg(&tarball), log, |_| ())?;
-    fs::rename(unpacked.join(SOURCE), work.join("tree"))?;
-    fs::remove_dir_all(&unpacked)?;
+    fs::remove_file(&tarball)?;
     fs::remove_file(&package)?;
-    Ok(())
+    Ok(unpacked.join(name))
+}
+
+/// A change of the kernel's source: `lab/kernel/*.patch`.
+struct Patch {
+    path: PathBuf,
+    text: String,
+}
+
+/// Reads the patches, in the order of their names.
+fn patches() -> Result<Vec<Patch>> {
+    let folder = cargo::root().join("lab/kernel");
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(Patch { path, text })
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn apply(patch: &Patch, tree: &Path, log: &Path) -> Result<()> {
+    let mut command = dying_with_us("patch");
+    command.args(["--batch", "--forward", "--strip=1", "--input"]).arg(&patch.path).current_dir(tree);
+    watched(&mut command, log, |_| ())
 }
 
 /// Merges the configuration over tinyconfig, unless the tree has that already, and checks that all of it holds.

@@ -20,6 +20,7 @@ const FOR_KERNEL: &[&str] = &[
     "libelf-dev",
     "libssl-dev",
     "make",
+    "patch",
     "perl",
     "tar",
     "xz-utils",

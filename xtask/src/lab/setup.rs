@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use rustix::process::geteuid;
 
 use super::MachineArgs;
@@ -11,7 +12,7 @@ use super::arch::Arch;
 use super::archive::Archive;
 use super::cache::{Cache, Lock, Piece};
 use super::disks::{self, Disks};
-use super::kernel;
+use super::kernel::{self, Linux, Source};
 use super::packages;
 use super::pins::Pins;
 use super::progress::Progress;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Architecture of the virtual host
     #[arg(long, default_value = "x86_64", value_parser = Arch::parse)]
     arch: Arch,
+    /// Series of Linux to build
+    #[arg(long, default_value = "7.3", conflicts_with = "kernel")]
+    linux: Linux,
     /// A kernel of your own: none is built
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -52,10 +56,11 @@ impl Lab {
         let kernel = kernel.transpose()?;
         let cache = Cache::open()?;
         let lock = cache.lock_for_use()?;
-        let recorded = Pieces::recorded(&cache, args.arch, kernel.is_none())?;
+        let linux = kernel.is_none().then_some(args.linux);
+        let recorded = Pieces::recorded(&cache, args.arch, linux)?;
         let pieces = match recorded.filter(Pieces::are_whole) {
             Some(pieces) => pieces,
-            None => set_up(&cache, args.arch, kernel.is_none(), false)?,
+            None => set_up(&cache, args.arch, linux, false)?,
         };
         let kernel = kernel.or_else(|| pieces.kernel.as_ref().map(kernel::image)).context("no kernel")?;
         let rootfs = Rootfs::new(&pieces.rootfs, args.arch);
@@ -68,7 +73,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         ensure!(kernel.is_file(), "{}: no such kernel", kernel.display());
     }
     let cache = Cache::open()?;
-    let pieces = set_up(&cache, args.arch, args.kernel.is_none(), args.update)?;
+    let linux = args.kernel.is_none().then_some(args.linux);
+    let pieces = set_up(&cache, args.arch, linux, args.update)?;
     for piece in pieces.all() {
         eprintln!("{}", piece.path().display());
     }
@@ -81,10 +87,12 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 
 fn clean(cache: &Cache, arch: Arch, pieces: &Pieces, remove: bool) -> Result<()> {
     let _lock = cache.lock_for_setup()?; // a piece that another setup makes is not stale
-    // With a kernel of the user's own, the one that was built here stays.
-    let recorded =
-        Pieces::recorded(cache, arch, true)?.map_or_else(|| pieces.all(), |recorded| recorded.all());
-    let stale = cache.stale(&recorded)?;
+    // The kernels of other series that were built here stay.
+    let mut kept = pieces.all();
+    for &linux in Linux::value_variants() {
+        kept.extend(Pieces::recorded(cache, arch, Some(linux))?.iter().flat_map(Pieces::all));
+    }
+    let stale = cache.stale(&kept)?;
     for path in &stale {
         eprintln!("{}: {}", if remove { "removing" } else { "not used by this tree" }, path.display());
     }
@@ -106,13 +114,16 @@ struct Pieces {
 
 impl Pieces {
     /// What the recorded versions ask for; none while a version isn't recorded.
-    fn recorded(cache: &Cache, arch: Arch, with_kernel: bool) -> Result<Option<Self>> {
+    fn recorded(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<Option<Self>> {
         let pins = Pins::read(cache)?;
-        let source = pins.get(kernel::SOURCE).filter(|_| with_kernel);
-        let Some(qemu) = pins.get(arch.qemu_package()).filter(|_| !with_kernel || source.is_some()) else {
-            return Ok(None);
+        let Some(qemu) = pins.get(arch.qemu_package()) else { return Ok(None) };
+        let kernel = match linux {
+            Some(linux) => {
+                let Some(version) = pins.get(linux.package()) else { return Ok(None) };
+                Some(kernel::piece(cache, arch, Source { linux, version })?)
+            }
+            None => None,
         };
-        let kernel = source.map(|version| kernel::piece(cache, arch, version)).transpose()?;
         Ok(Some(Self { kernel, rootfs: rootfs::piece(cache, arch, qemu), disks: disks::piece(cache) }))
     }
 
@@ -125,16 +136,17 @@ impl Pieces {
     }
 }
 
-fn set_up(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<Pieces> {
+/// Makes what is missing; with no series, no kernel.
+fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Result<Pieces> {
     let _lock = cache.lock_for_setup()?;
     let logs = cache.folder("logs")?;
     let mut progress = Progress::new(5);
-    install_packages(cache, with_kernel, &mut progress)?;
+    install_packages(cache, linux.is_some(), &mut progress)?;
 
     let step = progress.step("package versions");
-    let pins = versions(cache, arch, with_kernel, update)?;
+    let pins = versions(cache, arch, linux, update)?;
     step.done();
-    let pieces = Pieces::recorded(cache, arch, with_kernel)?.context("no versions are recorded")?;
+    let pieces = Pieces::recorded(cache, arch, linux)?.context("no versions are recorded")?;
 
     let mut step = progress.step("root file system");
     if !pieces.rootfs.is_whole() {
@@ -151,9 +163,11 @@ fn set_up(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<
     step.done();
 
     let mut step = progress.step("kernel");
-    if let Some(kernel) = pieces.kernel.as_ref().filter(|kernel| !kernel.is_whole()) {
-        let version = pins.get(kernel::SOURCE).context("the kernel's version")?;
-        kernel::build(kernel, cache, arch, version, &logs.join("kernel.log"), &mut step)?;
+    if let (Some(kernel), Some(linux)) = (&pieces.kernel, linux)
+        && !kernel.is_whole()
+    {
+        let version = pins.get(linux.package()).context("the kernel's version")?;
+        kernel::build(kernel, cache, arch, Source { linux, version }, &logs.join("kernel.log"), &mut step)?;
     }
     step.done();
     Ok(pieces)
@@ -172,12 +186,12 @@ fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -
 }
 
 /// Looks up and records the versions that aren't recorded, or all of them.
-fn versions(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Result<Pins> {
+fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Result<Pins> {
     let mut pins = Pins::read(cache)?;
-    let wanted: Vec<_> =
-        [Some(arch.qemu_package()), with_kernel.then_some(kernel::SOURCE)].into_iter().flatten().collect();
+    let source = linux.map(Linux::package);
+    let wanted = [Some(arch.qemu_package()), source];
     let unknown: Vec<_> =
-        wanted.into_iter().filter(|package| update || pins.get(package).is_none()).collect();
+        wanted.into_iter().flatten().filter(|package| update || pins.get(package).is_none()).collect();
     if unknown.is_empty() {
         return Ok(pins);
     }
@@ -187,7 +201,7 @@ fn versions(cache: &Cache, arch: Arch, with_kernel: bool, update: bool) -> Resul
             Some(version) => pins.set(package, &version)?,
             None => bail!(
                 "{package} is not in the archive's trixie and trixie-backports any more{}",
-                if package == kernel::SOURCE {
+                if source == Some(package) {
                     "; give a kernel of your own with --kernel FILE (its configuration: lab/kernel)"
                 } else {
                     ""
