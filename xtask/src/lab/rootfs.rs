@@ -15,24 +15,41 @@ use super::child::{contained, dying_with_us, watched};
 use super::progress::Step;
 
 /// Goes up when this file makes another root file system from the same inputs.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 /// QEMU's version that the lab is made for; an older one is mentioned.
 const QEMU_WANTED: (u32, u32) = (11, 1);
 
-/// What is installed beside QEMU and firmware.
+/// Packages built from QEMU's source, besides the emulator of the virtual host's own architecture.
+const QEMU_PACKAGES: &[&str] =
+    &["qemu-system-arm", "qemu-system-common", "qemu-system-data", "qemu-system-s390x", "qemu-utils"];
+
+/// Packages besides QEMU and firmware of the virtual host's own architecture.
 const PACKAGES: &[&str] = &[
+    "btrfs-progs",
     "busybox-static",
     "ca-certificates",
+    "dmidecode",
     "e2fsprogs",
     "iproute2",
     "kmod",
     "libcap2-bin",
+    "lvm2",
+    "mdadm",
+    "nfs-kernel-server",
+    "nvme-cli",
+    "open-iscsi",
+    "openvswitch-switch",
+    "passt",
     "pciutils",
     "procps",
+    "qemu-efi-aarch64",
     "socat",
     "strace",
+    "swtpm",
+    "swtpm-tools",
     "util-linux",
+    "virtiofsd",
 ];
 
 /// Of no use on the virtual host.
@@ -48,7 +65,7 @@ const DROPPED: &[&str] = &[
 /// The root file system with a version of QEMU.
 pub(super) fn piece(cache: &Cache, arch: Arch, qemu: &str) -> Piece {
     let mut inputs = vec![REVISION, SUITE, arch.name(), arch.qemu_package(), qemu];
-    inputs.extend(arch.firmware_packages().iter().chain(PACKAGES));
+    inputs.extend(arch.firmware_packages().iter().chain(QEMU_PACKAGES).chain(PACKAGES));
     cache.piece("rootfs", &inputs)
 }
 
@@ -69,8 +86,18 @@ pub(super) fn build(piece: &Piece, arch: Arch, qemu: &str, log: &Path, step: &mu
                 arch.qemu_package()
             )
         })?;
-        tidy(root)
+        tidy(root)?;
+        dig_holes(root, log)
     })
+}
+
+/// Frees the zeros at the end of firmware images for aarch64, hundreds of MiB.
+fn dig_holes(root: &Path, log: &Path) -> Result<()> {
+    for entry in fs::read_dir(root.join("usr/share/AAVMF"))? {
+        let image = entry?.path();
+        watched(dying_with_us("fallocate").arg("--dig-holes").arg(image.canonicalize()?), log, |_| ())?;
+    }
+    Ok(())
 }
 
 /// Gives the new root the machine's way to the archive, and keeps services from starting.
@@ -118,11 +145,11 @@ fn install(root: &Path, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> 
     };
     step.detail("fetching package lists");
     watched(&mut apt(&["update".into(), "--error-on=any".into()]), log, |_| ())?;
-    let qemu_packages = [arch.qemu_package(), "qemu-system-common", "qemu-system-data", "qemu-utils"];
     let backports = format!("--target-release={SUITE}-backports");
     let mut arguments: Vec<String> =
         ["install", "--yes", "--no-install-recommends", &backports].map(Into::into).into();
-    arguments.extend(qemu_packages.map(|package| format!("{package}={qemu}")));
+    let of_qemu = [arch.qemu_package()].into_iter().chain(QEMU_PACKAGES.iter().copied());
+    arguments.extend(of_qemu.map(|package| format!("{package}={qemu}")));
     arguments.extend(PACKAGES.iter().chain(arch.firmware_packages()).map(|&package| package.to_owned()));
     watched(&mut apt(&arguments), log, |line| count(line, step))
 }
