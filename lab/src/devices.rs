@@ -14,7 +14,17 @@ pub const NVME_BYTES: u64 = 64 << 20;
 pub const NVME_SHA256: &str = "d06dedd75d95ad26cd9940b703081920d4874697b08485305a1eb25ed2061314";
 
 /// Intel 82576 network card (`igb`), SR-IOV capable: its virtual functions appear at 02:10.0, 02:10.2 and so on.
+/// Its cable leads to a network with one peer, [`PEER`].
 pub const IGB: &str = "0000:02:00.0";
+
+/// Address and prefix length for the user of [`IGB`], host or guest.
+pub const IGB_ADDRESS: &str = "10.0.3.15/24";
+
+/// The peer on the network of [`IGB`]: a TCP service that sends back what it gets, at port [`PEER_PORT`].
+pub const PEER: &str = "10.0.3.100";
+
+/// TCP port of [`PEER`].
+pub const PEER_PORT: u16 = 7;
 
 /// NVMe disk that the virtual host itself uses: ext4, mounted at [`DATA_MOUNT`].
 pub const DATA_NVME: &str = "0000:03:00.0";
@@ -40,8 +50,12 @@ pub const CMB_NVME: &str = "0000:07:00.0";
 /// Intel 82576 network card with two ports: functions of one bus, each in an IOMMU group of its own.
 pub const TWO_PORT_NIC: [&str; 2] = ["0000:08:00.0", "0000:08:00.1"];
 
-/// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control.
+/// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control. Its DMA reaches
+/// [`EDU_DMA_BITS`] bits of IOVA, so BARs above 4 GiB too.
 pub const EDU: &str = "0000:00:10.0";
+
+/// Width of the IOVAs that [`EDU`] can reach, in bits.
+pub const EDU_DMA_BITS: u32 = 48;
 
 /// The contents of [`NVME`]: the numbers of a 64-bit linear congruential generator, little endian.
 #[must_use]

@@ -7,6 +7,7 @@ mod cache;
 mod child;
 mod cpio;
 mod disks;
+mod guests;
 mod initrd;
 mod kernel;
 mod kernel_log;
@@ -38,6 +39,8 @@ pub(crate) enum Task {
     Run(run::Args),
     /// Run the tests that need the virtual host, on it
     Test(tests::Args),
+    /// Run many small guests one after the other, and print how many were lost to the emulation
+    Loop(guests::Args),
 }
 
 /// How the virtual host is run.
@@ -58,6 +61,9 @@ pub(crate) struct MachineArgs {
     /// Memory of the virtual host in MiB
     #[arg(long, value_name = "MIB", default_value_t = 6144)]
     memory: u32,
+    /// More words for the virtual host's kernel command line
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
     /// How the virtual host is run: kvm needs a machine whose KVM can nest
     #[arg(long, default_value = "tcg")]
     accel: machine::Accel,
@@ -84,6 +90,7 @@ pub(crate) fn run(task: &Task) -> Result<u8> {
         Task::Setup(args) => setup::run(args),
         Task::Run(args) => run::run(args),
         Task::Test(args) => tests::run(args),
+        Task::Loop(args) => guests::run(args),
     }
 }
 

@@ -54,6 +54,17 @@ pub(super) struct Job {
     pub(super) limit: Option<Duration>,
     /// Where its output is kept, besides being shown.
     pub(super) record: Option<Record>,
+    /// The longest time without output, where the record shows a longer one to be a standstill.
+    pub(super) silence: Option<Duration>,
+}
+
+impl Job {
+    fn is_silent(&self) -> bool {
+        match (&self.record, self.silence) {
+            (Some(record), Some(most)) => record.quiet_for() > most,
+            _ => false,
+        }
+    }
 }
 
 /// Where the job's input comes from.
@@ -66,18 +77,20 @@ pub(super) enum Input {
     Terminal,
 }
 
-/// Runs a job to its end; what is wrong with it goes to stderr, its exit status is returned. Now and then the kernel waits for
-/// a timer of the emulation while it starts, and for ever: it is started again then, unless the job's input may be lost.
-pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<u8> {
+/// Runs a job to its end and reports on stderr what went wrong.
+///
+/// Now and then the kernel waits for ever for a timer of the emulation while it starts. It is started again then, unless
+/// that would lose the job's input.
+pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     for _ in 1..STARTS {
         match once(lab, args, job)? {
-            Outcome::StoodStill if job.input == Input::None => {
+            Outcome::NotStarted if job.input == Input::None => {
                 eprintln!("lab: the virtual host is started again");
             }
-            outcome => return outcome.code(),
+            outcome => return Ok(outcome),
         }
     }
-    once(lab, args, job)?.code()
+    once(lab, args, job)
 }
 
 fn once(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
@@ -87,29 +100,39 @@ fn once(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     let end_mark = end_mark()?;
     job.write(&run, lab, args, &end_mark)?;
     let mut qemu = start(&run, lab, args, job, job.open_channels(&end_mark, &sender)?)?;
-    let outcome = wait(&mut qemu, &events, job.limit, Start::watch(run.kernel_log()));
+    let outcome = wait(&mut qemu, &events, job, Start::watch(run.kernel_log()));
     end(&mut qemu);
     let outcome = outcome?;
-    report(&run, outcome, job.limit);
+    report(&run, outcome, job);
     Ok(outcome)
 }
 
+/// The end of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
+    /// It exited with this status.
     Exited(u8),
+    /// It did not end within its time limit.
     TimedOut,
+    /// The virtual host stood still before the job began.
+    NotStarted,
+    /// The job's output stood still for too long.
     StoodStill,
+    /// We were ended by this signal.
     Interrupted(i32),
+    /// The emulator died.
     Crashed,
 }
 
 impl Outcome {
-    fn code(self) -> Result<u8> {
+    /// Returns the exit code that stands for it.
+    pub(super) fn code(self) -> Result<u8> {
         match self {
             Self::Exited(status) => Ok(status),
             Self::TimedOut => Ok(TIMED_OUT),
             Self::Interrupted(signal) => Ok(128 + signal as u8),
-            Self::StoodStill => bail!("the virtual host does not start"),
+            Self::NotStarted => bail!("the virtual host does not start"),
+            Self::StoodStill => bail!("the virtual host stands still"),
             Self::Crashed => bail!("the virtual host ended before the command did"),
         }
     }
@@ -216,6 +239,7 @@ fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd
         arch: args.arch,
         accel: args.accel,
         memory_mib: args.memory,
+        append: &args.append,
         kernel: &lab.kernel,
         initrd: &run.initrd(),
         rootfs: &lab.rootfs,
@@ -248,13 +272,8 @@ fn spawn(mut command: Command) -> Result<Child> {
 
 /// Waits for the job's status and the rest of its output, for the time limit, a signal, the end of QEMU, or a start that does
 /// not go on.
-fn wait(
-    qemu: &mut Child,
-    events: &Receiver<Event>,
-    limit: Option<Duration>,
-    mut start: Start,
-) -> Result<Outcome> {
-    let mut deadline = limit.map(|limit| Instant::now() + limit);
+fn wait(qemu: &mut Child, events: &Receiver<Event>, job: &Job, mut start: Start) -> Result<Outcome> {
+    let mut deadline = job.limit.map(|limit| Instant::now() + limit);
     let mut status = None;
     let mut open_outputs = 2;
     loop {
@@ -270,6 +289,9 @@ fn wait(
                     return Ok(status.map_or(Outcome::Crashed, Outcome::Exited));
                 }
                 if status.is_none() && start.stands_still(STANDSTILL) {
+                    return Ok(Outcome::NotStarted);
+                }
+                if status.is_none() && job.is_silent() {
                     return Ok(Outcome::StoodStill);
                 }
             }
@@ -300,7 +322,7 @@ fn end(qemu: &mut Child) {
 }
 
 /// Tells what went wrong, with the kernel's and QEMU's words.
-fn report(run: &Run, outcome: Outcome, limit: Option<Duration>) {
+fn report(run: &Run, outcome: Outcome, job: &Job) {
     let log = KernelLog::read(&run.kernel_log());
     match outcome {
         Outcome::Exited(0) if !log.has_fault() => return,
@@ -309,10 +331,13 @@ fn report(run: &Run, outcome: Outcome, limit: Option<Duration>) {
         Outcome::TimedOut => {
             eprintln!(
                 "lab: the time limit of {} s is reached (--timeout)",
-                limit.unwrap_or_default().as_secs()
+                job.limit.unwrap_or_default().as_secs()
             );
         }
         Outcome::StoodStill => {
+            eprintln!("lab: no output for {} s", job.silence.unwrap_or_default().as_secs());
+        }
+        Outcome::NotStarted => {
             eprintln!("lab: the virtual host's kernel has said nothing for {} s", STANDSTILL.as_secs());
         }
         Outcome::Crashed => eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default()),

@@ -16,6 +16,8 @@ use super::tsc;
 pub(crate) enum Accel {
     /// Emulated in software: works everywhere
     Tcg,
+    /// Emulated by a single thread for all CPUs
+    TcgSingle,
     /// Under the machine's own KVM, which must be able to nest
     Kvm,
 }
@@ -33,6 +35,8 @@ pub(super) struct Machine<'a> {
     pub(super) arch: Arch,
     pub(super) accel: Accel,
     pub(super) memory_mib: u32,
+    /// More words of the kernel's command line.
+    pub(super) append: &'a str,
     pub(super) kernel: &'a Path,
     pub(super) initrd: &'a Path,
     pub(super) rootfs: &'a Rootfs,
@@ -59,8 +63,10 @@ impl Machine<'_> {
 
     fn board(&self, line: &mut Line) {
         let Arch::X86_64 = self.arch;
+        const EMULATED: &str = "EPYC-Rome,+svm,+npt";
         let (accel, cpu) = match self.accel {
-            Accel::Tcg => ("tcg,thread=multi", "EPYC-Rome,+svm,+npt"),
+            Accel::Tcg => ("tcg,thread=multi", EMULATED),
+            Accel::TcgSingle => ("tcg,thread=single", EMULATED),
             Accel::Kvm => ("kvm", "host"),
         };
         line.flags(&["-M", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu, "-smp", "2"]);
@@ -69,12 +75,14 @@ impl Machine<'_> {
     }
 
     fn boot(&self, line: &mut Line) -> Result<()> {
-        let tsc = tsc::khz().filter(|_| self.accel == Accel::Tcg).map(|khz| format!("tsc_early_khz={khz} "));
+        let tsc = tsc::khz().filter(|_| self.accel != Accel::Kvm).map(|khz| format!("tsc_early_khz={khz} "));
         let tsc = tsc.unwrap_or_default();
         // Ticks come by themselves, each CPU its own: an emulated one-shot timer whose interrupt was lost while a guest ran
         // (seen once in some hundred guests) would leave the whole machine waiting for ever.
         let ticks = "nohz=off highres=off";
-        line.option("-append", &format!("console=ttyS0 panic=-1 intel_iommu=on {ticks} {tsc}{PARAMETER}"));
+        let fixed = "console=ttyS0 panic=-1 intel_iommu=on scsi_debug.add_host=0";
+        let more = self.append;
+        line.option("-append", &format!("{fixed} {ticks} {tsc}{PARAMETER} {more}"));
         line.command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
         line.option("-serial", &format!("file:{}", value(self.log)?));
         Ok(())
@@ -107,9 +115,11 @@ impl Machine<'_> {
             line.option("-drive", &drive);
         }
         line.option("-netdev", "user,id=uplink,restrict=on");
-        line.device(&format!("edu,bus=pcie.0,addr={}", slot(devices::EDU)));
+        line.option("-netdev", &peer_network());
+        let dma_mask = (1_u64 << devices::EDU_DMA_BITS) - 1;
+        line.device(&format!("edu,bus=pcie.0,addr={},dma_mask={dma_mask:#x}", slot(devices::EDU)));
         line.behind_port(devices::NVME, &format!("nvme,drive=assigned,serial={}", devices::NVME_SERIAL));
-        line.behind_port(devices::IGB, "igb");
+        line.behind_port(devices::IGB, "igb,netdev=peer");
         line.behind_port(devices::DATA_NVME, "nvme,drive=data,serial=data");
         line.behind_port(devices::UPLINK, "e1000e,netdev=uplink");
         line.behind_port(devices::SHARED_BRIDGE, "pcie-pci-bridge,id=shared");
@@ -121,6 +131,12 @@ impl Machine<'_> {
         line.device(&format!("igb,bus=port{},addr=0x0.0x1", bus(second)));
         Ok(())
     }
+}
+
+/// A network of the emulator that leads nowhere but to a service that sends back what it gets.
+fn peer_network() -> String {
+    let service = format!("guestfwd=tcp:{}:{}-cmd:cat", devices::PEER, devices::PEER_PORT);
+    format!("user,id=peer,restrict=on,net=10.0.3.0/24,{service}")
 }
 
 /// A command line in the making.

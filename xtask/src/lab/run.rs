@@ -43,9 +43,9 @@ pub(super) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
 /// Runs a command without input, for as long as it takes, and keeps what it prints.
 pub(super) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
     let lab = Lab::ready(machine)?;
-    let record = Record::default();
+    let record = Record::new();
     let job = Job { record: Some(record.clone()), ..job(machine, words, Input::None, None)? };
-    let code = boot(&lab, machine, &job)?;
+    let code = boot(&lab, machine, &job)?.code()?;
     Ok((code, record.take()))
 }
 
@@ -55,13 +55,20 @@ fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8
         build(machine)?;
     }
     let limit = (input != Input::Terminal).then_some(600);
-    boot(&lab, machine, &job(machine, words, input, limit)?)
+    boot(&lab, machine, &job(machine, words, input, limit)?)?.code()
 }
 
-fn job(machine: &MachineArgs, words: &[OsString], input: Input, limit: Option<u64>) -> Result<Job> {
+/// Returns the job that runs a command.
+pub(super) fn job(
+    machine: &MachineArgs,
+    words: &[OsString],
+    input: Input,
+    limit: Option<u64>,
+) -> Result<Job> {
     let target = Workspace::read()?.target;
     std::fs::create_dir_all(&target)?;
-    Ok(Job { script: script(words)?, input, target, limit: machine.limit(limit), record: None })
+    let limit = machine.limit(limit);
+    Ok(Job { script: script(words)?, input, target, limit, record: None, silence: None })
 }
 
 /// Builds the command `passthru`.

@@ -6,8 +6,9 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -22,13 +23,39 @@ pub(super) enum Event {
     Signal(i32),
 }
 
-/// What a job printed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Record(Arc<Mutex<Vec<u8>>>);
+/// Standard output of a job, kept; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Record(Arc<Mutex<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    last: Instant,
+}
 
 impl Record {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Kept { bytes: Vec::new(), last: Instant::now() })))
+    }
+
+    /// Takes all that was kept so far.
     pub(super) fn take(&self) -> Vec<u8> {
-        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut self.lock().bytes)
+    }
+
+    /// Returns the time since the last output, or since this was made.
+    pub(super) fn quiet_for(&self) -> Duration {
+        self.lock().last.elapsed()
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        let mut kept = self.lock();
+        kept.bytes.extend_from_slice(bytes);
+        kept.last = Instant::now();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,8 +74,8 @@ impl<T> Recorded<T> {
 impl<T: Write> Write for Recorded<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
-        if let Some(Record(record)) = &self.record {
-            record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..written]);
+        if let Some(record) = &self.record {
+            record.add(&bytes[..written]);
         }
         Ok(written)
     }

@@ -50,8 +50,8 @@ fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
     ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
     let script = script(&executables, arguments, stdout().is_terminal());
     let limit = machine.limit(Some(1800));
-    let job = Job { script, input: Input::None, target: workspace.target, limit, record: None };
-    boot(&lab, machine, &job)
+    let job = Job { script, input: Input::None, target: workspace.target, limit, record: None, silence: None };
+    boot(&lab, machine, &job)?.code()
 }
 
 /// Builds the examples of these packages, which tests run.
