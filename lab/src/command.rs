@@ -1,8 +1,10 @@
 //! Commands with a time limit, whose output is shown when they fail. Not for commands that are talked to while they run.
 
 use std::fmt;
-use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::fs;
+use std::io::{Read, Write, stderr};
+use std::process::{Child, Command, ExitStatus, Stdio, exit};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -68,44 +70,155 @@ pub fn run(command: &mut Command) -> Finished {
 /// When it can't be started or doesn't end in time (with what it has written so far).
 #[track_caller]
 #[must_use]
-#[expect(clippy::panic, reason = "a helper of tests")]
 pub fn run_within(limit: Duration, command: &mut Command) -> Finished {
-    let shown = format!("{command:?}");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
-    let stdout = child.stdout.take().map(collect);
-    let stderr = child.stderr.take().map(collect);
-    let status = wait_until(&mut child, Instant::now() + limit);
-    if status.is_none() {
-        let _ = child.kill();
-    }
-    let ended = status.or_else(|| child.wait().ok()).unwrap_or_else(|| panic!("{shown}: lost"));
-    let finished = Finished { status: ended, stdout: text(stdout), stderr: text(stderr), command: shown };
-    assert!(status.is_some(), "not done after {limit:?}: {finished}");
-    finished
+    let mut running = Running::start(command);
+    let ended = running.wait_until(Instant::now() + limit);
+    running.finish(ended, limit)
 }
 
-fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    while Instant::now() < deadline {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
+/// Exit status of a test program in which a guest stood still: `cargo xtask lab test` then boots the virtual host again.
+pub const STOOD_STILL: u8 = 86;
+
+/// CPU time in ticks (10 ms each) that an idle emulator needs in [`WATCHED`], at most.
+const IDLE_TICKS: u64 = 25;
+
+/// How long an emulator is watched before it counts as idle.
+const WATCHED: Duration = Duration::from_secs(5);
+
+/// Runs QEMU, alone, with the guest's console on standard output. The guest may print nothing for `limit` at most.
+///
+/// If the guest prints nothing for so long and QEMU is idle, then the emulation under it has lost an event. The whole
+/// test program then ends with [`STOOD_STILL`]. Not for guests that code under test started or assists.
+///
+/// # Panics
+/// When QEMU can't be started, or the guest prints nothing for `limit` while QEMU works.
+#[track_caller]
+#[must_use]
+pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
+    let mut running = Running::start(qemu);
+    loop {
+        let printed = running.stdout.length();
+        let ended = running.wait_until(Instant::now() + limit);
+        if ended.is_some() || running.stdout.length() == printed {
+            if ended.is_none() && running.is_idle() {
+                leave_a_guest_that_stands_still(running, limit);
+            }
+            return running.finish(ended, limit);
         }
-        thread::sleep(Duration::from_millis(20));
     }
-    None
 }
 
-fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        bytes
-    })
+fn leave_a_guest_that_stands_still(running: Running, limit: Duration) -> ! {
+    let finished = running.kill();
+    // Not by a macro: what these print is kept for a test that fails.
+    let _ = writeln!(stderr(), "lab: a guest has printed nothing for {limit:?} and is idle: {finished}");
+    exit(STOOD_STILL.into())
 }
 
-fn text(stream: Option<JoinHandle<Vec<u8>>>) -> String {
-    let bytes = stream.and_then(|stream| stream.join().ok()).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+/// A command that runs, and what it has written.
+struct Running {
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+    command: String,
+}
+
+impl Running {
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a helper of tests")]
+    fn start(command: &mut Command) -> Self {
+        let shown = format!("{command:?}");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let stdout = Output::collect(child.stdout.take());
+        let stderr = Output::collect(child.stderr.take());
+        Self { child, stdout, stderr, command: shown }
+    }
+
+    fn wait_until(&mut self, deadline: Instant) -> Option<ExitStatus> {
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    /// Returns the end of the command; kills it and panics if it has not ended.
+    #[track_caller]
+    fn finish(self, ended: Option<ExitStatus>, limit: Duration) -> Finished {
+        let Some(status) = ended else {
+            let finished = self.kill();
+            panic_of_a_test(&format!("not done after {limit:?}: {finished}"))
+        };
+        self.finished(status)
+    }
+
+    fn kill(mut self) -> Finished {
+        let _ = self.child.kill();
+        let status = self.child.wait().unwrap_or_default();
+        self.finished(status)
+    }
+
+    fn finished(self, status: ExitStatus) -> Finished {
+        Finished { status, stdout: self.stdout.text(), stderr: self.stderr.text(), command: self.command }
+    }
+
+    /// Watches the process for a while and returns whether it needed next to no CPU time.
+    fn is_idle(&self) -> bool {
+        let before = cpu_ticks(self.child.id());
+        thread::sleep(WATCHED);
+        let after = cpu_ticks(self.child.id());
+        matches!((before, after), (Some(before), Some(after)) if after - before <= IDLE_TICKS)
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a helper of tests")]
+fn panic_of_a_test(message: &str) -> ! {
+    panic!("{message}")
+}
+
+/// Returns the user and system time of a process, in ticks.
+fn cpu_ticks(process: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    Some(times.next()?.ok()? + times.next()?.ok()?)
+}
+
+/// What a stream gave so far; a thread reads it.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn collect(stream: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let reader = stream.map(|mut stream| {
+            let bytes = Arc::clone(&bytes);
+            thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                    bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..count]);
+                }
+            })
+        });
+        Self { bytes, reader }
+    }
+
+    fn length(&self) -> usize {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Reads the stream to its end.
+    fn text(self) -> String {
+        let _ = self.reader.map(JoinHandle::join);
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +232,20 @@ mod tests {
         assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("out\n", "err\n"));
         let shown = finished.to_string();
         assert!(shown.contains("exit status: 3") && shown.contains("--- stderr\nerr\n"), "{shown}");
+    }
+
+    #[test]
+    fn guest_that_prints_now_and_then_may_take_longer() {
+        let mut guest = Command::new("sh");
+        guest.args(["-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"]);
+        let finished = run_guest(Duration::from_millis(600), &mut guest).expect_success();
+        assert_eq!(finished.stdout, "1\n2\n3\n4\n5\n6\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "not done after")]
+    fn silent_guest_that_works_fails_the_test() {
+        let _ = run_guest(Duration::from_millis(100), Command::new("sh").args(["-c", "while :; do :; done"]));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod run;
 mod runs;
 mod setup;
 mod streams;
+mod test_progress;
 mod tests;
 mod tsc;
 

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use passthru_lab::{Guest, devices, host, run, run_within, sum_in};
+use passthru_lab::{Guest, devices, host, run, run_guest, sum_in};
 
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long a guest's console may be silent.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A device on vfio-pci, and back on its own driver afterwards.
-struct Bound {
+pub(super) struct Bound {
     address: &'static str,
 }
 
 impl Bound {
-    fn new(address: &'static str) -> Self {
+    pub(super) fn new(address: &'static str) -> Self {
         rebind(address, "vfio-pci");
         Self { address }
     }
@@ -34,7 +35,8 @@ fn rebind(address: &str, driver: &str) {
     fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
 }
 
-fn qemu(guest: &Guest) -> Command {
+/// QEMU without any device, with the guest's console on standard output.
+pub(super) fn qemu(guest: &Guest) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args([
         "-nodefaults",
@@ -74,7 +76,7 @@ fn a_guest_reads_the_assigned_disk_through_iommufd() {
     let device = format!("vfio-pci,host={},iommufd=iommufd0", devices::NVME);
     let mut qemu = qemu(&Guest::new());
     qemu.args(["-object", "iommufd,id=iommufd0", "-device", &device]);
-    let console = run_within(LIMIT, &mut qemu).expect_success().stdout;
+    let console = run_guest(LIMIT, &mut qemu).expect_success().stdout;
     assert_eq!(sum_in(&console), Some(devices::NVME_SHA256), "{console}");
 }
 
@@ -82,6 +84,6 @@ fn a_guest_reads_the_assigned_disk_through_iommufd() {
 fn a_guest_runs_the_script_it_is_given() {
     let _host = host();
     let guest = Guest::new().run("echo sum is $((40 + 2)); sleep 0.5");
-    let console = run_within(LIMIT, &mut qemu(&guest)).expect_success().stdout;
+    let console = run_guest(LIMIT, &mut qemu(&guest)).expect_success().stdout;
     assert!(console.contains("sum is 42") && console.contains("passthru.run exited with 0"), "{console}");
 }

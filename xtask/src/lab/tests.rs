@@ -1,17 +1,25 @@
 //! `cargo xtask lab test`: the tests that need the virtual host, all in one boot.
 //!
-//! Every package that has a feature `virtual-host` and test targets that require it takes part.
+//! Every package that has a feature `virtual-host` and test targets that require it takes part. Where the lab itself
+//! fails, the virtual host is booted again for the tests that had not finished.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use passthru_lab::STOOD_STILL;
 
 use super::MachineArgs;
-use super::boot::{Input, Job, boot, quoted};
+use super::boot::{Input, Job, Outcome, boot, quoted};
 use super::setup::Lab;
+use super::streams::Record;
+use super::test_progress::Progress;
 use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests, cargo, succeed};
+
+/// Boots for one set of tests, at most.
+const BOOTS: usize = 3;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,13 +33,12 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let words = args.filter.iter().chain(&args.arguments).cloned();
-    execute(&args.machine, &words.collect::<Vec<_>>())
+    execute(&args.machine, args.filter.as_deref(), &args.arguments)
 }
 
 /// Runs all of them.
 pub(super) fn all(machine: &MachineArgs) -> Result<u8> {
-    execute(machine, &[])
+    execute(machine, None, &[])
 }
 
 /// What tells cargo which profile to build.
@@ -39,7 +46,7 @@ pub(super) fn profile_flag(machine: &MachineArgs) -> Option<&'static str> {
     machine.release.then_some("--release")
 }
 
-fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
+fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) -> Result<u8> {
     let lab = Lab::ready(machine)?;
     if !machine.no_build {
         super::run::build(machine)?;
@@ -48,10 +55,87 @@ fn execute(machine: &MachineArgs, arguments: &[String]) -> Result<u8> {
     build_examples(&workspace, machine)?;
     let executables = build_tests(&selection(&workspace, machine))?;
     ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
-    let script = script(&executables, arguments, stdout().is_terminal());
-    let limit = machine.limit(Some(1800));
-    let job = Job { script, input: Input::None, target: workspace.target, limit, record: None, silence: None };
-    boot(&lab, machine, &job)?.code()
+    let mut runs: Vec<_> = executables.iter().map(|executable| Run::filtered(executable, filter)).collect();
+    let mut boots = 0;
+    loop {
+        let record = Record::new();
+        let job = Job {
+            script: script(&runs, arguments, stdout().is_terminal()),
+            input: Input::None,
+            target: workspace.target.clone(),
+            limit: machine.limit(Some(1800)),
+            record: Some(record.clone()),
+            silence: None,
+        };
+        let outcome = boot(&lab, machine, &job)?;
+        boots += 1;
+        let progress = Progress::read(&String::from_utf8_lossy(&record.take()));
+        let Some(cause) = failure_of_the_lab(outcome).filter(|_| boots < BOOTS && !progress.failed) else {
+            return outcome.code();
+        };
+        runs = remaining(&executables, filter, &progress)?;
+        let count: usize = runs.iter().map(|run| run.names.len()).sum();
+        eprintln!("lab: {cause}; no test has failed");
+        eprintln!("lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished", boots + 1);
+    }
+}
+
+/// Returns the cause where a job ended early without a fault of the tests.
+fn failure_of_the_lab(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Crashed => Some("the emulator died"),
+        Outcome::Exited(STOOD_STILL) => Some("a guest of QEMU alone stood still"),
+        _ => None,
+    }
+}
+
+/// A test program and the selection of its tests.
+struct Run<'a> {
+    executable: &'a Executable,
+    filter: Option<&'a str>,
+    /// Full names of the tests to run; empty for all that the filter selects.
+    names: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn filtered(executable: &'a Executable, filter: Option<&'a str>) -> Self {
+        Self { executable, filter, names: Vec::new() }
+    }
+
+    /// Returns the words that select the tests.
+    fn selection(&self) -> Vec<&str> {
+        if self.names.is_empty() {
+            return self.filter.into_iter().collect();
+        }
+        ["--exact"].into_iter().chain(self.names.iter().map(String::as_str)).collect()
+    }
+}
+
+/// Returns the runs of the tests that have not finished; a program without such a test is left out.
+fn remaining<'a>(
+    executables: &'a [Executable],
+    filter: Option<&'a str>,
+    progress: &Progress,
+) -> Result<Vec<Run<'a>>> {
+    let mut runs = Vec::new();
+    for executable in executables {
+        let mut names = tests_of(executable, filter)?;
+        names.retain(|name| !progress.has_finished(&executable.path.to_string_lossy(), name));
+        if !names.is_empty() {
+            runs.push(Run { executable, filter, names });
+        }
+    }
+    Ok(runs)
+}
+
+/// Asks a test program for the full names of its tests; that runs none of them.
+fn tests_of(executable: &Executable, filter: Option<&str>) -> Result<Vec<String>> {
+    let mut command = Command::new(&executable.path);
+    command.args(filter).args(["--list", "--format=terse"]);
+    let output = command.output().with_context(|| format!("{}", executable.path.display()))?;
+    ensure!(output.status.success(), "{} --list: {}", executable.path.display(), output.status);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
 /// Builds the examples of these packages, which tests run.
@@ -73,8 +157,8 @@ fn selection(workspace: &Workspace, machine: &MachineArgs) -> Vec<String> {
     packages.chain(targets).chain(profile).collect()
 }
 
-/// Runs each program in its package's folder, as cargo does; fails when one did.
-fn script(executables: &[Executable], arguments: &[String], color: bool) -> String {
+/// Runs each program in its package's folder, as cargo does; fails when one did. A guest that stands still ends all.
+fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
     let mut words: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
     if !arguments.iter().any(|word| word.starts_with("--test-threads")) {
         words.push("--test-threads=1".into());
@@ -84,9 +168,69 @@ fn script(executables: &[Executable], arguments: &[String], color: bool) -> Stri
     }
     let words = words.join(" ");
     let path = |path: &Path| quoted(&path.to_string_lossy());
-    let runs = executables.iter().map(|Executable { path: program, package }| {
-        let (package, program) = (path(package), path(program));
-        format!("cd {package} && echo Running {program} >&2 && {program} {words} || failed=101\n")
-    });
-    format!("failed=0\n{}exit $failed\n", runs.collect::<String>())
+    let mut script = String::from("failed=0\n");
+    for run in runs {
+        let package = path(&run.executable.package);
+        let program = path(&run.executable.path);
+        let selection: Vec<_> = run.selection().into_iter().map(quoted).collect();
+        let selection = selection.join(" ");
+        script.push_str(&format!(
+            "cd {package}\necho Running {program}\n{program} {words} {selection}\n\
+             case $? in 0) ;; {STOOD_STILL}) exit {STOOD_STILL} ;; *) failed=101 ;; esac\n"
+        ));
+    }
+    script.push_str("exit $failed\n");
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executable(path: &str) -> Executable {
+        Executable { path: path.into(), package: "/".into() }
+    }
+
+    /// Runs a script of the programs with the shell and returns its exit status.
+    fn status(programs: &[&str]) -> Option<i32> {
+        let executables: Vec<_> = programs.iter().map(|path| executable(path)).collect();
+        let runs: Vec<_> = executables.iter().map(|executable| Run::filtered(executable, None)).collect();
+        let script = script(&runs, &[], false);
+        Command::new("sh").args(["-c", &script]).output().unwrap().status.code()
+    }
+
+    #[test]
+    fn program_that_fails_fails_the_script() {
+        assert_eq!(status(&["/bin/true"]), Some(0));
+        assert_eq!(status(&["/bin/false", "/bin/true"]), Some(101));
+    }
+
+    #[test]
+    fn guest_that_stands_still_ends_the_script() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        std::fs::write(&program, format!("#!/bin/sh\nexit {STOOD_STILL}\n")).unwrap();
+        assert!(Command::new("chmod").arg("755").arg(&program).status().unwrap().success());
+        let program = program.to_str().unwrap();
+        assert_eq!(status(&[program, "/bin/false"]), Some(STOOD_STILL.into()));
+    }
+
+    #[test]
+    fn names_select_exactly_these_tests() {
+        let program = executable("/bin/true");
+        let mut run = Run::filtered(&program, Some("nvme"));
+        assert_eq!(run.selection(), ["nvme"]);
+        run.names = vec!["a::b".into(), "c".into()];
+        assert_eq!(run.selection(), ["--exact", "a::b", "c"]);
+    }
+
+    #[test]
+    fn only_the_lab_itself_is_a_reason_to_boot_again() {
+        assert!(failure_of_the_lab(Outcome::Crashed).is_some());
+        assert!(failure_of_the_lab(Outcome::Exited(STOOD_STILL)).is_some());
+        for outcome in [Outcome::Exited(0), Outcome::Exited(101), Outcome::TimedOut, Outcome::Interrupted(2)]
+        {
+            assert_eq!(failure_of_the_lab(outcome), None);
+        }
+    }
 }

@@ -1,0 +1,88 @@
+//! The output of test programs, read back: which tests have finished, and whether one has failed.
+
+use std::collections::BTreeSet;
+
+/// The beginning of the line that stands before each program's output.
+const RUNNING: &str = "Running ";
+
+/// The progress of the test programs of a job.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Program and name of each test that has finished.
+    finished: BTreeSet<(String, String)>,
+    /// Whether one of them has failed.
+    pub(super) failed: bool,
+}
+
+impl Progress {
+    /// Reads the standard output of a job.
+    ///
+    /// A test has finished when the next one of its program begins or the program sums up.
+    pub(super) fn read(output: &str) -> Self {
+        let mut progress = Self::default();
+        let mut program = String::new();
+        let mut begun: Option<String> = None;
+        for line in output.lines() {
+            let line = without_colors(line);
+            progress.failed |= line.ends_with("FAILED");
+            if let Some(path) = line.strip_prefix(RUNNING) {
+                program = path.to_owned();
+                begun = None;
+            } else if let Some(rest) = line.strip_prefix("test ") {
+                if let Some(name) = begun.take() {
+                    progress.finished.insert((program.clone(), name));
+                }
+                let name = rest.split_once(" ... ").map(|(name, _)| name);
+                begun = name.map(|name| name.trim_end_matches(" - should panic").to_owned());
+            }
+        }
+        progress
+    }
+
+    /// Returns whether a test of a program has finished.
+    pub(super) fn has_finished(&self, program: &str, name: &str) -> bool {
+        self.finished.contains(&(program.to_owned(), name.to_owned()))
+    }
+}
+
+/// Removes the escape sequences that set colours: `ESC [ … m` and `ESC ( B`.
+fn without_colors(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, sequence)) = rest.split_once('\u{1b}') {
+        text.push_str(before);
+        let last = if sequence.starts_with('(') { 'B' } else { 'm' };
+        rest = sequence.split_once(last).map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "Running /t/a\n\nrunning 2 tests\ntest one ... ok\n\
+                          test two - should panic ... ok\n\ntest result: ok. 2 passed\n\
+                          Running /t/b\nrunning 2 tests\n\
+                          test one ... \u{1b}[32mok\u{1b}(B\u{1b}[m\ntest slow::two ... ";
+
+    #[test]
+    fn test_in_which_the_emulator_died_has_not_finished() {
+        let progress = Progress::read(OUTPUT);
+        assert!(!progress.failed);
+        assert!(progress.has_finished("/t/a", "one") && progress.has_finished("/t/a", "two"));
+        assert!(progress.has_finished("/t/b", "one"));
+        assert!(!progress.has_finished("/t/b", "slow::two"));
+    }
+
+    #[test]
+    fn failed_test_is_noticed_in_colour_too() {
+        for line in
+            ["test x ... FAILED", "test x ... \u{1b}[31mFAILED\u{1b}(B\u{1b}[m", "test x ... noise\nFAILED"]
+        {
+            assert!(Progress::read(&format!("Running /t/a\n{line}\n")).failed, "{line}");
+        }
+        assert!(!Progress::read(OUTPUT).failed);
+    }
+}
