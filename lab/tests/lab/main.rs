@@ -5,6 +5,8 @@ mod domains;
 mod fail;
 mod guest;
 mod host;
+mod kernel;
 mod machine;
+mod network;
 mod qemu;
 mod run;

@@ -33,12 +33,12 @@ impl Edu {
         Self(device.region(Region::BAR0).unwrap())
     }
 
-    /// Fills its buffer from an IOVA below 2²⁸.
+    /// Fills its buffer from an IOVA below 2⁴⁸.
     pub(crate) fn load(&self, iova: u64, length: u64) {
         self.transfer(iova, BUFFER, length, START);
     }
 
-    /// Writes its buffer to an IOVA below 2²⁸.
+    /// Writes its buffer to an IOVA below 2⁴⁸.
     pub(crate) fn store(&self, iova: u64, length: u64) {
         self.transfer(BUFFER, iova, length, START | TO_MEMORY);
     }

@@ -13,6 +13,7 @@ const TO: u64 = 0x20_0000;
 on_both_backends! {
     a_device_reaches_what_is_mapped_until_it_is_unmapped
     a_device_writes_only_where_it_may
+    device_reaches_iovas_above_4_gib
     an_overlap_is_refused_and_changes_nothing
     a_mapping_goes_as_a_whole
     several_mappings_go_with_the_gaps_between_them
@@ -44,6 +45,17 @@ fn a_device_writes_only_where_it_may(backend: Backend) {
     map(&**dma, from, FROM, Access::Read).unwrap();
     map(&**dma, to, TO, Access::Read).unwrap();
     assert!(!setup.reaches((from, FROM), (to, TO)));
+}
+
+/// BARs of 64 bits are up there.
+fn device_reaches_iovas_above_4_gib(backend: Backend) {
+    const ABOVE: u64 = 1 << 37;
+    let setup = with_edu(backend);
+    let from = memory(1);
+    let to = memory(1);
+    map(&*setup.container, from, ABOVE, Access::Read).unwrap();
+    map(&*setup.container, to, ABOVE + PAGE, Access::ReadWrite).unwrap();
+    assert!(setup.reaches((from, ABOVE), (to, ABOVE + PAGE)));
 }
 
 fn an_overlap_is_refused_and_changes_nothing(backend: Backend) {
