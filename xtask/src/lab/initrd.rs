@@ -16,7 +16,8 @@ pub(super) fn write(rootfs: &Rootfs, script: &str, to: &Path) -> Result<()> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("{}", path.display()));
     let busybox = read(&rootfs.path.join("usr/bin/busybox"))?;
     let init = read(&cargo::root().join("lab").join(script))?;
-    let folders = ["bin", "dev", "proc", "sys", "tmp"];
+    // The kernel's targets look for etc/target, and complain without it.
+    let folders = ["bin", "dev", "etc", "etc/target", "proc", "sys", "tmp"];
     let archive = folders.into_iter().fold(Cpio::default(), Cpio::folder);
     let archive = archive.program("bin/busybox", &busybox).program("init", &init).finish();
     gzip(&archive, to)

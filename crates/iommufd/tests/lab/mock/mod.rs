@@ -12,8 +12,9 @@ use rustix::fs::OFlags;
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 use std::ffi::c_void;
+use std::fs;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// The IOVAs that a mock device can use.
@@ -92,11 +93,24 @@ pub(crate) fn reserve(ioas: &Ioas, start: u64, length: u64) {
 }
 
 /// A dma-buf of the kernel's own.
+///
+/// Linux 7.2 returns its descriptor; 7.3.4 makes it and returns 0. So it is looked for.
 pub(crate) fn dma_buf(context: &Iommufd, length: u32) -> OwnedFd {
+    let before = dma_bufs();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let (_, fd) = test(context, DMABUF_GET, 0, &[pair(length, flags.bits())]).unwrap();
-    // SAFETY: the kernel has just made this descriptor for this call.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    test(context, DMABUF_GET, 0, &[pair(length, flags.bits())]).unwrap();
+    let made = dma_bufs().into_iter().find(|fd| !before.contains(fd)).unwrap();
+    // SAFETY: the kernel has just made this descriptor for this call, and tests run one at a time.
+    unsafe { OwnedFd::from_raw_fd(made) }
+}
+
+/// Returns the descriptors of this process that are dma-bufs.
+fn dma_bufs() -> Vec<RawFd> {
+    let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let dma_bufs = entries.filter(|entry| {
+        fs::read_link(entry.path()).is_ok_and(|link| link.to_string_lossy().starts_with("/dmabuf:"))
+    });
+    dma_bufs.map(|entry| entry.file_name().to_str().unwrap().parse().unwrap()).collect()
 }
 
 /// Has the owner of a dma-buf take its memory away, or give it back.
