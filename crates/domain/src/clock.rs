@@ -146,7 +146,7 @@ pub struct Catchup {
 }
 
 impl Element for Clock {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("offset", &mut self.offset);
         v.attr("adjustment", &mut self.adjustment);
         v.attr("basis", &mut self.basis);
@@ -170,7 +170,7 @@ impl Element for Clock {
 }
 
 impl Element for Timer {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("name", &mut self.name);
         v.yes_no("present", &mut self.present);
@@ -186,7 +186,7 @@ impl Element for Timer {
 }
 
 impl Element for Catchup {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("threshold", &mut self.threshold);
         v.attr("slew", &mut self.slew);
         v.attr("limit", &mut self.limit);

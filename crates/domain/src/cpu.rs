@@ -193,7 +193,7 @@ impl CpuFeature {
 }
 
 impl Element for Cpu {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         v.attr("match", &mut self.matching);
         v.attr("check", &mut self.check);
@@ -210,7 +210,7 @@ impl Element for Cpu {
 }
 
 impl Element for CpuCache {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("level", &mut self.level);
         v.attr("mode", &mut self.mode);
@@ -224,7 +224,7 @@ impl Element for CpuCache {
 }
 
 impl Element for Maxphysaddr {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("mode", &mut self.mode);
         v.attr("bits", &mut self.bits);
@@ -236,7 +236,7 @@ impl Element for Maxphysaddr {
 }
 
 impl Element for CpuModel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("fallback", &mut self.fallback);
         v.attr("vendor_id", &mut self.vendor_id);
         let fits =
@@ -264,7 +264,7 @@ impl Default for Topology {
 }
 
 impl Element for Topology {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("sockets", &mut self.sockets);
         v.attr("dies", &mut self.dies);
@@ -280,7 +280,7 @@ impl Element for Topology {
 }
 
 impl Element for CpuFeature {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("policy", &mut self.policy);
         let mut name = CpuWord::from(std::mem::take(&mut self.name));

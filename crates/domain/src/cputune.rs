@@ -174,7 +174,7 @@ pub struct BandwidthShare {
 }
 
 impl Element for Cputune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("shares", &mut self.shares);
         v.leaf("period", &mut self.period);
         v.leaf("quota", &mut self.quota);
@@ -197,7 +197,7 @@ impl Element for Cputune {
 }
 
 impl Cputune {
-    fn check_times<V: Visitor>(&self, v: &mut V) {
+    fn check_times(&self, v: &mut dyn Visitor) {
         let periods = [
             ("period", self.period),
             ("global_period", self.global_period),
@@ -221,21 +221,21 @@ impl Cputune {
 }
 
 impl Element for Vcpupin {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("vcpu", &mut self.vcpu);
         v.required("cpuset", &mut self.cpuset);
     }
 }
 
 impl Element for Iothreadpin {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("iothread", &mut self.iothread);
         v.required("cpuset", &mut self.cpuset);
     }
 }
 
 impl Element for Sched {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("vcpus", &mut self.vcpus);
         v.attr("iothreads", &mut self.iothreads);
         v.attr("scheduler", &mut self.scheduler);
@@ -251,7 +251,7 @@ impl Element for Sched {
 }
 
 impl Element for Cachetune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("vcpus", &mut self.vcpus);
         v.children("cache", &mut self.caches);
         v.children("monitor", &mut self.monitors);
@@ -259,7 +259,7 @@ impl Element for Cachetune {
 }
 
 impl Element for CacheShare {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("id", &mut self.id);
         v.required("level", &mut self.level);
         v.attr("type", &mut self.kind);
@@ -271,14 +271,14 @@ impl Element for CacheShare {
 }
 
 impl Element for ResourceMonitor {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("level", &mut self.level);
         v.required("vcpus", &mut self.vcpus);
     }
 }
 
 impl Element for Memorytune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("vcpus", &mut self.vcpus);
         v.children("node", &mut self.nodes);
         v.children("monitor", &mut self.monitors);
@@ -286,7 +286,7 @@ impl Element for Memorytune {
 }
 
 impl Element for BandwidthShare {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("id", &mut self.id);
         v.required("bandwidth", &mut self.bandwidth);
     }

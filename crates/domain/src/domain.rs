@@ -184,7 +184,7 @@ pub struct Genid {
 }
 
 impl Element for Genid {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.text(&mut self.uuid);
     }
 }
@@ -210,11 +210,11 @@ impl Domain {
 }
 
 impl Element for Domain {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
         // The number of a guest that was running when its XML was written.
-        v.attr::<u32>("id", &mut None);
+        v.attr("id", &mut None::<u32>);
         // The reader knows namespaces as such.
         v.attr("xmlns:qemu", &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()));
         of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
@@ -255,7 +255,7 @@ impl Element for Domain {
 
 impl Domain {
     /// CPUs and threads, and what of the host the guest may use.
-    fn visit_shares<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_shares(&mut self, v: &mut dyn Visitor) {
         v.child("blkiotune", &mut self.blkiotune);
         v.child("memtune", &mut self.memtune);
         v.child("vcpu", &mut self.vcpu);
@@ -270,7 +270,7 @@ impl Domain {
         v.child("resource", &mut self.resource);
     }
 
-    fn visit_os<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_os(&mut self, v: &mut dyn Visitor) {
         let mut os = (!v.reading()).then(|| std::mem::take(&mut self.os));
         v.child("os", &mut os);
         match os {
@@ -279,13 +279,13 @@ impl Domain {
         }
     }
 
-    fn visit_devices<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_devices(&mut self, v: &mut dyn Visitor) {
         let mut devices = (!v.reading()).then(|| std::mem::take(&mut self.devices));
         v.child("devices", &mut devices);
         self.devices = devices.unwrap_or_default();
     }
 
-    fn visit_emulators<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_emulators(&mut self, v: &mut dyn Visitor) {
         v.child("qemu:commandline", &mut self.emulator_commandline);
         v.child("qemu:capabilities", &mut self.emulator_capabilities);
         v.child("qemu:override", &mut self.emulator_override);
@@ -299,7 +299,7 @@ impl Domain {
             || self.emulator_deprecation.is_some()
     }
 
-    fn check_required<V: Visitor>(&self, v: &mut V) {
+    fn check_required(&self, v: &mut dyn Visitor) {
         if self.kind.is_none() {
             v.error("<domain> needs the attribute 'type', 'kvm' or 'qemu'".into());
         }

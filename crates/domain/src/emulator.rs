@@ -154,14 +154,14 @@ impl PropertyValue {
 }
 
 impl Element for EmulatorCommandline {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children_word("qemu:arg", "value", &mut self.args);
         v.children("qemu:env", &mut self.env);
     }
 }
 
 impl Element for EmulatorVariable {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("name", &mut self.name);
         v.attr("value", &mut self.value);
         let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -172,7 +172,7 @@ impl Element for EmulatorVariable {
 }
 
 impl Element for EmulatorCapabilities {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.children_word("qemu:add", "capability", &mut self.add);
         v.children_word("qemu:del", "capability", &mut self.del);
@@ -180,13 +180,13 @@ impl Element for EmulatorCapabilities {
 }
 
 impl Element for EmulatorOverride {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("qemu:device", &mut self.devices);
     }
 }
 
 impl Element for DeviceOverride {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("alias", &mut self.alias);
         v.child("qemu:frontend", &mut self.frontend);
@@ -197,13 +197,13 @@ impl Element for DeviceOverride {
 }
 
 impl Element for Frontend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("qemu:property", &mut self.properties);
     }
 }
 
 impl Element for Property {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let (mut kind, mut text) = (self.value.kind(), self.value.text());
         v.required("name", &mut self.name);
         v.required("type", &mut kind);

@@ -258,7 +258,7 @@ pub struct Gic {
 }
 
 impl Element for Features {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.flag("acpi", &mut self.acpi);
         v.child("apic", &mut self.apic);
         v.flag("pae", &mut self.pae);
@@ -286,7 +286,7 @@ impl Element for Features {
 
 impl Features {
     /// The features of Power.
-    fn visit_power<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_power(&mut self, v: &mut dyn Visitor) {
         v.child("hpt", &mut self.hpt);
         v.child("htm", &mut self.htm);
         v.child("nested-hv", &mut self.nested_hv);
@@ -298,27 +298,27 @@ impl Features {
 }
 
 impl Element for Apic {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("eoi", &mut self.eoi);
     }
 }
 
 impl Element for Smm {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.child("tseg", &mut self.tseg);
     }
 }
 
 impl Element for Hpt {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("resizing", &mut self.resizing);
         v.child("maxpagesize", &mut self.maxpagesize);
     }
 }
 
 impl Element for Mitigation {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("value", &mut self.value);
         if self.value.is_none() {
             v.error("the attribute 'value' is needed".into());
@@ -327,7 +327,7 @@ impl Element for Mitigation {
 }
 
 impl Element for Msrs {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("unknown", &mut self.unknown);
         if self.unknown.is_none() {
             v.error("<msrs> needs the attribute 'unknown'".into());
@@ -336,19 +336,19 @@ impl Element for Msrs {
 }
 
 impl Element for Tcg {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("tb-cache", &mut self.tb_cache);
     }
 }
 
 impl Element for AsyncTeardown {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enabled", &mut self.enabled);
     }
 }
 
 impl Element for Aia {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("value", &mut self.value);
         if self.value.is_none() {
             v.error("<aia> needs the attribute 'value'".into());
@@ -357,7 +357,7 @@ impl Element for Aia {
 }
 
 impl Element for DirtyRing {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("size", &mut self.size);
         let fits = |size: u32| size.is_power_of_two() && (1024..=65536).contains(&size);
@@ -368,13 +368,13 @@ impl Element for DirtyRing {
 }
 
 impl Element for Toggle {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
     }
 }
 
 impl Element for Kvm {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("hidden", &mut self.hidden);
         v.child("hint-dedicated", &mut self.hint_dedicated);
         v.child("poll-control", &mut self.poll_control);
@@ -384,13 +384,13 @@ impl Element for Kvm {
 }
 
 impl Element for Ioapic {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("driver", &mut self.driver);
     }
 }
 
 impl Element for Gic {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("version", &mut self.version);
     }
 }

@@ -95,7 +95,7 @@ pub struct Tlbflush {
 }
 
 impl Element for Hyperv {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         v.child("relaxed", &mut self.relaxed);
         v.child("vapic", &mut self.vapic);
@@ -118,7 +118,7 @@ impl Element for Hyperv {
 }
 
 impl Element for Spinlocks {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("retries", &mut self.retries);
         if v.reading() && self.state == Some(State::On) && self.retries.is_none_or(|n| n < 0xfff) {
@@ -128,14 +128,14 @@ impl Element for Spinlocks {
 }
 
 impl Element for Stimer {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.child("direct", &mut self.direct);
     }
 }
 
 impl Element for VendorId {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("value", &mut self.value);
         let fits = |text: &String| {
@@ -148,7 +148,7 @@ impl Element for VendorId {
 }
 
 impl Element for Tlbflush {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.child("direct", &mut self.direct);
         v.child("extended", &mut self.extended);

@@ -113,7 +113,7 @@ impl Domain {
 }
 
 impl Element for DomainIommufd {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         let mut enabled = (!v.reading()).then_some(self.enabled);
         v.yes_no("enabled", &mut enabled);

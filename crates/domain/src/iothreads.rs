@@ -55,13 +55,13 @@ pub struct DefaultIothread {
 }
 
 impl Element for Iothreadids {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("iothread", &mut self.iothreads);
     }
 }
 
 impl Element for Iothread {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("id", &mut self.id);
         v.attr("thread_pool_min", &mut self.thread_pool_min);
@@ -75,7 +75,7 @@ impl Element for Iothread {
 }
 
 impl Element for Poll {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("max", &mut self.max);
         v.attr("grow", &mut self.grow);
         v.attr("shrink", &mut self.shrink);
@@ -83,14 +83,14 @@ impl Element for Poll {
 }
 
 impl Element for DefaultIothread {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("thread_pool_min", &mut self.thread_pool_min);
         v.attr("thread_pool_max", &mut self.thread_pool_max);
         check_pool(v, self.thread_pool_min, self.thread_pool_max);
     }
 }
 
-fn check_pool<V: Visitor>(v: &mut V, min: Option<u32>, max: Option<u32>) {
+fn check_pool(v: &mut dyn Visitor, min: Option<u32>, max: Option<u32>) {
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {

@@ -148,7 +148,7 @@ pub struct PerfEvent {
 }
 
 impl Element for Memtune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("hard_limit", &mut self.hard_limit);
         v.child("soft_limit", &mut self.soft_limit);
         v.child("min_guarantee", &mut self.min_guarantee);
@@ -157,14 +157,14 @@ impl Element for Memtune {
 }
 
 impl Element for Blkiotune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("weight", &mut self.weight);
         v.children("device", &mut self.devices);
     }
 }
 
 impl Element for BlkioDevice {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("path", &mut self.path);
         v.leaf("weight", &mut self.weight);
         v.leaf("read_iops_sec", &mut self.read_iops_sec);
@@ -178,7 +178,7 @@ impl Element for BlkioDevice {
 }
 
 impl Element for Resource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("partition", &mut self.partition);
         v.child("fibrechannel", &mut self.fibrechannel);
         if self.partition.as_ref().is_some_and(|path| !path.starts_with('/')) {
@@ -188,7 +188,7 @@ impl Element for Resource {
 }
 
 impl Element for Fibrechannel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("appid", &mut self.appid);
         let printable =
             |text: &String| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
@@ -199,14 +199,14 @@ impl Element for Fibrechannel {
 }
 
 impl Element for Idmap {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("uid", &mut self.uids);
         v.children("gid", &mut self.gids);
     }
 }
 
 impl Element for IdRange {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("start", &mut self.start);
         v.required("target", &mut self.target);
         v.required("count", &mut self.count);
@@ -214,13 +214,13 @@ impl Element for IdRange {
 }
 
 impl Element for Perf {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("event", &mut self.events);
     }
 }
 
 impl Element for PerfEvent {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.yes_no("enabled", &mut self.enabled);
         if self.name.is_none() || self.enabled.is_none() {

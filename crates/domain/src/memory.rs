@@ -30,14 +30,14 @@ impl Memory {
 }
 
 impl Element for Memory {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("dumpCore", &mut self.dump_core);
         visit_text(v, &mut self.bytes);
     }
 }
 
 /// Visits an amount that is the element's text, with its `unit`. KiB are written, and meant without a unit.
-fn visit_text<V: Visitor>(v: &mut V, slot: &mut u64) {
+fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
     let (mut unit, mut number) = (Some(Unit::Kib), Some(slot.div_ceil(1024)));
     if v.reading() {
         (unit, number) = (None, None);
@@ -54,7 +54,7 @@ fn visit_text<V: Visitor>(v: &mut V, slot: &mut u64) {
 }
 
 /// Visits an amount in bytes that is an attribute, with its `unit` beside it.
-pub(crate) fn visit_amount<V: Visitor>(v: &mut V, name: &'static str, slot: &mut Option<u64>) {
+pub(crate) fn visit_amount(v: &mut dyn Visitor, name: &'static str, slot: &mut Option<u64>) {
     let mut number = slot.filter(|_| !v.reading()).map(|bytes| bytes.div_ceil(1024));
     let mut unit = number.map(|_| Unit::Kib);
     v.attr(name, &mut number);
@@ -92,7 +92,7 @@ impl MaxMemory {
 }
 
 impl Element for MaxMemory {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("slots", &mut self.slots);
         visit_text(v, &mut self.bytes);
     }
@@ -217,7 +217,7 @@ pub struct HugepageSize {
 }
 
 impl Element for MemoryBacking {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("hugepages", &mut self.hugepages);
         v.flag("nosharepages", &mut self.nosharepages);
         v.flag("locked", &mut self.locked);
@@ -229,20 +229,20 @@ impl Element for MemoryBacking {
 }
 
 impl Element for AllocationMode {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         v.attr("threads", &mut self.threads);
     }
 }
 
 impl Element for Hugepages {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("page", &mut self.pages);
     }
 }
 
 impl Element for HugepageSize {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut size = Some(self.size.bytes()).filter(|_| !v.reading());
         visit_amount(v, "size", &mut size);
         v.attr("nodeset", &mut self.nodeset);

@@ -186,7 +186,7 @@ impl Numa {
 }
 
 impl Element for Numa {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.children("cell", &mut self.cells);
         v.child("interconnects", &mut self.interconnects);
@@ -197,7 +197,7 @@ impl Element for Numa {
 }
 
 impl Element for Cell {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("id", &mut self.id);
         v.attr("cpus", &mut self.cpus);
@@ -215,13 +215,13 @@ impl Element for Cell {
 }
 
 impl Element for Distances {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("sibling", &mut self.siblings);
     }
 }
 
 impl Element for Sibling {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("id", &mut self.id);
         v.required("value", &mut self.value);
@@ -232,7 +232,7 @@ impl Element for Sibling {
 }
 
 impl Element for CellCache {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("level", &mut self.level);
         v.attr("associativity", &mut self.associativity);
         v.attr("policy", &mut self.policy);
@@ -251,7 +251,7 @@ impl Element for CellCache {
 }
 
 impl Element for CacheSize {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut bytes = Some(self.bytes).filter(|_| !v.reading());
         visit_amount(v, "value", &mut bytes);
         match bytes {
@@ -276,7 +276,7 @@ impl Value for Byte {
 }
 
 impl Element for CacheLine {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("value", &mut self.bytes);
         let mut unit = (!v.reading()).then_some(Byte(1));
         v.attr("unit", &mut unit);
@@ -289,14 +289,14 @@ impl Element for CacheLine {
 }
 
 impl Element for Interconnects {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("latency", &mut self.latencies);
         v.children("bandwidth", &mut self.bandwidths);
     }
 }
 
 impl Route {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("initiator", &mut self.initiator);
         v.required("target", &mut self.target);
@@ -312,14 +312,14 @@ impl Route {
 }
 
 impl Element for Latency {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         self.route.visit(v);
         v.required("value", &mut self.nanoseconds);
     }
 }
 
 impl Element for Bandwidth {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         self.route.visit(v);
         let mut bytes = Some(self.bytes).filter(|_| !v.reading());
         visit_amount(v, "value", &mut bytes);

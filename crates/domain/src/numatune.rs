@@ -67,14 +67,14 @@ impl Numatune {
 }
 
 impl Element for Numatune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("memory", &mut self.memory);
         v.children("memnode", &mut self.memnodes);
     }
 }
 
 impl Element for MemoryTune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("mode", &mut self.mode);
         v.attr("nodeset", &mut self.nodeset);
@@ -86,7 +86,7 @@ impl Element for MemoryTune {
 }
 
 impl Element for Memnode {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("cellid", &mut self.cellid);
         v.attr("mode", &mut self.mode);

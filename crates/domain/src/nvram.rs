@@ -85,7 +85,7 @@ impl Nvram {
 }
 
 impl Element for Nvram {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         of_form::<FilePath>(&mut self.template, |path| v.attr("template", path));
         v.attr("templateFormat", &mut self.template_format);
@@ -116,7 +116,7 @@ impl Element for Nvram {
 }
 
 impl Element for NvramSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
         of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
         v.attr("protocol", &mut self.protocol);
@@ -126,7 +126,7 @@ impl Element for NvramSource {
 }
 
 impl Element for NvramHost {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("port", &mut self.port);
         if self.name.is_none() {

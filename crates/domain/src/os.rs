@@ -236,7 +236,7 @@ pub struct BootMenu {
 }
 
 impl Element for Os {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("firmware", &mut self.firmware);
         let mut kind = (!v.reading()).then(|| self.kind.clone());
@@ -262,7 +262,7 @@ impl Element for Os {
 }
 
 impl Element for OsType {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("arch", &mut self.arch);
         v.attr("machine", &mut self.machine);
@@ -275,7 +275,7 @@ impl Element for OsType {
 }
 
 impl Element for Loader {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("readonly", &mut self.readonly);
         v.yes_no("secure", &mut self.secure);
         v.attr("type", &mut self.kind);
@@ -286,27 +286,27 @@ impl Element for Loader {
 }
 
 impl Element for BootMenu {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enable", &mut self.enable);
         v.attr("timeout", &mut self.timeout);
     }
 }
 
 impl Element for Bios {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("useserial", &mut self.useserial);
         v.attr("rebootTimeout", &mut self.reboot_timeout);
     }
 }
 
 impl Element for AcpiTables {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("table", &mut self.tables);
     }
 }
 
 impl Element for AcpiTable {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         of_form::<AbsolutePath>(&mut self.path, |path| v.text(path));
         if self.kind.is_none() || self.path.is_none() {
@@ -316,13 +316,13 @@ impl Element for AcpiTable {
 }
 
 impl Element for FirmwareFeatures {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("feature", &mut self.features);
     }
 }
 
 impl Element for FirmwareFeature {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enabled", &mut self.enabled);
         v.attr("name", &mut self.name);
         if self.enabled.is_none() || self.name.is_none() {

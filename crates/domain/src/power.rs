@@ -19,14 +19,14 @@ pub struct Suspend {
 }
 
 impl Element for Pm {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("suspend-to-mem", &mut self.suspend_to_mem);
         v.child("suspend-to-disk", &mut self.suspend_to_disk);
     }
 }
 
 impl Element for Suspend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enabled", &mut self.enabled);
     }
 }

@@ -44,7 +44,8 @@ impl Reading {
             return Err(Error::new(message).at(root.range().start..root.range().start + 1));
         }
         let mut found = Findings::default();
-        let domain = reader::read(root, xml, &mut found);
+        let mut domain = Domain::default();
+        reader::read(root, xml, &mut domain, &mut found);
         let Findings { mut errors, mut notes } = found;
         errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));

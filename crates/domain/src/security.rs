@@ -123,7 +123,7 @@ pub struct Seclabel {
 }
 
 impl Element for LaunchSecurity {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
         v.yes_no("kernelHashes", &mut self.kernel_hashes);
@@ -154,19 +154,19 @@ impl Element for LaunchSecurity {
 }
 
 impl Element for QuoteGenerationService {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("path", &mut self.path);
     }
 }
 
 impl Element for Keywrap {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("cipher", &mut self.ciphers);
     }
 }
 
 impl Element for Cipher {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("state", &mut self.state);
         if self.name.is_none() || self.state.is_none() {
@@ -176,7 +176,7 @@ impl Element for Cipher {
 }
 
 impl Element for Seclabel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("model", &mut self.model);
         v.yes_no("relabel", &mut self.relabel);

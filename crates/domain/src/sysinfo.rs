@@ -90,7 +90,7 @@ pub struct FwcfgEntry {
 }
 
 impl Element for Sysinfo {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
         v.child("bios", &mut self.bios);
@@ -109,7 +109,7 @@ impl Element for Sysinfo {
 }
 
 impl Sysinfo {
-    fn check<V: Visitor>(&self, v: &mut V) {
+    fn check(&self, v: &mut dyn Visitor) {
         let tables = [
             ("bios", self.bios.as_slice(), BIOS),
             ("system", self.system.as_slice(), SYSTEM),
@@ -145,14 +145,14 @@ const BASE_BOARD: &[&str] = &["manufacturer", "product", "version", "serial", "a
 const CHASSIS: &[&str] = &["manufacturer", "version", "serial", "asset", "sku"];
 
 impl Element for Table {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.children("entry", &mut self.entries);
     }
 }
 
 impl Element for Entry {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.text(&mut self.value);
         if self.name.is_none() {
@@ -162,19 +162,19 @@ impl Element for Entry {
 }
 
 impl Element for OemStrings {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("entry", &mut self.entries);
     }
 }
 
 impl Element for OemString {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.text(&mut self.text);
     }
 }
 
 impl Element for FwcfgEntry {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("name", &mut self.name);
         of_form::<AbsolutePath>(&mut self.file, |path| v.attr("file", path));

@@ -29,7 +29,7 @@ pub struct Vcpu {
 }
 
 impl Element for Vcpu {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("placement", &mut self.placement);
         v.attr("cpuset", &mut self.cpuset);
         v.attr("current", &mut self.current);
@@ -66,13 +66,13 @@ pub struct SingleVcpu {
 }
 
 impl Element for Vcpus {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("vcpu", &mut self.vcpus);
     }
 }
 
 impl Element for SingleVcpu {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("id", &mut self.id);
         v.yes_no("enabled", &mut self.enabled);

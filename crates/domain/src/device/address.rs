@@ -221,7 +221,7 @@ impl Default for Address {
 }
 
 impl Element for Address {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut kind = self.kind();
         v.required("type", &mut kind);
         if v.reading() {
@@ -235,7 +235,7 @@ impl Element for Address {
             Self::VirtioSerial(serial) => serial.visit(v),
             Self::Ccid(ccid) => ccid.visit(v),
             Self::Isa(isa) => isa.visit(v),
-            Self::SpaprVio(vio) => hex::<_, _, 4>("reg", &mut vio.reg, v),
+            Self::SpaprVio(vio) => hex::<_, 4>("reg", &mut vio.reg, v),
             Self::Dimm(dimm) => dimm.visit(v),
             Self::VirtioMmio | Self::Unassigned => {}
         }
@@ -243,7 +243,7 @@ impl Element for Address {
 }
 
 impl PciAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         visit_pci(&mut self.address, v);
         v.on_off("multifunction", &mut self.multifunction);
         v.child("zpci", &mut self.zpci);
@@ -251,9 +251,9 @@ impl PciAddress {
 }
 
 impl Element for Zpci {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
-        hex::<_, _, 4>("uid", &mut self.uid, v);
-        hex::<_, _, 8>("fid", &mut self.fid, v);
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        hex::<_, 4>("uid", &mut self.uid, v);
+        hex::<_, 8>("fid", &mut self.fid, v);
         if self.uid == Some(0) {
             v.error("uid of <zpci> is 0x0000: expected 0x0001 to 0xffff".into());
         }
@@ -261,7 +261,7 @@ impl Element for Zpci {
 }
 
 /// Visits an attribute that is written in hexadecimal, with at least so many digits.
-fn hex<V: Visitor, T, const WIDTH: usize>(name: &'static str, slot: &mut Option<T>, v: &mut V)
+fn hex<T, const WIDTH: usize>(name: &'static str, slot: &mut Option<T>, v: &mut dyn Visitor)
 where
     T: TryFrom<u64> + Copy + Into<u64>,
 {
@@ -272,7 +272,7 @@ where
 
 /// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left out is
 /// no address. Returns whether any is there.
-pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v: &mut V) -> bool {
+pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Visitor) -> bool {
     let mut domain = slot.map(|a| Hex::<u32, 4>(a.domain));
     let mut bus = slot.map(|a| Hex::<u8, 2>(a.bus));
     let mut device = slot.map(|a| Hex::<u8, 2>(a.slot));
@@ -295,7 +295,7 @@ pub(crate) fn visit_pci<V: Visitor>(slot: &mut Option<passthru_pci::Address>, v:
 }
 
 impl DriveAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("controller", &mut self.controller);
         v.attr("bus", &mut self.bus);
         v.attr("target", &mut self.target);
@@ -309,13 +309,13 @@ impl CcwAddress {
     /// The last subchannel set.
     pub const LAST_SET: u8 = 3;
 
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let said = (!v.reading()).then_some(*self);
         let (mut cssid, mut ssid, mut devno) =
             (said.map(|a| a.cssid), said.map(|a| a.ssid), said.map(|a| a.devno));
-        hex::<_, _, 1>("cssid", &mut cssid, v);
-        hex::<_, _, 1>("ssid", &mut ssid, v);
-        hex::<_, _, 4>("devno", &mut devno, v);
+        hex::<_, 1>("cssid", &mut cssid, v);
+        hex::<_, 1>("ssid", &mut ssid, v);
+        hex::<_, 4>("devno", &mut devno, v);
         match (cssid, ssid, devno) {
             (Some(cssid), Some(ssid), Some(devno)) if cssid <= Self::VIRTUAL && ssid <= Self::LAST_SET => {
                 *self = Self { cssid, ssid, devno };
@@ -335,7 +335,7 @@ impl std::fmt::Display for CcwAddress {
 }
 
 impl UsbAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("bus", &mut self.bus);
         if v.reading() || self.chosen == UsbChosen::Nothing {
             v.attr("port", &mut self.port);
@@ -351,7 +351,7 @@ impl UsbAddress {
 }
 
 impl VirtioSerialAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("controller", &mut self.controller);
         v.attr("bus", &mut self.bus);
         v.attr("port", &mut self.port);
@@ -359,22 +359,22 @@ impl VirtioSerialAddress {
 }
 
 impl CcidAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("controller", &mut self.controller);
         v.attr("slot", &mut self.slot);
     }
 }
 
 impl IsaAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
-        hex::<_, _, 1>("iobase", &mut self.iobase, v);
-        hex::<_, _, 1>("irq", &mut self.irq, v);
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        hex::<_, 1>("iobase", &mut self.iobase, v);
+        hex::<_, 1>("irq", &mut self.irq, v);
     }
 }
 
 impl DimmAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("slot", &mut self.slot);
-        hex::<_, _, 1>("base", &mut self.base, v);
+        hex::<_, 1>("base", &mut self.base, v);
     }
 }

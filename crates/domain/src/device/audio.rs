@@ -143,7 +143,7 @@ pub struct AudioSettings {
 }
 
 impl Element for Audio {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.required("id", &mut self.id);
         v.attr("type", &mut self.kind);
@@ -164,7 +164,7 @@ impl Element for Audio {
 }
 
 impl Element for AudioSide {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("mixingEngine", &mut self.mixing_engine);
         v.yes_no("fixedSettings", &mut self.fixed_settings);
         v.attr("voices", &mut self.voices);
@@ -183,7 +183,7 @@ impl Element for AudioSide {
 }
 
 impl Element for AudioSettings {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("frequency", &mut self.frequency);
         v.attr("channels", &mut self.channels);
         v.attr("format", &mut self.format);

@@ -279,7 +279,7 @@ impl CharBackend {
 }
 
 impl CharBackend {
-    pub(crate) fn visit<V: Visitor>(&mut self, v: &mut V) {
+    pub(crate) fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.children("source", &mut self.sources);
         v.child_word("protocol", "type", &mut self.protocol);
@@ -320,7 +320,7 @@ impl CharBackend {
 }
 
 impl Element for Chardev {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         self.backend.visit(v);
         v.attr("tty", &mut self.tty);
         v.child("target", &mut self.target);
@@ -329,7 +329,7 @@ impl Element for Chardev {
 }
 
 impl Element for CharSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.on_off("append", &mut self.append);
@@ -345,7 +345,7 @@ impl Element for CharSource {
 }
 
 impl Element for SourceSeclabel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.yes_no("relabel", &mut self.relabel);
         v.leaf("label", &mut self.label);
@@ -353,7 +353,7 @@ impl Element for SourceSeclabel {
 }
 
 impl Element for Reconnect {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enabled", &mut self.enabled);
         v.attr("timeout", &mut self.timeout);
         match (self.enabled, self.timeout) {
@@ -367,7 +367,7 @@ impl Element for Reconnect {
 }
 
 impl Element for CharLog {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
         v.on_off("append", &mut self.append);
         if self.file.is_none() {
@@ -377,7 +377,7 @@ impl Element for CharLog {
 }
 
 impl Element for CharTarget {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("name", &mut self.name);
         v.attr("state", &mut self.state);

@@ -238,7 +238,7 @@ impl Controller {
 }
 
 impl Element for Controller {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("index", &mut self.index);
         v.attr("model", &mut self.model);
@@ -258,7 +258,7 @@ impl Element for Controller {
 }
 
 impl Element for ControllerDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("queues", &mut self.queues);
         v.attr("cmd_per_lun", &mut self.cmd_per_lun);
         v.attr("max_sectors", &mut self.max_sectors);
@@ -270,7 +270,7 @@ impl Element for ControllerDriver {
 }
 
 impl Element for ControllerTarget {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("chassisNr", &mut self.chassis_nr);
         v.attr("chassis", &mut self.chassis);
         let mut port = self.port.map(Hex::<u8, 1>);
@@ -285,13 +285,13 @@ impl Element for ControllerTarget {
 }
 
 impl Element for PciHole {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         self.size.visit(v);
     }
 }
 
 impl Element for UsbMaster {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("startport", &mut self.startport);
     }
 }

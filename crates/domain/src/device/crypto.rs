@@ -56,7 +56,7 @@ pub struct CryptoBackend {
 }
 
 impl Element for Crypto {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.attr("type", &mut self.kind);
         v.child("backend", &mut self.backend);
@@ -69,7 +69,7 @@ impl Element for Crypto {
 }
 
 impl Element for CryptoBackend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.attr("queues", &mut self.queues);
     }

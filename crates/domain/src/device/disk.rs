@@ -291,7 +291,7 @@ impl DiskTarget {
 }
 
 impl Element for Disk {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("device", &mut self.device);
         v.attr("model", &mut self.model);
@@ -333,7 +333,7 @@ impl Element for Disk {
 }
 
 /// A source is of the disk's type.
-fn check_source<V: Visitor>(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut V) {
+fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn Visitor) {
     let Some(source) = source else { return };
     let kind = kind.unwrap_or(DiskType::File);
     let has = |what: bool, example: &'static str| what.then_some(example);
@@ -364,19 +364,19 @@ fn check_source<V: Visitor>(kind: Option<DiskType>, source: Option<&DiskSource>,
 struct Untrimmed(Option<String>);
 
 impl Element for Untrimmed {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.whole_text(&mut self.0);
     }
 }
 
-fn visit_backing<V: Visitor>(slot: &mut Option<Box<BackingStore>>, v: &mut V) {
+fn visit_backing(slot: &mut Option<Box<BackingStore>>, v: &mut dyn Visitor) {
     let mut backing = slot.take().map(|b| *b);
     v.child("backingStore", &mut backing);
     *slot = backing.map(Box::new);
 }
 
 impl Element for Geometry {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("cyls", &mut self.cyls);
         v.required("heads", &mut self.heads);
         v.required("secs", &mut self.secs);
@@ -385,7 +385,7 @@ impl Element for Geometry {
 }
 
 impl Element for BlockIo {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("logical_block_size", &mut self.logical_block_size);
         v.attr("physical_block_size", &mut self.physical_block_size);
         v.attr("discard_granularity", &mut self.discard_granularity);
@@ -393,7 +393,7 @@ impl Element for BlockIo {
 }
 
 impl Element for IoTune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         for (name, slot) in LIMITS.into_iter().zip(&mut self.limits) {
             v.leaf(name, slot);
         }
@@ -402,7 +402,7 @@ impl Element for IoTune {
 }
 
 impl Element for BackingStore {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.child_word("format", "type", &mut self.format);
         v.child("source", &mut self.source);
@@ -412,7 +412,7 @@ impl Element for BackingStore {
 }
 
 impl Element for DiskTarget {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("dev", &mut self.dev);
         v.attr("bus", &mut self.bus);
         v.attr("tray", &mut self.tray);

@@ -179,7 +179,7 @@ pub struct MetadataCache {
 }
 
 impl Element for DiskDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("type", &mut self.format);
         v.attr("cache", &mut self.cache);
@@ -202,7 +202,7 @@ impl Element for DiskDriver {
 }
 
 impl Element for QueueThreads {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("iothread", &mut self.iothreads);
         if self.iothreads.is_empty() {
             v.error("<iothreads> of a <driver> needs an <iothread id='…'/>".into());
@@ -211,14 +211,14 @@ impl Element for QueueThreads {
 }
 
 impl Element for QueueThread {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("id", &mut self.id);
         v.children_word("queue", "id", &mut self.queues);
     }
 }
 
 impl Element for MetadataCache {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut size = self.max_size.take().map(Bytes);
         v.child("max_size", &mut size);
         self.max_size = size.map(|size| size.0);
@@ -230,7 +230,7 @@ impl Element for MetadataCache {
 struct Bytes(crate::Memory);
 
 impl Element for Bytes {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         if v.reading() {
             self.0.visit(v);
         } else {

@@ -267,7 +267,7 @@ impl DiskSource {
 }
 
 impl Element for DiskSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
         of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
         of_form::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
@@ -292,7 +292,7 @@ impl Element for DiskSource {
 }
 
 impl DiskSource {
-    fn visit_children<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_children(&mut self, v: &mut dyn Visitor) {
         let mut address = self.address.take().map(|address| PciFunction(Some(address)));
         v.child("address", &mut address);
         self.address = address.and_then(|address| address.0);
@@ -325,7 +325,7 @@ impl DiskSource {
 struct PciFunction(Option<passthru_pci::Address>);
 
 impl Element for PciFunction {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         if !visit_pci(&mut self.0, v) {
             v.error("<address> of a <source> needs domain, bus, slot and function".into());
         }
@@ -336,7 +336,7 @@ impl Element for PciFunction {
 struct Cookies(Vec<Cookie>);
 
 impl Element for Cookies {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("cookie", &mut self.0);
     }
 }
@@ -345,7 +345,7 @@ impl Element for Cookies {
 struct Initiator(Option<String>);
 
 impl Element for Initiator {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child_word("iqn", "name", &mut self.0);
     }
 }
@@ -354,13 +354,13 @@ impl Element for Initiator {
 struct Slices(Option<Slice>);
 
 impl Element for Slices {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("slice", &mut self.0);
     }
 }
 
 impl Element for Slice {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut kind = "storage".to_owned();
         v.required("type", &mut kind);
         v.required("offset", &mut self.offset);
@@ -372,7 +372,7 @@ impl Element for Slice {
 }
 
 impl Element for DiskHost {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("port", &mut self.port);
         v.attr("transport", &mut self.transport);
@@ -384,21 +384,21 @@ impl Element for DiskHost {
 }
 
 impl Element for Cookie {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("name", &mut self.name);
         v.text(&mut self.value);
     }
 }
 
 impl Element for NfsIdentity {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("user", &mut self.user);
         v.attr("group", &mut self.group);
     }
 }
 
 impl Element for Encryption {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("format", &mut self.format);
         v.attr("engine", &mut self.engine);
         v.children("secret", &mut self.secrets);
@@ -406,7 +406,7 @@ impl Element for Encryption {
 }
 
 impl Element for Reservations {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("managed", &mut self.managed);
         v.child("source", &mut self.source);
         match (self.managed, &self.source) {
@@ -422,7 +422,7 @@ impl Element for Reservations {
 }
 
 impl Element for ReservationsSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.attr("mode", &mut self.mode);

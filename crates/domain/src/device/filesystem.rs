@@ -195,7 +195,7 @@ impl Filesystem {
 }
 
 impl Element for Filesystem {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("accessmode", &mut self.accessmode);
         v.attr("model", &mut self.model);
@@ -225,7 +225,7 @@ impl Element for Filesystem {
 }
 
 impl Element for FilesystemDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("wrpolicy", &mut self.wrpolicy);
         v.attr("queue", &mut self.queue);
@@ -234,7 +234,7 @@ impl Element for FilesystemDriver {
 }
 
 impl Element for Virtiofsd {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.on_off("xattr", &mut self.xattr);
@@ -247,14 +247,14 @@ impl Element for Virtiofsd {
 }
 
 impl Element for VirtiofsLock {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("posix", &mut self.posix);
         v.on_off("flock", &mut self.flock);
     }
 }
 
 impl Element for FilesystemSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
         of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
     }

@@ -287,7 +287,7 @@ pub struct GraphicsGl {
 }
 
 impl Element for Graphics {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         v.attr("type", &mut self.kind);
         if v.reading() && self.kind.is_none() {
@@ -324,7 +324,7 @@ impl Element for Graphics {
 }
 
 impl Graphics {
-    fn visit_server<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_server(&mut self, v: &mut dyn Visitor) {
         v.attr("port", &mut self.port);
         if self.kind != Some(GraphicsType::Vnc) {
             v.attr("tlsPort", &mut self.tls_port);
@@ -338,7 +338,7 @@ impl Graphics {
         v.children("listen", &mut self.listens);
     }
 
-    fn visit_vnc<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_vnc(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
         v.attr("websocket", &mut self.websocket);
         v.yes_no("websocketGenerated", &mut self.websocket_generated);
@@ -347,7 +347,7 @@ impl Graphics {
         v.attr("wait", &mut self.wait);
     }
 
-    fn visit_spice<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_spice(&mut self, v: &mut dyn Visitor) {
         v.attr("defaultMode", &mut self.default_mode);
         v.children("channel", &mut self.channels);
         v.child_word("image", "compression", &mut self.image);
@@ -362,7 +362,7 @@ impl Graphics {
 }
 
 impl Element for Listen {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("address", &mut self.address);
         v.attr("network", &mut self.network);
@@ -374,7 +374,7 @@ impl Element for Listen {
 }
 
 impl Element for SpiceChannel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("mode", &mut self.mode);
         if self.name.is_none() || self.mode.is_none() {
@@ -384,7 +384,7 @@ impl Element for SpiceChannel {
 }
 
 impl Element for GraphicsGl {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enable", &mut self.enable);
         of_form::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
     }

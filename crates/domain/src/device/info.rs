@@ -62,33 +62,33 @@ impl Info {
     }
 
     /// What every device has.
-    pub(crate) fn visit<V: Visitor>(&mut self, v: &mut V) {
+    pub(crate) fn visit(&mut self, v: &mut dyn Visitor) {
         self.visit_alias(v);
         self.visit_address(v);
     }
 
     /// The same for a device that the guest can boot from.
-    pub(crate) fn visit_bootable<V: Visitor>(&mut self, v: &mut V) {
+    pub(crate) fn visit_bootable(&mut self, v: &mut dyn Visitor) {
         v.child("boot", &mut self.boot);
         self.visit(v);
     }
 
     /// The same for a device that also can have an option ROM.
-    pub(crate) fn visit_with_rom<V: Visitor>(&mut self, v: &mut V) {
+    pub(crate) fn visit_with_rom(&mut self, v: &mut dyn Visitor) {
         v.child("boot", &mut self.boot);
         self.visit_alias(v);
         v.child("rom", &mut self.rom);
         self.visit_address(v);
     }
 
-    fn visit_alias<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_alias(&mut self, v: &mut dyn Visitor) {
         v.place(&mut self.place);
         let mut alias = self.alias.take().filter(|alias| alias.starts_with("ua-"));
         v.child_word("alias", "name", &mut alias);
         self.alias = alias;
     }
 
-    fn visit_address<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_address(&mut self, v: &mut dyn Visitor) {
         v.child("acpi", &mut self.acpi);
         if v.reading() || !self.has_chosen_port() {
             v.child("address", &mut self.address);
@@ -102,7 +102,7 @@ impl Info {
 }
 
 impl Element for Boot {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("order", &mut self.order);
         v.attr("loadparm", &mut self.loadparm);
         let fits = |text: &str| (1..=8).contains(&text.len()) && text.bytes().all(is_loadparm);
@@ -120,7 +120,7 @@ const fn is_loadparm(byte: u8) -> bool {
 }
 
 impl Element for Rom {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enabled", &mut self.enabled);
         v.on_off("bar", &mut self.bar);
         v.attr("file", &mut self.file);
@@ -128,7 +128,7 @@ impl Element for Rom {
 }
 
 impl Element for Acpi {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("index", &mut self.index);
         v.attr("nodeset", &mut self.nodeset);
     }

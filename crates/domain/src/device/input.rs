@@ -100,7 +100,7 @@ impl Input {
 }
 
 impl Element for Input {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("bus", &mut self.bus);
         v.attr("model", &mut self.model);
@@ -122,7 +122,7 @@ impl Element for Input {
 }
 
 impl Element for InputSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.evdev, |path| v.attr("evdev", path));
         of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
         v.attr("grab", &mut self.grab);

@@ -241,7 +241,7 @@ impl Interface {
         self.hostdev.as_ref().map_or(&self.teaming, |hostdev| &hostdev.teaming).as_ref()
     }
 
-    fn visit_hostdev<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_hostdev(&mut self, v: &mut dyn Visitor) {
         if self.kind != Some(InterfaceType::Hostdev) {
             return;
         }
@@ -260,7 +260,7 @@ impl Interface {
 }
 
 impl Element for Interface {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.yes_no("trustGuestRxFilters", &mut self.trust_guest_rx_filters);
         v.child_word("mac", "address", &mut self.mac);
@@ -296,7 +296,7 @@ impl Element for Interface {
 }
 
 impl Interface {
-    fn visit_guest<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_guest(&mut self, v: &mut dyn Visitor) {
         let mut port = self.isolated.take().map(|isolated| Port(Some(isolated)));
         v.child("port", &mut port);
         self.isolated = port.and_then(|port| port.0);
@@ -315,7 +315,7 @@ impl Interface {
 struct Tune(Option<u64>);
 
 impl Element for Tune {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("sndbuf", &mut self.0);
     }
 }
@@ -325,7 +325,7 @@ impl Element for Tune {
 struct Port(Option<bool>);
 
 impl Element for Port {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("isolated", &mut self.0);
     }
 }

@@ -153,7 +153,7 @@ pub struct IommuIommufd {
 }
 
 impl Element for Iommu {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.child("driver", &mut self.driver);
         v.child("iommufd", &mut self.iommufd);
@@ -190,7 +190,7 @@ impl Iommu {
 
     /// The seeds' `smmuv3Dev` becomes `smmuv3` with the bus of its address and `accel='on'`; an
     /// `<iommufd>` that says no more than the default goes.
-    fn spell_as_upstream<V: Visitor>(&mut self, v: &mut V) {
+    fn spell_as_upstream(&mut self, v: &mut dyn Visitor) {
         if self.model == Some(IommuModel::Smmuv3Dev) {
             self.model = Some(IommuModel::Smmuv3);
             let driver = self.driver.get_or_insert_default();
@@ -216,7 +216,7 @@ impl Iommu {
 }
 
 impl Element for IommuDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("intremap", &mut self.intremap);
         v.on_off("caching_mode", &mut self.caching_mode);
         v.on_off("eim", &mut self.eim);
@@ -241,7 +241,7 @@ impl Element for IommuDriver {
 }
 
 impl Element for Granule {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         v.attr("size", &mut self.size);
         v.attr("unit", &mut self.unit);
@@ -253,7 +253,7 @@ impl Element for Granule {
 }
 
 impl Element for IommuIommufd {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("id", &mut self.id);
         v.leaf("fd", &mut self.fd);
     }

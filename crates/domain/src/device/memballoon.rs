@@ -37,7 +37,7 @@ pub struct Memballoon {
 }
 
 impl Element for Memballoon {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.on_off("autodeflate", &mut self.autodeflate);
         v.on_off("freePageReporting", &mut self.free_page_reporting);

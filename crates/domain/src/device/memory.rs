@@ -107,7 +107,7 @@ impl MemoryDevice {
 }
 
 impl Element for MemoryDevice {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.attr("access", &mut self.access);
         v.yes_no("discard", &mut self.discard);
@@ -127,7 +127,7 @@ impl Element for MemoryDevice {
 }
 
 impl Element for MemoryDeviceSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("nodemask", &mut self.nodemask);
         v.child("pagesize", &mut self.pagesize);
         of_form::<FilePath>(&mut self.path, |path| v.leaf("path", path));
@@ -137,7 +137,7 @@ impl Element for MemoryDeviceSource {
 }
 
 impl Element for MemoryTarget {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("dynamicMemslots", &mut self.dynamic_memslots);
         let mut size = (!v.reading()).then_some(self.size);
         v.child("size", &mut size);
@@ -156,7 +156,7 @@ impl Element for MemoryTarget {
 }
 
 impl Element for MemoryLabel {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("size", &mut self.size);
         if self.size.is_none() {
             v.error("<label> needs its <size>".into());
@@ -165,7 +165,7 @@ impl Element for MemoryLabel {
 }
 
 impl Element for MemoryBase {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut base = self.base.map(Hex::<u64, 1>);
         v.attr("base", &mut base);
         self.base = base.map(|base| base.0);

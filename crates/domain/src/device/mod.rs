@@ -149,7 +149,7 @@ impl Devices {
 }
 
 impl Element for Devices {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<AbsolutePath>(&mut self.emulator, |path| v.leaf("emulator", path));
         v.children("disk", &mut self.disks);
         v.children("controller", &mut self.controllers);

@@ -95,7 +95,7 @@ pub struct NetSource {
 }
 
 impl Element for NetSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("dev", &mut self.dev);
         v.attr("network", &mut self.network);
         v.attr("portgroup", &mut self.portgroup);
@@ -123,7 +123,7 @@ pub struct NetLocal {
 }
 
 impl Element for NetLocal {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("address", &mut self.address);
         v.attr("port", &mut self.port);
     }
@@ -143,7 +143,7 @@ pub struct NetIp {
 }
 
 impl Element for NetIp {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("address", &mut self.address);
         v.attr("family", &mut self.family);
         v.attr("prefix", &mut self.prefix);
@@ -172,7 +172,7 @@ pub struct NetRoute {
 }
 
 impl Element for NetRoute {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("family", &mut self.family);
         v.attr("address", &mut self.address);
         v.attr("netmask", &mut self.netmask);
@@ -196,7 +196,7 @@ pub struct PortForward {
 }
 
 impl Element for PortForward {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("proto", &mut self.proto);
         v.attr("address", &mut self.address);
         v.attr("dev", &mut self.dev);
@@ -221,7 +221,7 @@ pub struct PortRange {
 }
 
 impl Element for PortRange {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("start", &mut self.start);
         v.attr("end", &mut self.end);
         v.attr("to", &mut self.to);
@@ -242,7 +242,7 @@ pub struct NetTarget {
 }
 
 impl Element for NetTarget {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("dev", &mut self.dev);
         v.yes_no("managed", &mut self.managed);
     }

@@ -65,7 +65,7 @@ pub struct NetDriver {
 }
 
 impl Element for NetDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("txmode", &mut self.txmode);
         v.on_off("ioeventfd", &mut self.ioeventfd);
@@ -101,7 +101,7 @@ pub struct Offloads {
 }
 
 impl Element for Offloads {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("csum", &mut self.csum);
         v.on_off("gso", &mut self.gso);
         v.on_off("tso4", &mut self.tso4);
@@ -130,7 +130,7 @@ pub struct NetBackend {
 }
 
 impl Element for NetBackend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         of_form::<FilePath>(&mut self.tap, |path| v.attr("tap", path));
         of_form::<FilePath>(&mut self.vhost, |path| v.attr("vhost", path));
@@ -148,7 +148,7 @@ pub struct Coalesce {
 }
 
 impl Element for Coalesce {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("rx", &mut self.rx);
     }
 }
@@ -161,7 +161,7 @@ pub struct CoalesceRx {
 }
 
 impl Element for CoalesceRx {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child_word("frames", "max", &mut self.frames);
     }
 }

@@ -38,7 +38,7 @@ pub struct Filterref {
 }
 
 impl Element for Filterref {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("filter", &mut self.filter);
         v.children("parameter", &mut self.parameters);
     }
@@ -54,7 +54,7 @@ pub struct FilterParameter {
 }
 
 impl Element for FilterParameter {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("value", &mut self.value);
     }
@@ -70,7 +70,7 @@ pub struct Vlan {
 }
 
 impl Element for Vlan {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("trunk", &mut self.trunk);
         v.children("tag", &mut self.tags);
     }
@@ -86,7 +86,7 @@ pub struct VlanTag {
 }
 
 impl Element for VlanTag {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("id", &mut self.id);
         v.attr("nativeMode", &mut self.native_mode);
     }
@@ -102,7 +102,7 @@ pub struct Bandwidth {
 }
 
 impl Element for Bandwidth {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("inbound", &mut self.inbound);
         v.child("outbound", &mut self.outbound);
     }
@@ -122,7 +122,7 @@ pub struct Rate {
 }
 
 impl Element for Rate {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("average", &mut self.average);
         v.attr("peak", &mut self.peak);
         v.attr("floor", &mut self.floor);
@@ -140,7 +140,7 @@ pub struct Virtualport {
 }
 
 impl Element for Virtualport {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.child("parameters", &mut self.parameters);
     }
@@ -164,7 +164,7 @@ pub struct VirtualportParameters {
 }
 
 impl Element for VirtualportParameters {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("managerid", &mut self.managerid);
         v.attr("typeid", &mut self.typeid);
         v.attr("typeidversion", &mut self.typeidversion);

@@ -30,7 +30,7 @@ pub struct Panic {
 }
 
 impl Element for Panic {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         self.info.visit(v);
     }

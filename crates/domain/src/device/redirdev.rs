@@ -109,7 +109,7 @@ pub struct Smartcard {
 }
 
 impl Element for Redirdev {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("bus", &mut self.bus);
         self.backend.visit(v);
         self.info.visit_bootable(v);
@@ -117,13 +117,13 @@ impl Element for Redirdev {
 }
 
 impl Element for Redirfilter {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("usbdev", &mut self.usbdevs);
     }
 }
 
 impl Element for RedirfilterUsbdev {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("class", &mut self.class);
         v.attr("vendor", &mut self.vendor);
         v.attr("product", &mut self.product);
@@ -153,7 +153,7 @@ fn version(text: &str) -> Option<u16> {
 }
 
 impl Element for Hub {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         self.info.visit(v);
         if self.kind.is_none() {
@@ -163,7 +163,7 @@ impl Element for Hub {
 }
 
 impl Element for Smartcard {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         if self.mode == Some(SmartcardMode::Passthrough) {
             self.backend.get_or_insert_default().visit(v);
@@ -187,7 +187,7 @@ impl Element for Smartcard {
 struct Text(Option<String>);
 
 impl Element for Text {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.text(&mut self.0);
     }
 }

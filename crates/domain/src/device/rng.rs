@@ -54,7 +54,7 @@ pub struct RngBackend {
 }
 
 impl Element for Rng {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.child("rate", &mut self.rate);
         v.child("backend", &mut self.backend);
@@ -70,14 +70,14 @@ impl Element for Rng {
 }
 
 impl Element for RngRate {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("bytes", &mut self.bytes);
         v.attr("period", &mut self.period);
     }
 }
 
 impl Element for RngBackend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         match self.model {
             Some(RngBackendModel::Egd) => self.daemon.get_or_insert_default().visit(v),

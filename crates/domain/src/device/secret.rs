@@ -43,14 +43,14 @@ pub struct Secret {
 }
 
 impl Element for Auth {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("username", &mut self.username);
         v.child("secret", &mut self.secret);
     }
 }
 
 impl Element for Secret {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("uuid", &mut self.uuid);
         v.attr("usage", &mut self.usage);

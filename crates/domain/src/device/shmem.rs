@@ -70,7 +70,7 @@ pub struct ShmemMsi {
 }
 
 impl Element for Shmem {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("role", &mut self.role);
         v.child_word("model", "type", &mut self.model);
@@ -85,7 +85,7 @@ impl Element for Shmem {
 }
 
 impl Element for ShmemSize {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         const MIB: u64 = 1 << 20;
         let whole = self.0.bytes() / MIB;
         if v.reading() || !self.0.bytes().is_multiple_of(MIB) {
@@ -97,13 +97,13 @@ impl Element for ShmemSize {
 }
 
 impl Element for ShmemServer {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
     }
 }
 
 impl Element for ShmemMsi {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("enabled", &mut self.enabled);
         v.attr("vectors", &mut self.vectors);
         v.on_off("ioeventfd", &mut self.ioeventfd);

@@ -61,7 +61,7 @@ pub struct Sound {
 }
 
 impl Element for Sound {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.yes_no("multichannel", &mut self.multichannel);
         v.attr("streams", &mut self.streams);

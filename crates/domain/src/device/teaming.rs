@@ -23,7 +23,7 @@ pub struct Teaming {
 }
 
 impl Element for Teaming {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("persistent", &mut self.persistent);
         match (self.kind, &self.persistent) {

@@ -133,7 +133,7 @@ pub struct TpmProfile {
 }
 
 impl Element for Tpm {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.child("backend", &mut self.backend);
         self.info.visit(v);
@@ -144,7 +144,7 @@ impl Element for Tpm {
 }
 
 impl Element for TpmBackend {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         match self.kind {
             None => v.error("<backend> of a <tpm> needs the attribute 'type'".into()),
@@ -168,7 +168,7 @@ impl Element for TpmBackend {
 }
 
 impl TpmBackend {
-    fn visit_emulator<V: Visitor>(&mut self, v: &mut V) {
+    fn visit_emulator(&mut self, v: &mut dyn Visitor) {
         v.attr("version", &mut self.version);
         v.yes_no("persistent_state", &mut self.persistent_state);
         v.attr("debug", &mut self.debug);
@@ -184,7 +184,7 @@ impl TpmBackend {
 struct External(CharBackend);
 
 impl Element for External {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut source = self.0.sources.pop().unwrap_or_default();
         v.attr("type", &mut self.0.kind);
         source.visit(v);
@@ -196,14 +196,14 @@ impl Element for External {
 }
 
 impl Element for TpmStorage {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
     }
 }
 
 impl Element for PcrBanks {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.flag("sha1", &mut self.sha1);
         v.flag("sha256", &mut self.sha256);
         v.flag("sha384", &mut self.sha384);
@@ -212,7 +212,7 @@ impl Element for PcrBanks {
 }
 
 impl Element for TpmProfile {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("source", &mut self.source);
         v.attr("removeDisabled", &mut self.remove_disabled);
         v.attr("name", &mut self.name);

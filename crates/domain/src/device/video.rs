@@ -144,7 +144,7 @@ impl Video {
 }
 
 impl Element for Video {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child("driver", &mut self.driver);
         let mut model = (!v.reading()).then(|| std::mem::take(&mut self.model));
         v.child("model", &mut model);
@@ -154,7 +154,7 @@ impl Element for Video {
 }
 
 impl Element for VideoDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         self.virtio.visit(v);
         v.attr("name", &mut self.name);
         v.attr("vgaconf", &mut self.vgaconf);
@@ -162,7 +162,7 @@ impl Element for VideoDriver {
 }
 
 impl Element for VideoModelElement {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
         v.attr("ram", &mut self.ram);
         v.attr("vram", &mut self.vram);
@@ -178,7 +178,7 @@ impl Element for VideoModelElement {
 }
 
 impl Element for Acceleration {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("accel3d", &mut self.accel3d);
         v.yes_no("accel2d", &mut self.accel2d);
         of_form::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
@@ -186,7 +186,7 @@ impl Element for Acceleration {
 }
 
 impl Element for Resolution {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("x", &mut self.x);
         v.required("y", &mut self.y);
     }

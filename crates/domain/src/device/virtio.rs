@@ -29,7 +29,7 @@ pub struct VirtioOptions {
 }
 
 impl Element for VirtioOptions {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.on_off("iommu", &mut self.iommu);
         v.on_off("ats", &mut self.ats);
         v.on_off("packed", &mut self.packed);

@@ -32,7 +32,7 @@ impl Cid {
 }
 
 impl Element for Vsock {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.child("cid", &mut self.cid);
         self.info.visit(v);
@@ -41,7 +41,7 @@ impl Element for Vsock {
 }
 
 impl Element for Cid {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("auto", &mut self.auto);
         v.attr("address", &mut self.address);
         if self.address.is_some_and(|cid| cid < Self::FIRST) {

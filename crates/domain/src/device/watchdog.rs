@@ -50,7 +50,7 @@ pub struct Watchdog {
 }
 
 impl Element for Watchdog {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("model", &mut self.model);
         v.attr("action", &mut self.action);
         self.info.visit(v);

@@ -4,7 +4,7 @@
 //! followed many times, each time with other values, and what was met is put together.
 
 use super::place::Place;
-use super::value::Value;
+use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
 use super::{Element, Visitor};
 
 /// Rounds through the descriptions. The longest lists have some dozens of words.
@@ -37,7 +37,7 @@ pub enum Values {
 }
 
 /// Describes an element of that name.
-pub(crate) fn describe<E: Element>(name: &'static str) -> Description {
+pub(crate) fn describe<E: Element + Default>(name: &'static str) -> Description {
     let mut description = Description { name, ..Description::default() };
     for round in 0..ROUNDS {
         let path = Path { names: vec![name] };
@@ -59,14 +59,14 @@ struct Describer<'a> {
 }
 
 impl Describer<'_> {
-    /// Notes an attribute, and returns a value of it that is this round's.
-    fn note<T: Value>(&mut self, name: &'static str) -> Option<T> {
+    /// Notes an attribute, and returns texts of which the first one that can be read is this round's value.
+    fn note(&mut self, name: &'static str, expected: Option<String>) -> Vec<String> {
         let known = self.into.attributes.iter().position(|(known, _)| *known == name);
         let at = known.unwrap_or_else(|| {
-            self.into.attributes.push((name, values::<T>()));
+            self.into.attributes.push((name, values(expected)));
             self.into.attributes.len() - 1
         });
-        self.example(name, &self.into.attributes[at].1)
+        self.examples(name, &self.into.attributes[at].1)
     }
 
     fn note_words(&mut self, name: &'static str, words: [&str; 2]) -> Option<bool> {
@@ -77,12 +77,12 @@ impl Describer<'_> {
         Some(self.number(name).is_multiple_of(2))
     }
 
-    fn example<T: Value>(&self, name: &str, values: &Values) -> Option<T> {
+    fn examples(&self, name: &str, values: &Values) -> Vec<String> {
         const EXAMPLES: [&str; 6] =
             ["1", "/a", "a", "52:54:00:00:00:01", "00000000-0000-0000-0000-000000000001", "0"];
         match values {
-            Values::Words(words) => T::read(words.get(self.number(name) % words.len())?).ok(),
-            _ => EXAMPLES.iter().find_map(|text| T::read(text).ok()),
+            Values::Words(words) => vec![words[self.number(name) % words.len()].clone()],
+            _ => EXAMPLES.map(str::to_owned).into(),
         }
     }
 
@@ -113,9 +113,9 @@ impl Describer<'_> {
     }
 }
 
-fn values<T: Value>() -> Values {
-    // No value is of this form, but a text that can be anything.
-    let Err(expected) = T::read("\0") else { return Values::Text };
+/// Returns what a value can be, from the error of a text that none has.
+fn values(expected: Option<String>) -> Values {
+    let Some(expected) = expected else { return Values::Text };
     match expected.strip_prefix("known are ") {
         Some(words) => {
             Values::Words(words.split(", ").map(|word| word.trim_matches('\'').to_owned()).collect())
@@ -124,19 +124,25 @@ fn values<T: Value>() -> Values {
     }
 }
 
+/// Puts the first text that can be read into a slot, in place of what was there.
+fn fill(slot: &mut dyn ValueSlot, examples: &[String]) {
+    slot.clear();
+    let _ = examples.iter().find(|text| slot.read(text).is_ok());
+}
+
 impl Visitor for Describer<'_> {
     fn reading(&self) -> bool {
         true
     }
 
-    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
-        *slot = self.note(name);
+    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        let examples = self.note(name, slot.expected());
+        fill(slot, &examples);
     }
 
-    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
-        if let Some(value) = self.note(name) {
-            *slot = value;
-        }
+    fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
+        let examples = self.note(name, slot.expected());
+        let _ = examples.iter().find(|text| slot.read(text).is_ok());
     }
 
     fn yes_no(&mut self, name: &'static str, slot: &mut Option<bool>) {
@@ -147,9 +153,9 @@ impl Visitor for Describer<'_> {
         *slot = self.note_words(name, ["on", "off"]);
     }
 
-    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
-        let values = self.into.text.take().unwrap_or_else(values::<T>);
-        *slot = self.example("", &values);
+    fn text(&mut self, slot: &mut dyn ValueSlot) {
+        let values = self.into.text.take().unwrap_or_else(|| values(slot.expected()));
+        fill(slot, &self.examples("", &values));
         self.into.text = Some(values);
     }
 
@@ -157,28 +163,25 @@ impl Visitor for Describer<'_> {
         self.text(slot);
     }
 
-    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
         self.inside(name, false, |inner| inner.text(slot));
     }
 
-    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
-        self.inside(name, false, |inner| slot.get_or_insert_default().visit(inner));
+    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+        self.inside(name, false, |inner| slot.add().visit(inner));
     }
 
-    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
-        let mut element = E::default();
+    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+        let element = slot.add();
         self.inside(name, true, |inner| element.visit(inner));
-        slot.push(element);
     }
 
-    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
         self.inside(name, false, |inner| inner.attr(attr, slot));
     }
 
-    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
-        let mut value = None;
-        self.inside(name, true, |inner| inner.attr(attr, &mut value));
-        slot.extend(value);
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+        self.inside(name, true, |inner| inner.attr(attr, slot));
     }
 
     fn flag(&mut self, name: &'static str, slot: &mut bool) {

@@ -9,28 +9,30 @@ pub(crate) mod describe;
 pub(crate) mod limits;
 pub(crate) mod place;
 pub(crate) mod reader;
+pub(crate) mod slot;
 pub(crate) mod suggest;
 pub(crate) mod text;
 pub(crate) mod value;
 pub(crate) mod writer;
 
 use place::Place;
-use value::Value;
+use slot::{ElementSlot, RequiredSlot, ValueSlot};
 
 /// A visitor of the parts of an element: the reader, the writer, or the one who tells what there is.
 ///
 /// Every method takes the slot that the part is kept in. The reader fills the slot, the writer takes
-/// from it and leaves it as it was.
+/// from it and leaves it as it was. Slots are trait objects, so each element's description is compiled
+/// once for all visitors.
 pub(crate) trait Visitor {
     /// Whether slots are filled (reader) rather than read (writer).
     fn reading(&self) -> bool;
 
     /// An attribute that may be absent.
-    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>);
+    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot);
 
     /// An attribute that must be there. The reader leaves the slot as it was when it is missing, and
     /// reports it.
-    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T);
+    fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot);
 
     /// A `yes`/`no` attribute. Absent stays `None`: what the user did not say stays unsaid.
     fn yes_no(&mut self, name: &'static str, slot: &mut Option<bool>);
@@ -39,25 +41,25 @@ pub(crate) trait Visitor {
     fn on_off(&mut self, name: &'static str, slot: &mut Option<bool>);
 
     /// The text between the tags, spaces around it removed.
-    fn text<T: Value>(&mut self, slot: &mut Option<T>);
+    fn text(&mut self, slot: &mut dyn ValueSlot);
 
-    /// The same with the spaces around it.
+    /// The text between the tags with the spaces around it.
     fn whole_text(&mut self, slot: &mut Option<String>);
 
     /// A child element that holds only text: `<name>value</name>`.
-    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>);
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot);
 
     /// A child element that may be absent; given twice it is an error.
-    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>);
+    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot);
 
     /// Child elements of one name, in their order.
-    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>);
+    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot);
 
     /// A child element that is one attribute: `<name attr='value'/>`.
-    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>);
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot);
 
     /// Child elements of one name that are one attribute each.
-    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>);
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot);
 
     /// An empty child element whose presence says yes.
     fn flag(&mut self, name: &'static str, slot: &mut bool);
@@ -73,7 +75,7 @@ pub(crate) trait Visitor {
 }
 
 /// A part of the domain that is an element of its document.
-pub(crate) trait Element: Default {
+pub(crate) trait Element {
     /// Shows every part of the element to the visitor.
-    fn visit<V: Visitor>(&mut self, v: &mut V);
+    fn visit(&mut self, v: &mut dyn Visitor);
 }

@@ -1,7 +1,7 @@
 //! Reads elements from a document, and reports all that is wrong or not understood.
 
 use super::place::Place;
-use super::value::Value;
+use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
 use super::{Element, Visitor, suggest};
 use crate::error::{Error, Note};
 use roxmltree::Node;
@@ -38,18 +38,12 @@ impl Findings {
     }
 }
 
-/// Reads `node` as an `E`, and adds what is to be said of it to `found`.
-pub(crate) fn read<'input, E: Element>(
-    node: Node<'_, 'input>,
-    source: &'input str,
-    found: &mut Findings,
-) -> E {
+/// Reads `node` into an element, and adds what is to be said of it to `found`.
+pub(crate) fn read(node: Node<'_, '_>, source: &str, element: &mut dyn Element, found: &mut Findings) {
     let mut reader = Reader::new(node, source);
-    let mut element = E::default();
     element.visit(&mut reader);
     reader.report_unknown();
     found.append(reader.found);
-    element
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
@@ -60,16 +54,14 @@ impl<'a, 'input> Reader<'a, 'input> {
     }
 
     /// Reads an element that is the attribute `attr` alone.
-    fn word<T: Value>(&mut self, node: Node<'a, 'input>, attr: &'static str) -> Option<T> {
+    fn word(&mut self, node: Node<'a, 'input>, attr: &'static str, slot: &mut dyn ValueSlot) {
         let mut reader = Reader::new(node, self.source);
-        let mut value = None;
-        reader.attr(attr, &mut value);
+        reader.attr(attr, slot);
         if node.attribute(attr).is_none() {
             reader.error(format!("<{}> needs the attribute '{attr}'", reader.tag()));
         }
         reader.report_unknown();
         self.found.append(reader.found);
-        value
     }
 
     fn attribute(&mut self, name: &'static str) -> Option<roxmltree::Attribute<'a, 'input>> {
@@ -97,16 +89,16 @@ impl<'a, 'input> Reader<'a, 'input> {
         described(self.node)
     }
 
-    fn value<T: Value>(&mut self, text: &str, what: &str, at: Range<usize>, slot: impl FnOnce(T)) {
-        match T::read(text) {
-            Ok(value) => slot(value),
-            Err(expected) => {
-                self.faulty = true;
-                self.found
-                    .errors
-                    .push(Error::new(format!("{what} is '{}': {expected}", visible(text))).at(at));
-            }
-        }
+    /// Notes that a text could not be read as the value of `what`.
+    fn wrong_value(&mut self, text: &str, what: &str, at: Range<usize>, expected: &str) {
+        self.faulty = true;
+        let message = format!("{what} is '{}': {expected}", visible(text));
+        self.found.errors.push(Error::new(message).at(at));
+    }
+
+    fn wrong_attribute(&mut self, attribute: roxmltree::Attribute<'a, 'input>, expected: &str) {
+        let what = format!("'{}' of <{}>", attribute.name(), self.tag());
+        self.wrong_value(attribute.value(), &what, attribute.range_value(), expected);
     }
 
     fn tristate(&mut self, name: &'static str, slot: &mut Option<bool>, [no, yes]: [&str; 2]) {
@@ -176,20 +168,20 @@ impl Visitor for Reader<'_, '_> {
         true
     }
 
-    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
-        if let Some(attribute) = self.attribute(name) {
-            let what = format!("'{name}' of <{}>", self.tag());
-            self.value(attribute.value(), &what, attribute.range_value(), |value| *slot = Some(value));
+    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        if let Some(attribute) = self.attribute(name)
+            && let Err(expected) = slot.read(attribute.value())
+        {
+            self.wrong_attribute(attribute, &expected);
         }
     }
 
-    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
-        match self.attribute(name) {
-            Some(attribute) => {
-                let what = format!("'{name}' of <{}>", self.tag());
-                self.value(attribute.value(), &what, attribute.range_value(), |value| *slot = value);
-            }
-            None => self.error(format!("<{}> needs the attribute '{name}'", self.tag())),
+    fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
+        let Some(attribute) = self.attribute(name) else {
+            return self.error(format!("<{}> needs the attribute '{name}'", self.tag()));
+        };
+        if let Err(expected) = slot.read(attribute.value()) {
+            self.wrong_attribute(attribute, &expected);
         }
     }
 
@@ -201,13 +193,16 @@ impl Visitor for Reader<'_, '_> {
         self.tristate(name, slot, ["off", "on"]);
     }
 
-    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
+    fn text(&mut self, slot: &mut dyn ValueSlot) {
         self.text_known = true;
         let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
         let text = texts.collect::<String>();
-        if !text.trim().is_empty() {
-            let (what, at) = (format!("the text of <{}>", self.tag()), start_tag(self.node, self.source));
-            self.value(text.trim(), &what, at, |value| *slot = Some(value));
+        let text = text.trim();
+        if !text.is_empty()
+            && let Err(expected) = slot.read(text)
+        {
+            let what = format!("the text of <{}>", self.tag());
+            self.wrong_value(text, &what, start_tag(self.node, self.source), &expected);
         }
     }
 
@@ -217,38 +212,41 @@ impl Visitor for Reader<'_, '_> {
         *slot = Some(texts.collect());
     }
 
-    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
-        let mut leaf = None;
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        let mut leaf: Option<Leaf> = None;
         self.child(name, &mut leaf);
         if let Some(Leaf(text)) = leaf
             && let Some(node) = self.elements(name).first()
         {
-            let at = start_tag(*node, self.source);
-            self.value(&text.unwrap_or_default(), &format!("<{name}>"), at, |value| *slot = Some(value));
+            let text = text.unwrap_or_default();
+            if let Err(expected) = slot.read(&text) {
+                self.wrong_value(&text, &format!("<{name}>"), start_tag(*node, self.source), &expected);
+            }
         }
     }
 
-    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
+    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
         if let Some(node) = self.only(name) {
-            *slot = Some(read(node, self.source, &mut self.found));
+            read(node, self.source, slot.add(), &mut self.found);
         }
     }
 
-    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
+    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
         for node in self.elements(name) {
-            slot.push(read(node, self.source, &mut self.found));
+            read(node, self.source, slot.add(), &mut self.found);
         }
     }
 
-    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
         if let Some(node) = self.only(name) {
-            *slot = self.word(node, attr);
+            slot.clear();
+            self.word(node, attr, slot);
         }
     }
 
-    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
         for node in self.elements(name) {
-            slot.extend(self.word(node, attr));
+            self.word(node, attr, slot);
         }
     }
 
@@ -335,7 +333,7 @@ fn declares(tag: &str, prefix: &str) -> bool {
 struct Leaf(Option<String>);
 
 impl Element for Leaf {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.text(&mut self.0);
     }
 }
@@ -345,7 +343,7 @@ impl Element for Leaf {
 pub(crate) struct Empty;
 
 impl Element for Empty {
-    fn visit<V: Visitor>(&mut self, _: &mut V) {}
+    fn visit(&mut self, _: &mut dyn Visitor) {}
 }
 
 /// Returns the bytes of an element's start tag, from `<` to `>`.

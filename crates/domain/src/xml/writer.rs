@@ -1,7 +1,7 @@
 //! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
 
 use super::place::Place;
-use super::value::Value;
+use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
 use super::{Element, Visitor};
 
 /// Collects what one element holds.
@@ -24,7 +24,7 @@ pub(crate) fn write<E: Element + Clone>(name: &'static str, element: &E) -> Stri
     out
 }
 
-fn describe<E: Element>(element: &mut E) -> Writer {
+fn describe(element: &mut dyn Element) -> Writer {
     let mut writer = Writer::default();
     element.visit(&mut writer);
     writer
@@ -60,6 +60,19 @@ impl Writer {
     fn element(&mut self, name: &'static str, writer: Writer) {
         self.children.push(Child::Element(name, writer));
     }
+
+    fn elements(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+        for element in slot.elements() {
+            self.element(name, describe(element));
+        }
+    }
+
+    /// Adds an element with one attribute for each value.
+    fn words(&mut self, name: &'static str, attr: &'static str, slot: &dyn ValueSlot) {
+        for value in slot.write() {
+            self.element(name, Writer { attributes: vec![(attr, value)], ..Writer::default() });
+        }
+    }
 }
 
 /// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks and
@@ -85,13 +98,13 @@ impl Visitor for Writer {
         false
     }
 
-    fn attr<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
-        if let Some(value) = slot {
-            self.push(name, value.write());
+    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        for value in slot.write() {
+            self.push(name, value);
         }
     }
 
-    fn required<T: Value>(&mut self, name: &'static str, slot: &mut T) {
+    fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
         self.push(name, slot.write());
     }
 
@@ -107,42 +120,34 @@ impl Visitor for Writer {
         }
     }
 
-    fn text<T: Value>(&mut self, slot: &mut Option<T>) {
-        self.text = slot.as_ref().map(Value::write);
+    fn text(&mut self, slot: &mut dyn ValueSlot) {
+        self.text = slot.write().pop();
     }
 
     fn whole_text(&mut self, slot: &mut Option<String>) {
         self.text.clone_from(slot);
     }
 
-    fn leaf<T: Value>(&mut self, name: &'static str, slot: &mut Option<T>) {
-        if let Some(value) = slot {
-            self.element(name, Writer { text: Some(value.write()), ..Writer::default() });
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        for value in slot.write() {
+            self.element(name, Writer { text: Some(value), ..Writer::default() });
         }
     }
 
-    fn child<E: Element>(&mut self, name: &'static str, slot: &mut Option<E>) {
-        if let Some(element) = slot {
-            self.element(name, describe(element));
-        }
+    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+        self.elements(name, slot);
     }
 
-    fn children<E: Element>(&mut self, name: &'static str, slot: &mut Vec<E>) {
-        for element in slot {
-            self.element(name, describe(element));
-        }
+    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+        self.elements(name, slot);
     }
 
-    fn child_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Option<T>) {
-        if let Some(value) = slot {
-            self.element(name, Writer { attributes: vec![(attr, value.write())], ..Writer::default() });
-        }
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+        self.words(name, attr, slot);
     }
 
-    fn children_word<T: Value>(&mut self, name: &'static str, attr: &'static str, slot: &mut Vec<T>) {
-        for value in slot {
-            self.element(name, Writer { attributes: vec![(attr, value.write())], ..Writer::default() });
-        }
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+        self.words(name, attr, slot);
     }
 
     fn flag(&mut self, name: &'static str, slot: &mut bool) {

@@ -180,7 +180,7 @@ impl Hostdev {
 }
 
 impl Element for Hostdev {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
         v.attr("type", &mut self.kind);
         v.yes_no("managed", &mut self.managed);
@@ -208,7 +208,7 @@ impl Element for Hostdev {
 }
 
 impl Hostdev {
-    fn check<V: Visitor>(&self, has_source: bool, v: &mut V) {
+    fn check(&self, has_source: bool, v: &mut dyn Visitor) {
         if self.mode.is_none() {
             v.error("<hostdev> needs the attribute mode='subsystem'".into());
         }
@@ -242,7 +242,7 @@ impl Hostdev {
 }
 
 impl Element for HostdevDriver {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.attr("model", &mut self.model);
         v.yes_no("iommufd", &mut self.iommufd);

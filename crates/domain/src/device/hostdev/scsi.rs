@@ -74,7 +74,7 @@ impl ScsiSource {
 }
 
 impl Element for ScsiSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("protocol", &mut self.protocol);
         v.attr("name", &mut self.name);
         v.child_word("adapter", "name", &mut self.adapter);
@@ -97,7 +97,7 @@ impl Element for ScsiSource {
 }
 
 impl Element for ScsiHostAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("bus", &mut self.bus);
         v.required("target", &mut self.target);
         v.required("unit", &mut self.unit);
@@ -105,14 +105,14 @@ impl Element for ScsiHostAddress {
 }
 
 impl Element for ScsiPortal {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("name", &mut self.name);
         v.attr("port", &mut self.port);
     }
 }
 
 impl Element for Initiator {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.child_word("iqn", "name", &mut self.iqn);
     }
 }

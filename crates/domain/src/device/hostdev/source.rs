@@ -124,7 +124,7 @@ impl HostdevSource {
     }
 
     /// Visits `<source>`. Returns whether it is there.
-    pub(super) fn visit<V: Visitor>(&mut self, v: &mut V) -> bool {
+    pub(super) fn visit(&mut self, v: &mut dyn Visitor) -> bool {
         match self {
             Self::Pci(pci) => in_place(pci, v),
             Self::Usb(usb) => in_place(usb, v),
@@ -135,7 +135,7 @@ impl HostdevSource {
     }
 }
 
-fn in_place<V: Visitor, E: Element>(source: &mut E, v: &mut V) -> bool {
+fn in_place<E: Element + Default>(source: &mut E, v: &mut dyn Visitor) -> bool {
     let mut child = (!v.reading()).then(|| std::mem::take(source));
     v.child("source", &mut child);
     let is_there = child.is_some();
@@ -144,7 +144,7 @@ fn in_place<V: Visitor, E: Element>(source: &mut E, v: &mut V) -> bool {
 }
 
 impl Element for PciSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("writeFiltering", &mut self.write_filtering);
         let mut address = (!v.reading()).then_some(PciHostAddress(Some(self.address)));
         v.child("address", &mut address);
@@ -162,7 +162,7 @@ impl Element for PciSource {
 struct PciHostAddress(Option<passthru_pci::Address>);
 
 impl Element for PciHostAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut kind: Option<AddressType> = None;
         v.attr("type", &mut kind);
         if let Some(kind) = kind.filter(|kind| *kind != AddressType::Pci) {
@@ -175,7 +175,7 @@ impl Element for PciHostAddress {
 }
 
 impl Element for UsbSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("startupPolicy", &mut self.startup_policy);
         v.attr("guestReset", &mut self.guest_reset);
         for (name, slot) in [("vendor", &mut self.vendor), ("product", &mut self.product)] {
@@ -193,7 +193,7 @@ impl Element for UsbSource {
 }
 
 impl Element for UsbHostAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("bus", &mut self.bus);
         v.attr("device", &mut self.device);
         v.attr("port", &mut self.port);
@@ -204,7 +204,7 @@ impl Element for UsbHostAddress {
 }
 
 impl Element for ScsiHostSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("protocol", &mut self.protocol);
         v.attr("wwpn", &mut self.wwpn);
         if self.protocol.is_none() {
@@ -226,7 +226,7 @@ impl Element for ScsiHostSource {
 }
 
 impl Element for MdevSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut uuid = (!v.reading()).then_some(self.uuid);
         v.child_word("address", "uuid", &mut uuid);
         match uuid {
@@ -241,7 +241,7 @@ impl Element for MdevSource {
 pub(crate) struct InterfaceSource(pub(crate) HostdevSource);
 
 impl Element for InterfaceSource {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let mut address = (!v.reading()).then(|| TypedAddress(std::mem::take(&mut self.0)));
         v.child("address", &mut address);
         match address {
@@ -257,7 +257,7 @@ impl Element for InterfaceSource {
 struct TypedAddress(HostdevSource);
 
 impl Element for TypedAddress {
-    fn visit<V: Visitor>(&mut self, v: &mut V) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         let is_usb = matches!(self.0, HostdevSource::Usb(_));
         let mut kind = if is_usb { AddressType::Usb } else { AddressType::Pci };
         v.required("type", &mut kind);
