@@ -28,6 +28,28 @@ pub fn host() -> VirtualHost {
     VirtualHost
 }
 
+impl VirtualHost {
+    /// Returns whether the running kernel is of this version or a later one, as `(7, 3)`: what a test expects may
+    /// have changed with it.
+    ///
+    /// # Panics
+    /// If the kernel's release does not begin with two numbers.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a guard of tests")]
+    pub fn kernel_is_since(self, version: (u32, u32)) -> bool {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        version_of(&release).expect("the kernel's release begins with two numbers") >= version
+    }
+}
+
+/// Returns the first two numbers of a release, as `7.3.4-amd64`.
+fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(['.', '-', '\n']);
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
 fn is_virtual_host(command_line: &str, marker: &Path) -> bool {
     command_line.split_whitespace().any(|word| word == PARAMETER) && marker.exists()
 }
@@ -42,5 +64,14 @@ mod tests {
         assert!(is_virtual_host("root=/dev/sda passthru.lab=virtual-host quiet\n", marker));
         assert!(!is_virtual_host("root=/dev/sda passthru.lab=virtual-hosts\n", marker));
         assert!(!is_virtual_host(PARAMETER, Path::new("/nonexistent/marker")));
+    }
+
+    #[test]
+    fn version_is_read_from_any_release() {
+        for (release, version) in [("7.2.12\n", (7, 2)), ("7.3-rc1\n", (7, 3)), ("10.0.1-amd64", (10, 0))] {
+            assert_eq!(version_of(release), Some(version), "{release}");
+        }
+        assert_eq!(version_of(""), None);
+        assert_eq!(version_of("next\n"), None);
     }
 }

@@ -70,6 +70,15 @@ pub struct IovaRanges {
     pub alignment: u64,
 }
 
+/// Physical memory behind an IOVA, of devices without an IOMMU ([`Ioas::noiommu_get_pa`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhysicalRange {
+    /// First physical address.
+    pub address: u64,
+    /// Length in bytes.
+    pub length: u64,
+}
+
 impl Ioas {
     /// Allocates an empty I/O address space (`IOMMU_IOAS_ALLOC`).
     ///
@@ -147,7 +156,7 @@ impl Ioas {
 
     /// Maps `length` bytes of a memfd or a dma-buf from `offset` on, and returns their IOVA
     /// (`IOMMU_IOAS_MAP_FILE`). The kernel holds the file itself, and no address of this process is
-    /// involved. Linux 7.2 asks neither whether the file is open for writing nor whether it is sealed before
+    /// involved. Linux 7.3 asks neither whether the file is open for writing nor whether it is sealed before
     /// it lets a device write to it.
     ///
     /// # Errors
@@ -276,6 +285,33 @@ impl Ioas {
         let ioas = self.id();
         sys::option(self.object.fd(), HUGE_PAGES, op, ioas, to.unwrap_or_default().into())
             .map_err(|e| Error::HugePages { ioas, to, source: e.into() })
+    }
+
+    /// Returns the physical memory behind `iova`: at most `length` bytes, which lie side by side
+    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`, Linux 7.3). Both are in bytes. The result may be shorter than `length`, where
+    /// physical memory or the mapping ends; call this again for the rest.
+    ///
+    /// A driver in user space needs the address to program a device without an IOMMU, whose DMA is not translated.
+    /// The address is right for as long as `iova` stays mapped and that device stays attached.
+    ///
+    /// This crate offers the call since it grants no DMA: it only reads where mapped memory lies, and the kernel
+    /// asks for `CAP_SYS_RAWIO`. Such a device must never go to a guest, whose DMA would reach all memory of the
+    /// host. `passthru-vfio` therefore refuses to open one; the driver opens and binds it by itself.
+    ///
+    /// # Errors
+    /// [`Error::NoiommuGetPa`]:
+    /// - If the kernel is older than 7.3, `ENOTTY`.
+    /// - If the kernel lacks `CONFIG_IOMMUFD_NOIOMMU` (which `CONFIG_VFIO_NOIOMMU` selects), `EOPNOTSUPP`.
+    /// - If the caller lacks `CAP_SYS_RAWIO`, `EPERM`.
+    /// - If `length` is 0, or `iova` is in a dma-buf whose memory was taken away, `EINVAL`.
+    /// - If `iova` is `u64::MAX`, `EOVERFLOW`.
+    /// - If `iova` is not mapped, `ENOENT`.
+    /// - If no device without an IOMMU is attached, or one with an IOMMU was attached first, `EOPNOTSUPP`.
+    pub fn noiommu_get_pa(&self, iova: u64, length: u64) -> Result<PhysicalRange, Error> {
+        let ioas = self.id();
+        let (address, length) = sys::ioas::noiommu_get_pa(self.object.fd(), ioas, iova, length)
+            .map_err(|e| Error::NoiommuGetPa { ioas, iova, length, source: e.into() })?;
+        Ok(PhysicalRange { address, length })
     }
 
     /// Makes it the one that VFIO's container interface uses on this context (`IOMMU_VFIO_IOAS_SET`).

@@ -1,4 +1,4 @@
-//! Linux `/dev/iommu`, safe and whole (as of 7.2). It knows no VFIO device and no hypervisor.
+//! Linux `/dev/iommu`, safe and whole (as of 7.3). It knows no VFIO device and no hypervisor.
 //!
 //! | object | what it is |
 //! |---|---|
@@ -38,6 +38,7 @@
 //! | `IOMMU_IOAS_IOVA_RANGES` | `more_ranges_than_fit_at_first_are_all_returned` | `what_somebody_else_destroyed_is_named_and_dropped_without_a_panic` |
 //! | `IOMMU_IOAS_MAP` | `memory_is_at_the_iova_that_was_asked_for` | `an_overlap_is_refused_and_changes_nothing`, `memory_beyond_the_limit_is_refused_with_a_hint` |
 //! | `IOMMU_IOAS_MAP_FILE` | `a_memfd_is_mapped_by_its_descriptor`, `a_dma_buf_is_mapped_by_its_descriptor` | `a_file_that_cannot_be_mapped_is_refused_with_its_range`, `a_dma_buf_whose_memory_was_taken_away_is_mapped_again_once_it_is_back` |
+//! | `IOMMU_IOAS_NOIOMMU_GET_PA` | no device of the virtual host is without an IOMMU | `a_physical_address_is_refused_for_a_device_behind_an_iommu` |
 //! | `IOMMU_IOAS_UNMAP` | `unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was` | `a_part_of_a_mapping_is_not_unmapped` |
 //! | `IOMMU_OPTION` (`RLIMIT_MODE`) | `the_accounting_is_set_only_while_the_context_is_empty` | the same |
 //! | `IOMMU_OPTION` (`HUGE_PAGES`) | `huge_pages_can_be_forbidden_until_memory_is_mapped_for_a_device` | the same |
@@ -69,7 +70,7 @@ pub use fault::{FaultAccess, FaultQueue, PageFault, PageResponse, PageResponseCo
 pub use hw_info::{HwCapabilities, HwInfo, HwInfoData};
 pub use hwpt::{Hwpt, HwptData, HwptOptions, HwptParent};
 pub use invalidation::{Invalidations, VtdS1Invalidation};
-pub use ioas::{Access, Ioas, Iova, IovaRanges};
+pub use ioas::{Access, Ioas, Iova, IovaRanges, PhysicalRange};
 pub use memory::{DmaMemory, Mapping};
 pub use viommu::{
     HwQueue, HwQueueKind, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData,

@@ -11,6 +11,7 @@
 //! | `Ioas::map_file` | `mapping_a_file_can_fail_and_be_repeated` |
 //! | `Ioas::copy_from`, `Ioas::unmap`, `Ioas::unmap_all` | `copying_and_unmapping_can_fail_and_be_repeated` |
 //! | `Ioas::iova_ranges`, `Ioas::allow_iovas`, `Ioas::huge_pages`, `Ioas::set_huge_pages` | `ranges_and_huge_pages_can_fail_and_be_repeated` |
+//! | `Ioas::noiommu_get_pa` | none: the kernel refuses it before it allocates, since no device of the virtual host is without an IOMMU |
 //! | `Hwpt::alloc`, `Hwpt::close` | `page_tables_can_fail_and_be_repeated`, `nesting_can_fail_and_be_repeated` |
 //! | `Hwpt::invalidate` | `nesting_can_fail_and_be_repeated` |
 //! | `Hwpt::set_dirty_tracking`, `Hwpt::dirty_bitmap` | `dirty_tracking_can_fail_and_loses_no_page` |

@@ -24,6 +24,7 @@ impl Error {
             Self::Accounting { .. } => accounting_hint(errno),
             _ if errno == Errno::NOTTY => Some("the running kernel is too old for this call"),
             Self::Map { .. } | Self::MapFile { .. } | Self::Copy { .. } => self.map_hint(errno),
+            Self::NoiommuGetPa { .. } => noiommu_hint(errno),
             Self::HwptAlloc { .. }
             | Self::DirtyTracking { .. }
             | Self::DirtyBitmap { .. }
@@ -184,6 +185,18 @@ fn accounting_hint(errno: Errno) -> Option<&'static str> {
     }
 }
 
+fn noiommu_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::OPNOTSUPP => Some(
+            "only for memory that is mapped for a device without an IOMMU; the kernel needs CONFIG_VFIO_NOIOMMU",
+        ),
+        Errno::PERM => Some("CAP_SYS_RAWIO is needed: run this as root"),
+        Errno::NOENT => Some("nothing is mapped at this IOVA: map it first"),
+        Errno::INVAL => Some("ask for at least one byte; a dma-buf's memory must not have been taken away"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +212,22 @@ mod tests {
             "cannot map 0x2000 bytes at address 0x1000 to IOVA 0x4000 of I/O address space 7, for reading and writing (IOMMU_IOAS_MAP)"
         );
         assert!(error.hint().unwrap().contains("mapped there already"));
+    }
+
+    #[test]
+    fn noiommu_query_has_a_hint_for_each_refusal() {
+        let refusals = [
+            (Errno::NOTTY, "too old"),
+            (Errno::OPNOTSUPP, "CONFIG_VFIO_NOIOMMU"),
+            (Errno::PERM, "CAP_SYS_RAWIO"),
+            (Errno::NOENT, "map it first"),
+            (Errno::INVAL, "at least one byte"),
+        ];
+        for (errno, words) in refusals {
+            let error = Error::NoiommuGetPa { ioas: 7, iova: 0x4000, length: 0x10, source: errno.into() };
+            assert!(error.hint().is_some_and(|hint| hint.contains(words)), "{errno}: {:?}", error.hint());
+            assert!(error.to_string().contains("0x10 bytes at IOVA 0x4000"), "{error}");
+        }
     }
 
     #[test]

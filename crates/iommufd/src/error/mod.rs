@@ -141,6 +141,20 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The physical memory behind an IOVA could not be asked for.
+    #[error(
+        "cannot ask for the physical address of {length:#x} bytes at IOVA {iova:#x} of I/O address space {ioas} (IOMMU_IOAS_NOIOMMU_GET_PA)"
+    )]
+    NoiommuGetPa {
+        /// The I/O address space.
+        ioas: u32,
+        /// The first IOVA.
+        iova: u64,
+        /// The length in bytes.
+        length: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The usable IOVAs could not be asked for.
     #[error("cannot ask I/O address space {ioas} for its IOVA ranges (IOMMU_IOAS_IOVA_RANGES)")]
     IovaRanges {

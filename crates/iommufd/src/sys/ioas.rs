@@ -13,6 +13,23 @@ const IOAS_IOVA_RANGES: Opcode = number(IOMMUFD_CMD_IOAS_IOVA_RANGES);
 const IOAS_MAP: Opcode = number(IOMMUFD_CMD_IOAS_MAP);
 const IOAS_UNMAP: Opcode = number(IOMMUFD_CMD_IOAS_UNMAP);
 const IOAS_MAP_FILE: Opcode = number(IOMMUFD_CMD_IOAS_MAP_FILE);
+const IOAS_NOIOMMU_GET_PA: Opcode = number(IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA);
+
+/// Number of `IOMMU_IOAS_NOIOMMU_GET_PA`, which the bindings lack.
+const IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA: u32 = 0x95;
+
+/// `struct iommu_ioas_noiommu_get_pa`, which the bindings lack.
+#[derive(Default)]
+#[repr(C)]
+struct NoiommuGetPa {
+    size: u32,
+    flags: u32,
+    ioas_id: u32,
+    reserved: u32,
+    iova: u64,
+    length: u64,
+    out_phys: u64,
+}
 
 /// `IOMMU_IOAS_ALLOC`: returns the id.
 pub(crate) fn alloc(fd: BorrowedFd<'_>) -> Result<u32> {
@@ -119,4 +136,27 @@ pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) ->
     let mut arg = iommu_ioas_unmap { size: size::<iommu_ioas_unmap>(), ioas_id, iova, length };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<IOAS_UNMAP, _>(fd, &mut arg) }.map(|()| arg.length)
+}
+
+/// `IOMMU_IOAS_NOIOMMU_GET_PA`: returns the physical address, and how many bytes follow it without a gap.
+pub(crate) fn noiommu_get_pa(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<(u64, u64)> {
+    let mut arg = NoiommuGetPa { size: size::<NoiommuGetPa>(), ioas_id, iova, length, ..Default::default() };
+    // SAFETY: the request's struct; no addresses of this process.
+    unsafe { call::<IOAS_NOIOMMU_GET_PA, _>(fd, &mut arg) }.map(|()| (arg.out_phys, arg.length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn noiommu_struct_has_the_kernels_layout() {
+        assert_eq!(IOAS_NOIOMMU_GET_PA, 0x3b95);
+        assert_eq!(size_of::<NoiommuGetPa>(), 40);
+        assert_eq!(offset_of!(NoiommuGetPa, ioas_id), 8);
+        assert_eq!(offset_of!(NoiommuGetPa, iova), 16);
+        assert_eq!(offset_of!(NoiommuGetPa, length), 24);
+        assert_eq!(offset_of!(NoiommuGetPa, out_phys), 32);
+    }
 }

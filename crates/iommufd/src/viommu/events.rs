@@ -84,7 +84,7 @@ pub enum VeventData {
 
 const HEADER: usize = size_of::<iommufd_vevent_header>();
 
-/// The longest struct of a kind: those of Linux 7.2 have 32 bytes at most.
+/// The longest struct of a kind: those of Linux 7.3 have 32 bytes at most.
 const LONGEST: usize = 4096;
 
 impl VeventQueue {

@@ -159,6 +159,24 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
 
+/// Without `CONFIG_IOMMUFD_NOIOMMU` the kernel refuses everything with `EOPNOTSUPP`; with it, all that is not mapped
+/// for a device without an IOMMU.
+#[test]
+fn a_physical_address_is_refused_for_a_device_behind_an_iommu() {
+    let memory = memory(LENGTH);
+    let ioas = ioas();
+    let device = Device::attach(&ioas).unwrap();
+    let iova = map(&ioas, &memory, Iova::Any).unwrap();
+    let error = ioas.noiommu_get_pa(iova, LENGTH).unwrap_err();
+    assert!(matches!(error, Error::NoiommuGetPa { length: LENGTH, .. }), "{error:?}");
+    if passthru_lab::host().kernel_is_since((7, 3)) {
+        assert_hint(&error, Errno::OPNOTSUPP, "without an IOMMU");
+    } else {
+        assert_hint(&error, Errno::NOTTY, "too old");
+    }
+    assert!(device.reaches(iova, &memory));
+}
+
 /// What the docs of [`Ioas::map_file`] warn of.
 #[test]
 fn neither_a_seal_nor_a_descriptor_for_reading_keeps_devices_from_writing() {
