@@ -51,6 +51,18 @@ bitflags::bitflags! {
     }
 }
 
+bitflags::bitflags! {
+    /// Properties of an Arm SMMUv3 that a virtual one must imitate (`enum iommu_hw_info_arm_smmuv3_flags`), with what
+    /// later kernels may add.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SmmuV3Flags: u32 {
+        /// User space must issue TLBI and CFGI commands twice, the second time once the SYNC of the first has
+        /// completed (`IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI`, erratum T264-SMMU-3; Linux 7.3).
+        const ERRATA_REPEAT_TLBI_CFGI = 1;
+        const _ = !0;
+    }
+}
+
 /// Registers of an IOMMU, by its kind (`enum iommu_hw_info_type`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,8 +80,8 @@ pub enum HwInfoData {
     },
     /// Arm SMMUv3. Of the registers only the fields that `struct iommu_hw_info_arm_smmuv3` names count.
     ArmSmmuv3 {
-        /// None so far.
-        flags: u32,
+        /// Errata; none before Linux 7.3.
+        flags: SmmuV3Flags,
         /// IDR0 to IDR5.
         idr: [u32; 6],
         /// Who made it.
@@ -151,7 +163,10 @@ impl HwInfoData {
                 ecap: u64_at(&data, offset_of!(iommu_hw_info_vtd, ecap_reg)),
             },
             ARM_SMMUV3 => Self::ArmSmmuv3 {
-                flags: u32_at(&data, offset_of!(iommu_hw_info_arm_smmuv3, flags)),
+                flags: SmmuV3Flags::from_bits_retain(u32_at(
+                    &data,
+                    offset_of!(iommu_hw_info_arm_smmuv3, flags),
+                )),
                 idr: [0, 4, 8, 12, 16, 20]
                     .map(|at| u32_at(&data, offset_of!(iommu_hw_info_arm_smmuv3, idr) + at)),
                 iidr: u32_at(&data, offset_of!(iommu_hw_info_arm_smmuv3, iidr)),
@@ -184,10 +199,23 @@ mod tests {
         assert_eq!(decode(1, &[1, 2, 3]), HwInfoData::IntelVtd { flags: 1, cap: 2, ecap: 3 });
         let idr = [1, 2, 3, 4, 5, 6];
         let smmu = [0, two(1, 2), two(3, 4), two(5, 6), two(7, 8)];
-        assert_eq!(decode(2, &smmu), HwInfoData::ArmSmmuv3 { flags: 0, idr, iidr: 7, aidr: 8 });
+        let flags = SmmuV3Flags::empty();
+        assert_eq!(decode(2, &smmu), HwInfoData::ArmSmmuv3 { flags, idr, iidr: 7, aidr: 8 });
         let cmdqv = HwInfoData::Tegra241Cmdqv { flags: 0, version: 1, log2_vcmdqs: 2, log2_vsids: 3 };
         assert_eq!(HwInfoData::decode(3, vec![0, 0, 0, 0, 1, 2, 3, 0]), cmdqv);
         assert_eq!(decode(4, &[5, 6]), HwInfoData::Amd { efr: 5, efr2: 6 });
+    }
+
+    #[test]
+    fn smmu_erratum_is_the_first_bit_and_others_are_kept() {
+        for bits in [0, 1, 1 | 1 << 7] {
+            let HwInfoData::ArmSmmuv3 { flags, .. } = HwInfoData::decode(2, native(&[bits, 0, 0, 0, 0]))
+            else {
+                panic!("bits {bits:#x}");
+            };
+            assert_eq!(flags.contains(SmmuV3Flags::ERRATA_REPEAT_TLBI_CFGI), bits & 1 == 1);
+            assert_eq!(u64::from(flags.bits()), bits);
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub use context::{Accounting, Iommufd, PATH};
 pub use device::BoundDevice;
 pub use error::Error;
 pub use fault::{FaultAccess, FaultQueue, PageFault, PageResponse, PageResponseCode};
-pub use hw_info::{HwCapabilities, HwInfo, HwInfoData};
+pub use hw_info::{HwCapabilities, HwInfo, HwInfoData, SmmuV3Flags};
 pub use hwpt::{Hwpt, HwptData, HwptOptions, HwptParent};
 pub use invalidation::{Invalidations, VtdS1Invalidation};
 pub use ioas::{Access, Ioas, Iova, IovaRanges, PhysicalRange};
