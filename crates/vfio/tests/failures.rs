@@ -15,7 +15,7 @@
 //! | `Event::new`, `Event::signal`, `Event::take`, `Event::wait` | `eventfds_can_fail_and_be_used_again` |
 //! | `Device::reset`, `Device::hot_reset` | `resets_can_fail_and_be_repeated` |
 //! | `Device::set_vf_token` | `a_token_can_fail_and_be_set_again` |
-//! | `Region::dma_buf`, `Region::set_ioeventfd`, `Region::clear_ioeventfd`, `Device::enter_low_power`, `Device::enter_low_power_with_wakeup`, `Device::exit_low_power`, `Device::set_bus_master` | `features_can_fail_and_be_repeated` |
+//! | `Region::dma_buf`, `Region::set_ioeventfd`, `Region::clear_ioeventfd`, `Device::enter_low_power`, `Device::enter_low_power_with_wakeup`, `Device::exit_low_power`, `Device::set_bus_master`, `Device::zpci_error` | `features_can_fail_and_be_repeated` |
 //! | `Device::migration`, `Device::migration_state`, `Device::set_migration_state`, `Device::migration_data_size`, `Device::enable_precopy_reinit`, `MigrationData::precopy` | `migration_can_fail_and_be_repeated`, `a_state_can_fail_to_be_read_and_written_and_loses_no_byte` |
 //! | `Device::start_dma_logging`, `Device::stop_dma_logging`, `Device::dma_logged` | `migration_can_fail_and_be_repeated` |
 //! | `open`, `IommufdContainer::new`, `Type1Container::open`, `Type1Container::open_at` | `a_container_that_cannot_be_opened_leaves_nothing` |

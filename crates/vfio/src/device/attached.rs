@@ -81,7 +81,7 @@ impl Attached {
     /// Attaches it to another target instead, without a time in between where it reaches nothing.
     ///
     /// # Errors
-    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.2's driver of VT-d blocks the device's DMA before it
+    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.3's driver of VT-d blocks the device's DMA before it
     /// finds out that it cannot attach it, and leaves it so, where it has no memory or the page table is for another IOMMU. To
     /// detach and attach it brings it back.)
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
@@ -215,7 +215,7 @@ fn detach(device: &Device, pasid: Option<u32>) -> Result<(), Error> {
 }
 
 /// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a PASID was to be attached,
-/// which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.2). So what was in force is attached again, which changes nothing where
+/// which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.3). So what was in force is attached again, which changes nothing where
 /// it is still; a PASID that had nothing is detached.
 fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: &Targets, after: &Error) {
     if after.errno() != Some(Errno::FAULT) {

@@ -2,6 +2,7 @@
 
 use crate::device::{Device, Error};
 use crate::sys;
+use crate::sys::feature::VFIO_DEVICE_FEATURE_ZPCI_ERROR;
 use rustix::io::Errno;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,6 +39,16 @@ pub enum Feature {
     DmaBuf = VFIO_DEVICE_FEATURE_DMA_BUF,
     /// `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`: [`Device::enable_precopy_reinit`].
     PrecopyInfo2 = VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+    /// `VFIO_DEVICE_FEATURE_ZPCI_ERROR`: [`Device::zpci_error`].
+    ZpciError = VFIO_DEVICE_FEATURE_ZPCI_ERROR,
+}
+
+/// An error of a PCI function on s390, as the platform's firmware reported it ([`Device::zpci_error`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZpciError {
+    /// The kernel's `struct zpci_ccdf_err`, in the machine's byte order. The user interface leaves it opaque: it is for
+    /// the guest, and may grow with later kernels.
+    pub data: Vec<u8>,
 }
 
 impl Device {
@@ -102,6 +113,30 @@ impl Device {
             .map_err(self.failed(Feature::LowPowerExit))
     }
 
+    /// Takes the oldest pending error of a PCI function on s390 (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`, Linux 7.3); `None`
+    /// where there is none. The kernel keeps at most four, from the time that the device is opened, and signals
+    /// [`super::Irq::ERR`] for them; the recovery is left to user space. An error is taken once: if this fails with
+    /// `EFAULT`, the error is lost.
+    ///
+    /// # Errors
+    /// - If the kernel describes no such error's length, [`Error::Feature`] with `ENOTTY`: a kernel before 7.3, or
+    ///   a machine other than s390.
+    /// - If the kernel refuses otherwise, [`Error::Feature`] with its errno.
+    /// - If the device cannot be asked what it is, [`Error::Info`] or [`Error::Capabilities`].
+    pub fn zpci_error(&self) -> Result<Option<ZpciError>, Error> {
+        let failed = self.failed(Feature::ZpciError);
+        let Some(length) = self.info()?.zpci_error else {
+            // Without the length there can be no buffer: a probe has none.
+            let answer = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
+            return Err(failed(answer.err().unwrap_or(Errno::NOTTY)));
+        };
+        match sys::feature::zpci_error(self.as_fd(), length) {
+            Ok(data) => Ok(Some(ZpciError { data })),
+            Err(Errno::NOMSG) => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
     /// Makes an error of the kernel's answer.
     pub(super) fn failed(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
         move |e| Error::Feature { device: self.name(), feature, source: e.into() }
@@ -124,6 +159,7 @@ impl fmt::Display for Feature {
             Self::BusMaster => "VFIO_DEVICE_FEATURE_BUS_MASTER",
             Self::DmaBuf => "VFIO_DEVICE_FEATURE_DMA_BUF",
             Self::PrecopyInfo2 => "VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2",
+            Self::ZpciError => "VFIO_DEVICE_FEATURE_ZPCI_ERROR",
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::capability::{BadCapability, chain};
 use crate::device::{Device, Error};
 use crate::sys;
+use crate::sys::feature::ZpciErrorLength;
 use bitflags::bitflags;
 use std::os::fd::AsFd;
 use vfio_bindings::bindings::vfio::*;
@@ -20,6 +21,8 @@ pub struct Info {
     pub irqs: u32,
     /// Which atomic operations the way to memory completes.
     pub atomics: AtomicOps,
+    /// Length of what [`Device::zpci_error`] reads; `None` where the device has no such errors.
+    pub(crate) zpci_error: Option<ZpciErrorLength>,
 }
 
 /// Which interface a device offers: what its regions and interrupts are.
@@ -79,18 +82,27 @@ impl Info {
     fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
         let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 { raw.cap_offset } else { 0 };
         let mut atomics = AtomicOps::empty();
+        let mut zpci_error = None;
         for capability in chain(answer, first)? {
             match u32::from(capability.id) {
                 VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP => {
                     atomics = AtomicOps::from_bits_retain(capability.word(0)?);
                 }
+                VFIO_DEVICE_INFO_CAP_ZPCI_BASE => zpci_error = ZpciErrorLength::from_base(&capability)?,
                 id => {
                     tracing::debug!(id, version = capability.version, "a capability that is not known here")
                 }
             }
         }
         let reset = raw.flags & VFIO_DEVICE_FLAGS_RESET != 0;
-        Ok(Self { bus: Bus::new(raw.flags), reset, regions: raw.num_regions, irqs: raw.num_irqs, atomics })
+        Ok(Self {
+            bus: Bus::new(raw.flags),
+            reset,
+            regions: raw.num_regions,
+            irqs: raw.num_irqs,
+            atomics,
+            zpci_error,
+        })
     }
 }
 
@@ -134,6 +146,17 @@ mod tests {
         assert!(info.bus == Bus::Pci && info.reset);
         let none = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer(3)).unwrap();
         assert!(none.atomics.is_empty() && !none.reset);
+    }
+
+    #[test]
+    fn error_length_is_read_from_the_zpci_capability() {
+        let mut words = vec![0_u32; 6];
+        words.extend([VFIO_DEVICE_INFO_CAP_ZPCI_BASE | 3 << 16, 0, 0, 0, 0, 0, 0, 0, 0, 32]);
+        let answer: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS;
+        assert!(Info::new(&raw(flags), &answer).unwrap().zpci_error.is_some());
+        let without = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer).unwrap();
+        assert_eq!(without.zpci_error, None);
     }
 
     #[test]

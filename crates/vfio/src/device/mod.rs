@@ -49,6 +49,7 @@
 //! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP` | `a_dma_log_is_begun_read_and_ended` | `a_device_without_a_dma_log_says_so` |
 //! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT` | `a_dma_log_is_begun_read_and_ended` | `a_dma_log_is_refused_where_it_makes_no_sense` |
 //! | `VFIO_DEVICE_FEATURE_DMA_BUF` | `a_device_writes_to_the_bar_of_another`, `each_range_has_a_dma_buf_of_its_own` | `what_is_no_whole_page_of_a_bar_is_not_exported`, `memory_that_is_not_decoded_cannot_be_mapped` |
+//! | `VFIO_DEVICE_FEATURE_ZPCI_ERROR` | the virtual host is not an s390 | `errors_of_s390_are_not_a_feature_of_other_machines` |
 //! | `pread`, `pwrite` | `a_register_is_read_and_written_through_the_file` | `memory_that_is_not_decoded_gives_an_error_and_not_ones`, `what_is_outside_or_misaligned_is_never_asked_for` |
 //! | `mmap` | `a_mapping_reads_and_writes_by_width_and_outlives_every_handle` | `what_cannot_be_mapped_is_refused` |
 
@@ -82,7 +83,7 @@ pub use device::Device;
 pub(crate) use error::MANY_FILES;
 pub use error::{Access, Error};
 pub use event::Event;
-pub use feature::Feature;
+pub use feature::{Feature, ZpciError};
 pub use info::{AtomicOps, Bus, Info};
 pub use irq::Irq;
 pub use migration::{Migration, MigrationData, MigrationState, Precopy};

@@ -1,6 +1,8 @@
 //! `VFIO_DEVICE_FEATURE`: one request for all that came later, by the number of the feature.
 
 use super::{call, number};
+use crate::BadCapability;
+use crate::capability::Capability;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
 use std::ops::Range;
@@ -10,6 +12,9 @@ use vfio_bindings::bindings::vfio::*;
 const FEATURE: Opcode = number(17);
 const GET: u32 = VFIO_DEVICE_FEATURE_GET;
 const SET: u32 = VFIO_DEVICE_FEATURE_SET;
+
+/// `VFIO_DEVICE_FEATURE_ZPCI_ERROR`, which the bindings lack.
+pub(crate) const VFIO_DEVICE_FEATURE_ZPCI_ERROR: u32 = 13;
 
 /// `struct vfio_device_feature`, with what follows it. The header is of 8 bytes, so there is no gap.
 #[repr(C)]
@@ -149,4 +154,79 @@ pub(crate) fn dma_buf(fd: BorrowedFd<'_>, region_index: u32, range: &Range<u64>)
     let fd = unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF | GET, &mut data) }?;
     // SAFETY: the kernel has just made this descriptor for this call.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `struct vfio_device_feature_zpci_err`, which the bindings lack.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct ZpciErr {
+    data: u64,
+}
+
+/// Length in bytes of the struct that `…_ZPCI_ERROR` writes. The kernel is not told how long the buffer is, so only the
+/// kernel's own capability makes such a length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ZpciErrorLength(u32);
+
+impl ZpciErrorLength {
+    /// Offset of `ccdf_err_length` in `struct vfio_device_info_cap_zpci_base`, behind the header.
+    const OFFSET: usize = 28;
+
+    /// Version of the capability that has the field first.
+    const VERSION: u16 = 3;
+
+    /// Longest length that is believed; Linux 7.3 has 32 bytes.
+    const MAX: u32 = 4096;
+
+    /// Reads the length from `VFIO_DEVICE_INFO_CAP_ZPCI_BASE`; kernels before 7.3 do not give one.
+    pub(crate) fn from_base(capability: &Capability<'_>) -> std::result::Result<Option<Self>, BadCapability> {
+        if capability.version < Self::VERSION {
+            return Ok(None);
+        }
+        match capability.word(Self::OFFSET)? {
+            length @ 1..=Self::MAX => Ok(Some(Self(length))),
+            _ => Err(BadCapability::Contents(capability.id)),
+        }
+    }
+}
+
+/// `…_ZPCI_ERROR`: returns `struct zpci_ccdf_err` of the oldest pending error, which is then no longer pending.
+pub(crate) fn zpci_error(fd: BorrowedFd<'_>, length: ZpciErrorLength) -> Result<Vec<u8>> {
+    let mut buffer = vec![0_u8; length.0 as usize];
+    let mut data = ZpciErr { data: buffer.as_mut_ptr() as u64 };
+    // SAFETY: the feature's struct; the kernel writes as many bytes to the buffer as its capability says, which is how
+    // long the buffer is. The buffer is alive, and used by nothing else, until the call returns.
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_ZPCI_ERROR | GET, &mut data) }?;
+    Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `VFIO_DEVICE_INFO_CAP_ZPCI_BASE` behind its header, with this length of an error at the end.
+    fn base(length: u32) -> Vec<u8> {
+        let words = [0, 0, 0, 0, 0, 0, 0xfe11, length];
+        words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+    }
+
+    fn read(version: u16, data: &[u8]) -> std::result::Result<Option<ZpciErrorLength>, BadCapability> {
+        ZpciErrorLength::from_base(&Capability { id: 1, version, data })
+    }
+
+    #[test]
+    fn error_length_comes_with_version_3() {
+        assert_eq!(read(3, &base(32)), Ok(Some(ZpciErrorLength(32))));
+        assert_eq!(read(4, &base(40)), Ok(Some(ZpciErrorLength(40))));
+        assert_eq!(read(2, &base(32)[..28]), Ok(None));
+        assert_eq!(read(1, &base(32)[..24]), Ok(None));
+    }
+
+    #[test]
+    fn error_length_that_cannot_be_is_refused() {
+        assert_eq!(read(3, &base(4096)), Ok(Some(ZpciErrorLength(4096))));
+        for data in [base(0), base(4097), base(u32::MAX), base(32)[..28].to_vec()] {
+            assert_eq!(read(3, &data), Err(BadCapability::Contents(1)));
+        }
+    }
 }

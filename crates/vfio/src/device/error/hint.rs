@@ -101,6 +101,9 @@ impl Error {
             (Self::Feature { feature: Feature::VfToken, .. }, Some(Errno::NOTTY)) => {
                 Some("only a physical function with SR-IOV has one")
             }
+            (Self::Feature { feature: Feature::ZpciError, .. }, Some(Errno::NOTTY)) => {
+                Some("only PCI functions of s390 have it, with Linux 7.3 or later")
+            }
             (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
                 Some("the device, or the kernel for it, does not have this feature")
             }

@@ -229,6 +229,7 @@ fn features_can_fail_and_be_repeated() {
     withstands(|| device.exit_low_power(), drop);
     bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
     each(|failure| failure.during(|| device.set_bus_master(true)).err());
+    each(|failure| failure.during(|| device.zpci_error()).err());
     let again = |()| bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
     withstands(|| bar.clear_ioeventfd(0xc, 1u32), again);
 }

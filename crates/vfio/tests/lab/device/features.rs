@@ -24,6 +24,7 @@ fn what_a_device_supports_is_asked_and_not_tried() {
         Feature::DmaLoggingReport,
         Feature::BusMaster,
         Feature::PrecopyInfo2,
+        Feature::ZpciError,
     ];
     for feature in supported {
         assert!(device.supports(feature).unwrap(), "{feature}");
@@ -97,4 +98,12 @@ fn bus_mastering_of_pci_devices_is_no_feature() {
         assert_hint(&error, Errno::NOTTY, "command register");
         assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_BUS_MASTER"), "{error}");
     }
+}
+
+#[test]
+fn errors_of_s390_are_not_a_feature_of_other_machines() {
+    let taken = take(EDU);
+    let error = taken.device().zpci_error().unwrap_err();
+    assert_hint(&error, Errno::NOTTY, "only PCI functions of s390");
+    assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_ZPCI_ERROR"), "{error}");
 }
