@@ -34,7 +34,7 @@ impl Cdev {
     /// is not.
     ///
     /// # Errors
-    /// [`Error::NotVfio`], [`Error::Bound`].
+    /// [`Error::NotVfio`], [`Error::Bound`], [`Error::NoIommu`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         let location = Location::of_fd(&fd)?;
         fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::Descriptor { source: e.into() })?;

@@ -44,7 +44,8 @@ impl Source {
     /// Finds the device in sysfs.
     ///
     /// # Errors
-    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`].
+    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of a device without an
+    /// IOMMU.
     pub fn locate(&self) -> Result<Location, Error> {
         match self {
             Self::Cdev(path) => Location::of_cdev(path),
@@ -57,7 +58,7 @@ impl Source {
     /// Opens the device's character device, or takes the open one.
     ///
     /// # Errors
-    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`].
+    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`]; [`Error::NoIommu`] before it is opened.
     pub fn open(self) -> Result<Cdev, Error> {
         match self {
             Self::Fd(fd) => Cdev::from_fd(fd),
@@ -67,7 +68,9 @@ impl Source {
                 let cdev = location
                     .find_cdev()
                     .map_err(|source| Error::Open { path: location.sysfs.clone(), source })?;
-                Cdev::open(&cdev.ok_or(Error::NoCdev { sysfs: location.sysfs })?)
+                let Some(cdev) = cdev else { return Err(Error::NoCdev { sysfs: location.sysfs }) };
+                location.check_iommu(&cdev)?;
+                Cdev::open(&cdev)
             }
         }
     }
@@ -105,10 +108,22 @@ impl Location {
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
         let node = link.canonicalize().map_err(|source| Error::Open { path: link, source })?;
         let class = node.parent().filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
-        match class.and_then(Path::parent) {
-            Some(device) => Ok(Self { sysfs: device.into() }),
-            None => Err(not(format!("it is {}", node.display()))),
+        let Some(device) = class.and_then(Path::parent) else {
+            return Err(not(format!("it is {}", node.display())));
+        };
+        let location = Self { sysfs: device.into() };
+        location.check_iommu(&node)?;
+        Ok(location)
+    }
+
+    /// Refuses a device without an IOMMU by the name that Linux 7.3 gives its character device: `noiommu-vfioN`. (The
+    /// name of its IOMMU group does not tell: groups of mediated devices are called `vfio-noiommu` too.)
+    fn check_iommu(&self, node: &Path) -> Result<(), Error> {
+        let name = node.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("noiommu-") {
+            return Err(Error::NoIommu { sysfs: self.sysfs.clone(), node: name.into_owned() });
         }
+        Ok(())
     }
 
     /// Returns its folder, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
@@ -122,8 +137,8 @@ impl Location {
         self.sysfs.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Returns its character device, `/dev/vfio/devices/vfioN`. There is none while it has no VFIO driver, and with
-    /// kernels without `CONFIG_VFIO_DEVICE_CDEV`.
+    /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU). There is none
+    /// while it has no VFIO driver, and with kernels without `CONFIG_VFIO_DEVICE_CDEV`.
     pub fn cdev(&self) -> Option<PathBuf> {
         self.find_cdev().ok().flatten()
     }
@@ -173,9 +188,13 @@ mod tests {
 
     /// A folder like a device's in sysfs, of this bus.
     fn device(name: &str, bus: &str) -> (tempfile::TempDir, Location) {
+        device_with_node(name, bus, "vfio7")
+    }
+
+    fn device_with_node(name: &str, bus: &str, node: &str) -> (tempfile::TempDir, Location) {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join(name);
-        fs::create_dir_all(folder.join("vfio-dev/vfio7")).unwrap();
+        fs::create_dir_all(folder.join("vfio-dev").join(node)).unwrap();
         symlink(format!("../bus/{bus}"), folder.join("subsystem")).unwrap();
         symlink("../kernel/iommu_groups/12", folder.join("iommu_group")).unwrap();
         let location = Location::at(&folder).unwrap();
@@ -195,6 +214,23 @@ mod tests {
     fn a_mediated_device_is_known_as_one() {
         let (_root, location) = device("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "mdev");
         assert_eq!(location.kind(), Kind::Mdev);
+    }
+
+    #[test]
+    fn device_without_iommu_is_refused_by_name_unopened() {
+        let (_root, location) = device_with_node("0000:01:00.0", "pci", "noiommu-vfio7");
+        let error = Source::Sysfs(location.sysfs().into()).open().unwrap_err();
+        assert!(matches!(&error, Error::NoIommu { node, .. } if node == "noiommu-vfio7"), "{error}");
+        assert!(error.to_string().ends_with("0000:01:00.0 has no IOMMU (noiommu-vfio7)"), "{error}");
+        assert!(error.hint().unwrap().contains("turn the IOMMU on"));
+    }
+
+    #[test]
+    fn node_without_iommu_is_refused() {
+        let (_root, location) = device("0000:01:00.0", "pci");
+        location.check_iommu(Path::new("/sys/devices/x/vfio-dev/vfio7")).unwrap();
+        let error = location.check_iommu(Path::new("/sys/devices/x/vfio-dev/noiommu-vfio7")).unwrap_err();
+        assert!(matches!(error, Error::NoIommu { .. }), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::container::Backend;
-use crate::device::MANY_FILES;
+use crate::device::{MANY_FILES, NO_IOMMU};
 use rustix::io::Errno;
 
 impl Error {
@@ -21,9 +21,7 @@ impl Error {
             Self::NoGroup { .. } => {
                 Some("turn the IOMMU on, in the firmware and on the kernel's command line")
             }
-            Self::NoIommu { .. } => Some(
-                "turn the IOMMU on; a device without one can read and write all of the host's memory, so it is not assigned",
-            ),
+            Self::NoIommu { .. } => Some(NO_IOMMU),
             Self::NotViable { blockers, .. } if blockers.is_empty() => {
                 Some("another process or another container has a device of the group")
             }

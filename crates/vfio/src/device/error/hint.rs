@@ -8,6 +8,9 @@ use rustix::io::Errno;
 pub(crate) const MANY_FILES: &str =
     "the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)";
 
+/// Hint for a device, or a group of devices, without an IOMMU.
+pub(crate) const NO_IOMMU: &str = "turn the IOMMU on; a device without one can read and write all of the host's memory, so it is not assigned";
+
 impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
@@ -19,6 +22,7 @@ impl Error {
             (Self::NoCdev { .. }, _) => {
                 Some("bind it to a VFIO driver (passthru bind); the kernel needs CONFIG_VFIO_DEVICE_CDEV")
             }
+            (Self::NoIommu { .. }, _) => Some(NO_IOMMU),
             (Self::Open { .. }, Some(Errno::ACCESS | Errno::PERM)) => Some("run this as root"),
             (Self::Open { .. }, Some(Errno::NOENT)) => {
                 Some("is the device bound to a VFIO driver? (passthru bind)")

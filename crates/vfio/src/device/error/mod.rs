@@ -2,7 +2,7 @@
 
 mod hint;
 
-pub(crate) use hint::MANY_FILES;
+pub(crate) use hint::{MANY_FILES, NO_IOMMU};
 
 use crate::BadCapability;
 use crate::device::{Feature, MigrationState};
@@ -29,6 +29,14 @@ pub enum Error {
     NoCdev {
         /// The device in sysfs.
         sysfs: PathBuf,
+    },
+    /// The device has no IOMMU (`vfio.enable_unsafe_noiommu_mode`): its DMA would reach all memory of the host.
+    #[error("{} has no IOMMU ({node})", sysfs.display())]
+    NoIommu {
+        /// The device in sysfs.
+        sysfs: PathBuf,
+        /// The name of its character device, `noiommu-vfioN`.
+        node: String,
     },
     /// The device could not be opened.
     #[error("cannot open {}", path.display())]
