@@ -78,8 +78,9 @@ impl Host {
     /// [`Error::NotViable`].
     ///
     /// # Errors
-    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, claimed,
-    /// or unmanaged and on a driver of the host; a driver's name that cannot be one. All of them, not only the first.
+    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, without an
+    /// IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name that cannot be one. All of them, not
+    /// only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
         self.check_during(&self.usage(), requests)
     }
@@ -126,6 +127,9 @@ impl Host {
         }
         if device.group.is_none() {
             return Err(Error::NoGroup { device: device.address, others_have: self.has_groups() });
+        }
+        if device.no_iommu {
+            return Err(Error::DeviceWithoutIommu { device: device.address });
         }
         if let Some(owner) = self.owner(device.address) {
             return Err(Error::Claimed { device: device.address, owner });
@@ -294,6 +298,20 @@ mod tests {
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
         assert_eq!(override_of_nvme(&tree), "(null)\n");
         assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
+    }
+
+    #[test]
+    fn device_without_iommu_is_refused_even_by_force() {
+        let tree = host();
+        tree.file("sys/devices/pci/0000:02:00.0/vfio-dev/noiommu-vfio0/dev", "511:0\n");
+        let nic = address("02:00.0");
+        for request in [Request::managed(nic), Request::unmanaged(nic)] {
+            let error = tree.host().assign(&[request], Some("one"), true).unwrap_err();
+            assert!(matches!(error, Error::DeviceWithoutIommu { device } if device == nic), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("IOMMU on in the firmware")));
+        }
+        assert_eq!(tree.host().owner(nic), None);
+        assert_eq!(tree.host().record(nic).unwrap(), None);
     }
 
     #[test]

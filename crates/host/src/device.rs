@@ -37,6 +37,9 @@ pub struct Device {
     pub driver_override: Option<String>,
     /// Number of its IOMMU group.
     pub group: Option<u32>,
+    /// Whether VFIO has it without an IOMMU (`vfio.enable_unsafe_noiommu_mode`): then it has a group, but nothing keeps
+    /// its DMA from the memory of the host, and it is never assigned.
+    pub no_iommu: bool,
     /// NUMA node that it is near to; `None` where the host does not say.
     pub numa_node: Option<u32>,
     /// Name of its character device below `/dev/vfio/devices`. `None` off VFIO, and where the kernel lacks
@@ -141,6 +144,7 @@ fn read(host: &Host, address: Address) -> Option<Device> {
         driver_override: sysfs::read(dir.join("driver_override"))
             .filter(|name| !name.is_empty() && name != "(null)"),
         group: sysfs::link_name(dir.join("iommu_group")).and_then(|name| name.parse().ok()),
+        no_iommu: no_iommu(&dir),
         numa_node: sysfs::number(dir.join("numa_node")),
         cdev: cdev(&dir),
         sriov: sriov(&dir),
@@ -160,6 +164,14 @@ fn header(dir: &Path) -> Option<u8> {
 fn cdev(dir: &Path) -> Option<String> {
     let vfio = dir.join("vfio-dev");
     sysfs::names(&vfio).into_iter().find(|name| vfio.join(name).join("dev").exists())
+}
+
+/// Reads the kernel's marks of a device without an IOMMU: the name of the character device, `noiommu-vfioN` since
+/// Linux 7.3, and that of the IOMMU group.
+fn no_iommu(dir: &Path) -> bool {
+    let group = sysfs::read(dir.join("iommu_group/name"));
+    group.as_deref() == Some("vfio-noiommu")
+        || sysfs::names(dir.join("vfio-dev")).iter().any(|name| name.starts_with("noiommu-"))
 }
 
 fn sriov(dir: &Path) -> Option<Sriov> {
@@ -217,6 +229,25 @@ mod tests {
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.dir(&format!("{dir}/vfio-dev/vfio0"));
         assert_eq!(tree.host().device(address("01:00.0")).unwrap().cdev, None);
+    }
+
+    #[test]
+    fn device_without_iommu_is_known_by_node_or_group() {
+        let tree = Tree::new();
+        let with_node = tree.pci("0000:01:00.0", 0x020000);
+        tree.place("0000:01:00.0", Some("vfio-pci"), 1);
+        tree.file(&format!("{with_node}/vfio-dev/noiommu-vfio0/dev"), "511:0\n");
+        tree.pci("0000:02:00.0", 0x020000);
+        tree.place("0000:02:00.0", Some("vfio-pci"), 2);
+        tree.file("sys/kernel/iommu_groups/2/name", "vfio-noiommu\n");
+        let safe = tree.pci("0000:03:00.0", 0x020000);
+        tree.place("0000:03:00.0", Some("vfio-pci"), 3);
+        tree.file(&format!("{safe}/vfio-dev/vfio2/dev"), "511:2\n");
+        tree.file("sys/kernel/iommu_groups/3/name", "other\n");
+
+        let devices = tree.host().devices();
+        assert_eq!(devices.iter().map(|device| device.no_iommu).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(devices[0].cdev.as_deref(), Some("noiommu-vfio0"));
     }
 
     #[test]

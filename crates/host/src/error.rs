@@ -39,6 +39,12 @@ pub enum Error {
         /// Whether other devices of this host have one.
         others_have: bool,
     },
+    /// VFIO has the device without an IOMMU: its DMA would reach all memory of the host.
+    #[error("{device} has no IOMMU (VFIO's no-IOMMU mode), so its DMA would reach all memory of the host")]
+    DeviceWithoutIommu {
+        /// The device.
+        device: Address,
+    },
     /// Something on the host uses the device.
     #[error("{device} is in use: {}", list(uses, "; "))]
     InUse {
@@ -196,7 +202,9 @@ impl Error {
         Some(match self {
             Self::NotFound { near, .. } if near.is_empty() => "this host shows no PCI devices".into(),
             Self::NotFound { near, .. } => format!("near it are {}", list(near, ", ")),
-            Self::NoGroup { others_have: false, .. } | Self::NoIommu => NO_IOMMU.into(),
+            Self::NoGroup { others_have: false, .. } | Self::NoIommu | Self::DeviceWithoutIommu { .. } => {
+                NO_IOMMU.into()
+            }
             Self::NoGroup { .. } => "its part of the machine is not behind an IOMMU: try another slot".into(),
             Self::InUse { .. } => {
                 "end these uses first (`passthru bind --force` takes it all the same)".into()

@@ -107,6 +107,9 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
 }
 
 fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
+    if device.no_iommu {
+        return Vfio::Cannot { reason: "no IOMMU".into() };
+    }
     if device.on_vfio() {
         return Vfio::Bound { node: device.cdev.clone() };
     }
@@ -211,7 +214,10 @@ mod tests {
         add("0000:03:00.0", "0x020000", "", "4");
         add("0000:03:00.1", "0x020000", "e1000e", "4");
         add("0000:04:00.0", "0x020000", "", "");
-        fs::create_dir_all(root.path().join("sys/bus/pci/devices/0000:01:00.0/vfio-dev/vfio0/dev")).unwrap();
+        add("0000:05:00.0", "0x020000", "vfio-pci", "5");
+        for node in ["0000:01:00.0/vfio-dev/vfio0", "0000:05:00.0/vfio-dev/noiommu-vfio1"] {
+            fs::create_dir_all(root.path().join("sys/bus/pci/devices").join(node).join("dev")).unwrap();
+        }
         root
     }
 
@@ -231,6 +237,7 @@ mod tests {
             "0000:03:00.0 Ethernet controller [8086:10c9] 4 - - only with 0000:03:00.1 -",
             "0000:03:00.1 Ethernet controller [8086:10c9] 4 e1000e - can -",
             "0000:04:00.0 Ethernet controller [8086:10c9] - - - no: no IOMMU group -",
+            "0000:05:00.0 Ethernet controller [8086:10c9] 5 vfio-pci - no: no IOMMU -",
         ];
         assert_eq!(shown(&[], false), expected);
     }
