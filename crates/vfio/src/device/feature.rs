@@ -130,16 +130,21 @@ impl Device {
             let answer = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
             return Err(failed(answer.err().unwrap_or(Errno::NOTTY)));
         };
-        match sys::feature::zpci_error(self.as_fd(), length) {
-            Ok(data) => Ok(Some(ZpciError { data })),
-            Err(Errno::NOMSG) => Ok(None),
-            Err(e) => Err(failed(e)),
-        }
+        pending(sys::feature::zpci_error(self.as_fd(), length)).map_err(failed)
     }
 
     /// Makes an error of the kernel's answer.
     pub(super) fn failed(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
         move |e| Error::Feature { device: self.name(), feature, source: e.into() }
+    }
+}
+
+/// Reads the kernel's answer, which is `ENOMSG` where no error is pending.
+fn pending(answer: rustix::io::Result<Vec<u8>>) -> rustix::io::Result<Option<ZpciError>> {
+    match answer {
+        Ok(data) => Ok(Some(ZpciError { data })),
+        Err(Errno::NOMSG) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
@@ -161,5 +166,17 @@ impl fmt::Display for Feature {
             Self::PrecopyInfo2 => "VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2",
             Self::ZpciError => "VFIO_DEVICE_FEATURE_ZPCI_ERROR",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pending_error_is_told_from_a_refusal() {
+        assert_eq!(pending(Err(Errno::NOMSG)), Ok(None));
+        assert_eq!(pending(Err(Errno::NODEV)), Err(Errno::NODEV));
+        assert_eq!(pending(Ok(vec![1; 32])), Ok(Some(ZpciError { data: vec![1; 32] })));
     }
 }
