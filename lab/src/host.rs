@@ -29,8 +29,8 @@ pub fn host() -> VirtualHost {
 }
 
 impl VirtualHost {
-    /// Returns whether the running kernel is of this version or a later one, as `(7, 3)`: what a test expects may
-    /// have changed with it.
+    /// Returns whether the running kernel is of this version or a later one, as `(7, 3)`: what a
+    /// test expects may have changed with it.
     ///
     /// # Panics
     /// If the kernel's release does not begin with two numbers.

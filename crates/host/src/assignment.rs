@@ -78,9 +78,9 @@ impl Host {
     /// [`Error::NotViable`].
     ///
     /// # Errors
-    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU group, without an
-    /// IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name that cannot be one. All of them, not
-    /// only the first.
+    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU
+    /// group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name
+    /// that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
         self.check_during(&self.usage(), requests)
     }

@@ -37,8 +37,8 @@ pub struct Device {
     pub driver_override: Option<String>,
     /// Number of its IOMMU group.
     pub group: Option<u32>,
-    /// Whether VFIO has it without an IOMMU (`vfio.enable_unsafe_noiommu_mode`): then it has a group, but nothing keeps
-    /// its DMA from the memory of the host, and it is never assigned.
+    /// Whether VFIO has it without an IOMMU (`vfio.enable_unsafe_noiommu_mode`): then it has a
+    /// group, but nothing keeps its DMA from the memory of the host, and it is never assigned.
     pub no_iommu: bool,
     /// NUMA node that it is near to; `None` where the host does not say.
     pub numa_node: Option<u32>,
@@ -166,8 +166,8 @@ fn cdev(dir: &Path) -> Option<String> {
     sysfs::names(&vfio).into_iter().find(|name| vfio.join(name).join("dev").exists())
 }
 
-/// Reads the kernel's marks of a device without an IOMMU: the name of the character device, `noiommu-vfioN` since
-/// Linux 7.3, and that of the IOMMU group.
+/// Reads the kernel's marks of a device without an IOMMU: the name of the character device,
+/// `noiommu-vfioN` since Linux 7.3, and that of the IOMMU group.
 fn no_iommu(dir: &Path) -> bool {
     let group = sysfs::read(dir.join("iommu_group/name"));
     group.as_deref() == Some("vfio-noiommu")

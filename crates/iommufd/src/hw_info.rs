@@ -52,12 +52,13 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// Properties of an Arm SMMUv3 that a virtual one must imitate (`enum iommu_hw_info_arm_smmuv3_flags`), with what
-    /// later kernels may add.
+    /// Flags of an Arm SMMUv3 that software of a virtual one must know of, with what later kernels
+    /// may add (`enum iommu_hw_info_arm_smmuv3_flags`).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct SmmuV3Flags: u32 {
-        /// User space must issue TLBI and CFGI commands twice, the second time once the SYNC of the first has
-        /// completed (`IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI`, erratum T264-SMMU-3; Linux 7.3).
+        /// User space must issue TLBI and CFGI commands twice, the second time once the SYNC of the
+        /// first has completed (`IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI`, erratum
+        /// T264-SMMU-3; Linux 7.3).
         const ERRATA_REPEAT_TLBI_CFGI = 1;
         const _ = !0;
     }

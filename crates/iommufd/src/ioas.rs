@@ -288,25 +288,29 @@ impl Ioas {
     }
 
     /// Returns the physical memory behind `iova`: at most `length` bytes, which lie side by side
-    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`, Linux 7.3). Both are in bytes. The result may be shorter than `length`, where
-    /// physical memory or the mapping ends; call this again for the rest.
+    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`, Linux 7.3). Both are in bytes. The result may be shorter than
+    /// `length`, where physical memory or the mapping ends; call this again for the rest.
     ///
-    /// A driver in user space needs the address to program a device without an IOMMU, whose DMA is not translated.
-    /// The address is right for as long as `iova` stays mapped and that device stays attached.
+    /// A driver in user space needs the address to program a device without an IOMMU, whose DMA is
+    /// not translated. The address is right for as long as `iova` stays mapped and that device
+    /// stays attached.
     ///
-    /// This crate offers the call since it grants no DMA: it only reads where mapped memory lies, and the kernel
-    /// asks for `CAP_SYS_RAWIO`. Such a device must never go to a guest, whose DMA would reach all memory of the
-    /// host. `passthru-vfio` therefore refuses to open one; the driver opens and binds it by itself.
+    /// This crate offers the call since it grants no DMA: it only reads where mapped memory lies,
+    /// and the kernel asks for `CAP_SYS_RAWIO`. Such a device must never go to a guest, whose DMA
+    /// would reach all memory of the host. `passthru-vfio` therefore refuses to open one; the
+    /// driver opens and binds it by itself.
     ///
     /// # Errors
     /// [`Error::NoiommuGetPa`]:
     /// - If the kernel is older than 7.3, `ENOTTY`.
-    /// - If the kernel lacks `CONFIG_IOMMUFD_NOIOMMU` (which `CONFIG_VFIO_NOIOMMU` selects), `EOPNOTSUPP`.
+    /// - If the kernel lacks `CONFIG_IOMMUFD_NOIOMMU` (which `CONFIG_VFIO_NOIOMMU` selects),
+    ///   `EOPNOTSUPP`.
     /// - If the caller lacks `CAP_SYS_RAWIO`, `EPERM`.
     /// - If `length` is 0, or `iova` is in a dma-buf whose memory was taken away, `EINVAL`.
     /// - If `iova` is `u64::MAX`, `EOVERFLOW`.
     /// - If `iova` is not mapped, `ENOENT`.
-    /// - If no device without an IOMMU is attached, or one with an IOMMU was attached first, `EOPNOTSUPP`.
+    /// - If no device without an IOMMU is attached, or one with an IOMMU was attached first,
+    ///   `EOPNOTSUPP`.
     pub fn noiommu_get_pa(&self, iova: u64, length: u64) -> Result<PhysicalRange, Error> {
         let ioas = self.id();
         let (address, length) = sys::ioas::noiommu_get_pa(self.object.fd(), ioas, iova, length)

@@ -138,7 +138,8 @@ pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) ->
     unsafe { call::<IOAS_UNMAP, _>(fd, &mut arg) }.map(|()| arg.length)
 }
 
-/// `IOMMU_IOAS_NOIOMMU_GET_PA`: returns the physical address, and how many bytes follow it without a gap.
+/// `IOMMU_IOAS_NOIOMMU_GET_PA`: returns the physical address, and how many bytes follow it without
+/// a gap.
 pub(crate) fn noiommu_get_pa(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<(u64, u64)> {
     let mut arg = NoiommuGetPa { size: size::<NoiommuGetPa>(), ioas_id, iova, length, ..Default::default() };
     // SAFETY: the request's struct; no addresses of this process.

@@ -159,8 +159,8 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
 
-/// Without `CONFIG_IOMMUFD_NOIOMMU` the kernel refuses everything with `EOPNOTSUPP`; with it, all that is not mapped
-/// for a device without an IOMMU.
+/// Without `CONFIG_IOMMUFD_NOIOMMU` the kernel refuses everything with `EOPNOTSUPP`; with it, all
+/// that is not mapped for a device without an IOMMU.
 #[test]
 fn a_physical_address_is_refused_for_a_device_behind_an_iommu() {
     let memory = memory(LENGTH);

@@ -43,11 +43,12 @@ pub enum Feature {
     ZpciError = VFIO_DEVICE_FEATURE_ZPCI_ERROR,
 }
 
-/// An error of a PCI function on s390, as the platform's firmware reported it ([`Device::zpci_error`]).
+/// An error of a PCI function on s390, as the platform's firmware reported it
+/// ([`Device::zpci_error`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZpciError {
-    /// The kernel's `struct zpci_ccdf_err`, in the machine's byte order. The user interface leaves it opaque: it is for
-    /// the guest, and may grow with later kernels.
+    /// The kernel's `struct zpci_ccdf_err`, in the machine's byte order. The user interface leaves
+    /// it opaque: it is for the guest, and may grow with later kernels.
     pub data: Vec<u8>,
 }
 
@@ -113,14 +114,14 @@ impl Device {
             .map_err(self.failed(Feature::LowPowerExit))
     }
 
-    /// Takes the oldest pending error of a PCI function on s390 (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`, Linux 7.3); `None`
-    /// where there is none. The kernel keeps at most four, from the time that the device is opened, and signals
-    /// [`super::Irq::ERR`] for them; the recovery is left to user space. An error is taken once: if this fails with
-    /// `EFAULT`, the error is lost.
+    /// Takes the oldest pending error of a PCI function on s390 (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`,
+    /// Linux 7.3); `None` where there is none. The kernel keeps at most four, from the time that
+    /// the device is opened, and signals [`super::Irq::ERR`] for them; the recovery is left to user
+    /// space. An error is taken once: if this fails with `EFAULT`, the error is lost.
     ///
     /// # Errors
-    /// - If the kernel describes no such error's length, [`Error::Feature`] with `ENOTTY`: a kernel before 7.3, or
-    ///   a machine other than s390.
+    /// - If the kernel describes no such error's length, [`Error::Feature`] with `ENOTTY`: a kernel
+    ///   before 7.3, or a machine other than s390.
     /// - If the kernel refuses otherwise, [`Error::Feature`] with its errno.
     /// - If the device cannot be asked what it is, [`Error::Info`] or [`Error::Capabilities`].
     pub fn zpci_error(&self) -> Result<Option<ZpciError>, Error> {

@@ -36,8 +36,8 @@ impl Irq {
     pub const MSI: u32 = VFIO_PCI_MSI_IRQ_INDEX;
     /// `VFIO_PCI_MSIX_IRQ_INDEX`.
     pub const MSIX: u32 = VFIO_PCI_MSIX_IRQ_INDEX;
-    /// `VFIO_PCI_ERR_IRQ_INDEX`: the device reported an error that cannot be corrected. Before Linux 7.3 only
-    /// PCI Express devices have it.
+    /// `VFIO_PCI_ERR_IRQ_INDEX`: the device reported an error that cannot be corrected. Before
+    /// Linux 7.3 only PCI Express devices have it.
     pub const ERR: u32 = VFIO_PCI_ERR_IRQ_INDEX;
     /// `VFIO_PCI_REQ_IRQ_INDEX`: the host asks for the device back.
     pub const REQ: u32 = VFIO_PCI_REQ_IRQ_INDEX;

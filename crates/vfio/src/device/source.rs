@@ -44,8 +44,8 @@ impl Source {
     /// Finds the device in sysfs.
     ///
     /// # Errors
-    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of a device without an
-    /// IOMMU.
+    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of a
+    /// device without an IOMMU.
     pub fn locate(&self) -> Result<Location, Error> {
         match self {
             Self::Cdev(path) => Location::of_cdev(path),
@@ -58,7 +58,8 @@ impl Source {
     /// Opens the device's character device, or takes the open one.
     ///
     /// # Errors
-    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`]; [`Error::NoIommu`] before it is opened.
+    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`]; [`Error::NoIommu`] before it is
+    /// opened.
     pub fn open(self) -> Result<Cdev, Error> {
         match self {
             Self::Fd(fd) => Cdev::from_fd(fd),
@@ -116,8 +117,9 @@ impl Location {
         Ok(location)
     }
 
-    /// Refuses a device without an IOMMU by the name that Linux 7.3 gives its character device: `noiommu-vfioN`. (The
-    /// name of its IOMMU group does not tell: groups of mediated devices are called `vfio-noiommu` too.)
+    /// Refuses a device without an IOMMU by the name that Linux 7.3 gives its character device:
+    /// `noiommu-vfioN`. (The name of its IOMMU group does not tell: groups of mediated devices are
+    /// called `vfio-noiommu` too.)
     fn check_iommu(&self, node: &Path) -> Result<(), Error> {
         let name = node.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("noiommu-") {
@@ -137,8 +139,9 @@ impl Location {
         self.sysfs.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU). There is none
-    /// while it has no VFIO driver, and with kernels without `CONFIG_VFIO_DEVICE_CDEV`.
+    /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU).
+    /// There is none while it has no VFIO driver, and with kernels without
+    /// `CONFIG_VFIO_DEVICE_CDEV`.
     pub fn cdev(&self) -> Option<PathBuf> {
         self.find_cdev().ok().flatten()
     }

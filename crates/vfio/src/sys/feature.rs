@@ -163,8 +163,8 @@ struct ZpciErr {
     data: u64,
 }
 
-/// Length in bytes of the struct that `…_ZPCI_ERROR` writes. The kernel is not told how long the buffer is, so only the
-/// kernel's own capability makes such a length.
+/// Length in bytes of the struct that `…_ZPCI_ERROR` writes. The kernel is not told how long the
+/// buffer is, so only the kernel's own capability makes such a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ZpciErrorLength(u32);
 
@@ -190,12 +190,14 @@ impl ZpciErrorLength {
     }
 }
 
-/// `…_ZPCI_ERROR`: returns `struct zpci_ccdf_err` of the oldest pending error, which is then no longer pending.
+/// `…_ZPCI_ERROR`: returns `struct zpci_ccdf_err` of the oldest pending error, which is then no
+/// longer pending.
 pub(crate) fn zpci_error(fd: BorrowedFd<'_>, length: ZpciErrorLength) -> Result<Vec<u8>> {
     let mut buffer = vec![0_u8; length.0 as usize];
     let mut data = ZpciErr { data: buffer.as_mut_ptr() as u64 };
-    // SAFETY: the feature's struct; the kernel writes as many bytes to the buffer as its capability says, which is how
-    // long the buffer is. The buffer is alive, and used by nothing else, until the call returns.
+    // SAFETY: the feature's struct; the kernel writes as many bytes to the buffer as its capability
+    // says, which is how long the buffer is. The buffer is alive, and used by nothing else, until
+    // the call returns.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_ZPCI_ERROR | GET, &mut data) }?;
     Ok(buffer)
 }

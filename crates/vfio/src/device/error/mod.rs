@@ -30,7 +30,8 @@ pub enum Error {
         /// The device in sysfs.
         sysfs: PathBuf,
     },
-    /// The device has no IOMMU (`vfio.enable_unsafe_noiommu_mode`): its DMA would reach all memory of the host.
+    /// The device has no IOMMU (`vfio.enable_unsafe_noiommu_mode`): its DMA would reach all memory
+    /// of the host.
     #[error("{} has no IOMMU ({node})", sysfs.display())]
     NoIommu {
         /// The device in sysfs.
