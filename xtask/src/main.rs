@@ -32,7 +32,7 @@ enum Task {
     Bench(bench::Task),
     /// Feed domains of any kind to a fuzz target for a while, or the seeds alone to all
     Fuzz(fuzz::Args),
-    /// Write docs/domain-xml.md anew, from the code
+    /// Write the reference of the domain XML anew, from the code
     Docs,
     /// Run all tests: the plain ones of the workspace, then those on the virtual host
     Test(test::Args),

@@ -1,19 +1,19 @@
 //! What becomes of the parts of a domain, since which libvirt they are there, and for which machines.
 
 /// What is to be said of an element that its description does not hold.
-pub(super) struct Effect {
+pub(crate) struct Effect {
     /// The element: a child of `<domain>`, or `devices/` and a device.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     /// The libvirt that brought it.
-    pub(super) since: &'static str,
+    pub(crate) since: &'static str,
     /// Architectures or machines, where it is not for all.
-    pub(super) arch: &'static str,
+    pub(crate) arch: &'static str,
     /// QEMU's options.
-    pub(super) becomes: &'static str,
+    pub(crate) becomes: &'static str,
 }
 
 /// What is said of an element of that path.
-pub(super) fn of(path: &str) -> Effect {
+pub(crate) fn of(path: &str) -> Effect {
     let effect = EFFECTS.iter().find(|effect| effect.path == path);
     effect.map_or(Effect { path: "", since: "", arch: "", becomes: "" }, |e| Effect { ..*e })
 }
@@ -31,7 +31,7 @@ const fn on(path: &'static str, arch: &'static str, since: &'static str, becomes
 }
 
 /// In the order of the domain.
-pub(super) const EFFECTS: &[Effect] = &[
+pub(crate) const EFFECTS: &[Effect] = &[
     effect("name", "`-name guest=`"),
     effect("uuid", "`-uuid`"),
     since("genid", "4.4.0", "`-device vmgenid`"),
