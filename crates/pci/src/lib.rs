@@ -96,7 +96,7 @@ impl fmt::Display for ParseAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "'{}' is no PCI address: {} (expected DDDD:BB:SS.F, as lspci -D prints)",
+            "'{}' is not a PCI address: {} (expected DDDD:BB:SS.F, as lspci -D prints)",
             self.text, self.what
         )
     }
