@@ -4,25 +4,27 @@ use super::Error;
 use rustix::io::Errno;
 
 /// Where an id says nothing to the kernel.
-const GONE: &str = "is the device bound to this context still?";
+const GONE: &str = "check that the device is still bound to this context";
 
 impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         if let Self::OtherContext { .. } = self {
             return Some(
-                "allocate both from one Iommufd: another one of the same descriptor does not count as it",
+                "allocate both from one Iommufd; another Iommufd with the same descriptor does not count",
             );
         }
         let errno = Errno::from_io_error(self.io()?)?;
         match self {
             _ if errno == Errno::MFILE => {
-                Some("the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)")
+                Some("raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=): the process has too many open files")
             }
             Self::Open { .. } => open_hint(errno),
             Self::NotIommufd { .. } => Some("open /dev/iommu and hand in that descriptor"),
             Self::Accounting { .. } => accounting_hint(errno),
-            _ if errno == Errno::NOTTY => Some("the running kernel is too old for this call"),
+            _ if errno == Errno::NOTTY => {
+                Some("use a newer kernel: the running one is too old for this call")
+            }
             Self::Map { .. } | Self::MapFile { .. } | Self::Copy { .. } => self.map_hint(errno),
             Self::NoiommuGetPa { .. } => noiommu_hint(errno),
             Self::HwptAlloc { .. }
@@ -41,59 +43,57 @@ impl Error {
     fn map_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
             (_, Errno::NOMEM) => Some(
-                "pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=) to the memory that devices reach and a little more",
+                "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) to a little more than the memory that devices reach: pinned memory counts against it",
             ),
-            (_, Errno::EXIST) => {
-                Some("something is mapped there already: unmap it first, or take another IOVA")
+            (_, Errno::EXIST) => Some("unmap what is mapped there already, or use another IOVA"),
+            (_, Errno::NOSPC) => {
+                Some("unmap other memory first: no gap in the usable IOVA ranges is large enough")
             }
-            (_, Errno::NOSPC) => Some("no gap in the usable IOVA ranges is large enough"),
             (Self::MapFile { .. }, Errno::INVAL) => Some(
-                "the file must be a memfd or a device's dma-buf that reaches to the end of the range; the IOVA must be usable and aligned",
+                "use a memfd or a device's dma-buf that holds the whole range, and a usable, aligned IOVA",
             ),
             (_, Errno::INVAL) => Some(
-                "the range must lie in the usable IOVA ranges, which the attached devices narrow, and be a multiple of their alignment",
+                "use a multiple of the alignment within the usable IOVA ranges, which the attached devices narrow",
             ),
             (Self::Copy { .. }, Errno::NOENT) => {
-                Some("the range is not mapped as a whole where it is copied from")
+                Some("copy a range that is mapped as a whole in its I/O address space")
             }
-            (Self::Map { .. }, Errno::FAULT) => Some(
-                "the memory is not all there, is read-only, or is a device's: a BAR is mapped by file, as a dma-buf",
-            ),
-            (Self::MapFile { .. }, Errno::NODEV) => Some(
-                "the device has taken its memory away (decoding off, D3, a reset): map it again once it is back",
-            ),
-            (Self::Copy { .. }, Errno::PERM) => {
-                Some("the memory was mapped for reading alone: devices may not write to a copy of it either")
+            (Self::Map { .. }, Errno::FAULT) => {
+                Some("use memory that is present and writable; map a BAR of a device by file, as a dma-buf")
             }
+            (Self::MapFile { .. }, Errno::NODEV) => {
+                Some("map the dma-buf again once the device decodes its memory (after a reset, in D0)")
+            }
+            (Self::Copy { .. }, Errno::PERM) => Some("copy the memory for reading only, as it was mapped"),
             _ => None,
         }
     }
 
     fn object_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::Destroy { .. }, Errno::BUSY) => Some(
-                "devices or other objects use it still, or its file is open elsewhere: detach, destroy, close them first",
-            ),
+            (Self::Destroy { .. }, Errno::BUSY) => {
+                Some("detach, destroy or close the devices, objects and files that still use the object")
+            }
             (Self::Unmap { .. }, Errno::NOENT) => {
-                Some("nothing is mapped there, or only a part of a mapping was named: mappings go as a whole")
+                Some("unmap whole mappings only, and only where something is mapped")
             }
-            (Self::Unmap { .. }, Errno::BUSY) => {
-                Some("somebody uses the mapping still: a hardware queue that lies there is closed first")
-            }
+            (Self::Unmap { .. }, Errno::BUSY) => Some("close the hardware queue that still uses the mapping"),
             (Self::AllowIovas { .. }, Errno::ADDRINUSE) => {
-                Some("the attached devices cannot use all of these IOVAs: take them from the usable ranges")
+                Some("choose IOVAs from the usable ranges: the attached devices cannot use all of these")
             }
             (Self::ChangeProcess { .. }, Errno::INVAL) => {
-                Some("only mappings of files can pass to another process: map guest memory by memfd")
+                Some("map guest memory by memfd: only mappings of files can pass to another process")
             }
             (Self::ChangeProcess { .. }, Errno::NOMEM) => Some("raise RLIMIT_MEMLOCK of this process"),
-            (Self::HwInfo { .. }, Errno::OPNOTSUPP) => Some("the device's IOMMU has no data of this type"),
+            (Self::HwInfo { .. }, Errno::OPNOTSUPP) => {
+                Some("ask for another type: the device's IOMMU has no data of this one")
+            }
             (Self::HwInfo { .. }, Errno::NOENT) => Some(GONE),
             (Self::Respond { .. }, Errno::INVAL) => {
-                Some("this group was answered before, by the program or because its device was detached")
+                Some("answer each group only once, and before its device is detached")
             }
             (Self::HugePages { to: Some(false), .. }, Errno::INVAL) => {
-                Some("huge pages can be forbidden only before memory is mapped for a device")
+                Some("forbid huge pages before memory is mapped for a device")
             }
             _ => None,
         }
@@ -101,26 +101,28 @@ impl Error {
 
     fn hwpt_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::HwptAlloc { .. }, Errno::OPNOTSUPP) => Some(
-                "the device's IOMMU, or the kernel's driver for it, has no such page table: leave options out",
-            ),
+            (Self::HwptAlloc { .. }, Errno::OPNOTSUPP) => {
+                Some("leave options out: the device's IOMMU or its kernel driver has no such page table")
+            }
             (Self::HwptAlloc { .. }, Errno::INVAL) => Some(
-                "it must be over an I/O address space, or for a guest's over a nest parent of the same IOMMU, with data that fit it",
+                "allocate it over an I/O address space; a guest's needs a nest parent of the same IOMMU, and data that fit",
             ),
             (Self::HwptAlloc { .. }, Errno::NOENT) => Some(GONE),
             (Self::DirtyTracking { .. } | Self::DirtyBitmap { .. }, Errno::OPNOTSUPP) => {
                 Some("allocate the page table with dirty tracking")
             }
             (Self::DirtyTracking { .. } | Self::DirtyBitmap { .. }, Errno::NOENT) => {
-                Some("a guest's page table has no dirty tracking: ask its parent")
+                Some("ask the parent: a guest's page table has no dirty tracking")
             }
             (Self::DirtyBitmap { .. }, Errno::INVAL | Errno::OVERFLOW) => Some(
-                "the page size must be a power of two, the range be of whole pages, and the bitmap have a bit for each",
+                "use a power of two as page size, a range of whole pages, and a bitmap with a bit for each",
             ),
             (Self::Invalidate { .. }, Errno::OPNOTSUPP | Errno::INVAL) => Some(
-                "a guest's page table and a virtual IOMMU take what their own IOMMU defines, in whole entries, up to 2^19",
+                "pass only invalidations that the object's IOMMU defines, in whole entries, at most 2^19",
             ),
-            (Self::Invalidate { .. }, Errno::IO) => Some("the kernel does not pass this command on"),
+            (Self::Invalidate { .. }, Errno::IO) => {
+                Some("leave this command out: the kernel does not forward it")
+            }
             _ => None,
         }
     }
@@ -128,37 +130,39 @@ impl Error {
     fn viommu_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
             (Self::ViommuAlloc { .. }, Errno::INVAL | Errno::NOENT) => {
-                Some("the device must be bound to this context, and the page table be a nest parent")
+                Some("bind the device to this context, and use a nest parent as page table")
             }
             (Self::Mmap { .. }, Errno::NXIO | Errno::INVAL) => {
-                Some("only the area that the kernel named can be mapped, and only as a whole")
+                Some("map the area that the kernel named, as a whole")
             }
             (Self::VdeviceAlloc { .. }, Errno::EXIST) => {
-                Some("the device is behind a virtual IOMMU already, or the guest's number is another's")
+                Some("use a device that is not behind a virtual IOMMU yet, and a number that is free")
             }
             (Self::VdeviceAlloc { .. }, Errno::INVAL) => {
-                Some("the device is not behind the physical IOMMU that this is a part of")
+                Some("use a device behind the physical IOMMU of this virtual IOMMU")
             }
             (Self::VdeviceAlloc { .. }, Errno::NOENT) => Some(GONE),
             (Self::VeventQueueAlloc { .. }, Errno::EXIST) => {
-                Some("it has a queue for events of this type already")
+                Some("use the queue that exists already for events of this type")
             }
             (Self::VeventQueueAlloc { .. }, Errno::TOOBIG) => {
-                Some("the struct of an event has 4096 bytes at most")
+                Some("use an event type whose struct has at most 4096 bytes")
             }
-            (Self::VeventQueueAlloc { .. }, Errno::INVAL) => Some("a queue has room for 1 to 2^19 events"),
-            (Self::HwQueueAlloc { .. }, Errno::EXIST) => Some("it has a queue of this number already"),
+            (Self::VeventQueueAlloc { .. }, Errno::INVAL) => Some("ask for room for 1 to 2^19 events"),
+            (Self::HwQueueAlloc { .. }, Errno::EXIST) => {
+                Some("use another number: this one has a queue already")
+            }
             (Self::HwQueueAlloc { .. }, Errno::INVAL) => {
-                Some("the hardware has no queue of this number, or the memory is a device's")
+                Some("use a number of a queue that the hardware has, and memory that is not a device's")
             }
-            (Self::HwQueueAlloc { .. }, Errno::IO) => Some("queues are made in the order of their number"),
-            (Self::HwQueueAlloc { .. }, Errno::NOENT) => Some("the memory is not all mapped at this IOVA"),
-            (Self::HwQueueAlloc { .. }, Errno::PERM) => Some("the memory must be mapped for reading"),
+            (Self::HwQueueAlloc { .. }, Errno::IO) => Some("allocate queues in the order of their numbers"),
+            (Self::HwQueueAlloc { .. }, Errno::NOENT) => Some("map all of the memory at this IOVA first"),
+            (Self::HwQueueAlloc { .. }, Errno::PERM) => Some("map the memory for reading"),
             (Self::HwQueueAlloc { .. }, Errno::FAULT) => {
-                Some("the memory must be of one piece: put it into one huge page")
+                Some("put the memory into one huge page: it must be contiguous")
             }
             (_, Errno::OPNOTSUPP) => {
-                Some("the device's IOMMU, or the kernel's driver for it, has nothing of this type")
+                Some("use another type: the device's IOMMU or its kernel driver does not have this one")
             }
             _ => None,
         }
@@ -168,7 +172,7 @@ impl Error {
 fn open_hint(errno: Errno) -> Option<&'static str> {
     match errno {
         Errno::NOENT | Errno::NXIO | Errno::NODEV => Some(
-            "the kernel needs CONFIG_IOMMUFD (module 'iommufd'); kernels of Fedora, Ubuntu and Arch have it, Debian's do not",
+            "use a kernel with CONFIG_IOMMUFD (module 'iommufd'); Fedora, Ubuntu and Arch have it, Debian does not",
         ),
         Errno::ACCESS | Errno::PERM => Some("run this as root"),
         _ => None,
@@ -177,10 +181,8 @@ fn open_hint(errno: Errno) -> Option<&'static str> {
 
 fn accounting_hint(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::PERM => Some("CAP_SYS_RESOURCE is needed: run this as root"),
-        Errno::BUSY => {
-            Some("the context is in use already; the accounting can be set only while it is empty")
-        }
+        Errno::PERM => Some("run this as root: it needs CAP_SYS_RESOURCE"),
+        Errno::BUSY => Some("set the accounting while the context is still empty"),
         _ => None,
     }
 }

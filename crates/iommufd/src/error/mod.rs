@@ -21,7 +21,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A descriptor is open, but is no iommufd: the kernel did not answer as one.
-    #[error("the descriptor is no iommufd (asked by IOMMU_OPTION_RLIMIT_MODE)")]
+    #[error("the descriptor is not an iommufd (IOMMU_OPTION_RLIMIT_MODE)")]
     NotIommufd {
         /// The kernel's answer.
         source: io::Error,
@@ -35,13 +35,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The charge for pinned memory could not pass to this process.
-    #[error("cannot charge this process with what is pinned (IOMMU_IOAS_CHANGE_PROCESS)")]
+    #[error("cannot charge pinned memory to this process (IOMMU_IOAS_CHANGE_PROCESS)")]
     ChangeProcess {
         /// The kernel's answer.
         source: io::Error,
     },
     /// The I/O address space for the container interface could not be asked for or changed.
-    #[error("cannot {} the I/O address space for VFIO containers (IOMMU_VFIO_IOAS)", match ioas { Some(id) => format!("make object {id}"), None => "ask for or clear".into() })]
+    #[error("cannot {} the I/O address space for VFIO containers (IOMMU_VFIO_IOAS)", match ioas { Some(id) => format!("make object {id}"), None => "read or clear".into() })]
     CompatIoas {
         /// Which one it was to be.
         ioas: Option<u32>,
@@ -156,7 +156,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The usable IOVAs could not be asked for.
-    #[error("cannot ask I/O address space {ioas} for its IOVA ranges (IOMMU_IOAS_IOVA_RANGES)")]
+    #[error("cannot read the IOVA ranges of I/O address space {ioas} (IOMMU_IOAS_IOVA_RANGES)")]
     IovaRanges {
         /// The I/O address space.
         ioas: u32,
@@ -165,7 +165,7 @@ pub enum Error {
     },
     /// IOVAs could not be kept free for use.
     #[error(
-        "cannot keep the IOVA ranges {} of I/O address space {ioas} (IOMMU_IOAS_ALLOW_IOVAS)",
+        "cannot reserve the IOVA ranges {} of I/O address space {ioas} (IOMMU_IOAS_ALLOW_IOVAS)",
         list(ranges)
     )]
     AllowIovas {
@@ -177,7 +177,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The use of huge pages could not be asked for or changed.
-    #[error("cannot {} huge pages in I/O address space {ioas} (IOMMU_OPTION_HUGE_PAGES)", match to { Some(true) => "allow", Some(false) => "forbid", None => "ask for the use of" })]
+    #[error("cannot {} huge pages in I/O address space {ioas} (IOMMU_OPTION_HUGE_PAGES)", match to { Some(true) => "allow", Some(false) => "forbid", None => "read the setting for" })]
     HugePages {
         /// The I/O address space.
         ioas: u32,
@@ -235,7 +235,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The IOMMU behind a device could not be asked for what it is.
-    #[error("cannot ask what the IOMMU behind device {device} is{} (IOMMU_GET_HW_INFO)", match data_type { Some(kind) => format!(", with data of type {kind}"), None => String::new() })]
+    #[error("cannot query the IOMMU behind device {device}{} (IOMMU_GET_HW_INFO)", match data_type { Some(kind) => format!(", with data of type {kind}"), None => String::new() })]
     HwInfo {
         /// The device's id in the context.
         device: u32,

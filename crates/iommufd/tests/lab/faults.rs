@@ -45,7 +45,7 @@ fn a_fault_arrives_and_is_answered_once() {
     assert!(!readable(&queue));
     let response = answer(fault.cookie, PageResponseCode::Success);
     queue.respond(&[response]).unwrap();
-    assert_hint(&queue.respond(&[response]).unwrap_err(), Errno::INVAL, "answered before");
+    assert_hint(&queue.respond(&[response]).unwrap_err(), Errno::INVAL, "only once");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn the_kernel_answers_for_a_device_that_is_detached() {
     let cookie = queue.read().unwrap()[0].cookie;
     drop(device);
     let error = queue.respond(&[answer(cookie, PageResponseCode::Success)]).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "was detached");
+    assert_hint(&error, Errno::INVAL, "before its device is detached");
     hwpt.close().unwrap();
     Arc::into_inner(queue).unwrap().close().unwrap();
 }
@@ -128,7 +128,7 @@ fn a_fault_queue_that_is_open_elsewhere_is_not_destroyed() {
     let ioas = ioas();
     let queue = FaultQueue::alloc(ioas.context()).unwrap();
     let (id, copy) = (queue.id(), queue.as_fd().try_clone_to_owned().unwrap());
-    assert_hint(&queue.close().unwrap_err(), Errno::BUSY, "use it still");
+    assert_hint(&queue.close().unwrap_err(), Errno::BUSY, "still use the object");
     drop(copy);
     mock::destroy(ioas.context(), id).unwrap();
 }

@@ -30,6 +30,6 @@ fn a_kind_of_data_can_be_asked_for_that_the_iommu_has() {
     let device = Device::attach(&ioas).unwrap();
     assert_eq!(HwInfo::of_type(&device, mock::HW_INFO).unwrap(), HwInfo::of(&device).unwrap());
     let error = HwInfo::of_type(&device, HwInfoData::TEGRA241_CMDQV).unwrap_err();
-    assert_hint(&error, Errno::OPNOTSUPP, "no data of this type");
+    assert_hint(&error, Errno::OPNOTSUPP, "no data of this one");
     assert!(error.to_string().contains("data of type 3"), "{error}");
 }

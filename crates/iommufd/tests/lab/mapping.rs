@@ -50,7 +50,7 @@ fn an_overlap_is_refused_and_changes_nothing() {
     let device = Device::attach(&ioas).unwrap();
     let iova = map(&ioas, &memory, Iova::At(0x200_0000)).unwrap();
     let error = map(&ioas, &memory, Iova::At(iova + 0x1000)).unwrap_err();
-    assert_hint(&error, Errno::EXIST, "unmap it first");
+    assert_hint(&error, Errno::EXIST, "unmap what is mapped there");
     assert!(device.reaches(iova, &memory));
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
 }
@@ -72,7 +72,7 @@ fn memory_that_is_not_there_is_refused() {
     let address = std::ptr::without_provenance_mut(0x1000);
     // SAFETY: nothing is mapped at this address.
     let error = unsafe { ioas.map(address, LENGTH, Iova::Any, Access::Read) }.unwrap_err();
-    assert_hint(&error, Errno::FAULT, "not all there");
+    assert_hint(&error, Errno::FAULT, "present and writable");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_part_of_a_mapping_is_not_unmapped() {
     let device = Device::attach(&ioas).unwrap();
     let iova = map(&ioas, &memory, Iova::Any).unwrap();
     for cut in [iova, iova + 0x1000] {
-        assert_hint(&ioas.unmap(cut, 0x1000).unwrap_err(), Errno::NOENT, "as a whole");
+        assert_hint(&ioas.unmap(cut, 0x1000).unwrap_err(), Errno::NOENT, "whole mappings only");
     }
     assert!(device.reaches(iova, &memory));
 }
@@ -97,7 +97,7 @@ fn unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was() {
     assert_eq!(ioas.unmap(0x8_0000, 0x20_0000).unwrap(), 2 * LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), 0);
-    assert_hint(&ioas.unmap(0x10_0000, LENGTH).unwrap_err(), Errno::NOENT, "nothing is mapped");
+    assert_hint(&ioas.unmap(0x10_0000, LENGTH).unwrap_err(), Errno::NOENT, "only where something is mapped");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     let file = memfd(0x1000);
     let error = ioas.map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
     assert!(matches!(error, Error::MapFile { offset: 0x1000, length: LENGTH, .. }), "{error:?}");
-    assert_hint(&error, Errno::INVAL, "reaches to the end");
+    assert_hint(&error, Errno::INVAL, "holds the whole range");
     let other = std::fs::File::open("/proc/self/exe").unwrap();
     let error = ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
     assert_hint(&error, Errno::INVAL, "a memfd or a device's dma-buf");
@@ -196,7 +196,7 @@ fn what_was_mapped_for_reading_is_not_copied_for_writing() {
     let to = Ioas::alloc(from.context()).unwrap();
     let mapping = from.map_memory(&memory, Iova::Any, Access::Read).unwrap();
     let error = copy(&from, mapping.iova(), LENGTH, &to, Iova::Any).unwrap_err();
-    assert_hint(&error, Errno::PERM, "for reading alone");
+    assert_hint(&error, Errno::PERM, "for reading only");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_dma_buf_is_mapped_by_its_descriptor() {
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
     let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
     let error = ioas.map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "reaches to the end");
+    assert_hint(&error, Errno::INVAL, "holds the whole range");
     drop(buffer);
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
@@ -251,10 +251,10 @@ fn a_dma_buf_whose_memory_was_taken_away_is_mapped_again_once_it_is_back() {
     let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
     mock::revoke(ioas.context(), &buffer, true);
     let error = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
-    assert_hint(&error, Errno::NODEV, "once it is back");
+    assert_hint(&error, Errno::NODEV, "once the device decodes its memory");
     mock::revoke(ioas.context(), &buffer, false);
     let error = ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap_err();
-    assert_hint(&error, Errno::EXIST, "unmap it first");
+    assert_hint(&error, Errno::EXIST, "unmap what is mapped there");
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
     ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap();
 }

@@ -63,7 +63,7 @@ fn how_many_invalidations_were_handled_before_one_failed_is_told() {
     let nested = nested(&device, &nest_parent(&device, &ioas));
     let error = nested.invalidate(raw(&entries(&[0, 3, 4, 1]))).unwrap_err();
     assert!(matches!(error, Error::Invalidate { entries: 4, handled: 2, .. }), "{error:?}");
-    assert_hint(&error, Errno::INVAL, "their own IOMMU");
+    assert_hint(&error, Errno::INVAL, "the object's IOMMU");
     assert!(has_cached(&nested, [0, 7, 7, 0]));
 }
 
@@ -74,7 +74,7 @@ fn no_invalidations_ask_whether_their_kind_is_known() {
     let nested = nested(&device, &nest_parent(&device, &ioas));
     nested.invalidate(raw(&[])).unwrap();
     let error = nested.invalidate(Invalidations::VtdS1(&[])).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "their own IOMMU");
+    assert_hint(&error, Errno::INVAL, "the object's IOMMU");
     assert!(has_cached(&nested, [7; 4]));
 }
 
@@ -90,7 +90,7 @@ fn invalidations_that_do_not_fit_are_refused_and_none_is_handled() {
         parent.invalidate(raw(&entries(&[0]))).unwrap_err(),
     ];
     for error in refused {
-        assert_hint(&error, Errno::INVAL, "their own IOMMU");
+        assert_hint(&error, Errno::INVAL, "the object's IOMMU");
         assert!(matches!(error, Error::Invalidate { handled: 0, .. }), "{error:?}");
     }
     assert!(has_cached(&nested, [7; 4]));

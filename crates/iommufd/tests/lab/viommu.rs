@@ -62,7 +62,7 @@ fn a_virtual_iommu_that_the_physical_one_cannot_be_is_refused() {
     let device = Device::attach(&ioas).unwrap();
     let parent = nest_parent(&device, &ioas);
     let error = Viommu::alloc(&device, &parent, &ViommuKind::ArmSmmuv3).unwrap_err();
-    assert_hint(&error, Errno::OPNOTSUPP, "nothing of this type");
+    assert_hint(&error, Errno::OPNOTSUPP, "does not have this one");
     let plain = Arc::new(Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap());
     let error = Viommu::alloc(&device, &plain, &kind(vec![])).unwrap_err();
     assert_hint(&error, Errno::INVAL, "a nest parent");
@@ -111,7 +111,7 @@ fn registers_that_are_not_there_are_not_mapped() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
     let error = viommu.mmap(MmapArea { offset: 0x1000, length: 0x2000 }).unwrap_err();
-    assert_hint(&error, Errno::NXIO, "only as a whole");
+    assert_hint(&error, Errno::NXIO, ", as a whole");
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_device_is_behind_one_virtual_iommu_at_a_time() {
     let vdevice = Vdevice::alloc(&one, &device, 0x42).unwrap();
     assert_eq!(vdevice.virt_id(), 0x42);
     let error = Vdevice::alloc(&other, &device, 0x42).unwrap_err();
-    assert_hint(&error, Errno::EXIST, "already");
+    assert_hint(&error, Errno::EXIST, "not behind a virtual IOMMU yet");
     let second = Device::attach(&ioas).unwrap();
     let error = Vdevice::alloc(&one, &second, 0x42).unwrap_err();
-    assert_hint(&error, Errno::EXIST, "is another's");
+    assert_hint(&error, Errno::EXIST, "a number that is free");
     vdevice.close().unwrap();
     Vdevice::alloc(&other, &device, 0x42).unwrap();
 }
@@ -259,7 +259,7 @@ fn memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it() 
 
     let (address, mapping) = given_up();
     let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap();
-    assert_hint(&mapping.unmap().unwrap_err(), Errno::BUSY, "a hardware queue");
+    assert_hint(&mapping.unmap().unwrap_err(), Errno::BUSY, "the hardware queue");
     assert!(is_there(address));
     // Neither does the other page of the mapping go, nor all.
     assert_eq!(errno(&ioas.unmap(1 << 30, LENGTH).unwrap_err()), Some(Errno::BUSY));
@@ -331,10 +331,10 @@ fn a_hardware_queue_that_cannot_be_is_refused() {
     let queue = |kind, index, iova| HwQueue::alloc(&viommu, kind, index, iova, 0x1000, None);
     let iova = mapping.iova();
     assert_hint(&queue(QUEUE, 1, iova).unwrap_err(), Errno::IO, "in the order");
-    assert_hint(&queue(QUEUE, 0, iova + LENGTH).unwrap_err(), Errno::NOENT, "not all mapped");
-    assert_hint(&queue(QUEUE, 9, iova).unwrap_err(), Errno::INVAL, "of this number");
+    assert_hint(&queue(QUEUE, 0, iova + LENGTH).unwrap_err(), Errno::NOENT, "map all of the memory");
+    assert_hint(&queue(QUEUE, 9, iova).unwrap_err(), Errno::INVAL, "a queue that the hardware has");
     let tegra = queue(HwQueueKind::Tegra241Cmdqv, 0, iova).unwrap_err();
-    assert_hint(&tegra, Errno::OPNOTSUPP, "nothing of this type");
+    assert_hint(&tegra, Errno::OPNOTSUPP, "does not have this one");
     let unreadable = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Write).unwrap();
     assert_hint(&queue(QUEUE, 0, unreadable.iova()).unwrap_err(), Errno::PERM, "for reading");
     let _first = queue(QUEUE, 0, iova).unwrap();
