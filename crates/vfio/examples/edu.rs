@@ -85,7 +85,10 @@ impl Edu {
         let area = bar.areas().first().context("the registers cannot be mapped")?.clone();
         let registers = bar.mmap(area)?;
         let identification: u32 = registers.read(register::IDENTIFICATION)?;
-        ensure!(identification & 0xffff == 0xed, "this is no edu: it says {identification:#x}");
+        ensure!(
+            identification & 0xffff == 0xed,
+            "this is not an edu device: its identification is {identification:#x}"
+        );
         println!("edu {}.{}", identification >> 24, identification >> 16 & 0xff);
         let (msi, interrupt) = (device.irq(Irq::MSI)?, Event::new()?);
         msi.set_triggers(0, &[Some(interrupt.as_fd())])?;

@@ -19,14 +19,14 @@ pub enum BadCapability {
     /// A header is at an odd place.
     #[error("a capability at offset {0:#x} is not aligned")]
     Misaligned(u32),
-    /// A header is outside of the answer.
-    #[error("a capability at offset {0:#x} is outside of the answer")]
+    /// A header is outside of the reply.
+    #[error("a capability at offset {0:#x} is outside of the reply")]
     Outside(u32),
     /// A header leads back, so that the chain would not end.
-    #[error("a capability at offset {0:#x} leads back")]
+    #[error("a capability at offset {0:#x} points backwards")]
     Backwards(u32),
     /// A capability says that it holds more than there is, or what cannot be.
-    #[error("capability {0} does not hold what it says")]
+    #[error("capability {0} has invalid contents")]
     Contents(u16),
 }
 

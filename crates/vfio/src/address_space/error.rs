@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 #[non_exhaustive]
 pub enum Error {
     /// A range has no bytes, or goes past the end of 64 bits.
-    #[error("{length:#x} bytes from {start:#x} on are no range of addresses")]
+    #[error("{length:#x} bytes from {start:#x} on are not a range of addresses")]
     Span {
         /// Where it was to start.
         start: u64,
@@ -27,7 +27,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A section's memory is not that long.
-    #[error("{span} goes from {offset:#x} on past the end of its memory of {memory:#x} bytes")]
+    #[error("{span} from offset {offset:#x} reaches past the end of its memory of {memory:#x} bytes")]
     Beyond {
         /// The section.
         span: Span,
@@ -53,13 +53,13 @@ pub enum Error {
         with: Span,
     },
     /// There is no such section.
-    #[error("nothing is at {span}")]
+    #[error("{span} has no section")]
     NotFound {
         /// What was asked for.
         span: Span,
     },
     /// A range has a part of a section only, or of what is mapped as a whole.
-    #[error("{span} cuts {piece}, which goes as a whole")]
+    #[error("{span} cuts {piece}, which can only change as a whole")]
     Cut {
         /// The range.
         span: Span,
@@ -85,7 +85,7 @@ pub enum Error {
         usable: Vec<RangeInclusive<u64>>,
     },
     /// The backend can hold so many mappings only.
-    #[error("{needed} mappings are needed, and there can be {limit}")]
+    #[error("{needed} mappings are needed, but the limit is {limit}")]
     TooManyMappings {
         /// How many there would be.
         needed: u64,
@@ -93,7 +93,7 @@ pub enum Error {
         limit: u32,
     },
     /// The usable IOVAs could not be asked for.
-    #[error("cannot ask for the usable IOVAs")]
+    #[error("cannot read the usable IOVAs")]
     IovaRanges {
         /// The container's answer.
         source: container::Error,
@@ -107,7 +107,7 @@ pub enum Error {
         source: container::Error,
     },
     /// What had to make room could not be unmapped.
-    #[error("cannot unmap {span} of the guest, which has to make room")]
+    #[error("cannot unmap {span} of the guest to make room")]
     Unmap {
         /// The mapping.
         span: Span,
@@ -115,7 +115,7 @@ pub enum Error {
         source: container::Error,
     },
     /// Dirty tracking could not be begun or ended.
-    #[error("cannot {} to track what devices write", if *on { "begin" } else { "end" })]
+    #[error("cannot {} tracking what devices write", if *on { "begin" } else { "end" })]
     DirtyTracking {
         /// What was asked for.
         on: bool,
@@ -123,7 +123,7 @@ pub enum Error {
         source: container::Error,
     },
     /// It could not be asked which pages were written to.
-    #[error("cannot ask which pages of {span} of the guest were written to")]
+    #[error("cannot read which pages of {span} of the guest were written to")]
     DirtyPages {
         /// The mapping, or all that was asked for.
         span: Span,
@@ -136,7 +136,7 @@ pub enum Error {
     /// A step failed, and what was before could not be restored: the sections that are named are known, but devices
     /// do not reach all of them ([`super::AddressSpace::restore`] tries again).
     #[error(
-        "a failed change could not be undone: devices reach {} no more, and {} still",
+        "a failed change could not be undone: devices no longer reach {}, and still reach {}",
         spans(ranges),
         spans(still)
     )]
@@ -150,7 +150,7 @@ pub enum Error {
     },
     /// All is done, but devices reach what was removed still. Its memory is kept; where something else is added
     /// there, it is tried again.
-    #[error("{} of the guest could not be unmapped: devices reach them still", spans(ranges))]
+    #[error("{} of the guest could not be unmapped: devices still reach them", spans(ranges))]
     StillMapped {
         /// What is mapped still; behind a virtual IOMMU, the guest physical addresses that it leads to.
         ranges: Vec<Span>,
@@ -160,7 +160,7 @@ pub enum Error {
         source: container::Error,
     },
     /// A range is not made of granules: nothing in it can be populated or discarded.
-    #[error("{span} does not lie in memory that comes and goes in granules")]
+    #[error("{span} is not in memory that is plugged in granules")]
     NotGranules {
         /// The range.
         span: Span,
@@ -172,7 +172,7 @@ pub enum Error {
     #[error("the container belongs to this address space already")]
     Member,
     /// A virtual IOMMU's mapping leads to where no memory is.
-    #[error("the mapping of {iova} leads to {target}, where the guest has no memory for devices")]
+    #[error("the mapping of {iova} points to {target}, where the guest has no memory for devices")]
     Untranslated {
         /// The mapping.
         iova: Span,

@@ -63,7 +63,7 @@ impl fmt::Display for Note {
             Noted::Behind(note) => write!(f, "of what leads to {span} behind a virtual IOMMU: {note}"),
             Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
             Noted::Granules { needed, limit } => {
-                write!(f, "all of {span} would need {needed} mappings, and there can be {limit}")
+                write!(f, "all of {span} would need {needed} mappings, but the limit is {limit}")
             }
         }
     }

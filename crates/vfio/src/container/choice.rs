@@ -28,7 +28,7 @@ impl FromStr for Policy {
             "auto" => Ok(Self::Auto),
             "iommufd" => Ok(Self::Iommufd),
             "type1" => Ok(Self::Type1),
-            _ => Err(format!("'{text}' is none of auto, iommufd and type1")),
+            _ => Err(format!("'{text}' is not one of auto, iommufd and type1")),
         }
     }
 }
@@ -135,9 +135,9 @@ impl fmt::Display for Choice {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked => f.write_str("as was asked for"),
+            Self::Asked => f.write_str("as requested"),
             Self::Given => f.write_str("an iommufd was given"),
-            Self::Answers => write!(f, "{} answers", passthru_iommufd::PATH),
+            Self::Answers => write!(f, "{} is available", passthru_iommufd::PATH),
             Self::NoIommufd(error) => match error.io() {
                 Some(io) => write!(f, "{error}: {io}"),
                 None => error.fmt(f),

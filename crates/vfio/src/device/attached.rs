@@ -226,7 +226,7 @@ fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: 
         None => detach(device, pasid),
     };
     for error in put_right(former, pasid).map(put).filter_map(Result::err) {
-        tracing::warn!("{error}, after an attach that failed: what it reaches has changed");
+        tracing::warn!("{error}, after a failed attach: the memory that the device reaches has changed");
     }
 }
 

@@ -42,9 +42,9 @@ impl Cdev {
             // An open file that is not bound refuses every call but VFIO_DEVICE_BIND_IOMMUFD.
             Err(Errno::INVAL) => Ok(Self { fd, location }),
             Ok(_) => Err(Error::Bound { sysfs: location.sysfs().into() }),
-            Err(e) => Err(Error::NotVfio {
-                what: format!("VFIO_DEVICE_GET_INFO was answered with: {}", io::Error::from(e)),
-            }),
+            Err(e) => {
+                Err(Error::NotVfio { what: format!("VFIO_DEVICE_GET_INFO returned: {}", io::Error::from(e)) })
+            }
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
         let error = Cdev::from_fd(File::open("/dev/null").unwrap().into()).unwrap_err();
         assert!(error.to_string().contains("/mem/null"), "{error}");
         let error = Cdev::from_fd(File::open("/proc/self/status").unwrap().into()).unwrap_err();
-        assert!(error.to_string().contains("no character device"), "{error}");
+        assert!(error.to_string().contains("not a character device"), "{error}");
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Location {
     fn of_node(stat: &Stat) -> Result<Self, Error> {
         let not = |what: String| Error::NotVfio { what };
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
-            return Err(not("it is no character device".into()));
+            return Err(not("it is not a character device".into()));
         }
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));

@@ -21,7 +21,7 @@ pub struct IovaAllocator {
 pub enum IovaError {
     /// No gap is large enough.
     #[error(
-        "no {length:#x} IOVAs are free at a multiple of {alignment:#x} (the largest gap has {largest:#x})"
+        "no {length:#x} IOVAs are free at a multiple of {alignment:#x}; the largest gap has {largest:#x}"
     )]
     Full {
         /// How many bytes were asked for, rounded up to the granule.

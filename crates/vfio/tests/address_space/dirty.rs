@@ -66,7 +66,7 @@ fn what_was_told_before_a_refusal_stays() {
     model.fail(0b10);
     let mut bitmap = [0];
     let error = space.dirty_pages(span(0, 4 * PAGE), PAGE, true, &mut bitmap).unwrap_err();
-    assert_eq!(error.to_string(), "cannot ask which pages of 0x2000-0x3fff of the guest were written to");
+    assert_eq!(error.to_string(), "cannot read which pages of 0x2000-0x3fff of the guest were written to");
     // The first page of the second mapping was read before the failure.
     assert_eq!(bitmap, [0b101]);
     assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [3]);
@@ -239,7 +239,7 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
     };
     second.fail(1);
     let error = space.set_dirty_tracking(true).unwrap_err();
-    assert_eq!(error.to_string(), "cannot begin to track what devices write");
+    assert_eq!(error.to_string(), "cannot begin tracking what devices write");
     assert!(
         !first.tracking.load(Ordering::Relaxed)
             && matches!(space.take_dirty(), Err(Error::DirtyPages { .. }))
@@ -256,7 +256,7 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
     assert_eq!(are(&[&first, &second, &third]), [true, true, false]);
     second.fail(1);
     let error = space.set_dirty_tracking(false).unwrap_err();
-    assert_eq!(error.to_string(), "cannot end to track what devices write");
+    assert_eq!(error.to_string(), "cannot end tracking what devices write");
     // What was noted in the first one has gone, so that nothing is told rather than a part.
     assert!(!first.tracking.load(Ordering::Relaxed));
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));

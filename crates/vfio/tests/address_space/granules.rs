@@ -54,7 +54,7 @@ fn the_limit_on_mappings_is_kept_and_told_before() {
     join(&space, &model);
     let kind = Kind::Granules { backing: backing(&memory(8 * GRANULE)), granule: GRANULE };
     let notes = add(&space, Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap());
-    assert!(texts(&notes).contains("would need 8 mappings, and there can be 3"), "{}", texts(&notes));
+    assert!(texts(&notes).contains("would need 8 mappings, but the limit is 3"), "{}", texts(&notes));
     space.populate(span(AT, 3 * GRANULE)).unwrap();
     let error = space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap_err();
     assert!(matches!(error, Error::TooManyMappings { needed: 4, limit: 3 }), "{error}");

@@ -56,5 +56,5 @@ fn nvme_names_a_block_past_the_end() {
 fn a_device_that_is_no_edu_is_left_alone() {
     let _device = take(NVME);
     let done = run(example("edu").arg(NVME)).expect_failure();
-    assert!(done.stderr.contains("this is no edu"), "{done}");
+    assert!(done.stderr.contains("this is not an edu device"), "{done}");
 }

@@ -43,7 +43,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file is open, but is no VFIO container or group.
-    #[error("{} is no VFIO {what}: it was asked by ioctl", path.display())]
+    #[error("{} is not a VFIO {what} (asked by ioctl)", path.display())]
     NotVfio {
         /// Its path.
         path: PathBuf,
@@ -53,13 +53,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The kernel's VFIO has no type1 IOMMU, or an old one.
-    #[error("the kernel's VFIO has no {extension} (VFIO_CHECK_EXTENSION)")]
+    #[error("the kernel's VFIO does not support {extension} (VFIO_CHECK_EXTENSION)")]
     NoType1 {
         /// The extension that is missing: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux 5.12 has.
         extension: &'static str,
     },
     /// A device is in no IOMMU group.
-    #[error("{device} is in no IOMMU group")]
+    #[error("{device} has no IOMMU group")]
     NoGroup {
         /// The device.
         device: String,
@@ -101,15 +101,13 @@ pub enum Error {
         source: io::Error,
     },
     /// A hot reset affects devices that are not the caller's.
-    #[error("a hot reset would affect {}, too", devices.join(", "))]
+    #[error("a hot reset would also affect {}", devices.join(", "))]
     NotOwned {
         /// The devices.
         devices: Vec<String>,
     },
     /// Other handles of a device are there, or a proof for a hot reset has its group.
-    #[error(
-        "{device} is in use: there are other handles or mappings of it, or a proof for a hot reset with its group"
-    )]
+    #[error("{device} is in use by other handles, mappings, or a proof for a hot reset of its group")]
     InUse {
         /// The device.
         device: String,
@@ -149,7 +147,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The kernel could not say whether it has mapped memory, nor be had to unmap it: devices may reach it.
-    #[error("{map}, and whether it was done is not known: it cannot be unmapped either")]
+    #[error("{map}; it may have taken effect, and cannot be unmapped")]
     PerhapsMapped {
         /// The first IOVA.
         iova: u64,
@@ -171,13 +169,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The container did not say what it is.
-    #[error("cannot ask the container for its page sizes and IOVA ranges (VFIO_IOMMU_GET_INFO)")]
+    #[error("cannot read the container's page sizes and IOVA ranges (VFIO_IOMMU_GET_INFO)")]
     Info {
         /// The kernel's answer.
         source: io::Error,
     },
     /// The container's answer makes no sense.
-    #[error("the container's answer cannot be read (VFIO_IOMMU_GET_INFO)")]
+    #[error("the container's reply is malformed (VFIO_IOMMU_GET_INFO)")]
     BadInfo {
         /// What is wrong with it.
         source: BadCapability,
@@ -194,20 +192,20 @@ pub enum Error {
         source: io::Error,
     },
     /// The IOMMU of these devices does not say which pages they write to.
-    #[error("the IOMMU of {} does not tell dirty pages", devices.join(", "))]
+    #[error("the IOMMU of {} does not report dirty pages", devices.join(", "))]
     NoDirtyTracking {
         /// The devices.
         devices: Vec<String>,
     },
     /// A page table is not filled with the container's mappings.
-    #[error("the page table is made over another address space than the container's")]
+    #[error("the page table does not belong to the container's address space")]
     OtherTable,
     /// Dirty pages were asked for while they are not tracked.
     #[error("dirty tracking is off")]
     NotTracking,
     /// The dirty pages could not be asked for.
     #[error(
-        "cannot ask for dirty pages of {page_size:#x} bytes in {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_DIRTY_PAGES)"
+        "cannot read dirty pages of {page_size:#x} bytes in {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_DIRTY_PAGES)"
     )]
     DirtyPages {
         /// The first IOVA.
@@ -220,7 +218,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A bitmap of dirty pages does not fit the range that it is for.
-    #[error("{words} words have no bit for each whole page of {page_size:#x} bytes in {length:#x} bytes")]
+    #[error(
+        "{words} words do not have a bit for each whole page of {page_size:#x} bytes in {length:#x} bytes"
+    )]
     Bitmap {
         /// The length of the range in bytes.
         length: u64,
@@ -242,7 +242,7 @@ pub struct Blocker {
 
 fn by(blockers: &[Blocker]) -> String {
     let each: Vec<_> = blockers.iter().map(|b| format!("{} is bound to {}", b.device, b.driver)).collect();
-    if each.is_empty() { ": somebody else has it".into() } else { format!(": {}", each.join(", ")) }
+    if each.is_empty() { ": it has another owner".into() } else { format!(": {}", each.join(", ")) }
 }
 
 impl Error {
@@ -296,7 +296,7 @@ mod tests {
         let map = passthru_iommufd::Error::Map { ioas, address, length, iova: at, access, source };
         let unmap = passthru_iommufd::Error::Unmap { ioas, iova, length, source: Errno::NOMEM.into() };
         let error = Error::PerhapsMapped { iova, length, map: Box::new(map), source: Box::new(unmap) };
-        assert!(error.to_string().ends_with("it cannot be unmapped either"), "{error}");
+        assert!(error.to_string().ends_with("and cannot be unmapped"), "{error}");
         assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::FAULT));
         assert!(error.hint().unwrap().contains("free the memory"));
     }
@@ -319,7 +319,10 @@ mod tests {
     #[test]
     fn an_extension_that_is_missing_is_named_with_the_kernel_that_has_it() {
         let error = Error::NoType1 { extension: "VFIO_UNMAP_ALL" };
-        assert_eq!(error.to_string(), "the kernel's VFIO has no VFIO_UNMAP_ALL (VFIO_CHECK_EXTENSION)");
+        assert_eq!(
+            error.to_string(),
+            "the kernel's VFIO does not support VFIO_UNMAP_ALL (VFIO_CHECK_EXTENSION)"
+        );
         assert!(error.hint().unwrap().contains("5.12"));
         assert!(Error::NoType1 { extension: "VFIO_TYPE1v2_IOMMU" }.hint().unwrap().contains("CONFIG_"));
     }

@@ -30,7 +30,7 @@ unsafe impl Dma for Type1Container {
     }
 
     fn map_file(&self, _: BorrowedFd<'_>, _: u64, _: u64, _: u64, _: Access) -> Result<(), Error> {
-        Err(cannot("map a file: map it into the process, and then by its address"))
+        Err(cannot("map a file other than by its address in the process"))
     }
 
     fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
@@ -69,7 +69,7 @@ unsafe impl Dma for Type1Container {
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
         if !clear {
-            return Err(cannot("tell dirty pages without making them clean"));
+            return Err(cannot("report dirty pages without clearing them"));
         }
         let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
         let answer = sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words);

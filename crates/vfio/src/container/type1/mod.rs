@@ -157,7 +157,7 @@ impl Container for Type1Container {
     }
 
     fn include(&self, _: &Arc<Hwpt>) -> Result<Included, Error> {
-        Err(cannot("have page tables of the caller's"))
+        Err(cannot("use page tables of the caller"))
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {

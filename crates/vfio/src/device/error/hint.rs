@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// Where there are no descriptors left.
 pub(crate) const MANY_FILES: &str =
-    "the process has too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)";
+    "raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=): the process has too many open files";
 
 /// Hint for a device, or a group of devices, without an IOMMU.
 pub(crate) const NO_IOMMU: &str = "turn the IOMMU on; a device without one can read and write all of the host's memory, so it is not assigned";
@@ -16,115 +16,107 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match (self, self.errno()) {
             (_, Some(Errno::MFILE)) => Some(MANY_FILES),
-            (Self::NoDevice { .. }, Some(Errno::NOENT)) => {
-                Some("is the address right? (passthru list, lspci -D)")
-            }
+            (Self::NoDevice { .. }, Some(Errno::NOENT)) => Some("check the address (lspci -D)"),
             (Self::NoCdev { .. }, _) => {
-                Some("bind it to a VFIO driver (passthru bind); the kernel needs CONFIG_VFIO_DEVICE_CDEV")
+                Some("bind it to a VFIO driver, on a kernel with CONFIG_VFIO_DEVICE_CDEV")
             }
             (Self::NoIommu { .. }, _) => Some(NO_IOMMU),
             (Self::Open { .. }, Some(Errno::ACCESS | Errno::PERM)) => Some("run this as root"),
-            (Self::Open { .. }, Some(Errno::NOENT)) => {
-                Some("is the device bound to a VFIO driver? (passthru bind)")
-            }
+            (Self::Open { .. }, Some(Errno::NOENT)) => Some("bind the device to a VFIO driver"),
             (Self::Open { .. } | Self::Bind { .. }, Some(Errno::BUSY)) => {
-                Some("another process has the device open, or its group through /dev/vfio/GROUP")
+                Some("end the process that has the device open, or its group by /dev/vfio/GROUP")
             }
             (Self::NotVfio { .. }, _) => {
                 Some("open /dev/vfio/devices/vfioN of the device and hand in that descriptor")
             }
             (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
             (Self::Bind { .. }, Some(Errno::PERM)) => Some(
-                "another device of its group is on a driver of the host, or somebody else's; or, where the kernel's log speaks of MSI, the machine has no interrupt remapping (iommufd.allow_unsafe_interrupts=1)",
+                "take all devices of its group off host drivers and other owners; if the kernel's log names MSI, turn interrupt remapping on (or set iommufd.allow_unsafe_interrupts=1)",
             ),
             (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
-                Some("its physical function, or virtual functions of it, are assigned too: give their token")
+                Some("give the token of its physical or virtual functions, which are assigned too")
             }
             (Self::Bind { token: true, .. }, Some(Errno::ACCESS)) => {
-                Some("the token is not the one that the physical function has")
+                Some("give the token that the physical function has")
             }
             (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => Some(
-                "only physical functions on vfio-pci with SR-IOV, and virtual functions of these, take a token",
+                "leave the token out: only SR-IOV physical functions on vfio-pci and their virtual functions take one",
             ),
             (Self::Bind { .. }, Some(Errno::INVAL)) => {
-                Some("the device is in use: another open file of it is bound")
+                Some("close the other open file of the device, which is bound already")
             }
             (Self::Attach { pasid: Some(_), .. }, Some(Errno::OPNOTSUPP)) => {
-                Some("the device, its driver or the IOMMU has no PASIDs")
+                Some("leave the PASID out: the device, its driver or the IOMMU has no PASIDs")
             }
-            (Self::Attach { pasid: Some(_), .. }, Some(Errno::INVAL)) => Some(
-                "the page table, and that of the device itself, must be made for PASIDs (IOMMU_HWPT_ALLOC_PASID)",
-            ),
+            (Self::Attach { pasid: Some(_), .. }, Some(Errno::INVAL)) => {
+                Some("allocate this page table and the device's own for PASIDs (IOMMU_HWPT_ALLOC_PASID)")
+            }
             (Self::Attach { .. }, Some(Errno::BUSY)) => {
-                Some("it is attached already: replace or detach that first")
+                Some("replace or detach the attachment that it has first")
             }
-            (Self::Attach { .. }, Some(Errno::NOMEM)) => Some(
-                "an attach pins what is mapped, which counts against RLIMIT_MEMLOCK: raise it (ulimit -l, LimitMEMLOCK=)",
-            ),
-            (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => Some(
-                "what is mapped, or allowed, is where the device cannot have it: use an address space of its own",
-            ),
-            (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => Some(
-                "the page table is for another IOMMU, or other devices of the group are attached to something else",
-            ),
-            (Self::Attach { .. }, Some(Errno::NOENT)) => Some("the address space or page table is gone"),
+            (Self::Attach { .. }, Some(Errno::NOMEM)) => {
+                Some("raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=): an attach pins what is mapped")
+            }
+            (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => {
+                Some("use a separate address space: this one maps or allows IOVAs that the device cannot use")
+            }
+            (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => {
+                Some("use a page table of the device's own IOMMU, the same for all devices of its group")
+            }
+            (Self::Attach { .. }, Some(Errno::NOENT)) => {
+                Some("use an address space or page table that still exists")
+            }
             (Self::Reset { .. }, Some(Errno::INVAL | Errno::NOTTY)) => {
-                Some("the device cannot be reset by itself; a hot reset of its bus may do")
+                Some("try a hot reset of its bus: the device cannot be reset by itself")
             }
             (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
-                "the device does not decode its memory: set bit 1 of the command register, or wake it up",
+                "set bit 1 of the command register, or wake the device up: it does not decode its memory",
             ),
-            (Self::Mmap { .. }, Some(Errno::INVAL)) => {
-                Some("only whole pages of what Region::areas lists can be mapped")
+            (Self::Mmap { .. }, Some(Errno::INVAL)) => Some("map whole pages of what Region::areas lists"),
+            (Self::Irq { count: 0, .. }, Some(Errno::INVAL)) => Some("enable interrupts of this kind first"),
+            (Self::Irq { .. }, Some(Errno::INVAL)) => {
+                Some("use only interrupts that exist and were enabled first, with no other kind enabled")
             }
-            (Self::Irq { count: 0, .. }, Some(Errno::INVAL)) => {
-                Some("interrupts of this kind are not enabled")
-            }
-            (Self::Irq { .. }, Some(Errno::INVAL)) => Some(
-                "there are not as many, another kind is enabled, or these were not among those that were enabled first",
-            ),
             (Self::Irq { .. }, Some(Errno::NOTTY)) => {
-                Some("the kernel cannot do this with interrupts of this kind")
+                Some("use another kind of interrupt: the kernel does not support this for this kind")
             }
-            (Self::FewIrqs { .. }, _) => Some("enable as many as there are, from the first on"),
+            (Self::FewIrqs { .. }, _) => Some("enable at most as many as are available, from the first on"),
             (Self::HotResetInfo { .. }, Some(Errno::NODEV)) => {
-                Some("neither the bus nor the slot of the device can be reset")
+                Some("use another reset: neither the bus nor the slot of the device has one")
             }
             (Self::HotReset { .. }, Some(Errno::NOTTY)) => {
-                Some("it cannot be reset so, or it was, and its link did not come back in time")
+                Some("use another reset, or wait: there is no such reset, or the link is not back yet")
             }
             (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
-                "all affected devices must be open here, on the same iommufd, or the files of all their groups given; and none may be a virtual function",
+                "open all affected devices on the same iommufd, or pass the files of all their groups; leave virtual functions out",
             ),
             (Self::Ioeventfd { .. }, Some(Errno::EXIST)) => {
-                Some("this value is written there for another eventfd")
+                Some("use another value: this one is tied to another eventfd there")
             }
             (Self::Feature { feature: Feature::BusMaster, .. }, Some(Errno::NOTTY)) => {
-                Some("the command register of a PCI device has a bit for it")
+                Some("use bit 2 of the command register of a PCI device instead")
             }
             (Self::Feature { feature: Feature::VfToken, .. }, Some(Errno::NOTTY)) => {
-                Some("only a physical function with SR-IOV has one")
+                Some("set it on a physical function with SR-IOV")
             }
             (Self::Feature { feature: Feature::ZpciError, .. }, Some(Errno::NOTTY)) => {
                 Some("only PCI functions of s390 have it, with Linux 7.3 or later")
             }
             (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
-                Some("the device, or the kernel for it, does not have this feature")
+                Some("do without this feature: the device or the kernel does not have it")
             }
             (
                 Self::Feature { feature: Feature::LowPowerEntry | Feature::LowPowerEntryWithWakeup, .. },
                 Some(Errno::INVAL),
-            ) => Some("it may sleep already: forbid that first (exit_low_power)"),
+            ) => Some("call exit_low_power first: the device may be in low power already"),
             (Self::Precopy { .. }, Some(Errno::INVAL)) => {
-                Some("it can be asked only while the device is in PRE_COPY or PRE_COPY_P2P")
+                Some("ask only while the device is in PRE_COPY or PRE_COPY_P2P")
             }
             (Self::Migrate { now: Some(MigrationState::Error), .. }, _) => Some("reset the device"),
-            (Self::DmaBuf { .. }, Some(Errno::NODEV)) => {
-                Some("only BARs that the device has can be exported")
-            }
-            (Self::DmaBuf { .. }, Some(Errno::INVAL)) => Some("only whole pages of a BAR can be exported"),
+            (Self::DmaBuf { .. }, Some(Errno::NODEV)) => Some("export a BAR that the device has"),
+            (Self::DmaBuf { .. }, Some(Errno::INVAL)) => Some("export whole pages of a BAR"),
             (Self::DmaBuf { .. }, Some(Errno::OPNOTSUPP | Errno::NOTTY)) => {
-                Some("the kernel needs CONFIG_VFIO_PCI_DMABUF, and the device a BAR that others can reach")
+                Some("use a kernel with CONFIG_VFIO_PCI_DMABUF, and a BAR that other devices can reach")
             }
             _ => None,
         }

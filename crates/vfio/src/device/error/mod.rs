@@ -48,19 +48,19 @@ pub enum Error {
         source: io::Error,
     },
     /// It could not be asked what a descriptor is.
-    #[error("cannot ask what the descriptor is")]
+    #[error("cannot identify the descriptor")]
     Descriptor {
         /// The kernel's answer.
         source: io::Error,
     },
     /// A descriptor is open, but is no VFIO device's.
-    #[error("the descriptor is no VFIO character device: {what}")]
+    #[error("the descriptor is not a VFIO character device: {what}")]
     NotVfio {
         /// What it is, or what the kernel answered.
         what: String,
     },
     /// The open file was bound to an iommufd before.
-    #[error("the VFIO device {} was bound to an iommufd before; its open file can be bound once only", sysfs.display())]
+    #[error("the VFIO device {} was bound to an iommufd before; an open file can be bound only once", sysfs.display())]
     Bound {
         /// The device in sysfs.
         sysfs: PathBuf,
@@ -88,7 +88,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The target is of another [`Iommufd`](passthru_iommufd::Iommufd) than the device; two of the same open file count as two.
-    #[error("object {pt_id} is of another Iommufd than the one that {device} is bound to")]
+    #[error("object {pt_id} does not belong to the Iommufd that {device} is bound to")]
     OtherContext {
         /// The device.
         device: String,
@@ -106,7 +106,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The device did not say what it is.
-    #[error("cannot ask {device} what it is (VFIO_DEVICE_GET_INFO)")]
+    #[error("cannot query {device} (VFIO_DEVICE_GET_INFO)")]
     Info {
         /// The device.
         device: String,
@@ -122,7 +122,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The kernel did not describe a region.
-    #[error("cannot ask {device} for region {index} (VFIO_DEVICE_GET_REGION_INFO)")]
+    #[error("cannot query region {index} of {device} (VFIO_DEVICE_GET_REGION_INFO)")]
     RegionInfo {
         /// The device.
         device: String,
@@ -186,7 +186,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The kernel did not describe interrupts.
-    #[error("cannot ask {device} for interrupts {index} (VFIO_DEVICE_GET_IRQ_INFO)")]
+    #[error("cannot query interrupts {index} of {device} (VFIO_DEVICE_GET_IRQ_INFO)")]
     IrqInfo {
         /// The device.
         device: String,
@@ -228,7 +228,7 @@ pub enum Error {
         available: i32,
     },
     /// The kernel did not say what a hot reset affects.
-    #[error("cannot ask what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")]
+    #[error("cannot query what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")]
     HotResetInfo {
         /// The device.
         device: String,
@@ -280,7 +280,7 @@ pub enum Error {
         source: io::Error,
     },
     /// It could not be asked how much there is to read yet.
-    #[error("cannot ask how much of the state of {device} is to be read yet (VFIO_MIG_GET_PRECOPY_INFO)")]
+    #[error("cannot query how much of the state of {device} is still to be read (VFIO_MIG_GET_PRECOPY_INFO)")]
     Precopy {
         /// The device.
         device: String,
@@ -338,5 +338,5 @@ fn of_pasid(pasid: Option<u32>) -> String {
 }
 
 fn state_now(now: Option<MigrationState>) -> String {
-    now.map_or_else(|| "it does not say where it is now".into(), |now| format!("it is in {now} now"))
+    now.map_or_else(|| "its current state is unknown".into(), |now| format!("its current state is {now}"))
 }

@@ -57,7 +57,7 @@ fn without_tracking_nothing_is_told(backend: Backend) {
     let setup = with_edu(backend);
     map(&*setup.container, memory(1), IOVA, Access::ReadWrite).unwrap();
     let error = setup.container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]).unwrap_err();
-    assert!(error.hint().is_some_and(|hint| hint.contains("begin") || hint.contains("on")), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("start") || hint.contains("on")), "{error}");
     setup.container.set_dirty_tracking(false).unwrap();
 }
 

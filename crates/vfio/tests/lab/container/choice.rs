@@ -13,7 +13,7 @@ fn iommufd_is_taken_where_it_answers() {
     let taken = take(EDU);
     let choice = open(&Options::default(), &[taken.source().locate().unwrap()]).unwrap();
     assert_eq!(choice.backend, Backend::Iommufd);
-    assert_eq!(choice.to_string(), "iommufd: /dev/iommu answers");
+    assert_eq!(choice.to_string(), "iommufd: /dev/iommu is available");
     let choice = choose(Options { iommufd: Some(iommufd()), ..Options::default() });
     assert_eq!(choice.to_string(), "iommufd: an iommufd was given");
 }

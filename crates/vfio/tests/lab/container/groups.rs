@@ -83,7 +83,7 @@ fn a_group_is_in_one_container_at_a_time() {
     let member = attach(&one, EDU);
     let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
     assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::BUSY), "{error}");
-    assert!(error.hint().unwrap().contains("another"));
+    assert!(error.hint().unwrap().contains("the other process or container"));
     member.detach().unwrap();
     other.attach(state, Attach::default()).unwrap();
     drop(taken);
@@ -184,7 +184,9 @@ fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() 
     let functions = VirtualFunctions::new();
     physical.device().set_vf_token(TOKEN).unwrap();
     let with = |token| container.attach(at(VF), Attach { token, ..Attach::default() });
-    for (token, words) in [(None, "give the token"), (Some([7; 16]), "is not the one")] {
+    for (token, words) in
+        [(None, "set on its physical function"), (Some([7; 16]), "set on the physical function")]
+    {
         let Failed { error, .. } = with(token).unwrap_err();
         assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::ACCESS), "{error}");
         assert!(error.hint().unwrap().contains(words), "{error}");

@@ -162,5 +162,5 @@ fn what_is_no_whole_page_of_a_bar_is_not_exported() {
     }
     assert_hint(&bar.dma_buf(0x800..0x1000).unwrap_err(), Errno::INVAL, "whole pages");
     let config = device.region(Region::CONFIG).unwrap();
-    assert_hint(&config.dma_buf(0..LENGTH).unwrap_err(), Errno::NODEV, "BARs");
+    assert_hint(&config.dma_buf(0..LENGTH).unwrap_err(), Errno::NODEV, "export a BAR");
 }

@@ -72,7 +72,7 @@ fn a_line_is_unmasked_by_a_resample_eventfd() {
 fn a_line_that_is_not_enabled_is_neither_masked_nor_disabled() {
     let taken = take(EDU);
     let intx = taken.device().irq(Irq::INTX).unwrap();
-    assert_hint(&intx.disable().unwrap_err(), Errno::INVAL, "not enabled");
+    assert_hint(&intx.disable().unwrap_err(), Errno::INVAL, "enable interrupts of this kind first");
     for error in [intx.mask().unwrap_err(), intx.unmask().unwrap_err(), intx.set_resample(None).unwrap_err()]
     {
         assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
@@ -95,11 +95,11 @@ fn a_message_is_raised_by_the_device_and_by_the_kernel() {
     assert_eq!(event.take().unwrap(), 2);
     // One kind at a time.
     let intx = device.irq(Irq::INTX).unwrap();
-    assert_hint(&intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(), Errno::INVAL, "another kind");
+    assert_hint(&intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(), Errno::INVAL, "no other kind");
     msi.disable().unwrap();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
-    assert_hint(&msi.raise(0, 1).unwrap_err(), Errno::INVAL, "another kind");
-    assert_hint(&msi.mask().unwrap_err(), Errno::NOTTY, "cannot do this");
+    assert_hint(&msi.raise(0, 1).unwrap_err(), Errno::INVAL, "no other kind");
+    assert_hint(&msi.mask().unwrap_err(), Errno::NOTTY, "use another kind of interrupt");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn vectors_are_sparse_and_each_has_its_eventfd() {
     msix.raise_some(0, &[true, true, true, false, false]).unwrap();
     assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [1, 1, 0, 0]);
     msix.disable().unwrap();
-    assert_hint(&msix.raise(0, 1).unwrap_err(), Errno::INVAL, "not");
+    assert_hint(&msix.raise(0, 1).unwrap_err(), Errno::INVAL, "interrupts that exist");
     assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [0; 4]);
 }
 
@@ -146,13 +146,13 @@ fn more_vectors_than_there_are_cannot_be_had() {
     let msix = device.irq(Irq::MSIX).unwrap();
     let [event] = events();
     let error = msix.set_triggers(msix.count(), &[Some(event.as_fd())]).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "not as many");
+    assert_hint(&error, Errno::INVAL, "interrupts that exist");
     assert!(error.to_string().contains(IGB) && error.to_string().contains("from 10 on"), "{error}");
     // What is no eventfd is refused, and nothing is left enabled.
     let file = std::fs::File::open("/dev/null").unwrap();
     let error = msix.set_triggers(0, &[Some(event.as_fd()), Some(file.as_fd())]).unwrap_err();
     assert!(matches!(error, Error::Irq { count: 2, .. }) && error.io().is_some(), "{error}");
-    assert_hint(&msix.disable().unwrap_err(), Errno::INVAL, "not enabled");
+    assert_hint(&msix.disable().unwrap_err(), Errno::INVAL, "enable interrupts of this kind first");
     msix.set_triggers(0, &fds(&events::<10>())).unwrap();
 }
 

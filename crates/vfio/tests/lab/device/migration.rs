@@ -93,7 +93,7 @@ fn a_way_that_is_not_there_is_refused_with_the_state_it_is_in() {
         let error = device.set_migration_state(to).unwrap_err();
         let Error::Migrate { now: Some(State::StopCopy), .. } = &error else { panic!("{error}") };
         assert_eq!(errno(&error), Some(Errno::INVAL));
-        assert!(error.to_string().contains("STOP_COPY now"), "{error}");
+        assert!(error.to_string().contains("its current state is STOP_COPY"), "{error}");
     }
     device.set_migration_state(State::Running).unwrap();
 }

@@ -55,7 +55,7 @@ fn a_bus_with_one_device_needs_no_proof() {
     assert_eq!(info.devices[0].owner, Owner::Bound(bound.id()));
     // A device that was opened by its character device takes no proof.
     let file = File::open("/dev/null").unwrap();
-    assert_hint(&device.hot_reset(&[file.as_fd()]).unwrap_err(), Errno::INVAL, "open here");
+    assert_hint(&device.hot_reset(&[file.as_fd()]).unwrap_err(), Errno::INVAL, "open all affected devices");
     let bar = write_register(device);
     device.hot_reset(&[]).unwrap();
     decode(device, true);

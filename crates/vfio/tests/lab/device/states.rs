@@ -66,7 +66,7 @@ fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
     let taken = take(EDU);
     let (first, context) = (taken.bound(), iommufd());
     let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "in use");
+    assert_hint(&error, Errno::INVAL, "which is bound already");
     drop(first);
     state.bind(&context, None).unwrap();
 }
@@ -130,7 +130,7 @@ fn what_cannot_be_attached_leaves_the_device_bound() {
     let narrow = ioas(&context);
     narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
     let Failed { state, error } = state.attach(narrow).unwrap_err();
-    assert_hint(&error, Errno::ADDRINUSE, "an address space of its own");
+    assert_hint(&error, Errno::ADDRINUSE, "a separate address space");
     state.attach(ioas(&context)).unwrap();
 }
 
@@ -174,6 +174,6 @@ fn a_pasid_is_refused_where_nothing_has_one() {
     let error = bound.attach_pasid(1, ioas(&context)).unwrap_err();
     assert!(matches!(error, Error::Attach { pasid: Some(1), .. }), "{error}");
     assert!(error.to_string().contains("PASID 1"), "{error}");
-    assert_hint(&error, Errno::INVAL, "made for PASIDs");
+    assert_hint(&error, Errno::INVAL, "own for PASIDs");
     bound.attach(ioas(&context)).unwrap();
 }

@@ -49,16 +49,16 @@ fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
 
     let unbound = virtual_function().open().unwrap();
     let Failed { state, error } = unbound.bind(&context, None).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "give their token");
+    assert_hint(&error, Errno::ACCESS, "give the token of its physical or virtual functions");
     let Failed { state, error } = state.bind(&context, Some([7; 16])).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "is not the one");
+    assert_hint(&error, Errno::ACCESS, "give the token that the physical function has");
     let bound = state.bind(&context, Some(TOKEN)).unwrap();
     assert!(bound.device().info().unwrap().regions > 0);
 
     // While it is open, the physical function needs the token too.
     drop(physical);
     let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "give their token");
+    assert_hint(&error, Errno::ACCESS, "give the token of its physical or virtual functions");
     let physical = state.bind(&context, Some(TOKEN)).unwrap();
     drop(bound);
     drop(physical);
@@ -70,7 +70,7 @@ fn a_token_where_none_is_needed_is_refused() {
     let taken = take(EDU);
     let context = iommufd();
     let Failed { state, error } = taken.source().open().unwrap().bind(&context, Some(TOKEN)).unwrap_err();
-    assert_hint(&error, Errno::INVAL, "take a token");
+    assert_hint(&error, Errno::INVAL, "leave the token out");
     let bound = state.bind(&context, None).unwrap();
     let error = bound.device().set_vf_token(TOKEN).unwrap_err();
     assert_hint(&error, Errno::NOTTY, "physical function");
