@@ -44,7 +44,7 @@ impl Host {
     /// Runs the program that the kernel itself would run, and returns what it said.
     pub(crate) fn modprobe(&self, module: &str) -> String {
         let program = sysfs::read(self.path("proc/sys/kernel/modprobe")).filter(|path| !path.is_empty());
-        let Some(program) = program else { return "this kernel loads no modules".into() };
+        let Some(program) = program else { return "this kernel cannot load modules".into() };
         match Command::new(program).arg("--").arg(module).stdin(Stdio::null()).output() {
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),

@@ -20,7 +20,7 @@ pub enum Error {
         near: Vec<Address>,
     },
     /// A device is asked for twice in one call.
-    #[error("{device} is asked for twice")]
+    #[error("{device} is named twice")]
     Twice {
         /// The device.
         device: Address,
@@ -99,13 +99,13 @@ pub enum Error {
         answer: String,
     },
     /// What is asked for as a driver cannot be one.
-    #[error("'{driver}' is no name of a driver")]
+    #[error("'{driver}' is not the name of a driver")]
     BadDriverName {
         /// What is asked for.
         driver: String,
     },
     /// The driver asked for does not hand the device on.
-    #[error("{driver} is no VFIO driver: {device} does not get it")]
+    #[error("{driver} is not a VFIO driver: {device} is not bound to it")]
     NotVfio {
         /// The device.
         device: Address,
@@ -131,7 +131,7 @@ pub enum Error {
         node: PathBuf,
     },
     /// A change failed, and so did putting things back.
-    #[error("{failure}; putting {device} back failed too")]
+    #[error("{failure}; restoring {device} failed too")]
     NotUndone {
         /// The device. Its record is kept, so that it can still be given back.
         device: Address,
@@ -142,7 +142,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// The host has no working IOMMU.
-    #[error("this host has no IOMMU groups: its IOMMU is off, or it has none")]
+    #[error("this host has no IOMMU groups: its IOMMU is off or missing")]
     NoIommu,
     /// The kernel has no iommufd.
     #[error("the running kernel has no iommufd (/dev/iommu)")]
@@ -179,7 +179,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A record makes no sense.
-    #[error("{} is no record of a device", path.display())]
+    #[error("{} is not a device record", path.display())]
     BadRecord {
         /// The record.
         path: PathBuf,
@@ -201,16 +201,18 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotFound { near, .. } if near.is_empty() => "this host shows no PCI devices".into(),
-            Self::NotFound { near, .. } => format!("near it are {}", list(near, ", ")),
+            Self::NotFound { near, .. } => {
+                format!("check the address; devices near it: {}", list(near, ", "))
+            }
             Self::NoGroup { others_have: false, .. } | Self::NoIommu | Self::DeviceWithoutIommu { .. } => {
                 NO_IOMMU.into()
             }
-            Self::NoGroup { .. } => "its part of the machine is not behind an IOMMU: try another slot".into(),
+            Self::NoGroup { .. } => "move the device to another slot: this one is not behind an IOMMU".into(),
             Self::InUse { .. } => {
-                "end these uses first (`passthru bind --force` takes it all the same)".into()
+                "end these uses first; `passthru bind --force` takes the device regardless".into()
             }
             Self::NotViable { companions, .. } => format!(
-                "the devices of a group are isolated together only: bind {} too, in one call",
+                "bind {} too, in the same call: the devices of a group are isolated only together",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")
             ),
             Self::Several(errors) => {
@@ -219,33 +221,37 @@ impl Error {
                 return (!hints.is_empty()).then(|| hints.join("\n"));
             }
             Self::NotOnVfio { device, .. } => {
-                format!("run `passthru bind {device}`, or let managed='yes' do it for the time of the guest")
+                format!("run `passthru bind {device}`, or set managed='yes' in the domain")
             }
             Self::Claimed { owner: Owner { guest: Some(guest), .. }, .. } => {
                 format!("stop '{guest}' first, or give this guest another device")
             }
-            Self::Claimed { .. } => "try again when that has ended".into(),
+            Self::Claimed { .. } => "wait until that process has ended".into(),
             Self::Held { .. } => "end these processes first".into(),
-            Self::NoDriver { .. } => "see that the kernel has it (for vfio-pci: CONFIG_VFIO_PCI)".into(),
-            Self::BadDriverName { .. } => "it has letters, digits, '_' and '-' only".into(),
-            Self::NotVfio { .. } => {
-                "name vfio-pci or a variant of it, or none: the one made for the device is found then".into()
+            Self::NoDriver { .. } => {
+                "use a kernel that has this driver (for vfio-pci: CONFIG_VFIO_PCI)".into()
             }
-            Self::NoNode { .. } => "see that /dev is a devtmpfs, or that udev runs".into(),
+            Self::BadDriverName { .. } => "use only letters, digits, '_' and '-'".into(),
+            Self::NotVfio { .. } => {
+                "name vfio-pci or a variant of it, or name no driver to get the one for the device".into()
+            }
+            Self::NoNode { .. } => "mount a devtmpfs on /dev, or start udev".into(),
             Self::NotUndone { device, .. } => {
-                format!("run `passthru unbind {device}` when the cause is gone")
+                format!("run `passthru unbind {device}` once the cause is removed")
             }
             Self::NoIommufd => {
-                "it needs CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have it, Debian does not)".into()
+                "use a kernel with CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have it, Debian does not)".into()
             }
-            Self::NoCdev => "it needs CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into(),
+            Self::NoCdev => {
+                "use a kernel with CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into()
+            }
             Self::Read { source, .. } | Self::Write { source, .. } | Self::File { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 "run it as root".into()
             }
             Self::Write { path, .. } if path.ends_with("bind") => {
-                "the kernel's log says why the driver refused (`dmesg`)".into()
+                "read the driver's reason in the kernel's log (`dmesg`)".into()
             }
             Self::BadRecord { path, .. } => format!("remove {}", path.display()),
             _ => return None,
