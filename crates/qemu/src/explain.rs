@@ -18,47 +18,48 @@ pub struct Explanation {
     pub hint: Option<&'static str>,
 }
 
-const CACHING_MODE: &str = "a device behind an Intel IOMMU can be assigned only with <driver caching_mode='on'/> in <iommu model='intel'>";
+const CACHING_MODE: &str =
+    "add <driver caching_mode='on'/> to <iommu model='intel'>: a device behind an Intel IOMMU needs it";
 
 /// Messages that come often, by words that are in them, with what can be done. The first that fits is
 /// taken.
 const HINTS: &[(&[&str], &str)] = &[
     (
         &["Cannot allocate memory"],
-        "pinning the guest's memory takes a locked-memory limit (RLIMIT_MEMLOCK) of at least its size and what the devices map",
+        "raise the locked-memory limit (RLIMIT_MEMLOCK) to the guest's memory plus what the devices map",
     ),
     (
         &["group", "not viable"],
-        "another device of the same IOMMU group is still on a host driver: bind it to vfio-pci, or leave it without a driver",
+        "bind the other devices of the IOMMU group to vfio-pci, or leave them without a driver",
     ),
-    (
-        &["failed to open /dev/vfio"],
-        "the device must be bound to vfio-pci, and the VMM's user needs access to it",
-    ),
-    (&["Device or resource busy"], "another guest or program uses the device"),
+    (&["failed to open /dev/vfio"], "bind the device to vfio-pci, and give the VMM's user access to it"),
+    (&["Device or resource busy"], "stop the other guest or program that uses the device"),
     (
         &["error bind device fd"],
-        "an open VFIO device can be bound to an iommufd once in its life: each start needs a newly opened one",
+        "open the VFIO device anew for each start: an open one can be bound to an iommufd only once",
     ),
     (
         &["Could not access KVM kernel module", "No such file"],
-        "the kernel's KVM module is not loaded, or the processor's virtualization is off; type='qemu' does without",
+        "load the kernel's KVM module and enable virtualization in the firmware, or use <domain type='qemu'>",
     ),
-    (&["Could not access KVM kernel module"], "the VMM's user needs access to /dev/kvm"),
+    (&["Could not access KVM kernel module"], "give the VMM's user access to /dev/kvm"),
     (&["caching-mode"], CACHING_MODE),
     (&["requires caching mode"], CACHING_MODE),
-    (&["nsupported machine type"], "`-machine help` lists the machine types of this QEMU"),
-    (&["is not a valid device model name"], "this QEMU, or a package of its modules, has no such device"),
-    (&["vfio", "No such device"], "the device is not bound to vfio-pci, or its IOMMU is off"),
+    (&["nsupported machine type"], "run QEMU with `-machine help` to list its machine types"),
+    (
+        &["is not a valid device model name"],
+        "install the package of QEMU's modules that has this device, or another QEMU",
+    ),
+    (&["vfio", "No such device"], "bind the device to vfio-pci, and switch the IOMMU on"),
     (
         &["Failed to get", "lock"],
-        "another process uses the image; <shareable/> allows it for a disk that can take it",
+        "stop the other process that uses the image, or mark a disk that guests may share <shareable/>",
     ),
+    (&["PCI BAR?"], "ignore this if the guest needs no peer-to-peer DMA between devices"),
     (
-        &["PCI BAR?"],
-        "mapping one device's memory for another one failed; guests without peer-to-peer DMA do not need it",
+        &["host doesn't support requested feature"],
+        "remove this feature from <cpu>: the host's processor lacks it",
     ),
-    (&["host doesn't support requested feature"], "the host's processor lacks a feature that <cpu> asks for"),
 ];
 
 /// Finds the device that QEMU's standard error is about. Nothing where there is no message of QEMU's.

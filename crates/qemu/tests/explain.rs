@@ -36,7 +36,7 @@ fn a_message_about_an_option_is_about_its_device() {
     let message = "vfio 0000:02:00.0: error bind device fd=15 to iommufd=14: Invalid argument";
     assert_eq!(explanation.message, message);
     assert_eq!(explanation.to_string(), format!("hostdev0 (the host's 0000:02:00.0): {message}"));
-    assert!(explanation.hint.unwrap().contains("newly opened"));
+    assert!(explanation.hint.unwrap().contains("open the VFIO device anew"));
 }
 
 #[test]
@@ -54,10 +54,13 @@ fn frequent_messages_come_with_what_can_be_done() {
     let hint = |text: &str| explain(&format!("qemu-system-x86_64: {text}\n"), &line).unwrap().hint;
     for (text, expected) in [
         ("vfio_container_dma_map(…) = -12 (Cannot allocate memory)", "locked-memory limit"),
-        ("vfio 0000:02:00.0: group 7 is not viable", "same IOMMU group"),
-        ("vfio 0000:02:00.0: failed to open /dev/vfio/7: No such file or directory", "bound to vfio-pci"),
-        ("vfio 0000:02:00.0: no iommu_group found: No such device", "bound to vfio-pci"),
-        ("Could not access KVM kernel module: No such file or directory", "module is not loaded"),
+        ("vfio 0000:02:00.0: group 7 is not viable", "other devices of the IOMMU group"),
+        (
+            "vfio 0000:02:00.0: failed to open /dev/vfio/7: No such file or directory",
+            "bind the device to vfio-pci",
+        ),
+        ("vfio 0000:02:00.0: no iommu_group found: No such device", "bind the device to vfio-pci"),
+        ("Could not access KVM kernel module: No such file or directory", "load the kernel's KVM module"),
         ("Could not access KVM kernel module: Permission denied", "access to /dev/kvm"),
         (
             "vfio 0000:02:00.0: Failed to set vIOMMU: Device assignment is not allowed without enabling \
@@ -66,7 +69,7 @@ fn frequent_messages_come_with_what_can_be_done() {
         ),
         ("vfio 0000:02:00.0: device 01.00.0 requires caching mode", "caching_mode='on'"),
         ("-machine pc-q35-2.0: unsupported machine type", "machine types"),
-        ("-blockdev x: Failed to get \"write\" lock", "another process"),
+        ("-blockdev x: Failed to get \"write\" lock", "stop the other process"),
     ] {
         assert!(hint(text).is_some_and(|hint| hint.contains(expected)), "{text}: {:?}", hint(text));
     }

@@ -216,7 +216,7 @@ fn an_emulator_that_ends_is_no_time_limit() {
 
 #[test]
 fn what_is_no_monitor_is_told_from_one() {
-    for (said, expected) in [("{\"hello\":1}\n", "no QMP monitor"), ("SSH-2.0\n", "not understood")] {
+    for (said, expected) in [("{\"hello\":1}\n", "not a QMP monitor"), ("SSH-2.0\n", "malformed message")] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(said.as_bytes()).unwrap();
         let error = Qmp::connect(ours, LIMIT).unwrap_err().to_string();

@@ -53,7 +53,7 @@ impl Cache {
         if let Some(probed) = capabilities.probed.clone() {
             let entry = Entry { format: FORMAT, identity, probed };
             if let Err(error) = self.store(&file, &entry) {
-                tracing::debug!(file = %file.display(), %error, "what the emulator has is not kept");
+                tracing::debug!(file = %file.display(), %error, "cannot cache the emulator's capabilities");
             }
         }
         Ok(capabilities)

@@ -19,7 +19,8 @@ impl Platform for Capabilities {
             Some(probed) if !self.runs(arch) => {
                 let target = &probed.target;
                 let binary = probed.binary.display();
-                let message = format!("{binary} is for {target} and runs no guest of architecture {arch}");
+                let message =
+                    format!("{binary} is for {target} and cannot run guests of architecture {arch}");
                 let hint = format!("name an emulator for {arch} in <emulator>");
                 Err(Error::new(message).hint(hint))
             }

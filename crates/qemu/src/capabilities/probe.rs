@@ -31,7 +31,7 @@ pub enum ProbeError {
         source: io::Error,
     },
     /// It does not answer.
-    #[error("{binary} does not say what it has{said}", binary = binary.display(), said = said(stderr))]
+    #[error("cannot query the capabilities of {binary}{said}", binary = binary.display(), said = said(stderr))]
     Ask {
         /// Its path.
         binary: PathBuf,
@@ -41,7 +41,7 @@ pub enum ProbeError {
         source: qmp::Error,
     },
     /// It answers what a QEMU does not.
-    #[error("{binary} answers {command} with {answer}", binary = binary.display())]
+    #[error("{binary} sent an unexpected reply to {command}: {answer}", binary = binary.display())]
     Answer {
         /// Its path.
         binary: PathBuf,
@@ -68,7 +68,7 @@ impl ProbeError {
                 Some("install QEMU (Debian: qemu-system-x86 or qemu-system-arm), or name another one in <emulator>".into())
             }
             Self::Start { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("the file must be executable; name another one in <emulator>".into())
+                Some("make the file executable, or name another one in <emulator>".into())
             }
             _ => None,
         }
@@ -76,7 +76,7 @@ impl ProbeError {
 }
 
 fn said(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
+    if stderr.is_empty() { String::new() } else { format!("; it wrote: {stderr}") }
 }
 
 /// Starts a process. Nothing that a QEMU is asked needs privileges, and its path comes from the domain: so

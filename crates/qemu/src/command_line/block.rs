@@ -138,7 +138,9 @@ impl<'a> Chain<'a> {
             image.slice().filter(|_| image.format != ImageFormat::Raw || encryption.is_some())
         {
             let bytes = slice.size;
-            return Err(Error::unsupported(format!("a <slice> of {bytes} bytes that is no raw image")));
+            return Err(Error::unsupported(format!(
+                "a <slice> of {bytes} bytes of an image that is not raw"
+            )));
         }
         let driver = self.disk.driver.as_ref().filter(|_| depth == 0);
         Ok(match (image.format, encryption) {

@@ -17,7 +17,7 @@ pub enum Error {
         lacks: &'static str,
     },
     /// A PCI address names a bus without a controller.
-    #[error("{device} is on PCI bus {bus}, and no controller makes that bus")]
+    #[error("{device} is on PCI bus {bus}, but no controller provides that bus")]
     NoBus {
         /// The device.
         device: String,

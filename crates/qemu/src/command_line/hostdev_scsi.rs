@@ -39,7 +39,7 @@ pub(super) fn first_node(context: &Context<'_>) -> usize {
 /// The device behind an adapter: its `/dev/sgN` is known on the host only.
 fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
     if context.is_standalone() {
-        return Err(Error::unsupported(format!("the SCSI device {scsi} in a line to be run as it is")));
+        return Err(Error::unsupported(format!("the SCSI device {scsi} in a standalone command line")));
     }
     let want = Want { name: scsi.to_string(), what: What::ScsiGeneric };
     Ok(Object::driver("host_device").with("filename", Term::from(want)))
@@ -50,7 +50,7 @@ fn iscsi(scsi: &ScsiSource, secret: &str) -> Result<Object, Error> {
     let (target, unit) = scsi.target_and_unit();
     let unit: u64 = unit
         .parse()
-        .map_err(|_| Error::unsupported(format!("the iSCSI unit '{unit}', which is no number")))?;
+        .map_err(|_| Error::unsupported(format!("the iSCSI unit '{unit}', which is not a number,")))?;
     let host = scsi.host.clone().unwrap_or_default();
     let name = if host.name.contains(':') { format!("[{}]", host.name) } else { host.name };
     let initiator = scsi.initiator.as_ref().and_then(|initiator| initiator.iqn.as_deref());

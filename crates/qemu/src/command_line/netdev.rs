@@ -188,6 +188,9 @@ fn standalone_tap(interface: &Interface, kind: InterfaceType) -> Result<Object, 
             .with("downscript", script(&interface.downscript))
             .maybe("queues", queues(interface))
             .maybe("sndbuf", interface.sndbuf)),
-        _ => Err(Error::unsupported_on(format!("an <interface> of type '{kind}'"), "a line that runs alone")),
+        _ => Err(Error::unsupported_on(
+            format!("an <interface> of type '{kind}'"),
+            "a standalone command line",
+        )),
     }
 }

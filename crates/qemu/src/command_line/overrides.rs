@@ -45,7 +45,7 @@ pub(super) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
         let alias = &device.alias;
         let Some(object) = devices.get_mut(alias) else {
             return Err(Error::unsupported(format!(
-                "<qemu:override> of '{alias}': no device has this alias"
+                "<qemu:override> of '{alias}', which no device has as its alias,"
             )));
         };
         device.frontend.iter().flat_map(|f| &f.properties).for_each(|property| set(object, property));

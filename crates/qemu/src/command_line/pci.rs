@@ -82,7 +82,7 @@ pub(super) fn virtio_of(stem: &str, model: Option<VirtioModel>, info: &Info) -> 
     };
     match generation {
         "" => Ok(format!("{stem}-{bus}")),
-        _ => Err(Error::unsupported(format!("{stem} of one generation, not on PCI"))),
+        _ => Err(Error::unsupported(format!("a transitional or non-transitional {stem} that is not on PCI"))),
     }
 }
 

@@ -230,7 +230,7 @@ impl Place<'_> {
             Some(name) => match name.strip_prefix('+').and_then(|digits| digits.parse::<u32>().ok()) {
                 Some(number) => Ok(Some(number)),
                 None => Err(Error::unsupported(format!(
-                    "the name '{name}' of an NFS <identity>: a number with '+'"
+                    "the name '{name}' of an NFS <identity> (expected '+' and a number)"
                 ))),
             },
         };

@@ -16,7 +16,7 @@ pub(super) fn object(context: &Context<'_>, id: &str, secret: Option<&Secret>) -
 /// The object that holds what is kept from the command line's readers.
 pub(super) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
     if context.is_standalone() {
-        return Err(Error::unsupported_on(format!("the secret '{name}'"), "a line that runs alone"));
+        return Err(Error::unsupported_on(format!("the secret '{name}'"), "a standalone command line"));
     }
     let part = |part: &str| Want { name: format!("{id}-{part}"), what: What::Secret { name: name.clone() } };
     Ok(Opt::object(

@@ -7,7 +7,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The socket fails.
-    #[error("QMP {what}")]
+    #[error("QMP {what} failed")]
     Io {
         /// The command, or what was waited for.
         what: String,
@@ -15,7 +15,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The monitor does not answer.
-    #[error("QMP {what}: no answer in time")]
+    #[error("QMP {what}: no reply within the time limit")]
     Timeout {
         /// The command, or what was waited for.
         what: String,
@@ -27,13 +27,13 @@ pub enum Error {
         what: String,
     },
     /// What came first is no monitor's greeting.
-    #[error("the other side is no QMP monitor: it said {said}")]
+    #[error("the peer is not a QMP monitor: it sent {said}")]
     NoGreeting {
         /// What came.
         said: String,
     },
     /// What came is no JSON.
-    #[error("QMP: not understood: {line}")]
+    #[error("QMP: malformed message: {line}")]
     Malformed {
         /// What came.
         line: String,
@@ -41,7 +41,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// More came without an end of line than any message has.
-    #[error("QMP: a message of more than {limit} bytes")]
+    #[error("QMP: a message is longer than {limit} bytes")]
     TooLong {
         /// The most that is read.
         limit: usize,

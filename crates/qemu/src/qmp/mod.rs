@@ -163,7 +163,9 @@ impl Qmp {
         if self.events.len() >= MOST_EVENTS {
             self.events.pop_front();
             if !std::mem::replace(&mut self.has_dropped, true) {
-                tracing::warn!("more than {MOST_EVENTS} events of the monitor wait: the oldest are dropped");
+                tracing::warn!(
+                    "more than {MOST_EVENTS} events of the monitor are waiting: dropping the oldest"
+                );
             }
         }
         self.events.push_back(event);
