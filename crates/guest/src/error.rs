@@ -11,20 +11,16 @@ use std::process::ExitStatus;
 #[non_exhaustive]
 pub enum Error {
     /// Starting guests needs privileges, which the VMM then does not have.
-    #[error(
-        "starting a guest needs root: devices are bound, and their nodes opened, for a VMM that may do neither"
-    )]
+    #[error("starting a guest needs root, to bind devices and open their nodes")]
     NotRoot,
     /// A device of the host that is no PCI device.
-    #[error("the device {device} is no PCI device, and `run` hands over PCI devices alone")]
+    #[error("the device {device} is not a PCI device; `run` supports only PCI devices")]
     NotPci {
         /// The device on the host.
         device: String,
     },
     /// A device asks for the type1 backend.
-    #[error(
-        "the device {device} uses the type1 backend, which `run` does not offer yet: the VMM would have to open /dev/vfio/GROUP itself"
-    )]
+    #[error("the device {device} uses the type1 backend, which `run` does not support yet")]
     Type1 {
         /// The device on the host.
         device: Address,
@@ -71,7 +67,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A descriptor is no iommufd.
-    #[error("descriptor {number}, given for the iommufd object '{id}', is something else")]
+    #[error("descriptor {number}, given for the iommufd object '{id}', is not an iommufd")]
     NotIommufd {
         /// The number.
         number: u32,
@@ -91,7 +87,7 @@ pub enum Error {
         source: passthru_vfio::device::Error,
     },
     /// A descriptor is another device.
-    #[error("descriptor {number}, given for the device {device}, is {}", is.display())]
+    #[error("descriptor {number}, given for the device {device}, belongs to {}", is.display())]
     OtherDevice {
         /// The number.
         number: u32,
@@ -101,7 +97,7 @@ pub enum Error {
         is: PathBuf,
     },
     /// A name under which a descriptor should have been given is not known.
-    #[error("no descriptor was given under the name '{group}' (fdgroup)")]
+    #[error("no descriptor has the name '{group}' (fdgroup)")]
     UnknownFdGroup {
         /// The name.
         group: String,
@@ -146,10 +142,10 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The VMM did not answer as it should.
-    #[error("the VMM does not answer on its monitor")]
+    #[error("cannot use the VMM's monitor")]
     Monitor(#[source] passthru_qemu::qmp::Error),
     /// A start failed, and then devices could not be given back.
-    #[error("{after}; and then not everything could be put back: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{after}; then restoring the host failed: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotRestored {
         /// Why the start failed.
         after: Box<Error>,
@@ -163,10 +159,10 @@ pub enum Error {
 
 /// What is known of a VMM's end: what it was about, how it ended where it said nothing, its message.
 fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> String {
-    let about = about.map(|about| format!(", over {about}")).unwrap_or_default();
+    let about = about.map(|about| format!(", because of {about}")).unwrap_or_default();
     match (messages.trim_end(), status) {
-        ("", Some(status)) => format!("{about}, without a word ({status})"),
-        ("", None) => format!("{about}, without a word"),
+        ("", Some(status)) => format!("{about}, without a message ({status})"),
+        ("", None) => format!("{about}, without a message"),
         (words, _) => format!("{about}:\n{words}"),
     }
 }
@@ -175,9 +171,9 @@ impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotRoot => Some("run it as root, or look at the steps with --dry-run".into()),
+            Self::NotRoot => Some("run it as root, or use --dry-run to see the steps".into()),
             Self::Type1 { .. } => Some(
-                "say <driver iommufd='yes'/> for the device, or --backend iommufd for all that say nothing"
+                "set <driver iommufd='yes'/> for the device, or use --backend iommufd if it names no backend"
                     .into(),
             ),
             Self::Host(e) => e.hint(),
@@ -185,19 +181,19 @@ impl Error {
             Self::Image(e) => e.hint(),
             Self::Iommufd(e) => e.hint().map(Into::into),
             Self::Cdev { source, .. } | Self::NotVfio { source, .. } => source.hint().map(Into::into),
-            Self::NoCdev { .. } => Some("the kernel needs CONFIG_VFIO_DEVICE_CDEV".into()),
+            Self::NoCdev { .. } => Some("use a kernel with CONFIG_VFIO_DEVICE_CDEV".into()),
             Self::NotOpen { number, path, .. } => Some(format!(
-                "leave it open for passthru, as a shell does with: passthru run … {number}<>{path}"
+                "open it for passthru, as in this shell command: passthru run … {number}<>{path}"
             )),
             Self::NotIommufd { source, .. } => source.hint().map(Into::into),
-            Self::OtherDevice { .. } => {
-                Some("open the node that /sys/bus/pci/devices/ADDRESS/vfio-dev names".into())
+            Self::OtherDevice { device, .. } => {
+                Some(format!("open the node that /sys/bus/pci/devices/{device}/vfio-dev names"))
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
             Self::CommandLine(e) => e.hint(),
             Self::Spawn { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("root here may lack privileges (in a container): CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
+                Some("give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
             }
             Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
             Self::NotPci { .. }
@@ -211,8 +207,9 @@ impl Error {
 }
 
 fn fd_group_hint(group: &str, known: &[String]) -> String {
-    let given = if known.is_empty() { String::new() } else { format!("; given were: {}", known.join(", ")) };
+    let given =
+        if known.is_empty() { String::new() } else { format!("; the given names are: {}", known.join(", ")) };
     format!(
-        "give it with --fd {group}=N, or as a descriptor named {group} from a service manager (LISTEN_FDNAMES){given}"
+        "pass it with --fd {group}=N, or as a descriptor named {group} from a service manager (LISTEN_FDNAMES){given}"
     )
 }

@@ -167,7 +167,7 @@ impl Guest {
                 self.command("cont").map(|()| false)
             }
             LifecycleAction::Preserve => {
-                tracing::warn!("the guest has powered off and is kept as it is (on_poweroff)");
+                tracing::warn!("the guest has powered off; its VMM stays (on_poweroff)");
                 Ok(false)
             }
         }

@@ -32,7 +32,7 @@ pub enum Error {
         source: qcow2::Error,
     },
     /// The image does not say what format the one below has.
-    #[error("{} does not say what format the image below it, {below}, has", path.display())]
+    #[error("the header of {} does not give the format of its backing image {below}", path.display())]
     Unsaid {
         /// Its path.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum Error {
         below: String,
     },
     /// The image below is no file.
-    #[error("the image below {}, '{below}', is not a file", path.display())]
+    #[error("the backing image of {}, '{below}', is not a file", path.display())]
     NotAFile {
         /// Its path.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum Error {
         below: String,
     },
     /// The image below is in another folder.
-    #[error("the header of {} names {below} as the image below it, which is in another folder", path.display())]
+    #[error("the header of {} names the backing image {below}, which is in another folder", path.display())]
     Elsewhere {
         /// Its path.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum Error {
         below: String,
     },
     /// The chain does not end.
-    #[error("the chain of images below {} does not end within {LONGEST_CHAIN}", path.display())]
+    #[error("the chain of backing images of {} has more than {LONGEST_CHAIN} images", path.display())]
     Endless {
         /// The image at its top.
         path: PathBuf,
@@ -68,13 +68,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unsaid { path, below } => {
-                Some(format!("say it: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
+                Some(format!("record the format: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
             }
             Self::Elsewhere { below, .. } => Some(format!(
-                "headers can be written by guests: if this is meant, say it in the XML: <backingStore type='file'>\
+                "if this is intended, write it in the XML (a guest can change the header): <backingStore type='file'>\
                  <format type='…'/><source file='{below}'/></backingStore>"
             )),
-            Self::NotAFile { .. } => Some("only files and block devices are passed to a guest so far".into()),
+            Self::NotAFile { .. } => Some("use a file or a block device".into()),
             _ => None,
         }
     }

@@ -50,7 +50,7 @@ impl Messages {
     /// Waits for the end of the stream, a little, and returns what was kept of it.
     pub(crate) fn finish(&self) -> String {
         if self.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            tracing::debug!("somebody keeps the VMM's standard error open");
+            tracing::debug!("another process keeps the VMM's standard error open");
         }
         locked(&self.shared).lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }

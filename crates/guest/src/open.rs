@@ -54,12 +54,12 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
 
 /// Taps belong to a bridge and to somebody's firewall: who makes them is not settled here.
 fn no_tap() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "a guest with a tap can be converted, but not run")
+    io::Error::new(io::ErrorKind::Unsupported, "`run` does not support taps yet")
 }
 
 /// Nobody keeps secrets for guests here.
 fn no_secret(name: &str) -> io::Error {
-    let message = format!("a guest that needs the secret '{name}' can be converted, but not run");
+    let message = format!("`run` does not support secrets yet (secret '{name}')");
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 

@@ -32,7 +32,7 @@ pub enum Error {
     #[error("cannot read its header")]
     Read(#[from] io::Error),
     /// It is no qcow2 image.
-    #[error("it is no qcow2 image")]
+    #[error("it is not a qcow2 image")]
     NotQcow2,
     /// The header is not as it must be.
     #[error("its header is damaged: {0}")]
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("its data is in an external data file, which is not supported yet")]
     ExternalData,
     /// The format of the image below is not known here.
-    #[error("the image below it has the format '{0}'; 'raw' and 'qcow2' are supported")]
+    #[error("its backing image has the format '{0}'; only 'raw' and 'qcow2' are supported")]
     Format(String),
 }
 
@@ -66,16 +66,16 @@ pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
         return Ok(None);
     }
     if size == 0 || size > LONGEST_NAME {
-        return Err(Error::Damaged("the name of the image below is empty or too long"));
+        return Err(Error::Damaged("the name of the backing image is empty or too long"));
     }
     let mut name = vec![0; size as usize];
     file.read_exact_at(&mut name, offset)?;
     let name =
-        String::from_utf8(name).map_err(|_| Error::Damaged("the name of the image below is not UTF-8"))?;
+        String::from_utf8(name).map_err(|_| Error::Damaged("the name of the backing image is not UTF-8"))?;
     Ok(Some(Backing { name, format: backing_format(file, header_length, offset)? }))
 }
 
-/// Goes through the header's extensions, which end at the name of the image below at the latest.
+/// Goes through the header's extensions, which end at the name of the backing image at the latest.
 fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageFormat>, Error> {
     let mut at = start;
     while at.saturating_add(8) <= end.min(LARGEST_CLUSTER) {

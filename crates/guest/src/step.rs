@@ -168,7 +168,9 @@ impl fmt::Display for Step {
             Self::Nvram { path, template } => write!(f, "make {path} from {template}"),
             Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
             Self::Bind { device, from, to } => write!(f, "bind {device} from {} to {to}", driver(from)),
-            Self::Claim { device, driver: has } => write!(f, "take {device} as it is, on {}", driver(has)),
+            Self::Claim { device, driver: has } => {
+                write!(f, "claim {device}, which stays on {}", driver(has))
+            }
             Self::Spawn { user, uid, memlock, command } => {
                 let mib = memlock.div_ceil(1 << 20);
                 write!(

@@ -50,9 +50,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unknown(_) | Self::NoDefault => {
-                Some("make one: useradd --system --no-create-home --shell /usr/sbin/nologin passthru")
+                Some("create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru")
             }
-            Self::Root(_) => Some("name another with --user; the VMM needs no privileges"),
+            Self::Root(_) => Some("name another user with --user"),
             Self::Lookup { .. } => None,
         }
     }

@@ -63,7 +63,7 @@ fn numbers_that_are_not_open_or_something_else_are_refused() {
     let (right, other) = (cdev(NVME), cdev(CMB_NVME));
     let run = |redirections: &str| domain.run_by_shell(&format!("exec passthru run $XML {redirections}"));
     refused(&run(""), &["descriptor 22", "not open", "22<>/dev/iommu"]);
-    refused(&run(&format!("22<>/dev/null 23<>{right}")), &["descriptor 22", "something else"]);
+    refused(&run(&format!("22<>/dev/null 23<>{right}")), &["descriptor 22", "not an iommufd"]);
     refused(&run("22<>/dev/iommu"), &["descriptor 23", "not open", NVME]);
     refused(&run("22<>/dev/iommu 23<>/dev/null"), &["descriptor 23", "cannot be used"]);
     refused(&run(&format!("22<>/dev/iommu 23<>{other}")), &["descriptor 23", CMB_NVME]);
@@ -80,7 +80,7 @@ fn a_name_takes_the_descriptor_that_the_caller_gave() {
     let absent = domain.run(&[]);
     refused(&absent, &["'iommu'", "--fd iommu=N"]);
     let wrong = domain.run_by_shell("exec passthru run --fd iommu=9 $XML 9</etc/passwd");
-    refused(&wrong, &["descriptor 9", "something else"]);
+    refused(&wrong, &["descriptor 9", "not an iommufd"]);
 }
 
 #[test]
