@@ -155,7 +155,7 @@ impl Element for Clock {
         v.children("timer", &mut self.timers);
         let number = |text: &String| text == "reset" || text.parse::<i64>().is_ok();
         if self.adjustment.as_ref().is_some_and(|a| !number(a)) {
-            v.error("'adjustment' of <clock> is a number of seconds, or 'reset'".into());
+            v.error("'adjustment' of <clock> must be a number of seconds or 'reset'".into());
         }
         match self.offset {
             Some(ClockOffset::Timezone) if self.timezone.is_none() => {

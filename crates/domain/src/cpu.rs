@@ -218,7 +218,7 @@ impl Element for CpuCache {
             v.error("<cache> of <cpu> needs the attribute 'mode'".into());
         }
         if self.level.is_some_and(|level| !(1..=3).contains(&level)) {
-            v.error("'level' of <cache> is from 1 to 3".into());
+            v.error("'level' of <cache> must be from 1 to 3".into());
         }
     }
 }
@@ -242,7 +242,7 @@ impl Element for CpuModel {
         let fits =
             |id: &String| id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',');
         if self.vendor_id.as_ref().is_some_and(|id| !fits(id)) {
-            v.error("'vendor_id' of <model> is twelve letters, without commas".into());
+            v.error("'vendor_id' of <model> must be 12 letters without commas".into());
         }
         of_form::<CpuWord>(&mut self.name, |name| v.text(name));
     }
@@ -274,7 +274,7 @@ impl Element for Topology {
         let parts =
             [self.sockets, self.cores, self.threads, self.dies.unwrap_or(1), self.clusters.unwrap_or(1)];
         if parts.contains(&0) {
-            v.error("no part of the <topology> may be zero".into());
+            v.error("each part of the <topology> must be above zero".into());
         }
     }
 }

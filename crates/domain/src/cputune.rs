@@ -58,7 +58,7 @@ impl std::str::FromStr for Quota {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "expected a whole number, negative for no limit")
+        text.parse().map(Self).map_err(|_| "expected a whole number; a negative one means no limit")
     }
 }
 crate::xml::value::value_by_display!(Quota);
@@ -206,7 +206,7 @@ impl Cputune {
         ];
         for (name, _) in periods.iter().filter(|(_, n)| n.is_some_and(|n| !(1_000..=1_000_000).contains(&n)))
         {
-            v.error(format!("<{name}> of <cputune> is from 1000 to 1000000 microseconds"));
+            v.error(format!("<{name}> of <cputune> must be from 1000 to 1000000 microseconds"));
         }
         let quotas = [
             ("quota", self.quota),
@@ -215,7 +215,9 @@ impl Cputune {
             ("iothread_quota", self.iothread_quota),
         ];
         for (name, _) in quotas.iter().filter(|(_, n)| n.is_some_and(|n| (0..1_000).contains(&n.0))) {
-            v.error(format!("<{name}> of <cputune> is at least 1000 microseconds, or negative for no limit"));
+            v.error(format!(
+                "<{name}> of <cputune> must be at least 1000 microseconds, or negative for no limit"
+            ));
         }
     }
 }
@@ -241,7 +243,7 @@ impl Element for Sched {
         v.attr("scheduler", &mut self.scheduler);
         v.attr("priority", &mut self.priority);
         match self.scheduler {
-            None => v.error("the attribute 'scheduler' is needed".into()),
+            None => v.error("the attribute 'scheduler' is missing".into()),
             Some(Scheduler::Fifo | Scheduler::Rr) if self.priority.is_none() => {
                 v.error("the schedulers 'fifo' and 'rr' need a 'priority'".into());
             }

@@ -301,7 +301,7 @@ impl Domain {
 
     fn check_required(&self, v: &mut dyn Visitor) {
         if self.kind.is_none() {
-            v.error("<domain> needs the attribute 'type', 'kvm' or 'qemu'".into());
+            v.error("<domain> needs the attribute 'type' ('kvm' or 'qemu')".into());
         }
         if self.name.is_none() {
             v.error("<domain> needs a <name>".into());

@@ -166,7 +166,7 @@ impl Element for EmulatorVariable {
         v.attr("value", &mut self.value);
         let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.name.starts_with(|c: char| c.is_ascii_digit()) || !self.name.chars().all(ok) {
-            v.error(format!("the variable's name '{}' holds more than letters, digits and '_'", self.name));
+            v.error(format!("the variable's name '{}' may hold only letters, digits and '_'", self.name));
         }
     }
 }

@@ -321,7 +321,7 @@ impl Element for Mitigation {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("value", &mut self.value);
         if self.value.is_none() {
-            v.error("the attribute 'value' is needed".into());
+            v.error("the attribute 'value' is missing".into());
         }
     }
 }
@@ -362,7 +362,7 @@ impl Element for DirtyRing {
         v.attr("size", &mut self.size);
         let fits = |size: u32| size.is_power_of_two() && (1024..=65536).contains(&size);
         if self.size.is_some_and(|size| !fits(size)) {
-            v.error("'size' of <dirty-ring> is a power of two from 1024 to 65536".into());
+            v.error("'size' of <dirty-ring> must be a power of two from 1024 to 65536".into());
         }
     }
 }

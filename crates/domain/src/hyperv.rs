@@ -122,7 +122,7 @@ impl Element for Spinlocks {
         v.attr("state", &mut self.state);
         v.attr("retries", &mut self.retries);
         if v.reading() && self.state == Some(State::On) && self.retries.is_none_or(|n| n < 0xfff) {
-            v.error("<spinlocks> needs 'retries' of 4095 or more".into());
+            v.error("<spinlocks> needs the attribute 'retries', 4095 or more".into());
         }
     }
 }

@@ -120,7 +120,7 @@ impl Element for DomainIommufd {
         v.attr("fdgroup", &mut self.fdgroup);
         match enabled {
             Some(enabled) => self.enabled = enabled,
-            None => v.error("<iommufd> needs the attribute 'enabled', 'yes' or 'no'".into()),
+            None => v.error("<iommufd> needs the attribute 'enabled' ('yes' or 'no')".into()),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Element for Iothread {
         v.attr("thread_pool_max", &mut self.thread_pool_max);
         v.child("poll", &mut self.poll);
         if v.reading() && self.id == 0 {
-            v.error("'id' of <iothread> counts from 1".into());
+            v.error("'id' of <iothread> must be 1 or more".into());
         }
         check_pool(v, self.thread_pool_min, self.thread_pool_max);
     }
@@ -94,6 +94,6 @@ fn check_pool(v: &mut dyn Visitor, min: Option<u32>, max: Option<u32>) {
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        v.error(format!("'thread_pool_min' is {min}, more than 'thread_pool_max', {max}"));
+        v.error(format!("'thread_pool_min' ({min}) is more than 'thread_pool_max' ({max})"));
     }
 }

@@ -193,7 +193,7 @@ impl Element for Fibrechannel {
         let printable =
             |text: &String| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if v.reading() && !self.appid.as_ref().is_some_and(printable) {
-            v.error("'appid' of <fibrechannel> is a name of 1 to 128 printable letters".into());
+            v.error("'appid' of <fibrechannel> must be a name of 1 to 128 printable letters".into());
         }
     }
 }

@@ -48,7 +48,7 @@ fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
         match number.map(|number| bytes(number, unit)) {
             Some(Some(bytes)) => *slot = bytes,
             Some(None) => v.error(format!("the amount is more than {} bytes", u64::MAX)),
-            None => v.error("an amount of memory is needed".into()),
+            None => v.error("expected an amount of memory".into()),
         }
     }
 }

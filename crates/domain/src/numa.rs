@@ -226,7 +226,7 @@ impl Element for Sibling {
         v.required("id", &mut self.id);
         v.required("value", &mut self.value);
         if v.reading() && !(10..=255).contains(&self.value) {
-            v.error("'value' of <sibling> is a distance from 10 (the node itself) to 255".into());
+            v.error("'value' of <sibling> must be a distance from 10 (the node itself) to 255".into());
         }
     }
 }
@@ -245,7 +245,7 @@ impl Element for CellCache {
             v.error("<cache> needs its <size> and the size of a <line>".into());
         }
         if v.reading() && !(1..=3).contains(&self.level) {
-            v.error("'level' of <cache> is from 1 to 3".into());
+            v.error("'level' of <cache> must be from 1 to 3".into());
         }
     }
 }
@@ -283,7 +283,7 @@ impl Element for CacheLine {
         match self.bytes.checked_mul(unit.map_or(1024, |unit| unit.0)) {
             Some(bytes) if v.reading() => self.bytes = bytes,
             Some(_) => {}
-            None => v.error("the size of the line is too large".into()),
+            None => v.error("the size of the cache <line> is too large".into()),
         }
     }
 }
@@ -303,10 +303,10 @@ impl Route {
         v.attr("cache", &mut self.cache);
         v.attr("type", &mut self.kind);
         if self.kind.is_none() {
-            v.error("the attribute 'type' is needed: 'access', 'read' or 'write'".into());
+            v.error("the attribute 'type' is missing: expected 'access', 'read' or 'write'".into());
         }
         if v.reading() && self.cache == Some(0) {
-            v.error("the level of a 'cache' is from 1 to 3; without it the memory itself is meant".into());
+            v.error("'cache' must be from 1 to 3; leave it out to describe the memory itself".into());
         }
     }
 }

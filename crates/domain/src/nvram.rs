@@ -110,7 +110,7 @@ impl Element for Nvram {
             v.error(format!("<nvram> needs {needs}"));
         }
         if self.path.is_some() && source.is_some() {
-            v.error("<nvram> says where it is twice: by its text and by <source>".into());
+            v.error("<nvram> gives its location twice: as text and as <source>".into());
         }
     }
 }

@@ -40,7 +40,7 @@ impl Reading {
         let document = Document::parse(xml).map_err(|e| not_xml(xml, &e))?;
         let root = document.root_element();
         if root.tag_name().name() != "domain" || root.tag_name().namespace().is_some() {
-            let message = format!("the document is a <{}>; expected a <domain>", root.tag_name().name());
+            let message = format!("the document's root is <{}>, expected <domain>", root.tag_name().name());
             return Err(Error::new(message).at(root.range().start..root.range().start + 1));
         }
         let mut found = Findings::default();

@@ -131,9 +131,11 @@ impl Sysinfo {
             || self.oem_strings.is_some();
         match self.kind {
             Some(SysinfoType::Smbios) if !self.entries.is_empty() => {
-                v.error("an <entry> of <sysinfo> itself is for type 'fwcfg'".into());
+                v.error("an <entry> directly in <sysinfo> is for type 'fwcfg' only".into());
             }
-            Some(SysinfoType::Fwcfg) if tables => v.error("tables of <sysinfo> are for type 'smbios'".into()),
+            Some(SysinfoType::Fwcfg) if tables => {
+                v.error("tables of <sysinfo> are for type 'smbios' only".into())
+            }
             _ => {}
         }
     }
@@ -190,7 +192,7 @@ impl Element for FwcfgEntry {
                 ));
             }
             Some(_) if self.file.is_some() == self.value.is_some() => {
-                v.error("<entry> of <sysinfo type='fwcfg'> needs a value or a 'file', one of them".into());
+                v.error("<entry> of <sysinfo type='fwcfg'> needs either a value or a 'file'".into());
             }
             Some(_) => {}
         }

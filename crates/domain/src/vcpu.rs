@@ -82,7 +82,7 @@ impl Element for SingleVcpu {
             v.error("<vcpu> of <vcpus> needs the attribute 'enabled'".into());
         }
         if v.reading() && self.order == Some(0) {
-            v.error("'order' of <vcpu> counts from 1".into());
+            v.error("'order' of <vcpu> must be 1 or more".into());
         }
     }
 }

@@ -192,7 +192,7 @@ fn pairs_name_a_card_that_stays() {
     refused(&card(transient), "is for a device of the host");
     let e1000 = card("<teaming type='persistent'/>").replace("type='virtio'", "type='e1000'");
     refused(&e1000, "is for a card of model 'virtio'");
-    refused(&other("<teaming type='transient'/>"), "needs persistent=");
+    refused(&other("<teaming type='transient'/>"), "needs 'persistent', the alias");
     refused(&other("<teaming type='persistent'/>"), "is for a virtio card");
 }
 

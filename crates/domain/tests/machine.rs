@@ -41,7 +41,7 @@ fn properties_of_cpus_that_do_not_fit() {
     refused(&cpu(host, "<cache level='3' mode='passthrough'/>"), "leave 'level' out", "<cache");
     let twice = "<feature name='svm'/><feature policy='disable' name='svm'/>";
     refused(&cpu(host, twice), "'svm' is named twice", "<feature policy");
-    refused(&cpu("", "<model vendor_id='short'>x</model>"), "is twelve letters", "<model");
+    refused(&cpu("", "<model vendor_id='short'>x</model>"), "must be 12 letters", "<model");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn timers_that_the_machine_has_not() {
     let twice = with("q35", &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)));
     refused(&twice, "the timer 'pit' is described twice", "<timer");
     refused(&with("q35", "<clock offset='timezone'/>"), "needs the attribute 'timezone'", "<clock");
-    refused(&with("q35", "<clock adjustment='soon'/>"), "a number of seconds, or 'reset'", "<clock");
+    refused(&with("q35", "<clock adjustment='soon'/>"), "must be a number of seconds or 'reset'", "<clock");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn threads_that_are_counted_get_the_lowest_ids_that_are_free() {
 fn threads_that_contradict_one_another() {
     let ids = |text: &str| with("q35", &format!("<iothreadids>{text}</iothreadids>"));
     refused(&ids("<iothread id='1'/><iothread id='1'/>"), "iothread 1 is described twice", "<iothread");
-    refused(&ids("<iothread id='0'/>"), "counts from 1", "<iothread");
+    refused(&ids("<iothread id='0'/>"), "must be 1 or more", "<iothread");
     let pool = "<iothread id='1' thread_pool_min='9' thread_pool_max='2'/>";
     refused(&ids(pool), "more than 'thread_pool_max'", "<iothread");
     let pin = with("q35", "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>");
@@ -141,7 +141,7 @@ fn threads_that_contradict_one_another() {
 fn limits_that_are_none() {
     let tune = |text: &str| with("q35", &format!("<cputune>{text}</cputune>"));
     accepted(&tune("<quota>-1</quota><period>100000</period><vcpupin vcpu='0' cpuset='1-2'/>"));
-    refused(&tune("<quota>5</quota>"), "<quota> of <cputune> is at least 1000", "<cputune");
+    refused(&tune("<quota>5</quota>"), "<quota> of <cputune> must be at least 1000", "<cputune");
     refused(&tune("<global_period>5</global_period>"), "from 1000 to 1000000", "<cputune");
     refused(&tune("<vcpupin vcpu='0'/>"), "needs the attribute 'cpuset'", "<vcpupin");
     refused(&tune("<vcpusched vcpus='0' scheduler='fifo'/>"), "need a 'priority'", "<vcpusched");
@@ -182,7 +182,7 @@ fn tables_with_entries_that_they_have_not() {
     accepted(&value("name='opt/org.example/x'>y"));
     refused(&value("name='etc/x'>y"), "must begin with 'opt/'", "<entry");
     refused(&value("name='opt/ovmf/x'>y"), "is reserved", "<entry");
-    refused(&value("name='opt/org.example/x' file='/f'>y"), "one of them", "<entry");
+    refused(&value("name='opt/org.example/x' file='/f'>y"), "needs either a value or a 'file'", "<entry");
 }
 
 #[test]

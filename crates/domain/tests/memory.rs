@@ -99,7 +99,7 @@ fn speeds_between_nodes_that_are_none() {
     accepted(&latency("initiator='0' target='1'"));
     refused(&latency("initiator='0' target='2'"), "'target' 2", "<latency");
     refused(&latency("initiator='0' target='1' cache='1'"), "'cache' 1", "<latency");
-    refused(&speeds("<latency initiator='0' target='1' value='5'/>"), "'type' is needed", "<latency");
+    refused(&speeds("<latency initiator='0' target='1' value='5'/>"), "'type' is missing", "<latency");
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn text_that_is_not_understood() {
     refused("q35", "<rng model='virtoi'><backend model='builtin'/></rng>", "'virtoi'", "virtoi");
     refused("q35", "<memballoon model='none' moddel='x'/>", "no attribute 'moddel'", "moddel");
     refused("q35", "<controller type='pci' index='-1'/>", "'index' of <controller> is '-1'", "-1");
-    refused("q35", "<memballoon model='none'>x</memballoon>", "holds no text", "x");
-    refused("q35", "<memballoon model='none'/><memballoon model='none'/>", "stands twice", "<memballoon");
+    refused("q35", "<memballoon model='none'>x</memballoon>", "cannot hold text", "x");
+    refused("q35", "<memballoon model='none'/><memballoon model='none'/>", "appears twice", "<memballoon");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn a_driver_that_is_a_path() {
         hostdev("bus='1' slot='0' function='0'", &format!("<driver name='vfio' model='{model}'/>"))
     };
     for model in ["../../../../etc", "", "a b"] {
-        refused("q35", &with(model), &format!("'{model}' is no name of a driver"), "<driver");
+        refused("q35", &with(model), &format!("'{model}' is not the name of a driver"), "<driver");
     }
     accepted("q35", &with("mlx5_vfio_pci"));
 }
@@ -469,13 +469,13 @@ fn paths_that_name_no_file() {
 #[test]
 fn names_that_are_no_folders() {
     let named = |name: &str| guest("q35", "").replace("<name>t<", &format!("<name>{name}<"));
-    common::refused(&named(".."), "<name> is '..': '.' and '..' stand for folders already", "<name>");
+    common::refused(&named(".."), "<name> is '..': '.' and '..' are folders, not names", "<name>");
     common::refused(
         &named("it's/x"),
-        "<name> is 'it's/x': a name holds no slash and no line break",
+        "<name> is 'it's/x': expected a name without a slash or line break",
         "<name>",
     );
-    common::refused(&named("a\nb"), r"<name> is 'a\nb': a name holds no slash", "<name>");
+    common::refused(&named("a\nb"), r"<name> is 'a\nb': expected a name without a slash", "<name>");
     common::refused(&named(""), "<name> is '': expected a name", "<name>");
     common::refused(&guest("q35", "").replace("<name>t</name>", ""), "needs a <name>", "<domain");
 }

@@ -289,7 +289,11 @@ pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Vi
     let (device, function) = (device.map_or(0, |n| n.0), function.map_or(0, |n| n.0));
     *slot = passthru_pci::Address::new(domain, bus, device, function);
     if slot.is_none() {
-        v.error(format!("slot 0x{device:x} is above 0x1f, or function 0x{function:x} above 7"));
+        v.error(if device > 0x1f {
+            format!("slot 0x{device:x} is above 0x1f")
+        } else {
+            format!("function 0x{function:x} is above 7")
+        });
     }
     is_said
 }
@@ -321,7 +325,9 @@ impl CcwAddress {
                 *self = Self { cssid, ssid, devno };
             }
             (Some(_), Some(_), Some(_)) => {
-                v.error("an <address> of type 'ccw' has a cssid up to 0xfe and an ssid up to 0x3".into());
+                v.error(
+                    "an <address> of type 'ccw' must have a cssid up to 0xfe and an ssid up to 0x3".into(),
+                );
             }
             _ => v.error("an <address> of type 'ccw' needs cssid, ssid and devno".into()),
         }
@@ -343,7 +349,7 @@ impl UsbAddress {
         let fits = |port: &str| port.split('.').all(|n| n.parse::<u8>().is_ok_and(|n| n > 0));
         if let Some(port) = self.port.as_deref().filter(|port| !fits(port)) {
             v.error(format!(
-                "the USB port '{}' is none: expected '1', or '1.2' behind a hub",
+                "'{}' is not a USB port: expected '1', or '1.2' behind a hub",
                 port.escape_debug()
             ));
         }

@@ -286,7 +286,7 @@ impl Element for DiskSource {
         v.attr("index", &mut self.index);
         self.visit_children(v);
         if self.protocol == Some(NetworkProtocol::Sheepdog) {
-            v.error("the protocol 'sheepdog' is gone from QEMU".into());
+            v.error("QEMU no longer has the protocol 'sheepdog'".into());
         }
     }
 }
@@ -366,7 +366,7 @@ impl Element for Slice {
         v.required("offset", &mut self.offset);
         v.required("size", &mut self.size);
         if kind != "storage" {
-            v.error("a <slice> is of type 'storage'".into());
+            v.error("a <slice> must be of type 'storage'".into());
         }
     }
 }

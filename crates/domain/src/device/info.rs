@@ -108,7 +108,7 @@ impl Element for Boot {
         let fits = |text: &str| (1..=8).contains(&text.len()) && text.bytes().all(is_loadparm);
         if let Some(text) = self.loadparm.as_deref().filter(|text| !fits(text)) {
             v.error(format!(
-                "loadparm '{}' is none: expected one to eight of A-Z, a-z, 0-9, '.' and space",
+                "loadparm '{}' is not valid: expected one to eight of A-Z, a-z, 0-9, '.' and space",
                 text.escape_debug()
             ));
         }

@@ -217,7 +217,7 @@ impl FromStr for Mac {
         }
         match (parts.next(), bytes[0] & 1) {
             (None, 0) => Ok(Self(bytes)),
-            (None, _) => Err("this is a multicast address; a card needs a unicast one"),
+            (None, _) => Err("a network card needs a unicast address, not a multicast one"),
             _ => Err(EXPECTED),
         }
     }

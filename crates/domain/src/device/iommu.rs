@@ -198,7 +198,7 @@ impl Iommu {
             let bus = self.info.address.take().as_ref().and_then(Address::pci).map(|a| u32::from(a.bus));
             match (driver.pci_bus, bus) {
                 (None, None) => {
-                    v.error("an smmuv3Dev needs a PCI <address> whose bus is its expander's".into())
+                    v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into())
                 }
                 (Some(said), Some(bus)) if said != bus => {
                     v.error(format!("pciBus='{said}' contradicts the address on bus {bus}"));

@@ -134,7 +134,7 @@ impl Element for RedirfilterUsbdev {
         }
         let is_version = |text: &str| text == "-1" || version(text).is_some();
         if self.version.as_deref().is_some_and(|text| !is_version(text)) {
-            v.error("'version' of <usbdev> is a number such as 1.10, or -1".into());
+            v.error("'version' of <usbdev> must be a number such as 1.10, or -1".into());
         }
     }
 }

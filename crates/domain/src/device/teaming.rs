@@ -30,11 +30,11 @@ impl Element for Teaming {
             (None, _) => v.error("<teaming> needs the attribute 'type'".into()),
             (Some(TeamingType::Transient), None) => {
                 v.error(
-                    "<teaming type='transient'> needs persistent=, the alias of the card that stays".into(),
+                    "<teaming type='transient'> needs 'persistent', the alias of the persistent card".into(),
                 );
             }
             (Some(TeamingType::Persistent), Some(_)) => {
-                v.error("<teaming type='persistent'> names no other card".into());
+                v.error("<teaming type='persistent'> cannot have 'persistent'".into());
             }
             _ => {}
         }

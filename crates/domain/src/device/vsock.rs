@@ -45,7 +45,7 @@ impl Element for Cid {
         v.yes_no("auto", &mut self.auto);
         v.attr("address", &mut self.address);
         if self.address.is_some_and(|cid| cid < Self::FIRST) {
-            v.error("'address' of <cid> is below 3: the first three are the host's own".into());
+            v.error("'address' of <cid> is below 3: 0 to 2 are reserved".into());
         }
     }
 }

@@ -78,7 +78,7 @@ impl<'a, 'input> Reader<'a, 'input> {
     fn only(&mut self, name: &'static str) -> Option<Node<'a, 'input>> {
         let all = self.elements(name);
         for again in all.iter().skip(1) {
-            let message = format!("<{name}> stands twice in <{}>", self.tag());
+            let message = format!("<{name}> appears twice in <{}>", self.tag());
             self.found.errors.push(Error::new(message).at(start_tag(*again, self.source)));
         }
         all.first().copied()
@@ -132,7 +132,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             if child.is_element() {
                 self.report_unknown_element(child);
             } else if child.is_text() && !self.text_known && !child.text().unwrap_or("").trim().is_empty() {
-                let message = format!("<{}> holds no text of its own", self.tag());
+                let message = format!("<{}> cannot hold text", self.tag());
                 self.found.errors.push(Error::new(message).at(child.range()));
             }
         }

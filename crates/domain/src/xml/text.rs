@@ -60,8 +60,8 @@ forms! {
 
 fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
-    expect(!matches!(text, "." | ".."), "'.' and '..' stand for folders already")?;
-    expect(!text.contains(['/', '\n', '\0']), "a name holds no slash and no line break")
+    expect(!matches!(text, "." | ".."), "'.' and '..' are folders, not names")?;
+    expect(!text.contains(['/', '\n', '\0']), "expected a name without a slash or line break")
 }
 
 fn expect(holds: bool, what: &'static str) -> Result<(), &'static str> {

@@ -250,7 +250,7 @@ impl Element for HostdevDriver {
         if let Some(model) = &self.model
             && (model.is_empty() || !model.bytes().all(is_fit))
         {
-            v.error(format!("the driver model '{}' is no name of a driver", model.escape_debug()));
+            v.error(format!("the driver model '{}' is not the name of a driver", model.escape_debug()));
         }
         if self.name == Some(HostdevDriverName::Iommufd) && self.iommufd == Some(false) {
             v.error("name='iommufd' contradicts iommufd='no'".into());

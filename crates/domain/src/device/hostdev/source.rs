@@ -218,7 +218,7 @@ impl Element for ScsiHostSource {
             Some(name) if is_name(name) => {}
             Some(name) => {
                 let name = name.escape_debug();
-                v.error(format!("wwpn '{name}' is none: expected 'naa.' and 16 hexadecimal digits"));
+                v.error(format!("wwpn '{name}' is not valid: expected 'naa.' and 16 hexadecimal digits"));
             }
             None => v.error("<source> of a SCSI target needs the attribute 'wwpn'".into()),
         }
@@ -273,7 +273,7 @@ impl Element for TypedAddress {
                 }
                 pci.address = address.unwrap_or_default();
             }
-            _ => v.error(format!("an interface is no device with an address of type '{kind}'")),
+            _ => v.error(format!("an interface cannot be a host device with an address of type '{kind}'")),
         }
     }
 }
