@@ -135,14 +135,14 @@ fn small_devices_that_cannot_work() {
     refused(
         "q35",
         "<watchdog model='i6300esb' action='pause'/><watchdog model='itco' action='reset'/>",
-        "all of them have the same",
+        "all watchdogs must have the same action",
     );
     refused(
         "pc",
         "<filesystem type='bind'><source dir='/a'/><target dir='a'/></filesystem>",
         "for containers",
     );
-    refused("pc", "<video><model type='none'/></video><video/>", "is alone");
+    refused("pc", "<video><model type='none'/></video><video/>", "must be the only one");
     refused("pc", "<sound model='sb16'><audio id='9'/></sound>", "id='9'");
     refused("pc", "<vsock><cid auto='no'/></vsock>", "needs an 'address'");
     refused("pc", "<vsock><cid auto='no' address='2'/></vsock>", "below 3");
@@ -155,7 +155,11 @@ fn interfaces_that_cannot_work() {
         |kind: &str, rest: &str| format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>");
     refused("pc", &card("user", "<driver rx_queue_size='300'/>"), "power of two");
     refused("pc", &card("user", "<driver rx_queue_size='128'/>"), "256, 512 or 1024");
-    refused("pc", &card("user", "<driver queues='4000000000'/>"), "1 to 256 pairs");
+    refused(
+        "pc",
+        &card("user", "<driver queues='4000000000'/>"),
+        "the number of queues must be from 1 to 256",
+    );
     refused("pc", &card("user", "<portForward proto='tcp'/>"), "passt");
     refused("pc", &card("user", "<filterref filter='a'/>"), "<filterref>");
     refused(
@@ -177,7 +181,7 @@ fn devices_of_other_processes_without_memory_that_these_see() {
     let disk =
         "<disk type='vhostuser'><source type='unix' path='/a'/><target dev='vda' bus='virtio'/></disk>";
     for device in [virtiofs, card, disk] {
-        refused("q35", device, "needs memory that another process sees");
+        refused("q35", device, "needs guest memory that is shared with another process");
         let shared = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><os>";
         let domain = guest("q35", device).replacen("<os>", shared, 1);
         check(&domain).unwrap_or_else(|e| panic!("{device}: {e}"));
@@ -199,10 +203,14 @@ fn disks_that_cannot_work() {
         &network(&format!("protocol='iscsi' name='a'><host name='b'/>{secret}</source>")),
         "'ceph'",
     );
-    refused("q35", &disk("volume", "virtio", "><source pool='p' volume='v'/>"), "a volume of a storage pool");
+    refused(
+        "q35",
+        &disk("volume", "virtio", "><source pool='p' volume='v'/>"),
+        "volumes of libvirt's storage pools are not supported",
+    );
     refused("q35", &disk("file", "sata", " device='lun'><source file='/a'/>"), "cannot be on the bus 'sata'");
-    refused("q35", &disk("file", "virtio", "><source dev='/a'/>"), "has a <source file='…'/>");
-    refused("q35", &disk("file", "virtio", "><source file='/a'/><vendor>V</vendor>"), "has a vendor");
+    refused("q35", &disk("file", "virtio", "><source dev='/a'/>"), "needs a <source file='…'/>");
+    refused("q35", &disk("file", "virtio", "><source file='/a'/><vendor>V</vendor>"), "can have a vendor");
     refused("q35", &disk("file", "virtio", "><source file='/a'/><transient/>"), "<transient/>");
     refused("q35", &disk("file", "virtio", "><source file='/a'/><driver iothread='3'/>"), "no I/O thread 3");
     refused("q35", &disk("file", "sata", "><source file='/a'/><driver queue_size='8'/>"), "'queue_size'");

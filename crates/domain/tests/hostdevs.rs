@@ -46,7 +46,7 @@ fn pci(attributes: &str) -> String {
 #[test]
 fn mediated_devices_say_what_they_are() {
     refused(&mdev("", ""), "needs the attribute 'model'");
-    refused(&mdev("model='virtio-transitional'", ""), "no model of a hostdev of type 'mdev'");
+    refused(&mdev("model='virtio-transitional'", ""), "not a model of a hostdev of type 'mdev'");
     refused(&mdev("model='vfio-ccw'", ""), "is for s390x only, not for 'q35'");
     refused(
         &mdev("model='vfio-pci'", "<address type='drive'/>"),
@@ -58,7 +58,7 @@ fn mediated_devices_say_what_they_are() {
 
 #[test]
 fn what_a_device_draws_needs_a_screen() {
-    refused(&pci("display='on'"), "needs a screen to show it");
+    refused(&pci("display='on'"), "needs a <graphics> to show it");
     refused(&pci("ramfb='on'"), "ramfb='on' of a hostdev needs display='on'");
     accepted(&format!("<graphics type='vnc'/>{}", pci("display='on' ramfb='on'")));
     let usb = usb("<address bus='1' device='2'/>", "").replace("type='usb'", "type='usb' display='on'");
@@ -104,7 +104,7 @@ fn what_only_scsi_devices_have() {
     refused(&mdev("model='vfio-pci'", "<readonly/>"), "readonly is for SCSI devices only");
     refused(
         &scsi(1, "").replace("type='scsi'", "type='scsi' sgio='unfiltered'"),
-        "kernels of today always filter",
+        "current kernels always filter",
     );
 }
 
@@ -187,9 +187,9 @@ fn pairs_name_a_card_that_stays() {
     accepted(&format!("{}{}", card("<teaming type='persistent'/>"), other(transient)));
     refused(
         &format!("{}{}", card(""), other(transient)),
-        "no interface of that alias has <teaming type='persistent'/>",
+        "no interface with that alias has <teaming type='persistent'/>",
     );
-    refused(&card(transient), "is for a device of the host");
+    refused(&card(transient), "is for a host device only");
     let e1000 = card("<teaming type='persistent'/>").replace("type='virtio'", "type='e1000'");
     refused(&e1000, "is for a card of model 'virtio'");
     refused(&other("<teaming type='transient'/>"), "needs 'persistent', the alias");
@@ -203,6 +203,6 @@ fn a_device_that_is_kept_from_the_guest_has_no_place() {
     assert_eq!(domain.devices.pci_address(Item::Hostdev(0)), None);
     refused(
         "<rng model='virtio'><backend model='builtin'/><address type='unassigned'/></rng>",
-        "is no device of the host",
+        "is not a host device",
     );
 }

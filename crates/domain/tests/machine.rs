@@ -16,10 +16,10 @@ fn cpus_one_by_one_that_contradict_the_count() {
     let cpu =
         |id, enabled, pluggable| format!("<vcpu id='{id}' enabled='{enabled}' hotpluggable='{pluggable}'/>");
     accepted(&cpus(&(cpu(0, "yes", "no") + &cpu(1, "no", "yes"))));
-    refused(&cpus(&cpu(2, "yes", "no")), "is none of the 2 CPUs", "<vcpu id='2'");
-    refused(&cpus(&cpu(0, "no", "yes")), "the first CPU is always there", "<vcpu id='0'");
-    refused(&cpus(&cpu(0, "yes", "yes")), "the first CPU cannot be taken away", "<vcpu id='0'");
-    refused(&cpus(&cpu(1, "no", "no")), "it could never be there", "<vcpu id='1'");
+    refused(&cpus(&cpu(2, "yes", "no")), "is not one of the 2 CPUs", "<vcpu id='2'");
+    refused(&cpus(&cpu(0, "no", "yes")), "the first CPU cannot be disabled", "<vcpu id='0'");
+    refused(&cpus(&cpu(0, "yes", "yes")), "the first CPU cannot be hotpluggable", "<vcpu id='0'");
+    refused(&cpus(&cpu(1, "no", "no")), "so it can never run", "<vcpu id='1'");
     refused(&cpus(&cpu(1, "yes", "no").repeat(2)), "is described twice", "<vcpu id='1'");
     refused(&cpus("<vcpu id='1'/>"), "needs the attribute 'enabled'", "<vcpu id='1'");
     let ordered = "<vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes' order='1'/>";
@@ -31,8 +31,8 @@ fn properties_of_cpus_that_do_not_fit() {
     let cpu = |mode: &str, text: &str| with("q35", &format!("<cpu {mode}>{text}</cpu>"));
     let host = "mode='host-passthrough'";
     accepted(&cpu(host, "<maxphysaddr mode='passthrough' limit='40'/><cache mode='passthrough'/>"));
-    refused(&cpu(host, "<maxphysaddr mode='passthrough' bits='40'/>"), "no 'bits'", "<maxphysaddr");
-    refused(&cpu(host, "<maxphysaddr mode='emulate' limit='40'/>"), "no 'limit'", "<maxphysaddr");
+    refused(&cpu(host, "<maxphysaddr mode='passthrough' bits='40'/>"), "leave 'bits' out", "<maxphysaddr");
+    refused(&cpu(host, "<maxphysaddr mode='emulate' limit='40'/>"), "cannot have a 'limit'", "<maxphysaddr");
     let model = "<model>Skylake-Server</model>";
     let passthrough = format!("{model}<maxphysaddr mode='passthrough'/>");
     refused(&cpu("", &passthrough), "needs the CPU mode 'host-passthrough'", "<maxphysaddr");
@@ -101,9 +101,9 @@ fn timers_that_the_machine_has_not() {
     refused(&timer("q35", "name='armvtimer' tickpolicy='delay'"), "for aarch64 only", "<timer");
     refused(&timer("virt", "name='hpet' present='no'"), "for x86 only", "<timer");
     refused(&timer("q35", "name='rtc' tickpolicy='merge'"), "has no tickpolicy 'merge'", "<timer");
-    refused(&timer("q35", "name='rtc' track='boot'"), "outside of Xen", "<timer");
+    refused(&timer("q35", "name='rtc' track='boot'"), "is for guests of Xen only", "<timer");
     refused(&timer("q35", "name='pit' frequency='5'"), "only 'tsc' has", "<timer");
-    refused(&timer("q35", "name='pit' track='guest'"), "only 'rtc' does", "<timer");
+    refused(&timer("q35", "name='pit' track='guest'"), "only 'rtc' can", "<timer");
     let twice = with("q35", &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)));
     refused(&twice, "the timer 'pit' is described twice", "<timer");
     refused(&with("q35", "<clock offset='timezone'/>"), "needs the attribute 'timezone'", "<clock");
@@ -134,7 +134,7 @@ fn threads_that_contradict_one_another() {
     let many = with("q35", "<iothreads>4000000000</iothreads>");
     refused(&many, "asks for more than 65536 threads", "<domain");
     let twice = with("q35", &format!("<cputune>{}</cputune>", "<vcpupin vcpu='0' cpuset='1'/>".repeat(2)));
-    refused(&twice, "<vcpupin vcpu='0'> stands twice", "<domain");
+    refused(&twice, "<vcpupin vcpu='0'> appears twice", "<domain");
 }
 
 #[test]

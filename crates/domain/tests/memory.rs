@@ -74,9 +74,9 @@ fn nodes_that_do_not_fit_together() {
     let sibling = |text: &str| {
         second(&format!("<cell id='1' memory='1024'><distances><sibling {text}/></distances></cell>"))
     };
-    refused(&sibling("id='2' value='20'"), "<sibling id='2'> of NUMA cell 1 is no cell", "<sibling");
-    refused(&sibling("id='1' value='20'"), "10 is of the cell itself", "<sibling");
-    refused(&sibling("id='0' value='10'"), "10 is of the cell itself", "<sibling");
+    refused(&sibling("id='2' value='20'"), "<sibling id='2'> of NUMA cell 1 is not a cell", "<sibling");
+    refused(&sibling("id='1' value='20'"), "only a cell itself is at distance 10", "<sibling");
+    refused(&sibling("id='0' value='10'"), "only a cell itself is at distance 10", "<sibling");
     refused(&sibling("id='0' value='9'"), "a distance from 10", "<sibling");
     accepted(&sibling("id='0' value='21'"));
 }
@@ -107,13 +107,13 @@ fn places_for_memory_that_contradict_one_another() {
     let tuned = |text: &str| nodes(TWO, &format!("<numatune>{text}</numatune>"), "");
     let memnode = |cell: &str, mode: &str| format!("<memnode cellid='{cell}' mode='{mode}' nodeset='0'/>");
     accepted(&tuned(&memnode("1", "preferred")));
-    refused(&tuned(&memnode("2", "strict")), "<memnode cellid='2'> is none of", "<memnode");
+    refused(&tuned(&memnode("2", "strict")), "<memnode cellid='2'> is not one of", "<memnode");
     refused(&tuned(&memnode("1", "restrictive")), "must be 'restrictive' too", "<memnode");
     let general = "<memory mode='restrictive' nodeset='0'/>";
     refused(&tuned(&format!("{general}{}", memnode("1", "strict"))), "must be 'restrictive' too", "<memnode");
     let auto = format!("<memory placement='auto'/>{}", memnode("0", "strict"));
-    refused(&tuned(&auto), "goes not with <memory placement='auto'/>", "<memnode");
-    refused(&tuned(&memnode("0", "strict").repeat(2)), "stands twice", "<memnode");
+    refused(&tuned(&auto), "cannot be used with <memory placement='auto'/>", "<memnode");
+    refused(&tuned(&memnode("0", "strict").repeat(2)), "appears twice", "<memnode");
     refused(&tuned("<memory mode='strict' nodeset='0,^0'/>"), "'nodeset' of <memory>", "0,^0");
     let no_nodes =
         guest("q35", "").replace("<os>", &format!("<numatune>{}</numatune><os>", memnode("0", "strict")));
@@ -130,9 +130,9 @@ fn huge_pages_that_cannot_be() {
     refused(&huge(&(page("2048", "") + &page("1048576", "")), ""), "both for all NUMA nodes", "<domain");
     let both = page("2048", "nodeset='0-1'") + &page("1048576", "nodeset='1'");
     refused(&huge(&both, ""), "both for the same NUMA node", "<domain");
-    refused(&huge(&page("2048", "nodeset='2'"), ""), "no NUMA nodes '2'", "<domain");
-    refused(&huge("", "<source type='anonymous'/>"), "cannot be had from <source", "<domain");
-    refused(&huge("", "<allocation mode='ondemand'/>"), "cannot be had with <allocation", "<domain");
+    refused(&huge(&page("2048", "nodeset='2'"), ""), "the guest has 2, and no node 2", "<domain");
+    refused(&huge("", "<source type='anonymous'/>"), "cannot be used with <source", "<domain");
+    refused(&huge("", "<allocation mode='ondemand'/>"), "cannot be used with <allocation", "<domain");
 }
 
 #[test]
@@ -146,8 +146,12 @@ fn memory_devices_without_room() {
         "slot 1 of a memory module",
         "<memory model",
     );
-    refused(&nodes(TWO, &max("unit='GiB'>8"), dimm), "none of the 0 slots", "<memory model");
-    refused(&guest("q35", "").replace("<os>", &format!("{ROOM}<os>")), "has a NUMA node", "<domain");
+    refused(&nodes(TWO, &max("unit='GiB'>8"), dimm), "not one of the 0 slots", "<memory model");
+    refused(
+        &guest("q35", "").replace("<os>", &format!("{ROOM}<os>")),
+        "needs a guest with a NUMA node",
+        "<domain",
+    );
     let at = |slot: u32| dimm.replace("</memory>", &format!("<address type='dimm' slot='{slot}'/></memory>"));
     refused(&nodes(TWO, ROOM, &at(3).repeat(2)), "slot 3 is used by two", "<memory model");
 }
@@ -163,18 +167,18 @@ fn memory_devices_that_make_no_sense() {
     };
     let wrong = |xml: String, words: &str| refused(&xml, words, "<memory model");
     wrong(device("dimm", "", ""), "needs the <node>");
-    wrong(device("dimm", "", "<node>2</node>"), "is for NUMA node 2, and the guest has 2");
-    wrong(device("dimm", "<path>/x</path>", "<node>0</node>"), "has no <path>");
+    wrong(device("dimm", "", "<node>2</node>"), "is for NUMA node 2, but the guest has only 2");
+    wrong(device("dimm", "<path>/x</path>", "<node>0</node>"), "cannot have a <path>");
     wrong(device("dimm", "", "<node>0</node><readonly/>"), "<readonly> is for 'nvdimm' devices only");
     wrong(device("nvdimm", "", "<node>0</node>"), "needs the <path>");
     let label = |kib| {
         device("nvdimm", "<path>/x</path>", &format!("<node>0</node><label><size>{kib}</size></label>"))
     };
-    wrong(label(64), "has at least 128 KiB");
+    wrong(label(64), "must have at least 128 KiB");
     wrong(label(262_144), "must be smaller than the device");
     let private = device("virtio-pmem", "<path>/x</path>", "").replace("model=", "access='private' model=");
     refused(&private, "needs access='shared'", "<memory access");
-    wrong(device("virtio-pmem", "<path>/x</path>", "<node>0</node>"), "belongs to no NUMA <node>");
+    wrong(device("virtio-pmem", "<path>/x</path>", "<node>0</node>"), "cannot have a NUMA <node>");
     wrong(device("virtio-mem", "", "<node>0</node>"), "needs its <block>");
     let blocks = |block, requested| {
         let target = format!("<node>0</node><block>{block}</block><requested>{requested}</requested>");
@@ -182,7 +186,7 @@ fn memory_devices_that_make_no_sense() {
     };
     wrong(blocks(3000, 0), "must be a power of two");
     wrong(blocks(2048, 1000), "must be multiples of its <block>");
-    wrong(blocks(2048, 524_288), "more <requested> than its <size>");
+    wrong(blocks(2048, 524_288), "<requested> of a 'virtio-mem' device is more than its <size>");
     accepted(&blocks(2048, 0));
 }
 

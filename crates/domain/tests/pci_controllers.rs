@@ -52,7 +52,7 @@ fn names_of_devices_that_a_model_is_not() {
         refused(
             machine,
             &devices,
-            &format!("<model name='{name}'> is no device that a controller of model '{model}'"),
+            &format!("<model name='{name}'> is not a device for a controller of model '{model}'"),
         );
     }
 }
@@ -70,7 +70,7 @@ fn bus_numbers_of_expanders_count_down_by_two() {
     assert_eq!(numbers, [198, 200, 196]);
     for wrong in ["0", "255"] {
         let target = format!("<target busNr='{wrong}'/>");
-        refused("q35", &controller("pcie-expander-bus", &target), "is out of range: it is 1 to 254");
+        refused("q35", &controller("pcie-expander-bus", &target), "is out of range: expected 1 to 254");
     }
 }
 
@@ -101,7 +101,7 @@ fn room_above_4_gib_is_for_machines_that_keep_some() {
     accepted("pc", &root("pci-root", 3));
     accepted("virt", &root("pcie-root", 1024));
     refused("virt", &root("pcie-root", 1000), "must be a power of two");
-    refused("s390-ccw-virtio", &root("pci-root", 64), "keeps no room that <pcihole64> could set");
+    refused("s390-ccw-virtio", &root("pci-root", 64), "does not support <pcihole64>");
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn expanders_of_the_other_kind_of_bus() {
     refused(
         "q35",
         &at("pci-expander-bus"),
-        "is for machines with a conventional PCI bus, which 'q35' has not",
+        "is for machines with a conventional PCI bus, which 'q35' does not have",
     );
     refused(
         "virt",
         &at("pci-expander-bus"),
-        "is for machines with a conventional PCI bus, which 'virt' has not",
+        "is for machines with a conventional PCI bus, which 'virt' does not have",
     );
 }
 
@@ -192,5 +192,5 @@ fn a_slot_of_a_single_function_has_no_other() {
     accepted("q35", &port(1, 0, "multifunction='off'"));
     accepted("q35", &port(1, 1, ""));
     let both = port(1, 0, "multifunction='off'") + &port(2, 1, "");
-    refused("q35", &both, "says of that slot multifunction='off'");
+    refused("q35", &both, "in that slot has multifunction='off'");
 }

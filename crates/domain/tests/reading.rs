@@ -76,5 +76,5 @@ fn a_device_that_says_otherwise_than_the_domain_is_noted() {
     let own = TWICE.replace("<source>", "<driver name='vfio' iommufd='no'/><source>");
     let xml = guest("q35", &own).replace("<os>", "<iommufd enabled='yes'/><os>");
     let notes = examine(&xml).notes;
-    assert!(notes.len() == 1 && notes[0].message.contains("the device's own word counts"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].message.contains("the device's own setting applies"), "{notes:?}");
 }

@@ -60,7 +60,7 @@ fn a_pci_address_that_two_devices_have_names_both() {
 #[test]
 fn pci_addresses_that_the_bus_does_not_have() {
     let at = |address: &str| format!("{VIRTIO_NET}<address type='pci' {address}/></interface>");
-    refused("pc", &at("domain='1' slot='4'"), "a guest has only 0", "<interface");
+    refused("pc", &at("domain='1' slot='4'"), "a guest has only domain 0", "<interface");
     refused("pc", &at("slot='0x20'"), "slot 0x20 is above 0x1f", "<address");
     refused("pc", &at("bus='0x100' slot='1'"), "'bus' of <address> is '0x100'", "0x100");
     refused("q35", &at("bus='1' slot='3'"), "out of range: a pcie-root-port has only slot 0", "<interface");
@@ -88,7 +88,12 @@ fn addresses_of_the_wrong_kind() {
     let disk = |bus, address| {
         format!("<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>")
     };
-    refused("q35", &disk("sata", "<address type='pci' slot='4'/>"), "disk 'sda' is no PCI device", "<disk");
+    refused(
+        "q35",
+        &disk("sata", "<address type='pci' slot='4'/>"),
+        "disk 'sda' is not a PCI device",
+        "<disk",
+    );
     refused(
         "q35",
         &disk("virtio", "<address type='drive'/>"),
@@ -108,7 +113,7 @@ fn a_machine_without_pci() {
     refused(
         "microvm",
         "<interface type='user'><model type='e1000'/></interface>",
-        "interface 0 is a PCI device, and the machine 'microvm' has no PCI bus",
+        "interface 0 is a PCI device, but the machine 'microvm' has no PCI bus",
         "<interface",
     );
 }
@@ -128,7 +133,7 @@ fn controllers_that_cannot_be() {
         "must be a 'pcie-root' on the machine 'q35'",
         "<controller",
     );
-    refused("pc", &pci("index='1' model='pci-root'"), "has the index 0", "<controller");
+    refused("pc", &pci("index='1' model='pci-root'"), "must have the index 0", "<controller");
     refused(
         "q35",
         &pci("index='300' model='pcie-root-port'"),
@@ -143,7 +148,7 @@ fn controllers_that_cannot_be() {
     refused(
         "q35",
         "<controller type='usb' model='pcie-root-port'/>",
-        "no model of a 'usb' controller",
+        "not a model of a 'usb' controller",
         "<con",
     );
     refused("q35", "<controller type='ide' index='0'/>", "has no IDE controller", "<controller");
@@ -176,7 +181,7 @@ fn boot_orders() {
         "boot order 1 is used twice: by interface 0 and by interface 1",
         "<interface",
     );
-    refused("q35", &net(0), "counts from 1", "<interface");
+    refused("q35", &net(0), "must be 1 or more", "<interface");
     let xml = guest("q35", &net(1)).replace("</os>", "<boot dev='hd'/></os>");
     common::refused(&xml, "cannot be used together with <boot dev='…'/>", "<os>");
 }
@@ -222,7 +227,12 @@ fn disks() {
         "io='native' needs",
         "<disk",
     );
-    refused("q35", &disk("", &format!("{image}<target dev='v1'/>")), "'v1' is no disk's name", "<disk");
+    refused(
+        "q35",
+        &disk("", &format!("{image}<target dev='v1'/>")),
+        "'v1' is not the name of a disk",
+        "<disk",
+    );
     let far = "<target dev='sda' bus='sata'/><address type='drive' unit='6'/>";
     refused("q35", &disk("", &format!("{image}{far}")), "unit 6 of its address is above 5", "<disk");
     let beyond = "<target dev='sda' bus='scsi'/><address type='drive' controller='4000000000'/>";
@@ -263,11 +273,11 @@ fn smmuv3_and_the_bus_that_it_serves() {
     refused(
         "virt",
         &format!("{}<iommu model='smmuv3'/>", with(&["pciBus='1'"])),
-        "each needs a bus of its own",
+        "needs its own PCI bus",
         "<iommu",
     );
     refused("virt", &with(&["pciBus='7'"]), "there is no such PCI controller", "<iommu");
-    refused("virt", &with(&["accel='on'"]), "needs the bus that it serves", "<iommu");
+    refused("virt", &with(&["accel='on'"]), "needs the attribute 'pciBus'", "<iommu");
     refused("virt", &with(&["pciBus='1' ats='on'"]), "ats='on' of the SMMUv3 needs accel='on'", "<iommu");
     refused("virt", &with(&["pciBus='1' accel='on' ssidsize='21'"]), "ssidsize='21'", "<iommu");
     let port = "<controller type='pci' index='1' model='pcie-root-port'/>";
@@ -294,15 +304,15 @@ fn type1_behind_an_accelerated_vsmmu() {
     refused(
         "virt",
         &with("<driver iommufd='no'/>"),
-        "behind an accelerated vSMMU, which needs iommufd; it says no",
+        "behind an accelerated vSMMU, which needs iommufd; its <driver> disables it",
         "<hostdev",
     );
     let xml = guest("virt", &with("")).replace("<os>", "<iommufd enabled='no'/><os>");
-    common::refused(&xml, "<iommufd> of the domain says no", "<hostdev");
+    common::refused(&xml, "<iommufd> of the domain disables it", "<hostdev");
     refused(
         "virt",
         &with("<iommufdId>other</iommufdId>"),
-        "object 'other', but the vSMMU it is behind with 'iommufd0'",
+        "object 'other', but its vSMMU uses 'iommufd0'",
         "<hostdev",
     );
 }
@@ -317,14 +327,14 @@ fn descriptors_given_twice() {
     refused("q35", &two, "the descriptor 9 is given for two devices", "<hostdev");
     let grouped = guest("q35", "<iommu model='intel'><iommufd><fd>5</fd></iommufd></iommu>")
         .replace("<os>", "<iommufd enabled='yes' fdgroup='g'/><os>");
-    common::refused(&grouped, "the descriptor 5 and also the fdgroup 'g'", "<iommu");
+    common::refused(&grouped, "the descriptor 5 and the fdgroup 'g'", "<iommu");
 }
 
 #[test]
 fn the_guest_as_a_whole() {
     let with = |machine, part: &str| guest(machine, "").replace("<os>", &format!("{part}<os>"));
     let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
-    common::refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> says 3", "<topology");
+    common::refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> is 3", "<topology");
     common::refused(
         &with("q35", "<features><gic version='3'/></features>"),
         "<gic> is for aarch64",
@@ -333,7 +343,11 @@ fn the_guest_as_a_whole() {
     let tcg = with("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
     common::refused(&tcg, "needs <domain type='kvm'>", "<domain");
     let pages = |page| format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>");
-    common::refused(&with("q35", &pages("size='2048' nodeset='1'")), "no NUMA nodes '1'", "<domain");
+    common::refused(
+        &with("q35", &pages("size='2048' nodeset='1'")),
+        "the guest has 1, and no node 1",
+        "<domain",
+    );
     let uefi = guest("q35", "").replace("</os>", "<loader type='pflash'>/ovmf</loader></os>");
     common::refused(&uefi, "UEFI firmware needs ACPI", "<os>");
     common::refused(
@@ -362,7 +376,7 @@ fn firmware_is_not_chosen_by_kind() {
             .replace("</os>", &format!("{rest}</os>"))
     };
     for rest in ["", "<loader secure='yes'/>"] {
-        common::refused(&efi(rest), "the selection of firmware is not supported yet", "<os");
+        common::refused(&efi(rest), "automatic selection of firmware is not supported yet", "<os");
     }
     check(&efi("<loader type='pflash' readonly='yes'>/ovmf</loader>")).unwrap();
     common::refused(&guest("q35", "").replace("</os>", "<loader/></os>"), "<loader> names no file", "<os>");
@@ -383,9 +397,9 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
 fn ids_of_no_form() {
     let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
     for id in ["", "a,b=$(x)", "0a", "a b"] {
-        refused("q35", &named(id), &format!("the iommufd object's id '{id}' is no id"), "<hostdev");
+        refused("q35", &named(id), &format!("the iommufd object's id '{id}' is not a valid id"), "<hostdev");
         let iommu = format!("<iommu model='intel'><iommufd><id>{id}</id></iommufd></iommu>");
-        refused("q35", &iommu, &format!("'{id}' is no id"), "<iommu ");
+        refused("q35", &iommu, &format!("'{id}' is not a valid id"), "<iommu ");
     }
     refused(
         "q35",
@@ -402,17 +416,32 @@ fn ids_that_are_taken() {
     refused(
         "q35",
         &aliased("ua-dup").repeat(2),
-        "'ua-dup' of interface 1 is that of interface 0",
+        "'ua-dup' of interface 1 is already used by interface 0",
         "<interface",
     );
-    refused("q35", &aliased("balloon0"), "'balloon0' of interface 0 is that of memballoon", "<interface");
+    refused(
+        "q35",
+        &aliased("balloon0"),
+        "'balloon0' of interface 0 is already used by memballoon",
+        "<interface",
+    );
     let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
-    refused("q35", &aliased("pcie.0"), "'pcie.0' of interface 0 is that of controller pci 0", "<interface");
+    refused(
+        "q35",
+        &aliased("pcie.0"),
+        "'pcie.0' of interface 0 is already used by controller pci 0",
+        "<interface",
+    );
     for id in ["pc.ram", "monitor", "pci.0"] {
-        refused("q35", &named(id), &format!("'{id}' is that of the emulator itself"), "<hostdev");
+        refused("q35", &named(id), &format!("'{id}' is already used by the emulator itself"), "<hostdev");
     }
     for id in ["ua-x", "hostua-x"] {
-        refused("q35", &format!("{}{}", aliased("ua-x"), named(id)), "is that of interface 0", "<hostdev");
+        refused(
+            "q35",
+            &format!("{}{}", aliased("ua-x"), named(id)),
+            "is already used by interface 0",
+            "<hostdev",
+        );
     }
     let serial =
         "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'><alias name='ua-s'/></console>";

@@ -40,13 +40,13 @@ fn an_intel_iommu_with_a_virtio_iommu() {
 
 #[test]
 fn two_smmus_without_a_bus() {
-    refused("virt", &"<iommu model='smmuv3'/>".repeat(2), "each needs a bus of its own");
+    refused("virt", &"<iommu model='smmuv3'/>".repeat(2), "needs its own PCI bus");
 }
 
 #[test]
 fn two_smmus_of_which_one_has_a_bus() {
     let one = format!("{}<iommu model='smmuv3'/>", smmus(&["pciBus='1'"]));
-    refused("virt", &one, "each needs a bus of its own");
+    refused("virt", &one, "needs its own PCI bus");
     accepted("virt", &smmus(&["pciBus='1'", "pciBus='2'"]));
 }
 
@@ -69,7 +69,7 @@ fn an_smmu_on_a_bus_that_is_not_there() {
 
 #[test]
 fn acceleration_without_a_bus() {
-    refused("virt", "<iommu model='smmuv3'><driver accel='on'/></iommu>", "needs the bus that it serves");
+    refused("virt", "<iommu model='smmuv3'><driver accel='on'/></iommu>", "needs the attribute 'pciBus'");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn substream_ids_that_are_too_wide() {
 fn widths_of_addresses_that_qemus_smmu_has_not() {
     for bits in ["32", "43", "52"] {
         let driver = format!("pciBus='1' accel='on' oas='{bits}'");
-        refused("virt", &smmus(&[&driver]), &format!("oas='{bits}' of the SMMUv3 cannot be had"));
+        refused("virt", &smmus(&[&driver]), &format!("oas='{bits}' of the SMMUv3 is not supported"));
     }
     for bits in ["44", "48", "auto"] {
         accepted("virt", &smmus(&[&format!("pciBus='1' accel='on' oas='{bits}'")]));
@@ -115,7 +115,7 @@ fn numa_nodes_that_the_guest_has_not() {
         guest("q35", &format!("{hostdev}<acpi nodeset='{nodeset}'/></hostdev>"))
     };
     let errors = check(&with("1-2").replace("<devices>", &format!("{numa}<devices>"))).unwrap_err();
-    assert!(errors.to_string().contains("names NUMA node 2, and the guest has no such node"), "{errors}");
+    assert!(errors.to_string().contains("names NUMA node 2, which the guest does not have"), "{errors}");
     assert!(check(&with("0")).is_err(), "a guest without <numa> has none that can be named");
     check(&with("0-1").replace("<devices>", &format!("{numa}<devices>"))).unwrap();
     let expander = |node: u32| {
@@ -126,7 +126,7 @@ fn numa_nodes_that_the_guest_has_not() {
     };
     expander(1).unwrap();
     let errors = expander(2).unwrap_err();
-    assert!(errors.to_string().contains("of NUMA node 2, and the guest has no such node"), "{errors}");
+    assert!(errors.to_string().contains("of NUMA node 2, which the guest does not have"), "{errors}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn type1_behind_an_accelerated_smmu() {
     refused(
         "virt",
         &with("<driver iommufd='no'/>"),
-        "behind an accelerated vSMMU, which needs iommufd; it says no",
+        "behind an accelerated vSMMU, which needs iommufd; its <driver> disables it",
     );
     let unsaid = accepted("virt", &with(""));
     assert_eq!(unsaid.backend(&unsaid.devices.hostdevs[0]), Some(Backend::Iommufd));

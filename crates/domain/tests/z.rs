@@ -69,10 +69,10 @@ fn a_channel_number_that_two_devices_have_names_both() {
 fn channel_addresses_elsewhere() {
     refused("q35", &format!("{NET}{}</interface>", ccw("1")), "is not on a machine with channels");
     let function = pci(1, &ccw("1"));
-    refused("s390-ccw-virtio", &function, "is no channel device: it cannot have an address of type 'ccw'");
+    refused("s390-ccw-virtio", &function, "is not a channel device: it cannot have an address of type 'ccw'");
     let subchannel = "<hostdev mode='subsystem' type='mdev' model='vfio-ccw'><source>\
         <address uuid='11111111-2222-4333-8444-555555555555'/></source><address type='pci' slot='1'/></hostdev>";
-    refused("s390-ccw-virtio", subchannel, "is no PCI device: it cannot have an address of type 'pci'");
+    refused("s390-ccw-virtio", subchannel, "is not a PCI device: it cannot have an address of type 'pci'");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn ids_of_functions_that_cannot_be() {
     refused("s390-ccw-virtio", &two, "the uid 0x0005 of <zpci> is used twice");
     let two = format!("{}{}", with(1, "uid='5' fid='1'"), with(2, "uid='6' fid='1'"));
     refused("s390-ccw-virtio", &two, "the fid 0x00000001 of <zpci> is used twice");
-    refused("q35", &with(1, "uid='5'"), "it is for s390x only");
+    refused("q35", &with(1, "uid='5'"), "is for s390x only");
 }
 
 #[test]

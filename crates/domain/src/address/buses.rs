@@ -55,14 +55,19 @@ impl Buses {
     /// Why the device cannot be there. The address then counts as used all the same.
     pub(crate) fn reserve(&mut self, at: Address, need: Need) -> Result<(), String> {
         if at.domain != 0 {
-            return Err(format!("the PCI address {at} is in domain {:#06x}; a guest has only 0", at.domain));
+            return Err(format!(
+                "the PCI address {at} is in domain {:#06x}; a guest has only domain 0",
+                at.domain
+            ));
         }
         if usize::from(at.bus) >= self.len() && self.grows {
             self.grow(usize::from(at.bus), need)?;
         }
         let last = self.len().saturating_sub(1);
         let Some(bus) = self.buses.get_mut(usize::from(at.bus)) else {
-            return Err(format!("the PCI address {at} is on a bus that isn't there; the last one is {last}"));
+            return Err(format!(
+                "the PCI address {at} is on a bus that does not exist; the last bus is {last}"
+            ));
         };
         let free = bus.take(at.slot, at.function, need.shares_slot);
         check(bus, at, need)?;

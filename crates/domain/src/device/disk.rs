@@ -324,10 +324,10 @@ impl Element for Disk {
         self.info.visit_bootable(v);
         check_source(self.kind, self.source.as_ref(), v);
         if self.auth.is_some() && self.source.as_ref().is_some_and(|s| s.auth.is_some()) {
-            v.error("<auth> stands in the <disk> and in its <source>: it is said once".into());
+            v.error("<auth> is given both in the <disk> and in its <source>".into());
         }
         if self.encryption.is_some() && self.source.as_ref().is_some_and(|s| s.encryption.is_some()) {
-            v.error("<encryption> stands in the <disk> and in its <source>: it is said once".into());
+            v.error("<encryption> is given both in the <disk> and in its <source>".into());
         }
     }
 }
@@ -355,7 +355,7 @@ fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn
             DiskType::Nvme => "type='pci' namespace='…'",
             DiskType::VhostUser => "type='unix' path='…'",
         };
-        v.error(format!("a disk of type '{kind}' has a <source {example}/>"));
+        v.error(format!("a disk of type '{kind}' needs a <source {example}/>"));
     }
 }
 

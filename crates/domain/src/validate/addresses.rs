@@ -10,7 +10,7 @@ use crate::device::address::AddressType;
 use crate::device::controller::ControllerType;
 use crate::device::{Address, Item};
 
-const CHOSEN: &str = "leave the <address> out, and it is chosen";
+const CHOSEN: &str = "leave the <address> out to have one chosen";
 
 pub(super) fn check(check: &mut Check<'_>) {
     for item in check.domain.devices.items() {
@@ -31,16 +31,16 @@ fn kind(check: &mut Check<'_>, item: Item) {
     let is_channel = is_channel_device(devices, item);
     let has_mmio = matches!(machine.board, Board::Virt | Board::Microvm | Board::Other);
     let wrong = match kind {
-        Some(AddressType::Pci) => (!is_pci && !is_chipsets(check, item)).then_some("is no PCI device"),
+        Some(AddressType::Pci) => (!is_pci && !is_chipsets(check, item)).then_some("is not a PCI device"),
         Some(AddressType::Ccw) if machine.board != Board::S390Ccw => {
             Some("is not on a machine with channels")
         }
-        Some(AddressType::Ccw) => (!is_channel).then_some("is no channel device"),
+        Some(AddressType::Ccw) => (!is_channel).then_some("is not a channel device"),
         Some(AddressType::VirtioMmio) if !has_mmio => Some("is not on a machine with virtio-mmio"),
-        Some(AddressType::VirtioMmio) => (!is_channel).then_some("is no virtio device"),
+        Some(AddressType::VirtioMmio) => (!is_channel).then_some("is not a virtio device"),
         Some(AddressType::Unassigned) => {
             let of_host = devices.assigned().any(|hostdev| std::ptr::eq(&hostdev.info, info));
-            (!of_host).then_some("is no device of the host")
+            (!of_host).then_some("is not a host device")
         }
         _ => None,
     };
@@ -53,7 +53,7 @@ fn kind(check: &mut Check<'_>, item: Item) {
         check.error_with_hint(place, format!("{what} needs an address of type 'pci', not '{kind}'"), CHOSEN);
     } else if is_pci && !machine.has_pci() && matches!(kind, None | Some(AddressType::Pci)) {
         let name = &machine.name;
-        check.error(place, format!("{what} is a PCI device, and the machine '{name}' has no PCI bus"));
+        check.error(place, format!("{what} is a PCI device, but the machine '{name}' has no PCI bus"));
     }
 }
 
@@ -79,21 +79,23 @@ fn acpi(check: &mut Check<'_>, item: Item) {
     let nodes = acpi.nodeset.iter().flat_map(crate::IdSet::iter);
     if let Some(node) = nodes.into_iter().find(|node| !check.has_node(*node)) {
         let message = format!(
-            "<acpi nodeset> of {} names NUMA node {node}, and the guest has no such node",
+            "<acpi nodeset> of {} names NUMA node {node}, which the guest does not have",
             devices.describe(item)
         );
-        check.error_with_hint(&info.place, message, "the nodes are the <cell>s of <cpu><numa>");
+        check.error_with_hint(&info.place, message, "name a <cell> of <cpu><numa>");
     }
     if acpi.nodeset.is_some() && !matches!(item, Item::Hostdev(_) | Item::Interface(_)) {
-        let message =
-            format!("<acpi nodeset> of {}: it is for devices of the host only", devices.describe(item));
+        let message = format!("<acpi nodeset> of {} is for host devices only", devices.describe(item));
         check.error(&info.place, message);
     }
     if !matches!(info.address, Some(Address::Pci(_))) {
-        let message = format!("<acpi> of {}: it is for PCI devices only", devices.describe(item));
+        let message = format!("<acpi> of {} is for PCI devices only", devices.describe(item));
         check.error(&info.place, message);
     } else if acpi.index == Some(0) {
-        check.error(&info.place, format!("<acpi> of {}: the index counts from 1", devices.describe(item)));
+        check.error(
+            &info.place,
+            format!("the index of <acpi> of {} must be 1 or more", devices.describe(item)),
+        );
     }
 }
 
@@ -131,7 +133,7 @@ fn zpci(check: &mut Check<'_>) {
         devices.items().into_iter().filter_map(|item| Some((zpci_of(devices, item)?, item))).collect();
     if check.machine.board != Board::S390Ccw {
         for (_, item) in said {
-            let message = format!("<zpci> of {}: it is for s390x only", devices.describe(item));
+            let message = format!("<zpci> of {} is for s390x only", devices.describe(item));
             check.error(&place_of(devices.info(item)), message);
         }
         return;

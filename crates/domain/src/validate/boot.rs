@@ -19,7 +19,7 @@ fn firmware(check: &mut Check<'_>) {
     }
     let names_file = os.loader.as_ref().map(|l| l.path.is_some());
     if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
-        let message = "<os firmware='efi'>: the selection of firmware is not supported yet".to_owned();
+        let message = "<os firmware='efi'>: automatic selection of firmware is not supported yet".to_owned();
         check.error_with_hint(&os.place, message, "name the files with <loader> and <nvram>");
     } else if names_file == Some(false) {
         let message = "<loader> names no file".to_owned();
@@ -28,12 +28,12 @@ fn firmware(check: &mut Check<'_>) {
     nvram(check);
     secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
-        let message = "<nvram> goes with firmware in flash memory only".to_owned();
-        check.error_with_hint(&os.place, message, "say <loader type='pflash' readonly='yes'>");
+        let message = "<nvram> is for firmware in flash memory only".to_owned();
+        check.error_with_hint(&os.place, message, "set <loader type='pflash' readonly='yes'>");
     }
     for (part, missing) in [("initrd", os.initrd.is_some()), ("cmdline", os.cmdline.is_some())] {
         if missing && os.kernel.is_none() {
-            check.error(&os.place, format!("<{part}> goes with a <kernel> only"));
+            check.error(&os.place, format!("<{part}> needs a <kernel>"));
         }
     }
 }
@@ -45,19 +45,19 @@ fn nvram(check: &mut Check<'_>) {
     if loader.stateless == Some(false) && loader.kind == Some(LoaderType::Rom) {
         let message =
             "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>".to_owned();
-        check.error_with_hint(&os.place, message, "say <loader type='pflash'>");
+        check.error_with_hint(&os.place, message, "set <loader type='pflash'>");
     }
     if loader.readonly == Some(false) && loader.stateless == Some(false) {
         let message = "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
         check.error_with_hint(&os.place, message.to_owned(), "leave one of the attributes out");
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.readonly == Some(false)) {
-        let message = "<loader readonly='no'> keeps its variables itself, and an <nvram> is given".to_owned();
+        let message = "<loader readonly='no'> keeps its variables itself, but an <nvram> is given".to_owned();
         check.error_with_hint(&nvram.place, message, "leave one of them out");
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
         let what = if nvram.template.is_some() { "an <nvram> with a template" } else { "an <nvram>" };
-        let message = format!("<loader stateless='yes'> keeps nothing, and {what} is given");
+        let message = format!("<loader stateless='yes'> keeps nothing, but {what} is given");
         check.error_with_hint(&nvram.place, message, "leave one of them out");
     }
 }
@@ -90,7 +90,7 @@ fn boot(check: &mut Check<'_>) {
     }
     for (order, item) in &orders {
         if *order == 0 {
-            check.error(&place_of(devices.info(*item)), "the order of the boot counts from 1".into());
+            check.error(&place_of(devices.info(*item)), "the boot order must be 1 or more".into());
         }
     }
     for (first, second) in duplicates(orders.iter().map(|(order, item)| (*order, (*order, *item)))) {

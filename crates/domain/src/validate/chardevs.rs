@@ -25,7 +25,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     devices.channels.iter().for_each(|channel| channel_target(check, channel));
     for parallel in devices.parallels.iter().skip(PC_PARALLELS) {
-        check.error(&parallel.info.place, format!("a PC has {PC_PARALLELS} parallel ports"));
+        check.error(&parallel.info.place, format!("a PC has only {PC_PARALLELS} parallel ports"));
     }
     numbers(check);
     ports(check);
@@ -92,15 +92,15 @@ fn backend(check: &mut Check<'_>, backend: &CharBackend, what: &str, place: &Pla
         check.error(place, format!("{what}: <reconnect> is for mode='connect' only"));
     }
     if let Some(protocol @ (CharProtocol::Telnets | CharProtocol::Tls)) = backend.protocol {
-        let message = format!("{what}: there is no protocol '{protocol}', nor tls with telnet");
+        let message = format!("{what}: the protocol '{protocol}' is not supported");
         check.error_with_hint(place, message, "use <source tls='yes'/> with the protocol 'raw'");
     }
     let tls = backend.source().and_then(|source| source.tls) == Some(true);
     if tls && backend.protocol == Some(CharProtocol::Telnet) {
-        check.error(place, format!("{what}: the protocol 'telnet' cannot go through tls"));
+        check.error(place, format!("{what}: the protocol 'telnet' cannot be used with tls"));
     }
     if kind == CharSourceType::Nmdm {
-        check.error(place, format!("{what}: character devices of type 'nmdm' are FreeBSD's"));
+        check.error(place, format!("{what}: the type 'nmdm' is for FreeBSD only"));
     }
 }
 
@@ -122,7 +122,7 @@ fn target(check: &mut Check<'_>, serial: &Chardev) {
         check.error(place, format!("a serial port of type '{kind}' is not for the machine '{name}'"));
     }
     if target.kind == Some(CharTargetType::IsaSerial) && target.port.is_some_and(|p| p >= PC_PORTS) {
-        check.error(place, format!("a PC has {PC_PORTS} serial ports, numbered from 0"));
+        check.error(place, format!("a PC has only {PC_PORTS} serial ports, numbered from 0"));
     }
 }
 
@@ -152,7 +152,7 @@ fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
                 check.error(place, message);
             }
         }
-        Some(kind) => check.error(place, format!("a channel has no target of type '{kind}'")),
+        Some(kind) => check.error(place, format!("a channel cannot have a target of type '{kind}'")),
         None => check.error(place, "a channel needs a <target type='…'/>".into()),
     }
 }

@@ -40,16 +40,16 @@ fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
         return Some(format!("the timer '{name}' has no tickpolicy '{policy}'"));
     }
     if timer.frequency.is_some() && name != TimerName::Tsc {
-        return Some(format!("the timer '{name}' has no frequency; only 'tsc' has"));
+        return Some(format!("the timer '{name}' has no frequency; only 'tsc' has one"));
     }
     if timer.track.is_some() && name != TimerName::Rtc {
-        return Some(format!("the timer '{name}' tracks nothing; only 'rtc' does"));
+        return Some(format!("the timer '{name}' cannot have 'track'; only 'rtc' can"));
     }
     if timer.track.is_some_and(|track| track.as_str() == "boot") {
-        return Some(format!("the timer '{name}' has no track 'boot' outside of Xen"));
+        return Some(format!("track='boot' of the timer '{name}' is for guests of Xen only"));
     }
     if timer.mode.is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native") {
-        return Some(format!("the timer '{name}' has no such mode outside of Xen"));
+        return Some(format!("this 'mode' of the timer '{name}' is for guests of Xen only"));
     }
     None
 }

@@ -25,11 +25,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let kind = second.kind.map_or("", ControllerType::as_str);
         let index = second.index.unwrap_or_default();
         let message = format!("two '{kind}' controllers have the index {index}");
-        check.error_with_hint(
-            &second.info.place,
-            message,
-            "leave the index out, and the next free one is chosen",
-        );
+        check.error_with_hint(&second.info.place, message, "leave the index out to get the next free one");
     }
 }
 
@@ -52,7 +48,7 @@ fn companion(controller: &Controller) -> Option<Model> {
 fn model(check: &mut Check<'_>, controller: &Controller) {
     let (Some(kind), Some(model)) = (controller.kind, controller.model) else { return };
     if !kinds_of(model).contains(&kind) {
-        check.error(&controller.info.place, format!("'{model}' is no model of a '{kind}' controller"));
+        check.error(&controller.info.place, format!("'{model}' is not a model of a '{kind}' controller"));
     }
 }
 
@@ -117,13 +113,13 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
         check.error(place, message);
     }
     if index != 0 && is_root {
-        check.error(place, "a pci-root or pcie-root controller has the index 0".into());
+        check.error(place, "a pci-root or pcie-root controller must have the index 0".into());
     }
     if is_root && controller.info.address.is_some() {
-        check.error(place, "a pci-root or pcie-root controller has no address".into());
+        check.error(place, "a pci-root or pcie-root controller cannot have an address".into());
     }
     if controller.pcihole64.is_some() && !is_root {
-        check.error(place, "only a pci-root or pcie-root controller has a <pcihole64>".into());
+        check.error(place, "only a pci-root or pcie-root controller can have a <pcihole64>".into());
     }
     super::pci_targets::check(check, controller);
 }
@@ -133,7 +129,7 @@ fn ide(check: &mut Check<'_>, controller: &Controller) {
     match check.machine.board {
         Board::I440fx if controller.index == Some(0) => {}
         Board::I440fx => {
-            check.error(&controller.info.place, format!("the machine '{name}' has a single IDE controller"));
+            check.error(&controller.info.place, format!("the machine '{name}' has only one IDE controller"));
         }
         Board::Isapc | Board::Other => {}
         _ => {

@@ -22,11 +22,11 @@ fn vcpus(check: &mut Check<'_>) {
     for single in &vcpus.vcpus {
         let id = single.id;
         let wrong = match (single.enabled, single.hotpluggable) {
-            _ if id >= max => format!("<vcpu id='{id}'> is none of the {max} CPUs of <vcpu>"),
-            (Some(false), _) if id == 0 => "<vcpu id='0'>: the first CPU is always there".into(),
-            (_, Some(true)) if id == 0 => "<vcpu id='0'>: the first CPU cannot be taken away".into(),
+            _ if id >= max => format!("<vcpu id='{id}'> is not one of the {max} CPUs of <vcpu>"),
+            (Some(false), _) if id == 0 => "<vcpu id='0'>: the first CPU cannot be disabled".into(),
+            (_, Some(true)) if id == 0 => "<vcpu id='0'>: the first CPU cannot be hotpluggable".into(),
             (Some(false), Some(false)) => {
-                format!("<vcpu id='{id}'> is not enabled and not hotpluggable: it could never be there")
+                format!("<vcpu id='{id}'> is neither enabled nor hotpluggable, so it can never run")
             }
             _ => continue,
         };
@@ -48,11 +48,11 @@ fn cpus(check: &mut Check<'_>) {
     if let (Some(topology), Some(count)) = (&cpu.topology, domain.vcpu.as_ref().and_then(|v| v.count)) {
         let product = topology.cpus();
         if product != u64::from(count) {
-            let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> says {count}");
+            let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> is {count}");
             check.error_with_hint(
                 &topology.place,
                 message,
-                "<vcpu> must be the product of sockets, dies, clusters, cores and threads",
+                "set <vcpu> to the product of sockets, dies, clusters, cores and threads",
             );
         }
     }
@@ -86,7 +86,7 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
         return;
     }
     if let Some(feature) = cpu.features.first() {
-        let message = format!("the CPU feature '{}' is asked for, and no <model> is named", feature.name);
+        let message = format!("the CPU feature '{}' needs a CPU <model>", feature.name);
         check.error_with_hint(&feature.place, message, "name the CPU <model>, or a mode other than 'custom'");
     }
 }
@@ -95,12 +95,14 @@ fn cache(check: &mut Check<'_>, cpu: &Cpu) {
     let Some(cache) = &cpu.cache else { return };
     let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
     let wrong = match (cache.mode, cache.level) {
-        (Some(CpuCacheMode::Passthrough), Some(_)) => "'passthrough' is for all levels: leave 'level' out",
+        (Some(CpuCacheMode::Passthrough), Some(_)) => {
+            "'passthrough' applies to all levels: leave 'level' out"
+        }
         (Some(CpuCacheMode::Passthrough), _) if !whole => {
             "'passthrough' needs the CPU mode 'host-passthrough'"
         }
         (Some(CpuCacheMode::Emulate), level) if level != Some(3) => "'emulate' is for level='3' only",
-        (Some(CpuCacheMode::Disable), Some(_)) => "'disable' is for all levels: leave 'level' out",
+        (Some(CpuCacheMode::Disable), Some(_)) => "'disable' applies to all levels: leave 'level' out",
         _ => return,
     };
     check.error(&cache.place, format!("the CPU <cache> mode {wrong}"));
@@ -113,13 +115,13 @@ fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
     let wrong = match width.mode {
         _ if !x86 => "is for x86 only".into(),
         Some(MaxphysaddrMode::Passthrough) if width.bits.is_some() => {
-            "with mode 'passthrough' takes the host's width and no 'bits'".into()
+            "with mode 'passthrough' takes the host's width: leave 'bits' out".into()
         }
         Some(MaxphysaddrMode::Passthrough) if !whole => {
             format!("mode 'passthrough' needs the CPU mode '{}'", CpuMode::HostPassthrough)
         }
         Some(MaxphysaddrMode::Emulate) if width.limit.is_some() => {
-            "with mode 'emulate' takes no 'limit'".to_owned()
+            "with mode 'emulate' cannot have a 'limit'".to_owned()
         }
         _ => return,
     };

@@ -32,43 +32,43 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
             error(
                 check,
                 disk,
-                "a volume of a storage pool of libvirt's is not known here: name its file or device",
+                "volumes of libvirt's storage pools are not supported: name the file or device",
             );
         }
         Some(DiskType::Nvme) if source.address.is_none() || source.namespace.is_none_or(|n| n == 0) => {
             error(
                 check,
                 disk,
-                "an NVMe disk needs a <source type='pci' namespace='…'> from 1 with an <address>",
+                "an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with an <address>",
             );
         }
         Some(DiskType::VhostUser) if disk.target.bus != Some(DiskBus::Virtio) => {
-            error(check, disk, "a disk of type 'vhostuser' is on the bus 'virtio'");
+            error(check, disk, "a disk of type 'vhostuser' must be on the bus 'virtio'");
         }
         Some(DiskType::VhostUser) if source.path.is_none() => {
             error(check, disk, "a disk of type 'vhostuser' needs a <source type='unix' path='…'/>");
         }
         Some(DiskType::Dir) if !disk.readonly && disk.device == Some(DiskDevice::Disk) => {
-            error(check, disk, "a folder is shown as a disk that is <readonly/>");
+            error(check, disk, "a disk that shows a folder must be <readonly/>");
         }
         _ => {}
     }
     if disk.transient {
-        error(check, disk, "<transient/> is not supported: make an image above, and throw that away");
+        error(check, disk, "<transient/> is not supported: use an overlay image and delete it afterwards");
     }
     let is_lun = disk.device == Some(DiskDevice::Lun);
     let by_iscsi = disk.kind == Some(DiskType::Network) && source.protocol == Some(NetworkProtocol::Iscsi);
     if is_lun && disk.kind != Some(DiskType::Block) && !by_iscsi {
-        error(check, disk, "a disk with device='lun' is of type 'block', or of iSCSI");
+        error(check, disk, "a disk with device='lun' must be of type 'block' or use iSCSI");
     }
     if is_lun && disk.driver.as_ref().and_then(|d| d.format).is_some_and(|f| f != ImageFormat::Raw) {
-        error(check, disk, "a disk with device='lun' is of the format 'raw'");
+        error(check, disk, "a disk with device='lun' must have the format 'raw'");
     }
     if source.reservations.is_some() && !is_lun {
-        error(check, disk, "<reservations> are for device='lun'");
+        error(check, disk, "<reservations> are for device='lun' only");
     }
     if (disk.rawio.is_some() || disk.sgio.is_some()) && !is_lun {
-        error(check, disk, "rawio and sgio are for device='lun'");
+        error(check, disk, "rawio and sgio are for device='lun' only");
     }
 }
 
@@ -78,7 +78,7 @@ fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
         return error(check, disk, "a disk of type 'network' needs a <source protocol='…'>");
     };
     if matches!(protocol, Vxhs | Tftp) {
-        error(check, disk, &format!("the protocol '{protocol}' is gone from QEMU"));
+        error(check, disk, &format!("QEMU no longer has the protocol '{protocol}'"));
     }
     if source.name.is_none() && protocol != Nbd {
         error(check, disk, &format!("the protocol '{protocol}' needs a <source name='…'>"));
@@ -88,19 +88,19 @@ fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
     }
     let several = matches!(protocol, Rbd | NetworkProtocol::Gluster);
     if source.hosts.len() > 1 && !several {
-        error(check, disk, &format!("the protocol '{protocol}' has one <host>"));
+        error(check, disk, &format!("the protocol '{protocol}' takes only one <host>"));
     }
     if source.snapshot.is_some() && protocol != Rbd {
-        error(check, disk, "<snapshot> of a <source> is for the protocol 'rbd'");
+        error(check, disk, "<snapshot> of a <source> is for the protocol 'rbd' only");
     }
     if source.initiator.is_some() && protocol != Iscsi {
-        error(check, disk, "<initiator> is for the protocol 'iscsi'");
+        error(check, disk, "<initiator> is for the protocol 'iscsi' only");
     }
     if source.identity.is_some() && protocol != Nfs {
-        error(check, disk, "<identity> is for the protocol 'nfs'");
+        error(check, disk, "<identity> is for the protocol 'nfs' only");
     }
     if protocol == Rbd && source.name.as_ref().is_some_and(|name| !name.contains('/')) {
-        error(check, disk, "the name of an image of Ceph is POOL/IMAGE");
+        error(check, disk, "the name of a Ceph image must be POOL/IMAGE");
     }
 }
 
@@ -120,11 +120,7 @@ fn secrets(check: &mut Check<'_>, disk: &Disk) {
                 error(check, disk, "<secret> of <auth> needs the attribute 'type', 'ceph' or 'iscsi'")
             }
             (Some(kind), Some(wanted)) if kind != wanted => {
-                error(
-                    check,
-                    disk,
-                    &format!("the secret is of type '{kind}', and must be of type '{wanted}'"),
-                );
+                error(check, disk, &format!("the secret must be of type '{wanted}', not '{kind}'"));
             }
             _ => {}
         }
@@ -141,24 +137,24 @@ fn identity(check: &mut Check<'_>, disk: &Disk) {
     for (what, text, longest) in [("vendor", &disk.vendor, VENDOR), ("product", &disk.product, PRODUCT)] {
         let Some(text) = text else { continue };
         if bus != Some(DiskBus::Scsi) {
-            error(check, disk, &format!("only a disk on the bus 'scsi' has a {what}"));
+            error(check, disk, &format!("only a disk on the bus 'scsi' can have a {what}"));
         }
         if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            error(check, disk, &format!("the {what} is at most {longest} printable characters of ASCII"));
+            error(check, disk, &format!("the {what} must be at most {longest} printable ASCII characters"));
         }
     }
     let has_wwn = matches!(bus, Some(DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata));
     if disk.wwn.is_some() && !has_wwn {
-        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' has a wwn");
+        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' can have a wwn");
     }
     if disk.target.rotation_rate.is_some() && !has_wwn {
-        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' has a rotation_rate");
+        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' can have a rotation_rate");
     }
     if disk.target.removable.is_some() && !matches!(bus, Some(DiskBus::Usb | DiskBus::Scsi)) {
-        error(check, disk, "only a disk on the buses 'usb' and 'scsi' is removable or not");
+        error(check, disk, "only a disk on the buses 'usb' and 'scsi' can have 'removable'");
     }
     if disk.model.is_some() && bus != Some(DiskBus::Virtio) {
-        error(check, disk, "only a disk on the bus 'virtio' has a model");
+        error(check, disk, "only a disk on the bus 'virtio' can have a model");
     }
 }
 
@@ -173,24 +169,24 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
         ("iommu, ats, packed and page_per_vq", driver.virtio != crate::device::VirtioOptions::default()),
     ];
     for (attribute, _) in virtio.into_iter().filter(|(_, said)| *said && !is_virtio) {
-        error(check, disk, &format!("only a disk on the bus 'virtio' has '{attribute}'"));
+        error(check, disk, &format!("only a disk on the bus 'virtio' can have '{attribute}'"));
     }
     if driver.queue_size.is_some_and(|size| !size.is_power_of_two() || size > 1024) {
-        error(check, disk, "queue_size is a power of two up to 1024");
+        error(check, disk, "queue_size must be a power of two up to 1024");
     }
     let is_qcow2 = driver.format == Some(ImageFormat::Qcow2);
     if (driver.discard_no_unref.is_some() || driver.metadata_cache.is_some()) && !is_qcow2 {
-        error(check, disk, "discard_no_unref and <metadata_cache> are for the format 'qcow2'");
+        error(check, disk, "discard_no_unref and <metadata_cache> are for the format 'qcow2' only");
     }
     if driver.copy_on_read == Some(true) && disk.readonly {
-        error(check, disk, "copy_on_read needs an image that can be written to");
+        error(check, disk, "copy_on_read needs a writable image");
     }
     if matches!(driver.format, Some(ImageFormat::Ploop | ImageFormat::Luks)) {
         let format = driver.format.map_or("", ImageFormat::as_str);
         error(
             check,
             disk,
-            &format!("an image of format '{format}' is not for QEMU: LUKS is <encryption> of a raw one"),
+            &format!("QEMU has no image format '{format}': write LUKS as <encryption> of a raw image"),
         );
     }
 }
@@ -200,7 +196,7 @@ fn threads(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let threads = driver.iothreads.iter().flat_map(|t| &t.iothreads);
     if driver.iothread.is_some() && driver.iothreads.is_some() {
-        error(check, disk, "iothread= and <iothreads> are said both");
+        error(check, disk, "iothread= and <iothreads> cannot be used together");
     }
     let known = check.domain.iothreadids.as_ref().map(|ids| ids.iothreads.as_slice()).unwrap_or_default();
     let wanted: Vec<u32> = driver.iothread.into_iter().chain(threads.clone().map(|t| t.id)).collect();
@@ -212,7 +208,7 @@ fn threads(check: &mut Check<'_>, disk: &Disk) {
     let mut queues: Vec<u32> = threads.flat_map(|t| &t.queues).copied().collect();
     let count = driver.queues.map_or(0, u32::from);
     if queues.iter().any(|queue| *queue >= count) {
-        error(check, disk, &format!("an I/O thread serves a queue beyond the last: queues='{count}'"));
+        error(check, disk, &format!("an I/O thread serves a queue that does not exist: queues='{count}'"));
     }
     queues.sort_unstable();
     if queues.windows(2).any(|pair| pair[0] == pair[1]) {

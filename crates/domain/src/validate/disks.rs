@@ -26,16 +26,16 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     if disk.target.index().is_none() {
-        let message = format!("the target '{dev}' is no disk's name");
+        let message = format!("the target '{dev}' is not the name of a disk");
         check.error_with_hint(
             &disk.info.place,
             message,
-            "names are vda, vdb … for virtio, sda … for sata, scsi and usb, hda … for ide",
+            "use vda, vdb … for virtio, sda … for sata, scsi and usb, hda … for ide",
         );
     }
     let usb = check.domain.devices.controllers_of(ControllerType::Usb);
     if bus == DiskBus::Usb && usb.into_iter().all(|c| c.model == Some(ControllerModel::None)) {
-        let message = format!("disk '{dev}' is on USB, and the guest has no USB controller");
+        let message = format!("disk '{dev}' is on USB, but the guest has no USB controller");
         check.error_with_hint(&disk.info.place, message, "add <controller type='usb' model='qemu-xhci'/>");
     }
     if bus == DiskBus::Fdc && check.machine.board == Board::Virt {
@@ -78,7 +78,7 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         check.error(place, message);
     }
     if driver.queues.is_some() && bus != DiskBus::Virtio {
-        check.error(place, format!("disk '{dev}': only a disk on the bus 'virtio' has 'queues'"));
+        check.error(place, format!("disk '{dev}': only a disk on the bus 'virtio' can have 'queues'"));
     }
 }
 

@@ -50,7 +50,7 @@ fn smm(check: &mut Check<'_>, features: &Features) {
     let Some(tseg) = smm.tseg else { return };
     let place = &check.domain.place;
     if smm.state == Some(State::Off) {
-        check.error(place, "<tseg> is the memory of <smm>, which is off".into());
+        check.error(place, "<tseg> needs the feature <smm>, which is off".into());
     }
     if tseg.bytes() % (1 << 20) != 0 {
         check.error(place, "the size of <tseg> must be a whole number of MiB".into());

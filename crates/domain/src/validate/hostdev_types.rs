@@ -22,7 +22,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in screens.skip(1) {
-        check.error(&second.info.place, "only one device of the host can have ramfb='on'".into());
+        check.error(&second.info.place, "only one host device can have ramfb='on'".into());
     }
     for second in hostdevs.iter().filter(|h| h.model == Some(Model::VfioAp)).skip(1) {
         check.error(&second.info.place, "only one hostdev can be of model 'vfio-ap'".into());
@@ -41,7 +41,7 @@ fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
     };
     if !fits {
         let kind = kind_of(hostdev);
-        check.error(place, format!("'{model}' is no model of a hostdev of type '{kind}'"));
+        check.error(place, format!("'{model}' is not a model of a hostdev of type '{kind}'"));
     } else if matches!(model, Model::VfioCcw | Model::VfioAp) && check.machine.board != Board::S390Ccw {
         let name = &check.machine.name;
         check.error(place, format!("a hostdev of model '{model}' is for s390x only, not for '{name}'"));
@@ -74,8 +74,8 @@ fn screen(check: &mut Check<'_>, hostdev: &Hostdev) {
         matches!(kind, Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl))
     };
     if hostdev.display == Some(true) && !check.domain.devices.graphics.iter().any(|g| shown(g.kind)) {
-        let message = "display='on' of a hostdev needs a screen to show it".to_owned();
-        check.error_with_hint(place, message, "add <graphics type='vnc'/> or another one");
+        let message = "display='on' of a hostdev needs a <graphics> to show it".to_owned();
+        check.error_with_hint(place, message, "add <graphics type='vnc'/> or another <graphics>");
     }
 }
 
@@ -95,7 +95,7 @@ fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
 fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     let place = &hostdev.info.place;
     if hostdev.sgio == Some(Sgio::Unfiltered) {
-        check.error(place, "sgio='unfiltered': kernels of today always filter, so it cannot be had".into());
+        check.error(place, "sgio='unfiltered' is not supported: current kernels always filter".into());
     }
     if matches!(hostdev.source, HostdevSource::Scsi(_)) {
         return;
@@ -134,10 +134,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(teaming) = &hostdev.teaming else { return };
     let place = &hostdev.info.place;
     if teaming.kind == Some(TeamingType::Persistent) {
-        check.error(
-            place,
-            "<teaming type='persistent'> is for a virtio card, not for a device of the host".into(),
-        );
+        check.error(place, "<teaming type='persistent'> is for a virtio card, not for a host device".into());
     }
     if hostdev.pci().is_none() {
         check.error(place, "<teaming> is for network devices on PCI only".into());
@@ -148,7 +145,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
     };
     if !check.domain.devices.interfaces.iter().any(|i| is_partner(&i)) {
         let message = format!(
-            "<teaming> names '{partner}', and no interface of that alias has <teaming type='persistent'/>"
+            "<teaming> names '{partner}', but no interface with that alias has <teaming type='persistent'/>"
         );
         check.error(place, message);
     }
@@ -159,9 +156,9 @@ fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
     let Some(teaming) = interface.teaming() else { return };
     let place = &interface.info().place;
     if teaming.kind == Some(TeamingType::Transient) {
-        let message = "<teaming type='transient'> is for a device of the host".to_owned();
+        let message = "<teaming type='transient'> is for a host device only".to_owned();
         check.error_with_hint(place, message, "name the device: <interface type='hostdev'> or <hostdev>");
     } else if interface.model.as_ref().is_some_and(|model| model.virtio().is_none()) {
-        check.error(place, "<teaming type='persistent'> is for a card of model 'virtio'".into());
+        check.error(place, "<teaming type='persistent'> is for a card of model 'virtio' only".into());
     }
 }

@@ -9,7 +9,7 @@ use crate::{Backend, Domain};
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();
     for (_, second) in duplicates(hostdevs.iter().map(|h| (h.host_name(), *h))) {
-        let message = format!("the host's device {} is given to the guest twice", second.host_name());
+        let message = format!("the host device {} is given to the guest twice", second.host_name());
         check.error(&second.info.place, message);
     }
     for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, *h)))) {
@@ -58,16 +58,14 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else { return };
     let (host, place) = (hostdev.host_name(), &hostdev.info.place);
     if domain.backend(hostdev) == Some(Backend::Type1) {
-        let who = if hostdev.iommufd() == Some(false) { "it" } else { "<iommufd> of the domain" };
+        let who = if hostdev.iommufd() == Some(false) { "its <driver>" } else { "<iommufd> of the domain" };
         let message =
-            format!("hostdev {host} is behind an accelerated vSMMU, which needs iommufd; {who} says no");
-        check.error_with_hint(place, message, "say <driver iommufd='yes'/>, or leave it out");
+            format!("hostdev {host} is behind an accelerated vSMMU, which needs iommufd; {who} disables it");
+        check.error_with_hint(place, message, "set <driver iommufd='yes'/>");
     }
     let (own, its) = (domain.iommufd_of(hostdev), vsmmu.iommufd_id().unwrap_or(DEFAULT_IOMMUFD));
     if own != its {
-        let message = format!(
-            "hostdev {host} works with the iommufd object '{own}', but the vSMMU it is behind with '{its}'"
-        );
+        let message = format!("hostdev {host} uses the iommufd object '{own}', but its vSMMU uses '{its}'");
         check.error(place, message);
     }
 }
@@ -75,7 +73,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
 fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(rom) = &hostdev.info.rom else { return };
     if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
-        let message = "<rom enabled='no'> has neither 'bar' nor 'file'".to_owned();
+        let message = "<rom enabled='no'> cannot have 'bar' or 'file'".to_owned();
         check.error(&hostdev.info.place, message);
     }
 }
@@ -90,7 +88,8 @@ fn objects(check: &mut Check<'_>) {
         if id == DEFAULT_IOMMUFD
             && let Some(group) = group
         {
-            let message = format!("the object '{id}' has the descriptor {fd} and also the fdgroup '{group}'");
+            let message =
+                format!("the iommufd object '{id}' has both the descriptor {fd} and the fdgroup '{group}'");
             check.error_with_hint(&iommu.info.place, message, "leave one of them out");
         }
     }

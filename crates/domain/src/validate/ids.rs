@@ -78,10 +78,10 @@ fn is_id(text: &str) -> bool {
 }
 
 fn malformed(check: &mut Check<'_>, what: &str, place: &Place) {
-    let hint = "an id is a letter, then letters, digits, '.', '_' and '-'";
-    check.error_with_hint(place, format!("{what} is no id"), hint);
+    let hint = "use a letter, then letters, digits, '.', '_' and '-'";
+    check.error_with_hint(place, format!("{what} is not a valid id"), hint);
 }
 
 fn taken(check: &mut Check<'_>, what: &str, by: &str, place: &Place) {
-    check.error_with_hint(place, format!("{what} is that of {by}"), "give each its own");
+    check.error_with_hint(place, format!("{what} is already used by {by}"), "use a different id");
 }

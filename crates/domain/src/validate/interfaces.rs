@@ -52,11 +52,11 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
         check.error(place, format!("{what} of type '{kind}' needs a <source {lacks}/>"));
     }
     if matches!(kind, InterfaceType::Internal | InterfaceType::Null | InterfaceType::Vds) {
-        check.error(place, format!("{what}: an interface of type '{kind}' is another hypervisor's"));
+        check.error(place, format!("{what}: an interface of type '{kind}' is for another hypervisor"));
     }
     let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
     if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio {
-        check.error(place, format!("{what}: an interface of type '{kind}' has the model 'virtio'"));
+        check.error(place, format!("{what}: an interface of type '{kind}' must have the model 'virtio'"));
     }
 }
 
@@ -68,8 +68,10 @@ fn backend(check: &mut Check<'_>, interface: &Interface) {
     let (place, what) = (&interface.info().place, name(interface));
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     if is_passt(interface) && !matches!(kind, InterfaceType::User | InterfaceType::VhostUser) {
-        check
-            .error(place, format!("{what}: <backend type='passt'/> is for the types 'user' and 'vhostuser'"));
+        check.error(
+            place,
+            format!("{what}: <backend type='passt'/> is for the types 'user' and 'vhostuser' only"),
+        );
     }
     if !interface.port_forwards.is_empty() && !is_passt(interface) {
         let message = format!("{what}: <portForward> needs <backend type='passt'/>");
@@ -79,13 +81,22 @@ fn backend(check: &mut Check<'_>, interface: &Interface) {
     if (backend.log_file.is_some() || backend.hostname.is_some() || backend.fqdn.is_some())
         && !is_passt(interface)
     {
-        check.error(place, format!("{what}: logFile, hostname and fqdn of <backend> are for type='passt'"));
+        check.error(
+            place,
+            format!("{what}: logFile, hostname and fqdn of <backend> are for type='passt' only"),
+        );
     }
     if backend.tap.is_some() && !is_tap(kind) {
-        check.error(place, format!("{what}: a tap of <backend> is not for an interface of type '{kind}'"));
+        check.error(
+            place,
+            format!("{what}: a tap of <backend> cannot be used by an interface of type '{kind}'"),
+        );
     }
     if backend.vhost.is_some() && !is_tap(kind) {
-        check.error(place, format!("{what}: vhost of <backend> is not for an interface of type '{kind}'"));
+        check.error(
+            place,
+            format!("{what}: vhost of <backend> cannot be used by an interface of type '{kind}'"),
+        );
     }
 }
 
@@ -99,7 +110,7 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
     let (place, what) = (&interface.info.place, name(interface));
     let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
     if !is_virtio && *driver != NetDriver::default() {
-        let message = format!("{what}: <driver> is for the model 'virtio'");
+        let message = format!("{what}: <driver> is for the model 'virtio' only");
         check.error(place, message);
     }
     for (attribute, size) in
@@ -107,13 +118,13 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
     {
         let Some(size) = size else { continue };
         if !size.is_power_of_two() {
-            check.error(place, format!("{what}: {attribute} is {size}, and has to be a power of two"));
+            check.error(place, format!("{what}: {attribute} is {size}, expected a power of two"));
         } else if !QUEUE_SIZES.contains(&size) {
-            check.error(place, format!("{what}: {attribute} is {size}: a queue has 256, 512 or 1024 places"));
+            check.error(place, format!("{what}: {attribute} is {size}, expected 256, 512 or 1024"));
         }
     }
     if driver.queues.is_some_and(|queues| queues == 0 || queues > MOST_QUEUES) {
-        check.error(place, format!("{what}: a card has 1 to {MOST_QUEUES} pairs of queues"));
+        check.error(place, format!("{what}: the number of queues must be from 1 to {MOST_QUEUES}"));
     }
 }
 
@@ -136,10 +147,10 @@ fn host(check: &mut Check<'_>, interface: &Interface) {
         ("<downscript>", interface.downscript.is_some() && kind != InterfaceType::Ethernet),
     ];
     for (element, _) in misplaced.into_iter().filter(|(_, misplaced)| *misplaced) {
-        check.error(place, format!("{what}: {element} is not for an interface of type '{kind}'"));
+        check.error(place, format!("{what}: {element} cannot be used by an interface of type '{kind}'"));
     }
     let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
     if interface.mtu.is_some() && !is_virtio {
-        check.error(place, format!("{what}: <mtu> is for the model 'virtio'"));
+        check.error(place, format!("{what}: <mtu> is for the model 'virtio' only"));
     }
 }

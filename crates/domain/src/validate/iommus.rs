@@ -45,7 +45,7 @@ fn many_cpus(check: &mut Check<'_>) {
     if board != Board::Q35 {
         let name = &check.machine.name;
         let message = format!("the machine '{name}' has at most {CPUS_WITHOUT_EIM} CPUs");
-        check.error_with_hint(&domain.place, message, "more are for the machine 'q35'");
+        check.error_with_hint(&domain.place, message, "use the machine 'q35' for more");
         return;
     }
     let extended =
@@ -56,7 +56,7 @@ fn many_cpus(check: &mut Check<'_>) {
         check.error_with_hint(
             &domain.place,
             message,
-            "say <iommu model='intel'><driver intremap='on' eim='on'/>",
+            "add <iommu model='intel'><driver intremap='on' eim='on'/>",
         );
     }
 }
@@ -72,11 +72,11 @@ fn together(check: &mut Check<'_>) {
             let message = format!("an IOMMU of model '{model}' must be the only one of the guest");
             check.error(&iommu.info.place, message);
         } else if iommu.pci_bus().is_none() {
-            let message = "of several SMMUv3 each needs a bus of its own".to_owned();
+            let message = "each of several SMMUv3s needs its own PCI bus".to_owned();
             check.error_with_hint(
                 &iommu.info.place,
                 message,
-                "say <driver pciBus='INDEX'/> of a pcie-expander-bus",
+                "set <driver pciBus='INDEX'/> to the index of a pcie-expander-bus",
             );
         }
     }
@@ -142,7 +142,7 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     for hostdev in domain.devices.assigned().filter(|h| domain.backend(h) == Some(Backend::Type1)) {
         let message =
             format!("hostdev {} is behind an IOMMU with fsts='on', which needs iommufd", hostdev.host_name());
-        check.error_with_hint(&hostdev.info.place, message, "say <driver iommufd='yes'/>");
+        check.error_with_hint(&hostdev.info.place, message, "set <driver iommufd='yes'/>");
     }
 }
 
@@ -157,13 +157,13 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             None => Some(format!("pciBus='{bus}' of the SMMUv3: there is no such PCI controller")),
         };
         if let Some(message) = message {
-            check.error_with_hint(place, message, "an SMMUv3 serves the pcie-root or a pcie-expander-bus");
+            check.error_with_hint(place, message, "name the pcie-root or a pcie-expander-bus");
         }
     }
     let Some(driver) = &iommu.driver else { return };
     if iommu.is_accelerated() && driver.pci_bus.is_none() {
-        let message = "accel='on' of the SMMUv3 needs the bus that it serves".to_owned();
-        check.error_with_hint(place, message, "say pciBus='INDEX' of a pcie-expander-bus, or '0'");
+        let message = "accel='on' of the SMMUv3 needs the attribute 'pciBus'".to_owned();
+        check.error_with_hint(place, message, "set pciBus to the index of a pcie-expander-bus, or to '0'");
     }
     if !iommu.is_accelerated() {
         for attribute in hosts_only(driver) {
@@ -181,7 +181,7 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     if let Some(AutoNumber::Bits(bits)) = driver.oas
         && !OAS.contains(&bits)
     {
-        let message = format!("oas='{bits}' of the SMMUv3 cannot be had: it has 44 or 48 bits, or 'auto'");
+        let message = format!("oas='{bits}' of the SMMUv3 is not supported: expected 44, 48 or 'auto'");
         check.error(place, message);
     }
 }

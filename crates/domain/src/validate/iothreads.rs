@@ -11,7 +11,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     let vcpupins = domain.cputune.iter().flat_map(|tune| &tune.vcpupins);
     for (first, _) in duplicates(vcpupins.map(|pin| (pin.vcpu, pin.vcpu))) {
-        check.error(&domain.place, format!("<vcpupin vcpu='{first}'> stands twice"));
+        check.error(&domain.place, format!("<vcpupin vcpu='{first}'> appears twice"));
     }
     let pins = domain.cputune.iter().flat_map(|tune| &tune.iothreadpins);
     let ids: HashSet<u32> = threads.map(|thread| thread.id).collect();

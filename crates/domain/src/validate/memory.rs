@@ -31,15 +31,14 @@ fn hugepages(check: &mut Check<'_>) {
     let (place, nodes) = (&check.domain.place, nodes(check));
     for nodeset in hugepages.pages.iter().filter_map(|page| page.nodeset.as_ref()) {
         if let Some(beyond) = nodeset.last().filter(|node| *node as usize >= nodes) {
-            let message = format!(
-                "hugepages: the guest has no NUMA nodes '{nodeset}': it has {nodes}, and none with number {beyond}"
-            );
+            let message =
+                format!("hugepages for NUMA nodes '{nodeset}': the guest has {nodes}, and no node {beyond}");
             check.error(place, message);
         }
     }
     let clash = |(first, second): (&HugepageSize, &HugepageSize), what: &str| {
         let (first, second) = (first.size.kib(), second.size.kib());
-        format!("hugepages of {first} KiB and of {second} KiB are asked for, {what}")
+        format!("hugepages of {first} KiB and of {second} KiB are requested, {what}")
     };
     let general: Vec<_> = match numa(check) {
         Some(_) => hugepages.pages.iter().filter(|page| page.nodeset.is_none()).collect(),
@@ -48,7 +47,7 @@ fn hugepages(check: &mut Check<'_>) {
     if let [first, second, ..] = general.as_slice() {
         let what = match numa(check) {
             Some(_) => "both for all NUMA nodes",
-            None => "and the guest has a single NUMA node",
+            None => "but the guest has only one NUMA node",
         };
         check.error(place, clash((first, second), what));
     }
@@ -79,11 +78,11 @@ fn backing(check: &mut Check<'_>) {
     }
     let place = &check.domain.place;
     if backing.source == Some(MemorySource::Anonymous) {
-        check.error(place, "hugepages cannot be had from <source type='anonymous'/>".into());
+        check.error(place, "hugepages cannot be used with <source type='anonymous'/>".into());
     }
     let mode = backing.allocation.as_ref().and_then(|allocation| allocation.mode);
     if mode == Some(Allocation::Ondemand) {
-        check.error(place, "hugepages cannot be had with <allocation mode='ondemand'/>".into());
+        check.error(place, "hugepages cannot be used with <allocation mode='ondemand'/>".into());
     }
 }
 
@@ -94,22 +93,18 @@ fn hotplug(check: &mut Check<'_>) {
     let placed: Vec<_> = devices.iter().filter(|device| device.model != Some(MemoryModel::SgxEpc)).collect();
     let Some(max) = domain.max_memory else {
         if let Some(device) = placed.first() {
-            let message = "a memory device needs <maxMemory>, the most memory that there can be".to_owned();
+            let message = "a memory device needs <maxMemory>".to_owned();
             check.error_with_hint(
                 &device.info.place,
                 message,
-                "say <maxMemory slots='16' unit='GiB'>…</maxMemory>",
+                "add <maxMemory slots='16' unit='GiB'>…</maxMemory>",
             );
         }
         return;
     };
     if numa(check).is_none() && check.machine.board != Board::S390Ccw {
-        let message = "<maxMemory>: memory can come later only where the guest has a NUMA node".to_owned();
-        check.error_with_hint(
-            place,
-            message,
-            "describe it: <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>",
-        );
+        let message = "<maxMemory> needs a guest with a NUMA node".to_owned();
+        check.error_with_hint(place, message, "add <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>");
     }
     let memory = domain.memory.map_or(0, |memory| memory.bytes());
     if max.bytes() < memory {
@@ -122,7 +117,7 @@ fn hotplug(check: &mut Check<'_>) {
         let (added, room) = (added / 1024, max.bytes().saturating_sub(nodes) / 1024);
         check.error(
             place,
-            format!("memory devices have {added} KiB, and <maxMemory> leaves room for {room} KiB"),
+            format!("memory devices have {added} KiB, but <maxMemory> leaves room for only {room} KiB"),
         );
     }
     slots(check, max.slots.unwrap_or(0));
@@ -136,7 +131,8 @@ fn slots(check: &mut Check<'_>, slots: u32) {
     let devices = &check.domain.devices.memories;
     let modules: Vec<_> = devices.iter().filter_map(|device| Some((slot_of(device)?, device))).collect();
     for (slot, device) in modules.iter().filter(|(slot, _)| *slot >= slots) {
-        let message = format!("slot {slot} of a memory module is none of the {slots} slots of <maxMemory>");
+        let message =
+            format!("slot {slot} of a memory module is not one of the {slots} slots of <maxMemory>");
         check.error_with_hint(&device.info.place, message, "raise 'slots' of <maxMemory>");
     }
     for (_, second) in duplicates(modules.iter().map(|(slot, device)| (*slot, *device))) {
@@ -156,10 +152,10 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     }
     match target.node {
         Some(node) if model == Some(MemoryModel::VirtioPmem) => {
-            wrong.push(format!("a '{name}' device belongs to no NUMA <node>, and {node} is said"));
+            wrong.push(format!("a '{name}' device cannot have a NUMA <node>, but has {node}"));
         }
         Some(node) if node as usize >= nodes => {
-            wrong.push(format!("a '{name}' device is for NUMA node {node}, and the guest has {nodes}"));
+            wrong.push(format!("a '{name}' device is for NUMA node {node}, but the guest has only {nodes}"));
         }
         None if numa(check).is_some()
             && !matches!(model, Some(MemoryModel::VirtioPmem | MemoryModel::SgxEpc)) =>
@@ -175,7 +171,7 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
         wrong.push(format!("a '{name}' device needs the <path> of the file that keeps its contents"));
     }
     if !keeps && path.is_some() {
-        wrong.push(format!("a '{name}' device has no <path>: it keeps nothing"));
+        wrong.push(format!("a '{name}' device cannot have a <path>: it keeps nothing"));
     }
     let only = |part: &str, said: bool, kind: MemoryModel| {
         (said && model != Some(kind))
@@ -192,7 +188,7 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     }
     if let Some(label) = target.label.as_ref().and_then(|label| label.size) {
         if label.bytes() < 128 << 10 {
-            wrong.push("the <label> of an 'nvdimm' has at least 128 KiB".into());
+            wrong.push("the <label> of an 'nvdimm' must have at least 128 KiB".into());
         }
         if label.bytes() >= target.size.bytes() {
             wrong.push("the <label> of an 'nvdimm' must be smaller than the device".into());
@@ -222,7 +218,7 @@ fn wrong_with_blocks(device: &MemoryDevice) -> Vec<String> {
         wrong.push("<size> and <requested> of a 'virtio-mem' device must be multiples of its <block>".into());
     }
     if requested > size {
-        wrong.push("a 'virtio-mem' device has more <requested> than its <size>".into());
+        wrong.push("<requested> of a 'virtio-mem' device is more than its <size>".into());
     }
     wrong
 }

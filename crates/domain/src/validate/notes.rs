@@ -15,7 +15,7 @@ impl Domain {
         let vfio = self.devices.assigned().filter(|h| h.is_vfio());
         let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
         notes.extend(self.emulator_capabilities.as_ref().map(|capabilities| {
-            let message = "<qemu:capabilities> has no effect: what the emulator has is asked";
+            let message = "<qemu:capabilities> has no effect: the emulator itself is queried";
             Note::new(message.into(), capabilities.place.0.clone())
         }));
         notes.extend(uncached(self));
@@ -38,7 +38,7 @@ fn uncached(domain: &Domain) -> Option<Note> {
     let iommu = domain.devices.iommus.iter().find(|i| i.model == Some(IommuModel::Intel) && !told(i))?;
     let hostdev = domain.devices.assigned().find(|h| h.is_vfio() && !h.is_unassigned())?;
     let message = format!(
-        "without caching_mode='on' of this IOMMU the emulator refuses hostdev {}",
+        "the emulator refuses hostdev {} unless this IOMMU has caching_mode='on'",
         hostdev.host_name()
     );
     Some(Note::new(message, iommu.info.place.0.clone()))
@@ -66,7 +66,7 @@ fn crowded(domain: &Domain) -> Vec<Note> {
         if buses >= room {
             let message = format!(
                 "the expander with busNr {number} has {room} bus numbers, for its own bus and {buses} below it: \
-                 devices there may stay unseen"
+                 the guest may not find all devices there"
             );
             notes.push(Note::new(message, expander.info.place.0.clone()));
         }
@@ -97,7 +97,7 @@ fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
     let said: Vec<_> = all.into_iter().filter(|(_, said)| *said).collect();
     let place = domain.place.0.clone();
     said.into_iter().map(move |(element, _)| {
-        let message = format!("<{element}> has no effect: set it up by the means of the host, if it matters");
+        let message = format!("<{element}> has no effect: configure it on the host if you need it");
         Note::new(message, place.clone())
     })
 }
@@ -107,17 +107,16 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
     let yes_no = |yes| if yes { "yes" } else { "no" };
     let text = match (hostdev.iommufd(), whole, domain.backend(hostdev)) {
         (Some(own), Some(whole), Some(backend)) if own != whole => format!(
-            "says iommufd='{}' and the domain enabled='{}': the device's own word counts, it gets {}",
+            "has iommufd='{}' and the domain has enabled='{}': the device's own setting applies, it gets {}",
             yes_no(own),
             yes_no(whole),
             backend.as_str()
         ),
         (None, None, Some(Backend::Iommufd)) => {
-            "is behind an accelerated virtual IOMMU: it gets iommufd, which alone works there".into()
+            "is behind an accelerated virtual IOMMU: it gets iommufd, the only backend that works there"
+                .into()
         }
-        (None, None, None) => {
-            "names no backend: it is chosen at the start (type1 where nobody chooses)".into()
-        }
+        (None, None, None) => "names no backend: it gets type1 unless the start chooses another".into(),
         _ => return None,
     };
     Some(Note::new(format!("hostdev {} {text}", hostdev.host_name()), hostdev.info.place.0.clone()))
@@ -135,7 +134,7 @@ fn left_to_the_host(interface: &Interface) -> Option<Note> {
         ("port", interface.isolated.is_some()),
         ("link", interface.link == Some(LinkState::Down)),
     ];
-    note("<interface>", "they are set up with the tap, and not here", &all, &interface.info().place)
+    note("<interface>", "configure the tap itself", &all, &interface.info().place)
 }
 
 /// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
@@ -154,7 +153,7 @@ fn left_to_a_manager(disk: &Disk) -> Option<Note> {
         ("sgio", disk.sgio.is_some()),
         ("rawio", disk.rawio.is_some()),
     ];
-    note("<disk>", "nobody sees to them here", &all, &disk.info.place)
+    note("<disk>", "not supported", &all, &disk.info.place)
 }
 
 fn note(of: &str, why: &str, all: &[(&str, bool)], place: &Place) -> Option<Note> {

@@ -47,8 +47,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
     for cell in &numa.cells {
         if let Some(beyond) = cell.cpus.as_ref().and_then(|cpus| cpus.last()).filter(|last| *last >= count) {
             let id = cell.id.unwrap_or_default();
-            let message =
-                format!("NUMA cell {id} has CPU {beyond}, and <vcpu> says that there are {count} CPUs");
+            let message = format!("NUMA cell {id} has CPU {beyond}, but <vcpu> has only {count} CPUs");
             check.error(&cell.place, message);
         }
     }
@@ -60,11 +59,11 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
         let siblings = cell.distances.iter().flat_map(|d| &d.siblings);
         for sibling in siblings.clone() {
             if numa.cells.iter().all(|other| other.id != Some(sibling.id)) {
-                let message = format!("<sibling id='{}'> of NUMA cell {id} is no cell", sibling.id);
+                let message = format!("<sibling id='{}'> of NUMA cell {id} is not a cell", sibling.id);
                 check.error(&sibling.place, message);
             } else if (sibling.id == id) != (sibling.value == 10) {
                 let message = format!(
-                    "<sibling id='{}'> of NUMA cell {id} has distance {}: 10 is of the cell itself, and only of it",
+                    "<sibling id='{}'> of NUMA cell {id} has distance {}: only a cell itself is at distance 10",
                     sibling.id, sibling.value
                 );
                 check.error(&sibling.place, message);
@@ -72,7 +71,7 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
         }
         for (first, second) in duplicates(siblings.map(|sibling| (sibling.id, sibling))) {
             check
-                .error(&second.place, format!("<sibling id='{}'> of NUMA cell {id} is said twice", first.id));
+                .error(&second.place, format!("<sibling id='{}'> of NUMA cell {id} appears twice", first.id));
         }
     }
 }
@@ -84,7 +83,7 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
         let cell = |id: u32| numa.cells.iter().find(|cell| cell.id == Some(id));
         for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
             if cell(id).is_none() {
-                check.error(&route.place, format!("'{end}' {id} of <interconnects> is no NUMA cell"));
+                check.error(&route.place, format!("'{end}' {id} of <interconnects> is not a NUMA cell"));
             }
         }
         if cell(route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
@@ -98,7 +97,7 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
             let target = route.target;
             check.error(
                 &route.place,
-                format!("'cache' {level} of <interconnects> is no <cache> of NUMA cell {target}"),
+                format!("'cache' {level} of <interconnects> is not a <cache> of NUMA cell {target}"),
             );
         }
     }
@@ -112,8 +111,8 @@ fn numatune(check: &mut Check<'_>) {
         && memory.placement != Some(Placement::Auto)
         && memory.nodeset.is_none()
     {
-        let message = "<memory> of <numatune> is placed by hand: it needs a 'nodeset'".to_owned();
-        check.error_with_hint(&memory.place, message, "or say placement='auto'");
+        let message = "<memory> of <numatune> needs a 'nodeset'".to_owned();
+        check.error_with_hint(&memory.place, message, "add 'nodeset', or set placement='auto'");
     }
     let restrictive = |mode: Option<MemoryMode>| mode == Some(MemoryMode::Restrictive);
     for memnode in &numatune.memnodes {
@@ -121,10 +120,10 @@ fn numatune(check: &mut Check<'_>) {
         let wrong = match &numatune.memory {
             _ if cells == 0 => format!("<memnode cellid='{id}'>: the guest has no NUMA cells"),
             _ if id as usize >= cells => {
-                format!("<memnode cellid='{id}'> is none of the guest's {cells} NUMA cells")
+                format!("<memnode cellid='{id}'> is not one of the guest's {cells} NUMA cells")
             }
             Some(memory) if memory.placement == Some(Placement::Auto) => {
-                format!("<memnode cellid='{id}'> goes not with <memory placement='auto'/>")
+                format!("<memnode cellid='{id}'> cannot be used with <memory placement='auto'/>")
             }
             Some(memory) if restrictive(memory.mode) && !restrictive(memnode.mode) => {
                 format!("<memnode cellid='{id}'> must be 'restrictive' too, as <memory> of <numatune> is")
@@ -137,6 +136,6 @@ fn numatune(check: &mut Check<'_>) {
         check.error(&memnode.place, wrong);
     }
     for (first, second) in duplicates(numatune.memnodes.iter().map(|memnode| (memnode.cellid, memnode))) {
-        check.error(&second.place, format!("<memnode cellid='{}'> stands twice", first.cellid));
+        check.error(&second.place, format!("<memnode cellid='{}'> appears twice", first.cellid));
     }
 }

@@ -52,15 +52,16 @@ fn is_root(check: &Check<'_>, item: Item) -> bool {
 fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
     let Item::Controller(n) = item else { return None };
     let place = chipset::place_of(check.machine.board, &check.domain.devices.controllers[n])?;
-    (place != at).then(|| format!("the machine '{}' has it at {place}, not at {at}", check.machine.name))
+    (place != at)
+        .then(|| format!("the machine '{}' has this controller at {place}, not at {at}", check.machine.name))
 }
 
 fn misfit(message: String, need: Need) -> Error {
     let error = Error::new(message);
     match need.plug {
-        _ if need.integrated => error.hint("leave the <address> out, and it is chosen"),
+        _ if need.integrated => error.hint("leave the <address> out to have one chosen"),
         Plug::Pci | Plug::Pcie => error.hint(
-            "put the device on a port or bridge (pcie-root-port …), or leave the <address> out, and it is chosen",
+            "put the device on a port or bridge (such as pcie-root-port), or leave the <address> out to have one chosen",
         ),
         _ => error,
     }
@@ -80,7 +81,7 @@ fn functions(check: &mut Check<'_>) {
         let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else { continue };
         if let Some(first) = single.get(&At { function: 0, ..at }) {
             let (what, first) = (devices.describe(item), devices.describe(*first));
-            let message = format!("{what} is at {at}, but {first} says of that slot multifunction='off'");
+            let message = format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
             check.error(&place_of(devices.info(item)), message);
         }
     }

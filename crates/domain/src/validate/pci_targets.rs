@@ -33,7 +33,7 @@ fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
             check.error(place, message);
         }
         _ => {
-            let message = format!("the machine '{name}' keeps no room that <pcihole64> could set");
+            let message = format!("the machine '{name}' does not support <pcihole64>");
             check.error(place, message);
         }
     }
@@ -42,8 +42,7 @@ fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
 fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
     let Some(name) = controller.model_name else { return };
     if !names_of(model).contains(&name) {
-        let message =
-            format!("<model name='{name}'> is no device that a controller of model '{model}' can be");
+        let message = format!("<model name='{name}'> is not a device for a controller of model '{model}'");
         check.error(&controller.info.place, message);
     }
 }
@@ -67,7 +66,8 @@ const fn names_of(model: Model) -> &'static [Name] {
 fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     if target.chassis_nr == Some(0) {
         let index = controller.index.unwrap_or_default();
-        let message = format!("chassisNr='0' of the PCI controller {index} is out of range: it is 1 to 255");
+        let message =
+            format!("chassisNr='0' of the PCI controller {index} is out of range: expected 1 to 255");
         check.error(&controller.info.place, message);
     }
 }
@@ -103,7 +103,7 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
     if express != check.machine.is_express() {
         let (model, name) = (controller.model.map_or("", Model::as_str), &check.machine.name);
         let kind = if express { "PCI Express" } else { "a conventional PCI bus" };
-        check.error(place, format!("a {model} is for machines with {kind}, which '{name}' has not"));
+        check.error(place, format!("a {model} is for machines with {kind}, which '{name}' does not have"));
     }
     match target.bus_nr {
         None => {
@@ -111,13 +111,14 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
             check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
         }
         Some(number) if !BUS_NUMBERS.contains(&number) => {
-            check.error(place, format!("busNr='{number}' of the expander is out of range: it is 1 to 254"));
+            check
+                .error(place, format!("busNr='{number}' of the expander is out of range: expected 1 to 254"));
         }
         Some(_) => {}
     }
     if let Some(node) = target.node.filter(|node| !check.has_node(*node)) {
         let index = controller.index.unwrap_or_default();
-        let message = format!("the expander {index} is of NUMA node {node}, and the guest has no such node");
-        check.error_with_hint(place, message, "the nodes are the <cell>s of <cpu><numa>");
+        let message = format!("the expander {index} is of NUMA node {node}, which the guest does not have");
+        check.error_with_hint(place, message, "name a <cell> of <cpu><numa>");
     }
 }

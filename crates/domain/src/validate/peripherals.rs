@@ -39,8 +39,8 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
     let place = &tpm.info.place;
     let Some(backend) = &tpm.backend else { return };
     if backend.version == Some(TpmVersion::V1_2) {
-        let message = "a TPM of version '1.2' is not supported: swtpm makes them of version 2.0".to_owned();
-        check.error_with_hint(place, message, "say version='2.0', or leave it out");
+        let message = "a TPM of version '1.2' is not supported".to_owned();
+        check.error_with_hint(place, message, "set version='2.0', or leave it out");
     }
     let arch = check.machine.arch;
     let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
@@ -56,7 +56,7 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
     if external.is_some_and(|kind| kind != CharSourceType::Unix) {
         check.error(
             place,
-            "an external TPM is at a socket: <source type='unix' mode='connect' path='…'/>".into(),
+            "an external TPM needs a socket: <source type='unix' mode='connect' path='…'/>".into(),
         );
     }
 }
@@ -67,27 +67,24 @@ fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
     if let Some(size) = shmem.size.map(|s| s.0.bytes())
         && (size < LEAST_SHMEM || !size.is_power_of_two())
     {
-        let message = format!("the size of <shmem>, {size} bytes, is no power of two of at least 1 MiB");
+        let message = format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
         check.error(place, message);
     }
     match model {
         ShmemModel::Ivshmem => {
-            let message = "<shmem> of model 'ivshmem' is gone since QEMU 4.0".to_owned();
+            let message = "<shmem> of model 'ivshmem' was removed in QEMU 4.0".to_owned();
             check.error_with_hint(place, message, "use 'ivshmem-plain' or 'ivshmem-doorbell'");
         }
         ShmemModel::Plain if shmem.server.is_some() => {
-            check.error(place, "<shmem> of model 'ivshmem-plain' has no <server>".into());
+            check.error(place, "<shmem> of model 'ivshmem-plain' cannot have a <server>".into());
         }
         ShmemModel::Plain if shmem.msi.is_some() => {
-            check.error(
-                place,
-                "<msi> of <shmem> is for the model 'ivshmem-doorbell', which has a server".into(),
-            );
+            check.error(place, "<msi> of <shmem> is for the model 'ivshmem-doorbell' only".into());
         }
         ShmemModel::Doorbell if shmem.size.is_some() => {
             check.error(
                 place,
-                "the size of <shmem> of model 'ivshmem-doorbell' is the server's to say".into(),
+                "<shmem> of model 'ivshmem-doorbell' cannot have a <size>: its server sets it".into(),
             );
         }
         _ => {}
@@ -113,7 +110,7 @@ fn watchdogs(check: &mut Check<'_>) {
         }
         let first = watchdogs.first().and_then(|w| w.action);
         if watchdog.action != first {
-            check.error(place, "watchdogs with different actions: all of them have the same".into());
+            check.error(place, "all watchdogs must have the same action".into());
         }
     }
     for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
@@ -127,14 +124,14 @@ fn filesystems(check: &mut Check<'_>) {
         let place = &filesystem.info.place;
         if filesystem.kind != Some(FilesystemType::Mount) {
             let kind = filesystem.kind.map_or("", FilesystemType::as_str);
-            check.error(
-                place,
-                format!("a <filesystem> of type '{kind}' is for containers: only 'mount' is for guests"),
-            );
+            check
+                .error(place, format!("a <filesystem> of type '{kind}' is for containers: expected 'mount'"));
         }
         if filesystem.info.boot.is_some() && !filesystem.is_virtiofs() {
-            check
-                .error(place, "a guest boots from a <filesystem> with <driver type='virtiofs'/> only".into());
+            check.error(
+                place,
+                "a guest can boot only from a <filesystem> with <driver type='virtiofs'/>".into(),
+            );
         }
         if filesystem.readonly
             && filesystem.is_virtiofs()
@@ -142,11 +139,11 @@ fn filesystems(check: &mut Check<'_>) {
         {
             check.error(
                 place,
-                "whether a virtiofsd of somebody else's lets the guest write is his to say".into(),
+                "<readonly/> cannot be used with the socket of a virtiofsd: configure that virtiofsd".into(),
             );
         }
         if filesystem.is_virtiofs() && filesystem.model.is_some() {
-            check.error(place, "a <filesystem> with <driver type='virtiofs'/> has no model".into());
+            check.error(place, "a <filesystem> with <driver type='virtiofs'/> cannot have a model".into());
         }
     }
 }
@@ -158,27 +155,26 @@ fn graphics(check: &mut Check<'_>) {
         for listen in &graphics.listens {
             if listen.kind == Some(ListenType::Network) {
                 let message =
-                    "<listen type='network'> asks for a network of libvirt's, which is not known here"
-                        .to_owned();
+                    "<listen type='network'> names a network of libvirt, which is not supported".to_owned();
                 check.error_with_hint(
                     place,
                     message,
-                    "say the address: <listen type='address' address='…'/>",
+                    "give the address: <listen type='address' address='…'/>",
                 );
             }
         }
         if graphics.listens.len() > 1 {
-            check.error(place, "a screen listens at one place: there are several <listen>s".into());
+            check.error(place, "a <graphics> can have only one <listen>".into());
         }
         if graphics.kind == Some(GraphicsType::Vnc)
             && graphics.port.and_then(|p| p.0).is_some_and(|p| p < 5900)
         {
-            check.error(place, "a port of VNC is 5900 at least".into());
+            check.error(place, "a VNC port must be 5900 or more".into());
         }
     }
     for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {
         if let Some(second) = all.iter().filter(|g| g.kind == Some(kind)).nth(1) {
-            check.error(&second.place, format!("two <graphics> of type '{kind}': a guest has one"));
+            check.error(&second.place, format!("two <graphics> of type '{kind}': a guest can have only one"));
         }
     }
 }
@@ -194,21 +190,24 @@ fn videos(check: &mut Check<'_>) {
         let place = &video.info.place;
         let model = video.model();
         if model == Some(VideoModel::None) && videos.len() > 1 {
-            check.error(place, "a graphics card of model 'none' is alone: there are others".into());
+            check.error(place, "a graphics card of model 'none' must be the only one".into());
         }
         if !video.is_primary() && is_primary_only(model) {
             let name = model.map_or("", VideoModel::as_str);
             check.error(place, format!("a graphics card of model '{name}' must be the primary one"));
         }
         if video.is_vhost_user() && model != Some(VideoModel::Virtio) {
-            check.error(place, "<driver name='vhostuser'/> is for a graphics card of model 'virtio'".into());
+            check.error(
+                place,
+                "<driver name='vhostuser'/> is for a graphics card of model 'virtio' only".into(),
+            );
         }
         if video.model.heads == Some(0) {
-            check.error(place, "a graphics card has one head at least".into());
+            check.error(place, "a graphics card must have at least one head".into());
         }
     }
     if let Some(second) = videos.iter().filter(|v| v.is_primary()).nth(1) {
-        check.error(&second.info.place, "two graphics cards are primary='yes'".into());
+        check.error(&second.info.place, "two graphics cards have primary='yes'".into());
     }
 }
 
@@ -220,7 +219,7 @@ fn sounds(check: &mut Check<'_>) {
             check.error(place, "there is no sound card of model 'ich7': use 'ich6' or 'ich9'".into());
         }
         if let Some(id) = sound.audio.filter(|id| devices.audios.iter().all(|a| a.id != *id)) {
-            check.error(place, format!("the sound card goes to <audio id='{id}'/>, which is not there"));
+            check.error(place, format!("the sound card names <audio id='{id}'/>, which does not exist"));
         }
     }
     for (_, second) in duplicates(devices.audios.iter().map(|a| (a.id, a))) {
@@ -241,12 +240,12 @@ fn usb(check: &mut Check<'_>) {
                 if devices.controller(ControllerType::Usb, bus).is_none() {
                     check.error(
                         &place,
-                        format!("{what} is on USB bus {bus}, and there is no such controller"),
+                        format!("{what} is on USB bus {bus}, but there is no such controller"),
                     );
                 }
                 ports.push(((bus, usb.port.clone()), (what, place)));
             }
-            Some(_) => check.error(&place, format!("{what} is on USB: its address is of type 'usb'")),
+            Some(_) => check.error(&place, format!("{what} is on USB: its address must be of type 'usb'")),
             // That no port is free was said when ports were given out.
             None => {}
         }

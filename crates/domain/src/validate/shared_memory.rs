@@ -19,8 +19,8 @@ pub(super) fn check(check: &mut Check<'_>) {
     let interfaces = interfaces.map(|i| ("an interface of type 'vhostuser'", &i.info.place));
     let all: Vec<(&str, &Place)> = filesystems.chain(disks).chain(interfaces).collect();
     for (what, place) in all {
-        let message = format!("{what} needs memory that another process sees");
-        let hint = "say <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>, or memAccess='shared' of each <cell>";
+        let message = format!("{what} needs guest memory that is shared with another process");
+        let hint = "add <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>, or set memAccess='shared' on each <cell>";
         check.error_with_hint(place, message, hint);
     }
 }
