@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 /// Hands a host's PCI devices to virtual machines, through Linux iommufd.
 #[derive(Parser)]
-#[command(name = "passthru", version, propagate_version = true, after_help = exit::HELP)]
+#[command(name = "passthru", version = env!("PASSTHRU_VERSION"), propagate_version = true, after_help = exit::HELP)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -28,7 +28,7 @@ struct Arguments {
 /// What every command takes.
 #[derive(Args)]
 struct Global {
-    /// Say more of what is done; twice for every step
+    /// Log more; give it twice to log every step
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }

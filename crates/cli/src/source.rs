@@ -59,7 +59,7 @@ impl Source {
     fn of_bytes(name: String, bytes: Vec<u8>) -> Result<Self, Error> {
         // First: a text that is cut off may end within a character.
         if bytes.len() as u64 > MAX_BYTES {
-            let hint = "a domain's XML is far smaller: is it a disk image?";
+            let hint = "give a domain's XML file: this file is too large to be one";
             return Err(Error::new(Code::Domain, TooLarge { name }).hint(Some(hint)));
         }
         match String::from_utf8(bytes) {
@@ -105,7 +105,7 @@ fn read_bytes(path: Option<&Path>) -> io::Result<Vec<u8>> {
 fn unreadable_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::NotFound => Some("give the path of a domain's XML file, or - for standard input"),
-        ErrorKind::IsADirectory => Some("that is a folder: give a file in it"),
+        ErrorKind::IsADirectory => Some("give a file in this folder"),
         _ => None,
     }
 }
@@ -114,9 +114,9 @@ fn unreadable_hint(kind: ErrorKind) -> Option<&'static str> {
 fn encoding_hint(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'<', 0, ..] | [0, b'<', ..] => {
-            "it looks like UTF-16: `iconv -f UTF-16 -t UTF-8` makes UTF-8 of it"
+            "convert it from UTF-16 to UTF-8: iconv -f UTF-16 -t UTF-8"
         }
-        _ => "a domain's XML is text: is this another file? `iconv` changes other encodings to UTF-8",
+        _ => "give a domain's XML file; convert a text in another encoding to UTF-8 with `iconv`",
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     fn what_cannot_be_read_comes_with_a_hint() {
         let folder = tempfile::tempdir().unwrap();
         let (message, hint) = message_and_hint(Source::read(folder.path()).unwrap_err());
-        assert!(message.starts_with("cannot read ") && hint.contains("a folder"), "{message}: {hint}");
+        assert!(message.starts_with("cannot read ") && hint.contains("in this folder"), "{message}: {hint}");
         let missing = Source::read(&folder.path().join("missing.xml")).unwrap_err();
         assert!(message_and_hint(missing).1.contains("standard input"));
     }
@@ -144,7 +144,7 @@ mod tests {
         let (message, hint) = of(b"\xff\xfe<\0d\0");
         assert_eq!(message, "x is not UTF-8 text");
         assert!(hint.contains("UTF-16"));
-        assert!(of(b"QFI\xfb\0\0").1.contains("another file"));
+        assert!(of(b"QFI\xfb\0\0").1.contains("another encoding"));
     }
 
     #[test]
@@ -154,6 +154,9 @@ mod tests {
         assert!(Source::of_bytes("x".into(), bytes.clone()).is_ok());
         bytes.push(0xc3);
         let (message, hint) = message_and_hint(Source::of_bytes("x".into(), bytes).unwrap_err());
-        assert!(message == "x has more than 16 MiB" && hint.contains("disk image"), "{message}: {hint}");
+        assert!(
+            message == "x has more than 16 MiB" && hint.contains("too large to be one"),
+            "{message}: {hint}"
+        );
     }
 }

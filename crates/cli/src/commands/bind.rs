@@ -8,22 +8,22 @@ use crate::error::Error;
 use crate::exit::Code;
 use crate::output::print;
 
-/// Binds devices to vfio-pci, or to the variant of it that is made for them
+/// Bind devices to vfio-pci, or to the variant of it that is made for them
 ///
-/// A device that the host uses is refused, and so is one whose IOMMU group has another device on a driver of the host.
-/// Devices of one call leave together. If one cannot, all stay as they were.
+/// Refuses a device that the host uses, and one whose IOMMU group has another device on a driver of the host.
+/// Binds all devices or none: if one cannot be bound, the others go back to their drivers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Use this driver
+    /// Driver to bind to [default: vfio-pci, or the variant of it for the device]
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Take devices that are in use, or whose group is not free; says what breaks
+    /// Bind devices that are in use or whose group is not free; warns of what breaks
     #[arg(long)]
     force: bool,
-    /// Only say what would be done
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
 }

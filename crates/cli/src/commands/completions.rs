@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The shell
+    /// Shell to print completions for
     shell: Shell,
 }
 

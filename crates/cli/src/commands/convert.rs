@@ -12,13 +12,13 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// The domain XML; `-` reads standard input
     file: PathBuf,
-    /// Print a line that can be pasted and run as it is: QEMU opens everything by itself
+    /// Print a command to paste and run, in which QEMU opens all files by itself
     #[arg(long)]
     standalone: bool,
-    /// Print JSON: `emulator`, `args`, and `fds`, the descriptors that the arguments want
+    /// Print JSON: `emulator`, `args`, and `fds` (the descriptors that the arguments need)
     #[arg(long)]
     json: bool,
-    /// The backend of devices that say nothing about it
+    /// Backend of the devices whose XML names none
     #[arg(long, value_enum, default_value_t = BackendArg::Type1)]
     backend: BackendArg,
 }
@@ -26,9 +26,9 @@ pub(crate) struct Args {
 /// The two ways from a device to the guest's memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum BackendArg {
-    /// /dev/iommu and a character device for each VFIO device
+    /// /dev/iommu, with a character device for each VFIO device
     Iommufd,
-    /// The group/container interface
+    /// VFIO's groups and containers
     Type1,
 }
 

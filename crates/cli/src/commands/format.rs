@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// The domain XML; `-` reads standard input
     file: PathBuf,
-    /// Fill nothing in: only the layout changes, and old spellings become today's
+    /// Fill in no defaults: change only the layout and old spellings
     #[arg(long)]
     as_written: bool,
 }

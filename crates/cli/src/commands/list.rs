@@ -12,16 +12,16 @@ use super::bind::device_argument;
 use crate::error::Error;
 use crate::output::print;
 
-/// Lists the PCI devices of this host: IOMMU group, driver, NUMA node, VFIO, and what uses them
+/// List the PCI devices of this host: IOMMU group, driver, NUMA node, VFIO, and what uses them
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Only these: PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
+    /// List only these: PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Bridges too
+    /// List bridges too
     #[arg(long)]
     all: bool,
-    /// Everything that is known, as JSON
+    /// Print all that is known, as JSON
     #[arg(long)]
     json: bool,
 }

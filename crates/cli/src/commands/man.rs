@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder that they are written into: passthru.1, passthru-run.1 …
+    /// Folder to write passthru.1, passthru-run.1 … into
     folder: PathBuf,
 }
 

@@ -17,16 +17,16 @@ use std::process::ExitCode;
 /// What can be done.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run a guest in the foreground, with devices of this host
+    /// Run a guest in the foreground with devices of this host
     Run(run::Args),
     /// Print the QEMU command line of a domain
     #[command(visible_alias = "domxml-to-native")]
     Convert(convert::Args),
-    /// Print a domain's XML with all that it leaves out: controllers, addresses, defaults
+    /// Print a domain's XML with its defaults filled in: controllers, addresses, aliases
     Format(format::Args),
-    /// Say all that is wrong with a domain's XML, and what may surprise
+    /// Report all errors in a domain's XML, and notes on what may surprise
     Validate(validate::Args),
-    /// List this host's PCI devices, what uses them, and whether guests can have them
+    /// List this host's PCI devices, what uses them, and whether a guest can have them
     List(list::Args),
     /// Bind devices to a VFIO driver
     Bind(bind::Args),

@@ -7,15 +7,15 @@ use super::bind::device_argument;
 use crate::error::Error;
 use crate::output::print;
 
-/// Gives devices back to the drivers they had, or to those that the kernel finds for them
+/// Give devices back to the drivers they had, or to those that the kernel finds for them
 ///
-/// Also for what a guest left behind when `passthru run` was killed.
+/// Also gives back the devices that `passthru run` left behind when it was killed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Don't mind processes that have a device open: the kernel asks them to let go, and waits until they do
+    /// Give back devices that processes have open: the kernel asks these to close them, and waits
     #[arg(long)]
     force: bool,
 }

@@ -20,10 +20,10 @@ pub(crate) struct Args {
     /// Print JSON: `valid`, `errors` and `notes`, with line, column and length
     #[arg(long)]
     json: bool,
-    /// Also judge whether a QEMU has the machine, devices and properties: the domain's own, or the one named
+    /// Also check that QEMU has the machine, devices and properties; PATH names another QEMU than the domain's
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     qemu: Option<Option<PathBuf>>,
-    /// With --qemu: the user that QEMU is asked as, as in `run`
+    /// With --qemu: user that QEMU runs as [default: as in `run`]
     #[arg(long, value_name = "NAME|UID", requires = "qemu")]
     user: Option<String>,
 }

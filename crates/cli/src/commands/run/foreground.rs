@@ -148,7 +148,7 @@ impl Foreground<'_> {
             Stage::Running if self.guest.power_down().is_ok() => {
                 let seconds = self.stop_timeout.as_secs();
                 eprintln!(
-                    "passthru: asked the guest to power off; again to end it at once, or wait {seconds} s"
+                    "passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s"
                 );
                 self.enter(Stage::PoweringOff, self.stop_timeout);
             }
@@ -162,10 +162,10 @@ impl Foreground<'_> {
             Stage::Quitting | Stage::Killed
                 if self.deadline.is_some_and(|deadline| Instant::now() < deadline) =>
             {
-                eprintln!("passthru: waiting for the VMM to write out what it holds");
+                eprintln!("passthru: waiting for the VMM to write out its data");
             }
             Stage::Quitting | Stage::Killed => {
-                tracing::warn!("the VMM does not end: it is killed");
+                tracing::warn!("the VMM does not end: killing it");
                 self.guest.kill();
                 self.enter(Stage::Killed, QUIT);
             }

@@ -30,22 +30,22 @@ use std::time::Duration;
 pub(crate) struct Args {
     /// The domain XML; `-` reads standard input
     file: PathBuf,
-    /// Show what would be done, step by step, and do nothing
+    /// Show the steps of a run without doing them
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// With --dry-run: print the steps as JSON
     #[arg(long, requires = "dry_run")]
     json: bool,
-    /// The user that the VMM runs as; otherwise the configuration file's, `passthru`, or `nobody`
+    /// User that the VMM runs as [default: the configuration file's, else passthru, else nobody]
     #[arg(long, value_name = "NAME|UID")]
     user: Option<String>,
-    /// The backend of devices that say nothing about it
+    /// Backend of the devices whose XML names none
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     backend: Policy,
-    /// A descriptor that is open here, under the name that the domain calls it by (fdgroup)
+    /// Pass the open descriptor N to the domain as fdgroup NAME; may be repeated
     #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
     fd: Vec<(String, RawFd)>,
-    /// How long the guest may take to power off when it is asked to (Ctrl-C, SIGTERM), in seconds
+    /// Seconds that the guest has to power off after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86400))]
     stop_timeout: u64,
     /// Keep the guest's console off the terminal
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Pass Ctrl-C to the guest's console; Ctrl-] ends the guest
     #[arg(long)]
     raw_console: bool,
-    /// Another configuration file than /etc/passthru/config.toml
+    /// Configuration file to read instead of /etc/passthru/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -62,11 +62,11 @@ pub(crate) struct Args {
 /// Which backend devices get that say nothing about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
-    /// iommufd where kernel and QEMU have it, else type1
+    /// iommufd if the kernel and QEMU have it, else type1
     Auto,
-    /// /dev/iommu and a character device for each VFIO device
+    /// /dev/iommu, with a character device for each VFIO device
     Iommufd,
-    /// The group/container interface
+    /// VFIO's groups and containers
     Type1,
 }
 
@@ -122,7 +122,7 @@ fn connect(args: &Args, guest: &Guest) -> Option<Console> {
     match Console::connect(path, guest.uid(), args.raw_console) {
         Ok(console) => Some(console),
         Err(e) => {
-            tracing::warn!("the guest's console {} is not shown: {e}", path.display());
+            tracing::warn!("cannot show the guest's console {}: {e}", path.display());
             None
         }
     }
@@ -142,10 +142,10 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
         (_, false) => Ok(Code::NotRestored.into()),
         (Some(status), true) if !status.success() => {
             let error = format!("the VMM ended with {status}");
-            let said = ended.messages.lines().last().map(|line| format!("it said last: {line}"));
+            let said = ended.messages.lines().last().map(|line| format!("its last message: {line}"));
             Err(Error::new(Code::Guest, error).hint(said))
         }
-        (None, true) => Err(Error::new(Code::Guest, "how the VMM ended could not be found out")),
+        (None, true) => Err(Error::new(Code::Guest, "cannot determine how the VMM ended")),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -174,8 +174,8 @@ fn backend(
         domain.devices.assigned().any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
     let lack = host.capabilities().lack();
     let (backend, why) = match (policy, &lack) {
-        (Policy::Iommufd, _) => (Backend::Iommufd, "as asked".to_owned()),
-        (Policy::Type1, _) => (Backend::Type1, "as asked".to_owned()),
+        (Policy::Iommufd, _) => (Backend::Iommufd, "as requested".to_owned()),
+        (Policy::Type1, _) => (Backend::Type1, "as requested".to_owned()),
         (Policy::Auto, Some(lack)) => (Backend::Type1, lack.to_string()),
         (Policy::Auto, None) if !capabilities.has_iommufd() => {
             (Backend::Type1, format!("QEMU {} has no iommufd (8.2 and later have)", capabilities.version()))
@@ -184,7 +184,7 @@ fn backend(
     };
     if unsaid && backend == Backend::Type1 {
         let error =
-            format!("devices that name no backend would get type1 ({why}), which `run` does not offer yet");
+            format!("devices that name no backend would get type1 ({why}), which `run` does not support yet");
         return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
     }
     if unsaid {
@@ -195,7 +195,8 @@ fn backend(
 
 fn named_fd(text: &str) -> Result<(String, RawFd), String> {
     let (name, number) = text.split_once('=').ok_or("expected NAME=N")?;
-    let number = number.parse().ok().filter(|n| *n >= 0).ok_or("N is the number of an open descriptor")?;
+    let number =
+        number.parse().ok().filter(|n| *n >= 0).ok_or("N must be the number of an open descriptor")?;
     if name.is_empty() { Err("the name is empty".into()) } else { Ok((name.into(), number)) }
 }
 
@@ -204,7 +205,7 @@ fn named_fds(args: &Args) -> Result<NamedFds, Error> {
     let mut named = BTreeMap::new();
     for (name, number) in listen_fds().into_iter().chain(args.fd.iter().cloned()) {
         if let Some(other) = named.insert(name.clone(), number).filter(|other| *other != number) {
-            let error = format!("two descriptors were given under the name '{name}': {other} and {number}");
+            let error = format!("two descriptors have the name '{name}': {other} and {number}");
             return Err(Error::new(Code::Usage, error));
         }
     }
