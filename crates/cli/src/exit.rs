@@ -30,7 +30,8 @@ Exit codes:
     1  failed for a reason without a code of its own
     2  wrong arguments
     3  the domain XML cannot be read, is not understood or cannot work
-    4  the host refuses: no such device, in use, group not viable, no IOMMU, no permission
+    4  the host refuses: no such device, in use, group not viable, no IOMMU,
+       no permission
     5  the VMM is missing, too old, or ended while it started
     6  the VMM ended with an error while the guest ran
     7  the guest ran, but a device could not be given back

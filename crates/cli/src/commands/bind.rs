@@ -8,10 +8,6 @@ use crate::error::Error;
 use crate::exit::Code;
 use crate::output::print;
 
-/// Bind devices to vfio-pci, or to the variant of it that is made for them
-///
-/// Refuses a device that the host uses, and one whose IOMMU group has another device on a driver of the host.
-/// Binds all devices or none: if one cannot be bound, the others go back to their drivers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)

@@ -12,7 +12,6 @@ use super::bind::device_argument;
 use crate::error::Error;
 use crate::output::print;
 
-/// List the PCI devices of this host: IOMMU group, driver, NUMA node, VFIO, and what uses them
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// List only these: PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)

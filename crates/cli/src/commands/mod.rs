@@ -29,8 +29,14 @@ pub(crate) enum Command {
     /// List this host's PCI devices, what uses them, and whether a guest can have them
     List(list::Args),
     /// Bind devices to a VFIO driver
+    ///
+    /// Refuses a device that the host uses, and one whose IOMMU group has another device on a driver of the host.
+    /// Binds all devices or none: if one cannot be bound, the others go back to their drivers.
     Bind(bind::Args),
     /// Give devices back to the drivers they had
+    ///
+    /// A device that had none goes to the driver that the kernel finds for it. Also gives back the devices that
+    /// `passthru run` left behind when it was killed.
     Unbind(unbind::Args),
     /// Print completions for a shell
     Completions(completions::Args),

@@ -7,9 +7,6 @@ use super::bind::device_argument;
 use crate::error::Error;
 use crate::output::print;
 
-/// Give devices back to the drivers they had, or to those that the kernel finds for them
-///
-/// Also gives back the devices that `passthru run` left behind when it was killed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
