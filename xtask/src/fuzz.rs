@@ -22,10 +22,10 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The target to run for a while; without one, all are run with the seeds alone
+    /// Target to run for a while; without one, all run with their seeds only
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
-    /// How long
+    /// Seconds to run
     #[arg(long, default_value_t = 600, requires = "target")]
     seconds: u64,
 }

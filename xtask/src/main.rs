@@ -27,10 +27,10 @@ enum Task {
     Lab(lab::Task),
     /// Check formatting, lints (of the lab's tests too) and documentation
     Check,
-    /// Measure, and write down what was measured in docs/benchmarks.md
+    /// Measure, and write the results to docs/benchmarks.md
     #[command(subcommand)]
     Bench(bench::Task),
-    /// Feed domains of any kind to a fuzz target for a while, or the seeds alone to all
+    /// Run one fuzz target for a while, or all of them with their seeds only
     Fuzz(fuzz::Args),
     /// Write the reference of the domain XML anew, from the code
     Docs,

@@ -219,7 +219,7 @@ impl Rootfs {
     pub(super) fn complaint(&self) -> Result<Option<String>> {
         let output = self.qemu().arg("--version").output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = version(&text).with_context(|| format!("QEMU does not tell its version: {text:?}"))?;
+        let version = version(&text).with_context(|| format!("cannot find QEMU's version in {text:?}"))?;
         let (major, minor) = QEMU_WANTED;
         let complaint =
             || format!("QEMU is {}.{}; the lab wants {major}.{minor} or newer", version.0, version.1);

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Series of Linux to build
     #[arg(long, default_value = "7.3", conflicts_with = "kernel")]
     linux: Linux,
-    /// A kernel of your own: none is built
+    /// Use this kernel instead of building one
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Look for newer versions of the kernel's source and of QEMU
