@@ -100,6 +100,11 @@ pub(crate) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
     run::command(machine, words)
 }
 
+/// Builds the command `passthru` for the virtual host, unless the arguments take it as it is.
+pub(crate) fn build(machine: &MachineArgs) -> Result<()> {
+    if machine.no_build { Ok(()) } else { run::build(machine) }
+}
+
 /// Runs a command that needs no build of ours on the virtual host; gives its exit status and, besides showing it, its output.
 pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
     run::record(machine, words)

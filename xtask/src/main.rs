@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod fuzz;
 mod lab;
+mod picture;
 mod test;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Args),
     /// Show a guest that uses a device of its (virtual) host
     Demo(demo::Args),
+    /// Make docs/passthru.svg, the picture in README.md, from commands run on the virtual host
+    Picture(picture::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Picture(args) => picture::run(&args),
     };
     code.map_or_else(
         |error| {
