@@ -1,10 +1,10 @@
 //! The tables in the docs of `device` and `container`, of which test shows what, are true: each test is there, and no call is
 //! left out.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use passthru_lab::{Table, text_of};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -59,5 +59,38 @@ fn no_call_of_a_container_or_a_group_is_left_out() {
     for name in called {
         let end = format!("_{name}`");
         assert!(table.calls().any(|call| call.starts_with("`VFIO_") && call.ends_with(&end)), "{name}");
+    }
+}
+
+/// Returns the text of all files of a folder and of the folders in it.
+fn text_below(folder: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            text += &text_below(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path)?;
+        }
+    }
+    Ok(text)
+}
+
+#[test]
+fn backends_table_names_existing_tests_or_none() {
+    let docs = fs::read_to_string(path("../../docs/backends.md")).unwrap();
+    let tests: String = ["..", "../../lab/tests"].map(|folder| text_below(&path(folder)).unwrap()).concat();
+    let rows = docs.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows: Vec<_> = rows.filter(|row| !row.starts_with("feature |")).collect();
+    assert!(rows.len() > 30, "{}", rows.len());
+    for row in rows {
+        let [feature, _, _, shown] = row.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("not four columns: {row}")
+        };
+        let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+        for name in &names {
+            assert!(tests.contains(&format!("fn {name}(")), "{feature}: there is no test {name}");
+        }
+        assert!(!names.is_empty() || shown.contains("no test"), "{feature}: nothing shows it");
     }
 }
