@@ -40,3 +40,8 @@ mod sys;
 
 pub use capability::BadCapability;
 pub use failed::Failed;
+
+/// Compiles what README.md shows of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
