@@ -146,6 +146,14 @@ mod tests {
     }
 
     #[test]
+    fn message_about_an_old_qemu_is_quoted_in_the_docs() {
+        let docs = include_str!("../../../../docs/troubleshooting.md");
+        let quoted = docs.lines().find_map(|line| line.strip_prefix("### `QEMU ")?.strip_suffix('`'));
+        let quoted = format!("QEMU {}", quoted.unwrap());
+        assert!(refusal("iommufd").0.starts_with(&quoted), "{quoted}");
+    }
+
+    #[test]
     fn a_machine_type_of_another_version_is_refused_with_those_there_are() {
         let (message, hint) = refusal("q35");
         assert!(message.contains("'q35'"), "{message}");

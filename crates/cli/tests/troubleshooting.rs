@@ -1,0 +1,110 @@
+//! docs/troubleshooting.md quotes messages as they are printed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use passthru_domain::{Arch, Domain};
+use passthru_guest::{Error as GuestError, StateError};
+use passthru_host::{Companion, Error as HostError, Owner, Use};
+use passthru_pci::Address;
+use passthru_qemu::{Capabilities, ProbeError};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+
+/// Returns the messages that are headings: all between one or two backticks.
+fn quoted() -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/troubleshooting.md");
+    let text = fs::read_to_string(file).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let messages = headings.map(|heading| heading.trim_matches('`').to_owned());
+    // The message about an old QEMU is checked in the crate that asks QEMUs.
+    messages.filter(|message| !message.starts_with("QEMU ")).collect()
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn denied() -> io::Error {
+    io::ErrorKind::PermissionDenied.into()
+}
+
+fn host_errors() -> Vec<HostError> {
+    let device = address("0000:01:00.0");
+    let companion = Companion {
+        address: address("0000:06:02.0"),
+        name: Some("82540EM Gigabit Ethernet Controller".into()),
+        driver: Some("e1000".into()),
+        uses: Vec::new(),
+    };
+    let holder = Use::Process {
+        pid: 4242,
+        comm: "qemu-system-x86".into(),
+        node: "/dev/vfio/devices/vfio0".into(),
+        vital: true,
+    };
+    let mount = Use::Mount { block: "nvme0n1".into(), mount_point: "/data".into() };
+    vec![
+        HostError::NoIommu,
+        HostError::NoGroup { device, others_have: true },
+        HostError::NoIommufd,
+        HostError::NoCdev,
+        HostError::NotViable { device: address("0000:06:01.0"), group: 14, companions: vec![companion] },
+        HostError::InUse { device, uses: vec![mount] },
+        HostError::Claimed { device, owner: Owner { guest: Some("web".into()), pid: 4242 } },
+        HostError::NotOnVfio { device, driver: Some("nvme".into()) },
+        HostError::NoDriver { driver: "vfio-pci".into(), answer: String::new() },
+        HostError::Write {
+            path: "/sys/bus/pci/drivers/vfio-pci/bind".into(),
+            value: device.to_string(),
+            source: denied(),
+        },
+        HostError::NotTaken { device, wanted: Some("nvme".into()), now: Some("vfio-pci".into()) },
+        HostError::Held { device, holders: vec![holder] },
+    ]
+}
+
+fn guest_errors() -> Vec<GuestError> {
+    vec![
+        GuestError::NotRoot,
+        GuestError::Type1 { device: address("0000:01:00.0") },
+        GuestError::Ended {
+            emulator: QEMU.into(),
+            status: None,
+            messages: "qemu-system-x86_64: Cannot allocate memory\n".into(),
+            about: Some("hostdev0 (0000:01:00.0)".into()),
+            hint: None,
+        },
+        GuestError::File {
+            what: "libvirt-1-storage".into(),
+            path: "/srv/guests/disk.qcow2".into(),
+            source: denied(),
+        },
+        GuestError::State(StateError::Running { name: "web".into(), pid: 4242 }),
+    ]
+}
+
+fn domain_error() -> String {
+    let xml = "<domain type='kvm'><name>vm</name><memory>1048576</memory><os firmware='efi'>\
+        <type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features></domain>";
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
+    let errors = domain.validate(&capabilities).unwrap_err();
+    errors.iter().next().unwrap().message.clone()
+}
+
+/// Returns the first line of each message, as it is printed.
+fn printed() -> BTreeSet<String> {
+    let start = ProbeError::Start { binary: QEMU.into(), source: denied() };
+    let mut messages = vec![domain_error(), start.to_string()];
+    messages.extend(host_errors().iter().map(ToString::to_string));
+    messages.extend(guest_errors().iter().map(ToString::to_string));
+    messages.iter().filter_map(|message| message.lines().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn troubleshooting_quotes_messages_as_they_are_printed() {
+    assert_eq!(quoted(), printed());
+}
