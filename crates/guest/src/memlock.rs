@@ -20,8 +20,12 @@ const DEVICE: u64 = 2 * MIB;
 pub(crate) fn limit(domain: &Domain, firmware: u64) -> u64 {
     let ram = domain.memory.map_or(0, |m| m.bytes());
     let devices = pci_devices(domain);
-    let once =
-        ram.saturating_add(firmware).saturating_add(BOARD).saturating_add(devices.saturating_mul(DEVICE));
+    let once = ram
+        .saturating_add(firmware)
+        .saturating_add(BOARD)
+        .saturating_add(devices.saturating_mul(DEVICE))
+        .saturating_add(shared(domain))
+        .saturating_add(video(domain));
     once.saturating_mul(address_spaces(domain)).saturating_add(locked(domain))
 }
 
@@ -46,6 +50,19 @@ fn pci_devices(domain: &Domain) -> u64 {
         + devices.rngs.len()
         + usize::from(devices.memballoon.is_some());
     all as u64
+}
+
+/// Returns the size of the memory that the guest shares with others (ivshmem): BARs that devices reach.
+fn shared(domain: &Domain) -> u64 {
+    let sizes = domain.devices.shmems.iter().filter_map(|shmem| shmem.size);
+    sizes.map(|size| size.0.bytes()).fold(0, u64::saturating_add)
+}
+
+/// Returns the size of the memory of emulated graphics cards: BARs that devices reach.
+fn video(domain: &Domain) -> u64 {
+    let models = domain.devices.videos.iter().map(|video| &video.model);
+    let sizes = models.flat_map(|model| [model.ram, model.vram, model.vram64, model.vgamem]);
+    sizes.flatten().map(|kib| u64::from(kib) << 10).fold(0, u64::saturating_add)
 }
 
 /// `<locked/>` makes the VMM lock all that it maps itself: RAM again, its own code, stacks and heap.
@@ -86,6 +103,18 @@ mod tests {
         assert_eq!(limit(&domain("<iommu model='intel'/>", ""), 0), 2 * without);
         let accel = "<iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>";
         assert_eq!(limit(&domain(accel, ""), 0), without);
+    }
+
+    #[test]
+    fn limit_counts_shared_memory() {
+        let shmem = "<shmem name='a'><size unit='M'>64</size></shmem>";
+        assert_eq!(limit(&domain(shmem, ""), 0), limit(&domain("", ""), 0) + 64 * MIB);
+    }
+
+    #[test]
+    fn limit_counts_video_memory() {
+        let qxl = "<video><model type='qxl' ram='65536' vram='32768' vgamem='16384'/></video>";
+        assert_eq!(limit(&domain(qxl, ""), 0), limit(&domain("", ""), 0) + 112 * MIB);
     }
 
     #[test]
