@@ -231,3 +231,14 @@ fn what_somebody_else_must_do_is_noted() {
         assert!(notes.iter().any(|note| note.message.contains(what)), "{what}: {notes:?}");
     }
 }
+
+#[test]
+fn assigned_card_is_noted_to_keep_its_mac_address() {
+    let interface = "<interface type='hostdev'><mac address='52:54:00:00:00:01'/>\
+        <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source></interface>";
+    let notes = complete("q35", interface).notes();
+    assert!(notes.iter().any(|note| note.message.contains("not set on 0000:01:02.0")), "{notes:?}");
+    assert!(
+        !complete("q35", "<interface type='user'/>").notes().iter().any(|note| note.message.contains("MAC"))
+    );
+}

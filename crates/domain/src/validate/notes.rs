@@ -22,6 +22,7 @@ impl Domain {
         notes.extend(crowded(self));
         notes.extend(without_effect(self));
         notes.extend(self.devices.interfaces.iter().filter_map(left_to_the_host));
+        notes.extend(self.devices.interfaces.iter().filter_map(unset_on_the_device));
         notes.extend(self.devices.filesystems.iter().filter_map(left_to_virtiofsd));
         notes.extend(self.devices.disks.iter().filter_map(left_to_a_manager));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
@@ -135,6 +136,17 @@ fn left_to_the_host(interface: &Interface) -> Option<Note> {
         ("link", interface.link == Some(LinkState::Down)),
     ];
     note("<interface>", "configure the tap itself", &all, &interface.info().place)
+}
+
+/// Notes that an assigned network card keeps its own MAC address and VLAN.
+fn unset_on_the_device(interface: &Interface) -> Option<Note> {
+    let hostdev = interface.hostdev.as_ref()?;
+    let message = format!(
+        "the MAC address, VLAN and port profile of this <interface> are not set on {}: set them on \
+         the host before the start",
+        hostdev.host_name()
+    );
+    Some(Note::new(message, interface.info().place.0.clone()))
 }
 
 /// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
