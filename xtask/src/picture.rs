@@ -22,7 +22,7 @@ pub(crate) struct Args {
     machine: MachineArgs,
 }
 
-/// Runs the commands on a pseudo terminal of the virtual host, and writes the picture if all succeed.
+/// Runs the commands on a terminal of the virtual host, and writes the picture if all succeed.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     lab::build(&args.machine)?;
     let words = ["script", "--quiet", "--return", "--command", "/src/lab/picture", "/dev/null"];

@@ -52,7 +52,7 @@ fn pci_devices(domain: &Domain) -> u64 {
     all as u64
 }
 
-/// Returns the size of the memory that the guest shares with others (ivshmem): BARs that devices reach.
+/// Returns the size of memory shared with others (ivshmem): BARs that devices reach.
 fn shared(domain: &Domain) -> u64 {
     let sizes = domain.devices.shmems.iter().filter_map(|shmem| shmem.size);
     sizes.map(|size| size.0.bytes()).fold(0, u64::saturating_add)

@@ -1,4 +1,4 @@
-//! The domains in `examples/`: each is valid, has a command line, and is listed with what to change.
+//! The domains in `examples/`: each is valid, has a command line, and says what to change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use passthru_domain::{Backend, Domain};
