@@ -20,8 +20,8 @@ mod run;
 mod runs;
 mod setup;
 mod streams;
+mod test;
 mod test_progress;
-mod tests;
 mod tsc;
 
 use std::ffi::OsString;
@@ -39,7 +39,7 @@ pub(crate) enum Task {
     /// Run a command on the virtual host, or a shell when none is given
     Run(run::Args),
     /// Run the tests that need the virtual host, on it
-    Test(tests::Args),
+    Test(test::Args),
     /// Run many small guests one after the other, and print how many were lost to the emulation
     Loop(guests::Args),
 }
@@ -90,7 +90,7 @@ pub(crate) fn run(task: &Task) -> Result<u8> {
     match task {
         Task::Setup(args) => setup::run(args),
         Task::Run(args) => run::run(args),
-        Task::Test(args) => tests::run(args),
+        Task::Test(args) => test::run(args),
         Task::Loop(args) => guests::run(args),
     }
 }
@@ -112,5 +112,5 @@ pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, V
 
 /// Runs all tests that need the virtual host.
 pub(crate) fn test(machine: &MachineArgs) -> Result<u8> {
-    tests::all(machine)
+    test::all(machine)
 }

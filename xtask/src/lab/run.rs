@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::boot::{Input, Job, boot, quoted};
 use super::setup::Lab;
 use super::streams::Record;
-use super::{MachineArgs, tests};
+use super::{MachineArgs, test};
 use crate::cargo::{Workspace, cargo, succeed};
 
 #[derive(clap::Args)]
@@ -74,7 +74,7 @@ pub(super) fn job(
 /// Builds the command `passthru`.
 pub(super) fn build(machine: &MachineArgs) -> Result<()> {
     let mut arguments = vec!["build", "--quiet", "--package", "passthru-cli"];
-    arguments.extend(tests::profile_flag(machine));
+    arguments.extend(test::profile_flag(machine));
     succeed(&mut cargo(&arguments))
 }
 
