@@ -1,9 +1,18 @@
 //! What the terminal can show.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+
+use rustix::termios::tcgetwinsize;
 
 /// Whether messages on standard error are in colour: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    std::io::stderr().is_terminal() && !unwanted
+    io::stderr().is_terminal() && !unwanted
+}
+
+/// Returns the columns of the terminal on standard output. Returns nothing if standard output is not
+/// a terminal, or its width is not known.
+pub(crate) fn width() -> Option<u16> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
 }

@@ -1,8 +1,6 @@
 //! `passthru list`: the host's PCI devices, and what stands in the way of assigning them.
 #![allow(clippy::print_stderr)]
 
-use std::io::{IsTerminal, stdout};
-
 use comfy_table::{ContentArrangement, Table, presets};
 use passthru_host::{Capabilities, Device, Error as HostError, Host, Names, Request, Usage, Use};
 use passthru_pci::Address;
@@ -11,6 +9,7 @@ use serde::Serialize;
 use super::bind::device_argument;
 use crate::error::Error;
 use crate::output::print;
+use crate::terminal;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -136,8 +135,8 @@ fn table(rows: &[Row]) -> Table {
     table
         .load_style(presets::NOTHING)
         .set_header(["ADDRESS", "DEVICE", "GROUP", "DRIVER", "NUMA", "VFIO", "USED BY"]);
-    if stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = terminal::width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     for row in rows {
         let uses: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
