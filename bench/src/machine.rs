@@ -18,9 +18,10 @@ pub(crate) fn print() {
     let processors = available_parallelism().map_or(1, |count| count.get());
     println!(
         "One run on the virtual host (Linux {}, {processors} processors, software emulation
-with an emulated VT-d IOMMU), release build. All of a table's row is measured in turns; the figures are medians, and
-the ratios are the medians of the ratios of one turn. Emulation makes everything some ten times slower than hardware
-is: the ratios say more than the times.
+with an emulated VT-d IOMMU), built with the profile `dist`. All of a table's row
+is measured in turns; the figures are medians, and the ratios are the medians of the ratios
+of one turn. Emulation makes everything some ten times slower than hardware is: the ratios say more
+than the times.
 
 - **ours**: the base container of `passthru-vfio` (`dyn Dma` over an `Ioas`)
 - **direct**: the same ioctls, called by nothing in between

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::guests::{Kind, guest};
-use super::section;
+use super::{PROFILE, section};
 use crate::cargo::{Workspace, cargo, root, succeed};
 
 /// How often each is run; the shortest time counts, which other work on the machine disturbs least.

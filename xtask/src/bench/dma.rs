@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 
-use super::section;
+use super::{PROFILE, section};
 use crate::cargo::{cargo, succeed};
 use crate::lab::{self, MachineArgs};
 
@@ -18,8 +18,8 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    succeed(&mut cargo(&["build", "--release", "--package", "passthru-bench"]))?;
-    let words = [&["/target/release/passthru-bench".into()], &args.only[..]].concat();
+    succeed(&mut cargo(&["build", "--profile", PROFILE, "--package", "passthru-bench"]))?;
+    let words = [&[format!("/target/{PROFILE}/passthru-bench").into()], &args.only[..]].concat();
     let (code, output) = lab::record(&args.machine, &words)?;
     if code == 0 && args.only.is_empty() {
         section::write("dma", &String::from_utf8(output).context("what the bench printed")?)?;

@@ -7,6 +7,9 @@ mod section;
 
 use anyhow::Result;
 
+/// The profile that users install from.
+const PROFILE: &str = "dist";
+
 /// What is measured.
 #[derive(clap::Subcommand)]
 pub(crate) enum Task {
