@@ -22,9 +22,9 @@ const FLAT: f64 = 1.3;
 const MOST_MEMORY: u64 = 16 << 10;
 
 pub(super) fn run() -> Result<u8> {
-    succeed(&mut cargo(&["build", "--profile=dist", "--package", "passthru-cli"]))?;
+    succeed(&mut cargo(&["build", "--profile", PROFILE, "--package", "passthru-cli"]))?;
     let target = Workspace::read()?.target;
-    let bench = Bench { passthru: target.join("dist/passthru"), folder: target.join("bench") };
+    let bench = Bench { passthru: target.join(PROFILE).join("passthru"), folder: target.join("bench") };
     fs::create_dir_all(&bench.folder)?;
     let rows = bench.rows()?;
     let table = table(&rows);
@@ -35,7 +35,7 @@ pub(super) fn run() -> Result<u8> {
     Ok(0)
 }
 
-const INTRODUCTION: &str = "The whole process, profile `dist`, shortest of many times. A guest of many devices has each at an address of its own, on as many PCI \
+const INTRODUCTION: &str = "The whole process, built with the profile `dist`, shortest of many times. A guest of many devices has each at an address of its own, on as many PCI \
      bridges as it takes. Cost of a device: what the guest takes more than one with a single device, divided by the devices.";
 
 /// A figure, and what it may be at most.
