@@ -56,7 +56,7 @@ pub(crate) struct MachineArgs {
     /// A kernel of your own instead of the one that setup builds
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Time limit in seconds, the boot included [default: 600 for a command, 1800 for tests, none for a shell]
+    /// Time limit in seconds, the boot included [default: 600 for a command, 3000 for tests, none for a shell]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Memory of the virtual host in MiB

@@ -63,7 +63,7 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
             script: script(&runs, arguments, stdout().is_terminal()),
             input: Input::None,
             target: workspace.target.clone(),
-            limit: machine.limit(Some(1800)),
+            limit: machine.limit(Some(3000)),
             record: Some(record.clone()),
             silence: None,
         };
