@@ -113,11 +113,12 @@ fn firmware_with_variables_made_from_their_template() {
         "<loader readonly='yes' type='pflash'>{code}</loader><nvram template='{template}'>{}</nvram>",
         vars.display()
     );
-    let script = "test -d /sys/firmware/efi && echo started by UEFI";
+    let script = "test -d /sys/firmware/efi && echo started by UEFI; sleep 300";
     let xml = Domain::new("uefi").script(script).xml().replace("<kernel>", &format!("{loader}<kernel>"));
     fs::write("/tmp/uefi.xml", xml).unwrap();
-    let mut running = Running::start(&[], Path::new("/tmp/uefi.xml"), "uefi");
+    let mut running = Running::start(&["--stop-timeout", "1"], Path::new("/tmp/uefi.xml"), "uefi");
     running.wait_for("started by UEFI");
+    running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
     // The firmware has written to its variables as it started.
     assert_ne!(fs::read(&vars).unwrap(), fs::read(template).unwrap());
