@@ -34,7 +34,7 @@ fn what_is_asked_for_is_taken() {
     for (policy, backend) in [(Policy::Iommufd, Backend::Iommufd), (Policy::Type1, Backend::Type1)] {
         let choice = choose(Options { policy, ..Options::default() });
         assert_eq!((choice.backend, choice.container.capabilities().backend), (backend, backend));
-        assert_eq!(choice.to_string(), format!("{backend}: as was asked for"));
+        assert_eq!(choice.to_string(), format!("{backend}: as requested"));
     }
 }
 
