@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{IsTerminal, stderr, stdin, stdout};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use command_fds::{CommandFdExt, FdMapping};
 use passthru_lab::devices;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -39,9 +39,8 @@ const STANDSTILL: Duration = Duration::from_secs(90);
 /// How often a virtual host that stands still while it starts is started.
 const STARTS: usize = 3;
 
-/// The ports, in the order of [`Job::open_channels`], from this descriptor number on.
+/// The ports, in the order of [`Job::open_channels`].
 const PORTS: [&str; 4] = ["stdin", "stdout", "stderr", "status"];
-const FIRST_FD: i32 = 10;
 
 /// What is run on the virtual host.
 pub(super) struct Job {
@@ -233,8 +232,11 @@ fn catch_signals(events: Sender<Event>) -> Result<()> {
 }
 
 fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd; 4]) -> Result<Child> {
-    let numbered = || (FIRST_FD..).zip(PORTS);
-    let named: Vec<_> = numbered().map(|(fd, name)| Channel { name, fd }).collect();
+    let named: Vec<_> = PORTS
+        .into_iter()
+        .zip(&channels)
+        .map(|(name, channel)| Channel { name, fd: channel.as_raw_fd() })
+        .collect();
     let machine = Machine {
         arch: args.arch,
         accel: args.accel,
@@ -255,18 +257,19 @@ fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd
         log: &run.kernel_log(),
     };
     let mut command = machine.command()?;
-    let mappings =
-        channels.into_iter().zip(FIRST_FD..).map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
-    command.fd_mappings(mappings.collect()).context("channels")?;
     if job.input != Input::Terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null());
     }
     command.stderr(File::create(run.qemu_log())?).env("TMPDIR", run.temporary());
-    spawn(command)
+    spawn(command, channels)
 }
 
-/// Starts QEMU; our copies of what it inherits close with the command.
-fn spawn(mut command: Command) -> Result<Child> {
+/// Starts QEMU, which inherits the channels. Our copies close, so that a channel ends with QEMU.
+fn spawn(mut command: Command, channels: [OwnedFd; 4]) -> Result<Child> {
+    // No other program is started at this time.
+    for channel in &channels {
+        fcntl_setfd(channel, FdFlags::empty())?;
+    }
     command.spawn().context("QEMU of the lab's root file system")
 }
 

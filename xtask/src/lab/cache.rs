@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock, fsync, syncfs};
-use sha2::{Digest, Sha256};
 
 /// Hexadecimal digits of a key.
 const KEY_DIGITS: usize = 12;
@@ -164,7 +164,7 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn key(inputs: &[&str]) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     for input in inputs {
         hash.update(input.len().to_le_bytes());
         hash.update(input.as_bytes());

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use hmac_sha256::Hash;
 use passthru_lab::devices;
-use sha2::{Digest, Sha256};
 
 use super::cache::{Cache, Piece};
 use super::rootfs::Rootfs;
@@ -42,7 +42,7 @@ pub(super) fn piece(cache: &Cache) -> Piece {
 pub(super) fn build(piece: &Piece, rootfs: &Rootfs) -> Result<()> {
     piece.make(|folder| {
         let contents = devices::nvme_contents();
-        let sum: String = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum: String = Hash::hash(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
         ensure!(sum == devices::NVME_SHA256, "the generator of the disk's contents changed: {sum}");
         fs::write(folder.join("assigned.raw"), contents)?;
         zeros(&folder.join("cmb.raw"), CMB_BYTES)?;

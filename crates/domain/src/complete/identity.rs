@@ -2,7 +2,7 @@
 
 use crate::device::interface::{InterfaceModel, InterfaceType, Mac};
 use crate::{Domain, Machine, Uuid};
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash;
 
 /// Derives what is missing. Cards also get the machine's usual model.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
@@ -50,12 +50,12 @@ fn mac_of(uuid: Uuid, number: usize) -> Mac {
 }
 
 fn digest(purpose: &str, of: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     hash.update("passthru domain ");
     hash.update(purpose);
     hash.update([0]);
     hash.update(of);
-    hash.finalize().into()
+    hash.finalize()
 }
 
 #[cfg(test)]
