@@ -73,7 +73,8 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         let Some(cause) = failure_of_the_lab(outcome).filter(|_| boots < BOOTS && !progress.failed) else {
             return outcome.code();
         };
-        runs = remaining(&executables, filter, &progress)?;
+        let selection: Vec<&str> = filter.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        runs = remaining(&executables, &selection, &progress)?;
         let count: usize = runs.iter().map(|run| run.names.len()).sum();
         eprintln!("lab: {cause}; no test has failed");
         eprintln!("lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished", boots + 1);
@@ -111,27 +112,27 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the runs of the tests that have not finished; a program without such a test is left out.
+/// Returns the runs of the selected tests that have not finished; a program without such a test is left out.
 fn remaining<'a>(
     executables: &'a [Executable],
-    filter: Option<&'a str>,
+    selection: &[&str],
     progress: &Progress,
 ) -> Result<Vec<Run<'a>>> {
     let mut runs = Vec::new();
     for executable in executables {
-        let mut names = tests_of(executable, filter)?;
+        let mut names = tests_of(executable, selection)?;
         names.retain(|name| !progress.has_finished(&executable.path.to_string_lossy(), name));
         if !names.is_empty() {
-            runs.push(Run { executable, filter, names });
+            runs.push(Run { executable, filter: None, names });
         }
     }
     Ok(runs)
 }
 
-/// Asks a test program for the full names of its tests; that runs none of them.
-fn tests_of(executable: &Executable, filter: Option<&str>) -> Result<Vec<String>> {
+/// Asks a test program for the full names of the tests that its arguments select; that runs none of them.
+fn tests_of(executable: &Executable, arguments: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new(&executable.path);
-    command.args(filter).args(["--list", "--format=terse"]);
+    command.args(arguments).args(["--list", "--format=terse"]);
     let output = command.output().with_context(|| format!("{}", executable.path.display()))?;
     ensure!(output.status.success(), "{} --list: {}", executable.path.display(), output.status);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -222,6 +223,15 @@ mod tests {
         assert_eq!(run.selection(), ["nvme"]);
         run.names = vec!["a::b".into(), "c".into()];
         assert_eq!(run.selection(), ["--exact", "a::b", "c"]);
+    }
+
+    #[test]
+    fn arguments_select_the_tests_that_remain() {
+        let this = executable(std::env::current_exe().unwrap().to_str().unwrap());
+        let progress = Progress::read("");
+        let runs = remaining(std::slice::from_ref(&this), &["names_select", "--skip=cache"], &progress);
+        let names: Vec<_> = runs.unwrap().into_iter().flat_map(|run| run.names).collect();
+        assert_eq!(names, ["lab::test::tests::names_select_exactly_these_tests"]);
     }
 
     #[test]
