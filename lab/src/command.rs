@@ -1,6 +1,7 @@
 //! Commands with a time limit, whose output is shown when they fail. Not for commands that are talked to while they run.
 
 use std::fmt;
+use std::fs;
 use std::io::{Read, Write, stderr};
 use std::process::{Child, Command, ExitStatus, Stdio, exit};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,12 +72,17 @@ pub fn run(command: &mut Command) -> Finished {
 #[must_use]
 pub fn run_within(limit: Duration, command: &mut Command) -> Finished {
     let mut running = Running::start(command);
-    let ended = running.wait_until(Instant::now() + limit);
-    running.finish(ended, limit)
+    match running.wait_until(Instant::now() + limit) {
+        Some(status) => running.finished(status),
+        None => running.fail_late(limit),
+    }
 }
 
 /// Exit status of a test program in which a guest stood still: `cargo xtask lab test` then boots the virtual host again.
 pub const STOOD_STILL: u8 = 86;
+
+/// Number of `limit`s that a guest may run for in all.
+const LIMITS_IN_ALL: u32 = 10;
 
 /// Runs QEMU, alone, with the guest's console on standard output. The guest may print nothing for `limit` at most.
 ///
@@ -85,12 +91,12 @@ pub const STOOD_STILL: u8 = 86;
 /// the emulator had mixed up. Not for guests that code under test started or assists.
 ///
 /// # Panics
-/// When QEMU can't be started.
+/// If QEMU can't be started, or the guest runs for ten times `limit`.
 #[track_caller]
 #[must_use]
 pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
     let mut running = Running::start(qemu);
-    loop {
+    for _ in 0..LIMITS_IN_ALL {
         let printed = running.stdout.length();
         if let Some(status) = running.wait_until(Instant::now() + limit) {
             return running.finished(status);
@@ -99,12 +105,14 @@ pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
             leave_a_guest_that_stands_still(running, limit);
         }
     }
+    running.fail_late(limit * LIMITS_IN_ALL)
 }
 
 fn leave_a_guest_that_stands_still(running: Running, limit: Duration) -> ! {
+    let load = running.load();
     let finished = running.kill();
     // Not by a macro: what these print is kept for a test that fails.
-    let _ = writeln!(stderr(), "lab: a guest has printed nothing for {limit:?}: {finished}");
+    let _ = writeln!(stderr(), "lab: a guest has printed nothing for {limit:?}, {load}: {finished}");
     exit(STOOD_STILL.into())
 }
 
@@ -138,14 +146,35 @@ impl Running {
         None
     }
 
-    /// Returns the end of the command; kills it and panics if it has not ended.
+    /// Kills the command, which has not ended in time.
     #[track_caller]
-    fn finish(self, ended: Option<ExitStatus>, limit: Duration) -> Finished {
-        let Some(status) = ended else {
-            let finished = self.kill();
-            panic_of_a_test(&format!("not done after {limit:?}: {finished}"))
-        };
-        self.finished(status)
+    #[expect(clippy::panic, reason = "a helper of tests")]
+    fn fail_late(self, limit: Duration) -> ! {
+        let finished = self.kill();
+        panic!("not done after {limit:?}: {finished}")
+    }
+
+    /// Measures for some seconds how much processor time the command uses.
+    fn load(&self) -> String {
+        const SECONDS: u64 = 5;
+        let before = self.ticks();
+        thread::sleep(Duration::from_secs(SECONDS));
+        match (before, self.ticks()) {
+            (Some(before), Some(after)) => {
+                format!("its QEMU used {} ticks of {SECONDS} s", after.saturating_sub(before))
+            }
+            _ => "the load of its QEMU is not known".into(),
+        }
+    }
+
+    /// Returns user and system time of the command, in clock ticks.
+    fn ticks(&self) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut times = fields.split(' ').skip(11);
+        let user: u64 = times.next()?.parse().ok()?;
+        let system: u64 = times.next()?.parse().ok()?;
+        Some(user + system)
     }
 
     fn kill(mut self) -> Finished {
@@ -157,12 +186,6 @@ impl Running {
     fn finished(self, status: ExitStatus) -> Finished {
         Finished { status, stdout: self.stdout.text(), stderr: self.stderr.text(), command: self.command }
     }
-}
-
-#[track_caller]
-#[expect(clippy::panic, reason = "a helper of tests")]
-fn panic_of_a_test(message: &str) -> ! {
-    panic!("{message}")
 }
 
 /// What a stream gave so far; a thread reads it.
@@ -217,6 +240,26 @@ mod tests {
         guest.args(["-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"]);
         let finished = run_guest(Duration::from_millis(600), &mut guest).expect_success();
         assert_eq!(finished.stdout, "1\n2\n3\n4\n5\n6\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "not done after")]
+    fn guest_that_prints_for_ever_is_killed() {
+        let mut guest = Command::new("sh");
+        guest.args(["-c", "while :; do echo line; sleep 0.02; done"]);
+        let _ = run_guest(Duration::from_millis(100), &mut guest);
+    }
+
+    #[test]
+    fn load_of_a_busy_command_is_more_than_that_of_an_idle_one() {
+        let busy = Running::start(Command::new("sh").args(["-c", "while :; do :; done"]));
+        thread::sleep(Duration::from_millis(500));
+        assert!(busy.ticks() > Some(0));
+        let idle = Running::start(Command::new("sleep").arg("100"));
+        assert_eq!(idle.ticks(), Some(0));
+        for running in [busy, idle] {
+            let _ = running.kill();
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,10 +99,16 @@ fn once(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     catch_signals(sender.clone())?;
     let end_mark = end_mark()?;
     job.write(&run, lab, args, &end_mark)?;
+    if let Some(record) = &job.record {
+        record.start_clock();
+    }
     let mut qemu = start(&run, lab, args, job, job.open_channels(&end_mark, &sender)?)?;
     let outcome = wait(&mut qemu, &events, job, Start::watch(run.kernel_log()));
     end(&mut qemu);
-    let outcome = outcome?;
+    let outcome = match outcome? {
+        Outcome::EmulatorDied if KernelLog::read(&run.kernel_log()).has_fault() => Outcome::HostEnded,
+        outcome => outcome,
+    };
     report(&run, outcome, job);
     Ok(outcome)
 }
@@ -119,8 +126,10 @@ pub(super) enum Outcome {
     StoodStill,
     /// We were ended by this signal.
     Interrupted(i32),
-    /// The emulator died.
-    Crashed,
+    /// A signal ended the emulator, without a fault of the virtual host's kernel.
+    EmulatorDied,
+    /// The virtual host ended before the job did: its kernel panicked, or the job powered it off.
+    HostEnded,
 }
 
 impl Outcome {
@@ -132,7 +141,8 @@ impl Outcome {
             Self::Interrupted(signal) => Ok(128 + signal as u8),
             Self::NotStarted => bail!("the virtual host does not start"),
             Self::StoodStill => bail!("the virtual host stands still"),
-            Self::Crashed => bail!("the virtual host ended before the command did"),
+            Self::EmulatorDied => bail!("the emulator of the virtual host died"),
+            Self::HostEnded => bail!("the virtual host ended before the command did"),
         }
     }
 }
@@ -288,8 +298,9 @@ fn wait(qemu: &mut Child, events: &Receiver<Event>, job: &Job, mut start: Start)
             Ok(Event::OutputEnded) => open_outputs -= 1,
             Ok(Event::Signal(signal)) => return Ok(Outcome::Interrupted(signal)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                if qemu.try_wait()?.is_some() {
-                    return Ok(status.map_or(Outcome::Crashed, Outcome::Exited));
+                if let Some(end) = qemu.try_wait()? {
+                    await_outputs(events, open_outputs);
+                    return Ok(status.map_or_else(|| end_of_emulator(end), Outcome::Exited));
                 }
                 if status.is_none() && start.stands_still(STANDSTILL) {
                     return Ok(Outcome::NotStarted);
@@ -306,6 +317,24 @@ fn wait(qemu: &mut Child, events: &Receiver<Event>, job: &Job, mut start: Start)
             _ => {}
         }
     }
+}
+
+/// Waits until what the job wrote before its emulator ended has been read.
+fn await_outputs(events: &Receiver<Event>, mut open: i32) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while open > 0 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            Ok(Event::OutputEnded) => open -= 1,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Tells a signal from an end by itself: a panic of the virtual host's kernel ends QEMU with status 0.
+fn end_of_emulator(end: ExitStatus) -> Outcome {
+    if end.signal().is_some() { Outcome::EmulatorDied } else { Outcome::HostEnded }
 }
 
 /// Asks QEMU to end, and makes it.
@@ -343,7 +372,9 @@ fn report(run: &Run, outcome: Outcome, job: &Job) {
         Outcome::NotStarted => {
             eprintln!("lab: the virtual host's kernel has said nothing for {} s", STANDSTILL.as_secs());
         }
-        Outcome::Crashed => eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default()),
+        Outcome::EmulatorDied | Outcome::HostEnded => {
+            eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default())
+        }
     }
     if log.has_fault() {
         eprintln!("lab: the virtual host's kernel reports a fault");
@@ -374,6 +405,14 @@ mod tests {
         thread::sleep(Duration::from_millis(2));
         assert!(!start.stands_still(Duration::from_millis(1)));
         fs::remove_file(&log).unwrap();
+    }
+
+    #[test]
+    fn only_a_signal_is_the_death_of_the_emulator() {
+        let end = |script: &str| Command::new("sh").args(["-c", script]).status().unwrap();
+        assert_eq!(end_of_emulator(end("kill -ABRT $$")), Outcome::EmulatorDied);
+        assert_eq!(end_of_emulator(end("exit 0")), Outcome::HostEnded);
+        assert_eq!(end_of_emulator(end("exit 1")), Outcome::HostEnded);
     }
 
     #[test]

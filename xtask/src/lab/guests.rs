@@ -38,10 +38,13 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         let outcome = boot(&lab, &args.machine, &job(args, &record, before + 1)?)?;
         tally.read(&String::from_utf8_lossy(&record.take()));
         match outcome {
-            Outcome::Crashed => tally.died += 1,
+            Outcome::EmulatorDied => tally.died += 1,
             Outcome::StoodStill => tally.host_stood_still += 1,
             Outcome::Exited(0) => ensure!(tally.count() > before, "the virtual host ran no guest"),
-            outcome => return outcome.code(),
+            outcome => {
+                println!("{tally}");
+                return outcome.code();
+            }
         }
     }
     println!("{tally}");
@@ -99,6 +102,9 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.count();
+        if count == 0 {
+            return f.write_str("no guest has ended");
+        }
         write!(f, "{count} guests, {} ended by themselves", self.ended)?;
         let causes = [
             (self.stood_still, "stood still"),

@@ -43,7 +43,12 @@ impl Record {
         mem::take(&mut self.lock().bytes)
     }
 
-    /// Returns the time since the last output, or since this was made.
+    /// Starts to count the time without output anew.
+    pub(super) fn start_clock(&self) {
+        self.lock().last = Instant::now();
+    }
+
+    /// Returns the time since the last output, or since the clock was started.
     pub(super) fn quiet_for(&self) -> Duration {
         self.lock().last.elapsed()
     }

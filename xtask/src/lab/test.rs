@@ -15,11 +15,17 @@ use super::MachineArgs;
 use super::boot::{Input, Job, Outcome, boot, quoted};
 use super::setup::Lab;
 use super::streams::Record;
-use super::test_progress::Progress;
+use super::test_progress::{FAILED, Progress, RUNNING};
 use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests, cargo, succeed};
 
 /// Boots for one set of tests, at most.
 const BOOTS: usize = 3;
+
+/// Exit code when a test failed, as of `cargo test`.
+const FAILED_TESTS: u8 = 101;
+
+/// Exit code when the lab lost tests.
+const LOST: u8 = 125;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -70,21 +76,28 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         let outcome = boot(&lab, machine, &job)?;
         boots += 1;
         let progress = Progress::read(&String::from_utf8_lossy(&record.take()));
-        let Some(cause) = failure_of_the_lab(outcome).filter(|_| boots < BOOTS && !progress.failed) else {
-            return outcome.code();
-        };
+        let Some(cause) = failure_of_the_lab(outcome) else { return outcome.code() };
         let selection: Vec<&str> = filter.into_iter().chain(arguments.iter().map(String::as_str)).collect();
         runs = remaining(&executables, &selection, &progress)?;
         let count: usize = runs.iter().map(|run| run.names.len()).sum();
+        if progress.failed || boots == BOOTS || !names_each_test(arguments) {
+            eprintln!("lab: {cause}; {count} tests have not finished");
+            return Ok(if progress.failed { FAILED_TESTS } else { LOST });
+        }
         eprintln!("lab: {cause}; no test has failed");
         eprintln!("lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished", boots + 1);
     }
 }
 
+/// Returns whether the test programs print each test's name, from which their progress is known.
+fn names_each_test(arguments: &[String]) -> bool {
+    !arguments.iter().any(|word| word == "-q" || word == "--quiet" || word.starts_with("--format"))
+}
+
 /// Returns the cause where a job ended early without a fault of the tests.
 fn failure_of_the_lab(outcome: Outcome) -> Option<&'static str> {
     match outcome {
-        Outcome::Crashed => Some("the emulator died"),
+        Outcome::EmulatorDied => Some("the emulator died"),
         Outcome::Exited(STOOD_STILL) => Some("a guest of QEMU alone stood still"),
         _ => None,
     }
@@ -176,8 +189,8 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
         let selection: Vec<_> = run.selection().into_iter().map(quoted).collect();
         let selection = selection.join(" ");
         script.push_str(&format!(
-            "cd {package}\necho Running {program}\n{program} {words} {selection}\n\
-             case $? in 0) ;; {STOOD_STILL}) exit {STOOD_STILL} ;; *) failed=101 ;; esac\n"
+            "cd {package}\necho {RUNNING:?}{program}\n{program} {words} {selection}\n\
+             case $? in 0) ;; {STOOD_STILL}) exit {STOOD_STILL} ;; *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
         ));
     }
     script.push_str("exit $failed\n");
@@ -217,6 +230,14 @@ mod tests {
     }
 
     #[test]
+    fn quiet_test_programs_do_not_show_their_progress() {
+        assert!(names_each_test(&["--test-threads=1".into(), "nvme".into()]));
+        for word in ["-q", "--quiet", "--format=terse"] {
+            assert!(!names_each_test(&[word.into()]), "{word}");
+        }
+    }
+
+    #[test]
     fn names_select_exactly_these_tests() {
         let program = executable("/bin/true");
         let mut run = Run::filtered(&program, Some("nvme"));
@@ -236,7 +257,7 @@ mod tests {
 
     #[test]
     fn only_the_lab_itself_is_a_reason_to_boot_again() {
-        assert!(failure_of_the_lab(Outcome::Crashed).is_some());
+        assert!(failure_of_the_lab(Outcome::EmulatorDied).is_some());
         assert!(failure_of_the_lab(Outcome::Exited(STOOD_STILL)).is_some());
         for outcome in [Outcome::Exited(0), Outcome::Exited(101), Outcome::TimedOut, Outcome::Interrupted(2)]
         {

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 /// The beginning of the line that stands before each program's output.
-const RUNNING: &str = "Running ";
+pub(super) const RUNNING: &str = "Running ";
+
+/// The beginning of the line that stands after the output of a program that failed.
+pub(super) const FAILED: &str = "Failed: ";
 
 /// The progress of the test programs of a job.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,9 @@ impl Progress {
         let mut begun: Option<String> = None;
         for line in output.lines() {
             let line = without_colors(line);
-            progress.failed |= line.ends_with("FAILED");
+            progress.failed |= line.ends_with("FAILED")
+                || line.starts_with("test result: FAILED")
+                || line.starts_with(FAILED);
             if let Some(path) = line.strip_prefix(RUNNING) {
                 program = path.to_owned();
                 begun = None;
@@ -78,9 +83,13 @@ mod tests {
 
     #[test]
     fn failed_test_is_noticed_in_colour_too() {
-        for line in
-            ["test x ... FAILED", "test x ... \u{1b}[31mFAILED\u{1b}(B\u{1b}[m", "test x ... noise\nFAILED"]
-        {
+        for line in [
+            "test x ... FAILED",
+            "test x ... \u{1b}[31mFAILED\u{1b}(B\u{1b}[m",
+            "test x ... noise\nFAILED",
+            "test result: FAILED. 1 passed; 1 failed",
+            "Failed: /t/a",
+        ] {
             assert!(Progress::read(&format!("Running /t/a\n{line}\n")).failed, "{line}");
         }
         assert!(!Progress::read(OUTPUT).failed);
