@@ -56,7 +56,7 @@ pub(super) fn qemu(guest: &Guest) -> Command {
 }
 
 /// The node of an NVMe disk's first namespace.
-fn block_device(address: &str) -> PathBuf {
+pub(super) fn block_device(address: &str) -> PathBuf {
     let controllers = Path::new("/sys/bus/pci/devices").join(address).join("nvme");
     let controller = fs::read_dir(controllers).unwrap().next().unwrap().unwrap().file_name();
     Path::new("/dev").join(format!("{}n1", controller.to_str().unwrap()))

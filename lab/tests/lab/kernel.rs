@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use passthru_lab::{Guest, host, run, run_guest};
+use passthru_lab::{Guest, devices, host, run, run_guest};
 
-use super::guest::qemu;
+use super::guest::{block_device, qemu};
 
 /// Waits until a file is there.
 #[track_caller]
@@ -15,7 +16,7 @@ fn wait_for(path: &str) {
     let end = Instant::now() + Duration::from_secs(20);
     while !Path::new(path).exists() {
         assert!(Instant::now() < end, "{path} does not appear");
-        std::thread::sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
     }
 }
 
@@ -50,9 +51,15 @@ fn kernel_targets_can_take_a_disk() {
     let _host = host();
     let nvmet = Path::new("/sys/kernel/config/nvmet/subsystems/made");
     fs::create_dir(nvmet).unwrap();
-    fs::create_dir(nvmet.join("namespaces/1")).unwrap();
+    let namespace = nvmet.join("namespaces/1");
+    fs::create_dir(&namespace).unwrap();
+    fs::write(namespace.join("device_path"), block_device(devices::NVME).as_os_str().as_encoded_bytes())
+        .unwrap();
+    fs::write(namespace.join("enable"), "1").unwrap();
+    assert_eq!(fs::read_to_string(namespace.join("enable")).unwrap().trim(), "1");
     assert!(nvmet.join("passthru").exists());
-    fs::remove_dir(nvmet.join("namespaces/1")).unwrap();
+    fs::write(namespace.join("enable"), "0").unwrap();
+    fs::remove_dir(namespace).unwrap();
     fs::remove_dir(nvmet).unwrap();
     for backend in ["fileio_7", "iblock_7"] {
         let core = Path::new("/sys/kernel/config/target/core").join(backend);
@@ -88,6 +95,12 @@ fn tape_appears_when_it_is_asked_for() {
     fs::write(driver.join("add_host"), "1").unwrap();
     wait_for("/dev/nst0");
     fs::write(driver.join("add_host"), "-1").unwrap();
+    fs::write(driver.join("ptype"), "0").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Path::new("/dev/nst0").exists() {
+        assert!(Instant::now() < deadline, "/dev/nst0 stays");
+        sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

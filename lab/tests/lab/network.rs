@@ -62,29 +62,21 @@ fn guest_reaches_the_peer_through_the_assigned_card() {
 #[test]
 fn interfaces_of_each_kind_can_be_made() {
     let _host = host();
-    let kinds = [
-        "bridge",
-        "dummy",
-        "bond",
-        "wireguard",
-        "veth peer name peer0",
-        "vxlan id 7 dev eth0 dstport 4789",
-        "macvlan link eth0",
-        "macvtap link eth0",
-        "ipvlan link eth0",
-        "vlan link eth0 id 7",
-    ];
     let card = interface(devices::IGB);
-    for kind in kinds {
-        let words = kind.replace("eth0", &card);
-        let add = match words.split_once(" link ") {
-            Some((kind, parent)) => {
-                let (parent, rest) = parent.split_once(' ').unwrap_or((parent, ""));
-                format!("link add link {parent} name made0 type {kind} {rest}").trim_end().to_owned()
-            }
-            None => format!("link add made0 type {words}"),
-        };
-        ip(&add);
+    let links = [
+        "made0 type bridge".to_owned(),
+        "made0 type dummy".to_owned(),
+        "made0 type bond".to_owned(),
+        "made0 type wireguard".to_owned(),
+        "made0 type veth peer name peer0".to_owned(),
+        format!("made0 type vxlan id 7 dev {card} dstport 4789"),
+        format!("link {card} name made0 type macvlan"),
+        format!("link {card} name made0 type macvtap"),
+        format!("link {card} name made0 type ipvlan"),
+        format!("link {card} name made0 type vlan id 7"),
+    ];
+    for link in links {
+        ip(&format!("link add {link}"));
         ip("link del made0");
     }
     ip("tuntap add dev made0 mode tap");

@@ -26,12 +26,17 @@ pub(crate) enum Linux {
 }
 
 impl Linux {
-    /// Name of Debian's package with the source.
+    /// Returns the name of Debian's package with the source.
     pub(super) fn package(self) -> &'static str {
         match self {
             Self::V7_2 => "linux-source-7.2",
             Self::V7_3 => "linux-source-7.3",
         }
+    }
+
+    /// Returns the series, `7.3`.
+    pub(super) fn series(self) -> &'static str {
+        self.package().trim_start_matches("linux-source-")
     }
 }
 

@@ -150,7 +150,11 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
 
     let mut step = progress.step("root file system");
     if !pieces.rootfs.is_whole() {
-        ensure!(geteuid().is_root(), "the root file system is made as root: {}", as_root(cache, arch)?);
+        ensure!(
+            geteuid().is_root(),
+            "the root file system is made as root: {}",
+            as_root(cache, arch, linux)?
+        );
         let qemu = pins.get(arch.qemu_package()).context("QEMU's version")?;
         rootfs::build(&pieces.rootfs, arch, qemu, &logs.join("rootfs.log"), &mut step)?;
     }
@@ -212,8 +216,10 @@ fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Re
     Ok(pins)
 }
 
-fn as_root(cache: &Cache, arch: Arch) -> Result<String> {
+/// Returns the command that makes the same lab as root.
+fn as_root(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<String> {
     let program = env::current_exe()?;
     let (cache, arch) = (cache.root().display(), arch.name());
-    Ok(format!("sudo PASSTHRU_LAB={cache} {} lab setup --arch {arch}", program.display()))
+    let series = linux.map_or(String::new(), |linux| format!(" --linux {}", linux.series()));
+    Ok(format!("sudo PASSTHRU_LAB={cache} {} lab setup --arch {arch}{series}", program.display()))
 }

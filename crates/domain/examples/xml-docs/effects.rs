@@ -12,8 +12,8 @@ pub(crate) struct Effect {
     pub(crate) becomes: &'static str,
 }
 
-/// What is said of an element of that path.
-pub(crate) fn of(path: &str) -> Effect {
+/// Returns the effect of the element at a path.
+pub(crate) fn effect_of(path: &str) -> Effect {
     let effect = EFFECTS.iter().find(|effect| effect.path == path);
     effect.map_or(Effect { path: "", since: "", arch: "", becomes: "" }, |e| Effect { ..*e })
 }

@@ -16,7 +16,7 @@ use std::{env, fs, io};
 use passthru_domain::{Description, Domain, Values};
 
 use chapters::{CHAPTERS, Chapter};
-use effects::{Effect, of};
+use effects::{Effect, effect_of};
 
 const INDEX: &str = "domain-xml.md";
 const CHAPTERS_FOLDER: &str = "domain-xml";
@@ -156,7 +156,7 @@ fn anchor(path: &str) -> String {
 }
 
 fn section(text: &mut String, element: &Description, path: &str) {
-    let Effect { since, arch, becomes, .. } = of(path);
+    let Effect { since, arch, becomes, .. } = effect_of(path);
     let _ = write!(text, "\n## {}\n\n", heading(path));
     let facts = [("Becomes", becomes), ("Since", since), ("For", arch)];
     let facts: Vec<_> = facts

@@ -189,12 +189,12 @@ fn accounting_hint(errno: Errno) -> Option<&'static str> {
 
 fn noiommu_hint(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::OPNOTSUPP => Some(
-            "only for memory that is mapped for a device without an IOMMU; the kernel needs CONFIG_VFIO_NOIOMMU",
-        ),
-        Errno::PERM => Some("CAP_SYS_RAWIO is needed: run this as root"),
-        Errno::NOENT => Some("nothing is mapped at this IOVA: map it first"),
-        Errno::INVAL => Some("ask for at least one byte; a dma-buf's memory must not have been taken away"),
+        Errno::OPNOTSUPP => {
+            Some("ask this only for a device without an IOMMU, on a kernel with CONFIG_VFIO_NOIOMMU")
+        }
+        Errno::PERM => Some("run this as root: it needs CAP_SYS_RAWIO"),
+        Errno::NOENT => Some("map this IOVA first"),
+        Errno::INVAL => Some("ask for at least one byte, of memory that its dma-buf still has"),
         _ => None,
     }
 }

@@ -178,14 +178,19 @@ impl ZpciErrorLength {
     /// Longest length that is believed; Linux 7.3 has 32 bytes.
     const MAX: u32 = 4096;
 
-    /// Reads the length from `VFIO_DEVICE_INFO_CAP_ZPCI_BASE`; kernels before 7.3 do not give one.
+    /// Reads the length from `VFIO_DEVICE_INFO_CAP_ZPCI_BASE`.
+    ///
+    /// Kernels before 7.3 give none. A length out of range counts as none: the device works without.
     pub(crate) fn from_base(capability: &Capability<'_>) -> std::result::Result<Option<Self>, BadCapability> {
         if capability.version < Self::VERSION {
             return Ok(None);
         }
         match capability.word(Self::OFFSET)? {
             length @ 1..=Self::MAX => Ok(Some(Self(length))),
-            _ => Err(BadCapability::Contents(capability.id)),
+            length => {
+                tracing::debug!(length, "length of zPCI error information out of range");
+                Ok(None)
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ impl Error {
                 Some("set it on a physical function with SR-IOV")
             }
             (Self::Feature { feature: Feature::ZpciError, .. }, Some(Errno::NOTTY)) => {
-                Some("only PCI functions of s390 have it, with Linux 7.3 or later")
+                Some("use this only with PCI functions of s390, on Linux 7.3 or later")
             }
             (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
                 Some("do without this feature: the device or the kernel does not have it")
