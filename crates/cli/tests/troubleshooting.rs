@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use passthru_domain::{Arch, Domain};
-use passthru_guest::{Error as GuestError, StateError};
+use passthru_guest::{Error as GuestError, ImageError, StateError};
 use passthru_host::{Companion, Error as HostError, Owner, Use};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
@@ -77,9 +77,10 @@ fn guest_errors() -> Vec<GuestError> {
             about: Some("hostdev0 (0000:01:00.0)".into()),
             hint: None,
         },
+        GuestError::Image(ImageError::Open { path: "/srv/guests/disk.qcow2".into(), source: denied() }),
         GuestError::File {
             what: "libvirt-1-storage".into(),
-            path: "/srv/guests/disk.qcow2".into(),
+            path: "/srv/guests/disk.raw".into(),
             source: denied(),
         },
         GuestError::State(StateError::Running { name: "web".into(), pid: 4242 }),
