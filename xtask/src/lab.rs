@@ -68,7 +68,7 @@ pub(crate) struct MachineArgs {
     /// How the virtual host is run: kvm needs a machine whose KVM can nest
     #[arg(long, default_value = "tcg")]
     accel: machine::Accel,
-    /// Use the optimized build
+    /// Use the build of profile `release`
     #[arg(long)]
     release: bool,
     /// Take the binaries as they are, without building

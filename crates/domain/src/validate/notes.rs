@@ -117,7 +117,7 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
             "is behind an accelerated virtual IOMMU: it gets iommufd, the only backend that works there"
                 .into()
         }
-        (None, None, None) => "names no backend: it gets type1 unless the start chooses another".into(),
+        (None, None, None) => "names no backend: type1, unless the caller chooses iommufd".into(),
         _ => return None,
     };
     Some(Note::new(format!("hostdev {} {text}", hostdev.host_name()), hostdev.info.place.0.clone()))

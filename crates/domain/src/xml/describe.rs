@@ -61,19 +61,31 @@ struct Describer<'a> {
 impl Describer<'_> {
     /// Notes an attribute, and returns texts of which the first one that can be read is this round's value.
     fn note(&mut self, name: &'static str, expected: Option<String>) -> Vec<String> {
-        let known = self.into.attributes.iter().position(|(known, _)| *known == name);
-        let at = known.unwrap_or_else(|| {
-            self.into.attributes.push((name, values(expected)));
-            self.into.attributes.len() - 1
-        });
-        self.examples(name, &self.into.attributes[at].1)
+        let values = values(expected);
+        let examples = self.examples(name, &values);
+        self.add(name, values);
+        examples
+    }
+
+    /// Adds what an attribute can be to what is known of it: elements of two kinds can have one name.
+    fn add(&mut self, name: &'static str, values: Values) {
+        let known = self.into.attributes.iter_mut().find(|(known, _)| *known == name);
+        match (known, values) {
+            (Some((_, Values::Words(known))), Values::Words(words)) => {
+                for word in words {
+                    if !known.contains(&word) {
+                        known.push(word);
+                    }
+                }
+            }
+            (Some(_), _) => {}
+            (None, values) => self.into.attributes.push((name, values)),
+        }
     }
 
     fn note_words(&mut self, name: &'static str, words: [&str; 2]) -> Option<bool> {
         let values = Values::Words(words.map(str::to_owned).into());
-        if self.into.attributes.iter().all(|(known, _)| *known != name) {
-            self.into.attributes.push((name, values));
-        }
+        self.add(name, values);
         Some(self.number(name).is_multiple_of(2))
     }
 
@@ -203,6 +215,20 @@ impl Visitor for Describer<'_> {
 #[cfg(test)]
 mod tests {
     use crate::Domain;
+
+    #[test]
+    fn words_of_two_kinds_of_an_attribute_are_joined() {
+        let domain = Domain::description();
+        let mut element = &domain;
+        for name in ["devices", "tpm", "backend", "source"] {
+            element = element.children.iter().find(|child| child.name == name).unwrap();
+        }
+        let (_, values) = element.attributes.iter().find(|(name, _)| *name == "type").unwrap();
+        let super::Values::Words(words) = values else { panic!("{values:?}") };
+        for word in ["file", "dir", "unix"] {
+            assert!(words.iter().any(|known| known == word), "{word}: {words:?}");
+        }
+    }
 
     #[test]
     fn what_depends_on_a_value_is_found() {

@@ -64,14 +64,24 @@ impl ProbeError {
     /// Returns what the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("install QEMU (Debian: qemu-system-x86 or qemu-system-arm), or name another one in <emulator>".into())
+            Self::Start { binary, source } if source.kind() == io::ErrorKind::NotFound => {
+                Some(format!("install QEMU{}, or name another one in <emulator>", debian_package(binary)))
             }
             Self::Start { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("make the file executable, or name another one in <emulator>".into())
             }
             _ => None,
         }
+    }
+}
+
+/// Returns Debian's package of an emulator with a known name, in brackets.
+fn debian_package(binary: &Path) -> &'static str {
+    match binary.file_name().and_then(|name| name.to_str()) {
+        Some("qemu-system-x86_64" | "qemu-system-i386") => " (Debian: qemu-system-x86)",
+        Some("qemu-system-aarch64" | "qemu-system-arm") => " (Debian: qemu-system-arm)",
+        Some("qemu-system-s390x") => " (Debian: qemu-system-misc or qemu-system-s390x)",
+        _ => "",
     }
 }
 

@@ -62,11 +62,11 @@ pub(crate) struct Args {
 /// Which backend devices get that say nothing about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
-    /// iommufd if the kernel and QEMU have it, else type1
+    /// iommufd if the kernel and QEMU have it; else type1, which `run` refuses so far
     Auto,
     /// /dev/iommu, with a character device for each VFIO device
     Iommufd,
-    /// VFIO's groups and containers
+    /// VFIO's groups and containers; `run` refuses it so far
     Type1,
 }
 
