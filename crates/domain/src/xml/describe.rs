@@ -4,7 +4,7 @@
 //! followed many times, each time with other values, and what was met is put together.
 
 use super::place::Place;
-use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
+use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
 use super::{Element, Visitor};
 
 /// Rounds through the descriptions. The longest lists have some dozens of words.
@@ -83,6 +83,12 @@ impl Describer<'_> {
         }
     }
 
+    /// Notes an attribute, and fills its field for this round.
+    fn value(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        let examples = self.note(name, slot.expected());
+        fill(slot, &examples);
+    }
+
     fn note_words(&mut self, name: &'static str, words: [&str; 2]) -> Option<bool> {
         let values = Values::Words(words.map(str::to_owned).into());
         self.add(name, values);
@@ -147,9 +153,8 @@ impl Visitor for Describer<'_> {
         true
     }
 
-    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
-        let examples = self.note(name, slot.expected());
-        fill(slot, &examples);
+    fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue) {
+        self.value(name, slot);
     }
 
     fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
@@ -165,7 +170,7 @@ impl Visitor for Describer<'_> {
         *slot = self.note_words(name, ["on", "off"]);
     }
 
-    fn text(&mut self, slot: &mut dyn ValueSlot) {
+    fn text(&mut self, slot: &mut dyn OneValue) {
         let values = self.into.text.take().unwrap_or_else(|| values(slot.expected()));
         fill(slot, &self.examples("", &values));
         self.into.text = Some(values);
@@ -175,25 +180,25 @@ impl Visitor for Describer<'_> {
         self.text(slot);
     }
 
-    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         self.inside(name, false, |inner| inner.text(slot));
     }
 
-    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn child(&mut self, name: &'static str, slot: &mut dyn OneElement) {
         self.inside(name, false, |inner| slot.add().visit(inner));
     }
 
-    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn children(&mut self, name: &'static str, slot: &mut dyn ManyElements) {
         let element = slot.add();
         self.inside(name, true, |inner| element.visit(inner));
     }
 
-    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
-        self.inside(name, false, |inner| inner.attr(attr, slot));
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn OneValue) {
+        self.inside(name, false, |inner| inner.value(attr, slot));
     }
 
-    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
-        self.inside(name, true, |inner| inner.attr(attr, slot));
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ManyValues) {
+        self.inside(name, true, |inner| inner.value(attr, slot));
     }
 
     fn flag(&mut self, name: &'static str, slot: &mut bool) {

@@ -16,7 +16,7 @@ pub(crate) mod value;
 pub(crate) mod writer;
 
 use place::Place;
-use slot::{ElementSlot, RequiredSlot, ValueSlot};
+use slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot};
 
 /// A visitor of the parts of an element: the reader, the writer, or the one who tells what there is.
 ///
@@ -28,7 +28,7 @@ pub(crate) trait Visitor {
     fn reading(&self) -> bool;
 
     /// An attribute that may be absent.
-    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot);
+    fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue);
 
     /// An attribute that must be there. The reader leaves the slot as it was when it is missing, and
     /// reports it.
@@ -41,25 +41,25 @@ pub(crate) trait Visitor {
     fn on_off(&mut self, name: &'static str, slot: &mut Option<bool>);
 
     /// The text between the tags, spaces around it removed.
-    fn text(&mut self, slot: &mut dyn ValueSlot);
+    fn text(&mut self, slot: &mut dyn OneValue);
 
     /// The text between the tags with the spaces around it.
     fn whole_text(&mut self, slot: &mut Option<String>);
 
     /// A child element that holds only text: `<name>value</name>`.
-    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot);
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue);
 
     /// A child element that may be absent; given twice it is an error.
-    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot);
+    fn child(&mut self, name: &'static str, slot: &mut dyn OneElement);
 
     /// Child elements of one name, in their order.
-    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot);
+    fn children(&mut self, name: &'static str, slot: &mut dyn ManyElements);
 
     /// A child element that is one attribute: `<name attr='value'/>`.
-    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot);
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn OneValue);
 
     /// Child elements of one name that are one attribute each.
-    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot);
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ManyValues);
 
     /// An empty child element whose presence says yes.
     fn flag(&mut self, name: &'static str, slot: &mut bool);

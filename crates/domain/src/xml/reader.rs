@@ -1,7 +1,7 @@
 //! Reads elements from a document, and reports all that is wrong or not understood.
 
 use super::place::Place;
-use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
+use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
 use super::{Element, Visitor, suggest};
 use crate::error::{Error, Note};
 use roxmltree::Node;
@@ -53,10 +53,19 @@ impl<'a, 'input> Reader<'a, 'input> {
         Self { node, source, known_attributes, known_children, text_known, faulty, found }
     }
 
+    /// Reads an attribute.
+    fn value(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+        if let Some(attribute) = self.attribute(name)
+            && let Err(expected) = slot.read(attribute.value())
+        {
+            self.wrong_attribute(attribute, &expected);
+        }
+    }
+
     /// Reads an element that is the attribute `attr` alone.
     fn word(&mut self, node: Node<'a, 'input>, attr: &'static str, slot: &mut dyn ValueSlot) {
         let mut reader = Reader::new(node, self.source);
-        reader.attr(attr, slot);
+        reader.value(attr, slot);
         if node.attribute(attr).is_none() {
             reader.error(format!("<{}> needs the attribute '{attr}'", reader.tag()));
         }
@@ -168,12 +177,8 @@ impl Visitor for Reader<'_, '_> {
         true
     }
 
-    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
-        if let Some(attribute) = self.attribute(name)
-            && let Err(expected) = slot.read(attribute.value())
-        {
-            self.wrong_attribute(attribute, &expected);
-        }
+    fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue) {
+        self.value(name, slot);
     }
 
     fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
@@ -193,7 +198,7 @@ impl Visitor for Reader<'_, '_> {
         self.tristate(name, slot, ["off", "on"]);
     }
 
-    fn text(&mut self, slot: &mut dyn ValueSlot) {
+    fn text(&mut self, slot: &mut dyn OneValue) {
         self.text_known = true;
         let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
         let text = texts.collect::<String>();
@@ -212,7 +217,7 @@ impl Visitor for Reader<'_, '_> {
         *slot = Some(texts.collect());
     }
 
-    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         let mut leaf: Option<Leaf> = None;
         self.child(name, &mut leaf);
         if let Some(Leaf(text)) = leaf
@@ -225,26 +230,26 @@ impl Visitor for Reader<'_, '_> {
         }
     }
 
-    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn child(&mut self, name: &'static str, slot: &mut dyn OneElement) {
         if let Some(node) = self.only(name) {
             read(node, self.source, slot.add(), &mut self.found);
         }
     }
 
-    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn children(&mut self, name: &'static str, slot: &mut dyn ManyElements) {
         for node in self.elements(name) {
             read(node, self.source, slot.add(), &mut self.found);
         }
     }
 
-    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn OneValue) {
         if let Some(node) = self.only(name) {
             slot.clear();
             self.word(node, attr, slot);
         }
     }
 
-    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ManyValues) {
         for node in self.elements(name) {
             self.word(node, attr, slot);
         }

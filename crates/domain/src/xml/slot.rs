@@ -57,6 +57,16 @@ impl<T: Value> ValueSlot for Vec<T> {
     }
 }
 
+/// A field for at most one value.
+pub(crate) trait OneValue: ValueSlot {}
+
+impl<T: Value> OneValue for Option<T> {}
+
+/// A field for any number of values.
+pub(crate) trait ManyValues: ValueSlot {}
+
+impl<T: Value> ManyValues for Vec<T> {}
+
 /// A field that always has a value.
 pub(crate) trait RequiredSlot {
     /// Reads a value in place of the one that is there. The error says what is expected.
@@ -118,3 +128,13 @@ impl<E: Element + Default> ElementSlot for Vec<E> {
         self.iter_mut().map(|element| element as &mut dyn Element).collect()
     }
 }
+
+/// A field for at most one element.
+pub(crate) trait OneElement: ElementSlot {}
+
+impl<E: Element + Default> OneElement for Option<E> {}
+
+/// A field for any number of elements.
+pub(crate) trait ManyElements: ElementSlot {}
+
+impl<E: Element + Default> ManyElements for Vec<E> {}

@@ -1,7 +1,7 @@
 //! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
 
 use super::place::Place;
-use super::slot::{ElementSlot, RequiredSlot, ValueSlot};
+use super::slot::{ElementSlot, ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
 use super::{Element, Visitor};
 
 /// Collects what one element holds.
@@ -98,7 +98,7 @@ impl Visitor for Writer {
         false
     }
 
-    fn attr(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+    fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         for value in slot.write() {
             self.push(name, value);
         }
@@ -120,7 +120,7 @@ impl Visitor for Writer {
         }
     }
 
-    fn text(&mut self, slot: &mut dyn ValueSlot) {
+    fn text(&mut self, slot: &mut dyn OneValue) {
         self.text = slot.write().pop();
     }
 
@@ -128,25 +128,25 @@ impl Visitor for Writer {
         self.text.clone_from(slot);
     }
 
-    fn leaf(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
+    fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         for value in slot.write() {
             self.element(name, Writer { text: Some(value), ..Writer::default() });
         }
     }
 
-    fn child(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn child(&mut self, name: &'static str, slot: &mut dyn OneElement) {
         self.elements(name, slot);
     }
 
-    fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
+    fn children(&mut self, name: &'static str, slot: &mut dyn ManyElements) {
         self.elements(name, slot);
     }
 
-    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+    fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn OneValue) {
         self.words(name, attr, slot);
     }
 
-    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ValueSlot) {
+    fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ManyValues) {
         self.words(name, attr, slot);
     }
 
