@@ -2,7 +2,7 @@
 
 use passthru_pci::Address;
 
-use crate::{Claim, Device, Error, Host, Severity, Usage, Use};
+use crate::{Claim, Device, Error, Host, Usage, Use};
 
 /// A device that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl Host {
         Ok(assignment)
     }
 
-    /// Looks at devices without touching them. Returns the objections that may be overridden: [`Error::InUse`] and
-    /// [`Error::NotViable`].
+    /// Looks at devices without touching them. Returns the objections that may be overridden:
+    /// [`Error::InUse`], [`Error::Unseen`] and [`Error::NotViable`].
     ///
     /// # Errors
     /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU
@@ -141,11 +141,18 @@ impl Host {
     }
 
     fn objections(&self, request: &Request, device: &Device, taken: &[Address], usage: &Usage) -> Vec<Error> {
-        let mut uses = usage.of(device);
+        let found = usage.of(device);
         let expected = |used: &Use| request.handed_in && matches!(used, Use::Process { .. });
-        uses.retain(|used| used.severity() == Severity::Blocks && !expected(used));
-        let in_use = (!uses.is_empty()).then_some(Error::InUse { device: request.address, uses });
-        in_use.into_iter().chain(self.check_group(device, taken, usage).err()).collect()
+        let uses: Vec<Use> = found.blocking().filter(|used| !expected(used)).cloned().collect();
+        let mut objections = Vec::new();
+        if !uses.is_empty() {
+            objections.push(Error::InUse { device: request.address, uses });
+        }
+        if !found.unseen.is_empty() {
+            objections.push(Error::Unseen { device: request.address, unseen: found.unseen });
+        }
+        objections.extend(self.check_group(device, taken, usage).err());
+        objections
     }
 
     fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {

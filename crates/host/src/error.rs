@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use passthru_pci::Address;
 
-use crate::{Companion, Owner, Use};
+use crate::{Companion, Owner, Unseen, Use};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,14 @@ pub enum Error {
         device: Address,
         /// What would break. Never empty.
         uses: Vec<Use>,
+    },
+    /// Not all could be looked at that may use the device.
+    #[error("{device} may be in use: {}", list(unseen, "; "))]
+    Unseen {
+        /// The device.
+        device: Address,
+        /// What could not be looked at. Never empty.
+        unseen: Vec<Unseen>,
     },
     /// Other devices of the IOMMU group are on drivers of the host.
     #[error("{device} shares IOMMU group {group} with {}", list(companions, " and with "))]
@@ -211,6 +219,9 @@ impl Error {
             Self::InUse { .. } => {
                 "end these uses first; `passthru bind --force` takes the device regardless".into()
             }
+            Self::Unseen { .. } => "run it as root on the host itself, outside of any container; \
+                `passthru bind --force` takes the device regardless"
+                .into(),
             Self::NotViable { companions, .. } => format!(
                 "bind {} too, in the same call: the devices of a group are isolated only together",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")

@@ -70,7 +70,7 @@ impl fmt::Display for Companion {
 }
 
 fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> {
-    let uses = usage.of(device);
+    let uses = usage.of(device).known;
     let with_a_guest = uses.iter().any(|used| matches!(used, Use::Guest { .. }));
     if lets_go(device) && !with_a_guest {
         return None;

@@ -48,4 +48,4 @@ pub use group::Companion;
 pub use host::Host;
 pub use names::Names;
 pub use record::{Former, Record};
-pub use uses::{Severity, Usage, Use};
+pub use uses::{Severity, Unseen, Usage, Use, Uses, Verdict};

@@ -1,8 +1,10 @@
 //! `passthru list`: the host's PCI devices, and what stands in the way of assigning them.
 #![allow(clippy::print_stderr)]
 
+use std::collections::BTreeSet;
+
 use comfy_table::{ContentArrangement, Table, presets};
-use passthru_host::{Capabilities, Device, Error as HostError, Host, Names, Request, Usage, Use};
+use passthru_host::{Capabilities, Device, Error as HostError, Host, Names, Request, Unseen, Usage, Use};
 use passthru_pci::Address;
 use serde::Serialize;
 
@@ -41,6 +43,7 @@ struct Row {
     bridge: bool,
     vfio: Vfio,
     uses: Vec<UseRow>,
+    unseen: Vec<Unseen>,
 }
 
 /// Whether a device can be had through VFIO.
@@ -53,6 +56,8 @@ enum Vfio {
     Can,
     /// It can be bound once the host has stopped using it.
     InUse,
+    /// It may be in use: not all could be looked at.
+    Unknown,
     /// It can be bound together with these.
     CanWith { devices: Vec<String> },
     /// It cannot.
@@ -75,6 +80,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(lack) = listing.host.lack() {
         eprintln!("note: {lack}; {}", lack.hint().unwrap_or_default());
     }
+    let unseen: BTreeSet<&Unseen> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
+    for unseen in unseen {
+        eprintln!("note: {unseen}");
+    }
     print(&format!("{}\n", table(&listing.devices).trim_fmt()))
 }
 
@@ -92,7 +101,8 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
 }
 
 fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
-    let uses = usage.of(&device).into_iter();
+    let found = usage.of(&device);
+    let uses = found.known.into_iter();
     Row {
         class_name: names.class(&device).map(str::to_owned),
         vendor_name: names.vendor(&device).map(str::to_owned),
@@ -100,6 +110,7 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
         bridge: device.is_bridge(),
         vfio: vfio(host, usage, &device),
         uses: uses.map(|used| UseRow { severity: used.severity(), text: used.to_string(), used }).collect(),
+        unseen: found.unseen,
         device,
     }
 }
@@ -122,6 +133,7 @@ fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
 fn objection(error: &HostError) -> Option<Vfio> {
     match error {
         HostError::InUse { .. } => Some(Vfio::InUse),
+        HostError::Unseen { .. } => Some(Vfio::Unknown),
         HostError::NotViable { companions, .. } => {
             let devices = companions.iter().map(|companion| companion.address.to_string());
             Some(Vfio::CanWith { devices: devices.collect() })
@@ -169,6 +181,7 @@ fn vfio_text(vfio: &Vfio) -> String {
         Vfio::Bound { node: None } => "group only".into(),
         Vfio::Can => "can".into(),
         Vfio::InUse => "in use".into(),
+        Vfio::Unknown => "unknown".into(),
         Vfio::CanWith { devices } => format!("only with {}", devices.join(", ")),
         Vfio::Cannot { reason } => format!("no: {reason}"),
     }

@@ -176,7 +176,7 @@ mod tests {
     fn uses_with(tree: &Tree, mountinfo: &str, swaps: &str) -> Vec<Use> {
         tree.file("proc/self/mountinfo", mountinfo);
         tree.file("proc/swaps", format!("Filename\tType\tSize\tUsed\tPriority\n{swaps}"));
-        tree.host().uses(&tree.host().devices()[0])
+        tree.host().uses(&tree.host().devices()[0]).known
     }
 
     fn nvme() -> Tree {

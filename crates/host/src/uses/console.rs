@@ -43,7 +43,7 @@ mod tests {
         tree.class("graphics", framebuffer);
         tree.file("sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n");
         tree.file("sys/class/vtconsole/vtcon1/bind", bind);
-        tree.host().uses(&tree.host().devices()[0])
+        tree.host().uses(&tree.host().devices()[0]).known
     }
 
     #[test]

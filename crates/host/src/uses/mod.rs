@@ -3,6 +3,7 @@
 mod below;
 mod block;
 mod console;
+mod found;
 mod net;
 mod open;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::{Device, Host, Sriov};
 use below::Below;
 use block::Mount;
+pub use found::{Unseen, Uses, Verdict};
 use open::OpenFile;
 
 /// One use of a device.
@@ -96,6 +98,8 @@ pub struct Usage {
     routes: Vec<String>,
     links: Vec<String>,
     open: Vec<OpenFile>,
+    /// What could not be looked at, for any device.
+    unseen: Vec<Unseen>,
 }
 
 impl Use {
@@ -143,11 +147,12 @@ impl Host {
             routes: net::default_routes(self),
             links: net::links_up(self),
             open: open::device_nodes(self),
+            unseen: Vec::new(),
         }
     }
 
-    /// Lists what the host uses a device for.
-    pub fn uses(&self, device: &Device) -> Vec<Use> {
+    /// Looks at what the host uses a device for.
+    pub fn uses(&self, device: &Device) -> Uses {
         self.usage().of(device)
     }
 
@@ -158,13 +163,14 @@ impl Host {
 }
 
 impl Usage {
-    /// Lists what the host uses a device for. Nothing for bridges: what is behind them has uses of its own.
+    /// Returns what the host uses a device for, and what could not be looked at. Nothing for bridges:
+    /// what is behind them has uses of its own.
     ///
     /// A block device without any other use is opened exclusively for an instant, to see whether something that
     /// leaves no other trace (ZFS, another mount namespace) has it.
-    pub fn of(&self, device: &Device) -> Vec<Use> {
+    pub fn of(&self, device: &Device) -> Uses {
         if device.is_bridge() {
-            return Vec::new();
+            return Uses::default();
         }
         let below = Below::of(&self.host.pci(device.address));
         let mut uses: Vec<Use> = self.host.owner(device.address).map(Use::from).into_iter().collect();
@@ -178,6 +184,6 @@ impl Usage {
         nodes.extend(open::vfio_nodes(device));
         nodes.extend(open::nvidia_node(&self.host, device));
         uses.extend(open::holders(&nodes, &self.open));
-        uses
+        Uses { known: uses, unseen: self.unseen.clone() }
     }
 }

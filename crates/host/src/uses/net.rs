@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn uses(tree: &Tree) -> Vec<Use> {
-        tree.host().uses(&tree.host().devices()[0])
+        tree.host().uses(&tree.host().devices()[0]).known
     }
 
     fn default_route(route: &str) -> Use {

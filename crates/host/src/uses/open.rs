@@ -88,7 +88,7 @@ mod tests {
             process(100, "qemu", "/dev/vfio/devices/vfio3", true),
             process(101, "qemu-old", "/dev/vfio/12", true),
         ];
-        assert_eq!(tree.host().uses(&tree.host().devices()[0]), expected);
+        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
         tree.file("proc/driver/nvidia/gpus/0000:01:00.0/information", information);
         open(&tree, 100, "Xorg", "/dev/nvidia1");
         open(&tree, 101, "other", "/dev/nvidia0");
-        let uses = tree.host().uses(&tree.host().devices()[0]);
+        let uses = tree.host().uses(&tree.host().devices()[0]).known;
         assert_eq!(uses, [process(100, "Xorg", "/dev/nvidia1", true)]);
     }
 
@@ -114,6 +114,6 @@ mod tests {
         open(&tree, 101, "logind", "/dev/input/event3");
         let expected =
             [process(100, "qemu", "/dev/sda", true), process(101, "logind", "/dev/input/event3", false)];
-        assert_eq!(tree.host().uses(&tree.host().devices()[0]), expected);
+        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
     }
 }
