@@ -1,6 +1,6 @@
 //! The host as a place: where its `/sys`, `/proc`, `/dev`, `/run` and `/lib/modules` are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use passthru_pci::Address;
@@ -18,7 +18,8 @@ impl Host {
         Self::at("/")
     }
 
-    /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on.
+    /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on. In a copy of
+    /// `/dev`, a file with the text `block 259:0` or `char 511:3` stands for a device node.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), wait: Duration::from_secs(2) }
     }
@@ -32,6 +33,11 @@ impl Host {
     /// Returns the path of a VFIO character device, `/dev/vfio/devices/NAME`.
     pub fn cdev_path(&self, name: &str) -> PathBuf {
         self.path("dev/vfio/devices").join(name)
+    }
+
+    /// Says whether this is a copy of a host's trees.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.root != Path::new("/")
     }
 
     pub(crate) fn wait(&self) -> Duration {
