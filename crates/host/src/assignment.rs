@@ -2,7 +2,8 @@
 
 use passthru_pci::Address;
 
-use crate::{Claim, Device, Error, Host, Usage, Use};
+use crate::uses::Hold;
+use crate::{Claim, Device, Error, Host, Usage, Use, Uses};
 
 /// A device that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +47,10 @@ impl Request {
 }
 
 impl Host {
-    /// Takes devices for a guest, or with `None` until further notice. All are looked at before the first is touched;
-    /// if one fails, those before it go back. Devices of one call count as leaving their group together.
+    /// Takes devices for a guest, or with `None` until further notice. All are looked at before the
+    /// first is touched, and once more when all are claimed; if one fails, those before it go back.
+    /// Devices of one call count as leaving their group together. Disks are held exclusively from the
+    /// claim until they leave their driver, so that nothing is mounted meanwhile.
     ///
     /// # Errors
     /// What [`check`](Self::check) refuses; its objections too unless `force` is set; what the kernel answered.
@@ -57,21 +60,45 @@ impl Host {
         guest: Option<&str>,
         force: bool,
     ) -> Result<Assignment, Error> {
-        let objections = self.check(requests)?;
+        let usage = self.usage();
+        let objections = self.check_during(&usage, requests)?;
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
         }
         let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
+        let mut holds = Vec::new();
+        let mut drivers = Vec::new();
         for request in requests {
             let claim = self.claim(request.address, guest)?;
             assignment.taken.push(Taken { claim, give_back: false });
+            holds.push(usage.hold(&self.device(request.address)?));
+            drivers.push(self.change(request)?.map(|change| change.to));
         }
-        for (taken, request) in assignment.taken.iter_mut().zip(requests) {
-            if let Some(change) = self.change(request)? {
-                taken.give_back = taken.claim.bind(&change.to)?;
+        for driver in drivers.iter().flatten() {
+            self.load_driver(driver)?;
+        }
+        if !force {
+            self.check_again(requests, &holds)?;
+        }
+        for ((taken, driver), hold) in assignment.taken.iter_mut().zip(drivers).zip(holds) {
+            if let Some(driver) = driver {
+                taken.give_back = taken.claim.bind(&driver, hold)?;
             }
         }
         Ok(assignment)
+    }
+
+    /// Looks once more at devices that are claimed and held: between the first look and the claim,
+    /// the host may have begun to use one.
+    fn check_again(&self, requests: &[Request], holds: &[Hold]) -> Result<(), Error> {
+        let addresses: Vec<Address> = requests.iter().map(|request| request.address).collect();
+        let usage = self.usage_beside(&addresses, holds);
+        let mut objections = Vec::new();
+        for request in requests {
+            let device = self.device(request.address)?;
+            objections.extend(self.objections(request, &device, &addresses, &usage));
+        }
+        Error::several(objections).map_or(Ok(()), Err)
     }
 
     /// Looks at devices without touching them. Returns the objections that may be overridden:
@@ -158,9 +185,12 @@ impl Host {
     fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
         let device = self.device(address)?;
         let claim = self.claim(address, None)?;
-        let holders = self.vfio_holders(&device);
-        if force || holders.is_empty() {
+        let Uses { known: holders, unseen } = self.vfio_holders(&device);
+        if force || (holders.is_empty() && unseen.is_empty()) {
             return Ok(claim);
+        }
+        if holders.is_empty() {
+            return Err(Error::Unseen { device: address, unseen });
         }
         Err(Error::Held { device: address, holders })
     }
@@ -367,6 +397,8 @@ mod tests {
     #[test]
     fn a_device_that_a_process_has_open_is_not_released() {
         let tree = host();
+        tree.file("sys/class/vfio/2/dev", "510:2\n");
+        tree.file("dev/vfio/2", "char 510:2\n");
         tree.link("proc/77/fd/3", "/dev/vfio/2");
         tree.file("proc/77/comm", "qemu\n");
         let error = tree.host().release(&[address("02:00.0")], false).unwrap_err();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::expect_vfio;
 use crate::record::{Former, Record};
+use crate::uses::Hold;
 use crate::{Error, Host, Use};
 
 /// Who has a device.
@@ -78,14 +79,14 @@ impl Claim {
         self.device
     }
 
-    /// Binds the device to a driver. What it was like before is recorded first; where it was taken before and not
+    /// Binds the device to a driver, and lets go of its disks when it has left the one before. What it was like before is recorded first; where it was taken before and not
     /// given back, the older record holds, and one that was made until further notice holds again afterwards. Says
     /// whether the device is now to be given back by this claim's owner.
     ///
     /// # Errors
     /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
     /// [`Error::NotUndone`] where that failed too, and the record stays.
-    pub fn bind(&self, driver: &str) -> Result<bool, Error> {
+    pub(crate) fn bind(&self, driver: &str, hold: Hold) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
         let record = self.host.record(self.device)?;
@@ -96,7 +97,7 @@ impl Claim {
         self.host.load_driver(driver)?;
         let (former, earlier) = Former::before(&device, record);
         self.host.write_record(&Record { earlier, ..self.new_record(driver, former) })?;
-        match self.host.switch(&device, driver) {
+        match self.host.switch(&device, driver, hold) {
             Ok(()) => Ok(true),
             Err(failure) => Err(self.undo(failure)),
         }
@@ -146,7 +147,8 @@ impl Claim {
     fn await_holders(&self) -> Result<(), Error> {
         let mut holders = Vec::new();
         let free = self.host.wait_until(self.host.wait(), || {
-            holders = self.host.device(self.device).map_or_else(|_| vec![], |d| self.host.vfio_holders(&d));
+            let device = self.host.device(self.device);
+            holders = device.map_or_else(|_| vec![], |device| self.host.vfio_holders(&device).known);
             holders.is_empty()
         });
         if free { Ok(()) } else { Err(Error::Held { device: self.device, holders }) }
@@ -298,7 +300,7 @@ mod tests {
     fn what_was_bound_by_hand_is_so_again_after_a_guest_on_another_driver() {
         let (tree, by_hand) = bound_by_hand();
         let claim = tree.host().claim(device(), Some("guest")).unwrap();
-        let error = claim.bind("mlx5_vfio_pci").unwrap_err();
+        let error = claim.bind("mlx5_vfio_pci", Hold::default()).unwrap_err();
         assert!(matches!(error, Error::NotTaken { .. }), "{error}");
         assert_eq!(tree.host().record(device()).unwrap(), Some(by_hand));
         assert!(is_bound_to(&tree, "mlx5_vfio_pci") && !is_bound_to(&tree, "igb"));

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::uses::Hold;
 use crate::{Device, Error, Host, alias, record::Former, sysfs};
 
 impl Host {
@@ -52,9 +53,10 @@ impl Host {
     }
 
     /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO driver.
-    pub(crate) fn switch(&self, device: &Device, driver: &str) -> Result<(), Error> {
+    pub(crate) fn switch(&self, device: &Device, driver: &str, hold: Hold) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
         self.detach(device)?;
+        drop(hold); // of disks that are no more: their names are free again when a driver is back
         sysfs::write(self.pci_driver(driver).join("bind"), &device.address.to_string())?;
         let device = self.expect_driver(device, Some(driver))?;
         expect_vfio(&device, driver)?;
@@ -173,7 +175,7 @@ mod tests {
         tree.file("sys/bus/pci/drivers/igb/bind", "");
         let before = tree.host().devices().remove(0);
         tree.place("0000:01:00.0", Some("igb"), 1);
-        let error = tree.host().switch(&before, "igb").unwrap_err();
+        let error = tree.host().switch(&before, "igb", Hold::default()).unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }
 

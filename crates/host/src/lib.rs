@@ -29,11 +29,9 @@ mod error;
 mod group;
 mod host;
 mod names;
-#[allow(dead_code, reason = "for the look at uses")]
 mod node;
 mod numa;
 mod record;
-#[allow(dead_code, reason = "for the look at uses")]
 mod sys;
 mod sysfs;
 #[cfg(test)]

@@ -13,7 +13,12 @@ pub(crate) struct Tree(TempDir);
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let tree = Self(tempfile::tempdir().unwrap());
+        tree.link("proc/1/ns/pid", "pid:[4026531836]");
+        for file in ["self/mountinfo", "swaps", "filesystems"] {
+            tree.file(&format!("proc/{file}"), "");
+        }
+        tree
     }
 
     pub(crate) fn host(&self) -> Host {
@@ -72,5 +77,6 @@ impl Tree {
         self.file(&format!("{dir}/dev"), format!("{number}\n"));
         let name = dir.rsplit('/').next().unwrap();
         self.file(&format!("{dir}/uevent"), format!("MAJOR=1\nDEVNAME={name}\n"));
+        self.file(&format!("dev/{name}"), format!("block {number}\n"));
     }
 }

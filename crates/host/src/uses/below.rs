@@ -3,13 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use crate::node::Number;
 use crate::sysfs;
 
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// Its path, `/dev/…`.
+    /// Its path, `/dev/…`, which is how messages call it.
     pub(crate) path: String,
+    /// What tells it from others. `None` where the kernel has none, so that nobody can open it.
+    pub(crate) number: Option<Number>,
     /// Whether whoever has it open depends on it.
     pub(crate) vital: bool,
 }
@@ -19,6 +22,7 @@ pub(crate) struct Node {
 pub(crate) struct Below {
     pub(crate) blocks: Vec<String>,
     pub(crate) netdevs: Vec<String>,
+    /// The nodes of all but block devices.
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -40,20 +44,27 @@ impl Below {
     }
 
     fn visit(&mut self, dir: &Path, name: String) {
-        let Some(subsystem) = sysfs::link_name(dir.join("subsystem")) else { return };
-        if let Some(node) = node_name(dir) {
-            let vital = matches!(subsystem.as_str(), "block" | "drm" | "vfio-dev");
-            self.nodes.push(Node { path: format!("/dev/{node}"), vital });
-        }
-        match subsystem.as_str() {
-            "block" => self.blocks.push(name),
-            "net" => self.netdevs.push(name),
-            _ => {}
+        match sysfs::link_name(dir.join("subsystem")).as_deref() {
+            Some("block") => self.blocks.push(name),
+            Some("net") => self.netdevs.push(name),
+            Some(_) => self.nodes.extend(Node::of_char(dir)),
+            None => {}
         }
     }
 }
 
-fn node_name(dir: &Path) -> Option<String> {
+impl Node {
+    /// Reads the node of a character device from its folder, if it has one.
+    pub(crate) fn of_char(dir: &Path) -> Option<Self> {
+        let subsystem = sysfs::link_name(dir.join("subsystem"))?;
+        let path = format!("/dev/{}", node_name(dir)?);
+        let number = sysfs::read(dir.join("dev")).and_then(|text| Number::parse_char(&text));
+        Some(Self { path, number, vital: matches!(subsystem.as_str(), "drm" | "vfio-dev") })
+    }
+}
+
+/// Returns the name of a device's node below `/dev`.
+pub(crate) fn node_name(dir: &Path) -> Option<String> {
     let uevent = sysfs::read(dir.join("uevent"))?;
     uevent.lines().find_map(|line| line.strip_prefix("DEVNAME=")).map(str::to_owned)
 }

@@ -1,169 +1,117 @@
-//! Uses of block devices: file systems, swap, exclusive claims; also through partitions, device mapper, RAID,
-//! bcache and NVMe multipath.
+//! Uses of block devices: file systems, swap, loop devices, exclusive claims; also through all that is
+//! made of them.
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use rustix::fs::{Mode, OFlags, open};
-
-use super::{Below, Usage, Use};
+use super::exclusive::{self, Opened, open_exclusively};
+use super::mounts::{Mount, Namespace, without_binds};
+use super::stack::{self, Stack, dir, holders, partitions};
+use super::{Usage, Use, Uses};
+use crate::node::Number;
 use crate::{Host, sysfs};
 
-/// A line of `/proc/self/mountinfo`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
-    /// `major:minor`; an anonymous number for file systems over several devices.
-    number: String,
-    /// The part of the file system that is mounted.
-    root: String,
-    mount_point: String,
-    source: String,
-}
-
-pub(crate) fn uses(usage: &Usage, below: &Below) -> Vec<Use> {
+/// Returns the uses of a stack, and what of it could not be looked at.
+pub(crate) fn uses(usage: &Usage, stack: &Stack) -> Uses {
+    if stack.is_empty() {
+        return Uses::default();
+    }
     let host = &usage.host;
-    let stack = stack(host, &below.blocks);
-    let mut uses: BTreeSet<Use> = BTreeSet::new();
-    for block in &with_btrfs_siblings(host, &stack) {
-        let number = sysfs::read(dir(host, block).join("dev"));
-        let mounted = |mount: &&Mount| {
-            number.as_ref() == Some(&mount.number)
-                || mount.source.split(':').any(|source| names_block(host, source, block))
-        };
-        let mounts: Vec<&Mount> = usage.mounts.iter().filter(mounted).collect();
-        uses.extend(
-            without_binds(mounts).into_iter().map(|mount| Use::Mount {
-                block: label(host, block),
-                mount_point: mount.mount_point.clone(),
-            }),
-        );
-        if usage.swaps.iter().any(|swap| names_block(host, swap, block)) {
+    let mut uses = BTreeSet::new();
+    for (block, number) in &with_btrfs_siblings(host, stack) {
+        uses.extend(mounts(usage, block, *number));
+        if usage.swaps.iter().any(|swap| names_block(host, swap, block, *number)) {
             uses.insert(Use::Swap { block: label(host, block) });
         }
     }
-    if uses.is_empty() {
-        uses.extend(stack.iter().filter(|block| is_claimed(host, block)).map(|block| Use::Exclusive {
-            block: label(host, block),
-            holders: holders(host, block).iter().map(|holder| label(host, holder)).collect(),
-        }));
+    for up in usage.loops.iter().filter(|up| stack.values().any(|number| up.is_over(*number))) {
+        uses.insert(Use::Loop { block: up.name.clone(), file: up.file.clone() });
     }
-    uses.into_iter().collect()
+    let mut found = if uses.is_empty() { claims(usage, stack) } else { Uses::default() };
+    found.known.extend(uses);
+    found.unseen.extend(usage.unseen_storage.iter().cloned());
+    found
 }
 
-pub(crate) fn mounts(host: &Host) -> Vec<Mount> {
-    let text = sysfs::read(host.path("proc/self/mountinfo")).unwrap_or_default();
-    text.lines().filter_map(parse_mount).collect()
-}
-
-/// Paths of the swap devices and files.
-pub(crate) fn swaps(host: &Host) -> Vec<String> {
-    let text = sysfs::read(host.path("proc/swaps")).unwrap_or_default();
-    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape).collect()
-}
-
-/// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`
-fn parse_mount(line: &str) -> Option<Mount> {
-    let (fields, rest) = line.split_once(" - ")?;
-    let mut fields = fields.split(' ').skip(2);
-    Some(Mount {
-        number: fields.next()?.into(),
-        root: unescape(fields.next()?),
-        mount_point: unescape(fields.next()?),
-        source: unescape(rest.split(' ').nth(1)?),
-    })
-}
-
-/// Where the whole of a file system is mounted, mounts of its parts (there can be hundreds) say nothing more.
-fn without_binds(mut mounts: Vec<&Mount>) -> Vec<&Mount> {
-    if mounts.iter().any(|mount| mount.root == "/") {
-        mounts.retain(|mount| mount.root == "/");
-    }
-    mounts
-}
-
-/// Undoes the kernel's escapes: `\040` for a space, and so on.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
-        let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &tail[3..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The block devices given and all that are made of them.
-fn stack(host: &Host, blocks: &[String]) -> BTreeSet<String> {
-    let mut stack = BTreeSet::new();
-    let mut todo = blocks.to_vec();
-    while let Some(block) = todo.pop() {
-        if stack.insert(block.clone()) {
-            todo.extend(partitions(host, &block));
-            todo.extend(holders(host, &block));
-            todo.extend(multipath_head(&block).filter(|head| dir(host, head).exists()));
+/// Returns where a block device is mounted: in this mount namespace, else in the first that has it.
+fn mounts(usage: &Usage, block: &str, number: Option<Number>) -> Vec<Use> {
+    let host = &usage.host;
+    let is_on = |mount: &&Mount| {
+        (number.is_some() && number == mount.number)
+            || mount.source.split(':').any(|source| names_block(host, source, block, number))
+    };
+    for Namespace { process, mounts } in &usage.namespaces {
+        let mounts = without_binds(mounts.iter().filter(is_on).collect());
+        if !mounts.is_empty() {
+            let block = label(host, block);
+            let points = mounts.into_iter().map(|mount| mount.mount_point.clone());
+            return points.map(|point| Use::mount(block.clone(), point, process.as_ref())).collect();
         }
     }
-    stack
+    Vec::new()
 }
 
-fn partitions(host: &Host, block: &str) -> Vec<String> {
-    let dir = dir(host, block);
-    sysfs::names(&dir).into_iter().filter(|name| dir.join(name).join("partition").exists()).collect()
+/// Asks the kernel for the whole disks exclusively, which says of their partitions too whether
+/// another has them so.
+fn claims(usage: &Usage, stack: &Stack) -> Uses {
+    let host = &usage.host;
+    let mut found = Uses::default();
+    for (block, number) in exclusive::whole(host, stack) {
+        if usage.held.contains(&number) {
+            continue;
+        }
+        match open_exclusively(host, block, number) {
+            Ok(Opened::Free(_) | Opened::Empty) => {}
+            Ok(Opened::Busy) => found.known.extend(claim(host, stack, block)),
+            Err(unseen) => found.unseen.push(unseen),
+        }
+    }
+    found
 }
 
-fn holders(host: &Host, block: &str) -> Vec<String> {
-    sysfs::names(dir(host, block).join("holders"))
-}
-
-/// One path of an NVMe namespace is `nvmeXcYnZ`, below controller Y; the disk of all paths is `nvmeXnZ`.
-fn multipath_head(block: &str) -> Option<String> {
-    let (subsystem, rest) = block.strip_prefix("nvme")?.split_once('c')?;
-    let (_controller, namespace) = rest.split_once('n')?;
-    Some(format!("nvme{subsystem}n{namespace}"))
+/// Names what is claimed of a disk: the parts that something is made of, else the disk.
+fn claim(host: &Host, stack: &Stack, disk: &str) -> Vec<Use> {
+    let exclusive = |block: &str| Use::Exclusive {
+        block: label(host, block),
+        holders: holders(host, block).iter().map(|holder| label(host, holder)).collect(),
+    };
+    let parts = partitions(host, disk).into_iter().filter(|part| {
+        let number = stack.get(part).copied().flatten();
+        number.is_some_and(|number| matches!(open_exclusively(host, part, number), Ok(Opened::Busy)))
+    });
+    let parts: Vec<Use> = parts.map(|part| exclusive(&part)).collect();
+    if parts.is_empty() { vec![exclusive(disk)] } else { parts }
 }
 
 /// A btrfs over several devices is mounted from one of them.
-fn with_btrfs_siblings(host: &Host, stack: &BTreeSet<String>) -> BTreeSet<String> {
+fn with_btrfs_siblings(host: &Host, stack: &Stack) -> Stack {
     let btrfs = host.path("sys/fs/btrfs");
     let mut all = stack.clone();
     for id in sysfs::names(&btrfs) {
         let devices = sysfs::names(btrfs.join(id).join("devices"));
-        if devices.iter().any(|device| stack.contains(device)) {
-            all.extend(devices);
+        if devices.iter().any(|device| stack.contains_key(device)) {
+            all.extend(devices.into_iter().map(|device| (device.clone(), stack::number(host, &device))));
         }
     }
     all
 }
 
-/// Says whether a path that the kernel reported is a block device: by name, by link or by its name as a mapping.
-fn names_block(host: &Host, path: &str, block: &str) -> bool {
+/// Says whether a path that the kernel reported is a block device: by the number of its node, else by
+/// name, also as a mapping.
+fn names_block(host: &Host, path: &str, block: &str, number: Option<Number>) -> bool {
     let Some(below_dev) = path.strip_prefix("/dev/") else { return false };
-    let target = fs::canonicalize(host.path("dev").join(below_dev)).ok();
-    below_dev == block
-        || target.is_some_and(|target| target.file_name().is_some_and(|name| name == block))
+    let there = host.number_at(&host.path("dev").join(below_dev)).ok().flatten();
+    (there.is_some() && there == number)
+        || below_dev == block
         || mapping(host, block).is_some_and(|name| below_dev == format!("mapper/{name}"))
 }
 
-/// Asks the kernel for the block device exclusively; `EBUSY` says that another has it so.
-fn is_claimed(host: &Host, block: &str) -> bool {
-    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let result = open(host.path("dev").join(block.replace('!', "/")), flags, Mode::empty());
-    matches!(result, Err(rustix::io::Errno::BUSY))
-}
-
-/// What a block device is called where people see it.
+/// Returns the name under which people see a block device.
 fn label(host: &Host, block: &str) -> String {
     mapping(host, block).unwrap_or_else(|| block.into())
 }
 
 fn mapping(host: &Host, block: &str) -> Option<String> {
     sysfs::read(dir(host, block).join("dm/name"))
-}
-
-fn dir(host: &Host, block: &str) -> std::path::PathBuf {
-    host.path("sys/class/block").join(block)
 }
 
 #[cfg(test)]
@@ -242,7 +190,7 @@ mod tests {
         dm(&tree, 2, "vg-swap", &format!("{NVME}/nvme/nvme0/nvme0n1"));
         let swap = [Use::Swap { block: "vg-swap".into() }];
         assert_eq!(uses_with(&tree, "", "/dev/mapper/vg-swap partition 1 0 -2\n"), swap);
-        tree.file("dev/dm-2", "");
+        tree.file("dev/dm-2", "block 253:2\n");
         tree.link("dev/vg/swap", "../dm-2");
         assert_eq!(uses_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"), swap);
         assert_eq!(uses_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"), []);
@@ -259,12 +207,5 @@ mod tests {
     #[test]
     fn a_disk_that_is_only_there_has_no_use() {
         assert_eq!(uses_with(&nvme(), "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n", ""), []);
-    }
-
-    #[test]
-    fn undoes_escapes_and_leaves_the_rest() {
-        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
-        assert_eq!(unescape(r"/a\04"), r"/a\04");
-        assert_eq!(unescape("/ü"), "/ü");
     }
 }

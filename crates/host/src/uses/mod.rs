@@ -3,19 +3,35 @@
 mod below;
 mod block;
 mod console;
+mod exclusive;
 mod found;
+mod loops;
+mod mounts;
 mod net;
 mod open;
+mod processes;
+mod ring;
+mod stack;
+mod targets;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::os::fd::RawFd;
 
+use passthru_pci::Address;
 use serde::Serialize;
 
+use crate::node::Number;
 use crate::{Device, Host, Sriov};
-use below::Below;
-use block::Mount;
+use below::{Below, Node};
+pub(crate) use exclusive::Hold;
 pub use found::{Unseen, Uses, Verdict};
-use open::OpenFile;
+use loops::Loop;
+use mounts::Namespace;
+use processes::{Process, Processes};
+use targets::Target;
 
 /// One use of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,6 +43,31 @@ pub enum Use {
         block: String,
         /// Where it is mounted.
         mount_point: String,
+    },
+    /// A file system on it is mounted, in another mount namespace only: that of a container or service.
+    PrivateMount {
+        /// Block device that holds the file system.
+        block: String,
+        /// The mount point in that namespace.
+        mount_point: String,
+        /// A process in that namespace.
+        pid: u32,
+        /// The name of that process.
+        comm: String,
+    },
+    /// A loop device is set up over it, or over a file on it.
+    Loop {
+        /// The loop device.
+        block: String,
+        /// The path of its backing file.
+        file: String,
+    },
+    /// A target of the kernel exports it: nvmet, LIO, a USB gadget.
+    KernelTarget {
+        /// The object of configfs.
+        target: String,
+        /// The device node that is exported.
+        node: String,
     },
     /// Swap space is on it.
     Swap {
@@ -93,16 +134,31 @@ pub enum Severity {
 #[derive(Clone, Debug)]
 pub struct Usage {
     host: Host,
-    mounts: Vec<Mount>,
+    namespaces: Vec<Namespace>,
     swaps: Vec<String>,
+    loops: Vec<Loop>,
+    targets: Vec<Target>,
     routes: Vec<String>,
     links: Vec<String>,
-    open: Vec<OpenFile>,
-    /// What could not be looked at, for any device.
-    unseen: Vec<Unseen>,
+    processes: Processes,
+    /// What of block devices could not be looked at.
+    unseen_storage: Vec<Unseen>,
+    /// Devices that the caller has claimed.
+    claimed: Vec<Address>,
+    /// Block devices that the caller holds exclusively.
+    held: BTreeSet<Number>,
 }
 
 impl Use {
+    pub(crate) fn mount(block: String, mount_point: String, process: Option<&Process>) -> Self {
+        match process {
+            None => Self::Mount { block, mount_point },
+            Some(Process { pid, comm }) => {
+                Self::PrivateMount { block, mount_point, pid: *pid, comm: comm.clone() }
+            }
+        }
+    }
+
     /// Returns how much this use matters.
     pub fn severity(&self) -> Severity {
         match self {
@@ -116,6 +172,11 @@ impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mount { block, mount_point } => write!(f, "the file system on {mount_point} ({block})"),
+            Self::PrivateMount { block, mount_point, pid, comm } => {
+                write!(f, "the file system on {mount_point} ({block}) in the mounts of {comm} (pid {pid})")
+            }
+            Self::Loop { block, file } => write!(f, "{block}, a loop device over {file}"),
+            Self::KernelTarget { target, node } => write!(f, "{target}, which exports {node}"),
             Self::Swap { block } => write!(f, "swap space on {block}"),
             Self::Exclusive { block, holders } if holders.is_empty() => {
                 write!(f, "{block}, claimed exclusively (by a volume manager, RAID, ZFS or a guest)")
@@ -140,14 +201,27 @@ impl fmt::Display for Use {
 impl Host {
     /// Looks at what the host is doing, once for many devices.
     pub fn usage(&self) -> Usage {
+        self.usage_beside(&[], &[])
+    }
+
+    /// Looks at what the host is doing apart from what the caller has: devices that it has claimed,
+    /// and disks that it holds.
+    pub(crate) fn usage_beside(&self, claimed: &[Address], holds: &[Hold]) -> Usage {
+        let own: Vec<RawFd> = holds.iter().flat_map(Hold::descriptors).collect();
+        let processes = Processes::look(self, &own);
+        let mut unseen = Vec::new();
         Usage {
             host: self.clone(),
-            mounts: block::mounts(self),
-            swaps: block::swaps(self),
+            namespaces: mounts::namespaces(self, &processes.mount_namespaces, &mut unseen),
+            swaps: mounts::swaps(self, &mut unseen),
+            loops: loops::loops(self, &mut unseen),
+            targets: targets::targets(self, &mut unseen),
             routes: net::default_routes(self),
             links: net::links_up(self),
-            open: open::device_nodes(self),
-            unseen: Vec::new(),
+            processes,
+            unseen_storage: unseen,
+            claimed: claimed.to_vec(),
+            held: holds.iter().flat_map(Hold::numbers).collect(),
         }
     }
 
@@ -156,9 +230,11 @@ impl Host {
         self.usage().of(device)
     }
 
-    /// Lists the processes that have a device's VFIO nodes open.
-    pub(crate) fn vfio_holders(&self, device: &Device) -> Vec<Use> {
-        open::holders(&open::vfio_nodes(device), &open::device_nodes(self))
+    /// Looks for the processes that have a device's VFIO nodes open.
+    pub(crate) fn vfio_holders(&self, device: &Device) -> Uses {
+        let processes = Processes::look(self, &[]);
+        let known = open::holders(&open::vfio_nodes(self, device), &processes);
+        Uses { known, unseen: processes.unseen }
     }
 }
 
@@ -166,24 +242,49 @@ impl Usage {
     /// Returns what the host uses a device for, and what could not be looked at. Nothing for bridges:
     /// what is behind them has uses of its own.
     ///
-    /// A block device without any other use is opened exclusively for an instant, to see whether something that
-    /// leaves no other trace (ZFS, another mount namespace) has it.
+    /// A disk without any other use is opened exclusively for an instant, to see whether something that
+    /// leaves no other trace (ZFS, a mount that no process can see any more) has it.
     pub fn of(&self, device: &Device) -> Uses {
         if device.is_bridge() {
             return Uses::default();
         }
         let below = Below::of(&self.host.pci(device.address));
-        let mut uses: Vec<Use> = self.host.owner(device.address).map(Use::from).into_iter().collect();
-        uses.extend(block::uses(self, &below));
-        uses.extend(net::uses(self, &below));
+        let stack = stack::stack(&self.host, &below.blocks, &self.loops);
+        let mut found = block::uses(self, &stack);
+        found.known.extend(net::uses(self, &below));
         if let Some(Sriov::Physical { enabled: count @ 1.., .. }) = device.sriov {
-            uses.push(Use::VirtualFunctions { count });
+            found.known.push(Use::VirtualFunctions { count });
         }
-        uses.extend(console::shown(&self.host, device).then_some(Use::Console));
+        found.known.extend(console::shown(&self.host, device).then_some(Use::Console));
         let mut nodes = below.nodes;
-        nodes.extend(open::vfio_nodes(device));
+        nodes.extend(stack::nodes(&self.host, &stack));
+        nodes.extend(open::vfio_nodes(&self.host, device));
         nodes.extend(open::nvidia_node(&self.host, device));
-        uses.extend(open::holders(&nodes, &self.open));
-        Uses { known: uses, unseen: self.unseen.clone() }
+        found.known.extend(self.exports(&nodes));
+        found.known.extend(open::holders(&nodes, &self.processes));
+        if nodes.iter().any(|node| node.vital) {
+            found.unseen.extend(self.processes.unseen.iter().cloned());
+        }
+        if !self.claimed.contains(&device.address) {
+            let owner = self.host.owner(device.address).map(Use::from);
+            found.known.splice(0..0, owner);
+        }
+        found
+    }
+
+    /// Holds the disks of a device exclusively.
+    pub(crate) fn hold(&self, device: &Device) -> Hold {
+        let below = Below::of(&self.host.pci(device.address));
+        Hold::new(&self.host, &stack::stack(&self.host, &below.blocks, &self.loops))
+    }
+
+    fn exports(&self, nodes: &[Node]) -> Vec<Use> {
+        let mut exports = Vec::new();
+        for Target { name, number } in &self.targets {
+            let node = nodes.iter().find(|node| node.number == Some(*number));
+            exports
+                .extend(node.map(|node| Use::KernelTarget { target: name.clone(), node: node.path.clone() }));
+        }
+        exports
     }
 }
