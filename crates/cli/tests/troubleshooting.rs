@@ -3,7 +3,7 @@
 
 use passthru_domain::{Arch, Domain};
 use passthru_guest::{Error as GuestError, ImageError, StateError};
-use passthru_host::{Companion, Error as HostError, Owner, Use};
+use passthru_host::{Companion, Error as HostError, Owner, Unseen, Use};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
 use std::collections::BTreeSet;
@@ -46,6 +46,8 @@ fn host_errors() -> Vec<HostError> {
         vital: true,
     };
     let mount = Use::Mount { block: "nvme0n1".into(), mount_point: "/data".into() };
+    let namespace = "pid:[4026532180], not the host's own PID namespace";
+    let unseen = Unseen::new("processes that have it open", "/proc/1/ns/pid", namespace);
     vec![
         HostError::NoIommu,
         HostError::NoGroup { device, others_have: true },
@@ -53,6 +55,7 @@ fn host_errors() -> Vec<HostError> {
         HostError::NoCdev,
         HostError::NotViable { device: address("0000:06:01.0"), group: 14, companions: vec![companion] },
         HostError::InUse { device, uses: vec![mount] },
+        HostError::Unseen { device, unseen: vec![unseen] },
         HostError::Claimed { device, owner: Owner { guest: Some("web".into()), pid: 4242 } },
         HostError::NotOnVfio { device, driver: Some("nvme".into()) },
         HostError::NoDriver { driver: "vfio-pci".into(), answer: String::new() },

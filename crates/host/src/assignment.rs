@@ -152,11 +152,11 @@ impl Host {
         if device.is_bridge() {
             return Err(Error::Bridge { device: device.address });
         }
-        if device.group.is_none() {
-            return Err(Error::NoGroup { device: device.address, others_have: self.has_groups() });
-        }
         if device.no_iommu {
             return Err(Error::DeviceWithoutIommu { device: device.address });
+        }
+        if device.group.is_none() {
+            return Err(Error::NoGroup { device: device.address, others_have: self.has_groups() });
         }
         if let Some(owner) = self.owner(device.address) {
             return Err(Error::Claimed { device: device.address, owner });

@@ -90,6 +90,16 @@ mod tests {
     }
 
     #[test]
+    fn groups_that_vfio_made_itself_are_not_an_iommu() {
+        let tree = Tree::new();
+        tree.file("sys/kernel/iommu_groups/0/name", "vfio-noiommu\n");
+        assert!(!tree.host().capabilities().iommu);
+        assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
+        tree.dir("sys/kernel/iommu_groups/1");
+        assert!(tree.host().capabilities().iommu);
+    }
+
+    #[test]
     fn a_module_that_is_not_loaded_counts_as_there() {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/osrelease", "7.2.0\n");

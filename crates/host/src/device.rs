@@ -6,6 +6,7 @@ use std::path::Path;
 use passthru_pci::{Address, ParseAddressError};
 use serde::{Serialize, Serializer};
 
+use crate::group::NO_IOMMU_GROUP;
 use crate::{Error, Host, sysfs};
 
 /// A PCI function of the host.
@@ -170,7 +171,7 @@ fn cdev(dir: &Path) -> Option<String> {
 /// `noiommu-vfioN` since Linux 7.3, and that of the IOMMU group.
 fn no_iommu(dir: &Path) -> bool {
     let group = sysfs::read(dir.join("iommu_group/name"));
-    group.as_deref() == Some("vfio-noiommu")
+    group.as_deref() == Some(NO_IOMMU_GROUP)
         || sysfs::names(dir.join("vfio-dev")).iter().any(|name| name.starts_with("noiommu-"))
 }
 

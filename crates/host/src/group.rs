@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::{Device, Error, Host, Usage, Use, sysfs};
 
+/// Name of the groups that VFIO makes where there is no IOMMU.
+pub(crate) const NO_IOMMU_GROUP: &str = "vfio-noiommu";
+
 /// A device that keeps its IOMMU group from leaving the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Companion {
@@ -50,8 +53,11 @@ impl Host {
         Err(Error::NotViable { device: device.address, group, companions })
     }
 
+    /// Says whether an IOMMU made groups. VFIO makes some of its own for devices without one.
     pub(crate) fn has_groups(&self) -> bool {
-        !sysfs::names(self.path("sys/kernel/iommu_groups")).is_empty()
+        let groups = self.path("sys/kernel/iommu_groups");
+        let name = |number: String| sysfs::read(groups.join(number).join("name"));
+        sysfs::names(&groups).into_iter().any(|number| name(number).as_deref() != Some(NO_IOMMU_GROUP))
     }
 }
 

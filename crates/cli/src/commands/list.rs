@@ -218,6 +218,8 @@ mod tests {
 
     fn host() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/1/ns")).unwrap();
+        symlink("pid:[4026531836]", root.path().join("proc/1/ns/pid")).unwrap();
         let add = |address, class, driver, group| device(root.path(), address, class, driver, group);
         add("0000:00:01.0", "0x060400", "pcieport", "1");
         add("0000:02:00.0", "0x020000", "igb", "2");

@@ -41,7 +41,7 @@ impl Processes {
         let mut look = Look { host, own, proc: &proc, files: HashMap::new(), refused: BTreeMap::new() };
         let mut found = Self::default();
         let mut namespaces = BTreeSet::new();
-        found.unseen.extend(look.other_namespace());
+        look.check_namespace();
         for pid in sysfs::names(&proc).iter().filter_map(|name| name.parse::<u32>().ok()) {
             let numbers = look.numbers(pid);
             let dir = proc.join(pid.to_string());
@@ -70,23 +70,26 @@ struct Look<'a> {
     /// The files that are mapped, most of which are so by many processes.
     files: HashMap<String, Option<Number>>,
     /// The first refusal of each kind: the others are like it.
-    refused: BTreeMap<(&'static str, ErrorKind), Unseen>,
+    refused: BTreeMap<ErrorKind, Unseen>,
 }
 
 impl Look<'_> {
-    /// Says when this `/proc` does not show all processes of the host.
-    fn other_namespace(&self) -> Option<Unseen> {
+    /// Notes when this `/proc` does not show all processes of the host.
+    fn check_namespace(&mut self) {
         let link = self.proc.join("1/ns/pid");
-        let reason = match fs::read_link(&link) {
-            Ok(target) if target == Path::new(FIRST_PID_NAMESPACE) => return None,
-            Ok(target) => format!("{}, not the host's own PID namespace", target.display()),
+        let (kind, reason) = match fs::read_link(&link) {
+            Ok(target) if target == Path::new(FIRST_PID_NAMESPACE) => return,
+            Ok(target) => {
+                let reason = format!("{}, not the host's own PID namespace", target.display());
+                (ErrorKind::Other, reason)
+            }
             // A kernel without PID namespaces has one, and no file for it.
             Err(error) if error.kind() == ErrorKind::NotFound && self.proc.join("1/ns/mnt").exists() => {
-                return None;
+                return;
             }
-            Err(error) => error.to_string(),
+            Err(error) => (error.kind(), error.to_string()),
         };
-        Some(Unseen::new(OPENERS, link.display(), reason))
+        self.refused.insert(kind, Unseen::new(OPENERS, link.display(), reason));
     }
 
     fn numbers(&mut self, pid: u32) -> BTreeSet<Number> {
@@ -120,7 +123,7 @@ impl Look<'_> {
         let own = fs::read_link(self.proc.join("self")).is_ok_and(|pid| dir.ends_with(pid));
         let entries = match fs::read_dir(&fds) {
             Ok(entries) => entries,
-            Err(error) => return self.note("fd", &fds, &error),
+            Err(error) => return self.note(&fds, &error),
         };
         for entry in entries.flatten() {
             let fd = entry.file_name().to_string_lossy().parse::<RawFd>();
@@ -134,7 +137,7 @@ impl Look<'_> {
                 }
                 Ok(None) if ring::is_ring(&path) => self.ring(dir, &path, numbers),
                 Ok(None) => {}
-                Err(error) => self.note("fd", &path, &error),
+                Err(error) => self.note(&path, &error),
             }
         }
     }
@@ -143,7 +146,7 @@ impl Look<'_> {
         match ring::registered(self.host, dir, fd) {
             Ok(registered) => numbers.extend(registered),
             Err(unseen) => {
-                self.refused.entry(("ring", ErrorKind::WouldBlock)).or_insert(unseen);
+                self.refused.entry(ErrorKind::WouldBlock).or_insert(unseen);
             }
         }
     }
@@ -152,7 +155,7 @@ impl Look<'_> {
         let path = dir.join("maps");
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) => return self.note("maps", &path, &error),
+            Err(error) => return self.note(&path, &error),
         };
         for line in String::from_utf8_lossy(&text).lines() {
             let Some(Mapping { range, file }) = Mapping::parse(line) else { continue };
@@ -166,19 +169,19 @@ impl Look<'_> {
                     numbers.extend(number);
                     self.files.insert(file.to_owned(), number);
                 }
-                Err(error) => self.note("maps", &link, &error),
+                Err(error) => self.note(&link, &error),
             }
         }
     }
 
     /// Notes what was refused. A process that has ended meanwhile is not an error.
-    fn note(&mut self, kind: &'static str, path: &Path, error: &io::Error) {
+    fn note(&mut self, path: &Path, error: &io::Error) {
         let ended = error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
         if ended || error.kind() == ErrorKind::NotFound {
             return;
         }
         let unseen = || Unseen::new(OPENERS, path.display(), error);
-        self.refused.entry((kind, error.kind())).or_insert_with(unseen);
+        self.refused.entry(error.kind()).or_insert_with(unseen);
     }
 }
 

@@ -76,3 +76,12 @@ fn processes_that_cannot_be_seen_stop_disks_and_unbinding() {
     let error = tree.host().release(&[address("02:00.0")], false).unwrap_err();
     assert!(matches!(error, Error::Unseen { .. }), "{error}");
 }
+
+#[test]
+fn device_without_iommu_and_group_is_refused_for_the_iommu() {
+    let tree = Tree::new();
+    let dir = tree.pci("0000:03:00.0", 0x020000);
+    tree.file(&format!("{dir}/vfio-dev/noiommu-vfio0/dev"), "511:0\n");
+    let error = tree.host().check(&[Request::managed(address("03:00.0"))]).unwrap_err();
+    assert!(matches!(error, Error::DeviceWithoutIommu { .. }), "{error}");
+}

@@ -77,8 +77,10 @@ pub enum Why {
 /// Opens an empty container for these devices, by the policy.
 ///
 /// # Errors
-/// That of the only backend, or [`Error::NoBackend`].
+/// That of the only backend, or [`Error::NoBackend`]. If a device has no IOMMU, then
+/// [`Error::Device`] before anything is opened: neither backend would take it.
 pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
+    devices.iter().try_for_each(Location::require_iommu)?;
     match options.policy {
         Policy::Iommufd => Ok(over_iommufd(options, context(options)?, Why::Asked)?),
         Policy::Type1 => over_type1(options, Why::Asked),
@@ -150,7 +152,20 @@ impl fmt::Display for Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device;
     use rustix::io::Errno;
+
+    #[test]
+    fn device_without_iommu_is_refused_by_every_policy() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("vfio-dev/noiommu-vfio7")).unwrap();
+        let devices = [Location::at(root.path()).unwrap()];
+        for policy in [Policy::Auto, Policy::Iommufd, Policy::Type1] {
+            let error = open(&Options { policy, ..Options::default() }, &devices).unwrap_err();
+            let Error::Device(device::Error::NoIommu { node, .. }) = &error else { panic!("{error}") };
+            assert_eq!(node, "noiommu-vfio7");
+        }
+    }
 
     #[test]
     fn the_reason_says_what_the_kernel_answered() {

@@ -128,6 +128,20 @@ impl Location {
         Ok(())
     }
 
+    /// Refuses a device without an IOMMU before anything is opened: by its character device, and a
+    /// PCI function, which has no other reason for it, by the name of its group.
+    pub(crate) fn require_iommu(&self) -> Result<(), Error> {
+        if let Some(cdev) = self.cdev() {
+            self.check_iommu(&cdev)?;
+        }
+        let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
+        if matches!(self.kind(), Kind::Pci(_)) && name.trim() == "vfio-noiommu" {
+            let node = format!("noiommu-{}", self.group().unwrap_or_default());
+            return Err(Error::NoIommu { sysfs: self.sysfs.clone(), node });
+        }
+        Ok(())
+    }
+
     /// Returns its folder, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
     pub fn sysfs(&self) -> &Path {
         &self.sysfs
@@ -226,6 +240,19 @@ mod tests {
         assert!(matches!(&error, Error::NoIommu { node, .. } if node == "noiommu-vfio7"), "{error}");
         assert!(error.to_string().ends_with("0000:01:00.0 has no IOMMU (noiommu-vfio7)"), "{error}");
         assert!(error.hint().unwrap().contains("turn the IOMMU on"));
+    }
+
+    #[test]
+    fn function_in_a_group_without_iommu_is_refused() {
+        for (name, bus, refused) in [("0000:01:00.0", "pci", true), ("83b8f4f2", "mdev", false)] {
+            let (root, location) = device(name, bus);
+            location.require_iommu().unwrap();
+            let group = root.path().join("kernel/iommu_groups/12");
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join("name"), "vfio-noiommu\n").unwrap();
+            let answer = location.require_iommu();
+            assert_eq!(answer.is_err(), refused, "{name}: {answer:?}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum Error {
     NoIommu {
         /// The device in sysfs.
         sysfs: PathBuf,
-        /// The name of its character device, `noiommu-vfioN`.
+        /// The name of its character device, `noiommu-vfioN`, or of its group's, `noiommu-N`.
         node: String,
     },
     /// The device could not be opened.
