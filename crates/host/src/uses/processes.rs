@@ -120,7 +120,8 @@ impl Look<'_> {
 
     fn descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<Number>) {
         let fds = dir.join("fd");
-        let own = fs::read_link(self.proc.join("self")).is_ok_and(|pid| dir.ends_with(pid));
+        let this = fs::read_link(self.proc.join("self")).map(|pid| self.proc.join(pid));
+        let own = this.is_ok_and(|this| dir.starts_with(this)); // or one of its threads
         let entries = match fs::read_dir(&fds) {
             Ok(entries) => entries,
             Err(error) => return self.note(&fds, &error),
@@ -272,6 +273,20 @@ mod tests {
         }
         let open = |own: &[RawFd]| numbers(&Processes::look(&tree.host(), own)).len();
         assert_eq!((open(&[3]), open(&[3, 4])), (2, 1));
+    }
+
+    #[test]
+    fn own_descriptors_are_left_out_on_the_real_host() {
+        use std::os::fd::AsRawFd;
+        let file = fs::File::open("/dev/full").unwrap();
+        let pid = std::process::id();
+        let has = |own: &[RawFd]| {
+            let found = Processes::look(&Host::new(), own);
+            let mut own = found.open.iter().filter(|(process, _)| process.pid == pid);
+            own.any(|(_, numbers)| numbers.contains(&Number::Char(1, 7)))
+        };
+        assert!(has(&[]));
+        assert!(!has(&[file.as_raw_fd()]));
     }
 
     #[test]
