@@ -15,23 +15,23 @@ use passthru_lab::{Finished, host, run};
 /// Linux' `O_EXCL`: of a block device, all of it.
 const O_EXCL: i32 = 0o200;
 
-fn passthru(arguments: &[&str]) -> Finished {
+pub(crate) fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))
 }
 
 /// Runs a command that the host refuses, and returns what it says.
 #[track_caller]
-fn refused(arguments: &[&str]) -> String {
+pub(crate) fn refused(arguments: &[&str]) -> String {
     let finished = passthru(arguments);
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     finished.stderr
 }
 
-fn sysfs(device: &str) -> PathBuf {
+pub(crate) fn sysfs(device: &str) -> PathBuf {
     Path::new("/sys/bus/pci/devices").join(device)
 }
 
-fn driver(device: &str) -> Option<String> {
+pub(crate) fn driver(device: &str) -> Option<String> {
     let link = fs::read_link(sysfs(device).join("driver")).ok()?;
     Some(link.file_name()?.to_string_lossy().into_owned())
 }
@@ -40,14 +40,14 @@ fn record(device: &str) -> PathBuf {
     Path::new("/run/passthru/devices").join(format!("{device}.json"))
 }
 
-fn names(path: impl AsRef<Path>) -> Vec<String> {
+pub(crate) fn names(path: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Waits for the node of an NVMe disk: the driver makes it some time after it has taken the device.
 #[track_caller]
-fn disk(device: &str) -> PathBuf {
+pub(crate) fn disk(device: &str) -> PathBuf {
     let end = Instant::now() + Duration::from_secs(10);
     while Instant::now() < end {
         for controller in names(sysfs(device).join("nvme")) {
@@ -62,7 +62,7 @@ fn disk(device: &str) -> PathBuf {
 }
 
 /// Gives devices back when a test ends, however it ends.
-struct GiveBack<'a>(&'a [&'a str]);
+pub(crate) struct GiveBack<'a>(pub(crate) &'a [&'a str]);
 
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {

@@ -10,3 +10,4 @@ mod machine;
 mod network;
 mod qemu;
 mod run;
+mod uses_disks;
