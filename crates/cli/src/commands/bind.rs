@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Driver to bind to [default: vfio-pci, or the variant of it for the device]
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Bind devices that are in use or whose group is not free; warns of what breaks
+    /// Bind devices that are in use, that may be, or whose group is not free; warns of what breaks
     #[arg(long)]
     force: bool,
     /// Show the changes without making them

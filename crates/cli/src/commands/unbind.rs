@@ -12,7 +12,8 @@ pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Give back devices that processes have open: the kernel asks these to close them, and waits
+    /// Give back devices that processes have open, or may have: the kernel asks these to close them,
+    /// and waits
     #[arg(long)]
     force: bool,
 }
