@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use passthru_lab::devices::CMB_NVME;
-use passthru_lab::{host, run};
+use passthru_lab::{Finished, host, run};
 
 use crate::host::{GiveBack, disk, driver, names, passthru, refused, sysfs};
 
@@ -271,24 +271,17 @@ fn private_namespace_without_the_disk_is_no_use() {
     expect_free(CMB_NVME);
 }
 
-/// A program that the kernel's `modprobe` is replaced by: `bind` runs it for a driver that is missing,
-/// after the check and before the unbind.
-struct Between(String);
-
-impl Between {
-    fn run(script: &str) -> Self {
-        let former = fs::read_to_string("/proc/sys/kernel/modprobe").unwrap();
-        fs::write("/tmp/between", format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions("/tmp/between", fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write("/proc/sys/kernel/modprobe", "/tmp/between").unwrap();
-        Self(former)
-    }
-}
-
-impl Drop for Between {
-    fn drop(&mut self) {
-        let _ = fs::write("/proc/sys/kernel/modprobe", &self.0);
-    }
+/// Runs `bind` with a script in place of `modprobe`, which it calls for a driver that is missing: after
+/// the first look and before the unbind.
+fn bind_with(between: &str) -> Finished {
+    fs::write("/tmp/between", format!("#!/bin/sh\n{between}\n")).unwrap();
+    fs::set_permissions("/tmp/between", fs::Permissions::from_mode(0o755)).unwrap();
+    // This kernel has no modules, so no such file either: in a namespace of its own, it has.
+    let sysctl = "boot=$(cat /proc/sys/kernel/random/boot_id); mount -t tmpfs none /proc/sys/kernel; \
+                  mkdir /proc/sys/kernel/random; echo $boot >/proc/sys/kernel/random/boot_id; \
+                  echo /tmp/between >/proc/sys/kernel/modprobe";
+    let script = format!("{sysctl}; exec passthru bind --driver no-such-driver {CMB_NVME}");
+    run(Command::new("unshare").args(["-m", "sh", "-ec", &script]))
 }
 
 #[test]
@@ -297,10 +290,8 @@ fn mount_between_check_and_unbind_is_refused() {
     let _undo = Undo("umount /run/uses; wipefs -qa $DISK");
     sh("mkfs.ext4 -q -F $DISK; mkdir -p /run/uses; rm -f /tmp/mount.said");
     let mount = format!("mount {} /run/uses 2>/tmp/mount.said", disk(CMB_NVME).display());
-    let between = Between::run(&format!("{mount}; echo \"exit $?\" >>/tmp/mount.said"));
-    let said = refused(&["bind", "--driver", "no-such-driver", CMB_NVME]);
-    drop(between);
-    assert!(said.contains("no PCI driver 'no-such-driver'"), "{said}");
+    let finished = bind_with(&format!("{mount}; echo \"exit $?\" >>/tmp/mount.said"));
+    assert!(finished.stderr.contains("no PCI driver 'no-such-driver'"), "{finished}");
     let mounted = fs::read_to_string("/tmp/mount.said").unwrap();
     assert!(mounted.contains("busy") && mounted.ends_with("exit 32\n"), "{mounted}");
     sh("mount $DISK /run/uses"); // the hold has ended with the refused command
