@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use passthru_pci::Address;
 
 use crate::test_tree::Tree;
-use crate::{Error, Request};
+use crate::{Error, Request, Use, Uses, Verdict};
 
 const NVME: &str = "sys/devices/pci/0000:01:00.0";
 
@@ -84,4 +84,122 @@ fn device_without_iommu_and_group_is_refused_for_the_iommu() {
     tree.file(&format!("{dir}/vfio-dev/noiommu-vfio0/dev"), "511:0\n");
     let error = tree.host().check(&[Request::managed(address("03:00.0"))]).unwrap_err();
     assert!(matches!(error, Error::DeviceWithoutIommu { .. }), "{error}");
+}
+
+/// Lets process 77, `holder`, have a node open.
+fn open(tree: &Tree, path: &str) {
+    tree.file("proc/77/comm", "holder\n");
+    tree.link("proc/77/fd/3", path);
+}
+
+fn holder(node: &str, vital: bool) -> Use {
+    Use::Process { pid: 77, comm: "holder".into(), node: node.into(), vital }
+}
+
+fn uses(tree: &Tree) -> Uses {
+    tree.host().uses(&tree.host().devices()[0])
+}
+
+#[test]
+fn generic_tape_and_accelerator_nodes_are_shown_not_blocking() {
+    let nodes = [("nvme-generic", "ng0n1"), ("scsi_tape", "nst0"), ("scsi_tape", "st0"), ("accel", "accel0")];
+    for (class, name) in nodes {
+        let tree = host();
+        let dir = format!("{NVME}/{class}/{name}");
+        tree.class(class, &dir);
+        tree.file(&format!("{dir}/uevent"), format!("DEVNAME={name}\n"));
+        tree.file(&format!("{dir}/dev"), "241:7\n");
+        tree.file("srv/alias", "char 241:7\n");
+        open(&tree, "/srv/alias");
+        let found = uses(&tree);
+        assert_eq!(found.known, [holder(&format!("/dev/{name}"), false)]);
+        assert_eq!(found.verdict(), Verdict::Free);
+    }
+}
+
+/// Adds a loop device over a file.
+fn add_loop(tree: &Tree, name: &str, number: &str, file: &str) {
+    let dir = format!("sys/devices/virtual/block/{name}");
+    tree.block(&dir, number);
+    tree.file(&format!("{dir}/loop/backing_file"), format!("{file}\n"));
+}
+
+#[test]
+fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
+    let tree = host();
+    tree.file("srv/alias", "block 259:0\n");
+    add_loop(&tree, "loop0", "7:0", "/srv/alias");
+    add_loop(&tree, "loop1", "7:1", "/dev/loop0");
+    add_loop(&tree, "loop2", "7:2", "/srv/alias2");
+    tree.file("srv/alias2", "block 8:0\n");
+    open(&tree, "/dev/loop1");
+    let over = |block: &str, file: &str| Use::Loop { block: block.into(), file: file.into() };
+    let expected = [over("loop0", "/srv/alias"), over("loop1", "/dev/loop0"), holder("/dev/loop1", true)];
+    assert_eq!(uses(&tree).known, expected);
+}
+
+#[test]
+fn loop_over_a_file_that_is_not_here_is_unseen() {
+    let tree = host();
+    add_loop(&tree, "loop0", "7:0", "/srv/gone (deleted)");
+    let unseen = uses(&tree).unseen;
+    assert_eq!(unseen[0].place, "/dev/loop0, over /srv/gone (deleted)");
+}
+
+#[test]
+fn multipath_head_is_found_by_the_links_of_sysfs() {
+    for link in [true, false] {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x010802);
+        let path = format!("{NVME}/nvme/nvme5/odd-name");
+        tree.class("block", &path);
+        let subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys9";
+        tree.class("nvme-subsystem", subsystem);
+        tree.link(&format!("{subsystem}/nvme5"), "x");
+        tree.dir(&format!("{subsystem}/x"));
+        for (head, number) in [("nvme9n1", "259:1"), ("nvme9n2", "259:2")] {
+            tree.block(&format!("{subsystem}/{head}"), number);
+            tree.file(&format!("{subsystem}/{head}/nsid"), format!("{}\n", &head[6..]));
+        }
+        tree.file(&format!("{path}/nsid"), "2\n");
+        if link {
+            tree.link(&format!("{subsystem}/nvme9n1/multipath/other"), "x");
+            tree.link(&format!("{subsystem}/nvme9n2/multipath/odd-name"), "x");
+        }
+        open(&tree, "/dev/nvme9n2");
+        assert_eq!(uses(&tree).known, [holder("/dev/nvme9n2", true)], "{link}");
+        fs::remove_file(tree.path("proc/77/fd/3")).unwrap();
+        open(&tree, "/dev/nvme9n1");
+        assert_eq!(uses(&tree).known, [], "{link}");
+    }
+}
+
+#[test]
+fn mount_that_only_another_namespace_has_is_named_with_a_process() {
+    let tree = host();
+    tree.link("proc/77/ns/mnt", "mnt:[7]");
+    tree.file("proc/77/comm", "service\n");
+    tree.file("proc/77/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+    let found = uses(&tree);
+    let expected = "the file system on /data (nvme0n1) in the mounts of service (pid 77)";
+    assert_eq!(found.known.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    assert_eq!(found.verdict(), Verdict::Used);
+}
+
+#[test]
+fn disk_that_a_kernel_target_exports_is_used() {
+    let tree = host();
+    let namespace = "sys/kernel/config/nvmet/subsystems/nqn.x/namespaces/1";
+    tree.file(&format!("{namespace}/device_path"), "/dev/nvme0n1\n");
+    tree.file(&format!("{namespace}/enable"), "1\n");
+    let found = uses(&tree).known.remove(0);
+    assert_eq!(found.to_string(), "nvmet namespace 1 of nqn.x, which exports /dev/nvme0n1");
+}
+
+#[test]
+fn what_hides_processes_matters_to_no_device_without_nodes() {
+    let tree = Tree::new();
+    tree.pci("0000:01:00.0", 0x020000);
+    fs::remove_dir_all(tree.path("proc/1")).unwrap();
+    assert_eq!(uses(&tree).verdict(), Verdict::Free);
 }
