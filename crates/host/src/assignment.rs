@@ -15,8 +15,8 @@ pub struct Request {
     pub managed: bool,
     /// The driver to bind it to, instead of [`Host::vfio_driver`].
     pub driver: Option<String>,
-    /// Whether its open node was handed in by the caller: then processes that have it open are no objection, since the
-    /// caller and this process do.
+    /// Whether its open node was handed in by the caller: then processes that have it open, seen or not, are no
+    /// objection, since the caller and this process do.
     pub handed_in: bool,
 }
 
@@ -175,7 +175,7 @@ impl Host {
         if !uses.is_empty() {
             objections.push(Error::InUse { device: request.address, uses });
         }
-        if !found.unseen.is_empty() {
+        if !found.unseen.is_empty() && !request.handed_in {
             objections.push(Error::Unseen { device: request.address, unseen: found.unseen });
         }
         objections.extend(self.check_group(device, taken, usage).err());

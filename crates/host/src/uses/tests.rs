@@ -203,3 +203,14 @@ fn what_hides_processes_matters_to_no_device_without_nodes() {
     fs::remove_dir_all(tree.path("proc/1")).unwrap();
     assert_eq!(uses(&tree).verdict(), Verdict::Free);
 }
+
+#[test]
+fn unseen_processes_are_no_objection_to_a_node_that_was_handed_in() {
+    let tree = host();
+    fs::remove_dir_all(tree.path("proc/1")).unwrap();
+    let objections = |handed_in| {
+        let request = Request { handed_in, ..Request::unmanaged(address("02:00.0")) };
+        tree.host().check(&[request]).unwrap().len()
+    };
+    assert_eq!((objections(false), objections(true)), (1, 0));
+}
