@@ -326,6 +326,20 @@ fn all_is_unknown_from_another_pid_namespace() {
 }
 
 #[test]
+fn hidden_processes_are_unknown_to_others_than_root() {
+    let _host = host();
+    let list = |user: &str| {
+        let script = format!("mount -t proc -o hidepid=2 proc /proc; exec {user} passthru list {CMB_NVME}");
+        run(Command::new("unshare").args(["-m", "sh", "-ec", &script])).expect_success()
+    };
+    let hidden = list("setpriv --reuid=65534 --clear-groups");
+    assert!(hidden.stdout.contains(" unknown "), "{hidden}");
+    assert!(hidden.stderr.contains("(/proc/1/ns/pid: No such file or directory"), "{hidden}");
+    let seen = list("");
+    assert!(seen.stdout.contains(" can ") && seen.stderr.is_empty(), "{seen}");
+}
+
+#[test]
 fn unbind_is_refused_from_another_pid_namespace() {
     let _host = host();
     let _give_back = GiveBack(&[CMB_NVME]);
