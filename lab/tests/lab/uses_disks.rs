@@ -332,7 +332,7 @@ fn hidden_processes_are_unknown_to_others_than_root() {
         let script = format!("mount -t proc -o hidepid=2 proc /proc; exec {user} passthru list {CMB_NVME}");
         run(Command::new("unshare").args(["-m", "sh", "-ec", &script])).expect_success()
     };
-    let hidden = list("setpriv --reuid=65534 --clear-groups");
+    let hidden = list("setpriv --reuid=65534 --regid=65534 --clear-groups");
     assert!(hidden.stdout.contains(" unknown "), "{hidden}");
     assert!(hidden.stderr.contains("(/proc/1/ns/pid: No such file or directory"), "{hidden}");
     let seen = list("");
