@@ -15,6 +15,7 @@ mod stack;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod vfio_file;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use super::Unseen;
-use super::ring;
+use super::{ring, vfio_file};
 use crate::node::Number;
 use crate::{Host, sysfs};
 
@@ -136,15 +136,25 @@ impl Look<'_> {
                 Ok(Some(number)) => {
                     numbers.insert(number);
                 }
-                Ok(None) if ring::is_ring(&path) => self.ring(dir, &path, numbers),
-                Ok(None) => {}
+                Ok(None) => self.anonymous(dir, &path, numbers),
                 Err(error) => self.note(&path, &error),
             }
         }
     }
 
-    fn ring(&mut self, dir: &Path, fd: &Path, numbers: &mut BTreeSet<Number>) {
-        match ring::registered(self.host, dir, fd) {
+    /// Looks into a file without a node, which can hold a device or several.
+    fn anonymous(&mut self, dir: &Path, fd: &Path, numbers: &mut BTreeSet<Number>) {
+        let Ok(target) = fs::read_link(fd) else { return };
+        let info = dir.join("fdinfo").join(fd.file_name().unwrap_or_default());
+        match target.to_str() {
+            Some("anon_inode:[io_uring]") => self.ring(dir, &info, numbers),
+            Some("anon_inode:[vfio-device]") => numbers.extend(vfio_file::number(self.host, &info)),
+            _ => {}
+        }
+    }
+
+    fn ring(&mut self, dir: &Path, info: &Path, numbers: &mut BTreeSet<Number>) {
+        match ring::registered(self.host, dir, info) {
             Ok(registered) => numbers.extend(registered),
             Err(unseen) => {
                 self.refused.entry(ErrorKind::WouldBlock).or_insert(unseen);

@@ -1,7 +1,6 @@
 //! Files registered with an io_uring, which are in no `/proc/PID/fd`. The ring's `fdinfo` lists them
 //! by path, as `UserFiles`, whenever the ring is not busy at that moment.
 
-use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,21 +11,16 @@ use crate::{Host, sysfs};
 
 const FILES: &str = "devices registered with an io_uring";
 
-/// Returns whether a descriptor in `/proc/PID/fd` is an io_uring.
-pub(crate) fn is_ring(fd: &Path) -> bool {
-    fs::read_link(fd).is_ok_and(|target| target == Path::new("anon_inode:[io_uring]"))
-}
-
-/// Returns the devices that are registered with a ring of the process in the folder `dir`.
+/// Returns the devices that are registered with a ring of the process in the folder `dir`, by the
+/// ring's file in `fdinfo`.
 ///
 /// # Errors
 /// When the ring stayed busy, or a path of its list leads to nothing.
-pub(crate) fn registered(host: &Host, dir: &Path, fd: &Path) -> Result<Vec<Number>, Unseen> {
-    let info = dir.join("fdinfo").join(fd.file_name().unwrap_or_default());
+pub(crate) fn registered(host: &Host, dir: &Path, info: &Path) -> Result<Vec<Number>, Unseen> {
     let mut paths = None;
     for _ in 0..20 {
         // Without a file, the process has ended meanwhile.
-        let Some(text) = sysfs::read(&info) else { return Ok(Vec::new()) };
+        let Some(text) = sysfs::read(info) else { return Ok(Vec::new()) };
         paths = user_files(&text);
         if paths.is_some() {
             break;
@@ -67,14 +61,12 @@ mod tests {
 
     fn ring(info: &str) -> Tree {
         let tree = Tree::new();
-        tree.link("proc/77/fd/5", "anon_inode:[io_uring]");
         tree.file("proc/77/fdinfo/5", info);
         tree
     }
 
     fn found(tree: &Tree) -> Result<Vec<Number>, Unseen> {
-        assert!(is_ring(&tree.path("proc/77/fd/5")));
-        registered(&tree.host(), &tree.path("proc/77"), &tree.path("proc/77/fd/5"))
+        registered(&tree.host(), &tree.path("proc/77"), &tree.path("proc/77/fdinfo/5"))
     }
 
     #[test]
