@@ -1,5 +1,8 @@
 //! Uses of network interfaces: the default route, also through bonds, bridges and VLANs; the only link.
 
+mod socket;
+mod wire;
+
 use std::collections::BTreeSet;
 
 use super::{Below, Usage, Use};
