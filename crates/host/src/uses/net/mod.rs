@@ -1,5 +1,7 @@
 //! Uses of network interfaces: the default route, also through bonds, bridges and VLANs; the only link.
 
+mod link;
+mod route;
 mod socket;
 mod wire;
 
