@@ -1,9 +1,12 @@
 //! Uses of network interfaces: the default route, also through bonds, bridges and VLANs; the only link.
 
+mod connection;
 mod link;
 mod route;
 mod socket;
+mod storage;
 mod wire;
+mod wireguard;
 
 use std::collections::BTreeSet;
 
