@@ -2,7 +2,9 @@
 
 mod connection;
 mod link;
+mod namespace;
 mod route;
+mod snapshot;
 mod socket;
 mod storage;
 mod wire;

@@ -1,0 +1,193 @@
+//! Network namespaces: every one that a process is in or holds open, or that is mounted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+
+use rustix::net::netlink;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::socket::Socket;
+use super::storage::MountTable;
+use crate::uses::Unseen;
+use crate::{Host, sysfs};
+
+/// Inode of the first pid namespace, the same since Linux 3.8 (`PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// The uses that a namespace which cannot be seen hides.
+pub(super) const USES: &str = "uses of network interfaces";
+
+/// Device and inode: two files with the same are the same namespace.
+type Identity = (u64, u64);
+
+/// A network namespace.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    /// Words for messages, such as `network namespace blue`.
+    pub(super) name: String,
+    file: File,
+    identity: Identity,
+}
+
+/// Sockets that were opened in a namespace and ask there.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub(super) route: Socket,
+    pub(super) connections: io::Result<Socket>,
+    pub(super) generic: io::Result<Socket>,
+    /// `/proc/net/pppoe`; empty without PPPoE.
+    pub(super) pppoe: String,
+}
+
+/// What the processes of the host show of its networks.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    /// The namespaces; the first is that of the host's first process.
+    pub(super) namespaces: Vec<Namespace>,
+    /// One table for each mount namespace.
+    pub(super) mounts: Vec<MountTable>,
+    /// Inodes of the sockets of SSH servers.
+    pub(super) ssh_sockets: BTreeSet<u32>,
+    pub(super) unseen: Vec<Unseen>,
+    known: BTreeMap<Identity, usize>,
+    mount_namespaces: BTreeSet<Identity>,
+    is_denied: bool,
+}
+
+impl Census {
+    /// Looks through `/proc`.
+    pub(super) fn take(host: &Host) -> Self {
+        let proc = host.path("proc");
+        let mut census = Self::default();
+        let first = census.add(&proc.join("1/ns/net"), "the network namespace of the host");
+        if first.is_err() {
+            let own = census.add(&proc.join("thread-self/ns/net"), "the network namespace of passthru");
+            census.note("the network namespace of passthru", own);
+        }
+        for pid in sysfs::names(&proc).iter().filter_map(|name| name.parse::<u32>().ok()) {
+            census.visit(&proc.join(pid.to_string()), pid);
+        }
+        if census.is_denied {
+            census.unseen.push(Unseen::new(USES, "/proc/PID/ns/net", "permission denied"));
+        }
+        let pids = fs::read_link(proc.join("self/ns/pid"));
+        if !pids.is_ok_and(|pids| pids == Path::new(FIRST_PID_NAMESPACE)) {
+            let why = "passthru does not run in the first pid namespace";
+            census.unseen.push(Unseen::new(USES, "/proc/PID/ns/net", why));
+        }
+        census
+    }
+
+    fn visit(&mut self, process: &Path, pid: u32) {
+        let name = sysfs::read(process.join("comm")).unwrap_or_default();
+        let words = format!("the network namespace of {name} (pid {pid})");
+        let network = self.add(&process.join("ns/net"), &words);
+        if let Ok(network) = network {
+            self.add_mounts(process, network);
+        }
+        self.note(&words, network);
+        let is_ssh = name.starts_with("sshd") || name == "dropbear";
+        let files = process.join("fd");
+        for file in sysfs::names(&files) {
+            let Ok(target) = fs::read_link(files.join(&file)) else { continue };
+            let target = target.to_string_lossy();
+            if target.starts_with("net:[") {
+                let network = self.add(&files.join(&file), &words);
+                self.note(&words, network);
+            } else if is_ssh && let Some(inode) = bracketed(&target, "socket:[") {
+                self.ssh_sockets.insert(inode);
+            }
+        }
+    }
+
+    /// Reads the mounts of a process, and the namespaces that are mounted there.
+    fn add_mounts(&mut self, process: &Path, network: usize) {
+        let Ok(identity) = identity(&process.join("ns/mnt")) else { return };
+        if !self.mount_namespaces.insert(identity) {
+            return;
+        }
+        let Some(text) = sysfs::read(process.join("mountinfo")) else { return };
+        for line in text.lines().filter(|line| line.contains(" - nsfs ")) {
+            let mut fields = line.split(' ').skip(3);
+            let is_network = fields.next().is_some_and(|root| root.starts_with("net:["));
+            let Some(place) = fields.next().filter(|_| is_network) else { continue };
+            let name = place.rsplit('/').next().unwrap_or(place);
+            let words = format!("network namespace {name}");
+            let inside = place.trim_start_matches('/');
+            let added = self.add(&process.join("root").join(inside), &words);
+            if let Ok(number @ 1..) = added {
+                self.namespaces[number].name.clone_from(&words);
+            }
+            self.note(&words, added);
+        }
+        self.mounts.push(MountTable { network, text });
+    }
+
+    /// Adds a namespace unless it is known; returns its place in the list.
+    fn add(&mut self, path: &Path, name: &str) -> io::Result<usize> {
+        let identity = identity(path)?;
+        if let Some(number) = self.known.get(&identity) {
+            return Ok(*number);
+        }
+        let file = File::open(path)?;
+        let number = self.namespaces.len();
+        self.namespaces.push(Namespace { name: name.to_owned(), file, identity });
+        self.known.insert(identity, number);
+        Ok(number)
+    }
+
+    /// Records that a namespace could not be opened; not if its process ended meanwhile.
+    fn note(&mut self, name: &str, result: io::Result<usize>) {
+        const NO_SUCH_PROCESS: i32 = 3;
+        let Err(error) = result else { return };
+        match error.kind() {
+            io::ErrorKind::NotFound => {}
+            io::ErrorKind::PermissionDenied => self.is_denied = true,
+            _ if error.raw_os_error() == Some(NO_SUCH_PROCESS) => {}
+            _ => self.unseen.push(Unseen::new(USES, name, error)),
+        }
+    }
+}
+
+impl Namespace {
+    /// Opens sockets in the namespace, from a thread that enters it and ends.
+    pub(super) fn sockets(&self, host: &Host) -> io::Result<Sockets> {
+        let proc = host.path("proc/thread-self");
+        let is_own = identity(&proc.join("ns/net"))? == self.identity;
+        thread::scope(|scope| {
+            let opener = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, || {
+                if !is_own {
+                    move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+                }
+                Ok(Sockets {
+                    route: Socket::open(None)?,
+                    connections: Socket::open(Some(netlink::SOCK_DIAG)),
+                    generic: Socket::open(Some(netlink::GENERIC)),
+                    pppoe: sysfs::read(proc.join("net/pppoe")).unwrap_or_default(),
+                })
+            })?;
+            opener.join().unwrap_or_else(|_| Err(io::Error::other("the thread in it panicked")))
+        })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// Returns the number in `socket:[123]`.
+fn bracketed(text: &str, before: &str) -> Option<u32> {
+    text.strip_prefix(before)?.strip_suffix(']')?.parse().ok()
+}
