@@ -45,7 +45,7 @@ pub use claim::{Claim, Owner};
 pub use device::{Device, Sriov, parse_device};
 pub use error::Error;
 pub use group::Companion;
-pub use host::Host;
+pub use host::{Host, SshSession};
 pub use names::Names;
 pub use record::{Former, Record};
 pub use uses::{Severity, Unseen, Usage, Use, Uses, Verdict};
