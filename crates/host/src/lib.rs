@@ -48,4 +48,4 @@ pub use group::Companion;
 pub use host::{Host, SshSession};
 pub use names::Names;
 pub use record::{Former, Record};
-pub use uses::{Severity, Unseen, Usage, Use, Uses, Verdict};
+pub use uses::{NetworkPurpose, NetworkUse, Severity, Unseen, Usage, Use, Uses, Verdict};

@@ -31,6 +31,7 @@ pub(crate) use exclusive::Hold;
 pub use found::{Unseen, Uses, Verdict};
 use loops::Loop;
 use mounts::Namespace;
+pub use net::{NetworkPurpose, NetworkUse};
 use processes::{Process, Processes};
 use targets::Target;
 

@@ -1,15 +1,19 @@
 //! Uses of network interfaces: the default route, also through bonds, bridges and VLANs; the only link.
 
 mod connection;
+mod flow;
 mod link;
 mod namespace;
+mod purpose;
 mod route;
 mod snapshot;
 mod socket;
+mod stack;
 mod storage;
 mod wire;
 mod wireguard;
 
+pub use purpose::{NetworkPurpose, NetworkUse};
 use std::collections::BTreeSet;
 
 use super::{Below, Usage, Use};
