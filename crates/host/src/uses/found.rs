@@ -72,6 +72,7 @@ impl fmt::Display for Unseen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{NetworkPurpose, NetworkUse};
 
     fn unseen() -> Unseen {
         let denied = std::io::Error::from_raw_os_error(13);
@@ -82,7 +83,9 @@ mod tests {
     fn what_was_not_seen_is_unknown_not_free() {
         let mut uses = Uses::default();
         assert_eq!(uses.verdict(), Verdict::Free);
-        uses.known.push(Use::OnlyLink { netdev: "eth0".into() });
+        let informs =
+            NetworkUse { netdev: "eth0".into(), interface: "eth0".into(), purpose: NetworkPurpose::OnlyLink };
+        uses.known.push(Use::Network(informs));
         assert_eq!(uses.verdict(), Verdict::Free);
         uses.unseen.push(unseen());
         assert_eq!(uses.verdict(), Verdict::Unknown);

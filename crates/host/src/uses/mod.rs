@@ -31,6 +31,7 @@ pub(crate) use exclusive::Hold;
 pub use found::{Unseen, Uses, Verdict};
 use loops::Loop;
 use mounts::Namespace;
+use net::Network;
 pub use net::{NetworkPurpose, NetworkUse};
 use processes::{Process, Processes};
 use targets::Target;
@@ -83,18 +84,8 @@ pub enum Use {
         /// The block devices made of it.
         holders: Vec<String>,
     },
-    /// The default route goes over it.
-    DefaultRoute {
-        /// Its own network interface.
-        netdev: String,
-        /// The interface that has the route: the same, or a bond, bridge or VLAN that it is part of.
-        route: String,
-    },
-    /// Its network interface is the only one that is up.
-    OnlyLink {
-        /// The network interface.
-        netdev: String,
-    },
+    /// Its network interface is needed.
+    Network(NetworkUse),
     /// It has virtual functions, which go away with it.
     VirtualFunctions {
         /// How many.
@@ -140,8 +131,7 @@ pub struct Usage {
     swaps: Vec<String>,
     loops: Vec<Loop>,
     targets: Vec<Target>,
-    routes: Vec<String>,
-    links: Vec<String>,
+    network: Network,
     processes: Processes,
     /// What of block devices could not be looked at.
     unseen_storage: Vec<Unseen>,
@@ -164,7 +154,8 @@ impl Use {
     /// Returns how much this use matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::OnlyLink { .. } | Self::Process { vital: false, .. } => Severity::Informs,
+            Self::Network(network) => network.severity(),
+            Self::Process { vital: false, .. } => Severity::Informs,
             _ => Severity::Blocks,
         }
     }
@@ -184,13 +175,7 @@ impl fmt::Display for Use {
                 write!(f, "{block}, claimed exclusively (by a volume manager, RAID, ZFS or a guest)")
             }
             Self::Exclusive { block, holders } => write!(f, "{block}, part of {}", holders.join(", ")),
-            Self::DefaultRoute { netdev, route } if netdev == route => {
-                write!(f, "the default route over {netdev}")
-            }
-            Self::DefaultRoute { netdev, route } => {
-                write!(f, "the default route over {route}, which {netdev} is part of")
-            }
-            Self::OnlyLink { netdev } => write!(f, "{netdev}, the only network link that is up"),
+            Self::Network(network) => write!(f, "{network}"),
             Self::VirtualFunctions { count: 1 } => f.write_str("1 virtual function"),
             Self::VirtualFunctions { count } => write!(f, "{count} virtual functions"),
             Self::Console => f.write_str("the host's console"),
@@ -218,8 +203,7 @@ impl Host {
             swaps: mounts::swaps(self, &mut unseen),
             loops: loops::loops(self, &mut unseen),
             targets: targets::targets(self, &mut unseen),
-            routes: net::default_routes(self),
-            links: net::links_up(self),
+            network: Network::look(self),
             processes,
             unseen_storage: unseen,
             claimed: claimed.to_vec(),
@@ -250,10 +234,12 @@ impl Usage {
         if device.is_bridge() {
             return Uses::default();
         }
-        let below = Below::of(&self.host.pci(device.address));
+        let dir = self.host.pci(device.address);
+        let below = Below::of(&dir);
         let stack = stack::stack(&self.host, &below.blocks, &self.loops);
         let mut found = block::uses(self, &stack);
-        found.known.extend(net::uses(self, &below));
+        found.known.extend(self.network.uses(&self.host, &dir, &below));
+        found.unseen.extend(self.network.unseen(&self.host, &dir, &below));
         if let Some(Sriov::Physical { enabled: count @ 1.., .. }) = device.sriov {
             found.known.push(Use::VirtualFunctions { count });
         }

@@ -1,9 +1,17 @@
-//! Uses of network interfaces: the default route, also through bonds, bridges and VLANs; the only link.
+//! Uses of network interfaces, by netlink in every network namespace that can be seen.
+//!
+//! [`Census`] finds the namespaces, [`Snapshot`] is what netlink lists in one, [`Stack`] says which
+//! interface carries which, and [`Facts`] has the rules. A device is used if it carries an interface
+//! that has a purpose.
+//!
+//! The netlink messages are taken apart here and not by a crate. Fifteen kinds of attributes are
+//! needed, rustix has the sockets, and a parser that is strict about others fails on a newer kernel.
 
 mod connection;
 mod flow;
 mod link;
 mod namespace;
+mod point;
 mod purpose;
 mod route;
 mod snapshot;
@@ -13,159 +21,184 @@ mod storage;
 mod wire;
 mod wireguard;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::{Below, Unseen, Use};
+use crate::Host;
+use flow::Flow;
+use link::Link;
+use namespace::{Census, Sockets};
+use point::{Facts, HOST, Point};
 pub use purpose::{NetworkPurpose, NetworkUse};
-use std::collections::BTreeSet;
+use snapshot::Snapshot;
+use stack::{Interface, Stack, Ways, other_namespace, tunnel_lookups};
+use storage::Server;
 
-use super::{Below, Usage, Use};
-use crate::{Host, sysfs};
+/// The uses that netlink would show.
+const USES: &str = namespace::USES;
 
-const RTF_UP: u32 = 0x1;
-const RTF_REJECT: u32 = 0x200;
+/// What the host's networks are used for at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Network {
+    snapshots: Vec<Snapshot>,
+    /// Interfaces that have a purpose, and all that carry them.
+    points: Vec<(Point, BTreeSet<Interface>)>,
+    /// Interfaces that routes of the host lead over.
+    routed: BTreeSet<Interface>,
+    /// What could not be looked at, for any interface.
+    unseen: Vec<Unseen>,
+    /// What could not be looked at, for interfaces that routes lead over.
+    unseen_routed: Vec<Unseen>,
+}
 
-pub(crate) fn uses(usage: &Usage, below: &Below) -> Vec<Use> {
-    let mut uses = Vec::new();
-    for netdev in &below.netdevs {
-        let stack = stack(&usage.host, netdev);
-        uses.extend(
-            usage
-                .routes
-                .iter()
-                .filter(|route| stack.contains(*route))
-                .map(|route| Use::DefaultRoute { netdev: netdev.clone(), route: route.clone() }),
-        );
-        if usage.links == [netdev.as_str()] {
-            uses.push(Use::OnlyLink { netdev: netdev.clone() });
+impl Network {
+    /// Looks at all networks that can be seen. A copy of a host in a folder has none.
+    pub(crate) fn look(host: &Host) -> Self {
+        if host.is_copy() {
+            return Self::default();
+        }
+        let census = Census::take(host);
+        let (mut servers, mut unseen) = storage::mounted(&census.mounts);
+        servers.extend(storage::attached(host));
+        let (snapshots, sockets) = read(host, &census, &mut unseen);
+        let mut flows = flows(&servers, &snapshots, &census.ssh_sockets);
+        flows.extend(host.ssh_session().map(Flow::for_session));
+        let ways = ask(&questions(&snapshots, &flows), &sockets);
+        unseen.extend(census.unseen);
+        Self { unseen, ..Self::new(snapshots, &ways, &flows, &census.ssh_sockets) }
+    }
+
+    fn new(snapshots: Vec<Snapshot>, ways: &Ways, flows: &[Flow], ssh_sockets: &BTreeSet<u32>) -> Self {
+        let stack = Stack::new(&snapshots, ways);
+        let facts = Facts { snapshots: &snapshots, stack: &stack, ways, flows, ssh_sockets };
+        let points = facts.points().into_iter();
+        let points = points.map(|point| (point.clone(), stack.carriers(point.interface))).collect();
+        let routed = facts.routed();
+        let unseen_routed = facts.unseen_carriers();
+        Self { snapshots, points, routed, unseen: Vec::new(), unseen_routed }
+    }
+
+    /// Lists what the network interfaces of a device are used for.
+    pub(crate) fn uses(&self, host: &Host, device: &Path, below: &Below) -> Vec<Use> {
+        let mut uses = BTreeSet::new();
+        for own in self.interfaces(host, device, below) {
+            for (point, _) in self.points.iter().filter(|(_, carriers)| carriers.contains(&own)) {
+                uses.insert(Use::Network(NetworkUse {
+                    netdev: self.name(own),
+                    interface: self.name(point.interface),
+                    purpose: point.purpose.clone(),
+                }));
+            }
+        }
+        uses.into_iter().collect()
+    }
+
+    /// Lists what could not be looked at that may use a device; none for a device without any
+    /// network interface.
+    pub(crate) fn unseen(&self, host: &Host, device: &Path, below: &Below) -> Vec<Unseen> {
+        let own = self.interfaces(host, device, below);
+        let mut unseen = Vec::new();
+        if own.is_empty() && !has_interface(device) {
+            return unseen;
+        }
+        if own.is_empty() && !host.is_copy() {
+            let why = "it is in a network namespace that no process and no mount shows";
+            unseen.push(Unseen::new(USES, "its own network interface", why));
+        }
+        if own.iter().any(|interface| self.routed.contains(interface)) {
+            unseen.extend(self.unseen_routed.clone());
+        }
+        unseen.extend(self.unseen.clone());
+        unseen
+    }
+
+    /// Returns the interfaces of a device, in whatever namespace they are.
+    fn interfaces(&self, host: &Host, device: &Path, below: &Below) -> Vec<Interface> {
+        let Ok(device) = fs::canonicalize(device) else { return Vec::new() };
+        let mut interfaces = Vec::new();
+        for (namespace, snapshot) in self.snapshots.iter().enumerate() {
+            let links = snapshot.links.values();
+            let own = links.filter(|link| match &link.parent {
+                Some((bus, name)) => {
+                    let parent = host.path("sys/bus").join(bus).join("devices").join(name);
+                    fs::canonicalize(parent).is_ok_and(|parent| parent.starts_with(&device))
+                }
+                // Linux before 5.14 does not name the parent.
+                None => namespace == HOST && below.netdevs.contains(&link.name),
+            });
+            interfaces.extend(own.map(|link| Interface::new(namespace, link.index)));
+        }
+        interfaces
+    }
+
+    fn name(&self, interface: Interface) -> String {
+        let link = self.snapshots.get(interface.namespace).and_then(|own| own.links.get(&interface.index));
+        link.map(|link| link.name.clone()).unwrap_or_default()
+    }
+}
+
+/// Reads each namespace. One that cannot be read stays in the list, empty and recorded as unseen.
+fn read(host: &Host, census: &Census, unseen: &mut Vec<Unseen>) -> (Vec<Snapshot>, Vec<Option<Sockets>>) {
+    let mut snapshots = Vec::new();
+    let mut all_sockets = Vec::new();
+    for namespace in &census.namespaces {
+        let sockets = namespace.sockets(host);
+        let snapshot = sockets.as_ref().map_err(snapshot::copy);
+        let snapshot = snapshot.and_then(|sockets| Snapshot::read(&namespace.name, sockets));
+        let mut snapshot = snapshot.unwrap_or_else(|error| {
+            unseen.push(Unseen::new(USES, format!("netlink in {}", namespace.name), error));
+            Snapshot { name: namespace.name.clone(), ..Snapshot::default() }
+        });
+        if let Ok(sockets) = &sockets {
+            snapshot.find_neighbours(sockets, &census.namespaces);
+        }
+        unseen.append(&mut snapshot.unseen);
+        snapshots.push(snapshot);
+        all_sockets.push(sockets.ok());
+    }
+    (snapshots, all_sockets)
+}
+
+fn flows(servers: &[Server], snapshots: &[Snapshot], ssh_sockets: &BTreeSet<u32>) -> Vec<Flow> {
+    let mut flows: Vec<Flow> = servers.iter().map(Flow::for_server).collect();
+    for (network, snapshot) in snapshots.iter().enumerate() {
+        flows.extend(Flow::for_connections(network, snapshot, ssh_sockets));
+    }
+    flows
+}
+
+/// Returns each question for a way that connections and tunnels need, in its namespace.
+fn questions(snapshots: &[Snapshot], flows: &[Flow]) -> BTreeSet<(usize, route::Lookup)> {
+    let mut questions: BTreeSet<_> = flows.iter().flat_map(Flow::questions).collect();
+    for (namespace, snapshot) in snapshots.iter().enumerate() {
+        for link in snapshot.links.values().filter(|link| Link::is_tunnel(link)) {
+            let Some(outside) = other_namespace(namespace, snapshots, link) else { continue };
+            let lookups = tunnel_lookups(snapshot, link).into_iter();
+            questions.extend(lookups.map(|lookup| (outside, lookup)));
         }
     }
-    uses
+    questions
 }
 
-/// Interfaces that have a default route, IPv4 or IPv6.
-pub(crate) fn default_routes(host: &Host) -> Vec<String> {
-    let ipv4 = sysfs::read(host.path("proc/net/route")).unwrap_or_default();
-    let ipv6 = sysfs::read(host.path("proc/net/ipv6_route")).unwrap_or_default();
-    let routes: BTreeSet<&str> =
-        ipv4.lines().filter_map(ipv4_default).chain(ipv6.lines().filter_map(ipv6_default)).collect();
-    routes.into_iter().map(str::to_owned).collect()
+fn ask(questions: &BTreeSet<(usize, route::Lookup)>, sockets: &[Option<Sockets>]) -> Ways {
+    let mut ways = BTreeMap::new();
+    for (namespace, lookup) in questions {
+        let Some(Some(sockets)) = sockets.get(*namespace) else { continue };
+        ways.insert((*namespace, lookup.clone()), snapshot::way(sockets, lookup));
+    }
+    ways
 }
 
-/// Interfaces of devices (not `lo`, bridges and the like) that are up.
-pub(crate) fn links_up(host: &Host) -> Vec<String> {
-    let class = host.path("sys/class/net");
-    let mut names = sysfs::names(&class);
-    names.retain(|name| {
-        let dir = class.join(name);
-        dir.join("device").exists() && sysfs::read(dir.join("operstate")).as_deref() == Some("up")
-    });
-    names
-}
-
-/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`
-fn ipv4_default(line: &str) -> Option<&str> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let &[netdev, "00000000", _, flags, _, _, _, "00000000", ..] = fields.as_slice() else { return None };
-    is_usable(flags).then_some(netdev)
-}
-
-/// `Destination PrefixLength Source PrefixLength NextHop Metric RefCnt Use Flags Iface`
-fn ipv6_default(line: &str) -> Option<&str> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let &[destination, "00", _, _, _, _, _, _, flags, netdev] = fields.as_slice() else { return None };
-    let default = destination.bytes().all(|digit| digit == b'0');
-    (default && netdev != "lo" && is_usable(flags)).then_some(netdev)
-}
-
-fn is_usable(flags: &str) -> bool {
-    u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & RTF_UP != 0 && flags & RTF_REJECT == 0)
-}
-
-/// An interface and all that are made of it.
-fn stack(host: &Host, netdev: &str) -> BTreeSet<String> {
-    let mut stack = BTreeSet::new();
-    let mut todo = vec![netdev.to_owned()];
-    while let Some(netdev) = todo.pop() {
-        if stack.insert(netdev.clone()) {
-            let names = sysfs::names(host.path("sys/class/net").join(netdev));
-            todo.extend(names.iter().filter_map(|name| name.strip_prefix("upper_")).map(str::to_owned));
+/// Returns whether a driver has made a network interface for a device. Its folder `net` is there
+/// even if the interface is in another namespace, and shows empty then.
+fn has_interface(dir: &Path) -> bool {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && (entry.file_name() == "net" || has_interface(&entry.path())) {
+            return true;
         }
     }
-    stack
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_tree::Tree;
-
-    const HEAD: &str =
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-
-    /// A NIC with eth0 below a virtio device, in bond0, in br0.
-    fn bonded() -> Tree {
-        let tree = Tree::new();
-        let dir = tree.pci("0000:01:00.0", 0x020000);
-        let netdev = format!("{dir}/virtio0/net/eth0");
-        tree.class("net", &netdev);
-        tree.file(&format!("{netdev}/operstate"), "up\n");
-        tree.link(&format!("{netdev}/device"), "..");
-        tree.link(&format!("{netdev}/upper_bond0"), "x");
-        for (netdev, upper) in [("bond0", "upper_br0"), ("br0", "bridge")] {
-            tree.class("net", &format!("sys/devices/virtual/net/{netdev}"));
-            tree.link(&format!("sys/devices/virtual/net/{netdev}/{upper}"), "x");
-        }
-        tree
-    }
-
-    fn uses(tree: &Tree) -> Vec<Use> {
-        tree.host().uses(&tree.host().devices()[0]).known
-    }
-
-    fn default_route(route: &str) -> Use {
-        Use::DefaultRoute { netdev: "eth0".into(), route: route.into() }
-    }
-
-    fn only_link() -> Use {
-        Use::OnlyLink { netdev: "eth0".into() }
-    }
-
-    #[test]
-    fn finds_the_default_route_through_a_bridge_over_a_bond() {
-        let tree = bonded();
-        tree.file(
-            "proc/net/route",
-            format!("{HEAD}br0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"),
-        );
-        assert_eq!(uses(&tree), [default_route("br0"), only_link()]);
-    }
-
-    #[test]
-    fn finds_an_ipv6_default_route() {
-        let tree = bonded();
-        let zero = "0".repeat(32);
-        let line = |flags: &str, netdev: &str| {
-            format!("{zero} 00 {zero} 00 {zero} 00000400 00000001 00000000 {flags} {netdev}\n")
-        };
-        tree.file("proc/net/ipv6_route", line("00000003", "eth0"));
-        assert_eq!(uses(&tree), [default_route("eth0"), only_link()]);
-        tree.file("proc/net/ipv6_route", line("00200200", "eth0"));
-        assert_eq!(uses(&tree), [only_link()]);
-    }
-
-    #[test]
-    fn a_route_that_is_not_the_default_is_no_use() {
-        let tree = bonded();
-        let line = "eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        tree.file("proc/net/route", format!("{HEAD}{line}"));
-        assert_eq!(uses(&tree), [only_link()]);
-    }
-
-    #[test]
-    fn a_second_link_makes_the_first_dispensable() {
-        let tree = bonded();
-        let other = "sys/devices/usb/net/eth1";
-        tree.class("net", other);
-        tree.file(&format!("{other}/operstate"), "up\n");
-        tree.file(&format!("{other}/device"), "");
-        assert_eq!(uses(&tree), []);
-    }
+    false
 }

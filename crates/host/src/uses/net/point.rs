@@ -1,0 +1,215 @@
+//! The rules: which interfaces the host needs, whatever carries them. docs/in-use.md has them as a
+//! table.
+
+use std::collections::BTreeSet;
+
+use super::flow::{Flow, is_ssh};
+use super::link::Link;
+use super::purpose::NetworkPurpose;
+use super::route::Route;
+use super::snapshot::Snapshot;
+use super::stack::{Interface, Stack, Ways};
+use crate::uses::Unseen;
+
+/// The place of the host's own namespace in the list.
+pub(super) const HOST: usize = 0;
+
+/// An interface that has a purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) interface: Interface,
+    pub(super) purpose: NetworkPurpose,
+}
+
+/// What the rules look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) snapshots: &'a [Snapshot],
+    pub(super) stack: &'a Stack,
+    pub(super) ways: &'a Ways,
+    pub(super) flows: &'a [Flow],
+    pub(super) ssh_sockets: &'a BTreeSet<u32>,
+}
+
+impl Facts<'_> {
+    /// Applies all rules.
+    pub(super) fn points(&self) -> Vec<Point> {
+        let mut points = Vec::new();
+        if let Some(host) = self.snapshots.first() {
+            points.extend(routes(host));
+            points.extend(self.only_routes(host));
+            points.extend(host.links.values().flat_map(|link| links(host, link)));
+            points.extend(only_link(host));
+        }
+        points.extend(self.snapshots.iter().enumerate().skip(1).flat_map(in_namespace));
+        points.extend(self.flows.iter().flat_map(|flow| self.flow(flow)));
+        points.extend(self.snapshots.iter().enumerate().flat_map(|(n, own)| self.servers(n, own)));
+        points
+    }
+
+    /// Lists what carries host traffic over interfaces that cannot be told: tunnels that programs
+    /// keep, and tunnels whose remote end each packet brings.
+    pub(super) fn unseen_carriers(&self) -> Vec<Unseen> {
+        let Some(host) = self.snapshots.first() else { return Vec::new() };
+        let routed: BTreeSet<u32> = wide_or_routed(host).flat_map(|route| route.interfaces.clone()).collect();
+        let unseen = host.links.values().filter_map(|link| {
+            let why = if link.tunnel.is_external && link.is_up {
+                "each packet brings its remote end"
+            } else if routed.contains(&link.index) && is_kept_by_a_program(host, link) {
+                "a program carries its packets"
+            } else {
+                return None;
+            };
+            Some(Unseen::new("interfaces that carry tunnels", &link.name, why))
+        });
+        unseen.collect()
+    }
+
+    /// Returns the interfaces of the host, and what carries them, that routes lead over.
+    pub(super) fn routed(&self) -> BTreeSet<Interface> {
+        let Some(host) = self.snapshots.first() else { return BTreeSet::new() };
+        let routes = host.routes.iter().filter(|route| !route.is_link_local());
+        let tops: BTreeSet<u32> = routes.flat_map(|route| route.interfaces.iter().copied()).collect();
+        tops.into_iter().flat_map(|index| self.stack.carriers(Interface::new(HOST, index))).collect()
+    }
+
+    /// On a host without a default route, each network of its own may be the administrator's; but not
+    /// if another card leads to the same network.
+    fn only_routes(&self, host: &Snapshot) -> Vec<Point> {
+        if live(host).any(|route| route.is_wide() && self.leaves(host, route)) {
+            return Vec::new();
+        }
+        let mut points = Vec::new();
+        for route in live(host).filter(|route| !route.has_gateway && !route.is_link_local()) {
+            for index in &route.interfaces {
+                let own = self.stack.carriers(Interface::new(HOST, *index));
+                let same = live(host).filter(|other| other.destination() == route.destination());
+                let others = same.flat_map(|other| &other.interfaces);
+                let is_other =
+                    |index: &u32| self.stack.carriers(Interface::new(HOST, *index)).is_disjoint(&own);
+                if !others.into_iter().any(is_other) {
+                    let destination = route.destination();
+                    points.push(point(*index, NetworkPurpose::OnlyRoute { destination }));
+                }
+            }
+        }
+        points
+    }
+
+    /// Returns whether a route leads out of this host: over a card.
+    fn leaves(&self, host: &Snapshot, route: &Route) -> bool {
+        let tops = route.interfaces.iter().map(|index| Interface::new(HOST, *index));
+        let mut carriers = tops.flat_map(|top| self.stack.carriers(top));
+        carriers.any(|interface| {
+            let link = host.links.get(&interface.index).filter(|_| interface.namespace == HOST);
+            link.is_some_and(|link| link.parent.is_some())
+        })
+    }
+
+    /// A connection goes over the interface of its route, and over that with its own address.
+    fn flow(&self, flow: &Flow) -> Vec<Point> {
+        let mut interfaces = BTreeSet::new();
+        for (namespace, lookup) in flow.questions() {
+            let way = self.ways.get(&(namespace, lookup)).copied().flatten();
+            interfaces.extend(way.map(|index| Interface::new(namespace, index)));
+        }
+        if let (Some(source), Some(own)) = (flow.lookup.source, self.snapshots.get(flow.network)) {
+            let own = own.interfaces_with(source);
+            interfaces.extend(own.map(|index| Interface::new(flow.network, index)));
+        }
+        let purpose = |interface| Point { interface, purpose: flow.purpose.clone() };
+        interfaces.into_iter().map(purpose).collect()
+    }
+
+    /// An SSH server that listens at one address needs the interface that has it.
+    fn servers(&self, namespace: usize, own: &Snapshot) -> Vec<Point> {
+        let listening = own.connections.iter().filter(|socket| {
+            let address = socket.local.ip();
+            let is_one = !address.is_unspecified() && !address.is_loopback();
+            socket.remote.is_none() && is_one && is_ssh(socket, self.ssh_sockets)
+        });
+        let points = listening.flat_map(|socket| {
+            let address = socket.local.ip();
+            let purpose = NetworkPurpose::SshServer { address: address.to_string() };
+            own.interfaces_with(address).map(move |index| Point {
+                interface: Interface::new(namespace, index),
+                purpose: purpose.clone(),
+            })
+        });
+        points.collect()
+    }
+}
+
+fn point(index: u32, purpose: NetworkPurpose) -> Point {
+    Point { interface: Interface::new(HOST, index), purpose }
+}
+
+/// Returns the routes of tables that a rule leads to.
+fn live(host: &Snapshot) -> impl Iterator<Item = &Route> {
+    host.routes.iter().filter(|route| host.tables.contains(&route.table))
+}
+
+/// Returns the routes that lead to a router, or to much of the Internet.
+fn wide_or_routed(host: &Snapshot) -> impl Iterator<Item = &Route> {
+    live(host).filter(|route| route.is_wide() || route.has_gateway)
+}
+
+fn routes(host: &Snapshot) -> Vec<Point> {
+    let mut points = Vec::new();
+    for route in wide_or_routed(host) {
+        let purpose = match route.length {
+            0 => NetworkPurpose::DefaultRoute { table: route.table },
+            _ => NetworkPurpose::Route { destination: route.destination() },
+        };
+        points.extend(route.interfaces.iter().map(|index| point(*index, purpose.clone())));
+    }
+    points
+}
+
+fn links(host: &Snapshot, link: &Link) -> Vec<Point> {
+    let mut points = Vec::new();
+    if link.is_tunnel() && link.is_up {
+        points.push(point(link.index, NetworkPurpose::Tunnel));
+    }
+    if link.kind == "macvtap" && link.is_up {
+        points.push(point(link.index, NetworkPurpose::Tap));
+    }
+    let switch = link.master.and_then(|master| host.links.get(&master)).filter(|link| link.is_switch());
+    if let Some(switch) = switch {
+        let ports = host.links.values().filter(|other| other.master == link.master);
+        let others = ports.filter(|other| other.index != link.index);
+        let ports: Vec<String> = others.map(|other| other.name.clone()).collect();
+        if !ports.is_empty() {
+            let purpose = NetworkPurpose::SwitchPort { switch: switch.name.clone(), ports };
+            points.push(point(link.index, purpose));
+        }
+    }
+    points
+}
+
+/// An interface that was put into another namespace is in use there. Those that only exist there
+/// (veth, bridges, bonds) have a card below that counts by itself.
+fn in_namespace((namespace, snapshot): (usize, &Snapshot)) -> Vec<Point> {
+    const MADE_OF_OTHERS: [&str; 7] = ["veth", "bridge", "openvswitch", "bond", "team", "vrf", "dummy"];
+    let links = snapshot.links.values().filter(|link| !link.is_loopback);
+    let links = links.filter(|link| !MADE_OF_OTHERS.contains(&link.kind.as_str()));
+    let purpose = NetworkPurpose::Namespace { namespace: snapshot.name.clone() };
+    let points = links
+        .map(|link| Point { interface: Interface::new(namespace, link.index), purpose: purpose.clone() });
+    points.collect()
+}
+
+fn only_link(host: &Snapshot) -> Option<Point> {
+    let mut running = host.links.values().filter(|link| link.parent.is_some() && link.is_running);
+    let only = running.next()?;
+    running.next().is_none().then(|| point(only.index, NetworkPurpose::OnlyLink))
+}
+
+/// Returns whether its packets go through a program: a tun, or PPP over anything but PPPoE.
+fn is_kept_by_a_program(host: &Snapshot, link: &Link) -> bool {
+    match link.kind.as_str() {
+        "tun" => link.master.is_none(),
+        "ppp" => host.pppoe.is_empty(),
+        _ => false,
+    }
+}
