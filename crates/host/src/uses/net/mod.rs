@@ -14,6 +14,8 @@ mod namespace;
 mod point;
 mod purpose;
 mod route;
+#[cfg(test)]
+mod scene;
 mod snapshot;
 mod socket;
 mod stack;

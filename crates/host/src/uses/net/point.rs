@@ -213,3 +213,150 @@ fn is_kept_by_a_program(host: &Snapshot, link: &Link) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::Tunnel;
+    use super::super::scene::{CARD, OTHER, Scene, address, link};
+    use super::*;
+
+    #[test]
+    fn card_with_an_address_and_its_network_is_free() {
+        let scene = Scene::new().default_over(OTHER, 254).route(CARD, "10.0.3.0", 24, 254);
+        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.unseen(), [""; 0]);
+    }
+
+    #[test]
+    fn card_of_the_only_route_is_used() {
+        let scene = Scene::new().route(CARD, "10.0.3.0", 24, 254).route(CARD, "fe80::", 64, 254);
+        let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
+        assert_eq!(scene.uses(), [only]);
+        let scene = scene.route(OTHER, "10.0.3.0", 24, 254);
+        assert_eq!(scene.uses(), [""; 0]);
+    }
+
+    #[test]
+    fn default_route_that_leads_nowhere_makes_no_card_free() {
+        let scene = Scene::new().add(Link { kind: "dummy".into(), ..link(9, "dummy0") });
+        let scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
+        let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
+        assert_eq!(scene.uses(), [only]);
+    }
+
+    #[test]
+    fn default_route_of_a_table_counts_with_a_rule() {
+        let mut scene = Scene::new().default_over(OTHER, 254).default_over(CARD, 100);
+        assert_eq!(scene.uses(), [""; 0]);
+        scene.snapshots[HOST].tables.insert(100);
+        assert_eq!(scene.uses(), ["the default route of table 100 over eth0"]);
+    }
+
+    #[test]
+    fn parts_of_a_default_route_and_routers_are_used() {
+        for (destination, length) in [("0.0.0.0", 1), ("128.0.0.0", 1), ("::", 1), ("2000::", 3)] {
+            let scene = Scene::new().default_over(OTHER, 254).route(CARD, destination, length, 254);
+            let expected = format!("the route to {destination}/{length} over eth0");
+            assert_eq!(scene.uses(), [expected]);
+        }
+        let mut scene = Scene::new().default_over(OTHER, 254).route(CARD, "10.9.0.0", 16, 254);
+        assert_eq!(scene.uses(), [""; 0]);
+        scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
+        assert_eq!(scene.uses(), ["the route to 10.9.0.0/16 over eth0"]);
+    }
+
+    #[test]
+    fn bridge_with_the_tap_of_a_guest_is_used() {
+        let mut scene = Scene::new().default_over(OTHER, 254);
+        scene.link(CARD).master = Some(10);
+        let scene = scene.add(Link { kind: "bridge".into(), ..link(10, "br0") });
+        assert_eq!(scene.uses(), [""; 0]);
+        let tap = Link { kind: "tun".into(), master: Some(10), ..link(11, "vnet0") };
+        assert_eq!(scene.add(tap).uses(), ["br0, which joins eth0 with vnet0"]);
+    }
+
+    #[test]
+    fn tunnel_of_a_program_makes_cards_with_routes_unknown() {
+        let scene = Scene::new().add(Link { kind: "tun".into(), ..link(10, "tun0") });
+        let scene = scene.default_over(10, 254);
+        assert_eq!(scene.unseen(), [""; 0]);
+        let scene = scene.route(CARD, "10.0.3.0", 24, 254).default_over(OTHER, 254);
+        assert_eq!(scene.uses(), [""; 0]);
+        let tun = "interfaces that carry tunnels cannot be seen (tun0: a program carries its packets)";
+        assert_eq!(scene.unseen(), [tun]);
+    }
+
+    #[test]
+    fn external_tunnel_makes_cards_with_routes_unknown() {
+        let tunnel = Tunnel { is_external: true, ..Tunnel::default() };
+        let vxlan = Link { kind: "vxlan".into(), tunnel, ..link(10, "vxlan_sys_4789") };
+        let scene = Scene::new().add(vxlan).default_over(OTHER, 254);
+        assert_eq!(scene.unseen(), [""; 0]);
+        assert_eq!(scene.route(CARD, "10.0.3.0", 24, 254).unseen().len(), 1);
+    }
+
+    #[test]
+    fn card_in_another_namespace_is_used_there() {
+        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
+        let card = scene.snapshots[HOST].links.remove(&CARD).unwrap();
+        scene.snapshots[1].links.insert(CARD, card);
+        assert_eq!(scene.uses(), ["eth0 in network namespace blue"]);
+    }
+
+    #[test]
+    fn macvlan_of_a_container_is_carried_by_its_card() {
+        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
+        let below = Some(CARD);
+        let macvlan = Link { kind: "macvlan".into(), below, below_namespace: Some(0), ..link(9, "mv0") };
+        scene.snapshots[1].links.insert(9, macvlan);
+        scene.snapshots[1].neighbours.insert(0, HOST);
+        assert_eq!(scene.uses(), ["mv0 in network namespace blue, carried by eth0"]);
+    }
+
+    #[test]
+    fn macvtap_that_is_up_is_used() {
+        let macvtap = Link { kind: "macvtap".into(), below: Some(CARD), ..link(9, "macvtap0") };
+        let scene = Scene::new().default_over(OTHER, 254).add(macvtap);
+        assert_eq!(scene.uses(), ["the tap macvtap0, carried by eth0"]);
+    }
+
+    #[test]
+    fn storage_and_ssh_are_found_by_their_ways() {
+        let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.100", CARD);
+        let nfs = scene.connection("10.0.3.15:50000", "10.0.3.100:2049");
+        assert_eq!(nfs.uses(), ["NFS with 10.0.3.100 over eth0"]);
+        let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
+        let ssh = scene.connection("10.0.3.15:22", "10.0.3.2:50000");
+        assert_eq!(ssh.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
+        let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
+        assert_eq!(scene.connection("10.0.3.15:40000", "10.0.3.2:443").uses(), [""; 0]);
+    }
+
+    #[test]
+    fn ssh_server_on_another_port_is_known_by_its_sockets() {
+        let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
+        let mut scene = scene.connection("10.0.3.15:2222", "10.0.3.2:50000");
+        assert_eq!(scene.uses(), [""; 0]);
+        scene.ssh_sockets.insert(scene.snapshots[HOST].connections[0].inode);
+        assert_eq!(scene.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
+    }
+
+    #[test]
+    fn ssh_server_bound_to_one_address_needs_its_card() {
+        let mut scene = Scene::new().default_over(OTHER, 254).connection("10.0.3.15:22", "1.1.1.1:1");
+        scene.snapshots[HOST].addresses.push((CARD, address("10.0.3.15")));
+        scene.snapshots[HOST].connections[0].remote = None;
+        assert_eq!(scene.uses(), ["the SSH server's address 10.0.3.15 on eth0"]);
+        scene.snapshots[HOST].connections[0].local.set_ip(address("0.0.0.0"));
+        assert_eq!(scene.uses(), [""; 0]);
+    }
+
+    #[test]
+    fn only_link_that_is_up_informs() {
+        let mut scene = Scene::new();
+        scene.link(CARD).is_running = true;
+        assert_eq!(scene.uses(), ["eth0, the only network link that is up"]);
+        scene.link(OTHER).is_running = true;
+        assert_eq!(scene.uses(), [""; 0]);
+    }
+}

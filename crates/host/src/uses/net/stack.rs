@@ -126,3 +126,63 @@ pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
     };
     remotes.into_iter().map(lookup).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::Tunnel;
+    use super::super::point::HOST;
+    use super::super::scene::{CARD, Scene, address, link};
+    use super::*;
+
+    #[test]
+    fn default_route_is_followed_through_vlan_bond_and_bridge() {
+        let mut scene = Scene::new();
+        scene.link(CARD).master = Some(10);
+        let scene = scene.add(Link { kind: "bond".into(), ..link(10, "bond0") });
+        let scene = scene.add(Link { kind: "vlan".into(), below: Some(10), ..link(11, "vlan7") });
+        let mut scene = scene.add(Link { kind: "bridge".into(), ..link(12, "br0") });
+        scene.link(11).master = Some(12);
+        let scene = scene.default_over(12, 254);
+        assert_eq!(scene.uses(), ["the default route over br0, carried by eth0"]);
+    }
+
+    #[test]
+    fn internal_port_of_open_vswitch_goes_over_its_ports() {
+        let mut scene = Scene::new();
+        scene.link(CARD).master = Some(10);
+        let scene = scene.add(Link { kind: "openvswitch".into(), ..link(10, "ovs-system") });
+        let scene = scene.add(Link { kind: "openvswitch".into(), ..link(11, "br-ex") });
+        let uses = scene.default_over(11, 254).uses();
+        assert_eq!(uses, ["the default route over br-ex, carried by eth0"]);
+    }
+
+    #[test]
+    fn tunnel_is_carried_by_the_way_to_its_remote_end() {
+        let remote = Some(address("10.0.3.100"));
+        let tunnel = Tunnel { remote, ..Tunnel::default() };
+        let vxlan = Link { kind: "vxlan".into(), tunnel, ..link(10, "vxlan0") };
+        let scene = Scene::new().add(vxlan).default_over(10, 254);
+        assert_eq!(scene.uses(), [""; 0]);
+        let uses = scene.way("10.0.3.100", CARD).uses();
+        let expected =
+            ["the default route over vxlan0, carried by eth0", "the tunnel vxlan0, carried by eth0"];
+        assert_eq!(uses, expected);
+    }
+
+    #[test]
+    fn vxlan_is_carried_by_the_ways_of_its_forwarding_table() {
+        let mut scene = Scene::new().add(Link { kind: "vxlan".into(), ..link(10, "flannel.1") });
+        scene.snapshots[HOST].forwarding = vec![(10, address("10.0.3.100"))];
+        let uses = scene.way("10.0.3.100", CARD).uses();
+        assert_eq!(uses, ["the tunnel flannel.1, carried by eth0"]);
+    }
+
+    #[test]
+    fn pppoe_is_carried_by_the_interface_of_its_session() {
+        let mut scene = Scene::new().add(Link { kind: "ppp".into(), ..link(10, "ppp0") });
+        scene.snapshots[HOST].pppoe = vec!["eth0".into()];
+        let scene = scene.default_over(10, 254);
+        assert_eq!(scene.uses(), ["the default route over ppp0, carried by eth0"]);
+        assert_eq!(scene.unseen(), [""; 0]);
+    }
+}
