@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let host = Host::new();
+    let host = super::host();
     let requests: Vec<Request> = args.devices.iter().map(|address| request(*address, args)).collect();
     if args.force {
         host.check(&requests)?.iter().for_each(|objection| eprintln!("warning: {objection}"));

@@ -73,7 +73,7 @@ struct UseRow {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let listing = listing(&Host::new(), args)?;
+    let listing = listing(&super::host(), args)?;
     if args.json {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }

@@ -12,6 +12,7 @@ mod validate;
 
 use crate::error::Error;
 use clap::Subcommand;
+use passthru_host::Host;
 use std::process::ExitCode;
 
 /// What can be done.
@@ -58,4 +59,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),
     }
+}
+
+/// Returns this host, with the SSH session that the user types in.
+fn host() -> Host {
+    Host::new().with_ssh_connection(&std::env::var("SSH_CONNECTION").unwrap_or_default())
 }

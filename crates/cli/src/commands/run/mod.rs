@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let source = Source::read(&args.file)?;
     let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
-    let host = Host::new();
+    let host = super::host();
     let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(emulator::user_error)?;
     let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(&host));
     let backend = backend(args.backend, &domain, &host, &capabilities)?;

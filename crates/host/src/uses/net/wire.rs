@@ -58,6 +58,7 @@ impl Body {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
