@@ -35,7 +35,7 @@ use namespace::{Census, Sockets};
 use point::{Facts, HOST, Point};
 pub use purpose::{NetworkPurpose, NetworkUse};
 use snapshot::Snapshot;
-use stack::{Interface, Stack, Ways, other_namespace, tunnel_lookups};
+use stack::{Interface, Stack, Ways, outer_namespaces, tunnel_lookups};
 use storage::Server;
 
 /// The uses that netlink would show.
@@ -176,9 +176,10 @@ fn questions(snapshots: &[Snapshot], flows: &[Flow]) -> BTreeSet<(usize, route::
     let mut questions: BTreeSet<_> = flows.iter().flat_map(Flow::questions).collect();
     for (namespace, snapshot) in snapshots.iter().enumerate() {
         for link in snapshot.links.values().filter(|link| Link::is_tunnel(link)) {
-            let Some(outside) = other_namespace(namespace, snapshots, link) else { continue };
-            let lookups = tunnel_lookups(snapshot, link).into_iter();
-            questions.extend(lookups.map(|lookup| (outside, lookup)));
+            for outside in outer_namespaces(namespace, snapshots, link) {
+                let lookups = tunnel_lookups(snapshot, link).into_iter();
+                questions.extend(lookups.map(|lookup| (outside, lookup)));
+            }
         }
     }
     questions

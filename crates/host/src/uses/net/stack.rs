@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::link::Link;
+use super::point::HOST;
 use super::route::Lookup;
 use super::snapshot::Snapshot;
 
@@ -87,28 +88,40 @@ impl Stack {
     /// A tunnel goes over the interfaces that its outer packets take.
     fn add_outer(&mut self, namespace: usize, snapshots: &[Snapshot], link: &Link, ways: &Ways) {
         let above = Interface::new(namespace, link.index);
-        let Some(other) = other_namespace(namespace, snapshots, link) else { return };
-        let outside = &snapshots[other];
-        let local = link.tunnel.local.into_iter().flat_map(|local| outside.interfaces_with(local));
-        let answers = tunnel_lookups(&snapshots[namespace], link).into_iter();
-        let answers = answers.filter_map(|lookup| ways.get(&(other, lookup)).copied().flatten());
-        for index in link.tunnel.link.into_iter().chain(local).chain(answers) {
-            self.add(above, Interface::new(other, index));
+        for other in outer_namespaces(namespace, snapshots, link) {
+            let outside = &snapshots[other];
+            let local = link.tunnel.local.into_iter().flat_map(|local| outside.interfaces_with(local));
+            let answers = tunnel_lookups(&snapshots[namespace], link).into_iter();
+            let answers = answers.filter_map(|lookup| ways.get(&(other, lookup)).copied().flatten());
+            for index in link.tunnel.link.into_iter().chain(local).chain(answers) {
+                self.add(above, Interface::new(other, index));
+            }
         }
         if link.kind == "ppp" {
-            for device in outside.links.values().filter(|link| outside.pppoe.contains(&link.name)) {
-                self.add(above, Interface::new(other, device.index));
+            let own = &snapshots[namespace];
+            for device in own.links.values().filter(|device| own.pppoe.contains(&device.name)) {
+                self.add(above, Interface::new(namespace, device.index));
             }
         }
     }
 }
 
 /// Returns the namespace of an interface's lower side; `None` if it cannot be seen.
-pub(super) fn other_namespace(own: usize, snapshots: &[Snapshot], link: &Link) -> Option<usize> {
+fn other_namespace(own: usize, snapshots: &[Snapshot], link: &Link) -> Option<usize> {
     match link.below_namespace {
         Some(number) => snapshots[own].neighbours.get(&number).copied(),
         None => Some(own),
     }
+}
+
+/// Returns the namespaces that a tunnel's outer packets may be in. WireGuard keeps to the one that it
+/// was made in and does not name it; that is the host's, as a rule.
+pub(super) fn outer_namespaces(own: usize, snapshots: &[Snapshot], link: &Link) -> Vec<usize> {
+    let mut namespaces: Vec<usize> = other_namespace(own, snapshots, link).into_iter().collect();
+    if link.is_tunnel() && link.below_namespace.is_none() && own != HOST {
+        namespaces.push(HOST);
+    }
+    namespaces
 }
 
 /// Returns the questions for the way of a tunnel's outer packets.
@@ -130,8 +143,8 @@ pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
 #[cfg(test)]
 mod tests {
     use super::super::link::Tunnel;
-    use super::super::point::HOST;
-    use super::super::scene::{CARD, Scene, address, link};
+    use super::super::scene::{CARD, OTHER, Scene, address, link};
+    use super::super::wireguard::Peers;
     use super::*;
 
     #[test]
@@ -184,5 +197,17 @@ mod tests {
         let scene = scene.default_over(10, 254);
         assert_eq!(scene.uses(), ["the default route over ppp0, carried by eth0"]);
         assert_eq!(scene.unseen(), [""; 0]);
+    }
+
+    #[test]
+    fn wireguard_of_another_namespace_is_carried_by_the_host() {
+        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
+        let wireguard = Link { kind: "wireguard".into(), ..link(9, "wg0") };
+        scene.snapshots[1].links.insert(9, wireguard);
+        let remotes = vec![address("10.0.3.100")];
+        scene.snapshots[1].wireguard.insert(9, Peers { mark: 0, remotes });
+        assert_eq!(scene.uses(), [""; 0]);
+        let uses = scene.way("10.0.3.100", CARD).uses();
+        assert_eq!(uses, ["wg0 in network namespace blue, carried by eth0"]);
     }
 }
