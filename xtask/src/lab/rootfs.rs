@@ -50,6 +50,7 @@ const PACKAGES: &[&str] = &[
     "swtpm-tools",
     "util-linux",
     "virtiofsd",
+    "wireguard-tools",
 ];
 
 /// Of no use on the virtual host.
