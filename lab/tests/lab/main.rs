@@ -11,3 +11,4 @@ mod network;
 mod qemu;
 mod run;
 mod uses_disks;
+mod uses_nics;
