@@ -1,4 +1,4 @@
-//! The rules: which interfaces the host needs, whatever carries them. docs/in-use.md has them as a
+//! The rules: which interfaces the host needs, whatever carries them. docs/uses.md has them as a
 //! table.
 
 use std::collections::BTreeSet;
