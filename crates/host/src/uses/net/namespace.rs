@@ -91,6 +91,7 @@ impl Census {
             self.add_mounts(process, network);
         }
         self.note(&words, network);
+        self.add_threads(process, pid, &words);
         let is_ssh = name.starts_with("sshd") || name == "dropbear";
         let files = process.join("fd");
         for file in sysfs::names(&files) {
@@ -102,6 +103,16 @@ impl Census {
             } else if is_ssh && let Some(inode) = bracketed(&target, "socket:[") {
                 self.ssh_sockets.insert(inode);
             }
+        }
+    }
+
+    /// Adds the namespaces that single threads of a process have entered.
+    fn add_threads(&mut self, process: &Path, pid: u32, words: &str) {
+        let tasks = process.join("task");
+        let first = pid.to_string();
+        for thread in sysfs::names(&tasks).into_iter().filter(|thread| *thread != first) {
+            let network = self.add(&tasks.join(thread).join("ns/net"), words);
+            self.note(words, network);
         }
     }
 
@@ -190,4 +201,68 @@ fn identity(path: &Path) -> io::Result<Identity> {
 /// Returns the number in `socket:[123]`.
 fn bracketed(text: &str, before: &str) -> Option<u32> {
     text.strip_prefix(before)?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+
+    /// Returns the names of the namespaces that a tree shows.
+    fn names(tree: &Tree) -> Vec<String> {
+        let census = Census::take(&tree.host());
+        census.namespaces.iter().map(|namespace| namespace.name.clone()).collect()
+    }
+
+    fn process(tree: &Tree, pid: u32, name: &str) {
+        tree.file(&format!("proc/{pid}/comm"), format!("{name}\n"));
+        tree.file(&format!("proc/{pid}/ns/net"), "");
+        tree.file(&format!("proc/{pid}/ns/mnt"), "");
+    }
+
+    #[test]
+    fn namespace_of_a_process_and_of_a_thread_is_found() {
+        let tree = Tree::new();
+        process(&tree, 1, "init");
+        process(&tree, 20, "container");
+        tree.file("proc/20/task/20/ns/net", "");
+        tree.file("proc/20/task/21/ns/net", "");
+        let container = "the network namespace of container (pid 20)";
+        assert_eq!(names(&tree), ["the network namespace of the host", container, container]);
+    }
+
+    #[test]
+    fn namespace_that_is_mounted_has_the_name_of_its_file() {
+        let tree = Tree::new();
+        process(&tree, 1, "init");
+        tree.file("proc/1/root/run/netns/blue", "");
+        let mounts = "30 22 0:4 net:[4026532281] /run/netns/blue rw shared:5 - nsfs nsfs rw\n\
+                      31 22 0:4 mnt:[4026532282] /run/snapd/ns/x rw - nsfs nsfs rw\n";
+        tree.file("proc/1/mountinfo", mounts);
+        let expected = ["the network namespace of the host", "network namespace blue"];
+        assert_eq!(names(&tree), expected);
+    }
+
+    #[test]
+    fn sockets_of_the_ssh_server_are_known_by_its_name() {
+        let tree = Tree::new();
+        for (pid, name) in [(1, "init"), (20, "sshd"), (21, "sshd-session"), (22, "nginx")] {
+            process(&tree, pid, name);
+            tree.link(&format!("proc/{pid}/fd/3"), &format!("socket:[{}]", 1000 + pid));
+        }
+        let census = Census::take(&tree.host());
+        assert_eq!(census.ssh_sockets, [1020, 1021].into());
+    }
+
+    #[test]
+    fn another_pid_namespace_is_unseen() {
+        let tree = Tree::new();
+        process(&tree, 1, "init");
+        tree.link("proc/self/ns/pid", "pid:[4026532180]");
+        assert_eq!(Census::take(&tree.host()).unseen.len(), 1);
+        let tree = Tree::new();
+        process(&tree, 1, "init");
+        tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);
+        assert_eq!(Census::take(&tree.host()).unseen, []);
+    }
 }

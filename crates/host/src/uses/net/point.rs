@@ -80,7 +80,8 @@ impl Facts<'_> {
             return Vec::new();
         }
         let mut points = Vec::new();
-        for route in live(host).filter(|route| !route.has_gateway && !route.is_link_local()) {
+        let own_networks = live(host).filter(|route| !route.has_gateway && !route.is_wide());
+        for route in own_networks.filter(|route| !route.is_link_local()) {
             for index in &route.interfaces {
                 let own = self.stack.carriers(Interface::new(HOST, *index));
                 let same = live(host).filter(|other| other.destination() == route.destination());
@@ -237,9 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn card_with_a_default_route_has_one_use() {
+        let mut scene = Scene::new().default_over(CARD, 254);
+        scene.snapshots[HOST].routes[0].has_gateway = false;
+        scene.link(CARD).parent = None;
+        let below = ["the default route over eth0"];
+        assert_eq!(scene.uses_below(), below);
+    }
+
+    #[test]
     fn default_route_that_leads_nowhere_makes_no_card_free() {
         let scene = Scene::new().add(Link { kind: "dummy".into(), ..link(9, "dummy0") });
-        let scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
+        let mut scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
+        scene.snapshots[HOST].routes[0].has_gateway = false;
         let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
         assert_eq!(scene.uses(), [only]);
     }
@@ -278,7 +289,8 @@ mod tests {
     #[test]
     fn tunnel_of_a_program_makes_cards_with_routes_unknown() {
         let scene = Scene::new().add(Link { kind: "tun".into(), ..link(10, "tun0") });
-        let scene = scene.default_over(10, 254);
+        let mut scene = scene.default_over(10, 254);
+        scene.snapshots[HOST].routes[0].has_gateway = false;
         assert_eq!(scene.unseen(), [""; 0]);
         let scene = scene.route(CARD, "10.0.3.0", 24, 254).default_over(OTHER, 254);
         assert_eq!(scene.uses(), [""; 0]);

@@ -108,6 +108,15 @@ impl Scene {
         uses.iter().map(ToString::to_string).collect()
     }
 
+    /// Returns the uses, in words, as with a kernel that names no parent of a link.
+    pub(super) fn uses_below(&self) -> Vec<String> {
+        let host = self.tree.host();
+        let device = host.pci("0000:01:00.0".parse().unwrap());
+        let below = Below { netdevs: vec!["eth0".into()], ..Below::default() };
+        let uses = self.network().uses(&host, &device, &below);
+        uses.iter().map(ToString::to_string).collect()
+    }
+
     /// Returns what was not seen for the device of `eth0`, in words.
     pub(super) fn unseen(&self) -> Vec<String> {
         let host = self.tree.host();
