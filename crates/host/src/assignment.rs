@@ -352,15 +352,6 @@ mod tests {
     }
 
     #[test]
-    fn a_device_in_use_is_refused_with_its_uses() {
-        let tree = host();
-        tree.block("sys/devices/pci/0000:01:00.0/nvme/nvme0/nvme0n1", "259:0");
-        tree.file("proc/self/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
-        let error = tree.host().assign(&[Request::managed(address("01:00.0"))], None, false).unwrap_err();
-        assert_eq!(error.to_string(), "0000:01:00.0 is in use: the file system on /data (nvme0n1)");
-    }
-
-    #[test]
     fn what_a_crashed_guest_left_is_taken_over_with_its_former_state() {
         let tree = host();
         let nic = address("02:00.0");

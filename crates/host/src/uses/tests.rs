@@ -31,6 +31,14 @@ fn override_of_nvme(tree: &Tree) -> String {
     fs::read_to_string(tree.path(&format!("{NVME}/driver_override"))).unwrap()
 }
 
+#[test]
+fn device_in_use_is_refused_with_its_uses() {
+    let tree = host();
+    tree.file("proc/self/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+    let error = tree.host().assign(&[Request::managed(address("01:00.0"))], None, false).unwrap_err();
+    assert_eq!(error.to_string(), "0000:01:00.0 is in use: the file system on /data (nvme0n1)");
+}
+
 /// A program in place of `modprobe`, which runs between the first look and the second.
 fn run_between_looks(tree: &Tree, script: &str) {
     tree.file("between", format!("#!/bin/sh\ncd {}\n{script}\n", tree.path("").display()));
