@@ -32,7 +32,9 @@ mod group;
 mod host;
 mod names;
 mod numa;
+mod process;
 mod record;
+mod replace;
 mod sysfs;
 #[cfg(test)]
 mod test_tree;
@@ -47,5 +49,7 @@ pub use error::Error;
 pub use group::Companion;
 pub use host::Host;
 pub use names::Names;
+pub use process::ProcessId;
 pub use record::{Former, Record};
+pub use replace::replace;
 pub use uses::{Severity, Usage, Use};
