@@ -14,8 +14,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::expect_vfio;
-use crate::record::{Former, Record};
-use crate::{Error, Host, Use};
+use crate::record::{Former, Record, VERSION, Validity};
+use crate::{Device, Error, Host, Identity, Use};
 
 /// Who has a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,14 +88,15 @@ impl Claim {
     pub fn bind(&self, driver: &str) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
-        let record = self.host.record(self.device)?;
+        let record = self.current_record(&device)?;
         if device.driver.as_deref() == Some(driver) {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
         self.host.load_driver(driver)?;
+        let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
-        self.host.write_record(&Record { earlier, ..self.new_record(driver, former) })?;
+        self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
         match self.host.switch(&device, driver) {
             Ok(()) => Ok(true),
             Err(failure) => Err(self.undo(failure)),
@@ -103,16 +104,17 @@ impl Claim {
     }
 
     /// Puts the device back: to what its record says, else to the driver that the kernel finds for it. A device
-    /// that was bound until further notice before is so again. A device that the host has already taken back, or that
-    /// is gone, is left alone. Returns the driver it is on then.
+    /// that was bound until further notice before is so again. A device that the host has already taken back
+    /// is left alone. A record of another device, or one that the host has overtaken, is dropped. Returns the
+    /// driver it is on then.
     ///
     /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
     /// `force` is set: the kernel then asks the process to let go, and waits.
     ///
     /// # Errors
-    /// [`Error::Held`]; what the kernel answered. The record stays then.
+    /// [`Error::Held`]; [`Error::Away`]; what the kernel answered. The record stays then.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(self.host.record(self.device)?, force)
+        self.go_back(|record| record, force)
     }
 
     /// Puts the device back as [`restore`](Self::restore) does, but to how it was before it was first taken.
@@ -120,15 +122,18 @@ impl Claim {
     /// # Errors
     /// As there.
     pub fn release(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(self.host.record(self.device)?.map(Record::whole_way), force)
+        self.go_back(Record::whole_way, force)
     }
 
-    fn go_back(&self, record: Option<Record>, force: bool) -> Result<Option<String>, Error> {
-        let Ok(device) = self.host.device(self.device) else {
-            self.host.remove_record(self.device)?;
-            return Ok(None);
+    fn go_back(&self, adjust: fn(Record) -> Record, force: bool) -> Result<Option<String>, Error> {
+        let Some(device) = self.await_device() else {
+            return match self.host.record(self.device)? {
+                Some(_) => Err(Error::Away { device: self.device }),
+                None => Ok(None),
+            };
         };
-        if device.on_vfio() || record.as_ref().is_some_and(|record| record.covers(&device)) {
+        let record = self.current_record(&device)?.map(adjust);
+        if device.on_vfio() || record.is_some() {
             if !force {
                 self.await_holders()?;
             }
@@ -140,6 +145,50 @@ impl Claim {
         }
         self.host.remove_record(self.device)?;
         Ok(self.host.device(self.device)?.driver)
+    }
+
+    /// Returns the record that counts for the device as it is now. One that does not is named and removed.
+    fn current_record(&self, device: &Device) -> Result<Option<Record>, Error> {
+        let Some(record) = self.host.record(self.device)? else { return Ok(None) };
+        let identity = self.host.identity(self.device)?;
+        let on = device.driver.as_deref().unwrap_or("no driver");
+        match record.validity(device, &identity) {
+            Validity::Valid => return Ok(Some(record)),
+            Validity::DriverChanged => tracing::warn!(
+                "{device}: the host has moved the device to {on} since it was bound to {driver}; \
+                 its record is dropped",
+                device = self.device,
+                driver = record.driver,
+            ),
+            Validity::DeviceChanged => tracing::warn!(
+                "{device} is another device now ({identity}) than the one that was taken ({former}); \
+                 its record is dropped",
+                device = self.device,
+                former = record.identity.map(|former| former.to_string()).unwrap_or_default(),
+            ),
+        }
+        self.host.remove_record(self.device)?;
+        Ok(None)
+    }
+
+    /// Returns the device's identity with the serial numbers that an earlier record knows.
+    fn merged_identity(&self, record: Option<&Record>) -> Result<Option<Identity>, Error> {
+        let identity = self.host.identity(self.device)?;
+        let earlier = record.and_then(|record| record.identity.as_ref());
+        Ok(Some(match earlier {
+            Some(earlier) => identity.merged(earlier),
+            None => identity,
+        }))
+    }
+
+    /// Returns the device. One that is away for a moment, as in a reset, gets the time to come back.
+    fn await_device(&self) -> Option<Device> {
+        let mut device = None;
+        self.host.wait_until(self.host.wait(), || {
+            device = self.host.device(self.device).ok();
+            device.is_some()
+        });
+        device
     }
 
     /// Holders that are just ending get the time to do so.
@@ -155,14 +204,17 @@ impl Claim {
     /// The device is already where it should be: only the owner of the record changes.
     fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
         let Some(record) = record.filter(|record| record.guest.is_some()) else { return Ok(false) };
+        let identity = self.merged_identity(Some(&record))?;
         let Record { driver, former, earlier, .. } = record;
-        self.host.write_record(&Record { earlier, ..self.new_record(&driver, former) })?;
+        self.host.write_record(&Record { earlier, identity, ..self.new_record(&driver, former) })?;
         Ok(true)
     }
 
     pub(crate) fn new_record(&self, driver: &str, former: Former) -> Record {
         Record {
+            version: VERSION,
             device: self.device,
+            identity: self.host.identity(self.device).ok(),
             driver: driver.into(),
             former,
             guest: self.owner.guest.clone(),
@@ -265,13 +317,63 @@ mod tests {
     }
 
     #[test]
-    fn giving_back_a_device_that_has_gone_forgets_it() {
+    fn record_of_a_device_that_is_away_is_kept() {
         let tree = Tree::new();
         let claim = tree.host().claim(device(), Some("one")).unwrap();
+        assert_eq!(claim.restore(false).unwrap(), None);
         let former = Former { driver: None, driver_override: None };
         tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
-        assert_eq!(claim.restore(false).unwrap(), None);
+        let error = claim.restore(false).unwrap_err();
+        assert!(matches!(error, Error::Away { .. }), "{error}");
+        assert!(tree.host().record(device()).unwrap().is_some());
+    }
+
+    #[test]
+    fn device_that_comes_back_in_time_is_given_back() {
+        let (tree, _) = bound_by_hand();
+        let link = tree.path("sys/bus/pci/devices/0000:01:00.0");
+        let target = std::fs::read_link(&link).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        let host = tree.host().with_wait(std::time::Duration::from_secs(40));
+        let claim = host.claim(device(), Some("one")).unwrap();
+        let back = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::os::unix::fs::symlink(target, link).unwrap();
+        });
+        let error = claim.restore(false).unwrap_err();
+        back.join().unwrap();
+        assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
+    }
+
+    #[test]
+    fn another_device_does_not_get_the_old_driver() {
+        let (tree, record) = bound_by_hand();
+        let other = Identity { device: 7, ..record.identity.clone().unwrap() };
+        tree.host().write_record(&Record { identity: Some(other), ..record }).unwrap();
+        tree.file("sys/bus/pci/drivers_probe", "");
+        let claim = tree.host().claim(device(), None).unwrap();
+        claim.restore(false).unwrap();
+        assert!(!is_bound_to(&tree, "igb"));
+        let probed = std::fs::read_to_string(tree.path("sys/bus/pci/drivers_probe")).unwrap();
+        assert_eq!(probed, "0000:01:00.0");
         assert_eq!(tree.host().record(device()).unwrap(), None);
+    }
+
+    #[test]
+    fn device_that_the_host_moved_on_goes_back_to_where_it_is_now() {
+        let (tree, _) = bound_by_hand();
+        let driver = tree.path("sys/devices/pci/0000:01:00.0/driver");
+        std::fs::remove_file(&driver).unwrap();
+        tree.link("sys/devices/pci/0000:01:00.0/driver", "../../../bus/pci/drivers/e1000e");
+        for file in ["e1000e/unbind", "e1000e/bind"] {
+            tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
+        }
+        let request = crate::Request::managed(device());
+        let change = tree.host().change(&request).unwrap().unwrap();
+        assert_eq!(change.back.as_deref(), Some("e1000e"));
+        let claim = tree.host().claim(device(), Some("guest")).unwrap();
+        claim.bind("vfio-pci").unwrap_err();
+        assert!(!is_bound_to(&tree, "igb"));
     }
 
     /// A device that was bound by hand: on `vfio-pci`, from `igb`. Nothing moves when its files are written.

@@ -178,6 +178,22 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A device that was taken is not there, so that it cannot be given back now.
+    #[error("{device} is not there now and is not given back; its record is kept")]
+    Away {
+        /// The device.
+        device: Address,
+    },
+    /// A record was written by a newer version of this program.
+    #[error("{} is a record of version {version}, and only versions up to {known} are understood", path.display())]
+    NewerRecord {
+        /// The record.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The newest version that is understood.
+        known: u32,
+    },
     /// A record makes no sense.
     #[error("{} is not a device record", path.display())]
     BadRecord {
@@ -253,6 +269,10 @@ impl Error {
             Self::Write { path, .. } if path.ends_with("bind") => {
                 "read the driver's reason in the kernel's log (`dmesg`)".into()
             }
+            Self::Away { device } => {
+                format!("run `passthru unbind {device}` once the device is there again")
+            }
+            Self::NewerRecord { .. } => "use the newer version of passthru that wrote it".into(),
             Self::BadRecord { path, .. } => format!("remove {}", path.display()),
             _ => return None,
         })
