@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::expect_vfio;
 use crate::record::{Former, Record, VERSION, Validity};
+use crate::switch::Switch;
 use crate::{Device, Error, Host, Identity, Use};
 
 /// Who has a device.
@@ -32,7 +34,7 @@ pub struct Claim {
     host: Host,
     device: Address,
     owner: Owner,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Host {
@@ -55,7 +57,7 @@ impl Host {
         }
         let owner = Owner { guest: guest.map(str::to_owned), pid: std::process::id() };
         write_owner(&mut lock, &owner).map_err(|source| failed("write", source))?;
-        Ok(Claim { host: self.clone(), device, owner, _lock: lock })
+        Ok(Claim { host: self.clone(), device, owner, lock: Arc::new(lock) })
     }
 
     /// Returns who has a device now. `None` also where that cannot be seen.
@@ -84,7 +86,8 @@ impl Claim {
     ///
     /// # Errors
     /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
-    /// [`Error::NotUndone`] where that failed too, and the record stays.
+    /// [`Error::NotUndone`] where that failed too, and the record stays. [`Error::Stuck`], of which nothing
+    /// is undone: the record stays, and the claim until the kernel has ended the write.
     pub fn bind(&self, driver: &str) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
@@ -97,8 +100,10 @@ impl Claim {
         let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
         self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
-        match self.host.switch(&device, driver) {
+        match self.switch().to_driver(&device, driver) {
             Ok(()) => Ok(true),
+            // The kernel is at it still: to undo it would wait for the same.
+            Err(failure @ Error::Stuck { .. }) => Err(failure),
             Err(failure) => Err(self.undo(failure)),
         }
     }
@@ -137,7 +142,7 @@ impl Claim {
             if !force {
                 self.await_holders()?;
             }
-            self.host.switch_back(&device, record.as_ref().map(|record| &record.former))?;
+            self.switch().back(&device, record.as_ref().map(|record| &record.former))?;
             if let Some(earlier) = record.and_then(|record| record.earlier) {
                 self.host.write_record(&earlier)?;
                 return Ok(self.host.device(self.device)?.driver);
@@ -222,6 +227,10 @@ impl Claim {
             boot_id: self.host.boot_id(),
             earlier: None,
         }
+    }
+
+    fn switch(&self) -> Switch<'_> {
+        Switch { host: &self.host, lock: &self.lock }
     }
 
     fn undo(&self, failure: Error) -> Error {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use passthru_pci::Address;
 
@@ -178,6 +179,22 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A write to sysfs has not ended in time. The kernel goes on with it.
+    #[error(
+        "{device}: writing '{value}' to {} has not ended after {} s, and the kernel is still at it",
+        path.display(),
+        limit.as_secs_f32()
+    )]
+    Stuck {
+        /// The device. Its record is kept, and it stays claimed until the write has ended.
+        device: Address,
+        /// The file.
+        path: PathBuf,
+        /// The text that is written.
+        value: String,
+        /// The time that it was given.
+        limit: Duration,
+    },
     /// A device that was taken is not there, so that it cannot be given back now.
     #[error("{device} is not there now and is not given back; its record is kept")]
     Away {
@@ -268,6 +285,9 @@ impl Error {
             }
             Self::Write { path, .. } if path.ends_with("bind") => {
                 "read the driver's reason in the kernel's log (`dmesg`)".into()
+            }
+            Self::Stuck { device, .. } => {
+                format!("end what uses the device (`dmesg` may name it), then run `passthru unbind {device}`")
             }
             Self::Away { device } => {
                 format!("run `passthru unbind {device}` once the device is there again")

@@ -10,6 +10,7 @@ use passthru_pci::Address;
 pub struct Host {
     root: PathBuf,
     wait: Duration,
+    limit: Duration,
 }
 
 impl Host {
@@ -20,13 +21,20 @@ impl Host {
 
     /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), wait: Duration::from_secs(2) }
+        Self { root: root.into(), wait: Duration::from_secs(2), limit: Duration::from_secs(60) }
     }
 
     /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at first.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
+    }
+
+    /// Sets how long a write to sysfs or a `modprobe` may take before it is reported as stuck. 60 seconds
+    /// at first: some drivers need half of that to let a device go.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// Returns the path of a VFIO character device, `/dev/vfio/devices/NAME`.
@@ -36,6 +44,10 @@ impl Host {
 
     pub(crate) fn wait(&self) -> Duration {
         self.wait
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

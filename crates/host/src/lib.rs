@@ -34,9 +34,11 @@ mod identity;
 mod leftover;
 mod names;
 mod numa;
+mod patience;
 mod process;
 mod record;
 mod replace;
+mod switch;
 mod sysfs;
 #[cfg(test)]
 mod test_tree;
