@@ -9,6 +9,7 @@ mod emulator;
 mod error;
 mod exit;
 mod output;
+mod signals;
 mod source;
 mod terminal;
 

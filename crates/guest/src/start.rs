@@ -61,7 +61,13 @@ impl Plan {
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &self.user)?;
         }
-        let assignment = host.assign(&self.requests, Some(&self.name), false)?;
+        let assignment =
+            host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
+                match error {
+                    passthru_host::Error::Interrupted => Error::Interrupted,
+                    other => other.into(),
+                }
+            })?;
         let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
         let Launched { vmm, monitor, console } = match launched {
             Ok(launched) => launched,

@@ -179,6 +179,9 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The caller interrupted an assignment. All is as it was.
+    #[error("interrupted; all devices are as they were")]
+    Interrupted,
     /// A write to sysfs has not ended in time. The kernel goes on with it.
     #[error(
         "{device}: writing '{value}' to {} has not ended after {} s, and the kernel is still at it",

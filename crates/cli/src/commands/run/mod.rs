@@ -4,7 +4,6 @@
 mod console;
 mod foreground;
 mod screen;
-mod signals;
 mod terminal;
 
 use super::convert::finish;
@@ -13,13 +12,13 @@ use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output;
+use crate::signals::Signals;
 use crate::source::Source;
 use console::Console;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
-use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
