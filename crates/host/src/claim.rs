@@ -3,30 +3,19 @@
 //! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, which names its owner. It ends with its process,
 //! however that ends. The file itself stays: a lock on a file that may be removed protects nothing.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 
 use crate::driver::expect_vfio;
+use crate::owner::{Owner, read_owner, write_owner};
 use crate::record::{Former, Record, VERSION, Validity};
 use crate::switch::Switch;
-use crate::{Device, Error, Host, Identity, Use};
-
-/// Who has a device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// The guest that it is for; `None` for a short while, as long as a device is bound by hand.
-    pub guest: Option<String>,
-    /// The process that holds the claim.
-    pub pid: u32,
-}
+use crate::{Device, Error, Host, Identity};
 
 /// The right to change a device, for as long as this lives.
 #[derive(Debug)]
@@ -243,37 +232,9 @@ impl Claim {
     }
 }
 
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.guest {
-            Some(guest) => write!(f, "guest {guest} (pid {})", self.pid),
-            None => write!(f, "another passthru (pid {})", self.pid),
-        }
-    }
-}
-
-impl From<Owner> for Use {
-    fn from(owner: Owner) -> Self {
-        let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
-        Use::Guest { name, pid: owner.pid }
-    }
-}
-
-/// An owner that has only just got the lock may not have written its name yet.
-fn read_owner(lock: &mut File) -> Owner {
-    let mut text = String::new();
-    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    lock.write_all(&serde_json::to_vec(owner)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::process::{Command, Stdio};
 
     use super::*;
