@@ -6,6 +6,7 @@
 //! or reads the environment.
 
 mod copy;
+mod dead;
 mod error;
 mod file;
 mod guest;
@@ -29,6 +30,7 @@ mod step;
 mod user;
 mod vmm;
 
+pub use dead::{DeadGuest, dead_guests};
 pub use error::Error;
 pub use guest::{Ended, Guest};
 pub use ids::{RangeError, UidRange};

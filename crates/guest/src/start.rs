@@ -50,7 +50,7 @@ impl Plan {
         }
         // Values are dropped in the reverse order of their making, which is the right order for a start
         // that fails on the way.
-        let state = StateDir::create(&self.run_dir, &self.name)?;
+        let state = StateDir::create(&self.run_dir, &self.name, host)?;
         self.check(host)?;
         if !self.requests.is_empty() {
             host.require_iommufd()?;
@@ -98,7 +98,10 @@ impl Plan {
         if interrupted() {
             return Err(Error::Interrupted);
         }
+        let uid = self.user.uid();
+        state.note_start(host, uid)?;
         let mut vmm = self.spawn(fds)?;
+        state.note_vmm(host, uid, vmm.pid())?;
         let mut monitor = self.connect(&mut vmm, state, interrupted)?;
         let console = console(&self.domain, &mut monitor).map_err(Error::Monitor)?;
         set_balloon(&self.domain, &mut monitor).map_err(Error::Monitor)?;

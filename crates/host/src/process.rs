@@ -39,11 +39,16 @@ impl Host {
         })
     }
 
+    /// Returns whether a process was started in this boot. If the boots cannot be compared, it was.
+    pub fn is_this_boot(&self, process: &ProcessId) -> bool {
+        let boot_id = self.boot_id();
+        boot_id.is_empty() || process.boot_id.is_empty() || boot_id == process.boot_id
+    }
+
     /// Returns whether a process may still run. A process that cannot be looked at counts as alive:
     /// without `/proc`, or from another PID namespace.
     pub fn may_live(&self, process: &ProcessId) -> bool {
-        let boot_id = self.boot_id();
-        if !boot_id.is_empty() && !process.boot_id.is_empty() && boot_id != process.boot_id {
+        if !self.is_this_boot(process) {
             return false;
         }
         if !self.path("proc/self/stat").exists() || self.pid_namespace() != process.pid_namespace {
