@@ -8,6 +8,7 @@ mod diagnostics;
 mod emulator;
 mod error;
 mod exit;
+mod guest;
 mod output;
 mod signals;
 mod source;

@@ -23,6 +23,7 @@ mod outside;
 mod plan;
 mod qcow2;
 mod record;
+mod registration;
 mod spawn;
 mod start;
 mod state;

@@ -61,6 +61,7 @@ impl Plan {
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &self.user)?;
         }
+        let registration = self.register(self.identities(host)?)?;
         let assignment =
             host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
                 match error {
@@ -78,6 +79,7 @@ impl Plan {
                 });
             }
         };
+        registration.keep();
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
         Ok(Guest { name: self.name, monitor, vmm, assignment, leftovers, state, console, lifecycle, uid })
     }
