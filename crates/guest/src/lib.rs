@@ -9,6 +9,7 @@ mod copy;
 mod dead;
 mod error;
 mod file;
+mod forget;
 mod guest;
 mod handover;
 mod ids;
@@ -33,6 +34,7 @@ mod vmm;
 
 pub use dead::{DeadGuest, dead_guests};
 pub use error::Error;
+pub use forget::{Forgotten, forget};
 pub use guest::{Ended, Guest};
 pub use ids::{RangeError, UidRange};
 pub use images::Error as ImageError;
