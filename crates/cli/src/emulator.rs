@@ -27,9 +27,3 @@ fn cache_dir() -> PathBuf {
     let home = || std::env::home_dir().map(|home| home.join(".cache"));
     std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).unwrap_or_default().join("passthru")
 }
-
-/// No such user.
-pub(crate) fn user_error(error: passthru_guest::UserError) -> Error {
-    let hint = error.hint();
-    Error::new(Code::Usage, error).hint(hint)
-}

@@ -8,7 +8,9 @@ mod diagnostics;
 mod emulator;
 mod error;
 mod exit;
+mod guest;
 mod output;
+mod signals;
 mod source;
 mod terminal;
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use passthru_domain::{Arch, Domain};
-use passthru_guest::{Error as GuestError, ImageError, StateError};
+use passthru_guest::{Error as GuestError, ImageError, RecordError, StateError};
 use passthru_host::{Companion, Error as HostError, Owner, Unseen, Use};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
@@ -87,6 +87,8 @@ fn guest_errors() -> Vec<GuestError> {
             source: denied(),
         },
         GuestError::State(StateError::Running { name: "web".into(), pid: 4242 }),
+        GuestError::State(StateError::VmmLives { name: "web".into(), pid: 4242 }),
+        GuestError::Record(RecordError::Shared { user: "qemu".into(), guest: "web".into() }),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Why a guest cannot be started or was not ended well.
 
-use crate::{images, state, user};
+use crate::{images, record, state, user};
+use passthru_host::Identity;
 use passthru_pci::Address;
 use std::io;
 use std::path::PathBuf;
@@ -37,6 +38,26 @@ pub enum Error {
     /// Something about the guest's folder.
     #[error(transparent)]
     State(#[from] state::Error),
+    /// Something about the records of guests.
+    #[error(transparent)]
+    Record(#[from] record::Error),
+    /// Another device is at an address than the one that the guest had there.
+    #[error(
+        "{device} is now {now}, and guest '{guest}' had {last} there{}",
+        moved_to.map(|address| format!(", which is at {address} now")).unwrap_or_default()
+    )]
+    NewDevice {
+        /// The guest.
+        guest: String,
+        /// The address.
+        device: Address,
+        /// Identity of the device that is there.
+        now: Box<Identity>,
+        /// Identity of the device that the guest had.
+        last: Box<Identity>,
+        /// Address at which that one is now.
+        moved_to: Option<Address>,
+    },
     /// Something about /dev/iommu.
     #[error(transparent)]
     Iommufd(#[from] passthru_iommufd::Error),
@@ -197,6 +218,8 @@ impl Error {
             }
             Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
             Self::NotPci { .. }
+            | Self::Record(_)
+            | Self::NewDevice { .. }
             | Self::State(_)
             | Self::File { .. }
             | Self::Spawn { .. }

@@ -6,10 +6,13 @@
 //! or reads the environment.
 
 mod copy;
+mod dead;
 mod error;
 mod file;
+mod forget;
 mod guest;
 mod handover;
+mod ids;
 mod images;
 mod inherited;
 mod leftovers;
@@ -20,6 +23,8 @@ mod open;
 mod outside;
 mod plan;
 mod qcow2;
+mod record;
+mod registration;
 mod spawn;
 mod start;
 mod state;
@@ -27,12 +32,16 @@ mod step;
 mod user;
 mod vmm;
 
+pub use dead::{DeadGuest, dead_guests};
 pub use error::Error;
+pub use forget::{Forgotten, forget};
 pub use guest::{Ended, Guest};
+pub use ids::{RangeError, UidRange};
 pub use images::Error as ImageError;
 pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;
+pub use record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};
 pub use state::{Error as StateError, RUN_DIR};
 pub use step::Step;
 pub use user::{Error as UserError, User};

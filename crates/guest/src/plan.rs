@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::handover::{Handover, How, Mode};
 use crate::outside::NamedFds;
+use crate::record::Records;
 use crate::step::Step;
 use crate::user::User;
 use crate::{images, memlock, nvram, outside, state};
@@ -22,6 +23,12 @@ pub struct Settings {
     pub named: NamedFds,
     /// Where the folders of running guests are: [`RUN_DIR`](crate::RUN_DIR).
     pub run_dir: PathBuf,
+    /// Records of guests.
+    pub records: Records,
+    /// Whether the guest may run as a user that another guest has.
+    pub share_user: bool,
+    /// Whether the guest gets a device that is at the address of one that it had.
+    pub accept_new_device: bool,
 }
 
 /// What a start will do. Making one changes nothing.
@@ -36,6 +43,9 @@ pub struct Plan {
     pub(crate) memlock: u64,
     pub(crate) named: NamedFds,
     pub(crate) run_dir: PathBuf,
+    pub(crate) records: Records,
+    pub(crate) share_user: bool,
+    pub(crate) accept_new_device: bool,
 }
 
 impl Plan {
@@ -60,6 +70,9 @@ impl Plan {
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
+            records: settings.records,
+            share_user: settings.share_user,
+            accept_new_device: settings.accept_new_device,
             name,
             domain,
             line,
@@ -69,11 +82,13 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Looks at the host: whether its devices could be had now.
+    /// Looks at the host: whether its devices could be had now, and are those that the guest had.
     ///
     /// # Errors
     /// What a start would be refused for.
     pub fn check(&self, host: &Host) -> Result<(), Error> {
+        self.check_user()?;
+        self.identities(host)?;
         let objections = host.check(&self.requests)?;
         match passthru_host::Error::several(objections) {
             Some(error) => Err(error.into()),
@@ -93,6 +108,9 @@ impl Plan {
         let mut steps = vec![Step::Lock { folder: state::folder(&self.run_dir, &self.name) }];
         steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
+        if self.is_recorded() {
+            steps.push(Step::Record { path: self.records.path(&self.name) });
+        }
         steps.extend(take);
         steps.extend(devices.into_iter().filter_map(Step::of_item));
         steps.push(Step::Spawn {

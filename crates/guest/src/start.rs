@@ -50,7 +50,7 @@ impl Plan {
         }
         // Values are dropped in the reverse order of their making, which is the right order for a start
         // that fails on the way.
-        let state = StateDir::create(&self.run_dir, &self.name)?;
+        let state = StateDir::create(&self.run_dir, &self.name, host)?;
         self.check(host)?;
         if !self.requests.is_empty() {
             host.require_iommufd()?;
@@ -61,7 +61,14 @@ impl Plan {
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &self.user)?;
         }
-        let assignment = host.assign(&self.requests, Some(&self.name), false)?;
+        let registration = self.register(self.identities(host)?)?;
+        let assignment =
+            host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
+                match error {
+                    passthru_host::Error::Interrupted => Error::Interrupted,
+                    other => other.into(),
+                }
+            })?;
         let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
         let Launched { vmm, monitor, console } = match launched {
             Ok(launched) => launched,
@@ -72,6 +79,7 @@ impl Plan {
                 });
             }
         };
+        registration.keep();
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
         Ok(Guest { name: self.name, monitor, vmm, assignment, leftovers, state, console, lifecycle, uid })
     }
@@ -92,7 +100,10 @@ impl Plan {
         if interrupted() {
             return Err(Error::Interrupted);
         }
+        let uid = self.user.uid();
+        state.note_start(host, uid)?;
         let mut vmm = self.spawn(fds)?;
+        state.note_vmm(host, uid, vmm.pid())?;
         let mut monitor = self.connect(&mut vmm, state, interrupted)?;
         let console = console(&self.domain, &mut monitor).map_err(Error::Monitor)?;
         set_balloon(&self.domain, &mut monitor).map_err(Error::Monitor)?;

@@ -53,6 +53,11 @@ pub enum Step {
         /// The folder.
         path: String,
     },
+    /// The guest's user, devices and firmware are recorded.
+    Record {
+        /// The record.
+        path: PathBuf,
+    },
     /// A device is bound to a VFIO driver.
     Bind {
         /// The device.
@@ -167,12 +172,16 @@ impl fmt::Display for Step {
             }
             Self::Nvram { path, template } => write!(f, "make {path} from {template}"),
             Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
+            Self::Record { path } => {
+                write!(f, "record the guest's user, devices and firmware in {}", path.display())
+            }
             Self::Bind { device, from, to } => write!(f, "bind {device} from {} to {to}", driver(from)),
             Self::Claim { device, driver: has } => {
                 write!(f, "claim {device}, which stays on {}", driver(has))
             }
             Self::Spawn { user, uid, memlock, command } => {
                 let mib = memlock.div_ceil(1 << 20);
+                let user = if *user == uid.to_string() { "a user of its own" } else { user };
                 write!(
                     f,
                     "start {} as {user} (uid {uid}), no capabilities, no_new_privs, memlock {mib} MiB",

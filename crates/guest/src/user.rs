@@ -1,26 +1,44 @@
-//! The unprivileged user that a guest's VMM runs as.
+//! The unprivileged user that a guest's VMM runs as: one of the guest's own, or one that is named.
 
+use crate::ids::{self, UidRange};
+use crate::record::{Error as RecordError, Ids, Records};
 use nix::unistd::{self, Gid, Uid};
+use passthru_host::Host;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::Path;
 
-/// Users that are tried when none is named.
-const DEFAULTS: [&str; 2] = ["passthru", "nobody"];
+/// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is safe
+/// with it.
+const NOBODY: u32 = 65_534;
+/// Folder of the files that say which ids the system has given to whom.
+const ETC: &str = "/etc";
 
 /// The guest's user may not do a thing, or could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotPermitted;
 
-/// A user of the system. Never root.
+/// User that a VMM runs as. Never root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Name.
+    /// Name; the number of a user without one.
     pub name: String,
+    pub(crate) kind: Kind,
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
     pub(crate) groups: Vec<Gid>,
+}
+
+/// Origin of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is the guest's own.
+    Own,
+    /// It was named.
+    Named,
+    /// It is the caller, who has no privileges.
+    Caller,
 }
 
 /// Why a user cannot be used.
@@ -29,9 +47,9 @@ pub enum Error {
     /// There is no such user.
     #[error("there is no user '{0}'")]
     Unknown(String),
-    /// None of the default users is there.
-    #[error("the system has neither a user 'passthru' nor a user 'nobody'")]
-    NoDefault,
+    /// The user is `nobody`.
+    #[error("the guest's user must not be nobody ('{0}' has uid 65534), which others use too")]
+    Nobody(String),
     /// The user is root.
     #[error("the guest's user must not be root ('{0}' has uid 0)")]
     Root(String),
@@ -49,30 +67,66 @@ impl Error {
     /// Returns what the user can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unknown(_) | Self::NoDefault => {
+            Self::Unknown(_) => {
                 Some("create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru")
             }
-            Self::Root(_) => Some("name another user with --user"),
+            Self::Root(_) | Self::Nobody(_) => {
+                Some("name another user, or none to give the guest one of its own")
+            }
             Self::Lookup { .. } => None,
         }
     }
 }
 
 impl User {
-    /// Returns the user of that name or number; where none is named, `passthru`, else `nobody`.
+    /// Returns the user of that name or number.
     ///
     /// # Errors
-    /// Where there is none, or it is root.
-    pub fn choose(named: Option<&str>) -> Result<Self, Error> {
-        if let Some(name) = named {
-            return find(name)?.ok_or_else(|| Error::Unknown(name.into()));
+    /// If there is none, or it is root or `nobody`.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        find(name)?.ok_or_else(|| Error::Unknown(name.into()))
+    }
+
+    /// Returns the user of a guest's own: the recorded one, else one that is free in the range. The record
+    /// is made when the guest starts.
+    ///
+    /// # Errors
+    /// If no id is free, or a record cannot be used.
+    pub fn of_guest(
+        name: &str,
+        records: &Records,
+        range: UidRange,
+        host: &Host,
+    ) -> Result<Self, RecordError> {
+        ids::of_guest(name, records, range, host, Path::new(ETC)).map(Self::own)
+    }
+
+    pub(crate) fn own(ids: Ids) -> Self {
+        Self {
+            name: ids.uid.to_string(),
+            kind: Kind::Own,
+            uid: Uid::from_raw(ids.uid),
+            gid: Gid::from_raw(ids.gid),
+            groups: Vec::new(),
         }
-        for name in DEFAULTS {
-            if let Some(user) = find(name)? {
-                return Ok(user);
-            }
+    }
+
+    /// Returns the caller, who has no privileges to give up. `None` for root.
+    pub fn caller() -> Option<Self> {
+        let uid = Uid::effective();
+        if uid.is_root() {
+            return None;
         }
-        Err(Error::NoDefault)
+        let name = unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
+        let name = name.unwrap_or_else(|| uid.to_string());
+        Some(Self { name, kind: Kind::Caller, uid, gid: Gid::effective(), groups: Vec::new() })
+    }
+
+    /// Returns a user for tests: the named one, else one that has no privileges.
+    #[cfg(test)]
+    pub(crate) fn choose(named: Option<&str>) -> Result<Self, Error> {
+        let own = || Self::own(Ids { uid: 2_100_000_000, gid: 2_100_000_000 });
+        named.map_or_else(|| Ok(own()), Self::named)
     }
 
     /// Returns the user's number.
@@ -97,14 +151,14 @@ impl User {
         &self,
         work: impl FnOnce() -> rustix::io::Result<T> + Send,
     ) -> Result<rustix::io::Result<T>, NotPermitted> {
+        if self.kind == Kind::Caller {
+            return permitted(Ok(work()));
+        }
         let done = std::thread::scope(|scope| {
             let as_user = || self.enter().map_or(Err(NotPermitted), |()| Ok(work()));
             scope.spawn(as_user).join().unwrap_or(Err(NotPermitted))
         });
-        match done {
-            Ok(Err(Errno::ACCESS | Errno::PERM | Errno::NOENT)) => Err(NotPermitted),
-            other => other,
-        }
+        permitted(done)
     }
 
     /// Makes the calling thread, and only that, the user's. There is no way back.
@@ -123,6 +177,15 @@ impl User {
     }
 }
 
+fn permitted<T>(
+    done: Result<rustix::io::Result<T>, NotPermitted>,
+) -> Result<rustix::io::Result<T>, NotPermitted> {
+    match done {
+        Ok(Err(Errno::ACCESS | Errno::PERM | Errno::NOENT)) => Err(NotPermitted),
+        other => other,
+    }
+}
+
 fn find(name: &str) -> Result<Option<User>, Error> {
     let lookup = |errno: nix::Error| Error::Lookup { name: name.into(), source: errno.into() };
     let found = match name.parse() {
@@ -133,9 +196,12 @@ fn find(name: &str) -> Result<Option<User>, Error> {
     if user.uid.is_root() {
         return Err(Error::Root(user.name));
     }
+    if user.uid.as_raw() == NOBODY || user.name == "nobody" {
+        return Err(Error::Nobody(user.name));
+    }
     let c_name = CString::new(user.name.as_str()).map_err(|_| Error::Unknown(name.into()))?;
     let groups = unistd::getgrouplist(&c_name, user.gid).map_err(lookup)?;
-    Ok(Some(User { name: user.name, uid: user.uid, gid: user.gid, groups }))
+    Ok(Some(User { name: user.name, kind: Kind::Named, uid: user.uid, gid: user.gid, groups }))
 }
 
 #[cfg(test)]
@@ -156,7 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_a_user_is_found_that_is_not_root() {
-        assert_ne!(User::choose(None).unwrap().uid(), 0);
+    fn nobody_is_refused_by_name_and_by_number() {
+        for name in ["nobody", "65534"] {
+            assert!(matches!(User::choose(Some(name)), Err(Error::Nobody(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn own_user_has_no_groups_and_no_rights_to_roots_files() {
+        let user = User::choose(None).unwrap();
+        assert_eq!((user.uid(), user.groups.len()), (2_100_000_000, 0));
+        assert!(user.may_open(Path::new("/dev/null"), true));
+        assert!(!user.may_open(Path::new("/etc/shadow"), false));
     }
 }

@@ -60,6 +60,21 @@ impl Host {
         guest: Option<&str>,
         force: bool,
     ) -> Result<Assignment, Error> {
+        self.assign_unless(requests, guest, force, &|| false)
+    }
+
+    /// Takes devices as [`assign`](Self::assign) does, unless interrupted: `interrupted` is asked before and
+    /// after each device, and then all go back.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], and those of [`assign`](Self::assign).
+    pub fn assign_unless(
+        &self,
+        requests: &[Request],
+        guest: Option<&str>,
+        force: bool,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Assignment, Error> {
         let usage = self.usage();
         let objections = self.check_during(&usage, requests)?;
         if !force && let Some(error) = Error::several(objections) {
@@ -80,10 +95,13 @@ impl Host {
         if !force {
             self.check_again(requests, &holds)?;
         }
+        let go_on = || if interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        go_on()?;
         for ((taken, driver), hold) in assignment.taken.iter_mut().zip(drivers).zip(holds) {
             if let Some(driver) = driver {
                 taken.give_back = taken.claim.bind(&driver, hold)?;
             }
+            go_on()?;
         }
         Ok(assignment)
     }
@@ -358,15 +376,33 @@ mod tests {
         let former = Former { driver: Some("e1000e".into()), driver_override: None };
         let claim = tree.host().claim(nic, Some("crashed")).unwrap();
         tree.host().write_record(&claim.new_record("vfio-pci", former.clone())).unwrap();
-        assert_eq!(tree.host().stale().unwrap(), []);
         drop(claim);
-        assert_eq!(tree.host().stale().unwrap().len(), 1);
 
         let assignment = tree.host().assign(&[Request::managed(nic)], Some("next"), false).unwrap();
         let record = tree.host().record(nic).unwrap().unwrap();
         assert_eq!((record.guest.as_deref(), record.former), (Some("next"), former));
         assert!(assignment.taken[0].give_back);
         assignment.keep();
+    }
+
+    #[test]
+    fn interrupted_assignment_gives_all_devices_back() {
+        let tree = host();
+        let nic = address("02:00.0");
+        let former = Former { driver: Some("vfio-pci".into()), driver_override: None };
+        let claim = tree.host().claim(nic, Some("crashed")).unwrap();
+        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        drop(claim);
+        let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        // The signal comes while the first of the two is bound.
+        let asked = std::cell::Cell::new(0);
+        let interrupted = || asked.replace(asked.get() + 1) == 1;
+        let host = tree.host();
+        let error = host.assign_unless(&requests, Some("one"), false, &interrupted).unwrap_err();
+        assert!(matches!(error, Error::Interrupted), "{error}");
+        assert_eq!(host.record(nic).unwrap(), None);
+        assert_eq!(override_of_nvme(&tree), "(null)\n");
+        assert_eq!(host.owner(nic), None);
     }
 
     #[test]

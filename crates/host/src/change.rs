@@ -30,7 +30,8 @@ impl Host {
             None => self.vfio_driver(&device),
         };
         // A record that cannot be read (without privileges, say) stands in the way only when the device is taken.
-        let record = self.record(request.address).ok().flatten();
+        let identity = self.identity(request.address)?;
+        let record = self.valid_record(&device, &identity).ok().flatten();
         let (former, _) = Former::before(&device, record);
         Ok(Some(Change { from: device.driver, to, back: former.driver }))
     }

@@ -3,29 +3,20 @@
 //! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, which names its owner. It ends with its process,
 //! however that ends. The file itself stays: a lock on a file that may be removed protects nothing.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 
 use crate::driver::expect_vfio;
-use crate::record::{Former, Record};
+use crate::owner::{Owner, read_owner, write_owner};
+use crate::record::{Former, Record, VERSION, Validity};
+use crate::switch::Switch;
 use crate::uses::Hold;
-use crate::{Error, Host, Use};
-
-/// Who has a device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// The guest that it is for; `None` for a short while, as long as a device is bound by hand.
-    pub guest: Option<String>,
-    /// The process that holds the claim.
-    pub pid: u32,
-}
+use crate::{Device, Error, Host, Identity};
 
 /// The right to change a device, for as long as this lives.
 #[derive(Debug)]
@@ -33,7 +24,7 @@ pub struct Claim {
     host: Host,
     device: Address,
     owner: Owner,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Host {
@@ -56,7 +47,7 @@ impl Host {
         }
         let owner = Owner { guest: guest.map(str::to_owned), pid: std::process::id() };
         write_owner(&mut lock, &owner).map_err(|source| failed("write", source))?;
-        Ok(Claim { host: self.clone(), device, owner, _lock: lock })
+        Ok(Claim { host: self.clone(), device, owner, lock: Arc::new(lock) })
     }
 
     /// Returns who has a device now. `None` also where that cannot be seen.
@@ -85,35 +76,40 @@ impl Claim {
     ///
     /// # Errors
     /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
-    /// [`Error::NotUndone`] where that failed too, and the record stays.
+    /// [`Error::NotUndone`] where that failed too, and the record stays. [`Error::Stuck`], of which nothing
+    /// is undone: the record stays, and the claim until the kernel has ended the write.
     pub(crate) fn bind(&self, driver: &str, hold: Hold) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
-        let record = self.host.record(self.device)?;
+        let record = self.current_record(&device)?;
         if device.driver.as_deref() == Some(driver) {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
         self.host.load_driver(driver)?;
+        let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
-        self.host.write_record(&Record { earlier, ..self.new_record(driver, former) })?;
-        match self.host.switch(&device, driver, hold) {
+        self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
+        match self.switch().to_driver(&device, driver, hold) {
             Ok(()) => Ok(true),
+            // The kernel is at it still: to undo it would wait for the same.
+            Err(failure @ Error::Stuck { .. }) => Err(failure),
             Err(failure) => Err(self.undo(failure)),
         }
     }
 
     /// Puts the device back: to what its record says, else to the driver that the kernel finds for it. A device
-    /// that was bound until further notice before is so again. A device that the host has already taken back, or that
-    /// is gone, is left alone. Returns the driver it is on then.
+    /// that was bound until further notice before is so again. A device that the host has already taken back
+    /// is left alone. A record of another device, or one that the host has overtaken, is dropped. Returns the
+    /// driver it is on then.
     ///
     /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
     /// `force` is set: the kernel then asks the process to let go, and waits.
     ///
     /// # Errors
-    /// [`Error::Held`]; what the kernel answered. The record stays then.
+    /// [`Error::Held`]; [`Error::Away`]; what the kernel answered. The record stays then.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(self.host.record(self.device)?, force)
+        self.go_back(|record| record, force)
     }
 
     /// Puts the device back as [`restore`](Self::restore) does, but to how it was before it was first taken.
@@ -121,19 +117,22 @@ impl Claim {
     /// # Errors
     /// As there.
     pub fn release(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(self.host.record(self.device)?.map(Record::whole_way), force)
+        self.go_back(Record::whole_way, force)
     }
 
-    fn go_back(&self, record: Option<Record>, force: bool) -> Result<Option<String>, Error> {
-        let Ok(device) = self.host.device(self.device) else {
-            self.host.remove_record(self.device)?;
-            return Ok(None);
+    fn go_back(&self, adjust: fn(Record) -> Record, force: bool) -> Result<Option<String>, Error> {
+        let Some(device) = self.await_device() else {
+            return match self.host.record(self.device)? {
+                Some(_) => Err(Error::Away { device: self.device }),
+                None => Ok(None),
+            };
         };
-        if device.on_vfio() || record.as_ref().is_some_and(|record| record.covers(&device)) {
+        let record = self.current_record(&device)?.map(adjust);
+        if device.on_vfio() || record.is_some() {
             if !force {
                 self.await_holders()?;
             }
-            self.host.switch_back(&device, record.as_ref().map(|record| &record.former))?;
+            self.switch().back(&device, record.as_ref().map(|record| &record.former))?;
             if let Some(earlier) = record.and_then(|record| record.earlier) {
                 self.host.write_record(&earlier)?;
                 return Ok(self.host.device(self.device)?.driver);
@@ -141,6 +140,50 @@ impl Claim {
         }
         self.host.remove_record(self.device)?;
         Ok(self.host.device(self.device)?.driver)
+    }
+
+    /// Returns the record that counts for the device as it is now. One that does not is named and removed.
+    fn current_record(&self, device: &Device) -> Result<Option<Record>, Error> {
+        let Some(record) = self.host.record(self.device)? else { return Ok(None) };
+        let identity = self.host.identity(self.device)?;
+        let on = device.driver.as_deref().unwrap_or("no driver");
+        match record.validity(device, &identity) {
+            Validity::Valid => return Ok(Some(record)),
+            Validity::DriverChanged => tracing::warn!(
+                "{device}: the host has moved the device to {on} since it was bound to {driver}; \
+                 its record is dropped",
+                device = self.device,
+                driver = record.driver,
+            ),
+            Validity::DeviceChanged => tracing::warn!(
+                "{device} is another device now ({identity}) than the one that was taken ({former}); \
+                 its record is dropped",
+                device = self.device,
+                former = record.identity.map(|former| former.to_string()).unwrap_or_default(),
+            ),
+        }
+        self.host.remove_record(self.device)?;
+        Ok(None)
+    }
+
+    /// Returns the device's identity with the serial numbers that an earlier record knows.
+    fn merged_identity(&self, record: Option<&Record>) -> Result<Option<Identity>, Error> {
+        let identity = self.host.identity(self.device)?;
+        let earlier = record.and_then(|record| record.identity.as_ref());
+        Ok(Some(match earlier {
+            Some(earlier) => identity.merged(earlier),
+            None => identity,
+        }))
+    }
+
+    /// Returns the device. One that is away for a moment, as in a reset, gets the time to come back.
+    fn await_device(&self) -> Option<Device> {
+        let mut device = None;
+        self.host.wait_until(self.host.wait(), || {
+            device = self.host.device(self.device).ok();
+            device.is_some()
+        });
+        device
     }
 
     /// Holders that are just ending get the time to do so.
@@ -157,14 +200,17 @@ impl Claim {
     /// The device is already where it should be: only the owner of the record changes.
     fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
         let Some(record) = record.filter(|record| record.guest.is_some()) else { return Ok(false) };
+        let identity = self.merged_identity(Some(&record))?;
         let Record { driver, former, earlier, .. } = record;
-        self.host.write_record(&Record { earlier, ..self.new_record(&driver, former) })?;
+        self.host.write_record(&Record { earlier, identity, ..self.new_record(&driver, former) })?;
         Ok(true)
     }
 
     pub(crate) fn new_record(&self, driver: &str, former: Former) -> Record {
         Record {
+            version: VERSION,
             device: self.device,
+            identity: self.host.identity(self.device).ok(),
             driver: driver.into(),
             former,
             guest: self.owner.guest.clone(),
@@ -172,6 +218,10 @@ impl Claim {
             boot_id: self.host.boot_id(),
             earlier: None,
         }
+    }
+
+    fn switch(&self) -> Switch<'_> {
+        Switch { host: &self.host, lock: &self.lock }
     }
 
     fn undo(&self, failure: Error) -> Error {
@@ -184,37 +234,9 @@ impl Claim {
     }
 }
 
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.guest {
-            Some(guest) => write!(f, "guest {guest} (pid {})", self.pid),
-            None => write!(f, "another passthru (pid {})", self.pid),
-        }
-    }
-}
-
-impl From<Owner> for Use {
-    fn from(owner: Owner) -> Self {
-        let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
-        Use::Guest { name, pid: owner.pid }
-    }
-}
-
-/// An owner that has only just got the lock may not have written its name yet.
-fn read_owner(lock: &mut File) -> Owner {
-    let mut text = String::new();
-    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    lock.write_all(&serde_json::to_vec(owner)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -267,13 +289,63 @@ mod tests {
     }
 
     #[test]
-    fn giving_back_a_device_that_has_gone_forgets_it() {
+    fn record_of_a_device_that_is_away_is_kept() {
         let tree = Tree::new();
         let claim = tree.host().claim(device(), Some("one")).unwrap();
+        assert_eq!(claim.restore(false).unwrap(), None);
         let former = Former { driver: None, driver_override: None };
         tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
-        assert_eq!(claim.restore(false).unwrap(), None);
+        let error = claim.restore(false).unwrap_err();
+        assert!(matches!(error, Error::Away { .. }), "{error}");
+        assert!(tree.host().record(device()).unwrap().is_some());
+    }
+
+    #[test]
+    fn device_that_comes_back_in_time_is_given_back() {
+        let (tree, _) = bound_by_hand();
+        let link = tree.path("sys/bus/pci/devices/0000:01:00.0");
+        let target = std::fs::read_link(&link).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        let host = tree.host().with_wait(std::time::Duration::from_secs(40));
+        let claim = host.claim(device(), Some("one")).unwrap();
+        let back = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::os::unix::fs::symlink(target, link).unwrap();
+        });
+        let error = claim.restore(false).unwrap_err();
+        back.join().unwrap();
+        assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
+    }
+
+    #[test]
+    fn another_device_does_not_get_the_old_driver() {
+        let (tree, record) = bound_by_hand();
+        let other = Identity { device: 7, ..record.identity.clone().unwrap() };
+        tree.host().write_record(&Record { identity: Some(other), ..record }).unwrap();
+        tree.file("sys/bus/pci/drivers_probe", "");
+        let claim = tree.host().claim(device(), None).unwrap();
+        claim.restore(false).unwrap();
+        assert!(!is_bound_to(&tree, "igb"));
+        let probed = std::fs::read_to_string(tree.path("sys/bus/pci/drivers_probe")).unwrap();
+        assert_eq!(probed, "0000:01:00.0");
         assert_eq!(tree.host().record(device()).unwrap(), None);
+    }
+
+    #[test]
+    fn device_that_the_host_moved_on_goes_back_to_where_it_is_now() {
+        let (tree, _) = bound_by_hand();
+        let driver = tree.path("sys/devices/pci/0000:01:00.0/driver");
+        std::fs::remove_file(&driver).unwrap();
+        tree.link("sys/devices/pci/0000:01:00.0/driver", "../../../bus/pci/drivers/e1000e");
+        for file in ["e1000e/unbind", "e1000e/bind"] {
+            tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
+        }
+        let request = crate::Request::managed(device());
+        let change = tree.host().change(&request).unwrap().unwrap();
+        assert_eq!(change.back.as_deref(), Some("e1000e"));
+        let claim = tree.host().claim(device(), Some("guest")).unwrap();
+        claim.bind("vfio-pci", Hold::default()).unwrap_err();
+        assert!(!is_bound_to(&tree, "igb"));
     }
 
     /// A device that was bound by hand: on `vfio-pci`, from `igb`. Nothing moves when its files are written.

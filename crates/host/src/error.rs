@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use passthru_pci::Address;
 
@@ -186,6 +187,41 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The caller interrupted an assignment. All is as it was.
+    #[error("interrupted; all devices are as they were")]
+    Interrupted,
+    /// A write to sysfs has not ended in time. The kernel goes on with it.
+    #[error(
+        "{device}: writing '{value}' to {} has not ended after {} s, and the kernel is still at it",
+        path.display(),
+        limit.as_secs_f32()
+    )]
+    Stuck {
+        /// The device. Its record is kept, and it stays claimed until the write has ended.
+        device: Address,
+        /// The file.
+        path: PathBuf,
+        /// The text that is written.
+        value: String,
+        /// The time that it was given.
+        limit: Duration,
+    },
+    /// A device that was taken is not there, so that it cannot be given back now.
+    #[error("{device} is not there now and is not given back; its record is kept")]
+    Away {
+        /// The device.
+        device: Address,
+    },
+    /// A record was written by a newer version of this program.
+    #[error("{} is a record of version {version}, and only versions up to {known} are understood", path.display())]
+    NewerRecord {
+        /// The record.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The newest version that is understood.
+        known: u32,
+    },
     /// A record makes no sense.
     #[error("{} is not a device record", path.display())]
     BadRecord {
@@ -264,6 +300,13 @@ impl Error {
             Self::Write { path, .. } if path.ends_with("bind") => {
                 "read the driver's reason in the kernel's log (`dmesg`)".into()
             }
+            Self::Stuck { device, .. } => {
+                format!("end what uses the device (`dmesg` may name it), then run `passthru unbind {device}`")
+            }
+            Self::Away { device } => {
+                format!("run `passthru unbind {device}` once the device is there again")
+            }
+            Self::NewerRecord { .. } => "use the newer version of passthru that wrote it".into(),
             Self::BadRecord { path, .. } => format!("remove {}", path.display()),
             _ => return None,
         })

@@ -11,6 +11,7 @@ use passthru_pci::Address;
 pub struct Host {
     root: PathBuf,
     wait: Duration,
+    limit: Duration,
     ssh_session: Option<SshSession>,
 }
 
@@ -32,7 +33,12 @@ impl Host {
     /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on. In a copy of
     /// `/dev`, a file with the text `block 259:0` or `char 511:3` stands for a device node.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), wait: Duration::from_secs(2), ssh_session: None }
+        Self {
+            root: root.into(),
+            wait: Duration::from_secs(2),
+            limit: Duration::from_secs(60),
+            ssh_session: None,
+        }
     }
 
     /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at first.
@@ -46,6 +52,13 @@ impl Host {
     #[must_use]
     pub fn with_ssh_connection(self, text: &str) -> Self {
         Self { ssh_session: SshSession::parse(text).or(self.ssh_session), ..self }
+    }
+
+    /// Sets how long a write to sysfs or a `modprobe` may take before it is reported as stuck. 60 seconds
+    /// at first: some drivers need half of that to let a device go.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// Returns the path of a VFIO character device, `/dev/vfio/devices/NAME`.
@@ -64,6 +77,10 @@ impl Host {
 
     pub(crate) fn ssh_session(&self) -> Option<&SshSession> {
         self.ssh_session.as_ref()
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

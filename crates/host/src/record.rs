@@ -1,17 +1,21 @@
 //! Records: what a device was like before it was taken, kept below `/run` so that a crash loses nothing.
 //!
 //! A record is written before the first change and removed after the last one. It says nothing about who has the
-//! device now: that is its [`Claim`](crate::Claim).
+//! device now: that is its [`Claim`](crate::Claim). It counts only for the device that it was made of, and
+//! only while that device is where the record, or a change cut short, would have it.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use passthru_pci::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, Error, Host, sysfs};
+use crate::{Comparison, Device, Error, Host, Identity, replace, sysfs};
+
+/// Version of the records that this program writes. Records without a version name no device.
+pub(crate) const VERSION: u32 = 1;
 
 /// How a device was before it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +26,35 @@ pub struct Former {
     pub driver_override: Option<String>,
 }
 
+/// Version of a record, read before anything else of it.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    version: u32,
+}
+
+/// Answer to whether a record counts for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validity {
+    /// It counts.
+    Valid,
+    /// The host has moved the device on to another driver meanwhile.
+    DriverChanged,
+    /// Another device is at the address now.
+    DeviceChanged,
+}
+
 /// That a device was taken, and how to give it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// Version of the format. 0 stands for records from before there were versions.
+    #[serde(default)]
+    pub version: u32,
     /// The device.
     pub device: Address,
+    /// Identity of the device. Only records of version 0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// Driver that it was to be on.
     pub driver: String,
     /// How it was before.
@@ -69,11 +97,24 @@ impl Record {
         }
     }
 
-    /// Says whether a device is as this record, or a change cut short, would have it: on the recorded driver, on
-    /// none, or still on the former one. On any other driver, the host has moved on.
-    pub(crate) fn covers(&self, device: &Device) -> bool {
-        let known = |driver: &String| self.driver == *driver || self.former.driver.as_ref() == Some(driver);
-        device.driver.as_ref().is_none_or(known)
+    /// Returns whether this record counts for the device that is at the address now.
+    pub(crate) fn validity(&self, device: &Device, identity: &Identity) -> Validity {
+        let known = self.identity.as_ref().map(|recorded| recorded.compare(identity));
+        match known {
+            Some(Comparison::Different) => Validity::DeviceChanged,
+            _ if self.covers(device) => Validity::Valid,
+            _ => Validity::DriverChanged,
+        }
+    }
+
+    /// Returns whether a device is as this record, or a change cut short, would have it: on the recorded
+    /// driver, still on the former one, or on none with the override that one of the two has.
+    fn covers(&self, device: &Device) -> bool {
+        let Some(driver) = &device.driver else {
+            let set = device.driver_override.as_ref();
+            return set == Some(&self.driver) || set == self.former.driver_override.as_ref();
+        };
+        *driver == self.driver || self.former.driver.as_ref() == Some(driver)
     }
 }
 
@@ -81,7 +122,7 @@ impl Host {
     /// Returns the record of a device, if it was taken in this boot.
     ///
     /// # Errors
-    /// When there is one that cannot be read.
+    /// [`Error::BadRecord`] and [`Error::NewerRecord`]; [`Error::Read`] if it cannot be read.
     pub fn record(&self, device: Address) -> Result<Option<Record>, Error> {
         let path = self.record_path(device);
         let text = match fs::read(&path) {
@@ -89,41 +130,22 @@ impl Host {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Read { path, source }),
         };
-        let record: Record =
-            serde_json::from_slice(&text).map_err(|source| Error::BadRecord { path, source })?;
+        let record = parse(&text, path)?;
         Ok(Some(record).filter(|record| record.boot_id == self.boot_id()))
     }
 
-    /// Lists the devices that were taken for a guest which has ended without giving them back.
-    ///
-    /// # Errors
-    /// When a record cannot be read.
-    pub fn stale(&self) -> Result<Vec<Record>, Error> {
-        let mut stale = Vec::new();
-        for name in sysfs::names(self.records()) {
-            let Some(device) = name.strip_suffix(".json").and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let Some(record) = self.record(device)? else { continue };
-            if record.guest.is_some() && self.owner(device).is_none() {
-                stale.push(record);
-            }
-        }
-        Ok(stale)
+    /// Returns the record of a device if it counts for the device that is there now.
+    pub(crate) fn valid_record(&self, device: &Device, identity: &Identity) -> Result<Option<Record>, Error> {
+        let record = self.record(device.address)?;
+        Ok(record.filter(|record| record.validity(device, identity) == Validity::Valid))
     }
 
     /// Writes a record as a whole or not at all. The caller has the device's claim.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
         let path = self.record_path(record.device);
-        let new = path.with_extension("new");
         let text = serde_json::to_vec_pretty(record)
             .map_err(|source| Error::BadRecord { path: path.clone(), source })?;
-        let failed = |source| Error::File { what: "write", path: path.clone(), source };
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
-        file.write_all(&text).map_err(failed)?;
-        fs::rename(&new, &path).map_err(failed)
+        replace(&path, &text).map_err(|source| Error::File { what: "write", path, source })
     }
 
     pub(crate) fn remove_record(&self, device: Address) -> Result<(), Error> {
@@ -161,6 +183,15 @@ impl Host {
     }
 }
 
+fn parse(text: &[u8], path: PathBuf) -> Result<Record, Error> {
+    let bad = |source| Error::BadRecord { path: path.clone(), source };
+    let Version { version } = serde_json::from_slice(text).map_err(bad)?;
+    if version > VERSION {
+        return Err(Error::NewerRecord { path, version, known: VERSION });
+    }
+    serde_json::from_slice(text).map_err(bad)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -170,7 +201,9 @@ mod tests {
 
     fn record(guest: Option<&str>, boot_id: &str) -> Record {
         Record {
+            version: VERSION,
             device: "01:00.0".parse().unwrap(),
+            identity: None,
             driver: "vfio-pci".into(),
             former: Former { driver: Some("nvme".into()), driver_override: None },
             guest: guest.map(str::to_owned),
@@ -204,14 +237,6 @@ mod tests {
         let tree = host();
         tree.host().write_record(&record(Some("guest"), "earlier-boot")).unwrap();
         assert_eq!(tree.host().record("01:00.0".parse().unwrap()).unwrap(), None);
-        assert_eq!(tree.host().stale().unwrap(), []);
-    }
-
-    #[test]
-    fn a_device_bound_until_further_notice_is_not_stale() {
-        let tree = host();
-        tree.host().write_record(&record(None, "this-boot")).unwrap();
-        assert_eq!(tree.host().stale().unwrap(), []);
     }
 
     #[test]
@@ -220,5 +245,63 @@ mod tests {
         tree.file("run/passthru/devices/0000:01:00.0.json", "{");
         let error = tree.host().record("01:00.0".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("0000:01:00.0.json"), "{error}");
+    }
+
+    #[test]
+    fn record_of_a_newer_version_is_named_and_not_used() {
+        let tree = host();
+        tree.file("run/passthru/devices/0000:01:00.0.json", r#"{"version": 2, "device": [1]}"#);
+        let error = tree.host().record("01:00.0".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, Error::NewerRecord { version: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("0000:01:00.0.json"), "{error}");
+    }
+
+    #[test]
+    fn record_without_a_version_is_read() {
+        let tree = host();
+        let text = r#"{"device": "0000:01:00.0", "driver": "vfio-pci", "guest": "vm", "pid": 7,
+            "former": {"driver": "nvme", "driver_override": null}, "boot_id": "this-boot"}"#;
+        tree.file("run/passthru/devices/0000:01:00.0.json", text);
+        let record = tree.host().record("01:00.0".parse().unwrap()).unwrap().unwrap();
+        assert_eq!((record.version, record.identity), (0, None));
+    }
+
+    /// Compares a record `vfio-pci` from `nvme` with a device on another driver.
+    fn validity(driver: Option<&str>, set: Option<&str>) -> Validity {
+        let tree = host();
+        let dir = tree.pci("0000:01:00.0", 0x010802);
+        tree.place("0000:01:00.0", driver, 1);
+        if let Some(set) = set {
+            tree.file(&format!("{dir}/driver_override"), set);
+        }
+        let record = record(Some("guest"), "this-boot");
+        let host = tree.host();
+        let device = host.device(record.device).unwrap();
+        record.validity(&device, &host.identity(record.device).unwrap())
+    }
+
+    #[test]
+    fn record_counts_while_the_device_is_where_it_says() {
+        assert_eq!(validity(Some("vfio-pci"), None), Validity::Valid);
+        assert_eq!(validity(Some("nvme"), Some("vfio-pci")), Validity::Valid);
+        assert_eq!(validity(None, Some("vfio-pci")), Validity::Valid);
+        assert_eq!(validity(None, None), Validity::Valid);
+        assert_eq!(validity(None, Some("uio_pci_generic")), Validity::DriverChanged);
+        assert_eq!(validity(Some("mlx5_vfio_pci"), None), Validity::DriverChanged);
+    }
+
+    #[test]
+    fn record_of_another_device_does_not_count() {
+        let tree = host();
+        tree.pci("0000:01:00.0", 0x010802);
+        tree.place("0000:01:00.0", Some("vfio-pci"), 1);
+        let host = tree.host();
+        let device = host.device("01:00.0".parse().unwrap()).unwrap();
+        let identity = host.identity(device.address).unwrap();
+        let other = Identity { device: 7, ..identity.clone() };
+        let record = Record { identity: Some(other), ..record(None, "this-boot") };
+        assert_eq!(record.validity(&device, &identity), Validity::DeviceChanged);
+        host.write_record(&record).unwrap();
+        assert_eq!(host.valid_record(&device, &identity).unwrap(), None);
     }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use passthru_host::{Error, Former, Host, Request};
+use passthru_host::{Error, Former, Host, LeftoverState, Request};
 use passthru_lab::devices::NVME;
 use passthru_pci::Address;
 
@@ -60,22 +60,54 @@ fn a_second_taker_learns_who_has_the_device() {
 fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
     let _host = passthru_lab::host();
     let mut holder = spawn_holder();
-    assert_eq!(Host::new().stale().unwrap(), []);
+    assert_eq!(Host::new().leftovers().unwrap(), []);
     holder.kill().unwrap();
     holder.wait().unwrap();
 
-    let stale = Host::new().stale().unwrap();
-    let former = Former { driver: Some("nvme".into()), driver_override: None };
-    assert_eq!(
-        stale.iter().map(|record| (record.device, &record.former)).collect::<Vec<_>>(),
-        [(nvme(), &former)]
-    );
+    let left = Host::new().leftovers().unwrap().remove(0);
+    assert_eq!((left.device, left.guest.as_deref()), (nvme(), Some("victim")));
+    assert_eq!(left.state, LeftoverState::Bound);
+    let record = Host::new().record(nvme()).unwrap().unwrap();
+    assert_eq!(record.former, Former { driver: Some("nvme".into()), driver_override: None });
+    // Recorded while the device was on the driver that shows it.
+    assert!(record.identity.unwrap().nvme_serial.is_some());
     assert_eq!(driver().as_deref(), Some("vfio-pci"));
 
     let next = Host::new().assign(&[Request::managed(nvme())], Some("next"), false).unwrap();
-    assert_eq!(Host::new().stale().unwrap(), []);
+    assert_eq!(Host::new().leftovers().unwrap(), []);
     next.give_back().unwrap();
     assert_eq!(driver().as_deref(), Some("nvme"));
+    assert_eq!(Host::new().record(nvme()).unwrap(), None);
+}
+
+#[test]
+fn device_that_the_host_moved_on_is_not_moved_back() {
+    let _host = passthru_lab::host();
+    Host::new().assign(&[Request::managed(nvme())], None, false).unwrap().keep();
+    let write = |file: &str, text: &str| std::fs::write(format!("/sys/bus/pci/{file}"), text).unwrap();
+    // The host gives it to nobody, as an administrator would.
+    write(&format!("devices/{NVME}/driver_override"), "pci-stub");
+    write("drivers/vfio-pci/unbind", NVME);
+    let left = Host::new().leftovers().unwrap().remove(0);
+    assert_eq!(left.state, LeftoverState::DriverChanged);
+    assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [None]);
+    assert_eq!(Host::new().record(nvme()).unwrap(), None);
+    write(&format!("devices/{NVME}/driver_override"), "\n");
+    write("drivers_probe", NVME);
+    assert_eq!(driver().as_deref(), Some("nvme"));
+}
+
+#[test]
+fn device_removed_and_found_again_keeps_its_record() {
+    let _host = passthru_lab::host();
+    let request = [Request::managed(nvme())];
+    let assignment = Host::new().assign(&request, Some("unplugged"), false).unwrap();
+    std::fs::write(format!("/sys/bus/pci/devices/{NVME}/remove"), "1").unwrap();
+    let errors = assignment.give_back().unwrap_err();
+    assert!(matches!(errors[..], [Error::Away { .. }]), "{errors:?}");
+    assert!(Host::new().record(nvme()).unwrap().is_some());
+    std::fs::write("/sys/bus/pci/rescan", "1").unwrap();
+    assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [Some("nvme".to_owned())]);
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
 }
 

@@ -178,6 +178,49 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
+fn bind_that_is_interrupted_binds_all_or_none() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME, CMB_NVME]);
+    for delay in [0, 5, 10, 20, 40, 80, 160, 320] {
+        let mut bind = Command::new("passthru").args(["bind", NVME, CMB_NVME]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        let _ = run(Command::new("kill").args(["-INT", &bind.id().to_string()]));
+        let status = bind.wait().unwrap();
+        let drivers = [NVME, CMB_NVME].map(|device| driver(device).unwrap());
+        match status.code() {
+            Some(0) => {
+                assert_eq!(drivers, ["vfio-pci", "vfio-pci"], "after {delay} ms");
+                let _ = passthru(&["unbind", NVME, CMB_NVME]).expect_success();
+            }
+            // Without an exit code, the signal came before it was caught.
+            Some(130) | None => assert_eq!(drivers, ["nvme", "nvme"], "after {delay} ms"),
+            other => panic!("after {delay} ms: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
+    let _host = host();
+    let _give_back = GiveBack(&[NVME]);
+    let _ = passthru(&["bind", NVME]).expect_success();
+    let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
+    let open = File::open(Path::new("/dev/vfio/devices").join(cdev)).unwrap();
+    let mut unbind = Command::new("passthru");
+    unbind.args(["unbind", "--force", NVME]).stderr(std::process::Stdio::piped());
+    let unbind = unbind.spawn().unwrap();
+    // The kernel waits for the open file, and the command for the kernel. After a minute it says so.
+    std::thread::sleep(Duration::from_secs(65));
+    let said = refused(&["bind", NVME]);
+    assert!(said.contains(&format!("{NVME} belongs to")), "{said}");
+    assert!(record(NVME).exists());
+    drop(open);
+    let said = unbind.wait_with_output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("driver/unbind has not ended after 60 s"), "{said}");
+}
+
+#[test]
 fn a_device_in_use_by_a_process_is_not_unbound() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);

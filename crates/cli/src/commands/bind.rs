@@ -7,6 +7,7 @@ use passthru_pci::Address;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::print;
+use crate::signals::Signals;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -33,7 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);
     }
-    let assignment = host.assign(&requests, None, args.force)?;
+    let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
+    let assignment = host.assign_unless(&requests, None, args.force, &|| signals.taken() > 0)?;
     let done: String = assignment.devices().iter().map(done).collect();
     assignment.keep();
     print(&done)
@@ -75,6 +77,7 @@ pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::Parse
 impl From<HostError> for Error {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
-        Self::new(Code::Host, error).hint(hint)
+        let code = if matches!(error, HostError::Interrupted) { Code::Interrupted } else { Code::Host };
+        Self::new(code, error).hint(hint)
     }
 }

@@ -4,9 +4,13 @@
 use std::collections::BTreeSet;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use passthru_host::{Capabilities, Device, Error as HostError, Host, Names, Request, Unseen, Usage, Use};
+use passthru_guest::{DeadGuest, RUN_DIR, dead_guests};
+use passthru_host::{
+    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use,
+};
 use passthru_pci::Address;
 use serde::Serialize;
+use std::path::Path;
 
 use super::bind::device_argument;
 use crate::error::Error;
@@ -31,6 +35,12 @@ pub(crate) struct Args {
 struct Listing {
     host: Capabilities,
     devices: Vec<Row>,
+    /// Devices with a record that are not among those listed.
+    left: Vec<Leftover>,
+    /// Guests whose `passthru` has died.
+    dead_guests: Vec<DeadGuest>,
+    /// Reason for which the records of devices could not be looked at.
+    records_unreadable: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +54,8 @@ struct Row {
     vfio: Vfio,
     uses: Vec<UseRow>,
     unseen: Vec<Unseen>,
+    /// State that it was left in by a guest that died, or by a change that was cut short.
+    left: Option<Leftover>,
 }
 
 /// Whether a device can be had through VFIO.
@@ -81,8 +93,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         eprintln!("note: {lack}; {}", lack.hint().unwrap_or_default());
     }
     let unseen: BTreeSet<&Unseen> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
-    for unseen in unseen {
-        eprintln!("note: {unseen}");
+    let unseen = unseen.into_iter().map(ToString::to_string);
+    for note in unseen.chain(notes(&listing)) {
+        eprintln!("note: {note}");
     }
     print(&format!("{}\n", table(&listing.devices).trim_fmt()))
 }
@@ -96,8 +109,35 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
     devices.dedup_by_key(|device| device.address);
     devices.retain(|device| args.all || !args.devices.is_empty() || !device.is_bridge());
     let (names, usage) = (host.names(), host.usage());
-    let rows = devices.into_iter().map(|device| row(host, &names, &usage, device));
-    Ok(Listing { devices: rows.collect(), host: host.capabilities() })
+    let (mut left, records_unreadable) = match host.leftovers() {
+        Ok(left) => (left, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let mut rows = Vec::new();
+    for device in devices {
+        let at = left.iter().position(|leftover| leftover.device == device.address);
+        let leftover = at.map(|at| left.remove(at));
+        rows.push(Row { left: leftover, ..row(host, &names, &usage, device) });
+    }
+    if !args.devices.is_empty() {
+        left.clear();
+    }
+    let dead_guests = dead_guests(Path::new(RUN_DIR), host);
+    let host = host.capabilities();
+    Ok(Listing { devices: rows, host, left, dead_guests, records_unreadable })
+}
+
+/// Returns what stands in no line of the table.
+fn notes(listing: &Listing) -> Vec<String> {
+    let mut notes: Vec<String> = listing.dead_guests.iter().map(ToString::to_string).collect();
+    notes.extend(listing.left.iter().map(|left| format!("{}: {left}", left.device)));
+    if let Some(reason) = &listing.records_unreadable {
+        notes.push(format!("what dead guests left is not shown, since passthru {reason}"));
+    }
+    if listing.devices.iter().any(|row| row.left.is_some()) {
+        notes.push("`passthru unbind` gives back what was left".into());
+    }
+    notes
 }
 
 fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
@@ -108,6 +148,7 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
         vendor_name: names.vendor(&device).map(str::to_owned),
         device_name: names.device(&device).map(str::to_owned),
         bridge: device.is_bridge(),
+        left: None,
         vfio: vfio(host, usage, &device),
         uses: uses.map(|used| UseRow { severity: used.severity(), text: used.to_string(), used }).collect(),
         unseen: found.unseen,
@@ -151,7 +192,8 @@ fn table(rows: &[Row]) -> Table {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     for row in rows {
-        let uses: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
+        let mut uses: Vec<String> = row.uses.iter().map(|used| used.text.clone()).collect();
+        uses.extend(row.left.as_ref().map(ToString::to_string));
         table.add_row([
             row.device.address.to_string(),
             name(row),
@@ -260,6 +302,35 @@ mod tests {
         let bridge = "0000:00:01.0 PCI bridge [8086:10c9] 1 pcieport - no: bridge -";
         assert_eq!(shown(&[], true)[0], bridge);
         assert_eq!(shown(&["00:01.0"], false), [bridge]);
+    }
+
+    /// Leaves the record of a guest that died.
+    fn leave(root: &Path, address: &str) {
+        let folder = root.join("run/passthru/devices");
+        fs::create_dir_all(&folder).unwrap();
+        let record = serde_json::json!({"version": 1, "device": address, "driver": "vfio-pci",
+            "former": {"driver": "igb", "driver_override": null}, "guest": "vm", "pid": 7,
+            "boot_id": ""});
+        fs::write(folder.join(format!("{address}.json")), record.to_string()).unwrap();
+    }
+
+    #[test]
+    fn devices_that_a_dead_guest_left_are_shown() {
+        let root = host();
+        for address in ["0000:01:00.0", "0000:03:00.0", "0000:09:00.0"] {
+            leave(root.path(), address);
+        }
+        let args = Args { devices: vec![], all: false, json: false };
+        let listing = listing(&Host::at(root.path()), &args).unwrap();
+        let left: Vec<String> =
+            listing.devices.iter().filter_map(|row| Some(row.left.as_ref()?.to_string())).collect();
+        assert_eq!(left, ["left by guest vm", "left by guest vm, half bound to vfio-pci"]);
+        assert!(table(&listing.devices).to_string().contains("half bound"));
+        let notes = notes(&listing);
+        assert!(notes.contains(&"0000:09:00.0: left by guest vm, not there now".into()), "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains("passthru unbind")), "{notes:?}");
+        let json = serde_json::json!(listing);
+        assert_eq!(json["devices"][0]["left"]["left"], "bound");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bind;
 mod completions;
 mod convert;
+mod forget;
 mod format;
 mod list;
 mod man;
@@ -39,6 +40,10 @@ pub(crate) enum Command {
     /// A device that had none goes to the driver that the kernel finds for it. Also gives back the devices that
     /// `passthru run` left behind when it was killed.
     Unbind(unbind::Args),
+    /// Drop what is kept of a guest: its user id, the identity of its devices, its firmware
+    ///
+    /// Refused while the guest, or its VMM, lives. Its images and firmware variables stay.
+    Forget(forget::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Write the manual pages
@@ -56,6 +61,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::List(args) => list::run(args).map(done),
         Command::Bind(args) => bind::run(args).map(done),
         Command::Unbind(args) => unbind::run(args).map(done),
+        Command::Forget(args) => forget::run(args).map(done),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),
     }

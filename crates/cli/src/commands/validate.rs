@@ -1,13 +1,15 @@
 //! `passthru validate`: all that is wrong with a domain, and what may surprise.
 
+use crate::config::Config;
 use crate::diagnostics;
 use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::guest;
 use crate::output;
 use crate::source::Source;
 use passthru_domain::{Arch, Domain, Errors, Examination, Reading};
-use passthru_guest::User;
+use passthru_host::Host;
 use passthru_qemu::Capabilities;
 use serde_json::json;
 use std::path::PathBuf;
@@ -69,7 +71,9 @@ fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
 fn capabilities(args: &Args, domain: &Domain) -> Result<Capabilities, Error> {
     match &args.qemu {
         Some(named) => {
-            let user = User::choose(args.user.as_deref()).map_err(emulator::user_error)?;
+            let name = domain.name.as_deref().unwrap_or_default();
+            let config = Config::read(None)?;
+            let user = guest::user(args.user.as_deref(), &config, name, &Host::new())?;
             emulator::probe(domain, named.as_deref(), &user)
         }
         None => Ok(Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64))),

@@ -57,9 +57,12 @@ fn a_standalone_line_can_be_pasted_and_run() {
 fn a_dry_run_tells_the_steps_and_does_nothing() {
     let domain = Domain::new("dry").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let text = domain.run(&["--dry-run"]).expect_success().stdout;
-    for step in
-        ["bind 0000:01:00.0 from nvme to vfio-pci", "IOMMU_OPTION_RLIMIT_MODE", "as nobody", "back to nvme"]
-    {
+    for step in [
+        "bind 0000:01:00.0 from nvme to vfio-pci",
+        "IOMMU_OPTION_RLIMIT_MODE",
+        "as a user of its own (uid 21",
+        "back to nvme",
+    ] {
         assert!(text.contains(step), "'{step}' is not in:\n{text}");
     }
     assert_all_back("dry", &[(NVME, "nvme")]);

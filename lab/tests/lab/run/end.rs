@@ -56,6 +56,36 @@ fn after_the_manager_was_killed_unbind_gives_the_device_back() {
 }
 
 #[test]
+fn guest_does_not_start_while_its_orphaned_vmm_lives() {
+    let _ = host();
+    let running = waiting("stubborn").start(&[]);
+    let vmm = running.vmm();
+    // A stopped process does not act on SIGTERM: it lives on, as one that ignores it does.
+    running.signal(vmm, "-STOP");
+    running.signal(running.manager(), "-KILL");
+    drop(running);
+    let refused = waiting("stubborn").run(&[]);
+    assert_eq!(refused.status.code(), Some(4), "{refused}");
+    assert!(refused.stderr.contains(&format!("as process {vmm}")), "{refused}");
+    let forget = run(Command::new("passthru").args(["forget", "stubborn"])).expect_failure();
+    assert_eq!(forget.status.code(), Some(4), "{forget}");
+    let list = run(Command::new("passthru").arg("list")).expect_success();
+    assert!(list.stderr.contains(&format!("as process {vmm}")), "{list}");
+    assert!(list.stdout.contains("left by guest stubborn"), "{list}");
+
+    let _ = run(Command::new("kill").args(["-KILL", &vmm.to_string()])).expect_success();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Path::new(&format!("/proc/{vmm}/exe")).exists() {
+        assert!(Instant::now() < deadline, "QEMU outlives SIGKILL");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let again = waiting("stubborn").start(&["--stop-timeout", "1"]);
+    again.signal(again.manager(), "-TERM");
+    assert_eq!(again.wait(), Some(0));
+    assert_all_back("stubborn", &[(NVME, "nvme")]);
+}
+
+#[test]
 fn after_a_start_that_qemu_refused_with_its_message_and_the_device() {
     let _ = host();
     std::fs::write("/tmp/empty.rom", "").unwrap();

@@ -1,10 +1,11 @@
-//! What QEMU is while it runs: nobody, with nothing but what it was given.
+//! What QEMU is while it runs: a user of its own, with nothing but what it was given.
 
 use super::support::{Domain, Running};
 use passthru_lab::devices::NVME;
 use passthru_lab::{host, run};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// A guest that says it is ready and waits.
@@ -35,16 +36,25 @@ fn nobody_can_open(path: &str) -> bool {
     run(&mut command).status.success()
 }
 
-fn check_identity(vmm: u32) {
+/// The user id that a guest's record says is its own.
+fn recorded_uid(name: &str) -> u32 {
+    let text = fs::read_to_string(format!("/var/lib/passthru/guests/{name}.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    u32::try_from(record["own"]["uid"].as_u64().unwrap()).unwrap()
+}
+
+fn check_identity(vmm: u32, name: &str) {
     let status = status(vmm);
+    let uid = recorded_uid(name);
+    assert!((2_100_000_000..=2_100_065_535).contains(&uid), "{uid}");
     for ids in ["Uid", "Gid"] {
-        assert_eq!(status[ids], "65534\t65534\t65534\t65534", "{ids}");
+        assert_eq!(status[ids], format!("{uid}\t{uid}\t{uid}\t{uid}"), "{ids}");
     }
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(status[set], "0000000000000000", "{set}");
     }
     assert_eq!(status["NoNewPrivs"], "1");
-    assert!(status["Groups"].is_empty() || status["Groups"] == "65534", "{}", status["Groups"]);
+    assert_eq!(status["Groups"], "");
     let limit = memlock(vmm);
     assert!(limit > 256 << 20 && limit < 512 << 20, "memlock {limit}");
 }
@@ -69,7 +79,7 @@ fn manager_lets_go(running: &Running) {
 }
 
 #[test]
-fn qemu_is_nobody_and_has_only_what_it_was_given() {
+fn qemu_is_the_guests_user_and_has_only_what_it_was_given() {
     let _ = host();
     let domain = Domain::new("private").hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT);
     // A descriptor that the caller's shell left open must not reach QEMU.
@@ -77,7 +87,7 @@ fn qemu_is_nobody_and_has_only_what_it_was_given() {
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     let running = domain.start(&["--stop-timeout", "1"]);
     let vmm = running.vmm();
-    check_identity(vmm);
+    check_identity(vmm, "private");
     check_descriptors(vmm);
     manager_lets_go(&running);
     running.signal(running.manager(), "-INT");
@@ -95,40 +105,68 @@ fn a_user_of_the_system_is_taken_and_root_is_not() {
         assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains("must not be root"), "{refused}");
     }
+    for nobody in ["nobody", "65534"] {
+        let refused = domain.run(&["--user", nobody]).expect_failure();
+        assert_eq!(refused.status.code(), Some(2), "{refused}");
+        assert!(refused.stderr.contains("must not be nobody"), "{refused}");
+    }
     let unknown = domain.run(&["--user", "no-such-user"]).expect_failure();
     assert!(unknown.stderr.contains("no user 'no-such-user'"), "{unknown}");
 }
 
-/// Puts `/etc/passwd` back.
-struct Passwd(String);
-
-impl Passwd {
-    fn with(line: &str) -> Self {
-        let former = fs::read_to_string("/etc/passwd").unwrap();
-        fs::write("/etc/passwd", format!("{former}{line}\n")).unwrap();
-        Self(former)
+#[test]
+fn configured_user_and_range_count_and_are_checked() {
+    let _ = host();
+    let domain = Domain::new("defaults").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let configured = |text: &str| {
+        fs::write("/tmp/config.toml", text).unwrap();
+        domain.run(&["--dry-run", "--config", "/tmp/config.toml"])
+    };
+    let steps = configured("user = \"daemon\"\n").expect_success().stdout;
+    assert!(steps.contains("as daemon (uid 1)"), "{steps}");
+    let steps = configured("uid-range = \"2100070000-2100070000\"\n").expect_success().stdout;
+    assert!(steps.contains("as a user of its own (uid 2100070000)"), "{steps}");
+    for (text, said) in [
+        ("usr = \"daemon\"\n", "usr"),
+        ("user = \"nobody\"\n", "must not be nobody"),
+        ("uid-range = \"60000-70000\"\n", "65534 stands for nobody"),
+    ] {
+        let refused = configured(text);
+        assert_eq!(refused.status.code(), Some(2), "{refused}");
+        assert!(refused.stderr.contains(said), "{refused}");
     }
-}
-
-impl Drop for Passwd {
-    fn drop(&mut self) {
-        let _ = fs::write("/etc/passwd", &self.0);
-    }
+    // A dry run has recorded nothing.
+    assert!(!Path::new("/var/lib/passthru/guests/defaults.json").exists());
 }
 
 #[test]
-fn the_configured_user_goes_before_the_system_user_which_goes_before_nobody() {
+fn two_guests_have_two_users_and_share_one_only_if_told() {
     let _ = host();
-    let domain = Domain::new("defaults").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let steps =
-        |arguments: &[&str]| domain.run(&[&["--dry-run"], arguments].concat()).expect_success().stdout;
-    assert!(steps(&[]).contains("as nobody"));
-    let _passwd = Passwd::with("passthru:x:990:990::/nonexistent:/usr/sbin/nologin");
-    assert!(steps(&[]).contains("as passthru (uid 990)"));
-    fs::write("/tmp/config.toml", "user = \"daemon\"\n").unwrap();
-    assert!(steps(&["--config", "/tmp/config.toml"]).contains("as daemon (uid 1)"));
-    fs::write("/tmp/config.toml", "usr = \"daemon\"\n").unwrap();
-    let unknown = domain.run(&["--dry-run", "--config", "/tmp/config.toml"]);
-    assert_eq!(unknown.status.code(), Some(2), "{unknown}");
-    assert!(unknown.stderr.contains("usr"), "{unknown}");
+    let stop = ["--stop-timeout", "1"];
+    let (one, two) = (Domain::new("one").script(WAIT), Domain::new("two").script(WAIT));
+    let (first, second) = (one.start(&stop), two.start(&stop));
+    let uid = |running: &Running| status(running.vmm())["Uid"].clone();
+    assert_ne!(uid(&first), uid(&second));
+    assert_ne!(recorded_uid("one"), recorded_uid("two"));
+    let refused = run(Command::new("passthru").args(["forget", "one"])).expect_failure();
+    assert!(refused.stderr.contains("'one' is running already"), "{refused}");
+    for running in [first, second] {
+        running.signal(running.manager(), "-TERM");
+        assert_eq!(running.wait(), Some(0));
+    }
+    share_one_user(&one, &two);
+    let forgotten = run(Command::new("passthru").args(["forget", "one", "two"])).expect_success();
+    assert!(forgotten.stdout.starts_with("one is forgotten; user id 21"), "{forgotten}");
+    assert!(!Path::new("/var/lib/passthru/guests/one.json").exists());
+}
+
+fn share_one_user(one: &Domain, two: &Domain) {
+    let first = one.start(&["--stop-timeout", "1", "--user", "daemon"]);
+    let refused = two.run(&["--user", "daemon"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused}");
+    assert!(refused.stderr.contains("'daemon' belongs to guest 'one'"), "{refused}");
+    assert!(refused.stderr.contains("--share-user"), "{refused}");
+    let _ = two.run(&["--dry-run", "--user", "daemon", "--share-user"]).expect_success();
+    first.signal(first.manager(), "-TERM");
+    assert_eq!(first.wait(), Some(0));
 }

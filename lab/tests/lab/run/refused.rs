@@ -4,6 +4,7 @@ use super::support::{Domain, assert_all_back, driver, hostdev};
 use passthru_lab::devices::{DATA_MOUNT, DATA_NVME, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK};
 use passthru_lab::{Finished, host, run};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 const IOMMUFD: &str = "<driver iommufd='yes'/>";
@@ -107,4 +108,23 @@ fn a_second_guest_with_the_same_device_names_the_first_which_goes_on() {
     running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
     assert_all_back("first", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn another_device_than_last_time_until_it_is_accepted() {
+    let _ = host();
+    let domain = Domain::new("swapped").hostdev(NVME, IOMMUFD, "");
+    let _ = domain.run(&[]).expect_success();
+    let path = "/var/lib/passthru/guests/swapped.json";
+    let record = fs::read_to_string(path).unwrap();
+    assert!(record.contains("nvme_serial"), "{record}");
+    let mut other: serde_json::Value = serde_json::from_str(&record).unwrap();
+    other["devices"][0]["nvme_serial"] = "another-disk".into();
+    fs::write(path, other.to_string()).unwrap();
+    refused(&domain, 4, &[NVME, "another-disk", "--accept-new-device"]);
+    let _ = domain.run(&["--dry-run", "--accept-new-device"]).expect_success();
+    fs::write(path, "{").unwrap();
+    refused(&domain, 4, &[path, "passthru forget swapped"]);
+    let _ = run(Command::new("passthru").args(["forget", "swapped"])).expect_success();
+    assert!(!Path::new(path).exists());
 }

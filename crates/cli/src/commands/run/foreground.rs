@@ -3,7 +3,7 @@
 
 use super::console::{Console, Typed};
 use super::screen::Screen;
-use super::signals::Signals;
+use crate::signals::Signals;
 use passthru_guest::Guest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;

@@ -4,7 +4,6 @@
 mod console;
 mod foreground;
 mod screen;
-mod signals;
 mod terminal;
 
 use super::convert::finish;
@@ -12,14 +11,17 @@ use crate::config::Config;
 use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::guest;
 use crate::output;
+use crate::signals::Signals;
 use crate::source::Source;
 use console::Console;
 use passthru_domain::{Backend, Domain, IdSet};
-use passthru_guest::{Ended, Guest, NamedFds, Plan, RUN_DIR, Settings, User};
+use passthru_guest::{
+    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RUN_DIR, RecordError, Records, Settings,
+};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
-use signals::Signals;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -36,9 +38,18 @@ pub(crate) struct Args {
     /// With --dry-run: print the steps as JSON
     #[arg(long, requires = "dry_run")]
     json: bool,
-    /// User that the VMM runs as [default: the configuration file's, else passthru, else nobody]
+    /// User that the VMM runs as [default: the configuration file's, else one of the guest's own]
+    ///
+    /// Never root or nobody. Each guest's own user has a number of the configured range, and no name. It
+    /// belongs to the guest until `passthru forget`. Without root, --dry-run shows the caller.
     #[arg(long, value_name = "NAME|UID")]
     user: Option<String>,
+    /// Run the guest as a user that another guest has; the two can then reach each other's memory
+    #[arg(long)]
+    share_user: bool,
+    /// Give the guest a device that is not the one that it had at this address
+    #[arg(long)]
+    accept_new_device: bool,
     /// Backend of the devices whose XML names none
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     backend: Policy,
@@ -70,24 +81,53 @@ enum Policy {
     Type1,
 }
 
+/// Number of starts that may lose their user id to another guest's, each of which takes another id.
+const TRIES: usize = 16;
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let source = Source::read(&args.file)?;
-    let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
     let host = super::host();
-    let user = User::choose(args.user.as_deref().or(config.user.as_deref())).map_err(emulator::user_error)?;
-    let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(&host));
-    let backend = backend(args.backend, &domain, &host, &capabilities)?;
-    let domain = finish(domain, &source, &capabilities, backend)?;
-    capabilities.check(&domain).map_err(|e| source.error(e))?;
-    let settings = Settings { user, named: named_fds(args)?, run_dir: RUN_DIR.into() };
-    let plan = Plan::new(domain, &capabilities, settings).map_err(guest_error)?;
     if args.dry_run {
-        return dry_run(args, &plan, &host);
+        return dry_run(args, &plan(args, &source, &config, &host)?, &host);
     }
     let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
-    let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
-    attend(args, guest, &signals)
+    let mut tries = 1;
+    loop {
+        let plan = plan(args, &source, &config, &host)?;
+        show_notes(&plan, &host)?;
+        match plan.start(&host, &|| signals.taken() > 0) {
+            Ok(guest) => return attend(args, guest, &signals),
+            Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
+            Err(error) => return Err(guest::error(error)),
+        }
+    }
+}
+
+fn plan(args: &Args, source: &Source, config: &Config, host: &Host) -> Result<Plan, Error> {
+    let domain = source.parse()?;
+    let name = domain.name.as_deref().unwrap_or_default();
+    let user = guest::user(args.user.as_deref(), config, name, host)?;
+    let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(host));
+    let backend = backend(args.backend, &domain, host, &capabilities)?;
+    let domain = finish(domain, source, &capabilities, backend)?;
+    capabilities.check(&domain).map_err(|e| source.error(e))?;
+    let settings = Settings {
+        user,
+        named: named_fds(args)?,
+        run_dir: RUN_DIR.into(),
+        records: Records::new(RECORD_DIR),
+        share_user: args.share_user,
+        accept_new_device: args.accept_new_device,
+    };
+    Plan::new(domain, &capabilities, settings).map_err(guest::error)
+}
+
+fn show_notes(plan: &Plan, host: &Host) -> Result<(), Error> {
+    for note in plan.notes(host).map_err(guest::error)? {
+        eprintln!("note: {note}");
+    }
+    Ok(())
 }
 
 /// The host's NUMA nodes with their CPUs; a node without CPUs has none to run on.
@@ -104,7 +144,7 @@ fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, 
         let ended = guest.finish();
         report(&ended);
         return if ended.not_restored.is_empty() {
-            Err(guest_error(error))
+            Err(guest::error(error))
         } else {
             Ok(Code::NotRestored.into())
         };
@@ -151,7 +191,7 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
 }
 
 fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
-    let steps = plan.steps(host).map_err(guest_error)?;
+    let steps = plan.steps(host).map_err(guest::error)?;
     let text = match args.json {
         true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
         false => {
@@ -160,13 +200,14 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
         }
     };
     output::print(&text)?;
+    show_notes(plan, host)?;
     match plan.check(host) {
         // A dry run needs no root, who alone can see all uses; a start refuses then.
-        Err(passthru_guest::Error::Host(unseen @ passthru_host::Error::Unseen { .. })) => {
+        Err(GuestError::Host(unseen @ passthru_host::Error::Unseen { .. })) => {
             eprintln!("note: {unseen}");
             Ok(ExitCode::SUCCESS)
         }
-        checked => checked.map(|()| ExitCode::SUCCESS).map_err(guest_error),
+        checked => checked.map(|()| ExitCode::SUCCESS).map_err(guest::error),
     }
 }
 
@@ -230,18 +271,4 @@ fn listen_fds() -> Vec<(String, RawFd)> {
     let names = variable("LISTEN_FDNAMES");
     let named = names.split(':').map(String::from).zip(FIRST..FIRST.saturating_add(count));
     named.filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored")).collect()
-}
-
-fn guest_error(error: passthru_guest::Error) -> Error {
-    let hint = error.hint();
-    let code = match &error {
-        passthru_guest::Error::Ended { .. }
-        | passthru_guest::Error::Spawn { .. }
-        | passthru_guest::Error::Monitor(_) => Code::Emulator,
-        passthru_guest::Error::Interrupted => Code::Interrupted,
-        passthru_guest::Error::NotRestored { .. } => Code::NotRestored,
-        passthru_guest::Error::Image(_) | passthru_guest::Error::CommandLine(_) => Code::Domain,
-        _ => Code::Host,
-    };
-    Error::new(code, error).hint(hint)
 }

@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 /// Ctrl-C, `kill`, and a terminal that was closed.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     pipe: UnixStream,
 }
 
 impl Signals {
     /// From now on these signals do not end the process.
-    pub(super) fn catch() -> io::Result<Self> {
+    pub(crate) fn catch() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let ignored = ignored();
@@ -27,7 +27,7 @@ impl Signals {
     }
 
     /// How many came since the last time.
-    pub(super) fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         let mut buffer = [0; 16];
         (&self.pipe).read(&mut buffer).unwrap_or(0)
     }

@@ -1,0 +1,267 @@
+//! Identity of a device: addresses move when cards do, so an address alone does not name one.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use passthru_pci::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::{Device, Error, Host, sysfs};
+
+/// The kind of a device, where it is, and the serial numbers that it shows.
+///
+/// An NVMe disk shows its serial number only on the host's driver, and a network card its addresses; so
+/// each of them may be missing. The PCIe serial number is in the configuration space, which root can read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Address that it was seen at.
+    pub address: Address,
+    /// Vendor id.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Vendor id of the board or subsystem.
+    pub subsystem_vendor: u16,
+    /// Device id of the board or subsystem.
+    pub subsystem_device: u16,
+    /// Number of the PCIe capability "device serial number".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pcie_serial: Option<String>,
+    /// Serial number of an NVMe controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvme_serial: Option<String>,
+    /// Permanent hardware addresses of a network card's interfaces, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub macs: Vec<String>,
+}
+
+/// Answer to whether two identities are those of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Ids and a serial number agree.
+    Same,
+    /// Ids agree, and no serial number is known of both: two cards of one kind look like this too.
+    Unsure,
+    /// An id or a serial number differs.
+    Different,
+}
+
+impl Identity {
+    /// Compares two identities. The address does not count: cards move.
+    pub fn compare(&self, other: &Self) -> Comparison {
+        if self.ids() != other.ids() {
+            return Comparison::Different;
+        }
+        let pcie = same(self.pcie_serial.as_ref(), other.pcie_serial.as_ref());
+        let nvme = same(self.nvme_serial.as_ref(), other.nvme_serial.as_ref());
+        let macs = same(self.known_macs(), other.known_macs());
+        match [pcie, nvme, macs] {
+            answers if answers.contains(&Some(false)) => Comparison::Different,
+            answers if answers.contains(&Some(true)) => Comparison::Same,
+            _ => Comparison::Unsure,
+        }
+    }
+
+    /// Adds the serial numbers that another look at the same device has shown and this one has not.
+    #[must_use]
+    pub fn merged(self, earlier: &Self) -> Self {
+        let macs = if self.macs.is_empty() { earlier.macs.clone() } else { self.macs };
+        Self {
+            pcie_serial: self.pcie_serial.or_else(|| earlier.pcie_serial.clone()),
+            nvme_serial: self.nvme_serial.or_else(|| earlier.nvme_serial.clone()),
+            macs,
+            ..self
+        }
+    }
+
+    fn ids(&self) -> [u16; 4] {
+        [self.vendor, self.device, self.subsystem_vendor, self.subsystem_device]
+    }
+
+    fn known_macs(&self) -> Option<&Vec<String>> {
+        Some(&self.macs).filter(|macs| !macs.is_empty())
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [vendor, device, subsystem_vendor, subsystem_device] = self.ids();
+        write!(f, "{vendor:04x}:{device:04x} ({subsystem_vendor:04x}:{subsystem_device:04x}")?;
+        if let Some(serial) = self.nvme_serial.as_ref().or(self.pcie_serial.as_ref()) {
+            write!(f, ", serial {serial}")?;
+        }
+        if !self.macs.is_empty() {
+            write!(f, ", {}", self.macs.join(", "))?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl Host {
+    /// Reads the identity of the device at an address.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn identity(&self, address: Address) -> Result<Identity, Error> {
+        let device = self.device(address)?;
+        let dir = self.pci(address);
+        Ok(Identity {
+            address,
+            vendor: device.vendor,
+            device: device.device,
+            subsystem_vendor: device.subsystem_vendor,
+            subsystem_device: device.subsystem_device,
+            pcie_serial: pcie_serial(&dir),
+            nvme_serial: nvme_serial(&dir),
+            macs: macs(&dir),
+        })
+    }
+
+    /// Lists the other devices of this host that have the same ids.
+    pub fn twins(&self, identity: &Identity) -> Vec<Address> {
+        let ids = |d: &Device| [d.vendor, d.device, d.subsystem_vendor, d.subsystem_device];
+        let others = self.devices().into_iter().filter(|device| device.address != identity.address);
+        others.filter(|device| ids(device) == identity.ids()).map(|device| device.address).collect()
+    }
+}
+
+fn same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> Option<bool> {
+    Some(one? == other?)
+}
+
+/// Finds the extended capability 0x0003 in the configuration space, as Linux writes such numbers:
+/// eight bytes, the highest first.
+fn pcie_serial(dir: &Path) -> Option<String> {
+    const FIRST: u32 = 0x100;
+    const SERIAL_NUMBER: u32 = 0x0003;
+    /// No more capabilities fit into 4 KiB, so a longer list goes in a circle.
+    const MOST: u32 = (0x1000 - FIRST) / 8;
+    let config = File::open(dir.join("config")).ok()?;
+    let mut at = FIRST;
+    for _ in 0..MOST {
+        let header = word(&config, at)?;
+        if header & 0xffff == SERIAL_NUMBER {
+            let serial = u64::from(word(&config, at + 8)?) << 32 | u64::from(word(&config, at + 4)?);
+            let bytes = serial.to_be_bytes().map(|byte| format!("{byte:02x}"));
+            return (serial != 0 && serial != u64::MAX).then(|| bytes.join("-"));
+        }
+        at = header >> 20;
+        if at < FIRST {
+            return None;
+        }
+    }
+    None
+}
+
+/// Reads one word: no more of the space than is needed, since reads can have effects.
+fn word(config: &File, at: u32) -> Option<u32> {
+    let mut bytes = [0; 4];
+    config.read_exact_at(&mut bytes, at.into()).ok()?;
+    Some(u32::from_le_bytes(bytes))
+}
+
+fn nvme_serial(dir: &Path) -> Option<String> {
+    let controllers = dir.join("nvme");
+    let mut serials = sysfs::names(&controllers).into_iter();
+    let serial = serials.find_map(|name| sysfs::read(controllers.join(name).join("serial")))?;
+    (!serial.is_empty()).then_some(serial)
+}
+
+/// Reads the addresses that the hardware has (`addr_assign_type` 0), not those that were set or made up.
+fn macs(dir: &Path) -> Vec<String> {
+    let interfaces = dir.join("net");
+    let mut macs = Vec::new();
+    for name in sysfs::names(&interfaces) {
+        let interface = interfaces.join(name);
+        if sysfs::number(interface.join("addr_assign_type")) == Some(0) {
+            macs.extend(sysfs::read(interface.join("address")));
+        }
+    }
+    macs.sort();
+    macs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+
+    fn tree(class: u32) -> (Tree, String) {
+        let tree = Tree::new();
+        let dir = tree.pci("0000:01:00.0", class);
+        tree.file(&format!("{dir}/subsystem_vendor"), "0x1af4\n");
+        (tree, dir)
+    }
+
+    fn identity(tree: &Tree) -> Identity {
+        tree.host().identity("01:00.0".parse().unwrap()).unwrap()
+    }
+
+    /// A configuration space whose second extended capability is a serial number.
+    fn config(serial: u64) -> Vec<u8> {
+        let mut config = vec![0; 0x1000];
+        config[0x100..0x104].copy_from_slice(&0x1400_0001_u32.to_le_bytes());
+        config[0x140..0x144].copy_from_slice(&0x0001_0003_u32.to_le_bytes());
+        config[0x144..0x14c].copy_from_slice(&serial.to_le_bytes());
+        config
+    }
+
+    #[test]
+    fn serial_numbers_of_each_kind_are_read() {
+        let (tree, dir) = tree(0x010802);
+        tree.file(&format!("{dir}/config"), config(0x0011_2233_4455_6677));
+        tree.file(&format!("{dir}/nvme/nvme0/serial"), "S4EVNX0R \n");
+        for (name, kind, mac) in [("eth1", "0\n", "02"), ("eth0", "0\n", "01"), ("set", "3\n", "03")] {
+            tree.file(&format!("{dir}/net/{name}/addr_assign_type"), kind);
+            tree.file(&format!("{dir}/net/{name}/address"), format!("52:54:00:00:00:{mac}\n"));
+        }
+        let identity = identity(&tree);
+        assert_eq!(identity.pcie_serial.as_deref(), Some("00-11-22-33-44-55-66-77"));
+        assert_eq!(identity.nvme_serial.as_deref(), Some("S4EVNX0R"));
+        assert_eq!(identity.macs, ["52:54:00:00:00:01", "52:54:00:00:00:02"]);
+        assert_eq!((identity.subsystem_vendor, identity.subsystem_device), (0x1af4, 0));
+        let text = identity.to_string();
+        assert!(text.starts_with("8086:1234 (1af4:0000, serial S4EVNX0R, 52:54:"), "{text}");
+    }
+
+    #[test]
+    fn short_or_circular_configuration_space_has_no_serial() {
+        let (tree, dir) = tree(0x010802);
+        for config in [vec![0; 64], vec![0; 0x1000], config(0)] {
+            tree.file(&format!("{dir}/config"), config);
+            assert_eq!(identity(&tree).pcie_serial, None);
+        }
+        let mut circle = vec![0; 0x1000];
+        circle[0x100..0x104].copy_from_slice(&0x1000_0001_u32.to_le_bytes());
+        tree.file(&format!("{dir}/config"), circle);
+        assert_eq!(identity(&tree).pcie_serial, None);
+    }
+
+    #[test]
+    fn comparison_needs_a_serial_known_of_both() {
+        let (tree, _) = tree(0x010802);
+        let plain = identity(&tree);
+        let on_nvme = Identity { nvme_serial: Some("A".into()), ..plain.clone() };
+        let other = Identity { nvme_serial: Some("B".into()), ..plain.clone() };
+        assert_eq!(plain.compare(&plain), Comparison::Unsure);
+        assert_eq!(on_nvme.compare(&plain), Comparison::Unsure);
+        assert_eq!(on_nvme.compare(&on_nvme), Comparison::Same);
+        assert_eq!(on_nvme.compare(&other), Comparison::Different);
+        let board = Identity { subsystem_device: 7, ..on_nvme.clone() };
+        assert_eq!(on_nvme.compare(&board), Comparison::Different);
+        let moved = Identity { address: "02:00.0".parse().unwrap(), ..on_nvme.clone() };
+        assert_eq!(on_nvme.compare(&moved), Comparison::Same);
+        assert_eq!(plain.merged(&on_nvme).nvme_serial.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn twins_are_the_other_devices_of_the_same_kind() {
+        let (tree, _) = tree(0x010802);
+        let twin = tree.pci("0000:02:00.0", 0x010802);
+        tree.file(&format!("{twin}/subsystem_vendor"), "0x1af4\n");
+        tree.pci("0000:03:00.0", 0x010802);
+        assert_eq!(tree.host().twins(&identity(&tree)), ["02:00.0".parse().unwrap()]);
+    }
+}
