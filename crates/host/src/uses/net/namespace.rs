@@ -65,7 +65,8 @@ impl Census {
         let proc = host.path("proc");
         let mut census = Self::default();
         let first = census.add(&proc.join("1/ns/net"), "the network namespace of the host");
-        if first.is_err() {
+        if let Err(error) = first {
+            census.unseen.push(Unseen::new(USES, "/proc/1/ns/net", error));
             let own = census.add(&proc.join("thread-self/ns/net"), "the network namespace of passthru");
             census.note("the network namespace of passthru", own);
         }
@@ -252,6 +253,17 @@ mod tests {
         }
         let census = Census::take(&tree.host());
         assert_eq!(census.ssh_sockets, [1020, 1021].into());
+    }
+
+    #[test]
+    fn hidden_first_process_is_unseen() {
+        let tree = Tree::new();
+        tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);
+        process(&tree, 20, "shell");
+        tree.file("proc/thread-self/ns/net", "");
+        let census = Census::take(&tree.host());
+        assert_eq!(census.unseen[0].place, "/proc/1/ns/net");
+        assert_eq!(census.namespaces[0].name, "the network namespace of passthru");
     }
 
     #[test]

@@ -125,3 +125,27 @@ impl fmt::Display for NetworkUse {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Use;
+
+    #[test]
+    fn network_use_is_one_flat_object_in_json() {
+        let used = Use::Network(NetworkUse {
+            netdev: "eth0".into(),
+            interface: "br0".into(),
+            purpose: NetworkPurpose::DefaultRoute { table: 254 },
+        });
+        let expected = serde_json::json!({
+            "kind": "network",
+            "netdev": "eth0",
+            "interface": "br0",
+            "purpose": "default_route",
+            "table": 254,
+        });
+        assert_eq!(serde_json::to_value(&used).unwrap(), expected);
+        assert_eq!(used.to_string(), "the default route over br0, carried by eth0");
+    }
+}
