@@ -82,11 +82,17 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Looks at the host: whether its devices could be had now, and are those that the guest had.
+    /// Looks at the host: whether no VMM of an earlier start lives, and whether the devices could be had now
+    /// and are those that the guest had.
     ///
     /// # Errors
     /// What a start would be refused for.
     pub fn check(&self, host: &Host) -> Result<(), Error> {
+        if self.is_recorded()
+            && let Some(error) = state::survivor(&self.run_dir, &self.name, host)?
+        {
+            return Err(error.into());
+        }
         self.check_user()?;
         self.identities(host)?;
         let objections = host.check(&self.requests)?;

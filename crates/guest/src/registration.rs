@@ -297,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn plan_is_refused_while_an_old_vmm_may_live() {
+        let root = host(None);
+        let plan = plan(root.path(), "vm", own(7));
+        let folder = root.path().join("run/domain-vm");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("vmm.json"), "{").unwrap();
+        let error = plan.check(&Host::at(root.path())).unwrap_err();
+        assert!(matches!(error, Error::State(crate::StateError::BadNote { .. })), "{error}");
+    }
+
+    #[test]
     fn named_user_belongs_to_one_guest_unless_shared() {
         let root = host(None);
         let daemon = || User::named("daemon").unwrap();

@@ -1,6 +1,6 @@
 //! Limits on waiting: for the kernel, and for programs that it has us run.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -14,17 +14,19 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Runs work that may block in the kernel on a thread of its own, and returns its result. Returns `None`
 /// if it has not ended after `limit`. The thread goes on then, with all that it owns: nothing can stop it,
 /// and the process ends only after it.
+///
+/// # Errors
+/// If there is no room for another thread. Nothing has been done then.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> io::Result<Option<T>> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    let spawned = thread::Builder::new().name("kernel".into()).spawn(move || {
+    thread::Builder::new().name("kernel".into()).spawn(move || {
         // There is no receiver any more if the limit has passed.
         let _ = sender.send(work());
-    });
-    spawned.ok()?;
-    receiver.recv_timeout(limit).ok()
+    })?;
+    Ok(receiver.recv_timeout(limit).ok())
 }
 
 /// Runs a program with a fixed search path and no other environment, and returns its messages. If it does
@@ -66,14 +68,14 @@ mod tests {
 
     #[test]
     fn work_that_ends_in_time_gives_its_result() {
-        assert_eq!(within(Duration::from_secs(40), || 7), Some(7));
+        assert_eq!(within(Duration::from_secs(40), || 7).unwrap(), Some(7));
     }
 
     #[test]
     fn work_that_blocks_is_left_after_the_limit() {
         let (sender, receiver) = mpsc::channel::<()>();
         let blocked = within(Duration::from_millis(20), move || receiver.recv().is_ok());
-        assert_eq!(blocked, None);
+        assert_eq!(blocked.unwrap(), None);
         drop(sender);
     }
 

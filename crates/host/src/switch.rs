@@ -111,7 +111,11 @@ impl Switch<'_> {
             written
         });
         let value = value.trim_end().to_owned();
-        written.unwrap_or(Err(Error::Stuck { device: device.address, path, value, limit }))
+        match written {
+            Ok(Some(written)) => written,
+            Ok(None) => Err(Error::Stuck { device: device.address, path, value, limit }),
+            Err(source) => Err(Error::Write { path, value, source }),
+        }
     }
 }
 

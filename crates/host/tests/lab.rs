@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use passthru_host::{Error, Former, Host, LeftoverState, Request};
 use passthru_lab::devices::NVME;
@@ -107,6 +107,12 @@ fn device_removed_and_found_again_keeps_its_record() {
     assert!(matches!(errors[..], [Error::Away { .. }]), "{errors:?}");
     assert!(Host::new().record(nvme()).unwrap().is_some());
     std::fs::write("/sys/bus/pci/rescan", "1").unwrap();
+    // The driver takes it some time after it was found.
+    let end = Instant::now() + Duration::from_secs(10);
+    while driver().as_deref() != Some("nvme") {
+        assert!(Instant::now() < end, "no driver takes the device");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [Some("nvme".to_owned())]);
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
 }
