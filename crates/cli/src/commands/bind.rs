@@ -1,11 +1,11 @@
 //! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
-#![allow(clippy::print_stderr)]
 
 use passthru_host::{Change, Device, Error as HostError, Host, Request, parse_device};
 use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::message::say;
 use crate::output::print;
 
 #[derive(clap::Args, Debug)]
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = Host::new();
     let requests: Vec<Request> = args.devices.iter().map(|address| request(*address, args)).collect();
     if args.force {
-        host.check(&requests)?.iter().for_each(|objection| eprintln!("warning: {objection}"));
+        host.check(&requests)?.iter().for_each(|objection| say!("warning: {objection}"));
     }
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);

@@ -1,5 +1,4 @@
 //! `passthru list`: the host's PCI devices, and what stands in the way of assigning them.
-#![allow(clippy::print_stderr)]
 
 use comfy_table::{ContentArrangement, Table, presets};
 use passthru_host::{Capabilities, Device, Error as HostError, Host, Names, Request, Usage, Use};
@@ -8,6 +7,7 @@ use serde::Serialize;
 
 use super::bind::device_argument;
 use crate::error::Error;
+use crate::message::say;
 use crate::output::print;
 use crate::terminal;
 
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }
     if let Some(lack) = listing.host.lack() {
-        eprintln!("note: {lack}; {}", lack.hint().unwrap_or_default());
+        say!("note: {lack}; {}", lack.hint().unwrap_or_default());
     }
     print(&format!("{}\n", table(&listing.devices).trim_fmt()))
 }

@@ -1,9 +1,9 @@
 //! A guest in the foreground: its console, its end, and the signals that ask for the end.
-#![allow(clippy::print_stderr)]
 
 use super::console::{Console, Typed};
 use super::screen::Screen;
 use super::signals::Signals;
+use crate::message::say;
 use passthru_guest::Guest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
@@ -147,9 +147,7 @@ impl Foreground<'_> {
         match self.stage {
             Stage::Running if self.guest.power_down().is_ok() => {
                 let seconds = self.stop_timeout.as_secs();
-                eprintln!(
-                    "passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s"
-                );
+                say!("passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s");
                 self.enter(Stage::PoweringOff, self.stop_timeout);
             }
             Stage::Running | Stage::PoweringOff => {
@@ -162,7 +160,7 @@ impl Foreground<'_> {
             Stage::Quitting | Stage::Killed
                 if self.deadline.is_some_and(|deadline| Instant::now() < deadline) =>
             {
-                eprintln!("passthru: waiting for the VMM to write out its data");
+                say!("passthru: waiting for the VMM to write out its data");
             }
             Stage::Quitting | Stage::Killed => {
                 tracing::warn!("the VMM does not end: killing it");

@@ -1,5 +1,4 @@
 //! `passthru run`: a guest in the foreground, from its XML to its devices given back.
-#![allow(clippy::print_stderr)]
 
 mod console;
 mod foreground;
@@ -12,6 +11,7 @@ use crate::config::Config;
 use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::message::{self, say};
 use crate::output;
 use crate::source::Source;
 use console::Console;
@@ -85,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     if args.dry_run {
         return dry_run(args, &plan, &host);
     }
+    message::stop_waiting();
     let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
     let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
     attend(args, guest, &signals)
@@ -111,7 +112,7 @@ fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, 
     }
     if console.as_ref().is_some_and(Console::on_terminal) {
         let keys = if args.raw_console { "Ctrl-] ends the guest" } else { "Ctrl-C or Ctrl-] ends the guest" };
-        eprintln!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
+        say!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
     }
     foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout));
     result(&guest.finish())
@@ -188,7 +189,7 @@ fn backend(
         return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
     }
     if unsaid {
-        eprintln!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
+        say!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
     }
     Ok(backend)
 }
