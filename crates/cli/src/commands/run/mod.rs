@@ -70,7 +70,13 @@ enum Policy {
     Type1,
 }
 
+/// The signals that end a guest in order cannot be caught.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot catch signals")]
+struct SignalError(#[source] std::io::Error);
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let signals = Signals::catch().map_err(signal_error)?;
     let source = Source::read(&args.file)?;
     let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
@@ -86,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         return dry_run(args, &plan, &host);
     }
     message::stop_waiting();
-    let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
+    let signals = signals.keep();
     let guest = plan.start(&host, &|| signals.taken() > 0).map_err(guest_error)?;
     attend(args, guest, &signals)
 }
@@ -99,10 +105,10 @@ fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
 /// From the start of the guest to its end, with its console on the terminal.
 fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
     let console = connect(args, &guest);
-    if let Err(error) = guest.resume() {
+    if let Err(error) = guest.resume(&|| signals.taken() > 0) {
         drop(console);
-        guest.kill();
-        let ended = guest.finish();
+        say!("passthru: {error}; ending the VMM");
+        let ended = guest.end();
         report(&ended);
         return if ended.not_restored.is_empty() {
             Err(guest_error(error))
@@ -116,6 +122,10 @@ fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, 
     }
     foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout));
     result(&guest.finish())
+}
+
+fn signal_error(error: std::io::Error) -> Error {
+    Error::new(Code::Failure, SignalError(error))
 }
 
 fn connect(args: &Args, guest: &Guest) -> Option<Console> {

@@ -1,29 +1,43 @@
-//! Signals that ask for the end: waited for as bytes on a pipe, so that no step is torn in the middle.
+//! Signals that ask for the end: until the host changes they end the process, then they are waited for as
+//! bytes on a pipe, so that no step is torn in the middle.
 
+use crate::exit::Code;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::low_level::pipe;
+use signal_hook::{flag, low_level::pipe};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ctrl-C, `kill`, and a terminal that was closed.
 pub(super) struct Signals {
     pipe: UnixStream,
+    /// Whether a signal ends the process at once.
+    ends: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// From now on these signals do not end the process.
+    /// From now on these signals end the process with [`Code::Interrupted`].
     pub(super) fn catch() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
+        let ends = Arc::new(AtomicBool::new(true));
         let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             // What the caller had ignored stays so: `nohup`, and jobs in the background of a script.
             if ignored & (1 << (signal - 1)) == 0 {
+                flag::register_conditional_shutdown(signal, Code::Interrupted as i32, Arc::clone(&ends))?;
                 pipe::register(signal, write.try_clone()?)?;
             }
         }
-        Ok(Self { pipe })
+        Ok(Self { pipe, ends })
+    }
+
+    /// From now on these signals do not end the process.
+    pub(super) fn keep(self) -> Self {
+        self.ends.store(false, Ordering::SeqCst);
+        self
     }
 
     /// How many came since the last time.
