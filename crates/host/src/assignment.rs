@@ -62,16 +62,10 @@ impl Host {
             return Err(error);
         }
         let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
-        for request in requests {
-            let claim = self.claim(request.address, guest)?;
-            assignment.taken.push(Taken { claim, give_back: false });
+        match assignment.take(requests, guest) {
+            Ok(()) => Ok(assignment),
+            Err(failure) => Err(assignment.undone(failure)),
         }
-        for (taken, request) in assignment.taken.iter_mut().zip(requests) {
-            if let Some(change) = self.change(request)? {
-                taken.give_back = taken.claim.bind(&change.to)?;
-            }
-        }
-        Ok(assignment)
     }
 
     /// Looks at devices without touching them. Returns the objections that may be overridden: [`Error::InUse`] and
@@ -160,6 +154,29 @@ impl Host {
 }
 
 impl Assignment {
+    fn take(&mut self, requests: &[Request], guest: Option<&str>) -> Result<(), Error> {
+        for request in requests {
+            let claim = self.host.claim(request.address, guest)?;
+            self.taken.push(Taken { claim, give_back: false });
+        }
+        for (taken, request) in self.taken.iter_mut().zip(requests) {
+            if let Some(change) = self.host.change(request)? {
+                taken.give_back = taken.claim.bind(&change.to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives everything back after a failure. Returns the failure, and what was not given back with it.
+    fn undone(mut self, failure: Error) -> Error {
+        let failures = self.undo_each().into_iter();
+        failures.fold(failure, |failure, (device, source)| Error::NotUndone {
+            device,
+            failure: failure.into(),
+            source: source.into(),
+        })
+    }
+
     /// Returns the devices as they are now, in the order of the requests. One that has gone is left out.
     pub fn devices(&self) -> Vec<Device> {
         self.taken.iter().filter_map(|taken| self.host.device(taken.claim.device()).ok()).collect()
@@ -180,8 +197,14 @@ impl Assignment {
     }
 
     fn undo(&mut self) -> Vec<Error> {
-        let taken = self.taken.drain(..).rev();
-        taken.filter(|taken| taken.give_back).filter_map(|taken| taken.claim.restore(false).err()).collect()
+        self.undo_each().into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// Gives the devices back, the last one first. Returns those that did not go, with the reasons.
+    fn undo_each(&mut self) -> Vec<(Address, Error)> {
+        let taken = self.taken.drain(..).rev().filter(|taken| taken.give_back);
+        let failed = |taken: Taken| Some((taken.claim.device(), taken.claim.restore(false).err()?));
+        taken.filter_map(failed).collect()
     }
 }
 
@@ -265,6 +288,23 @@ mod tests {
         assert!(override_of_nvme(&tree).starts_with('\n')); // what the last write was, over the one before
         assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
         assert_eq!(tree.host().owner(address("02:00.0")), None);
+    }
+
+    #[test]
+    fn failed_rollback_is_part_of_the_error() {
+        let tree = host();
+        let nic = address("02:00.0");
+        // What a crashed guest left, whose former driver has gone.
+        let former = Former { driver: Some("no-such-driver".into()), driver_override: None };
+        let claim = tree.host().claim(nic, Some("crashed")).unwrap();
+        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        drop(claim);
+        let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        let error = tree.host().assign(&requests, Some("one"), false).unwrap_err();
+        let Error::NotUndone { device, failure, .. } = &error else { panic!("{error}") };
+        assert_eq!(*device, nic);
+        assert!(matches!(**failure, Error::NotTaken { .. }), "{failure}");
+        assert!(tree.host().record(nic).unwrap().is_some());
     }
 
     #[test]

@@ -75,6 +75,17 @@ pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::Parse
 impl From<HostError> for Error {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
-        Self::new(Code::Host, error).hint(hint)
+        Self::new(host_code(&error), error).hint(hint)
+    }
+}
+
+/// Returns the exit code of an error of the host: it tells whether the host is as it was.
+pub(super) fn host_code(error: &HostError) -> Code {
+    match error {
+        HostError::NotUndone { .. } => Code::NotRestored,
+        HostError::Several(errors) if errors.iter().any(|error| host_code(error) == Code::NotRestored) => {
+            Code::NotRestored
+        }
+        _ => Code::Host,
     }
 }

@@ -6,6 +6,7 @@ mod screen;
 mod signals;
 mod terminal;
 
+use super::bind::host_code;
 use super::convert::finish;
 use crate::config::Config;
 use crate::emulator;
@@ -76,7 +77,7 @@ enum Policy {
 struct SignalError(#[source] std::io::Error);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let signals = Signals::catch().map_err(signal_error)?;
+    let signals = Signals::ending().map_err(signal_error)?;
     let source = Source::read(&args.file)?;
     let domain = source.parse()?;
     let config = Config::read(args.config.as_deref())?;
@@ -244,6 +245,7 @@ fn guest_error(error: passthru_guest::Error) -> Error {
         | passthru_guest::Error::Monitor(_) => Code::Emulator,
         passthru_guest::Error::Interrupted => Code::Interrupted,
         passthru_guest::Error::NotRestored { .. } => Code::NotRestored,
+        passthru_guest::Error::Host(error) => host_code(error),
         passthru_guest::Error::Image(_) | passthru_guest::Error::CommandLine(_) => Code::Domain,
         _ => Code::Host,
     };

@@ -18,8 +18,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals end the process with [`Code::Interrupted`].
-    pub(super) fn catch() -> io::Result<Self> {
+    /// From now on these signals end the process with [`Code::Interrupted`], until [`Signals::keep`].
+    pub(super) fn ending() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let ends = Arc::new(AtomicBool::new(true));
