@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 use Socket;
-our ($mode, $notes);
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
 
@@ -21,6 +20,8 @@ sub flood {
     sleep 1 while 1;
 }
 
+# Not JSON, and not for a terminal.
+my $garbage = "\e]0;owned\a\xc2\x9b2J" . 'y' x 900000 . "\n";
 my %answers = (
     'qom-list-types' => '[{"name":"memory-backend-ram"},{"name":"pcie-root-port"},{"name":"ich9-ahci"}]',
     'device-list-properties' => '[]',
@@ -33,9 +34,9 @@ my %attacks = (
     'long event' => sub { flood($_[0], 'x' x 65536, '{"event":"X","data":"') },
     'long values' => sub { flood($_[0], '{"":0},' x 9000, '{"event":"X","data":[') },
     'many values' => sub { flood($_[0], '{"event":"X","data":[' . '{"":{"":0}},' x 4000 . "0]}\n") },
-    'garbage' => sub { syswrite($_[0], "\e]0;owned\a\xc2\x9b2J" . 'y' x 900000 . "\n"); sleep 1 while 1 },
+    'garbage' => sub { syswrite($_[0], $garbage); sleep 1 while 1 },
     'endless answers' => sub { flood($_[0], "{\"return\":{},\"id\":4711}\n" x 1000) },
-    'endless resets' => sub { flood($_[0], "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n" x 1000) },
+    'endless resets' => sub { flood($_[0], qq({"event":"SHUTDOWN","data":{"reason":"guest-reset"}}\n) x 1000) },
     'deep' => sub { flood($_[0], '[' x 100 . ']' x 100 . "\n") },
     'words' => sub { flood(\*STDERR, "\e[2J" . 'z' x 70000) },
     'silent' => sub { sleep 1 while 1 },
@@ -58,7 +59,7 @@ sub serve {
             syswrite($out, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":$id}\n");
             next;
         }
-        syswrite($out, "garbage\n") if $mode eq "garbage at $command";
+        syswrite($out, $garbage) if $mode eq "garbage at $command";
         my $answer = $answers{$command} // '{}';
         syswrite($out, "{\"return\":$answer,\"id\":$id}\n");
         syswrite($out, "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-shutdown\"}}\n")

@@ -25,6 +25,8 @@ fn refused(mode: &str, from: &str, to: &str, arguments: &[&str]) -> Option<i32> 
     let finished = passthru(&[&["run"], arguments, &[fake.xml.to_str().unwrap()]].concat());
     assert!(!fake.folder().exists(), "{finished}");
     assert!(finished.stderr.contains("error: "), "{finished}");
+    let is_fit = !finished.stderr.chars().any(|c| c.is_control() && c != '\n');
+    assert!(is_fit && finished.stderr.len() < 4000, "{mode}: {:.4000}", finished.stderr);
     finished.status.code()
 }
 
