@@ -1,6 +1,6 @@
 //! What is said of a domain, with the lines of the document that it is about.
-#![allow(clippy::print_stderr)]
 
+use crate::message::say;
 use crate::source::Source;
 use crate::terminal;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -54,7 +54,7 @@ fn note(source: &Source, note: &Note) {
 /// Prints a message to standard error.
 pub(crate) fn print(group: Group<'_>) {
     let renderer = if terminal::colour() { Renderer::styled() } else { Renderer::plain() };
-    eprintln!("{}", renderer.render(&[group]));
+    say!("{}", renderer.render(&[group]));
 }
 
 /// Long lines are cut around the place; of lines that are very long only the place is told.

@@ -17,7 +17,7 @@ pub(crate) enum Code {
     Emulator = 5,
     /// The VMM ended with an error while the guest ran.
     Guest = 6,
-    /// The guest ran, but the host is not as it was before: a device could not be given back.
+    /// The host is not as it was before: a device could not be given back.
     NotRestored = 7,
     /// Ended by a signal before the guest ran, and all undone.
     Interrupted = 130,
@@ -34,7 +34,7 @@ Exit codes:
        no permission
     5  the VMM is missing, too old, or ended while it started
     6  the VMM ended with an error while the guest ran
-    7  the guest ran, but a device could not be given back
+    7  a device could not be given back, after a guest or a failure
   130  interrupted before the guest ran, or while devices were bound";
 
 impl From<Code> for ExitCode {

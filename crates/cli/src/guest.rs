@@ -1,5 +1,6 @@
 //! The user of a guest, and errors about guests as they reach the user.
 
+use crate::commands::host_code;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Code;
@@ -29,6 +30,7 @@ pub(crate) fn error(error: GuestError) -> Error {
         GuestError::Ended { .. } | GuestError::Spawn { .. } | GuestError::Monitor(_) => Code::Emulator,
         GuestError::Interrupted => Code::Interrupted,
         GuestError::NotRestored { .. } => Code::NotRestored,
+        GuestError::Host(error) => host_code(error),
         GuestError::Image(_) | GuestError::CommandLine(_) => Code::Domain,
         _ => Code::Host,
     };

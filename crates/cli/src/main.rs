@@ -9,12 +9,17 @@ mod emulator;
 mod error;
 mod exit;
 mod guest;
+mod message;
 mod output;
 mod signals;
 mod source;
 mod terminal;
 
 use clap::{Args, Parser};
+use exit::Code;
+use message::say;
+use std::io::ErrorKind;
+use std::panic;
 use std::process::ExitCode;
 
 /// Hands a host's PCI devices to virtual machines, through Linux iommufd.
@@ -36,14 +41,36 @@ struct Global {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let code = match Arguments::try_parse() {
+        Ok(arguments) => run(&arguments),
+        Err(answer) => show(&answer),
+    };
+    message::flush();
+    code
+}
+
+/// Prints what clap has to say: help and versions are not errors.
+fn show(answer: &clap::Error) -> ExitCode {
+    let is_error = answer.use_stderr();
+    match answer.print() {
+        // A message that cannot be written is lost; help that cannot be written has failed.
+        Err(e) if !is_error && e.kind() != ErrorKind::BrokenPipe => Code::Failure.into(),
+        _ if is_error => Code::Usage.into(),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn run(arguments: &Arguments) -> ExitCode {
     log(arguments.global.verbose);
-    match commands::run(&arguments.command) {
-        Ok(code) => code,
-        Err(error) => {
+    panic::set_hook(Box::new(|info| say!("passthru: a fault of this program: {info}")));
+    // A guest that runs is ended in order while the panic unwinds.
+    match panic::catch_unwind(|| commands::run(&arguments.command)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
             error.print();
             error.code().into()
         }
+        Err(_) => Code::Failure.into(),
     }
 }
 
@@ -55,7 +82,8 @@ fn log(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| message::Log)
+        .log_internal_errors(false)
         .with_ansi(terminal::colour())
         .with_target(verbose > 1)
         .without_time()

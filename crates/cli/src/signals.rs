@@ -1,29 +1,58 @@
-//! Signals that ask for the end: waited for as bytes on a pipe, so that no step is torn in the middle.
+//! Signals that ask for the end: until the host changes they end the process, then they are waited for as
+//! bytes on a pipe, so that no step is torn in the middle.
 
+use crate::error::Error;
+use crate::exit::Code;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::low_level::pipe;
+use signal_hook::{flag, low_level::pipe};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ctrl-C, `kill`, and a terminal that was closed.
 pub(crate) struct Signals {
     pipe: UnixStream,
+    /// Whether a signal ends the process at once.
+    ends: Arc<AtomicBool>,
 }
+
+/// The signals that end a guest in order cannot be caught.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot catch signals")]
+struct SignalError(#[source] io::Error);
 
 impl Signals {
     /// From now on these signals do not end the process.
-    pub(crate) fn catch() -> io::Result<Self> {
+    pub(crate) fn catch() -> Result<Self, Error> {
+        Self::ending().map(Self::keep)
+    }
+
+    /// From now on these signals end the process with [`Code::Interrupted`], until [`Signals::keep`].
+    pub(crate) fn ending() -> Result<Self, Error> {
+        Self::registered().map_err(|source| Error::new(Code::Failure, SignalError(source)))
+    }
+
+    fn registered() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
+        let ends = Arc::new(AtomicBool::new(true));
         let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             // What the caller had ignored stays so: `nohup`, and jobs in the background of a script.
             if ignored & (1 << (signal - 1)) == 0 {
+                flag::register_conditional_shutdown(signal, Code::Interrupted as i32, Arc::clone(&ends))?;
                 pipe::register(signal, write.try_clone()?)?;
             }
         }
-        Ok(Self { pipe })
+        Ok(Self { pipe, ends })
+    }
+
+    /// From now on these signals do not end the process.
+    pub(crate) fn keep(self) -> Self {
+        self.ends.store(false, Ordering::SeqCst);
+        self
     }
 
     /// How many came since the last time.

@@ -2,30 +2,29 @@
 
 use crate::error::Error;
 use crate::leftovers::Leftovers;
+use crate::machine::Machine;
 use crate::state::StateDir;
-use crate::vmm::Vmm;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::{Domain, LifecycleAction};
 use passthru_host::Assignment;
-use passthru_qemu::qmp::{self, Qmp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitStatus};
-use std::time::Duration;
+use std::time::Instant;
 
 /// Events that are dealt with before something else has its turn.
 const EVENTS_AT_ONCE: usize = 64;
 
-/// A guest with its VMM. Dropped, the VMM is killed and the devices are given back.
+/// A guest with its VMM. Dropped, the VMM is told to quit, waited for, and killed only if it does not end
+/// within a minute; then the devices are given back.
 ///
 /// The order of the fields is the order of the end: first what has a device open, then the devices, then
 /// the folder with the lock.
 #[derive(Debug)]
 pub struct Guest {
     pub(crate) name: String,
-    pub(crate) monitor: Qmp,
-    pub(crate) vmm: Vmm,
+    pub(crate) machine: Machine,
     pub(crate) assignment: Assignment,
     pub(crate) leftovers: Leftovers,
     pub(crate) uid: u32,
@@ -39,6 +38,8 @@ pub struct Guest {
 pub(crate) struct Lifecycle {
     on_poweroff: LifecycleAction,
     on_reboot: LifecycleAction,
+    /// Whether it was said that a VMM stays after its guest's end.
+    has_said: bool,
 }
 
 /// How a guest ended.
@@ -60,7 +61,7 @@ impl Guest {
 
     /// Returns the VMM's process.
     pub fn pid(&self) -> u32 {
-        self.vmm.pid()
+        self.machine.pid()
     }
 
     /// Returns the user that the VMM runs as.
@@ -76,77 +77,98 @@ impl Guest {
 
     /// Returns the monitor's descriptor, readable when [`Guest::handle_events`] has something to do.
     pub fn monitor_fd(&self) -> BorrowedFd<'_> {
-        self.monitor.as_fd()
+        self.machine.monitor().as_fd()
+    }
+
+    /// Whether [`Guest::handle_events`] has something to do once the monitor's descriptor is writable.
+    pub fn wants_to_send(&self) -> bool {
+        self.machine.monitor().wants_to_send()
+    }
+
+    /// Returns when [`Guest::handle_events`] is to be called though nothing has happened: the time for an
+    /// answer is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.machine.monitor().deadline()
     }
 
     /// Returns what the VMM writes to its standard output, once.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.vmm.take_stdout()
+        self.machine.vmm().take_stdout()
     }
 
-    /// Lets the guest go on: after the start, where it waits (`cont`).
+    /// Lets the guest go on: after the start, where it waits (`cont`). `interrupted` is asked meanwhile.
     ///
     /// # Errors
-    /// Where the VMM refuses or does not answer.
-    pub fn resume(&mut self) -> Result<(), Error> {
-        self.vmm.log();
-        self.command("cont")
+    /// If the VMM refuses or does not answer in time, then [`Error::Monitor`]; if the wait is interrupted,
+    /// then [`Error::Interrupted`].
+    pub fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
+        self.machine.resume(interrupted)
     }
 
-    /// Asks the guest to power off, as by its button (`system_powerdown`). It may take its time, or not
-    /// listen. When it does, that is the end, whatever `<on_poweroff>` says.
+    /// Asks the guest to power off, as by its button (`system_powerdown`), without waiting. It may take
+    /// its time, or not listen. When it does, that is the end, whatever `<on_poweroff>` says.
     ///
     /// # Errors
-    /// Where the VMM does not answer.
+    /// If the monitor cannot be used any more, then [`Error::Monitor`].
     pub fn power_down(&mut self) -> Result<(), Error> {
-        self.lifecycle =
-            Lifecycle { on_poweroff: LifecycleAction::Destroy, on_reboot: LifecycleAction::Destroy };
-        self.command("system_powerdown")
+        self.lifecycle.on_poweroff = LifecycleAction::Destroy;
+        self.lifecycle.on_reboot = LifecycleAction::Destroy;
+        self.machine.ask("system_powerdown")
     }
 
-    /// Tells the VMM to end now (`quit`): as if the guest's power was cut, but with all that it wrote to
-    /// disks in the images.
+    /// Tells the VMM to end now (`quit`), without waiting: as if the guest's power was cut, but with all
+    /// that it wrote to disks in the images.
     ///
     /// # Errors
-    /// Where the VMM does not answer.
+    /// If the monitor cannot be used any more, then [`Error::Monitor`].
     pub fn quit(&mut self) -> Result<(), Error> {
-        self.command("quit")
+        self.machine.ask("quit")
     }
 
-    /// Kills the VMM.
+    /// Tells the VMM to end now by SIGTERM, where its monitor does not do: to the same effect.
+    pub fn terminate(&mut self) {
+        self.machine.vmm().terminate();
+    }
+
+    /// Kills the VMM. What it holds of disks is lost.
     pub fn kill(&mut self) {
-        self.vmm.kill();
+        self.machine.vmm().kill();
     }
 
     /// Whether there is something for [`Guest::handle_events`] that was read already, and so does not make
     /// the descriptor readable.
     pub fn has_events(&self) -> bool {
-        self.monitor.has_buffered()
+        self.machine.monitor().has_buffered()
     }
 
-    /// Deals with what the VMM reported, some of it: the guest's power-off and reboot, by `<on_poweroff>`
-    /// and `<on_reboot>`. Returns whether the VMM was told to end.
+    /// Sends and reads what goes at once, and deals with what the VMM reported, some of it: the guest's
+    /// power-off and reboot, by `<on_poweroff>` and `<on_reboot>`. Returns whether the VMM was told to end.
     ///
     /// # Errors
-    /// Where the monitor has been closed.
+    /// If the monitor has been closed or cannot be used any more, then [`Error::Monitor`].
     pub fn handle_events(&mut self) -> Result<bool, Error> {
+        let advanced = self.machine.advance();
         for _ in 0..EVENTS_AT_ONCE {
-            let event = self.monitor.next_event(Duration::ZERO).map_err(Error::Monitor)?;
-            let Some(event) = event else { break };
+            let Some(event) = self.machine.take_event() else { break };
             tracing::debug!(name = event.name, "event");
             if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
                 return Ok(true);
             }
         }
-        Ok(false)
+        advanced.map(|()| false).map_err(Error::Monitor)
+    }
+
+    /// Ends the VMM in order, as a drop does, and gives the devices back.
+    pub fn end(mut self) -> Ended {
+        self.machine.end();
+        self.finish()
     }
 
     /// Waits for the end of the VMM and gives the devices back.
     pub fn finish(self) -> Ended {
-        let Self { monitor, mut vmm, assignment, leftovers, state, .. } = self;
-        drop(monitor);
-        let (status, messages) = vmm.wait();
-        drop(vmm);
+        let Self { mut machine, assignment, leftovers, state, .. } = self;
+        let (status, messages) = machine.finish();
+        drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();
         drop((leftovers, state));
         Ended { status: status.ok(), messages, not_restored }
@@ -163,25 +185,23 @@ impl Guest {
         match action {
             LifecycleAction::Destroy => self.quit().map(|()| true),
             LifecycleAction::Restart | LifecycleAction::RenameRestart => {
-                self.command("system_reset")?;
-                self.command("cont").map(|()| false)
+                self.machine.ask("system_reset")?;
+                self.machine.ask("cont").map(|()| false)
             }
             LifecycleAction::Preserve => {
-                tracing::warn!("the guest has powered off; its VMM stays (on_poweroff)");
+                if !std::mem::replace(&mut self.lifecycle.has_said, true) {
+                    tracing::warn!("the guest has powered off; its VMM stays (on_poweroff)");
+                }
                 Ok(false)
             }
         }
-    }
-
-    fn command(&mut self, name: &str) -> Result<(), Error> {
-        self.monitor.execute(name, json!({})).map(drop).map_err(Error::Monitor)
     }
 }
 
 impl AsFd for Guest {
     /// Readable once the VMM has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.vmm.as_fd()
+        self.machine.as_fd()
     }
 }
 
@@ -190,23 +210,24 @@ impl Lifecycle {
         Self {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
+            has_said: false,
         }
     }
 }
 
-/// Asks the VMM for the pseudo terminal of the guest's first serial port or console that has one.
-pub(crate) fn console(domain: &Domain, monitor: &mut Qmp) -> Result<Option<PathBuf>, qmp::Error> {
-    let devices = &domain.devices;
-    let mut ports = devices.serials.iter().chain(&devices.consoles);
-    let Some(port) = ports.find(|port| port.backend.kind == Some(CharSourceType::Pty)) else {
-        return Ok(None);
-    };
-    let label = format!("char{}", port.info.id());
-    let all = monitor.execute("query-chardev", json!({}))?;
-    let ours =
-        all.as_array().into_iter().flatten().find(|c| c.get("label").and_then(Value::as_str) == Some(&label));
-    let name = ours.and_then(|c| c.get("filename")).and_then(Value::as_str);
-    Ok(name.and_then(pty_path))
+/// Returns the label of the guest's console in the VMM: its first serial port or console that is a pseudo
+/// terminal.
+pub(crate) fn console_label(domain: &Domain) -> Option<String> {
+    let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
+    let port = ports.find(|port| port.backend.kind == Some(CharSourceType::Pty))?;
+    Some(format!("char{}", port.info.id()))
+}
+
+/// Finds the pseudo terminal of that label in the answer to `query-chardev`.
+pub(crate) fn console(answer: &Value, label: &str) -> Option<PathBuf> {
+    let is_ours = |chardev: &&Value| chardev.get("label").and_then(Value::as_str) == Some(label);
+    let ours = answer.as_array()?.iter().find(is_ours)?;
+    pty_path(ours.get("filename")?.as_str()?)
 }
 
 /// Reads `pty:/dev/pts/N`, and nothing else: the VMM's word is not trusted with paths that root opens.

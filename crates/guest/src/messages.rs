@@ -1,5 +1,6 @@
 //! What the VMM says on its standard error.
 
+use passthru_qemu::printable;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -7,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Lines that are kept.
-const KEPT: usize = 200;
+const KEPT: usize = 50;
 /// Bytes of a line; the rest becomes the next one.
-const LONGEST: u64 = 8 << 10;
+const LONGEST: u64 = 2 << 10;
 /// How long the end of the stream is waited for once the VMM has ended: a child of it may hold it open.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -60,7 +61,7 @@ fn read(stream: impl Read, to: &Mutex<Shared>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     while matches!(stream.by_ref().take(LONGEST).read_until(b'\n', &mut line), Ok(1..)) {
-        let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+        let text = printable(&String::from_utf8_lossy(line.trim_ascii_end()), usize::MAX);
         line.clear();
         let mut shared = locked(to);
         if shared.log {
@@ -95,8 +96,16 @@ mod tests {
 
     #[test]
     fn a_flood_without_line_ends_takes_no_more_memory_than_the_lines_that_are_kept() {
-        let kept = Messages::collect(std::io::repeat(b'x').take(64 << 20)).finish();
-        assert!(kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() + 1), "{}", kept.len());
+        // Of what can grow most when it is escaped.
+        let kept = Messages::collect(std::io::repeat(7).take(64 << 20)).finish();
+        assert!(kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() * 6 + 1), "{}", kept.len());
+    }
+
+    #[test]
+    fn control_characters_of_the_vmm_are_escaped() {
+        let text = "\x1b]0;owned\x07 \u{9b}2J\n";
+        let kept = Messages::collect(std::io::Cursor::new(text)).finish();
+        assert_eq!(kept, "\\u{1b}]0;owned\\u{7} \\u{9b}2J\n");
     }
 
     #[test]

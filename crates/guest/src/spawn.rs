@@ -55,16 +55,25 @@ impl Process<'_> {
 
 impl User {
     /// Spawns a command as the user, confined as a VMM is: for asking an emulator what it has. Without
-    /// privileges it runs as the caller, who has none to lose.
+    /// privileges it runs as the caller, who has none to lose but keys.
     ///
     /// # Errors
     /// What the system answered.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         if nix::unistd::Uid::effective().is_root() {
             confine(command, self, None);
+        } else {
+            detach(command);
         }
         command.spawn()
     }
+}
+
+/// Makes the command's process give up the caller's keys, and end with the caller.
+fn detach(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    // SAFETY: as in `confine`: system calls alone, with values captured before the fork.
+    unsafe { command.pre_exec(move || join_new_keyring().and_then(|()| end_with(parent))) };
 }
 
 /// Makes the command's process give up all privileges, and every descriptor that is not its own.
@@ -97,6 +106,8 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
         limit(Resource::Memlock, memlock)?;
     }
     limit(Resource::Core, 0)?;
+    // As root, whose quota of keys no other user can use up.
+    join_new_keyring()?;
     for bit in 0..64 {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
             // The kernel knows no such capability.
@@ -113,12 +124,29 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
     )?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // After the change of user, which clears it. The parent may be gone already.
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    }
+    end_with(parent)?;
     close_on_exec_from(3)
+}
+
+/// Has the kernel send SIGTERM when the parent ends. To be called after the change of user, which clears
+/// it.
+fn end_with(parent: rustix::process::Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // The parent may be gone already.
+    if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
+/// Replaces the session keyring, which holds keys of the caller (a Kerberos ticket, say), by a new and
+/// empty one.
+fn join_new_keyring() -> io::Result<()> {
+    let operation = libc::KEYCTL_JOIN_SESSION_KEYRING;
+    // SAFETY: keyctl takes a number and, as the name, a null pointer here: the keyring has none.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, operation, std::ptr::null::<libc::c_char>()) };
+    match checked(joined) {
+        // A kernel without keys; or a filter of system calls, which the child has too.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
+        other => other,
+    }
 }
 
 fn limit(resource: Resource, bytes: u64) -> io::Result<()> {
@@ -130,5 +158,56 @@ fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
     // SAFETY: close_range takes numbers alone. With CLOSE_RANGE_CLOEXEC it closes nothing now.
     let done =
         unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    checked(done)
+}
+
+/// Returns the error of a system call that failed.
+fn checked(returned: libc::c_long) -> io::Result<()> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const SESSION: libc::c_int = -3; // KEY_SPEC_SESSION_KEYRING
+
+    /// Adds a key to the calling thread's session keyring that its possessor alone can see.
+    fn add_key(name: &str) {
+        let name = std::ffi::CString::new(name).unwrap();
+        // SAFETY: add_key reads two C strings and a payload of one byte, which live until it returns.
+        let key = unsafe {
+            libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1, SESSION)
+        };
+        checked(key).unwrap();
+        // SAFETY: keyctl takes numbers alone here.
+        let done = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, key, 0x3f00_0000) };
+        checked(done).unwrap();
+    }
+
+    fn output(spawn: impl FnOnce(&mut Command) -> io::Result<Child>) -> String {
+        let mut command = Command::new("/bin/cat");
+        command.arg("/proc/keys").stdout(Stdio::piped());
+        let output = spawn(&mut command).unwrap().wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn child_sees_no_key_of_its_parents_session() {
+        // A keyring belongs to a thread: others in this process keep theirs.
+        let name = format!("passthru-test-{}", std::process::id());
+        join_new_keyring().unwrap();
+        add_key(&name);
+        assert!(fs::read_to_string("/proc/keys").unwrap().contains(&name));
+        assert!(output(Command::spawn).contains(&name), "a plain child has its parent's session keyring");
+        let user = User::choose(None).unwrap();
+        assert!(!output(|command| user.spawn(command)).contains(&name));
+        let detached = |command: &mut Command| {
+            detach(command);
+            command.spawn()
+        };
+        assert!(!output(detached).contains(&name));
+    }
 }

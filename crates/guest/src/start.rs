@@ -1,8 +1,9 @@
 //! The start of a guest: everything is opened, devices change hands, the VMM is spawned and answers.
 
 use crate::error::Error;
-use crate::guest::{Guest, Lifecycle, console};
+use crate::guest::{Guest, Lifecycle, console, console_label};
 use crate::leftovers::Leftovers;
+use crate::machine::Machine;
 use crate::nvram;
 use crate::open::{self, Opened};
 use crate::plan::Plan;
@@ -15,25 +16,22 @@ use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
 use passthru_host::{Device, Host};
 use passthru_qemu::{explain, qmp, qmp::Qmp};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a wait looks whether it was interrupted.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// How long the VMM may take to answer a command. It answers at once, unless it hangs.
+/// Time for all answers of the VMM that are waited for at a time. It answers at once, unless it hangs.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long a VMM that closed its monitor is given to end, before it counts as hung.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How often a VMM that closed its monitor is given a tenth of a second to end, before it counts as hung.
+const CLOSING: usize = 50;
+/// The interval in which such a VMM is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A VMM that has set the guest up.
 struct Launched {
-    vmm: Vmm,
-    monitor: Qmp,
+    machine: Machine,
     console: Option<PathBuf>,
 }
 
@@ -70,7 +68,7 @@ impl Plan {
                 }
             })?;
         let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
-        let Launched { vmm, monitor, console } = match launched {
+        let Launched { machine, console } = match launched {
             Ok(launched) => launched,
             Err(error) => {
                 return Err(match assignment.give_back() {
@@ -81,7 +79,7 @@ impl Plan {
         };
         registration.keep();
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
-        Ok(Guest { name: self.name, monitor, vmm, assignment, leftovers, state, console, lifecycle, uid })
+        Ok(Guest { name: self.name, machine, assignment, leftovers, state, console, lifecycle, uid })
     }
 
     /// From the devices on their drivers to a guest that waits to be let go. When this fails, nothing has
@@ -102,13 +100,20 @@ impl Plan {
         }
         let uid = self.user.uid();
         state.note_start(host, uid)?;
-        let mut vmm = self.spawn(fds)?;
+        let vmm = self.spawn(fds)?;
         state.note_vmm(host, uid, vmm.pid())?;
-        let mut monitor = self.connect(&mut vmm, state, interrupted)?;
-        let console = console(&self.domain, &mut monitor).map_err(Error::Monitor)?;
-        set_balloon(&self.domain, &mut monitor).map_err(Error::Monitor)?;
-        empty(&with.to_empty);
-        Ok(Launched { vmm, monitor, console })
+        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
+        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
+        let mut machine = Machine::new(vmm, Qmp::new(stream, ANSWER).map_err(failed)?);
+        match self.set_up(&mut machine, interrupted) {
+            Ok(console) => {
+                empty(&with.to_empty);
+                Ok(Launched { machine, console })
+            }
+            // One that has ended says why.
+            Err(Error::Monitor(_)) if ends(machine.vmm(), interrupted) => Err(self.ended(machine.vmm())),
+            Err(error) => Err(error),
+        }
     }
 
     fn spawn(&self, fds: Opened) -> Result<Vmm, Error> {
@@ -128,29 +133,22 @@ impl Plan {
         })
     }
 
-    /// Waits until the VMM greets on its monitor. It has set up the whole machine by then, which with
-    /// devices and much memory takes its time; so the wait ends only with the VMM or an interruption.
-    fn connect(&self, vmm: &mut Vmm, state: &StateDir, interrupted: &dyn Fn() -> bool) -> Result<Qmp, Error> {
-        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
-        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
-        loop {
-            let mut fds = [PollFd::new(&stream, PollFlags::IN), PollFd::new(vmm, PollFlags::IN)];
-            match poll(&mut fds, Some(&LOOK)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(failed(e.into())),
-            }
-            let [greets, ends] = fds.map(|fd| !fd.revents().is_empty());
-            match () {
-                () if interrupted() => return Err(Error::Interrupted),
-                () if ends => return Err(self.ended(vmm)),
-                () if greets => break,
-                () => {}
-            }
+    /// Waits until the VMM has set the machine up, which with devices and much memory takes its time: so
+    /// the wait ends only with the VMM or an interruption. Returns the guest's console.
+    fn set_up(
+        &self,
+        machine: &mut Machine,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<PathBuf>, Error> {
+        machine.wait(machine.negotiation(), interrupted)?;
+        let label = console_label(&self.domain);
+        let chardevs = label.as_ref().map(|_| machine.submit("query-chardev", json!({}))).transpose()?;
+        let balloon = balloon(&self.domain).map(|value| machine.submit("balloon", json!({ "value": value })));
+        if let Some(ticket) = balloon.transpose()? {
+            machine.wait(ticket, interrupted)?;
         }
-        match Qmp::connect(stream, ANSWER) {
-            Err(_) if vmm.ends_within(CLOSING) => Err(self.ended(vmm)),
-            other => other.map_err(Error::Monitor),
-        }
+        let answer = chardevs.map(|ticket| machine.wait(ticket, interrupted)).transpose()?;
+        Ok(answer.zip(label).and_then(|(answer, label)| console(&answer, &label)))
     }
 
     /// Says why the VMM ended, by its own message.
@@ -167,14 +165,18 @@ impl Plan {
     }
 }
 
-/// A guest with less `<currentMemory>` than `<memory>` starts with its balloon blown up so far.
-fn set_balloon(domain: &Domain, monitor: &mut Qmp) -> Result<(), qmp::Error> {
-    let (Some(memory), Some(current)) = (domain.memory, domain.current_memory) else { return Ok(()) };
-    let balloon = domain.devices.memballoon.as_ref().and_then(|balloon| balloon.model);
-    if current.bytes() < memory.bytes() && balloon == Some(MemballoonModel::Virtio) {
-        monitor.execute("balloon", json!({ "value": current.bytes() }))?;
-    }
-    Ok(())
+/// Waits for a VMM that closed its monitor, a little. Returns whether it has ended.
+fn ends(vmm: &mut Vmm, interrupted: &dyn Fn() -> bool) -> bool {
+    (0..CLOSING).take_while(|_| !interrupted()).any(|_| vmm.ends_within(LOOK))
+}
+
+/// Returns the bytes that a guest with less `<currentMemory>` than `<memory>` keeps: its balloon is
+/// inflated by the difference.
+fn balloon(domain: &Domain) -> Option<u64> {
+    let current = domain.current_memory?.bytes();
+    let model = domain.devices.memballoon.as_ref().and_then(|balloon| balloon.model);
+    let is_less = domain.memory.is_some_and(|memory| current < memory.bytes());
+    (is_less && model == Some(MemballoonModel::Virtio)).then_some(current)
 }
 
 /// The last start's log makes room for this one's, now that it is sure to be one.

@@ -55,8 +55,17 @@ impl Vmm {
     }
 
     pub(crate) fn kill(&self) {
-        if let Err(e) = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
-            tracing::debug!("cannot kill the VMM: {e}");
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends SIGTERM, which a VMM takes as `quit`.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(e) = rustix::process::pidfd_send_signal(&self.pidfd, signal) {
+            tracing::debug!("cannot signal the VMM: {e}");
         }
     }
 

@@ -81,29 +81,10 @@ impl Host {
             return Err(error);
         }
         let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
-        let mut holds = Vec::new();
-        let mut drivers = Vec::new();
-        for request in requests {
-            let claim = self.claim(request.address, guest)?;
-            assignment.taken.push(Taken { claim, give_back: false });
-            holds.push(usage.hold(&self.device(request.address)?));
-            drivers.push(self.change(request)?.map(|change| change.to));
+        match assignment.take(&usage, requests, guest, force, interrupted) {
+            Ok(()) => Ok(assignment),
+            Err(failure) => Err(assignment.undone(failure)),
         }
-        for driver in drivers.iter().flatten() {
-            self.load_driver(driver)?;
-        }
-        if !force {
-            self.check_again(requests, &holds)?;
-        }
-        let go_on = || if interrupted() { Err(Error::Interrupted) } else { Ok(()) };
-        go_on()?;
-        for ((taken, driver), hold) in assignment.taken.iter_mut().zip(drivers).zip(holds) {
-            if let Some(driver) = driver {
-                taken.give_back = taken.claim.bind(&driver, hold)?;
-            }
-            go_on()?;
-        }
-        Ok(assignment)
     }
 
     /// Looks once more at devices that are claimed and held: between the first look and the claim,
@@ -215,6 +196,49 @@ impl Host {
 }
 
 impl Assignment {
+    fn take(
+        &mut self,
+        usage: &Usage,
+        requests: &[Request],
+        guest: Option<&str>,
+        force: bool,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
+        let mut holds = Vec::new();
+        let mut drivers = Vec::new();
+        for request in requests {
+            let claim = self.host.claim(request.address, guest)?;
+            self.taken.push(Taken { claim, give_back: false });
+            holds.push(usage.hold(&self.host.device(request.address)?));
+            drivers.push(self.host.change(request)?.map(|change| change.to));
+        }
+        for driver in drivers.iter().flatten() {
+            self.host.load_driver(driver)?;
+        }
+        if !force {
+            self.host.check_again(requests, &holds)?;
+        }
+        let go_on = || if interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        go_on()?;
+        for ((taken, driver), hold) in self.taken.iter_mut().zip(drivers).zip(holds) {
+            if let Some(driver) = driver {
+                taken.give_back = taken.claim.bind(&driver, hold)?;
+            }
+            go_on()?;
+        }
+        Ok(())
+    }
+
+    /// Gives everything back after a failure. Returns the failure, and what was not given back with it.
+    fn undone(mut self, failure: Error) -> Error {
+        let failures = self.undo_each().into_iter();
+        failures.fold(failure, |failure, (device, source)| Error::NotUndone {
+            device,
+            failure: failure.into(),
+            source: source.into(),
+        })
+    }
+
     /// Returns the devices as they are now, in the order of the requests. One that has gone is left out.
     pub fn devices(&self) -> Vec<Device> {
         self.taken.iter().filter_map(|taken| self.host.device(taken.claim.device()).ok()).collect()
@@ -235,8 +259,14 @@ impl Assignment {
     }
 
     fn undo(&mut self) -> Vec<Error> {
-        let taken = self.taken.drain(..).rev();
-        taken.filter(|taken| taken.give_back).filter_map(|taken| taken.claim.restore(false).err()).collect()
+        self.undo_each().into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// Gives the devices back, the last one first. Returns those that did not go, with the reasons.
+    fn undo_each(&mut self) -> Vec<(Address, Error)> {
+        let taken = self.taken.drain(..).rev().filter(|taken| taken.give_back);
+        let failed = |taken: Taken| Some((taken.claim.device(), taken.claim.restore(false).err()?));
+        taken.filter_map(failed).collect()
     }
 }
 
@@ -320,6 +350,23 @@ mod tests {
         assert!(override_of_nvme(&tree).starts_with('\n')); // what the last write was, over the one before
         assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
         assert_eq!(tree.host().owner(address("02:00.0")), None);
+    }
+
+    #[test]
+    fn failed_rollback_is_part_of_the_error() {
+        let tree = host();
+        let nic = address("02:00.0");
+        // What a crashed guest left, whose former driver has gone.
+        let former = Former { driver: Some("no-such-driver".into()), driver_override: None };
+        let claim = tree.host().claim(nic, Some("crashed")).unwrap();
+        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        drop(claim);
+        let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        let error = tree.host().assign(&requests, Some("one"), false).unwrap_err();
+        let Error::NotUndone { device, failure, .. } = &error else { panic!("{error}") };
+        assert_eq!(*device, nic);
+        assert!(matches!(**failure, Error::NotTaken { .. }), "{failure}");
+        assert!(tree.host().record(nic).unwrap().is_some());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod capabilities;
 mod command_line;
 mod explain;
 pub mod qmp;
+mod text;
 
 pub use capabilities::{Cache, Capabilities, ProbeError, Spawn, Version};
 pub use command_line::{
@@ -22,3 +23,4 @@ pub use command_line::{
     STATE_DIR, Style, Term, Value, Want, What, command_line,
 };
 pub use explain::{Explanation, explain};
+pub use text::{MOST_SHOWN, printable};

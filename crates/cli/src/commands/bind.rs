@@ -1,11 +1,11 @@
 //! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
-#![allow(clippy::print_stderr)]
 
 use passthru_host::{Change, Device, Error as HostError, Host, Request, parse_device};
 use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::message::say;
 use crate::output::print;
 use crate::signals::Signals;
 
@@ -29,12 +29,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = super::host();
     let requests: Vec<Request> = args.devices.iter().map(|address| request(*address, args)).collect();
     if args.force {
-        host.check(&requests)?.iter().for_each(|objection| eprintln!("warning: {objection}"));
+        host.check(&requests)?.iter().for_each(|objection| say!("warning: {objection}"));
     }
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);
     }
-    let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
+    let signals = Signals::catch()?;
     let assignment = host.assign_unless(&requests, None, args.force, &|| signals.taken() > 0)?;
     let done: String = assignment.devices().iter().map(done).collect();
     assignment.keep();
@@ -77,7 +77,18 @@ pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::Parse
 impl From<HostError> for Error {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
-        let code = if matches!(error, HostError::Interrupted) { Code::Interrupted } else { Code::Host };
-        Self::new(code, error).hint(hint)
+        Self::new(host_code(&error), error).hint(hint)
+    }
+}
+
+/// Returns the exit code of an error of the host: it tells whether the host is as it was.
+pub(crate) fn host_code(error: &HostError) -> Code {
+    match error {
+        HostError::Interrupted => Code::Interrupted,
+        HostError::NotUndone { .. } => Code::NotRestored,
+        HostError::Several(errors) if errors.iter().any(|error| host_code(error) == Code::NotRestored) => {
+            Code::NotRestored
+        }
+        _ => Code::Host,
     }
 }

@@ -1,6 +1,7 @@
 //! `passthru completions`.
 
 use crate::error::Error;
+use crate::output;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -12,6 +13,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut command = crate::Arguments::command();
-    clap_complete::generate(args.shell, &mut command, "passthru", &mut std::io::stdout());
-    Ok(())
+    // Not to standard output: where that fails, clap panics.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "passthru", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
 }

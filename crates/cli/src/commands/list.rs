@@ -1,5 +1,4 @@
 //! `passthru list`: the host's PCI devices, and what stands in the way of assigning them.
-#![allow(clippy::print_stderr)]
 
 use std::collections::BTreeSet;
 
@@ -14,6 +13,7 @@ use std::path::Path;
 
 use super::bind::device_argument;
 use crate::error::Error;
+use crate::message::say;
 use crate::output::print;
 use crate::terminal;
 
@@ -90,12 +90,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }
     if let Some(lack) = listing.host.lack() {
-        eprintln!("note: {lack}; {}", lack.hint().unwrap_or_default());
+        say!("note: {lack}; {}", lack.hint().unwrap_or_default());
     }
     let unseen: BTreeSet<&Unseen> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
     let unseen = unseen.into_iter().map(ToString::to_string);
     for note in unseen.chain(notes(&listing)) {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     print(&format!("{}\n", table(&listing.devices).trim_fmt()))
 }

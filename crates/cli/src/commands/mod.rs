@@ -11,6 +11,8 @@ mod run;
 mod unbind;
 mod validate;
 
+pub(crate) use bind::host_code;
+
 use crate::error::Error;
 use clap::Subcommand;
 use passthru_host::Host;

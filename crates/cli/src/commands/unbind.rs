@@ -5,6 +5,7 @@ use passthru_pci::Address;
 
 use super::bind::device_argument;
 use crate::error::Error;
+use crate::exit::Code;
 use crate::output::print;
 
 #[derive(clap::Args, Debug)]
@@ -19,7 +20,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let drivers = Host::new().release(&args.devices, args.force)?;
+    let host = Host::new();
+    let drivers = || args.devices.iter().map(|address| host.device(*address).ok()?.driver).collect();
+    let before: Vec<Option<String>> = drivers();
+    let drivers = host.release(&args.devices, args.force).map_err(|error| {
+        let is_as_it_was = drivers() == before;
+        let code = if is_as_it_was { Code::Host } else { Code::NotRestored };
+        let hint = error.hint();
+        Error::new(code, error).hint(hint)
+    })?;
     let text = |(address, driver): (&Address, &Option<String>)| {
         format!("{address} is on {}\n", driver.as_deref().unwrap_or("no driver"))
     };

@@ -2,6 +2,7 @@
 
 use super::{Probed, Version};
 use crate::qmp::{self, Qmp};
+use crate::text::{MOST_SHOWN, printable};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -17,7 +18,7 @@ const ASKED: &[&str] = &["vfio-pci", "arm-smmuv3", "intel-iommu", "virtio-iommu-
 /// How long the last words of a killed QEMU are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much of its standard error is kept.
-const MOST_WORDS: u64 = 16 << 10;
+const MOST_WORDS: u64 = 4 << 10;
 
 /// Why a QEMU did not say what it has.
 #[derive(Debug, Error)]
@@ -153,7 +154,7 @@ impl Trouble {
                 ProbeError::Ask { binary: binary.into(), stderr: last_words(words), source }
             }
             Self::Answer(command, answer) => {
-                let answer = answer.to_string().chars().take(200).collect();
+                let answer = printable(&answer.to_string(), MOST_SHOWN);
                 ProbeError::Answer { binary: binary.into(), command, answer }
             }
         }
@@ -167,7 +168,9 @@ fn last_words(words: &UnixStream) -> String {
         // Where reading fails, what came before is still worth showing.
         let _ = words.take(MOST_WORDS).read_to_end(&mut bytes);
     }
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    let words = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = words.trim().lines().map(|line| printable(line, MOST_SHOWN)).collect();
+    lines.join("\n")
 }
 
 struct Questions {
@@ -215,7 +218,7 @@ impl Questions {
 
     fn target(&mut self) -> Result<String, Trouble> {
         let answer = self.ask("query-target", json!({}))?;
-        let target = answer["arch"].as_str().map(str::to_owned);
+        let target = answer["arch"].as_str().map(|arch| printable(arch, MOST_SHOWN));
         target.ok_or(Trouble::Answer("query-target", answer))
     }
 

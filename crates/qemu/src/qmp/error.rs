@@ -26,34 +26,46 @@ pub enum Error {
         /// The command, or what was waited for.
         what: String,
     },
-    /// What came first is no monitor's greeting.
+    /// The first message is not a monitor's greeting.
     #[error("the peer is not a QMP monitor: it sent {said}")]
     NoGreeting {
-        /// What came.
+        /// The message, shortened.
         said: String,
     },
-    /// What came is no JSON.
+    /// A message is not JSON.
     #[error("QMP: malformed message: {line}")]
     Malformed {
-        /// What came.
+        /// The message, shortened.
         line: String,
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// More came without an end of line than any message has.
+    /// A message is longer than any that is expected.
     #[error("QMP: a message is longer than {limit} bytes")]
     TooLong {
-        /// The most that is read.
+        /// Bytes that are read at most.
         limit: usize,
+    },
+    /// A message has more in it than any that is expected.
+    #[error("QMP: a message has more than {limit} values")]
+    TooManyValues {
+        /// Values that are read at most.
+        limit: usize,
+    },
+    /// Too many commands have no answer yet, or one is too long.
+    #[error("QMP {command}: too many commands are waiting for an answer")]
+    Backlog {
+        /// The command that was not taken.
+        command: String,
     },
     /// The monitor refuses the command.
     #[error("QMP {command}: {desc}")]
     Command {
         /// The command.
         command: String,
-        /// Class of the error: `GenericError`, `DeviceNotFound` …
+        /// Class of the error: `GenericError`, `DeviceNotFound` …, shortened.
         class: String,
-        /// What the monitor says.
+        /// What the monitor says, shortened.
         desc: String,
     },
 }

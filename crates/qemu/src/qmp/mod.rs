@@ -1,7 +1,13 @@
-//! A client of QEMU's monitor protocol (QMP).
+//! A client of QEMU's monitor protocol (QMP): a state machine that never waits.
 //!
-//! One command at a time over a Unix socket; events that come in between are kept in a queue. Nothing
-//! waits for ever: each answer and each event has a time limit.
+//! [`Qmp::submit`] takes a command and gives a [`Ticket`]; [`Qmp::advance`] sends and reads what goes
+//! at once, to be called when poll(2) reports the socket; [`Qmp::take_answer`] and
+//! [`Qmp::take_event`] give what came. All waiting answers have one time limit together, but for
+//! commands that pin memory, which have none. A VMM is not trusted: what is kept of its words is
+//! bounded in bytes, and what errors show of them is short and printable.
+//!
+//! Callers without a loop of their own use [`Qmp::connect`], [`Qmp::execute`], [`Qmp::wait_for`] and
+//! [`Qmp::next_event`], which wait, each with a time limit.
 //!
 //! ```no_run
 //! use passthru_qemu::qmp::Qmp;
@@ -15,211 +21,211 @@
 //! ```
 
 mod error;
-mod line;
+mod event;
+mod input;
+mod message;
+mod output;
+mod pending;
+mod wait;
 
 pub use error::Error;
+pub use event::{Event, Timestamp};
 
-use line::Lines;
-use serde::Deserialize;
+use crate::text::{MOST_SHOWN, printable};
+use event::Events;
+use input::Input;
+use message::Message;
+use output::{MOST_FDS, Output, Request};
+use pending::{Command, Pending};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
-use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How many events are kept that nobody has taken; the oldest go first.
-const MOST_EVENTS: usize = 1024;
+/// Bytes of a message, in either direction.
+pub const MAX_MESSAGE: usize = 1 << 20;
+/// Messages that [`Qmp::advance`] takes at a time.
+const MESSAGES_AT_ONCE: usize = 64;
+/// The command that takes the connection into command mode.
+const NEGOTIATE: &str = "qmp_capabilities";
 
-/// A connection to a monitor, past the greeting.
+/// A connection to a monitor.
 #[derive(Debug)]
 pub struct Qmp {
-    lines: Lines,
-    events: VecDeque<Event>,
-    /// Whether an event went that nobody had taken.
-    has_dropped: bool,
-    /// How long a command may take.
-    limit: Duration,
-    next_id: u64,
+    stream: UnixStream,
+    input: Input,
+    output: Output,
+    pending: Pending,
+    events: Events,
+    has_greeted: bool,
+    negotiation: Ticket,
+    /// Whether the connection cannot be used any more.
+    is_broken: bool,
 }
 
-/// Something that happened to the guest.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Event {
-    /// What, as in `SHUTDOWN` or `DEVICE_DELETED`.
-    #[serde(rename = "event")]
-    pub name: String,
-    /// What else is said of it; null where nothing is.
-    #[serde(default)]
-    pub data: Value,
-    /// When.
-    #[serde(default)]
-    pub timestamp: Timestamp,
-}
-
-/// A moment on the host's clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Timestamp {
-    /// Seconds since 1970; negative where QEMU could not read the clock.
-    pub seconds: i64,
-    /// Microseconds of the second.
-    pub microseconds: i64,
-}
+/// A command that was submitted, by which its answer is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
 
 impl Qmp {
-    /// Reads the greeting and takes the connection into command mode (`qmp_capabilities`). `limit` is for
-    /// that, and for each command after it.
+    /// Makes a client of a monitor that has not been heard yet. `limit` is the time for all answers
+    /// together that are waited for at a time.
     ///
     /// # Errors
-    /// Where the other side is no monitor, or does not answer in time.
-    pub fn connect(stream: UnixStream, limit: Duration) -> Result<Self, Error> {
-        let (lines, events) = (Lines::new(stream), VecDeque::new());
-        let mut qmp = Self { lines, events, has_dropped: false, limit, next_id: 0 };
-        let greeting = qmp.next_message("greeting", Instant::now() + limit)?;
-        if greeting.get("QMP").is_none() {
-            return Err(Error::NoGreeting { said: greeting.to_string() });
-        }
-        qmp.execute("qmp_capabilities", json!({}))?;
+    /// What the kernel answered.
+    pub fn new(stream: UnixStream, limit: Duration) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let mut qmp = Self {
+            stream,
+            input: Input::default(),
+            output: Output::default(),
+            pending: Pending::new(limit),
+            events: Events::default(),
+            has_greeted: false,
+            negotiation: Ticket(0),
+            is_broken: false,
+        };
+        // The emulator answers it when the machine is set up, which with much memory takes minutes.
+        let negotiation = qmp.submit(NEGOTIATE, json!({}), vec![]);
+        qmp.negotiation = negotiation.map_err(io::Error::other)?;
         Ok(qmp)
     }
 
-    /// Sets how long each command may take.
+    /// Sets the time for all answers together that are waited for from now on.
     pub const fn set_limit(&mut self, limit: Duration) {
-        self.limit = limit;
+        self.pending.set_limit(limit);
     }
 
-    /// Runs a command and returns its answer. Arguments are an object, an empty one for none.
+    /// Queues a command. Arguments are an object, an empty one for none. Descriptors go with the
+    /// command, which is alone on its way then: the monitor keeps those that came last.
     ///
     /// # Errors
-    /// What the monitor answers instead of a result, or that it does not answer in time. After an error
-    /// of the latter kind the connection can be used again: a late answer is passed over.
-    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
-        self.next_id += 1;
-        let id = self.next_id;
-        let deadline = Instant::now() + self.limit;
-        let request = json!({ "execute": command, "arguments": arguments, "id": id });
-        self.send(command, &request)?;
-        loop {
-            let mut answer = self.next_message(command, deadline)?;
-            if let Some(event) = event(&answer) {
-                self.keep(event);
-            } else if answer["id"] == id || is_refusal_of_all(&answer) {
-                return result(command, &mut answer);
-            }
-            self.check_time(command, deadline)?;
+    /// If 64 commands have no answer yet, the waiting ones have 1 MiB, or there are more than 16
+    /// descriptors, then [`Error::Backlog`]; if the connection cannot be used any more, then
+    /// [`Error::Closed`].
+    pub fn submit(&mut self, command: &str, arguments: Value, fds: Vec<OwnedFd>) -> Result<Ticket, Error> {
+        if self.is_broken {
+            return Err(Error::Closed { what: command.to_owned() });
         }
+        let id = self.pending.next_id();
+        let command = Command::new(id, command, !fds.is_empty());
+        let is_too_many = fds.len() > MOST_FDS || self.pending.is_full();
+        let text = json!({ "execute": command.name, "arguments": arguments, "id": id });
+        let request = Request::new(id, format!("{text}\n").into_bytes(), fds);
+        if is_too_many || !self.output.push(request) {
+            return Err(Error::Backlog { command: command.name });
+        }
+        self.pending.push(command);
+        Ok(Ticket(id))
     }
 
-    /// Returns the first event of one of those names, from those that came already or those that come
-    /// within the limit. Events of other names stay in the queue.
+    /// Sends and reads what goes without waiting, some of it. To be called when the socket is readable,
+    /// or writable while [`Qmp::wants_to_send`], or [`Qmp::deadline`] is over, or
+    /// [`Qmp::has_buffered`].
     ///
     /// # Errors
-    /// Where none comes in time, or the monitor closes the connection.
-    pub fn wait_for(&mut self, names: &[&str], limit: Duration) -> Result<Event, Error> {
-        let deadline = Instant::now() + limit;
-        let what = names.join(" or ");
-        let wanted = |event: &Event| names.contains(&event.name.as_str());
-        let kept = self.events.iter().position(wanted).and_then(|at| self.events.remove(at));
-        if let Some(event) = kept {
-            return Ok(event);
+    /// If the monitor has closed the connection, then [`Error::Closed`]; if its words are not QMP or too
+    /// long, then what is wrong. The connection cannot be used any more then, and all answers that are
+    /// waited for are errors.
+    pub fn advance(&mut self) -> Result<(), Error> {
+        if self.is_broken {
+            return Err(Error::Closed { what: "monitor".into() });
         }
-        loop {
-            match event(&self.next_message(&what, deadline)?) {
-                Some(event) if wanted(&event) => return Ok(event),
-                Some(event) => self.keep(event),
-                None => {}
-            }
-            self.check_time(&what, deadline)?;
+        let done = self.try_advance();
+        if done.is_err() {
+            self.is_broken = true;
+            self.output.clear();
+            self.pending.close();
         }
+        done
     }
 
-    /// Returns the next event, whichever it is; nothing where none comes within the limit. A limit of
-    /// zero only looks at what has come.
-    ///
-    /// # Errors
-    /// Where the monitor closes the connection.
-    pub fn next_event(&mut self, limit: Duration) -> Result<Option<Event>, Error> {
-        let deadline = Instant::now() + limit;
-        while self.events.is_empty() {
-            match self.next_message("event", deadline) {
-                Ok(message) => self.events.extend(event(&message)),
-                Err(Error::Timeout { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            if self.events.is_empty() && self.check_time("event", deadline).is_err() {
-                return Ok(None);
-            }
+    fn try_advance(&mut self) -> Result<(), Error> {
+        self.send()?;
+        self.input.fill(&self.stream)?;
+        for _ in 0..MESSAGES_AT_ONCE {
+            let Some(line) = self.input.take() else { break };
+            let (message, bytes) = (message::parse(line)?, line.len());
+            self.receive(message, bytes)?;
         }
-        Ok(self.events.pop_front())
+        if self.input.is_at_end() {
+            return Err(Error::Closed { what: "monitor".into() });
+        }
+        for id in self.pending.expire(Instant::now()) {
+            self.output.withdraw(id);
+        }
+        self.send()
     }
 
-    /// Whether something was read that was not taken yet: an event, or another whole message. poll(2) on the
-    /// socket does not see it; [`Qmp::next_event`] takes it.
+    /// Sends the commands whose turn it is, as much as the socket takes.
+    fn send(&mut self) -> Result<(), Error> {
+        while self.wants_to_send() {
+            if let Some(request) = self.output.front() {
+                self.pending.mark_sent(request.id);
+            }
+            if !self.output.send(&self.stream)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, mut message: Message, bytes: usize) -> Result<(), Error> {
+        if !self.has_greeted {
+            self.has_greeted = message.value.get("QMP").is_some();
+            let said = || printable(&message.value.to_string(), MOST_SHOWN);
+            return if self.has_greeted { Ok(()) } else { Err(Error::NoGreeting { said: said() }) };
+        }
+        if message.value.get("event").is_some() {
+            self.events.push(message, bytes);
+        } else {
+            self.pending.answer(&mut message.value);
+        }
+        Ok(())
+    }
+
+    /// Returns the ticket of `qmp_capabilities`, which the client submits by itself. Its answer says that
+    /// the machine is set up.
+    pub const fn negotiation(&self) -> Ticket {
+        self.negotiation
+    }
+
+    /// Takes the answer to a command, once it has come.
+    pub fn take_answer(&mut self, ticket: Ticket) -> Option<Result<Value, Error>> {
+        self.pending.take(ticket.0)
+    }
+
+    /// Drops the answer to a command, now or when it comes.
+    pub fn forget(&mut self, ticket: Ticket) {
+        self.pending.forget(ticket.0);
+    }
+
+    /// Takes the oldest event that has come.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Whether [`Qmp::advance`] has something to do once the socket is writable.
+    pub fn wants_to_send(&self) -> bool {
+        let may_go = |request: &Request| request.is_begun() || self.pending.may_send(request.id);
+        self.has_greeted && self.output.front().is_some_and(may_go)
+    }
+
+    /// Whether something was read and not taken yet, which poll(2) does not see.
     pub fn has_buffered(&self) -> bool {
-        !self.events.is_empty() || self.lines.has_line()
+        !self.events.is_empty() || (!self.is_broken && self.input.has_line())
     }
 
-    fn keep(&mut self, event: Event) {
-        if self.events.len() >= MOST_EVENTS {
-            self.events.pop_front();
-            if !std::mem::replace(&mut self.has_dropped, true) {
-                tracing::warn!(
-                    "more than {MOST_EVENTS} events of the monitor are waiting: dropping the oldest"
-                );
-            }
-        }
-        self.events.push_back(event);
-    }
-
-    /// Whatever else comes, the time ends; what was read already counts as in time.
-    fn check_time(&self, what: &str, deadline: Instant) -> Result<(), Error> {
-        let is_over = Instant::now() >= deadline && !self.lines.has_line();
-        if is_over { Err(Error::Timeout { what: what.to_owned() }) } else { Ok(()) }
-    }
-
-    fn send(&mut self, command: &str, request: &Value) -> Result<(), Error> {
-        let mut text = request.to_string();
-        text.push('\n');
-        let io = |source| Error::Io { what: command.to_owned(), source };
-        let stream = self.lines.stream();
-        stream.set_write_timeout(Some(self.limit.max(line::SHORTEST))).map_err(io)?;
-        let mut writer = stream;
-        writer.write_all(text.as_bytes()).map_err(|source| match line::is_timeout(&source) {
-            true => Error::Timeout { what: command.to_owned() },
-            false => io(source),
-        })
-    }
-
-    fn next_message(&mut self, what: &str, deadline: Instant) -> Result<Value, Error> {
-        let line = self.lines.next(what, deadline)?;
-        let malformed =
-            |source| Error::Malformed { line: String::from_utf8_lossy(&line).into_owned(), source };
-        let message = serde_json::from_slice(&line).map_err(malformed)?;
-        tracing::trace!(%message, "from the monitor");
-        Ok(message)
+    /// Returns when the time for all answers is over, if one is waited for whose time is limited.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.pending.deadline()
     }
 }
 
 impl AsFd for Qmp {
-    /// The socket: readable when the monitor has said something. What was read already is not seen by
-    /// poll(2): ask [`Qmp::has_buffered`] first.
+    /// The socket: readable when the monitor has said something.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lines.stream().as_fd()
+        self.stream.as_fd()
     }
-}
-
-/// What could not be read as a command is answered without its id.
-fn is_refusal_of_all(answer: &Value) -> bool {
-    answer["id"].is_null() && answer.get("error").is_some()
-}
-
-fn event(message: &Value) -> Option<Event> {
-    message.get("event")?;
-    serde_json::from_value(message.clone()).ok()
-}
-
-fn result(command: &str, answer: &mut Value) -> Result<Value, Error> {
-    let Some(error) = answer.get("error") else { return Ok(answer["return"].take()) };
-    let text = |key| error[key].as_str().unwrap_or_default().to_owned();
-    Err(Error::Command { command: command.to_owned(), class: text("class"), desc: text("desc") })
 }

@@ -1,19 +1,16 @@
 //! A guest in the foreground: its console, its end, and the signals that ask for the end.
-#![allow(clippy::print_stderr)]
 
 use super::console::{Console, Typed};
 use super::screen::Screen;
+use crate::message::say;
 use crate::signals::Signals;
-use passthru_guest::Guest;
+use passthru_guest::{Error as GuestError, Guest, QUIT_TIME, TERMINATE_TIME};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::process::ChildStdout;
 use std::time::{Duration, Instant};
 
-/// How long a VMM may take to end once it was told to: it writes out what it holds of disks, and unpins
-/// the guest's memory.
-const QUIT: Duration = Duration::from_secs(60);
 /// Pieces of output that are read after the VMM has ended.
 const LAST_PIECES: usize = 256;
 
@@ -25,6 +22,8 @@ enum Stage {
     PoweringOff,
     /// The VMM was told to quit.
     Quitting,
+    /// It got SIGTERM, to the same effect.
+    Terminating,
     /// It was killed.
     Killed,
 }
@@ -42,7 +41,7 @@ struct Foreground<'a> {
 }
 
 /// Stays with the guest until its VMM has ended. A first signal asks the guest to power off, a second one
-/// or `stop_timeout` tells the VMM to quit, and one that does not end then is killed.
+/// or `stop_timeout` tells the VMM to quit. One that does not end then gets SIGTERM, and is killed in the end.
 pub(super) fn stay(guest: &mut Guest, signals: &Signals, console: Option<Console>, stop_timeout: Duration) {
     let mut foreground = Foreground {
         stdout: guest.take_stdout().filter(|out| rustix::io::ioctl_fionbio(out, true).is_ok()),
@@ -90,11 +89,11 @@ impl Foreground<'_> {
         if ready.monitor {
             match self.guest.handle_events() {
                 Ok(false) => {}
-                Ok(true) => self.enter(Stage::Quitting, QUIT),
-                Err(_) => self.lose_monitor(),
+                Ok(true) => self.enter(Stage::Quitting, QUIT_TIME),
+                Err(error) => self.lose_monitor(&error),
             }
         }
-        if ends || self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if ends || is_over(self.deadline) {
             self.advance();
         }
         ready.ended
@@ -108,8 +107,9 @@ impl Foreground<'_> {
         };
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let (in_events, out_events) = (PollFlags::IN, PollFlags::OUT);
+        let of_monitor = if self.guest.wants_to_send() { in_events | out_events } else { in_events };
         let monitor =
-            self.monitor_open.then(|| add(PollFd::from_borrowed_fd(self.guest.monitor_fd(), in_events)));
+            self.monitor_open.then(|| add(PollFd::from_borrowed_fd(self.guest.monitor_fd(), of_monitor)));
         let of_vmm =
             self.stdout.as_ref().filter(|_| self.screen.has_room()).map(|fd| add(PollFd::new(fd, in_events)));
         if let Some((pty, events)) = self.console.as_ref().and_then(|console| console.pty(&self.screen)) {
@@ -127,7 +127,8 @@ impl Foreground<'_> {
         Ready {
             ended: is(0),
             signal: is(1),
-            monitor: self.monitor_open && (self.guest.has_events() || monitor.is_some_and(is)),
+            monitor: self.monitor_open
+                && (self.guest.has_events() || monitor.is_some_and(is) || is_over(self.guest.deadline())),
             stdout: of_vmm.is_some_and(is),
             stdin: input.is_some_and(is),
             screen: screen.is_some_and(is),
@@ -139,7 +140,9 @@ impl Foreground<'_> {
         if self.monitor_open && self.guest.has_events() {
             return Some(Timespec::default());
         }
-        self.deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())))
+        let answer = self.guest.deadline().filter(|_| self.monitor_open);
+        let next = self.deadline.into_iter().chain(answer).min()?;
+        Some(timespec(next.saturating_duration_since(Instant::now())))
     }
 
     /// Goes one stage further towards the end.
@@ -147,27 +150,25 @@ impl Foreground<'_> {
         match self.stage {
             Stage::Running if self.guest.power_down().is_ok() => {
                 let seconds = self.stop_timeout.as_secs();
-                eprintln!(
-                    "passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s"
-                );
+                say!("passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s");
                 self.enter(Stage::PoweringOff, self.stop_timeout);
             }
             Stage::Running | Stage::PoweringOff => {
-                if let Err(e) = self.guest.quit() {
-                    tracing::debug!("quit: {e}");
+                if self.guest.quit().is_err() {
+                    self.terminate();
+                } else {
+                    self.enter(Stage::Quitting, QUIT_TIME);
                 }
-                self.enter(Stage::Quitting, QUIT);
             }
             // It may be writing out the guest's data: only time ends that.
-            Stage::Quitting | Stage::Killed
-                if self.deadline.is_some_and(|deadline| Instant::now() < deadline) =>
-            {
-                eprintln!("passthru: waiting for the VMM to write out its data");
+            Stage::Quitting | Stage::Terminating | Stage::Killed if !is_over(self.deadline) => {
+                say!("passthru: waiting for the VMM to write out its data");
             }
-            Stage::Quitting | Stage::Killed => {
+            Stage::Quitting => self.terminate(),
+            Stage::Terminating | Stage::Killed => {
                 tracing::warn!("the VMM does not end: killing it");
                 self.guest.kill();
-                self.enter(Stage::Killed, QUIT);
+                self.enter(Stage::Killed, TERMINATE_TIME);
             }
         }
     }
@@ -177,11 +178,23 @@ impl Foreground<'_> {
         self.deadline = Some(Instant::now() + patience);
     }
 
-    /// The monitor has gone or says nonsense: the VMM is ending, or there is nobody left to ask politely.
-    fn lose_monitor(&mut self) {
+    fn terminate(&mut self) {
+        self.guest.terminate();
+        self.enter(Stage::Terminating, TERMINATE_TIME);
+    }
+
+    /// Does without the monitor. One that was closed is that of a VMM that ends; a VMM whose monitor cannot
+    /// be used is told to end.
+    fn lose_monitor(&mut self, error: &GuestError) {
         self.monitor_open = false;
-        if self.stage < Stage::Quitting {
-            self.enter(Stage::Quitting, QUIT);
+        let is_closed = matches!(error, GuestError::Monitor(cause) if cause.is_closed());
+        if !is_closed {
+            let cause =
+                std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            tracing::warn!("{error}{cause}; ending the guest");
+            self.terminate();
+        } else if self.stage < Stage::Quitting {
+            self.enter(Stage::Quitting, QUIT_TIME);
         }
     }
 
@@ -206,6 +219,10 @@ impl Foreground<'_> {
         }
         self.screen.finish();
     }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn timespec(duration: Duration) -> Timespec {

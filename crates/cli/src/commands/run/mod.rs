@@ -1,5 +1,4 @@
 //! `passthru run`: a guest in the foreground, from its XML to its devices given back.
-#![allow(clippy::print_stderr)]
 
 mod console;
 mod foreground;
@@ -12,6 +11,7 @@ use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::guest;
+use crate::message::{self, say};
 use crate::output;
 use crate::signals::Signals;
 use crate::source::Source;
@@ -85,13 +85,15 @@ enum Policy {
 const TRIES: usize = 16;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let signals = Signals::ending()?;
     let source = Source::read(&args.file)?;
     let config = Config::read(args.config.as_deref())?;
     let host = super::host();
     if args.dry_run {
         return dry_run(args, &plan(args, &source, &config, &host)?, &host);
     }
-    let signals = Signals::catch().map_err(|e| Error::new(Code::Failure, e))?;
+    message::stop_waiting();
+    let signals = signals.keep();
     let mut tries = 1;
     loop {
         let plan = plan(args, &source, &config, &host)?;
@@ -125,7 +127,7 @@ fn plan(args: &Args, source: &Source, config: &Config, host: &Host) -> Result<Pl
 
 fn show_notes(plan: &Plan, host: &Host) -> Result<(), Error> {
     for note in plan.notes(host).map_err(guest::error)? {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     Ok(())
 }
@@ -138,10 +140,10 @@ fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
 /// From the start of the guest to its end, with its console on the terminal.
 fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
     let console = connect(args, &guest);
-    if let Err(error) = guest.resume() {
+    if let Err(error) = guest.resume(&|| signals.taken() > 0) {
         drop(console);
-        guest.kill();
-        let ended = guest.finish();
+        say!("passthru: {error}; ending the VMM");
+        let ended = guest.end();
         report(&ended);
         return if ended.not_restored.is_empty() {
             Err(guest::error(error))
@@ -151,7 +153,7 @@ fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, 
     }
     if console.as_ref().is_some_and(Console::on_terminal) {
         let keys = if args.raw_console { "Ctrl-] ends the guest" } else { "Ctrl-C or Ctrl-] ends the guest" };
-        eprintln!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
+        say!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
     }
     foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout));
     result(&guest.finish())
@@ -204,7 +206,7 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
     match plan.check(host) {
         // A dry run needs no root, who alone can see all uses; a start refuses then.
         Err(GuestError::Host(unseen @ passthru_host::Error::Unseen { .. })) => {
-            eprintln!("note: {unseen}");
+            say!("note: {unseen}");
             Ok(ExitCode::SUCCESS)
         }
         checked => checked.map(|()| ExitCode::SUCCESS).map_err(guest::error),
@@ -236,7 +238,7 @@ fn backend(
         return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
     }
     if unsaid {
-        eprintln!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
+        say!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
     }
     Ok(backend)
 }

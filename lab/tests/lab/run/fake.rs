@@ -1,0 +1,143 @@
+//! Guests whose VMM is a stand-in for QEMU: no machine and no device, but all of `passthru run`.
+
+use passthru_lab::{VirtualHost, host};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// What the stand-in does, in Perl, which each Debian has.
+const EMULATOR: &str = include_str!("emulator.pl");
+/// Time for what takes no time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A guest that can be started.
+#[derive(Debug)]
+pub(super) struct Fake {
+    pub(super) name: String,
+    pub(super) xml: PathBuf,
+    notes: PathBuf,
+}
+
+impl Fake {
+    /// Writes the domain and its emulator, which behaves by `mode`.
+    pub(super) fn new(test: &str, mode: &str) -> Self {
+        let _: VirtualHost = host();
+        let name = format!("{test}-{}", mode.replace([' ', '_'], "-"));
+        let file = |kind: &str| PathBuf::from(format!("/tmp/{name}.{kind}"));
+        let (xml, notes, emulator) = (file("xml"), file("notes"), file("emulator"));
+        let head = format!("our $mode = '{mode}';\nour $notes = '{}';\n", notes.display());
+        write(&notes, "", 0o666);
+        write(&emulator, &format!("#!/usr/bin/perl\n{head}{EMULATOR}"), 0o755);
+        let domain = format!(
+            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>\
+             <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>\
+             <emulator>{}</emulator><controller type='usb' model='none'/><memballoon model='none'/>\
+             </devices></domain>",
+            emulator.display()
+        );
+        write(&xml, &domain, 0o644);
+        Self { name, xml, notes }
+    }
+
+    /// Returns the command that runs the guest; a first signal makes it power off, and it has a day.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new("passthru");
+        command.args(["run", "--stop-timeout", "86400"]).arg(&self.xml).stdin(Stdio::null());
+        command
+    }
+
+    /// Returns what the emulator has noted: the commands that it got, and signals.
+    pub(super) fn notes(&self) -> String {
+        fs::read_to_string(&self.notes).unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for_note(&self, note: &str) {
+        wait_for(&format!("'{note}' of {}", self.name), || self.notes().lines().any(|line| line == note));
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        PathBuf::from(format!("/run/passthru/domain-{}", self.name))
+    }
+}
+
+fn write(path: &PathBuf, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "still no {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A running `passthru`; killed on drop, and its VMM with it.
+pub(super) struct Manager(Child);
+
+impl Manager {
+    pub(super) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    pub(super) fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    pub(super) fn signal(&self, signal: &str) {
+        send(signal, self.0.id());
+    }
+
+    /// Waits for the end and returns the exit code; nothing for an end by a signal.
+    #[track_caller]
+    pub(super) fn wait(&mut self) -> Option<i32> {
+        let begin = Instant::now();
+        loop {
+            match self.0.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None => assert!(begin.elapsed() < PATIENCE, "passthru does not end"),
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Returns the highest number of bytes that it had in memory; none once it has ended.
+    pub(super) fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) else { return 0 };
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Returns the VMM's process, if there is one.
+    pub(super) fn vmm(&self) -> Option<u32> {
+        let id = self.0.id();
+        let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+        let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        children.collect::<String>().split_whitespace().next()?.parse().ok()
+    }
+
+    pub(super) fn kill_vmm(&self) {
+        self.vmm().into_iter().for_each(|vmm| send("-KILL", vmm));
+    }
+}
+
+fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.kill_vmm();
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}

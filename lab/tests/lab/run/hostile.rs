@@ -1,0 +1,125 @@
+//! A VMM that was taken over neither takes the host's memory nor keeps `passthru` from ending.
+
+use super::fake::{Fake, Manager};
+use passthru_lab::host;
+use std::io::{PipeReader, Read};
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The most that `passthru` may have in memory.
+const MOST_MEMORY: u64 = 64 << 20;
+/// How soon a signal must show.
+const SOON: Duration = Duration::from_secs(2);
+/// How long an attack is borne.
+const ATTACK: Duration = Duration::from_secs(4);
+
+/// Passes on what is read, with the time.
+fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 1 << 20];
+        while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+            let _ = sender.send((Instant::now(), String::from_utf8_lossy(&bytes[..count]).into_owned()));
+        }
+    });
+    receiver
+}
+
+/// Starts a guest whose VMM attacks after `note`, and sends SIGTERM meanwhile. Returns all that
+/// `passthru` printed, and its exit code, once the VMM was killed where that is needed.
+#[track_caller]
+fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
+    let fake = Fake::new("hostile", mode);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(writer));
+    let printed = read_on(reader);
+    fake.wait_for_note(note);
+    sleep(ATTACK);
+    let peak = manager.peak();
+    let sent = Instant::now();
+    manager.signal("-TERM");
+    let mut text = String::new();
+    let is_heard = |text: &str| words.iter().any(|word| text.contains(word));
+    let heard = loop {
+        match printed.recv_timeout(Duration::from_secs(10)) {
+            Ok((at, more)) => {
+                text.push_str(&more);
+                if at >= sent && is_heard(&text) {
+                    break at - sent;
+                }
+            }
+            Err(error) => {
+                panic!("{mode}: {error}: SIGTERM is not heard after {:?}: {text:.2000}", sent.elapsed())
+            }
+        }
+    };
+    assert!(heard < SOON, "{mode}: heard after {heard:?}");
+    let peak = peak.max(manager.peak());
+    assert!(peak < MOST_MEMORY, "{mode}: {} MiB", peak >> 20);
+    manager.kill_vmm();
+    let code = manager.wait();
+    text.extend(printed.iter().map(|(_, more)| more));
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{mode}: control characters: {text:.2000}");
+    assert!(!fake.folder().exists(), "{mode}");
+    (text, code)
+}
+
+const ASKED: &str = "asked the guest to power off";
+const ENDING: &str = "waiting for the VMM to write out its data";
+
+#[test]
+fn message_without_an_end_is_refused() {
+    let _ = host();
+    for mode in ["long event", "long values"] {
+        let (text, code) = bear(mode, "cont", &[ENDING]);
+        assert!(text.contains("a message is longer than 1048576 bytes; ending the guest"), "{mode}: {text}");
+        assert_eq!(code, Some(6), "{mode}");
+    }
+}
+
+#[test]
+fn message_of_many_values_takes_bounded_memory() {
+    let _ = host();
+    bear("many values", "cont", &[ASKED]);
+}
+
+#[test]
+fn garbage_is_printed_short() {
+    let _ = host();
+    let (text, code) = bear("garbage", "cont", &[ENDING]);
+    assert!(text.len() < 2000, "{} bytes", text.len());
+    assert_eq!(code, Some(6));
+}
+
+#[test]
+fn floods_do_not_make_it_deaf() {
+    let _ = host();
+    let floods = [("endless answers", ASKED), ("endless resets", ENDING), ("deep", ASKED), ("words", ASKED)];
+    for (mode, word) in floods {
+        let (_, code) = bear(mode, "cont", &[word]);
+        assert_eq!(code, Some(6), "{mode}");
+    }
+}
+
+#[test]
+fn silence_and_late_answers_do_not_make_it_deaf() {
+    let _ = host();
+    for mode in ["silent", "late at system_powerdown"] {
+        let (_, code) = bear(mode, "cont", &[ASKED]);
+        assert_eq!(code, Some(6), "{mode}");
+    }
+}
+
+#[test]
+fn start_is_interrupted_whatever_the_vmm_does() {
+    let _ = host();
+    for command in ["qmp_capabilities", "cont"] {
+        for kind in ["silent", "late", "endless"] {
+            let mode = format!("{kind} at {command}");
+            let (_, code) = bear(&mode, command, &["interrupted before the guest ran"]);
+            assert_eq!(code, Some(130), "{mode}");
+        }
+    }
+}
