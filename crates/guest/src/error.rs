@@ -1,5 +1,6 @@
 //! Why a guest cannot be started or was not ended well.
 
+use crate::opener::RefusedLink;
 use crate::{images, state, user};
 use passthru_pci::Address;
 use std::io;
@@ -191,6 +192,9 @@ impl Error {
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
+            Self::File { source, .. } => RefusedLink::in_error(source).map(|_| {
+                "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)".into()
+            }),
             Self::CommandLine(e) => e.hint(),
             Self::Spawn { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
@@ -198,7 +202,6 @@ impl Error {
             Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
             Self::NotPci { .. }
             | Self::State(_)
-            | Self::File { .. }
             | Self::Spawn { .. }
             | Self::Monitor(_)
             | Self::Interrupted => None,

@@ -1,8 +1,9 @@
 //! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the images'
 //! headers, since a VMM that opens no files cannot follow it.
 
+use crate::opener::Opener;
+use crate::qcow2;
 use crate::user::User;
-use crate::{file, qcow2};
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
 use std::io;
@@ -136,7 +137,7 @@ fn is_beside(one: &Path, other: &Path) -> bool {
 
 /// Returns the image below, or the end of the chain.
 fn read_below(path: &Path, user: &User) -> Result<BackingStore, Error> {
-    let file = file::open_image(path).map_err(|source| Error::Open { path: path.into(), source })?;
+    let file = Opener::new(user).open_image(path).map_err(|source| Error::Open { path: path.into(), source })?;
     let found = qcow2::backing(&file).map_err(|source| Error::Header { path: path.into(), source })?;
     let Some(found) = found else { return Ok(BackingStore::default()) };
     let below = match found.name.strip_prefix("file:") {

@@ -7,7 +7,6 @@
 
 mod copy;
 mod error;
-mod file;
 mod guest;
 mod handover;
 mod images;
@@ -17,6 +16,7 @@ mod memlock;
 mod messages;
 mod nvram;
 mod open;
+mod opener;
 mod outside;
 mod plan;
 mod qcow2;

@@ -5,6 +5,7 @@ use crate::guest::{Guest, Lifecycle, console};
 use crate::leftovers::Leftovers;
 use crate::nvram;
 use crate::open::{self, Opened};
+use crate::opener::Opener;
 use crate::plan::Plan;
 use crate::spawn::Process;
 use crate::state::StateDir;
@@ -55,11 +56,12 @@ impl Plan {
         if !self.requests.is_empty() {
             host.require_iommufd()?;
         }
-        nvram::make(&self.domain)?;
+        let opener = Opener::new(&self.user);
+        nvram::make(&self.domain, &opener)?;
         let fds = open::before_devices(&self, &state)?;
         let mut leftovers = Leftovers::default();
         for path in self.folders() {
-            leftovers.make_folder(Path::new(path), &self.user)?;
+            leftovers.make_folder(Path::new(path), &opener)?;
         }
         let assignment = host.assign(&self.requests, Some(&self.name), false)?;
         let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
