@@ -6,6 +6,8 @@
 //! was looked at is what is opened, whatever is renamed in the meantime.
 
 mod folder;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use crate::handover::Mode;
