@@ -153,7 +153,12 @@ fn file(item: &Item, plan: &Plan) -> Result<Opened, Error> {
     match &item.how {
         How::Set(members) => {
             let open = |(number, mode): &(RawFd, Mode)| {
-                Ok((*number, opener.open(path, *mode).map_err(failed)?.into()))
+                let file = if plan.header_named.contains(path) {
+                    opener.open_as_user(path, *mode)
+                } else {
+                    opener.open(path, *mode)
+                };
+                Ok((*number, file.map_err(failed)?.into()))
             };
             members.iter().map(open).collect()
         }

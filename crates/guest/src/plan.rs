@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::handover::{Handover, How, Mode};
+use crate::opener::Opener;
 use crate::outside::NamedFds;
 use crate::step::Step;
 use crate::user::User;
@@ -29,6 +30,8 @@ pub struct Settings {
 pub struct Plan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
+    /// Images that no element of the XML names, but a header of another image.
+    pub(crate) header_named: BTreeSet<PathBuf>,
     pub(crate) line: CommandLine,
     pub(crate) handover: Handover,
     pub(crate) requests: Vec<Request>,
@@ -50,7 +53,7 @@ impl Plan {
     pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::settle(&mut domain);
-        images::complete_chains(&mut domain, &settings.user)?;
+        let header_named = images::complete_chains(&mut domain, &Opener::new(&settings.user))?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
@@ -62,6 +65,7 @@ impl Plan {
             run_dir: settings.run_dir,
             name,
             domain,
+            header_named,
             line,
             handover,
         };

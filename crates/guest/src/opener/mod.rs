@@ -58,6 +58,11 @@ impl<'a> Opener<'a> {
         self.open_one_of(Kinds::All, path, mode)
     }
 
+    /// Opens a file or a device that the guest's user may open, and no other.
+    pub(crate) fn open_as_user(&self, path: &Path, mode: Mode) -> io::Result<File> {
+        self.as_user(Kinds::All, path, mode).unwrap_or_else(|| Err(Errno::ACCESS.into()))
+    }
+
     /// Opens an image for a look at its header.
     pub(crate) fn open_image(&self, path: &Path) -> io::Result<File> {
         self.open_one_of(Kinds::Images, path, Mode::Read)
