@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::leftovers::Leftovers;
+use crate::memlock::Memlock;
 use crate::state::StateDir;
 use crate::vmm::Vmm;
 use passthru_domain::device::chardev::CharSourceType;
@@ -32,6 +33,7 @@ pub struct Guest {
     pub(crate) state: StateDir,
     pub(crate) console: Option<PathBuf>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) memlock: Memlock,
 }
 
 /// What happens at events of the guest's life.
@@ -48,6 +50,8 @@ pub struct Ended {
     pub status: Option<ExitStatus>,
     /// What the VMM said on standard error.
     pub messages: String,
+    /// What the user can do where the VMM ended for a reason that is known.
+    pub hint: Option<String>,
     /// Devices that could not be given back, each with the reason.
     pub not_restored: Vec<passthru_host::Error>,
 }
@@ -143,13 +147,14 @@ impl Guest {
 
     /// Waits for the end of the VMM and gives the devices back.
     pub fn finish(self) -> Ended {
-        let Self { monitor, mut vmm, assignment, leftovers, state, .. } = self;
+        let Self { monitor, mut vmm, assignment, leftovers, state, memlock, .. } = self;
         drop(monitor);
         let (status, messages) = vmm.wait();
         drop(vmm);
         let not_restored = assignment.give_back().err().unwrap_or_default();
         drop((leftovers, state));
-        Ended { status: status.ok(), messages, not_restored }
+        let hint = memlock.explain(&messages);
+        Ended { status: status.ok(), messages, hint, not_restored }
     }
 
     /// Returns whether the VMM was told to end.

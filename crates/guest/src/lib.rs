@@ -30,6 +30,7 @@ mod vmm;
 pub use error::Error;
 pub use guest::{Ended, Guest};
 pub use images::Error as ImageError;
+pub use memlock::MemlockItem;
 pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;

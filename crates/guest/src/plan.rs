@@ -2,11 +2,12 @@
 
 use crate::error::Error;
 use crate::handover::{Handover, How, Mode};
+use crate::memlock::Memlock;
 use crate::opener::Opener;
 use crate::outside::NamedFds;
 use crate::step::Step;
 use crate::user::User;
-use crate::{images, memlock, nvram, outside, state};
+use crate::{images, nvram, outside, state};
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
@@ -36,7 +37,7 @@ pub struct Plan {
     pub(crate) handover: Handover,
     pub(crate) requests: Vec<Request>,
     pub(crate) user: User,
-    pub(crate) memlock: u64,
+    pub(crate) memlock: Memlock,
     pub(crate) named: NamedFds,
     pub(crate) run_dir: PathBuf,
 }
@@ -59,7 +60,7 @@ impl Plan {
         let handover = Handover::plan(line.wants(), &name, &settings.user);
         let plan = Self {
             requests: domain.devices.assigned().map(request).collect::<Result<_, _>>()?,
-            memlock: memlock::limit(&domain, firmware(&domain)),
+            memlock: Memlock::for_domain(&domain, &size_of_file),
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
@@ -102,7 +103,8 @@ impl Plan {
         steps.push(Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
-            memlock: self.memlock,
+            memlock: self.memlock.bytes(),
+            memlock_items: self.memlock.items().to_vec(),
             command: std::iter::once(self.line.emulator.clone())
                 .chain(self.line.render(&self.handover))
                 .collect(),
@@ -172,10 +174,6 @@ fn refuse_type1(domain: &Domain) -> Result<(), Error> {
     }
 }
 
-/// Returns the size of the firmware's images, which are mapped for devices too.
-fn firmware(domain: &Domain) -> u64 {
-    let loader = domain.os.loader.as_ref().and_then(|l| l.path.as_deref());
-    let nvram = domain.os.nvram.as_ref().and_then(|n| n.path.as_deref());
-    let size = |path: &str| std::fs::metadata(path).map_or(0, |m| m.len());
-    [loader, nvram].into_iter().flatten().map(size).sum()
+fn size_of_file(path: &str) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
 }

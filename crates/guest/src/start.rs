@@ -18,6 +18,7 @@ use passthru_host::{Device, Host};
 use passthru_qemu::{explain, qmp, qmp::Qmp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::Resource;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
@@ -75,7 +76,19 @@ impl Plan {
             }
         };
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
-        Ok(Guest { name: self.name, monitor, vmm, assignment, leftovers, state, console, lifecycle, uid })
+        let memlock = self.memlock;
+        Ok(Guest {
+            memlock,
+            name: self.name,
+            monitor,
+            vmm,
+            assignment,
+            leftovers,
+            state,
+            console,
+            lifecycle,
+            uid,
+        })
     }
 
     /// From the devices on their drivers to a guest that waits to be let go. When this fails, nothing has
@@ -108,7 +121,7 @@ impl Plan {
             arguments: &self.line.render(&self.handover),
             env: &self.line.env,
             user: &self.user,
-            memlock: self.memlock,
+            memlock: self.memlock.under(rustix::process::getrlimit(Resource::Memlock).maximum),
             stdout: has_stdio(&self.domain),
             fds,
         };
@@ -153,7 +166,8 @@ impl Plan {
             (Some(id), None) => Some(id.clone()),
             (None, host) => host.map(|host| host.to_string()),
         });
-        let hint = explained.and_then(|e| e.hint).map(String::from);
+        let hint = self.memlock.explain(&messages);
+        let hint = hint.or_else(|| explained.and_then(|e| e.hint).map(String::from));
         Error::Ended { emulator: self.line.emulator.clone(), status: status.ok(), about, messages, hint }
     }
 }
