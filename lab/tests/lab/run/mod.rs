@@ -5,6 +5,7 @@ mod descriptors;
 mod device;
 mod end;
 mod files;
+mod memlock;
 mod privileges;
 mod refused;
 mod support;
