@@ -99,6 +99,11 @@ impl std::error::Error for Error {}
 pub struct Errors(Vec<Error>);
 
 impl Errors {
+    /// Returns the errors.
+    pub(crate) fn into_list(self) -> Vec<Error> {
+        self.0
+    }
+
     /// Returns `Ok` where the list is empty.
     pub(crate) fn none_of(errors: Vec<Error>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }

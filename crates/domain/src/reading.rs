@@ -76,11 +76,12 @@ impl Reading {
             Err(found) => Err(found),
         };
         let faulty = Parts::new(faulty);
-        let independent = |error: &&Error| match &error.span {
+        let independent = |error: &Error| match &error.span {
             Some(span) => !faulty.contain(span.start),
             None => faulty.0.is_empty(),
         };
-        all.errors.extend(found.err().iter().flat_map(Errors::iter).filter(independent).cloned());
+        let found = found.err().map(Errors::into_list).unwrap_or_default();
+        all.errors.extend(found.into_iter().filter(independent));
         all.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
         all
     }
