@@ -29,7 +29,8 @@ fn sort(controllers: &mut [Controller]) {
         let next = kinds.len();
         kinds.entry(controller.kind).or_insert(next);
     }
-    controllers.sort_by_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
+    // Moves each controller once, without a second list of them.
+    controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
 }
 
 /// Inserts a controller among those of its kind, by index; a USB controller before its companions.

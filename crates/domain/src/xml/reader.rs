@@ -236,7 +236,7 @@ impl Visitor for Reader<'_, '_> {
 
     fn children(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
         let nodes = self.elements(name);
-        slot.reserve(nodes.len().min(MOST_FAULTY));
+        slot.reserve(nodes.len());
         for node in nodes {
             let before = self.found.errors.len();
             read(node, self.source, slot.add(), &mut self.found);
