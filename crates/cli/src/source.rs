@@ -4,6 +4,7 @@ use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Code;
 use passthru_domain::{Domain, Errors, Reading};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -96,10 +97,19 @@ impl Source {
 fn read_bytes(path: Option<&Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match path {
-        Some(path) => File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
+        Some(path) => open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
         None => io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
     };
     Ok(bytes)
+}
+
+/// Opens a file without waiting at a FIFO that no program has opened for writing: it is then empty.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let status = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, status - OFlags::NONBLOCK)?;
+    Ok(fd.into())
 }
 
 fn unreadable_hint(kind: ErrorKind) -> Option<&'static str> {
@@ -136,6 +146,28 @@ mod tests {
         assert!(message.starts_with("cannot read ") && hint.contains("in this folder"), "{message}: {hint}");
         let missing = Source::read(&folder.path().join("missing.xml")).unwrap_err();
         assert!(message_and_hint(missing).1.contains("standard input"));
+    }
+
+    #[test]
+    fn fifo_without_writer_and_endless_device_do_not_hang() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(Source::read(&fifo).unwrap().text(), "");
+        let (message, _) = message_and_hint(Source::read(Path::new("/dev/zero")).unwrap_err());
+        assert_eq!(message, "/dev/zero has more than 16 MiB");
+    }
+
+    #[test]
+    fn fifo_with_a_writer_is_read_to_its_end() {
+        let (read, mut write) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&read));
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::io::Write::write_all(&mut write, b"<domain/>").unwrap();
+        });
+        assert_eq!(Source::read(Path::new(&path)).unwrap().text(), "<domain/>");
+        writer.join().unwrap();
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Error {
 impl Error {
     /// Makes an error without a place.
     pub fn new(message: String) -> Self {
-        Self { message, span: None, hint: None }
+        Self { message: shortened(message), span: None, hint: None }
     }
 
     /// Returns the error with the place it is about.
@@ -30,7 +30,7 @@ impl Error {
     /// Returns the error with what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(shortened(hint.into()));
         self
     }
 
@@ -54,13 +54,30 @@ pub struct Note {
 impl Note {
     /// Makes a note about a place.
     pub fn new(message: String, span: impl Into<Option<Range<usize>>>) -> Self {
-        Self { message, span: span.into() }
+        Self { message: shortened(message), span: span.into() }
     }
 
     /// Returns line and column, as [`Error::line_column`] does.
     pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
         line_column(self.span.as_ref()?, source)
     }
+}
+
+/// Bytes of a message that may quote the document.
+const MOST_MESSAGE: usize = 2000;
+/// Bytes that stay of either end of a longer one.
+const END_OF_MESSAGE: usize = 400;
+
+/// Leaves the middle out of a message that is too long to be read: what it quotes.
+pub(crate) fn shortened(message: String) -> String {
+    if message.len() <= MOST_MESSAGE {
+        return message;
+    }
+    let (head, tail) = (END_OF_MESSAGE, message.len() - END_OF_MESSAGE);
+    let head = (0..=head).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    let tail = (tail..=message.len()).find(|at| message.is_char_boundary(*at)).unwrap_or(tail);
+    let left_out = tail - head;
+    format!("{}… ({left_out} bytes left out) …{}", &message[..head], &message[tail..])
 }
 
 fn line_column(span: &Range<usize>, source: &str) -> Option<(usize, usize)> {
@@ -82,6 +99,11 @@ impl std::error::Error for Error {}
 pub struct Errors(Vec<Error>);
 
 impl Errors {
+    /// Returns the errors.
+    pub(crate) fn into_list(self) -> Vec<Error> {
+        self.0
+    }
+
     /// Returns `Ok` where the list is empty.
     pub(crate) fn none_of(errors: Vec<Error>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }

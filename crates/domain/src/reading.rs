@@ -75,13 +75,36 @@ impl Reading {
             }
             Err(found) => Err(found),
         };
-        let independent = |error: &&Error| match &error.span {
-            Some(span) => faulty.iter().all(|part| !part.contains(&span.start)),
-            None => faulty.is_empty(),
+        let faulty = Parts::new(faulty);
+        let independent = |error: &Error| match &error.span {
+            Some(span) => !faulty.contain(span.start),
+            None => faulty.0.is_empty(),
         };
-        all.errors.extend(found.err().iter().flat_map(Errors::iter).filter(independent).cloned());
+        let found = found.err().map(Errors::into_list).unwrap_or_default();
+        all.errors.extend(found.into_iter().filter(independent));
         all.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
         all
+    }
+}
+
+/// Parts of a document, sorted by their starts, each with the furthest end up to it.
+struct Parts(Vec<(usize, usize)>);
+
+impl Parts {
+    fn new(mut parts: Vec<Range<usize>>) -> Self {
+        parts.sort_by_key(|part| part.start);
+        let mut furthest = 0;
+        let sorted = parts.into_iter().map(|part| {
+            furthest = furthest.max(part.end);
+            (part.start, furthest)
+        });
+        Self(sorted.collect())
+    }
+
+    /// Returns whether a place is in one of the parts.
+    fn contain(&self, place: usize) -> bool {
+        let before = self.0.partition_point(|(start, _)| *start <= place);
+        before.checked_sub(1).and_then(|n| self.0.get(n)).is_some_and(|(_, end)| place < *end)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a guest cannot be started or was not ended well.
 
+use crate::opener::RefusedLink;
 use crate::{images, record, state, user};
 use passthru_host::Identity;
 use passthru_pci::Address;
@@ -212,6 +213,9 @@ impl Error {
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
+            Self::File { source, .. } => RefusedLink::in_error(source).map(|_| {
+                "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)".into()
+            }),
             Self::CommandLine(e) => e.hint(),
             Self::Spawn { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
@@ -221,7 +225,6 @@ impl Error {
             | Self::Record(_)
             | Self::NewDevice { .. }
             | Self::State(_)
-            | Self::File { .. }
             | Self::Spawn { .. }
             | Self::Monitor(_)
             | Self::Interrupted => None,

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::leftovers::Leftovers;
 use crate::machine::Machine;
+use crate::memlock::Memlock;
 use crate::state::StateDir;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::{Domain, LifecycleAction};
@@ -31,6 +32,7 @@ pub struct Guest {
     pub(crate) state: StateDir,
     pub(crate) console: Option<PathBuf>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) memlock: Memlock,
 }
 
 /// What happens at events of the guest's life.
@@ -49,6 +51,8 @@ pub struct Ended {
     pub status: Option<ExitStatus>,
     /// What the VMM said on standard error.
     pub messages: String,
+    /// What the user can do where the VMM ended for a reason that is known.
+    pub hint: Option<String>,
     /// Devices that could not be given back, each with the reason.
     pub not_restored: Vec<passthru_host::Error>,
 }
@@ -166,12 +170,13 @@ impl Guest {
 
     /// Waits for the end of the VMM and gives the devices back.
     pub fn finish(self) -> Ended {
-        let Self { mut machine, assignment, leftovers, state, .. } = self;
+        let Self { mut machine, assignment, leftovers, state, memlock, .. } = self;
         let (status, messages) = machine.finish();
         drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();
         drop((leftovers, state));
-        Ended { status: status.ok(), messages, not_restored }
+        let hint = memlock.explain(&messages);
+        Ended { status: status.ok(), messages, hint, not_restored }
     }
 
     /// Returns whether the VMM was told to end.

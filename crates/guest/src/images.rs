@@ -1,10 +1,12 @@
 //! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the images'
 //! headers, since a VMM that opens no files cannot follow it.
 
-use crate::user::User;
-use crate::{file, qcow2};
+use crate::handover::Mode;
+use crate::opener::Opener;
+use crate::qcow2;
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -47,13 +49,18 @@ pub enum Error {
         /// The image below.
         below: String,
     },
-    /// The image below is in another folder.
-    #[error("the header of {} names the backing image {below}, which is in another folder", path.display())]
-    Elsewhere {
-        /// Its path.
+    /// The image below is named by the header alone, and the guest's user may not open it.
+    #[error(
+        "the header of {} names the backing image {below}, which the guest's user may not open \
+         and the XML does not name", path.display()
+    )]
+    OnlyInHeader {
+        /// Path of the image with that header.
         path: PathBuf,
         /// The image below.
         below: String,
+        /// The element by which the XML names the image below.
+        element: String,
     },
     /// The chain does not end.
     #[error("the chain of backing images of {} has more than {LONGEST_CHAIN} images", path.display())]
@@ -70,9 +77,11 @@ impl Error {
             Self::Unsaid { path, below } => {
                 Some(format!("record the format: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
             }
-            Self::Elsewhere { below, .. } => Some(format!(
-                "if this is intended, write it in the XML (a guest can change the header): <backingStore type='file'>\
-                 <format type='…'/><source file='{below}'/></backingStore>"
+            Self::OnlyInHeader { path, element, .. } => Some(format!(
+                "a guest can change the header; if the guest may read this image, add in the XML, \
+                 beside the <source> of {}:\n{}",
+                path.display(),
+                element.trim_end()
             )),
             Self::NotAFile { .. } => Some("use a file or a block device".into()),
             _ => None,
@@ -80,11 +89,13 @@ impl Error {
     }
 }
 
-/// Completes the chains of all disks, each to its end, so that nothing is left for the VMM to find out.
+/// Completes the chains of all disks, each to its end, so that nothing is left for the VMM to find
+/// out. Returns the images that a header alone names: they are opened as the guest's user.
 ///
-/// A compromised VMM can write to the header of its own image. So the name in a header is followed only
-/// into the image's own folder, or to what the guest's user could open anyway.
-pub(crate) fn complete_chains(domain: &mut Domain, user: &User) -> Result<(), Error> {
+/// A compromised VMM can write to the header of its own image. So the name in a header is followed
+/// only to what the XML names too, or to what the guest's user may open itself.
+pub(crate) fn complete_chains(domain: &mut Domain, opener: &Opener<'_>) -> Result<BTreeSet<PathBuf>, Error> {
+    let mut chains = Chains { opener, named: named(domain), by_header: BTreeSet::new() };
     for disk in &mut domain.devices.disks {
         // What is no file or block device is not looked into: its driver is the VMM's.
         if !matches!(disk.kind, None | Some(DiskType::File | DiskType::Block)) {
@@ -93,80 +104,128 @@ pub(crate) fn complete_chains(domain: &mut Domain, user: &User) -> Result<(), Er
         let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else { continue };
         let format = disk.driver.as_ref().and_then(|d| d.format).unwrap_or(ImageFormat::Raw);
         let top = PathBuf::from(path);
-        complete_below(&top, format, &mut disk.backing, &Chain { top: &top, user }, 1)?;
+        chains.complete(&top, format, &mut disk.backing)?;
     }
-    Ok(())
+    Ok(chains.by_header)
 }
 
-/// What is the same all along a chain.
-struct Chain<'a> {
-    top: &'a Path,
-    user: &'a User,
-}
-
-fn complete_below(
-    path: &Path,
-    format: ImageFormat,
-    below: &mut Option<Box<BackingStore>>,
-    chain: &Chain<'_>,
-    depth: usize,
-) -> Result<(), Error> {
-    if depth > LONGEST_CHAIN {
-        return Err(Error::Endless { path: chain.top.into() });
-    }
-    if below.is_none() && format == ImageFormat::Qcow2 {
-        *below = Some(Box::new(read_below(path, chain.user)?));
-    }
-    let Some(store) = below else { return Ok(()) };
-    let Some(next) = store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from) else {
-        return Ok(());
-    };
-    complete_below(&next, store.format.unwrap_or(ImageFormat::Raw), &mut store.backing, chain, depth + 1)
-}
-
-/// Whether two files are in the same folder, links followed.
-fn is_beside(one: &Path, other: &Path) -> bool {
-    let folder = |path: &Path| match path.canonicalize() {
-        Ok(path) => path.parent().map(PathBuf::from),
-        // What is not there is said by whoever opens it.
-        Err(_) => path.parent()?.canonicalize().ok(),
-    };
-    folder(one).is_some() && folder(one) == folder(other)
-}
-
-/// Returns the image below, or the end of the chain.
-fn read_below(path: &Path, user: &User) -> Result<BackingStore, Error> {
-    let file = file::open_image(path).map_err(|source| Error::Open { path: path.into(), source })?;
-    let found = qcow2::backing(&file).map_err(|source| Error::Header { path: path.into(), source })?;
-    let Some(found) = found else { return Ok(BackingStore::default()) };
-    let below = match found.name.strip_prefix("file:") {
-        Some(name) => name,
-        None if found.name.split('/').next().is_some_and(|first| first.contains(':')) => {
-            return Err(Error::NotAFile { path: path.into(), below: found.name });
+/// Returns all images that a domain names.
+fn named(domain: &Domain) -> BTreeSet<PathBuf> {
+    let mut named = BTreeSet::new();
+    for disk in &domain.devices.disks {
+        named.extend(disk.source.as_ref().and_then(DiskSource::path).map(PathBuf::from));
+        let mut below = disk.backing.as_deref();
+        while let Some(store) = below {
+            named.extend(store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from));
+            below = store.backing.as_deref();
         }
-        None => &found.name,
-    };
-    // A relative name is relative to the image's own folder; an absolute one replaces it.
-    let below = path.parent().unwrap_or(Path::new("/")).join(below);
-    if !is_beside(&below, path) && !user.may_open(&below, false) {
-        return Err(Error::Elsewhere { path: path.into(), below: below.display().to_string() });
     }
-    let Some(format) = found.format else {
-        return Err(Error::Unsaid { path: path.into(), below: below.display().to_string() });
-    };
-    let name = Some(below.display().to_string());
-    let block = below.metadata().is_ok_and(|m| m.file_type().is_block_device());
-    let (kind, source) = match block {
-        true => (DiskType::Block, DiskSource { dev: name, ..DiskSource::default() }),
-        false => (DiskType::File, DiskSource { file: name, ..DiskSource::default() }),
-    };
-    Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
+    named
+}
+
+/// The chains of a domain's disks, while they are completed.
+struct Chains<'a> {
+    opener: &'a Opener<'a>,
+    /// Images that the XML names.
+    named: BTreeSet<PathBuf>,
+    /// Images that a header alone names.
+    by_header: BTreeSet<PathBuf>,
+}
+
+impl Chains<'_> {
+    fn complete(
+        &mut self,
+        top: &Path,
+        format: ImageFormat,
+        mut below: &mut Option<Box<BackingStore>>,
+    ) -> Result<(), Error> {
+        let mut path = top.to_path_buf();
+        let mut format = format;
+        for _ in 0..LONGEST_CHAIN {
+            if below.is_none() && format == ImageFormat::Qcow2 {
+                let store = self.read_below(&path)?;
+                self.permit(&path, &store)?;
+                *below = Some(Box::new(store));
+            }
+            let Some(store) = below else { return Ok(()) };
+            let Some(next) = path_of(store) else { return Ok(()) };
+            path = next;
+            format = store.format.unwrap_or(ImageFormat::Raw);
+            below = &mut store.backing;
+        }
+        Err(Error::Endless { path: top.into() })
+    }
+
+    /// Checks that a header may lead to an image.
+    fn permit(&mut self, path: &Path, store: &BackingStore) -> Result<(), Error> {
+        let Some(below) = path_of(store).filter(|below| !self.named.contains(below)) else {
+            return Ok(());
+        };
+        if self.opener.open_as_user(&below, Mode::Read).is_ok() {
+            self.by_header.insert(below);
+            return Ok(());
+        }
+        let mut whole = store.clone();
+        self.read_on(&mut whole);
+        Err(Error::OnlyInHeader {
+            path: path.into(),
+            below: below.display().to_string(),
+            element: whole.format(),
+        })
+    }
+
+    /// Completes a chain as far as its headers can be read, to be shown.
+    fn read_on(&self, store: &mut BackingStore) {
+        let mut last = store;
+        for _ in 0..LONGEST_CHAIN {
+            if last.format != Some(ImageFormat::Qcow2) {
+                return;
+            }
+            let Some(Ok(next)) = path_of(last).map(|path| self.read_below(&path)) else { return };
+            last = last.backing.insert(Box::new(next));
+        }
+    }
+
+    /// Returns the image below as the header names it, or the end of the chain.
+    fn read_below(&self, path: &Path) -> Result<BackingStore, Error> {
+        let file = self.opener.open_image(path);
+        let file = file.map_err(|source| Error::Open { path: path.into(), source })?;
+        let found = qcow2::backing(&file);
+        let found = found.map_err(|source| Error::Header { path: path.into(), source })?;
+        let Some(found) = found else { return Ok(BackingStore::default()) };
+        let below = match found.name.strip_prefix("file:") {
+            Some(name) => name,
+            None if found.name.split('/').next().is_some_and(|first| first.contains(':')) => {
+                return Err(Error::NotAFile { path: path.into(), below: found.name });
+            }
+            None => &found.name,
+        };
+        // A relative name is relative to the image's own folder; an absolute one replaces it.
+        let below = path.parent().unwrap_or(Path::new("/")).join(below);
+        let name = below.display().to_string();
+        let Some(format) = found.format else {
+            return Err(Error::Unsaid { path: path.into(), below: name });
+        };
+        let block = below.metadata().is_ok_and(|m| m.file_type().is_block_device());
+        let name = Some(name);
+        let (kind, source) = if block {
+            (DiskType::Block, DiskSource { dev: name, ..DiskSource::default() })
+        } else {
+            (DiskType::File, DiskSource { file: name, ..DiskSource::default() })
+        };
+        Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
+    }
+}
+
+fn path_of(store: &BackingStore) -> Option<PathBuf> {
+    store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::qcow2::header;
+    use crate::user::User;
 
     /// Writes an image above another.
     fn write(image: &Path, below: &str, format: Option<&str>) {
@@ -182,30 +241,71 @@ mod tests {
         .unwrap()
     }
 
-    fn user() -> User {
-        User::choose(None).unwrap()
+    /// Completes the chains for a user that is not root.
+    fn complete(domain: &mut Domain) -> Result<BTreeSet<PathBuf>, Error> {
+        let user = User::choose(None).unwrap();
+        complete_chains(domain, &Opener::new(&user))
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    /// Makes top.qcow2 over middle.qcow2 over base.raw in a folder that others may enter.
+    fn chain() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        set_mode(folder.path(), 0o755);
+        std::fs::write(folder.path().join("base.raw"), [0; 1024]).unwrap();
+        write(&folder.path().join("middle.qcow2"), "base.raw", Some("raw"));
+        write(&folder.path().join("top.qcow2"), "middle.qcow2", Some("qcow2"));
+        folder
     }
 
     #[test]
-    fn a_header_does_not_lead_into_another_folder() {
-        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let secret = other.path().join("secret");
-        std::fs::write(&secret, [0; 1024]).unwrap();
-        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fn header_leads_to_no_image_of_root_and_hint_pastes() {
+        let folder = chain();
+        for name in ["base.raw", "middle.qcow2", "top.qcow2"] {
+            // Without root, the one user that there is may not open them either.
+            let mode = if rustix::process::geteuid().is_root() || name == "top.qcow2" { 0o600 } else { 0 };
+            set_mode(&folder.path().join(name), mode);
+        }
         let image = folder.path().join("top.qcow2");
-        write(&image, secret.to_str().unwrap(), Some("raw"));
-        let error = complete_chains(&mut domain(&image), &user()).unwrap_err();
-        assert!(matches!(error, Error::Elsewhere { .. }), "{error}");
+        let error = complete(&mut domain(&image)).unwrap_err();
+        assert!(matches!(error, Error::OnlyInHeader { .. }), "{error}");
+        let hint = error.hint().unwrap();
+        let (_, element) = hint.split_once('\n').unwrap();
+        let xml = domain(&image).format().replace("</disk>", &format!("{element}</disk>"));
+        let mut pasted = Domain::parse(&xml).unwrap();
+        assert_eq!(complete(&mut pasted).unwrap(), BTreeSet::new(), "{hint}");
+        assert_eq!(pasted.devices.disks[0].backing.as_deref().and_then(path_of), {
+            Some(folder.path().join("middle.qcow2"))
+        });
+    }
+
+    #[test]
+    fn image_named_elsewhere_in_the_xml_is_permitted() {
+        let folder = chain();
+        for name in ["base.raw", "middle.qcow2"] {
+            set_mode(&folder.path().join(name), 0o600);
+        }
+        let at = |name: &str| folder.path().join(name);
+        let mut domain = domain(&at("top.qcow2"));
+        for name in ["middle.qcow2", "base.raw"] {
+            let mut other = domain.devices.disks[0].clone();
+            other.source.as_mut().unwrap().file = Some(at(name).display().to_string());
+            other.driver.as_mut().unwrap().format = Some(ImageFormat::Raw);
+            domain.devices.disks.push(other);
+        }
+        assert_eq!(complete(&mut domain).unwrap(), BTreeSet::new());
     }
 
     #[test]
     fn a_chain_that_is_left_out_is_read_to_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("base.raw"), [0; 1024]).unwrap();
-        write(&folder.path().join("middle.qcow2"), "base.raw", Some("raw"));
-        write(&folder.path().join("top.qcow2"), "middle.qcow2", Some("qcow2"));
+        let folder = chain();
         let mut domain = domain(&folder.path().join("top.qcow2"));
-        complete_chains(&mut domain, &user()).unwrap();
+        let by_header = complete(&mut domain).unwrap();
+        let below = ["base.raw", "middle.qcow2"].map(|name| folder.path().join(name));
+        assert_eq!(by_header, below.into());
         let middle = domain.devices.disks[0].backing.as_ref().unwrap();
         assert!(middle.source.as_ref().unwrap().path().unwrap().ends_with("/middle.qcow2"));
         let base = middle.backing.as_ref().unwrap();
@@ -216,9 +316,10 @@ mod tests {
     #[test]
     fn a_chain_that_bites_its_tail_is_refused() {
         let folder = tempfile::tempdir().unwrap();
+        set_mode(folder.path(), 0o755);
         let image = folder.path().join("loop.qcow2");
         write(&image, "loop.qcow2", Some("qcow2"));
-        assert!(matches!(complete_chains(&mut domain(&image), &user()), Err(Error::Endless { .. })));
+        assert!(matches!(complete(&mut domain(&image)), Err(Error::Endless { .. })));
     }
 
     #[test]
@@ -226,7 +327,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("top.qcow2");
         write(&image, "base", None);
-        let error = complete_chains(&mut domain(&image), &user()).unwrap_err();
+        let error = complete(&mut domain(&image)).unwrap_err();
         assert!(error.hint().unwrap().contains("qemu-img rebase"), "{error}");
     }
 }

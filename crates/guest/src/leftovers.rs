@@ -1,61 +1,85 @@
 //! What a guest leaves in the file system outside of its own folder: removed when it has ended.
 
 use crate::error::Error;
-use crate::user::User;
-use nix::unistd::fchown;
-use rustix::fs::{FileType, Mode, OFlags};
-use std::fs::DirBuilder;
+use crate::opener::{Folder, Opener, OwnFolder};
+use rustix::fs::{AtFlags, FileType, Stat};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Folders and sockets that were made for a guest. Removed on drop, folders with what is in them.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    folders: Vec<PathBuf>,
-    sockets: Vec<PathBuf>,
+    folders: Vec<(PathBuf, OwnFolder)>,
+    sockets: Vec<Socket>,
+}
+
+/// A listening socket in the file system.
+#[derive(Debug)]
+struct Socket {
+    folder: Folder,
+    name: OsString,
+    /// The socket's inode, since its name may pass to another.
+    inode: (u64, u64),
+    path: PathBuf,
 }
 
 impl Leftovers {
-    /// Makes a folder for the user alone. What a killed manager left there goes first: the guest's lock is
-    /// held, so nobody uses it.
-    pub(crate) fn make_folder(&mut self, path: &Path, user: &User) -> Result<(), Error> {
-        let failed = |source| Error::File { what: "folder".into(), path: path.display().to_string(), source };
-        self.try_make_folder(path, user).map_err(failed)
-    }
-
-    fn try_make_folder(&mut self, path: &Path, user: &User) -> io::Result<()> {
-        match std::fs::remove_dir_all(path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        if let Some(above) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(above)?;
-        }
-        DirBuilder::new().mode(0o700).create(path)?;
-        self.folders.push(path.into());
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(fchown(&folder, Some(user.uid), Some(user.gid))?)
+    /// Makes a folder for the guest's user alone. What a killed manager left there goes first: the guest's
+    /// lock is held, so no other start uses it.
+    pub(crate) fn make_folder(&mut self, path: &Path, opener: &Opener<'_>) -> Result<(), Error> {
+        let folder = opener.make_own_folder(path).map_err(|source| Error::File {
+            what: "folder".into(),
+            path: path.display().to_string(),
+            source,
+        })?;
+        self.folders.push((path.into(), folder));
+        Ok(())
     }
 
     /// Makes a listening socket. One that nobody listens on any more goes first.
-    pub(crate) fn listen(&mut self, path: &Path) -> io::Result<UnixListener> {
-        let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
-        if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
-            std::fs::remove_file(path)?;
+    pub(crate) fn listen(&mut self, path: &Path, opener: &Opener<'_>) -> io::Result<UnixListener> {
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        let folder = opener.folder_of(path)?;
+        let there = folder.path_of(&name);
+        let is_socket = stat_of(&folder, &name).is_ok_and(|stat| is_socket(&stat));
+        if is_socket && UnixStream::connect(&there).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+            std::fs::remove_file(&there)?;
         }
-        let listener = UnixListener::bind(path)?;
-        self.sockets.push(path.into());
+        let listener = UnixListener::bind(&there)?;
+        let inode = inode(&stat_of(&folder, &name)?);
+        self.sockets.push(Socket { folder, name, inode, path: path.into() });
         Ok(listener)
     }
 }
 
+impl Socket {
+    fn remove(&self) -> io::Result<()> {
+        let stat = stat_of(&self.folder, &self.name)?;
+        if inode(&stat) != self.inode || !is_socket(&stat) {
+            return Err(io::Error::other("another file has its name now"));
+        }
+        Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())?)
+    }
+}
+
+fn stat_of(folder: &Folder, name: &OsString) -> rustix::io::Result<Stat> {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn inode(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn is_socket(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+}
+
 impl Drop for Leftovers {
     fn drop(&mut self) {
-        let folders = self.folders.iter().map(|path| (path, std::fs::remove_dir_all(path)));
-        let sockets = self.sockets.iter().map(|path| (path, std::fs::remove_file(path)));
+        let folders = self.folders.iter().map(|(path, folder)| (path, folder.remove()));
+        let sockets = self.sockets.iter().map(|socket| (&socket.path, socket.remove()));
         for (path, removed) in folders.chain(sockets) {
             if let Err(e) = removed {
                 tracing::warn!("cannot remove {}: {e}", path.display());
@@ -72,15 +96,18 @@ pub(crate) fn can_be_emptied(file: &std::fs::File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user::User;
 
     #[test]
     fn a_socket_that_nobody_listens_on_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
+        let user = User::choose(None).unwrap();
+        let opener = Opener::new(&user);
         let mut first = Leftovers::default();
-        let listening = first.listen(&path).unwrap();
-        assert!(Leftovers::default().listen(&path).is_err());
+        let listening = first.listen(&path, &opener).unwrap();
+        assert!(Leftovers::default().listen(&path, &opener).is_err());
         drop((listening, first));
         assert!(!path.exists());
     }

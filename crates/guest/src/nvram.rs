@@ -2,13 +2,14 @@
 //! the template.
 
 use crate::error::Error;
+use crate::opener::Opener;
 use passthru_domain::{Domain, Nvram};
 use passthru_qemu::NVRAM_DIR;
-use rustix::fs::{CWD, RenameFlags};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Names the file where the domain does not.
 pub(crate) fn settle(domain: &mut Domain) {
@@ -27,30 +28,38 @@ pub(crate) fn missing(domain: &Domain) -> Option<(&str, &str)> {
 }
 
 /// Makes the file from its template, whole or not at all.
-pub(crate) fn make(domain: &Domain) -> Result<(), Error> {
+pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
     let Some((path, template)) = missing(domain) else { return Ok(()) };
     let failed =
         |what: &str, path: &str, source| Error::File { what: what.into(), path: path.into(), source };
-    let mut from = File::open(template).map_err(|e| failed("template of the nvram", template, e))?;
-    copy(&mut from, Path::new(path)).map_err(|e| failed("nvram", path, e))
+    let mut from =
+        opener.open_regular(Path::new(template)).map_err(|e| failed("template of the nvram", template, e))?;
+    copy(&mut from, Path::new(path), opener).map_err(|e| failed("nvram", path, e))
 }
 
-fn copy(from: &mut File, path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = opener.make_folder_of(path)?;
+    let mut half = name.to_owned();
+    half.push(".partial");
+    match rustix::fs::unlinkat(&folder, &half, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
     }
-    let half = PathBuf::from(format!("{}.partial", path.display()));
-    let _ = fs::remove_file(&half);
-    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let to = rustix::fs::openat(&folder, &half, flags, Mode::RUSR | Mode::WUSR)?;
+    let mut to = File::from(to);
     io::copy(from, &mut to)?;
     to.sync_all()?;
     // A file, or a link to nowhere, that has appeared in the meantime stays.
-    Ok(rustix::fs::renameat_with(CWD, &half, CWD, path, RenameFlags::NOREPLACE)?)
+    Ok(rustix::fs::renameat_with(&folder, &half, &folder, name, RenameFlags::NOREPLACE)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user::User;
+    use std::fs;
 
     fn domain(nvram: &str) -> Domain {
         let xml = format!(
@@ -62,13 +71,14 @@ mod tests {
     #[test]
     fn the_file_is_made_once_and_then_kept() {
         let folder = tempfile::tempdir().unwrap();
+        let user = User::choose(None).unwrap();
         let at = |name| folder.path().join(name).display().to_string();
         fs::write(at("template"), "fresh").unwrap();
         let domain = domain(&format!("<nvram template='{}'>{}</nvram>", at("template"), at("deep/vars")));
-        make(&domain).unwrap();
+        make(&domain, &Opener::new(&user)).unwrap();
         assert_eq!(fs::read_to_string(at("deep/vars")).unwrap(), "fresh");
         fs::write(at("deep/vars"), "used").unwrap();
-        make(&domain).unwrap();
+        make(&domain, &Opener::new(&user)).unwrap();
         assert_eq!(fs::read_to_string(at("deep/vars")).unwrap(), "used");
     }
 
@@ -81,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_missing_template_is_named() {
-        let error = make(&domain("<nvram template='/nonexistent/t'>/nonexistent/vars</nvram>")).unwrap_err();
+        let domain = domain("<nvram template='/nonexistent/t'>/nonexistent/vars</nvram>");
+        let user = User::choose(None).unwrap();
+        let error = make(&domain, &Opener::new(&user)).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/t"), "{error}");
     }
 }

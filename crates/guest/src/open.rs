@@ -2,9 +2,9 @@
 
 use crate::copy::sealed_copy;
 use crate::error::Error;
-use crate::file;
 use crate::handover::{How, Item, Mode};
 use crate::leftovers::{Leftovers, can_be_emptied};
+use crate::opener::Opener;
 use crate::outside;
 use crate::plan::Plan;
 use crate::state::StateDir;
@@ -16,7 +16,6 @@ use passthru_vfio::device::Cdev;
 use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Descriptors with their numbers in the VMM.
@@ -36,11 +35,12 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
                 opened.push((*number, state.monitor()?.into()));
             }
             (How::Descriptor(number), What::Connected { path }) => {
-                let socket = UnixStream::connect(path).map_err(|e| cannot_open(&item.want, e))?;
+                let socket = Opener::new(&plan.user).connect(Path::new(path));
+                let socket = socket.map_err(|e| cannot_open(&item.want, e))?;
                 opened.push((*number, socket.into()));
             }
             (How::Descriptor(number), What::Vhost { path }) => {
-                let node = file::open(Path::new(path), Mode::ReadWrite, &plan.user);
+                let node = Opener::new(&plan.user).open(Path::new(path), Mode::ReadWrite);
                 opened.push((*number, node.map_err(|e| cannot_open(&item.want, e))?.into()));
             }
             (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
@@ -90,7 +90,8 @@ pub(crate) fn with_devices(
                 with.opened.push((*number, cdev.into()));
             }
             (How::Descriptor(number), What::Listener { path }) if !is_monitor(item) => {
-                let listener = leftovers.listen(Path::new(path)).map_err(|e| cannot_open(&item.want, e))?;
+                let listener = leftovers.listen(Path::new(path), &Opener::new(&plan.user));
+                let listener = listener.map_err(|e| cannot_open(&item.want, e))?;
                 with.opened.push((*number, listener.into()));
             }
             (How::Set(members), What::Output { .. }) => {
@@ -148,13 +149,22 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
 fn file(item: &Item, plan: &Plan) -> Result<Opened, Error> {
     let path = Path::new(item.want.path().unwrap_or_default());
     let failed = |e| cannot_open(&item.want, e);
-    let open = |mode| file::open(path, mode, &plan.user).map_err(failed);
+    let opener = Opener::new(&plan.user);
     match &item.how {
         How::Set(members) => {
-            members.iter().map(|(number, mode)| Ok((*number, open(*mode)?.into()))).collect()
+            let open = |(number, mode): &(RawFd, Mode)| {
+                let file = if plan.header_named.contains(path) {
+                    opener.open_as_user(path, *mode)
+                } else {
+                    opener.open(path, *mode)
+                };
+                Ok((*number, file.map_err(failed)?.into()))
+            };
+            members.iter().map(open).collect()
         }
         How::Copy(number) => {
-            let copy = sealed_copy(&item.want.name, &mut open(Mode::Read)?).map_err(failed)?;
+            let mut from = opener.open_regular(path).map_err(failed)?;
+            let copy = sealed_copy(&item.want.name, &mut from).map_err(failed)?;
             Ok(vec![(*number, copy)])
         }
         How::Descriptor(_) | How::Itself | How::Folder(_) => Ok(Vec::new()),

@@ -2,11 +2,13 @@
 
 use crate::error::Error;
 use crate::handover::{Handover, How, Mode};
+use crate::memlock::Memlock;
+use crate::opener::Opener;
 use crate::outside::NamedFds;
 use crate::record::Records;
 use crate::step::Step;
 use crate::user::User;
-use crate::{images, memlock, nvram, outside, state};
+use crate::{images, nvram, outside, state};
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
@@ -36,11 +38,13 @@ pub struct Settings {
 pub struct Plan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
+    /// Images that no element of the XML names, but a header of another image.
+    pub(crate) header_named: BTreeSet<PathBuf>,
     pub(crate) line: CommandLine,
     pub(crate) handover: Handover,
     pub(crate) requests: Vec<Request>,
     pub(crate) user: User,
-    pub(crate) memlock: u64,
+    pub(crate) memlock: Memlock,
     pub(crate) named: NamedFds,
     pub(crate) run_dir: PathBuf,
     pub(crate) records: Records,
@@ -60,13 +64,13 @@ impl Plan {
     pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::settle(&mut domain);
-        images::complete_chains(&mut domain, &settings.user)?;
+        let header_named = images::complete_chains(&mut domain, &Opener::new(&settings.user))?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
         let plan = Self {
             requests: domain.devices.assigned().map(request).collect::<Result<_, _>>()?,
-            memlock: memlock::limit(&domain, firmware(&domain)),
+            memlock: Memlock::for_domain(&domain, &size_of_file),
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
@@ -75,6 +79,7 @@ impl Plan {
             accept_new_device: settings.accept_new_device,
             name,
             domain,
+            header_named,
             line,
             handover,
         };
@@ -122,7 +127,8 @@ impl Plan {
         steps.push(Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
-            memlock: self.memlock,
+            memlock: self.memlock.bytes(),
+            memlock_items: self.memlock.items().to_vec(),
             command: std::iter::once(self.line.emulator.clone())
                 .chain(self.line.render(&self.handover))
                 .collect(),
@@ -192,10 +198,6 @@ fn refuse_type1(domain: &Domain) -> Result<(), Error> {
     }
 }
 
-/// Returns the size of the firmware's images, which are mapped for devices too.
-fn firmware(domain: &Domain) -> u64 {
-    let loader = domain.os.loader.as_ref().and_then(|l| l.path.as_deref());
-    let nvram = domain.os.nvram.as_ref().and_then(|n| n.path.as_deref());
-    let size = |path: &str| std::fs::metadata(path).map_or(0, |m| m.len());
-    [loader, nvram].into_iter().flatten().map(size).sum()
+fn size_of_file(path: &str) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
 }

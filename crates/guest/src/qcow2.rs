@@ -72,6 +72,10 @@ pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
     file.read_exact_at(&mut name, offset)?;
     let name =
         String::from_utf8(name).map_err(|_| Error::Damaged("the name of the backing image is not UTF-8"))?;
+    // The name is shown to people, on terminals.
+    if name.chars().any(char::is_control) {
+        return Err(Error::Damaged("the name of the backing image has control characters"));
+    }
     Ok(Some(Backing { name, format: backing_format(file, header_length, offset)? }))
 }
 
@@ -188,6 +192,7 @@ mod tests {
         assert!(matches!(backing(&text), Err(Error::NotQcow2)));
         assert!(matches!(backing(&image(4, 0, &[], "")), Err(Error::Damaged(_))));
         assert!(matches!(backing(&image(3, EXTERNAL_DATA, &[], "")), Err(Error::ExternalData)));
+        assert!(matches!(backing(&image(3, 0, &[], "a\x1b[2J")), Err(Error::Damaged(_))));
         let vmdk = image(3, 0, &[(BACKING_FORMAT, b"vmdk")], "x");
         assert!(matches!(backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
     }

@@ -6,6 +6,7 @@ use crate::leftovers::Leftovers;
 use crate::machine::Machine;
 use crate::nvram;
 use crate::open::{self, Opened};
+use crate::opener::Opener;
 use crate::plan::Plan;
 use crate::spawn::Process;
 use crate::state::StateDir;
@@ -16,6 +17,7 @@ use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
 use passthru_host::{Device, Host};
 use passthru_qemu::{explain, qmp, qmp::Qmp};
+use rustix::process::Resource;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
@@ -53,11 +55,12 @@ impl Plan {
         if !self.requests.is_empty() {
             host.require_iommufd()?;
         }
-        nvram::make(&self.domain)?;
+        let opener = Opener::new(&self.user);
+        nvram::make(&self.domain, &opener)?;
         let fds = open::before_devices(&self, &state)?;
         let mut leftovers = Leftovers::default();
         for path in self.folders() {
-            leftovers.make_folder(Path::new(path), &self.user)?;
+            leftovers.make_folder(Path::new(path), &opener)?;
         }
         let registration = self.register(self.identities(host)?)?;
         let assignment =
@@ -79,7 +82,17 @@ impl Plan {
         };
         registration.keep();
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
-        Ok(Guest { name: self.name, machine, assignment, leftovers, state, console, lifecycle, uid })
+        Ok(Guest {
+            memlock: self.memlock,
+            name: self.name,
+            machine,
+            assignment,
+            leftovers,
+            state,
+            console,
+            lifecycle,
+            uid,
+        })
     }
 
     /// From the devices on their drivers to a guest that waits to be let go. When this fails, nothing has
@@ -122,7 +135,7 @@ impl Plan {
             arguments: &self.line.render(&self.handover),
             env: &self.line.env,
             user: &self.user,
-            memlock: self.memlock,
+            memlock: self.memlock.under(rustix::process::getrlimit(Resource::Memlock).maximum),
             stdout: has_stdio(&self.domain),
             fds,
         };
@@ -160,7 +173,8 @@ impl Plan {
             (Some(id), None) => Some(id.clone()),
             (None, host) => host.map(|host| host.to_string()),
         });
-        let hint = explained.and_then(|e| e.hint).map(String::from);
+        let hint = self.memlock.explain(&messages);
+        let hint = hint.or_else(|| explained.and_then(|e| e.hint).map(String::from));
         Error::Ended { emulator: self.line.emulator.clone(), status: status.ok(), about, messages, hint }
     }
 }

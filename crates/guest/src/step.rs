@@ -1,6 +1,7 @@
 //! The steps of a start, as people read them.
 
 use crate::handover::{How, Item};
+use crate::memlock::MemlockItem;
 use crate::plan::mode_text;
 use passthru_host::{Change, Error, Host, Request};
 use passthru_pci::Address;
@@ -82,6 +83,8 @@ pub enum Step {
         uid: u32,
         /// `RLIMIT_MEMLOCK` in bytes.
         memlock: u64,
+        /// The parts of that limit.
+        memlock_items: Vec<MemlockItem>,
         /// The command.
         command: Vec<String>,
     },
@@ -179,14 +182,15 @@ impl fmt::Display for Step {
             Self::Claim { device, driver: has } => {
                 write!(f, "claim {device}, which stays on {}", driver(has))
             }
-            Self::Spawn { user, uid, memlock, command } => {
+            Self::Spawn { user, uid, memlock, memlock_items, command } => {
                 let mib = memlock.div_ceil(1 << 20);
                 let user = if *user == uid.to_string() { "a user of its own" } else { user };
                 write!(
                     f,
                     "start {} as {user} (uid {uid}), no capabilities, no_new_privs, memlock {mib} MiB",
                     command.first().map_or("", |c| c)
-                )
+                )?;
+                memlock_items.iter().try_for_each(|item| write!(f, "\n      memlock: {item}"))
             }
             Self::Run => f.write_str("run the guest until it ends"),
             Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver(to)),

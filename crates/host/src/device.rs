@@ -83,6 +83,16 @@ impl Device {
 }
 
 impl Host {
+    /// Checks that the kernel's list of PCI devices can be read. Where sysfs is not mounted, a host
+    /// looks as if it had no devices.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where it cannot.
+    pub fn require_pci(&self) -> Result<(), Error> {
+        let path = self.path("sys/bus/pci/devices");
+        std::fs::read_dir(&path).map(drop).map_err(|source| Error::Read { path, source })
+    }
+
     /// Lists the PCI devices by address. One that goes away meanwhile is left out.
     pub fn devices(&self) -> Vec<Device> {
         self.addresses().into_iter().filter_map(|address| read(self, address)).collect()
@@ -204,6 +214,16 @@ mod tests {
 
     fn address(text: &str) -> Address {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn host_without_sysfs_is_an_error_not_an_empty_list() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = Host::at(empty.path()).require_pci().unwrap_err();
+        assert!(error.to_string().ends_with("/sys/bus/pci/devices"), "{error}");
+        let tree = Tree::new();
+        std::fs::create_dir_all(tree.path("sys/bus/pci/devices")).unwrap();
+        assert!(tree.host().require_pci().is_ok());
     }
 
     #[test]

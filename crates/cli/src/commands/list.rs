@@ -101,6 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
+    host.require_pci()?;
     let mut devices = match args.devices.as_slice() {
         [] => host.devices(),
         addresses => addresses.iter().map(|address| host.device(*address)).collect::<Result<_, _>>()?,

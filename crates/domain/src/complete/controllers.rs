@@ -11,9 +11,7 @@ use std::collections::{HashMap, HashSet};
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     number(&mut devices.controllers);
-    for controller in std::mem::take(&mut devices.controllers) {
-        insert(&mut devices.controllers, controller);
-    }
+    sort(&mut devices.controllers);
     machines_own(devices, machine);
     for controller in &mut devices.controllers {
         usual_model(controller, machine);
@@ -22,6 +20,17 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     for_hostdevs(devices, machine);
     virtio_ports::add_controllers(devices);
     for_smartcards(devices);
+}
+
+/// Sorts controllers as if each was inserted after those before it ([`insert`]).
+fn sort(controllers: &mut [Controller]) {
+    let mut kinds = HashMap::new();
+    for controller in controllers.iter() {
+        let next = kinds.len();
+        kinds.entry(controller.kind).or_insert(next);
+    }
+    // Moves each controller once, without a second list of them.
+    controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
 }
 
 /// Inserts a controller among those of its kind, by index; a USB controller before its companions.
@@ -42,15 +51,16 @@ pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
 /// that stand together get the same.
 fn number(controllers: &mut [Controller]) {
     let mut used: HashSet<_> = controllers.iter().filter_map(|c| Some((c.kind, c.index?))).collect();
-    let mut lowest: HashMap<_, u32> = HashMap::from([(Some(ControllerType::Pci), 1)]);
+    let mut members: HashSet<_> = controllers.iter().filter_map(usb::member).collect();
+    let mut lowest: HashMap<_, u32> = HashMap::from([((Some(ControllerType::Pci), false), 1)]);
     for n in 0..controllers.len() {
         usb::fill_master(&mut controllers[n]);
         if controllers[n].index.is_some() {
             continue;
         }
         let kind = controllers[n].kind;
-        let next = if is_root(&controllers[n]) { &mut 0 } else { lowest.entry(kind).or_insert(0) };
-        let index = usb::index_of_group(controllers, n).unwrap_or_else(|| {
+        let next = lowest.entry((kind, is_root(&controllers[n]))).or_insert(0);
+        let index = usb::index_of_group(controllers, n, &members).unwrap_or_else(|| {
             while used.contains(&(kind, *next)) {
                 *next += 1;
             }
@@ -58,6 +68,7 @@ fn number(controllers: &mut [Controller]) {
         });
         used.insert((kind, index));
         controllers[n].index = Some(index);
+        members.extend(usb::member(&controllers[n]));
     }
 }
 
@@ -178,6 +189,38 @@ fn for_smartcards(devices: &mut Devices) {
     if let Some(highest) = highest.max() {
         for index in 0..=highest.min(MOST_OF_A_KIND) {
             add(devices, ControllerType::Ccid, index, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::controller::UsbMaster;
+
+    #[test]
+    fn sorting_gives_the_order_of_inserting_one_by_one() {
+        let kinds = [ControllerType::Usb, ControllerType::Pci, ControllerType::Scsi];
+        // A fixed sequence of pseudo-random controllers.
+        let mut state: u32 = 1;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for _ in 0..200 {
+            let mut controllers: Vec<Controller> = Vec::new();
+            for _ in 0..random(12) {
+                let kind = kinds[random(3) as usize];
+                let mut controller = Controller::new(kind, random(4), None);
+                controller.master = (random(2) == 0).then_some(UsbMaster { startport: random(6) });
+                controllers.push(controller);
+            }
+            let mut inserted = Vec::new();
+            for controller in controllers.clone() {
+                insert(&mut inserted, controller);
+            }
+            sort(&mut controllers);
+            assert_eq!(controllers, inserted);
         }
     }
 }

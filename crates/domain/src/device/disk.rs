@@ -261,6 +261,13 @@ pub struct BackingStore {
     pub backing: Option<Box<BackingStore>>,
 }
 
+impl BackingStore {
+    /// Returns the element as XML, to be read by people or put into a document.
+    pub fn format(&self) -> String {
+        crate::xml::writer::write("backingStore", self)
+    }
+}
+
 /// `<target>` of a disk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiskTarget {

@@ -5,7 +5,7 @@ use crate::device::iommu::IommuModel;
 use crate::device::net::LinkState;
 use crate::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
 use crate::xml::place::Place;
-use crate::{Backend, Domain, Note, SeclabelType};
+use crate::{Backend, Domain, Memtune, Note, SeclabelType};
 use std::collections::HashMap;
 
 impl Domain {
@@ -75,6 +75,11 @@ fn crowded(domain: &Domain) -> Vec<Note> {
     notes
 }
 
+/// Returns whether all that is said of memory is the limit on locked memory, which `run` sets.
+fn is_hard_limit_alone(tune: &Memtune) -> bool {
+    *tune == Memtune { hard_limit: tune.hard_limit, ..Memtune::default() }
+}
+
 /// What a domain says of the host's resources that nobody sets up here, and what a full virtual machine has no
 /// use for. It is read, checked and written, so that a domain loses nothing.
 fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
@@ -83,7 +88,7 @@ fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
     let all = [
         ("cputune", domain.cputune.is_some()),
         ("vcpu cpuset=…", domain.vcpu.as_ref().is_some_and(|vcpu| vcpu.cpuset.is_some())),
-        ("memtune", domain.memtune.is_some()),
+        ("memtune", domain.memtune.as_ref().is_some_and(|tune| !is_hard_limit_alone(tune))),
         ("blkiotune", domain.blkiotune.is_some()),
         ("resource", domain.resource.is_some()),
         ("perf", domain.perf.is_some()),

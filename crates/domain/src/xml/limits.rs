@@ -40,6 +40,7 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
             Err(e) if text.len() > MAX_BROKEN => {
                 return Err(here(Error::new(format!("not well-formed XML: {e}"))));
             }
+            Ok(Event::GeneralRef(name)) => check_reference(&name).map_err(here)?,
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => {}
         }
@@ -73,14 +74,33 @@ impl Counts {
             if n == MAX_ATTRIBUTES {
                 return Err(Error::new(format!("the element has more than {MAX_ATTRIBUTES} attributes")));
             }
-            let declares = attribute.is_ok_and(|a| a.key.as_ref().starts_with("xmlns"));
-            self.namespaces += usize::from(declares);
+            let Ok(attribute) = attribute else { continue };
+            self.namespaces += usize::from(attribute.key.as_ref().starts_with("xmlns"));
+            let references = attribute.value.split('&').skip(1).filter_map(|rest| rest.split_once(';'));
+            for (name, _) in references {
+                check_reference(name)?;
+            }
         }
         if self.namespaces > MAX_NAMESPACES {
             return Err(Error::new(format!("the document declares more than {MAX_NAMESPACES} namespaces")));
         }
         Ok(())
     }
+}
+
+/// Refuses the number of a character that does not exist, such as `#x110000`: the tree parser reads
+/// another character in its place.
+fn check_reference(name: &str) -> Result<(), Error> {
+    let Some(number) = name.strip_prefix('#') else { return Ok(()) };
+    let number = match number.strip_prefix('x') {
+        Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+        None => number.parse(),
+    };
+    if number.is_ok_and(|number| char::from_u32(number).is_some()) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(20).collect();
+    Err(Error::new(format!("not well-formed XML: there is no character &{shown};")))
 }
 
 fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
@@ -99,6 +119,45 @@ mod tests {
         let errors = Domain::parse(text).unwrap_err().to_string();
         assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
         errors
+    }
+
+    #[test]
+    fn reference_to_no_character_is_refused() {
+        for reference in ["&#x110000;", "&#1114112;", "&#xD800;", "&#99999999999;"] {
+            let in_text = format!("<domain><name>{reference}</name></domain>");
+            assert!(refusal(&in_text).contains("there is no character"), "{reference}");
+            let in_value = format!("<domain type='{reference}'/>");
+            assert!(refusal(&in_value).contains("there is no character"), "{reference}");
+        }
+        let read = "<domain type='kvm'><name>a&#x42;&amp;&#99;</name><memory>1</memory><os><type>hvm</type></os></domain>";
+        assert_eq!(Domain::parse(read).unwrap().name.as_deref(), Some("aB&c"));
+    }
+
+    #[test]
+    fn value_of_15_mib_is_not_echoed() {
+        let value = "x".repeat(15 << 20);
+        for text in [
+            format!("<domain type='{value}'/>"),
+            format!("<domain><name>a</name><{value}/></domain>"),
+            format!("<domain type='kvm'><name>{value}</name></domain>"),
+            format!("<domain type='kvm' {value}='1'><name>a</name></domain>"),
+            format!("<domain type='kvm'><devices><disk rawio='{value}'/></devices></domain>"),
+        ] {
+            let refused = Domain::parse(&text).unwrap_err().to_string();
+            assert!(refused.len() < 20_000 && refused.contains("bytes left out"), "{}", refused.len());
+        }
+    }
+
+    #[test]
+    fn name_too_long_for_its_folder_is_refused() {
+        let named = |length: usize| {
+            format!(
+                "<domain type='kvm'><name>{}</name><memory>1</memory><os><type>hvm</type></os></domain>",
+                "n".repeat(length)
+            )
+        };
+        assert!(Domain::parse(&named(224)).is_ok());
+        assert!(refusal(&named(225)).contains("at most 224 bytes"));
     }
 
     #[test]

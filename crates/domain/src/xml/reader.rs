@@ -3,7 +3,7 @@
 use super::place::Place;
 use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
 use super::{Element, Visitor, suggest};
-use crate::error::{Error, Note};
+use crate::error::{Error, Note, shortened};
 use roxmltree::Node;
 use std::ops::Range;
 
@@ -21,6 +21,9 @@ pub(crate) struct Reader<'a, 'input> {
 
 /// Errors of an element beyond which nothing is suggested any more: that takes a while.
 const MOST_SUGGESTIONS: usize = 100;
+
+/// Errors of an element beyond which faulty children are not kept: they may be many and large.
+const MOST_FAULTY: usize = 1000;
 
 /// What is to be said of a text.
 #[derive(Debug, Default)]
@@ -237,8 +240,15 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn children(&mut self, name: &'static str, slot: &mut dyn ManyElements) {
-        for node in self.elements(name) {
+        let nodes = self.elements(name);
+        slot.reserve(nodes.len());
+        for node in nodes {
+            let before = self.found.errors.len();
             read(node, self.source, slot.add(), &mut self.found);
+            // Of so many faulty elements no more is asked than how many errors they have.
+            if before >= MOST_FAULTY && self.found.errors.len() > before {
+                slot.drop_last();
+            }
         }
     }
 
@@ -282,7 +292,7 @@ impl Visitor for Reader<'_, '_> {
 /// Returns the text on one line.
 fn visible(text: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(shown).collect()
+    shortened(text.into()).chars().map(shown).collect()
 }
 
 /// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).

@@ -103,6 +103,12 @@ pub(crate) trait ElementSlot {
     /// Adds an element with nothing in it yet, and returns it. An `Option` forgets the one that it had.
     fn add(&mut self) -> &mut dyn Element;
 
+    /// Makes room for so many more elements, and no more than that.
+    fn reserve(&mut self, more: usize);
+
+    /// Removes the element that was added last.
+    fn drop_last(&mut self);
+
     /// Returns the elements that are there.
     fn elements(&mut self) -> Vec<&mut dyn Element>;
 }
@@ -110,6 +116,12 @@ pub(crate) trait ElementSlot {
 impl<E: Element + Default> ElementSlot for Option<E> {
     fn add(&mut self) -> &mut dyn Element {
         self.insert(E::default())
+    }
+
+    fn reserve(&mut self, _: usize) {}
+
+    fn drop_last(&mut self) {
+        *self = None;
     }
 
     fn elements(&mut self) -> Vec<&mut dyn Element> {
@@ -122,6 +134,14 @@ impl<E: Element + Default> ElementSlot for Vec<E> {
         let next = self.len();
         self.push(E::default());
         &mut self[next]
+    }
+
+    fn reserve(&mut self, more: usize) {
+        self.reserve_exact(more);
+    }
+
+    fn drop_last(&mut self) {
+        self.pop();
     }
 
     fn elements(&mut self) -> Vec<&mut dyn Element> {

@@ -1,7 +1,13 @@
 //! The nearest known name to a misspelt one.
 
+/// Bytes of a word that may be a misspelt one: comparing takes time by both lengths.
+const MOST_WORD: usize = 64;
+
 /// Returns the candidate nearest to `word`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MOST_WORD {
+        return None;
+    }
     let limit = (word.len() / 3).max(1);
     candidates
         .into_iter()

@@ -58,9 +58,14 @@ forms! {
     GuestName: guest_name;
 }
 
+/// Bytes of a guest's name. The name of a file may have 255, and the guest's files have names such
+/// as `domain-NAME.lock` and `NAME_VARS.fd.partial`.
+const MOST_NAME: usize = 224;
+
 fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
     expect(!matches!(text, "." | ".."), "'.' and '..' are folders, not names")?;
+    expect(text.len() <= MOST_NAME, "expected a name of at most 224 bytes: files are named after it")?;
     expect(!text.contains(['/', '\n', '\0']), "expected a name without a slash or line break")
 }
 

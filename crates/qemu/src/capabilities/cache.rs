@@ -1,14 +1,18 @@
 //! Keeps what a QEMU said, for as long as the binary stays the same.
 
 use super::{Capabilities, ProbeError, Probed, Spawn};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Raised when other questions are asked: an older file is then not taken.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// Bytes of a file that are read.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// A folder with a file for each emulator that was asked.
 #[derive(Clone, Debug)]
@@ -33,6 +37,17 @@ struct Identity {
     inode: u64,
     size: u64,
     /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    /// Modules that the binary can load (`/usr/lib/*/qemu/*.so`), which bring devices with them.
+    modules: Vec<Module>,
+}
+
+/// A file of a QEMU's modules.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Module {
+    path: PathBuf,
+    inode: u64,
+    size: u64,
     modified: (i64, i64),
 }
 
@@ -67,9 +82,21 @@ impl Cache {
 
     /// Written beside and renamed, so that no reader sees half of it.
     fn store(&self, file: &Path, entry: &Entry) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.dir)?;
+        if !is_own(&fs::metadata(&self.dir)?) {
+            return Err(io::Error::other("others can write to the folder"));
+        }
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&beside, serde_json::to_vec(entry)?)?;
+        // What a killed process left, or a link to somewhere.
+        match fs::remove_file(&beside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        // A name that is there already is an error, a link too.
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
+        to.write_all(&serde_json::to_vec(entry)?)?;
+        // The process's umask may be 0, or may keep all others out.
+        to.set_permissions(fs::Permissions::from_mode(0o644))?;
         fs::rename(&beside, file)
     }
 }
@@ -83,12 +110,59 @@ impl Identity {
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            modules: modules(&module_folders(binary)),
         })
     }
 }
 
+/// Returns the folders where a QEMU of this path looks for modules: `lib/qemu` or
+/// `lib/ARCH/qemu`, beside the folder that the binary is in.
+fn module_folders(binary: &Path) -> Vec<PathBuf> {
+    let real = fs::canonicalize(binary).unwrap_or_else(|_| binary.into());
+    let Some(prefix) = real.parent().and_then(Path::parent) else { return Vec::new() };
+    let libraries = ["lib", "lib64"].map(|name| prefix.join(name));
+    let below = libraries.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let mut folders: Vec<PathBuf> = below.map(|entry| entry.path().join("qemu")).collect();
+    folders.extend(libraries.iter().map(|folder| folder.join("qemu")));
+    folders
+}
+
+/// Returns all modules in some folders, sorted.
+fn modules(folders: &[PathBuf]) -> Vec<Module> {
+    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let libraries = files.filter(|file| file.path().extension().is_some_and(|end| end == "so"));
+    let mut modules: Vec<Module> = libraries
+        .filter_map(|file| {
+            let metadata = file.metadata().ok()?;
+            Some(Module {
+                path: file.path(),
+                inode: metadata.ino(),
+                size: metadata.size(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+            })
+        })
+        .collect();
+    modules.sort();
+    modules
+}
+
+/// Returns whether we, or root, alone can write to a file or folder.
+fn is_own(metadata: &fs::Metadata) -> bool {
+    let own = [0, rustix::process::geteuid().as_raw()];
+    metadata.mode() & 0o022 == 0 && own.contains(&metadata.uid())
+}
+
 fn load(file: &Path, identity: &Identity) -> Option<Probed> {
-    let entry: Entry = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let folder = fs::metadata(file.parent()?).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = fs::File::from(rustix::fs::open(file, flags, Mode::empty()).ok()?);
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || !is_own(&metadata) || !is_own(&folder) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+    let entry: Entry = serde_json::from_slice(&bytes).ok()?;
     (entry.format == FORMAT && entry.identity == *identity).then_some(entry.probed)
 }
 
@@ -117,6 +191,69 @@ mod tests {
         let entry = Entry { format: FORMAT, identity, probed: probed(&binary) };
         cache.store(&cache.file(&binary), &entry).unwrap();
         (cache, binary)
+    }
+
+    fn is_cached(cache: &Cache, binary: &Path) -> bool {
+        load(&cache.file(binary), &Identity::of(binary).unwrap()).is_some()
+    }
+
+    #[test]
+    fn umask_0_leaves_no_file_that_others_can_write() {
+        let dir = tempfile::tempdir().unwrap();
+        // The umask is the process's: other tests see it for a moment.
+        let umask = rustix::process::umask(Mode::empty());
+        let (cache, binary) = filled(dir.path());
+        rustix::process::umask(umask);
+        for path in [cache.dir.clone(), cache.file(&binary)] {
+            let mode = fs::metadata(&path).unwrap().mode();
+            assert_eq!(mode & 0o022, 0, "{} {mode:o}", path.display());
+        }
+        assert!(is_cached(&cache, &binary));
+    }
+
+    #[test]
+    fn link_at_the_temporary_name_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, binary) = filled(dir.path());
+        let file = cache.file(&binary);
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "kept").unwrap();
+        let beside = file.with_extension(format!("{}.tmp", std::process::id()));
+        std::os::unix::fs::symlink(&victim, beside).unwrap();
+        let identity = Identity::of(&binary).unwrap();
+        cache.store(&file, &Entry { format: FORMAT, identity, probed: probed(&binary) }).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+        assert!(is_cached(&cache, &binary));
+    }
+
+    #[test]
+    fn file_that_others_can_write_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, binary) = filled(dir.path());
+        let file = cache.file(&binary);
+        assert!(is_cached(&cache, &binary));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(!is_cached(&cache, &binary));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(!is_cached(&cache, &binary));
+    }
+
+    #[test]
+    fn module_that_comes_or_changes_is_another_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bin, modules) = (dir.path().join("bin"), dir.path().join("lib/x86_64-linux-gnu/qemu"));
+        fs::create_dir(&bin).unwrap();
+        fs::create_dir_all(&modules).unwrap();
+        let binary = bin.join("qemu");
+        fs::write(&binary, "an emulator").unwrap();
+        let none = Identity::of(&binary).unwrap();
+        assert_eq!(none, Identity::of(&binary).unwrap());
+        fs::write(modules.join("hw-display-qxl.so"), "1").unwrap();
+        let one = Identity::of(&binary).unwrap();
+        assert_ne!(none, one);
+        fs::write(modules.join("hw-display-qxl.so"), "22").unwrap();
+        assert_ne!(one, Identity::of(&binary).unwrap());
     }
 
     #[test]

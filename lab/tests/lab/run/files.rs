@@ -83,9 +83,66 @@ fn a_chain_of_images_that_the_xml_leaves_out() {
         create.args(["create", "-q", "-f", "qcow2", "-b", below, "-F", format, top]).current_dir(&folder);
         let _ = run(&mut create).expect_success();
     }
-    let domain = Domain::new("chain").with(&disk("qcow2", &folder.join("top.qcow2"))).script(SUM);
+    let top = disk("qcow2", &folder.join("top.qcow2"));
+    // Root alone may open the images below, which the XML does not name: the message has what to add.
+    let refused = Domain::new("chain").with(&top).script(SUM).run(&[]).expect_failure();
+    let start = refused.stderr.find("<backingStore").unwrap_or_else(|| panic!("{refused}"));
+    let end = refused.stderr.rfind("</backingStore>").unwrap() + "</backingStore>".len();
+    let pasted = top.replace("</disk>", &format!("{}</disk>", &refused.stderr[start..end]));
+    let finished = Domain::new("chain").with(&pasted).script(SUM).run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
+}
+
+#[test]
+fn chain_that_the_guests_user_may_open_is_followed() {
+    let folder = private_folder("public-chain");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let contents: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(40_503).to_le_bytes()).collect();
+    fs::write(folder.join("base.raw"), &contents).unwrap();
+    let mut create = Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "top.qcow2"]);
+    let _ = run(create.current_dir(&folder)).expect_success();
+    let domain = Domain::new("open-chain").with(&disk("qcow2", &folder.join("top.qcow2"))).script(SUM);
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
+}
+
+#[test]
+fn links_in_folders_of_others_lead_nowhere() {
+    let folder = private_folder("links");
+    let (alice, bob) = (folder.join("alice"), folder.join("bob"));
+    for path in [&alice, &bob] {
+        fs::create_dir(path).unwrap();
+    }
+    std::os::unix::fs::chown(&alice, Some(4242), Some(4242)).unwrap();
+    let image = bob.join("disk.raw");
+    fs::write(&image, vec![0; 1 << 20]).unwrap();
+    std::os::unix::fs::symlink("../bob", alice.join("vm")).unwrap();
+    let stolen = disk("raw", &alice.join("vm/disk.raw"));
+    let finished = Domain::new("links").with(&stolen).script(SUM).run(&[]).expect_failure();
+    assert!(finished.stderr.contains("alice/vm is a symbolic link"), "{finished}");
+
+    let log =
+        format!("<serial type='file'><source path='{}'/></serial>", alice.join("vm/disk.raw").display());
+    let finished = Domain::new("links").with(&log).script(SUM).run(&[]).expect_failure();
+    assert!(finished.stderr.contains("alice/vm is a symbolic link"), "{finished}");
+    assert_eq!(fs::metadata(&image).unwrap().len(), 1 << 20);
+}
+
+#[test]
+fn folder_in_huge_pages_that_is_not_ours_is_kept() {
+    let _ = host();
+    fs::write("/proc/sys/vm/nr_hugepages", "140").unwrap();
+    let theirs = Path::new("/dev/hugepages/passthru/strange");
+    fs::create_dir_all(theirs).unwrap();
+    fs::write(theirs.join("file"), "").unwrap();
+    let domain = Domain::new("strange").top("<memoryBacking><hugepages/></memoryBacking>").script(SUM);
+    let finished = domain.run(&[]);
+    fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
+    let kept = theirs.join("file").exists();
+    fs::remove_dir_all(theirs).unwrap();
+    assert!(finished.stderr.contains("passthru has not made it"), "{finished}");
+    assert!(kept && finished.status.code() != Some(0), "{finished}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod exit_codes;
 mod fake;
 mod files;
 mod hostile;
+mod memlock;
 mod messages;
 mod privileges;
 mod refused;

@@ -185,7 +185,7 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
         (Some(status), true) if !status.success() => {
             let error = format!("the VMM ended with {status}");
             let said = ended.messages.lines().last().map(|line| format!("its last message: {line}"));
-            Err(Error::new(Code::Guest, error).hint(said))
+            Err(Error::new(Code::Guest, error).hint(ended.hint.clone().or(said)))
         }
         (None, true) => Err(Error::new(Code::Guest, "cannot determine how the VMM ended")),
         _ => Ok(ExitCode::SUCCESS),

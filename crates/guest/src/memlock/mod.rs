@@ -1,0 +1,271 @@
+//! Amount of memory that the VMM may pin: computed from the guest, so that a start does not fail for
+//! want of it, and a broken VMM cannot pin the whole host.
+
+use passthru_domain::device::disk::DiskType;
+use passthru_domain::device::interface::InterfaceType;
+use passthru_domain::device::iommu::IommuModel;
+use passthru_domain::device::video::VideoModel;
+use passthru_domain::device::{Info, MemoryDevice, Video};
+use passthru_domain::{Domain, Memory};
+use serde::Serialize;
+
+const MIB: u64 = 1 << 20;
+
+/// What the VMM maps for devices besides RAM and firmware: BIOS and option ROM regions of the board.
+/// Measured on QEMU 11.1: 1 MiB on a PC without further devices.
+const BOARD: u64 = 16 * MIB;
+/// Option ROMs and BARs backed by memory of one emulated or assigned PCI device.
+const DEVICE: u64 = 2 * MIB;
+/// Unit of the sizes of memory devices.
+const MODULE: u64 = 2 * MIB;
+/// Limit of a VMM that pins nothing.
+const UNPINNED: u64 = 64 * MIB;
+/// Memory that a VMM with `<locked/>` has besides the guest's: its own code, stacks and heap.
+const LOCKED_OWN: u64 = 4096 * MIB;
+
+/// A part of the limit on locked memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MemlockItem {
+    /// What the memory is.
+    pub what: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// The limit on the memory that a VMM locks or pins (`RLIMIT_MEMLOCK`), with what it consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Memlock {
+    items: Vec<MemlockItem>,
+    pins: bool,
+}
+
+impl Memlock {
+    /// Computes the limit of a guest's VMM: what assigned devices can reach, for each DMA address
+    /// space. `size_of` returns the size of a file. BARs of assigned devices are not counted: the
+    /// kernel does not charge them.
+    ///
+    /// A vIOMMU gives each device behind it an address space of its own, and QEMU pins all of RAM
+    /// again for each; an SMMUv3 with `accel='on'` does not: the devices share one that translates
+    /// in two stages.
+    pub(crate) fn for_domain(domain: &Domain, size_of: &dyn Fn(&str) -> u64) -> Self {
+        let mut limit = Self { items: Vec::new(), pins: pins(domain) };
+        if !limit.pins {
+            limit.add("QEMU itself (no device pins memory)", UNPINNED);
+            return limit;
+        }
+        limit.add_memory(domain);
+        limit.add_firmware(domain, size_of);
+        limit.add_devices(domain, size_of);
+        let further = address_spaces(domain) - 1;
+        if further > 0 {
+            let what = format!("all of it again for {further} more address spaces (emulated IOMMU)");
+            limit.add(what, limit.bytes().saturating_mul(further));
+        }
+        if is_locked(domain) {
+            limit.add(
+                "guest memory and QEMU's own, which <locked/> locks",
+                ram(domain).saturating_add(LOCKED_OWN),
+            );
+        }
+        let said = domain.memtune.as_ref().and_then(|tune| tune.hard_limit).map_or(0, Memory::bytes);
+        limit.add("up to the <hard_limit> of <memtune>", said.saturating_sub(limit.bytes()));
+        limit
+    }
+
+    /// Returns the limit in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.items.iter().map(|item| item.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Returns the limit in MiB, rounded up.
+    pub(crate) fn mib(&self) -> u64 {
+        self.bytes().div_ceil(MIB)
+    }
+
+    pub(crate) fn items(&self) -> &[MemlockItem] {
+        &self.items
+    }
+
+    /// Returns the limit to set where `hard` is the limit of this process. A VMM that pins nothing
+    /// gets no more than that, so that no capability is needed to set it.
+    pub(crate) fn under(&self, hard: Option<u64>) -> u64 {
+        match hard {
+            Some(hard) if !self.pins => self.bytes().min(hard),
+            _ => self.bytes(),
+        }
+    }
+
+    /// Explains messages of a VMM that could not pin memory, with the limit to raise.
+    pub(crate) fn explain(&self, messages: &str) -> Option<String> {
+        let failed = messages.lines().rfind(|line| is_failed_pin(line))?;
+        let missing = size_of_mapping(failed).unwrap_or(DEVICE).div_ceil(MIB);
+        let items: Vec<String> = self.items.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "the VMM may pin {} MiB (RLIMIT_MEMLOCK): {}. If the host has the memory, raise the limit: \
+             <memtune><hard_limit unit='MiB'>{}</hard_limit></memtune>",
+            self.mib(),
+            items.join(", "),
+            self.mib().saturating_add(missing)
+        ))
+    }
+
+    /// Adds a part, unless it is nothing.
+    fn add(&mut self, what: impl Into<String>, bytes: u64) {
+        if bytes > 0 {
+            self.items.push(MemlockItem { what: what.into(), bytes });
+        }
+    }
+
+    fn add_memory(&mut self, domain: &Domain) {
+        let modules = &domain.devices.memories;
+        self.add("guest memory", boot_memory(domain));
+        for module in modules {
+            let label = module.target.label.as_ref().and_then(|label| label.size).map_or(0, Memory::bytes);
+            self.add(named("memory device", &module.info), size_of_module(module).saturating_add(label));
+        }
+        let most = domain.max_memory.map_or(0, |max| max.bytes());
+        self.add("memory that can be plugged in (<maxMemory>)", most.saturating_sub(ram(domain)));
+    }
+
+    fn add_firmware(&mut self, domain: &Domain, size_of: &dyn Fn(&str) -> u64) {
+        let loader = domain.os.loader.as_ref().and_then(|loader| loader.path.as_deref());
+        let nvram = domain.os.nvram.as_ref().and_then(|nvram| nvram.path.as_deref());
+        self.add("firmware", loader.map_or(0, size_of));
+        self.add("firmware variables", nvram.map_or(0, size_of));
+        self.add("BIOS and ROMs of the board", BOARD);
+    }
+
+    fn add_devices(&mut self, domain: &Domain, size_of: &dyn Fn(&str) -> u64) {
+        let devices = &domain.devices;
+        let infos: Vec<&Info> = devices.items().into_iter().filter_map(|item| devices.info(item)).collect();
+        let count = pci_devices(domain);
+        self.add(format!("ROMs and small BARs of {count} PCI devices"), count.saturating_mul(DEVICE));
+        for info in infos {
+            let rom = info.rom.as_ref().and_then(|rom| rom.file.as_deref()).filter(|file| !file.is_empty());
+            self.add(named("option ROM of", info), bar(rom.map_or(0, size_of)));
+        }
+        for shmem in &devices.shmems {
+            let size = shmem.size.map_or(0, |size| size.0.bytes());
+            self.add(named("shared memory", &shmem.info), size);
+        }
+        for video in &devices.videos {
+            self.add(named("video memory of", &video.info), video_memory(video));
+        }
+    }
+}
+
+impl std::fmt::Display for MemlockItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} MiB {}", self.bytes.div_ceil(MIB), self.what)
+    }
+}
+
+/// Returns the size of a BAR that holds so many bytes: a power of two.
+fn bar(bytes: u64) -> u64 {
+    if bytes == 0 { 0 } else { bytes.checked_next_power_of_two().unwrap_or(bytes) }
+}
+
+fn named(what: &str, info: &Info) -> String {
+    format!("{what} {}", info.id())
+}
+
+/// Returns whether the VMM pins or locks guest memory at all.
+fn pins(domain: &Domain) -> bool {
+    let devices = &domain.devices;
+    let disk = |kind| matches!(kind, Some(DiskType::Nvme | DiskType::VhostVdpa));
+    devices.assigned().next().is_some()
+        || devices.interfaces.iter().any(|interface| interface.kind == Some(InterfaceType::Vdpa))
+        || devices.disks.iter().any(|found| disk(found.kind))
+        || is_locked(domain)
+}
+
+fn is_locked(domain: &Domain) -> bool {
+    domain.memory_backing.as_ref().is_some_and(|backing| backing.locked)
+}
+
+/// Number of DMA address spaces that assigned devices can be in at once.
+fn address_spaces(domain: &Domain) -> u64 {
+    let emulated = |model, accel| match model {
+        Some(IommuModel::Intel | IommuModel::Amd | IommuModel::Virtio) => true,
+        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => accel != Some(true),
+        None => false,
+    };
+    let iommus = &domain.devices.iommus;
+    let emulated = iommus.iter().any(|i| emulated(i.model, i.driver.as_ref().and_then(|d| d.accel)));
+    if emulated { (domain.devices.assigned().count() as u64).max(1) } else { 1 }
+}
+
+/// Returns the size of guest memory with its memory devices.
+fn ram(domain: &Domain) -> u64 {
+    let modules = domain.devices.memories.iter().map(size_of_module);
+    modules.fold(boot_memory(domain), u64::saturating_add)
+}
+
+/// Returns the memory that the guest starts with: that of its nodes, or all but the memory devices'.
+fn boot_memory(domain: &Domain) -> u64 {
+    let nodes = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+    let nodes = nodes.map_or(0, |numa| {
+        numa.cells.iter().map(|cell| round_up(cell.memory, MIB)).fold(0, u64::saturating_add)
+    });
+    let modules = domain.devices.memories.iter().map(|module| module.target.size.bytes());
+    let all = domain.memory.map_or(0, Memory::bytes);
+    let rest = all.saturating_sub(modules.fold(0, u64::saturating_add));
+    nodes.max(round_up(rest, MIB))
+}
+
+fn size_of_module(module: &MemoryDevice) -> u64 {
+    round_up(module.target.size.bytes(), MODULE)
+}
+
+fn round_up(bytes: u64, unit: u64) -> u64 {
+    bytes.div_ceil(unit).saturating_mul(unit)
+}
+
+fn pci_devices(domain: &Domain) -> u64 {
+    let devices = &domain.devices;
+    let all = devices.disks.len()
+        + devices.controllers.len()
+        + devices.interfaces.len()
+        + devices.hostdevs.len()
+        + devices.videos.len()
+        + devices.shmems.len()
+        + devices.rngs.len()
+        + usize::from(devices.memballoon.is_some());
+    all as u64
+}
+
+/// Returns the memory of a graphics card, by QEMU's defaults where the XML leaves it out. A ramfb
+/// shows guest memory.
+fn video_memory(video: &Video) -> u64 {
+    let model = &video.model;
+    let or = |said: Option<u32>, mib: u64| bar(said.map_or(mib * MIB, |kib| u64::from(kib) << 10));
+    match model.kind {
+        Some(VideoModel::Qxl) => {
+            // The memory of VGA is in the first BAR; the 64-bit BAR shows all of the third one.
+            let vgamem = or(model.vgamem, 16);
+            let ram = or(model.ram, 64).max(vgamem.saturating_mul(2));
+            ram.saturating_add(or(model.vram, 64).max(or(model.vram64, 0)))
+        }
+        Some(VideoModel::Vga | VideoModel::Vmvga | VideoModel::Bochs) => or(model.vram, 16),
+        Some(VideoModel::Cirrus) => or(model.vram, 4),
+        // Memory of its VGA; that of its pictures is the guest's.
+        Some(VideoModel::Virtio) => 8 * MIB,
+        _ => 0,
+    }
+}
+
+/// Returns whether a line of QEMU's is about memory that the kernel refused to pin.
+fn is_failed_pin(line: &str) -> bool {
+    let about_pinning = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"].iter().any(|word| line.contains(word));
+    about_pinning && (line.contains("= -12") || line.contains("Cannot allocate memory"))
+}
+
+/// Reads the size from `vfio_container_dma_map(0x…, IOVA, SIZE, …) = -12`.
+fn size_of_mapping(line: &str) -> Option<u64> {
+    let (_, arguments) = line.split_once("dma_map(")?;
+    let size = arguments.split(", ").nth(2)?;
+    u64::from_str_radix(size.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests;

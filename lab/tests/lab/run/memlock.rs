@@ -1,0 +1,114 @@
+//! The limit on locked memory: enough for each kind of device that has memory of its own, beside an
+//! assigned device, which can reach that memory.
+
+use super::support::{Domain, guest_sum};
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{host, run};
+use std::fs;
+use std::process::Command;
+
+fn with_device(name: &'static str, device: &str) -> Domain {
+    Domain::new(name).hostdev(NVME, "<driver iommufd='yes'/>", "").with(device)
+}
+
+fn reads_its_disk(domain: &Domain) {
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256);
+}
+
+/// Returns whether this QEMU has a device; some are in modules that may not be installed.
+fn qemu_has(device: &str) -> bool {
+    let mut command = Command::new("qemu-system-x86_64");
+    run(command.args(["-device", "help"])).stdout.contains(&format!("name \"{device}\""))
+}
+
+#[test]
+fn shared_memory_of_256_mib_beside_a_device() {
+    let _ = host();
+    let shmem = "<shmem name='looking'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";
+    // QEMU opens it by itself.
+    let file = fs::File::create("/dev/shm/looking").unwrap();
+    file.set_len(256 << 20).unwrap();
+    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions("/dev/shm/looking", everybodys).unwrap();
+    let finished = with_device("shmem", shmem).run(&[]);
+    fs::remove_file("/dev/shm/looking").unwrap();
+    assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
+}
+
+#[test]
+fn graphics_cards_beside_a_device() {
+    let _ = host();
+    let cards = [
+        ("VGA", "type='vga' vram='262144'"),
+        ("cirrus-vga", "type='cirrus'"),
+        ("vmware-svga", "type='vmvga' vram='131072'"),
+        ("bochs-display", "type='bochs' vram='131072'"),
+        ("ramfb", "type='ramfb'"),
+        ("virtio-vga", "type='virtio'"),
+        ("qxl-vga", "type='qxl' ram='131072' vram='131072' vgamem='65536'"),
+    ];
+    let there: Vec<_> = cards.iter().filter(|(device, _)| qemu_has(device)).collect();
+    assert!(there.len() >= 4, "{there:?}");
+    for (_, model) in there {
+        reads_its_disk(&with_device("video", &format!("<video><model {model}/></video>")));
+    }
+}
+
+#[test]
+fn memory_devices_beside_a_device() {
+    let _ = host();
+    let file = fs::File::create("/tmp/nvdimm").unwrap();
+    file.set_len(130 << 20).unwrap();
+    fs::set_permissions("/tmp/nvdimm", std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let dimm = "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
+    let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source><target>\
+        <size unit='MiB'>130</size><node>0</node><label><size unit='MiB'>2</size></label></target></memory>";
+    for device in [dimm, nvdimm] {
+        let domain = with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
+        let cell =
+            "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
+        let xml = domain.xml().replace("<cpu mode='host-passthrough'/>", cell);
+        // <memory> holds the modules too.
+        let total = if device == dimm { 384 } else { 386 };
+        let xml = xml.replace("<memory unit='MiB'>256<", &format!("<memory unit='MiB'>{total}<"));
+        fs::write("/tmp/modules.xml", xml).unwrap();
+        let finished = passthru_lab::run_within(
+            super::support::PATIENCE,
+            Command::new("passthru").args(["run", "/tmp/modules.xml"]),
+        );
+        assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
+    }
+    fs::remove_file("/tmp/nvdimm").unwrap();
+}
+
+#[test]
+fn refused_mapping_names_the_limit_and_the_raised_one_works() {
+    let _ = host();
+    let arguments = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
+        <qemu:arg value='-object'/><qemu:arg value='memory-backend-ram,id=big,size=256M,share=on'/>\
+        <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big'/></qemu:commandline>";
+    let xml = |memtune: &str| {
+        let xml = with_device("uncounted", "").xml();
+        xml.replace("<os>", &format!("{memtune}<os>")).replace("</domain>", &format!("{arguments}</domain>"))
+    };
+    let start = |memtune: &str| {
+        fs::write("/tmp/uncounted.xml", xml(memtune)).unwrap();
+        let mut command = Command::new("passthru");
+        passthru_lab::run_within(super::support::PATIENCE, command.args(["run", "/tmp/uncounted.xml"]))
+    };
+    let refused = start("").expect_failure();
+    let words = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("(RLIMIT_MEMLOCK): 256 MiB guest memory,"), "{refused}");
+    let from = words.find("<memtune>").unwrap_or_else(|| panic!("{refused}"));
+    let to = words.find("</memtune>").unwrap() + "</memtune>".len();
+    assert_eq!(guest_sum(&start(&words[from..to]).expect_success()), NVME_SHA256);
+}
+
+#[test]
+fn guest_without_devices_needs_no_cap_sys_resource() {
+    let domain = Domain::new("plain").script("echo ready");
+    let line = "ulimit -l 64; exec setpriv --bounding-set=-sys_resource passthru run \"$XML\"";
+    let finished = domain.run_by_shell(line).expect_success();
+    assert!(finished.stdout.contains("ready"), "{finished}");
+}
