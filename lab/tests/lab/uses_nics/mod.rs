@@ -32,7 +32,17 @@ impl Bench {
         fs::write(format!("/proc/sys/net/ipv6/conf/{}/accept_ra", bench.card), "0").unwrap();
         ip(&format!("address add {IGB_ADDRESS} dev {}", bench.card));
         ip(&format!("link set {} up", bench.card));
+        bench.wait_for_carrier();
         bench
+    }
+
+    fn wait_for_carrier(&self) {
+        let carrier = format!("/sys/class/net/{}/carrier", self.card);
+        let end = Instant::now() + Duration::from_secs(20);
+        while fs::read_to_string(&carrier).is_ok_and(|carrier| carrier.trim() != "1") {
+            assert!(Instant::now() < end, "{carrier} stays 0");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs `ip` with `CARD` replaced by the card's interface.

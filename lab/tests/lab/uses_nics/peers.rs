@@ -72,7 +72,7 @@ fn ssh_session_is_used_by_its_socket_and_as_a_parameter() {
     assert!(finished.stderr.contains(&session), "{finished}");
     bench.far();
     let server = TcpListener::bind("0.0.0.0:22").unwrap();
-    let script = "exec socat TCP:10.0.3.15:22,retry=20,interval=0.5 EXEC:'sleep 60'";
+    let script = "exec socat TCP:10.0.3.15:22,retry=20,interval=0.5 EXEC:cat";
     let _client = Service::start(script);
     let (_stream, client) = server.accept().unwrap();
     assert_eq!(client.ip().to_string(), FAR);
