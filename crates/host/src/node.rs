@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dev, FileType, StatxFlags, major, minor};
+use rustix::io::Errno;
 
 use crate::Host;
 
@@ -64,7 +65,12 @@ impl Host {
             return Ok(fs::read(self.follow(path)?).ok().and_then(|text| parse(&text)));
         }
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-        let stat = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE)?;
+        let stat = match rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE) {
+            // The files of another user's FUSE are closed to root too. None is a device: such mounts
+            // are `nodev`.
+            Err(Errno::ACCESS) if is_fuse(path) => return Ok(None),
+            stat => stat?,
+        };
         Ok(Number::of_file(stat.stx_mode.into(), stat.stx_rdev_major, stat.stx_rdev_minor))
     }
 
@@ -95,6 +101,12 @@ impl Host {
         }
         Err(ErrorKind::NotFound.into())
     }
+}
+
+/// Returns whether a file is on a FUSE. The kernel tells that to everybody, without asking its server.
+fn is_fuse(path: &Path) -> bool {
+    const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == FUSE_SUPER_MAGIC)
 }
 
 fn parse(text: &[u8]) -> Option<Number> {
