@@ -85,7 +85,8 @@ impl From<HostError> for Error {
 pub(crate) fn host_code(error: &HostError) -> Code {
     match error {
         HostError::Interrupted => Code::Interrupted,
-        HostError::NotUndone { .. } => Code::NotRestored,
+        // A write that the kernel has not ended is not undone.
+        HostError::NotUndone { .. } | HostError::Stuck { .. } => Code::NotRestored,
         HostError::Several(errors) if errors.iter().any(|error| host_code(error) == Code::NotRestored) => {
             Code::NotRestored
         }

@@ -19,8 +19,9 @@ use console::Console;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
     Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RUN_DIR, RecordError, Records, Settings,
+    User,
 };
-use passthru_host::Host;
+use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -205,11 +206,20 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
     show_notes(plan, host)?;
     match plan.check(host) {
         // A dry run needs no root, who alone can see all uses; a start refuses then.
-        Err(GuestError::Host(unseen @ passthru_host::Error::Unseen { .. })) => {
+        Err(GuestError::Host(unseen)) if User::caller().is_some() && only_unseen(&unseen) => {
             say!("note: {unseen}");
             Ok(ExitCode::SUCCESS)
         }
         checked => checked.map(|()| ExitCode::SUCCESS).map_err(guest::error),
+    }
+}
+
+/// Returns whether all that is wrong is that uses could not be looked at.
+fn only_unseen(error: &HostError) -> bool {
+    match error {
+        HostError::Unseen { .. } => true,
+        HostError::Several(errors) => errors.iter().all(only_unseen),
+        _ => false,
     }
 }
 
