@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::exclusive::{self, Opened, open_exclusively};
+use super::exclusive::{self, CLAIMS, Opened, open_exclusively};
 use super::mounts::{Mount, Namespace, without_binds};
 use super::stack::{self, Stack, dir, holders, partitions};
-use super::{Usage, Use, Uses};
+use super::{Unseen, Usage, Use, Uses};
 use crate::node::Number;
 use crate::{Host, sysfs};
 
@@ -60,6 +60,11 @@ fn claims(usage: &Usage, stack: &Stack) -> Uses {
             continue;
         }
         match open_exclusively(host, block, number) {
+            // A disk that is not held could be mounted before its driver lets it go.
+            Ok(Opened::Free(_)) if !usage.claimed.is_empty() => {
+                let reason = "another program had it until now: try again";
+                found.unseen.push(Unseen::new(CLAIMS, stack::node(host, block), reason));
+            }
             Ok(Opened::Free(_) | Opened::Empty) => {}
             Ok(Opened::Busy) => found.known.extend(claim(host, stack, block)),
             Err(unseen) => found.unseen.push(unseen),

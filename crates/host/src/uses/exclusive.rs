@@ -11,7 +11,7 @@ use super::stack::{self, Stack};
 use crate::Host;
 use crate::node::Number;
 
-const CLAIMS: &str = "exclusive claims on it";
+pub(super) const CLAIMS: &str = "exclusive claims on it";
 
 /// The disks of a device, held exclusively: none is mounted for as long as this lives.
 #[derive(Debug, Default)]
@@ -31,13 +31,18 @@ pub(crate) enum Opened {
 
 impl Hold {
     /// Holds the whole disks of a stack, by which their partitions are held too. One that another has
-    /// is left out.
+    /// for longer than a look takes is left out.
     pub(crate) fn new(host: &Host, stack: &Stack) -> Self {
         let mut files = Vec::new();
         for (block, number) in whole(host, stack) {
-            if let Ok(Opened::Free(file)) = open_exclusively(host, block, number) {
-                files.push((number, file));
-            }
+            host.wait_until(host.wait() / 8, || match open_exclusively(host, block, number) {
+                Ok(Opened::Busy) => false,
+                Ok(Opened::Free(file)) => {
+                    files.push((number, file));
+                    true
+                }
+                Ok(Opened::Empty) | Err(_) => true,
+            });
         }
         Self { files }
     }
