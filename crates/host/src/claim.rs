@@ -70,9 +70,10 @@ impl Claim {
         self.device
     }
 
-    /// Binds the device to a driver, and lets go of its disks when it has left the one before. What it was like before is recorded first; where it was taken before and not
-    /// given back, the older record holds, and one that was made until further notice holds again afterwards. Says
-    /// whether the device is now to be given back by this claim's owner.
+    /// Binds the device to a driver, and lets go of its disks when it has left the one before. Its
+    /// former state is recorded first. If it was taken before and not given back, the older record
+    /// holds; one that was made until further notice holds again afterwards. Returns whether this
+    /// claim's owner has to give the device back.
     ///
     /// # Errors
     /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
