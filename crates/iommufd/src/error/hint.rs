@@ -222,7 +222,7 @@ mod tests {
             (Errno::NOTTY, "too old"),
             (Errno::OPNOTSUPP, "CONFIG_VFIO_NOIOMMU"),
             (Errno::PERM, "CAP_SYS_RAWIO"),
-            (Errno::NOENT, "map it first"),
+            (Errno::NOENT, "map this IOVA first"),
             (Errno::INVAL, "at least one byte"),
         ];
         for (errno, words) in refusals {

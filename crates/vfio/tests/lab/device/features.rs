@@ -104,6 +104,6 @@ fn bus_mastering_of_pci_devices_is_no_feature() {
 fn errors_of_s390_are_not_a_feature_of_other_machines() {
     let taken = take(EDU);
     let error = taken.device().zpci_error().unwrap_err();
-    assert_hint(&error, Errno::NOTTY, "only PCI functions of s390");
+    assert_hint(&error, Errno::NOTTY, "only with PCI functions of s390");
     assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_ZPCI_ERROR"), "{error}");
 }
