@@ -108,12 +108,101 @@ pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
     running.fail_late(limit * LIMITS_IN_ALL)
 }
 
+/// Runs a program that starts QEMU and passes the guest's console on to its own standard output, `passthru run` say.
+///
+/// If nothing is printed for `limit` though the program waits for its QEMU, then the guest stands still, and the whole
+/// test program ends with [`STOOD_STILL`]: see [`GuestsManager::leave_if_its_guest_stands_still`].
+///
+/// # Panics
+/// If the program can't be started, prints nothing for `limit` while it is busy or has no QEMU, or runs for ten times
+/// `limit`.
+#[track_caller]
+#[must_use]
+pub fn run_manager(limit: Duration, command: &mut Command) -> Finished {
+    let mut running = Running::start(command);
+    for _ in 0..LIMITS_IN_ALL {
+        let printed = running.stdout.length();
+        if let Some(status) = running.wait_until(Instant::now() + limit) {
+            return running.finished(status);
+        }
+        if running.stdout.length() == printed {
+            GuestsManager(running.child.id()).leave_if_its_guest_stands_still(limit);
+            running.fail_late(limit);
+        }
+    }
+    running.fail_late(limit * LIMITS_IN_ALL)
+}
+
+/// The process id of a program that started QEMU.
+#[derive(Debug, Clone, Copy)]
+pub struct GuestsManager(pub u32);
+
+impl GuestsManager {
+    /// Ends the test program with [`STOOD_STILL`] if the program only waits for its QEMU. To be called when the guest
+    /// has printed nothing for `limit`.
+    ///
+    /// The program waits if it has used no processor time for some seconds and QEMU is its child. A fault of the program
+    /// that makes every guest stand still is not hidden: three boots at most end that way.
+    pub fn leave_if_its_guest_stands_still(self, limit: Duration) {
+        if let Some(load) = self.load_of_its_guest_while_idle() {
+            let _ = writeln!(
+                stderr(),
+                "lab: a guest of a program under test has printed nothing for {limit:?}, {load}"
+            );
+            exit(STOOD_STILL.into())
+        }
+    }
+
+    /// Returns the load of QEMU if the program itself uses no processor time meanwhile.
+    fn load_of_its_guest_while_idle(self) -> Option<String> {
+        let qemu = self.child()?;
+        let before = ticks(self.0)?;
+        let load = load(qemu);
+        (ticks(self.0) == Some(before)).then_some(load)
+    }
+
+    /// Returns the first child of the program.
+    #[must_use]
+    pub fn child(self) -> Option<u32> {
+        let parent = format!("PPid:\t{}", self.0);
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        let mut processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        processes.find(|pid: &u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().any(|line| line == parent)
+        })
+    }
+}
+
 fn leave_a_guest_that_stands_still(running: Running, limit: Duration) -> ! {
-    let load = running.load();
+    let load = load(running.child.id());
     let finished = running.kill();
     // Not by a macro: what these print is kept for a test that fails.
     let _ = writeln!(stderr(), "lab: a guest has printed nothing for {limit:?}, {load}: {finished}");
     exit(STOOD_STILL.into())
+}
+
+/// Measures for some seconds how much processor time a QEMU uses.
+fn load(qemu: u32) -> String {
+    const SECONDS: u64 = 5;
+    let before = ticks(qemu);
+    thread::sleep(Duration::from_secs(SECONDS));
+    match (before, ticks(qemu)) {
+        (Some(before), Some(after)) => {
+            format!("its QEMU used {} ticks of {SECONDS} s", after.saturating_sub(before))
+        }
+        _ => "the load of its QEMU is not known".into(),
+    }
+}
+
+/// Returns user and system time of a process, in clock ticks.
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11);
+    let user: u64 = times.next()?.parse().ok()?;
+    let system: u64 = times.next()?.parse().ok()?;
+    Some(user + system)
 }
 
 /// A command that runs, and what it has written.
@@ -152,29 +241,6 @@ impl Running {
     fn fail_late(self, limit: Duration) -> ! {
         let finished = self.kill();
         panic!("not done after {limit:?}: {finished}")
-    }
-
-    /// Measures for some seconds how much processor time the command uses.
-    fn load(&self) -> String {
-        const SECONDS: u64 = 5;
-        let before = self.ticks();
-        thread::sleep(Duration::from_secs(SECONDS));
-        match (before, self.ticks()) {
-            (Some(before), Some(after)) => {
-                format!("its QEMU used {} ticks of {SECONDS} s", after.saturating_sub(before))
-            }
-            _ => "the load of its QEMU is not known".into(),
-        }
-    }
-
-    /// Returns user and system time of the command, in clock ticks.
-    fn ticks(&self) -> Option<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut times = fields.split(' ').skip(11);
-        let user: u64 = times.next()?.parse().ok()?;
-        let system: u64 = times.next()?.parse().ok()?;
-        Some(user + system)
     }
 
     fn kill(mut self) -> Finished {
@@ -251,15 +317,37 @@ mod tests {
     }
 
     #[test]
-    fn load_of_a_busy_command_is_more_than_that_of_an_idle_one() {
+    fn busy_command_uses_more_time_than_an_idle_one() {
         let busy = Running::start(Command::new("sh").args(["-c", "while :; do :; done"]));
-        thread::sleep(Duration::from_millis(500));
-        assert!(busy.ticks() > Some(0));
         let idle = Running::start(Command::new("sleep").arg("100"));
-        assert_eq!(idle.ticks(), Some(0));
+        thread::sleep(Duration::from_millis(500));
+        assert!(ticks(busy.child.id()) > ticks(idle.child.id()));
         for running in [busy, idle] {
             let _ = running.kill();
         }
+    }
+
+    #[test]
+    fn guest_stands_still_only_where_its_manager_waits_for_it() {
+        for (script, waits) in [
+            ("sleep 100 & wait", true),
+            ("sleep 100 & while :; do :; done", false),
+            ("exec sleep 100", false),
+        ] {
+            let manager = Running::start(Command::new("sh").args(["-c", script]));
+            thread::sleep(Duration::from_millis(300));
+            let process = GuestsManager(manager.child.id());
+            let child = process.child();
+            assert_eq!(process.load_of_its_guest_while_idle().is_some(), waits, "{script}");
+            let _ = child.map(|pid| Command::new("kill").arg(pid.to_string()).status());
+            let _ = manager.kill();
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "not done after")]
+    fn manager_without_a_guest_has_failed() {
+        let _ = run_manager(Duration::from_millis(100), Command::new("sleep").arg("100"));
     }
 
     #[test]

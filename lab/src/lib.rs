@@ -14,7 +14,7 @@ mod host;
 mod memlock;
 mod table;
 
-pub use command::{Finished, STOOD_STILL, run, run_guest, run_within};
+pub use command::{Finished, GuestsManager, STOOD_STILL, run, run_guest, run_manager, run_within};
 pub use fail::{Failure, Held, each_failure, each_failure_leaves_nothing};
 pub use guest::{Guest, SUM_BEGIN, SUM_END, sum_in};
 pub use host::{MARKER, PARAMETER, VirtualHost, host};

@@ -13,9 +13,14 @@ use super::guest::{block_device, qemu};
 /// Waits until a file is there.
 #[track_caller]
 fn wait_for(path: &str) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !Path::new(path).exists() {
-        assert!(Instant::now() < end, "{path} does not appear");
+    wait_until(Duration::from_secs(20), &format!("{path} does not appear"), || Path::new(path).exists());
+}
+
+#[track_caller]
+fn wait_until(limit: Duration, failure: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < end, "{failure}");
         sleep(Duration::from_millis(50));
     }
 }
@@ -96,11 +101,7 @@ fn tape_appears_when_it_is_asked_for() {
     wait_for("/dev/nst0");
     fs::write(driver.join("add_host"), "-1").unwrap();
     fs::write(driver.join("ptype"), "0").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while Path::new("/dev/nst0").exists() {
-        assert!(Instant::now() < deadline, "/dev/nst0 stays");
-        sleep(Duration::from_millis(20));
-    }
+    wait_until(Duration::from_secs(10), "/dev/nst0 stays", || !Path::new("/dev/nst0").exists());
 }
 
 #[test]

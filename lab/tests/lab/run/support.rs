@@ -1,10 +1,12 @@
 //! What the tests of `passthru run` share: domains, guests that are running, and what is seen of them.
 
-use passthru_lab::{Finished, Guest, VirtualHost, host, run_within, sum_in};
+use passthru_lab::{Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A guest under KVM within emulation boots in about 8 s, and reads its disk in a few more.
@@ -82,7 +84,7 @@ impl Domain {
         let _: VirtualHost = host();
         let mut command = Command::new("passthru");
         command.arg("run").args(arguments).arg(self.write());
-        run_within(PATIENCE, &mut command)
+        run_manager(PATIENCE, &mut command)
     }
 
     /// Runs the guest to its end through a shell line: `$XML` is its file.
@@ -90,7 +92,7 @@ impl Domain {
         let _: VirtualHost = host();
         let mut command = Command::new("bash");
         command.env("XML", self.write()).args(["-c", line]);
-        run_within(PATIENCE, &mut command)
+        run_manager(PATIENCE, &mut command)
     }
 
     /// Starts the guest and waits until it says `ready` on its console.
@@ -113,7 +115,7 @@ pub(super) fn hostdev(device: &str, before: &str, after: &str) -> String {
 /// A guest that runs. Killed with its manager on drop.
 pub(super) struct Running {
     manager: Child,
-    console: BufReader<ChildStdout>,
+    console: Receiver<String>,
     name: &'static str,
 }
 
@@ -125,7 +127,9 @@ impl Running {
         command.arg("run").args(arguments).arg(xml);
         let mut manager =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let console = BufReader::new(manager.stdout.take().unwrap());
+        let stdout = BufReader::new(manager.stdout.take().unwrap());
+        let (lines, console) = channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         Self { manager, console, name }
     }
 
@@ -133,14 +137,17 @@ impl Running {
     pub(super) fn wait_for(&mut self, what: &str) {
         let mut seen = String::new();
         loop {
-            let mut line = String::new();
-            if self.console.read_line(&mut line).unwrap() == 0 {
-                panic!("{}: the guest ended before it said '{what}':\n{seen}", self.name);
+            match self.console.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(what) => return,
+                Ok(line) => seen.extend([line.as_str(), "\n"]),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("{}: the guest ended before it said '{what}':\n{seen}", self.name);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    GuestsManager(self.manager()).leave_if_its_guest_stands_still(PATIENCE);
+                    panic!("{}: the guest has not said '{what}':\n{seen}", self.name);
+                }
             }
-            if line.contains(what) {
-                return;
-            }
-            seen.push_str(&line);
         }
     }
 
@@ -151,10 +158,7 @@ impl Running {
 
     /// The process of QEMU: the manager's child.
     pub(super) fn vmm(&self) -> u32 {
-        let id = self.manager.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let by_children = children.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
-        by_children.or_else(|| child_of(id)).expect("the manager has no child")
+        GuestsManager(self.manager()).child().expect("the manager has no child")
     }
 
     pub(super) fn signal(&self, pid: u32, signal: &str) {
@@ -168,7 +172,7 @@ impl Running {
             match self.manager.try_wait().unwrap() {
                 Some(status) => return status.code(),
                 None if Instant::now() > deadline => panic!("{}: does not end", self.name),
-                None => std::thread::sleep(Duration::from_millis(50)),
+                None => thread::sleep(Duration::from_millis(50)),
             }
         }
     }
@@ -179,16 +183,6 @@ impl Drop for Running {
         let _ = self.manager.kill();
         let _ = self.manager.wait();
     }
-}
-
-fn child_of(parent: u32) -> Option<u32> {
-    let processes =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let is_child = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line == format!("PPid:\t{parent}"))
-    };
-    processes.into_iter().find(is_child)
 }
 
 /// The driver that a device has now.
@@ -208,7 +202,7 @@ pub(super) fn wait_for_disk(device: &str) -> PathBuf {
         match disk.filter(|disk| disk.exists()) {
             Some(disk) => return disk,
             None if Instant::now() > deadline => panic!("{device} has no disk"),
-            None => std::thread::sleep(Duration::from_millis(50)),
+            None => thread::sleep(Duration::from_millis(50)),
         }
     }
 }
