@@ -50,6 +50,12 @@ pub const CMB_NVME: &str = "0000:07:00.0";
 /// Intel 82576 network card with two ports: functions of one bus, each in an IOMMU group of its own.
 pub const TWO_PORT_NIC: [&str; 2] = ["0000:08:00.0", "0000:08:00.1"];
 
+/// Two NVMe controllers of one subsystem, which share one disk: two paths to it, under a multipath head of the kernel.
+pub const MULTIPATH_NVME: [&str; 2] = ["0000:09:00.0", "0000:0a:00.0"];
+
+/// An `edu` test device that the IOMMU leaves out, so it has no IOMMU group.
+pub const NO_IOMMU: &str = "0000:21:00.0";
+
 /// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control. Its DMA reaches
 /// [`EDU_DMA_BITS`] bits of IOVA, so BARs above 4 GiB too.
 pub const EDU: &str = "0000:00:10.0";

@@ -45,6 +45,9 @@ fn each_device_is_at_its_address_on_its_driver() {
         (devices::CMB_NVME, Some("nvme")),
         (devices::TWO_PORT_NIC[0], Some("igb")),
         (devices::TWO_PORT_NIC[1], Some("igb")),
+        (devices::MULTIPATH_NVME[0], Some("nvme")),
+        (devices::MULTIPATH_NVME[1], Some("nvme")),
+        (devices::NO_IOMMU, None),
         (devices::EDU, None),
     ];
     for (address, expected) in expected {
@@ -61,6 +64,12 @@ fn each_device_for_assignment_has_a_group_of_its_own() {
     for address in alone.into_iter().chain(devices::TWO_PORT_NIC) {
         assert_eq!(group(address), [address]);
     }
+}
+
+#[test]
+fn device_that_the_iommu_leaves_out_has_no_group() {
+    let _host = host();
+    assert!(!device(devices::NO_IOMMU).join("iommu_group").exists());
 }
 
 #[test]

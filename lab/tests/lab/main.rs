@@ -8,6 +8,7 @@ mod host;
 mod kernel;
 mod machine;
 mod network;
+mod no_iommu;
 mod qemu;
 mod run;
 mod uses_disks;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passthru_lab::devices::CMB_NVME;
+use passthru_lab::devices::{CMB_NVME, MULTIPATH_NVME};
 use passthru_lab::{Finished, host, run};
 
 use crate::host::{GiveBack, disk, driver, names, passthru, refused, sysfs};
@@ -362,4 +362,41 @@ fn disk_without_its_node_is_unknown() {
     let reason = format!("exclusive claims on it cannot be seen ({}: No such file", disk.display());
     assert!(finished.stderr.contains(&reason), "{finished}");
     expect_free(CMB_NVME);
+}
+
+/// Returns the disk of the two controllers of one subsystem: the kernel's multipath head.
+fn multipath_head() -> PathBuf {
+    let controllers = names(sysfs(MULTIPATH_NVME[0]).join("nvme"));
+    let subsystems = Path::new("/sys/class/nvme-subsystem");
+    let of_both = names(subsystems).into_iter().map(|name| subsystems.join(name));
+    let subsystem = of_both.into_iter().find(|path| controllers.iter().all(|name| path.join(name).exists()));
+    let head = names(subsystem.unwrap()).into_iter().find(|name| name.ends_with("n1"));
+    Path::new("/dev").join(head.unwrap())
+}
+
+#[test]
+fn open_multipath_head_is_a_use_of_both_controllers() {
+    let _host = host();
+    let head = multipath_head();
+    let block = Path::new("/sys/class/block").join(head.file_name().unwrap());
+    let real = block.canonicalize().unwrap();
+    assert!(real.starts_with("/sys/devices/virtual/nvme-subsystem"), "{}", real.display());
+    for controller in MULTIPATH_NVME {
+        expect_free(controller);
+    }
+    let holder = Holder::start(&head, "exec 3<$DISK; echo ready; exec sleep 60");
+    for controller in MULTIPATH_NVME {
+        expect_used(controller, &holder.pid());
+    }
+    drop(holder);
+    let mounted = Undo("umount /tmp/head 2>/dev/null; rmdir /tmp/head 2>/dev/null");
+    let mount = "mkdir -p /tmp/head; mkfs.ext4 -q $HEAD; mount $HEAD /tmp/head";
+    let _ = run(Command::new("sh").args(["-ec", mount]).env("HEAD", &head)).expect_success();
+    for controller in MULTIPATH_NVME {
+        expect_used(controller, "mounted at /tmp/head");
+    }
+    drop(mounted);
+    for controller in MULTIPATH_NVME {
+        expect_free(controller);
+    }
 }

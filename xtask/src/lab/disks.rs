@@ -11,10 +11,11 @@ use super::cache::{Cache, Piece};
 use super::rootfs::Rootfs;
 
 /// Goes up when this file makes other disks.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 const DATA_BYTES: u64 = 64 << 20;
 const CMB_BYTES: u64 = 16 << 20;
+const MULTIPATH_BYTES: u64 = 16 << 20;
 
 /// The disks' image files.
 #[derive(Debug, Clone)]
@@ -25,12 +26,19 @@ pub(super) struct Disks {
     pub(super) data: PathBuf,
     /// Of the NVMe with a controller memory buffer: zeros.
     pub(super) cmb: PathBuf,
+    /// Of the two controllers of one subsystem: zeros.
+    pub(super) multipath: PathBuf,
 }
 
 impl Disks {
     pub(super) fn new(piece: &Piece) -> Self {
         let file = |name| piece.path().join(name);
-        Self { assigned: file("assigned.raw"), data: file("data.raw"), cmb: file("cmb.raw") }
+        Self {
+            assigned: file("assigned.raw"),
+            data: file("data.raw"),
+            cmb: file("cmb.raw"),
+            multipath: file("multipath.raw"),
+        }
     }
 }
 
@@ -46,6 +54,7 @@ pub(super) fn build(piece: &Piece, rootfs: &Rootfs) -> Result<()> {
         ensure!(sum == devices::NVME_SHA256, "the generator of the disk's contents changed: {sum}");
         fs::write(folder.join("assigned.raw"), contents)?;
         zeros(&folder.join("cmb.raw"), CMB_BYTES)?;
+        zeros(&folder.join("multipath.raw"), MULTIPATH_BYTES)?;
         let data = folder.join("data.raw");
         zeros(&data, DATA_BYTES)?;
         let made = rootfs

@@ -109,8 +109,9 @@ impl Machine<'_> {
     }
 
     fn devices(&self, line: &mut Line) -> Result<()> {
-        let Disks { assigned, data, cmb } = self.disks;
-        for (id, file) in [("assigned", assigned), ("data", data), ("cmb", cmb)] {
+        let Disks { assigned, data, cmb, multipath } = self.disks;
+        let drives = [("assigned", assigned), ("data", data), ("cmb", cmb), ("multipath", multipath)];
+        for (id, file) in drives {
             let drive = format!("file={},format=raw,if=none,snapshot=on,id={id}", value(file)?);
             line.option("-drive", &drive);
         }
@@ -129,6 +130,12 @@ impl Machine<'_> {
         let [first, second] = devices::TWO_PORT_NIC;
         line.behind_port(first, "igb,addr=0x0,multifunction=on,x-pcie-ari-nextfn-1=on");
         line.device(&format!("igb,bus=port{},addr=0x0.0x1", bus(second)));
+        line.device("nvme-subsys,id=paths");
+        for (address, serial) in devices::MULTIPATH_NVME.into_iter().zip(["path0", "path1"]) {
+            line.behind_port(address, &format!("nvme,id={serial},serial={serial},subsys=paths"));
+        }
+        line.device("nvme-ns,drive=multipath,bus=path0,nsid=1,shared=on");
+        line.without_iommu(devices::NO_IOMMU, "edu");
         Ok(())
     }
 }
@@ -155,6 +162,15 @@ impl Line {
 
     fn device(&mut self, device: &str) {
         self.option("-device", device);
+    }
+
+    /// A device behind a root port of a second host bridge, which the IOMMU leaves out.
+    fn without_iommu(&mut self, address: &str, device: &str) {
+        let root = bus(address) - 1;
+        let port = bus(address);
+        self.device(&format!("pxb-pcie,id=root{root},bus=pcie.0,addr=0x1d,bus_nr={root},bypass_iommu=on"));
+        self.device(&format!("pcie-root-port,id=port{port},bus=root{root},chassis={port},x-speed={SPEED}"));
+        self.device(&format!("{device},bus=port{port}"));
     }
 
     /// A device behind a root port of its own. The firmware numbers the ports' buses by their slots, so the port of bus

@@ -9,6 +9,7 @@ mod edu;
 mod examples;
 #[path = "../address_space/expected.rs"]
 mod expected;
+mod no_iommu;
 mod space;
 #[path = "../address_space/steps.rs"]
 mod steps;

@@ -1,5 +1,7 @@
 //! Interfaces that a card carries: tunnels, bridges, bonds, taps.
 
+use std::io::{BufRead, BufReader};
+
 use super::*;
 
 #[test]
@@ -63,6 +65,38 @@ fn wireguard_that_went_into_a_namespace_is_carried_here() {
     let _ = run(Command::new("wg").args(["set", "made0", "peer", key, "endpoint", &end])).expect_success();
     ip("link set made0 netns far");
     expect_use(&format!("made0 in network namespace far, carried by {}", bench.card));
+}
+
+/// Opens a PPPoE session over an interface, by the calls that pppd makes, and keeps it.
+const PPPOE: &str = r#"
+    socket(my $session, 24, 1, 0) or die "socket: $!";
+    my $peer = pack("S L n a6 a16", 24, 0, 1, "\x52\x54\0\0\0\1", $ARGV[0]);
+    connect($session, $peer) or die "connect: $!";
+    my ($channel, $unit) = (pack("i", 0), pack("i", -1));
+    ioctl($session, 0x80047437, $channel) or die "PPPIOCGCHAN: $!";
+    open(my $link, "+<", "/dev/ppp") or die "/dev/ppp: $!";
+    ioctl($link, 0x40047438, $channel) or die "PPPIOCATTCHAN: $!";
+    open(my $interface, "+<", "/dev/ppp") or die "/dev/ppp: $!";
+    ioctl($interface, 0xc004743e, $unit) or die "PPPIOCNEWUNIT: $!";
+    ioctl($link, 0x4004743a, $unit) or die "PPPIOCCONNECT: $!";
+    $| = 1; print "ready\n"; sleep 60;
+"#;
+
+#[test]
+fn pppoe_is_carried_by_the_card_of_its_session() {
+    let _host = host();
+    let bench = Bench::new();
+    let mut command = Command::new("perl");
+    let mut session = command.args(["-e", PPPOE, &bench.card]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(session.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let _session = Service(session);
+    assert_eq!(line, "ready\n");
+    expect_free(IGB);
+    ip("address add 192.0.2.1 peer 192.0.2.2 dev ppp0");
+    ip("link set ppp0 up");
+    ip("route add 0.0.0.0/1 dev ppp0");
+    expect_use(&format!("the route to 0.0.0.0/1 over ppp0, carried by {}", bench.card));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passthru_lab::devices::{IGB, IGB_ADDRESS, PEER};
+use passthru_lab::devices::{IGB, IGB_ADDRESS, PEER, UPLINK};
 use passthru_lab::{Finished, host, run};
 
 /// An address on the card's network that another namespace has.
@@ -98,6 +98,11 @@ fn try_ip(words: &str) -> Finished {
 #[track_caller]
 fn ip(words: &str) {
     let _ = try_ip(words).expect_success();
+}
+
+#[track_caller]
+fn in_far(script: &str) -> Finished {
+    run(Command::new("nsenter").args(["--net=/run/netns/far", "sh", "-c", script]))
 }
 
 /// Returns the network interface of a device, unless it is in another namespace.

@@ -62,6 +62,34 @@ fn connection_of_storage_is_used() {
 }
 
 #[test]
+fn controller_of_nvme_over_tcp_is_used() {
+    let _host = host();
+    let bench = Bench::new();
+    bench.far();
+    let subsystem = "/sys/kernel/config/nvmet/subsystems/made";
+    let port = "/sys/kernel/config/nvmet/ports/77";
+    fs::create_dir(subsystem).unwrap();
+    fs::write(format!("{subsystem}/attr_allow_any_host"), "1").unwrap();
+    fs::create_dir(port).unwrap();
+    let fields = [("trtype", "tcp"), ("adrfam", "ipv4"), ("traddr", FAR), ("trsvcid", "7777")];
+    for (field, value) in fields {
+        fs::write(format!("{port}/addr_{field}"), value).unwrap();
+    }
+    let _ = in_far(&format!("ln -s {subsystem} {port}/subsystems/made")).expect_success();
+    let nvme = |words: &[&str]| run(Command::new("nvme").args(words));
+    let connected = nvme(&["connect", "-t", "tcp", "-a", FAR, "-s", "7777", "-n", "made"]);
+    let said = run(&mut bind(IGB)).stderr;
+    let _ = nvme(&["disconnect", "-n", "made"]);
+    fs::remove_file(format!("{port}/subsystems/made")).unwrap();
+    fs::remove_dir(port).unwrap();
+    fs::remove_dir(subsystem).unwrap();
+    let _ = connected.expect_success();
+    // The port is none of the usual ones: sysfs shows the controller.
+    let expected = format!("NVMe over TCP with {FAR} over near0, carried by {}", bench.card);
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
 fn ssh_session_is_used_by_its_socket_and_as_a_parameter() {
     let _host = host();
     let bench = Bench::new();

@@ -22,6 +22,18 @@ fn default_route_of_another_table_counts_with_its_rule() {
 }
 
 #[test]
+fn each_way_of_a_multipath_route_is_used() {
+    let _host = host();
+    let bench = Bench::new();
+    let uplink = interface(UPLINK).unwrap();
+    let ways = format!("nexthop via {PEER} dev CARD nexthop via 10.0.2.2 dev {uplink}");
+    bench.ip(&format!("route add 198.51.100.0/24 {ways}"));
+    expect_use(&format!("the route to 198.51.100.0/24 over {}", bench.card));
+    ip("route del 198.51.100.0/24");
+    expect_free(IGB);
+}
+
+#[test]
 fn next_hop_objects_are_followed() {
     let _host = host();
     let bench = Bench::new();

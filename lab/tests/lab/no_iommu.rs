@@ -1,0 +1,73 @@
+//! A device that the IOMMU leaves out is refused, also where somebody gave it to VFIO by hand.
+
+use passthru_lab::devices::NO_IOMMU;
+use passthru_lab::{host, run};
+use std::fs;
+use std::process::Command;
+
+use crate::host::{driver, names, passthru, refused, sysfs};
+
+const MODE: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
+
+/// The device on vfio-pci in VFIO's no-IOMMU mode, as somebody can bind it by hand. Undone on drop.
+struct BoundByHand;
+
+impl BoundByHand {
+    fn new() -> Self {
+        let bound = Self;
+        fs::write(MODE, "Y").unwrap();
+        fs::write(sysfs(NO_IOMMU).join("driver_override"), "vfio-pci").unwrap();
+        fs::write("/sys/bus/pci/drivers_probe", NO_IOMMU).unwrap();
+        assert_eq!(driver(NO_IOMMU).as_deref(), Some("vfio-pci"));
+        bound
+    }
+}
+
+impl Drop for BoundByHand {
+    fn drop(&mut self) {
+        let _ = fs::write("/sys/bus/pci/drivers/vfio-pci/unbind", NO_IOMMU);
+        let _ = fs::write(sysfs(NO_IOMMU).join("driver_override"), "\n");
+        let _ = fs::write(MODE, "N");
+    }
+}
+
+#[test]
+fn device_without_group_is_refused_and_listed() {
+    let _host = host();
+    for arguments in [&["bind", NO_IOMMU][..], &["bind", "--force", NO_IOMMU]] {
+        let said = refused(arguments);
+        assert!(said.contains(&format!("{NO_IOMMU} has no IOMMU group")), "{said}");
+    }
+    let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
+    assert!(list.contains("no IOMMU group"), "{list}");
+    assert_eq!(driver(NO_IOMMU), None);
+}
+
+#[test]
+fn device_in_the_no_iommu_mode_is_refused() {
+    let _host = host();
+    let bound = BoundByHand::new();
+    let nodes = names(sysfs(NO_IOMMU).join("vfio-dev"));
+    assert!(matches!(nodes.as_slice(), [node] if node.starts_with("noiommu-vfio")), "{nodes:?}");
+    for arguments in [&["bind", NO_IOMMU][..], &["bind", "--force", NO_IOMMU]] {
+        let said = refused(arguments);
+        assert!(said.contains("has no IOMMU (VFIO's no-IOMMU mode)"), "{said}");
+    }
+    let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
+    assert!(list.contains("no IOMMU"), "{list}");
+    for managed in ["yes", "no"] {
+        let domain = format!(
+            "<domain type='kvm'><name>unsafe</name><memory unit='MiB'>64</memory><os>\
+             <type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>\
+             <hostdev mode='subsystem' type='pci' managed='{managed}'><driver iommufd='yes'/><source>\
+             <address domain='0' bus='0x{}' slot='0' function='0'/></source></hostdev></devices></domain>",
+            &NO_IOMMU[5..7]
+        );
+        fs::write("/tmp/unsafe.xml", domain).unwrap();
+        let said = refused(&["run", "/tmp/unsafe.xml"]);
+        assert!(said.contains("has no IOMMU"), "{said}");
+    }
+    drop(bound);
+    assert_eq!(driver(NO_IOMMU), None);
+    let _ = run(Command::new("rm").arg("/tmp/unsafe.xml")).expect_success();
+}
