@@ -131,8 +131,8 @@ impl Machine<'_> {
         line.behind_port(first, "igb,addr=0x0,multifunction=on,x-pcie-ari-nextfn-1=on");
         line.device(&format!("igb,bus=port{},addr=0x0.0x1", bus(second)));
         line.device("nvme-subsys,id=paths");
-        for (address, serial) in devices::MULTIPATH_NVME.into_iter().zip(["path0", "path1"]) {
-            line.behind_port(address, &format!("nvme,id={serial},serial={serial},subsys=paths"));
+        for (address, id) in devices::MULTIPATH_NVME.into_iter().zip(["path0", "path1"]) {
+            line.behind_port(address, &format!("nvme,id={id},serial=paths,subsys=paths"));
         }
         line.device("nvme-ns,drive=multipath,bus=path0,nsid=1,shared=on");
         line.without_iommu(devices::NO_IOMMU, "edu");
