@@ -393,7 +393,7 @@ fn open_multipath_head_is_a_use_of_both_controllers() {
     let mount = "mkdir -p /tmp/head; mkfs.ext4 -q $HEAD; mount $HEAD /tmp/head";
     let _ = run(Command::new("sh").args(["-ec", mount]).env("HEAD", &head)).expect_success();
     for controller in MULTIPATH_NVME {
-        expect_used(controller, "mounted at /tmp/head");
+        expect_used(controller, "the file system on /tmp/head");
     }
     drop(mounted);
     for controller in MULTIPATH_NVME {
