@@ -136,10 +136,11 @@ impl Host {
     /// Gives devices back that were taken until further notice, or by a guest that crashed. Returns the driver that
     /// each is on then. All are looked at before the first is touched; then one that cannot be given back keeps no
     /// other from it. With `force`, processes that have a device open are no obstacle: the kernel asks them to let go,
-    /// and waits.
+    /// and waits. Virtual functions are no obstacle then either, and vanish.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered. All of them.
+    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::VirtualFunctions`], and what the
+    /// kernel answered. All of them.
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
         let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
         all(claims.iter().map(|claim| claim.release(force)))
@@ -184,8 +185,12 @@ impl Host {
     fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
         let device = self.device(address)?;
         let claim = self.claim(address, None)?;
+        if force {
+            return Ok(claim);
+        }
+        self.check_release(&device)?;
         let Uses { known: holders, unseen } = self.vfio_holders(&device);
-        if force || (holders.is_empty() && unseen.is_empty()) {
+        if holders.is_empty() && unseen.is_empty() {
             return Ok(claim);
         }
         if holders.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::{Companion, Owner, Unseen, Use};
+use crate::{Companion, Owner, Unseen, Use, VirtualFunction};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,18 @@ pub enum Error {
         device: Address,
         /// [`Use::Process`] for each. Never empty.
         holders: Vec<Use>,
+    },
+    /// Virtual functions would vanish if the device left its driver.
+    #[error("{device} stays on {}: {}", driver_text(driver), functions_text(*count, functions))]
+    VirtualFunctions {
+        /// The device.
+        device: Address,
+        /// The driver that it is on.
+        driver: Option<String>,
+        /// Number of its virtual functions.
+        count: u32,
+        /// Those that can be named.
+        functions: Vec<VirtualFunction>,
     },
     /// A driver is not there, and could not be loaded.
     #[error("no PCI driver '{driver}' on this host{}", answer_text(answer))]
@@ -275,6 +287,10 @@ impl Error {
             }
             Self::Claimed { .. } => "wait until that process has ended".into(),
             Self::Held { .. } => "end these processes first".into(),
+            Self::VirtualFunctions { device, .. } => format!(
+                "free them, write 0 to /sys/bus/pci/devices/{device}/sriov_numvfs and run \
+                 `passthru unbind {device}`; with `--force` they vanish regardless"
+            ),
             Self::NoDriver { .. } => {
                 "use a kernel that has this driver (for vfio-pci: CONFIG_VFIO_PCI)".into()
             }
@@ -318,6 +334,22 @@ const NO_IOMMU: &str = "switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU)
 
 fn list<T: ToString>(items: &[T], between: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn functions_text(count: u32, functions: &[VirtualFunction]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = match count {
+        1 => "its virtual function would vanish".to_owned(),
+        _ => format!("its {count} virtual functions would vanish"),
+    };
+    let shown = &functions[..functions.len().min(SHOWN)];
+    if !shown.is_empty() {
+        text += &format!(": {}", list(shown, ", "));
+    }
+    if functions.len() > SHOWN {
+        text += &format!(" and {} more", functions.len() - SHOWN);
+    }
+    text
 }
 
 fn driver_text(driver: &Option<String>) -> &str {

@@ -44,6 +44,7 @@ mod sysfs;
 #[cfg(test)]
 mod test_tree;
 mod uses;
+mod virtual_functions;
 
 pub use assignment::{Assignment, Request};
 pub use capabilities::Capabilities;
@@ -61,3 +62,4 @@ pub use process::ProcessId;
 pub use record::{Former, Record};
 pub use replace::replace;
 pub use uses::{NetworkPurpose, NetworkUse, Severity, Unseen, Usage, Use, Uses, Verdict};
+pub use virtual_functions::VirtualFunction;
