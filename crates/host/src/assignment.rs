@@ -75,7 +75,7 @@ impl Host {
         force: bool,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Assignment, Error> {
-        let usage = self.usage();
+        let usage = self.usage_beside(&[], &[]);
         let objections = self.check_during(&usage, requests)?;
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
@@ -108,10 +108,11 @@ impl Host {
     /// group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name
     /// that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
-        self.check_during(&self.usage(), requests)
+        self.check_during(&self.usage_beside(&[], &[]), requests)
     }
 
     /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices one by one.
+    /// With a look by [`usage`](Self::usage), no disk is opened.
     ///
     /// # Errors
     /// As there.

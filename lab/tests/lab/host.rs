@@ -13,7 +13,7 @@ use passthru_lab::devices::{
 use passthru_lab::{Finished, host, run};
 
 /// Linux' `O_EXCL`: of a block device, all of it.
-const O_EXCL: i32 = 0o200;
+pub(crate) const O_EXCL: i32 = 0o200;
 
 pub(crate) fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))
