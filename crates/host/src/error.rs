@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
+use crate::uses::hint;
 use crate::{Companion, Owner, Unseen, Use, VirtualFunction};
 
 /// An error of this crate.
@@ -264,12 +265,8 @@ impl Error {
                 NO_IOMMU.into()
             }
             Self::NoGroup { .. } => "move the device to another slot: this one is not behind an IOMMU".into(),
-            Self::InUse { .. } => {
-                "end these uses first; `passthru bind --force` takes the device regardless".into()
-            }
-            Self::Unseen { .. } => "run it as root on the host itself, outside of any container; \
-                `passthru bind --force` takes the device regardless"
-                .into(),
+            Self::InUse { uses, .. } => hint::end_uses(uses),
+            Self::Unseen { unseen, .. } => hint::see(unseen),
             Self::NotViable { companions, .. } => format!(
                 "bind {} too, in the same call: the devices of a group are isolated only together",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")

@@ -5,6 +5,7 @@ mod block;
 mod console;
 mod exclusive;
 mod found;
+pub(crate) mod hint;
 mod loops;
 mod mounts;
 mod net;

@@ -41,6 +41,9 @@ use storage::Server;
 /// The uses that netlink would show.
 const USES: &str = namespace::USES;
 
+/// The interfaces whose outer packets go an unknown way.
+pub(crate) const TUNNELS: &str = "interfaces that carry tunnels";
+
 /// What the host's networks are used for at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {

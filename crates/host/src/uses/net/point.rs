@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::TUNNELS;
 use super::flow::{Flow, is_ssh};
 use super::link::Link;
 use super::purpose::NetworkPurpose;
@@ -60,7 +61,7 @@ impl Facts<'_> {
             } else {
                 return None;
             };
-            Some(Unseen::new("interfaces that carry tunnels", &link.name, why))
+            Some(Unseen::new(TUNNELS, &link.name, why))
         });
         unseen.collect()
     }
