@@ -8,7 +8,7 @@ use std::time::Duration;
 use passthru_pci::Address;
 
 use crate::uses::hint;
-use crate::{Companion, Owner, Unseen, Use, VirtualFunction};
+use crate::{Companion, Owner, Unseen, Use, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum Error {
         device: Address,
     },
     /// Something on the host uses the device.
-    #[error("{device} is in use: {}", list(uses, "; "))]
+    #[error("{device} is in use: {}", abridge(uses, "; "))]
     InUse {
         /// The device.
         device: Address,
@@ -56,7 +56,7 @@ pub enum Error {
         uses: Vec<Use>,
     },
     /// Not all could be looked at that may use the device.
-    #[error("{device} may be in use: {}", list(unseen, "; "))]
+    #[error("{device} may be in use: {}", abridge(unseen, "; "))]
     Unseen {
         /// The device.
         device: Address,
@@ -93,7 +93,7 @@ pub enum Error {
         owner: Owner,
     },
     /// Processes have a VFIO device open: the kernel would wait for them.
-    #[error("{device} is open in {}", list(holders, ", "))]
+    #[error("{device} is open in {}", abridge(holders, ", "))]
     Held {
         /// The device.
         device: Address,
@@ -334,17 +334,12 @@ fn list<T: ToString>(items: &[T], between: &str) -> String {
 }
 
 fn functions_text(count: u32, functions: &[VirtualFunction]) -> String {
-    const SHOWN: usize = 8;
     let mut text = match count {
         1 => "its virtual function would vanish".to_owned(),
         _ => format!("its {count} virtual functions would vanish"),
     };
-    let shown = &functions[..functions.len().min(SHOWN)];
-    if !shown.is_empty() {
-        text += &format!(": {}", list(shown, ", "));
-    }
-    if functions.len() > SHOWN {
-        text += &format!(" and {} more", functions.len() - SHOWN);
+    if !functions.is_empty() {
+        text += &format!(": {}", abridge(functions, ", "));
     }
     text
 }

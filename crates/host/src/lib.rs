@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abridge;
 mod alias;
 mod assignment;
 mod capabilities;
@@ -46,6 +47,7 @@ mod test_tree;
 mod uses;
 mod virtual_functions;
 
+pub use abridge::abridge;
 pub use assignment::{Assignment, Request};
 pub use capabilities::Capabilities;
 pub use change::Change;

@@ -61,7 +61,7 @@ mod tests {
 
     fn default_route(interface: &str) -> Use {
         let purpose = NetworkPurpose::DefaultRoute { table: 254 };
-        Use::Network(NetworkUse { netdev: "eth1".into(), interface: interface.into(), purpose })
+        Use::Network(NetworkUse { netdev: "eth1".into(), interface: interface.into(), purpose, more: 0 })
     }
 
     #[test]

@@ -90,14 +90,15 @@ impl Network {
         let mut uses = BTreeSet::new();
         for own in self.interfaces(host, device, below) {
             for (point, _) in self.points.iter().filter(|(_, carriers)| carriers.contains(&own)) {
-                uses.insert(Use::Network(NetworkUse {
+                uses.insert(NetworkUse {
                     netdev: self.name(own),
                     interface: self.name(point.interface),
                     purpose: point.purpose.clone(),
-                }));
+                    more: 0,
+                });
             }
         }
-        uses.into_iter().collect()
+        NetworkUse::join(uses).into_iter().map(Use::Network).collect()
     }
 
     /// Lists what could not be looked at that may use a device; none for a device without any
