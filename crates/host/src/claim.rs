@@ -70,7 +70,7 @@ impl Claim {
         self.device
     }
 
-    /// Binds the device to a driver, and lets go of its disks when it has left the one before. Its
+    /// Binds the device to a driver that is loaded, and lets go of its disks when it has left the one before. Its
     /// former state is recorded first. If it was taken before and not given back, the older record
     /// holds; one that was made until further notice holds again afterwards. Returns whether this
     /// claim's owner has to give the device back.
@@ -87,7 +87,6 @@ impl Claim {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
-        self.host.load_driver(driver)?;
         let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
         self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
