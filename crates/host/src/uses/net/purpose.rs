@@ -171,8 +171,9 @@ impl fmt::Display for NetworkUse {
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::Link;
     use super::super::point::HOST;
-    use super::super::scene::{CARD, OTHER, Scene};
+    use super::super::scene::{CARD, OTHER, Scene, link};
     use super::*;
     use crate::Use;
 
@@ -209,6 +210,19 @@ mod tests {
         let expected =
             ["the default route over eth0 (and 3 more)", "the route to 10.0.0.0/16 over eth0 (and 49 more)"];
         assert_eq!(scene.uses(), expected);
+    }
+
+    #[test]
+    fn tunnels_of_programs_are_one_unseen_part() {
+        let mut scene = Scene::new().route(CARD, "10.0.3.0", 24, 254).default_over(OTHER, 254);
+        for index in 10..22 {
+            let tun = Link { kind: "tun".into(), ..link(index, &format!("tun{index}")) };
+            scene = scene.add(tun).default_over(index, 254);
+        }
+        let unseen = scene.unseen();
+        assert_eq!(unseen.len(), 1, "{unseen:?}");
+        assert!(unseen[0].contains("(tun10, tun11, "), "{unseen:?}");
+        assert!(unseen[0].ends_with("tun17 and 4 more: a program carries its packets)"), "{unseen:?}");
     }
 
     #[test]
