@@ -75,7 +75,7 @@ impl Host {
         force: bool,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Assignment, Error> {
-        let usage = self.usage();
+        let usage = self.usage_beside(&[], &[]);
         let objections = self.check_during(&usage, requests)?;
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
@@ -108,10 +108,11 @@ impl Host {
     /// group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name
     /// that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
-        self.check_during(&self.usage(), requests)
+        self.check_during(&self.usage_beside(&[], &[]), requests)
     }
 
     /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices one by one.
+    /// With a look by [`usage`](Self::usage), no disk is opened.
     ///
     /// # Errors
     /// As there.
@@ -136,10 +137,11 @@ impl Host {
     /// Gives devices back that were taken until further notice, or by a guest that crashed. Returns the driver that
     /// each is on then. All are looked at before the first is touched; then one that cannot be given back keeps no
     /// other from it. With `force`, processes that have a device open are no obstacle: the kernel asks them to let go,
-    /// and waits.
+    /// and waits. Virtual functions are no obstacle then either, and vanish.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], and what the kernel answered. All of them.
+    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::VirtualFunctions`], and what the
+    /// kernel answered. All of them.
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
         let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
         all(claims.iter().map(|claim| claim.release(force)))
@@ -184,8 +186,12 @@ impl Host {
     fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
         let device = self.device(address)?;
         let claim = self.claim(address, None)?;
+        if force {
+            return Ok(claim);
+        }
+        self.check_release(&device)?;
         let Uses { known: holders, unseen } = self.vfio_holders(&device);
-        if force || (holders.is_empty() && unseen.is_empty()) {
+        if holders.is_empty() && unseen.is_empty() {
             return Ok(claim);
         }
         if holders.is_empty() {

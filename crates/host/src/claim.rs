@@ -70,7 +70,7 @@ impl Claim {
         self.device
     }
 
-    /// Binds the device to a driver, and lets go of its disks when it has left the one before. Its
+    /// Binds the device to a driver that is loaded, and lets go of its disks when it has left the one before. Its
     /// former state is recorded first. If it was taken before and not given back, the older record
     /// holds; one that was made until further notice holds again afterwards. Returns whether this
     /// claim's owner has to give the device back.
@@ -87,7 +87,6 @@ impl Claim {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
-        self.host.load_driver(driver)?;
         let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
         self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
@@ -105,10 +104,11 @@ impl Claim {
     /// driver it is on then.
     ///
     /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
-    /// `force` is set: the kernel then asks the process to let go, and waits.
+    /// `force` is set: the kernel then asks the process to let go, and waits. Virtual functions of the
+    /// device are an error too, which would vanish with its driver.
     ///
     /// # Errors
-    /// [`Error::Held`]; [`Error::Away`]; what the kernel answered. The record stays then.
+    /// [`Error::Held`]; [`Error::VirtualFunctions`]; [`Error::Away`]; what the kernel answered. The record stays then.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
         self.go_back(|record| record, force)
     }
@@ -130,10 +130,12 @@ impl Claim {
         };
         let record = self.current_record(&device)?.map(adjust);
         if device.on_vfio() || record.is_some() {
+            let former = record.as_ref().map(|record| &record.former);
             if !force {
+                self.host.check_virtual_functions(&device, former)?;
                 self.await_holders()?;
             }
-            self.switch().back(&device, record.as_ref().map(|record| &record.former))?;
+            self.switch().back(&device, former)?;
             if let Some(earlier) = record.and_then(|record| record.earlier) {
                 self.host.write_record(&earlier)?;
                 return Ok(self.host.device(self.device)?.driver);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::{Companion, Owner, Unseen, Use};
+use crate::uses::hint;
+use crate::{Companion, Owner, Unseen, Use, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ pub enum Error {
         device: Address,
     },
     /// Something on the host uses the device.
-    #[error("{device} is in use: {}", list(uses, "; "))]
+    #[error("{device} is in use: {}", abridge(uses, "; "))]
     InUse {
         /// The device.
         device: Address,
@@ -55,7 +56,7 @@ pub enum Error {
         uses: Vec<Use>,
     },
     /// Not all could be looked at that may use the device.
-    #[error("{device} may be in use: {}", list(unseen, "; "))]
+    #[error("{device} may be in use: {}", abridge(unseen, "; "))]
     Unseen {
         /// The device.
         device: Address,
@@ -92,12 +93,24 @@ pub enum Error {
         owner: Owner,
     },
     /// Processes have a VFIO device open: the kernel would wait for them.
-    #[error("{device} is open in {}", list(holders, ", "))]
+    #[error("{device} is open in {}", abridge(holders, ", "))]
     Held {
         /// The device.
         device: Address,
         /// [`Use::Process`] for each. Never empty.
         holders: Vec<Use>,
+    },
+    /// Virtual functions would vanish if the device left its driver.
+    #[error("{device} stays on {}: {}", driver_text(driver), functions_text(*count, functions))]
+    VirtualFunctions {
+        /// The device.
+        device: Address,
+        /// The driver that it is on.
+        driver: Option<String>,
+        /// Number of its virtual functions.
+        count: u32,
+        /// Those that can be named.
+        functions: Vec<VirtualFunction>,
     },
     /// A driver is not there, and could not be loaded.
     #[error("no PCI driver '{driver}' on this host{}", answer_text(answer))]
@@ -252,12 +265,8 @@ impl Error {
                 NO_IOMMU.into()
             }
             Self::NoGroup { .. } => "move the device to another slot: this one is not behind an IOMMU".into(),
-            Self::InUse { .. } => {
-                "end these uses first; `passthru bind --force` takes the device regardless".into()
-            }
-            Self::Unseen { .. } => "run it as root on the host itself, outside of any container; \
-                `passthru bind --force` takes the device regardless"
-                .into(),
+            Self::InUse { uses, .. } => hint::end_uses(uses),
+            Self::Unseen { unseen, .. } => hint::see(unseen),
             Self::NotViable { companions, .. } => format!(
                 "bind {} too, in the same call: the devices of a group are isolated only together",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")
@@ -275,6 +284,10 @@ impl Error {
             }
             Self::Claimed { .. } => "wait until that process has ended".into(),
             Self::Held { .. } => "end these processes first".into(),
+            Self::VirtualFunctions { device, .. } => format!(
+                "free them, write 0 to /sys/bus/pci/devices/{device}/sriov_numvfs and run \
+                 `passthru unbind {device}`; with `--force` they vanish regardless"
+            ),
             Self::NoDriver { .. } => {
                 "use a kernel that has this driver (for vfio-pci: CONFIG_VFIO_PCI)".into()
             }
@@ -318,6 +331,17 @@ const NO_IOMMU: &str = "switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU)
 
 fn list<T: ToString>(items: &[T], between: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn functions_text(count: u32, functions: &[VirtualFunction]) -> String {
+    let mut text = match count {
+        1 => "its virtual function would vanish".to_owned(),
+        _ => format!("its {count} virtual functions would vanish"),
+    };
+    if !functions.is_empty() {
+        text += &format!(": {}", abridge(functions, ", "));
+    }
+    text
 }
 
 fn driver_text(driver: &Option<String>) -> &str {

@@ -5,7 +5,7 @@ use std::fmt;
 use passthru_pci::Address;
 use serde::Serialize;
 
-use crate::{Device, Error, Host, Usage, Use, sysfs};
+use crate::{Device, Error, Host, Usage, Use, abridge, sysfs};
 
 /// Name of the groups that VFIO makes where there is no IOMMU.
 pub(crate) const NO_IOMMU_GROUP: &str = "vfio-noiommu";
@@ -68,8 +68,8 @@ impl fmt::Display for Companion {
             write!(f, " ({name})")?;
         }
         write!(f, ", which is on {}", self.driver.as_deref().unwrap_or("no driver"))?;
-        for (i, used) in self.uses.iter().enumerate() {
-            write!(f, "{}{used}", if i == 0 { " and has " } else { ", " })?;
+        if !self.uses.is_empty() {
+            write!(f, " and has {}", abridge(&self.uses, ", "))?;
         }
         Ok(())
     }

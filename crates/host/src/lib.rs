@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abridge;
 mod alias;
 mod assignment;
 mod capabilities;
@@ -44,7 +45,9 @@ mod sysfs;
 #[cfg(test)]
 mod test_tree;
 mod uses;
+mod virtual_functions;
 
+pub use abridge::abridge;
 pub use assignment::{Assignment, Request};
 pub use capabilities::Capabilities;
 pub use change::Change;
@@ -61,3 +64,4 @@ pub use process::ProcessId;
 pub use record::{Former, Record};
 pub use replace::replace;
 pub use uses::{NetworkPurpose, NetworkUse, Severity, Unseen, Usage, Use, Uses, Verdict};
+pub use virtual_functions::VirtualFunction;

@@ -37,7 +37,7 @@ impl Switch<'_> {
     pub(crate) fn back(&self, device: &Device, former: Option<&Former>) -> Result<(), Error> {
         let wanted = former.and_then(|former| former.driver.as_deref());
         self.set_override(device, former.and_then(|former| former.driver_override.as_deref()))?;
-        if former.is_some() && device.driver.as_deref() == wanted {
+        if stays(device, former) {
             return Ok(());
         }
         self.detach(device)?;
@@ -117,6 +117,11 @@ impl Switch<'_> {
             Err(source) => Err(Error::Write { path, value, source }),
         }
     }
+}
+
+/// Returns whether a device that goes back to `former` is on that driver already.
+pub(crate) fn stays(device: &Device, former: Option<&Former>) -> bool {
+    former.is_some_and(|former| former.driver == device.driver)
 }
 
 #[cfg(test)]

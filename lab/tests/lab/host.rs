@@ -13,7 +13,7 @@ use passthru_lab::devices::{
 use passthru_lab::{Finished, host, run};
 
 /// Linux' `O_EXCL`: of a block device, all of it.
-const O_EXCL: i32 = 0o200;
+pub(crate) const O_EXCL: i32 = 0o200;
 
 pub(crate) fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))
@@ -249,6 +249,23 @@ fn virtual_functions_are_bound_one_by_one_and_keep_their_parent_on_the_host() {
     let _ = passthru(&["unbind", function]).expect_success();
     fs::write(&numvfs, "0").unwrap();
     assert!(!sysfs(function).exists());
+}
+
+#[test]
+fn physical_function_with_virtual_ones_is_not_unbound() {
+    let _host = host();
+    let _give_back = GiveBack(&[IGB]);
+    let _ = passthru(&["bind", "--force", IGB]).expect_success();
+    fs::write("/sys/module/vfio_pci/parameters/enable_sriov", "1").unwrap();
+    let numvfs = sysfs(IGB).join("sriov_numvfs");
+    fs::write(&numvfs, "1").unwrap();
+    let said = refused(&["unbind", IGB]);
+    let is_there = sysfs("0000:02:10.0").exists();
+    let _ = passthru(&["unbind", "--force", IGB]).expect_success();
+    assert!(said.contains("its virtual function would vanish: 0000:02:10.0"), "{said}");
+    assert!(is_there);
+    assert!(!sysfs("0000:02:10.0").exists());
+    assert_eq!(driver(IGB).as_deref(), Some("igb"));
 }
 
 #[test]

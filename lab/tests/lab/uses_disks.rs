@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use passthru_lab::devices::{CMB_NVME, MULTIPATH_NVME};
 use passthru_lab::{Finished, host, run};
 
-use crate::host::{GiveBack, disk, driver, names, passthru, refused, sysfs};
+use crate::host::{GiveBack, O_EXCL, disk, driver, names, passthru, refused, sysfs};
 
 /// Runs a script with `$DISK` set.
 #[track_caller]
@@ -86,6 +86,23 @@ fn disk_that_nobody_uses_is_free() {
     expect_free(CMB_NVME);
     let list = passthru(&["list", "--json", CMB_NVME]).expect_success().stdout;
     assert!(list.contains("\"unseen\": []") && list.contains("\"state\": \"can\""), "{list}");
+}
+
+#[test]
+fn list_takes_no_disk_from_those_who_want_it() {
+    let _host = host();
+    let disk = disk(CMB_NVME);
+    let list = std::thread::spawn(|| {
+        for _ in 0..10 {
+            let _ = passthru(&["list"]).expect_success();
+        }
+    });
+    let mut options = fs::OpenOptions::new();
+    let exclusively = options.read(true).custom_flags(O_EXCL);
+    while !list.is_finished() {
+        exclusively.open(&disk).unwrap();
+    }
+    list.join().unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use comfy_table::{ContentArrangement, Table, presets};
 use passthru_guest::{DeadGuest, RUN_DIR, dead_guests};
 use passthru_host::{
-    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use,
+    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use, abridge,
 };
 use passthru_pci::Address;
 use serde::Serialize;
@@ -193,7 +193,8 @@ fn table(rows: &[Row]) -> Table {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     for row in rows {
-        let mut uses: Vec<String> = row.uses.iter().map(|used| used.text.clone()).collect();
+        let texts: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
+        let mut uses = Vec::from_iter((!texts.is_empty()).then(|| abridge(&texts, "; ")));
         uses.extend(row.left.as_ref().map(ToString::to_string));
         table.add_row([
             row.device.address.to_string(),

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
     /// Give back devices that processes have open, or may have: the kernel asks these to close them,
-    /// and waits
+    /// and waits. Also devices with virtual functions, which vanish then
     #[arg(long)]
     force: bool,
 }

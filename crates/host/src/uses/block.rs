@@ -26,7 +26,10 @@ pub(crate) fn uses(usage: &Usage, stack: &Stack) -> Uses {
     for up in usage.loops.iter().filter(|up| stack.values().any(|number| up.is_over(*number))) {
         uses.insert(Use::Loop { block: up.name.clone(), file: up.file.clone() });
     }
-    let mut found = if uses.is_empty() { claims(usage, stack) } else { Uses::default() };
+    let mut found = Uses::default();
+    if uses.is_empty() {
+        found = claims(usage, stack);
+    }
     found.known.extend(uses);
     found.unseen.extend(usage.unseen_storage.iter().cloned());
     found
@@ -51,10 +54,14 @@ fn mounts(usage: &Usage, block: &str, number: Option<Number>) -> Vec<Use> {
 }
 
 /// Asks the kernel for the whole disks exclusively, which says of their partitions too whether
-/// another has them so.
+/// another has them so. Where that is not wanted, returns what sysfs shows.
 fn claims(usage: &Usage, stack: &Stack) -> Uses {
     let host = &usage.host;
     let mut found = Uses::default();
+    if !usage.opens_disks {
+        found.known = parts_of_others(host, stack);
+        return found;
+    }
     for (block, number) in exclusive::whole(host, stack) {
         if usage.held.contains(&number) {
             continue;
@@ -73,18 +80,25 @@ fn claims(usage: &Usage, stack: &Stack) -> Uses {
     found
 }
 
+/// Returns the claims of a stack that sysfs shows: the block devices that others are made of.
+fn parts_of_others(host: &Host, stack: &Stack) -> Vec<Use> {
+    let parts = stack.keys().filter(|block| !holders(host, block).is_empty());
+    parts.map(|block| exclusive(host, block)).collect()
+}
+
+fn exclusive(host: &Host, block: &str) -> Use {
+    let holders = holders(host, block).iter().map(|holder| label(host, holder)).collect();
+    Use::Exclusive { block: label(host, block), holders }
+}
+
 /// Names what is claimed of a disk: the parts that something is made of, else the disk.
 fn claim(host: &Host, stack: &Stack, disk: &str) -> Vec<Use> {
-    let exclusive = |block: &str| Use::Exclusive {
-        block: label(host, block),
-        holders: holders(host, block).iter().map(|holder| label(host, holder)).collect(),
-    };
     let parts = partitions(host, disk).into_iter().filter(|part| {
         let number = stack.get(part).copied().flatten();
         number.is_some_and(|number| matches!(open_exclusively(host, part, number), Ok(Opened::Busy)))
     });
-    let parts: Vec<Use> = parts.map(|part| exclusive(&part)).collect();
-    if parts.is_empty() { vec![exclusive(disk)] } else { parts }
+    let parts: Vec<Use> = parts.map(|part| exclusive(host, &part)).collect();
+    if parts.is_empty() { vec![exclusive(host, disk)] } else { parts }
 }
 
 /// A btrfs over several devices is mounted from one of them.
@@ -198,7 +212,8 @@ mod tests {
         tree.file("dev/dm-2", "block 253:2\n");
         tree.link("dev/vg/swap", "../dm-2");
         assert_eq!(uses_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"), swap);
-        assert_eq!(uses_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"), []);
+        let mapped = [Use::Exclusive { block: "nvme0n1".into(), holders: vec!["vg-swap".into()] }];
+        assert_eq!(uses_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"), mapped);
     }
 
     #[test]

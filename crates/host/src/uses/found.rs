@@ -83,8 +83,12 @@ mod tests {
     fn what_was_not_seen_is_unknown_not_free() {
         let mut uses = Uses::default();
         assert_eq!(uses.verdict(), Verdict::Free);
-        let informs =
-            NetworkUse { netdev: "eth0".into(), interface: "eth0".into(), purpose: NetworkPurpose::OnlyLink };
+        let informs = NetworkUse {
+            netdev: "eth0".into(),
+            interface: "eth0".into(),
+            purpose: NetworkPurpose::OnlyLink,
+            more: 0,
+        };
         uses.known.push(Use::Network(informs));
         assert_eq!(uses.verdict(), Verdict::Free);
         uses.unseen.push(unseen());

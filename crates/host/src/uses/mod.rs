@@ -5,6 +5,7 @@ mod block;
 mod console;
 mod exclusive;
 mod found;
+pub(crate) mod hint;
 mod loops;
 mod mounts;
 mod net;
@@ -139,6 +140,8 @@ pub struct Usage {
     claimed: Vec<Address>,
     /// Block devices that the caller holds exclusively.
     held: BTreeSet<Number>,
+    /// Whether disks are opened exclusively, to see claims that leave no trace in sysfs.
+    opens_disks: bool,
 }
 
 impl Use {
@@ -186,13 +189,14 @@ impl fmt::Display for Use {
 }
 
 impl Host {
-    /// Looks at what the host is doing, once for many devices.
+    /// Looks at what the host is doing, once for many devices, and takes nothing: no disk is opened.
+    /// A claim of a disk that leaves no trace in sysfs (ZFS) is seen by [`check`](Self::check) alone.
     pub fn usage(&self) -> Usage {
-        self.usage_beside(&[], &[])
+        Usage { opens_disks: false, ..self.usage_beside(&[], &[]) }
     }
 
     /// Looks at what the host is doing apart from what the caller has: devices that it has claimed,
-    /// and disks that it holds.
+    /// and disks that it holds. Disks without any other use are opened exclusively for an instant.
     pub(crate) fn usage_beside(&self, claimed: &[Address], holds: &[Hold]) -> Usage {
         let own: Vec<RawFd> = holds.iter().flat_map(Hold::descriptors).collect();
         let processes = Processes::look(self, &own);
@@ -208,6 +212,7 @@ impl Host {
             unseen_storage: unseen,
             claimed: claimed.to_vec(),
             held: holds.iter().flat_map(Hold::numbers).collect(),
+            opens_disks: true,
         }
     }
 
@@ -227,9 +232,6 @@ impl Host {
 impl Usage {
     /// Returns what the host uses a device for, and what could not be looked at. Nothing for bridges:
     /// what is behind them has uses of its own.
-    ///
-    /// A disk without any other use is opened exclusively for an instant, to see whether something that
-    /// leaves no other trace (ZFS, a mount that no process can see any more) has it.
     pub fn of(&self, device: &Device) -> Uses {
         if device.is_bridge() {
             return Uses::default();

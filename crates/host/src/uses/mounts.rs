@@ -16,9 +16,13 @@ pub(crate) struct Mount {
     /// Number of its block device; an anonymous one for file systems over several devices.
     pub(crate) number: Option<Number>,
     /// The part of the file system that is mounted.
-    root: String,
+    pub(crate) root: String,
     pub(crate) mount_point: String,
+    /// Kind of the file system: `ext4`, `nfs4`, …
+    pub(crate) kind: String,
     pub(crate) source: String,
+    /// Options of the file system, such as `addr=10.0.0.1` of a network's.
+    pub(crate) options: String,
 }
 
 /// The mounts of one mount namespace.
@@ -67,7 +71,8 @@ pub(crate) fn swaps(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<String> {
     text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape).collect()
 }
 
-fn parse(text: &[u8]) -> Vec<Mount> {
+/// Reads a table of mounts.
+pub(crate) fn parse(text: &[u8]) -> Vec<Mount> {
     String::from_utf8_lossy(text).lines().filter_map(parse_line).collect()
 }
 
@@ -75,11 +80,14 @@ fn parse(text: &[u8]) -> Vec<Mount> {
 fn parse_line(line: &str) -> Option<Mount> {
     let (fields, rest) = line.split_once(" - ")?;
     let mut fields = fields.split(' ').skip(2);
+    let mut rest = rest.split(' ').map(unescape);
     Some(Mount {
         number: Number::parse_block(fields.next()?),
         root: unescape(fields.next()?),
         mount_point: unescape(fields.next()?),
-        source: unescape(rest.split(' ').nth(1)?),
+        kind: rest.next()?,
+        source: rest.next()?,
+        options: rest.next()?,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::node::Number;
 use crate::{Host, sysfs};
 
 /// Number of the first PID namespace, which the kernel never changes (`PROC_PID_INIT_INO`).
-const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+pub(crate) const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 const OPENERS: &str = "processes that have it open";
 
@@ -42,7 +42,7 @@ impl Processes {
         let mut found = Self::default();
         let mut namespaces = BTreeSet::new();
         look.check_namespace();
-        for pid in sysfs::names(&proc).iter().filter_map(|name| name.parse::<u32>().ok()) {
+        for pid in pids(&proc) {
             let numbers = look.numbers(pid);
             let dir = proc.join(pid.to_string());
             let namespace = sysfs::link_name(dir.join("ns/mnt"));
@@ -61,6 +61,11 @@ impl Processes {
         found.unseen.extend(look.refused.into_values());
         found
     }
+}
+
+/// Lists the processes that a `/proc` shows.
+pub(crate) fn pids(proc: &Path) -> Vec<u32> {
+    sysfs::names(proc).iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 struct Look<'a> {

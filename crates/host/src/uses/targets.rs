@@ -1,9 +1,11 @@
 //! Kernel targets that export a disk to other machines: nvmet, LIO and USB gadgets, as configfs has
 //! them. They need no process, and most do not claim the disk.
 
+use std::fs;
 use std::path::Path;
 
-use super::Unseen;
+use super::below::Below;
+use super::{Unseen, stack};
 use crate::node::Number;
 use crate::{Host, sysfs};
 
@@ -65,13 +67,29 @@ impl Search<'_> {
                 if sysfs::number(dir.join("enable")) == Some(0) {
                     continue;
                 }
-                match (iblock_number(&info), fileio_path(&info)) {
+                let number = iblock_number(&info).or_else(|| self.scsi_number(&hba, &info));
+                let path = || fileio_path(&info).or_else(|| sysfs::read(dir.join("udev_path")));
+                match (number, path().filter(|path| path.starts_with('/'))) {
                     (Some(number), _) => self.found.push(Target { name, number }),
                     (None, Some(path)) => self.path(name, Some(path)),
-                    (None, None) => self.path(name, sysfs::read(dir.join("udev_path"))),
+                    (None, None) if hba.starts_with("pscsi_") => {
+                        let reason = "no node shows which SCSI device it is";
+                        self.unseen.push(Unseen::new(EXPORTS, name, reason));
+                    }
+                    // Objects in memory, or of a program that has the disk open by itself.
+                    (None, None) => {}
                 }
             }
         }
+    }
+
+    /// Returns the number of the SCSI device that a pscsi object passes commands to.
+    fn scsi_number(&self, hba: &str, info: &str) -> Option<Number> {
+        let device = scsi_address(hba, info)?;
+        let dir = fs::canonicalize(self.host.path("sys/bus/scsi/devices").join(device)).ok()?;
+        let below = Below::of(&dir);
+        let block = below.blocks.iter().find_map(|block| stack::number(self.host, block));
+        block.or_else(|| below.nodes.iter().find_map(|node| node.number))
     }
 
     fn gadgets(&mut self, gadgets: &Path) {
@@ -105,6 +123,20 @@ fn iblock_number(info: &str) -> Option<Number> {
     let major = words.next()?.parse().ok()?;
     let minor = words.nth(1)?.parse().ok()?;
     (major != 0).then_some(Number::Block(major, minor))
+}
+
+/// Reads `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3` of a pscsi object's `info`, as sysfs names the
+/// SCSI device: `3:0:1:2`. With `Host ID: PHBA Mode`, the host is that of the object's folder.
+fn scsi_address(hba: &str, info: &str) -> Option<String> {
+    let number = |name: &str| {
+        let (_, rest) = info.split_once(name)?;
+        rest.split_whitespace().next()?.parse::<u32>().ok()
+    };
+    let channel = number("Channel ID: ")?;
+    let target = number("Target ID: ")?;
+    let lun = number("LUN: ")?;
+    let host = number("Host ID: ").or_else(|| hba.strip_prefix("pscsi_")?.parse().ok())?;
+    Some(format!("{host}:{channel}:{target}:{lun}"))
 }
 
 /// Reads `File: PATH  Size: …` of a fileio object's `info`.
@@ -173,6 +205,47 @@ mod tests {
             "USB gadget g1, mass_storage.0/lun.0: block 259:0",
         ];
         assert_eq!(names(&tree), expected);
+    }
+
+    /// Adds a pscsi object and the SCSI device that it is over.
+    fn pscsi(tree: &Tree, hba: &str, host: &str) -> String {
+        let dir = "sys/devices/pci/0000:04:00.0/host3/target3:0:1/3:0:1:2";
+        tree.class("scsi_generic", &format!("{dir}/scsi_generic/sg4"));
+        tree.file(&format!("{dir}/scsi_generic/sg4/uevent"), "DEVNAME=sg4\n");
+        tree.file(&format!("{dir}/scsi_generic/sg4/dev"), "21:4\n");
+        tree.link(
+            "sys/bus/scsi/devices/3:0:1:2",
+            "../../../devices/pci/0000:04:00.0/host3/target3:0:1/3:0:1:2",
+        );
+        let place = format!("Channel ID: 0 Target ID: 1 LUN: 2 Host ID: {host}\n");
+        let info = format!("Status: ACTIVATED\n        SCSI Device Bus Location: {place}        Vendor: X\n");
+        tree.file(&format!("{CONFIG}/target/core/{hba}/x/info"), info);
+        tree.file(&format!("{CONFIG}/target/core/{hba}/x/udev_path"), "\n");
+        dir.into()
+    }
+
+    #[test]
+    fn scsi_device_without_a_path_is_found_by_its_address() {
+        for (hba, host) in [("pscsi_0", "3"), ("pscsi_3", "PHBA Mode")] {
+            let tree = tree();
+            let dir = pscsi(&tree, hba, host);
+            assert_eq!(names(&tree), [format!("LIO {hba}/x: char 21:4")]);
+            tree.block(&format!("{dir}/block/sdb"), "8:16");
+            assert_eq!(names(&tree), [format!("LIO {hba}/x: block 8:16")]);
+            assert_eq!(found(&tree).1, []);
+        }
+    }
+
+    #[test]
+    fn scsi_device_that_nothing_shows_is_unseen() {
+        let tree = tree();
+        pscsi(&tree, "pscsi_7", "PHBA Mode");
+        let (targets, unseen) = found(&tree);
+        assert_eq!(targets, []);
+        assert_eq!(unseen[0].place, "LIO pscsi_7/x");
+        // Objects in memory have no device.
+        tree.file(&format!("{CONFIG}/target/core/rd_mcp_1/x/info"), "Status: ACTIVATED\n");
+        assert_eq!(found(&tree).1.len(), 1);
     }
 
     #[test]

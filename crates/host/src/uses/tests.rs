@@ -60,6 +60,27 @@ fn use_that_begins_after_the_first_look_is_refused() {
 }
 
 #[test]
+fn disk_is_opened_where_it_may_be_taken_alone() {
+    let tree = host();
+    fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
+    let nvme = [Request::managed(address("01:00.0"))];
+    let objections = tree.host().check(&nvme).unwrap();
+    assert!(matches!(objections[..], [Error::Unseen { .. }]), "{objections:?}");
+    let usage = tree.host().usage();
+    assert_eq!(usage.of(&tree.host().devices()[0]), Uses::default());
+    assert_eq!(tree.host().check_during(&usage, &nvme).unwrap().len(), 0);
+}
+
+#[test]
+fn disk_that_others_are_made_of_is_used_without_opening_it() {
+    let tree = host();
+    tree.block("sys/devices/virtual/block/md9", "9:9");
+    tree.link(&format!("{NVME}/nvme/nvme0/nvme0n1/holders/md9"), "x");
+    let expected = [Use::Exclusive { block: "nvme0n1".into(), holders: vec!["md9".into()] }];
+    assert_eq!(uses(&tree).known, expected);
+}
+
+#[test]
 fn disk_whose_node_is_missing_is_not_taken() {
     let tree = host();
     let nvme = [Request::managed(address("01:00.0"))];

@@ -41,6 +41,9 @@ use storage::Server;
 /// The uses that netlink would show.
 const USES: &str = namespace::USES;
 
+/// The interfaces whose outer packets go an unknown way.
+pub(crate) const TUNNELS: &str = "interfaces that carry tunnels";
+
 /// What the host's networks are used for at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
@@ -87,14 +90,15 @@ impl Network {
         let mut uses = BTreeSet::new();
         for own in self.interfaces(host, device, below) {
             for (point, _) in self.points.iter().filter(|(_, carriers)| carriers.contains(&own)) {
-                uses.insert(Use::Network(NetworkUse {
+                uses.insert(NetworkUse {
                     netdev: self.name(own),
                     interface: self.name(point.interface),
                     purpose: point.purpose.clone(),
-                }));
+                    more: 0,
+                });
             }
         }
-        uses.into_iter().collect()
+        NetworkUse::join(uses).into_iter().map(Use::Network).collect()
     }
 
     /// Lists what could not be looked at that may use a device; none for a device without any

@@ -13,11 +13,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::socket::Socket;
 use super::storage::MountTable;
-use crate::uses::Unseen;
+use crate::uses::processes::{FIRST_PID_NAMESPACE, pids};
+use crate::uses::{Unseen, mounts};
 use crate::{Host, sysfs};
-
-/// Inode of the first pid namespace, the same since Linux 3.8 (`PROC_PID_INIT_INO`).
-const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The uses that a namespace which cannot be seen hides.
 pub(super) const USES: &str = "uses of network interfaces";
@@ -70,7 +68,7 @@ impl Census {
             let own = census.add(&proc.join("thread-self/ns/net"), "the network namespace of passthru");
             census.note("the network namespace of passthru", own);
         }
-        for pid in sysfs::names(&proc).iter().filter_map(|name| name.parse::<u32>().ok()) {
+        for pid in pids(&proc) {
             census.visit(&proc.join(pid.to_string()), pid);
         }
         if census.is_denied {
@@ -123,11 +121,10 @@ impl Census {
         if !self.mount_namespaces.insert(identity) {
             return;
         }
-        let Some(text) = sysfs::read(process.join("mountinfo")) else { return };
-        for line in text.lines().filter(|line| line.contains(" - nsfs ")) {
-            let mut fields = line.split(' ').skip(3);
-            let is_network = fields.next().is_some_and(|root| root.starts_with("net:["));
-            let Some(place) = fields.next().filter(|_| is_network) else { continue };
+        let Ok(text) = fs::read(process.join("mountinfo")) else { return };
+        let mounts = mounts::parse(&text);
+        let networks = mounts.iter().filter(|mount| mount.kind == "nsfs" && mount.root.starts_with("net:["));
+        for place in networks.map(|mount| &mount.mount_point) {
             let name = place.rsplit('/').next().unwrap_or(place);
             let words = format!("network namespace {name}");
             let inside = place.trim_start_matches('/');
@@ -137,7 +134,7 @@ impl Census {
             }
             self.note(&words, added);
         }
-        self.mounts.push(MountTable { network, text });
+        self.mounts.push(MountTable { network, mounts });
     }
 
     /// Adds a namespace unless it is known; returns its place in the list.

@@ -1,14 +1,16 @@
 //! The rules: which interfaces the host needs, whatever carries them. docs/uses.md has them as a
 //! table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::TUNNELS;
 use super::flow::{Flow, is_ssh};
 use super::link::Link;
 use super::purpose::NetworkPurpose;
 use super::route::Route;
 use super::snapshot::Snapshot;
 use super::stack::{Interface, Stack, Ways};
+use crate::abridge;
 use crate::uses::Unseen;
 
 /// The place of the host's own namespace in the list.
@@ -52,17 +54,16 @@ impl Facts<'_> {
     pub(super) fn unseen_carriers(&self) -> Vec<Unseen> {
         let Some(host) = self.snapshots.first() else { return Vec::new() };
         let routed: BTreeSet<u32> = wide_or_routed(host).flat_map(|route| route.interfaces.clone()).collect();
-        let unseen = host.links.values().filter_map(|link| {
-            let why = if link.tunnel.is_external && link.is_up {
-                "each packet brings its remote end"
+        let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for link in host.links.values() {
+            if link.tunnel.is_external && link.is_up {
+                names.entry("each packet brings its remote end").or_default().push(&link.name);
             } else if routed.contains(&link.index) && is_kept_by_a_program(host, link) {
-                "a program carries its packets"
-            } else {
-                return None;
-            };
-            Some(Unseen::new("interfaces that carry tunnels", &link.name, why))
-        });
-        unseen.collect()
+                names.entry("a program carries its packets").or_default().push(&link.name);
+            }
+        }
+        let unseen = names.into_iter();
+        unseen.map(|(why, names)| Unseen::new(TUNNELS, abridge(&names, ", "), why)).collect()
     }
 
     /// Returns the interfaces of the host, and what carries them, that routes lead over.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::uses::Unseen;
+use crate::uses::mounts::Mount;
 use crate::{Host, sysfs};
 
 /// The mounts of one mount namespace.
@@ -11,8 +12,7 @@ use crate::{Host, sysfs};
 pub(super) struct MountTable {
     /// Place, in the list of namespaces, of the network namespace of a process with these mounts.
     pub(super) network: usize,
-    /// Contents of `/proc/PID/mountinfo`.
-    pub(super) text: String,
+    pub(super) mounts: Vec<Mount>,
 }
 
 /// A server of storage.
@@ -30,13 +30,12 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<Server>, Vec<Unseen>) {
     let mut servers = Vec::new();
     let mut unseen = Vec::new();
     for table in tables {
-        for line in table.text.lines() {
-            let Some(mount) = Mount::parse(line) else { continue };
-            let Some(protocol) = mount.protocol() else { continue };
-            let addresses = mount.addresses();
+        for mount in &table.mounts {
+            let Some(protocol) = protocol(mount) else { continue };
+            let addresses = addresses(mount);
             if addresses.is_empty() {
                 let why = "the mount's options have no address of its server";
-                unseen.push(Unseen::new("connections of network file systems", mount.place, why));
+                unseen.push(Unseen::new("connections of network file systems", &mount.mount_point, why));
             }
             servers.extend(addresses.into_iter().map(|address| Server {
                 network: table.network,
@@ -86,51 +85,31 @@ fn nvme(controller: &Path) -> Option<Server> {
     Some(Server { network: 0, protocol, address: part("traddr")?, source })
 }
 
-struct Mount<'a> {
-    place: &'a str,
-    kind: &'a str,
-    source: &'a str,
-    options: &'a str,
+fn protocol(mount: &Mount) -> Option<&'static str> {
+    Some(match mount.kind.as_str() {
+        "nfs" | "nfs4" => "NFS",
+        "cifs" | "smb3" => "SMB",
+        "ceph" => "Ceph",
+        "9p" if mount.options.split(',').any(|option| option == "trans=tcp") => "9P over TCP",
+        _ => return None,
+    })
 }
 
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (before, after) = line.split_once(" - ")?;
-        let mut after = after.split(' ');
-        Some(Self {
-            place: before.split(' ').nth(4)?,
-            kind: after.next()?,
-            source: after.next()?,
-            options: after.next()?,
-        })
-    }
-
-    fn protocol(&self) -> Option<&'static str> {
-        Some(match self.kind {
-            "nfs" | "nfs4" => "NFS",
-            "cifs" | "smb3" => "SMB",
-            "ceph" => "Ceph",
-            "9p" if self.options.split(',').any(|option| option == "trans=tcp") => "9P over TCP",
-            _ => return None,
-        })
-    }
-
-    /// Returns the addresses of its server: those of the monitors with Ceph.
-    fn addresses(&self) -> Vec<IpAddr> {
-        let value = |name: &str| {
-            let mut options = self.options.split(',').filter_map(|option| option.split_once('='));
-            options.find_map(|(option, value)| (option == name).then_some(value))
-        };
-        let texts: Vec<&str> = match self.kind {
-            "ceph" => match value("mon_addr") {
-                Some(monitors) => monitors.split('/').collect(),
-                None => self.source.split(":/").next().unwrap_or_default().split(',').collect(),
-            },
-            "9p" => vec![self.source],
-            _ => value("addr").into_iter().collect(),
-        };
-        texts.into_iter().filter_map(parse_address).collect()
-    }
+/// Returns the addresses of a mount's server: those of the monitors with Ceph.
+fn addresses(mount: &Mount) -> Vec<IpAddr> {
+    let value = |name: &str| {
+        let mut options = mount.options.split(',').filter_map(|option| option.split_once('='));
+        options.find_map(|(option, value)| (option == name).then_some(value))
+    };
+    let texts: Vec<&str> = match mount.kind.as_str() {
+        "ceph" => match value("mon_addr") {
+            Some(monitors) => monitors.split('/').collect(),
+            None => mount.source.split(":/").next().unwrap_or_default().split(',').collect(),
+        },
+        "9p" => vec![&mount.source],
+        _ => value("addr").into_iter().collect(),
+    };
+    texts.into_iter().filter_map(parse_address).collect()
 }
 
 /// Reads an address with or without a port, a zone (`%eth0`) or brackets.
@@ -146,10 +125,15 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::test_tree::Tree;
+    use crate::uses::mounts;
+
+    fn table(line: &str) -> MountTable {
+        let text = format!("30 22 0:44 / /data rw - {line}\n");
+        MountTable { network: 0, mounts: mounts::parse(text.as_bytes()) }
+    }
 
     fn servers(line: &str) -> Vec<(&'static str, String)> {
-        let table = MountTable { network: 0, text: format!("30 22 0:44 / /data rw - {line}\n") };
-        let (servers, unseen) = mounted(&[table]);
+        let (servers, unseen) = mounted(&[table(line)]);
         assert_eq!(unseen, []);
         servers.iter().map(|server| (server.protocol, server.address.to_string())).collect()
     }
@@ -175,8 +159,7 @@ mod tests {
 
     #[test]
     fn mount_without_an_address_is_unseen() {
-        let text = "30 22 0:44 / /data rw - nfs nas:/x rw,proto=tcp\n".to_owned();
-        let (servers, unseen) = mounted(&[MountTable { network: 0, text }]);
+        let (servers, unseen) = mounted(&[table("nfs nas:/x rw,proto=tcp")]);
         assert_eq!(servers, []);
         assert_eq!(unseen[0].place, "/data");
     }
