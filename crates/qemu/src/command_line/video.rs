@@ -90,7 +90,7 @@ fn properties(video: &Video) -> Object {
             .with("vram64_size_mb", model.vram64.map_or(0, mib))
             .maybe("vgamem_mb", model.vgamem.map(mib)),
         Some(VideoModel::Vga | VideoModel::Vmvga) => none.maybe("vgamem_mb", model.vram.map(mib)),
-        Some(VideoModel::Bochs) => none.maybe("vgamem", model.vram.map(|kib| format!("{kib}k"))),
+        Some(VideoModel::Bochs) => none.maybe("vgamem", model.vram.map(bytes)),
         _ => none,
     };
     properties

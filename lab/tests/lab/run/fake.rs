@@ -1,6 +1,6 @@
 //! Guests whose VMM is a stand-in for QEMU: no machine and no device, but all of `passthru run`.
 
-use passthru_lab::{VirtualHost, host};
+use passthru_lab::{GuestsManager, VirtualHost, host};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -117,10 +117,7 @@ impl Manager {
 
     /// Returns the VMM's process, if there is one.
     pub(super) fn vmm(&self) -> Option<u32> {
-        let id = self.0.id();
-        let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
-        let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-        children.collect::<String>().split_whitespace().next()?.parse().ok()
+        GuestsManager(self.0.id()).child()
     }
 
     pub(super) fn kill_vmm(&self) {

@@ -87,7 +87,7 @@ fn refused_mapping_names_the_limit_and_the_raised_one_works() {
     let _ = host();
     let arguments = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
         <qemu:arg value='-object'/><qemu:arg value='memory-backend-ram,id=big,size=256M,share=on'/>\
-        <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big'/></qemu:commandline>";
+        <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big,addr=0x1e'/></qemu:commandline>";
     let xml = |memtune: &str| {
         let xml = with_device("uncounted", "").xml();
         xml.replace("<os>", &format!("{memtune}<os>")).replace("</domain>", &format!("{arguments}</domain>"))
