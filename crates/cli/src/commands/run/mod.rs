@@ -93,16 +93,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     if args.dry_run {
         return dry_run(args, &plan(args, &source, &config, &host)?, &host);
     }
-    message::stop_waiting();
-    let signals = signals.keep();
     let mut tries = 1;
     loop {
+        // Until the start, a signal ends the process: a QEMU may take long to say what it has.
         let plan = plan(args, &source, &config, &host)?;
         show_notes(&plan, &host)?;
+        signals.keep();
+        message::stop_waiting();
         match plan.start(&host, &|| signals.taken() > 0) {
             Ok(guest) => return attend(args, guest, &signals),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(guest::error(error)),
+        }
+        if signals.end_again() {
+            return Err(guest::error(GuestError::Interrupted));
         }
     }
 }
