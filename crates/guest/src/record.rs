@@ -35,7 +35,7 @@ pub struct GuestRecord {
     /// User and group that were named at the last start, instead of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Ids>,
-    /// Devices that it had, each at the address that the domain named.
+    /// Devices of the last start, each at the address that the domain named.
     #[serde(default)]
     pub devices: Vec<Identity>,
     /// Firmware of the last start.
@@ -94,16 +94,16 @@ impl GuestRecord {
         [self.own, self.named].into_iter().flatten().any(|ids| ids.uid == uid)
     }
 
-    /// Notes the devices of a start, with the serial numbers that were seen before.
+    /// Notes the devices of a start, with the serial numbers that were seen before. Devices that the
+    /// start does not have are dropped: the host may use them otherwise now.
     pub(crate) fn note_devices(&mut self, devices: Vec<Identity>) {
+        let earlier = std::mem::take(&mut self.devices);
         for identity in devices {
-            let earlier = self.devices.iter().position(|other| other.address == identity.address);
-            match earlier.map(|at| self.devices.swap_remove(at)) {
-                Some(earlier) if is_possible(&identity, &earlier) => {
-                    self.devices.push(identity.merged(&earlier));
-                }
-                _ => self.devices.push(identity),
-            }
+            let before = earlier.iter().find(|before| before.address == identity.address);
+            self.devices.push(match before.filter(|before| is_possible(&identity, before)) {
+                Some(before) => identity.merged(before),
+                None => identity,
+            });
         }
         self.devices.sort_by_key(|identity| identity.address);
     }
@@ -326,5 +326,14 @@ mod tests {
         assert_eq!(record.devices, [identity(Some("A"))]);
         record.note_devices(vec![identity(Some("B"))]);
         assert_eq!(record.devices, [identity(Some("B"))]);
+    }
+
+    #[test]
+    fn device_that_a_start_does_not_have_is_dropped() {
+        let mut record = GuestRecord::new("vm");
+        let other = Identity { address: "02:00.0".parse().unwrap(), ..identity(Some("C")) };
+        record.note_devices(vec![identity(Some("A")), other.clone()]);
+        record.note_devices(vec![other.clone()]);
+        assert_eq!(record.devices, [other]);
     }
 }
