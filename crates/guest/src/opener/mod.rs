@@ -13,7 +13,7 @@ mod walk;
 
 use crate::handover::Mode;
 use crate::user::User;
-use rustix::fs::{FileType, Mode as Permissions, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode as Permissions, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -69,6 +69,21 @@ impl<'a> Opener<'a> {
     /// Opens an image for a look at its header.
     pub(crate) fn open_image(&self, path: &Path) -> io::Result<File> {
         self.open_one_of(Kinds::Images, path, Mode::Read)
+    }
+
+    /// Looks at what a path names.
+    ///
+    /// # Errors
+    /// If nothing has the name, then `NotFound`; else what keeps the path from being opened.
+    pub(crate) fn stat(&self, path: &Path) -> io::Result<Stat> {
+        if let Some(Ok(stat)) = self.as_user(path, |object| Ok(object.stat)) {
+            return Ok(stat);
+        }
+        let owners = [self.owner];
+        match self.walk(&owners).find(path)? {
+            Place::Found(object) => object.refuse_hard_link().map(|()| object.stat),
+            Place::Absent { .. } => Err(Errno::NOENT.into()),
+        }
     }
 
     /// Opens a file that is to be read to its end.
