@@ -1,5 +1,6 @@
 //! Why a guest cannot be started or was not ended well.
 
+use crate::copy::TooLarge;
 use crate::opener::RefusedLink;
 use crate::{images, record, state, user};
 use passthru_host::Identity;
@@ -213,6 +214,9 @@ impl Error {
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
+            Self::File { source, .. } if TooLarge::is_in(source) => {
+                Some("let the guest's user read the file: it is not copied then".into())
+            }
             Self::File { source, .. } => RefusedLink::in_error(source).map(|_| {
                 "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)".into()
             }),

@@ -57,7 +57,7 @@ impl Plan {
         }
         let opener = Opener::new(&self.user);
         nvram::make(&self.domain, &opener)?;
-        let fds = open::before_devices(&self, &state)?;
+        let fds = open::before_devices(&self, &state, interrupted)?;
         let mut leftovers = Leftovers::default();
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &opener)?;
@@ -251,7 +251,7 @@ mod tests {
     fn launch(plan: &Plan) -> Result<Launched, Error> {
         let host = Host::new();
         let state = StateDir::create(&plan.run_dir, &plan.name, &host).unwrap();
-        let fds = open::before_devices(plan, &state).unwrap();
+        let fds = open::before_devices(plan, &state, &|| false).unwrap();
         plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| false)
     }
 
@@ -263,5 +263,14 @@ mod tests {
             let Error::Ended { messages, .. } = &error else { panic!("{script}: {error:?}") };
             assert_eq!(messages, "broken\n", "{script}");
         }
+    }
+
+    #[test]
+    fn interrupted_start_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(folder.path(), "exit 1");
+        let state = StateDir::create(&plan.run_dir, &plan.name, &Host::new()).unwrap();
+        let opened = open::before_devices(&plan, &state, &|| true);
+        assert!(matches!(opened, Err(Error::Interrupted)), "{opened:?}");
     }
 }
