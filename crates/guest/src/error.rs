@@ -42,7 +42,7 @@ pub enum Error {
     State(#[from] state::Error),
     /// Something about the records of guests.
     #[error(transparent)]
-    Record(#[from] record::Error),
+    Record(record::Error),
     /// Another device is at an address than the one that the guest had there.
     #[error(
         "{device} is now {now}, and guest '{guest}' had {last} there{}",
@@ -187,6 +187,15 @@ fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> Str
         ("", Some(status)) => format!("{about}, without a message ({status})"),
         ("", None) => format!("{about}, without a message"),
         (words, _) => format!("{about}:\n{words}"),
+    }
+}
+
+impl From<record::Error> for Error {
+    fn from(error: record::Error) -> Self {
+        match error {
+            record::Error::Interrupted => Self::Interrupted,
+            other => Self::Record(other),
+        }
     }
 }
 

@@ -193,6 +193,11 @@ impl Records {
 
     /// Makes the folder, for root alone, and keeps other processes from changing records.
     pub(crate) fn lock(&self) -> Result<LockedRecords<'_>, Error> {
+        self.lock_unless(&|| false)
+    }
+
+    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process has it.
+    pub(crate) fn lock_unless(&self, interrupted: &dyn Fn() -> bool) -> Result<LockedRecords<'_>, Error> {
         let failed = |what, path: &Path, source| Error::File { what, path: path.into(), source };
         if let Some(above) = self.folder.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(above);
@@ -207,6 +212,7 @@ impl Records {
         let end = Instant::now() + LOCK_TIME;
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             match error {
+                rustix::io::Errno::WOULDBLOCK if interrupted() => return Err(Error::Interrupted),
                 rustix::io::Errno::WOULDBLOCK if Instant::now() < end => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -335,5 +341,15 @@ mod tests {
         record.note_devices(vec![identity(Some("A")), other.clone()]);
         record.note_devices(vec![other.clone()]);
         assert_eq!(record.devices, [other]);
+    }
+
+    #[test]
+    fn interrupted_wait_for_the_lock_ends_at_once() {
+        let (_folder, records) = records();
+        let _locked = records.lock().unwrap();
+        let begin = Instant::now();
+        let waited = records.lock_unless(&|| true).map(drop);
+        assert!(matches!(waited, Err(Error::Interrupted)), "{waited:?}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     }
 }

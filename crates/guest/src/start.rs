@@ -62,7 +62,7 @@ impl Plan {
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &opener)?;
         }
-        let registration = self.register(self.identities(host)?)?;
+        let registration = self.register(self.identities(host)?, interrupted)?;
         let assignment =
             host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
                 match error {
