@@ -87,7 +87,7 @@ fn look(host: &Host, args: &Args) -> Result<(), HostError> {
     HostError::several(errors).map_or(Ok(()), Err)
 }
 
-/// Gives devices back, one after the other, until interrupted. One that fails keeps no other from it.
+/// Gives devices back, one after the other, until interrupted. One that fails stops no other.
 fn release(host: &Host, args: &Args, interrupted: &dyn Fn() -> bool) -> Released {
     let mut released = Released::default();
     for (at, address) in args.devices.iter().enumerate() {
