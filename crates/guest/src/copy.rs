@@ -25,12 +25,12 @@ impl TooLarge {
     }
 }
 
-/// Copies a file of 1 GiB at most into sealed memory, which anybody who has the descriptor can open through
-/// `/proc/self/fd/N`, and nobody can change.
+/// Copies a file of 1 GiB at most into sealed memory. Who has the descriptor can open the copy
+/// through `/proc/self/fd/N`, and no one can change it.
 ///
 /// # Errors
-/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what the kernel
-/// answered.
+/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what the
+/// kernel answered.
 pub(crate) fn sealed_copy(
     name: &str,
     from: &mut File,

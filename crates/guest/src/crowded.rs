@@ -8,8 +8,8 @@ const VARIABLE: &str = "PASSTHRU_TEST_CROWDED";
 /// Address space that is left, in bytes: less than the stack of a thread.
 const LEFT: u64 = 1 << 20;
 
-/// Runs a test once more, in a process of its own, and asserts that it succeeds. There this returns true,
-/// and no thread can be made any more.
+/// Runs a test once more, in a process of its own, and asserts that it succeeds. There this returns
+/// true, and no thread can be made any more.
 pub(crate) fn has_no_room(test: &str) -> bool {
     if std::env::var_os(VARIABLE).is_none() {
         let mut again = Command::new(std::env::current_exe().unwrap());

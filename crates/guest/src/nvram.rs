@@ -19,7 +19,8 @@ pub(crate) fn settle(domain: &mut Domain) {
     }
 }
 
-/// Returns the file that has to be made, and the template that it is made from; nothing where it is there.
+/// Returns the file that has to be made, and the template that it is made from; nothing where it is
+/// there.
 pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'a str, &'a str)> {
     let nvram = domain.os.nvram.as_ref()?;
     let (path, template) = (nvram.path.as_deref()?, nvram.template.as_deref()?);

@@ -196,7 +196,8 @@ impl Records {
         self.lock_unless(&|| false)
     }
 
-    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process has it.
+    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process has
+    /// it.
     pub(crate) fn lock_unless(&self, interrupted: &dyn Fn() -> bool) -> Result<LockedRecords<'_>, Error> {
         let failed = |what, path: &Path, source| Error::File { what, path: path.into(), source };
         if let Some(above) = self.folder.parent() {

@@ -201,7 +201,8 @@ fn living(name: &str, vmm: &ProcessId, host: &Host) -> Error {
     if is_it { Error::VmmLives { name, pid: vmm.pid } } else { Error::VmmUnseen { name, pid: vmm.pid } }
 }
 
-/// Looks for processes of the user of a start that was cut short. Each may be anything of that user's.
+/// Looks for processes of the user of a start that was cut short: each may be anything of that
+/// user's.
 fn process_of(name: &str, uid: u32, note: PathBuf, host: &Host) -> Result<Option<Error>, Error> {
     let bad = |source| Error::BadNote { name: name.into(), path: "/proc".into(), source };
     let is_none = host.processes_of(uid).map_err(bad)?.is_empty();

@@ -32,7 +32,8 @@ pub struct Identity {
     /// Serial number of an NVMe controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nvme_serial: Option<String>,
-    /// Permanent hardware addresses of a network card's interfaces, sorted. Virtual functions have none.
+    /// Permanent hardware addresses of a network card's interfaces, sorted. Virtual functions have
+    /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub macs: Vec<String>,
 }
