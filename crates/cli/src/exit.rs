@@ -35,7 +35,7 @@ Exit codes:
     5  the VMM is missing, too old, or ended while it started
     6  the VMM ended with an error while the guest ran
     7  a device could not be given back, after a guest or a failure
-  130  interrupted before the guest ran, or while devices were bound";
+  130  interrupted before the guest ran, or while devices were bound or given back";
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {

@@ -73,12 +73,39 @@ fn hint(error: &GuestError) -> Option<String> {
         {
             "run it as root".into()
         }
-        GuestError::State(StateError::VmmLives { pid, .. } | StateError::UserLives { pid, .. }) => {
+        GuestError::State(StateError::VmmLives { pid, .. }) => {
             format!("wait until process {pid} has written its data and ended, or end it: kill {pid}")
         }
+        GuestError::State(StateError::VmmUnseen { .. }) => {
+            "run it where the guest was started: in the host's PID namespace, with /proc mounted".into()
+        }
+        GuestError::State(StateError::UserLives { uid, note, .. }) => format!(
+            "look at them: ps -fU {uid}; end the VMM if it is one of them, else remove {}",
+            note.display()
+        ),
         GuestError::State(StateError::BadNote { path, .. }) if path.ends_with("vmm.json") => {
             format!("make sure that no VMM of this guest runs, then remove {}", path.display())
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_is_the_vmm_is_to_be_ended() {
+        let name = || "vm".to_owned();
+        let note = "/run/passthru/domain-vm/vmm.json".into();
+        let cases = [
+            (StateError::VmmLives { name: name(), pid: 4242 }, true),
+            (StateError::VmmUnseen { name: name(), pid: 4242 }, false),
+            (StateError::UserLives { name: name(), uid: 7, note }, false),
+        ];
+        for (error, kills) in cases {
+            let hint = hint(&GuestError::State(error)).unwrap();
+            assert_eq!(hint.contains("kill"), kills, "{hint}");
+        }
+    }
 }

@@ -82,7 +82,7 @@ fn log(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(|| message::Log)
+        .with_writer(message::Log)
         .log_internal_errors(false)
         .with_ansi(terminal::colour())
         .with_target(verbose > 1)

@@ -7,12 +7,18 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes that wait for a reader while a guest runs. Messages beyond are lost.
+/// Bytes that wait for a reader while a guest runs. Words of the VMM and log lines beyond are lost.
 const MOST_WAITING: usize = 256 << 10;
-/// How long the last messages wait for a reader.
+/// Bytes beyond, for messages and errors of this program alone.
+const RESERVE: usize = 64 << 10;
+/// How long the last messages wait for a reader that reads nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last messages wait for a reader that reads slowly.
+const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Messages on their way to standard error.
 struct Queue {
@@ -21,30 +27,73 @@ struct Queue {
     waiting: VecDeque<Vec<u8>>,
     /// Bytes of those that wait and of the one that is being written.
     bytes: usize,
+    /// Messages lost since the last one that said so.
+    lost: usize,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { has_writer: false, waiting: VecDeque::new(), bytes: 0 });
+/// Importance of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// It is lost before others: a word of the VMM, or a log line.
+    Log,
+    /// It is a message or an error of this program.
+    Own,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
 /// Notified when a message was added, and when one was written.
 static CHANGED: Condvar = Condvar::new();
+
+impl Queue {
+    const fn new() -> Self {
+        Self { has_writer: false, waiting: VecDeque::new(), bytes: 0, lost: 0 }
+    }
+
+    /// Adds a message, or counts it as lost if there is no room.
+    fn push(&mut self, bytes: &[u8], weight: Weight) {
+        let most = if weight == Weight::Own { MOST_WAITING + RESERVE } else { MOST_WAITING };
+        if self.bytes + bytes.len() > most {
+            self.lost += 1;
+            return;
+        }
+        self.tell_lost();
+        self.add(bytes.to_vec());
+    }
+
+    /// Adds a message on those that were lost, if there are any.
+    fn tell_lost(&mut self) {
+        if self.lost > 0 {
+            let lost = std::mem::take(&mut self.lost);
+            self.add(format!("passthru: {lost} messages were lost, which nobody read\n").into_bytes());
+        }
+    }
+
+    fn add(&mut self, message: Vec<u8>) {
+        self.bytes += message.len();
+        self.waiting.push_back(message);
+    }
+}
 
 /// Writes a message to standard error, as `eprintln!` does. Where that fails, the message is lost and
 /// nothing else happens.
 macro_rules! say {
     ($($argument:tt)*) => {
-        $crate::message::write(format!("{}\n", format_args!($($argument)*)).as_bytes())
+        $crate::message::write(
+            format!("{}\n", format_args!($($argument)*)).as_bytes(),
+            $crate::message::Weight::Own,
+        )
     };
 }
 pub(crate) use say;
 
 /// Writes bytes to standard error. What it does not take is lost.
-pub(crate) fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8], weight: Weight) {
     let mut queue = lock();
-    if !queue.has_writer {
-        write_to(&io::stderr(), bytes);
-    } else if queue.bytes + bytes.len() <= MOST_WAITING {
-        queue.bytes += bytes.len();
-        queue.waiting.push_back(bytes.to_vec());
+    if queue.has_writer {
+        queue.push(bytes, weight);
         CHANGED.notify_all();
+    } else {
+        write_to(&io::stderr(), bytes);
     }
 }
 
@@ -58,8 +107,21 @@ pub(crate) fn stop_waiting() {
 
 /// Waits until all messages are written, but not for a reader that does not read.
 pub(crate) fn flush() {
-    let wait = CHANGED.wait_timeout_while(lock(), PATIENCE, |queue| queue.bytes > 0);
-    drop(wait.unwrap_or_else(PoisonError::into_inner));
+    let end = Instant::now() + MOST_PATIENCE;
+    let mut queue = lock();
+    if queue.has_writer {
+        queue.tell_lost();
+        CHANGED.notify_all();
+    }
+    while queue.bytes > 0 && Instant::now() < end {
+        let before = queue.bytes;
+        let is_unread = |queue: &mut Queue| queue.bytes == before;
+        let wait = CHANGED.wait_timeout_while(queue, PATIENCE, is_unread);
+        queue = wait.unwrap_or_else(PoisonError::into_inner).0;
+        if queue.bytes == before {
+            return;
+        }
+    }
 }
 
 fn lock() -> MutexGuard<'static, Queue> {
@@ -100,9 +162,24 @@ fn write_to(file: &impl AsFd, mut bytes: &[u8]) {
 /// Standard error for `tracing`, which hands over a line at a time.
 pub(crate) struct Log;
 
-impl Write for Log {
+/// A line of `tracing`.
+pub(crate) struct LogLine(Weight);
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LogLine;
+
+    fn make_writer(&'a self) -> LogLine {
+        LogLine(Weight::Log)
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> LogLine {
+        LogLine(if *line.level() == Level::ERROR { Weight::Own } else { Weight::Log })
+    }
+}
+
+impl Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write(bytes);
+        write(bytes, self.0);
         Ok(bytes.len())
     }
 
@@ -136,5 +213,24 @@ mod tests {
         reader.read_to_end(&mut got).unwrap();
         thread.join().unwrap();
         assert_eq!(got.len(), 4 << 20);
+    }
+
+    #[test]
+    fn words_of_the_vmm_leave_room_for_errors() {
+        let mut queue = Queue::new();
+        let word = [b'x'; 1000];
+        for _ in 0..1000 {
+            queue.push(&word, Weight::Log);
+        }
+        assert!(queue.bytes <= MOST_WAITING, "{}", queue.bytes);
+        let lost = queue.lost;
+        assert_eq!(queue.waiting.len() + lost, 1000);
+        let error = format!("error: {}\n", "y".repeat(1000));
+        queue.push(error.as_bytes(), Weight::Own);
+        let messages: Vec<_> =
+            queue.waiting.iter().rev().take(2).map(|m| String::from_utf8_lossy(m)).collect();
+        assert_eq!(messages[0], error);
+        assert_eq!(messages[1], format!("passthru: {lost} messages were lost, which nobody read\n"));
+        assert_eq!(queue.lost, 0);
     }
 }

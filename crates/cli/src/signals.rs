@@ -26,7 +26,9 @@ struct SignalError(#[source] io::Error);
 impl Signals {
     /// From now on these signals do not end the process.
     pub(crate) fn catch() -> Result<Self, Error> {
-        Self::ending().map(Self::keep)
+        let signals = Self::ending()?;
+        signals.keep();
+        Ok(signals)
     }
 
     /// From now on these signals end the process with [`Code::Interrupted`], until [`Signals::keep`].
@@ -50,9 +52,14 @@ impl Signals {
     }
 
     /// From now on these signals do not end the process.
-    pub(crate) fn keep(self) -> Self {
+    pub(crate) fn keep(&self) {
         self.ends.store(false, Ordering::SeqCst);
-        self
+    }
+
+    /// From now on these signals end the process again. Returns whether one has come before.
+    pub(crate) fn end_again(&self) -> bool {
+        self.ends.store(true, Ordering::SeqCst);
+        self.taken() > 0
     }
 
     /// How many came since the last time.

@@ -3,15 +3,45 @@
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-/// Copies a file into sealed memory, which anybody who has the descriptor can open through
-/// `/proc/self/fd/N`, and nobody can change.
-pub(crate) fn sealed_copy(name: &str, from: &mut File) -> io::Result<OwnedFd> {
+/// Bytes of a file that is copied. Initial RAM disks have less, and the copy takes memory of the host.
+const MOST: u64 = 1 << 30;
+/// Bytes that are copied at a time.
+const PIECE: u64 = 16 << 20;
+
+/// A file that is too large for a copy.
+#[derive(Debug, thiserror::Error)]
+#[error("it has more than {} MiB, the most that is copied into memory", .most >> 20)]
+pub(crate) struct TooLarge {
+    most: u64,
+}
+
+impl TooLarge {
+    /// Returns whether an error stands for this.
+    pub(crate) fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
+/// Copies a file of 1 GiB at most into sealed memory. Who has the descriptor can open the copy
+/// through `/proc/self/fd/N`, and no one can change it.
+///
+/// # Errors
+/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what the
+/// kernel answered.
+pub(crate) fn sealed_copy(
+    name: &str,
+    from: &mut File,
+    interrupted: &dyn Fn() -> bool,
+) -> io::Result<OwnedFd> {
+    if from.metadata()?.len() > MOST {
+        return Err(io::Error::other(TooLarge { most: MOST }));
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(rustix::fs::memfd_create(name, flags)?);
-    io::copy(from, &mut copy)?;
+    fill(&mut copy, from, MOST, interrupted)?;
     rustix::fs::fcntl_add_seals(
         &copy,
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -19,21 +49,67 @@ pub(crate) fn sealed_copy(name: &str, from: &mut File) -> io::Result<OwnedFd> {
     Ok(copy.into())
 }
 
+/// Copies `most` bytes at most. A file can grow while it is copied, and one of `/proc` has no size.
+fn fill(copy: &mut File, from: &mut File, most: u64, interrupted: &dyn Fn() -> bool) -> io::Result<()> {
+    let mut copied = 0;
+    loop {
+        if interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let piece = PIECE.min(most + 1 - copied);
+        match io::copy(&mut from.take(piece), copy)? {
+            0 => return Ok(()),
+            count => copied += count,
+        }
+        if copied > most {
+            return Err(io::Error::other(TooLarge { most }));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Seek, Write};
+    use std::io::{Seek, Write};
+    use std::time::Instant;
 
     #[test]
     fn the_copy_reads_as_the_file_and_cannot_be_changed() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"kernel").unwrap();
         file.rewind().unwrap();
-        let copy = File::from(sealed_copy("kernel", &mut file).unwrap());
+        let copy = File::from(sealed_copy("kernel", &mut file, &|| false).unwrap());
         let mut text = String::new();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy));
         File::open(path).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "kernel");
         assert!((&copy).write_all(b"x").is_err());
+    }
+
+    #[test]
+    fn file_of_more_than_a_gibibyte_is_refused_at_once() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(MOST + 1).unwrap();
+        let begin = Instant::now();
+        let error = sealed_copy("initrd", &mut file, &|| false).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 1024 MiB, the most that is copied into memory");
+        assert!(TooLarge::is_in(&error));
+        assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn file_without_a_size_is_not_copied_without_end() {
+        let mut copy = tempfile::tempfile().unwrap();
+        let mut endless = File::open("/dev/zero").unwrap();
+        let error = fill(&mut copy, &mut endless, 3 << 20, &|| false).unwrap_err();
+        assert!(TooLarge::is_in(&error), "{error}");
+        assert_eq!(copy.metadata().unwrap().len(), (3 << 20) + 1);
+    }
+
+    #[test]
+    fn interrupted_copy_ends() {
+        let mut file = File::open("/proc/self/exe").unwrap();
+        let error = sealed_copy("initrd", &mut file, &|| true).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -1,5 +1,6 @@
 //! Why a guest cannot be started or was not ended well.
 
+use crate::copy::TooLarge;
 use crate::opener::RefusedLink;
 use crate::{images, record, state, user};
 use passthru_host::Identity;
@@ -41,7 +42,7 @@ pub enum Error {
     State(#[from] state::Error),
     /// Something about the records of guests.
     #[error(transparent)]
-    Record(#[from] record::Error),
+    Record(record::Error),
     /// Another device is at an address than the one that the guest had there.
     #[error(
         "{device} is now {now}, and guest '{guest}' had {last} there{}",
@@ -189,6 +190,15 @@ fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> Str
     }
 }
 
+impl From<record::Error> for Error {
+    fn from(error: record::Error) -> Self {
+        match error {
+            record::Error::Interrupted => Self::Interrupted,
+            other => Self::Record(other),
+        }
+    }
+}
+
 impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<String> {
@@ -213,6 +223,9 @@ impl Error {
             }
             Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
             Self::Ended { hint, .. } => hint.clone(),
+            Self::File { source, .. } if TooLarge::is_in(source) => {
+                Some("let the guest's user read the file: it is not copied then".into())
+            }
             Self::File { source, .. } => RefusedLink::in_error(source).map(|_| {
                 "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)".into()
             }),

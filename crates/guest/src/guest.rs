@@ -9,6 +9,7 @@ use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::{Domain, LifecycleAction};
 use passthru_host::Assignment;
 use serde_json::Value;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitStatus};
@@ -170,11 +171,19 @@ impl Guest {
 
     /// Waits for the end of the VMM and gives the devices back.
     pub fn finish(self) -> Ended {
-        let Self { mut machine, assignment, leftovers, state, memlock, .. } = self;
-        let (status, messages) = machine.finish();
+        self.finish_after(Machine::finish)
+    }
+
+    /// Gives the devices back after a wait for the end of the VMM.
+    fn finish_after(mut self, wait: fn(&mut Machine) -> (io::Result<ExitStatus>, String)) -> Ended {
+        // If this panics, the fields are dropped in their order: the VMM first.
+        let (status, messages) = wait(&mut self.machine);
+        // Variables are dropped in the reverse order: the VMM is the last one.
+        let Self { memlock, state, leftovers, assignment, machine, .. } = self;
         drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();
-        drop((leftovers, state));
+        drop(leftovers);
+        drop(state);
         let hint = memlock.explain(&messages);
         Ended { status: status.ok(), messages, hint, not_restored }
     }
@@ -240,4 +249,72 @@ fn pty_path(name: &str) -> Option<PathBuf> {
     let number = name.strip_prefix("pty:/dev/pts/")?;
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| PathBuf::from(format!("/dev/pts/{number}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::tests::machine;
+    use passthru_host::{Host, Request};
+    use std::fs;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    const NIC: &str = "0000:01:00.0";
+    /// A VMM that notes at its end whether its device is still claimed and its folder is there.
+    const LOOKING: &str = "echo ready >> \"$0\"; cd \"${0%/*}\"
+        while ! read -r line; do sleep 0.01; done
+        until [ -e lock ]; do sleep 0.01; done
+        flock -n lock true && echo free >> notes || echo claimed >> notes
+        [ -d run/domain-vm ] && echo folder >> notes || echo none >> notes";
+
+    /// Returns a host with a device on `vfio-pci`.
+    fn host(root: &Path) -> Host {
+        let dir = root.join("sys/bus/pci/devices").join(NIC);
+        fs::create_dir_all(root.join("proc")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        for (file, text) in [("vendor", "0x1b36"), ("device", "0x0010"), ("class", "0x020000")] {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        for (link, target) in [
+            ("driver", "../../drivers/vfio-pci"),
+            ("iommu_group", "../../../../kernel/iommu_groups/1"),
+            ("iommu", "../../../../class/iommu/dmar0"),
+        ] {
+            std::os::unix::fs::symlink(target, dir.join(link)).unwrap();
+        }
+        let devices = root.join("sys/kernel/iommu_groups/1/devices");
+        fs::create_dir_all(&devices).unwrap();
+        std::os::unix::fs::symlink(&dir, devices.join(NIC)).unwrap();
+        Host::at(root)
+    }
+
+    #[test]
+    fn panic_at_the_end_ends_the_vmm_before_all_else() {
+        let (machine, folder) = machine(LOOKING, true);
+        let host = host(folder.path());
+        let requests = [Request { managed: false, ..Request::managed(NIC.parse().unwrap()) }];
+        let assignment = host.assign(&requests, Some("vm"), true).unwrap();
+        let lock = folder.path().join("run/passthru/devices").join(format!("{NIC}.lock"));
+        std::os::unix::fs::symlink(lock, folder.path().join("lock")).unwrap();
+        let domain =
+            "<domain type='kvm'><name>vm</name><memory>1024</memory><os><type>hvm</type></os></domain>";
+        let domain = Domain::parse(domain).unwrap();
+        let guest = Guest {
+            name: "vm".into(),
+            machine,
+            assignment,
+            leftovers: Leftovers::default(),
+            uid: 0,
+            state: StateDir::create(&folder.path().join("run"), "vm", &Host::new()).unwrap(),
+            console: None,
+            lifecycle: Lifecycle::of(&domain),
+            memlock: Memlock::for_domain(&domain, &|_| 0),
+        };
+        let panicked = catch_unwind(AssertUnwindSafe(|| guest.finish_after(|_| resume_unwind(Box::new(())))));
+        assert!(panicked.is_err());
+        let notes = fs::read_to_string(folder.path().join("notes")).unwrap();
+        assert_eq!(notes, "ready\nclaimed\nfolder\n");
+        assert_eq!(host.owner(NIC.parse().unwrap()), None);
+        assert!(!folder.path().join("run/domain-vm").exists());
+    }
 }

@@ -6,9 +6,9 @@ use crate::opener::Opener;
 use crate::qcow2;
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
+use rustix::fs::{FileType, Stat};
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Images of a chain. QEMU follows more, but nobody has them.
@@ -206,7 +206,7 @@ impl Chains<'_> {
         let Some(format) = found.format else {
             return Err(Error::Unsaid { path: path.into(), below: name });
         };
-        let block = below.metadata().is_ok_and(|m| m.file_type().is_block_device());
+        let block = self.opener.stat(&below).is_ok_and(|stat| is_block_device(&stat));
         let name = Some(name);
         let (kind, source) = if block {
             (DiskType::Block, DiskSource { dev: name, ..DiskSource::default() })
@@ -215,6 +215,10 @@ impl Chains<'_> {
         };
         Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
     }
+}
+
+fn is_block_device(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice
 }
 
 fn path_of(store: &BackingStore) -> Option<PathBuf> {
@@ -329,5 +333,25 @@ mod tests {
         write(&image, "base", None);
         let error = complete(&mut domain(&image)).unwrap_err();
         assert!(error.hint().unwrap().contains("qemu-img rebase"), "{error}");
+    }
+
+    #[test]
+    fn kind_is_not_read_through_a_link_that_others_can_make() {
+        let folder = tempfile::tempdir().unwrap();
+        set_mode(folder.path(), 0o755);
+        let at = |name: &str| folder.path().join(name);
+        let device = rustix::fs::makedev(7, 4095);
+        let mode = rustix::fs::Mode::RUSR;
+        let node = at("node");
+        rustix::fs::mknodat(rustix::fs::CWD, node, FileType::BlockDevice, mode, device).unwrap();
+        std::os::unix::fs::symlink(at("node"), at("link")).unwrap();
+        write(&at("direct.qcow2"), "node", Some("raw"));
+        write(&at("linked.qcow2"), "link", Some("raw"));
+        let user = User::choose(None).unwrap();
+        let opener = Opener::new(&user);
+        let chains = Chains { opener: &opener, named: BTreeSet::new(), by_header: BTreeSet::new() };
+        let kind = |image| chains.read_below(&at(image)).unwrap().kind;
+        assert_eq!(kind("direct.qcow2"), Some(DiskType::Block));
+        assert_eq!(kind("linked.qcow2"), Some(DiskType::File));
     }
 }

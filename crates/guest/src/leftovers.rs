@@ -1,11 +1,11 @@
 //! What a guest leaves in the file system outside of its own folder: removed when it has ended.
 
 use crate::error::Error;
-use crate::opener::{Folder, Opener, OwnFolder};
+use crate::opener::{Folder, Opener, OwnFolder, is_listened_on};
 use rustix::fs::{AtFlags, FileType, Stat};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// Folders and sockets that were made for a guest. Removed on drop, folders with what is in them.
@@ -44,7 +44,7 @@ impl Leftovers {
         let folder = opener.folder_of(path)?;
         let there = folder.path_of(&name);
         let is_socket = stat_of(&folder, &name).is_ok_and(|stat| is_socket(&stat));
-        if is_socket && UnixStream::connect(&there).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+        if is_socket && !is_listened_on(&there) {
             std::fs::remove_file(&there)?;
         }
         let listener = UnixListener::bind(&there)?;

@@ -6,6 +6,8 @@
 //! or reads the environment.
 
 mod copy;
+#[cfg(test)]
+mod crowded;
 mod dead;
 mod error;
 mod forget;

@@ -178,7 +178,7 @@ impl Drop for Machine {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};
@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// A VMM that is a shell, with its guest let go; and the file of its notes.
-    fn machine(script: &str, hears_quit: bool) -> (Machine, TempDir) {
+    pub(crate) fn machine(script: &str, hears_quit: bool) -> (Machine, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).arg(folder.path().join("notes")).stdin(Stdio::piped());

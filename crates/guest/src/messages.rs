@@ -2,9 +2,10 @@
 
 use passthru_qemu::printable;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 /// Lines that are kept.
@@ -30,15 +31,19 @@ struct Shared {
 }
 
 impl Messages {
-    pub(crate) fn collect(stream: impl Read + Send + 'static) -> Self {
+    /// Begins to collect.
+    ///
+    /// # Errors
+    /// If there is no room for another thread.
+    pub(crate) fn collect(stream: impl Read + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let to = Arc::clone(&shared);
         let (running, end) = channel();
-        std::thread::spawn(move || {
+        thread::Builder::new().name("vmm".into()).spawn(move || {
             read(stream, &to);
             drop(running);
-        });
-        Self { shared, end }
+        })?;
+        Ok(Self { shared, end })
     }
 
     /// From now on lines are logged as they come; those so far are logged now.
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn the_last_lines_are_kept() {
         let text: String = (0..KEPT + 3).map(|n| format!("{n}\n")).collect();
-        let kept = Messages::collect(std::io::Cursor::new(text)).finish();
+        let kept = Messages::collect(std::io::Cursor::new(text)).unwrap().finish();
         assert_eq!(kept.lines().next(), Some("3"));
         assert_eq!(kept.lines().count(), KEPT);
     }
@@ -97,21 +102,21 @@ mod tests {
     #[test]
     fn a_flood_without_line_ends_takes_no_more_memory_than_the_lines_that_are_kept() {
         // Of what can grow most when it is escaped.
-        let kept = Messages::collect(std::io::repeat(7).take(64 << 20)).finish();
+        let kept = Messages::collect(std::io::repeat(7).take(64 << 20)).unwrap().finish();
         assert!(kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() * 6 + 1), "{}", kept.len());
     }
 
     #[test]
     fn control_characters_of_the_vmm_are_escaped() {
         let text = "\x1b]0;owned\x07 \u{9b}2J\n";
-        let kept = Messages::collect(std::io::Cursor::new(text)).finish();
+        let kept = Messages::collect(std::io::Cursor::new(text)).unwrap().finish();
         assert_eq!(kept, "\\u{1b}]0;owned\\u{7} \\u{9b}2J\n");
     }
 
     #[test]
     fn a_stream_that_is_kept_open_is_not_waited_for() {
         let (read, write) = std::io::pipe().unwrap();
-        let messages = Messages::collect(read);
+        let messages = Messages::collect(read).unwrap();
         assert_eq!(messages.finish(), "");
         drop(write);
     }

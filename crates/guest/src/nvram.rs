@@ -19,17 +19,19 @@ pub(crate) fn settle(domain: &mut Domain) {
     }
 }
 
-/// The file that has to be made, and the template that it is made from; nothing where it is there.
-pub(crate) fn missing(domain: &Domain) -> Option<(&str, &str)> {
+/// Returns the file that has to be made, and the template that it is made from; nothing where it is
+/// there.
+pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'a str, &'a str)> {
     let nvram = domain.os.nvram.as_ref()?;
     let (path, template) = (nvram.path.as_deref()?, nvram.template.as_deref()?);
     // What cannot be looked at is not missing: opening it says what is wrong.
-    matches!(Path::new(path).try_exists(), Ok(false)).then_some((path, template))
+    let looked = opener.stat(Path::new(path));
+    looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound).then_some((path, template))
 }
 
 /// Makes the file from its template, whole or not at all.
 pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
-    let Some((path, template)) = missing(domain) else { return Ok(()) };
+    let Some((path, template)) = missing(domain, opener) else { return Ok(()) };
     let failed =
         |what: &str, path: &str, source| Error::File { what: what.into(), path: path.into(), source };
     let mut from =
@@ -87,6 +89,16 @@ mod tests {
         let mut domain = domain("<nvram template='/usr/share/vars'/>");
         settle(&mut domain);
         assert_eq!(domain.os.nvram.unwrap().path.as_deref(), Some("/var/lib/passthru/nvram/vm_VARS.fd"));
+    }
+
+    #[test]
+    fn link_that_others_can_make_is_not_looked_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let vars = folder.path().join("vars");
+        std::os::unix::fs::symlink("/nonexistent/vars", &vars).unwrap();
+        let domain = domain(&format!("<nvram template='/t'>{}</nvram>", vars.display()));
+        let user = User::choose(None).unwrap();
+        assert_eq!(missing(&domain, &Opener::new(&user)), None);
     }
 
     #[test]

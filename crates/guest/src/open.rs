@@ -23,9 +23,16 @@ pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
 
 /// Opens what can be opened before any device changes hands and without changing anything: so that what
 /// is missing is found out while the host is still as it was.
-pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Error> {
+pub(crate) fn before_devices(
+    plan: &Plan,
+    state: &StateDir,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Opened, Error> {
     let mut opened = Opened::new();
     for item in plan.handover.items() {
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
         match (&item.how, &item.want.what) {
             (How::Descriptor(number), What::Iommufd { number: given, fdgroup }) => {
                 let from = outside::iommufd(&item.want.name, *given, fdgroup.as_deref(), &plan.named)?;
@@ -45,7 +52,9 @@ pub(crate) fn before_devices(plan: &Plan, state: &StateDir) -> Result<Opened, Er
             }
             (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
             (_, What::Secret { name }) => return Err(cannot_open(&item.want, no_secret(name))),
-            (_, What::File { .. } | What::Kvm | What::NodeSet { .. }) => opened.extend(file(item, plan)?),
+            (_, What::File { .. } | What::Kvm | What::NodeSet { .. }) => {
+                opened.extend(file(item, plan, interrupted)?);
+            }
             _ => {}
         }
     }
@@ -95,7 +104,7 @@ pub(crate) fn with_devices(
                 with.opened.push((*number, listener.into()));
             }
             (How::Set(members), What::Output { .. }) => {
-                let opened = file(item, plan)?;
+                let opened = file(item, plan, &|| false)?;
                 if members.iter().any(|(_, mode)| *mode == Mode::Write) {
                     with.to_empty.extend(copies(&opened).map_err(|e| cannot_open(&item.want, e))?);
                 }
@@ -146,7 +155,7 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
     }
 }
 
-fn file(item: &Item, plan: &Plan) -> Result<Opened, Error> {
+fn file(item: &Item, plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Opened, Error> {
     let path = Path::new(item.want.path().unwrap_or_default());
     let failed = |e| cannot_open(&item.want, e);
     let opener = Opener::new(&plan.user);
@@ -164,7 +173,11 @@ fn file(item: &Item, plan: &Plan) -> Result<Opened, Error> {
         }
         How::Copy(number) => {
             let mut from = opener.open_regular(path).map_err(failed)?;
-            let copy = sealed_copy(&item.want.name, &mut from).map_err(failed)?;
+            let copy = sealed_copy(&item.want.name, &mut from, interrupted);
+            let copy = copy.map_err(|error| match error.kind() {
+                io::ErrorKind::Interrupted => Error::Interrupted,
+                _ => failed(error),
+            })?;
             Ok(vec![(*number, copy)])
         }
         How::Descriptor(_) | How::Itself | How::Folder(_) => Ok(Vec::new()),

@@ -14,7 +14,7 @@ use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the caller decides about a start.
 #[derive(Clone, Debug)]
@@ -64,13 +64,14 @@ impl Plan {
     pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::settle(&mut domain);
-        let header_named = images::complete_chains(&mut domain, &Opener::new(&settings.user))?;
+        let opener = Opener::new(&settings.user);
+        let header_named = images::complete_chains(&mut domain, &opener)?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
         let plan = Self {
             requests: domain.devices.assigned().map(request).collect::<Result<_, _>>()?,
-            memlock: Memlock::for_domain(&domain, &size_of_file),
+            memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
@@ -117,7 +118,7 @@ impl Plan {
         let (devices, others): (Vec<_>, Vec<_>) =
             self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
         let mut steps = vec![Step::Lock { folder: state::folder(&self.run_dir, &self.name) }];
-        steps.extend(nvram::missing(&self.domain).map(Step::of_nvram));
+        steps.extend(nvram::missing(&self.domain, &Opener::new(&self.user)).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
         if self.is_recorded() {
             steps.push(Step::Record { path: self.records.path(&self.name) });
@@ -198,6 +199,24 @@ fn refuse_type1(domain: &Domain) -> Result<(), Error> {
     }
 }
 
-fn size_of_file(path: &str) -> u64 {
-    std::fs::metadata(path).map_or(0, |m| m.len())
+/// Returns the size of a file; zero for one that cannot be opened for the guest.
+fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
+    opener.stat(Path::new(path)).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_is_not_read_through_a_link_that_others_can_make() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name).display().to_string();
+        std::fs::write(path("rom"), "1234567").unwrap();
+        std::os::unix::fs::symlink(path("rom"), path("link")).unwrap();
+        let user = User::choose(None).unwrap();
+        let opener = Opener::new(&user);
+        assert_eq!(size_of_file(&path("rom"), &opener), 7);
+        assert_eq!(size_of_file(&path("link"), &opener), 0);
+    }
 }

@@ -35,7 +35,7 @@ pub struct GuestRecord {
     /// User and group that were named at the last start, instead of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Ids>,
-    /// Devices that it had, each at the address that the domain named.
+    /// Devices of the last start, each at the address that the domain named.
     #[serde(default)]
     pub devices: Vec<Identity>,
     /// Firmware of the last start.
@@ -94,16 +94,16 @@ impl GuestRecord {
         [self.own, self.named].into_iter().flatten().any(|ids| ids.uid == uid)
     }
 
-    /// Notes the devices of a start, with the serial numbers that were seen before.
+    /// Notes the devices of a start, with the serial numbers that were seen before. Devices that the
+    /// start does not have are dropped: the host may use them otherwise now.
     pub(crate) fn note_devices(&mut self, devices: Vec<Identity>) {
+        let earlier = std::mem::take(&mut self.devices);
         for identity in devices {
-            let earlier = self.devices.iter().position(|other| other.address == identity.address);
-            match earlier.map(|at| self.devices.swap_remove(at)) {
-                Some(earlier) if is_possible(&identity, &earlier) => {
-                    self.devices.push(identity.merged(&earlier));
-                }
-                _ => self.devices.push(identity),
-            }
+            let before = earlier.iter().find(|before| before.address == identity.address);
+            self.devices.push(match before.filter(|before| is_possible(&identity, before)) {
+                Some(before) => identity.merged(before),
+                None => identity,
+            });
         }
         self.devices.sort_by_key(|identity| identity.address);
     }
@@ -193,6 +193,12 @@ impl Records {
 
     /// Makes the folder, for root alone, and keeps other processes from changing records.
     pub(crate) fn lock(&self) -> Result<LockedRecords<'_>, Error> {
+        self.lock_unless(&|| false)
+    }
+
+    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process has
+    /// it.
+    pub(crate) fn lock_unless(&self, interrupted: &dyn Fn() -> bool) -> Result<LockedRecords<'_>, Error> {
         let failed = |what, path: &Path, source| Error::File { what, path: path.into(), source };
         if let Some(above) = self.folder.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(above);
@@ -207,6 +213,7 @@ impl Records {
         let end = Instant::now() + LOCK_TIME;
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             match error {
+                rustix::io::Errno::WOULDBLOCK if interrupted() => return Err(Error::Interrupted),
                 rustix::io::Errno::WOULDBLOCK if Instant::now() < end => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -326,5 +333,24 @@ mod tests {
         assert_eq!(record.devices, [identity(Some("A"))]);
         record.note_devices(vec![identity(Some("B"))]);
         assert_eq!(record.devices, [identity(Some("B"))]);
+    }
+
+    #[test]
+    fn device_that_a_start_does_not_have_is_dropped() {
+        let mut record = GuestRecord::new("vm");
+        let other = Identity { address: "02:00.0".parse().unwrap(), ..identity(Some("C")) };
+        record.note_devices(vec![identity(Some("A")), other.clone()]);
+        record.note_devices(vec![other.clone()]);
+        assert_eq!(record.devices, [other]);
+    }
+
+    #[test]
+    fn interrupted_wait_for_the_lock_ends_at_once() {
+        let (_folder, records) = records();
+        let _locked = records.lock().unwrap();
+        let begin = Instant::now();
+        let waited = records.lock_unless(&|| true).map(drop);
+        assert!(matches!(waited, Err(Error::Interrupted)), "{waited:?}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     }
 }

@@ -63,8 +63,12 @@ impl Plan {
     }
 
     /// Writes the start into the guest's record. The caller has the guest's lock.
-    pub(crate) fn register(&self, identities: Vec<Identity>) -> Result<Registration, Error> {
-        let records = self.records.lock()?;
+    pub(crate) fn register(
+        &self,
+        identities: Vec<Identity>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Registration, Error> {
+        let records = self.records.lock_unless(interrupted)?;
         let former = self.records.read(&self.name)?;
         let mut record = former.clone().unwrap_or_else(|| GuestRecord::new(&self.name));
         let ids = Ids { uid: self.user.uid(), gid: self.user.gid.as_raw() };
@@ -207,7 +211,7 @@ mod tests {
     }
 
     fn start(plan: &Plan, root: &Path) -> Result<Registration, Error> {
-        plan.register(plan.identities(&Host::at(root))?)
+        plan.register(plan.identities(&Host::at(root))?, &|| false)
     }
 
     #[test]

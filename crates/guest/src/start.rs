@@ -57,12 +57,12 @@ impl Plan {
         }
         let opener = Opener::new(&self.user);
         nvram::make(&self.domain, &opener)?;
-        let fds = open::before_devices(&self, &state)?;
+        let fds = open::before_devices(&self, &state, interrupted)?;
         let mut leftovers = Leftovers::default();
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &opener)?;
         }
-        let registration = self.register(self.identities(host)?)?;
+        let registration = self.register(self.identities(host)?, interrupted)?;
         let assignment =
             host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
                 match error {
@@ -111,12 +111,14 @@ impl Plan {
         if interrupted() {
             return Err(Error::Interrupted);
         }
+        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
+        // Before the VMM has the listener: with one that ends at once, the connection is closed, and the
+        // VMM's own message says why.
+        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
         let uid = self.user.uid();
         state.note_start(host, uid)?;
         let vmm = self.spawn(fds)?;
         state.note_vmm(host, uid, vmm.pid())?;
-        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
-        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
         let mut machine = Machine::new(vmm, Qmp::new(stream, ANSWER).map_err(failed)?);
         match self.set_up(&mut machine, interrupted) {
             Ok(console) => {
@@ -205,4 +207,70 @@ fn empty(logs: &[File]) {
 fn has_stdio(domain: &Domain) -> bool {
     let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
     ports.any(|port| port.backend.kind == Some(CharSourceType::Stdio))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Settings;
+    use crate::record::Records;
+    use crate::user::User;
+    use passthru_domain::{Arch, Backend};
+    use passthru_qemu::Capabilities;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// Plans a guest without devices whose emulator is a script.
+    fn plan(folder: &Path, script: &str) -> Plan {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let emulator = folder.join("emulator");
+        // By another process: a child of another test must not have the script open for writing.
+        let mut write = Command::new("/bin/sh");
+        write.args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+        assert!(write.arg(&emulator).arg(script).status().unwrap().success());
+        let xml = format!(
+            "<domain type='qemu'><name>vm</name><memory>1048576</memory><os><type arch='x86_64' \
+             machine='q35'>hvm</type></os><devices><emulator>{}</emulator></devices></domain>",
+            emulator.display()
+        );
+        let capabilities = Capabilities::builtin(Arch::X86_64);
+        let mut domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+        domain.settle_backend(Backend::Iommufd);
+        let settings = Settings {
+            user: User::choose(None).unwrap(),
+            named: Default::default(),
+            run_dir: folder.join("run"),
+            records: Records::new(folder.join("guests")),
+            share_user: false,
+            accept_new_device: false,
+        };
+        Plan::new(domain, &capabilities, settings).unwrap()
+    }
+
+    fn launch(plan: &Plan) -> Result<Launched, Error> {
+        let host = Host::new();
+        let state = StateDir::create(&plan.run_dir, &plan.name, &host).unwrap();
+        let fds = open::before_devices(plan, &state, &|| false).unwrap();
+        plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| false)
+    }
+
+    #[test]
+    fn vmm_that_ends_at_once_is_reported_by_its_message() {
+        for script in ["echo broken >&2; exit 3", "sleep 0.2; echo broken >&2; exit 3"] {
+            let folder = tempfile::tempdir().unwrap();
+            let Err(error) = launch(&plan(folder.path(), script)) else { panic!("{script}") };
+            let Error::Ended { messages, .. } = &error else { panic!("{script}: {error:?}") };
+            assert_eq!(messages, "broken\n", "{script}");
+        }
+    }
+
+    #[test]
+    fn interrupted_start_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(folder.path(), "exit 1");
+        let state = StateDir::create(&plan.run_dir, &plan.name, &Host::new()).unwrap();
+        let opened = open::before_devices(&plan, &state, &|| true);
+        assert!(matches!(opened, Err(Error::Interrupted)), "{opened:?}");
+    }
 }

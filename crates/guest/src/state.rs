@@ -37,15 +37,26 @@ pub enum Error {
         /// The VMM's process.
         pid: u32,
     },
-    /// The guest's last manager died while it started the VMM, and a process runs as the guest's user.
-    #[error("process {pid} runs as the user of guest '{name}' (uid {uid}) and may be its VMM")]
+    /// The guest's last manager has died, and its VMM's process cannot be looked at.
+    #[error("cannot see whether the VMM of guest '{name}' still runs, which was process {pid}")]
+    VmmUnseen {
+        /// Name of the guest.
+        name: String,
+        /// Number of the process where it was started. Here, another process may have it.
+        pid: u32,
+    },
+    /// The guest's last manager died while it started the VMM, and processes run as the guest's user.
+    #[error(
+        "the last start of guest '{name}' was cut short, and its VMM may be among the processes of \
+         uid {uid}"
+    )]
     UserLives {
         /// Name of the guest.
         name: String,
-        /// The process.
-        pid: u32,
         /// The user.
         uid: u32,
+        /// The note on the start.
+        note: PathBuf,
     },
     /// The note on the VMM's process cannot be used, so that the VMM may live.
     #[error("cannot determine from {} whether the VMM of guest '{name}' still runs", path.display())]
@@ -176,17 +187,26 @@ pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Err
         return Err(bad(io::Error::other(message)));
     }
     match &note.vmm {
-        Some(vmm) if host.may_live(vmm) => Ok(Some(Error::VmmLives { name: name.into(), pid: vmm.pid })),
+        Some(vmm) if host.may_live(vmm) => Ok(Some(living(name, vmm, host))),
         Some(_) => Ok(None),
         None if !host.is_this_boot(&note.manager) => Ok(None),
-        None => process_of(name, note.uid, host),
+        None => process_of(name, note.uid, path, host),
     }
 }
 
-fn process_of(name: &str, uid: u32, host: &Host) -> Result<Option<Error>, Error> {
+/// Returns the error of a VMM that may live. Only the very process that was noted is named as it.
+fn living(name: &str, vmm: &ProcessId, host: &Host) -> Error {
+    let is_it = !vmm.boot_id.is_empty() && host.process(vmm.pid).as_ref() == Some(vmm);
+    let name = name.to_owned();
+    if is_it { Error::VmmLives { name, pid: vmm.pid } } else { Error::VmmUnseen { name, pid: vmm.pid } }
+}
+
+/// Looks for processes of the user of a start that was cut short: each may be anything of that
+/// user's.
+fn process_of(name: &str, uid: u32, note: PathBuf, host: &Host) -> Result<Option<Error>, Error> {
     let bad = |source| Error::BadNote { name: name.into(), path: "/proc".into(), source };
-    let pid = host.processes_of(uid).map_err(bad)?.into_iter().next();
-    Ok(pid.map(|pid| Error::UserLives { name: name.into(), pid, uid }))
+    let is_none = host.processes_of(uid).map_err(bad)?.is_empty();
+    Ok((!is_none).then(|| Error::UserLives { name: name.into(), uid, note }))
 }
 
 fn note_path(folder: &Path) -> PathBuf {
@@ -314,6 +334,21 @@ mod tests {
         vmm.kill().unwrap();
         vmm.wait().unwrap();
         StateDir::create(run.path(), "vm", &Host::new()).unwrap();
+    }
+
+    #[test]
+    fn process_of_another_pid_namespace_is_not_named_as_the_vmm() {
+        let run = tempfile::tempdir().unwrap();
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        leave(run.path(), 7, Some(other.id()));
+        let path = note_path(&folder(run.path(), "vm"));
+        let mut note: Note = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        note.vmm.as_mut().unwrap().pid_namespace = "pid:[1]".into();
+        fs::write(&path, serde_json::to_vec(&note).unwrap()).unwrap();
+        let error = StateDir::create(run.path(), "vm", &Host::new()).unwrap_err();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(matches!(error, Error::VmmUnseen { .. }), "{error}");
     }
 
     #[test]

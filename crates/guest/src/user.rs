@@ -8,6 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::Path;
+use std::thread;
 
 /// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is safe
 /// with it.
@@ -146,7 +147,7 @@ impl User {
     ///
     /// # Errors
     /// Where the thread could not become the user, or what was to be done was not permitted to it: then
-    /// nothing has been done.
+    /// nothing has been done. If no thread can be made, then `EAGAIN`, as an error of the work.
     pub(crate) fn on_thread<T: Send>(
         &self,
         work: impl FnOnce() -> rustix::io::Result<T> + Send,
@@ -154,9 +155,12 @@ impl User {
         if self.kind == Kind::Caller {
             return permitted(Ok(work()));
         }
-        let done = std::thread::scope(|scope| {
+        let done = thread::scope(|scope| {
             let as_user = || self.enter().map_or(Err(NotPermitted), |()| Ok(work()));
-            scope.spawn(as_user).join().unwrap_or(Err(NotPermitted))
+            match thread::Builder::new().name("user".into()).spawn_scoped(scope, as_user) {
+                Ok(thread) => thread.join().unwrap_or(Err(NotPermitted)),
+                Err(error) => Ok(Err(Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))),
+            }
         });
         permitted(done)
     }
@@ -207,6 +211,7 @@ fn find(name: &str) -> Result<Option<User>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crowded::has_no_room;
 
     #[test]
     fn root_is_refused_by_name_and_by_number() {
@@ -234,5 +239,15 @@ mod tests {
         assert_eq!((user.uid(), user.groups.len()), (2_100_000_000, 0));
         assert!(user.may_open(Path::new("/dev/null"), true));
         assert!(!user.may_open(Path::new("/etc/shadow"), false));
+    }
+
+    #[test]
+    fn user_is_asked_without_a_panic_where_no_thread_can_be_made() {
+        let user = User::choose(None).unwrap();
+        let test = "user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
+        let may = !has_no_room(test);
+        assert_eq!(user.may_open(Path::new("/dev/null"), false), may);
+        let expected = if may { Ok(Ok(7)) } else { Ok(Err(Errno::AGAIN)) };
+        assert_eq!(user.on_thread(|| Ok(7)), expected);
     }
 }

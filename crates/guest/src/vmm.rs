@@ -18,13 +18,15 @@ pub(crate) struct Vmm {
 
 impl Vmm {
     /// Takes a process over that was just spawned.
+    ///
+    /// # Errors
+    /// If there is no room for a descriptor or a thread. The process has ended then.
     pub(crate) fn new(mut child: Child) -> io::Result<Self> {
-        let messages = child.stderr.take().map(Messages::collect);
-        match rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { child, pidfd, messages }),
-            Err(e) => {
+        match watch(&mut child) {
+            Ok((pidfd, messages)) => Ok(Self { child, pidfd, messages }),
+            Err(error) => {
                 end(&mut child);
-                Err(e.into())
+                Err(error)
             }
         }
     }
@@ -76,6 +78,12 @@ impl Vmm {
     }
 }
 
+fn watch(child: &mut Child) -> io::Result<(OwnedFd, Option<Messages>)> {
+    let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let messages = child.stderr.take().map(Messages::collect).transpose()?;
+    Ok((pidfd, messages))
+}
+
 impl AsFd for Vmm {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
@@ -95,5 +103,27 @@ fn end(child: &mut Child) {
     }
     if let Err(e) = child.kill().and_then(|()| child.wait()) {
         tracing::error!("cannot end the VMM: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crowded::has_no_room;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn vmm_is_ended_where_no_thread_can_be_made() {
+        let mut command = Command::new("/bin/sleep");
+        let child = command.arg("60").stderr(Stdio::piped()).spawn().unwrap();
+        let process = PathBuf::from(format!("/proc/{}", child.id()));
+        if has_no_room("vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
+            let error = Vmm::new(child).map(drop).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            assert!(!process.exists());
+        } else {
+            drop(Vmm::new(child).unwrap());
+        }
     }
 }

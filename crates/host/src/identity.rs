@@ -32,7 +32,8 @@ pub struct Identity {
     /// Serial number of an NVMe controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nvme_serial: Option<String>,
-    /// Permanent hardware addresses of a network card's interfaces, sorted.
+    /// Permanent hardware addresses of a network card's interfaces, sorted. Virtual functions have
+    /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub macs: Vec<String>,
 }
@@ -56,7 +57,7 @@ impl Identity {
         }
         let pcie = same(self.pcie_serial.as_ref(), other.pcie_serial.as_ref());
         let nvme = same(self.nvme_serial.as_ref(), other.nvme_serial.as_ref());
-        let macs = same(self.known_macs(), other.known_macs());
+        let macs = self.shares_mac(other);
         match [pcie, nvme, macs] {
             answers if answers.contains(&Some(false)) => Comparison::Different,
             answers if answers.contains(&Some(true)) => Comparison::Same,
@@ -67,7 +68,10 @@ impl Identity {
     /// Adds the serial numbers that another look at the same device has shown and this one has not.
     #[must_use]
     pub fn merged(self, earlier: &Self) -> Self {
-        let macs = if self.macs.is_empty() { earlier.macs.clone() } else { self.macs };
+        let mut macs = self.macs;
+        macs.extend(earlier.macs.iter().cloned());
+        macs.sort();
+        macs.dedup();
         Self {
             pcie_serial: self.pcie_serial.or_else(|| earlier.pcie_serial.clone()),
             nvme_serial: self.nvme_serial.or_else(|| earlier.nvme_serial.clone()),
@@ -80,8 +84,11 @@ impl Identity {
         [self.vendor, self.device, self.subsystem_vendor, self.subsystem_device]
     }
 
-    fn known_macs(&self) -> Option<&Vec<String>> {
-        Some(&self.macs).filter(|macs| !macs.is_empty())
+    /// Returns whether the two have a hardware address in common. A card has one for each of its
+    /// interfaces, and can show more or fewer of them than last time. `None` if one shows none.
+    fn shares_mac(&self, other: &Self) -> Option<bool> {
+        let is_known = !self.macs.is_empty() && !other.macs.is_empty();
+        is_known.then(|| self.macs.iter().any(|mac| other.macs.contains(mac)))
     }
 }
 
@@ -170,7 +177,11 @@ fn nvme_serial(dir: &Path) -> Option<String> {
 }
 
 /// Reads the addresses that the hardware has (`addr_assign_type` 0), not those that were set or made up.
+/// A virtual function has none: the host makes its address up and can change it.
 fn macs(dir: &Path) -> Vec<String> {
+    if sysfs::link_name(dir.join("physfn")).is_some() {
+        return Vec::new();
+    }
     let interfaces = dir.join("net");
     let mut macs = Vec::new();
     for name in sysfs::names(&interfaces) {
@@ -254,6 +265,33 @@ mod tests {
         let moved = Identity { address: "02:00.0".parse().unwrap(), ..on_nvme.clone() };
         assert_eq!(on_nvme.compare(&moved), Comparison::Same);
         assert_eq!(plain.merged(&on_nvme).nvme_serial.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn card_is_the_same_with_an_interface_more_or_fewer() {
+        let (tree, _) = tree(0x020000);
+        let with = |macs: &[&str]| Identity {
+            macs: macs.iter().map(ToString::to_string).collect(),
+            ..identity(&tree)
+        };
+        let both = with(&["52:54:00:00:00:01", "52:54:00:00:00:02"]);
+        let first = with(&["52:54:00:00:00:01"]);
+        let other = with(&["52:54:00:00:00:03"]);
+        assert_eq!(both.compare(&first), Comparison::Same);
+        assert_eq!(first.compare(&both), Comparison::Same);
+        assert_eq!(other.compare(&both), Comparison::Different);
+        assert_eq!(with(&[]).compare(&both), Comparison::Unsure);
+        assert_eq!(first.merged(&both), both);
+    }
+
+    #[test]
+    fn virtual_function_has_no_hardware_address() {
+        let (tree, dir) = tree(0x020000);
+        tree.file(&format!("{dir}/net/eth0/addr_assign_type"), "0\n");
+        tree.file(&format!("{dir}/net/eth0/address"), "52:54:00:00:00:01\n");
+        assert_eq!(identity(&tree).macs.len(), 1);
+        tree.link(&format!("{dir}/physfn"), "../0000:01:00.0");
+        assert_eq!(identity(&tree).macs, [""; 0]);
     }
 
     #[test]

@@ -45,11 +45,16 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
     let end = Instant::now() + limit;
     let (sender, receiver) = mpsc::sync_channel(1);
     if let Some(stderr) = child.stderr.take() {
-        thread::spawn(move || {
+        let read = move || {
             let mut message = Vec::new();
             let _ = stderr.take(MESSAGE).read_to_end(&mut message);
             let _ = sender.send(String::from_utf8_lossy(&message).trim().to_owned());
-        });
+        };
+        // Without a reader the program could wait for one without end.
+        if let Err(error) = thread::Builder::new().name("messages".into()).spawn(read) {
+            let _ = child.kill().and_then(|()| child.wait());
+            return format!("cannot read the messages of {program}: {error}");
+        }
     }
     let message = receiver.recv_timeout(limit);
     while matches!(child.try_wait(), Ok(None)) {
@@ -95,5 +100,33 @@ mod tests {
         let message = run(Duration::from_millis(50), "/bin/sleep", &["60"]);
         assert_eq!(message, "/bin/sleep did not end within 0.05 s");
         assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn program_is_ended_where_no_thread_can_be_made() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        const CROWDED: &str = "PASSTHRU_TEST_CROWDED";
+        let test = "patience::tests::program_is_ended_where_no_thread_can_be_made";
+        if std::env::var_os(CROWDED).is_none() {
+            // With one thread, tests run on the first one.
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.args([test, "--exact", "--test-threads=1"]).env(CROWDED, "1");
+            let output = again.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+            return;
+        }
+        let child = Command::new("/bin/sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
+        let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
+        let maximum = getrlimit(Resource::As).maximum;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        // One MiB is less than the stack of a thread.
+        let bytes = (kib + 1024) << 10;
+        setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum }).unwrap();
+        let message = messages(child, Duration::from_secs(40), "sleep");
+        assert!(message.starts_with("cannot read the messages of sleep"), "{message}");
+        assert!(!process.exists());
     }
 }

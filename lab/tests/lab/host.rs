@@ -200,6 +200,32 @@ fn bind_that_is_interrupted_binds_all_or_none() {
 }
 
 #[test]
+fn unbind_that_is_interrupted_says_which_devices_are_back() {
+    let _host = host();
+    let devices = [NVME, CMB_NVME];
+    let _give_back = GiveBack(&devices);
+    for delay in [0, 5, 10, 20, 40, 80, 160, 320] {
+        let _ = passthru(&["bind", NVME, CMB_NVME]).expect_success();
+        let mut unbind = Command::new("passthru");
+        unbind.args(["unbind", NVME, CMB_NVME]).stdout(std::process::Stdio::piped());
+        let unbind = unbind.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        let _ = run(Command::new("kill").args(["-INT", &unbind.id().to_string()]));
+        let ended = unbind.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        // Without an exit code, the signal came before it was caught.
+        assert!(matches!(ended.status.code(), Some(0 | 130) | None), "after {delay} ms: {:?}", ended.status);
+        for device in devices {
+            let is_back = said.contains(&format!("{device} is on nvme\n"));
+            let expected = if is_back { "nvme" } else { "vfio-pci" };
+            assert_eq!(driver(device).as_deref(), Some(expected), "{device} after {delay} ms: {said}");
+            assert!(is_back || ended.status.code() != Some(0), "{device} after {delay} ms");
+        }
+        let _ = passthru(&["unbind", NVME, CMB_NVME]).expect_success();
+    }
+}
+
+#[test]
 fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);

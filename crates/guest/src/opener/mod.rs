@@ -6,13 +6,14 @@
 //! was looked at is what is opened, whatever is renamed in the meantime.
 
 mod folder;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use crate::handover::Mode;
 use crate::user::User;
-use rustix::fs::{FileType, Mode as Permissions, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode as Permissions, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -20,6 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 pub(crate) use folder::OwnFolder;
+pub(crate) use socket::is_listened_on;
 pub(crate) use walk::{Folder, RefusedLink};
 use walk::{Object, Place, Walk};
 
@@ -60,7 +62,8 @@ impl<'a> Opener<'a> {
 
     /// Opens a file or a device that the guest's user may open, and no other.
     pub(crate) fn open_as_user(&self, path: &Path, mode: Mode) -> io::Result<File> {
-        self.as_user(Kinds::All, path, mode).unwrap_or_else(|| Err(Errno::ACCESS.into()))
+        let opened = self.as_user(path, |object| object.open(Kinds::All, mode));
+        opened.unwrap_or_else(|| Err(Errno::ACCESS.into()))
     }
 
     /// Opens an image for a look at its header.
@@ -68,12 +71,27 @@ impl<'a> Opener<'a> {
         self.open_one_of(Kinds::Images, path, Mode::Read)
     }
 
+    /// Looks at what a path names.
+    ///
+    /// # Errors
+    /// If nothing has the name, then `NotFound`; else what keeps the path from being opened.
+    pub(crate) fn stat(&self, path: &Path) -> io::Result<Stat> {
+        if let Some(Ok(stat)) = self.as_user(path, |object| Ok(object.stat)) {
+            return Ok(stat);
+        }
+        let owners = [self.owner];
+        match self.walk(&owners).find(path)? {
+            Place::Found(object) => object.refuse_hard_link().map(|()| object.stat),
+            Place::Absent { .. } => Err(Errno::NOENT.into()),
+        }
+    }
+
     /// Opens a file that is to be read to its end.
     pub(crate) fn open_regular(&self, path: &Path) -> io::Result<File> {
         self.open_one_of(Kinds::Regular, path, Mode::Read)
     }
 
-    /// Connects to a listening socket.
+    /// Connects to a listening socket, if its listener accepts connections within a second.
     pub(crate) fn connect(&self, path: &Path) -> io::Result<UnixStream> {
         let owners = [self.owner];
         match self.walk(&owners).find(path)? {
@@ -83,7 +101,7 @@ impl<'a> Opener<'a> {
             }
             Place::Found(object) => {
                 object.refuse_hard_link()?;
-                UnixStream::connect(object.path())
+                socket::connect(&object.path())
             }
         }
     }
@@ -105,7 +123,7 @@ impl<'a> Opener<'a> {
     }
 
     fn open_one_of(&self, kinds: Kinds, path: &Path, mode: Mode) -> io::Result<File> {
-        match self.as_user(kinds, path, mode) {
+        match self.as_user(path, |object| object.open(kinds, mode)) {
             Some(Ok(file)) => Ok(file),
             _ => self.as_root(kinds, path, mode),
         }
@@ -114,16 +132,21 @@ impl<'a> Opener<'a> {
     /// Opens with the rights of the guest's user. Its own links are followed too: they lead nowhere
     /// that it could not go itself. Without root, the guest's user is ourselves. Returns nothing
     /// where no thread can become the user.
-    fn as_user(&self, kinds: Kinds, path: &Path, mode: Mode) -> Option<io::Result<File>> {
+    fn as_user<T: Send>(
+        &self,
+        path: &Path,
+        open: impl Fn(&Object) -> io::Result<T> + Sync,
+    ) -> Option<io::Result<T>> {
         let owners = [self.owner, self.user.uid()];
-        let open = || match self.walk(&owners).find(path)? {
-            Place::Found(object) => object.open(kinds, mode),
+        let find = || match self.walk(&owners).find(path)? {
+            Place::Found(object) => open(&object),
             Place::Absent { .. } => Err(Errno::NOENT.into()),
         };
         if !rustix::process::geteuid().is_root() {
-            return Some(open());
+            return Some(find());
         }
-        self.user.on_thread(|| Ok(open())).ok()?.ok()
+        let done = self.user.on_thread(|| Ok(find())).ok()?;
+        Some(done.unwrap_or_else(|errno| Err(errno.into())))
     }
 
     fn as_root(&self, kinds: Kinds, path: &Path, mode: Mode) -> io::Result<File> {

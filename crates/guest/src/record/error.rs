@@ -21,6 +21,9 @@ pub enum Error {
     /// Another process has held the lock for too long.
     #[error("{} is locked by another process", .0.display())]
     Locked(PathBuf),
+    /// The wait for the lock was interrupted.
+    #[error("interrupted while another process had the lock of the records")]
+    Interrupted,
     /// A record is damaged.
     #[error("{} is not a record of guest '{name}'", path.display())]
     Damaged {

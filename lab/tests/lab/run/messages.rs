@@ -69,6 +69,23 @@ fn reader_that_does_not_read_stops_nothing() {
     assert!(!bytes.contains(&0x1b), "escape sequences of the VMM reach the terminal");
 }
 
+#[test]
+fn reader_that_reads_late_gets_the_last_error() {
+    let _ = host();
+    let fake = Fake::new("late-reader", "words");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(writer));
+    fake.wait_for_note("cont");
+    sleep(Duration::from_secs(2));
+    manager.kill_vmm();
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(manager.wait(), Some(6));
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("messages were lost, which nobody read\n"), "{} bytes", text.len());
+    assert!(text.contains("error: the VMM ended with signal: 9 (SIGKILL)\n"), "{} bytes", text.len());
+}
+
 /// A pseudo terminal: its master, and its slave.
 fn pty() -> (OwnedFd, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();

@@ -2,6 +2,7 @@
 
 mod console;
 mod foreground;
+mod notices;
 mod screen;
 mod terminal;
 
@@ -16,6 +17,7 @@ use crate::output;
 use crate::signals::Signals;
 use crate::source::Source;
 use console::Console;
+use notices::Notices;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
     Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RUN_DIR, RecordError, Records, Settings,
@@ -90,29 +92,41 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let source = Source::read(&args.file)?;
     let config = Config::read(args.config.as_deref())?;
     let host = super::host();
+    let mut notices = Notices::default();
     if args.dry_run {
-        return dry_run(args, &plan(args, &source, &config, &host)?, &host);
+        let plan = plan(args, &source, &config, &host, &mut notices)?;
+        return dry_run(args, &plan, &host, &mut notices);
     }
-    message::stop_waiting();
-    let signals = signals.keep();
     let mut tries = 1;
     loop {
-        let plan = plan(args, &source, &config, &host)?;
-        show_notes(&plan, &host)?;
+        // Until the start, a signal ends the process: a QEMU may take long to say what it has.
+        let plan = plan(args, &source, &config, &host, &mut notices)?;
+        show_notes(&plan, &host, &mut notices)?;
+        signals.keep();
+        message::stop_waiting();
         match plan.start(&host, &|| signals.taken() > 0) {
             Ok(guest) => return attend(args, guest, &signals),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(guest::error(error)),
         }
+        if signals.end_again() {
+            return Err(guest::error(GuestError::Interrupted));
+        }
     }
 }
 
-fn plan(args: &Args, source: &Source, config: &Config, host: &Host) -> Result<Plan, Error> {
+fn plan(
+    args: &Args,
+    source: &Source,
+    config: &Config,
+    host: &Host,
+    notices: &mut Notices,
+) -> Result<Plan, Error> {
     let domain = source.parse()?;
     let name = domain.name.as_deref().unwrap_or_default();
     let user = guest::user(args.user.as_deref(), config, name, host)?;
     let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(host));
-    let backend = backend(args.backend, &domain, host, &capabilities)?;
+    let backend = backend(args.backend, &domain, host, &capabilities, notices)?;
     let domain = finish(domain, source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
     let settings = Settings {
@@ -126,9 +140,9 @@ fn plan(args: &Args, source: &Source, config: &Config, host: &Host) -> Result<Pl
     Plan::new(domain, &capabilities, settings).map_err(guest::error)
 }
 
-fn show_notes(plan: &Plan, host: &Host) -> Result<(), Error> {
+fn show_notes(plan: &Plan, host: &Host, notices: &mut Notices) -> Result<(), Error> {
     for note in plan.notes(host).map_err(guest::error)? {
-        say!("note: {note}");
+        notices.say(format!("note: {note}"));
     }
     Ok(())
 }
@@ -193,7 +207,7 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
     }
 }
 
-fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
+fn dry_run(args: &Args, plan: &Plan, host: &Host, notices: &mut Notices) -> Result<ExitCode, Error> {
     let steps = plan.steps(host).map_err(guest::error)?;
     let text = match args.json {
         true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
@@ -203,7 +217,7 @@ fn dry_run(args: &Args, plan: &Plan, host: &Host) -> Result<ExitCode, Error> {
         }
     };
     output::print(&text)?;
-    show_notes(plan, host)?;
+    show_notes(plan, host, notices)?;
     match plan.check(host) {
         // A dry run needs no root, who alone can see all uses; a start refuses then.
         Err(GuestError::Host(unseen)) if User::caller().is_some() && only_unseen(&unseen) => {
@@ -229,6 +243,7 @@ fn backend(
     domain: &Domain,
     host: &Host,
     capabilities: &Capabilities,
+    notices: &mut Notices,
 ) -> Result<Backend, Error> {
     let unsaid =
         domain.devices.assigned().any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
@@ -248,7 +263,8 @@ fn backend(
         return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
     }
     if unsaid {
-        say!("passthru: backend {} for the devices that name none: {why}", backend.as_str());
+        let backend = backend.as_str();
+        notices.say(format!("passthru: backend {backend} for the devices that name none: {why}"));
     }
     Ok(backend)
 }
