@@ -3,7 +3,7 @@
 use passthru_pci::Address;
 
 use crate::uses::Hold;
-use crate::{Claim, Device, Error, Host, Usage, Use, Uses};
+use crate::{Claim, Device, Error, Host, Usage, Use};
 
 /// A device that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,19 +134,6 @@ impl Host {
         }
     }
 
-    /// Gives devices back that were taken until further notice, or by a guest that crashed. Returns the driver that
-    /// each is on then. All are looked at before the first is touched; then one that cannot be given back keeps no
-    /// other from it. With `force`, processes that have a device open are no obstacle: the kernel asks them to let go,
-    /// and waits. Virtual functions are no obstacle then either, and vanish.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::VirtualFunctions`], and what the
-    /// kernel answered. All of them.
-    pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
-        let claims = all(devices.iter().map(|address| self.claim_for_release(*address, force)))?;
-        all(claims.iter().map(|claim| claim.release(force)))
-    }
-
     fn assignable(&self, request: &Request) -> Result<Device, Error> {
         request.driver.as_deref().map_or(Ok(()), Host::check_driver_name)?;
         let device = self.device(request.address)?;
@@ -181,23 +168,6 @@ impl Host {
         }
         objections.extend(self.check_group(device, taken, usage).err());
         objections
-    }
-
-    fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
-        let device = self.device(address)?;
-        let claim = self.claim(address, None)?;
-        if force {
-            return Ok(claim);
-        }
-        self.check_release(&device)?;
-        let Uses { known: holders, unseen } = self.vfio_holders(&device);
-        if holders.is_empty() && unseen.is_empty() {
-            return Ok(claim);
-        }
-        if holders.is_empty() {
-            return Err(Error::Unseen { device: address, unseen });
-        }
-        Err(Error::Held { device: address, holders })
     }
 }
 
@@ -281,21 +251,6 @@ impl Drop for Assignment {
         for error in self.undo() {
             tracing::error!(error = &error as &dyn std::error::Error, "a device was not given back");
         }
-    }
-}
-
-/// Goes through all of them, whichever fail. Returns what came of them, or every error.
-fn all<T>(results: impl Iterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
-    let (mut values, mut errors) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    match Error::several(errors) {
-        Some(error) => Err(error),
-        None => Ok(values),
     }
 }
 
