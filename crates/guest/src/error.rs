@@ -13,8 +13,8 @@ use std::process::ExitStatus;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Starting guests needs privileges, which the VMM then does not have.
-    #[error("starting a guest needs root, to bind devices and open their nodes")]
+    /// Assigned devices and another user need privileges, which the VMM then does not have.
+    #[error("starting this guest needs root, to assign devices or to run it as another user")]
     NotRoot,
     /// A device of the host that is no PCI device.
     #[error("the device {device} is not a PCI device; `run` supports only PCI devices")]
@@ -203,7 +203,7 @@ impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotRoot => Some("run it as root, or use --dry-run to see the steps".into()),
+            Self::NotRoot => Some("run it as root, or use --dry-run to see the steps; without devices, a guest runs as its caller".into()),
             Self::Type1 { .. } => Some(
                 "set <driver iommufd='yes'/> for the device, or use --backend iommufd if it names no backend"
                     .into(),

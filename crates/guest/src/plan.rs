@@ -23,7 +23,7 @@ pub struct Settings {
     pub user: User,
     /// Descriptors that the caller handed in by name.
     pub named: NamedFds,
-    /// Where the folders of running guests are: [`RUN_DIR`](crate::RUN_DIR).
+    /// Where the folders of running guests are: [`run_dir`](crate::run_dir).
     pub run_dir: PathBuf,
     /// Records of guests.
     pub records: Records,
@@ -94,9 +94,7 @@ impl Plan {
     /// # Errors
     /// What a start would be refused for.
     pub fn check(&self, host: &Host) -> Result<(), Error> {
-        if self.is_recorded()
-            && let Some(error) = state::survivor(&self.run_dir, &self.name, host)?
-        {
+        if let Some(error) = state::survivor(&self.run_dir, &self.name, host)? {
             return Err(error.into());
         }
         self.check_user()?;

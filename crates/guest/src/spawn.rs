@@ -40,7 +40,11 @@ impl Process<'_> {
             .stdin(Stdio::null())
             .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
-        confine(&mut command, self.user, Some(self.memlock));
+        if nix::unistd::Uid::effective().is_root() {
+            confine(&mut command, self.user, Some(self.memlock));
+        } else {
+            restrict(&mut command);
+        }
         let highest = self.fds.iter().map(|(number, _)| *number).max().unwrap_or(0);
         // Registered after `confine`, which makes every descriptor close-on-exec: the ones that are mapped
         // now are exactly those that stay.
@@ -63,17 +67,17 @@ impl User {
         if nix::unistd::Uid::effective().is_root() {
             confine(command, self, None);
         } else {
-            detach(command);
+            restrict(command);
         }
         command.spawn()
     }
 }
 
-/// Makes the command's process give up the caller's keys, and end with the caller.
-fn detach(command: &mut Command) {
+/// Makes the command's process, which stays the caller's, give up what it can without privileges.
+fn restrict(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: as in `confine`: system calls alone, with values captured before the fork.
-    unsafe { command.pre_exec(move || join_new_keyring().and_then(|()| end_with(parent))) };
+    unsafe { command.pre_exec(move || become_restricted(parent)) };
 }
 
 /// Makes the command's process give up all privileges, and every descriptor that is not its own.
@@ -105,7 +109,6 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
     if let Some(memlock) = memlock {
         limit(Resource::Memlock, memlock)?;
     }
-    limit(Resource::Core, 0)?;
     // As root, whose quota of keys no other user can use up.
     join_new_keyring()?;
     for bit in 0..64 {
@@ -122,6 +125,19 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
         None,
         CapabilitySets { effective: none, permitted: none, inheritable: none },
     )?;
+    give_up_the_rest(parent)
+}
+
+/// What happens in a child that stays the caller's. Its limit on locked memory is the caller's too.
+fn become_restricted(parent: rustix::process::Pid) -> io::Result<()> {
+    rustix::process::setsid()?;
+    join_new_keyring()?;
+    give_up_the_rest(parent)
+}
+
+/// Gives up what needs no privileges to be given up.
+fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
+    limit(Resource::Core, 0)?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     end_with(parent)?;
@@ -204,10 +220,10 @@ mod tests {
         assert!(output(Command::spawn).contains(&name), "a plain child has its parent's session keyring");
         let user = User::choose(None).unwrap();
         assert!(!output(|command| user.spawn(command)).contains(&name));
-        let detached = |command: &mut Command| {
-            detach(command);
+        let restricted = |command: &mut Command| {
+            restrict(command);
             command.spawn()
         };
-        assert!(!output(detached).contains(&name));
+        assert!(!output(restricted).contains(&name));
     }
 }

@@ -10,6 +10,7 @@ use crate::opener::Opener;
 use crate::plan::Plan;
 use crate::spawn::Process;
 use crate::state::StateDir;
+use crate::user::Kind;
 use crate::vmm::Vmm;
 use nix::unistd::Uid;
 use passthru_domain::Domain;
@@ -45,7 +46,8 @@ impl Plan {
     /// Whatever a step met. Everything is as it was before then: devices on their former drivers, no
     /// process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
     pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
-        if !Uid::effective().is_root() {
+        let needs_root = self.user.kind != Kind::Caller || !self.requests.is_empty();
+        if needs_root && !Uid::effective().is_root() {
             return Err(Error::NotRoot);
         }
         // Values are dropped in the reverse order of their making, which is the right order for a start
@@ -62,7 +64,8 @@ impl Plan {
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &opener)?;
         }
-        let registration = self.register(self.identities(host)?, interrupted)?;
+        let identities = self.identities(host)?;
+        let registration = self.is_recorded().then(|| self.register(identities, interrupted)).transpose()?;
         let assignment =
             host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
                 match error {
@@ -80,7 +83,9 @@ impl Plan {
                 });
             }
         };
-        registration.keep();
+        if let Some(registration) = registration {
+            registration.keep();
+        }
         let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
         Ok(Guest {
             memlock: self.memlock,

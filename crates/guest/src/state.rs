@@ -15,8 +15,19 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the folders of all guests are.
+/// Where the folders of all guests are that root started.
 pub const RUN_DIR: &str = passthru_qemu::STATE_DIR;
+
+/// Returns where the folders of the caller's guests are: [`RUN_DIR`] for root, else a folder in
+/// `$XDG_RUNTIME_DIR` (`/run/user/UID`).
+pub fn run_dir() -> PathBuf {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return RUN_DIR.into();
+    }
+    let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
+    of_user.map_or_else(|| format!("/run/user/{}", uid.as_raw()).into(), PathBuf::from).join("passthru")
+}
 
 /// What went wrong with the folder of a guest.
 #[derive(Debug, thiserror::Error)]

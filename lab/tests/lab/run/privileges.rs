@@ -5,6 +5,7 @@ use passthru_lab::devices::NVME;
 use passthru_lab::{host, run};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -169,4 +170,24 @@ fn share_one_user(one: &Domain, two: &Domain) {
     let _ = two.run(&["--dry-run", "--user", "daemon", "--share-user"]).expect_success();
     first.signal(first.manager(), "-TERM");
     assert_eq!(first.wait(), Some(0));
+}
+
+#[test]
+fn guest_without_devices_runs_as_its_caller() {
+    let _ = host();
+    let kvm = |mode| fs::set_permissions("/dev/kvm", PermissionsExt::from_mode(mode)).unwrap();
+    let folder = "/tmp/run-of-caller";
+    fs::create_dir_all(folder).unwrap();
+    std::os::unix::fs::chown(folder, Some(4_000), Some(4_000)).unwrap();
+    kvm(0o666);
+    let as_caller = "setpriv --reuid=4000 --regid=4000 --clear-groups env XDG_RUNTIME_DIR=/tmp/run-of-caller";
+    let domain = Domain::new("callers").script("echo ready");
+    let finished = domain.run_by_shell(&format!("exec {as_caller} passthru run $XML"));
+    kvm(0o600);
+    let finished = finished.expect_success();
+    assert!(finished.stdout.contains("ready"), "{finished}");
+    assert!(!Path::new("/run/passthru/domain-callers").exists());
+    assert!(!Path::new("/var/lib/passthru/guests/callers.json").exists());
+    let folder = Path::new(folder).join("passthru");
+    assert!(folder.is_dir() && !folder.join("domain-callers").exists());
 }

@@ -20,8 +20,8 @@ use console::Console;
 use notices::Notices;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
-    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RUN_DIR, RecordError, Records, Settings,
-    User,
+    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RecordError, Records, Settings, User,
+    run_dir,
 };
 use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
@@ -44,7 +44,8 @@ pub(crate) struct Args {
     /// User that the VMM runs as [default: the configuration file's, else one of the guest's own]
     ///
     /// Never root or nobody. Each guest's own user has a number of the configured range, and no name. It
-    /// belongs to the guest until `passthru forget`. Without root, --dry-run shows the caller.
+    /// belongs to the guest until `passthru forget`. Without root, a guest without devices runs as
+    /// the caller.
     #[arg(long, value_name = "NAME|UID")]
     user: Option<String>,
     /// Run the guest as a user that another guest has; the two can then reach each other's memory
@@ -132,7 +133,7 @@ fn plan(
     let settings = Settings {
         user,
         named: named_fds(args)?,
-        run_dir: RUN_DIR.into(),
+        run_dir: run_dir(),
         records: Records::new(RECORD_DIR),
         share_user: args.share_user,
         accept_new_device: args.accept_new_device,
