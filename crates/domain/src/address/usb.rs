@@ -1,6 +1,7 @@
 //! USB devices: each on the first port that is free, behind hubs that are added where ports run out.
 
 use crate::Error;
+use crate::bounded::Bounded;
 use crate::device::address::UsbChosen;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
@@ -16,8 +17,8 @@ const HUB_PORTS: u8 = 8;
 
 /// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part of the
 /// domain's text.
-pub(super) fn assign(devices: &mut Devices) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
+    let mut errors = Bounded::default();
     let mut buses = Buses::of(devices);
     add_hubs(devices, &buses);
     let items = order(devices);

@@ -27,6 +27,7 @@ mod peripherals;
 mod security;
 mod shared_memory;
 
+use crate::bounded::Bounded;
 use crate::device::Info;
 use crate::xml::place::Place;
 use crate::{Domain, Error, Errors, Machine, Platform};
@@ -46,8 +47,8 @@ impl Domain {
 }
 
 /// Returns all that is wrong with a domain on this machine.
-pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
-    let mut check = Check { domain, machine, errors: Vec::new() };
+pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
+    let mut check = Check { domain, machine, errors: Bounded::default() };
     memory::check(&mut check);
     numa::check(&mut check);
     cpu::check(&mut check);
@@ -69,7 +70,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     interfaces::check(&mut check);
     ids::check(&mut check);
     // Stable: what has no place of its own comes first, in the order of the checks.
-    check.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
+    check.errors.sort();
     check.errors
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
 struct Check<'a> {
     domain: &'a Domain,
     machine: &'a Machine,
-    errors: Vec<Error>,
+    errors: Bounded<Error>,
 }
 
 impl Check<'_> {
