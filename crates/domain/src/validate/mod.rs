@@ -28,11 +28,11 @@ mod security;
 mod shared_memory;
 
 use crate::bounded::Bounded;
-use crate::device::Info;
+use crate::device::{ControllerType, Info};
 use crate::xml::place::Place;
 use crate::{Domain, Error, Errors, Machine, Platform};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 impl Domain {
@@ -48,7 +48,9 @@ impl Domain {
 
 /// Returns all that is wrong with a domain on this machine.
 pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
-    let mut check = Check { domain, machine, errors: Bounded::default() };
+    let controllers = domain.devices.controllers.iter().filter_map(|c| Some((c.kind?, c.index?)));
+    let controllers = controllers.collect();
+    let mut check = Check { domain, machine, controllers, errors: Bounded::default() };
     memory::check(&mut check);
     numa::check(&mut check);
     cpu::check(&mut check);
@@ -78,12 +80,19 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
 struct Check<'a> {
     domain: &'a Domain,
     machine: &'a Machine,
+    /// Kinds and indexes of the controllers.
+    controllers: HashSet<(ControllerType, u32)>,
     errors: Bounded<Error>,
 }
 
 impl Check<'_> {
     fn error(&mut self, place: &Place, message: String) {
         self.errors.push(Error::new(message).at(place.0.clone()));
+    }
+
+    /// Whether the guest has the controller of a kind and index.
+    fn has_controller(&self, kind: ControllerType, index: u32) -> bool {
+        self.controllers.contains(&(kind, index))
     }
 
     /// Whether the guest has this NUMA node.

@@ -111,7 +111,6 @@ fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
 mod tests {
     use super::*;
     use crate::Domain;
-    use std::time::{Duration, Instant};
 
     /// Returns what the text is refused with.
     fn refusal(text: &str) -> String {
@@ -160,6 +159,14 @@ mod tests {
         };
         assert!(Domain::parse(&named(224)).is_ok());
         assert!(refusal(&named(225)).contains("at most 224 bytes"));
+    }
+
+    #[test]
+    fn name_with_a_control_character_is_refused() {
+        for character in ["&#10;", "&#x9b;", "&#x7f;", "&#x85;"] {
+            let text = format!("<domain type='kvm'><name>a{character}b</name></domain>");
+            assert!(refusal(&text).contains("without a slash or control character"), "{character}");
+        }
     }
 
     #[test]
