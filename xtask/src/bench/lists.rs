@@ -50,7 +50,7 @@ pub(super) const LISTS: &[List] = &[
         format!("<hostdev mode='subsystem' type='pci'><source>{address}</source></hostdev>")
     }),
     devices("serial ports", 1, |_| "<serial type='pty'/>".into()),
-    devices("screens", 1, |n| format!("<graphics type='vnc' port='{}'/>", 5900 + n)),
+    devices("screens", 1, |n| format!("<graphics type='vnc' port='{}'/>", 5900 + n % 20_000)),
     devices("graphics cards", 1, |_| "<video/>".into()),
     devices("shared memory", 1, |n| format!("<shmem name='s{n}'/>")),
     List {
