@@ -13,20 +13,22 @@ const MOST_SHOWN: usize = 100;
 /// Messages that machines get.
 const MOST_LISTED: usize = 1000;
 
-/// Prints all that is wrong to standard error.
-pub(crate) fn errors<'a>(source: &Source, errors: impl ExactSizeIterator<Item = &'a Error>) {
-    let more = errors.len().saturating_sub(MOST_SHOWN);
+/// Prints what is wrong to standard error: 100 errors, and the number of the others. `more` is how many
+/// there are beyond the list.
+pub(crate) fn errors<'a>(source: &Source, errors: impl ExactSizeIterator<Item = &'a Error>, more: usize) {
+    let more = more + errors.len().saturating_sub(MOST_SHOWN);
     errors.take(MOST_SHOWN).for_each(|e| error(source, e));
     if more > 0 {
         print(Group::with_title(Level::ERROR.primary_title(format!("{more} more errors"))));
     }
 }
 
-/// Prints all notes to standard error.
-pub(crate) fn notes(source: &Source, notes: &[Note]) {
+/// Prints notes to standard error: 100 of them, and the number of the others. `more` is how many there
+/// are beyond the list.
+pub(crate) fn notes(source: &Source, notes: &[Note], more: usize) {
     notes.iter().take(MOST_SHOWN).for_each(|n| note(source, n));
-    if notes.len() > MOST_SHOWN {
-        let more = notes.len() - MOST_SHOWN;
+    let more = more + notes.len().saturating_sub(MOST_SHOWN);
+    if more > 0 {
         print(Group::with_title(Level::NOTE.primary_title(format!("{more} more notes"))));
     }
 }

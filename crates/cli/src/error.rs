@@ -39,7 +39,9 @@ impl Error {
     /// Prints the error to standard error.
     pub(crate) fn print(&self) {
         match self {
-            Self::Domain(source, errors) => diagnostics::errors(source, errors.iter()),
+            Self::Domain(source, errors) => {
+                diagnostics::errors(source, errors.iter(), errors.left_out());
+            }
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),
         }
     }

@@ -83,7 +83,7 @@ impl Source {
     /// Reads the text as a domain, and says what of it has no effect.
     pub(crate) fn parse(&self) -> Result<Domain, Error> {
         let reading = Reading::of(&self.text).map_err(|error| self.error(error.into()))?;
-        diagnostics::notes(self, &reading.notes);
+        diagnostics::notes(self, &reading.notes, reading.more_notes);
         reading.into_domain().map_err(|errors| self.error(errors))
     }
 

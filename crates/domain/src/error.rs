@@ -1,5 +1,6 @@
 //! What is wrong with a domain or worth knowing of it, and where.
 
+use crate::bounded::Bounded;
 use std::fmt;
 use std::ops::Range;
 
@@ -94,45 +95,58 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Everything that is wrong with a domain: at least one error.
+/// Everything that is wrong with a domain: at least one error. Beyond 1,000 errors, the first ones of
+/// the document are kept and the others are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Errors(Vec<Error>);
+pub struct Errors {
+    kept: Vec<Error>,
+    left_out: usize,
+}
 
 impl Errors {
-    /// Returns the errors.
-    pub(crate) fn into_list(self) -> Vec<Error> {
-        self.0
+    /// Returns the errors as a list that can grow.
+    pub(crate) fn into_list(self) -> Bounded<Error> {
+        Bounded::new(self.kept, self.left_out)
     }
 
     /// Returns `Ok` where the list is empty.
-    pub(crate) fn none_of(errors: Vec<Error>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    pub(crate) fn none_of(errors: Bounded<Error>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self::of(errors, Bounded::default())) }
     }
 
     /// Makes the list of causes and of what follows from them, which is at least one error.
-    pub(crate) fn of(mut causes: Vec<Error>, effects: Vec<Error>) -> Self {
-        causes.extend(effects);
-        Self(causes)
+    pub(crate) fn of(mut causes: Bounded<Error>, effects: Bounded<Error>) -> Self {
+        causes.append(effects);
+        let (kept, left_out) = causes.into_parts();
+        Self { kept, left_out }
     }
 
     /// Goes through the errors, in the order they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
-        self.0.iter()
+        self.kept.iter()
+    }
+
+    /// Returns the number of errors that were found beyond those of [`Errors::iter`].
+    pub const fn left_out(&self) -> usize {
+        self.left_out
     }
 }
 
 impl From<Error> for Errors {
     fn from(error: Error) -> Self {
-        Self(vec![error])
+        Self { kept: vec![error], left_out: 0 }
     }
 }
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.0.iter().enumerate() {
+        for (i, error) in self.kept.iter().enumerate() {
             write!(f, "{}{error}", if i > 0 { "; " } else { "" })?;
         }
-        Ok(())
+        match self.left_out {
+            0 => Ok(()),
+            more => write!(f, "; {more} more errors"),
+        }
     }
 }
 

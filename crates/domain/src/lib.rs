@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bounded;
 mod clock;
 mod complete;
 mod cpu;

@@ -1,5 +1,6 @@
 //! A document as it was read: as much of its domain as can be had, and all that is to be said of it.
 
+use crate::bounded::{Bounded, Placed};
 use crate::xml::limits;
 use crate::xml::reader::{self, Findings};
 use crate::{Domain, Error, Errors, Note, Platform};
@@ -11,10 +12,14 @@ use std::ops::Range;
 pub struct Reading {
     /// The domain; what could not be read is left out of it.
     pub domain: Domain,
-    /// What is wrong with the text, in its order.
+    /// What is wrong with the text, in its order: the first 1,000 errors.
     pub errors: Vec<Error>,
-    /// What is read without effect, in the order of the text.
+    /// Number of further errors.
+    pub more_errors: usize,
+    /// What is read without effect, in the order of the text: the first 1,000 notes.
     pub notes: Vec<Note>,
+    /// Number of further notes.
+    pub more_notes: usize,
     /// The elements with errors: children of `<domain>` and of `<devices>`, in their order.
     faulty: Vec<Range<usize>>,
 }
@@ -22,10 +27,14 @@ pub struct Reading {
 /// All that is to be said of a domain.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
-    /// What is wrong.
+    /// What is wrong: the first 1,000 errors.
     pub errors: Vec<Error>,
-    /// What is not wrong, but may surprise.
+    /// Number of further errors.
+    pub more_errors: usize,
+    /// What is not wrong, but may surprise: the first 1,000 notes.
     pub notes: Vec<Note>,
+    /// Number of further notes.
+    pub more_notes: usize,
     /// The completed domain, where it could be completed.
     pub domain: Option<Domain>,
 }
@@ -47,10 +56,16 @@ impl Reading {
         let mut domain = Domain::default();
         reader::read(root, xml, &mut domain, &mut found);
         let Findings { mut errors, mut notes } = found;
-        errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
-        notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
-        let faulty = faulty(root, &errors);
-        Ok(Self { domain, errors, notes, faulty })
+        errors.sort();
+        notes.sort();
+        let (errors, more_errors) = errors.into_parts();
+        let (notes, more_notes) = notes.into_parts();
+        let mut faulty = faulty(root, &errors);
+        if more_errors > 0 {
+            // Which elements hold the errors that were only counted is not known.
+            faulty.extend(errors.last().and_then(Placed::start).map(|last| last..xml.len()));
+        }
+        Ok(Self { domain, errors, more_errors, notes, more_notes, faulty })
     }
 
     /// Returns the domain.
@@ -58,32 +73,38 @@ impl Reading {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn into_domain(self) -> Result<Domain, Errors> {
-        Errors::none_of(self.errors).map(|()| self.domain)
+        Errors::none_of(Bounded::new(self.errors, self.more_errors)).map(|()| self.domain)
     }
 
     /// Completes and validates the domain as far as it was read, and returns all that is wrong with it. Of
     /// elements that have errors already nothing more is said: it may only follow from them.
     pub fn examine(self, platform: &dyn Platform) -> Examination {
-        let Self { domain, errors, notes, faulty } = self;
-        let mut all = Examination { errors, notes, domain: None };
-        let found = match domain.complete(platform) {
+        let mut errors = Bounded::new(self.errors, self.more_errors);
+        let mut notes = Bounded::new(self.notes, self.more_notes);
+        let (completed, found) = match self.domain.complete(platform) {
             Ok(domain) => {
                 let found = domain.validate(platform);
-                all.notes.extend(domain.notes());
-                all.domain = Some(domain);
-                found
+                notes.extend(domain.notes());
+                (Some(domain), found)
             }
-            Err(found) => Err(found),
+            Err(found) => (None, Err(found)),
         };
-        let faulty = Parts::new(faulty);
-        let independent = |error: &Error| match &error.span {
-            Some(span) => !faulty.contain(span.start),
-            None => faulty.0.is_empty(),
-        };
-        let found = found.err().map(Errors::into_list).unwrap_or_default();
-        all.errors.extend(found.into_iter().filter(independent));
-        all.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
-        all
+        let faulty = Parts::new(self.faulty);
+        let (found, more) = found.err().map(Errors::into_list).unwrap_or_default().into_parts();
+        for error in found {
+            let independent = match &error.span {
+                Some(span) => !faulty.contain(span.start),
+                None => faulty.0.is_empty(),
+            };
+            if independent {
+                errors.push(error);
+            }
+        }
+        errors.append(Bounded::new(Vec::new(), more));
+        errors.sort();
+        let (errors, more_errors) = errors.into_parts();
+        let (notes, more_notes) = notes.into_parts();
+        Examination { errors, more_errors, notes, more_notes, domain: completed }
     }
 }
 

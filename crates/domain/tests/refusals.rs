@@ -501,7 +501,7 @@ fn names_that_are_no_folders() {
     common::refused(&named(".."), "<name> is '..': '.' and '..' are folders, not names", "<name>");
     common::refused(
         &named("it's/x"),
-        "<name> is 'it's/x': expected a name without a slash or line break",
+        "<name> is 'it's/x': expected a name without a slash or control character",
         "<name>",
     );
     common::refused(&named("a\nb"), r"<name> is 'a\nb': expected a name without a slash", "<name>");

@@ -76,10 +76,25 @@ fn text_below(folder: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// Returns the text of all tests of the workspace.
+fn all_tests() -> String {
+    ["..", "../../lab/tests"].map(|folder| text_below(&path(folder)).unwrap()).concat()
+}
+
+/// Checks that the names of tests between backticks are those of tests, or that there is no test.
+#[track_caller]
+fn assert_shown(shown: &str, what: &str, tests: &str) {
+    let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+    for name in &names {
+        assert!(tests.contains(&format!("fn {name}(")), "{what}: there is no test {name}");
+    }
+    assert!(!names.is_empty() || shown.contains("no test"), "{what}: nothing shows it");
+}
+
 #[test]
 fn backends_table_names_existing_tests_or_none() {
     let docs = fs::read_to_string(path("../../docs/backends.md")).unwrap();
-    let tests: String = ["..", "../../lab/tests"].map(|folder| text_below(&path(folder)).unwrap()).concat();
+    let tests = all_tests();
     let rows = docs.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows: Vec<_> = rows.filter(|row| !row.starts_with("feature |")).collect();
     assert!(rows.len() > 30, "{}", rows.len());
@@ -87,10 +102,33 @@ fn backends_table_names_existing_tests_or_none() {
         let [feature, _, _, shown] = row.split(" | ").collect::<Vec<_>>()[..] else {
             panic!("not four columns: {row}")
         };
-        let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
-        for name in &names {
-            assert!(tests.contains(&format!("fn {name}(")), "{feature}: there is no test {name}");
+        assert_shown(shown, feature, &tests);
+    }
+}
+
+#[test]
+fn security_tables_name_existing_tests_or_none() {
+    let docs = fs::read_to_string(path("../../docs/security.md")).unwrap();
+    let tests = all_tests();
+    let (first, tables) = docs.split_once("\n## ").unwrap();
+    assert!(first.contains("| who | trusted | in short |"));
+    let rows = tables.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows: Vec<_> = rows.filter(|row| !row.starts_with("attempt |")).collect();
+    assert!(rows.len() > 40, "{}", rows.len());
+    for row in rows {
+        let [attempt, _, shown] = row.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("not three columns: {row}")
+        };
+        assert_shown(shown, attempt, &tests);
+    }
+    // In the text, names of tests stand in brackets.
+    for bracket in tables.split('(').skip(1).filter_map(|rest| rest.split_once(')')) {
+        let names = bracket.0.split('`').skip(1).step_by(2);
+        for name in
+            names.filter(|name| name.contains('_') && !name.contains(|c: char| c.is_ascii_uppercase()))
+        {
+            let is_test = tests.contains(&format!("fn {name}("));
+            assert!(is_test || name == "pidfd_getfd", "there is no test {name}");
         }
-        assert!(!names.is_empty() || shown.contains("no test"), "{feature}: nothing shows it");
     }
 }

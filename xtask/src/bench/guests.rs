@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::lists::letters;
+
 /// Slots of a bridge that devices can have.
 const SLOTS: usize = 31;
 
@@ -64,21 +66,4 @@ pub(super) fn guest(kind: Kind, devices: usize) -> String {
 /// The address of the device with this number on bridges from `first` on.
 fn place(first: usize, n: usize) -> String {
     format!("<address type='pci' bus='{}' slot='{}'/>", first + n / SLOTS, 1 + n % SLOTS)
-}
-
-/// a … z, aa, ab … as disks are counted.
-fn letters(n: usize) -> String {
-    let first = if n >= 26 { letters(n / 26 - 1) } else { String::new() };
-    let last = u8::try_from(n % 26).unwrap_or_default();
-    first + &char::from(b'a' + last).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn disks_are_counted_in_letters() {
-        assert_eq!([0, 25, 26, 701, 702].map(letters), ["a", "z", "aa", "zz", "aaa"]);
-    }
 }

@@ -3,6 +3,8 @@
 mod convert;
 mod dma;
 mod guests;
+mod limits;
+mod lists;
 mod section;
 
 use anyhow::Result;
@@ -15,6 +17,8 @@ const PROFILE: &str = "dist";
 pub(crate) enum Task {
     /// `passthru convert`: time of the process, cost of a device, memory
     Convert,
+    /// `passthru validate`: time and memory of documents at the limits of what is read
+    Limits,
     /// Mapping for DMA, on the virtual host, beside the plain ioctls and other crates
     Dma(dma::Args),
 }
@@ -22,6 +26,7 @@ pub(crate) enum Task {
 pub(crate) fn run(task: &Task) -> Result<u8> {
     match task {
         Task::Convert => convert::run(),
+        Task::Limits => limits::run(),
         Task::Dma(args) => dma::run(args),
     }
 }

@@ -39,9 +39,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         let all = json!({ "valid": errors.is_empty(), "errors": errors, "notes": notes });
         output::print(&format!("{all:#}\n"))?;
     } else {
-        diagnostics::errors(&source, found.errors.iter());
-        diagnostics::notes(&source, &found.notes);
-        output::print(&verdict(source.name(), found.errors.len()))?;
+        diagnostics::errors(&source, found.errors.iter(), found.more_errors);
+        diagnostics::notes(&source, &found.notes, found.more_notes);
+        output::print(&verdict(source.name(), found.errors.len() + found.more_errors))?;
     }
     Ok(if found.errors.is_empty() { ExitCode::SUCCESS } else { Code::Domain.into() })
 }

@@ -17,6 +17,7 @@ pub(crate) mod zpci;
 
 pub(crate) use buses::Buses;
 
+use crate::bounded::Bounded;
 use crate::complete::controllers;
 use crate::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::device::item::Item;
@@ -24,23 +25,21 @@ use crate::device::{Address, Devices, Info, PciAddress};
 use crate::{Board, Error, Machine};
 use passthru_pci::Address as At;
 use plug::{Need, Plug};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Gives every PCI or channel device that has none an address, and adds the controllers that this takes.
-pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
+pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Bounded<Error> {
     virtio::assign(devices, machine);
     let mut errors = usb::assign(devices);
-    errors.extend(assign_pci(devices, machine));
+    errors.append(assign_pci(devices, machine));
     errors
 }
 
-fn assign_pci(devices: &mut Devices, machine: &Machine) -> Vec<Error> {
+fn assign_pci(devices: &mut Devices, machine: &Machine) -> Bounded<Error> {
     if !machine.has_pci() {
-        return Vec::new();
+        return Bounded::default();
     }
-    let mut draft = devices.clone();
-    let mut buses = prepare(&mut draft, machine, true);
-    if let Err(errors) = find_missing(&mut buses, &mut draft, devices, machine) {
+    if let Err(errors) = add_missing(devices, machine) {
         return errors;
     }
     let mut buses = prepare(devices, machine, false);
@@ -79,19 +78,44 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
     buses
 }
 
-/// Finds out on a draft which controllers are missing, and adds them to `devices`.
-fn find_missing(
-    buses: &mut Buses,
-    draft: &mut Devices,
-    devices: &mut Devices,
-    machine: &Machine,
-) -> Result<(), Vec<Error>> {
-    let at_first = draft.controllers_of(ControllerType::Pci).filter_map(|c| c.index).max().unwrap_or(0);
+/// Hands addresses out to find which controllers are missing, takes them back, and adds the controllers.
+fn add_missing(devices: &mut Devices, machine: &Machine) -> Result<(), Bounded<Error>> {
+    let said = addresses(devices);
+    let mut buses = prepare(devices, machine, true);
+    let errors = draft(&mut buses, devices, machine);
+    restore(devices, said);
+    errors?;
+    let mut index = 1;
+    while let Some(model) = buses.model(index) {
+        add_controller(&mut buses, devices, index, model).map_err(no_place)?;
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Returns the address of each device, as it is now.
+fn addresses(devices: &Devices) -> Vec<(Item, Option<Address>)> {
+    let address = |item| devices.info(item).and_then(|info| info.address.clone());
+    devices.items().into_iter().map(|item| (item, address(item))).collect()
+}
+
+/// Gives the devices back the addresses that they had.
+fn restore(devices: &mut Devices, addresses: Vec<(Item, Option<Address>)>) {
+    for (item, address) in addresses {
+        if let Some(info) = devices.info_mut(item) {
+            info.address = address;
+        }
+    }
+}
+
+/// Hands out addresses on buses that grow as it takes.
+fn draft(buses: &mut Buses, devices: &mut Devices, machine: &Machine) -> Result<(), Bounded<Error>> {
+    let at_first = devices.controllers_of(ControllerType::Pci).filter_map(|c| c.index).max().unwrap_or(0);
     if !machine.is_express() && !buses.all_full() {
         // Room for one more: a bridge of a later day.
         let _ = buses.next(Need::plain(Plug::Pci), 0);
     }
-    let errors = hand_out(buses, draft, machine.is_express());
+    let errors = hand_out(buses, devices, machine.is_express());
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -99,20 +123,15 @@ fn find_missing(
         // The user left the buses to us: a port stays free for a device that is plugged in later.
         buses.next(Need::plain(Plug::Pcie), 0).map_err(no_place)?;
     }
-    let mut index = 1;
-    while let Some(model) = buses.model(index) {
-        add_missing(buses, devices, index, model).map_err(no_place)?;
-        index += 1;
-    }
     Ok(())
 }
 
-fn no_place(message: String) -> Vec<Error> {
-    vec![Error::new(message)]
+fn no_place(message: String) -> Bounded<Error> {
+    Bounded::new(vec![Error::new(message)], 0)
 }
 
 /// Adds the controller of a bus that has none, and reserves the slot that it will take.
-fn add_missing(
+fn add_controller(
     buses: &mut Buses,
     devices: &mut Devices,
     index: usize,
@@ -127,8 +146,9 @@ fn add_missing(
 }
 
 /// Gives addresses to all devices that want one. The order of the kinds is libvirt's.
-fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Vec<Error> {
-    let mut errors = Vec::new();
+fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<Error> {
+    let mut errors = Bounded::default();
+    let mut groups = Usb2Groups::of(devices);
     for item in order(devices) {
         let Some(need) = Need::of(devices, item, express) else { continue };
         if !devices.info(item).is_some_and(is_wanted) {
@@ -139,12 +159,13 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Vec<Erro
             _ => PciAddress::default(),
         };
         let found = match usb2_function(devices, item) {
-            Some(function) => next_usb2(buses, devices, item, need, function),
+            Some(function) => groups.next(buses, devices, item, need, function),
             None => buses.next(need, 0),
         };
         match (found, devices.info_mut(item)) {
             (Ok(at), Some(info)) => {
-                info.address = Some(Address::Pci(PciAddress { address: Some(at), ..said }))
+                info.address = Some(Address::Pci(PciAddress { address: Some(at), ..said }));
+                groups.add(devices, item, at);
             }
             (Err(message), Some(info)) => {
                 let at = info.place.0.clone();
@@ -203,26 +224,48 @@ fn usb2_function(devices: &Devices, item: Item) -> Option<u8> {
     }
 }
 
-/// Puts a USB 2 controller into the slot that the others of its index are in.
-fn next_usb2(
-    buses: &mut Buses,
-    devices: &Devices,
-    item: Item,
-    need: Need,
-    function: u8,
-) -> Result<At, String> {
-    let Item::Controller(n) = item else { return buses.next(need, function) };
-    let index = devices.controllers[n].index;
-    let group = (0..devices.controllers.len()).map(Item::Controller).filter(|other| {
-        let Item::Controller(m) = *other else { return false };
-        devices.controllers[m].index == index && usb2_function(devices, *other).is_some()
-    });
-    match group.filter_map(|other| devices.pci_address(other)).next() {
-        Some(sibling) => {
-            let at = At { function, ..sibling };
-            buses.reserve(at, need).map(|()| at)
+/// The slots of USB 2 groups: their controllers stand together, each with a function of its own.
+struct Usb2Groups(HashMap<Option<u32>, At>);
+
+impl Usb2Groups {
+    /// Finds the slots of those groups of which a controller has an address already.
+    fn of(devices: &Devices) -> Self {
+        let mut groups = Self(HashMap::new());
+        for n in 0..devices.controllers.len() {
+            let item = Item::Controller(n);
+            if let Some(at) = devices.pci_address(item) {
+                groups.add(devices, item, at);
+            }
         }
-        None => buses.next(need, function),
+        groups
+    }
+
+    /// Notes the slot of a controller, where it is the first of its group.
+    fn add(&mut self, devices: &Devices, item: Item, at: At) {
+        if let Item::Controller(n) = item
+            && usb2_function(devices, item).is_some()
+        {
+            self.0.entry(devices.controllers[n].index).or_insert(at);
+        }
+    }
+
+    /// Puts a USB 2 controller into the slot that the others of its index are in.
+    fn next(
+        &self,
+        buses: &mut Buses,
+        devices: &Devices,
+        item: Item,
+        need: Need,
+        function: u8,
+    ) -> Result<At, String> {
+        let Item::Controller(n) = item else { return buses.next(need, function) };
+        match self.0.get(&devices.controllers[n].index) {
+            Some(sibling) => {
+                let at = At { function, ..*sibling };
+                buses.reserve(at, need).map(|()| at)
+            }
+            None => buses.next(need, function),
+        }
     }
 }
 

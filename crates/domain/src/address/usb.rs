@@ -1,6 +1,7 @@
 //! USB devices: each on the first port that is free, behind hubs that are added where ports run out.
 
 use crate::Error;
+use crate::bounded::Bounded;
 use crate::device::address::UsbChosen;
 use crate::device::controller::{ControllerModel, ControllerType};
 use crate::device::disk::DiskBus;
@@ -9,15 +10,15 @@ use crate::device::input::InputBus;
 use crate::device::redirdev::{Hub, HubType};
 use crate::device::sound::SoundModel;
 use crate::device::{Address, Devices, Item, UsbAddress, chardev::CharTargetType};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Ports of a hub.
 const HUB_PORTS: u8 = 8;
 
 /// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part of the
 /// domain's text.
-pub(super) fn assign(devices: &mut Devices) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
+    let mut errors = Bounded::default();
     let mut buses = Buses::of(devices);
     add_hubs(devices, &buses);
     let items = order(devices);
@@ -104,7 +105,7 @@ fn said(devices: &Devices, item: Item) -> Option<(u32, String)> {
 
 /// Adds hubs where the devices are more than the ports, unless the user has hubs already.
 fn add_hubs(devices: &mut Devices, buses: &Buses) {
-    let ports: usize = buses.0.values().map(|bus| usize::from(bus.ports)).sum();
+    let ports: usize = buses.all.values().map(|bus| usize::from(bus.ports)).sum();
     let count = order(devices).len();
     if !devices.hubs.is_empty() || ports == 0 || count <= ports {
         return;
@@ -114,15 +115,21 @@ fn add_hubs(devices: &mut Devices, buses: &Buses) {
 }
 
 /// The buses by the index of their controllers, each with the ports of its hubs.
-struct Buses(BTreeMap<u32, Bus>);
+struct Buses {
+    all: BTreeMap<u32, Bus>,
+    /// Those that were not found full. A full bus stays full.
+    open: BTreeSet<u32>,
+}
 
 #[derive(Default)]
 struct Bus {
     ports: u8,
     /// Ports in use, by the hub's own port; empty for the controller's.
-    used: HashMap<String, Vec<u8>>,
+    used: HashMap<String, HashSet<u8>>,
     /// Ports of the hubs, in the order in which they came.
     hubs: Vec<String>,
+    /// Number of hubs, from the first on, that were found full. A full hub stays full.
+    full_hubs: usize,
 }
 
 impl Buses {
@@ -142,14 +149,14 @@ impl Buses {
             let bus = buses.entry(controller.index.unwrap_or(0)).or_default();
             bus.ports = bus.ports.max(ports);
         }
-        Self(buses)
+        Self { open: buses.keys().copied().collect(), all: buses }
     }
 
     fn take(&mut self, bus: u32, port: &str, is_hub: bool) {
-        let Some(bus) = self.0.get_mut(&bus) else { return };
+        let Some(bus) = self.all.get_mut(&bus) else { return };
         let (hub, number) = port.rsplit_once('.').unwrap_or(("", port));
         if let Ok(number) = number.parse() {
-            bus.used.entry(hub.to_owned()).or_default().push(number);
+            bus.used.entry(hub.to_owned()).or_default().insert(number);
         }
         if is_hub {
             bus.hubs.push(port.to_owned());
@@ -158,20 +165,77 @@ impl Buses {
 
     /// Takes the first free port, of one bus or of any.
     fn next(&mut self, bus: Option<u32>, is_hub: bool) -> Option<(u32, String)> {
-        let mut candidates = self.0.iter().filter(|(index, _)| bus.is_none_or(|bus| bus == **index));
-        let (index, port) = candidates.find_map(|(index, bus)| Some((*index, bus.free()?)))?;
+        let (index, port) = match bus {
+            Some(index) => (index, self.all.get_mut(&index)?.free()?),
+            None => self.first_free()?,
+        };
         self.take(index, &port, is_hub);
         Some((index, port))
+    }
+
+    fn first_free(&mut self) -> Option<(u32, String)> {
+        while let Some(index) = self.open.first().copied() {
+            if let Some(port) = self.all.get_mut(&index).and_then(Bus::free) {
+                return Some((index, port));
+            }
+            self.open.pop_first();
+        }
+        None
     }
 }
 
 impl Bus {
-    fn free(&self) -> Option<String> {
-        let free_of = |hub: &str, ports: u8| {
-            let used = self.used.get(hub);
-            let number = (1..=ports).find(|port| used.is_none_or(|used| !used.contains(port)))?;
-            Some(if hub.is_empty() { number.to_string() } else { format!("{hub}.{number}") })
-        };
-        free_of("", self.ports).or_else(|| self.hubs.iter().find_map(|hub| free_of(hub, HUB_PORTS)))
+    /// Returns the first free port, of the controller or else of a hub.
+    fn free(&mut self) -> Option<String> {
+        if let Some(port) = self.free_of("", self.ports) {
+            return Some(port);
+        }
+        while let Some(hub) = self.hubs.get(self.full_hubs) {
+            if let Some(port) = self.free_of(hub, HUB_PORTS) {
+                return Some(port);
+            }
+            self.full_hubs += 1;
+        }
+        None
+    }
+
+    fn free_of(&self, hub: &str, ports: u8) -> Option<String> {
+        let used = self.used.get(hub);
+        let number = (1..=ports).find(|port| used.is_none_or(|used| !used.contains(port)))?;
+        Some(if hub.is_empty() { number.to_string() } else { format!("{hub}.{number}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Controller;
+
+    fn buses(controllers: u32) -> Buses {
+        let usb = |n| Controller::new(ControllerType::Usb, n, Some(ControllerModel::Piix3Uhci));
+        Buses::of(&Devices { controllers: (0..controllers).map(usb).collect(), ..Devices::default() })
+    }
+
+    #[test]
+    fn ports_are_taken_in_order_of_bus_and_hub() {
+        let mut buses = buses(2);
+        assert_eq!(buses.next(None, true), Some((0, "1".into())));
+        assert_eq!(buses.next(None, false), Some((0, "2".into())));
+        let on_hub: Vec<_> = (0..8).filter_map(|_| buses.next(None, false)).collect();
+        assert_eq!((&on_hub[0], &on_hub[7]), (&(0, "1.1".into()), &(0, "1.8".into())));
+        assert_eq!(buses.next(Some(0), false), None);
+        assert_eq!(buses.next(None, false), Some((1, "1".into())));
+        assert_eq!(buses.next(Some(7), false), None);
+    }
+
+    #[test]
+    fn full_buses_and_hubs_are_not_asked_again() {
+        let mut many = buses(50);
+        assert_eq!((0..200).filter_map(|_| many.next(None, false)).count(), 100);
+        assert!(many.open.is_empty());
+        let mut one = buses(1);
+        // Two are on the controller's ports, eight on each of the first six hubs, and one on the next.
+        assert_eq!((0..51).filter_map(|_| one.next(None, true)).count(), 51);
+        assert_eq!(one.all[&0].full_hubs, 6);
     }
 }

@@ -6,18 +6,20 @@ use crate::device::disk::{Disk, DiskBus};
 use crate::device::item::Item;
 use crate::device::memory::{MemoryDevice, MemoryModel};
 use crate::device::{Address, Devices, DriveAddress, Info, Interface};
+use std::collections::HashMap;
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {
     let mut nets = Numbers::of("net", devices.interfaces.iter().map(Interface::info));
     let mut hostdevs = Numbers::of("hostdev", devices.assigned().map(|h| &h.info));
     let mut memories = MEMORY_STEMS.map(|(_, stem)| Numbers { stem, next: 0 });
+    let scsi = ScsiModels::of(devices);
     for item in devices.items() {
         if devices.info(item).is_none_or(|info| info.alias.is_some()) {
             continue;
         }
         let alias = match item {
-            Item::Disk(n) => of_disk(&devices.disks[n], devices),
+            Item::Disk(n) => of_disk(&devices.disks[n], &scsi),
             Item::Controller(n) => of_controller(&devices.controllers[n], board),
             Item::Interface(n) if devices.interfaces[n].hostdev.is_some() => hostdevs.next(),
             Item::Interface(_) => nets.next(),
@@ -118,7 +120,22 @@ fn of_memory(memory: &MemoryDevice, counted: &mut [Numbers; 5]) -> String {
     }
 }
 
-fn of_disk(disk: &Disk, devices: &Devices) -> String {
+/// Models of the SCSI controllers, by their indexes.
+struct ScsiModels(HashMap<u32, Option<ControllerModel>>);
+
+impl ScsiModels {
+    fn of(devices: &Devices) -> Self {
+        let mut models = HashMap::new();
+        for controller in devices.controllers_of(ControllerType::Scsi) {
+            if let Some(index) = controller.index {
+                models.entry(index).or_insert(controller.model);
+            }
+        }
+        Self(models)
+    }
+}
+
+fn of_disk(disk: &Disk, scsi: &ScsiModels) -> String {
     let bus = disk.target.bus.unwrap_or(DiskBus::Virtio);
     let Some(Address::Drive(drive)) = &disk.info.address else {
         return format!("{bus}-disk{}", disk.target.index().unwrap_or_default());
@@ -126,9 +143,8 @@ fn of_disk(disk: &Disk, devices: &Devices) -> String {
     let DriveAddress { controller, bus: channel, target, unit } = drive;
     let [controller, channel, target, unit] =
         [controller, channel, target, unit].map(|n| n.unwrap_or_default());
-    let has_targets = bus == DiskBus::Scsi
-        && devices.controller(ControllerType::Scsi, controller).and_then(|c| c.model)
-            != Some(ControllerModel::Lsilogic);
+    let has_targets =
+        bus == DiskBus::Scsi && scsi.0.get(&controller).copied().flatten() != Some(ControllerModel::Lsilogic);
     if has_targets {
         format!("{bus}{controller}-{channel}-{target}-{unit}")
     } else {

@@ -6,7 +6,7 @@ use crate::device::disk::DiskBus;
 use crate::device::{Address, Devices};
 use crate::xml::place::Place;
 use crate::{Board, Machine};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
@@ -97,6 +97,16 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
 /// Adds a controller, where there is none of that kind and index.
 pub(super) fn add(devices: &mut Devices, kind: ControllerType, index: u32, model: Option<ControllerModel>) {
     add_for(devices, kind, index, model, &Place::default());
+}
+
+/// Adds those controllers of a kind that are not there, each without a model, in time linear in all.
+pub(super) fn add_all(devices: &mut Devices, kind: ControllerType, indexes: BTreeSet<u32>) {
+    let there: HashSet<u32> = devices.controllers_of(kind).filter_map(|c| c.index).collect();
+    let missing: Vec<_> = indexes.into_iter().filter(|index| !there.contains(index)).collect();
+    if !missing.is_empty() {
+        devices.controllers.extend(missing.into_iter().map(|index| Controller::new(kind, index, None)));
+        sort(&mut devices.controllers);
+    }
 }
 
 /// The same for the sake of a device, whose place is the controller's too.

@@ -15,14 +15,13 @@ pub(super) fn add_controllers(devices: &mut Devices) {
     for chardev in devices.channels.iter().chain(&devices.consoles).filter(|c| is_virtio(c)) {
         wanted.insert(address(chardev).and_then(|a| a.controller).unwrap_or(0));
     }
-    for index in wanted {
-        controllers::add(devices, ControllerType::VirtioSerial, index, None);
-    }
+    controllers::add_all(devices, ControllerType::VirtioSerial, wanted);
 }
 
 /// Gives each channel without one a port, and adds a controller where none is free.
 pub(super) fn assign(devices: &mut Devices) {
     let mut free = Free::of(devices);
+    let mut added = BTreeSet::new();
     let mut channels = std::mem::take(&mut devices.channels);
     for channel in channels.iter_mut().filter(|c| is_virtio(c)) {
         let said = address(channel).cloned().unwrap_or_default();
@@ -32,9 +31,8 @@ pub(super) fn assign(devices: &mut Devices) {
             continue;
         }
         let found = free.next(said.controller).or_else(|| {
-            let index = free.0.keys().next_back().map_or(Some(0), |last| last.checked_add(1))?;
-            controllers::add(devices, ControllerType::VirtioSerial, index, None);
-            free.0.insert(index, (PORTS, BTreeSet::new()));
+            let index = free.add()?;
+            added.insert(index);
             free.next(Some(index))
         });
         if let Some((controller, port)) = found {
@@ -44,6 +42,7 @@ pub(super) fn assign(devices: &mut Devices) {
         }
     }
     devices.channels = channels;
+    controllers::add_all(devices, ControllerType::VirtioSerial, added);
     for chardev in devices.channels.iter_mut().chain(&mut devices.consoles) {
         if let Some(Address::VirtioSerial(address)) = &mut chardev.info.address {
             address.controller.get_or_insert(0);
@@ -64,7 +63,11 @@ fn address(chardev: &Chardev) -> Option<&VirtioSerialAddress> {
 }
 
 /// The controllers: how many ports each has (port 0 is a console's), and which are in use.
-struct Free(BTreeMap<u32, (u32, BTreeSet<u32>)>);
+struct Free {
+    all: BTreeMap<u32, (u32, BTreeSet<u32>)>,
+    /// Those that were not found full. A full controller stays full.
+    open: BTreeSet<u32>,
+}
 
 impl Free {
     fn of(devices: &Devices) -> Self {
@@ -78,15 +81,34 @@ impl Free {
                 used.insert(port);
             }
         }
-        Self(all)
+        Self { open: all.keys().copied().collect(), all }
+    }
+
+    /// Adds a controller after the last, and returns its index.
+    fn add(&mut self) -> Option<u32> {
+        let index = self.all.keys().next_back().map_or(Some(0), |last| last.checked_add(1))?;
+        self.all.insert(index, (PORTS, BTreeSet::new()));
+        self.open.insert(index);
+        Some(index)
     }
 
     fn next(&mut self, controller: Option<u32>) -> Option<(u32, u32)> {
-        let mut candidates = self.0.iter_mut().filter(|(index, _)| controller.is_none_or(|c| c == **index));
-        candidates.find_map(|(index, (ports, used))| {
-            let port = (1..*ports).find(|port| !used.contains(port))?;
-            used.insert(port);
-            Some((*index, port))
-        })
+        if let Some(index) = controller {
+            return self.next_of(index);
+        }
+        while let Some(index) = self.open.first().copied() {
+            if let Some(found) = self.next_of(index) {
+                return Some(found);
+            }
+            self.open.pop_first();
+        }
+        None
+    }
+
+    fn next_of(&mut self, index: u32) -> Option<(u32, u32)> {
+        let (ports, used) = self.all.get_mut(&index)?;
+        let port = (1..*ports).find(|port| !used.contains(port))?;
+        used.insert(port);
+        Some((index, port))
     }
 }

@@ -146,7 +146,7 @@ pub struct Disk {
     /// Bus, and name in the document.
     pub target: DiskTarget,
     /// How fast it may be.
-    pub iotune: Option<IoTune>,
+    pub iotune: Option<Box<IoTune>>,
     /// `<readonly/>`.
     pub readonly: bool,
     /// `<shareable/>`: other guests use it at the same time.

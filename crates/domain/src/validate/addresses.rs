@@ -39,7 +39,11 @@ fn kind(check: &mut Check<'_>, item: Item) {
         Some(AddressType::VirtioMmio) if !has_mmio => Some("is not on a machine with virtio-mmio"),
         Some(AddressType::VirtioMmio) => (!is_channel).then_some("is not a virtio device"),
         Some(AddressType::Unassigned) => {
-            let of_host = devices.assigned().any(|hostdev| std::ptr::eq(&hostdev.info, info));
+            let of_host = match item {
+                Item::Hostdev(_) => true,
+                Item::Interface(n) => devices.interfaces.get(n).is_some_and(|i| i.hostdev.is_some()),
+                _ => false,
+            };
             (!of_host).then_some("is not a host device")
         }
         _ => None,

@@ -110,7 +110,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         DiskBus::Fdc => ControllerType::Fdc,
         _ => ControllerType::Scsi,
     };
-    if controller.is_some_and(|index| check.domain.devices.controller(kind, index).is_none()) {
+    if controller.is_some_and(|index| !check.has_controller(kind, index)) {
         let index = controller.unwrap_or_default();
         check.error(place, format!("disk '{dev}': there is no '{kind}' controller {index}"));
     }

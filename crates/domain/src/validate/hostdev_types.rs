@@ -5,17 +5,20 @@ use crate::Board;
 use crate::device::graphics::GraphicsType;
 use crate::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
 use crate::device::teaming::TeamingType;
-use crate::device::{Hostdev, Interface};
+use crate::device::{Devices, Hostdev, Interface};
+use std::collections::HashSet;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();
+    let partners = partners(&check.domain.devices);
+    let is_shown = check.domain.devices.graphics.iter().any(|g| shows(g.kind));
     for hostdev in &hostdevs {
         model(check, hostdev);
-        screen(check, hostdev);
+        screen(check, hostdev, is_shown);
         boot(check, hostdev);
         scsi(check, hostdev);
         backend(check, hostdev);
-        teaming(check, hostdev);
+        teaming(check, hostdev, &partners);
     }
     for interface in check.domain.devices.interfaces.iter().filter(|i| i.hostdev.is_none()) {
         card_teaming(check, interface);
@@ -59,7 +62,7 @@ fn kind_of(hostdev: &Hostdev) -> HostdevType {
 }
 
 /// What a device draws is shown by the guest's console.
-fn screen(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     let place = &hostdev.info.place;
     let draws = matches!(hostdev.source, HostdevSource::Pci(_))
         || (hostdev.mdev().is_some() && hostdev.model == Some(Model::VfioPci));
@@ -70,13 +73,15 @@ fn screen(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.ramfb == Some(true) && hostdev.display != Some(true) {
         check.error(place, "ramfb='on' of a hostdev needs display='on'".into());
     }
-    let shown = |kind| {
-        matches!(kind, Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl))
-    };
-    if hostdev.display == Some(true) && !check.domain.devices.graphics.iter().any(|g| shown(g.kind)) {
+    if hostdev.display == Some(true) && !is_shown {
         let message = "display='on' of a hostdev needs a <graphics> to show it".to_owned();
         check.error_with_hint(place, message, "add <graphics type='vnc'/> or another <graphics>");
     }
+}
+
+/// Whether a kind of screen shows what a device draws.
+const fn shows(kind: Option<GraphicsType>) -> bool {
+    matches!(kind, Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl))
 }
 
 fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
@@ -130,7 +135,13 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
 }
 
-fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
+/// Returns the aliases of the cards that stay when a device of the host goes.
+fn partners(devices: &Devices) -> HashSet<&str> {
+    let stays = |i: &&Interface| i.teaming().is_some_and(|t| t.kind == Some(TeamingType::Persistent));
+    devices.interfaces.iter().filter(stays).map(|i| i.info().id()).collect()
+}
+
+fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
     let Some(teaming) = &hostdev.teaming else { return };
     let place = &hostdev.info.place;
     if teaming.kind == Some(TeamingType::Persistent) {
@@ -140,10 +151,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev) {
         check.error(place, "<teaming> is for network devices on PCI only".into());
     }
     let Some(partner) = &teaming.persistent else { return };
-    let is_partner = |i: &&Interface| {
-        i.info().id() == partner && i.teaming().is_some_and(|t| t.kind == Some(TeamingType::Persistent))
-    };
-    if !check.domain.devices.interfaces.iter().any(|i| is_partner(&i)) {
+    if !partners.contains(partner.as_str()) {
         let message = format!(
             "<teaming> names '{partner}', but no interface with that alias has <teaming type='persistent'/>"
         );

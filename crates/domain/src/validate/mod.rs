@@ -27,11 +27,12 @@ mod peripherals;
 mod security;
 mod shared_memory;
 
-use crate::device::Info;
+use crate::bounded::Bounded;
+use crate::device::{ControllerType, Info};
 use crate::xml::place::Place;
 use crate::{Domain, Error, Errors, Machine, Platform};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 impl Domain {
@@ -46,8 +47,10 @@ impl Domain {
 }
 
 /// Returns all that is wrong with a domain on this machine.
-pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
-    let mut check = Check { domain, machine, errors: Vec::new() };
+pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
+    let controllers = domain.devices.controllers.iter().filter_map(|c| Some((c.kind?, c.index?)));
+    let controllers = controllers.collect();
+    let mut check = Check { domain, machine, controllers, errors: Bounded::default() };
     memory::check(&mut check);
     numa::check(&mut check);
     cpu::check(&mut check);
@@ -69,7 +72,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
     interfaces::check(&mut check);
     ids::check(&mut check);
     // Stable: what has no place of its own comes first, in the order of the checks.
-    check.errors.sort_by_key(|e| e.span.as_ref().map(|s| s.start));
+    check.errors.sort();
     check.errors
 }
 
@@ -77,12 +80,19 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Vec<Error> {
 struct Check<'a> {
     domain: &'a Domain,
     machine: &'a Machine,
-    errors: Vec<Error>,
+    /// Kinds and indexes of the controllers.
+    controllers: HashSet<(ControllerType, u32)>,
+    errors: Bounded<Error>,
 }
 
 impl Check<'_> {
     fn error(&mut self, place: &Place, message: String) {
         self.errors.push(Error::new(message).at(place.0.clone()));
+    }
+
+    /// Whether the guest has the controller of a kind and index.
+    fn has_controller(&self, kind: ControllerType, index: u32) -> bool {
+        self.controllers.contains(&(kind, index))
     }
 
     /// Whether the guest has this NUMA node.

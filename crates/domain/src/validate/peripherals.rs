@@ -237,7 +237,7 @@ fn usb(check: &mut Check<'_>) {
         match devices.info(item).and_then(|info| info.address.as_ref()) {
             Some(Address::Usb(usb)) => {
                 let bus = usb.bus.unwrap_or(0);
-                if devices.controller(ControllerType::Usb, bus).is_none() {
+                if !check.has_controller(ControllerType::Usb, bus) {
                     check.error(
                         &place,
                         format!("{what} is on USB bus {bus}, but there is no such controller"),

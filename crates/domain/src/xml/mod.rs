@@ -79,3 +79,10 @@ pub(crate) trait Element {
     /// Shows every part of the element to the visitor.
     fn visit(&mut self, v: &mut dyn Visitor);
 }
+
+/// An element that is rare, and kept apart so that the others take less memory.
+impl<E: Element> Element for Box<E> {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        (**self).visit(v);
+    }
+}

@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
 use super::{Element, Visitor, suggest};
+use crate::bounded::Bounded;
 use crate::error::{Error, Note, shortened};
 use roxmltree::Node;
 use std::ops::Range;
@@ -29,15 +30,15 @@ const MOST_FAULTY: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// What is wrong.
-    pub(crate) errors: Vec<Error>,
+    pub(crate) errors: Bounded<Error>,
     /// What is read without effect.
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Bounded<Note>,
 }
 
 impl Findings {
-    fn append(&mut self, mut other: Self) {
-        self.errors.append(&mut other.errors);
-        self.notes.append(&mut other.notes);
+    fn append(&mut self, other: Self) {
+        self.errors.append(other.errors);
+        self.notes.append(other.notes);
     }
 }
 

@@ -66,7 +66,11 @@ fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
     expect(!matches!(text, "." | ".."), "'.' and '..' are folders, not names")?;
     expect(text.len() <= MOST_NAME, "expected a name of at most 224 bytes: files are named after it")?;
-    expect(!text.contains(['/', '\n', '\0']), "expected a name without a slash or line break")
+    // A terminal takes some of the characters from U+0080 on as commands.
+    expect(
+        !text.contains(|c: char| c == '/' || c.is_control()),
+        "expected a name without a slash or control character",
+    )
 }
 
 fn expect(holds: bool, what: &'static str) -> Result<(), &'static str> {

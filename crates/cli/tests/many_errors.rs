@@ -1,0 +1,51 @@
+//! Of many errors 100 are shown and the others counted, however many there are.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+/// Runs a command on a domain with so many elements that are not understood.
+fn refused(words: &[&str], faulty: usize) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("many.xml");
+    let elements = "<bogus/>\n".repeat(faulty);
+    let xml = format!(
+        "<domain type='kvm'><name>many</name><memory unit='GiB'>1</memory>\
+         <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>\n{elements}</devices></domain>"
+    );
+    fs::write(&file, xml).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_passthru")).args(words).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    output
+}
+
+/// Returns how many errors about an element are printed, and the last line.
+fn shown(output: &Output) -> (usize, String) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let errors = text.lines().filter(|line| line.starts_with("error: <bogus>")).count();
+    (errors, text.lines().last().unwrap().into())
+}
+
+#[test]
+fn hundred_errors_are_shown_and_the_rest_counted() {
+    for faulty in [101, 1_000, 60_000] {
+        let last = format!("error: {} more errors", faulty - 100);
+        for command in ["validate", "convert"] {
+            let output = refused(&[command], faulty);
+            assert_eq!(shown(&output), (100, last.clone()), "{command}");
+        }
+        let verdict = String::from_utf8(refused(&["validate"], faulty).stdout).unwrap();
+        assert!(verdict.ends_with(&format!(": {faulty} errors\n")), "{verdict}");
+    }
+}
+
+#[test]
+fn machines_get_thousand_errors_at_most() {
+    let listed = |faulty| {
+        let output = refused(&["validate", "--json"], faulty);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["errors"].as_array().unwrap().len()
+    };
+    assert_eq!([listed(999), listed(1_001), listed(60_000)], [999, 1_000, 1_000]);
+}
