@@ -3,12 +3,16 @@
 use crate::error::Error;
 use crate::exit::Code;
 use passthru_guest::UidRange;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Deserializer};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Where it is when no other is named.
 const PATH: &str = "/etc/passthru/config.toml";
+/// The largest file that is read, in bytes.
+const MOST: u64 = 1 << 20;
 
 /// What an administrator sets once for all guests. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +42,7 @@ impl Config {
     pub(crate) fn read(named: Option<&Path>) -> Result<Self, Error> {
         let path = named.unwrap_or(Path::new(PATH));
         let failed = |problem: Problem| Error::new(Code::Usage, problem);
-        match std::fs::read_to_string(path) {
+        match read(path) {
             Ok(text) => {
                 toml::from_str(&text).map_err(|source| failed(Problem::Parse { path: path.into(), source }))
             }
@@ -48,9 +52,29 @@ impl Config {
     }
 }
 
+/// Reads a file of text, of 1 MiB at most. Without a writer, a FIFO is empty.
+fn read(path: &Path) -> io::Result<String> {
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = String::new();
+    File::from(fd).take(MOST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB"));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_file_and_endless_device_are_refused() {
+        let large = tempfile::NamedTempFile::new().unwrap();
+        large.as_file().set_len(MOST + 1).unwrap();
+        for path in [large.path(), Path::new("/dev/zero")] {
+            assert_eq!(read(path).unwrap_err().to_string(), "it has more than 1 MiB");
+        }
+    }
 
     #[test]
     fn uid_range_is_read_and_a_bad_one_is_named() {

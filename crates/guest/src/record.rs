@@ -4,14 +4,15 @@ mod error;
 
 pub use error::Error;
 
+use crate::user::NOBODY;
 use passthru_domain::Domain;
-use passthru_host::{Identity, replace};
+use passthru_host::{Identity, make_own_folder, read_own, replace};
 use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -152,7 +153,7 @@ impl Records {
     /// [`Error::Damaged`], [`Error::Version`]; [`Error::File`] if it cannot be read.
     pub fn read(&self, name: &str) -> Result<Option<GuestRecord>, Error> {
         let path = self.path(name);
-        match fs::read(&path) {
+        match read_own(&path) {
             Ok(text) => parse(&text, path, name).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::File { what: "read", path, source }),
@@ -201,11 +202,9 @@ impl Records {
     pub(crate) fn lock_unless(&self, interrupted: &dyn Fn() -> bool) -> Result<LockedRecords<'_>, Error> {
         let failed = |what, path: &Path, source| Error::File { what, path: path.into(), source };
         if let Some(above) = self.folder.parent() {
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(above);
-            made.map_err(|source| failed("make", above, source))?;
+            make_own_folder(above, 0o755).map_err(|source| failed("make", above, source))?;
         }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(|source| failed("make", &self.folder, source))?;
+        make_own_folder(&self.folder, 0o700).map_err(|source| failed("make", &self.folder, source))?;
         let path = self.folder.join("lock");
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -256,6 +255,13 @@ fn parse(text: &[u8], path: PathBuf, name: &str) -> Result<GuestRecord, Error> {
         let message = format!("it is a record of guest '{}'", record.name);
         return Err(damaged(serde::de::Error::custom(message)));
     }
+    for ids in record.own.iter().chain(&record.named) {
+        // The kernel reads the highest number as "no change".
+        if [0, NOBODY, u32::MAX].contains(&ids.uid) || [0, u32::MAX].contains(&ids.gid) {
+            let message = format!("no guest runs as user {} and group {}", ids.uid, ids.gid);
+            return Err(damaged(serde::de::Error::custom(message)));
+        }
+    }
     Ok(record)
 }
 
@@ -303,6 +309,10 @@ mod tests {
             ("{", "is not a record of guest 'vm'"),
             ("{\"version\": 1}", "is not a record of guest 'vm'"),
             ("{\"version\": 1, \"name\": \"other\"}", "is not a record of guest 'vm'"),
+            (
+                "{\"version\": 1, \"name\": \"vm\", \"own\": {\"uid\": 4294967295, \"gid\": 7}}",
+                "is not a record of guest 'vm'",
+            ),
             ("{\"version\": 0}", "version 0, older than version 1"),
             ("{\"version\": 2, \"name\": [7]}", "version 2, newer than version 1"),
         ] {

@@ -4,13 +4,12 @@
 //! The lock proves only that a manager lives. The VMM can live longer, so a start also looks for the process
 //! that the last manager noted. A lock held by the VMM would prove nothing, since the VMM is not trusted.
 
-use passthru_host::{Host, ProcessId, replace};
+use passthru_host::{Host, ProcessId, make_own_folder, read_own, replace};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,15 +128,14 @@ impl StateDir {
     /// Takes the lock, looks whether a VMM of an earlier manager lives, and makes the folder.
     pub(crate) fn create(run: &Path, name: &str, host: &Host) -> Result<Self, Error> {
         let path = folder(run, name);
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(run);
-        made.map_err(|source| Error::Make { path: run.into(), source })?;
+        make_own_folder(run, 0o755).map_err(|source| Error::Make { path: run.into(), source })?;
         // Beside the folder, and never removed: a lock on a file that may be removed protects nothing.
         let lock = lock(&lock_path(run, name), name)?;
         if let Some(error) = survivor(run, name, host)? {
             return Err(error);
         }
         let failed = |source| Error::Make { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        make_own_folder(&path, 0o700).map_err(failed)?;
         let folder = File::open(&path).map_err(failed)?;
         Ok(Self { path, folder, _lock: lock })
     }
@@ -187,7 +185,7 @@ impl StateDir {
 pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Error>, Error> {
     let path = note_path(&folder(run, name));
     let bad = |source| Error::BadNote { name: name.into(), path: path.clone(), source };
-    let text = match fs::read(&path) {
+    let text = match read_own(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(bad(error)),
@@ -231,7 +229,7 @@ pub(crate) fn folder(run: &Path, name: &str) -> PathBuf {
 
 fn lock(path: &Path, name: &str) -> Result<File, Error> {
     let failed = |e: io::Error| Error::Make { path: path.into(), source: e };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?;
     let mut file = File::from(fd);
     if !try_lock(&file).map_err(failed)? {

@@ -12,7 +12,7 @@ use std::thread;
 
 /// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is safe
 /// with it.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 /// Folder of the files that say which ids the system has given to whom.
 const ETC: &str = "/etc";
 

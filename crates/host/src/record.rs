@@ -4,15 +4,14 @@
 //! device now: that is its [`Claim`](crate::Claim). It counts only for the device that it was made of, and
 //! only while that device is where the record, or a change cut short, would have it.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use passthru_pci::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{Comparison, Device, Error, Host, Identity, replace, sysfs};
+use crate::{Comparison, Device, Error, Host, Identity, make_own_folder, read_own, replace, sysfs};
 
 /// Version of the records that this program writes. Records without a version name no device.
 pub(crate) const VERSION: u32 = 1;
@@ -125,7 +124,7 @@ impl Host {
     /// [`Error::BadRecord`] and [`Error::NewerRecord`]; [`Error::Read`] if it cannot be read.
     pub fn record(&self, device: Address) -> Result<Option<Record>, Error> {
         let path = self.record_path(device);
-        let text = match fs::read(&path) {
+        let text = match read_own(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Read { path, source }),
@@ -161,11 +160,7 @@ impl Host {
     /// Makes the folder of the records, for root alone.
     pub(crate) fn make_records(&self) -> Result<(), Error> {
         for (path, mode) in [(self.path("run/passthru"), 0o755), (self.records(), 0o700)] {
-            DirBuilder::new().recursive(true).mode(mode).create(&path).map_err(|source| Error::File {
-                what: "make",
-                path,
-                source,
-            })?;
+            make_own_folder(&path, mode).map_err(|source| Error::File { what: "make", path, source })?;
         }
         Ok(())
     }
