@@ -2,10 +2,9 @@
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::source;
 use passthru_guest::UidRange;
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Deserializer};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -52,11 +51,15 @@ impl Config {
     }
 }
 
-/// Reads a file of text, of 1 MiB at most. Without a writer, a FIFO is empty.
+/// Reads a file of text, of 1 MiB at most. A FIFO without a writer is an error.
 fn read(path: &Path) -> io::Result<String> {
-    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let file = source::open(path)?;
+    let is_regular = file.metadata()?.is_file();
     let mut text = String::new();
-    File::from(fd).take(MOST + 1).read_to_string(&mut text)?;
+    file.take(MOST + 1).read_to_string(&mut text)?;
+    if text.is_empty() && !is_regular {
+        return Err(io::Error::other("no program writes to it"));
+    }
     if text.len() as u64 > MOST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB"));
     }

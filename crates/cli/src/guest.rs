@@ -4,8 +4,10 @@ use crate::commands::host_code;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Code;
-use passthru_guest::{Error as GuestError, RECORD_DIR, RecordError, Records, StateError, User};
+use passthru_guest::{Error as GuestError, RECORD_DIR, RUN_DIR, RecordError, Records, StateError, User};
 use passthru_host::Host;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// Chooses the user that a guest's VMM runs as: the named one, else the configured one, else one of the
 /// guest's own. Without root it is the caller.
@@ -21,6 +23,21 @@ pub(crate) fn user(named: Option<&str>, config: &Config, name: &str, host: &Host
         None => User::of_guest(name, &Records::new(RECORD_DIR), config.uid_range, host)
             .map_err(|error| self::error(error.into())),
     }
+}
+
+/// Returns where the folders of the caller's guests are: [`RUN_DIR`] for root, else a folder in
+/// `$XDG_RUNTIME_DIR` (`/run/user/UID`). A folder of somebody else's, which `su` leaves set, does not
+/// count.
+pub(crate) fn run_dir() -> PathBuf {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return RUN_DIR.into();
+    }
+    let is_own = |path: &PathBuf| {
+        path.is_absolute() && std::fs::metadata(path).is_ok_and(|found| found.uid() == uid.as_raw())
+    };
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(is_own);
+    named.unwrap_or_else(|| format!("/run/user/{}", uid.as_raw()).into()).join("passthru")
 }
 
 /// Returns the error of a command for one of a guest.
@@ -76,13 +93,18 @@ fn hint(error: &GuestError) -> Option<String> {
         GuestError::State(StateError::VmmLives { pid, .. }) => {
             format!("wait until process {pid} has written its data and ended, or end it: kill {pid}")
         }
-        GuestError::State(StateError::VmmUnseen { .. }) => {
-            "run it where the guest was started: in the host's PID namespace, with /proc mounted".into()
-        }
+        GuestError::State(StateError::VmmUnseen { note, .. }) => format!(
+            "run it where the guest was started, on the host or in its container, with /proc mounted; if \
+             that container has ended, remove {}",
+            note.display()
+        ),
         GuestError::State(StateError::UserLives { uid, note, .. }) => format!(
             "look at them: ps -fU {uid}; end the VMM if it is one of them, else remove {}",
             note.display()
         ),
+        GuestError::State(StateError::Make { path, .. }) if path.starts_with("/run/user") => {
+            "set XDG_RUNTIME_DIR to a folder of your own".into()
+        }
         GuestError::State(StateError::BadNote { path, .. }) if path.ends_with("vmm.json") => {
             format!("make sure that no VMM of this guest runs, then remove {}", path.display())
         }
@@ -97,11 +119,11 @@ mod tests {
     #[test]
     fn only_a_process_that_is_the_vmm_is_to_be_ended() {
         let name = || "vm".to_owned();
-        let note = "/run/passthru/domain-vm/vmm.json".into();
+        let note = "/run/passthru/domain-vm/vmm.json";
         let cases = [
             (StateError::VmmLives { name: name(), pid: 4242 }, true),
-            (StateError::VmmUnseen { name: name(), pid: 4242 }, false),
-            (StateError::UserLives { name: name(), uid: 7, note }, false),
+            (StateError::VmmUnseen { name: name(), pid: 4242, note: PathBuf::from(note) }, false),
+            (StateError::UserLives { name: name(), uid: 7, note: note.into() }, false),
         ];
         for (error, kills) in cases {
             let hint = hint(&GuestError::State(error)).unwrap();

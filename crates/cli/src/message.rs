@@ -64,7 +64,7 @@ impl Queue {
     fn tell_lost(&mut self) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            self.add(format!("passthru: {lost} messages were lost, which nobody read\n").into_bytes());
+            self.add(format!("passthru: {lost} messages were lost: nobody read them in time\n").into_bytes());
         }
     }
 
@@ -230,7 +230,7 @@ mod tests {
         let messages: Vec<_> =
             queue.waiting.iter().rev().take(2).map(|m| String::from_utf8_lossy(m)).collect();
         assert_eq!(messages[0], error);
-        assert_eq!(messages[1], format!("passthru: {lost} messages were lost, which nobody read\n"));
+        assert_eq!(messages[1], format!("passthru: {lost} messages were lost: nobody read them in time\n"));
         assert_eq!(queue.lost, 0);
     }
 }

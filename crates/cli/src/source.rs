@@ -104,7 +104,7 @@ fn read_bytes(path: Option<&Path>) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a file without waiting at a FIFO that no program has opened for writing: it is then empty.
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let fd = rustix::fs::open(path, flags, Mode::empty())?;
     let status = rustix::fs::fcntl_getfl(&fd)?;

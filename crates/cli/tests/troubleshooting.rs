@@ -88,7 +88,11 @@ fn guest_errors() -> Vec<GuestError> {
         },
         GuestError::State(StateError::Running { name: "web".into(), pid: 4242 }),
         GuestError::State(StateError::VmmLives { name: "web".into(), pid: 4242 }),
-        GuestError::State(StateError::VmmUnseen { name: "web".into(), pid: 4242 }),
+        GuestError::State(StateError::VmmUnseen {
+            name: "web".into(),
+            pid: 4242,
+            note: "/run/passthru/domain-web/vmm.json".into(),
+        }),
         GuestError::State(StateError::UserLives {
             name: "web".into(),
             uid: 64055,

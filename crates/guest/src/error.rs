@@ -43,7 +43,7 @@ pub enum Error {
     /// Something about the records of guests.
     #[error(transparent)]
     Record(record::Error),
-    /// Another device is at an address than the one that the guest had there.
+    /// The device at an address is not the one that the guest had there.
     #[error(
         "{device} is now {now}, and guest '{guest}' had {last} there{}",
         moved_to.map(|address| format!(", which is at {address} now")).unwrap_or_default()

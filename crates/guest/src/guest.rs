@@ -178,7 +178,7 @@ impl Guest {
     fn finish_after(mut self, wait: fn(&mut Machine) -> (io::Result<ExitStatus>, String)) -> Ended {
         // If this panics, the fields are dropped in their order: the VMM first.
         let (status, messages) = wait(&mut self.machine);
-        // Variables are dropped in the reverse order: the VMM is the last one.
+        // Declared last, so dropped first: the VMM.
         let Self { memlock, state, leftovers, assignment, machine, .. } = self;
         drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();

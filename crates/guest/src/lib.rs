@@ -47,6 +47,6 @@ pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;
 pub use record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};
-pub use state::{Error as StateError, RUN_DIR, run_dir};
+pub use state::{Error as StateError, RUN_DIR};
 pub use step::Step;
 pub use user::{Error as UserError, User};

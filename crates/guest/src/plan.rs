@@ -7,7 +7,7 @@ use crate::opener::Opener;
 use crate::outside::NamedFds;
 use crate::record::Records;
 use crate::step::Step;
-use crate::user::User;
+use crate::user::{Kind, User};
 use crate::{images, nvram, outside, state};
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
@@ -23,7 +23,7 @@ pub struct Settings {
     pub user: User,
     /// Descriptors that the caller handed in by name.
     pub named: NamedFds,
-    /// Where the folders of running guests are: [`run_dir`](crate::run_dir).
+    /// Where the folders of running guests are: for root, [`RUN_DIR`](crate::RUN_DIR).
     pub run_dir: PathBuf,
     /// Records of guests.
     pub records: Records,
@@ -123,11 +123,12 @@ impl Plan {
         }
         steps.extend(take);
         steps.extend(devices.into_iter().filter_map(Step::of_item));
+        let has_limit = self.user.kind != Kind::Caller || !self.requests.is_empty();
         steps.push(Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
-            memlock: self.memlock.bytes(),
-            memlock_items: self.memlock.items().to_vec(),
+            memlock: has_limit.then(|| self.memlock.bytes()),
+            memlock_items: if has_limit { self.memlock.items().to_vec() } else { Vec::new() },
             command: std::iter::once(self.line.emulator.clone())
                 .chain(self.line.render(&self.handover))
                 .collect(),

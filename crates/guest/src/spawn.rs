@@ -118,13 +118,7 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
             other => other?,
         }
     }
-    rustix::thread::clear_ambient_capability_set()?;
     user.enter()?;
-    let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )?;
     give_up_the_rest(parent)
 }
 
@@ -132,11 +126,21 @@ fn become_unprivileged(user: &User, memlock: Option<u64>, parent: rustix::proces
 fn become_restricted(parent: rustix::process::Pid) -> io::Result<()> {
     rustix::process::setsid()?;
     join_new_keyring()?;
+    // A caller that has put another user aside could take it back.
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     give_up_the_rest(parent)
 }
 
 /// Gives up what needs no privileges to be given up.
 fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
+    rustix::thread::clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets { effective: none, permitted: none, inheritable: none },
+    )?;
     limit(Resource::Core, 0)?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));

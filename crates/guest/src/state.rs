@@ -17,17 +17,6 @@ use std::time::Duration;
 /// Where the folders of all guests are that root started.
 pub const RUN_DIR: &str = passthru_qemu::STATE_DIR;
 
-/// Returns where the folders of the caller's guests are: [`RUN_DIR`] for root, else a folder in
-/// `$XDG_RUNTIME_DIR` (`/run/user/UID`).
-pub fn run_dir() -> PathBuf {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return RUN_DIR.into();
-    }
-    let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
-    of_user.map_or_else(|| format!("/run/user/{}", uid.as_raw()).into(), PathBuf::from).join("passthru")
-}
-
 /// What went wrong with the folder of a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,12 +37,14 @@ pub enum Error {
         pid: u32,
     },
     /// The guest's last manager has died, and its VMM's process cannot be looked at.
-    #[error("cannot see whether the VMM of guest '{name}' still runs, which was process {pid}")]
+    #[error("cannot see whether process {pid}, the VMM of guest '{name}', still runs")]
     VmmUnseen {
         /// Name of the guest.
         name: String,
         /// Number of the process where it was started. Here, another process may have it.
         pid: u32,
+        /// The note on it.
+        note: PathBuf,
     },
     /// The guest's last manager died while it started the VMM, and processes run as the guest's user.
     #[error(
@@ -196,7 +187,7 @@ pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Err
         return Err(bad(io::Error::other(message)));
     }
     match &note.vmm {
-        Some(vmm) if host.may_live(vmm) => Ok(Some(living(name, vmm, host))),
+        Some(vmm) if host.may_live(vmm) => Ok(Some(living(name, vmm, host, path))),
         Some(_) => Ok(None),
         None if !host.is_this_boot(&note.manager) => Ok(None),
         None => process_of(name, note.uid, path, host),
@@ -204,10 +195,10 @@ pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Err
 }
 
 /// Returns the error of a VMM that may live. Only the very process that was noted is named as it.
-fn living(name: &str, vmm: &ProcessId, host: &Host) -> Error {
+fn living(name: &str, vmm: &ProcessId, host: &Host, note: PathBuf) -> Error {
     let is_it = !vmm.boot_id.is_empty() && host.process(vmm.pid).as_ref() == Some(vmm);
     let name = name.to_owned();
-    if is_it { Error::VmmLives { name, pid: vmm.pid } } else { Error::VmmUnseen { name, pid: vmm.pid } }
+    if is_it { Error::VmmLives { name, pid: vmm.pid } } else { Error::VmmUnseen { name, pid: vmm.pid, note } }
 }
 
 /// Looks for processes of the user of a start that was cut short: each may be anything of that

@@ -81,8 +81,8 @@ pub enum Step {
         user: String,
         /// The user's number.
         uid: u32,
-        /// `RLIMIT_MEMLOCK` in bytes.
-        memlock: u64,
+        /// `RLIMIT_MEMLOCK` in bytes; the caller's stays where there is none.
+        memlock: Option<u64>,
         /// The parts of that limit.
         memlock_items: Vec<MemlockItem>,
         /// The command.
@@ -183,13 +183,15 @@ impl fmt::Display for Step {
                 write!(f, "claim {device}, which stays on {}", driver(has))
             }
             Self::Spawn { user, uid, memlock, memlock_items, command } => {
-                let mib = memlock.div_ceil(1 << 20);
                 let user = if *user == uid.to_string() { "a user of its own" } else { user };
                 write!(
                     f,
-                    "start {} as {user} (uid {uid}), no capabilities, no_new_privs, memlock {mib} MiB",
+                    "start {} as {user} (uid {uid}), no capabilities, no_new_privs",
                     command.first().map_or("", |c| c)
                 )?;
+                if let Some(memlock) = memlock {
+                    write!(f, ", memlock {} MiB", memlock.div_ceil(1 << 20))?;
+                }
                 memlock_items.iter().try_for_each(|item| write!(f, "\n      memlock: {item}"))
             }
             Self::Run => f.write_str("run the guest until it ends"),

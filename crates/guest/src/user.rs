@@ -54,6 +54,9 @@ pub enum Error {
     /// The user is root.
     #[error("the guest's user must not be root ('{0}' has uid 0)")]
     Root(String),
+    /// The user is in the group `root`.
+    #[error("the guest's user must not be in the group root ('{0}' is)")]
+    RootGroup(String),
     /// The user database could not be read.
     #[error("cannot look up the user '{name}'")]
     Lookup {
@@ -71,7 +74,7 @@ impl Error {
             Self::Unknown(_) => {
                 Some("create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru")
             }
-            Self::Root(_) | Self::Nobody(_) => {
+            Self::Root(_) | Self::RootGroup(_) | Self::Nobody(_) => {
                 Some("name another user, or none to give the guest one of its own")
             }
             Self::Lookup { .. } => None,
@@ -205,6 +208,9 @@ fn find(name: &str) -> Result<Option<User>, Error> {
     }
     let c_name = CString::new(user.name.as_str()).map_err(|_| Error::Unknown(name.into()))?;
     let groups = unistd::getgrouplist(&c_name, user.gid).map_err(lookup)?;
+    if groups.iter().chain([&user.gid]).any(|group| group.as_raw() == 0) {
+        return Err(Error::RootGroup(user.name));
+    }
     Ok(Some(User { name: user.name, kind: Kind::Named, uid: user.uid, gid: user.gid, groups }))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use passthru_guest::{DeadGuest, dead_guests, run_dir};
+use passthru_guest::{DeadGuest, dead_guests};
 use passthru_host::{
     Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use, abridge,
 };
@@ -122,7 +122,7 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
     if !args.devices.is_empty() {
         left.clear();
     }
-    let dead_guests = dead_guests(&run_dir(), host);
+    let dead_guests = dead_guests(&crate::guest::run_dir(), host);
     let host = host.capabilities();
     Ok(Listing { devices: rows, host, left, dead_guests, records_unreadable })
 }

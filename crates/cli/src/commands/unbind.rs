@@ -4,6 +4,7 @@ use passthru_host::{Error as HostError, Host};
 use passthru_pci::Address;
 
 use super::bind::device_argument;
+use super::host_code;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::message::say;
@@ -43,7 +44,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
                 say!("passthru: {interrupted}");
             }
             let is_as_it_was = drivers() == before;
-            let code = if is_as_it_was { Code::Host } else { Code::NotRestored };
+            // A write that is stuck may still be done.
+            let code = if is_as_it_was { host_code(&error) } else { Code::NotRestored };
             let hint = error.hint();
             Err(Error::new(code, error).hint(hint))
         }

@@ -35,7 +35,7 @@ pub(crate) fn see(unseen: &[Unseen]) -> String {
             tunnel.place
         ));
     }
-    hints.push(FORCE.to_owned());
+    hints.push("with `--force`, `bind` and `unbind` go on regardless".to_owned());
     hints.join("; ")
 }
 

@@ -38,8 +38,15 @@ fn wrong_arguments_and_configuration_have_code_2() {
         assert_eq!(passthru(arguments).status.code(), Some(2), "{arguments:?}");
     }
     fs::write("/tmp/wrong.toml", "usr = 'daemon'\n").unwrap();
-    let wrong =
-        ["--config /tmp/wrong.toml", "--config /tmp/no.toml", "--user no-such-user", "--fd x=1 --fd x=2"];
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    fs::write("/etc/passwd", format!("{users}in-root:x:4001:0::/:/bin/false\n")).unwrap();
+    let wrong = [
+        "--config /tmp/wrong.toml",
+        "--config /tmp/no.toml",
+        "--user no-such-user",
+        "--user in-root",
+        "--fd x=1 --fd x=2",
+    ];
     for arguments in wrong {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         assert_eq!(refused("polite", "", "", &arguments), Some(2), "{arguments:?}");

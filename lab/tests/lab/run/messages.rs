@@ -82,7 +82,7 @@ fn reader_that_reads_late_gets_the_last_error() {
     reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(manager.wait(), Some(6));
     let text = String::from_utf8_lossy(&bytes);
-    assert!(text.contains("messages were lost, which nobody read\n"), "{} bytes", text.len());
+    assert!(text.contains("messages were lost: nobody read them in time\n"), "{} bytes", text.len());
     assert!(text.contains("error: the VMM ended with signal: 9 (SIGKILL)\n"), "{} bytes", text.len());
 }
 

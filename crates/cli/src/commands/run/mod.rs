@@ -21,7 +21,6 @@ use notices::Notices;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
     Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RecordError, Records, Settings, User,
-    run_dir,
 };
 use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
@@ -133,7 +132,7 @@ fn plan(
     let settings = Settings {
         user,
         named: named_fds(args)?,
-        run_dir: run_dir(),
+        run_dir: guest::run_dir(),
         records: Records::new(RECORD_DIR),
         share_user: args.share_user,
         accept_new_device: args.accept_new_device,
