@@ -1,10 +1,18 @@
 //! A device that VFIO has without an IOMMU is refused before it is opened.
 
+use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
 use passthru_lab::devices::NO_IOMMU;
 use passthru_vfio::device::{Error, Source};
+use rustix::io::{FdFlags, dup, fcntl_setfd};
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+const PAGE: usize = 4096;
 const MODE: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 
 /// The device on vfio-pci in VFIO's no-IOMMU mode. Undone on drop.
@@ -54,4 +62,59 @@ fn each_source_of_a_device_without_iommu_is_refused() {
             "{shown}: {error}"
         );
     }
+}
+
+/// Binds the device to an open iommufd and attaches it to an I/O address space, by the bare calls:
+/// the library refuses to.
+const ATTACH: &str = r#"
+    my ($node, $iommufd, $ioas) = @ARGV;
+    open(my $device, '+<', $node) or die "$node: $!";
+    my $bind = pack('L4', 16, 0, $iommufd, 0);
+    ioctl($device, 0x3b76, $bind) or die "VFIO_DEVICE_BIND_IOMMUFD: $!";
+    my $attach = pack('L4', 16, 0, $ioas, 0);
+    ioctl($device, 0x3b77, $attach) or die "VFIO_DEVICE_ATTACH_IOMMUFD_PT: $!";
+    $| = 1; print "ready\n"; sleep 60;
+"#;
+
+/// A process that has the device attached. Ended on drop.
+struct Attached(Child);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn physical_address_of_a_mapping_is_that_of_its_page() {
+    let _host = passthru_lab::host();
+    let bound = BoundByHand::new();
+    let iommufd = Arc::new(Iommufd::open().unwrap());
+    let ioas = Arc::new(Ioas::alloc(&iommufd).unwrap());
+    let inherited = dup(iommufd.as_fd()).unwrap();
+    fcntl_setfd(&inherited, FdFlags::empty()).unwrap();
+    let mut perl = Command::new("perl");
+    perl.args(["-e", ATTACH]).arg(bound.node());
+    perl.args([inherited.as_raw_fd().to_string(), ioas.id().to_string()]);
+    let mut attached = Attached(perl.stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(attached.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+
+    let memory = Arc::new(DmaMemory::alloc(PAGE).unwrap());
+    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let range = ioas.noiommu_get_pa(mapping.iova(), PAGE as u64).unwrap();
+    assert_eq!(range.address, physical(&memory));
+    assert!(range.length >= PAGE as u64, "{range:?}");
+}
+
+/// Returns the physical address of the first page, which is pinned.
+fn physical(memory: &DmaMemory) -> u64 {
+    let number = memory.as_ptr().addr() / PAGE;
+    let mut entry = [0; 8];
+    let pagemap = fs::File::open("/proc/self/pagemap").unwrap();
+    pagemap.read_exact_at(&mut entry, number as u64 * 8).unwrap();
+    // The number of the page has 55 bits.
+    (u64::from_le_bytes(entry) & ((1 << 55) - 1)) * PAGE as u64
 }
