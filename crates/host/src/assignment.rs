@@ -75,12 +75,15 @@ impl Host {
         force: bool,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Assignment, Error> {
+        let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
+        if requests.is_empty() {
+            return if interrupted() { Err(Error::Interrupted) } else { Ok(assignment) };
+        }
         let usage = self.usage_beside(&[], &[]);
         let objections = self.check_during(&usage, requests)?;
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
         }
-        let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
         match assignment.take(&usage, requests, guest, force, interrupted) {
             Ok(()) => Ok(assignment),
             Err(failure) => Err(assignment.undone(failure)),
@@ -100,14 +103,17 @@ impl Host {
         Error::several(objections).map_or(Ok(()), Err)
     }
 
-    /// Looks at devices without touching them. Returns the objections that may be overridden:
-    /// [`Error::InUse`], [`Error::Unseen`] and [`Error::NotViable`].
+    /// Looks at devices without touching them; without requests, at nothing. Returns the objections
+    /// that may be overridden: [`Error::InUse`], [`Error::Unseen`] and [`Error::NotViable`].
     ///
     /// # Errors
     /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU
     /// group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name
     /// that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
         self.check_during(&self.usage_beside(&[], &[]), requests)
     }
 
@@ -283,6 +289,24 @@ mod tests {
 
     fn override_of_nvme(tree: &Tree) -> String {
         fs::read_to_string(tree.path("sys/bus/pci/devices/0000:01:00.0/driver_override")).unwrap()
+    }
+
+    #[test]
+    fn no_request_leaves_the_host_unread() {
+        use rustix::fs::inotify;
+        let tree = host();
+        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let opened = inotify::init(flags).unwrap();
+        inotify::add_watch(&opened, tree.path("proc"), inotify::WatchFlags::OPEN).unwrap();
+        let mut event = [0; 512];
+        assert_eq!(tree.host().check(&[]).unwrap().len(), 0);
+        assert_eq!(tree.host().assign(&[], Some("one"), false).unwrap().devices(), []);
+        assert_eq!(rustix::io::read(&opened, &mut event), Err(rustix::io::Errno::AGAIN));
+        let stopped = tree.host().assign_unless(&[], Some("one"), false, &|| true);
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+        // With a request, the folder is read.
+        tree.host().check(&[Request::managed(address("02:00.0"))]).unwrap();
+        assert!(rustix::io::read(&opened, &mut event).is_ok());
     }
 
     #[test]

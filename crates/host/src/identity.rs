@@ -50,18 +50,25 @@ pub enum Comparison {
 }
 
 impl Identity {
-    /// Compares two identities. The address does not count: cards move.
+    /// Compares two identities. The address does not count: cards move. Hardware addresses count
+    /// only where no serial number is known of both: they can change, such as with a new firmware.
     pub fn compare(&self, other: &Self) -> Comparison {
         if self.ids() != other.ids() {
             return Comparison::Different;
         }
         let pcie = same(self.pcie_serial.as_ref(), other.pcie_serial.as_ref());
         let nvme = same(self.nvme_serial.as_ref(), other.nvme_serial.as_ref());
-        let macs = self.shares_mac(other);
-        match [pcie, nvme, macs] {
-            answers if answers.contains(&Some(false)) => Comparison::Different,
-            answers if answers.contains(&Some(true)) => Comparison::Same,
-            _ => Comparison::Unsure,
+        let serials = [pcie, nvme];
+        if serials.contains(&Some(false)) {
+            return Comparison::Different;
+        }
+        if serials.contains(&Some(true)) {
+            return Comparison::Same;
+        }
+        match self.shares_mac(other) {
+            Some(true) => Comparison::Same,
+            Some(false) => Comparison::Different,
+            None => Comparison::Unsure,
         }
     }
 
@@ -282,6 +289,26 @@ mod tests {
         assert_eq!(other.compare(&both), Comparison::Different);
         assert_eq!(with(&[]).compare(&both), Comparison::Unsure);
         assert_eq!(first.merged(&both), both);
+    }
+
+    #[test]
+    fn serial_number_counts_more_than_hardware_addresses() {
+        let (tree, _) = tree(0x020000);
+        let with = |serial: &str, mac: &str| Identity {
+            pcie_serial: Some(serial.into()),
+            macs: vec![mac.into()],
+            ..identity(&tree)
+        };
+        let card = with("00-01", "52:54:00:00:00:01");
+        assert_eq!(card.compare(&with("00-01", "52:54:00:00:00:02")), Comparison::Same);
+        assert_eq!(card.compare(&with("00-02", "52:54:00:00:00:01")), Comparison::Different);
+        let mut disk = Identity { nvme_serial: Some("A".into()), ..card.clone() };
+        disk.pcie_serial = None;
+        let other = Identity { macs: vec!["52:54:00:00:00:02".into()], ..disk.clone() };
+        assert_eq!(disk.compare(&other), Comparison::Same);
+        disk.pcie_serial = Some("00-01".into());
+        let swapped = Identity { pcie_serial: Some("00-02".into()), ..disk.clone() };
+        assert_eq!(disk.compare(&swapped), Comparison::Different);
     }
 
     #[test]

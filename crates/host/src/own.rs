@@ -9,7 +9,7 @@ use std::path::Path;
 /// Largest size of a file of ours, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// Reads a file of ours. A link is not followed, and nothing but a file is waited for.
+/// Reads a file of ours. A link is not followed. Returns at once for anything but a regular file.
 ///
 /// # Errors
 /// The system's answer; a file of another user, one that others may write to, one that is no regular
@@ -64,15 +64,18 @@ mod tests {
     fn only_a_regular_file_of_ours_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
+        let set = |name: &str, mode| fs::set_permissions(at(name), PermissionsExt::from_mode(mode));
         fs::write(at("file"), "text").unwrap();
+        set("file", 0o644).unwrap();
         assert_eq!(read_own(&at("file")).unwrap(), b"text");
         symlink(at("file"), at("link")).unwrap();
         assert!(read_own(&at("link")).is_err());
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(said(read_own(&at("fifo"))), "it is not a regular file");
-        fs::set_permissions(at("file"), PermissionsExt::from_mode(0o666)).unwrap();
+        set("file", 0o666).unwrap();
         assert_eq!(said(read_own(&at("file"))), "others may write to it (mode 666)");
         File::create(at("large")).unwrap().set_len(MOST + 1).unwrap();
+        set("large", 0o644).unwrap();
         assert_eq!(said(read_own(&at("large"))), "it has more than 1 MiB");
         assert_eq!(read_own(&at("none")).unwrap_err().kind(), ErrorKind::NotFound);
     }

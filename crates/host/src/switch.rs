@@ -25,8 +25,7 @@ impl Switch<'_> {
     /// The device's disks are let go once they are gone: their names are free for another driver then.
     pub(crate) fn to_driver(&self, device: &Device, driver: &str, hold: Hold) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
-        self.detach(device)?;
-        drop(hold);
+        self.detach(device, hold)?;
         self.bind(device, driver)?;
         let device = self.expect_driver(device, Some(driver))?;
         expect_vfio(&device, driver)?;
@@ -40,7 +39,7 @@ impl Switch<'_> {
         if stays(device, former) {
             return Ok(());
         }
-        self.detach(device)?;
+        self.detach(device, Hold::default())?;
         match (former, wanted) {
             (None, _) => return self.probe(device),
             (Some(_), None) => {}
@@ -57,16 +56,17 @@ impl Switch<'_> {
             return Ok(());
         }
         let path = self.host.pci(device.address).join("driver_override");
-        self.write(device, path, &format!("{}\n", driver.unwrap_or_default()))
+        self.write(device, path, &format!("{}\n", driver.unwrap_or_default()), Hold::default())
     }
 
-    /// Takes a device from its driver.
-    fn detach(&self, device: &Device) -> Result<(), Error> {
+    /// Takes a device from its driver. Its disks are held until the kernel is done, however long it
+    /// takes.
+    fn detach(&self, device: &Device, hold: Hold) -> Result<(), Error> {
         if device.driver.is_none() {
             return Ok(());
         }
         let path = self.host.pci(device.address).join("driver/unbind");
-        self.write(device, path, &device.address.to_string())
+        self.write(device, path, &device.address.to_string(), hold)
     }
 
     /// Lets the kernel find a driver, with its module loaded if there is one.
@@ -75,7 +75,8 @@ impl Switch<'_> {
             let answer = self.host.modprobe(&modalias);
             tracing::debug!(%modalias, answer, "modprobe");
         }
-        self.write(device, self.host.path("sys/bus/pci/drivers_probe"), &device.address.to_string())
+        let path = self.host.path("sys/bus/pci/drivers_probe");
+        self.write(device, path, &device.address.to_string(), Hold::default())
     }
 
     fn expect_driver(&self, device: &Device, wanted: Option<&str>) -> Result<Device, Error> {
@@ -98,16 +99,18 @@ impl Switch<'_> {
 
     fn bind(&self, device: &Device, driver: &str) -> Result<(), Error> {
         let path = self.host.pci_driver(driver).join("bind");
-        self.write(device, path, &device.address.to_string())
+        self.write(device, path, &device.address.to_string(), Hold::default())
     }
 
-    fn write(&self, device: &Device, path: PathBuf, value: &str) -> Result<(), Error> {
+    /// Writes to sysfs within the time limit. The lock and the disks are let go when the write has
+    /// ended, which may be after the limit.
+    fn write(&self, device: &Device, path: PathBuf, value: &str, hold: Hold) -> Result<(), Error> {
         let limit = self.host.limit();
         let lock = Arc::clone(self.lock);
         let (to, text) = (path.clone(), value.to_owned());
         let written = patience::within(limit, move || {
             let written = sysfs::write(to, &text);
-            drop(lock);
+            drop((lock, hold));
             written
         });
         let value = value.trim_end().to_owned();
@@ -141,19 +144,29 @@ mod tests {
         path
     }
 
+    /// Returns whether this process has a file open.
+    fn is_open(path: &std::path::Path) -> bool {
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|target| target == path)
+    }
+
     #[test]
-    fn stuck_unbind_is_reported_and_keeps_the_claim() {
+    fn stuck_unbind_keeps_the_claim_and_the_disks() {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/random/boot_id", "this-boot\n");
         let dir = tree.pci("0000:01:00.0", 0x010802);
         tree.place("0000:01:00.0", Some("nvme"), 1);
         tree.file(&format!("{dir}/driver_override"), "(null)\n");
         tree.file("sys/bus/pci/drivers/vfio-pci/bind", "");
+        tree.block(&format!("{dir}/nvme/nvme0/nvme0n1"), "259:0");
         let unbind = block(&tree, "sys/bus/pci/drivers/nvme/unbind");
         let host = tree.host().with_limit(Duration::from_millis(50));
         let claim = host.claim("01:00.0".parse().unwrap(), Some("one")).unwrap();
 
-        let error = claim.bind("vfio-pci", Hold::default()).unwrap_err();
+        let disk = std::fs::canonicalize(tree.path("dev/nvme0n1")).unwrap();
+        let hold = host.usage().hold(&host.device(claim.device()).unwrap());
+        assert!(is_open(&disk));
+        let error = claim.bind("vfio-pci", hold).unwrap_err();
         let Error::Stuck { device, path, .. } = &error else { panic!("{error}") };
         assert_eq!((*device, path.ends_with("driver/unbind")), (claim.device(), true));
         // It is not undone: that would have to wait as well.
@@ -165,8 +178,9 @@ mod tests {
         let device = claim.device();
         drop(claim);
         assert!(host.claim(device, Some("two")).is_err());
+        assert!(is_open(&disk));
         assert_eq!(std::fs::read_to_string(unbind).unwrap(), "0000:01:00.0");
-        let free = || host.owner(device).is_none();
+        let free = || host.owner(device).is_none() && !is_open(&disk);
         assert!(host.wait_until(Duration::from_secs(40), free));
     }
 

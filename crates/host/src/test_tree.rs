@@ -1,7 +1,7 @@
 //! A host's file trees in a temporary folder, for the tests of this crate.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,17 +29,26 @@ impl Tree {
         self.0.path().join(path)
     }
 
+    /// Adds a folder to which only its owner may write, whatever the umask.
     pub(crate) fn dir(&self, path: &str) {
-        fs::create_dir_all(self.path(path)).unwrap();
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(self.path(path)).unwrap();
     }
 
+    /// Adds a file to which only its owner may write, whatever the umask.
     pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) {
-        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        self.parent(path);
         fs::write(self.path(path), content).unwrap();
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
+    fn parent(&self, path: &str) {
+        if let Some((folder, _)) = path.rsplit_once('/') {
+            self.dir(folder);
+        }
     }
 
     pub(crate) fn link(&self, path: &str, target: &str) {
-        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        self.parent(path);
         symlink(target, self.path(path)).unwrap();
     }
 

@@ -8,7 +8,8 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use super::Unseen;
-use super::{ring, vfio_file};
+use super::ring::Rings;
+use super::vfio_file;
 use crate::node::Number;
 use crate::{Host, sysfs};
 
@@ -131,6 +132,7 @@ impl Look<'_> {
             Ok(entries) => entries,
             Err(error) => return self.note(&fds, &error),
         };
+        let mut rings = Rings::new(self.host, dir);
         for entry in entries.flatten() {
             let fd = entry.file_name().to_string_lossy().parse::<RawFd>();
             if own && fd.is_ok_and(|fd| self.own.contains(&fd)) {
@@ -141,25 +143,27 @@ impl Look<'_> {
                 Ok(Some(number)) => {
                     numbers.insert(number);
                 }
-                Ok(None) => self.anonymous(dir, &path, numbers),
+                Ok(None) => self.anonymous(&mut rings, dir, &path, numbers),
                 Err(error) => self.note(&path, &error),
             }
         }
+        self.add(rings.named(), numbers);
     }
 
     /// Looks into a file without a node, which can hold a device or several.
-    fn anonymous(&mut self, dir: &Path, fd: &Path, numbers: &mut BTreeSet<Number>) {
+    fn anonymous(&mut self, rings: &mut Rings<'_>, dir: &Path, fd: &Path, numbers: &mut BTreeSet<Number>) {
         let Ok(target) = fs::read_link(fd) else { return };
         let info = dir.join("fdinfo").join(fd.file_name().unwrap_or_default());
         match target.to_str() {
-            Some("anon_inode:[io_uring]") => self.ring(dir, &info, numbers),
+            Some("anon_inode:[io_uring]") => self.add(rings.registered(&info), numbers),
             Some("anon_inode:[vfio-device]") => numbers.extend(vfio_file::number(self.host, &info)),
             _ => {}
         }
     }
 
-    fn ring(&mut self, dir: &Path, info: &Path, numbers: &mut BTreeSet<Number>) {
-        match ring::registered(self.host, dir, info) {
+    /// Adds the devices that are registered with a ring.
+    fn add(&mut self, registered: Result<Vec<Number>, Unseen>, numbers: &mut BTreeSet<Number>) {
+        match registered {
             Ok(registered) => numbers.extend(registered),
             Err(unseen) => {
                 self.refused.entry(ErrorKind::WouldBlock).or_insert(unseen);
@@ -266,6 +270,20 @@ mod tests {
         tree.file("bin/cat", "");
         let found = look(&tree);
         assert_eq!(numbers(&found), [(77, vec![DISK])]);
+        assert_eq!(found.unseen, []);
+    }
+
+    #[test]
+    fn rings_of_a_process_show_paths_and_names() {
+        let tree = tree();
+        tree.file("dev/sdb", "block 8:16\n");
+        tree.file("proc/77/fd/anon_inode:[io_uring]", ""); // where the links lead in a copy
+        for (fd, file) in [("3", "/dev/nvme0n1"), ("4", "sdb")] {
+            tree.link(&format!("proc/77/fd/{fd}"), "anon_inode:[io_uring]");
+            tree.file(&format!("proc/77/fdinfo/{fd}"), format!("UserFiles:\t1\n    0: {file}\n"));
+        }
+        let found = look(&tree);
+        assert_eq!(numbers(&found), [(77, vec![Number::Block(8, 16), DISK])]);
         assert_eq!(found.unseen, []);
     }
 

@@ -1,8 +1,9 @@
 //! Files registered with an io_uring, which are in no `/proc/PID/fd`. The ring's `fdinfo` lists them
 //! as `UserFiles`, whenever the ring is not busy at that moment: by path, before Linux 6.14 by name.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,33 +13,127 @@ use crate::node::Number;
 use crate::{Host, sysfs};
 
 const FILES: &str = "devices registered with an io_uring";
+/// Largest size of a ring's `fdinfo` that is read, in bytes.
+const MOST_BYTES: u64 = 16 << 20;
+/// Most files that are looked at for one process.
+const MOST_FILES: usize = 65_536;
+/// Most entries of a `/dev` that are read for one process.
+const MOST_ENTRIES: usize = 4_096;
+/// Most folders between a `/dev` and a node.
+const MOST_DEPTH: usize = 4;
+/// Folders of `/dev` where any user makes files, and nobody makes nodes.
+const WITHOUT_NODES: [&str; 3] = ["shm", "hugepages", "mqueue"];
 
-/// Returns the devices that are registered with a ring of the process in the folder `dir`, by the
-/// ring's file in `fdinfo`.
-///
-/// # Errors
-/// When the ring stayed busy, or a path of its list leads to nothing and may be that of a device.
-pub(crate) fn registered(host: &Host, dir: &Path, info: &Path) -> Result<Vec<Number>, Unseen> {
-    let mut files = None;
-    for _ in 0..20 {
-        // Without a file, the process has ended meanwhile.
-        let Some(text) = sysfs::read(info) else { return Ok(Vec::new()) };
-        files = user_files(&text, omits_busy_list(host));
-        if files.is_some() {
-            break;
-        }
-        sleep(Duration::from_millis(2));
+/// Rings of one process, or of a thread with descriptors of its own. Any user can have many, with
+/// long lists, so the work for them has limits.
+pub(crate) struct Rings<'a> {
+    host: &'a Host,
+    /// Folder of the process or thread in `/proc`.
+    dir: &'a Path,
+    /// Names of files whose paths the kernel does not print.
+    names: BTreeSet<String>,
+    /// Number of files that may still be looked at.
+    left: usize,
+}
+
+impl<'a> Rings<'a> {
+    pub(crate) fn new(host: &'a Host, dir: &'a Path) -> Self {
+        Self { host, dir, names: BTreeSet::new(), left: MOST_FILES }
     }
-    let files = files.ok_or_else(|| Unseen::new(FILES, info.display(), "the ring is busy"))?;
-    let mut numbers = Vec::new();
-    for file in &files {
-        if file.starts_with('/') {
-            numbers.extend(at_path(host, dir, file)?);
-        } else {
-            numbers.extend(by_name(host, dir, file));
+
+    /// Returns the devices that are registered with one ring by their paths, by the ring's file in
+    /// `fdinfo`. Keeps the names without a path for [`named`](Self::named).
+    ///
+    /// # Errors
+    /// When the ring stayed busy, a path of its list leads to nothing and may be that of a device,
+    /// or the list is beyond the limits.
+    pub(crate) fn registered(&mut self, info: &Path) -> Result<Vec<Number>, Unseen> {
+        let (paths, names) = sort(self.files(info)?);
+        let count = paths.len() + names.difference(&self.names).count();
+        self.left = self.left.checked_sub(count).ok_or_else(|| {
+            let reason = format!("the process has registered more than {MOST_FILES} files");
+            Unseen::new(FILES, info.display(), reason)
+        })?;
+        self.names.extend(names);
+        let mut numbers = Vec::new();
+        for path in &paths {
+            numbers.extend(at_path(self.host, self.dir, path)?);
         }
+        Ok(numbers)
     }
-    Ok(numbers)
+
+    fn files(&self, info: &Path) -> Result<Vec<String>, Unseen> {
+        for _ in 0..20 {
+            // Without a file, the process has ended meanwhile.
+            let Some(text) = read(info) else { return Ok(Vec::new()) };
+            if text.len() as u64 > MOST_BYTES {
+                let reason = format!("it has more than {} MiB", MOST_BYTES >> 20);
+                return Err(Unseen::new(FILES, info.display(), reason));
+            }
+            let text = String::from_utf8_lossy(&text);
+            if let Some(files) = user_files(&text, omits_busy_list(self.host)) {
+                return Ok(files);
+            }
+            sleep(Duration::from_millis(2));
+        }
+        Err(Unseen::new(FILES, info.display(), "the ring is busy"))
+    }
+
+    /// Returns the devices below `/dev`, of the process or of this host, that have one of the names
+    /// of the lists.
+    ///
+    /// # Errors
+    /// When such a `/dev` has too many entries, or its folders are too deep.
+    pub(crate) fn named(&self) -> Result<Vec<Number>, Unseen> {
+        let mut numbers = Vec::new();
+        if !self.names.is_empty() {
+            for dev in [self.dir.join("root/dev"), self.host.path("dev")] {
+                self.walk(dev, &mut numbers)?;
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn walk(&self, dev: PathBuf, numbers: &mut Vec<Number>) -> Result<(), Unseen> {
+        let beyond = |reason: String| Err(Unseen::new(FILES, dev.display(), reason));
+        let mut entries = 0;
+        let mut folders = vec![(dev.clone(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                entries += 1;
+                if entries > MOST_ENTRIES {
+                    return beyond(format!("it has more than {MOST_ENTRIES} entries"));
+                }
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let is_named = self.names.contains(&*name);
+                    numbers.extend(is_named.then(|| number(self.host, &entry.path())).flatten());
+                } else if depth == MOST_DEPTH {
+                    return beyond(format!("it has folders more than {MOST_DEPTH} deep"));
+                } else if depth > 0 || !WITHOUT_NODES.contains(&&*name) {
+                    folders.push((entry.path(), depth + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a ring's `fdinfo`, up to one byte more than may be.
+fn read(info: &Path) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(info).ok()?.take(MOST_BYTES + 1).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+/// Returns the paths of a list, and the names that may be those of nodes: none if the kernel prints
+/// paths. Sockets and files of the kernel's own have names that no node has.
+fn sort(files: Vec<String>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (paths, mut names): (BTreeSet<_>, BTreeSet<_>) =
+        files.into_iter().partition(|file| file.starts_with('/'));
+    names.retain(|name| paths.is_empty() && !name.is_empty() && !name.contains(['[', ':', '<']));
+    (paths, names)
 }
 
 /// Returns the device that a path of a process leads to.
@@ -54,30 +149,20 @@ fn at_path(host: &Host, dir: &Path, path: &str) -> Result<Option<Number>, Unseen
 }
 
 /// Returns whether a path that leads to nothing is that of a file in memory, or of one that was
-/// deleted where no device nodes are made.
+/// deleted where no device nodes are made: they are made in a folder `dev`.
 fn is_deleted_file(path: &str) -> bool {
-    path.starts_with("/memfd:") || (path.ends_with(" (deleted)") && !path.starts_with("/dev/"))
-}
-
-/// Returns the devices below `/dev`, of the process or of this host, that have a name. Sockets and
-/// regular files have none there.
-fn by_name(host: &Host, dir: &Path, name: &str) -> Vec<Number> {
-    let mut numbers = Vec::new();
-    let mut folders = vec![dir.join("root/dev"), host.path("dev")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(entry.path());
-            } else if entry.file_name() == *name {
-                numbers.extend(number(host, entry.path()));
-            }
-        }
+    if path.starts_with("/memfd:") {
+        return true;
     }
-    numbers
+    let Some(path) = path.strip_suffix(" (deleted)") else { return false };
+    match path.strip_prefix("/dev/") {
+        Some(below) => below.split_once('/').is_some_and(|(top, _)| WITHOUT_NODES.contains(&top)),
+        None => path.split('/').all(|part| part != "dev"),
+    }
 }
 
-fn number(host: &Host, path: PathBuf) -> Option<Number> {
-    host.number_at(&path).ok().flatten()
+fn number(host: &Host, path: &Path) -> Option<Number> {
+    host.number_at(path).ok().flatten()
 }
 
 /// Returns whether the kernel leaves the list out when a ring is busy (since Linux 6.15), instead of
@@ -115,8 +200,21 @@ mod tests {
         tree
     }
 
+    /// Looks at rings of one process by their files in `fdinfo`.
+    fn look(tree: &Tree, infos: &[&str]) -> Result<Vec<Number>, Unseen> {
+        let host = tree.host();
+        let dir = tree.path("proc/77");
+        let mut rings = Rings::new(&host, &dir);
+        let mut numbers = Vec::new();
+        for info in infos {
+            numbers.extend(rings.registered(&tree.path(&format!("proc/77/fdinfo/{info}")))?);
+        }
+        numbers.extend(rings.named()?);
+        Ok(numbers)
+    }
+
     fn found(tree: &Tree) -> Result<Vec<Number>, Unseen> {
-        registered(&tree.host(), &tree.path("proc/77"), &tree.path("proc/77/fdinfo/5"))
+        look(tree, &["5"])
     }
 
     #[test]
@@ -142,12 +240,91 @@ mod tests {
         assert_eq!(found(&ring("UserFiles:\t0\nUserBufs:\t0\n")), Ok(vec![]));
     }
 
+    fn with_file(file: &str) -> Result<Vec<Number>, Unseen> {
+        found(&ring(&format!("UserFiles:\t1\n    0: {}\n", file.replace(' ', "\\040"))))
+    }
+
     #[test]
     fn memory_and_deleted_files_are_no_devices() {
-        let info = "UserFiles:\t2\n    0: /memfd:ring\\040(deleted)\n    1: /tmp/x\\040(deleted)\n";
-        assert_eq!(found(&ring(info)), Ok(vec![]));
-        let info = "UserFiles:\t1\n    0: /dev/sda\\040(deleted)\n";
-        assert_eq!(found(&ring(info)).unwrap_err().place, "/dev/sda (deleted)");
+        let memory = ["/memfd:ring", "/dev/shm/x", "/dev/hugepages/a/x", "/dev/mqueue/x"];
+        for file in memory.into_iter().chain(["/tmp/x", "/srv/devices/x"]) {
+            assert_eq!(with_file(&format!("{file} (deleted)")), Ok(vec![]), "{file}");
+        }
+    }
+
+    #[test]
+    fn deleted_file_of_a_folder_dev_is_unseen() {
+        let own = ["/dev/sda", "/dev/shm", "/dev/shmem/x", "/dev/disks/shm/x"];
+        for file in own.into_iter().chain(["/srv/chroot/dev/sda"]) {
+            let file = format!("{file} (deleted)");
+            assert_eq!(with_file(&file).unwrap_err().place, file);
+        }
+    }
+
+    #[test]
+    fn names_that_no_node_has_are_not_looked_for() {
+        let files = "    0: <none>\n    1: socket:[12]\n    2: anon_inode:kvm-vm\n";
+        let tree = ring(&format!("UserFiles:\t3\n{files}"));
+        for name in ["<none>", "socket:[12]", "anon_inode:kvm-vm"] {
+            tree.file(&format!("dev/{name}"), "block 259:0\n");
+        }
+        tree.dir("dev/1/2/3/4/5"); // a walk would end there
+        assert_eq!(found(&tree), Ok(vec![]));
+    }
+
+    #[test]
+    fn list_with_a_path_has_no_names() {
+        let tree = ring("UserFiles:\t2\n    0: TCP\n    1: /dev/xvda\n");
+        tree.file("proc/77/root/dev/xvda", "block 259:0\n");
+        tree.file("proc/77/root/dev/TCP", "block 259:1\n");
+        tree.dir("proc/77/root/dev/1/2/3/4/5");
+        assert_eq!(found(&tree), Ok(vec![Number::Block(259, 0)]));
+    }
+
+    #[test]
+    fn names_of_all_rings_are_looked_for_at_once() {
+        let tree = ring("UserFiles:\t2\n    0: xvda\n    1: xvda\n");
+        tree.file("proc/77/fdinfo/6", "UserFiles:\t2\n    0: xvda\n    1: xvdb\n");
+        tree.file("dev/xvda", "block 259:0\n");
+        tree.file("dev/disks/xvdb", "block 259:1\n");
+        let mut numbers = look(&tree, &["5", "6"]).unwrap();
+        numbers.sort();
+        assert_eq!(numbers, [Number::Block(259, 0), Number::Block(259, 1)]);
+    }
+
+    #[test]
+    fn folder_dev_beyond_the_limits_is_unseen() {
+        let tree = ring("UserFiles:\t1\n    0: xvda\n");
+        tree.dir("proc/77/root/dev/1/2/3/4");
+        tree.dir("proc/77/root/dev/shm/1/2/3/4/5");
+        assert_eq!(found(&tree), Ok(vec![]));
+        tree.dir("proc/77/root/dev/1/2/3/4/5");
+        let unseen = found(&tree).unwrap_err();
+        assert_eq!(unseen.reason, "it has folders more than 4 deep");
+        assert!(unseen.place.ends_with("proc/77/root/dev"), "{unseen}");
+
+        let tree = ring("UserFiles:\t1\n    0: xvda\n");
+        for name in 0..MOST_ENTRIES {
+            tree.file(&format!("dev/{name}"), "");
+        }
+        assert_eq!(found(&tree), Ok(vec![]));
+        tree.file("dev/one-more", "");
+        assert_eq!(found(&tree).unwrap_err().reason, "it has more than 4096 entries");
+    }
+
+    #[test]
+    fn list_beyond_the_limits_is_unseen() {
+        let list = |count: usize, path: &str| {
+            let files = (0..count).map(|index| format!("{index:>5}: {path}{index}\n"));
+            format!("UserFiles:\t{count}\n{}", files.collect::<String>())
+        };
+        let sockets = list(MOST_FILES + 1, "socket:[7]");
+        assert_eq!(found(&ring(&sockets)), Ok(vec![]));
+        let reason = "the process has registered more than 65536 files";
+        assert_eq!(found(&ring(&list(MOST_FILES + 1, "/x"))).unwrap_err().reason, reason);
+        assert_eq!(found(&ring(&list(MOST_FILES + 1, "x"))).unwrap_err().reason, reason);
+        let large = "x".repeat(1 + (16 << 20));
+        assert_eq!(found(&ring(&large)).unwrap_err().reason, "it has more than 16 MiB");
     }
 
     #[test]

@@ -64,7 +64,8 @@ impl Search<'_> {
                 let dir = core.join(&hba).join(&object);
                 let name = format!("LIO {hba}/{object}");
                 let info = sysfs::read(dir.join("info")).unwrap_or_default();
-                if sysfs::number(dir.join("enable")) == Some(0) {
+                // Attributes and groups of ports stand beside the objects.
+                if hba == "alua" || !dir.is_dir() || sysfs::number(dir.join("enable")) == Some(0) {
                     continue;
                 }
                 let number = iblock_number(&info).or_else(|| self.scsi_number(&hba, &info));
@@ -72,12 +73,16 @@ impl Search<'_> {
                 match (number, path().filter(|path| path.starts_with('/'))) {
                     (Some(number), _) => self.found.push(Target { name, number }),
                     (None, Some(path)) => self.path(name, Some(path)),
+                    // Objects in memory, or of a program that has the disk open by itself.
+                    (None, None) if hba.starts_with("rd_") || hba.starts_with("user_") => {}
                     (None, None) if hba.starts_with("pscsi_") => {
                         let reason = "no node shows which SCSI device it is";
                         self.unseen.push(Unseen::new(EXPORTS, name, reason));
                     }
-                    // Objects in memory, or of a program that has the disk open by itself.
-                    (None, None) => {}
+                    (None, None) => {
+                        let reason = "its `info` and `udev_path` show no disk or file";
+                        self.unseen.push(Unseen::new(EXPORTS, name, reason));
+                    }
                 }
             }
         }
@@ -243,9 +248,26 @@ mod tests {
         let (targets, unseen) = found(&tree);
         assert_eq!(targets, []);
         assert_eq!(unseen[0].place, "LIO pscsi_7/x");
-        // Objects in memory have no device.
-        tree.file(&format!("{CONFIG}/target/core/rd_mcp_1/x/info"), "Status: ACTIVATED\n");
-        assert_eq!(found(&tree).1.len(), 1);
+    }
+
+    #[test]
+    fn object_without_a_known_disk_is_unseen() {
+        let tree = tree();
+        let core = format!("{CONFIG}/target/core");
+        for hba in ["fileio_0", "iblock_0", "new_0", "rd_mcp_1", "user_2"] {
+            tree.file(&format!("{core}/{hba}/hba_info"), "HBA Index: 1\n");
+            tree.file(&format!("{core}/{hba}/x/info"), "Status: ACTIVATED\n");
+            tree.file(&format!("{core}/{hba}/x/udev_path"), "\n");
+            tree.file(&format!("{core}/{hba}/x/enable"), "1\n");
+            tree.file(&format!("{core}/{hba}/off/enable"), "0\n");
+        }
+        tree.dir(&format!("{core}/iblock_1/bare"));
+        tree.dir(&format!("{core}/alua/lu_gps/default_lu_gp"));
+        let (targets, unseen) = found(&tree);
+        assert_eq!(targets, []);
+        let places: Vec<String> = unseen.into_iter().map(|unseen| unseen.place).collect();
+        let objects = ["fileio_0/x", "iblock_0/x", "iblock_1/bare", "new_0/x"];
+        assert_eq!(places, objects.map(|object| format!("LIO {object}")));
     }
 
     #[test]
