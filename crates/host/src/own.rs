@@ -41,12 +41,16 @@ pub fn make_own_folder(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn check(uid: u32, mode: u32) -> io::Result<()> {
-    let denied = |reason: String| Err(io::Error::new(ErrorKind::PermissionDenied, reason));
+    // Not a lack of permission: to be root does not help.
+    let refused = |reason: String| Err(io::Error::other(reason));
     if uid != rustix::process::geteuid().as_raw() {
-        return denied(format!("it belongs to another user (uid {uid})"));
+        return refused(format!("it belongs to another user (uid {uid}), who could change it"));
     }
     if mode & 0o022 != 0 {
-        return denied(format!("others may write to it (mode {:o})", mode & 0o7777));
+        return refused(format!(
+            "others may write to it (mode {:o}); chmod go-w takes that away",
+            mode & 0o7777
+        ));
     }
     Ok(())
 }
@@ -73,7 +77,10 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(said(read_own(&at("fifo"))), "it is not a regular file");
         set("file", 0o666).unwrap();
-        assert_eq!(said(read_own(&at("file"))), "others may write to it (mode 666)");
+        assert_eq!(
+            said(read_own(&at("file"))),
+            "others may write to it (mode 666); chmod go-w takes that away"
+        );
         File::create(at("large")).unwrap().set_len(MOST + 1).unwrap();
         set("large", 0o644).unwrap();
         assert_eq!(said(read_own(&at("large"))), "it has more than 1 MiB");
@@ -87,7 +94,10 @@ mod tests {
         make_own_folder(&path, 0o755).unwrap();
         make_own_folder(&path, 0o755).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
-        assert_eq!(said(make_own_folder(&path, 0o755)), "others may write to it (mode 777)");
+        assert_eq!(
+            said(make_own_folder(&path, 0o755)),
+            "others may write to it (mode 777); chmod go-w takes that away"
+        );
     }
 
     #[test]
@@ -100,9 +110,15 @@ mod tests {
         fs::create_dir(&theirs).unwrap();
         std::os::unix::fs::chown(&theirs, Some(4_000), None).unwrap();
         symlink(&theirs, &link).unwrap();
-        assert_eq!(said(make_own_folder(&link, 0o700)), "it belongs to another user (uid 4000)");
+        assert_eq!(
+            said(make_own_folder(&link, 0o700)),
+            "it belongs to another user (uid 4000), who could change it"
+        );
         fs::write(folder.path().join("file"), "x").unwrap();
         std::os::unix::fs::chown(folder.path().join("file"), Some(4_000), None).unwrap();
-        assert_eq!(said(read_own(&folder.path().join("file"))), "it belongs to another user (uid 4000)");
+        assert_eq!(
+            said(read_own(&folder.path().join("file"))),
+            "it belongs to another user (uid 4000), who could change it"
+        );
     }
 }
