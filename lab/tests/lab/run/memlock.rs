@@ -58,28 +58,36 @@ fn graphics_cards_beside_a_device() {
 #[test]
 fn memory_devices_beside_a_device() {
     let _ = host();
-    let file = fs::File::create("/tmp/nvdimm").unwrap();
-    file.set_len(130 << 20).unwrap();
-    fs::set_permissions("/tmp/nvdimm", std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    for name in ["/tmp/nvdimm", "/tmp/pmem"] {
+        let file = fs::File::create(name).unwrap();
+        file.set_len(130 << 20).unwrap();
+        fs::set_permissions(name, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    }
     let dimm = "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
     let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source><target>\
         <size unit='MiB'>130</size><node>0</node><label><size unit='MiB'>2</size></label></target></memory>";
-    for device in [dimm, nvdimm] {
+    let pmem = "<memory model='virtio-pmem' access='shared'><source><path>/tmp/pmem</path></source><target>\
+        <size unit='MiB'>130</size></target></memory>";
+    let mem = "<memory model='virtio-mem'><target><size unit='MiB'>128</size><node>0</node>\
+        <block unit='MiB'>2</block><requested unit='MiB'>64</requested></target></memory>";
+    for (device, mib) in [(dimm, 128), (nvdimm, 130), (pmem, 130), (mem, 128)] {
         let domain = with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
         let cell =
             "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
         let xml = domain.xml().replace("<cpu mode='host-passthrough'/>", cell);
         // <memory> holds the modules too.
-        let total = if device == dimm { 384 } else { 386 };
+        let total = 256 + mib;
         let xml = xml.replace("<memory unit='MiB'>256<", &format!("<memory unit='MiB'>{total}<"));
         fs::write("/tmp/modules.xml", xml).unwrap();
-        let finished = passthru_lab::run_within(
+        let finished = passthru_lab::run_manager(
             super::support::PATIENCE,
             Command::new("passthru").args(["run", "/tmp/modules.xml"]),
         );
         assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     }
-    fs::remove_file("/tmp/nvdimm").unwrap();
+    for name in ["/tmp/nvdimm", "/tmp/pmem"] {
+        fs::remove_file(name).unwrap();
+    }
 }
 
 #[test]
@@ -95,7 +103,7 @@ fn refused_mapping_names_the_limit_and_the_raised_one_works() {
     let start = |memtune: &str| {
         fs::write("/tmp/uncounted.xml", xml(memtune)).unwrap();
         let mut command = Command::new("passthru");
-        passthru_lab::run_within(super::support::PATIENCE, command.args(["run", "/tmp/uncounted.xml"]))
+        passthru_lab::run_manager(super::support::PATIENCE, command.args(["run", "/tmp/uncounted.xml"]))
     };
     let refused = start("").expect_failure();
     let words = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
