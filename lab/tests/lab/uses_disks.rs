@@ -92,17 +92,18 @@ fn disk_that_nobody_uses_is_free() {
 fn list_takes_no_disk_from_those_who_want_it() {
     let _host = host();
     let disk = disk(CMB_NVME);
-    let list = std::thread::spawn(|| {
-        for _ in 0..10 {
-            let _ = passthru(&["list"]).expect_success();
-        }
-    });
+    // A process of its own: one that is forked from here would have the open disk for a moment.
+    let lists = "for n in 1 2 3 4 5 6 7 8 9 10; do passthru list || exit 1; done";
+    let mut list = Command::new("sh").args(["-c", lists]).stdout(Stdio::null()).spawn().unwrap();
     let mut options = fs::OpenOptions::new();
     let exclusively = options.read(true).custom_flags(O_EXCL);
-    while !list.is_finished() {
+    let status = loop {
         exclusively.open(&disk).unwrap();
-    }
-    list.join().unwrap();
+        if let Some(status) = list.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert!(status.success());
 }
 
 #[test]
@@ -382,13 +383,20 @@ fn disk_without_its_node_is_unknown() {
 }
 
 /// Returns the disk of the two controllers of one subsystem: the kernel's multipath head.
+#[track_caller]
 fn multipath_head() -> PathBuf {
-    let controllers = names(sysfs(MULTIPATH_NVME[0]).join("nvme"));
+    let [one, other] = MULTIPATH_NVME.map(|address| names(sysfs(address).join("nvme")));
     let subsystems = Path::new("/sys/class/nvme-subsystem");
-    let of_both = names(subsystems).into_iter().map(|name| subsystems.join(name));
-    let subsystem = of_both.into_iter().find(|path| controllers.iter().all(|name| path.join(name).exists()));
-    let head = names(subsystem.unwrap()).into_iter().find(|name| name.ends_with("n1"));
-    Path::new("/dev").join(head.unwrap())
+    for subsystem in names(subsystems).into_iter().map(|name| subsystems.join(name)) {
+        let entries = names(&subsystem);
+        let has = |controllers: &[String]| controllers.iter().any(|name| entries.contains(name));
+        let is_head = |name: &&String| Path::new("/sys/class/block").join(name).exists();
+        if has(&one) && has(&other) {
+            let head = entries.iter().find(is_head);
+            return Path::new("/dev").join(head.unwrap_or_else(|| panic!("{entries:?} have no disk")));
+        }
+    }
+    panic!("no subsystem has both {one:?} and {other:?}");
 }
 
 #[test]

@@ -28,8 +28,10 @@ impl Bench {
     fn new() -> Self {
         let bench = Self { card: interface(IGB).unwrap() };
         bench.clear();
-        // The emulator's network advertises an IPv6 router of its own.
-        fs::write(format!("/proc/sys/net/ipv6/conf/{}/accept_ra", bench.card), "0").unwrap();
+        // The emulator's network advertises an IPv6 router of its own, to what a test makes too.
+        for name in ["default", &bench.card] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0").unwrap();
+        }
         ip(&format!("address add {IGB_ADDRESS} dev {}", bench.card));
         ip(&format!("link set {} up", bench.card));
         bench.wait_for_carrier();
