@@ -123,7 +123,7 @@ impl Plan {
         }
         steps.extend(take);
         steps.extend(devices.into_iter().filter_map(Step::of_item));
-        let has_limit = self.user.kind != Kind::Caller || !self.requests.is_empty();
+        let has_limit = self.needs_root();
         steps.push(Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
@@ -136,6 +136,11 @@ impl Plan {
         steps.push(Step::Run);
         steps.extend(back.into_iter().rev().flatten());
         Ok(steps)
+    }
+
+    /// Returns whether a start needs root: for devices, or to run as another user.
+    pub(crate) fn needs_root(&self) -> bool {
+        self.user.kind != Kind::Caller || !self.requests.is_empty()
     }
 
     /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at the

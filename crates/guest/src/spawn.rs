@@ -40,13 +40,9 @@ impl Process<'_> {
             .stdin(Stdio::null())
             .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
-        if nix::unistd::Uid::effective().is_root() {
-            confine(&mut command, self.user, Some(self.memlock));
-        } else {
-            restrict(&mut command);
-        }
+        lower(&mut command, self.user, Some(self.memlock));
         let highest = self.fds.iter().map(|(number, _)| *number).max().unwrap_or(0);
-        // Registered after `confine`, which makes every descriptor close-on-exec: the ones that are mapped
+        // Registered after `lower`, which makes every descriptor close-on-exec: the ones that are mapped
         // now are exactly those that stay.
         let mappings = self.fds.into_iter().map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
         command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
@@ -64,12 +60,17 @@ impl User {
     /// # Errors
     /// What the system answered.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        if nix::unistd::Uid::effective().is_root() {
-            confine(command, self, None);
-        } else {
-            restrict(command);
-        }
+        lower(command, self, None);
         command.spawn()
+    }
+}
+
+/// Makes the command's process give up what it can: all privileges of root, else what a caller can.
+fn lower(command: &mut Command, user: &User, memlock: Option<u64>) {
+    if nix::unistd::Uid::effective().is_root() {
+        confine(command, user, memlock);
+    } else {
+        restrict(command);
     }
 }
 

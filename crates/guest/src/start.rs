@@ -10,7 +10,6 @@ use crate::opener::Opener;
 use crate::plan::Plan;
 use crate::spawn::Process;
 use crate::state::StateDir;
-use crate::user::Kind;
 use crate::vmm::Vmm;
 use nix::unistd::Uid;
 use passthru_domain::Domain;
@@ -46,8 +45,7 @@ impl Plan {
     /// Whatever a step met. Everything is as it was before then: devices on their former drivers, no
     /// process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
     pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
-        let needs_root = self.user.kind != Kind::Caller || !self.requests.is_empty();
-        if needs_root && !Uid::effective().is_root() {
+        if self.needs_root() && !Uid::effective().is_root() {
             return Err(Error::NotRoot);
         }
         // Values are dropped in the reverse order of their making, which is the right order for a start
