@@ -95,17 +95,7 @@ const LIMITS_IN_ALL: u32 = 10;
 #[track_caller]
 #[must_use]
 pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
-    let mut running = Running::start(qemu);
-    for _ in 0..LIMITS_IN_ALL {
-        let printed = running.stdout.length();
-        if let Some(status) = running.wait_until(Instant::now() + limit) {
-            return running.finished(status);
-        }
-        if running.stdout.length() == printed {
-            leave_a_guest_that_stands_still(running, limit);
-        }
-    }
-    running.fail_late(limit * LIMITS_IN_ALL)
+    run_while_it_prints(limit, qemu, leave_a_guest_that_stands_still)
 }
 
 /// Runs a program that starts QEMU and passes the guest's console on to its own standard output, `passthru run` say.
@@ -119,6 +109,19 @@ pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
 #[track_caller]
 #[must_use]
 pub fn run_manager(limit: Duration, command: &mut Command) -> Finished {
+    run_while_it_prints(limit, command, |running, limit| {
+        GuestsManager(running.child.id()).leave_if_its_guest_stands_still(limit);
+        running.fail_late(limit)
+    })
+}
+
+/// Runs a command to its end, for ten times `limit` at most. `on_silence` ends it if it prints nothing for `limit`.
+#[track_caller]
+fn run_while_it_prints(
+    limit: Duration,
+    command: &mut Command,
+    on_silence: fn(Running, Duration) -> !,
+) -> Finished {
     let mut running = Running::start(command);
     for _ in 0..LIMITS_IN_ALL {
         let printed = running.stdout.length();
@@ -126,8 +129,7 @@ pub fn run_manager(limit: Duration, command: &mut Command) -> Finished {
             return running.finished(status);
         }
         if running.stdout.length() == printed {
-            GuestsManager(running.child.id()).leave_if_its_guest_stands_still(limit);
-            running.fail_late(limit);
+            on_silence(running, limit);
         }
     }
     running.fail_late(limit * LIMITS_IN_ALL)
