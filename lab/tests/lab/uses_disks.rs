@@ -92,9 +92,12 @@ fn disk_that_nobody_uses_is_free() {
 fn list_takes_no_disk_from_those_who_want_it() {
     let _host = host();
     let disk = disk(CMB_NVME);
-    // A process of its own: one that is forked from here would have the open disk for a moment.
+    // A process of its own: one that is forked from here would have the open disk for a moment. It does
+    // not see this one: a look at a descriptor in `/proc` keeps its file open after it was closed.
     let lists = "for n in 1 2 3 4 5 6 7 8 9 10; do passthru list || exit 1; done";
-    let mut list = Command::new("sh").args(["-c", lists]).stdout(Stdio::null()).spawn().unwrap();
+    let mut list = Command::new("unshare");
+    let mut list =
+        list.args(["-pf", "--mount-proc", "sh", "-c", lists]).stdout(Stdio::null()).spawn().unwrap();
     let mut options = fs::OpenOptions::new();
     let exclusively = options.read(true).custom_flags(O_EXCL);
     let status = loop {
