@@ -10,6 +10,7 @@ mod docs;
 mod fuzz;
 mod lab;
 mod picture;
+mod style;
 mod test;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Write the reference of the domain XML anew, from the code
     Docs,
+    /// Measure how the sources read
+    Style(style::Args),
     /// Run all tests: the plain ones of the workspace, then those on the virtual host
     Test(test::Args),
     /// Show a guest that uses a device of its (virtual) host
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Docs => docs::run(),
         Task::Check => check::run(),
+        Task::Style(args) => style::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Picture(args) => picture::run(&args),

@@ -1,0 +1,158 @@
+//! Sentences and line widths, of comments and of pages.
+
+use super::report::{Report, Rule};
+
+/// Longest sentence, in words.
+const LONGEST_SENTENCE: usize = 25;
+
+/// Widest line, in columns.
+const WIDEST: usize = 100;
+
+/// Measures a Markdown page: its lines, and the sentences of its paragraphs.
+///
+/// Tables, code and lines that a long link or word fills are left out.
+pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
+    let mut in_code = false;
+    let mut paragraph = Paragraph::default();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        let is_text = !in_code && !line.starts_with("    ") && !line.trim_start().starts_with(['|', '#']);
+        if is_text && !line.trim().is_empty() && !line.contains("```") {
+            check_width(file, index + 1, line, report);
+            paragraph.push(index + 1, line);
+        } else {
+            paragraph.end(file, report);
+        }
+    }
+    paragraph.end(file, report);
+}
+
+/// Measures the comments of a source, and the width of all of its lines.
+pub(super) fn measure_comments(file: &str, text: &str, report: &mut Report) {
+    let mut in_code = false;
+    let mut paragraph = Paragraph::default();
+    for (index, line) in text.lines().enumerate() {
+        check_width(file, index + 1, line, report);
+        let Some(words) = comment(line.trim_start()) else {
+            in_code = false;
+            paragraph.end(file, report);
+            continue;
+        };
+        let words = words.strip_prefix(' ').unwrap_or(words);
+        if words.trim_start().starts_with("```") {
+            in_code = !in_code;
+            paragraph.end(file, report);
+        } else if in_code
+            || words.trim().is_empty()
+            || words.starts_with(['|', '#', ' ']) && !paragraph.is_list()
+        {
+            paragraph.end(file, report);
+        } else {
+            paragraph.push(index + 1, words);
+        }
+    }
+    paragraph.end(file, report);
+}
+
+/// Returns the text of a line that is a comment.
+fn comment(line: &str) -> Option<&str> {
+    ["///", "//!", "//"].into_iter().find_map(|mark| line.strip_prefix(mark))
+}
+
+/// A line that is one word, such as a link, cannot be broken.
+fn check_width(file: &str, line: usize, text: &str, report: &mut Report) {
+    let words = comment(text.trim_start()).unwrap_or(text).split_whitespace().count();
+    if text.chars().count() > WIDEST && words > 1 {
+        report.note(Rule::WideLine, file, line, text);
+    }
+}
+
+/// Lines that belong together.
+#[derive(Default)]
+struct Paragraph {
+    line: usize,
+    text: String,
+}
+
+impl Paragraph {
+    fn is_list(&self) -> bool {
+        self.text.starts_with("- ")
+    }
+
+    /// Adds a line; one that begins an item of a list ends what was before.
+    fn push(&mut self, line: usize, text: &str) {
+        let text = text.trim();
+        let begins_item = text.starts_with("- ") || text.starts_with("* ");
+        if self.text.is_empty() {
+            self.line = line;
+        } else {
+            self.text.push_str(if begins_item { ". " } else { " " });
+        }
+        self.text.push_str(text);
+    }
+
+    /// Checks the sentences, and begins anew.
+    fn end(&mut self, file: &str, report: &mut Report) {
+        for sentence in sentences(&self.text) {
+            if words(sentence) > LONGEST_SENTENCE {
+                report.note(Rule::LongSentence, file, self.line, sentence);
+            }
+        }
+        self.text.clear();
+    }
+}
+
+/// Splits at the marks that end a sentence, where a space follows.
+fn sentences(text: &str) -> Vec<&str> {
+    let mut sentences = Vec::new();
+    let mut rest = text;
+    while let Some(end) = end_of_sentence(rest) {
+        let (sentence, next) = rest.split_at(end);
+        sentences.push(sentence);
+        rest = next;
+    }
+    sentences.push(rest);
+    sentences
+}
+
+fn end_of_sentence(text: &str) -> Option<usize> {
+    let marks = [". ", "? ", "! ", ".) "];
+    marks.into_iter().filter_map(|mark| text.find(mark).map(|at| at + mark.len())).min()
+}
+
+/// Counts the words; marks that stand alone are none.
+fn words(sentence: &str) -> usize {
+    sentence.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentence_ends_at_its_mark() {
+        assert_eq!(sentences("One. Two 3.4: five"), ["One. ", "Two 3.4: five"]);
+    }
+
+    #[test]
+    fn word_needs_a_letter_or_digit() {
+        assert_eq!(words("a - b2 (c) … d"), 4);
+    }
+
+    #[test]
+    fn long_sentence_is_noted_across_lines_of_a_comment() {
+        let mut report = Report::default();
+        let line = "// one two three four five six seven eight nine ten eleven twelve thirteen\n";
+        measure_comments("x.rs", &format!("fn f() {{}}\n{line}{line}"), &mut report);
+        assert!(report.places().starts_with("x.rs:2: sentence of more than 25 words: one two"));
+    }
+
+    #[test]
+    fn line_of_one_word_may_be_wide() {
+        let mut report = Report::default();
+        measure_comments("x.rs", &format!("// {}\n", "x".repeat(120)), &mut report);
+        assert_eq!(report.places(), "");
+    }
+}
