@@ -8,7 +8,10 @@ use std::thread::available_parallelism;
 pub(crate) fn reserve_huge_pages() -> Result<()> {
     let path = "/proc/sys/vm/nr_hugepages";
     fs::write(path, "512").context(path)?;
-    ensure!(fs::read_to_string(path).context(path)?.trim() == "512", "there are no 512 huge pages");
+    ensure!(
+        fs::read_to_string(path).context(path)?.trim() == "512",
+        "there are no 512 huge pages"
+    );
     Ok(())
 }
 

@@ -1,8 +1,9 @@
-//! `cargo xtask bench dma`: how long mapping for DMA takes on the virtual host, beside the same ioctls called directly and
-//! beside vfio-ioctls with iommufd-ioctls. What it prints becomes docs/benchmarks.md.
+//! `cargo xtask bench dma`: how long mapping for DMA takes on the virtual host, beside the same
+//! ioctls called directly and beside vfio-ioctls with iommufd-ioctls. What it prints becomes
+//! docs/benchmarks.md.
 //!
-//! Everything that is compared is measured in turns (A B C, B C A, …), so that what slows the machine down slows all of it
-//! down; the figures are medians.
+//! Everything that is compared is measured in turns (A B C, B C A, …), so that what slows the
+//! machine down slows all of it down; the figures are medians.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -59,24 +60,40 @@ fn main() -> Result<()> {
     }
 }
 
-/// Takes the devices, and measures as each user, in a process of its own. With words only what they name: users and tables.
+/// Takes the devices, and measures as each user, in a process of its own. With words only what they
+/// name: users and tables.
 fn as_each(words: &[String]) -> Result<()> {
-    let (users, tables): (Vec<_>, Vec<_>) =
-        words.iter().cloned().partition(|word| User::named(word).is_some());
+    let (users, tables): (Vec<_>, Vec<_>) = words
+        .iter()
+        .cloned()
+        .partition(|word| User::named(word).is_some());
     for table in &tables {
         let names = TABLES.map(|(name, _)| name);
-        ensure!(names.contains(&table.as_str()), "there is no table {table}, but: {}", names.join(", "));
+        ensure!(
+            names.contains(&table.as_str()),
+            "there is no table {table}, but: {}",
+            names.join(", ")
+        );
     }
     let requests = [NVME, CMB_NVME, IGB].map(|address| address.parse().map(Request::managed));
     let requests = requests.into_iter().collect::<Result<Vec<_>, _>>()?;
     let assignment = Host::new().assign(&requests, Some("bench"), false)?;
     machine::reserve_huge_pages()?;
     machine::print();
-    for user in USERS.map(User::name).into_iter().filter(|user| is_wanted(user, &users)) {
-        let status = Command::new(env::current_exe()?).args([AS, user]).args(&tables).status()?;
+    for user in USERS
+        .map(User::name)
+        .into_iter()
+        .filter(|user| is_wanted(user, &users))
+    {
+        let status = Command::new(env::current_exe()?)
+            .args([AS, user])
+            .args(&tables)
+            .status()?;
         ensure!(status.success(), "the bench as {user}: {status}");
     }
-    assignment.give_back().map_err(|errors| anyhow!("{errors:?}"))?;
+    assignment
+        .give_back()
+        .map_err(|errors| anyhow!("{errors:?}"))?;
     Ok(())
 }
 

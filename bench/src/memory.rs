@@ -31,24 +31,44 @@ pub(crate) struct Kind {
 
 impl Kind {
     const fn by_address(name: &'static str, make: fn(u64) -> Result<Memory, Error>) -> Self {
-        Self { name, make, by_file: false }
+        Self {
+            name,
+            make,
+            by_file: false,
+        }
     }
 
     const fn by_file(name: &'static str, make: fn(u64) -> Result<Memory, Error>) -> Self {
-        Self { name, make, by_file: true }
+        Self {
+            name,
+            make,
+            by_file: true,
+        }
     }
 }
 
 pub(crate) const KINDS: [Kind; 7] = [
-    Kind::by_address("private, base pages", |length| Memory::anonymous(length, Pages::Base)),
-    Kind::by_address("private, THP", |length| Memory::anonymous(length, Pages::Transparent)),
-    Kind::by_address("private, hugetlb of 2 MiB", |length| Memory::anonymous(length, HUGE)),
-    Kind::by_address("memfd, by its address", |length| Memory::memfd(length, Pages::Base).map(without_file)),
-    Kind::by_file("memfd, by its file", |length| Memory::memfd(length, Pages::Base)),
+    Kind::by_address("private, base pages", |length| {
+        Memory::anonymous(length, Pages::Base)
+    }),
+    Kind::by_address("private, THP", |length| {
+        Memory::anonymous(length, Pages::Transparent)
+    }),
+    Kind::by_address("private, hugetlb of 2 MiB", |length| {
+        Memory::anonymous(length, HUGE)
+    }),
+    Kind::by_address("memfd, by its address", |length| {
+        Memory::memfd(length, Pages::Base).map(without_file)
+    }),
+    Kind::by_file("memfd, by its file", |length| {
+        Memory::memfd(length, Pages::Base)
+    }),
     Kind::by_address("memfd of hugetlb, by its address", |length| {
         Memory::memfd(length, HUGE).map(without_file)
     }),
-    Kind::by_file("memfd of hugetlb, by its file", |length| Memory::memfd(length, HUGE)),
+    Kind::by_file("memfd of hugetlb, by its file", |length| {
+        Memory::memfd(length, HUGE)
+    }),
 ];
 
 /// How many threads there are at most: one for each processor.
@@ -57,7 +77,10 @@ pub(crate) fn processors() -> NonZeroUsize {
 }
 
 pub(crate) fn address(memory: &Memory, at: u64) -> Result<*mut u8> {
-    Ok(memory.address().context("the memory is not mapped")?.wrapping_add(at as usize))
+    Ok(memory
+        .address()
+        .context("the memory is not mapped")?
+        .wrapping_add(at as usize))
 }
 
 /// Has the pages made of `length` bytes from `at` on.
@@ -65,7 +88,13 @@ pub(crate) fn populate(memory: &Memory, at: u64, length: u64) -> Result<()> {
     for at in (at..at + length).step_by(POPULATED_AT_ONCE as usize) {
         let start = address(memory, at)?;
         // SAFETY: the memory is mapped; the contents stay as they are.
-        let answer = unsafe { madvise(start.cast(), POPULATED_AT_ONCE as usize, Advice::LinuxPopulateWrite) };
+        let answer = unsafe {
+            madvise(
+                start.cast(),
+                POPULATED_AT_ONCE as usize,
+                Advice::LinuxPopulateWrite,
+            )
+        };
         answer.context("MADV_POPULATE_WRITE")?;
     }
     Ok(())
@@ -74,7 +103,9 @@ pub(crate) fn populate(memory: &Memory, at: u64, length: u64) -> Result<()> {
 /// Has all pages made, by so many threads.
 pub(crate) fn populate_all(memory: &Memory, threads: usize) -> Result<Duration> {
     let queue = Queue::new(memory.len(), POPULATED_AT_ONCE);
-    together(threads, |_| queue.each(|at| populate(memory, at, POPULATED_AT_ONCE)))
+    together(threads, |_| {
+        queue.each(|at| populate(memory, at, POPULATED_AT_ONCE))
+    })
 }
 
 /// The same memory, of which nobody knows that it is a file's.

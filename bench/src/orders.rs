@@ -1,5 +1,5 @@
-//! In which order several threads best have memory made and map it: an address space's [`Mapper`], beside the orders that there
-//! are to choose from.
+//! In which order several threads best have memory made and map it: an address space's [`Mapper`],
+//! beside the orders that there are to choose from.
 #![allow(unsafe_code)]
 
 use crate::User;
@@ -33,7 +33,12 @@ enum Order {
     InTurn,
 }
 
-const ORDERS: [Order; 4] = [Order::One, Order::Map, Order::PopulateThenMap, Order::InTurn];
+const ORDERS: [Order; 4] = [
+    Order::One,
+    Order::Map,
+    Order::PopulateThenMap,
+    Order::InTurn,
+];
 
 /// Prints a table.
 pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
@@ -63,7 +68,11 @@ fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
     user.progress(&format!("orders: {}, {backend}", kind.name));
     let dma = ways.container(backend);
     let populates = by_address_space(&dma, (kind.make)(2 * MIB)?, processors())?.1;
-    let own = if populates { Order::PopulateThenMap } else { Order::Map };
+    let own = if populates {
+        Order::PopulateThenMap
+    } else {
+        Order::Map
+    };
     let times = in_turns(ORDERS.len(), ROUNDS, |which| {
         let memory = (kind.make)(GIB)?;
         match ORDERS[which] {
@@ -76,10 +85,18 @@ fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
     print!("| {} | {backend}", kind.name);
     for (order, taken) in orders() {
         let bold = if *order == own { "**" } else { "" };
-        print!(" | {bold}{:.3} ({:.2}){bold}", median(taken), ratio(taken, &times[0]));
+        print!(
+            " | {bold}{:.3} ({:.2}){bold}",
+            median(taken),
+            ratio(taken, &times[0])
+        );
     }
-    let of_own = orders().filter(|(order, _)| **order == own).map(|(_, taken)| taken);
-    let others = orders().filter(|(order, _)| **order != own).map(|(_, taken)| taken);
+    let of_own = orders()
+        .filter(|(order, _)| **order == own)
+        .map(|(_, taken)| taken);
+    let others = orders()
+        .filter(|(order, _)| **order != own)
+        .map(|(_, taken)| taken);
     let best = others.min_by(|a, b| median(a).total_cmp(&median(b)));
     let ratio = of_own.zip(best).map(|(own, best)| ratio(own, best)).next();
     println!(" | {:.2} |", ratio.unwrap_or(f64::NAN));
@@ -87,7 +104,11 @@ fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
 }
 
 /// Says how long it took, and whether the memory was populated before.
-fn by_address_space(dma: &Arc<dyn Dma>, memory: Memory, threads: NonZeroUsize) -> Result<(Duration, bool)> {
+fn by_address_space(
+    dma: &Arc<dyn Dma>,
+    memory: Memory,
+    threads: NonZeroUsize,
+) -> Result<(Duration, bool)> {
     let space = AddressSpace::default().with_mapper(Mapper::new(threads));
     space.join(Arc::clone(dma))?;
     let section = Section::ram(Span::new(IOVA, memory.len())?, &Arc::new(memory), 0)?;
@@ -129,8 +150,11 @@ fn by_threads(dma: &dyn Dma, memory: &Memory, order: Order) -> Result<Duration> 
 /// Maps a piece as an address space would: by its file, where the container can.
 pub(crate) fn map(dma: &dyn Dma, memory: &Memory, at: u64, length: u64) -> Result<()> {
     match memory.file().filter(|_| dma.capabilities().map_file) {
-        Some((file, start)) => dma.map_file(file, start + at, length, IOVA + at, Access::ReadWrite)?,
-        // SAFETY: the memory stays until everything is unmapped (or the process ends), and is not accessed.
+        Some((file, start)) => {
+            dma.map_file(file, start + at, length, IOVA + at, Access::ReadWrite)?
+        }
+        // SAFETY: the memory stays until everything is unmapped (or the process ends), and is not
+        // accessed.
         None => unsafe { dma.map(address(memory, at)?, length, IOVA + at, Access::ReadWrite) }?,
     }
     Ok(())

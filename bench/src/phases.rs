@@ -1,4 +1,5 @@
-//! Where the time goes when memory is populated first: in making the pages, or in mapping what is there.
+//! Where the time goes when memory is populated first: in making the pages, or in mapping what is
+//! there.
 
 use crate::User;
 use crate::memory::{GIB, KINDS, Kind, MIB, populate_all, processors};
@@ -37,14 +38,19 @@ lock: there one thread maps, and only populating is shared.\n"
         "| memory | populate, 1 | populate, {threads} | iommufd map, 1 | iommufd map, {threads} | type1 map, 1 | iommufd together | type1 together |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    KINDS.iter().filter(|kind| !kind.by_file).try_for_each(|kind| row(ways, kind, user))?;
+    KINDS
+        .iter()
+        .filter(|kind| !kind.by_file)
+        .try_for_each(|kind| row(ways, kind, user))?;
     println!();
     Ok(())
 }
 
 fn row(ways: &Ways, kind: &Kind, user: User) -> Result<()> {
     user.progress(&format!("phases: {}", kind.name));
-    let rounds = (0..ROUNDS).map(|_| round(ways, kind)).collect::<Result<Vec<_>>>()?;
+    let rounds = (0..ROUNDS)
+        .map(|_| round(ways, kind))
+        .collect::<Result<Vec<_>>>()?;
     let of = |figure: fn(&Round) -> f64| median(&rounds.iter().map(figure).collect::<Vec<_>>());
     println!(
         "| {} | {:.3} | {:.3} ({:.2}) | {:.3} | {:.3} ({:.2}) | {:.3} | {:.3} | {:.3} |",
@@ -63,12 +69,19 @@ fn row(ways: &Ways, kind: &Kind, user: User) -> Result<()> {
 }
 
 fn round(ways: &Ways, kind: &Kind) -> Result<Round> {
-    let (iommufd, type1, threads) = (ways.container(Iommufd), ways.container(Type1), processors().get());
+    let (iommufd, type1, threads) = (
+        ways.container(Iommufd),
+        ways.container(Type1),
+        processors().get(),
+    );
     let by_one = populate_all(&(kind.make)(GIB)?, 1)?;
     let memory = (kind.make)(GIB)?;
     Ok(Round {
         populate: [by_one, populate_all(&memory, threads)?].map(|time| time.as_secs_f64()),
-        iommufd: [map_all(&*iommufd, &memory, 1)?, map_all(&*iommufd, &memory, threads)?],
+        iommufd: [
+            map_all(&*iommufd, &memory, 1)?,
+            map_all(&*iommufd, &memory, threads)?,
+        ],
         type1: map_all(&*type1, &memory, 1)?,
     })
 }

@@ -1,4 +1,5 @@
-//! What a second address space of the same memory costs: pinned again, or by a copy of the first one's mappings.
+//! What a second address space of the same memory costs: pinned again, or by a copy of the first
+//! one's mappings.
 #![allow(unsafe_code)]
 
 use crate::User;
@@ -82,13 +83,17 @@ fn second(
     let begin = Instant::now();
     space.join(Arc::clone(other) as Arc<dyn Dma>)?;
     let time = begin.elapsed();
-    let (pinned, charged) = ([before[0], of_process("VmPin:")], [before[1], of_process("VmLck:")]);
+    let (pinned, charged) = (
+        [before[0], of_process("VmPin:")],
+        [before[1], of_process("VmLck:")],
+    );
     Ok((time, Charges { pinned, charged }))
 }
 
 fn of_process(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(field));
-    line.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or_default()
+    line.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+        .unwrap_or_default()
         >> 10
 }

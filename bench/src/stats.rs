@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// In which order `count` things are measured, for ever: in turns that begin with another one each time.
+/// In which order `count` things are measured, for ever: in turns that begin with another one each
+/// time.
 pub(crate) fn order(count: usize) -> impl Iterator<Item = usize> {
     (0..).flat_map(move |round| (0..count).map(move |turn| (round + turn) % count))
 }

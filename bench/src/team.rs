@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Has so many threads work, each told which one it is. Returns the time from when the first began until the last one ended.
-pub(crate) fn together(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<Duration> {
+/// Has so many threads work, each told which one it is. Returns the time from when the first began
+/// until the last one ended.
+pub(crate) fn together(
+    threads: usize,
+    work: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<Duration> {
     let barrier = Barrier::new(threads);
     let timed = |which| {
         barrier.wait();
@@ -17,7 +21,9 @@ pub(crate) fn together(threads: usize, work: impl Fn(usize) -> Result<()> + Sync
     };
     thread::scope(|scope| {
         let timed = &timed;
-        let others: Vec<_> = (1..threads).map(|which| scope.spawn(move || timed(which))).collect();
+        let others: Vec<_> = (1..threads)
+            .map(|which| scope.spawn(move || timed(which)))
+            .collect();
         let (mut begin, mut end) = timed(0)?;
         for other in others {
             let times = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
@@ -36,7 +42,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(length: u64, piece: u64) -> Self {
-        Self { length, piece, next: AtomicU64::new(0) }
+        Self {
+            length,
+            piece,
+            next: AtomicU64::new(0),
+        }
     }
 
     /// Does something with where each piece starts that is left, and that no other thread takes.
@@ -73,7 +83,13 @@ mod tests {
 
     #[test]
     fn what_a_thread_fails_with_is_told() {
-        let result = together(3, |which| if which == 2 { Err(anyhow::anyhow!("no")) } else { Ok(()) });
+        let result = together(3, |which| {
+            if which == 2 {
+                Err(anyhow::anyhow!("no"))
+            } else {
+                Ok(())
+            }
+        });
         assert_eq!(result.unwrap_err().to_string(), "no");
     }
 }

@@ -62,21 +62,34 @@ impl Ways {
         let context = Arc::new(context);
         let container = Arc::new(IommufdContainer::new(&context, None)?);
         let device = Source::Pci(NVME.parse()?);
-        let ours = container.attach(device.into(), Attach::default()).map_err(|failed| failed.error)?;
+        let ours = container
+            .attach(device.into(), Attach::default())
+            .map_err(|failed| failed.error)?;
         let type1 = Arc::new(Type1Container::open(None)?);
         let device = Source::Pci(IGB.parse()?);
-        let by_type1 = type1.attach(device.into(), Attach::default()).map_err(|failed| failed.error)?;
+        let by_type1 = type1
+            .attach(device.into(), Attach::default())
+            .map_err(|failed| failed.error)?;
         let same = File::from(context.as_fd().try_clone_to_owned()?);
         let peers = VfioIommufd::new(Arc::new(IommuFd::new_from_fd(same)), None, None);
         let peers = Arc::new(peers.map_err(|e| anyhow!("{e:?}"))?);
         let sysfs = Path::new("/sys/bus/pci/devices").join(CMB_NVME);
-        let theirs = VfioDevice::new(&sysfs, Arc::clone(&peers) as _, true).map_err(|e| anyhow!("{e:?}"))?;
+        let theirs =
+            VfioDevice::new(&sysfs, Arc::clone(&peers) as _, true).map_err(|e| anyhow!("{e:?}"))?;
         let second = Arc::new(IommufdContainer::new(&context, None)?);
         if user == User::Nobody {
             become_nobody()?;
         }
         let members = [ours, by_type1];
-        Ok(Self { context, container, type1, peers, _members: members, theirs, second })
+        Ok(Self {
+            context,
+            container,
+            type1,
+            peers,
+            _members: members,
+            theirs,
+            second,
+        })
     }
 
     /// The container of a backend.
@@ -90,7 +103,9 @@ impl Ways {
     /// Another container on the same iommufd, which gets the peers' device from now on.
     pub(crate) fn second(&self) -> Result<Arc<IommufdContainer>> {
         let ioas = self.second.ioas().context("no I/O address space")?.id();
-        self.theirs.attach_hwpt(ioas).map_err(|e| anyhow!("{e:?}"))?;
+        self.theirs
+            .attach_hwpt(ioas)
+            .map_err(|e| anyhow!("{e:?}"))?;
         Ok(Arc::clone(&self.second))
     }
 
@@ -99,7 +114,13 @@ impl Ways {
     /// # Safety
     /// As [`Dma::map`].
     #[inline]
-    pub(crate) unsafe fn map(&self, way: Way, memory: *mut u8, length: u64, iova: u64) -> Result<()> {
+    pub(crate) unsafe fn map(
+        &self,
+        way: Way,
+        memory: *mut u8,
+        length: u64,
+        iova: u64,
+    ) -> Result<()> {
         // SAFETY: the caller's contract is the same for all.
         unsafe {
             match way {
@@ -127,7 +148,9 @@ impl Ways {
             }
             Way::Direct => self.direct_unmap(iova, length)?,
             Way::Peers => {
-                self.peers.vfio_dma_unmap(iova, length as usize).map_err(|e| anyhow!("{e:?}"))?;
+                self.peers
+                    .vfio_dma_unmap(iova, length as usize)
+                    .map_err(|e| anyhow!("{e:?}"))?;
             }
         }
         Ok(())
@@ -148,14 +171,21 @@ impl Ways {
             ..Default::default()
         };
         // SAFETY: the request's struct; the memory may be used by the caller's contract.
-        unsafe { ioctl(self.context.as_fd(), Updater::<MAP, _>::new(&mut arg)) }.context("IOMMU_IOAS_MAP")
+        unsafe { ioctl(self.context.as_fd(), Updater::<MAP, _>::new(&mut arg)) }
+            .context("IOMMU_IOAS_MAP")
     }
 
     fn direct_unmap(&self, iova: u64, length: u64) -> Result<()> {
         let size = size_of::<iommu_ioas_unmap>() as u32;
-        let mut arg = iommu_ioas_unmap { size, ioas_id: self.ioas(), iova, length };
+        let mut arg = iommu_ioas_unmap {
+            size,
+            ioas_id: self.ioas(),
+            iova,
+            length,
+        };
         // SAFETY: the request's struct; no addresses.
-        unsafe { ioctl(self.context.as_fd(), Updater::<UNMAP, _>::new(&mut arg)) }.context("IOMMU_IOAS_UNMAP")
+        unsafe { ioctl(self.context.as_fd(), Updater::<UNMAP, _>::new(&mut arg)) }
+            .context("IOMMU_IOAS_UNMAP")
     }
 }
 
@@ -171,7 +201,13 @@ impl Way {
 
 /// Gives away all privileges, of the only thread that there is.
 fn become_nobody() -> Result<()> {
-    setrlimit(Resource::Memlock, Rlimit { current: Some(MEMLOCK), maximum: Some(MEMLOCK) })?;
+    setrlimit(
+        Resource::Memlock,
+        Rlimit {
+            current: Some(MEMLOCK),
+            maximum: Some(MEMLOCK),
+        },
+    )?;
     set_thread_gid(Gid::from_raw(65534))?;
     set_thread_uid(Uid::from_raw(65534))?;
     Ok(())

@@ -1,22 +1,33 @@
-//! Puts the commit that the tree was checked out at into the version that `passthru --version` prints.
+//! Puts the commit that the tree was checked out at into the version that `passthru --version`
+//! prints.
 //!
-//! Uncommitted changes are not marked: cargo would have to run this script, and to link, at each build.
-#![allow(clippy::print_stdout, reason = "this is how a build script tells cargo what it made")]
+//! Uncommitted changes are not marked: cargo would have to run this script, and to link, at each
+//! build.
+#![allow(
+    clippy::print_stdout,
+    reason = "this is how a build script tells cargo what it made"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    let folder = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let number = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     println!("cargo::rerun-if-changed=build.rs");
     for path in watched(&folder) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
-    println!("cargo::rustc-env=PASSTHRU_VERSION={}", version(&folder, &number));
+    println!(
+        "cargo::rustc-env=PASSTHRU_VERSION={}",
+        version(&folder, &number)
+    );
 }
 
-/// Returns `0.1.0 (8b8dc9b 2026-11-29)`, or the number alone for a folder that is not a git checkout.
+/// Returns `0.1.0 (8b8dc9b 2026-11-29)`, or the number alone for a folder that is not a git
+/// checkout.
 pub(crate) fn version(folder: &Path, number: &str) -> String {
     match commit(folder) {
         Some(commit) => format!("{number} ({commit})"),
@@ -28,27 +39,50 @@ pub(crate) fn version(folder: &Path, number: &str) -> String {
 fn commit(folder: &Path) -> Option<String> {
     // A source archive may be unpacked within a checkout of something else.
     git(folder, &["ls-files", "--error-unmatch", "Cargo.toml"])?;
-    git(folder, &["-c", "log.showSignature=false", "log", "-1", "--format=%h %cs"])
+    git(
+        folder,
+        &[
+            "-c",
+            "log.showSignature=false",
+            "log",
+            "-1",
+            "--format=%h %cs",
+        ],
+    )
 }
 
-/// Returns the files that change when another commit is checked out or made. Each of them exists: cargo runs a
-/// build script at each build while a file that it names is missing.
+/// Returns the files that change when another commit is checked out or made. Each of them exists:
+/// cargo runs a build script at each build while a file that it names is missing.
 pub(crate) fn watched(folder: &Path) -> Vec<PathBuf> {
-    let path = |name: &str| git(folder, &["rev-parse", "--git-path", name]).map(|path| folder.join(path));
-    let mut files: Vec<_> = ["HEAD", "packed-refs", "reftable/tables.list"].into_iter().map(path).collect();
+    let path =
+        |name: &str| git(folder, &["rev-parse", "--git-path", name]).map(|path| folder.join(path));
+    let mut files: Vec<_> = ["HEAD", "packed-refs", "reftable/tables.list"]
+        .into_iter()
+        .map(path)
+        .collect();
     if let Some(branch) = git(folder, &["symbolic-ref", "-q", "HEAD"]) {
         // A branch that is packed gets a file of its own, in this folder, by its next commit.
         let own = path(&branch).filter(|file| file.is_file());
         files.push(own.or_else(|| path("refs/heads")));
     }
-    files.into_iter().flatten().filter(|file| file.exists()).collect()
+    files
+        .into_iter()
+        .flatten()
+        .filter(|file| file.exists())
+        .collect()
 }
 
 /// Returns what git prints, without the end of the line; nothing if git fails or is missing.
 fn git(folder: &Path, args: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     // A hook that builds has these set for its own repository.
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"] {
+    for variable in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_PREFIX",
+    ] {
         command.env_remove(variable);
     }
     let output = command.current_dir(folder).args(args).output().ok()?;

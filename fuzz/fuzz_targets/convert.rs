@@ -1,5 +1,5 @@
-//! Any text: read, completed, validated and made a command line, as `passthru convert` does. It may be refused; it may
-//! not panic, hang or grow.
+//! Any text: read, completed, validated and made a command line, as `passthru convert` does. It may
+//! be refused; it may not panic, hang or grow.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Any text that is a domain: what is written of it reads as the same domain and is written the same again. So is what
-//! is written of the completed domain, which completes to itself.
+//! Any text that is a domain: what is written of it reads as the same domain and is written the
+//! same again. So is what is written of the completed domain, which completes to itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

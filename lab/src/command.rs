@@ -1,4 +1,5 @@
-//! Commands with a time limit, whose output is shown when they fail. Not for commands that are talked to while they run.
+//! Commands with a time limit, whose output is shown when they fail. Not for commands that are
+//! talked to while they run.
 
 use std::fmt;
 use std::fs;
@@ -49,8 +50,16 @@ impl Finished {
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, stdout, stderr, command } = self;
-        write!(f, "{command}\n{status}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
+        let Self {
+            status,
+            stdout,
+            stderr,
+            command,
+        } = self;
+        write!(
+            f,
+            "{command}\n{status}\n--- stdout\n{stdout}--- stderr\n{stderr}---"
+        )
     }
 }
 
@@ -78,17 +87,20 @@ pub fn run_within(limit: Duration, command: &mut Command) -> Finished {
     }
 }
 
-/// Exit status of a test program in which a guest stood still: `cargo xtask lab test` then boots the virtual host again.
+/// Exit status of a test program in which a guest stood still: `cargo xtask lab test` then boots
+/// the virtual host again.
 pub const STOOD_STILL: u8 = 86;
 
 /// Number of `limit`s that a guest may run for in all.
 const LIMITS_IN_ALL: u32 = 10;
 
-/// Runs QEMU, alone, with the guest's console on standard output. The guest may print nothing for `limit` at most.
+/// Runs QEMU, alone, with the guest's console on standard output. The guest may print nothing for
+/// `limit` at most.
 ///
-/// If it prints nothing for longer, then the emulation under it has lost it: no code of ours had a part in it. The whole
-/// test program ends with [`STOOD_STILL`] then. Such guests were seen idle, and seen busy with a state of their CPU that
-/// the emulator had mixed up. Not for guests that code under test started or assists.
+/// If it prints nothing for longer, then the emulation under it has lost it: no code of ours had a
+/// part in it. The whole test program ends with [`STOOD_STILL`] then. Such guests were seen idle,
+/// and seen busy with a state of their CPU that the emulator had mixed up. Not for guests that code
+/// under test started or assists.
 ///
 /// # Panics
 /// If QEMU can't be started, or the guest runs for ten times `limit`.
@@ -98,14 +110,16 @@ pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
     run_while_it_prints(limit, qemu, leave_a_guest_that_stands_still)
 }
 
-/// Runs a program that starts QEMU and passes the guest's console on to its own standard output, `passthru run` say.
+/// Runs a program that starts QEMU and passes the guest's console on to its own standard output,
+/// `passthru run` say.
 ///
-/// If nothing is printed for `limit` though the program waits for its QEMU, then the guest stands still, and the whole
-/// test program ends with [`STOOD_STILL`]: see [`GuestsManager::leave_if_its_guest_stands_still`].
+/// If nothing is printed for `limit` though the program waits for its QEMU, then the guest stands
+/// still, and the whole test program ends with [`STOOD_STILL`]: see
+/// [`GuestsManager::leave_if_its_guest_stands_still`].
 ///
 /// # Panics
-/// If the program can't be started, prints nothing for `limit` while it is busy or has no QEMU, or runs for ten times
-/// `limit`.
+/// If the program can't be started, prints nothing for `limit` while it is busy or has no QEMU, or
+/// runs for ten times `limit`.
 #[track_caller]
 #[must_use]
 pub fn run_manager(limit: Duration, command: &mut Command) -> Finished {
@@ -115,7 +129,8 @@ pub fn run_manager(limit: Duration, command: &mut Command) -> Finished {
     })
 }
 
-/// Runs a command to its end, for ten times `limit` at most. `on_silence` ends it if it prints nothing for `limit`.
+/// Runs a command to its end, for ten times `limit` at most. `on_silence` ends it if it prints
+/// nothing for `limit`.
 #[track_caller]
 fn run_while_it_prints(
     limit: Duration,
@@ -140,11 +155,12 @@ fn run_while_it_prints(
 pub struct GuestsManager(pub u32);
 
 impl GuestsManager {
-    /// Ends the test program with [`STOOD_STILL`] if the program only waits for its QEMU. To be called when the guest
-    /// has printed nothing for `limit`.
+    /// Ends the test program with [`STOOD_STILL`] if the program only waits for its QEMU. To be
+    /// called when the guest has printed nothing for `limit`.
     ///
-    /// The program waits if it has used no processor time for some seconds and QEMU is its child. A fault of the program
-    /// that makes every guest stand still is not hidden: three boots at most end that way.
+    /// The program waits if it has used no processor time for some seconds and QEMU is its child. A
+    /// fault of the program that makes every guest stand still is not hidden: three boots at most
+    /// end that way.
     pub fn leave_if_its_guest_stands_still(self, limit: Duration) {
         if let Some(load) = self.load_of_its_guest_while_idle() {
             let _ = writeln!(
@@ -180,7 +196,10 @@ fn leave_a_guest_that_stands_still(running: Running, limit: Duration) -> ! {
     let load = load(running.child.id());
     let finished = running.kill();
     // Not by a macro: what these print is kept for a test that fails.
-    let _ = writeln!(stderr(), "lab: a guest has printed nothing for {limit:?}, {load}: {finished}");
+    let _ = writeln!(
+        stderr(),
+        "lab: a guest has printed nothing for {limit:?}, {load}: {finished}"
+    );
     exit(STOOD_STILL.into())
 }
 
@@ -191,7 +210,10 @@ fn load(qemu: u32) -> String {
     thread::sleep(Duration::from_secs(SECONDS));
     match (before, ticks(qemu)) {
         (Some(before), Some(after)) => {
-            format!("its QEMU used {} ticks of {SECONDS} s", after.saturating_sub(before))
+            format!(
+                "its QEMU used {} ticks of {SECONDS} s",
+                after.saturating_sub(before)
+            )
         }
         _ => "the load of its QEMU is not known".into(),
     }
@@ -220,11 +242,21 @@ impl Running {
     #[expect(clippy::panic, reason = "a helper of tests")]
     fn start(command: &mut Command) -> Self {
         let shown = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shown}: {error}"));
         let stdout = Output::collect(child.stdout.take());
         let stderr = Output::collect(child.stderr.take());
-        Self { child, stdout, stderr, command: shown }
+        Self {
+            child,
+            stdout,
+            stderr,
+            command: shown,
+        }
     }
 
     fn wait_until(&mut self, deadline: Instant) -> Option<ExitStatus> {
@@ -252,7 +284,12 @@ impl Running {
     }
 
     fn finished(self, status: ExitStatus) -> Finished {
-        Finished { status, stdout: self.stdout.text(), stderr: self.stderr.text(), command: self.command }
+        Finished {
+            status,
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+            command: self.command,
+        }
     }
 }
 
@@ -270,7 +307,10 @@ impl Output {
             thread::spawn(move || {
                 let mut chunk = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut chunk) {
-                    bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..count]);
+                    bytes
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .extend_from_slice(&chunk[..count]);
                 }
             })
         });
@@ -278,7 +318,10 @@ impl Output {
     }
 
     fn length(&self) -> usize {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Reads the stream to its end.
@@ -297,9 +340,15 @@ mod tests {
     fn keeps_both_streams_apart_and_shows_them_on_failure() {
         let finished =
             run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).expect_failure();
-        assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("out\n", "err\n"));
+        assert_eq!(
+            (finished.stdout.as_str(), finished.stderr.as_str()),
+            ("out\n", "err\n")
+        );
         let shown = finished.to_string();
-        assert!(shown.contains("exit status: 3") && shown.contains("--- stderr\nerr\n"), "{shown}");
+        assert!(
+            shown.contains("exit status: 3") && shown.contains("--- stderr\nerr\n"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -340,7 +389,11 @@ mod tests {
             thread::sleep(Duration::from_millis(300));
             let process = GuestsManager(manager.child.id());
             let child = process.child();
-            assert_eq!(process.load_of_its_guest_while_idle().is_some(), waits, "{script}");
+            assert_eq!(
+                process.load_of_its_guest_while_idle().is_some(),
+                waits,
+                "{script}"
+            );
             let _ = child.map(|pid| Command::new("kill").arg(pid.to_string()).status());
             let _ = manager.kill();
         }

@@ -1,7 +1,9 @@
-//! The virtual host's devices: fixed addresses, the same at every boot. `cargo xtask lab` builds the machine from these,
-//! and tests find its devices by them. Not for finding devices of any other machine.
+//! The virtual host's devices: fixed addresses, the same at every boot. `cargo xtask lab` builds
+//! the machine from these, and tests find its devices by them. Not for finding devices of any other
+//! machine.
 
-/// NVMe disk for assignment: 64 MiB whose contents are known ([`NVME_SHA256`]), in an IOMMU group of its own.
+/// NVMe disk for assignment: 64 MiB whose contents are known ([`NVME_SHA256`]), in an IOMMU group
+/// of its own.
 pub const NVME: &str = "0000:01:00.0";
 
 /// Serial number of [`NVME`].
@@ -13,14 +15,15 @@ pub const NVME_BYTES: u64 = 64 << 20;
 /// SHA-256 of the whole of [`NVME`], as every boot finds it.
 pub const NVME_SHA256: &str = "d06dedd75d95ad26cd9940b703081920d4874697b08485305a1eb25ed2061314";
 
-/// Intel 82576 network card (`igb`), SR-IOV capable: its virtual functions appear at 02:10.0, 02:10.2 and so on.
-/// Its cable leads to a network with one peer, [`PEER`].
+/// Intel 82576 network card (`igb`), SR-IOV capable: its virtual functions appear at 02:10.0,
+/// 02:10.2 and so on. Its cable leads to a network with one peer, [`PEER`].
 pub const IGB: &str = "0000:02:00.0";
 
 /// Address and prefix length for the user of [`IGB`], host or guest.
 pub const IGB_ADDRESS: &str = "10.0.3.15/24";
 
-/// The peer on the network of [`IGB`]: a TCP service that sends back what it gets, at port [`PEER_PORT`].
+/// The peer on the network of [`IGB`]: a TCP service that sends back what it gets, at port
+/// [`PEER_PORT`].
 pub const PEER: &str = "10.0.3.100";
 
 /// TCP port of [`PEER`].
@@ -47,17 +50,19 @@ pub const SHARED_COMPANION: &str = "0000:06:02.0";
 /// A second NVMe disk for assignment, empty, with a controller memory buffer of 1 MiB in BAR 2.
 pub const CMB_NVME: &str = "0000:07:00.0";
 
-/// Intel 82576 network card with two ports: functions of one bus, each in an IOMMU group of its own.
+/// Intel 82576 network card with two ports: functions of one bus, each in an IOMMU group of its
+/// own.
 pub const TWO_PORT_NIC: [&str; 2] = ["0000:08:00.0", "0000:08:00.1"];
 
-/// Two NVMe controllers of one subsystem, which share one disk: two paths to it, under a multipath head of the kernel.
+/// Two NVMe controllers of one subsystem, which share one disk: two paths to it, under a multipath
+/// head of the kernel.
 pub const MULTIPATH_NVME: [&str; 2] = ["0000:09:00.0", "0000:0a:00.0"];
 
 /// An `edu` test device that the IOMMU leaves out, so it has no IOMMU group.
 pub const NO_IOMMU: &str = "0000:21:00.0";
 
-/// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's control. Its DMA reaches
-/// [`EDU_DMA_BITS`] bits of IOVA, so BARs above 4 GiB too.
+/// The `edu` test device, on the root bus, without a driver: DMA and interrupts under a test's
+/// control. Its DMA reaches [`EDU_DMA_BITS`] bits of IOVA, so BARs above 4 GiB too.
 pub const EDU: &str = "0000:00:10.0";
 
 /// Width of the IOVAs that [`EDU`] can reach, in bits.
@@ -68,7 +73,9 @@ pub const EDU_DMA_BITS: u32 = 48;
 pub fn nvme_contents() -> Vec<u8> {
     let mut state: u64 = 0;
     let words = (0..NVME_BYTES / 8).map(|_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         state
     });
     words.flat_map(u64::to_le_bytes).collect()

@@ -1,5 +1,6 @@
-//! The small guest: the virtual host's own kernel and an initrd of one static busybox, whose init does one thing and
-//! powers off. Not a guest of its own making: a test gives [`Guest::kernel_arguments`] to the VMM that it tests.
+//! The small guest: the virtual host's own kernel and an initrd of one static busybox, whose init
+//! does one thing and powers off. Not a guest of its own making: a test gives
+//! [`Guest::kernel_arguments`] to the VMM that it tests.
 
 /// Printed by the guest before the checksum.
 pub const SUM_BEGIN: &str = "<<sha256";
@@ -20,7 +21,8 @@ impl Guest {
     /// Where the virtual host has the guest's initrd (cpio).
     pub const INITRD: &'static str = "/boot/guest/initrd.gz";
 
-    /// A guest that prints the SHA-256 of /dev/nvme0n1 between [`SUM_BEGIN`] and [`SUM_END`] and powers off.
+    /// A guest that prints the SHA-256 of /dev/nvme0n1 between [`SUM_BEGIN`] and [`SUM_END`] and
+    /// powers off.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

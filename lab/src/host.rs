@@ -51,7 +51,10 @@ fn version_of(release: &str) -> Option<(u32, u32)> {
 }
 
 fn is_virtual_host(command_line: &str, marker: &Path) -> bool {
-    command_line.split_whitespace().any(|word| word == PARAMETER) && marker.exists()
+    command_line
+        .split_whitespace()
+        .any(|word| word == PARAMETER)
+        && marker.exists()
 }
 
 #[cfg(test)]
@@ -61,14 +64,27 @@ mod tests {
     #[test]
     fn needs_both_the_parameter_and_the_marker() {
         let marker = Path::new("/");
-        assert!(is_virtual_host("root=/dev/sda passthru.lab=virtual-host quiet\n", marker));
-        assert!(!is_virtual_host("root=/dev/sda passthru.lab=virtual-hosts\n", marker));
-        assert!(!is_virtual_host(PARAMETER, Path::new("/nonexistent/marker")));
+        assert!(is_virtual_host(
+            "root=/dev/sda passthru.lab=virtual-host quiet\n",
+            marker
+        ));
+        assert!(!is_virtual_host(
+            "root=/dev/sda passthru.lab=virtual-hosts\n",
+            marker
+        ));
+        assert!(!is_virtual_host(
+            PARAMETER,
+            Path::new("/nonexistent/marker")
+        ));
     }
 
     #[test]
     fn version_is_read_from_any_release() {
-        for (release, version) in [("7.2.12\n", (7, 2)), ("7.3-rc1\n", (7, 3)), ("10.0.1-amd64", (10, 0))] {
+        for (release, version) in [
+            ("7.2.12\n", (7, 2)),
+            ("7.3-rc1\n", (7, 3)),
+            ("10.0.1-amd64", (10, 0)),
+        ] {
             assert_eq!(version_of(release), Some(version), "{release}");
         }
         assert_eq!(version_of(""), None);

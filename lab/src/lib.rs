@@ -1,9 +1,10 @@
-//! What tests on the virtual host stand on: the guard that keeps them there, its devices, commands with a time limit,
-//! failures of the kernel, and the small guest; and for tests anywhere, the tables that say which test shows what.
+//! What tests on the virtual host stand on: the guard that keeps them there, its devices, commands
+//! with a time limit, failures of the kernel, and the small guest; and for tests anywhere, the
+//! tables that say which test shows what.
 //!
-//! A test that needs a kernel with /dev/iommu and spare devices begins with [`host()`], which panics anywhere but on
-//! the virtual host, so that no machine's own devices are touched by accident. Not for building or booting it: that is
-//! `cargo xtask lab`.
+//! A test that needs a kernel with /dev/iommu and spare devices begins with [`host()`], which
+//! panics anywhere but on the virtual host, so that no machine's own devices are touched by
+//! accident. Not for building or booting it: that is `cargo xtask lab`.
 #![forbid(unsafe_code)]
 
 mod command;

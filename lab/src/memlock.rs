@@ -6,11 +6,14 @@ use std::thread;
 
 use crate::VirtualHost;
 
-/// Does something where so many bytes may be locked or pinned (`RLIMIT_MEMLOCK`), in a thread without privileges. The limit
-/// is the process's, and is put back.
+/// Does something where so many bytes may be locked or pinned (`RLIMIT_MEMLOCK`), in a thread
+/// without privileges. The limit is the process's, and is put back.
 pub fn within_memlock<T: Send>(_: VirtualHost, limit: u64, work: impl FnOnce() -> T + Send) -> T {
     let former = getrlimit(Resource::Memlock);
-    let limit = Rlimit { current: Some(limit), maximum: former.maximum.map(|most| most.max(limit)) };
+    let limit = Rlimit {
+        current: Some(limit),
+        maximum: former.maximum.map(|most| most.max(limit)),
+    };
     setrlimit(Resource::Memlock, limit).expect("root may set limits");
     let result = thread::scope(|scope| {
         let unprivileged = scope.spawn(|| {

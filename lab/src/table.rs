@@ -1,4 +1,5 @@
-//! Tables in docs that say which test shows what of each call of the kernel's: `| call | succeeds | fails |`.
+//! Tables in docs that say which test shows what of each call of the kernel's: `| call | succeeds |
+//! fails |`.
 
 use std::path::Path;
 use std::{fs, io};
@@ -19,9 +20,16 @@ impl Table {
     }
 
     fn within(docs: &str) -> Self {
-        let lines = docs.lines().skip_while(|line| *line != "//! | call | succeeds | fails |").skip(2);
+        let lines = docs
+            .lines()
+            .skip_while(|line| *line != "//! | call | succeeds | fails |")
+            .skip(2);
         let rows = lines.map_while(|line| line.strip_prefix("//! | ")?.strip_suffix(" |"));
-        Self { rows: rows.map(|row| row.split(" | ").map(str::to_owned).collect()).collect() }
+        Self {
+            rows: rows
+                .map(|row| row.split(" | ").map(str::to_owned).collect())
+                .collect(),
+        }
     }
 
     /// Returns whether a row's call begins so.
@@ -31,14 +39,20 @@ impl Table {
 
     /// Returns the calls.
     pub fn calls(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().filter_map(|row| row.first()).map(String::as_str)
+        self.rows
+            .iter()
+            .filter_map(|row| row.first())
+            .map(String::as_str)
     }
 
-    /// Returns what is wrong with it, given the text of the tests. A call is shown to succeed and to fail, each by tests that
-    /// are there, or says in words why not; `the same` test can show both.
+    /// Returns what is wrong with it, given the text of the tests. A call is shown to succeed and
+    /// to fail, each by tests that are there, or says in words why not; `the same` test can show
+    /// both.
     pub fn faults(&self, tests: &str) -> Vec<String> {
         let none = self.rows.is_empty().then(|| "no table".to_owned());
-        none.into_iter().chain(self.rows.iter().filter_map(|row| fault(row, tests))).collect()
+        none.into_iter()
+            .chain(self.rows.iter().filter_map(|row| fault(row, tests)))
+            .collect()
     }
 }
 
@@ -47,13 +61,23 @@ impl Table {
 /// # Errors
 /// Where they cannot be read.
 pub fn text_of(folder: &Path) -> io::Result<String> {
-    let files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    files.iter().filter(|path| path.is_file()).map(fs::read_to_string).collect()
+    let files = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    files
+        .iter()
+        .filter(|path| path.is_file())
+        .map(fs::read_to_string)
+        .collect()
 }
 
 fn fault(row: &[String], tests: &str) -> Option<String> {
-    let [call, succeeds, fails] = row else { return Some(format!("{row:?} has not three columns")) };
-    let missing = names(succeeds).chain(names(fails)).find(|name| !tests.contains(&format!("fn {name}(")));
+    let [call, succeeds, fails] = row else {
+        return Some(format!("{row:?} has not three columns"));
+    };
+    let missing = names(succeeds)
+        .chain(names(fails))
+        .find(|name| !tests.contains(&format!("fn {name}(")));
     if let Some(name) = missing {
         return Some(format!("{call}: there is no test {name}"));
     }
@@ -76,8 +100,9 @@ mod tests {
     use super::*;
 
     fn faults(row: &str) -> Vec<String> {
-        let table =
-            Table::within(&format!("//! | call | succeeds | fails |\n//! |---|---|---|\n//! {row}\n"));
+        let table = Table::within(&format!(
+            "//! | call | succeeds | fails |\n//! |---|---|---|\n//! {row}\n"
+        ));
         table.faults("fn one() {} fn other(with: u8) {}")
     }
 
@@ -92,11 +117,23 @@ mod tests {
         }
         for (row, fault) in [
             ("| `A` | `one` |  |", "`A`: nothing shows that it fails"),
-            ("| `A` | `one` | never |", "`A`: nothing shows that it fails"),
-            ("| `A` | the same | `one` |", "`A`: nothing shows that it succeeds"),
-            ("| `A` | no device has it | the same |", "`A`: nothing shows that it fails"),
+            (
+                "| `A` | `one` | never |",
+                "`A`: nothing shows that it fails",
+            ),
+            (
+                "| `A` | the same | `one` |",
+                "`A`: nothing shows that it succeeds",
+            ),
+            (
+                "| `A` | no device has it | the same |",
+                "`A`: nothing shows that it fails",
+            ),
             ("| `A` | `one` | `third` |", "`A`: there is no test third"),
-            ("| `A` | `one` |", "[\"`A`\", \"`one`\"] has not three columns"),
+            (
+                "| `A` | `one` |",
+                "[\"`A`\", \"`one`\"] has not three columns",
+            ),
         ] {
             assert_eq!(faults(row), [fault]);
         }

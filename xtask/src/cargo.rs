@@ -32,7 +32,10 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What `cargo metadata` says of the workspace.
@@ -51,14 +54,19 @@ pub(crate) struct LabTest {
 
 impl Workspace {
     pub(crate) fn read() -> Result<Self> {
-        let output =
-            cargo(&["metadata", "--format-version=1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
+        let output = cargo(&["metadata", "--format-version=1", "--no-deps"])
+            .stderr(Stdio::inherit())
+            .output()?;
         ensure!(output.status.success(), "cargo metadata: {}", output.status);
         let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
-        let target =
-            metadata["target_directory"].as_str().context("cargo metadata has no target_directory")?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .context("cargo metadata has no target_directory")?;
         let packages = array(&metadata["packages"]);
-        Ok(Self { target: target.into(), lab_tests: packages.flat_map(lab_tests).collect() })
+        Ok(Self {
+            target: target.into(),
+            lab_tests: packages.flat_map(lab_tests).collect(),
+        })
     }
 }
 
@@ -67,7 +75,12 @@ fn lab_tests(package: &Value) -> Vec<LabTest> {
         |target: &&Value| array(&target["required-features"]).any(|feature| feature == LAB_FEATURE);
     let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
     let targets = array(&package["targets"]).filter(needs_lab);
-    targets.map(|target| LabTest { package: name(package), target: name(target) }).collect()
+    targets
+        .map(|target| LabTest {
+            package: name(package),
+            target: name(target),
+        })
+        .collect()
 }
 
 /// An executable that a build made, and the folder of its package.
@@ -78,21 +91,32 @@ pub(crate) struct Executable {
 
 /// Builds with `arguments`, showing what cargo shows, and gives the executables of test targets.
 pub(crate) fn build_tests(arguments: &[String]) -> Result<Vec<Executable>> {
-    let mut command = cargo(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    let mut command = cargo(&[
+        "test",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
     let output = command.args(arguments).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("the tests do not build");
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(messages.filter_map(|message| executable(&message)).collect())
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(messages
+        .filter_map(|message| executable(&message))
+        .collect())
 }
 
 fn executable(message: &Value) -> Option<Executable> {
     let is_test = message["profile"]["test"] == true;
     let path = message["executable"].as_str().filter(|_| is_test)?;
     let manifest = Path::new(message["manifest_path"].as_str()?);
-    Some(Executable { path: path.into(), package: manifest.parent()?.into() })
+    Some(Executable {
+        path: path.into(),
+        package: manifest.parent()?.into(),
+    })
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
@@ -112,6 +136,9 @@ mod tests {
         ]});
         let found = lab_tests(&package);
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].package.as_str(), found[0].target.as_str()), ("p", "kernel"));
+        assert_eq!(
+            (found[0].package.as_str(), found[0].target.as_str()),
+            ("p", "kernel")
+        );
     }
 }

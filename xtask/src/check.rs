@@ -7,7 +7,15 @@ use crate::docs;
 
 pub(crate) fn run() -> Result<u8> {
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
     succeed(&mut cargo(&clippy))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);
     succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))?;

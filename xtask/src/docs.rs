@@ -16,5 +16,12 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn make(verb: &str) -> Result<()> {
-    succeed(&mut cargo(&["run", "--quiet", "--package=passthru-domain", "--example=xml-docs", "--", verb]))
+    succeed(&mut cargo(&[
+        "run",
+        "--quiet",
+        "--package=passthru-domain",
+        "--example=xml-docs",
+        "--",
+        verb,
+    ]))
 }

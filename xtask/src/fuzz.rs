@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: the fuzz targets of `fuzz/`, on the toolchain at hand.
 //!
-//! The flags are those by which libFuzzer sees what code an input reaches; `cargo fuzz` sets the same, and the address
-//! sanitizer besides, which needs a nightly toolchain and finds nothing in code without unsafe.
+//! The flags are those by which libFuzzer sees what code an input reaches; `cargo fuzz` sets the
+//! same, and the address sanitizer besides, which needs a nightly toolchain and finds nothing in
+//! code without unsafe.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,9 +16,15 @@ use crate::cargo::{Workspace, cargo, root, succeed};
 const TARGETS: [&str; 2] = ["convert", "format"];
 
 /// Folders of domains that a run begins with.
-const SEEDS: [&str; 4] = ["fuzz/seeds", "crates/qemu/tests/data", "crates/domain/tests/data", "examples"];
+const SEEDS: [&str; 4] = [
+    "fuzz/seeds",
+    "crates/qemu/tests/data",
+    "crates/domain/tests/data",
+    "examples",
+];
 
-/// Where the targets are built, and for it: then what is made for the build itself is not instrumented.
+/// Where the targets are built, and for it: then what is made for the build itself is not
+/// instrumented.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
 #[derive(clap::Args)]
@@ -48,9 +55,20 @@ fn search(target: &str, seconds: u64) -> Result<()> {
     let mut command = std::process::Command::new(folder.join(target));
     command
         .arg(format!("-max_total_time={seconds}"))
-        .args(["-timeout=5", "-rss_limit_mb=1024", "-max_len=16384", "-print_final_stats=1"])
-        .arg(format!("-dict={}", root().join("fuzz/dictionary").display()))
-        .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))
+        .args([
+            "-timeout=5",
+            "-rss_limit_mb=1024",
+            "-max_len=16384",
+            "-print_final_stats=1",
+        ])
+        .arg(format!(
+            "-dict={}",
+            root().join("fuzz/dictionary").display()
+        ))
+        .arg(format!(
+            "-artifact_prefix={}/{target}-",
+            artifacts.display()
+        ))
         .arg(corpus)
         .args(SEEDS)
         .current_dir(root());
@@ -64,9 +82,16 @@ pub(crate) fn replay() -> Result<()> {
     ensure!(!seeds.is_empty(), "there are no seeds");
     for target in TARGETS {
         let mut command = std::process::Command::new(folder.join(target));
-        let output = command.args(["-timeout=10", "-rss_limit_mb=1024"]).args(&seeds).output()?;
+        let output = command
+            .args(["-timeout=10", "-rss_limit_mb=1024"])
+            .args(&seeds)
+            .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "fuzz target {target}: {}\n{said}", output.status);
+        ensure!(
+            output.status.success(),
+            "fuzz target {target}: {}\n{said}",
+            output.status
+        );
         println!("fuzz target {target}: {} seeds", seeds.len());
     }
     Ok(())
@@ -75,7 +100,11 @@ pub(crate) fn replay() -> Result<()> {
 fn build(arguments: &[&str], flags: &str) -> Result<PathBuf> {
     let folder = Workspace::read()?.target.join("fuzz");
     let mut command = cargo(&["build", "--locked", "--target", HOST]);
-    command.args(arguments).arg("--target-dir").arg(&folder).env("RUSTFLAGS", flags);
+    command
+        .args(arguments)
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("RUSTFLAGS", flags);
     succeed(command.current_dir(root().join("fuzz")))?;
     Ok(folder.join(HOST))
 }
@@ -84,8 +113,14 @@ fn seeds() -> Result<Vec<PathBuf>> {
     let mut seeds = Vec::new();
     for folder in SEEDS {
         let files = fs::read_dir(root().join(folder)).context(folder)?;
-        let files = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
-        seeds.extend(files.into_iter().filter(|file| file.extension() == Some(OsStr::new("xml"))));
+        let files = files
+            .map(|file| Ok(file?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        seeds.extend(
+            files
+                .into_iter()
+                .filter(|file| file.extension() == Some(OsStr::new("xml"))),
+        );
     }
     seeds.sort();
     Ok(seeds)

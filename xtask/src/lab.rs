@@ -56,7 +56,8 @@ pub(crate) struct MachineArgs {
     /// A kernel of your own instead of the one that setup builds
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Time limit in seconds, the boot included [default: 600 for a command, 3000 for tests, none for a shell]
+    /// Time limit in seconds, the boot included [default: 600 for a command, 3000 for tests, none
+    /// for a shell]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Memory of the virtual host in MiB
@@ -102,10 +103,15 @@ pub(crate) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
 
 /// Builds the command `passthru` for the virtual host, unless the arguments take it as it is.
 pub(crate) fn build(machine: &MachineArgs) -> Result<()> {
-    if machine.no_build { Ok(()) } else { run::build(machine) }
+    if machine.no_build {
+        Ok(())
+    } else {
+        run::build(machine)
+    }
 }
 
-/// Runs a command that needs no build of ours on the virtual host; gives its exit status and, besides showing it, its output.
+/// Runs a command that needs no build of ours on the virtual host; gives its exit status and,
+/// besides showing it, its output.
 pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
     run::record(machine, words)
 }

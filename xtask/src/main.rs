@@ -1,6 +1,10 @@
-//! Development tasks, run as `cargo xtask …`: checks, tests, benches, the demonstration and the virtual host. Not part of what
-//! users install.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+//! Development tasks, run as `cargo xtask …`: checks, tests, benches, the demonstration and the
+//! virtual host. Not part of what users install.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a terminal"
+)]
 
 mod bench;
 mod cargo;

@@ -25,7 +25,14 @@ pub(crate) struct Args {
 /// Runs the commands on a terminal of the virtual host, and writes the picture if all succeed.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     lab::build(&args.machine)?;
-    let words = ["script", "--quiet", "--return", "--command", "/src/lab/picture", "/dev/null"];
+    let words = [
+        "script",
+        "--quiet",
+        "--return",
+        "--command",
+        "/src/lab/picture",
+        "/dev/null",
+    ];
     let (code, output) = lab::record(&args.machine, &words.map(Into::into))?;
     if code == 0 {
         let text = String::from_utf8(output).context("the output of lab/picture")?;
@@ -38,7 +45,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 /// Draws what a terminal shows. Of control sequences, those of colours and the like are understood.
 fn svg(text: &str) -> String {
     let screen = screen(text.trim_matches(['\r', '\n']));
-    Term::new().palette(WIN10_CONSOLE).min_width_px(WIDTH).render_svg(&screen)
+    Term::new()
+        .palette(WIN10_CONSOLE)
+        .min_width_px(WIDTH)
+        .render_svg(&screen)
 }
 
 /// Lays text out as a terminal does: long lines go on in the next one, tabs become spaces.
@@ -67,7 +77,11 @@ fn screen(text: &str) -> String {
                     column = 0;
                     screen.push('\n');
                 }
-                let (shown, width) = if c == '\t' { (' ', TAB - column % TAB) } else { (c, 1) };
+                let (shown, width) = if c == '\t' {
+                    (' ', TAB - column % TAB)
+                } else {
+                    (c, 1)
+                };
                 screen.extend(std::iter::repeat_n(shown, width));
                 column += width;
             }
@@ -88,8 +102,14 @@ mod tests {
     fn picture_has_each_line_and_no_control_characters() {
         let svg = svg(RECORDED);
         assert!(svg.contains(">passthru bind 03:00.0<"), "{svg}");
-        assert!(svg.contains(">0000:03:00.0 is in use: the file system on /data (nvme1n1)<"), "{svg}");
-        assert!(!svg.contains(|c: char| c.is_control() && c != '\n'), "{svg}");
+        assert!(
+            svg.contains(">0000:03:00.0 is in use: the file system on /data (nvme1n1)<"),
+            "{svg}"
+        );
+        assert!(
+            !svg.contains(|c: char| c.is_control() && c != '\n'),
+            "{svg}"
+        );
         assert_eq!(svg.matches("<tspan x=").count(), 2, "{svg}");
     }
 
@@ -97,7 +117,10 @@ mod tests {
     fn picture_has_the_colours_of_the_terminal() {
         let svg = svg(RECORDED);
         assert!(svg.contains(r#"class="fg-green bold">$<"#), "{svg}");
-        assert!(svg.contains(r#"class="fg-bright-red bold">error<"#), "{svg}");
+        assert!(
+            svg.contains(r#"class="fg-bright-red bold">error<"#),
+            "{svg}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: all tests: the plain ones, the seeds of the fuzz targets, those on the virtual host.
+//! `cargo xtask test`: all tests: the plain ones, the seeds of the fuzz targets, those on the
+//! virtual host.
 
 use anyhow::Result;
 

@@ -29,11 +29,16 @@ enum Problem {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not understood", path.display())]
-    Parse { path: PathBuf, source: toml::de::Error },
+    Parse {
+        path: PathBuf,
+        source: toml::de::Error,
+    },
 }
 
 fn uid_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UidRange, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
 }
 
 impl Config {
@@ -42,11 +47,17 @@ impl Config {
         let path = named.unwrap_or(Path::new(PATH));
         let failed = |problem: Problem| Error::new(Code::Usage, problem);
         match read(path) {
-            Ok(text) => {
-                toml::from_str(&text).map_err(|source| failed(Problem::Parse { path: path.into(), source }))
-            }
+            Ok(text) => toml::from_str(&text).map_err(|source| {
+                failed(Problem::Parse {
+                    path: path.into(),
+                    source,
+                })
+            }),
             Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
-            Err(source) => Err(failed(Problem::Read { path: path.into(), source })),
+            Err(source) => Err(failed(Problem::Read {
+                path: path.into(),
+                source,
+            })),
         }
     }
 }
@@ -61,7 +72,10 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("no program writes to it"));
     }
     if text.len() as u64 > MOST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB"));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 1 MiB",
+        ));
     }
     Ok(text)
 }
@@ -75,7 +89,10 @@ mod tests {
         let large = tempfile::NamedTempFile::new().unwrap();
         large.as_file().set_len(MOST + 1).unwrap();
         for path in [large.path(), Path::new("/dev/zero")] {
-            assert_eq!(read(path).unwrap_err().to_string(), "it has more than 1 MiB");
+            assert_eq!(
+                read(path).unwrap_err().to_string(),
+                "it has more than 1 MiB"
+            );
         }
     }
 
@@ -85,6 +102,9 @@ mod tests {
         assert_eq!(config.uid_range.to_string(), "2100000000-2100000009");
         assert_eq!(Config::default().uid_range, UidRange::default());
         let error = toml::from_str::<Config>("uid-range = \"0-9\"").unwrap_err();
-        assert!(error.to_string().contains("ids up to 999 are the system's"), "{error}");
+        assert!(
+            error.to_string().contains("ids up to 999 are the system's"),
+            "{error}"
+        );
     }
 }

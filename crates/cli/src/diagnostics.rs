@@ -13,39 +13,61 @@ const MOST_SHOWN: usize = 100;
 /// Messages that machines get.
 const MOST_LISTED: usize = 1000;
 
-/// Prints what is wrong to standard error: 100 errors, and the number of the others. `more` is how many
-/// there are beyond the list.
-pub(crate) fn errors<'a>(source: &Source, errors: impl ExactSizeIterator<Item = &'a Error>, more: usize) {
+/// Prints what is wrong to standard error: 100 errors, and the number of the others. `more` is how
+/// many there are beyond the list.
+pub(crate) fn errors<'a>(
+    source: &Source,
+    errors: impl ExactSizeIterator<Item = &'a Error>,
+    more: usize,
+) {
     let more = more + errors.len().saturating_sub(MOST_SHOWN);
     errors.take(MOST_SHOWN).for_each(|e| error(source, e));
     if more > 0 {
-        print(Group::with_title(Level::ERROR.primary_title(format!("{more} more errors"))));
+        print(Group::with_title(
+            Level::ERROR.primary_title(format!("{more} more errors")),
+        ));
     }
 }
 
-/// Prints notes to standard error: 100 of them, and the number of the others. `more` is how many there
-/// are beyond the list.
+/// Prints notes to standard error: 100 of them, and the number of the others. `more` is how many
+/// there are beyond the list.
 pub(crate) fn notes(source: &Source, notes: &[Note], more: usize) {
     notes.iter().take(MOST_SHOWN).for_each(|n| note(source, n));
     let more = more + notes.len().saturating_sub(MOST_SHOWN);
     if more > 0 {
-        print(Group::with_title(Level::NOTE.primary_title(format!("{more} more notes"))));
+        print(Group::with_title(
+            Level::NOTE.primary_title(format!("{more} more notes")),
+        ));
     }
 }
 
 /// Returns errors for machines, up to 1,000 of them.
 pub(crate) fn errors_json(source: &Source, errors: &[Error]) -> Vec<Value> {
-    errors.iter().take(MOST_LISTED).map(|e| error_json(source, e)).collect()
+    errors
+        .iter()
+        .take(MOST_LISTED)
+        .map(|e| error_json(source, e))
+        .collect()
 }
 
 /// Returns notes for machines, up to 1,000 of them.
 pub(crate) fn notes_json(source: &Source, notes: &[Note]) -> Vec<Value> {
-    notes.iter().take(MOST_LISTED).map(|n| note_json(source, n)).collect()
+    notes
+        .iter()
+        .take(MOST_LISTED)
+        .map(|n| note_json(source, n))
+        .collect()
 }
 
 /// Prints what is wrong to standard error, at its place.
 fn error(source: &Source, error: &Error) {
-    at(source, Level::ERROR, &error.message, error.span.as_ref(), error.hint.as_deref());
+    at(
+        source,
+        Level::ERROR,
+        &error.message,
+        error.span.as_ref(),
+        error.hint.as_deref(),
+    );
 }
 
 /// Prints a note to standard error, at its place.
@@ -55,12 +77,22 @@ fn note(source: &Source, note: &Note) {
 
 /// Prints a message to standard error.
 pub(crate) fn print(group: Group<'_>) {
-    let renderer = if terminal::colour() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if terminal::colour() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     say!("{}", renderer.render(&[group]));
 }
 
 /// Long lines are cut around the place; of lines that are very long only the place is told.
-fn at(source: &Source, level: Level<'_>, message: &str, span: Option<&Range<usize>>, hint: Option<&str>) {
+fn at(
+    source: &Source,
+    level: Level<'_>,
+    message: &str,
+    span: Option<&Range<usize>>,
+    hint: Option<&str>,
+) {
     let title = level.primary_title(message);
     let mut group = match span.map(|span| Excerpt::of(source.text(), span)) {
         Some(excerpt) if excerpt.text.len() <= MOST_EXCERPT => title.element(
@@ -70,12 +102,17 @@ fn at(source: &Source, level: Level<'_>, message: &str, span: Option<&Range<usiz
                 .annotation(AnnotationKind::Primary.span(excerpt.span)),
         ),
         Some(excerpt) => {
-            let column =
-                excerpt.text.get(..excerpt.span.start).map_or(0, |before| before.chars().count()) + 1;
+            let column = excerpt
+                .text
+                .get(..excerpt.span.start)
+                .map_or(0, |before| before.chars().count())
+                + 1;
             let place = format!("at {}:{}:{column}", source.name(), excerpt.line);
             Group::with_title(title).element(Level::NOTE.message(place))
         }
-        None => Group::with_title(title).element(Level::NOTE.message(format!("in {}", source.name()))),
+        None => {
+            Group::with_title(title).element(Level::NOTE.message(format!("in {}", source.name())))
+        }
     };
     if let Some(hint) = hint {
         group = group.element(Level::HELP.message(hint));
@@ -100,10 +137,20 @@ impl<'a> Excerpt<'a> {
         let bytes = text.as_bytes();
         let is_break = |byte: &u8| *byte == b'\n';
         let (from, to) = (span.start.min(bytes.len()), span.end.min(bytes.len()));
-        let start = bytes[..from].iter().rposition(is_break).map_or(0, |at| at + 1);
-        let end = bytes[to..].iter().position(is_break).map_or(bytes.len(), |at| to + at);
+        let start = bytes[..from]
+            .iter()
+            .rposition(is_break)
+            .map_or(0, |at| at + 1);
+        let end = bytes[to..]
+            .iter()
+            .position(is_break)
+            .map_or(bytes.len(), |at| to + at);
         let line = bytes[..start].iter().filter(|byte| is_break(byte)).count() + 1;
-        Self { text: text.get(start..end).unwrap_or_default(), line, span: from - start..to - start }
+        Self {
+            text: text.get(start..end).unwrap_or_default(),
+            line,
+            span: from - start..to - start,
+        }
     }
 }
 
@@ -113,13 +160,23 @@ fn error_json(source: &Source, error: &Error) -> Value {
     if let Some(hint) = &error.hint {
         value["hint"] = hint.as_str().into();
     }
-    with_place(value, source, error.line_column(source.text()), error.span.as_ref())
+    with_place(
+        value,
+        source,
+        error.line_column(source.text()),
+        error.span.as_ref(),
+    )
 }
 
 /// Returns a note for machines.
 fn note_json(source: &Source, note: &Note) -> Value {
     let value = json!({ "message": note.message });
-    with_place(value, source, note.line_column(source.text()), note.span.as_ref())
+    with_place(
+        value,
+        source,
+        note.line_column(source.text()),
+        note.span.as_ref(),
+    )
 }
 
 /// Adds `line` and `column`, both from 1, and `length`; columns and lengths are in characters.
@@ -146,7 +203,10 @@ mod tests {
     fn an_excerpt_holds_whole_lines() {
         let text = "one\ntwo three\nfour\nfive";
         let excerpt = Excerpt::of(text, &(8..18));
-        assert_eq!((excerpt.text, excerpt.line, excerpt.span), ("two three\nfour", 2, 4..14));
+        assert_eq!(
+            (excerpt.text, excerpt.line, excerpt.span),
+            ("two three\nfour", 2, 4..14)
+        );
         let end = Excerpt::of(text, &(text.len()..text.len() + 1));
         assert_eq!((end.text, end.line, end.span), ("five", 4, 4..4));
         assert_eq!(Excerpt::of("", &(0..1)).text, "");

@@ -12,19 +12,34 @@ pub(crate) enum Error {
     /// What is wrong with a domain, shown at its place.
     Domain(Box<Source>, Errors),
     /// Anything else: an error with its causes.
-    Other { code: Code, error: Box<dyn std::error::Error + Send + Sync>, hint: Option<String> },
+    Other {
+        code: Code,
+        error: Box<dyn std::error::Error + Send + Sync>,
+        hint: Option<String>,
+    },
 }
 
 impl Error {
     /// Makes an error from another one, its causes included.
-    pub(crate) fn new(code: Code, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other { code, error: error.into(), hint: None }
+    pub(crate) fn new(
+        code: Code,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Other {
+            code,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// Adds what the user can do.
     pub(crate) fn hint(self, hint: Option<impl Into<String>>) -> Self {
         match self {
-            Self::Other { code, error, .. } => Self::Other { code, error, hint: hint.map(Into::into) },
+            Self::Other { code, error, .. } => Self::Other {
+                code,
+                error,
+                hint: hint.map(Into::into),
+            },
             domain => domain,
         }
     }
@@ -48,8 +63,9 @@ impl Error {
 }
 
 fn print_chain(error: &dyn std::error::Error, hint: Option<&str>) {
-    let causes: Vec<String> =
-        std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string).collect();
+    let causes: Vec<String> = std::iter::successors(error.source(), |e| e.source())
+        .map(ToString::to_string)
+        .collect();
     let message = error.to_string();
     let mut group = Group::with_title(Level::ERROR.primary_title(message.as_str()));
     for cause in &causes {

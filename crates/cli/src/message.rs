@@ -1,5 +1,5 @@
-//! The one way to standard error: a writer that cannot fail, and that nobody waits for while a guest
-//! runs.
+//! The one way to standard error: a writer that cannot fail, and that nobody waits for while a
+//! guest runs.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -46,12 +46,21 @@ static CHANGED: Condvar = Condvar::new();
 
 impl Queue {
     const fn new() -> Self {
-        Self { has_writer: false, waiting: VecDeque::new(), bytes: 0, lost: 0 }
+        Self {
+            has_writer: false,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            lost: 0,
+        }
     }
 
     /// Adds a message, or counts it as lost if there is no room.
     fn push(&mut self, bytes: &[u8], weight: Weight) {
-        let most = if weight == Weight::Own { MOST_WAITING + RESERVE } else { MOST_WAITING };
+        let most = if weight == Weight::Own {
+            MOST_WAITING + RESERVE
+        } else {
+            MOST_WAITING
+        };
         if self.bytes + bytes.len() > most {
             self.lost += 1;
             return;
@@ -64,7 +73,10 @@ impl Queue {
     fn tell_lost(&mut self) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            self.add(format!("passthru: {lost} messages were lost: nobody read them in time\n").into_bytes());
+            self.add(
+                format!("passthru: {lost} messages were lost: nobody read them in time\n")
+                    .into_bytes(),
+            );
         }
     }
 
@@ -74,8 +86,8 @@ impl Queue {
     }
 }
 
-/// Writes a message to standard error, as `eprintln!` does. Where that fails, the message is lost and
-/// nothing else happens.
+/// Writes a message to standard error, as `eprintln!` does. Where that fails, the message is lost
+/// and nothing else happens.
 macro_rules! say {
     ($($argument:tt)*) => {
         $crate::message::write(
@@ -101,7 +113,10 @@ pub(crate) fn write(bytes: &[u8], weight: Weight) {
 pub(crate) fn stop_waiting() {
     let mut queue = lock();
     if !queue.has_writer {
-        queue.has_writer = std::thread::Builder::new().name("messages".into()).spawn(write_all).is_ok();
+        queue.has_writer = std::thread::Builder::new()
+            .name("messages".into())
+            .spawn(write_all)
+            .is_ok();
     }
 }
 
@@ -173,7 +188,11 @@ impl<'a> MakeWriter<'a> for Log {
     }
 
     fn make_writer_for(&'a self, line: &Metadata<'_>) -> LogLine {
-        LogLine(if *line.level() == Level::ERROR { Weight::Own } else { Weight::Log })
+        LogLine(if *line.level() == Level::ERROR {
+            Weight::Own
+        } else {
+            Weight::Log
+        })
     }
 }
 
@@ -197,7 +216,10 @@ mod tests {
 
     #[test]
     fn full_disk_and_dead_reader_lose_the_message() {
-        write_to(&rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap(), b"lost");
+        write_to(
+            &rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap(),
+            b"lost",
+        );
         let (writer, reader) = UnixStream::pair().unwrap();
         drop(reader);
         write_to(&writer, b"lost");
@@ -227,10 +249,18 @@ mod tests {
         assert_eq!(queue.waiting.len() + lost, 1000);
         let error = format!("error: {}\n", "y".repeat(1000));
         queue.push(error.as_bytes(), Weight::Own);
-        let messages: Vec<_> =
-            queue.waiting.iter().rev().take(2).map(|m| String::from_utf8_lossy(m)).collect();
+        let messages: Vec<_> = queue
+            .waiting
+            .iter()
+            .rev()
+            .take(2)
+            .map(|m| String::from_utf8_lossy(m))
+            .collect();
         assert_eq!(messages[0], error);
-        assert_eq!(messages[1], format!("passthru: {lost} messages were lost: nobody read them in time\n"));
+        assert_eq!(
+            messages[1],
+            format!("passthru: {lost} messages were lost: nobody read them in time\n")
+        );
         assert_eq!(queue.lost, 0);
     }
 }

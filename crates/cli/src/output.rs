@@ -12,7 +12,9 @@ struct Unwritable(#[source] io::Error);
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(Code::Failure, Unwritable(e))),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Code::Failure, Unwritable(e)))
+        }
         _ => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! Signals that ask for the end: until the host changes they end the process, then they are waited for as
-//! bytes on a pipe, so that no step is torn in the middle.
+//! Signals that ask for the end: until the host changes they end the process, then they are waited
+//! for as bytes on a pipe, so that no step is torn in the middle.
 
 use crate::error::Error;
 use crate::exit::Code;
@@ -31,7 +31,8 @@ impl Signals {
         Ok(signals)
     }
 
-    /// From now on these signals end the process with [`Code::Interrupted`], until [`Signals::keep`].
+    /// From now on these signals end the process with [`Code::Interrupted`], until
+    /// [`Signals::keep`].
     pub(crate) fn ending() -> Result<Self, Error> {
         Self::registered().map_err(|source| Error::new(Code::Failure, SignalError(source)))
     }
@@ -42,9 +43,14 @@ impl Signals {
         let ends = Arc::new(AtomicBool::new(true));
         let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            // What the caller had ignored stays so: `nohup`, and jobs in the background of a script.
+            // What the caller had ignored stays so: `nohup`, and jobs in the background of a
+            // script.
             if ignored & (1 << (signal - 1)) == 0 {
-                flag::register_conditional_shutdown(signal, Code::Interrupted as i32, Arc::clone(&ends))?;
+                flag::register_conditional_shutdown(
+                    signal,
+                    Code::Interrupted as i32,
+                    Arc::clone(&ends),
+                )?;
                 pipe::register(signal, write.try_clone()?)?;
             }
         }
@@ -73,7 +79,8 @@ impl Signals {
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 impl AsFd for Signals {

@@ -47,7 +47,11 @@ impl Source {
     /// Reads a file; `-` is standard input.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let standard_input = path == Path::new("-");
-        let name = if standard_input { "<stdin>".into() } else { path.display().to_string() };
+        let name = if standard_input {
+            "<stdin>".into()
+        } else {
+            path.display().to_string()
+        };
         match read_bytes((!standard_input).then_some(path)) {
             Ok(bytes) => Self::of_bytes(name, bytes),
             Err(source) => {
@@ -114,7 +118,9 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 
 fn unreadable_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::NotFound => Some("give the path of a domain's XML file, or - for standard input"),
+        ErrorKind::NotFound => {
+            Some("give the path of a domain's XML file, or - for standard input")
+        }
         ErrorKind::IsADirectory => Some("give a file in this folder"),
         _ => None,
     }
@@ -135,7 +141,9 @@ mod tests {
     use super::*;
 
     fn message_and_hint(error: Error) -> (String, String) {
-        let Error::Other { error, hint, .. } = error else { panic!("an error about a place") };
+        let Error::Other { error, hint, .. } = error else {
+            panic!("an error about a place")
+        };
         (error.to_string(), hint.unwrap_or_default())
     }
 
@@ -143,7 +151,10 @@ mod tests {
     fn what_cannot_be_read_comes_with_a_hint() {
         let folder = tempfile::tempdir().unwrap();
         let (message, hint) = message_and_hint(Source::read(folder.path()).unwrap_err());
-        assert!(message.starts_with("cannot read ") && hint.contains("in this folder"), "{message}: {hint}");
+        assert!(
+            message.starts_with("cannot read ") && hint.contains("in this folder"),
+            "{message}: {hint}"
+        );
         let missing = Source::read(&folder.path().join("missing.xml")).unwrap_err();
         assert!(message_and_hint(missing).1.contains("standard input"));
     }
@@ -172,7 +183,9 @@ mod tests {
 
     #[test]
     fn what_is_no_utf_8_comes_with_a_hint() {
-        let of = |bytes: &[u8]| message_and_hint(Source::of_bytes("x".into(), bytes.to_vec()).unwrap_err());
+        let of = |bytes: &[u8]| {
+            message_and_hint(Source::of_bytes("x".into(), bytes.to_vec()).unwrap_err())
+        };
         let (message, hint) = of(b"\xff\xfe<\0d\0");
         assert_eq!(message, "x is not UTF-8 text");
         assert!(hint.contains("UTF-16"));

@@ -10,8 +10,8 @@ pub(crate) fn colour() -> bool {
     io::stderr().is_terminal() && !unwanted
 }
 
-/// Returns the columns of the terminal on standard output. Returns nothing if standard output is not
-/// a terminal, or its width is not known.
+/// Returns the columns of the terminal on standard output. Returns nothing if standard output is
+/// not a terminal, or its width is not known.
 pub(crate) fn width() -> Option<u16> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(size.ws_col).filter(|columns| *columns > 0)

@@ -20,7 +20,10 @@ fn hanging(folder: &Path) -> (PathBuf, PathBuf) {
     let started = folder.join("started");
     fs::create_dir(&started).unwrap();
     fs::set_permissions(&started, fs::Permissions::from_mode(0o777)).unwrap();
-    let script = format!("#!/bin/sh\necho $$ > {}/pid\nexec sleep 60\n", started.display());
+    let script = format!(
+        "#!/bin/sh\necho $$ > {}/pid\nexec sleep 60\n",
+        started.display()
+    );
     fs::write(&emulator, script).unwrap();
     fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755)).unwrap();
     let xml = folder.join("vm.xml");
@@ -64,24 +67,46 @@ fn signal_while_qemu_is_asked_ends_the_run_at_once() {
     for signal in ["TERM", "INT"] {
         let folder = TempDir::new().unwrap();
         let (xml, pid) = hanging(folder.path());
-        // Whoever runs the test may ignore the signal, as a shell does for what it runs in the background.
+        // Whoever runs the test may ignore the signal, as a shell does for what it runs in the
+        // background.
         let mut command = Command::new("env");
-        command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_passthru"), "run"]);
+        command.args([
+            "--default-signal=INT,TERM",
+            env!("CARGO_BIN_EXE_passthru"),
+            "run",
+        ]);
         let mut child = command.arg(&xml).stderr(Stdio::null()).spawn().unwrap();
-        let emulator =
-            wait_for("the emulator", || fs::read_to_string(&pid).ok().filter(|pid| pid.ends_with('\n')));
+        let emulator = wait_for("the emulator", || {
+            fs::read_to_string(&pid)
+                .ok()
+                .filter(|pid| pid.ends_with('\n'))
+        });
         let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         let status = ends(&mut child, PROMPT);
-        assert_eq!(status.and_then(|status| status.code()), Some(130), "SIG{signal}");
+        assert_eq!(
+            status.and_then(|status| status.code()),
+            Some(130),
+            "SIG{signal}"
+        );
         let process = Path::new("/proc").join(emulator.trim());
-        wait_for("the end of the emulator", || (!is_running(&process)).then_some(()));
+        wait_for("the end of the emulator", || {
+            (!is_running(&process)).then_some(())
+        });
     }
 }
 
 /// Returns whether a process has not ended; one that was not waited for has.
 fn is_running(process: &Path) -> bool {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
     state.is_some_and(|state| state != 'Z')
 }

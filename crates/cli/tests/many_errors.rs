@@ -15,7 +15,11 @@ fn refused(words: &[&str], faulty: usize) -> Output {
          <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>\n{elements}</devices></domain>"
     );
     fs::write(&file, xml).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru")).args(words).arg(&file).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
+        .args(words)
+        .arg(&file)
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(3));
     output
 }
@@ -23,7 +27,10 @@ fn refused(words: &[&str], faulty: usize) -> Output {
 /// Returns how many errors about an element are printed, and the last line.
 fn shown(output: &Output) -> (usize, String) {
     let text = String::from_utf8_lossy(&output.stderr);
-    let errors = text.lines().filter(|line| line.starts_with("error: <bogus>")).count();
+    let errors = text
+        .lines()
+        .filter(|line| line.starts_with("error: <bogus>"))
+        .count();
     (errors, text.lines().last().unwrap().into())
 }
 
@@ -36,7 +43,10 @@ fn hundred_errors_are_shown_and_the_rest_counted() {
             assert_eq!(shown(&output), (100, last.clone()), "{command}");
         }
         let verdict = String::from_utf8(refused(&["validate"], faulty).stdout).unwrap();
-        assert!(verdict.ends_with(&format!(": {faulty} errors\n")), "{verdict}");
+        assert!(
+            verdict.ends_with(&format!(": {faulty} errors\n")),
+            "{verdict}"
+        );
     }
 }
 
@@ -47,5 +57,8 @@ fn machines_get_thousand_errors_at_most() {
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         json["errors"].as_array().unwrap().len()
     };
-    assert_eq!([listed(999), listed(1_001), listed(60_000)], [999, 1_000, 1_000]);
+    assert_eq!(
+        [listed(999), listed(1_001), listed(60_000)],
+        [999, 1_000, 1_000]
+    );
 }

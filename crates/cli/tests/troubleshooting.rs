@@ -17,10 +17,14 @@ const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 fn quoted() -> BTreeSet<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/troubleshooting.md");
     let text = fs::read_to_string(file).unwrap();
-    let headings = text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let headings = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     let messages = headings.map(|heading| heading.trim_matches('`').to_owned());
     // The message about an old QEMU is checked in the crate that asks QEMUs.
-    messages.filter(|message| !message.starts_with("QEMU ")).collect()
+    messages
+        .filter(|message| !message.starts_with("QEMU "))
+        .collect()
 }
 
 fn address(text: &str) -> Address {
@@ -45,34 +49,71 @@ fn host_errors() -> Vec<HostError> {
         node: "/dev/vfio/devices/vfio0".into(),
         vital: true,
     };
-    let mount = Use::Mount { block: "nvme0n1".into(), mount_point: "/data".into() };
+    let mount = Use::Mount {
+        block: "nvme0n1".into(),
+        mount_point: "/data".into(),
+    };
     let namespace = "pid:[4026532180], not the host's own PID namespace";
     let unseen = Unseen::new("processes that have it open", "/proc/1/ns/pid", namespace);
     vec![
         HostError::NoIommu,
-        HostError::NoGroup { device, others_have: true },
+        HostError::NoGroup {
+            device,
+            others_have: true,
+        },
         HostError::NoIommufd,
         HostError::NoCdev,
-        HostError::NotViable { device: address("0000:06:01.0"), group: 14, companions: vec![companion] },
-        HostError::InUse { device, uses: vec![mount] },
-        HostError::Unseen { device, unseen: vec![unseen] },
-        HostError::Claimed { device, owner: Owner { guest: Some("web".into()), pid: 4242 } },
-        HostError::NotOnVfio { device, driver: Some("nvme".into()) },
-        HostError::NoDriver { driver: "vfio-pci".into(), answer: String::new() },
+        HostError::NotViable {
+            device: address("0000:06:01.0"),
+            group: 14,
+            companions: vec![companion],
+        },
+        HostError::InUse {
+            device,
+            uses: vec![mount],
+        },
+        HostError::Unseen {
+            device,
+            unseen: vec![unseen],
+        },
+        HostError::Claimed {
+            device,
+            owner: Owner {
+                guest: Some("web".into()),
+                pid: 4242,
+            },
+        },
+        HostError::NotOnVfio {
+            device,
+            driver: Some("nvme".into()),
+        },
+        HostError::NoDriver {
+            driver: "vfio-pci".into(),
+            answer: String::new(),
+        },
         HostError::Write {
             path: "/sys/bus/pci/drivers/vfio-pci/bind".into(),
             value: device.to_string(),
             source: denied(),
         },
-        HostError::NotTaken { device, wanted: Some("nvme".into()), now: Some("vfio-pci".into()) },
-        HostError::Held { device, holders: vec![holder] },
+        HostError::NotTaken {
+            device,
+            wanted: Some("nvme".into()),
+            now: Some("vfio-pci".into()),
+        },
+        HostError::Held {
+            device,
+            holders: vec![holder],
+        },
     ]
 }
 
 fn guest_errors() -> Vec<GuestError> {
     vec![
         GuestError::NotRoot,
-        GuestError::Type1 { device: address("0000:01:00.0") },
+        GuestError::Type1 {
+            device: address("0000:01:00.0"),
+        },
         GuestError::Ended {
             emulator: QEMU.into(),
             status: None,
@@ -80,14 +121,23 @@ fn guest_errors() -> Vec<GuestError> {
             about: Some("hostdev0 (0000:01:00.0)".into()),
             hint: None,
         },
-        GuestError::Image(ImageError::Open { path: "/srv/guests/disk.qcow2".into(), source: denied() }),
+        GuestError::Image(ImageError::Open {
+            path: "/srv/guests/disk.qcow2".into(),
+            source: denied(),
+        }),
         GuestError::File {
             what: "libvirt-1-storage".into(),
             path: "/srv/guests/disk.raw".into(),
             source: denied(),
         },
-        GuestError::State(StateError::Running { name: "web".into(), pid: 4242 }),
-        GuestError::State(StateError::VmmLives { name: "web".into(), pid: 4242 }),
+        GuestError::State(StateError::Running {
+            name: "web".into(),
+            pid: 4242,
+        }),
+        GuestError::State(StateError::VmmLives {
+            name: "web".into(),
+            pid: 4242,
+        }),
         GuestError::State(StateError::VmmUnseen {
             name: "web".into(),
             pid: 4242,
@@ -98,7 +148,10 @@ fn guest_errors() -> Vec<GuestError> {
             uid: 64055,
             note: "/run/passthru/domain-web/vmm.json".into(),
         }),
-        GuestError::Record(RecordError::Shared { user: "qemu".into(), guest: "web".into() }),
+        GuestError::Record(RecordError::Shared {
+            user: "qemu".into(),
+            guest: "web".into(),
+        }),
     ]
 }
 
@@ -113,11 +166,18 @@ fn domain_error() -> String {
 
 /// Returns the first line of each message, as it is printed.
 fn printed() -> BTreeSet<String> {
-    let start = ProbeError::Start { binary: QEMU.into(), source: denied() };
+    let start = ProbeError::Start {
+        binary: QEMU.into(),
+        source: denied(),
+    };
     let mut messages = vec![domain_error(), start.to_string()];
     messages.extend(host_errors().iter().map(ToString::to_string));
     messages.extend(guest_errors().iter().map(ToString::to_string));
-    messages.iter().filter_map(|message| message.lines().next()).map(str::to_owned).collect()
+    messages
+        .iter()
+        .filter_map(|message| message.lines().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

@@ -14,10 +14,17 @@ use tempfile::TempDir;
 #[track_caller]
 fn git(folder: &Path, args: &[&str]) {
     let mut command = Command::new("git");
-    command.current_dir(folder).args(["-c", "user.name=a", "-c", "user.email=a@localhost"]).args(args);
+    command
+        .current_dir(folder)
+        .args(["-c", "user.name=a", "-c", "user.email=a@localhost"])
+        .args(args);
     command.env("GIT_COMMITTER_DATE", "2026-11-29T12:00:00Z");
     let output = command.output().unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Makes a repository with one commit, which holds a Cargo.toml.
@@ -38,23 +45,39 @@ fn commit(folder: &Path) {
 
 /// Returns the contents of all that is watched, by path.
 fn contents(folder: &Path) -> Vec<(PathBuf, String)> {
-    let files = build::watched(folder).into_iter().flat_map(|path| match path.is_dir() {
-        true => fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect(),
-        false => vec![path],
-    });
-    files.map(|file| (file.clone(), fs::read_to_string(file).unwrap_or_default())).collect()
+    let files = build::watched(folder)
+        .into_iter()
+        .flat_map(|path| match path.is_dir() {
+            true => fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect(),
+            false => vec![path],
+        });
+    files
+        .map(|file| (file.clone(), fs::read_to_string(file).unwrap_or_default()))
+        .collect()
 }
 
 /// Asserts that the version names the commit, and that what is watched changes with a new commit.
 #[track_caller]
 fn assert_follows_commits(folder: &Path) {
     let version = build::version(folder, "0.1.0");
-    let inner = version.strip_prefix("0.1.0 (").and_then(|rest| rest.strip_suffix(" 2026-11-29)"));
-    assert!(inner.is_some_and(|hash| hash.bytes().all(|b| b.is_ascii_hexdigit())), "{version}");
+    let inner = version
+        .strip_prefix("0.1.0 (")
+        .and_then(|rest| rest.strip_suffix(" 2026-11-29)"));
+    assert!(
+        inner.is_some_and(|hash| hash.bytes().all(|b| b.is_ascii_hexdigit())),
+        "{version}"
+    );
     let before = contents(folder);
     assert!(before.iter().all(|(path, _)| path.exists()), "{before:?}");
     fs::write(folder.join("file"), "").unwrap();
-    assert_eq!(contents(folder), before, "a changed tree makes cargo build again");
+    assert_eq!(
+        contents(folder),
+        before,
+        "a changed tree makes cargo build again"
+    );
     commit(folder);
     assert_ne!(contents(folder), before);
     assert_ne!(build::version(folder, "0.1.0"), version);
@@ -85,7 +108,10 @@ fn version_of_a_detached_head_follows_its_commits() {
 fn version_of_a_worktree_follows_its_commits() {
     let (parent, folder) = repository();
     let worktree = parent.path().join("other");
-    git(&folder, &["worktree", "add", "-q", worktree.to_str().unwrap()]);
+    git(
+        &folder,
+        &["worktree", "add", "-q", worktree.to_str().unwrap()],
+    );
     assert_follows_commits(&worktree);
 }
 
@@ -107,7 +133,16 @@ fn version_of_an_untracked_folder_is_the_number() {
 
 #[test]
 fn version_is_printed_with_the_commit() {
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru")).arg("--version").output().unwrap();
-    let version = build::version(Path::new(env!("CARGO_MANIFEST_DIR")), env!("CARGO_PKG_VERSION"));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("passthru {version}\n"));
+    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    let version = build::version(
+        Path::new(env!("CARGO_MANIFEST_DIR")),
+        env!("CARGO_PKG_VERSION"),
+    );
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("passthru {version}\n")
+    );
 }

@@ -35,7 +35,10 @@ pub(crate) struct Bounded<T> {
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), left_out: 0 }
+        Self {
+            kept: Vec::new(),
+            left_out: 0,
+        }
     }
 }
 
@@ -70,7 +73,8 @@ impl<T: Placed> Bounded<T> {
         self.kept.is_empty()
     }
 
-    /// Sorts the entries by their places. Those about no place come first; equal ones stay in order.
+    /// Sorts the entries by their places. Those about no place come first; equal ones stay in
+    /// order.
     pub(crate) fn sort(&mut self) {
         self.kept.sort_by_key(Placed::start);
     }
@@ -123,7 +127,10 @@ mod tests {
         let (kept, left_out) = list.into_parts();
         assert_eq!((kept.len(), left_out), (MOST_KEPT, 100_001 - MOST_KEPT));
         assert_eq!(kept[0].span, None);
-        let places: Vec<_> = kept[1..].iter().map(|e| e.start().unwrap_or_default()).collect();
+        let places: Vec<_> = kept[1..]
+            .iter()
+            .map(|e| e.start().unwrap_or_default())
+            .collect();
         assert_eq!(places, (0..MOST_KEPT - 1).collect::<Vec<_>>());
     }
 
@@ -137,6 +144,9 @@ mod tests {
         }
         assert_eq!(list.len(), 15_000);
         let (kept, left_out) = list.into_parts();
-        assert_eq!((kept.len() + left_out, kept[MOST_KEPT - 1].start()), (15_000, Some(MOST_KEPT - 1)));
+        assert_eq!(
+            (kept.len() + left_out, kept[MOST_KEPT - 1].start()),
+            (15_000, Some(MOST_KEPT - 1))
+        );
     }
 }

@@ -187,7 +187,10 @@ pub struct CpuFeature {
 impl CpuFeature {
     /// Whether it is a length of Arm's scalable vectors, in bits (`sve512`).
     pub(crate) fn is_sve_length(&self) -> bool {
-        let bits = self.name.strip_prefix("sve").filter(|bits| !bits.is_empty());
+        let bits = self
+            .name
+            .strip_prefix("sve")
+            .filter(|bits| !bits.is_empty());
         bits.is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
     }
 }
@@ -239,8 +242,9 @@ impl Element for CpuModel {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("fallback", &mut self.fallback);
         v.attr("vendor_id", &mut self.vendor_id);
-        let fits =
-            |id: &String| id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',');
+        let fits = |id: &String| {
+            id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',')
+        };
         if self.vendor_id.as_ref().is_some_and(|id| !fits(id)) {
             v.error("'vendor_id' of <model> must be 12 letters without commas".into());
         }
@@ -251,15 +255,30 @@ impl Element for CpuModel {
 impl Topology {
     /// Returns the number of CPUs.
     pub fn cpus(&self) -> u64 {
-        let parts =
-            [self.sockets, self.cores, self.threads, self.dies.unwrap_or(1), self.clusters.unwrap_or(1)];
-        parts.into_iter().map(u64::from).fold(1, u64::saturating_mul)
+        let parts = [
+            self.sockets,
+            self.cores,
+            self.threads,
+            self.dies.unwrap_or(1),
+            self.clusters.unwrap_or(1),
+        ];
+        parts
+            .into_iter()
+            .map(u64::from)
+            .fold(1, u64::saturating_mul)
     }
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { place: Place::default(), sockets: 1, dies: None, clusters: None, cores: 1, threads: 1 }
+        Self {
+            place: Place::default(),
+            sockets: 1,
+            dies: None,
+            clusters: None,
+            cores: 1,
+            threads: 1,
+        }
     }
 }
 
@@ -271,8 +290,13 @@ impl Element for Topology {
         v.attr("clusters", &mut self.clusters);
         v.required("cores", &mut self.cores);
         v.required("threads", &mut self.threads);
-        let parts =
-            [self.sockets, self.cores, self.threads, self.dies.unwrap_or(1), self.clusters.unwrap_or(1)];
+        let parts = [
+            self.sockets,
+            self.cores,
+            self.threads,
+            self.dies.unwrap_or(1),
+            self.clusters.unwrap_or(1),
+        ];
         if parts.contains(&0) {
             v.error("each part of the <topology> must be above zero".into());
         }

@@ -1,5 +1,5 @@
-//! `<cputune>`: how much time CPUs get, and where they run. The emulator is told nothing of it; who starts the
-//! guest sets it up.
+//! `<cputune>`: how much time CPUs get, and where they run. The emulator is told nothing of it; who
+//! starts the guest sets it up.
 
 use crate::IdSet;
 use crate::xml::value::words;
@@ -58,7 +58,9 @@ impl std::str::FromStr for Quota {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "expected a whole number; a negative one means no limit")
+        text.parse()
+            .map(Self)
+            .map_err(|_| "expected a whole number; a negative one means no limit")
     }
 }
 crate::xml::value::value_by_display!(Quota);
@@ -204,9 +206,13 @@ impl Cputune {
             ("emulator_period", self.emulator_period),
             ("iothread_period", self.iothread_period),
         ];
-        for (name, _) in periods.iter().filter(|(_, n)| n.is_some_and(|n| !(1_000..=1_000_000).contains(&n)))
+        for (name, _) in periods
+            .iter()
+            .filter(|(_, n)| n.is_some_and(|n| !(1_000..=1_000_000).contains(&n)))
         {
-            v.error(format!("<{name}> of <cputune> must be from 1000 to 1000000 microseconds"));
+            v.error(format!(
+                "<{name}> of <cputune> must be from 1000 to 1000000 microseconds"
+            ));
         }
         let quotas = [
             ("quota", self.quota),
@@ -214,7 +220,10 @@ impl Cputune {
             ("emulator_quota", self.emulator_quota),
             ("iothread_quota", self.iothread_quota),
         ];
-        for (name, _) in quotas.iter().filter(|(_, n)| n.is_some_and(|n| (0..1_000).contains(&n.0))) {
+        for (name, _) in quotas
+            .iter()
+            .filter(|(_, n)| n.is_some_and(|n| (0..1_000).contains(&n.0)))
+        {
             v.error(format!(
                 "<{name}> of <cputune> must be at least 1000 microseconds, or negative for no limit"
             ));

@@ -4,7 +4,9 @@ use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::cputune::Cputune;
 use crate::device::Devices;
-use crate::emulator::{DeprecationBehavior, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride};
+use crate::emulator::{
+    DeprecationBehavior, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride,
+};
 use crate::error::Errors;
 use crate::features::Features;
 use crate::iommufd::DomainIommufd;
@@ -216,7 +218,10 @@ impl Element for Domain {
         // The number of a guest that was running when its XML was written.
         v.attr("id", &mut None::<u32>);
         // The reader knows namespaces as such.
-        v.attr("xmlns:qemu", &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()));
+        v.attr(
+            "xmlns:qemu",
+            &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()),
+        );
         of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
         v.child("genid", &mut self.genid);
@@ -289,7 +294,11 @@ impl Domain {
         v.child("qemu:commandline", &mut self.emulator_commandline);
         v.child("qemu:capabilities", &mut self.emulator_capabilities);
         v.child("qemu:override", &mut self.emulator_override);
-        v.child_word("qemu:deprecation", "behavior", &mut self.emulator_deprecation);
+        v.child_word(
+            "qemu:deprecation",
+            "behavior",
+            &mut self.emulator_deprecation,
+        );
     }
 
     const fn has_emulators(&self) -> bool {
@@ -306,7 +315,11 @@ impl Domain {
         if self.name.is_none() {
             v.error("<domain> needs a <name>".into());
         }
-        let of_cells = self.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()).map_or(0, Numa::memory);
+        let of_cells = self
+            .cpu
+            .as_ref()
+            .and_then(|cpu| cpu.numa.as_ref())
+            .map_or(0, Numa::memory);
         if self.memory.map_or(of_cells, Memory::bytes) == 0 {
             v.error("<domain> needs a <memory> above zero".into());
         }

@@ -1,4 +1,5 @@
-//! `<qemu:commandline>` and its kin: what goes to the emulator to the letter, past all that is understood here.
+//! `<qemu:commandline>` and its kin: what goes to the emulator to the letter, past all that is
+//! understood here.
 
 use crate::xml::place::Place;
 use crate::xml::value::words;
@@ -22,7 +23,8 @@ pub struct EmulatorVariable {
     pub value: Option<String>,
 }
 
-/// `<qemu:capabilities>`: what the emulator is to be taken to have, or not. No effect here: what it has is asked.
+/// `<qemu:capabilities>`: what the emulator is to be taken to have, or not. No effect here: what it
+/// has is asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorCapabilities {
     /// Where the element stands.
@@ -33,7 +35,8 @@ pub struct EmulatorCapabilities {
     pub del: Vec<String>,
 }
 
-/// `<qemu:override>`: properties of devices that are set or left out whatever the device's element says.
+/// `<qemu:override>`: properties of devices that are set or left out whatever the device's element
+/// says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorOverride {
     /// The devices, by alias.
@@ -114,7 +117,10 @@ words! {
 
 impl Default for Property {
     fn default() -> Self {
-        Self { name: String::new(), value: PropertyValue::Remove }
+        Self {
+            name: String::new(),
+            value: PropertyValue::Remove,
+        }
     }
 }
 
@@ -166,7 +172,10 @@ impl Element for EmulatorVariable {
         v.attr("value", &mut self.value);
         let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.name.starts_with(|c: char| c.is_ascii_digit()) || !self.name.chars().all(ok) {
-            v.error(format!("the variable's name '{}' may hold only letters, digits and '_'", self.name));
+            v.error(format!(
+                "the variable's name '{}' may hold only letters, digits and '_'",
+                self.name
+            ));
         }
     }
 }
@@ -213,7 +222,10 @@ impl Element for Property {
         }
         match PropertyValue::read(kind, text.as_deref()) {
             Some(value) => self.value = value,
-            None => v.error(format!("the value of the property '{}' is not of type '{kind}'", self.name)),
+            None => v.error(format!(
+                "the value of the property '{}' is not of type '{kind}'",
+                self.name
+            )),
         }
     }
 }

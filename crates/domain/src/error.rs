@@ -18,7 +18,11 @@ pub struct Error {
 impl Error {
     /// Makes an error without a place.
     pub fn new(message: String) -> Self {
-        Self { message: shortened(message), span: None, hint: None }
+        Self {
+            message: shortened(message),
+            span: None,
+            hint: None,
+        }
     }
 
     /// Returns the error with the place it is about.
@@ -42,8 +46,8 @@ impl Error {
     }
 }
 
-/// What the user may want to know of a domain that is not wrong: what has no effect, what follows from
-/// what is said.
+/// What the user may want to know of a domain that is not wrong: what has no effect, what follows
+/// from what is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// What is to be known, in one sentence.
@@ -55,7 +59,10 @@ pub struct Note {
 impl Note {
     /// Makes a note about a place.
     pub fn new(message: String, span: impl Into<Option<Range<usize>>>) -> Self {
-        Self { message: shortened(message), span: span.into() }
+        Self {
+            message: shortened(message),
+            span: span.into(),
+        }
     }
 
     /// Returns line and column, as [`Error::line_column`] does.
@@ -75,16 +82,28 @@ pub(crate) fn shortened(message: String) -> String {
         return message;
     }
     let (head, tail) = (END_OF_MESSAGE, message.len() - END_OF_MESSAGE);
-    let head = (0..=head).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-    let tail = (tail..=message.len()).find(|at| message.is_char_boundary(*at)).unwrap_or(tail);
+    let head = (0..=head)
+        .rev()
+        .find(|at| message.is_char_boundary(*at))
+        .unwrap_or(0);
+    let tail = (tail..=message.len())
+        .find(|at| message.is_char_boundary(*at))
+        .unwrap_or(tail);
     let left_out = tail - head;
-    format!("{}… ({left_out} bytes left out) …{}", &message[..head], &message[tail..])
+    format!(
+        "{}… ({left_out} bytes left out) …{}",
+        &message[..head],
+        &message[tail..]
+    )
 }
 
 fn line_column(span: &Range<usize>, source: &str) -> Option<(usize, usize)> {
     let before = source.get(..span.start)?;
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    Some((
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    ))
 }
 
 impl fmt::Display for Error {
@@ -95,8 +114,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Everything that is wrong with a domain: at least one error. Beyond 1,000 errors, the first ones of
-/// the document are kept and the others are counted.
+/// Everything that is wrong with a domain: at least one error. Beyond 1,000 errors, the first ones
+/// of the document are kept and the others are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errors {
     kept: Vec<Error>,
@@ -111,7 +130,11 @@ impl Errors {
 
     /// Returns `Ok` where the list is empty.
     pub(crate) fn none_of(errors: Bounded<Error>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self::of(errors, Bounded::default())) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::of(errors, Bounded::default()))
+        }
     }
 
     /// Makes the list of causes and of what follows from them, which is at least one error.
@@ -134,7 +157,10 @@ impl Errors {
 
 impl From<Error> for Errors {
     fn from(error: Error) -> Self {
-        Self { kept: vec![error], left_out: 0 }
+        Self {
+            kept: vec![error],
+            left_out: 0,
+        }
     }
 }
 

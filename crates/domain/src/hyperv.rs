@@ -139,10 +139,14 @@ impl Element for VendorId {
         v.attr("state", &mut self.state);
         v.attr("value", &mut self.value);
         let fits = |text: &String| {
-            text.len() <= 12 && !text.contains(',') && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+            text.len() <= 12
+                && !text.contains(',')
+                && text.bytes().all(|b| (b' '..=b'~').contains(&b))
         };
         if v.reading() && self.state == Some(State::On) && !self.value.as_ref().is_some_and(fits) {
-            v.error("<vendor_id> needs a 'value' of up to 12 printable letters, without commas".into());
+            v.error(
+                "<vendor_id> needs a 'value' of up to 12 printable letters, without commas".into(),
+            );
         }
     }
 }

@@ -10,8 +10,8 @@ const LIMIT: u32 = 16384;
 /// A set of CPUs or NUMA nodes, never empty when it was read. It is written in its shortest form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IdSet {
-    /// First and last of each run, in their order, with gaps between them: a set takes no more room than its
-    /// text.
+    /// First and last of each run, in their order, with gaps between them: a set takes no more room
+    /// than its text.
     runs: Vec<(u32, u32)>,
 }
 
@@ -40,7 +40,9 @@ impl IdSet {
 
     /// Whether a number is in it.
     pub fn contains(&self, id: u32) -> bool {
-        self.runs.iter().any(|(first, last)| (*first..=*last).contains(&id))
+        self.runs
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&id))
     }
 
     /// Returns the highest number.
@@ -92,7 +94,9 @@ impl Bits {
             match word {
                 0 => {}
                 u64::MAX => set.push(start, start + 63),
-                _ => (0..64).filter(|n| word & (1 << n) != 0).for_each(|n| set.push(start + n, start + n)),
+                _ => (0..64)
+                    .filter(|n| word & (1 << n) != 0)
+                    .for_each(|n| set.push(start + n, start + n)),
             }
         }
         set
@@ -155,13 +159,27 @@ mod tests {
     fn a_set_is_written_in_its_shortest_form() {
         assert_eq!(read("0,1,2,^1, 8-9").as_deref(), Ok("0,2,8-9"));
         assert_eq!(read("7").as_deref(), Ok("7"));
-        assert_eq!(read("60-70,64,^66,0-16383,^100").as_deref(), Ok("0-99,101-16383"));
+        assert_eq!(
+            read("60-70,64,^66,0-16383,^100").as_deref(),
+            Ok("0-99,101-16383")
+        );
         assert_eq!(read("63,64,127-128,^127").as_deref(), Ok("63-64,128"));
     }
 
     #[test]
     fn what_is_no_set_or_an_empty_one_is_refused() {
-        for text in ["", "0,^0", "^1", "3-1", "a", "-1", "1-", "16384", "0-99999999999", "+1"] {
+        for text in [
+            "",
+            "0,^0",
+            "^1",
+            "3-1",
+            "a",
+            "-1",
+            "1-",
+            "16384",
+            "0-99999999999",
+            "+1",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -94,6 +94,8 @@ fn check_pool(v: &mut dyn Visitor, min: Option<u32>, max: Option<u32>) {
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        v.error(format!("'thread_pool_min' ({min}) is more than 'thread_pool_max' ({max})"));
+        v.error(format!(
+            "'thread_pool_min' ({min}) is more than 'thread_pool_max' ({max})"
+        ));
     }
 }

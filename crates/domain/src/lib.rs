@@ -2,8 +2,8 @@
 //!
 //! Three separate passes, none of which does I/O or knows an emulator:
 //! - [`Domain::parse`] reads the XML. What it does not understand is an error that names it.
-//! - [`Domain::complete`] fills in what was left out: controllers, aliases, PCI addresses, defaults.
-//!   What an architecture and machine type have comes from a [`Platform`].
+//! - [`Domain::complete`] fills in what was left out: controllers, aliases, PCI addresses,
+//!   defaults. What an architecture and machine type have comes from a [`Platform`].
 //! - [`Domain::validate`] says what cannot work.
 //!
 //! ```
@@ -49,7 +49,9 @@ mod validate;
 mod vcpu;
 mod xml;
 
-pub use clock::{Catchup, Clock, ClockBasis, ClockOffset, TickPolicy, Timer, TimerName, TimerTrack, TscMode};
+pub use clock::{
+    Catchup, Clock, ClockBasis, ClockOffset, TickPolicy, Timer, TimerName, TimerTrack, TscMode,
+};
 pub use cpu::{
     Cpu, CpuCache, CpuCacheMode, CpuCheck, CpuFeature, CpuMatch, CpuMode, CpuModel, FeaturePolicy,
     Maxphysaddr, MaxphysaddrMode, Topology,
@@ -58,13 +60,14 @@ pub use cputune::{Cachetune, Cputune, Iothreadpin, Memorytune, Sched, Scheduler,
 pub use device::Devices;
 pub use domain::{CrashAction, Domain, Genid, LifecycleAction, LockFailureAction, VirtType};
 pub use emulator::{
-    DeprecationBehavior, DeviceOverride, EmulatorCapabilities, EmulatorCommandline, EmulatorOverride,
-    EmulatorVariable, Frontend, Property, PropertyType, PropertyValue,
+    DeprecationBehavior, DeviceOverride, EmulatorCapabilities, EmulatorCommandline,
+    EmulatorOverride, EmulatorVariable, Frontend, Property, PropertyType, PropertyValue,
 };
 pub use error::{Error, Errors, Note};
 pub use features::{
-    Aia, AiaValue, Apic, AsyncTeardown, DirtyRing, Features, Gic, GicVersion, Hpt, HptResizing, Ioapic,
-    IoapicDriver, Kvm, Mitigation, MitigationValue, Msrs, Smm, State, Tcg, Toggle, UnknownMsrs,
+    Aia, AiaValue, Apic, AsyncTeardown, DirtyRing, Features, Gic, GicVersion, Hpt, HptResizing,
+    Ioapic, IoapicDriver, Kvm, Mitigation, MitigationValue, Msrs, Smm, State, Tcg, Toggle,
+    UnknownMsrs,
 };
 pub use hyperv::{Hyperv, HypervMode, Spinlocks, Stimer, Tlbflush, VendorId};
 pub use idset::IdSet;
@@ -76,22 +79,22 @@ pub use memory::{
     MemorySource,
 };
 pub use numa::{
-    AccessType, Associativity, Bandwidth, Cell, CellCache, Distances, Interconnects, Latency, Numa, Route,
-    Sibling, WritePolicy,
+    AccessType, Associativity, Bandwidth, Cell, CellCache, Distances, Interconnects, Latency, Numa,
+    Route, Sibling, WritePolicy,
 };
 pub use numatune::{Memnode, MemoryMode, MemoryTune, Numatune};
 pub use nvram::{Nvram, NvramHost, NvramProtocol, NvramSource, NvramType};
 pub use os::{
-    AcpiTable, AcpiTableType, AcpiTables, Arch, Bios, BootDevice, BootMenu, Firmware, FirmwareFeature,
-    FirmwareFeatureName, FirmwareFeatures, FirmwareFormat, Loader, LoaderType, Os, OsType, RebootTimeout,
-    SmbiosMode,
+    AcpiTable, AcpiTableType, AcpiTables, Arch, Bios, BootDevice, BootMenu, Firmware,
+    FirmwareFeature, FirmwareFeatureName, FirmwareFeatures, FirmwareFormat, Loader, LoaderType, Os,
+    OsType, RebootTimeout, SmbiosMode,
 };
 pub use platform::{Board, Machine, Platform};
 pub use power::{Pm, Suspend};
 pub use reading::{Examination, Reading};
 pub use security::{
-    Cipher, CipherName, Keywrap, LaunchSecurity, LaunchSecurityType, QuoteGenerationService, Seclabel,
-    SeclabelType,
+    Cipher, CipherName, Keywrap, LaunchSecurity, LaunchSecurityType, QuoteGenerationService,
+    Seclabel, SeclabelType,
 };
 pub use sysinfo::{Entry, FwcfgEntry, OemString, OemStrings, Sysinfo, SysinfoType, Table};
 pub use uuid::Uuid;

@@ -1,5 +1,5 @@
-//! What of the host a guest may use: memory, disks, network adapters. The emulator is told nothing of it; who
-//! starts the guest sets it up.
+//! What of the host a guest may use: memory, disks, network adapters. The emulator is told nothing
+//! of it; who starts the guest sets it up.
 
 use crate::Memory;
 use crate::xml::value::words;
@@ -60,8 +60,8 @@ pub struct Fibrechannel {
     pub appid: Option<String>,
 }
 
-/// `<idmap>`: which users of the host stand for those of a container (a full virtual machine has none, and nothing comes of
-/// it), or for those in a filesystem.
+/// `<idmap>`: which users of the host stand for those of a container (a full virtual machine has
+/// none, and nothing comes of it), or for those in a filesystem.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Idmap {
     /// Of users.
@@ -181,7 +181,11 @@ impl Element for Resource {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("partition", &mut self.partition);
         v.child("fibrechannel", &mut self.fibrechannel);
-        if self.partition.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        if self
+            .partition
+            .as_ref()
+            .is_some_and(|path| !path.starts_with('/'))
+        {
             v.error("<partition> must be a path that starts with '/'".into());
         }
     }
@@ -190,10 +194,13 @@ impl Element for Resource {
 impl Element for Fibrechannel {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("appid", &mut self.appid);
-        let printable =
-            |text: &String| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let printable = |text: &String| {
+            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        };
         if v.reading() && !self.appid.as_ref().is_some_and(printable) {
-            v.error("'appid' of <fibrechannel> must be a name of 1 to 128 printable letters".into());
+            v.error(
+                "'appid' of <fibrechannel> must be a name of 1 to 128 printable letters".into(),
+            );
         }
     }
 }

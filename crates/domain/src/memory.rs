@@ -15,7 +15,10 @@ pub struct Memory {
 impl Memory {
     /// Makes an amount of so many bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
-        Self { bytes, dump_core: None }
+        Self {
+            bytes,
+            dump_core: None,
+        }
     }
 
     /// Returns the amount in bytes.
@@ -36,7 +39,8 @@ impl Element for Memory {
     }
 }
 
-/// Visits an amount that is the element's text, with its `unit`. KiB are written, and meant without a unit.
+/// Visits an amount that is the element's text, with its `unit`. KiB are written, and meant without
+/// a unit.
 fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
     let (mut unit, mut number) = (Some(Unit::Kib), Some(slot.div_ceil(1024)));
     if v.reading() {
@@ -55,7 +59,9 @@ fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
 
 /// Visits an amount in bytes that is an attribute, with its `unit` beside it.
 pub(crate) fn visit_amount(v: &mut dyn Visitor, name: &'static str, slot: &mut Option<u64>) {
-    let mut number = slot.filter(|_| !v.reading()).map(|bytes| bytes.div_ceil(1024));
+    let mut number = slot
+        .filter(|_| !v.reading())
+        .map(|bytes| bytes.div_ceil(1024));
     let mut unit = number.map(|_| Unit::Kib);
     v.attr(name, &mut number);
     v.attr("unit", &mut unit);
@@ -120,16 +126,24 @@ impl crate::xml::value::Value for Unit {
         if matches!(lower.as_str(), "b" | "byte" | "bytes") {
             return Ok(Self::Bytes(1));
         }
-        let expected = || "expected bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB".to_owned();
+        let expected =
+            || "expected bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB".to_owned();
         let mut letters = lower.chars();
-        let power = letters.next().and_then(|c| "kmgtpe".find(c)).ok_or_else(expected)?;
+        let power = letters
+            .next()
+            .and_then(|c| "kmgtpe".find(c))
+            .ok_or_else(expected)?;
         let base: u64 = match letters.as_str() {
             "" | "ib" => 1024,
             "b" => 1000,
             _ => return Err(expected()),
         };
         let power = u32::try_from(power + 1).unwrap_or(1);
-        Ok(if (base, power) == (1024, 1) { Self::Kib } else { Self::Bytes(base.pow(power)) })
+        Ok(if (base, power) == (1024, 1) {
+            Self::Kib
+        } else {
+            Self::Bytes(base.pow(power))
+        })
     }
 
     fn write(&self) -> String {

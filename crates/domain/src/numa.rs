@@ -1,4 +1,5 @@
-//! `<numa>` of `<cpu>`: the NUMA nodes of the guest, how far they are from one another, their caches.
+//! `<numa>` of `<cpu>`: the NUMA nodes of the guest, how far they are from one another, their
+//! caches.
 
 use crate::IdSet;
 use crate::memory::{Access, visit_amount};
@@ -166,7 +167,10 @@ pub struct Bandwidth {
 impl Numa {
     /// Returns the memory of all nodes in bytes.
     pub fn memory(&self) -> u64 {
-        self.cells.iter().map(|cell| cell.memory).fold(0, u64::saturating_add)
+        self.cells
+            .iter()
+            .map(|cell| cell.memory)
+            .fold(0, u64::saturating_add)
     }
 
     /// Whether the guest is told of latencies, bandwidths or caches.
@@ -179,7 +183,9 @@ impl Numa {
         let said = |from: u32, to: u32| {
             let cell = self.cells.iter().find(|cell| cell.id == Some(from))?;
             let mut siblings = cell.distances.iter().flat_map(|d| &d.siblings);
-            siblings.find(|sibling| sibling.id == to).map(|sibling| sibling.value)
+            siblings
+                .find(|sibling| sibling.id == to)
+                .map(|sibling| sibling.value)
         };
         said(from, to).or_else(|| said(to, from))
     }
@@ -226,7 +232,9 @@ impl Element for Sibling {
         v.required("id", &mut self.id);
         v.required("value", &mut self.value);
         if v.reading() && !(10..=255).contains(&self.value) {
-            v.error("'value' of <sibling> must be a distance from 10 (the node itself) to 255".into());
+            v.error(
+                "'value' of <sibling> must be a distance from 10 (the node itself) to 255".into(),
+            );
         }
     }
 }
@@ -306,7 +314,9 @@ impl Route {
             v.error("the attribute 'type' is missing: expected 'access', 'read' or 'write'".into());
         }
         if v.reading() && self.cache == Some(0) {
-            v.error("'cache' must be from 1 to 3; leave it out to describe the memory itself".into());
+            v.error(
+                "'cache' must be from 1 to 3; leave it out to describe the memory itself".into(),
+            );
         }
     }
 }

@@ -55,13 +55,17 @@ pub struct Memnode {
 }
 
 impl Numatune {
-    /// Returns mode and nodes of the host for a node of the guest, or for the whole guest (no node).
+    /// Returns mode and nodes of the host for a node of the guest, or for the whole guest (no
+    /// node).
     pub fn of_node(&self, node: Option<u32>) -> Option<(MemoryMode, &IdSet)> {
         let own = self.memnodes.iter().find(|own| Some(own.cellid) == node);
         let own = own.map(|own| (own.mode.unwrap_or(MemoryMode::Strict), &own.nodeset));
         own.or_else(|| {
             let all = self.memory.as_ref()?;
-            Some((all.mode.unwrap_or(MemoryMode::Strict), all.nodeset.as_ref()?))
+            Some((
+                all.mode.unwrap_or(MemoryMode::Strict),
+                all.nodeset.as_ref()?,
+            ))
         })
     }
 }
@@ -79,7 +83,9 @@ impl Element for MemoryTune {
         v.attr("mode", &mut self.mode);
         v.attr("nodeset", &mut self.nodeset);
         // What is static is seen by its nodes.
-        let mut placement = self.placement.filter(|placement| v.reading() || *placement == Placement::Auto);
+        let mut placement = self
+            .placement
+            .filter(|placement| v.reading() || *placement == Placement::Auto);
         v.attr("placement", &mut placement);
         self.placement = self.placement.or(placement);
     }

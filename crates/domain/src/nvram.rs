@@ -74,7 +74,10 @@ pub struct NvramHost {
 impl Nvram {
     /// Returns the path of the file or block device that holds the variables.
     pub fn file(&self) -> Option<&str> {
-        let source = self.source.as_ref().and_then(|s| s.file.as_deref().or(s.dev.as_deref()));
+        let source = self
+            .source
+            .as_ref()
+            .and_then(|s| s.file.as_deref().or(s.dev.as_deref()));
         self.path.as_deref().or(source)
     }
 
@@ -98,7 +101,10 @@ impl Element for Nvram {
         }
         let source = self.source.as_ref();
         let (said, needs) = match self.kind {
-            None => (source.is_none(), "a path as its text, or a type and a <source>"),
+            None => (
+                source.is_none(),
+                "a path as its text, or a type and a <source>",
+            ),
             Some(NvramType::File) => (source.is_none_or(|s| s.file.is_some()), "a <source file=…>"),
             Some(NvramType::Block) => (source.is_some_and(|s| s.dev.is_some()), "a <source dev=…>"),
             Some(NvramType::Network) => (

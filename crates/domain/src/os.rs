@@ -127,7 +127,8 @@ impl std::str::FromStr for RebootTimeout {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = text.parse().ok().filter(|n| (-1..=65535).contains(n));
-        fits.map(Self).ok_or("expected a number from -1 (never) to 65535")
+        fits.map(Self)
+            .ok_or("expected a number from -1 (never) to 65535")
     }
 }
 crate::xml::value::value_by_display!(RebootTimeout);

@@ -67,6 +67,9 @@ impl Machine {
 
     /// Whether there is a PCI bus.
     pub const fn has_pci(&self) -> bool {
-        matches!(self.board, Board::I440fx | Board::Q35 | Board::Virt | Board::S390Ccw)
+        matches!(
+            self.board,
+            Board::I440fx | Board::Q35 | Board::Virt | Board::S390Ccw
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! A document as it was read: as much of its domain as can be had, and all that is to be said of it.
+//! A document as it was read: as much of its domain as can be had, and all that is to be said of
+//! it.
 
 use crate::bounded::{Bounded, Placed};
 use crate::xml::limits;
@@ -49,13 +50,19 @@ impl Reading {
         let document = Document::parse(xml).map_err(|e| not_xml(xml, &e))?;
         let root = document.root_element();
         if root.tag_name().name() != "domain" || root.tag_name().namespace().is_some() {
-            let message = format!("the document's root is <{}>, expected <domain>", root.tag_name().name());
+            let message = format!(
+                "the document's root is <{}>, expected <domain>",
+                root.tag_name().name()
+            );
             return Err(Error::new(message).at(root.range().start..root.range().start + 1));
         }
         let mut found = Findings::default();
         let mut domain = Domain::default();
         reader::read(root, xml, &mut domain, &mut found);
-        let Findings { mut errors, mut notes } = found;
+        let Findings {
+            mut errors,
+            mut notes,
+        } = found;
         errors.sort();
         notes.sort();
         let (errors, more_errors) = errors.into_parts();
@@ -63,9 +70,21 @@ impl Reading {
         let mut faulty = faulty(root, &errors);
         if more_errors > 0 {
             // Which elements hold the errors that were only counted is not known.
-            faulty.extend(errors.last().and_then(Placed::start).map(|last| last..xml.len()));
+            faulty.extend(
+                errors
+                    .last()
+                    .and_then(Placed::start)
+                    .map(|last| last..xml.len()),
+            );
         }
-        Ok(Self { domain, errors, more_errors, notes, more_notes, faulty })
+        Ok(Self {
+            domain,
+            errors,
+            more_errors,
+            notes,
+            more_notes,
+            faulty,
+        })
     }
 
     /// Returns the domain.
@@ -76,8 +95,8 @@ impl Reading {
         Errors::none_of(Bounded::new(self.errors, self.more_errors)).map(|()| self.domain)
     }
 
-    /// Completes and validates the domain as far as it was read, and returns all that is wrong with it. Of
-    /// elements that have errors already nothing more is said: it may only follow from them.
+    /// Completes and validates the domain as far as it was read, and returns all that is wrong with
+    /// it. Of elements that have errors already nothing more is said: it may only follow from them.
     pub fn examine(self, platform: &dyn Platform) -> Examination {
         let mut errors = Bounded::new(self.errors, self.more_errors);
         let mut notes = Bounded::new(self.notes, self.more_notes);
@@ -90,7 +109,11 @@ impl Reading {
             Err(found) => (None, Err(found)),
         };
         let faulty = Parts::new(self.faulty);
-        let (found, more) = found.err().map(Errors::into_list).unwrap_or_default().into_parts();
+        let (found, more) = found
+            .err()
+            .map(Errors::into_list)
+            .unwrap_or_default()
+            .into_parts();
         for error in found {
             let independent = match &error.span {
                 Some(span) => !faulty.contain(span.start),
@@ -104,7 +127,13 @@ impl Reading {
         errors.sort();
         let (errors, more_errors) = errors.into_parts();
         let (notes, more_notes) = notes.into_parts();
-        Examination { errors, more_errors, notes, more_notes, domain: completed }
+        Examination {
+            errors,
+            more_errors,
+            notes,
+            more_notes,
+            domain: completed,
+        }
     }
 }
 
@@ -125,24 +154,33 @@ impl Parts {
     /// Returns whether a place is in one of the parts.
     fn contain(&self, place: usize) -> bool {
         let before = self.0.partition_point(|(start, _)| *start <= place);
-        before.checked_sub(1).and_then(|n| self.0.get(n)).is_some_and(|(_, end)| place < *end)
+        before
+            .checked_sub(1)
+            .and_then(|n| self.0.get(n))
+            .is_some_and(|(_, end)| place < *end)
     }
 }
 
-/// Returns the children of `<domain>` and of `<devices>` that hold an error. An error of the root itself
-/// makes the whole document faulty.
+/// Returns the children of `<domain>` and of `<devices>` that hold an error. An error of the root
+/// itself makes the whole document faulty.
 fn faulty(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
-    let parts = root.children().flat_map(|part| match part.tag_name().name() {
-        "devices" => part.children().collect(),
-        _ => vec![part],
-    });
+    let parts = root
+        .children()
+        .flat_map(|part| match part.tag_name().name() {
+            "devices" => part.children().collect(),
+            _ => vec![part],
+        });
     let mut parts = parts.map(|part| part.range()).peekable();
     let mut faulty: Vec<Range<usize>> = Vec::new();
     for start in errors.iter().filter_map(|e| Some(e.span.as_ref()?.start)) {
         while parts.peek().is_some_and(|part| part.end <= start) {
             parts.next();
         }
-        let part = parts.peek().filter(|part| part.contains(&start)).cloned().unwrap_or(root.range());
+        let part = parts
+            .peek()
+            .filter(|part| part.contains(&start))
+            .cloned()
+            .unwrap_or(root.range());
         if faulty.last() != Some(&part) {
             faulty.push(part);
         }
@@ -152,14 +190,21 @@ fn faulty(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
 
 fn not_xml(xml: &str, error: &roxmltree::Error) -> Error {
     let position = error.pos();
-    let line_start: usize =
-        xml.split_inclusive('\n').take(position.row.saturating_sub(1) as usize).map(str::len).sum();
+    let line_start: usize = xml
+        .split_inclusive('\n')
+        .take(position.row.saturating_sub(1) as usize)
+        .map(str::len)
+        .sum();
     let line = &xml[line_start..];
-    let column =
-        line.char_indices().nth(position.col.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
+    let column = line
+        .char_indices()
+        .nth(position.col.saturating_sub(1) as usize)
+        .map_or(line.len(), |(at, _)| at);
     let at = (line_start + column).min(xml.len());
     // roxmltree ends its message with the position, which the place says already.
     let text = error.to_string();
-    let text = text.strip_suffix(&format!(" at {position}")).unwrap_or(&text);
+    let text = text
+        .strip_suffix(&format!(" at {position}"))
+        .unwrap_or(&text);
     Error::new(format!("not well-formed XML: {text}")).at(at..(at + 1).min(xml.len()))
 }

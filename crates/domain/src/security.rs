@@ -1,4 +1,5 @@
-//! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: memory that the host cannot read, keys that it wraps, and labels.
+//! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: memory that the host cannot read, keys that it
+//! wraps, and labels.
 
 use crate::xml::place::Place;
 use crate::xml::value::{Hex, words};
@@ -104,8 +105,8 @@ words! {
     }
 }
 
-/// `<seclabel>`: a label of the host's access control. Guests here are kept apart by user, namespace and system call
-/// filter, and nothing comes of it.
+/// `<seclabel>`: a label of the host's access control. Guests here are kept apart by user,
+/// namespace and system call filter, and nothing comes of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seclabel {
     /// Who chooses it.
@@ -136,7 +137,10 @@ impl Element for LaunchSecurity {
         self.policy = policy.map(|policy| policy.0);
         v.leaf("dhCert", &mut self.dh_cert);
         v.leaf("session", &mut self.session);
-        v.leaf("guestVisibleWorkarounds", &mut self.guest_visible_workarounds);
+        v.leaf(
+            "guestVisibleWorkarounds",
+            &mut self.guest_visible_workarounds,
+        );
         v.leaf("idBlock", &mut self.id_block);
         v.leaf("idAuth", &mut self.id_auth);
         v.leaf("hostData", &mut self.host_data);
@@ -144,7 +148,10 @@ impl Element for LaunchSecurity {
         v.leaf("mrOwner", &mut self.mr_owner);
         v.leaf("mrOwnerConfig", &mut self.mr_owner_config);
         v.child("quoteGenerationService", &mut self.quote_generation_service);
-        let needs_policy = matches!(self.kind, Some(LaunchSecurityType::Sev | LaunchSecurityType::SevSnp));
+        let needs_policy = matches!(
+            self.kind,
+            Some(LaunchSecurityType::Sev | LaunchSecurityType::SevSnp)
+        );
         if self.kind.is_none() {
             v.error("<launchSecurity> needs the attribute 'type'".into());
         } else if needs_policy && self.policy.is_none() {

@@ -1,4 +1,5 @@
-//! `<sysinfo>`: what the guest reads of its machine in SMBIOS tables or in the emulator's configuration.
+//! `<sysinfo>`: what the guest reads of its machine in SMBIOS tables or in the emulator's
+//! configuration.
 
 use crate::xml::place::Place;
 use crate::xml::text::{AbsolutePath, of_form};
@@ -48,7 +49,10 @@ pub struct Table {
 impl Table {
     /// Returns the value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| entry.name.as_deref() == Some(name))?;
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.name.as_deref() == Some(name))?;
         Some(entry.value.as_deref().unwrap_or_default())
     }
 }
@@ -117,10 +121,16 @@ impl Sysinfo {
             ("chassis", self.chassis.as_slice(), CHASSIS),
         ];
         for (table, entries, known) in tables {
-            for name in entries.iter().flat_map(|t| &t.entries).filter_map(|entry| entry.name.as_deref()) {
+            for name in entries
+                .iter()
+                .flat_map(|t| &t.entries)
+                .filter_map(|entry| entry.name.as_deref())
+            {
                 if !known.contains(&name) {
                     let expected = crate::xml::value::expected_one_of(name, known.iter().copied());
-                    v.error(format!("<{table}> of <sysinfo> has no entry '{name}': {expected}"));
+                    v.error(format!(
+                        "<{table}> of <sysinfo> has no entry '{name}': {expected}"
+                    ));
                 }
             }
         }
@@ -142,8 +152,23 @@ impl Sysinfo {
 }
 
 const BIOS: &[&str] = &["vendor", "version", "date", "release"];
-const SYSTEM: &[&str] = &["manufacturer", "product", "version", "serial", "uuid", "sku", "family"];
-const BASE_BOARD: &[&str] = &["manufacturer", "product", "version", "serial", "asset", "location"];
+const SYSTEM: &[&str] = &[
+    "manufacturer",
+    "product",
+    "version",
+    "serial",
+    "uuid",
+    "sku",
+    "family",
+];
+const BASE_BOARD: &[&str] = &[
+    "manufacturer",
+    "product",
+    "version",
+    "serial",
+    "asset",
+    "location",
+];
 const CHASSIS: &[&str] = &["manufacturer", "version", "serial", "asset", "sku"];
 
 impl Element for Table {
@@ -184,7 +209,9 @@ impl Element for FwcfgEntry {
         match &self.name {
             None => v.error("<entry> of <sysinfo type='fwcfg'> needs the attribute 'name'".into()),
             Some(name) if !name.starts_with("opt/") => {
-                v.error(format!("the name '{name}' of <entry> must begin with 'opt/'"));
+                v.error(format!(
+                    "the name '{name}' of <entry> must begin with 'opt/'"
+                ));
             }
             Some(name) if RESERVED.iter().any(|reserved| name.starts_with(reserved)) => {
                 v.error(format!(
@@ -192,7 +219,9 @@ impl Element for FwcfgEntry {
                 ));
             }
             Some(_) if self.file.is_some() == self.value.is_some() => {
-                v.error("<entry> of <sysinfo type='fwcfg'> needs either a value or a 'file'".into());
+                v.error(
+                    "<entry> of <sysinfo type='fwcfg'> needs either a value or a 'file'".into(),
+                );
             }
             Some(_) => {}
         }

@@ -23,7 +23,8 @@ impl FromStr for Uuid {
 
     /// Reads 32 hexadecimal digits; dashes may stand between bytes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected 32 hexadecimal digits, as in 1ccfd97d-5eb4-478a-bbe6-88d254c16db7";
+        const EXPECTED: &str =
+            "expected 32 hexadecimal digits, as in 1ccfd97d-5eb4-478a-bbe6-88d254c16db7";
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
         let mut bytes = [0; 16];
         if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {

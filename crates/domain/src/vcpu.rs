@@ -37,7 +37,11 @@ impl Element for Vcpu {
         if v.reading() && self.count.is_none_or(|n| n == 0) {
             v.error("<vcpu> needs a number above zero".into());
         }
-        if v.reading() && self.current.is_some_and(|n| n == 0 || self.count.is_some_and(|max| n > max)) {
+        if v.reading()
+            && self
+                .current
+                .is_some_and(|n| n == 0 || self.count.is_some_and(|max| n > max))
+        {
             v.error("'current' of <vcpu> must be from 1 to the number of CPUs".into());
         }
     }

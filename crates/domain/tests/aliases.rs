@@ -9,7 +9,9 @@ use common::{check, guest};
 fn aliases(machine: &str, devices: &str) -> Vec<String> {
     let domain = check(&guest(machine, devices)).unwrap();
     let items = domain.devices.items().into_iter();
-    items.map(|item| domain.devices.info(item).unwrap().id().to_owned()).collect()
+    items
+        .map(|item| domain.devices.info(item).unwrap().id().to_owned())
+        .collect()
 }
 
 #[test]
@@ -21,9 +23,22 @@ fn are_libvirts_on_a_pc() {
         <controller type='usb'/><controller type='usb' model='ehci'/>\
         <console type='pty'/><console type='pty'><target type='virtio'/></console>";
     let disks = ["virtio-disk1", "ide0-1-0", "scsi0-0-0", "fdc0-0-0"];
-    let controllers = ["usb", "usb1", "pci.0", "scsi0", "fdc0", "ide", "virtio-serial0"];
-    let others = ["serial0", "serial0", "console1", "input0", "input1", "balloon0"];
-    assert_eq!(aliases("pc", devices), [&disks[..], &controllers, &others].concat());
+    let controllers = [
+        "usb",
+        "usb1",
+        "pci.0",
+        "scsi0",
+        "fdc0",
+        "ide",
+        "virtio-serial0",
+    ];
+    let others = [
+        "serial0", "serial0", "console1", "input0", "input1", "balloon0",
+    ];
+    assert_eq!(
+        aliases("pc", devices),
+        [&disks[..], &controllers, &others].concat()
+    );
 }
 
 #[test]
@@ -41,6 +56,16 @@ fn are_libvirts_on_a_q35() {
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     let controllers = [&["scsi0", "usb", "ide", "sata1", "pcie.0"], &ports[..]].concat();
     let cards = ["net0", "hostdev0"];
-    let others = ["input0", "input1", "watchdog0", "rng0", "iommu0", "balloon0"];
-    assert_eq!(aliases("q35", devices), [&disks[..], &cards, &controllers, &others].concat());
+    let others = [
+        "input0",
+        "input1",
+        "watchdog0",
+        "rng0",
+        "iommu0",
+        "balloon0",
+    ];
+    assert_eq!(
+        aliases("q35", devices),
+        [&disks[..], &cards, &controllers, &others].concat()
+    );
 }

@@ -1,4 +1,5 @@
-//! Devices besides those of the host: what a guest gets unasked, where things go, and what is refused.
+//! Devices besides those of the host: what a guest gets unasked, where things go, and what is
+//! refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -28,7 +29,10 @@ fn usb_port(domain: &Domain, item: Item) -> String {
 #[test]
 fn a_pc_has_a_mouse_a_keyboard_and_a_way_for_sound_and_q35_a_watchdog() {
     let pc = complete("pc", "").devices;
-    assert_eq!((pc.inputs.len(), pc.audios.len(), pc.watchdogs.len()), (2, 1, 0));
+    assert_eq!(
+        (pc.inputs.len(), pc.audios.len(), pc.watchdogs.len()),
+        (2, 1, 0)
+    );
     assert_eq!(complete("q35", "").devices.watchdogs.len(), 1);
     let virt = complete("virt", "").devices;
     assert_eq!((virt.inputs.len(), virt.audios.len()), (0, 1));
@@ -39,10 +43,14 @@ fn a_screen_brings_a_graphics_card_and_the_primary_one_comes_first() {
     let seen = complete("pc", "<graphics type='vnc'/>").devices;
     assert_eq!(seen.videos.len(), 1);
     assert!(seen.videos[0].is_primary());
-    let cards = "<video><model type='virtio'/></video><video><model type='qxl' primary='yes'/></video>";
+    let cards =
+        "<video><model type='virtio'/></video><video><model type='qxl' primary='yes'/></video>";
     let two = complete("pc", cards).devices;
     assert_eq!(two.videos[0].model().unwrap().as_str(), "qxl");
-    assert_eq!(two.pci_address(Item::Video(0)).unwrap().to_string(), "0000:00:02.0");
+    assert_eq!(
+        two.pci_address(Item::Video(0)).unwrap().to_string(),
+        "0000:00:02.0"
+    );
 }
 
 #[test]
@@ -81,27 +89,48 @@ fn a_socket_that_a_manager_chose_is_chosen_anew_and_ones_own_stays() {
         let channel = format!(
             "<channel type='unix'><source mode='bind' path='{path}'/><target type='virtio' name='agent'/></channel>"
         );
-        complete("pc", &channel).devices.channels[0].backend.path().map(str::to_owned)
+        complete("pc", &channel).devices.channels[0]
+            .backend
+            .path()
+            .map(str::to_owned)
     };
-    assert_eq!(channel("/var/lib/libvirt/qemu/channel/target/domain-3-a/agent"), None);
+    assert_eq!(
+        channel("/var/lib/libvirt/qemu/channel/target/domain-3-a/agent"),
+        None
+    );
     assert_eq!(channel("/srv/agent").as_deref(), Some("/srv/agent"));
 }
 
 #[test]
 fn three_values_of_a_tristate_stay_three() {
-    for (said, expected) in [("", None), (" packed='on'", Some(true)), (" packed='off'", Some(false))] {
+    for (said, expected) in [
+        ("", None),
+        (" packed='on'", Some(true)),
+        (" packed='off'", Some(false)),
+    ] {
         let rng = format!("<rng model='virtio'><backend model='builtin'/><driver{said}/></rng>");
         let domain = complete("q35", &rng);
         assert_eq!(domain.devices.rngs[0].driver.unwrap().packed, expected);
         let again = check(&domain.format()).unwrap();
-        assert_eq!(again.devices.rngs[0].driver.unwrap_or_default().packed, expected);
+        assert_eq!(
+            again.devices.rngs[0].driver.unwrap_or_default().packed,
+            expected
+        );
     }
 }
 
 #[test]
 fn character_devices_that_cannot_work() {
-    refused("pc", "<serial type='unix'><source mode='connect'/></serial>", "needs its <source path=");
-    refused("pc", "<serial type='tcp'><source mode='connect' host='a'/></serial>", "service=");
+    refused(
+        "pc",
+        "<serial type='unix'><source mode='connect'/></serial>",
+        "needs its <source path=",
+    );
+    refused(
+        "pc",
+        "<serial type='tcp'><source mode='connect' host='a'/></serial>",
+        "service=",
+    );
     let again = "<reconnect enabled='yes' timeout='3'/>";
     refused(
         "pc",
@@ -118,18 +147,37 @@ fn character_devices_that_cannot_work() {
         "<serial type='tcp'><source host='a' service='1'/><protocol type='telnets'/></serial>",
         "'telnets'",
     );
-    refused("pc", "<console type='pty'><target type='sclp'/></console>", "not for the machine 'pc'");
-    refused("pc", "<channel type='pty'><target type='guestfwd'/></channel>", "address=");
-    let channel =
-        "<channel type='pty'><target type='virtio'/><address type='virtio-serial' port='2'/></channel>";
+    refused(
+        "pc",
+        "<console type='pty'><target type='sclp'/></console>",
+        "not for the machine 'pc'",
+    );
+    refused(
+        "pc",
+        "<channel type='pty'><target type='guestfwd'/></channel>",
+        "address=",
+    );
+    let channel = "<channel type='pty'><target type='virtio'/><address type='virtio-serial' port='2'/></channel>";
     refused("pc", &channel.repeat(2), "used twice");
 }
 
 #[test]
 fn small_devices_that_cannot_work() {
-    refused("pc", "<tpm><backend type='emulator' version='1.2'/></tpm>", "'1.2'");
-    refused("virt", "<tpm model='tpm-crb'><backend type='emulator'/></tpm>", "tpm-crb");
-    refused("pc", "<shmem name='a'><size unit='K'>12</size></shmem>", "power of two");
+    refused(
+        "pc",
+        "<tpm><backend type='emulator' version='1.2'/></tpm>",
+        "'1.2'",
+    );
+    refused(
+        "virt",
+        "<tpm model='tpm-crb'><backend type='emulator'/></tpm>",
+        "tpm-crb",
+    );
+    refused(
+        "pc",
+        "<shmem name='a'><size unit='K'>12</size></shmem>",
+        "power of two",
+    );
     refused("pc", "<shmem name='a'><msi/></shmem>", "<msi>");
     refused("pc", "<watchdog model='itco'/>", "not for the machine 'pc'");
     refused(
@@ -142,47 +190,94 @@ fn small_devices_that_cannot_work() {
         "<filesystem type='bind'><source dir='/a'/><target dir='a'/></filesystem>",
         "for containers",
     );
-    refused("pc", "<video><model type='none'/></video><video/>", "must be the only one");
-    refused("pc", "<sound model='sb16'><audio id='9'/></sound>", "id='9'");
-    refused("pc", "<vsock><cid auto='no'/></vsock>", "needs an 'address'");
-    refused("pc", "<vsock><cid auto='no' address='2'/></vsock>", "below 3");
-    refused("virt", "<input type='tablet' bus='usb'/>", "no USB port is free");
+    refused(
+        "pc",
+        "<video><model type='none'/></video><video/>",
+        "must be the only one",
+    );
+    refused(
+        "pc",
+        "<sound model='sb16'><audio id='9'/></sound>",
+        "id='9'",
+    );
+    refused(
+        "pc",
+        "<vsock><cid auto='no'/></vsock>",
+        "needs an 'address'",
+    );
+    refused(
+        "pc",
+        "<vsock><cid auto='no' address='2'/></vsock>",
+        "below 3",
+    );
+    refused(
+        "virt",
+        "<input type='tablet' bus='usb'/>",
+        "no USB port is free",
+    );
 }
 
 #[test]
 fn interfaces_that_cannot_work() {
-    let card =
-        |kind: &str, rest: &str| format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>");
-    refused("pc", &card("user", "<driver rx_queue_size='300'/>"), "power of two");
-    refused("pc", &card("user", "<driver rx_queue_size='128'/>"), "256, 512 or 1024");
+    let card = |kind: &str, rest: &str| {
+        format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>")
+    };
+    refused(
+        "pc",
+        &card("user", "<driver rx_queue_size='300'/>"),
+        "power of two",
+    );
+    refused(
+        "pc",
+        &card("user", "<driver rx_queue_size='128'/>"),
+        "256, 512 or 1024",
+    );
     refused(
         "pc",
         &card("user", "<driver queues='4000000000'/>"),
         "the number of queues must be from 1 to 256",
     );
     refused("pc", &card("user", "<portForward proto='tcp'/>"), "passt");
-    refused("pc", &card("user", "<filterref filter='a'/>"), "<filterref>");
     refused(
         "pc",
-        &card("vhostuser", "<source type='unix' path='/a' mode='client'/><backend tap='/dev/t'/>"),
+        &card("user", "<filterref filter='a'/>"),
+        "<filterref>",
+    );
+    refused(
+        "pc",
+        &card(
+            "vhostuser",
+            "<source type='unix' path='/a' mode='client'/><backend tap='/dev/t'/>",
+        ),
         "tap",
     );
     refused("pc", &card("bridge", ""), "bridge='…'");
     refused("pc", &card("null", ""), "another hypervisor");
-    refused("pc", "<interface type='user'><model type='e1000'/><mtu size='9000'/></interface>", "<mtu>");
-    refused("pc", "<interface type='user'><model type='a b'/></interface>", "'a b'");
+    refused(
+        "pc",
+        "<interface type='user'><model type='e1000'/><mtu size='9000'/></interface>",
+        "<mtu>",
+    );
+    refused(
+        "pc",
+        "<interface type='user'><model type='a b'/></interface>",
+        "'a b'",
+    );
 }
 
 #[test]
 fn devices_of_other_processes_without_memory_that_these_see() {
-    let virtiofs =
-        "<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='a'/></filesystem>";
+    let virtiofs = "<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='a'/></filesystem>";
     let card = "<interface type='vhostuser'><source type='unix' path='/a' mode='client'/><model type='virtio'/></interface>";
-    let disk =
-        "<disk type='vhostuser'><source type='unix' path='/a'/><target dev='vda' bus='virtio'/></disk>";
+    let disk = "<disk type='vhostuser'><source type='unix' path='/a'/><target dev='vda' bus='virtio'/></disk>";
     for device in [virtiofs, card, disk] {
-        refused("q35", device, "needs guest memory that is shared with another process");
-        let shared = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><os>";
+        refused(
+            "q35",
+            device,
+            "needs guest memory that is shared with another process",
+        );
+        let shared =
+            "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><os>";
         let domain = guest("q35", device).replacen("<os>", shared, 1);
         check(&domain).unwrap_or_else(|e| panic!("{device}: {e}"));
     }
@@ -194,13 +289,23 @@ fn disks_that_cannot_work() {
         format!("<disk type='{kind}'{rest}<target dev='sda' bus='{bus}'/></disk>")
     };
     let network = |source: &str| disk("network", "virtio", &format!("><source {source}"));
-    refused("q35", &network("protocol='sheepdog' name='a'><host name='b'/></source>"), "'sheepdog'");
+    refused(
+        "q35",
+        &network("protocol='sheepdog' name='a'><host name='b'/></source>"),
+        "'sheepdog'",
+    );
     refused("q35", &network("protocol='rbd' name='a'/>"), "POOL/IMAGE");
-    refused("q35", &network("protocol='iscsi' name='a'/>"), "<host name=");
+    refused(
+        "q35",
+        &network("protocol='iscsi' name='a'/>"),
+        "<host name=",
+    );
     let secret = "<auth username='u'><secret type='ceph' usage='x'/></auth>";
     refused(
         "q35",
-        &network(&format!("protocol='iscsi' name='a'><host name='b'/>{secret}</source>")),
+        &network(&format!(
+            "protocol='iscsi' name='a'><host name='b'/>{secret}</source>"
+        )),
         "'ceph'",
     );
     refused(
@@ -208,16 +313,56 @@ fn disks_that_cannot_work() {
         &disk("volume", "virtio", "><source pool='p' volume='v'/>"),
         "volumes of libvirt's storage pools are not supported",
     );
-    refused("q35", &disk("file", "sata", " device='lun'><source file='/a'/>"), "cannot be on the bus 'sata'");
-    refused("q35", &disk("file", "virtio", "><source dev='/a'/>"), "needs a <source file='…'/>");
-    refused("q35", &disk("file", "virtio", "><source file='/a'/><vendor>V</vendor>"), "can have a vendor");
-    refused("q35", &disk("file", "virtio", "><source file='/a'/><transient/>"), "<transient/>");
-    refused("q35", &disk("file", "virtio", "><source file='/a'/><driver iothread='3'/>"), "no I/O thread 3");
-    refused("q35", &disk("file", "sata", "><source file='/a'/><driver queue_size='8'/>"), "'queue_size'");
-    refused("q35", &disk("file", "virtio", "><source file='/a'/><wwn>12</wwn>"), "16 hexadecimal digits");
     refused(
         "q35",
-        &disk("nvme", "virtio", "><source type='pci' namespace='0'><address bus='1'/></source>"),
+        &disk("file", "sata", " device='lun'><source file='/a'/>"),
+        "cannot be on the bus 'sata'",
+    );
+    refused(
+        "q35",
+        &disk("file", "virtio", "><source dev='/a'/>"),
+        "needs a <source file='…'/>",
+    );
+    refused(
+        "q35",
+        &disk("file", "virtio", "><source file='/a'/><vendor>V</vendor>"),
+        "can have a vendor",
+    );
+    refused(
+        "q35",
+        &disk("file", "virtio", "><source file='/a'/><transient/>"),
+        "<transient/>",
+    );
+    refused(
+        "q35",
+        &disk(
+            "file",
+            "virtio",
+            "><source file='/a'/><driver iothread='3'/>",
+        ),
+        "no I/O thread 3",
+    );
+    refused(
+        "q35",
+        &disk(
+            "file",
+            "sata",
+            "><source file='/a'/><driver queue_size='8'/>",
+        ),
+        "'queue_size'",
+    );
+    refused(
+        "q35",
+        &disk("file", "virtio", "><source file='/a'/><wwn>12</wwn>"),
+        "16 hexadecimal digits",
+    );
+    refused(
+        "q35",
+        &disk(
+            "nvme",
+            "virtio",
+            "><source type='pci' namespace='0'><address bus='1'/></source>",
+        ),
         "namespace",
     );
 }
@@ -228,7 +373,10 @@ fn what_somebody_else_must_do_is_noted() {
     let disk = "<disk type='file'><source file='/a'/><target dev='vda'/><iotune><total_iops_sec>9</total_iops_sec></iotune></disk>";
     let notes = complete("q35", &format!("{interface}{disk}")).notes();
     for what in ["bandwidth of <interface>", "iotune of <disk>"] {
-        assert!(notes.iter().any(|note| note.message.contains(what)), "{what}: {notes:?}");
+        assert!(
+            notes.iter().any(|note| note.message.contains(what)),
+            "{what}: {notes:?}"
+        );
     }
 }
 
@@ -237,8 +385,16 @@ fn assigned_card_is_noted_to_keep_its_mac_address() {
     let interface = "<interface type='hostdev'><mac address='52:54:00:00:00:01'/>\
         <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source></interface>";
     let notes = complete("q35", interface).notes();
-    assert!(notes.iter().any(|note| note.message.contains("not set on 0000:01:02.0")), "{notes:?}");
     assert!(
-        !complete("q35", "<interface type='user'/>").notes().iter().any(|note| note.message.contains("MAC"))
+        notes
+            .iter()
+            .any(|note| note.message.contains("not set on 0000:01:02.0")),
+        "{notes:?}"
+    );
+    assert!(
+        !complete("q35", "<interface type='user'/>")
+            .notes()
+            .iter()
+            .any(|note| note.message.contains("MAC"))
     );
 }

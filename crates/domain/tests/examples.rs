@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 
 fn examples() -> Vec<PathBuf> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let mut files: Vec<_> = data.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<_> = data
+        .read_dir()
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -25,7 +29,8 @@ fn what_is_written_reads_as_what_it_was_written_from() {
     for file in examples() {
         let domain = read(&file);
         let written = domain.format();
-        let again = Domain::parse(&written).unwrap_or_else(|e| panic!("{}: {e}\n{written}", file.display()));
+        let again = Domain::parse(&written)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{written}", file.display()));
         assert_eq!(again, domain, "{}", file.display());
         assert_eq!(again.format(), written, "{}", file.display());
     }
@@ -34,10 +39,17 @@ fn what_is_written_reads_as_what_it_was_written_from() {
 #[test]
 fn a_completed_guest_is_valid_and_completes_to_itself() {
     for file in examples() {
-        let domain = read(&file).complete(&Emulator).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        domain.validate(&Emulator).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let domain = read(&file)
+            .complete(&Emulator)
+            .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        domain
+            .validate(&Emulator)
+            .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let written = domain.format();
-        let again = Domain::parse(&written).unwrap().complete(&Emulator).unwrap();
+        let again = Domain::parse(&written)
+            .unwrap()
+            .complete(&Emulator)
+            .unwrap();
         assert_eq!(again, domain, "{}", file.display());
         assert_eq!(again.format(), written, "{}", file.display());
     }

@@ -1,4 +1,5 @@
-//! Devices of the host of each type: what they can be, where they are in the guest, what is refused.
+//! Devices of the host of each type: what they can be, where they are in the guest, what is
+//! refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -40,59 +41,107 @@ const VHOST: &str = "<hostdev mode='subsystem' type='scsi_host'>\
     <source protocol='vhost' wwpn='naa.5001405123456789'/>";
 
 fn pci(attributes: &str) -> String {
-    format!("<hostdev mode='subsystem' type='pci' {attributes}><source><address bus='1'/></source></hostdev>")
+    format!(
+        "<hostdev mode='subsystem' type='pci' {attributes}><source><address bus='1'/></source></hostdev>"
+    )
 }
 
 #[test]
 fn mediated_devices_say_what_they_are() {
     refused(&mdev("", ""), "needs the attribute 'model'");
-    refused(&mdev("model='virtio-transitional'", ""), "not a model of a hostdev of type 'mdev'");
-    refused(&mdev("model='vfio-ccw'", ""), "is for s390x only, not for 'q35'");
+    refused(
+        &mdev("model='virtio-transitional'", ""),
+        "not a model of a hostdev of type 'mdev'",
+    );
+    refused(
+        &mdev("model='vfio-ccw'", ""),
+        "is for s390x only, not for 'q35'",
+    );
     refused(
         &mdev("model='vfio-pci'", "<address type='drive'/>"),
         "needs an address of type 'pci', not 'drive'",
     );
     let xml = accepted(&mdev("model='vfio-pci'", "")).format();
-    assert!(xml.contains("managed='no' model='vfio-pci' display='off'"), "{xml}");
+    assert!(
+        xml.contains("managed='no' model='vfio-pci' display='off'"),
+        "{xml}"
+    );
 }
 
 #[test]
 fn what_a_device_draws_needs_a_screen() {
     refused(&pci("display='on'"), "needs a <graphics> to show it");
-    refused(&pci("ramfb='on'"), "ramfb='on' of a hostdev needs display='on'");
-    accepted(&format!("<graphics type='vnc'/>{}", pci("display='on' ramfb='on'")));
-    let usb = usb("<address bus='1' device='2'/>", "").replace("type='usb'", "type='usb' display='on'");
+    refused(
+        &pci("ramfb='on'"),
+        "ramfb='on' of a hostdev needs display='on'",
+    );
+    accepted(&format!(
+        "<graphics type='vnc'/>{}",
+        pci("display='on' ramfb='on'")
+    ));
+    let usb =
+        usb("<address bus='1' device='2'/>", "").replace("type='usb'", "type='usb' display='on'");
     refused(&usb, "for devices of model 'vfio-pci' only");
 }
 
 #[test]
 fn the_same_device_twice() {
     let twice = |device: String| device.repeat(2);
-    refused(&twice(usb("<address bus='3' device='4'/>", "")), "usb 3:4 is given to the guest twice");
+    refused(
+        &twice(usb("<address bus='3' device='4'/>", "")),
+        "usb 3:4 is given to the guest twice",
+    );
     let id = "<vendor id='0x1'/><product id='0x2'/>";
-    refused(&twice(usb(id, "")), "usb 0001:0002 is given to the guest twice");
-    refused(&twice(scsi(7, "")), "scsi_host1:0:0:7 is given to the guest twice");
+    refused(
+        &twice(usb(id, "")),
+        "usb 0001:0002 is given to the guest twice",
+    );
+    refused(
+        &twice(scsi(7, "")),
+        "scsi_host1:0:0:7 is given to the guest twice",
+    );
     refused(
         &twice(mdev("model='vfio-pci'", "")),
         "11111111-2222-4333-8444-555555555555 is given to the guest twice",
     );
-    refused(&twice(format!("{VHOST}</hostdev>")), "naa.5001405123456789 is given to the guest twice");
-    let card = "<interface type='hostdev'><source><address type='pci' bus='1'/></source></interface>";
-    refused(&format!("{card}{}", pci("")), "0000:01:00.0 is given to the guest twice");
+    refused(
+        &twice(format!("{VHOST}</hostdev>")),
+        "naa.5001405123456789 is given to the guest twice",
+    );
+    let card =
+        "<interface type='hostdev'><source><address type='pci' bus='1'/></source></interface>";
+    refused(
+        &format!("{card}{}", pci("")),
+        "0000:01:00.0 is given to the guest twice",
+    );
 }
 
 #[test]
 fn sources_that_say_too_little() {
-    refused(&usb("<vendor id='0x1'/>", ""), "needs <vendor> and <product> together");
-    refused(&usb("", ""), "needs <vendor> and <product>, or an <address>");
+    refused(
+        &usb("<vendor id='0x1'/>", ""),
+        "needs <vendor> and <product> together",
+    );
+    refused(
+        &usb("", ""),
+        "needs <vendor> and <product>, or an <address>",
+    );
     refused(&usb("<address bus='1'/>", ""), "needs bus= and device=");
     refused(
-        &VHOST.replace("naa.5001405123456789", "5001405123456789").replace("'/>", "'/></hostdev>"),
+        &VHOST
+            .replace("naa.5001405123456789", "5001405123456789")
+            .replace("'/>", "'/></hostdev>"),
         "expected 'naa.'",
     );
-    refused(&scsi(1, "").replace("<adapter name='scsi_host1'/>", ""), "needs an <adapter> and an <address>");
+    refused(
+        &scsi(1, "").replace("<adapter name='scsi_host1'/>", ""),
+        "needs an <adapter> and an <address>",
+    );
     refused("<hostdev mode='subsystem' type='pci'/>", "needs a <source>");
-    refused("<interface type='hostdev'/>", "needs a <source> with the device's <address>");
+    refused(
+        "<interface type='hostdev'/>",
+        "needs a <source> with the device's <address>",
+    );
 }
 
 #[test]
@@ -101,7 +150,10 @@ fn what_only_scsi_devices_have() {
         refused(&pci(attribute), &format!("{name} is for SCSI devices only"));
         accepted(&scsi(1, "").replace("type='scsi'", &format!("type='scsi' {attribute}")));
     }
-    refused(&mdev("model='vfio-pci'", "<readonly/>"), "readonly is for SCSI devices only");
+    refused(
+        &mdev("model='vfio-pci'", "<readonly/>"),
+        "readonly is for SCSI devices only",
+    );
     refused(
         &scsi(1, "").replace("type='scsi'", "type='scsi' sgio='unfiltered'"),
         "current kernels always filter",
@@ -110,8 +162,14 @@ fn what_only_scsi_devices_have() {
 
 #[test]
 fn what_cannot_be_booted_from() {
-    refused(&format!("{VHOST}<boot order='1'/></hostdev>"), "cannot boot from a SCSI target of the kernel");
-    refused(&mdev("model='vfio-ap'", "<boot order='1'/>"), "cannot boot from a device of model 'vfio-ap'");
+    refused(
+        &format!("{VHOST}<boot order='1'/></hostdev>"),
+        "cannot boot from a SCSI target of the kernel",
+    );
+    refused(
+        &mdev("model='vfio-ap'", "<boot order='1'/>"),
+        "cannot boot from a device of model 'vfio-ap'",
+    );
     accepted(&scsi(1, "<boot order='1'/>"));
 }
 
@@ -122,69 +180,140 @@ fn scsi_devices_get_the_units_that_are_free() {
     let devices: String = (0..9).map(|unit| scsi(unit, "")).collect();
     let domain = accepted(&format!("{controller}{disk}{devices}"));
     let places: Vec<_> = (0..9)
-        .map(|n| match domain.devices.info(Item::Hostdev(n)).unwrap().address.clone() {
-            Some(Address::Drive(at)) => (at.controller.unwrap(), at.unit.unwrap()),
-            other => panic!("{other:?}"),
+        .map(|n| {
+            match domain
+                .devices
+                .info(Item::Hostdev(n))
+                .unwrap()
+                .address
+                .clone()
+            {
+                Some(Address::Drive(at)) => (at.controller.unwrap(), at.unit.unwrap()),
+                other => panic!("{other:?}"),
+            }
         })
         .collect();
     // Unit 1 is the disk's; a controller has seven for devices of the host.
-    assert_eq!(places, [(0, 0), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (1, 0), (1, 1), (1, 2)]);
-    assert!(domain.format().contains("<controller type='scsi' index='1' model='virtio-scsi'>"));
+    assert_eq!(
+        places,
+        [
+            (0, 0),
+            (0, 2),
+            (0, 3),
+            (0, 4),
+            (0, 5),
+            (0, 6),
+            (1, 0),
+            (1, 1),
+            (1, 2)
+        ]
+    );
+    assert!(
+        domain
+            .format()
+            .contains("<controller type='scsi' index='1' model='virtio-scsi'>")
+    );
 }
 
 #[test]
 fn a_disk_in_the_place_of_a_scsi_device() {
     let disk = "<disk type='file'><source file='/d'/><target dev='sda' bus='scsi'/></disk>";
-    let there = scsi(1, "<address type='drive' controller='0' bus='0' target='0' unit='0'/>");
-    refused(&format!("{disk}{there}"), "at unit 0:0:0:0 of the SCSI buses, where disk 'sda' is already");
+    let there = scsi(
+        1,
+        "<address type='drive' controller='0' bus='0' target='0' unit='0'/>",
+    );
+    refused(
+        &format!("{disk}{there}"),
+        "at unit 0:0:0:0 of the SCSI buses, where disk 'sda' is already",
+    );
 }
 
 #[test]
 fn usb_devices_get_ports_that_the_text_does_not_show() {
     let devices = format!(
         "<controller type='usb' index='0' model='qemu-xhci' ports='2'/><controller type='usb' index='1' model='ehci'/>{}{}{}",
-        usb("<address bus='1' device='2'/>", "<address type='usb' bus='0' port='1'/>"),
+        usb(
+            "<address bus='1' device='2'/>",
+            "<address type='usb' bus='0' port='1'/>"
+        ),
         usb("<address bus='1' device='3'/>", ""),
         usb("<address bus='1' device='4'/>", ""),
     );
     let domain = accepted(&devices);
-    let port = |n| match domain.devices.info(Item::Hostdev(n)).unwrap().address.clone() {
+    let port = |n| match domain
+        .devices
+        .info(Item::Hostdev(n))
+        .unwrap()
+        .address
+        .clone()
+    {
         Some(Address::Usb(at)) => (at.bus.unwrap(), at.port.unwrap()),
         other => panic!("{other:?}"),
     };
-    assert_eq!([port(0), port(1), port(2)], [(0, "1".into()), (0, "2".into()), (1, "1".into())]);
-    assert_eq!(domain.format().matches("type='usb' bus=").count(), 1, "{}", domain.format());
-    let on_bus = usb("<address bus='1' device='2'/>", "<address type='usb' bus='0'/>");
+    assert_eq!(
+        [port(0), port(1), port(2)],
+        [(0, "1".into()), (0, "2".into()), (1, "1".into())]
+    );
+    assert_eq!(
+        domain.format().matches("type='usb' bus=").count(),
+        1,
+        "{}",
+        domain.format()
+    );
+    let on_bus = usb(
+        "<address bus='1' device='2'/>",
+        "<address type='usb' bus='0'/>",
+    );
     let text = accepted(&format!("<controller type='usb' model='ehci'/>{on_bus}")).format();
-    assert!(text.contains("<address type='usb' bus='0'/>"), "a bus that was said stays said: {text}");
-    let none = format!("<controller type='usb' model='none'/>{}", usb("<address bus='1' device='2'/>", ""));
+    assert!(
+        text.contains("<address type='usb' bus='0'/>"),
+        "a bus that was said stays said: {text}"
+    );
+    let none = format!(
+        "<controller type='usb' model='none'/>{}",
+        usb("<address bus='1' device='2'/>", "")
+    );
     assert!(check(&guest("q35", &none)).is_err());
 }
 
 #[test]
 fn aliases_of_cards_that_are_devices_of_the_host_are_hostdevs() {
     let card = |bus| {
-        format!("<interface type='hostdev'><source><address type='pci' bus='{bus}'/></source></interface>")
+        format!(
+            "<interface type='hostdev'><source><address type='pci' bus='{bus}'/></source></interface>"
+        )
     };
     let user = "<interface type='user'/>";
     let named = pci("").replace("</hostdev>", "<alias name='ua-gpu'/></hostdev>");
     let last = pci("").replace("bus='1'", "bus='9'");
     let domain = accepted(&format!("{}{user}{}{user}{named}{last}", card(7), card(8)));
     let ids = |items: &[Item]| -> Vec<String> {
-        items.iter().map(|item| domain.devices.info(*item).unwrap().id().to_owned()).collect()
+        items
+            .iter()
+            .map(|item| domain.devices.info(*item).unwrap().id().to_owned())
+            .collect()
     };
-    assert_eq!(ids(&[0, 1, 2, 3].map(Item::Interface)), ["hostdev0", "net0", "hostdev1", "net1"]);
+    assert_eq!(
+        ids(&[0, 1, 2, 3].map(Item::Interface)),
+        ["hostdev0", "net0", "hostdev1", "net1"]
+    );
     assert_eq!(ids(&[0, 1].map(Item::Hostdev)), ["ua-gpu", "hostdev2"]);
 }
 
 #[test]
 fn pairs_name_a_card_that_stays() {
     let card = |teaming: &str| {
-        format!("<interface type='user'><model type='virtio'/>{teaming}<alias name='ua-stays'/></interface>")
+        format!(
+            "<interface type='user'><model type='virtio'/>{teaming}<alias name='ua-stays'/></interface>"
+        )
     };
     let other = |teaming: &str| pci("").replace("</hostdev>", &format!("{teaming}</hostdev>"));
     let transient = "<teaming type='transient' persistent='ua-stays'/>";
-    accepted(&format!("{}{}", card("<teaming type='persistent'/>"), other(transient)));
+    accepted(&format!(
+        "{}{}",
+        card("<teaming type='persistent'/>"),
+        other(transient)
+    ));
     refused(
         &format!("{}{}", card(""), other(transient)),
         "no interface with that alias has <teaming type='persistent'/>",
@@ -192,8 +321,14 @@ fn pairs_name_a_card_that_stays() {
     refused(&card(transient), "is for a host device only");
     let e1000 = card("<teaming type='persistent'/>").replace("type='virtio'", "type='e1000'");
     refused(&e1000, "is for a card of model 'virtio'");
-    refused(&other("<teaming type='transient'/>"), "needs 'persistent', the alias");
-    refused(&other("<teaming type='persistent'/>"), "is for a virtio card");
+    refused(
+        &other("<teaming type='transient'/>"),
+        "needs 'persistent', the alias",
+    );
+    refused(
+        &other("<teaming type='persistent'/>"),
+        "is for a virtio card",
+    );
 }
 
 #[test]

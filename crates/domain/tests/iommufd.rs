@@ -8,7 +8,9 @@ use common::{check, guest};
 use passthru_domain::{Backend, Domain, IommufdObject};
 
 fn hostdev(bus: u8, inner: &str) -> String {
-    format!("<hostdev mode='subsystem' type='pci'>{inner}<source><address bus='{bus}'/></source></hostdev>")
+    format!(
+        "<hostdev mode='subsystem' type='pci'>{inner}<source><address bus='{bus}'/></source></hostdev>"
+    )
 }
 
 fn with(domain_wide: &str, devices: &str) -> Domain {
@@ -16,28 +18,56 @@ fn with(domain_wide: &str, devices: &str) -> Domain {
 }
 
 fn backends(domain: &Domain) -> Vec<Option<Backend>> {
-    domain.devices.hostdevs.iter().map(|h| domain.backend(h)).collect()
+    domain
+        .devices
+        .hostdevs
+        .iter()
+        .map(|h| domain.backend(h))
+        .collect()
 }
 
 fn object(id: &str, fd: Option<u32>, fdgroup: Option<&str>) -> IommufdObject {
-    IommufdObject { id: id.into(), fd, fdgroup: fdgroup.map(String::from) }
+    IommufdObject {
+        id: id.into(),
+        fd,
+        fdgroup: fdgroup.map(String::from),
+    }
 }
 
 #[test]
 fn the_devices_own_word_counts_more_than_the_domains() {
     let devices = ["<driver iommufd='yes'/>", "<driver iommufd='no'/>", ""];
-    let devices: String = (1..).zip(devices).map(|(bus, inner)| hostdev(bus, inner)).collect();
+    let devices: String = (1..)
+        .zip(devices)
+        .map(|(bus, inner)| hostdev(bus, inner))
+        .collect();
     let (yes, no) = (Some(Backend::Iommufd), Some(Backend::Type1));
     assert_eq!(backends(&with("", &devices)), [yes, no, None]);
-    assert_eq!(backends(&with("<iommufd enabled='yes'/>", &devices)), [yes, no, yes]);
-    assert_eq!(backends(&with("<iommufd enabled='no'/>", &devices)), [yes, no, no]);
+    assert_eq!(
+        backends(&with("<iommufd enabled='yes'/>", &devices)),
+        [yes, no, yes]
+    );
+    assert_eq!(
+        backends(&with("<iommufd enabled='no'/>", &devices)),
+        [yes, no, no]
+    );
 }
 
 #[test]
 fn settling_writes_down_only_what_was_unsaid() {
-    let mut domain = with("", &format!("{}{}", hostdev(1, "<driver iommufd='yes'/>"), hostdev(2, "")));
+    let mut domain = with(
+        "",
+        &format!(
+            "{}{}",
+            hostdev(1, "<driver iommufd='yes'/>"),
+            hostdev(2, "")
+        ),
+    );
     domain.settle_backend(Backend::Type1);
-    assert_eq!(backends(&domain), [Some(Backend::Iommufd), Some(Backend::Type1)]);
+    assert_eq!(
+        backends(&domain),
+        [Some(Backend::Iommufd), Some(Backend::Type1)]
+    );
     assert!(domain.format().contains("<driver iommufd='no'/>"));
 }
 
@@ -56,24 +86,42 @@ fn behind_an_accelerated_vsmmu_it_is_iommufd() {
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[1]), "iommufd0");
     assert_eq!(domain.iommufd_objects(), [object("vsmmu", Some(7), None)]);
     domain.settle_backend(Backend::Iommufd);
-    assert_eq!(domain.iommufd_objects(), [object("iommufd0", None, None), object("vsmmu", Some(7), None)]);
+    assert_eq!(
+        domain.iommufd_objects(),
+        [
+            object("iommufd0", None, None),
+            object("vsmmu", Some(7), None)
+        ]
+    );
 }
 
 #[test]
 fn one_object_serves_all_devices_and_none_is_made_for_none() {
     let two = format!("{}{}", hostdev(1, ""), hostdev(2, ""));
     assert_eq!(with("", &two).iommufd_objects(), []);
-    assert_eq!(with("<iommufd enabled='no' fdgroup='g'/>", &two).iommufd_objects(), []);
+    assert_eq!(
+        with("<iommufd enabled='no' fdgroup='g'/>", &two).iommufd_objects(),
+        []
+    );
     let domain = with("<iommufd enabled='yes' fdgroup='g'/>", &two);
-    assert_eq!(domain.iommufd_objects(), [object("iommufd0", None, Some("g"))]);
+    assert_eq!(
+        domain.iommufd_objects(),
+        [object("iommufd0", None, Some("g"))]
+    );
 }
 
 #[test]
 fn the_seeds_spellings_are_formatted_as_upstreams() {
-    for seed in ["<iommufdId>iommufd0</iommufdId>", "<driver name='iommufd'/>"] {
+    for seed in [
+        "<iommufdId>iommufd0</iommufdId>",
+        "<driver name='iommufd'/>",
+    ] {
         let written = with("", &hostdev(1, seed)).format();
         assert!(written.contains("iommufd='yes'/>"), "{written}");
-        assert!(!written.contains("iommufdId") && !written.contains("name='iommufd'"), "{written}");
+        assert!(
+            !written.contains("iommufdId") && !written.contains("name='iommufd'"),
+            "{written}"
+        );
     }
 }
 
@@ -81,14 +129,24 @@ fn the_seeds_spellings_are_formatted_as_upstreams() {
 fn named_objects_and_descriptors_keep_the_seeds_spelling() {
     let devices = format!(
         "{}{}<iommu model='intel'><iommufd><id>iommufd0</id><fd>22</fd></iommufd></iommu>",
-        hostdev(1, "<iommufdId>iommufd0</iommufdId><iommufdFd>23</iommufdFd>"),
+        hostdev(
+            1,
+            "<iommufdId>iommufd0</iommufdId><iommufdFd>23</iommufdFd>"
+        ),
         hostdev(2, "<iommufdId>other</iommufdId>"),
     );
     let domain = with("", &devices);
-    let objects = [object("iommufd0", Some(22), None), object("other", None, None)];
+    let objects = [
+        object("iommufd0", Some(22), None),
+        object("other", None, None),
+    ];
     assert_eq!(domain.iommufd_objects(), objects);
     let written = domain.format();
-    for kept in ["<iommufdFd>23</iommufdFd>", "<iommufdId>other</iommufdId>", "<fd>22</fd>"] {
+    for kept in [
+        "<iommufdFd>23</iommufdFd>",
+        "<iommufdId>other</iommufdId>",
+        "<fd>22</fd>",
+    ] {
         assert!(written.contains(kept), "{written}");
     }
     assert_eq!(Domain::parse(&written).unwrap().iommufd_objects(), objects);
@@ -104,11 +162,18 @@ fn a_descriptor_alone_means_iommufd() {
 fn smmuv3dev_is_an_accelerated_smmuv3_on_the_bus_of_its_address() {
     let pxb = "<controller type='pci' index='1' model='pcie-expander-bus'/>";
     let dev = "<iommu model='smmuv3Dev'><address type='pci' bus='0x01' slot='0x01'/></iommu>";
-    let written = check(&guest("virt", &format!("{pxb}{dev}"))).unwrap().format();
+    let written = check(&guest("virt", &format!("{pxb}{dev}")))
+        .unwrap()
+        .format();
     assert!(
-        written.contains("<iommu model='smmuv3'>\n      <driver pciBus='1' accel='on'/>\n    </iommu>"),
+        written.contains(
+            "<iommu model='smmuv3'>\n      <driver pciBus='1' accel='on'/>\n    </iommu>"
+        ),
         "{written}"
     );
     let homeless = Domain::parse(&guest("virt", "<iommu model='smmuv3Dev'/>")).unwrap_err();
-    assert!(homeless.to_string().contains("needs a PCI <address>"), "{homeless}");
+    assert!(
+        homeless.to_string().contains("needs a PCI <address>"),
+        "{homeless}"
+    );
 }

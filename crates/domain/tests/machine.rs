@@ -1,4 +1,5 @@
-//! CPUs, features, clock, firmware, threads and protected memory: what is filled in, and what is refused.
+//! CPUs, features, clock, firmware, threads and protected memory: what is filled in, and what is
+//! refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -13,43 +14,105 @@ fn with(machine: &str, part: &str) -> String {
 #[test]
 fn cpus_one_by_one_that_contradict_the_count() {
     let cpus = |text: &str| with("q35", &format!("<vcpu>2</vcpu><vcpus>{text}</vcpus>"));
-    let cpu =
-        |id, enabled, pluggable| format!("<vcpu id='{id}' enabled='{enabled}' hotpluggable='{pluggable}'/>");
+    let cpu = |id, enabled, pluggable| {
+        format!("<vcpu id='{id}' enabled='{enabled}' hotpluggable='{pluggable}'/>")
+    };
     accepted(&cpus(&(cpu(0, "yes", "no") + &cpu(1, "no", "yes"))));
-    refused(&cpus(&cpu(2, "yes", "no")), "is not one of the 2 CPUs", "<vcpu id='2'");
-    refused(&cpus(&cpu(0, "no", "yes")), "the first CPU cannot be disabled", "<vcpu id='0'");
-    refused(&cpus(&cpu(0, "yes", "yes")), "the first CPU cannot be hotpluggable", "<vcpu id='0'");
-    refused(&cpus(&cpu(1, "no", "no")), "so it can never run", "<vcpu id='1'");
-    refused(&cpus(&cpu(1, "yes", "no").repeat(2)), "is described twice", "<vcpu id='1'");
-    refused(&cpus("<vcpu id='1'/>"), "needs the attribute 'enabled'", "<vcpu id='1'");
+    refused(
+        &cpus(&cpu(2, "yes", "no")),
+        "is not one of the 2 CPUs",
+        "<vcpu id='2'",
+    );
+    refused(
+        &cpus(&cpu(0, "no", "yes")),
+        "the first CPU cannot be disabled",
+        "<vcpu id='0'",
+    );
+    refused(
+        &cpus(&cpu(0, "yes", "yes")),
+        "the first CPU cannot be hotpluggable",
+        "<vcpu id='0'",
+    );
+    refused(
+        &cpus(&cpu(1, "no", "no")),
+        "so it can never run",
+        "<vcpu id='1'",
+    );
+    refused(
+        &cpus(&cpu(1, "yes", "no").repeat(2)),
+        "is described twice",
+        "<vcpu id='1'",
+    );
+    refused(
+        &cpus("<vcpu id='1'/>"),
+        "needs the attribute 'enabled'",
+        "<vcpu id='1'",
+    );
     let ordered = "<vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes' order='1'/>";
-    refused(&cpus(ordered), "CPUs 0 and 1 have the same 'order'", "<vcpu id='1'");
+    refused(
+        &cpus(ordered),
+        "CPUs 0 and 1 have the same 'order'",
+        "<vcpu id='1'",
+    );
 }
 
 #[test]
 fn properties_of_cpus_that_do_not_fit() {
     let cpu = |mode: &str, text: &str| with("q35", &format!("<cpu {mode}>{text}</cpu>"));
     let host = "mode='host-passthrough'";
-    accepted(&cpu(host, "<maxphysaddr mode='passthrough' limit='40'/><cache mode='passthrough'/>"));
-    refused(&cpu(host, "<maxphysaddr mode='passthrough' bits='40'/>"), "leave 'bits' out", "<maxphysaddr");
-    refused(&cpu(host, "<maxphysaddr mode='emulate' limit='40'/>"), "cannot have a 'limit'", "<maxphysaddr");
+    accepted(&cpu(
+        host,
+        "<maxphysaddr mode='passthrough' limit='40'/><cache mode='passthrough'/>",
+    ));
+    refused(
+        &cpu(host, "<maxphysaddr mode='passthrough' bits='40'/>"),
+        "leave 'bits' out",
+        "<maxphysaddr",
+    );
+    refused(
+        &cpu(host, "<maxphysaddr mode='emulate' limit='40'/>"),
+        "cannot have a 'limit'",
+        "<maxphysaddr",
+    );
     let model = "<model>Skylake-Server</model>";
     let passthrough = format!("{model}<maxphysaddr mode='passthrough'/>");
-    refused(&cpu("", &passthrough), "needs the CPU mode 'host-passthrough'", "<maxphysaddr");
-    refused(&cpu("", &format!("{model}<cache mode='passthrough'/>")), "needs the CPU mode", "<cache");
-    refused(&cpu(host, "<cache level='2' mode='emulate'/>"), "for level='3' only", "<cache");
-    refused(&cpu(host, "<cache level='3' mode='passthrough'/>"), "leave 'level' out", "<cache");
+    refused(
+        &cpu("", &passthrough),
+        "needs the CPU mode 'host-passthrough'",
+        "<maxphysaddr",
+    );
+    refused(
+        &cpu("", &format!("{model}<cache mode='passthrough'/>")),
+        "needs the CPU mode",
+        "<cache",
+    );
+    refused(
+        &cpu(host, "<cache level='2' mode='emulate'/>"),
+        "for level='3' only",
+        "<cache",
+    );
+    refused(
+        &cpu(host, "<cache level='3' mode='passthrough'/>"),
+        "leave 'level' out",
+        "<cache",
+    );
     let twice = "<feature name='svm'/><feature policy='disable' name='svm'/>";
     refused(&cpu(host, twice), "'svm' is named twice", "<feature policy");
-    refused(&cpu("", "<model vendor_id='short'>x</model>"), "must be 12 letters", "<model");
+    refused(
+        &cpu("", "<model vendor_id='short'>x</model>"),
+        "must be 12 letters",
+        "<model",
+    );
 }
 
 #[test]
 fn features_of_other_machines() {
     let features = |machine, text: &str| with(machine, &format!("<features>{text}</features>"));
-    for (feature, only) in
-        [("<ras/>", "aarch64"), ("<htm state='on'/>", "pseries"), ("<cfpc value='fixed'/>", "pseries")]
-    {
+    for (feature, only) in [
+        ("<ras/>", "aarch64"),
+        ("<htm state='on'/>", "pseries"),
+        ("<cfpc value='fixed'/>", "pseries"),
+    ] {
         refused(&features("q35", feature), only, "<domain");
     }
     for feature in [
@@ -60,92 +123,225 @@ fn features_of_other_machines() {
         "<vmport/>",
         "<ioapic driver='kvm'/>",
     ] {
-        refused(&features("virt", feature), "only, not for 'virt'", "<domain");
+        refused(
+            &features("virt", feature),
+            "only, not for 'virt'",
+            "<domain",
+        );
     }
-    accepted(&features("q35", "<smm state='on'><tseg unit='MiB'>16</tseg></smm>"));
+    accepted(&features(
+        "q35",
+        "<smm state='on'><tseg unit='MiB'>16</tseg></smm>",
+    ));
     refused(
         &features("q35", "<smm state='on'><tseg unit='KiB'>16</tseg></smm>"),
         "whole number of MiB",
         "<domain",
     );
-    refused(&features("q35", "<smm state='off'><tseg unit='MiB'>16</tseg></smm>"), "which is off", "<domain");
-    refused(&features("q35", "<tcg><tb-cache>1024</tb-cache></tcg>"), "<domain type='qemu'>", "<domain");
+    refused(
+        &features("q35", "<smm state='off'><tseg unit='MiB'>16</tseg></smm>"),
+        "which is off",
+        "<domain",
+    );
+    refused(
+        &features("q35", "<tcg><tb-cache>1024</tb-cache></tcg>"),
+        "<domain type='qemu'>",
+        "<domain",
+    );
     let ring = |text: &str| features("q35", &format!("<kvm><dirty-ring {text}/></kvm>"));
     refused(&ring("state='on'"), "needs a 'size'", "<domain");
-    refused(&ring("state='on' size='1000'"), "power of two from 1024", "<dirty-ring");
+    refused(
+        &ring("state='on' size='1000'"),
+        "power of two from 1024",
+        "<dirty-ring",
+    );
     refused(
         &ring("state='on' size='4096'").replace("'kvm'", "'qemu'"),
         "needs <domain type='kvm'>",
         "<domain",
     );
     let hyperv = |text: &str| features("q35", &format!("<hyperv>{text}</hyperv>"));
-    refused(&hyperv("<spinlocks state='on' retries='4'/>"), "4095 or more", "<spinlocks");
-    refused(&hyperv("<vendor_id state='on' value='much too long'/>"), "up to 12", "<vendor_id");
-    refused(&hyperv("<relaxd state='on'/>"), "<relaxd> is not understood", "<relaxd");
+    refused(
+        &hyperv("<spinlocks state='on' retries='4'/>"),
+        "4095 or more",
+        "<spinlocks",
+    );
+    refused(
+        &hyperv("<vendor_id state='on' value='much too long'/>"),
+        "up to 12",
+        "<vendor_id",
+    );
+    refused(
+        &hyperv("<relaxd state='on'/>"),
+        "<relaxd> is not understood",
+        "<relaxd",
+    );
 }
 
 #[test]
 fn a_feature_without_a_state_is_on_and_one_that_is_not_said_stays_unsaid() {
-    let domain = accepted(&with("q35", "<features><pvspinlock/><pmu state='off'/><hyperv/></features>"));
+    let domain = accepted(&with(
+        "q35",
+        "<features><pvspinlock/><pmu state='off'/><hyperv/></features>",
+    ));
     let text = domain.format();
     assert!(text.contains("<pvspinlock state='on'/>"), "{text}");
-    assert!(text.contains("<pmu state='off'/>") && text.contains("<hyperv mode='custom'/>"), "{text}");
-    assert!(!text.contains("<vmport") && !text.contains("<smm"), "{text}");
+    assert!(
+        text.contains("<pmu state='off'/>") && text.contains("<hyperv mode='custom'/>"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("<vmport") && !text.contains("<smm"),
+        "{text}"
+    );
 }
 
 #[test]
 fn timers_that_the_machine_has_not() {
     let timer = |machine, text: &str| with(machine, &format!("<clock><timer {text}/></clock>"));
-    accepted(&timer("q35", "name='rtc' tickpolicy='catchup' track='guest'"));
-    refused(&timer("q35", "name='platform'"), "for guests of Xen only", "<timer");
-    refused(&timer("q35", "name='armvtimer' tickpolicy='delay'"), "for aarch64 only", "<timer");
-    refused(&timer("virt", "name='hpet' present='no'"), "for x86 only", "<timer");
-    refused(&timer("q35", "name='rtc' tickpolicy='merge'"), "has no tickpolicy 'merge'", "<timer");
-    refused(&timer("q35", "name='rtc' track='boot'"), "is for guests of Xen only", "<timer");
-    refused(&timer("q35", "name='pit' frequency='5'"), "only 'tsc' has", "<timer");
-    refused(&timer("q35", "name='pit' track='guest'"), "only 'rtc' can", "<timer");
-    let twice = with("q35", &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)));
+    accepted(&timer(
+        "q35",
+        "name='rtc' tickpolicy='catchup' track='guest'",
+    ));
+    refused(
+        &timer("q35", "name='platform'"),
+        "for guests of Xen only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='armvtimer' tickpolicy='delay'"),
+        "for aarch64 only",
+        "<timer",
+    );
+    refused(
+        &timer("virt", "name='hpet' present='no'"),
+        "for x86 only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='rtc' tickpolicy='merge'"),
+        "has no tickpolicy 'merge'",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='rtc' track='boot'"),
+        "is for guests of Xen only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='pit' frequency='5'"),
+        "only 'tsc' has",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='pit' track='guest'"),
+        "only 'rtc' can",
+        "<timer",
+    );
+    let twice = with(
+        "q35",
+        &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)),
+    );
     refused(&twice, "the timer 'pit' is described twice", "<timer");
-    refused(&with("q35", "<clock offset='timezone'/>"), "needs the attribute 'timezone'", "<clock");
-    refused(&with("q35", "<clock adjustment='soon'/>"), "must be a number of seconds or 'reset'", "<clock");
+    refused(
+        &with("q35", "<clock offset='timezone'/>"),
+        "needs the attribute 'timezone'",
+        "<clock",
+    );
+    refused(
+        &with("q35", "<clock adjustment='soon'/>"),
+        "must be a number of seconds or 'reset'",
+        "<clock",
+    );
 }
 
 #[test]
 fn threads_that_are_counted_get_the_lowest_ids_that_are_free() {
-    let domain =
-        accepted(&with("q35", "<iothreads>3</iothreads><iothreadids><iothread id='2'/></iothreadids>"));
-    let ids: Vec<_> = domain.iothreadids.as_ref().unwrap().iothreads.iter().map(|t| t.id).collect();
+    let domain = accepted(&with(
+        "q35",
+        "<iothreads>3</iothreads><iothreadids><iothread id='2'/></iothreadids>",
+    ));
+    let ids: Vec<_> = domain
+        .iothreadids
+        .as_ref()
+        .unwrap()
+        .iothreads
+        .iter()
+        .map(|t| t.id)
+        .collect();
     assert_eq!(ids, [2, 1, 3]);
     let counted = accepted(&with("q35", "<iothreads>2</iothreads>"));
     assert_eq!(counted.iothreadids.as_ref().unwrap().iothreads.len(), 2);
     assert!(!counted.format().contains("<iothreadids>"));
-    assert_eq!(accepted(&with("q35", "<iothreadids><iothread id='4'/></iothreadids>")).iothreads, Some(1));
+    assert_eq!(
+        accepted(&with(
+            "q35",
+            "<iothreadids><iothread id='4'/></iothreadids>"
+        ))
+        .iothreads,
+        Some(1)
+    );
 }
 
 #[test]
 fn threads_that_contradict_one_another() {
     let ids = |text: &str| with("q35", &format!("<iothreadids>{text}</iothreadids>"));
-    refused(&ids("<iothread id='1'/><iothread id='1'/>"), "iothread 1 is described twice", "<iothread");
+    refused(
+        &ids("<iothread id='1'/><iothread id='1'/>"),
+        "iothread 1 is described twice",
+        "<iothread",
+    );
     refused(&ids("<iothread id='0'/>"), "must be 1 or more", "<iothread");
     let pool = "<iothread id='1' thread_pool_min='9' thread_pool_max='2'/>";
     refused(&ids(pool), "more than 'thread_pool_max'", "<iothread");
-    let pin = with("q35", "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>");
+    let pin = with(
+        "q35",
+        "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>",
+    );
     refused(&pin, "there is no such iothread", "<domain");
     let many = with("q35", "<iothreads>4000000000</iothreads>");
     refused(&many, "asks for more than 65536 threads", "<domain");
-    let twice = with("q35", &format!("<cputune>{}</cputune>", "<vcpupin vcpu='0' cpuset='1'/>".repeat(2)));
+    let twice = with(
+        "q35",
+        &format!(
+            "<cputune>{}</cputune>",
+            "<vcpupin vcpu='0' cpuset='1'/>".repeat(2)
+        ),
+    );
     refused(&twice, "<vcpupin vcpu='0'> appears twice", "<domain");
 }
 
 #[test]
 fn limits_that_are_none() {
     let tune = |text: &str| with("q35", &format!("<cputune>{text}</cputune>"));
-    accepted(&tune("<quota>-1</quota><period>100000</period><vcpupin vcpu='0' cpuset='1-2'/>"));
-    refused(&tune("<quota>5</quota>"), "<quota> of <cputune> must be at least 1000", "<cputune");
-    refused(&tune("<global_period>5</global_period>"), "from 1000 to 1000000", "<cputune");
-    refused(&tune("<vcpupin vcpu='0'/>"), "needs the attribute 'cpuset'", "<vcpupin");
-    refused(&tune("<vcpusched vcpus='0' scheduler='fifo'/>"), "need a 'priority'", "<vcpusched");
-    refused(&with("q35", "<resource><partition>x</partition></resource>"), "starts with '/'", "<resource");
+    accepted(&tune(
+        "<quota>-1</quota><period>100000</period><vcpupin vcpu='0' cpuset='1-2'/>",
+    ));
+    refused(
+        &tune("<quota>5</quota>"),
+        "<quota> of <cputune> must be at least 1000",
+        "<cputune",
+    );
+    refused(
+        &tune("<global_period>5</global_period>"),
+        "from 1000 to 1000000",
+        "<cputune",
+    );
+    refused(
+        &tune("<vcpupin vcpu='0'/>"),
+        "needs the attribute 'cpuset'",
+        "<vcpupin",
+    );
+    refused(
+        &tune("<vcpusched vcpus='0' scheduler='fifo'/>"),
+        "need a 'priority'",
+        "<vcpusched",
+    );
+    refused(
+        &with("q35", "<resource><partition>x</partition></resource>"),
+        "starts with '/'",
+        "<resource",
+    );
     let unlimited = "<memtune><hard_limit unit='KiB'>9007199254740991</hard_limit></memtune>";
     assert_eq!(accepted(&with("q35", unlimited)).memtune, None);
 }
@@ -157,43 +353,117 @@ fn firmware_that_keeps_nothing_or_the_wrong_things() {
         with("q35", "<features><acpi/></features>").replace("</os>", &loader)
     };
     let flash = "type='pflash' readonly='yes'";
-    accepted(&os(flash, "<nvram type='file'><source file='/vars'/></nvram>"));
-    refused(&os(&format!("{flash} stateless='yes'"), "<nvram template='/t'/>"), "with a template", "<nvram");
-    refused(&os(&format!("{flash} stateless='yes'"), "<nvram>/v</nvram>"), "keeps nothing", "<nvram");
-    refused(&os("type='rom' stateless='no'", ""), "only firmware in flash memory", "<os");
-    refused(&os("type='pflash' readonly='no'", "<nvram>/v</nvram>"), "keeps its variables itself", "<nvram");
-    refused(&os("type='pflash' readonly='no' stateless='no'", ""), "only read-only firmware", "<os");
-    refused(&os(&format!("{flash} secure='yes'"), ""), "needs the feature <smm>", "<os");
-    accepted(&os(&format!("{flash} secure='yes'"), "").replace("<acpi/>", "<acpi/><smm state='on'/>"));
+    accepted(&os(
+        flash,
+        "<nvram type='file'><source file='/vars'/></nvram>",
+    ));
+    refused(
+        &os(
+            &format!("{flash} stateless='yes'"),
+            "<nvram template='/t'/>",
+        ),
+        "with a template",
+        "<nvram",
+    );
+    refused(
+        &os(&format!("{flash} stateless='yes'"), "<nvram>/v</nvram>"),
+        "keeps nothing",
+        "<nvram",
+    );
+    refused(
+        &os("type='rom' stateless='no'", ""),
+        "only firmware in flash memory",
+        "<os",
+    );
+    refused(
+        &os("type='pflash' readonly='no'", "<nvram>/v</nvram>"),
+        "keeps its variables itself",
+        "<nvram",
+    );
+    refused(
+        &os("type='pflash' readonly='no' stateless='no'", ""),
+        "only read-only firmware",
+        "<os",
+    );
+    refused(
+        &os(&format!("{flash} secure='yes'"), ""),
+        "needs the feature <smm>",
+        "<os",
+    );
+    accepted(
+        &os(&format!("{flash} secure='yes'"), "").replace("<acpi/>", "<acpi/><smm state='on'/>"),
+    );
     let pc = os(&format!("{flash} secure='yes'"), "").replace("machine='q35'", "machine='pc'");
     refused(&pc, "is for the machine 'q35' only", "<os");
-    refused(&os(flash, "<nvram type='network'/>"), "a <source protocol=…> with its <host>", "<nvram");
-    refused(&os(flash, "<nvram type='block'><source file='/x'/></nvram>"), "a <source dev=…>", "<nvram");
-    refused(&os(flash, "<nvram type='file'><source file='/x'/>/v</nvram>"), "twice", "<nvram");
+    refused(
+        &os(flash, "<nvram type='network'/>"),
+        "a <source protocol=…> with its <host>",
+        "<nvram",
+    );
+    refused(
+        &os(flash, "<nvram type='block'><source file='/x'/></nvram>"),
+        "a <source dev=…>",
+        "<nvram",
+    );
+    refused(
+        &os(flash, "<nvram type='file'><source file='/x'/>/v</nvram>"),
+        "twice",
+        "<nvram",
+    );
 }
 
 #[test]
 fn tables_with_entries_that_they_have_not() {
     let info = |text: &str| with("q35", &format!("<sysinfo type='smbios'>{text}</sysinfo>"));
     accepted(&info("<bios><entry name='vendor'>x</entry></bios>"));
-    refused(&info("<bios><entry name='serial'>x</entry></bios>"), "has no entry 'serial'", "<sysinfo");
-    refused(&info("<entry name='opt/x'>y</entry>"), "is for type 'fwcfg'", "<sysinfo");
-    let value = |text: &str| with("q35", &format!("<sysinfo type='fwcfg'><entry {text}</entry></sysinfo>"));
+    refused(
+        &info("<bios><entry name='serial'>x</entry></bios>"),
+        "has no entry 'serial'",
+        "<sysinfo",
+    );
+    refused(
+        &info("<entry name='opt/x'>y</entry>"),
+        "is for type 'fwcfg'",
+        "<sysinfo",
+    );
+    let value = |text: &str| {
+        with(
+            "q35",
+            &format!("<sysinfo type='fwcfg'><entry {text}</entry></sysinfo>"),
+        )
+    };
     accepted(&value("name='opt/org.example/x'>y"));
     refused(&value("name='etc/x'>y"), "must begin with 'opt/'", "<entry");
     refused(&value("name='opt/ovmf/x'>y"), "is reserved", "<entry");
-    refused(&value("name='opt/org.example/x' file='/f'>y"), "needs either a value or a 'file'", "<entry");
+    refused(
+        &value("name='opt/org.example/x' file='/f'>y"),
+        "needs either a value or a 'file'",
+        "<entry",
+    );
 }
 
 #[test]
 fn protected_memory_on_machines_that_have_none() {
-    let with = |machine, text: &str| guest(machine, "").replace("</domain>", &format!("{text}</domain>"));
+    let with =
+        |machine, text: &str| guest(machine, "").replace("</domain>", &format!("{text}</domain>"));
     let sev = "<launchSecurity type='sev'><policy>3</policy></launchSecurity>";
     accepted(&with("q35", sev));
     refused(&with("virt", sev), "is for x86_64 only", "<launchSecurity");
-    refused(&with("q35", sev).replace("'kvm'", "'qemu'"), "needs <domain type='kvm'>", "<launchSecurity");
-    refused(&with("q35", "<launchSecurity type='sev'/>"), "needs a <policy>", "<launchSecurity");
-    refused(&with("pc", "<launchSecurity type='tdx'/>"), "is for the machine 'q35' only", "<launchSecurity");
+    refused(
+        &with("q35", sev).replace("'kvm'", "'qemu'"),
+        "needs <domain type='kvm'>",
+        "<launchSecurity",
+    );
+    refused(
+        &with("q35", "<launchSecurity type='sev'/>"),
+        "needs a <policy>",
+        "<launchSecurity",
+    );
+    refused(
+        &with("pc", "<launchSecurity type='tdx'/>"),
+        "is for the machine 'q35' only",
+        "<launchSecurity",
+    );
     let keys = "<keywrap><cipher name='aes' state='on'/></keywrap>";
     refused(&with("q35", keys), "<keywrap> is for s390x only", "<domain");
 }
@@ -201,8 +471,15 @@ fn protected_memory_on_machines_that_have_none() {
 #[test]
 fn what_has_no_effect_is_said_and_kept() {
     let domain = accepted(&with("q35", "<cputune><shares>9</shares></cputune><perf/>"));
-    let notes: Vec<_> = domain.notes().into_iter().map(|note| note.message).collect();
+    let notes: Vec<_> = domain
+        .notes()
+        .into_iter()
+        .map(|note| note.message)
+        .collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[0].starts_with("<cputune> has no effect") && notes[1].starts_with("<perf> has no effect"));
+    assert!(
+        notes[0].starts_with("<cputune> has no effect")
+            && notes[1].starts_with("<perf> has no effect")
+    );
     assert!(domain.format().contains("<shares>9</shares>"));
 }

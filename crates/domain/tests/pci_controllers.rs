@@ -35,10 +35,24 @@ fn targets_of_another_model() {
         let devices = controller(model, &format!("<target {target}/>"));
         refused(machine, &devices, &format!("has no {option}"));
     }
-    refused("q35", &controller("pcie-root-port", "<target><node>0</node></target>"), "has no 'node'");
+    refused(
+        "q35",
+        &controller("pcie-root-port", "<target><node>0</node></target>"),
+        "has no 'node'",
+    );
     let plain = "<model name='ioh3420'/><target memReserve='1024'/>";
-    refused("q35", &controller("pcie-root-port", plain), "a ioh3420 has no 'memReserve'");
-    accepted("q35", &controller("pcie-root-port", "<target memReserve='1024' hotplug='off' port='3'/>"));
+    refused(
+        "q35",
+        &controller("pcie-root-port", plain),
+        "a ioh3420 has no 'memReserve'",
+    );
+    accepted(
+        "q35",
+        &controller(
+            "pcie-root-port",
+            "<target memReserve='1024' hotplug='off' port='3'/>",
+        ),
+    );
 }
 
 #[test]
@@ -60,7 +74,8 @@ fn names_of_devices_that_a_model_is_not() {
 #[test]
 fn bus_numbers_of_expanders_count_down_by_two() {
     let expander = "<controller type='pci' model='pcie-expander-bus'/>";
-    let said = "<controller type='pci' model='pcie-expander-bus'><target busNr='200'/></controller>";
+    let said =
+        "<controller type='pci' model='pcie-expander-bus'><target busNr='200'/></controller>";
     let domain = accepted("q35", &format!("{expander}{said}{expander}"));
     let numbers: Vec<_> = domain
         .devices
@@ -70,13 +85,21 @@ fn bus_numbers_of_expanders_count_down_by_two() {
     assert_eq!(numbers, [198, 200, 196]);
     for wrong in ["0", "255"] {
         let target = format!("<target busNr='{wrong}'/>");
-        refused("q35", &controller("pcie-expander-bus", &target), "is out of range: expected 1 to 254");
+        refused(
+            "q35",
+            &controller("pcie-expander-bus", &target),
+            "is out of range: expected 1 to 254",
+        );
     }
 }
 
 #[test]
 fn a_bridge_on_pci_express_needs_one_before_it() {
-    refused("q35", &controller("pci-bridge", ""), "its index must be larger than its bus");
+    refused(
+        "q35",
+        &controller("pci-bridge", ""),
+        "its index must be larger than its bus",
+    );
     let behind = "<controller type='pci' index='1' model='dmi-to-pci-bridge'/>\
                   <controller type='pci' index='2' model='pci-bridge'/>";
     accepted("q35", behind);
@@ -101,13 +124,25 @@ fn room_above_4_gib_is_for_machines_that_keep_some() {
     accepted("pc", &root("pci-root", 3));
     accepted("virt", &root("pcie-root", 1024));
     refused("virt", &root("pcie-root", 1000), "must be a power of two");
-    refused("s390-ccw-virtio", &root("pci-root", 64), "does not support <pcihole64>");
+    refused(
+        "s390-ccw-virtio",
+        &root("pci-root", 64),
+        "does not support <pcihole64>",
+    );
 }
 
 #[test]
 fn expanders_of_the_other_kind_of_bus() {
-    refused("q35", &controller("pci-expander-bus", ""), "pci-expander-bus");
-    refused("pc", &controller("pcie-expander-bus", ""), "pcie-expander-bus");
+    refused(
+        "q35",
+        &controller("pci-expander-bus", ""),
+        "pci-expander-bus",
+    );
+    refused(
+        "pc",
+        &controller("pcie-expander-bus", ""),
+        "pcie-expander-bus",
+    );
     let at = |model| controller(model, "<address type='pci' bus='0' slot='4'/>");
     refused(
         "q35",
@@ -125,9 +160,15 @@ fn expanders_of_the_other_kind_of_bus() {
 fn a_thousand_devices_fit_on_bridges_of_bridges() {
     let card = "<interface type='user'><model type='e1000'/></interface>";
     for machine in ["pc", "q35"] {
-        let domain = accepted(machine, &format!("{}<memballoon model='none'/>", card.repeat(1000)));
+        let domain = accepted(
+            machine,
+            &format!("{}<memballoon model='none'/>", card.repeat(1000)),
+        );
         let bridges = domain.devices.controllers_of(ControllerType::Pci).count();
-        assert!((33..=40).contains(&bridges), "{machine}: {bridges} PCI controllers");
+        assert!(
+            (33..=40).contains(&bridges),
+            "{machine}: {bridges} PCI controllers"
+        );
     }
 }
 
@@ -146,25 +187,42 @@ fn bus_numbers_of_expanders_leave_room_for_the_buses_below() {
                 "<controller type='pci' index='{index}' model='pcie-root-port'><address type='pci' bus='{bus}' slot='{index}'/></controller>"
             )
         };
-        let ports: String = [(3, 1), (4, 1), (5, 2)].map(|(index, bus)| port(index, bus)).concat();
-        let domain = accepted("q35", &format!("{}{}{ports}", expander(1, first), expander(2, second)));
-        domain.notes().into_iter().map(|note| note.message).collect::<Vec<_>>()
+        let ports: String = [(3, 1), (4, 1), (5, 2)]
+            .map(|(index, bus)| port(index, bus))
+            .concat();
+        let domain = accepted(
+            "q35",
+            &format!("{}{}{ports}", expander(1, first), expander(2, second)),
+        );
+        domain
+            .notes()
+            .into_iter()
+            .map(|note| note.message)
+            .collect::<Vec<_>>()
     };
     assert_eq!(with(64, 128), Vec::<String>::new());
-    assert!(with(126, 128)[0].contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it"));
+    assert!(
+        with(126, 128)[0].contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it")
+    );
     assert!(with(254, 128)[0].contains("busNr 254 has 2 bus numbers"));
 }
 
 #[test]
 fn a_bridge_whose_number_is_zero() {
     let devices = controller("pci-bridge", "<target chassisNr='0'/>");
-    refused("pc", &devices, "chassisNr='0' of the PCI controller 1 is out of range");
+    refused(
+        "pc",
+        &devices,
+        "chassisNr='0' of the PCI controller 1 is out of range",
+    );
 }
 
 #[test]
 fn a_chassis_is_that_of_one_port() {
     let port = |index, chassis: &str| {
-        format!("<controller type='pci' index='{index}' model='pcie-root-port'>{chassis}</controller>")
+        format!(
+            "<controller type='pci' index='{index}' model='pcie-root-port'>{chassis}</controller>"
+        )
     };
     let said = |chassis| format!("<target chassis='{chassis}'/>");
     accepted("q35", &(port(1, &said(7)) + &port(2, &said(8))));

@@ -17,19 +17,51 @@ fn accepted(machine: &str, devices: &str) {
 }
 
 fn hostdev(source: &str, rest: &str) -> String {
-    format!("<hostdev mode='subsystem' type='pci'><source><address {source}/></source>{rest}</hostdev>")
+    format!(
+        "<hostdev mode='subsystem' type='pci'><source><address {source}/></source>{rest}</hostdev>"
+    )
 }
 
 const VIRTIO_NET: &str = "<interface type='user'><model type='virtio'/>";
 
 #[test]
 fn text_that_is_not_understood() {
-    refused("q35", "<disks/>", "<disks> is not understood within <devices>", "<disks/>");
-    refused("q35", "<rng model='virtoi'><backend model='builtin'/></rng>", "'virtoi'", "virtoi");
-    refused("q35", "<memballoon model='none' moddel='x'/>", "no attribute 'moddel'", "moddel");
-    refused("q35", "<controller type='pci' index='-1'/>", "'index' of <controller> is '-1'", "-1");
-    refused("q35", "<memballoon model='none'>x</memballoon>", "cannot hold text", "x");
-    refused("q35", "<memballoon model='none'/><memballoon model='none'/>", "appears twice", "<memballoon");
+    refused(
+        "q35",
+        "<disks/>",
+        "<disks> is not understood within <devices>",
+        "<disks/>",
+    );
+    refused(
+        "q35",
+        "<rng model='virtoi'><backend model='builtin'/></rng>",
+        "'virtoi'",
+        "virtoi",
+    );
+    refused(
+        "q35",
+        "<memballoon model='none' moddel='x'/>",
+        "no attribute 'moddel'",
+        "moddel",
+    );
+    refused(
+        "q35",
+        "<controller type='pci' index='-1'/>",
+        "'index' of <controller> is '-1'",
+        "-1",
+    );
+    refused(
+        "q35",
+        "<memballoon model='none'>x</memballoon>",
+        "cannot hold text",
+        "x",
+    );
+    refused(
+        "q35",
+        "<memballoon model='none'/><memballoon model='none'/>",
+        "appears twice",
+        "<memballoon",
+    );
 }
 
 #[test]
@@ -60,10 +92,30 @@ fn a_pci_address_that_two_devices_have_names_both() {
 #[test]
 fn pci_addresses_that_the_bus_does_not_have() {
     let at = |address: &str| format!("{VIRTIO_NET}<address type='pci' {address}/></interface>");
-    refused("pc", &at("domain='1' slot='4'"), "a guest has only domain 0", "<interface");
-    refused("pc", &at("slot='0x20'"), "slot 0x20 is above 0x1f", "<address");
-    refused("pc", &at("bus='0x100' slot='1'"), "'bus' of <address> is '0x100'", "0x100");
-    refused("q35", &at("bus='1' slot='3'"), "out of range: a pcie-root-port has only slot 0", "<interface");
+    refused(
+        "pc",
+        &at("domain='1' slot='4'"),
+        "a guest has only domain 0",
+        "<interface",
+    );
+    refused(
+        "pc",
+        &at("slot='0x20'"),
+        "slot 0x20 is above 0x1f",
+        "<address",
+    );
+    refused(
+        "pc",
+        &at("bus='0x100' slot='1'"),
+        "'bus' of <address> is '0x100'",
+        "0x100",
+    );
+    refused(
+        "q35",
+        &at("bus='1' slot='3'"),
+        "out of range: a pcie-root-port has only slot 0",
+        "<interface",
+    );
     refused(
         "pc",
         &at("bus='1' slot='0' function='1'"),
@@ -80,13 +132,20 @@ fn devices_on_an_expander_instead_of_on_a_port() {
         "<controller type='pci' index='1' model='pcie-expander-bus'/>{}",
         hostdev("bus='1'", "<address type='pci' bus='1' slot='0'/>")
     );
-    refused("q35", &devices, "index 1 (pcie-expander-bus); it needs a controller that accepts", "<hostdev");
+    refused(
+        "q35",
+        &devices,
+        "index 1 (pcie-expander-bus); it needs a controller that accepts",
+        "<hostdev",
+    );
 }
 
 #[test]
 fn addresses_of_the_wrong_kind() {
     let disk = |bus, address| {
-        format!("<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>")
+        format!(
+            "<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>"
+        )
     };
     refused(
         "q35",
@@ -133,7 +192,12 @@ fn controllers_that_cannot_be() {
         "must be a 'pcie-root' on the machine 'q35'",
         "<controller",
     );
-    refused("pc", &pci("index='1' model='pci-root'"), "must have the index 0", "<controller");
+    refused(
+        "pc",
+        &pci("index='1' model='pci-root'"),
+        "must have the index 0",
+        "<controller",
+    );
     refused(
         "q35",
         &pci("index='300' model='pcie-root-port'"),
@@ -141,17 +205,33 @@ fn controllers_that_cannot_be() {
         "<con",
     );
     let twice = format!("{0}{0}", pci("index='1' model='pci-bridge'"));
-    refused("pc", &twice, "two 'pci' controllers have the index 1", "<controller");
-    let bridge = |slot| format!("<controller type='pci' index='1' model='pci-bridge'>{slot}</controller>");
+    refused(
+        "pc",
+        &twice,
+        "two 'pci' controllers have the index 1",
+        "<controller",
+    );
+    let bridge =
+        |slot| format!("<controller type='pci' index='1' model='pci-bridge'>{slot}</controller>");
     let own = bridge("<address type='pci' bus='1' slot='1'/>");
-    refused("pc", &own, "its index must be larger than its bus", "<controller");
+    refused(
+        "pc",
+        &own,
+        "its index must be larger than its bus",
+        "<controller",
+    );
     refused(
         "q35",
         "<controller type='usb' model='pcie-root-port'/>",
         "not a model of a 'usb' controller",
         "<con",
     );
-    refused("q35", "<controller type='ide' index='0'/>", "has no IDE controller", "<controller");
+    refused(
+        "q35",
+        "<controller type='ide' index='0'/>",
+        "has no IDE controller",
+        "<controller",
+    );
     refused(
         "q35",
         "<controller type='pci' index='1' model='pcie-switch-downstream-port'/>",
@@ -163,13 +243,27 @@ fn controllers_that_cannot_be() {
 #[test]
 fn a_root_bus_with_more_ports_than_slots() {
     let ports = "<controller type='pci' model='pcie-root-port'/>".repeat(250);
-    refused("q35", &ports, "no slot is free that accepts a pcie-root-port", "<controller");
+    refused(
+        "q35",
+        &ports,
+        "no slot is free that accepts a pcie-root-port",
+        "<controller",
+    );
 }
 
 #[test]
 fn devices_of_the_host_given_twice() {
-    let devices = format!("{}{}", hostdev("bus='6' slot='1'", ""), hostdev("bus='0x06' slot='0x01'", ""));
-    refused("q35", &devices, "0000:06:01.0 is given to the guest twice", "<hostdev");
+    let devices = format!(
+        "{}{}",
+        hostdev("bus='6' slot='1'", ""),
+        hostdev("bus='0x06' slot='0x01'", "")
+    );
+    refused(
+        "q35",
+        &devices,
+        "0000:06:01.0 is given to the guest twice",
+        "<hostdev",
+    );
 }
 
 #[test]
@@ -188,30 +282,53 @@ fn boot_orders() {
 
 #[test]
 fn disks() {
-    let disk = |attributes: &str, inner: &str| format!("<disk type='file' {attributes}>{inner}</disk>");
+    let disk =
+        |attributes: &str, inner: &str| format!("<disk type='file' {attributes}>{inner}</disk>");
     let image = "<source file='/x'/>";
     let two = disk("", &format!("{image}<target dev='vda'/>")).repeat(2);
     refused("q35", &two, "two disks have the target 'vda'", "<disk");
-    let sata =
-        |dev| disk("", &format!("{image}<target dev='{dev}' bus='sata'/><address type='drive' unit='0'/>"));
+    let sata = |dev| {
+        disk(
+            "",
+            &format!("{image}<target dev='{dev}' bus='sata'/><address type='drive' unit='0'/>"),
+        )
+    };
     refused(
         "q35",
         &format!("{}{}", sata("sda"), sata("sdb")),
         "'sda' and 'sdb' have the same drive address",
         "<disk",
     );
-    refused("q35", &disk("", "<target dev='vda'/>"), "disk 'vda' needs a <source>", "<disk");
+    refused(
+        "q35",
+        &disk("", "<target dev='vda'/>"),
+        "disk 'vda' needs a <source>",
+        "<disk",
+    );
     refused(
         "q35",
         &disk("device='cdrom'", "<target dev='vda'/>"),
         "a cdrom cannot be on the bus 'virtio'",
         "<disk",
     );
-    refused("virt", &disk("device='floppy'", "<target dev='fda'/>"), "no floppy controller", "<disk");
-    refused("q35", &disk("", &format!("{image}<target dev='hda'/>")), "no IDE controller", "<disk");
+    refused(
+        "virt",
+        &disk("device='floppy'", "<target dev='fda'/>"),
+        "no floppy controller",
+        "<disk",
+    );
     refused(
         "q35",
-        &disk("", &format!("{image}<target dev='sda' bus='sata'/><readonly/>")),
+        &disk("", &format!("{image}<target dev='hda'/>")),
+        "no IDE controller",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &disk(
+            "",
+            &format!("{image}<target dev='sda' bus='sata'/><readonly/>"),
+        ),
         "cannot be read-only",
         "<disk",
     );
@@ -223,7 +340,10 @@ fn disks() {
     );
     refused(
         "q35",
-        &disk("", &format!("<driver io='native'/>{image}<target dev='vda'/>")),
+        &disk(
+            "",
+            &format!("<driver io='native'/>{image}<target dev='vda'/>"),
+        ),
         "io='native' needs",
         "<disk",
     );
@@ -234,7 +354,12 @@ fn disks() {
         "<disk",
     );
     let far = "<target dev='sda' bus='sata'/><address type='drive' unit='6'/>";
-    refused("q35", &disk("", &format!("{image}{far}")), "unit 6 of its address is above 5", "<disk");
+    refused(
+        "q35",
+        &disk("", &format!("{image}{far}")),
+        "unit 6 of its address is above 5",
+        "<disk",
+    );
     let beyond = "<target dev='sda' bus='scsi'/><address type='drive' controller='4000000000'/>";
     refused(
         "q35",
@@ -246,18 +371,48 @@ fn disks() {
 
 #[test]
 fn virtual_iommus_on_the_wrong_machine_or_in_the_wrong_company() {
-    refused("pc", "<iommu model='intel'/>", "for the machines q35 only, not for 'pc'", "<iommu");
-    refused("q35", "<iommu model='smmuv3'/>", "for the machines virt only", "<iommu");
+    refused(
+        "pc",
+        "<iommu model='intel'/>",
+        "for the machines q35 only, not for 'pc'",
+        "<iommu",
+    );
+    refused(
+        "q35",
+        "<iommu model='smmuv3'/>",
+        "for the machines virt only",
+        "<iommu",
+    );
     refused(
         "q35",
         "<iommu model='intel'/><iommu model='virtio'/>",
         "'virtio' must be the only one",
         "<iommu",
     );
-    refused("q35", "<iommu model='intel'><driver intremap='on'/></iommu>", "I/O APIC", "<iommu");
-    refused("q35", "<iommu model='intel'><driver eim='on'/></iommu>", "needs intremap='on'", "<iommu");
-    refused("q35", "<iommu model='virtio'><driver iotlb='on'/></iommu>", "has no 'iotlb'", "<iommu");
-    refused("virt", "<iommu model='virtio'><driver accel='on'/></iommu>", "has no 'accel'", "<iommu");
+    refused(
+        "q35",
+        "<iommu model='intel'><driver intremap='on'/></iommu>",
+        "I/O APIC",
+        "<iommu",
+    );
+    refused(
+        "q35",
+        "<iommu model='intel'><driver eim='on'/></iommu>",
+        "needs intremap='on'",
+        "<iommu",
+    );
+    refused(
+        "q35",
+        "<iommu model='virtio'><driver iotlb='on'/></iommu>",
+        "has no 'iotlb'",
+        "<iommu",
+    );
+    refused(
+        "virt",
+        "<iommu model='virtio'><driver accel='on'/></iommu>",
+        "has no 'accel'",
+        "<iommu",
+    );
     let elsewhere = "<controller type='pci' model='pcie-root-port'/><iommu model='virtio'><address type='pci' bus='1'/></iommu>";
     refused("q35", elsewhere, "must be on the root bus", "<iommu");
 }
@@ -266,20 +421,50 @@ fn virtual_iommus_on_the_wrong_machine_or_in_the_wrong_company() {
 fn smmuv3_and_the_bus_that_it_serves() {
     let pxb = "<controller type='pci' index='1' model='pcie-expander-bus'/>";
     let smmu = |driver: &str| format!("<iommu model='smmuv3'><driver {driver}/></iommu>");
-    let with = |drivers: &[&str]| format!("{pxb}{}", drivers.iter().map(|d| smmu(d)).collect::<String>());
+    let with = |drivers: &[&str]| {
+        format!(
+            "{pxb}{}",
+            drivers.iter().map(|d| smmu(d)).collect::<String>()
+        )
+    };
     accepted("virt", &with(&["pciBus='0'", "pciBus='1' accel='on'"]));
     accepted("virt", "<iommu model='smmuv3'/>");
-    refused("virt", &with(&["pciBus='1'", "pciBus='1'"]), "two SMMUv3 serve the PCI bus 1", "<iommu");
+    refused(
+        "virt",
+        &with(&["pciBus='1'", "pciBus='1'"]),
+        "two SMMUv3 serve the PCI bus 1",
+        "<iommu",
+    );
     refused(
         "virt",
         &format!("{}<iommu model='smmuv3'/>", with(&["pciBus='1'"])),
         "needs its own PCI bus",
         "<iommu",
     );
-    refused("virt", &with(&["pciBus='7'"]), "there is no such PCI controller", "<iommu");
-    refused("virt", &with(&["accel='on'"]), "needs the attribute 'pciBus'", "<iommu");
-    refused("virt", &with(&["pciBus='1' ats='on'"]), "ats='on' of the SMMUv3 needs accel='on'", "<iommu");
-    refused("virt", &with(&["pciBus='1' accel='on' ssidsize='21'"]), "ssidsize='21'", "<iommu");
+    refused(
+        "virt",
+        &with(&["pciBus='7'"]),
+        "there is no such PCI controller",
+        "<iommu",
+    );
+    refused(
+        "virt",
+        &with(&["accel='on'"]),
+        "needs the attribute 'pciBus'",
+        "<iommu",
+    );
+    refused(
+        "virt",
+        &with(&["pciBus='1' ats='on'"]),
+        "ats='on' of the SMMUv3 needs accel='on'",
+        "<iommu",
+    );
+    refused(
+        "virt",
+        &with(&["pciBus='1' accel='on' ssidsize='21'"]),
+        "ssidsize='21'",
+        "<iommu",
+    );
     let port = "<controller type='pci' index='1' model='pcie-root-port'/>";
     refused(
         "virt",
@@ -297,7 +482,10 @@ fn type1_behind_an_accelerated_vsmmu() {
     let with = |driver| {
         format!(
             "{topology}{}",
-            hostdev("bus='9'", &format!("{driver}<address type='pci' bus='2' slot='0'/>"))
+            hostdev(
+                "bus='9'",
+                &format!("{driver}<address type='pci' bus='2' slot='0'/>")
+            )
         )
     };
     accepted("virt", &with(""));
@@ -324,9 +512,17 @@ fn descriptors_given_twice() {
         hostdev("bus='1'", "<iommufdFd>9</iommufdFd>"),
         hostdev("bus='2'", "<iommufdFd>9</iommufdFd>")
     );
-    refused("q35", &two, "the descriptor 9 is given for two devices", "<hostdev");
-    let grouped = guest("q35", "<iommu model='intel'><iommufd><fd>5</fd></iommufd></iommu>")
-        .replace("<os>", "<iommufd enabled='yes' fdgroup='g'/><os>");
+    refused(
+        "q35",
+        &two,
+        "the descriptor 9 is given for two devices",
+        "<hostdev",
+    );
+    let grouped = guest(
+        "q35",
+        "<iommu model='intel'><iommufd><fd>5</fd></iommufd></iommu>",
+    )
+    .replace("<os>", "<iommufd enabled='yes' fdgroup='g'/><os>");
     common::refused(&grouped, "the descriptor 5 and the fdgroup 'g'", "<iommu");
 }
 
@@ -334,7 +530,11 @@ fn descriptors_given_twice() {
 fn the_guest_as_a_whole() {
     let with = |machine, part: &str| guest(machine, "").replace("<os>", &format!("{part}<os>"));
     let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
-    common::refused(&with("q35", cpu), "has 4 CPUs, but <vcpu> is 3", "<topology");
+    common::refused(
+        &with("q35", cpu),
+        "has 4 CPUs, but <vcpu> is 3",
+        "<topology",
+    );
     common::refused(
         &with("q35", "<features><gic version='3'/></features>"),
         "<gic> is for aarch64",
@@ -342,7 +542,8 @@ fn the_guest_as_a_whole() {
     );
     let tcg = with("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
     common::refused(&tcg, "needs <domain type='kvm'>", "<domain");
-    let pages = |page| format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>");
+    let pages =
+        |page| format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>");
     common::refused(
         &with("q35", &pages("size='2048' nodeset='1'")),
         "the guest has 1, and no node 1",
@@ -360,10 +561,18 @@ fn the_guest_as_a_whole() {
 #[test]
 fn a_driver_that_is_a_path() {
     let with = |model: &str| {
-        hostdev("bus='1' slot='0' function='0'", &format!("<driver name='vfio' model='{model}'/>"))
+        hostdev(
+            "bus='1' slot='0' function='0'",
+            &format!("<driver name='vfio' model='{model}'/>"),
+        )
     };
     for model in ["../../../../etc", "", "a b"] {
-        refused("q35", &with(model), &format!("'{model}' is not the name of a driver"), "<driver");
+        refused(
+            "q35",
+            &with(model),
+            &format!("'{model}' is not the name of a driver"),
+            "<driver",
+        );
     }
     accepted("q35", &with("mlx5_vfio_pci"));
 }
@@ -376,19 +585,29 @@ fn firmware_is_not_chosen_by_kind() {
             .replace("</os>", &format!("{rest}</os>"))
     };
     for rest in ["", "<loader secure='yes'/>"] {
-        common::refused(&efi(rest), "automatic selection of firmware is not supported yet", "<os");
+        common::refused(
+            &efi(rest),
+            "automatic selection of firmware is not supported yet",
+            "<os",
+        );
     }
     check(&efi("<loader type='pflash' readonly='yes'>/ovmf</loader>")).unwrap();
-    common::refused(&guest("q35", "").replace("</os>", "<loader/></os>"), "<loader> names no file", "<os>");
+    common::refused(
+        &guest("q35", "").replace("</os>", "<loader/></os>"),
+        "<loader> names no file",
+        "<os>",
+    );
     check(&guest("q35", "").replace("<os>", "<os firmware='bios'>")).unwrap();
 }
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
-    let devices =
-        "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/><controller type='ide'/>";
+    let devices = "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/><controller type='ide'/>";
     let errors = check(&guest("q35", devices)).unwrap_err();
-    let starts: Vec<_> = errors.iter().map(|e| e.span.clone().unwrap().start).collect();
+    let starts: Vec<_> = errors
+        .iter()
+        .map(|e| e.span.clone().unwrap().start)
+        .collect();
     assert_eq!(starts.len(), 3, "{errors}");
     assert!(starts.is_sorted());
 }
@@ -397,9 +616,19 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
 fn ids_of_no_form() {
     let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
     for id in ["", "a,b=$(x)", "0a", "a b"] {
-        refused("q35", &named(id), &format!("the iommufd object's id '{id}' is not a valid id"), "<hostdev");
+        refused(
+            "q35",
+            &named(id),
+            &format!("the iommufd object's id '{id}' is not a valid id"),
+            "<hostdev",
+        );
         let iommu = format!("<iommu model='intel'><iommufd><id>{id}</id></iommufd></iommu>");
-        refused("q35", &iommu, &format!("'{id}' is not a valid id"), "<iommu ");
+        refused(
+            "q35",
+            &iommu,
+            &format!("'{id}' is not a valid id"),
+            "<iommu ",
+        );
     }
     refused(
         "q35",
@@ -433,7 +662,12 @@ fn ids_that_are_taken() {
         "<interface",
     );
     for id in ["pc.ram", "monitor", "pci.0"] {
-        refused("q35", &named(id), &format!("'{id}' is already used by the emulator itself"), "<hostdev");
+        refused(
+            "q35",
+            &named(id),
+            &format!("'{id}' is already used by the emulator itself"),
+            "<hostdev",
+        );
     }
     for id in ["ua-x", "hostua-x"] {
         refused(
@@ -443,8 +677,7 @@ fn ids_that_are_taken() {
             "<hostdev",
         );
     }
-    let serial =
-        "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'><alias name='ua-s'/></console>";
+    let serial = "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'><alias name='ua-s'/></console>";
     accepted("q35", serial);
 }
 
@@ -452,19 +685,27 @@ fn ids_that_are_taken() {
 fn an_iommufd_object_serves_many_devices() {
     let named = |bus: &str| hostdev(bus, "<iommufdId>shared</iommufdId>");
     let iommu = "<iommu model='intel'><iommufd><id>shared</id></iommufd></iommu>";
-    accepted("q35", &format!("{}{}{iommu}", named("bus='1'"), named("bus='2'")));
+    accepted(
+        "q35",
+        &format!("{}{}{iommu}", named("bus='1'"), named("bus='2'")),
+    );
 }
 
 #[test]
 fn text_that_is_not_understood_is_told_in_the_order_of_the_text() {
     let errors = check(&guest("q35", "<memballoon model='x'/><disk type='y'/>")).unwrap_err();
-    let starts: Vec<_> = errors.iter().map(|e| e.span.clone().unwrap().start).collect();
+    let starts: Vec<_> = errors
+        .iter()
+        .map(|e| e.span.clone().unwrap().start)
+        .collect();
     assert!(starts.len() >= 2 && starts.is_sorted(), "{errors}");
 }
 
 #[test]
 fn words_of_the_cpu_that_would_be_options() {
-    let with = |cpu: &str| guest("q35", "").replace("<os>", &format!("<cpu mode='custom'>{cpu}</cpu><os>"));
+    let with = |cpu: &str| {
+        guest("q35", "").replace("<os>", &format!("<cpu mode='custom'>{cpu}</cpu><os>"))
+    };
     for word in ["Penryn,kvm=off", "a=b", "a b"] {
         let words = format!("is '{word}': expected letters, digits");
         common::refused(&with(&format!("<model>{word}</model>")), &words, "<model");
@@ -478,35 +719,63 @@ fn words_of_the_cpu_that_would_be_options() {
 
 #[test]
 fn paths_that_name_no_file() {
-    let disk = |source| format!("<disk type='file'><source {source}=''/><target dev='vda'/></disk>");
-    refused("q35", &disk("file"), "'file' of <source> is '': expected the path of a file", "");
+    let disk =
+        |source| format!("<disk type='file'><source {source}=''/><target dev='vda'/></disk>");
+    refused(
+        "q35",
+        &disk("file"),
+        "'file' of <source> is '': expected the path of a file",
+        "",
+    );
     refused("q35", &disk("dev"), "'dev' of <source> is ''", "");
-    for (element, place) in
-        [("<kernel/>", "<kernel/>"), ("<kernel>/k</kernel><initrd> </initrd>", "<initrd>")]
-    {
+    for (element, place) in [
+        ("<kernel/>", "<kernel/>"),
+        ("<kernel>/k</kernel><initrd> </initrd>", "<initrd>"),
+    ] {
         let xml = guest("q35", "").replace("</os>", &format!("{element}</os>"));
         common::refused(&xml, "is '': expected the path of a file", place);
     }
     let nvram = "<loader type='pflash'>/l</loader><nvram template=''>/n</nvram></os>";
-    common::refused(&guest("q35", "").replace("</os>", nvram), "'template' of <nvram> is ''", "");
+    common::refused(
+        &guest("q35", "").replace("</os>", nvram),
+        "'template' of <nvram> is ''",
+        "",
+    );
     for emulator in ["", "qemu-system-x86_64", "./qemu"] {
         let devices = format!("<emulator>{emulator}</emulator>");
-        refused("q35", &devices, "expected a path that starts with '/'", "<emulator>");
+        refused(
+            "q35",
+            &devices,
+            "expected a path that starts with '/'",
+            "<emulator>",
+        );
     }
 }
 
 #[test]
 fn names_that_are_no_folders() {
     let named = |name: &str| guest("q35", "").replace("<name>t<", &format!("<name>{name}<"));
-    common::refused(&named(".."), "<name> is '..': '.' and '..' are folders, not names", "<name>");
+    common::refused(
+        &named(".."),
+        "<name> is '..': '.' and '..' are folders, not names",
+        "<name>",
+    );
     common::refused(
         &named("it's/x"),
         "<name> is 'it's/x': expected a name without a slash or control character",
         "<name>",
     );
-    common::refused(&named("a\nb"), r"<name> is 'a\nb': expected a name without a slash", "<name>");
+    common::refused(
+        &named("a\nb"),
+        r"<name> is 'a\nb': expected a name without a slash",
+        "<name>",
+    );
     common::refused(&named(""), "<name> is '': expected a name", "<name>");
-    common::refused(&guest("q35", "").replace("<name>t</name>", ""), "needs a <name>", "<domain");
+    common::refused(
+        &guest("q35", "").replace("<name>t</name>", ""),
+        "needs a <name>",
+        "<domain",
+    );
 }
 
 #[test]
@@ -515,9 +784,19 @@ fn a_bad_address_of_a_hosts_device_is_told_once() {
         let errors = check(&guest("q35", &hostdev(address, ""))).unwrap_err();
         assert_eq!(errors.iter().count(), 1, "{errors}");
     }
-    refused("q35", &hostdev("", ""), "<address> of a PCI device needs domain=", "<address");
+    refused(
+        "q35",
+        &hostdev("", ""),
+        "<address> of a PCI device needs domain=",
+        "<address",
+    );
     let empty = "<hostdev mode='subsystem' type='pci'><source/></hostdev>";
-    refused("q35", empty, "<source> of a PCI device needs an <address", "<source");
+    refused(
+        "q35",
+        empty,
+        "<source> of a PCI device needs an <address",
+        "<source",
+    );
 }
 
 #[test]
@@ -533,19 +812,34 @@ fn what_is_said_to_the_emulator_is_of_its_form() {
             "<x:device alias='a'><x:frontend><x:property name='p' {property}/></x:frontend></x:device>"
         ))
     };
-    for wrong in
-        ["type='bool' value='on'", "type='unsigned' value='-1'", "type='string'", "type='remove' value='1'"]
-    {
-        common::refused(&property(wrong), "value of the property 'p' is not of type", "<x:property");
+    for wrong in [
+        "type='bool' value='on'",
+        "type='unsigned' value='-1'",
+        "type='string'",
+        "type='remove' value='1'",
+    ] {
+        common::refused(
+            &property(wrong),
+            "value of the property 'p' is not of type",
+            "<x:property",
+        );
     }
-    common::refused(&with("<x:device alias='a'/>"), "needs a <qemu:frontend>", "<x:device");
+    common::refused(
+        &with("<x:device alias='a'/>"),
+        "needs a <qemu:frontend>",
+        "<x:device",
+    );
     common::refused(
         &with("<x:devices/>"),
         "<qemu:devices> is not understood within <qemu:override>",
         "<x:devices",
     );
     let xml = with("").replace("x:override", "x:overide");
-    common::refused(&xml, "<qemu:overide> is not understood within <domain>", "<x:overide");
+    common::refused(
+        &xml,
+        "<qemu:overide> is not understood within <domain>",
+        "<x:overide",
+    );
     let xml = with("<x:env name='A=B'/>").replace("x:override", "x:commandline");
     common::refused(&xml, "the variable's name 'A=B'", "<x:env");
 }
@@ -571,13 +865,21 @@ fn a_virtio_iommu_of_a_guest_without_acpi() {
 #[test]
 fn a_second_card_that_takes_the_ranges_of_a_vga() {
     let card = |model: &str| format!("<video><model type='{model}'/></video>");
-    refused("pc", &card("vga").repeat(2), "model 'vga' must be the primary one", "<video");
+    refused(
+        "pc",
+        &card("vga").repeat(2),
+        "model 'vga' must be the primary one",
+        "<video",
+    );
     accepted("pc", &format!("{}{}", card("vga"), card("virtio")));
 }
 
 #[test]
 fn an_address_on_the_host_of_another_type() {
-    accepted("q35", &hostdev("type='pci' bus='1' slot='0' function='0'", ""));
+    accepted(
+        "q35",
+        &hostdev("type='pci' bus='1' slot='0' function='0'", ""),
+    );
     refused(
         "q35",
         &hostdev("type='ccw' bus='1' slot='0' function='0'", ""),

@@ -21,7 +21,9 @@ fn accepted(devices: &str) -> Domain {
 }
 
 fn pci(bus: u8, inner: &str) -> String {
-    format!("<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/></source>{inner}</hostdev>")
+    format!(
+        "<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/></source>{inner}</hostdev>"
+    )
 }
 
 fn ccw(devno: &str) -> String {
@@ -30,10 +32,20 @@ fn ccw(devno: &str) -> String {
 
 /// The uid, the fid and the slot of a hostdev.
 fn ids(domain: &Domain, n: usize) -> (u16, u32, u8) {
-    match domain.devices.info(Item::Hostdev(n)).unwrap().address.clone() {
+    match domain
+        .devices
+        .info(Item::Hostdev(n))
+        .unwrap()
+        .address
+        .clone()
+    {
         Some(Address::Pci(pci)) => {
             let zpci = pci.zpci.unwrap();
-            (zpci.uid.unwrap(), zpci.fid.unwrap(), pci.address.unwrap().slot)
+            (
+                zpci.uid.unwrap(),
+                zpci.fid.unwrap(),
+                pci.address.unwrap().slot,
+            )
         }
         other => panic!("{other:?}"),
     }
@@ -67,19 +79,38 @@ fn a_channel_number_that_two_devices_have_names_both() {
 
 #[test]
 fn channel_addresses_elsewhere() {
-    refused("q35", &format!("{NET}{}</interface>", ccw("1")), "is not on a machine with channels");
+    refused(
+        "q35",
+        &format!("{NET}{}</interface>", ccw("1")),
+        "is not on a machine with channels",
+    );
     let function = pci(1, &ccw("1"));
-    refused("s390-ccw-virtio", &function, "is not a channel device: it cannot have an address of type 'ccw'");
+    refused(
+        "s390-ccw-virtio",
+        &function,
+        "is not a channel device: it cannot have an address of type 'ccw'",
+    );
     let subchannel = "<hostdev mode='subsystem' type='mdev' model='vfio-ccw'><source>\
         <address uuid='11111111-2222-4333-8444-555555555555'/></source><address type='pci' slot='1'/></hostdev>";
-    refused("s390-ccw-virtio", subchannel, "is not a PCI device: it cannot have an address of type 'pci'");
+    refused(
+        "s390-ccw-virtio",
+        subchannel,
+        "is not a PCI device: it cannot have an address of type 'pci'",
+    );
 }
 
 #[test]
 fn channel_addresses_out_of_range() {
-    for wrong in ["cssid='0xff' ssid='0' devno='0'", "cssid='0xfe' ssid='4' devno='0'"] {
+    for wrong in [
+        "cssid='0xff' ssid='0' devno='0'",
+        "cssid='0xfe' ssid='4' devno='0'",
+    ] {
         let devices = format!("{NET}<address type='ccw' {wrong}/></interface>");
-        refused("s390-ccw-virtio", &devices, "a cssid up to 0xfe and an ssid up to 0x3");
+        refused(
+            "s390-ccw-virtio",
+            &devices,
+            "a cssid up to 0xfe and an ssid up to 0x3",
+        );
     }
     let devices = format!("{NET}<address type='ccw' cssid='0xfe' ssid='0'/></interface>");
     refused("s390-ccw-virtio", &devices, "needs cssid, ssid and devno");
@@ -91,23 +122,58 @@ fn ids_of_functions_that_are_left_out_are_the_lowest_that_are_free() {
         "{}{}{}",
         pci(1, ""),
         pci(2, "<address type='pci'><zpci uid='0x1'/></address>"),
-        pci(3, "<address type='pci' slot='1'><zpci uid='0x3' fid='0x1'/></address>"),
+        pci(
+            3,
+            "<address type='pci' slot='1'><zpci uid='0x3' fid='0x1'/></address>"
+        ),
     ));
-    assert_eq!(ids(&domain, 0), (2, 2, 2), "what is said in part comes first");
+    assert_eq!(
+        ids(&domain, 0),
+        (2, 2, 2),
+        "what is said in part comes first"
+    );
     assert_eq!(ids(&domain, 1), (1, 0, 3));
     assert_eq!(ids(&domain, 2), (3, 1, 1));
     let again = domain.format();
-    assert!(again.contains("<zpci uid='0x0002' fid='0x00000002'/>"), "{again}");
+    assert!(
+        again.contains("<zpci uid='0x0002' fid='0x00000002'/>"),
+        "{again}"
+    );
 }
 
 #[test]
 fn ids_of_functions_that_cannot_be() {
-    let with = |bus, zpci: &str| pci(bus, &format!("<address type='pci'><zpci {zpci}/></address>"));
-    refused("s390-ccw-virtio", &with(1, "uid='0' fid='1'"), "uid of <zpci> is 0x0000");
-    let two = format!("{}{}", with(1, "uid='5' fid='1'"), with(2, "uid='5' fid='2'"));
-    refused("s390-ccw-virtio", &two, "the uid 0x0005 of <zpci> is used twice");
-    let two = format!("{}{}", with(1, "uid='5' fid='1'"), with(2, "uid='6' fid='1'"));
-    refused("s390-ccw-virtio", &two, "the fid 0x00000001 of <zpci> is used twice");
+    let with = |bus, zpci: &str| {
+        pci(
+            bus,
+            &format!("<address type='pci'><zpci {zpci}/></address>"),
+        )
+    };
+    refused(
+        "s390-ccw-virtio",
+        &with(1, "uid='0' fid='1'"),
+        "uid of <zpci> is 0x0000",
+    );
+    let two = format!(
+        "{}{}",
+        with(1, "uid='5' fid='1'"),
+        with(2, "uid='5' fid='2'")
+    );
+    refused(
+        "s390-ccw-virtio",
+        &two,
+        "the uid 0x0005 of <zpci> is used twice",
+    );
+    let two = format!(
+        "{}{}",
+        with(1, "uid='5' fid='1'"),
+        with(2, "uid='6' fid='1'")
+    );
+    refused(
+        "s390-ccw-virtio",
+        &two,
+        "the fid 0x00000001 of <zpci> is used twice",
+    );
     refused("q35", &with(1, "uid='5'"), "is for s390x only");
 }
 
@@ -121,5 +187,9 @@ fn crypto_adapters_have_no_address_and_come_once() {
     };
     let domain = accepted(&ap(1));
     assert_eq!(domain.devices.info(Item::Hostdev(0)).unwrap().address, None);
-    refused("s390-ccw-virtio", &format!("{}{}", ap(1), ap(2)), "only one hostdev can be of model 'vfio-ap'");
+    refused(
+        "s390-ccw-virtio",
+        &format!("{}{}", ap(1), ap(2)),
+        "only one hostdev can be of model 'vfio-ap'",
+    );
 }

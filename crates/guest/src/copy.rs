@@ -1,12 +1,13 @@
-//! A file handed over as a copy in memory, sealed, for what the VMM reads with plain `open`: kernels and
-//! initial RAM disks that its user could not open.
+//! A file handed over as a copy in memory, sealed, for what the VMM reads with plain `open`:
+//! kernels and initial RAM disks that its user could not open.
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-/// Bytes of a file that is copied. Initial RAM disks have less, and the copy takes memory of the host.
+/// Bytes of a file that is copied. Initial RAM disks have less, and the copy takes memory of the
+/// host.
 const MOST: u64 = 1 << 30;
 /// Bytes that are copied at a time.
 const PIECE: u64 = 16 << 20;
@@ -29,8 +30,8 @@ impl TooLarge {
 /// through `/proc/self/fd/N`, and no one can change it.
 ///
 /// # Errors
-/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what the
-/// kernel answered.
+/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what
+/// the kernel answered.
 pub(crate) fn sealed_copy(
     name: &str,
     from: &mut File,
@@ -50,7 +51,12 @@ pub(crate) fn sealed_copy(
 }
 
 /// Copies `most` bytes at most. A file can grow while it is copied, and one of `/proc` has no size.
-fn fill(copy: &mut File, from: &mut File, most: u64, interrupted: &dyn Fn() -> bool) -> io::Result<()> {
+fn fill(
+    copy: &mut File,
+    from: &mut File,
+    most: u64,
+    interrupted: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let mut copied = 0;
     loop {
         if interrupted() {
@@ -92,7 +98,10 @@ mod tests {
         file.set_len(MOST + 1).unwrap();
         let begin = Instant::now();
         let error = sealed_copy("initrd", &mut file, &|| false).unwrap_err();
-        assert_eq!(error.to_string(), "it has more than 1024 MiB, the most that is copied into memory");
+        assert_eq!(
+            error.to_string(),
+            "it has more than 1024 MiB, the most that is copied into memory"
+        );
         assert!(TooLarge::is_in(&error));
         assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
     }

@@ -14,17 +14,32 @@ pub(crate) fn has_no_room(test: &str) -> bool {
     if std::env::var_os(VARIABLE).is_none() {
         let mut again = Command::new(std::env::current_exe().unwrap());
         // With one thread, tests run on the first one.
-        again.args([test, "--exact", "--test-threads=1"]).env(VARIABLE, "1");
+        again
+            .args([test, "--exact", "--test-threads=1"])
+            .env(VARIABLE, "1");
         let output = again.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{output:?}"
+        );
         return false;
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let size = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmSize:"))
+        .unwrap();
     let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     let bytes = (kib << 10) + LEFT;
     let maximum = getrlimit(Resource::As).maximum;
-    setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum }).unwrap();
+    setrlimit(
+        Resource::As,
+        Rlimit {
+            current: Some(bytes),
+            maximum,
+        },
+    )
+    .unwrap();
     true
 }

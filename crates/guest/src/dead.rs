@@ -25,15 +25,19 @@ impl fmt::Display for DeadGuest {
     }
 }
 
-/// Lists the guests below `run` whose manager has died. Guests that cannot be looked at are left out:
-/// without privileges, none is listed.
+/// Lists the guests below `run` whose manager has died. Guests that cannot be looked at are left
+/// out: without privileges, none is listed.
 pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
     let mut dead = Vec::new();
     for entry in fs::read_dir(run).into_iter().flatten().flatten() {
         let file_name = entry.file_name();
-        let name = file_name.to_str().and_then(|name| name.strip_prefix(FOLDER));
+        let name = file_name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDER));
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let Some(name) = name.filter(|_| is_folder) else { continue };
+        let Some(name) = name.filter(|_| is_folder) else {
+            continue;
+        };
         if !matches!(state::has_manager(run, name), Ok(false)) {
             continue;
         }
@@ -41,7 +45,10 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
             Ok(survivor) => survivor.map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        dead.push(DeadGuest { name: name.into(), survivor });
+        dead.push(DeadGuest {
+            name: name.into(),
+            survivor,
+        });
     }
     dead.sort_by(|one, other| one.name.cmp(&other.name));
     dead
@@ -62,7 +69,13 @@ mod tests {
         assert!(dead_guests(run.path(), &host).is_empty());
         fs::create_dir(run.path().join("domain-vm")).unwrap();
         let dead = dead_guests(run.path(), &host);
-        assert_eq!(dead, [DeadGuest { name: "vm".into(), survivor: None }]);
+        assert_eq!(
+            dead,
+            [DeadGuest {
+                name: "vm".into(),
+                survivor: None
+            }]
+        );
         fs::write(run.path().join("domain-vm/vmm.json"), "{").unwrap();
         let text = dead_guests(run.path(), &host).remove(0).to_string();
         assert!(text.contains("vmm.json"), "{text}");

@@ -180,9 +180,12 @@ pub enum Error {
     Interrupted,
 }
 
-/// What is known of a VMM's end: what it was about, how it ended where it said nothing, its message.
+/// What is known of a VMM's end: what it was about, how it ended where it said nothing, its
+/// message.
 fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> String {
-    let about = about.map(|about| format!(", because of {about}")).unwrap_or_default();
+    let about = about
+        .map(|about| format!(", because of {about}"))
+        .unwrap_or_default();
     match (messages.trim_end(), status) {
         ("", Some(status)) => format!("{about}, without a message ({status})"),
         ("", None) => format!("{about}, without a message"),
@@ -246,8 +249,11 @@ impl Error {
 }
 
 fn fd_group_hint(group: &str, known: &[String]) -> String {
-    let given =
-        if known.is_empty() { String::new() } else { format!("; the given names are: {}", known.join(", ")) };
+    let given = if known.is_empty() {
+        String::new()
+    } else {
+        format!("; the given names are: {}", known.join(", "))
+    };
     format!(
         "pass it with --fd {group}=N, or as a descriptor named {group} from a service manager (LISTEN_FDNAMES){given}"
     )

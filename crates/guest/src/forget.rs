@@ -30,7 +30,11 @@ pub struct Forgotten {
 pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<Forgotten, Error> {
     let known = records.names()?;
     if !known.iter().any(|other| other == name) {
-        return Err(RecordError::Unknown { name: name.into(), known }.into());
+        return Err(RecordError::Unknown {
+            name: name.into(),
+            known,
+        }
+        .into());
     }
     let _state = StateDir::create(run, name, host)?;
     let locked = records.lock()?;
@@ -42,7 +46,11 @@ pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<
     Ok(Forgotten {
         name: name.into(),
         uid: own.map(|own| own.uid),
-        devices: record.iter().flat_map(|record| &record.devices).map(|device| device.address).collect(),
+        devices: record
+            .iter()
+            .flat_map(|record| &record.devices)
+            .map(|device| device.address)
+            .collect(),
         nvram: record.and_then(|record| record.firmware?.nvram),
         unreadable,
     })
@@ -61,7 +69,10 @@ mod tests {
         let (run, host) = (folder.path().join("run"), Host::new());
         let records = Records::new(folder.path().join("guests"));
         let error = forget("vm", &records, &run, &host).unwrap_err();
-        assert!(error.to_string().contains("no record of a guest 'vm'"), "{error}");
+        assert!(
+            error.to_string().contains("no record of a guest 'vm'"),
+            "{error}"
+        );
 
         let mut record = GuestRecord::new("vm");
         record.own = Some(Ids { uid: UID, gid: UID });
@@ -84,7 +95,11 @@ mod tests {
         drop(records.lock().unwrap());
         std::fs::write(records.path("vm"), "{").unwrap();
         let forgotten = forget("vm", &records, &folder.path().join("run"), &Host::new()).unwrap();
-        assert!(forgotten.unreadable.is_some_and(|reason| reason.contains("is not a record")));
+        assert!(
+            forgotten
+                .unreadable
+                .is_some_and(|reason| reason.contains("is not a record"))
+        );
         assert!(records.names().unwrap().is_empty());
     }
 }

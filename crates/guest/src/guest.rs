@@ -18,11 +18,11 @@ use std::time::Instant;
 /// Events that are dealt with before something else has its turn.
 const EVENTS_AT_ONCE: usize = 64;
 
-/// A guest with its VMM. Dropped, the VMM is told to quit, waited for, and killed only if it does not end
-/// within a minute; then the devices are given back.
+/// A guest with its VMM. Dropped, the VMM is told to quit, waited for, and killed only if it does
+/// not end within a minute; then the devices are given back.
 ///
-/// The order of the fields is the order of the end: first what has a device open, then the devices, then
-/// the folder with the lock.
+/// The order of the fields is the order of the end: first what has a device open, then the devices,
+/// then the folder with the lock.
 #[derive(Debug)]
 pub struct Guest {
     pub(crate) name: String,
@@ -74,24 +74,26 @@ impl Guest {
         self.uid
     }
 
-    /// Returns the path of the guest's console: the pseudo terminal of its first serial port or console
-    /// that has one.
+    /// Returns the path of the guest's console: the pseudo terminal of its first serial port or
+    /// console that has one.
     pub fn console(&self) -> Option<&Path> {
         self.console.as_deref()
     }
 
-    /// Returns the monitor's descriptor, readable when [`Guest::handle_events`] has something to do.
+    /// Returns the monitor's descriptor, readable when [`Guest::handle_events`] has something to
+    /// do.
     pub fn monitor_fd(&self) -> BorrowedFd<'_> {
         self.machine.monitor().as_fd()
     }
 
-    /// Whether [`Guest::handle_events`] has something to do once the monitor's descriptor is writable.
+    /// Whether [`Guest::handle_events`] has something to do once the monitor's descriptor is
+    /// writable.
     pub fn wants_to_send(&self) -> bool {
         self.machine.monitor().wants_to_send()
     }
 
-    /// Returns when [`Guest::handle_events`] is to be called though nothing has happened: the time for an
-    /// answer is over.
+    /// Returns when [`Guest::handle_events`] is to be called though nothing has happened: the time
+    /// for an answer is over.
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.monitor().deadline()
     }
@@ -101,17 +103,18 @@ impl Guest {
         self.machine.vmm().take_stdout()
     }
 
-    /// Lets the guest go on: after the start, where it waits (`cont`). `interrupted` is asked meanwhile.
+    /// Lets the guest go on: after the start, where it waits (`cont`). `interrupted` is asked
+    /// meanwhile.
     ///
     /// # Errors
-    /// If the VMM refuses or does not answer in time, then [`Error::Monitor`]; if the wait is interrupted,
-    /// then [`Error::Interrupted`].
+    /// If the VMM refuses or does not answer in time, then [`Error::Monitor`]; if the wait is
+    /// interrupted, then [`Error::Interrupted`].
     pub fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
         self.machine.resume(interrupted)
     }
 
-    /// Asks the guest to power off, as by its button (`system_powerdown`), without waiting. It may take
-    /// its time, or not listen. When it does, that is the end, whatever `<on_poweroff>` says.
+    /// Asks the guest to power off, as by its button (`system_powerdown`), without waiting. It may
+    /// take its time, or not listen. When it does, that is the end, whatever `<on_poweroff>` says.
     ///
     /// # Errors
     /// If the monitor cannot be used any more, then [`Error::Monitor`].
@@ -121,8 +124,8 @@ impl Guest {
         self.machine.ask("system_powerdown")
     }
 
-    /// Tells the VMM to end now (`quit`), without waiting: as if the guest's power was cut, but with all
-    /// that it wrote to disks in the images.
+    /// Tells the VMM to end now (`quit`), without waiting: as if the guest's power was cut, but
+    /// with all that it wrote to disks in the images.
     ///
     /// # Errors
     /// If the monitor cannot be used any more, then [`Error::Monitor`].
@@ -140,21 +143,24 @@ impl Guest {
         self.machine.vmm().kill();
     }
 
-    /// Whether there is something for [`Guest::handle_events`] that was read already, and so does not make
-    /// the descriptor readable.
+    /// Whether there is something for [`Guest::handle_events`] that was read already, and so does
+    /// not make the descriptor readable.
     pub fn has_events(&self) -> bool {
         self.machine.monitor().has_buffered()
     }
 
-    /// Sends and reads what goes at once, and deals with what the VMM reported, some of it: the guest's
-    /// power-off and reboot, by `<on_poweroff>` and `<on_reboot>`. Returns whether the VMM was told to end.
+    /// Sends and reads what goes at once, and deals with what the VMM reported, some of it: the
+    /// guest's power-off and reboot, by `<on_poweroff>` and `<on_reboot>`. Returns whether the VMM
+    /// was told to end.
     ///
     /// # Errors
     /// If the monitor has been closed or cannot be used any more, then [`Error::Monitor`].
     pub fn handle_events(&mut self) -> Result<bool, Error> {
         let advanced = self.machine.advance();
         for _ in 0..EVENTS_AT_ONCE {
-            let Some(event) = self.machine.take_event() else { break };
+            let Some(event) = self.machine.take_event() else {
+                break;
+            };
             tracing::debug!(name = event.name, "event");
             if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
                 return Ok(true);
@@ -179,23 +185,42 @@ impl Guest {
         // If this panics, the fields are dropped in their order: the VMM first.
         let (status, messages) = wait(&mut self.machine);
         // Declared last, so dropped first: the VMM.
-        let Self { memlock, state, leftovers, assignment, machine, .. } = self;
+        let Self {
+            memlock,
+            state,
+            leftovers,
+            assignment,
+            machine,
+            ..
+        } = self;
         drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();
         drop(leftovers);
         drop(state);
         let hint = memlock.explain(&messages);
-        Ended { status: status.ok(), messages, hint, not_restored }
+        Ended {
+            status: status.ok(),
+            messages,
+            hint,
+            not_restored,
+        }
     }
 
     /// Returns whether the VMM was told to end.
     fn shut_down(&mut self, data: &Value) -> Result<bool, Error> {
-        let by = data.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let by = data
+            .get("reason")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if by.starts_with("host-") {
             // The VMM ends by itself: it was told to, or got a signal.
             return Ok(false);
         }
-        let action = if by == "guest-reset" { self.lifecycle.on_reboot } else { self.lifecycle.on_poweroff };
+        let action = if by == "guest-reset" {
+            self.lifecycle.on_reboot
+        } else {
+            self.lifecycle.on_poweroff
+        };
         match action {
             LifecycleAction::Destroy => self.quit().map(|()| true),
             LifecycleAction::Restart | LifecycleAction::RenameRestart => {
@@ -229,10 +254,14 @@ impl Lifecycle {
     }
 }
 
-/// Returns the label of the guest's console in the VMM: its first serial port or console that is a pseudo
-/// terminal.
+/// Returns the label of the guest's console in the VMM: its first serial port or console that is a
+/// pseudo terminal.
 pub(crate) fn console_label(domain: &Domain) -> Option<String> {
-    let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
+    let mut ports = domain
+        .devices
+        .serials
+        .iter()
+        .chain(&domain.devices.consoles);
     let port = ports.find(|port| port.backend.kind == Some(CharSourceType::Pty))?;
     Some(format!("char{}", port.info.id()))
 }
@@ -244,7 +273,8 @@ pub(crate) fn console(answer: &Value, label: &str) -> Option<PathBuf> {
     pty_path(ours.get("filename")?.as_str()?)
 }
 
-/// Reads `pty:/dev/pts/N`, and nothing else: the VMM's word is not trusted with paths that root opens.
+/// Reads `pty:/dev/pts/N`, and nothing else: the VMM's word is not trusted with paths that root
+/// opens.
 fn pty_path(name: &str) -> Option<PathBuf> {
     let number = name.strip_prefix("pty:/dev/pts/")?;
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
@@ -272,7 +302,11 @@ mod tests {
         let dir = root.join("sys/bus/pci/devices").join(NIC);
         fs::create_dir_all(root.join("proc")).unwrap();
         fs::create_dir_all(&dir).unwrap();
-        for (file, text) in [("vendor", "0x1b36"), ("device", "0x0010"), ("class", "0x020000")] {
+        for (file, text) in [
+            ("vendor", "0x1b36"),
+            ("device", "0x0010"),
+            ("class", "0x020000"),
+        ] {
             fs::write(dir.join(file), text).unwrap();
         }
         for (link, target) in [
@@ -292,12 +326,17 @@ mod tests {
     fn panic_at_the_end_ends_the_vmm_before_all_else() {
         let (machine, folder) = machine(LOOKING, true);
         let host = host(folder.path());
-        let requests = [Request { managed: false, ..Request::managed(NIC.parse().unwrap()) }];
+        let requests = [Request {
+            managed: false,
+            ..Request::managed(NIC.parse().unwrap())
+        }];
         let assignment = host.assign(&requests, Some("vm"), true).unwrap();
-        let lock = folder.path().join("run/passthru/devices").join(format!("{NIC}.lock"));
+        let lock = folder
+            .path()
+            .join("run/passthru/devices")
+            .join(format!("{NIC}.lock"));
         std::os::unix::fs::symlink(lock, folder.path().join("lock")).unwrap();
-        let domain =
-            "<domain type='kvm'><name>vm</name><memory>1024</memory><os><type>hvm</type></os></domain>";
+        let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory><os><type>hvm</type></os></domain>";
         let domain = Domain::parse(domain).unwrap();
         let guest = Guest {
             name: "vm".into(),
@@ -310,7 +349,9 @@ mod tests {
             lifecycle: Lifecycle::of(&domain),
             memlock: Memlock::for_domain(&domain, &|_| 0),
         };
-        let panicked = catch_unwind(AssertUnwindSafe(|| guest.finish_after(|_| resume_unwind(Box::new(())))));
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            guest.finish_after(|_| resume_unwind(Box::new(())))
+        }));
         assert!(panicked.is_err());
         let notes = fs::read_to_string(folder.path().join("notes")).unwrap();
         assert_eq!(notes, "ready\nclaimed\nfolder\n");

@@ -1,5 +1,5 @@
-//! What the VMM gets from outside, and as what: decided from the command line's wants before anything is
-//! opened, so that a dry run shows the line that a run uses.
+//! What the VMM gets from outside, and as what: decided from the command line's wants before
+//! anything is opened, so that a dry run shows the line that a run uses.
 
 use crate::state::RUN_DIR;
 use crate::user::User;
@@ -51,12 +51,19 @@ pub(crate) enum Mode {
 
 impl Handover {
     /// Decides how each want is met.
-    pub(crate) fn plan<'a>(wants: impl IntoIterator<Item = &'a Want>, name: &str, user: &User) -> Self {
+    pub(crate) fn plan<'a>(
+        wants: impl IntoIterator<Item = &'a Want>,
+        name: &str,
+        user: &User,
+    ) -> Self {
         let mut handover = Self::default();
         let mut next = FIRST;
         for want in wants {
             let how = how(want, name, user, &mut next);
-            handover.items.push(Item { want: want.clone(), how });
+            handover.items.push(Item {
+                want: want.clone(),
+                how,
+            });
         }
         handover
     }
@@ -66,7 +73,10 @@ impl Handover {
     }
 
     fn how(&self, want: &Want) -> Option<&How> {
-        self.items.iter().find(|item| item.want == *want).map(|item| &item.how)
+        self.items
+            .iter()
+            .find(|item| item.want == *want)
+            .map(|item| &item.how)
     }
 }
 
@@ -87,17 +97,28 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         What::NodeSet { .. } => How::Set(vec![(number(), Mode::ReadWrite)]),
         What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => How::Itself,
         What::Kvm => How::Set(vec![(number(), Mode::ReadWrite)]),
-        What::File { access: Access::ReadOnly, by: By::FdSet, .. } => How::Set(vec![(number(), Mode::Read)]),
-        What::File { access: Access::ReadWrite, by: By::FdSet, .. } => {
-            How::Set(vec![(number(), Mode::Read), (number(), Mode::ReadWrite)])
-        }
-        What::File { path, by: By::Copy, .. } if user.may_open(Path::new(path), false) => How::Itself,
+        What::File {
+            access: Access::ReadOnly,
+            by: By::FdSet,
+            ..
+        } => How::Set(vec![(number(), Mode::Read)]),
+        What::File {
+            access: Access::ReadWrite,
+            by: By::FdSet,
+            ..
+        } => How::Set(vec![(number(), Mode::Read), (number(), Mode::ReadWrite)]),
+        What::File {
+            path, by: By::Copy, ..
+        } if user.may_open(Path::new(path), false) => How::Itself,
         What::File { by: By::Copy, .. } => How::Copy(number()),
-        What::Output { append, .. } => {
-            How::Set(vec![(number(), if *append { Mode::Append } else { Mode::Write })])
-        }
+        What::Output { append, .. } => How::Set(vec![(
+            number(),
+            if *append { Mode::Append } else { Mode::Write },
+        )]),
         // The guest's own folder is in memory already and for root alone.
-        What::Folder { path } if path.starts_with(RUN_DIR) => How::Folder(format!("{RAM_DIR}/{name}")),
+        What::Folder { path } if path.starts_with(RUN_DIR) => {
+            How::Folder(format!("{RAM_DIR}/{name}"))
+        }
         What::Folder { path } => How::Folder(path.clone()),
     }
 }
@@ -113,9 +134,12 @@ impl Resolve for Handover {
 
     fn file(&self, want: &Want) -> Given {
         match self.how(want) {
-            Some(How::Set(members)) => {
-                Given::Set(members.iter().map(|(number, _)| number.to_string()).collect())
-            }
+            Some(How::Set(members)) => Given::Set(
+                members
+                    .iter()
+                    .map(|(number, _)| number.to_string())
+                    .collect(),
+            ),
             Some(How::Copy(number)) => Given::At(format!("/proc/self/fd/{number}")),
             Some(How::Folder(path)) => Given::At(path.clone()),
             _ => Given::Path,
@@ -128,32 +152,62 @@ mod tests {
     use super::*;
 
     fn want(name: &str, what: What) -> Want {
-        Want { name: name.into(), what }
+        Want {
+            name: name.into(),
+            what,
+        }
     }
 
     #[test]
     fn numbers_follow_the_line_and_a_writable_image_has_two() {
-        let image = |access| What::File { path: "/nonexistent/disk".into(), access, by: By::FdSet };
+        let image = |access| What::File {
+            path: "/nonexistent/disk".into(),
+            access,
+            by: By::FdSet,
+        };
         let wants = [
-            want("iommufd0", What::Iommufd { number: None, fdgroup: None }),
+            want(
+                "iommufd0",
+                What::Iommufd {
+                    number: None,
+                    fdgroup: None,
+                },
+            ),
             want("disk", image(Access::ReadWrite)),
             want("cdrom", image(Access::ReadOnly)),
             want(
                 "kernel",
-                What::File { path: "/nonexistent/kernel".into(), access: Access::ReadOnly, by: By::Copy },
+                What::File {
+                    path: "/nonexistent/kernel".into(),
+                    access: Access::ReadOnly,
+                    by: By::Copy,
+                },
             ),
         ];
         let handover = Handover::plan(&wants, "vm", &User::choose(None).unwrap());
         assert_eq!(handover.fd(&wants[0]), "3");
-        assert_eq!(handover.file(&wants[1]), Given::Set(vec!["4".into(), "5".into()]));
+        assert_eq!(
+            handover.file(&wants[1]),
+            Given::Set(vec!["4".into(), "5".into()])
+        );
         assert_eq!(handover.file(&wants[2]), Given::Set(vec!["6".into()]));
-        assert_eq!(handover.file(&wants[3]), Given::At("/proc/self/fd/7".into()));
+        assert_eq!(
+            handover.file(&wants[3]),
+            Given::At("/proc/self/fd/7".into())
+        );
     }
 
     #[test]
     fn what_the_user_can_open_is_left_to_the_vmm() {
         let path = "/etc/passwd".into();
-        let wants = [want("kernel", What::File { path, access: Access::ReadOnly, by: By::Copy })];
+        let wants = [want(
+            "kernel",
+            What::File {
+                path,
+                access: Access::ReadOnly,
+                by: By::Copy,
+            },
+        )];
         let handover = Handover::plan(&wants, "vm", &User::choose(None).unwrap());
         assert_eq!(handover.file(&wants[0]), Given::Path);
     }

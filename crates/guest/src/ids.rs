@@ -13,7 +13,8 @@ const HIGHEST_SYSTEM_ID: u32 = 999;
 /// Ids that stand for "nobody" or "none" to the kernel and to programs.
 const SPECIAL: [u32; 3] = [65_534, 65_535, u32::MAX];
 
-/// Range of ids that guests get theirs from, `FIRST-LAST`. A guest's user and group have the same number.
+/// Range of ids that guests get theirs from, `FIRST-LAST`. A guest's user and group have the same
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UidRange {
     first: u32,
@@ -21,10 +22,14 @@ pub struct UidRange {
 }
 
 impl Default for UidRange {
-    /// Above the ids of containers and of `/etc/subuid` (up to 1,879,048,191) and of directory services
-    /// that compute ids (up to 2,000,200,000), below those that systemd keeps (from 2,147,352,576).
+    /// Above the ids of containers and of `/etc/subuid` (up to 1,879,048,191) and of directory
+    /// services that compute ids (up to 2,000,200,000), below those that systemd keeps (from
+    /// 2,147,352,576).
     fn default() -> Self {
-        Self { first: 2_100_000_000, last: 2_100_065_535 }
+        Self {
+            first: 2_100_000_000,
+            last: 2_100_065_535,
+        }
     }
 }
 
@@ -40,16 +45,24 @@ impl FromStr for UidRange {
     type Err = RangeError;
 
     fn from_str(text: &str) -> Result<Self, RangeError> {
-        let failed = |reason: String| RangeError { text: text.into(), reason };
+        let failed = |reason: String| RangeError {
+            text: text.into(),
+            reason,
+        };
         let parsed = text.split_once('-').and_then(|(first, last)| {
-            Some(Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? })
+            Some(Self {
+                first: first.trim().parse().ok()?,
+                last: last.trim().parse().ok()?,
+            })
         });
         let range = parsed.ok_or_else(|| failed("it is not of the form FIRST-LAST".into()))?;
         if range.first > range.last {
             return Err(failed("it is empty".into()));
         }
         if range.first <= HIGHEST_SYSTEM_ID {
-            return Err(failed(format!("ids up to {HIGHEST_SYSTEM_ID} are the system's")));
+            return Err(failed(format!(
+                "ids up to {HIGHEST_SYSTEM_ID} are the system's"
+            )));
         }
         if let Some(special) = SPECIAL.iter().find(|id| range.contains(**id)) {
             return Err(failed(format!("{special} stands for nobody")));
@@ -69,8 +82,8 @@ impl UidRange {
         (self.first..=self.last).contains(&id)
     }
 
-    /// Goes through the range once, from a place that the name decides: so that a guest is likely to get
-    /// the same id again, and a new guest not the one of a guest that was just forgotten.
+    /// Goes through the range once, from a place that the name decides: so that a guest is likely
+    /// to get the same id again, and a new guest not the one of a guest that was just forgotten.
     fn candidates(self, name: &str) -> impl Iterator<Item = u32> {
         let length = u64::from(self.last - self.first) + 1;
         let begin = fnv1a(name) % length;
@@ -79,12 +92,13 @@ impl UidRange {
     }
 }
 
-/// Returns the ids of a guest: those of its record, else free ones of the range. Nothing is written; the
-/// record is made when the guest starts.
+/// Returns the ids of a guest: those of its record, else free ones of the range. Nothing is
+/// written; the record is made when the guest starts.
 ///
 /// # Errors
-/// [`Error::UidInUse`] if the system has given the recorded id to another user; [`Error::NoFreeUid`]; a
-/// record that cannot be read, also another guest's, since its id is not known then.
+/// [`Error::UidInUse`] if the system has given the recorded id to another user;
+/// [`Error::NoFreeUid`]; a record that cannot be read, also another guest's, since its id is not
+/// known then.
 pub(crate) fn of_guest(
     name: &str,
     records: &Records,
@@ -94,7 +108,11 @@ pub(crate) fn of_guest(
 ) -> Result<Ids, Error> {
     if let Some(own) = records.read(name)?.and_then(|record| record.own) {
         return match owner(own.uid, etc) {
-            Some(by) => Err(Error::UidInUse { name: name.into(), uid: own.uid, by }),
+            Some(by) => Err(Error::UidInUse {
+                name: name.into(),
+                uid: own.uid,
+                by,
+            }),
             None => Ok(own),
         };
     }
@@ -105,15 +123,22 @@ pub(crate) fn of_guest(
             return Ok(Ids { uid, gid: uid });
         }
     }
-    Err(Error::NoFreeUid { range: range.to_string() })
+    Err(Error::NoFreeUid {
+        range: range.to_string(),
+    })
 }
 
 fn has_processes(uid: u32, host: &Host) -> Result<bool, Error> {
-    let failed = |source| Error::File { what: "read", path: "/proc".into(), source };
+    let failed = |source| Error::File {
+        what: "read",
+        path: "/proc".into(),
+        source,
+    };
     Ok(!host.processes_of(uid).map_err(failed)?.is_empty())
 }
 
-/// Returns what the system has an id for: a user or a group of any source, or a range for containers.
+/// Returns what the system has an id for: a user or a group of any source, or a range for
+/// containers.
 fn owner(id: u32, etc: &Path) -> Option<String> {
     for (file, kind) in [("passwd", "user"), ("group", "group")] {
         if let Some(name) = named_in(&etc.join(file), id) {
@@ -127,7 +152,10 @@ fn owner(id: u32, etc: &Path) -> Option<String> {
         }
     }
     // Directory services know more than the files. A service that fails knows of nobody.
-    let user = User::from_uid(Uid::from_raw(id)).ok().flatten().map(|user| format!("user {}", user.name));
+    let user = User::from_uid(Uid::from_raw(id))
+        .ok()
+        .flatten()
+        .map(|user| format!("user {}", user.name));
     let group = || Group::from_gid(Gid::from_raw(id)).ok().flatten();
     user.or_else(|| group().map(|group| format!("group {}", group.name)))
 }
@@ -192,13 +220,29 @@ mod tests {
 
     #[test]
     fn range_keeps_out_of_ids_with_a_meaning() {
-        for text in ["0-10", "5", "20-10", "999-2000", "60000-70000", "4294967290-4294967295", "a-b"] {
+        for text in [
+            "0-10",
+            "5",
+            "20-10",
+            "999-2000",
+            "60000-70000",
+            "4294967290-4294967295",
+            "a-b",
+        ] {
             assert!(text.parse::<UidRange>().is_err(), "{text}");
         }
         let range: UidRange = "2100000000-2100065535".parse().unwrap();
         assert_eq!(range, UidRange::default());
         // Systemd's table of ids, the largest range of /etc/subuid by default, and sssd's.
-        for id in [60_513, 61_184, 65_519, 600_100_000, 524_288, 1_879_048_191, 2_000_200_000] {
+        for id in [
+            60_513,
+            61_184,
+            65_519,
+            600_100_000,
+            524_288,
+            1_879_048_191,
+            2_000_200_000,
+        ] {
             assert!(id < range.first, "{id}");
         }
         assert!(range.last < 2_147_352_576);
@@ -214,7 +258,10 @@ mod tests {
         assert_ne!(first.uid, second.uid);
         setup.record("two", second);
         let error = setup.ids("three", "2100000000-2100000001").unwrap_err();
-        assert_eq!(error.to_string(), "no user id is free in 2100000000-2100000001");
+        assert_eq!(
+            error.to_string(),
+            "no user id is free in 2100000000-2100000001"
+        );
         // The record holds, whatever the range is now.
         assert_eq!(setup.ids("one", "2100000005-2100000006").unwrap(), first);
     }
@@ -227,21 +274,48 @@ mod tests {
         fs::write(etc.join("group"), "x:x:2100000001:\n").unwrap();
         fs::write(etc.join("subuid"), "x:2100000002:2\n").unwrap();
         let ids = setup.ids("vm", "2100000000-2100000004").unwrap();
-        assert_eq!(ids, Ids { uid: 2_100_000_004, gid: 2_100_000_004 });
+        assert_eq!(
+            ids,
+            Ids {
+                uid: 2_100_000_004,
+                gid: 2_100_000_004
+            }
+        );
         fs::write(etc.join("subgid"), "y:2100000004:1\n").unwrap();
-        assert!(matches!(setup.ids("vm", "2100000000-2100000004"), Err(Error::NoFreeUid { .. })));
+        assert!(matches!(
+            setup.ids("vm", "2100000000-2100000004"),
+            Err(Error::NoFreeUid { .. })
+        ));
         setup.record("vm", ids);
-        let error = setup.ids("vm", "2100000000-2100000004").unwrap_err().to_string();
-        assert!(error.contains("'vm' is taken") && error.contains("gives it to y"), "{error}");
+        let error = setup
+            .ids("vm", "2100000000-2100000004")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("'vm' is taken") && error.contains("gives it to y"),
+            "{error}"
+        );
     }
 
     #[test]
     fn no_id_is_given_while_a_record_cannot_be_read() {
         let setup = setup();
-        setup.record("one", Ids { uid: 2_100_000_000, gid: 2_100_000_000 });
+        setup.record(
+            "one",
+            Ids {
+                uid: 2_100_000_000,
+                gid: 2_100_000_000,
+            },
+        );
         fs::write(setup.records.path("broken"), "{").unwrap();
-        assert!(matches!(setup.ids("two", "2100000000-2100000009"), Err(Error::Damaged { .. })));
-        assert_eq!(setup.ids("one", "2100000000-2100000009").unwrap().uid, 2_100_000_000);
+        assert!(matches!(
+            setup.ids("two", "2100000000-2100000009"),
+            Err(Error::Damaged { .. })
+        ));
+        assert_eq!(
+            setup.ids("one", "2100000000-2100000009").unwrap().uid,
+            2_100_000_000
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the images'
-//! headers, since a VMM that opens no files cannot follow it.
+//! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the
+//! images' headers, since a VMM that opens no files cannot follow it.
 
 use crate::handover::Mode;
 use crate::opener::Opener;
@@ -74,9 +74,10 @@ impl Error {
     /// Returns what the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unsaid { path, below } => {
-                Some(format!("record the format: qemu-img rebase -u -F FORMAT -b {below} {}", path.display()))
-            }
+            Self::Unsaid { path, below } => Some(format!(
+                "record the format: qemu-img rebase -u -F FORMAT -b {below} {}",
+                path.display()
+            )),
             Self::OnlyInHeader { path, element, .. } => Some(format!(
                 "a guest can change the header; if the guest may read this image, add in the XML, \
                  beside the <source> of {}:\n{}",
@@ -94,15 +95,28 @@ impl Error {
 ///
 /// A compromised VMM can write to the header of its own image. So the name in a header is followed
 /// only to what the XML names too, or to what the guest's user may open itself.
-pub(crate) fn complete_chains(domain: &mut Domain, opener: &Opener<'_>) -> Result<BTreeSet<PathBuf>, Error> {
-    let mut chains = Chains { opener, named: named(domain), by_header: BTreeSet::new() };
+pub(crate) fn complete_chains(
+    domain: &mut Domain,
+    opener: &Opener<'_>,
+) -> Result<BTreeSet<PathBuf>, Error> {
+    let mut chains = Chains {
+        opener,
+        named: named(domain),
+        by_header: BTreeSet::new(),
+    };
     for disk in &mut domain.devices.disks {
         // What is no file or block device is not looked into: its driver is the VMM's.
         if !matches!(disk.kind, None | Some(DiskType::File | DiskType::Block)) {
             continue;
         }
-        let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else { continue };
-        let format = disk.driver.as_ref().and_then(|d| d.format).unwrap_or(ImageFormat::Raw);
+        let Some(path) = disk.source.as_ref().and_then(DiskSource::path) else {
+            continue;
+        };
+        let format = disk
+            .driver
+            .as_ref()
+            .and_then(|d| d.format)
+            .unwrap_or(ImageFormat::Raw);
         let top = PathBuf::from(path);
         chains.complete(&top, format, &mut disk.backing)?;
     }
@@ -113,10 +127,21 @@ pub(crate) fn complete_chains(domain: &mut Domain, opener: &Opener<'_>) -> Resul
 fn named(domain: &Domain) -> BTreeSet<PathBuf> {
     let mut named = BTreeSet::new();
     for disk in &domain.devices.disks {
-        named.extend(disk.source.as_ref().and_then(DiskSource::path).map(PathBuf::from));
+        named.extend(
+            disk.source
+                .as_ref()
+                .and_then(DiskSource::path)
+                .map(PathBuf::from),
+        );
         let mut below = disk.backing.as_deref();
         while let Some(store) = below {
-            named.extend(store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from));
+            named.extend(
+                store
+                    .source
+                    .as_ref()
+                    .and_then(DiskSource::path)
+                    .map(PathBuf::from),
+            );
             below = store.backing.as_deref();
         }
     }
@@ -148,7 +173,9 @@ impl Chains<'_> {
                 *below = Some(Box::new(store));
             }
             let Some(store) = below else { return Ok(()) };
-            let Some(next) = path_of(store) else { return Ok(()) };
+            let Some(next) = path_of(store) else {
+                return Ok(());
+            };
             path = next;
             format = store.format.unwrap_or(ImageFormat::Raw);
             below = &mut store.backing;
@@ -181,7 +208,9 @@ impl Chains<'_> {
             if last.format != Some(ImageFormat::Qcow2) {
                 return;
             }
-            let Some(Ok(next)) = path_of(last).map(|path| self.read_below(&path)) else { return };
+            let Some(Ok(next)) = path_of(last).map(|path| self.read_below(&path)) else {
+                return;
+            };
             last = last.backing.insert(Box::new(next));
         }
     }
@@ -189,14 +218,30 @@ impl Chains<'_> {
     /// Returns the image below as the header names it, or the end of the chain.
     fn read_below(&self, path: &Path) -> Result<BackingStore, Error> {
         let file = self.opener.open_image(path);
-        let file = file.map_err(|source| Error::Open { path: path.into(), source })?;
+        let file = file.map_err(|source| Error::Open {
+            path: path.into(),
+            source,
+        })?;
         let found = qcow2::backing(&file);
-        let found = found.map_err(|source| Error::Header { path: path.into(), source })?;
-        let Some(found) = found else { return Ok(BackingStore::default()) };
+        let found = found.map_err(|source| Error::Header {
+            path: path.into(),
+            source,
+        })?;
+        let Some(found) = found else {
+            return Ok(BackingStore::default());
+        };
         let below = match found.name.strip_prefix("file:") {
             Some(name) => name,
-            None if found.name.split('/').next().is_some_and(|first| first.contains(':')) => {
-                return Err(Error::NotAFile { path: path.into(), below: found.name });
+            None if found
+                .name
+                .split('/')
+                .next()
+                .is_some_and(|first| first.contains(':')) =>
+            {
+                return Err(Error::NotAFile {
+                    path: path.into(),
+                    below: found.name,
+                });
             }
             None => &found.name,
         };
@@ -204,16 +249,39 @@ impl Chains<'_> {
         let below = path.parent().unwrap_or(Path::new("/")).join(below);
         let name = below.display().to_string();
         let Some(format) = found.format else {
-            return Err(Error::Unsaid { path: path.into(), below: name });
+            return Err(Error::Unsaid {
+                path: path.into(),
+                below: name,
+            });
         };
-        let block = self.opener.stat(&below).is_ok_and(|stat| is_block_device(&stat));
+        let block = self
+            .opener
+            .stat(&below)
+            .is_ok_and(|stat| is_block_device(&stat));
         let name = Some(name);
         let (kind, source) = if block {
-            (DiskType::Block, DiskSource { dev: name, ..DiskSource::default() })
+            (
+                DiskType::Block,
+                DiskSource {
+                    dev: name,
+                    ..DiskSource::default()
+                },
+            )
         } else {
-            (DiskType::File, DiskSource { file: name, ..DiskSource::default() })
+            (
+                DiskType::File,
+                DiskSource {
+                    file: name,
+                    ..DiskSource::default()
+                },
+            )
         };
-        Ok(BackingStore { kind: Some(kind), format: Some(format), source: Some(source), backing: None })
+        Ok(BackingStore {
+            kind: Some(kind),
+            format: Some(format),
+            source: Some(source),
+            backing: None,
+        })
     }
 }
 
@@ -222,7 +290,11 @@ fn is_block_device(stat: &Stat) -> bool {
 }
 
 fn path_of(store: &BackingStore) -> Option<PathBuf> {
-    store.source.as_ref().and_then(DiskSource::path).map(PathBuf::from)
+    store
+        .source
+        .as_ref()
+        .and_then(DiskSource::path)
+        .map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -261,7 +333,11 @@ mod tests {
         set_mode(folder.path(), 0o755);
         std::fs::write(folder.path().join("base.raw"), [0; 1024]).unwrap();
         write(&folder.path().join("middle.qcow2"), "base.raw", Some("raw"));
-        write(&folder.path().join("top.qcow2"), "middle.qcow2", Some("qcow2"));
+        write(
+            &folder.path().join("top.qcow2"),
+            "middle.qcow2",
+            Some("qcow2"),
+        );
         folder
     }
 
@@ -270,7 +346,11 @@ mod tests {
         let folder = chain();
         for name in ["base.raw", "middle.qcow2", "top.qcow2"] {
             // Without root, the one user that there is may not open them either.
-            let mode = if rustix::process::geteuid().is_root() || name == "top.qcow2" { 0o600 } else { 0 };
+            let mode = if rustix::process::geteuid().is_root() || name == "top.qcow2" {
+                0o600
+            } else {
+                0
+            };
             set_mode(&folder.path().join(name), mode);
         }
         let image = folder.path().join("top.qcow2");
@@ -278,12 +358,15 @@ mod tests {
         assert!(matches!(error, Error::OnlyInHeader { .. }), "{error}");
         let hint = error.hint().unwrap();
         let (_, element) = hint.split_once('\n').unwrap();
-        let xml = domain(&image).format().replace("</disk>", &format!("{element}</disk>"));
+        let xml = domain(&image)
+            .format()
+            .replace("</disk>", &format!("{element}</disk>"));
         let mut pasted = Domain::parse(&xml).unwrap();
         assert_eq!(complete(&mut pasted).unwrap(), BTreeSet::new(), "{hint}");
-        assert_eq!(pasted.devices.disks[0].backing.as_deref().and_then(path_of), {
-            Some(folder.path().join("middle.qcow2"))
-        });
+        assert_eq!(
+            pasted.devices.disks[0].backing.as_deref().and_then(path_of),
+            { Some(folder.path().join("middle.qcow2")) }
+        );
     }
 
     #[test]
@@ -311,10 +394,21 @@ mod tests {
         let below = ["base.raw", "middle.qcow2"].map(|name| folder.path().join(name));
         assert_eq!(by_header, below.into());
         let middle = domain.devices.disks[0].backing.as_ref().unwrap();
-        assert!(middle.source.as_ref().unwrap().path().unwrap().ends_with("/middle.qcow2"));
+        assert!(
+            middle
+                .source
+                .as_ref()
+                .unwrap()
+                .path()
+                .unwrap()
+                .ends_with("/middle.qcow2")
+        );
         let base = middle.backing.as_ref().unwrap();
         assert_eq!(base.format, Some(ImageFormat::Raw));
-        assert_eq!(base.source.as_ref().unwrap().path(), folder.path().join("base.raw").to_str());
+        assert_eq!(
+            base.source.as_ref().unwrap().path(),
+            folder.path().join("base.raw").to_str()
+        );
     }
 
     #[test]
@@ -323,7 +417,10 @@ mod tests {
         set_mode(folder.path(), 0o755);
         let image = folder.path().join("loop.qcow2");
         write(&image, "loop.qcow2", Some("qcow2"));
-        assert!(matches!(complete(&mut domain(&image)), Err(Error::Endless { .. })));
+        assert!(matches!(
+            complete(&mut domain(&image)),
+            Err(Error::Endless { .. })
+        ));
     }
 
     #[test]
@@ -349,7 +446,11 @@ mod tests {
         write(&at("linked.qcow2"), "link", Some("raw"));
         let user = User::choose(None).unwrap();
         let opener = Opener::new(&user);
-        let chains = Chains { opener: &opener, named: BTreeSet::new(), by_header: BTreeSet::new() };
+        let chains = Chains {
+            opener: &opener,
+            named: BTreeSet::new(),
+            by_header: BTreeSet::new(),
+        };
         let kind = |image| chains.read_below(&at(image)).unwrap().kind;
         assert_eq!(kind("direct.qcow2"), Some(DiskType::Block));
         assert_eq!(kind("linked.qcow2"), Some(DiskType::File));

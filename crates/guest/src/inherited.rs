@@ -5,14 +5,18 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// Returns a copy (close-on-exec) of the process's own descriptor with that number. The original stays
-/// as it is, and whoever owns it keeps it.
+/// Returns a copy (close-on-exec) of the process's own descriptor with that number. The original
+/// stays as it is, and whoever owns it keeps it.
 ///
 /// # Errors
 /// `EBADF` where no such descriptor is open.
 pub(crate) fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    Ok(rustix::process::pidfd_getfd(own, number, PidfdGetfdFlags::empty())?)
+    Ok(rustix::process::pidfd_getfd(
+        own,
+        number,
+        PidfdGetfdFlags::empty(),
+    )?)
 }
 
 #[cfg(test)]
@@ -25,12 +29,16 @@ mod tests {
     fn a_copy_is_the_same_file_and_a_closed_number_is_an_error() {
         let file = File::open("/proc/self/status").unwrap();
         let copy = copy_of(file.as_raw_fd()).unwrap();
-        let inode =
-            |fd: &dyn AsRawFd| std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+        let inode = |fd: &dyn AsRawFd| {
+            std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap()
+        };
         assert_eq!(
             std::os::unix::fs::MetadataExt::ino(&inode(&file)),
             std::os::unix::fs::MetadataExt::ino(&inode(&copy))
         );
-        assert_eq!(copy_of(987_654).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        assert_eq!(
+            copy_of(987_654).unwrap_err().raw_os_error(),
+            Some(libc::EBADF)
+        );
     }
 }

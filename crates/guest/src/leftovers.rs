@@ -26,8 +26,8 @@ struct Socket {
 }
 
 impl Leftovers {
-    /// Makes a folder for the guest's user alone. What a killed manager left there goes first: the guest's
-    /// lock is held, so no other start uses it.
+    /// Makes a folder for the guest's user alone. What a killed manager left there goes first: the
+    /// guest's lock is held, so no other start uses it.
     pub(crate) fn make_folder(&mut self, path: &Path, opener: &Opener<'_>) -> Result<(), Error> {
         let folder = opener.make_own_folder(path).map_err(|source| Error::File {
             what: "folder".into(),
@@ -49,7 +49,12 @@ impl Leftovers {
         }
         let listener = UnixListener::bind(&there)?;
         let inode = inode(&stat_of(&folder, &name)?);
-        self.sockets.push(Socket { folder, name, inode, path: path.into() });
+        self.sockets.push(Socket {
+            folder,
+            name,
+            inode,
+            path: path.into(),
+        });
         Ok(listener)
     }
 }
@@ -60,7 +65,11 @@ impl Socket {
         if inode(&stat) != self.inode || !is_socket(&stat) {
             return Err(io::Error::other("another file has its name now"));
         }
-        Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(
+            &self.folder,
+            &self.name,
+            AtFlags::empty(),
+        )?)
     }
 }
 
@@ -78,8 +87,14 @@ fn is_socket(stat: &Stat) -> bool {
 
 impl Drop for Leftovers {
     fn drop(&mut self) {
-        let folders = self.folders.iter().map(|(path, folder)| (path, folder.remove()));
-        let sockets = self.sockets.iter().map(|socket| (&socket.path, socket.remove()));
+        let folders = self
+            .folders
+            .iter()
+            .map(|(path, folder)| (path, folder.remove()));
+        let sockets = self
+            .sockets
+            .iter()
+            .map(|socket| (&socket.path, socket.remove()));
         for (path, removed) in folders.chain(sockets) {
             if let Err(e) = removed {
                 tracing::warn!("cannot remove {}: {e}", path.display());
@@ -90,7 +105,8 @@ impl Drop for Leftovers {
 
 /// Whether a file has a kind that can be emptied: not a device.
 pub(crate) fn can_be_emptied(file: &std::fs::File) -> bool {
-    rustix::fs::fstat(file).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
+    rustix::fs::fstat(file)
+        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! without privileges and watched, and everything goes back.
 //!
 //! [`Plan`] decides what a start will do and changes nothing; [`Plan::start`] does it and gives a
-//! [`Guest`], paused; [`Guest::finish`] waits for its end and gives the devices back. Nothing here prints
-//! or reads the environment.
+//! [`Guest`], paused; [`Guest::finish`] waits for its end and gives the devices back. Nothing here
+//! prints or reads the environment.
 
 mod copy;
 #[cfg(test)]

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 /// Time that a VMM has to end after `quit`, before it gets SIGTERM: only one that hangs needs more.
 pub const QUIT_TIME: Duration = Duration::from_secs(10);
-/// Time that a VMM has to end after SIGTERM, before it is killed: it writes out what it holds of disks,
-/// and unpins the guest's memory.
+/// Time that a VMM has to end after SIGTERM, before it is killed: it writes out what it holds of
+/// disks, and unpins the guest's memory.
 pub const TERMINATE_TIME: Duration = Duration::from_secs(50);
 /// How often a wait looks whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A VMM with its monitor. Dropped after the guest was let go, the VMM is told to quit, waited for, and
-/// killed only if it does not end; dropped before, it is killed.
+/// A VMM with its monitor. Dropped after the guest was let go, the VMM is told to quit, waited for,
+/// and killed only if it does not end; dropped before, it is killed.
 #[derive(Debug)]
 pub(crate) struct Machine {
     vmm: Vmm,
@@ -33,7 +33,14 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(vmm: Vmm, monitor: Qmp) -> Self {
         let (quit_time, terminate_time) = (QUIT_TIME, TERMINATE_TIME);
-        Self { vmm, monitor, may_have_run: false, asked: vec![], quit_time, terminate_time }
+        Self {
+            vmm,
+            monitor,
+            may_have_run: false,
+            asked: vec![],
+            quit_time,
+            terminate_time,
+        }
     }
 
     pub(crate) fn vmm(&mut self) -> &mut Vmm {
@@ -55,15 +62,21 @@ impl Machine {
 
     /// Queues a command whose answer is taken by [`Machine::wait`].
     pub(crate) fn submit(&mut self, command: &str, arguments: Value) -> Result<Ticket, Error> {
-        self.monitor.submit(command, arguments, vec![]).map_err(Error::Monitor)
+        self.monitor
+            .submit(command, arguments, vec![])
+            .map_err(Error::Monitor)
     }
 
     /// Waits for an answer. `interrupted` is asked ten times a second.
     ///
     /// # Errors
-    /// If the wait is interrupted, then [`Error::Interrupted`]; else what is wrong with the answer or the
-    /// monitor, also where the VMM has ended.
-    pub(crate) fn wait(&mut self, ticket: Ticket, interrupted: &dyn Fn() -> bool) -> Result<Value, Error> {
+    /// If the wait is interrupted, then [`Error::Interrupted`]; else what is wrong with the answer
+    /// or the monitor, also where the VMM has ended.
+    pub(crate) fn wait(
+        &mut self,
+        ticket: Ticket,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Value, Error> {
         loop {
             let advanced = self.monitor.advance();
             let fault = advanced.err().filter(|error| !error.is_closed());
@@ -99,13 +112,14 @@ impl Machine {
     pub(crate) fn advance(&mut self) -> Result<(), qmp::Error> {
         let advanced = self.monitor.advance();
         let monitor = &mut self.monitor;
-        self.asked.retain(|ticket| match monitor.take_answer(*ticket) {
-            Some(Err(error)) if !error.is_closed() => {
-                tracing::warn!("{error}");
-                false
-            }
-            answer => answer.is_none(),
-        });
+        self.asked
+            .retain(|ticket| match monitor.take_answer(*ticket) {
+                Some(Err(error)) if !error.is_closed() => {
+                    tracing::warn!("{error}");
+                    false
+                }
+                answer => answer.is_none(),
+            });
         advanced
     }
 
@@ -148,15 +162,31 @@ impl Machine {
 
     /// Waits until the VMM ends, or its monitor has something to do.
     fn poll(&self, monitor: bool, patience: Duration) {
-        let send = if self.monitor.wants_to_send() { PollFlags::OUT } else { PollFlags::empty() };
+        let send = if self.monitor.wants_to_send() {
+            PollFlags::OUT
+        } else {
+            PollFlags::empty()
+        };
         let mut fds = vec![PollFd::new(&self.vmm, PollFlags::IN)];
         if monitor {
             fds.push(PollFd::new(&self.monitor, PollFlags::IN | send));
         }
         let is_ready = monitor && self.monitor.has_buffered();
-        let nanoseconds = if is_ready { 0 } else { patience.min(LOOK).subsec_nanos() };
+        let nanoseconds = if is_ready {
+            0
+        } else {
+            patience.min(LOOK).subsec_nanos()
+        };
         // Where it fails, the caller looks by itself, as it does after the time.
-        if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: nanoseconds.into() })).is_err() {
+        if poll(
+            &mut fds,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: nanoseconds.into(),
+            }),
+        )
+        .is_err()
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -193,7 +223,11 @@ pub(crate) mod tests {
     const DEAF: &str = "trap '' TERM; echo ready >> \"$0\"; while :; do sleep 0.01; done";
 
     /// Answers all commands; `quit` is passed on to the process, where it may hear it.
-    fn answer(stream: UnixStream, process: &mut ChildStdin, hears_quit: bool) -> std::io::Result<()> {
+    fn answer(
+        stream: UnixStream,
+        process: &mut ChildStdin,
+        hears_quit: bool,
+    ) -> std::io::Result<()> {
         let mut writer = stream.try_clone()?;
         writer.write_all(b"{\"QMP\":{}}\n")?;
         for line in BufReader::new(stream).lines() {
@@ -211,7 +245,10 @@ pub(crate) mod tests {
     pub(crate) fn machine(script: &str, hears_quit: bool) -> (Machine, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).arg(folder.path().join("notes")).stdin(Stdio::piped());
+        command
+            .args(["-c", script])
+            .arg(folder.path().join("notes"))
+            .stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -277,7 +314,10 @@ pub(crate) mod tests {
         let begin = Instant::now();
         drop(machine);
         let took = begin.elapsed();
-        assert!((Duration::from_millis(500)..Duration::from_secs(10)).contains(&took), "{took:?}");
+        assert!(
+            (Duration::from_millis(500)..Duration::from_secs(10)).contains(&took),
+            "{took:?}"
+        );
     }
 
     #[test]
@@ -297,7 +337,14 @@ pub(crate) mod tests {
         machine.terminate_time = Duration::from_millis(100);
         // The answer to quit never comes.
         let waited = machine.wait(ticket, &interrupted);
-        assert!(matches!(waited, Err(Error::Interrupted | Error::Monitor(_))), "{waited:?}");
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(
+            matches!(waited, Err(Error::Interrupted | Error::Monitor(_))),
+            "{waited:?}"
+        );
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
     }
 }

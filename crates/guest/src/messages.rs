@@ -12,11 +12,12 @@ use std::time::Duration;
 const KEPT: usize = 50;
 /// Bytes of a line; the rest becomes the next one.
 const LONGEST: u64 = 2 << 10;
-/// How long the end of the stream is waited for once the VMM has ended: a child of it may hold it open.
+/// How long the end of the stream is waited for once the VMM has ended: a child of it may hold it
+/// open.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Collects the lines of a stream on a thread of its own. Kept for the error of a failed start; logged
-/// from then on.
+/// Collects the lines of a stream on a thread of its own. Kept for the error of a failed start;
+/// logged from then on.
 #[derive(Debug)]
 pub(crate) struct Messages {
     shared: Arc<Mutex<Shared>>,
@@ -58,14 +59,20 @@ impl Messages {
         if self.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::debug!("another process keeps the VMM's standard error open");
         }
-        locked(&self.shared).lines.iter().fold(String::new(), |text, line| text + line + "\n")
+        locked(&self.shared)
+            .lines
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n")
     }
 }
 
 fn read(stream: impl Read, to: &Mutex<Shared>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
-    while matches!(stream.by_ref().take(LONGEST).read_until(b'\n', &mut line), Ok(1..)) {
+    while matches!(
+        stream.by_ref().take(LONGEST).read_until(b'\n', &mut line),
+        Ok(1..)
+    ) {
         let text = printable(&String::from_utf8_lossy(line.trim_ascii_end()), usize::MAX);
         line.clear();
         let mut shared = locked(to);
@@ -94,7 +101,9 @@ mod tests {
     #[test]
     fn the_last_lines_are_kept() {
         let text: String = (0..KEPT + 3).map(|n| format!("{n}\n")).collect();
-        let kept = Messages::collect(std::io::Cursor::new(text)).unwrap().finish();
+        let kept = Messages::collect(std::io::Cursor::new(text))
+            .unwrap()
+            .finish();
         assert_eq!(kept.lines().next(), Some("3"));
         assert_eq!(kept.lines().count(), KEPT);
     }
@@ -102,14 +111,22 @@ mod tests {
     #[test]
     fn a_flood_without_line_ends_takes_no_more_memory_than_the_lines_that_are_kept() {
         // Of what can grow most when it is escaped.
-        let kept = Messages::collect(std::io::repeat(7).take(64 << 20)).unwrap().finish();
-        assert!(kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() * 6 + 1), "{}", kept.len());
+        let kept = Messages::collect(std::io::repeat(7).take(64 << 20))
+            .unwrap()
+            .finish();
+        assert!(
+            kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() * 6 + 1),
+            "{}",
+            kept.len()
+        );
     }
 
     #[test]
     fn control_characters_of_the_vmm_are_escaped() {
         let text = "\x1b]0;owned\x07 \u{9b}2J\n";
-        let kept = Messages::collect(std::io::Cursor::new(text)).unwrap().finish();
+        let kept = Messages::collect(std::io::Cursor::new(text))
+            .unwrap()
+            .finish();
         assert_eq!(kept, "\\u{1b}]0;owned\\u{7} \\u{9b}2J\n");
     }
 

@@ -1,5 +1,5 @@
-//! The file of a guest's firmware variables: where it is when the domain does not say, and its making from
-//! the template.
+//! The file of a guest's firmware variables: where it is when the domain does not say, and its
+//! making from the template.
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -14,7 +14,10 @@ use std::path::Path;
 /// Names the file where the domain does not.
 pub(crate) fn settle(domain: &mut Domain) {
     let name = domain.name.clone().unwrap_or_default();
-    if let Some(Nvram { path: path @ None, .. }) = &mut domain.os.nvram {
+    if let Some(Nvram {
+        path: path @ None, ..
+    }) = &mut domain.os.nvram
+    {
         *path = Some(format!("{NVRAM_DIR}/{name}_VARS.fd"));
     }
 }
@@ -26,16 +29,24 @@ pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'
     let (path, template) = (nvram.path.as_deref()?, nvram.template.as_deref()?);
     // What cannot be looked at is not missing: opening it says what is wrong.
     let looked = opener.stat(Path::new(path));
-    looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound).then_some((path, template))
+    looked
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        .then_some((path, template))
 }
 
 /// Makes the file from its template, whole or not at all.
 pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
-    let Some((path, template)) = missing(domain, opener) else { return Ok(()) };
-    let failed =
-        |what: &str, path: &str, source| Error::File { what: what.into(), path: path.into(), source };
-    let mut from =
-        opener.open_regular(Path::new(template)).map_err(|e| failed("template of the nvram", template, e))?;
+    let Some((path, template)) = missing(domain, opener) else {
+        return Ok(());
+    };
+    let failed = |what: &str, path: &str, source| Error::File {
+        what: what.into(),
+        path: path.into(),
+        source,
+    };
+    let mut from = opener
+        .open_regular(Path::new(template))
+        .map_err(|e| failed("template of the nvram", template, e))?;
     copy(&mut from, Path::new(path), opener).map_err(|e| failed("nvram", path, e))
 }
 
@@ -54,7 +65,13 @@ fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
     io::copy(from, &mut to)?;
     to.sync_all()?;
     // A file, or a link to nowhere, that has appeared in the meantime stays.
-    Ok(rustix::fs::renameat_with(&folder, &half, &folder, name, RenameFlags::NOREPLACE)?)
+    Ok(rustix::fs::renameat_with(
+        &folder,
+        &half,
+        &folder,
+        name,
+        RenameFlags::NOREPLACE,
+    )?)
 }
 
 #[cfg(test)]
@@ -76,7 +93,11 @@ mod tests {
         let user = User::choose(None).unwrap();
         let at = |name| folder.path().join(name).display().to_string();
         fs::write(at("template"), "fresh").unwrap();
-        let domain = domain(&format!("<nvram template='{}'>{}</nvram>", at("template"), at("deep/vars")));
+        let domain = domain(&format!(
+            "<nvram template='{}'>{}</nvram>",
+            at("template"),
+            at("deep/vars")
+        ));
         make(&domain, &Opener::new(&user)).unwrap();
         assert_eq!(fs::read_to_string(at("deep/vars")).unwrap(), "fresh");
         fs::write(at("deep/vars"), "used").unwrap();
@@ -88,7 +109,10 @@ mod tests {
     fn a_domain_that_names_no_file_gets_one_that_outlives_a_reboot() {
         let mut domain = domain("<nvram template='/usr/share/vars'/>");
         settle(&mut domain);
-        assert_eq!(domain.os.nvram.unwrap().path.as_deref(), Some("/var/lib/passthru/nvram/vm_VARS.fd"));
+        assert_eq!(
+            domain.os.nvram.unwrap().path.as_deref(),
+            Some("/var/lib/passthru/nvram/vm_VARS.fd")
+        );
     }
 
     #[test]

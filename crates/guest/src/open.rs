@@ -21,8 +21,8 @@ use std::path::Path;
 /// Descriptors with their numbers in the VMM.
 pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
 
-/// Opens what can be opened before any device changes hands and without changing anything: so that what
-/// is missing is found out while the host is still as it was.
+/// Opens what can be opened before any device changes hands and without changing anything: so that
+/// what is missing is found out while the host is still as it was.
 pub(crate) fn before_devices(
     plan: &Plan,
     state: &StateDir,
@@ -34,8 +34,15 @@ pub(crate) fn before_devices(
             return Err(Error::Interrupted);
         }
         match (&item.how, &item.want.what) {
-            (How::Descriptor(number), What::Iommufd { number: given, fdgroup }) => {
-                let from = outside::iommufd(&item.want.name, *given, fdgroup.as_deref(), &plan.named)?;
+            (
+                How::Descriptor(number),
+                What::Iommufd {
+                    number: given,
+                    fdgroup,
+                },
+            ) => {
+                let from =
+                    outside::iommufd(&item.want.name, *given, fdgroup.as_deref(), &plan.named)?;
                 opened.push((*number, context(from)?.into()));
             }
             (How::Descriptor(number), What::Listener { .. }) if is_monitor(item) => {
@@ -48,7 +55,10 @@ pub(crate) fn before_devices(
             }
             (How::Descriptor(number), What::Vhost { path }) => {
                 let node = Opener::new(&plan.user).open(Path::new(path), Mode::ReadWrite);
-                opened.push((*number, node.map_err(|e| cannot_open(&item.want, e))?.into()));
+                opened.push((
+                    *number,
+                    node.map_err(|e| cannot_open(&item.want, e))?.into(),
+                ));
             }
             (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
             (_, What::Secret { name }) => return Err(cannot_open(&item.want, no_secret(name))),
@@ -63,7 +73,10 @@ pub(crate) fn before_devices(
 
 /// Taps belong to a bridge and to somebody's firewall: who makes them is not settled here.
 fn no_tap() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "`run` does not support taps yet")
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "`run` does not support taps yet",
+    )
 }
 
 /// Nobody keeps secrets for guests here.
@@ -80,8 +93,8 @@ pub(crate) struct WithDevices {
     pub(crate) to_empty: Vec<File>,
 }
 
-/// Opens the VFIO devices, which are on their drivers now, makes the sockets, and opens the files that
-/// output goes to.
+/// Opens the VFIO devices, which are on their drivers now, makes the sockets, and opens the files
+/// that output goes to.
 pub(crate) fn with_devices(
     plan: &Plan,
     host: &Host,
@@ -91,7 +104,14 @@ pub(crate) fn with_devices(
     let mut with = WithDevices::default();
     for item in plan.handover.items() {
         match (&item.how, &item.want.what) {
-            (How::Descriptor(number), What::Vfio { host: address, number: given, .. }) => {
+            (
+                How::Descriptor(number),
+                What::Vfio {
+                    host: address,
+                    number: given,
+                    ..
+                },
+            ) => {
                 let cdev = match outside::cdev(*address, *given)? {
                     Some(cdev) => cdev,
                     None => open_cdev(host, *address, devices)?,
@@ -106,7 +126,8 @@ pub(crate) fn with_devices(
             (How::Set(members), What::Output { .. }) => {
                 let opened = file(item, plan, &|| false)?;
                 if members.iter().any(|(_, mode)| *mode == Mode::Write) {
-                    with.to_empty.extend(copies(&opened).map_err(|e| cannot_open(&item.want, e))?);
+                    with.to_empty
+                        .extend(copies(&opened).map_err(|e| cannot_open(&item.want, e))?);
                 }
                 with.opened.extend(opened);
             }
@@ -118,7 +139,10 @@ pub(crate) fn with_devices(
 
 /// Returns own descriptors of the files among them that can be emptied.
 fn copies(opened: &Opened) -> io::Result<Vec<File>> {
-    let files: io::Result<Vec<File>> = opened.iter().map(|(_, fd)| fd.try_clone().map(File::from)).collect();
+    let files: io::Result<Vec<File>> = opened
+        .iter()
+        .map(|(_, fd)| fd.try_clone().map(File::from))
+        .collect();
     Ok(files?.into_iter().filter(can_be_emptied).collect())
 }
 
@@ -126,7 +150,8 @@ fn is_monitor(item: &Item) -> bool {
     item.want.name == Plan::MONITOR
 }
 
-/// Opens a context, or takes the one that was given, with memory charged to the process that maps it.
+/// Opens a context, or takes the one that was given, with memory charged to the process that maps
+/// it.
 fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
     let Some(given) = given else {
         let iommufd = Iommufd::open()?;
@@ -146,9 +171,15 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
 
 /// The number in the node's name may have passed to another device: so the open node is asked.
 fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, Error> {
-    let name = devices.iter().find(|d| d.address == address).and_then(|d| d.cdev.as_deref());
+    let name = devices
+        .iter()
+        .find(|d| d.address == address)
+        .and_then(|d| d.cdev.as_deref());
     let path = host.cdev_path(name.ok_or(Error::NoCdev { device: address })?);
-    let cdev = Cdev::open(&path).map_err(|source| Error::Cdev { device: address, source })?;
+    let cdev = Cdev::open(&path).map_err(|source| Error::Cdev {
+        device: address,
+        source,
+    })?;
     match cdev.pci() == Some(address) {
         true => Ok(cdev),
         false => Err(Error::NoCdev { device: address }),
@@ -185,5 +216,9 @@ fn file(item: &Item, plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Open
 }
 
 fn cannot_open(want: &Want, source: io::Error) -> Error {
-    Error::File { what: want.name.clone(), path: want.path().unwrap_or_default().into(), source }
+    Error::File {
+        what: want.name.clone(),
+        path: want.path().unwrap_or_default().into(),
+        source,
+    }
 }

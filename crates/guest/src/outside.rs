@@ -1,5 +1,5 @@
-//! Descriptors that come from outside: numbers in the domain, and names (`fdgroup`) that the caller gave
-//! numbers to. Each is asked what it is before it is used.
+//! Descriptors that come from outside: numbers in the domain, and names (`fdgroup`) that the caller
+//! gave numbers to. Each is asked what it is before it is used.
 
 use crate::error::Error;
 use crate::inherited;
@@ -26,28 +26,57 @@ pub(crate) fn iommufd(
     };
     let what = format!("the iommufd object '{id}'");
     let fd = open_number(number, &what, "/dev/iommu")?;
-    Iommufd::from_fd(fd).map(Some).map_err(|source| Error::NotIommufd { number, id: id.into(), source })
+    Iommufd::from_fd(fd)
+        .map(Some)
+        .map_err(|source| Error::NotIommufd {
+            number,
+            id: id.into(),
+            source,
+        })
 }
 
 /// Returns the VFIO device's descriptor if it comes from outside.
 pub(crate) fn cdev(device: Address, number: Option<u32>) -> Result<Option<Cdev>, Error> {
-    let Some(number) = number else { return Ok(None) };
-    let fd = open_number(number, &format!("the device {device}"), "/dev/vfio/devices/vfioN")?;
-    let cdev = Cdev::from_fd(fd).map_err(|source| Error::NotVfio { number, device, source })?;
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    let fd = open_number(
+        number,
+        &format!("the device {device}"),
+        "/dev/vfio/devices/vfioN",
+    )?;
+    let cdev = Cdev::from_fd(fd).map_err(|source| Error::NotVfio {
+        number,
+        device,
+        source,
+    })?;
     match cdev.pci() == Some(device) {
         true => Ok(Some(cdev)),
-        false => Err(Error::OtherDevice { number, device, is: cdev.sysfs().into() }),
+        false => Err(Error::OtherDevice {
+            number,
+            device,
+            is: cdev.sysfs().into(),
+        }),
     }
 }
 
 fn named_number(group: &str, named: &NamedFds) -> Result<u32, Error> {
-    let number = named.get(group).and_then(|number| u32::try_from(*number).ok());
-    number
-        .ok_or_else(|| Error::UnknownFdGroup { group: group.into(), known: named.keys().cloned().collect() })
+    let number = named
+        .get(group)
+        .and_then(|number| u32::try_from(*number).ok());
+    number.ok_or_else(|| Error::UnknownFdGroup {
+        group: group.into(),
+        known: named.keys().cloned().collect(),
+    })
 }
 
 fn open_number(number: u32, what: &str, path: &'static str) -> Result<OwnedFd, Error> {
-    let absent = |source| Error::NotOpen { number, what: what.into(), path, source };
+    let absent = |source| Error::NotOpen {
+        number,
+        what: what.into(),
+        path,
+        source,
+    };
     let raw = RawFd::try_from(number).map_err(|e| absent(std::io::Error::other(e)))?;
     inherited::copy_of(raw).map_err(absent)
 }

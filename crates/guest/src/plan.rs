@@ -1,4 +1,5 @@
-//! What a start will do, decided before it does anything: for `--dry-run`, and for the start itself.
+//! What a start will do, decided before it does anything: for `--dry-run`, and for the start
+//! itself.
 
 use crate::error::Error;
 use crate::handover::{Handover, How, Mode};
@@ -56,12 +57,17 @@ impl Plan {
     /// Name of the want that is the monitor's socket.
     pub(crate) const MONITOR: &str = "monitor";
 
-    /// Plans the start of a domain that is complete and valid, and whose devices' backends are settled.
+    /// Plans the start of a domain that is complete and valid, and whose devices' backends are
+    /// settled.
     ///
     /// # Errors
-    /// A device that asks for type1, an image that cannot be read, a descriptor from outside that is not
-    /// what it should be.
-    pub fn new(mut domain: Domain, capabilities: &Capabilities, settings: Settings) -> Result<Self, Error> {
+    /// A device that asks for type1, an image that cannot be read, a descriptor from outside that
+    /// is not what it should be.
+    pub fn new(
+        mut domain: Domain,
+        capabilities: &Capabilities,
+        settings: Settings,
+    ) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::settle(&mut domain);
         let opener = Opener::new(&settings.user);
@@ -70,7 +76,11 @@ impl Plan {
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::plan(line.wants(), &name, &settings.user);
         let plan = Self {
-            requests: domain.devices.assigned().map(request).collect::<Result<_, _>>()?,
+            requests: domain
+                .devices
+                .assigned()
+                .map(request)
+                .collect::<Result<_, _>>()?,
             memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
             user: settings.user,
             named: settings.named,
@@ -88,8 +98,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Looks at the host: whether no VMM of an earlier start lives, and whether the devices could be had now
-    /// and are those that the guest had.
+    /// Looks at the host: whether no VMM of an earlier start lives, and whether the devices could
+    /// be had now and are those that the guest had.
     ///
     /// # Errors
     /// What a start would be refused for.
@@ -111,15 +121,26 @@ impl Plan {
     /// # Errors
     /// A device that is not there.
     pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
-        let requests = self.requests.iter().map(|request| Step::of_request(request, host));
-        let (take, back): (Vec<_>, Vec<_>) = requests.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        let (devices, others): (Vec<_>, Vec<_>) =
-            self.handover.items().iter().partition(|item| matches!(item.want.what, What::Vfio { .. }));
-        let mut steps = vec![Step::Lock { folder: state::folder(&self.run_dir, &self.name) }];
+        let requests = self
+            .requests
+            .iter()
+            .map(|request| Step::of_request(request, host));
+        let (take, back): (Vec<_>, Vec<_>) =
+            requests.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let (devices, others): (Vec<_>, Vec<_>) = self
+            .handover
+            .items()
+            .iter()
+            .partition(|item| matches!(item.want.what, What::Vfio { .. }));
+        let mut steps = vec![Step::Lock {
+            folder: state::folder(&self.run_dir, &self.name),
+        }];
         steps.extend(nvram::missing(&self.domain, &Opener::new(&self.user)).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
         if self.is_recorded() {
-            steps.push(Step::Record { path: self.records.path(&self.name) });
+            steps.push(Step::Record {
+                path: self.records.path(&self.name),
+            });
         }
         steps.extend(take);
         steps.extend(devices.into_iter().filter_map(Step::of_item));
@@ -128,7 +149,11 @@ impl Plan {
             user: self.user.name.clone(),
             uid: self.user.uid(),
             memlock: has_limit.then(|| self.memlock.bytes()),
-            memlock_items: if has_limit { self.memlock.items().to_vec() } else { Vec::new() },
+            memlock_items: if has_limit {
+                self.memlock.items().to_vec()
+            } else {
+                Vec::new()
+            },
             command: std::iter::once(self.line.emulator.clone())
                 .chain(self.line.render(&self.handover))
                 .collect(),
@@ -143,8 +168,8 @@ impl Plan {
         self.user.kind != Kind::Caller || !self.requests.is_empty()
     }
 
-    /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at the
-    /// start.
+    /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at
+    /// the start.
     fn check_outside(&self) -> Result<(), Error> {
         for want in self.line.wants() {
             match &want.what {
@@ -165,13 +190,17 @@ impl Plan {
         self.line.pretty(&self.handover)
     }
 
-    /// Goes through the folders that the VMM makes files in, each once: nodes of the guest's memory can share
-    /// one.
+    /// Goes through the folders that the VMM makes files in, each once: nodes of the guest's memory
+    /// can share one.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
-        let paths = self.handover.items().iter().filter_map(|item| match &item.how {
-            How::Folder(path) => Some(path.as_str()),
-            _ => None,
-        });
+        let paths = self
+            .handover
+            .items()
+            .iter()
+            .filter_map(|item| match &item.how {
+                How::Folder(path) => Some(path.as_str()),
+                _ => None,
+            });
         paths.collect::<BTreeSet<_>>().into_iter()
     }
 }
@@ -187,17 +216,29 @@ pub(crate) const fn mode_text(mode: Mode) -> &'static str {
 }
 
 fn request(hostdev: &Hostdev) -> Result<Request, Error> {
-    let address = hostdev.pci().ok_or_else(|| Error::NotPci { device: hostdev.host_name() })?;
+    let address = hostdev.pci().ok_or_else(|| Error::NotPci {
+        device: hostdev.host_name(),
+    })?;
     let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
     // A device whose open node comes from outside was bound by whoever opened it.
     let handed_in = hostdev.iommufd_fd.is_some();
     let managed = hostdev.managed == Some(true) && !handed_in;
-    Ok(Request { address, managed, driver, handed_in })
+    Ok(Request {
+        address,
+        managed,
+        driver,
+        handed_in,
+    })
 }
 
 fn refuse_type1(domain: &Domain) -> Result<(), Error> {
     let is_type1 = |device: &&Hostdev| domain.backend(device) == Some(Backend::Type1);
-    match domain.devices.assigned().find(is_type1).and_then(Hostdev::pci) {
+    match domain
+        .devices
+        .assigned()
+        .find(is_type1)
+        .and_then(Hostdev::pci)
+    {
         Some(device) => Err(Error::Type1 { device }),
         None => Ok(()),
     }
@@ -205,7 +246,9 @@ fn refuse_type1(domain: &Domain) -> Result<(), Error> {
 
 /// Returns the size of a file; zero for one that cannot be opened for the guest.
 fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
-    opener.stat(Path::new(path)).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+    opener
+        .stat(Path::new(path))
+        .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
 }
 
 #[cfg(test)]

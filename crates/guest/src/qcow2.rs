@@ -66,17 +66,24 @@ pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
         return Ok(None);
     }
     if size == 0 || size > LONGEST_NAME {
-        return Err(Error::Damaged("the name of the backing image is empty or too long"));
+        return Err(Error::Damaged(
+            "the name of the backing image is empty or too long",
+        ));
     }
     let mut name = vec![0; size as usize];
     file.read_exact_at(&mut name, offset)?;
-    let name =
-        String::from_utf8(name).map_err(|_| Error::Damaged("the name of the backing image is not UTF-8"))?;
+    let name = String::from_utf8(name)
+        .map_err(|_| Error::Damaged("the name of the backing image is not UTF-8"))?;
     // The name is shown to people, on terminals.
     if name.chars().any(char::is_control) {
-        return Err(Error::Damaged("the name of the backing image has control characters"));
+        return Err(Error::Damaged(
+            "the name of the backing image has control characters",
+        ));
     }
-    Ok(Some(Backing { name, format: backing_format(file, header_length, offset)? }))
+    Ok(Some(Backing {
+        name,
+        format: backing_format(file, header_length, offset)?,
+    }))
 }
 
 /// Goes through the header's extensions, which end at the name of the backing image at the latest.
@@ -118,12 +125,16 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Error> {
     let field = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
-    field.map(u32::from_be_bytes).ok_or(Error::Damaged("it is too short"))
+    field
+        .map(u32::from_be_bytes)
+        .ok_or(Error::Damaged("it is too short"))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Error> {
     let field = bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
-    field.map(u64::from_be_bytes).ok_or(Error::Damaged("it is too short"))
+    field
+        .map(u64::from_be_bytes)
+        .ok_or(Error::Damaged("it is too short"))
 }
 
 /// Headers of images, for tests: as `qemu-img create` writes them, as far as they are read here.
@@ -137,7 +148,12 @@ pub(crate) mod header {
         of(3, 0, &Vec::from_iter(said), below)
     }
 
-    pub(crate) fn of(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> Vec<u8> {
+    pub(crate) fn of(
+        version: u32,
+        incompatible: u64,
+        extensions: &[(u32, &[u8])],
+        below: &str,
+    ) -> Vec<u8> {
         let mut header = vec![0; 104];
         header[..4].copy_from_slice(MAGIC);
         header[4..8].copy_from_slice(&version.to_be_bytes());
@@ -167,7 +183,8 @@ mod tests {
 
     fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&header::of(version, incompatible, extensions, below)).unwrap();
+        file.write_all(&header::of(version, incompatible, extensions, below))
+            .unwrap();
         file
     }
 
@@ -178,9 +195,20 @@ mod tests {
 
     #[test]
     fn the_image_below_and_its_format_are_read() {
-        let found =
-            backing(&image(3, 0, &[(0x6803_f857, b"abc"), (BACKING_FORMAT, b"raw")], "base.img")).unwrap();
-        assert_eq!(found, Some(Backing { name: "base.img".into(), format: Some(ImageFormat::Raw) }));
+        let found = backing(&image(
+            3,
+            0,
+            &[(0x6803_f857, b"abc"), (BACKING_FORMAT, b"raw")],
+            "base.img",
+        ))
+        .unwrap();
+        assert_eq!(
+            found,
+            Some(Backing {
+                name: "base.img".into(),
+                format: Some(ImageFormat::Raw)
+            })
+        );
         let found = backing(&image(3, 0, &[], "base.img")).unwrap().unwrap();
         assert_eq!(found.format, None);
     }
@@ -190,9 +218,18 @@ mod tests {
         let mut text = tempfile::tempfile().unwrap();
         text.write_all(b"hello").unwrap();
         assert!(matches!(backing(&text), Err(Error::NotQcow2)));
-        assert!(matches!(backing(&image(4, 0, &[], "")), Err(Error::Damaged(_))));
-        assert!(matches!(backing(&image(3, EXTERNAL_DATA, &[], "")), Err(Error::ExternalData)));
-        assert!(matches!(backing(&image(3, 0, &[], "a\x1b[2J")), Err(Error::Damaged(_))));
+        assert!(matches!(
+            backing(&image(4, 0, &[], "")),
+            Err(Error::Damaged(_))
+        ));
+        assert!(matches!(
+            backing(&image(3, EXTERNAL_DATA, &[], "")),
+            Err(Error::ExternalData)
+        ));
+        assert!(matches!(
+            backing(&image(3, 0, &[], "a\x1b[2J")),
+            Err(Error::Damaged(_))
+        ));
         let vmdk = image(3, 0, &[(BACKING_FORMAT, b"vmdk")], "x");
         assert!(matches!(backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
     }

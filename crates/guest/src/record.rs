@@ -1,4 +1,5 @@
-//! The record of a guest, `/var/lib/passthru/guests/NAME.json`: what must last from one start to the next.
+//! The record of a guest, `/var/lib/passthru/guests/NAME.json`: what must last from one start to
+//! the next.
 
 mod error;
 
@@ -21,7 +22,8 @@ pub const RECORD_DIR: &str = "/var/lib/passthru/guests";
 
 /// Version of the records that this program writes, and the only one so far.
 const VERSION: u32 = 1;
-/// Time that another process may hold the lock of the records: it reads and writes small files meanwhile.
+/// Time that another process may hold the lock of the records: it reads and writes small files
+/// meanwhile.
 const LOCK_TIME: Duration = Duration::from_secs(10);
 
 /// Facts about a guest that last until it is forgotten.
@@ -87,24 +89,33 @@ impl GuestRecord {
 
     /// Returns the device that the guest had at an address.
     pub fn device(&self, address: Address) -> Option<&Identity> {
-        self.devices.iter().find(|identity| identity.address == address)
+        self.devices
+            .iter()
+            .find(|identity| identity.address == address)
     }
 
     /// Returns whether a user id belongs to the guest.
     pub(crate) fn has_uid(&self, uid: u32) -> bool {
-        [self.own, self.named].into_iter().flatten().any(|ids| ids.uid == uid)
+        [self.own, self.named]
+            .into_iter()
+            .flatten()
+            .any(|ids| ids.uid == uid)
     }
 
-    /// Notes the devices of a start, with the serial numbers that were seen before. Devices that the
-    /// start does not have are dropped: the host may use them otherwise now.
+    /// Notes the devices of a start, with the serial numbers that were seen before. Devices that
+    /// the start does not have are dropped: the host may use them otherwise now.
     pub(crate) fn note_devices(&mut self, devices: Vec<Identity>) {
         let earlier = std::mem::take(&mut self.devices);
         for identity in devices {
-            let before = earlier.iter().find(|before| before.address == identity.address);
-            self.devices.push(match before.filter(|before| is_possible(&identity, before)) {
-                Some(before) => identity.merged(before),
-                None => identity,
-            });
+            let before = earlier
+                .iter()
+                .find(|before| before.address == identity.address);
+            self.devices.push(
+                match before.filter(|before| is_possible(&identity, before)) {
+                    Some(before) => identity.merged(before),
+                    None => identity,
+                },
+            );
         }
         self.devices.sort_by_key(|identity| identity.address);
     }
@@ -112,7 +123,11 @@ impl GuestRecord {
 
 impl Firmware {
     pub(crate) fn of(domain: &Domain) -> Option<Self> {
-        let loader = domain.os.loader.as_ref().and_then(|loader| loader.path.clone());
+        let loader = domain
+            .os
+            .loader
+            .as_ref()
+            .and_then(|loader| loader.path.clone());
         let nvram = domain.os.nvram.as_ref();
         let firmware = Self {
             loader,
@@ -144,7 +159,9 @@ pub(crate) struct LockedRecords<'a> {
 impl Records {
     /// Returns the records in a folder: [`RECORD_DIR`].
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     /// Reads the record of a guest.
@@ -156,7 +173,11 @@ impl Records {
         match read_own(&path) {
             Ok(text) => parse(&text, path, name).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::File { what: "read", path, source }),
+            Err(source) => Err(Error::File {
+                what: "read",
+                path,
+                source,
+            }),
         }
     }
 
@@ -165,7 +186,11 @@ impl Records {
     /// # Errors
     /// [`Error::File`].
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        let failed = |source| Error::File { what: "read", path: self.folder.clone(), source };
+        let failed = |source| Error::File {
+            what: "read",
+            path: self.folder.clone(),
+            source,
+        };
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -174,7 +199,11 @@ impl Records {
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            names.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+            names.extend(
+                name.to_str()
+                    .and_then(|name| name.strip_suffix(".json"))
+                    .map(str::to_owned),
+            );
         }
         names.sort();
         Ok(names)
@@ -197,17 +226,30 @@ impl Records {
         self.lock_unless(&|| false)
     }
 
-    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process has
-    /// it.
-    pub(crate) fn lock_unless(&self, interrupted: &dyn Fn() -> bool) -> Result<LockedRecords<'_>, Error> {
-        let failed = |what, path: &Path, source| Error::File { what, path: path.into(), source };
+    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process
+    /// has it.
+    pub(crate) fn lock_unless(
+        &self,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<LockedRecords<'_>, Error> {
+        let failed = |what, path: &Path, source| Error::File {
+            what,
+            path: path.into(),
+            source,
+        };
         if let Some(above) = self.folder.parent() {
             make_own_folder(above, 0o755).map_err(|source| failed("make", above, source))?;
         }
-        make_own_folder(&self.folder, 0o700).map_err(|source| failed("make", &self.folder, source))?;
+        make_own_folder(&self.folder, 0o700)
+            .map_err(|source| failed("make", &self.folder, source))?;
         let path = self.folder.join("lock");
         let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path);
         let lock = lock.map_err(|source| failed("open", &path, source))?;
         let end = Instant::now() + LOCK_TIME;
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -220,7 +262,10 @@ impl Records {
                 other => return Err(failed("lock", &path, other.into())),
             }
         }
-        Ok(LockedRecords { records: self, _lock: lock })
+        Ok(LockedRecords {
+            records: self,
+            _lock: lock,
+        })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -232,23 +277,40 @@ impl LockedRecords<'_> {
     /// Writes a record as a whole or not at all.
     pub(crate) fn write(&self, record: &GuestRecord) -> Result<(), Error> {
         let path = self.records.path(&record.name);
-        let failed = |source| Error::File { what: "write", path: path.clone(), source };
+        let failed = |source| Error::File {
+            what: "write",
+            path: path.clone(),
+            source,
+        };
         let text = serde_json::to_vec_pretty(record).map_err(|error| failed(error.into()))?;
         replace(&path, &text).map_err(failed)
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         let path = self.records.path(name);
-        let removed = fs::remove_file(&path).and_then(|()| File::open(&self.records.folder)?.sync_all());
-        removed.map_err(|source| Error::File { what: "remove", path, source })
+        let removed =
+            fs::remove_file(&path).and_then(|()| File::open(&self.records.folder)?.sync_all());
+        removed.map_err(|source| Error::File {
+            what: "remove",
+            path,
+            source,
+        })
     }
 }
 
 fn parse(text: &[u8], path: PathBuf, name: &str) -> Result<GuestRecord, Error> {
-    let damaged = |source| Error::Damaged { path: path.clone(), name: name.into(), source };
+    let damaged = |source| Error::Damaged {
+        path: path.clone(),
+        name: name.into(),
+        source,
+    };
     let Version { version } = serde_json::from_slice(text).map_err(damaged)?;
     if version != VERSION {
-        return Err(Error::Version { path, name: name.into(), version });
+        return Err(Error::Version {
+            path,
+            name: name.into(),
+            version,
+        });
     }
     let record: GuestRecord = serde_json::from_slice(text).map_err(damaged)?;
     if record.name != name {
@@ -296,7 +358,10 @@ mod tests {
         assert_eq!(records.read("vm").unwrap(), Some(record));
         assert_eq!(records.names().unwrap(), ["vm"]);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&records.folder), mode(&records.path("vm"))), (0o700, 0o600));
+        assert_eq!(
+            (mode(&records.folder), mode(&records.path("vm"))),
+            (0o700, 0o600)
+        );
         records.lock().unwrap().remove("vm").unwrap();
         assert_eq!(records.read("vm").unwrap(), None);
     }
@@ -308,17 +373,26 @@ mod tests {
         for (text, said) in [
             ("{", "is not a record of guest 'vm'"),
             ("{\"version\": 1}", "is not a record of guest 'vm'"),
-            ("{\"version\": 1, \"name\": \"other\"}", "is not a record of guest 'vm'"),
+            (
+                "{\"version\": 1, \"name\": \"other\"}",
+                "is not a record of guest 'vm'",
+            ),
             (
                 "{\"version\": 1, \"name\": \"vm\", \"own\": {\"uid\": 4294967295, \"gid\": 7}}",
                 "is not a record of guest 'vm'",
             ),
             ("{\"version\": 0}", "version 0, older than version 1"),
-            ("{\"version\": 2, \"name\": [7]}", "version 2, newer than version 1"),
+            (
+                "{\"version\": 2, \"name\": [7]}",
+                "version 2, newer than version 1",
+            ),
         ] {
             fs::write(records.path("vm"), text).unwrap();
             let error = records.read("vm").unwrap_err().to_string();
-            assert!(error.contains(said) && error.contains("guests/vm.json"), "{text}: {error}");
+            assert!(
+                error.contains(said) && error.contains("guests/vm.json"),
+                "{text}: {error}"
+            );
             assert!(records.others("next").is_err() && records.others("vm").is_ok());
         }
     }
@@ -348,7 +422,10 @@ mod tests {
     #[test]
     fn device_that_a_start_does_not_have_is_dropped() {
         let mut record = GuestRecord::new("vm");
-        let other = Identity { address: "02:00.0".parse().unwrap(), ..identity(Some("C")) };
+        let other = Identity {
+            address: "02:00.0".parse().unwrap(),
+            ..identity(Some("C"))
+        };
         record.note_devices(vec![identity(Some("A")), other.clone()]);
         record.note_devices(vec![other.clone()]);
         assert_eq!(record.devices, [other]);
@@ -361,6 +438,10 @@ mod tests {
         let begin = Instant::now();
         let waited = records.lock_unless(&|| true).map(drop);
         assert!(matches!(waited, Err(Error::Interrupted)), "{waited:?}");
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
     }
 }

@@ -22,11 +22,17 @@ impl Plan {
     /// Compares the devices with those that the guest had at the same addresses, and returns their
     /// identities.
     pub(crate) fn identities(&self, host: &Host) -> Result<Vec<Identity>, Error> {
-        let record = if self.is_recorded() { self.records.read(&self.name)? } else { None };
+        let record = if self.is_recorded() {
+            self.records.read(&self.name)?
+        } else {
+            None
+        };
         let mut identities = Vec::new();
         for request in &self.requests {
             let now = host.identity(request.address)?;
-            let last = record.as_ref().and_then(|record| record.device(request.address));
+            let last = record
+                .as_ref()
+                .and_then(|record| record.device(request.address));
             match last.filter(|last| !self.accept_new_device && !is_possible(&now, last)) {
                 Some(last) => return Err(self.new_device(host, now, last)),
                 None => identities.push(now),
@@ -35,16 +41,24 @@ impl Plan {
         Ok(identities)
     }
 
-    /// Lists what the user should know of a start that is not refused: devices of which it cannot be told
-    /// whether they are those of the last start, while the host has others of the same kind.
+    /// Lists what the user should know of a start that is not refused: devices of which it cannot
+    /// be told whether they are those of the last start, while the host has others of the same
+    /// kind.
     ///
     /// # Errors
     /// If the guest's record or a device cannot be read.
     pub fn notes(&self, host: &Host) -> Result<Vec<String>, Error> {
-        let record = if self.is_recorded() { self.records.read(&self.name)? } else { None };
+        let record = if self.is_recorded() {
+            self.records.read(&self.name)?
+        } else {
+            None
+        };
         let mut notes = Vec::new();
         for request in &self.requests {
-            let Some(last) = record.as_ref().and_then(|record| record.device(request.address)) else {
+            let Some(last) = record
+                .as_ref()
+                .and_then(|record| record.device(request.address))
+            else {
                 continue;
             };
             let now = host.identity(request.address)?;
@@ -70,13 +84,19 @@ impl Plan {
     ) -> Result<Registration, Error> {
         let records = self.records.lock_unless(interrupted)?;
         let former = self.records.read(&self.name)?;
-        let mut record = former.clone().unwrap_or_else(|| GuestRecord::new(&self.name));
-        let ids = Ids { uid: self.user.uid(), gid: self.user.gid.as_raw() };
+        let mut record = former
+            .clone()
+            .unwrap_or_else(|| GuestRecord::new(&self.name));
+        let ids = Ids {
+            uid: self.user.uid(),
+            gid: self.user.gid.as_raw(),
+        };
         let others = || self.records.others(&self.name);
         match self.user.kind {
             Kind::Own if record.own == Some(ids) => record.named = None,
             Kind::Own => {
-                let taken = record.own.is_some() || others()?.iter().any(|other| other.has_uid(ids.uid));
+                let taken =
+                    record.own.is_some() || others()?.iter().any(|other| other.has_uid(ids.uid));
                 if taken {
                     return Err(RecordError::UidTaken { uid: ids.uid }.into());
                 }
@@ -94,7 +114,11 @@ impl Plan {
         record.firmware = Firmware::of(&self.domain);
         records.write(&record)?;
         drop(records);
-        Ok(Registration { records: self.records.clone(), name: self.name.clone(), former: Some(former) })
+        Ok(Registration {
+            records: self.records.clone(),
+            name: self.name.clone(),
+            former: Some(former),
+        })
     }
 
     /// Checks that no other guest has the named user.
@@ -102,7 +126,10 @@ impl Plan {
         if self.user.kind != Kind::Named || self.share_user || !self.is_recorded() {
             return Ok(());
         }
-        Ok(check_sharing(&self.user, &self.records.others(&self.name)?)?)
+        Ok(check_sharing(
+            &self.user,
+            &self.records.others(&self.name)?,
+        )?)
     }
 
     /// Returns whether this start is recorded: root alone can read and write records.
@@ -111,9 +138,13 @@ impl Plan {
     }
 
     fn new_device(&self, host: &Host, now: Identity, last: &Identity) -> Error {
-        let mut addresses = host.twins(last).into_iter().filter(|address| *address != now.address);
+        let mut addresses = host
+            .twins(last)
+            .into_iter()
+            .filter(|address| *address != now.address);
         let is_last = |address: &Address| {
-            host.identity(*address).is_ok_and(|identity| identity.compare(last) == Comparison::Same)
+            host.identity(*address)
+                .is_ok_and(|identity| identity.compare(last) == Comparison::Same)
         };
         Error::NewDevice {
             guest: self.name.clone(),
@@ -142,16 +173,24 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Some(former) = self.former.take() else { return };
+        let Some(former) = self.former.take() else {
+            return;
+        };
         if let Err(error) = self.undo(former.as_ref()) {
-            tracing::warn!("cannot restore the record of guest '{}': {error}", self.name);
+            tracing::warn!(
+                "cannot restore the record of guest '{}': {error}",
+                self.name
+            );
         }
     }
 }
 
 fn check_sharing(user: &User, others: &[GuestRecord]) -> Result<(), RecordError> {
     match others.iter().find(|other| other.has_uid(user.uid())) {
-        Some(other) => Err(RecordError::Shared { user: user.name.clone(), guest: other.name.clone() }),
+        Some(other) => Err(RecordError::Shared {
+            user: user.name.clone(),
+            guest: other.name.clone(),
+        }),
         None => Ok(()),
     }
 }
@@ -172,7 +211,11 @@ mod tests {
     fn add_device(root: &Path, address: &str, serial: Option<&str>) {
         let dir = root.join("sys/bus/pci/devices").join(address);
         fs::create_dir_all(dir.join("nvme/nvme0")).unwrap();
-        for (file, text) in [("vendor", "0x1b36"), ("device", "0x0010"), ("class", "0x010802")] {
+        for (file, text) in [
+            ("vendor", "0x1b36"),
+            ("device", "0x0010"),
+            ("class", "0x010802"),
+        ] {
             fs::write(dir.join(file), text).unwrap();
         }
         fs::write(dir.join("nvme/nvme0/serial"), serial.unwrap_or_default()).unwrap();
@@ -193,7 +236,10 @@ mod tests {
              </hostdev></devices></domain>"
         );
         let capabilities = Capabilities::builtin(Arch::X86_64);
-        let mut domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+        let mut domain = Domain::parse(&xml)
+            .unwrap()
+            .complete(&capabilities)
+            .unwrap();
         domain.settle_backend(Backend::Iommufd);
         let settings = Settings {
             user,
@@ -224,10 +270,15 @@ mod tests {
         add_device(root.path(), NVME, Some("B"));
         add_device(root.path(), "0000:02:00.0", Some("A"));
         let error = start(&plan, root.path()).unwrap_err();
-        let Error::NewDevice { moved_to, .. } = &error else { panic!("{error}") };
+        let Error::NewDevice { moved_to, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(*moved_to, Some("02:00.0".parse().unwrap()));
         let text = error.to_string();
-        assert!(text.contains("serial B") && text.contains("serial A"), "{text}");
+        assert!(
+            text.contains("serial B") && text.contains("serial A"),
+            "{text}"
+        );
 
         plan.accept_new_device = true;
         start(&plan, root.path()).unwrap().keep();
@@ -246,7 +297,10 @@ mod tests {
         assert!(plan.notes(&host).unwrap().is_empty());
         add_device(root.path(), "0000:02:00.0", None);
         let notes = plan.notes(&host).unwrap();
-        assert!(notes[0].starts_with("cannot tell 0000:01:00.0 from 0000:02:00.0"), "{notes:?}");
+        assert!(
+            notes[0].starts_with("cannot tell 0000:01:00.0 from 0000:02:00.0"),
+            "{notes:?}"
+        );
     }
 
     #[test]
@@ -268,10 +322,16 @@ mod tests {
     #[test]
     fn id_that_another_guest_took_meanwhile_is_not_shared() {
         let root = host(None);
-        let (one, two) = (plan(root.path(), "one", own(7)), plan(root.path(), "two", own(7)));
+        let (one, two) = (
+            plan(root.path(), "one", own(7)),
+            plan(root.path(), "two", own(7)),
+        );
         start(&one, root.path()).unwrap().keep();
         let error = start(&two, root.path()).unwrap_err();
-        assert!(matches!(error, Error::Record(RecordError::UidTaken { uid: 7 })), "{error}");
+        assert!(
+            matches!(error, Error::Record(RecordError::UidTaken { uid: 7 })),
+            "{error}"
+        );
     }
 
     #[test]
@@ -293,8 +353,13 @@ mod tests {
             }
         };
         let mut uids: Vec<u32> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8).map(|n| scope.spawn(move || take(format!("vm{n}")))).collect();
-            starts.into_iter().map(|start| start.join().unwrap()).collect()
+            let starts: Vec<_> = (0..8)
+                .map(|n| scope.spawn(move || take(format!("vm{n}"))))
+                .collect();
+            starts
+                .into_iter()
+                .map(|start| start.join().unwrap())
+                .collect()
         });
         uids.sort_unstable();
         assert_eq!(uids, (2_100_000_000..2_100_000_008).collect::<Vec<_>>());
@@ -308,7 +373,10 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("vmm.json"), "{").unwrap();
         let error = plan.check(&Host::at(root.path())).unwrap_err();
-        assert!(matches!(error, Error::State(crate::StateError::BadNote { .. })), "{error}");
+        assert!(
+            matches!(error, Error::State(crate::StateError::BadNote { .. })),
+            "{error}"
+        );
     }
 
     #[test]
@@ -319,7 +387,10 @@ mod tests {
         let mut two = plan(root.path(), "two", daemon());
         start(&one, root.path()).unwrap().keep();
         let error = start(&two, root.path()).unwrap_err();
-        assert_eq!(error.to_string(), "the user 'daemon' belongs to guest 'one'");
+        assert_eq!(
+            error.to_string(),
+            "the user 'daemon' belongs to guest 'one'"
+        );
         assert!(two.check_user().is_err());
         two.share_user = true;
         start(&two, root.path()).unwrap().keep();
@@ -327,6 +398,9 @@ mod tests {
         let one = plan(root.path(), "one", own(7));
         start(&one, root.path()).unwrap().keep();
         let record = one.records.read("one").unwrap().unwrap();
-        assert_eq!((record.own.map(|ids| ids.uid), record.named), (Some(7), None));
+        assert_eq!(
+            (record.own.map(|ids| ids.uid), record.named),
+            (Some(7), None)
+        );
     }
 }

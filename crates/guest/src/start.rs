@@ -1,4 +1,5 @@
-//! The start of a guest: everything is opened, devices change hands, the VMM is spawned and answers.
+//! The start of a guest: everything is opened, devices change hands, the VMM is spawned and
+//! answers.
 
 use crate::error::Error;
 use crate::guest::{Guest, Lifecycle, console, console_label};
@@ -24,9 +25,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Time for all answers of the VMM that are waited for at a time. It answers at once, unless it hangs.
+/// Time for all answers of the VMM that are waited for at a time. It answers at once, unless it
+/// hangs.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often a VMM that closed its monitor is given a tenth of a second to end, before it counts as hung.
+/// How often a VMM that closed its monitor is given a tenth of a second to end, before it counts as
+/// hung.
 const CLOSING: usize = 50;
 /// The interval in which such a VMM is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -42,14 +45,14 @@ impl Plan {
     /// asked between the steps.
     ///
     /// # Errors
-    /// Whatever a step met. Everything is as it was before then: devices on their former drivers, no
-    /// process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
+    /// Whatever a step met. Everything is as it was before then: devices on their former drivers,
+    /// no process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
     pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
         if self.needs_root() && !Uid::effective().is_root() {
             return Err(Error::NotRoot);
         }
-        // Values are dropped in the reverse order of their making, which is the right order for a start
-        // that fails on the way.
+        // Values are dropped in the reverse order of their making, which is the right order for a
+        // start that fails on the way.
         let state = StateDir::create(&self.run_dir, &self.name, host)?;
         self.check(host)?;
         if !self.requests.is_empty() {
@@ -63,21 +66,33 @@ impl Plan {
             leftovers.make_folder(Path::new(path), &opener)?;
         }
         let identities = self.identities(host)?;
-        let registration = self.is_recorded().then(|| self.register(identities, interrupted)).transpose()?;
-        let assignment =
-            host.assign_unless(&self.requests, Some(&self.name), false, interrupted).map_err(|error| {
-                match error {
-                    passthru_host::Error::Interrupted => Error::Interrupted,
-                    other => other.into(),
-                }
+        let registration = self
+            .is_recorded()
+            .then(|| self.register(identities, interrupted))
+            .transpose()?;
+        let assignment = host
+            .assign_unless(&self.requests, Some(&self.name), false, interrupted)
+            .map_err(|error| match error {
+                passthru_host::Error::Interrupted => Error::Interrupted,
+                other => other.into(),
             })?;
-        let launched = self.launch(host, &state, &assignment.devices(), &mut leftovers, fds, interrupted);
+        let launched = self.launch(
+            host,
+            &state,
+            &assignment.devices(),
+            &mut leftovers,
+            fds,
+            interrupted,
+        );
         let Launched { machine, console } = match launched {
             Ok(launched) => launched,
             Err(error) => {
                 return Err(match assignment.give_back() {
                     Ok(()) => error,
-                    Err(errors) => Error::NotRestored { after: Box::new(error), errors },
+                    Err(errors) => Error::NotRestored {
+                        after: Box::new(error),
+                        errors,
+                    },
                 });
             }
         };
@@ -98,8 +113,8 @@ impl Plan {
         })
     }
 
-    /// From the devices on their drivers to a guest that waits to be let go. When this fails, nothing has
-    /// a device open any more.
+    /// From the devices on their drivers to a guest that waits to be let go. When this fails,
+    /// nothing has a device open any more.
     fn launch(
         &self,
         host: &Host,
@@ -114,9 +129,14 @@ impl Plan {
         if interrupted() {
             return Err(Error::Interrupted);
         }
-        let failed = |source| Error::Monitor(qmp::Error::Io { what: "connect".into(), source });
-        // Before the VMM has the listener: with one that ends at once, the connection is closed, and the
-        // VMM's own message says why.
+        let failed = |source| {
+            Error::Monitor(qmp::Error::Io {
+                what: "connect".into(),
+                source,
+            })
+        };
+        // Before the VMM has the listener: with one that ends at once, the connection is closed,
+        // and the VMM's own message says why.
         let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
         let uid = self.user.uid();
         state.note_start(host, uid)?;
@@ -129,7 +149,9 @@ impl Plan {
                 Ok(Launched { machine, console })
             }
             // One that has ended says why.
-            Err(Error::Monitor(_)) if ends(machine.vmm(), interrupted) => Err(self.ended(machine.vmm())),
+            Err(Error::Monitor(_)) if ends(machine.vmm(), interrupted) => {
+                Err(self.ended(machine.vmm()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -140,19 +162,24 @@ impl Plan {
             arguments: &self.line.render(&self.handover),
             env: &self.line.env,
             user: &self.user,
-            memlock: self.memlock.under(rustix::process::getrlimit(Resource::Memlock).maximum),
+            memlock: self
+                .memlock
+                .under(rustix::process::getrlimit(Resource::Memlock).maximum),
             stdout: has_stdio(&self.domain),
             fds,
         };
-        process.spawn().and_then(Vmm::new).map_err(|source| Error::Spawn {
-            emulator: self.line.emulator.clone(),
-            user: self.user.name.clone(),
-            source,
-        })
+        process
+            .spawn()
+            .and_then(Vmm::new)
+            .map_err(|source| Error::Spawn {
+                emulator: self.line.emulator.clone(),
+                user: self.user.name.clone(),
+                source,
+            })
     }
 
-    /// Waits until the VMM has set the machine up, which with devices and much memory takes its time: so
-    /// the wait ends only with the VMM or an interruption. Returns the guest's console.
+    /// Waits until the VMM has set the machine up, which with devices and much memory takes its
+    /// time: so the wait ends only with the VMM or an interruption. Returns the guest's console.
     fn set_up(
         &self,
         machine: &mut Machine,
@@ -160,13 +187,21 @@ impl Plan {
     ) -> Result<Option<PathBuf>, Error> {
         machine.wait(machine.negotiation(), interrupted)?;
         let label = console_label(&self.domain);
-        let chardevs = label.as_ref().map(|_| machine.submit("query-chardev", json!({}))).transpose()?;
-        let balloon = balloon(&self.domain).map(|value| machine.submit("balloon", json!({ "value": value })));
+        let chardevs = label
+            .as_ref()
+            .map(|_| machine.submit("query-chardev", json!({})))
+            .transpose()?;
+        let balloon =
+            balloon(&self.domain).map(|value| machine.submit("balloon", json!({ "value": value })));
         if let Some(ticket) = balloon.transpose()? {
             machine.wait(ticket, interrupted)?;
         }
-        let answer = chardevs.map(|ticket| machine.wait(ticket, interrupted)).transpose()?;
-        Ok(answer.zip(label).and_then(|(answer, label)| console(&answer, &label)))
+        let answer = chardevs
+            .map(|ticket| machine.wait(ticket, interrupted))
+            .transpose()?;
+        Ok(answer
+            .zip(label)
+            .and_then(|(answer, label)| console(&answer, &label)))
     }
 
     /// Says why the VMM ended, by its own message.
@@ -180,20 +215,32 @@ impl Plan {
         });
         let hint = self.memlock.explain(&messages);
         let hint = hint.or_else(|| explained.and_then(|e| e.hint).map(String::from));
-        Error::Ended { emulator: self.line.emulator.clone(), status: status.ok(), about, messages, hint }
+        Error::Ended {
+            emulator: self.line.emulator.clone(),
+            status: status.ok(),
+            about,
+            messages,
+            hint,
+        }
     }
 }
 
 /// Waits for a VMM that closed its monitor, a little. Returns whether it has ended.
 fn ends(vmm: &mut Vmm, interrupted: &dyn Fn() -> bool) -> bool {
-    (0..CLOSING).take_while(|_| !interrupted()).any(|_| vmm.ends_within(LOOK))
+    (0..CLOSING)
+        .take_while(|_| !interrupted())
+        .any(|_| vmm.ends_within(LOOK))
 }
 
 /// Returns the bytes that a guest with less `<currentMemory>` than `<memory>` keeps: its balloon is
 /// inflated by the difference.
 fn balloon(domain: &Domain) -> Option<u64> {
     let current = domain.current_memory?.bytes();
-    let model = domain.devices.memballoon.as_ref().and_then(|balloon| balloon.model);
+    let model = domain
+        .devices
+        .memballoon
+        .as_ref()
+        .and_then(|balloon| balloon.model);
     let is_less = domain.memory.is_some_and(|memory| current < memory.bytes());
     (is_less && model == Some(MemballoonModel::Virtio)).then_some(current)
 }
@@ -208,7 +255,11 @@ fn empty(logs: &[File]) {
 }
 
 fn has_stdio(domain: &Domain) -> bool {
-    let mut ports = domain.devices.serials.iter().chain(&domain.devices.consoles);
+    let mut ports = domain
+        .devices
+        .serials
+        .iter()
+        .chain(&domain.devices.consoles);
     ports.any(|port| port.backend.kind == Some(CharSourceType::Stdio))
 }
 
@@ -230,7 +281,10 @@ mod tests {
         let emulator = folder.join("emulator");
         // By another process: a child of another test must not have the script open for writing.
         let mut write = Command::new("/bin/sh");
-        write.args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+        write.args([
+            "-c",
+            "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"",
+        ]);
         assert!(write.arg(&emulator).arg(script).status().unwrap().success());
         let xml = format!(
             "<domain type='qemu'><name>vm</name><memory>1048576</memory><os><type arch='x86_64' \
@@ -238,7 +292,10 @@ mod tests {
             emulator.display()
         );
         let capabilities = Capabilities::builtin(Arch::X86_64);
-        let mut domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+        let mut domain = Domain::parse(&xml)
+            .unwrap()
+            .complete(&capabilities)
+            .unwrap();
         domain.settle_backend(Backend::Iommufd);
         let settings = Settings {
             user: User::choose(None).unwrap(),
@@ -255,15 +312,24 @@ mod tests {
         let host = Host::new();
         let state = StateDir::create(&plan.run_dir, &plan.name, &host).unwrap();
         let fds = open::before_devices(plan, &state, &|| false).unwrap();
-        plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| false)
+        plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| {
+            false
+        })
     }
 
     #[test]
     fn vmm_that_ends_at_once_is_reported_by_its_message() {
-        for script in ["echo broken >&2; exit 3", "sleep 0.2; echo broken >&2; exit 3"] {
+        for script in [
+            "echo broken >&2; exit 3",
+            "sleep 0.2; echo broken >&2; exit 3",
+        ] {
             let folder = tempfile::tempdir().unwrap();
-            let Err(error) = launch(&plan(folder.path(), script)) else { panic!("{script}") };
-            let Error::Ended { messages, .. } = &error else { panic!("{script}: {error:?}") };
+            let Err(error) = launch(&plan(folder.path(), script)) else {
+                panic!("{script}")
+            };
+            let Error::Ended { messages, .. } = &error else {
+                panic!("{script}: {error:?}")
+            };
             assert_eq!(messages, "broken\n", "{script}");
         }
     }

@@ -1,8 +1,9 @@
-//! The folder of a running guest, `/run/passthru/domain-NAME`: its lock, the identity of its VMM's process,
-//! and the socket of its monitor.
+//! The folder of a running guest, `/run/passthru/domain-NAME`: its lock, the identity of its VMM's
+//! process, and the socket of its monitor.
 //!
-//! The lock proves only that a manager lives. The VMM can live longer, so a start also looks for the process
-//! that the last manager noted. A lock held by the VMM would prove nothing, since the VMM is not trusted.
+//! The lock proves only that a manager lives. The VMM can live longer, so a start also looks for
+//! the process that the last manager noted. A lock held by the VMM would prove nothing, since the
+//! VMM is not trusted.
 
 use passthru_host::{Host, ProcessId, make_own_folder, read_own, replace};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -29,7 +30,9 @@ pub enum Error {
         pid: u32,
     },
     /// The guest's last manager has died, and its VMM may live.
-    #[error("the VMM of guest '{name}' may still run, as process {pid}, although its passthru has ended")]
+    #[error(
+        "the VMM of guest '{name}' may still run, as process {pid}, although its passthru has ended"
+    )]
     VmmLives {
         /// Name of the guest.
         name: String,
@@ -46,7 +49,8 @@ pub enum Error {
         /// The note on it.
         note: PathBuf,
     },
-    /// The guest's last manager died while it started the VMM, and processes run as the guest's user.
+    /// The guest's last manager died while it started the VMM, and processes run as the guest's
+    /// user.
     #[error(
         "the last start of guest '{name}' was cut short, and its VMM may be among the processes of \
          uid {uid}"
@@ -79,8 +83,8 @@ pub enum Error {
     },
 }
 
-/// The folder of a guest, locked for as long as this value lives. The lock goes with the process, even
-/// when it is killed; the folder is removed on drop.
+/// The folder of a guest, locked for as long as this value lives. The lock goes with the process,
+/// even when it is killed; the folder is removed on drop.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
@@ -119,16 +123,27 @@ impl StateDir {
     /// Takes the lock, looks whether a VMM of an earlier manager lives, and makes the folder.
     pub(crate) fn create(run: &Path, name: &str, host: &Host) -> Result<Self, Error> {
         let path = folder(run, name);
-        make_own_folder(run, 0o755).map_err(|source| Error::Make { path: run.into(), source })?;
-        // Beside the folder, and never removed: a lock on a file that may be removed protects nothing.
+        make_own_folder(run, 0o755).map_err(|source| Error::Make {
+            path: run.into(),
+            source,
+        })?;
+        // Beside the folder, and never removed: a lock on a file that may be removed protects
+        // nothing.
         let lock = lock(&lock_path(run, name), name)?;
         if let Some(error) = survivor(run, name, host)? {
             return Err(error);
         }
-        let failed = |source| Error::Make { path: path.clone(), source };
+        let failed = |source| Error::Make {
+            path: path.clone(),
+            source,
+        };
         make_own_folder(&path, 0o700).map_err(failed)?;
         let folder = File::open(&path).map_err(failed)?;
-        Ok(Self { path, folder, _lock: lock })
+        Ok(Self {
+            path,
+            folder,
+            _lock: lock,
+        })
     }
 
     /// Notes that a VMM is about to be spawned as a user.
@@ -138,24 +153,36 @@ impl StateDir {
 
     /// Notes the process of the VMM.
     pub(crate) fn note_vmm(&self, host: &Host, uid: u32, pid: u32) -> Result<(), Error> {
-        let vmm = host.process(pid).ok_or_else(|| self.not_noted(io::ErrorKind::NotFound.into()))?;
+        let vmm = host
+            .process(pid)
+            .ok_or_else(|| self.not_noted(io::ErrorKind::NotFound.into()))?;
         self.note(host, uid, Some(vmm))
     }
 
     fn note(&self, host: &Host, uid: u32, vmm: Option<ProcessId>) -> Result<(), Error> {
         let manager = host.process(std::process::id());
         let manager = manager.ok_or_else(|| self.not_noted(io::ErrorKind::NotFound.into()))?;
-        let note = serde_json::to_vec(&Note { version: VERSION, manager, uid, vmm });
-        let written = note.map_err(io::Error::from).and_then(|note| replace(&note_path(&self.path), &note));
+        let note = serde_json::to_vec(&Note {
+            version: VERSION,
+            manager,
+            uid,
+            vmm,
+        });
+        let written = note
+            .map_err(io::Error::from)
+            .and_then(|note| replace(&note_path(&self.path), &note));
         written.map_err(|source| self.not_noted(source))
     }
 
     fn not_noted(&self, source: io::Error) -> Error {
-        Error::Make { path: note_path(&self.path), source }
+        Error::Make {
+            path: note_path(&self.path),
+            source,
+        }
     }
 
-    /// Returns the path of the monitor's socket: through the open folder, since the path of a socket may
-    /// have 107 bytes only.
+    /// Returns the path of the monitor's socket: through the open folder, since the path of a
+    /// socket may have 107 bytes only.
     pub(crate) fn monitor_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}/monitor.sock", self.folder.as_raw_fd()).into()
     }
@@ -163,7 +190,10 @@ impl StateDir {
     /// Makes the listening socket of the monitor, which root alone can reach.
     pub(crate) fn monitor(&self) -> Result<UnixListener, Error> {
         let path = self.monitor_path();
-        let failed = |source| Error::Make { path: path.clone(), source };
+        let failed = |source| Error::Make {
+            path: path.clone(),
+            source,
+        };
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}
@@ -172,10 +202,15 @@ impl StateDir {
     }
 }
 
-/// Looks for a VMM that has outlived its manager. The caller has the guest's lock, or only shows it.
+/// Looks for a VMM that has outlived its manager. The caller has the guest's lock, or only shows
+/// it.
 pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Error>, Error> {
     let path = note_path(&folder(run, name));
-    let bad = |source| Error::BadNote { name: name.into(), path: path.clone(), source };
+    let bad = |source| Error::BadNote {
+        name: name.into(),
+        path: path.clone(),
+        source,
+    };
     let text = match read_own(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -183,7 +218,10 @@ pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Err
     };
     let note: Note = serde_json::from_slice(&text).map_err(|error| bad(error.into()))?;
     if note.version != VERSION {
-        let message = format!("it has version {}, and only {VERSION} is understood", note.version);
+        let message = format!(
+            "it has version {}, and only {VERSION} is understood",
+            note.version
+        );
         return Err(bad(io::Error::other(message)));
     }
     match &note.vmm {
@@ -198,15 +236,31 @@ pub(crate) fn survivor(run: &Path, name: &str, host: &Host) -> Result<Option<Err
 fn living(name: &str, vmm: &ProcessId, host: &Host, note: PathBuf) -> Error {
     let is_it = !vmm.boot_id.is_empty() && host.process(vmm.pid).as_ref() == Some(vmm);
     let name = name.to_owned();
-    if is_it { Error::VmmLives { name, pid: vmm.pid } } else { Error::VmmUnseen { name, pid: vmm.pid, note } }
+    if is_it {
+        Error::VmmLives { name, pid: vmm.pid }
+    } else {
+        Error::VmmUnseen {
+            name,
+            pid: vmm.pid,
+            note,
+        }
+    }
 }
 
 /// Looks for processes of the user of a start that was cut short: each may be anything of that
 /// user's.
 fn process_of(name: &str, uid: u32, note: PathBuf, host: &Host) -> Result<Option<Error>, Error> {
-    let bad = |source| Error::BadNote { name: name.into(), path: "/proc".into(), source };
+    let bad = |source| Error::BadNote {
+        name: name.into(),
+        path: "/proc".into(),
+        source,
+    };
     let is_none = host.processes_of(uid).map_err(bad)?.is_empty();
-    Ok((!is_none).then(|| Error::UserLives { name: name.into(), uid, note }))
+    Ok((!is_none).then(|| Error::UserLives {
+        name: name.into(),
+        uid,
+        note,
+    }))
 }
 
 fn note_path(folder: &Path) -> PathBuf {
@@ -219,17 +273,30 @@ pub(crate) fn folder(run: &Path, name: &str) -> PathBuf {
 }
 
 fn lock(path: &Path, name: &str) -> Result<File, Error> {
-    let failed = |e: io::Error| Error::Make { path: path.into(), source: e };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?;
+    let failed = |e: io::Error| Error::Make {
+        path: path.into(),
+        source: e,
+    };
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let fd =
+        rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?;
     let mut file = File::from(fd);
     if !try_lock(&file).map_err(failed)? {
         let mut text = String::new();
-        let read =
-            file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Owner>(&text).ok());
-        return Err(Error::Running { name: name.into(), pid: read.map_or(0, |o| o.pid) });
+        let read = file
+            .read_to_string(&mut text)
+            .ok()
+            .and_then(|_| serde_json::from_str::<Owner>(&text).ok());
+        return Err(Error::Running {
+            name: name.into(),
+            pid: read.map_or(0, |o| o.pid),
+        });
     }
-    let owner = serde_json::json!(Owner { pid: std::process::id() }).to_string();
+    let owner = serde_json::json!(Owner {
+        pid: std::process::id()
+    })
+    .to_string();
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(owner.as_bytes()))
@@ -284,7 +351,10 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let first = StateDir::create(run.path(), "vm", &Host::new()).unwrap();
         let error = StateDir::create(run.path(), "vm", &Host::new()).unwrap_err();
-        assert!(matches!(error, Error::Running { pid, .. } if pid == std::process::id()), "{error}");
+        assert!(
+            matches!(error, Error::Running { pid, .. } if pid == std::process::id()),
+            "{error}"
+        );
         drop(first);
         StateDir::create(run.path(), "vm", &Host::new()).unwrap();
     }
@@ -292,7 +362,10 @@ mod tests {
     #[test]
     fn a_long_name_has_a_monitor_too() {
         let run = tempfile::tempdir().unwrap();
-        StateDir::create(run.path(), &"x".repeat(200), &Host::new()).unwrap().monitor().unwrap();
+        StateDir::create(run.path(), &"x".repeat(200), &Host::new())
+            .unwrap()
+            .monitor()
+            .unwrap();
     }
 
     #[test]
@@ -326,10 +399,16 @@ mod tests {
     #[test]
     fn start_is_refused_while_the_vmm_of_a_dead_manager_lives() {
         let run = tempfile::tempdir().unwrap();
-        let mut vmm = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut vmm = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         leave(run.path(), 7, Some(vmm.id()));
         let error = StateDir::create(run.path(), "vm", &Host::new()).unwrap_err();
-        assert!(matches!(error, Error::VmmLives { pid, .. } if pid == vmm.id()), "{error}");
+        assert!(
+            matches!(error, Error::VmmLives { pid, .. } if pid == vmm.id()),
+            "{error}"
+        );
         assert!(note_path(&folder(run.path(), "vm")).exists());
         vmm.kill().unwrap();
         vmm.wait().unwrap();
@@ -339,7 +418,10 @@ mod tests {
     #[test]
     fn process_of_another_pid_namespace_is_not_named_as_the_vmm() {
         let run = tempfile::tempdir().unwrap();
-        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         leave(run.path(), 7, Some(other.id()));
         let path = note_path(&folder(run.path(), "vm"));
         let mut note: Note = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -359,7 +441,10 @@ mod tests {
         let uid = rustix::process::geteuid().as_raw();
         leave(run.path(), uid, None);
         let error = StateDir::create(run.path(), "vm", &Host::new()).unwrap_err();
-        assert!(matches!(error, Error::UserLives { uid: by, .. } if by == uid), "{error}");
+        assert!(
+            matches!(error, Error::UserLives { uid: by, .. } if by == uid),
+            "{error}"
+        );
     }
 
     #[test]

@@ -103,56 +103,92 @@ impl Step {
     pub(crate) fn of_item(item: &Item) -> Option<Self> {
         let path = || item.want.path().unwrap_or_default().to_owned();
         Some(match (&item.want.what, &item.how) {
-            (What::Iommufd { number: None, fdgroup: None }, How::Descriptor(fd)) => Self::Open {
+            (
+                What::Iommufd {
+                    number: None,
+                    fdgroup: None,
+                },
+                How::Descriptor(fd),
+            ) => Self::Open {
                 what: format!(
                     "/dev/iommu for {} and charge pinned memory to the VMM's process (IOMMU_OPTION_RLIMIT_MODE)",
                     item.want.name
                 ),
                 descriptors: vec![(*fd, "for reading and writing")],
             },
-            (What::Iommufd { .. }, How::Descriptor(fd)) => {
-                Self::Take { what: format!("/dev/iommu for {}", item.want.name), descriptor: *fd }
-            }
-            (What::Vfio { host, number: None, .. }, How::Descriptor(fd)) => Self::Open {
+            (What::Iommufd { .. }, How::Descriptor(fd)) => Self::Take {
+                what: format!("/dev/iommu for {}", item.want.name),
+                descriptor: *fd,
+            },
+            (
+                What::Vfio {
+                    host, number: None, ..
+                },
+                How::Descriptor(fd),
+            ) => Self::Open {
                 what: format!("/dev/vfio/devices/vfioN of {host}"),
                 descriptors: vec![(*fd, "for reading and writing")],
             },
-            (What::Vfio { host, .. }, How::Descriptor(fd)) => {
-                Self::Take { what: format!("/dev/vfio/devices/vfioN of {host}"), descriptor: *fd }
-            }
+            (What::Vfio { host, .. }, How::Descriptor(fd)) => Self::Take {
+                what: format!("/dev/vfio/devices/vfioN of {host}"),
+                descriptor: *fd,
+            },
             (What::Connected { .. }, How::Descriptor(fd)) => Self::Open {
                 what: format!("a connection to the socket {}", path()),
                 descriptors: vec![(*fd, "to talk")],
             },
-            (What::Vhost { .. } | What::Tap { .. }, How::Descriptor(fd)) => {
-                Self::Open { what: path(), descriptors: vec![(*fd, "for reading and writing")] }
-            }
+            (What::Vhost { .. } | What::Tap { .. }, How::Descriptor(fd)) => Self::Open {
+                what: path(),
+                descriptors: vec![(*fd, "for reading and writing")],
+            },
             (_, How::Descriptor(fd)) => Self::Open {
                 what: format!("the listening socket {}", path()),
                 descriptors: vec![(*fd, "to accept")],
             },
             (_, How::Set(members)) => {
-                let descriptors = members.iter().map(|(fd, mode)| (*fd, mode_text(*mode))).collect();
-                Self::Open { what: path(), descriptors }
+                let descriptors = members
+                    .iter()
+                    .map(|(fd, mode)| (*fd, mode_text(*mode)))
+                    .collect();
+                Self::Open {
+                    what: path(),
+                    descriptors,
+                }
             }
-            (_, How::Copy(fd)) => Self::Copy { path: path(), descriptor: *fd },
+            (_, How::Copy(fd)) => Self::Copy {
+                path: path(),
+                descriptor: *fd,
+            },
             (_, How::Folder(path)) => Self::Folder { path: path.clone() },
             (_, How::Itself) => return None,
         })
     }
 
     pub(crate) fn of_nvram((path, template): (&str, &str)) -> Self {
-        Self::Nvram { path: path.into(), template: template.into() }
+        Self::Nvram {
+            path: path.into(),
+            template: template.into(),
+        }
     }
 
     /// The step that takes a device, and the one that gives it back.
-    pub(crate) fn of_request(request: &Request, host: &Host) -> Result<(Self, Option<Self>), Error> {
+    pub(crate) fn of_request(
+        request: &Request,
+        host: &Host,
+    ) -> Result<(Self, Option<Self>), Error> {
         let device = request.address;
         Ok(match host.change(request)? {
-            Some(Change { from, to, back }) => {
-                (Self::Bind { device, from, to }, Some(Self::GiveBack { device, to: back }))
-            }
-            None => (Self::Claim { device, driver: host.device(device)?.driver }, None),
+            Some(Change { from, to, back }) => (
+                Self::Bind { device, from, to },
+                Some(Self::GiveBack { device, to: back }),
+            ),
+            None => (
+                Self::Claim {
+                    device,
+                    driver: host.device(device)?.driver,
+                },
+                None,
+            ),
         })
     }
 }
@@ -163,12 +199,17 @@ impl fmt::Display for Step {
         match self {
             Self::Lock { folder } => write!(f, "make and lock {}", folder.display()),
             Self::Open { what, descriptors } => {
-                let numbers: Vec<String> =
-                    descriptors.iter().map(|(fd, how)| format!("{fd} ({how})")).collect();
+                let numbers: Vec<String> = descriptors
+                    .iter()
+                    .map(|(fd, how)| format!("{fd} ({how})"))
+                    .collect();
                 write!(f, "open {what}: descriptor {}", numbers.join(" and "))
             }
             Self::Take { what, descriptor } => {
-                write!(f, "check the descriptor handed in as {what}: descriptor {descriptor}")
+                write!(
+                    f,
+                    "check the descriptor handed in as {what}: descriptor {descriptor}"
+                )
             }
             Self::Copy { path, descriptor } => {
                 write!(f, "copy {path} into sealed memory: descriptor {descriptor}")
@@ -176,14 +217,33 @@ impl fmt::Display for Step {
             Self::Nvram { path, template } => write!(f, "make {path} from {template}"),
             Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
             Self::Record { path } => {
-                write!(f, "record the guest's user, devices and firmware in {}", path.display())
+                write!(
+                    f,
+                    "record the guest's user, devices and firmware in {}",
+                    path.display()
+                )
             }
-            Self::Bind { device, from, to } => write!(f, "bind {device} from {} to {to}", driver(from)),
-            Self::Claim { device, driver: has } => {
+            Self::Bind { device, from, to } => {
+                write!(f, "bind {device} from {} to {to}", driver(from))
+            }
+            Self::Claim {
+                device,
+                driver: has,
+            } => {
                 write!(f, "claim {device}, which stays on {}", driver(has))
             }
-            Self::Spawn { user, uid, memlock, memlock_items, command } => {
-                let user = if *user == uid.to_string() { "a user of its own" } else { user };
+            Self::Spawn {
+                user,
+                uid,
+                memlock,
+                memlock_items,
+                command,
+            } => {
+                let user = if *user == uid.to_string() {
+                    "a user of its own"
+                } else {
+                    user
+                };
                 write!(
                     f,
                     "start {} as {user} (uid {uid}), no capabilities, no_new_privs",
@@ -192,7 +252,9 @@ impl fmt::Display for Step {
                 if let Some(memlock) = memlock {
                     write!(f, ", memlock {} MiB", memlock.div_ceil(1 << 20))?;
                 }
-                memlock_items.iter().try_for_each(|item| write!(f, "\n      memlock: {item}"))
+                memlock_items
+                    .iter()
+                    .try_for_each(|item| write!(f, "\n      memlock: {item}"))
             }
             Self::Run => f.write_str("run the guest until it ends"),
             Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver(to)),

@@ -10,8 +10,8 @@ use std::ffi::CString;
 use std::path::Path;
 use std::thread;
 
-/// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is safe
-/// with it.
+/// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is
+/// safe with it.
 pub(crate) const NOBODY: u32 = 65_534;
 /// Folder of the files that say which ids the system has given to whom.
 const ETC: &str = "/etc";
@@ -71,9 +71,9 @@ impl Error {
     /// Returns what the user can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unknown(_) => {
-                Some("create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru")
-            }
+            Self::Unknown(_) => Some(
+                "create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru",
+            ),
             Self::Root(_) | Self::RootGroup(_) | Self::Nobody(_) => {
                 Some("name another user, or none to give the guest one of its own")
             }
@@ -91,8 +91,8 @@ impl User {
         find(name)?.ok_or_else(|| Error::Unknown(name.into()))
     }
 
-    /// Returns the user of a guest's own: the recorded one, else one that is free in the range. The record
-    /// is made when the guest starts.
+    /// Returns the user of a guest's own: the recorded one, else one that is free in the range. The
+    /// record is made when the guest starts.
     ///
     /// # Errors
     /// If no id is free, or a record cannot be used.
@@ -121,15 +121,29 @@ impl User {
         if uid.is_root() {
             return None;
         }
-        let name = unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
+        let name = unistd::User::from_uid(uid)
+            .ok()
+            .flatten()
+            .map(|user| user.name);
         let name = name.unwrap_or_else(|| uid.to_string());
-        Some(Self { name, kind: Kind::Caller, uid, gid: Gid::effective(), groups: Vec::new() })
+        Some(Self {
+            name,
+            kind: Kind::Caller,
+            uid,
+            gid: Gid::effective(),
+            groups: Vec::new(),
+        })
     }
 
     /// Returns a user for tests: the named one, else one that has no privileges.
     #[cfg(test)]
     pub(crate) fn choose(named: Option<&str>) -> Result<Self, Error> {
-        let own = || Self::own(Ids { uid: 2_100_000_000, gid: 2_100_000_000 });
+        let own = || {
+            Self::own(Ids {
+                uid: 2_100_000_000,
+                gid: 2_100_000_000,
+            })
+        };
         named.map_or_else(|| Ok(own()), Self::named)
     }
 
@@ -138,10 +152,15 @@ impl User {
         self.uid.as_raw()
     }
 
-    /// Whether the user may read (and write) a file, by the kernel's own judgement: it is asked on a
-    /// thread that has become the user. Where that cannot be done (without privileges), the answer is no.
+    /// Whether the user may read (and write) a file, by the kernel's own judgement: it is asked on
+    /// a thread that has become the user. Where that cannot be done (without privileges), the
+    /// answer is no.
     pub(crate) fn may_open(&self, path: &Path, write: bool) -> bool {
-        let access = if write { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
+        let access = if write {
+            Access::READ_OK | Access::WRITE_OK
+        } else {
+            Access::READ_OK
+        };
         self.on_thread(|| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS))
             .is_ok_and(|may| may.is_ok())
     }
@@ -149,8 +168,9 @@ impl User {
     /// Does something on a thread that has become the user.
     ///
     /// # Errors
-    /// Where the thread could not become the user, or what was to be done was not permitted to it: then
-    /// nothing has been done. If no thread can be made, then `EAGAIN`, as an error of the work.
+    /// Where the thread could not become the user, or what was to be done was not permitted to it:
+    /// then nothing has been done. If no thread can be made, then `EAGAIN`, as an error of the
+    /// work.
     pub(crate) fn on_thread<T: Send>(
         &self,
         work: impl FnOnce() -> rustix::io::Result<T> + Send,
@@ -160,7 +180,10 @@ impl User {
         }
         let done = thread::scope(|scope| {
             let as_user = || self.enter().map_or(Err(NotPermitted), |()| Ok(work()));
-            match thread::Builder::new().name("user".into()).spawn_scoped(scope, as_user) {
+            match thread::Builder::new()
+                .name("user".into())
+                .spawn_scoped(scope, as_user)
+            {
                 Ok(thread) => thread.join().unwrap_or(Err(NotPermitted)),
                 Err(error) => Ok(Err(Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))),
             }
@@ -171,8 +194,12 @@ impl User {
     /// Makes the calling thread, and only that, the user's. There is no way back.
     pub(crate) fn enter(&self) -> rustix::io::Result<()> {
         let gid = |g: &Gid| rustix::process::Gid::from_raw(g.as_raw());
-        let (uid, group) = (rustix::process::Uid::from_raw(self.uid.as_raw()), gid(&self.gid));
-        // On the stack, since nothing may be allocated between fork and exec. The kernel's limit is 65536.
+        let (uid, group) = (
+            rustix::process::Uid::from_raw(self.uid.as_raw()),
+            gid(&self.gid),
+        );
+        // On the stack, since nothing may be allocated between fork and exec. The kernel's limit is
+        // 65536.
         let mut groups = [group; 1024];
         let count = self.groups.len().min(groups.len());
         for (to, from) in groups.iter_mut().zip(&self.groups) {
@@ -194,12 +221,17 @@ fn permitted<T>(
 }
 
 fn find(name: &str) -> Result<Option<User>, Error> {
-    let lookup = |errno: nix::Error| Error::Lookup { name: name.into(), source: errno.into() };
+    let lookup = |errno: nix::Error| Error::Lookup {
+        name: name.into(),
+        source: errno.into(),
+    };
     let found = match name.parse() {
         Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid)),
         Err(_) => unistd::User::from_name(name),
     };
-    let Some(user) = found.map_err(lookup)? else { return Ok(None) };
+    let Some(user) = found.map_err(lookup)? else {
+        return Ok(None);
+    };
     if user.uid.is_root() {
         return Err(Error::Root(user.name));
     }
@@ -208,10 +240,20 @@ fn find(name: &str) -> Result<Option<User>, Error> {
     }
     let c_name = CString::new(user.name.as_str()).map_err(|_| Error::Unknown(name.into()))?;
     let groups = unistd::getgrouplist(&c_name, user.gid).map_err(lookup)?;
-    if groups.iter().chain([&user.gid]).any(|group| group.as_raw() == 0) {
+    if groups
+        .iter()
+        .chain([&user.gid])
+        .any(|group| group.as_raw() == 0)
+    {
         return Err(Error::RootGroup(user.name));
     }
-    Ok(Some(User { name: user.name, kind: Kind::Named, uid: user.uid, gid: user.gid, groups }))
+    Ok(Some(User {
+        name: user.name,
+        kind: Kind::Named,
+        uid: user.uid,
+        gid: user.gid,
+        groups,
+    }))
 }
 
 #[cfg(test)]
@@ -222,7 +264,10 @@ mod tests {
     #[test]
     fn root_is_refused_by_name_and_by_number() {
         for name in ["root", "0"] {
-            assert!(matches!(User::choose(Some(name)), Err(Error::Root(_))), "{name}");
+            assert!(
+                matches!(User::choose(Some(name)), Err(Error::Root(_))),
+                "{name}"
+            );
         }
     }
 
@@ -235,7 +280,10 @@ mod tests {
     #[test]
     fn nobody_is_refused_by_name_and_by_number() {
         for name in ["nobody", "65534"] {
-            assert!(matches!(User::choose(Some(name)), Err(Error::Nobody(_))), "{name}");
+            assert!(
+                matches!(User::choose(Some(name)), Err(Error::Nobody(_))),
+                "{name}"
+            );
         }
     }
 
@@ -253,7 +301,11 @@ mod tests {
         let test = "user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
         let may = !has_no_room(test);
         assert_eq!(user.may_open(Path::new("/dev/null"), false), may);
-        let expected = if may { Ok(Ok(7)) } else { Ok(Err(Errno::AGAIN)) };
+        let expected = if may {
+            Ok(Ok(7))
+        } else {
+            Ok(Err(Errno::AGAIN))
+        };
         assert_eq!(user.on_thread(|| Ok(7)), expected);
     }
 }

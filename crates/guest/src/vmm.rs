@@ -23,7 +23,11 @@ impl Vmm {
     /// If there is no room for a descriptor or a thread. The process has ended then.
     pub(crate) fn new(mut child: Child) -> io::Result<Self> {
         match watch(&mut child) {
-            Ok((pidfd, messages)) => Ok(Self { child, pidfd, messages }),
+            Ok((pidfd, messages)) => Ok(Self {
+                child,
+                pidfd,
+                messages,
+            }),
             Err(error) => {
                 end(&mut child);
                 Err(error)
@@ -49,7 +53,9 @@ impl Vmm {
         let deadline = Instant::now() + patience;
         loop {
             match self.child.try_wait() {
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5))
+                }
                 Ok(status) => return status.is_some(),
                 Err(_) => return true,
             }
@@ -74,7 +80,13 @@ impl Vmm {
     /// Waits for its end. Returns its status and what it said.
     pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
         let status = self.child.wait();
-        (status, self.messages.as_ref().map(Messages::finish).unwrap_or_default())
+        (
+            status,
+            self.messages
+                .as_ref()
+                .map(Messages::finish)
+                .unwrap_or_default(),
+        )
     }
 }
 

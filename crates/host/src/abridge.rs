@@ -19,13 +19,26 @@ mod tests {
 
     #[test]
     fn long_list_of_uses_is_cut_and_counted() {
-        let swap = |number: usize| Use::Swap { block: format!("sda{number}") };
+        let swap = |number: usize| Use::Swap {
+            block: format!("sda{number}"),
+        };
         let message = |count| {
             let uses = (0..count).map(swap).collect();
-            Error::InUse { device: "01:00.0".parse().unwrap(), uses }.to_string()
+            Error::InUse {
+                device: "01:00.0".parse().unwrap(),
+                uses,
+            }
+            .to_string()
         };
-        assert_eq!(message(2), "0000:01:00.0 is in use: swap space on sda0; swap space on sda1");
+        assert_eq!(
+            message(2),
+            "0000:01:00.0 is in use: swap space on sda0; swap space on sda1"
+        );
         assert!(message(8).ends_with("swap space on sda7"), "{}", message(8));
-        assert!(message(100).ends_with("swap space on sda7 and 92 more"), "{}", message(100));
+        assert!(
+            message(100).ends_with("swap space on sda7 and 92 more"),
+            "{}",
+            message(100)
+        );
     }
 }

@@ -4,22 +4,28 @@ use std::fs;
 
 use crate::{Device, Host, sysfs};
 
-/// Returns the module whose `vfio_pci:` alias fits the device best, that is with the fewest wildcards: the
-/// kernel's own rule for VFIO variant drivers.
+/// Returns the module whose `vfio_pci:` alias fits the device best, that is with the fewest
+/// wildcards: the kernel's own rule for VFIO variant drivers.
 pub(crate) fn vfio_module(host: &Host, device: &Device) -> Option<String> {
     let modalias = sysfs::read(host.pci(device.address).join("modalias"))?;
     let wanted = format!("vfio_{modalias}");
     let release = sysfs::read(host.path("proc/sys/kernel/osrelease"))?;
     let dir = host.path("lib/modules").join(release);
-    let text = |name| fs::read(dir.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text =
+        |name| fs::read(dir.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let loadable = text("modules.alias").unwrap_or_default();
     let built_in = text("modules.builtin.modinfo").unwrap_or_default();
-    best(&wanted, loadable_aliases(&loadable).chain(built_in_aliases(&built_in))).map(str::to_owned)
+    best(
+        &wanted,
+        loadable_aliases(&loadable).chain(built_in_aliases(&built_in)),
+    )
+    .map(str::to_owned)
 }
 
 /// Lines `alias PATTERN MODULE`.
 fn loadable_aliases(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().filter_map(|line| line.strip_prefix("alias ")?.trim().split_once(' '))
+    text.lines()
+        .filter_map(|line| line.strip_prefix("alias ")?.trim().split_once(' '))
 }
 
 /// Entries `MODULE.alias=PATTERN`, each ended by a zero byte.
@@ -39,9 +45,12 @@ fn best<'t>(wanted: &str, aliases: impl Iterator<Item = (&'t str, &'t str)>) -> 
 
 /// Matches a pattern in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
     text.strip_prefix(head).is_some_and(|text| {
-        rest.is_empty() || (0..=text.len()).any(|i| text.get(i..).is_some_and(|text| matches(rest, text)))
+        rest.is_empty()
+            || (0..=text.len()).any(|i| text.get(i..).is_some_and(|text| matches(rest, text)))
     })
 }
 
@@ -72,17 +81,27 @@ alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* wider_vfio_pci
 
     #[test]
     fn the_alias_with_fewest_wildcards_wins() {
-        assert_eq!(module(MLX5_VF, ALIASES, "").as_deref(), Some("mlx5_vfio_pci"));
+        assert_eq!(
+            module(MLX5_VF, ALIASES, "").as_deref(),
+            Some("mlx5_vfio_pci")
+        );
         let other = MLX5_VF.replace("101E", "1021");
-        assert_eq!(module(&other, ALIASES, "").as_deref(), Some("wider_vfio_pci"));
+        assert_eq!(
+            module(&other, ALIASES, "").as_deref(),
+            Some("wider_vfio_pci")
+        );
         let intel = "pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00";
         assert_eq!(module(intel, ALIASES, "").as_deref(), Some("vfio_pci"));
     }
 
     #[test]
     fn aliases_of_built_in_modules_count() {
-        let modinfo = "vfio_pci.license=GPL\0mlx5_vfio_pci.alias=vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*\0";
-        assert_eq!(module(MLX5_VF, "", modinfo).as_deref(), Some("mlx5_vfio_pci"));
+        let modinfo =
+            "vfio_pci.license=GPL\0mlx5_vfio_pci.alias=vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*\0";
+        assert_eq!(
+            module(MLX5_VF, "", modinfo).as_deref(),
+            Some("mlx5_vfio_pci")
+        );
         assert_eq!(module(MLX5_VF, "", ""), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Assignments: the devices of one guest (or of one `bind`), taken together or not at all, and given back.
+//! Assignments: the devices of one guest (or of one `bind`), taken together or not at all, and
+//! given back.
 
 use passthru_pci::Address;
 
@@ -10,13 +11,13 @@ use crate::{Claim, Device, Error, Host, Usage, Use};
 pub struct Request {
     /// The device.
     pub address: Address,
-    /// Whether it is to be bound now and given back later (libvirt's `managed='yes'`). If not, it has to be on a VFIO
-    /// driver already and stays there.
+    /// Whether it is to be bound now and given back later (libvirt's `managed='yes'`). If not, it
+    /// has to be on a VFIO driver already and stays there.
     pub managed: bool,
     /// The driver to bind it to, instead of [`Host::vfio_driver`].
     pub driver: Option<String>,
-    /// Whether its open node was handed in by the caller: then processes that have it open, seen or not, are no
-    /// objection, since the caller and this process do.
+    /// Whether its open node was handed in by the caller: then processes that have it open, seen or
+    /// not, are no objection, since the caller and this process do.
     pub handed_in: bool,
 }
 
@@ -37,23 +38,34 @@ struct Taken {
 impl Request {
     /// Asks for a device that is bound now and given back later.
     pub fn managed(address: Address) -> Self {
-        Self { address, managed: true, driver: None, handed_in: false }
+        Self {
+            address,
+            managed: true,
+            driver: None,
+            handed_in: false,
+        }
     }
 
     /// Asks for a device that is on a VFIO driver already.
     pub fn unmanaged(address: Address) -> Self {
-        Self { address, managed: false, driver: None, handed_in: false }
+        Self {
+            address,
+            managed: false,
+            driver: None,
+            handed_in: false,
+        }
     }
 }
 
 impl Host {
     /// Takes devices for a guest, or with `None` until further notice. All are looked at before the
     /// first is touched, and once more when all are claimed; if one fails, those before it go back.
-    /// Devices of one call count as leaving their group together. Disks are held exclusively from the
-    /// claim until they leave their driver, so that nothing is mounted meanwhile.
+    /// Devices of one call count as leaving their group together. Disks are held exclusively from
+    /// the claim until they leave their driver, so that nothing is mounted meanwhile.
     ///
     /// # Errors
-    /// What [`check`](Self::check) refuses; its objections too unless `force` is set; what the kernel answered.
+    /// What [`check`](Self::check) refuses; its objections too unless `force` is set; what the
+    /// kernel answered.
     pub fn assign(
         &self,
         requests: &[Request],
@@ -63,8 +75,8 @@ impl Host {
         self.assign_unless(requests, guest, force, &|| false)
     }
 
-    /// Takes devices as [`assign`](Self::assign) does, unless interrupted: `interrupted` is asked before and
-    /// after each device, and then all go back.
+    /// Takes devices as [`assign`](Self::assign) does, unless interrupted: `interrupted` is asked
+    /// before and after each device, and then all go back.
     ///
     /// # Errors
     /// [`Error::Interrupted`], and those of [`assign`](Self::assign).
@@ -75,9 +87,16 @@ impl Host {
         force: bool,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Assignment, Error> {
-        let mut assignment = Assignment { host: self.clone(), taken: Vec::new() };
+        let mut assignment = Assignment {
+            host: self.clone(),
+            taken: Vec::new(),
+        };
         if requests.is_empty() {
-            return if interrupted() { Err(Error::Interrupted) } else { Ok(assignment) };
+            return if interrupted() {
+                Err(Error::Interrupted)
+            } else {
+                Ok(assignment)
+            };
         }
         let usage = self.usage_beside(&[], &[]);
         let objections = self.check_during(&usage, requests)?;
@@ -107,9 +126,9 @@ impl Host {
     /// that may be overridden: [`Error::InUse`], [`Error::Unseen`] and [`Error::NotViable`].
     ///
     /// # Errors
-    /// Those that may not be: a device that is not there, twice in the list, a bridge, without IOMMU
-    /// group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's name
-    /// that cannot be one. All of them, not only the first.
+    /// Those that may not be: a device that is not there, twice in the list, a bridge, without
+    /// IOMMU group, without an IOMMU, claimed, or unmanaged and on a driver of the host; a driver's
+    /// name that cannot be one. All of them, not only the first.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
         if requests.is_empty() {
             return Ok(Vec::new());
@@ -117,8 +136,8 @@ impl Host {
         self.check_during(&self.usage_beside(&[], &[]), requests)
     }
 
-    /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices one by one.
-    /// With a look by [`usage`](Self::usage), no disk is opened.
+    /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices
+    /// one by one. With a look by [`usage`](Self::usage), no disk is opened.
     ///
     /// # Errors
     /// As there.
@@ -128,9 +147,13 @@ impl Host {
         for (i, request) in requests.iter().enumerate() {
             match self.assignable(request) {
                 Ok(_) if addresses[..i].contains(&request.address) => {
-                    refusals.push(Error::Twice { device: request.address });
+                    refusals.push(Error::Twice {
+                        device: request.address,
+                    });
                 }
-                Ok(device) => objections.extend(self.objections(request, &device, &addresses, usage)),
+                Ok(device) => {
+                    objections.extend(self.objections(request, &device, &addresses, usage))
+                }
                 Err(error) => refusals.push(error),
             }
         }
@@ -141,36 +164,68 @@ impl Host {
     }
 
     fn assignable(&self, request: &Request) -> Result<Device, Error> {
-        request.driver.as_deref().map_or(Ok(()), Host::check_driver_name)?;
+        request
+            .driver
+            .as_deref()
+            .map_or(Ok(()), Host::check_driver_name)?;
         let device = self.device(request.address)?;
         if device.is_bridge() {
-            return Err(Error::Bridge { device: device.address });
+            return Err(Error::Bridge {
+                device: device.address,
+            });
         }
         if device.no_iommu {
-            return Err(Error::DeviceWithoutIommu { device: device.address });
+            return Err(Error::DeviceWithoutIommu {
+                device: device.address,
+            });
         }
         if device.group.is_none() {
-            return Err(Error::NoGroup { device: device.address, others_have: self.has_groups() });
+            return Err(Error::NoGroup {
+                device: device.address,
+                others_have: self.has_groups(),
+            });
         }
         if let Some(owner) = self.owner(device.address) {
-            return Err(Error::Claimed { device: device.address, owner });
+            return Err(Error::Claimed {
+                device: device.address,
+                owner,
+            });
         }
         if !request.managed && !device.on_vfio() {
-            return Err(Error::NotOnVfio { device: device.address, driver: device.driver });
+            return Err(Error::NotOnVfio {
+                device: device.address,
+                driver: device.driver,
+            });
         }
         Ok(device)
     }
 
-    fn objections(&self, request: &Request, device: &Device, taken: &[Address], usage: &Usage) -> Vec<Error> {
+    fn objections(
+        &self,
+        request: &Request,
+        device: &Device,
+        taken: &[Address],
+        usage: &Usage,
+    ) -> Vec<Error> {
         let found = usage.of(device);
         let expected = |used: &Use| request.handed_in && matches!(used, Use::Process { .. });
-        let uses: Vec<Use> = found.blocking().filter(|used| !expected(used)).cloned().collect();
+        let uses: Vec<Use> = found
+            .blocking()
+            .filter(|used| !expected(used))
+            .cloned()
+            .collect();
         let mut objections = Vec::new();
         if !uses.is_empty() {
-            objections.push(Error::InUse { device: request.address, uses });
+            objections.push(Error::InUse {
+                device: request.address,
+                uses,
+            });
         }
         if !found.unseen.is_empty() && !request.handed_in {
-            objections.push(Error::Unseen { device: request.address, unseen: found.unseen });
+            objections.push(Error::Unseen {
+                device: request.address,
+                unseen: found.unseen,
+            });
         }
         objections.extend(self.check_group(device, taken, usage).err());
         objections
@@ -190,7 +245,10 @@ impl Assignment {
         let mut drivers = Vec::new();
         for request in requests {
             let claim = self.host.claim(request.address, guest)?;
-            self.taken.push(Taken { claim, give_back: false });
+            self.taken.push(Taken {
+                claim,
+                give_back: false,
+            });
             holds.push(usage.hold(&self.host.device(request.address)?));
             drivers.push(self.host.change(request)?.map(|change| change.to));
         }
@@ -200,7 +258,13 @@ impl Assignment {
         if !force {
             self.host.check_again(requests, &holds)?;
         }
-        let go_on = || if interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        let go_on = || {
+            if interrupted() {
+                Err(Error::Interrupted)
+            } else {
+                Ok(())
+            }
+        };
         go_on()?;
         for ((taken, driver), hold) in self.taken.iter_mut().zip(drivers).zip(holds) {
             if let Some(driver) = driver {
@@ -211,7 +275,8 @@ impl Assignment {
         Ok(())
     }
 
-    /// Gives everything back after a failure. Returns the failure, and what was not given back with it.
+    /// Gives everything back after a failure. Returns the failure, and what was not given back with
+    /// it.
     fn undone(mut self, failure: Error) -> Error {
         let failures = self.undo_each().into_iter();
         failures.fold(failure, |failure, (device, source)| Error::NotUndone {
@@ -221,9 +286,13 @@ impl Assignment {
         })
     }
 
-    /// Returns the devices as they are now, in the order of the requests. One that has gone is left out.
+    /// Returns the devices as they are now, in the order of the requests. One that has gone is left
+    /// out.
     pub fn devices(&self) -> Vec<Device> {
-        self.taken.iter().filter_map(|taken| self.host.device(taken.claim.device()).ok()).collect()
+        self.taken
+            .iter()
+            .filter_map(|taken| self.host.device(taken.claim.device()).ok())
+            .collect()
     }
 
     /// Gives the devices back, the last one first. Nobody may have them open any more.
@@ -232,7 +301,11 @@ impl Assignment {
     /// One for each device that did not go back; its record stays.
     pub fn give_back(mut self) -> Result<(), Vec<Error>> {
         let errors = self.undo();
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Leaves the devices on their VFIO drivers, and lets go of the claims.
@@ -241,7 +314,10 @@ impl Assignment {
     }
 
     fn undo(&mut self) -> Vec<Error> {
-        self.undo_each().into_iter().map(|(_, error)| error).collect()
+        self.undo_each()
+            .into_iter()
+            .map(|(_, error)| error)
+            .collect()
     }
 
     /// Gives the devices back, the last one first. Returns those that did not go, with the reasons.
@@ -255,7 +331,10 @@ impl Assignment {
 impl Drop for Assignment {
     fn drop(&mut self) {
         for error in self.undo() {
-            tracing::error!(error = &error as &dyn std::error::Error, "a device was not given back");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a device was not given back"
+            );
         }
     }
 }
@@ -272,7 +351,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// An NVMe disk on its driver, and a NIC on `vfio-pci`. Nothing moves when their files are written.
+    /// An NVMe disk on its driver, and a NIC on `vfio-pci`. Nothing moves when their files are
+    /// written.
     fn host() -> Tree {
         let tree = Tree::new();
         let nvme = tree.pci("0000:01:00.0", 0x010802);
@@ -300,12 +380,23 @@ mod tests {
         inotify::add_watch(&opened, tree.path("proc"), inotify::WatchFlags::OPEN).unwrap();
         let mut event = [0; 512];
         assert_eq!(tree.host().check(&[]).unwrap().len(), 0);
-        assert_eq!(tree.host().assign(&[], Some("one"), false).unwrap().devices(), []);
-        assert_eq!(rustix::io::read(&opened, &mut event), Err(rustix::io::Errno::AGAIN));
+        assert_eq!(
+            tree.host()
+                .assign(&[], Some("one"), false)
+                .unwrap()
+                .devices(),
+            []
+        );
+        assert_eq!(
+            rustix::io::read(&opened, &mut event),
+            Err(rustix::io::Errno::AGAIN)
+        );
         let stopped = tree.host().assign_unless(&[], Some("one"), false, &|| true);
         assert!(matches!(stopped, Err(Error::Interrupted)));
         // With a request, the folder is read.
-        tree.host().check(&[Request::managed(address("02:00.0"))]).unwrap();
+        tree.host()
+            .check(&[Request::managed(address("02:00.0"))])
+            .unwrap();
         assert!(rustix::io::read(&opened, &mut event).is_ok());
     }
 
@@ -313,25 +404,48 @@ mod tests {
     fn a_device_on_vfio_is_claimed_and_stays_where_it_is() {
         let tree = host();
         let nic = address("02:00.0");
-        let assignment = tree.host().assign(&[Request::unmanaged(nic)], Some("one"), false).unwrap();
-        let owner = Owner { guest: Some("one".into()), pid: std::process::id() };
+        let assignment = tree
+            .host()
+            .assign(&[Request::unmanaged(nic)], Some("one"), false)
+            .unwrap();
+        let owner = Owner {
+            guest: Some("one".into()),
+            pid: std::process::id(),
+        };
         assert_eq!(tree.host().owner(nic), Some(owner.clone()));
 
-        let error = tree.host().assign(&[Request::managed(nic)], Some("two"), true).unwrap_err();
-        assert!(matches!(&error, Error::Claimed { owner: by, .. } if *by == owner), "{error}");
+        let error = tree
+            .host()
+            .assign(&[Request::managed(nic)], Some("two"), true)
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Claimed { owner: by, .. } if *by == owner),
+            "{error}"
+        );
 
         assignment.give_back().unwrap();
         assert_eq!(tree.host().owner(nic), None);
-        assert_eq!(tree.host().device(nic).unwrap().driver.as_deref(), Some("vfio-pci"));
+        assert_eq!(
+            tree.host().device(nic).unwrap().driver.as_deref(),
+            Some("vfio-pci")
+        );
     }
 
     #[test]
     fn a_failed_bind_puts_everything_back_and_leaves_no_record() {
         let tree = host();
         let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
-        let error = tree.host().assign(&requests, Some("one"), false).unwrap_err();
-        let Error::NotTaken { now, wanted, .. } = &error else { panic!("{error}") };
-        assert_eq!((now.as_deref(), wanted.as_deref()), (Some("nvme"), Some("vfio-pci")));
+        let error = tree
+            .host()
+            .assign(&requests, Some("one"), false)
+            .unwrap_err();
+        let Error::NotTaken { now, wanted, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            (now.as_deref(), wanted.as_deref()),
+            (Some("nvme"), Some("vfio-pci"))
+        );
         assert!(override_of_nvme(&tree).starts_with('\n')); // what the last write was, over the one before
         assert_eq!(tree.host().record(address("01:00.0")).unwrap(), None);
         assert_eq!(tree.host().owner(address("02:00.0")), None);
@@ -342,13 +456,26 @@ mod tests {
         let tree = host();
         let nic = address("02:00.0");
         // What a crashed guest left, whose former driver has gone.
-        let former = Former { driver: Some("no-such-driver".into()), driver_override: None };
+        let former = Former {
+            driver: Some("no-such-driver".into()),
+            driver_override: None,
+        };
         let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former))
+            .unwrap();
         drop(claim);
         let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
-        let error = tree.host().assign(&requests, Some("one"), false).unwrap_err();
-        let Error::NotUndone { device, failure, .. } = &error else { panic!("{error}") };
+        let error = tree
+            .host()
+            .assign(&requests, Some("one"), false)
+            .unwrap_err();
+        let Error::NotUndone {
+            device, failure, ..
+        } = &error
+        else {
+            panic!("{error}")
+        };
         assert_eq!(*device, nic);
         assert!(matches!(**failure, Error::NotTaken { .. }), "{failure}");
         assert!(tree.host().record(nic).unwrap().is_some());
@@ -358,9 +485,15 @@ mod tests {
     fn all_refusals_are_reported_and_nothing_is_touched() {
         let tree = host();
         tree.pci("0000:00:01.0", 0x060400);
-        let requests = ["00:01.0", "09:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
-        let Err(Error::Several(errors)) = tree.host().assign(&requests, None, true) else { panic!() };
-        assert!(matches!(errors[..], [Error::Bridge { .. }, Error::NotFound { .. }]));
+        let requests =
+            ["00:01.0", "09:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
+        let Err(Error::Several(errors)) = tree.host().assign(&requests, None, true) else {
+            panic!()
+        };
+        assert!(matches!(
+            errors[..],
+            [Error::Bridge { .. }, Error::NotFound { .. }]
+        ));
         assert_eq!(override_of_nvme(&tree), "(null)\n");
         assert!(!tree.path("run").exists());
     }
@@ -369,16 +502,26 @@ mod tests {
     fn an_unmanaged_device_has_to_be_on_vfio_and_none_may_come_twice() {
         let tree = host();
         let nvme = Request::unmanaged(address("01:00.0"));
-        assert!(matches!(tree.host().check(&[nvme]), Err(Error::NotOnVfio { .. })));
+        assert!(matches!(
+            tree.host().check(&[nvme]),
+            Err(Error::NotOnVfio { .. })
+        ));
         let nic = Request::managed(address("02:00.0"));
-        assert!(matches!(tree.host().check(&[nic.clone(), nic]), Err(Error::Twice { .. })));
+        assert!(matches!(
+            tree.host().check(&[nic.clone(), nic]),
+            Err(Error::Twice { .. })
+        ));
     }
 
     #[test]
     fn only_a_vfio_driver_can_be_asked_for() {
         let tree = host();
-        let nvme =
-            |driver: &str| [Request { driver: Some(driver.into()), ..Request::managed(address("01:00.0")) }];
+        let nvme = |driver: &str| {
+            [Request {
+                driver: Some(driver.into()),
+                ..Request::managed(address("01:00.0"))
+            }]
+        };
         let error = tree.host().check(&nvme("../../../../tmp")).unwrap_err();
         assert!(matches!(error, Error::BadDriverName { .. }), "{error}");
         let error = tree.host().assign(&nvme("nvme"), None, false).unwrap_err();
@@ -390,12 +533,25 @@ mod tests {
     #[test]
     fn device_without_iommu_is_refused_even_by_force() {
         let tree = host();
-        tree.file("sys/devices/pci/0000:02:00.0/vfio-dev/noiommu-vfio0/dev", "511:0\n");
+        tree.file(
+            "sys/devices/pci/0000:02:00.0/vfio-dev/noiommu-vfio0/dev",
+            "511:0\n",
+        );
         let nic = address("02:00.0");
         for request in [Request::managed(nic), Request::unmanaged(nic)] {
-            let error = tree.host().assign(&[request], Some("one"), true).unwrap_err();
-            assert!(matches!(error, Error::DeviceWithoutIommu { device } if device == nic), "{error}");
-            assert!(error.hint().is_some_and(|hint| hint.contains("IOMMU on in the firmware")));
+            let error = tree
+                .host()
+                .assign(&[request], Some("one"), true)
+                .unwrap_err();
+            assert!(
+                matches!(error, Error::DeviceWithoutIommu { device } if device == nic),
+                "{error}"
+            );
+            assert!(
+                error
+                    .hint()
+                    .is_some_and(|hint| hint.contains("IOMMU on in the firmware"))
+            );
         }
         assert_eq!(tree.host().owner(nic), None);
         assert_eq!(tree.host().record(nic).unwrap(), None);
@@ -405,14 +561,25 @@ mod tests {
     fn what_a_crashed_guest_left_is_taken_over_with_its_former_state() {
         let tree = host();
         let nic = address("02:00.0");
-        let former = Former { driver: Some("e1000e".into()), driver_override: None };
+        let former = Former {
+            driver: Some("e1000e".into()),
+            driver_override: None,
+        };
         let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-        tree.host().write_record(&claim.new_record("vfio-pci", former.clone())).unwrap();
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former.clone()))
+            .unwrap();
         drop(claim);
 
-        let assignment = tree.host().assign(&[Request::managed(nic)], Some("next"), false).unwrap();
+        let assignment = tree
+            .host()
+            .assign(&[Request::managed(nic)], Some("next"), false)
+            .unwrap();
         let record = tree.host().record(nic).unwrap().unwrap();
-        assert_eq!((record.guest.as_deref(), record.former), (Some("next"), former));
+        assert_eq!(
+            (record.guest.as_deref(), record.former),
+            (Some("next"), former)
+        );
         assert!(assignment.taken[0].give_back);
         assignment.keep();
     }
@@ -421,16 +588,23 @@ mod tests {
     fn interrupted_assignment_gives_all_devices_back() {
         let tree = host();
         let nic = address("02:00.0");
-        let former = Former { driver: Some("vfio-pci".into()), driver_override: None };
+        let former = Former {
+            driver: Some("vfio-pci".into()),
+            driver_override: None,
+        };
         let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former))
+            .unwrap();
         drop(claim);
         let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
         // The signal comes while the first of the two is bound.
         let asked = std::cell::Cell::new(0);
         let interrupted = || asked.replace(asked.get() + 1) == 1;
         let host = tree.host();
-        let error = host.assign_unless(&requests, Some("one"), false, &interrupted).unwrap_err();
+        let error = host
+            .assign_unless(&requests, Some("one"), false, &interrupted)
+            .unwrap_err();
         assert!(matches!(error, Error::Interrupted), "{error}");
         assert_eq!(host.record(nic).unwrap(), None);
         assert_eq!(override_of_nvme(&tree), "(null)\n");
@@ -442,12 +616,20 @@ mod tests {
         let tree = host();
         tree.pci("0000:03:00.0", 0x020000);
         tree.place("0000:03:00.0", Some("vfio-pci"), 3);
-        let former = |driver: &str| Former { driver: Some(driver.into()), driver_override: None };
+        let former = |driver: &str| Former {
+            driver: Some(driver.into()),
+            driver_override: None,
+        };
         for (text, driver) in [("02:00.0", "no-such-driver"), ("03:00.0", "vfio-pci")] {
             let claim = tree.host().claim(address(text), None).unwrap();
-            tree.host().write_record(&claim.new_record("vfio-pci", former(driver))).unwrap();
+            tree.host()
+                .write_record(&claim.new_record("vfio-pci", former(driver)))
+                .unwrap();
         }
-        let error = tree.host().release(&["02:00.0", "03:00.0"].map(address), false).unwrap_err();
+        let error = tree
+            .host()
+            .release(&["02:00.0", "03:00.0"].map(address), false)
+            .unwrap_err();
         assert!(matches!(error, Error::Write { .. }), "{error}");
         assert!(tree.host().record(address("02:00.0")).unwrap().is_some());
         assert_eq!(tree.host().record(address("03:00.0")).unwrap(), None);
@@ -460,8 +642,13 @@ mod tests {
         tree.file("dev/vfio/2", "char 510:2\n");
         tree.link("proc/77/fd/3", "/dev/vfio/2");
         tree.file("proc/77/comm", "qemu\n");
-        let error = tree.host().release(&[address("02:00.0")], false).unwrap_err();
-        let Error::Held { holders, .. } = &error else { panic!("{error}") };
+        let error = tree
+            .host()
+            .release(&[address("02:00.0")], false)
+            .unwrap_err();
+        let Error::Held { holders, .. } = &error else {
+            panic!("{error}")
+        };
         assert!(matches!(holders[..], [Use::Process { pid: 77, .. }]));
     }
 }

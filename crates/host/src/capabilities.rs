@@ -11,18 +11,22 @@ pub struct Capabilities {
     pub iommu: bool,
     /// iommufd is there (`/dev/iommu`), or is a module that has not been loaded.
     pub iommufd: bool,
-    /// VFIO has character devices (`CONFIG_VFIO_DEVICE_CDEV`). `None` as long as VFIO is not loaded.
+    /// VFIO has character devices (`CONFIG_VFIO_DEVICE_CDEV`). `None` as long as VFIO is not
+    /// loaded.
     pub vfio_cdev: Option<bool>,
 }
 
 impl Capabilities {
-    /// Says what is in the way of assigning devices through iommufd: [`Error::NoIommu`], [`Error::NoIommufd`] or
-    /// [`Error::NoCdev`], in this order.
+    /// Says what is in the way of assigning devices through iommufd: [`Error::NoIommu`],
+    /// [`Error::NoIommufd`] or [`Error::NoCdev`], in this order.
     pub fn lack(&self) -> Option<Error> {
         match self {
             Self { iommu: false, .. } => Some(Error::NoIommu),
             Self { iommufd: false, .. } => Some(Error::NoIommufd),
-            Self { vfio_cdev: Some(false), .. } => Some(Error::NoCdev),
+            Self {
+                vfio_cdev: Some(false),
+                ..
+            } => Some(Error::NoCdev),
             _ => None,
         }
     }
@@ -38,7 +42,8 @@ impl Host {
         }
     }
 
-    /// Loads the modules of iommufd and VFIO where they are missing, and checks that they are there.
+    /// Loads the modules of iommufd and VFIO where they are missing, and checks that they are
+    /// there.
     ///
     /// # Errors
     /// [`Error::NoIommu`], [`Error::NoIommufd`], [`Error::NoCdev`], in this order.
@@ -51,7 +56,13 @@ impl Host {
         }
         let iommufd = self.path("sys/class/misc/iommu").exists();
         let vfio_cdev = Some(self.vfio_cdev().unwrap_or(false));
-        match (Capabilities { iommu: self.has_groups(), iommufd, vfio_cdev }).lack() {
+        match (Capabilities {
+            iommu: self.has_groups(),
+            iommufd,
+            vfio_cdev,
+        })
+        .lack()
+        {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -60,7 +71,9 @@ impl Host {
     /// The class comes with VFIO; the range of device numbers only with its character devices.
     fn vfio_cdev(&self) -> Option<bool> {
         let devices = sysfs::read(self.path("proc/devices")).unwrap_or_default();
-        let numbered = devices.lines().any(|line| line.trim().ends_with(" vfio-dev"));
+        let numbered = devices
+            .lines()
+            .any(|line| line.trim().ends_with(" vfio-dev"));
         (numbered || self.path("sys/class/vfio-dev").exists()).then_some(numbered)
     }
 
@@ -82,10 +95,16 @@ mod tests {
         let tree = Tree::new();
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
         tree.dir("sys/kernel/iommu_groups/0");
-        assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommufd)));
+        assert!(matches!(
+            tree.host().require_iommufd(),
+            Err(Error::NoIommufd)
+        ));
         tree.dir("sys/class/misc/iommu");
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoCdev)));
-        tree.file("proc/devices", "Character devices:\n 10 misc\n511 vfio-dev\n");
+        tree.file(
+            "proc/devices",
+            "Character devices:\n 10 misc\n511 vfio-dev\n",
+        );
         tree.host().require_iommufd().unwrap();
     }
 
@@ -103,8 +122,14 @@ mod tests {
     fn a_module_that_is_not_loaded_counts_as_there() {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/osrelease", "7.2.0\n");
-        tree.file("lib/modules/7.2.0/modules.dep", "kernel/drivers/iommu/iommufd/iommufd.ko.zst:\n");
+        tree.file(
+            "lib/modules/7.2.0/modules.dep",
+            "kernel/drivers/iommu/iommufd/iommufd.ko.zst:\n",
+        );
         let found = tree.host().capabilities();
-        assert_eq!((found.iommu, found.iommufd, found.vfio_cdev), (false, true, None));
+        assert_eq!(
+            (found.iommu, found.iommufd, found.vfio_cdev),
+            (false, true, None)
+        );
     }
 }

@@ -10,13 +10,15 @@ pub struct Change {
     pub from: Option<String>,
     /// The one that it gets: the one asked for, else [`Host::vfio_driver`].
     pub to: String,
-    /// The one that it goes back to when a guest gives it back, by its record where it was taken before.
+    /// The one that it goes back to when a guest gives it back, by its record where it was taken
+    /// before.
     pub back: Option<String>,
 }
 
 impl Host {
-    /// Returns what a request changes: nothing for a device that is not managed. Looks at nothing else than the
-    /// device and its record; whether it can be had at all is for [`check`](Self::check).
+    /// Returns what a request changes: nothing for a device that is not managed. Looks at nothing
+    /// else than the device and its record; whether it can be had at all is for
+    /// [`check`](Self::check).
     ///
     /// # Errors
     /// [`Error::NotFound`], and [`Error::BadDriverName`].
@@ -29,11 +31,16 @@ impl Host {
             Some(driver) => Self::check_driver_name(driver).map(|()| driver.clone())?,
             None => self.vfio_driver(&device),
         };
-        // A record that cannot be read (without privileges, say) stands in the way only when the device is taken.
+        // A record that cannot be read (without privileges, say) stands in the way only when the
+        // device is taken.
         let identity = self.identity(request.address)?;
         let record = self.valid_record(&device, &identity).ok().flatten();
         let (former, _) = Former::before(&device, record);
-        Ok(Some(Change { from: device.driver, to, back: former.driver }))
+        Ok(Some(Change {
+            from: device.driver,
+            to,
+            back: former.driver,
+        }))
     }
 }
 
@@ -44,12 +51,19 @@ mod tests {
 
     fn change(tree: &Tree, driver: Option<&str>) -> Change {
         let request = Request::managed("01:00.0".parse().unwrap());
-        let request = Request { driver: driver.map(str::to_owned), ..request };
+        let request = Request {
+            driver: driver.map(str::to_owned),
+            ..request
+        };
         tree.host().change(&request).unwrap().unwrap()
     }
 
     fn drivers(from: &str, to: &str, back: &str) -> Change {
-        Change { from: Some(from.into()), to: to.into(), back: Some(back.into()) }
+        Change {
+            from: Some(from.into()),
+            to: to.into(),
+            back: Some(back.into()),
+        }
     }
 
     fn on(driver: &str) -> Tree {
@@ -60,16 +74,27 @@ mod tests {
     }
 
     fn record(tree: &Tree, guest: Option<&str>) {
-        let claim = tree.host().claim("01:00.0".parse().unwrap(), guest).unwrap();
-        let former = Former { driver: Some("igb".into()), driver_override: None };
-        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        let claim = tree
+            .host()
+            .claim("01:00.0".parse().unwrap(), guest)
+            .unwrap();
+        let former = Former {
+            driver: Some("igb".into()),
+            driver_override: None,
+        };
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former))
+            .unwrap();
     }
 
     #[test]
     fn a_managed_device_goes_to_vfio_and_back_to_where_it_was() {
         let tree = on("igb");
         assert_eq!(change(&tree, None), drivers("igb", "vfio-pci", "igb"));
-        assert_eq!(change(&tree, Some("mlx5_vfio_pci")), drivers("igb", "mlx5_vfio_pci", "igb"));
+        assert_eq!(
+            change(&tree, Some("mlx5_vfio_pci")),
+            drivers("igb", "mlx5_vfio_pci", "igb")
+        );
         let unmanaged = Request::unmanaged("01:00.0".parse().unwrap());
         assert_eq!(tree.host().change(&unmanaged).unwrap(), None);
     }
@@ -85,7 +110,13 @@ mod tests {
     fn what_was_bound_by_hand_goes_back_to_that() {
         let tree = on("vfio-pci");
         record(&tree, None);
-        assert_eq!(change(&tree, None), drivers("vfio-pci", "vfio-pci", "vfio-pci"));
-        assert_eq!(change(&tree, Some("mlx5_vfio_pci")), drivers("vfio-pci", "mlx5_vfio_pci", "vfio-pci"));
+        assert_eq!(
+            change(&tree, None),
+            drivers("vfio-pci", "vfio-pci", "vfio-pci")
+        );
+        assert_eq!(
+            change(&tree, Some("mlx5_vfio_pci")),
+            drivers("vfio-pci", "mlx5_vfio_pci", "vfio-pci")
+        );
     }
 }

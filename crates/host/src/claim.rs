@@ -1,7 +1,8 @@
 //! Claims: one process at a time has a device.
 //!
-//! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, which names its owner. It ends with its process,
-//! however that ends. The file itself stays: a lock on a file that may be removed protects nothing.
+//! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, which names its owner. It ends with
+//! its process, however that ends. The file itself stays: a lock on a file that may be removed
+//! protects nothing.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -35,19 +36,41 @@ impl Host {
     pub fn claim(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
         self.make_records()?;
         let path = self.lock_path(device);
-        let failed = |what, source| Error::File { what, path: path.clone(), source };
+        let failed = |what, source| Error::File {
+            what,
+            path: path.clone(),
+            source,
+        };
         let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut lock = options.open(&path).map_err(|source| failed("open", source))?;
+        let options = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        let mut lock = options
+            .open(&path)
+            .map_err(|source| failed("open", source))?;
         // Whoever looks who owns it holds a lock for an instant.
-        if !self
-            .wait_until(self.wait() / 8, || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
-        {
-            return Err(Error::Claimed { device, owner: read_owner(&mut lock) });
+        if !self.wait_until(self.wait() / 8, || {
+            flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+        }) {
+            return Err(Error::Claimed {
+                device,
+                owner: read_owner(&mut lock),
+            });
         }
-        let owner = Owner { guest: guest.map(str::to_owned), pid: std::process::id() };
+        let owner = Owner {
+            guest: guest.map(str::to_owned),
+            pid: std::process::id(),
+        };
         write_owner(&mut lock, &owner).map_err(|source| failed("write", source))?;
-        Ok(Claim { host: self.clone(), device, owner, lock: Arc::new(lock) })
+        Ok(Claim {
+            host: self.clone(),
+            device,
+            owner,
+            lock: Arc::new(lock),
+        })
     }
 
     /// Returns who has a device now. `None` also where that cannot be seen.
@@ -70,15 +93,16 @@ impl Claim {
         self.device
     }
 
-    /// Binds the device to a driver that is loaded, and lets go of its disks when it has left the one before. Its
-    /// former state is recorded first. If it was taken before and not given back, the older record
-    /// holds; one that was made until further notice holds again afterwards. Returns whether this
-    /// claim's owner has to give the device back.
+    /// Binds the device to a driver that is loaded, and lets go of its disks when it has left the
+    /// one before. Its former state is recorded first. If it was taken before and not given back,
+    /// the older record holds; one that was made until further notice holds again afterwards.
+    /// Returns whether this claim's owner has to give the device back.
     ///
     /// # Errors
-    /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is put back then;
-    /// [`Error::NotUndone`] where that failed too, and the record stays. [`Error::Stuck`], of which nothing
-    /// is undone: the record stays, and the claim until the kernel has ended the write.
+    /// [`Error::BadDriverName`] and [`Error::NotVfio`] for what is no VFIO driver. Everything is
+    /// put back then; [`Error::NotUndone`] where that failed too, and the record stays.
+    /// [`Error::Stuck`], of which nothing is undone: the record stays, and the claim until the
+    /// kernel has ended the write.
     pub(crate) fn bind(&self, driver: &str, hold: Hold) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
@@ -89,7 +113,11 @@ impl Claim {
         }
         let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = Former::before(&device, record);
-        self.host.write_record(&Record { earlier, identity, ..self.new_record(driver, former) })?;
+        self.host.write_record(&Record {
+            earlier,
+            identity,
+            ..self.new_record(driver, former)
+        })?;
         match self.switch().to_driver(&device, driver, hold) {
             Ok(()) => Ok(true),
             // The kernel is at it still: to undo it would wait for the same.
@@ -98,22 +126,24 @@ impl Claim {
         }
     }
 
-    /// Puts the device back: to what its record says, else to the driver that the kernel finds for it. A device
-    /// that was bound until further notice before is so again. A device that the host has already taken back
-    /// is left alone. A record of another device, or one that the host has overtaken, is dropped. Returns the
-    /// driver it is on then.
+    /// Puts the device back: to what its record says, else to the driver that the kernel finds for
+    /// it. A device that was bound until further notice before is so again. A device that the host
+    /// has already taken back is left alone. A record of another device, or one that the host has
+    /// overtaken, is dropped. Returns the driver it is on then.
     ///
-    /// While a process has the device open the kernel waits for it, without end. So that is an error, unless
-    /// `force` is set: the kernel then asks the process to let go, and waits. Virtual functions of the
-    /// device are an error too, which would vanish with its driver.
+    /// While a process has the device open the kernel waits for it, without end. So that is an
+    /// error, unless `force` is set: the kernel then asks the process to let go, and waits. Virtual
+    /// functions of the device are an error too, which would vanish with its driver.
     ///
     /// # Errors
-    /// [`Error::Held`]; [`Error::VirtualFunctions`]; [`Error::Away`]; what the kernel answered. The record stays then.
+    /// [`Error::Held`]; [`Error::VirtualFunctions`]; [`Error::Away`]; what the kernel answered. The
+    /// record stays then.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
         self.go_back(|record| record, force)
     }
 
-    /// Puts the device back as [`restore`](Self::restore) does, but to how it was before it was first taken.
+    /// Puts the device back as [`restore`](Self::restore) does, but to how it was before it was
+    /// first taken.
     ///
     /// # Errors
     /// As there.
@@ -124,7 +154,9 @@ impl Claim {
     fn go_back(&self, adjust: fn(Record) -> Record, force: bool) -> Result<Option<String>, Error> {
         let Some(device) = self.await_device() else {
             return match self.host.record(self.device)? {
-                Some(_) => Err(Error::Away { device: self.device }),
+                Some(_) => Err(Error::Away {
+                    device: self.device,
+                }),
                 None => Ok(None),
             };
         };
@@ -145,9 +177,12 @@ impl Claim {
         Ok(self.host.device(self.device)?.driver)
     }
 
-    /// Returns the record that counts for the device as it is now. One that does not is named and removed.
+    /// Returns the record that counts for the device as it is now. One that does not is named and
+    /// removed.
     fn current_record(&self, device: &Device) -> Result<Option<Record>, Error> {
-        let Some(record) = self.host.record(self.device)? else { return Ok(None) };
+        let Some(record) = self.host.record(self.device)? else {
+            return Ok(None);
+        };
         let identity = self.host.identity(self.device)?;
         let on = device.driver.as_deref().unwrap_or("no driver");
         match record.validity(device, &identity) {
@@ -162,7 +197,10 @@ impl Claim {
                 "{device} is another device now ({identity}) than the one that was taken ({former}); \
                  its record is dropped",
                 device = self.device,
-                former = record.identity.map(|former| former.to_string()).unwrap_or_default(),
+                former = record
+                    .identity
+                    .map(|former| former.to_string())
+                    .unwrap_or_default(),
             ),
         }
         self.host.remove_record(self.device)?;
@@ -179,7 +217,8 @@ impl Claim {
         }))
     }
 
-    /// Returns the device. One that is away for a moment, as in a reset, gets the time to come back.
+    /// Returns the device. One that is away for a moment, as in a reset, gets the time to come
+    /// back.
     fn await_device(&self) -> Option<Device> {
         let mut device = None;
         self.host.wait_until(self.host.wait(), || {
@@ -194,18 +233,37 @@ impl Claim {
         let mut holders = Vec::new();
         let free = self.host.wait_until(self.host.wait(), || {
             let device = self.host.device(self.device);
-            holders = device.map_or_else(|_| vec![], |device| self.host.vfio_holders(&device).known);
+            holders =
+                device.map_or_else(|_| vec![], |device| self.host.vfio_holders(&device).known);
             holders.is_empty()
         });
-        if free { Ok(()) } else { Err(Error::Held { device: self.device, holders }) }
+        if free {
+            Ok(())
+        } else {
+            Err(Error::Held {
+                device: self.device,
+                holders,
+            })
+        }
     }
 
     /// The device is already where it should be: only the owner of the record changes.
     fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
-        let Some(record) = record.filter(|record| record.guest.is_some()) else { return Ok(false) };
+        let Some(record) = record.filter(|record| record.guest.is_some()) else {
+            return Ok(false);
+        };
         let identity = self.merged_identity(Some(&record))?;
-        let Record { driver, former, earlier, .. } = record;
-        self.host.write_record(&Record { earlier, identity, ..self.new_record(&driver, former) })?;
+        let Record {
+            driver,
+            former,
+            earlier,
+            ..
+        } = record;
+        self.host.write_record(&Record {
+            earlier,
+            identity,
+            ..self.new_record(&driver, former)
+        })?;
         Ok(true)
     }
 
@@ -224,15 +282,20 @@ impl Claim {
     }
 
     fn switch(&self) -> Switch<'_> {
-        Switch { host: &self.host, lock: &self.lock }
+        Switch {
+            host: &self.host,
+            lock: &self.lock,
+        }
     }
 
     fn undo(&self, failure: Error) -> Error {
         match self.restore(false) {
             Ok(_) => failure,
-            Err(source) => {
-                Error::NotUndone { device: self.device, failure: failure.into(), source: source.into() }
-            }
+            Err(source) => Error::NotUndone {
+                device: self.device,
+                failure: failure.into(),
+                source: source.into(),
+            },
         }
     }
 }
@@ -254,7 +317,10 @@ mod tests {
         let tree = Tree::new();
         let first = tree.host().claim(device(), Some("one")).unwrap();
         let error = tree.host().claim(device(), Some("two")).unwrap_err();
-        let expected = format!("0000:01:00.0 belongs to guest one (pid {})", std::process::id());
+        let expected = format!(
+            "0000:01:00.0 belongs to guest one (pid {})",
+            std::process::id()
+        );
         assert_eq!(error.to_string(), expected);
         drop(first);
         tree.host().claim(device(), Some("two")).unwrap();
@@ -265,13 +331,23 @@ mod tests {
         let tree = Tree::new();
         tree.host().make_records().unwrap();
         let lock = tree.path("run/passthru/devices/0000:01:00.0.lock");
-        let script =
-            "exec 9>\"$1\"; flock 9; echo '{\"guest\":\"other\",\"pid\":7}' >&9; echo; exec sleep 60";
+        let script = "exec 9>\"$1\"; flock 9; echo '{\"guest\":\"other\",\"pid\":7}' >&9; echo; exec sleep 60";
         let mut command = Command::new("sh");
-        let command = command.args(["-c", script, "sh"]).arg(&lock).stdout(Stdio::piped());
+        let command = command
+            .args(["-c", script, "sh"])
+            .arg(&lock)
+            .stdout(Stdio::piped());
         let mut holder = command.spawn().unwrap();
-        holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let owner = Owner { guest: Some("other".into()), pid: 7 };
+        holder
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0])
+            .unwrap();
+        let owner = Owner {
+            guest: Some("other".into()),
+            pid: 7,
+        };
         assert_eq!(tree.host().owner(device()), Some(owner));
         holder.kill().unwrap();
         holder.wait().unwrap();
@@ -296,8 +372,13 @@ mod tests {
         let tree = Tree::new();
         let claim = tree.host().claim(device(), Some("one")).unwrap();
         assert_eq!(claim.restore(false).unwrap(), None);
-        let former = Former { driver: None, driver_override: None };
-        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        let former = Former {
+            driver: None,
+            driver_override: None,
+        };
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former))
+            .unwrap();
         let error = claim.restore(false).unwrap_err();
         assert!(matches!(error, Error::Away { .. }), "{error}");
         assert!(tree.host().record(device()).unwrap().is_some());
@@ -323,8 +404,16 @@ mod tests {
     #[test]
     fn another_device_does_not_get_the_old_driver() {
         let (tree, record) = bound_by_hand();
-        let other = Identity { device: 7, ..record.identity.clone().unwrap() };
-        tree.host().write_record(&Record { identity: Some(other), ..record }).unwrap();
+        let other = Identity {
+            device: 7,
+            ..record.identity.clone().unwrap()
+        };
+        tree.host()
+            .write_record(&Record {
+                identity: Some(other),
+                ..record
+            })
+            .unwrap();
         tree.file("sys/bus/pci/drivers_probe", "");
         let claim = tree.host().claim(device(), None).unwrap();
         claim.restore(false).unwrap();
@@ -339,7 +428,10 @@ mod tests {
         let (tree, _) = bound_by_hand();
         let driver = tree.path("sys/devices/pci/0000:01:00.0/driver");
         std::fs::remove_file(&driver).unwrap();
-        tree.link("sys/devices/pci/0000:01:00.0/driver", "../../../bus/pci/drivers/e1000e");
+        tree.link(
+            "sys/devices/pci/0000:01:00.0/driver",
+            "../../../bus/pci/drivers/e1000e",
+        );
         for file in ["e1000e/unbind", "e1000e/bind"] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
         }
@@ -351,17 +443,30 @@ mod tests {
         assert!(!is_bound_to(&tree, "igb"));
     }
 
-    /// A device that was bound by hand: on `vfio-pci`, from `igb`. Nothing moves when its files are written.
+    /// A device that was bound by hand: on `vfio-pci`, from `igb`. Nothing moves when its files are
+    /// written.
     fn bound_by_hand() -> (Tree, Record) {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.place("0000:01:00.0", Some("vfio-pci"), 1);
         tree.file(&format!("{dir}/driver_override"), "vfio-pci\n");
-        for file in ["vfio-pci/unbind", "vfio-pci/bind", "mlx5_vfio_pci/bind", "igb/bind"] {
+        for file in [
+            "vfio-pci/unbind",
+            "vfio-pci/bind",
+            "mlx5_vfio_pci/bind",
+            "igb/bind",
+        ] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
         }
-        let former = Former { driver: Some("igb".into()), driver_override: None };
-        let record = tree.host().claim(device(), None).unwrap().new_record("vfio-pci", former);
+        let former = Former {
+            driver: Some("igb".into()),
+            driver_override: None,
+        };
+        let record = tree
+            .host()
+            .claim(device(), None)
+            .unwrap()
+            .new_record("vfio-pci", former);
         tree.host().write_record(&record).unwrap();
         (tree, record)
     }
@@ -387,7 +492,11 @@ mod tests {
         let claim = tree.host().claim(device(), Some("crashed")).unwrap();
         let host = tree.host();
         let (former, earlier) = Former::before(&host.device(device()).unwrap(), Some(by_hand));
-        host.write_record(&Record { earlier, ..claim.new_record("mlx5_vfio_pci", former) }).unwrap();
+        host.write_record(&Record {
+            earlier,
+            ..claim.new_record("mlx5_vfio_pci", former)
+        })
+        .unwrap();
         let error = claim.release(false).unwrap_err();
         assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
         assert!(is_bound_to(&tree, "igb"));

@@ -29,8 +29,8 @@ pub struct Device {
     /// Class, subclass and programming interface, 24 bits.
     #[serde(serialize_with = "hex6")]
     pub class: u32,
-    /// Type of the configuration header: 0 an ordinary device, 1 a bridge, 2 a CardBus bridge. `None` where the
-    /// configuration space cannot be read.
+    /// Type of the configuration header: 0 an ordinary device, 1 a bridge, 2 a CardBus bridge.
+    /// `None` where the configuration space cannot be read.
     pub header: Option<u8>,
     /// Driver that holds it.
     pub driver: Option<String>,
@@ -43,8 +43,8 @@ pub struct Device {
     pub no_iommu: bool,
     /// NUMA node that it is near to; `None` where the host does not say.
     pub numa_node: Option<u32>,
-    /// Name of its character device below `/dev/vfio/devices`. `None` off VFIO, and where the kernel lacks
-    /// `CONFIG_VFIO_DEVICE_CDEV`.
+    /// Name of its character device below `/dev/vfio/devices`. `None` off VFIO, and where the
+    /// kernel lacks `CONFIG_VFIO_DEVICE_CDEV`.
     pub cdev: Option<String>,
     /// Its part in SR-IOV.
     pub sriov: Option<Sriov>,
@@ -90,12 +90,17 @@ impl Host {
     /// [`Error::Read`] where it cannot.
     pub fn require_pci(&self) -> Result<(), Error> {
         let path = self.path("sys/bus/pci/devices");
-        std::fs::read_dir(&path).map(drop).map_err(|source| Error::Read { path, source })
+        std::fs::read_dir(&path)
+            .map(drop)
+            .map_err(|source| Error::Read { path, source })
     }
 
     /// Lists the PCI devices by address. One that goes away meanwhile is left out.
     pub fn devices(&self) -> Vec<Device> {
-        self.addresses().into_iter().filter_map(|address| read(self, address)).collect()
+        self.addresses()
+            .into_iter()
+            .filter_map(|address| read(self, address))
+            .collect()
     }
 
     /// Reads one PCI device.
@@ -103,24 +108,30 @@ impl Host {
     /// # Errors
     /// [`Error::NotFound`] with the nearest addresses that are there.
     pub fn device(&self, address: Address) -> Result<Device, Error> {
-        read(self, address)
-            .ok_or_else(|| Error::NotFound { device: address, near: nearest(address, self.addresses()) })
+        read(self, address).ok_or_else(|| Error::NotFound {
+            device: address,
+            near: nearest(address, self.addresses()),
+        })
     }
 
     fn addresses(&self) -> Vec<Address> {
         let names = sysfs::names(self.path("sys/bus/pci/devices"));
-        let mut addresses: Vec<Address> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut addresses: Vec<Address> =
+            names.iter().filter_map(|name| name.parse().ok()).collect();
         addresses.sort();
         addresses
     }
 }
 
-/// Reads what a user calls a device: a PCI address, or libvirt's node device name (`pci_0000_01_00_0`).
+/// Reads what a user calls a device: a PCI address, or libvirt's node device name
+/// (`pci_0000_01_00_0`).
 ///
 /// # Errors
 /// When it is neither.
 pub fn parse_device(text: &str) -> Result<Address, ParseAddressError> {
-    let nodedev = text.strip_prefix("pci_").map(|rest| rest.split('_').collect::<Vec<_>>());
+    let nodedev = text
+        .strip_prefix("pci_")
+        .map(|rest| rest.split('_').collect::<Vec<_>>());
     match nodedev.as_deref() {
         Some([domain, bus, slot, function]) => format!("{domain}:{bus}:{slot}.{function}").parse(),
         _ => text.parse(),
@@ -174,7 +185,9 @@ fn header(dir: &Path) -> Option<u8> {
 /// The kernel names the folder with and without cdev support; `dev` is there only with it.
 fn cdev(dir: &Path) -> Option<String> {
     let vfio = dir.join("vfio-dev");
-    sysfs::names(&vfio).into_iter().find(|name| vfio.join(name).join("dev").exists())
+    sysfs::names(&vfio)
+        .into_iter()
+        .find(|name| vfio.join(name).join("dev").exists())
 }
 
 /// Reads the kernel's marks of a device without an IOMMU: the name of the character device,
@@ -182,18 +195,25 @@ fn cdev(dir: &Path) -> Option<String> {
 fn no_iommu(dir: &Path) -> bool {
     let group = sysfs::read(dir.join("iommu_group/name"));
     group.as_deref() == Some(NO_IOMMU_GROUP)
-        || sysfs::names(dir.join("vfio-dev")).iter().any(|name| name.starts_with("noiommu-"))
+        || sysfs::names(dir.join("vfio-dev"))
+            .iter()
+            .any(|name| name.starts_with("noiommu-"))
 }
 
 fn sriov(dir: &Path) -> Option<Sriov> {
-    if let Some(physical) = sysfs::link_name(dir.join("physfn")).and_then(|name| name.parse().ok()) {
+    if let Some(physical) = sysfs::link_name(dir.join("physfn")).and_then(|name| name.parse().ok())
+    {
         return Some(Sriov::Virtual { physical });
     }
     let total = sysfs::number(dir.join("sriov_totalvfs"))?;
-    Some(Sriov::Physical { total, enabled: sysfs::number(dir.join("sriov_numvfs")).unwrap_or(0) })
+    Some(Sriov::Physical {
+        total,
+        enabled: sysfs::number(dir.join("sriov_numvfs")).unwrap_or(0),
+    })
 }
 
-/// The three addresses that share most with the one asked for: bus and slot first, then bus or slot.
+/// The three addresses that share most with the one asked for: bus and slot first, then bus or
+/// slot.
 fn nearest(wanted: Address, mut all: Vec<Address>) -> Vec<Address> {
     all.sort_by_key(|address| {
         (
@@ -220,7 +240,10 @@ mod tests {
     fn host_without_sysfs_is_an_error_not_an_empty_list() {
         let empty = tempfile::tempdir().unwrap();
         let error = Host::at(empty.path()).require_pci().unwrap_err();
-        assert!(error.to_string().ends_with("/sys/bus/pci/devices"), "{error}");
+        assert!(
+            error.to_string().ends_with("/sys/bus/pci/devices"),
+            "{error}"
+        );
         let tree = Tree::new();
         std::fs::create_dir_all(tree.path("sys/bus/pci/devices")).unwrap();
         assert!(tree.host().require_pci().is_ok());
@@ -232,15 +255,30 @@ mod tests {
         let dir = tree.pci("0000:01:00.0", 0x010802);
         tree.file(&format!("{dir}/numa_node"), "-1\n");
         tree.file(&format!("{dir}/driver_override"), "(null)\n");
-        tree.link(&format!("{dir}/driver"), "../../../bus/pci/drivers/vfio-pci");
-        tree.link(&format!("{dir}/iommu_group"), "../../../kernel/iommu_groups/12");
+        tree.link(
+            &format!("{dir}/driver"),
+            "../../../bus/pci/drivers/vfio-pci",
+        );
+        tree.link(
+            &format!("{dir}/iommu_group"),
+            "../../../kernel/iommu_groups/12",
+        );
         tree.file(&format!("{dir}/vfio-dev/vfio3/dev"), "511:3\n");
 
         let device = tree.host().device(address("01:00.0")).unwrap();
-        assert_eq!((device.vendor, device.device, device.class), (0x8086, 0x1234, 0x010802));
+        assert_eq!(
+            (device.vendor, device.device, device.class),
+            (0x8086, 0x1234, 0x010802)
+        );
         assert_eq!(device.driver.as_deref(), Some("vfio-pci"));
-        assert_eq!((device.driver_override.as_ref(), device.numa_node), (None, None));
-        assert_eq!((device.group, device.cdev.as_deref()), (Some(12), Some("vfio3")));
+        assert_eq!(
+            (device.driver_override.as_ref(), device.numa_node),
+            (None, None)
+        );
+        assert_eq!(
+            (device.group, device.cdev.as_deref()),
+            (Some(12), Some("vfio3"))
+        );
         assert!(device.on_vfio() && !device.is_bridge());
     }
 
@@ -257,7 +295,10 @@ mod tests {
         let tree = Tree::new();
         let with_node = tree.pci("0000:01:00.0", 0x020000);
         tree.place("0000:01:00.0", Some("vfio-pci"), 1);
-        tree.file(&format!("{with_node}/vfio-dev/noiommu-vfio0/dev"), "511:0\n");
+        tree.file(
+            &format!("{with_node}/vfio-dev/noiommu-vfio0/dev"),
+            "511:0\n",
+        );
         tree.pci("0000:02:00.0", 0x020000);
         tree.place("0000:02:00.0", Some("vfio-pci"), 2);
         tree.file("sys/kernel/iommu_groups/2/name", "vfio-noiommu\n");
@@ -267,7 +308,13 @@ mod tests {
         tree.file("sys/kernel/iommu_groups/3/name", "other\n");
 
         let devices = tree.host().devices();
-        assert_eq!(devices.iter().map(|device| device.no_iommu).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(
+            devices
+                .iter()
+                .map(|device| device.no_iommu)
+                .collect::<Vec<_>>(),
+            [true, true, false]
+        );
         assert_eq!(devices[0].cdev.as_deref(), Some("noiommu-vfio0"));
     }
 
@@ -280,9 +327,20 @@ mod tests {
         let function = tree.pci("0000:02:10.0", 0x020000);
         tree.link(&format!("{function}/physfn"), "../0000:02:00.0");
 
-        let sriov = tree.host().devices().iter().map(|device| device.sriov).collect::<Vec<_>>();
+        let sriov = tree
+            .host()
+            .devices()
+            .iter()
+            .map(|device| device.sriov)
+            .collect::<Vec<_>>();
         let physical = address("02:00.0");
-        let expected = [Sriov::Physical { total: 7, enabled: 2 }, Sriov::Virtual { physical }];
+        let expected = [
+            Sriov::Physical {
+                total: 7,
+                enabled: 2,
+            },
+            Sriov::Virtual { physical },
+        ];
         assert_eq!(sriov, expected.map(Some));
     }
 
@@ -297,10 +355,17 @@ mod tests {
     #[test]
     fn an_unknown_device_is_answered_with_its_neighbours() {
         let tree = Tree::new();
-        for near in ["0000:01:00.0", "0000:01:00.1", "0000:08:00.0", "0001:01:00.2"] {
+        for near in [
+            "0000:01:00.0",
+            "0000:01:00.1",
+            "0000:08:00.0",
+            "0001:01:00.2",
+        ] {
             tree.pci(near, 0x020000);
         }
-        let Err(Error::NotFound { near, .. }) = tree.host().device(address("01:00.2")) else { panic!() };
+        let Err(Error::NotFound { near, .. }) = tree.host().device(address("01:00.2")) else {
+            panic!()
+        };
         assert_eq!(near, ["01:00.1", "01:00.0", "08:00.0"].map(address));
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::{Device, Error, Host, alias, patience, sysfs};
 
 impl Host {
-    /// Returns the VFIO driver for a device: the variant driver made for it (`mlx5_vfio_pci`, …) where the kernel
-    /// has one, else `vfio-pci`.
+    /// Returns the VFIO driver for a device: the variant driver made for it (`mlx5_vfio_pci`, …)
+    /// where the kernel has one, else `vfio-pci`.
     pub fn vfio_driver(&self, device: &Device) -> String {
         match alias::vfio_module(self, device) {
             Some(module) if module != "vfio_pci" => module,
@@ -15,7 +15,8 @@ impl Host {
         }
     }
 
-    /// Accepts what can be the name of a driver that is asked for: no path, and no other file of sysfs.
+    /// Accepts what can be the name of a driver that is asked for: no path, and no other file of
+    /// sysfs.
     ///
     /// # Errors
     /// [`Error::BadDriverName`].
@@ -24,7 +25,9 @@ impl Host {
         if !driver.is_empty() && driver.bytes().all(is_fit) {
             return Ok(());
         }
-        Err(Error::BadDriverName { driver: driver.into() })
+        Err(Error::BadDriverName {
+            driver: driver.into(),
+        })
     }
 
     /// Loads a driver's module where the driver is not there.
@@ -37,13 +40,23 @@ impl Host {
             return Ok(());
         }
         let answer = self.modprobe(driver);
-        if loaded() { Ok(()) } else { Err(Error::NoDriver { driver: driver.into(), answer }) }
+        if loaded() {
+            Ok(())
+        } else {
+            Err(Error::NoDriver {
+                driver: driver.into(),
+                answer,
+            })
+        }
     }
 
     /// Runs the program that the kernel itself would run, and returns what it said.
     pub(crate) fn modprobe(&self, module: &str) -> String {
-        let program = sysfs::read(self.path("proc/sys/kernel/modprobe")).filter(|path| !path.is_empty());
-        let Some(program) = program else { return "this kernel cannot load modules".into() };
+        let program =
+            sysfs::read(self.path("proc/sys/kernel/modprobe")).filter(|path| !path.is_empty());
+        let Some(program) = program else {
+            return "this kernel cannot load modules".into();
+        };
         patience::run(self.limit(), &program, &["--", module])
     }
 
@@ -66,7 +79,10 @@ impl Host {
 pub(crate) fn expect_vfio(device: &Device, driver: &str) -> Result<(), Error> {
     match device.on_vfio() {
         true => Ok(()),
-        false => Err(Error::NotVfio { device: device.address, driver: driver.into() }),
+        false => Err(Error::NotVfio {
+            device: device.address,
+            driver: driver.into(),
+        }),
     }
 }
 
@@ -84,7 +100,13 @@ mod tests {
             Host::check_driver_name(name).unwrap();
         }
         for name in ["", "..", "../../../../etc", "a/b", "a b", "a\n", "é"] {
-            assert!(matches!(Host::check_driver_name(name), Err(Error::BadDriverName { .. })), "{name}");
+            assert!(
+                matches!(
+                    Host::check_driver_name(name),
+                    Err(Error::BadDriverName { .. })
+                ),
+                "{name}"
+            );
         }
     }
 
@@ -92,7 +114,10 @@ mod tests {
     fn without_a_variant_it_is_vfio_pci() {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x020000);
-        assert_eq!(tree.host().vfio_driver(&tree.host().devices()[0]), "vfio-pci");
+        assert_eq!(
+            tree.host().vfio_driver(&tree.host().devices()[0]),
+            "vfio-pci"
+        );
     }
 
     #[test]
@@ -108,9 +133,15 @@ mod tests {
         let tree = Tree::new();
         tree.file("modprobe", "#!/bin/sh\necho \"no module $2\" >&2\n");
         fs::set_permissions(tree.path("modprobe"), fs::Permissions::from_mode(0o755)).unwrap();
-        tree.file("proc/sys/kernel/modprobe", tree.path("modprobe").to_str().unwrap());
+        tree.file(
+            "proc/sys/kernel/modprobe",
+            tree.path("modprobe").to_str().unwrap(),
+        );
         let error = tree.host().load_driver("vfio-pci").unwrap_err();
-        assert_eq!(error.to_string(), "no PCI driver 'vfio-pci' on this host: no module vfio-pci");
+        assert_eq!(
+            error.to_string(),
+            "no PCI driver 'vfio-pci' on this host: no module vfio-pci"
+        );
     }
 
     #[test]
@@ -118,7 +149,10 @@ mod tests {
         let tree = Tree::new();
         tree.file("modprobe", "#!/bin/sh\necho \"$CARGO_MANIFEST_DIR\" >&2\n");
         fs::set_permissions(tree.path("modprobe"), fs::Permissions::from_mode(0o755)).unwrap();
-        tree.file("proc/sys/kernel/modprobe", tree.path("modprobe").to_str().unwrap());
+        tree.file(
+            "proc/sys/kernel/modprobe",
+            tree.path("modprobe").to_str().unwrap(),
+        );
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         assert_eq!(tree.host().modprobe("x"), "");
     }

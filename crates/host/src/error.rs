@@ -42,7 +42,9 @@ pub enum Error {
         others_have: bool,
     },
     /// VFIO has the device without an IOMMU: its DMA would reach all memory of the host.
-    #[error("{device} has no IOMMU (VFIO's no-IOMMU mode), so its DMA would reach all memory of the host")]
+    #[error(
+        "{device} has no IOMMU (VFIO's no-IOMMU mode), so its DMA would reach all memory of the host"
+    )]
     DeviceWithoutIommu {
         /// The device.
         device: Address,
@@ -64,7 +66,10 @@ pub enum Error {
         unseen: Vec<Unseen>,
     },
     /// Other devices of the IOMMU group are on drivers of the host.
-    #[error("{device} shares IOMMU group {group} with {}", list(companions, " and with "))]
+    #[error(
+        "{device} shares IOMMU group {group} with {}",
+        list(companions, " and with ")
+    )]
     NotViable {
         /// The device.
         device: Address,
@@ -135,7 +140,11 @@ pub enum Error {
         driver: String,
     },
     /// The kernel took the request and did something else.
-    #[error("{device} is on {} after it was bound to {}", driver_text(now), driver_text(wanted))]
+    #[error(
+        "{device} is on {} after it was bound to {}",
+        driver_text(now),
+        driver_text(wanted)
+    )]
     NotTaken {
         /// The device.
         device: Address,
@@ -330,7 +339,11 @@ const NO_IOMMU: &str = "switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU)
                                                 intel_iommu=on to the kernel's command line";
 
 fn list<T: ToString>(items: &[T], between: &str) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(between)
 }
 
 fn functions_text(count: u32, functions: &[VirtualFunction]) -> String {
@@ -349,5 +362,9 @@ fn driver_text(driver: &Option<String>) -> &str {
 }
 
 fn answer_text(answer: &str) -> String {
-    if answer.is_empty() { String::new() } else { format!(": {answer}") }
+    if answer.is_empty() {
+        String::new()
+    } else {
+        format!(": {answer}")
+    }
 }

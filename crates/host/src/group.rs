@@ -1,4 +1,5 @@
-//! IOMMU groups: devices that the IOMMU cannot tell apart, and that can leave the host only together.
+//! IOMMU groups: devices that the IOMMU cannot tell apart, and that can leave the host only
+//! together.
 
 use std::fmt;
 
@@ -32,14 +33,23 @@ impl Host {
         members
     }
 
-    /// Checks that a device's IOMMU group could be handed out, by the kernel's rule: each companion has no
-    /// driver, or one that does no DMA for the host (VFIO drivers, `pci-stub`, `pcieport`). Devices in `taken`
-    /// leave together with it and are fine, and so are no others that a guest already has.
+    /// Checks that a device's IOMMU group could be handed out, by the kernel's rule: each companion
+    /// has no driver, or one that does no DMA for the host (VFIO drivers, `pci-stub`, `pcieport`).
+    /// Devices in `taken` leave together with it and are fine, and so are no others that a guest
+    /// already has.
     ///
     /// # Errors
     /// [`Error::NotViable`] with those in the way, [`Error::NoGroup`].
-    pub fn check_group(&self, device: &Device, taken: &[Address], usage: &Usage) -> Result<(), Error> {
-        let no_group = || Error::NoGroup { device: device.address, others_have: self.has_groups() };
+    pub fn check_group(
+        &self,
+        device: &Device,
+        taken: &[Address],
+        usage: &Usage,
+    ) -> Result<(), Error> {
+        let no_group = || Error::NoGroup {
+            device: device.address,
+            others_have: self.has_groups(),
+        };
         let group = device.group.ok_or_else(no_group)?;
         let members = self.group(group).into_iter();
         let companions: Vec<Companion> = members
@@ -50,14 +60,20 @@ impl Host {
         if companions.is_empty() {
             return Ok(());
         }
-        Err(Error::NotViable { device: device.address, group, companions })
+        Err(Error::NotViable {
+            device: device.address,
+            group,
+            companions,
+        })
     }
 
     /// Says whether an IOMMU made groups. VFIO makes some of its own for devices without one.
     pub(crate) fn has_groups(&self) -> bool {
         let groups = self.path("sys/kernel/iommu_groups");
         let name = |number: String| sysfs::read(groups.join(number).join("name"));
-        sysfs::names(&groups).into_iter().any(|number| name(number).as_deref() != Some(NO_IOMMU_GROUP))
+        sysfs::names(&groups)
+            .into_iter()
+            .any(|number| name(number).as_deref() != Some(NO_IOMMU_GROUP))
     }
 }
 
@@ -67,7 +83,11 @@ impl fmt::Display for Companion {
         if let Some(name) = &self.name {
             write!(f, " ({name})")?;
         }
-        write!(f, ", which is on {}", self.driver.as_deref().unwrap_or("no driver"))?;
+        write!(
+            f,
+            ", which is on {}",
+            self.driver.as_deref().unwrap_or("no driver")
+        )?;
         if !self.uses.is_empty() {
             write!(f, " and has {}", abridge(&self.uses, ", "))?;
         }
@@ -82,8 +102,16 @@ fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> 
         return None;
     }
     let names = host.names();
-    let name = names.device(device).or(names.class(device)).map(str::to_owned);
-    Some(Companion { address: device.address, name, driver: device.driver.clone(), uses })
+    let name = names
+        .device(device)
+        .or(names.class(device))
+        .map(str::to_owned);
+    Some(Companion {
+        address: device.address,
+        name,
+        driver: device.driver.clone(),
+        uses,
+    })
 }
 
 /// The kernel's `driver_managed_dma`.
@@ -115,8 +143,13 @@ mod tests {
 
     #[test]
     fn companions_that_do_no_dma_for_the_host_are_fine() {
-        let (tree, devices) =
-            shared(&[Some("nvme"), None, Some("mlx5_vfio_pci"), Some("pci-stub"), Some("pcieport")]);
+        let (tree, devices) = shared(&[
+            Some("nvme"),
+            None,
+            Some("mlx5_vfio_pci"),
+            Some("pci-stub"),
+            Some("pcieport"),
+        ]);
         check(&tree, &devices[0], &[]).unwrap();
     }
 
@@ -141,10 +174,21 @@ mod tests {
     #[test]
     fn a_companion_that_a_guest_has_is_in_the_way() {
         let (tree, devices) = shared(&[None, Some("vfio-pci")]);
-        let _claim = tree.host().claim(devices[1].address, Some("other")).unwrap();
-        let Err(Error::NotViable { companions, .. }) = check(&tree, &devices[0], &[]) else { panic!() };
+        let _claim = tree
+            .host()
+            .claim(devices[1].address, Some("other"))
+            .unwrap();
+        let Err(Error::NotViable { companions, .. }) = check(&tree, &devices[0], &[]) else {
+            panic!()
+        };
         let pid = std::process::id();
-        assert_eq!(companions[0].uses, [Use::Guest { name: "other".into(), pid }]);
+        assert_eq!(
+            companions[0].uses,
+            [Use::Guest {
+                name: "other".into(),
+                pid
+            }]
+        );
     }
 
     #[test]
@@ -152,7 +196,9 @@ mod tests {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x020000);
         let device = tree.host().devices().remove(0);
-        let Err(Error::NoGroup { others_have, .. }) = check(&tree, &device, &[]) else { panic!() };
+        let Err(Error::NoGroup { others_have, .. }) = check(&tree, &device, &[]) else {
+            panic!()
+        };
         assert!(!others_have);
     }
 }

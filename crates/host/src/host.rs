@@ -41,7 +41,8 @@ impl Host {
         }
     }
 
-    /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at first.
+    /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at
+    /// first.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
@@ -51,11 +52,14 @@ impl Host {
     /// `SSH_CONNECTION`: the device that it goes over counts as in use. Other text changes nothing.
     #[must_use]
     pub fn with_ssh_connection(self, text: &str) -> Self {
-        Self { ssh_session: SshSession::parse(text).or(self.ssh_session), ..self }
+        Self {
+            ssh_session: SshSession::parse(text).or(self.ssh_session),
+            ..self
+        }
     }
 
-    /// Sets how long a write to sysfs or a `modprobe` may take before it is reported as stuck. 60 seconds
-    /// at first: some drivers need half of that to let a device go.
+    /// Sets how long a write to sysfs or a `modprobe` may take before it is reported as stuck. 60
+    /// seconds at first: some drivers need half of that to let a device go.
     #[must_use]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
@@ -109,9 +113,14 @@ impl SshSession {
     fn parse(text: &str) -> Option<Self> {
         let address = |at: usize| {
             let bare = text.split_whitespace().nth(at)?.split('%').next()?;
-            bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+            bare.parse::<IpAddr>()
+                .ok()
+                .map(|address| address.to_canonical())
         };
-        Some(Self { client: address(0)?, server: address(2)? })
+        Some(Self {
+            client: address(0)?,
+            server: address(2)?,
+        })
     }
 }
 
@@ -123,10 +132,19 @@ mod tests {
     fn ssh_session_is_read_as_sshd_writes_it() {
         let session = |text| Host::new().with_ssh_connection(text).ssh_session;
         let ends = |client: &str, server: &str| {
-            Some(SshSession { client: client.parse().unwrap(), server: server.parse().unwrap() })
+            Some(SshSession {
+                client: client.parse().unwrap(),
+                server: server.parse().unwrap(),
+            })
         };
-        assert_eq!(session("10.0.3.2 50000 10.0.3.15 22"), ends("10.0.3.2", "10.0.3.15"));
-        assert_eq!(session("fe80::1%eth0 50000 fe80::2%eth0 22"), ends("fe80::1", "fe80::2"));
+        assert_eq!(
+            session("10.0.3.2 50000 10.0.3.15 22"),
+            ends("10.0.3.2", "10.0.3.15")
+        );
+        assert_eq!(
+            session("fe80::1%eth0 50000 fe80::2%eth0 22"),
+            ends("fe80::1", "fe80::2")
+        );
         assert_eq!(session("UNKNOWN 65535 UNKNOWN 65535"), None);
         assert_eq!(session(""), None);
     }

@@ -12,8 +12,9 @@ use crate::{Device, Error, Host, sysfs};
 
 /// The kind of a device, where it is, and the serial numbers that it shows.
 ///
-/// An NVMe disk shows its serial number only on the host's driver, and a network card its addresses; so
-/// each of them may be missing. The PCIe serial number is in the configuration space, which root can read.
+/// An NVMe disk shows its serial number only on the host's driver, and a network card its
+/// addresses; so each of them may be missing. The PCIe serial number is in the configuration space,
+/// which root can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Address that it was seen at.
@@ -88,7 +89,12 @@ impl Identity {
     }
 
     fn ids(&self) -> [u16; 4] {
-        [self.vendor, self.device, self.subsystem_vendor, self.subsystem_device]
+        [
+            self.vendor,
+            self.device,
+            self.subsystem_vendor,
+            self.subsystem_device,
+        ]
     }
 
     /// Returns whether the two have a hardware address in common. A card has one for each of its
@@ -102,7 +108,10 @@ impl Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [vendor, device, subsystem_vendor, subsystem_device] = self.ids();
-        write!(f, "{vendor:04x}:{device:04x} ({subsystem_vendor:04x}:{subsystem_device:04x}")?;
+        write!(
+            f,
+            "{vendor:04x}:{device:04x} ({subsystem_vendor:04x}:{subsystem_device:04x}"
+        )?;
         if let Some(serial) = self.nvme_serial.as_ref().or(self.pcie_serial.as_ref()) {
             write!(f, ", serial {serial}")?;
         }
@@ -136,8 +145,14 @@ impl Host {
     /// Lists the other devices of this host that have the same ids.
     pub fn twins(&self, identity: &Identity) -> Vec<Address> {
         let ids = |d: &Device| [d.vendor, d.device, d.subsystem_vendor, d.subsystem_device];
-        let others = self.devices().into_iter().filter(|device| device.address != identity.address);
-        others.filter(|device| ids(device) == identity.ids()).map(|device| device.address).collect()
+        let others = self
+            .devices()
+            .into_iter()
+            .filter(|device| device.address != identity.address);
+        others
+            .filter(|device| ids(device) == identity.ids())
+            .map(|device| device.address)
+            .collect()
     }
 }
 
@@ -157,7 +172,8 @@ fn pcie_serial(dir: &Path) -> Option<String> {
     for _ in 0..MOST {
         let header = word(&config, at)?;
         if header & 0xffff == SERIAL_NUMBER {
-            let serial = u64::from(word(&config, at + 8)?) << 32 | u64::from(word(&config, at + 4)?);
+            let serial =
+                u64::from(word(&config, at + 8)?) << 32 | u64::from(word(&config, at + 4)?);
             let bytes = serial.to_be_bytes().map(|byte| format!("{byte:02x}"));
             return (serial != 0 && serial != u64::MAX).then(|| bytes.join("-"));
         }
@@ -183,8 +199,8 @@ fn nvme_serial(dir: &Path) -> Option<String> {
     (!serial.is_empty()).then_some(serial)
 }
 
-/// Reads the addresses that the hardware has (`addr_assign_type` 0), not those that were set or made up.
-/// A virtual function has none: the host makes its address up and can change it.
+/// Reads the addresses that the hardware has (`addr_assign_type` 0), not those that were set or
+/// made up. A virtual function has none: the host makes its address up and can change it.
 fn macs(dir: &Path) -> Vec<String> {
     if sysfs::link_name(dir.join("physfn")).is_some() {
         return Vec::new();
@@ -231,17 +247,33 @@ mod tests {
         let (tree, dir) = tree(0x010802);
         tree.file(&format!("{dir}/config"), config(0x0011_2233_4455_6677));
         tree.file(&format!("{dir}/nvme/nvme0/serial"), "S4EVNX0R \n");
-        for (name, kind, mac) in [("eth1", "0\n", "02"), ("eth0", "0\n", "01"), ("set", "3\n", "03")] {
+        for (name, kind, mac) in [
+            ("eth1", "0\n", "02"),
+            ("eth0", "0\n", "01"),
+            ("set", "3\n", "03"),
+        ] {
             tree.file(&format!("{dir}/net/{name}/addr_assign_type"), kind);
-            tree.file(&format!("{dir}/net/{name}/address"), format!("52:54:00:00:00:{mac}\n"));
+            tree.file(
+                &format!("{dir}/net/{name}/address"),
+                format!("52:54:00:00:00:{mac}\n"),
+            );
         }
         let identity = identity(&tree);
-        assert_eq!(identity.pcie_serial.as_deref(), Some("00-11-22-33-44-55-66-77"));
+        assert_eq!(
+            identity.pcie_serial.as_deref(),
+            Some("00-11-22-33-44-55-66-77")
+        );
         assert_eq!(identity.nvme_serial.as_deref(), Some("S4EVNX0R"));
         assert_eq!(identity.macs, ["52:54:00:00:00:01", "52:54:00:00:00:02"]);
-        assert_eq!((identity.subsystem_vendor, identity.subsystem_device), (0x1af4, 0));
+        assert_eq!(
+            (identity.subsystem_vendor, identity.subsystem_device),
+            (0x1af4, 0)
+        );
         let text = identity.to_string();
-        assert!(text.starts_with("8086:1234 (1af4:0000, serial S4EVNX0R, 52:54:"), "{text}");
+        assert!(
+            text.starts_with("8086:1234 (1af4:0000, serial S4EVNX0R, 52:54:"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -261,15 +293,27 @@ mod tests {
     fn comparison_needs_a_serial_known_of_both() {
         let (tree, _) = tree(0x010802);
         let plain = identity(&tree);
-        let on_nvme = Identity { nvme_serial: Some("A".into()), ..plain.clone() };
-        let other = Identity { nvme_serial: Some("B".into()), ..plain.clone() };
+        let on_nvme = Identity {
+            nvme_serial: Some("A".into()),
+            ..plain.clone()
+        };
+        let other = Identity {
+            nvme_serial: Some("B".into()),
+            ..plain.clone()
+        };
         assert_eq!(plain.compare(&plain), Comparison::Unsure);
         assert_eq!(on_nvme.compare(&plain), Comparison::Unsure);
         assert_eq!(on_nvme.compare(&on_nvme), Comparison::Same);
         assert_eq!(on_nvme.compare(&other), Comparison::Different);
-        let board = Identity { subsystem_device: 7, ..on_nvme.clone() };
+        let board = Identity {
+            subsystem_device: 7,
+            ..on_nvme.clone()
+        };
         assert_eq!(on_nvme.compare(&board), Comparison::Different);
-        let moved = Identity { address: "02:00.0".parse().unwrap(), ..on_nvme.clone() };
+        let moved = Identity {
+            address: "02:00.0".parse().unwrap(),
+            ..on_nvme.clone()
+        };
         assert_eq!(on_nvme.compare(&moved), Comparison::Same);
         assert_eq!(plain.merged(&on_nvme).nvme_serial.as_deref(), Some("A"));
     }
@@ -300,14 +344,29 @@ mod tests {
             ..identity(&tree)
         };
         let card = with("00-01", "52:54:00:00:00:01");
-        assert_eq!(card.compare(&with("00-01", "52:54:00:00:00:02")), Comparison::Same);
-        assert_eq!(card.compare(&with("00-02", "52:54:00:00:00:01")), Comparison::Different);
-        let mut disk = Identity { nvme_serial: Some("A".into()), ..card.clone() };
+        assert_eq!(
+            card.compare(&with("00-01", "52:54:00:00:00:02")),
+            Comparison::Same
+        );
+        assert_eq!(
+            card.compare(&with("00-02", "52:54:00:00:00:01")),
+            Comparison::Different
+        );
+        let mut disk = Identity {
+            nvme_serial: Some("A".into()),
+            ..card.clone()
+        };
         disk.pcie_serial = None;
-        let other = Identity { macs: vec!["52:54:00:00:00:02".into()], ..disk.clone() };
+        let other = Identity {
+            macs: vec!["52:54:00:00:00:02".into()],
+            ..disk.clone()
+        };
         assert_eq!(disk.compare(&other), Comparison::Same);
         disk.pcie_serial = Some("00-01".into());
-        let swapped = Identity { pcie_serial: Some("00-02".into()), ..disk.clone() };
+        let swapped = Identity {
+            pcie_serial: Some("00-02".into()),
+            ..disk.clone()
+        };
         assert_eq!(disk.compare(&swapped), Comparison::Different);
     }
 
@@ -327,6 +386,9 @@ mod tests {
         let twin = tree.pci("0000:02:00.0", 0x010802);
         tree.file(&format!("{twin}/subsystem_vendor"), "0x1af4\n");
         tree.pci("0000:03:00.0", 0x010802);
-        assert_eq!(tree.host().twins(&identity(&tree)), ["02:00.0".parse().unwrap()]);
+        assert_eq!(
+            tree.host().twins(&identity(&tree)),
+            ["02:00.0".parse().unwrap()]
+        );
     }
 }

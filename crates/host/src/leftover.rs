@@ -1,4 +1,5 @@
-//! Devices that were taken and not given back: by a guest that died, or by a change that was cut short.
+//! Devices that were taken and not given back: by a guest that died, or by a change that was cut
+//! short.
 
 use std::fmt;
 use std::fs;
@@ -64,12 +65,12 @@ impl fmt::Display for Leftover {
 }
 
 impl Host {
-    /// Lists the devices that were taken and not given back. Devices that are bound until further notice
-    /// are listed only if they are not as `bind` left them.
+    /// Lists the devices that were taken and not given back. Devices that are bound until further
+    /// notice are listed only if they are not as `bind` left them.
     ///
     /// # Errors
-    /// [`Error::Read`] if the records cannot be looked at: without privileges, say. A record that cannot be
-    /// used is in the list.
+    /// [`Error::Read`] if the records cannot be looked at: without privileges, say. A record that
+    /// cannot be used is in the list.
     pub fn leftovers(&self) -> Result<Vec<Leftover>, Error> {
         let path = self.records();
         let entries = match fs::read_dir(&path) {
@@ -80,7 +81,10 @@ impl Host {
         let mut leftovers = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(device) = name.strip_suffix(".json").and_then(|name| name.parse().ok()) else {
+            let Some(device) = name
+                .strip_suffix(".json")
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             leftovers.extend(self.leftover(device));
@@ -96,22 +100,37 @@ impl Host {
         match self.record(device) {
             Ok(record) => self.state_of(&record?),
             Err(error) => {
-                let state = LeftoverState::Unreadable { reason: error.to_string() };
-                Some(Leftover { device, guest: None, state })
+                let state = LeftoverState::Unreadable {
+                    reason: error.to_string(),
+                };
+                Some(Leftover {
+                    device,
+                    guest: None,
+                    state,
+                })
             }
         }
     }
 
     fn state_of(&self, record: &Record) -> Option<Leftover> {
-        let leftover = |state| Some(Leftover { device: record.device, guest: record.guest.clone(), state });
-        let (Ok(device), Ok(identity)) = (self.device(record.device), self.identity(record.device)) else {
+        let leftover = |state| {
+            Some(Leftover {
+                device: record.device,
+                guest: record.guest.clone(),
+                state,
+            })
+        };
+        let (Ok(device), Ok(identity)) = (self.device(record.device), self.identity(record.device))
+        else {
             return leftover(LeftoverState::Away);
         };
         match record.validity(&device, &identity) {
             Validity::DriverChanged => leftover(LeftoverState::DriverChanged),
             Validity::DeviceChanged => leftover(LeftoverState::DeviceChanged),
             Validity::Valid if device.driver.as_ref() != Some(&record.driver) => {
-                leftover(LeftoverState::HalfBound { wanted: record.driver.clone() })
+                leftover(LeftoverState::HalfBound {
+                    wanted: record.driver.clone(),
+                })
             }
             Validity::Valid if record.guest.is_some() => leftover(LeftoverState::Bound),
             Validity::Valid => None,
@@ -133,14 +152,22 @@ mod tests {
         tree.file(&format!("{dir}/driver_override"), "vfio-pci\n");
         let host = tree.host();
         let claim = host.claim("01:00.0".parse().unwrap(), guest).unwrap();
-        let former = Former { driver: Some("nvme".into()), driver_override: None };
+        let former = Former {
+            driver: Some("nvme".into()),
+            driver_override: None,
+        };
         let record = claim.new_record("vfio-pci", former);
         host.write_record(&record).unwrap();
         (tree, record)
     }
 
     fn texts(tree: &Tree) -> Vec<String> {
-        tree.host().leftovers().unwrap().iter().map(ToString::to_string).collect()
+        tree.host()
+            .leftovers()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -177,6 +204,9 @@ mod tests {
         assert_eq!(texts(&tree), ["left by guest vm, not there now"]);
         tree.file(&format!("run/passthru/devices/{}.json", record.device), "{");
         let texts = texts(&tree);
-        assert!(texts[0].ends_with("0000:01:00.0.json is not a device record"), "{texts:?}");
+        assert!(
+            texts[0].ends_with("0000:01:00.0.json is not a device record"),
+            "{texts:?}"
+        );
     }
 }

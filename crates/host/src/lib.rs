@@ -1,9 +1,9 @@
 //! What this host has, and how its PCI devices change hands: devices, IOMMU groups, what uses them,
 //! driver binding, and the records by which everything goes back to where it was.
 //!
-//! Everything is read and written through a [`Host`], which also works on a copy of `/sys`, `/proc`, `/dev`
-//! and `/run` in another folder. Nothing here opens a VFIO or iommufd node, knows a guest's configuration or
-//! prints. It is the only crate that writes to sysfs.
+//! Everything is read and written through a [`Host`], which also works on a copy of `/sys`,
+//! `/proc`, `/dev` and `/run` in another folder. Nothing here opens a VFIO or iommufd node, knows a
+//! guest's configuration or prints. It is the only crate that writes to sysfs.
 //!
 //! ```no_run
 //! use passthru_host::{Host, Request};

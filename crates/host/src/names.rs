@@ -11,11 +11,17 @@ pub struct Names {
 }
 
 impl Host {
-    /// Reads `pci.ids`. Without the file, only the classes that are most often assigned have a name.
+    /// Reads `pci.ids`. Without the file, only the classes that are most often assigned have a
+    /// name.
     pub fn names(&self) -> Names {
         let paths = ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids"];
-        let bytes = paths.iter().find_map(|path| fs::read(self.path(path)).ok()).unwrap_or_default();
-        Names { text: String::from_utf8_lossy(&bytes).into_owned() }
+        let bytes = paths
+            .iter()
+            .find_map(|path| fs::read(self.path(path)).ok())
+            .unwrap_or_default();
+        Names {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 }
 
@@ -27,7 +33,10 @@ impl Names {
 
     /// Returns the name of a device.
     pub fn device(&self, device: &Device) -> Option<&str> {
-        child(self.vendor_block(device)?.1, &format!("\t{:04x}  ", device.device))
+        child(
+            self.vendor_block(device)?.1,
+            &format!("\t{:04x}  ", device.device),
+        )
     }
 
     /// Returns the name of a device's class, as far down as it is known.
@@ -37,7 +46,8 @@ impl Names {
             return known_class(base, sub);
         };
         let subclass = child(block, &format!("\t{sub:02x}  "));
-        let sub_block = self::block(block, &format!("\t{sub:02x}  ")).map_or("", |(_, block)| block);
+        let sub_block =
+            self::block(block, &format!("\t{sub:02x}  ")).map_or("", |(_, block)| block);
         child(sub_block, &format!("\t\t{interface:02x}  "))
             .filter(|_| base == 0x01)
             .or(subclass)
@@ -51,8 +61,14 @@ impl Names {
 
 /// Finds a line that starts with `key`: the rest of the line, and the lines below it.
 fn block<'t>(text: &'t str, key: &str) -> Option<(&'t str, &'t str)> {
-    let start = if text.starts_with(key) { 0 } else { text.find(&format!("\n{key}"))? + 1 };
-    let (line, rest) = text[start..].split_once('\n').unwrap_or((&text[start..], ""));
+    let start = if text.starts_with(key) {
+        0
+    } else {
+        text.find(&format!("\n{key}"))? + 1
+    };
+    let (line, rest) = text[start..]
+        .split_once('\n')
+        .unwrap_or((&text[start..], ""));
     Some((line[key.len()..].trim(), rest))
 }
 
@@ -104,7 +120,10 @@ mod tests {
     fn device(class: u32, id: u16) -> Device {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", class);
-        Device { device: id, ..tree.host().devices().remove(0) }
+        Device {
+            device: id,
+            ..tree.host().devices().remove(0)
+        }
     }
 
     #[test]
@@ -116,8 +135,14 @@ mod tests {
         assert_eq!(names.vendor(&nvme), Some("Intel Corporation"));
         assert_eq!(names.device(&nvme), Some("A Controller"));
         assert_eq!(names.class(&nvme), Some("NVM Express"));
-        assert_eq!(names.class(&device(0x020000, 0)), Some("Ethernet controller"));
-        assert_eq!(names.class(&device(0x028000, 0)), Some("Network controller"));
+        assert_eq!(
+            names.class(&device(0x020000, 0)),
+            Some("Ethernet controller")
+        );
+        assert_eq!(
+            names.class(&device(0x028000, 0)),
+            Some("Network controller")
+        );
     }
 
     #[test]

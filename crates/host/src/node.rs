@@ -62,16 +62,22 @@ impl Host {
     /// file with the text of a number (`block 259:0`) is one.
     pub(crate) fn number_at(&self, path: &Path) -> io::Result<Option<Number>> {
         if self.is_copy() {
-            return Ok(fs::read(self.follow(path)?).ok().and_then(|text| parse(&text)));
+            return Ok(fs::read(self.follow(path)?)
+                .ok()
+                .and_then(|text| parse(&text)));
         }
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
         let stat = match rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE) {
-            // The files of another user's FUSE are closed to root too. None is a device: such mounts
-            // are `nodev`.
+            // The files of another user's FUSE are closed to root too. None is a device: such
+            // mounts are `nodev`.
             Err(Errno::ACCESS) if is_fuse(path) => return Ok(None),
             stat => stat?,
         };
-        Ok(Number::of_file(stat.stx_mode.into(), stat.stx_rdev_major, stat.stx_rdev_minor))
+        Ok(Number::of_file(
+            stat.stx_mode.into(),
+            stat.stx_rdev_major,
+            stat.stx_rdev_minor,
+        ))
     }
 
     /// Returns the number of an open device.
@@ -82,7 +88,11 @@ impl Host {
             return Ok(parse(&text[..length]));
         }
         let stat = rustix::fs::fstat(file)?;
-        Ok(Number::of_file(stat.st_mode, major(stat.st_rdev), minor(stat.st_rdev)))
+        Ok(Number::of_file(
+            stat.st_mode,
+            major(stat.st_rdev),
+            minor(stat.st_rdev),
+        ))
     }
 
     /// Follows links below this host's root: an absolute one would lead out of a copy.
@@ -103,7 +113,8 @@ impl Host {
     }
 }
 
-/// Returns whether a file is on a FUSE. The kernel tells that to everybody, without asking its server.
+/// Returns whether a file is on a FUSE. The kernel tells that to everybody, without asking its
+/// server.
 fn is_fuse(path: &Path) -> bool {
     const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == FUSE_SUPER_MAGIC)
@@ -125,7 +136,10 @@ mod tests {
     #[test]
     fn node_is_known_by_kind_and_number_whatever_its_name() {
         let host = Host::new();
-        assert_eq!(host.number_at(Path::new("/dev/null")).unwrap(), Some(Number::Char(1, 3)));
+        assert_eq!(
+            host.number_at(Path::new("/dev/null")).unwrap(),
+            Some(Number::Char(1, 3))
+        );
         assert_eq!(host.number_at(Path::new("/proc/self")).unwrap(), None);
         let open = fs::File::open("/dev/zero").unwrap();
         assert_eq!(host.number_of(&open).unwrap(), Some(Number::Char(1, 5)));
@@ -141,7 +155,10 @@ mod tests {
         tree.link("proc/7/fd/4", "/dev/null");
         let number = |path: &str| tree.host().number_at(&tree.path(path));
         assert_eq!(number("proc/7/fd/3").unwrap(), Some(Number::Block(8, 0)));
-        assert_eq!(number("proc/7/fd/4").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            number("proc/7/fd/4").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
         tree.file("dev/text", "nothing\n");
         assert_eq!(number("dev/text").unwrap(), None);
     }

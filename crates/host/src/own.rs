@@ -12,20 +12,26 @@ const MOST: u64 = 1 << 20;
 /// Reads a file of ours. A link is not followed. Returns at once for anything but a regular file.
 ///
 /// # Errors
-/// The system's answer; a file of another user, one that others may write to, one that is no regular
-/// file, or one of more than 1 MiB.
+/// The system's answer; a file of another user, one that others may write to, one that is no
+/// regular file, or one of more than 1 MiB.
 pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "it is not a regular file",
+        ));
     }
     check(stat.st_uid, stat.st_mode)?;
     let mut text = Vec::new();
     (&file).take(MOST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MOST {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, "it has more than 1 MiB"));
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            "it has more than 1 MiB",
+        ));
     }
     Ok(text)
 }
@@ -44,7 +50,9 @@ fn check(uid: u32, mode: u32) -> io::Result<()> {
     // Not a lack of permission: to be root does not help.
     let refused = |reason: String| Err(io::Error::other(reason));
     if uid != rustix::process::geteuid().as_raw() {
-        return refused(format!("it belongs to another user (uid {uid}), who could change it"));
+        return refused(format!(
+            "it belongs to another user (uid {uid}), who could change it"
+        ));
     }
     if mode & 0o022 != 0 {
         return refused(format!(
@@ -61,7 +69,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn said<T>(result: io::Result<T>) -> String {
-        result.err().map(|error| error.to_string()).unwrap_or_default()
+        result
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -81,10 +92,16 @@ mod tests {
             said(read_own(&at("file"))),
             "others may write to it (mode 666); chmod go-w takes that away"
         );
-        File::create(at("large")).unwrap().set_len(MOST + 1).unwrap();
+        File::create(at("large"))
+            .unwrap()
+            .set_len(MOST + 1)
+            .unwrap();
         set("large", 0o644).unwrap();
         assert_eq!(said(read_own(&at("large"))), "it has more than 1 MiB");
-        assert_eq!(read_own(&at("none")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            read_own(&at("none")).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 
     #[test]

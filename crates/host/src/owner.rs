@@ -29,7 +29,10 @@ impl fmt::Display for Owner {
 impl From<Owner> for Use {
     fn from(owner: Owner) -> Self {
         let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
-        Use::Guest { name, pid: owner.pid }
+        Use::Guest {
+            name,
+            pid: owner.pid,
+        }
     }
 }
 

@@ -11,9 +11,9 @@ const MESSAGE: u64 = 64 << 10;
 /// Search path of programs that are run as root.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs work that may block in the kernel on a thread of its own, and returns its result. Returns `None`
-/// if it has not ended after `limit`. The thread goes on then, with all that it owns: nothing can stop it,
-/// and the process ends only after it.
+/// Runs work that may block in the kernel on a thread of its own, and returns its result. Returns
+/// `None` if it has not ended after `limit`. The thread goes on then, with all that it owns:
+/// nothing can stop it, and the process ends only after it.
 ///
 /// # Errors
 /// If there is no room for another thread. Nothing has been done then.
@@ -22,19 +22,28 @@ pub(crate) fn within<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new().name("kernel".into()).spawn(move || {
-        // There is no receiver any more if the limit has passed.
-        let _ = sender.send(work());
-    })?;
+    thread::Builder::new()
+        .name("kernel".into())
+        .spawn(move || {
+            // There is no receiver any more if the limit has passed.
+            let _ = sender.send(work());
+        })?;
     Ok(receiver.recv_timeout(limit).ok())
 }
 
-/// Runs a program with a fixed search path and no other environment, and returns its messages. If it does
-/// not end in time, it is killed and not waited for.
+/// Runs a program with a fixed search path and no other environment, and returns its messages. If
+/// it does not end in time, it is killed and not waited for.
 pub(crate) fn run(limit: Duration, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .current_dir("/");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     match command.spawn() {
         Ok(child) => messages(child, limit, program),
         Err(error) => error.to_string(),
@@ -86,8 +95,15 @@ mod tests {
 
     #[test]
     fn program_gets_a_fixed_environment_alone() {
-        let message = run(Duration::from_secs(40), "/usr/bin/env", &["sh", "-c", "env >&2"]);
-        let names: Vec<&str> = message.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        let message = run(
+            Duration::from_secs(40),
+            "/usr/bin/env",
+            &["sh", "-c", "env >&2"],
+        );
+        let names: Vec<&str> = message
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .collect();
         let own = ["PWD", "SHLVL", "_"]; // set by the shell itself
         let given: Vec<&&str> = names.iter().filter(|name| !own.contains(name)).collect();
         assert_eq!(given, [&"PATH"], "{message}");
@@ -110,23 +126,45 @@ mod tests {
         if std::env::var_os(CROWDED).is_none() {
             // With one thread, tests run on the first one.
             let mut again = Command::new(std::env::current_exe().unwrap());
-            again.args([test, "--exact", "--test-threads=1"]).env(CROWDED, "1");
+            again
+                .args([test, "--exact", "--test-threads=1"])
+                .env(CROWDED, "1");
             let output = again.output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "{output:?}"
+            );
             return;
         }
-        let child = Command::new("/bin/sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
+        let child = Command::new("/bin/sleep")
+            .arg("60")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
         let maximum = getrlimit(Resource::As).maximum;
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let size = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmSize:"))
+            .unwrap();
         let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
         // One MiB is less than the stack of a thread.
         let bytes = (kib + 1024) << 10;
-        setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum }).unwrap();
+        setrlimit(
+            Resource::As,
+            Rlimit {
+                current: Some(bytes),
+                maximum,
+            },
+        )
+        .unwrap();
         let message = messages(child, Duration::from_secs(40), "sleep");
-        assert!(message.starts_with("cannot read the messages of sleep"), "{message}");
+        assert!(
+            message.starts_with("cannot read the messages of sleep"),
+            "{message}"
+        );
         assert!(!process.exists());
     }
 }

@@ -27,8 +27,8 @@ struct Stat {
 }
 
 impl Host {
-    /// Reads the identity of a process that runs now. Returns `None` if there is no such process, or
-    /// if `/proc` does not show it.
+    /// Reads the identity of a process that runs now. Returns `None` if there is no such process,
+    /// or if `/proc` does not show it.
     pub fn process(&self, pid: u32) -> Option<ProcessId> {
         let stat = self.stat(pid).ok()?;
         Some(ProcessId {
@@ -68,7 +68,13 @@ impl Host {
         let mut pids = Vec::new();
         for entry in std::fs::read_dir(self.path("proc"))? {
             let entry = entry?;
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
             if uids(&entry.path()).contains(&uid) {
                 pids.push(pid);
             }
@@ -77,8 +83,8 @@ impl Host {
         Ok(pids)
     }
 
-    /// Returns whether nothing of a process is left but its entry. The main thread can end before the
-    /// others: the process lives on then, although its state says that it is dead.
+    /// Returns whether nothing of a process is left but its entry. The main thread can end before
+    /// the others: the process lives on then, although its state says that it is dead.
     fn is_dead(&self, pid: u32, stat: &Stat) -> bool {
         let tasks = sysfs::names(self.path(&format!("proc/{pid}/task")));
         matches!(stat.state, 'Z' | 'X') && tasks.len() <= 1
@@ -107,8 +113,13 @@ fn parse_stat(text: &str) -> Option<Stat> {
 
 fn uids(process: &Path) -> Vec<u32> {
     let status = sysfs::read(process.join("status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-    line.split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).collect()
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .unwrap_or_default();
+    line.split_ascii_whitespace()
+        .filter_map(|uid| uid.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -128,7 +139,10 @@ mod tests {
     /// Adds process 42, whose name is made to look like the rest of the line.
     fn stat(tree: &Tree, state: char, start_time: u64) {
         let zeros = "0 ".repeat(18);
-        tree.file("proc/42/stat", format!("42 (a) Z 1 (b) {state} {zeros}{start_time} 0 0\n"));
+        tree.file(
+            "proc/42/stat",
+            format!("42 (a) Z 1 (b) {state} {zeros}{start_time} 0 0\n"),
+        );
         tree.dir("proc/42/task/42");
     }
 
@@ -136,7 +150,10 @@ mod tests {
     fn running_process_may_live() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
-        assert_eq!((process.start_time, process.boot_id.as_str()), (7700, "this-boot"));
+        assert_eq!(
+            (process.start_time, process.boot_id.as_str()),
+            (7700, "this-boot")
+        );
         assert!(tree.host().may_live(&process));
         assert_eq!(tree.host().process(43), None);
     }
@@ -147,7 +164,10 @@ mod tests {
         let process = tree.host().process(42).unwrap();
         stat(&tree, 'S', 7701);
         assert!(!tree.host().may_live(&process));
-        let rebooted = ProcessId { boot_id: "earlier-boot".into(), ..process.clone() };
+        let rebooted = ProcessId {
+            boot_id: "earlier-boot".into(),
+            ..process.clone()
+        };
         assert!(!tree.host().may_live(&rebooted));
         assert!(!tree.host().may_live(&ProcessId { pid: 43, ..process }));
     }
@@ -166,7 +186,11 @@ mod tests {
     fn process_that_cannot_be_looked_at_may_live() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
-        let elsewhere = ProcessId { pid_namespace: "pid:[1]".into(), pid: 43, ..process.clone() };
+        let elsewhere = ProcessId {
+            pid_namespace: "pid:[1]".into(),
+            pid: 43,
+            ..process.clone()
+        };
         assert!(tree.host().may_live(&elsewhere));
         tree.file("proc/42/stat", "nonsense");
         assert!(tree.host().may_live(&process));

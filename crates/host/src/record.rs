@@ -1,8 +1,10 @@
-//! Records: what a device was like before it was taken, kept below `/run` so that a crash loses nothing.
+//! Records: what a device was like before it was taken, kept below `/run` so that a crash loses
+//! nothing.
 //!
-//! A record is written before the first change and removed after the last one. It says nothing about who has the
-//! device now: that is its [`Claim`](crate::Claim). It counts only for the device that it was made of, and
-//! only while that device is where the record, or a change cut short, would have it.
+//! A record is written before the first change and removed after the last one. It says nothing
+//! about who has the device now: that is its [`Claim`](crate::Claim). It counts only for the device
+//! that it was made of, and only while that device is where the record, or a change cut short,
+//! would have it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -64,18 +66,23 @@ pub struct Record {
     pub pid: u32,
     /// The boot in which it was taken. The record says nothing about any other.
     pub boot_id: String,
-    /// The record that holds again once the device is given back: it was taken until further notice before.
+    /// The record that holds again once the device is given back: it was taken until further notice
+    /// before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Box<Record>>,
 }
 
 impl Former {
     pub(crate) fn of(device: &Device) -> Self {
-        Self { driver: device.driver.clone(), driver_override: device.driver_override.clone() }
+        Self {
+            driver: device.driver.clone(),
+            driver_override: device.driver_override.clone(),
+        }
     }
 
-    /// How a device goes back that is taken now, and the record that holds then. What was taken until further notice
-    /// goes back to that; where somebody crashed who had the device, to where they would have given it back.
+    /// How a device goes back that is taken now, and the record that holds then. What was taken
+    /// until further notice goes back to that; where somebody crashed who had the device, to where
+    /// they would have given it back.
     pub(crate) fn before(device: &Device, record: Option<Record>) -> (Self, Option<Box<Record>>) {
         match record {
             Some(record) if record.guest.is_none() && device.on_vfio() => {
@@ -91,14 +98,21 @@ impl Record {
     /// The same record, but going back to how the device was before it was first taken.
     pub(crate) fn whole_way(self) -> Self {
         match self.earlier {
-            Some(earlier) => Self { former: earlier.whole_way().former, earlier: None, ..self },
+            Some(earlier) => Self {
+                former: earlier.whole_way().former,
+                earlier: None,
+                ..self
+            },
             None => self,
         }
     }
 
     /// Returns whether this record counts for the device that is at the address now.
     pub(crate) fn validity(&self, device: &Device, identity: &Identity) -> Validity {
-        let known = self.identity.as_ref().map(|recorded| recorded.compare(identity));
+        let known = self
+            .identity
+            .as_ref()
+            .map(|recorded| recorded.compare(identity));
         match known {
             Some(Comparison::Different) => Validity::DeviceChanged,
             _ if self.covers(device) => Validity::Valid,
@@ -106,8 +120,9 @@ impl Record {
         }
     }
 
-    /// Returns whether a device is as this record, or a change cut short, would have it: on the recorded
-    /// driver, still on the former one, or on none with the override that one of the two has.
+    /// Returns whether a device is as this record, or a change cut short, would have it: on the
+    /// recorded driver, still on the former one, or on none with the override that one of the two
+    /// has.
     fn covers(&self, device: &Device) -> bool {
         let Some(driver) = &device.driver else {
             let set = device.driver_override.as_ref();
@@ -134,7 +149,11 @@ impl Host {
     }
 
     /// Returns the record of a device if it counts for the device that is there now.
-    pub(crate) fn valid_record(&self, device: &Device, identity: &Identity) -> Result<Option<Record>, Error> {
+    pub(crate) fn valid_record(
+        &self,
+        device: &Device,
+        identity: &Identity,
+    ) -> Result<Option<Record>, Error> {
         let record = self.record(device.address)?;
         Ok(record.filter(|record| record.validity(device, identity) == Validity::Valid))
     }
@@ -142,17 +161,25 @@ impl Host {
     /// Writes a record as a whole or not at all. The caller has the device's claim.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
         let path = self.record_path(record.device);
-        let text = serde_json::to_vec_pretty(record)
-            .map_err(|source| Error::BadRecord { path: path.clone(), source })?;
-        replace(&path, &text).map_err(|source| Error::File { what: "write", path, source })
+        let text = serde_json::to_vec_pretty(record).map_err(|source| Error::BadRecord {
+            path: path.clone(),
+            source,
+        })?;
+        replace(&path, &text).map_err(|source| Error::File {
+            what: "write",
+            path,
+            source,
+        })
     }
 
     pub(crate) fn remove_record(&self, device: Address) -> Result<(), Error> {
         let path = self.record_path(device);
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                Err(Error::File { what: "remove", path, source })
-            }
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::File {
+                what: "remove",
+                path,
+                source,
+            }),
             _ => Ok(()),
         }
     }
@@ -160,7 +187,11 @@ impl Host {
     /// Makes the folder of the records, for root alone.
     pub(crate) fn make_records(&self) -> Result<(), Error> {
         for (path, mode) in [(self.path("run/passthru"), 0o755), (self.records(), 0o700)] {
-            make_own_folder(&path, mode).map_err(|source| Error::File { what: "make", path, source })?;
+            make_own_folder(&path, mode).map_err(|source| Error::File {
+                what: "make",
+                path,
+                source,
+            })?;
         }
         Ok(())
     }
@@ -179,10 +210,17 @@ impl Host {
 }
 
 fn parse(text: &[u8], path: PathBuf) -> Result<Record, Error> {
-    let bad = |source| Error::BadRecord { path: path.clone(), source };
+    let bad = |source| Error::BadRecord {
+        path: path.clone(),
+        source,
+    };
     let Version { version } = serde_json::from_slice(text).map_err(bad)?;
     if version > VERSION {
-        return Err(Error::NewerRecord { path, version, known: VERSION });
+        return Err(Error::NewerRecord {
+            path,
+            version,
+            known: VERSION,
+        });
     }
     serde_json::from_slice(text).map_err(bad)
 }
@@ -200,7 +238,10 @@ mod tests {
             device: "01:00.0".parse().unwrap(),
             identity: None,
             driver: "vfio-pci".into(),
-            former: Former { driver: Some("nvme".into()), driver_override: None },
+            former: Former {
+                driver: Some("nvme".into()),
+                driver_override: None,
+            },
             guest: guest.map(str::to_owned),
             pid: 42,
             boot_id: boot_id.into(),
@@ -230,8 +271,13 @@ mod tests {
     #[test]
     fn a_record_of_an_earlier_boot_says_nothing() {
         let tree = host();
-        tree.host().write_record(&record(Some("guest"), "earlier-boot")).unwrap();
-        assert_eq!(tree.host().record("01:00.0".parse().unwrap()).unwrap(), None);
+        tree.host()
+            .write_record(&record(Some("guest"), "earlier-boot"))
+            .unwrap();
+        assert_eq!(
+            tree.host().record("01:00.0".parse().unwrap()).unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -245,9 +291,22 @@ mod tests {
     #[test]
     fn record_of_a_newer_version_is_named_and_not_used() {
         let tree = host();
-        tree.file("run/passthru/devices/0000:01:00.0.json", r#"{"version": 2, "device": [1]}"#);
+        tree.file(
+            "run/passthru/devices/0000:01:00.0.json",
+            r#"{"version": 2, "device": [1]}"#,
+        );
         let error = tree.host().record("01:00.0".parse().unwrap()).unwrap_err();
-        assert!(matches!(error, Error::NewerRecord { version: 2, known: 1, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::NewerRecord {
+                    version: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains("0000:01:00.0.json"), "{error}");
     }
 
@@ -257,7 +316,11 @@ mod tests {
         let text = r#"{"device": "0000:01:00.0", "driver": "vfio-pci", "guest": "vm", "pid": 7,
             "former": {"driver": "nvme", "driver_override": null}, "boot_id": "this-boot"}"#;
         tree.file("run/passthru/devices/0000:01:00.0.json", text);
-        let record = tree.host().record("01:00.0".parse().unwrap()).unwrap().unwrap();
+        let record = tree
+            .host()
+            .record("01:00.0".parse().unwrap())
+            .unwrap()
+            .unwrap();
         assert_eq!((record.version, record.identity), (0, None));
     }
 
@@ -281,8 +344,14 @@ mod tests {
         assert_eq!(validity(Some("nvme"), Some("vfio-pci")), Validity::Valid);
         assert_eq!(validity(None, Some("vfio-pci")), Validity::Valid);
         assert_eq!(validity(None, None), Validity::Valid);
-        assert_eq!(validity(None, Some("uio_pci_generic")), Validity::DriverChanged);
-        assert_eq!(validity(Some("mlx5_vfio_pci"), None), Validity::DriverChanged);
+        assert_eq!(
+            validity(None, Some("uio_pci_generic")),
+            Validity::DriverChanged
+        );
+        assert_eq!(
+            validity(Some("mlx5_vfio_pci"), None),
+            Validity::DriverChanged
+        );
     }
 
     #[test]
@@ -293,8 +362,14 @@ mod tests {
         let host = tree.host();
         let device = host.device("01:00.0".parse().unwrap()).unwrap();
         let identity = host.identity(device.address).unwrap();
-        let other = Identity { device: 7, ..identity.clone() };
-        let record = Record { identity: Some(other), ..record(None, "this-boot") };
+        let other = Identity {
+            device: 7,
+            ..identity.clone()
+        };
+        let record = Record {
+            identity: Some(other),
+            ..record(None, "this-boot")
+        };
         assert_eq!(record.validity(&device, &identity), Validity::DeviceChanged);
         host.write_record(&record).unwrap();
         assert_eq!(host.valid_record(&device, &identity).unwrap(), None);

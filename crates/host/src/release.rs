@@ -34,13 +34,17 @@ impl Host {
         let released = self.claim_to_release(devices, force)?.give_back(&|| false);
         match Error::several(released.errors) {
             Some(error) => Err(error),
-            None => Ok(released.done.into_iter().map(|(_, driver)| driver).collect()),
+            None => Ok(released
+                .done
+                .into_iter()
+                .map(|(_, driver)| driver)
+                .collect()),
         }
     }
 
-    /// Claims devices that were taken until further notice, or by a guest that crashed, and looks at
-    /// all of them. With `force`, processes that have a device open are no obstacle: the kernel asks
-    /// them to let go, and waits. Virtual functions are no obstacle then either, and vanish.
+    /// Claims devices that were taken until further notice, or by a guest that crashed, and looks
+    /// at all of them. With `force`, processes that have a device open are no obstacle: the kernel
+    /// asks them to let go, and waits. Virtual functions are no obstacle then either, and vanish.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::Unseen`] and
@@ -66,27 +70,38 @@ impl Host {
             return Ok(claim);
         }
         self.check_release(&device)?;
-        let Uses { known: holders, unseen } = self.vfio_holders(&device);
+        let Uses {
+            known: holders,
+            unseen,
+        } = self.vfio_holders(&device);
         if holders.is_empty() && unseen.is_empty() {
             return Ok(claim);
         }
         if holders.is_empty() {
-            return Err(Error::Unseen { device: address, unseen });
+            return Err(Error::Unseen {
+                device: address,
+                unseen,
+            });
         }
-        Err(Error::Held { device: address, holders })
+        Err(Error::Held {
+            device: address,
+            holders,
+        })
     }
 }
 
 impl Release {
-    /// Gives the devices back, in their order, until interrupted: `interrupted` is asked before each.
-    /// One that fails stops no other, and its record stays.
+    /// Gives the devices back, in their order, until interrupted: `interrupted` is asked before
+    /// each. One that fails stops no other, and its record stays.
     pub fn give_back(self, interrupted: &dyn Fn() -> bool) -> Released {
         let mut released = Released::default();
         let mut claims = self.claims.into_iter();
         while let Some(claim) = claims.next() {
             if interrupted() {
                 released.untouched.push(claim.device());
-                released.untouched.extend(claims.by_ref().map(|claim| claim.device()));
+                released
+                    .untouched
+                    .extend(claims.by_ref().map(|claim| claim.device()));
             } else {
                 match claim.release(self.force) {
                     Ok(driver) => released.done.push((claim.device(), driver)),
@@ -132,11 +147,17 @@ mod tests {
         let (tree, devices) = host();
         let claim = tree.host().claim(devices[1], None).unwrap();
         let error = tree.host().claim_to_release(&devices, true).unwrap_err();
-        assert!(matches!(error, Error::Claimed { device, .. } if device == devices[1]), "{error}");
+        assert!(
+            matches!(error, Error::Claimed { device, .. } if device == devices[1]),
+            "{error}"
+        );
         drop(claim);
         assert_eq!(tree.host().owner(devices[0]), None);
         let absent = "0000:03:00.0".parse().unwrap();
-        let error = tree.host().claim_to_release(&[devices[0], absent], true).unwrap_err();
+        let error = tree
+            .host()
+            .claim_to_release(&[devices[0], absent], true)
+            .unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
     }
 }

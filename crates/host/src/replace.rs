@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Replaces a file's content, for its owner alone (mode 0600), and returns once it is on disk. Readers see
-/// the former content or the new one. The folder must be one that its owner alone can write to, and the
-/// caller must hold a lock against other writers.
+/// Replaces a file's content, for its owner alone (mode 0600), and returns once it is on disk.
+/// Readers see the former content or the new one. The folder must be one that its owner alone can
+/// write to, and the caller must hold a lock against other writers.
 ///
 /// # Errors
 /// The system's answer. The former content stays then.
@@ -30,7 +30,11 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -48,7 +52,10 @@ mod tests {
         replace(&path, b"one").unwrap();
         replace(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -11,8 +11,8 @@ use crate::{Device, Error, Host, patience, sysfs};
 
 /// Right to change the driver of a claimed device.
 ///
-/// Each write to sysfs has a time limit. A write that is stuck in the kernel keeps the lock of the claim
-/// until the kernel is done, so that no other process changes the device meanwhile.
+/// Each write to sysfs has a time limit. A write that is stuck in the kernel keeps the lock of the
+/// claim until the kernel is done, so that no other process changes the device meanwhile.
 pub(crate) struct Switch<'a> {
     pub(crate) host: &'a Host,
     /// Lock of the device's claim.
@@ -20,9 +20,11 @@ pub(crate) struct Switch<'a> {
 }
 
 impl Switch<'_> {
-    /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO driver.
+    /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO
+    /// driver.
     ///
-    /// The device's disks are let go once they are gone: their names are free for another driver then.
+    /// The device's disks are let go once they are gone: their names are free for another driver
+    /// then.
     pub(crate) fn to_driver(&self, device: &Device, driver: &str, hold: Hold) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
         self.detach(device, hold)?;
@@ -35,7 +37,10 @@ impl Switch<'_> {
     /// Moves a device back to how it was; without `former`, to whatever driver the kernel picks.
     pub(crate) fn back(&self, device: &Device, former: Option<&Former>) -> Result<(), Error> {
         let wanted = former.and_then(|former| former.driver.as_deref());
-        self.set_override(device, former.and_then(|former| former.driver_override.as_deref()))?;
+        self.set_override(
+            device,
+            former.and_then(|former| former.driver_override.as_deref()),
+        )?;
         if stays(device, former) {
             return Ok(());
         }
@@ -56,7 +61,12 @@ impl Switch<'_> {
             return Ok(());
         }
         let path = self.host.pci(device.address).join("driver_override");
-        self.write(device, path, &format!("{}\n", driver.unwrap_or_default()), Hold::default())
+        self.write(
+            device,
+            path,
+            &format!("{}\n", driver.unwrap_or_default()),
+            Hold::default(),
+        )
     }
 
     /// Takes a device from its driver. Its disks are held until the kernel is done, however long it
@@ -85,16 +95,25 @@ impl Switch<'_> {
             return Ok(device);
         }
         let wanted = wanted.map(str::to_owned);
-        Err(Error::NotTaken { device: device.address, wanted, now: device.driver })
+        Err(Error::NotTaken {
+            device: device.address,
+            wanted,
+            now: device.driver,
+        })
     }
 
     /// The kernel makes the node by itself, but udev may be the one that puts it in its place.
     fn await_node(&self, device: &Device) -> Result<(), Error> {
-        let Some(node) = device.cdev.as_deref().map(|name| self.host.cdev_path(name)) else { return Ok(()) };
+        let Some(node) = device.cdev.as_deref().map(|name| self.host.cdev_path(name)) else {
+            return Ok(());
+        };
         if self.host.wait_until(self.host.wait(), || node.exists()) {
             return Ok(());
         }
-        Err(Error::NoNode { device: device.address, node })
+        Err(Error::NoNode {
+            device: device.address,
+            node,
+        })
     }
 
     fn bind(&self, device: &Device, driver: &str) -> Result<(), Error> {
@@ -116,8 +135,17 @@ impl Switch<'_> {
         let value = value.trim_end().to_owned();
         match written {
             Ok(Some(written)) => written,
-            Ok(None) => Err(Error::Stuck { device: device.address, path, value, limit }),
-            Err(source) => Err(Error::Write { path, value, source }),
+            Ok(None) => Err(Error::Stuck {
+                device: device.address,
+                path,
+                value,
+                limit,
+            }),
+            Err(source) => Err(Error::Write {
+                path,
+                value,
+                source,
+            }),
         }
     }
 }
@@ -147,7 +175,8 @@ mod tests {
     /// Returns whether this process has a file open.
     fn is_open(path: &std::path::Path) -> bool {
         let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|target| target == path)
+        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .any(|target| target == path)
     }
 
     #[test]
@@ -167,8 +196,13 @@ mod tests {
         let hold = host.usage().hold(&host.device(claim.device()).unwrap());
         assert!(is_open(&disk));
         let error = claim.bind("vfio-pci", hold).unwrap_err();
-        let Error::Stuck { device, path, .. } = &error else { panic!("{error}") };
-        assert_eq!((*device, path.ends_with("driver/unbind")), (claim.device(), true));
+        let Error::Stuck { device, path, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            (*device, path.ends_with("driver/unbind")),
+            (claim.device(), true)
+        );
         // It is not undone: that would have to wait as well.
         let record = host.record(claim.device()).unwrap();
         assert_eq!(record.unwrap().former.driver.as_deref(), Some("nvme"));
@@ -194,8 +228,13 @@ mod tests {
         tree.place("0000:01:00.0", Some("igb"), 1);
         let host = tree.host();
         let lock = Arc::new(File::open("/dev/null").unwrap());
-        let switch = Switch { host: &host, lock: &lock };
-        let error = switch.to_driver(&before, "igb", Hold::default()).unwrap_err();
+        let switch = Switch {
+            host: &host,
+            lock: &lock,
+        };
+        let error = switch
+            .to_driver(&before, "igb", Hold::default())
+            .unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }
 }

@@ -20,10 +20,15 @@ struct LoopInfo {
 
 /// Returns the device that is a loop device's backing file, else the one that the file is on.
 pub(crate) fn backing_device(loop_device: impl AsFd) -> Result<Dev> {
-    // SAFETY: the kernel writes one `struct loop_info64` for this number, and any bits are a `LoopInfo`.
-    // Other drivers do not know the number, which is of the loop driver's range, and refuse it.
+    // SAFETY: the kernel writes one `struct loop_info64` for this number, and any bits are a
+    // `LoopInfo`. Other drivers do not know the number, which is of the loop driver's range, and
+    // refuse it.
     let info = unsafe { ioctl(loop_device, Getter::<LOOP_GET_STATUS64, LoopInfo>::new())? };
-    let device = if info.rdevice == 0 { info.device } else { info.rdevice };
+    let device = if info.rdevice == 0 {
+        info.device
+    } else {
+        info.rdevice
+    };
     Ok(device)
 }
 

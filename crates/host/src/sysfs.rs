@@ -25,13 +25,21 @@ pub(crate) fn number(path: impl AsRef<Path>) -> Option<u32> {
 
 /// Returns the last part of what a symbolic link points at.
 pub(crate) fn link_name(path: impl AsRef<Path>) -> Option<String> {
-    Some(fs::read_link(path).ok()?.file_name()?.to_string_lossy().into_owned())
+    Some(
+        fs::read_link(path)
+            .ok()?
+            .file_name()?
+            .to_string_lossy()
+            .into_owned(),
+    )
 }
 
 /// Lists the names in a folder, sorted; none where the folder is not there.
 pub(crate) fn names(path: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -44,5 +52,9 @@ pub(crate) fn write(path: impl AsRef<Path>, value: &str) -> Result<(), Error> {
         .write(true)
         .open(path)
         .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|source| Error::Write { path: path.into(), value: value.trim_end().into(), source })
+        .map_err(|source| Error::Write {
+            path: path.into(),
+            value: value.trim_end().into(),
+            source,
+        })
 }

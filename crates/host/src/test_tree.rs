@@ -31,7 +31,11 @@ impl Tree {
 
     /// Adds a folder to which only its owner may write, whatever the umask.
     pub(crate) fn dir(&self, path: &str) {
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(self.path(path)).unwrap();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(self.path(path))
+            .unwrap();
     }
 
     /// Adds a file to which only its owner may write, whatever the umask.
@@ -58,7 +62,10 @@ impl Tree {
         self.file(&format!("{dir}/vendor"), "0x8086\n");
         self.file(&format!("{dir}/device"), "0x1234\n");
         self.file(&format!("{dir}/class"), format!("{class:#08x}\n"));
-        self.link(&format!("sys/bus/pci/devices/{address}"), &format!("../../../devices/pci/{address}"));
+        self.link(
+            &format!("sys/bus/pci/devices/{address}"),
+            &format!("../../../devices/pci/{address}"),
+        );
         dir
     }
 
@@ -66,18 +73,31 @@ impl Tree {
     pub(crate) fn place(&self, address: &str, driver: Option<&str>, group: u32) {
         let dir = format!("sys/devices/pci/{address}");
         if let Some(driver) = driver {
-            self.link(&format!("{dir}/driver"), &format!("../../../bus/pci/drivers/{driver}"));
+            self.link(
+                &format!("{dir}/driver"),
+                &format!("../../../bus/pci/drivers/{driver}"),
+            );
         }
-        self.link(&format!("{dir}/iommu_group"), &format!("../../../kernel/iommu_groups/{group}"));
-        self.link(&format!("sys/kernel/iommu_groups/{group}/devices/{address}"), "x");
+        self.link(
+            &format!("{dir}/iommu_group"),
+            &format!("../../../kernel/iommu_groups/{group}"),
+        );
+        self.link(
+            &format!("sys/kernel/iommu_groups/{group}/devices/{address}"),
+            "x",
+        );
     }
 
-    /// Adds a device of a class (`block`, `net`, …) in the folder `dir`, with its link in `/sys/class`.
+    /// Adds a device of a class (`block`, `net`, …) in the folder `dir`, with its link in
+    /// `/sys/class`.
     pub(crate) fn class(&self, class: &str, dir: &str) {
         let name = dir.rsplit('/').next().unwrap();
         self.link(&format!("{dir}/subsystem"), &format!("/sys/class/{class}"));
         let below = dir.strip_prefix("sys/").unwrap();
-        self.link(&format!("sys/class/{class}/{name}"), &format!("../../{below}"));
+        self.link(
+            &format!("sys/class/{class}/{name}"),
+            &format!("../../{below}"),
+        );
     }
 
     /// Adds a block device with its number.
@@ -85,7 +105,10 @@ impl Tree {
         self.class("block", dir);
         self.file(&format!("{dir}/dev"), format!("{number}\n"));
         let name = dir.rsplit('/').next().unwrap();
-        self.file(&format!("{dir}/uevent"), format!("MAJOR=1\nDEVNAME={name}\n"));
+        self.file(
+            &format!("{dir}/uevent"),
+            format!("MAJOR=1\nDEVNAME={name}\n"),
+        );
         self.file(&format!("dev/{name}"), format!("block {number}\n"));
     }
 }

@@ -1,5 +1,5 @@
-//! The virtual functions of a device. Its driver disables SR-IOV when it lets the device go, so they
-//! vanish whoever has them.
+//! The virtual functions of a device. Its driver disables SR-IOV when it lets the device go, so
+//! they vanish whoever has them.
 
 use std::fmt;
 
@@ -35,7 +35,9 @@ impl Host {
     /// Lists the virtual functions of a device.
     pub fn virtual_functions(&self, device: Address) -> Vec<VirtualFunction> {
         let dir = self.pci(device);
-        let links = sysfs::names(&dir).into_iter().filter(|name| name.starts_with("virtfn"));
+        let links = sysfs::names(&dir)
+            .into_iter()
+            .filter(|name| name.starts_with("virtfn"));
         let targets = links.filter_map(|name| sysfs::link_name(dir.join(name)));
         let mut addresses: Vec<Address> = targets.filter_map(|name| name.parse().ok()).collect();
         addresses.sort();
@@ -59,14 +61,25 @@ impl Host {
         if stays(device, former) {
             return Ok(());
         }
-        let Some(Sriov::Physical { enabled: count @ 1.., .. }) = device.sriov else { return Ok(()) };
+        let Some(Sriov::Physical {
+            enabled: count @ 1..,
+            ..
+        }) = device.sriov
+        else {
+            return Ok(());
+        };
         let functions = self.virtual_functions(device.address);
         let driver = device.driver.clone();
-        Err(Error::VirtualFunctions { device: device.address, driver, count, functions })
+        Err(Error::VirtualFunctions {
+            device: device.address,
+            driver,
+            count,
+            functions,
+        })
     }
 
-    /// Checks that no virtual functions vanish when a device is released: it goes back to how it was
-    /// before it was first taken.
+    /// Checks that no virtual functions vanish when a device is released: it goes back to how it
+    /// was before it was first taken.
     ///
     /// # Errors
     /// If some do, then [`Error::VirtualFunctions`].
@@ -90,7 +103,8 @@ mod tests {
         "0000:02:00.0".parse().unwrap()
     }
 
-    /// A card on `vfio-pci` that came from `igb`, with two virtual functions that were made meanwhile.
+    /// A card on `vfio-pci` that came from `igb`, with two virtual functions that were made
+    /// meanwhile.
     fn card(guest: Option<&str>) -> Tree {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/random/boot_id", "this-boot\n");
@@ -106,9 +120,14 @@ mod tests {
         for file in ["vfio-pci/unbind", "igb/bind"] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
         }
-        let former = Former { driver: Some("igb".into()), driver_override: None };
+        let former = Former {
+            driver: Some("igb".into()),
+            driver_override: None,
+        };
         let claim = tree.host().claim(physical(), guest).unwrap();
-        tree.host().write_record(&claim.new_record("vfio-pci", former)).unwrap();
+        tree.host()
+            .write_record(&claim.new_record("vfio-pci", former))
+            .unwrap();
         tree
     }
 
@@ -149,10 +168,16 @@ mod tests {
         let sriov = tree.path("sys/devices/pci/0000:02:00.0/sriov_numvfs");
         std::fs::write(&sriov, "0\n").unwrap();
         let requests = [Request::managed(physical())];
-        let assignment = tree.host().assign(&requests, Some("router"), false).unwrap();
+        let assignment = tree
+            .host()
+            .assign(&requests, Some("router"), false)
+            .unwrap();
         std::fs::write(&sriov, "2\n").unwrap();
         let errors = assignment.give_back().unwrap_err();
-        assert!(matches!(&errors[..], [Error::VirtualFunctions { count: 2, .. }]), "{errors:?}");
+        assert!(
+            matches!(&errors[..], [Error::VirtualFunctions { count: 2, .. }]),
+            "{errors:?}"
+        );
         assert!(!is_moved(&tree));
         let left = tree.host().leftovers().unwrap();
         assert_eq!(left[0].to_string(), "left by guest router");
@@ -161,7 +186,10 @@ mod tests {
     #[test]
     fn device_with_virtual_functions_is_not_taken() {
         let tree = card(None);
-        let error = tree.host().assign(&[Request::managed(physical())], None, false).unwrap_err();
+        let error = tree
+            .host()
+            .assign(&[Request::managed(physical())], None, false)
+            .unwrap_err();
         assert!(error.to_string().contains("2 virtual functions"), "{error}");
     }
 

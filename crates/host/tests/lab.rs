@@ -24,7 +24,9 @@ const KEEP: &str = "PASSTHRU_TEST_KEEP";
 #[test]
 fn a_device_that_was_taken_goes_back() {
     let _host = passthru_lab::host();
-    let assignment = Host::new().assign(&[Request::managed(nvme())], Some("victim"), false).unwrap();
+    let assignment = Host::new()
+        .assign(&[Request::managed(nvme())], Some("victim"), false)
+        .unwrap();
     assert_eq!(driver().as_deref(), Some("vfio-pci"));
     println!("taken");
     if env::var_os(KEEP).is_some() {
@@ -37,10 +39,19 @@ fn a_device_that_was_taken_goes_back() {
 /// A process that has the device, to be killed.
 fn spawn_holder() -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "a_device_that_was_taken_goes_back", "--nocapture"]).env(KEEP, "1");
+    command
+        .args([
+            "--exact",
+            "a_device_that_was_taken_goes_back",
+            "--nocapture",
+        ])
+        .env(KEEP, "1");
     let mut holder = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().ends_with("taken")), "the holder failed");
+    assert!(
+        lines.any(|line| line.unwrap().ends_with("taken")),
+        "the holder failed"
+    );
     holder
 }
 
@@ -48,12 +59,22 @@ fn spawn_holder() -> Child {
 fn a_second_taker_learns_who_has_the_device() {
     let _host = passthru_lab::host();
     let mut holder = spawn_holder();
-    let error = Host::new().assign(&[Request::managed(nvme())], Some("second"), true).unwrap_err();
-    let Error::Claimed { owner, .. } = &error else { panic!("{error}") };
-    assert_eq!((owner.guest.as_deref(), owner.pid), (Some("victim"), holder.id()));
+    let error = Host::new()
+        .assign(&[Request::managed(nvme())], Some("second"), true)
+        .unwrap_err();
+    let Error::Claimed { owner, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (owner.guest.as_deref(), owner.pid),
+        (Some("victim"), holder.id())
+    );
     holder.kill().unwrap();
     holder.wait().unwrap();
-    assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [Some("nvme".to_owned())]);
+    assert_eq!(
+        Host::new().release(&[nvme()], false).unwrap(),
+        [Some("nvme".to_owned())]
+    );
 }
 
 #[test]
@@ -65,15 +86,26 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
     holder.wait().unwrap();
 
     let left = Host::new().leftovers().unwrap().remove(0);
-    assert_eq!((left.device, left.guest.as_deref()), (nvme(), Some("victim")));
+    assert_eq!(
+        (left.device, left.guest.as_deref()),
+        (nvme(), Some("victim"))
+    );
     assert_eq!(left.state, LeftoverState::Bound);
     let record = Host::new().record(nvme()).unwrap().unwrap();
-    assert_eq!(record.former, Former { driver: Some("nvme".into()), driver_override: None });
+    assert_eq!(
+        record.former,
+        Former {
+            driver: Some("nvme".into()),
+            driver_override: None
+        }
+    );
     // Recorded while the device was on the driver that shows it.
     assert!(record.identity.unwrap().nvme_serial.is_some());
     assert_eq!(driver().as_deref(), Some("vfio-pci"));
 
-    let next = Host::new().assign(&[Request::managed(nvme())], Some("next"), false).unwrap();
+    let next = Host::new()
+        .assign(&[Request::managed(nvme())], Some("next"), false)
+        .unwrap();
     assert_eq!(Host::new().leftovers().unwrap(), []);
     next.give_back().unwrap();
     assert_eq!(driver().as_deref(), Some("nvme"));
@@ -83,8 +115,12 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
 #[test]
 fn device_that_the_host_moved_on_is_not_moved_back() {
     let _host = passthru_lab::host();
-    Host::new().assign(&[Request::managed(nvme())], None, false).unwrap().keep();
-    let write = |file: &str, text: &str| std::fs::write(format!("/sys/bus/pci/{file}"), text).unwrap();
+    Host::new()
+        .assign(&[Request::managed(nvme())], None, false)
+        .unwrap()
+        .keep();
+    let write =
+        |file: &str, text: &str| std::fs::write(format!("/sys/bus/pci/{file}"), text).unwrap();
     // The host gives it to nobody, as an administrator would.
     write(&format!("devices/{NVME}/driver_override"), "pci-stub");
     write("drivers/vfio-pci/unbind", NVME);
@@ -101,7 +137,9 @@ fn device_that_the_host_moved_on_is_not_moved_back() {
 fn device_removed_and_found_again_keeps_its_record() {
     let _host = passthru_lab::host();
     let request = [Request::managed(nvme())];
-    let assignment = Host::new().assign(&request, Some("unplugged"), false).unwrap();
+    let assignment = Host::new()
+        .assign(&request, Some("unplugged"), false)
+        .unwrap();
     std::fs::write(format!("/sys/bus/pci/devices/{NVME}/remove"), "1").unwrap();
     let errors = assignment.give_back().unwrap_err();
     assert!(matches!(errors[..], [Error::Away { .. }]), "{errors:?}");
@@ -113,16 +151,25 @@ fn device_removed_and_found_again_keeps_its_record() {
         assert!(Instant::now() < end, "no driver takes the device");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [Some("nvme".to_owned())]);
+    assert_eq!(
+        Host::new().release(&[nvme()], false).unwrap(),
+        [Some("nvme".to_owned())]
+    );
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
 }
 
 #[test]
 fn devices_go_back_when_the_assignment_is_dropped() {
     let _host = passthru_lab::host();
-    let assignment = Host::new().assign(&[Request::managed(nvme())], Some("guest"), false).unwrap();
+    let assignment = Host::new()
+        .assign(&[Request::managed(nvme())], Some("guest"), false)
+        .unwrap();
     let device = assignment.devices().remove(0);
-    assert!(Host::new().cdev_path(device.cdev.as_deref().unwrap()).exists());
+    assert!(
+        Host::new()
+            .cdev_path(device.cdev.as_deref().unwrap())
+            .exists()
+    );
     drop(assignment);
     assert_eq!(driver().as_deref(), Some("nvme"));
 }

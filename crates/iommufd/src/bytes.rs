@@ -1,4 +1,5 @@
-//! Fields of structs that the kernel wrote to a buffer. What an older kernel does not write is zero.
+//! Fields of structs that the kernel wrote to a buffer. What an older kernel does not write is
+//! zero.
 
 /// Returns the field of 32 bits at an offset.
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -14,7 +15,10 @@ pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 pub(crate) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut array = [0; N];
     let there = bytes.get(offset..).unwrap_or_default();
-    array.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
+    array
+        .iter_mut()
+        .zip(there)
+        .for_each(|(to, from)| *to = *from);
     array
 }
 

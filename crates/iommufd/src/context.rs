@@ -2,8 +2,8 @@
 
 use crate::{Error, sys};
 use iommufd_bindings::iommufd::{
-    iommufd_option_IOMMU_OPTION_RLIMIT_MODE as RLIMIT_MODE, iommufd_option_ops_IOMMU_OPTION_OP_GET as GET,
-    iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
+    iommufd_option_IOMMU_OPTION_RLIMIT_MODE as RLIMIT_MODE,
+    iommufd_option_ops_IOMMU_OPTION_OP_GET as GET, iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_CLEAR as VFIO_IOAS_CLEAR,
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_GET as VFIO_IOAS_GET,
 };
@@ -61,15 +61,21 @@ impl Iommufd {
     /// # Errors
     /// As [`Iommufd::open`].
     pub fn open_at(path: &Path) -> Result<Self, Error> {
-        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
+        let fd =
+            rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
+                Error::Open {
+                    path: path.into(),
+                    source: e.into(),
+                }
+            })?;
         Self::from_fd(fd)
     }
 
-    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an iommufd
-    /// does. That a device file has the right name proves nothing, so it is asked by ioctl. The descriptor becomes
-    /// close-on-exec, as one that was inherited is not. Where another `Iommufd` of the same open file is there, their objects
-    /// do not go together in one call ([`Error::OtherContext`]).
+    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an
+    /// iommufd does. That a device file has the right name proves nothing, so it is asked by ioctl.
+    /// The descriptor becomes close-on-exec, as one that was inherited is not. Where another
+    /// `Iommufd` of the same open file is there, their objects do not go together in one call
+    /// ([`Error::OtherContext`]).
     ///
     /// # Errors
     /// [`Error::NotIommufd`].
@@ -79,10 +85,10 @@ impl Iommufd {
         context.accounting().map(|_| context)
     }
 
-    /// Returns another descriptor of the same context, to hand to a child or to another process. It is
-    /// close-on-exec, as all are: what starts a child clears that there for those that the child is meant to
-    /// have (as `dup2` does in it), and a socket (`SCM_RIGHTS`) takes it as it is. The context, with all that
-    /// is mapped in it, lasts until both are closed.
+    /// Returns another descriptor of the same context, to hand to a child or to another process. It
+    /// is close-on-exec, as all are: what starts a child clears that there for those that the child
+    /// is meant to have (as `dup2` does in it), and a socket (`SCM_RIGHTS`) takes it as it is. The
+    /// context, with all that is mapped in it, lasts until both are closed.
     ///
     /// # Errors
     /// [`Error::Duplicate`].
@@ -95,11 +101,14 @@ impl Iommufd {
     /// # Errors
     /// [`Error::NotIommufd`].
     pub fn accounting(&self) -> Result<Accounting, Error> {
-        // A value that the kernel never gives, so that a driver that says yes to anything is found out.
+        // A value that the kernel never gives, so that a driver that says yes to anything is found
+        // out.
         match sys::option(self.fd.as_fd(), RLIMIT_MODE, GET, 0, u64::MAX) {
             Ok(0) => Ok(Accounting::User),
             Ok(1) => Ok(Accounting::Process),
-            Ok(_) => Err(Error::NotIommufd { source: Errno::NOTTY.into() }),
+            Ok(_) => Err(Error::NotIommufd {
+                source: Errno::NOTTY.into(),
+            }),
             Err(e) => Err(Error::NotIommufd { source: e.into() }),
         }
     }
@@ -116,11 +125,14 @@ impl Iommufd {
         };
         sys::option(self.fd.as_fd(), RLIMIT_MODE, SET, 0, value)
             .map(|_| ())
-            .map_err(|e| Error::Accounting { to, source: e.into() })
+            .map_err(|e| Error::Accounting {
+                to,
+                source: e.into(),
+            })
     }
 
-    /// Charges this process, and no longer the one that mapped it, with all that is pinned in the context
-    /// (`IOMMU_IOAS_CHANGE_PROCESS`). On failure nothing has changed.
+    /// Charges this process, and no longer the one that mapped it, with all that is pinned in the
+    /// context (`IOMMU_IOAS_CHANGE_PROCESS`). On failure nothing has changed.
     ///
     /// # Errors
     /// [`Error::ChangeProcess`], also where anything but files is mapped.
@@ -128,8 +140,8 @@ impl Iommufd {
         sys::change_process(self.fd.as_fd()).map_err(|e| Error::ChangeProcess { source: e.into() })
     }
 
-    /// Returns the id of the I/O address space that VFIO's container interface uses on this context, if
-    /// there is one (`IOMMU_VFIO_IOAS_GET`).
+    /// Returns the id of the I/O address space that VFIO's container interface uses on this
+    /// context, if there is one (`IOMMU_VFIO_IOAS_GET`).
     ///
     /// # Errors
     /// [`Error::CompatIoas`].
@@ -137,18 +149,25 @@ impl Iommufd {
         match sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_GET, 0) {
             Ok(id) => Ok(Some(id)),
             Err(Errno::NODEV) => Ok(None),
-            Err(e) => Err(Error::CompatIoas { ioas: None, source: e.into() }),
+            Err(e) => Err(Error::CompatIoas {
+                ioas: None,
+                source: e.into(),
+            }),
         }
     }
 
-    /// Lets VFIO's container interface use none (`IOMMU_VFIO_IOAS_CLEAR`); the I/O address space stays.
+    /// Lets VFIO's container interface use none (`IOMMU_VFIO_IOAS_CLEAR`); the I/O address space
+    /// stays.
     ///
     /// # Errors
     /// [`Error::CompatIoas`].
     pub fn clear_compat_ioas(&self) -> Result<(), Error> {
         sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_CLEAR, 0)
             .map(|_| ())
-            .map_err(|e| Error::CompatIoas { ioas: None, source: e.into() })
+            .map_err(|e| Error::CompatIoas {
+                ioas: None,
+                source: e.into(),
+            })
     }
 }
 
@@ -173,7 +192,10 @@ mod tests {
     fn a_file_that_is_no_iommufd_is_found_out() {
         for path in ["/dev/null", "/proc/self/status", "/"] {
             let error = Iommufd::from_fd(File::open(path).unwrap().into()).unwrap_err();
-            assert!(matches!(error, Error::NotIommufd { .. }), "{path}: {error:?}");
+            assert!(
+                matches!(error, Error::NotIommufd { .. }),
+                "{path}: {error:?}"
+            );
         }
     }
 

@@ -14,15 +14,20 @@ pub trait BoundDevice: fmt::Debug {
     /// Returns the id that the kernel gave it there (`out_devid`).
     fn id(&self) -> u32;
 
-    /// Returns what keeps it bound, under this id, for as long as that lives: a handle of its open file.
+    /// Returns what keeps it bound, under this id, for as long as that lives: a handle of its open
+    /// file.
     fn binding(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// Two objects of a call must be of one context, since ids say nothing in another. It is known by the `Arc`: two `Iommufd` of the
-/// same open file are taken for different contexts.
+/// Two objects of a call must be of one context, since ids say nothing in another. It is known by
+/// the `Arc`: two `Iommufd` of the same open file are taken for different contexts.
 pub(crate) fn same_context(
     (context, object): (&Arc<Iommufd>, u32),
     (other_context, other): (&Arc<Iommufd>, u32),
 ) -> Result<(), Error> {
-    if Arc::ptr_eq(context, other_context) { Ok(()) } else { Err(Error::OtherContext { object, other }) }
+    if Arc::ptr_eq(context, other_context) {
+        Ok(())
+    } else {
+        Err(Error::OtherContext { object, other })
+    }
 }

@@ -15,9 +15,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// Where the faults of the page tables that were allocated with it arrive
-/// ([`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue)). It can be polled: readable once there are
-/// faults. It is destroyed on drop, with a failure logged; faults without an answer are answered as invalid then,
-/// or when their device is detached.
+/// ([`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue)). It can be polled: readable once
+/// there are faults. It is destroyed on drop, with a failure logged; faults without an answer are
+/// answered as invalid then, or when their device is detached.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, FaultQueue, PageFault, PageResponse, PageResponseCode};
@@ -60,7 +60,8 @@ pub struct PageFault {
 }
 
 bitflags::bitflags! {
-    /// What a device wanted to do with a page (`enum iommu_hwpt_pgfault_perm`), with what later kernels may add.
+    /// What a device wanted to do with a page (`enum iommu_hwpt_pgfault_perm`), with what later
+    /// kernels may add.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct FaultAccess: u32 {
         /// Read it.
@@ -106,7 +107,10 @@ impl FaultQueue {
     pub fn alloc(context: &Arc<Iommufd>) -> Result<Self, Error> {
         let (id, file) = sys::device::fault_queue_alloc(context.as_fd())
             .map_err(|e| Error::FaultQueueAlloc { source: e.into() })?;
-        Ok(Self { file, object: Object::new(Arc::clone(context), id) })
+        Ok(Self {
+            file,
+            object: Object::new(Arc::clone(context), id),
+        })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -119,7 +123,8 @@ impl FaultQueue {
         self.object.context()
     }
 
-    /// Takes faults that have arrived, whole groups of them; none where there are none. It does not wait.
+    /// Takes faults that have arrived, whole groups of them; none where there are none. It does not
+    /// wait.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -128,11 +133,21 @@ impl FaultQueue {
         loop {
             match rustix::io::read(&self.file, &mut buffer) {
                 Ok(length) => {
-                    return Ok(buffer[..length].chunks_exact(FAULT).map(PageFault::decode).collect());
+                    return Ok(buffer[..length]
+                        .chunks_exact(FAULT)
+                        .map(PageFault::decode)
+                        .collect());
                 }
                 // The first group alone is larger.
-                Err(Errno::INVAL) if buffer.len() < MOST * FAULT => buffer.resize(2 * buffer.len(), 0),
-                Err(e) => return Err(Error::Read { queue: self.id(), source: e.into() }),
+                Err(Errno::INVAL) if buffer.len() < MOST * FAULT => {
+                    buffer.resize(2 * buffer.len(), 0)
+                }
+                Err(e) => {
+                    return Err(Error::Read {
+                        queue: self.id(),
+                        source: e.into(),
+                    });
+                }
             }
         }
     }
@@ -142,7 +157,10 @@ impl FaultQueue {
     /// # Errors
     /// [`Error::Respond`] says how many were answered before one was refused.
     pub fn respond(&self, responses: &[PageResponse]) -> Result<(), Error> {
-        let bytes: Vec<u8> = responses.iter().flat_map(|response| response.encode()).collect();
+        let bytes: Vec<u8> = responses
+            .iter()
+            .flat_map(|response| response.encode())
+            .collect();
         let mut done = 0;
         while done < bytes.len() {
             done += rustix::io::write(&self.file, &bytes[done..]).map_err(|e| Error::Respond {
@@ -158,8 +176,8 @@ impl FaultQueue {
     /// Destroys it (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until the
-    /// context ends.
+    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until
+    /// the context ends.
     pub fn close(self) -> Result<(), Error> {
         drop(self.file);
         self.object.close()
@@ -181,7 +199,10 @@ impl PageFault {
             pasid: (flags & PASID_VALID != 0).then_some(pasid),
             group: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, grpid)),
             last: flags & LAST_PAGE != 0,
-            access: FaultAccess::from_bits_retain(u32_at(bytes, offset_of!(iommu_hwpt_pgfault, perm))),
+            access: FaultAccess::from_bits_retain(u32_at(
+                bytes,
+                offset_of!(iommu_hwpt_pgfault, perm),
+            )),
             address: u64_at(bytes, offset_of!(iommu_hwpt_pgfault, addr)),
             length: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, length)),
             cookie: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, cookie)),
@@ -216,13 +237,26 @@ mod tests {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let (device, pasid, group, access) = (7, Some(5), 9, FaultAccess::WRITE);
         let (address, length, cookie) = (0x1_0000_1000, 0x2000, 4);
-        let fault = PageFault { device, pasid, group, last: true, access, address, length, cookie };
+        let fault = PageFault {
+            device,
+            pasid,
+            group,
+            last: true,
+            access,
+            address,
+            length,
+            cookie,
+        };
         assert_eq!((PageFault::decode(&bytes), bytes.len()), (fault, FAULT));
     }
 
     #[test]
     fn an_answer_is_the_kernels_struct() {
-        let bytes = PageResponse { cookie: 0x0102, code: PageResponseCode::Invalid }.encode();
+        let bytes = PageResponse {
+            cookie: 0x0102,
+            code: PageResponseCode::Invalid,
+        }
+        .encode();
         assert_eq!(bytes.len(), size_of::<iommu_hwpt_page_response>());
         assert_eq!((u32_at(&bytes, 0), u32_at(&bytes, 4)), (0x0102, 1));
     }

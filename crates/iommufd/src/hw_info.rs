@@ -36,7 +36,8 @@ pub struct HwInfo {
 }
 
 bitflags::bitflags! {
-    /// What an IOMMU can do for a device (`enum iommufd_hw_capabilities`), with what later kernels may add.
+    /// What an IOMMU can do for a device (`enum iommufd_hw_capabilities`), with what later kernels
+    /// may add.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct HwCapabilities: u64 {
         /// Dirty tracking.
@@ -72,14 +73,16 @@ pub enum HwInfoData {
     None,
     /// Intel VT-d.
     IntelVtd {
-        /// Errata (`enum iommu_hw_info_vtd_flags`): 1 where a nest parent cannot have read-only mappings.
+        /// Errata (`enum iommu_hw_info_vtd_flags`): 1 where a nest parent cannot have read-only
+        /// mappings.
         flags: u32,
         /// The capability register.
         cap: u64,
         /// The extended capability register.
         ecap: u64,
     },
-    /// Arm SMMUv3. Of the registers only the fields that `struct iommu_hw_info_arm_smmuv3` names count.
+    /// Arm SMMUv3. Of the registers only the fields that `struct iommu_hw_info_arm_smmuv3` names
+    /// count.
     ArmSmmuv3 {
         /// Errata; none before Linux 7.3.
         flags: SmmuV3Flags,
@@ -138,13 +141,22 @@ impl HwInfo {
     fn ask(device: &dyn BoundDevice, data_type: Option<u32>) -> Result<Self, Error> {
         let mut data = vec![0; 64];
         loop {
-            let answer = sys::device::hw_info(device.context().as_fd(), device.id(), data_type, &mut data)
-                .map_err(|e| Error::HwInfo { device: device.id(), data_type, source: e.into() })?;
+            let answer =
+                sys::device::hw_info(device.context().as_fd(), device.id(), data_type, &mut data)
+                    .map_err(|e| Error::HwInfo {
+                    device: device.id(),
+                    data_type,
+                    source: e.into(),
+                })?;
             if answer.length <= data.len() {
                 data.truncate(answer.length);
                 let capabilities = HwCapabilities::from_bits_retain(answer.capabilities);
                 let iommu = HwInfoData::decode(answer.data_type, data);
-                return Ok(Self { capabilities, max_pasid_log2: answer.max_pasid_log2, iommu });
+                return Ok(Self {
+                    capabilities,
+                    max_pasid_log2: answer.max_pasid_log2,
+                    iommu,
+                });
             }
             data.resize(answer.length, 0);
         }
@@ -176,7 +188,12 @@ impl HwInfoData {
             TEGRA241_CMDQV => {
                 let [version, log2_vcmdqs, log2_vsids] =
                     array_at(&data, offset_of!(iommu_hw_info_tegra241_cmdqv, version));
-                Self::Tegra241Cmdqv { flags: u32_at(&data, 0), version, log2_vcmdqs, log2_vsids }
+                Self::Tegra241Cmdqv {
+                    flags: u32_at(&data, 0),
+                    version,
+                    log2_vcmdqs,
+                    log2_vsids,
+                }
             }
             AMD => Self::Amd {
                 efr: u64_at(&data, offset_of!(iommu_hw_info_amd, efr)),
@@ -197,12 +214,32 @@ mod tests {
         let decode = |kind, words: &[u64]| HwInfoData::decode(kind, native(words));
         let two = |low: u64, high: u64| low | high << 32;
         assert_eq!(decode(0, &[]), HwInfoData::None);
-        assert_eq!(decode(1, &[1, 2, 3]), HwInfoData::IntelVtd { flags: 1, cap: 2, ecap: 3 });
+        assert_eq!(
+            decode(1, &[1, 2, 3]),
+            HwInfoData::IntelVtd {
+                flags: 1,
+                cap: 2,
+                ecap: 3
+            }
+        );
         let idr = [1, 2, 3, 4, 5, 6];
         let smmu = [0, two(1, 2), two(3, 4), two(5, 6), two(7, 8)];
         let flags = SmmuV3Flags::empty();
-        assert_eq!(decode(2, &smmu), HwInfoData::ArmSmmuv3 { flags, idr, iidr: 7, aidr: 8 });
-        let cmdqv = HwInfoData::Tegra241Cmdqv { flags: 0, version: 1, log2_vcmdqs: 2, log2_vsids: 3 };
+        assert_eq!(
+            decode(2, &smmu),
+            HwInfoData::ArmSmmuv3 {
+                flags,
+                idr,
+                iidr: 7,
+                aidr: 8
+            }
+        );
+        let cmdqv = HwInfoData::Tegra241Cmdqv {
+            flags: 0,
+            version: 1,
+            log2_vcmdqs: 2,
+            log2_vsids: 3,
+        };
         assert_eq!(HwInfoData::decode(3, vec![0, 0, 0, 0, 1, 2, 3, 0]), cmdqv);
         assert_eq!(decode(4, &[5, 6]), HwInfoData::Amd { efr: 5, efr2: 6 });
     }
@@ -210,11 +247,15 @@ mod tests {
     #[test]
     fn smmu_erratum_is_the_first_bit_and_others_are_kept() {
         for bits in [0, 1, 1 | 1 << 7] {
-            let HwInfoData::ArmSmmuv3 { flags, .. } = HwInfoData::decode(2, native(&[bits, 0, 0, 0, 0]))
+            let HwInfoData::ArmSmmuv3 { flags, .. } =
+                HwInfoData::decode(2, native(&[bits, 0, 0, 0, 0]))
             else {
                 panic!("bits {bits:#x}");
             };
-            assert_eq!(flags.contains(SmmuV3Flags::ERRATA_REPEAT_TLBI_CFGI), bits & 1 == 1);
+            assert_eq!(
+                flags.contains(SmmuV3Flags::ERRATA_REPEAT_TLBI_CFGI),
+                bits & 1 == 1
+            );
             assert_eq!(u64::from(flags.bits()), bits);
         }
     }
@@ -222,14 +263,26 @@ mod tests {
     #[test]
     fn an_iommu_of_the_future_is_data() {
         let data = vec![1, 2, 3];
-        let unknown = HwInfoData::Unknown { data_type: 99, data: data.clone() };
+        let unknown = HwInfoData::Unknown {
+            data_type: 99,
+            data: data.clone(),
+        };
         assert_eq!(HwInfoData::decode(99, data), unknown);
-        assert!(HwCapabilities::from_bits_retain(1 << 40 | 1).contains(HwCapabilities::DIRTY_TRACKING));
+        assert!(
+            HwCapabilities::from_bits_retain(1 << 40 | 1).contains(HwCapabilities::DIRTY_TRACKING)
+        );
     }
 
     #[test]
     fn what_an_older_kernel_leaves_out_is_zero() {
         let short = native(&[0, 2]);
-        assert_eq!(HwInfoData::decode(1, short), HwInfoData::IntelVtd { flags: 0, cap: 2, ecap: 0 });
+        assert_eq!(
+            HwInfoData::decode(1, short),
+            HwInfoData::IntelVtd {
+                flags: 0,
+                cap: 2,
+                ecap: 0
+            }
+        );
     }
 }

@@ -10,8 +10,8 @@ use iommufd_bindings::iommufd::{
 };
 use rustix::io::Errno;
 
-/// Invalidations of one kind (`enum iommu_hwpt_invalidate_data_type`), in order. None at all asks whether the
-/// kernel knows the kind.
+/// Invalidations of one kind (`enum iommu_hwpt_invalidate_data_type`), in order. None at all asks
+/// whether the kernel knows the kind.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, Invalidations, Viommu};
@@ -31,7 +31,8 @@ pub enum Invalidations<'a> {
     /// For a stage-1 page table of Intel VT-d (`IOMMU_HWPT_INVALIDATE_DATA_VTD_S1`).
     VtdS1(&'a [VtdS1Invalidation]),
     /// Commands of an Arm SMMUv3 for a virtual IOMMU, as numbers of this machine: `TLBI_NSNH_ALL`,
-    /// `TLBI_NH_*`, `ATC_INV`, `CFGI_CD`, `CFGI_CD_ALL` (`IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3`).
+    /// `TLBI_NH_*`, `ATC_INV`, `CFGI_CD`, `CFGI_CD_ALL`
+    /// (`IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3`).
     ArmSmmuv3(&'a [[u64; 2]]),
     /// A kind that this crate does not know.
     Raw {
@@ -57,10 +58,18 @@ pub struct VtdS1Invalidation {
 
 impl VtdS1Invalidation {
     /// All of the page table.
-    pub const ALL: Self = Self { address: 0, pages: u64::MAX, leaf: false };
+    pub const ALL: Self = Self {
+        address: 0,
+        pages: u64::MAX,
+        leaf: false,
+    };
 
     fn words(self) -> [u64; 3] {
-        [self.address, self.pages, if self.leaf { LEAF.into() } else { 0 }]
+        [
+            self.address,
+            self.pages,
+            if self.leaf { LEAF.into() } else { 0 },
+        ]
     }
 }
 
@@ -68,8 +77,15 @@ impl Invalidations<'_> {
     /// Hands them to the kernel, in one call.
     pub(crate) fn apply(self, object: &Object) -> Result<(), Error> {
         let (data_type, entry_length, bytes) = self.encode();
-        let entries = (bytes.len() as u32).checked_div(entry_length).unwrap_or_default();
-        let batch = sys::hwpt::Batch { data_type, entry_length, entries, bytes: &bytes };
+        let entries = (bytes.len() as u32)
+            .checked_div(entry_length)
+            .unwrap_or_default();
+        let batch = sys::hwpt::Batch {
+            data_type,
+            entry_length,
+            entries,
+            bytes: &bytes,
+        };
         let answer = if bytes.len() as u64 == u64::from(entries) * u64::from(entry_length) {
             sys::hwpt::invalidate(object.fd(), object.id(), batch)
         } else {
@@ -88,13 +104,27 @@ impl Invalidations<'_> {
     /// Returns the kind's number, the length of one in bytes, and the kind's structs.
     fn encode(self) -> (u32, u32, Vec<u8>) {
         match self {
-            Self::VtdS1(entries) => {
-                (VTD_S1, 24, entries.iter().flat_map(|entry| native(&entry.words())).collect())
-            }
-            Self::ArmSmmuv3(commands) => {
-                (ARM_SMMUV3, 16, commands.iter().flat_map(|command| little_endian(command)).collect())
-            }
-            Self::Raw { data_type, entry_length, entries } => (data_type, entry_length, entries.to_vec()),
+            Self::VtdS1(entries) => (
+                VTD_S1,
+                24,
+                entries
+                    .iter()
+                    .flat_map(|entry| native(&entry.words()))
+                    .collect(),
+            ),
+            Self::ArmSmmuv3(commands) => (
+                ARM_SMMUV3,
+                16,
+                commands
+                    .iter()
+                    .flat_map(|command| little_endian(command))
+                    .collect(),
+            ),
+            Self::Raw {
+                data_type,
+                entry_length,
+                entries,
+            } => (data_type, entry_length, entries.to_vec()),
         }
     }
 }
@@ -102,16 +132,28 @@ impl Invalidations<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iommufd_bindings::iommufd::{iommu_hwpt_vtd_s1_invalidate, iommu_viommu_arm_smmuv3_invalidate};
+    use iommufd_bindings::iommufd::{
+        iommu_hwpt_vtd_s1_invalidate, iommu_viommu_arm_smmuv3_invalidate,
+    };
 
     #[test]
     fn the_structs_are_the_kernels() {
-        let leaf = VtdS1Invalidation { address: 0x1000, pages: 2, leaf: true };
+        let leaf = VtdS1Invalidation {
+            address: 0x1000,
+            pages: 2,
+            leaf: true,
+        };
         let (kind, length, bytes) = Invalidations::VtdS1(&[VtdS1Invalidation::ALL, leaf]).encode();
-        assert_eq!((kind, length as usize), (0, size_of::<iommu_hwpt_vtd_s1_invalidate>()));
+        assert_eq!(
+            (kind, length as usize),
+            (0, size_of::<iommu_hwpt_vtd_s1_invalidate>())
+        );
         assert_eq!(bytes[24..], native(&[0x1000, 2, 1]));
         let (kind, length, bytes) = Invalidations::ArmSmmuv3(&[[0x10, 0], [0x11, 2]]).encode();
-        assert_eq!((kind, length as usize), (1, size_of::<iommu_viommu_arm_smmuv3_invalidate>()));
+        assert_eq!(
+            (kind, length as usize),
+            (1, size_of::<iommu_viommu_arm_smmuv3_invalidate>())
+        );
         assert_eq!((bytes[0], bytes[16], bytes[24]), (0x10, 0x11, 2));
     }
 }

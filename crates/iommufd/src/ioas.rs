@@ -8,8 +8,9 @@ use iommufd_bindings::iommufd::{
     iommu_iova_range, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA as FIXED_IOVA,
     iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE as READABLE,
     iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE as WRITEABLE,
-    iommufd_option_IOMMU_OPTION_HUGE_PAGES as HUGE_PAGES, iommufd_option_ops_IOMMU_OPTION_OP_GET as GET,
-    iommufd_option_ops_IOMMU_OPTION_OP_SET as SET, iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_SET as VFIO_IOAS_SET,
+    iommufd_option_IOMMU_OPTION_HUGE_PAGES as HUGE_PAGES,
+    iommufd_option_ops_IOMMU_OPTION_OP_GET as GET, iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
+    iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_SET as VFIO_IOAS_SET,
 };
 use rustix::io::Errno;
 use std::fmt;
@@ -17,9 +18,9 @@ use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// An I/O address space (IOAS): mappings of memory to IOVAs, which are in force for the devices that are
-/// attached to it. It keeps its context open, and is destroyed, with its mappings, on drop; a failure of
-/// that is logged, and [`Ioas::close`] gives it.
+/// An I/O address space (IOAS): mappings of memory to IOVAs, which are in force for the devices
+/// that are attached to it. It keeps its context open, and is destroyed, with its mappings, on
+/// drop; a failure of that is logged, and [`Ioas::close`] gives it.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
@@ -85,8 +86,11 @@ impl Ioas {
     /// # Errors
     /// [`Error::Alloc`].
     pub fn alloc(context: &Arc<Iommufd>) -> Result<Self, Error> {
-        let id = sys::ioas::alloc(context.as_fd()).map_err(|e| Error::Alloc { source: e.into() })?;
-        Ok(Self { object: Object::new(Arc::clone(context), id) })
+        let id =
+            sys::ioas::alloc(context.as_fd()).map_err(|e| Error::Alloc { source: e.into() })?;
+        Ok(Self {
+            object: Object::new(Arc::clone(context), id),
+        })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -106,8 +110,8 @@ impl Ioas {
     /// Destroys it with its mappings (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where a device or a page table uses it still: it then stays in the kernel until
-    /// the context ends.
+    /// [`Error::Destroy`] where a device or a page table uses it still: it then stays in the kernel
+    /// until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
@@ -115,19 +119,25 @@ impl Ioas {
     /// Maps `length` bytes of this process's memory, from `address` on, and returns their IOVA
     /// (`IOMMU_IOAS_MAP`). [`Ioas::map_memory`] and [`Ioas::map_file`] are the safe ways.
     ///
-    /// The memory is pinned, and charged, when the first device is attached, or at once if there is one.
+    /// The memory is pinned, and charged, when the first device is attached, or at once if there is
+    /// one.
     ///
     /// # Safety
-    /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each such
-    /// I/O address space is destroyed (which [`Ioas::close`] tells, and drop does not):
-    /// - the memory stays mapped in this process, at this address. (The kernel remembers the address: what
-    ///   takes the memory's place would be what a device that is attached later reads and writes.)
-    /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they may only
-    ///   read, no `&mut T`. It is accessed by raw pointers, as memory that others change at any time.
+    /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each
+    /// such I/O address space is destroyed (which [`Ioas::close`] tells, and drop does not):
+    /// - the memory stays mapped in this process, at this address. (The kernel remembers the
+    ///   address: what takes the memory's place would be what a device that is attached later reads
+    ///   and writes.)
+    /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they
+    ///   may only read, no `&mut T`. It is accessed by raw pointers, as memory that others change
+    ///   at any time.
     ///
     /// # Errors
     /// [`Error::Map`].
-    #[allow(unsafe_code, reason = "a device writes to the memory that is named by its address")]
+    #[allow(
+        unsafe_code,
+        reason = "a device writes to the memory that is named by its address"
+    )]
     pub unsafe fn map(
         &self,
         address: *mut u8,
@@ -138,7 +148,14 @@ impl Ioas {
         let (ioas, flags, address) = (self.id(), access.flags() | iova.flags(), address as u64);
         // SAFETY: the caller's contract is the same.
         unsafe { sys::ioas::map(self.object.fd(), ioas, flags, address, length, iova.value()) }
-            .map_err(|e| Error::Map { ioas, address, length, iova, access, source: e.into() })
+            .map_err(|e| Error::Map {
+                ioas,
+                address,
+                length,
+                iova,
+                access,
+                source: e.into(),
+            })
     }
 
     /// Maps memory that the mapping keeps until it is unmapped (`IOMMU_IOAS_MAP`).
@@ -156,8 +173,8 @@ impl Ioas {
 
     /// Maps `length` bytes of a memfd or a dma-buf from `offset` on, and returns their IOVA
     /// (`IOMMU_IOAS_MAP_FILE`). The kernel holds the file itself, and no address of this process is
-    /// involved. Linux 7.3 asks neither whether the file is open for writing nor whether it is sealed before
-    /// it lets a device write to it.
+    /// involved. Linux 7.3 asks neither whether the file is open for writing nor whether it is
+    /// sealed before it lets a device write to it.
     ///
     /// # Errors
     /// [`Error::MapFile`].
@@ -170,20 +187,40 @@ impl Ioas {
         access: Access,
     ) -> Result<u64, Error> {
         let (ioas, flags) = (self.id(), access.flags() | iova.flags());
-        sys::ioas::map_file(self.object.fd(), ioas, flags, file.as_fd(), offset, length, iova.value())
-            .map_err(|e| Error::MapFile { ioas, offset, length, iova, access, source: e.into() })
+        sys::ioas::map_file(
+            self.object.fd(),
+            ioas,
+            flags,
+            file.as_fd(),
+            offset,
+            length,
+            iova.value(),
+        )
+        .map_err(|e| Error::MapFile {
+            ioas,
+            offset,
+            length,
+            iova,
+            access,
+            source: e.into(),
+        })
     }
 
-    /// Maps the memory that another I/O address space of the same context has at `from_iova`, and returns
-    /// its IOVA here (`IOMMU_IOAS_COPY`). The memory is pinned and charged once for both. The range may be
-    /// a part of a mapping, or go over several that lie side by side. The source may then be unmapped.
+    /// Maps the memory that another I/O address space of the same context has at `from_iova`, and
+    /// returns its IOVA here (`IOMMU_IOAS_COPY`). The memory is pinned and charged once for both.
+    /// The range may be a part of a mapping, or go over several that lie side by side. The source
+    /// may then be unmapped.
     ///
     /// # Safety
-    /// As for [`Ioas::map`], for the memory in the range: its obligations last until it is unmapped here too.
+    /// As for [`Ioas::map`], for the memory in the range: its obligations last until it is unmapped
+    /// here too.
     ///
     /// # Errors
     /// [`Error::Copy`]; [`Error::OtherContext`].
-    #[allow(unsafe_code, reason = "a device writes to the memory that is named by its IOVA")]
+    #[allow(
+        unsafe_code,
+        reason = "a device writes to the memory that is named by its IOVA"
+    )]
     pub unsafe fn copy_from(
         &self,
         from: &Ioas,
@@ -194,16 +231,28 @@ impl Ioas {
     ) -> Result<u64, Error> {
         let (ioas, flags, from_id) = (self.id(), access.flags() | iova.flags(), from.id());
         same_context((self.context(), ioas), (from.context(), from_id))?;
-        let source = sys::ioas::Source { ioas: from_id, iova: from_iova, length };
+        let source = sys::ioas::Source {
+            ioas: from_id,
+            iova: from_iova,
+            length,
+        };
         // SAFETY: the caller's contract is the same.
-        unsafe { sys::ioas::copy(self.object.fd(), source, ioas, flags, iova.value()) }.map_err(|e| {
-            Error::Copy { from: from_id, from_iova, length, ioas, iova, access, source: e.into() }
-        })
+        unsafe { sys::ioas::copy(self.object.fd(), source, ioas, flags, iova.value()) }.map_err(
+            |e| Error::Copy {
+                from: from_id,
+                from_iova,
+                length,
+                ioas,
+                iova,
+                access,
+                source: e.into(),
+            },
+        )
     }
 
     /// Unmaps all mappings in `length` bytes from `iova` on, and returns how many bytes that were
-    /// (`IOMMU_IOAS_UNMAP`). Gaps are skipped. A mapping goes as a whole: where the range cuts one, this
-    /// fails, and mappings before that one are gone already.
+    /// (`IOMMU_IOAS_UNMAP`). Gaps are skipped. A mapping goes as a whole: where the range cuts one,
+    /// this fails, and mappings before that one are gone already.
     ///
     /// # Errors
     /// [`Error::Unmap`], also where nothing is mapped there.
@@ -226,22 +275,32 @@ impl Ioas {
         self.unmap(0, u64::MAX)
     }
 
-    /// Returns the IOVAs that can be used now (`IOMMU_IOAS_IOVA_RANGES`). Attached devices narrow them, so
-    /// they are asked for again after each attach.
+    /// Returns the IOVAs that can be used now (`IOMMU_IOAS_IOVA_RANGES`). Attached devices narrow
+    /// them, so they are asked for again after each attach.
     ///
     /// # Errors
     /// [`Error::IovaRanges`].
     pub fn iova_ranges(&self) -> Result<IovaRanges, Error> {
         let mut buffer = vec![iommu_iova_range::default(); 8];
         loop {
-            let (answer, count, alignment) = sys::ioas::iova_ranges(self.object.fd(), self.id(), &mut buffer);
+            let (answer, count, alignment) =
+                sys::ioas::iova_ranges(self.object.fd(), self.id(), &mut buffer);
             match answer {
                 Ok(()) => {
-                    let ranges = buffer.iter().take(count).map(|range| range.start..=range.last).collect();
+                    let ranges = buffer
+                        .iter()
+                        .take(count)
+                        .map(|range| range.start..=range.last)
+                        .collect();
                     return Ok(IovaRanges { ranges, alignment });
                 }
                 Err(Errno::MSGSIZE) => buffer.resize(count, iommu_iova_range::default()),
-                Err(e) => return Err(Error::IovaRanges { ioas: self.id(), source: e.into() }),
+                Err(e) => {
+                    return Err(Error::IovaRanges {
+                        ioas: self.id(),
+                        source: e.into(),
+                    });
+                }
             }
         }
     }
@@ -251,11 +310,16 @@ impl Ioas {
     /// (`IOMMU_IOAS_ALLOW_IOVAS`).
     ///
     /// # Errors
-    /// [`Error::AllowIovas`] where a device that is attached already cannot use them, or where ranges are
-    /// of one byte, upside down, or overlap.
+    /// [`Error::AllowIovas`] where a device that is attached already cannot use them, or where
+    /// ranges are of one byte, upside down, or overlap.
     pub fn allow_iovas(&self, ranges: &[RangeInclusive<u64>]) -> Result<(), Error> {
-        let raw: Vec<_> =
-            ranges.iter().map(|r| iommu_iova_range { start: *r.start(), last: *r.end() }).collect();
+        let raw: Vec<_> = ranges
+            .iter()
+            .map(|r| iommu_iova_range {
+                start: *r.start(),
+                last: *r.end(),
+            })
+            .collect();
         let ioas = self.id();
         sys::ioas::allow_iovas(self.object.fd(), ioas, &raw).map_err(|e| Error::AllowIovas {
             ioas,
@@ -264,7 +328,8 @@ impl Ioas {
         })
     }
 
-    /// Returns whether the page tables may use huge pages (`IOMMU_OPTION_HUGE_PAGES`). They may at first.
+    /// Returns whether the page tables may use huge pages (`IOMMU_OPTION_HUGE_PAGES`). They may at
+    /// first.
     ///
     /// # Errors
     /// [`Error::HugePages`].
@@ -272,8 +337,8 @@ impl Ioas {
         self.huge_pages_option(GET, None).map(|value| value != 0)
     }
 
-    /// Allows or forbids huge pages in the page tables (`IOMMU_OPTION_HUGE_PAGES`). Without them dirty
-    /// tracking sees single pages, and a copy can be of any page.
+    /// Allows or forbids huge pages in the page tables (`IOMMU_OPTION_HUGE_PAGES`). Without them
+    /// dirty tracking sees single pages, and a copy can be of any page.
     ///
     /// # Errors
     /// [`Error::HugePages`] where they are forbidden while memory is mapped for a device.
@@ -283,8 +348,18 @@ impl Ioas {
 
     fn huge_pages_option(&self, op: u32, to: Option<bool>) -> Result<u64, Error> {
         let ioas = self.id();
-        sys::option(self.object.fd(), HUGE_PAGES, op, ioas, to.unwrap_or_default().into())
-            .map_err(|e| Error::HugePages { ioas, to, source: e.into() })
+        sys::option(
+            self.object.fd(),
+            HUGE_PAGES,
+            op,
+            ioas,
+            to.unwrap_or_default().into(),
+        )
+        .map_err(|e| Error::HugePages {
+            ioas,
+            to,
+            source: e.into(),
+        })
     }
 
     /// Returns the physical memory behind `iova`: at most `length` bytes, which lie side by side
@@ -314,11 +389,17 @@ impl Ioas {
     pub fn noiommu_get_pa(&self, iova: u64, length: u64) -> Result<PhysicalRange, Error> {
         let ioas = self.id();
         let (address, length) = sys::ioas::noiommu_get_pa(self.object.fd(), ioas, iova, length)
-            .map_err(|e| Error::NoiommuGetPa { ioas, iova, length, source: e.into() })?;
+            .map_err(|e| Error::NoiommuGetPa {
+                ioas,
+                iova,
+                length,
+                source: e.into(),
+            })?;
         Ok(PhysicalRange { address, length })
     }
 
-    /// Makes it the one that VFIO's container interface uses on this context (`IOMMU_VFIO_IOAS_SET`).
+    /// Makes it the one that VFIO's container interface uses on this context
+    /// (`IOMMU_VFIO_IOAS_SET`).
     ///
     /// # Errors
     /// [`Error::CompatIoas`].
@@ -326,7 +407,10 @@ impl Ioas {
         let id = self.id();
         sys::vfio_ioas(self.object.fd(), VFIO_IOAS_SET, id)
             .map(|_| ())
-            .map_err(|e| Error::CompatIoas { ioas: Some(id), source: e.into() })
+            .map_err(|e| Error::CompatIoas {
+                ioas: Some(id),
+                source: e.into(),
+            })
     }
 }
 

@@ -11,15 +11,15 @@
 //! | [`FaultQueue`] | page faults of devices, and their answers |
 //! | [`Viommu`] | a virtual machine's slice of an IOMMU, with its devices ([`Vdevice`]), events ([`VeventQueue`]), hardware queues ([`HwQueue`]) and registers ([`ViommuMmio`]) |
 //!
-//! Each object keeps those that it needs in the kernel, and is destroyed on drop: in which order they are
-//! dropped does not matter. `close` destroys it too, and gives the error.
+//! Each object keeps those that it needs in the kernel, and is destroyed on drop: in which order
+//! they are dropped does not matter. `close` destroys it too, and gives the error.
 //!
 //! # What shows that it works
 //!
-//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab`), for each call one where it succeeds and
-//! one where it fails. Besides, each operation meets each failure that the kernel can inject into it
-//! (`tests/lab/failures.rs`; which test has which operation is in `tests/failures.rs`): nothing is left behind, and it can be
-//! repeated.
+//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab`), for each call one where it
+//! succeeds and one where it fails. Besides, each operation meets each failure that the kernel can
+//! inject into it (`tests/lab/failures.rs`; which test has which operation is in
+//! `tests/failures.rs`): nothing is left behind, and it can be repeated.
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
@@ -73,8 +73,8 @@ pub use invalidation::{Invalidations, VtdS1Invalidation};
 pub use ioas::{Access, Ioas, Iova, IovaRanges, PhysicalRange};
 pub use memory::{DmaMemory, Mapping};
 pub use viommu::{
-    HwQueue, HwQueueKind, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData,
-    ViommuKind, ViommuMmio,
+    HwQueue, HwQueueKind, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu,
+    ViommuData, ViommuKind, ViommuMmio,
 };
 
 #[cfg(test)]
@@ -84,7 +84,15 @@ mod tests {
     #[test]
     fn objects_can_be_used_by_all_threads() {
         fn is<T: Send + Sync>() {}
-        is::<(Iommufd, Ioas, DmaMemory, Mapping, Hwpt, HwptOptions, FaultQueue)>();
+        is::<(
+            Iommufd,
+            Ioas,
+            DmaMemory,
+            Mapping,
+            Hwpt,
+            HwptOptions,
+            FaultQueue,
+        )>();
         is::<(Viommu, ViommuMmio, Vdevice, VeventQueue, HwQueue, Error)>();
     }
 }

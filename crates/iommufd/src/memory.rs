@@ -1,4 +1,5 @@
-//! [`DmaMemory`], memory of its own for DMA, and [`Mapping`], which keeps it for as long as devices reach it.
+//! [`DmaMemory`], memory of its own for DMA, and [`Mapping`], which keeps it for as long as devices
+//! reach it.
 #![allow(unsafe_code)]
 
 use crate::object::twice;
@@ -11,8 +12,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Anonymous memory that devices may read and write. It starts on a page and is zero at first. Bytes go
-/// in and out by copy, so that no reference to what a device changes ever exists.
+/// Anonymous memory that devices may read and write. It starts on a page and is zero at first.
+/// Bytes go in and out by copy, so that no reference to what a device changes ever exists.
 #[derive(Debug)]
 pub struct DmaMemory {
     start: NonNull<u8>,
@@ -30,14 +31,23 @@ impl DmaMemory {
     /// # Errors
     /// [`Error::Memory`], also for no bytes.
     pub fn alloc(length: usize) -> Result<Self, Error> {
-        let failed = |e: Errno| Error::Memory { length, source: e.into() };
+        let failed = |e: Errno| Error::Memory {
+            length,
+            source: e.into(),
+        };
         let rounded = length.checked_next_multiple_of(rustix::param::page_size());
         let rounded = rounded.ok_or(Errno::NOMEM).map_err(failed)?;
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start = unsafe { mmap_anonymous(ptr::null_mut(), rounded, prot, flags) }.map_err(failed)?;
-        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM).map_err(failed)?;
-        Ok(Self { start, length: rounded })
+        let start =
+            unsafe { mmap_anonymous(ptr::null_mut(), rounded, prot, flags) }.map_err(failed)?;
+        let start = NonNull::new(start.cast())
+            .ok_or(Errno::NOMEM)
+            .map_err(failed)?;
+        Ok(Self {
+            start,
+            length: rounded,
+        })
     }
 
     /// Returns its length in bytes, a multiple of the page size.
@@ -79,12 +89,12 @@ impl DmaMemory {
         length
     }
 
-    /// Returns the words from the one on that `offset` lies in; none past the end. All access is by whole words, since atomic
-    /// ones of different sizes do not go together.
+    /// Returns the words from the one on that `offset` lies in; none past the end. All access is by
+    /// whole words, since atomic ones of different sizes do not go together.
     fn words(&self, offset: usize) -> &[AtomicU64] {
         let (start, count) = (self.start.as_ptr().cast::<AtomicU64>(), self.length / WORD);
-        // SAFETY: the memory is there, whole pages, zeroed at first, until `self` is dropped; atomics may be changed by
-        // others, devices included, at any time.
+        // SAFETY: the memory is there, whole pages, zeroed at first, until `self` is dropped;
+        // atomics may be changed by others, devices included, at any time.
         let all = unsafe { std::slice::from_raw_parts(start, count) };
         all.get(offset / WORD..).unwrap_or_default()
     }
@@ -104,7 +114,8 @@ fn load_part(word: Option<&AtomicU64>, at: usize, bytes: &mut [u8]) {
     }
 }
 
-/// Puts some bytes into a word, from its byte `at` on; its others stay as they are, also where somebody changes them meanwhile.
+/// Puts some bytes into a word, from its byte `at` on; its others stay as they are, also where
+/// somebody changes them meanwhile.
 fn store_part(word: Option<&AtomicU64>, at: usize, bytes: &[u8]) {
     if let (Some(word), false) = (word, bytes.is_empty()) {
         let merged = |word: u64| {
@@ -119,10 +130,13 @@ fn store_part(word: Option<&AtomicU64>, at: usize, bytes: &[u8]) {
 
 impl Drop for DmaMemory {
     fn drop(&mut self) {
-        // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that a device
-        // reaches it by holds the `Arc` it is in.
+        // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that
+        // a device reaches it by holds the `Arc` it is in.
         if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
-            tracing::warn!("cannot free {:#x} bytes of memory for DMA: {error}", self.length);
+            tracing::warn!(
+                "cannot free {:#x} bytes of memory for DMA: {error}",
+                self.length
+            );
         }
     }
 }
@@ -144,11 +158,13 @@ impl Mapping {
         iova: Iova,
         access: Access,
     ) -> Result<Self, Error> {
-        // SAFETY: the memory stays until the mapping has gone (see `release`), and is accessed by atomic
-        // operations alone; copies are made by `Ioas::copy_from`, whose caller has the same to keep.
+        // SAFETY: the memory stays until the mapping has gone (see `release`), and is accessed by
+        // atomic operations alone; copies are made by `Ioas::copy_from`, whose caller has the same
+        // to keep.
         let iova = unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, access) };
         let iova = iova.inspect_err(|error| {
-            // The memory is all there: so it may be mapped, and what failed is to say where. Then it is never freed.
+            // The memory is all there: so it may be mapped, and what failed is to say where. Then
+            // it is never freed.
             if error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT) {
                 mem::forget(Arc::clone(memory));
             }
@@ -169,15 +185,17 @@ impl Mapping {
     /// Unmaps it.
     ///
     /// # Errors
-    /// [`Error::Unmap`]. The memory is then never freed, for a device may reach it still; unless the mapping
-    /// had gone already ([`io::ErrorKind::NotFound`]).
+    /// [`Error::Unmap`]. The memory is then never freed, for a device may reach it still; unless
+    /// the mapping had gone already ([`io::ErrorKind::NotFound`]).
     pub fn unmap(mut self) -> Result<(), Error> {
         self.release()
     }
 
     /// Gives the memory back once it is not mapped (tried [`twice`]). Does nothing the second time.
     fn release(&mut self) -> Result<(), Error> {
-        let Some(memory) = self.memory.take() else { return Ok(()) };
+        let Some(memory) = self.memory.take() else {
+            return Ok(());
+        };
         let unmap = || self.ioas.unmap(self.iova, self.length);
         let result = unmap().or_else(|_| unmap()).map(|_| ());
         if let Err(error) = &result
@@ -192,7 +210,10 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if let Err(error) = self.release() {
-            tracing::warn!("{error}: {}", error.io().map(ToString::to_string).unwrap_or_default());
+            tracing::warn!(
+                "{error}: {}",
+                error.io().map(ToString::to_string).unwrap_or_default()
+            );
         }
     }
 }
@@ -248,7 +269,10 @@ mod tests {
     #[test]
     fn memory_of_no_or_of_too_many_bytes_is_refused() {
         for length in [0, usize::MAX] {
-            assert!(matches!(DmaMemory::alloc(length), Err(Error::Memory { .. })), "{length}");
+            assert!(
+                matches!(DmaMemory::alloc(length), Err(Error::Memory { .. })),
+                "{length}"
+            );
         }
     }
 }

@@ -16,7 +16,11 @@ pub(crate) struct Object {
 impl Object {
     /// Takes an id that the kernel has just given for this context.
     pub(crate) fn new(context: Arc<Iommufd>, id: u32) -> Self {
-        Self { context, id, closed: false }
+        Self {
+            context,
+            id,
+            closed: false,
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -38,8 +42,10 @@ impl Object {
     }
 
     fn destroy(&self) -> Result<(), Error> {
-        twice(|| sys::destroy(self.fd(), self.id))
-            .map_err(|e| Error::Destroy { id: self.id, source: e.into() })
+        twice(|| sys::destroy(self.fd(), self.id)).map_err(|e| Error::Destroy {
+            id: self.id,
+            source: e.into(),
+        })
     }
 }
 
@@ -48,13 +54,16 @@ impl Drop for Object {
         if !self.closed
             && let Err(error) = self.destroy()
         {
-            tracing::warn!("{error}: {}", error.io().map(ToString::to_string).unwrap_or_default());
+            tracing::warn!(
+                "{error}: {}",
+                error.io().map(ToString::to_string).unwrap_or_default()
+            );
         }
     }
 }
 
-/// Gives something back, and tries again where that fails: another thread's call that uses an object at the
-/// moment keeps it busy, and there may be memory a moment later.
+/// Gives something back, and tries again where that fails: another thread's call that uses an
+/// object at the moment keeps it busy, and there may be memory a moment later.
 pub(crate) fn twice<T>(give_back: impl Fn() -> io::Result<T>) -> io::Result<T> {
     give_back().or_else(|_| give_back())
 }

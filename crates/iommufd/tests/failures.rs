@@ -1,5 +1,6 @@
-//! Which test has each operation meet the failures that the kernel injects (`tests/lab/failures.rs`): it says so or carries on,
-//! leaves nothing behind, and can be repeated. What goes back on drop is in these too.
+//! Which test has each operation meet the failures that the kernel injects
+//! (`tests/lab/failures.rs`): it says so or carries on, leaves nothing behind, and can be repeated.
+//! What goes back on drop is in these too.
 //!
 //! | operations | tests |
 //! |---|---|
@@ -29,5 +30,9 @@ use std::path::Path;
 #[test]
 fn each_operation_meets_failures() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    operations::check(include_str!("failures.rs"), &[package.join("src")], &package.join("tests/lab"));
+    operations::check(
+        include_str!("failures.rs"),
+        &[package.join("src")],
+        &package.join("tests/lab"),
+    );
 }

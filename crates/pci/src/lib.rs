@@ -56,13 +56,23 @@ impl Address {
         if slot > Self::MAX_SLOT || function > Self::MAX_FUNCTION {
             return None;
         }
-        Some(Self { domain, bus, slot, function })
+        Some(Self {
+            domain,
+            bus,
+            slot,
+            function,
+        })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { domain, bus, slot, function } = self;
+        let Self {
+            domain,
+            bus,
+            slot,
+            function,
+        } = self;
         // Built first, so that a width given by the caller applies to the whole.
         f.pad(&format!("{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"))
     }
@@ -73,8 +83,13 @@ impl FromStr for Address {
 
     /// Reads `DDDD:BB:SS.F`, or `BB:SS.F` for domain 0. All numbers are hexadecimal.
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
-        let err = |what| ParseAddressError { text: text.into(), what };
-        let (rest, function) = text.rsplit_once('.').ok_or(err("no '.' before the function"))?;
+        let err = |what| ParseAddressError {
+            text: text.into(),
+            what,
+        };
+        let (rest, function) = text
+            .rsplit_once('.')
+            .ok_or(err("no '.' before the function"))?;
         let (rest, slot) = rest.rsplit_once(':').ok_or(err("no ':' before the slot"))?;
         let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
         let hex = |digits: &str, what| match digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -83,7 +98,10 @@ impl FromStr for Address {
         };
         let byte = |digits: &str, what| hex(digits, what)?.try_into().map_err(|_| err(what));
         Self::new(
-            hex(domain, "the domain is not a hexadecimal number of up to 32 bits")?,
+            hex(
+                domain,
+                "the domain is not a hexadecimal number of up to 32 bits",
+            )?,
             byte(bus, "the bus is not a hexadecimal number from 0 to ff")?,
             byte(slot, "the slot is not a hexadecimal number from 0 to 1f")?,
             byte(function, "the function is not a number from 0 to 7")?,
@@ -138,6 +156,9 @@ mod tests {
         let mut addresses =
             ["0001:00:00.0", "0000:02:00.1", "0000:02:00.0"].map(|t| t.parse::<Address>().unwrap());
         addresses.sort();
-        assert_eq!(addresses.map(|a| a.to_string()), ["0000:02:00.0", "0000:02:00.1", "0001:00:00.0"]);
+        assert_eq!(
+            addresses.map(|a| a.to_string()),
+            ["0000:02:00.0", "0000:02:00.1", "0001:00:00.0"]
+        );
     }
 }

@@ -13,7 +13,9 @@ impl Serialize for Address {
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -31,7 +33,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_the_reason() {
-        let error = serde_json::from_str::<Address>("\"06:20.0\"").unwrap_err().to_string();
+        let error = serde_json::from_str::<Address>("\"06:20.0\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("the slot is above 1f"), "{error}");
     }
 }

@@ -18,11 +18,10 @@ pub struct Explanation {
     pub hint: Option<&'static str>,
 }
 
-const CACHING_MODE: &str =
-    "add <driver caching_mode='on'/> to <iommu model='intel'>: a device behind an Intel IOMMU needs it";
+const CACHING_MODE: &str = "add <driver caching_mode='on'/> to <iommu model='intel'>: a device behind an Intel IOMMU needs it";
 
-/// Messages that come often, by words that are in them, with what can be done. The first that fits is
-/// taken.
+/// Messages that come often, by words that are in them, with what can be done. The first that fits
+/// is taken.
 const HINTS: &[(&[&str], &str)] = &[
     (
         &["Cannot allocate memory"],
@@ -32,8 +31,14 @@ const HINTS: &[(&[&str], &str)] = &[
         &["group", "not viable"],
         "bind the other devices of the IOMMU group to vfio-pci, or leave them without a driver",
     ),
-    (&["failed to open /dev/vfio"], "bind the device to vfio-pci, and give the VMM's user access to it"),
-    (&["Device or resource busy"], "stop the other guest or program that uses the device"),
+    (
+        &["failed to open /dev/vfio"],
+        "bind the device to vfio-pci, and give the VMM's user access to it",
+    ),
+    (
+        &["Device or resource busy"],
+        "stop the other guest or program that uses the device",
+    ),
     (
         &["error bind device fd"],
         "open the VFIO device anew for each start: an open one can be bound to an iommufd only once",
@@ -42,32 +47,50 @@ const HINTS: &[(&[&str], &str)] = &[
         &["Could not access KVM kernel module", "No such file"],
         "load the kernel's KVM module and enable virtualization in the firmware, or use <domain type='qemu'>",
     ),
-    (&["Could not access KVM kernel module"], "give the VMM's user access to /dev/kvm"),
+    (
+        &["Could not access KVM kernel module"],
+        "give the VMM's user access to /dev/kvm",
+    ),
     (&["caching-mode"], CACHING_MODE),
     (&["requires caching mode"], CACHING_MODE),
-    (&["nsupported machine type"], "run QEMU with `-machine help` to list its machine types"),
+    (
+        &["nsupported machine type"],
+        "run QEMU with `-machine help` to list its machine types",
+    ),
     (
         &["is not a valid device model name"],
         "install the package of QEMU's modules that has this device, or another QEMU",
     ),
-    (&["vfio", "No such device"], "bind the device to vfio-pci, and switch the IOMMU on"),
+    (
+        &["vfio", "No such device"],
+        "bind the device to vfio-pci, and switch the IOMMU on",
+    ),
     (
         &["Failed to get", "lock"],
         "stop the other process that uses the image, or mark a disk that guests may share <shareable/>",
     ),
-    (&["PCI BAR?"], "ignore this if the guest needs no peer-to-peer DMA between devices"),
+    (
+        &["PCI BAR?"],
+        "ignore this if the guest needs no peer-to-peer DMA between devices",
+    ),
     (
         &["host doesn't support requested feature"],
         "remove this feature from <cpu>: the host's processor lacks it",
     ),
 ];
 
-/// Finds the device that QEMU's standard error is about. Nothing where there is no message of QEMU's.
+/// Finds the device that QEMU's standard error is about. Nothing where there is no message of
+/// QEMU's.
 pub fn explain(stderr: &str, line: &CommandLine) -> Option<Explanation> {
     let lines = stderr.lines().filter_map(|text| Message::parse(text, line));
     // Warnings come first; what ended QEMU is the last message, and details may follow it.
-    let messages: Vec<_> = lines.filter(|message| !message.text.starts_with("warning: ")).collect();
-    let message = messages.iter().rfind(|message| message.id.is_some()).or(messages.last())?;
+    let messages: Vec<_> = lines
+        .filter(|message| !message.text.starts_with("warning: "))
+        .collect();
+    let message = messages
+        .iter()
+        .rfind(|message| message.id.is_some())
+        .or(messages.last())?;
     let host = message.id.as_deref().and_then(|id| host_of(line, id));
     Some(Explanation {
         id: message.id.clone(),
@@ -87,11 +110,16 @@ impl Message {
     fn parse(text: &str, line: &CommandLine) -> Option<Self> {
         let text = without_time(text.trim());
         let program = line.emulator.rsplit('/').next().unwrap_or_default();
-        let text = text.strip_prefix(&line.emulator).or_else(|| text.strip_prefix(program))?;
+        let text = text
+            .strip_prefix(&line.emulator)
+            .or_else(|| text.strip_prefix(program))?;
         let text = text.strip_prefix(": ")?;
         let (id, text) = of_option(text).unwrap_or((None, text));
         let id = id.or_else(|| mentioned(text, line));
-        Some(Self { id, text: text.to_owned() })
+        Some(Self {
+            id,
+            text: text.to_owned(),
+        })
     }
 }
 
@@ -121,7 +149,8 @@ fn of_option(text: &str) -> Option<(Option<String>, &str)> {
     Some((id.map(str::to_owned), rest))
 }
 
-/// A device that the text mentions by its host address (`vfio 0000:06:12.5: …`), or by its id in quotes.
+/// A device that the text mentions by its host address (`vfio 0000:06:12.5: …`), or by its id in
+/// quotes.
 fn mentioned(text: &str, line: &CommandLine) -> Option<String> {
     let named = |option: &&Opt| {
         let Some(id) = option.id() else { return false };
@@ -130,7 +159,11 @@ fn mentioned(text: &str, line: &CommandLine) -> Option<String> {
             || text.contains(&format!("'{id}'"))
             || text.contains(&format!("\"{id}\""))
     };
-    line.options.iter().find(named).and_then(Opt::id).map(str::to_owned)
+    line.options
+        .iter()
+        .find(named)
+        .and_then(Opt::id)
+        .map(str::to_owned)
 }
 
 /// The host's device behind an alias: by what the line wants for it, or by its `host=`.
@@ -140,15 +173,22 @@ fn host_of(line: &CommandLine, id: &str) -> Option<Address> {
         _ => None,
     });
     by_want.or_else(|| {
-        let option =
-            line.options.iter().find(|option| option.flag == "-device" && option.id() == Some(id))?;
-        let OptValue::Json(device) = &option.value else { return None };
+        let option = line
+            .options
+            .iter()
+            .find(|option| option.flag == "-device" && option.id() == Some(id))?;
+        let OptValue::Json(device) = &option.value else {
+            return None;
+        };
         device.text("host")?.parse().ok()
     })
 }
 
 fn hint(text: &str) -> Option<&'static str> {
-    HINTS.iter().find(|(words, _)| words.iter().all(|word| text.contains(word))).map(|(_, hint)| *hint)
+    HINTS
+        .iter()
+        .find(|(words, _)| words.iter().all(|word| text.contains(word)))
+        .map(|(_, hint)| *hint)
 }
 
 impl fmt::Display for Explanation {

@@ -1,5 +1,6 @@
-//! The command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args where
-//! there is one. With `UPDATE=1` in the environment the files are written anew, to be reviewed.
+//! The command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args
+//! where there is one. With `UPDATE=1` in the environment the files are written anew, to be
+//! reviewed.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -12,24 +13,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn data(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(file)
 }
 
 fn line(name: &str, style: Style) -> CommandLine {
     let xml = fs::read_to_string(data(&format!("{name}.xml"))).unwrap();
     let parsed = Domain::parse(&xml).unwrap_or_else(|e| panic!("{name}: {e}"));
     let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
-    let mut domain = parsed.complete(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
-    domain.validate(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let mut domain = parsed
+        .complete(&capabilities)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
+    domain
+        .validate(&capabilities)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
     domain.settle_backend(Backend::Type1);
     command_line(&domain, &capabilities, style).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// Lines that only one side has, `-` for expected ones and `+` for those that came.
 fn difference(expected: &str, got: &str) -> String {
-    let lacking = expected.lines().filter(|line| !got.lines().any(|other| other == *line));
-    let extra = got.lines().filter(|line| !expected.lines().any(|other| other == *line));
-    lacking.map(|line| format!("- {line}\n")).chain(extra.map(|line| format!("+ {line}\n"))).collect()
+    let lacking = expected
+        .lines()
+        .filter(|line| !got.lines().any(|other| other == *line));
+    let extra = got
+        .lines()
+        .filter(|line| !expected.lines().any(|other| other == *line));
+    lacking
+        .map(|line| format!("- {line}\n"))
+        .chain(extra.map(|line| format!("+ {line}\n")))
+        .collect()
 }
 
 fn compare(file: &str, got: &str) -> Option<String> {
@@ -42,9 +56,12 @@ fn compare(file: &str, got: &str) -> Option<String> {
 }
 
 fn names() -> Vec<String> {
-    let files =
-        fs::read_dir(data("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = files.filter_map(|file| file.strip_suffix(".xml").map(str::to_owned)).collect();
+    let files = fs::read_dir(data(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = files
+        .filter_map(|file| file.strip_suffix(".xml").map(str::to_owned))
+        .collect();
     names.sort();
     names
 }
@@ -55,10 +72,17 @@ fn every_domain_gives_its_command_line() {
     let differ: Vec<_> = names
         .iter()
         .filter_map(|name| {
-            compare(&format!("{name}.args"), &line(name, Style::Managed).pretty(&Placeholders))
+            compare(
+                &format!("{name}.args"),
+                &line(name, Style::Managed).pretty(&Placeholders),
+            )
         })
         .collect();
-    assert!(names.len() >= 15 && differ.is_empty(), "{}", differ.join("\n"));
+    assert!(
+        names.len() >= 15 && differ.is_empty(),
+        "{}",
+        differ.join("\n")
+    );
 }
 
 #[test]
@@ -67,7 +91,11 @@ fn a_standalone_line_opens_everything_by_itself() {
         let line = line(name, Style::Standalone);
         let differs = compare(&format!("{name}.standalone.args"), &line.pretty(&Paths));
         assert_eq!(differs.unwrap_or_default(), "");
-        assert_eq!(line.wants().into_iter().find(|want| want.is_descriptor()), None, "{name}");
+        assert_eq!(
+            line.wants().into_iter().find(|want| want.is_descriptor()),
+            None,
+            "{name}"
+        );
     }
 }
 
@@ -78,17 +106,30 @@ fn every_id_that_an_option_names_is_made_before_it() {
         let mut made = vec!["pcie.0".to_owned(), "pci.0".to_owned()];
         for option in &line.options {
             if let passthru_qemu::Value::Json(object) = &option.value {
-                for key in ["netdev", "drive", "chardev", "iommufd", "rng", "primary-bus", "file", "backing"]
-                {
+                for key in [
+                    "netdev",
+                    "drive",
+                    "chardev",
+                    "iommufd",
+                    "rng",
+                    "primary-bus",
+                    "file",
+                    "backing",
+                ] {
                     // The file of a secret is a path, no block node.
-                    let named = object.text(key).filter(|_| option.driver() != Some("secret"));
+                    let named = object
+                        .text(key)
+                        .filter(|_| option.driver() != Some("secret"));
                     assert!(
                         named.is_none_or(|id| made.iter().any(|known| known == id)),
                         "{name}: {option:?}"
                     );
                 }
                 let bus = object.text("bus").filter(|bus| bus.starts_with("pci"));
-                assert!(bus.is_none_or(|bus| made.iter().any(|known| known == bus)), "{name}: {option:?}");
+                assert!(
+                    bus.is_none_or(|bus| made.iter().any(|known| known == bus)),
+                    "{name}: {option:?}"
+                );
             }
             made.extend(option.id().map(str::to_owned));
         }
@@ -102,7 +143,10 @@ fn line_with(elements: &str, style: Style) -> Result<Vec<String>, String> {
          <os><type arch='x86_64' machine='q35'>hvm</type></os>{elements}</domain>"
     );
     let capabilities = Capabilities::builtin(Arch::X86_64);
-    let domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+    let domain = Domain::parse(&xml)
+        .unwrap()
+        .complete(&capabilities)
+        .unwrap();
     domain.validate(&capabilities).unwrap();
     let line = command_line(&domain, &capabilities, style).map_err(|error| error.to_string())?;
     Ok(line.render(&Placeholders))
@@ -116,9 +160,15 @@ fn a_guest_that_may_not_reboot_ends_instead() {
         line
     };
     let destroy = "<on_reboot>destroy</on_reboot>";
-    assert_eq!(flags(destroy, Style::Managed), ["-no-reboot", "-no-shutdown"]);
+    assert_eq!(
+        flags(destroy, Style::Managed),
+        ["-no-reboot", "-no-shutdown"]
+    );
     assert_eq!(flags(destroy, Style::Standalone), ["-no-reboot"]);
-    assert_eq!(flags("<on_reboot>restart</on_reboot>", Style::Managed), ["-no-shutdown"]);
+    assert_eq!(
+        flags("<on_reboot>restart</on_reboot>", Style::Managed),
+        ["-no-shutdown"]
+    );
     assert_eq!(flags("", Style::Standalone), [""; 0]);
 }
 
@@ -126,7 +176,10 @@ fn a_guest_that_may_not_reboot_ends_instead() {
 fn a_guest_that_starts_again_after_a_power_off_may_reboot() {
     let elements = "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>";
     let error = line_with(elements, Style::Managed).unwrap_err();
-    assert_eq!(error, "<on_poweroff> 'restart' together with <on_reboot> 'destroy' is not supported");
+    assert_eq!(
+        error,
+        "<on_poweroff> 'restart' together with <on_reboot> 'destroy' is not supported"
+    );
 }
 
 #[test]
@@ -154,9 +207,10 @@ impl Resolve for Everything<'_> {
         let number = self.number(want);
         match want.what {
             What::File { by: By::Copy, .. } => Given::At(format!("/proc/self/fd/{number}")),
-            What::File { access: Access::ReadWrite, .. } => {
-                Given::Set(vec![number.to_string(), (number + 100).to_string()])
-            }
+            What::File {
+                access: Access::ReadWrite,
+                ..
+            } => Given::Set(vec![number.to_string(), (number + 100).to_string()]),
             _ => Given::Set(vec![number.to_string()]),
         }
     }
@@ -173,20 +227,41 @@ fn descriptors_and_fd_sets_stand_where_they_are_wanted() {
     assert_eq!(after("-add-fd"), "set=0,fd=10,opaque=kvm");
     assert_eq!(after("-accel"), "kvm,device=/dev/fdset/0");
     assert_eq!(after("-kernel"), "/proc/self/fd/12");
-    assert_eq!(after("-object"), r#"{"qom-type":"memory-backend-ram","id":"pc.ram","size":2147483648}"#);
-    assert!(args.iter().any(|arg| arg.contains(r#""id":"iommufd0","fd":"14""#)), "{args:?}");
-    assert!(args.iter().any(|arg| arg.contains(r#""iommufd":"iommufd0","fd":"15""#)), "{args:?}");
+    assert_eq!(
+        after("-object"),
+        r#"{"qom-type":"memory-backend-ram","id":"pc.ram","size":2147483648}"#
+    );
+    assert!(
+        args.iter()
+            .any(|arg| arg.contains(r#""id":"iommufd0","fd":"14""#)),
+        "{args:?}"
+    );
+    assert!(
+        args.iter()
+            .any(|arg| arg.contains(r#""iommufd":"iommufd0","fd":"15""#)),
+        "{args:?}"
+    );
 }
 
 #[test]
 fn an_image_that_is_written_to_has_a_set_of_two_descriptors() {
     let line = line("disks-of-every-bus", Style::Managed);
     let args = line.render(&Everything(line.wants()));
-    let members = |node: &str| args.iter().filter(|arg| arg.ends_with(&format!("opaque={node}"))).count();
+    let members = |node: &str| {
+        args.iter()
+            .filter(|arg| arg.ends_with(&format!("opaque={node}")))
+            .count()
+    };
     assert_eq!(members("libvirt-4-storage"), 2, "a disk");
     assert_eq!(members("libvirt-3-storage"), 1, "a CD-ROM");
-    let numbers: Vec<_> = args.iter().filter_map(|arg| arg.strip_prefix("set=")?.split(',').next()).collect();
-    assert!(numbers.is_sorted_by_key(|number| number.parse::<u32>().unwrap()), "{numbers:?}");
+    let numbers: Vec<_> = args
+        .iter()
+        .filter_map(|arg| arg.strip_prefix("set=")?.split(',').next())
+        .collect();
+    assert!(
+        numbers.is_sorted_by_key(|number| number.parse::<u32>().unwrap()),
+        "{numbers:?}"
+    );
 }
 
 #[test]
@@ -195,7 +270,10 @@ fn the_json_form_says_what_each_descriptor_is_for() {
     let json = line.to_json(&Placeholders);
     let fd = |name: &str| {
         let fds = json["fds"].as_array().unwrap();
-        fds.iter().find(|fd| fd["name"] == name).unwrap_or_else(|| panic!("{name}: {json:#}")).clone()
+        fds.iter()
+            .find(|fd| fd["name"] == name)
+            .unwrap_or_else(|| panic!("{name}: {json:#}"))
+            .clone()
     };
     assert_eq!(fd("iommufd0")["fd"], 22);
     assert_eq!(fd("hostdev0")["for"], "0000:06:12.2");
@@ -208,7 +286,11 @@ fn an_emulator_that_a_shell_would_take_for_a_variable_is_quoted() {
     let mut line = line("nvme-iommufd-q35", Style::Managed);
     let mut first = |emulator: &str| {
         line.emulator = emulator.into();
-        line.pretty(&Placeholders).lines().next().unwrap().to_owned()
+        line.pretty(&Placeholders)
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(first("/opt/v=9/qemu"), r"'/opt/v=9/qemu' \");
     assert_eq!(first("/opt/v=it's/qemu"), r"'/opt/v=it'\''s/qemu' \");
@@ -224,7 +306,9 @@ fn variables_without_a_file_are_where_a_guest_that_runs_alone_keeps_them() {
     let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
     let has = |style, path: &str| {
         let line = command_line(&domain, &capabilities, style).unwrap();
-        line.render(&Paths).iter().any(|word| word.contains(&format!("\"{path}\"")))
+        line.render(&Paths)
+            .iter()
+            .any(|word| word.contains(&format!("\"{path}\"")))
     };
     assert!(has(Style::Standalone, "/var/lib/passthru/nvram/vm_VARS.fd"));
     assert!(has(Style::Managed, "/run/passthru/domain-vm/nvram"));
@@ -235,7 +319,10 @@ fn an_override_of_a_device_that_is_not_there_is_an_error() {
     let xml = fs::read_to_string(data("said-to-qemu.xml")).unwrap();
     let xml = xml.replace("device alias='ua-uplink'", "device alias='ua-other'");
     let capabilities = Capabilities::builtin(Arch::X86_64);
-    let domain = Domain::parse(&xml).unwrap().complete(&capabilities).unwrap();
+    let domain = Domain::parse(&xml)
+        .unwrap()
+        .complete(&capabilities)
+        .unwrap();
     let error = command_line(&domain, &capabilities, Style::Managed).unwrap_err();
     assert!(error.to_string().contains("'ua-other'"), "{error}");
 }

@@ -12,7 +12,9 @@ fn folder() -> PathBuf {
 
 /// Returns each example's file name and text.
 fn examples() -> Vec<(String, String)> {
-    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let domains = files.filter(|file| file.extension().is_some_and(|extension| extension == "xml"));
     let read = |file: PathBuf| {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
@@ -24,7 +26,9 @@ fn examples() -> Vec<(String, String)> {
 fn completed(name: &str, xml: &str) -> (Domain, Capabilities) {
     let parsed = Domain::parse(xml).unwrap_or_else(|e| panic!("{name}: {e}"));
     let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
-    let domain = parsed.complete(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let domain = parsed
+        .complete(&capabilities)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
     (domain, capabilities)
 }
 
@@ -34,11 +38,17 @@ fn every_example_is_valid_and_has_a_command_line() {
     assert!(examples.len() >= 11, "{}", examples.len());
     for (name, xml) in examples {
         let (domain, capabilities) = completed(&name, &xml);
-        domain.validate(&capabilities).unwrap_or_else(|e| panic!("{name}: {e}"));
+        domain
+            .validate(&capabilities)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         for style in [Style::Managed, Style::Standalone] {
             let line = command_line(&domain, &capabilities, style);
             let line = line.unwrap_or_else(|e| panic!("{name}: {e}"));
-            let devices = line.options.iter().filter(|o| o.driver() == Some("vfio-pci")).count();
+            let devices = line
+                .options
+                .iter()
+                .filter(|o| o.driver() == Some("vfio-pci"))
+                .count();
             assert_eq!(devices, domain.devices.assigned().count(), "{name}");
             assert!(devices > 0, "{name}");
         }
@@ -58,7 +68,9 @@ fn every_device_of_an_example_gets_iommufd() {
 #[test]
 fn every_example_begins_with_what_to_change() {
     for (name, xml) in examples() {
-        let comment = xml.strip_prefix("<!-- ").and_then(|rest| rest.split_once(" -->\n<domain "));
+        let comment = xml
+            .strip_prefix("<!-- ")
+            .and_then(|rest| rest.split_once(" -->\n<domain "));
         let (comment, _) = comment.unwrap_or_else(|| panic!("{name} begins with no comment"));
         assert!(comment.contains("Change: "), "{name}: {comment}");
     }
@@ -67,7 +79,9 @@ fn every_example_begins_with_what_to_change() {
 #[test]
 fn every_example_is_listed_in_the_readme() {
     let readme = fs::read_to_string(folder().join("README.md")).unwrap();
-    let listed = readme.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once('`'));
+    let listed = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| [`")?.split_once('`'));
     let mut listed: Vec<_> = listed.map(|(name, _)| name.to_owned()).collect();
     let mut names: Vec<_> = examples().into_iter().map(|(name, _)| name).collect();
     listed.sort();

@@ -17,7 +17,10 @@ fn line() -> CommandLine {
 /// What QEMU puts before a message about an option.
 fn option(line: &CommandLine, id: &str) -> String {
     let args = line.render(&Placeholders);
-    let at = args.iter().position(|arg| arg.contains(&format!(r#""id":"{id}""#))).unwrap();
+    let at = args
+        .iter()
+        .position(|arg| arg.contains(&format!(r#""id":"{id}""#)))
+        .unwrap();
     format!("{} {}", args[at - 1], args[at])
 }
 
@@ -35,8 +38,16 @@ fn a_message_about_an_option_is_about_its_device() {
     assert_eq!(explanation.host.unwrap().to_string(), "0000:02:00.0");
     let message = "vfio 0000:02:00.0: error bind device fd=15 to iommufd=14: Invalid argument";
     assert_eq!(explanation.message, message);
-    assert_eq!(explanation.to_string(), format!("hostdev0 (the host's 0000:02:00.0): {message}"));
-    assert!(explanation.hint.unwrap().contains("open the VFIO device anew"));
+    assert_eq!(
+        explanation.to_string(),
+        format!("hostdev0 (the host's 0000:02:00.0): {message}")
+    );
+    assert!(
+        explanation
+            .hint
+            .unwrap()
+            .contains("open the VFIO device anew")
+    );
 }
 
 #[test]
@@ -51,27 +62,59 @@ fn a_message_that_only_mentions_the_host_address_is_about_the_device() {
 #[test]
 fn frequent_messages_come_with_what_can_be_done() {
     let line = line();
-    let hint = |text: &str| explain(&format!("qemu-system-x86_64: {text}\n"), &line).unwrap().hint;
+    let hint = |text: &str| {
+        explain(&format!("qemu-system-x86_64: {text}\n"), &line)
+            .unwrap()
+            .hint
+    };
     for (text, expected) in [
-        ("vfio_container_dma_map(…) = -12 (Cannot allocate memory)", "locked-memory limit"),
-        ("vfio 0000:02:00.0: group 7 is not viable", "other devices of the IOMMU group"),
+        (
+            "vfio_container_dma_map(…) = -12 (Cannot allocate memory)",
+            "locked-memory limit",
+        ),
+        (
+            "vfio 0000:02:00.0: group 7 is not viable",
+            "other devices of the IOMMU group",
+        ),
         (
             "vfio 0000:02:00.0: failed to open /dev/vfio/7: No such file or directory",
             "bind the device to vfio-pci",
         ),
-        ("vfio 0000:02:00.0: no iommu_group found: No such device", "bind the device to vfio-pci"),
-        ("Could not access KVM kernel module: No such file or directory", "load the kernel's KVM module"),
-        ("Could not access KVM kernel module: Permission denied", "access to /dev/kvm"),
+        (
+            "vfio 0000:02:00.0: no iommu_group found: No such device",
+            "bind the device to vfio-pci",
+        ),
+        (
+            "Could not access KVM kernel module: No such file or directory",
+            "load the kernel's KVM module",
+        ),
+        (
+            "Could not access KVM kernel module: Permission denied",
+            "access to /dev/kvm",
+        ),
         (
             "vfio 0000:02:00.0: Failed to set vIOMMU: Device assignment is not allowed without enabling \
              caching-mode=on for Intel IOMMU.",
             "caching_mode='on'",
         ),
-        ("vfio 0000:02:00.0: device 01.00.0 requires caching mode", "caching_mode='on'"),
-        ("-machine pc-q35-2.0: unsupported machine type", "machine types"),
-        ("-blockdev x: Failed to get \"write\" lock", "stop the other process"),
+        (
+            "vfio 0000:02:00.0: device 01.00.0 requires caching mode",
+            "caching_mode='on'",
+        ),
+        (
+            "-machine pc-q35-2.0: unsupported machine type",
+            "machine types",
+        ),
+        (
+            "-blockdev x: Failed to get \"write\" lock",
+            "stop the other process",
+        ),
     ] {
-        assert!(hint(text).is_some_and(|hint| hint.contains(expected)), "{text}: {:?}", hint(text));
+        assert!(
+            hint(text).is_some_and(|hint| hint.contains(expected)),
+            "{text}: {:?}",
+            hint(text)
+        );
     }
 }
 
@@ -79,7 +122,13 @@ fn frequent_messages_come_with_what_can_be_done() {
 fn what_is_not_qemus_is_not_explained() {
     let line = line();
     assert_eq!(explain("", &line), None);
-    assert_eq!(explain("ld.so: libnuma.so.1: cannot open shared object file\n", &line), None);
+    assert_eq!(
+        explain(
+            "ld.so: libnuma.so.1: cannot open shared object file\n",
+            &line
+        ),
+        None
+    );
     let other = explain("qemu-system-x86_64: something new went wrong\n", &line).unwrap();
     assert_eq!((other.id, other.hint), (None, None));
 }

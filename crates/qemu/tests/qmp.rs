@@ -40,10 +40,15 @@ impl Peer {
 }
 
 /// Connects to a monitor that greets and then follows the script.
-fn monitor(script: impl FnOnce(&mut Peer) + Send + 'static) -> (Result<Qmp, Error>, JoinHandle<()>) {
+fn monitor(
+    script: impl FnOnce(&mut Peer) + Send + 'static,
+) -> (Result<Qmp, Error>, JoinHandle<()>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let thread = thread::spawn(move || {
-        let mut peer = Peer { reader: BufReader::new(theirs.try_clone().unwrap()), stream: theirs };
+        let mut peer = Peer {
+            reader: BufReader::new(theirs.try_clone().unwrap()),
+            stream: theirs,
+        };
         peer.say(r#"{"QMP":{"version":{"qemu":{"major":11,"minor":1,"micro":3}},"capabilities":["oob"]}}"#);
         assert_eq!(peer.answer(json!({}))["execute"], "qmp_capabilities");
         script(&mut peer);
@@ -65,10 +70,20 @@ fn a_command_has_its_own_answer_though_events_come_between() {
         peer.say(&json!({ "return": { "done": true }, "id": command["id"] }).to_string());
     });
     let mut qmp = qmp.unwrap();
-    assert_eq!(qmp.execute("device_del", json!({ "id": "hostdev0" })).unwrap(), json!({ "done": true }));
+    assert_eq!(
+        qmp.execute("device_del", json!({ "id": "hostdev0" }))
+            .unwrap(),
+        json!({ "done": true })
+    );
     let deleted = qmp.wait_for(&["DEVICE_DELETED"], LIMIT).unwrap();
-    assert_eq!((deleted.data["device"].as_str(), deleted.timestamp.seconds), (Some("hostdev0"), 3));
-    assert_eq!(qmp.next_event(Duration::ZERO).unwrap().unwrap().name, "NIC_RX_FILTER_CHANGED");
+    assert_eq!(
+        (deleted.data["device"].as_str(), deleted.timestamp.seconds),
+        (Some("hostdev0"), 3)
+    );
+    assert_eq!(
+        qmp.next_event(Duration::ZERO).unwrap().unwrap().name,
+        "NIC_RX_FILTER_CHANGED"
+    );
     peer.join().unwrap();
 }
 
@@ -79,7 +94,10 @@ fn a_refusal_says_the_command_the_class_and_the_reason() {
         let error = json!({ "class": "DeviceNotFound", "desc": "Device 'x' not found" });
         peer.say(&json!({ "error": error, "id": id }).to_string());
     });
-    let error = qmp.unwrap().execute("device_del", json!({ "id": "x" })).unwrap_err();
+    let error = qmp
+        .unwrap()
+        .execute("device_del", json!({ "id": "x" }))
+        .unwrap_err();
     assert_eq!(error.to_string(), "QMP device_del: Device 'x' not found");
     assert!(matches!(error, Error::Command { class, .. } if class == "DeviceNotFound"));
     peer.join().unwrap();
@@ -96,7 +114,9 @@ fn a_silent_monitor_is_not_waited_for_longer_than_the_limit() {
     let mut qmp = qmp.unwrap();
     qmp.set_limit(SHORT);
     let start = Instant::now();
-    assert!(matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { what }) if what == "stop"));
+    assert!(
+        matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { what }) if what == "stop")
+    );
     assert!(start.elapsed() >= SHORT && start.elapsed() < LIMIT);
     qmp.set_limit(LIMIT);
     assert_eq!(qmp.execute("query-status", json!({})).unwrap(), "in time");
@@ -116,12 +136,16 @@ fn a_monitor_that_only_chatters_is_not_an_answer() {
     });
     let mut qmp = qmp.unwrap();
     qmp.set_limit(SHORT);
-    assert!(matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { .. })));
+    assert!(matches!(
+        qmp.execute("stop", json!({})),
+        Err(Error::Timeout { .. })
+    ));
     drop(qmp);
     peer.join().unwrap();
 }
 
-/// A monitor that says nothing but events, for as long as somebody listens and no test waits for it.
+/// A monitor that says nothing but events, for as long as somebody listens and no test waits for
+/// it.
 fn flooding() -> (Qmp, JoinHandle<()>) {
     let (qmp, peer) = monitor(|peer| {
         let end = Instant::now() + LIMIT;
@@ -137,8 +161,14 @@ fn flooding() -> (Qmp, JoinHandle<()>) {
 fn a_flood_of_events_does_not_hold_up_the_time_limit() {
     let start = Instant::now();
     let (mut qmp, peer) = flooding();
-    assert!(matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { .. })));
-    assert!(matches!(qmp.wait_for(&["SHUTDOWN"], SHORT), Err(Error::Timeout { .. })));
+    assert!(matches!(
+        qmp.execute("stop", json!({})),
+        Err(Error::Timeout { .. })
+    ));
+    assert!(matches!(
+        qmp.wait_for(&["SHUTDOWN"], SHORT),
+        Err(Error::Timeout { .. })
+    ));
     assert!(start.elapsed() < LIMIT / 2, "{:?}", start.elapsed());
     drop(qmp);
     peer.join().unwrap();
@@ -169,8 +199,11 @@ fn of_many_events_the_newest_are_kept() {
 fn what_poll_does_not_see_is_said_to_be_there() {
     let (qmp, peer) = monitor(|peer| {
         let id = peer.hear()["id"].clone();
-        let all =
-            [json!({ "event": "STOP" }), json!({ "return": {}, "id": id }), json!({ "event": "RESUME" })];
+        let all = [
+            json!({ "event": "STOP" }),
+            json!({ "return": {}, "id": id }),
+            json!({ "event": "RESUME" }),
+        ];
         let all: String = all.iter().map(|message| format!("{message}\n")).collect();
         peer.stream.write_all(all.as_bytes()).unwrap();
     });
@@ -197,7 +230,14 @@ fn an_answer_may_come_in_pieces_and_two_in_one() {
         peer.say("\r\n\r\n{\"event\":\"STOP\"}\r\n{\"event\":\"RESUME\"}");
     });
     let mut qmp = qmp.unwrap();
-    assert_eq!(qmp.execute("query-qmp-schema", json!({})).unwrap().as_str().unwrap().len(), 100_000);
+    assert_eq!(
+        qmp.execute("query-qmp-schema", json!({}))
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .len(),
+        100_000
+    );
     assert_eq!(qmp.wait_for(&["RESUME"], LIMIT).unwrap().name, "RESUME");
     assert_eq!(qmp.next_event(LIMIT).unwrap().unwrap().name, "STOP");
     assert_eq!(qmp.next_event(SHORT).ok().flatten(), None);
@@ -216,7 +256,10 @@ fn an_emulator_that_ends_is_no_time_limit() {
 
 #[test]
 fn what_is_no_monitor_is_told_from_one() {
-    for (said, expected) in [("{\"hello\":1}\n", "not a QMP monitor"), ("SSH-2.0\n", "malformed message")] {
+    for (said, expected) in [
+        ("{\"hello\":1}\n", "not a QMP monitor"),
+        ("SSH-2.0\n", "malformed message"),
+    ] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(said.as_bytes()).unwrap();
         let error = Qmp::connect(ours, LIMIT).unwrap_err().to_string();

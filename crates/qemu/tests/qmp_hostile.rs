@@ -23,7 +23,10 @@ fn connected(limit: Duration) -> (Qmp, UnixStream) {
     theirs.write_all(GREETING.as_bytes()).unwrap();
     qmp.advance().unwrap();
     let sent = read_some(&theirs);
-    assert_eq!((sent["execute"].as_str(), &sent["id"]), (Some("qmp_capabilities"), &json!(1)));
+    assert_eq!(
+        (sent["execute"].as_str(), &sent["id"]),
+        (Some("qmp_capabilities"), &json!(1))
+    );
     theirs.write_all(READY.as_bytes()).unwrap();
     qmp.advance().unwrap();
     let negotiation = qmp.negotiation();
@@ -66,12 +69,26 @@ fn fault_with(qmp: &mut Qmp, mut theirs: UnixStream, said: Vec<u8>) -> Error {
 fn no_call_waits_for_a_monitor_that_neither_reads_nor_writes() {
     let (mut qmp, _theirs) = connected(Duration::from_millis(100));
     let begin = Instant::now();
-    let ticket = qmp.submit("human-monitor-command", json!({ "x": "x".repeat(900_000) }), vec![]).unwrap();
+    let ticket = qmp
+        .submit(
+            "human-monitor-command",
+            json!({ "x": "x".repeat(900_000) }),
+            vec![],
+        )
+        .unwrap();
     for _ in 0..100 {
         qmp.advance().unwrap();
     }
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-    sleep(qmp.deadline().unwrap().saturating_duration_since(Instant::now()));
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    sleep(
+        qmp.deadline()
+            .unwrap()
+            .saturating_duration_since(Instant::now()),
+    );
     qmp.advance().unwrap();
     assert!(
         matches!(qmp.take_answer(ticket), Some(Err(Error::Timeout { what })) if what == "human-monitor-command")
@@ -86,19 +103,28 @@ fn late_answers_have_one_time_limit_together() {
     let end = qmp.deadline().unwrap();
     for id in [2, 3] {
         sleep(Duration::from_millis(120));
-        theirs.write_all(format!("{{\"return\":{{}},\"id\":{id}}}\n").as_bytes()).unwrap();
+        theirs
+            .write_all(format!("{{\"return\":{{}},\"id\":{id}}}\n").as_bytes())
+            .unwrap();
         qmp.advance().unwrap();
         assert_eq!(qmp.deadline(), Some(end));
     }
     sleep(end.saturating_duration_since(Instant::now()));
     qmp.advance().unwrap();
     let answers = tickets.map(|ticket| qmp.take_answer(ticket).unwrap());
-    assert!(matches!(answers, [Ok(_), Ok(_), Err(Error::Timeout { .. })]), "{answers:?}");
+    assert!(
+        matches!(answers, [Ok(_), Ok(_), Err(Error::Timeout { .. })]),
+        "{answers:?}"
+    );
     // The late answer is nobody's, and the connection can be used again.
-    theirs.write_all(b"{\"return\":\"late\",\"id\":4}\n").unwrap();
+    theirs
+        .write_all(b"{\"return\":\"late\",\"id\":4}\n")
+        .unwrap();
     let next = submit(&mut qmp, "stop");
     qmp.advance().unwrap();
-    theirs.write_all(b"{\"return\":\"in time\",\"id\":5}\n").unwrap();
+    theirs
+        .write_all(b"{\"return\":\"in time\",\"id\":5}\n")
+        .unwrap();
     qmp.advance().unwrap();
     assert_eq!(qmp.take_answer(next).unwrap().unwrap(), "in time");
     assert_eq!(qmp.deadline(), None);
@@ -110,11 +136,18 @@ fn commands_that_pin_memory_have_no_time_limit() {
         let (mut qmp, mut theirs) = connected(Duration::ZERO);
         let (slow, behind) = (submit(&mut qmp, command), submit(&mut qmp, "stop"));
         qmp.advance().unwrap();
-        assert_eq!((qmp.deadline(), qmp.take_answer(slow).is_none()), (None, true), "{command}");
+        assert_eq!(
+            (qmp.deadline(), qmp.take_answer(slow).is_none()),
+            (None, true),
+            "{command}"
+        );
         theirs.write_all(b"{\"return\":{},\"id\":2}\n").unwrap();
         qmp.advance().unwrap();
         assert!(matches!(qmp.take_answer(slow), Some(Ok(_))), "{command}");
-        assert!(matches!(qmp.take_answer(behind), Some(Err(Error::Timeout { .. }))), "{command}");
+        assert!(
+            matches!(qmp.take_answer(behind), Some(Err(Error::Timeout { .. }))),
+            "{command}"
+        );
     }
 }
 
@@ -127,7 +160,11 @@ fn descriptors_go_with_their_command_and_with_no_other() {
     submit(&mut qmp, "cont");
     qmp.advance().unwrap();
     assert_eq!(read_some(&theirs)["execute"], "stop");
-    assert_eq!(read_some(&theirs), Value::Null, "sent before the answer to the command before");
+    assert_eq!(
+        read_some(&theirs),
+        Value::Null,
+        "sent before the answer to the command before"
+    );
     theirs.write_all(b"{\"return\":{},\"id\":2}\n").unwrap();
     qmp.advance().unwrap();
 
@@ -135,14 +172,23 @@ fn descriptors_go_with_their_command_and_with_no_other() {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; 4096];
     let mut parts = [IoSliceMut::new(&mut bytes)];
-    let count = recvmsg(&theirs, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+    let count = recvmsg(&theirs, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+        .unwrap()
+        .bytes;
     let messages = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds.count()),
         _ => None,
     });
     assert_eq!(messages.collect::<Vec<_>>(), [1]);
-    assert_eq!(serde_json::from_slice::<Value>(&bytes[..count]).unwrap()["execute"], "getfd");
-    assert_eq!(read_some(&theirs), Value::Null, "sent before the answer to getfd");
+    assert_eq!(
+        serde_json::from_slice::<Value>(&bytes[..count]).unwrap()["execute"],
+        "getfd"
+    );
+    assert_eq!(
+        read_some(&theirs),
+        Value::Null,
+        "sent before the answer to getfd"
+    );
     theirs.write_all(b"{\"return\":{},\"id\":3}\n").unwrap();
     qmp.advance().unwrap();
     assert_eq!(read_some(&theirs)["execute"], "cont");
@@ -151,28 +197,49 @@ fn descriptors_go_with_their_command_and_with_no_other() {
 #[test]
 fn commands_without_an_answer_are_bounded() {
     let (mut qmp, _theirs) = connected(LONG);
-    let taken = (0..1000).take_while(|_| qmp.submit("stop", json!({}), vec![]).is_ok()).count();
+    let taken = (0..1000)
+        .take_while(|_| qmp.submit("stop", json!({}), vec![]).is_ok())
+        .count();
     assert_eq!(taken, 64);
     let error = qmp.submit("cont", json!({}), vec![]).unwrap_err();
-    assert_eq!(error.to_string(), "QMP cont: too many commands are waiting for an answer");
+    assert_eq!(
+        error.to_string(),
+        "QMP cont: too many commands are waiting for an answer"
+    );
 }
 
 #[test]
 fn message_over_one_mib_breaks_the_connection() {
     let (mut qmp, theirs) = connected(LONG);
     let ticket = submit(&mut qmp, "stop");
-    let line = format!("{{\"event\":\"X\",\"data\":\"{}", "x".repeat(4 * MAX_MESSAGE));
+    let line = format!(
+        "{{\"event\":\"X\",\"data\":\"{}",
+        "x".repeat(4 * MAX_MESSAGE)
+    );
     let fault = fault_with(&mut qmp, theirs, line.into_bytes());
-    assert!(matches!(fault, Error::TooLong { limit: MAX_MESSAGE }), "{fault}");
-    assert!(matches!(qmp.take_answer(ticket), Some(Err(Error::Closed { .. }))));
-    assert!(qmp.submit("quit", json!({}), vec![]).unwrap_err().is_closed());
+    assert!(
+        matches!(fault, Error::TooLong { limit: MAX_MESSAGE }),
+        "{fault}"
+    );
+    assert!(matches!(
+        qmp.take_answer(ticket),
+        Some(Err(Error::Closed { .. }))
+    ));
+    assert!(
+        qmp.submit("quit", json!({}), vec![])
+            .unwrap_err()
+            .is_closed()
+    );
     assert!(!qmp.has_buffered());
 }
 
 #[test]
 fn message_of_many_values_breaks_the_connection() {
     let (mut qmp, theirs) = connected(LONG);
-    let line = format!("{{\"event\":\"X\",\"data\":[{}0]}}\n", "{\"\":0},".repeat(100_000));
+    let line = format!(
+        "{{\"event\":\"X\",\"data\":[{}0]}}\n",
+        "{\"\":0},".repeat(100_000)
+    );
     let fault = fault_with(&mut qmp, theirs, line.into_bytes());
     assert!(matches!(fault, Error::TooManyValues { .. }), "{fault}");
 }
@@ -183,7 +250,10 @@ fn garbage_is_shown_short_and_escaped() {
     let line = format!("\x1b]0;owned\x07\u{9b}2J{}\n", "y".repeat(500_000));
     let fault = fault_with(&mut qmp, theirs, line.into_bytes()).to_string();
     assert!(fault.contains(r"\u{1b}]0;owned\u{7}\u{9b}2Jyyy"), "{fault}");
-    assert!(fault.chars().count() < 300 && !fault.chars().any(char::is_control), "{fault}");
+    assert!(
+        fault.chars().count() < 300 && !fault.chars().any(char::is_control),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -200,7 +270,10 @@ fn refusal_is_shown_short_and_escaped() {
             break answer.unwrap_err().to_string();
         }
     };
-    assert!(error.starts_with(r"QMP stop: \u{1b}[2Jzzz") && error.chars().count() < 300, "{error}");
+    assert!(
+        error.starts_with(r"QMP stop: \u{1b}[2Jzzz") && error.chars().count() < 300,
+        "{error}"
+    );
 }
 
 #[test]
@@ -225,7 +298,11 @@ fn one_call_takes_a_bounded_part_of_a_flood() {
     for _ in 0..200 {
         qmp.advance().unwrap();
     }
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
     let kept = std::iter::from_fn(|| qmp.take_event()).count();
     assert!((64..=1024).contains(&kept), "{kept}");
     drop(qmp);

@@ -1,7 +1,8 @@
-//! Drives QEMU's `edu` test device from user space: registers, an interrupt, and DMA both ways, each checked.
+//! Drives QEMU's `edu` test device from user space: registers, an interrupt, and DMA both ways,
+//! each checked.
 //!
-//! The device must be on `vfio-pci` (`passthru bind ADDRESS`). The memory goes out and back through the device, by
-//! whichever backend is asked for.
+//! The device must be on `vfio-pci` (`passthru bind ADDRESS`). The memory goes out and back through
+//! the device, by whichever backend is asked for.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
 use anyhow::{Context, Result, ensure};
@@ -56,7 +57,10 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let source = Source::Pci(arguments.device);
-    let options = Options { policy: arguments.backend, ..Options::default() };
+    let options = Options {
+        policy: arguments.backend,
+        ..Options::default()
+    };
     let choice = container::open(&options, &[source.locate()?])?;
     println!("{choice}");
     let member = choice.container.attach(source.into(), Attach::default())?;
@@ -68,7 +72,8 @@ fn main() -> Result<()> {
     edu.check_dma(&DmaPool::new(choice.container, iovas))
 }
 
-/// The device with its registers. It is detached last, so that a buffer which is unmapped before cannot be written to.
+/// The device with its registers. It is detached last, so that a buffer which is unmapped before
+/// cannot be written to.
 struct Edu {
     registers: Mmap,
     interrupt: Event,
@@ -82,17 +87,30 @@ impl Edu {
         let config = device.region(Region::CONFIG)?;
         config.write(COMMAND.0, config.read::<u16>(COMMAND.0)? | COMMAND.1)?;
         let bar = device.region(Region::BAR0)?;
-        let area = bar.areas().first().context("the registers cannot be mapped")?.clone();
+        let area = bar
+            .areas()
+            .first()
+            .context("the registers cannot be mapped")?
+            .clone();
         let registers = bar.mmap(area)?;
         let identification: u32 = registers.read(register::IDENTIFICATION)?;
         ensure!(
             identification & 0xffff == 0xed,
             "this is not an edu device: its identification is {identification:#x}"
         );
-        println!("edu {}.{}", identification >> 24, identification >> 16 & 0xff);
+        println!(
+            "edu {}.{}",
+            identification >> 24,
+            identification >> 16 & 0xff
+        );
         let (msi, interrupt) = (device.irq(Irq::MSI)?, Event::new()?);
         msi.set_triggers(0, &[Some(interrupt.as_fd())])?;
-        Ok(Self { registers, interrupt, _msi: msi, _member: member })
+        Ok(Self {
+            registers,
+            interrupt,
+            _msi: msi,
+            _member: member,
+        })
     }
 
     /// The device answers with the complement of what is written.
@@ -106,13 +124,21 @@ impl Edu {
 
     /// The device interrupts when it has computed a factorial.
     fn check_interrupt(&self) -> Result<()> {
-        self.registers.write(register::STATUS, INTERRUPT_WHEN_DONE)?;
+        self.registers
+            .write(register::STATUS, INTERRUPT_WHEN_DONE)?;
         self.registers.write(register::FACTORIAL, 10_u32)?;
-        ensure!(self.interrupt.wait(PATIENCE)? == 1, "no interrupt within {PATIENCE:?}");
+        ensure!(
+            self.interrupt.wait(PATIENCE)? == 1,
+            "no interrupt within {PATIENCE:?}"
+        );
         let reason: u32 = self.registers.read(register::INTERRUPT_STATUS)?;
-        self.registers.write(register::INTERRUPT_ACKNOWLEDGE, reason)?;
+        self.registers
+            .write(register::INTERRUPT_ACKNOWLEDGE, reason)?;
         let answer: u32 = self.registers.read(register::FACTORIAL)?;
-        ensure!((reason, answer) == (1, 3_628_800), "reason {reason}, 10! = {answer}");
+        ensure!(
+            (reason, answer) == (1, 3_628_800),
+            "reason {reason}, 10! = {answer}"
+        );
         println!("interrupt: 10! = {answer}, by MSI");
         Ok(())
     }
@@ -140,12 +166,17 @@ impl Edu {
 
     fn dma(&self, source: u64, destination: u64, command: u64) -> Result<()> {
         self.registers.write(register::DMA_SOURCE, source)?;
-        self.registers.write(register::DMA_DESTINATION, destination)?;
-        self.registers.write(register::DMA_COUNT, ON_DEVICE.1 as u64)?;
+        self.registers
+            .write(register::DMA_DESTINATION, destination)?;
+        self.registers
+            .write(register::DMA_COUNT, ON_DEVICE.1 as u64)?;
         self.registers.write(register::DMA_COMMAND, command)?;
         let deadline = Instant::now() + PATIENCE;
         while self.registers.read::<u64>(register::DMA_COMMAND)? & START != 0 {
-            ensure!(Instant::now() < deadline, "DMA is not done within {PATIENCE:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "DMA is not done within {PATIENCE:?}"
+            );
             sleep(Duration::from_millis(1));
         }
         Ok(())

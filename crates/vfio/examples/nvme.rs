@@ -1,7 +1,8 @@
-//! Reads an NVMe disk from user space: says which one it is, and gives its first blocks, which come by DMA.
+//! Reads an NVMe disk from user space: says which one it is, and gives its first blocks, which come
+//! by DMA.
 //!
-//! The disk must be on `vfio-pci` (`passthru bind ADDRESS`). Nothing is written to it. One command at a time, polled:
-//! the smallest driver that reads.
+//! The disk must be on `vfio-pci` (`passthru bind ADDRESS`). Nothing is written to it. One command
+//! at a time, polled: the smallest driver that reads.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
 use anyhow::{Context, Result, bail, ensure};
@@ -63,7 +64,10 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let source = Source::Pci(arguments.device);
-    let options = Options { policy: arguments.backend, ..Options::default() };
+    let options = Options {
+        policy: arguments.backend,
+        ..Options::default()
+    };
     let choice = container::open(&options, &[source.locate()?])?;
     let member = choice.container.attach(source.into(), Attach::default())?;
     let iovas = IovaAllocator::new(&choice.container.iova_ranges()?, PAGE as u64);
@@ -77,10 +81,17 @@ fn main() -> Result<()> {
         return Ok(std::io::stdout().write_all(&block)?);
     }
     println!("{choice}");
-    println!("{} {}, blocks of {block_size} bytes", identity.model, identity.serial);
+    println!(
+        "{} {}, blocks of {block_size} bytes",
+        identity.model, identity.serial
+    );
     for (row, bytes) in block.chunks(16).take(4).enumerate() {
         let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("{:08x}  {}", arguments.block * block_size as u64 + row as u64 * 16, hex.join(" "));
+        println!(
+            "{:08x}  {}",
+            arguments.block * block_size as u64 + row as u64 * 16,
+            hex.join(" ")
+        );
     }
     Ok(())
 }
@@ -110,29 +121,43 @@ impl Controller {
         registers.write(register::ADMIN_COMPLETION_QUEUE, admin.completions.iova())?;
         registers.configure(ENABLE, READY)?;
         let data = pool.buffer(PAGE, Access::ReadWrite)?;
-        let mut controller = Self { registers, admin, io: None, data };
+        let mut controller = Self {
+            registers,
+            admin,
+            io: None,
+            data,
+        };
         controller.create_queue(Queue::new(1, pool)?)?;
         Ok(controller)
     }
 
-    /// Makes the queue that blocks are read by: first where it answers, then where it takes commands.
+    /// Makes the queue that blocks are read by: first where it answers, then where it takes
+    /// commands.
     fn create_queue(&mut self, queue: Queue) -> Result<()> {
         let size = u32::from(ENTRIES - 1) << 16 | u32::from(queue.id);
         let contiguous = 1;
         let answers = Command::new(opcode::CREATE_COMPLETION_QUEUE, queue.completions.iova());
-        self.admin.submit(&self.registers, &answers.arguments([size, contiguous, 0]))?;
+        self.admin
+            .submit(&self.registers, &answers.arguments([size, contiguous, 0]))?;
         let commands = Command::new(opcode::CREATE_SUBMISSION_QUEUE, queue.submissions.iova());
         let answered_by = u32::from(queue.id) << 16;
-        self.admin.submit(&self.registers, &commands.arguments([size, answered_by | contiguous, 0]))?;
+        self.admin.submit(
+            &self.registers,
+            &commands.arguments([size, answered_by | contiguous, 0]),
+        )?;
         self.io = Some(queue);
         Ok(())
     }
 
     fn identify(&mut self) -> Result<Identity> {
         let controller = 1;
-        let command = Command::new(opcode::IDENTIFY, self.data.iova()).arguments([controller, 0, 0]);
+        let command =
+            Command::new(opcode::IDENTIFY, self.data.iova()).arguments([controller, 0, 0]);
         self.admin.submit(&self.registers, &command)?;
-        Ok(Identity { serial: self.text(4, 20), model: self.text(24, 40) })
+        Ok(Identity {
+            serial: self.text(4, 20),
+            model: self.text(24, 40),
+        })
     }
 
     /// Asks the first namespace for the size of its blocks, in bytes.
@@ -142,7 +167,10 @@ impl Controller {
         let format: u8 = self.data.load(26).context("no namespace")?;
         let format = 128 + 4 * usize::from(format & 0xf);
         let shift: u8 = self.data.load(format + 2).context("no format")?;
-        ensure!((9..=12).contains(&shift), "blocks of 2^{shift} bytes do not fit into a page");
+        ensure!(
+            (9..=12).contains(&shift),
+            "blocks of 2^{shift} bytes do not fit into a page"
+        );
         Ok(1 << shift)
     }
 
@@ -168,7 +196,8 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // So that it writes to no queue any more. If that fails, the device is detached before its memory goes.
+        // So that it writes to no queue any more. If that fails, the device is detached before its
+        // memory goes.
         let _ = self.registers.configure(0, 0);
     }
 }
@@ -187,11 +216,20 @@ impl Registers {
         let config = member.device().region(Region::CONFIG)?;
         config.write(COMMAND.0, config.read::<u16>(COMMAND.0)? | COMMAND.1)?;
         let bar = member.device().region(Region::BAR0)?;
-        let area = bar.areas().first().context("the registers cannot be mapped")?.clone();
+        let area = bar
+            .areas()
+            .first()
+            .context("the registers cannot be mapped")?
+            .clone();
         let mmap = bar.mmap(area)?;
         let capabilities: u64 = mmap.read(register::CAPABILITIES)?;
         let timeout = Duration::from_millis(500) * (capabilities >> 24 & 0xff) as u32;
-        Ok(Self { mmap, stride: 4 << (capabilities >> 32 & 0xf), timeout, _member: member })
+        Ok(Self {
+            mmap,
+            stride: 4 << (capabilities >> 32 & 0xf),
+            timeout,
+            _member: member,
+        })
     }
 
     fn write<W: Word>(&self, offset: u64, value: W) -> Result<()> {
@@ -204,7 +242,10 @@ impl Registers {
         let deadline = Instant::now() + self.timeout;
         loop {
             let status: u32 = self.mmap.read(register::STATUS)?;
-            ensure!(status & FATAL == 0 || ready == 0, "the controller failed (status {status:#x})");
+            ensure!(
+                status & FATAL == 0 || ready == 0,
+                "the controller failed (status {status:#x})"
+            );
             if status & READY == ready {
                 return Ok(());
             }
@@ -263,14 +304,23 @@ impl Queue {
     fn new(id: u16, pool: &Arc<DmaPool>) -> Result<Self> {
         let submissions = pool.buffer(PAGE, Access::Read)?;
         let completions = pool.buffer(PAGE, Access::ReadWrite)?;
-        Ok(Self { id, submissions, completions, tail: 0, head: 0, phase: 1 })
+        Ok(Self {
+            id,
+            submissions,
+            completions,
+            tail: 0,
+            head: 0,
+            phase: 1,
+        })
     }
 
     /// Gives the controller a command, and waits for its answer.
     fn submit(&mut self, registers: &Registers, command: &Command) -> Result<()> {
         for (index, word) in command.0.iter().enumerate() {
             let offset = usize::from(self.tail) * 64 + index * 4;
-            self.submissions.store(offset, word.to_le()).context("a queue that is too short")?;
+            self.submissions
+                .store(offset, word.to_le())
+                .context("a queue that is too short")?;
         }
         self.tail = (self.tail + 1) % ENTRIES;
         registers.ring(self.id, 0, self.tail)?;
@@ -280,7 +330,10 @@ impl Queue {
         registers.ring(self.id, 1, self.head)?;
         match status {
             0 => Ok(()),
-            _ => bail!("the controller refused command {:#x} with status {status:#x}", command.0[0]),
+            _ => bail!(
+                "the controller refused command {:#x} with status {status:#x}",
+                command.0[0]
+            ),
         }
     }
 
@@ -289,11 +342,18 @@ impl Queue {
         let deadline = Instant::now() + timeout;
         let offset = usize::from(self.head) * 16 + 14;
         loop {
-            let word = u16::from_le(self.completions.load(offset).context("a queue that is too short")?);
+            let word = u16::from_le(
+                self.completions
+                    .load(offset)
+                    .context("a queue that is too short")?,
+            );
             if word & 1 == self.phase {
                 return Ok(word >> 1);
             }
-            ensure!(Instant::now() < deadline, "the controller did not answer within {timeout:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "the controller did not answer within {timeout:?}"
+            );
             sleep(Duration::from_micros(50));
         }
     }

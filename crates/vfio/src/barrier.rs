@@ -1,9 +1,11 @@
-//! Barriers between memory that a device shares and the device's registers, where the order counts that a device sees:
-//! what the kernel has in `writel` and `readl`, for x86_64, aarch64 and riscv64; elsewhere, the strongest that Rust has. Between threads of this program, atomics are enough.
+//! Barriers between memory that a device shares and the device's registers, where the order counts
+//! that a device sees: what the kernel has in `writel` and `readl`, for x86_64, aarch64 and
+//! riscv64; elsewhere, the strongest that Rust has. Between threads of this program, atomics are
+//! enough.
 #![allow(unsafe_code)]
 
-/// Goes before a write to a device, or to what it reads: all that was written before reaches the device first, and what was
-/// read before was read before it could write there.
+/// Goes before a write to a device, or to what it reads: all that was written before reaches the
+/// device first, and what was read before was read before it could write there.
 #[inline]
 pub(crate) fn before_write() {
     #[cfg(target_arch = "aarch64")]
@@ -18,7 +20,11 @@ pub(crate) fn before_write() {
     }
     #[cfg(target_arch = "x86_64")]
     std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64")))]
+    #[cfg(not(any(
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "x86_64"
+    )))]
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
 }
 
@@ -37,6 +43,10 @@ pub(crate) fn after_read() {
     }
     #[cfg(target_arch = "x86_64")]
     std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64")))]
+    #[cfg(not(any(
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "x86_64"
+    )))]
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
 }

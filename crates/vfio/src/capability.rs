@@ -1,5 +1,6 @@
-//! Chains of capabilities, as several answers of VFIO end in them (`struct vfio_info_cap_header`). The kernel is
-//! trusted, but not every driver behind it is ours: nothing here reads outside of the answer, or goes round in a loop.
+//! Chains of capabilities, as several answers of VFIO end in them (`struct vfio_info_cap_header`).
+//! The kernel is trusted, but not every driver behind it is ours: nothing here reads outside of the
+//! answer, or goes round in a loop.
 
 /// One capability of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,9 @@ fn one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
     if !at.is_multiple_of(4) {
         return Err(BadCapability::Misaligned(at));
     }
-    let rest = answer.get(at as usize..).filter(|rest| rest.len() >= HEADER);
+    let rest = answer
+        .get(at as usize..)
+        .filter(|rest| rest.len() >= HEADER);
     let rest = rest.ok_or(BadCapability::Outside(at))?;
     let next = word(rest, 4).unwrap_or_default();
     let end = match next {
@@ -62,7 +65,10 @@ fn one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
     let data = rest.get(HEADER..end).ok_or(BadCapability::Outside(next))?;
     let id_and_version = word(rest, 0).unwrap_or_default().to_ne_bytes();
     let [id0, id1, version0, version1] = id_and_version;
-    let (id, version) = (u16::from_ne_bytes([id0, id1]), u16::from_ne_bytes([version0, version1]));
+    let (id, version) = (
+        u16::from_ne_bytes([id0, id1]),
+        u16::from_ne_bytes([version0, version1]),
+    );
     Ok((Capability { id, version, data }, next))
 }
 
@@ -75,7 +81,9 @@ impl Capability<'_> {
     /// Returns 64 bits of the data.
     pub(crate) fn long(&self, at: usize) -> Result<u64, BadCapability> {
         let bytes = at.checked_add(8).and_then(|end| self.data.get(at..end));
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(BadCapability::Contents(self.id))?;
+        let bytes = bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(BadCapability::Contents(self.id))?;
         Ok(u64::from_ne_bytes(bytes))
     }
 }
@@ -90,7 +98,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An answer of 32 bytes with these capabilities behind it, each with where it says the next one is.
+    /// An answer of 32 bytes with these capabilities behind it, each with where it says the next
+    /// one is.
     fn answer(capabilities: &[(u16, u32, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 32];
         for (id, next, data) in capabilities {
@@ -106,7 +115,10 @@ mod tests {
     fn a_chain_is_followed_to_its_end() {
         let bytes = answer(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
         let chain = chain(&bytes, 32).unwrap();
-        assert_eq!(chain.iter().map(|c| (c.id, c.version)).collect::<Vec<_>>(), [(3, 1), (2, 1)]);
+        assert_eq!(
+            chain.iter().map(|c| (c.id, c.version)).collect::<Vec<_>>(),
+            [(3, 1), (2, 1)]
+        );
         assert!(chain[0].data.is_empty());
         assert_eq!((chain[1].word(0), chain[1].word(4)), (Ok(7), Ok(9)));
         assert_eq!(chain[1].word(8), Err(BadCapability::Contents(2)));
@@ -123,22 +135,35 @@ mod tests {
     fn a_loop_is_found() {
         for next in [32, 40, 4] {
             let bytes = answer(&[(1, 40, &[]), (1, next, &[])]);
-            assert_eq!(chain(&bytes, 32), Err(BadCapability::Backwards(40)), "{next}");
+            assert_eq!(
+                chain(&bytes, 32),
+                Err(BadCapability::Backwards(40)),
+                "{next}"
+            );
         }
     }
 
     #[test]
     fn what_overlaps_its_own_header_leads_back() {
-        assert_eq!(chain(&answer(&[(1, 36, &[0; 16])]), 32), Err(BadCapability::Backwards(32)));
+        assert_eq!(
+            chain(&answer(&[(1, 36, &[0; 16])]), 32),
+            Err(BadCapability::Backwards(32))
+        );
     }
 
     #[test]
     fn what_is_outside_or_misaligned_is_refused() {
         let bytes = answer(&[(1, 0, &[])]);
         assert_eq!(chain(&bytes, 36), Err(BadCapability::Outside(36)));
-        assert_eq!(chain(&bytes, u32::MAX - 3), Err(BadCapability::Outside(u32::MAX - 3)));
+        assert_eq!(
+            chain(&bytes, u32::MAX - 3),
+            Err(BadCapability::Outside(u32::MAX - 3))
+        );
         assert_eq!(chain(&bytes, 33), Err(BadCapability::Misaligned(33)));
-        assert_eq!(chain(&answer(&[(1, 4096, &[])]), 32), Err(BadCapability::Outside(4096)));
+        assert_eq!(
+            chain(&answer(&[(1, 4096, &[])]), 32),
+            Err(BadCapability::Outside(4096))
+        );
     }
 
     proptest! {

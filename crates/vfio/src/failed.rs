@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-/// A step from one state to another that failed: the former state is in force still, and comes back to the caller.
+/// A step from one state to another that failed: the former state is in force still, and comes back
+/// to the caller.
 ///
 /// ```no_run
 /// # use passthru_vfio::{Failed, device::{Bound, Error, Target}};

@@ -1,4 +1,5 @@
-//! Linux VFIO devices, safe: for VMMs and for drivers in user space. It knows no hypervisor and no XML.
+//! Linux VFIO devices, safe: for VMMs and for drivers in user space. It knows no hypervisor and no
+//! XML.
 //!
 //! | | |
 //! |---|---|
@@ -7,8 +8,8 @@
 //! | [`address_space`] | a guest's memory in containers, kept up to date by transactions |
 //! | [`dma`] | IOVAs and buffers for a driver's own DMA |
 //!
-//! A handle keeps what it belongs to in the kernel, and goes before it; a step that fails gives the former state back
-//! ([`Failed`]).
+//! A handle keeps what it belongs to in the kernel, and goes before it; a step that fails gives the
+//! former state back ([`Failed`]).
 //!
 //! # Coming from `vfio-ioctls` and `iommufd-ioctls`
 //!

@@ -1,5 +1,6 @@
-//! Which test has each operation meet the failures that the kernel injects (`tests/lab`): it says so or carries on, leaves nothing
-//! behind, and can be repeated. What goes back on drop is in these too.
+//! Which test has each operation meet the failures that the kernel injects (`tests/lab`): it says
+//! so or carries on, leaves nothing behind, and can be repeated. What goes back on drop is in these
+//! too.
 //!
 //! | operations | tests |
 //! |---|---|
@@ -51,7 +52,16 @@ use std::path::Path;
 #[test]
 fn each_operation_meets_failures() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources =
-        ["src/device", "src/container", "src/dma", "src/address_space"].map(|folder| package.join(folder));
-    operations::check(include_str!("failures.rs"), &sources, &package.join("tests/lab"));
+    let sources = [
+        "src/device",
+        "src/container",
+        "src/dma",
+        "src/address_space",
+    ]
+    .map(|folder| package.join(folder));
+    operations::check(
+        include_str!("failures.rs"),
+        &sources,
+        &package.join("tests/lab"),
+    );
 }

@@ -1,5 +1,5 @@
-//! The tables in the docs of `device` and `container`, of which test shows what, are true: each test is there, and no call is
-//! left out.
+//! The tables in the docs of `device` and `container`, of which test shows what, are true: each
+//! test is there, and no call is left out.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use passthru_lab::{Table, text_of};
@@ -20,13 +20,23 @@ fn source(file: &str) -> String {
 
 #[test]
 fn each_call_of_a_device_is_shown_to_succeed_and_to_fail() {
-    assert_eq!(table("device").faults(&text_of(&path("tests/lab/device")).unwrap()), [""; 0]);
+    assert_eq!(
+        table("device").faults(&text_of(&path("tests/lab/device")).unwrap()),
+        [""; 0]
+    );
 }
 
 #[test]
 fn each_call_of_a_container_is_shown_to_succeed_and_to_fail() {
-    let folders = ["tests/lab/conformance", "tests/lab/container", "src/container/type1"];
-    let tests: String = folders.iter().map(|folder| text_of(&path(folder)).unwrap()).collect();
+    let folders = [
+        "tests/lab/conformance",
+        "tests/lab/container",
+        "src/container/type1",
+    ];
+    let tests: String = folders
+        .iter()
+        .map(|folder| text_of(&path(folder)).unwrap())
+        .collect();
     assert_eq!(table("container").faults(&tests), [""; 0]);
 }
 
@@ -34,31 +44,48 @@ fn each_call_of_a_container_is_shown_to_succeed_and_to_fail() {
 fn no_call_of_a_device_is_left_out() {
     let table = table("device");
     let text = source("sys/device.rs");
-    let requests = text.lines().filter_map(|line| line.strip_prefix("const ")?.strip_suffix(");"));
-    let requests: Vec<_> =
-        requests.filter_map(|line| Some(line.split_once(": Opcode = number(")?.0)).collect();
+    let requests = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("const ")?.strip_suffix(");"));
+    let requests: Vec<_> = requests
+        .filter_map(|line| Some(line.split_once(": Opcode = number(")?.0))
+        .collect();
     assert_eq!(requests.len(), 12, "{requests:?}");
     for request in requests {
         let names = ["DEVICE", "MIG"].map(|kind| format!("`VFIO_{kind}_{request}`"));
         assert!(names.iter().any(|name| table.has(name)), "{request}");
     }
     let text = source("device/feature.rs");
-    let features: Vec<_> = text.split('"').filter(|it| it.starts_with("VFIO_DEVICE_FEATURE_")).collect();
+    let features: Vec<_> = text
+        .split('"')
+        .filter(|it| it.starts_with("VFIO_DEVICE_FEATURE_"))
+        .collect();
     // Linux 7.3: from VFIO_DEVICE_FEATURE_PCI_VF_TOKEN (0) to VFIO_DEVICE_FEATURE_ZPCI_ERROR (13).
     assert_eq!(features.len(), 14, "{features:?}");
-    features.into_iter().for_each(|feature| assert!(table.has(&format!("`{feature}`")), "{feature}"));
+    features
+        .into_iter()
+        .for_each(|feature| assert!(table.has(&format!("`{feature}`")), "{feature}"));
 }
 
 #[test]
 fn no_call_of_a_container_or_a_group_is_left_out() {
     let called = source("sys/type1.rs") + &source("sys/group.rs");
-    let requests = called.lines().filter(|line| line.contains(": Opcode = number("));
-    let called: Vec<_> = requests.filter_map(|line| line.strip_prefix("const ")?.split(':').next()).collect();
+    let requests = called
+        .lines()
+        .filter(|line| line.contains(": Opcode = number("));
+    let called: Vec<_> = requests
+        .filter_map(|line| line.strip_prefix("const ")?.split(':').next())
+        .collect();
     assert_eq!(called.len(), 10, "{called:?}");
     let table = table("container");
     for name in called {
         let end = format!("_{name}`");
-        assert!(table.calls().any(|call| call.starts_with("`VFIO_") && call.ends_with(&end)), "{name}");
+        assert!(
+            table
+                .calls()
+                .any(|call| call.starts_with("`VFIO_") && call.ends_with(&end)),
+            "{name}"
+        );
     }
 }
 
@@ -78,7 +105,9 @@ fn text_below(folder: &Path) -> io::Result<String> {
 
 /// Returns the text of all tests of the workspace.
 fn all_tests() -> String {
-    ["..", "../../lab/tests"].map(|folder| text_below(&path(folder)).unwrap()).concat()
+    ["..", "../../lab/tests"]
+        .map(|folder| text_below(&path(folder)).unwrap())
+        .concat()
 }
 
 /// Checks that the names of tests between backticks are those of tests, or that there is no test.
@@ -86,16 +115,24 @@ fn all_tests() -> String {
 fn assert_shown(shown: &str, what: &str, tests: &str) {
     let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
     for name in &names {
-        assert!(tests.contains(&format!("fn {name}(")), "{what}: there is no test {name}");
+        assert!(
+            tests.contains(&format!("fn {name}(")),
+            "{what}: there is no test {name}"
+        );
     }
-    assert!(!names.is_empty() || shown.contains("no test"), "{what}: nothing shows it");
+    assert!(
+        !names.is_empty() || shown.contains("no test"),
+        "{what}: nothing shows it"
+    );
 }
 
 #[test]
 fn backends_table_names_existing_tests_or_none() {
     let docs = fs::read_to_string(path("../../docs/backends.md")).unwrap();
     let tests = all_tests();
-    let rows = docs.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows = docs
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows: Vec<_> = rows.filter(|row| !row.starts_with("feature |")).collect();
     assert!(rows.len() > 30, "{}", rows.len());
     for row in rows {
@@ -112,7 +149,9 @@ fn security_tables_name_existing_tests_or_none() {
     let tests = all_tests();
     let (first, tables) = docs.split_once("\n## ").unwrap();
     assert!(first.contains("| who | trusted | in short |"));
-    let rows = tables.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows = tables
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows: Vec<_> = rows.filter(|row| !row.starts_with("attempt |")).collect();
     assert!(rows.len() > 40, "{}", rows.len());
     for row in rows {
@@ -122,10 +161,14 @@ fn security_tables_name_existing_tests_or_none() {
         assert_shown(shown, attempt, &tests);
     }
     // In the text, names of tests stand in brackets.
-    for bracket in tables.split('(').skip(1).filter_map(|rest| rest.split_once(')')) {
+    for bracket in tables
+        .split('(')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+    {
         let names = bracket.0.split('`').skip(1).step_by(2);
-        for name in
-            names.filter(|name| name.contains('_') && !name.contains(|c: char| c.is_ascii_uppercase()))
+        for name in names
+            .filter(|name| name.contains('_') && !name.contains(|c: char| c.is_ascii_uppercase()))
         {
             let is_test = tests.contains(&format!("fn {name}("));
             assert!(is_test || name == "pidfd_getfd", "there is no test {name}");

@@ -1,5 +1,5 @@
-//! Each of the domains that have a command line of their own, devices of hosts left out: the real QEMU takes the line,
-//! and has every device under the id and at the place that the line says.
+//! Each of the domains that have a command line of their own, devices of hosts left out: the real
+//! QEMU takes the line, and has every device under the id and at the place that the line says.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -19,10 +19,18 @@ const LEAST: usize = 30;
 
 fn domains() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = ["crates/qemu/tests/data", "crates/domain/tests/data", "examples"];
-    let files = folders.iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let folders = [
+        "crates/qemu/tests/data",
+        "crates/domain/tests/data",
+        "examples",
+    ];
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
     let files = files.map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|e| e == "xml")).collect();
+    let mut files: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|e| e == "xml"))
+        .collect();
     files.sort();
     files
 }
@@ -31,15 +39,20 @@ fn domains() -> Vec<PathBuf> {
 fn without_the_hosts(file: &Path, capabilities: &Capabilities) -> Option<Domain> {
     let mut domain = Domain::parse(&fs::read_to_string(file).unwrap()).unwrap();
     domain.devices.hostdevs.clear();
-    domain.devices.interfaces.retain(|interface| interface.hostdev.is_none());
+    domain
+        .devices
+        .interfaces
+        .retain(|interface| interface.hostdev.is_none());
     domain.devices.emulator = Some(QEMU.into());
     let builtin = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = domain.complete(&builtin).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let domain = domain
+        .complete(&builtin)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     capabilities.check(&domain).is_ok().then_some(domain)
 }
 
-/// What of the line the virtual host has not: peers at sockets, disks on the network, memory of its own,
-/// user interfaces, a processor that scales its clock.
+/// What of the line the virtual host has not: peers at sockets, disks on the network, memory of its
+/// own, user interfaces, a processor that scales its clock.
 fn lacking(line: &CommandLine) -> Option<&'static str> {
     const WORDS: &[&str] = &[
         "host_device",
@@ -70,19 +83,33 @@ fn lacking(line: &CommandLine) -> Option<&'static str> {
         "path=/run/guests",
     ];
     let files = |want: &&passthru_qemu::Want| {
-        matches!(want.what, What::Kvm | What::File { .. } | What::Output { .. })
+        matches!(
+            want.what,
+            What::Kvm | What::File { .. } | What::Output { .. }
+        )
     };
     if line.wants().iter().any(|want| !files(want)) {
         return Some("a descriptor");
     }
     let text = line.pretty(&Paths);
-    let kernel = line.options.iter().any(|o| o.flag == "-kernel") && !text.contains("/boot/guest/vmlinuz");
-    WORDS.iter().copied().find(|word| text.contains(word)).or(kernel.then_some("a kernel"))
+    let kernel =
+        line.options.iter().any(|o| o.flag == "-kernel") && !text.contains("/boot/guest/vmlinuz");
+    WORDS
+        .iter()
+        .copied()
+        .find(|word| text.contains(word))
+        .or(kernel.then_some("a kernel"))
 }
 
-/// Makes the files that are not there: of zeros, which is as good as any before the guest's first instruction.
+/// Makes the files that are not there: of zeros, which is as good as any before the guest's first
+/// instruction.
 fn make_files(line: &CommandLine) -> io::Result<()> {
-    for path in line.wants().iter().filter_map(|want| want.path()).map(Path::new) {
+    for path in line
+        .wants()
+        .iter()
+        .filter_map(|want| want.path())
+        .map(Path::new)
+    {
         if !path.exists() {
             fs::create_dir_all(path.parent().unwrap())?;
             fs::File::create(path)?.set_len(2 << 20)?;
@@ -122,9 +149,11 @@ fn qemu_takes_the_lines_of_our_domains_and_has_each_device_where_they_say() {
         println!("{name}: started");
         started += 1;
         match Emulator::try_start(&line) {
-            Ok(mut emulator) => {
-                wrong.extend(differences(&mut emulator, &line).into_iter().map(|d| format!("{name}: {d}")))
-            }
+            Ok(mut emulator) => wrong.extend(
+                differences(&mut emulator, &line)
+                    .into_iter()
+                    .map(|d| format!("{name}: {d}")),
+            ),
             Err(said) => wrong.push(format!("{name}: {said}")),
         }
     }
@@ -133,14 +162,34 @@ fn qemu_takes_the_lines_of_our_domains_and_has_each_device_where_they_say() {
 }
 
 fn differences(emulator: &mut Emulator, line: &CommandLine) -> Vec<String> {
-    let devices = line.options.iter().filter(|option| option.flag == "-device");
-    let said: BTreeSet<String> = devices.filter_map(|device| device.id().map(str::to_owned)).collect();
+    let devices = line
+        .options
+        .iter()
+        .filter(|option| option.flag == "-device");
+    let said: BTreeSet<String> = devices
+        .filter_map(|device| device.id().map(str::to_owned))
+        .collect();
     let there = emulator.ids();
-    let mut wrong: Vec<_> = said.difference(&there).map(|id| format!("there is no {id}")).collect();
-    for (id, bus, address) in places(line).into_iter().filter(|(id, ..)| there.contains(id)) {
-        let (parent, addr) = (emulator.property(&id, "parent_bus"), emulator.property(&id, "addr"));
-        if !parent.as_str().is_some_and(|p| p.ends_with(&format!("/{bus}"))) || addr != address {
-            wrong.push(format!("{id} is at {addr} of {parent}, not at {address} of {bus}"));
+    let mut wrong: Vec<_> = said
+        .difference(&there)
+        .map(|id| format!("there is no {id}"))
+        .collect();
+    for (id, bus, address) in places(line)
+        .into_iter()
+        .filter(|(id, ..)| there.contains(id))
+    {
+        let (parent, addr) = (
+            emulator.property(&id, "parent_bus"),
+            emulator.property(&id, "addr"),
+        );
+        if !parent
+            .as_str()
+            .is_some_and(|p| p.ends_with(&format!("/{bus}")))
+            || addr != address
+        {
+            wrong.push(format!(
+                "{id} is at {addr} of {parent}, not at {address} of {bus}"
+            ));
         }
     }
     wrong

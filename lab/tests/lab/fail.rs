@@ -12,7 +12,10 @@ fn an_operation_meets_each_failure_once_and_then_succeeds() {
         File::open("/proc/self/status").unwrap();
     });
     assert_eq!(results.len() as u32, failures + 1);
-    assert!(results.contains(&false) && results.last() == Some(&true), "{results:?}");
+    assert!(
+        results.contains(&false) && results.last() == Some(&true),
+        "{results:?}"
+    );
 }
 
 #[test]

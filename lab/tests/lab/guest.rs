@@ -50,7 +50,16 @@ pub(super) fn qemu(guest: &Guest) -> Command {
         "-cpu",
         "host",
     ]);
-    qemu.args(["-m", "256", "-serial", "stdio", "-kernel", Guest::KERNEL, "-initrd", Guest::INITRD]);
+    qemu.args([
+        "-m",
+        "256",
+        "-serial",
+        "stdio",
+        "-kernel",
+        Guest::KERNEL,
+        "-initrd",
+        Guest::INITRD,
+    ]);
     qemu.args(["-append", &guest.kernel_arguments()]);
     qemu
 }
@@ -58,7 +67,12 @@ pub(super) fn qemu(guest: &Guest) -> Command {
 /// The node of an NVMe disk's first namespace.
 pub(super) fn block_device(address: &str) -> PathBuf {
     let controllers = Path::new("/sys/bus/pci/devices").join(address).join("nvme");
-    let controller = fs::read_dir(controllers).unwrap().next().unwrap().unwrap().file_name();
+    let controller = fs::read_dir(controllers)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name();
     Path::new("/dev").join(format!("{}n1", controller.to_str().unwrap()))
 }
 
@@ -66,7 +80,11 @@ pub(super) fn block_device(address: &str) -> PathBuf {
 fn the_host_sees_the_documented_contents() {
     let _host = host();
     let sum = run(Command::new("sha256sum").arg(block_device(devices::NVME))).expect_success();
-    assert!(sum.stdout.starts_with(devices::NVME_SHA256), "{}", sum.stdout);
+    assert!(
+        sum.stdout.starts_with(devices::NVME_SHA256),
+        "{}",
+        sum.stdout
+    );
 }
 
 #[test]
@@ -85,5 +103,8 @@ fn a_guest_runs_the_script_it_is_given() {
     let _host = host();
     let guest = Guest::new().run("echo sum is $((40 + 2)); sleep 0.5");
     let console = run_guest(LIMIT, &mut qemu(&guest)).expect_success().stdout;
-    assert!(console.contains("sum is 42") && console.contains("passthru.run exited with 0"), "{console}");
+    assert!(
+        console.contains("sum is 42") && console.contains("passthru.run exited with 0"),
+        "{console}"
+    );
 }

@@ -42,7 +42,9 @@ fn record(device: &str) -> PathBuf {
 
 pub(crate) fn names(path: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Waits for the node of an NVMe disk: the driver makes it some time after it has taken the device.
@@ -76,14 +78,20 @@ fn a_disk_goes_to_vfio_and_back() {
     let _give_back = GiveBack(&[NVME]);
     let said = passthru(&["bind", NVME]).expect_success().stdout;
     let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
-    assert_eq!(said, format!("{NVME} is on vfio-pci: /dev/vfio/devices/{cdev}\n"));
+    assert_eq!(
+        said,
+        format!("{NVME} is on vfio-pci: /dev/vfio/devices/{cdev}\n")
+    );
     assert!(Path::new("/dev/vfio/devices").join(cdev).exists());
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
     assert!(record(NVME).exists());
 
     let said = passthru(&["unbind", NVME]).expect_success().stdout;
     assert_eq!(said, format!("{NVME} is on nvme\n"));
-    assert_eq!(fs::read_to_string(sysfs(NVME).join("driver_override")).unwrap(), "(null)\n");
+    assert_eq!(
+        fs::read_to_string(sysfs(NVME).join("driver_override")).unwrap(),
+        "(null)\n"
+    );
     assert!(!record(NVME).exists());
     disk(NVME);
 }
@@ -103,8 +111,16 @@ fn binding_and_unbinding_twice_is_the_same_as_once() {
 fn a_mounted_disk_is_refused_and_so_is_what_came_with_it() {
     let _host = host();
     let said = refused(&["bind", NVME, DATA_NVME]);
-    assert!(said.contains(&format!("{DATA_NVME} is in use: the file system on {DATA_MOUNT}")), "{said}");
-    assert_eq!([NVME, DATA_NVME].map(|device| driver(device).unwrap()), ["nvme", "nvme"]);
+    assert!(
+        said.contains(&format!(
+            "{DATA_NVME} is in use: the file system on {DATA_MOUNT}"
+        )),
+        "{said}"
+    );
+    assert_eq!(
+        [NVME, DATA_NVME].map(|device| driver(device).unwrap()),
+        ["nvme", "nvme"]
+    );
     assert!(fs::metadata(DATA_MOUNT).is_ok());
 }
 
@@ -112,7 +128,10 @@ fn a_mounted_disk_is_refused_and_so_is_what_came_with_it() {
 fn the_card_of_the_default_route_is_refused() {
     let _host = host();
     let said = refused(&["bind", UPLINK]);
-    assert!(said.contains(&format!("{UPLINK} is in use: the default route over ")), "{said}");
+    assert!(
+        said.contains(&format!("{UPLINK} is in use: the default route over ")),
+        "{said}"
+    );
     assert_eq!(driver(UPLINK).as_deref(), Some("e1000e"));
 }
 
@@ -124,7 +143,10 @@ fn a_shared_group_is_refused_and_its_companion_named() {
         said.contains(&format!("with {SHARED_COMPANION} (")) && said.contains("which is on e1000"),
         "{said}"
     );
-    assert!(said.contains(&format!("bind {SHARED_COMPANION} too")), "{said}");
+    assert!(
+        said.contains(&format!("bind {SHARED_COMPANION} too")),
+        "{said}"
+    );
     assert_eq!(driver(SHARED_FREE), None);
 }
 
@@ -134,7 +156,10 @@ fn the_devices_of_a_shared_group_go_together() {
     let both = [SHARED_FREE, SHARED_COMPANION];
     let _give_back = GiveBack(&both);
     let _ = passthru(&["bind", SHARED_FREE, SHARED_COMPANION]).expect_success();
-    assert_eq!(both.map(|device| driver(device).unwrap()), ["vfio-pci", "vfio-pci"]);
+    assert_eq!(
+        both.map(|device| driver(device).unwrap()),
+        ["vfio-pci", "vfio-pci"]
+    );
     let _ = passthru(&["unbind", SHARED_FREE, SHARED_COMPANION]).expect_success();
     assert_eq!(both.map(driver), [None, Some("e1000".into())]);
 }
@@ -144,13 +169,25 @@ fn a_disk_that_somebody_has_open_is_taken_by_force_only() {
     let _host = host();
     let _give_back = GiveBack(&[CMB_NVME]);
     let disk = disk(CMB_NVME);
-    let open = OpenOptions::new().read(true).custom_flags(O_EXCL).open(&disk).unwrap();
+    let open = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_EXCL)
+        .open(&disk)
+        .unwrap();
     let said = refused(&["bind", CMB_NVME]);
     let pid = std::process::id();
-    assert!(said.contains("claimed exclusively") && said.contains(&format!("(pid {pid}, ")), "{said}");
+    assert!(
+        said.contains("claimed exclusively") && said.contains(&format!("(pid {pid}, ")),
+        "{said}"
+    );
 
-    let said = passthru(&["bind", "--force", CMB_NVME]).expect_success().stderr;
-    assert!(said.starts_with(&format!("warning: {CMB_NVME} is in use: ")), "{said}");
+    let said = passthru(&["bind", "--force", CMB_NVME])
+        .expect_success()
+        .stderr;
+    assert!(
+        said.starts_with(&format!("warning: {CMB_NVME} is in use: ")),
+        "{said}"
+    );
     assert_eq!(driver(CMB_NVME).as_deref(), Some("vfio-pci"));
     drop(open);
 }
@@ -160,7 +197,10 @@ fn a_driver_that_refuses_leaves_everything_as_it_was() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);
     let said = refused(&["bind", "--driver", "virtio-pci", NVME]);
-    assert!(said.contains("/sys/bus/pci/drivers/virtio-pci/bind") && said.contains("os error 19"), "{said}");
+    assert!(
+        said.contains("/sys/bus/pci/drivers/virtio-pci/bind") && said.contains("os error 19"),
+        "{said}"
+    );
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
     assert!(!record(NVME).exists());
     let said = refused(&["bind", "--driver", "no-such-driver", NVME]);
@@ -171,7 +211,9 @@ fn a_driver_that_refuses_leaves_everything_as_it_was() {
 #[test]
 fn a_dry_run_changes_nothing() {
     let _host = host();
-    let said = passthru(&["bind", "--dry-run", NVME]).expect_success().stdout;
+    let said = passthru(&["bind", "--dry-run", NVME])
+        .expect_success()
+        .stdout;
     assert_eq!(said, format!("{NVME}: from nvme to vfio-pci\n"));
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
     assert!(!record(NVME).exists());
@@ -182,7 +224,10 @@ fn bind_that_is_interrupted_binds_all_or_none() {
     let _host = host();
     let _give_back = GiveBack(&[NVME, CMB_NVME]);
     for delay in [0, 5, 10, 20, 40, 80, 160, 320] {
-        let mut bind = Command::new("passthru").args(["bind", NVME, CMB_NVME]).spawn().unwrap();
+        let mut bind = Command::new("passthru")
+            .args(["bind", NVME, CMB_NVME])
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         let _ = run(Command::new("kill").args(["-INT", &bind.id().to_string()]));
         let status = bind.wait().unwrap();
@@ -207,19 +252,32 @@ fn unbind_that_is_interrupted_says_which_devices_are_back() {
     for delay in [0, 5, 10, 20, 40, 80, 160, 320] {
         let _ = passthru(&["bind", NVME, CMB_NVME]).expect_success();
         let mut unbind = Command::new("passthru");
-        unbind.args(["unbind", NVME, CMB_NVME]).stdout(std::process::Stdio::piped());
+        unbind
+            .args(["unbind", NVME, CMB_NVME])
+            .stdout(std::process::Stdio::piped());
         let unbind = unbind.spawn().unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         let _ = run(Command::new("kill").args(["-INT", &unbind.id().to_string()]));
         let ended = unbind.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stdout).unwrap();
         // Without an exit code, the signal came before it was caught.
-        assert!(matches!(ended.status.code(), Some(0 | 130) | None), "after {delay} ms: {:?}", ended.status);
+        assert!(
+            matches!(ended.status.code(), Some(0 | 130) | None),
+            "after {delay} ms: {:?}",
+            ended.status
+        );
         for device in devices {
             let is_back = said.contains(&format!("{device} is on nvme\n"));
             let expected = if is_back { "nvme" } else { "vfio-pci" };
-            assert_eq!(driver(device).as_deref(), Some(expected), "{device} after {delay} ms: {said}");
-            assert!(is_back || ended.status.code() != Some(0), "{device} after {delay} ms");
+            assert_eq!(
+                driver(device).as_deref(),
+                Some(expected),
+                "{device} after {delay} ms: {said}"
+            );
+            assert!(
+                is_back || ended.status.code() != Some(0),
+                "{device} after {delay} ms"
+            );
         }
         let _ = passthru(&["unbind", NVME, CMB_NVME]).expect_success();
     }
@@ -233,9 +291,12 @@ fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
     let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
     let open = File::open(Path::new("/dev/vfio/devices").join(cdev)).unwrap();
     let mut unbind = Command::new("passthru");
-    unbind.args(["unbind", "--force", NVME]).stderr(std::process::Stdio::piped());
+    unbind
+        .args(["unbind", "--force", NVME])
+        .stderr(std::process::Stdio::piped());
     let unbind = unbind.spawn().unwrap();
-    // The kernel waits for the open file, and the command for the kernel. After a minute it says so.
+    // The kernel waits for the open file, and the command for the kernel. After a minute it says
+    // so.
     std::thread::sleep(Duration::from_secs(65));
     let said = refused(&["bind", NVME]);
     assert!(said.contains(&format!("{NVME} belongs to")), "{said}");
@@ -243,7 +304,10 @@ fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
     drop(open);
     let said = unbind.wait_with_output().unwrap();
     let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("driver/unbind has not ended after 60 s"), "{said}");
+    assert!(
+        said.contains("driver/unbind has not ended after 60 s"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -254,7 +318,10 @@ fn a_device_in_use_by_a_process_is_not_unbound() {
     let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
     let open = File::open(Path::new("/dev/vfio/devices").join(cdev)).unwrap();
     let said = refused(&["unbind", NVME]);
-    assert!(said.contains(&format!("(pid {}, /dev/vfio/devices/", std::process::id())), "{said}");
+    assert!(
+        said.contains(&format!("(pid {}, /dev/vfio/devices/", std::process::id())),
+        "{said}"
+    );
     drop(open);
     let _ = passthru(&["unbind", NVME]).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
@@ -268,7 +335,9 @@ fn virtual_functions_are_bound_one_by_one_and_keep_their_parent_on_the_host() {
     let function = "0000:02:10.0";
     let said = passthru(&["bind", function]).expect_success().stdout;
     assert!(said.contains("vfio-pci"), "{said}");
-    let json = passthru(&["list", "--json", function]).expect_success().stdout;
+    let json = passthru(&["list", "--json", function])
+        .expect_success()
+        .stdout;
     assert!(json.contains(&format!("\"physical\": \"{IGB}\"")), "{json}");
     let said = refused(&["bind", IGB]);
     assert!(said.contains("2 virtual functions"), "{said}");
@@ -288,7 +357,10 @@ fn physical_function_with_virtual_ones_is_not_unbound() {
     let said = refused(&["unbind", IGB]);
     let is_there = sysfs("0000:02:10.0").exists();
     let _ = passthru(&["unbind", "--force", IGB]).expect_success();
-    assert!(said.contains("its virtual function would vanish: 0000:02:10.0"), "{said}");
+    assert!(
+        said.contains("its virtual function would vanish: 0000:02:10.0"),
+        "{said}"
+    );
     assert!(is_there);
     assert!(!sysfs("0000:02:10.0").exists());
     assert_eq!(driver(IGB).as_deref(), Some("igb"));
@@ -298,25 +370,50 @@ fn physical_function_with_virtual_ones_is_not_unbound() {
 fn an_unknown_device_is_answered_with_those_near_it() {
     let _host = host();
     let said = refused(&["bind", "0000:01:00.1"]);
-    assert!(said.contains("0000:01:00.1: no such PCI device") && said.contains(NVME), "{said}");
+    assert!(
+        said.contains("0000:01:00.1: no such PCI device") && said.contains(NVME),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_list_says_what_can_be_had_and_what_is_in_use() {
     let _host = host();
     let list = passthru(&["list"]).expect_success().stdout;
-    let line = |device: &str| list.lines().find(|line| line.contains(device)).unwrap().to_owned();
-    assert!(line(NVME).contains(" nvme ") && line(NVME).contains(" can "), "{list}");
-    assert!(line(DATA_NVME).contains(&format!("the file system on {DATA_MOUNT}")), "{list}");
-    assert!(line(UPLINK).contains(" in use ") && line(UPLINK).contains("the default route over"), "{list}");
-    assert!(line(SHARED_FREE).contains(&format!("only with {SHARED_COMPANION}")), "{list}");
+    let line = |device: &str| {
+        list.lines()
+            .find(|line| line.contains(device))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line(NVME).contains(" nvme ") && line(NVME).contains(" can "),
+        "{list}"
+    );
+    assert!(
+        line(DATA_NVME).contains(&format!("the file system on {DATA_MOUNT}")),
+        "{list}"
+    );
+    assert!(
+        line(UPLINK).contains(" in use ") && line(UPLINK).contains("the default route over"),
+        "{list}"
+    );
+    assert!(
+        line(SHARED_FREE).contains(&format!("only with {SHARED_COMPANION}")),
+        "{list}"
+    );
 }
 
 #[test]
 fn without_root_it_says_so_and_changes_nothing() {
     let _host = host();
-    let finished =
-        run(Command::new("setpriv").args(["--reuid=65534", "--clear-groups", "passthru", "bind", NVME]));
+    let finished = run(Command::new("setpriv").args([
+        "--reuid=65534",
+        "--clear-groups",
+        "passthru",
+        "bind",
+        NVME,
+    ]));
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("run it as root"), "{finished}");
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));

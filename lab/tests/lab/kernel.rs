@@ -13,7 +13,11 @@ use super::guest::{block_device, qemu};
 /// Waits until a file is there.
 #[track_caller]
 fn wait_for(path: &str) {
-    wait_until(Duration::from_secs(20), &format!("{path} does not appear"), || Path::new(path).exists());
+    wait_until(
+        Duration::from_secs(20),
+        &format!("{path} does not appear"),
+        || Path::new(path).exists(),
+    );
 }
 
 #[track_caller]
@@ -29,8 +33,13 @@ fn wait_until(limit: Duration, failure: &str, is_so: impl Fn() -> bool) {
 fn file_systems_of_hosts_and_guests_are_there() {
     let _host = host();
     let known = fs::read_to_string("/proc/filesystems").unwrap();
-    for name in ["btrfs", "ext4", "fuse", "nfs", "nfs4", "nfsd", "overlay", "virtiofs"] {
-        assert!(known.split_whitespace().any(|word| word == name), "{name}:\n{known}");
+    for name in [
+        "btrfs", "ext4", "fuse", "nfs", "nfs4", "nfsd", "overlay", "virtiofs",
+    ] {
+        assert!(
+            known.split_whitespace().any(|word| word == name),
+            "{name}:\n{known}"
+        );
     }
 }
 
@@ -38,15 +47,23 @@ fn file_systems_of_hosts_and_guests_are_there() {
 fn all_cgroup_controllers_are_there_with_bandwidth() {
     let _host = host();
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap();
-    let wanted = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc", "dmem"];
+    let wanted = [
+        "cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc", "dmem",
+    ];
     for name in wanted {
-        assert!(controllers.split_whitespace().any(|word| word == name), "{name}: {controllers}");
+        assert!(
+            controllers.split_whitespace().any(|word| word == name),
+            "{name}: {controllers}"
+        );
     }
     fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu").unwrap();
     let group = Path::new("/sys/fs/cgroup/made");
     fs::create_dir(group).unwrap();
     fs::write(group.join("cpu.max"), "50000 100000").unwrap();
-    assert_eq!(fs::read_to_string(group.join("cpu.max")).unwrap().trim(), "50000 100000");
+    assert_eq!(
+        fs::read_to_string(group.join("cpu.max")).unwrap().trim(),
+        "50000 100000"
+    );
     fs::remove_dir(group).unwrap();
     fs::write("/sys/fs/cgroup/cgroup.subtree_control", "-cpu").unwrap();
 }
@@ -58,10 +75,16 @@ fn kernel_targets_can_take_a_disk() {
     fs::create_dir(nvmet).unwrap();
     let namespace = nvmet.join("namespaces/1");
     fs::create_dir(&namespace).unwrap();
-    fs::write(namespace.join("device_path"), block_device(devices::NVME).as_os_str().as_encoded_bytes())
-        .unwrap();
+    fs::write(
+        namespace.join("device_path"),
+        block_device(devices::NVME).as_os_str().as_encoded_bytes(),
+    )
+    .unwrap();
     fs::write(namespace.join("enable"), "1").unwrap();
-    assert_eq!(fs::read_to_string(namespace.join("enable")).unwrap().trim(), "1");
+    assert_eq!(
+        fs::read_to_string(namespace.join("enable")).unwrap().trim(),
+        "1"
+    );
     assert!(nvmet.join("passthru").exists());
     fs::write(namespace.join("enable"), "0").unwrap();
     fs::remove_dir(namespace).unwrap();
@@ -82,9 +105,14 @@ fn kernel_targets_can_take_a_disk() {
 #[test]
 fn disks_can_be_stacked() {
     let _host = host();
-    let targets = run(Command::new("dmsetup").arg("targets")).expect_success().stdout;
+    let targets = run(Command::new("dmsetup").arg("targets"))
+        .expect_success()
+        .stdout;
     for target in ["linear", "crypt", "snapshot"] {
-        assert!(targets.lines().any(|line| line.starts_with(target)), "{target}:\n{targets}");
+        assert!(
+            targets.lines().any(|line| line.starts_with(target)),
+            "{target}:\n{targets}"
+        );
     }
     let md = fs::read_to_string("/proc/mdstat").unwrap();
     assert!(md.contains("[raid0]") && md.contains("[raid1]"), "{md}");
@@ -101,7 +129,9 @@ fn tape_appears_when_it_is_asked_for() {
     wait_for("/dev/nst0");
     fs::write(driver.join("add_host"), "-1").unwrap();
     fs::write(driver.join("ptype"), "0").unwrap();
-    wait_until(Duration::from_secs(10), "/dev/nst0 stays", || !Path::new("/dev/nst0").exists());
+    wait_until(Duration::from_secs(10), "/dev/nst0 stays", || {
+        !Path::new("/dev/nst0").exists()
+    });
 }
 
 #[test]
@@ -154,7 +184,12 @@ fn guest_has_a_tpm_a_shared_folder_and_a_keyboard() {
     fs::create_dir_all(work.join("shared")).unwrap();
     fs::write(work.join("shared/word"), "from the host\n").unwrap();
     let mut tpm = Command::new("swtpm");
-    tpm.args(["socket", "--tpm2", "--tpmstate", "dir=/tmp/guest-helpers/tpm"]);
+    tpm.args([
+        "socket",
+        "--tpm2",
+        "--tpmstate",
+        "dir=/tmp/guest-helpers/tpm",
+    ]);
     tpm.args(["--ctrl", "type=unixio,path=/tmp/guest-helpers/tpm.socket"]);
     let mut files = Command::new("/usr/libexec/virtiofsd");
     files.args(["--sandbox=none", "--shared-dir=/tmp/guest-helpers/shared"]);
@@ -167,9 +202,20 @@ fn guest_has_a_tpm_a_shared_folder_and_a_keyboard() {
     let script = "cat /sys/class/tpm/tpm0/tpm_version_major; ls /sys/bus/usb/drivers/usbhid; \
                   mount -t virtiofs shared /tmp && cat /tmp/word";
     let mut qemu = qemu(&Guest::new().run(script));
-    qemu.args(["-chardev", "socket,id=tpm,path=/tmp/guest-helpers/tpm.socket"]);
-    qemu.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]);
-    qemu.args(["-chardev", "socket,id=files,path=/tmp/guest-helpers/files.socket"]);
+    qemu.args([
+        "-chardev",
+        "socket,id=tpm,path=/tmp/guest-helpers/tpm.socket",
+    ]);
+    qemu.args([
+        "-tpmdev",
+        "emulator,id=tpm0,chardev=tpm",
+        "-device",
+        "tpm-crb,tpmdev=tpm0",
+    ]);
+    qemu.args([
+        "-chardev",
+        "socket,id=files,path=/tmp/guest-helpers/files.socket",
+    ]);
     qemu.args([
         "-object",
         "memory-backend-memfd,id=ram,size=256M,share=on",
@@ -178,9 +224,14 @@ fn guest_has_a_tpm_a_shared_folder_and_a_keyboard() {
     ]);
     qemu.args(["-device", "vhost-user-fs-pci,chardev=files,tag=shared"]);
     qemu.args(["-device", "qemu-xhci", "-device", "usb-kbd"]);
-    let console = run_guest(Duration::from_secs(90), &mut qemu).expect_success().stdout;
+    let console = run_guest(Duration::from_secs(90), &mut qemu)
+        .expect_success()
+        .stdout;
     let lines: Vec<_> = console.lines().map(str::trim).collect();
     assert!(lines.contains(&"2"), "no TPM 2: {console}");
-    assert!(lines.contains(&"from the host"), "no shared folder: {console}");
+    assert!(
+        lines.contains(&"from the host"),
+        "no shared folder: {console}"
+    );
     assert!(console.contains("1-1:1.0"), "no USB keyboard: {console}");
 }

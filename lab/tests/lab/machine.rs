@@ -18,8 +18,9 @@ fn driver(address: &str) -> Option<String> {
 /// The addresses in the IOMMU group of a device, sorted.
 fn group(address: &str) -> Vec<String> {
     let members = fs::read_dir(device(address).join("iommu_group/devices")).unwrap();
-    let mut members: Vec<_> =
-        members.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut members: Vec<_> = members
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     members.sort();
     members
 }
@@ -28,7 +29,10 @@ fn group(address: &str) -> Vec<String> {
 fn the_kernel_offers_iommufd_vfio_and_kvm() {
     let _host = host();
     for node in ["/dev/iommu", "/dev/vfio/vfio", "/dev/kvm"] {
-        assert!(fs::metadata(node).unwrap().file_type().is_char_device(), "{node}");
+        assert!(
+            fs::metadata(node).unwrap().file_type().is_char_device(),
+            "{node}"
+        );
     }
 }
 
@@ -59,8 +63,14 @@ fn each_device_is_at_its_address_on_its_driver() {
 #[test]
 fn each_device_for_assignment_has_a_group_of_its_own() {
     let _host = host();
-    let alone =
-        [devices::NVME, devices::IGB, devices::DATA_NVME, devices::UPLINK, devices::CMB_NVME, devices::EDU];
+    let alone = [
+        devices::NVME,
+        devices::IGB,
+        devices::DATA_NVME,
+        devices::UPLINK,
+        devices::CMB_NVME,
+        devices::EDU,
+    ];
     for address in alone.into_iter().chain(devices::TWO_PORT_NIC) {
         assert_eq!(group(address), [address]);
     }
@@ -75,7 +85,11 @@ fn device_that_the_iommu_leaves_out_has_no_group() {
 #[test]
 fn the_shared_group_has_the_bridge_and_both_functions() {
     let _host = host();
-    let members = [devices::SHARED_BRIDGE, devices::SHARED_FREE, devices::SHARED_COMPANION];
+    let members = [
+        devices::SHARED_BRIDGE,
+        devices::SHARED_FREE,
+        devices::SHARED_COMPANION,
+    ];
     assert_eq!(group(devices::SHARED_FREE), members);
     assert_eq!(group(devices::SHARED_COMPANION), members);
 }
@@ -84,19 +98,32 @@ fn the_shared_group_has_the_bridge_and_both_functions() {
 fn the_data_disk_is_mounted_from_the_second_nvme() {
     let _host = host();
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
-    let mount = mounts.lines().find(|line| line.split(' ').nth(1) == Some(devices::DATA_MOUNT)).unwrap();
+    let mount = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(1) == Some(devices::DATA_MOUNT))
+        .unwrap();
     let source = mount.split(' ').next().unwrap().trim_start_matches("/dev/");
     let block = fs::canonicalize(Path::new("/sys/class/block").join(source)).unwrap();
-    assert!(block.starts_with(fs::canonicalize(device(devices::DATA_NVME)).unwrap()), "{}", block.display());
+    assert!(
+        block.starts_with(fs::canonicalize(device(devices::DATA_NVME)).unwrap()),
+        "{}",
+        block.display()
+    );
 }
 
 #[test]
 fn the_default_route_goes_through_the_uplink() {
     let _host = host();
     let interfaces = fs::read_dir(device(devices::UPLINK).join("net")).unwrap();
-    let interface = interfaces.map(|entry| entry.unwrap().file_name().into_string().unwrap()).next().unwrap();
+    let interface = interfaces
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .next()
+        .unwrap();
     let routes = fs::read_to_string("/proc/net/route").unwrap();
-    let default = routes.lines().find(|line| line.split_whitespace().nth(1) == Some("00000000")).unwrap();
+    let default = routes
+        .lines()
+        .find(|line| line.split_whitespace().nth(1) == Some("00000000"))
+        .unwrap();
     assert_eq!(default.split_whitespace().next(), Some(interface.as_str()));
 }
 

@@ -1,5 +1,10 @@
 //! Tests on the virtual host: `cargo xtask lab test`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod domains;
 mod fail;

@@ -1,4 +1,5 @@
-//! The networks of the virtual host: a peer at the end of a cable, and the kinds of interfaces that a host has.
+//! The networks of the virtual host: a peer at the end of a cable, and the kinds of interfaces that
+//! a host has.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,7 +19,14 @@ fn ip(words: &str) {
 /// Returns the network interface of a device on its own driver.
 fn interface(device: &str) -> String {
     let folder = Path::new("/sys/bus/pci/devices").join(device).join("net");
-    fs::read_dir(folder).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap()
+    fs::read_dir(folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name()
+        .into_string()
+        .unwrap()
 }
 
 #[test]
@@ -27,7 +35,9 @@ fn host_reaches_the_peer_through_the_network_card() {
     let card = interface(devices::IGB);
     ip(&format!("address add {} dev {card}", devices::IGB_ADDRESS));
     ip(&format!("link set {card} up"));
-    let peer = format!("{}:{}", devices::PEER, devices::PEER_PORT).parse().unwrap();
+    let peer = format!("{}:{}", devices::PEER, devices::PEER_PORT)
+        .parse()
+        .unwrap();
     let mut stream = TcpStream::connect_timeout(&peer, Duration::from_secs(20)).unwrap();
     let sent: Vec<u8> = (0..100_000_u32).map(|byte| byte as u8).collect();
     let mut received = vec![0; sent.len()];
@@ -55,8 +65,13 @@ fn guest_reaches_the_peer_through_the_assigned_card() {
     let mut qemu = qemu(&Guest::new().run(script));
     let device = format!("vfio-pci,host={},iommufd=iommufd0", devices::IGB);
     qemu.args(["-object", "iommufd,id=iommufd0", "-device", &device]);
-    let console = run_guest(Duration::from_secs(90), &mut qemu).expect_success().stdout;
-    assert!(console.lines().any(|line| line.trim() == "passed through"), "{console}");
+    let console = run_guest(Duration::from_secs(90), &mut qemu)
+        .expect_success()
+        .stdout;
+    assert!(
+        console.lines().any(|line| line.trim() == "passed through"),
+        "{console}"
+    );
 }
 
 #[test]

@@ -36,7 +36,10 @@ fn device_without_group_is_refused_and_listed() {
     let _host = host();
     for arguments in [&["bind", NO_IOMMU][..], &["bind", "--force", NO_IOMMU]] {
         let said = refused(arguments);
-        assert!(said.contains(&format!("{NO_IOMMU} has no IOMMU group")), "{said}");
+        assert!(
+            said.contains(&format!("{NO_IOMMU} has no IOMMU group")),
+            "{said}"
+        );
     }
     let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
     assert!(list.contains("no IOMMU group"), "{list}");
@@ -48,10 +51,16 @@ fn device_in_the_no_iommu_mode_is_refused() {
     let _host = host();
     let bound = BoundByHand::new();
     let nodes = names(sysfs(NO_IOMMU).join("vfio-dev"));
-    assert!(matches!(nodes.as_slice(), [node] if node.starts_with("noiommu-vfio")), "{nodes:?}");
+    assert!(
+        matches!(nodes.as_slice(), [node] if node.starts_with("noiommu-vfio")),
+        "{nodes:?}"
+    );
     for arguments in [&["bind", NO_IOMMU][..], &["bind", "--force", NO_IOMMU]] {
         let said = refused(arguments);
-        assert!(said.contains("has no IOMMU (VFIO's no-IOMMU mode)"), "{said}");
+        assert!(
+            said.contains("has no IOMMU (VFIO's no-IOMMU mode)"),
+            "{said}"
+        );
     }
     let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
     assert!(list.contains("no IOMMU"), "{list}");

@@ -1,4 +1,5 @@
-//! What the built-in knowledge of QEMU says, held against the real one: its capabilities, and where it puts devices.
+//! What the built-in knowledge of QEMU says, held against the real one: its capabilities, and where
+//! it puts devices.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -52,7 +53,8 @@ impl Emulator {
             .stderr(fs::File::create("/tmp/qemu-test.log").unwrap())
             .spawn()
             .unwrap();
-        let qmp = connect(&socket, &mut process).and_then(|stream| Qmp::connect(stream, LIMIT).ok());
+        let qmp =
+            connect(&socket, &mut process).and_then(|stream| Qmp::connect(stream, LIMIT).ok());
         match qmp {
             Some(qmp) => Ok(Self { process, qmp }),
             None => {
@@ -65,14 +67,23 @@ impl Emulator {
 
     /// The ids of the devices.
     pub(super) fn ids(&mut self) -> BTreeSet<String> {
-        let found = self.qmp.execute("qom-list", json!({ "path": "/machine/peripheral" })).unwrap();
-        let names = found.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str());
+        let found = self
+            .qmp
+            .execute("qom-list", json!({ "path": "/machine/peripheral" }))
+            .unwrap();
+        let names = found
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|entry| entry["name"].as_str());
         names.map(str::to_owned).collect()
     }
 
     pub(super) fn property(&mut self, id: &str, property: &str) -> serde_json::Value {
         let path = format!("/machine/peripheral/{id}");
-        self.qmp.execute("qom-get", json!({ "path": path, "property": property })).unwrap()
+        self.qmp
+            .execute("qom-get", json!({ "path": path, "property": property }))
+            .unwrap()
     }
 }
 
@@ -100,23 +111,47 @@ fn connect(socket: &Path, process: &mut Child) -> Option<UnixStream> {
 pub(super) fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
     let place = |value: &Value| {
-        let Value::Json(device) = value else { return None };
-        let (slot, function) = device.text("addr")?.split_once('.').unwrap_or((device.text("addr")?, "0"));
+        let Value::Json(device) = value else {
+            return None;
+        };
+        let (slot, function) = device
+            .text("addr")?
+            .split_once('.')
+            .unwrap_or((device.text("addr")?, "0"));
         let address = number(slot) << 3 | number(function);
-        Some((device.text("id")?.to_owned(), device.text("bus")?.to_owned(), address))
+        Some((
+            device.text("id")?.to_owned(),
+            device.text("bus")?.to_owned(),
+            address,
+        ))
     };
-    line.options.iter().filter_map(|option| place(&option.value)).collect()
+    line.options
+        .iter()
+        .filter_map(|option| place(&option.value))
+        .collect()
 }
 
 #[test]
 fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
     let _host = host();
     let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
-    assert!(asked.version().major >= 11 && asked.has_iommufd(), "{}", asked.version());
-    let cache = Cache { dir: "/tmp/qemu-test-cache".into() };
-    assert_eq!(cache.probe(Path::new(QEMU), &Command::spawn).unwrap(), asked);
+    assert!(
+        asked.version().major >= 11 && asked.has_iommufd(),
+        "{}",
+        asked.version()
+    );
+    let cache = Cache {
+        dir: "/tmp/qemu-test-cache".into(),
+    };
+    assert_eq!(
+        cache.probe(Path::new(QEMU), &Command::spawn).unwrap(),
+        asked
+    );
     assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
-    assert_eq!(cache.probe(Path::new(QEMU), &Command::spawn).unwrap(), asked);
+    assert_eq!(
+        cache.probe(Path::new(QEMU), &Command::spawn).unwrap(),
+        asked
+    );
     fs::remove_dir_all(&cache.dir).unwrap();
 }
 
@@ -127,10 +162,14 @@ fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
     let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
         </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
     asked.check(&complete(device, "q35", &asked)).unwrap();
-    // An old machine type is right for a line that is made without a QEMU, and not for one that is run.
+    // An old machine type is right for a line that is made without a QEMU, and not for one that is
+    // run.
     let any = Capabilities::builtin(Arch::X86_64);
     let errors = asked.check(&complete("", "pc-q35-2.4", &any)).unwrap_err();
-    assert!(errors.to_string().contains("no machine type 'pc-q35-2.4'"), "{errors}");
+    assert!(
+        errors.to_string().contains("no machine type 'pc-q35-2.4'"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -151,17 +190,27 @@ fn devices_are_where_the_line_says() {
         <address type='pci' bus='1' slot='0' function='0'/></controller>\
         <rng model='virtio'><backend model='builtin'/><address type='pci' bus='2' slot='0'/></rng>\
         <iommu model='intel'/>";
-    let domains =
-        [("pc", cards.to_owned(), 5), ("q35", format!("{switch}{cards}"), 12), ("q35", expander.into(), 5)];
+    let domains = [
+        ("pc", cards.to_owned(), 5),
+        ("q35", format!("{switch}{cards}"), 12),
+        ("q35", expander.into(), 5),
+    ];
     for (machine, inner, least) in domains {
-        let line = command_line(&complete(&inner, machine, &capabilities), &capabilities, Style::Standalone)
-            .unwrap();
+        let line = command_line(
+            &complete(&inner, machine, &capabilities),
+            &capabilities,
+            Style::Standalone,
+        )
+        .unwrap();
         let places = places(&line);
         assert!(places.len() >= least, "{places:?}");
         let mut emulator = Emulator::start(&line);
         for (id, bus, address) in places {
             let parent = emulator.property(&id, "parent_bus");
-            assert!(parent.as_str().unwrap().ends_with(&format!("/{bus}")), "{id} on {bus}: {parent}");
+            assert!(
+                parent.as_str().unwrap().ends_with(&format!("/{bus}")),
+                "{id} on {bus}: {parent}"
+            );
             assert_eq!(emulator.property(&id, "addr"), address, "{id} on {bus}");
         }
     }

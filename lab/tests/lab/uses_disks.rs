@@ -1,4 +1,5 @@
-//! Disks that something on the host uses, object by object: `bind` refuses each, and `list` names it.
+//! Disks that something on the host uses, object by object: `bind` refuses each, and `list` names
+//! it.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, File};
@@ -16,7 +17,11 @@ use crate::host::{GiveBack, O_EXCL, disk, driver, names, passthru, refused, sysf
 /// Runs a script with `$DISK` set.
 #[track_caller]
 fn sh(script: &str) -> String {
-    run(Command::new("sh").args(["-ec", script]).env("DISK", disk(CMB_NVME))).expect_success().stdout
+    run(Command::new("sh")
+        .args(["-ec", script])
+        .env("DISK", disk(CMB_NVME)))
+    .expect_success()
+    .stdout
 }
 
 /// Undoes what a test set up, however it ends.
@@ -24,7 +29,9 @@ struct Undo(&'static str);
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        let _ = run(Command::new("sh").args(["-c", self.0]).env("DISK", disk(CMB_NVME)));
+        let _ = run(Command::new("sh")
+            .args(["-c", self.0])
+            .env("DISK", disk(CMB_NVME)));
     }
 }
 
@@ -35,10 +42,15 @@ impl Holder {
     #[track_caller]
     fn start(disk: &Path, script: &str) -> Self {
         let mut command = Command::new("sh");
-        let command = command.args(["-ec", script]).env("DISK", disk).stdout(Stdio::piped());
+        let command = command
+            .args(["-ec", script])
+            .env("DISK", disk)
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let holder = Self(child);
         assert_eq!(line, "ready\n");
         holder
@@ -56,11 +68,15 @@ impl Drop for Holder {
     }
 }
 
-/// Expects that a disk is refused for a use, that `list` shows the use, and that nothing was changed.
+/// Expects that a disk is refused for a use, that `list` shows the use, and that nothing was
+/// changed.
 #[track_caller]
 fn expect_used(device: &str, text: &str) {
     let said = refused(&["bind", device]);
-    assert!(said.contains(&format!("{device} is in use: ")) && said.contains(text), "{said}");
+    assert!(
+        said.contains(&format!("{device} is in use: ")) && said.contains(text),
+        "{said}"
+    );
     let list = passthru(&["list", device]).expect_success().stdout;
     assert!(list.contains(" in use ") && list.contains(text), "{list}");
     assert_eq!(driver(device).as_deref(), Some("nvme"));
@@ -84,20 +100,29 @@ fn expect_free(device: &str) {
 fn disk_that_nobody_uses_is_free() {
     let _host = host();
     expect_free(CMB_NVME);
-    let list = passthru(&["list", "--json", CMB_NVME]).expect_success().stdout;
-    assert!(list.contains("\"unseen\": []") && list.contains("\"state\": \"can\""), "{list}");
+    let list = passthru(&["list", "--json", CMB_NVME])
+        .expect_success()
+        .stdout;
+    assert!(
+        list.contains("\"unseen\": []") && list.contains("\"state\": \"can\""),
+        "{list}"
+    );
 }
 
 #[test]
 fn list_takes_no_disk_from_those_who_want_it() {
     let _host = host();
     let disk = disk(CMB_NVME);
-    // A process of its own: one that is forked from here would have the open disk for a moment. It does
-    // not see this one: a look at a descriptor in `/proc` keeps its file open after it was closed.
+    // A process of its own: one that is forked from here would have the open disk for a moment. It
+    // does not see this one: a look at a descriptor in `/proc` keeps its file open after it was
+    // closed.
     let lists = "for n in 1 2 3 4 5 6 7 8 9 10; do passthru list || exit 1; done";
     let mut list = Command::new("unshare");
-    let mut list =
-        list.args(["-pf", "--mount-proc", "sh", "-c", lists]).stdout(Stdio::null()).spawn().unwrap();
+    let mut list = list
+        .args(["-pf", "--mount-proc", "sh", "-c", lists])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut options = fs::OpenOptions::new();
     let exclusively = options.read(true).custom_flags(O_EXCL);
     let status = loop {
@@ -114,7 +139,11 @@ fn loop_device_over_the_disk_is_a_use() {
     let _host = host();
     let undo = Undo("losetup -j \"$DISK\" -O NAME -n | xargs -r losetup -d");
     let name = sh("losetup -f --show $DISK");
-    let text = format!("{}, a loop device over {}", &name.trim()[5..], disk(CMB_NVME).display());
+    let text = format!(
+        "{}, a loop device over {}",
+        &name.trim()[5..],
+        disk(CMB_NVME).display()
+    );
     expect_used(CMB_NVME, &text);
     drop(undo);
     expect_free(CMB_NVME);
@@ -123,7 +152,8 @@ fn loop_device_over_the_disk_is_a_use() {
 #[test]
 fn loop_device_over_a_deleted_alias_is_a_use() {
     let _host = host();
-    let make = "mknod /dev/alias b $(lsblk -dno MAJ:MIN $DISK | tr : ' '); losetup -f --show /dev/alias";
+    let make =
+        "mknod /dev/alias b $(lsblk -dno MAJ:MIN $DISK | tr : ' '); losetup -f --show /dev/alias";
     let name = sh(&format!("{make}; rm /dev/alias"));
     expect_used(CMB_NVME, "a loop device over /dev/alias (deleted)");
     sh(&format!("losetup -d {}", name.trim()));
@@ -136,7 +166,10 @@ fn disk_open_under_another_name_is_used() {
     sh("mknod /dev/alias b $(lsblk -dno MAJ:MIN $DISK | tr : ' ')");
     let open = File::open("/dev/alias").unwrap();
     fs::remove_file("/dev/alias").unwrap();
-    expect_used(CMB_NVME, &format!("(pid {}, {})", std::process::id(), disk(CMB_NVME).display()));
+    expect_used(
+        CMB_NVME,
+        &format!("(pid {}, {})", std::process::id(), disk(CMB_NVME).display()),
+    );
     drop(open);
     expect_free(CMB_NVME);
 }
@@ -148,7 +181,9 @@ fn disk_that_is_only_mapped_is_used() {
         or die; close F; print "ready\n"; sleep 60'"#;
     let holder = Holder::start(&disk(CMB_NVME), script);
     let fds = names(format!("/proc/{}/fd", holder.0.id()));
-    let links = fds.iter().map(|fd| fs::read_link(format!("/proc/{}/fd/{fd}", holder.0.id())).unwrap());
+    let links = fds
+        .iter()
+        .map(|fd| fs::read_link(format!("/proc/{}/fd/{fd}", holder.0.id())).unwrap());
     assert!(links.into_iter().all(|link| link != disk(CMB_NVME)));
     expect_used(CMB_NVME, &holder.pid());
     drop(holder);
@@ -170,10 +205,16 @@ fn disk_registered_with_an_io_uring_is_used() {
 #[test]
 fn generic_node_that_is_open_is_shown_and_does_not_block() {
     let _host = host();
-    let node = disk(CMB_NVME).display().to_string().replace("/dev/nvme", "/dev/ng");
+    let node = disk(CMB_NVME)
+        .display()
+        .to_string()
+        .replace("/dev/nvme", "/dev/ng");
     let holder = Holder::start(Path::new(&node), "exec 3<$DISK; echo ready; exec sleep 60");
     let list = passthru(&["list", CMB_NVME]).expect_success().stdout;
-    assert!(list.contains(&holder.pid()) && list.contains(&node) && list.contains(" can "), "{list}");
+    assert!(
+        list.contains(&holder.pid()) && list.contains(&node) && list.contains(" can "),
+        "{list}"
+    );
     expect_free(CMB_NVME);
 }
 
@@ -192,9 +233,14 @@ fn mapping_over_the_disk_is_a_use() {
     let _host = host();
     let undo = Undo("dmsetup remove --noudevsync uses");
     let create = "dmsetup create --noudevsync --noudevrules uses --table";
-    sh(&format!("{create} \"0 $(blockdev --getsz $DISK) linear $DISK 0\""));
+    sh(&format!(
+        "{create} \"0 $(blockdev --getsz $DISK) linear $DISK 0\""
+    ));
     expect_used(CMB_NVME, ", part of uses");
-    let holder = Holder::start(Path::new("/dev/dm-0"), "exec 3<$DISK; echo ready; exec sleep 60");
+    let holder = Holder::start(
+        Path::new("/dev/dm-0"),
+        "exec 3<$DISK; echo ready; exec sleep 60",
+    );
     expect_used(CMB_NVME, &holder.pid());
     drop(holder);
     drop(undo);
@@ -205,7 +251,9 @@ fn mapping_over_the_disk_is_a_use() {
 fn raid_over_the_disk_is_a_use() {
     let _host = host();
     let undo = Undo("mdadm --stop /dev/md9; mdadm --zero-superblock $DISK");
-    sh("mdadm --create /dev/md9 --run --force --level=1 --raid-devices=2 --metadata=1.2 $DISK missing");
+    sh(
+        "mdadm --create /dev/md9 --run --force --level=1 --raid-devices=2 --metadata=1.2 $DISK missing",
+    );
     expect_used(CMB_NVME, ", part of md9");
     drop(undo);
     expect_free(CMB_NVME);
@@ -218,8 +266,10 @@ fn second_device_of_a_btrfs_is_used() {
         "umount /run/uses; losetup -j /tmp/uses.img -O NAME -n | xargs -r losetup -d; rm /tmp/uses.img; \
          wipefs -qa $DISK",
     );
-    sh("truncate -s 200M /tmp/uses.img; first=$(losetup -f --show /tmp/uses.img); mkfs.btrfs -q $first; \
-        mkdir -p /run/uses; mount -t btrfs $first /run/uses; btrfs device add -f $DISK /run/uses");
+    sh(
+        "truncate -s 200M /tmp/uses.img; first=$(losetup -f --show /tmp/uses.img); mkfs.btrfs -q $first; \
+        mkdir -p /run/uses; mount -t btrfs $first /run/uses; btrfs device add -f $DISK /run/uses",
+    );
     expect_used(CMB_NVME, "the file system on /run/uses (");
     drop(undo);
     expect_free(CMB_NVME);
@@ -232,9 +282,14 @@ fn namespace_of_nvmet_is_a_use() {
         "cd /sys/kernel/config/nvmet/subsystems; echo 0 >uses/namespaces/1/enable; \
          rmdir uses/namespaces/1; rmdir uses",
     );
-    sh("cd /sys/kernel/config/nvmet/subsystems; mkdir -p uses/namespaces/1; \
-        echo -n $DISK >uses/namespaces/1/device_path; echo 1 >uses/namespaces/1/enable");
-    let text = format!("nvmet namespace 1 of uses, which exports {}", disk(CMB_NVME).display());
+    sh(
+        "cd /sys/kernel/config/nvmet/subsystems; mkdir -p uses/namespaces/1; \
+        echo -n $DISK >uses/namespaces/1/device_path; echo 1 >uses/namespaces/1/enable",
+    );
+    let text = format!(
+        "nvmet namespace 1 of uses, which exports {}",
+        disk(CMB_NVME).display()
+    );
     expect_used(CMB_NVME, &text);
     drop(undo);
     expect_free(CMB_NVME);
@@ -243,13 +298,17 @@ fn namespace_of_nvmet_is_a_use() {
 #[test]
 fn controller_that_nvmet_passes_through_is_used() {
     let _host = host();
-    let undo = Undo("cd /sys/kernel/config/nvmet/subsystems; echo 0 >uses/passthru/enable; rmdir uses");
+    let undo =
+        Undo("cd /sys/kernel/config/nvmet/subsystems; echo 0 >uses/passthru/enable; rmdir uses");
     let controller = format!("/dev/{}", names(sysfs(CMB_NVME).join("nvme")).remove(0));
     sh(&format!(
         "cd /sys/kernel/config/nvmet/subsystems; mkdir uses; echo -n {controller} >uses/passthru/device_path; \
          echo 1 >uses/passthru/enable"
     ));
-    expect_used(CMB_NVME, &format!("nvmet passthru of uses, which exports {controller}"));
+    expect_used(
+        CMB_NVME,
+        &format!("nvmet passthru of uses, which exports {controller}"),
+    );
     drop(undo);
     expect_free(CMB_NVME);
 }
@@ -257,9 +316,14 @@ fn controller_that_nvmet_passes_through_is_used() {
 #[test]
 fn objects_of_lio_are_uses() {
     let _host = host();
-    let objects = [("fileio_7", "fd_dev_name=$DISK,fd_dev_size=16777216"), ("iblock_7", "udev_path=$DISK")];
+    let objects = [
+        ("fileio_7", "fd_dev_name=$DISK,fd_dev_size=16777216"),
+        ("iblock_7", "udev_path=$DISK"),
+    ];
     for (backend, control) in objects {
-        let undo = Undo("rmdir /sys/kernel/config/target/core/*_7/uses /sys/kernel/config/target/core/*_7");
+        let undo = Undo(
+            "rmdir /sys/kernel/config/target/core/*_7/uses /sys/kernel/config/target/core/*_7",
+        );
         sh(&format!(
             "mkdir -p /sys/kernel/config/target/core/{backend}/uses; \
              cd /sys/kernel/config/target/core/{backend}/uses; echo \"{control}\" >control; echo 1 >enable"
@@ -276,8 +340,15 @@ fn mount_in_another_namespace_is_a_use() {
     let undo = Undo("wipefs -qa $DISK");
     sh("mkfs.ext4 -q -F $DISK; mkdir -p /run/uses");
     let mount = "mount $DISK /run/uses && echo ready && exec sleep 60";
-    let holder = Holder::start(&disk(CMB_NVME), &format!("exec unshare -m sh -ec '{mount}'"));
-    assert!(!fs::read_to_string("/proc/mounts").unwrap().contains("/run/uses "));
+    let holder = Holder::start(
+        &disk(CMB_NVME),
+        &format!("exec unshare -m sh -ec '{mount}'"),
+    );
+    assert!(
+        !fs::read_to_string("/proc/mounts")
+            .unwrap()
+            .contains("/run/uses ")
+    );
     expect_used(CMB_NVME, "the file system on /run/uses (");
     expect_used(CMB_NVME, &holder.pid());
     drop(holder);
@@ -288,12 +359,15 @@ fn mount_in_another_namespace_is_a_use() {
 #[test]
 fn private_namespace_without_the_disk_is_no_use() {
     let _host = host();
-    let _holder = Holder::start(&disk(CMB_NVME), "exec unshare -m sh -ec 'echo ready && exec sleep 60'");
+    let _holder = Holder::start(
+        &disk(CMB_NVME),
+        "exec unshare -m sh -ec 'echo ready && exec sleep 60'",
+    );
     expect_free(CMB_NVME);
 }
 
-/// Runs `bind` with a script in place of `modprobe`, which it calls for a driver that is missing: after
-/// the first look and before the unbind.
+/// Runs `bind` with a script in place of `modprobe`, which it calls for a driver that is missing:
+/// after the first look and before the unbind.
 fn bind_with(between: &str) -> Finished {
     fs::write("/tmp/between", format!("#!/bin/sh\n{between}\n")).unwrap();
     fs::set_permissions("/tmp/between", fs::Permissions::from_mode(0o755)).unwrap();
@@ -310,9 +384,15 @@ fn mount_between_check_and_unbind_is_refused() {
     let _host = host();
     let _undo = Undo("umount /run/uses; wipefs -qa $DISK");
     sh("mkfs.ext4 -q -F $DISK; mkdir -p /run/uses; rm -f /tmp/mount.said");
-    let mount = format!("mount {} /run/uses 2>/tmp/mount.said", disk(CMB_NVME).display());
+    let mount = format!(
+        "mount {} /run/uses 2>/tmp/mount.said",
+        disk(CMB_NVME).display()
+    );
     let finished = bind_with(&format!("{mount}; echo \"exit $?\" >>/tmp/mount.said"));
-    assert!(finished.stderr.contains("no PCI driver 'no-such-driver'"), "{finished}");
+    assert!(
+        finished.stderr.contains("no PCI driver 'no-such-driver'"),
+        "{finished}"
+    );
     let mounted = fs::read_to_string("/tmp/mount.said").unwrap();
     assert!(mounted.ends_with("exit 32\n"), "{mounted}");
     sh("mount $DISK /run/uses"); // the hold has ended with the refused command
@@ -333,31 +413,50 @@ fn names_of_disks_are_the_same_after_bind_and_unbind() {
 fn all_is_unknown_from_another_pid_namespace() {
     let _host = host();
     let inside = |arguments: &[&str]| {
-        run(Command::new("unshare").args(["-pf", "--mount-proc", "passthru"]).args(arguments))
+        run(Command::new("unshare")
+            .args(["-pf", "--mount-proc", "passthru"])
+            .args(arguments))
     };
     let finished = inside(&["bind", CMB_NVME]);
     let reason = "processes that have it open cannot be seen (/proc/1/ns/pid: pid:[";
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains(reason), "{finished}");
     assert_eq!(driver(CMB_NVME).as_deref(), Some("nvme"));
-    let list = inside(&["list", "--json", CMB_NVME]).expect_success().stdout;
-    assert!(list.contains("\"state\": \"unknown\"") && list.contains("/proc/1/ns/pid"), "{list}");
+    let list = inside(&["list", "--json", CMB_NVME])
+        .expect_success()
+        .stdout;
+    assert!(
+        list.contains("\"state\": \"unknown\"") && list.contains("/proc/1/ns/pid"),
+        "{list}"
+    );
     let forced = inside(&["bind", "--dry-run", "--force", CMB_NVME]).expect_success();
-    assert!(forced.stderr.starts_with("warning: ") && forced.stderr.contains(reason), "{forced}");
+    assert!(
+        forced.stderr.starts_with("warning: ") && forced.stderr.contains(reason),
+        "{forced}"
+    );
 }
 
 #[test]
 fn hidden_processes_are_unknown_to_others_than_root() {
     let _host = host();
     let list = |user: &str| {
-        let script = format!("mount -t proc -o hidepid=2 proc /proc; exec {user} passthru list {CMB_NVME}");
+        let script =
+            format!("mount -t proc -o hidepid=2 proc /proc; exec {user} passthru list {CMB_NVME}");
         run(Command::new("unshare").args(["-m", "sh", "-ec", &script])).expect_success()
     };
     let hidden = list("setpriv --reuid=65534 --regid=65534 --clear-groups");
     assert!(hidden.stdout.contains(" unknown "), "{hidden}");
-    assert!(hidden.stderr.contains("(/proc/1/ns/pid: No such file or directory"), "{hidden}");
+    assert!(
+        hidden
+            .stderr
+            .contains("(/proc/1/ns/pid: No such file or directory"),
+        "{hidden}"
+    );
     let seen = list("");
-    assert!(seen.stdout.contains(" can ") && seen.stderr.is_empty(), "{seen}");
+    assert!(
+        seen.stdout.contains(" can ") && seen.stderr.is_empty(),
+        "{seen}"
+    );
 }
 
 #[test]
@@ -365,9 +464,15 @@ fn unbind_is_refused_from_another_pid_namespace() {
     let _host = host();
     let _give_back = GiveBack(&[CMB_NVME]);
     let _ = passthru(&["bind", CMB_NVME]).expect_success();
-    let inside = run(Command::new("unshare").args(["-pf", "--mount-proc", "passthru", "unbind", CMB_NVME]));
+    let inside =
+        run(Command::new("unshare").args(["-pf", "--mount-proc", "passthru", "unbind", CMB_NVME]));
     assert_eq!(inside.status.code(), Some(4), "{inside}");
-    assert!(inside.stderr.contains("may be in use: processes that have it open"), "{inside}");
+    assert!(
+        inside
+            .stderr
+            .contains("may be in use: processes that have it open"),
+        "{inside}"
+    );
     assert_eq!(driver(CMB_NVME).as_deref(), Some("vfio-pci"));
 }
 
@@ -380,7 +485,10 @@ fn disk_without_its_node_is_unknown() {
     let finished = passthru(&["bind", CMB_NVME]);
     fs::rename(&away, &disk).unwrap();
     assert_eq!(finished.status.code(), Some(4), "{finished}");
-    let reason = format!("exclusive claims on it cannot be seen ({}: No such file", disk.display());
+    let reason = format!(
+        "exclusive claims on it cannot be seen ({}: No such file",
+        disk.display()
+    );
     assert!(finished.stderr.contains(&reason), "{finished}");
     expect_free(CMB_NVME);
 }
@@ -390,13 +498,17 @@ fn disk_without_its_node_is_unknown() {
 fn multipath_head() -> PathBuf {
     let [one, other] = MULTIPATH_NVME.map(|address| names(sysfs(address).join("nvme")));
     let subsystems = Path::new("/sys/class/nvme-subsystem");
-    for subsystem in names(subsystems).into_iter().map(|name| subsystems.join(name)) {
+    for subsystem in names(subsystems)
+        .into_iter()
+        .map(|name| subsystems.join(name))
+    {
         let entries = names(&subsystem);
         let has = |controllers: &[String]| controllers.iter().any(|name| entries.contains(name));
         let is_head = |name: &&String| Path::new("/sys/class/block").join(name).exists();
         if has(&one) && has(&other) {
             let head = entries.iter().find(is_head);
-            return Path::new("/dev").join(head.unwrap_or_else(|| panic!("{entries:?} have no disk")));
+            return Path::new("/dev")
+                .join(head.unwrap_or_else(|| panic!("{entries:?} have no disk")));
         }
     }
     panic!("no subsystem has both {one:?} and {other:?}");
@@ -408,7 +520,11 @@ fn open_multipath_head_is_a_use_of_both_controllers() {
     let head = multipath_head();
     let block = Path::new("/sys/class/block").join(head.file_name().unwrap());
     let real = block.canonicalize().unwrap();
-    assert!(real.starts_with("/sys/devices/virtual/nvme-subsystem"), "{}", real.display());
+    assert!(
+        real.starts_with("/sys/devices/virtual/nvme-subsystem"),
+        "{}",
+        real.display()
+    );
     for controller in MULTIPATH_NVME {
         expect_free(controller);
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench convert`: the whole process of `passthru convert`, against `passthru --version`.
+//! `cargo xtask bench convert`: the whole process of `passthru convert`, against `passthru
+//! --version`.
 
 use std::fs;
 use std::io::Read;
@@ -22,9 +23,18 @@ const FLAT: f64 = 1.3;
 const MOST_MEMORY: u64 = 16 << 10;
 
 pub(super) fn run() -> Result<u8> {
-    succeed(&mut cargo(&["build", "--profile", PROFILE, "--package", "passthru-cli"]))?;
+    succeed(&mut cargo(&[
+        "build",
+        "--profile",
+        PROFILE,
+        "--package",
+        "passthru-cli",
+    ]))?;
     let target = Workspace::read()?.target;
-    let bench = Bench { passthru: target.join(PROFILE).join("passthru"), folder: target.join("bench") };
+    let bench = Bench {
+        passthru: target.join(PROFILE).join("passthru"),
+        folder: target.join("bench"),
+    };
     fs::create_dir_all(&bench.folder)?;
     let rows = bench.rows()?;
     let table = table(&rows);
@@ -46,8 +56,13 @@ struct Row {
 }
 
 fn table(rows: &[Row]) -> String {
-    let lines = rows.iter().map(|row| format!("| {} | {:.2} | {} |\n", row.what, row.value, row.most));
-    format!("| what | measured | at most |\n|---|---|---|\n{}", lines.collect::<String>())
+    let lines = rows
+        .iter()
+        .map(|row| format!("| {} | {:.2} | {} |\n", row.what, row.value, row.most));
+    format!(
+        "| what | measured | at most |\n|---|---|---|\n{}",
+        lines.collect::<String>()
+    )
 }
 
 struct Bench {
@@ -58,8 +73,13 @@ struct Bench {
 impl Bench {
     fn rows(&self) -> Result<Vec<Row>> {
         let largest = largest_example()?;
-        let name = largest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let [version, convert] = self.times(&[&["--version"], &["convert", path(&largest)?]])?[..] else {
+        let name = largest
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let [version, convert] = self.times(&[&["--version"], &["convert", path(&largest)?]])?[..]
+        else {
             bail!("two commands have two times");
         };
         let mut rows = vec![Row {
@@ -73,7 +93,11 @@ impl Bench {
         for kind in Kind::ALL {
             let what = format!("memory of `convert` of 1,000 {}, MiB", kind.name());
             let kib = self.memory(&self.guest(kind, 1000)?)?;
-            rows.push(Row { what, value: kib as f64 / 1024.0, most: (MOST_MEMORY >> 10) as f64 });
+            rows.push(Row {
+                what,
+                value: kib as f64 / 1024.0,
+                most: (MOST_MEMORY >> 10) as f64,
+            });
         }
         Ok(rows)
     }
@@ -87,7 +111,10 @@ impl Bench {
         let times = self.times(&commands.each_ref().map(|words| words.as_slice()))?;
         let cost = |n: usize, more: f64| (times[n].as_secs_f64() - times[0].as_secs_f64()) / more;
         Ok(Row {
-            what: format!("cost of a device among 1,000 {}, times of that among 100", kind.name()),
+            what: format!(
+                "cost of a device among 1,000 {}, times of that among 100",
+                kind.name()
+            ),
             value: cost(2, 999.0) / cost(1, 99.0),
             most: FLAT,
         })
@@ -107,40 +134,61 @@ impl Bench {
                 times.push(self.time(words)?);
             }
         }
-        times.into_iter().map(|times| times.into_iter().min().context("no times")).collect()
+        times
+            .into_iter()
+            .map(|times| times.into_iter().min().context("no times"))
+            .collect()
     }
 
     fn time(&self, words: &[&str]) -> Result<Duration> {
         let start = Instant::now();
-        let status = Command::new(&self.passthru).args(words).stdout(Stdio::null()).status()?;
+        let status = Command::new(&self.passthru)
+            .args(words)
+            .stdout(Stdio::null())
+            .status()?;
         let time = start.elapsed();
         ensure!(status.success(), "passthru {words:?}: {status}");
         Ok(time)
     }
 
-    /// The most KiB of memory that `convert` had. It is asked while the output is held up in a pipe, which is when
-    /// all work is done.
+    /// The most KiB of memory that `convert` had. It is asked while the output is held up in a
+    /// pipe, which is when all work is done.
     fn memory(&self, file: &Path) -> Result<u64> {
-        let mut child =
-            Command::new(&self.passthru).arg("convert").arg(file).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(&self.passthru)
+            .arg("convert")
+            .arg(file)
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut output = child.stdout.take().context("no pipe")?;
         output.read_exact(&mut [0])?;
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
         output.read_to_end(&mut Vec::new())?;
-        ensure!(child.wait()?.success(), "passthru convert {}", file.display());
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        ensure!(
+            child.wait()?.success(),
+            "passthru convert {}",
+            file.display()
+        );
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
     }
 }
 
 /// The largest of the domains with a command line of their own.
 fn largest_example() -> Result<PathBuf> {
-    let files = fs::read_dir(root().join("crates/qemu/tests/data"))?.collect::<Result<Vec<_>, _>>()?;
+    let files =
+        fs::read_dir(root().join("crates/qemu/tests/data"))?.collect::<Result<Vec<_>, _>>()?;
     let files = files.into_iter().map(|entry| entry.path());
     let size = |file: &PathBuf| file.metadata().map(|m| m.len()).unwrap_or(0);
-    files.filter(|file| file.extension().is_some_and(|e| e == "xml")).max_by_key(size).context("no examples")
+    files
+        .filter(|file| file.extension().is_some_and(|e| e == "xml"))
+        .max_by_key(size)
+        .context("no examples")
 }
 
 fn path(file: &Path) -> Result<&str> {
-    file.to_str().with_context(|| format!("{} is no text", file.display()))
+    file.to_str()
+        .with_context(|| format!("{} is no text", file.display()))
 }

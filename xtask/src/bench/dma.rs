@@ -1,4 +1,5 @@
-//! `cargo xtask bench dma`: builds the package `bench`, runs it on the virtual host, and writes down what it prints.
+//! `cargo xtask bench dma`: builds the package `bench`, runs it on the virtual host, and writes
+//! down what it prints.
 
 use std::ffi::OsString;
 
@@ -10,7 +11,8 @@ use crate::lab::{self, MachineArgs};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure these alone, and write nothing down: the tables calls, orders, phases, sharing; the users root, nobody
+    /// Measure these alone, and write nothing down: the tables calls, orders, phases, sharing; the
+    /// users root, nobody
     #[arg(value_name = "TABLE|USER")]
     only: Vec<OsString>,
     #[command(flatten)]
@@ -18,11 +20,24 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    succeed(&mut cargo(&["build", "--profile", PROFILE, "--package", "passthru-bench"]))?;
-    let words = [&[format!("/target/{PROFILE}/passthru-bench").into()], &args.only[..]].concat();
+    succeed(&mut cargo(&[
+        "build",
+        "--profile",
+        PROFILE,
+        "--package",
+        "passthru-bench",
+    ]))?;
+    let words = [
+        &[format!("/target/{PROFILE}/passthru-bench").into()],
+        &args.only[..],
+    ]
+    .concat();
     let (code, output) = lab::record(&args.machine, &words)?;
     if code == 0 && args.only.is_empty() {
-        section::write("dma", &String::from_utf8(output).context("what the bench printed")?)?;
+        section::write(
+            "dma",
+            &String::from_utf8(output).context("what the bench printed")?,
+        )?;
     }
     Ok(code)
 }

@@ -50,12 +50,15 @@ pub(super) fn guest(kind: Kind, devices: usize) -> String {
     let upper = lower.div_ceil(SLOTS);
     let mut line = |text: String| writeln!(xml, "{text}");
     for index in 1..=upper {
-        let _ = line(format!("<controller type='pci' index='{index}' model='pci-bridge'/>"));
+        let _ = line(format!(
+            "<controller type='pci' index='{index}' model='pci-bridge'/>"
+        ));
     }
     for n in 0..lower {
         let (index, address) = (upper + 1 + n, place(1, n));
-        let _ =
-            line(format!("<controller type='pci' index='{index}' model='pci-bridge'>{address}</controller>"));
+        let _ = line(format!(
+            "<controller type='pci' index='{index}' model='pci-bridge'>{address}</controller>"
+        ));
     }
     for n in 0..devices {
         let _ = line(kind.device(n, &place(upper + 1, n)));
@@ -65,5 +68,9 @@ pub(super) fn guest(kind: Kind, devices: usize) -> String {
 
 /// The address of the device with this number on bridges from `first` on.
 fn place(first: usize, n: usize) -> String {
-    format!("<address type='pci' bus='{}' slot='{}'/>", first + n / SLOTS, 1 + n % SLOTS)
+    format!(
+        "<address type='pci' bus='{}' slot='{}'/>",
+        first + n / SLOTS,
+        1 + n % SLOTS
+    )
 }

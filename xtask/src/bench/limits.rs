@@ -1,4 +1,5 @@
-//! `cargo xtask bench limits`: time and memory of `passthru validate` for documents at the limits of what is read.
+//! `cargo xtask bench limits`: time and memory of `passthru validate` for documents at the limits
+//! of what is read.
 
 use std::fs;
 use std::io::Read;
@@ -23,14 +24,28 @@ const INTRODUCTION: &str = "`passthru validate`, built with the profile `dist`, 
      Time: of the process on a processor, shortest of seven; the time of a domain without devices is taken off. Memory: the most that the larger one had.";
 
 pub(super) fn run() -> Result<u8> {
-    succeed(&mut cargo(&["build", "--profile", PROFILE, "--package", "passthru-cli"]))?;
+    succeed(&mut cargo(&[
+        "build",
+        "--profile",
+        PROFILE,
+        "--package",
+        "passthru-cli",
+    ]))?;
     let target = Workspace::read()?.target;
-    let bench = Bench { passthru: target.join(PROFILE).join("passthru"), folder: target.join("bench") };
+    let bench = Bench {
+        passthru: target.join(PROFILE).join("passthru"),
+        folder: target.join("bench"),
+    };
     fs::create_dir_all(&bench.folder)?;
-    let rows = LISTS.iter().map(|list| bench.row(list)).collect::<Result<Vec<_>>>()?;
+    let rows = LISTS
+        .iter()
+        .map(|list| bench.row(list))
+        .collect::<Result<Vec<_>>>()?;
     section::write("limits", &format!("{INTRODUCTION}\n\n{}", table(&rows)))?;
-    let missed =
-        rows.iter().filter(|row| row.ratio > LINEAR || (row.small && row.memory > MOST_MEMORY)).count();
+    let missed = rows
+        .iter()
+        .filter(|row| row.ratio > LINEAR || (row.small && row.memory > MOST_MEMORY))
+        .count();
     ensure!(missed == 0, "{missed} of the goals are missed");
     Ok(0)
 }
@@ -56,7 +71,10 @@ fn table(rows: &[Row]) -> String {
         let memory = row.memory as f64 / 1024.0;
         let goal = if row.small { "" } else { " (no goal)" };
         let count = thousands(row.count);
-        table += &format!("| {} | {count} | {:.2} | {memory:.1}{goal} |\n", row.name, row.ratio);
+        table += &format!(
+            "| {} | {count} | {:.2} | {memory:.1}{goal} |\n",
+            row.name, row.ratio
+        );
     }
     table
 }
@@ -73,7 +91,11 @@ struct Bench {
 impl Bench {
     fn row(&self, list: &List) -> Result<Row> {
         let count = list.most();
-        let files = [self.document(list, 0)?, self.document(list, count / 2)?, self.document(list, count)?];
+        let files = [
+            self.document(list, 0)?,
+            self.document(list, count / 2)?,
+            self.document(list, count)?,
+        ];
         let mut shortest = [Duration::MAX; 3];
         let mut memory = 0;
         for _ in 0..ROUNDS {
@@ -85,13 +107,25 @@ impl Bench {
         }
         let [none, half, all] = shortest.map(|time| time.as_secs_f64());
         let ratio = (all - none) / (half - none);
-        let row = Row { name: list.name, count, ratio, memory, small: list.small };
-        println!("{}: {:.3} s, {:.3} s, times {:.2}, {} KiB", row.name, half, all, row.ratio, row.memory);
+        let row = Row {
+            name: list.name,
+            count,
+            ratio,
+            memory,
+            small: list.small,
+        };
+        println!(
+            "{}: {:.3} s, {:.3} s, times {:.2}, {} KiB",
+            row.name, half, all, row.ratio, row.memory
+        );
         Ok(row)
     }
 
     fn document(&self, list: &List, count: usize) -> Result<PathBuf> {
-        let file = self.folder.join(format!("list-{}-{count}.xml", list.name.replace([' ', '/'], "-")));
+        let file = self.folder.join(format!(
+            "list-{}-{count}.xml",
+            list.name.replace([' ', '/'], "-")
+        ));
         fs::write(&file, list.document(count))?;
         Ok(file)
     }
@@ -107,7 +141,9 @@ impl Bench {
         let (mut peak, mut time) = (0, Duration::ZERO);
         loop {
             // The kernel shows neither of a process that has ended: the last answer before counts.
-            let read = |name| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+            let read = |name| {
+                fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default()
+            };
             peak = peak_of(&read("status")).unwrap_or(peak);
             time = time.max(time_of(&read("schedstat")).unwrap_or_default());
             if child.try_wait()?.is_some() {
@@ -116,19 +152,31 @@ impl Bench {
             std::thread::sleep(Duration::from_micros(500));
         }
         let mut said = String::new();
-        child.stdout.take().context("no pipe")?.read_to_string(&mut said)?;
-        ensure!(said.contains(file.to_str().context("a path that is no text")?), "{said}");
+        child
+            .stdout
+            .take()
+            .context("no pipe")?
+            .read_to_string(&mut said)?;
+        ensure!(
+            said.contains(file.to_str().context("a path that is no text")?),
+            "{said}"
+        );
         Ok((time, peak))
     }
 }
 
-/// Returns the time of a task on a processor, from its `schedstat`. Other work on the machine is not in it.
+/// Returns the time of a task on a processor, from its `schedstat`. Other work on the machine is
+/// not in it.
 fn time_of(schedstat: &str) -> Option<Duration> {
-    Some(Duration::from_nanos(schedstat.split(' ').next()?.parse().ok()?))
+    Some(Duration::from_nanos(
+        schedstat.split(' ').next()?.parse().ok()?,
+    ))
 }
 
 /// Returns `VmHWM` of a process's status.
 fn peak_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }

@@ -13,36 +13,62 @@ pub(super) struct List {
     /// Elements of the document for each of the list.
     each: usize,
     element: fn(usize) -> String,
-    /// Whether the goal of memory holds: some devices have so many parts that each takes more than a KiB.
+    /// Whether the goal of memory holds: some devices have so many parts that each takes more than
+    /// a KiB.
     pub(super) small: bool,
 }
 
 pub(super) const LISTS: &[List] = &[
     devices("PCI controllers", 1, |n| {
-        let model = if n == 0 { "pcie-root" } else { "pcie-root-port" };
+        let model = if n == 0 {
+            "pcie-root"
+        } else {
+            "pcie-root-port"
+        };
         format!("<controller type='pci' index='{n}' model='{model}'/>")
     }),
-    devices("disks of a type that does not exist", 1, |_| "<disk type='bogus'/>".into()),
-    large("disks without a source", 2, |n| format!("<disk><target dev='sd{}'/></disk>", letters(n))),
-    large("targets of disks", 2, |n| {
-        format!("<disk device='cdrom'><target dev='sd{}' bus='scsi'/></disk>", letters(n))
+    devices("disks of a type that does not exist", 1, |_| {
+        "<disk type='bogus'/>".into()
     }),
-    devices("USB controllers", 1, |_| "<controller type='usb' model='qemu-xhci'/>".into()),
-    devices("USB 2 groups", 1, |n| format!("<controller type='usb' index='{n}' model='ich9-ehci1'/>")),
-    large("USB devices", 1, |_| "<input type='mouse' bus='usb'/>".into()),
+    large("disks without a source", 2, |n| {
+        format!("<disk><target dev='sd{}'/></disk>", letters(n))
+    }),
+    large("targets of disks", 2, |n| {
+        format!(
+            "<disk device='cdrom'><target dev='sd{}' bus='scsi'/></disk>",
+            letters(n)
+        )
+    }),
+    devices("USB controllers", 1, |_| {
+        "<controller type='usb' model='qemu-xhci'/>".into()
+    }),
+    devices("USB 2 groups", 1, |n| {
+        format!("<controller type='usb' index='{n}' model='ich9-ehci1'/>")
+    }),
+    large("USB devices", 1, |_| {
+        "<input type='mouse' bus='usb'/>".into()
+    }),
     devices("USB ports", 2, |n| {
         let port = format!("1.{}.{}", n % 200 + 1, n / 200 + 1);
         format!("<input type='mouse' bus='usb'><address type='usb' bus='0' port='{port}'/></input>")
     }),
     devices("PCI addresses", 2, |n| {
         let (bus, slot, function) = (n % 256, n / 256 % 32, n / 8192 % 8);
-        let address = format!("<address type='pci' bus='{bus}' slot='{slot}' function='{function}'/>");
+        let address =
+            format!("<address type='pci' bus='{bus}' slot='{slot}' function='{function}'/>");
         format!("<controller type='usb' model='qemu-xhci'>{address}</controller>")
     }),
-    devices("aliases", 2, |n| format!("<input type='mouse' bus='ps2'><alias name='ua-{n}'/></input>")),
-    devices("channels", 2, |n| format!("<channel type='pty'><target type='virtio' name='c{n}'/></channel>")),
+    devices("aliases", 2, |n| {
+        format!("<input type='mouse' bus='ps2'><alias name='ua-{n}'/></input>")
+    }),
+    devices("channels", 2, |n| {
+        format!("<channel type='pty'><target type='virtio' name='c{n}'/></channel>")
+    }),
     large("places in the order of the boot", 2, |n| {
-        format!("<interface type='user'><boot order='{}'/></interface>", n + 1)
+        format!(
+            "<interface type='user'><boot order='{}'/></interface>",
+            n + 1
+        )
     }),
     large("network cards", 1, |_| "<interface type='user'/>".into()),
     devices("hostdevs", 3, |n| {
@@ -50,7 +76,9 @@ pub(super) const LISTS: &[List] = &[
         format!("<hostdev mode='subsystem' type='pci'><source>{address}</source></hostdev>")
     }),
     devices("serial ports", 1, |_| "<serial type='pty'/>".into()),
-    devices("screens", 1, |n| format!("<graphics type='vnc' port='{}'/>", 5900 + n % 20_000)),
+    devices("screens", 1, |n| {
+        format!("<graphics type='vnc' port='{}'/>", 5900 + n % 20_000)
+    }),
     devices("graphics cards", 1, |_| "<video/>".into()),
     devices("shared memory", 1, |n| format!("<shmem name='s{n}'/>")),
     List {
@@ -91,11 +119,20 @@ pub(super) const LISTS: &[List] = &[
 ];
 
 const fn devices(name: &'static str, each: usize, element: fn(usize) -> String) -> List {
-    List { name, within: &["devices"], each, element, small: true }
+    List {
+        name,
+        within: &["devices"],
+        each,
+        element,
+        small: true,
+    }
 }
 
 const fn large(name: &'static str, each: usize, element: fn(usize) -> String) -> List {
-    List { small: false, ..devices(name, each, element) }
+    List {
+        small: false,
+        ..devices(name, each, element)
+    }
 }
 
 impl List {
@@ -107,7 +144,12 @@ impl List {
     /// Returns a domain with so many elements, each on a line of its own.
     pub(super) fn document(&self, count: usize) -> String {
         let open: String = self.within.iter().map(|name| format!("<{name}>")).collect();
-        let close: String = self.within.iter().rev().map(|name| format!("</{name}>")).collect();
+        let close: String = self
+            .within
+            .iter()
+            .rev()
+            .map(|name| format!("</{name}>"))
+            .collect();
         let mut list = String::new();
         for n in 0..count {
             list += &(self.element)(n);
@@ -122,7 +164,11 @@ impl List {
 
 /// a … z, aa, ab … as disks are counted.
 pub(super) fn letters(n: usize) -> String {
-    let first = if n >= 26 { letters(n / 26 - 1) } else { String::new() };
+    let first = if n >= 26 {
+        letters(n / 26 - 1)
+    } else {
+        String::new()
+    };
     let last = u8::try_from(n % 26).unwrap_or_default();
     first + &char::from(b'a' + last).to_string()
 }
@@ -133,7 +179,10 @@ mod tests {
 
     #[test]
     fn disks_are_counted_in_letters() {
-        assert_eq!([0, 25, 26, 701, 702].map(letters), ["a", "z", "aa", "zz", "aaa"]);
+        assert_eq!(
+            [0, 25, 26, 701, 702].map(letters),
+            ["a", "z", "aa", "zz", "aaa"]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: measurements, as ratios that hold on any machine. Each writes a section of docs/benchmarks.md.
+//! `cargo xtask bench`: measurements, as ratios that hold on any machine. Each writes a section of
+//! docs/benchmarks.md.
 
 mod convert;
 mod dma;

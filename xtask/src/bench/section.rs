@@ -22,11 +22,24 @@ pub(super) fn write(bench: &str, text: &str) -> Result<()> {
 }
 
 fn replaced(document: &str, bench: &str, text: &str) -> String {
-    let (begin, end) = (format!("<!-- begin {bench} -->\n"), format!("<!-- end {bench} -->\n"));
-    let section = format!("{begin}## `cargo xtask bench {bench}`\n\n{}\n{end}", text.trim_end());
-    let old = document.find(&begin).zip(document.find(&end)).filter(|(from, to)| from < to);
+    let (begin, end) = (
+        format!("<!-- begin {bench} -->\n"),
+        format!("<!-- end {bench} -->\n"),
+    );
+    let section = format!(
+        "{begin}## `cargo xtask bench {bench}`\n\n{}\n{end}",
+        text.trim_end()
+    );
+    let old = document
+        .find(&begin)
+        .zip(document.find(&end))
+        .filter(|(from, to)| from < to);
     match old {
-        Some((from, to)) => format!("{}{section}{}", &document[..from], &document[to + end.len()..]),
+        Some((from, to)) => format!(
+            "{}{section}{}",
+            &document[..from],
+            &document[to + end.len()..]
+        ),
         None => format!("{}\n\n{section}", document.trim_end()),
     }
 }

@@ -1,4 +1,5 @@
-//! The architectures of a virtual host: all that differs between them, apart from the machine's command line.
+//! The architectures of a virtual host: all that differs between them, apart from the machine's
+//! command line.
 
 /// An architecture that a virtual host can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

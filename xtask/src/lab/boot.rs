@@ -31,10 +31,12 @@ use crate::cargo;
 /// Exit code when the time limit is reached, as of `timeout`.
 const TIMED_OUT: u8 = 124;
 
-/// How long outputs may still come after the job ended: something in the background may hold them open.
+/// How long outputs may still come after the job ended: something in the background may hold them
+/// open.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// How long the kernel's log may stand still before the job begins: longer than it ever does on a busy machine.
+/// How long the kernel's log may stand still before the job begins: longer than it ever does on a
+/// busy machine.
 const STANDSTILL: Duration = Duration::from_secs(90);
 
 /// How often a virtual host that stands still while it starts is started.
@@ -79,8 +81,8 @@ pub(super) enum Input {
 
 /// Runs a job to its end and reports on stderr what went wrong.
 ///
-/// Now and then the kernel waits for ever for a timer of the emulation while it starts. It is started again then, unless
-/// that would lose the job's input.
+/// Now and then the kernel waits for ever for a timer of the emulation while it starts. It is
+/// started again then, unless that would lose the job's input.
 pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     for _ in 1..STARTS {
         match once(lab, args, job)? {
@@ -106,7 +108,9 @@ fn once(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> {
     let outcome = wait(&mut qemu, &events, job, Start::watch(run.kernel_log()));
     end(&mut qemu);
     let outcome = match outcome? {
-        Outcome::EmulatorDied if KernelLog::read(&run.kernel_log()).has_fault() => Outcome::HostEnded,
+        Outcome::EmulatorDied if KernelLog::read(&run.kernel_log()).has_fault() => {
+            Outcome::HostEnded
+        }
         outcome => outcome,
     };
     report(&run, outcome, job);
@@ -158,7 +162,12 @@ struct Start {
 
 impl Start {
     fn watch(log: PathBuf) -> Self {
-        Self { log, length: 0, since: Instant::now(), done: false }
+        Self {
+            log,
+            length: 0,
+            since: Instant::now(),
+            done: false,
+        }
     }
 
     /// Whether it has not gone on for as long as `most`.
@@ -177,8 +186,13 @@ impl Job {
     fn write(&self, run: &Run, lab: &Lab, args: &MachineArgs, end_mark: &str) -> Result<()> {
         let folder = run.job();
         let text = |path: &Path| quoted(&path.to_string_lossy());
-        let interactive = if self.input == Input::Terminal { "yes" } else { "no" };
-        let (rows, columns) = tcgetwinsize(stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
+        let interactive = if self.input == Input::Terminal {
+            "yes"
+        } else {
+            "no"
+        };
+        let (rows, columns) =
+            tcgetwinsize(stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let settings = [
             ("SOURCE", text(cargo::root())),
             ("TARGET", text(&self.target)),
@@ -191,11 +205,15 @@ impl Job {
             ("ROWS", rows.to_string()),
             ("COLUMNS", columns.to_string()),
         ];
-        let settings: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let settings: String = settings
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
         fs::write(folder.join("settings"), settings)?;
         fs::write(folder.join("command"), environment() + &self.script)?;
         let guest = folder.join("guest");
-        fs::copy(&lab.kernel, guest.join("vmlinuz")).with_context(|| format!("{}", lab.kernel.display()))?;
+        fs::copy(&lab.kernel, guest.join("vmlinuz"))
+            .with_context(|| format!("{}", lab.kernel.display()))?;
         initrd::write(&lab.rootfs, "guest-init", &guest.join("initrd.gz"))?;
         initrd::write(&lab.rootfs, "init", &run.initrd())
     }
@@ -205,7 +223,11 @@ impl Job {
         let forward = self.input == Input::Forwarded && !stdin().is_terminal();
         Ok([
             streams::input(forward)?,
-            streams::output(Recorded::new(stdout(), self.record.clone()), end_mark, events.clone())?,
+            streams::output(
+                Recorded::new(stdout(), self.record.clone()),
+                end_mark,
+                events.clone(),
+            )?,
             streams::output(stderr(), end_mark, events.clone())?,
             streams::status(events.clone())?,
         ])
@@ -215,8 +237,11 @@ impl Job {
 /// Variables of ours that the job sees.
 fn environment() -> String {
     let passed = ["RUST_BACKTRACE", "RUST_LOG", "NO_COLOR", "TERM"];
-    let set = passed.iter().filter_map(|name| Some((name, env::var(name).ok()?)));
-    set.map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect()
+    let set = passed
+        .iter()
+        .filter_map(|name| Some((name, env::var(name).ok()?)));
+    set.map(|(name, value)| format!("export {name}={}\n", quoted(&value)))
+        .collect()
 }
 
 /// A word as the shell reads it.
@@ -226,8 +251,8 @@ pub(super) fn quoted(word: &str) -> String {
 
 /// A text that no output contains by chance.
 fn end_mark() -> Result<String> {
-    let random =
-        fs::read_to_string("/proc/sys/kernel/random/uuid").context("/proc/sys/kernel/random/uuid")?;
+    let random = fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .context("/proc/sys/kernel/random/uuid")?;
     Ok(format!("<end of output {}>", random.trim()))
 }
 
@@ -241,11 +266,20 @@ fn catch_signals(events: Sender<Event>) -> Result<()> {
     Ok(())
 }
 
-fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd; 4]) -> Result<Child> {
+fn start(
+    run: &Run,
+    lab: &Lab,
+    args: &MachineArgs,
+    job: &Job,
+    channels: [OwnedFd; 4],
+) -> Result<Child> {
     let named: Vec<_> = PORTS
         .into_iter()
         .zip(&channels)
-        .map(|(name, channel)| Channel { name, fd: channel.as_raw_fd() })
+        .map(|(name, channel)| Channel {
+            name,
+            fd: channel.as_raw_fd(),
+        })
         .collect();
     let machine = Machine {
         arch: args.arch,
@@ -270,7 +304,9 @@ fn start(run: &Run, lab: &Lab, args: &MachineArgs, job: &Job, channels: [OwnedFd
     if job.input != Input::Terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null());
     }
-    command.stderr(File::create(run.qemu_log())?).env("TMPDIR", run.temporary());
+    command
+        .stderr(File::create(run.qemu_log())?)
+        .env("TMPDIR", run.temporary());
     spawn(command, channels)
 }
 
@@ -280,12 +316,19 @@ fn spawn(mut command: Command, channels: [OwnedFd; 4]) -> Result<Child> {
     for channel in &channels {
         fcntl_setfd(channel, FdFlags::empty())?;
     }
-    command.spawn().context("QEMU of the lab's root file system")
+    command
+        .spawn()
+        .context("QEMU of the lab's root file system")
 }
 
-/// Waits for the job's status and the rest of its output, for the time limit, a signal, the end of QEMU, or a start that does
-/// not go on.
-fn wait(qemu: &mut Child, events: &Receiver<Event>, job: &Job, mut start: Start) -> Result<Outcome> {
+/// Waits for the job's status and the rest of its output, for the time limit, a signal, the end of
+/// QEMU, or a start that does not go on.
+fn wait(
+    qemu: &mut Child,
+    events: &Receiver<Event>,
+    job: &Job,
+    mut start: Start,
+) -> Result<Outcome> {
     let mut deadline = job.limit.map(|limit| Instant::now() + limit);
     let mut status = None;
     let mut open_outputs = 2;
@@ -332,9 +375,14 @@ fn await_outputs(events: &Receiver<Event>, mut open: i32) {
     }
 }
 
-/// Tells a signal from an end by itself: a panic of the virtual host's kernel ends QEMU with status 0.
+/// Tells a signal from an end by itself: a panic of the virtual host's kernel ends QEMU with status
+/// 0.
 fn end_of_emulator(end: ExitStatus) -> Outcome {
-    if end.signal().is_some() { Outcome::EmulatorDied } else { Outcome::HostEnded }
+    if end.signal().is_some() {
+        Outcome::EmulatorDied
+    } else {
+        Outcome::HostEnded
+    }
 }
 
 /// Asks QEMU to end, and makes it.
@@ -367,10 +415,16 @@ fn report(run: &Run, outcome: Outcome, job: &Job) {
             );
         }
         Outcome::StoodStill => {
-            eprintln!("lab: no output for {} s", job.silence.unwrap_or_default().as_secs());
+            eprintln!(
+                "lab: no output for {} s",
+                job.silence.unwrap_or_default().as_secs()
+            );
         }
         Outcome::NotStarted => {
-            eprintln!("lab: the virtual host's kernel has said nothing for {} s", STANDSTILL.as_secs());
+            eprintln!(
+                "lab: the virtual host's kernel has said nothing for {} s",
+                STANDSTILL.as_secs()
+            );
         }
         Outcome::EmulatorDied | Outcome::HostEnded => {
             eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default())
@@ -418,8 +472,10 @@ mod tests {
     #[test]
     fn a_quoted_word_is_one_word_of_the_shell() {
         let word = "it's $HOME; \"x\"";
-        let output =
-            Command::new("sh").args(["-c", &format!("printf %s {}", quoted(word))]).output().unwrap();
+        let output = Command::new("sh")
+            .args(["-c", &format!("printf %s {}", quoted(word))])
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
     }
 }

@@ -1,5 +1,6 @@
-//! The cache: finished pieces (kernel, root file system, disks), each in a folder named by a hash of its inputs. A piece
-//! is made in `NAME.partial` and renamed when whole, so that a folder with a piece's name is never half of one.
+//! The cache: finished pieces (kernel, root file system, disks), each in a folder named by a hash
+//! of its inputs. A piece is made in `NAME.partial` and renamed when whole, so that a folder with a
+//! piece's name is never half of one.
 
 use std::env;
 use std::fs::{self, File};
@@ -25,18 +26,26 @@ pub(super) struct Lock {
 }
 
 impl Cache {
-    /// Opens `$PASSTHRU_LAB`, else `passthru/lab` in `$XDG_CACHE_HOME` or ~/.cache; makes it if need be.
+    /// Opens `$PASSTHRU_LAB`, else `passthru/lab` in `$XDG_CACHE_HOME` or ~/.cache; makes it if
+    /// need be.
     pub(super) fn open() -> Result<Self> {
-        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let default = || {
-            let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+            let caches =
+                folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
             Some(caches.join("passthru/lab"))
         };
         let root = folder("PASSTHRU_LAB")
             .or_else(default)
             .context("none of PASSTHRU_LAB, XDG_CACHE_HOME, HOME is set")?;
         fs::create_dir_all(&root).with_context(|| format!("{}", root.display()))?;
-        Ok(Self { root: root.canonicalize()? })
+        Ok(Self {
+            root: root.canonicalize()?,
+        })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -52,7 +61,9 @@ impl Cache {
 
     /// The piece that these inputs make.
     pub(super) fn piece(&self, name: &str, inputs: &[&str]) -> Piece {
-        Piece { path: self.root.join(format!("{name}-{}", key(inputs))) }
+        Piece {
+            path: self.root.join(format!("{name}-{}", key(inputs))),
+        }
     }
 
     /// Waits until no other setup works on this cache, and keeps others out.
@@ -83,7 +94,10 @@ impl Cache {
 
     /// Pieces and leftovers that are none of `kept`.
     pub(super) fn stale(&self, kept: &[Piece]) -> Result<Vec<PathBuf>> {
-        let is_kept = |path: &PathBuf| kept.iter().any(|piece| piece.path == path.with_extension(""));
+        let is_kept = |path: &PathBuf| {
+            kept.iter()
+                .any(|piece| piece.path == path.with_extension(""))
+        };
         let mut stale = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -99,7 +113,10 @@ impl Cache {
     pub(super) fn remove(&self, pieces: &[PathBuf]) -> Result<()> {
         let lock = self.lock_file("use.lock")?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("a virtual host runs from {}: nothing is removed", self.root.display());
+            bail!(
+                "a virtual host runs from {}: nothing is removed",
+                self.root.display()
+            );
         }
         pieces.iter().try_for_each(|path| remove(path))
     }
@@ -114,14 +131,18 @@ pub(super) struct Piece {
 impl Piece {
     const NAMES: [&str; 3] = ["kernel", "rootfs", "disks"];
 
-    /// Whether a file of the cache's folder has the name of a piece or of one in the making, to the letter: the folder
-    /// may hold what is not ours.
+    /// Whether a file of the cache's folder has the name of a piece or of one in the making, to the
+    /// letter: the folder may hold what is not ours.
     fn is_name(name: &str) -> bool {
-        let name = name.strip_suffix(".partial").or_else(|| name.strip_suffix(".work")).unwrap_or(name);
+        let name = name
+            .strip_suffix(".partial")
+            .or_else(|| name.strip_suffix(".work"))
+            .unwrap_or(name);
         let is_key = |key: &str| {
             key.len() == KEY_DIGITS && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         };
-        name.split_once('-').is_some_and(|(piece, key)| Self::NAMES.contains(&piece) && is_key(key))
+        name.split_once('-')
+            .is_some_and(|(piece, key)| Self::NAMES.contains(&piece) && is_key(key))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -169,7 +190,11 @@ fn key(inputs: &[&str]) -> String {
         hash.update(input.len().to_le_bytes());
         hash.update(input.as_bytes());
     }
-    hash.finalize().iter().take(KEY_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(KEY_DIGITS / 2)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -178,7 +203,9 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, Cache) {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache { root: folder.path().to_owned() };
+        let cache = Cache {
+            root: folder.path().to_owned(),
+        };
         (folder, cache)
     }
 
@@ -191,9 +218,13 @@ mod tests {
             bail!("killed")
         });
         assert!(failed.is_err() && !piece.is_whole());
-        piece.make(|partial| Ok(fs::write(partial.join("image"), "")?)).unwrap();
+        piece
+            .make(|partial| Ok(fs::write(partial.join("image"), "")?))
+            .unwrap();
         assert!(
-            piece.is_whole() && piece.path().join("image").exists() && !piece.path().join("half").exists()
+            piece.is_whole()
+                && piece.path().join("image").exists()
+                && !piece.path().join("half").exists()
         );
     }
 
@@ -207,13 +238,21 @@ mod tests {
     #[test]
     fn stale_is_what_no_key_in_use_names() {
         let (_folder, cache) = cache();
-        let (old, new) = (cache.piece("kernel", &["old"]), cache.piece("kernel", &["new"]));
+        let (old, new) = (
+            cache.piece("kernel", &["old"]),
+            cache.piece("kernel", &["new"]),
+        );
         for piece in [&old, &new] {
             piece.make(|_| Ok(())).unwrap();
         }
         cache.folder("runs").unwrap();
         // What is not ours, whatever it is called.
-        for name in ["kernel-patches", "disks-backup", "kernel-0123456789ab.old", "rootfs-0123456789AB"] {
+        for name in [
+            "kernel-patches",
+            "disks-backup",
+            "kernel-0123456789ab.old",
+            "rootfs-0123456789AB",
+        ] {
             cache.folder(name).unwrap();
         }
         let stale = cache.stale(std::slice::from_ref(&new)).unwrap();

@@ -1,4 +1,5 @@
-//! Long-running programs of a setup: their output goes to a log and is watched line by line, and they die with us.
+//! Long-running programs of a setup: their output goes to a log and is watched line by line, and
+//! they die with us.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -19,7 +20,8 @@ pub(super) fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A command in namespaces of its own: what it mounts goes away with it, and whatever it started dies with it.
+/// A command in namespaces of its own: what it mounts goes away with it, and whatever it started
+/// dies with it.
 pub(super) fn contained() -> Command {
     let mut command = dying_with_us("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL"]);
@@ -29,14 +31,24 @@ pub(super) fn contained() -> Command {
 /// Runs a command without input; appends its output to `log` and gives each line to `watch`.
 ///
 /// Its failure is an error with the last lines of the output.
-pub(super) fn watched(command: &mut Command, log: &Path, mut watch: impl FnMut(&str)) -> Result<()> {
+pub(super) fn watched(
+    command: &mut Command,
+    log: &Path,
+    mut watch: impl FnMut(&str),
+) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     let shown = format!("{program} {}", arguments.join(" "));
-    let mut log_file =
-        File::options().create(true).append(true).open(log).with_context(|| format!("{}", log.display()))?;
+    let mut log_file = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("{}", log.display()))?;
     let (reader, writer) = pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
     let mut child = command.spawn().with_context(|| shown.clone())?;
     command.stdout(Stdio::null()).stderr(Stdio::null()); // our ends of the pipe close
     let mut last = VecDeque::with_capacity(SHOWN);
@@ -50,7 +62,11 @@ pub(super) fn watched(command: &mut Command, log: &Path, mut watch: impl FnMut(&
     let status = child.wait()?;
     if !status.success() {
         let lines: Vec<_> = last.into_iter().rev().collect();
-        bail!("{shown}: {status}; its output is in {}, and ended with:\n{}", log.display(), lines.join("\n"));
+        bail!(
+            "{shown}: {status}; its output is in {}, and ended with:\n{}",
+            log.display(),
+            lines.join("\n")
+        );
     }
     Ok(())
 }
@@ -76,8 +92,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "seq 100; exit 2"]);
-        let error = watched(&mut command, &folder.path().join("log"), |_| ()).unwrap_err().to_string();
-        assert!(error.contains("exit status: 2") && error.ends_with("\n99\n100"), "{error}");
+        let error = watched(&mut command, &folder.path().join("log"), |_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("exit status: 2") && error.ends_with("\n99\n100"),
+            "{error}"
+        );
         assert!(!error.contains("\n80\n"), "{error}");
     }
 }

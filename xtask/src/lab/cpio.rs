@@ -27,11 +27,27 @@ impl Cpio {
     fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) {
         self.entries += 1;
         let name_size = path.len() + 1;
-        // inode, mode, uid, gid, links, mtime, size, device (2), node's device (2), name size, checksum
-        let fields = [self.entries, mode, 0, 0, 1, 0, contents.len() as u32, 0, 0, 0, 0, name_size as u32, 0];
+        // inode, mode, uid, gid, links, mtime, size, device (2), node's device (2), name size,
+        // checksum
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            contents.len() as u32,
+            0,
+            0,
+            0,
+            0,
+            name_size as u32,
+            0,
+        ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+            self.bytes
+                .extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
@@ -51,7 +67,10 @@ mod tests {
 
     #[test]
     fn an_archive_begins_with_its_first_entry_and_ends_with_the_trailer() {
-        let bytes = Cpio::default().folder("bin").program("init", b"#!x").finish();
+        let bytes = Cpio::default()
+            .folder("bin")
+            .program("init", b"#!x")
+            .finish();
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(bytes.len() % 4, 0);
         assert!(text.starts_with("07070100000001000041ed"), "{text}");

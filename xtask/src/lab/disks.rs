@@ -50,8 +50,14 @@ pub(super) fn piece(cache: &Cache) -> Piece {
 pub(super) fn build(piece: &Piece, rootfs: &Rootfs) -> Result<()> {
     piece.make(|folder| {
         let contents = devices::nvme_contents();
-        let sum: String = Hash::hash(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
-        ensure!(sum == devices::NVME_SHA256, "the generator of the disk's contents changed: {sum}");
+        let sum: String = Hash::hash(&contents)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        ensure!(
+            sum == devices::NVME_SHA256,
+            "the generator of the disk's contents changed: {sum}"
+        );
         fs::write(folder.join("assigned.raw"), contents)?;
         zeros(&folder.join("cmb.raw"), CMB_BYTES)?;
         zeros(&folder.join("multipath.raw"), MULTIPATH_BYTES)?;
@@ -62,7 +68,11 @@ pub(super) fn build(piece: &Piece, rootfs: &Rootfs) -> Result<()> {
             .args(["-q", "-F", "-t", "ext4", "-L", "data"])
             .arg(&data)
             .output()?;
-        ensure!(made.status.success(), "mke2fs: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "mke2fs: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         Ok(())
     })
 }

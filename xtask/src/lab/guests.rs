@@ -1,4 +1,5 @@
-//! `cargo xtask lab loop`: many small guests one after the other, to learn how often one is lost to the emulation.
+//! `cargo xtask lab loop`: many small guests one after the other, to learn how often one is lost to
+//! the emulation.
 
 use std::fmt;
 use std::time::Duration;
@@ -53,12 +54,21 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 
 fn job(args: &Args, record: &Record, first: u32) -> Result<Job> {
     let kind = if args.uefi { "uefi" } else { "bios" };
-    let words = ["/src/lab/loop", &first.to_string(), &args.count.to_string(), kind];
+    let words = [
+        "/src/lab/loop",
+        &first.to_string(),
+        &args.count.to_string(),
+        kind,
+    ];
     let mut words: Vec<_> = words.map(Into::into).into();
     words.push(args.patience.to_string().into());
     let job = super::run::job(&args.machine, &words, Input::None, None)?;
     let silence = Some(Duration::from_secs(2 * args.patience + REPORTING));
-    Ok(Job { record: Some(record.clone()), silence, ..job })
+    Ok(Job {
+        record: Some(record.clone()),
+        silence,
+        ..job
+    })
 }
 
 /// Numbers of guests by their end.
@@ -77,7 +87,10 @@ impl Tally {
     /// Adds what `lab/loop` printed.
     fn read(&mut self, output: &str) {
         for line in output.lines() {
-            let Some((_, end)) = line.strip_prefix("guest ").and_then(|rest| rest.split_once(": ")) else {
+            let Some((_, end)) = line
+                .strip_prefix("guest ")
+                .and_then(|rest| rest.split_once(": "))
+            else {
                 continue;
             };
             if end.starts_with("ended") {
@@ -117,7 +130,12 @@ impl fmt::Display for Tally {
         }
         let (low, high) = interval(self.lost(), count);
         let percent = 100.0 * f64::from(self.lost()) / f64::from(count);
-        write!(f, "; lost {percent:.1} % (95 % interval {:.1} to {:.1} %)", 100.0 * low, 100.0 * high)
+        write!(
+            f,
+            "; lost {percent:.1} % (95 % interval {:.1} to {:.1} %)",
+            100.0 * low,
+            100.0 * high
+        )
     }
 }
 
@@ -129,7 +147,10 @@ fn interval(hits: u32, count: u32) -> (f64, f64) {
     let center = rate + Z * Z / (2.0 * count);
     let margin = Z * (rate * (1.0 - rate) / count + Z * Z / (4.0 * count * count)).sqrt();
     let scale = 1.0 + Z * Z / count;
-    (((center - margin) / scale).max(0.0), ((center + margin) / scale).min(1.0))
+    (
+        ((center - margin) / scale).max(0.0),
+        ((center + margin) / scale).min(1.0),
+    )
 }
 
 #[cfg(test)]
@@ -138,12 +159,21 @@ mod tests {
 
     #[test]
     fn lines_of_guests_are_counted_and_others_are_not() {
-        let mut tally = Tally { died: 1, ..Tally::default() };
+        let mut tally = Tally {
+            died: 1,
+            ..Tally::default()
+        };
         tally.read(
             "guest 1: ended in 7 s\nguest 2: stood still after 70 s (ticks 1 2)\n--- monitor\nguest x\n",
         );
         tally.read("guest 3: failed with status 1\nguest 4: ended in 8 s\n");
-        let expected = Tally { ended: 2, stood_still: 1, failed: 1, died: 1, host_stood_still: 0 };
+        let expected = Tally {
+            ended: 2,
+            stood_still: 1,
+            failed: 1,
+            died: 1,
+            host_stood_still: 0,
+        };
         assert_eq!(tally, expected);
         assert_eq!(
             tally.to_string(),

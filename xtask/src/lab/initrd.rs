@@ -1,4 +1,5 @@
-//! The two initrds, made anew for each boot from the scripts in `lab/`: the virtual host's and the small guest's.
+//! The two initrds, made anew for each boot from the scripts in `lab/`: the virtual host's and the
+//! small guest's.
 
 use std::fs;
 use std::io::Write;
@@ -19,16 +20,27 @@ pub(super) fn write(rootfs: &Rootfs, script: &str, to: &Path) -> Result<()> {
     // The kernel's targets look for etc/target, and complain without it.
     let folders = ["bin", "dev", "etc", "etc/target", "proc", "sys", "tmp"];
     let archive = folders.into_iter().fold(Cpio::default(), Cpio::folder);
-    let archive = archive.program("bin/busybox", &busybox).program("init", &init).finish();
+    let archive = archive
+        .program("bin/busybox", &busybox)
+        .program("init", &init)
+        .finish();
     gzip(&archive, to)
 }
 
 fn gzip(bytes: &[u8], to: &Path) -> Result<()> {
     let output = fs::File::create(to)?;
-    let mut gzip = Command::new("gzip").args(["-1", "-n"]).stdin(Stdio::piped()).stdout(output).spawn()?;
+    let mut gzip = Command::new("gzip")
+        .args(["-1", "-n"])
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .spawn()?;
     if let Some(mut input) = gzip.stdin.take() {
         input.write_all(bytes)?;
     }
-    ensure!(gzip.wait()?.success(), "gzip failed to write {}", to.display());
+    ensure!(
+        gzip.wait()?.success(),
+        "gzip failed to write {}",
+        to.display()
+    );
     Ok(())
 }

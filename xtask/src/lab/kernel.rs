@@ -1,5 +1,5 @@
-//! The virtual host's kernel: built from Debian's source package with the configuration and the patches in
-//! `lab/kernel`.
+//! The virtual host's kernel: built from Debian's source package with the configuration and the
+//! patches in `lab/kernel`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -93,12 +93,16 @@ pub(super) fn build(
     configure(&tree, arch, log)?;
     let (target, image) = arch.kernel_image();
     step.expect(BUILD_STEPS);
-    watched(make(&tree).arg(format!("-j{}", processors())).arg(target), log, |line| {
-        if line.starts_with("  ") {
-            step.advance();
-            step.detail(line);
-        }
-    })?;
+    watched(
+        make(&tree).arg(format!("-j{}", processors())).arg(target),
+        log,
+        |line| {
+            if line.starts_with("  ") {
+                step.advance();
+                step.detail(line);
+            }
+        },
+    )?;
     piece.make(|partial| {
         fs::copy(tree.join(image), partial.join("vmlinuz"))?;
         fs::copy(tree.join(".config"), partial.join("config"))?;
@@ -127,9 +131,23 @@ fn fetch(archive: &Archive, source: Source, work: &Path, log: &Path) -> Result<P
         fs::remove_dir_all(&unpacked)?;
     }
     fs::create_dir(&unpacked)?;
-    watched(dying_with_us("dpkg-deb").arg("--extract").args([&package, &unpacked]), log, |_| ())?;
+    watched(
+        dying_with_us("dpkg-deb")
+            .arg("--extract")
+            .args([&package, &unpacked]),
+        log,
+        |_| (),
+    )?;
     let tarball = unpacked.join(format!("usr/src/{name}.tar.xz"));
-    watched(dying_with_us("tar").arg("-C").arg(&unpacked).arg("-xJf").arg(&tarball), log, |_| ())?;
+    watched(
+        dying_with_us("tar")
+            .arg("-C")
+            .arg(&unpacked)
+            .arg("-xJf")
+            .arg(&tarball),
+        log,
+        |_| (),
+    )?;
     fs::remove_file(&tarball)?;
     fs::remove_file(&package)?;
     Ok(unpacked.join(name))
@@ -148,7 +166,10 @@ fn patches() -> Result<Vec<Patch>> {
     for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
         paths.push(entry?.path());
     }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "patch")
+    });
     paths.sort();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
@@ -159,11 +180,15 @@ fn patches() -> Result<Vec<Patch>> {
 
 fn apply(patch: &Patch, tree: &Path, log: &Path) -> Result<()> {
     let mut command = dying_with_us("patch");
-    command.args(["--batch", "--forward", "--strip=1", "--input"]).arg(&patch.path).current_dir(tree);
+    command
+        .args(["--batch", "--forward", "--strip=1", "--input"])
+        .arg(&patch.path)
+        .current_dir(tree);
     watched(&mut command, log, |_| ())
 }
 
-/// Merges the configuration over tinyconfig, unless the tree has that already, and checks that all of it holds.
+/// Merges the configuration over tinyconfig, unless the tree has that already, and checks that all
+/// of it holds.
 fn configure(tree: &Path, arch: Arch, log: &Path) -> Result<()> {
     let config = tree.join(".config");
     let wanted = configuration(arch)?;
@@ -174,10 +199,21 @@ fn configure(tree: &Path, arch: Arch, log: &Path) -> Result<()> {
     fs::write(&fragment, &wanted)?;
     watched(make(tree).arg("tinyconfig"), log, |_| ())?;
     let mut merge = dying_with_us("scripts/kconfig/merge_config.sh");
-    watched(merge.args(["-m", ".config"]).arg(&fragment).current_dir(tree), log, |_| ())?;
+    watched(
+        merge
+            .args(["-m", ".config"])
+            .arg(&fragment)
+            .current_dir(tree),
+        log,
+        |_| (),
+    )?;
     watched(make(tree).arg("olddefconfig"), log, |_| ())?;
     let dropped = dropped(&wanted, &fs::read_to_string(&config)?);
-    ensure!(dropped.is_empty(), "the kernel's configuration does not hold {}", dropped.join(", "));
+    ensure!(
+        dropped.is_empty(),
+        "the kernel's configuration does not hold {}",
+        dropped.join(", ")
+    );
     File::open(config)?.sync_all()?;
     Ok(())
 }
@@ -185,9 +221,10 @@ fn configure(tree: &Path, arch: Arch, log: &Path) -> Result<()> {
 /// The lines asked for that a finished configuration does not hold.
 fn dropped<'a>(wanted: &'a str, config: &str) -> Vec<&'a str> {
     let holds = |line: &str| match line.strip_suffix("=n") {
-        Some(symbol) => {
-            !config.lines().any(|set| set.strip_prefix(symbol).is_some_and(|rest| rest.starts_with('=')))
-        }
+        Some(symbol) => !config.lines().any(|set| {
+            set.strip_prefix(symbol)
+                .is_some_and(|rest| rest.starts_with('='))
+        }),
         None => config.lines().any(|set| set == line),
     };
     let asked = wanted.lines().filter(|line| line.starts_with("CONFIG_"));
@@ -201,7 +238,10 @@ fn configuration(arch: Arch) -> Result<String> {
 
 fn make(tree: &Path) -> Command {
     let mut command = dying_with_us("make");
-    command.current_dir(tree).env("KBUILD_BUILD_USER", "lab").env("KBUILD_BUILD_HOST", "passthru");
+    command
+        .current_dir(tree)
+        .env("KBUILD_BUILD_USER", "lab")
+        .env("KBUILD_BUILD_HOST", "passthru");
     command
 }
 
@@ -216,7 +256,8 @@ mod tests {
     #[test]
     fn a_symbol_that_kconfig_dropped_is_named() {
         let wanted = "# why\nCONFIG_A=y\nCONFIG_B=y\nCONFIG_C=n\nCONFIG_D=n\n";
-        let config = "CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_C is not set\nCONFIG_D=y\nCONFIG_DE=y\n";
+        let config =
+            "CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_C is not set\nCONFIG_D=y\nCONFIG_DE=y\n";
         assert_eq!(dropped(wanted, config), ["CONFIG_B=y", "CONFIG_D=n"]);
     }
 }

@@ -10,8 +10,14 @@ const JOB_BEGINS: &str = "passthru-lab: the job begins";
 const SHOWN: usize = 25;
 
 /// Words by which the kernel tells of its own faults.
-const FAULTS: &[&str] =
-    &["BUG:", "WARNING:", "Oops:", "Kernel panic", "general protection fault", "Call Trace:"];
+const FAULTS: &[&str] = &[
+    "BUG:",
+    "WARNING:",
+    "Oops:",
+    "Kernel panic",
+    "general protection fault",
+    "Call Trace:",
+];
 
 /// A kernel log as it was when read.
 pub(super) struct KernelLog {
@@ -22,7 +28,9 @@ impl KernelLog {
     /// Reads what is there of a log; nothing is as good as an empty one.
     pub(super) fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap_or_default();
-        Self { text: String::from_utf8_lossy(&bytes).replace('\r', "") }
+        Self {
+            text: String::from_utf8_lossy(&bytes).replace('\r', ""),
+        }
     }
 
     /// Whether the boot came as far as the job.
@@ -35,14 +43,24 @@ impl KernelLog {
         FAULTS.iter().any(|fault| self.text.contains(fault))
     }
 
-    /// The last lines since the job began; of the boot, when it did not come so far; around the first fault, if any.
+    /// The last lines since the job began; of the boot, when it did not come so far; around the
+    /// first fault, if any.
     pub(super) fn tail(&self) -> Vec<&str> {
         let lines: Vec<_> = self.text.lines().collect();
-        let first_fault = lines.iter().position(|line| FAULTS.iter().any(|fault| line.contains(fault)));
+        let first_fault = lines
+            .iter()
+            .position(|line| FAULTS.iter().any(|fault| line.contains(fault)));
         if let Some(fault) = first_fault {
-            return lines[fault.saturating_sub(2)..].iter().take(SHOWN).copied().collect();
+            return lines[fault.saturating_sub(2)..]
+                .iter()
+                .take(SHOWN)
+                .copied()
+                .collect();
         }
-        let job = lines.iter().position(|line| line.contains(JOB_BEGINS)).map_or(0, |line| line + 1);
+        let job = lines
+            .iter()
+            .position(|line| line.contains(JOB_BEGINS))
+            .map_or(0, |line| line + 1);
         lines[job.max(lines.len().saturating_sub(SHOWN))..].to_vec()
     }
 }
@@ -53,7 +71,9 @@ mod tests {
 
     #[test]
     fn only_what_came_after_the_job_began_is_shown() {
-        let log = KernelLog { text: format!("boot\n[1] {JOB_BEGINS}\nvfio-pci 0000:01:00.0: resetting\n") };
+        let log = KernelLog {
+            text: format!("boot\n[1] {JOB_BEGINS}\nvfio-pci 0000:01:00.0: resetting\n"),
+        };
         assert!(log.booted() && !log.has_fault());
         assert_eq!(log.tail(), ["vfio-pci 0000:01:00.0: resetting"]);
     }
@@ -66,7 +86,9 @@ mod tests {
 
     #[test]
     fn a_fault_is_shown_with_what_follows() {
-        let log = KernelLog { text: format!("a\nb\nc\nWARNING: CPU: 0 PID: 1\nat x\n[1] {JOB_BEGINS}\n") };
+        let log = KernelLog {
+            text: format!("a\nb\nc\nWARNING: CPU: 0 PID: 1\nat x\n[1] {JOB_BEGINS}\n"),
+        };
         assert!(log.has_fault());
         assert_eq!(log.tail()[..3], ["b", "c", "WARNING: CPU: 0 PID: 1"]);
     }

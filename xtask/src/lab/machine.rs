@@ -1,4 +1,5 @@
-//! The outer QEMU's command line: the virtual host as a machine, its devices at the addresses of `passthru_lab::devices`.
+//! The outer QEMU's command line: the virtual host as a machine, its devices at the addresses of
+//! `passthru_lab::devices`.
 
 use std::path::Path;
 use std::process::Command;
@@ -52,8 +53,16 @@ pub(super) struct Machine<'a> {
 impl Machine<'_> {
     /// The command that runs the machine.
     pub(super) fn command(&self) -> Result<Command> {
-        let mut line = Line { command: self.rootfs.qemu() };
-        line.flags(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+        let mut line = Line {
+            command: self.rootfs.qemu(),
+        };
+        line.flags(&[
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ]);
         self.board(&mut line);
         self.boot(&mut line)?;
         self.plumbing(&mut line)?;
@@ -69,21 +78,40 @@ impl Machine<'_> {
             Accel::TcgSingle => ("tcg,thread=single", EMULATED),
             Accel::Kvm => ("kvm", "host"),
         };
-        line.flags(&["-M", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu, "-smp", "2"]);
+        line.flags(&[
+            "-M",
+            "q35,kernel-irqchip=split",
+            "-accel",
+            accel,
+            "-cpu",
+            cpu,
+            "-smp",
+            "2",
+        ]);
         line.flags(&["-m", &self.memory_mib.to_string()]);
         line.device("intel-iommu,intremap=on,device-iotlb=on");
     }
 
     fn boot(&self, line: &mut Line) -> Result<()> {
-        let tsc = tsc::khz().filter(|_| self.accel != Accel::Kvm).map(|khz| format!("tsc_early_khz={khz} "));
+        let tsc = tsc::khz()
+            .filter(|_| self.accel != Accel::Kvm)
+            .map(|khz| format!("tsc_early_khz={khz} "));
         let tsc = tsc.unwrap_or_default();
-        // Ticks come by themselves, each CPU its own: an emulated one-shot timer whose interrupt was lost while a guest ran
-        // (seen once in some hundred guests) would leave the whole machine waiting for ever.
+        // Ticks come by themselves, each CPU its own: an emulated one-shot timer whose interrupt
+        // was lost while a guest ran (seen once in some hundred guests) would leave the whole
+        // machine waiting for ever.
         let ticks = "nohz=off highres=off";
         let fixed = "console=ttyS0 panic=-1 intel_iommu=on scsi_debug.add_host=0";
         let more = self.append;
-        line.option("-append", &format!("{fixed} {ticks} {tsc}{PARAMETER} {more}"));
-        line.command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
+        line.option(
+            "-append",
+            &format!("{fixed} {ticks} {tsc}{PARAMETER} {more}"),
+        );
+        line.command
+            .arg("-kernel")
+            .arg(self.kernel)
+            .arg("-initrd")
+            .arg(self.initrd);
         line.option("-serial", &format!("file:{}", value(self.log)?));
         Ok(())
     }
@@ -92,7 +120,10 @@ impl Machine<'_> {
     fn plumbing(&self, line: &mut Line) -> Result<()> {
         for (tag, path) in self.shares {
             let options = "security_model=none,readonly=on,multidevs=remap";
-            line.option("-fsdev", &format!("local,id={tag},path={},{options}", value(path)?));
+            line.option(
+                "-fsdev",
+                &format!("local,id={tag},path={},{options}", value(path)?),
+            );
             line.device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
         }
         line.device("virtio-rng-pci");
@@ -109,26 +140,54 @@ impl Machine<'_> {
     }
 
     fn devices(&self, line: &mut Line) -> Result<()> {
-        let Disks { assigned, data, cmb, multipath } = self.disks;
-        let drives = [("assigned", assigned), ("data", data), ("cmb", cmb), ("multipath", multipath)];
+        let Disks {
+            assigned,
+            data,
+            cmb,
+            multipath,
+        } = self.disks;
+        let drives = [
+            ("assigned", assigned),
+            ("data", data),
+            ("cmb", cmb),
+            ("multipath", multipath),
+        ];
         for (id, file) in drives {
-            let drive = format!("file={},format=raw,if=none,snapshot=on,id={id}", value(file)?);
+            let drive = format!(
+                "file={},format=raw,if=none,snapshot=on,id={id}",
+                value(file)?
+            );
             line.option("-drive", &drive);
         }
         line.option("-netdev", "user,id=uplink,restrict=on");
         line.option("-netdev", &peer_network());
         let dma_mask = (1_u64 << devices::EDU_DMA_BITS) - 1;
-        line.device(&format!("edu,bus=pcie.0,addr={},dma_mask={dma_mask:#x}", slot(devices::EDU)));
-        line.behind_port(devices::NVME, &format!("nvme,drive=assigned,serial={}", devices::NVME_SERIAL));
+        line.device(&format!(
+            "edu,bus=pcie.0,addr={},dma_mask={dma_mask:#x}",
+            slot(devices::EDU)
+        ));
+        line.behind_port(
+            devices::NVME,
+            &format!("nvme,drive=assigned,serial={}", devices::NVME_SERIAL),
+        );
         line.behind_port(devices::IGB, "igb,netdev=peer");
         line.behind_port(devices::DATA_NVME, "nvme,drive=data,serial=data");
         line.behind_port(devices::UPLINK, "e1000e,netdev=uplink");
         line.behind_port(devices::SHARED_BRIDGE, "pcie-pci-bridge,id=shared");
-        line.device(&format!("edu,bus=shared,addr={}", slot(devices::SHARED_FREE)));
-        line.device(&format!("e1000,bus=shared,addr={}", slot(devices::SHARED_COMPANION)));
+        line.device(&format!(
+            "edu,bus=shared,addr={}",
+            slot(devices::SHARED_FREE)
+        ));
+        line.device(&format!(
+            "e1000,bus=shared,addr={}",
+            slot(devices::SHARED_COMPANION)
+        ));
         line.behind_port(devices::CMB_NVME, "nvme,drive=cmb,serial=cmb,cmb_size_mb=1");
         let [first, second] = devices::TWO_PORT_NIC;
-        line.behind_port(first, "igb,addr=0x0,multifunction=on,x-pcie-ari-nextfn-1=on");
+        line.behind_port(
+            first,
+            "igb,addr=0x0,multifunction=on,x-pcie-ari-nextfn-1=on",
+        );
         line.device(&format!("igb,bus=port{},addr=0x0.0x1", bus(second)));
         line.device("nvme-subsys,id=paths");
         for (address, id) in devices::MULTIPATH_NVME.into_iter().zip(["path0", "path1"]) {
@@ -142,7 +201,11 @@ impl Machine<'_> {
 
 /// A network of the emulator that leads nowhere but to a service that sends back what it gets.
 fn peer_network() -> String {
-    let service = format!("guestfwd=tcp:{}:{}-cmd:cat", devices::PEER, devices::PEER_PORT);
+    let service = format!(
+        "guestfwd=tcp:{}:{}-cmd:cat",
+        devices::PEER,
+        devices::PEER_PORT
+    );
     format!("user,id=peer,restrict=on,net=10.0.3.0/24,{service}")
 }
 
@@ -168,13 +231,17 @@ impl Line {
     fn without_iommu(&mut self, address: &str, device: &str) {
         let root = bus(address) - 1;
         let port = bus(address);
-        self.device(&format!("pxb-pcie,id=root{root},bus=pcie.0,addr=0x1d,bus_nr={root},bypass_iommu=on"));
-        self.device(&format!("pcie-root-port,id=port{port},bus=root{root},chassis={port},x-speed={SPEED}"));
+        self.device(&format!(
+            "pxb-pcie,id=root{root},bus=pcie.0,addr=0x1d,bus_nr={root},bypass_iommu=on"
+        ));
+        self.device(&format!(
+            "pcie-root-port,id=port{port},bus=root{root},chassis={port},x-speed={SPEED}"
+        ));
         self.device(&format!("{device},bus=port{port}"));
     }
 
-    /// A device behind a root port of its own. The firmware numbers the ports' buses by their slots, so the port of bus
-    /// n sits at a slot that grows with n.
+    /// A device behind a root port of its own. The firmware numbers the ports' buses by their
+    /// slots, so the port of bus n sits at a slot that grows with n.
     fn behind_port(&mut self, address: &str, device: &str) {
         let bus = bus(address);
         let slot = FIRST_PORT_SLOT + bus;
@@ -185,8 +252,9 @@ impl Line {
     }
 }
 
-/// Of the ports' links, in GT/s. After the reset of a bus, the kernel waits for the link of a faster port to say that it is up
-/// again, which QEMU's never does; then the reset counts as failed.
+/// Of the ports' links, in GT/s. After the reset of a bus, the kernel waits for the link of a
+/// faster port to say that it is up again, which QEMU's never does; then the reset counts as
+/// failed.
 const SPEED: u8 = 5;
 
 /// Root ports come after the virtual host's own devices.
@@ -203,12 +271,15 @@ fn slot(address: &str) -> String {
 /// Part n of an address DOMAIN:BUS:SLOT.FUNCTION.
 fn part(address: &str, n: usize) -> u8 {
     let part = address.split([':', '.']).nth(n);
-    part.and_then(|part| u8::from_str_radix(part, 16).ok()).unwrap_or_default()
+    part.and_then(|part| u8::from_str_radix(part, 16).ok())
+        .unwrap_or_default()
 }
 
 /// A path as a value among QEMU's options, where a comma is doubled.
 fn value(path: &Path) -> Result<String> {
-    let text = path.to_str().with_context(|| format!("{}: not UTF-8, which QEMU needs", path.display()))?;
+    let text = path
+        .to_str()
+        .with_context(|| format!("{}: not UTF-8, which QEMU needs", path.display()))?;
     Ok(text.replace(',', ",,"))
 }
 
@@ -218,10 +289,19 @@ mod tests {
 
     #[test]
     fn an_address_gives_the_port_of_its_bus() {
-        let mut line = Line { command: Command::new("qemu") };
+        let mut line = Line {
+            command: Command::new("qemu"),
+        };
         line.behind_port("0000:03:00.0", "nvme");
-        let words: Vec<_> = line.command.get_args().filter_map(|word| word.to_str()).collect();
-        assert_eq!(words[1], "pcie-root-port,id=port3,bus=pcie.0,addr=0x13,chassis=3,slot=3,x-speed=5");
+        let words: Vec<_> = line
+            .command
+            .get_args()
+            .filter_map(|word| word.to_str())
+            .collect();
+        assert_eq!(
+            words[1],
+            "pcie-root-port,id=port3,bus=pcie.0,addr=0x13,chassis=3,slot=3,x-speed=5"
+        );
         assert_eq!(words[3], "nvme,bus=port3");
         assert_eq!(slot("0000:06:1f.0"), "0x1f");
     }

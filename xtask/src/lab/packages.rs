@@ -28,13 +28,21 @@ const FOR_KERNEL: &[&str] = &[
 
 /// The packages that are missing on this machine.
 pub(super) fn missing(kernel: bool) -> Vec<&'static str> {
-    let needed = FOR_ROOTFS.iter().chain(if kernel { FOR_KERNEL } else { &[] });
-    needed.copied().filter(|package| !is_installed(package)).collect()
+    let needed = FOR_ROOTFS
+        .iter()
+        .chain(if kernel { FOR_KERNEL } else { &[] });
+    needed
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect()
 }
 
 /// The command that installs packages.
 pub(super) fn install_command(packages: &[&str]) -> String {
-    format!("apt-get install --no-install-recommends {}", packages.join(" "))
+    format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    )
 }
 
 /// Installs packages; needs root.
@@ -50,7 +58,10 @@ pub(super) fn install(packages: &[&str], log: &Path, mut watch: impl FnMut(&str)
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
-    let missing: Vec<_> = packages.iter().filter(|package| !is_installed(package)).collect();
+    let missing: Vec<_> = packages
+        .iter()
+        .filter(|package| !is_installed(package))
+        .collect();
     if !missing.is_empty() {
         bail!("still missing after the installation: {missing:?}");
     }
@@ -59,6 +70,10 @@ pub(super) fn install(packages: &[&str], log: &Path, mut watch: impl FnMut(&str)
 
 fn is_installed(package: &str) -> bool {
     let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat", "${db:Status-Status}", package]).stderr(Stdio::null());
-    query.output().is_ok_and(|output| output.stdout == b"installed")
+    query
+        .args(["--show", "--showformat", "${db:Status-Status}", package])
+        .stderr(Stdio::null());
+    query
+        .output()
+        .is_ok_and(|output| output.stdout == b"installed")
 }

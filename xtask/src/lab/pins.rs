@@ -1,5 +1,5 @@
-//! Exact versions of the packages that decide what the virtual host is: looked up once, then kept in the cache until
-//! an update is asked for.
+//! Exact versions of the packages that decide what the virtual host is: looked up once, then kept
+//! in the cache until an update is asked for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,9 @@ impl Pins {
     pub(super) fn read(cache: &Cache) -> Result<Self> {
         let path = cache.root().join("versions.json");
         let versions = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{}", path.display()))?,
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).with_context(|| format!("{}", path.display()))?
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
         };

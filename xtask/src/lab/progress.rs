@@ -1,5 +1,5 @@
-//! Progress of a setup on stderr: step n of m, time elapsed, and a bar where a count is known; plain lines when stderr is
-//! no terminal.
+//! Progress of a setup on stderr: step n of m, time elapsed, and a bar where a count is known;
+//! plain lines when stderr is no terminal.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -32,7 +32,13 @@ impl Progress {
         bar.set_style(style("{prefix} {elapsed} {spinner} {wide_msg:.dim}"));
         bar.set_prefix(title.clone());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Step { title, bar, terminal, began: Instant::now(), told: Instant::now() }
+        Step {
+            title,
+            bar,
+            terminal,
+            began: Instant::now(),
+            told: Instant::now(),
+        }
     }
 }
 
@@ -49,19 +55,29 @@ impl Step {
     /// Says how much there is to count from here on.
     pub(super) fn expect(&self, total: u64) {
         self.bar.set_length(total);
-        self.bar.set_style(style("{prefix} {elapsed} {bar:24} {pos}/{len} {wide_msg:.dim}"));
+        self.bar.set_style(style(
+            "{prefix} {elapsed} {bar:24} {pos}/{len} {wide_msg:.dim}",
+        ));
     }
 
     /// Counts one.
     pub(super) fn advance(&mut self) {
         self.bar.inc(1);
-        if self.bar.length().is_some_and(|total| self.bar.position() > total) {
+        if self
+            .bar
+            .length()
+            .is_some_and(|total| self.bar.position() > total)
+        {
             self.bar.inc_length(1);
         }
         if !self.terminal && self.told.elapsed() > PLAIN_EVERY {
             self.told = Instant::now();
             let (count, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
-            eprintln!("{}: {count} of {total}, {} s", self.title, self.began.elapsed().as_secs());
+            eprintln!(
+                "{}: {count} of {total}, {} s",
+                self.title,
+                self.began.elapsed().as_secs()
+            );
         }
     }
 
@@ -72,7 +88,11 @@ impl Step {
 
     pub(super) fn done(self) {
         self.bar.finish_and_clear();
-        eprintln!("{}: done in {} s", self.title, self.began.elapsed().as_secs());
+        eprintln!(
+            "{}: done in {} s",
+            self.title,
+            self.began.elapsed().as_secs()
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! The virtual host's root file system: a minimal Debian with QEMU from backports. The outer QEMU runs from it too,
-//! through its own loader, so that the machine needs none and running the lab needs no root.
+//! The virtual host's root file system: a minimal Debian with QEMU from backports. The outer QEMU
+//! runs from it too, through its own loader, so that the machine needs none and running the lab
+//! needs no root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,8 +22,13 @@ const REVISION: &str = "2";
 const QEMU_WANTED: (u32, u32) = (11, 1);
 
 /// Packages built from QEMU's source, besides the emulator of the virtual host's own architecture.
-const QEMU_PACKAGES: &[&str] =
-    &["qemu-system-arm", "qemu-system-common", "qemu-system-data", "qemu-system-s390x", "qemu-utils"];
+const QEMU_PACKAGES: &[&str] = &[
+    "qemu-system-arm",
+    "qemu-system-common",
+    "qemu-system-data",
+    "qemu-system-s390x",
+    "qemu-utils",
+];
 
 /// Packages besides QEMU and firmware of the virtual host's own architecture.
 const PACKAGES: &[&str] = &[
@@ -66,20 +72,35 @@ const DROPPED: &[&str] = &[
 /// The root file system with a version of QEMU.
 pub(super) fn piece(cache: &Cache, arch: Arch, qemu: &str) -> Piece {
     let mut inputs = vec![REVISION, SUITE, arch.name(), arch.qemu_package(), qemu];
-    inputs.extend(arch.firmware_packages().iter().chain(QEMU_PACKAGES).chain(PACKAGES));
+    inputs.extend(
+        arch.firmware_packages()
+            .iter()
+            .chain(QEMU_PACKAGES)
+            .chain(PACKAGES),
+    );
     cache.piece("rootfs", &inputs)
 }
 
 /// Makes the root file system; needs root.
-pub(super) fn build(piece: &Piece, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> Result<()> {
+pub(super) fn build(
+    piece: &Piece,
+    arch: Arch,
+    qemu: &str,
+    log: &Path,
+    step: &mut Step,
+) -> Result<()> {
     let mirrors = Mirrors::of_machine()?;
     piece.make(|root| {
         fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
         step.detail("debootstrap");
         let mut debootstrap = contained();
-        debootstrap.args(["debootstrap", "--variant=minbase"]).arg(format!("--arch={}", arch.debian()));
+        debootstrap
+            .args(["debootstrap", "--variant=minbase"])
+            .arg(format!("--arch={}", arch.debian()));
         debootstrap.arg(SUITE).arg(root).arg(&mirrors.main);
-        watched(&mut debootstrap, log, |line| step.detail(line.trim_start_matches("I: ")))?;
+        watched(&mut debootstrap, log, |line| {
+            step.detail(line.trim_start_matches("I: "))
+        })?;
         prepare(root, &mirrors)?;
         install(root, arch, qemu, log, step).with_context(|| {
             format!(
@@ -98,7 +119,13 @@ fn dig_holes(root: &Path, log: &Path) -> Result<()> {
         let image = entry?;
         // A link could lead out of this root.
         if image.file_type()?.is_file() {
-            watched(dying_with_us("fallocate").arg("--dig-holes").arg(image.path()), log, |_| ())?;
+            watched(
+                dying_with_us("fallocate")
+                    .arg("--dig-holes")
+                    .arg(image.path()),
+                log,
+                |_| (),
+            )?;
         }
     }
     Ok(())
@@ -110,7 +137,10 @@ fn prepare(root: &Path, mirrors: &Mirrors) -> Result<()> {
     fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o755))?;
     fs::write(root.join("etc/apt/sources.list"), mirrors.sources_list())?;
-    fs::write(root.join("etc/apt/apt.conf.d/99machine"), archive::access_settings()?)?;
+    fs::write(
+        root.join("etc/apt/apt.conf.d/99machine"),
+        archive::access_settings()?,
+    )?;
     for file in ACCESS_FILES {
         copy_if_there(&Path::new("/").join(file), &root.join(file))?;
     }
@@ -143,25 +173,46 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
 fn install(root: &Path, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> Result<()> {
     let apt = |arguments: &[String]| {
         let mut command = contained();
-        command.arg("--root").arg(root).args(["--mount-proc=/proc", "apt-get"]).args(arguments);
-        command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .arg("--root")
+            .arg(root)
+            .args(["--mount-proc=/proc", "apt-get"])
+            .args(arguments);
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command
     };
     step.detail("fetching package lists");
-    watched(&mut apt(&["update".into(), "--error-on=any".into()]), log, |_| ())?;
+    watched(
+        &mut apt(&["update".into(), "--error-on=any".into()]),
+        log,
+        |_| (),
+    )?;
     let backports = format!("--target-release={SUITE}-backports");
-    let mut arguments: Vec<String> =
-        ["install", "--yes", "--no-install-recommends", &backports].map(Into::into).into();
-    let of_qemu = [arch.qemu_package()].into_iter().chain(QEMU_PACKAGES.iter().copied());
+    let mut arguments: Vec<String> = ["install", "--yes", "--no-install-recommends", &backports]
+        .map(Into::into)
+        .into();
+    let of_qemu = [arch.qemu_package()]
+        .into_iter()
+        .chain(QEMU_PACKAGES.iter().copied());
     arguments.extend(of_qemu.map(|package| format!("{package}={qemu}")));
-    arguments.extend(PACKAGES.iter().chain(arch.firmware_packages()).map(|&package| package.to_owned()));
+    arguments.extend(
+        PACKAGES
+            .iter()
+            .chain(arch.firmware_packages())
+            .map(|&package| package.to_owned()),
+    );
     watched(&mut apt(&arguments), log, |line| count(line, step))
 }
 
 /// Each new package is unpacked and set up.
 fn count(line: &str, step: &mut Step) {
     if let Some((_, rest)) = line.split_once(" upgraded, ") {
-        let new = rest.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+        let new = rest
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse::<u64>().ok());
         step.expect(2 * new.unwrap_or_default());
     } else if line.starts_with("Unpacking ") || line.starts_with("Setting up ") {
         step.advance();
@@ -169,14 +220,19 @@ fn count(line: &str, step: &mut Step) {
     }
 }
 
-/// Removes what is of no use and what belongs to the machine; makes the mount points of the virtual host.
+/// Removes what is of no use and what belongs to the machine; makes the mount points of the virtual
+/// host.
 fn tidy(root: &Path) -> Result<()> {
     for folder in DROPPED {
         fs::remove_dir_all(root.join(folder)).with_context(|| format!("/{folder}"))?;
     }
-    for file in
-        ["etc/apt/auth.conf", "etc/apt/apt.conf.d/99machine", "etc/resolv.conf", "etc/hostname", "etc/hosts"]
-    {
+    for file in [
+        "etc/apt/auth.conf",
+        "etc/apt/apt.conf.d/99machine",
+        "etc/resolv.conf",
+        "etc/hostname",
+        "etc/hosts",
+    ] {
         let path = root.join(file);
         if path.exists() {
             fs::remove_file(path)?;
@@ -198,14 +254,21 @@ pub(super) struct Rootfs {
 
 impl Rootfs {
     pub(super) fn new(piece: &Piece, arch: Arch) -> Self {
-        Self { path: piece.path().to_owned(), arch }
+        Self {
+            path: piece.path().to_owned(),
+            arch,
+        }
     }
 
     /// A command that runs one of its programs on this machine, with its own loader and libraries.
     pub(super) fn program(&self, path: &str) -> Command {
         let libraries = self.path.join("usr/lib").join(self.arch.triplet());
         let mut command = dying_with_us(self.path.join(self.arch.loader()));
-        command.arg("--inhibit-cache").arg("--library-path").arg(&libraries).arg(self.path.join(path));
+        command
+            .arg("--inhibit-cache")
+            .arg("--library-path")
+            .arg(&libraries)
+            .arg(self.path.join(path));
         command.env("QEMU_MODULE_DIR", libraries.join("qemu"));
         command
     }
@@ -223,16 +286,23 @@ impl Rootfs {
     pub(super) fn complaint(&self) -> Result<Option<String>> {
         let output = self.qemu().arg("--version").output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = version(&text).with_context(|| format!("cannot find QEMU's version in {text:?}"))?;
+        let version =
+            version(&text).with_context(|| format!("cannot find QEMU's version in {text:?}"))?;
         let (major, minor) = QEMU_WANTED;
-        let complaint =
-            || format!("QEMU is {}.{}; the lab wants {major}.{minor} or newer", version.0, version.1);
+        let complaint = || {
+            format!(
+                "QEMU is {}.{}; the lab wants {major}.{minor} or newer",
+                version.0, version.1
+            )
+        };
         Ok((version < QEMU_WANTED).then(complaint))
     }
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.strip_prefix("QEMU emulator version ")?.split(['.', ' ']);
+    let mut numbers = text
+        .strip_prefix("QEMU emulator version ")?
+        .split(['.', ' ']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
@@ -242,7 +312,10 @@ mod tests {
 
     #[test]
     fn the_version_is_read_as_numbers() {
-        assert_eq!(version("QEMU emulator version 11.1.3 (Debian 1:11.1.3)\n"), Some((11, 1)));
+        assert_eq!(
+            version("QEMU emulator version 11.1.3 (Debian 1:11.1.3)\n"),
+            Some((11, 1))
+        );
         assert!(version("QEMU emulator version 9.2.0") < Some(QEMU_WANTED));
         assert_eq!(version("sh: not found"), None);
     }

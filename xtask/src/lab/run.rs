@@ -30,9 +30,19 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         false => (&args.command, args.interactive),
     };
     if interactive && !(stdin().is_terminal() && stdout().is_terminal()) {
-        bail!("no terminal for a shell on the virtual host; give a command: cargo xtask lab run -- COMMAND");
+        bail!(
+            "no terminal for a shell on the virtual host; give a command: cargo xtask lab run -- COMMAND"
+        );
     }
-    execute(&args.machine, words, if interactive { Input::Terminal } else { Input::Forwarded })
+    execute(
+        &args.machine,
+        words,
+        if interactive {
+            Input::Terminal
+        } else {
+            Input::Forwarded
+        },
+    )
 }
 
 /// Runs a command with our standard input.
@@ -44,7 +54,10 @@ pub(super) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
 pub(super) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
     let lab = Lab::ready(machine)?;
     let record = Record::new();
-    let job = Job { record: Some(record.clone()), ..job(machine, words, Input::None, None)? };
+    let job = Job {
+        record: Some(record.clone()),
+        ..job(machine, words, Input::None, None)?
+    };
     let code = boot(&lab, machine, &job)?.code()?;
     Ok((code, record.take()))
 }
@@ -68,7 +81,14 @@ pub(super) fn job(
     let target = Workspace::read()?.target;
     std::fs::create_dir_all(&target)?;
     let limit = machine.limit(limit);
-    Ok(Job { script: script(words)?, input, target, limit, record: None, silence: None })
+    Ok(Job {
+        script: script(words)?,
+        input,
+        target,
+        limit,
+        record: None,
+        silence: None,
+    })
 }
 
 /// Builds the command `passthru`.
@@ -80,5 +100,8 @@ pub(super) fn build(machine: &MachineArgs) -> Result<()> {
 
 fn script(words: &[OsString]) -> Result<String> {
     let words: Option<Vec<_>> = words.iter().map(|word| word.to_str().map(quoted)).collect();
-    Ok(format!("exec {}\n", words.context("the command is not UTF-8")?.join(" ")))
+    Ok(format!(
+        "exec {}\n",
+        words.context("the command is not UTF-8")?.join(" ")
+    ))
 }

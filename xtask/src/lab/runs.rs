@@ -62,8 +62,10 @@ impl Drop for Run {
 }
 
 fn prune(runs: &Path) -> Result<()> {
-    let mut over: Vec<_> =
-        fs::read_dir(runs)?.filter_map(|entry| Some(entry.ok()?.path())).filter(|run| is_over(run)).collect();
+    let mut over: Vec<_> = fs::read_dir(runs)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|run| is_over(run))
+        .collect();
     over.sort();
     for run in &over[..over.len().saturating_sub(KEPT)] {
         // Another start may be removing the same; a boot does not fail over it.

@@ -49,10 +49,10 @@ pub(super) struct Lab {
 impl Lab {
     /// The virtual host, set up first if need be.
     pub(super) fn ready(args: &MachineArgs) -> Result<Self> {
-        let kernel = args
-            .kernel
-            .as_ref()
-            .map(|path| path.canonicalize().with_context(|| format!("{}", path.display())));
+        let kernel = args.kernel.as_ref().map(|path| {
+            path.canonicalize()
+                .with_context(|| format!("{}", path.display()))
+        });
         let kernel = kernel.transpose()?;
         let cache = Cache::open()?;
         let lock = cache.lock_for_use()?;
@@ -62,9 +62,17 @@ impl Lab {
             Some(pieces) => pieces,
             None => set_up(&cache, args.arch, linux, false)?,
         };
-        let kernel = kernel.or_else(|| pieces.kernel.as_ref().map(kernel::image)).context("no kernel")?;
+        let kernel = kernel
+            .or_else(|| pieces.kernel.as_ref().map(kernel::image))
+            .context("no kernel")?;
         let rootfs = Rootfs::new(&pieces.rootfs, args.arch);
-        Ok(Self { cache, kernel, rootfs, disks: Disks::new(&pieces.disks), _lock: lock })
+        Ok(Self {
+            cache,
+            kernel,
+            rootfs,
+            disks: Disks::new(&pieces.disks),
+            _lock: lock,
+        })
     }
 }
 
@@ -90,11 +98,23 @@ fn clean(cache: &Cache, arch: Arch, pieces: &Pieces, remove: bool) -> Result<()>
     // The kernels of other series that were built here stay.
     let mut kept = pieces.all();
     for &linux in Linux::value_variants() {
-        kept.extend(Pieces::recorded(cache, arch, Some(linux))?.iter().flat_map(Pieces::all));
+        kept.extend(
+            Pieces::recorded(cache, arch, Some(linux))?
+                .iter()
+                .flat_map(Pieces::all),
+        );
     }
     let stale = cache.stale(&kept)?;
     for path in &stale {
-        eprintln!("{}: {}", if remove { "removing" } else { "not used by this tree" }, path.display());
+        eprintln!(
+            "{}: {}",
+            if remove {
+                "removing"
+            } else {
+                "not used by this tree"
+            },
+            path.display()
+        );
     }
     if remove {
         cache.remove(&stale)?;
@@ -116,19 +136,31 @@ impl Pieces {
     /// What the recorded versions ask for; none while a version isn't recorded.
     fn recorded(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<Option<Self>> {
         let pins = Pins::read(cache)?;
-        let Some(qemu) = pins.get(arch.qemu_package()) else { return Ok(None) };
+        let Some(qemu) = pins.get(arch.qemu_package()) else {
+            return Ok(None);
+        };
         let kernel = match linux {
             Some(linux) => {
-                let Some(version) = pins.get(linux.package()) else { return Ok(None) };
+                let Some(version) = pins.get(linux.package()) else {
+                    return Ok(None);
+                };
                 Some(kernel::piece(cache, arch, Source { linux, version })?)
             }
             None => None,
         };
-        Ok(Some(Self { kernel, rootfs: rootfs::piece(cache, arch, qemu), disks: disks::piece(cache) }))
+        Ok(Some(Self {
+            kernel,
+            rootfs: rootfs::piece(cache, arch, qemu),
+            disks: disks::piece(cache),
+        }))
     }
 
     fn all(&self) -> Vec<Piece> {
-        self.kernel.iter().chain([&self.rootfs, &self.disks]).cloned().collect()
+        self.kernel
+            .iter()
+            .chain([&self.rootfs, &self.disks])
+            .cloned()
+            .collect()
     }
 
     fn are_whole(&self) -> bool {
@@ -156,7 +188,13 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
             as_root(cache, arch, linux)?
         );
         let qemu = pins.get(arch.qemu_package()).context("QEMU's version")?;
-        rootfs::build(&pieces.rootfs, arch, qemu, &logs.join("rootfs.log"), &mut step)?;
+        rootfs::build(
+            &pieces.rootfs,
+            arch,
+            qemu,
+            &logs.join("rootfs.log"),
+            &mut step,
+        )?;
     }
     step.done();
 
@@ -171,7 +209,14 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
         && !kernel.is_whole()
     {
         let version = pins.get(linux.package()).context("the kernel's version")?;
-        kernel::build(kernel, cache, arch, Source { linux, version }, &logs.join("kernel.log"), &mut step)?;
+        kernel::build(
+            kernel,
+            cache,
+            arch,
+            Source { linux, version },
+            &logs.join("kernel.log"),
+            &mut step,
+        )?;
     }
     step.done();
     Ok(pieces)
@@ -182,8 +227,15 @@ fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -
     let missing = packages::missing(with_kernel);
     if !missing.is_empty() {
         let command = packages::install_command(&missing);
-        ensure!(geteuid().is_root(), "packages are missing on this machine: sudo {command}");
-        packages::install(&missing, &cache.folder("logs")?.join("packages.log"), |line| step.detail(line))?;
+        ensure!(
+            geteuid().is_root(),
+            "packages are missing on this machine: sudo {command}"
+        );
+        packages::install(
+            &missing,
+            &cache.folder("logs")?.join("packages.log"),
+            |line| step.detail(line),
+        )?;
     }
     step.done();
     Ok(())
@@ -194,8 +246,11 @@ fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Re
     let mut pins = Pins::read(cache)?;
     let source = linux.map(Linux::package);
     let wanted = [Some(arch.qemu_package()), source];
-    let unknown: Vec<_> =
-        wanted.into_iter().flatten().filter(|package| update || pins.get(package).is_none()).collect();
+    let unknown: Vec<_> = wanted
+        .into_iter()
+        .flatten()
+        .filter(|package| update || pins.get(package).is_none())
+        .collect();
     if unknown.is_empty() {
         return Ok(pins);
     }
@@ -220,6 +275,11 @@ fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Re
 fn as_root(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<String> {
     let program = env::current_exe()?;
     let (cache, arch) = (cache.root().display(), arch.name());
-    let series = linux.map_or(String::new(), |linux| format!(" --linux {}", linux.series()));
-    Ok(format!("sudo PASSTHRU_LAB={cache} {} lab setup --arch {arch}{series}", program.display()))
+    let series = linux.map_or(String::new(), |linux| {
+        format!(" --linux {}", linux.series())
+    });
+    Ok(format!(
+        "sudo PASSTHRU_LAB={cache} {} lab setup --arch {arch}{series}",
+        program.display()
+    ))
 }

@@ -1,4 +1,5 @@
-//! The channels of a job: a socket pair for each virtio-serial port, and the threads that carry them.
+//! The channels of a job: a socket pair for each virtio-serial port, and the threads that carry
+//! them.
 
 use std::io::{self, Read, Write, stdin};
 use std::mem;
@@ -35,7 +36,10 @@ struct Kept {
 
 impl Record {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Kept { bytes: Vec::new(), last: Instant::now() })))
+        Self(Arc::new(Mutex::new(Kept {
+            bytes: Vec::new(),
+            last: Instant::now(),
+        })))
     }
 
     /// Takes all that was kept so far.
@@ -163,12 +167,17 @@ fn copy_until(from: &mut impl Read, to: &mut impl Write, end_mark: &[u8]) -> io:
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 /// How many bytes at the end may be the beginning of the end mark.
 fn possible_beginning(bytes: &[u8], end_mark: &[u8]) -> usize {
-    (1..end_mark.len()).rev().find(|&length| bytes.ends_with(&end_mark[..length])).unwrap_or(0)
+    (1..end_mark.len())
+        .rev()
+        .find(|&length| bytes.ends_with(&end_mark[..length]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `cargo xtask lab test`: the tests that need the virtual host, all in one boot.
 //!
-//! Every package that has a feature `virtual-host` and test targets that require it takes part. Where the lab itself
-//! fails, the virtual host is booted again for the tests that had not finished.
+//! Every package that has a feature `virtual-host` and test targets that require it takes part.
+//! Where the lab itself fails, the virtual host is booted again for the tests that had not
+//! finished.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
@@ -60,8 +61,14 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
     let workspace = Workspace::read()?;
     build_examples(&workspace, machine)?;
     let executables = build_tests(&selection(&workspace, machine))?;
-    ensure!(!executables.is_empty(), "no package has tests with the feature {LAB_FEATURE}");
-    let mut runs: Vec<_> = executables.iter().map(|executable| Run::filtered(executable, filter)).collect();
+    ensure!(
+        !executables.is_empty(),
+        "no package has tests with the feature {LAB_FEATURE}"
+    );
+    let mut runs: Vec<_> = executables
+        .iter()
+        .map(|executable| Run::filtered(executable, filter))
+        .collect();
     let mut boots = 0;
     loop {
         let record = Record::new();
@@ -76,8 +83,13 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         let outcome = boot(&lab, machine, &job)?;
         boots += 1;
         let progress = Progress::read(&String::from_utf8_lossy(&record.take()));
-        let Some(cause) = failure_of_the_lab(outcome) else { return outcome.code() };
-        let selection: Vec<&str> = filter.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let Some(cause) = failure_of_the_lab(outcome) else {
+            return outcome.code();
+        };
+        let selection: Vec<&str> = filter
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str))
+            .collect();
         runs = remaining(&executables, &selection, &progress)?;
         let count: usize = runs.iter().map(|run| run.names.len()).sum();
         if progress.failed || boots == BOOTS || !names_each_test(arguments) {
@@ -85,13 +97,18 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
             return Ok(if progress.failed { FAILED_TESTS } else { LOST });
         }
         eprintln!("lab: {cause}; no test has failed");
-        eprintln!("lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished", boots + 1);
+        eprintln!(
+            "lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished",
+            boots + 1
+        );
     }
 }
 
 /// Returns whether the test programs print each test's name, from which their progress is known.
 fn names_each_test(arguments: &[String]) -> bool {
-    !arguments.iter().any(|word| word == "-q" || word == "--quiet" || word.starts_with("--format"))
+    !arguments
+        .iter()
+        .any(|word| word == "-q" || word == "--quiet" || word.starts_with("--format"))
 }
 
 /// Returns the cause where a job ended early without a fault of the tests.
@@ -113,7 +130,11 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn filtered(executable: &'a Executable, filter: Option<&'a str>) -> Self {
-        Self { executable, filter, names: Vec::new() }
+        Self {
+            executable,
+            filter,
+            names: Vec::new(),
+        }
     }
 
     /// Returns the words that select the tests.
@@ -121,11 +142,15 @@ impl<'a> Run<'a> {
         if self.names.is_empty() {
             return self.filter.into_iter().collect();
         }
-        ["--exact"].into_iter().chain(self.names.iter().map(String::as_str)).collect()
+        ["--exact"]
+            .into_iter()
+            .chain(self.names.iter().map(String::as_str))
+            .collect()
     }
 }
 
-/// Returns the runs of the selected tests that have not finished; a program without such a test is left out.
+/// Returns the runs of the selected tests that have not finished; a program without such a test is
+/// left out.
 fn remaining<'a>(
     executables: &'a [Executable],
     selection: &[&str],
@@ -136,45 +161,85 @@ fn remaining<'a>(
         let mut names = tests_of(executable, selection)?;
         names.retain(|name| !progress.has_finished(&executable.path.to_string_lossy(), name));
         if !names.is_empty() {
-            runs.push(Run { executable, filter: None, names });
+            runs.push(Run {
+                executable,
+                filter: None,
+                names,
+            });
         }
     }
     Ok(runs)
 }
 
-/// Asks a test program for the full names of the tests that its arguments select; that runs none of them.
+/// Asks a test program for the full names of the tests that its arguments select; that runs none of
+/// them.
 fn tests_of(executable: &Executable, arguments: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new(&executable.path);
     command.args(arguments).args(["--list", "--format=terse"]);
-    let output = command.output().with_context(|| format!("{}", executable.path.display()))?;
-    ensure!(output.status.success(), "{} --list: {}", executable.path.display(), output.status);
+    let output = command
+        .output()
+        .with_context(|| format!("{}", executable.path.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} --list: {}",
+        executable.path.display(),
+        output.status
+    );
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Builds the examples of these packages, which tests run.
 fn build_examples(workspace: &Workspace, machine: &MachineArgs) -> Result<()> {
     let mut command = cargo(&["build", "--quiet", "--examples"]);
-    let packages: BTreeSet<_> = workspace.lab_tests.iter().map(|test| &test.package).collect();
-    command.args(packages.into_iter().flat_map(|package| ["--package", package]));
+    let packages: BTreeSet<_> = workspace
+        .lab_tests
+        .iter()
+        .map(|test| &test.package)
+        .collect();
+    command.args(
+        packages
+            .into_iter()
+            .flat_map(|package| ["--package", package]),
+    );
     succeed(command.args(profile_flag(machine)))
 }
 
 /// Cargo's arguments that select just the tests for the virtual host.
 fn selection(workspace: &Workspace, machine: &MachineArgs) -> Vec<String> {
-    let packages: BTreeSet<_> = workspace.lab_tests.iter().map(|test| &test.package).collect();
+    let packages: BTreeSet<_> = workspace
+        .lab_tests
+        .iter()
+        .map(|test| &test.package)
+        .collect();
     let packages = packages.into_iter().flat_map(|package| {
-        ["--package".into(), package.clone(), "--features".into(), format!("{package}/{LAB_FEATURE}")]
+        [
+            "--package".into(),
+            package.clone(),
+            "--features".into(),
+            format!("{package}/{LAB_FEATURE}"),
+        ]
     });
-    let targets = workspace.lab_tests.iter().flat_map(|test| ["--test".into(), test.target.clone()]);
+    let targets = workspace
+        .lab_tests
+        .iter()
+        .flat_map(|test| ["--test".into(), test.target.clone()]);
     let profile = profile_flag(machine).map(Into::into);
     packages.chain(targets).chain(profile).collect()
 }
 
-/// Runs each program in its package's folder, as cargo does; fails when one did. A guest that stands still ends all.
+/// Runs each program in its package's folder, as cargo does; fails when one did. A guest that
+/// stands still ends all.
 fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
     let mut words: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
-    if !arguments.iter().any(|word| word.starts_with("--test-threads")) {
+    if !arguments
+        .iter()
+        .any(|word| word.starts_with("--test-threads"))
+    {
         words.push("--test-threads=1".into());
     }
     if color && !arguments.iter().any(|word| word.starts_with("--color")) {
@@ -202,15 +267,26 @@ mod tests {
     use super::*;
 
     fn executable(path: &str) -> Executable {
-        Executable { path: path.into(), package: "/".into() }
+        Executable {
+            path: path.into(),
+            package: "/".into(),
+        }
     }
 
     /// Runs a script of the programs with the shell and returns its exit status.
     fn status(programs: &[&str]) -> Option<i32> {
         let executables: Vec<_> = programs.iter().map(|path| executable(path)).collect();
-        let runs: Vec<_> = executables.iter().map(|executable| Run::filtered(executable, None)).collect();
+        let runs: Vec<_> = executables
+            .iter()
+            .map(|executable| Run::filtered(executable, None))
+            .collect();
         let script = script(&runs, &[], false);
-        Command::new("sh").args(["-c", &script]).output().unwrap().status.code()
+        Command::new("sh")
+            .args(["-c", &script])
+            .output()
+            .unwrap()
+            .status
+            .code()
     }
 
     #[test]
@@ -224,7 +300,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\nexit {STOOD_STILL}\n")).unwrap();
-        assert!(Command::new("chmod").arg("755").arg(&program).status().unwrap().success());
+        assert!(
+            Command::new("chmod")
+                .arg("755")
+                .arg(&program)
+                .status()
+                .unwrap()
+                .success()
+        );
         let program = program.to_str().unwrap();
         assert_eq!(status(&[program, "/bin/false"]), Some(STOOD_STILL.into()));
     }
@@ -250,17 +333,32 @@ mod tests {
     fn arguments_select_the_tests_that_remain() {
         let this = executable(std::env::current_exe().unwrap().to_str().unwrap());
         let progress = Progress::read("");
-        let runs = remaining(std::slice::from_ref(&this), &["names_select", "--skip=cache"], &progress);
-        let names: Vec<_> = runs.unwrap().into_iter().flat_map(|run| run.names).collect();
-        assert_eq!(names, ["lab::test::tests::names_select_exactly_these_tests"]);
+        let runs = remaining(
+            std::slice::from_ref(&this),
+            &["names_select", "--skip=cache"],
+            &progress,
+        );
+        let names: Vec<_> = runs
+            .unwrap()
+            .into_iter()
+            .flat_map(|run| run.names)
+            .collect();
+        assert_eq!(
+            names,
+            ["lab::test::tests::names_select_exactly_these_tests"]
+        );
     }
 
     #[test]
     fn only_the_lab_itself_is_a_reason_to_boot_again() {
         assert!(failure_of_the_lab(Outcome::EmulatorDied).is_some());
         assert!(failure_of_the_lab(Outcome::Exited(STOOD_STILL)).is_some());
-        for outcome in [Outcome::Exited(0), Outcome::Exited(101), Outcome::TimedOut, Outcome::Interrupted(2)]
-        {
+        for outcome in [
+            Outcome::Exited(0),
+            Outcome::Exited(101),
+            Outcome::TimedOut,
+            Outcome::Interrupted(2),
+        ] {
             assert_eq!(failure_of_the_lab(outcome), None);
         }
     }

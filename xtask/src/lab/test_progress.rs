@@ -46,7 +46,8 @@ impl Progress {
 
     /// Returns whether a test of a program has finished.
     pub(super) fn has_finished(&self, program: &str, name: &str) -> bool {
-        self.finished.contains(&(program.to_owned(), name.to_owned()))
+        self.finished
+            .contains(&(program.to_owned(), name.to_owned()))
     }
 }
 
@@ -90,7 +91,10 @@ mod tests {
             "test result: FAILED. 1 passed; 1 failed",
             "Failed: /t/a",
         ] {
-            assert!(Progress::read(&format!("Running /t/a\n{line}\n")).failed, "{line}");
+            assert!(
+                Progress::read(&format!("Running /t/a\n{line}\n")).failed,
+                "{line}"
+            );
         }
         assert!(!Progress::read(OUTPUT).failed);
     }

@@ -1,7 +1,8 @@
 //! The frequency of this machine's time-stamp counter, which is the virtual host's too under TCG.
 //!
-//! The virtual host's kernel measures it at boot against an emulated timer; on a busy machine that can be wrong by a
-//! part in 500, and then guests under its KVM lose their timers. It is told instead.
+//! The virtual host's kernel measures it at boot against an emulated timer; on a busy machine that
+//! can be wrong by a part in 500, and then guests under its KVM lose their timers. It is told
+//! instead.
 #![allow(unsafe_code, reason = "the counter is read by an instruction")]
 
 use std::thread;
@@ -16,10 +17,13 @@ pub(super) fn khz() -> Option<u64> {
     thread::sleep(WATCHED);
     let (last, ended) = reading()?;
     let nanoseconds = u64::try_from(ended.duration_since(began).as_nanos()).ok()?;
-    last.checked_sub(first)?.checked_mul(1_000_000)?.checked_div(nanoseconds)
+    last.checked_sub(first)?
+        .checked_mul(1_000_000)?
+        .checked_div(nanoseconds)
 }
 
-/// The counter and the time of the same moment: of several tries, the one that was interrupted least.
+/// The counter and the time of the same moment: of several tries, the one that was interrupted
+/// least.
 fn reading() -> Option<(u64, Instant)> {
     let tries = (0..50).filter_map(|_| {
         let before = counter()?;
@@ -27,13 +31,16 @@ fn reading() -> Option<(u64, Instant)> {
         let after = counter()?;
         Some((after.wrapping_sub(before), before.midpoint(after), now))
     });
-    tries.min_by_key(|(took, ..)| *took).map(|(_, counter, now)| (counter, now))
+    tries
+        .min_by_key(|(took, ..)| *took)
+        .map(|(_, counter, now)| (counter, now))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::unnecessary_wraps, reason = "other architectures have none")]
 fn counter() -> Option<u64> {
-    // SAFETY: reads a register; every x86_64 processor has the instruction, and Linux leaves it to user programs.
+    // SAFETY: reads a register; every x86_64 processor has the instruction, and Linux leaves it to
+    // user programs.
     Some(unsafe { core::arch::x86_64::_rdtsc() })
 }
 

@@ -18,8 +18,14 @@ use report::Report;
 const FOLDERS: &[&str] = &["bench", "crates", "fuzz", "lab", "xtask"];
 
 /// Files and folders with prose; `CHANGELOG.md` included.
-const PROSE: &[&str] =
-    &["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs", "lab/README.md"];
+const PROSE: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "docs",
+    "lab/README.md",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -51,7 +57,11 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
     let mut report = Report::default();
     for path in files {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let name = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
         if path.extension().is_some_and(|extension| extension == "md") {
             prose::measure_page(&name, &text, &mut report);
         } else {
@@ -83,5 +93,6 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn is_measured(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "rs" || extension == "md")
+    path.extension()
+        .is_some_and(|extension| extension == "rs" || extension == "md")
 }

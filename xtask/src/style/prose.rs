@@ -18,7 +18,8 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         }
-        let is_text = !in_code && !line.starts_with("    ") && !line.trim_start().starts_with(['|', '#']);
+        let is_text =
+            !in_code && !line.starts_with("    ") && !line.trim_start().starts_with(['|', '#']);
         if is_text && !line.trim().is_empty() && !line.contains("```") {
             check_width(file, index + 1, line, report);
             paragraph.push(index + 1, line);
@@ -58,12 +59,17 @@ pub(super) fn measure_comments(file: &str, text: &str, report: &mut Report) {
 
 /// Returns the text of a line that is a comment.
 fn comment(line: &str) -> Option<&str> {
-    ["///", "//!", "//"].into_iter().find_map(|mark| line.strip_prefix(mark))
+    ["///", "//!", "//"]
+        .into_iter()
+        .find_map(|mark| line.strip_prefix(mark))
 }
 
 /// A line that is one word, such as a link, cannot be broken.
 fn check_width(file: &str, line: usize, text: &str, report: &mut Report) {
-    let words = comment(text.trim_start()).unwrap_or(text).split_whitespace().count();
+    let words = comment(text.trim_start())
+        .unwrap_or(text)
+        .split_whitespace()
+        .count();
     if text.chars().count() > WIDEST && words > 1 {
         report.note(Rule::WideLine, file, line, text);
     }
@@ -119,12 +125,18 @@ fn sentences(text: &str) -> Vec<&str> {
 
 fn end_of_sentence(text: &str) -> Option<usize> {
     let marks = [". ", "? ", "! ", ".) "];
-    marks.into_iter().filter_map(|mark| text.find(mark).map(|at| at + mark.len())).min()
+    marks
+        .into_iter()
+        .filter_map(|mark| text.find(mark).map(|at| at + mark.len()))
+        .min()
 }
 
 /// Counts the words; marks that stand alone are none.
 fn words(sentence: &str) -> usize {
-    sentence.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count()
+    sentence
+        .split_whitespace()
+        .filter(|word| word.contains(char::is_alphanumeric))
+        .count()
 }
 
 #[cfg(test)]
@@ -146,7 +158,11 @@ mod tests {
         let mut report = Report::default();
         let line = "// one two three four five six seven eight nine ten eleven twelve thirteen\n";
         measure_comments("x.rs", &format!("fn f() {{}}\n{line}{line}"), &mut report);
-        assert!(report.places().starts_with("x.rs:2: sentence of more than 25 words: one two"));
+        assert!(
+            report
+                .places()
+                .starts_with("x.rs:2: sentence of more than 25 words: one two")
+        );
     }
 
     #[test]

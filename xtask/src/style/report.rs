@@ -64,13 +64,24 @@ impl Report {
     /// Notes a place that breaks a rule.
     pub(crate) fn note(&mut self, rule: Rule, file: &str, line: usize, text: &str) {
         let text = text.trim().to_owned();
-        self.places.push(Place { rule, file: file.to_owned(), line, text });
+        self.places.push(Place {
+            rule,
+            file: file.to_owned(),
+            line,
+            text,
+        });
     }
 
     /// Returns each place that breaks a rule, a line each.
     pub(crate) fn places(&self) -> String {
         let mut text = String::new();
-        for Place { rule, file, line, text: found } in &self.places {
+        for Place {
+            rule,
+            file,
+            line,
+            text: found,
+        } in &self.places
+        {
             let found: String = found.chars().take(120).collect();
             text.push_str(&format!("{file}:{line}: {}: {found}\n", rule.name()));
         }
@@ -78,40 +89,93 @@ impl Report {
     }
 
     fn count(&self, rule: Rule) -> f64 {
-        self.places.iter().filter(|place| place.rule == rule).count() as f64
+        self.places
+            .iter()
+            .filter(|place| place.rule == rule)
+            .count() as f64
     }
 
     fn rows(&self) -> Vec<Row> {
         let per_10_000 = 10_000.0 / self.lines.max(1) as f64;
         let questions = 100.0 / self.docs.max(1) as f64 * self.count(Rule::QuestionDoc);
-        let row = |measure, value, aim, unit| Row { measure, value, aim, unit };
+        let row = |measure, value, aim, unit| Row {
+            measure,
+            value,
+            aim,
+            unit,
+        };
         vec![
             row("docs that begin with a question word", questions, 3.0, "%"),
-            row("tokens a line, median of functions", median(&self.densities), 6.5, ""),
+            row(
+                "tokens a line, median of functions",
+                median(&self.densities),
+                6.5,
+                "",
+            ),
             row(
                 "closures bound to a name, per 10,000 lines",
                 self.count(Rule::BoundClosure) * per_10_000,
                 15.0,
                 "",
             ),
-            row("tuple lets, per 10,000 lines", self.count(Rule::TupleLet) * per_10_000, 3.0, ""),
-            row("sentences of more than 25 words", self.count(Rule::LongSentence), 0.0, ""),
-            row("lines of more than 100 columns", self.count(Rule::WideLine), 0.0, ""),
-            row("types with an empty name", self.count(Rule::EmptyName), 0.0, ""),
-            row("test names of more than 60 characters", self.count(Rule::LongTestName), 0.0, ""),
-            row("test names that are riddles", self.count(Rule::RiddleTestName), 0.0, ""),
+            row(
+                "tuple lets, per 10,000 lines",
+                self.count(Rule::TupleLet) * per_10_000,
+                3.0,
+                "",
+            ),
+            row(
+                "sentences of more than 25 words",
+                self.count(Rule::LongSentence),
+                0.0,
+                "",
+            ),
+            row(
+                "lines of more than 100 columns",
+                self.count(Rule::WideLine),
+                0.0,
+                "",
+            ),
+            row(
+                "types with an empty name",
+                self.count(Rule::EmptyName),
+                0.0,
+                "",
+            ),
+            row(
+                "test names of more than 60 characters",
+                self.count(Rule::LongTestName),
+                0.0,
+                "",
+            ),
+            row(
+                "test names that are riddles",
+                self.count(Rule::RiddleTestName),
+                0.0,
+                "",
+            ),
         ]
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Row { measure, value, aim, unit } in self.rows() {
+        for Row {
+            measure,
+            value,
+            aim,
+            unit,
+        } in self.rows()
+        {
             let mark = if value > aim { '!' } else { ' ' };
             writeln!(f, "{mark} {measure:<44} {value:>7.1} {unit:<1}  aim {aim}")?;
         }
         let (functions, lines) = (self.densities.len(), self.lines);
-        writeln!(f, "  {lines} lines, {} docs, {} tests, {functions} functions", self.docs, self.tests)
+        writeln!(
+            f,
+            "  {lines} lines, {} docs, {} tests, {functions} functions",
+            self.docs, self.tests
+        )
     }
 }
 

@@ -14,12 +14,14 @@ use super::report::{Report, Rule};
 const LONGEST_TEST_NAME: usize = 60;
 
 /// Words that begin a question.
-const QUESTION_WORDS: &[&str] =
-    &["How", "What", "Whatever", "When", "Where", "Which", "Who", "Whoever", "Whose", "Why"];
+const QUESTION_WORDS: &[&str] = &[
+    "How", "What", "Whatever", "When", "Where", "Which", "Who", "Whoever", "Whose", "Why",
+];
 
 /// Names that say nothing about a type.
-const EMPTY_NAMES: &[&str] =
-    &["Found", "Held", "How", "Piece", "Shown", "Still", "Thing", "Use", "Way", "What", "Who", "Why"];
+const EMPTY_NAMES: &[&str] = &[
+    "Found", "Held", "How", "Piece", "Shown", "Still", "Thing", "Use", "Way", "What", "Who", "Why",
+];
 
 /// Begin of a test's name that hides its subject.
 const RIDDLES: &[&str] = &["of_", "what_", "who_"];
@@ -47,7 +49,10 @@ impl Visitor<'_> {
 
     fn check_function(&mut self, attributes: &[Attribute], signature: &Signature, block: &Block) {
         let name = signature.ident.to_string();
-        if attributes.iter().any(|attribute| attribute.path().is_ident("test")) {
+        if attributes
+            .iter()
+            .any(|attribute| attribute.path().is_ident("test"))
+        {
             self.report.tests += 1;
             if name.len() > LONGEST_TEST_NAME {
                 self.note(Rule::LongTestName, &signature.ident, &name);
@@ -164,13 +169,18 @@ mod tests {
 
     #[test]
     fn question_word_counts_in_the_first_line_of_a_doc() {
-        let found = places("/// What a is.\nconst A: u8 = 0;\n/// Size.\n/// What else.\nconst B: u8 = 0;");
-        assert_eq!(found, "x.rs:1: doc begins with a question word: What a is.\n");
+        let found =
+            places("/// What a is.\nconst A: u8 = 0;\n/// Size.\n/// What else.\nconst B: u8 = 0;");
+        assert_eq!(
+            found,
+            "x.rs:1: doc begins with a question word: What a is.\n"
+        );
     }
 
     #[test]
     fn names_of_types_and_tests_are_checked() {
-        let found = places("pub(crate) enum How {}\n#[test]\nfn what_is_it() {}\nfn what_else() {}");
+        let found =
+            places("pub(crate) enum How {}\n#[test]\nfn what_is_it() {}\nfn what_else() {}");
         assert_eq!(
             found,
             "x.rs:1: type with an empty name: How\n\
@@ -180,7 +190,8 @@ mod tests {
 
     #[test]
     fn bound_closure_and_tuple_are_found() {
-        let found = places("fn f() { let g = |x: u8| x; let (a, b) = (1, 2); let (c, d) = pair(); }");
+        let found =
+            places("fn f() { let g = |x: u8| x; let (a, b) = (1, 2); let (c, d) = pair(); }");
         assert_eq!(
             found,
             "x.rs:1: closure bound to a name: g\nx.rs:1: tuple bound to a tuple of names: (a , b)\n"

@@ -27,9 +27,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = super::host();
-    let requests: Vec<Request> = args.devices.iter().map(|address| request(*address, args)).collect();
+    let requests: Vec<Request> = args
+        .devices
+        .iter()
+        .map(|address| request(*address, args))
+        .collect();
     if args.force {
-        host.check(&requests)?.iter().for_each(|objection| say!("warning: {objection}"));
+        host.check(&requests)?
+            .iter()
+            .for_each(|objection| say!("warning: {objection}"));
     }
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);
@@ -42,7 +48,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 fn request(address: Address, args: &Args) -> Request {
-    Request { driver: args.driver.clone(), ..Request::managed(address) }
+    Request {
+        driver: args.driver.clone(),
+        ..Request::managed(address)
+    }
 }
 
 fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostError> {
@@ -52,8 +61,16 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
     let step = |request: &Request| {
         let address = request.address;
         Ok(match host.change(request)? {
-            Some(Change { from: Some(from), to, .. }) if from == to => format!("{address}: stays on {to}\n"),
-            Some(Change { from: Some(from), to, .. }) => format!("{address}: from {from} to {to}\n"),
+            Some(Change {
+                from: Some(from),
+                to,
+                ..
+            }) if from == to => format!("{address}: stays on {to}\n"),
+            Some(Change {
+                from: Some(from),
+                to,
+                ..
+            }) => format!("{address}: from {from} to {to}\n"),
             Some(Change { to, .. }) => format!("{address}: to {to}\n"),
             None => String::new(),
         })
@@ -64,7 +81,10 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
 fn done(device: &Device) -> String {
     let driver = device.driver.as_deref().unwrap_or("no driver");
     match &device.cdev {
-        Some(cdev) => format!("{} is on {driver}: /dev/vfio/devices/{cdev}\n", device.address),
+        Some(cdev) => format!(
+            "{} is on {driver}: /dev/vfio/devices/{cdev}\n",
+            device.address
+        ),
         None => format!("{} is on {driver}\n", device.address),
     }
 }
@@ -87,7 +107,11 @@ pub(crate) fn host_code(error: &HostError) -> Code {
         HostError::Interrupted => Code::Interrupted,
         // A write that the kernel has not ended is not undone.
         HostError::NotUndone { .. } | HostError::Stuck { .. } => Code::NotRestored,
-        HostError::Several(errors) if errors.iter().any(|error| host_code(error) == Code::NotRestored) => {
+        HostError::Several(errors)
+            if errors
+                .iter()
+                .any(|error| host_code(error) == Code::NotRestored) =>
+        {
             Code::NotRestored
         }
         _ => Code::Host,

@@ -46,7 +46,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let domain = source.parse()?;
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
     let domain = finish(domain, &source, &capabilities, args.backend.into())?;
-    let style = if args.standalone { Style::Standalone } else { Style::Managed };
+    let style = if args.standalone {
+        Style::Standalone
+    } else {
+        Style::Managed
+    };
     let line = command_line(&domain, &capabilities, style).map_err(|e| {
         let hint = e.hint();
         Error::new(Code::Domain, e).hint(hint)

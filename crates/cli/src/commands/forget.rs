@@ -31,7 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         }
     }
     if args.json {
-        print(&format!("{:#}\n", serde_json::json!({ "guests": forgotten })))?;
+        print(&format!(
+            "{:#}\n",
+            serde_json::json!({ "guests": forgotten })
+        ))?;
     } else {
         print(&forgotten.iter().map(text).collect::<String>())?;
     }
@@ -67,7 +70,15 @@ mod tests {
         };
         let expected = "vm is forgotten; user id 2100000007 is free; /var/lib/vars.fd is kept\n";
         assert_eq!(text(&guest), expected);
-        guest = Forgotten { uid: None, nvram: None, unreadable: Some("x is damaged".into()), ..guest };
-        assert_eq!(text(&guest), "vm is forgotten; its user id is not known, since x is damaged\n");
+        guest = Forgotten {
+            uid: None,
+            nvram: None,
+            unreadable: Some("x is damaged".into()),
+            ..guest
+        };
+        assert_eq!(
+            text(&guest),
+            "vm is forgotten; its user id is not known, since x is damaged\n"
+        );
     }
 }

@@ -23,7 +23,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return output::print(&domain.format());
     }
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = domain.complete(&capabilities).map_err(|e| source.error(e))?;
-    domain.validate(&capabilities).map_err(|e| source.error(e))?;
+    let domain = domain
+        .complete(&capabilities)
+        .map_err(|e| source.error(e))?;
+    domain
+        .validate(&capabilities)
+        .map_err(|e| source.error(e))?;
     output::print(&domain.format())
 }

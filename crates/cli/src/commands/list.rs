@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use comfy_table::{ContentArrangement, Table, presets};
 use passthru_guest::{DeadGuest, dead_guests};
 use passthru_host::{
-    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use, abridge,
+    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use,
+    abridge,
 };
 use passthru_pci::Address;
 use serde::Serialize;
@@ -103,7 +104,10 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
     host.require_pci()?;
     let mut devices = match args.devices.as_slice() {
         [] => host.devices(),
-        addresses => addresses.iter().map(|address| host.device(*address)).collect::<Result<_, _>>()?,
+        addresses => addresses
+            .iter()
+            .map(|address| host.device(*address))
+            .collect::<Result<_, _>>()?,
     };
     devices.sort_by_key(|device| device.address);
     devices.dedup_by_key(|device| device.address);
@@ -115,24 +119,46 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
     };
     let mut rows = Vec::new();
     for device in devices {
-        let at = left.iter().position(|leftover| leftover.device == device.address);
+        let at = left
+            .iter()
+            .position(|leftover| leftover.device == device.address);
         let leftover = at.map(|at| left.remove(at));
-        rows.push(Row { left: leftover, ..row(host, &names, &usage, device) });
+        rows.push(Row {
+            left: leftover,
+            ..row(host, &names, &usage, device)
+        });
     }
     if !args.devices.is_empty() {
         left.clear();
     }
     let dead_guests = dead_guests(&crate::guest::run_dir(), host);
     let host = host.capabilities();
-    Ok(Listing { devices: rows, host, left, dead_guests, records_unreadable })
+    Ok(Listing {
+        devices: rows,
+        host,
+        left,
+        dead_guests,
+        records_unreadable,
+    })
 }
 
 /// Returns what stands in no line of the table.
 fn notes(listing: &Listing) -> Vec<String> {
-    let mut notes: Vec<String> = listing.dead_guests.iter().map(ToString::to_string).collect();
-    notes.extend(listing.left.iter().map(|left| format!("{}: {left}", left.device)));
+    let mut notes: Vec<String> = listing
+        .dead_guests
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    notes.extend(
+        listing
+            .left
+            .iter()
+            .map(|left| format!("{}: {left}", left.device)),
+    );
     if let Some(reason) = &listing.records_unreadable {
-        notes.push(format!("what dead guests left is not shown, since passthru {reason}"));
+        notes.push(format!(
+            "what dead guests left is not shown, since passthru {reason}"
+        ));
     }
     if listing.devices.iter().any(|row| row.left.is_some()) {
         notes.push("`passthru unbind` gives back what was left".into());
@@ -150,7 +176,13 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
         bridge: device.is_bridge(),
         left: None,
         vfio: vfio(host, usage, &device),
-        uses: uses.map(|used| UseRow { severity: used.severity(), text: used.to_string(), used }).collect(),
+        uses: uses
+            .map(|used| UseRow {
+                severity: used.severity(),
+                text: used.to_string(),
+                used,
+            })
+            .collect(),
         unseen: found.unseen,
         device,
     }
@@ -158,16 +190,26 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
 
 fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
     if device.no_iommu {
-        return Vfio::Cannot { reason: "no IOMMU".into() };
+        return Vfio::Cannot {
+            reason: "no IOMMU".into(),
+        };
     }
     if device.on_vfio() {
-        return Vfio::Bound { node: device.cdev.clone() };
+        return Vfio::Bound {
+            node: device.cdev.clone(),
+        };
     }
     match host.check_during(usage, &[Request::managed(device.address)]) {
         Ok(objections) => objections.iter().find_map(objection).unwrap_or(Vfio::Can),
-        Err(HostError::Bridge { .. }) => Vfio::Cannot { reason: "bridge".into() },
-        Err(HostError::NoGroup { .. }) => Vfio::Cannot { reason: "no IOMMU group".into() },
-        Err(error) => Vfio::Cannot { reason: error.to_string() },
+        Err(HostError::Bridge { .. }) => Vfio::Cannot {
+            reason: "bridge".into(),
+        },
+        Err(HostError::NoGroup { .. }) => Vfio::Cannot {
+            reason: "no IOMMU group".into(),
+        },
+        Err(error) => Vfio::Cannot {
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -176,8 +218,12 @@ fn objection(error: &HostError) -> Option<Vfio> {
         HostError::InUse { .. } => Some(Vfio::InUse),
         HostError::Unseen { .. } => Some(Vfio::Unknown),
         HostError::NotViable { companions, .. } => {
-            let devices = companions.iter().map(|companion| companion.address.to_string());
-            Some(Vfio::CanWith { devices: devices.collect() })
+            let devices = companions
+                .iter()
+                .map(|companion| companion.address.to_string());
+            Some(Vfio::CanWith {
+                devices: devices.collect(),
+            })
         }
         _ => None,
     }
@@ -185,11 +231,13 @@ fn objection(error: &HostError) -> Option<Vfio> {
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["ADDRESS", "DEVICE", "GROUP", "DRIVER", "NUMA", "VFIO", "USED BY"]);
+    table.load_style(presets::NOTHING).set_header([
+        "ADDRESS", "DEVICE", "GROUP", "DRIVER", "NUMA", "VFIO", "USED BY",
+    ]);
     if let Some(width) = terminal::width() {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
     }
     for row in rows {
         let texts: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
@@ -202,7 +250,11 @@ fn table(rows: &[Row]) -> Table {
             or_dash(row.device.driver.as_ref()),
             or_dash(row.device.numa_node),
             vfio_text(&row.vfio),
-            if uses.is_empty() { "-".into() } else { uses.join("; ") },
+            if uses.is_empty() {
+                "-".into()
+            } else {
+                uses.join("; ")
+            },
         ]);
     }
     table
@@ -210,7 +262,10 @@ fn table(rows: &[Row]) -> Table {
 
 fn name(row: &Row) -> String {
     let Device { vendor, device, .. } = &row.device;
-    let class = row.class_name.clone().unwrap_or_else(|| format!("class {:06x}", row.device.class));
+    let class = row
+        .class_name
+        .clone()
+        .unwrap_or_else(|| format!("class {:06x}", row.device.class));
     match (&row.vendor_name, &row.device_name) {
         (Some(vendor), Some(device)) => format!("{class}: {vendor} {device}"),
         (Some(name), None) => format!("{class}: {name} [{vendor:04x}:{device:04x}]"),
@@ -254,8 +309,10 @@ mod tests {
         }
         if !group.is_empty() {
             symlink(format!("../groups/{group}"), dir.join("iommu_group")).unwrap();
-            fs::create_dir_all(root.join(format!("sys/kernel/iommu_groups/{group}/devices/{address}")))
-                .unwrap();
+            fs::create_dir_all(
+                root.join(format!("sys/kernel/iommu_groups/{group}/devices/{address}")),
+            )
+            .unwrap();
         }
     }
 
@@ -263,7 +320,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/1/ns")).unwrap();
         symlink("pid:[4026531836]", root.path().join("proc/1/ns/pid")).unwrap();
-        let add = |address, class, driver, group| device(root.path(), address, class, driver, group);
+        let add =
+            |address, class, driver, group| device(root.path(), address, class, driver, group);
         add("0000:00:01.0", "0x060400", "pcieport", "1");
         add("0000:02:00.0", "0x020000", "igb", "2");
         add("0000:01:00.0", "0x010802", "vfio-pci", "3");
@@ -271,8 +329,17 @@ mod tests {
         add("0000:03:00.1", "0x020000", "e1000e", "4");
         add("0000:04:00.0", "0x020000", "", "");
         add("0000:05:00.0", "0x020000", "vfio-pci", "5");
-        for node in ["0000:01:00.0/vfio-dev/vfio0", "0000:05:00.0/vfio-dev/noiommu-vfio1"] {
-            fs::create_dir_all(root.path().join("sys/bus/pci/devices").join(node).join("dev")).unwrap();
+        for node in [
+            "0000:01:00.0/vfio-dev/vfio0",
+            "0000:05:00.0/vfio-dev/noiommu-vfio1",
+        ] {
+            fs::create_dir_all(
+                root.path()
+                    .join("sys/bus/pci/devices")
+                    .join(node)
+                    .join("dev"),
+            )
+            .unwrap();
         }
         root
     }
@@ -280,7 +347,16 @@ mod tests {
     fn shown(devices: &[&str], all: bool) -> Vec<String> {
         let devices = devices.iter().map(|text| text.parse().unwrap()).collect();
         let root = host();
-        let rows = listing(&Host::at(root.path()), &Args { devices, all, json: false }).unwrap().devices;
+        let rows = listing(
+            &Host::at(root.path()),
+            &Args {
+                devices,
+                all,
+                json: false,
+            },
+        )
+        .unwrap()
+        .devices;
         let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         table(&rows).to_string().lines().skip(1).map(line).collect()
     }
@@ -321,15 +397,34 @@ mod tests {
         for address in ["0000:01:00.0", "0000:03:00.0", "0000:09:00.0"] {
             leave(root.path(), address);
         }
-        let args = Args { devices: vec![], all: false, json: false };
+        let args = Args {
+            devices: vec![],
+            all: false,
+            json: false,
+        };
         let listing = listing(&Host::at(root.path()), &args).unwrap();
-        let left: Vec<String> =
-            listing.devices.iter().filter_map(|row| Some(row.left.as_ref()?.to_string())).collect();
-        assert_eq!(left, ["left by guest vm", "left by guest vm, half bound to vfio-pci"]);
+        let left: Vec<String> = listing
+            .devices
+            .iter()
+            .filter_map(|row| Some(row.left.as_ref()?.to_string()))
+            .collect();
+        assert_eq!(
+            left,
+            [
+                "left by guest vm",
+                "left by guest vm, half bound to vfio-pci"
+            ]
+        );
         assert!(table(&listing.devices).to_string().contains("half bound"));
         let notes = notes(&listing);
-        assert!(notes.contains(&"0000:09:00.0: left by guest vm, not there now".into()), "{notes:?}");
-        assert!(notes.iter().any(|note| note.contains("passthru unbind")), "{notes:?}");
+        assert!(
+            notes.contains(&"0000:09:00.0: left by guest vm, not there now".into()),
+            "{notes:?}"
+        );
+        assert!(
+            notes.iter().any(|note| note.contains("passthru unbind")),
+            "{notes:?}"
+        );
         let json = serde_json::json!(listing);
         assert_eq!(json["devices"][0]["left"]["left"], "bound");
     }
@@ -342,12 +437,22 @@ mod tests {
     #[test]
     fn json_has_everything_of_a_device() {
         let root = host();
-        let args = Args { devices: vec!["03:00.0".parse().unwrap()], all: false, json: true };
+        let args = Args {
+            devices: vec!["03:00.0".parse().unwrap()],
+            all: false,
+            json: true,
+        };
         let json = serde_json::json!(listing(&Host::at(root.path()), &args).unwrap());
         let device = &json["devices"][0];
         assert_eq!(device["address"], "0000:03:00.0");
-        assert_eq!(device["vfio"], serde_json::json!({"state": "can_with", "devices": ["0000:03:00.1"]}));
-        assert_eq!((&device["group"], &device["numa_node"]), (&4.into(), &serde_json::Value::Null));
+        assert_eq!(
+            device["vfio"],
+            serde_json::json!({"state": "can_with", "devices": ["0000:03:00.1"]})
+        );
+        assert_eq!(
+            (&device["group"], &device["numa_node"]),
+            (&4.into(), &serde_json::Value::Null)
+        );
         assert_eq!(json["host"]["iommu"], true);
     }
 }

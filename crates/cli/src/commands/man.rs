@@ -22,7 +22,15 @@ struct Unwritable {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let written = fs::create_dir_all(&args.folder)
         .and_then(|()| clap_mangen::generate_to(crate::Arguments::command(), &args.folder));
-    written.map_err(|source| Error::new(Code::Failure, Unwritable { folder: args.folder.clone(), source }))
+    written.map_err(|source| {
+        Error::new(
+            Code::Failure,
+            Unwritable {
+                folder: args.folder.clone(),
+                source,
+            },
+        )
+    })
 }
 
 #[cfg(test)]
@@ -33,7 +41,10 @@ mod tests {
     fn each_command_has_a_page_with_the_exit_codes() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("made/by/us");
-        run(&Args { folder: folder.clone() }).unwrap();
+        run(&Args {
+            folder: folder.clone(),
+        })
+        .unwrap();
         for command in crate::Arguments::command().get_subcommands() {
             let page = folder.join(format!("passthru-{}.1", command.get_name()));
             assert!(page.exists(), "{}", page.display());

@@ -34,13 +34,14 @@ pub(crate) enum Command {
     List(list::Args),
     /// Bind devices to a VFIO driver
     ///
-    /// Refuses a device that the host uses, and one whose IOMMU group has another device on a driver of the host.
-    /// Binds all devices or none: if one cannot be bound, the others go back to their drivers.
+    /// Refuses a device that the host uses, and one whose IOMMU group has another device on a
+    /// driver of the host. Binds all devices or none: if one cannot be bound, the others go back to
+    /// their drivers.
     Bind(bind::Args),
     /// Give devices back to the drivers they had
     ///
-    /// A device that had none goes to the driver that the kernel finds for it. Also gives back the devices that
-    /// `passthru run` left behind when it was killed.
+    /// A device that had none goes to the driver that the kernel finds for it. Also gives back the
+    /// devices that `passthru run` left behind when it was killed.
     Unbind(unbind::Args),
     /// Drop what is kept of a guest: its user id, the identity of its devices, its firmware
     ///

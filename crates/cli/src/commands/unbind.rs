@@ -16,8 +16,8 @@ pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Give back devices that processes have open, or may have: the kernel asks these to close them,
-    /// and waits. Also devices with virtual functions, which vanish then
+    /// Give back devices that processes have open, or may have: the kernel asks these to close
+    /// them, and waits. Also devices with virtual functions, which vanish then
     #[arg(long)]
     force: bool,
 }
@@ -25,7 +25,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = Host::new();
     let signals = Signals::catch()?;
-    let drivers = || args.devices.iter().map(|address| host.device(*address).ok()?.driver).collect();
+    let drivers = || {
+        args.devices
+            .iter()
+            .map(|address| host.device(*address).ok()?.driver)
+            .collect()
+    };
     let before: Vec<Option<String>> = drivers();
     let mut devices = Vec::new();
     for address in &args.devices {
@@ -37,7 +42,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let released = release.give_back(&|| signals.taken() > 0);
     let printed = print(&released.done.iter().map(line).collect::<String>());
     let untouched: Vec<String> = released.untouched.iter().map(ToString::to_string).collect();
-    let interrupted = format!("interrupted before these were given back: {}", untouched.join(", "));
+    let interrupted = format!(
+        "interrupted before these were given back: {}",
+        untouched.join(", ")
+    );
     match HostError::several(released.errors) {
         Some(error) => {
             if !untouched.is_empty() {
@@ -45,7 +53,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             }
             let is_as_it_was = drivers() == before;
             // A write that is stuck may still be done.
-            let code = if is_as_it_was { host_code(&error) } else { Code::NotRestored };
+            let code = if is_as_it_was {
+                host_code(&error)
+            } else {
+                Code::NotRestored
+            };
             let hint = error.hint();
             Err(Error::new(code, error).hint(hint))
         }
@@ -55,5 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 fn line((address, driver): &(Address, Option<String>)) -> String {
-    format!("{address} is on {}\n", driver.as_deref().unwrap_or("no driver"))
+    format!(
+        "{address} is on {}\n",
+        driver.as_deref().unwrap_or("no driver")
+    )
 }

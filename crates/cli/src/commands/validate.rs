@@ -22,7 +22,8 @@ pub(crate) struct Args {
     /// Print JSON: `valid`, `errors` and `notes`, with line, column and length
     #[arg(long)]
     json: bool,
-    /// Also check that QEMU has the machine, devices and properties; PATH names another QEMU than the domain's
+    /// Also check that QEMU has the machine, devices and properties; PATH names another QEMU than
+    /// the domain's
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     qemu: Option<Option<PathBuf>>,
     /// With --qemu: user that QEMU runs as [default: as in `run`]
@@ -41,9 +42,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     } else {
         diagnostics::errors(&source, found.errors.iter(), found.more_errors);
         diagnostics::notes(&source, &found.notes, found.more_notes);
-        output::print(&verdict(source.name(), found.errors.len() + found.more_errors))?;
+        output::print(&verdict(
+            source.name(),
+            found.errors.len() + found.more_errors,
+        ))?;
     }
-    Ok(if found.errors.is_empty() { ExitCode::SUCCESS } else { Code::Domain.into() })
+    Ok(if found.errors.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        Code::Domain.into()
+    })
 }
 
 fn verdict(name: &str, errors: usize) -> String {
@@ -57,13 +65,25 @@ fn verdict(name: &str, errors: usize) -> String {
 fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
     let reading = match Reading::of(source.text()) {
         Ok(reading) => reading,
-        Err(error) => return Ok(Examination { errors: vec![error], ..Examination::default() }),
+        Err(error) => {
+            return Ok(Examination {
+                errors: vec![error],
+                ..Examination::default()
+            });
+        }
     };
     let capabilities = capabilities(args, &reading.domain)?;
     let mut found = reading.examine(&capabilities);
     if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
         // What there is no command line for, or what the QEMU that was asked has not.
-        found.errors.extend(capabilities.check(domain).err().iter().flat_map(Errors::iter).cloned());
+        found.errors.extend(
+            capabilities
+                .check(domain)
+                .err()
+                .iter()
+                .flat_map(Errors::iter)
+                .cloned(),
+        );
     }
     Ok(found)
 }
@@ -76,6 +96,8 @@ fn capabilities(args: &Args, domain: &Domain) -> Result<Capabilities, Error> {
             let user = guest::user(args.user.as_deref(), &config, name, &Host::new())?;
             emulator::probe(domain, named.as_deref(), &user)
         }
-        None => Ok(Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64))),
+        None => Ok(Capabilities::builtin(
+            domain.os.kind.arch.unwrap_or(Arch::X86_64),
+        )),
     }
 }

@@ -9,8 +9,16 @@ pub(crate) struct Chapter {
     pub(crate) elements: &'static [&'static str],
 }
 
-const fn chapter(file: &'static str, title: &'static str, elements: &'static [&'static str]) -> Chapter {
-    Chapter { file, title, elements }
+const fn chapter(
+    file: &'static str,
+    title: &'static str,
+    elements: &'static [&'static str],
+) -> Chapter {
+    Chapter {
+        file,
+        title,
+        elements,
+    }
 }
 
 /// All chapters, in the order of the index.
@@ -52,18 +60,52 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
     chapter(
         "tuning",
         "Tuning and I/O threads",
-        &["iothreads", "iothreadids", "defaultiothread", "cputune", "blkiotune", "memtune", "resource"],
+        &[
+            "iothreads",
+            "iothreadids",
+            "defaultiothread",
+            "cputune",
+            "blkiotune",
+            "memtune",
+            "resource",
+        ],
     ),
-    chapter("events", "Events and power", &["on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm"]),
-    chapter("security", "Security", &["seclabel", "keywrap", "launchSecurity"]),
+    chapter(
+        "events",
+        "Events and power",
+        &[
+            "on_poweroff",
+            "on_reboot",
+            "on_crash",
+            "on_lockfailure",
+            "pm",
+        ],
+    ),
+    chapter(
+        "security",
+        "Security",
+        &["seclabel", "keywrap", "launchSecurity"],
+    ),
     chapter(
         "host-devices",
         "Host devices, iommufd and IOMMUs",
         &["iommufd", "devices/hostdev", "devices/iommu"],
     ),
-    chapter("disks", "Disks and folders", &["devices/disk", "devices/filesystem"]),
-    chapter("network", "Network", &["devices/interface", "devices/vsock"]),
-    chapter("controllers", "Controllers and hubs", &["devices/controller", "devices/hub"]),
+    chapter(
+        "disks",
+        "Disks and folders",
+        &["devices/disk", "devices/filesystem"],
+    ),
+    chapter(
+        "network",
+        "Network",
+        &["devices/interface", "devices/vsock"],
+    ),
+    chapter(
+        "controllers",
+        "Controllers and hubs",
+        &["devices/controller", "devices/hub"],
+    ),
     chapter(
         "characters",
         "Consoles, channels and redirected devices",
@@ -80,7 +122,13 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
     chapter(
         "display",
         "Display, input and sound",
-        &["devices/graphics", "devices/video", "devices/input", "devices/sound", "devices/audio"],
+        &[
+            "devices/graphics",
+            "devices/video",
+            "devices/input",
+            "devices/sound",
+            "devices/audio",
+        ],
     ),
     chapter(
         "smaller-devices",
@@ -97,6 +145,12 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
     chapter(
         "emulator",
         "The emulator and what only QEMU knows",
-        &["devices/emulator", "qemu:commandline", "qemu:capabilities", "qemu:override", "qemu:deprecation"],
+        &[
+            "devices/emulator",
+            "qemu:commandline",
+            "qemu:capabilities",
+            "qemu:override",
+            "qemu:deprecation",
+        ],
     ),
 ];

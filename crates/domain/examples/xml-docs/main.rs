@@ -1,7 +1,8 @@
-//! Writes the reference of the domain XML, docs/domain-xml.md and docs/domain-xml/, from the descriptions that the
-//! reader and the writer of domains follow.
+//! Writes the reference of the domain XML, docs/domain-xml.md and docs/domain-xml/, from the
+//! descriptions that the reader and the writer of domains follow.
 //!
-//! `xml-docs write` writes it anew; `xml-docs check` fails if it is stale. Run by `cargo xtask docs` and `check`.
+//! `xml-docs write` writes it anew; `xml-docs check` fails if it is stale. Run by `cargo xtask
+//! docs` and `check`.
 #![allow(clippy::print_stderr, reason = "a program for a terminal")]
 
 mod chapters;
@@ -60,13 +61,18 @@ fn write() -> Result<(), String> {
 fn check() -> Result<(), String> {
     let pages = pages();
     if let Some(page) = former(&pages)?.first() {
-        return Err(format!("{} belongs to no chapter: `cargo xtask docs` removes it", page.display()));
+        return Err(format!(
+            "{} belongs to no chapter: `cargo xtask docs` removes it",
+            page.display()
+        ));
     }
     for (name, text) in pages {
         let page = docs().join(&name);
         let found = fs::read_to_string(&page).map_err(|error| failed(&page, &error))?;
         if found != text {
-            return Err(format!("docs/{name} is stale: `cargo xtask docs` writes it anew"));
+            return Err(format!(
+                "docs/{name} is stale: `cargo xtask docs` writes it anew"
+            ));
         }
     }
     Ok(())
@@ -98,7 +104,10 @@ fn pages() -> BTreeMap<String, String> {
     let domain = Domain::description();
     let mut pages = BTreeMap::from([(INDEX.to_owned(), index(&domain))]);
     for chapter in CHAPTERS {
-        pages.insert(format!("{CHAPTERS_FOLDER}/{}.md", chapter.file), page(chapter, &domain));
+        pages.insert(
+            format!("{CHAPTERS_FOLDER}/{}.md", chapter.file),
+            page(chapter, &domain),
+        );
     }
     pages
 }
@@ -113,15 +122,30 @@ fn index(domain: &Description) -> String {
             .iter()
             .map(|path| format!("[`<{}>`]({page}#{})", name(path), anchor(path)))
             .collect();
-        let _ = writeln!(text, "| [{}]({page}) | {} |", chapter.title, links.join(" "));
+        let _ = writeln!(
+            text,
+            "| [{}]({page}) | {} |",
+            chapter.title,
+            links.join(" ")
+        );
     }
     text.push_str("\n## `<domain>`\n\n");
-    rows(&mut text, &Description { children: Vec::new(), ..domain.clone() }, "domain");
+    rows(
+        &mut text,
+        &Description {
+            children: Vec::new(),
+            ..domain.clone()
+        },
+        "domain",
+    );
     text
 }
 
 fn page(chapter: &Chapter, domain: &Description) -> String {
-    let mut text = format!("# {}\n\n[Domain XML](../{INDEX}) has the other chapters.\n", chapter.title);
+    let mut text = format!(
+        "# {}\n\n[Domain XML](../{INDEX}) has the other chapters.\n",
+        chapter.title
+    );
     for path in chapter.elements {
         if let Some(element) = element(domain, path) {
             section(&mut text, element, path);
@@ -132,7 +156,9 @@ fn page(chapter: &Chapter, domain: &Description) -> String {
 
 /// Returns the element of a path: a child of `<domain>`, or `devices/` and a device.
 fn element<'a>(domain: &'a Description, path: &str) -> Option<&'a Description> {
-    let child = |parent: &'a Description, name: &str| parent.children.iter().find(|child| child.name == name);
+    let child = |parent: &'a Description, name: &str| {
+        parent.children.iter().find(|child| child.name == name)
+    };
     match path.strip_prefix("devices/") {
         Some(device) => child(child(domain, "devices")?, device),
         None => child(domain, path),
@@ -145,18 +171,30 @@ fn name(path: &str) -> &str {
 
 /// Returns the heading of an element's section.
 fn heading(path: &str) -> String {
-    let place = if path.starts_with("devices/") { " of `<devices>`" } else { "" };
+    let place = if path.starts_with("devices/") {
+        " of `<devices>`"
+    } else {
+        ""
+    };
     format!("`<{}>`{place}", name(path))
 }
 
 /// Returns the anchor that a renderer of Markdown makes of an element's heading.
 fn anchor(path: &str) -> String {
     let heading = heading(path).to_lowercase().replace(' ', "-");
-    heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        .collect()
 }
 
 fn section(text: &mut String, element: &Description, path: &str) {
-    let Effect { since, arch, becomes, .. } = effect_of(path);
+    let Effect {
+        since,
+        arch,
+        becomes,
+        ..
+    } = effect_of(path);
     let _ = write!(text, "\n## {}\n\n", heading(path));
     let facts = [("Becomes", becomes), ("Since", since), ("For", arch)];
     let facts: Vec<_> = facts
@@ -178,7 +216,11 @@ fn row(text: &mut String, element: &Description, path: &str) {
     let several = if element.repeats { " …" } else { "" };
     let mut name = format!("`{path}`{several}");
     let mut line = |attribute: &str, values: &str| {
-        let _ = writeln!(text, "| {} | {attribute} | {values} |", std::mem::take(&mut name));
+        let _ = writeln!(
+            text,
+            "| {} | {attribute} | {values} |",
+            std::mem::take(&mut name)
+        );
     };
     if let Some(content) = &element.text {
         line("", &format!("text: {}", shown(content)));
@@ -196,7 +238,11 @@ fn row(text: &mut String, element: &Description, path: &str) {
 fn shown(values: &Values) -> String {
     match values {
         Values::Text => "any text".into(),
-        Values::Words(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Values::Words(words) => words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
         Values::Form(form) => form.replace('|', "\\|"),
     }
 }
@@ -211,7 +257,11 @@ mod tests {
         let mut paths = Vec::new();
         for part in &domain.children {
             if part.name == "devices" {
-                paths.extend(part.children.iter().map(|device| format!("devices/{}", device.name)));
+                paths.extend(
+                    part.children
+                        .iter()
+                        .map(|device| format!("devices/{}", device.name)),
+                );
             } else {
                 paths.push(part.name.to_owned());
             }
@@ -227,7 +277,10 @@ mod tests {
 
     #[test]
     fn each_element_has_one_effect() {
-        let mut described: Vec<_> = effects::EFFECTS.iter().map(|effect| effect.path.to_owned()).collect();
+        let mut described: Vec<_> = effects::EFFECTS
+            .iter()
+            .map(|effect| effect.path.to_owned())
+            .collect();
         described.sort();
         assert_eq!(described, paths());
     }

@@ -10,8 +10,8 @@ pub(crate) struct Bus {
     /// The controller's model.
     pub(crate) model: ControllerModel,
     accepts: &'static [Plug],
-    /// Whether endpoints are put here when nobody says where they go: where a port of this kind can be
-    /// hotplugged, whether or not this one is.
+    /// Whether endpoints are put here when nobody says where they go: where a port of this kind can
+    /// be hotplugged, whether or not this one is.
     takes_unasked: bool,
     first: u8,
     last: u8,
@@ -32,13 +32,19 @@ impl Bus {
     /// Makes the empty bus of a controller.
     pub(crate) fn new(model: ControllerModel) -> Self {
         use ControllerModel as Model;
-        use Plug::{DmiToPciBridge, DownstreamPort, Pci, PciBridge, PciExpander, Pcie, PcieExpander};
+        use Plug::{
+            DmiToPciBridge, DownstreamPort, Pci, PciBridge, PciExpander, Pcie, PcieExpander,
+        };
         use Plug::{PcieToPciBridge, RootPort, UpstreamPort};
         const ALL: (u8, u8) = (0, Address::MAX_SLOT);
         // Slot 0 is the host bridge's, or the hotplug controller's of a bridge.
         const NOT_FIRST: (u8, u8) = (1, Address::MAX_SLOT);
         let (accepts, (first, last), takes_unasked): (&'static [Plug], _, _) = match model {
-            Model::PcieRoot => (&[Pcie, RootPort, DmiToPciBridge, PcieExpander], NOT_FIRST, false),
+            Model::PcieRoot => (
+                &[Pcie, RootPort, DmiToPciBridge, PcieExpander],
+                NOT_FIRST,
+                false,
+            ),
             Model::PcieRootPort | Model::PcieSwitchDownstreamPort => {
                 (&[Pcie, UpstreamPort, PcieToPciBridge], (0, 0), true)
             }
@@ -62,15 +68,18 @@ impl Bus {
 
     /// Makes a root port that only a bridge to conventional PCI goes into.
     pub(crate) fn port_for_bridge() -> Self {
-        Self { accepts: &[Plug::PcieToPciBridge], ..Self::new(ControllerModel::PcieRootPort) }
+        Self {
+            accepts: &[Plug::PcieToPciBridge],
+            ..Self::new(ControllerModel::PcieRootPort)
+        }
     }
 
     pub(crate) fn accepts(&self, plug: Plug) -> bool {
         self.accepts.contains(&plug)
     }
 
-    /// Whether a device that the user put here may stay: conventional and Express endpoints go into each
-    /// other's slots, and a bridge goes where an endpoint does.
+    /// Whether a device that the user put here may stay: conventional and Express endpoints go into
+    /// each other's slots, and a bridge goes where an endpoint does.
     pub(crate) fn accepts_by_hand(&self, plug: Plug) -> bool {
         let endpoints = self.accepts(Plug::Pci) || self.accepts(Plug::Pcie);
         self.accepts(plug) || (endpoints && (plug.is_endpoint() || plug == Plug::PciBridge))
@@ -81,11 +90,11 @@ impl Bus {
         (self.first, self.last)
     }
 
-    /// Returns a free slot and function for a device that is put here unasked. Only a device that shares
-    /// slots gets a function of a slot in use.
+    /// Returns a free slot and function for a device that is put here unasked. Only a device that
+    /// shares slots gets a function of a slot in use.
     pub(crate) fn find(&self, need: Need, function: u8) -> Option<(u8, u8)> {
-        let fits =
-            self.accepts(need.plug) && (self.takes_unasked || !need.plug.is_endpoint() || need.integrated);
+        let fits = self.accepts(need.plug)
+            && (self.takes_unasked || !need.plug.is_endpoint() || need.integrated);
         if !fits || (self.free == 0 && !need.shares_slot) {
             return None;
         }
@@ -93,9 +102,9 @@ impl Bus {
             let slot = self.slots[usize::from(at)];
             match slot.functions {
                 0 => Some((at, function)),
-                used if need.shares_slot && slot.shared => {
-                    (0..=Address::MAX_FUNCTION).find(|f| used & (1 << f) == 0).map(|f| (at, f))
-                }
+                used if need.shares_slot && slot.shared => (0..=Address::MAX_FUNCTION)
+                    .find(|f| used & (1 << f) == 0)
+                    .map(|f| (at, f)),
                 _ => None,
             }
         })
@@ -104,7 +113,9 @@ impl Bus {
     /// Marks a function as used. Returns whether it was free.
     pub(crate) fn take(&mut self, slot: u8, function: u8, shares_slot: bool) -> bool {
         let counts = (self.first..=self.last).contains(&slot);
-        let Some(slot) = self.slots.get_mut(usize::from(slot)) else { return false };
+        let Some(slot) = self.slots.get_mut(usize::from(slot)) else {
+            return false;
+        };
         if counts && slot.functions == 0 {
             self.free -= 1;
         }

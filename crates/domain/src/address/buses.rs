@@ -18,18 +18,34 @@ pub(crate) struct Buses {
 }
 
 impl Buses {
-    /// Makes the buses of these controllers. An index that no controller has gets a bus of the machine's
-    /// usual kind.
+    /// Makes the buses of these controllers. An index that no controller has gets a bus of the
+    /// machine's usual kind.
     pub(crate) fn of(controllers: &[Controller], express: bool, grows: bool) -> Self {
-        let pci = controllers.iter().filter(|c| c.kind == Some(ControllerType::Pci));
-        let numbered: Vec<_> = pci.filter_map(|c| Some((u8::try_from(c.index?).ok()?, c.model?))).collect();
-        let count = numbered.iter().map(|(index, _)| usize::from(*index) + 1).max().unwrap_or(0);
-        let usual = if express { ControllerModel::PcieRootPort } else { ControllerModel::PciBridge };
+        let pci = controllers
+            .iter()
+            .filter(|c| c.kind == Some(ControllerType::Pci));
+        let numbered: Vec<_> = pci
+            .filter_map(|c| Some((u8::try_from(c.index?).ok()?, c.model?)))
+            .collect();
+        let count = numbered
+            .iter()
+            .map(|(index, _)| usize::from(*index) + 1)
+            .max()
+            .unwrap_or(0);
+        let usual = if express {
+            ControllerModel::PcieRootPort
+        } else {
+            ControllerModel::PciBridge
+        };
         let mut buses = vec![Bus::new(usual); count];
         for (index, model) in numbered {
             buses[usize::from(index)] = Bus::new(model);
         }
-        Self { buses, express, grows }
+        Self {
+            buses,
+            express,
+            grows,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,7 +87,11 @@ impl Buses {
         };
         let free = bus.take(at.slot, at.function, need.shares_slot);
         check(bus, at, need)?;
-        if free { Ok(()) } else { Err(format!("the PCI address {at} is used twice")) }
+        if free {
+            Ok(())
+        } else {
+            Err(format!("the PCI address {at} is used twice"))
+        }
     }
 
     /// Reserves the first address that fits. `function` is the one in a slot that is empty.
@@ -81,22 +101,30 @@ impl Buses {
     pub(crate) fn next(&mut self, need: Need, function: u8) -> Result<Address, String> {
         let searched = if need.integrated { 1 } else { self.len() };
         let mut found = self.buses.iter().take(searched).enumerate();
-        let found = found.find_map(|(bus, b)| b.find(need, function).map(|(slot, f)| (bus, slot, f)));
+        let found =
+            found.find_map(|(bus, b)| b.find(need, function).map(|(slot, f)| (bus, slot, f)));
         let (bus, slot, function) = match found {
             Some(found) => found,
             None if self.grows && !need.integrated => {
                 let bus = self.grow(self.len(), need)?;
                 (bus, self.buses[bus].slots().0, function)
             }
-            None => return Err(format!("no slot is free that accepts a {}", need.plug.name())),
+            None => {
+                return Err(format!(
+                    "no slot is free that accepts a {}",
+                    need.plug.name()
+                ));
+            }
         };
         self.buses[bus].take(slot, function, need.shares_slot);
         let number = u8::try_from(bus).ok();
-        number.and_then(|bus| Address::new(0, bus, slot, function)).ok_or_else(|| NO_NUMBER.into())
+        number
+            .and_then(|bus| Address::new(0, bus, slot, function))
+            .ok_or_else(|| NO_NUMBER.into())
     }
 
-    /// Adds buses up to `bus`, of the kind that accepts the device. Returns the bus that it goes on, which
-    /// is one more where the way to conventional PCI had to be made first.
+    /// Adds buses up to `bus`, of the kind that accepts the device. Returns the bus that it goes
+    /// on, which is one more where the way to conventional PCI had to be made first.
     fn grow(&mut self, bus: usize, need: Need) -> Result<usize, String> {
         let (model, bus) = match need.plug {
             Plug::Pci if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
@@ -109,13 +137,16 @@ impl Buses {
                 (ControllerModel::PciBridge, bus)
             }
             Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
-            // Bridges are placed before all else, so that it only takes one more slot than they need.
+            // Bridges are placed before all else, so that it only takes one more slot than they
+            // need.
             Plug::PciBridge if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
                 (ControllerModel::PciBridge, bus)
             }
             plug => {
                 let name = plug.name();
-                return Err(format!("no slot is free that accepts a {name}, and none can be added"));
+                return Err(format!(
+                    "no slot is free that accepts a {name}, and none can be added"
+                ));
             }
         };
         if bus > usize::from(u8::MAX) {
@@ -133,7 +164,9 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
     if need.integrated {
         return match at.bus {
             0 => Ok(()),
-            _ => Err(format!("the device at PCI address {at} must be on the root bus (bus 0)")),
+            _ => Err(format!(
+                "the device at PCI address {at} must be on the root bus (bus 0)"
+            )),
         };
     }
     if !bus.accepts_by_hand(need.plug) {
@@ -145,10 +178,15 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
         ));
     }
     if at.slot < first || at.slot > last {
-        let slots =
-            if first == last { format!("only slot {first:#x}") } else { format!("{first:#x} to {last:#x}") };
+        let slots = if first == last {
+            format!("only slot {first:#x}")
+        } else {
+            format!("{first:#x} to {last:#x}")
+        };
         let model = bus.model;
-        return Err(format!("the slot of PCI address {at} is out of range: a {model} has {slots}"));
+        return Err(format!(
+            "the slot of PCI address {at} is out of range: a {model} has {slots}"
+        ));
     }
     Ok(())
 }
@@ -159,11 +197,15 @@ mod tests {
 
     fn controllers(models: &[ControllerModel]) -> Vec<Controller> {
         let numbered = (0..).zip(models);
-        numbered.map(|(n, model)| Controller::new(ControllerType::Pci, n, Some(*model))).collect()
+        numbered
+            .map(|(n, model)| Controller::new(ControllerType::Pci, n, Some(*model)))
+            .collect()
     }
 
     fn next(buses: &mut Buses, plug: Plug) -> String {
-        buses.next(Need::plain(plug), 0).map_or_else(|e| e, |at| at.to_string())
+        buses
+            .next(Need::plain(plug), 0)
+            .map_or_else(|e| e, |at| at.to_string())
     }
 
     #[test]
@@ -171,9 +213,17 @@ mod tests {
         let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:01:00.0");
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:02:00.0");
-        let port = Need { shares_slot: true, ..Need::plain(Plug::RootPort) };
-        let ports: Vec<_> = (0..9).map(|_| buses.next(port, 0).unwrap().to_string()).collect();
-        assert_eq!((ports[0].as_str(), ports[7].as_str()), ("0000:00:01.0", "0000:00:01.7"));
+        let port = Need {
+            shares_slot: true,
+            ..Need::plain(Plug::RootPort)
+        };
+        let ports: Vec<_> = (0..9)
+            .map(|_| buses.next(port, 0).unwrap().to_string())
+            .collect();
+        assert_eq!(
+            (ports[0].as_str(), ports[7].as_str()),
+            ("0000:00:01.0", "0000:00:01.7")
+        );
         assert_eq!(ports[8], "0000:00:02.0");
     }
 
@@ -183,13 +233,20 @@ mod tests {
         assert_eq!(next(&mut buses, Plug::Pci), "0000:02:01.0");
         assert_eq!(buses.model(1), Some(ControllerModel::PcieRootPort));
         assert_eq!(buses.model(2), Some(ControllerModel::PcieToPciBridge));
-        assert_eq!(next(&mut buses, Plug::Pcie), "0000:03:00.0", "the bridge's port is kept for it");
+        assert_eq!(
+            next(&mut buses, Plug::Pcie),
+            "0000:03:00.0",
+            "the bridge's port is kept for it"
+        );
     }
 
     #[test]
     fn a_conventional_machine_grows_by_bridges() {
         let mut buses = Buses::of(&controllers(&[ControllerModel::PciRoot]), false, true);
-        let last = (1..=32).map(|_| next(&mut buses, Plug::Pci)).last().unwrap();
+        let last = (1..=32)
+            .map(|_| next(&mut buses, Plug::Pci))
+            .last()
+            .unwrap();
         assert_eq!(last, "0000:01:01.0");
         assert_eq!(buses.model(1), Some(ControllerModel::PciBridge));
     }
@@ -205,7 +262,10 @@ mod tests {
     #[test]
     fn more_than_256_buses_are_refused() {
         let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
-        let last = (0..256).map(|_| next(&mut buses, Plug::Pcie)).last().unwrap();
+        let last = (0..256)
+            .map(|_| next(&mut buses, Plug::Pcie))
+            .last()
+            .unwrap();
         assert!(last.contains("at most 256 buses"), "{last}");
     }
 
@@ -214,10 +274,18 @@ mod tests {
         let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, false);
         let at = Address::new(0, 0, 5, 0).unwrap();
         assert_eq!(buses.reserve(at, Need::plain(Plug::Pci)), Ok(()));
-        assert!(buses.reserve(at, Need::plain(Plug::Pcie)).unwrap_err().contains("used twice"));
+        assert!(
+            buses
+                .reserve(at, Need::plain(Plug::Pcie))
+                .unwrap_err()
+                .contains("used twice")
+        );
         let port = Address::new(0, 0, 6, 0).unwrap();
         assert!(
-            buses.reserve(port, Need::plain(Plug::UpstreamPort)).unwrap_err().contains("cannot be plugged")
+            buses
+                .reserve(port, Need::plain(Plug::UpstreamPort))
+                .unwrap_err()
+                .contains("cannot be plugged")
         );
     }
 }

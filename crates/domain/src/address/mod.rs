@@ -1,9 +1,9 @@
 //! Which device goes where on the guest's PCI buses.
 //!
 //! The rules are libvirt's, so that the same XML gives a guest the same devices at the same places:
-//! addresses that the user gave stay; the board's own devices are where the board has them; each other
-//! device takes the first free slot of the first bus that accepts its kind, kinds in a fixed order; buses
-//! are added where none is free.
+//! addresses that the user gave stay; the board's own devices are where the board has them; each
+//! other device takes the first free slot of the first bus that accepts its kind, kinds in a fixed
+//! order; buses are added where none is free.
 
 mod bus;
 mod buses;
@@ -27,7 +27,8 @@ use passthru_pci::Address as At;
 use plug::{Need, Plug};
 use std::collections::{HashMap, HashSet};
 
-/// Gives every PCI or channel device that has none an address, and adds the controllers that this takes.
+/// Gives every PCI or channel device that has none an address, and adds the controllers that this
+/// takes.
 pub(crate) fn assign(devices: &mut Devices, machine: &Machine) -> Bounded<Error> {
     virtio::assign(devices, machine);
     let mut errors = usb::assign(devices);
@@ -52,11 +53,14 @@ fn assign_pci(devices: &mut Devices, machine: &Machine) -> Bounded<Error> {
     errors
 }
 
-/// Whether the address of a device is to be chosen. Like libvirt, all zeros (the host bridge's) is none.
+/// Whether the address of a device is to be chosen. Like libvirt, all zeros (the host bridge's) is
+/// none.
 pub(crate) fn is_wanted(info: &Info) -> bool {
     match &info.address {
         None => true,
-        Some(Address::Pci(pci)) => pci.address.is_none_or(|a| (a.domain, a.bus, a.slot) == (0, 0, 0)),
+        Some(Address::Pci(pci)) => pci
+            .address
+            .is_none_or(|a| (a.domain, a.bus, a.slot) == (0, 0, 0)),
         Some(_) => false,
     }
 }
@@ -78,7 +82,8 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
     buses
 }
 
-/// Hands addresses out to find which controllers are missing, takes them back, and adds the controllers.
+/// Hands addresses out to find which controllers are missing, takes them back, and adds the
+/// controllers.
 fn add_missing(devices: &mut Devices, machine: &Machine) -> Result<(), Bounded<Error>> {
     let said = addresses(devices);
     let mut buses = prepare(devices, machine, true);
@@ -96,7 +101,11 @@ fn add_missing(devices: &mut Devices, machine: &Machine) -> Result<(), Bounded<E
 /// Returns the address of each device, as it is now.
 fn addresses(devices: &Devices) -> Vec<(Item, Option<Address>)> {
     let address = |item| devices.info(item).and_then(|info| info.address.clone());
-    devices.items().into_iter().map(|item| (item, address(item))).collect()
+    devices
+        .items()
+        .into_iter()
+        .map(|item| (item, address(item)))
+        .collect()
 }
 
 /// Gives the devices back the addresses that they had.
@@ -109,8 +118,16 @@ fn restore(devices: &mut Devices, addresses: Vec<(Item, Option<Address>)>) {
 }
 
 /// Hands out addresses on buses that grow as it takes.
-fn draft(buses: &mut Buses, devices: &mut Devices, machine: &Machine) -> Result<(), Bounded<Error>> {
-    let at_first = devices.controllers_of(ControllerType::Pci).filter_map(|c| c.index).max().unwrap_or(0);
+fn draft(
+    buses: &mut Buses,
+    devices: &mut Devices,
+    machine: &Machine,
+) -> Result<(), Bounded<Error>> {
+    let at_first = devices
+        .controllers_of(ControllerType::Pci)
+        .filter_map(|c| c.index)
+        .max()
+        .unwrap_or(0);
     if !machine.is_express() && !buses.all_full() {
         // Room for one more: a bridge of a later day.
         let _ = buses.next(Need::plain(Plug::Pci), 0);
@@ -141,7 +158,10 @@ fn add_controller(
     if devices.controller(ControllerType::Pci, number).is_some() {
         return Ok(());
     }
-    controllers::insert(&mut devices.controllers, Controller::new(ControllerType::Pci, number, Some(model)));
+    controllers::insert(
+        &mut devices.controllers,
+        Controller::new(ControllerType::Pci, number, Some(model)),
+    );
     Need::of_pci_controller(model).map_or(Ok(()), |need| buses.next(need, 0).map(|_| ()))
 }
 
@@ -150,7 +170,9 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<
     let mut errors = Bounded::default();
     let mut groups = Usb2Groups::of(devices);
     for item in order(devices) {
-        let Some(need) = Need::of(devices, item, express) else { continue };
+        let Some(need) = Need::of(devices, item, express) else {
+            continue;
+        };
         if !devices.info(item).is_some_and(is_wanted) {
             continue;
         }
@@ -164,7 +186,10 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<
         };
         match (found, devices.info_mut(item)) {
             (Ok(at), Some(info)) => {
-                info.address = Some(Address::Pci(PciAddress { address: Some(at), ..said }));
+                info.address = Some(Address::Pci(PciAddress {
+                    address: Some(at),
+                    ..said
+                }));
                 groups.add(devices, item, at);
             }
             (Err(message), Some(info)) => {
@@ -214,7 +239,9 @@ fn order(devices: &Devices) -> Vec<Item> {
 
 /// The function that a controller of an ICH9's USB 2 group has within their common slot.
 fn usb2_function(devices: &Devices, item: Item) -> Option<u8> {
-    let Item::Controller(n) = item else { return None };
+    let Item::Controller(n) = item else {
+        return None;
+    };
     match devices.controllers.get(n)?.model? {
         ControllerModel::Ich9Uhci1 => Some(0),
         ControllerModel::Ich9Uhci2 => Some(1),
@@ -258,10 +285,15 @@ impl Usb2Groups {
         need: Need,
         function: u8,
     ) -> Result<At, String> {
-        let Item::Controller(n) = item else { return buses.next(need, function) };
+        let Item::Controller(n) = item else {
+            return buses.next(need, function);
+        };
         match self.0.get(&devices.controllers[n].index) {
             Some(sibling) => {
-                let at = At { function, ..*sibling };
+                let at = At {
+                    function,
+                    ..*sibling
+                };
                 buses.reserve(at, need).map(|()| at)
             }
             None => buses.next(need, function),
@@ -273,8 +305,10 @@ impl Usb2Groups {
 fn mark_multifunction(devices: &mut Devices) {
     let items = devices.items();
     let places = items.iter().filter_map(|item| devices.pci_address(*item));
-    let shared: HashSet<At> =
-        places.filter(|at| at.function != 0).map(|at| At { function: 0, ..at }).collect();
+    let shared: HashSet<At> = places
+        .filter(|at| at.function != 0)
+        .map(|at| At { function: 0, ..at })
+        .collect();
     for item in items {
         if let Some(Address::Pci(pci)) = devices.info_mut(item).and_then(|i| i.address.as_mut())
             && pci.address.is_some_and(|at| shared.contains(&at))

@@ -64,7 +64,11 @@ pub(crate) struct Need {
 impl Need {
     /// What a device needs that has this connection and no other wish.
     pub(crate) const fn plain(plug: Plug) -> Self {
-        Self { plug, shares_slot: false, integrated: false }
+        Self {
+            plug,
+            shares_slot: false,
+            integrated: false,
+        }
     }
 
     /// What a PCI controller needs; nothing for a root bus.
@@ -80,14 +84,21 @@ impl Need {
             ControllerModel::PcieSwitchDownstreamPort => Plug::DownstreamPort,
             _ => return None,
         };
-        Some(Self { shares_slot: plug == Plug::RootPort, ..Self::plain(plug) })
+        Some(Self {
+            shares_slot: plug == Plug::RootPort,
+            ..Self::plain(plug)
+        })
     }
 
-    /// What a device needs, where it is a PCI device whose address can be chosen. `express` says whether
-    /// the machine has PCI Express.
+    /// What a device needs, where it is a PCI device whose address can be chosen. `express` says
+    /// whether the machine has PCI Express.
     pub(crate) fn of(devices: &Devices, item: Item, express: bool) -> Option<Self> {
         let pci = Self::plain(Plug::Pci);
-        let pcie = if express { Self::plain(Plug::Pcie) } else { pci };
+        let pcie = if express {
+            Self::plain(Plug::Pcie)
+        } else {
+            pci
+        };
         match item {
             Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
             Item::Disk(n) => {
@@ -111,15 +122,23 @@ impl Need {
             Item::Shmem(_) => Some(pci),
             Item::Sound(n) => match devices.sounds.get(n)?.model? {
                 SoundModel::Virtio => Some(pcie),
-                SoundModel::Es1370 | SoundModel::Ac97 | SoundModel::Ich6 | SoundModel::Ich9 => Some(pci),
+                SoundModel::Es1370 | SoundModel::Ac97 | SoundModel::Ich6 | SoundModel::Ich9 => {
+                    Some(pci)
+                }
                 _ => None,
             },
             Item::Panic(n) => {
                 let model = devices.panics.get(n)?.model;
-                (model == Some(PanicModel::Pvpanic)).then_some(Self { integrated: true, ..pcie })
+                (model == Some(PanicModel::Pvpanic)).then_some(Self {
+                    integrated: true,
+                    ..pcie
+                })
             }
             Item::Iommu(n) => match devices.iommus.get(n)?.model? {
-                IommuModel::Virtio | IommuModel::Amd => Some(Self { integrated: true, ..pcie }),
+                IommuModel::Virtio | IommuModel::Amd => Some(Self {
+                    integrated: true,
+                    ..pcie
+                }),
                 IommuModel::Intel | IommuModel::Smmuv3 | IommuModel::Smmuv3Dev => None,
             },
             Item::Input(n) => {
@@ -148,13 +167,19 @@ impl Need {
 
 /// A transitional device is a conventional one.
 fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
-    if model == Some(VirtioModel::Transitional) { pci } else { pcie }
+    if model == Some(VirtioModel::Transitional) {
+        pci
+    } else {
+        pcie
+    }
 }
 
 /// Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
 fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
     match (&hostdev.source, hostdev.model) {
-        (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => Some(pcie),
+        (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => {
+            Some(pcie)
+        }
         (HostdevSource::ScsiHost(_), Some(HostdevModel::VirtioTransitional)) => Some(pci),
         (HostdevSource::ScsiHost(_), _) => Some(pcie),
         _ => None,
@@ -165,10 +190,15 @@ fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
     match (&interface.hostdev, &interface.model) {
         (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
         (None, Some(InterfaceModel::UsbNet | InterfaceModel::SpaprVlan)) => None,
-        (None, None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Vmxnet3)) => {
-            Some(pcie)
-        }
-        (None, Some(model)) => Some(model.virtio().map_or(pci, |model| virtio(Some(model), pci, pcie))),
+        (
+            None,
+            None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Vmxnet3),
+        ) => Some(pcie),
+        (None, Some(model)) => Some(
+            model
+                .virtio()
+                .map_or(pci, |model| virtio(Some(model), pci, pcie)),
+        ),
     }
 }
 
@@ -190,6 +220,9 @@ fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need>
         ControllerType::Ide | ControllerType::Sata => Some(pci),
         ControllerType::VirtioSerial if model == Some(Model::VirtioTransitional) => Some(pci),
         ControllerType::VirtioSerial | ControllerType::Nvme => Some(pcie),
-        ControllerType::Fdc | ControllerType::Ccid | ControllerType::Xenbus | ControllerType::Isa => None,
+        ControllerType::Fdc
+        | ControllerType::Ccid
+        | ControllerType::Xenbus
+        | ControllerType::Isa => None,
     }
 }

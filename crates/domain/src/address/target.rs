@@ -6,16 +6,32 @@ use crate::device::controller::{Controller, ControllerModel, ControllerType, Pci
 /// First bus number that is too high.
 const BUS_NUMBERS: u16 = 256;
 
-/// Fills in what PCI controllers leave out: the emulated device, chassis and port, an expander's first bus
-/// number (two below the lowest so far, from the top).
+/// Fills in what PCI controllers leave out: the emulated device, chassis and port, an expander's
+/// first bus number (two below the lowest so far, from the top).
 pub(super) fn fill(devices: &mut Devices) {
     let bus_nr = |c: &Controller| c.target.as_ref().and_then(|t| t.bus_nr).map(u16::from);
-    let mut lowest = devices.controllers.iter().filter_map(bus_nr).min().unwrap_or(BUS_NUMBERS);
-    for controller in devices.controllers.iter_mut().filter(|c| c.kind == Some(ControllerType::Pci)) {
-        let (Some(model), Some(index)) = (controller.model, controller.index) else { continue };
+    let mut lowest = devices
+        .controllers
+        .iter()
+        .filter_map(bus_nr)
+        .min()
+        .unwrap_or(BUS_NUMBERS);
+    for controller in devices
+        .controllers
+        .iter_mut()
+        .filter(|c| c.kind == Some(ControllerType::Pci))
+    {
+        let (Some(model), Some(index)) = (controller.model, controller.index) else {
+            continue;
+        };
         controller.model_name = controller.model_name.or(usual_name(model));
         let number = u8::try_from(index).ok();
-        let at = controller.info.address.as_ref().and_then(crate::device::Address::pci).unwrap_or_default();
+        let at = controller
+            .info
+            .address
+            .as_ref()
+            .and_then(crate::device::Address::pci)
+            .unwrap_or_default();
         match model {
             ControllerModel::PciBridge => {
                 let target = controller.target.get_or_insert_default();

@@ -1,4 +1,5 @@
-//! USB devices: each on the first port that is free, behind hubs that are added where ports run out.
+//! USB devices: each on the first port that is free, behind hubs that are added where ports run
+//! out.
 
 use crate::Error;
 use crate::bounded::Bounded;
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// Ports of a hub.
 const HUB_PORTS: u8 = 8;
 
-/// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part of the
-/// domain's text.
+/// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part
+/// of the domain's text.
 pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
     let mut errors = Bounded::default();
     let mut buses = Buses::of(devices);
@@ -36,12 +37,20 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             Some(_) => continue,
             None => None,
         };
-        let chosen = if bus.is_some() { UsbChosen::Port } else { UsbChosen::All };
+        let chosen = if bus.is_some() {
+            UsbChosen::Port
+        } else {
+            UsbChosen::All
+        };
         let found = buses.next(bus, matches!(item, Item::Hub(_)));
         let what = devices.describe(item);
         match (found, devices.info_mut(item)) {
             (Some((bus, port)), Some(info)) => {
-                let address = UsbAddress { bus: Some(bus), port: Some(port), chosen };
+                let address = UsbAddress {
+                    bus: Some(bus),
+                    port: Some(port),
+                    chosen,
+                };
                 info.address = Some(Address::Usb(address));
             }
             (None, Some(info)) => errors.push(
@@ -59,30 +68,45 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
 pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
     match item {
         Item::Hub(_) | Item::Redirdev(_) => true,
-        Item::Disk(n) => devices.disks.get(n).is_some_and(|d| d.target.bus == Some(DiskBus::Usb)),
-        Item::Controller(n) => {
-            devices.controllers.get(n).is_some_and(|c| c.kind == Some(ControllerType::Ccid))
-        }
-        Item::Input(n) => devices.inputs.get(n).is_some_and(|i| i.bus == Some(InputBus::Usb)),
+        Item::Disk(n) => devices
+            .disks
+            .get(n)
+            .is_some_and(|d| d.target.bus == Some(DiskBus::Usb)),
+        Item::Controller(n) => devices
+            .controllers
+            .get(n)
+            .is_some_and(|c| c.kind == Some(ControllerType::Ccid)),
+        Item::Input(n) => devices
+            .inputs
+            .get(n)
+            .is_some_and(|i| i.bus == Some(InputBus::Usb)),
         Item::Serial(n) => {
             let kind = |n: usize| devices.serials.get(n)?.target.as_ref()?.kind;
             kind(n) == Some(CharTargetType::UsbSerial)
         }
-        Item::Sound(n) => devices.sounds.get(n).is_some_and(|s| s.model == Some(SoundModel::Usb)),
+        Item::Sound(n) => devices
+            .sounds
+            .get(n)
+            .is_some_and(|s| s.model == Some(SoundModel::Usb)),
         Item::Interface(n) => {
             let source = |n: usize| Some(&devices.interfaces.get(n)?.hostdev.as_ref()?.source);
             matches!(source(n), Some(HostdevSource::Usb(_)))
         }
-        Item::Hostdev(n) => {
-            devices.hostdevs.get(n).is_some_and(|h| matches!(h.source, HostdevSource::Usb(_)))
-        }
+        Item::Hostdev(n) => devices
+            .hostdevs
+            .get(n)
+            .is_some_and(|h| matches!(h.source, HostdevSource::Usb(_))),
         _ => false,
     }
 }
 
 /// The devices in the order in which they get their ports.
 fn order(devices: &Devices) -> Vec<Item> {
-    let mut items: Vec<_> = devices.items().into_iter().filter(|item| is_usb(devices, *item)).collect();
+    let mut items: Vec<_> = devices
+        .items()
+        .into_iter()
+        .filter(|item| is_usb(devices, *item))
+        .collect();
     items.sort_by_key(|item| match item {
         Item::Hub(_) => 0,
         Item::Hostdev(_) | Item::Interface(_) => 1,
@@ -98,7 +122,11 @@ fn order(devices: &Devices) -> Vec<Item> {
 
 fn said(devices: &Devices, item: Item) -> Option<(u32, String)> {
     match devices.info(item)?.address.as_ref()? {
-        Address::Usb(UsbAddress { bus, port: Some(port), .. }) => Some((bus.unwrap_or(0), port.clone())),
+        Address::Usb(UsbAddress {
+            bus,
+            port: Some(port),
+            ..
+        }) => Some((bus.unwrap_or(0), port.clone())),
         _ => None,
     }
 }
@@ -111,7 +139,10 @@ fn add_hubs(devices: &mut Devices, buses: &Buses) {
         return;
     }
     let needed = (count - ports + 1).div_ceil(usize::from(HUB_PORTS) - 1);
-    devices.hubs.extend((0..needed).map(|_| Hub { kind: Some(HubType::Usb), ..Hub::default() }));
+    devices.hubs.extend((0..needed).map(|_| Hub {
+        kind: Some(HubType::Usb),
+        ..Hub::default()
+    }));
 }
 
 /// The buses by the index of their controllers, each with the ports of its hubs.
@@ -140,20 +171,26 @@ impl Buses {
                 Some(ControllerModel::None) => continue,
                 Some(ControllerModel::Ehci | ControllerModel::Ich9Ehci1) => 6,
                 Some(ControllerModel::PciOhci) => 3,
-                Some(ControllerModel::NecXhci | ControllerModel::QemuXhci) => {
-                    controller.ports.and_then(|ports| u8::try_from(ports).ok()).unwrap_or(4)
-                }
+                Some(ControllerModel::NecXhci | ControllerModel::QemuXhci) => controller
+                    .ports
+                    .and_then(|ports| u8::try_from(ports).ok())
+                    .unwrap_or(4),
                 Some(ControllerModel::Qusb1 | ControllerModel::Qusb2) => 8,
                 _ => 2,
             };
             let bus = buses.entry(controller.index.unwrap_or(0)).or_default();
             bus.ports = bus.ports.max(ports);
         }
-        Self { open: buses.keys().copied().collect(), all: buses }
+        Self {
+            open: buses.keys().copied().collect(),
+            all: buses,
+        }
     }
 
     fn take(&mut self, bus: u32, port: &str, is_hub: bool) {
-        let Some(bus) = self.all.get_mut(&bus) else { return };
+        let Some(bus) = self.all.get_mut(&bus) else {
+            return;
+        };
         let (hub, number) = port.rsplit_once('.').unwrap_or(("", port));
         if let Ok(number) = number.parse() {
             bus.used.entry(hub.to_owned()).or_default().insert(number);
@@ -202,7 +239,11 @@ impl Bus {
     fn free_of(&self, hub: &str, ports: u8) -> Option<String> {
         let used = self.used.get(hub);
         let number = (1..=ports).find(|port| used.is_none_or(|used| !used.contains(port)))?;
-        Some(if hub.is_empty() { number.to_string() } else { format!("{hub}.{number}") })
+        Some(if hub.is_empty() {
+            number.to_string()
+        } else {
+            format!("{hub}.{number}")
+        })
     }
 }
 
@@ -213,7 +254,10 @@ mod tests {
 
     fn buses(controllers: u32) -> Buses {
         let usb = |n| Controller::new(ControllerType::Usb, n, Some(ControllerModel::Piix3Uhci));
-        Buses::of(&Devices { controllers: (0..controllers).map(usb).collect(), ..Devices::default() })
+        Buses::of(&Devices {
+            controllers: (0..controllers).map(usb).collect(),
+            ..Devices::default()
+        })
     }
 
     #[test]
@@ -222,7 +266,10 @@ mod tests {
         assert_eq!(buses.next(None, true), Some((0, "1".into())));
         assert_eq!(buses.next(None, false), Some((0, "2".into())));
         let on_hub: Vec<_> = (0..8).filter_map(|_| buses.next(None, false)).collect();
-        assert_eq!((&on_hub[0], &on_hub[7]), (&(0, "1.1".into()), &(0, "1.8".into())));
+        assert_eq!(
+            (&on_hub[0], &on_hub[7]),
+            (&(0, "1.1".into()), &(0, "1.8".into()))
+        );
         assert_eq!(buses.next(Some(0), false), None);
         assert_eq!(buses.next(None, false), Some((1, "1".into())));
         assert_eq!(buses.next(Some(7), false), None);
@@ -234,7 +281,8 @@ mod tests {
         assert_eq!((0..200).filter_map(|_| many.next(None, false)).count(), 100);
         assert!(many.open.is_empty());
         let mut one = buses(1);
-        // Two are on the controller's ports, eight on each of the first six hubs, and one on the next.
+        // Two are on the controller's ports, eight on each of the first six hubs, and one on the
+        // next.
         assert_eq!((0..51).filter_map(|_| one.next(None, true)).count(), 51);
         assert_eq!(one.all[&0].full_hubs, 6);
     }

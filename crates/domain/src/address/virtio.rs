@@ -26,14 +26,19 @@ pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
 pub(crate) fn is_channel_device(devices: &Devices, item: Item) -> bool {
     let passed_through = |n: usize| devices.hostdevs.get(n).and_then(|h| h.model);
     match item {
-        Item::Hostdev(n) => passed_through(n) == Some(HostdevModel::VfioCcw) || is_virtio(devices, item),
+        Item::Hostdev(n) => {
+            passed_through(n) == Some(HostdevModel::VfioCcw) || is_virtio(devices, item)
+        }
         _ => is_virtio(devices, item),
     }
 }
 
 fn is_virtio(devices: &Devices, item: Item) -> bool {
     match item {
-        Item::Disk(n) => devices.disks.get(n).is_some_and(|d| d.target.bus == Some(DiskBus::Virtio)),
+        Item::Disk(n) => devices
+            .disks
+            .get(n)
+            .is_some_and(|d| d.target.bus == Some(DiskBus::Virtio)),
         Item::Interface(n) => {
             let model = |i: &crate::device::Interface| {
                 i.hostdev.is_none() && i.model.as_ref().is_some_and(|m| m.virtio().is_some())
@@ -45,15 +50,28 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
             Some(ControllerType::Scsi) => c.model == Some(ControllerModel::VirtioScsi),
             _ => false,
         }),
-        Item::Hostdev(n) => {
-            devices.hostdevs.get(n).is_some_and(|h| matches!(h.source, HostdevSource::ScsiHost(_)))
-        }
-        Item::Memballoon => devices.memballoon.as_ref().is_some_and(|b| b.virtio().is_some()),
+        Item::Hostdev(n) => devices
+            .hostdevs
+            .get(n)
+            .is_some_and(|h| matches!(h.source, HostdevSource::ScsiHost(_))),
+        Item::Memballoon => devices
+            .memballoon
+            .as_ref()
+            .is_some_and(|b| b.virtio().is_some()),
         Item::Filesystem(_) | Item::Vsock | Item::Crypto(_) => true,
-        Item::Sound(n) => devices.sounds.get(n).is_some_and(|s| s.model == Some(SoundModel::Virtio)),
+        Item::Sound(n) => devices
+            .sounds
+            .get(n)
+            .is_some_and(|s| s.model == Some(SoundModel::Virtio)),
         Item::Rng(_) => true,
-        Item::Input(n) => devices.inputs.get(n).is_some_and(|i| i.bus == Some(InputBus::Virtio)),
-        Item::Video(n) => devices.videos.get(n).is_some_and(|v| v.model() == Some(VideoModel::Virtio)),
+        Item::Input(n) => devices
+            .inputs
+            .get(n)
+            .is_some_and(|i| i.bus == Some(InputBus::Virtio)),
+        Item::Video(n) => devices
+            .videos
+            .get(n)
+            .is_some_and(|v| v.model() == Some(VideoModel::Virtio)),
         Item::Memory(n) => devices.memories.get(n).is_some_and(|m| m.is_virtio()),
         _ => false,
     }
@@ -68,11 +86,15 @@ fn mmio(devices: &mut Devices) {
 }
 
 fn is_mmio(devices: &Devices, item: Item) -> bool {
-    devices.info(item).is_some_and(|info| info.address == Some(Address::VirtioMmio))
+    devices
+        .info(item)
+        .is_some_and(|info| info.address == Some(Address::VirtioMmio))
 }
 
 fn is_homeless(devices: &Devices, item: Item) -> bool {
-    devices.info(item).is_some_and(|info| info.address.is_none())
+    devices
+        .info(item)
+        .is_some_and(|info| info.address.is_none())
 }
 
 fn set(devices: &mut Devices, item: Item, address: Address) {
@@ -81,7 +103,8 @@ fn set(devices: &mut Devices, item: Item, address: Address) {
     }
 }
 
-/// Numbers the channel devices: each gets the lowest number that is free in the virtual devices' subsystem.
+/// Numbers the channel devices: each gets the lowest number that is free in the virtual devices'
+/// subsystem.
 fn channels(devices: &mut Devices) {
     let ccw = |info: &crate::device::Info| match info.address {
         Some(Address::Ccw(ccw)) => Some(ccw),
@@ -93,10 +116,17 @@ fn channels(devices: &mut Devices) {
         Item::Rng(_) | Item::Iommu(_) => 2,
         _ => 0,
     });
-    let used: HashSet<CcwAddress> =
-        items.iter().filter_map(|item| devices.info(*item).and_then(ccw)).collect();
-    let sets = (0..=CcwAddress::LAST_SET).flat_map(|ssid| (0..=u16::MAX).map(move |devno| (ssid, devno)));
-    let numbers = sets.map(|(ssid, devno)| CcwAddress { cssid: CcwAddress::VIRTUAL, ssid, devno });
+    let used: HashSet<CcwAddress> = items
+        .iter()
+        .filter_map(|item| devices.info(*item).and_then(ccw))
+        .collect();
+    let sets =
+        (0..=CcwAddress::LAST_SET).flat_map(|ssid| (0..=u16::MAX).map(move |devno| (ssid, devno)));
+    let numbers = sets.map(|(ssid, devno)| CcwAddress {
+        cssid: CcwAddress::VIRTUAL,
+        ssid,
+        devno,
+    });
     let mut free = numbers.filter(|address| !used.contains(address));
     for item in items {
         if is_homeless(devices, item)

@@ -64,7 +64,10 @@ impl Numbers {
     /// Goes on after the highest number that is there.
     fn of<'a>(stem: &'static str, infos: impl Iterator<Item = &'a Info>) -> Self {
         let numbers = infos.filter_map(|info| info.id().strip_prefix(stem)?.parse::<u32>().ok());
-        Self { stem, next: numbers.max().map_or(0, |highest| highest.saturating_add(1)) }
+        Self {
+            stem,
+            next: numbers.max().map_or(0, |highest| highest.saturating_add(1)),
+        }
     }
 
     fn next(&mut self) -> String {
@@ -112,7 +115,9 @@ fn of_memory(memory: &MemoryDevice, counted: &mut [Numbers; 5]) -> String {
         Some(Address::Dimm(dimm)) if memory.has_slot() => dimm.slot,
         _ => None,
     };
-    let kind = MEMORY_STEMS.iter().position(|(model, _)| Some(*model) == memory.model);
+    let kind = MEMORY_STEMS
+        .iter()
+        .position(|(model, _)| Some(*model) == memory.model);
     match (kind, slot) {
         (Some(kind), Some(slot)) => format!("{}{slot}", MEMORY_STEMS[kind].1),
         (Some(kind), None) => counted[kind].next(),
@@ -140,11 +145,16 @@ fn of_disk(disk: &Disk, scsi: &ScsiModels) -> String {
     let Some(Address::Drive(drive)) = &disk.info.address else {
         return format!("{bus}-disk{}", disk.target.index().unwrap_or_default());
     };
-    let DriveAddress { controller, bus: channel, target, unit } = drive;
+    let DriveAddress {
+        controller,
+        bus: channel,
+        target,
+        unit,
+    } = drive;
     let [controller, channel, target, unit] =
         [controller, channel, target, unit].map(|n| n.unwrap_or_default());
-    let has_targets =
-        bus == DiskBus::Scsi && scsi.0.get(&controller).copied().flatten() != Some(ControllerModel::Lsilogic);
+    let has_targets = bus == DiskBus::Scsi
+        && scsi.0.get(&controller).copied().flatten() != Some(ControllerModel::Lsilogic);
     if has_targets {
         format!("{bus}{controller}-{channel}-{target}-{unit}")
     } else {

@@ -1,13 +1,17 @@
 //! Serial ports, parallel ports, consoles and channels: how they pair, and what they are.
 
 use crate::device::chardev::{
-    CharBackend, CharModel, CharProtocol, CharSourceType, CharTarget, CharTargetType, Chardev, SocketMode,
+    CharBackend, CharModel, CharProtocol, CharSourceType, CharTarget, CharTargetType, Chardev,
+    SocketMode,
 };
 use crate::device::{Address, CcidAddress, Devices, Info};
 use crate::{Board, Machine};
 
 /// Folders where libvirt puts the sockets of channels that name none.
-const CHANNEL_DIRS: &[&str] = &["/var/lib/libvirt/qemu/channel/target/", "/run/libvirt/qemu/channel/"];
+const CHANNEL_DIRS: &[&str] = &[
+    "/var/lib/libvirt/qemu/channel/target/",
+    "/run/libvirt/qemu/channel/",
+];
 
 /// Pairs the first console with the first serial port, and fills in targets and ports.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
@@ -26,7 +30,10 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         let console = console_of(serial);
         devices.consoles.insert(0, console);
     }
-    let first = devices.serials.first().and_then(|serial| serial.target.as_ref()?.port);
+    let first = devices
+        .serials
+        .first()
+        .and_then(|serial| serial.target.as_ref()?.port);
     for (n, console) in devices.consoles.iter_mut().enumerate() {
         let target = console.target.get_or_insert_default();
         target.kind.get_or_insert(CharTargetType::Serial);
@@ -34,7 +41,11 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         target.port = of_serial.or(u32::try_from(n).ok());
     }
     for (n, parallel) in (0..).zip(&mut devices.parallels) {
-        parallel.target.get_or_insert_default().port.get_or_insert(n);
+        parallel
+            .target
+            .get_or_insert_default()
+            .port
+            .get_or_insert(n);
     }
     devices.channels.iter_mut().for_each(channel);
     smartcards(devices);
@@ -43,9 +54,24 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
 
 /// Every host's end that there is.
 fn backends(devices: &mut Devices) -> impl Iterator<Item = &mut CharBackend> {
-    let Devices { serials, parallels, consoles, channels, redirdevs, smartcards, rngs, .. } = devices;
-    let chardevs = serials.iter_mut().chain(parallels).chain(consoles).chain(channels);
-    let daemons = rngs.iter_mut().filter_map(|rng| rng.backend.as_mut()?.daemon.as_mut());
+    let Devices {
+        serials,
+        parallels,
+        consoles,
+        channels,
+        redirdevs,
+        smartcards,
+        rngs,
+        ..
+    } = devices;
+    let chardevs = serials
+        .iter_mut()
+        .chain(parallels)
+        .chain(consoles)
+        .chain(channels);
+    let daemons = rngs
+        .iter_mut()
+        .filter_map(|rng| rng.backend.as_mut()?.daemon.as_mut());
     let others = redirdevs.iter_mut().map(|r| &mut r.backend);
     chardevs
         .map(|c| &mut c.backend)
@@ -54,7 +80,8 @@ fn backends(devices: &mut Devices) -> impl Iterator<Item = &mut CharBackend> {
         .chain(daemons)
 }
 
-/// TCP speaks in the clear unless it says so. What a running guest's terminal is called is not the domain's.
+/// TCP speaks in the clear unless it says so. What a running guest's terminal is called is not the
+/// domain's.
 fn backend(backend: &mut CharBackend) {
     match backend.kind {
         Some(CharSourceType::Tcp) => {
@@ -63,7 +90,9 @@ fn backend(backend: &mut CharBackend) {
         _ => backend.protocol = None,
     }
     match backend.kind {
-        Some(CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio | CharSourceType::Vc) => {
+        Some(
+            CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio | CharSourceType::Vc,
+        ) => {
             backend.sources.clear();
         }
         Some(CharSourceType::Unix) if backend.path().is_none() => {
@@ -79,23 +108,39 @@ fn backend(backend: &mut CharBackend) {
     }
 }
 
-/// Sockets that a manager chose are chosen anew; whether the guest has opened the channel shows later.
+/// Sockets that a manager chose are chosen anew; whether the guest has opened the channel shows
+/// later.
 fn channel(channel: &mut Chardev) {
-    let Some(target) = &mut channel.target else { return };
+    let Some(target) = &mut channel.target else {
+        return;
+    };
     target.state = None;
     let name = target.name.clone().unwrap_or_default();
     if channel.backend.kind == Some(CharSourceType::Unix)
-        && channel.backend.path().is_some_and(|path| is_chosen(path, &name))
+        && channel
+            .backend
+            .path()
+            .is_some_and(|path| is_chosen(path, &name))
     {
-        channel.backend.sources.iter_mut().for_each(|source| source.path = None);
+        channel
+            .backend
+            .sources
+            .iter_mut()
+            .for_each(|source| source.path = None);
     }
 }
 
 fn is_chosen(path: &str, name: &str) -> bool {
-    let middles = CHANNEL_DIRS.iter().filter_map(|dir| path.strip_prefix(dir)?.strip_suffix(name));
+    let middles = CHANNEL_DIRS
+        .iter()
+        .filter_map(|dir| path.strip_prefix(dir)?.strip_suffix(name));
     middles.filter(|_| !name.is_empty()).any(|middle| {
-        let folder = middle.strip_suffix('/').is_some_and(|folder| !folder.contains('/'));
-        let prefix = middle.strip_suffix('.').is_some_and(|prefix| !prefix.contains('/'));
+        let folder = middle
+            .strip_suffix('/')
+            .is_some_and(|folder| !folder.contains('/'));
+        let prefix = middle
+            .strip_suffix('.')
+            .is_some_and(|prefix| !prefix.contains('/'));
         folder || prefix
     })
 }
@@ -103,14 +148,22 @@ fn is_chosen(path: &str, name: &str) -> bool {
 /// Each smart card is in a slot of the reader.
 fn smartcards(devices: &mut Devices) {
     for (slot, card) in (0..).zip(&mut devices.smartcards) {
-        let usual = || Address::Ccid(CcidAddress { controller: Some(0), slot: Some(slot) });
+        let usual = || {
+            Address::Ccid(CcidAddress {
+                controller: Some(0),
+                slot: Some(slot),
+            })
+        };
         card.info.address.get_or_insert_with(usual);
     }
 }
 
-/// A console that says nothing of its own is the first serial port: it becomes one where there is none.
+/// A console that says nothing of its own is the first serial port: it becomes one where there is
+/// none.
 fn pair(devices: &mut Devices) {
-    let Some(console) = devices.consoles.first().filter(|c| shows_serial(c)) else { return };
+    let Some(console) = devices.consoles.first().filter(|c| shows_serial(c)) else {
+        return;
+    };
     match devices.serials.first() {
         None => {
             let mut serial = console.clone();
@@ -122,15 +175,31 @@ fn pair(devices: &mut Devices) {
         }
         Some(serial) => {
             let place = console.info.place.clone();
-            devices.consoles[0] = Chardev { info: Info { place, ..Info::default() }, ..console_of(serial) };
+            devices.consoles[0] = Chardev {
+                info: Info {
+                    place,
+                    ..Info::default()
+                },
+                ..console_of(serial)
+            };
         }
     }
 }
 
 fn console_of(serial: &Chardev) -> Chardev {
-    let target = CharTarget { kind: Some(CharTargetType::Serial), ..CharTarget::default() };
-    let info = Info { place: serial.info.place.clone(), ..Info::default() };
-    Chardev { info, target: Some(target), ..serial.clone() }
+    let target = CharTarget {
+        kind: Some(CharTargetType::Serial),
+        ..CharTarget::default()
+    };
+    let info = Info {
+        place: serial.info.place.clone(),
+        ..Info::default()
+    };
+    Chardev {
+        info,
+        target: Some(target),
+        ..serial.clone()
+    }
 }
 
 fn kind_of(chardev: &Chardev) -> Option<CharTargetType> {

@@ -36,7 +36,12 @@ fn sort(controllers: &mut [Controller]) {
 /// Inserts a controller among those of its kind, by index; a USB controller before its companions.
 pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
     let mut at = None;
-    for (n, there) in controllers.iter().enumerate().rev().filter(|(_, c)| c.kind == new.kind) {
+    for (n, there) in controllers
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, c)| c.kind == new.kind)
+    {
         let leads = there.index == new.index && new.master.is_none() && there.master.is_some();
         if there.index > new.index || leads {
             at = Some(n);
@@ -47,10 +52,13 @@ pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
     controllers.insert(at.unwrap_or(controllers.len()), new);
 }
 
-/// Gives each controller without an index the lowest that is free among its kind; members of a USB 2 group
-/// that stand together get the same.
+/// Gives each controller without an index the lowest that is free among its kind; members of a USB
+/// 2 group that stand together get the same.
 fn number(controllers: &mut [Controller]) {
-    let mut used: HashSet<_> = controllers.iter().filter_map(|c| Some((c.kind, c.index?))).collect();
+    let mut used: HashSet<_> = controllers
+        .iter()
+        .filter_map(|c| Some((c.kind, c.index?)))
+        .collect();
     let mut members: HashSet<_> = controllers.iter().filter_map(usb::member).collect();
     let mut lowest: HashMap<_, u32> = HashMap::from([((Some(ControllerType::Pci), false), 1)]);
     for n in 0..controllers.len() {
@@ -76,7 +84,10 @@ fn number(controllers: &mut [Controller]) {
 fn is_root(controller: &Controller) -> bool {
     let model = controller.model;
     controller.kind == Some(ControllerType::Pci)
-        && matches!(model, None | Some(ControllerModel::PciRoot | ControllerModel::PcieRoot))
+        && matches!(
+            model,
+            None | Some(ControllerModel::PciRoot | ControllerModel::PcieRoot)
+        )
 }
 
 /// What the machine has: USB by its default, SATA on a q35, and the root bus.
@@ -95,16 +106,32 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
 }
 
 /// Adds a controller, where there is none of that kind and index.
-pub(super) fn add(devices: &mut Devices, kind: ControllerType, index: u32, model: Option<ControllerModel>) {
+pub(super) fn add(
+    devices: &mut Devices,
+    kind: ControllerType,
+    index: u32,
+    model: Option<ControllerModel>,
+) {
     add_for(devices, kind, index, model, &Place::default());
 }
 
-/// Adds those controllers of a kind that are not there, each without a model, in time linear in all.
+/// Adds those controllers of a kind that are not there, each without a model, in time linear in
+/// all.
 pub(super) fn add_all(devices: &mut Devices, kind: ControllerType, indexes: BTreeSet<u32>) {
-    let there: HashSet<u32> = devices.controllers_of(kind).filter_map(|c| c.index).collect();
-    let missing: Vec<_> = indexes.into_iter().filter(|index| !there.contains(index)).collect();
+    let there: HashSet<u32> = devices
+        .controllers_of(kind)
+        .filter_map(|c| c.index)
+        .collect();
+    let missing: Vec<_> = indexes
+        .into_iter()
+        .filter(|index| !there.contains(index))
+        .collect();
     if !missing.is_empty() {
-        devices.controllers.extend(missing.into_iter().map(|index| Controller::new(kind, index, None)));
+        devices.controllers.extend(
+            missing
+                .into_iter()
+                .map(|index| Controller::new(kind, index, None)),
+        );
         sort(&mut devices.controllers);
     }
 }
@@ -126,11 +153,18 @@ fn add_for(
 
 /// Model of the machine's root bus.
 pub(crate) const fn root_model(machine: &Machine) -> ControllerModel {
-    if machine.is_express() { ControllerModel::PcieRoot } else { ControllerModel::PciRoot }
+    if machine.is_express() {
+        ControllerModel::PcieRoot
+    } else {
+        ControllerModel::PciRoot
+    }
 }
 
 fn usual_model(controller: &mut Controller, machine: &Machine) {
-    if controller.model.is_some_and(|model| model != ControllerModel::Auto) {
+    if controller
+        .model
+        .is_some_and(|model| model != ControllerModel::Auto)
+    {
         return;
     }
     controller.model = match controller.kind {
@@ -166,7 +200,9 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
             Some(Address::Drive(drive)) => Some((drive.controller?, d.info.place.clone())),
             _ => None,
         });
-        let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else { continue };
+        let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {
+            continue;
+        };
         let model = (kind == ControllerType::Scsi).then(|| usual_scsi(machine));
         for index in 0..=highest.min(MOST_OF_A_KIND) {
             add_for(devices, kind, index, model, &place);
@@ -174,14 +210,22 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
     }
 }
 
-/// Adds SCSI controllers up to the highest that a device of the host is on, of the model that is there.
+/// Adds SCSI controllers up to the highest that a device of the host is on, of the model that is
+/// there.
 fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
-    let numbers = devices.hostdevs.iter().filter_map(|hostdev| match &hostdev.info.address {
-        Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.place.clone())),
-        _ => None,
-    });
-    let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else { return };
-    let there = devices.controllers_of(ControllerType::Scsi).max_by_key(|controller| controller.index);
+    let numbers = devices
+        .hostdevs
+        .iter()
+        .filter_map(|hostdev| match &hostdev.info.address {
+            Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.place.clone())),
+            _ => None,
+        });
+    let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {
+        return;
+    };
+    let there = devices
+        .controllers_of(ControllerType::Scsi)
+        .max_by_key(|controller| controller.index);
     let model = there.map_or(Some(usual_scsi(machine)), |controller| controller.model);
     for index in 0..=highest.min(MOST_OF_A_KIND) {
         add_for(devices, ControllerType::Scsi, index, model, &place);
@@ -192,10 +236,13 @@ fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
 const MOST_OF_A_KIND: u32 = 255;
 
 fn for_smartcards(devices: &mut Devices) {
-    let highest = devices.smartcards.iter().map(|card| match &card.info.address {
-        Some(Address::Ccid(ccid)) => ccid.controller.unwrap_or(0),
-        _ => 0,
-    });
+    let highest = devices
+        .smartcards
+        .iter()
+        .map(|card| match &card.info.address {
+            Some(Address::Ccid(ccid)) => ccid.controller.unwrap_or(0),
+            _ => 0,
+        });
     if let Some(highest) = highest.max() {
         for index in 0..=highest.min(MOST_OF_A_KIND) {
             add(devices, ControllerType::Ccid, index, None);
@@ -210,7 +257,11 @@ mod tests {
 
     #[test]
     fn sorting_gives_the_order_of_inserting_one_by_one() {
-        let kinds = [ControllerType::Usb, ControllerType::Pci, ControllerType::Scsi];
+        let kinds = [
+            ControllerType::Usb,
+            ControllerType::Pci,
+            ControllerType::Scsi,
+        ];
         // A fixed sequence of pseudo-random controllers.
         let mut state: u32 = 1;
         let mut random = |below: u32| {
@@ -222,7 +273,9 @@ mod tests {
             for _ in 0..random(12) {
                 let kind = kinds[random(3) as usize];
                 let mut controller = Controller::new(kind, random(4), None);
-                controller.master = (random(2) == 0).then_some(UsbMaster { startport: random(6) });
+                controller.master = (random(2) == 0).then_some(UsbMaster {
+                    startport: random(6),
+                });
                 controllers.push(controller);
             }
             let mut inserted = Vec::new();

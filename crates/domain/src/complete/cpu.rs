@@ -1,7 +1,9 @@
 //! The guest's CPU: its model and what is left out of its description.
 
 use crate::cpu::Fallback;
-use crate::{Arch, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, Domain, FeaturePolicy, Machine, VirtType};
+use crate::{
+    Arch, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, Domain, FeaturePolicy, Machine, VirtType,
+};
 
 /// Names the CPU of a guest that names none, and fills in the rest of one that is begun.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
@@ -63,6 +65,10 @@ fn sve(cpu: &mut Cpu) {
     let length = |f: &CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
     if cpu.features.iter().any(length) && cpu.features.iter().all(|f| f.name != "sve") {
         let policy = Some(FeaturePolicy::Require);
-        cpu.features.push(CpuFeature { policy, name: "sve".into(), ..CpuFeature::default() });
+        cpu.features.push(CpuFeature {
+            policy,
+            name: "sve".into(),
+            ..CpuFeature::default()
+        });
     }
 }

@@ -4,8 +4,9 @@ use crate::device::Memballoon;
 use crate::device::memballoon::MemballoonModel;
 use crate::device::rng::RngBackendModel;
 use crate::{
-    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, FirmwareFormat, GicVersion,
-    HypervMode, LifecycleAction, LoaderType, Machine, Placement, State, Toggle, VirtType,
+    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, FirmwareFormat,
+    GicVersion, HypervMode, LifecycleAction, LoaderType, Machine, Placement, State, Toggle,
+    VirtType,
 };
 
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
@@ -20,14 +21,23 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
             nvram.format.get_or_insert(FirmwareFormat::Raw);
         }
     }
-    domain.clock.get_or_insert_default().offset.get_or_insert(ClockOffset::Utc);
+    domain
+        .clock
+        .get_or_insert_default()
+        .offset
+        .get_or_insert(ClockOffset::Utc);
     domain.on_poweroff.get_or_insert(LifecycleAction::Destroy);
     domain.on_reboot.get_or_insert(LifecycleAction::Restart);
     domain.on_crash.get_or_insert(CrashAction::Destroy);
     gic(domain, machine.board);
     features(domain);
     balloon(domain, machine.arch);
-    for backend in domain.devices.rngs.iter_mut().filter_map(|rng| rng.backend.as_mut()) {
+    for backend in domain
+        .devices
+        .rngs
+        .iter_mut()
+        .filter_map(|rng| rng.backend.as_mut())
+    {
         if backend.model == Some(RngBackendModel::Random) {
             backend.path.get_or_insert_with(|| "/dev/random".into());
         }
@@ -41,19 +51,29 @@ fn boot(domain: &mut Domain) {
     }
 }
 
-/// Arm's virtual machine always has an interrupt controller of some version: with KVM the one that hosts
-/// able to assign devices have.
+/// Arm's virtual machine always has an interrupt controller of some version: with KVM the one that
+/// hosts able to assign devices have.
 fn gic(domain: &mut Domain, board: Board) {
     if board == Board::Virt {
-        let usual = if domain.kind == Some(VirtType::Kvm) { GicVersion::V3 } else { GicVersion::V2 };
+        let usual = if domain.kind == Some(VirtType::Kvm) {
+            GicVersion::V3
+        } else {
+            GicVersion::V2
+        };
         let features = domain.features.get_or_insert_default();
-        features.gic.get_or_insert_default().version.get_or_insert(usual);
+        features
+            .gic
+            .get_or_insert_default()
+            .version
+            .get_or_insert(usual);
     }
 }
 
 /// A feature that is there without a state is on.
 fn features(domain: &mut Domain) {
-    let Some(features) = &mut domain.features else { return };
+    let Some(features) = &mut domain.features else {
+        return;
+    };
     if let Some(hyperv) = &mut features.hyperv {
         hyperv.mode.get_or_insert(HypervMode::Custom);
     }
@@ -86,7 +106,9 @@ fn toggles(features: &mut Features) -> [Option<&mut Toggle>; 10] {
 /// x86 and Z guests have a balloon unless they say otherwise.
 fn balloon(domain: &mut Domain, arch: Arch) {
     if domain.devices.memballoon.is_none() && arch != Arch::Aarch64 {
-        domain.devices.memballoon =
-            Some(Memballoon { model: Some(MemballoonModel::Virtio), ..Memballoon::default() });
+        domain.devices.memballoon = Some(Memballoon {
+            model: Some(MemballoonModel::Virtio),
+            ..Memballoon::default()
+        });
     }
 }

@@ -1,6 +1,8 @@
 //! Disks: bus and address by the name of the target, and what they leave out.
 
-use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat};
+use crate::device::disk::{
+    Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat,
+};
 use crate::device::disk_source::{DiskSource, Encryption, EncryptionEngine, NetworkProtocol};
 use crate::device::{Address, Devices, DriveAddress};
 
@@ -15,7 +17,9 @@ pub(super) fn fill(devices: &mut Devices) {
         }
     }
     let bus = |disk: &Disk| buses.iter().position(|bus| *bus == disk.target.bus);
-    devices.disks.sort_by_cached_key(|disk| (bus(disk), disk.target.index()));
+    devices
+        .disks
+        .sort_by_cached_key(|disk| (bus(disk), disk.target.index()));
 }
 
 fn plain(disk: &mut Disk) {
@@ -72,11 +76,21 @@ fn place(disk: &mut Disk) {
         && let Some((controller, bus, unit)) = drive_of(bus, index)
     {
         let (controller, bus) = (Some(controller), Some(bus));
-        let address = DriveAddress { controller, bus, target: Some(0), unit: Some(unit) };
+        let address = DriveAddress {
+            controller,
+            bus,
+            target: Some(0),
+            unit: Some(unit),
+        };
         disk.info.address = Some(Address::Drive(address));
     }
     if let Some(Address::Drive(drive)) = &mut disk.info.address {
-        for part in [&mut drive.controller, &mut drive.bus, &mut drive.target, &mut drive.unit] {
+        for part in [
+            &mut drive.controller,
+            &mut drive.bus,
+            &mut drive.target,
+            &mut drive.unit,
+        ] {
             part.get_or_insert(0);
         }
     }
@@ -105,7 +119,11 @@ mod tests {
     fn drives_fill_their_controllers_in_turn() {
         assert_eq!(drive_of(DiskBus::Ide, 3), Some((0, 1, 1)));
         assert_eq!(drive_of(DiskBus::Sata, 7), Some((1, 0, 1)));
-        assert_eq!(drive_of(DiskBus::Scsi, 7), Some((0, 0, 8)), "unit 7 is the controller");
+        assert_eq!(
+            drive_of(DiskBus::Scsi, 7),
+            Some((0, 0, 8)),
+            "unit 7 is the controller"
+        );
         assert_eq!(drive_of(DiskBus::Scsi, 15), Some((1, 0, 0)));
         assert_eq!(drive_of(DiskBus::Virtio, 0), None);
     }

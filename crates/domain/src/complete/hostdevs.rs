@@ -5,7 +5,8 @@ use crate::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
 use crate::device::{Address, Devices, DriveAddress};
 use std::collections::HashSet;
 
-/// Units of a controller that are given to devices of the host: those of a narrow bus, without its own.
+/// Units of a controller that are given to devices of the host: those of a narrow bus, without its
+/// own.
 const UNITS: u32 = 7;
 
 /// Fills in the hostdevs of a domain.
@@ -40,9 +41,16 @@ fn units(devices: &mut Devices) {
     if !devices.hostdevs.iter().any(|hostdev| is_scsi(&hostdev)) {
         return;
     }
-    let of_hostdevs = devices.hostdevs.iter().filter(is_scsi).map(|hostdev| &hostdev.info);
-    let of_disks =
-        devices.disks.iter().filter(|disk| disk.target.bus == Some(DiskBus::Scsi)).map(|disk| &disk.info);
+    let of_hostdevs = devices
+        .hostdevs
+        .iter()
+        .filter(is_scsi)
+        .map(|hostdev| &hostdev.info);
+    let of_disks = devices
+        .disks
+        .iter()
+        .filter(|disk| disk.target.bus == Some(DiskBus::Scsi))
+        .map(|disk| &disk.info);
     let mut used: HashSet<Place> = of_disks.chain(of_hostdevs).filter_map(place_of).collect();
     let mut free = (0..).flat_map(|controller| (0..UNITS).map(move |unit| (controller, unit)));
     for hostdev in &mut devices.hostdevs {
@@ -56,13 +64,20 @@ fn units(devices: &mut Devices) {
             continue;
         };
         let [controller, unit] = [controller, unit].map(Some);
-        let address = DriveAddress { controller, bus: Some(0), target: Some(0), unit };
+        let address = DriveAddress {
+            controller,
+            bus: Some(0),
+            target: Some(0),
+            unit,
+        };
         hostdev.info.address = Some(Address::Drive(address));
     }
 }
 
 fn place_of(info: &crate::device::Info) -> Option<Place> {
-    let Some(Address::Drive(drive)) = &info.address else { return None };
+    let Some(Address::Drive(drive)) = &info.address else {
+        return None;
+    };
     let [controller, bus, target, unit] =
         [drive.controller, drive.bus, drive.target, drive.unit].map(Option::unwrap_or_default);
     Some((controller, bus, target, unit))

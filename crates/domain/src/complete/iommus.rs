@@ -7,31 +7,46 @@ use crate::{Board, Domain, IoapicDriver, Machine};
 /// CPUs that interrupts reach by the old, narrow numbers.
 pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;
 
-/// With more CPUs than the old numbers of interrupt controllers have, a q35's interrupts are remapped by an
-/// IOMMU with the extended mode, and do not come from the kernel's I/O APIC.
+/// With more CPUs than the old numbers of interrupt controllers have, a q35's interrupts are
+/// remapped by an IOMMU with the extended mode, and do not come from the kernel's I/O APIC.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     if machine.board != Board::Q35 || !needs_eim(domain) {
         return;
     }
     if domain.devices.iommus.is_empty() {
-        domain.devices.iommus.push(Iommu { model: Some(IommuModel::Intel), ..Iommu::default() });
+        domain.devices.iommus.push(Iommu {
+            model: Some(IommuModel::Intel),
+            ..Iommu::default()
+        });
     }
     for iommu in &mut domain.devices.iommus {
         if iommu.model == Some(IommuModel::Intel) {
             iommu.driver.get_or_insert_default().eim.get_or_insert(true);
         } else if iommu.model == Some(IommuModel::Amd) {
-            iommu.driver.get_or_insert_default().xtsup.get_or_insert(true);
+            iommu
+                .driver
+                .get_or_insert_default()
+                .xtsup
+                .get_or_insert(true);
         }
         let remaps = matches!(iommu.model, Some(IommuModel::Intel | IommuModel::Amd));
         if let Some(driver) = iommu.driver.as_mut().filter(|_| remaps) {
             driver.intremap.get_or_insert(true);
         }
     }
-    let ioapic = domain.features.get_or_insert_default().ioapic.get_or_insert_default();
+    let ioapic = domain
+        .features
+        .get_or_insert_default()
+        .ioapic
+        .get_or_insert_default();
     ioapic.driver.get_or_insert(IoapicDriver::Qemu);
 }
 
 /// Whether the guest has more CPUs than the old numbers.
 pub(crate) fn needs_eim(domain: &Domain) -> bool {
-    domain.vcpu.as_ref().and_then(|vcpu| vcpu.count).is_some_and(|count| count > CPUS_WITHOUT_EIM)
+    domain
+        .vcpu
+        .as_ref()
+        .and_then(|vcpu| vcpu.count)
+        .is_some_and(|count| count > CPUS_WITHOUT_EIM)
 }

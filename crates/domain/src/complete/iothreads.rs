@@ -4,7 +4,10 @@ use crate::{Domain, Iothread};
 use std::collections::BTreeSet;
 
 pub(super) fn fill(domain: &mut Domain) {
-    let named = domain.iothreadids.as_ref().map_or(0, |ids| ids.iothreads.len());
+    let named = domain
+        .iothreadids
+        .as_ref()
+        .map_or(0, |ids| ids.iothreads.len());
     let wanted = domain.iothreads.unwrap_or(0) as usize;
     if wanted == 0 && named == 0 {
         return;
@@ -14,7 +17,11 @@ pub(super) fn fill(domain: &mut Domain) {
     let mut next = 1;
     while ids.iothreads.len() < wanted.min(MOST) {
         if used.insert(next) {
-            ids.iothreads.push(Iothread { id: next, is_implied: true, ..Iothread::default() });
+            ids.iothreads.push(Iothread {
+                id: next,
+                is_implied: true,
+                ..Iothread::default()
+            });
         }
         next += 1;
     }

@@ -1,7 +1,8 @@
 //! Fills in what a domain leaves out, as libvirt does: the same input gives the same domain.
 //!
-//! Nothing is drawn by lot. A UUID that is missing is derived from the name, a network card's hardware
-//! address from the UUID and the card's number, so that a guest keeps them from one start to the next.
+//! Nothing is drawn by lot. A UUID that is missing is derived from the name, a network card's
+//! hardware address from the UUID and the card's number, so that a guest keeps them from one start
+//! to the next.
 
 pub(crate) mod aliases;
 mod chardevs;
@@ -22,19 +23,25 @@ mod virtio_ports;
 use crate::{Domain, Errors, Platform, address, validate};
 
 impl Domain {
-    /// Fills in what was left out: architecture, machine, CPU and the like by the platform's defaults; the
-    /// controllers that the machine has or the devices need; for each device its alias and its address.
+    /// Fills in what was left out: architecture, machine, CPU and the like by the platform's
+    /// defaults; the controllers that the machine has or the devices need; for each device its
+    /// alias and its address.
     ///
-    /// What the user said stays. A completed domain completes to itself. What cannot work is not looked
-    /// for here but by [`Domain::validate`].
+    /// What the user said stays. A completed domain completes to itself. What cannot work is not
+    /// looked for here but by [`Domain::validate`].
     ///
     /// # Errors
     /// Where there is no such machine, or no place for a device.
     pub fn complete(mut self, platform: &dyn Platform) -> Result<Self, Errors> {
         let arch = *self.os.kind.arch.get_or_insert(platform.arch());
         let machine = self.machine(platform)?;
-        self.os.kind.machine.get_or_insert_with(|| machine.name.clone());
-        self.devices.emulator.get_or_insert_with(|| platform.emulator(arch));
+        self.os
+            .kind
+            .machine
+            .get_or_insert_with(|| machine.name.clone());
+        self.devices
+            .emulator
+            .get_or_insert_with(|| platform.emulator(arch));
         defaults::fill(&mut self, &machine);
         cpu::fill(&mut self, &machine);
         memory::fill(&mut self);
@@ -61,6 +68,12 @@ impl Domain {
     pub(crate) fn machine(&self, platform: &dyn Platform) -> Result<crate::Machine, crate::Error> {
         let arch = self.os.kind.arch.unwrap_or(platform.arch());
         let machine = platform.machine(arch, self.os.kind.machine.as_deref());
-        machine.map_err(|e| if e.span.is_none() { e.at(self.os.kind.place.0.clone()) } else { e })
+        machine.map_err(|e| {
+            if e.span.is_none() {
+                e.at(self.os.kind.place.0.clone())
+            } else {
+                e
+            }
+        })
     }
 }

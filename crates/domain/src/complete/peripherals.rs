@@ -1,4 +1,5 @@
-//! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they leave out.
+//! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they
+//! leave out.
 
 use crate::device::audio::AudioType;
 use crate::device::crypto::{CryptoModel, CryptoType};
@@ -28,14 +29,20 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     for filesystem in &mut devices.filesystems {
         filesystem.kind.get_or_insert(FilesystemType::Mount);
         // Somebody else's virtiofsd says whose the files are.
-        if filesystem.source.as_ref().is_none_or(|source| source.socket.is_none()) {
+        if filesystem
+            .source
+            .as_ref()
+            .is_none_or(|source| source.socket.is_none())
+        {
             filesystem.accessmode.get_or_insert(AccessMode::Passthrough);
         }
     }
     for shmem in &mut devices.shmems {
         let model = *shmem.model.get_or_insert(ShmemModel::Plain);
         if model == ShmemModel::Plain {
-            shmem.size.get_or_insert(ShmemSize(Memory::from_bytes(4 << 20)));
+            shmem
+                .size
+                .get_or_insert(ShmemSize(Memory::from_bytes(4 << 20)));
         }
     }
     for crypto in &mut devices.cryptos {
@@ -54,7 +61,11 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
 
 /// An emulated TPM is of version 2.0.
 fn tpms(devices: &mut Devices, arch: Arch) {
-    let usual = if is_x86(arch) || arch == Arch::Aarch64 { TpmModel::Tis } else { TpmModel::Spapr };
+    let usual = if is_x86(arch) || arch == Arch::Aarch64 {
+        TpmModel::Tis
+    } else {
+        TpmModel::Spapr
+    };
     for tpm in &mut devices.tpms {
         tpm.model.get_or_insert(usual);
         match tpm.backend.as_mut() {
@@ -94,7 +105,9 @@ fn inputs(devices: &mut Devices, arch: Arch) {
         let usual = match input.kind {
             Some(InputType::Passthrough) => InputBus::Virtio,
             Some(InputType::Mouse | InputType::Keyboard) if is_x86(arch) => InputBus::Ps2,
-            Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet) if arch == Arch::S390x => {
+            Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet)
+                if arch == Arch::S390x =>
+            {
                 InputBus::Virtio
             }
             Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet) => InputBus::Usb,
@@ -120,7 +133,8 @@ fn graphics(graphics: &mut Graphics) {
             if listens_on(graphics, ListenType::Socket) || listens_on(graphics, ListenType::None) {
                 return;
             }
-            let is_chosen = graphics.autoport == Some(true) || graphics.port.is_none_or(|p| p.0.is_none());
+            let is_chosen =
+                graphics.autoport == Some(true) || graphics.port.is_none_or(|p| p.0.is_none());
             if is_chosen {
                 graphics.port = Some(Port(None));
             }
@@ -154,14 +168,25 @@ fn listens(graphics: &mut Graphics, has_port: bool) {
             (None, true) => ListenType::Address,
             (None, false) => ListenType::None,
         };
-        graphics.listens.push(Listen { kind: Some(kind), address, network: None, socket });
+        graphics.listens.push(Listen {
+            kind: Some(kind),
+            address,
+            network: None,
+            socket,
+        });
     }
-    let first = graphics.listens.first().filter(|l| l.kind == Some(ListenType::Address));
+    let first = graphics
+        .listens
+        .first()
+        .filter(|l| l.kind == Some(ListenType::Address));
     graphics.listen = first.and_then(|l| l.address.clone());
 }
 
 fn listens_on(graphics: &Graphics, kind: ListenType) -> bool {
-    graphics.listens.first().is_some_and(|l| l.kind == Some(kind))
+    graphics
+        .listens
+        .first()
+        .is_some_and(|l| l.kind == Some(kind))
 }
 
 /// A guest that is seen has a graphics card. The primary one comes first.
@@ -173,7 +198,11 @@ fn videos(devices: &mut Devices, arch: Arch) {
         devices.videos[..=primary].rotate_right(1);
     }
     for (n, video) in devices.videos.iter_mut().enumerate() {
-        let usual = if is_x86(arch) { VideoModel::Cirrus } else { VideoModel::Virtio };
+        let usual = if is_x86(arch) {
+            VideoModel::Cirrus
+        } else {
+            VideoModel::Virtio
+        };
         let kind = *video.model.kind.get_or_insert(usual);
         if kind == VideoModel::None {
             continue;
@@ -209,7 +238,11 @@ fn audio(devices: &mut Devices) {
             () if shown(GraphicsType::Dbus) => AudioType::Dbus,
             () => AudioType::None,
         };
-        devices.audios.push(Audio { id: 1, kind: Some(kind), ..Audio::default() });
+        devices.audios.push(Audio {
+            id: 1,
+            kind: Some(kind),
+            ..Audio::default()
+        });
     }
 }
 
@@ -218,7 +251,11 @@ fn watchdogs(devices: &mut Devices, board: Board) {
     let itco = |w: &Watchdog| w.model == Some(WatchdogModel::Itco);
     if board == Board::Q35 && !devices.watchdogs.iter().any(itco) {
         let action = devices.watchdogs.first().and_then(|w| w.action);
-        devices.watchdogs.push(Watchdog { model: Some(WatchdogModel::Itco), action, ..Watchdog::default() });
+        devices.watchdogs.push(Watchdog {
+            model: Some(WatchdogModel::Itco),
+            action,
+            ..Watchdog::default()
+        });
     }
     for watchdog in &mut devices.watchdogs {
         watchdog.action.get_or_insert(WatchdogAction::Reset);

@@ -19,16 +19,21 @@ pub(super) fn member(controller: &Controller) -> Option<(u32, ControllerModel)> 
     Some((controller.index?, controller.model?))
 }
 
-/// Returns the index of the group that a controller without an index belongs to: the one of the controller
-/// just before it, when that one is of such a group too and the group has none of this model yet.
+/// Returns the index of the group that a controller without an index belongs to: the one of the
+/// controller just before it, when that one is of such a group too and the group has none of this
+/// model yet.
 pub(super) fn index_of_group(
     controllers: &[Controller],
     n: usize,
     members: &HashSet<(u32, ControllerModel)>,
 ) -> Option<u32> {
     let model = controllers[n].model.filter(|m| is_usb2(*m))?;
-    let before = controllers[..n].last().filter(|c| c.model.is_some_and(is_usb2))?;
-    before.index.filter(|index| !members.contains(&(*index, model)))
+    let before = controllers[..n]
+        .last()
+        .filter(|c| c.model.is_some_and(is_usb2))?;
+    before
+        .index
+        .filter(|index| !members.contains(&(*index, model)))
 }
 
 const fn is_usb2(model: ControllerModel) -> bool {

@@ -12,7 +12,12 @@ const PORTS: u32 = 31;
 /// Adds the controllers that channels and consoles name, and the first where they name none.
 pub(super) fn add_controllers(devices: &mut Devices) {
     let mut wanted = BTreeSet::new();
-    for chardev in devices.channels.iter().chain(&devices.consoles).filter(|c| is_virtio(c)) {
+    for chardev in devices
+        .channels
+        .iter()
+        .chain(&devices.consoles)
+        .filter(|c| is_virtio(c))
+    {
         wanted.insert(address(chardev).and_then(|a| a.controller).unwrap_or(0));
     }
     controllers::add_all(devices, ControllerType::VirtioSerial, wanted);
@@ -36,8 +41,11 @@ pub(super) fn assign(devices: &mut Devices) {
             free.next(Some(index))
         });
         if let Some((controller, port)) = found {
-            let address =
-                VirtioSerialAddress { controller: Some(controller), bus: Some(0), port: Some(port) };
+            let address = VirtioSerialAddress {
+                controller: Some(controller),
+                bus: Some(0),
+                port: Some(port),
+            };
             channel.info.address = Some(Address::VirtioSerial(address));
         }
     }
@@ -74,19 +82,38 @@ impl Free {
         let controllers = devices.controllers_of(ControllerType::VirtioSerial);
         let ports = |ports: u32| ports.clamp(1, PORTS);
         let mut all: BTreeMap<u32, (u32, BTreeSet<u32>)> = controllers
-            .map(|c| (c.index.unwrap_or(0), (c.ports.map_or(PORTS, ports), BTreeSet::new())))
+            .map(|c| {
+                (
+                    c.index.unwrap_or(0),
+                    (c.ports.map_or(PORTS, ports), BTreeSet::new()),
+                )
+            })
             .collect();
-        for said in devices.channels.iter().chain(&devices.consoles).filter_map(address) {
-            if let (Some(port), Some((_, used))) = (said.port, all.get_mut(&said.controller.unwrap_or(0))) {
+        for said in devices
+            .channels
+            .iter()
+            .chain(&devices.consoles)
+            .filter_map(address)
+        {
+            if let (Some(port), Some((_, used))) =
+                (said.port, all.get_mut(&said.controller.unwrap_or(0)))
+            {
                 used.insert(port);
             }
         }
-        Self { open: all.keys().copied().collect(), all }
+        Self {
+            open: all.keys().copied().collect(),
+            all,
+        }
     }
 
     /// Adds a controller after the last, and returns its index.
     fn add(&mut self) -> Option<u32> {
-        let index = self.all.keys().next_back().map_or(Some(0), |last| last.checked_add(1))?;
+        let index = self
+            .all
+            .keys()
+            .next_back()
+            .map_or(Some(0), |last| last.checked_add(1))?;
         self.all.insert(index, (PORTS, BTreeSet::new()));
         self.open.insert(index);
         Some(index)

@@ -270,8 +270,8 @@ where
     *slot = number.map(|n| n.0);
 }
 
-/// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left out is
-/// no address. Returns whether any is there.
+/// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left
+/// out is no address. Returns whether any is there.
 pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Visitor) -> bool {
     let mut domain = slot.map(|a| Hex::<u32, 4>(a.domain));
     let mut bus = slot.map(|a| Hex::<u8, 2>(a.bus));
@@ -315,18 +315,24 @@ impl CcwAddress {
 
     fn visit(&mut self, v: &mut dyn Visitor) {
         let said = (!v.reading()).then_some(*self);
-        let (mut cssid, mut ssid, mut devno) =
-            (said.map(|a| a.cssid), said.map(|a| a.ssid), said.map(|a| a.devno));
+        let (mut cssid, mut ssid, mut devno) = (
+            said.map(|a| a.cssid),
+            said.map(|a| a.ssid),
+            said.map(|a| a.devno),
+        );
         hex::<_, 1>("cssid", &mut cssid, v);
         hex::<_, 1>("ssid", &mut ssid, v);
         hex::<_, 4>("devno", &mut devno, v);
         match (cssid, ssid, devno) {
-            (Some(cssid), Some(ssid), Some(devno)) if cssid <= Self::VIRTUAL && ssid <= Self::LAST_SET => {
+            (Some(cssid), Some(ssid), Some(devno))
+                if cssid <= Self::VIRTUAL && ssid <= Self::LAST_SET =>
+            {
                 *self = Self { cssid, ssid, devno };
             }
             (Some(_), Some(_), Some(_)) => {
                 v.error(
-                    "an <address> of type 'ccw' must have a cssid up to 0xfe and an ssid up to 0x3".into(),
+                    "an <address> of type 'ccw' must have a cssid up to 0xfe and an ssid up to 0x3"
+                        .into(),
                 );
             }
             _ => v.error("an <address> of type 'ccw' needs cssid, ssid and devno".into()),
@@ -346,7 +352,10 @@ impl UsbAddress {
         if v.reading() || self.chosen == UsbChosen::Nothing {
             v.attr("port", &mut self.port);
         }
-        let fits = |port: &str| port.split('.').all(|n| n.parse::<u8>().is_ok_and(|n| n > 0));
+        let fits = |port: &str| {
+            port.split('.')
+                .all(|n| n.parse::<u8>().is_ok_and(|n| n > 0))
+        };
         if let Some(port) = self.port.as_deref().filter(|port| !fits(port)) {
             v.error(format!(
                 "'{}' is not a USB port: expected '1', or '1.2' behind a hub",

@@ -1,5 +1,5 @@
-//! `<serial>`, `<parallel>`, `<console>` and `<channel>`: devices that carry characters, and the host's end of
-//! those and of others.
+//! `<serial>`, `<parallel>`, `<console>` and `<channel>`: devices that carry characters, and the
+//! host's end of those and of others.
 
 use super::Info;
 use crate::xml::text::{FilePath, of_form};
@@ -196,7 +196,8 @@ pub struct CharSource {
     pub seclabels: Vec<SourceSeclabel>,
 }
 
-/// `<seclabel>` of a source: whether the host's security drivers relabel the file. Nothing is relabelled here.
+/// `<seclabel>` of a source: whether the host's security drivers relabel the file. Nothing is
+/// relabelled here.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceSeclabel {
     /// The security driver.
@@ -248,7 +249,9 @@ pub struct Address4(pub Ipv4Addr);
 
 impl Value for Address4 {
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| "expected an IPv4 address".into())
+        text.parse()
+            .map(Self)
+            .map_err(|_| "expected an IPv4 address".into())
     }
 
     fn write(&self) -> String {
@@ -269,12 +272,16 @@ impl CharBackend {
 
     /// Returns who connects to whom; whoever does not say connects.
     pub fn mode(&self) -> SocketMode {
-        self.source().and_then(|source| source.mode).unwrap_or(SocketMode::Connect)
+        self.source()
+            .and_then(|source| source.mode)
+            .unwrap_or(SocketMode::Connect)
     }
 
     /// Returns the source of UDP that is listened on, or sent to.
     pub fn udp(&self, mode: SocketMode) -> Option<&CharSource> {
-        self.sources.iter().find(|source| source.mode.unwrap_or(SocketMode::Connect) == mode)
+        self.sources
+            .iter()
+            .find(|source| source.mode.unwrap_or(SocketMode::Connect) == mode)
     }
 }
 
@@ -288,7 +295,9 @@ impl CharBackend {
             None => v.error("a character device needs the attribute 'type'".into()),
             Some(kind) => {
                 if let Some(lacks) = self.lacks(kind) {
-                    v.error(format!("a character device of type '{kind}' needs a <source {lacks}/>"));
+                    v.error(format!(
+                        "a character device of type '{kind}' needs a <source {lacks}/>"
+                    ));
                 }
             }
         }
@@ -301,14 +310,20 @@ impl CharBackend {
     fn lacks(&self, kind: CharSourceType) -> Option<&'static str> {
         let source = self.source().cloned().unwrap_or_default();
         match kind {
-            CharSourceType::File | CharSourceType::Dev | CharSourceType::Pipe if source.path.is_none() => {
+            CharSourceType::File | CharSourceType::Dev | CharSourceType::Pipe
+                if source.path.is_none() =>
+            {
                 Some("path='…'")
             }
             CharSourceType::Tcp if source.service.is_none() => Some("host='…' service='…'"),
             CharSourceType::Tcp if self.mode() == SocketMode::Connect && source.host.is_none() => {
                 Some("host='…'")
             }
-            CharSourceType::Udp if self.udp(SocketMode::Connect).is_none_or(|s| s.service.is_none()) => {
+            CharSourceType::Udp
+                if self
+                    .udp(SocketMode::Connect)
+                    .is_none_or(|s| s.service.is_none()) =>
+            {
                 Some("mode='connect' service='…'")
             }
             CharSourceType::Spiceport | CharSourceType::Dbus if source.channel.is_none() => {

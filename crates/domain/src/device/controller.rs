@@ -233,7 +233,12 @@ pub struct UsbMaster {
 impl Controller {
     /// Makes a controller, as `complete` does.
     pub fn new(kind: ControllerType, index: u32, model: Option<ControllerModel>) -> Self {
-        Self { kind: Some(kind), index: Some(index), model, ..Self::default() }
+        Self {
+            kind: Some(kind),
+            index: Some(index),
+            model,
+            ..Self::default()
+        }
     }
 }
 

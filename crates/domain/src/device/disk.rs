@@ -182,9 +182,14 @@ impl Wwn {
 impl Value for Wwn {
     fn read(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
-        let number = u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16);
+        let number = u64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| digits.len() == 16);
         let number = number.ok_or_else(|| "expected 16 hexadecimal digits".to_owned())?;
-        Ok(Self { text: text.into(), number })
+        Ok(Self {
+            text: text.into(),
+            number,
+        })
     }
 
     fn write(&self) -> String {
@@ -219,7 +224,8 @@ pub struct BlockIo {
 /// `<iotune>`: limits that are set once the guest runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IoTune {
-    /// Bytes and requests a second: in all, read, written; as a rule and in bursts, with the bursts' lengths.
+    /// Bytes and requests a second: in all, read, written; as a rule and in bursts, with the
+    /// bursts' lengths.
     pub limits: [Option<u64>; 19],
     /// Disks of the same name share their limits.
     pub group_name: Option<String>,
@@ -287,7 +293,10 @@ impl DiskTarget {
     /// Returns the number that the name stands for: 0 for `vda`, 25 for `sdz`, 26 for `hdaa`.
     pub fn index(&self) -> Option<u32> {
         let prefix = if self.dev.starts_with("xvd") { 3 } else { 2 };
-        let letters = self.dev.get(prefix..)?.trim_end_matches(|c: char| c.is_ascii_digit());
+        let letters = self
+            .dev
+            .get(prefix..)?
+            .trim_end_matches(|c: char| c.is_ascii_digit());
         let mut index: u32 = 0;
         for c in letters.bytes() {
             let digit = c.is_ascii_lowercase().then(|| u32::from(c - b'a') + 1)?;
@@ -333,7 +342,8 @@ impl Element for Disk {
         if self.auth.is_some() && self.source.as_ref().is_some_and(|s| s.auth.is_some()) {
             v.error("<auth> is given both in the <disk> and in its <source>".into());
         }
-        if self.encryption.is_some() && self.source.as_ref().is_some_and(|s| s.encryption.is_some()) {
+        if self.encryption.is_some() && self.source.as_ref().is_some_and(|s| s.encryption.is_some())
+        {
             v.error("<encryption> is given both in the <disk> and in its <source>".into());
         }
     }
@@ -347,8 +357,17 @@ fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn
     let said = [
         (DiskType::File, has(source.file.is_some(), "file='…'")),
         (DiskType::Dir, has(source.dir.is_some(), "dir='…'")),
-        (DiskType::Network, has(source.protocol.is_some(), "protocol='…'")),
-        (DiskType::Volume, has(source.pool.is_some() || source.volume.is_some(), "pool='…' volume='…'")),
+        (
+            DiskType::Network,
+            has(source.protocol.is_some(), "protocol='…'"),
+        ),
+        (
+            DiskType::Volume,
+            has(
+                source.pool.is_some() || source.volume.is_some(),
+                "pool='…' volume='…'",
+            ),
+        ),
     ];
     let foreign = said.iter().find(|(of, said)| *of != kind && said.is_some());
     let by_dev = matches!(kind, DiskType::Block | DiskType::VhostVdpa);
@@ -362,7 +381,9 @@ fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn
             DiskType::Nvme => "type='pci' namespace='…'",
             DiskType::VhostUser => "type='unix' path='…'",
         };
-        v.error(format!("a disk of type '{kind}' needs a <source {example}/>"));
+        v.error(format!(
+            "a disk of type '{kind}' needs a <source {example}/>"
+        ));
     }
 }
 

@@ -259,7 +259,10 @@ impl DiskSource {
 
     /// Whether it says where the contents are.
     pub fn is_said(&self) -> bool {
-        self.path().or(self.dir.as_deref()).or(self.path.as_deref()).is_some()
+        self.path()
+            .or(self.dir.as_deref())
+            .or(self.path.as_deref())
+            .is_some()
             || self.protocol.is_some()
             || self.pool.is_some()
             || self.address.is_some()
@@ -293,14 +296,20 @@ impl Element for DiskSource {
 
 impl DiskSource {
     fn visit_children(&mut self, v: &mut dyn Visitor) {
-        let mut address = self.address.take().map(|address| PciFunction(Some(address)));
+        let mut address = self
+            .address
+            .take()
+            .map(|address| PciFunction(Some(address)));
         v.child("address", &mut address);
         self.address = address.and_then(|address| address.0);
         v.children("host", &mut self.hosts);
         v.child_word("snapshot", "name", &mut self.snapshot);
-        of_form::<FilePath>(&mut self.config, |path| v.child_word("config", "file", path));
+        of_form::<FilePath>(&mut self.config, |path| {
+            v.child_word("config", "file", path)
+        });
         v.child_word("ssl", "verify", &mut self.ssl_verify);
-        let mut cookies = (!self.cookies.is_empty()).then(|| Cookies(std::mem::take(&mut self.cookies)));
+        let mut cookies =
+            (!self.cookies.is_empty()).then(|| Cookies(std::mem::take(&mut self.cookies)));
         v.child("cookies", &mut cookies);
         self.cookies = cookies.map(|cookies| cookies.0).unwrap_or_default();
         v.child_word("readahead", "size", &mut self.readahead);
@@ -309,7 +318,9 @@ impl DiskSource {
         v.child("initiator", &mut initiator);
         self.initiator = initiator.and_then(|initiator| initiator.0);
         v.child("identity", &mut self.identity);
-        of_form::<FilePath>(&mut self.known_hosts, |path| v.child_word("knownHosts", "path", path));
+        of_form::<FilePath>(&mut self.known_hosts, |path| {
+            v.child_word("knownHosts", "path", path)
+        });
         v.child("reconnect", &mut self.reconnect);
         v.child("auth", &mut self.auth);
         v.child("encryption", &mut self.encryption);

@@ -218,7 +218,9 @@ impl Element for Filesystem {
         }
         for mode in [&self.fmode, &self.dmode].into_iter().flatten() {
             if u32::from_str_radix(mode, 8).is_err() {
-                v.error(format!("fmode and dmode of <filesystem> must be octal numbers, not '{mode}'"));
+                v.error(format!(
+                    "fmode and dmode of <filesystem> must be octal numbers, not '{mode}'"
+                ));
             }
         }
     }

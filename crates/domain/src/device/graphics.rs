@@ -227,7 +227,9 @@ impl Value for Port {
         if text == "-1" {
             return Ok(Self(None));
         }
-        u16::read(text).map(|port| Self(Some(port))).map_err(|expected| format!("{expected}, or -1"))
+        u16::read(text)
+            .map(|port| Self(Some(port)))
+            .map_err(|expected| format!("{expected}, or -1"))
     }
 
     fn write(&self) -> String {
@@ -294,7 +296,9 @@ impl Element for Graphics {
             v.error("<graphics> needs the attribute 'type'".into());
         }
         // Which attributes there are depends on the kind; without one all of them.
-        let is = |kinds: &[GraphicsType], kind: Option<GraphicsType>| kind.is_none_or(|k| kinds.contains(&k));
+        let is = |kinds: &[GraphicsType], kind: Option<GraphicsType>| {
+            kind.is_none_or(|k| kinds.contains(&k))
+        };
         let kind = self.kind;
         if is(&[GraphicsType::Vnc, GraphicsType::Spice], kind) {
             self.visit_server(v);

@@ -1,4 +1,5 @@
-//! What every device has: an alias, an address within the guest, and what PCI devices can have besides.
+//! What every device has: an alias, an address within the guest, and what PCI devices can have
+//! besides.
 
 use super::address::{Address, UsbChosen};
 use crate::xml::place::Place;

@@ -95,7 +95,11 @@ pub struct InputSource {
 impl Input {
     /// Makes an input device, as `complete` does.
     pub fn new(kind: InputType, bus: InputBus) -> Self {
-        Self { kind: Some(kind), bus: Some(bus), ..Self::default() }
+        Self {
+            kind: Some(kind),
+            bus: Some(bus),
+            ..Self::default()
+        }
     }
 }
 

@@ -121,7 +121,10 @@ impl InterfaceModel {
 impl Value for InterfaceModel {
     /// Known models are known in any case of letters, as libvirt knows them.
     fn read(text: &str) -> Result<Self, String> {
-        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text)) {
+        if let Some(known) = Self::KNOWN
+            .into_iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(text))
+        {
             return Ok(known);
         }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -212,7 +215,10 @@ impl FromStr for Mac {
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
-            let part = parts.next().filter(|p| matches!(p.len(), 1 | 2)).ok_or(EXPECTED)?;
+            let part = parts
+                .next()
+                .filter(|p| matches!(p.len(), 1 | 2))
+                .ok_or(EXPECTED)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| EXPECTED)?;
         }
         match (parts.next(), bytes[0] & 1) {
@@ -228,17 +234,24 @@ value_by_display!(Mac);
 impl Interface {
     /// Returns alias and address.
     pub fn info(&self) -> &Info {
-        self.hostdev.as_ref().map_or(&self.info, |hostdev| &hostdev.info)
+        self.hostdev
+            .as_ref()
+            .map_or(&self.info, |hostdev| &hostdev.info)
     }
 
     /// Returns alias and address, to be changed.
     pub fn info_mut(&mut self) -> &mut Info {
-        self.hostdev.as_mut().map_or(&mut self.info, |hostdev| &mut hostdev.info)
+        self.hostdev
+            .as_mut()
+            .map_or(&mut self.info, |hostdev| &mut hostdev.info)
     }
 
     /// Returns the part in a pair.
     pub fn teaming(&self) -> Option<&Teaming> {
-        self.hostdev.as_ref().map_or(&self.teaming, |hostdev| &hostdev.teaming).as_ref()
+        self.hostdev
+            .as_ref()
+            .map_or(&self.teaming, |hostdev| &hostdev.teaming)
+            .as_ref()
     }
 
     fn visit_hostdev(&mut self, v: &mut dyn Visitor) {
@@ -252,9 +265,9 @@ impl Interface {
         v.child("source", &mut source);
         match source {
             Some(InterfaceSource(source)) => hostdev.source = source,
-            None => {
-                v.error("<interface> of type 'hostdev' needs a <source> with the device's <address>".into())
-            }
+            None => v.error(
+                "<interface> of type 'hostdev' needs a <source> with the device's <address>".into(),
+            ),
         }
     }
 }
@@ -303,8 +316,12 @@ impl Interface {
         v.children("ip", &mut self.ips);
         v.children("route", &mut self.routes);
         v.children("portForward", &mut self.port_forwards);
-        of_form::<FilePath>(&mut self.script, |path| v.child_word("script", "path", path));
-        of_form::<FilePath>(&mut self.downscript, |path| v.child_word("downscript", "path", path));
+        of_form::<FilePath>(&mut self.script, |path| {
+            v.child_word("script", "path", path)
+        });
+        of_form::<FilePath>(&mut self.downscript, |path| {
+            v.child_word("downscript", "path", path)
+        });
         v.child("target", &mut self.target);
         v.child_word("guest", "dev", &mut self.guest);
     }

@@ -131,7 +131,9 @@ impl crate::xml::value::Value for AutoNumber {
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
-            _ => u8::read(text).map(Self::Bits).map_err(|_| "expected a number of bits, or 'auto'".into()),
+            _ => u8::read(text)
+                .map(Self::Bits)
+                .map_err(|_| "expected a number of bits, or 'auto'".into()),
         }
     }
 
@@ -185,7 +187,9 @@ impl Iommu {
 
     /// Returns the name of the iommufd object that it works with, where it says one.
     pub fn iommufd_id(&self) -> Option<&str> {
-        self.iommufd.as_ref().map(|i| i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD))
+        self.iommufd
+            .as_ref()
+            .map(|i| i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD))
     }
 
     /// The seeds' `smmuv3Dev` becomes `smmuv3` with the bus of its address and `accel='on'`; an
@@ -195,13 +199,21 @@ impl Iommu {
             self.model = Some(IommuModel::Smmuv3);
             let driver = self.driver.get_or_insert_default();
             driver.accel.get_or_insert(true);
-            let bus = self.info.address.take().as_ref().and_then(Address::pci).map(|a| u32::from(a.bus));
+            let bus = self
+                .info
+                .address
+                .take()
+                .as_ref()
+                .and_then(Address::pci)
+                .map(|a| u32::from(a.bus));
             match (driver.pci_bus, bus) {
                 (None, None) => {
                     v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into())
                 }
                 (Some(said), Some(bus)) if said != bus => {
-                    v.error(format!("pciBus='{said}' contradicts the address on bus {bus}"));
+                    v.error(format!(
+                        "pciBus='{said}' contradicts the address on bus {bus}"
+                    ));
                 }
                 (said, bus) => driver.pci_bus = said.or(bus),
             }

@@ -3,7 +3,8 @@
 use super::controller::ControllerType;
 use super::{Address, Controller, Devices, Hostdev, Info};
 
-/// How alias and address of a device are got at: as a field, or by a method where they may be another's.
+/// How alias and address of a device are got at: as a field, or by a method where they may be
+/// another's.
 macro_rules! info {
     ($device:ident) => {
         &$device.info
@@ -19,8 +20,8 @@ macro_rules! info {
     };
 }
 
-/// Defines the kinds of device: those that a guest has many of, each with its list, and those that it has
-/// one of at most.
+/// Defines the kinds of device: those that a guest has many of, each with its list, and those that
+/// it has one of at most.
 macro_rules! kinds {
     (
         many { $($(#[$meta:meta])* $many:ident: $list:ident $($by_method:ident)?,)+ }
@@ -34,7 +35,8 @@ macro_rules! kinds {
         }
 
         impl Devices {
-            /// Names every device. The order of the kinds is libvirt's, in which numbers are given away.
+            /// Names every device. The order of the kinds is libvirt's, in which numbers are given
+            /// away.
             pub fn items(&self) -> Vec<Item> {
                 let mut items = Vec::new();
                 $(items.extend((0..self.$list.len()).map(Item::$many));)+
@@ -138,9 +140,18 @@ impl Devices {
     pub fn describe(&self, item: Item) -> String {
         match item {
             Item::Disk(n) => format!("disk '{}'", self.disks.get(n).map_or("", |d| &d.target.dev)),
-            Item::Controller(n) => self.controllers.get(n).map_or_else(String::new, describe_controller),
+            Item::Controller(n) => self
+                .controllers
+                .get(n)
+                .map_or_else(String::new, describe_controller),
             Item::Hostdev(n) => {
-                format!("hostdev {}", self.hostdevs.get(n).map(Hostdev::host_name).unwrap_or_default())
+                format!(
+                    "hostdev {}",
+                    self.hostdevs
+                        .get(n)
+                        .map(Hostdev::host_name)
+                        .unwrap_or_default()
+                )
             }
             other => match other.name() {
                 (name, Some(n)) => format!("{} {n}", name.to_ascii_lowercase()),
@@ -151,7 +162,9 @@ impl Devices {
 
     /// Goes through the controllers of a kind.
     pub fn controllers_of(&self, kind: ControllerType) -> impl Iterator<Item = &Controller> {
-        self.controllers.iter().filter(move |c| c.kind == Some(kind))
+        self.controllers
+            .iter()
+            .filter(move |c| c.kind == Some(kind))
     }
 
     /// Returns the first controller of a kind and index.

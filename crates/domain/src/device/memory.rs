@@ -102,7 +102,10 @@ impl MemoryDevice {
 
     /// Whether it is a virtio device.
     pub const fn is_virtio(&self) -> bool {
-        matches!(self.model, Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem))
+        matches!(
+            self.model,
+            Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem)
+        )
     }
 }
 

@@ -38,8 +38,8 @@ use crate::xml::text::{AbsolutePath, of_form};
 use crate::xml::{Element, Visitor};
 
 pub use address::{
-    Address, CcidAddress, CcwAddress, DimmAddress, DriveAddress, IsaAddress, PciAddress, SpaprVioAddress,
-    UsbAddress, VirtioSerialAddress,
+    Address, CcidAddress, CcwAddress, DimmAddress, DriveAddress, IsaAddress, PciAddress,
+    SpaprVioAddress, UsbAddress, VirtioSerialAddress,
 };
 pub use audio::Audio;
 pub use chardev::{CharBackend, CharSource, CharSourceType, CharTarget, Chardev};
@@ -131,14 +131,21 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Goes through the devices of the host: interfaces that are such, then the others, as libvirt does.
+    /// Goes through the devices of the host: interfaces that are such, then the others, as libvirt
+    /// does.
     pub fn assigned(&self) -> impl Iterator<Item = &Hostdev> + Clone {
-        self.interfaces.iter().filter_map(|i| i.hostdev.as_ref()).chain(&self.hostdevs)
+        self.interfaces
+            .iter()
+            .filter_map(|i| i.hostdev.as_ref())
+            .chain(&self.hostdevs)
     }
 
     /// Goes through the devices of the host, to change them.
     pub fn assigned_mut(&mut self) -> impl Iterator<Item = &mut Hostdev> {
-        self.interfaces.iter_mut().filter_map(|i| i.hostdev.as_mut()).chain(&mut self.hostdevs)
+        self.interfaces
+            .iter_mut()
+            .filter_map(|i| i.hostdev.as_mut())
+            .chain(&mut self.hostdevs)
     }
 
     /// Places in the order of the boot that devices have of their own, each with its device.

@@ -76,11 +76,14 @@ impl<const WIDTH: usize> Value for AnyOr<WIDTH> {
         if text == "-1" {
             return Ok(Self(None));
         }
-        Hex::<u16, WIDTH>::read(text).map(|n| Self(Some(n.0))).map_err(|e| format!("{e}, or -1"))
+        Hex::<u16, WIDTH>::read(text)
+            .map(|n| Self(Some(n.0)))
+            .map_err(|e| format!("{e}, or -1"))
     }
 
     fn write(&self) -> String {
-        self.0.map_or_else(|| "-1".into(), |n| Hex::<u16, WIDTH>(n).write())
+        self.0
+            .map_or_else(|| "-1".into(), |n| Hex::<u16, WIDTH>(n).write())
     }
 }
 
@@ -133,7 +136,11 @@ impl Element for RedirfilterUsbdev {
             v.error("<usbdev> of a <redirfilter> needs the attribute 'allow'".into());
         }
         let is_version = |text: &str| text == "-1" || version(text).is_some();
-        if self.version.as_deref().is_some_and(|text| !is_version(text)) {
+        if self
+            .version
+            .as_deref()
+            .is_some_and(|text| !is_version(text))
+        {
             v.error("'version' of <usbdev> must be a number such as 1.10, or -1".into());
         }
     }
@@ -148,7 +155,11 @@ impl RedirfilterUsbdev {
 
 fn version(text: &str) -> Option<u16> {
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| u16::from_str_radix(text, 16).ok().filter(|n| *n <= 0x99 && text.len() <= 2);
+    let digits = |text: &str| {
+        u16::from_str_radix(text, 16)
+            .ok()
+            .filter(|n| *n <= 0x99 && text.len() <= 2)
+    };
     Some(digits(major)? << 8 | digits(minor)?)
 }
 
@@ -168,7 +179,8 @@ impl Element for Smartcard {
         if self.mode == Some(SmartcardMode::Passthrough) {
             self.backend.get_or_insert_default().visit(v);
         }
-        let mut certificates: Vec<Text> = self.certificates.drain(..).map(|t| Text(Some(t))).collect();
+        let mut certificates: Vec<Text> =
+            self.certificates.drain(..).map(|t| Text(Some(t))).collect();
         v.children("certificate", &mut certificates);
         self.certificates = certificates.into_iter().filter_map(|t| t.0).collect();
         of_form::<FilePath>(&mut self.database, |path| v.leaf("database", path));
@@ -176,7 +188,9 @@ impl Element for Smartcard {
         match self.mode {
             None => v.error("<smartcard> needs the attribute 'mode'".into()),
             Some(SmartcardMode::HostCertificates) if self.certificates.len() != 3 => {
-                v.error("a <smartcard> of mode 'host-certificates' needs three <certificate>s".into());
+                v.error(
+                    "a <smartcard> of mode 'host-certificates' needs three <certificate>s".into(),
+                );
             }
             Some(_) => {}
         }

@@ -1,4 +1,5 @@
-//! `<auth>`: as whom a server of storage is asked, and which secret proves it. The secret itself is elsewhere.
+//! `<auth>`: as whom a server of storage is asked, and which secret proves it. The secret itself is
+//! elsewhere.
 
 use crate::Uuid;
 use crate::xml::value::words;

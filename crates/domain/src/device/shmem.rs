@@ -78,7 +78,11 @@ impl Element for Shmem {
         v.child("server", &mut self.server);
         v.child("msi", &mut self.msi);
         self.info.visit(v);
-        if self.name.as_ref().is_none_or(|name| name.is_empty() || name.contains('/')) {
+        if self
+            .name
+            .as_ref()
+            .is_none_or(|name| name.is_empty() || name.contains('/'))
+        {
             v.error("<shmem> needs the attribute 'name', without a slash".into());
         }
     }

@@ -1,4 +1,5 @@
-//! `<teaming>`: two network devices of which one steps in while the other is away, as for a migration.
+//! `<teaming>`: two network devices of which one steps in while the other is away, as for a
+//! migration.
 
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};

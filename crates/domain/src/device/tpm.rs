@@ -149,7 +149,9 @@ impl Element for TpmBackend {
         match self.kind {
             None => v.error("<backend> of a <tpm> needs the attribute 'type'".into()),
             Some(TpmBackendType::Passthrough) => {
-                of_form::<FilePath>(&mut self.device, |path| v.child_word("device", "path", path));
+                of_form::<FilePath>(&mut self.device, |path| {
+                    v.child_word("device", "path", path)
+                });
             }
             Some(TpmBackendType::Emulator) => self.visit_emulator(v),
             Some(TpmBackendType::External) => {

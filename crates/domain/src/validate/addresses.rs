@@ -1,4 +1,5 @@
-//! Kinds of address: each device has one of a kind that its bus has; channel numbers and Z's PCI ids once each.
+//! Kinds of address: each device has one of a kind that its bus has; channel numbers and Z's PCI
+//! ids once each.
 
 use super::{Check, duplicates, place_of};
 use crate::Board;
@@ -25,13 +26,20 @@ pub(super) fn check(check: &mut Check<'_>) {
 /// A PCI device has a PCI address, a channel device on Z a channel's, and nothing else has.
 fn kind(check: &mut Check<'_>, item: Item) {
     let (devices, machine) = (&check.domain.devices, check.machine);
-    let Some(info) = devices.info(item) else { return };
-    let (what, kind) = (devices.describe(item), info.address.as_ref().map(Address::kind));
+    let Some(info) = devices.info(item) else {
+        return;
+    };
+    let (what, kind) = (
+        devices.describe(item),
+        info.address.as_ref().map(Address::kind),
+    );
     let is_pci = Need::of(devices, item, machine.is_express()).is_some();
     let is_channel = is_channel_device(devices, item);
     let has_mmio = matches!(machine.board, Board::Virt | Board::Microvm | Board::Other);
     let wrong = match kind {
-        Some(AddressType::Pci) => (!is_pci && !is_chipsets(check, item)).then_some("is not a PCI device"),
+        Some(AddressType::Pci) => {
+            (!is_pci && !is_chipsets(check, item)).then_some("is not a PCI device")
+        }
         Some(AddressType::Ccw) if machine.board != Board::S390Ccw => {
             Some("is not on a machine with channels")
         }
@@ -41,7 +49,10 @@ fn kind(check: &mut Check<'_>, item: Item) {
         Some(AddressType::Unassigned) => {
             let of_host = match item {
                 Item::Hostdev(_) => true,
-                Item::Interface(n) => devices.interfaces.get(n).is_some_and(|i| i.hostdev.is_some()),
+                Item::Interface(n) => devices
+                    .interfaces
+                    .get(n)
+                    .is_some_and(|i| i.hostdev.is_some()),
                 _ => false,
             };
             (!of_host).then_some("is not a host device")
@@ -54,10 +65,17 @@ fn kind(check: &mut Check<'_>, item: Item) {
         check.error_with_hint(place, message, CHOSEN);
     } else if is_pci && !fits_pci(kind) {
         let kind = kind.map_or("", AddressType::as_str);
-        check.error_with_hint(place, format!("{what} needs an address of type 'pci', not '{kind}'"), CHOSEN);
+        check.error_with_hint(
+            place,
+            format!("{what} needs an address of type 'pci', not '{kind}'"),
+            CHOSEN,
+        );
     } else if is_pci && !machine.has_pci() && matches!(kind, None | Some(AddressType::Pci)) {
         let name = &machine.name;
-        check.error(place, format!("{what} is a PCI device, but the machine '{name}' has no PCI bus"));
+        check.error(
+            place,
+            format!("{what} is a PCI device, but the machine '{name}' has no PCI bus"),
+        );
     }
 }
 
@@ -68,7 +86,9 @@ const fn fits_pci(kind: Option<AddressType>) -> bool {
 }
 
 fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
-    let Item::Controller(n) = item else { return false };
+    let Item::Controller(n) = item else {
+        return false;
+    };
     let controller = &check.domain.devices.controllers[n];
     chipset::place_of(check.machine.board, controller).is_some()
         // Root buses are looked at with the other controllers.
@@ -78,7 +98,9 @@ fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
 /// ACPI knows PCI devices alone.
 fn acpi(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
-    let Some(info) = devices.info(item) else { return };
+    let Some(info) = devices.info(item) else {
+        return;
+    };
     let Some(acpi) = &info.acpi else { return };
     let nodes = acpi.nodeset.iter().flat_map(crate::IdSet::iter);
     if let Some(node) = nodes.into_iter().find(|node| !check.has_node(*node)) {
@@ -89,16 +111,25 @@ fn acpi(check: &mut Check<'_>, item: Item) {
         check.error_with_hint(&info.place, message, "name a <cell> of <cpu><numa>");
     }
     if acpi.nodeset.is_some() && !matches!(item, Item::Hostdev(_) | Item::Interface(_)) {
-        let message = format!("<acpi nodeset> of {} is for host devices only", devices.describe(item));
+        let message = format!(
+            "<acpi nodeset> of {} is for host devices only",
+            devices.describe(item)
+        );
         check.error(&info.place, message);
     }
     if !matches!(info.address, Some(Address::Pci(_))) {
-        let message = format!("<acpi> of {} is for PCI devices only", devices.describe(item));
+        let message = format!(
+            "<acpi> of {} is for PCI devices only",
+            devices.describe(item)
+        );
         check.error(&info.place, message);
     } else if acpi.index == Some(0) {
         check.error(
             &info.place,
-            format!("the index of <acpi> of {} must be 1 or more", devices.describe(item)),
+            format!(
+                "the index of <acpi> of {} must be 1 or more",
+                devices.describe(item)
+            ),
         );
     }
 }
@@ -112,20 +143,30 @@ fn acpi_indexes(check: &mut Check<'_>) {
     });
     for (first, second) in duplicates(indexes) {
         let (one, other) = (devices.describe(first.1), devices.describe(second.1));
-        let message = format!("the index {} of <acpi> is used twice: by {one} and by {other}", first.0);
+        let message = format!(
+            "the index {} of <acpi> is used twice: by {one} and by {other}",
+            first.0
+        );
         check.error(&place_of(devices.info(second.1)), message);
     }
 }
 
 fn channels(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let numbers = devices.items().into_iter().filter_map(|item| match devices.info(item)?.address {
-        Some(Address::Ccw(ccw)) => Some((ccw, item)),
-        _ => None,
-    });
+    let numbers =
+        devices
+            .items()
+            .into_iter()
+            .filter_map(|item| match devices.info(item)?.address {
+                Some(Address::Ccw(ccw)) => Some((ccw, item)),
+                _ => None,
+            });
     for (first, second) in duplicates(numbers.map(|(ccw, item)| (ccw, (ccw, item)))) {
         let (one, other) = (devices.describe(first.1), devices.describe(second.1));
-        let message = format!("the channel address {} is used twice: by {one} and by {other}", first.0);
+        let message = format!(
+            "the channel address {} is used twice: by {one} and by {other}",
+            first.0
+        );
         check.error_with_hint(&place_of(devices.info(second.1)), message, CHOSEN);
     }
 }
@@ -133,8 +174,11 @@ fn channels(check: &mut Check<'_>) {
 /// Z's ids of PCI functions: on Z alone, each once.
 fn zpci(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let said: Vec<_> =
-        devices.items().into_iter().filter_map(|item| Some((zpci_of(devices, item)?, item))).collect();
+    let said: Vec<_> = devices
+        .items()
+        .into_iter()
+        .filter_map(|item| Some((zpci_of(devices, item)?, item)))
+        .collect();
     if check.machine.board != Board::S390Ccw {
         for (_, item) in said {
             let message = format!("<zpci> of {} is for s390x only", devices.describe(item));
@@ -142,13 +186,20 @@ fn zpci(check: &mut Check<'_>) {
         }
         return;
     }
-    let uids = said.iter().filter_map(|(zpci, item)| Some((zpci.uid?, *item)));
-    let fids = said.iter().filter_map(|(zpci, item)| Some((zpci.fid?, *item)));
+    let uids = said
+        .iter()
+        .filter_map(|(zpci, item)| Some((zpci.uid?, *item)));
+    let fids = said
+        .iter()
+        .filter_map(|(zpci, item)| Some((zpci.fid?, *item)));
     let uids = duplicates(uids.map(|(uid, item)| (uid, (format!("uid 0x{uid:04x}"), item))));
     let fids = duplicates(fids.map(|(fid, item)| (fid, (format!("fid 0x{fid:08x}"), item))));
     for (first, second) in uids.into_iter().chain(fids) {
         let (one, other) = (devices.describe(first.1), devices.describe(second.1));
-        let message = format!("the {} of <zpci> is used twice: by {one} and by {other}", first.0);
+        let message = format!(
+            "the {} of <zpci> is used twice: by {one} and by {other}",
+            first.0
+        );
         check.error(&place_of(devices.info(second.1)), message);
     }
 }

@@ -11,7 +11,10 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn firmware(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
-    let pflash = os.loader.as_ref().is_some_and(|l| l.kind == Some(LoaderType::Pflash));
+    let pflash = os
+        .loader
+        .as_ref()
+        .is_some_and(|l| l.kind == Some(LoaderType::Pflash));
     let acpi = check.domain.features.as_ref().is_some_and(|f| f.acpi);
     if x86 && (pflash || os.firmware == Some(Firmware::Efi)) && !acpi {
         let message = "UEFI firmware needs ACPI on x86".to_owned();
@@ -19,8 +22,13 @@ fn firmware(check: &mut Check<'_>) {
     }
     let names_file = os.loader.as_ref().map(|l| l.path.is_some());
     if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
-        let message = "<os firmware='efi'>: automatic selection of firmware is not supported yet".to_owned();
-        check.error_with_hint(&os.place, message, "name the files with <loader> and <nvram>");
+        let message =
+            "<os firmware='efi'>: automatic selection of firmware is not supported yet".to_owned();
+        check.error_with_hint(
+            &os.place,
+            message,
+            "name the files with <loader> and <nvram>",
+        );
     } else if names_file == Some(false) {
         let message = "<loader> names no file".to_owned();
         check.error_with_hint(&os.place, message, "give the path of the firmware");
@@ -29,9 +37,16 @@ fn firmware(check: &mut Check<'_>) {
     secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> is for firmware in flash memory only".to_owned();
-        check.error_with_hint(&os.place, message, "set <loader type='pflash' readonly='yes'>");
+        check.error_with_hint(
+            &os.place,
+            message,
+            "set <loader type='pflash' readonly='yes'>",
+        );
     }
-    for (part, missing) in [("initrd", os.initrd.is_some()), ("cmdline", os.cmdline.is_some())] {
+    for (part, missing) in [
+        ("initrd", os.initrd.is_some()),
+        ("cmdline", os.cmdline.is_some()),
+    ] {
         if missing && os.kernel.is_none() {
             check.error(&os.place, format!("<{part}> needs a <kernel>"));
         }
@@ -44,19 +59,30 @@ fn nvram(check: &mut Check<'_>) {
     let Some(loader) = &os.loader else { return };
     if loader.stateless == Some(false) && loader.kind == Some(LoaderType::Rom) {
         let message =
-            "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>".to_owned();
+            "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>"
+                .to_owned();
         check.error_with_hint(&os.place, message, "set <loader type='pflash'>");
     }
     if loader.readonly == Some(false) && loader.stateless == Some(false) {
-        let message = "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
-        check.error_with_hint(&os.place, message.to_owned(), "leave one of the attributes out");
+        let message =
+            "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
+        check.error_with_hint(
+            &os.place,
+            message.to_owned(),
+            "leave one of the attributes out",
+        );
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.readonly == Some(false)) {
-        let message = "<loader readonly='no'> keeps its variables itself, but an <nvram> is given".to_owned();
+        let message =
+            "<loader readonly='no'> keeps its variables itself, but an <nvram> is given".to_owned();
         check.error_with_hint(&nvram.place, message, "leave one of them out");
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
-        let what = if nvram.template.is_some() { "an <nvram> with a template" } else { "an <nvram>" };
+        let what = if nvram.template.is_some() {
+            "an <nvram> with a template"
+        } else {
+            "an <nvram>"
+        };
         let message = format!("<loader stateless='yes'> keeps nothing, but {what} is given");
         check.error_with_hint(&nvram.place, message, "leave one of them out");
     }
@@ -68,7 +94,11 @@ fn secure(check: &mut Check<'_>) {
     if os.loader.as_ref().and_then(|loader| loader.secure) != Some(true) {
         return;
     }
-    let smm = check.domain.features.as_ref().and_then(|features| features.smm.as_ref());
+    let smm = check
+        .domain
+        .features
+        .as_ref()
+        .and_then(|features| features.smm.as_ref());
     if check.machine.board != Board::Q35 {
         let name = &check.machine.name;
         check.error(
@@ -77,7 +107,11 @@ fn secure(check: &mut Check<'_>) {
         );
     } else if smm.is_none_or(|smm| smm.state == Some(State::Off)) {
         let message = "<loader secure='yes'> needs the feature <smm>".to_owned();
-        check.error_with_hint(&os.place, message, "add <features><smm state='on'/></features>");
+        check.error_with_hint(
+            &os.place,
+            message,
+            "add <features><smm state='on'/></features>",
+        );
     }
 }
 
@@ -85,15 +119,20 @@ fn boot(check: &mut Check<'_>) {
     let (domain, devices) = (check.domain, &check.domain.devices);
     let orders = devices.boot_orders();
     if !orders.is_empty() && !domain.os.boot.is_empty() {
-        let message = "<boot order='…'> of devices cannot be used together with <boot dev='…'/> of <os>";
+        let message =
+            "<boot order='…'> of devices cannot be used together with <boot dev='…'/> of <os>";
         check.error_with_hint(&domain.os.place, message.into(), "leave one of them out");
     }
     for (order, item) in &orders {
         if *order == 0 {
-            check.error(&place_of(devices.info(*item)), "the boot order must be 1 or more".into());
+            check.error(
+                &place_of(devices.info(*item)),
+                "the boot order must be 1 or more".into(),
+            );
         }
     }
-    for (first, second) in duplicates(orders.iter().map(|(order, item)| (*order, (*order, *item)))) {
+    for (first, second) in duplicates(orders.iter().map(|(order, item)| (*order, (*order, *item))))
+    {
         let message = format!(
             "boot order {} is used twice: by {} and by {}",
             first.0,

@@ -23,9 +23,15 @@ pub(super) fn check(check: &mut Check<'_>) {
     for console in &devices.consoles {
         console_target(check, console);
     }
-    devices.channels.iter().for_each(|channel| channel_target(check, channel));
+    devices
+        .channels
+        .iter()
+        .for_each(|channel| channel_target(check, channel));
     for parallel in devices.parallels.iter().skip(PC_PARALLELS) {
-        check.error(&parallel.info.place, format!("a PC has only {PC_PARALLELS} parallel ports"));
+        check.error(
+            &parallel.info.place,
+            format!("a PC has only {PC_PARALLELS} parallel ports"),
+        );
     }
     numbers(check);
     ports(check);
@@ -38,20 +44,37 @@ fn numbers(check: &mut Check<'_>) {
         Some(((target.kind, target.port?), s))
     });
     for (_, second) in duplicates(numbers) {
-        let port = second.target.as_ref().and_then(|t| t.port).unwrap_or_default();
-        check.error(&second.info.place, format!("two serial ports have the number {port}"));
+        let port = second
+            .target
+            .as_ref()
+            .and_then(|t| t.port)
+            .unwrap_or_default();
+        check.error(
+            &second.info.place,
+            format!("two serial ports have the number {port}"),
+        );
     }
 }
 
 /// No two channels or consoles are on one port of a virtio-serial controller.
 fn ports(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let taken = devices.channels.iter().chain(&devices.consoles).filter_map(|c| match &c.info.address {
-        Some(Address::VirtioSerial(at)) => Some(((at.controller, at.port?), c)),
-        _ => None,
-    });
-    for ((_, port), second) in duplicates(taken.map(|(key, c)| (key, (key, c)))).into_iter().map(|(_, b)| b) {
-        check.error(&second.info.place, format!("the virtio-serial port {port} is used twice"));
+    let taken = devices
+        .channels
+        .iter()
+        .chain(&devices.consoles)
+        .filter_map(|c| match &c.info.address {
+            Some(Address::VirtioSerial(at)) => Some(((at.controller, at.port?), c)),
+            _ => None,
+        });
+    for ((_, port), second) in duplicates(taken.map(|(key, c)| (key, (key, c))))
+        .into_iter()
+        .map(|(_, b)| b)
+    {
+        check.error(
+            &second.info.place,
+            format!("the virtio-serial port {port} is used twice"),
+        );
     }
 }
 
@@ -65,18 +88,33 @@ fn backends(check: &mut Check<'_>) {
         Item::Channel(n) => devices.channels.get(n).map(|c| &c.backend),
         Item::Redirdev(n) => devices.redirdevs.get(n).map(|c| &c.backend),
         Item::Smartcard(n) => devices.smartcards.get(n).and_then(|c| c.backend.as_ref()),
-        Item::Rng(n) => devices.rngs.get(n).and_then(|r| r.backend.as_ref()?.daemon.as_ref()),
+        Item::Rng(n) => devices
+            .rngs
+            .get(n)
+            .and_then(|r| r.backend.as_ref()?.daemon.as_ref()),
         _ => None,
     };
     for item in devices.items() {
         if let Some((backend, info)) = of(item).zip(devices.info(item)) {
             let listens_unasked = matches!(item, Item::Channel(_));
-            self::backend(check, backend, &devices.describe(item), &info.place, listens_unasked);
+            self::backend(
+                check,
+                backend,
+                &devices.describe(item),
+                &info.place,
+                listens_unasked,
+            );
         }
     }
 }
 
-fn backend(check: &mut Check<'_>, backend: &CharBackend, what: &str, place: &Place, listens_unasked: bool) {
+fn backend(
+    check: &mut Check<'_>,
+    backend: &CharBackend,
+    what: &str,
+    place: &Place,
+    listens_unasked: bool,
+) {
     let Some(kind) = backend.kind else { return };
     if kind == CharSourceType::Unix && backend.path().is_none() && !listens_unasked {
         let message = format!("{what}: a socket needs its <source path='…'/>");
@@ -87,28 +125,45 @@ fn backend(check: &mut Check<'_>, backend: &CharBackend, what: &str, place: &Pla
         CharSourceType::Unix | CharSourceType::Tcp => backend.mode() == SocketMode::Bind,
         _ => false,
     };
-    let again = backend.source().and_then(|source| source.reconnect.as_ref());
+    let again = backend
+        .source()
+        .and_then(|source| source.reconnect.as_ref());
     if again.is_some() && listens {
-        check.error(place, format!("{what}: <reconnect> is for mode='connect' only"));
+        check.error(
+            place,
+            format!("{what}: <reconnect> is for mode='connect' only"),
+        );
     }
     if let Some(protocol @ (CharProtocol::Telnets | CharProtocol::Tls)) = backend.protocol {
         let message = format!("{what}: the protocol '{protocol}' is not supported");
-        check.error_with_hint(place, message, "use <source tls='yes'/> with the protocol 'raw'");
+        check.error_with_hint(
+            place,
+            message,
+            "use <source tls='yes'/> with the protocol 'raw'",
+        );
     }
     let tls = backend.source().and_then(|source| source.tls) == Some(true);
     if tls && backend.protocol == Some(CharProtocol::Telnet) {
-        check.error(place, format!("{what}: the protocol 'telnet' cannot be used with tls"));
+        check.error(
+            place,
+            format!("{what}: the protocol 'telnet' cannot be used with tls"),
+        );
     }
     if kind == CharSourceType::Nmdm {
-        check.error(place, format!("{what}: the type 'nmdm' is for FreeBSD only"));
+        check.error(
+            place,
+            format!("{what}: the type 'nmdm' is for FreeBSD only"),
+        );
     }
 }
 
 fn target(check: &mut Check<'_>, serial: &Chardev) {
     let Some(target) = &serial.target else { return };
     let (machine, place) = (check.machine, &serial.info.place);
-    let is_pc =
-        matches!(machine.board, Board::I440fx | Board::Q35 | Board::Isapc | Board::Microvm | Board::Other);
+    let is_pc = matches!(
+        machine.board,
+        Board::I440fx | Board::Q35 | Board::Isapc | Board::Microvm | Board::Other
+    );
     let fits = match target.kind {
         Some(CharTargetType::IsaSerial | CharTargetType::IsaDebug) => is_pc,
         Some(CharTargetType::SystemSerial) => matches!(machine.board, Board::Virt | Board::Other),
@@ -119,10 +174,17 @@ fn target(check: &mut Check<'_>, serial: &Chardev) {
     };
     if let Some(kind) = target.kind.filter(|_| !fits) {
         let name = &machine.name;
-        check.error(place, format!("a serial port of type '{kind}' is not for the machine '{name}'"));
+        check.error(
+            place,
+            format!("a serial port of type '{kind}' is not for the machine '{name}'"),
+        );
     }
-    if target.kind == Some(CharTargetType::IsaSerial) && target.port.is_some_and(|p| p >= PC_PORTS) {
-        check.error(place, format!("a PC has only {PC_PORTS} serial ports, numbered from 0"));
+    if target.kind == Some(CharTargetType::IsaSerial) && target.port.is_some_and(|p| p >= PC_PORTS)
+    {
+        check.error(
+            place,
+            format!("a PC has only {PC_PORTS} serial ports, numbered from 0"),
+        );
     }
 }
 
@@ -148,11 +210,15 @@ fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
         Some(CharTargetType::Guestfwd) => {
             let target = channel.target.as_ref();
             if target.is_none_or(|t| t.address.is_none() || t.port.is_none()) {
-                let message = "a channel of type 'guestfwd' needs <target address='…' port='…'/>".to_owned();
+                let message =
+                    "a channel of type 'guestfwd' needs <target address='…' port='…'/>".to_owned();
                 check.error(place, message);
             }
         }
-        Some(kind) => check.error(place, format!("a channel cannot have a target of type '{kind}'")),
+        Some(kind) => check.error(
+            place,
+            format!("a channel cannot have a target of type '{kind}'"),
+        ),
         None => check.error(place, "a channel needs a <target type='…'/>".into()),
     }
 }

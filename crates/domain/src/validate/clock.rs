@@ -4,7 +4,9 @@ use super::{Check, duplicates};
 use crate::{Arch, TickPolicy, Timer, TimerName};
 
 pub(super) fn check(check: &mut Check<'_>) {
-    let Some(clock) = &check.domain.clock else { return };
+    let Some(clock) = &check.domain.clock else {
+        return;
+    };
     for timer in &clock.timers {
         if let Some(wrong) = wrong_with(timer, check.machine.arch) {
             check.error(&timer.place, wrong);
@@ -12,7 +14,10 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     for (first, second) in duplicates(clock.timers.iter().map(|timer| (timer.name, timer))) {
         let name = first.name.map_or("", TimerName::as_str);
-        check.error(&second.place, format!("the timer '{name}' is described twice"));
+        check.error(
+            &second.place,
+            format!("the timer '{name}' is described twice"),
+        );
     }
 }
 
@@ -26,7 +31,9 @@ fn wrong_with(timer: &Timer, arch: Arch) -> Option<String> {
         TimerName::Hypervclock if !x86 && arch != Arch::Aarch64 => "x86 and aarch64",
         _ => return wrong_policy(timer, name),
     };
-    Some(format!("the timer '{name}' is for {only} only, not for {arch}"))
+    Some(format!(
+        "the timer '{name}' is for {only} only, not for {arch}"
+    ))
 }
 
 fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
@@ -40,16 +47,27 @@ fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
         return Some(format!("the timer '{name}' has no tickpolicy '{policy}'"));
     }
     if timer.frequency.is_some() && name != TimerName::Tsc {
-        return Some(format!("the timer '{name}' has no frequency; only 'tsc' has one"));
+        return Some(format!(
+            "the timer '{name}' has no frequency; only 'tsc' has one"
+        ));
     }
     if timer.track.is_some() && name != TimerName::Rtc {
-        return Some(format!("the timer '{name}' cannot have 'track'; only 'rtc' can"));
+        return Some(format!(
+            "the timer '{name}' cannot have 'track'; only 'rtc' can"
+        ));
     }
     if timer.track.is_some_and(|track| track.as_str() == "boot") {
-        return Some(format!("track='boot' of the timer '{name}' is for guests of Xen only"));
+        return Some(format!(
+            "track='boot' of the timer '{name}' is for guests of Xen only"
+        ));
     }
-    if timer.mode.is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native") {
-        return Some(format!("this 'mode' of the timer '{name}' is for guests of Xen only"));
+    if timer
+        .mode
+        .is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native")
+    {
+        return Some(format!(
+            "this 'mode' of the timer '{name}' is for guests of Xen only"
+        ));
     }
     None
 }

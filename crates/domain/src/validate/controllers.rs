@@ -19,13 +19,22 @@ pub(super) fn check(check: &mut Check<'_>) {
         }
     }
     expanders(check);
-    let indexes = check.domain.devices.controllers.iter().filter(|c| c.index.is_some());
+    let indexes = check
+        .domain
+        .devices
+        .controllers
+        .iter()
+        .filter(|c| c.index.is_some());
     let keyed = indexes.map(|c| ((c.kind, c.index, companion(c)), c));
     for (_, second) in duplicates(keyed) {
         let kind = second.kind.map_or("", ControllerType::as_str);
         let index = second.index.unwrap_or_default();
         let message = format!("two '{kind}' controllers have the index {index}");
-        check.error_with_hint(&second.info.place, message, "leave the index out to get the next free one");
+        check.error_with_hint(
+            &second.info.place,
+            message,
+            "leave the index out to get the next free one",
+        );
     }
 }
 
@@ -34,21 +43,38 @@ fn expanders(check: &mut Check<'_>) {
     let numbered = check.domain.devices.controllers_of(ControllerType::Pci);
     let numbered = numbered.filter_map(|c| Some((c.target.as_ref()?.bus_nr?, c)));
     for (_, second) in duplicates(numbered) {
-        let number = second.target.as_ref().and_then(|t| t.bus_nr).unwrap_or_default();
-        check.error(&second.info.place, format!("two expanders have the busNr {number}"));
+        let number = second
+            .target
+            .as_ref()
+            .and_then(|t| t.bus_nr)
+            .unwrap_or_default();
+        check.error(
+            &second.info.place,
+            format!("two expanders have the busNr {number}"),
+        );
     }
 }
 
 /// USB 2 controllers share their index with companions of other models.
 fn companion(controller: &Controller) -> Option<Model> {
-    let usb2 = [Model::Ich9Ehci1, Model::Ich9Uhci1, Model::Ich9Uhci2, Model::Ich9Uhci3];
+    let usb2 = [
+        Model::Ich9Ehci1,
+        Model::Ich9Uhci1,
+        Model::Ich9Uhci2,
+        Model::Ich9Uhci3,
+    ];
     controller.model.filter(|m| usb2.contains(m))
 }
 
 fn model(check: &mut Check<'_>, controller: &Controller) {
-    let (Some(kind), Some(model)) = (controller.kind, controller.model) else { return };
+    let (Some(kind), Some(model)) = (controller.kind, controller.model) else {
+        return;
+    };
     if !kinds_of(model).contains(&kind) {
-        check.error(&controller.info.place, format!("'{model}' is not a model of a '{kind}' controller"));
+        check.error(
+            &controller.info.place,
+            format!("'{model}' is not a model of a '{kind}' controller"),
+        );
     }
 }
 
@@ -102,7 +128,10 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
     let index = controller.index.unwrap_or_default();
     let is_root = matches!(controller.model, Some(Model::PciRoot | Model::PcieRoot));
     if index > LAST_BUS {
-        check.error(place, format!("the index {index} of a PCI controller is above {LAST_BUS}"));
+        check.error(
+            place,
+            format!("the index {index} of a PCI controller is above {LAST_BUS}"),
+        );
     }
     if index == 0 && machine.has_pci() && controller.model != Some(root_model(machine)) {
         let found = controller.model.map_or("none", Model::as_str);
@@ -113,13 +142,22 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
         check.error(place, message);
     }
     if index != 0 && is_root {
-        check.error(place, "a pci-root or pcie-root controller must have the index 0".into());
+        check.error(
+            place,
+            "a pci-root or pcie-root controller must have the index 0".into(),
+        );
     }
     if is_root && controller.info.address.is_some() {
-        check.error(place, "a pci-root or pcie-root controller cannot have an address".into());
+        check.error(
+            place,
+            "a pci-root or pcie-root controller cannot have an address".into(),
+        );
     }
     if controller.pcihole64.is_some() && !is_root {
-        check.error(place, "only a pci-root or pcie-root controller can have a <pcihole64>".into());
+        check.error(
+            place,
+            "only a pci-root or pcie-root controller can have a <pcihole64>".into(),
+        );
     }
     super::pci_targets::check(check, controller);
 }
@@ -129,12 +167,19 @@ fn ide(check: &mut Check<'_>, controller: &Controller) {
     match check.machine.board {
         Board::I440fx if controller.index == Some(0) => {}
         Board::I440fx => {
-            check.error(&controller.info.place, format!("the machine '{name}' has only one IDE controller"));
+            check.error(
+                &controller.info.place,
+                format!("the machine '{name}' has only one IDE controller"),
+            );
         }
         Board::Isapc | Board::Other => {}
         _ => {
             let message = format!("the machine '{name}' has no IDE controller");
-            check.error_with_hint(&controller.info.place, message, "use the bus 'sata' or 'virtio'");
+            check.error_with_hint(
+                &controller.info.place,
+                message,
+                "use the bus 'sata' or 'virtio'",
+            );
         }
     }
 }

@@ -17,14 +17,18 @@ pub(super) fn check(check: &mut Check<'_>) {
 /// CPUs that are described one by one are those that `<vcpu>` counts.
 fn vcpus(check: &mut Check<'_>) {
     let domain = check.domain;
-    let (Some(vcpus), Some(vcpu)) = (&domain.vcpus, &domain.vcpu) else { return };
+    let (Some(vcpus), Some(vcpu)) = (&domain.vcpus, &domain.vcpu) else {
+        return;
+    };
     let max = vcpu.count.unwrap_or(1);
     for single in &vcpus.vcpus {
         let id = single.id;
         let wrong = match (single.enabled, single.hotpluggable) {
             _ if id >= max => format!("<vcpu id='{id}'> is not one of the {max} CPUs of <vcpu>"),
             (Some(false), _) if id == 0 => "<vcpu id='0'>: the first CPU cannot be disabled".into(),
-            (_, Some(true)) if id == 0 => "<vcpu id='0'>: the first CPU cannot be hotpluggable".into(),
+            (_, Some(true)) if id == 0 => {
+                "<vcpu id='0'>: the first CPU cannot be hotpluggable".into()
+            }
             (Some(false), Some(false)) => {
                 format!("<vcpu id='{id}'> is neither enabled nor hotpluggable, so it can never run")
             }
@@ -33,7 +37,10 @@ fn vcpus(check: &mut Check<'_>) {
         check.error(&single.place, wrong);
     }
     for (first, second) in duplicates(vcpus.vcpus.iter().map(|v| (v.id, v))) {
-        check.error(&second.place, format!("<vcpu id='{}'> is described twice", first.id));
+        check.error(
+            &second.place,
+            format!("<vcpu id='{}'> is described twice", first.id),
+        );
     }
     let orders = vcpus.vcpus.iter().filter_map(|v| Some((v.order?, v)));
     for (first, second) in duplicates(orders) {
@@ -45,7 +52,9 @@ fn vcpus(check: &mut Check<'_>) {
 fn cpus(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(cpu) = &domain.cpu else { return };
-    if let (Some(topology), Some(count)) = (&cpu.topology, domain.vcpu.as_ref().and_then(|v| v.count)) {
+    if let (Some(topology), Some(count)) =
+        (&cpu.topology, domain.vcpu.as_ref().and_then(|v| v.count))
+    {
         let product = topology.cpus();
         if product != u64::from(count) {
             let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> is {count}");
@@ -58,16 +67,27 @@ fn cpus(check: &mut Check<'_>) {
     }
     if cpu.mode == Some(CpuMode::HostPassthrough) && domain.kind == Some(VirtType::Qemu) {
         let message = "CPU mode 'host-passthrough' needs <domain type='kvm'>".to_owned();
-        check.error_with_hint(&domain.place, message, "use mode='maximum' for an emulated CPU");
+        check.error_with_hint(
+            &domain.place,
+            message,
+            "use mode='maximum' for an emulated CPU",
+        );
     }
 }
 
 fn vectors(check: &mut Check<'_>) {
     let Some(cpu) = &check.domain.cpu else { return };
-    let off = cpu.features.iter().any(|f| f.name == "sve" && f.policy == Some(FeaturePolicy::Disable));
-    let required = |f: &&crate::CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
+    let off = cpu
+        .features
+        .iter()
+        .any(|f| f.name == "sve" && f.policy == Some(FeaturePolicy::Disable));
+    let required =
+        |f: &&crate::CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
     if off && let Some(length) = cpu.features.iter().find(required) {
-        let message = format!("the CPU feature 'sve' is disabled, but '{}' is required", length.name);
+        let message = format!(
+            "the CPU feature 'sve' is disabled, but '{}' is required",
+            length.name
+        );
         check.error(&check.domain.place, message);
     }
 }
@@ -77,7 +97,10 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
     let mut seen = HashSet::new();
     for feature in &cpu.features {
         if !seen.insert(feature.name.as_str()) {
-            check.error(&feature.place, format!("the CPU feature '{}' is named twice", feature.name));
+            check.error(
+                &feature.place,
+                format!("the CPU feature '{}' is named twice", feature.name),
+            );
         }
     }
     let has_model = cpu.mode.is_some_and(|mode| mode != CpuMode::Custom)
@@ -87,7 +110,11 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
     }
     if let Some(feature) = cpu.features.first() {
         let message = format!("the CPU feature '{}' needs a CPU <model>", feature.name);
-        check.error_with_hint(&feature.place, message, "name the CPU <model>, or a mode other than 'custom'");
+        check.error_with_hint(
+            &feature.place,
+            message,
+            "name the CPU <model>, or a mode other than 'custom'",
+        );
     }
 }
 
@@ -101,15 +128,21 @@ fn cache(check: &mut Check<'_>, cpu: &Cpu) {
         (Some(CpuCacheMode::Passthrough), _) if !whole => {
             "'passthrough' needs the CPU mode 'host-passthrough'"
         }
-        (Some(CpuCacheMode::Emulate), level) if level != Some(3) => "'emulate' is for level='3' only",
-        (Some(CpuCacheMode::Disable), Some(_)) => "'disable' applies to all levels: leave 'level' out",
+        (Some(CpuCacheMode::Emulate), level) if level != Some(3) => {
+            "'emulate' is for level='3' only"
+        }
+        (Some(CpuCacheMode::Disable), Some(_)) => {
+            "'disable' applies to all levels: leave 'level' out"
+        }
         _ => return,
     };
     check.error(&cache.place, format!("the CPU <cache> mode {wrong}"));
 }
 
 fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
-    let Some(width) = &cpu.maxphysaddr else { return };
+    let Some(width) = &cpu.maxphysaddr else {
+        return;
+    };
     let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
     let wrong = match width.mode {
@@ -118,7 +151,10 @@ fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
             "with mode 'passthrough' takes the host's width: leave 'bits' out".into()
         }
         Some(MaxphysaddrMode::Passthrough) if !whole => {
-            format!("mode 'passthrough' needs the CPU mode '{}'", CpuMode::HostPassthrough)
+            format!(
+                "mode 'passthrough' needs the CPU mode '{}'",
+                CpuMode::HostPassthrough
+            )
         }
         Some(MaxphysaddrMode::Emulate) if width.limit.is_some() => {
             "with mode 'emulate' cannot have a 'limit'".to_owned()

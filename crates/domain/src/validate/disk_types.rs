@@ -20,7 +20,10 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
-    check.error(&disk.info.place, format!("disk '{}': {message}", disk.target.dev));
+    check.error(
+        &disk.info.place,
+        format!("disk '{}': {message}", disk.target.dev),
+    );
 }
 
 fn source(check: &mut Check<'_>, disk: &Disk) {
@@ -35,7 +38,9 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
                 "volumes of libvirt's storage pools are not supported: name the file or device",
             );
         }
-        Some(DiskType::Nvme) if source.address.is_none() || source.namespace.is_none_or(|n| n == 0) => {
+        Some(DiskType::Nvme)
+            if source.address.is_none() || source.namespace.is_none_or(|n| n == 0) =>
+        {
             error(
                 check,
                 disk,
@@ -43,26 +48,57 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
             );
         }
         Some(DiskType::VhostUser) if disk.target.bus != Some(DiskBus::Virtio) => {
-            error(check, disk, "a disk of type 'vhostuser' must be on the bus 'virtio'");
+            error(
+                check,
+                disk,
+                "a disk of type 'vhostuser' must be on the bus 'virtio'",
+            );
         }
         Some(DiskType::VhostUser) if source.path.is_none() => {
-            error(check, disk, "a disk of type 'vhostuser' needs a <source type='unix' path='…'/>");
+            error(
+                check,
+                disk,
+                "a disk of type 'vhostuser' needs a <source type='unix' path='…'/>",
+            );
         }
         Some(DiskType::Dir) if !disk.readonly && disk.device == Some(DiskDevice::Disk) => {
-            error(check, disk, "a disk that shows a folder must be <readonly/>");
+            error(
+                check,
+                disk,
+                "a disk that shows a folder must be <readonly/>",
+            );
         }
         _ => {}
     }
     if disk.transient {
-        error(check, disk, "<transient/> is not supported: use an overlay image and delete it afterwards");
+        error(
+            check,
+            disk,
+            "<transient/> is not supported: use an overlay image and delete it afterwards",
+        );
     }
     let is_lun = disk.device == Some(DiskDevice::Lun);
-    let by_iscsi = disk.kind == Some(DiskType::Network) && source.protocol == Some(NetworkProtocol::Iscsi);
+    let by_iscsi =
+        disk.kind == Some(DiskType::Network) && source.protocol == Some(NetworkProtocol::Iscsi);
     if is_lun && disk.kind != Some(DiskType::Block) && !by_iscsi {
-        error(check, disk, "a disk with device='lun' must be of type 'block' or use iSCSI");
+        error(
+            check,
+            disk,
+            "a disk with device='lun' must be of type 'block' or use iSCSI",
+        );
     }
-    if is_lun && disk.driver.as_ref().and_then(|d| d.format).is_some_and(|f| f != ImageFormat::Raw) {
-        error(check, disk, "a disk with device='lun' must have the format 'raw'");
+    if is_lun
+        && disk
+            .driver
+            .as_ref()
+            .and_then(|d| d.format)
+            .is_some_and(|f| f != ImageFormat::Raw)
+    {
+        error(
+            check,
+            disk,
+            "a disk with device='lun' must have the format 'raw'",
+        );
     }
     if source.reservations.is_some() && !is_lun {
         error(check, disk, "<reservations> are for device='lun' only");
@@ -75,23 +111,47 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
 fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
     use NetworkProtocol::{Iscsi, Nbd, Nfs, Rbd, Tftp, Vxhs};
     let Some(protocol) = source.protocol else {
-        return error(check, disk, "a disk of type 'network' needs a <source protocol='…'>");
+        return error(
+            check,
+            disk,
+            "a disk of type 'network' needs a <source protocol='…'>",
+        );
     };
     if matches!(protocol, Vxhs | Tftp) {
-        error(check, disk, &format!("QEMU no longer has the protocol '{protocol}'"));
+        error(
+            check,
+            disk,
+            &format!("QEMU no longer has the protocol '{protocol}'"),
+        );
     }
     if source.name.is_none() && protocol != Nbd {
-        error(check, disk, &format!("the protocol '{protocol}' needs a <source name='…'>"));
+        error(
+            check,
+            disk,
+            &format!("the protocol '{protocol}' needs a <source name='…'>"),
+        );
     }
     if source.hosts.is_empty() && protocol != Rbd {
-        error(check, disk, &format!("the protocol '{protocol}' needs a <host name='…'/>"));
+        error(
+            check,
+            disk,
+            &format!("the protocol '{protocol}' needs a <host name='…'/>"),
+        );
     }
     let several = matches!(protocol, Rbd | NetworkProtocol::Gluster);
     if source.hosts.len() > 1 && !several {
-        error(check, disk, &format!("the protocol '{protocol}' takes only one <host>"));
+        error(
+            check,
+            disk,
+            &format!("the protocol '{protocol}' takes only one <host>"),
+        );
     }
     if source.snapshot.is_some() && protocol != Rbd {
-        error(check, disk, "<snapshot> of a <source> is for the protocol 'rbd' only");
+        error(
+            check,
+            disk,
+            "<snapshot> of a <source> is for the protocol 'rbd' only",
+        );
     }
     if source.initiator.is_some() && protocol != Iscsi {
         error(check, disk, "<initiator> is for the protocol 'iscsi' only");
@@ -109,52 +169,96 @@ fn secrets(check: &mut Check<'_>, disk: &Disk) {
     let source = disk.source.as_ref();
     let auth = disk.auth.as_ref().or(source.and_then(|s| s.auth.as_ref()));
     let protocol = source.and_then(|s| s.protocol);
-    if let Some(Auth { secret: Some(secret), .. }) = auth {
+    if let Some(Auth {
+        secret: Some(secret),
+        ..
+    }) = auth
+    {
         let wanted = match protocol {
             Some(NetworkProtocol::Iscsi) => Some(SecretType::Iscsi),
             Some(NetworkProtocol::Rbd) => Some(SecretType::Ceph),
             _ => None,
         };
         match (secret.kind, wanted) {
-            (None, _) => {
-                error(check, disk, "<secret> of <auth> needs the attribute 'type', 'ceph' or 'iscsi'")
-            }
+            (None, _) => error(
+                check,
+                disk,
+                "<secret> of <auth> needs the attribute 'type', 'ceph' or 'iscsi'",
+            ),
             (Some(kind), Some(wanted)) if kind != wanted => {
-                error(check, disk, &format!("the secret must be of type '{wanted}', not '{kind}'"));
+                error(
+                    check,
+                    disk,
+                    &format!("the secret must be of type '{wanted}', not '{kind}'"),
+                );
             }
             _ => {}
         }
     }
-    let encryption = disk.encryption.as_ref().or(source.and_then(|s| s.encryption.as_ref()));
+    let encryption = disk
+        .encryption
+        .as_ref()
+        .or(source.and_then(|s| s.encryption.as_ref()));
     if encryption.is_some_and(|e| e.secrets.is_empty()) {
-        error(check, disk, "<encryption> needs a <secret type='passphrase' uuid='…'/>");
+        error(
+            check,
+            disk,
+            "<encryption> needs a <secret type='passphrase' uuid='…'/>",
+        );
     }
 }
 
 /// What the guest sees as the disk's maker and kind is SCSI's to tell.
 fn identity(check: &mut Check<'_>, disk: &Disk) {
     let bus = disk.target.bus;
-    for (what, text, longest) in [("vendor", &disk.vendor, VENDOR), ("product", &disk.product, PRODUCT)] {
+    for (what, text, longest) in [
+        ("vendor", &disk.vendor, VENDOR),
+        ("product", &disk.product, PRODUCT),
+    ] {
         let Some(text) = text else { continue };
         if bus != Some(DiskBus::Scsi) {
-            error(check, disk, &format!("only a disk on the bus 'scsi' can have a {what}"));
+            error(
+                check,
+                disk,
+                &format!("only a disk on the bus 'scsi' can have a {what}"),
+            );
         }
         if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            error(check, disk, &format!("the {what} must be at most {longest} printable ASCII characters"));
+            error(
+                check,
+                disk,
+                &format!("the {what} must be at most {longest} printable ASCII characters"),
+            );
         }
     }
     let has_wwn = matches!(bus, Some(DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata));
     if disk.wwn.is_some() && !has_wwn {
-        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' can have a wwn");
+        error(
+            check,
+            disk,
+            "only a disk on the buses 'scsi', 'ide' and 'sata' can have a wwn",
+        );
     }
     if disk.target.rotation_rate.is_some() && !has_wwn {
-        error(check, disk, "only a disk on the buses 'scsi', 'ide' and 'sata' can have a rotation_rate");
+        error(
+            check,
+            disk,
+            "only a disk on the buses 'scsi', 'ide' and 'sata' can have a rotation_rate",
+        );
     }
     if disk.target.removable.is_some() && !matches!(bus, Some(DiskBus::Usb | DiskBus::Scsi)) {
-        error(check, disk, "only a disk on the buses 'usb' and 'scsi' can have 'removable'");
+        error(
+            check,
+            disk,
+            "only a disk on the buses 'usb' and 'scsi' can have 'removable'",
+        );
     }
     if disk.model.is_some() && bus != Some(DiskBus::Virtio) {
-        error(check, disk, "only a disk on the bus 'virtio' can have a model");
+        error(
+            check,
+            disk,
+            "only a disk on the bus 'virtio' can have a model",
+        );
     }
 }
 
@@ -165,18 +269,35 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
         ("queue_size", driver.queue_size.is_some()),
         ("ioeventfd", driver.ioeventfd.is_some()),
         ("event_idx", driver.event_idx.is_some()),
-        ("iothread", driver.iothread.is_some() || driver.iothreads.is_some()),
-        ("iommu, ats, packed and page_per_vq", driver.virtio != crate::device::VirtioOptions::default()),
+        (
+            "iothread",
+            driver.iothread.is_some() || driver.iothreads.is_some(),
+        ),
+        (
+            "iommu, ats, packed and page_per_vq",
+            driver.virtio != crate::device::VirtioOptions::default(),
+        ),
     ];
     for (attribute, _) in virtio.into_iter().filter(|(_, said)| *said && !is_virtio) {
-        error(check, disk, &format!("only a disk on the bus 'virtio' can have '{attribute}'"));
+        error(
+            check,
+            disk,
+            &format!("only a disk on the bus 'virtio' can have '{attribute}'"),
+        );
     }
-    if driver.queue_size.is_some_and(|size| !size.is_power_of_two() || size > 1024) {
+    if driver
+        .queue_size
+        .is_some_and(|size| !size.is_power_of_two() || size > 1024)
+    {
         error(check, disk, "queue_size must be a power of two up to 1024");
     }
     let is_qcow2 = driver.format == Some(ImageFormat::Qcow2);
     if (driver.discard_no_unref.is_some() || driver.metadata_cache.is_some()) && !is_qcow2 {
-        error(check, disk, "discard_no_unref and <metadata_cache> are for the format 'qcow2' only");
+        error(
+            check,
+            disk,
+            "discard_no_unref and <metadata_cache> are for the format 'qcow2' only",
+        );
     }
     if driver.copy_on_read == Some(true) && disk.readonly {
         error(check, disk, "copy_on_read needs a writable image");
@@ -186,7 +307,9 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
         error(
             check,
             disk,
-            &format!("QEMU has no image format '{format}': write LUKS as <encryption> of a raw image"),
+            &format!(
+                "QEMU has no image format '{format}': write LUKS as <encryption> of a raw image"
+            ),
         );
     }
 }
@@ -196,10 +319,23 @@ fn threads(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let threads = driver.iothreads.iter().flat_map(|t| &t.iothreads);
     if driver.iothread.is_some() && driver.iothreads.is_some() {
-        error(check, disk, "iothread= and <iothreads> cannot be used together");
+        error(
+            check,
+            disk,
+            "iothread= and <iothreads> cannot be used together",
+        );
     }
-    let known = check.domain.iothreadids.as_ref().map(|ids| ids.iothreads.as_slice()).unwrap_or_default();
-    let wanted: Vec<u32> = driver.iothread.into_iter().chain(threads.clone().map(|t| t.id)).collect();
+    let known = check
+        .domain
+        .iothreadids
+        .as_ref()
+        .map(|ids| ids.iothreads.as_slice())
+        .unwrap_or_default();
+    let wanted: Vec<u32> = driver
+        .iothread
+        .into_iter()
+        .chain(threads.clone().map(|t| t.id))
+        .collect();
     for id in wanted {
         if known.iter().all(|thread| thread.id != id) {
             error(check, disk, &format!("there is no I/O thread {id}"));
@@ -208,7 +344,11 @@ fn threads(check: &mut Check<'_>, disk: &Disk) {
     let mut queues: Vec<u32> = threads.flat_map(|t| &t.queues).copied().collect();
     let count = driver.queues.map_or(0, u32::from);
     if queues.iter().any(|queue| *queue >= count) {
-        error(check, disk, &format!("an I/O thread serves a queue that does not exist: queues='{count}'"));
+        error(
+            check,
+            disk,
+            &format!("an I/O thread serves a queue that does not exist: queues='{count}'"),
+        );
     }
     queues.sort_unstable();
     if queues.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -34,12 +34,23 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         );
     }
     let usb = check.domain.devices.controllers_of(ControllerType::Usb);
-    if bus == DiskBus::Usb && usb.into_iter().all(|c| c.model == Some(ControllerModel::None)) {
+    if bus == DiskBus::Usb
+        && usb
+            .into_iter()
+            .all(|c| c.model == Some(ControllerModel::None))
+    {
         let message = format!("disk '{dev}' is on USB, but the guest has no USB controller");
-        check.error_with_hint(&disk.info.place, message, "add <controller type='usb' model='qemu-xhci'/>");
+        check.error_with_hint(
+            &disk.info.place,
+            message,
+            "add <controller type='usb' model='qemu-xhci'/>",
+        );
     }
     if bus == DiskBus::Fdc && check.machine.board == Board::Virt {
-        let message = format!("the machine '{}' has no floppy controller (disk '{dev}')", check.machine.name);
+        let message = format!(
+            "the machine '{}' has no floppy controller (disk '{dev}')",
+            check.machine.name
+        );
         check.error(&disk.info.place, message);
     }
 }
@@ -54,10 +65,16 @@ fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         DiskDevice::Floppy => bus == DiskBus::Fdc,
     };
     if !fits {
-        check.error(place, format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"));
+        check.error(
+            place,
+            format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"),
+        );
     }
     if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.is_said()) {
-        check.error(place, format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"));
+        check.error(
+            place,
+            format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"),
+        );
     }
 }
 
@@ -66,11 +83,18 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     if disk.readonly && device == DiskDevice::Disk && matches!(bus, DiskBus::Ide | DiskBus::Sata) {
         let message = format!("disk '{dev}': a disk on the bus '{bus}' cannot be read-only");
-        check.error_with_hint(place, message, "use the bus 'virtio' or 'scsi', or device='cdrom'");
+        check.error_with_hint(
+            place,
+            message,
+            "use the bus 'virtio' or 'scsi', or device='cdrom'",
+        );
     }
     let Some(driver) = &disk.driver else { return };
     if disk.shareable && driver.format == Some(ImageFormat::Qcow2) {
-        check.error(place, format!("disk '{dev}': an image of format 'qcow2' cannot be <shareable/>"));
+        check.error(
+            place,
+            format!("disk '{dev}': an image of format 'qcow2' cannot be <shareable/>"),
+        );
     }
     let unbuffered = matches!(driver.cache, Some(CacheMode::None | CacheMode::Directsync));
     if driver.io == Some(IoMode::Native) && !unbuffered {
@@ -78,14 +102,24 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         check.error(place, message);
     }
     if driver.queues.is_some() && bus != DiskBus::Virtio {
-        check.error(place, format!("disk '{dev}': only a disk on the bus 'virtio' can have 'queues'"));
+        check.error(
+            place,
+            format!("disk '{dev}': only a disk on the bus 'virtio' can have 'queues'"),
+        );
     }
 }
 
 fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let (dev, place) = (&disk.target.dev, &disk.info.place);
-    let Some(Address::Drive(drive)) = &disk.info.address else { return };
-    let DriveAddress { controller, bus: channel, target, unit } = drive;
+    let Some(Address::Drive(drive)) = &disk.info.address else {
+        return;
+    };
+    let DriveAddress {
+        controller,
+        bus: channel,
+        target,
+        unit,
+    } = drive;
     let (channels, targets, units) = match bus {
         DiskBus::Ide => (2, 1, 2),
         DiskBus::Sata => (1, 1, 6),
@@ -93,9 +127,11 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         DiskBus::Scsi => (1, 256, 16384),
         DiskBus::Virtio | DiskBus::Usb | DiskBus::Sd => return,
     };
-    for (part, value, count) in
-        [("bus", channel, channels), ("target", target, targets), ("unit", unit, units)]
-    {
+    for (part, value, count) in [
+        ("bus", channel, channels),
+        ("target", target, targets),
+        ("unit", unit, units),
+    ] {
         if value.is_some_and(|v| v >= count) {
             let (value, last) = (value.unwrap_or_default(), count - 1);
             let message = format!(
@@ -112,16 +148,24 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     };
     if controller.is_some_and(|index| !check.has_controller(kind, index)) {
         let index = controller.unwrap_or_default();
-        check.error(place, format!("disk '{dev}': there is no '{kind}' controller {index}"));
+        check.error(
+            place,
+            format!("disk '{dev}': there is no '{kind}' controller {index}"),
+        );
     }
 }
 
 /// No two disks are the same drive.
 fn drives(check: &mut Check<'_>) {
-    let drives = check.domain.devices.disks.iter().filter_map(|d| match &d.info.address {
-        Some(Address::Drive(drive)) => Some(((d.target.bus, drive), d)),
-        _ => None,
-    });
+    let drives = check
+        .domain
+        .devices
+        .disks
+        .iter()
+        .filter_map(|d| match &d.info.address {
+            Some(Address::Drive(drive)) => Some(((d.target.bus, drive), d)),
+            _ => None,
+        });
     for (first, second) in duplicates(drives) {
         let (one, other) = (&first.target.dev, &second.target.dev);
         let message = format!("disks '{one}' and '{other}' have the same drive address");

@@ -8,10 +8,13 @@ const X86: &str = "x86";
 const PSERIES: &str = "ppc64's machine 'pseries'";
 
 pub(super) fn check(check: &mut Check<'_>) {
-    let Some(features) = &check.domain.features else { return };
+    let Some(features) = &check.domain.features else {
+        return;
+    };
     for (feature, only) in misplaced(check, features) {
         let (name, arch) = (&check.machine.name, check.machine.arch);
-        let message = format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
+        let message =
+            format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
         check.error(&check.domain.place, message);
     }
     smm(check, features);
@@ -24,16 +27,40 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
     let x86 = matches!(machine.arch, Arch::X86_64 | Arch::I686);
     let arm_virt = machine.board == Board::Virt && machine.arch == Arch::Aarch64;
     let all = [
-        ("gic", features.gic.is_some() && !arm_virt, "aarch64's machine 'virt'"),
-        ("ras", features.ras.is_some() && !arm_virt, "aarch64's machine 'virt'"),
+        (
+            "gic",
+            features.gic.is_some() && !arm_virt,
+            "aarch64's machine 'virt'",
+        ),
+        (
+            "ras",
+            features.ras.is_some() && !arm_virt,
+            "aarch64's machine 'virt'",
+        ),
         ("aia", features.aia.is_some(), "riscv64's machine 'virt'"),
         ("ioapic", features.ioapic.is_some() && !x86, X86),
         ("vmport", features.vmport.is_some() && !x86, X86),
-        ("apic eoi=…", features.apic.as_ref().is_some_and(|apic| apic.eoi.is_some()) && !x86, X86),
+        (
+            "apic eoi=…",
+            features
+                .apic
+                .as_ref()
+                .is_some_and(|apic| apic.eoi.is_some())
+                && !x86,
+            X86,
+        ),
         ("ps2", features.ps2.is_some() && !x86, X86),
         ("pvspinlock", features.pvspinlock.is_some() && !x86, X86),
-        ("hyperv", features.hyperv.is_some() && !x86 && machine.arch != Arch::Aarch64, "x86 and aarch64"),
-        ("smm", features.smm.is_some() && machine.board != Board::Q35, "the machine 'q35'"),
+        (
+            "hyperv",
+            features.hyperv.is_some() && !x86 && machine.arch != Arch::Aarch64,
+            "x86 and aarch64",
+        ),
+        (
+            "smm",
+            features.smm.is_some() && machine.board != Board::Q35,
+            "the machine 'q35'",
+        ),
         ("hpt", features.hpt.is_some(), PSERIES),
         ("htm", features.htm.is_some(), PSERIES),
         ("nested-hv", features.nested_hv.is_some(), PSERIES),
@@ -42,7 +69,10 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
         ("sbbc", features.sbbc.is_some(), PSERIES),
         ("ibs", features.ibs.is_some(), PSERIES),
     ];
-    all.into_iter().filter(|(_, wrong, _)| *wrong).map(|(feature, _, only)| (feature, only)).collect()
+    all.into_iter()
+        .filter(|(_, wrong, _)| *wrong)
+        .map(|(feature, _, only)| (feature, only))
+        .collect()
 }
 
 fn smm(check: &mut Check<'_>, features: &Features) {
@@ -53,20 +83,32 @@ fn smm(check: &mut Check<'_>, features: &Features) {
         check.error(place, "<tseg> needs the feature <smm>, which is off".into());
     }
     if tseg.bytes() % (1 << 20) != 0 {
-        check.error(place, "the size of <tseg> must be a whole number of MiB".into());
+        check.error(
+            place,
+            "the size of <tseg> must be a whole number of MiB".into(),
+        );
     }
 }
 
 /// What only KVM or only the translator has.
 fn accelerators(check: &mut Check<'_>, features: &Features) {
     let place = &check.domain.place;
-    let ring = features.kvm.as_ref().and_then(|kvm| kvm.dirty_ring.as_ref());
+    let ring = features
+        .kvm
+        .as_ref()
+        .and_then(|kvm| kvm.dirty_ring.as_ref());
     if check.domain.kind == Some(VirtType::Kvm) {
         if features.tcg.is_some() {
-            check.error(place, "the feature <tcg> is for <domain type='qemu'> only".into());
+            check.error(
+                place,
+                "the feature <tcg> is for <domain type='qemu'> only".into(),
+            );
         }
     } else if ring.is_some_and(|ring| ring.state == Some(State::On)) {
-        check.error(place, "the KVM feature <dirty-ring> needs <domain type='kvm'>".into());
+        check.error(
+            place,
+            "the KVM feature <dirty-ring> needs <domain type='kvm'>".into(),
+        );
     }
     if ring.is_some_and(|ring| ring.state == Some(State::On) && ring.size.is_none()) {
         check.error(place, "the KVM feature <dirty-ring> needs a 'size'".into());

@@ -20,34 +20,63 @@ pub(super) fn check(check: &mut Check<'_>) {
         backend(check, hostdev);
         teaming(check, hostdev, &partners);
     }
-    for interface in check.domain.devices.interfaces.iter().filter(|i| i.hostdev.is_none()) {
+    for interface in check
+        .domain
+        .devices
+        .interfaces
+        .iter()
+        .filter(|i| i.hostdev.is_none())
+    {
         card_teaming(check, interface);
     }
     let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in screens.skip(1) {
-        check.error(&second.info.place, "only one host device can have ramfb='on'".into());
+        check.error(
+            &second.info.place,
+            "only one host device can have ramfb='on'".into(),
+        );
     }
-    for second in hostdevs.iter().filter(|h| h.model == Some(Model::VfioAp)).skip(1) {
-        check.error(&second.info.place, "only one hostdev can be of model 'vfio-ap'".into());
+    for second in hostdevs
+        .iter()
+        .filter(|h| h.model == Some(Model::VfioAp))
+        .skip(1)
+    {
+        check.error(
+            &second.info.place,
+            "only one hostdev can be of model 'vfio-ap'".into(),
+        );
     }
 }
 
 /// Which models a type has, and on which machines.
 fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
-    let (Some(model), place) = (hostdev.model, &hostdev.info.place) else { return };
+    let (Some(model), place) = (hostdev.model, &hostdev.info.place) else {
+        return;
+    };
     let fits = match hostdev.source {
         HostdevSource::Mdev(_) => matches!(model, Model::VfioPci | Model::VfioCcw | Model::VfioAp),
         HostdevSource::ScsiHost(_) => {
-            matches!(model, Model::VirtioTransitional | Model::VirtioNonTransitional)
+            matches!(
+                model,
+                Model::VirtioTransitional | Model::VirtioNonTransitional
+            )
         }
         _ => false,
     };
     if !fits {
         let kind = kind_of(hostdev);
-        check.error(place, format!("'{model}' is not a model of a hostdev of type '{kind}'"));
-    } else if matches!(model, Model::VfioCcw | Model::VfioAp) && check.machine.board != Board::S390Ccw {
+        check.error(
+            place,
+            format!("'{model}' is not a model of a hostdev of type '{kind}'"),
+        );
+    } else if matches!(model, Model::VfioCcw | Model::VfioAp)
+        && check.machine.board != Board::S390Ccw
+    {
         let name = &check.machine.name;
-        check.error(place, format!("a hostdev of model '{model}' is for s390x only, not for '{name}'"));
+        check.error(
+            place,
+            format!("a hostdev of model '{model}' is for s390x only, not for '{name}'"),
+        );
     }
 }
 
@@ -67,7 +96,10 @@ fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     let draws = matches!(hostdev.source, HostdevSource::Pci(_))
         || (hostdev.mdev().is_some() && hostdev.model == Some(Model::VfioPci));
     if (hostdev.display.is_some() || hostdev.ramfb.is_some()) && !draws {
-        check.error(place, "'display' and 'ramfb' are for devices of model 'vfio-pci' only".into());
+        check.error(
+            place,
+            "'display' and 'ramfb' are for devices of model 'vfio-pci' only".into(),
+        );
         return;
     }
     if hostdev.ramfb == Some(true) && hostdev.display != Some(true) {
@@ -75,13 +107,20 @@ fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     }
     if hostdev.display == Some(true) && !is_shown {
         let message = "display='on' of a hostdev needs a <graphics> to show it".to_owned();
-        check.error_with_hint(place, message, "add <graphics type='vnc'/> or another <graphics>");
+        check.error_with_hint(
+            place,
+            message,
+            "add <graphics type='vnc'/> or another <graphics>",
+        );
     }
 }
 
 /// Whether a kind of screen shows what a device draws.
 const fn shows(kind: Option<GraphicsType>) -> bool {
-    matches!(kind, Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl))
+    matches!(
+        kind,
+        Some(GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Dbus | GraphicsType::Sdl)
+    )
 }
 
 fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
@@ -90,17 +129,25 @@ fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
     let what = match hostdev.source {
         HostdevSource::ScsiHost(_) => "a SCSI target of the kernel (vhost)",
-        HostdevSource::Mdev(_) if hostdev.model == Some(Model::VfioAp) => "a device of model 'vfio-ap'",
+        HostdevSource::Mdev(_) if hostdev.model == Some(Model::VfioAp) => {
+            "a device of model 'vfio-ap'"
+        }
         _ => return,
     };
-    check.error(&hostdev.info.place, format!("the guest cannot boot from {what}"));
+    check.error(
+        &hostdev.info.place,
+        format!("the guest cannot boot from {what}"),
+    );
 }
 
 /// What only SCSI devices have.
 fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     let place = &hostdev.info.place;
     if hostdev.sgio == Some(Sgio::Unfiltered) {
-        check.error(place, "sgio='unfiltered' is not supported: current kernels always filter".into());
+        check.error(
+            place,
+            "sgio='unfiltered' is not supported: current kernels always filter".into(),
+        );
     }
     if matches!(hostdev.source, HostdevSource::Scsi(_)) {
         return;
@@ -113,7 +160,10 @@ fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     ];
     for (name, _) in said.into_iter().filter(|(_, said)| *said) {
         let kind = kind_of(hostdev);
-        check.error(place, format!("{name} is for SCSI devices only, not for a hostdev of type '{kind}'"));
+        check.error(
+            place,
+            format!("{name} is for SCSI devices only, not for a hostdev of type '{kind}'"),
+        );
     }
 }
 
@@ -124,8 +174,9 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
     let (place, kind) = (&hostdev.info.place, kind_of(hostdev));
     if hostdev.iommufd() == Some(true) {
-        let message =
-            format!("iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'");
+        let message = format!(
+            "iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'"
+        );
         check.error_with_hint(place, message, "leave it out");
     } else if hostdev.driver.is_some() {
         check.error(
@@ -137,20 +188,35 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
 
 /// Returns the aliases of the cards that stay when a device of the host goes.
 fn partners(devices: &Devices) -> HashSet<&str> {
-    let stays = |i: &&Interface| i.teaming().is_some_and(|t| t.kind == Some(TeamingType::Persistent));
-    devices.interfaces.iter().filter(stays).map(|i| i.info().id()).collect()
+    let stays = |i: &&Interface| {
+        i.teaming()
+            .is_some_and(|t| t.kind == Some(TeamingType::Persistent))
+    };
+    devices
+        .interfaces
+        .iter()
+        .filter(stays)
+        .map(|i| i.info().id())
+        .collect()
 }
 
 fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
-    let Some(teaming) = &hostdev.teaming else { return };
+    let Some(teaming) = &hostdev.teaming else {
+        return;
+    };
     let place = &hostdev.info.place;
     if teaming.kind == Some(TeamingType::Persistent) {
-        check.error(place, "<teaming type='persistent'> is for a virtio card, not for a host device".into());
+        check.error(
+            place,
+            "<teaming type='persistent'> is for a virtio card, not for a host device".into(),
+        );
     }
     if hostdev.pci().is_none() {
         check.error(place, "<teaming> is for network devices on PCI only".into());
     }
-    let Some(partner) = &teaming.persistent else { return };
+    let Some(partner) = &teaming.persistent else {
+        return;
+    };
     if !partners.contains(partner.as_str()) {
         let message = format!(
             "<teaming> names '{partner}', but no interface with that alias has <teaming type='persistent'/>"
@@ -161,12 +227,25 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
 
 /// Of a pair, the card that stays is a virtio card, and the one that goes is a device of the host.
 fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
-    let Some(teaming) = interface.teaming() else { return };
+    let Some(teaming) = interface.teaming() else {
+        return;
+    };
     let place = &interface.info().place;
     if teaming.kind == Some(TeamingType::Transient) {
         let message = "<teaming type='transient'> is for a host device only".to_owned();
-        check.error_with_hint(place, message, "name the device: <interface type='hostdev'> or <hostdev>");
-    } else if interface.model.as_ref().is_some_and(|model| model.virtio().is_none()) {
-        check.error(place, "<teaming type='persistent'> is for a card of model 'virtio' only".into());
+        check.error_with_hint(
+            place,
+            message,
+            "name the device: <interface type='hostdev'> or <hostdev>",
+        );
+    } else if interface
+        .model
+        .as_ref()
+        .is_some_and(|model| model.virtio().is_none())
+    {
+        check.error(
+            place,
+            "<teaming type='persistent'> is for a card of model 'virtio' only".into(),
+        );
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 /// Names an interface for a message.
 fn name(interface: &Interface) -> String {
-    interface.mac.map_or_else(|| "an interface".into(), |mac| format!("interface {mac}"))
+    interface
+        .mac
+        .map_or_else(|| "an interface".into(), |mac| format!("interface {mac}"))
 }
 
 fn kind(check: &mut Check<'_>, interface: &Interface) {
@@ -34,29 +36,51 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
         InterfaceType::VhostUser if source.path.is_none() && !is_passt => {
             Some("type='unix' path='…' mode='…'")
         }
-        InterfaceType::Server | InterfaceType::Client | InterfaceType::Mcast | InterfaceType::Udp
+        InterfaceType::Server
+        | InterfaceType::Client
+        | InterfaceType::Mcast
+        | InterfaceType::Udp
             if source.port.is_none() =>
         {
             Some("address='…' port='…'")
         }
-        InterfaceType::Client | InterfaceType::Mcast | InterfaceType::Udp if source.address.is_none() => {
+        InterfaceType::Client | InterfaceType::Mcast | InterfaceType::Udp
+            if source.address.is_none() =>
+        {
             Some("address='…'")
         }
-        InterfaceType::Udp if source.local.is_none() => Some("…> with a <local address='…' port='…'"),
+        InterfaceType::Udp if source.local.is_none() => {
+            Some("…> with a <local address='…' port='…'")
+        }
         InterfaceType::Bridge if source.bridge.is_none() => Some("bridge='…'"),
         InterfaceType::Network if source.network.is_none() => Some("network='…'"),
         InterfaceType::Direct | InterfaceType::Vdpa if source.dev.is_none() => Some("dev='…'"),
         _ => None,
     };
     if let Some(lacks) = lacks {
-        check.error(place, format!("{what} of type '{kind}' needs a <source {lacks}/>"));
+        check.error(
+            place,
+            format!("{what} of type '{kind}' needs a <source {lacks}/>"),
+        );
     }
-    if matches!(kind, InterfaceType::Internal | InterfaceType::Null | InterfaceType::Vds) {
-        check.error(place, format!("{what}: an interface of type '{kind}' is for another hypervisor"));
+    if matches!(
+        kind,
+        InterfaceType::Internal | InterfaceType::Null | InterfaceType::Vds
+    ) {
+        check.error(
+            place,
+            format!("{what}: an interface of type '{kind}' is for another hypervisor"),
+        );
     }
-    let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
+    let is_virtio = interface
+        .model
+        .as_ref()
+        .is_some_and(|m| m.virtio().is_some());
     if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio {
-        check.error(place, format!("{what}: an interface of type '{kind}' must have the model 'virtio'"));
+        check.error(
+            place,
+            format!("{what}: an interface of type '{kind}' must have the model 'virtio'"),
+        );
     }
 }
 
@@ -106,25 +130,43 @@ const fn is_tap(kind: InterfaceType) -> bool {
 }
 
 fn driver(check: &mut Check<'_>, interface: &Interface) {
-    let Some(driver) = &interface.driver else { return };
+    let Some(driver) = &interface.driver else {
+        return;
+    };
     let (place, what) = (&interface.info.place, name(interface));
-    let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
+    let is_virtio = interface
+        .model
+        .as_ref()
+        .is_some_and(|m| m.virtio().is_some());
     if !is_virtio && *driver != NetDriver::default() {
         let message = format!("{what}: <driver> is for the model 'virtio' only");
         check.error(place, message);
     }
-    for (attribute, size) in
-        [("rx_queue_size", driver.rx_queue_size), ("tx_queue_size", driver.tx_queue_size)]
-    {
+    for (attribute, size) in [
+        ("rx_queue_size", driver.rx_queue_size),
+        ("tx_queue_size", driver.tx_queue_size),
+    ] {
         let Some(size) = size else { continue };
         if !size.is_power_of_two() {
-            check.error(place, format!("{what}: {attribute} is {size}, expected a power of two"));
+            check.error(
+                place,
+                format!("{what}: {attribute} is {size}, expected a power of two"),
+            );
         } else if !QUEUE_SIZES.contains(&size) {
-            check.error(place, format!("{what}: {attribute} is {size}, expected 256, 512 or 1024"));
+            check.error(
+                place,
+                format!("{what}: {attribute} is {size}, expected 256, 512 or 1024"),
+            );
         }
     }
-    if driver.queues.is_some_and(|queues| queues == 0 || queues > MOST_QUEUES) {
-        check.error(place, format!("{what}: the number of queues must be from 1 to {MOST_QUEUES}"));
+    if driver
+        .queues
+        .is_some_and(|queues| queues == 0 || queues > MOST_QUEUES)
+    {
+        check.error(
+            place,
+            format!("{what}: the number of queues must be from 1 to {MOST_QUEUES}"),
+        );
     }
 }
 
@@ -134,23 +176,42 @@ fn host(check: &mut Check<'_>, interface: &Interface) {
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     let has_port = is_tap(kind) || kind == InterfaceType::Hostdev;
     let misplaced = [
-        ("<filterref>", interface.filterref.is_some() && !is_tap(kind)),
+        (
+            "<filterref>",
+            interface.filterref.is_some() && !is_tap(kind),
+        ),
         ("<coalesce>", interface.coalesce.is_some() && !is_tap(kind)),
         ("<tune>", interface.sndbuf.is_some() && !is_tap(kind)),
         (
             "<port>",
-            interface.isolated.is_some() && !matches!(kind, InterfaceType::Bridge | InterfaceType::Network),
+            interface.isolated.is_some()
+                && !matches!(kind, InterfaceType::Bridge | InterfaceType::Network),
         ),
         ("<vlan>", interface.vlan.is_some() && !has_port),
-        ("<virtualport>", interface.virtualport.is_some() && !has_port),
+        (
+            "<virtualport>",
+            interface.virtualport.is_some() && !has_port,
+        ),
         ("<script>", interface.script.is_some() && !is_tap(kind)),
-        ("<downscript>", interface.downscript.is_some() && kind != InterfaceType::Ethernet),
+        (
+            "<downscript>",
+            interface.downscript.is_some() && kind != InterfaceType::Ethernet,
+        ),
     ];
     for (element, _) in misplaced.into_iter().filter(|(_, misplaced)| *misplaced) {
-        check.error(place, format!("{what}: {element} cannot be used by an interface of type '{kind}'"));
+        check.error(
+            place,
+            format!("{what}: {element} cannot be used by an interface of type '{kind}'"),
+        );
     }
-    let is_virtio = interface.model.as_ref().is_some_and(|m| m.virtio().is_some());
+    let is_virtio = interface
+        .model
+        .as_ref()
+        .is_some_and(|m| m.virtio().is_some());
     if interface.mtu.is_some() && !is_virtio {
-        check.error(place, format!("{what}: <mtu> is for the model 'virtio' only"));
+        check.error(
+            place,
+            format!("{what}: <mtu> is for the model 'virtio' only"),
+        );
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// A PC with more CPUs than the old numbers of interrupt controllers needs an IOMMU with the extended mode.
+/// A PC with more CPUs than the old numbers of interrupt controllers needs an IOMMU with the
+/// extended mode.
 fn many_cpus(check: &mut Check<'_>) {
     let (domain, board) = (check.domain, check.machine.board);
     if !needs_eim(domain) || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
@@ -48,11 +49,16 @@ fn many_cpus(check: &mut Check<'_>) {
         check.error_with_hint(&domain.place, message, "use the machine 'q35' for more");
         return;
     }
-    let extended =
-        |iommu: &Iommu| iommu.driver.as_ref().is_some_and(|d| d.eim == Some(true) || d.xtsup == Some(true));
+    let extended = |iommu: &Iommu| {
+        iommu
+            .driver
+            .as_ref()
+            .is_some_and(|d| d.eim == Some(true) || d.xtsup == Some(true))
+    };
     if !domain.devices.iommus.iter().any(extended) {
-        let message =
-            format!("more than {CPUS_WITHOUT_EIM} CPUs need an IOMMU with the extended interrupt mode");
+        let message = format!(
+            "more than {CPUS_WITHOUT_EIM} CPUs need an IOMMU with the extended interrupt mode"
+        );
         check.error_with_hint(
             &domain.place,
             message,
@@ -82,25 +88,43 @@ fn together(check: &mut Check<'_>) {
     }
     for (_, second) in duplicates(iommus.iter().filter_map(|i| Some((i.pci_bus()?, i)))) {
         let bus = second.pci_bus().unwrap_or_default();
-        check.error(&second.info.place, format!("two SMMUv3 serve the PCI bus {bus}"));
+        check.error(
+            &second.info.place,
+            format!("two SMMUv3 serve the PCI bus {bus}"),
+        );
     }
 }
 
 fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
     if !boards.contains(&check.machine.board) {
-        let (model, name) = (iommu.model.map_or("", IommuModel::as_str), &check.machine.name);
-        let on = boards.iter().map(|b| if *b == Board::Q35 { "q35" } else { "virt" });
+        let (model, name) = (
+            iommu.model.map_or("", IommuModel::as_str),
+            &check.machine.name,
+        );
+        let on = boards
+            .iter()
+            .map(|b| if *b == Board::Q35 { "q35" } else { "virt" });
         let on = on.collect::<Vec<_>>().join(" and ");
-        let message = format!("an IOMMU of model '{model}' is for the machines {on} only, not for '{name}'");
+        let message =
+            format!("an IOMMU of model '{model}' is for the machines {on} only, not for '{name}'");
         check.error(&iommu.info.place, message);
     }
 }
 
 /// Which devices are behind it the guest learns from an ACPI table.
 fn told_by_acpi(check: &mut Check<'_>, iommu: &Iommu) {
-    if !check.domain.features.as_ref().is_some_and(|features| features.acpi) {
+    if !check
+        .domain
+        .features
+        .as_ref()
+        .is_some_and(|features| features.acpi)
+    {
         let message = "an IOMMU of model 'virtio' needs ACPI".to_owned();
-        check.error_with_hint(&iommu.info.place, message, "add <features><acpi/></features>");
+        check.error_with_hint(
+            &iommu.info.place,
+            message,
+            "add <features><acpi/></features>",
+        );
     }
 }
 
@@ -111,7 +135,10 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
     let Some(driver) = &iommu.driver else { return };
     let place = &iommu.info.place;
     if let Some(bits) = driver.pasid_bits.filter(|bits| *bits > MAX_SSID_BITS) {
-        check.error(place, format!("pasid-bits='{bits}' of the IOMMU is above {MAX_SSID_BITS}"));
+        check.error(
+            place,
+            format!("pasid-bits='{bits}' of the IOMMU is above {MAX_SSID_BITS}"),
+        );
     }
     if driver.eim == Some(true) && driver.intremap != Some(true) {
         let message = "eim='on' of the IOMMU needs intremap='on'".to_owned();
@@ -121,11 +148,21 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
 
 /// Interrupts that are remapped do not come from the kernel's I/O APIC.
 fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
-    let ioapic = check.domain.features.as_ref().and_then(|f| f.ioapic.as_ref()).and_then(|i| i.driver);
+    let ioapic = check
+        .domain
+        .features
+        .as_ref()
+        .and_then(|f| f.ioapic.as_ref())
+        .and_then(|i| i.driver);
     let remaps = iommu.driver.as_ref().and_then(|driver| driver.intremap) == Some(true);
     if remaps && ioapic != Some(IoapicDriver::Qemu) {
-        let message = "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
-        check.error_with_hint(&iommu.info.place, message, "add <features><ioapic driver='qemu'/></features>");
+        let message =
+            "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
+        check.error_with_hint(
+            &iommu.info.place,
+            message,
+            "add <features><ioapic driver='qemu'/></features>",
+        );
     }
 }
 
@@ -134,14 +171,25 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     if iommu.driver.as_ref().and_then(|driver| driver.fsts) != Some(true) {
         return;
     }
-    if iommu.driver.as_ref().and_then(|driver| driver.scalable_mode) != Some(true) {
+    if iommu
+        .driver
+        .as_ref()
+        .and_then(|driver| driver.scalable_mode)
+        != Some(true)
+    {
         let message = "fsts='on' of the IOMMU needs scalable_mode='on'".to_owned();
         check.error(&iommu.info.place, message);
     }
     let domain = check.domain;
-    for hostdev in domain.devices.assigned().filter(|h| domain.backend(h) == Some(Backend::Type1)) {
-        let message =
-            format!("hostdev {} is behind an IOMMU with fsts='on', which needs iommufd", hostdev.host_name());
+    for hostdev in domain
+        .devices
+        .assigned()
+        .filter(|h| domain.backend(h) == Some(Backend::Type1))
+    {
+        let message = format!(
+            "hostdev {} is behind an IOMMU with fsts='on', which needs iommufd",
+            hostdev.host_name()
+        );
         check.error_with_hint(&hostdev.info.place, message, "set <driver iommufd='yes'/>");
     }
 }
@@ -154,7 +202,9 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
         let message = match controller.and_then(|c| c.model) {
             Some(ControllerModel::PcieRoot | ControllerModel::PcieExpanderBus) => None,
             Some(other) => Some(format!("pciBus='{bus}' of the SMMUv3 is a {other}")),
-            None => Some(format!("pciBus='{bus}' of the SMMUv3: there is no such PCI controller")),
+            None => Some(format!(
+                "pciBus='{bus}' of the SMMUv3: there is no such PCI controller"
+            )),
         };
         if let Some(message) = message {
             check.error_with_hint(place, message, "name the pcie-root or a pcie-expander-bus");
@@ -163,25 +213,35 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     let Some(driver) = &iommu.driver else { return };
     if iommu.is_accelerated() && driver.pci_bus.is_none() {
         let message = "accel='on' of the SMMUv3 needs the attribute 'pciBus'".to_owned();
-        check.error_with_hint(place, message, "set pciBus to the index of a pcie-expander-bus, or to '0'");
+        check.error_with_hint(
+            place,
+            message,
+            "set pciBus to the index of a pcie-expander-bus, or to '0'",
+        );
     }
     if !iommu.is_accelerated() {
         for attribute in hosts_only(driver) {
             check.error(
                 place,
-                format!("{attribute} of the SMMUv3 needs accel='on': it comes from the host's SMMU"),
+                format!(
+                    "{attribute} of the SMMUv3 needs accel='on': it comes from the host's SMMU"
+                ),
             );
         }
     }
     if let Some(AutoNumber::Bits(bits)) = driver.ssidsize
         && bits > MAX_SSID_BITS
     {
-        check.error(place, format!("ssidsize='{bits}' of the SMMUv3 is above {MAX_SSID_BITS}"));
+        check.error(
+            place,
+            format!("ssidsize='{bits}' of the SMMUv3 is above {MAX_SSID_BITS}"),
+        );
     }
     if let Some(AutoNumber::Bits(bits)) = driver.oas
         && !OAS.contains(&bits)
     {
-        let message = format!("oas='{bits}' of the SMMUv3 is not supported: expected 44, 48 or 'auto'");
+        let message =
+            format!("oas='{bits}' of the SMMUv3 is not supported: expected 44, 48 or 'auto'");
         check.error(place, message);
     }
 }
@@ -199,7 +259,10 @@ fn hosts_only(driver: &IommuDriver) -> Vec<String> {
             asked.push(format!("{name}='{special}'"));
         }
     }
-    for (name, value, emulated) in [("ssidsize", driver.ssidsize, 0), ("oas", driver.oas, EMULATED_OAS)] {
+    for (name, value, emulated) in [
+        ("ssidsize", driver.ssidsize, 0),
+        ("oas", driver.oas, EMULATED_OAS),
+    ] {
         if let Some(AutoNumber::Bits(bits)) = value.filter(|v| *v != AutoNumber::Bits(emulated)) {
             asked.push(format!("{name}='{bits}'"));
         }
@@ -208,9 +271,15 @@ fn hosts_only(driver: &IommuDriver) -> Vec<String> {
 }
 
 fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
-    let (Some(model), Some(d)) = (iommu.model, &iommu.driver) else { return };
-    let (intel, amd, virtio, smmu) =
-        (IommuModel::Intel, IommuModel::Amd, IommuModel::Virtio, IommuModel::Smmuv3);
+    let (Some(model), Some(d)) = (iommu.model, &iommu.driver) else {
+        return;
+    };
+    let (intel, amd, virtio, smmu) = (
+        IommuModel::Intel,
+        IommuModel::Amd,
+        IommuModel::Virtio,
+        IommuModel::Smmuv3,
+    );
     let attributes: [(&str, bool, &[IommuModel]); 20] = [
         ("intremap", d.intremap.is_some(), &[intel, amd]),
         ("caching_mode", d.caching_mode.is_some(), &[intel]),
@@ -233,7 +302,10 @@ fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
         ("oas", d.oas.is_some(), &[smmu]),
         ("cmdqv", d.cmdqv.is_some(), &[smmu]),
     ];
-    for (name, _, theirs) in attributes.iter().filter(|(_, said, theirs)| *said && !theirs.contains(&model)) {
+    for (name, _, theirs) in attributes
+        .iter()
+        .filter(|(_, said, theirs)| *said && !theirs.contains(&model))
+    {
         let theirs: Vec<_> = theirs.iter().map(|model| format!("'{model}'")).collect();
         let theirs = theirs.join(" and ");
         let message = format!("an IOMMU of model '{model}' has no '{name}': that is for {theirs}");

@@ -27,12 +27,19 @@ fn numa<'a>(check: &Check<'a>) -> Option<&'a Numa> {
 
 fn hugepages(check: &mut Check<'_>) {
     let backing = check.domain.memory_backing.as_ref();
-    let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else { return };
+    let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else {
+        return;
+    };
     let (place, nodes) = (&check.domain.place, nodes(check));
-    for nodeset in hugepages.pages.iter().filter_map(|page| page.nodeset.as_ref()) {
+    for nodeset in hugepages
+        .pages
+        .iter()
+        .filter_map(|page| page.nodeset.as_ref())
+    {
         if let Some(beyond) = nodeset.last().filter(|node| *node as usize >= nodes) {
-            let message =
-                format!("hugepages for NUMA nodes '{nodeset}': the guest has {nodes}, and no node {beyond}");
+            let message = format!(
+                "hugepages for NUMA nodes '{nodeset}': the guest has {nodes}, and no node {beyond}"
+            );
             check.error(place, message);
         }
     }
@@ -41,7 +48,11 @@ fn hugepages(check: &mut Check<'_>) {
         format!("hugepages of {first} KiB and of {second} KiB are requested, {what}")
     };
     let general: Vec<_> = match numa(check) {
-        Some(_) => hugepages.pages.iter().filter(|page| page.nodeset.is_none()).collect(),
+        Some(_) => hugepages
+            .pages
+            .iter()
+            .filter(|page| page.nodeset.is_none())
+            .collect(),
         None => hugepages.pages.iter().collect(),
     };
     if let [first, second, ..] = general.as_slice() {
@@ -62,8 +73,15 @@ fn hugepages(check: &mut Check<'_>) {
 fn same_node(pages: &[HugepageSize], nodes: usize) -> Option<(&HugepageSize, &HugepageSize)> {
     let mut page_of: HashMap<u32, &HugepageSize> = HashMap::new();
     for page in pages {
-        let of_guest = page.nodeset.iter().flat_map(IdSet::iter).take_while(|node| (*node as usize) < nodes);
-        if let Some(first) = of_guest.map(|node| page_of.insert(node, page)).find_map(|first| first) {
+        let of_guest = page
+            .nodeset
+            .iter()
+            .flat_map(IdSet::iter)
+            .take_while(|node| (*node as usize) < nodes);
+        if let Some(first) = of_guest
+            .map(|node| page_of.insert(node, page))
+            .find_map(|first| first)
+        {
             return Some((first, page));
         }
     }
@@ -72,17 +90,28 @@ fn same_node(pages: &[HugepageSize], nodes: usize) -> Option<(&HugepageSize, &Hu
 
 /// Huge pages are files, and allocated at the start.
 fn backing(check: &mut Check<'_>) {
-    let Some(backing) = &check.domain.memory_backing else { return };
+    let Some(backing) = &check.domain.memory_backing else {
+        return;
+    };
     if backing.hugepages.is_none() {
         return;
     }
     let place = &check.domain.place;
     if backing.source == Some(MemorySource::Anonymous) {
-        check.error(place, "hugepages cannot be used with <source type='anonymous'/>".into());
+        check.error(
+            place,
+            "hugepages cannot be used with <source type='anonymous'/>".into(),
+        );
     }
-    let mode = backing.allocation.as_ref().and_then(|allocation| allocation.mode);
+    let mode = backing
+        .allocation
+        .as_ref()
+        .and_then(|allocation| allocation.mode);
     if mode == Some(Allocation::Ondemand) {
-        check.error(place, "hugepages cannot be used with <allocation mode='ondemand'/>".into());
+        check.error(
+            place,
+            "hugepages cannot be used with <allocation mode='ondemand'/>".into(),
+        );
     }
 }
 
@@ -90,7 +119,10 @@ fn backing(check: &mut Check<'_>) {
 fn hotplug(check: &mut Check<'_>) {
     let (domain, place) = (check.domain, &check.domain.place);
     let devices = &domain.devices.memories;
-    let placed: Vec<_> = devices.iter().filter(|device| device.model != Some(MemoryModel::SgxEpc)).collect();
+    let placed: Vec<_> = devices
+        .iter()
+        .filter(|device| device.model != Some(MemoryModel::SgxEpc))
+        .collect();
     let Some(max) = domain.max_memory else {
         if let Some(device) = placed.first() {
             let message = "a memory device needs <maxMemory>".to_owned();
@@ -104,20 +136,32 @@ fn hotplug(check: &mut Check<'_>) {
     };
     if numa(check).is_none() && check.machine.board != Board::S390Ccw {
         let message = "<maxMemory> needs a guest with a NUMA node".to_owned();
-        check.error_with_hint(place, message, "add <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>");
+        check.error_with_hint(
+            place,
+            message,
+            "add <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>",
+        );
     }
     let memory = domain.memory.map_or(0, |memory| memory.bytes());
     if max.bytes() < memory {
         let (max, memory) = (max.bytes() / 1024, memory / 1024);
-        check.error(place, format!("<maxMemory> ({max} KiB) is less than <memory> ({memory} KiB)"));
+        check.error(
+            place,
+            format!("<maxMemory> ({max} KiB) is less than <memory> ({memory} KiB)"),
+        );
     }
-    let added = devices.iter().map(|device| device.target.size.bytes()).fold(0, u64::saturating_add);
+    let added = devices
+        .iter()
+        .map(|device| device.target.size.bytes())
+        .fold(0, u64::saturating_add);
     let nodes = numa(check).map_or_else(|| memory.saturating_sub(added), Numa::memory);
     if nodes.saturating_add(added) > max.bytes() {
         let (added, room) = (added / 1024, max.bytes().saturating_sub(nodes) / 1024);
         check.error(
             place,
-            format!("memory devices have {added} KiB, but <maxMemory> leaves room for only {room} KiB"),
+            format!(
+                "memory devices have {added} KiB, but <maxMemory> leaves room for only {room} KiB"
+            ),
         );
     }
     slots(check, max.slots.unwrap_or(0));
@@ -129,15 +173,22 @@ fn slots(check: &mut Check<'_>, slots: u32) {
         _ => None,
     };
     let devices = &check.domain.devices.memories;
-    let modules: Vec<_> = devices.iter().filter_map(|device| Some((slot_of(device)?, device))).collect();
+    let modules: Vec<_> = devices
+        .iter()
+        .filter_map(|device| Some((slot_of(device)?, device)))
+        .collect();
     for (slot, device) in modules.iter().filter(|(slot, _)| *slot >= slots) {
-        let message =
-            format!("slot {slot} of a memory module is not one of the {slots} slots of <maxMemory>");
+        let message = format!(
+            "slot {slot} of a memory module is not one of the {slots} slots of <maxMemory>"
+        );
         check.error_with_hint(&device.info.place, message, "raise 'slots' of <maxMemory>");
     }
     for (_, second) in duplicates(modules.iter().map(|(slot, device)| (*slot, *device))) {
         let slot = slot_of(second).unwrap_or_default();
-        check.error(&second.info.place, format!("slot {slot} is used by two memory modules"));
+        check.error(
+            &second.info.place,
+            format!("slot {slot} is used by two memory modules"),
+        );
     }
 }
 
@@ -148,19 +199,28 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     let mut wrong: Vec<String> = Vec::new();
     let nodes = nodes(check);
     if check.machine.board == Board::S390Ccw && model != Some(MemoryModel::VirtioMem) {
-        wrong.push(format!("the machine '{}' has no memory devices of model '{name}'", check.machine.name));
+        wrong.push(format!(
+            "the machine '{}' has no memory devices of model '{name}'",
+            check.machine.name
+        ));
     }
     match target.node {
         Some(node) if model == Some(MemoryModel::VirtioPmem) => {
-            wrong.push(format!("a '{name}' device cannot have a NUMA <node>, but has {node}"));
+            wrong.push(format!(
+                "a '{name}' device cannot have a NUMA <node>, but has {node}"
+            ));
         }
         Some(node) if node as usize >= nodes => {
-            wrong.push(format!("a '{name}' device is for NUMA node {node}, but the guest has only {nodes}"));
+            wrong.push(format!(
+                "a '{name}' device is for NUMA node {node}, but the guest has only {nodes}"
+            ));
         }
         None if numa(check).is_some()
             && !matches!(model, Some(MemoryModel::VirtioPmem | MemoryModel::SgxEpc)) =>
         {
-            wrong.push(format!("a '{name}' device needs the <node> of the guest that it belongs to"));
+            wrong.push(format!(
+                "a '{name}' device needs the <node> of the guest that it belongs to"
+            ));
         }
         _ => {}
     }
@@ -168,10 +228,14 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     let path = source.and_then(|source| source.path.as_ref());
     let keeps = matches!(model, Some(MemoryModel::Nvdimm | MemoryModel::VirtioPmem));
     if keeps && path.is_none() {
-        wrong.push(format!("a '{name}' device needs the <path> of the file that keeps its contents"));
+        wrong.push(format!(
+            "a '{name}' device needs the <path> of the file that keeps its contents"
+        ));
     }
     if !keeps && path.is_some() {
-        wrong.push(format!("a '{name}' device cannot have a <path>: it keeps nothing"));
+        wrong.push(format!(
+            "a '{name}' device cannot have a <path>: it keeps nothing"
+        ));
     }
     let only = |part: &str, said: bool, kind: MemoryModel| {
         (said && model != Some(kind))
@@ -179,12 +243,30 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     };
     wrong.extend(only("label", target.label.is_some(), MemoryModel::Nvdimm));
     wrong.extend(only("readonly", target.readonly, MemoryModel::Nvdimm));
-    wrong.extend(only("pmem", source.is_some_and(|s| s.pmem), MemoryModel::Nvdimm));
-    wrong.extend(only("alignsize", source.is_some_and(|s| s.alignsize.is_some()), MemoryModel::Nvdimm));
-    wrong.extend(only("block", target.block.is_some(), MemoryModel::VirtioMem));
-    wrong.extend(only("requested", target.requested.is_some(), MemoryModel::VirtioMem));
+    wrong.extend(only(
+        "pmem",
+        source.is_some_and(|s| s.pmem),
+        MemoryModel::Nvdimm,
+    ));
+    wrong.extend(only(
+        "alignsize",
+        source.is_some_and(|s| s.alignsize.is_some()),
+        MemoryModel::Nvdimm,
+    ));
+    wrong.extend(only(
+        "block",
+        target.block.is_some(),
+        MemoryModel::VirtioMem,
+    ));
+    wrong.extend(only(
+        "requested",
+        target.requested.is_some(),
+        MemoryModel::VirtioMem,
+    ));
     if target.dynamic_memslots.is_some() && model != Some(MemoryModel::VirtioMem) {
-        wrong.push(format!("'dynamicMemslots' is for 'virtio-mem' devices only, not for '{name}'"));
+        wrong.push(format!(
+            "'dynamicMemslots' is for 'virtio-mem' devices only, not for '{name}'"
+        ));
     }
     if let Some(label) = target.label.as_ref().and_then(|label| label.size) {
         if label.bytes() < 128 << 10 {
@@ -198,7 +280,9 @@ fn wrong_with(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
         wrong.extend(wrong_with_blocks(device));
     }
     if model == Some(MemoryModel::VirtioPmem)
-        && device.access.is_none_or(|access| access.as_str() != "shared")
+        && device
+            .access
+            .is_none_or(|access| access.as_str() != "shared")
     {
         wrong.push("a 'virtio-pmem' device needs access='shared'".into());
     }
@@ -215,7 +299,10 @@ fn wrong_with_blocks(device: &MemoryDevice) -> Vec<String> {
     if !block.is_power_of_two() {
         wrong.push("the <block> of a 'virtio-mem' device must be a power of two".into());
     } else if size % block != 0 || requested % block != 0 {
-        wrong.push("<size> and <requested> of a 'virtio-mem' device must be multiples of its <block>".into());
+        wrong.push(
+            "<size> and <requested> of a 'virtio-mem' device must be multiples of its <block>"
+                .into(),
+        );
     }
     if requested > size {
         wrong.push("<requested> of a 'virtio-mem' device is more than its <size>".into());

@@ -1,7 +1,7 @@
 //! Says what cannot work, all of it at once, each with its place and what to do.
 //!
-//! What is wrong with the text itself (unknown words, missing parts) is said when it is read; what the
-//! host or the emulator at hand lacks is said by those who know them.
+//! What is wrong with the text itself (unknown words, missing parts) is said when it is read; what
+//! the host or the emulator at hand lacks is said by those who know them.
 
 mod addresses;
 mod boot;
@@ -48,9 +48,18 @@ impl Domain {
 
 /// Returns all that is wrong with a domain on this machine.
 pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
-    let controllers = domain.devices.controllers.iter().filter_map(|c| Some((c.kind?, c.index?)));
+    let controllers = domain
+        .devices
+        .controllers
+        .iter()
+        .filter_map(|c| Some((c.kind?, c.index?)));
     let controllers = controllers.collect();
-    let mut check = Check { domain, machine, controllers, errors: Bounded::default() };
+    let mut check = Check {
+        domain,
+        machine,
+        controllers,
+        errors: Bounded::default(),
+    };
     memory::check(&mut check);
     numa::check(&mut check);
     cpu::check(&mut check);
@@ -102,7 +111,8 @@ impl Check<'_> {
     }
 
     fn error_with_hint(&mut self, place: &Place, message: String, hint: &str) {
-        self.errors.push(Error::new(message).at(place.0.clone()).hint(hint));
+        self.errors
+            .push(Error::new(message).at(place.0.clone()).hint(hint));
     }
 }
 

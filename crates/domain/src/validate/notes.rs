@@ -9,8 +9,9 @@ use crate::{Backend, Domain, Memtune, Note, SeclabelType};
 use std::collections::HashMap;
 
 impl Domain {
-    /// Returns what is worth knowing of a completed domain, in the order of the source: which backend a
-    /// device gets that names none, or another one than the domain; which elements have no effect.
+    /// Returns what is worth knowing of a completed domain, in the order of the source: which
+    /// backend a device gets that names none, or another one than the domain; which elements have
+    /// no effect.
     pub fn notes(&self) -> Vec<Note> {
         let vfio = self.devices.assigned().filter(|h| h.is_vfio());
         let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
@@ -22,22 +23,42 @@ impl Domain {
         notes.extend(crowded(self));
         notes.extend(without_effect(self));
         notes.extend(self.devices.interfaces.iter().filter_map(left_to_the_host));
-        notes.extend(self.devices.interfaces.iter().filter_map(unset_on_the_device));
-        notes.extend(self.devices.filesystems.iter().filter_map(left_to_virtiofsd));
+        notes.extend(
+            self.devices
+                .interfaces
+                .iter()
+                .filter_map(unset_on_the_device),
+        );
+        notes.extend(
+            self.devices
+                .filesystems
+                .iter()
+                .filter_map(left_to_virtiofsd),
+        );
         notes.extend(self.devices.disks.iter().filter_map(left_to_a_manager));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
 }
 
-/// VFIO follows the tables of an Intel IOMMU only where the guest tells of each new entry, or where the guest's
-/// own tables go to the host's.
+/// VFIO follows the tables of an Intel IOMMU only where the guest tells of each new entry, or where
+/// the guest's own tables go to the host's.
 fn uncached(domain: &Domain) -> Option<Note> {
     let told = |iommu: &&Iommu| {
-        iommu.driver.as_ref().is_some_and(|d| d.caching_mode == Some(true) || d.fsts == Some(true))
+        iommu
+            .driver
+            .as_ref()
+            .is_some_and(|d| d.caching_mode == Some(true) || d.fsts == Some(true))
     };
-    let iommu = domain.devices.iommus.iter().find(|i| i.model == Some(IommuModel::Intel) && !told(i))?;
-    let hostdev = domain.devices.assigned().find(|h| h.is_vfio() && !h.is_unassigned())?;
+    let iommu = domain
+        .devices
+        .iommus
+        .iter()
+        .find(|i| i.model == Some(IommuModel::Intel) && !told(i))?;
+    let hostdev = domain
+        .devices
+        .assigned()
+        .find(|h| h.is_vfio() && !h.is_unassigned())?;
     let message = format!(
         "the emulator refuses hostdev {} unless this IOMMU has caching_mode='on'",
         hostdev.host_name()
@@ -45,7 +66,8 @@ fn uncached(domain: &Domain) -> Option<Note> {
     Some(Note::new(message, iommu.info.place.0.clone()))
 }
 
-/// The buses below an expander are numbered from its own number on, and end before the next expander's.
+/// The buses below an expander are numbered from its own number on, and end before the next
+/// expander's.
 fn crowded(domain: &Domain) -> Vec<Note> {
     let devices = &domain.devices;
     let mut below: HashMap<u32, u16> = HashMap::new();
@@ -58,11 +80,21 @@ fn crowded(domain: &Domain) -> Vec<Note> {
     let expanders = expanders.filter_map(|c| Some((u16::from(c.target.as_ref()?.bus_nr?), c)));
     let mut expanders: Vec<_> = expanders.collect();
     expanders.sort_by_key(|(number, _)| *number);
-    let ends: Vec<u16> = expanders.iter().skip(1).map(|(number, _)| *number).chain([256]).collect();
+    let ends: Vec<u16> = expanders
+        .iter()
+        .skip(1)
+        .map(|(number, _)| *number)
+        .chain([256])
+        .collect();
     let mut notes = Vec::new();
     for ((number, expander), end) in expanders.into_iter().zip(ends) {
-        let (buses, room) =
-            (below.get(&expander.index.unwrap_or_default()).copied().unwrap_or(0), end - number);
+        let (buses, room) = (
+            below
+                .get(&expander.index.unwrap_or_default())
+                .copied()
+                .unwrap_or(0),
+            end - number,
+        );
         // The expander's own bus has a number too.
         if buses >= room {
             let message = format!(
@@ -77,28 +109,56 @@ fn crowded(domain: &Domain) -> Vec<Note> {
 
 /// Returns whether all that is said of memory is the limit on locked memory, which `run` sets.
 fn is_hard_limit_alone(tune: &Memtune) -> bool {
-    *tune == Memtune { hard_limit: tune.hard_limit, ..Memtune::default() }
+    *tune
+        == Memtune {
+            hard_limit: tune.hard_limit,
+            ..Memtune::default()
+        }
 }
 
-/// What a domain says of the host's resources that nobody sets up here, and what a full virtual machine has no
-/// use for. It is read, checked and written, so that a domain loses nothing.
+/// What a domain says of the host's resources that nobody sets up here, and what a full virtual
+/// machine has no use for. It is read, checked and written, so that a domain loses nothing.
 fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
     let features = domain.features.as_ref();
-    let labels = domain.seclabels.iter().any(|label| label.kind != Some(SeclabelType::None));
+    let labels = domain
+        .seclabels
+        .iter()
+        .any(|label| label.kind != Some(SeclabelType::None));
     let all = [
         ("cputune", domain.cputune.is_some()),
-        ("vcpu cpuset=…", domain.vcpu.as_ref().is_some_and(|vcpu| vcpu.cpuset.is_some())),
-        ("memtune", domain.memtune.as_ref().is_some_and(|tune| !is_hard_limit_alone(tune))),
+        (
+            "vcpu cpuset=…",
+            domain
+                .vcpu
+                .as_ref()
+                .is_some_and(|vcpu| vcpu.cpuset.is_some()),
+        ),
+        (
+            "memtune",
+            domain
+                .memtune
+                .as_ref()
+                .is_some_and(|tune| !is_hard_limit_alone(tune)),
+        ),
         ("blkiotune", domain.blkiotune.is_some()),
         ("resource", domain.resource.is_some()),
         ("perf", domain.perf.is_some()),
         ("idmap", domain.idmap.is_some()),
         ("seclabel", labels),
         ("on_lockfailure", domain.on_lockfailure.is_some()),
-        ("hap", features.is_some_and(|features| features.hap.is_some())),
-        ("viridian", features.is_some_and(|features| features.viridian)),
+        (
+            "hap",
+            features.is_some_and(|features| features.hap.is_some()),
+        ),
+        (
+            "viridian",
+            features.is_some_and(|features| features.viridian),
+        ),
         ("privnet", features.is_some_and(|features| features.privnet)),
-        ("msrs", features.is_some_and(|features| features.msrs.is_some())),
+        (
+            "msrs",
+            features.is_some_and(|features| features.msrs.is_some()),
+        ),
     ];
     let said: Vec<_> = all.into_iter().filter(|(_, said)| *said).collect();
     let place = domain.place.0.clone();
@@ -125,12 +185,18 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
         (None, None, None) => "names no backend: type1, unless the caller chooses iommufd".into(),
         _ => return None,
     };
-    Some(Note::new(format!("hostdev {} {text}", hostdev.host_name()), hostdev.info.place.0.clone()))
+    Some(Note::new(
+        format!("hostdev {} {text}", hostdev.host_name()),
+        hostdev.info.place.0.clone(),
+    ))
 }
 
 /// What an interface says of its tap, which is set up by whoever makes it.
 fn left_to_the_host(interface: &Interface) -> Option<Note> {
-    let is_tap = !matches!(interface.kind, None | Some(InterfaceType::User | InterfaceType::Hostdev));
+    let is_tap = !matches!(
+        interface.kind,
+        None | Some(InterfaceType::User | InterfaceType::Hostdev)
+    );
     let all = [
         ("filterref", interface.filterref.is_some()),
         ("bandwidth", interface.bandwidth.is_some()),
@@ -140,7 +206,12 @@ fn left_to_the_host(interface: &Interface) -> Option<Note> {
         ("port", interface.isolated.is_some()),
         ("link", interface.link == Some(LinkState::Down)),
     ];
-    note("<interface>", "configure the tap itself", &all, &interface.info().place)
+    note(
+        "<interface>",
+        "configure the tap itself",
+        &all,
+        &interface.info().place,
+    )
 }
 
 /// Notes that an assigned network card keeps its own MAC address and VLAN.
@@ -156,8 +227,16 @@ fn unset_on_the_device(interface: &Interface) -> Option<Note> {
 
 /// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
 fn left_to_virtiofsd(filesystem: &Filesystem) -> Option<Note> {
-    let all = [("binary", filesystem.binary.is_some()), ("idmap", filesystem.idmap.is_some())];
-    note("<filesystem>", "virtiofsd is not started here", &all, &filesystem.info.place)
+    let all = [
+        ("binary", filesystem.binary.is_some()),
+        ("idmap", filesystem.idmap.is_some()),
+    ];
+    note(
+        "<filesystem>",
+        "virtiofsd is not started here",
+        &all,
+        &filesystem.info.place,
+    )
 }
 
 /// What a disk says that is done once the guest runs, or by nobody.
@@ -165,8 +244,14 @@ fn left_to_a_manager(disk: &Disk) -> Option<Note> {
     let source = disk.source.as_ref();
     let all = [
         ("iotune", disk.iotune.is_some()),
-        ("startupPolicy", source.is_some_and(|source| source.startup_policy.is_some())),
-        ("seclabel", source.is_some_and(|source| !source.seclabels.is_empty())),
+        (
+            "startupPolicy",
+            source.is_some_and(|source| source.startup_policy.is_some()),
+        ),
+        (
+            "seclabel",
+            source.is_some_and(|source| !source.seclabels.is_empty()),
+        ),
         ("sgio", disk.sgio.is_some()),
         ("rawio", disk.rawio.is_some()),
     ];
@@ -174,7 +259,11 @@ fn left_to_a_manager(disk: &Disk) -> Option<Note> {
 }
 
 fn note(of: &str, why: &str, all: &[(&str, bool)], place: &Place) -> Option<Note> {
-    let said: Vec<_> = all.iter().filter(|(_, said)| *said).map(|(what, _)| *what).collect();
+    let said: Vec<_> = all
+        .iter()
+        .filter(|(_, said)| *said)
+        .map(|(what, _)| *what)
+        .collect();
     let message = format!("{} of {of} has no effect: {why}", said.join(", "));
     (!said.is_empty()).then(|| Note::new(message, place.0.clone()))
 }

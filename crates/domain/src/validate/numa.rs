@@ -7,7 +7,10 @@ use std::collections::HashMap;
 pub(super) fn check(check: &mut Check<'_>) {
     if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {
         if numa.cells.len() > MOST_CELLS {
-            check.error(&numa.place, format!("a guest has at most {MOST_CELLS} NUMA cells"));
+            check.error(
+                &numa.place,
+                format!("a guest has at most {MOST_CELLS} NUMA cells"),
+            );
             return;
         }
         numbers(check, numa);
@@ -22,9 +25,16 @@ pub(super) fn check(check: &mut Check<'_>) {
 const MOST_CELLS: usize = 128;
 
 fn numbers(check: &mut Check<'_>, numa: &Numa) {
-    let complete = (0..).zip(&numa.cells).all(|(number, cell)| cell.id == Some(number));
+    let complete = (0..)
+        .zip(&numa.cells)
+        .all(|(number, cell)| cell.id == Some(number));
     if !complete {
-        let ids: Vec<_> = numa.cells.iter().filter_map(|cell| cell.id).map(|id| id.to_string()).collect();
+        let ids: Vec<_> = numa
+            .cells
+            .iter()
+            .filter_map(|cell| cell.id)
+            .map(|id| id.to_string())
+            .collect();
         let message = format!(
             "the ids of NUMA cells are {}: there must be one <cell> for each from 0 to {}",
             ids.join(", "),
@@ -40,14 +50,28 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
         let id = cell.id.unwrap_or_default();
         let mut taken = cell.cpus.iter().flat_map(crate::IdSet::iter);
         if let Some((cpu, first)) = taken.find_map(|cpu| Some((cpu, cell_of.insert(cpu, id)?))) {
-            check.error(&cell.place, format!("CPU {cpu} is in two NUMA cells, {first} and {id}"));
+            check.error(
+                &cell.place,
+                format!("CPU {cpu} is in two NUMA cells, {first} and {id}"),
+            );
         }
     }
-    let count = check.domain.vcpu.as_ref().and_then(|vcpu| vcpu.count).unwrap_or(1);
+    let count = check
+        .domain
+        .vcpu
+        .as_ref()
+        .and_then(|vcpu| vcpu.count)
+        .unwrap_or(1);
     for cell in &numa.cells {
-        if let Some(beyond) = cell.cpus.as_ref().and_then(|cpus| cpus.last()).filter(|last| *last >= count) {
+        if let Some(beyond) = cell
+            .cpus
+            .as_ref()
+            .and_then(|cpus| cpus.last())
+            .filter(|last| *last >= count)
+        {
             let id = cell.id.unwrap_or_default();
-            let message = format!("NUMA cell {id} has CPU {beyond}, but <vcpu> has only {count} CPUs");
+            let message =
+                format!("NUMA cell {id} has CPU {beyond}, but <vcpu> has only {count} CPUs");
             check.error(&cell.place, message);
         }
     }
@@ -59,7 +83,10 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
         let siblings = cell.distances.iter().flat_map(|d| &d.siblings);
         for sibling in siblings.clone() {
             if numa.cells.iter().all(|other| other.id != Some(sibling.id)) {
-                let message = format!("<sibling id='{}'> of NUMA cell {id} is not a cell", sibling.id);
+                let message = format!(
+                    "<sibling id='{}'> of NUMA cell {id} is not a cell",
+                    sibling.id
+                );
                 check.error(&sibling.place, message);
             } else if (sibling.id == id) != (sibling.value == 10) {
                 let message = format!(
@@ -70,34 +97,54 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
             }
         }
         for (first, second) in duplicates(siblings.map(|sibling| (sibling.id, sibling))) {
-            check
-                .error(&second.place, format!("<sibling id='{}'> of NUMA cell {id} appears twice", first.id));
+            check.error(
+                &second.place,
+                format!(
+                    "<sibling id='{}'> of NUMA cell {id} appears twice",
+                    first.id
+                ),
+            );
         }
     }
 }
 
 fn interconnects(check: &mut Check<'_>, numa: &Numa) {
-    let Some(interconnects) = &numa.interconnects else { return };
+    let Some(interconnects) = &numa.interconnects else {
+        return;
+    };
     let latencies = interconnects.latencies.iter().map(|latency| &latency.route);
-    for route in latencies.chain(interconnects.bandwidths.iter().map(|bandwidth| &bandwidth.route)) {
+    for route in latencies.chain(
+        interconnects
+            .bandwidths
+            .iter()
+            .map(|bandwidth| &bandwidth.route),
+    ) {
         let cell = |id: u32| numa.cells.iter().find(|cell| cell.id == Some(id));
         for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
             if cell(id).is_none() {
-                check.error(&route.place, format!("'{end}' {id} of <interconnects> is not a NUMA cell"));
+                check.error(
+                    &route.place,
+                    format!("'{end}' {id} of <interconnects> is not a NUMA cell"),
+                );
             }
         }
         if cell(route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
-            let message =
-                format!("'initiator' {} of <interconnects> is a NUMA cell without CPUs", route.initiator);
+            let message = format!(
+                "'initiator' {} of <interconnects> is a NUMA cell without CPUs",
+                route.initiator
+            );
             check.error(&route.place, message);
         }
-        let has =
-            |level: u32| cell(route.target).is_some_and(|cell| cell.caches.iter().any(|c| c.level == level));
+        let has = |level: u32| {
+            cell(route.target).is_some_and(|cell| cell.caches.iter().any(|c| c.level == level))
+        };
         if let Some(level) = route.cache.filter(|level| !has(*level)) {
             let target = route.target;
             check.error(
                 &route.place,
-                format!("'cache' {level} of <interconnects> is not a <cache> of NUMA cell {target}"),
+                format!(
+                    "'cache' {level} of <interconnects> is not a <cache> of NUMA cell {target}"
+                ),
             );
         }
     }
@@ -105,14 +152,24 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
 
 fn numatune(check: &mut Check<'_>) {
     let domain = check.domain;
-    let Some(numatune) = &domain.numatune else { return };
-    let cells = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()).map_or(0, |numa| numa.cells.len());
+    let Some(numatune) = &domain.numatune else {
+        return;
+    };
+    let cells = domain
+        .cpu
+        .as_ref()
+        .and_then(|cpu| cpu.numa.as_ref())
+        .map_or(0, |numa| numa.cells.len());
     if let Some(memory) = &numatune.memory
         && memory.placement != Some(Placement::Auto)
         && memory.nodeset.is_none()
     {
         let message = "<memory> of <numatune> needs a 'nodeset'".to_owned();
-        check.error_with_hint(&memory.place, message, "add 'nodeset', or set placement='auto'");
+        check.error_with_hint(
+            &memory.place,
+            message,
+            "add 'nodeset', or set placement='auto'",
+        );
     }
     let restrictive = |mode: Option<MemoryMode>| mode == Some(MemoryMode::Restrictive);
     for memnode in &numatune.memnodes {
@@ -126,16 +183,31 @@ fn numatune(check: &mut Check<'_>) {
                 format!("<memnode cellid='{id}'> cannot be used with <memory placement='auto'/>")
             }
             Some(memory) if restrictive(memory.mode) && !restrictive(memnode.mode) => {
-                format!("<memnode cellid='{id}'> must be 'restrictive' too, as <memory> of <numatune> is")
+                format!(
+                    "<memnode cellid='{id}'> must be 'restrictive' too, as <memory> of <numatune> is"
+                )
             }
-            memory if restrictive(memnode.mode) && !memory.as_ref().is_some_and(|m| restrictive(m.mode)) => {
-                format!("<memory> of <numatune> must be 'restrictive' too, as <memnode cellid='{id}'> is")
+            memory
+                if restrictive(memnode.mode)
+                    && !memory.as_ref().is_some_and(|m| restrictive(m.mode)) =>
+            {
+                format!(
+                    "<memory> of <numatune> must be 'restrictive' too, as <memnode cellid='{id}'> is"
+                )
             }
             _ => continue,
         };
         check.error(&memnode.place, wrong);
     }
-    for (first, second) in duplicates(numatune.memnodes.iter().map(|memnode| (memnode.cellid, memnode))) {
-        check.error(&second.place, format!("<memnode cellid='{}'> appears twice", first.cellid));
+    for (first, second) in duplicates(
+        numatune
+            .memnodes
+            .iter()
+            .map(|memnode| (memnode.cellid, memnode)),
+    ) {
+        check.error(
+            &second.place,
+            format!("<memnode cellid='{}'> appears twice", first.cellid),
+        );
     }
 }

@@ -22,38 +22,61 @@ fn places(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut buses = Buses::of(&devices.controllers, check.machine.is_express(), false);
     let hidden = chipset::hidden(check.machine.board);
-    let mut used: HashMap<At, String> = hidden.into_iter().map(|(what, at)| (at, what.to_owned())).collect();
+    let mut used: HashMap<At, String> = hidden
+        .into_iter()
+        .map(|(what, at)| (at, what.to_owned()))
+        .collect();
     for item in devices.items() {
-        let Some(at) = devices.pci_address(item) else { continue };
+        let Some(at) = devices.pci_address(item) else {
+            continue;
+        };
         if is_root(check, item) {
             // That it has an address at all is said with the other controllers.
             continue;
         }
         let (what, place) = (devices.describe(item), place_of(devices.info(item)));
         if let Some(other) = used.get(&at) {
-            check.error(&place, format!("PCI address {at} is used twice: by {other} and by {what}"));
+            check.error(
+                &place,
+                format!("PCI address {at} is used twice: by {other} and by {what}"),
+            );
             continue;
         }
-        let need = Need::of(devices, item, check.machine.is_express()).unwrap_or(Need::plain(Plug::Pci));
-        if let Some(message) = misplaced(check, item, at).or_else(|| buses.reserve(at, need).err()) {
-            check.errors.push(misfit(format!("{what}: {message}"), need).at(place.0));
+        let need =
+            Need::of(devices, item, check.machine.is_express()).unwrap_or(Need::plain(Plug::Pci));
+        if let Some(message) = misplaced(check, item, at).or_else(|| buses.reserve(at, need).err())
+        {
+            check
+                .errors
+                .push(misfit(format!("{what}: {message}"), need).at(place.0));
         }
         used.insert(at, what);
     }
 }
 
 fn is_root(check: &Check<'_>, item: Item) -> bool {
-    let Item::Controller(n) = item else { return false };
+    let Item::Controller(n) = item else {
+        return false;
+    };
     let model = check.domain.devices.controllers[n].model;
-    matches!(model, Some(ControllerModel::PciRoot | ControllerModel::PcieRoot))
+    matches!(
+        model,
+        Some(ControllerModel::PciRoot | ControllerModel::PcieRoot)
+    )
 }
 
 /// The board's own controllers are where the board has them.
 fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
-    let Item::Controller(n) = item else { return None };
+    let Item::Controller(n) = item else {
+        return None;
+    };
     let place = chipset::place_of(check.machine.board, &check.domain.devices.controllers[n])?;
-    (place != at)
-        .then(|| format!("the machine '{}' has this controller at {place}, not at {at}", check.machine.name))
+    (place != at).then(|| {
+        format!(
+            "the machine '{}' has this controller at {place}, not at {at}",
+            check.machine.name
+        )
+    })
 }
 
 fn misfit(message: String, need: Need) -> Error {
@@ -67,21 +90,29 @@ fn misfit(message: String, need: Need) -> Error {
     }
 }
 
-/// Other functions of a slot are found by the flag of function 0: QEMU refuses them where it says that there are none.
+/// Other functions of a slot are found by the flag of function 0: QEMU refuses them where it says
+/// that there are none.
 fn functions(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let items = devices.items();
     let single = |item: &Item| {
-        let Address::Pci(pci) = devices.info(*item)?.address.as_ref()? else { return None };
-        let at = pci.address.filter(|at| at.function == 0 && pci.multifunction == Some(false))?;
+        let Address::Pci(pci) = devices.info(*item)?.address.as_ref()? else {
+            return None;
+        };
+        let at = pci
+            .address
+            .filter(|at| at.function == 0 && pci.multifunction == Some(false))?;
         Some((at, *item))
     };
     let single: HashMap<At, Item> = items.iter().filter_map(single).collect();
     for item in items {
-        let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else { continue };
+        let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else {
+            continue;
+        };
         if let Some(first) = single.get(&At { function: 0, ..at }) {
             let (what, first) = (devices.describe(item), devices.describe(*first));
-            let message = format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
+            let message =
+                format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
             check.error(&place_of(devices.info(item)), message);
         }
     }
@@ -95,11 +126,18 @@ fn chassis(check: &mut Check<'_>) {
             controller.model,
             Some(ControllerModel::PcieRootPort | ControllerModel::PcieSwitchDownstreamPort)
         );
-        let chassis = controller.target.as_ref().and_then(|target| target.chassis).filter(|_| port);
-        let (Some(chassis), Some(index)) = (chassis, controller.index) else { continue };
+        let chassis = controller
+            .target
+            .as_ref()
+            .and_then(|target| target.chassis)
+            .filter(|_| port);
+        let (Some(chassis), Some(index)) = (chassis, controller.index) else {
+            continue;
+        };
         if let Some(other) = used.insert(chassis, index) {
-            let message =
-                format!("chassis='{chassis}' is used twice: by the PCI controllers {other} and {index}");
+            let message = format!(
+                "chassis='{chassis}' is used twice: by the PCI controllers {other} and {index}"
+            );
             check.error(&controller.info.place, message);
         }
     }

@@ -9,7 +9,9 @@ use crate::device::controller::{ControllerModel as Model, ControllerTarget, PciM
 const BUS_NUMBERS: std::ops::RangeInclusive<u8> = 1..=254;
 
 pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
-    let Some(model) = controller.model else { return };
+    let Some(model) = controller.model else {
+        return;
+    };
     name(check, controller, model);
     let target = controller.target.clone().unwrap_or_default();
     options(check, controller, model, &target);
@@ -40,9 +42,12 @@ fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
 }
 
 fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
-    let Some(name) = controller.model_name else { return };
+    let Some(name) = controller.model_name else {
+        return;
+    };
     if !names_of(model).contains(&name) {
-        let message = format!("<model name='{name}'> is not a device for a controller of model '{model}'");
+        let message =
+            format!("<model name='{name}'> is not a device for a controller of model '{model}'");
         check.error(&controller.info.place, message);
     }
 }
@@ -66,25 +71,40 @@ const fn names_of(model: Model) -> &'static [Name] {
 fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     if target.chassis_nr == Some(0) {
         let index = controller.index.unwrap_or_default();
-        let message =
-            format!("chassisNr='0' of the PCI controller {index} is out of range: expected 1 to 255");
+        let message = format!(
+            "chassisNr='0' of the PCI controller {index} is out of range: expected 1 to 255"
+        );
         check.error(&controller.info.place, message);
     }
 }
 
 /// What a `<target>` says that its controller has not.
-fn options(check: &mut Check<'_>, controller: &Controller, model: Model, target: &ControllerTarget) {
+fn options(
+    check: &mut Check<'_>,
+    controller: &Controller,
+    model: Model,
+    target: &ControllerTarget,
+) {
     let port = matches!(model, Model::PcieRootPort | Model::PcieSwitchDownstreamPort);
     let expander = matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus);
-    let plain_port = model == Model::PcieRootPort && controller.model_name == Some(Name::PcieRootPort);
+    let plain_port =
+        model == Model::PcieRootPort && controller.model_name == Some(Name::PcieRootPort);
     let hotplug = port || (model == Model::PciRoot && check.machine.board == Board::I440fx);
     let said = [
-        ("chassisNr", target.chassis_nr.is_some(), model == Model::PciBridge),
+        (
+            "chassisNr",
+            target.chassis_nr.is_some(),
+            model == Model::PciBridge,
+        ),
         ("chassis", target.chassis.is_some(), port),
         ("port", target.port.is_some(), port),
         ("busNr", target.bus_nr.is_some(), expander),
         ("hotplug", target.hotplug.is_some(), hotplug),
-        ("memReserve", target.mem_reserve.is_some(), plain_port || model == Model::PciBridge),
+        (
+            "memReserve",
+            target.mem_reserve.is_some(),
+            plain_port || model == Model::PciBridge,
+        ),
         // Both are of Power's host bridges.
         ("index", target.index.is_some(), false),
         ("node", target.node.is_some(), expander),
@@ -101,9 +121,19 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
     let place = &controller.info.place;
     let express = controller.model == Some(Model::PcieExpanderBus);
     if express != check.machine.is_express() {
-        let (model, name) = (controller.model.map_or("", Model::as_str), &check.machine.name);
-        let kind = if express { "PCI Express" } else { "a conventional PCI bus" };
-        check.error(place, format!("a {model} is for machines with {kind}, which '{name}' does not have"));
+        let (model, name) = (
+            controller.model.map_or("", Model::as_str),
+            &check.machine.name,
+        );
+        let kind = if express {
+            "PCI Express"
+        } else {
+            "a conventional PCI bus"
+        };
+        check.error(
+            place,
+            format!("a {model} is for machines with {kind}, which '{name}' does not have"),
+        );
     }
     match target.bus_nr {
         None => {
@@ -111,14 +141,17 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
             check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
         }
         Some(number) if !BUS_NUMBERS.contains(&number) => {
-            check
-                .error(place, format!("busNr='{number}' of the expander is out of range: expected 1 to 254"));
+            check.error(
+                place,
+                format!("busNr='{number}' of the expander is out of range: expected 1 to 254"),
+            );
         }
         Some(_) => {}
     }
     if let Some(node) = target.node.filter(|node| !check.has_node(*node)) {
         let index = controller.index.unwrap_or_default();
-        let message = format!("the expander {index} is of NUMA node {node}, which the guest does not have");
+        let message =
+            format!("the expander {index} is of NUMA node {node}, which the guest does not have");
         check.error_with_hint(place, message, "name a <cell> of <cpu><numa>");
     }
 }

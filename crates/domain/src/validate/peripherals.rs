@@ -19,7 +19,10 @@ const LEAST_SHMEM: u64 = 1 << 20;
 pub(super) fn check(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     devices.tpms.iter().for_each(|tpm| self::tpm(check, tpm));
-    devices.shmems.iter().for_each(|shmem| self::shmem(check, shmem));
+    devices
+        .shmems
+        .iter()
+        .for_each(|shmem| self::shmem(check, shmem));
     watchdogs(check);
     filesystems(check);
     graphics(check);
@@ -31,7 +34,10 @@ pub(super) fn check(check: &mut Check<'_>) {
         && cid.auto == Some(false)
         && cid.address.is_none()
     {
-        check.error(&vsock.info.place, "<cid auto='no'> of <vsock> needs an 'address'".into());
+        check.error(
+            &vsock.info.place,
+            "<cid auto='no'> of <vsock> needs an 'address'".into(),
+        );
     }
 }
 
@@ -50,7 +56,10 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
         Some(TpmModel::Spapr | TpmModel::SpaprProxy) | None => false,
     };
     if let Some(model) = tpm.model.filter(|_| !fits) {
-        check.error(place, format!("a TPM of model '{model}' is not for the architecture {arch}"));
+        check.error(
+            place,
+            format!("a TPM of model '{model}' is not for the architecture {arch}"),
+        );
     }
     let external = backend.external.as_ref().and_then(|e| e.kind);
     if external.is_some_and(|kind| kind != CharSourceType::Unix) {
@@ -67,7 +76,8 @@ fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
     if let Some(size) = shmem.size.map(|s| s.0.bytes())
         && (size < LEAST_SHMEM || !size.is_power_of_two())
     {
-        let message = format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
+        let message =
+            format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
         check.error(place, message);
     }
     match model {
@@ -76,15 +86,22 @@ fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
             check.error_with_hint(place, message, "use 'ivshmem-plain' or 'ivshmem-doorbell'");
         }
         ShmemModel::Plain if shmem.server.is_some() => {
-            check.error(place, "<shmem> of model 'ivshmem-plain' cannot have a <server>".into());
+            check.error(
+                place,
+                "<shmem> of model 'ivshmem-plain' cannot have a <server>".into(),
+            );
         }
         ShmemModel::Plain if shmem.msi.is_some() => {
-            check.error(place, "<msi> of <shmem> is for the model 'ivshmem-doorbell' only".into());
+            check.error(
+                place,
+                "<msi> of <shmem> is for the model 'ivshmem-doorbell' only".into(),
+            );
         }
         ShmemModel::Doorbell if shmem.size.is_some() => {
             check.error(
                 place,
-                "<shmem> of model 'ivshmem-doorbell' cannot have a <size>: its server sets it".into(),
+                "<shmem> of model 'ivshmem-doorbell' cannot have a <size>: its server sets it"
+                    .into(),
             );
         }
         _ => {}
@@ -106,7 +123,10 @@ fn watchdogs(check: &mut Check<'_>) {
         };
         if let Some(model) = watchdog.model.filter(|_| !fits) {
             let name = &check.machine.name;
-            check.error(place, format!("a watchdog of model '{model}' is not for the machine '{name}'"));
+            check.error(
+                place,
+                format!("a watchdog of model '{model}' is not for the machine '{name}'"),
+            );
         }
         let first = watchdogs.first().and_then(|w| w.action);
         if watchdog.action != first {
@@ -115,7 +135,10 @@ fn watchdogs(check: &mut Check<'_>) {
     }
     for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
         let model = second.model.map_or("", WatchdogModel::as_str);
-        check.error(&second.info.place, format!("two watchdogs of the model '{model}'"));
+        check.error(
+            &second.info.place,
+            format!("two watchdogs of the model '{model}'"),
+        );
     }
 }
 
@@ -124,8 +147,10 @@ fn filesystems(check: &mut Check<'_>) {
         let place = &filesystem.info.place;
         if filesystem.kind != Some(FilesystemType::Mount) {
             let kind = filesystem.kind.map_or("", FilesystemType::as_str);
-            check
-                .error(place, format!("a <filesystem> of type '{kind}' is for containers: expected 'mount'"));
+            check.error(
+                place,
+                format!("a <filesystem> of type '{kind}' is for containers: expected 'mount'"),
+            );
         }
         if filesystem.info.boot.is_some() && !filesystem.is_virtiofs() {
             check.error(
@@ -135,7 +160,10 @@ fn filesystems(check: &mut Check<'_>) {
         }
         if filesystem.readonly
             && filesystem.is_virtiofs()
-            && filesystem.source.as_ref().is_some_and(|s| s.socket.is_some())
+            && filesystem
+                .source
+                .as_ref()
+                .is_some_and(|s| s.socket.is_some())
         {
             check.error(
                 place,
@@ -143,7 +171,10 @@ fn filesystems(check: &mut Check<'_>) {
             );
         }
         if filesystem.is_virtiofs() && filesystem.model.is_some() {
-            check.error(place, "a <filesystem> with <driver type='virtiofs'/> cannot have a model".into());
+            check.error(
+                place,
+                "a <filesystem> with <driver type='virtiofs'/> cannot have a model".into(),
+            );
         }
     }
 }
@@ -155,7 +186,8 @@ fn graphics(check: &mut Check<'_>) {
         for listen in &graphics.listens {
             if listen.kind == Some(ListenType::Network) {
                 let message =
-                    "<listen type='network'> names a network of libvirt, which is not supported".to_owned();
+                    "<listen type='network'> names a network of libvirt, which is not supported"
+                        .to_owned();
                 check.error_with_hint(
                     place,
                     message,
@@ -174,14 +206,20 @@ fn graphics(check: &mut Check<'_>) {
     }
     for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {
         if let Some(second) = all.iter().filter(|g| g.kind == Some(kind)).nth(1) {
-            check.error(&second.place, format!("two <graphics> of type '{kind}': a guest can have only one"));
+            check.error(
+                &second.place,
+                format!("two <graphics> of type '{kind}': a guest can have only one"),
+            );
         }
     }
 }
 
 /// Whether a card takes the ranges of a VGA, which the guest has once.
 const fn is_primary_only(model: Option<VideoModel>) -> bool {
-    matches!(model, Some(VideoModel::Vga | VideoModel::Cirrus | VideoModel::Vmvga))
+    matches!(
+        model,
+        Some(VideoModel::Vga | VideoModel::Cirrus | VideoModel::Vmvga)
+    )
 }
 
 fn videos(check: &mut Check<'_>) {
@@ -190,11 +228,17 @@ fn videos(check: &mut Check<'_>) {
         let place = &video.info.place;
         let model = video.model();
         if model == Some(VideoModel::None) && videos.len() > 1 {
-            check.error(place, "a graphics card of model 'none' must be the only one".into());
+            check.error(
+                place,
+                "a graphics card of model 'none' must be the only one".into(),
+            );
         }
         if !video.is_primary() && is_primary_only(model) {
             let name = model.map_or("", VideoModel::as_str);
-            check.error(place, format!("a graphics card of model '{name}' must be the primary one"));
+            check.error(
+                place,
+                format!("a graphics card of model '{name}' must be the primary one"),
+            );
         }
         if video.is_vhost_user() && model != Some(VideoModel::Virtio) {
             check.error(
@@ -207,7 +251,10 @@ fn videos(check: &mut Check<'_>) {
         }
     }
     if let Some(second) = videos.iter().filter(|v| v.is_primary()).nth(1) {
-        check.error(&second.info.place, "two graphics cards have primary='yes'".into());
+        check.error(
+            &second.info.place,
+            "two graphics cards have primary='yes'".into(),
+        );
     }
 }
 
@@ -216,21 +263,37 @@ fn sounds(check: &mut Check<'_>) {
     for sound in &devices.sounds {
         let place = &sound.info.place;
         if sound.model == Some(SoundModel::Ich7) {
-            check.error(place, "there is no sound card of model 'ich7': use 'ich6' or 'ich9'".into());
+            check.error(
+                place,
+                "there is no sound card of model 'ich7': use 'ich6' or 'ich9'".into(),
+            );
         }
-        if let Some(id) = sound.audio.filter(|id| devices.audios.iter().all(|a| a.id != *id)) {
-            check.error(place, format!("the sound card names <audio id='{id}'/>, which does not exist"));
+        if let Some(id) = sound
+            .audio
+            .filter(|id| devices.audios.iter().all(|a| a.id != *id))
+        {
+            check.error(
+                place,
+                format!("the sound card names <audio id='{id}'/>, which does not exist"),
+            );
         }
     }
     for (_, second) in duplicates(devices.audios.iter().map(|a| (a.id, a))) {
-        check.error(&second.place, format!("two <audio> have the id {}", second.id));
+        check.error(
+            &second.place,
+            format!("two <audio> have the id {}", second.id),
+        );
     }
 }
 
 /// A USB device has a port of a controller, each once.
 fn usb(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let items: Vec<_> = devices.items().into_iter().filter(|item| is_usb(devices, *item)).collect();
+    let items: Vec<_> = devices
+        .items()
+        .into_iter()
+        .filter(|item| is_usb(devices, *item))
+        .collect();
     let mut ports = Vec::new();
     for item in items {
         let (what, place) = (devices.describe(item), place_of(devices.info(item)));
@@ -245,7 +308,10 @@ fn usb(check: &mut Check<'_>) {
                 }
                 ports.push(((bus, usb.port.clone()), (what, place)));
             }
-            Some(_) => check.error(&place, format!("{what} is on USB: its address must be of type 'usb'")),
+            Some(_) => check.error(
+                &place,
+                format!("{what} is on USB: its address must be of type 'usb'"),
+            ),
             // That no port is free was said when ports were given out.
             None => {}
         }

@@ -7,9 +7,14 @@ pub(super) fn check(check: &mut Check<'_>) {
     let domain = check.domain;
     let arch = check.machine.arch;
     if domain.keywrap.is_some() && arch != Arch::S390x {
-        check.error(&domain.place, format!("<keywrap> is for s390x only, not for {arch}"));
+        check.error(
+            &domain.place,
+            format!("<keywrap> is for s390x only, not for {arch}"),
+        );
     }
-    let Some(security) = &domain.launch_security else { return };
+    let Some(security) = &domain.launch_security else {
+        return;
+    };
     let Some(kind) = security.kind else { return };
     let (fits, only) = match kind {
         LaunchSecurityType::Sev | LaunchSecurityType::SevSnp => (arch == Arch::X86_64, "x86_64"),

@@ -12,9 +12,20 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     let devices = &check.domain.devices;
     let filesystems = devices.filesystems.iter().filter(|f| f.is_virtiofs());
-    let disks = devices.disks.iter().filter(|d| d.kind == Some(DiskType::VhostUser));
-    let interfaces = devices.interfaces.iter().filter(|i| i.kind == Some(InterfaceType::VhostUser));
-    let filesystems = filesystems.map(|f| ("a <filesystem> with <driver type='virtiofs'/>", &f.info.place));
+    let disks = devices
+        .disks
+        .iter()
+        .filter(|d| d.kind == Some(DiskType::VhostUser));
+    let interfaces = devices
+        .interfaces
+        .iter()
+        .filter(|i| i.kind == Some(InterfaceType::VhostUser));
+    let filesystems = filesystems.map(|f| {
+        (
+            "a <filesystem> with <driver type='virtiofs'/>",
+            &f.info.place,
+        )
+    });
     let disks = disks.map(|d| ("a disk of type 'vhostuser'", &d.info.place));
     let interfaces = interfaces.map(|i| ("an interface of type 'vhostuser'", &i.info.place));
     let all: Vec<(&str, &Place)> = filesystems.chain(disks).chain(interfaces).collect();
@@ -27,10 +38,19 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 /// Whether all of the guest's memory is shared.
 fn is_shared(check: &Check<'_>) -> bool {
-    let backing = check.domain.memory_backing.as_ref().and_then(|backing| backing.access);
+    let backing = check
+        .domain
+        .memory_backing
+        .as_ref()
+        .and_then(|backing| backing.access);
     let numa = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
-    match numa.map(|numa| &numa.cells).filter(|cells| !cells.is_empty()) {
-        Some(cells) => cells.iter().all(|cell| cell.mem_access.or(backing) == Some(Access::Shared)),
+    match numa
+        .map(|numa| &numa.cells)
+        .filter(|cells| !cells.is_empty())
+    {
+        Some(cells) => cells
+            .iter()
+            .all(|cell| cell.mem_access.or(backing) == Some(Access::Shared)),
         None => backing == Some(Access::Shared),
     }
 }

@@ -1,7 +1,9 @@
-//! What elements, attributes and values there are, found out by the descriptions that reader and writer follow.
+//! What elements, attributes and values there are, found out by the descriptions that reader and
+//! writer follow.
 //!
-//! What an element holds can depend on its values (an address's attributes on its type). So the descriptions are
-//! followed many times, each time with other values, and what was met is put together.
+//! What an element holds can depend on its values (an address's attributes on its type). So the
+//! descriptions are followed many times, each time with other values, and what was met is put
+//! together.
 
 use super::place::Place;
 use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
@@ -21,7 +23,8 @@ pub struct Description {
     pub attributes: Vec<(&'static str, Values)>,
     /// What its text is, where it has one.
     pub text: Option<Values>,
-    /// The elements within it; none within one that stands within another of its name, which has the same.
+    /// The elements within it; none within one that stands within another of its name, which has
+    /// the same.
     pub children: Vec<Description>,
 }
 
@@ -38,10 +41,17 @@ pub enum Values {
 
 /// Describes an element of that name.
 pub(crate) fn describe<E: Element + Default>(name: &'static str) -> Description {
-    let mut description = Description { name, ..Description::default() };
+    let mut description = Description {
+        name,
+        ..Description::default()
+    };
     for round in 0..ROUNDS {
         let path = Path { names: vec![name] };
-        E::default().visit(&mut Describer { round, path, into: &mut description });
+        E::default().visit(&mut Describer {
+            round,
+            path,
+            into: &mut description,
+        });
     }
     description
 }
@@ -59,7 +69,8 @@ struct Describer<'a> {
 }
 
 impl Describer<'_> {
-    /// Notes an attribute, and returns texts of which the first one that can be read is this round's value.
+    /// Notes an attribute, and returns texts of which the first one that can be read is this
+    /// round's value.
     fn note(&mut self, name: &'static str, expected: Option<String>) -> Vec<String> {
         let values = values(expected);
         let examples = self.examples(name, &values);
@@ -67,9 +78,14 @@ impl Describer<'_> {
         examples
     }
 
-    /// Adds what an attribute can be to what is known of it: elements of two kinds can have one name.
+    /// Adds what an attribute can be to what is known of it: elements of two kinds can have one
+    /// name.
     fn add(&mut self, name: &'static str, values: Values) {
-        let known = self.into.attributes.iter_mut().find(|(known, _)| *known == name);
+        let known = self
+            .into
+            .attributes
+            .iter_mut()
+            .find(|(known, _)| *known == name);
         match (known, values) {
             (Some((_, Values::Words(known))), Values::Words(words)) => {
                 for word in words {
@@ -96,8 +112,14 @@ impl Describer<'_> {
     }
 
     fn examples(&self, name: &str, values: &Values) -> Vec<String> {
-        const EXAMPLES: [&str; 6] =
-            ["1", "/a", "a", "52:54:00:00:00:01", "00000000-0000-0000-0000-000000000001", "0"];
+        const EXAMPLES: [&str; 6] = [
+            "1",
+            "/a",
+            "a",
+            "52:54:00:00:00:01",
+            "00000000-0000-0000-0000-000000000001",
+            "0",
+        ];
         match values {
             Values::Words(words) => vec![words[self.number(name) % words.len()].clone()],
             _ => EXAMPLES.map(str::to_owned).into(),
@@ -109,16 +131,35 @@ impl Describer<'_> {
         let names = self.path.names.iter().copied().chain([name]);
         let seed = u64::try_from(self.round).unwrap_or(0);
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = names.flat_map(str::bytes).fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), mix);
+        let hash = names
+            .flat_map(str::bytes)
+            .fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), mix);
         // The first rounds go through the words in their order, so that none is left out.
-        if self.round < ROUNDS / 4 { self.round } else { usize::try_from(hash >> 33).unwrap_or(0) }
+        if self.round < ROUNDS / 4 {
+            self.round
+        } else {
+            usize::try_from(hash >> 33).unwrap_or(0)
+        }
     }
 
     /// Goes into a child element.
-    fn inside(&mut self, name: &'static str, repeats: bool, visit: impl FnOnce(&mut Describer<'_>)) {
-        let known = self.into.children.iter().position(|child| child.name == name);
+    fn inside(
+        &mut self,
+        name: &'static str,
+        repeats: bool,
+        visit: impl FnOnce(&mut Describer<'_>),
+    ) {
+        let known = self
+            .into
+            .children
+            .iter()
+            .position(|child| child.name == name);
         let at = known.unwrap_or_else(|| {
-            self.into.children.push(Description { name, repeats, ..Description::default() });
+            self.into.children.push(Description {
+                name,
+                repeats,
+                ..Description::default()
+            });
             self.into.children.len() - 1
         });
         // An element within one of its name has no end.
@@ -127,18 +168,32 @@ impl Describer<'_> {
         }
         let mut path = self.path.clone();
         path.names.push(name);
-        visit(&mut Describer { round: self.round, path, into: &mut self.into.children[at] });
+        visit(&mut Describer {
+            round: self.round,
+            path,
+            into: &mut self.into.children[at],
+        });
     }
 }
 
 /// Returns what a value can be, from the error of a text that none has.
 fn values(expected: Option<String>) -> Values {
-    let Some(expected) = expected else { return Values::Text };
+    let Some(expected) = expected else {
+        return Values::Text;
+    };
     match expected.strip_prefix("known are ") {
-        Some(words) => {
-            Values::Words(words.split(", ").map(|word| word.trim_matches('\'').to_owned()).collect())
-        }
-        None => Values::Form(expected.strip_prefix("expected ").unwrap_or(&expected).to_owned()),
+        Some(words) => Values::Words(
+            words
+                .split(", ")
+                .map(|word| word.trim_matches('\'').to_owned())
+                .collect(),
+        ),
+        None => Values::Form(
+            expected
+                .strip_prefix("expected ")
+                .unwrap_or(&expected)
+                .to_owned(),
+        ),
     }
 }
 
@@ -171,7 +226,11 @@ impl Visitor for Describer<'_> {
     }
 
     fn text(&mut self, slot: &mut dyn OneValue) {
-        let values = self.into.text.take().unwrap_or_else(|| values(slot.expected()));
+        let values = self
+            .into
+            .text
+            .take()
+            .unwrap_or_else(|| values(slot.expected()));
         fill(slot, &self.examples("", &values));
         self.into.text = Some(values);
     }
@@ -208,7 +267,10 @@ impl Visitor for Describer<'_> {
 
     fn verbatim(&mut self, name: &'static str, _: &mut Option<String>) {
         self.inside(name, false, |inner| {
-            inner.into.text.get_or_insert(Values::Form("any XML".into()));
+            inner
+                .into
+                .text
+                .get_or_insert(Values::Form("any XML".into()));
         });
     }
 
@@ -226,10 +288,20 @@ mod tests {
         let domain = Domain::description();
         let mut element = &domain;
         for name in ["devices", "tpm", "backend", "source"] {
-            element = element.children.iter().find(|child| child.name == name).unwrap();
+            element = element
+                .children
+                .iter()
+                .find(|child| child.name == name)
+                .unwrap();
         }
-        let (_, values) = element.attributes.iter().find(|(name, _)| *name == "type").unwrap();
-        let super::Values::Words(words) = values else { panic!("{values:?}") };
+        let (_, values) = element
+            .attributes
+            .iter()
+            .find(|(name, _)| *name == "type")
+            .unwrap();
+        let super::Values::Words(words) = values else {
+            panic!("{values:?}")
+        };
         for word in ["file", "dir", "unix"] {
             assert!(words.iter().any(|known| known == word), "{word}: {words:?}");
         }
@@ -238,17 +310,30 @@ mod tests {
     #[test]
     fn what_depends_on_a_value_is_found() {
         let domain = Domain::description();
-        let child =
-            |parent: &super::Description, name| parent.children.iter().find(|c| c.name == name).cloned();
+        let child = |parent: &super::Description, name| {
+            parent.children.iter().find(|c| c.name == name).cloned()
+        };
         let hostdev = child(&child(&domain, "devices").unwrap(), "hostdev").unwrap();
         let address = child(&hostdev, "address").unwrap();
         for attribute in ["slot", "cssid", "unit", "multifunction"] {
-            assert!(address.attributes.iter().any(|(name, _)| *name == attribute), "{attribute}");
+            assert!(
+                address
+                    .attributes
+                    .iter()
+                    .any(|(name, _)| *name == attribute),
+                "{attribute}"
+            );
         }
         let source = child(&hostdev, "source").unwrap();
         let address = child(&source, "address").unwrap();
         for attribute in ["uuid", "slot"] {
-            assert!(address.attributes.iter().any(|(name, _)| *name == attribute), "{attribute}");
+            assert!(
+                address
+                    .attributes
+                    .iter()
+                    .any(|(name, _)| *name == attribute),
+                "{attribute}"
+            );
         }
     }
 }

@@ -16,14 +16,18 @@ pub(crate) const MAX_ELEMENTS: usize = 100_000;
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Declarations of namespaces. The tree parser copies those in scope to each element that adds one.
 pub(crate) const MAX_NAMESPACES: usize = 256;
-/// Bytes of a text that is no XML and that the tree parser may still see, since its messages are better.
+/// Bytes of a text that is no XML and that the tree parser may still see, since its messages are
+/// better.
 const MAX_BROKEN: usize = 64 << 10;
 
-/// Refuses a document that is larger, wider or deeper than any real domain, or has a DTD (entities).
-/// What is no XML is left to the tree parser, if it is small.
+/// Refuses a document that is larger, wider or deeper than any real domain, or has a DTD
+/// (entities). What is no XML is left to the tree parser, if it is small.
 pub(crate) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
-        return Err(Error::new(format!("the document has more than {} MiB", MAX_BYTES >> 20)));
+        return Err(Error::new(format!(
+            "the document has more than {} MiB",
+            MAX_BYTES >> 20
+        )));
     }
     let mut reader = quick_xml::Reader::from_str(text);
     let mut counts = Counts::default();
@@ -35,7 +39,9 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
             Ok(Event::Empty(tag)) => counts.element(&tag).map_err(here)?,
             Ok(Event::End(_)) => counts.depth = counts.depth.saturating_sub(1),
             Ok(Event::DocType(_)) => {
-                return Err(here(Error::new("a document type definition (DTD) is not accepted".into())));
+                return Err(here(Error::new(
+                    "a document type definition (DTD) is not accepted".into(),
+                )));
             }
             Err(e) if text.len() > MAX_BROKEN => {
                 return Err(here(Error::new(format!("not well-formed XML: {e}"))));
@@ -59,7 +65,9 @@ impl Counts {
     fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Error::new(format!("elements are nested more than {MAX_DEPTH} deep")));
+            return Err(Error::new(format!(
+                "elements are nested more than {MAX_DEPTH} deep"
+            )));
         }
         self.element(tag)
     }
@@ -67,22 +75,32 @@ impl Counts {
     fn element(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
         self.elements += 1;
         if self.elements > MAX_ELEMENTS {
-            return Err(Error::new(format!("the document has more than {MAX_ELEMENTS} elements")));
+            return Err(Error::new(format!(
+                "the document has more than {MAX_ELEMENTS} elements"
+            )));
         }
         let mut attributes = tag.attributes();
         for (n, attribute) in attributes.with_checks(false).enumerate() {
             if n == MAX_ATTRIBUTES {
-                return Err(Error::new(format!("the element has more than {MAX_ATTRIBUTES} attributes")));
+                return Err(Error::new(format!(
+                    "the element has more than {MAX_ATTRIBUTES} attributes"
+                )));
             }
             let Ok(attribute) = attribute else { continue };
             self.namespaces += usize::from(attribute.key.as_ref().starts_with("xmlns"));
-            let references = attribute.value.split('&').skip(1).filter_map(|rest| rest.split_once(';'));
+            let references = attribute
+                .value
+                .split('&')
+                .skip(1)
+                .filter_map(|rest| rest.split_once(';'));
             for (name, _) in references {
                 check_reference(name)?;
             }
         }
         if self.namespaces > MAX_NAMESPACES {
-            return Err(Error::new(format!("the document declares more than {MAX_NAMESPACES} namespaces")));
+            return Err(Error::new(format!(
+                "the document declares more than {MAX_NAMESPACES} namespaces"
+            )));
         }
         Ok(())
     }
@@ -91,7 +109,9 @@ impl Counts {
 /// Refuses the number of a character that does not exist, such as `#x110000`: the tree parser reads
 /// another character in its place.
 fn check_reference(name: &str) -> Result<(), Error> {
-    let Some(number) = name.strip_prefix('#') else { return Ok(()) };
+    let Some(number) = name.strip_prefix('#') else {
+        return Ok(());
+    };
     let number = match number.strip_prefix('x') {
         Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
         None => number.parse(),
@@ -100,7 +120,9 @@ fn check_reference(name: &str) -> Result<(), Error> {
         return Ok(());
     }
     let shown: String = name.chars().take(20).collect();
-    Err(Error::new(format!("not well-formed XML: there is no character &{shown};")))
+    Err(Error::new(format!(
+        "not well-formed XML: there is no character &{shown};"
+    )))
 }
 
 fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
@@ -126,9 +148,15 @@ mod tests {
     fn reference_to_no_character_is_refused() {
         for reference in ["&#x110000;", "&#1114112;", "&#xD800;", "&#99999999999;"] {
             let in_text = format!("<domain><name>{reference}</name></domain>");
-            assert!(refusal(&in_text).contains("there is no character"), "{reference}");
+            assert!(
+                refusal(&in_text).contains("there is no character"),
+                "{reference}"
+            );
             let in_value = format!("<domain type='{reference}'/>");
-            assert!(refusal(&in_value).contains("there is no character"), "{reference}");
+            assert!(
+                refusal(&in_value).contains("there is no character"),
+                "{reference}"
+            );
         }
         let read = "<domain type='kvm'><name>a&#x42;&amp;&#99;</name><memory>1</memory><os><type>hvm</type></os></domain>";
         assert_eq!(Domain::parse(read).unwrap().name.as_deref(), Some("aB&c"));
@@ -145,7 +173,11 @@ mod tests {
             format!("<domain type='kvm'><devices><disk rawio='{value}'/></devices></domain>"),
         ] {
             let refused = Domain::parse(&text).unwrap_err().to_string();
-            assert!(refused.len() < 20_000 && refused.contains("bytes left out"), "{}", refused.len());
+            assert!(
+                refused.len() < 20_000 && refused.contains("bytes left out"),
+                "{}",
+                refused.len()
+            );
         }
     }
 
@@ -165,14 +197,19 @@ mod tests {
     fn name_with_a_control_character_is_refused() {
         for character in ["&#10;", "&#x9b;", "&#x7f;", "&#x85;"] {
             let text = format!("<domain type='kvm'><name>a{character}b</name></domain>");
-            assert!(refusal(&text).contains("without a slash or control character"), "{character}");
+            assert!(
+                refusal(&text).contains("without a slash or control character"),
+                "{character}"
+            );
         }
     }
 
     #[test]
     fn many_attributes_are_refused_before_the_tree() {
         let attributes: String = (0..100_000).map(|n| format!(" a{n}=''")).collect();
-        assert!(refused_early(&format!("<domain{attributes}/>")).contains("more than 64 attributes"));
+        assert!(
+            refused_early(&format!("<domain{attributes}/>")).contains("more than 64 attributes")
+        );
     }
 
     #[test]
@@ -189,7 +226,9 @@ mod tests {
 
     #[test]
     fn many_namespaces_are_refused() {
-        let declared: String = (0..300).map(|n| format!("<a xmlns:n{n}='urn:{n}'/>")).collect();
+        let declared: String = (0..300)
+            .map(|n| format!("<a xmlns:n{n}='urn:{n}'/>"))
+            .collect();
         let text = format!("<domain>{declared}</domain>");
         assert!(refused_early(&text).contains("more than 256 namespaces"));
     }
@@ -205,10 +244,14 @@ mod tests {
     fn faulty_elements_are_counted_and_few_get_a_suggestion() {
         let faulty = MAX_ELEMENTS - 2;
         let text = "<memballo/>".repeat(faulty);
-        let errors = Domain::parse(&format!("<domain><devices>{text}</devices></domain>")).unwrap_err();
+        let errors =
+            Domain::parse(&format!("<domain><devices>{text}</devices></domain>")).unwrap_err();
         assert_eq!(errors.iter().len(), 1000);
         // The others are that a domain needs a name, a size of memory and a system.
-        let of_elements = errors.iter().filter(|e| e.message.contains("not understood")).count();
+        let of_elements = errors
+            .iter()
+            .filter(|e| e.message.contains("not understood"))
+            .count();
         assert_eq!(of_elements + errors.left_out(), faulty);
         assert!(errors.to_string().ends_with(" more errors"));
         // To look for a name that is alike takes much longer than all else.
@@ -229,7 +272,10 @@ mod tests {
     #[test]
     fn a_real_domain_passes() {
         let devices = "<rng model='virtio'><backend model='random'/></rng>".repeat(2000);
-        assert_eq!(check(&format!("<domain><devices>{devices}</devices></domain>")), Ok(()));
+        assert_eq!(
+            check(&format!("<domain><devices>{devices}</devices></domain>")),
+            Ok(())
+        );
     }
 
     #[test]

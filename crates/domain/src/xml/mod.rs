@@ -18,11 +18,12 @@ pub(crate) mod writer;
 use place::Place;
 use slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot};
 
-/// A visitor of the parts of an element: the reader, the writer, or the one who tells what there is.
+/// A visitor of the parts of an element: the reader, the writer, or the one who tells what there
+/// is.
 ///
-/// Every method takes the slot that the part is kept in. The reader fills the slot, the writer takes
-/// from it and leaves it as it was. Slots are trait objects, so each element's description is compiled
-/// once for all visitors.
+/// Every method takes the slot that the part is kept in. The reader fills the slot, the writer
+/// takes from it and leaves it as it was. Slots are trait objects, so each element's description is
+/// compiled once for all visitors.
 pub(crate) trait Visitor {
     /// Whether slots are filled (reader) rather than read (writer).
     fn reading(&self) -> bool;
@@ -30,8 +31,8 @@ pub(crate) trait Visitor {
     /// An attribute that may be absent.
     fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue);
 
-    /// An attribute that must be there. The reader leaves the slot as it was when it is missing, and
-    /// reports it.
+    /// An attribute that must be there. The reader leaves the slot as it was when it is missing,
+    /// and reports it.
     fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot);
 
     /// A `yes`/`no` attribute. Absent stays `None`: what the user did not say stays unsaid.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// Bytes of the source that an element's start tag covers; nothing for what was not read from a text.
+/// Bytes of the source that an element's start tag covers; nothing for what was not read from a
+/// text.
 ///
 /// Two places are always equal, so that comparing two domains compares what they say and not where
 /// it stood.

@@ -43,7 +43,12 @@ impl Findings {
 }
 
 /// Reads `node` into an element, and adds what is to be said of it to `found`.
-pub(crate) fn read(node: Node<'_, '_>, source: &str, element: &mut dyn Element, found: &mut Findings) {
+pub(crate) fn read(
+    node: Node<'_, '_>,
+    source: &str,
+    element: &mut dyn Element,
+    found: &mut Findings,
+) {
     let mut reader = Reader::new(node, source);
     element.visit(&mut reader);
     reader.report_unknown();
@@ -54,7 +59,15 @@ impl<'a, 'input> Reader<'a, 'input> {
     fn new(node: Node<'a, 'input>, source: &'input str) -> Self {
         let (known_attributes, known_children) = (Vec::new(), Vec::new());
         let (text_known, faulty, found) = (false, false, Findings::default());
-        Self { node, source, known_attributes, known_children, text_known, faulty, found }
+        Self {
+            node,
+            source,
+            known_attributes,
+            known_children,
+            text_known,
+            faulty,
+            found,
+        }
     }
 
     /// Reads an attribute.
@@ -79,7 +92,9 @@ impl<'a, 'input> Reader<'a, 'input> {
 
     fn attribute(&mut self, name: &'static str) -> Option<roxmltree::Attribute<'a, 'input>> {
         self.known_attributes.push(name);
-        self.node.attributes().find(|a| a.namespace().is_none() && a.name() == name)
+        self.node
+            .attributes()
+            .find(|a| a.namespace().is_none() && a.name() == name)
     }
 
     fn elements(&mut self, name: &'static str) -> Vec<Node<'a, 'input>> {
@@ -92,7 +107,9 @@ impl<'a, 'input> Reader<'a, 'input> {
         let all = self.elements(name);
         for again in all.iter().skip(1) {
             let message = format!("<{name}> appears twice in <{}>", self.tag());
-            self.found.errors.push(Error::new(message).at(start_tag(*again, self.source)));
+            self.found
+                .errors
+                .push(Error::new(message).at(start_tag(*again, self.source)));
         }
         all.first().copied()
     }
@@ -115,14 +132,20 @@ impl<'a, 'input> Reader<'a, 'input> {
     }
 
     fn tristate(&mut self, name: &'static str, slot: &mut Option<bool>, [no, yes]: [&str; 2]) {
-        let Some(attribute) = self.attribute(name) else { return };
+        let Some(attribute) = self.attribute(name) else {
+            return;
+        };
         match attribute.value() {
             value if value == yes => *slot = Some(true),
             value if value == no => *slot = Some(false),
             other => {
-                let message =
-                    format!("'{name}' of <{}> is '{other}': expected '{yes}' or '{no}'", self.tag());
-                self.found.errors.push(Error::new(message).at(attribute.range_value()));
+                let message = format!(
+                    "'{name}' of <{}> is '{other}': expected '{yes}' or '{no}'",
+                    self.tag()
+                );
+                self.found
+                    .errors
+                    .push(Error::new(message).at(attribute.range_value()));
             }
         }
     }
@@ -131,9 +154,15 @@ impl<'a, 'input> Reader<'a, 'input> {
         for attribute in self.node.attributes() {
             if let Some(namespace) = attribute.namespace() {
                 let what = format!("the attribute '{}'", attribute.name());
-                self.found.notes.push(foreign(&what, namespace, attribute.range_qname()));
+                self.found
+                    .notes
+                    .push(foreign(&what, namespace, attribute.range_qname()));
             } else if !self.known_attributes.contains(&attribute.name()) {
-                let error = Error::new(format!("<{}> has no attribute '{}'", self.tag(), attribute.name()));
+                let error = Error::new(format!(
+                    "<{}> has no attribute '{}'",
+                    self.tag(),
+                    attribute.name()
+                ));
                 self.unknown(
                     error.at(attribute.range_qname()),
                     attribute.name(),
@@ -144,9 +173,14 @@ impl<'a, 'input> Reader<'a, 'input> {
         for child in self.node.children() {
             if child.is_element() {
                 self.report_unknown_element(child);
-            } else if child.is_text() && !self.text_known && !child.text().unwrap_or("").trim().is_empty() {
+            } else if child.is_text()
+                && !self.text_known
+                && !child.text().unwrap_or("").trim().is_empty()
+            {
                 let message = format!("<{}> cannot hold text", self.tag());
-                self.found.errors.push(Error::new(message).at(child.range()));
+                self.found
+                    .errors
+                    .push(Error::new(message).at(child.range()));
             }
         }
     }
@@ -155,12 +189,20 @@ impl<'a, 'input> Reader<'a, 'input> {
         let (name, at) = (child.tag_name().name(), start_tag(child, self.source));
         match child.tag_name().namespace() {
             Some(namespace) if namespace != QEMU_NAMESPACE => {
-                self.found.notes.push(foreign(&format!("<{name}>"), namespace, at));
+                self.found
+                    .notes
+                    .push(foreign(&format!("<{name}>"), namespace, at));
             }
-            _ if self.known_children.iter().any(|known| is_named(&child, known)) => {}
+            _ if self
+                .known_children
+                .iter()
+                .any(|known| is_named(&child, known)) => {}
             _ => {
                 let name = described(child);
-                let error = Error::new(format!("<{name}> is not understood within <{}>", self.tag()));
+                let error = Error::new(format!(
+                    "<{name}> is not understood within <{}>",
+                    self.tag()
+                ));
                 self.unknown(error.at(at), &name, &self.known_children.clone());
             }
         }
@@ -204,7 +246,11 @@ impl Visitor for Reader<'_, '_> {
 
     fn text(&mut self, slot: &mut dyn OneValue) {
         self.text_known = true;
-        let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
+        let texts = self
+            .node
+            .children()
+            .filter(|n| n.is_text())
+            .filter_map(|n| n.text());
         let text = texts.collect::<String>();
         let text = text.trim();
         if !text.is_empty()
@@ -217,7 +263,11 @@ impl Visitor for Reader<'_, '_> {
 
     fn whole_text(&mut self, slot: &mut Option<String>) {
         self.text_known = true;
-        let texts = self.node.children().filter(|n| n.is_text()).filter_map(|n| n.text());
+        let texts = self
+            .node
+            .children()
+            .filter(|n| n.is_text())
+            .filter_map(|n| n.text());
         *slot = Some(texts.collect());
     }
 
@@ -229,7 +279,12 @@ impl Visitor for Reader<'_, '_> {
         {
             let text = text.unwrap_or_default();
             if let Err(expected) = slot.read(&text) {
-                self.wrong_value(&text, &format!("<{name}>"), start_tag(*node, self.source), &expected);
+                self.wrong_value(
+                    &text,
+                    &format!("<{name}>"),
+                    start_tag(*node, self.source),
+                    &expected,
+                );
             }
         }
     }
@@ -285,25 +340,38 @@ impl Visitor for Reader<'_, '_> {
     fn error(&mut self, message: String) {
         // After a faulty value it may only say that there is none.
         if !self.faulty {
-            self.found.errors.push(Error::new(message).at(start_tag(self.node, self.source)));
+            self.found
+                .errors
+                .push(Error::new(message).at(start_tag(self.node, self.source)));
         }
     }
 }
 
 /// Returns the text on one line.
 fn visible(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
     shortened(text.into()).chars().map(shown).collect()
 }
 
 /// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).
 pub(crate) const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
-/// What the names of such elements begin with in a description, whatever the prefix in the document.
+/// What the names of such elements begin with in a description, whatever the prefix in the
+/// document.
 const QEMU_PREFIX: &str = "qemu:";
 
 /// Returns an element's name as a description has it.
 fn described(node: Node<'_, '_>) -> String {
-    let prefix = if node.tag_name().namespace() == Some(QEMU_NAMESPACE) { QEMU_PREFIX } else { "" };
+    let prefix = if node.tag_name().namespace() == Some(QEMU_NAMESPACE) {
+        QEMU_PREFIX
+    } else {
+        ""
+    };
     format!("{prefix}{}", node.tag_name().name())
 }
 
@@ -319,29 +387,46 @@ fn is_named(node: &Node<'_, '_>, name: &str) -> bool {
 
 /// What is of another namespace has a meaning for others only.
 fn foreign(what: &str, namespace: &str, at: Range<usize>) -> Note {
-    Note::new(format!("{what} of the namespace '{namespace}' is ignored"), at)
+    Note::new(
+        format!("{what} of the namespace '{namespace}' is ignored"),
+        at,
+    )
 }
 
-/// Returns the text of an element that is kept to the letter. Prefixes that are declared further up are
-/// declared in it, so that the text can stand elsewhere.
+/// Returns the text of an element that is kept to the letter. Prefixes that are declared further up
+/// are declared in it, so that the text can stand elsewhere.
 fn verbatim(node: Node<'_, '_>, source: &str) -> Option<String> {
     let text = source.get(node.range())?;
     let own_tag = source.get(start_tag(node, source))?;
-    let inherited = node.parent_element().into_iter().flat_map(|parent| parent.namespaces());
+    let inherited = node
+        .parent_element()
+        .into_iter()
+        .flat_map(|parent| parent.namespaces());
     let mut declared = String::new();
     for namespace in inherited {
-        let Some(prefix) = namespace.name().filter(|p| *p != "xml") else { continue };
+        let Some(prefix) = namespace.name().filter(|p| *p != "xml") else {
+            continue;
+        };
         if text.contains(&format!("{prefix}:")) && !declares(own_tag, prefix) {
-            declared.push_str(&format!(" xmlns:{prefix}=\"{}\"", super::writer::escape(namespace.uri())));
+            declared.push_str(&format!(
+                " xmlns:{prefix}=\"{}\"",
+                super::writer::escape(namespace.uri())
+            ));
         }
     }
     let name_ends = 1 + node.tag_name().name().len();
-    Some(format!("{}{declared}{}", text.get(..name_ends)?, text.get(name_ends..)?))
+    Some(format!(
+        "{}{declared}{}",
+        text.get(..name_ends)?,
+        text.get(name_ends..)?
+    ))
 }
 
 fn declares(tag: &str, prefix: &str) -> bool {
     let declaration = format!("xmlns:{prefix}");
-    tag.split(declaration.as_str()).skip(1).any(|rest| rest.trim_start().starts_with('='))
+    tag.split(declaration.as_str())
+        .skip(1)
+        .any(|rest| rest.trim_start().starts_with('='))
 }
 
 /// An element with nothing but text.

@@ -1,5 +1,5 @@
-//! The fields of an element, as a visitor sees them: by what can be read into them and written from them, whatever
-//! their type.
+//! The fields of an element, as a visitor sees them: by what can be read into them and written from
+//! them, whatever their type.
 
 use super::Element;
 use super::value::Value;
@@ -100,7 +100,8 @@ fn expected<T: Value>() -> Option<String> {
 
 /// A field for elements of one type: at most one (`Option`), or any number of them (`Vec`).
 pub(crate) trait ElementSlot {
-    /// Adds an element with nothing in it yet, and returns it. An `Option` forgets the one that it had.
+    /// Adds an element with nothing in it yet, and returns it. An `Option` forgets the one that it
+    /// had.
     fn add(&mut self) -> &mut dyn Element;
 
     /// Makes room for so many more elements, and no more than that.
@@ -125,7 +126,9 @@ impl<E: Element + Default> ElementSlot for Option<E> {
     }
 
     fn elements(&mut self) -> Vec<&mut dyn Element> {
-        self.iter_mut().map(|element| element as &mut dyn Element).collect()
+        self.iter_mut()
+            .map(|element| element as &mut dyn Element)
+            .collect()
     }
 }
 
@@ -145,7 +148,9 @@ impl<E: Element + Default> ElementSlot for Vec<E> {
     }
 
     fn elements(&mut self) -> Vec<&mut dyn Element> {
-        self.iter_mut().map(|element| element as &mut dyn Element).collect()
+        self.iter_mut()
+            .map(|element| element as &mut dyn Element)
+            .collect()
     }
 }
 

@@ -4,14 +4,22 @@
 const MOST_WORD: usize = 64;
 
 /// Returns the candidate nearest to `word`, when it is near enough to be meant.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     if word.len() > MOST_WORD {
         return None;
     }
     let limit = (word.len() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -21,8 +29,10 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 /// Words longer than any known name are cut, so that a hostile document costs nothing.
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 48;
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
+    let (a, b): (Vec<char>, Vec<char>) = (
+        a.chars().take(LONGEST).collect(),
+        b.chars().take(LONGEST).collect(),
+    );
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.iter().enumerate() {
         let mut diagonal = row[0];

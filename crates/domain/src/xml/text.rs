@@ -64,8 +64,14 @@ const MOST_NAME: usize = 224;
 
 fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
-    expect(!matches!(text, "." | ".."), "'.' and '..' are folders, not names")?;
-    expect(text.len() <= MOST_NAME, "expected a name of at most 224 bytes: files are named after it")?;
+    expect(
+        !matches!(text, "." | ".."),
+        "'.' and '..' are folders, not names",
+    )?;
+    expect(
+        text.len() <= MOST_NAME,
+        "expected a name of at most 224 bytes: files are named after it",
+    )?;
     // A terminal takes some of the characters from U+0080 on as commands.
     expect(
         !text.contains(|c: char| c == '/' || c.is_control()),

@@ -113,8 +113,15 @@ macro_rules! words {
 pub(crate) use words;
 
 /// Says which words are known, and which of them may have been meant.
-pub(crate) fn expected_one_of<'a>(text: &str, words: impl Iterator<Item = &'a str> + Clone) -> String {
-    let known = words.clone().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(", ");
+pub(crate) fn expected_one_of<'a>(
+    text: &str,
+    words: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    let known = words
+        .clone()
+        .map(|w| format!("'{w}'"))
+        .collect::<Vec<_>>()
+        .join(", ");
     match super::suggest::nearest(text, words) {
         Some(near) => format!("did you mean '{near}'? Known are {known}"),
         None => format!("known are {known}"),

@@ -1,7 +1,9 @@
 //! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
 
 use super::place::Place;
-use super::slot::{ElementSlot, ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
+use super::slot::{
+    ElementSlot, ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot,
+};
 use super::{Element, Visitor};
 
 /// Collects what one element holds.
@@ -70,13 +72,19 @@ impl Writer {
     /// Adds an element with one attribute for each value.
     fn words(&mut self, name: &'static str, attr: &'static str, slot: &dyn ValueSlot) {
         for value in slot.write() {
-            self.element(name, Writer { attributes: vec![(attr, value)], ..Writer::default() });
+            self.element(
+                name,
+                Writer {
+                    attributes: vec![(attr, value)],
+                    ..Writer::default()
+                },
+            );
         }
     }
 }
 
-/// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks and
-/// tabs become character references, so that a reader does not turn them into spaces.
+/// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks
+/// and tabs become character references, so that a reader does not turn them into spaces.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -130,7 +138,13 @@ impl Visitor for Writer {
 
     fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         for value in slot.write() {
-            self.element(name, Writer { text: Some(value), ..Writer::default() });
+            self.element(
+                name,
+                Writer {
+                    text: Some(value),
+                    ..Writer::default()
+                },
+            );
         }
     }
 

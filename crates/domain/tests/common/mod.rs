@@ -39,9 +39,17 @@ impl Platform for Emulator {
                 Board::Q35 => Some(ControllerModel::QemuXhci),
                 _ => None,
             },
-            interface: if virt { InterfaceModel::Virtio } else { InterfaceModel::E1000e },
+            interface: if virt {
+                InterfaceModel::Virtio
+            } else {
+                InterfaceModel::E1000e
+            },
             cpu: (!virt).then(|| "qemu64".into()),
-            serial: if virt { CharTargetType::SystemSerial } else { CharTargetType::IsaSerial },
+            serial: if virt {
+                CharTargetType::SystemSerial
+            } else {
+                CharTargetType::IsaSerial
+            },
         })
     }
 }
@@ -75,13 +83,23 @@ pub(crate) fn accepted(xml: &str) -> Domain {
     check(xml).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Asserts that a guest is refused with a message that holds `words`, at a place of the text that starts with `at`.
+/// Asserts that a guest is refused with a message that holds `words`, at a place of the text that
+/// starts with `at`.
 #[allow(dead_code, reason = "not every test file needs it")]
 #[track_caller]
 pub(crate) fn refused(xml: &str, words: &str, at: &str) {
-    let Err(errors) = check(xml) else { panic!("accepted, expected: {words}") };
+    let Err(errors) = check(xml) else {
+        panic!("accepted, expected: {words}")
+    };
     let found = errors.iter().find(|e| e.message.contains(words));
     let found = found.unwrap_or_else(|| panic!("expected '{words}', found: {errors}"));
-    let span = found.span.clone().unwrap_or_else(|| panic!("no place: {found}"));
-    assert!(xml[span.clone()].starts_with(at), "'{words}' is said at: {}", &xml[span]);
+    let span = found
+        .span
+        .clone()
+        .unwrap_or_else(|| panic!("no place: {found}"));
+    assert!(
+        xml[span.clone()].starts_with(at),
+        "'{words}' is said at: {}",
+        &xml[span]
+    );
 }

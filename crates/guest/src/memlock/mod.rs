@@ -1,5 +1,5 @@
-//! Amount of memory that the VMM may pin: computed from the guest, so that a start does not fail for
-//! want of it, and a broken VMM cannot pin the whole host.
+//! Amount of memory that the VMM may pin: computed from the guest, so that a start does not fail
+//! for want of it, and a broken VMM cannot pin the whole host.
 
 use passthru_domain::device::disk::DiskType;
 use passthru_domain::device::interface::InterfaceType;
@@ -11,8 +11,8 @@ use serde::Serialize;
 
 const MIB: u64 = 1 << 20;
 
-/// What the VMM maps for devices besides RAM and firmware: BIOS and option ROM regions of the board.
-/// Measured on QEMU 11.1: 1 MiB on a PC without further devices.
+/// What the VMM maps for devices besides RAM and firmware: BIOS and option ROM regions of the
+/// board. Measured on QEMU 11.1: 1 MiB on a PC without further devices.
 const BOARD: u64 = 16 * MIB;
 /// Option ROMs and BARs backed by memory of one emulated or assigned PCI device.
 const DEVICE: u64 = 2 * MIB;
@@ -48,7 +48,10 @@ impl Memlock {
     /// again for each; an SMMUv3 with `accel='on'` does not: the devices share one that translates
     /// in two stages.
     pub(crate) fn for_domain(domain: &Domain, size_of: &dyn Fn(&str) -> u64) -> Self {
-        let mut limit = Self { items: Vec::new(), pins: pins(domain) };
+        let mut limit = Self {
+            items: Vec::new(),
+            pins: pins(domain),
+        };
         if !limit.pins {
             limit.add("QEMU itself (no device pins memory)", UNPINNED);
             return limit;
@@ -58,7 +61,8 @@ impl Memlock {
         limit.add_devices(domain, size_of);
         let further = address_spaces(domain) - 1;
         if further > 0 {
-            let what = format!("all of it again for {further} more address spaces (emulated IOMMU)");
+            let what =
+                format!("all of it again for {further} more address spaces (emulated IOMMU)");
             limit.add(what, limit.bytes().saturating_mul(further));
         }
         if is_locked(domain) {
@@ -67,14 +71,24 @@ impl Memlock {
                 ram(domain).saturating_add(LOCKED_OWN),
             );
         }
-        let said = domain.memtune.as_ref().and_then(|tune| tune.hard_limit).map_or(0, Memory::bytes);
-        limit.add("up to the <hard_limit> of <memtune>", said.saturating_sub(limit.bytes()));
+        let said = domain
+            .memtune
+            .as_ref()
+            .and_then(|tune| tune.hard_limit)
+            .map_or(0, Memory::bytes);
+        limit.add(
+            "up to the <hard_limit> of <memtune>",
+            said.saturating_sub(limit.bytes()),
+        );
         limit
     }
 
     /// Returns the limit in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.items.iter().map(|item| item.bytes).fold(0, u64::saturating_add)
+        self.items
+            .iter()
+            .map(|item| item.bytes)
+            .fold(0, u64::saturating_add)
     }
 
     /// Returns the limit in MiB, rounded up.
@@ -112,7 +126,10 @@ impl Memlock {
     /// Adds a part, unless it is nothing.
     fn add(&mut self, what: impl Into<String>, bytes: u64) {
         if bytes > 0 {
-            self.items.push(MemlockItem { what: what.into(), bytes });
+            self.items.push(MemlockItem {
+                what: what.into(),
+                bytes,
+            });
         }
     }
 
@@ -120,16 +137,35 @@ impl Memlock {
         let modules = &domain.devices.memories;
         self.add("guest memory", boot_memory(domain));
         for module in modules {
-            let label = module.target.label.as_ref().and_then(|label| label.size).map_or(0, Memory::bytes);
-            self.add(named("memory device", &module.info), size_of_module(module).saturating_add(label));
+            let label = module
+                .target
+                .label
+                .as_ref()
+                .and_then(|label| label.size)
+                .map_or(0, Memory::bytes);
+            self.add(
+                named("memory device", &module.info),
+                size_of_module(module).saturating_add(label),
+            );
         }
         let most = domain.max_memory.map_or(0, |max| max.bytes());
-        self.add("memory that can be plugged in (<maxMemory>)", most.saturating_sub(ram(domain)));
+        self.add(
+            "memory that can be plugged in (<maxMemory>)",
+            most.saturating_sub(ram(domain)),
+        );
     }
 
     fn add_firmware(&mut self, domain: &Domain, size_of: &dyn Fn(&str) -> u64) {
-        let loader = domain.os.loader.as_ref().and_then(|loader| loader.path.as_deref());
-        let nvram = domain.os.nvram.as_ref().and_then(|nvram| nvram.path.as_deref());
+        let loader = domain
+            .os
+            .loader
+            .as_ref()
+            .and_then(|loader| loader.path.as_deref());
+        let nvram = domain
+            .os
+            .nvram
+            .as_ref()
+            .and_then(|nvram| nvram.path.as_deref());
         self.add("firmware", loader.map_or(0, size_of));
         self.add("firmware variables", nvram.map_or(0, size_of));
         self.add("BIOS and ROMs of the board", BOARD);
@@ -137,11 +173,22 @@ impl Memlock {
 
     fn add_devices(&mut self, domain: &Domain, size_of: &dyn Fn(&str) -> u64) {
         let devices = &domain.devices;
-        let infos: Vec<&Info> = devices.items().into_iter().filter_map(|item| devices.info(item)).collect();
+        let infos: Vec<&Info> = devices
+            .items()
+            .into_iter()
+            .filter_map(|item| devices.info(item))
+            .collect();
         let count = pci_devices(domain);
-        self.add(format!("ROMs and small BARs of {count} PCI devices"), count.saturating_mul(DEVICE));
+        self.add(
+            format!("ROMs and small BARs of {count} PCI devices"),
+            count.saturating_mul(DEVICE),
+        );
         for info in infos {
-            let rom = info.rom.as_ref().and_then(|rom| rom.file.as_deref()).filter(|file| !file.is_empty());
+            let rom = info
+                .rom
+                .as_ref()
+                .and_then(|rom| rom.file.as_deref())
+                .filter(|file| !file.is_empty());
             self.add(named("option ROM of", info), bar(rom.map_or(0, size_of)));
         }
         for shmem in &devices.shmems {
@@ -162,7 +209,11 @@ impl std::fmt::Display for MemlockItem {
 
 /// Returns the size of a BAR that holds so many bytes: a power of two.
 fn bar(bytes: u64) -> u64 {
-    if bytes == 0 { 0 } else { bytes.checked_next_power_of_two().unwrap_or(bytes) }
+    if bytes == 0 {
+        0
+    } else {
+        bytes.checked_next_power_of_two().unwrap_or(bytes)
+    }
 }
 
 fn named(what: &str, info: &Info) -> String {
@@ -174,13 +225,19 @@ fn pins(domain: &Domain) -> bool {
     let devices = &domain.devices;
     let disk = |kind| matches!(kind, Some(DiskType::Nvme | DiskType::VhostVdpa));
     devices.assigned().next().is_some()
-        || devices.interfaces.iter().any(|interface| interface.kind == Some(InterfaceType::Vdpa))
+        || devices
+            .interfaces
+            .iter()
+            .any(|interface| interface.kind == Some(InterfaceType::Vdpa))
         || devices.disks.iter().any(|found| disk(found.kind))
         || is_locked(domain)
 }
 
 fn is_locked(domain: &Domain) -> bool {
-    domain.memory_backing.as_ref().is_some_and(|backing| backing.locked)
+    domain
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.locked)
 }
 
 /// Number of DMA address spaces that assigned devices can be in at once.
@@ -191,8 +248,14 @@ fn address_spaces(domain: &Domain) -> u64 {
         None => false,
     };
     let iommus = &domain.devices.iommus;
-    let emulated = iommus.iter().any(|i| emulated(i.model, i.driver.as_ref().and_then(|d| d.accel)));
-    if emulated { (domain.devices.assigned().count() as u64).max(1) } else { 1 }
+    let emulated = iommus
+        .iter()
+        .any(|i| emulated(i.model, i.driver.as_ref().and_then(|d| d.accel)));
+    if emulated {
+        (domain.devices.assigned().count() as u64).max(1)
+    } else {
+        1
+    }
 }
 
 /// Returns the size of guest memory with its memory devices.
@@ -201,13 +264,21 @@ fn ram(domain: &Domain) -> u64 {
     modules.fold(boot_memory(domain), u64::saturating_add)
 }
 
-/// Returns the memory that the guest starts with: that of its nodes, or all but the memory devices'.
+/// Returns the memory that the guest starts with: that of its nodes, or all but the memory
+/// devices'.
 fn boot_memory(domain: &Domain) -> u64 {
     let nodes = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
     let nodes = nodes.map_or(0, |numa| {
-        numa.cells.iter().map(|cell| round_up(cell.memory, MIB)).fold(0, u64::saturating_add)
+        numa.cells
+            .iter()
+            .map(|cell| round_up(cell.memory, MIB))
+            .fold(0, u64::saturating_add)
     });
-    let modules = domain.devices.memories.iter().map(|module| module.target.size.bytes());
+    let modules = domain
+        .devices
+        .memories
+        .iter()
+        .map(|module| module.target.size.bytes());
     let all = domain.memory.map_or(0, Memory::bytes);
     let rest = all.saturating_sub(modules.fold(0, u64::saturating_add));
     nodes.max(round_up(rest, MIB))
@@ -256,7 +327,9 @@ fn video_memory(video: &Video) -> u64 {
 
 /// Returns whether a line of QEMU's is about memory that the kernel refused to pin.
 fn is_failed_pin(line: &str) -> bool {
-    let about_pinning = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"].iter().any(|word| line.contains(word));
+    let about_pinning = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"]
+        .iter()
+        .any(|word| line.contains(word));
     about_pinning && (line.contains("= -12") || line.contains("Cannot allocate memory"))
 }
 

@@ -34,11 +34,19 @@ fn limit_is_ram_and_a_little_more() {
 
 #[test]
 fn limit_is_the_sum_of_its_items() {
-    let top = "<maxMemory unit='GiB' slots='2'>3</maxMemory><memoryBacking><locked/></memoryBacking>";
+    let top =
+        "<maxMemory unit='GiB' slots='2'>3</maxMemory><memoryBacking><locked/></memoryBacking>";
     let devices = "<iommu model='intel'/><shmem name='a'><size unit='M'>64</size></shmem>";
     let limit = limit(top, devices);
-    assert_eq!(limit.items().iter().map(|item| item.bytes).sum::<u64>(), limit.bytes());
-    let what: Vec<&str> = limit.items().iter().map(|item| item.what.as_str()).collect();
+    assert_eq!(
+        limit.items().iter().map(|item| item.bytes).sum::<u64>(),
+        limit.bytes()
+    );
+    let what: Vec<&str> = limit
+        .items()
+        .iter()
+        .map(|item| item.what.as_str())
+        .collect();
     assert_eq!(
         what,
         [
@@ -71,8 +79,14 @@ fn shared_memory_is_counted() {
 fn video_memory_is_counted_by_model() {
     let card = |model: &str| added_by(&format!("<video><model {model}/></video>"), 1) / MIB;
     assert_eq!(card("type='qxl'"), 128);
-    assert_eq!(card("type='qxl' ram='131072' vram='65536' vgamem='32768'"), 192);
-    assert_eq!(card("type='qxl' ram='65536' vram='65536' vram64='262144' vgamem='65536'"), 128 + 256);
+    assert_eq!(
+        card("type='qxl' ram='131072' vram='65536' vgamem='32768'"),
+        192
+    );
+    assert_eq!(
+        card("type='qxl' ram='65536' vram='65536' vram64='262144' vgamem='65536'"),
+        128 + 256
+    );
     assert_eq!(card("type='vga'"), 16);
     assert_eq!(card("type='vga' vram='65536'"), 64);
     assert_eq!(card("type='cirrus'"), 4);
@@ -92,7 +106,10 @@ fn memory_devices_are_counted_once_and_with_their_label() {
     };
     // <memory> holds the devices too.
     assert_eq!(added_by(&nvdimm(""), 0), 0);
-    assert_eq!(added_by(&nvdimm("<label><size unit='MiB'>2</size></label>"), 0), 2 * MIB);
+    assert_eq!(
+        added_by(&nvdimm("<label><size unit='MiB'>2</size></label>"), 0),
+        2 * MIB
+    );
 }
 
 #[test]
@@ -111,7 +128,11 @@ fn firmware_and_option_roms_count_by_their_files() {
 #[test]
 fn hard_limit_raises_and_never_lowers() {
     let said = |mib: u64| {
-        limit(&format!("<memtune><hard_limit unit='MiB'>{mib}</hard_limit></memtune>"), "").bytes()
+        limit(
+            &format!("<memtune><hard_limit unit='MiB'>{mib}</hard_limit></memtune>"),
+            "",
+        )
+        .bytes()
     };
     assert_eq!(said(8192), 8192 * MIB);
     assert_eq!(said(100), limit("", "").bytes());
@@ -120,7 +141,10 @@ fn hard_limit_raises_and_never_lowers() {
 #[test]
 fn locked_memory_is_counted_on_top() {
     let backing = "<memoryBacking><locked/></memoryBacking>";
-    assert_eq!(limit(backing, "").bytes() - limit("", "").bytes(), (1024 + 4096) * MIB);
+    assert_eq!(
+        limit(backing, "").bytes() - limit("", "").bytes(),
+        (1024 + 4096) * MIB
+    );
 }
 
 #[test]
@@ -141,10 +165,21 @@ fn failed_mapping_names_the_limit_and_what_to_raise() {
     let hint = limit.explain(said).unwrap();
     let raised = limit.mib() + 256;
     assert!(
-        hint.contains(&format!("may pin {} MiB (RLIMIT_MEMLOCK): 1024 MiB guest memory,", limit.mib())),
+        hint.contains(&format!(
+            "may pin {} MiB (RLIMIT_MEMLOCK): 1024 MiB guest memory,",
+            limit.mib()
+        )),
         "{hint}"
     );
     assert!(hint.contains("64 MiB shared memory"), "{hint}");
-    assert!(hint.ends_with(&format!("<hard_limit unit='MiB'>{raised}</hard_limit></memtune>")), "{hint}");
-    assert_eq!(limit.explain("qemu: cannot set up guest memory 'pc.ram': Cannot allocate memory"), None);
+    assert!(
+        hint.ends_with(&format!(
+            "<hard_limit unit='MiB'>{raised}</hard_limit></memtune>"
+        )),
+        "{hint}"
+    );
+    assert_eq!(
+        limit.explain("qemu: cannot set up guest memory 'pc.ram': Cannot allocate memory"),
+        None
+    );
 }

@@ -63,7 +63,8 @@ impl OwnFolder {
     fn make(&self, user: &User) -> io::Result<()> {
         rustix::fs::mkdirat(&self.parent, &self.name, Mode::RWXU)?;
         // Before the user has the folder: a folder without a mark is empty.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.parent, self.mark(), flags, Mode::RUSR | Mode::WUSR)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_SYMLINKS;
@@ -75,8 +76,10 @@ impl OwnFolder {
 
     fn is_marked(&self) -> io::Result<bool> {
         match rustix::fs::statat(&self.parent, self.mark(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                && stat.st_uid == rustix::process::geteuid().as_raw()),
+            Ok(stat) => Ok(
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && stat.st_uid == rustix::process::geteuid().as_raw(),
+            ),
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(e.into()),
         }

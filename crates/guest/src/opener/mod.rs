@@ -51,7 +51,11 @@ enum Kinds {
 
 impl<'a> Opener<'a> {
     pub(crate) fn new(user: &'a User) -> Self {
-        Self { user, root: Path::new("/"), owner: 0 }
+        Self {
+            user,
+            root: Path::new("/"),
+            owner: 0,
+        }
     }
 
     /// Opens a file or a device. A file for output is made where it is not there; a file that is
@@ -96,9 +100,10 @@ impl<'a> Opener<'a> {
         let owners = [self.owner];
         match self.walk(&owners).find(path)? {
             Place::Absent { .. } => Err(Errno::NOENT.into()),
-            Place::Found(object) if object.kind() != FileType::Socket => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a socket"))
-            }
+            Place::Found(object) if object.kind() != FileType::Socket => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a socket",
+            )),
             Place::Found(object) => {
                 object.refuse_hard_link()?;
                 socket::connect(&object.path())
@@ -119,7 +124,8 @@ impl<'a> Opener<'a> {
     fn find_folder(&self, path: &Path, make: bool) -> io::Result<Folder> {
         let path = std::path::absolute(path)?;
         let owners = [self.owner];
-        self.walk(&owners).folder(path.parent().unwrap_or(&path), make)
+        self.walk(&owners)
+            .folder(path.parent().unwrap_or(&path), make)
     }
 
     fn open_one_of(&self, kinds: Kinds, path: &Path, mode: Mode) -> io::Result<File> {
@@ -163,7 +169,10 @@ impl<'a> Opener<'a> {
                 return Err(Errno::NOENT.into());
             }
             let flags = flags(mode) | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-            let (mode, resolve) = (Permissions::RUSR | Permissions::WUSR, ResolveFlags::NO_SYMLINKS);
+            let (mode, resolve) = (
+                Permissions::RUSR | Permissions::WUSR,
+                ResolveFlags::NO_SYMLINKS,
+            );
             match rustix::fs::openat2(&folder, &name, flags, mode, resolve) {
                 Err(Errno::EXIST) => {}
                 made => return wait_for_data(made?),
@@ -173,7 +182,10 @@ impl<'a> Opener<'a> {
     }
 
     fn walk<'w>(&'w self, owners: &'w [u32]) -> Walk<'w> {
-        Walk { root: self.root, owners }
+        Walk {
+            root: self.root,
+            owners,
+        }
     }
 }
 
@@ -185,7 +197,11 @@ impl Object {
     /// Opens this very object, whatever has its name by now.
     fn open(&self, kinds: Kinds, mode: Mode) -> io::Result<File> {
         kinds.check(self.kind())?;
-        wait_for_data(rustix::fs::open(self.path(), flags(mode), Permissions::empty())?)
+        wait_for_data(rustix::fs::open(
+            self.path(),
+            flags(mode),
+            Permissions::empty(),
+        )?)
     }
 
     /// Refuses another user's file that the owner of this folder may have linked here. Most

@@ -1,5 +1,5 @@
-//! Connections to sockets of the file system, which never wait without end: a listener that does not
-//! accept connections may be anyone's.
+//! Connections to sockets of the file system, which never wait without end: a listener that does
+//! not accept connections may be anyone's.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -64,7 +64,8 @@ mod tests {
     /// Makes a listener that accepts nothing and has no room for another connection.
     fn crowded(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
         let flags = SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
         rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
         rustix::net::listen(&socket, 0).unwrap();
         let mut streams = Vec::new();
@@ -87,11 +88,20 @@ mod tests {
         let path: PathBuf = folder.path().join("socket");
         let _listener = crowded(&path);
         let connected = path.clone();
-        let error = soon(move || Opener::new(&User::choose(None).unwrap()).connect(&connected)).unwrap_err();
-        assert_eq!(error.to_string(), "its listener does not accept connections");
+        let error = soon(move || Opener::new(&User::choose(None).unwrap()).connect(&connected))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "its listener does not accept connections"
+        );
         let replaced = path.clone();
         let user = User::choose(None).unwrap();
-        soon(move || Leftovers::default().listen(&replaced, &Opener::new(&user)).map(drop)).unwrap_err();
+        soon(move || {
+            Leftovers::default()
+                .listen(&replaced, &Opener::new(&user))
+                .map(drop)
+        })
+        .unwrap_err();
         assert!(path.exists());
     }
 

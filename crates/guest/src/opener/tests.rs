@@ -22,7 +22,13 @@ impl Tree {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let (uid, gid) = (Uid::effective(), Gid::effective());
-        let user = User { name: "self".into(), kind: Kind::Caller, uid, gid, groups: Vec::new() };
+        let user = User {
+            name: "self".into(),
+            kind: Kind::Caller,
+            uid,
+            gid,
+            groups: Vec::new(),
+        };
         let tree = Self { root, user };
         fs::create_dir_all(tree.at("/home/alice/vm")).unwrap();
         fs::create_dir_all(tree.at("/home/bob/vm")).unwrap();
@@ -38,25 +44,36 @@ impl Tree {
     }
 
     fn opener(&self) -> Opener<'_> {
-        Opener { user: &self.user, root: self.root.path(), owner: self.user.uid() }
+        Opener {
+            user: &self.user,
+            root: self.root.path(),
+            owner: self.user.uid(),
+        }
     }
 
     fn read(&self, path: &str) -> io::Result<String> {
         let mut text = String::new();
-        self.opener().open(Path::new(path), Mode::Read)?.read_to_string(&mut text)?;
+        self.opener()
+            .open(Path::new(path), Mode::Read)?
+            .read_to_string(&mut text)?;
         Ok(text)
     }
 }
 
 fn refusal(error: &io::Error) -> String {
-    RefusedLink::in_error(error).map(ToString::to_string).unwrap_or_default()
+    RefusedLink::in_error(error)
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 #[test]
 fn folder_link_of_others_is_not_followed() {
     let tree = Tree::new();
     let error = tree.read("/home/alice/link/disk").unwrap_err();
-    assert!(refusal(&error).starts_with("/home/alice/link is a symbolic link"), "{error}");
+    assert!(
+        refusal(&error).starts_with("/home/alice/link is a symbolic link"),
+        "{error}"
+    );
     assert_eq!(tree.read("/home/alice/vm/disk").unwrap(), "alice");
 }
 
@@ -65,7 +82,10 @@ fn file_link_of_others_is_not_followed_or_written() {
     let tree = Tree::new();
     symlink("../bob/vm/disk", tree.at("/home/alice/disk")).unwrap();
     symlink("/etc/new", tree.at("/home/alice/log")).unwrap();
-    for (path, mode) in [("/home/alice/disk", Mode::Read), ("/home/alice/log", Mode::Write)] {
+    for (path, mode) in [
+        ("/home/alice/disk", Mode::Read),
+        ("/home/alice/log", Mode::Write),
+    ] {
         let error = tree.opener().open(Path::new(path), mode).unwrap_err();
         assert!(!refusal(&error).is_empty(), "{path}: {error}");
     }
@@ -89,7 +109,12 @@ fn links_that_root_made_go_on_to_work() {
     symlink("/run", tree.at("/var/run")).unwrap();
     symlink("../../run/vm", tree.at("/var/lib/vm")).unwrap();
     symlink("vm/disk", tree.at("/run/current")).unwrap();
-    for path in ["/var/run/vm/disk", "/var/lib/vm/disk", "/var/run/current", "/run/vm/../vm/disk"] {
+    for path in [
+        "/var/run/vm/disk",
+        "/var/lib/vm/disk",
+        "/var/run/current",
+        "/run/vm/../vm/disk",
+    ] {
         assert_eq!(tree.read(path).unwrap(), "run", "{path}");
     }
     symlink("/home/alice/vm", tree.at("/run/alices")).unwrap();
@@ -100,7 +125,10 @@ fn links_that_root_made_go_on_to_work() {
 fn links_in_a_circle_are_an_error() {
     let tree = Tree::new();
     symlink("circle", tree.at("/home/circle")).unwrap();
-    assert_eq!(tree.read("/home/circle").unwrap_err().raw_os_error(), Some(libc::ELOOP));
+    assert_eq!(
+        tree.read("/home/circle").unwrap_err().raw_os_error(),
+        Some(libc::ELOOP)
+    );
 }
 
 #[test]
@@ -119,14 +147,26 @@ fn fifo_socket_and_folder_are_refused_at_once() {
     let _listener = UnixListener::bind(tree.at("/home/socket")).unwrap();
     for path in ["/home/fifo", "/home/socket", "/home/bob"] {
         let error = tree.opener().open(Path::new(path), Mode::Read).unwrap_err();
-        assert_eq!(error.to_string(), "it is neither a file nor a device", "{path}");
+        assert_eq!(
+            error.to_string(),
+            "it is neither a file nor a device",
+            "{path}"
+        );
     }
     let user = &tree.user;
-    let error = Opener::new(user).open_image(Path::new("/dev/null")).unwrap_err();
+    let error = Opener::new(user)
+        .open_image(Path::new("/dev/null"))
+        .unwrap_err();
     assert_eq!(error.to_string(), "it is neither a file nor a block device");
-    let error = Opener::new(user).open_regular(Path::new("/dev/zero")).unwrap_err();
+    let error = Opener::new(user)
+        .open_regular(Path::new("/dev/zero"))
+        .unwrap_err();
     assert_eq!(error.to_string(), "it is not a regular file");
-    assert!(Opener::new(user).open(Path::new("/dev/null"), Mode::ReadWrite).is_ok());
+    assert!(
+        Opener::new(user)
+            .open(Path::new("/dev/null"), Mode::ReadWrite)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -137,7 +177,11 @@ fn log_is_made_and_not_emptied_by_opening_it() {
     fs::write(tree.at("/home/log"), "earlier").unwrap();
     tree.opener().open(log, Mode::Write).unwrap();
     assert_eq!(tree.read("/home/log").unwrap(), "earlier");
-    assert!(tree.opener().open(Path::new("/home/none"), Mode::ReadWrite).is_err());
+    assert!(
+        tree.opener()
+            .open(Path::new("/home/none"), Mode::ReadWrite)
+            .is_err()
+    );
     assert!(!tree.at("/home/none").exists());
 }
 
@@ -145,9 +189,21 @@ fn log_is_made_and_not_emptied_by_opening_it() {
 fn socket_is_not_reached_through_a_link_of_others() {
     let tree = Tree::new();
     let _listener = UnixListener::bind(tree.at("/home/bob/vm/socket")).unwrap();
-    assert!(tree.opener().connect(Path::new("/home/bob/vm/socket")).is_ok());
-    assert!(tree.opener().connect(Path::new("/home/alice/link/socket")).is_err());
-    assert!(tree.opener().connect(Path::new("/home/bob/vm/disk")).is_err());
+    assert!(
+        tree.opener()
+            .connect(Path::new("/home/bob/vm/socket"))
+            .is_ok()
+    );
+    assert!(
+        tree.opener()
+            .connect(Path::new("/home/alice/link/socket"))
+            .is_err()
+    );
+    assert!(
+        tree.opener()
+            .connect(Path::new("/home/bob/vm/disk"))
+            .is_err()
+    );
 }
 
 #[test]
@@ -168,20 +224,38 @@ fn own_folder_is_made_and_removed_with_its_contents() {
 #[test]
 fn folder_without_mark_is_kept() {
     let tree = Tree::new();
-    let error = tree.opener().make_own_folder(Path::new("/home/bob")).unwrap_err();
-    assert_eq!(error.to_string(), "it was there before and passthru has not made it");
+    let error = tree
+        .opener()
+        .make_own_folder(Path::new("/home/bob"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "it was there before and passthru has not made it"
+    );
     assert_eq!(tree.read("/home/bob/vm/disk").unwrap(), "bob");
     // An empty one is as good as none.
     fs::create_dir(tree.at("/home/empty")).unwrap();
-    assert!(tree.opener().make_own_folder(Path::new("/home/empty")).is_ok());
+    assert!(
+        tree.opener()
+            .make_own_folder(Path::new("/home/empty"))
+            .is_ok()
+    );
 }
 
 #[test]
 fn own_folder_is_not_made_where_others_can_write() {
     let tree = Tree::new();
     symlink("../bob", tree.at("/home/alice/passthru")).unwrap();
-    assert!(tree.opener().make_own_folder(Path::new("/home/alice/passthru/vm")).is_err());
-    assert!(tree.opener().make_own_folder(Path::new("/home/alice/new")).is_err());
+    assert!(
+        tree.opener()
+            .make_own_folder(Path::new("/home/alice/passthru/vm"))
+            .is_err()
+    );
+    assert!(
+        tree.opener()
+            .make_own_folder(Path::new("/home/alice/new"))
+            .is_err()
+    );
     assert_eq!(tree.read("/home/bob/vm/disk").unwrap(), "bob");
 }
 
@@ -217,27 +291,38 @@ fn while_exchanged(one: &Path, other: &Path, mut work: impl FnMut()) {
 fn exchange_of_folder_and_link_wins_nothing_in_10_000_tries() {
     let tree = Tree::new();
     let (mut opened, mut refused) = (0, 0);
-    while_exchanged(&tree.at("/home/alice/vm"), &tree.at("/home/alice/link"), || {
-        match tree.read("/home/alice/vm/disk") {
+    while_exchanged(
+        &tree.at("/home/alice/vm"),
+        &tree.at("/home/alice/link"),
+        || match tree.read("/home/alice/vm/disk") {
             Ok(text) => {
                 assert_eq!(text, "alice");
                 opened += 1;
             }
             Err(_) => refused += 1,
-        }
-    });
-    assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
+        },
+    );
+    assert!(
+        opened > 0 && refused > 0,
+        "{opened} opened, {refused} refused"
+    );
 }
 
 #[test]
 fn exchange_of_file_and_link_wins_nothing_in_10_000_tries() {
     let tree = Tree::new();
-    let (disk, link) = (tree.at("/home/alice/vm/disk"), tree.at("/home/alice/vm/link"));
+    let (disk, link) = (
+        tree.at("/home/alice/vm/disk"),
+        tree.at("/home/alice/vm/link"),
+    );
     symlink("../../bob/vm/disk", &link).unwrap();
     let bobs = fs::metadata(tree.at("/home/bob/vm/disk")).unwrap();
     let (mut opened, mut refused) = (0, 0);
     while_exchanged(&disk, &link, || {
-        match tree.opener().open(Path::new("/home/alice/vm/disk"), Mode::Write) {
+        match tree
+            .opener()
+            .open(Path::new("/home/alice/vm/disk"), Mode::Write)
+        {
             Ok(file) => {
                 let ino = std::os::unix::fs::MetadataExt::ino;
                 assert_ne!(ino(&file.metadata().unwrap()), ino(&bobs));
@@ -246,7 +331,10 @@ fn exchange_of_file_and_link_wins_nothing_in_10_000_tries() {
             Err(_) => refused += 1,
         }
     });
-    assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
+    assert!(
+        opened > 0 && refused > 0,
+        "{opened} opened, {refused} refused"
+    );
 }
 
 #[test]
@@ -256,7 +344,10 @@ fn hard_link_to_a_file_of_others_is_refused() {
     fs::hard_link(&bobs, tree.at("/home/alice/vm/hard")).unwrap();
     // Root alone can give a file away. A file of the folder's own user may have several names.
     let given = std::os::unix::fs::chown(&bobs, Some(65534), None).is_ok();
-    let walk = Walk { root: tree.root.path(), owners: &[tree.user.uid()] };
+    let walk = Walk {
+        root: tree.root.path(),
+        owners: &[tree.user.uid()],
+    };
     let Place::Found(object) = walk.find(Path::new("/home/alice/vm/hard")).unwrap() else {
         panic!("the link is there")
     };

@@ -23,7 +23,11 @@ pub(crate) struct RefusedLink {
 
 impl fmt::Display for RefusedLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is a symbolic link in a folder that others than root can change", self.link.display())
+        write!(
+            f,
+            "{} is a symbolic link in a folder that others than root can change",
+            self.link.display()
+        )
     }
 }
 
@@ -85,10 +89,21 @@ impl Walk<'_> {
             }
             if steps.left.is_empty() {
                 match steps.open(&name, OFlags::empty()) {
-                    Err(Errno::NOENT) => return Ok(Place::Absent { folder: steps.end(), name }),
+                    Err(Errno::NOENT) => {
+                        return Ok(Place::Absent {
+                            folder: steps.end(),
+                            name,
+                        });
+                    }
                     Err(e) => return Err(e.into()),
-                    Ok((fd, stat)) if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink => {
-                        return Ok(Place::Found(Object { fd, stat, folder: steps.end() }));
+                    Ok((fd, stat))
+                        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink =>
+                    {
+                        return Ok(Place::Found(Object {
+                            fd,
+                            stat,
+                            folder: steps.end(),
+                        }));
                     }
                     Ok((link, _)) => steps.follow(&link, &name)?,
                 }
@@ -118,7 +133,12 @@ impl Walk<'_> {
     fn judge(&self, above: bool, fd: OwnedFd, stat: &Stat) -> Folder {
         let closed = stat.st_mode & OTHERS_WRITE == 0;
         let trusted = above && closed && self.owners.contains(&stat.st_uid);
-        Folder { fd, owner: stat.st_uid, closed, trusted }
+        Folder {
+            fd,
+            owner: stat.st_uid,
+            closed,
+            trusted,
+        }
     }
 }
 
@@ -142,7 +162,14 @@ impl<'a> Steps<'a> {
         let root = rustix::fs::open(walk.root, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&root)?;
         let here = walk.judge(true, root, &stat);
-        Ok(Self { walk, above: Vec::new(), here, path: "/".into(), left, links: 0 })
+        Ok(Self {
+            walk,
+            above: Vec::new(),
+            here,
+            path: "/".into(),
+            left,
+            links: 0,
+        })
     }
 
     fn end(self) -> Folder {
@@ -197,7 +224,9 @@ impl<'a> Steps<'a> {
     /// Puts the components of a link's text in its place.
     fn follow(&mut self, link: &OwnedFd, name: &OsStr) -> io::Result<()> {
         if !self.here.trusted {
-            return Err(io::Error::other(RefusedLink { link: self.path.join(name) }));
+            return Err(io::Error::other(RefusedLink {
+                link: self.path.join(name),
+            }));
         }
         self.links += 1;
         if self.links > MOST_LINKS {
@@ -217,11 +246,14 @@ impl<'a> Steps<'a> {
 
 /// Returns the components of a path, the last one first.
 fn components(path: &Path) -> Vec<OsString> {
-    let named = path.components().rev().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
-    });
+    let named = path
+        .components()
+        .rev()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+        });
     named.collect()
 }
 

@@ -37,7 +37,10 @@ impl Below {
     fn walk(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.visit(&entry.path(), entry.file_name().to_string_lossy().into_owned());
+                self.visit(
+                    &entry.path(),
+                    entry.file_name().to_string_lossy().into_owned(),
+                );
                 self.walk(&entry.path());
             }
         }
@@ -59,12 +62,19 @@ impl Node {
         let subsystem = sysfs::link_name(dir.join("subsystem"))?;
         let path = format!("/dev/{}", node_name(dir)?);
         let number = sysfs::read(dir.join("dev")).and_then(|text| Number::parse_char(&text));
-        Some(Self { path, number, vital: matches!(subsystem.as_str(), "drm" | "vfio-dev") })
+        Some(Self {
+            path,
+            number,
+            vital: matches!(subsystem.as_str(), "drm" | "vfio-dev"),
+        })
     }
 }
 
 /// Returns the name of a device's node below `/dev`.
 pub(crate) fn node_name(dir: &Path) -> Option<String> {
     let uevent = sysfs::read(dir.join("uevent"))?;
-    uevent.lines().find_map(|line| line.strip_prefix("DEVNAME=")).map(str::to_owned)
+    uevent
+        .lines()
+        .find_map(|line| line.strip_prefix("DEVNAME="))
+        .map(str::to_owned)
 }

@@ -1,5 +1,5 @@
-//! Exclusive opens of block devices, which is how the kernel keeps two users of a disk apart: a mount, a
-//! volume group, a RAID and swap each have one, and refuse a disk that another has.
+//! Exclusive opens of block devices, which is how the kernel keeps two users of a disk apart: a
+//! mount, a volume group, a RAID and swap each have one, and refuse a disk that another has.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -30,18 +30,20 @@ pub(crate) enum Opened {
 }
 
 impl Hold {
-    /// Holds the whole disks of a stack, by which their partitions are held too. One that another has
-    /// for longer than a look takes is left out.
+    /// Holds the whole disks of a stack, by which their partitions are held too. One that another
+    /// has for longer than a look takes is left out.
     pub(crate) fn new(host: &Host, stack: &Stack) -> Self {
         let mut files = Vec::new();
         for (block, number) in whole(host, stack) {
-            host.wait_until(host.wait() / 8, || match open_exclusively(host, block, number) {
-                Ok(Opened::Busy) => false,
-                Ok(Opened::Free(file)) => {
-                    files.push((number, file));
-                    true
+            host.wait_until(host.wait() / 8, || {
+                match open_exclusively(host, block, number) {
+                    Ok(Opened::Busy) => false,
+                    Ok(Opened::Free(file)) => {
+                        files.push((number, file));
+                        true
+                    }
+                    Ok(Opened::Empty) | Err(_) => true,
                 }
-                Ok(Opened::Empty) | Err(_) => true,
             });
         }
         Self { files }
@@ -58,8 +60,12 @@ impl Hold {
 
 /// Returns the disks of a stack that have a node and are not partitions.
 pub(crate) fn whole<'a>(host: &Host, stack: &'a Stack) -> Vec<(&'a str, Number)> {
-    let blocks = stack.iter().filter(|(block, _)| !stack::is_partition(host, block));
-    blocks.filter_map(|(block, number)| Some((block.as_str(), (*number)?))).collect()
+    let blocks = stack
+        .iter()
+        .filter(|(block, _)| !stack::is_partition(host, block));
+    blocks
+        .filter_map(|(block, number)| Some((block.as_str(), (*number)?)))
+        .collect()
 }
 
 /// Opens a block device exclusively by its node in `/dev`.
@@ -69,7 +75,11 @@ pub(crate) fn whole<'a>(host: &Host, stack: &'a Stack) -> Vec<(&'a str, Number)>
 pub(crate) fn open_exclusively(host: &Host, block: &str, number: Number) -> Result<Opened, Unseen> {
     let node = stack::node(host, block);
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match open(host.path(node.trim_start_matches('/')), flags, Mode::empty()) {
+    let file = match open(
+        host.path(node.trim_start_matches('/')),
+        flags,
+        Mode::empty(),
+    ) {
         Ok(file) => file,
         Err(Errno::BUSY) => return Ok(Opened::Busy),
         Err(Errno::NOMEDIUM | Errno::NXIO) => return Ok(Opened::Empty),
@@ -77,7 +87,11 @@ pub(crate) fn open_exclusively(host: &Host, block: &str, number: Number) -> Resu
     };
     match host.number_of(&file) {
         Ok(Some(found)) if found == number => Ok(Opened::Free(file)),
-        Ok(Some(found)) => Err(Unseen::new(CLAIMS, node, format!("it is {found}, not {number}"))),
+        Ok(Some(found)) => Err(Unseen::new(
+            CLAIMS,
+            node,
+            format!("it is {found}, not {number}"),
+        )),
         Ok(None) => Err(Unseen::new(CLAIMS, node, "it is not a device node")),
         Err(error) => Err(Unseen::new(CLAIMS, node, error)),
     }

@@ -52,20 +52,30 @@ impl Uses {
 
     /// Returns the uses that taking the device would break.
     pub fn blocking(&self) -> impl Iterator<Item = &Use> {
-        self.known.iter().filter(|used| used.severity() == Severity::Blocks)
+        self.known
+            .iter()
+            .filter(|used| used.severity() == Severity::Blocks)
     }
 }
 
 impl Unseen {
     /// Describes a file, folder or socket that could not be read.
     pub fn new(uses: &'static str, place: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self { uses, place: place.to_string(), reason: reason.to_string() }
+        Self {
+            uses,
+            place: place.to_string(),
+            reason: reason.to_string(),
+        }
     }
 }
 
 impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be seen ({}: {})", self.uses, self.place, self.reason)
+        write!(
+            f,
+            "{} cannot be seen ({}: {})",
+            self.uses, self.place, self.reason
+        )
     }
 }
 
@@ -99,8 +109,7 @@ mod tests {
 
     #[test]
     fn unseen_names_the_file_and_the_answer() {
-        let expected =
-            "processes that have it open cannot be seen (/proc/1/fd: Permission denied (os error 13))";
+        let expected = "processes that have it open cannot be seen (/proc/1/fd: Permission denied (os error 13))";
         assert_eq!(unseen().to_string(), expected);
     }
 }

@@ -27,8 +27,13 @@ impl Loop {
 pub(crate) fn loops(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<Loop> {
     let class = host.path("sys/class/block");
     let mut loops = Vec::new();
-    for name in sysfs::names(&class).into_iter().filter(|name| name.starts_with("loop")) {
-        let Some(file) = sysfs::read(class.join(&name).join("loop/backing_file")) else { continue };
+    for name in sysfs::names(&class)
+        .into_iter()
+        .filter(|name| name.starts_with("loop"))
+    {
+        let Some(file) = sysfs::read(class.join(&name).join("loop/backing_file")) else {
+            continue;
+        };
         match over(host, &name, &file) {
             Ok(over) => loops.push(Loop { name, file, over }),
             Err(error) => {
@@ -40,8 +45,8 @@ pub(crate) fn loops(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<Loop> {
     loops
 }
 
-/// Asks the loop device, which knows the file even where its path is of another mount namespace; else
-/// looks at the path.
+/// Asks the loop device, which knows the file even where its path is of another mount namespace;
+/// else looks at the path.
 fn over(host: &Host, name: &str, file: &str) -> std::io::Result<Number> {
     let path = host.path(file.trim_start_matches('/'));
     if let Some(number) = status(host, name) {
@@ -59,7 +64,11 @@ fn status(host: &Host, name: &str) -> Option<Number> {
     }
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits();
     let node = Path::new("/dev").join(name);
-    let file = OpenOptions::new().read(true).custom_flags(nonblock.cast_signed()).open(node).ok()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblock.cast_signed())
+        .open(node)
+        .ok()?;
     if host.number_of(&file).ok()? != super::stack::number(host, name) {
         return None;
     }

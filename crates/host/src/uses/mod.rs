@@ -48,7 +48,8 @@ pub enum Use {
         /// Where it is mounted.
         mount_point: String,
     },
-    /// A file system on it is mounted, in another mount namespace only: that of a container or service.
+    /// A file system on it is mounted, in another mount namespace only: that of a container or
+    /// service.
     PrivateMount {
         /// Block device that holds the file system.
         block: String,
@@ -148,9 +149,12 @@ impl Use {
     pub(crate) fn mount(block: String, mount_point: String, process: Option<&Process>) -> Self {
         match process {
             None => Self::Mount { block, mount_point },
-            Some(Process { pid, comm }) => {
-                Self::PrivateMount { block, mount_point, pid: *pid, comm: comm.clone() }
-            }
+            Some(Process { pid, comm }) => Self::PrivateMount {
+                block,
+                mount_point,
+                pid: *pid,
+                comm: comm.clone(),
+            },
         }
     }
 
@@ -167,32 +171,53 @@ impl Use {
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mount { block, mount_point } => write!(f, "the file system on {mount_point} ({block})"),
-            Self::PrivateMount { block, mount_point, pid, comm } => {
-                write!(f, "the file system on {mount_point} ({block}) in the mounts of {comm} (pid {pid})")
+            Self::Mount { block, mount_point } => {
+                write!(f, "the file system on {mount_point} ({block})")
+            }
+            Self::PrivateMount {
+                block,
+                mount_point,
+                pid,
+                comm,
+            } => {
+                write!(
+                    f,
+                    "the file system on {mount_point} ({block}) in the mounts of {comm} (pid {pid})"
+                )
             }
             Self::Loop { block, file } => write!(f, "{block}, a loop device over {file}"),
             Self::KernelTarget { target, node } => write!(f, "{target}, which exports {node}"),
             Self::Swap { block } => write!(f, "swap space on {block}"),
             Self::Exclusive { block, holders } if holders.is_empty() => {
-                write!(f, "{block}, claimed exclusively (by a volume manager, RAID, ZFS or a guest)")
+                write!(
+                    f,
+                    "{block}, claimed exclusively (by a volume manager, RAID, ZFS or a guest)"
+                )
             }
-            Self::Exclusive { block, holders } => write!(f, "{block}, part of {}", holders.join(", ")),
+            Self::Exclusive { block, holders } => {
+                write!(f, "{block}, part of {}", holders.join(", "))
+            }
             Self::Network(network) => write!(f, "{network}"),
             Self::VirtualFunctions { count: 1 } => f.write_str("1 virtual function"),
             Self::VirtualFunctions { count } => write!(f, "{count} virtual functions"),
             Self::Console => f.write_str("the host's console"),
-            Self::Process { pid, comm, node, .. } => write!(f, "{comm} (pid {pid}, {node})"),
+            Self::Process {
+                pid, comm, node, ..
+            } => write!(f, "{comm} (pid {pid}, {node})"),
             Self::Guest { name, pid } => write!(f, "guest {name} (pid {pid})"),
         }
     }
 }
 
 impl Host {
-    /// Looks at what the host is doing, once for many devices, and takes nothing: no disk is opened.
-    /// A claim of a disk that leaves no trace in sysfs (ZFS) is seen by [`check`](Self::check) alone.
+    /// Looks at what the host is doing, once for many devices, and takes nothing: no disk is
+    /// opened. A claim of a disk that leaves no trace in sysfs (ZFS) is seen by
+    /// [`check`](Self::check) alone.
     pub fn usage(&self) -> Usage {
-        Usage { opens_disks: false, ..self.usage_beside(&[], &[]) }
+        Usage {
+            opens_disks: false,
+            ..self.usage_beside(&[], &[])
+        }
     }
 
     /// Looks at what the host is doing apart from what the caller has: devices that it has claimed,
@@ -225,13 +250,16 @@ impl Host {
     pub(crate) fn vfio_holders(&self, device: &Device) -> Uses {
         let processes = Processes::look(self, &[]);
         let known = open::holders(&open::vfio_nodes(self, device), &processes);
-        Uses { known, unseen: processes.unseen }
+        Uses {
+            known,
+            unseen: processes.unseen,
+        }
     }
 }
 
 impl Usage {
-    /// Returns what the host uses a device for, and what could not be looked at. Nothing for bridges:
-    /// what is behind them has uses of its own.
+    /// Returns what the host uses a device for, and what could not be looked at. Nothing for
+    /// bridges: what is behind them has uses of its own.
     pub fn of(&self, device: &Device) -> Uses {
         if device.is_bridge() {
             return Uses::default();
@@ -240,12 +268,22 @@ impl Usage {
         let below = Below::of(&dir);
         let stack = stack::stack(&self.host, &below.blocks, &self.loops);
         let mut found = block::uses(self, &stack);
-        found.known.extend(self.network.uses(&self.host, &dir, &below));
-        found.unseen.extend(self.network.unseen(&self.host, &dir, &below));
-        if let Some(Sriov::Physical { enabled: count @ 1.., .. }) = device.sriov {
+        found
+            .known
+            .extend(self.network.uses(&self.host, &dir, &below));
+        found
+            .unseen
+            .extend(self.network.unseen(&self.host, &dir, &below));
+        if let Some(Sriov::Physical {
+            enabled: count @ 1..,
+            ..
+        }) = device.sriov
+        {
             found.known.push(Use::VirtualFunctions { count });
         }
-        found.known.extend(console::shown(&self.host, device).then_some(Use::Console));
+        found
+            .known
+            .extend(console::shown(&self.host, device).then_some(Use::Console));
         let mut nodes = below.nodes;
         nodes.extend(stack::nodes(&self.host, &stack));
         nodes.extend(open::vfio_nodes(&self.host, device));
@@ -265,15 +303,20 @@ impl Usage {
     /// Holds the disks of a device exclusively.
     pub(crate) fn hold(&self, device: &Device) -> Hold {
         let below = Below::of(&self.host.pci(device.address));
-        Hold::new(&self.host, &stack::stack(&self.host, &below.blocks, &self.loops))
+        Hold::new(
+            &self.host,
+            &stack::stack(&self.host, &below.blocks, &self.loops),
+        )
     }
 
     fn exports(&self, nodes: &[Node]) -> Vec<Use> {
         let mut exports = Vec::new();
         for Target { name, number } in &self.targets {
             let node = nodes.iter().find(|node| node.number == Some(*number));
-            exports
-                .extend(node.map(|node| Use::KernelTarget { target: name.clone(), node: node.path.clone() }));
+            exports.extend(node.map(|node| Use::KernelTarget {
+                target: name.clone(),
+                node: node.path.clone(),
+            }));
         }
         exports
     }

@@ -34,7 +34,11 @@ pub(crate) struct Namespace {
 }
 
 /// Reads the mounts that this process has, then those that only other namespaces have.
-pub(crate) fn namespaces(host: &Host, processes: &[Process], unseen: &mut Vec<Unseen>) -> Vec<Namespace> {
+pub(crate) fn namespaces(
+    host: &Host,
+    processes: &[Process],
+    unseen: &mut Vec<Unseen>,
+) -> Vec<Namespace> {
     let own = host.path("proc/self/mountinfo");
     let mounts = match fs::read(&own) {
         Ok(text) => parse(&text),
@@ -44,13 +48,20 @@ pub(crate) fn namespaces(host: &Host, processes: &[Process], unseen: &mut Vec<Un
         }
     };
     let mut known: HashSet<Mount> = mounts.iter().cloned().collect();
-    let mut namespaces = vec![Namespace { process: None, mounts }];
+    let mut namespaces = vec![Namespace {
+        process: None,
+        mounts,
+    }];
     for process in processes {
         // A process that has ended shows none. What its namespace mounts is still held exclusively.
-        let text = fs::read(host.path(&format!("proc/{}/mountinfo", process.pid))).unwrap_or_default();
+        let text =
+            fs::read(host.path(&format!("proc/{}/mountinfo", process.pid))).unwrap_or_default();
         let mut mounts = parse(&text);
         mounts.retain(|mount| known.insert(mount.clone()));
-        namespaces.push(Namespace { process: Some(process.clone()), mounts });
+        namespaces.push(Namespace {
+            process: Some(process.clone()),
+            mounts,
+        });
     }
     namespaces
 }
@@ -68,12 +79,19 @@ pub(crate) fn swaps(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<String> {
         }
     };
     let text = String::from_utf8_lossy(&text);
-    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape).collect()
+    text.lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .map(unescape)
+        .collect()
 }
 
 /// Reads a table of mounts.
 pub(crate) fn parse(text: &[u8]) -> Vec<Mount> {
-    String::from_utf8_lossy(text).lines().filter_map(parse_line).collect()
+    String::from_utf8_lossy(text)
+        .lines()
+        .filter_map(parse_line)
+        .collect()
 }
 
 /// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`
@@ -104,7 +122,10 @@ pub(crate) fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        let octal = tail
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| str::from_utf8(digits).ok());
         let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
         bytes.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { &tail[3..] } else { tail };
@@ -129,11 +150,20 @@ mod tests {
         let tree = Tree::new();
         let shared = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
         tree.file("proc/self/mountinfo", shared);
-        tree.file("proc/77/mountinfo", format!("{shared}30 22 8:2 / /mnt rw - ext4 /dev/sda2 rw\n"));
-        let service = Process { pid: 77, comm: "service".into() };
+        tree.file(
+            "proc/77/mountinfo",
+            format!("{shared}30 22 8:2 / /mnt rw - ext4 /dev/sda2 rw\n"),
+        );
+        let service = Process {
+            pid: 77,
+            comm: "service".into(),
+        };
         let mut unseen = Vec::new();
         let found = namespaces(&tree.host(), std::slice::from_ref(&service), &mut unseen);
-        assert_eq!((found[0].mounts.len(), &found[1].process), (1, &Some(service)));
+        assert_eq!(
+            (found[0].mounts.len(), &found[1].process),
+            (1, &Some(service))
+        );
         assert_eq!(found[1].mounts.len(), 1);
         assert_eq!(found[1].mounts[0].mount_point, "/mnt");
         assert_eq!(unseen, []);

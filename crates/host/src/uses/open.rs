@@ -29,18 +29,31 @@ pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<Node> {
 
 /// NVIDIA's own driver has nodes that sysfs does not know.
 pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
-    let path = host.path("proc/driver/nvidia/gpus").join(device.address.to_string()).join("information");
+    let path = host
+        .path("proc/driver/nvidia/gpus")
+        .join(device.address.to_string())
+        .join("information");
     let information = sysfs::read(path)?;
-    let minor = information.lines().find_map(|line| line.strip_prefix("Device Minor:"))?.trim();
+    let minor = information
+        .lines()
+        .find_map(|line| line.strip_prefix("Device Minor:"))?
+        .trim();
     let number = minor.parse().ok().map(|minor| Number::Char(NVIDIA, minor));
-    Some(Node { path: format!("/dev/nvidia{minor}"), number, vital: true })
+    Some(Node {
+        path: format!("/dev/nvidia{minor}"),
+        number,
+        vital: true,
+    })
 }
 
 /// Lists who has nodes open, each process once for a node.
 pub(crate) fn holders(nodes: &[Node], processes: &Processes) -> Vec<Use> {
     let mut holders = BTreeSet::new();
     for (process, numbers) in &processes.open {
-        for node in nodes.iter().filter(|node| node.number.is_some_and(|number| numbers.contains(&number))) {
+        for node in nodes
+            .iter()
+            .filter(|node| node.number.is_some_and(|number| numbers.contains(&number)))
+        {
             holders.insert(Use::Process {
                 pid: process.pid,
                 comm: process.comm.clone(),
@@ -65,7 +78,12 @@ mod tests {
     }
 
     fn process(pid: u32, comm: &str, node: &str, vital: bool) -> Use {
-        Use::Process { pid, comm: comm.into(), node: node.into(), vital }
+        Use::Process {
+            pid,
+            comm: comm.into(),
+            node: node.into(),
+            vital,
+        }
     }
 
     #[test]
@@ -77,7 +95,13 @@ mod tests {
         tree.file("sys/class/vfio/12/dev", "510:0\n");
         open(&tree, 100, "qemu", "/dev/vfio/devices/vfio3", "char 511:3");
         open(&tree, 101, "qemu-old", "/dev/vfio/12", "char 510:0");
-        open(&tree, 102, "other", "/dev/vfio/devices/vfio33", "char 511:33");
+        open(
+            &tree,
+            102,
+            "other",
+            "/dev/vfio/devices/vfio33",
+            "char 511:33",
+        );
         let expected = [
             process(100, "qemu", "/dev/vfio/devices/vfio3", true),
             process(101, "qemu-old", "/dev/vfio/12", true),
@@ -90,7 +114,10 @@ mod tests {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x030000);
         let information = "Model: \t\t A GPU\nDevice Minor: \t 1\nGPU Firmware: \t 1\n";
-        tree.file("proc/driver/nvidia/gpus/0000:01:00.0/information", information);
+        tree.file(
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            information,
+        );
         open(&tree, 100, "Xorg", "/dev/nvidia1", "char 195:1");
         open(&tree, 101, "other", "/dev/nvidia0", "char 195:0");
         let uses = tree.host().uses(&tree.host().devices()[0]).known;
@@ -103,12 +130,17 @@ mod tests {
         let dir = tree.pci("0000:01:00.0", 0x0c0330);
         tree.block(&format!("{dir}/usb1/sda"), "8:0");
         tree.class("input", &format!("{dir}/usb1/event3"));
-        tree.file(&format!("{dir}/usb1/event3/uevent"), "DEVNAME=input/event3\n");
+        tree.file(
+            &format!("{dir}/usb1/event3/uevent"),
+            "DEVNAME=input/event3\n",
+        );
         tree.file(&format!("{dir}/usb1/event3/dev"), "13:67\n");
         open(&tree, 100, "qemu", "/dev/sda", "block 8:0");
         open(&tree, 101, "logind", "/dev/input/event3", "char 13:67");
-        let expected =
-            [process(100, "qemu", "/dev/sda", true), process(101, "logind", "/dev/input/event3", false)];
+        let expected = [
+            process(100, "qemu", "/dev/sda", true),
+            process(101, "logind", "/dev/input/event3", false),
+        ];
         assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
     }
 }

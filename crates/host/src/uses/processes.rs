@@ -1,5 +1,6 @@
-//! What the host's processes have open and mapped, and the mount namespaces that they are in; looked
-//! at once for many devices. All of them can be seen by root alone, in the first PID namespace.
+//! What the host's processes have open and mapped, and the mount namespaces that they are in;
+//! looked at once for many devices. All of them can be seen by root alone, in the first PID
+//! namespace.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -39,7 +40,13 @@ impl Processes {
     /// Looks at all processes but at these descriptors of this one.
     pub(crate) fn look(host: &Host, own: &[RawFd]) -> Self {
         let proc = host.path("proc");
-        let mut look = Look { host, own, proc: &proc, files: HashMap::new(), refused: BTreeMap::new() };
+        let mut look = Look {
+            host,
+            own,
+            proc: &proc,
+            files: HashMap::new(),
+            refused: BTreeMap::new(),
+        };
         let mut found = Self::default();
         let mut namespaces = BTreeSet::new();
         look.check_namespace();
@@ -51,7 +58,10 @@ impl Processes {
             if numbers.is_empty() && !first {
                 continue;
             }
-            let process = Process { pid, comm: sysfs::read(dir.join("comm")).unwrap_or_default() };
+            let process = Process {
+                pid,
+                comm: sysfs::read(dir.join("comm")).unwrap_or_default(),
+            };
             if first {
                 found.mount_namespaces.push(process.clone());
             }
@@ -66,7 +76,10 @@ impl Processes {
 
 /// Lists the processes that a `/proc` shows.
 pub(crate) fn pids(proc: &Path) -> Vec<u32> {
-    sysfs::names(proc).iter().filter_map(|name| name.parse().ok()).collect()
+    sysfs::names(proc)
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }
 
 struct Look<'a> {
@@ -90,12 +103,15 @@ impl Look<'_> {
                 (ErrorKind::Other, reason)
             }
             // A kernel without PID namespaces has one, and no file for it.
-            Err(error) if error.kind() == ErrorKind::NotFound && self.proc.join("1/ns/mnt").exists() => {
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && self.proc.join("1/ns/mnt").exists() =>
+            {
                 return;
             }
             Err(error) => (error.kind(), error.to_string()),
         };
-        self.refused.insert(kind, Unseen::new(OPENERS, link.display(), reason));
+        self.refused
+            .insert(kind, Unseen::new(OPENERS, link.display(), reason));
     }
 
     fn numbers(&mut self, pid: u32) -> BTreeSet<Number> {
@@ -121,7 +137,9 @@ impl Look<'_> {
         let count = |dir: &Path| fs::metadata(dir.join("fd")).map_or(0, |data| data.len());
         let ended = fs::read_dir(dir.join("fd")).is_ok_and(|mut fds| fds.next().is_none());
         let threads = threads.iter().map(|thread| tasks.join(thread));
-        threads.filter(|thread| ended || count(thread) != count(dir)).collect()
+        threads
+            .filter(|thread| ended || count(thread) != count(dir))
+            .collect()
     }
 
     fn descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<Number>) {
@@ -151,8 +169,16 @@ impl Look<'_> {
     }
 
     /// Looks into a file without a node, which can hold a device or several.
-    fn anonymous(&mut self, rings: &mut Rings<'_>, dir: &Path, fd: &Path, numbers: &mut BTreeSet<Number>) {
-        let Ok(target) = fs::read_link(fd) else { return };
+    fn anonymous(
+        &mut self,
+        rings: &mut Rings<'_>,
+        dir: &Path,
+        fd: &Path,
+        numbers: &mut BTreeSet<Number>,
+    ) {
+        let Ok(target) = fs::read_link(fd) else {
+            return;
+        };
         let info = dir.join("fdinfo").join(fd.file_name().unwrap_or_default());
         match target.to_str() {
             Some("anon_inode:[io_uring]") => self.add(rings.registered(&info), numbers),
@@ -178,7 +204,9 @@ impl Look<'_> {
             Err(error) => return self.note(&path, &error),
         };
         for line in String::from_utf8_lossy(&text).lines() {
-            let Some(Mapping { range, file }) = Mapping::parse(line) else { continue };
+            let Some(Mapping { range, file }) = Mapping::parse(line) else {
+                continue;
+            };
             if let Some(known) = self.files.get(file) {
                 numbers.extend(*known);
                 continue;
@@ -221,7 +249,10 @@ impl<'t> Mapping<'t> {
         let file = fields.nth(2)?;
         let path = file.splitn(3, ' ').nth(2)?.trim_start();
         let bare = |digits: &'t str| digits.trim_start_matches('0');
-        path.starts_with('/').then(|| Self { range: format!("{}-{}", bare(start), bare(end)), file })
+        path.starts_with('/').then(|| Self {
+            range: format!("{}-{}", bare(start), bare(end)),
+            file,
+        })
     }
 }
 
@@ -235,8 +266,11 @@ mod tests {
     }
 
     fn numbers(found: &Processes) -> Vec<(u32, Vec<Number>)> {
-        let mut all: Vec<_> =
-            found.open.iter().map(|(process, n)| (process.pid, n.iter().copied().collect())).collect();
+        let mut all: Vec<_> = found
+            .open
+            .iter()
+            .map(|(process, n)| (process.pid, n.iter().copied().collect()))
+            .collect();
         all.sort();
         all
     }
@@ -280,7 +314,10 @@ mod tests {
         tree.file("proc/77/fd/anon_inode:[io_uring]", ""); // where the links lead in a copy
         for (fd, file) in [("3", "/dev/nvme0n1"), ("4", "sdb")] {
             tree.link(&format!("proc/77/fd/{fd}"), "anon_inode:[io_uring]");
-            tree.file(&format!("proc/77/fdinfo/{fd}"), format!("UserFiles:\t1\n    0: {file}\n"));
+            tree.file(
+                &format!("proc/77/fdinfo/{fd}"),
+                format!("UserFiles:\t1\n    0: {file}\n"),
+            );
         }
         let found = look(&tree);
         assert_eq!(numbers(&found), [(77, vec![Number::Block(8, 16), DISK])]);
@@ -328,7 +365,10 @@ mod tests {
         fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
         tree.link("proc/1/ns/pid", "pid:[4026532000]");
         let unseen = look(&tree).unseen.remove(0);
-        assert!(unseen.reason.contains("not the host's own PID namespace"), "{unseen}");
+        assert!(
+            unseen.reason.contains("not the host's own PID namespace"),
+            "{unseen}"
+        );
     }
 
     #[test]
@@ -347,7 +387,11 @@ mod tests {
             tree.link(&format!("proc/{pid}/ns/mnt"), namespace);
             tree.file(&format!("proc/{pid}/comm"), "name\n");
         }
-        let pids: Vec<u32> = look(&tree).mount_namespaces.iter().map(|process| process.pid).collect();
+        let pids: Vec<u32> = look(&tree)
+            .mount_namespaces
+            .iter()
+            .map(|process| process.pid)
+            .collect();
         assert_eq!(pids, [1, 77]);
     }
 }

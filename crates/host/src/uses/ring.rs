@@ -1,5 +1,6 @@
-//! Files registered with an io_uring, which are in no `/proc/PID/fd`. The ring's `fdinfo` lists them
-//! as `UserFiles`, whenever the ring is not busy at that moment: by path, before Linux 6.14 by name.
+//! Files registered with an io_uring, which are in no `/proc/PID/fd`. The ring's `fdinfo` lists
+//! them as `UserFiles`, whenever the ring is not busy at that moment: by path, before Linux 6.14 by
+//! name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -38,7 +39,12 @@ pub(crate) struct Rings<'a> {
 
 impl<'a> Rings<'a> {
     pub(crate) fn new(host: &'a Host, dir: &'a Path) -> Self {
-        Self { host, dir, names: BTreeSet::new(), left: MOST_FILES }
+        Self {
+            host,
+            dir,
+            names: BTreeSet::new(),
+            left: MOST_FILES,
+        }
     }
 
     /// Returns the devices that are registered with one ring by their paths, by the ring's file in
@@ -65,7 +71,9 @@ impl<'a> Rings<'a> {
     fn files(&self, info: &Path) -> Result<Vec<String>, Unseen> {
         for _ in 0..20 {
             // Without a file, the process has ended meanwhile.
-            let Some(text) = read(info) else { return Ok(Vec::new()) };
+            let Some(text) = read(info) else {
+                return Ok(Vec::new());
+            };
             if text.len() as u64 > MOST_BYTES {
                 let reason = format!("it has more than {} MiB", MOST_BYTES >> 20);
                 return Err(Unseen::new(FILES, info.display(), reason));
@@ -123,7 +131,11 @@ impl<'a> Rings<'a> {
 /// Reads a ring's `fdinfo`, up to one byte more than may be.
 fn read(info: &Path) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(info).ok()?.take(MOST_BYTES + 1).read_to_end(&mut text).ok()?;
+    File::open(info)
+        .ok()?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut text)
+        .ok()?;
     Some(text)
 }
 
@@ -142,7 +154,10 @@ fn sort(files: Vec<String>) -> (BTreeSet<String>, BTreeSet<String>) {
 /// If it leads to nothing, and the path may have been that of a device.
 fn at_path(host: &Host, dir: &Path, path: &str) -> Result<Option<Number>, Unseen> {
     let inside = dir.join("root").join(&path[1..]);
-    match host.number_at(&inside).or_else(|_| host.number_at(&host.path(&path[1..]))) {
+    match host
+        .number_at(&inside)
+        .or_else(|_| host.number_at(&host.path(&path[1..])))
+    {
         Err(error) if error.kind() == ErrorKind::NotFound && is_deleted_file(path) => Ok(None),
         number => number.map_err(|error| Unseen::new(FILES, path, error)),
     }
@@ -154,9 +169,13 @@ fn is_deleted_file(path: &str) -> bool {
     if path.starts_with("/memfd:") {
         return true;
     }
-    let Some(path) = path.strip_suffix(" (deleted)") else { return false };
+    let Some(path) = path.strip_suffix(" (deleted)") else {
+        return false;
+    };
     match path.strip_prefix("/dev/") {
-        Some(below) => below.split_once('/').is_some_and(|(top, _)| WITHOUT_NODES.contains(&top)),
+        Some(below) => below
+            .split_once('/')
+            .is_some_and(|(top, _)| WITHOUT_NODES.contains(&top)),
         None => path.split('/').all(|part| part != "dev"),
     }
 }
@@ -165,22 +184,29 @@ fn number(host: &Host, path: &Path) -> Option<Number> {
     host.number_at(path).ok().flatten()
 }
 
-/// Returns whether the kernel leaves the list out when a ring is busy (since Linux 6.15), instead of
-/// its entries alone.
+/// Returns whether the kernel leaves the list out when a ring is busy (since Linux 6.15), instead
+/// of its entries alone.
 fn omits_busy_list(host: &Host) -> bool {
     let release = sysfs::read(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
-    let mut parts = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    let mut parts = release
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
     (parts.next(), parts.next()) >= (Some(6), Some(15))
 }
 
 /// Reads the list of registered files: `UserFiles: COUNT`, then a line `INDEX: FILE` for each.
 /// `None` if the ring was busy: the list is missing, or, unless `is_whole`, its entries are.
 fn user_files(text: &str, is_whole: bool) -> Option<Vec<String>> {
-    let mut lines = text.lines().skip_while(|line| !line.starts_with("UserFiles:"));
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.starts_with("UserFiles:"));
     let count = lines.next()?.trim_start_matches("UserFiles:").trim();
     let files = lines.map_while(|line| {
         let (index, file) = line.trim_start().split_once(": ")?;
-        index.parse::<u32>().is_ok().then(|| super::mounts::unescape(file))
+        index
+            .parse::<u32>()
+            .is_ok()
+            .then(|| super::mounts::unescape(file))
     });
     let files: Vec<String> = files.collect();
     (is_whole || count == "0" || !files.is_empty()).then_some(files)
@@ -230,7 +256,11 @@ mod tests {
         let tree = ring(info);
         for release in ["6.8.0-45-generic", "6.14.2", "5.14.0-570.el9.x86_64"] {
             tree.file("proc/sys/kernel/osrelease", release);
-            assert_eq!(found(&tree).unwrap_err().reason, "the ring is busy", "{release}");
+            assert_eq!(
+                found(&tree).unwrap_err().reason,
+                "the ring is busy",
+                "{release}"
+            );
         }
         // Its slots are empty.
         for release in ["6.15.0", "7.3.0-rc1"] {
@@ -241,14 +271,26 @@ mod tests {
     }
 
     fn with_file(file: &str) -> Result<Vec<Number>, Unseen> {
-        found(&ring(&format!("UserFiles:\t1\n    0: {}\n", file.replace(' ', "\\040"))))
+        found(&ring(&format!(
+            "UserFiles:\t1\n    0: {}\n",
+            file.replace(' ', "\\040")
+        )))
     }
 
     #[test]
     fn memory_and_deleted_files_are_no_devices() {
-        let memory = ["/memfd:ring", "/dev/shm/x", "/dev/hugepages/a/x", "/dev/mqueue/x"];
+        let memory = [
+            "/memfd:ring",
+            "/dev/shm/x",
+            "/dev/hugepages/a/x",
+            "/dev/mqueue/x",
+        ];
         for file in memory.into_iter().chain(["/tmp/x", "/srv/devices/x"]) {
-            assert_eq!(with_file(&format!("{file} (deleted)")), Ok(vec![]), "{file}");
+            assert_eq!(
+                with_file(&format!("{file} (deleted)")),
+                Ok(vec![]),
+                "{file}"
+            );
         }
     }
 
@@ -284,7 +326,10 @@ mod tests {
     #[test]
     fn names_of_all_rings_are_looked_for_at_once() {
         let tree = ring("UserFiles:\t2\n    0: xvda\n    1: xvda\n");
-        tree.file("proc/77/fdinfo/6", "UserFiles:\t2\n    0: xvda\n    1: xvdb\n");
+        tree.file(
+            "proc/77/fdinfo/6",
+            "UserFiles:\t2\n    0: xvda\n    1: xvdb\n",
+        );
         tree.file("dev/xvda", "block 259:0\n");
         tree.file("dev/disks/xvdb", "block 259:1\n");
         let mut numbers = look(&tree, &["5", "6"]).unwrap();
@@ -309,7 +354,10 @@ mod tests {
         }
         assert_eq!(found(&tree), Ok(vec![]));
         tree.file("dev/one-more", "");
-        assert_eq!(found(&tree).unwrap_err().reason, "it has more than 4096 entries");
+        assert_eq!(
+            found(&tree).unwrap_err().reason,
+            "it has more than 4096 entries"
+        );
     }
 
     #[test]
@@ -321,10 +369,21 @@ mod tests {
         let sockets = list(MOST_FILES + 1, "socket:[7]");
         assert_eq!(found(&ring(&sockets)), Ok(vec![]));
         let reason = "the process has registered more than 65536 files";
-        assert_eq!(found(&ring(&list(MOST_FILES + 1, "/x"))).unwrap_err().reason, reason);
-        assert_eq!(found(&ring(&list(MOST_FILES + 1, "x"))).unwrap_err().reason, reason);
+        assert_eq!(
+            found(&ring(&list(MOST_FILES + 1, "/x")))
+                .unwrap_err()
+                .reason,
+            reason
+        );
+        assert_eq!(
+            found(&ring(&list(MOST_FILES + 1, "x"))).unwrap_err().reason,
+            reason
+        );
         let large = "x".repeat(1 + (16 << 20));
-        assert_eq!(found(&ring(&large)).unwrap_err().reason, "it has more than 16 MiB");
+        assert_eq!(
+            found(&ring(&large)).unwrap_err().reason,
+            "it has more than 16 MiB"
+        );
     }
 
     #[test]
@@ -337,7 +396,10 @@ mod tests {
 
     #[test]
     fn busy_ring_and_path_without_file_are_unseen() {
-        assert_eq!(found(&ring("pos:\t0\n")).unwrap_err().reason, "the ring is busy");
+        assert_eq!(
+            found(&ring("pos:\t0\n")).unwrap_err().reason,
+            "the ring is busy"
+        );
         assert_eq!(found(&ring(INFO)).unwrap_err().place, "/dev/xvda");
     }
 }

@@ -24,7 +24,12 @@ pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[Loop]) -> Stack {
         todo.extend(partitions(host, &block));
         todo.extend(holders(host, &block));
         todo.extend(multipath_heads(host, &block));
-        todo.extend(loops.iter().filter(|up| up.is_over(number)).map(|up| up.name.clone()));
+        todo.extend(
+            loops
+                .iter()
+                .filter(|up| up.is_over(number))
+                .map(|up| up.name.clone()),
+        );
         stack.insert(block, number);
     }
     stack
@@ -34,7 +39,11 @@ pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[Loop]) -> Stack {
 pub(crate) fn nodes(host: &Host, stack: &Stack) -> Vec<Node> {
     let mut nodes = Vec::new();
     for (block, number) in stack {
-        nodes.push(Node { path: node(host, block), number: *number, vital: true });
+        nodes.push(Node {
+            path: node(host, block),
+            number: *number,
+            vital: true,
+        });
         nodes.extend(multipath_nodes(host, block));
     }
     nodes
@@ -56,7 +65,10 @@ pub(crate) fn number(host: &Host, block: &str) -> Option<Number> {
 
 pub(crate) fn partitions(host: &Host, block: &str) -> Vec<String> {
     let dir = dir(host, block);
-    sysfs::names(&dir).into_iter().filter(|name| dir.join(name).join("partition").exists()).collect()
+    sysfs::names(&dir)
+        .into_iter()
+        .filter(|name| dir.join(name).join("partition").exists())
+        .collect()
 }
 
 pub(crate) fn is_partition(host: &Host, block: &str) -> bool {
@@ -69,11 +81,15 @@ pub(crate) fn holders(host: &Host, block: &str) -> Vec<String> {
 
 /// Returns the disks of all paths that a path of an NVMe namespace is part of.
 ///
-/// Since Linux 6.15 the disk lists its paths in `multipath`. Before, disk and path have the namespace's
-/// number in common, and the names differ by the controller: `nvme0c1n1` is a path of `nvme0n1`.
+/// Since Linux 6.15 the disk lists its paths in `multipath`. Before, disk and path have the
+/// namespace's number in common, and the names differ by the controller: `nvme0c1n1` is a path of
+/// `nvme0n1`.
 fn multipath_heads(host: &Host, path: &str) -> Vec<String> {
     let Some(subsystem) = subsystem(host, path) else {
-        return named_head(path).filter(|head| dir(host, head).exists()).into_iter().collect();
+        return named_head(path)
+            .filter(|head| dir(host, head).exists())
+            .into_iter()
+            .collect();
     };
     let blocks = sysfs::names(&subsystem).into_iter();
     let heads = blocks.filter(|name| name != path && is_of_class(&subsystem.join(name), "block"));
@@ -89,10 +105,19 @@ fn multipath_heads(host: &Host, path: &str) -> Vec<String> {
 
 /// Returns the folder of the NVMe subsystem that a path's controller is part of.
 fn subsystem(host: &Host, path: &str) -> Option<PathBuf> {
-    let controller = dir(host, path).canonicalize().ok()?.parent()?.file_name()?.to_owned();
+    let controller = dir(host, path)
+        .canonicalize()
+        .ok()?
+        .parent()?
+        .file_name()?
+        .to_owned();
     let class = host.path("sys/class/nvme-subsystem");
-    let folders = sysfs::names(&class).into_iter().map(|name| class.join(name));
-    folders.into_iter().find(|folder| folder.join(&controller).exists())
+    let folders = sysfs::names(&class)
+        .into_iter()
+        .map(|name| class.join(name));
+    folders
+        .into_iter()
+        .find(|folder| folder.join(&controller).exists())
 }
 
 fn named_head(path: &str) -> Option<String> {
@@ -103,12 +128,22 @@ fn named_head(path: &str) -> Option<String> {
 
 /// Returns the character nodes (`/dev/ng0n1`) beside a disk of all paths.
 fn multipath_nodes(host: &Host, block: &str) -> Vec<Node> {
-    let Ok(disk) = dir(host, block).canonicalize() else { return Vec::new() };
-    let Some(parent) = disk.parent().filter(|parent| is_of_class(parent, "nvme-subsystem")) else {
+    let Ok(disk) = dir(host, block).canonicalize() else {
         return Vec::new();
     };
-    let names = sysfs::names(parent).into_iter().map(|name| parent.join(name));
-    names.filter(|dir| is_of_class(dir, "nvme-generic")).filter_map(|dir| Node::of_char(&dir)).collect()
+    let Some(parent) = disk
+        .parent()
+        .filter(|parent| is_of_class(parent, "nvme-subsystem"))
+    else {
+        return Vec::new();
+    };
+    let names = sysfs::names(parent)
+        .into_iter()
+        .map(|name| parent.join(name));
+    names
+        .filter(|dir| is_of_class(dir, "nvme-generic"))
+        .filter_map(|dir| Node::of_char(&dir))
+        .collect()
 }
 
 fn is_of_class(dir: &Path, class: &str) -> bool {

@@ -25,12 +25,20 @@ struct Search<'a> {
 }
 
 pub(crate) fn targets(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<Target> {
-    let mut search = Search { host, found: Vec::new(), unseen };
+    let mut search = Search {
+        host,
+        found: Vec::new(),
+        unseen,
+    };
     let config = host.path("sys/kernel/config");
     for (module, folder) in [("nvmet", "nvmet"), ("target_core_mod", "target")] {
         let dir = config.join(folder);
         if host.path("sys/module").join(module).exists() && !dir.exists() {
-            search.unseen.push(Unseen::new(EXPORTS, dir.display(), "no configfs is mounted there"));
+            search.unseen.push(Unseen::new(
+                EXPORTS,
+                dir.display(),
+                "no configfs is mounted there",
+            ));
         }
     }
     search.nvmet(&config.join("nvmet/subsystems"));
@@ -93,7 +101,10 @@ impl Search<'_> {
         let device = scsi_address(hba, info)?;
         let dir = fs::canonicalize(self.host.path("sys/bus/scsi/devices").join(device)).ok()?;
         let below = Below::of(&dir);
-        let block = below.blocks.iter().find_map(|block| stack::number(self.host, block));
+        let block = below
+            .blocks
+            .iter()
+            .find_map(|block| stack::number(self.host, block));
         block.or_else(|| below.nodes.iter().find_map(|node| node.number))
     }
 
@@ -103,7 +114,10 @@ impl Search<'_> {
             for function in sysfs::names(&functions) {
                 for lun in sysfs::names(functions.join(&function)) {
                     let name = format!("USB gadget {gadget}, {function}/{lun}");
-                    self.path(name, sysfs::read(functions.join(&function).join(lun).join("file")));
+                    self.path(
+                        name,
+                        sysfs::read(functions.join(&function).join(lun).join("file")),
+                    );
                 }
             }
         }
@@ -111,12 +125,15 @@ impl Search<'_> {
 
     /// A file that is not a device is on a mounted file system, which counts by itself.
     fn path(&mut self, name: String, path: Option<String>) {
-        let Some(path) = path.filter(|path| path.starts_with('/')) else { return };
+        let Some(path) = path.filter(|path| path.starts_with('/')) else {
+            return;
+        };
         match self.host.number_at(&self.host.path(&path[1..])) {
             Ok(Some(number)) => self.found.push(Target { name, number }),
             Ok(None) => {}
             Err(error) => {
-                self.unseen.push(Unseen::new(EXPORTS, format!("{path} of {name}"), error));
+                self.unseen
+                    .push(Unseen::new(EXPORTS, format!("{path} of {name}"), error));
             }
         }
     }
@@ -124,14 +141,17 @@ impl Search<'_> {
 
 /// Reads `Major: 259 Minor: 0` of an iblock object's `info`.
 fn iblock_number(info: &str) -> Option<Number> {
-    let mut words = info.split_whitespace().skip_while(|word| *word != "Major:").skip(1);
+    let mut words = info
+        .split_whitespace()
+        .skip_while(|word| *word != "Major:")
+        .skip(1);
     let major = words.next()?.parse().ok()?;
     let minor = words.nth(1)?.parse().ok()?;
     (major != 0).then_some(Number::Block(major, minor))
 }
 
-/// Reads `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3` of a pscsi object's `info`, as sysfs names the
-/// SCSI device: `3:0:1:2`. With `Host ID: PHBA Mode`, the host is that of the object's folder.
+/// Reads `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3` of a pscsi object's `info`, as sysfs names
+/// the SCSI device: `3:0:1:2`. With `Host ID: PHBA Mode`, the host is that of the object's folder.
 fn scsi_address(hba: &str, info: &str) -> Option<String> {
     let number = |name: &str| {
         let (_, rest) = info.split_once(name)?;
@@ -163,7 +183,11 @@ mod tests {
     }
 
     fn names(tree: &Tree) -> Vec<String> {
-        found(tree).0.into_iter().map(|target| format!("{}: {}", target.name, target.number)).collect()
+        found(tree)
+            .0
+            .into_iter()
+            .map(|target| format!("{}: {}", target.name, target.number))
+            .collect()
     }
 
     fn tree() -> Tree {
@@ -178,13 +202,28 @@ mod tests {
     fn finds_namespaces_and_controllers_that_nvmet_exports() {
         let tree = tree();
         let subsystem = format!("{CONFIG}/nvmet/subsystems/nqn.x");
-        let objects = [("namespaces/1", "/dev/nvme0n1", "1"), ("namespaces/2", "/dev/nvme0n1", "0")];
-        let others = [("namespaces/3", "/srv/image", "1"), ("passthru", "/dev/nvme0", "1")];
+        let objects = [
+            ("namespaces/1", "/dev/nvme0n1", "1"),
+            ("namespaces/2", "/dev/nvme0n1", "0"),
+        ];
+        let others = [
+            ("namespaces/3", "/srv/image", "1"),
+            ("passthru", "/dev/nvme0", "1"),
+        ];
         for (object, path, enable) in objects.into_iter().chain(others) {
-            tree.file(&format!("{subsystem}/{object}/device_path"), format!("{path}\n"));
-            tree.file(&format!("{subsystem}/{object}/enable"), format!("{enable}\n"));
+            tree.file(
+                &format!("{subsystem}/{object}/device_path"),
+                format!("{path}\n"),
+            );
+            tree.file(
+                &format!("{subsystem}/{object}/enable"),
+                format!("{enable}\n"),
+            );
         }
-        let expected = ["nvmet namespace 1 of nqn.x: block 259:0", "nvmet passthru of nqn.x: char 240:0"];
+        let expected = [
+            "nvmet namespace 1 of nqn.x: block 259:0",
+            "nvmet passthru of nqn.x: char 240:0",
+        ];
         assert_eq!(names(&tree), expected);
     }
 
@@ -195,10 +234,15 @@ mod tests {
         let iblock = "Status: ACTIVATED\n        iBlock device: sda  UDEV PATH: /dev/sda  readonly: 0\n\
                       \x20       Major: 8 Minor: 0  CLAIMED: IBLOCK\n";
         let fileio = |path: &str| {
-            format!("TCM FILEIO ID: 0        File: {path}  Size: 67108864  Mode: O_DSYNC Async: 0\n")
+            format!(
+                "TCM FILEIO ID: 0        File: {path}  Size: 67108864  Mode: O_DSYNC Async: 0\n"
+            )
         };
         tree.file(&format!("{core}/iblock_0/disk/info"), iblock);
-        tree.file(&format!("{core}/fileio_0/disk/info"), fileio("/dev/nvme0n1"));
+        tree.file(
+            &format!("{core}/fileio_0/disk/info"),
+            fileio("/dev/nvme0n1"),
+        );
         tree.file(&format!("{core}/fileio_0/image/info"), fileio("/srv/image"));
         tree.file(&format!("{core}/pscsi_0/disk/udev_path"), "/dev/nvme0n1\n");
         let lun = "usb_gadget/g1/functions/mass_storage.0/lun.0/file";
@@ -223,7 +267,9 @@ mod tests {
             "../../../devices/pci/0000:04:00.0/host3/target3:0:1/3:0:1:2",
         );
         let place = format!("Channel ID: 0 Target ID: 1 LUN: 2 Host ID: {host}\n");
-        let info = format!("Status: ACTIVATED\n        SCSI Device Bus Location: {place}        Vendor: X\n");
+        let info = format!(
+            "Status: ACTIVATED\n        SCSI Device Bus Location: {place}        Vendor: X\n"
+        );
         tree.file(&format!("{CONFIG}/target/core/{hba}/x/info"), info);
         tree.file(&format!("{CONFIG}/target/core/{hba}/x/udev_path"), "\n");
         dir.into()
@@ -276,7 +322,11 @@ mod tests {
         tree.dir("sys/module/nvmet");
         let object = format!("{CONFIG}/target/core/pscsi_0/disk");
         tree.file(&format!("{object}/udev_path"), "/dev/gone\n");
-        let places: Vec<String> = found(&tree).1.into_iter().map(|unseen| unseen.place).collect();
+        let places: Vec<String> = found(&tree)
+            .1
+            .into_iter()
+            .map(|unseen| unseen.place)
+            .collect();
         assert!(places[0].ends_with("sys/kernel/config/nvmet"), "{places:?}");
         assert_eq!(places[1], "/dev/gone of LIO pscsi_0/disk");
     }

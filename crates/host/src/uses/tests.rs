@@ -34,29 +34,56 @@ fn override_of_nvme(tree: &Tree) -> String {
 #[test]
 fn device_in_use_is_refused_with_its_uses() {
     let tree = host();
-    tree.file("proc/self/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
-    let error = tree.host().assign(&[Request::managed(address("01:00.0"))], None, false).unwrap_err();
-    assert_eq!(error.to_string(), "0000:01:00.0 is in use: the file system on /data (nvme0n1)");
+    tree.file(
+        "proc/self/mountinfo",
+        "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n",
+    );
+    let error = tree
+        .host()
+        .assign(&[Request::managed(address("01:00.0"))], None, false)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "0000:01:00.0 is in use: the file system on /data (nvme0n1)"
+    );
 }
 
 /// A program in place of `modprobe`, which runs between the first look and the second.
 fn run_between_looks(tree: &Tree, script: &str) {
-    tree.file("between", format!("#!/bin/sh\ncd {}\n{script}\n", tree.path("").display()));
+    tree.file(
+        "between",
+        format!("#!/bin/sh\ncd {}\n{script}\n", tree.path("").display()),
+    );
     fs::set_permissions(tree.path("between"), fs::Permissions::from_mode(0o755)).unwrap();
-    tree.file("proc/sys/kernel/modprobe", tree.path("between").to_str().unwrap());
+    tree.file(
+        "proc/sys/kernel/modprobe",
+        tree.path("between").to_str().unwrap(),
+    );
 }
 
 #[test]
 fn use_that_begins_after_the_first_look_is_refused() {
     let tree = host();
     let mount = "echo '30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw' >proc/self/mountinfo";
-    run_between_looks(&tree, &format!("mkdir sys/bus/pci/drivers/late_vfio_pci; {mount}"));
+    run_between_looks(
+        &tree,
+        &format!("mkdir sys/bus/pci/drivers/late_vfio_pci; {mount}"),
+    );
     let nvme = address("01:00.0");
-    let request = Request { driver: Some("late_vfio_pci".into()), ..Request::managed(nvme) };
+    let request = Request {
+        driver: Some("late_vfio_pci".into()),
+        ..Request::managed(nvme)
+    };
     let error = tree.host().assign(&[request], None, false).unwrap_err();
-    assert_eq!(error.to_string(), "0000:01:00.0 is in use: the file system on /data (nvme0n1)");
+    assert_eq!(
+        error.to_string(),
+        "0000:01:00.0 is in use: the file system on /data (nvme0n1)"
+    );
     assert_eq!(override_of_nvme(&tree), "(null)\n");
-    assert_eq!((tree.host().record(nvme).unwrap(), tree.host().owner(nvme)), (None, None));
+    assert_eq!(
+        (tree.host().record(nvme).unwrap(), tree.host().owner(nvme)),
+        (None, None)
+    );
 }
 
 #[test]
@@ -65,7 +92,10 @@ fn disk_is_opened_where_it_may_be_taken_alone() {
     fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
     let nvme = [Request::managed(address("01:00.0"))];
     let objections = tree.host().check(&nvme).unwrap();
-    assert!(matches!(objections[..], [Error::Unseen { .. }]), "{objections:?}");
+    assert!(
+        matches!(objections[..], [Error::Unseen { .. }]),
+        "{objections:?}"
+    );
     let usage = tree.host().usage();
     assert_eq!(usage.of(&tree.host().devices()[0]), Uses::default());
     assert_eq!(tree.host().check_during(&usage, &nvme).unwrap().len(), 0);
@@ -76,7 +106,10 @@ fn disk_that_others_are_made_of_is_used_without_opening_it() {
     let tree = host();
     tree.block("sys/devices/virtual/block/md9", "9:9");
     tree.link(&format!("{NVME}/nvme/nvme0/nvme0n1/holders/md9"), "x");
-    let expected = [Use::Exclusive { block: "nvme0n1".into(), holders: vec!["md9".into()] }];
+    let expected = [Use::Exclusive {
+        block: "nvme0n1".into(),
+        holders: vec!["md9".into()],
+    }];
     assert_eq!(uses(&tree).known, expected);
 }
 
@@ -88,10 +121,20 @@ fn disk_whose_node_is_missing_is_not_taken() {
     tree.file("dev/nvme0n1", "block 8:0\n");
     let another = tree.host().assign(&nvme, None, false).unwrap_err();
     assert!(matches!(another, Error::Unseen { .. }), "{another}");
-    assert!(another.to_string().contains("(/dev/nvme0n1: it is block 8:0, not block 259:0)"), "{another}");
+    assert!(
+        another
+            .to_string()
+            .contains("(/dev/nvme0n1: it is block 8:0, not block 259:0)"),
+        "{another}"
+    );
     fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
     let missing = tree.host().assign(&nvme, None, false).unwrap_err();
-    assert!(missing.to_string().contains("(/dev/nvme0n1: No such file or directory"), "{missing}");
+    assert!(
+        missing
+            .to_string()
+            .contains("(/dev/nvme0n1: No such file or directory"),
+        "{missing}"
+    );
     assert_eq!(override_of_nvme(&tree), "(null)\n");
 }
 
@@ -100,9 +143,15 @@ fn processes_that_cannot_be_seen_stop_disks_and_unbinding() {
     let tree = host();
     fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
     tree.link("proc/1/ns/pid", "pid:[4026532000]");
-    let error = tree.host().assign(&[Request::managed(address("01:00.0"))], None, false).unwrap_err();
+    let error = tree
+        .host()
+        .assign(&[Request::managed(address("01:00.0"))], None, false)
+        .unwrap_err();
     assert!(matches!(error, Error::Unseen { .. }), "{error}");
-    let error = tree.host().release(&[address("02:00.0")], false).unwrap_err();
+    let error = tree
+        .host()
+        .release(&[address("02:00.0")], false)
+        .unwrap_err();
     assert!(matches!(error, Error::Unseen { .. }), "{error}");
 }
 
@@ -111,7 +160,10 @@ fn device_without_iommu_and_group_is_refused_for_the_iommu() {
     let tree = Tree::new();
     let dir = tree.pci("0000:03:00.0", 0x020000);
     tree.file(&format!("{dir}/vfio-dev/noiommu-vfio0/dev"), "511:0\n");
-    let error = tree.host().check(&[Request::managed(address("03:00.0"))]).unwrap_err();
+    let error = tree
+        .host()
+        .check(&[Request::managed(address("03:00.0"))])
+        .unwrap_err();
     assert!(matches!(error, Error::DeviceWithoutIommu { .. }), "{error}");
 }
 
@@ -122,7 +174,12 @@ fn open(tree: &Tree, path: &str) {
 }
 
 fn holder(node: &str, vital: bool) -> Use {
-    Use::Process { pid: 77, comm: "holder".into(), node: node.into(), vital }
+    Use::Process {
+        pid: 77,
+        comm: "holder".into(),
+        node: node.into(),
+        vital,
+    }
 }
 
 fn uses(tree: &Tree) -> Uses {
@@ -131,7 +188,12 @@ fn uses(tree: &Tree) -> Uses {
 
 #[test]
 fn generic_tape_and_accelerator_nodes_are_shown_not_blocking() {
-    let nodes = [("nvme-generic", "ng0n1"), ("scsi_tape", "nst0"), ("scsi_tape", "st0"), ("accel", "accel0")];
+    let nodes = [
+        ("nvme-generic", "ng0n1"),
+        ("scsi_tape", "nst0"),
+        ("scsi_tape", "st0"),
+        ("accel", "accel0"),
+    ];
     for (class, name) in nodes {
         let tree = host();
         let dir = format!("{NVME}/{class}/{name}");
@@ -162,8 +224,15 @@ fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
     add_loop(&tree, "loop2", "7:2", "/srv/alias2");
     tree.file("srv/alias2", "block 8:0\n");
     open(&tree, "/dev/loop1");
-    let over = |block: &str, file: &str| Use::Loop { block: block.into(), file: file.into() };
-    let expected = [over("loop0", "/srv/alias"), over("loop1", "/dev/loop0"), holder("/dev/loop1", true)];
+    let over = |block: &str, file: &str| Use::Loop {
+        block: block.into(),
+        file: file.into(),
+    };
+    let expected = [
+        over("loop0", "/srv/alias"),
+        over("loop1", "/dev/loop0"),
+        holder("/dev/loop1", true),
+    ];
     assert_eq!(uses(&tree).known, expected);
 }
 
@@ -188,7 +257,10 @@ fn multipath_head_is_found_by_the_links_of_sysfs() {
         tree.dir(&format!("{subsystem}/x"));
         for (head, number) in [("nvme9n1", "259:1"), ("nvme9n2", "259:2")] {
             tree.block(&format!("{subsystem}/{head}"), number);
-            tree.file(&format!("{subsystem}/{head}/nsid"), format!("{}\n", &head[6..]));
+            tree.file(
+                &format!("{subsystem}/{head}/nsid"),
+                format!("{}\n", &head[6..]),
+            );
         }
         tree.file(&format!("{path}/nsid"), "2\n");
         if link {
@@ -208,10 +280,20 @@ fn mount_that_only_another_namespace_has_is_named_with_a_process() {
     let tree = host();
     tree.link("proc/77/ns/mnt", "mnt:[7]");
     tree.file("proc/77/comm", "service\n");
-    tree.file("proc/77/mountinfo", "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+    tree.file(
+        "proc/77/mountinfo",
+        "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n",
+    );
     let found = uses(&tree);
     let expected = "the file system on /data (nvme0n1) in the mounts of service (pid 77)";
-    assert_eq!(found.known.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    assert_eq!(
+        found
+            .known
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        [expected]
+    );
     assert_eq!(found.verdict(), Verdict::Used);
 }
 
@@ -222,7 +304,10 @@ fn disk_that_a_kernel_target_exports_is_used() {
     tree.file(&format!("{namespace}/device_path"), "/dev/nvme0n1\n");
     tree.file(&format!("{namespace}/enable"), "1\n");
     let found = uses(&tree).known.remove(0);
-    assert_eq!(found.to_string(), "nvmet namespace 1 of nqn.x, which exports /dev/nvme0n1");
+    assert_eq!(
+        found.to_string(),
+        "nvmet namespace 1 of nqn.x, which exports /dev/nvme0n1"
+    );
 }
 
 #[test]
@@ -238,7 +323,10 @@ fn unseen_processes_are_no_objection_to_a_node_that_was_handed_in() {
     let tree = host();
     fs::remove_dir_all(tree.path("proc/1")).unwrap();
     let objections = |handed_in| {
-        let request = Request { handed_in, ..Request::unmanaged(address("02:00.0")) };
+        let request = Request {
+            handed_in,
+            ..Request::unmanaged(address("02:00.0"))
+        };
         tree.host().check(&[request]).unwrap().len()
     };
     assert_eq!((objections(false), objections(true)), (1, 0));

@@ -1,5 +1,5 @@
-//! Open VFIO devices that a process got from its group, or from another process: they have no node, and
-//! their `fdinfo` names the device, since Linux 6.18.
+//! Open VFIO devices that a process got from its group, or from another process: they have no node,
+//! and their `fdinfo` names the device, since Linux 6.18.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,15 @@ use crate::{Host, sysfs};
 /// descriptor's file in `fdinfo`.
 pub(crate) fn number(host: &Host, info: &Path) -> Option<Number> {
     let text = sysfs::read(info)?;
-    let path = text.lines().find_map(|line| line.strip_prefix("vfio-device-syspath:"))?.trim();
+    let path = text
+        .lines()
+        .find_map(|line| line.strip_prefix("vfio-device-syspath:"))?
+        .trim();
     let device = host.path(path.trim_start_matches('/'));
     let nodes = device.join("vfio-dev");
-    let own = sysfs::names(&nodes).into_iter().map(|name| nodes.join(name));
+    let own = sysfs::names(&nodes)
+        .into_iter()
+        .map(|name| nodes.join(name));
     let group = sysfs::link_name(device.join("iommu_group"));
     let group = group.map(|group| host.path("sys/class/vfio").join(group));
     own.chain(group).find_map(number_in)
@@ -41,10 +46,22 @@ mod tests {
             tree.file("proc/77/comm", "qemu\n");
             tree.link("proc/77/fd/9", "anon_inode:[vfio-device]");
             tree.file("proc/77/fd/anon_inode:[vfio-device]", ""); // where the link of a copy leads
-            tree.file("proc/77/fdinfo/9", format!("pos:\t0\nvfio-device-syspath: /{dir}\n"));
+            tree.file(
+                "proc/77/fdinfo/9",
+                format!("pos:\t0\nvfio-device-syspath: /{dir}\n"),
+            );
             let known = tree.host().uses(&tree.host().devices()[0]).known;
-            let node = if cdev { "/dev/vfio/devices/vfio3" } else { "/dev/vfio/12" };
-            let holder = Use::Process { pid: 77, comm: "qemu".into(), node: node.into(), vital: true };
+            let node = if cdev {
+                "/dev/vfio/devices/vfio3"
+            } else {
+                "/dev/vfio/12"
+            };
+            let holder = Use::Process {
+                pid: 77,
+                comm: "qemu".into(),
+                node: node.into(),
+                vital: true,
+            };
             assert_eq!(known, [holder]);
         }
     }

@@ -16,9 +16,9 @@ impl Error {
         }
         let errno = Errno::from_io_error(self.io()?)?;
         match self {
-            _ if errno == Errno::MFILE => {
-                Some("raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=): the process has too many open files")
-            }
+            _ if errno == Errno::MFILE => Some(
+                "raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=): the process has too many open files",
+            ),
             Self::Open { .. } => open_hint(errno),
             Self::NotIommufd { .. } => Some("open /dev/iommu and hand in that descriptor"),
             Self::Accounting { .. } => accounting_hint(errno),
@@ -58,33 +58,39 @@ impl Error {
             (Self::Copy { .. }, Errno::NOENT) => {
                 Some("copy a range that is mapped as a whole in its I/O address space")
             }
-            (Self::Map { .. }, Errno::FAULT) => {
-                Some("use memory that is present and writable; map a BAR of a device by file, as a dma-buf")
+            (Self::Map { .. }, Errno::FAULT) => Some(
+                "use memory that is present and writable; map a BAR of a device by file, as a dma-buf",
+            ),
+            (Self::MapFile { .. }, Errno::NODEV) => Some(
+                "map the dma-buf again once the device decodes its memory (after a reset, in D0)",
+            ),
+            (Self::Copy { .. }, Errno::PERM) => {
+                Some("copy the memory for reading only, as it was mapped")
             }
-            (Self::MapFile { .. }, Errno::NODEV) => {
-                Some("map the dma-buf again once the device decodes its memory (after a reset, in D0)")
-            }
-            (Self::Copy { .. }, Errno::PERM) => Some("copy the memory for reading only, as it was mapped"),
             _ => None,
         }
     }
 
     fn object_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::Destroy { .. }, Errno::BUSY) => {
-                Some("detach, destroy or close the devices, objects and files that still use the object")
-            }
+            (Self::Destroy { .. }, Errno::BUSY) => Some(
+                "detach, destroy or close the devices, objects and files that still use the object",
+            ),
             (Self::Unmap { .. }, Errno::NOENT) => {
                 Some("unmap whole mappings only, and only where something is mapped")
             }
-            (Self::Unmap { .. }, Errno::BUSY) => Some("close the hardware queue that still uses the mapping"),
-            (Self::AllowIovas { .. }, Errno::ADDRINUSE) => {
-                Some("choose IOVAs from the usable ranges: the attached devices cannot use all of these")
+            (Self::Unmap { .. }, Errno::BUSY) => {
+                Some("close the hardware queue that still uses the mapping")
             }
-            (Self::ChangeProcess { .. }, Errno::INVAL) => {
-                Some("map guest memory by memfd: only mappings of files can pass to another process")
+            (Self::AllowIovas { .. }, Errno::ADDRINUSE) => Some(
+                "choose IOVAs from the usable ranges: the attached devices cannot use all of these",
+            ),
+            (Self::ChangeProcess { .. }, Errno::INVAL) => Some(
+                "map guest memory by memfd: only mappings of files can pass to another process",
+            ),
+            (Self::ChangeProcess { .. }, Errno::NOMEM) => {
+                Some("raise RLIMIT_MEMLOCK of this process")
             }
-            (Self::ChangeProcess { .. }, Errno::NOMEM) => Some("raise RLIMIT_MEMLOCK of this process"),
             (Self::HwInfo { .. }, Errno::OPNOTSUPP) => {
                 Some("ask for another type: the device's IOMMU has no data of this one")
             }
@@ -92,18 +98,21 @@ impl Error {
             (Self::Respond { .. }, Errno::INVAL) => {
                 Some("answer each group only once, and before its device is detached")
             }
-            (Self::HugePages { to: Some(false), .. }, Errno::INVAL) => {
-                Some("forbid huge pages before memory is mapped for a device")
-            }
+            (
+                Self::HugePages {
+                    to: Some(false), ..
+                },
+                Errno::INVAL,
+            ) => Some("forbid huge pages before memory is mapped for a device"),
             _ => None,
         }
     }
 
     fn hwpt_hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::HwptAlloc { .. }, Errno::OPNOTSUPP) => {
-                Some("leave options out: the device's IOMMU or its kernel driver has no such page table")
-            }
+            (Self::HwptAlloc { .. }, Errno::OPNOTSUPP) => Some(
+                "leave options out: the device's IOMMU or its kernel driver has no such page table",
+            ),
             (Self::HwptAlloc { .. }, Errno::INVAL) => Some(
                 "allocate it over an I/O address space; a guest's needs a nest parent of the same IOMMU, and data that fit",
             ),
@@ -135,9 +144,9 @@ impl Error {
             (Self::Mmap { .. }, Errno::NXIO | Errno::INVAL) => {
                 Some("map the area that the kernel named, as a whole")
             }
-            (Self::VdeviceAlloc { .. }, Errno::EXIST) => {
-                Some("use a device that is not behind a virtual IOMMU yet, and a number that is free")
-            }
+            (Self::VdeviceAlloc { .. }, Errno::EXIST) => Some(
+                "use a device that is not behind a virtual IOMMU yet, and a number that is free",
+            ),
             (Self::VdeviceAlloc { .. }, Errno::INVAL) => {
                 Some("use a device behind the physical IOMMU of this virtual IOMMU")
             }
@@ -148,22 +157,28 @@ impl Error {
             (Self::VeventQueueAlloc { .. }, Errno::TOOBIG) => {
                 Some("use an event type whose struct has at most 4096 bytes")
             }
-            (Self::VeventQueueAlloc { .. }, Errno::INVAL) => Some("ask for room for 1 to 2^19 events"),
+            (Self::VeventQueueAlloc { .. }, Errno::INVAL) => {
+                Some("ask for room for 1 to 2^19 events")
+            }
             (Self::HwQueueAlloc { .. }, Errno::EXIST) => {
                 Some("use another number: this one has a queue already")
             }
-            (Self::HwQueueAlloc { .. }, Errno::INVAL) => {
-                Some("use a number of a queue that the hardware has, and memory that is not a device's")
+            (Self::HwQueueAlloc { .. }, Errno::INVAL) => Some(
+                "use a number of a queue that the hardware has, and memory that is not a device's",
+            ),
+            (Self::HwQueueAlloc { .. }, Errno::IO) => {
+                Some("allocate queues in the order of their numbers")
             }
-            (Self::HwQueueAlloc { .. }, Errno::IO) => Some("allocate queues in the order of their numbers"),
-            (Self::HwQueueAlloc { .. }, Errno::NOENT) => Some("map all of the memory at this IOVA first"),
+            (Self::HwQueueAlloc { .. }, Errno::NOENT) => {
+                Some("map all of the memory at this IOVA first")
+            }
             (Self::HwQueueAlloc { .. }, Errno::PERM) => Some("map the memory for reading"),
             (Self::HwQueueAlloc { .. }, Errno::FAULT) => {
                 Some("put the memory into one huge page: it must be contiguous")
             }
-            (_, Errno::OPNOTSUPP) => {
-                Some("use another type: the device's IOMMU or its kernel driver does not have this one")
-            }
+            (_, Errno::OPNOTSUPP) => Some(
+                "use another type: the device's IOMMU or its kernel driver does not have this one",
+            ),
             _ => None,
         }
     }
@@ -189,9 +204,9 @@ fn accounting_hint(errno: Errno) -> Option<&'static str> {
 
 fn noiommu_hint(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::OPNOTSUPP => {
-            Some("ask this only for a device without an IOMMU, on a kernel with CONFIG_VFIO_NOIOMMU")
-        }
+        Errno::OPNOTSUPP => Some(
+            "ask this only for a device without an IOMMU, on a kernel with CONFIG_VFIO_NOIOMMU",
+        ),
         Errno::PERM => Some("run this as root: it needs CAP_SYS_RAWIO"),
         Errno::NOENT => Some("map this IOVA first"),
         Errno::INVAL => Some("ask for at least one byte, of memory that its dma-buf still has"),
@@ -208,7 +223,14 @@ mod tests {
     fn a_failed_map_names_its_arguments() {
         let (iova, access) = (Iova::At(0x4000), Access::ReadWrite);
         let source = Errno::EXIST.into();
-        let error = Error::Map { ioas: 7, address: 0x1000, length: 0x2000, iova, access, source };
+        let error = Error::Map {
+            ioas: 7,
+            address: 0x1000,
+            length: 0x2000,
+            iova,
+            access,
+            source,
+        };
         assert_eq!(
             error.to_string(),
             "cannot map 0x2000 bytes at address 0x1000 to IOVA 0x4000 of I/O address space 7, for reading and writing (IOMMU_IOAS_MAP)"
@@ -226,15 +248,29 @@ mod tests {
             (Errno::INVAL, "at least one byte"),
         ];
         for (errno, words) in refusals {
-            let error = Error::NoiommuGetPa { ioas: 7, iova: 0x4000, length: 0x10, source: errno.into() };
-            assert!(error.hint().is_some_and(|hint| hint.contains(words)), "{errno}: {:?}", error.hint());
-            assert!(error.to_string().contains("0x10 bytes at IOVA 0x4000"), "{error}");
+            let error = Error::NoiommuGetPa {
+                ioas: 7,
+                iova: 0x4000,
+                length: 0x10,
+                source: errno.into(),
+            };
+            assert!(
+                error.hint().is_some_and(|hint| hint.contains(words)),
+                "{errno}: {:?}",
+                error.hint()
+            );
+            assert!(
+                error.to_string().contains("0x10 bytes at IOVA 0x4000"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_kernel_that_lacks_a_call_is_said_to_be_too_old() {
-        let error = Error::ChangeProcess { source: Errno::NOTTY.into() };
+        let error = Error::ChangeProcess {
+            source: Errno::NOTTY.into(),
+        };
         assert!(error.hint().unwrap().contains("too old"));
     }
 }

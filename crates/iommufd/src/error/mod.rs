@@ -7,8 +7,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-/// What went wrong with `/dev/iommu`. Each variant names the call, its object (by the kernel's id) and its
-/// arguments; the kernel's answer is the source.
+/// What went wrong with `/dev/iommu`. Each variant names the call, its object (by the kernel's id)
+/// and its arguments; the kernel's answer is the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -118,8 +118,8 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Two objects of one call come from different [`Iommufd`](crate::Iommufd)s, and so perhaps from different contexts,
-    /// where ids say nothing of each other.
+    /// Two objects of one call come from different [`Iommufd`](crate::Iommufd)s, and so perhaps
+    /// from different contexts, where ids say nothing of each other.
     #[error("objects {object} and {other} do not come from one Iommufd")]
     OtherContext {
         /// The one's id in its context.
@@ -275,7 +275,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Page faults could not be answered.
-    #[error("{handled} of {responses} answers to page faults were taken by queue {queue} before one failed")]
+    #[error(
+        "{handled} of {responses} answers to page faults were taken by queue {queue} before one failed"
+    )]
     Respond {
         /// The queue.
         queue: u32,
@@ -371,16 +373,26 @@ pub enum Error {
 /// What a page table was to be.
 fn page_table(flags: u32, data_type: u32) -> String {
     let words = ["nest parent", "dirty tracking", "fault queue", "PASID"];
-    let flags = (0..).zip(words).filter(|(bit, _)| flags & (1 << bit) != 0).map(|(_, word)| word.to_owned());
+    let flags = (0..)
+        .zip(words)
+        .filter(|(bit, _)| flags & (1 << bit) != 0)
+        .map(|(_, word)| word.to_owned());
     let data = match data_type {
         0 => "the kernel's".to_owned(),
         kind => format!("the guest's (type {kind})"),
     };
-    [data].into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+    [data]
+        .into_iter()
+        .chain(flags)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn list(ranges: &[RangeInclusive<u64>]) -> String {
-    let ranges: Vec<_> = ranges.iter().map(|r| format!("{:#x}-{:#x}", r.start(), r.end())).collect();
+    let ranges: Vec<_> = ranges
+        .iter()
+        .map(|r| format!("{:#x}-{:#x}", r.start(), r.end()))
+        .collect();
     ranges.join(", ")
 }
 

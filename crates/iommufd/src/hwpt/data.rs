@@ -7,23 +7,23 @@ use iommufd_bindings::iommufd::{
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_VTD_S1 as VTD_S1,
 };
 
-/// A guest's page table (`enum iommu_hwpt_data_type`). Addresses in it are the guest's, which the parent
-/// translates.
+/// A guest's page table (`enum iommu_hwpt_data_type`). Addresses in it are the guest's, which the
+/// parent translates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HwptData {
     /// A stage-1 page table of Intel VT-d (`IOMMU_HWPT_DATA_VTD_S1`).
     VtdS1 {
-        /// Attributes of its entries (`enum iommu_hwpt_vtd_s1_flags`): 1 for supervisor requests, 2 for
-        /// extended accesses, 4 for write protection.
+        /// Attributes of its entries (`enum iommu_hwpt_vtd_s1_flags`): 1 for supervisor requests, 2
+        /// for extended accesses, 4 for write protection.
         flags: u64,
         /// Where it begins.
         page_table: u64,
         /// How many bits its addresses have.
         address_width: u32,
     },
-    /// The first two doublewords of a stream table entry of an Arm SMMUv3, with the fields that the kernel
-    /// allows (`IOMMU_HWPT_DATA_ARM_SMMUV3`).
+    /// The first two doublewords of a stream table entry of an Arm SMMUv3, with the fields that the
+    /// kernel allows (`IOMMU_HWPT_DATA_ARM_SMMUV3`).
     ArmSmmuv3 {
         /// They, as numbers of this machine.
         ste: [u64; 2],
@@ -46,15 +46,23 @@ impl HwptData {
     /// A stream table entry that blocks all of the device's DMA (valid, `Config` 0).
     pub const SMMUV3_ABORT: Self = Self::ArmSmmuv3 { ste: [1, 0] };
 
-    /// A stream table entry without a page table of the guest's: the device's addresses are the parent's (valid, `Config` 4).
-    pub const SMMUV3_BYPASS: Self = Self::ArmSmmuv3 { ste: [1 | 4 << 1, 0] };
+    /// A stream table entry without a page table of the guest's: the device's addresses are the
+    /// parent's (valid, `Config` 4).
+    pub const SMMUV3_BYPASS: Self = Self::ArmSmmuv3 {
+        ste: [1 | 4 << 1, 0],
+    };
 
     /// Returns the kind's number and the kind's struct.
     pub(super) fn encode(&self) -> (u32, Vec<u8>) {
         match self {
-            Self::VtdS1 { flags, page_table, address_width } => {
-                (VTD_S1, native(&[*flags, *page_table, u64::from(*address_width)]))
-            }
+            Self::VtdS1 {
+                flags,
+                page_table,
+                address_width,
+            } => (
+                VTD_S1,
+                native(&[*flags, *page_table, u64::from(*address_width)]),
+            ),
             Self::ArmSmmuv3 { ste } => (ARM_SMMUV3, little_endian(ste).collect()),
             Self::AmdGuest { dte } => (AMD_GUEST, native(dte)),
             Self::Raw { data_type, data } => (*data_type, data.clone()),
@@ -68,8 +76,14 @@ mod tests {
 
     #[test]
     fn the_structs_are_the_kernels() {
-        use iommufd_bindings::iommufd::{iommu_hwpt_amd_guest, iommu_hwpt_arm_smmuv3, iommu_hwpt_vtd_s1};
-        let vtd = HwptData::VtdS1 { flags: 1, page_table: 0x1000, address_width: 48 };
+        use iommufd_bindings::iommufd::{
+            iommu_hwpt_amd_guest, iommu_hwpt_arm_smmuv3, iommu_hwpt_vtd_s1,
+        };
+        let vtd = HwptData::VtdS1 {
+            flags: 1,
+            page_table: 0x1000,
+            address_width: 48,
+        };
         let smmu = HwptData::ArmSmmuv3 { ste: [0x0102, 0] };
         let amd = HwptData::AmdGuest { dte: [1, 2, 3, 4] };
         let sizes = [vtd, smmu.clone(), amd].map(|data| (data.encode().0, data.encode().1.len()));
@@ -77,7 +91,8 @@ mod tests {
         let arm = (2, size_of::<iommu_hwpt_arm_smmuv3>());
         assert_eq!(sizes, [vtd, arm, (3, size_of::<iommu_hwpt_amd_guest>())]);
         assert_eq!(smmu.encode().1[..3], [2, 1, 0]);
-        let first = [HwptData::SMMUV3_ABORT, HwptData::SMMUV3_BYPASS].map(|data| data.encode().1[0]);
+        let first =
+            [HwptData::SMMUV3_ABORT, HwptData::SMMUV3_BYPASS].map(|data| data.encode().1[0]);
         assert_eq!(first, [0b0001, 0b1001]);
     }
 }

@@ -18,12 +18,12 @@ use rustix::io::Errno;
 use std::sync::Arc;
 use sys::hwpt::Plan;
 
-/// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is destroyed on
-/// drop; a failure of that is logged, and [`Hwpt::close`] gives it.
+/// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is
+/// destroyed on drop; a failure of that is logged, and [`Hwpt::close`] gives it.
 ///
-/// Over an I/O address space, the kernel fills it with the mappings there. Over a page table that was
-/// allocated as a nest parent, or over a virtual IOMMU, it is a guest's own, which [`HwptData`] says where
-/// to find, and which translates to addresses of the parent.
+/// Over an I/O address space, the kernel fills it with the mappings there. Over a page table that
+/// was allocated as a nest parent, or over a virtual IOMMU, it is a guest's own, which [`HwptData`]
+/// says where to find, and which translates to addresses of the parent.
 ///
 /// ```no_run
 /// use passthru_iommufd::{BoundDevice, Error, Hwpt, HwptOptions, Ioas};
@@ -64,21 +64,21 @@ pub enum HwptParent {
 pub struct HwptOptions {
     /// Others are to be made over it (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
     pub nest_parent: bool,
-    /// It can say which pages were written to (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`). Devices whose IOMMU
-    /// cannot are then refused.
+    /// It can say which pages were written to (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`). Devices whose
+    /// IOMMU cannot are then refused.
     pub dirty_tracking: bool,
     /// It can be attached to PASIDs of a device (`IOMMU_HWPT_ALLOC_PASID`).
     pub pasid: bool,
-    /// Where page faults of devices go, for the program to answer (`IOMMU_HWPT_FAULT_ID_VALID`); `None` for
-    /// an IOMMU that lets each access fail that finds no mapping. Not for a nest parent.
+    /// Where page faults of devices go, for the program to answer (`IOMMU_HWPT_FAULT_ID_VALID`);
+    /// `None` for an IOMMU that lets each access fail that finds no mapping. Not for a nest parent.
     pub fault_queue: Option<Arc<FaultQueue>>,
     /// Where a guest's page table is; `None` for one that the kernel fills.
     pub data: Option<HwptData>,
 }
 
 impl Hwpt {
-    /// Allocates a page table of the kind that a device's IOMMU has (`IOMMU_HWPT_ALLOC`). The device need
-    /// not outlive it, and others behind the same IOMMU can be attached to it.
+    /// Allocates a page table of the kind that a device's IOMMU has (`IOMMU_HWPT_ALLOC`). The
+    /// device need not outlive it, and others behind the same IOMMU can be attached to it.
     ///
     /// # Errors
     /// [`Error::HwptAlloc`]; [`Error::OtherContext`].
@@ -101,7 +101,11 @@ impl Hwpt {
         if let Some(queue) = &fault_queue {
             same_context((queue.context(), queue.id()), (&context, parent_id))?;
         }
-        let (data_type, data) = options.data.as_ref().map(HwptData::encode).unwrap_or_default();
+        let (data_type, data) = options
+            .data
+            .as_ref()
+            .map(HwptData::encode)
+            .unwrap_or_default();
         let plan = Plan {
             device: device.id(),
             parent: parent_id,
@@ -111,7 +115,11 @@ impl Hwpt {
             data: &data,
         };
         let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| refused(plan, e))?;
-        Ok(Self { object: Object::new(context, id), parent, fault_queue })
+        Ok(Self {
+            object: Object::new(context, id),
+            parent,
+            fault_queue,
+        })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -159,16 +167,28 @@ impl Hwpt {
     /// Destroys it (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where a device is attached to it still, or something is made over it: it then
-    /// stays in the kernel until the context ends.
+    /// [`Error::Destroy`] where a device is attached to it still, or something is made over it: it
+    /// then stays in the kernel until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
 }
 
 fn refused(plan: Plan<'_>, errno: Errno) -> Error {
-    let Plan { device, parent, flags, data_type, .. } = plan;
-    Error::HwptAlloc { device, parent, flags, data_type, source: errno.into() }
+    let Plan {
+        device,
+        parent,
+        flags,
+        data_type,
+        ..
+    } = plan;
+    Error::HwptAlloc {
+        device,
+        parent,
+        flags,
+        data_type,
+        source: errno.into(),
+    }
 }
 
 impl HwptOptions {
@@ -179,7 +199,10 @@ impl HwptOptions {
             (self.fault_queue.is_some(), FAULT_ID_VALID),
             (self.pasid, PASID),
         ];
-        chosen.iter().filter(|(on, _)| *on).fold(0, |flags, (_, flag)| flags | flag)
+        chosen
+            .iter()
+            .filter(|(on, _)| *on)
+            .fold(0, |flags, (_, flag)| flags | flag)
     }
 }
 

@@ -31,7 +31,9 @@ pub(crate) fn hw_info(
         dev_id,
         data_len: data.len() as u32,
         data_uptr: data.as_mut_ptr() as u64,
-        __bindgen_anon_1: iommu_hw_info__bindgen_ty_1 { in_data_type: data_type.unwrap_or_default() },
+        __bindgen_anon_1: iommu_hw_info__bindgen_ty_1 {
+            in_data_type: data_type.unwrap_or_default(),
+        },
         ..Default::default()
     };
     // SAFETY: the request's struct; the kernel writes `data_len` bytes of the slice.
@@ -47,7 +49,10 @@ pub(crate) fn hw_info(
 
 /// `IOMMU_FAULT_QUEUE_ALLOC`: returns the id and the file.
 pub(crate) fn fault_queue_alloc(fd: BorrowedFd<'_>) -> Result<(u32, OwnedFd)> {
-    let mut arg = iommu_fault_alloc { size: size::<iommu_fault_alloc>(), ..Default::default() };
+    let mut arg = iommu_fault_alloc {
+        size: size::<iommu_fault_alloc>(),
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<FAULT_QUEUE_ALLOC, _>(fd, &mut arg) }?;
     // SAFETY: the kernel has just opened this descriptor for this call.

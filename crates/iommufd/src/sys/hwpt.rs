@@ -42,7 +42,12 @@ pub(crate) fn alloc(fd: BorrowedFd<'_>, plan: Plan<'_>) -> Result<u32> {
 /// `IOMMU_HWPT_SET_DIRTY_TRACKING`.
 pub(crate) fn set_dirty_tracking(fd: BorrowedFd<'_>, hwpt_id: u32, on: bool) -> Result<()> {
     let size = size::<iommu_hwpt_set_dirty_tracking>();
-    let mut arg = iommu_hwpt_set_dirty_tracking { size, flags: on.into(), hwpt_id, ..Default::default() };
+    let mut arg = iommu_hwpt_set_dirty_tracking {
+        size,
+        flags: on.into(),
+        hwpt_id,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<HWPT_SET_DIRTY_TRACKING, _>(fd, &mut arg) }
 }
@@ -58,9 +63,9 @@ pub(crate) struct Piece {
 /// `IOMMU_HWPT_GET_DIRTY_BITMAP`.
 ///
 /// # Safety
-/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of the
-/// piece; `page_size` is a power of two, and the length is not 0. The kernel writes to all of the bitmap's
-/// pages, also past the piece's last bit, where the piece ends within a huge page.
+/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of
+/// the piece; `page_size` is a power of two, and the length is not 0. The kernel writes to all of
+/// the bitmap's pages, also past the piece's last bit, where the piece ends within a huge page.
 pub(crate) unsafe fn dirty_bitmap(
     fd: BorrowedFd<'_>,
     hwpt_id: u32,
@@ -68,8 +73,15 @@ pub(crate) unsafe fn dirty_bitmap(
     piece: Piece,
     bitmap: &mut [u64],
 ) -> Result<()> {
-    let (size, data) = (size::<iommu_hwpt_get_dirty_bitmap>(), bitmap.as_mut_ptr() as u64);
-    let Piece { iova, length, page_size } = piece;
+    let (size, data) = (
+        size::<iommu_hwpt_get_dirty_bitmap>(),
+        bitmap.as_mut_ptr() as u64,
+    );
+    let Piece {
+        iova,
+        length,
+        page_size,
+    } = piece;
     let mut arg = iommu_hwpt_get_dirty_bitmap {
         size,
         hwpt_id,
@@ -80,7 +92,8 @@ pub(crate) unsafe fn dirty_bitmap(
         data,
         ..Default::default()
     };
-    // SAFETY: the request's struct; the kernel writes to the bitmap alone, by this function's contract.
+    // SAFETY: the request's struct; the kernel writes to the bitmap alone, by this function's
+    // contract.
     unsafe { call::<HWPT_GET_DIRTY_BITMAP, _>(fd, &mut arg) }
 }
 
@@ -109,6 +122,7 @@ pub(crate) fn invalidate(
         entry_num: batch.entries,
         ..Default::default()
     };
-    // SAFETY: the request's struct; the kernel reads `entry_num` times `entry_len` bytes of the slice.
+    // SAFETY: the request's struct; the kernel reads `entry_num` times `entry_len` bytes of the
+    // slice.
     unsafe { call::<HWPT_INVALIDATE, _>(fd, &mut arg) }.map_err(|e| (e, arg.entry_num))
 }

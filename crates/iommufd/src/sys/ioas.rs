@@ -33,13 +33,16 @@ struct NoiommuGetPa {
 
 /// `IOMMU_IOAS_ALLOC`: returns the id.
 pub(crate) fn alloc(fd: BorrowedFd<'_>) -> Result<u32> {
-    let mut arg = iommu_ioas_alloc { size: size::<iommu_ioas_alloc>(), ..Default::default() };
+    let mut arg = iommu_ioas_alloc {
+        size: size::<iommu_ioas_alloc>(),
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<IOAS_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_ioas_id)
 }
 
-/// `IOMMU_IOAS_IOVA_RANGES`: returns how many ranges there are, also with `MSGSIZE` where that is more
-/// than the slice holds, and the alignment.
+/// `IOMMU_IOAS_IOVA_RANGES`: returns how many ranges there are, also with `MSGSIZE` where that is
+/// more than the slice holds, and the alignment.
 pub(crate) fn iova_ranges(
     fd: BorrowedFd<'_>,
     ioas_id: u32,
@@ -58,7 +61,11 @@ pub(crate) fn iova_ranges(
 }
 
 /// `IOMMU_IOAS_ALLOW_IOVAS`.
-pub(crate) fn allow_iovas(fd: BorrowedFd<'_>, ioas_id: u32, ranges: &[iommu_iova_range]) -> Result<()> {
+pub(crate) fn allow_iovas(
+    fd: BorrowedFd<'_>,
+    ioas_id: u32,
+    ranges: &[iommu_iova_range],
+) -> Result<()> {
     let mut arg = iommu_ioas_allow_iovas {
         size: size::<iommu_ioas_allow_iovas>(),
         ioas_id,
@@ -84,7 +91,15 @@ pub(crate) unsafe fn map(
     iova: u64,
 ) -> Result<u64> {
     let size = size::<iommu_ioas_map>();
-    let mut arg = iommu_ioas_map { size, flags, ioas_id, user_va, length, iova, ..Default::default() };
+    let mut arg = iommu_ioas_map {
+        size,
+        flags,
+        ioas_id,
+        user_va,
+        length,
+        iova,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; the memory may be used by this function's contract.
     unsafe { call::<IOAS_MAP, _>(fd, &mut arg) }.map(|()| arg.iova)
 }
@@ -100,8 +115,17 @@ pub(crate) fn map_file(
     iova: u64,
 ) -> Result<u64> {
     let (size, file) = (size::<iommu_ioas_map_file>(), file.as_raw_fd());
-    let mut arg = iommu_ioas_map_file { size, flags, ioas_id, fd: file, start, length, iova };
-    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to the file.
+    let mut arg = iommu_ioas_map_file {
+        size,
+        flags,
+        ioas_id,
+        fd: file,
+        start,
+        length,
+        iova,
+    };
+    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to
+    // the file.
     unsafe { call::<IOAS_MAP_FILE, _>(fd, &mut arg) }.map(|()| arg.iova)
 }
 
@@ -126,22 +150,46 @@ pub(crate) unsafe fn copy(
 ) -> Result<u64> {
     let (size, length) = (size::<iommu_ioas_copy>(), source.length);
     let (src_ioas_id, src_iova) = (source.ioas, source.iova);
-    let mut arg = iommu_ioas_copy { size, flags, dst_ioas_id, src_ioas_id, length, dst_iova, src_iova };
+    let mut arg = iommu_ioas_copy {
+        size,
+        flags,
+        dst_ioas_id,
+        src_ioas_id,
+        length,
+        dst_iova,
+        src_iova,
+    };
     // SAFETY: the request's struct; the memory may be used by this function's contract.
     unsafe { call::<IOAS_COPY, _>(fd, &mut arg) }.map(|()| arg.dst_iova)
 }
 
 /// `IOMMU_IOAS_UNMAP`: returns how many bytes were unmapped.
 pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<u64> {
-    let mut arg = iommu_ioas_unmap { size: size::<iommu_ioas_unmap>(), ioas_id, iova, length };
+    let mut arg = iommu_ioas_unmap {
+        size: size::<iommu_ioas_unmap>(),
+        ioas_id,
+        iova,
+        length,
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<IOAS_UNMAP, _>(fd, &mut arg) }.map(|()| arg.length)
 }
 
 /// `IOMMU_IOAS_NOIOMMU_GET_PA`: returns the physical address, and how many bytes follow it without
 /// a gap.
-pub(crate) fn noiommu_get_pa(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<(u64, u64)> {
-    let mut arg = NoiommuGetPa { size: size::<NoiommuGetPa>(), ioas_id, iova, length, ..Default::default() };
+pub(crate) fn noiommu_get_pa(
+    fd: BorrowedFd<'_>,
+    ioas_id: u32,
+    iova: u64,
+    length: u64,
+) -> Result<(u64, u64)> {
+    let mut arg = NoiommuGetPa {
+        size: size::<NoiommuGetPa>(),
+        ioas_id,
+        iova,
+        length,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses of this process.
     unsafe { call::<IOAS_NOIOMMU_GET_PA, _>(fd, &mut arg) }.map(|()| (arg.out_phys, arg.length))
 }

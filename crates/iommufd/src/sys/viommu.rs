@@ -33,9 +33,20 @@ pub(crate) fn alloc(
 }
 
 /// `IOMMU_VDEVICE_ALLOC`: returns the id.
-pub(crate) fn vdevice_alloc(fd: BorrowedFd<'_>, viommu_id: u32, dev_id: u32, virt_id: u64) -> Result<u32> {
+pub(crate) fn vdevice_alloc(
+    fd: BorrowedFd<'_>,
+    viommu_id: u32,
+    dev_id: u32,
+    virt_id: u64,
+) -> Result<u32> {
     let size = size::<iommu_vdevice_alloc>();
-    let mut arg = iommu_vdevice_alloc { size, viommu_id, dev_id, virt_id, ..Default::default() };
+    let mut arg = iommu_vdevice_alloc {
+        size,
+        viommu_id,
+        dev_id,
+        virt_id,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<VDEVICE_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_vdevice_id)
 }
@@ -48,7 +59,13 @@ pub(crate) fn veventq_alloc(
     veventq_depth: u32,
 ) -> Result<(u32, OwnedFd)> {
     let size = size::<iommu_veventq_alloc>();
-    let mut arg = iommu_veventq_alloc { size, viommu_id, type_, veventq_depth, ..Default::default() };
+    let mut arg = iommu_veventq_alloc {
+        size,
+        viommu_id,
+        type_,
+        veventq_depth,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<VEVENTQ_ALLOC, _>(fd, &mut arg) }?;
     // SAFETY: the kernel has just opened this descriptor for this call.
@@ -67,7 +84,12 @@ pub(crate) struct Queue {
 
 /// `IOMMU_HW_QUEUE_ALLOC`: returns the id.
 pub(crate) fn hw_queue_alloc(fd: BorrowedFd<'_>, viommu_id: u32, queue: Queue) -> Result<u32> {
-    let Queue { type_, index, iova: nesting_parent_iova, length } = queue;
+    let Queue {
+        type_,
+        index,
+        iova: nesting_parent_iova,
+        length,
+    } = queue;
     let size = size::<iommu_hw_queue_alloc>();
     let mut arg = iommu_hw_queue_alloc {
         size,
@@ -78,6 +100,7 @@ pub(crate) fn hw_queue_alloc(fd: BorrowedFd<'_>, viommu_id: u32, queue: Queue) -
         length,
         ..Default::default()
     };
-    // SAFETY: the request's struct; the address is a guest's, which the kernel looks up in the page table.
+    // SAFETY: the request's struct; the address is a guest's, which the kernel looks up in the page
+    // table.
     unsafe { call::<HW_QUEUE_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_hw_queue_id)
 }

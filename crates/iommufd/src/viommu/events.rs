@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// Where events of one kind arrive from the physical IOMMU behind a virtual one (vEVENTQ). It can be polled:
-/// readable once there are events. It keeps the virtual IOMMU, and is destroyed on drop; a failure of that is
-/// logged, and [`VeventQueue::close`] gives it.
+/// Where events of one kind arrive from the physical IOMMU behind a virtual one (vEVENTQ). It can
+/// be polled: readable once there are events. It keeps the virtual IOMMU, and is destroyed on drop;
+/// a failure of that is logged, and [`VeventQueue::close`] gives it.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, VeventData, VeventKind, VeventQueue, Viommu};
@@ -88,8 +88,8 @@ const HEADER: usize = size_of::<iommufd_vevent_header>();
 const LONGEST: usize = 4096;
 
 impl VeventQueue {
-    /// Allocates a queue for at most `depth` events, up to 2¹⁹ (`IOMMU_VEVENTQ_ALLOC`). A virtual IOMMU has one
-    /// of each kind.
+    /// Allocates a queue for at most `depth` events, up to 2¹⁹ (`IOMMU_VEVENTQ_ALLOC`). A virtual
+    /// IOMMU has one of each kind.
     ///
     /// # Errors
     /// [`Error::VeventQueueAlloc`], also where the kind's struct is too long.
@@ -108,7 +108,12 @@ impl VeventQueue {
             source: e.into(),
         })?;
         let object = Object::new(Arc::clone(viommu.context()), id);
-        Ok(Self { file, object, kind, viommu: Arc::clone(viommu) })
+        Ok(Self {
+            file,
+            object,
+            kind,
+            viommu: Arc::clone(viommu),
+        })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -127,8 +132,10 @@ impl VeventQueue {
     /// [`Error::Read`].
     pub fn read(&self) -> Result<Vec<Vevent>, Error> {
         let mut buffer = vec![0; 64 * (HEADER + self.kind.number_and_length().1)];
-        let length = rustix::io::read(&self.file, &mut buffer)
-            .map_err(|e| Error::Read { queue: self.id(), source: e.into() })?;
+        let length = rustix::io::read(&self.file, &mut buffer).map_err(|e| Error::Read {
+            queue: self.id(),
+            source: e.into(),
+        })?;
         buffer.truncate(length);
         Ok(self.kind.decode_all(&buffer))
     }
@@ -136,8 +143,8 @@ impl VeventQueue {
     /// Destroys it (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until the
-    /// context ends.
+    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until
+    /// the context ends.
     pub fn close(self) -> Result<(), Error> {
         drop(self.file);
         self.object.close()
@@ -151,8 +158,8 @@ impl AsFd for VeventQueue {
 }
 
 impl Vevent {
-    /// Returns how many events were lost between the one before, by its sequence, and this; `None` for the
-    /// queue's first.
+    /// Returns how many events were lost between the one before, by its sequence, and this; `None`
+    /// for the queue's first.
     pub fn lost_since(&self, previous: Option<u32>) -> u32 {
         let next = previous.map_or(0, |sequence| sequence.wrapping_add(1));
         let gap = self.sequence.wrapping_sub(next) & i32::MAX as u32;
@@ -165,7 +172,10 @@ impl VeventKind {
         match self {
             Self::ArmSmmuv3 => (ARM_SMMUV3, size_of::<iommu_vevent_arm_smmuv3>()),
             Self::Tegra241Cmdqv => (TEGRA241_CMDQV, size_of::<iommu_vevent_tegra241_cmdqv>()),
-            Self::Raw { veventq_type, length } => (veventq_type, length),
+            Self::Raw {
+                veventq_type,
+                length,
+            } => (veventq_type, length),
         }
     }
 
@@ -173,10 +183,17 @@ impl VeventKind {
         let mut events = Vec::new();
         while let Some((header, rest)) = bytes.split_at_checked(HEADER) {
             let lost = u32_at(header, 0) & LOST_EVENTS != 0;
-            let length = if lost { 0 } else { self.number_and_length().1.min(rest.len()) };
+            let length = if lost {
+                0
+            } else {
+                self.number_and_length().1.min(rest.len())
+            };
             let (data, rest) = rest.split_at(length);
             let data = (!lost).then(|| self.decode(data));
-            events.push(Vevent { sequence: u32_at(header, 4), data });
+            events.push(Vevent {
+                sequence: u32_at(header, 4),
+                data,
+            });
             bytes = rest;
         }
         events
@@ -204,18 +221,38 @@ mod tests {
     fn events_and_word_of_lost_ones_are_told_apart() {
         let record: Vec<u8> = (0..32).collect();
         let bytes = [header(0, 3), record, header(1, 5)].concat();
-        let words = [0, 8, 16, 24].map(|at| u64::from_le_bytes(std::array::from_fn(|i| at + i as u8)));
+        let words =
+            [0, 8, 16, 24].map(|at| u64::from_le_bytes(std::array::from_fn(|i| at + i as u8)));
         let data = Some(VeventData::ArmSmmuv3(words));
-        let lost = Vevent { sequence: 5, data: None };
-        assert_eq!(VeventKind::ArmSmmuv3.decode_all(&bytes), [Vevent { sequence: 3, data }, lost]);
+        let lost = Vevent {
+            sequence: 5,
+            data: None,
+        };
+        assert_eq!(
+            VeventKind::ArmSmmuv3.decode_all(&bytes),
+            [Vevent { sequence: 3, data }, lost]
+        );
     }
 
     #[test]
     fn a_kind_of_the_future_is_data() {
-        let kind = VeventKind::Raw { veventq_type: 9, length: 3 };
+        let kind = VeventKind::Raw {
+            veventq_type: 9,
+            length: 3,
+        };
         let bytes = [header(0, 0), vec![1, 2, 3], header(0, 1), vec![4, 5, 6]].concat();
-        let data = kind.decode_all(&bytes).into_iter().map(|event| event.data.unwrap()).collect::<Vec<_>>();
-        assert_eq!(data, [VeventData::Raw(vec![1, 2, 3]), VeventData::Raw(vec![4, 5, 6])]);
+        let data = kind
+            .decode_all(&bytes)
+            .into_iter()
+            .map(|event| event.data.unwrap())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            data,
+            [
+                VeventData::Raw(vec![1, 2, 3]),
+                VeventData::Raw(vec![4, 5, 6])
+            ]
+        );
     }
 
     proptest::proptest! {
@@ -234,10 +271,26 @@ mod tests {
 
     #[test]
     fn lost_events_are_counted() {
-        let event = |sequence| Vevent { sequence, data: Some(VeventData::Raw(vec![])) };
-        assert_eq!((event(0).lost_since(None), event(2).lost_since(None)), (0, 2));
-        assert_eq!((event(4).lost_since(Some(3)), event(7).lost_since(Some(3))), (0, 3));
-        assert_eq!(Vevent { sequence: 4, data: None }.lost_since(Some(3)), 1);
+        let event = |sequence| Vevent {
+            sequence,
+            data: Some(VeventData::Raw(vec![])),
+        };
+        assert_eq!(
+            (event(0).lost_since(None), event(2).lost_since(None)),
+            (0, 2)
+        );
+        assert_eq!(
+            (event(4).lost_since(Some(3)), event(7).lost_since(Some(3))),
+            (0, 3)
+        );
+        assert_eq!(
+            Vevent {
+                sequence: 4,
+                data: None
+            }
+            .lost_since(Some(3)),
+            1
+        );
         assert_eq!(event(1).lost_since(Some(i32::MAX as u32)), 1);
     }
 }

@@ -19,8 +19,8 @@ pub struct MmapArea {
     pub length: u64,
 }
 
-/// Registers of a virtual IOMMU in the memory of this process, uncached. It keeps the virtual IOMMU, and is
-/// unmapped on drop.
+/// Registers of a virtual IOMMU in the memory of this process, uncached. It keeps the virtual
+/// IOMMU, and is unmapped on drop.
 #[derive(Debug)]
 pub struct ViommuMmio {
     start: NonNull<u8>,
@@ -36,17 +36,28 @@ unsafe impl Sync for ViommuMmio {}
 impl ViommuMmio {
     pub(super) fn new(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
         let MmapArea { offset, length } = area;
-        let failed = |e: Errno| Error::Mmap { viommu: viommu.id(), offset, length, source: e.into() };
+        let failed = |e: Errno| Error::Mmap {
+            viommu: viommu.id(),
+            offset,
+            length,
+            source: e.into(),
+        };
         let length = usize::try_from(length).map_err(|_| failed(Errno::NOMEM))?;
         let (prot, fd) = (ProtFlags::READ | ProtFlags::WRITE, viommu.context().as_fd());
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let start = unsafe { mmap(ptr::null_mut(), length, prot, MapFlags::SHARED, fd, offset) };
-        let start = NonNull::new(start.map_err(failed)?.cast()).ok_or(Errno::NOMEM).map_err(failed)?;
-        Ok(Self { start, length, viommu: Arc::clone(viommu) })
+        let start = NonNull::new(start.map_err(failed)?.cast())
+            .ok_or(Errno::NOMEM)
+            .map_err(failed)?;
+        Ok(Self {
+            start,
+            length,
+            viommu: Arc::clone(viommu),
+        })
     }
 
-    /// Returns where it starts. It is a device's: each access reads or writes a register, so it is by
-    /// volatile reads and writes alone, and ends before this value is dropped.
+    /// Returns where it starts. It is a device's: each access reads or writes a register, so it is
+    /// by volatile reads and writes alone, and ends before this value is dropped.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
@@ -67,7 +78,10 @@ impl Drop for ViommuMmio {
     fn drop(&mut self) {
         // SAFETY: it came from mmap with this length, and no reference to it was ever made.
         if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
-            tracing::warn!("cannot unmap registers of virtual IOMMU {}: {error}", self.viommu.id());
+            tracing::warn!(
+                "cannot unmap registers of virtual IOMMU {}: {error}",
+                self.viommu.id()
+            );
         }
     }
 }

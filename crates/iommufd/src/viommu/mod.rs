@@ -21,9 +21,9 @@ use iommufd_bindings::iommufd::{
 use std::mem::offset_of;
 use std::sync::Arc;
 
-/// A virtual IOMMU (vIOMMU): what a virtual machine has of one physical IOMMU, as its own ids of devices,
-/// its own cache tags, its own queues. It keeps its nest parent, and is destroyed on drop; a failure of that
-/// is logged, and [`Viommu::close`] gives it.
+/// A virtual IOMMU (vIOMMU): what a virtual machine has of one physical IOMMU, as its own ids of
+/// devices, its own cache tags, its own queues. It keeps its nest parent, and is destroyed on drop;
+/// a failure of that is logged, and [`Viommu::close`] gives it.
 ///
 /// ```no_run
 /// use passthru_iommufd::{
@@ -88,20 +88,33 @@ pub enum ViommuData {
 }
 
 impl Viommu {
-    /// Allocates a virtual IOMMU on the physical one behind a device, over a page table that was allocated
-    /// as a nest parent (`IOMMU_VIOMMU_ALLOC`). The device need not outlive it.
+    /// Allocates a virtual IOMMU on the physical one behind a device, over a page table that was
+    /// allocated as a nest parent (`IOMMU_VIOMMU_ALLOC`). The device need not outlive it.
     ///
     /// # Errors
     /// [`Error::ViommuAlloc`]; [`Error::OtherContext`].
-    pub fn alloc(device: &dyn BoundDevice, hwpt: &Arc<Hwpt>, kind: &ViommuKind) -> Result<Self, Error> {
+    pub fn alloc(
+        device: &dyn BoundDevice,
+        hwpt: &Arc<Hwpt>,
+        kind: &ViommuKind,
+    ) -> Result<Self, Error> {
         let context = Arc::clone(hwpt.context());
         same_context((device.context(), device.id()), (&context, hwpt.id()))?;
         let (viommu_type, mut data) = kind.encode();
         let (device, hwpt_id) = (device.id(), hwpt.id());
         let id = sys::viommu::alloc(hwpt.object().fd(), viommu_type, device, hwpt_id, &mut data)
-            .map_err(|e| Error::ViommuAlloc { viommu_type, device, hwpt: hwpt_id, source: e.into() })?;
+            .map_err(|e| Error::ViommuAlloc {
+                viommu_type,
+                device,
+                hwpt: hwpt_id,
+                source: e.into(),
+            })?;
         let data = ViommuData::decode(viommu_type, data);
-        Ok(Self { object: Object::new(context, id), data, hwpt: Arc::clone(hwpt) })
+        Ok(Self {
+            object: Object::new(context, id),
+            data,
+            hwpt: Arc::clone(hwpt),
+        })
     }
 
     /// Returns the kernel's id, which is unique in the context.
@@ -158,7 +171,10 @@ impl ViommuKind {
     fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::ArmSmmuv3 => (ARM_SMMUV3, Vec::new()),
-            Self::Tegra241Cmdqv => (TEGRA241_CMDQV, vec![0; size_of::<iommu_viommu_tegra241_cmdqv>()]),
+            Self::Tegra241Cmdqv => (
+                TEGRA241_CMDQV,
+                vec![0; size_of::<iommu_viommu_tegra241_cmdqv>()],
+            ),
             Self::Raw { viommu_type, data } => (*viommu_type, data.clone()),
         }
     }
@@ -170,8 +186,14 @@ impl ViommuData {
             _ if data.is_empty() => Self::None,
             TEGRA241_CMDQV => Self::Tegra241Cmdqv {
                 vintf_page0: MmapArea {
-                    offset: u64_at(&data, offset_of!(iommu_viommu_tegra241_cmdqv, out_vintf_mmap_offset)),
-                    length: u64_at(&data, offset_of!(iommu_viommu_tegra241_cmdqv, out_vintf_mmap_length)),
+                    offset: u64_at(
+                        &data,
+                        offset_of!(iommu_viommu_tegra241_cmdqv, out_vintf_mmap_offset),
+                    ),
+                    length: u64_at(
+                        &data,
+                        offset_of!(iommu_viommu_tegra241_cmdqv, out_vintf_mmap_length),
+                    ),
                 },
             },
             _ => Self::Raw(data),
@@ -188,14 +210,20 @@ mod tests {
     fn a_command_queue_interface_says_where_its_page_is() {
         let (kind, data) = ViommuKind::Tegra241Cmdqv.encode();
         assert_eq!((kind, data.len()), (2, 16));
-        let vintf_page0 = MmapArea { offset: 0x1000, length: 0x10000 };
+        let vintf_page0 = MmapArea {
+            offset: 0x1000,
+            length: 0x10000,
+        };
         let data = ViommuData::decode(kind, native(&[0x1000, 0x10000]));
         assert_eq!(data, ViommuData::Tegra241Cmdqv { vintf_page0 });
     }
 
     #[test]
     fn a_kind_of_the_future_is_data() {
-        let kind = ViommuKind::Raw { viommu_type: 77, data: vec![1] };
+        let kind = ViommuKind::Raw {
+            viommu_type: 77,
+            data: vec![1],
+        };
         assert_eq!(kind.encode(), (77, vec![1]));
         assert_eq!(ViommuData::decode(77, vec![2]), ViommuData::Raw(vec![2]));
         assert_eq!(ViommuKind::ArmSmmuv3.encode(), (1, vec![]));

@@ -11,7 +11,11 @@ fn the_accounting_is_set_only_while_the_context_is_empty() {
     let ioas = ioas();
     let context = ioas.context();
     assert_eq!(context.accounting().unwrap(), Accounting::User);
-    assert_hint(&context.set_accounting(Accounting::Process).unwrap_err(), Errno::BUSY, "empty");
+    assert_hint(
+        &context.set_accounting(Accounting::Process).unwrap_err(),
+        Errno::BUSY,
+        "empty",
+    );
     let empty = Iommufd::open().unwrap();
     empty.set_accounting(Accounting::Process).unwrap();
     assert_eq!(empty.accounting().unwrap(), Accounting::Process);
@@ -20,10 +24,20 @@ fn the_accounting_is_set_only_while_the_context_is_empty() {
 #[test]
 fn a_context_is_not_inherited() {
     let ioas = ioas();
-    assert!(fcntl_getfd(ioas.context().as_fd()).unwrap().contains(FdFlags::CLOEXEC));
-    let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+    assert!(
+        fcntl_getfd(ioas.context().as_fd())
+            .unwrap()
+            .contains(FdFlags::CLOEXEC)
+    );
+    let listed = Command::new("ls")
+        .args(["-l", "/proc/self/fd"])
+        .output()
+        .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.contains("/proc/") && !listed.contains("iommu"), "{listed}");
+    assert!(
+        listed.contains("/proc/") && !listed.contains("iommu"),
+        "{listed}"
+    );
 }
 
 #[test]
@@ -31,7 +45,11 @@ fn a_context_that_was_inherited_is_not_passed_on() {
     let fd = Iommufd::open().unwrap().duplicate().unwrap();
     fcntl_setfd(&fd, FdFlags::empty()).unwrap();
     let context = Iommufd::from_fd(fd).unwrap();
-    assert!(fcntl_getfd(context.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+    assert!(
+        fcntl_getfd(context.as_fd())
+            .unwrap()
+            .contains(FdFlags::CLOEXEC)
+    );
 }
 
 #[test]
@@ -48,13 +66,23 @@ fn the_container_interface_gets_the_address_space_that_was_set() {
 #[test]
 fn only_files_pass_to_another_process() {
     let ioas = ioas();
-    ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap();
     ioas.context().change_process().unwrap();
 
-    let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Read).unwrap();
-    assert_hint(&ioas.context().change_process().unwrap_err(), Errno::INVAL, "memfd");
+    let mapping = ioas
+        .map_memory(&memory(LENGTH), Iova::Any, Access::Read)
+        .unwrap();
+    assert_hint(
+        &ioas.context().change_process().unwrap_err(),
+        Errno::INVAL,
+        "memfd",
+    );
     mapping.unmap().unwrap();
-    assert_eq!(ioas.context().change_process().map_err(|e| errno(&e)), Ok(()));
+    assert_eq!(
+        ioas.context().change_process().map_err(|e| errno(&e)),
+        Ok(())
+    );
 }
 
 #[test]
@@ -71,7 +99,11 @@ fn a_copy_of_the_descriptor_is_the_same_context_and_not_inherited() {
 fn a_child_reaches_the_context_by_the_copy_that_it_was_given() {
     let ioas = ioas();
     let copy = ioas.context().duplicate().unwrap();
-    let listed = Command::new("ls").args(["-l", "/proc/self/fd/0"]).stdin(copy).output().unwrap();
+    let listed = Command::new("ls")
+        .args(["-l", "/proc/self/fd/0"])
+        .stdin(copy)
+        .output()
+        .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("/dev/iommu"), "{listed}");
 }

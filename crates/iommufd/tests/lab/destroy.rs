@@ -58,7 +58,8 @@ fn what_somebody_else_destroyed_is_named_and_dropped_without_a_panic() {
         ioas.huge_pages().unwrap_err(),
         ioas.set_compat().unwrap_err(),
         ioas.unmap_all().unwrap_err(),
-        ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap_err(),
+        ioas.map_memory(&memory, Iova::Any, Access::Read)
+            .unwrap_err(),
         mapping.unmap().unwrap_err(),
     ];
     for error in errors {

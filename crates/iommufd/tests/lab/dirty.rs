@@ -20,19 +20,32 @@ struct Tracked {
 fn tracked(ioas: &Arc<Ioas>) -> Tracked {
     ioas.set_huge_pages(false).unwrap();
     let device = Device::attach(ioas).unwrap();
-    let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+    let options = HwptOptions {
+        dirty_tracking: true,
+        ..HwptOptions::default()
+    };
     let hwpt = Hwpt::alloc(&device, ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
-    let mapping = ioas.map_memory(&memory(PAGES * PAGE), Iova::At(1 << 30), Access::ReadWrite).unwrap();
-    Tracked { mapping, device, hwpt }
+    let mapping = ioas
+        .map_memory(&memory(PAGES * PAGE), Iova::At(1 << 30), Access::ReadWrite)
+        .unwrap();
+    Tracked {
+        mapping,
+        device,
+        hwpt,
+    }
 }
 
 impl Tracked {
     /// The numbers of the pages that are dirty.
     fn dirty(&self, clear: bool) -> Vec<u64> {
         let mut bitmap = [0; 16];
-        self.hwpt.dirty_bitmap(self.mapping.iova(), PAGES * PAGE, PAGE, clear, &mut bitmap).unwrap();
-        (0..PAGES).filter(|page| bitmap[*page as usize / 64] & 1 << (page % 64) != 0).collect()
+        self.hwpt
+            .dirty_bitmap(self.mapping.iova(), PAGES * PAGE, PAGE, clear, &mut bitmap)
+            .unwrap();
+        (0..PAGES)
+            .filter(|page| bitmap[*page as usize / 64] & 1 << (page % 64) != 0)
+            .collect()
     }
 }
 
@@ -63,7 +76,15 @@ fn the_first_bit_is_the_first_page_asked_for() {
     it.hwpt.set_dirty_tracking(true).unwrap();
     it.device.write_to(it.mapping.iova(), &[9, 10, 75]);
     let mut bitmap = [1 << 60, 0];
-    it.hwpt.dirty_bitmap(it.mapping.iova() + 10 * PAGE, 66 * PAGE, PAGE, true, &mut bitmap).unwrap();
+    it.hwpt
+        .dirty_bitmap(
+            it.mapping.iova() + 10 * PAGE,
+            66 * PAGE,
+            PAGE,
+            true,
+            &mut bitmap,
+        )
+        .unwrap();
     assert_eq!(bitmap, [1 << 60 | 1, 2]);
     assert_eq!(it.dirty(true), [9]);
 }
@@ -72,20 +93,27 @@ fn the_first_bit_is_the_first_page_asked_for() {
 fn no_bit_is_set_past_the_end_where_a_huge_page_is_cut() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
-    let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+    let options = HwptOptions {
+        dirty_tracking: true,
+        ..HwptOptions::default()
+    };
     let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
     // A dma-buf of the kernel's is one piece of memory.
     let buffer = mock::dma_buf(ioas.context(), 2 << 20);
-    let iova = ioas.map_file(&buffer, 0, 2 << 20, Iova::At(1 << 30), Access::ReadWrite).unwrap();
+    let iova = ioas
+        .map_file(&buffer, 0, 2 << 20, Iova::At(1 << 30), Access::ReadWrite)
+        .unwrap();
     hwpt.set_dirty_tracking(true).unwrap();
     device.write_to(iova, &[0]);
     let mut bitmap = [0; 16];
-    hwpt.dirty_bitmap(iova, 2 << 20, PAGE, false, &mut bitmap).unwrap();
+    hwpt.dirty_bitmap(iova, 2 << 20, PAGE, false, &mut bitmap)
+        .unwrap();
     let written = bitmap.iter().map(|word| word.count_ones()).sum::<u32>();
     assert!(written > 4, "the page is not huge: {bitmap:x?}");
     let mut bitmap = [0; 16];
-    hwpt.dirty_bitmap(iova, 2 * PAGE, PAGE, false, &mut bitmap[..1]).unwrap();
+    hwpt.dirty_bitmap(iova, 2 * PAGE, PAGE, false, &mut bitmap[..1])
+        .unwrap();
     assert_eq!(bitmap, [[3].as_slice(), &[0; 15]].concat()[..]);
 }
 
@@ -96,9 +124,13 @@ fn pages_behind_a_gap_are_not_seen() {
     it.hwpt.set_dirty_tracking(true).unwrap();
     it.device.write_to(it.mapping.iova(), &[0]);
     let before = it.mapping.iova() - 2 * PAGE;
-    let _other = ioas.map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite).unwrap();
+    let _other = ioas
+        .map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite)
+        .unwrap();
     let mut bitmap = [0];
-    it.hwpt.dirty_bitmap(before, 4 * PAGE, PAGE, true, &mut bitmap).unwrap();
+    it.hwpt
+        .dirty_bitmap(before, 4 * PAGE, PAGE, true, &mut bitmap)
+        .unwrap();
     assert_eq!(bitmap, [0]);
     assert_eq!(it.dirty(true), [0]);
 }
@@ -108,15 +140,24 @@ fn a_page_table_without_dirty_tracking_says_so() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
-    assert_hint(&hwpt.set_dirty_tracking(true).unwrap_err(), Errno::OPNOTSUPP, "with dirty tracking");
-    let error = hwpt.dirty_bitmap(1 << 24, PAGE, PAGE, true, &mut [0]).unwrap_err();
+    assert_hint(
+        &hwpt.set_dirty_tracking(true).unwrap_err(),
+        Errno::OPNOTSUPP,
+        "with dirty tracking",
+    );
+    let error = hwpt
+        .dirty_bitmap(1 << 24, PAGE, PAGE, true, &mut [0])
+        .unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "with dirty tracking");
 }
 
 #[test]
 fn a_bitmap_that_is_too_small_is_refused() {
     let it = tracked(&ioas());
-    let error = it.hwpt.dirty_bitmap(it.mapping.iova(), 65 * PAGE, PAGE, true, &mut [0]).unwrap_err();
+    let error = it
+        .hwpt
+        .dirty_bitmap(it.mapping.iova(), 65 * PAGE, PAGE, true, &mut [0])
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "a bit for each");
     assert!(error.to_string().contains("to 1 words"), "{error}");
 }

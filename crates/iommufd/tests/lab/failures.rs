@@ -1,13 +1,13 @@
-//! Each operation meets each failure that the kernel can inject into it: it says so or carries on, leaves
-//! nothing behind, and can be repeated.
+//! Each operation meets each failure that the kernel can inject into it: it says so or carries on,
+//! leaves nothing behind, and can be repeated.
 #![allow(unsafe_code)]
 
 use crate::mock::{self, Device, words};
 use crate::{LENGTH, memfd, memory, nest_parent};
 use passthru_iommufd::{
-    Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind, Hwpt,
-    HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse, PageResponseCode,
-    Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind,
+    Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse,
+    PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
 };
 use passthru_lab::{Held, each_failure};
 use std::sync::Arc;
@@ -16,7 +16,10 @@ const ACCESS: Access = Access::ReadWrite;
 
 /// An operation on what `prepare` makes in a context of its own fails in each way that it can.
 #[track_caller]
-fn withstands<S, T>(prepare: impl Fn(&Arc<Iommufd>) -> S, operation: impl Fn(&S) -> Result<T, Error>) {
+fn withstands<S, T>(
+    prepare: impl Fn(&Arc<Iommufd>) -> S,
+    operation: impl Fn(&S) -> Result<T, Error>,
+) {
     let host = passthru_lab::host();
     let mut failed = 0;
     let injected = each_failure(host, |failure| {
@@ -51,13 +54,20 @@ fn attached(context: &Arc<Iommufd>) -> (Device, Arc<Ioas>) {
 /// Memory that a device reaches.
 fn mapped(context: &Arc<Iommufd>) -> (Mapping, Device, Arc<Ioas>) {
     let (device, ioas) = attached(context);
-    (ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap(), device, ioas)
+    (
+        ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap(),
+        device,
+        ioas,
+    )
 }
 
 /// A virtual IOMMU, with a device of its physical one.
 fn viommu(context: &Arc<Iommufd>) -> (Arc<Viommu>, Device, Arc<Ioas>) {
     let (device, ioas) = attached(context);
-    let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
+    let kind = ViommuKind::Raw {
+        viommu_type: mock::VIOMMU,
+        data: words(&[1, 0, 0, 0, 0, 0]),
+    };
     let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind).unwrap();
     (Arc::new(viommu), device, ioas)
 }
@@ -71,7 +81,9 @@ fn opening_a_context_can_fail_and_be_repeated() {
 #[test]
 fn the_options_of_a_context_can_fail_and_be_repeated() {
     withstands(Arc::clone, |context| context.accounting());
-    withstands(Arc::clone, |context| context.set_accounting(Accounting::Process));
+    withstands(Arc::clone, |context| {
+        context.set_accounting(Accounting::Process)
+    });
     withstands(ioas, |ioas| ioas.set_compat());
     withstands(ioas, |ioas| ioas.context().compat_ioas());
     withstands(ioas, |ioas| ioas.context().clear_compat_ioas());
@@ -81,7 +93,8 @@ fn the_options_of_a_context_can_fail_and_be_repeated() {
 fn a_change_of_process_can_fail_and_be_repeated() {
     let prepare = |context: &Arc<Iommufd>| {
         let (device, ioas) = attached(context);
-        ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, ACCESS).unwrap();
+        ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, ACCESS)
+            .unwrap();
         (device, ioas)
     };
     withstands(prepare, |(_, ioas)| ioas.context().change_process());
@@ -96,8 +109,12 @@ fn allocating_and_destroying_an_address_space_can_fail_and_be_repeated() {
 #[test]
 fn mapping_memory_can_fail_and_be_repeated() {
     let own = || DmaMemory::alloc(LENGTH as usize).map(Arc::new);
-    withstands(attached, |(_, ioas)| ioas.map_memory(&own()?, Iova::Any, ACCESS).map(drop));
-    withstands(attached, |(_, ioas)| ioas.map_memory(&own()?, Iova::Any, ACCESS)?.unmap());
+    withstands(attached, |(_, ioas)| {
+        ioas.map_memory(&own()?, Iova::Any, ACCESS).map(drop)
+    });
+    withstands(attached, |(_, ioas)| {
+        ioas.map_memory(&own()?, Iova::Any, ACCESS)?.unmap()
+    });
     let memory_for = |context: &Arc<Iommufd>| (attached(context), memory(LENGTH));
     // SAFETY: the address space is dropped before the memory.
     withstands(memory_for, |((_, ioas), memory)| unsafe {
@@ -108,9 +125,14 @@ fn mapping_memory_can_fail_and_be_repeated() {
 #[test]
 fn mapping_a_file_can_fail_and_be_repeated() {
     let with_memfd = |context: &Arc<Iommufd>| (attached(context), memfd(LENGTH));
-    withstands(with_memfd, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
-    let dma_buf = |context: &Arc<Iommufd>| (attached(context), mock::dma_buf(context, LENGTH as u32));
-    withstands(dma_buf, |((_, ioas), file)| ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS));
+    withstands(with_memfd, |((_, ioas), file)| {
+        ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS)
+    });
+    let dma_buf =
+        |context: &Arc<Iommufd>| (attached(context), mock::dma_buf(context, LENGTH as u32));
+    withstands(dma_buf, |((_, ioas), file)| {
+        ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS)
+    });
 }
 
 #[test]
@@ -121,34 +143,58 @@ fn copying_and_unmapping_can_fail_and_be_repeated() {
         to.copy_from(from, mapping.iova(), LENGTH, Iova::Any, ACCESS)
     });
     withstands(mapped, |(_, _, ioas)| ioas.unmap_all());
-    withstands(mapped, |(mapping, _, ioas)| match ioas.unmap(mapping.iova(), LENGTH) {
-        // Gone, and the kernel could not say so.
-        Err(Error::Unmap { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound && ioas.unmap_all().is_ok_and(|it| it == 0) =>
-        {
-            Ok(0)
+    withstands(mapped, |(mapping, _, ioas)| {
+        match ioas.unmap(mapping.iova(), LENGTH) {
+            // Gone, and the kernel could not say so.
+            Err(Error::Unmap { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && ioas.unmap_all().is_ok_and(|it| it == 0) =>
+            {
+                Ok(0)
+            }
+            other => other,
         }
-        other => other,
     });
 }
 
 #[test]
 fn ranges_and_huge_pages_can_fail_and_be_repeated() {
     withstands(attached, |(_, ioas)| ioas.iova_ranges());
-    withstands(attached, |(_, ioas)| ioas.allow_iovas(&[1 << 24..=(1 << 25) - 1]));
+    withstands(attached, |(_, ioas)| {
+        ioas.allow_iovas(&[1 << 24..=(1 << 25) - 1])
+    });
     withstands(attached, |(_, ioas)| ioas.huge_pages());
     withstands(attached, |(_, ioas)| ioas.set_huge_pages(false));
 }
 
 #[test]
 fn page_tables_can_fail_and_be_repeated() {
-    let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
-    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options));
-    withstands(mapped, |(_, device, ioas)| Hwpt::alloc(device, ioas, &options)?.close());
-    let queue = |context: &Arc<Iommufd>| (attached(context), Arc::new(FaultQueue::alloc(context).unwrap()));
+    let options = HwptOptions {
+        dirty_tracking: true,
+        ..HwptOptions::default()
+    };
+    withstands(mapped, |(_, device, ioas)| {
+        Hwpt::alloc(device, ioas, &options)
+    });
+    withstands(mapped, |(_, device, ioas)| {
+        Hwpt::alloc(device, ioas, &options)?.close()
+    });
+    let queue = |context: &Arc<Iommufd>| {
+        (
+            attached(context),
+            Arc::new(FaultQueue::alloc(context).unwrap()),
+        )
+    };
     withstands(queue, |((device, ioas), queue)| {
         let fault_queue = Some(Arc::clone(queue));
-        Hwpt::alloc(device, ioas, &HwptOptions { fault_queue, ..HwptOptions::default() })
+        Hwpt::alloc(
+            device,
+            ioas,
+            &HwptOptions {
+                fault_queue,
+                ..HwptOptions::default()
+            },
+        )
     });
 }
 
@@ -159,7 +205,9 @@ fn nesting_can_fail_and_be_repeated() {
         let parent = nest_parent(&device, &ioas);
         (device, parent)
     };
-    withstands(parent, |(device, parent)| Hwpt::alloc(device, parent, &mock::guest(7)));
+    withstands(parent, |(device, parent)| {
+        Hwpt::alloc(device, parent, &mock::guest(7))
+    });
     let nested = |context: &Arc<Iommufd>| {
         let (device, parent) = parent(context);
         let nested = Hwpt::alloc(&device, &parent, &mock::guest(7)).unwrap();
@@ -167,7 +215,11 @@ fn nesting_can_fail_and_be_repeated() {
     };
     withstands(nested, |(_, nested)| {
         let entries = &words(&[0, 1, 0, 2]);
-        nested.invalidate(Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 8, entries })
+        nested.invalidate(Invalidations::Raw {
+            data_type: mock::INVALIDATION,
+            entry_length: 8,
+            entries,
+        })
     });
 }
 
@@ -177,10 +229,15 @@ fn dirty_tracking_can_fail_and_loses_no_page() {
         let ioas = ioas(context);
         ioas.set_huge_pages(false).unwrap();
         let device = Device::attach(&ioas).unwrap();
-        let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+        let options = HwptOptions {
+            dirty_tracking: true,
+            ..HwptOptions::default()
+        };
         let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
         device.replace(hwpt.id()).unwrap();
-        let mapping = ioas.map_memory(&memory(1024 * 0x1000), Iova::Any, ACCESS).unwrap();
+        let mapping = ioas
+            .map_memory(&memory(1024 * 0x1000), Iova::Any, ACCESS)
+            .unwrap();
         hwpt.set_dirty_tracking(true).unwrap();
         device.write_to(mapping.iova(), &[1023]);
         (device, mapping, hwpt)
@@ -198,7 +255,9 @@ fn dirty_tracking_can_fail_and_loses_no_page() {
 #[test]
 fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
     withstands(attached, |(device, _)| HwInfo::of(device));
-    withstands(attached, |(device, _)| HwInfo::of_type(device, mock::HW_INFO));
+    withstands(attached, |(device, _)| {
+        HwInfo::of_type(device, mock::HW_INFO)
+    });
 }
 
 #[test]
@@ -209,7 +268,10 @@ fn fault_queues_can_fail_and_lose_no_fault() {
         let (device, ioas) = attached(context);
         let queue = Arc::new(FaultQueue::alloc(context).unwrap());
         let fault_queue = Some(Arc::clone(&queue));
-        let options = HwptOptions { fault_queue, ..HwptOptions::default() };
+        let options = HwptOptions {
+            fault_queue,
+            ..HwptOptions::default()
+        };
         let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
         device.replace(hwpt.id()).unwrap();
         device.fault(None, 1, FaultAccess::READ, 0x1000);
@@ -224,7 +286,10 @@ fn fault_queues_can_fail_and_lose_no_fault() {
         (it.0.read().unwrap()[0].cookie, it)
     };
     withstands(read, |(cookie, (queue, _, _))| {
-        queue.respond(&[PageResponse { cookie: *cookie, code: PageResponseCode::Success }])
+        queue.respond(&[PageResponse {
+            cookie: *cookie,
+            code: PageResponseCode::Success,
+        }])
     });
 }
 
@@ -235,36 +300,63 @@ fn virtual_iommus_and_their_registers_can_fail_and_be_repeated() {
         let parent = nest_parent(&device, &ioas);
         (device, parent)
     };
-    let kind = ViommuKind::Raw { viommu_type: mock::VIOMMU, data: words(&[1, 0, 0, 0, 0, 0]) };
-    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind));
-    withstands(parent, |(device, parent)| Viommu::alloc(device, parent, &kind)?.close());
-    withstands(viommu, |(viommu, _, _)| {
-        let ViommuData::Raw(answer) = viommu.data() else { panic!("{:?}", viommu.data()) };
-        let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
-        viommu.mmap(MmapArea { offset: number(8), length: number(16) })
+    let kind = ViommuKind::Raw {
+        viommu_type: mock::VIOMMU,
+        data: words(&[1, 0, 0, 0, 0, 0]),
+    };
+    withstands(parent, |(device, parent)| {
+        Viommu::alloc(device, parent, &kind)
     });
-    withstands(viommu, |(viommu, device, _)| Hwpt::alloc(device, viommu, &mock::guest(1)));
+    withstands(parent, |(device, parent)| {
+        Viommu::alloc(device, parent, &kind)?.close()
+    });
+    withstands(viommu, |(viommu, _, _)| {
+        let ViommuData::Raw(answer) = viommu.data() else {
+            panic!("{:?}", viommu.data())
+        };
+        let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
+        viommu.mmap(MmapArea {
+            offset: number(8),
+            length: number(16),
+        })
+    });
+    withstands(viommu, |(viommu, device, _)| {
+        Hwpt::alloc(device, viommu, &mock::guest(1))
+    });
 }
 
 #[test]
 fn devices_behind_a_virtual_iommu_can_fail_and_be_repeated() {
-    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 0x42));
-    withstands(viommu, |(viommu, device, _)| Vdevice::alloc(viommu, device, 1)?.close());
+    withstands(viommu, |(viommu, device, _)| {
+        Vdevice::alloc(viommu, device, 0x42)
+    });
+    withstands(viommu, |(viommu, device, _)| {
+        Vdevice::alloc(viommu, device, 1)?.close()
+    });
     let vdevice = |context: &Arc<Iommufd>| {
         let (viommu, device, _) = viommu(context);
         (Vdevice::alloc(&viommu, &device, 0x42).unwrap(), viommu)
     };
     withstands(vdevice, |(_, viommu)| {
         let entries = &words(&[0, 0x42, 1]);
-        viommu.invalidate(Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 12, entries })
+        viommu.invalidate(Invalidations::Raw {
+            data_type: mock::INVALIDATION,
+            entry_length: 12,
+            entries,
+        })
     });
 }
 
 #[test]
 fn event_queues_can_fail_and_lose_no_event() {
-    let kind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
+    let kind = VeventKind::Raw {
+        veventq_type: mock::VEVENTQ,
+        length: 4,
+    };
     withstands(viommu, |(viommu, _, _)| VeventQueue::alloc(viommu, kind, 8));
-    withstands(viommu, |(viommu, _, _)| VeventQueue::alloc(viommu, kind, 8)?.close());
+    withstands(viommu, |(viommu, _, _)| {
+        VeventQueue::alloc(viommu, kind, 8)?.close()
+    });
     let eventful = |context: &Arc<Iommufd>| {
         let (viommu, device, _) = viommu(context);
         let queue = VeventQueue::alloc(&viommu, kind, 1).unwrap();

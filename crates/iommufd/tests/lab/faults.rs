@@ -17,7 +17,10 @@ use std::sync::Arc;
 fn faulting(ioas: &Arc<Ioas>) -> (Device, Arc<FaultQueue>, Hwpt) {
     let device = Device::attach(ioas).unwrap();
     let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
-    let options = HwptOptions { fault_queue: Some(Arc::clone(&queue)), ..HwptOptions::default() };
+    let options = HwptOptions {
+        fault_queue: Some(Arc::clone(&queue)),
+        ..HwptOptions::default()
+    };
     let hwpt = Hwpt::alloc(&device, ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
     (device, queue, hwpt)
@@ -39,13 +42,25 @@ fn a_fault_arrives_and_is_answered_once() {
     assert_eq!(queue.read().unwrap(), []);
     device.fault(None, 5, FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000);
     assert!(readable(&queue));
-    let [fault] = queue.read().unwrap()[..] else { panic!("not one fault") };
-    assert_eq!((fault.device, fault.pasid, fault.group, fault.last), (device.id(), None, 5, true));
-    assert_eq!((fault.access, fault.address), (FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000));
+    let [fault] = queue.read().unwrap()[..] else {
+        panic!("not one fault")
+    };
+    assert_eq!(
+        (fault.device, fault.pasid, fault.group, fault.last),
+        (device.id(), None, 5, true)
+    );
+    assert_eq!(
+        (fault.access, fault.address),
+        (FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000)
+    );
     assert!(!readable(&queue));
     let response = answer(fault.cookie, PageResponseCode::Success);
     queue.respond(&[response]).unwrap();
-    assert_hint(&queue.respond(&[response]).unwrap_err(), Errno::INVAL, "only once");
+    assert_hint(
+        &queue.respond(&[response]).unwrap_err(),
+        Errno::INVAL,
+        "only once",
+    );
 }
 
 #[test]
@@ -54,8 +69,14 @@ fn many_faults_are_answered_together() {
     (0..100).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
     let mut faults = queue.read().unwrap();
     faults.extend(queue.read().unwrap());
-    assert_eq!(faults.iter().map(|fault| fault.group).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
-    let responses: Vec<_> = faults.iter().map(|f| answer(f.cookie, PageResponseCode::Invalid)).collect();
+    assert_eq!(
+        faults.iter().map(|fault| fault.group).collect::<Vec<_>>(),
+        (0..100).collect::<Vec<_>>()
+    );
+    let responses: Vec<_> = faults
+        .iter()
+        .map(|f| answer(f.cookie, PageResponseCode::Invalid))
+        .collect();
     queue.respond(&responses).unwrap();
     assert_eq!(queue.read().unwrap(), []);
 }
@@ -65,9 +86,22 @@ fn how_many_answers_were_taken_before_one_failed_is_told() {
     let (device, queue, _hwpt) = faulting(&ioas());
     (0..2).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
     let faults = queue.read().unwrap();
-    let [one, other] = [faults[0].cookie, faults[1].cookie].map(|it| answer(it, PageResponseCode::Success));
-    let error = queue.respond(&[one, answer(999, PageResponseCode::Success), other]).unwrap_err();
-    assert!(matches!(error, Error::Respond { responses: 3, handled: 1, .. }), "{error:?}");
+    let [one, other] =
+        [faults[0].cookie, faults[1].cookie].map(|it| answer(it, PageResponseCode::Success));
+    let error = queue
+        .respond(&[one, answer(999, PageResponseCode::Success), other])
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Respond {
+                responses: 3,
+                handled: 1,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     queue.respond(&[other]).unwrap();
 }
 
@@ -77,14 +111,24 @@ fn a_fault_of_a_pasid_names_it() {
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
     let fault_queue = Some(Arc::clone(&queue));
-    let hwpt =
-        Hwpt::alloc(&device, &ioas, &HwptOptions { fault_queue, pasid: true, ..HwptOptions::default() });
+    let hwpt = Hwpt::alloc(
+        &device,
+        &ioas,
+        &HwptOptions {
+            fault_queue,
+            pasid: true,
+            ..HwptOptions::default()
+        },
+    );
     let hwpt = hwpt.unwrap();
     device.replace(hwpt.id()).unwrap();
     device.attach_pasid(9, hwpt.id()).unwrap();
     device.fault(Some(9), 1, FaultAccess::EXEC, 0x2000);
     let faults = queue.read().unwrap();
-    assert_eq!((faults[0].pasid, faults[0].access), (Some(9), FaultAccess::EXEC));
+    assert_eq!(
+        (faults[0].pasid, faults[0].access),
+        (Some(9), FaultAccess::EXEC)
+    );
     device.detach_pasid(9);
 }
 
@@ -95,7 +139,9 @@ fn the_kernel_answers_for_a_device_that_is_detached() {
     device.fault(None, 1, FaultAccess::READ, 0x1000);
     let cookie = queue.read().unwrap()[0].cookie;
     drop(device);
-    let error = queue.respond(&[answer(cookie, PageResponseCode::Success)]).unwrap_err();
+    let error = queue
+        .respond(&[answer(cookie, PageResponseCode::Success)])
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "before its device is detached");
     hwpt.close().unwrap();
     Arc::into_inner(queue).unwrap().close().unwrap();
@@ -117,10 +163,17 @@ fn a_nest_parent_has_no_fault_queue() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let fault_queue = Some(Arc::new(FaultQueue::alloc(ioas.context()).unwrap()));
-    let options = HwptOptions { nest_parent: true, fault_queue, ..HwptOptions::default() };
+    let options = HwptOptions {
+        nest_parent: true,
+        fault_queue,
+        ..HwptOptions::default()
+    };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
-    assert!(error.to_string().contains("nest parent, fault queue"), "{error}");
+    assert!(
+        error.to_string().contains("nest parent, fault queue"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -128,7 +181,11 @@ fn a_fault_queue_that_is_open_elsewhere_is_not_destroyed() {
     let ioas = ioas();
     let queue = FaultQueue::alloc(ioas.context()).unwrap();
     let (id, copy) = (queue.id(), queue.as_fd().try_clone_to_owned().unwrap());
-    assert_hint(&queue.close().unwrap_err(), Errno::BUSY, "still use the object");
+    assert_hint(
+        &queue.close().unwrap_err(),
+        Errno::BUSY,
+        "still use the object",
+    );
     drop(copy);
     mock::destroy(ioas.context(), id).unwrap();
 }
@@ -138,7 +195,10 @@ fn a_fault_queue_of_another_context_is_refused() {
     let (ioas, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
     let device = Device::attach(&ioas).unwrap();
     let fault_queue = Some(Arc::new(FaultQueue::alloc(&other).unwrap()));
-    let options = HwptOptions { fault_queue, ..HwptOptions::default() };
+    let options = HwptOptions {
+        fault_queue,
+        ..HwptOptions::default()
+    };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
 }
@@ -148,7 +208,14 @@ fn a_fault_queue_needs_a_descriptor() {
     let ioas = ioas();
     let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let former = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(open - 1), ..former }).unwrap();
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(open - 1),
+            ..former
+        },
+    )
+    .unwrap();
     let result = FaultQueue::alloc(ioas.context());
     setrlimit(Resource::Nofile, former).unwrap();
     assert_hint(&result.unwrap_err(), Errno::MFILE, "RLIMIT_NOFILE");

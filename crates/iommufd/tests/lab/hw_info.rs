@@ -10,8 +10,17 @@ fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
     let ioas = ioas();
     let info = HwInfo::of(&Device::attach(&ioas).unwrap()).unwrap();
     let data = words(&[0, mock::HW_INFO_REGISTER]);
-    assert_eq!(info.iommu, HwInfoData::Unknown { data_type: mock::HW_INFO, data });
-    assert!(info.capabilities.contains(HwCapabilities::DIRTY_TRACKING), "{info:?}");
+    assert_eq!(
+        info.iommu,
+        HwInfoData::Unknown {
+            data_type: mock::HW_INFO,
+            data
+        }
+    );
+    assert!(
+        info.capabilities.contains(HwCapabilities::DIRTY_TRACKING),
+        "{info:?}"
+    );
     assert_eq!(info.max_pasid_log2, 0);
 }
 
@@ -19,7 +28,12 @@ fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
 fn what_a_device_lacks_or_has_besides_is_said() {
     let ioas = ioas();
     let without = HwInfo::of(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
-    assert!(!without.capabilities.contains(HwCapabilities::DIRTY_TRACKING), "{without:?}");
+    assert!(
+        !without
+            .capabilities
+            .contains(HwCapabilities::DIRTY_TRACKING),
+        "{without:?}"
+    );
     let with = HwInfo::of(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
     assert_eq!(with.max_pasid_log2, 20);
 }
@@ -28,7 +42,10 @@ fn what_a_device_lacks_or_has_besides_is_said() {
 fn a_kind_of_data_can_be_asked_for_that_the_iommu_has() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
-    assert_eq!(HwInfo::of_type(&device, mock::HW_INFO).unwrap(), HwInfo::of(&device).unwrap());
+    assert_eq!(
+        HwInfo::of_type(&device, mock::HW_INFO).unwrap(),
+        HwInfo::of(&device).unwrap()
+    );
     let error = HwInfo::of_type(&device, HwInfoData::TEGRA241_CMDQV).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "no data of this one");
     assert!(error.to_string().contains("data of type 3"), "{error}");

@@ -11,10 +11,14 @@ fn a_page_table_has_the_mappings_of_its_address_space() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let memory = memory(LENGTH);
-    let before = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let before = ioas
+        .map_memory(&memory, Iova::Any, Access::ReadWrite)
+        .unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
     device.replace(hwpt.id()).unwrap();
-    let after = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let after = ioas
+        .map_memory(&memory, Iova::Any, Access::ReadWrite)
+        .unwrap();
     assert!(device.reaches(before.iova(), &memory) && device.reaches(after.iova(), &memory));
     drop(device);
     hwpt.close().unwrap();
@@ -49,12 +53,23 @@ fn a_page_table_in_use_is_not_destroyed() {
 fn what_the_iommu_cannot_do_is_refused() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap();
-    let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+    let options = HwptOptions {
+        dirty_tracking: true,
+        ..HwptOptions::default()
+    };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
     assert!(error.to_string().contains("dirty tracking"), "{error}");
     let data = Some(HwptData::ArmSmmuv3 { ste: [1, 0] });
-    let error = Hwpt::alloc(&device, &ioas, &HwptOptions { data, ..HwptOptions::default() }).unwrap_err();
+    let error = Hwpt::alloc(
+        &device,
+        &ioas,
+        &HwptOptions {
+            data,
+            ..HwptOptions::default()
+        },
+    )
+    .unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
     assert!(error.to_string().contains("type 2"), "{error}");
 }
@@ -65,6 +80,9 @@ fn a_page_table_of_two_contexts_is_refused() {
     let device = Device::attach(&other).unwrap();
     let error = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap_err();
     let ids = (device.id(), ioas.id());
-    assert!(matches!(error, Error::OtherContext { object, other } if (object, other) == ids), "{error:?}");
+    assert!(
+        matches!(error, Error::OtherContext { object, other } if (object, other) == ids),
+        "{error:?}"
+    );
     assert_eq!(errno(&error), None);
 }

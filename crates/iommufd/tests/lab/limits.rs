@@ -47,11 +47,16 @@ fn a_copy_is_not_charged_again() {
     let ((one, _first), (other, _second)) = (attached(&context), attached(&context));
     let memory = memory(MIB);
     within_a_mebibyte(|| {
-        let mapping = one.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
-        let again = other.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap_err();
+        let mapping = one
+            .map_memory(&memory, Iova::Any, Access::ReadWrite)
+            .unwrap();
+        let again = other
+            .map_memory(&memory, Iova::Any, Access::ReadWrite)
+            .unwrap_err();
         assert_hint(&again, Errno::NOMEM, "RLIMIT_MEMLOCK");
         // SAFETY: the memory outlives what is mapped here, and is not accessed.
-        let copied = unsafe { other.copy_from(&one, mapping.iova(), MIB, Iova::Any, Access::ReadWrite) };
+        let copied =
+            unsafe { other.copy_from(&one, mapping.iova(), MIB, Iova::Any, Access::ReadWrite) };
         assert_eq!(other.unmap(copied.unwrap(), MIB).unwrap(), MIB);
     });
 }

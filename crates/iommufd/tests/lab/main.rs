@@ -35,7 +35,10 @@ fn ioas() -> Arc<Ioas> {
 
 /// A page table of a device that others can be made over.
 fn nest_parent(device: &Device, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
-    let options = HwptOptions { nest_parent: true, ..HwptOptions::default() };
+    let options = HwptOptions {
+        nest_parent: true,
+        ..HwptOptions::default()
+    };
     Arc::new(Hwpt::alloc(device, ioas, &options).unwrap())
 }
 
@@ -57,5 +60,9 @@ fn errno(error: &Error) -> Option<Errno> {
 #[track_caller]
 fn assert_hint(error: &Error, number: Errno, words: &str) {
     assert_eq!(errno(error), Some(number), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains(words)), "{error}: {:?}", error.hint());
+    assert!(
+        error.hint().is_some_and(|hint| hint.contains(words)),
+        "{error}: {:?}",
+        error.hint()
+    );
 }

@@ -12,7 +12,14 @@ use std::sync::Arc;
 
 fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
     // SAFETY: the tests drop the address space, or unmap, before the memory.
-    unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, Access::ReadWrite) }
+    unsafe {
+        ioas.map(
+            memory.as_ptr(),
+            memory.len() as u64,
+            iova,
+            Access::ReadWrite,
+        )
+    }
 }
 
 fn copy(from: &Ioas, from_iova: u64, length: u64, to: &Ioas, iova: Iova) -> Result<u64, Error> {
@@ -37,8 +44,14 @@ fn the_kernel_chooses_an_iova_in_the_usable_ranges() {
     let (one, other) = (memory(LENGTH), memory(LENGTH));
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
-    let iovas = [map(&ioas, &one, Iova::Any).unwrap(), map(&ioas, &other, Iova::Any).unwrap()];
-    assert!(iovas.iter().all(|iova| mock::APERTURE.contains(iova)), "{iovas:x?}");
+    let iovas = [
+        map(&ioas, &one, Iova::Any).unwrap(),
+        map(&ioas, &other, Iova::Any).unwrap(),
+    ];
+    assert!(
+        iovas.iter().all(|iova| mock::APERTURE.contains(iova)),
+        "{iovas:x?}"
+    );
     assert!(iovas[0].abs_diff(iovas[1]) >= LENGTH, "{iovas:x?}");
     assert!(device.reaches(iovas[0], &one) && device.reaches(iovas[1], &other));
 }
@@ -61,7 +74,11 @@ fn an_iova_that_the_device_cannot_use_is_refused() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     for iova in [0, mock::APERTURE.end() + 1, 0x200_0001] {
-        assert_hint(&map(&ioas, &memory, Iova::At(iova)).unwrap_err(), Errno::INVAL, "usable IOVA ranges");
+        assert_hint(
+            &map(&ioas, &memory, Iova::At(iova)).unwrap_err(),
+            Errno::INVAL,
+            "usable IOVA ranges",
+        );
     }
 }
 
@@ -82,7 +99,11 @@ fn a_part_of_a_mapping_is_not_unmapped() {
     let device = Device::attach(&ioas).unwrap();
     let iova = map(&ioas, &memory, Iova::Any).unwrap();
     for cut in [iova, iova + 0x1000] {
-        assert_hint(&ioas.unmap(cut, 0x1000).unwrap_err(), Errno::NOENT, "whole mappings only");
+        assert_hint(
+            &ioas.unmap(cut, 0x1000).unwrap_err(),
+            Errno::NOENT,
+            "whole mappings only",
+        );
     }
     assert!(device.reaches(iova, &memory));
 }
@@ -97,7 +118,11 @@ fn unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was() {
     assert_eq!(ioas.unmap(0x8_0000, 0x20_0000).unwrap(), 2 * LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), 0);
-    assert_hint(&ioas.unmap(0x10_0000, LENGTH).unwrap_err(), Errno::NOENT, "only where something is mapped");
+    assert_hint(
+        &ioas.unmap(0x10_0000, LENGTH).unwrap_err(),
+        Errno::NOENT,
+        "only where something is mapped",
+    );
 }
 
 #[test]
@@ -116,7 +141,9 @@ fn a_mapping_keeps_its_memory_and_unmaps_it_on_drop() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let memory = memory(LENGTH);
-    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let mapping = ioas
+        .map_memory(&memory, Iova::Any, Access::ReadWrite)
+        .unwrap();
     assert_eq!(Arc::strong_count(&memory), 2);
     memory.write(0x1ffe, b"ab");
     assert!(device.reaches(mapping.iova(), &memory));
@@ -140,9 +167,20 @@ fn a_memfd_is_mapped_by_its_descriptor() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd(3 * 0x1000);
-    let iova = ioas.map_file(&file, 0x1000, LENGTH, Iova::At(0x200_0000), Access::ReadWrite).unwrap();
+    let iova = ioas
+        .map_file(
+            &file,
+            0x1000,
+            LENGTH,
+            Iova::At(0x200_0000),
+            Access::ReadWrite,
+        )
+        .unwrap();
     drop(file);
-    assert_eq!((iova, ioas.unmap(iova, LENGTH).unwrap()), (0x200_0000, LENGTH));
+    assert_eq!(
+        (iova, ioas.unmap(iova, LENGTH).unwrap()),
+        (0x200_0000, LENGTH)
+    );
 }
 
 #[test]
@@ -150,11 +188,25 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd(0x1000);
-    let error = ioas.map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
-    assert!(matches!(error, Error::MapFile { offset: 0x1000, length: LENGTH, .. }), "{error:?}");
+    let error = ioas
+        .map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::MapFile {
+                offset: 0x1000,
+                length: LENGTH,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_hint(&error, Errno::INVAL, "holds the whole range");
     let other = std::fs::File::open("/proc/self/exe").unwrap();
-    let error = ioas.map_file(&other, 0, LENGTH, Iova::Any, Access::Read).unwrap_err();
+    let error = ioas
+        .map_file(&other, 0, LENGTH, Iova::Any, Access::Read)
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "a memfd or a device's dma-buf");
     assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
@@ -168,7 +220,10 @@ fn a_physical_address_is_refused_for_a_device_behind_an_iommu() {
     let device = Device::attach(&ioas).unwrap();
     let iova = map(&ioas, &memory, Iova::Any).unwrap();
     let error = ioas.noiommu_get_pa(iova, LENGTH).unwrap_err();
-    assert!(matches!(error, Error::NoiommuGetPa { length: LENGTH, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::NoiommuGetPa { length: LENGTH, .. }),
+        "{error:?}"
+    );
     if passthru_lab::host().kernel_is_since((7, 3)) {
         assert_hint(&error, Errno::OPNOTSUPP, "without an IOMMU");
     } else {
@@ -184,9 +239,14 @@ fn neither_a_seal_nor_a_descriptor_for_reading_keeps_devices_from_writing() {
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd_create("sealed", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&file, LENGTH).unwrap();
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK).unwrap();
+    fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK,
+    )
+    .unwrap();
     let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
-    ioas.map_file(&file, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    ioas.map_file(&file, 0, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap();
 }
 
 #[test]
@@ -206,7 +266,10 @@ fn a_copy_reaches_the_same_memory_and_outlives_its_source() {
     let to = Ioas::alloc(from.context()).unwrap();
     let device = Device::attach(&to).unwrap();
     let iova = map(&from, &memory, Iova::Any).unwrap();
-    assert_eq!(copy(&from, iova, LENGTH, &to, Iova::At(0x300_0000)).unwrap(), 0x300_0000);
+    assert_eq!(
+        copy(&from, iova, LENGTH, &to, Iova::At(0x300_0000)).unwrap(),
+        0x300_0000
+    );
     from.unmap_all().unwrap();
     assert!(device.reaches(0x300_0000, &memory));
     assert_eq!(to.unmap_all().unwrap(), LENGTH);
@@ -236,8 +299,12 @@ fn a_dma_buf_is_mapped_by_its_descriptor() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
-    let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
-    let error = ioas.map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    let iova = ioas
+        .map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap();
+    let error = ioas
+        .map_file(&buffer, LENGTH, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "holds the whole range");
     drop(buffer);
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
@@ -248,13 +315,20 @@ fn a_dma_buf_whose_memory_was_taken_away_is_mapped_again_once_it_is_back() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
-    let iova = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap();
+    let iova = ioas
+        .map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap();
     mock::revoke(ioas.context(), &buffer, true);
-    let error = ioas.map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite).unwrap_err();
+    let error = ioas
+        .map_file(&buffer, 0, LENGTH, Iova::Any, Access::ReadWrite)
+        .unwrap_err();
     assert_hint(&error, Errno::NODEV, "once the device decodes its memory");
     mock::revoke(ioas.context(), &buffer, false);
-    let error = ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap_err();
+    let error = ioas
+        .map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
+        .unwrap_err();
     assert_hint(&error, Errno::EXIST, "unmap what is mapped there");
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
-    ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite).unwrap();
+    ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
+        .unwrap();
 }

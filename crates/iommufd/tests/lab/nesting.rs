@@ -8,11 +8,18 @@ use std::sync::Arc;
 
 /// Invalidations of cached entries of the test driver's page table, by their number.
 fn entries(numbers: &[u32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| words(&[0, *number])).collect()
+    numbers
+        .iter()
+        .flat_map(|number| words(&[0, *number]))
+        .collect()
 }
 
 fn raw(entries: &[u8]) -> Invalidations<'_> {
-    Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 8, entries }
+    Invalidations::Raw {
+        data_type: mock::INVALIDATION,
+        entry_length: 8,
+        entries,
+    }
 }
 
 fn nested(device: &Device, parent: &Arc<Hwpt>) -> Hwpt {
@@ -40,7 +47,10 @@ fn a_page_table_that_is_no_nest_parent_is_none() {
     let plain = Arc::new(Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap());
     let error = Hwpt::alloc(&device, &plain, &mock::guest(7)).unwrap_err();
     assert_hint(&error, Errno::INVAL, "nest parent");
-    let nest_parent = HwptOptions { nest_parent: true, ..mock::guest(7) };
+    let nest_parent = HwptOptions {
+        nest_parent: true,
+        ..mock::guest(7)
+    };
     let parent = crate::nest_parent(&device, &ioas);
     let error = Hwpt::alloc(&device, &parent, &nest_parent).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
@@ -62,7 +72,17 @@ fn how_many_invalidations_were_handled_before_one_failed_is_told() {
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
     let error = nested.invalidate(raw(&entries(&[0, 3, 4, 1]))).unwrap_err();
-    assert!(matches!(error, Error::Invalidate { entries: 4, handled: 2, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Invalidate {
+                entries: 4,
+                handled: 2,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_hint(&error, Errno::INVAL, "the object's IOMMU");
     assert!(has_cached(&nested, [0, 7, 7, 0]));
 }
@@ -85,13 +105,18 @@ fn invalidations_that_do_not_fit_are_refused_and_none_is_handled() {
     let parent = nest_parent(&device, &ioas);
     let nested = nested(&device, &parent);
     let refused = [
-        nested.invalidate(Invalidations::VtdS1(&[VtdS1Invalidation::ALL])).unwrap_err(),
+        nested
+            .invalidate(Invalidations::VtdS1(&[VtdS1Invalidation::ALL]))
+            .unwrap_err(),
         nested.invalidate(raw(&entries(&[0, 1])[..12])).unwrap_err(),
         parent.invalidate(raw(&entries(&[0]))).unwrap_err(),
     ];
     for error in refused {
         assert_hint(&error, Errno::INVAL, "the object's IOMMU");
-        assert!(matches!(error, Error::Invalidate { handled: 0, .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::Invalidate { handled: 0, .. }),
+            "{error:?}"
+        );
     }
     assert!(has_cached(&nested, [7; 4]));
 }

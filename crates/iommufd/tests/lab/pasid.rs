@@ -7,7 +7,15 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 fn hwpt(device: &Device, ioas: &Arc<Ioas>, pasid: bool) -> Hwpt {
-    Hwpt::alloc(device, ioas, &HwptOptions { pasid, ..HwptOptions::default() }).unwrap()
+    Hwpt::alloc(
+        device,
+        ioas,
+        &HwptOptions {
+            pasid,
+            ..HwptOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -41,6 +49,9 @@ fn a_pasid_keeps_its_page_table() {
     let tables = [(); 2].map(|()| hwpt(&device, &ioas, true));
     device.replace(tables[0].id()).unwrap();
     device.attach_pasid(100, tables[1].id()).unwrap();
-    assert_eq!(mock::destroy(ioas.context(), tables[1].id()), Err(Errno::BUSY));
+    assert_eq!(
+        mock::destroy(ioas.context(), tables[1].id()),
+        Err(Errno::BUSY)
+    );
     device.detach_pasid(100);
 }

@@ -12,7 +12,10 @@ fn all_iovas_are_usable_until_a_device_is_attached() {
     let device = Device::attach(&ioas).unwrap();
     let usable = ioas.iova_ranges().unwrap();
     assert_eq!(usable.ranges, [mock::APERTURE]);
-    assert!(usable.alignment.is_power_of_two() && usable.alignment <= 0x1000, "{usable:?}");
+    assert!(
+        usable.alignment.is_power_of_two() && usable.alignment <= 0x1000,
+        "{usable:?}"
+    );
     drop(device);
     assert_eq!(ioas.iova_ranges().unwrap().ranges, [0..=u64::MAX]);
 }
@@ -25,7 +28,10 @@ fn more_ranges_than_fit_at_first_are_all_returned() {
     }
     let ranges = ioas.iova_ranges().unwrap().ranges;
     assert_eq!(ranges.len(), 21);
-    assert_eq!((ranges[0].clone(), ranges[20].clone()), (0..=0xf_ffff, 0x140_1000..=u64::MAX));
+    assert_eq!(
+        (ranges[0].clone(), ranges[20].clone()),
+        (0..=0xf_ffff, 0x140_1000..=u64::MAX)
+    );
 }
 
 #[test]
@@ -33,12 +39,17 @@ fn chosen_iovas_stay_in_what_is_allowed() {
     let ioas = ioas();
     let allowed = 0x5000_0000..=0x5000_ffff;
     ioas.allow_iovas(std::slice::from_ref(&allowed)).unwrap();
-    let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Read).unwrap();
+    let mapping = ioas
+        .map_memory(&memory(LENGTH), Iova::Any, Access::Read)
+        .unwrap();
     assert!(allowed.contains(&mapping.iova()), "{:x}", mapping.iova());
-    let error = ioas.map_memory(&memory(0x10_0000), Iova::Any, Access::Read).unwrap_err();
+    let error = ioas
+        .map_memory(&memory(0x10_0000), Iova::Any, Access::Read)
+        .unwrap_err();
     assert_hint(&error, Errno::NOSPC, "large enough");
     ioas.allow_iovas(&[]).unwrap();
-    ioas.map_memory(&memory(0x10_0000), Iova::Any, Access::Read).unwrap();
+    ioas.map_memory(&memory(0x10_0000), Iova::Any, Access::Read)
+        .unwrap();
 }
 
 #[test]
@@ -67,7 +78,13 @@ fn huge_pages_can_be_forbidden_until_memory_is_mapped_for_a_device() {
     assert!(!ioas.huge_pages().unwrap());
     ioas.set_huge_pages(true).unwrap();
     let _device = Device::attach(&ioas).unwrap();
-    let _mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Read).unwrap();
-    assert_hint(&ioas.set_huge_pages(false).unwrap_err(), Errno::INVAL, "before memory is mapped");
+    let _mapping = ioas
+        .map_memory(&memory(LENGTH), Iova::Any, Access::Read)
+        .unwrap();
+    assert_hint(
+        &ioas.set_huge_pages(false).unwrap_err(),
+        Errno::INVAL,
+        "before memory is mapped",
+    );
     assert!(ioas.huge_pages().unwrap());
 }

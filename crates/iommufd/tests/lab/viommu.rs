@@ -5,8 +5,8 @@ use crate::mock::{self, Device, words};
 use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory, nest_parent};
 use passthru_iommufd::{
     Access, Accounting, BoundDevice, Error, FaultQueue, HwQueue, HwQueueKind, Hwpt, HwptOptions,
-    Invalidations, Ioas, Iommufd, Iova, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue,
-    Viommu, ViommuData, ViommuKind,
+    Invalidations, Ioas, Iommufd, Iova, MmapArea, Vdevice, Vevent, VeventData, VeventKind,
+    VeventQueue, Viommu, ViommuData, ViommuKind,
 };
 use passthru_lab::Held;
 use rustix::io::Errno;
@@ -15,11 +15,17 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-const EVENTS: VeventKind = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: 4 };
+const EVENTS: VeventKind = VeventKind::Raw {
+    veventq_type: mock::VEVENTQ,
+    length: 4,
+};
 const QUEUE: HwQueueKind = HwQueueKind::Raw(mock::HW_QUEUE);
 
 fn kind(data: Vec<u8>) -> ViommuKind {
-    ViommuKind::Raw { viommu_type: mock::VIOMMU, data }
+    ViommuKind::Raw {
+        viommu_type: mock::VIOMMU,
+        data,
+    }
 }
 
 fn viommu(device: &Device, ioas: &Arc<Ioas>) -> Arc<Viommu> {
@@ -40,7 +46,12 @@ fn nested(ioas: &Arc<Ioas>) -> Nested {
     let vdevice = Vdevice::alloc(&viommu, &device, 0x42).unwrap();
     let hwpt = Hwpt::alloc(&device, &viommu, &mock::guest(1)).unwrap();
     device.replace(hwpt.id()).unwrap();
-    Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice }
+    Nested {
+        device,
+        viommu,
+        _hwpt: hwpt,
+        _vdevice: vdevice,
+    }
 }
 
 #[test]
@@ -76,7 +87,12 @@ fn a_virtual_iommu_that_the_physical_one_cannot_be_is_refused() {
 fn a_page_table_over_a_virtual_iommu_keeps_it() {
     let ioas = ioas();
     let it = nested(&ioas);
-    let Nested { device, viommu, _hwpt: hwpt, _vdevice: vdevice } = it;
+    let Nested {
+        device,
+        viommu,
+        _hwpt: hwpt,
+        _vdevice: vdevice,
+    } = it;
     assert_eq!(hwpt.ioas().id(), ioas.id());
     let id = viommu.id();
     drop((vdevice, viommu, device));
@@ -91,15 +107,23 @@ fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
     let device = Device::attach(&ioas).unwrap();
     let data = words(&[0x1234_5678, 0, 0, 0, 0, 0]);
     let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind(data)).unwrap();
-    let ViommuData::Raw(answer) = viommu.data() else { panic!("{:?}", viommu.data()) };
+    let ViommuData::Raw(answer) = viommu.data() else {
+        panic!("{:?}", viommu.data())
+    };
     assert_eq!(answer[4..8], words(&[0x1234_5678]));
     let number = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
-    let area = MmapArea { offset: number(8), length: number(16) };
+    let area = MmapArea {
+        offset: number(8),
+        length: number(16),
+    };
     let (id, viommu) = (viommu.id(), Arc::new(viommu));
     let registers = viommu.mmap(area).unwrap();
     assert_eq!(registers.len() as u64, area.length);
     // SAFETY: the mapping is there, and this is its first register.
-    assert_eq!(unsafe { registers.as_ptr().cast::<u32>().read_volatile() }, 0x1234_5678);
+    assert_eq!(
+        unsafe { registers.as_ptr().cast::<u32>().read_volatile() },
+        0x1234_5678
+    );
     drop(viommu);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
     drop(registers);
@@ -110,7 +134,12 @@ fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
 fn registers_that_are_not_there_are_not_mapped() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
-    let error = viommu.mmap(MmapArea { offset: 0x1000, length: 0x2000 }).unwrap_err();
+    let error = viommu
+        .mmap(MmapArea {
+            offset: 0x1000,
+            length: 0x2000,
+        })
+        .unwrap_err();
     assert_hint(&error, Errno::NXIO, ", as a whole");
 }
 
@@ -153,8 +182,15 @@ fn entries_of_a_device_are_forgotten_by_the_guests_name_for_it() {
     let ioas = ioas();
     let it = nested(&ioas);
     let forget = |numbers: &[u32]| {
-        let entries: Vec<u8> = numbers.iter().flat_map(|number| words(&[0, 0x42, *number])).collect();
-        let raw = Invalidations::Raw { data_type: mock::INVALIDATION, entry_length: 12, entries: &entries };
+        let entries: Vec<u8> = numbers
+            .iter()
+            .flat_map(|number| words(&[0, 0x42, *number]))
+            .collect();
+        let raw = Invalidations::Raw {
+            data_type: mock::INVALIDATION,
+            entry_length: 12,
+            entries: &entries,
+        };
         it.viommu.invalidate(raw)
     };
     let full = 0x00ba_ddad;
@@ -162,7 +198,17 @@ fn entries_of_a_device_are_forgotten_by_the_guests_name_for_it() {
     forget(&[0, 3]).unwrap();
     assert!(it.device.has_cached([0, full, full, 0]));
     let error = forget(&[1, 9, 2]).unwrap_err();
-    assert!(matches!(error, Error::Invalidate { entries: 3, handled: 1, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Invalidate {
+                entries: 3,
+                handled: 1,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert!(it.device.has_cached([0, 0, full, 0]));
 }
 
@@ -175,7 +221,10 @@ fn events_of_a_device_arrive_under_the_guests_name_for_it() {
     it.device.event().unwrap();
     it.device.event().unwrap();
     let data = Some(VeventData::Raw(words(&[0x42])));
-    let events = [0, 1].map(|sequence| Vevent { sequence, data: data.clone() });
+    let events = [0, 1].map(|sequence| Vevent {
+        sequence,
+        data: data.clone(),
+    });
     assert_eq!(queue.read().unwrap(), events);
     assert_eq!(queue.read().unwrap(), []);
     queue.close().unwrap();
@@ -188,8 +237,17 @@ fn events_that_found_the_queue_full_are_counted() {
     let queue = VeventQueue::alloc(&it.viommu, EVENTS, 2).unwrap();
     (0..5).for_each(|_| it.device.event().unwrap());
     let events = queue.read().unwrap();
-    assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [0, 1, 4]);
-    assert_eq!((events[2].data.clone(), events[2].lost_since(Some(1))), (None, 3));
+    assert_eq!(
+        events
+            .iter()
+            .map(|event| event.sequence)
+            .collect::<Vec<_>>(),
+        [0, 1, 4]
+    );
+    assert_eq!(
+        (events[2].data.clone(), events[2].lost_since(Some(1))),
+        (None, 3)
+    );
     it.device.event().unwrap();
     let events = queue.read().unwrap();
     assert_eq!((events.len(), events[0].lost_since(Some(4))), (1, 0));
@@ -200,10 +258,25 @@ fn a_virtual_iommu_has_one_queue_for_a_kind_of_events() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
     let queue = VeventQueue::alloc(&viommu, EVENTS, 2).unwrap();
-    assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 2).unwrap_err(), Errno::EXIST, "already");
-    assert_hint(&VeventQueue::alloc(&viommu, EVENTS, 0).unwrap_err(), Errno::INVAL, "1 to 2^19");
-    let endless = VeventKind::Raw { veventq_type: mock::VEVENTQ, length: usize::MAX };
-    assert_hint(&VeventQueue::alloc(&viommu, endless, 2).unwrap_err(), Errno::TOOBIG, "4096");
+    assert_hint(
+        &VeventQueue::alloc(&viommu, EVENTS, 2).unwrap_err(),
+        Errno::EXIST,
+        "already",
+    );
+    assert_hint(
+        &VeventQueue::alloc(&viommu, EVENTS, 0).unwrap_err(),
+        Errno::INVAL,
+        "1 to 2^19",
+    );
+    let endless = VeventKind::Raw {
+        veventq_type: mock::VEVENTQ,
+        length: usize::MAX,
+    };
+    assert_hint(
+        &VeventQueue::alloc(&viommu, endless, 2).unwrap_err(),
+        Errno::TOOBIG,
+        "4096",
+    );
     let id = viommu.id();
     drop(viommu);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
@@ -217,14 +290,20 @@ fn hardware_queues_pin_their_memory_and_go_last_to_first() {
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
     let memory = memory(LENGTH);
-    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let mapping = ioas
+        .map_memory(&memory, Iova::Any, Access::ReadWrite)
+        .unwrap();
     let (iova, page) = (mapping.iova(), 0x1000);
     let first = Arc::new(HwQueue::alloc(&viommu, QUEUE, 0, iova, page, None).unwrap());
     let second = HwQueue::alloc(&viommu, QUEUE, 1, iova + page, page, Some(&first)).unwrap();
     let id = first.id();
     drop((first, viommu));
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
-    assert_hint(&ioas.unmap_all().unwrap_err(), Errno::BUSY, "uses the mapping");
+    assert_hint(
+        &ioas.unmap_all().unwrap_err(),
+        Errno::BUSY,
+        "uses the mapping",
+    );
     second.close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
     mapping.unmap().unwrap();
@@ -248,7 +327,9 @@ fn memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it() 
     let given_up = || {
         let memory = memory(LENGTH);
         memory.write(0, MARK);
-        let mapping = ioas.map_memory(&memory, Iova::At(1 << 30), Access::ReadWrite).unwrap();
+        let mapping = ioas
+            .map_memory(&memory, Iova::At(1 << 30), Access::ReadWrite)
+            .unwrap();
         (memory.as_ptr(), mapping)
     };
     // Without a queue it goes with its mapping.
@@ -259,10 +340,17 @@ fn memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it() 
 
     let (address, mapping) = given_up();
     let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap();
-    assert_hint(&mapping.unmap().unwrap_err(), Errno::BUSY, "the hardware queue");
+    assert_hint(
+        &mapping.unmap().unwrap_err(),
+        Errno::BUSY,
+        "the hardware queue",
+    );
     assert!(is_there(address));
     // Neither does the other page of the mapping go, nor all.
-    assert_eq!(errno(&ioas.unmap(1 << 30, LENGTH).unwrap_err()), Some(Errno::BUSY));
+    assert_eq!(
+        errno(&ioas.unmap(1 << 30, LENGTH).unwrap_err()),
+        Some(Errno::BUSY)
+    );
     assert_eq!(errno(&ioas.unmap_all().unwrap_err()), Some(Errno::BUSY));
     queue.close().unwrap();
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
@@ -282,11 +370,23 @@ fn one_of_each(context: &Arc<Iommufd>) -> Vec<Box<dyn Any>> {
     let device = Device::attach(&ioas).unwrap();
     let iova = ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite);
     let viommu = viommu(&device, &ioas);
-    let queue = |index, after| HwQueue::alloc(&viommu, QUEUE, index, *iova.as_ref().unwrap(), 0x1000, after);
+    let queue = |index, after| {
+        HwQueue::alloc(
+            &viommu,
+            QUEUE,
+            index,
+            *iova.as_ref().unwrap(),
+            0x1000,
+            after,
+        )
+    };
     let first = Arc::new(queue(0, None).unwrap());
     let second = queue(1, Some(&first)).unwrap();
     let faults = Arc::new(FaultQueue::alloc(context).unwrap());
-    let options = HwptOptions { fault_queue: Some(Arc::clone(&faults)), ..mock::guest(1) };
+    let options = HwptOptions {
+        fault_queue: Some(Arc::clone(&faults)),
+        ..mock::guest(1)
+    };
     let nested = Hwpt::alloc(&device, &viommu, &options).unwrap();
     let vdevice = Vdevice::alloc(&viommu, &device, 1).unwrap();
     let events = VeventQueue::alloc(&viommu, EVENTS, 8).unwrap();
@@ -314,7 +414,9 @@ fn objects_are_dropped_in_any_order_and_none_is_left() {
         let context = Arc::new(Iommufd::open().unwrap());
         let mut objects = one_of_each(&context);
         while !objects.is_empty() {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             drop(objects.swap_remove((random >> 33) % objects.len()));
         }
         // Only while the context is empty.
@@ -327,16 +429,36 @@ fn objects_are_dropped_in_any_order_and_none_is_left() {
 fn a_hardware_queue_that_cannot_be_is_refused() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
-    let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::ReadWrite).unwrap();
+    let mapping = ioas
+        .map_memory(&memory(LENGTH), Iova::Any, Access::ReadWrite)
+        .unwrap();
     let queue = |kind, index, iova| HwQueue::alloc(&viommu, kind, index, iova, 0x1000, None);
     let iova = mapping.iova();
-    assert_hint(&queue(QUEUE, 1, iova).unwrap_err(), Errno::IO, "in the order");
-    assert_hint(&queue(QUEUE, 0, iova + LENGTH).unwrap_err(), Errno::NOENT, "map all of the memory");
-    assert_hint(&queue(QUEUE, 9, iova).unwrap_err(), Errno::INVAL, "a queue that the hardware has");
+    assert_hint(
+        &queue(QUEUE, 1, iova).unwrap_err(),
+        Errno::IO,
+        "in the order",
+    );
+    assert_hint(
+        &queue(QUEUE, 0, iova + LENGTH).unwrap_err(),
+        Errno::NOENT,
+        "map all of the memory",
+    );
+    assert_hint(
+        &queue(QUEUE, 9, iova).unwrap_err(),
+        Errno::INVAL,
+        "a queue that the hardware has",
+    );
     let tegra = queue(HwQueueKind::Tegra241Cmdqv, 0, iova).unwrap_err();
     assert_hint(&tegra, Errno::OPNOTSUPP, "does not have this one");
-    let unreadable = ioas.map_memory(&memory(LENGTH), Iova::Any, Access::Write).unwrap();
-    assert_hint(&queue(QUEUE, 0, unreadable.iova()).unwrap_err(), Errno::PERM, "for reading");
+    let unreadable = ioas
+        .map_memory(&memory(LENGTH), Iova::Any, Access::Write)
+        .unwrap();
+    assert_hint(
+        &queue(QUEUE, 0, unreadable.iova()).unwrap_err(),
+        Errno::PERM,
+        "for reading",
+    );
     let _first = queue(QUEUE, 0, iova).unwrap();
     assert_hint(&queue(QUEUE, 0, iova).unwrap_err(), Errno::EXIST, "already");
 }

@@ -1,23 +1,40 @@
-//! The public operations of a crate that can fail, by what its source says; and the table in a test's docs of what shows how
-//! they do.
+//! The public operations of a crate that can fail, by what its source says; and the table in a
+//! test's docs of what shows how they do.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Holds the table of a test file, `| operations | tests |`, against these folders of source and of tests: each operation is in
-/// it, and each name in it is there.
+/// Holds the table of a test file, `| operations | tests |`, against these folders of source and of
+/// tests: each operation is in it, and each name in it is there.
 pub(crate) fn check(table: &str, sources: &[PathBuf], tests: &Path) {
-    let operations: BTreeSet<_> = sources.iter().flat_map(|folder| operations(folder)).collect();
+    let operations: BTreeSet<_> = sources
+        .iter()
+        .flat_map(|folder| operations(folder))
+        .collect();
     let rows: Vec<_> = table.lines().filter_map(row).skip(1).collect();
     let listed: BTreeSet<_> = rows.iter().flat_map(|(names, _)| quoted(names)).collect();
     let shown: BTreeSet<_> = rows.iter().flat_map(|(_, names)| quoted(names)).collect();
-    assert_eq!(operations.difference(&listed).collect::<Vec<_>>(), [&""; 0], "these are in no row");
-    assert_eq!(listed.difference(&operations).collect::<Vec<_>>(), [&""; 0], "these are no operations");
-    let tests: String = files(tests).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    assert_eq!(
+        operations.difference(&listed).collect::<Vec<_>>(),
+        [&""; 0],
+        "these are in no row"
+    );
+    assert_eq!(
+        listed.difference(&operations).collect::<Vec<_>>(),
+        [&""; 0],
+        "these are no operations"
+    );
+    let tests: String = files(tests)
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
     for name in shown {
-        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+        assert!(
+            tests.contains(&format!("fn {name}(")),
+            "there is no test {name}"
+        );
     }
 }
 
@@ -31,13 +48,26 @@ fn quoted(text: &str) -> impl Iterator<Item = String> {
 
 /// All files of Rust in a folder and its folders.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 /// The public functions that return a `Result`: `Type::name`, or `name`.
 fn operations(folder: &Path) -> BTreeSet<String> {
-    files(folder).iter().flat_map(|file| operations_of(&fs::read_to_string(file).unwrap())).collect()
+    files(folder)
+        .iter()
+        .flat_map(|file| operations_of(&fs::read_to_string(file).unwrap()))
+        .collect()
 }
 
 /// Formatted source is read: a block of a type begins and ends at the start of a line.
@@ -47,9 +77,18 @@ fn operations_of(source: &str) -> Vec<String> {
     let (mut found, mut owner) = (Vec::new(), Owner::default());
     for (index, line) in lines.iter().enumerate() {
         owner = owner.at(line);
-        let Some(name) = owner.function(line) else { continue };
-        let signature = lines[index..].split_inclusive(|line| ends(line)).next().unwrap_or_default().concat();
-        if signature.split_once("->").is_some_and(|(_, answer)| answer.contains("Result<")) {
+        let Some(name) = owner.function(line) else {
+            continue;
+        };
+        let signature = lines[index..]
+            .split_inclusive(|line| ends(line))
+            .next()
+            .unwrap_or_default()
+            .concat();
+        if signature
+            .split_once("->")
+            .is_some_and(|(_, answer)| answer.contains("Result<"))
+        {
             found.push(name);
         }
     }
@@ -71,8 +110,14 @@ struct Owner {
 impl Owner {
     fn at(self, line: &str) -> Self {
         let block = |rest: &str, is_trait| {
-            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            Self { name: Some(name.to_owned()), is_trait }
+            let name = rest
+                .split(|c: char| !c.is_alphanumeric())
+                .next()
+                .unwrap_or_default();
+            Self {
+                name: Some(name.to_owned()),
+                is_trait,
+            }
         };
         let line = line.replace("pub unsafe trait", "pub trait");
         match (line.strip_prefix("impl "), line.strip_prefix("pub trait ")) {
@@ -90,9 +135,16 @@ impl Owner {
             (Some(_), true) => "    ",
         };
         let rest = line.strip_prefix(start)?;
-        let rest = rest.strip_prefix("unsafe ").unwrap_or(rest).strip_prefix("fn ")?;
+        let rest = rest
+            .strip_prefix("unsafe ")
+            .unwrap_or(rest)
+            .strip_prefix("fn ")?;
         let name = rest.split(['(', '<']).next()?;
-        Some(self.name.as_ref().map_or_else(|| name.to_owned(), |owner| format!("{owner}::{name}")))
+        Some(
+            self.name
+                .as_ref()
+                .map_or_else(|| name.to_owned(), |owner| format!("{owner}::{name}")),
+        )
     }
 }
 

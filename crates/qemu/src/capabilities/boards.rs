@@ -5,8 +5,8 @@ use passthru_domain::device::controller::ControllerModel;
 use passthru_domain::device::interface::InterfaceModel;
 use passthru_domain::{Arch, Board, Machine};
 
-/// Arm boards that are neither `virt` nor a version of it. A domain for one of them has its machine type
-/// accepted; what is on the board is not known.
+/// Arm boards that are neither `virt` nor a version of it. A domain for one of them has its machine
+/// type accepted; what is on the board is not known.
 const ARM_BOARDS: &[&str] = &[
     "akita",
     "ast1030-evb",
@@ -155,13 +155,18 @@ pub(super) fn is_known(arch: Arch, name: &str) -> bool {
 /// The board of a machine type, with or without a version in its name.
 pub(super) fn board(arch: Arch, name: &str) -> Board {
     let is = |stem: &str| {
-        name == stem || name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1)
+        name == stem
+            || name
+                .strip_prefix(stem)
+                .is_some_and(|rest| rest.starts_with('-') && rest.len() > 1)
     };
     match arch {
         Arch::I686 | Arch::X86_64 if is("q35") || is("pc-q35") => Board::Q35,
         Arch::I686 | Arch::X86_64 if name == "isapc" => Board::Isapc,
         Arch::I686 | Arch::X86_64 if name == "microvm" => Board::Microvm,
-        Arch::I686 | Arch::X86_64 if name == "pc" || is("pc-i440fx") || is_early_pc(name) => Board::I440fx,
+        Arch::I686 | Arch::X86_64 if name == "pc" || is("pc-i440fx") || is_early_pc(name) => {
+            Board::I440fx
+        }
         Arch::Aarch64 if is("virt") => Board::Virt,
         Arch::S390x if is("s390-ccw-virtio") => Board::S390Ccw,
         _ => Board::Other,
@@ -170,7 +175,8 @@ pub(super) fn board(arch: Arch, name: &str) -> Board {
 
 /// `pc-0.12` to `pc-1.3`: before the board was in the name.
 fn is_early_pc(name: &str) -> bool {
-    name.strip_prefix("pc-").is_some_and(|rest| rest.starts_with("0.") || rest.starts_with("1."))
+    name.strip_prefix("pc-")
+        .is_some_and(|rest| rest.starts_with("0.") || rest.starts_with("1."))
 }
 
 /// A machine, and what its guests get unasked.

@@ -52,21 +52,27 @@ struct Module {
 }
 
 impl Cache {
-    /// Returns what the binary has: by the cache where it is the same binary still, else by asking it
-    /// ([`Capabilities::probe`]). A file that cannot be read or written is passed over.
+    /// Returns what the binary has: by the cache where it is the same binary still, else by asking
+    /// it ([`Capabilities::probe`]). A file that cannot be read or written is passed over.
     ///
     /// # Errors
     /// Those of [`Capabilities::probe`].
     pub fn probe(&self, binary: &Path, spawn: Spawn<'_>) -> Result<Capabilities, ProbeError> {
-        let identity =
-            Identity::of(binary).map_err(|source| ProbeError::Start { binary: binary.into(), source })?;
+        let identity = Identity::of(binary).map_err(|source| ProbeError::Start {
+            binary: binary.into(),
+            source,
+        })?;
         let file = self.file(binary);
         if let Some(probed) = load(&file, &identity) {
             return Capabilities::of(probed);
         }
         let capabilities = Capabilities::probe(binary, spawn)?;
         if let Some(probed) = capabilities.probed.clone() {
-            let entry = Entry { format: FORMAT, identity, probed };
+            let entry = Entry {
+                format: FORMAT,
+                identity,
+                probed,
+            };
             if let Err(error) = self.store(&file, &entry) {
                 tracing::debug!(file = %file.display(), %error, "cannot cache the emulator's capabilities");
             }
@@ -74,15 +80,22 @@ impl Cache {
         Ok(capabilities)
     }
 
-    /// The file's name shows whose it is; that two binaries could share one is found by what it holds.
+    /// The file's name shows whose it is; that two binaries could share one is found by what it
+    /// holds.
     fn file(&self, binary: &Path) -> PathBuf {
         let path = binary.display().to_string();
-        self.dir.join(format!("{}.json", path.trim_start_matches('/').replace('/', "-")))
+        self.dir.join(format!(
+            "{}.json",
+            path.trim_start_matches('/').replace('/', "-")
+        ))
     }
 
     /// Written beside and renamed, so that no reader sees half of it.
     fn store(&self, file: &Path, entry: &Entry) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o755).create(&self.dir)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&self.dir)?;
         if !is_own(&fs::metadata(&self.dir)?) {
             return Err(io::Error::other("others can write to the folder"));
         }
@@ -93,7 +106,11 @@ impl Cache {
             _ => {}
         }
         // A name that is there already is an error, a link too.
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
+        let mut to = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&beside)?;
         to.write_all(&serde_json::to_vec(entry)?)?;
         // The process's umask may be 0, or may keep all others out.
         to.set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -119,9 +136,15 @@ impl Identity {
 /// `lib/ARCH/qemu`, beside the folder that the binary is in.
 fn module_folders(binary: &Path) -> Vec<PathBuf> {
     let real = fs::canonicalize(binary).unwrap_or_else(|_| binary.into());
-    let Some(prefix) = real.parent().and_then(Path::parent) else { return Vec::new() };
+    let Some(prefix) = real.parent().and_then(Path::parent) else {
+        return Vec::new();
+    };
     let libraries = ["lib", "lib64"].map(|name| prefix.join(name));
-    let below = libraries.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let below = libraries
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten();
     let mut folders: Vec<PathBuf> = below.map(|entry| entry.path().join("qemu")).collect();
     folders.extend(libraries.iter().map(|folder| folder.join("qemu")));
     folders
@@ -129,7 +152,11 @@ fn module_folders(binary: &Path) -> Vec<PathBuf> {
 
 /// Returns all modules in some folders, sorted.
 fn modules(folders: &[PathBuf]) -> Vec<Module> {
-    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let files = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten();
     let libraries = files.filter(|file| file.path().extension().is_some_and(|end| end == "so"));
     let mut modules: Vec<Module> = libraries
         .filter_map(|file| {
@@ -176,7 +203,11 @@ mod tests {
         Probed {
             binary: binary.into(),
             target: "x86_64".into(),
-            version: Version { major: 9, minor: 8, micro: 7 },
+            version: Version {
+                major: 9,
+                minor: 8,
+                micro: 7,
+            },
             machines: ["pc".to_owned()].into(),
             types: Default::default(),
             properties: Default::default(),
@@ -185,10 +216,19 @@ mod tests {
 
     /// A cache that holds what a binary said; the binary itself says nothing.
     fn filled(dir: &Path) -> (Cache, PathBuf) {
-        let (cache, binary) = (Cache { dir: dir.join("cache") }, dir.join("qemu"));
+        let (cache, binary) = (
+            Cache {
+                dir: dir.join("cache"),
+            },
+            dir.join("qemu"),
+        );
         fs::write(&binary, "not an emulator").unwrap();
         let identity = Identity::of(&binary).unwrap();
-        let entry = Entry { format: FORMAT, identity, probed: probed(&binary) };
+        let entry = Entry {
+            format: FORMAT,
+            identity,
+            probed: probed(&binary),
+        };
         cache.store(&cache.file(&binary), &entry).unwrap();
         (cache, binary)
     }
@@ -221,7 +261,16 @@ mod tests {
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
         std::os::unix::fs::symlink(&victim, beside).unwrap();
         let identity = Identity::of(&binary).unwrap();
-        cache.store(&file, &Entry { format: FORMAT, identity, probed: probed(&binary) }).unwrap();
+        cache
+            .store(
+                &file,
+                &Entry {
+                    format: FORMAT,
+                    identity,
+                    probed: probed(&binary),
+                },
+            )
+            .unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
         assert!(is_cached(&cache, &binary));
     }
@@ -242,7 +291,10 @@ mod tests {
     #[test]
     fn module_that_comes_or_changes_is_another_identity() {
         let dir = tempfile::tempdir().unwrap();
-        let (bin, modules) = (dir.path().join("bin"), dir.path().join("lib/x86_64-linux-gnu/qemu"));
+        let (bin, modules) = (
+            dir.path().join("bin"),
+            dir.path().join("lib/x86_64-linux-gnu/qemu"),
+        );
         fs::create_dir(&bin).unwrap();
         fs::create_dir_all(&modules).unwrap();
         let binary = bin.join("qemu");
@@ -262,7 +314,11 @@ mod tests {
         let (cache, binary) = filled(dir.path());
         assert_eq!(
             cache.probe(&binary, &Command::spawn).unwrap().version(),
-            Version { major: 9, minor: 8, micro: 7 }
+            Version {
+                major: 9,
+                minor: 8,
+                micro: 7
+            }
         );
         let files: Vec<_> = fs::read_dir(&cache.dir).unwrap().collect();
         assert_eq!(files.len(), 1, "no half-written file stays");
@@ -273,9 +329,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cache, binary) = filled(dir.path());
         fs::write(&binary, "not the same emulator").unwrap();
-        assert!(matches!(cache.probe(&binary, &Command::spawn), Err(ProbeError::Start { .. })));
+        assert!(matches!(
+            cache.probe(&binary, &Command::spawn),
+            Err(ProbeError::Start { .. })
+        ));
         let (cache, binary) = filled(dir.path());
         fs::write(cache.file(&binary), "{\"format\":").unwrap();
-        assert!(matches!(cache.probe(&binary, &Command::spawn), Err(ProbeError::Start { .. })));
+        assert!(matches!(
+            cache.probe(&binary, &Command::spawn),
+            Err(ProbeError::Start { .. })
+        ));
     }
 }

@@ -22,25 +22,34 @@ const SINCE: &[(&str, &str)] = &[
 ];
 
 /// Names of devices that are none of a type: QEMU knows them by these.
-const ALIASES: &[(&str, &str)] =
-    &[("ahci", "ich9-ahci"), ("lsi", "lsi53c895a"), ("virtio-iommu", "virtio-iommu-pci")];
+const ALIASES: &[(&str, &str)] = &[
+    ("ahci", "ich9-ahci"),
+    ("lsi", "lsi53c895a"),
+    ("virtio-iommu", "virtio-iommu-pci"),
+];
 
 impl Capabilities {
-    /// Checks that this QEMU has the machine, the devices and the objects that a complete domain needs.
+    /// Checks that this QEMU has the machine, the devices and the objects that a complete domain
+    /// needs.
     ///
     /// # Errors
     /// Everything that is missing, with the version found and the one that has it.
     pub fn check(&self, domain: &Domain) -> Result<(), Errors> {
-        let line =
-            command_line(domain, self, Style::Managed).map_err(|e| Errors::from(as_domain_error(&e)))?;
-        let lacking: BTreeSet<String> =
-            line.options.iter().flat_map(|option| self.lacking_of(option)).collect();
+        let line = command_line(domain, self, Style::Managed)
+            .map_err(|e| Errors::from(as_domain_error(&e)))?;
+        let lacking: BTreeSet<String> = line
+            .options
+            .iter()
+            .flat_map(|option| self.lacking_of(option))
+            .collect();
         if lacking.is_empty() {
             return Ok(());
         }
         let lacking: Vec<_> = lacking.iter().map(|what| describe(what)).collect();
         let message = format!("QEMU {} has no {}", self.version(), lacking.join(", no "));
-        Err(Error::new(message).hint("install a newer QEMU, or name another one in <emulator>").into())
+        Err(Error::new(message)
+            .hint("install a newer QEMU, or name another one in <emulator>")
+            .into())
     }
 
     /// The type of a device or object that is not there, or those of its properties that are not.
@@ -48,13 +57,19 @@ impl Capabilities {
         let (Value::Json(object), "-device" | "-object") = (&option.value, option.flag) else {
             return Vec::new();
         };
-        let Some(driver) = option.driver() else { return Vec::new() };
-        let kind = ALIASES.iter().find(|(alias, _)| *alias == driver).map_or(driver, |(_, kind)| kind);
+        let Some(driver) = option.driver() else {
+            return Vec::new();
+        };
+        let kind = ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == driver)
+            .map_or(driver, |(_, kind)| kind);
         if !self.has_type(driver) && !self.has_type(kind) {
             return vec![driver.to_owned()];
         }
         let members = object.0.iter().map(|(key, _)| key.as_ref());
-        let properties = members.filter(|key| !matches!(*key, "driver" | "id" | "bus" | "qom-type"));
+        let properties =
+            members.filter(|key| !matches!(*key, "driver" | "id" | "bus" | "qom-type"));
         let lacking = properties.filter(|key| !self.has_property(kind, key));
         lacking.map(|key| format!("{driver}.{key}")).collect()
     }
@@ -98,10 +113,23 @@ mod tests {
         Capabilities::of(Probed {
             binary: "/usr/bin/qemu-system-x86_64".into(),
             target: "x86_64".into(),
-            version: Version { major: 8, minor: 1, micro: 0 },
+            version: Version {
+                major: 8,
+                minor: 1,
+                micro: 0,
+            },
             machines: set(&["q35", "pc-q35-8.1", "pc"]),
-            types: set(&["iommufd", "vfio-pci", "pcie-root-port", "lsi53c895a", "memory-backend-ram"]),
-            properties: BTreeMap::from([("vfio-pci".into(), set(&["host", "fd", "iommufd", "addr"]))]),
+            types: set(&[
+                "iommufd",
+                "vfio-pci",
+                "pcie-root-port",
+                "lsi53c895a",
+                "memory-backend-ram",
+            ]),
+            properties: BTreeMap::from([(
+                "vfio-pci".into(),
+                set(&["host", "fd", "iommufd", "addr"]),
+            )]),
         })
         .unwrap()
     }
@@ -127,7 +155,10 @@ mod tests {
     fn refusal(missing: &str) -> (String, String) {
         let errors = check(missing).unwrap_err();
         let error = errors.iter().next().unwrap();
-        (error.message.clone(), error.hint.clone().unwrap_or_default())
+        (
+            error.message.clone(),
+            error.hint.clone().unwrap_or_default(),
+        )
     }
 
     #[test]
@@ -142,13 +173,20 @@ mod tests {
             "QEMU 8.1.0 has no iommufd (QEMU 8.2 or later has it), no property 'iommufd' of vfio-pci (QEMU 8.2 or \
              later has it)"
         );
-        assert!(refusal("fd").0.contains("no property 'fd' of vfio-pci (QEMU 8.2 or later has it)"));
+        assert!(
+            refusal("fd")
+                .0
+                .contains("no property 'fd' of vfio-pci (QEMU 8.2 or later has it)")
+        );
     }
 
     #[test]
     fn message_about_an_old_qemu_is_quoted_in_the_docs() {
         let docs = include_str!("../../../../docs/troubleshooting.md");
-        let heading = docs.lines().find(|line| line.starts_with("### `QEMU ")).unwrap();
+        let heading = docs
+            .lines()
+            .find(|line| line.starts_with("### `QEMU "))
+            .unwrap();
         let quoted = heading.trim_start_matches("### ").trim_matches('`');
         assert!(refusal("iommufd").0.starts_with(quoted), "{quoted}");
     }
@@ -157,7 +195,10 @@ mod tests {
     fn a_machine_type_of_another_version_is_refused_with_those_there_are() {
         let (message, hint) = refusal("q35");
         assert!(message.contains("'q35'"), "{message}");
-        assert!(hint.contains("pc-q35-8.1") && !hint.contains("i440fx"), "{hint}");
+        assert!(
+            hint.contains("pc-q35-8.1") && !hint.contains("i440fx"),
+            "{hint}"
+        );
     }
 
     #[test]

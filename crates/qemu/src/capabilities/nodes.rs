@@ -21,7 +21,9 @@ impl Nodes {
 
     /// Returns the nodes that some of these CPUs are on.
     pub(crate) fn of_cpus(&self, cpus: &IdSet) -> IdSet {
-        let Some(nodes) = &self.0 else { return IdSet::of(cpus.iter().map(|cpu| cpu / CPUS_A_NODE)) };
+        let Some(nodes) = &self.0 else {
+            return IdSet::of(cpus.iter().map(|cpu| cpu / CPUS_A_NODE));
+        };
         let has_some = |(_, of_node): &&(u32, IdSet)| of_node.iter().any(|cpu| cpus.contains(cpu));
         IdSet::of(nodes.iter().filter(has_some).map(|(node, _)| *node))
     }

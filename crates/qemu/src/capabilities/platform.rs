@@ -10,7 +10,9 @@ impl Platform for Capabilities {
 
     fn emulator(&self, arch: Arch) -> String {
         let usual = || format!("/usr/bin/qemu-system-{}", boards::target_of_arch(arch));
-        self.binary().filter(|_| arch == self.arch).map_or_else(usual, |path| path.display().to_string())
+        self.binary()
+            .filter(|_| arch == self.arch)
+            .map_or_else(usual, |path| path.display().to_string())
     }
 
     fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error> {
@@ -19,8 +21,9 @@ impl Platform for Capabilities {
             Some(probed) if !self.runs(arch) => {
                 let target = &probed.target;
                 let binary = probed.binary.display();
-                let message =
-                    format!("{binary} is for {target} and cannot run guests of architecture {arch}");
+                let message = format!(
+                    "{binary} is for {target} and cannot run guests of architecture {arch}"
+                );
                 let hint = format!("name an emulator for {arch} in <emulator>");
                 Err(Error::new(message).hint(hint))
             }
@@ -46,11 +49,19 @@ impl Capabilities {
     /// The machine types that may have been meant: the versions of the same board, or all families.
     fn machines_like(&self, arch: Arch, name: &str) -> String {
         let board = boards::board(arch, name);
-        let machines = self.probed.iter().flat_map(|probed| &probed.machines).map(String::as_str);
+        let machines = self
+            .probed
+            .iter()
+            .flat_map(|probed| &probed.machines)
+            .map(String::as_str);
         let like: Vec<_> = machines
             .filter(|known| boards::is_known(arch, known) && boards::board(arch, known) == board)
             .collect();
-        let like = if like.is_empty() { boards::families(arch).to_vec() } else { like };
+        let like = if like.is_empty() {
+            boards::families(arch).to_vec()
+        } else {
+            like
+        };
         format!("known are {}", like.join(", "))
     }
 }

@@ -14,7 +14,13 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Devices whose properties differ among versions in a way that matters here.
-const ASKED: &[&str] = &["vfio-pci", "arm-smmuv3", "intel-iommu", "virtio-iommu-pci", "pcie-root-port"];
+const ASKED: &[&str] = &[
+    "vfio-pci",
+    "arm-smmuv3",
+    "intel-iommu",
+    "virtio-iommu-pci",
+    "pcie-root-port",
+];
 /// How long the last words of a killed QEMU are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much of its standard error is kept.
@@ -66,7 +72,10 @@ impl ProbeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Start { binary, source } if source.kind() == io::ErrorKind::NotFound => {
-                Some(format!("install QEMU{}, or name another one in <emulator>", debian_package(binary)))
+                Some(format!(
+                    "install QEMU{}, or name another one in <emulator>",
+                    debian_package(binary)
+                ))
             }
             Self::Start { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("make the file executable, or name another one in <emulator>".into())
@@ -87,25 +96,38 @@ fn debian_package(binary: &Path) -> &'static str {
 }
 
 fn said(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!("; it wrote: {stderr}") }
+    if stderr.is_empty() {
+        String::new()
+    } else {
+        format!("; it wrote: {stderr}")
+    }
 }
 
-/// Starts a process. Nothing that a QEMU is asked needs privileges, and its path comes from the domain: so
-/// whoever has privileges, or descriptors open that are not close-on-exec, drops both here. `Command::spawn`
-/// is right for all others.
+/// Starts a process. Nothing that a QEMU is asked needs privileges, and its path comes from the
+/// domain: so whoever has privileges, or descriptors open that are not close-on-exec, drops both
+/// here. `Command::spawn` is right for all others.
 pub type Spawn<'a> = &'a dyn Fn(&mut Command) -> io::Result<Child>;
 
 /// Starts the binary without a machine and asks it, all within the limit.
-pub(super) fn probe(binary: &Path, spawn: Spawn<'_>, limit: Duration) -> Result<Probed, ProbeError> {
+pub(super) fn probe(
+    binary: &Path,
+    spawn: Spawn<'_>,
+    limit: Duration,
+) -> Result<Probed, ProbeError> {
     let deadline = Instant::now() + limit;
-    let start = |source| ProbeError::Start { binary: binary.into(), source };
+    let start = |source| ProbeError::Start {
+        binary: binary.into(),
+        source,
+    };
     let (monitor, theirs) = UnixStream::pair().map_err(start)?;
     let (words, their_words) = UnixStream::pair().map_err(start)?;
     let process = Process::start(binary, spawn, theirs, their_words).map_err(start)?;
-    let asked = Qmp::connect(monitor, limit).map_err(Trouble::from).and_then(|qmp| {
-        let mut questions = Questions { qmp, deadline };
-        questions.all(binary)
-    });
+    let asked = Qmp::connect(monitor, limit)
+        .map_err(Trouble::from)
+        .and_then(|qmp| {
+            let mut questions = Questions { qmp, deadline };
+            questions.all(binary)
+        });
     drop(process);
     asked.map_err(|trouble| trouble.into_error(binary, &words))
 }
@@ -114,10 +136,24 @@ pub(super) fn probe(binary: &Path, spawn: Spawn<'_>, limit: Duration) -> Result<
 struct Process(Child);
 
 impl Process {
-    fn start(binary: &Path, spawn: Spawn<'_>, monitor: UnixStream, words: UnixStream) -> io::Result<Self> {
+    fn start(
+        binary: &Path,
+        spawn: Spawn<'_>,
+        monitor: UnixStream,
+        words: UnixStream,
+    ) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command
-            .args(["-M", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"])
+            .args([
+                "-M",
+                "none",
+                "-nodefaults",
+                "-display",
+                "none",
+                "-S",
+                "-qmp",
+                "stdio",
+            ])
             .env_clear()
             .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C")])
             .current_dir("/")
@@ -150,12 +186,18 @@ impl From<qmp::Error> for Trouble {
 impl Trouble {
     fn into_error(self, binary: &Path, words: &UnixStream) -> ProbeError {
         match self {
-            Self::Monitor(source) => {
-                ProbeError::Ask { binary: binary.into(), stderr: last_words(words), source }
-            }
+            Self::Monitor(source) => ProbeError::Ask {
+                binary: binary.into(),
+                stderr: last_words(words),
+                source,
+            },
             Self::Answer(command, answer) => {
                 let answer = printable(&answer.to_string(), MOST_SHOWN);
-                ProbeError::Answer { binary: binary.into(), command, answer }
+                ProbeError::Answer {
+                    binary: binary.into(),
+                    command,
+                    answer,
+                }
             }
         }
     }
@@ -169,7 +211,11 @@ fn last_words(words: &UnixStream) -> String {
         let _ = words.take(MOST_WORDS).read_to_end(&mut bytes);
     }
     let words = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = words.trim().lines().map(|line| printable(line, MOST_SHOWN)).collect();
+    let lines: Vec<String> = words
+        .trim()
+        .lines()
+        .map(|line| printable(line, MOST_SHOWN))
+        .collect();
     lines.join("\n")
 }
 
@@ -199,7 +245,8 @@ impl Questions {
     }
 
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, qmp::Error> {
-        self.qmp.set_limit(self.deadline.saturating_duration_since(Instant::now()));
+        self.qmp
+            .set_limit(self.deadline.saturating_duration_since(Instant::now()));
         self.qmp.execute(command, arguments)
     }
 
@@ -211,20 +258,27 @@ impl Questions {
         keys: &[&str],
     ) -> Result<BTreeSet<String>, Trouble> {
         let answer = self.ask(command, arguments)?;
-        let Some(items) = answer.as_array() else { return Err(Trouble::Answer(command, answer)) };
-        let names = items.iter().flat_map(|item| keys.iter().filter_map(|key| item[key].as_str()));
+        let Some(items) = answer.as_array() else {
+            return Err(Trouble::Answer(command, answer));
+        };
+        let names = items
+            .iter()
+            .flat_map(|item| keys.iter().filter_map(|key| item[key].as_str()));
         Ok(names.map(str::to_owned).collect())
     }
 
     fn target(&mut self) -> Result<String, Trouble> {
         let answer = self.ask("query-target", json!({}))?;
-        let target = answer["arch"].as_str().map(|arch| printable(arch, MOST_SHOWN));
+        let target = answer["arch"]
+            .as_str()
+            .map(|arch| printable(arch, MOST_SHOWN));
         target.ok_or(Trouble::Answer("query-target", answer))
     }
 
     fn version(&mut self) -> Result<Version, Trouble> {
         let answer = self.ask("query-version", json!({}))?;
-        serde_json::from_value(answer["qemu"].clone()).map_err(|_| Trouble::Answer("query-version", answer))
+        serde_json::from_value(answer["qemu"].clone())
+            .map_err(|_| Trouble::Answer("query-version", answer))
     }
 }
 
@@ -234,8 +288,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// Starts a script that was just written. While a test beside this one starts a child, that has the script open for
-    /// writing for a moment, and what is open for writing cannot be executed.
+    /// Starts a script that was just written. While a test beside this one starts a child, that has
+    /// the script open for writing for a moment, and what is open for writing cannot be executed.
     fn patiently(command: &mut Command) -> io::Result<Child> {
         loop {
             match command.spawn() {
@@ -269,14 +323,31 @@ mod tests {
         let binary = script(&dir, "exec sleep 60");
         let start = Instant::now();
         let error = probe(&binary, &patiently, Duration::from_millis(200)).unwrap_err();
-        assert!(matches!(error, ProbeError::Ask { source: qmp::Error::Timeout { .. }, .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                ProbeError::Ask {
+                    source: qmp::Error::Timeout { .. },
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn an_emulator_that_is_not_there_is_to_be_installed() {
-        let error = probe(Path::new("/nonexistent/qemu"), &patiently, Duration::from_secs(1)).unwrap_err();
-        assert!(error.hint().is_some_and(|hint| hint.contains("install")), "{error:?}");
+        let error = probe(
+            Path::new("/nonexistent/qemu"),
+            &patiently,
+            Duration::from_secs(1),
+        )
+        .unwrap_err();
+        assert!(
+            error.hint().is_some_and(|hint| hint.contains("install")),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -299,7 +370,9 @@ mod tests {
             r#"{"id":5,"return":{"qemu":{"major":11,"minor":1,"micro":3},"package":""}}"#,
             r#"{"id":6,"return":[{"name":"pc-q35-11.1","alias":"q35"}]}"#,
         ];
-        let answers = answers.map(|answer| format!("read line; echo '{answer}'\n")).concat();
+        let answers = answers
+            .map(|answer| format!("read line; echo '{answer}'\n"))
+            .concat();
         let binary = script(&dir, &format!("echo '{{\"QMP\":{{}}}}'\n{answers}sleep 60"));
         let probed = probe(&binary, &patiently, Duration::from_secs(5)).unwrap();
         assert_eq!(probed.version.to_string(), "11.1.3");

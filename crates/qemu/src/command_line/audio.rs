@@ -5,12 +5,23 @@ use super::{Context, Error};
 use passthru_domain::device::audio::{Audio, AudioSide, AudioType};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(context.domain.devices.audios.iter().map(|audio| Opt::json("-audiodev", device(audio))).collect())
+    Ok(context
+        .domain
+        .devices
+        .audios
+        .iter()
+        .map(|audio| Opt::json("-audiodev", device(audio)))
+        .collect())
 }
 
 /// Number of the way for sound that is taken where none is named.
 pub(super) fn first(context: &Context<'_>) -> u32 {
-    context.domain.devices.audios.first().map_or(1, |audio| audio.id)
+    context
+        .domain
+        .devices
+        .audios
+        .first()
+        .map_or(1, |audio| audio.id)
 }
 
 fn device(audio: &Audio) -> Object {

@@ -43,8 +43,14 @@ impl<'a> Piece<'a> {
         // Memory that comes and goes is allocated by its device.
         let now = prealloc && !self.is_virtio_mem();
         let nodes = self.host_nodes(context);
-        let threads = backing.allocation.as_ref().and_then(|allocation| allocation.threads);
-        let before = nodes.as_ref().filter(|_| now).and_then(|(_, nodes)| context.nodes_to_run_on(nodes));
+        let threads = backing
+            .allocation
+            .as_ref()
+            .and_then(|allocation| allocation.threads);
+        let before = nodes
+            .as_ref()
+            .filter(|_| now)
+            .and_then(|(_, nodes)| context.nodes_to_run_on(nodes));
         let helper = before.as_ref().map(|_| format!("tc-{}", self.id));
         let object = self
             .made_of(context, backing)
@@ -52,14 +58,20 @@ impl<'a> Piece<'a> {
             .maybe("prealloc", now.then_some(true))
             .maybe("prealloc-threads", threads.filter(|_| now))
             .with("size", self.bytes)
-            .maybe("host-nodes", nodes.as_ref().map(|(_, nodes)| numbers(nodes)))
+            .maybe(
+                "host-nodes",
+                nodes.as_ref().map(|(_, nodes)| numbers(nodes)),
+            )
             .maybe("policy", nodes.map(|(policy, _)| policy))
             .and(self.of_nvdimm())
             .maybe("prealloc-context", helper.clone());
         let helper = helper.zip(before).map(|(id, nodes)| {
             Opt::object(Object::qom("thread-context", id).with("node-affinity", numbers(&nodes)))
         });
-        Backend { options: helper.into_iter().chain([Opt::object(object)]).collect(), prealloc }
+        Backend {
+            options: helper.into_iter().chain([Opt::object(object)]).collect(),
+            prealloc,
+        }
     }
 
     /// Makes the backend of enclaves' pages, which is of a type of its own.
@@ -69,7 +81,10 @@ impl<'a> Piece<'a> {
             Object::qom("memory-backend-epc", self.id.as_str())
                 .with("prealloc", true)
                 .with("size", self.bytes)
-                .maybe("host-nodes", nodes.as_ref().map(|(_, nodes)| numbers(nodes)))
+                .maybe(
+                    "host-nodes",
+                    nodes.as_ref().map(|(_, nodes)| numbers(nodes)),
+                )
                 .maybe("policy", nodes.map(|(policy, _)| policy)),
         )
     }
@@ -110,8 +125,9 @@ impl<'a> Piece<'a> {
     }
 
     fn is_virtio_mem(&self) -> bool {
-        self.device
-            .is_some_and(|device| device.model == Some(passthru_domain::device::MemoryModel::VirtioMem))
+        self.device.is_some_and(|device| {
+            device.model == Some(passthru_domain::device::MemoryModel::VirtioMem)
+        })
     }
 
     /// What a file that keeps its contents has besides.
@@ -127,7 +143,10 @@ impl<'a> Piece<'a> {
     fn shared(&self, backing: &MemoryBacking) -> Option<bool> {
         let of_device = self.device.and_then(|device| device.access);
         let of_cell = self.cell.and_then(|cell| cell.mem_access);
-        of_device.or(of_cell).or(backing.access).map(|access| access == Access::Shared)
+        of_device
+            .or(of_cell)
+            .or(backing.access)
+            .map(|access| access == Access::Shared)
     }
 
     fn discard(&self, backing: &MemoryBacking) -> Option<bool> {
@@ -137,8 +156,11 @@ impl<'a> Piece<'a> {
     }
 
     fn is_allocated_now(&self, backing: &MemoryBacking) -> bool {
-        let immediate =
-            backing.allocation.as_ref().and_then(|allocation| allocation.mode) == Some(Allocation::Immediate);
+        let immediate = backing
+            .allocation
+            .as_ref()
+            .and_then(|allocation| allocation.mode)
+            == Some(Allocation::Immediate);
         let kept = self.device.is_some_and(|device| path(device).is_some());
         immediate || kept || self.huge_page(backing).is_some()
     }
@@ -158,14 +180,19 @@ impl<'a> Piece<'a> {
         }
         let node = self.cell.map_or(Some(0), |cell| cell.id);
         let of_node = |page: &&HugepageSize| {
-            page.nodeset.as_ref().is_some_and(|set| node.is_some_and(|node| set.contains(node)))
+            page.nodeset
+                .as_ref()
+                .is_some_and(|set| node.is_some_and(|node| set.contains(node)))
         };
-        let page = pages.iter().find(of_node).or_else(|| pages.iter().find(|page| page.nodeset.is_none()))?;
+        let page = pages
+            .iter()
+            .find(of_node)
+            .or_else(|| pages.iter().find(|page| page.nodeset.is_none()))?;
         Some(page.size.bytes()).filter(|bytes| *bytes != PAGE)
     }
 
-    /// Where a file backend makes its file: in a file system of huge pages, or in the guest's folder. A line
-    /// that is run as it is has only folders that are there.
+    /// Where a file backend makes its file: in a file system of huge pages, or in the guest's
+    /// folder. A line that is run as it is has only folders that are there.
     fn folder(&self, context: &Context<'_>, huge: Option<u64>) -> Want {
         let path = match huge.map(mount) {
             Some(mount) if context.is_standalone() => mount,
@@ -173,15 +200,23 @@ impl<'a> Piece<'a> {
             Some(mount) => format!("{mount}/passthru/{}", context.name()),
             None => context.state_path(&self.id),
         };
-        Want { name: format!("{}-folder", self.id), what: What::Folder { path } }
+        Want {
+            name: format!("{}-folder", self.id),
+            what: What::Folder { path },
+        }
     }
 
     /// The policy, and the host's nodes that the memory comes from.
     fn host_nodes(&self, context: &Context<'_>) -> Option<(&'static str, IdSet)> {
         let numatune = context.domain.numatune.as_ref();
-        let node = self.cell.and_then(|cell| cell.id).or(self.device.and_then(|device| device.target.node));
+        let node = self
+            .cell
+            .and_then(|cell| cell.id)
+            .or(self.device.and_then(|device| device.target.node));
         let tuned = numatune.and_then(|tune| tune.of_node(node));
-        let own = self.device.and_then(|device| device.source.as_ref()?.nodemask.clone());
+        let own = self
+            .device
+            .and_then(|device| device.source.as_ref()?.nodemask.clone());
         let mode = tuned.map_or(MemoryMode::Strict, |(mode, _)| mode);
         let nodes = own.or_else(|| tuned.map(|(_, nodes)| nodes.clone()))?;
         let policy = match mode {

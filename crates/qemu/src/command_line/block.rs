@@ -1,12 +1,13 @@
-//! Block nodes: an image is a node for its file and, unless it is raw, a node for its format above it. A
-//! chain of images is made from its bottom.
+//! Block nodes: an image is a node for its file and, unless it is raw, a node for its format above
+//! it. A chain of images is made from its bottom.
 
 use super::opt::{Object, Opt, Term};
 use super::protocol::{Place, key};
 use super::want::{Access, Want};
 use super::{Context, Error};
 use passthru_domain::device::disk::{
-    BackingStore, CacheMode, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType, ImageFormat, IoMode,
+    BackingStore, CacheMode, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType,
+    ImageFormat, IoMode,
 };
 use passthru_domain::device::disk_source::{DiskSource, Encryption, EncryptionFormat, Slice};
 
@@ -52,11 +53,21 @@ impl<'a> Chain<'a> {
             images.clear();
         }
         let mut below = disk.backing.as_deref();
-        while let Some(BackingStore { kind, format, source: Some(source), backing }) = below {
+        while let Some(BackingStore {
+            kind,
+            format,
+            source: Some(source),
+            backing,
+        }) = below
+        {
             images.extend(image(context, *kind, *format, Some(source)));
             below = backing.as_deref();
         }
-        Self { disk, images, is_ended: below.is_some() }
+        Self {
+            disk,
+            images,
+            is_ended: below.is_some(),
+        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -66,7 +77,11 @@ impl<'a> Chain<'a> {
     /// The node that the guest's device takes; none without an image.
     pub(super) fn top_node(&self, number: usize) -> Option<String> {
         let image = self.images.first()?;
-        Some(if self.copies_on_read() { self.copying_node() } else { image.top_node(number) })
+        Some(if self.copies_on_read() {
+            self.copying_node()
+        } else {
+            image.top_node(number)
+        })
     }
 
     /// The nodes of all images, from the bottom, the topmost with that number.
@@ -86,7 +101,11 @@ impl<'a> Chain<'a> {
     }
 
     fn copies_on_read(&self) -> bool {
-        self.disk.driver.as_ref().and_then(|driver| driver.copy_on_read) == Some(true)
+        self.disk
+            .driver
+            .as_ref()
+            .and_then(|driver| driver.copy_on_read)
+            == Some(true)
     }
 
     fn copying_node(&self) -> String {
@@ -103,13 +122,25 @@ impl<'a> Chain<'a> {
         let readonly = depth > 0 || is_readonly(self.disk);
         let storage = format!("libvirt-{}-storage", number + depth);
         let top = image.top_node(number + depth);
-        let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
+        let access = if readonly {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        };
         let secret = format!("{top}-encryption-secret0");
-        let protocol = image.place.protocol(context, self.disk, &storage, &secret, access)?;
+        let protocol = image
+            .place
+            .protocol(context, self.disk, &storage, &secret, access)?;
         let mut options = protocol.before;
         if !image.is_layered {
-            let node = FileNode { discard: self.discard(), ..FileNode::plain(readonly) };
-            let node = FileNode { detect_zeroes: self.detect_zeroes(depth), ..self.file_node(image, node) };
+            let node = FileNode {
+                discard: self.discard(),
+                ..FileNode::plain(readonly)
+            };
+            let node = FileNode {
+                detect_zeroes: self.detect_zeroes(depth),
+                ..self.file_node(image, node)
+            };
             options.push(Opt::json("-blockdev", node.around(protocol.node, storage)));
             return Ok(options);
         }
@@ -117,7 +148,10 @@ impl<'a> Chain<'a> {
             options.push(key(context, &secret, encryption.secrets.first())?);
         }
         let below = self.file_node(image, FileNode::below_format());
-        options.push(Opt::json("-blockdev", below.around(protocol.node, storage.clone())));
+        options.push(Opt::json(
+            "-blockdev",
+            below.around(protocol.node, storage.clone()),
+        ));
         let format = Object::default()
             .with("node-name", top)
             .with("read-only", readonly)
@@ -134,8 +168,9 @@ impl<'a> Chain<'a> {
     /// The format's driver, and what is said of it.
     fn format(&self, image: &Image<'_>, depth: usize, secret: String) -> Result<Object, Error> {
         let encryption = image.place.encryption.filter(|_| image.place.decrypts());
-        if let Some(slice) =
-            image.slice().filter(|_| image.format != ImageFormat::Raw || encryption.is_some())
+        if let Some(slice) = image
+            .slice()
+            .filter(|_| image.format != ImageFormat::Raw || encryption.is_some())
         {
             let bytes = slice.size;
             return Err(Error::unsupported(format!(
@@ -153,15 +188,21 @@ impl<'a> Chain<'a> {
             (format, encryption) => {
                 let cache = driver.and_then(|driver| driver.metadata_cache.as_ref()?.max_size);
                 Object::driver(format.as_str())
-                    .maybe("discard-no-unref", driver.and_then(|driver| driver.discard_no_unref))
+                    .maybe(
+                        "discard-no-unref",
+                        driver.and_then(|driver| driver.discard_no_unref),
+                    )
                     .maybe("cache-size", cache.map(|size| size.bytes()))
-                    .maybe("encrypt", encryption.map(|encryption| encrypt(encryption, secret)))
+                    .maybe(
+                        "encrypt",
+                        encryption.map(|encryption| encrypt(encryption, secret)),
+                    )
             }
         })
     }
 
-    /// What an image's format node says of the image below: its node, none, or nothing where the domain
-    /// does not say and QEMU finds it by the image's own header.
+    /// What an image's format node says of the image below: its node, none, or nothing where the
+    /// domain does not say and QEMU finds it by the image's own header.
     fn backing(&self, image: &Image<'_>, depth: usize, number: usize) -> Option<Term> {
         if matches!(image.format, ImageFormat::Raw | ImageFormat::Iso) {
             return None;
@@ -175,19 +216,34 @@ impl<'a> Chain<'a> {
     /// What the disk says of all its files' nodes.
     fn file_node(&self, image: &Image<'_>, node: FileNode) -> FileNode {
         let is_file = matches!(image.place.kind, DiskType::File | DiskType::Block);
-        let aio = self.disk.driver.as_ref().and_then(|driver| driver.io).map(IoMode::as_str);
-        FileNode { cache: cache(self.disk), aio: aio.filter(|_| is_file), ..node }
+        let aio = self
+            .disk
+            .driver
+            .as_ref()
+            .and_then(|driver| driver.io)
+            .map(IoMode::as_str);
+        FileNode {
+            cache: cache(self.disk),
+            aio: aio.filter(|_| is_file),
+            ..node
+        }
     }
 
     fn discard(&self) -> Option<&'static str> {
-        self.disk.driver.as_ref().and_then(|driver| driver.discard).map(Discard::as_str)
+        self.disk
+            .driver
+            .as_ref()
+            .and_then(|driver| driver.discard)
+            .map(Discard::as_str)
     }
 
     /// Zeros cannot be given back where discards are not.
     fn detect_zeroes(&self, depth: usize) -> Option<&'static str> {
         let driver = self.disk.driver.as_ref().filter(|_| depth == 0)?;
         Some(match driver.detect_zeroes? {
-            DetectZeroes::Unmap if driver.discard != Some(Discard::Unmap) => DetectZeroes::On.as_str(),
+            DetectZeroes::Unmap if driver.discard != Some(Discard::Unmap) => {
+                DetectZeroes::On.as_str()
+            }
             detect => detect.as_str(),
         })
     }
@@ -199,7 +255,9 @@ fn encrypt(encryption: &Encryption, secret: String) -> Object {
         Some(EncryptionFormat::Qcow) => "aes",
         _ => "luks",
     };
-    Object::default().with("format", format).with("key-secret", secret)
+    Object::default()
+        .with("format", format)
+        .with("key-secret", secret)
 }
 
 fn image<'a>(
@@ -210,7 +268,12 @@ fn image<'a>(
 ) -> Option<Image<'a>> {
     let source = source.filter(|source| source.is_said())?;
     let kind = kind.unwrap_or(DiskType::File);
-    let place = Place { kind, source, auth: source.auth.as_ref(), encryption: source.encryption.as_ref() };
+    let place = Place {
+        kind,
+        source,
+        auth: source.auth.as_ref(),
+        encryption: source.encryption.as_ref(),
+    };
     let format = match (kind, format.unwrap_or(ImageFormat::Raw)) {
         // Another process has the contents.
         (DiskType::VhostUser, _) => return None,
@@ -218,9 +281,15 @@ fn image<'a>(
         (DiskType::Dir, _) | (_, ImageFormat::Iso) => ImageFormat::Raw,
         (_, format) => format,
     };
-    let is_layered =
-        format != ImageFormat::Raw || layers_raw(context) || place.decrypts() || source.slice.is_some();
-    Some(Image { place, format, is_layered })
+    let is_layered = format != ImageFormat::Raw
+        || layers_raw(context)
+        || place.decrypts()
+        || source.slice.is_some();
+    Some(Image {
+        place,
+        format,
+        is_layered,
+    })
 }
 
 /// On Arm a raw image has a format node too, as libvirt gives it one there.
@@ -245,12 +314,24 @@ pub(super) struct FileNode {
 impl FileNode {
     /// A raw image without anything said.
     pub(super) fn plain(readonly: bool) -> Self {
-        Self { readonly: Some(readonly), discard: None, cache: None, aio: None, detect_zeroes: None }
+        Self {
+            readonly: Some(readonly),
+            discard: None,
+            cache: None,
+            aio: None,
+            detect_zeroes: None,
+        }
     }
 
     /// The file below a format node.
     pub(super) fn below_format() -> Self {
-        Self { readonly: None, discard: Some("unmap"), cache: None, aio: None, detect_zeroes: None }
+        Self {
+            readonly: None,
+            discard: Some("unmap"),
+            cache: None,
+            aio: None,
+            detect_zeroes: None,
+        }
     }
 }
 
@@ -278,11 +359,16 @@ impl FileNode {
 pub(super) fn cache_mode(disk: &Disk) -> Option<CacheMode> {
     let said = disk.driver.as_ref().and_then(|driver| driver.cache);
     let shared = disk.shareable && !is_readonly(disk);
-    said.filter(|cache| *cache != CacheMode::Default).or(shared.then_some(CacheMode::None))
+    said.filter(|cache| *cache != CacheMode::Default)
+        .or(shared.then_some(CacheMode::None))
 }
 
 fn cache(disk: &Disk) -> Option<Object> {
     let mode = cache_mode(disk)?;
     let direct = matches!(mode, CacheMode::None | CacheMode::Directsync);
-    Some(Object::default().with("direct", direct).with("no-flush", mode == CacheMode::Unsafe))
+    Some(
+        Object::default()
+            .with("direct", direct)
+            .with("no-flush", mode == CacheMode::Unsafe),
+    )
 }

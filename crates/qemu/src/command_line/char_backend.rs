@@ -4,7 +4,8 @@ use super::Context;
 use super::opt::{List, Object, Opt};
 use super::want::{Want, What};
 use passthru_domain::device::chardev::{
-    AgentMouse, CharBackend, CharProtocol, CharSource, CharSourceType, CharTargetType, Chardev, SocketMode,
+    AgentMouse, CharBackend, CharProtocol, CharSource, CharSourceType, CharTargetType, Chardev,
+    SocketMode,
 };
 use passthru_domain::device::graphics::YesNo;
 
@@ -16,38 +17,96 @@ const SPICE_CHANNEL: &str = "com.redhat.spice.0";
 
 /// The host's end of a serial port.
 pub(super) fn serial(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
-    options(context, backend, id, &Use { device: "serial", spice: "vdagent", path: None })
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "vdagent",
+            path: None,
+        },
+    )
 }
 
 /// The host's end of a parallel port.
 pub(super) fn parallel(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
-    options(context, backend, id, &Use { device: "parallel", spice: "vdagent", path: None })
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "parallel",
+            spice: "vdagent",
+            path: None,
+        },
+    )
 }
 
 /// The host's end of a device that a client redirects.
 pub(super) fn usb(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
-    options(context, backend, id, &Use { device: "serial", spice: "usbredir", path: None })
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "usbredir",
+            path: None,
+        },
+    )
 }
 
 /// The host's end of a smart card.
 pub(super) fn smartcard(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
-    options(context, backend, id, &Use { device: "serial", spice: "smartcard", path: None })
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "smartcard",
+            path: None,
+        },
+    )
 }
 
 /// The host's end of a channel. One without a path listens at a socket of the guest's folder.
 pub(super) fn channel(context: &Context<'_>, channel: &Chardev) -> Vec<Opt> {
     let id = channel.info.id();
-    let name = channel.target.as_ref().and_then(|target| target.name.clone());
-    let path =
-        context.state_path(&format!("{}.sock", name.unwrap_or_else(|| id.to_owned()).replace('/', "_")));
-    options(context, &channel.backend, id, &Use { device: "serial", spice: "vdagent", path: Some(path) })
+    let name = channel
+        .target
+        .as_ref()
+        .and_then(|target| target.name.clone());
+    let path = context.state_path(&format!(
+        "{}.sock",
+        name.unwrap_or_else(|| id.to_owned()).replace('/', "_")
+    ));
+    options(
+        context,
+        &channel.backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "vdagent",
+            path: Some(path),
+        },
+    )
 }
 
 /// The name by which the guest finds a channel.
 pub(super) fn channel_name(channel: &Chardev) -> Option<String> {
-    let target = channel.target.as_ref().filter(|t| t.kind == Some(CharTargetType::Virtio));
-    let agent = matches!(channel.backend.kind, Some(CharSourceType::Spicevmc | CharSourceType::QemuVdagent));
-    target.and_then(|target| target.name.clone()).or(agent.then(|| SPICE_CHANNEL.to_owned()))
+    let target = channel
+        .target
+        .as_ref()
+        .filter(|t| t.kind == Some(CharTargetType::Virtio));
+    let agent = matches!(
+        channel.backend.kind,
+        Some(CharSourceType::Spicevmc | CharSourceType::QemuVdagent)
+    );
+    target
+        .and_then(|target| target.name.clone())
+        .or(agent.then(|| SPICE_CHANNEL.to_owned()))
 }
 
 /// What a host's end is for.
@@ -79,8 +138,14 @@ fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use
         CharSourceType::Dbus => list("dbus").maybe("name", source.channel),
         CharSourceType::QemuVdagent => list("qemu-vdagent")
             .with("name", "vdagent")
-            .maybe("clipboard", source.clipboard.map(|clipboard| clipboard == YesNo::Yes))
-            .maybe("mouse", source.mouse.map(|mouse| mouse == AgentMouse::Client)),
+            .maybe(
+                "clipboard",
+                source.clipboard.map(|clipboard| clipboard == YesNo::Yes),
+            )
+            .maybe(
+                "mouse",
+                source.mouse.map(|mouse| mouse == AgentMouse::Client),
+            ),
         // Refused when the domain was looked at.
         CharSourceType::Nmdm => list("null"),
     };
@@ -89,15 +154,25 @@ fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use
     options
 }
 
-/// A descriptor of an fd set stands for a file that is open already: whether it was made empty then is
-/// settled, and QEMU must not do it.
+/// A descriptor of an fd set stands for a file that is open already: whether it was made empty then
+/// is settled, and QEMU must not do it.
 fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> List {
     let path = source.path.clone().unwrap_or_default();
     if context.is_standalone() {
         return list.with("path", path).maybe("append", source.append);
     }
-    let what = What::Output { path, append: source.append == Some(true) };
-    list.with("path", Want { name: format!("{id}-source"), what }).with("append", true)
+    let what = What::Output {
+        path,
+        append: source.append == Some(true),
+    };
+    list.with(
+        "path",
+        Want {
+            name: format!("{id}-source"),
+            what,
+        },
+    )
+    .with("append", true)
 }
 
 /// A file that everything is also written to.
@@ -107,8 +182,18 @@ fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> Li
     if context.is_standalone() {
         return list.with("logfile", path).maybe("logappend", log.append);
     }
-    let what = What::Output { path, append: log.append != Some(false) };
-    list.with("logfile", Want { name: format!("{id}-log"), what }).with("logappend", true)
+    let what = What::Output {
+        path,
+        append: log.append != Some(false),
+    };
+    list.with(
+        "logfile",
+        Want {
+            name: format!("{id}-log"),
+            what,
+        },
+    )
+    .with("logappend", true)
 }
 
 fn unix(context: &Context<'_>, list: List, backend: &CharBackend, id: &str, purpose: &Use) -> List {
@@ -120,7 +205,13 @@ fn unix(context: &Context<'_>, list: List, backend: &CharBackend, id: &str, purp
     if context.is_standalone() {
         return listening(list.with("path", path));
     }
-    listening(list.with("fd", Want { name: format!("{id}-source"), what: What::Listener { path } }))
+    listening(list.with(
+        "fd",
+        Want {
+            name: format!("{id}-source"),
+            what: What::Listener { path },
+        },
+    ))
 }
 
 fn tcp(list: List, backend: &CharBackend, id: &str) -> List {
@@ -128,8 +219,14 @@ fn tcp(list: List, backend: &CharBackend, id: &str) -> List {
     let list = list
         .with("host", source.host.unwrap_or_default())
         .maybe("port", source.service)
-        .maybe("telnet", (backend.protocol == Some(CharProtocol::Telnet)).then_some(true))
-        .maybe("tls-creds", (source.tls == Some(true)).then(|| credentials_id(id)));
+        .maybe(
+            "telnet",
+            (backend.protocol == Some(CharProtocol::Telnet)).then_some(true),
+        )
+        .maybe(
+            "tls-creds",
+            (source.tls == Some(true)).then(|| credentials_id(id)),
+        );
     match backend.mode() {
         SocketMode::Bind => listening(list),
         SocketMode::Connect => again(list, backend),
@@ -152,8 +249,13 @@ fn credentials(backend: &CharBackend, id: &str) -> Option<Opt> {
 }
 
 fn udp(list: List, backend: &CharBackend) -> List {
-    let to = backend.udp(SocketMode::Connect).cloned().unwrap_or_default();
-    let list = list.with("host", to.host.unwrap_or_default()).maybe("port", to.service);
+    let to = backend
+        .udp(SocketMode::Connect)
+        .cloned()
+        .unwrap_or_default();
+    let list = list
+        .with("host", to.host.unwrap_or_default())
+        .maybe("port", to.service);
     match backend.udp(SocketMode::Bind).cloned() {
         None => list.with("localaddr", "").with("localport", "0"),
         Some(from) => list
@@ -164,7 +266,9 @@ fn udp(list: List, backend: &CharBackend) -> List {
 
 /// Milliseconds after which a connection that is lost is made again; 0 for never.
 fn again(list: List, backend: &CharBackend) -> List {
-    let reconnect = backend.source().and_then(|source| source.reconnect.as_ref());
+    let reconnect = backend
+        .source()
+        .and_then(|source| source.reconnect.as_ref());
     let milliseconds = reconnect.map(|reconnect| match reconnect.enabled {
         Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
         _ => 0,

@@ -12,23 +12,36 @@ pub(super) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     if context.is_standalone() {
         return Ok(Vec::new());
     }
-    let socket =
-        Want { name: "monitor".into(), what: What::Listener { path: context.state_path("monitor.sock") } };
-    let list = List::new("socket").with("id", "charmonitor").with("fd", socket);
+    let socket = Want {
+        name: "monitor".into(),
+        what: What::Listener {
+            path: context.state_path("monitor.sock"),
+        },
+    };
+    let list = List::new("socket")
+        .with("id", "charmonitor")
+        .with("fd", socket);
     // QEMU 11.1 made the monitor an object, and -mon a deprecated spelling of it.
     let monitor = match context.capabilities.has_type("monitor-qmp") {
         true => Opt::object(Object::qom("monitor-qmp", "monitor").with("chardev", "charmonitor")),
         false => {
-            let list = List::headless().with("chardev", "charmonitor").with("id", "monitor");
+            let list = List::headless()
+                .with("chardev", "charmonitor")
+                .with("id", "monitor");
             Opt::list("-mon", list.with("mode", "control"))
         }
     };
-    Ok(vec![Opt::list("-chardev", char_backend::listening(list)), monitor])
+    Ok(vec![
+        Opt::list("-chardev", char_backend::listening(list)),
+        monitor,
+    ])
 }
 
 /// `<serial>`.
 pub(super) fn serials(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.serials, |chardev| serial(context, chardev))
+    of_each(&context.domain.devices.serials, |chardev| {
+        serial(context, chardev)
+    })
 }
 
 /// `<parallel>`.
@@ -42,19 +55,27 @@ pub(super) fn parallels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// `<channel>`.
 pub(super) fn channels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.channels, |chardev| channel(context, chardev))
+    of_each(&context.domain.devices.channels, |chardev| {
+        channel(context, chardev)
+    })
 }
 
 /// `<console>`: those that are no serial port under another name.
 pub(super) fn consoles(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.consoles, |chardev| console(context, chardev))
+    of_each(&context.domain.devices.consoles, |chardev| {
+        console(context, chardev)
+    })
 }
 
 fn of_each(
     chardevs: &[Chardev],
     options: impl Fn(&Chardev) -> Result<Vec<Opt>, Error>,
 ) -> Result<Vec<Opt>, Error> {
-    Ok(chardevs.iter().map(options).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(chardevs
+        .iter()
+        .map(options)
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
@@ -79,7 +100,11 @@ fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
         CharTargetType::IsaDebug => {
             Opt::device(port("isa-debugcon", id).and(isa_place(serial).unwrap_or_default()))
         }
-        other => return Err(Error::unsupported(format!("a <serial> with a target of type '{other}'"))),
+        other => {
+            return Err(Error::unsupported(format!(
+                "a <serial> with a target of type '{other}'"
+            )));
+        }
     };
     let mut options = char_backend::serial(context, &serial.backend, id);
     options.push(device);
@@ -88,19 +113,29 @@ fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
 
 /// Port and interrupt of a device on the ISA bus, where the domain says them.
 fn isa_place(chardev: &Chardev) -> Option<Object> {
-    let Some(Address::Isa(isa)) = &chardev.info.address else { return None };
-    Some(Object::default().maybe("iobase", isa.iobase).maybe("irq", isa.irq))
+    let Some(Address::Isa(isa)) = &chardev.info.address else {
+        return None;
+    };
+    Some(
+        Object::default()
+            .maybe("iobase", isa.iobase)
+            .maybe("irq", isa.irq),
+    )
 }
 
 fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = console.info.id();
     let device = match target_kind(console) {
         None | Some(CharTargetType::Serial) => return Ok(Vec::new()),
-        Some(CharTargetType::Virtio) => virtio_place(context, console, "virtconsole").and(port_of(id)),
+        Some(CharTargetType::Virtio) => {
+            virtio_place(context, console, "virtconsole").and(port_of(id))
+        }
         Some(CharTargetType::Sclp) => port("sclpconsole", id),
         Some(CharTargetType::Sclplm) => port("sclplmconsole", id),
         Some(other) => {
-            return Err(Error::unsupported(format!("a <console> with a target of type '{other}'")));
+            return Err(Error::unsupported(format!(
+                "a <console> with a target of type '{other}'"
+            )));
         }
     };
     let mut options = char_backend::serial(context, &console.backend, id);
@@ -114,13 +149,20 @@ fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> 
     let mut options = char_backend::channel(context, channel);
     options.push(match target.kind {
         Some(CharTargetType::Guestfwd) => {
-            let address = target.address.map(|address| address.0.to_string()).unwrap_or_default();
+            let address = target
+                .address
+                .map(|address| address.0.to_string())
+                .unwrap_or_default();
             let port = target.port.unwrap_or_default();
-            let rule = Object::default().with("str", format!("tcp:{address}:{port}-chardev:char{id}"));
+            let rule =
+                Object::default().with("str", format!("tcp:{address}:{port}-chardev:char{id}"));
             let rules = Term::Array(vec![rule.into()]);
             Opt::json(
                 "-netdev",
-                Object::default().with("type", "user").with("guestfwd", rules).with("id", id),
+                Object::default()
+                    .with("type", "user")
+                    .with("guestfwd", rules)
+                    .with("id", id),
             )
         }
         _ => {
@@ -133,11 +175,19 @@ fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> 
 
 /// A device on the port of a virtio-serial controller; on the first that is free where it has none.
 fn virtio_place(context: &Context<'_>, chardev: &Chardev, driver: &str) -> Object {
-    let Some(Address::VirtioSerial(at)) = &chardev.info.address else { return Object::driver(driver) };
-    let mut controllers = context.domain.devices.controllers_of(ControllerType::VirtioSerial);
+    let Some(Address::VirtioSerial(at)) = &chardev.info.address else {
+        return Object::driver(driver);
+    };
+    let mut controllers = context
+        .domain
+        .devices
+        .controllers_of(ControllerType::VirtioSerial);
     let controller = controllers.find(|c| c.index == Some(at.controller.unwrap_or(0)));
-    let bus = controller.map(|controller| format!("{}.{}", controller.info.id(), at.bus.unwrap_or(0)));
-    Object::driver(driver).maybe("bus", bus).maybe("nr", at.port)
+    let bus =
+        controller.map(|controller| format!("{}.{}", controller.info.id(), at.bus.unwrap_or(0)));
+    Object::driver(driver)
+        .maybe("bus", bus)
+        .maybe("nr", at.port)
 }
 
 fn target_kind(chardev: &Chardev) -> Option<CharTargetType> {
@@ -149,5 +199,7 @@ fn port(driver: &str, id: &str) -> Object {
 }
 
 fn port_of(id: &str) -> Object {
-    Object::default().with("chardev", format!("char{id}")).with("id", id)
+    Object::default()
+        .with("chardev", format!("char{id}"))
+        .with("id", id)
 }

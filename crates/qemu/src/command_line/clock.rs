@@ -10,20 +10,35 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let rtc = timer(context, "rtc");
     let list = List::headless()
         .with("base", base(context.domain.clock.as_ref())?)
-        .maybe("clock", rtc.and_then(|rtc| rtc.track).map(|track| rtc_clock(track.as_str())))
-        .maybe("driftfix", rtc.and_then(policy).filter(|policy| *policy == "catchup").map(|_| "slew"));
+        .maybe(
+            "clock",
+            rtc.and_then(|rtc| rtc.track)
+                .map(|track| rtc_clock(track.as_str())),
+        )
+        .maybe(
+            "driftfix",
+            rtc.and_then(policy)
+                .filter(|policy| *policy == "catchup")
+                .map(|_| "slew"),
+        );
     let rtc = Opt::list("-rtc", list);
     Ok([rtc].into_iter().chain(pit(context)).collect())
 }
 
-/// What the clock shows at the start. An offset from today's time is the manager's to compute, and the
-/// same domain would not give the same line.
+/// What the clock shows at the start. An offset from today's time is the manager's to compute, and
+/// the same domain would not give the same line.
 fn base(clock: Option<&Clock>) -> Result<String, Error> {
-    let Some(clock) = clock else { return Ok("utc".into()) };
-    let adjusted =
-        clock.adjustment.as_deref().is_some_and(|seconds| seconds != "reset" && seconds.parse() != Ok(0));
+    let Some(clock) = clock else {
+        return Ok("utc".into());
+    };
+    let adjusted = clock
+        .adjustment
+        .as_deref()
+        .is_some_and(|seconds| seconds != "reset" && seconds.parse() != Ok(0));
     match clock.offset {
-        _ if adjusted => Err(Error::unsupported("<clock> with an 'adjustment' other than 0")),
+        _ if adjusted => Err(Error::unsupported(
+            "<clock> with an 'adjustment' other than 0",
+        )),
         Some(ClockOffset::Localtime | ClockOffset::Timezone) => Ok("localtime".into()),
         Some(ClockOffset::Absolute) => Ok(date(clock.start.unwrap_or(0))),
         Some(ClockOffset::Variable) => Ok(clock.basis.map_or("utc", |basis| basis.as_str()).into()),
@@ -41,7 +56,11 @@ fn date(seconds: u64) -> String {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     let year = era * 400 + year + next;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
@@ -76,7 +95,10 @@ pub(super) fn cpu_properties(context: &Context<'_>) -> Properties {
             TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
             TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
             TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
-            TimerName::Armvtimer => ("kvm-no-adjvtime", (timer.tickpolicy? == TickPolicy::Discard).into()),
+            TimerName::Armvtimer => (
+                "kvm-no-adjvtime",
+                (timer.tickpolicy? == TickPolicy::Discard).into(),
+            ),
             _ => return None,
         };
         Some((name.to_owned(), value))
@@ -86,7 +108,10 @@ pub(super) fn cpu_properties(context: &Context<'_>) -> Properties {
 
 /// The zone whose local time the guest's clock shows, for the emulator's environment.
 pub(super) fn time_zone(domain: &Domain) -> Option<&str> {
-    let clock = domain.clock.as_ref().filter(|clock| clock.offset == Some(ClockOffset::Timezone))?;
+    let clock = domain
+        .clock
+        .as_ref()
+        .filter(|clock| clock.offset == Some(ClockOffset::Timezone))?;
     clock.timezone.as_deref()
 }
 

@@ -4,7 +4,9 @@ use super::opt::{Object, Opt};
 use super::{Context, Error, iothreads, pci};
 use passthru_domain::Board;
 use passthru_domain::device::VirtioModel;
-use passthru_domain::device::controller::{Controller, ControllerModel, ControllerTarget, ControllerType};
+use passthru_domain::device::controller::{
+    Controller, ControllerModel, ControllerTarget, ControllerType,
+};
 
 /// Kinds in the order of their options. Floppy controllers come with their disks.
 const ORDER: [ControllerType; 8] = [
@@ -27,7 +29,9 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// The controllers of a kind by their numbers, the order in which their buses are made.
 fn of_kind<'a>(context: &Context<'a>, kind: ControllerType) -> Vec<&'a Controller> {
     let all = context.domain.devices.controllers.iter();
-    let mut controllers: Vec<_> = all.filter(|controller| controller.kind == Some(kind)).collect();
+    let mut controllers: Vec<_> = all
+        .filter(|controller| controller.kind == Some(kind))
+        .collect();
     controllers.sort_by_key(|controller| controller.index);
     controllers
 }
@@ -51,7 +55,9 @@ fn device(context: &Context<'_>, controller: &Controller) -> Result<Option<Objec
             return Err(Error::unsupported(format!("a controller of type '{kind}'")));
         }
     };
-    let Some(device) = device else { return Ok(None) };
+    let Some(device) = device else {
+        return Ok(None);
+    };
     Ok(Some(device.and(pci::address(context, &controller.info)?)))
 }
 
@@ -61,7 +67,11 @@ pub(super) fn is_built_in_sata(context: &Context<'_>, controller: &Controller) -
 }
 
 /// Returns the controller of a kind with that number.
-pub(super) fn find<'a>(context: &Context<'a>, kind: ControllerType, index: u32) -> Option<&'a Controller> {
+pub(super) fn find<'a>(
+    context: &Context<'a>,
+    kind: ControllerType,
+    index: u32,
+) -> Option<&'a Controller> {
     let mut controllers = context.domain.devices.controllers.iter();
     controllers.find(|controller| controller.kind == Some(kind) && controller.index == Some(index))
 }
@@ -80,9 +90,10 @@ fn pci_device(controller: &Controller) -> Option<Object> {
             .maybe("chassis_nr", number(target.chassis_nr))
             .with("id", id)
             .maybe("mem-reserve", mem_reserve(&target)),
-        ControllerModel::PciExpanderBus | ControllerModel::PcieExpanderBus => {
-            driver.maybe("bus_nr", number(target.bus_nr)).with("id", id).maybe("numa_node", target.node)
-        }
+        ControllerModel::PciExpanderBus | ControllerModel::PcieExpanderBus => driver
+            .maybe("bus_nr", number(target.bus_nr))
+            .with("id", id)
+            .maybe("numa_node", target.node),
         ControllerModel::PcieRootPort | ControllerModel::PcieSwitchDownstreamPort => {
             port(driver, &target, id)
         }
@@ -109,7 +120,9 @@ fn number(number: Option<u8>) -> Option<u32> {
 
 /// A companion has no id of its own: it shares the bus of its USB 2 controller.
 fn usb(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>, Error> {
-    let Some(driver) = usb_driver(context, controller)? else { return Ok(None) };
+    let Some(driver) = usb_driver(context, controller)? else {
+        return Ok(None);
+    };
     let ports = controller.ports.filter(|_| driver.ends_with("xhci"));
     let device = Object::driver(driver).maybe("p2", ports).maybe("p3", ports);
     Ok(Some(match &controller.master {
@@ -120,7 +133,10 @@ fn usb(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>,
     }))
 }
 
-fn usb_driver(context: &Context<'_>, controller: &Controller) -> Result<Option<&'static str>, Error> {
+fn usb_driver(
+    context: &Context<'_>,
+    controller: &Controller,
+) -> Result<Option<&'static str>, Error> {
     Ok(Some(match controller.model.or(context.machine.usb) {
         None | Some(ControllerModel::None) => return Ok(None),
         Some(ControllerModel::Piix3Uhci) => "piix3-usb-uhci",
@@ -134,7 +150,11 @@ fn usb_driver(context: &Context<'_>, controller: &Controller) -> Result<Option<&
         Some(ControllerModel::Ich9Uhci3) => "ich9-usb-uhci3",
         Some(ControllerModel::NecXhci) => "nec-usb-xhci",
         Some(ControllerModel::QemuXhci) => "qemu-xhci",
-        Some(other) => return Err(Error::unsupported(format!("a USB controller of model '{other}'"))),
+        Some(other) => {
+            return Err(Error::unsupported(format!(
+                "a USB controller of model '{other}'"
+            )));
+        }
     }))
 }
 
@@ -153,7 +173,11 @@ fn scsi(controller: &Controller) -> Result<Object, Error> {
         Some(ControllerModel::VirtioTransitional | ControllerModel::VirtioNonTransitional) => {
             return virtio(controller, "virtio-scsi");
         }
-        Some(other) => return Err(Error::unsupported(format!("a SCSI controller of model '{other}'"))),
+        Some(other) => {
+            return Err(Error::unsupported(format!(
+                "a SCSI controller of model '{other}'"
+            )));
+        }
     };
     Ok(plain(driver, controller))
 }
@@ -164,11 +188,19 @@ fn virtio(controller: &Controller, stem: &str) -> Result<Object, Error> {
         Some(ControllerModel::VirtioNonTransitional) => Some(VirtioModel::NonTransitional),
         _ => None,
     };
-    let device = plain(&pci::virtio_of(stem, generation, &controller.info)?, controller);
-    let Some(driver) = &controller.driver else { return Ok(device) };
+    let device = plain(
+        &pci::virtio_of(stem, generation, &controller.info)?,
+        controller,
+    );
+    let Some(driver) = &controller.driver else {
+        return Ok(device);
+    };
     Ok(device
         .maybe("iothread", driver.iothread.map(iothreads::id))
-        .maybe("iothread-vq-mapping", driver.iothreads.as_ref().map(iothreads::mapping))
+        .maybe(
+            "iothread-vq-mapping",
+            driver.iothreads.as_ref().map(iothreads::mapping),
+        )
         .maybe("ioeventfd", driver.ioeventfd)
         .maybe("num_queues", driver.queues)
         .maybe("cmd_per_lun", driver.cmd_per_lun)
@@ -178,5 +210,7 @@ fn virtio(controller: &Controller, stem: &str) -> Result<Object, Error> {
 
 fn virtio_serial(controller: &Controller) -> Result<Object, Error> {
     let device = virtio(controller, "virtio-serial")?;
-    Ok(device.maybe("max_ports", controller.ports).maybe("vectors", controller.vectors))
+    Ok(device
+        .maybe("max_ports", controller.ports)
+        .maybe("vectors", controller.vectors))
 }

@@ -4,8 +4,8 @@ use super::machine::is_on;
 use super::opt::{List, Opt, Term};
 use super::{Context, Error, hyperv};
 use passthru_domain::{
-    Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, Features, Kvm, MaxphysaddrMode, State, Toggle,
-    Vcpu, Vcpus,
+    Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, Features, Kvm, MaxphysaddrMode, State,
+    Toggle, Vcpu, Vcpus,
 };
 
 /// Properties of the CPU, in their order.
@@ -17,7 +17,9 @@ pub(super) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let Some(model) = name(context) else {
         return match extra.is_empty() {
             true => Ok(Vec::new()),
-            false => Err(Error::unsupported("a property of the CPU without a <cpu> that names its model")),
+            false => Err(Error::unsupported(
+                "a property of the CPU without a <cpu> that names its model",
+            )),
         };
     };
     let cpu = context.domain.cpu.as_ref();
@@ -26,16 +28,22 @@ pub(super) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     }
     let list = List::new(model)
         .maybe("migratable", cpu.and_then(|cpu| cpu.migratable))
-        .maybe("vendor", cpu.and_then(|cpu| cpu.model.as_ref()?.vendor_id.as_deref()));
-    let features = cpu.into_iter().flat_map(|cpu| &cpu.features).filter_map(property);
+        .maybe(
+            "vendor",
+            cpu.and_then(|cpu| cpu.model.as_ref()?.vendor_id.as_deref()),
+        );
+    let features = cpu
+        .into_iter()
+        .flat_map(|cpu| &cpu.features)
+        .filter_map(property);
     let features = features.map(|(name, on)| (name, Term::from(on)));
     let properties = features.chain(extra);
     let list = properties.fold(list, |list, (name, value)| list.with(name, value));
     Ok(vec![Opt::list("-cpu", list)])
 }
 
-/// The model's name. `host-model` is the host's CPU where KVM can give it: a line that is made without
-/// looking at the host knows no nearer model.
+/// The model's name. `host-model` is the host's CPU where KVM can give it: a line that is made
+/// without looking at the host knows no nearer model.
 fn name(context: &Context<'_>) -> Option<String> {
     let whole = if context.is_kvm() { "host" } else { "max" };
     let cpu = context.domain.cpu.as_ref();
@@ -57,8 +65,8 @@ fn property(feature: &CpuFeature) -> Option<(String, bool)> {
     Some((feature.name.replace('_', "-"), on))
 }
 
-/// What other elements say of the CPU, in libvirt's order: timers, interrupts, what the guest sees of
-/// hypervisors, performance counters, caches, the width of addresses.
+/// What other elements say of the CPU, in libvirt's order: timers, interrupts, what the guest sees
+/// of hypervisors, performance counters, caches, the width of addresses.
 fn extra_properties(context: &Context<'_>) -> Properties {
     let none = Features::default();
     let features = context.domain.features.as_ref().unwrap_or(&none);
@@ -66,7 +74,13 @@ fn extra_properties(context: &Context<'_>) -> Properties {
     let eoi = features.apic.as_ref().and_then(|apic| apic.eoi);
     properties.extend(eoi.map(|eoi| ("kvm-pv-eoi".into(), (eoi == State::On).into())));
     properties.extend(toggle("kvm-pv-unhalt", features.pvspinlock.as_ref()));
-    properties.extend(features.hyperv.as_ref().map(hyperv::properties).unwrap_or_default());
+    properties.extend(
+        features
+            .hyperv
+            .as_ref()
+            .map(hyperv::properties)
+            .unwrap_or_default(),
+    );
     properties.extend(features.kvm.as_ref().map(of_kvm).unwrap_or_default());
     properties.extend(toggle("pmu", features.pmu.as_ref()));
     properties.extend(context.domain.cpu.as_ref().map(of_cpu).unwrap_or_default());
@@ -79,7 +93,9 @@ fn toggle(name: &str, toggle: Option<&Toggle>) -> Option<(String, Term)> {
 
 /// What the guest sees of KVM. Nothing is said of what is as QEMU has it.
 fn of_kvm(kvm: &Kvm) -> Properties {
-    let has = |toggle: &Option<Toggle>, on: bool| toggle.as_ref().is_some_and(|toggle| is_on(toggle) == on);
+    let has = |toggle: &Option<Toggle>, on: bool| {
+        toggle.as_ref().is_some_and(|toggle| is_on(toggle) == on)
+    };
     let all = [
         ("kvm", has(&kvm.hidden, true), false),
         ("kvm-hint-dedicated", has(&kvm.hint_dedicated, true), true),
@@ -87,7 +103,8 @@ fn of_kvm(kvm: &Kvm) -> Properties {
         ("kvm-pv-ipi", has(&kvm.pv_ipi, false), false),
     ];
     let said = all.into_iter().filter(|(_, said, _)| *said);
-    said.map(|(name, _, value)| (name.to_owned(), value.into())).collect()
+    said.map(|(name, _, value)| (name.to_owned(), value.into()))
+        .collect()
 }
 
 /// Caches, and the width of physical addresses.
@@ -113,35 +130,60 @@ fn of_cpu(cpu: &Cpu) -> Properties {
         match (width.mode, width.bits) {
             (Some(MaxphysaddrMode::Passthrough), _) => {
                 properties.push(("host-phys-bits", true.into()));
-                properties.extend(width.limit.map(|limit| ("host-phys-bits-limit", limit.into())));
+                properties.extend(
+                    width
+                        .limit
+                        .map(|limit| ("host-phys-bits-limit", limit.into())),
+                );
             }
             (_, Some(bits)) => properties.push(("phys-bits", bits.into())),
             (_, None) => properties.push(("host-phys-bits", false.into())),
         }
     }
-    properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    properties
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// `-smp`: without a `<topology>` every CPU is a socket.
 pub(super) fn topology(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let vcpu = context.domain.vcpu.clone().unwrap_or_else(|| Vcpu { count: Some(1), ..Vcpu::default() });
+    let vcpu = context.domain.vcpu.clone().unwrap_or_else(|| Vcpu {
+        count: Some(1),
+        ..Vcpu::default()
+    });
     let max = vcpu.count.unwrap_or(1);
-    let current = context.domain.vcpus.as_ref().map_or(vcpu.current.unwrap_or(max), there_from_the_start);
+    let current = context
+        .domain
+        .vcpus
+        .as_ref()
+        .map_or(vcpu.current.unwrap_or(max), there_from_the_start);
     let list = List::new(current).maybe("maxcpus", (current != max).then_some(max));
-    let list = match context.domain.cpu.as_ref().and_then(|cpu| cpu.topology.as_ref()) {
+    let list = match context
+        .domain
+        .cpu
+        .as_ref()
+        .and_then(|cpu| cpu.topology.as_ref())
+    {
         Some(topology) => list
             .with("sockets", topology.sockets)
             .with("dies", topology.dies.unwrap_or(1))
             .with("clusters", topology.clusters.unwrap_or(1))
             .with("cores", topology.cores)
             .with("threads", topology.threads),
-        None => list.with("sockets", max).with("cores", 1u32).with("threads", 1u32),
+        None => list
+            .with("sockets", max)
+            .with("cores", 1u32)
+            .with("threads", 1u32),
     };
     Ok(vec![Opt::list("-smp", list)])
 }
 
 /// CPUs that can be taken away are added when the machine is there.
 fn there_from_the_start(vcpus: &Vcpus) -> u32 {
-    let fixed = vcpus.vcpus.iter().filter(|v| v.enabled == Some(true) && v.hotpluggable != Some(true));
+    let fixed = vcpus
+        .vcpus
+        .iter()
+        .filter(|v| v.enabled == Some(true) && v.hotpluggable != Some(true));
     u32::try_from(fixed.count()).unwrap_or(u32::MAX)
 }

@@ -13,7 +13,11 @@ use passthru_domain::device::disk::{
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let disks = &context.domain.devices.disks;
-    let mut number = disks.iter().map(|disk| Chain::of(context, disk).len()).sum::<usize>() + 1;
+    let mut number = disks
+        .iter()
+        .map(|disk| Chain::of(context, disk).len())
+        .sum::<usize>()
+        + 1;
     let mut options = floppy_controller(context);
     options.extend(protocol::reservations_helper(context));
     for disk in disks {
@@ -32,13 +36,36 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// An SD card is on the board, and has no device of its own.
 fn sd_card(disk: &Disk) -> Result<Opt, Error> {
-    let driver = disk.driver.as_ref().and_then(|driver| driver.format).unwrap_or(ImageFormat::Raw);
-    let path = disk.source.as_ref().and_then(DiskSource::path).ok_or_else(|| lacking(disk, "source"))?;
-    let access = if disk.readonly { Access::ReadOnly } else { Access::ReadWrite };
-    let file = Want::file(format!("{}-source", disk.info.id()), path, access, By::FdSet);
-    let list = List::headless().with("file", file).with("format", driver.as_str()).with("if", "sd");
+    let driver = disk
+        .driver
+        .as_ref()
+        .and_then(|driver| driver.format)
+        .unwrap_or(ImageFormat::Raw);
+    let path = disk
+        .source
+        .as_ref()
+        .and_then(DiskSource::path)
+        .ok_or_else(|| lacking(disk, "source"))?;
+    let access = if disk.readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let file = Want::file(
+        format!("{}-source", disk.info.id()),
+        path,
+        access,
+        By::FdSet,
+    );
+    let list = List::headless()
+        .with("file", file)
+        .with("format", driver.as_str())
+        .with("if", "sd");
     let list = list.with("index", disk.target.index().unwrap_or(0));
-    Ok(Opt::list("-drive", list.maybe("readonly", disk.readonly.then_some(true))))
+    Ok(Opt::list(
+        "-drive",
+        list.maybe("readonly", disk.readonly.then_some(true)),
+    ))
 }
 
 /// A process of its own serves the disk, which is at a socket.
@@ -46,10 +73,13 @@ fn vhost_user(context: &Context<'_>, disk: &Disk) -> Result<Vec<Opt>, Error> {
     let id = disk.info.id();
     let chardev = format!("chr-vu-{id}");
     let source = disk.source.clone().unwrap_or_default();
-    let again = source.reconnect.as_ref().map(|reconnect| match reconnect.enabled {
-        Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
-        _ => 0,
-    });
+    let again = source
+        .reconnect
+        .as_ref()
+        .map(|reconnect| match reconnect.enabled {
+            Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
+            _ => 0,
+        });
     let socket = List::new("socket")
         .with("id", chardev.as_str())
         .maybe("path", source.path)
@@ -76,7 +106,9 @@ fn device(context: &Context<'_>, disk: &Disk, drive: Option<String>) -> Result<O
         DiskBus::Ide | DiskBus::Sata => ata(context, disk, bus)?,
         DiskBus::Scsi => scsi(context, disk)?,
         DiskBus::Usb => Object::driver("usb-storage").and(pci::address(context, &disk.info)?),
-        DiskBus::Fdc => Object::driver("floppy").with("unit", drive_address(disk)?.unit.unwrap_or(0)),
+        DiskBus::Fdc => {
+            Object::driver("floppy").with("unit", drive_address(disk)?.unit.unwrap_or(0))
+        }
         DiskBus::Sd => return Err(Error::unsupported("an SD card as a device")),
     };
     let boot = context.boot.of_disk(disk).filter(|_| bus != DiskBus::Fdc);
@@ -129,34 +161,51 @@ fn errors(disk: &Disk) -> Object {
     };
     let writes = driver.and_then(|driver| driver.error_policy);
     let reads = driver.and_then(|driver| driver.rerror_policy);
-    let reads = reads.or(writes).filter(|policy| *policy != ErrorPolicy::Enospace);
-    Object::default().maybe("werror", writes.map(word)).maybe("rerror", reads.map(word))
+    let reads = reads
+        .or(writes)
+        .filter(|policy| *policy != ErrorPolicy::Enospace);
+    Object::default()
+        .maybe("werror", writes.map(word))
+        .maybe("rerror", reads.map(word))
 }
 
 /// The guest sees a backslash before each space, as libvirt makes it.
 fn serial(disk: &Disk) -> Option<String> {
-    disk.serial.as_ref().map(|serial| serial.replace(' ', "\\ "))
+    disk.serial
+        .as_ref()
+        .map(|serial| serial.replace(' ', "\\ "))
 }
 
 fn virtio(context: &Context<'_>, disk: &Disk, stem: &str) -> Result<Object, Error> {
     let driver = disk.driver.clone().unwrap_or_default();
-    Ok(virtio::device(stem, disk.model, Some(driver.virtio), &disk.info)?
-        .maybe("iothread", driver.iothread.map(iothreads::id))
-        .maybe("ioeventfd", driver.ioeventfd)
-        .maybe("event_idx", driver.event_idx)
-        .maybe("num-queues", driver.queues.map(u32::from))
-        .maybe("queue-size", driver.queue_size)
-        .maybe("iothread-vq-mapping", driver.iothreads.as_ref().map(iothreads::mapping))
-        .and(pci::address(context, &disk.info)?))
+    Ok(
+        virtio::device(stem, disk.model, Some(driver.virtio), &disk.info)?
+            .maybe("iothread", driver.iothread.map(iothreads::id))
+            .maybe("ioeventfd", driver.ioeventfd)
+            .maybe("event_idx", driver.event_idx)
+            .maybe("num-queues", driver.queues.map(u32::from))
+            .maybe("queue-size", driver.queue_size)
+            .maybe(
+                "iothread-vq-mapping",
+                driver.iothreads.as_ref().map(iothreads::mapping),
+            )
+            .and(pci::address(context, &disk.info)?),
+    )
 }
 
 fn ata(context: &Context<'_>, disk: &Disk, bus: DiskBus) -> Result<Object, Error> {
-    let driver = if disk.device == Some(DiskDevice::Cdrom) { "ide-cd" } else { "ide-hd" };
+    let driver = if disk.device == Some(DiskDevice::Cdrom) {
+        "ide-cd"
+    } else {
+        "ide-hd"
+    };
     let address = drive_address(disk)?;
     let unit = address.unit.unwrap_or(0);
     if bus == DiskBus::Ide {
         let channel = format!("ide.{}", address.bus.unwrap_or(0));
-        return Ok(Object::driver(driver).with("bus", channel).with("unit", unit));
+        return Ok(Object::driver(driver)
+            .with("bus", channel)
+            .with("unit", unit));
     }
     let index = address.controller.unwrap_or(0);
     let sata = controller::find(context, ControllerType::Sata, index)
@@ -190,27 +239,41 @@ fn scsi(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
             .with("lun", unit),
     };
     // What the guest sees as the disk's identity: without it a node's name would show.
-    let identity = disk.serial.clone().unwrap_or_else(|| format!("drive-{}", disk.info.id()));
+    let identity = disk
+        .serial
+        .clone()
+        .unwrap_or_else(|| format!("drive-{}", disk.info.id()));
     Ok(device.maybe("device_id", (!is_lun).then_some(identity)))
 }
 
 /// The floppy controller's share of the boot order; Q35 has no such controller on the board.
 fn floppy_controller(context: &Context<'_>) -> Vec<Opt> {
     let disks = context.domain.devices.disks.iter();
-    let floppies: Vec<_> = disks.filter(|disk| disk.target.bus == Some(DiskBus::Fdc)).collect();
+    let floppies: Vec<_> = disks
+        .filter(|disk| disk.target.bus == Some(DiskBus::Fdc))
+        .collect();
     let boots = floppies.iter().filter_map(|disk| {
         let first = drive_address(disk).ok()?.unit.unwrap_or(0) == 0;
-        Some((if first { "bootindexA" } else { "bootindexB" }, context.boot.of_disk(disk)?))
+        Some((
+            if first { "bootindexA" } else { "bootindexB" },
+            context.boot.of_disk(disk)?,
+        ))
     });
     match context.board() {
         _ if floppies.is_empty() => Vec::new(),
         Board::Q35 => {
-            let device =
-                boots.fold(Object::driver("isa-fdc"), |device, (key, place)| device.with(key, place));
+            let device = boots.fold(Object::driver("isa-fdc"), |device, (key, place)| {
+                device.with(key, place)
+            });
             vec![Opt::device(device)]
         }
         _ => boots
-            .map(|(key, place)| Opt::list("-global", List::headless().with(format!("isa-fdc.{key}"), place)))
+            .map(|(key, place)| {
+                Opt::list(
+                    "-global",
+                    List::headless().with(format!("isa-fdc.{key}"), place),
+                )
+            })
             .collect(),
     }
 }
@@ -223,5 +286,8 @@ fn drive_address(disk: &Disk) -> Result<DriveAddress, Error> {
 }
 
 fn lacking(disk: &Disk, lacks: &'static str) -> Error {
-    Error::Incomplete { device: format!("disk '{}'", disk.target.dev), lacks }
+    Error::Incomplete {
+        device: format!("disk '{}'", disk.target.dev),
+        lacks,
+    }
 }

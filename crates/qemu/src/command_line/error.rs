@@ -36,11 +36,17 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn unsupported(what: impl Into<String>) -> Self {
-        Self::Unsupported { what: what.into(), on: String::new() }
+        Self::Unsupported {
+            what: what.into(),
+            on: String::new(),
+        }
     }
 
     pub(crate) fn unsupported_on(what: impl Into<String>, on: impl std::fmt::Display) -> Self {
-        Self::Unsupported { what: what.into(), on: format!(" on {on}") }
+        Self::Unsupported {
+            what: what.into(),
+            on: format!(" on {on}"),
+        }
     }
 
     /// Returns what the user can do.

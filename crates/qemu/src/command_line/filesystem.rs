@@ -24,21 +24,34 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
         Some(AccessMode::Passthrough) | None => "passthrough",
     };
     let driver = filesystem.driver.clone().unwrap_or_default();
-    let multidevs = filesystem.multidevs.filter(|multidevs| *multidevs != Multidevs::Default);
+    let multidevs = filesystem
+        .multidevs
+        .filter(|multidevs| *multidevs != Multidevs::Default);
     let list = List::new("local")
         .with("security_model", model)
         .maybe("multidevs", multidevs.map(Multidevs::as_str))
         .maybe("writeout", driver.wrpolicy.map(|policy| policy.as_str()))
         .with("id", fsdev.as_str())
-        .maybe("path", filesystem.source.as_ref().and_then(|source| source.dir.clone()))
+        .maybe(
+            "path",
+            filesystem
+                .source
+                .as_ref()
+                .and_then(|source| source.dir.clone()),
+        )
         .maybe("fmode", filesystem.fmode.clone())
         .maybe("dmode", filesystem.dmode.clone())
         .maybe("readonly", filesystem.readonly.then_some(true));
-    let device = virtio::device("virtio-9p", filesystem.model, Some(driver.virtio), &filesystem.info)?
-        .with("id", id)
-        .with("fsdev", fsdev)
-        .maybe("mount_tag", filesystem.target.clone())
-        .and(pci::address(context, &filesystem.info)?);
+    let device = virtio::device(
+        "virtio-9p",
+        filesystem.model,
+        Some(driver.virtio),
+        &filesystem.info,
+    )?
+    .with("id", id)
+    .with("fsdev", fsdev)
+    .maybe("mount_tag", filesystem.target.clone())
+    .and(pci::address(context, &filesystem.info)?);
     Ok(vec![Opt::list("-fsdev", list), Opt::device(device)])
 }
 
@@ -46,9 +59,14 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
 fn virtiofs(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
     let id = filesystem.info.id();
     let chardev = format!("chr-vu-{id}");
-    let said = filesystem.source.as_ref().and_then(|source| source.socket.clone());
+    let said = filesystem
+        .source
+        .as_ref()
+        .and_then(|source| source.socket.clone());
     let path = said.unwrap_or_else(|| context.state_path(&format!("{id}-fs.sock")));
-    let socket = List::new("socket").with("id", chardev.as_str()).with("path", path);
+    let socket = List::new("socket")
+        .with("id", chardev.as_str())
+        .with("path", path);
     let driver = filesystem.driver.clone().unwrap_or_default();
     let device = Object::driver(pci::virtio("vhost-user-fs", &filesystem.info)?)
         .and(pci::virtio_options(&driver.virtio))

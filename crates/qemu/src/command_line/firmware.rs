@@ -4,14 +4,23 @@ use super::block::{FileNode, file_node, layers_raw};
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error, NVRAM_DIR};
-use passthru_domain::{FirmwareFormat, Loader, LoaderType, Nvram, NvramProtocol, NvramSource, NvramType};
+use passthru_domain::{
+    FirmwareFormat, Loader, LoaderType, Nvram, NvramProtocol, NvramSource, NvramType,
+};
 
 /// The block nodes of the flash memories, and `-bios`.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(loader) = &context.domain.os.loader else { return Ok(Vec::new()) };
-    let Some(path) = &loader.path else { return Ok(Vec::new()) };
+    let Some(loader) = &context.domain.os.loader else {
+        return Ok(Vec::new());
+    };
+    let Some(path) = &loader.path else {
+        return Ok(Vec::new());
+    };
     if !is_flash(loader) {
-        return Ok(vec![Opt::plain("-bios", Want::file("firmware", path, Access::ReadOnly, By::Copy))]);
+        return Ok(vec![Opt::plain(
+            "-bios",
+            Want::file("firmware", path, Access::ReadOnly, By::Copy),
+        )]);
     }
     let mut nodes = layered_node("pflash0", path, is_readonly(loader), loader.format);
     if let Some(nvram) = &context.domain.os.nvram {
@@ -22,7 +31,13 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// Names the flash memories' nodes at the machine.
 pub(super) fn on_machine(context: &Context<'_>, list: List) -> List {
-    if !context.domain.os.loader.as_ref().is_some_and(|loader| loader.path.is_some() && is_flash(loader)) {
+    if !context
+        .domain
+        .os
+        .loader
+        .as_ref()
+        .is_some_and(|loader| loader.path.is_some() && is_flash(loader))
+    {
         return list;
     }
     let nvram = context.domain.os.nvram.as_ref();
@@ -30,7 +45,8 @@ pub(super) fn on_machine(context: &Context<'_>, list: List) -> List {
         true => "libvirt-pflash1-format",
         false => "libvirt-pflash1-storage",
     });
-    list.with("pflash0", "libvirt-pflash0-format").maybe("pflash1", variables)
+    list.with("pflash0", "libvirt-pflash0-format")
+        .maybe("pflash1", variables)
 }
 
 fn is_flash(loader: &Loader) -> bool {
@@ -47,8 +63,8 @@ fn is_layered(context: &Context<'_>, nvram: &Nvram) -> bool {
     layers_raw(context) || nvram.format == Some(FirmwareFormat::Qcow2)
 }
 
-/// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where nobody
-/// keeps that one, in a folder that outlives a reboot of the host.
+/// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where
+/// nobody keeps that one, in a folder that outlives a reboot of the host.
 fn file(context: &Context<'_>, nvram: &Nvram) -> String {
     let unsaid = || match context.is_standalone() {
         true => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
@@ -68,12 +84,20 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
     if is_layered(context, nvram) {
         return Ok(layered_node("pflash1", &path, false, nvram.format));
     }
-    let want = Want::file("libvirt-pflash1-storage", path, Access::ReadWrite, By::FdSet);
+    let want = Want::file(
+        "libvirt-pflash1-storage",
+        path,
+        Access::ReadWrite,
+        By::FdSet,
+    );
     let driver = match nvram.kind {
         Some(NvramType::Block) => "host_device",
         _ => "file",
     };
-    Ok(vec![Opt::json("-blockdev", file_node(driver, want, &FileNode::plain(false)))])
+    Ok(vec![Opt::json(
+        "-blockdev",
+        file_node(driver, want, &FileNode::plain(false)),
+    )])
 }
 
 /// Variables on another host.
@@ -88,7 +112,9 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
                 .with("type", "inet")
                 .with("host", name)
                 .with("port", host.port.unwrap_or(10809).to_string());
-            Object::driver("nbd").with("server", server).maybe("export", source.name.as_deref())
+            Object::driver("nbd")
+                .with("server", server)
+                .maybe("export", source.name.as_deref())
         }
         Some(NvramProtocol::Iscsi) => {
             let volume = source.name.as_deref().ok_or_else(unsaid)?;
@@ -102,16 +128,30 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
         }
         None => return Err(unsaid()),
     };
-    let node = node.with("node-name", "libvirt-pflash1-storage").with("read-only", false);
+    let node = node
+        .with("node-name", "libvirt-pflash1-storage")
+        .with("read-only", false);
     Ok(Opt::json("-blockdev", node))
 }
 
 /// A file's node with one of its format above it.
-fn layered_node(name: &str, path: &str, readonly: bool, format: Option<FirmwareFormat>) -> Vec<Opt> {
-    let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
+fn layered_node(
+    name: &str,
+    path: &str,
+    readonly: bool,
+    format: Option<FirmwareFormat>,
+) -> Vec<Opt> {
+    let access = if readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
     let want = Want::file(format!("libvirt-{name}-storage"), path, access, By::FdSet);
     vec![
-        Opt::json("-blockdev", file_node("file", want, &FileNode::below_format())),
+        Opt::json(
+            "-blockdev",
+            file_node("file", want, &FileNode::below_format()),
+        ),
         format_node(name, readonly, format),
     ]
 }

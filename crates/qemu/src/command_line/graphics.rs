@@ -26,7 +26,9 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     for graphics in &context.domain.devices.graphics {
         options.extend(match graphics.kind {
             Some(GraphicsType::Vnc) => vnc(context, graphics, &mut ports),
-            Some(GraphicsType::Spice) => vec![Opt::list("-spice", spice(context, graphics, &mut ports))],
+            Some(GraphicsType::Spice) => {
+                vec![Opt::list("-spice", spice(context, graphics, &mut ports))]
+            }
             Some(GraphicsType::Sdl) => vec![Opt::list("-display", sdl(graphics))],
             Some(GraphicsType::EglHeadless) => vec![Opt::list("-display", egl_headless(graphics))],
             Some(GraphicsType::Dbus) => vec![Opt::list("-display", dbus(context, graphics))],
@@ -41,7 +43,9 @@ struct Ports(BTreeSet<u16>);
 
 impl Ports {
     fn of(graphics: &[Graphics]) -> Self {
-        let said = graphics.iter().flat_map(|g| [g.port, g.tls_port, g.websocket]);
+        let said = graphics
+            .iter()
+            .flat_map(|g| [g.port, g.tls_port, g.websocket]);
         Self(said.filter_map(|port| port?.0).collect())
     }
 
@@ -51,7 +55,8 @@ impl Ports {
     }
 
     fn said_or_next(&mut self, port: Option<Port>, from: u16) -> u16 {
-        port.and_then(|port| port.0).unwrap_or_else(|| self.next(from))
+        port.and_then(|port| port.0)
+            .unwrap_or_else(|| self.next(from))
     }
 }
 
@@ -63,15 +68,21 @@ fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt
     let listen = listen(graphics);
     let list = match listen.kind {
         Some(ListenType::Socket) => {
-            let path = listen.socket.unwrap_or_else(|| context.state_path("vnc.sock"));
+            let path = listen
+                .socket
+                .unwrap_or_else(|| context.state_path("vnc.sock"));
             List::headless().with("vnc", format!("unix:{path}"))
         }
         Some(ListenType::None) => List::new("none"),
         _ => {
-            let display = ports.said_or_next(graphics.port, VNC_PORTS).wrapping_sub(VNC_PORTS);
+            let display = ports
+                .said_or_next(graphics.port, VNC_PORTS)
+                .wrapping_sub(VNC_PORTS);
             let address = listen.address.unwrap_or_else(|| LOCAL.into());
             let list = List::new(format!("{}:{display}", bracketed(&address)));
-            let websocket = graphics.websocket.map(|port| ports.said_or_next(Some(port), WEBSOCKET_PORTS));
+            let websocket = graphics
+                .websocket
+                .map(|port| ports.said_or_next(Some(port), WEBSOCKET_PORTS));
             list.maybe("websocket", websocket.map(u32::from))
         }
     };
@@ -79,21 +90,42 @@ fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt
         .maybe("password", graphics.passwd.as_ref().map(|_| true))
         .maybe("share", graphics.share_policy.map(|policy| policy.as_str()))
         .maybe("power-control", graphics.power_control)
-        .with("audiodev", format!("audio{}", graphics.audio.unwrap_or_else(|| super::audio::first(context))));
-    let keymap = graphics.keymap.as_deref().map(|layout| Opt::plain("-k", layout));
-    [Opt::list("-vnc", list)].into_iter().chain(keymap).collect()
+        .with(
+            "audiodev",
+            format!(
+                "audio{}",
+                graphics
+                    .audio
+                    .unwrap_or_else(|| super::audio::first(context))
+            ),
+        );
+    let keymap = graphics
+        .keymap
+        .as_deref()
+        .map(|layout| Opt::plain("-k", layout));
+    [Opt::list("-vnc", list)]
+        .into_iter()
+        .chain(keymap)
+        .collect()
 }
 
 /// An IPv6 address stands in brackets, so that its colons are not the port's.
 fn bracketed(address: &str) -> String {
-    if address.contains(':') { format!("[{address}]") } else { address.into() }
+    if address.contains(':') {
+        format!("[{address}]")
+    } else {
+        address.into()
+    }
 }
 
 fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List {
     let listen = listen(graphics);
     let list = match listen.kind {
         Some(ListenType::Socket) => {
-            let path = listen.socket.clone().unwrap_or_else(|| context.state_path("spice.sock"));
+            let path = listen
+                .socket
+                .clone()
+                .unwrap_or_else(|| context.state_path("spice.sock"));
             List::headless().with("unix", true).with("addr", path)
         }
         Some(ListenType::None) => List::headless().with("port", 0u32),
@@ -101,12 +133,24 @@ fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List 
     };
     let list = list
         // Who runs a manager sets the password by QMP; without one there is none.
-        .maybe("disable-ticketing", (context.is_standalone() && graphics.passwd.is_none()).then_some(true))
-        .maybe("agent-mouse", graphics.mouse.map(|mouse| mouse == SpiceMouse::Client));
+        .maybe(
+            "disable-ticketing",
+            (context.is_standalone() && graphics.passwd.is_none()).then_some(true),
+        )
+        .maybe(
+            "agent-mouse",
+            graphics.mouse.map(|mouse| mouse == SpiceMouse::Client),
+        );
     let list = spice_channels(graphics, list);
     spice_media(graphics, list)
-        .maybe("disable-copy-paste", (graphics.clipboard == Some(YesNo::No)).then_some(true))
-        .maybe("disable-agent-file-xfer", (graphics.filetransfer == Some(YesNo::No)).then_some(true))
+        .maybe(
+            "disable-copy-paste",
+            (graphics.clipboard == Some(YesNo::No)).then_some(true),
+        )
+        .maybe(
+            "disable-agent-file-xfer",
+            (graphics.filetransfer == Some(YesNo::No)).then_some(true),
+        )
         .maybe("gl", is_gl(graphics).then_some(true))
         .maybe("rendernode", rendernode(graphics))
         .with("seamless-migration", true)
@@ -120,7 +164,10 @@ fn spice_ports(graphics: &Graphics, listen: &Listen, ports: &mut Ports) -> List 
     List::headless()
         .maybe("port", port.map(u32::from))
         .maybe("tls-port", tls.map(u32::from))
-        .with("addr", listen.address.clone().unwrap_or_else(|| LOCAL.into()))
+        .with(
+            "addr",
+            listen.address.clone().unwrap_or_else(|| LOCAL.into()),
+        )
         .maybe("x509-dir", tls.map(|_| SPICE_CERTIFICATES))
 }
 
@@ -130,16 +177,31 @@ fn spice_channels(graphics: &Graphics, list: List) -> List {
         SpiceMode::Insecure => Some("plaintext-channel"),
         SpiceMode::Any => None,
     };
-    let usual = graphics.default_mode.and_then(key).map(|key| (key, "default"));
-    let said = graphics.channels.iter().filter_map(|c| Some((key(c.mode?)?, c.name?.as_str())));
-    usual.into_iter().chain(said).fold(list, |list, (key, channel)| list.with(key, channel))
+    let usual = graphics
+        .default_mode
+        .and_then(key)
+        .map(|key| (key, "default"));
+    let said = graphics
+        .channels
+        .iter()
+        .filter_map(|c| Some((key(c.mode?)?, c.name?.as_str())));
+    usual
+        .into_iter()
+        .chain(said)
+        .fold(list, |list, (key, channel)| list.with(key, channel))
 }
 
 fn spice_media(graphics: &Graphics, list: List) -> List {
     list.maybe("image-compression", graphics.image.map(|i| i.as_str()))
         .maybe("jpeg-wan-compression", graphics.jpeg.map(|j| j.as_str()))
-        .maybe("zlib-glz-wan-compression", graphics.zlib.map(|z| z.as_str()))
-        .maybe("playback-compression", graphics.playback.map(|p| p == OnOff::On))
+        .maybe(
+            "zlib-glz-wan-compression",
+            graphics.zlib.map(|z| z.as_str()),
+        )
+        .maybe(
+            "playback-compression",
+            graphics.playback.map(|p| p == OnOff::On),
+        )
         .maybe("streaming-video", graphics.streaming.map(|s| s.as_str()))
 }
 
@@ -153,7 +215,9 @@ fn rendernode(graphics: &Graphics) -> Option<String> {
 
 fn sdl(graphics: &Graphics) -> List {
     let gl = graphics.gl.as_ref().and_then(|gl| gl.enable);
-    List::new("sdl").maybe("gl", gl).maybe("full-screen", graphics.fullscreen.filter(|full| *full))
+    List::new("sdl")
+        .maybe("gl", gl)
+        .maybe("full-screen", graphics.fullscreen.filter(|full| *full))
 }
 
 fn egl_headless(graphics: &Graphics) -> List {
@@ -168,10 +232,23 @@ fn dbus(context: &Context<'_>, graphics: &Graphics) -> List {
     };
     list.maybe("gl", is_gl(graphics).then_some(true))
         .maybe("rendernode", rendernode(graphics))
-        .with("audiodev", format!("audio{}", graphics.audio.unwrap_or_else(|| super::audio::first(context))))
+        .with(
+            "audiodev",
+            format!(
+                "audio{}",
+                graphics
+                    .audio
+                    .unwrap_or_else(|| super::audio::first(context))
+            ),
+        )
 }
 
 /// `-display none`, where nobody looks.
 pub(super) fn headless(context: &Context<'_>) -> Option<Opt> {
-    context.domain.devices.graphics.is_empty().then(|| Opt::plain("-display", "none"))
+    context
+        .domain
+        .devices
+        .graphics
+        .is_empty()
+        .then(|| Opt::plain("-display", "none"))
 }

@@ -13,7 +13,9 @@ use passthru_domain::device::{Crypto, Panic, Shmem};
 /// `<panic>`: those that are devices. The others are the firmware's or the CPU's.
 pub(super) fn panics(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let panics = context.domain.devices.panics.iter();
-    panics.filter_map(|panic| self::panic(context, panic).transpose()).collect()
+    panics
+        .filter_map(|panic| self::panic(context, panic).transpose())
+        .collect()
 }
 
 fn panic(context: &Context<'_>, panic: &Panic) -> Result<Option<Opt>, Error> {
@@ -25,9 +27,9 @@ fn panic(context: &Context<'_>, panic: &Panic) -> Result<Option<Opt>, Error> {
             };
             Some(Opt::device(Object::driver("pvpanic").maybe("ioport", port)))
         }
-        Some(PanicModel::Pvpanic) => {
-            Some(Opt::device(Object::driver("pvpanic-pci").and(pci::address(context, &panic.info)?)))
-        }
+        Some(PanicModel::Pvpanic) => Some(Opt::device(
+            Object::driver("pvpanic-pci").and(pci::address(context, &panic.info)?),
+        )),
         _ => None,
     })
 }
@@ -35,7 +37,10 @@ fn panic(context: &Context<'_>, panic: &Panic) -> Result<Option<Opt>, Error> {
 /// `<shmem>`.
 pub(super) fn shmems(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let shmems = context.domain.devices.shmems.iter();
-    Ok(shmems.map(|shmem| self::shmem(context, shmem)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(shmems
+        .map(|shmem| self::shmem(context, shmem))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn shmem(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
@@ -51,12 +56,17 @@ fn shmem(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
             .with("mem-path", format!("/dev/shm/{name}"))
             .maybe("size", shmem.size.map(|size| size.0.bytes()))
             .with("share", true);
-        let device = device.with("memdev", memory).maybe("master", master).and(address);
+        let device = device
+            .with("memdev", memory)
+            .maybe("master", master)
+            .and(address);
         return Ok(vec![Opt::object(object), Opt::device(device)]);
     }
     let said = shmem.server.as_ref().and_then(|server| server.path.clone());
     let path = said.unwrap_or_else(|| format!("/var/lib/libvirt/shmem-{name}-sock"));
-    let socket = List::new("socket").with("id", format!("char{id}")).with("path", path);
+    let socket = List::new("socket")
+        .with("id", format!("char{id}"))
+        .with("path", path);
     let msi = shmem.msi.unwrap_or_default();
     let device = device
         .with("chardev", format!("char{id}"))
@@ -69,9 +79,16 @@ fn shmem(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
 
 /// `<vsock>`.
 pub(super) fn vsock(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(vsock) = &context.domain.devices.vsock else { return Ok(Vec::new()) };
+    let Some(vsock) = &context.domain.devices.vsock else {
+        return Ok(Vec::new());
+    };
     let id = vsock.info.id();
-    let vhost = Want { name: format!("{id}-vhost"), what: What::Vhost { path: "/dev/vhost-vsock".into() } };
+    let vhost = Want {
+        name: format!("{id}-vhost"),
+        what: What::Vhost {
+            path: "/dev/vhost-vsock".into(),
+        },
+    };
     let device = virtio::device("vhost-vsock", vsock.model, vsock.driver, &vsock.info)?
         .with("id", id)
         .with("guest-cid", cid(context, vsock.cid))
@@ -82,10 +99,14 @@ pub(super) fn vsock(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// The guest's address. One that is chosen comes from the guest's identity, so that it keeps it.
 fn cid(context: &Context<'_>, cid: Option<Cid>) -> u32 {
-    let said = cid.filter(|cid| cid.auto != Some(true)).and_then(|cid| cid.address);
+    let said = cid
+        .filter(|cid| cid.auto != Some(true))
+        .and_then(|cid| cid.address);
     said.unwrap_or_else(|| {
         let uuid = context.domain.uuid.unwrap_or_default().0;
-        let words = uuid.chunks_exact(4).map(|w| w.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
+        let words = uuid
+            .chunks_exact(4)
+            .map(|w| w.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
         // The highest bit is left out: no address is -1, the one of anybody.
         (words.fold(0, |n, word| n ^ word) & 0x7fff_ffff).max(Cid::FIRST)
     })
@@ -94,7 +115,10 @@ fn cid(context: &Context<'_>, cid: Option<Cid>) -> u32 {
 /// `<crypto>`.
 pub(super) fn cryptos(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let cryptos = context.domain.devices.cryptos.iter();
-    Ok(cryptos.map(|crypto| self::crypto(context, crypto)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(cryptos
+        .map(|crypto| self::crypto(context, crypto))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn crypto(context: &Context<'_>, crypto: &Crypto) -> Result<Vec<Opt>, Error> {
@@ -109,5 +133,8 @@ fn crypto(context: &Context<'_>, crypto: &Crypto) -> Result<Vec<Opt>, Error> {
         .with("cryptodev", object.as_str())
         .with("id", id)
         .and(pci::address(context, &crypto.info)?);
-    Ok(vec![Opt::object(Object::qom(kind, object).maybe("queues", backend.queues)), Opt::device(device)])
+    Ok(vec![
+        Opt::object(Object::qom(kind, object).maybe("queues", backend.queues)),
+        Opt::device(device),
+    ])
 }

@@ -11,10 +11,19 @@ use passthru_domain::device::{Address, VirtioModel};
 use std::ops::RangeFrom;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let objects = context.domain.iommufd_objects().into_iter().map(|object| iommufd(context, object));
+    let objects = context
+        .domain
+        .iommufd_objects()
+        .into_iter()
+        .map(|object| iommufd(context, object));
     let mut options: Vec<Opt> = objects.collect();
     let mut nodes = hostdev_scsi::first_node(context)..;
-    for hostdev in context.domain.devices.assigned().filter(|hostdev| !hostdev.is_unassigned()) {
+    for hostdev in context
+        .domain
+        .devices
+        .assigned()
+        .filter(|hostdev| !hostdev.is_unassigned())
+    {
         options.extend(device(context, hostdev, &mut nodes)?);
     }
     options.extend(initiators(context)?);
@@ -23,14 +32,25 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// `-object iommufd`: an open /dev/iommu; standalone, QEMU opens it by itself.
 fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
-    let IommufdObject { id, fd: number, fdgroup } = object;
-    let fd = (!context.is_standalone())
-        .then(|| Want { name: id.clone(), what: What::Iommufd { number, fdgroup } });
+    let IommufdObject {
+        id,
+        fd: number,
+        fdgroup,
+    } = object;
+    let fd = (!context.is_standalone()).then(|| Want {
+        name: id.clone(),
+        what: What::Iommufd { number, fdgroup },
+    });
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
 
-/// The options of a device. Block nodes are numbered through the guest, and `nodes` has those that are left.
-fn device(context: &Context<'_>, hostdev: &Hostdev, nodes: &mut RangeFrom<usize>) -> Result<Vec<Opt>, Error> {
+/// The options of a device. Block nodes are numbered through the guest, and `nodes` has those that
+/// are left.
+fn device(
+    context: &Context<'_>,
+    hostdev: &Hostdev,
+    nodes: &mut RangeFrom<usize>,
+) -> Result<Vec<Opt>, Error> {
     let device = match &hostdev.source {
         HostdevSource::Pci(pci) => vfio_pci(context, hostdev, pci.address)?,
         HostdevSource::Mdev(mdev) => vfio_mdev(context, hostdev, mdev)?,
@@ -44,10 +64,18 @@ fn device(context: &Context<'_>, hostdev: &Hostdev, nodes: &mut RangeFrom<usize>
 }
 
 /// `-device vfio-pci`: by an open cdev with iommufd, by the host's address otherwise.
-fn vfio_pci(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address) -> Result<Object, Error> {
+fn vfio_pci(
+    context: &Context<'_>,
+    hostdev: &Hostdev,
+    host: passthru_pci::Address,
+) -> Result<Object, Error> {
     let by_host = context.is_standalone() || !context.uses_iommufd(hostdev);
     // What the firmware draws into cannot be plugged in later.
-    let driver = if hostdev.ramfb == Some(true) { "vfio-pci-nohotplug" } else { "vfio-pci" };
+    let driver = if hostdev.ramfb == Some(true) {
+        "vfio-pci-nohotplug"
+    } else {
+        "vfio-pci"
+    };
     let device = Object::driver(driver)
         .maybe("host", by_host.then(|| host.to_string()))
         .with("id", hostdev.info.id())
@@ -63,15 +91,25 @@ fn backend(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address
         return Object::default();
     }
     let iommufd = context.domain.iommufd_of(hostdev).to_owned();
-    let what = What::Vfio { host, iommufd: iommufd.clone(), number: hostdev.iommufd_fd };
-    let fd = (!context.is_standalone()).then(|| Want { name: hostdev.info.id().into(), what });
+    let what = What::Vfio {
+        host,
+        iommufd: iommufd.clone(),
+        number: hostdev.iommufd_fd,
+    };
+    let fd = (!context.is_standalone()).then(|| Want {
+        name: hostdev.info.id().into(),
+        what,
+    });
     Object::default().with("iommufd", iommufd).maybe("fd", fd)
 }
 
 /// Boot order, partner, address, option ROM.
 fn common(context: &Context<'_>, hostdev: &Hostdev) -> Result<Object, Error> {
     let boot = hostdev.info.boot.as_ref();
-    let partner = hostdev.teaming.as_ref().and_then(|teaming| teaming.persistent.as_deref());
+    let partner = hostdev
+        .teaming
+        .as_ref()
+        .and_then(|teaming| teaming.persistent.as_deref());
     Ok(Object::default()
         .maybe("failover_pair_id", partner)
         .maybe("bootindex", boot.map(|boot| boot.order))
@@ -88,7 +126,9 @@ fn vfio_mdev(context: &Context<'_>, hostdev: &Hostdev, mdev: &MdevSource) -> Res
         _ if hostdev.ramfb == Some(true) => ("vfio-pci-nohotplug", true),
         _ => ("vfio-pci", true),
     };
-    let iommufd = context.uses_iommufd(hostdev).then(|| context.domain.iommufd_of(hostdev).to_owned());
+    let iommufd = context
+        .uses_iommufd(hostdev)
+        .then(|| context.domain.iommufd_of(hostdev).to_owned());
     let device = Object::driver(driver)
         .with("id", hostdev.info.id())
         .with("sysfsdev", format!("/sys/bus/mdev/devices/{}", mdev.uuid))
@@ -127,36 +167,56 @@ fn usb_host(context: &Context<'_>, hostdev: &Hostdev, usb: &UsbSource) -> Result
 }
 
 /// `-device vhost-scsi-pci` or `vhost-scsi-ccw`: a target that the kernel serves.
-fn vhost_scsi(context: &Context<'_>, hostdev: &Hostdev, target: &ScsiHostSource) -> Result<Object, Error> {
+fn vhost_scsi(
+    context: &Context<'_>,
+    hostdev: &Hostdev,
+    target: &ScsiHostSource,
+) -> Result<Object, Error> {
     let generation = match hostdev.model {
         Some(HostdevModel::VirtioTransitional) => Some(VirtioModel::Transitional),
         Some(HostdevModel::VirtioNonTransitional) => Some(VirtioModel::NonTransitional),
         _ => None,
     };
     let id = hostdev.info.id();
-    let vhost = || Want { name: id.into(), what: What::Vhost { path: "/dev/vhost-scsi".into() } };
-    Ok(Object::driver(pci::virtio_of("vhost-scsi", generation, &hostdev.info)?)
-        .maybe("wwpn", target.wwpn.as_deref())
-        .maybe("vhostfd", (!context.is_standalone()).then(vhost))
-        .with("id", id)
-        .and(pci::address(context, &hostdev.info)?))
+    let vhost = || Want {
+        name: id.into(),
+        what: What::Vhost {
+            path: "/dev/vhost-scsi".into(),
+        },
+    };
+    Ok(
+        Object::driver(pci::virtio_of("vhost-scsi", generation, &hostdev.info)?)
+            .maybe("wwpn", target.wwpn.as_deref())
+            .maybe("vhostfd", (!context.is_standalone()).then(vhost))
+            .with("id", id)
+            .and(pci::address(context, &hostdev.info)?),
+    )
 }
 
 const fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the guest.
+/// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the
+/// guest.
 fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = Vec::new();
-    for hostdev in
-        context.domain.devices.assigned().filter(|h| matches!(h.info.address, Some(Address::Pci(_))))
+    for hostdev in context
+        .domain
+        .devices
+        .assigned()
+        .filter(|h| matches!(h.info.address, Some(Address::Pci(_))))
     {
-        for node in
-            hostdev.info.acpi.iter().flat_map(|acpi| &acpi.nodeset).flat_map(passthru_domain::IdSet::iter)
+        for node in hostdev
+            .info
+            .acpi
+            .iter()
+            .flat_map(|acpi| &acpi.nodeset)
+            .flat_map(passthru_domain::IdSet::iter)
         {
             let id = format!("gi{}", options.len());
-            let object = Object::qom("acpi-generic-initiator", id).with("pci-dev", hostdev.info.id());
+            let object =
+                Object::qom("acpi-generic-initiator", id).with("pci-dev", hostdev.info.id());
             options.push(Opt::object(object.with("node", node)));
         }
     }

@@ -6,7 +6,9 @@ use passthru_domain::device::input::{Input, InputBus, InputGrab, InputType};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let inputs = context.domain.devices.inputs.iter();
-    inputs.filter_map(|input| option(context, input).transpose()).collect()
+    inputs
+        .filter_map(|input| option(context, input).transpose())
+        .collect()
 }
 
 /// The PC's own mouse and keyboard need no option.
@@ -27,7 +29,10 @@ fn evdev(input: &Input) -> Object {
     Object::qom("input-linux", input.info.id())
         .maybe("evdev", source.dev)
         .maybe("repeat", source.repeat)
-        .maybe("grab_all", (source.grab == Some(InputGrab::All)).then_some(true))
+        .maybe(
+            "grab_all",
+            (source.grab == Some(InputGrab::All)).then_some(true),
+        )
         .maybe("grab-toggle", source.grab_toggle.map(|keys| keys.as_str()))
 }
 
@@ -37,7 +42,9 @@ fn on_usb(context: &Context<'_>, input: &Input) -> Result<Object, Error> {
         Some(InputType::Tablet) => "usb-tablet",
         _ => "usb-kbd",
     };
-    Ok(Object::driver(driver).with("id", input.info.id()).and(pci::address(context, &input.info)?))
+    Ok(Object::driver(driver)
+        .with("id", input.info.id())
+        .and(pci::address(context, &input.info)?))
 }
 
 fn on_virtio(context: &Context<'_>, input: &Input) -> Result<Object, Error> {
@@ -47,9 +54,14 @@ fn on_virtio(context: &Context<'_>, input: &Input) -> Result<Object, Error> {
         Some(InputType::Passthrough) => "virtio-input-host",
         _ => "virtio-keyboard",
     };
-    let evdev = input.source.as_ref().and_then(|source| source.evdev.clone());
-    Ok(virtio::device(stem, input.model, input.driver, &input.info)?
-        .with("id", input.info.id())
-        .maybe("evdev", evdev)
-        .and(pci::address(context, &input.info)?))
+    let evdev = input
+        .source
+        .as_ref()
+        .and_then(|source| source.evdev.clone());
+    Ok(
+        virtio::device(stem, input.model, input.driver, &input.info)?
+            .with("id", input.info.id())
+            .maybe("evdev", evdev)
+            .and(pci::address(context, &input.info)?),
+    )
 }

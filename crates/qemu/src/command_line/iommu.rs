@@ -12,17 +12,30 @@ pub(super) fn before_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Erro
 
 /// IOMMUs of a root bus or expander, which must be there first.
 pub(super) fn behind_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    devices(context, |iommu| iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_some())
+    devices(context, |iommu| {
+        iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_some()
+    })
 }
 
 /// `-machine iommu=`: the SMMUv3 that is not said to be behind a bus serves the whole machine.
 pub(super) fn machine_wide(context: &Context<'_>) -> Option<&'static str> {
     let whole = |iommu: &Iommu| iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_none();
-    context.domain.devices.iommus.iter().any(whole).then_some("smmuv3")
+    context
+        .domain
+        .devices
+        .iommus
+        .iter()
+        .any(whole)
+        .then_some("smmuv3")
 }
 
 fn devices(context: &Context<'_>, wanted: impl Fn(&Iommu) -> bool) -> Result<Vec<Opt>, Error> {
-    let iommus = context.domain.devices.iommus.iter().filter(|iommu| wanted(iommu));
+    let iommus = context
+        .domain
+        .devices
+        .iommus
+        .iter()
+        .filter(|iommu| wanted(iommu));
     let mut options = Vec::new();
     for iommu in iommus {
         if iommu.model == Some(IommuModel::Amd) {
@@ -39,13 +52,19 @@ fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
         Some(IommuModel::Amd) => Ok(amd(iommu)),
         Some(IommuModel::Virtio) => virtio(context, iommu),
         Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(context, iommu),
-        None => Err(Error::Incomplete { device: pci::device_name(&iommu.info), lacks: "model" }),
+        None => Err(Error::Incomplete {
+            device: pci::device_name(&iommu.info),
+            lacks: "model",
+        }),
     }
 }
 
 fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
     if context.board() != Board::Q35 {
-        return Err(Error::unsupported_on("an Intel IOMMU", format!("machine '{}'", context.machine.name)));
+        return Err(Error::unsupported_on(
+            "an Intel IOMMU",
+            format!("machine '{}'", context.machine.name),
+        ));
     }
     let driver = iommu.driver.clone().unwrap_or_default();
     Ok(Object::driver("intel-iommu")
@@ -64,7 +83,9 @@ fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
 
 /// The PCI function by which the guest finds AMD's IOMMU.
 fn amd_function(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
-    Ok(Object::driver("AMDVI-PCI").with("id", iommu.info.id()).and(pci::address(context, &iommu.info)?))
+    Ok(Object::driver("AMDVI-PCI")
+        .with("id", iommu.info.id())
+        .and(pci::address(context, &iommu.info)?))
 }
 
 fn amd(iommu: &Iommu) -> Object {
@@ -110,11 +131,17 @@ fn smmuv3(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
 
 fn primary_bus(context: &Context<'_>, iommu: &Iommu) -> Result<String, Error> {
     let bus = u8::try_from(pci_bus(iommu).unwrap_or(0)).unwrap_or(u8::MAX);
-    pci::bus(context, bus).ok_or(Error::NoBus { device: pci::device_name(&iommu.info), bus })
+    pci::bus(context, bus).ok_or(Error::NoBus {
+        device: pci::device_name(&iommu.info),
+        bus,
+    })
 }
 
 fn pci_bus(iommu: &Iommu) -> Option<u32> {
-    iommu.driver.as_ref().and_then(|driver: &IommuDriver| driver.pci_bus)
+    iommu
+        .driver
+        .as_ref()
+        .and_then(|driver: &IommuDriver| driver.pci_bus)
 }
 
 fn bits(number: AutoNumber) -> String {

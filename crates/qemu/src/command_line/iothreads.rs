@@ -12,7 +12,11 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             .maybe("thread-pool-max", main.thread_pool_max);
         Opt::object(object)
     });
-    let threads = context.domain.iothreadids.iter().flat_map(|ids| &ids.iothreads);
+    let threads = context
+        .domain
+        .iothreadids
+        .iter()
+        .flat_map(|ids| &ids.iothreads);
     Ok(main.into_iter().chain(threads.map(thread)).collect())
 }
 
@@ -37,7 +41,11 @@ pub(super) fn mapping(threads: &QueueThreads) -> Term {
     let thread = |thread: &QueueThread| {
         let queues: Vec<Term> = thread.queues.iter().map(|queue| (*queue).into()).collect();
         let queues = (!queues.is_empty()).then_some(Term::Array(queues));
-        Term::from(Object::default().with("iothread", id(thread.id)).maybe("vqs", queues))
+        Term::from(
+            Object::default()
+                .with("iothread", id(thread.id))
+                .maybe("vqs", queues),
+        )
     };
     Term::Array(threads.iothreads.iter().map(thread).collect())
 }

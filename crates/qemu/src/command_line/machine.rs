@@ -8,9 +8,22 @@ use passthru_domain::device::controller::{Controller, ControllerModel};
 use passthru_domain::{Board, CipherName, Features, GicVersion, IoapicDriver, State, Toggle};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let mut options = vec![Opt::list("-machine", machine(context)?), Opt::list("-accel", accel(context))];
-    if context.domain.os.loader.as_ref().and_then(|loader| loader.secure) == Some(true) {
-        options.push(Opt::plain("-global", "driver=cfi.pflash01,property=secure,value=on"));
+    let mut options = vec![
+        Opt::list("-machine", machine(context)?),
+        Opt::list("-accel", accel(context)),
+    ];
+    if context
+        .domain
+        .os
+        .loader
+        .as_ref()
+        .and_then(|loader| loader.secure)
+        == Some(true)
+    {
+        options.push(Opt::plain(
+            "-global",
+            "driver=cfi.pflash01,property=secure,value=on",
+        ));
     }
     options.extend(pci_hole(context));
     options.extend(tseg(context));
@@ -22,15 +35,26 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 fn machine(context: &Context<'_>) -> Result<List, Error> {
     let domain = context.domain;
-    let dump_core = domain.memory.and_then(|memory| memory.dump_core).unwrap_or(false);
-    let merge = domain.memory_backing.as_ref().is_some_and(|backing| backing.nosharepages);
+    let dump_core = domain
+        .memory
+        .and_then(|memory| memory.dump_core)
+        .unwrap_or(false);
+    let merge = domain
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.nosharepages);
     let list = List::new(context.machine.name.as_str()).with("usb", false);
     let list = features(context, list)
         .maybe("iommu", iommu::machine_wide(context))
         .with("dump-guest-core", dump_core)
         .maybe("mem-merge", merge.then_some(false))
         .maybe("nvdimm", has_nvdimm(context).then_some(true))
-        .maybe("hmat", memory::numa(context).is_some_and(|numa| numa.has_hmat()).then_some(true))
+        .maybe(
+            "hmat",
+            memory::numa(context)
+                .is_some_and(|numa| numa.has_hmat())
+                .then_some(true),
+        )
         .maybe("memory-backend", memory::ram_id(context));
     Ok(firmware::on_machine(context, list)
         .maybe("aes-key-wrap", keywrap(context, CipherName::Aes))
@@ -44,20 +68,39 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
 }
 
 fn has_nvdimm(context: &Context<'_>) -> bool {
-    context.domain.devices.memories.iter().any(|device| device.model == Some(MemoryModel::Nvdimm))
+    context
+        .domain
+        .devices
+        .memories
+        .iter()
+        .any(|device| device.model == Some(MemoryModel::Nvdimm))
 }
 
 /// What `<features>` says of the board.
 fn features(context: &Context<'_>, list: List) -> List {
     let none = Features::default();
     let features = context.domain.features.as_ref().unwrap_or(&none);
-    let irqchip = features.ioapic.as_ref().and_then(|ioapic| ioapic.driver).map(|driver| match driver {
-        IoapicDriver::Kvm => "on",
-        IoapicDriver::Qemu => "split",
-    });
-    let gic = features.gic.as_ref().and_then(|gic| gic.version).map(GicVersion::as_str);
+    let irqchip = features
+        .ioapic
+        .as_ref()
+        .and_then(|ioapic| ioapic.driver)
+        .map(|driver| match driver {
+            IoapicDriver::Kvm => "on",
+            IoapicDriver::Qemu => "split",
+        });
+    let gic = features
+        .gic
+        .as_ref()
+        .and_then(|gic| gic.version)
+        .map(GicVersion::as_str);
     list.maybe("vmport", features.vmport.as_ref().map(is_on))
-        .maybe("smm", features.smm.as_ref().map(|smm| smm.state != Some(State::Off)))
+        .maybe(
+            "smm",
+            features
+                .smm
+                .as_ref()
+                .map(|smm| smm.state != Some(State::Off)),
+        )
         .maybe("kernel_irqchip", irqchip)
         .maybe("gic-version", gic)
         .maybe("ras", features.ras.as_ref().map(is_on))
@@ -72,7 +115,13 @@ pub(super) fn is_on(toggle: &Toggle) -> bool {
 /// ACPI is on where the domain says so, on machines that have a choice.
 fn acpi(context: &Context<'_>) -> Option<bool> {
     let has_choice = !matches!(context.board(), Board::S390Ccw | Board::Other);
-    has_choice.then(|| context.domain.features.as_ref().is_some_and(|features| features.acpi))
+    has_choice.then(|| {
+        context
+            .domain
+            .features
+            .as_ref()
+            .is_some_and(|features| features.acpi)
+    })
 }
 
 fn accel(context: &Context<'_>) -> List {
@@ -87,37 +136,71 @@ fn accel(context: &Context<'_>) -> List {
     if context.is_standalone() {
         return list;
     }
-    list.with("device", Want { name: "kvm".into(), what: What::Kvm })
+    list.with(
+        "device",
+        Want {
+            name: "kvm".into(),
+            what: What::Kvm,
+        },
+    )
 }
 
 /// Whether the guest can use keys of a cipher that Z wraps.
 fn keywrap(context: &Context<'_>, name: CipherName) -> Option<bool> {
-    let mut ciphers = context.domain.keywrap.iter().flat_map(|keywrap| &keywrap.ciphers);
+    let mut ciphers = context
+        .domain
+        .keywrap
+        .iter()
+        .flat_map(|keywrap| &keywrap.ciphers);
     let cipher = ciphers.find(|cipher| cipher.name == Some(name))?;
     Some(cipher.state == Some(State::On))
 }
 
 /// Whether the BIOS writes to the serial port: it does where it finds no graphics.
 fn writes_to_serial(context: &Context<'_>) -> bool {
-    context.domain.os.bios.as_ref().is_some_and(|bios| bios.useserial == Some(true))
+    context
+        .domain
+        .os
+        .bios
+        .as_ref()
+        .is_some_and(|bios| bios.useserial == Some(true))
 }
 
 /// The memory of System Management Mode.
 fn tseg(context: &Context<'_>) -> Option<Opt> {
     let size = context.domain.features.as_ref()?.smm.as_ref()?.tseg?;
-    Some(Opt::plain("-global", format!("mch.extended-tseg-mbytes={}", size.bytes() >> 20)))
+    Some(Opt::plain(
+        "-global",
+        format!("mch.extended-tseg-mbytes={}", size.bytes() >> 20),
+    ))
 }
 
 fn async_teardown(context: &Context<'_>) -> Option<Opt> {
-    let enabled = context.domain.features.as_ref()?.async_teardown.as_ref()?.enabled;
-    Some(Opt::list("-run-with", List::headless().with("async-teardown", enabled != Some(false))))
+    let enabled = context
+        .domain
+        .features
+        .as_ref()?
+        .async_teardown
+        .as_ref()?
+        .enabled;
+    Some(Opt::list(
+        "-run-with",
+        List::headless().with("async-teardown", enabled != Some(false)),
+    ))
 }
 
 /// Which ways to sleep the board tells the guest of.
 fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(pm) = &context.domain.pm else { return Ok(Vec::new()) };
-    let said = [("disable_s3", pm.suspend_to_mem.as_ref()), ("disable_s4", pm.suspend_to_disk.as_ref())];
-    let said = said.into_iter().filter_map(|(name, suspend)| Some((name, suspend?.enabled?)));
+    let Some(pm) = &context.domain.pm else {
+        return Ok(Vec::new());
+    };
+    let said = [
+        ("disable_s3", pm.suspend_to_mem.as_ref()),
+        ("disable_s4", pm.suspend_to_disk.as_ref()),
+    ];
+    let said = said
+        .into_iter()
+        .filter_map(|(name, suspend)| Some((name, suspend?.enabled?)));
     let device = match context.board() {
         Board::I440fx => "PIIX4_PM",
         Board::Q35 => "ICH9-LPC",
@@ -125,7 +208,10 @@ fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         _ => return Err(Error::unsupported_on("<pm>", &context.machine.name)),
     };
     let global = |(name, enabled): (&str, bool)| {
-        Opt::plain("-global", format!("{device}.{name}={}", u32::from(!enabled)))
+        Opt::plain(
+            "-global",
+            format!("{device}.{name}={}", u32::from(!enabled)),
+        )
     };
     Ok(said.map(global).collect())
 }
@@ -133,8 +219,13 @@ fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// Where the guest's kernel says how its dump is to be read.
 pub(super) fn vmcoreinfo(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let features = context.domain.features.as_ref();
-    let wanted = features.and_then(|features| features.vmcoreinfo.as_ref()).is_some_and(is_on);
-    Ok(wanted.then(|| Opt::device(Object::driver("vmcoreinfo"))).into_iter().collect())
+    let wanted = features
+        .and_then(|features| features.vmcoreinfo.as_ref())
+        .is_some_and(is_on);
+    Ok(wanted
+        .then(|| Opt::device(Object::driver("vmcoreinfo")))
+        .into_iter()
+        .collect())
 }
 
 /// The room above 4 GiB that the root bus keeps for devices.
@@ -146,7 +237,10 @@ fn pci_hole(context: &Context<'_>) -> Option<Opt> {
         Board::Q35 => "q35-pcihost",
         _ => return None,
     };
-    Some(Opt::plain("-global", format!("{host}.pci-hole64-size={kib}K")))
+    Some(Opt::plain(
+        "-global",
+        format!("{host}.pci-hole64-size={kib}K"),
+    ))
 }
 
 /// The same of Arm's virtual machine.
@@ -164,6 +258,14 @@ fn root_hotplug(context: &Context<'_>) -> Option<Opt> {
 }
 
 fn root<'a>(context: &Context<'a>) -> Option<&'a Controller> {
-    let roots = [Some(ControllerModel::PciRoot), Some(ControllerModel::PcieRoot)];
-    context.domain.devices.controllers.iter().find(|controller| roots.contains(&controller.model))
+    let roots = [
+        Some(ControllerModel::PciRoot),
+        Some(ControllerModel::PcieRoot),
+    ];
+    context
+        .domain
+        .devices
+        .controllers
+        .iter()
+        .find(|controller| roots.contains(&controller.model))
 }

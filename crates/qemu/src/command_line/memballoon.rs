@@ -4,8 +4,12 @@ use super::opt::Opt;
 use super::{Context, Error, pci, virtio};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(balloon) = &context.domain.devices.memballoon else { return Ok(Vec::new()) };
-    let Some(model) = balloon.virtio() else { return Ok(Vec::new()) };
+    let Some(balloon) = &context.domain.devices.memballoon else {
+        return Ok(Vec::new());
+    };
+    let Some(model) = balloon.virtio() else {
+        return Ok(Vec::new());
+    };
     let device = virtio::device("virtio-balloon", Some(model), balloon.driver, &balloon.info)?
         .with("id", balloon.info.id())
         .maybe("deflate-on-oom", balloon.autodeflate)

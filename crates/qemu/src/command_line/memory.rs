@@ -18,11 +18,24 @@ pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             .with("maxmem", format!("{}k", round_up(max.bytes(), MIB) / 1024)),
         None => list,
     };
-    let whole = ram_id(context).map(|id| Piece { id: id.into(), bytes, cell: None, device: None });
+    let whole = ram_id(context).map(|id| Piece {
+        id: id.into(),
+        bytes,
+        cell: None,
+        device: None,
+    });
     let backend = whole.map(|whole| whole.backend(context).options);
-    let locked = context.domain.memory_backing.as_ref().is_some_and(|backing| backing.locked);
+    let locked = context
+        .domain
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.locked);
     let lock = Opt::list("-overcommit", List::headless().with("mem-lock", locked));
-    Ok([Opt::list("-m", list)].into_iter().chain(backend.into_iter().flatten()).chain([lock]).collect())
+    Ok([Opt::list("-m", list)]
+        .into_iter()
+        .chain(backend.into_iter().flatten())
+        .chain([lock])
+        .collect())
 }
 
 /// Id of the machine's RAM, by which it takes its backend. Memory of nodes has backends of its own.
@@ -61,16 +74,29 @@ fn size(context: &Context<'_>) -> u64 {
     if let Some(numa) = numa(context) {
         return numa.cells.iter().map(of_cell).fold(0, u64::saturating_add);
     }
-    let devices = context.domain.devices.memories.iter().map(|device| device.target.size.bytes());
+    let devices = context
+        .domain
+        .devices
+        .memories
+        .iter()
+        .map(|device| device.target.size.bytes());
     let all = context.domain.memory.map_or(0, Memory::bytes);
-    round_up(all.saturating_sub(devices.fold(0, u64::saturating_add)), MIB)
+    round_up(
+        all.saturating_sub(devices.fold(0, u64::saturating_add)),
+        MIB,
+    )
 }
 
 /// The memory devices, each after its backend.
 pub(super) fn devices(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = Vec::new();
     let mut enclaves = List::headless();
-    let epcs = context.domain.devices.memories.iter().filter(|d| d.model == Some(MemoryModel::SgxEpc));
+    let epcs = context
+        .domain
+        .devices
+        .memories
+        .iter()
+        .filter(|d| d.model == Some(MemoryModel::SgxEpc));
     for (number, epc) in epcs.enumerate() {
         let key = |part| format!("sgx-epc.{number}.{part}");
         enclaves = enclaves.with(key("memdev"), backend_id(epc));
@@ -93,19 +119,33 @@ fn backend_id(memory: &MemoryDevice) -> String {
 
 fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
     let node = memory.target.node;
-    let cell =
-        numa(context).and_then(|numa| numa.cells.iter().find(|cell| cell.id == node && node.is_some()));
+    let cell = numa(context).and_then(|numa| {
+        numa.cells
+            .iter()
+            .find(|cell| cell.id == node && node.is_some())
+    });
     let bytes = round_up(memory.target.size.bytes(), DEVICE_UNIT);
-    let piece = Piece { id: backend_id(memory), bytes, cell, device: Some(memory) };
+    let piece = Piece {
+        id: backend_id(memory),
+        bytes,
+        cell,
+        device: Some(memory),
+    };
     if memory.model == Some(MemoryModel::SgxEpc) {
         return Ok(vec![piece.enclave(context)]);
     }
     let backend = piece.backend(context);
     let device = match memory.model {
-        Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem) => virtio(context, memory, backend.prealloc)?,
+        Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem) => {
+            virtio(context, memory, backend.prealloc)?
+        }
         _ => module(memory),
     };
-    Ok(backend.options.into_iter().chain([Opt::device(device)]).collect())
+    Ok(backend
+        .options
+        .into_iter()
+        .chain([Opt::device(device)])
+        .collect())
 }
 
 /// A module in a slot.
@@ -139,7 +179,10 @@ fn virtio(context: &Context<'_>, memory: &MemoryDevice, prealloc: bool) -> Resul
         .maybe("requested-size", target.requested.map(Memory::bytes))
         .with("memdev", backend_id(memory))
         .maybe("prealloc", prealloc.then_some(true))
-        .maybe("memaddr", target.address.as_ref().and_then(|address| address.base))
+        .maybe(
+            "memaddr",
+            target.address.as_ref().and_then(|address| address.base),
+        )
         .maybe("dynamic-memslots", target.dynamic_memslots)
         .with("id", memory.info.id())
         .and(pci::address(context, &memory.info)?))

@@ -1,9 +1,9 @@
 //! From a complete domain to QEMU's command line.
 //!
-//! [`command_line`] is a pure function: the same domain gives the same options. It opens nothing and
-//! looks at nothing; where the line needs an open file it holds a [`Want`], which is resolved when the
-//! line is rendered. Options and their order are libvirt's, so that a guest gets the same machine from
-//! either. One file a concern: each makes the options of its elements.
+//! [`command_line`] is a pure function: the same domain gives the same options. It opens nothing
+//! and looks at nothing; where the line needs an open file it holds a [`Want`], which is resolved
+//! when the line is rendered. Options and their order are libvirt's, so that a guest gets the same
+//! machine from either. One file a concern: each makes the options of its elements.
 
 mod audio;
 mod backend;
@@ -62,8 +62,8 @@ use passthru_domain::{Arch, Board, Domain, IdSet, Machine, Platform};
 /// Where the running guests' sockets and files are: a folder for each, by the guest's name.
 pub const STATE_DIR: &str = "/run/passthru";
 
-/// Where the variables of guests' firmware are whose domains name no file, as NAME_VARS.fd: they outlive a
-/// reboot of the host.
+/// Where the variables of guests' firmware are whose domains name no file, as NAME_VARS.fd: they
+/// outlive a reboot of the host.
 pub const NVRAM_DIR: &str = "/var/lib/passthru/nvram";
 
 /// A QEMU command line, with what it needs from outside left open.
@@ -105,7 +105,11 @@ pub fn command_line(
     let emulator = domain.devices.emulator.clone();
     let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
     overrides::apply(domain, &mut options)?;
-    Ok(CommandLine { emulator, env: overrides::environment(domain), options })
+    Ok(CommandLine {
+        emulator,
+        env: overrides::environment(domain),
+        options,
+    })
 }
 
 /// A part of the command line: the options of some elements.
@@ -173,11 +177,22 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(domain: &'a Domain, capabilities: &'a Capabilities, style: Style) -> Result<Self, Error> {
+    fn new(
+        domain: &'a Domain,
+        capabilities: &'a Capabilities,
+        style: Style,
+    ) -> Result<Self, Error> {
         let arch = domain.os.kind.arch.unwrap_or_else(|| capabilities.arch());
-        let machine =
-            capabilities.machine(arch, domain.os.kind.machine.as_deref()).map_err(Error::Machine)?;
-        Ok(Self { domain, capabilities, machine, style, boot: boot::Indices::of(domain) })
+        let machine = capabilities
+            .machine(arch, domain.os.kind.machine.as_deref())
+            .map_err(Error::Machine)?;
+        Ok(Self {
+            domain,
+            capabilities,
+            machine,
+            style,
+            boot: boot::Indices::of(domain),
+        })
     }
 
     fn name(&self) -> &'a str {
@@ -209,14 +224,21 @@ impl<'a> Context<'a> {
         format!("{STATE_DIR}/domain-{}/{file}", self.name())
     }
 
-    /// The host's nodes where threads that allocate memory of `nodes` run: those of them that the emulator's
-    /// threads may run on. None where they may run on none.
+    /// The host's nodes where threads that allocate memory of `nodes` run: those of them that the
+    /// emulator's threads may run on. None where they may run on none.
     fn nodes_to_run_on(&self, nodes: &IdSet) -> Option<IdSet> {
-        let pinned = self.domain.cputune.as_ref().and_then(|tune| tune.emulatorpin.as_ref());
+        let pinned = self
+            .domain
+            .cputune
+            .as_ref()
+            .and_then(|tune| tune.emulatorpin.as_ref());
         let pinned = pinned.or_else(|| self.domain.vcpu.as_ref()?.cpuset.as_ref());
-        let Some(cpus) = pinned else { return Some(nodes.clone()) };
+        let Some(cpus) = pinned else {
+            return Some(nodes.clone());
+        };
         let there = self.capabilities.nodes().of_cpus(cpus);
-        Some(IdSet::of(nodes.iter().filter(|node| there.contains(*node)))).filter(|both| !both.is_empty())
+        Some(IdSet::of(nodes.iter().filter(|node| there.contains(*node))))
+            .filter(|both| !both.is_empty())
     }
 
     fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {

@@ -9,8 +9,16 @@ use passthru_domain::device::teaming::{Teaming, TeamingType};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     // What is a device of the host stands with the other hostdevs.
-    let interfaces = context.domain.devices.interfaces.iter().filter(|interface| interface.hostdev.is_none());
-    Ok(interfaces.map(|interface| card(context, interface)).collect::<Result<Vec<_>, _>>()?.concat())
+    let interfaces = context
+        .domain
+        .devices
+        .interfaces
+        .iter()
+        .filter(|interface| interface.hostdev.is_none());
+    Ok(interfaces
+        .map(|interface| card(context, interface))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error> {
@@ -18,7 +26,10 @@ fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error>
     let netdev = format!("host{id}");
     let persistent = |teaming: &&Teaming| teaming.kind == Some(TeamingType::Persistent);
     let device = driver(context, interface)?
-        .maybe("failover", interface.teaming().filter(persistent).map(|_| true))
+        .maybe(
+            "failover",
+            interface.teaming().filter(persistent).map(|_| true),
+        )
         .maybe("host_mtu", interface.mtu)
         .with("netdev", netdev.as_str())
         .with("id", id)
@@ -33,19 +44,46 @@ fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error>
 
 /// The model, and what is said of a virtio card.
 fn driver(context: &Context<'_>, interface: &Interface) -> Result<Object, Error> {
-    let model = interface.model.as_ref().unwrap_or(&context.machine.interface);
+    let model = interface
+        .model
+        .as_ref()
+        .unwrap_or(&context.machine.interface);
     if model.virtio().is_none() {
         return Ok(Object::driver(model.as_str()));
     }
     let driver = interface.driver.clone().unwrap_or_default();
-    let device = virtio::device("virtio-net", model.virtio(), Some(driver.virtio), &interface.info)?;
-    Ok(device.and(offloads(&driver)).and(queues(context, interface, &driver)))
+    let device = virtio::device(
+        "virtio-net",
+        model.virtio(),
+        Some(driver.virtio),
+        &interface.info,
+    )?;
+    Ok(device
+        .and(offloads(&driver))
+        .and(queues(context, interface, &driver)))
 }
 
 fn offloads(driver: &NetDriver) -> Object {
-    let (host, guest) = (driver.host.unwrap_or_default(), driver.guest.unwrap_or_default());
-    let Offloads { csum, gso, tso4, tso6, ecn, ufo, mrg_rxbuf } = host;
-    let tx = driver.txmode.map(|mode| if mode == TxMode::Iothread { "bh" } else { "timer" });
+    let (host, guest) = (
+        driver.host.unwrap_or_default(),
+        driver.guest.unwrap_or_default(),
+    );
+    let Offloads {
+        csum,
+        gso,
+        tso4,
+        tso6,
+        ecn,
+        ufo,
+        mrg_rxbuf,
+    } = host;
+    let tx = driver.txmode.map(|mode| {
+        if mode == TxMode::Iothread {
+            "bh"
+        } else {
+            "timer"
+        }
+    });
     Object::default()
         .maybe("tx", tx)
         .maybe("ioeventfd", driver.ioeventfd)
@@ -67,7 +105,9 @@ fn offloads(driver: &NetDriver) -> Object {
 /// Each pair of queues has an interrupt of its own for each queue; two more are the card's.
 fn queues(context: &Context<'_>, interface: &Interface, driver: &NetDriver) -> Object {
     let queues = netdev::queues(interface);
-    let vectors = queues.filter(|_| context.board() != Board::S390Ccw).map(|queues| 2 * queues + 2);
+    let vectors = queues
+        .filter(|_| context.board() != Board::S390Ccw)
+        .map(|queues| 2 * queues + 2);
     Object::default()
         .maybe("mq", queues.map(|_| true))
         .maybe("vectors", vectors)

@@ -1,4 +1,5 @@
-//! `-numa`: the guest's nodes, how far they are from one another, and what is known of their memory.
+//! `-numa`: the guest's nodes, how far they are from one another, and what is known of their
+//! memory.
 
 use super::backend::Piece;
 use super::memory::{numa, of_cell};
@@ -9,7 +10,9 @@ use passthru_domain::{
 };
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(numa) = numa(context) else { return Ok(Vec::new()) };
+    let Some(numa) = numa(context) else {
+        return Ok(Vec::new());
+    };
     let mut options = Vec::new();
     for cell in &numa.cells {
         options.extend(node(context, numa, cell));
@@ -35,23 +38,32 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &Cell) -> Vec<Opt> {
     let mut options = Vec::new();
     if has_memory {
         let bytes = of_cell(cell);
-        let piece = Piece { id: backend_id.clone(), bytes, cell: Some(cell), device: None };
+        let piece = Piece {
+            id: backend_id.clone(),
+            bytes,
+            cell: Some(cell),
+            device: None,
+        };
         options = piece.backend(context).options;
     }
     let list = List::new("node").with("nodeid", id(cell));
     let runs = cell.cpus.as_ref().map(IdSet::runs).unwrap_or_default();
-    let list = runs.iter().fold(list, |list, (first, last)| match first == last {
-        true => list.with("cpus", *first),
-        false => list.with("cpus", format!("{first}-{last}")),
-    });
+    let list = runs
+        .iter()
+        .fold(list, |list, (first, last)| match first == last {
+            true => list.with("cpus", *first),
+            false => list.with("cpus", format!("{first}-{last}")),
+        });
     let initiator = numa.has_hmat().then(|| initiator(numa, cell)).flatten();
-    let list = list.maybe("initiator", initiator).maybe("memdev", has_memory.then_some(backend_id));
+    let list = list
+        .maybe("initiator", initiator)
+        .maybe("memdev", has_memory.then_some(backend_id));
     options.push(Opt::list("-numa", list));
     options
 }
 
-/// The node whose CPUs are nearest to a node's memory: itself, the one with the lowest latency or else the
-/// highest bandwidth, or the first that has CPUs.
+/// The node whose CPUs are nearest to a node's memory: itself, the one with the lowest latency or
+/// else the highest bandwidth, or the first that has CPUs.
 fn initiator(numa: &Numa, cell: &Cell) -> Option<u32> {
     if cell.cpus.is_some() {
         return cell.id;
@@ -59,23 +71,50 @@ fn initiator(numa: &Numa, cell: &Cell) -> Option<u32> {
     let leads_here = |route: &Route| route.target == id(cell) && route.cache.is_none();
     let interconnects = numa.interconnects.as_ref();
     let latencies = interconnects.into_iter().flat_map(|known| &known.latencies);
-    let nearest = latencies.filter(|l| leads_here(&l.route)).min_by_key(|l| l.nanoseconds);
-    let bandwidths = interconnects.into_iter().flat_map(|known| &known.bandwidths);
-    let widest = bandwidths.filter(|b| leads_here(&b.route)).max_by_key(|b| b.bytes);
-    let first = || numa.cells.iter().find(|cell| cell.cpus.is_some()).and_then(|cell| cell.id);
-    nearest.map(|l| l.route.initiator).or(widest.map(|b| b.route.initiator)).or_else(first)
+    let nearest = latencies
+        .filter(|l| leads_here(&l.route))
+        .min_by_key(|l| l.nanoseconds);
+    let bandwidths = interconnects
+        .into_iter()
+        .flat_map(|known| &known.bandwidths);
+    let widest = bandwidths
+        .filter(|b| leads_here(&b.route))
+        .max_by_key(|b| b.bytes);
+    let first = || {
+        numa.cells
+            .iter()
+            .find(|cell| cell.cpus.is_some())
+            .and_then(|cell| cell.id)
+    };
+    nearest
+        .map(|l| l.route.initiator)
+        .or(widest.map(|b| b.route.initiator))
+        .or_else(first)
 }
 
 /// Where a distance is said, all are: those that are not are the usual ones.
 fn distances(numa: &Numa) -> Vec<Opt> {
-    if numa.cells.iter().all(|cell| cell.distances.as_ref().is_none_or(|d| d.siblings.is_empty())) {
+    if numa.cells.iter().all(|cell| {
+        cell.distances
+            .as_ref()
+            .is_none_or(|d| d.siblings.is_empty())
+    }) {
         return Vec::new();
     }
-    let pairs = numa.cells.iter().flat_map(|from| numa.cells.iter().map(move |to| (id(from), id(to))));
+    let pairs = numa
+        .cells
+        .iter()
+        .flat_map(|from| numa.cells.iter().map(move |to| (id(from), id(to))));
     let dist = |(from, to)| {
         let usual = if from == to { 10 } else { 20 };
         let value = numa.distance(from, to).unwrap_or(usual);
-        Opt::list("-numa", List::new("dist").with("src", from).with("dst", to).with("val", value))
+        Opt::list(
+            "-numa",
+            List::new("dist")
+                .with("src", from)
+                .with("dst", to)
+                .with("val", value),
+        )
     };
     pairs.map(dist).collect()
 }
@@ -87,9 +126,13 @@ fn speeds(known: &Interconnects) -> Vec<Opt> {
         .iter()
         .map(|latency| hmat(&latency.route, "latency").with("latency", latency.nanoseconds));
     let bandwidths = known.bandwidths.iter().map(|bandwidth| {
-        hmat(&bandwidth.route, "bandwidth").with("bandwidth", format!("{}K", bandwidth.bytes / 1024))
+        hmat(&bandwidth.route, "bandwidth")
+            .with("bandwidth", format!("{}K", bandwidth.bytes / 1024))
     });
-    latencies.chain(bandwidths).map(|list| Opt::list("-numa", list)).collect()
+    latencies
+        .chain(bandwidths)
+        .map(|list| Opt::list("-numa", list))
+        .collect()
 }
 
 fn hmat(route: &Route, what: &str) -> List {

@@ -60,32 +60,53 @@ pub struct Object(pub Vec<(Cow<'static, str>, Term)>);
 
 impl Opt {
     pub(crate) const fn flag(flag: &'static str) -> Self {
-        Self { flag, value: Value::Flag }
+        Self {
+            flag,
+            value: Value::Flag,
+        }
     }
 
     /// Makes a word of the domain's own.
     pub(crate) fn word(word: &str) -> Self {
-        Self { flag: "", value: Value::Word(word.to_owned()) }
+        Self {
+            flag: "",
+            value: Value::Word(word.to_owned()),
+        }
     }
 
     pub(crate) fn plain(flag: &'static str, value: impl Into<Term>) -> Self {
-        Self { flag, value: Value::Plain(value.into()) }
+        Self {
+            flag,
+            value: Value::Plain(value.into()),
+        }
     }
 
     pub(crate) const fn list(flag: &'static str, list: List) -> Self {
-        Self { flag, value: Value::List(list) }
+        Self {
+            flag,
+            value: Value::List(list),
+        }
     }
 
     pub(crate) fn device(device: Object) -> Self {
-        Self { flag: "-device", value: Value::Json(device) }
+        Self {
+            flag: "-device",
+            value: Value::Json(device),
+        }
     }
 
     pub(crate) fn object(object: Object) -> Self {
-        Self { flag: "-object", value: Value::Json(object) }
+        Self {
+            flag: "-object",
+            value: Value::Json(object),
+        }
     }
 
     pub(crate) fn json(flag: &'static str, object: Object) -> Self {
-        Self { flag, value: Value::Json(object) }
+        Self {
+            flag,
+            value: Value::Json(object),
+        }
     }
 
     /// Returns the id of the device, object or block node that the option makes.
@@ -121,7 +142,9 @@ impl Term {
     fn wants<'a>(&'a self, found: &mut Vec<&'a Want>) {
         match self {
             Self::Want(want) => found.push(want),
-            Self::Array(terms) | Self::Joined(terms) => terms.iter().for_each(|term| term.wants(found)),
+            Self::Array(terms) | Self::Joined(terms) => {
+                terms.iter().for_each(|term| term.wants(found))
+            }
             Self::Object(object) => object.0.iter().for_each(|(_, term)| term.wants(found)),
             _ => {}
         }
@@ -139,7 +162,11 @@ impl List {
         Self::default()
     }
 
-    pub(crate) fn with(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Term>) -> Self {
+    pub(crate) fn with(
+        mut self,
+        key: impl Into<Cow<'static, str>>,
+        value: impl Into<Term>,
+    ) -> Self {
         self.0.push((key.into(), value.into()));
         self
     }

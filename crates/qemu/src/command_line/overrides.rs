@@ -1,4 +1,5 @@
-//! What a domain says to QEMU to the letter: `<qemu:commandline>`, `<qemu:override>`, `<qemu:deprecation>`.
+//! What a domain says to QEMU to the letter: `<qemu:commandline>`, `<qemu:override>`,
+//! `<qemu:deprecation>`.
 
 use super::opt::{Object, Opt, Term, Value};
 use super::{Context, Error};
@@ -13,27 +14,38 @@ pub(super) fn deprecation(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         Some(DeprecationBehavior::Reject) => Some("reject"),
         Some(DeprecationBehavior::Crash) => Some("crash"),
     };
-    let compat = Object::default().with("deprecated-output", "hide").maybe("deprecated-input", input);
+    let compat = Object::default()
+        .with("deprecated-output", "hide")
+        .maybe("deprecated-input", input);
     Ok(vec![Opt::json("-compat", compat)])
 }
 
 /// The arguments of `<qemu:commandline>`.
 pub(super) fn arguments(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let args = context.domain.emulator_commandline.iter().flat_map(|line| &line.args);
+    let args = context
+        .domain
+        .emulator_commandline
+        .iter()
+        .flat_map(|line| &line.args);
     Ok(args.map(|arg| Opt::word(arg)).collect())
 }
 
 /// The time zone of the guest's clock, and the variables of `<qemu:commandline>`.
 pub(super) fn environment(domain: &Domain) -> Vec<(String, String)> {
     let zone = super::clock::time_zone(domain).map(|zone| ("TZ".to_owned(), zone.to_owned()));
-    let variables = domain.emulator_commandline.iter().flat_map(|line| &line.env);
+    let variables = domain
+        .emulator_commandline
+        .iter()
+        .flat_map(|line| &line.env);
     let variables = variables.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
     zone.into_iter().chain(variables).collect()
 }
 
 /// Sets and removes properties of devices.
 pub(super) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
-    let Some(overrides) = &domain.emulator_override else { return Ok(()) };
+    let Some(overrides) = &domain.emulator_override else {
+        return Ok(());
+    };
     let mut devices: HashMap<String, &mut Object> = HashMap::new();
     for option in options.iter_mut().filter(|option| option.flag == "-device") {
         let id = option.id().map(str::to_owned);
@@ -48,7 +60,11 @@ pub(super) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
                 "<qemu:override> of '{alias}', which no device has as its alias,"
             )));
         };
-        device.frontend.iter().flat_map(|f| &f.properties).for_each(|property| set(object, property));
+        device
+            .frontend
+            .iter()
+            .flat_map(|f| &f.properties)
+            .for_each(|property| set(object, property));
     }
     Ok(())
 }

@@ -10,17 +10,20 @@ use passthru_domain::device::info::Info;
 use passthru_domain::device::{VirtioModel, VirtioOptions};
 use std::collections::HashMap;
 
-/// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel subsystem, `bus`
-/// and `port` on USB; nothing for one on the virtio-mmio bus.
+/// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel
+/// subsystem, `bus` and `port` on USB; nothing for one on the virtio-mmio bus.
 pub(super) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Error> {
     match &info.address {
         Some(Address::Pci(pci)) => pci_address(context, info, pci),
         Some(Address::Ccw(ccw)) => Ok(Object::default().with("devno", ccw.to_string())),
-        Some(Address::Usb(usb)) => {
-            Ok(Object::default().with("bus", usb_bus(context, usb)).maybe("port", usb.port.as_deref()))
-        }
+        Some(Address::Usb(usb)) => Ok(Object::default()
+            .with("bus", usb_bus(context, usb))
+            .maybe("port", usb.port.as_deref())),
         Some(Address::VirtioMmio) => Ok(Object::default()),
-        _ => Err(Error::Incomplete { device: device_name(info), lacks: "address" }),
+        _ => Err(Error::Incomplete {
+            device: device_name(info),
+            lacks: "address",
+        }),
     }
 }
 
@@ -28,23 +31,35 @@ pub(super) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Erro
 pub(super) fn usb_bus(context: &Context<'_>, address: &UsbAddress) -> String {
     let index = address.bus.unwrap_or(0);
     let controllers = context.domain.devices.controllers_of(ControllerType::Usb);
-    let makes = |controller: &&Controller| controller.index == Some(index) && controller.master.is_none();
-    let id = controllers.filter(makes).map(|controller| controller.info.id()).next();
+    let makes =
+        |controller: &&Controller| controller.index == Some(index) && controller.master.is_none();
+    let id = controllers
+        .filter(makes)
+        .map(|controller| controller.info.id())
+        .next();
     format!("{}.0", id.unwrap_or("usb"))
 }
 
 fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<Object, Error> {
-    let lacking = || Error::Incomplete { device: device_name(info), lacks: "PCI address" };
+    let lacking = || Error::Incomplete {
+        device: device_name(info),
+        lacks: "PCI address",
+    };
     let address = pci.address.ok_or_else(lacking)?;
-    let bus =
-        bus(context, address.bus).ok_or(Error::NoBus { device: device_name(info), bus: address.bus })?;
+    let bus = bus(context, address.bus).ok_or(Error::NoBus {
+        device: device_name(info),
+        bus: address.bus,
+    })?;
     let slot = match address.function {
         0 => format!("0x{:x}", address.slot),
         function => format!("0x{:x}.0x{function:x}", address.slot),
     };
     Ok(Object::default()
         .with("bus", bus)
-        .maybe("multifunction", pci.multifunction.filter(|multifunction| *multifunction))
+        .maybe(
+            "multifunction",
+            pci.multifunction.filter(|multifunction| *multifunction),
+        )
         .with("addr", slot)
         .maybe("acpi-index", info.acpi.as_ref().and_then(|acpi| acpi.index)))
 }
@@ -62,13 +77,18 @@ pub(super) fn bus(context: &Context<'_>, number: u8) -> Option<String> {
     })
 }
 
-/// Returns the driver of a virtio device by the bus it is on: `virtio-rng-pci`, `virtio-rng-device`.
+/// Returns the driver of a virtio device by the bus it is on: `virtio-rng-pci`,
+/// `virtio-rng-device`.
 pub(super) fn virtio(stem: &str, info: &Info) -> Result<String, Error> {
     virtio_of(stem, None, info)
 }
 
 /// The same for a device that can be of one generation: `virtio-rng-pci-transitional`.
-pub(super) fn virtio_of(stem: &str, model: Option<VirtioModel>, info: &Info) -> Result<String, Error> {
+pub(super) fn virtio_of(
+    stem: &str,
+    model: Option<VirtioModel>,
+    info: &Info,
+) -> Result<String, Error> {
     let generation = match model {
         None | Some(VirtioModel::Virtio) => "",
         Some(VirtioModel::Transitional) => "-transitional",
@@ -78,11 +98,18 @@ pub(super) fn virtio_of(stem: &str, model: Option<VirtioModel>, info: &Info) -> 
         Some(Address::VirtioMmio) => "device",
         Some(Address::Ccw(_)) => "ccw",
         Some(Address::Pci(_)) => return Ok(format!("{stem}-pci{generation}")),
-        _ => return Err(Error::Incomplete { device: device_name(info), lacks: "address" }),
+        _ => {
+            return Err(Error::Incomplete {
+                device: device_name(info),
+                lacks: "address",
+            });
+        }
     };
     match generation {
         "" => Ok(format!("{stem}-{bus}")),
-        _ => Err(Error::unsupported(format!("a transitional or non-transitional {stem} that is not on PCI"))),
+        _ => Err(Error::unsupported(format!(
+            "a transitional or non-transitional {stem} that is not on PCI"
+        ))),
     }
 }
 
@@ -97,15 +124,23 @@ pub(super) fn virtio_options(options: &VirtioOptions) -> Object {
 
 /// Returns the option ROM of a device: hidden, shown, or taken from a file.
 pub(super) fn rom(info: &Info) -> Object {
-    let Some(rom) = &info.rom else { return Object::default() };
+    let Some(rom) = &info.rom else {
+        return Object::default();
+    };
     if rom.enabled == Some(false) || rom.file.as_deref() == Some("") {
         return Object::default().with("romfile", "");
     }
-    let file = rom
-        .file
-        .as_deref()
-        .map(|path| Term::from(Want::file(format!("{}-rom", info.id()), path, Access::ReadOnly, By::Copy)));
-    Object::default().maybe("rombar", rom.bar.map(u32::from)).maybe("romfile", file)
+    let file = rom.file.as_deref().map(|path| {
+        Term::from(Want::file(
+            format!("{}-rom", info.id()),
+            path,
+            Access::ReadOnly,
+            By::Copy,
+        ))
+    });
+    Object::default()
+        .maybe("rombar", rom.bar.map(u32::from))
+        .maybe("romfile", file)
 }
 
 /// Puts before each PCI device on Z its `-device zpci`, which has the device's ids.
@@ -114,8 +149,13 @@ pub(super) fn with_zpci(context: &Context<'_>, options: Vec<Opt>) -> Vec<Opt> {
         return options;
     }
     let devices = &context.domain.devices;
-    let infos = devices.items().into_iter().filter_map(|item| devices.info(item));
-    let mut ids: HashMap<&str, Opt> = infos.filter_map(|info| Some((info.id(), zpci(info)?))).collect();
+    let infos = devices
+        .items()
+        .into_iter()
+        .filter_map(|item| devices.info(item));
+    let mut ids: HashMap<&str, Opt> = infos
+        .filter_map(|info| Some((info.id(), zpci(info)?)))
+        .collect();
     let mut all = Vec::with_capacity(options.len());
     for option in options {
         let id = option.id().filter(|_| option.flag == "-device");
@@ -126,7 +166,12 @@ pub(super) fn with_zpci(context: &Context<'_>, options: Vec<Opt>) -> Vec<Opt> {
 }
 
 fn zpci(info: &Info) -> Option<Opt> {
-    let Some(Address::Pci(PciAddress { zpci: Some(zpci), .. })) = &info.address else { return None };
+    let Some(Address::Pci(PciAddress {
+        zpci: Some(zpci), ..
+    })) = &info.address
+    else {
+        return None;
+    };
     let uid = zpci.uid?;
     Some(Opt::device(
         Object::driver("zpci")

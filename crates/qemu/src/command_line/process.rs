@@ -6,7 +6,9 @@ use passthru_domain::LifecycleAction;
 
 /// `-name`, and `-S`: a manager lets the guest go when all is set up.
 pub(super) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let name = List::headless().with("guest", context.name()).with("debug-threads", true);
+    let name = List::headless()
+        .with("guest", context.name())
+        .with("debug-threads", true);
     let mut options = vec![Opt::list("-name", name)];
     if !context.is_standalone() {
         options.push(Opt::flag("-S"));
@@ -16,13 +18,20 @@ pub(super) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// `-uuid`, and nothing that QEMU would add of its own.
 pub(super) fn identity(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let uuid = context.domain.uuid.map(|uuid| Opt::plain("-uuid", uuid.to_string()));
+    let uuid = context
+        .domain
+        .uuid
+        .map(|uuid| Opt::plain("-uuid", uuid.to_string()));
     let rest = [Opt::flag("-no-user-config"), Opt::flag("-nodefaults")];
-    Ok(uuid.into_iter().chain(graphics::headless(context)).chain(rest).collect())
+    Ok(uuid
+        .into_iter()
+        .chain(graphics::headless(context))
+        .chain(rest)
+        .collect())
 }
 
-/// `-no-reboot`: a reboot ends the guest as a power-off does. `-no-shutdown`: the manager decides what follows
-/// either; without a manager QEMU ends.
+/// `-no-reboot`: a reboot ends the guest as a power-off does. `-no-shutdown`: the manager decides
+/// what follows either; without a manager QEMU ends.
 pub(super) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     use LifecycleAction::{Destroy, Preserve, RenameRestart, Restart};
     let (on_poweroff, on_reboot) = (context.domain.on_poweroff, context.domain.on_reboot);
@@ -42,6 +51,11 @@ pub(super) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// What QEMU may not do, and time stamps in what it says.
 pub(super) fn sandbox(_: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
-    let sandbox = denied.into_iter().fold(List::new(true), |list, what| list.with(what, "deny"));
-    Ok(vec![Opt::list("-sandbox", sandbox), Opt::list("-msg", List::headless().with("timestamp", true))])
+    let sandbox = denied
+        .into_iter()
+        .fold(List::new(true), |list, what| list.with(what, "deny"));
+    Ok(vec![
+        Opt::list("-sandbox", sandbox),
+        Opt::list("-msg", List::headless().with("timestamp", true)),
+    ])
 }

@@ -31,7 +31,8 @@ pub(super) struct Protocol {
 impl Place<'_> {
     /// Whether the emulator decrypts the contents, in a layer of its own or in the format's.
     pub(super) fn decrypts(&self) -> bool {
-        self.encryption.is_some_and(|e| e.engine != Some(EncryptionEngine::Librbd))
+        self.encryption
+            .is_some_and(|e| e.engine != Some(EncryptionEngine::Librbd))
     }
 
     pub(super) fn protocol(
@@ -42,7 +43,12 @@ impl Place<'_> {
         key: &str,
         access: Access,
     ) -> Result<Protocol, Error> {
-        let plain = |node: Object| Ok(Protocol { before: Vec::new(), node });
+        let plain = |node: Object| {
+            Ok(Protocol {
+                before: Vec::new(),
+                node,
+            })
+        };
         let file = |driver: &str| {
             let path = self.source.path().unwrap_or_default();
             Object::driver(driver).with("filename", Want::file(node, path, access, By::FdSet))
@@ -57,21 +63,29 @@ impl Place<'_> {
             ),
             DiskType::Nvme => plain(
                 Object::driver("nvme")
-                    .maybe("device", self.source.address.map(|address| address.to_string()))
+                    .maybe(
+                        "device",
+                        self.source.address.map(|address| address.to_string()),
+                    )
                     .maybe("namespace", self.source.namespace),
             ),
             DiskType::VhostVdpa => {
                 let path = self.source.dev.clone().unwrap_or_default();
                 let device = match context.is_standalone() {
                     true => Term::from(path),
-                    false => Want { name: format!("{node}-vdpa"), what: What::NodeSet { path } }.into(),
+                    false => Want {
+                        name: format!("{node}-vdpa"),
+                        what: What::NodeSet { path },
+                    }
+                    .into(),
                 };
                 plain(Object::driver("virtio-blk-vhost-vdpa").with("path", device))
             }
             DiskType::Network => self.network(context, node, key),
-            DiskType::Volume | DiskType::VhostUser => {
-                Err(Error::unsupported(format!("an image of type '{}'", self.kind)))
-            }
+            DiskType::Volume | DiskType::VhostUser => Err(Error::unsupported(format!(
+                "an image of type '{}'",
+                self.kind
+            ))),
         }
     }
 
@@ -87,15 +101,27 @@ impl Place<'_> {
     /// A device whose persistent reservations a helper makes: one for the guest, or the disk's own.
     fn block(&self, node: &str, object: Object) -> Protocol {
         let Some(reservations) = &self.source.reservations else {
-            return Protocol { before: Vec::new(), node: object };
+            return Protocol {
+                before: Vec::new(),
+                node: object,
+            };
         };
         if reservations.managed == Some(true) {
-            return Protocol { before: Vec::new(), node: object.with("pr-manager", HELPER) };
+            return Protocol {
+                before: Vec::new(),
+                node: object.with("pr-manager", HELPER),
+            };
         }
         let id = format!("pr-helper-{node}");
-        let path = reservations.source.as_ref().and_then(|source| source.path.clone());
+        let path = reservations
+            .source
+            .as_ref()
+            .and_then(|source| source.path.clone());
         let helper = Object::qom("pr-manager-helper", id.as_str()).maybe("path", path);
-        Protocol { before: vec![Opt::object(helper)], node: object.with("pr-manager", id) }
+        Protocol {
+            before: vec![Opt::object(helper)],
+            node: object.with("pr-manager", id),
+        }
     }
 
     fn network(&self, context: &Context<'_>, node: &str, key: &str) -> Result<Protocol, Error> {
@@ -117,14 +143,18 @@ impl Place<'_> {
             NetworkProtocol::Iscsi => self.iscsi(password),
             NetworkProtocol::Ssh => self.ssh(password),
             NetworkProtocol::Nfs => self.nfs()?,
-            NetworkProtocol::Http | NetworkProtocol::Https | NetworkProtocol::Ftp | NetworkProtocol::Ftps => {
-                self.curl(context, protocol, node, password, &mut before)?
-            }
+            NetworkProtocol::Http
+            | NetworkProtocol::Https
+            | NetworkProtocol::Ftp
+            | NetworkProtocol::Ftps => self.curl(context, protocol, node, password, &mut before)?,
             NetworkProtocol::Sheepdog | NetworkProtocol::Tftp | NetworkProtocol::Vxhs => {
                 return Err(Error::unsupported(format!("the protocol '{protocol}'")));
             }
         };
-        Ok(Protocol { before, node: object })
+        Ok(Protocol {
+            before,
+            node: object,
+        })
     }
 
     fn name(&self) -> &str {
@@ -141,9 +171,19 @@ impl Place<'_> {
             before.push(Opt::object(object));
             id
         });
-        let again = self.source.reconnect.as_ref().and_then(|reconnect| reconnect.timeout);
+        let again = self
+            .source
+            .reconnect
+            .as_ref()
+            .and_then(|reconnect| reconnect.timeout);
         Object::driver("nbd")
-            .maybe("server", self.source.hosts.first().map(|host| socket_address(host, 10809)))
+            .maybe(
+                "server",
+                self.source
+                    .hosts
+                    .first()
+                    .map(|host| socket_address(host, 10809)),
+            )
             .maybe("export", self.source.name.clone())
             .maybe("tls-creds", credentials)
             .maybe("tls-hostname", self.source.tls_hostname.clone())
@@ -162,7 +202,12 @@ impl Place<'_> {
             Some((namespace, image)) => (Some(namespace), image),
             None => (None, rest),
         };
-        let hosts: Vec<Term> = self.source.hosts.iter().map(|host| inet(host, 6789).into()).collect();
+        let hosts: Vec<Term> = self
+            .source
+            .hosts
+            .iter()
+            .map(|host| inet(host, 6789).into())
+            .collect();
         let object = Object::driver("rbd")
             .with("pool", pool)
             .maybe("namespace", namespace)
@@ -173,15 +218,26 @@ impl Place<'_> {
         let object = match password {
             Some((user, secret)) => {
                 let ways = Term::Array(vec!["cephx".into(), "none".into()]);
-                object.with("user", user).with("auth-client-required", ways).with("key-secret", secret)
+                object
+                    .with("user", user)
+                    .with("auth-client-required", ways)
+                    .with("key-secret", secret)
             }
             None => object,
         };
-        match self.encryption.filter(|e| e.engine == Some(EncryptionEngine::Librbd)) {
+        match self
+            .encryption
+            .filter(|e| e.engine == Some(EncryptionEngine::Librbd))
+        {
             Some(encryption) => {
                 before.push(secret::object(context, key, encryption.secrets.first())?);
                 let format = encryption.format.map_or("luks", |format| format.as_str());
-                Ok(object.with("encrypt", Object::default().with("format", format).with("key-secret", key)))
+                Ok(object.with(
+                    "encrypt",
+                    Object::default()
+                        .with("format", format)
+                        .with("key-secret", key),
+                ))
             }
             None => Ok(object),
         }
@@ -189,7 +245,11 @@ impl Place<'_> {
 
     fn gluster(&self) -> Object {
         let (volume, path) = self.name().split_once('/').unwrap_or((self.name(), ""));
-        let hosts = self.source.hosts.iter().map(|host| socket_address(host, 24007).into());
+        let hosts = self
+            .source
+            .hosts
+            .iter()
+            .map(|host| socket_address(host, 24007).into());
         Object::driver("gluster")
             .with("volume", volume)
             .with("path", path)
@@ -201,7 +261,11 @@ impl Place<'_> {
         let (target, lun) = self.name().rsplit_once('/').unwrap_or((self.name(), "0"));
         let portal = self.source.hosts.first().map(|host| {
             let name = host.name.clone().unwrap_or_default();
-            let name = if name.contains(':') { format!("[{name}]") } else { name };
+            let name = if name.contains(':') {
+                format!("[{name}]")
+            } else {
+                name
+            };
             format!("{name}:{}", host.port.unwrap_or(3260))
         });
         let (user, secret) = password.unzip();
@@ -218,7 +282,10 @@ impl Place<'_> {
     fn ssh(&self, password: Option<(String, String)>) -> Object {
         Object::driver("ssh")
             .with("path", self.name())
-            .maybe("server", self.source.hosts.first().map(|host| inet(host, 22)))
+            .maybe(
+                "server",
+                self.source.hosts.first().map(|host| inet(host, 22)),
+            )
             .maybe("user", password.map(|(user, _)| user))
     }
 
@@ -227,7 +294,10 @@ impl Place<'_> {
         let identity = self.source.identity.clone().unwrap_or_default();
         let number = |name: Option<String>| match name {
             None => Ok(None),
-            Some(name) => match name.strip_prefix('+').and_then(|digits| digits.parse::<u32>().ok()) {
+            Some(name) => match name
+                .strip_prefix('+')
+                .and_then(|digits| digits.parse::<u32>().ok())
+            {
                 Some(number) => Ok(Some(number)),
                 None => Err(Error::unsupported(format!(
                     "the name '{name}' of an NFS <identity> (expected '+' and a number)"
@@ -235,7 +305,9 @@ impl Place<'_> {
             },
         };
         let server = self.source.hosts.first().map(|host| {
-            Object::default().with("host", host.name.clone().unwrap_or_default()).with("type", "inet")
+            Object::default()
+                .with("host", host.name.clone().unwrap_or_default())
+                .with("type", "inet")
         });
         Ok(Object::driver("nfs")
             .maybe("server", server)
@@ -260,16 +332,36 @@ impl Place<'_> {
         };
         let host = self.source.hosts.first().cloned().unwrap_or_default();
         let name = host.name.unwrap_or_default();
-        let name = if name.contains(':') { format!("[{name}]") } else { name };
-        let query = self.source.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
+        let name = if name.contains(':') {
+            format!("[{name}]")
+        } else {
+            name
+        };
+        let query = self
+            .source
+            .query
+            .as_ref()
+            .map_or_else(String::new, |query| format!("?{query}"));
         let path = self.name().trim_start_matches('/');
-        let url = format!("{protocol}://{name}:{}/{path}{query}", host.port.unwrap_or(usual));
+        let url = format!(
+            "{protocol}://{name}:{}/{path}{query}",
+            host.port.unwrap_or(usual)
+        );
         let cookies = match self.source.cookies.is_empty() {
             true => None,
             false => {
                 let id = format!("{node}-httpcookie-secret0");
-                let names: Vec<_> = self.source.cookies.iter().map(|cookie| cookie.name.as_str()).collect();
-                before.push(secret::sealed(context, &id, format!("cookies {}", names.join(", ")))?);
+                let names: Vec<_> = self
+                    .source
+                    .cookies
+                    .iter()
+                    .map(|cookie| cookie.name.as_str())
+                    .collect();
+                before.push(secret::sealed(
+                    context,
+                    &id,
+                    format!("cookies {}", names.join(", ")),
+                )?);
                 Some(id)
             }
         };
@@ -278,7 +370,10 @@ impl Place<'_> {
             .with("url", url)
             .maybe("username", user)
             .maybe("password-secret", secret)
-            .maybe("sslverify", self.source.ssl_verify.map(|verify| verify == YesNo::Yes))
+            .maybe(
+                "sslverify",
+                self.source.ssl_verify.map(|verify| verify == YesNo::Yes),
+            )
             .maybe("cookie-secret", cookies)
             .maybe("readahead", self.source.readahead)
             .maybe("timeout", self.source.timeout))
@@ -292,7 +387,10 @@ const HELPER: &str = "pr-helper0";
 pub(super) fn reservations_helper(context: &Context<'_>) -> Option<Opt> {
     let mut disks = context.domain.devices.disks.iter();
     let is_managed = |disk: &Disk| {
-        let reservations = disk.source.as_ref().and_then(|source| source.reservations.as_ref());
+        let reservations = disk
+            .source
+            .as_ref()
+            .and_then(|source| source.reservations.as_ref());
         reservations.and_then(|reservations| reservations.managed) == Some(true)
     };
     disks.any(is_managed).then(|| {
@@ -308,14 +406,16 @@ pub(super) fn key(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> R
 
 fn inet(host: &DiskHost, port: u16) -> Object {
     let port = host.port.unwrap_or(port).to_string();
-    Object::default().with("host", host.name.clone().unwrap_or_default()).with("port", port)
+    Object::default()
+        .with("host", host.name.clone().unwrap_or_default())
+        .with("port", port)
 }
 
 fn socket_address(host: &DiskHost, port: u16) -> Object {
     match host.transport {
-        Some(HostTransport::Unix) => {
-            Object::default().with("type", "unix").maybe("path", host.socket.clone())
-        }
+        Some(HostTransport::Unix) => Object::default()
+            .with("type", "unix")
+            .maybe("path", host.socket.clone()),
         _ => Object::default().with("type", "inet").and(inet(host, port)),
     }
 }

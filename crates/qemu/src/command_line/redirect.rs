@@ -19,7 +19,10 @@ pub(super) fn hubs(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// `<redirdev>`.
 pub(super) fn redirdevs(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let redirdevs = context.domain.devices.redirdevs.iter();
-    Ok(redirdevs.map(|redirdev| self::redirdev(context, redirdev)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(redirdevs
+        .map(|redirdev| self::redirdev(context, redirdev))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn redirdev(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<Opt>, Error> {
@@ -42,16 +45,31 @@ fn redirdev(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<Opt>, Erro
 /// A rule: class, vendor, product, version, and whether it may be redirected.
 fn rule(rule: &RedirfilterUsbdev) -> String {
     fn number<const WIDTH: usize>(number: Option<AnyOr<WIDTH>>) -> String {
-        number.and_then(|n| n.0).map_or_else(|| "-1".into(), |n| format!("0x{n:0WIDTH$X}"))
+        number
+            .and_then(|n| n.0)
+            .map_or_else(|| "-1".into(), |n| format!("0x{n:0WIDTH$X}"))
     }
     let version = number::<4>(Some(AnyOr(rule.bcd_version())));
-    let (class, vendor, product) = (number(rule.class), number(rule.vendor), number(rule.product));
-    format!("{class}:{vendor}:{product}:{version}:{}", u8::from(rule.allow == Some(true)))
+    let (class, vendor, product) = (
+        number(rule.class),
+        number(rule.vendor),
+        number(rule.product),
+    );
+    format!(
+        "{class}:{vendor}:{product}:{version}:{}",
+        u8::from(rule.allow == Some(true))
+    )
 }
 
 /// `<smartcard>`.
 pub(super) fn smartcards(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(context.domain.devices.smartcards.iter().flat_map(|card| smartcard(context, card)).collect())
+    Ok(context
+        .domain
+        .devices
+        .smartcards
+        .iter()
+        .flat_map(|card| smartcard(context, card))
+        .collect())
 }
 
 fn smartcard(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
@@ -69,12 +87,19 @@ fn smartcard(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
             let keys = ["cert1", "cert2", "cert3"];
             let device = Object::driver("ccid-card-emulated").with("backend", "certificates");
             let certificates = keys.into_iter().zip(&card.certificates);
-            let device = certificates.fold(device, |device, (key, name)| device.with(key, name.as_str()));
-            let database = card.database.clone().unwrap_or_else(|| "/etc/pki/nssdb".into());
+            let device = certificates.fold(device, |device, (key, name)| {
+                device.with(key, name.as_str())
+            });
+            let database = card
+                .database
+                .clone()
+                .unwrap_or_else(|| "/etc/pki/nssdb".into());
             vec![Opt::device(place(device.with("db", database)))]
         }
         Some(SmartcardMode::Host) | None => {
-            vec![Opt::device(place(Object::driver("ccid-card-emulated").with("backend", "nss-emulated")))]
+            vec![Opt::device(place(
+                Object::driver("ccid-card-emulated").with("backend", "nss-emulated"),
+            ))]
         }
     }
 }
@@ -85,6 +110,12 @@ fn reader(context: &Context<'_>, card: &Smartcard) -> Object {
         Some(Address::Ccid(ccid)) => ccid.controller.unwrap_or(0),
         _ => 0,
     };
-    let reader = context.domain.devices.controller(ControllerType::Ccid, index);
-    Object::default().maybe("bus", reader.map(|reader| format!("{}.0", reader.info.id())))
+    let reader = context
+        .domain
+        .devices
+        .controller(ControllerType::Ccid, index);
+    Object::default().maybe(
+        "bus",
+        reader.map(|reader| format!("{}.0", reader.info.id())),
+    )
 }

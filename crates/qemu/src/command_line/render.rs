@@ -26,19 +26,22 @@ pub enum Given {
     Set(Vec<String>),
 }
 
-/// Stands in for what is not known: `@NAME@` for each descriptor, the path for each file, and the numbers
-/// that the domain says as they are.
+/// Stands in for what is not known: `@NAME@` for each descriptor, the path for each file, and the
+/// numbers that the domain says as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Placeholders;
 
 impl Resolve for Placeholders {
     fn fd(&self, want: &Want) -> String {
-        want.number().map_or_else(|| format!("@{}@", want.name), |number| number.to_string())
+        want.number()
+            .map_or_else(|| format!("@{}@", want.name), |number| number.to_string())
     }
 
     fn file(&self, want: &Want) -> Given {
         match want.what {
-            What::Output { .. } | What::NodeSet { .. } => Given::Set(vec![format!("@{}@", want.name)]),
+            What::Output { .. } | What::NodeSet { .. } => {
+                Given::Set(vec![format!("@{}@", want.name)])
+            }
             _ => Given::Path,
         }
     }
@@ -62,7 +65,11 @@ impl CommandLine {
     /// Returns everything that the line wants from outside, each once, in the line's order.
     pub fn wants(&self) -> Vec<&Want> {
         let mut seen = HashSet::new();
-        self.options.iter().flat_map(Opt::wants).filter(|want| seen.insert(*want)).collect()
+        self.options
+            .iter()
+            .flat_map(Opt::wants)
+            .filter(|want| seen.insert(*want))
+            .collect()
     }
 
     /// Returns the arguments, without the emulator: what execve takes after it.
@@ -73,8 +80,17 @@ impl CommandLine {
     /// Returns the line for a shell: an option a line, continued with `\`, quoted where needed.
     pub fn pretty(&self, resolve: &dyn Resolve) -> String {
         let options = self.render_options(resolve).into_iter();
-        let lines = options.map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
-        let env = self.env.iter().map(|(name, value)| format!("{name}={} \\\n", quote(value)));
+        let lines = options.map(|words| {
+            words
+                .iter()
+                .map(|word| quote(word))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={} \\\n", quote(value)));
         let mut text = env.collect::<String>() + &quote_program(&self.emulator);
         for line in lines {
             text.push_str(" \\\n");
@@ -84,12 +100,17 @@ impl CommandLine {
         text
     }
 
-    /// Returns the line for machines: `emulator`, `args`, `env`, and `fds`, what the arguments want.
+    /// Returns the line for machines: `emulator`, `args`, `env`, and `fds`, what the arguments
+    /// want.
     pub fn to_json(&self, resolve: &dyn Resolve) -> serde_json::Value {
         let fds: Vec<_> = self.wants().into_iter().map(want_json).collect();
-        let mut line = json!({ "emulator": self.emulator, "args": self.render(resolve), "fds": fds });
+        let mut line =
+            json!({ "emulator": self.emulator, "args": self.render(resolve), "fds": fds });
         if !self.env.is_empty() {
-            let env = self.env.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            let env = self
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().into()));
             line["env"] = serde_json::Value::Object(env.collect());
         }
         line
@@ -97,8 +118,15 @@ impl CommandLine {
 
     /// One list of words an option.
     fn render_options(&self, resolve: &dyn Resolve) -> Vec<Vec<String>> {
-        let mut renderer = Renderer { resolve, sets: Vec::new(), numbers: HashMap::new() };
-        self.options.iter().flat_map(|option| renderer.option(option)).collect()
+        let mut renderer = Renderer {
+            resolve,
+            sets: Vec::new(),
+            numbers: HashMap::new(),
+        };
+        self.options
+            .iter()
+            .flat_map(|option| renderer.option(option))
+            .collect()
     }
 }
 
@@ -122,15 +150,26 @@ impl Renderer<'_> {
             Value::List(list) => words.push(self.list(list)),
             Value::Json(object) => words.push(self.object(object).to_string()),
         }
-        let mut options: Vec<_> = (known..self.sets.len()).flat_map(|set| self.add_fds(set)).collect();
+        let mut options: Vec<_> = (known..self.sets.len())
+            .flat_map(|set| self.add_fds(set))
+            .collect();
         options.push(words);
         options
     }
 
     fn add_fds(&self, set: usize) -> Vec<Vec<String>> {
-        let Some(want) = self.sets.get(set) else { return Vec::new() };
-        let Given::Set(fds) = self.resolve.file(want) else { return Vec::new() };
-        let add = |fd| vec!["-add-fd".to_owned(), format!("set={set},fd={fd},opaque={}", comma(&want.name))];
+        let Some(want) = self.sets.get(set) else {
+            return Vec::new();
+        };
+        let Given::Set(fds) = self.resolve.file(want) else {
+            return Vec::new();
+        };
+        let add = |fd| {
+            vec![
+                "-add-fd".to_owned(),
+                format!("set={set},fd={fd},opaque={}", comma(&want.name)),
+            ]
+        };
         fds.into_iter().map(add).collect()
     }
 
@@ -164,13 +203,20 @@ impl Renderer<'_> {
             Term::Signed(number) => number.to_string(),
             Term::Text(text) => text.clone(),
             Term::Want(want) => self.want(want),
-            Term::Joined(terms) => terms.iter().map(|term| self.text(term)).collect::<Vec<_>>().join(":"),
+            Term::Joined(terms) => terms
+                .iter()
+                .map(|term| self.text(term))
+                .collect::<Vec<_>>()
+                .join(":"),
             Term::Null | Term::Array(_) | Term::Object(_) => self.term(term).to_string(),
         }
     }
 
     fn object(&mut self, object: &Object) -> serde_json::Value {
-        let members = object.0.iter().map(|(key, term)| (key.clone().into_owned(), self.term(term)));
+        let members = object
+            .0
+            .iter()
+            .map(|(key, term)| (key.clone().into_owned(), self.term(term)));
         serde_json::Value::Object(members.collect::<Map<_, _>>())
     }
 
@@ -213,7 +259,10 @@ fn want_json(want: &Want) -> serde_json::Value {
         json["fd"] = number.into();
     }
     match &want.what {
-        What::Iommufd { fdgroup: Some(fdgroup), .. } => json["fdgroup"] = fdgroup.as_str().into(),
+        What::Iommufd {
+            fdgroup: Some(fdgroup),
+            ..
+        } => json["fdgroup"] = fdgroup.as_str().into(),
         What::Vfio { host, .. } => json["for"] = host.to_string().into(),
         _ => {}
     }
@@ -230,7 +279,11 @@ fn comma(text: &str) -> String {
 
 /// Quotes the first word of a line: with a `=` in it a shell takes it for a variable.
 fn quote_program(word: &str) -> String {
-    if word.contains('=') { single_quoted(word) } else { quote(word) }
+    if word.contains('=') {
+        single_quoted(word)
+    } else {
+        quote(word)
+    }
 }
 
 /// Quotes a word for a POSIX shell, where it needs it.

@@ -7,7 +7,10 @@ use passthru_domain::device::rng::{Rng, RngBackend, RngBackendModel};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let rngs = context.domain.devices.rngs.iter();
-    Ok(rngs.map(|rng| device(context, rng)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(rngs
+        .map(|rng| device(context, rng))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
@@ -17,26 +20,42 @@ fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
         .with("rng", object.as_str())
         .with("id", id)
         .maybe("max-bytes", rng.rate.as_ref().map(|rate| rate.bytes))
-        .maybe("period", rng.rate.as_ref().map(|rate| rate.period.unwrap_or(1000)))
+        .maybe(
+            "period",
+            rng.rate.as_ref().map(|rate| rate.period.unwrap_or(1000)),
+        )
         .and(pci::address(context, &rng.info)?);
     let mut options = source(context, rng.backend.as_ref(), id, object);
     options.push(Opt::device(device));
     Ok(options)
 }
 
-fn source(context: &Context<'_>, source: Option<&RngBackend>, id: &str, object: String) -> Vec<Opt> {
+fn source(
+    context: &Context<'_>,
+    source: Option<&RngBackend>,
+    id: &str,
+    object: String,
+) -> Vec<Opt> {
     let daemon = source.and_then(|source| source.daemon.as_ref());
     match (source.and_then(|source| source.model), daemon) {
-        (Some(RngBackendModel::Builtin), _) => vec![Opt::object(Object::qom("rng-builtin", object))],
+        (Some(RngBackendModel::Builtin), _) => {
+            vec![Opt::object(Object::qom("rng-builtin", object))]
+        }
         (Some(RngBackendModel::Egd), Some(daemon)) => {
             let mut options = char_backend::serial(context, daemon, id);
-            options.push(Opt::object(Object::qom("rng-egd", object).with("chardev", format!("char{id}"))));
+            options.push(Opt::object(
+                Object::qom("rng-egd", object).with("chardev", format!("char{id}")),
+            ));
             options
         }
         _ => {
-            let path = source.and_then(|source| source.path.as_deref()).unwrap_or("/dev/random");
+            let path = source
+                .and_then(|source| source.path.as_deref())
+                .unwrap_or("/dev/random");
             let file = Want::file(format!("{id}-source"), path, Access::ReadOnly, By::FdSet);
-            vec![Opt::object(Object::qom("rng-random", object).with("filename", file))]
+            vec![Opt::object(
+                Object::qom("rng-random", object).with("filename", file),
+            )]
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Secrets: objects that hold what proves who asks, or what decrypts. The secrets themselves are elsewhere.
+//! Secrets: objects that hold what proves who asks, or what decrypts. The secrets themselves are
+//! elsewhere.
 
 use super::opt::{Object, Opt};
 use super::want::{Want, What};
@@ -6,9 +7,17 @@ use super::{Context, Error};
 use passthru_domain::device::secret::Secret;
 
 /// The object that holds a secret, encrypted with the guest's master key.
-pub(super) fn object(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> Result<Opt, Error> {
+pub(super) fn object(
+    context: &Context<'_>,
+    id: &str,
+    secret: Option<&Secret>,
+) -> Result<Opt, Error> {
     let name = secret.map_or_else(String::new, |secret| {
-        secret.usage.clone().or(secret.uuid.map(|uuid| uuid.to_string())).unwrap_or_default()
+        secret
+            .usage
+            .clone()
+            .or(secret.uuid.map(|uuid| uuid.to_string()))
+            .unwrap_or_default()
     });
     sealed(context, id, name)
 }
@@ -16,9 +25,15 @@ pub(super) fn object(context: &Context<'_>, id: &str, secret: Option<&Secret>) -
 /// The object that holds what is kept from the command line's readers.
 pub(super) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
     if context.is_standalone() {
-        return Err(Error::unsupported_on(format!("the secret '{name}'"), "a standalone command line"));
+        return Err(Error::unsupported_on(
+            format!("the secret '{name}'"),
+            "a standalone command line",
+        ));
     }
-    let part = |part: &str| Want { name: format!("{id}-{part}"), what: What::Secret { name: name.clone() } };
+    let part = |part: &str| Want {
+        name: format!("{id}-{part}"),
+        what: What::Secret { name: name.clone() },
+    };
     Ok(Opt::object(
         Object::qom("secret", id)
             .with("data", part("data"))
@@ -33,9 +48,14 @@ const MASTER_KEY: &str = "masterKey0";
 
 /// Puts the master key before the first secret that is encrypted with it.
 pub(super) fn with_master_key(context: &Context<'_>, mut options: Vec<Opt>) -> Vec<Opt> {
-    if let Some(first) = options.iter().position(|option| option.driver() == Some("secret")) {
+    if let Some(first) = options
+        .iter()
+        .position(|option| option.driver() == Some("secret"))
+    {
         let file = context.state_path("master-key.aes");
-        let key = Object::qom("secret", MASTER_KEY).with("format", "raw").with("file", file);
+        let key = Object::qom("secret", MASTER_KEY)
+            .with("format", "raw")
+            .with("file", file);
         options.insert(first, Opt::object(key));
     }
     options

@@ -8,7 +8,9 @@ use passthru_domain::{LaunchSecurity, LaunchSecurityType};
 const ID: &str = "lsec0";
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(security) = &context.domain.launch_security else { return Ok(Vec::new()) };
+    let Some(security) = &context.domain.launch_security else {
+        return Ok(Vec::new());
+    };
     let object = match security.kind {
         Some(LaunchSecurityType::Sev) => sev(security)?,
         Some(LaunchSecurityType::SevSnp) => sev_snp(security)?,
@@ -26,7 +28,9 @@ pub(super) fn id(context: &Context<'_>) -> Option<&'static str> {
 
 fn sev(security: &LaunchSecurity) -> Result<Object, Error> {
     if security.dh_cert.is_some() || security.session.is_some() {
-        return Err(Error::unsupported("<launchSecurity type='sev'> with <dhCert> or <session>"));
+        return Err(Error::unsupported(
+            "<launchSecurity type='sev'> with <dhCert> or <session>",
+        ));
     }
     Ok(common(security, Object::qom("sev-guest", ID))?
         .maybe("policy", security.policy)
@@ -37,7 +41,10 @@ fn sev_snp(security: &LaunchSecurity) -> Result<Object, Error> {
     Ok(common(security, Object::qom("sev-snp-guest", ID))?
         .maybe("kernel-hashes", security.kernel_hashes)
         .maybe("policy", security.policy)
-        .maybe("guest-visible-workarounds", security.guest_visible_workarounds.as_deref())
+        .maybe(
+            "guest-visible-workarounds",
+            security.guest_visible_workarounds.as_deref(),
+        )
         .maybe("id-block", security.id_block.as_deref())
         .maybe("id-auth", security.id_auth.as_deref())
         .maybe("host-data", security.host_data.as_deref())
@@ -48,15 +55,21 @@ fn sev_snp(security: &LaunchSecurity) -> Result<Object, Error> {
 /// How addresses are encrypted: what is not said is the host's to know.
 fn common(security: &LaunchSecurity, object: Object) -> Result<Object, Error> {
     let (Some(cbitpos), Some(reduced)) = (security.cbitpos, security.reduced_phys_bits) else {
-        let what = "<launchSecurity> without <cbitpos> and <reducedPhysBits>, which depend on the host,";
+        let what =
+            "<launchSecurity> without <cbitpos> and <reducedPhysBits>, which depend on the host,";
         return Err(Error::unsupported(what));
     };
-    Ok(object.with("cbitpos", cbitpos).with("reduced-phys-bits", reduced))
+    Ok(object
+        .with("cbitpos", cbitpos)
+        .with("reduced-phys-bits", reduced))
 }
 
 fn tdx(security: &LaunchSecurity) -> Object {
     let socket = security.quote_generation_service.as_ref().map(|service| {
-        let path = service.path.as_deref().unwrap_or("/var/run/tdx-qgs/qgs.socket");
+        let path = service
+            .path
+            .as_deref()
+            .unwrap_or("/var/run/tdx-qgs/qgs.socket");
         Object::default().with("type", "unix").with("path", path)
     });
     Object::qom("tdx-guest", ID)

@@ -7,31 +7,47 @@ use passthru_domain::device::sound::{CodecType, SoundModel};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let sounds = context.domain.devices.sounds.iter();
-    Ok(sounds.map(|sound| card(context, sound)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(sounds
+        .map(|sound| card(context, sound))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 /// The way for sound of the PC's speaker, which is the machine's.
 pub(super) fn speaker(context: &Context<'_>) -> Option<String> {
     let mut sounds = context.domain.devices.sounds.iter();
-    sounds.find(|sound| sound.model == Some(SoundModel::Pcspk)).map(|sound| audiodev(context, sound))
+    sounds
+        .find(|sound| sound.model == Some(SoundModel::Pcspk))
+        .map(|sound| audiodev(context, sound))
 }
 
 fn audiodev(context: &Context<'_>, sound: &Sound) -> String {
-    format!("audio{}", sound.audio.unwrap_or_else(|| audio::first(context)))
+    format!(
+        "audio{}",
+        sound.audio.unwrap_or_else(|| audio::first(context))
+    )
 }
 
 fn card(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, Error> {
     let id = sound.info.id();
     let audiodev = audiodev(context, sound);
     let address = || pci::address(context, &sound.info);
-    let plain = |driver: &str| Object::driver(driver).with("id", id).with("audiodev", audiodev.as_str());
+    let plain = |driver: &str| {
+        Object::driver(driver)
+            .with("id", id)
+            .with("audiodev", audiodev.as_str())
+    };
     Ok(match sound.model {
         Some(SoundModel::Pcspk) | None => Vec::new(),
         Some(SoundModel::Sb16) => vec![Opt::device(plain("sb16"))],
         Some(SoundModel::Es1370) => vec![Opt::device(plain("ES1370").and(address()?))],
         Some(SoundModel::Ac97) => vec![Opt::device(plain("AC97").and(address()?))],
         Some(SoundModel::Usb) => {
-            vec![Opt::device(plain("usb-audio").maybe("multi", sound.multichannel).and(address()?))]
+            vec![Opt::device(
+                plain("usb-audio")
+                    .maybe("multi", sound.multichannel)
+                    .and(address()?),
+            )]
         }
         Some(SoundModel::Virtio) => {
             let device = virtio::device("virtio-sound", None, sound.driver, &sound.info)?
@@ -51,7 +67,11 @@ fn card(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, Error> {
 fn hd_audio(driver: &str, sound: &Sound, audiodev: &str, address: Object) -> Vec<Opt> {
     let id = sound.info.id();
     let usual = [CodecType::Duplex];
-    let codecs = if sound.codecs.is_empty() { &usual[..] } else { &sound.codecs };
+    let codecs = if sound.codecs.is_empty() {
+        &usual[..]
+    } else {
+        &sound.codecs
+    };
     let codecs = (0u32..).zip(codecs).map(|(n, codec)| {
         let device = Object::driver(format!("hda-{codec}"))
             .with("id", format!("{id}-codec{n}"))
@@ -60,5 +80,10 @@ fn hd_audio(driver: &str, sound: &Sound, audiodev: &str, address: Object) -> Vec
             .with("audiodev", audiodev);
         Opt::device(device)
     });
-    [Opt::device(Object::driver(driver).with("id", id).and(address))].into_iter().chain(codecs).collect()
+    [Opt::device(
+        Object::driver(driver).with("id", id).and(address),
+    )]
+    .into_iter()
+    .chain(codecs)
+    .collect()
 }

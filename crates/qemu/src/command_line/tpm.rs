@@ -8,7 +8,13 @@ use passthru_domain::device::tpm::{TpmBackend, TpmBackendType, TpmModel};
 use std::path::Path;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(context.domain.devices.tpms.iter().flat_map(|tpm| module(context, tpm)).collect())
+    Ok(context
+        .domain
+        .devices
+        .tpms
+        .iter()
+        .flat_map(|tpm| module(context, tpm))
+        .collect())
 }
 
 fn module(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
@@ -19,7 +25,9 @@ fn module(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
         Some(model) => model.as_str(),
         None => TpmModel::Tis.as_str(),
     };
-    let device = Object::driver(driver).with("tpmdev", format!("tpm-{id}")).with("id", id);
+    let device = Object::driver(driver)
+        .with("tpmdev", format!("tpm-{id}"))
+        .with("id", id);
     let mut options = match backend.kind {
         Some(TpmBackendType::Passthrough) => vec![passthrough(context, &backend, id)],
         _ => emulator(context, &backend, id),
@@ -31,7 +39,9 @@ fn module(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
 /// The host's own TPM, and the file by which its work is called off.
 fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
     let path = backend.device.clone().unwrap_or_else(|| "/dev/tpm0".into());
-    let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = Path::new(&path)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let cancel = format!("/sys/class/tpm/{}/device/cancel", name.unwrap_or_default());
     let list = List::new("passthrough").with("id", format!("tpm-{id}"));
     Opt::list(
@@ -39,10 +49,21 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
         match context.is_standalone() {
             true => list.with("path", path).with("cancel-path", cancel),
             false => {
-                let tpm = Want { name: format!("{id}-tpm"), what: What::NodeSet { path } };
-                let cancel = What::Output { path: cancel, append: true };
-                list.with("path", tpm)
-                    .with("cancel-path", Want { name: format!("{id}-cancel"), what: cancel })
+                let tpm = Want {
+                    name: format!("{id}-tpm"),
+                    what: What::NodeSet { path },
+                };
+                let cancel = What::Output {
+                    path: cancel,
+                    append: true,
+                };
+                list.with("path", tpm).with(
+                    "cancel-path",
+                    Want {
+                        name: format!("{id}-cancel"),
+                        what: cancel,
+                    },
+                )
             }
         },
     )
@@ -50,10 +71,17 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
 
 /// swtpm, which is at a socket: the guest's own, or somebody else's.
 fn emulator(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Vec<Opt> {
-    let external = backend.external.as_ref().and_then(|external| external.path());
-    let path =
-        external.map_or_else(|| format!("{STATE_DIR}/swtpm/{}-swtpm.sock", context.name()), str::to_owned);
+    let external = backend
+        .external
+        .as_ref()
+        .and_then(|external| external.path());
+    let path = external.map_or_else(
+        || format!("{STATE_DIR}/swtpm/{}-swtpm.sock", context.name()),
+        str::to_owned,
+    );
     let socket = List::new("socket").with("id", "chrtpm").with("path", path);
-    let tpm = List::new("emulator").with("id", format!("tpm-{id}")).with("chardev", "chrtpm");
+    let tpm = List::new("emulator")
+        .with("id", format!("tpm-{id}"))
+        .with("chardev", "chrtpm");
     vec![Opt::list("-chardev", socket), Opt::list("-tpmdev", tpm)]
 }

@@ -13,21 +13,37 @@ const KIB: u64 = 1024;
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let videos = context.domain.devices.videos.iter();
     let shown = videos.filter(|video| video.model() != Some(VideoModel::None));
-    Ok(shown.map(|video| card(context, video)).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(shown
+        .map(|video| card(context, video))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat())
 }
 
 fn card(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, Error> {
     let id = video.info.id();
-    let device = driver(context, video)?.with("id", id).and(properties(video));
+    let device = driver(context, video)?
+        .with("id", id)
+        .and(properties(video));
     if !video.is_vhost_user() {
         return Ok(vec![Opt::device(device.and(place(context, video)?))]);
     }
     let chardev = format!("chr-vu-{id}");
-    let what = What::Connected { path: context.state_path(&format!("{id}-vhost-user-gpu.sock")) };
+    let what = What::Connected {
+        path: context.state_path(&format!("{id}-vhost-user-gpu.sock")),
+    };
     let socket = List::new("socket").with("id", chardev.as_str());
     let socket = match context.is_standalone() {
-        true => socket.with("path", context.state_path(&format!("{id}-vhost-user-gpu.sock"))),
-        false => socket.with("fd", Want { name: format!("{id}-vhost-user"), what }),
+        true => socket.with(
+            "path",
+            context.state_path(&format!("{id}-vhost-user-gpu.sock")),
+        ),
+        false => socket.with(
+            "fd",
+            Want {
+                name: format!("{id}-vhost-user"),
+                what,
+            },
+        ),
     };
     let device = device.with("chardev", chardev).and(place(context, video)?);
     Ok(vec![Opt::list("-chardev", socket), Opt::device(device)])
@@ -42,7 +58,8 @@ fn place(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
 
 /// The primary card of a PC has VGA; virtio's has its options only without.
 fn driver(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
-    let vga = video.is_primary() && matches!(context.board(), Board::I440fx | Board::Q35 | Board::Isapc);
+    let vga =
+        video.is_primary() && matches!(context.board(), Board::I440fx | Board::Q35 | Board::Isapc);
     let accel3d = video.model.acceleration.as_ref().and_then(|a| a.accel3d) == Some(true);
     Ok(match video.model() {
         Some(VideoModel::Virtio) => {
@@ -70,7 +87,9 @@ fn driver(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
         Some(VideoModel::Ramfb) => Object::driver("ramfb"),
         other => {
             let model = other.map_or("none", VideoModel::as_str);
-            return Err(Error::unsupported(format!("a graphics card of model '{model}'")));
+            return Err(Error::unsupported(format!(
+                "a graphics card of model '{model}'"
+            )));
         }
     })
 }
@@ -82,7 +101,9 @@ fn properties(video: &Video) -> Object {
     let mib = |kib: u32| kib / 1024;
     let none = Object::default();
     let properties = match model.kind {
-        Some(VideoModel::Virtio) => none.maybe("max_outputs", model.heads).maybe("blob", model.blob),
+        Some(VideoModel::Virtio) => none
+            .maybe("max_outputs", model.heads)
+            .maybe("blob", model.blob),
         Some(VideoModel::Qxl) => none
             .maybe("max_outputs", model.heads)
             .maybe("ram_size", model.ram.map(bytes))

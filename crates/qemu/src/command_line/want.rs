@@ -1,7 +1,7 @@
 //! What a command line needs from outside: descriptors and files, by name.
 //!
-//! A command line never opens anything. Where it needs an open file it holds a [`Want`], and whoever
-//! renders the line says what stands there.
+//! A command line never opens anything. Where it needs an open file it holds a [`Want`], and
+//! whoever renders the line says what stands there.
 
 use passthru_pci::Address;
 
@@ -45,14 +45,16 @@ pub enum What {
         /// Where it listens.
         path: String,
     },
-    /// A connected Unix socket, for `-chardev socket,fd=`: whoever is at its other end was started for it.
+    /// A connected Unix socket, for `-chardev socket,fd=`: whoever is at its other end was started
+    /// for it.
     Connected {
         /// Where the other end listens.
         path: String,
     },
     /// A queue of a network tap, for `-netdev tap,fd=`.
     Tap {
-        /// Name of the interface on the host; one that is free when absent, or when it ends with `%d`.
+        /// Name of the interface on the host; one that is free when absent, or when it ends with
+        /// `%d`.
         ifname: Option<String>,
         /// Whether it has several queues.
         multiqueue: bool,
@@ -97,8 +99,8 @@ pub enum What {
 pub enum Access {
     /// For reading.
     ReadOnly,
-    /// For reading and writing. QEMU's `auto-read-only` opens such a file for reading first: an fd set
-    /// needs a descriptor of either kind.
+    /// For reading and writing. QEMU's `auto-read-only` opens such a file for reading first: an fd
+    /// set needs a descriptor of either kind.
     ReadWrite,
 }
 
@@ -107,14 +109,26 @@ pub enum Access {
 pub enum By {
     /// As a member of an fd set: `/dev/fdset/N`.
     FdSet,
-    /// As a file that the emulator opens by path, such as `/proc/self/fd/N` of a sealed copy in memory:
-    /// what reads it knows no fd sets.
+    /// As a file that the emulator opens by path, such as `/proc/self/fd/N` of a sealed copy in
+    /// memory: what reads it knows no fd sets.
     Copy,
 }
 
 impl Want {
-    pub(crate) fn file(name: impl Into<String>, path: impl Into<String>, access: Access, by: By) -> Self {
-        Self { name: name.into(), what: What::File { path: path.into(), access, by } }
+    pub(crate) fn file(
+        name: impl Into<String>,
+        path: impl Into<String>,
+        access: Access,
+        by: By,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            what: What::File {
+                path: path.into(),
+                access,
+                by,
+            },
+        }
     }
 
     /// Returns the number of the descriptor, where the domain says one.

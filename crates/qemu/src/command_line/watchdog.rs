@@ -8,7 +8,10 @@ use passthru_domain::device::watchdog::{WatchdogAction, WatchdogModel};
 /// The watchdogs, and what they do: one action for all of them.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let watchdogs = &context.domain.devices.watchdogs;
-    let mut options = watchdogs.iter().map(|w| option(context, w)).collect::<Result<Vec<_>, _>>()?;
+    let mut options = watchdogs
+        .iter()
+        .map(|w| option(context, w))
+        .collect::<Result<Vec<_>, _>>()?;
     let action = watchdogs.first().and_then(|watchdog| watchdog.action);
     options.extend(action.map(|action| Opt::plain("-watchdog-action", word(action))));
     Ok(options)

@@ -33,10 +33,18 @@ pub struct Timestamp {
 impl Event {
     /// Reads a message as an event.
     fn from_value(value: &mut Value) -> Option<Self> {
-        let name = value.get("event")?.as_str().filter(|name| name.len() <= LONGEST_NAME)?.to_owned();
+        let name = value
+            .get("event")?
+            .as_str()
+            .filter(|name| name.len() <= LONGEST_NAME)?
+            .to_owned();
         let timestamp = Timestamp::deserialize(&value["timestamp"]).unwrap_or_default();
         let data = value.get_mut("data").map(Value::take).unwrap_or_default();
-        Some(Self { name, data, timestamp })
+        Some(Self {
+            name,
+            data,
+            timestamp,
+        })
     }
 }
 
@@ -60,12 +68,20 @@ struct Kept {
 impl Events {
     /// Adds an event; `bytes` is the length of its line.
     pub(super) fn push(&mut self, mut message: Message, bytes: usize) {
-        let Some(event) = Event::from_value(&mut message.value) else { return };
-        self.queue.push_back(Kept { event, size: message.size, bytes });
+        let Some(event) = Event::from_value(&mut message.value) else {
+            return;
+        };
+        self.queue.push_back(Kept {
+            event,
+            size: message.size,
+            bytes,
+        });
         self.size += message.size;
         self.bytes += bytes;
         let is_full = |events: &Self| {
-            events.queue.len() > MOST_EVENTS || events.size > MOST_VALUES || events.bytes > super::MAX_MESSAGE
+            events.queue.len() > MOST_EVENTS
+                || events.size > MOST_VALUES
+                || events.bytes > super::MAX_MESSAGE
         };
         while is_full(self) && self.remove(0).is_some() {
             if !std::mem::replace(&mut self.has_dropped, true) {
@@ -81,7 +97,10 @@ impl Events {
 
     /// Takes the oldest event of one of those names.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<Event> {
-        let at = self.queue.iter().position(|kept| names.contains(&kept.event.name.as_str()))?;
+        let at = self
+            .queue
+            .iter()
+            .position(|kept| names.contains(&kept.event.name.as_str()))?;
         self.remove(at)
     }
 

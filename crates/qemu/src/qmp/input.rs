@@ -23,8 +23,8 @@ impl Input {
     /// Reads once, without waiting, unless a whole line is there already.
     ///
     /// # Errors
-    /// If a line is longer than a message may be, then [`Error::TooLong`]; if the socket fails, then
-    /// what the kernel answered.
+    /// If a line is longer than a message may be, then [`Error::TooLong`]; if the socket fails,
+    /// then what the kernel answered.
     pub(super) fn fill(&mut self, mut stream: &UnixStream) -> Result<(), Error> {
         if self.ended || self.has_line() {
             return Ok(());
@@ -35,7 +35,8 @@ impl Input {
         let kept = self.buffer.len();
         self.buffer.resize(kept + CHUNK, 0);
         let read = stream.read(&mut self.buffer[kept..]);
-        self.buffer.truncate(kept + read.as_ref().map_or(0, |count| *count));
+        self.buffer
+            .truncate(kept + read.as_ref().map_or(0, |count| *count));
         match read {
             Ok(0) => self.ended = true,
             Ok(_) => {}
@@ -49,8 +50,15 @@ impl Input {
 
     fn check_length(&self) -> Result<(), Error> {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-        if length > MAX_MESSAGE { Err(Error::TooLong { limit: MAX_MESSAGE }) } else { Ok(()) }
+        let length = rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(rest.len());
+        if length > MAX_MESSAGE {
+            Err(Error::TooLong { limit: MAX_MESSAGE })
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns the next line that is not empty, without its end.
@@ -67,14 +75,19 @@ impl Input {
 
     fn find_end(&mut self) -> Option<usize> {
         let unseen = self.buffer.get(self.searched..)?;
-        let end = unseen.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
+        let end = unseen
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map(|at| self.searched + at);
         self.searched = end.unwrap_or(self.buffer.len());
         end
     }
 
     /// Whether a whole line was read and not taken.
     pub(super) fn has_line(&self) -> bool {
-        self.buffer.get(self.searched..).is_some_and(|unseen| unseen.contains(&b'\n'))
+        self.buffer
+            .get(self.searched..)
+            .is_some_and(|unseen| unseen.contains(&b'\n'))
     }
 
     /// Whether nothing more comes: the other side has closed, and all lines were taken.
@@ -84,5 +97,8 @@ impl Input {
 }
 
 fn failed(source: io::Error) -> Error {
-    Error::Io { what: "read".into(), source }
+    Error::Io {
+        what: "read".into(),
+        source,
+    }
 }

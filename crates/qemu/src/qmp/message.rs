@@ -22,12 +22,19 @@ pub(super) struct Message {
 /// [`Error::Malformed`].
 pub(super) fn parse(line: &[u8]) -> Result<Message, Error> {
     // Each value but the first follows one of these. Those within texts count too.
-    let size = line.iter().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count() + 1;
+    let size = line
+        .iter()
+        .filter(|byte| matches!(byte, b'[' | b'{' | b','))
+        .count()
+        + 1;
     if size > MOST_VALUES {
         return Err(Error::TooManyValues { limit: MOST_VALUES });
     }
     match serde_json::from_slice(line) {
         Ok(value) => Ok(Message { value, size }),
-        Err(source) => Err(Error::Malformed { line: printable_bytes(line), source }),
+        Err(source) => Err(Error::Malformed {
+            line: printable_bytes(line),
+            source,
+        }),
     }
 }

@@ -1,13 +1,13 @@
 //! A client of QEMU's monitor protocol (QMP): a state machine that never waits.
 //!
-//! [`Qmp::submit`] takes a command and gives a [`Ticket`]; [`Qmp::advance`] sends and reads what goes
-//! at once, to be called when poll(2) reports the socket; [`Qmp::take_answer`] and
+//! [`Qmp::submit`] takes a command and gives a [`Ticket`]; [`Qmp::advance`] sends and reads what
+//! goes at once, to be called when poll(2) reports the socket; [`Qmp::take_answer`] and
 //! [`Qmp::take_event`] give what came. All waiting answers have one time limit together, but for
 //! commands that pin memory, which have none. A VMM is not trusted: what is kept of its words is
 //! bounded in bytes, and what errors show of them is short and printable.
 //!
-//! Callers without a loop of their own use [`Qmp::connect`], [`Qmp::execute`], [`Qmp::wait_for`] and
-//! [`Qmp::next_event`], which wait, each with a time limit.
+//! Callers without a loop of their own use [`Qmp::connect`], [`Qmp::execute`], [`Qmp::wait_for`]
+//! and [`Qmp::next_event`], which wait, each with a time limit.
 //!
 //! ```no_run
 //! use passthru_qemu::qmp::Qmp;
@@ -104,9 +104,16 @@ impl Qmp {
     /// If 64 commands have no answer yet, the waiting ones have 1 MiB, or there are more than 16
     /// descriptors, then [`Error::Backlog`]; if the connection cannot be used any more, then
     /// [`Error::Closed`].
-    pub fn submit(&mut self, command: &str, arguments: Value, fds: Vec<OwnedFd>) -> Result<Ticket, Error> {
+    pub fn submit(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Ticket, Error> {
         if self.is_broken {
-            return Err(Error::Closed { what: command.to_owned() });
+            return Err(Error::Closed {
+                what: command.to_owned(),
+            });
         }
         let id = self.pending.next_id();
         let command = Command::new(id, command, !fds.is_empty());
@@ -114,23 +121,27 @@ impl Qmp {
         let text = json!({ "execute": command.name, "arguments": arguments, "id": id });
         let request = Request::new(id, format!("{text}\n").into_bytes(), fds);
         if is_too_many || !self.output.push(request) {
-            return Err(Error::Backlog { command: command.name });
+            return Err(Error::Backlog {
+                command: command.name,
+            });
         }
         self.pending.push(command);
         Ok(Ticket(id))
     }
 
-    /// Sends and reads what goes without waiting, some of it. To be called when the socket is readable,
-    /// or writable while [`Qmp::wants_to_send`], or [`Qmp::deadline`] is over, or
+    /// Sends and reads what goes without waiting, some of it. To be called when the socket is
+    /// readable, or writable while [`Qmp::wants_to_send`], or [`Qmp::deadline`] is over, or
     /// [`Qmp::has_buffered`].
     ///
     /// # Errors
-    /// If the monitor has closed the connection, then [`Error::Closed`]; if its words are not QMP or too
-    /// long, then what is wrong. The connection cannot be used any more then, and all answers that are
-    /// waited for are errors.
+    /// If the monitor has closed the connection, then [`Error::Closed`]; if its words are not QMP
+    /// or too long, then what is wrong. The connection cannot be used any more then, and all
+    /// answers that are waited for are errors.
     pub fn advance(&mut self) -> Result<(), Error> {
         if self.is_broken {
-            return Err(Error::Closed { what: "monitor".into() });
+            return Err(Error::Closed {
+                what: "monitor".into(),
+            });
         }
         let done = self.try_advance();
         if done.is_err() {
@@ -150,7 +161,9 @@ impl Qmp {
             self.receive(message, bytes)?;
         }
         if self.input.is_at_end() {
-            return Err(Error::Closed { what: "monitor".into() });
+            return Err(Error::Closed {
+                what: "monitor".into(),
+            });
         }
         for id in self.pending.expire(Instant::now()) {
             self.output.withdraw(id);
@@ -175,7 +188,11 @@ impl Qmp {
         if !self.has_greeted {
             self.has_greeted = message.value.get("QMP").is_some();
             let said = || printable(&message.value.to_string(), MOST_SHOWN);
-            return if self.has_greeted { Ok(()) } else { Err(Error::NoGreeting { said: said() }) };
+            return if self.has_greeted {
+                Ok(())
+            } else {
+                Err(Error::NoGreeting { said: said() })
+            };
         }
         if message.value.get("event").is_some() {
             self.events.push(message, bytes);
@@ -185,8 +202,8 @@ impl Qmp {
         Ok(())
     }
 
-    /// Returns the ticket of `qmp_capabilities`, which the client submits by itself. Its answer says that
-    /// the machine is set up.
+    /// Returns the ticket of `qmp_capabilities`, which the client submits by itself. Its answer
+    /// says that the machine is set up.
     pub const fn negotiation(&self) -> Ticket {
         self.negotiation
     }

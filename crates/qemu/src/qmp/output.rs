@@ -25,7 +25,12 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn new(id: u64, bytes: Vec<u8>, fds: Vec<OwnedFd>) -> Self {
-        Self { id, bytes, fds, sent: 0 }
+        Self {
+            id,
+            bytes,
+            fds,
+            sent: 0,
+        }
     }
 
     /// Whether a part of it is out: then the rest must follow.
@@ -35,14 +40,23 @@ impl Request {
 
     /// Sends a piece without waiting. Returns whether the socket took some of it.
     fn send(&mut self, stream: &UnixStream) -> rustix::io::Result<bool> {
-        let fds: Vec<_> = if self.is_begun() { vec![] } else { self.fds.iter().map(AsFd::as_fd).collect() };
+        let fds: Vec<_> = if self.is_begun() {
+            vec![]
+        } else {
+            self.fds.iter().map(AsFd::as_fd).collect()
+        };
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(Errno::TOOMANYREFS);
         }
         let rest = IoSlice::new(self.bytes.get(self.sent..).unwrap_or_default());
-        match sendmsg(stream, &[rest], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        match sendmsg(
+            stream,
+            &[rest],
+            &mut control,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        ) {
             Ok(count) => {
                 self.sent += count;
                 self.fds.clear();
@@ -80,7 +94,8 @@ impl Output {
 
     /// Drops a command that no part of was sent.
     pub(super) fn withdraw(&mut self, id: u64) {
-        self.queue.retain(|request| request.id != id || request.is_begun());
+        self.queue
+            .retain(|request| request.id != id || request.is_begun());
         self.bytes = self.queue.iter().map(|request| request.bytes.len()).sum();
     }
 
@@ -93,10 +108,12 @@ impl Output {
     /// Sends a piece of the first command. Returns whether the socket took some of it.
     ///
     /// # Errors
-    /// What the kernel answered, unless the other side has closed: reading finds that out, after what
-    /// was said before.
+    /// What the kernel answered, unless the other side has closed: reading finds that out, after
+    /// what was said before.
     pub(super) fn send(&mut self, stream: &UnixStream) -> Result<bool, Error> {
-        let Some(request) = self.queue.front_mut() else { return Ok(false) };
+        let Some(request) = self.queue.front_mut() else {
+            return Ok(false);
+        };
         match request.send(stream) {
             Ok(took) => {
                 if request.sent == request.bytes.len() {
@@ -109,7 +126,10 @@ impl Output {
                 self.clear();
                 Ok(false)
             }
-            Err(errno) => Err(Error::Io { what: "send".into(), source: errno.into() }),
+            Err(errno) => Err(Error::Io {
+                what: "send".into(),
+                source: errno.into(),
+            }),
         }
     }
 }

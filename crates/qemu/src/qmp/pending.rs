@@ -24,10 +24,17 @@ pub(super) struct Command {
 impl Command {
     pub(super) fn new(id: u64, name: &str, has_fds: bool) -> Self {
         let is_alone = has_fds || name == NEGOTIATE;
-        Self { id, name: name.to_owned(), is_sent: false, is_alone, is_forgotten: false }
+        Self {
+            id,
+            name: name.to_owned(),
+            is_sent: false,
+            is_alone,
+            is_forgotten: false,
+        }
     }
 
-    /// Whether its answer has a time limit: not where it pins the guest's memory, which takes minutes.
+    /// Whether its answer has a time limit: not where it pins the guest's memory, which takes
+    /// minutes.
     fn is_limited(&self) -> bool {
         !matches!(self.name.as_str(), NEGOTIATE | "device_add" | "object-add")
     }
@@ -40,13 +47,20 @@ pub(super) struct Pending {
     answers: BTreeMap<u64, Result<Value, Error>>,
     last_id: u64,
     limit: Duration,
-    /// End of the time for all limited answers together. It runs while the oldest command is limited.
+    /// End of the time for all limited answers together. It runs while the oldest command is
+    /// limited.
     deadline: Option<Instant>,
 }
 
 impl Pending {
     pub(super) const fn new(limit: Duration) -> Self {
-        Self { commands: VecDeque::new(), answers: BTreeMap::new(), last_id: 0, limit, deadline: None }
+        Self {
+            commands: VecDeque::new(),
+            answers: BTreeMap::new(),
+            last_id: 0,
+            limit,
+            deadline: None,
+        }
     }
 
     pub(super) const fn set_limit(&mut self, limit: Duration) {
@@ -75,11 +89,17 @@ impl Pending {
         self.set_deadline();
     }
 
-    /// Returns whether a command may be sent now: one that is alone when all before it are answered,
-    /// and any other when none that is alone is on its way.
+    /// Returns whether a command may be sent now: one that is alone when all before it are
+    /// answered, and any other when none that is alone is on its way.
     pub(super) fn may_send(&self, id: u64) -> bool {
-        let mut sent = self.commands.iter().filter(|command| command.is_sent && command.id != id);
-        let is_alone = self.commands.iter().any(|command| command.id == id && command.is_alone);
+        let mut sent = self
+            .commands
+            .iter()
+            .filter(|command| command.is_sent && command.id != id);
+        let is_alone = self
+            .commands
+            .iter()
+            .any(|command| command.id == id && command.is_alone);
         sent.all(|command| !is_alone && !command.is_alone)
     }
 
@@ -89,12 +109,16 @@ impl Pending {
         }
     }
 
-    /// Files the answer to one of the commands. What answers none of them is dropped: it comes late.
+    /// Files the answer to one of the commands. What answers none of them is dropped: it comes
+    /// late.
     pub(super) fn answer(&mut self, message: &mut Value) {
         let is_error = message.get("error").is_some();
         // What could not be read as a command is refused without its id.
         let at = match message["id"].as_u64() {
-            Some(id) => self.commands.iter().position(|command| command.is_sent && command.id == id),
+            Some(id) => self
+                .commands
+                .iter()
+                .position(|command| command.is_sent && command.id == id),
             None if is_error => self.commands.iter().position(|command| command.is_sent),
             None => None,
         };
@@ -120,7 +144,9 @@ impl Pending {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return vec![];
         }
-        let (late, kept) = std::mem::take(&mut self.commands).into_iter().partition(Command::is_limited);
+        let (late, kept) = std::mem::take(&mut self.commands)
+            .into_iter()
+            .partition(Command::is_limited);
         self.commands = kept;
         let late: VecDeque<Command> = late;
         let ids = late.iter().map(|command| command.id).collect();
@@ -154,9 +180,9 @@ impl Pending {
 
     fn set_deadline(&mut self) {
         self.deadline = match self.commands.front() {
-            Some(oldest) if oldest.is_limited() => {
-                self.deadline.or_else(|| Instant::now().checked_add(self.limit))
-            }
+            Some(oldest) if oldest.is_limited() => self
+                .deadline
+                .or_else(|| Instant::now().checked_add(self.limit)),
             _ => None,
         };
     }
@@ -164,5 +190,9 @@ impl Pending {
 
 fn refusal(command: &str, error: &Value) -> Error {
     let text = |key| printable(error[key].as_str().unwrap_or_default(), MOST_SHOWN);
-    Error::Command { command: command.to_owned(), class: text("class"), desc: text("desc") }
+    Error::Command {
+        command: command.to_owned(),
+        class: text("class"),
+        desc: text("desc"),
+    }
 }

@@ -20,7 +20,11 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(section: Section) -> Self {
-        Self { section, populated: BTreeSet::new(), withdrawn: false }
+        Self {
+            section,
+            populated: BTreeSet::new(),
+            withdrawn: false,
+        }
     }
 
     /// The parts within a span that should be mapped, given the alignment.
@@ -32,7 +36,9 @@ impl Entry {
         match self.section.kind() {
             Kind::Granules { granule, .. } => {
                 let starts = self.populated.range(within.start()..=within.last());
-                starts.filter_map(|start| Span::new(*start, *granule).ok()).collect()
+                starts
+                    .filter_map(|start| Span::new(*start, *granule).ok())
+                    .collect()
             }
             _ => span.aligned(alignment).into_iter().collect(),
         }
@@ -50,7 +56,10 @@ impl Entry {
         match self.check(&wanted, usable) {
             Ok(()) => Ok(wanted),
             Err(error) if matches!(self.section.kind(), Kind::Bar(_)) => {
-                notes.push(Note { span: self.section.span(), what: Noted::NotMapped(error) });
+                notes.push(Note {
+                    span: self.section.span(),
+                    what: Noted::NotMapped(error),
+                });
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
@@ -80,17 +89,23 @@ impl Entry {
         let mut backing = self.section.kind().backing()?.clone();
         backing.offset += span.start() - self.section.span().start();
         let must = !matches!(self.section.kind(), Kind::Bar(_));
-        Some(Piece { span, backing, access: self.section.access(), must })
+        Some(Piece {
+            span,
+            backing,
+            access: self.section.access(),
+            must,
+        })
     }
 
     /// Whether the IOMMU could map it, by where it lies.
     fn check(&self, wanted: &[Span], usable: &IovaRanges) -> Result<(), Error> {
         let span = self.section.span();
-        let start = |backing: &super::Backing| match (backing.memory.file(), backing.memory.address()) {
-            (_, Some(address)) => address as u64 + backing.offset,
-            (Some((_, start)), None) => start + backing.offset,
-            (None, None) => backing.offset,
-        };
+        let start =
+            |backing: &super::Backing| match (backing.memory.file(), backing.memory.address()) {
+                (_, Some(address)) => address as u64 + backing.offset,
+                (Some((_, start)), None) => start + backing.offset,
+                (None, None) => backing.offset,
+            };
         let alignment = usable.alignment;
         let start = self.section.kind().backing().map_or(span.start(), start);
         if !wanted.is_empty() && start % alignment != span.start() % alignment {
@@ -103,7 +118,10 @@ impl Entry {
                 .any(|range| range.contains(&wanted.start()) && range.contains(&wanted.last()))
         };
         match wanted.iter().find(|wanted| !fits(wanted)) {
-            Some(wanted) => Err(Error::Outside { span: *wanted, usable: usable.ranges.clone() }),
+            Some(wanted) => Err(Error::Outside {
+                span: *wanted,
+                usable: usable.ranges.clone(),
+            }),
             None => Ok(()),
         }
     }

@@ -5,8 +5,8 @@ use crate::container;
 use std::io;
 use std::ops::RangeInclusive;
 
-/// What went wrong with an address space. Unless it is [`Error::Lost`] or [`Error::StillMapped`], everything is as it was
-/// before.
+/// What went wrong with an address space. Unless it is [`Error::Lost`] or [`Error::StillMapped`],
+/// everything is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A section's memory is not that long.
-    #[error("{span} from offset {offset:#x} reaches past the end of its memory of {memory:#x} bytes")]
+    #[error(
+        "{span} from offset {offset:#x} reaches past the end of its memory of {memory:#x} bytes"
+    )]
     Beyond {
         /// The section.
         span: Span,
@@ -133,8 +135,8 @@ pub enum Error {
     /// The caller's progress function ended it.
     #[error("mapping was cancelled")]
     Cancelled,
-    /// A step failed, and what was before could not be restored: the sections that are named are known, but devices
-    /// do not reach all of them ([`super::AddressSpace::restore`] tries again).
+    /// A step failed, and what was before could not be restored: the sections that are named are
+    /// known, but devices do not reach all of them ([`super::AddressSpace::restore`] tries again).
     #[error(
         "a failed change could not be undone: devices no longer reach {}, and still reach {}",
         spans(ranges),
@@ -148,11 +150,15 @@ pub enum Error {
         /// Why the step failed.
         source: Box<Error>,
     },
-    /// All is done, but devices reach what was removed still. Its memory is kept; where something else is added
-    /// there, it is tried again.
-    #[error("{} of the guest could not be unmapped: devices still reach them", spans(ranges))]
+    /// All is done, but devices reach what was removed still. Its memory is kept; where something
+    /// else is added there, it is tried again.
+    #[error(
+        "{} of the guest could not be unmapped: devices still reach them",
+        spans(ranges)
+    )]
     StillMapped {
-        /// What is mapped still; behind a virtual IOMMU, the guest physical addresses that it leads to.
+        /// What is mapped still; behind a virtual IOMMU, the guest physical addresses that it leads
+        /// to.
         ranges: Vec<Span>,
         /// What was not simply mapped by the same change.
         notes: Vec<Note>,
@@ -188,9 +194,9 @@ impl Error {
             Self::Outside { .. } => {
                 Some("give the guest less memory below this, or move it out of the reserved range")
             }
-            Self::TooManyMappings { .. } => {
-                Some("use larger granules (virtio-mem block size), or raise vfio_iommu_type1.dma_entry_limit")
-            }
+            Self::TooManyMappings { .. } => Some(
+                "use larger granules (virtio-mem block size), or raise vfio_iommu_type1.dma_entry_limit",
+            ),
             Self::Lost { source, .. } => source.hint(),
             Self::IovaRanges { source }
             | Self::Map { source, .. }
@@ -204,11 +210,22 @@ impl Error {
 }
 
 fn list(ranges: &[RangeInclusive<u64>]) -> String {
-    let ranges: Vec<_> = ranges.iter().map(|r| format!("{:#x}-{:#x}", r.start(), r.end())).collect();
-    if ranges.is_empty() { "none".into() } else { ranges.join(", ") }
+    let ranges: Vec<_> = ranges
+        .iter()
+        .map(|r| format!("{:#x}-{:#x}", r.start(), r.end()))
+        .collect();
+    if ranges.is_empty() {
+        "none".into()
+    } else {
+        ranges.join(", ")
+    }
 }
 
 fn spans(ranges: &[Span]) -> String {
     let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
-    if ranges.is_empty() { "nothing".into() } else { ranges.join(", ") }
+    if ranges.is_empty() {
+        "nothing".into()
+    } else {
+        ranges.join(", ")
+    }
 }

@@ -14,32 +14,52 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) space: AddressSpace,
-    /// The mappings of the guest, also those that lead to nothing for now. They are locked after the guest's memory, and
-    /// before the address space.
+    /// The mappings of the guest, also those that lead to nothing for now. They are locked after
+    /// the guest's memory, and before the address space.
     translations: Mutex<Spans<Translation>>,
 }
 
 impl Follower {
     pub(super) fn new(space: AddressSpace) -> Self {
-        Self { space, translations: Mutex::default() }
+        Self {
+            space,
+            translations: Mutex::default(),
+        }
     }
 
     pub(super) fn translations(&self) -> MutexGuard<'_, Spans<Translation>> {
         // They are changed after all that can fail.
-        self.translations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.translations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees what the guest has now in some spans: first unmaps what it has no more, and then maps what it has.
+    /// Sees what the guest has now in some spans: first unmaps what it has no more, and then maps
+    /// what it has.
     fn follow(&self, system: &State, spans: &[Span], still: &mut Still, notes: &mut Vec<Note>) {
         let translations = self.translations();
         let mut space = self.space.lock(Some(system));
-        let parts: Vec<_> =
-            translations.iter().flat_map(|(_, translation)| translation.parts(spans)).collect();
-        let cleared: Vec<_> = parts.iter().map(|part| space.forget(part, system, still)).collect();
-        for (part, _) in parts.into_iter().zip(cleared).filter(|(_, cleared)| *cleared) {
+        let parts: Vec<_> = translations
+            .iter()
+            .flat_map(|(_, translation)| translation.parts(spans))
+            .collect();
+        let cleared: Vec<_> = parts
+            .iter()
+            .map(|part| space.forget(part, system, still))
+            .collect();
+        for (part, _) in parts
+            .into_iter()
+            .zip(cleared)
+            .filter(|(_, cleared)| *cleared)
+        {
             let noted = space.regain(&part, system);
-            let Some(span) = part.leads_to(part.iova) else { continue };
-            notes.extend(noted.into_iter().map(|note| Note { span, what: Noted::Behind(Box::new(note)) }));
+            let Some(span) = part.leads_to(part.iova) else {
+                continue;
+            };
+            notes.extend(noted.into_iter().map(|note| Note {
+                span,
+                what: Noted::Behind(Box::new(note)),
+            }));
         }
     }
 }
@@ -48,7 +68,11 @@ impl State {
     /// Has what follows see what is now in some spans, after that has changed.
     pub(super) fn lead_followers(&self, spans: &[Span], still: &mut Still, notes: &mut Vec<Note>) {
         let spans = merged(spans);
-        for follower in self.followers.iter().filter_map(|follower| follower.upgrade()) {
+        for follower in self
+            .followers
+            .iter()
+            .filter_map(|follower| follower.upgrade())
+        {
             follower.follow(self, &spans, still, notes);
         }
     }
@@ -63,9 +87,12 @@ impl Locked<'_> {
             found.is_ok_and(|index| wanted[index].same(section))
         };
         let present = self.state.sections.overlapping(part.iova);
-        let gone: Vec<_> =
-            present.filter(|(_, entry)| !is_wanted(&entry.section)).map(|(span, _)| span).collect();
-        gone.iter().for_each(|span| drop(self.state.sections.remove(*span)));
+        let gone: Vec<_> = present
+            .filter(|(_, entry)| !is_wanted(&entry.section))
+            .map(|(span, _)| span)
+            .collect();
+        gone.iter()
+            .for_each(|span| drop(self.state.sections.remove(*span)));
         let mut own = Still::default();
         self.state.clear(&[part.iova], &mut own);
         let cleared = own.is_empty();
@@ -73,18 +100,26 @@ impl Locked<'_> {
         cleared
     }
 
-    /// Maps what a mapping leads to, and is not mapped, in each container that can have it. What cannot be is tried again when
-    /// the guest's memory changes there, and is a part of what whoever joins gets.
+    /// Maps what a mapping leads to, and is not mapped, in each container that can have it. What
+    /// cannot be is tried again when the guest's memory changes there, and is a part of what
+    /// whoever joins gets.
     fn regain(&mut self, part: &Translation, system: &State) -> Vec<Note> {
         let mut new = part.sections(system);
         new.retain(|section| self.state.sections.get(section.span()).is_none());
         for section in new {
-            self.state.sections.insert(section.span(), Entry::new(section));
+            self.state
+                .sections
+                .insert(section.span(), Entry::new(section));
         }
         let members = 0..self.state.members.len();
         let map = |member| {
             let result = self.map_missing(&[member], &[part.iova], &|_| ControlFlow::Continue(()));
-            result.unwrap_or_else(|error| vec![Note { span: part.iova, what: Noted::NotMapped(error) }])
+            result.unwrap_or_else(|error| {
+                vec![Note {
+                    span: part.iova,
+                    what: Noted::NotMapped(error),
+                }]
+            })
         };
         members.flat_map(map).collect()
     }

@@ -1,4 +1,5 @@
-//! RAM discard: memory of which granules are populated and discarded while the guest runs (virtio-mem).
+//! RAM discard: memory of which granules are populated and discarded while the guest runs
+//! (virtio-mem).
 
 use super::section::Kind;
 use super::state::State;
@@ -6,11 +7,12 @@ use super::{AddressSpace, Error, Note, OnProgress, Span};
 use std::ops::ControlFlow;
 
 impl AddressSpace {
-    /// Maps granules that the guest has from now on, each by itself, so that each can be discarded. Those that it has
-    /// already stay.
+    /// Maps granules that the guest has from now on, each by itself, so that each can be discarded.
+    /// Those that it has already stay.
     ///
     /// # Errors
-    /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing changed.
+    /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing
+    /// changed.
     pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
         self.populate_with(span, &|_| ControlFlow::Continue(()))
     }
@@ -19,12 +21,19 @@ impl AddressSpace {
     ///
     /// # Errors
     /// As [`AddressSpace::populate`]; [`Error::Cancelled`] where the function breaks off.
-    pub fn populate_with(&self, span: Span, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
+    pub fn populate_with(
+        &self,
+        span: Span,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
         let (section, granule) = space.state.granules_of(span)?;
         space.state.clear_stale(&[span])?;
-        let missing: Vec<_> = space.state.granules(section, span, granule, false).collect();
+        let missing: Vec<_> = space
+            .state
+            .granules(section, span, granule, false)
+            .collect();
         space.state.mark(section, &missing, true);
         match space.map_missing_in_all(&[span], on_progress) {
             Ok(notes) => space.lead_followers(&[span], notes),
@@ -35,7 +44,8 @@ impl AddressSpace {
         }
     }
 
-    /// Unmaps granules that the guest has no more, also where a virtual IOMMU leads to them. Those that it had not stay so.
+    /// Unmaps granules that the guest has no more, also where a virtual IOMMU leads to them. Those
+    /// that it had not stay so.
     ///
     /// # Errors
     /// [`Error::NotGranules`], [`Error::Granule`]; [`Error::StillMapped`]: the guest has none of them any more, but
@@ -53,11 +63,19 @@ impl AddressSpace {
 impl State {
     /// The section that a span of whole granules lies in, and the bytes of a granule.
     fn granules_of(&self, span: Span) -> Result<(Span, u64), Error> {
-        let (section, entry) = self.sections.overlapping(span).next().ok_or(Error::NotGranules { span })?;
+        let (section, entry) = self
+            .sections
+            .overlapping(span)
+            .next()
+            .ok_or(Error::NotGranules { span })?;
         match entry.section.kind() {
             Kind::Granules { granule, .. } if section.contains(span) => {
                 let (granule, whole) = (*granule, span.aligned(*granule) == Some(span));
-                if whole { Ok((section, granule)) } else { Err(Error::Granule { span, granule }) }
+                if whole {
+                    Ok((section, granule))
+                } else {
+                    Err(Error::Granule { span, granule })
+                }
             }
             _ => Err(Error::NotGranules { span }),
         }
@@ -72,12 +90,18 @@ impl State {
         populated: bool,
     ) -> impl Iterator<Item = u64> {
         let entry = self.sections.get(section);
-        let is = move |start: &u64| entry.is_some_and(|entry| entry.populated.contains(start) == populated);
-        (span.start()..=span.last()).step_by(granule as usize).filter(is)
+        let is = move |start: &u64| {
+            entry.is_some_and(|entry| entry.populated.contains(start) == populated)
+        };
+        (span.start()..=span.last())
+            .step_by(granule as usize)
+            .filter(is)
     }
 
     fn mark(&mut self, section: Span, granules: &[u64], populated: bool) {
-        let Some(entry) = self.sections.get_mut(section) else { return };
+        let Some(entry) = self.sections.get_mut(section) else {
+            return;
+        };
         for start in granules {
             match populated {
                 true => entry.populated.insert(*start),

@@ -5,7 +5,8 @@ use super::state::{Found, How, Journal, Plan, State, Still};
 use super::{AddressSpace, Error, Note, Sharing, Span};
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
-/// An address space while nobody else changes it, nor the one beyond it. The one beyond is always locked first.
+/// An address space while nobody else changes it, nor the one beyond it. The one beyond is always
+/// locked first.
 #[derive(Debug)]
 pub(super) struct Locked<'a> {
     pub(super) state: RwLockWriteGuard<'a, State>,
@@ -22,14 +23,20 @@ impl AddressSpace {
 
     /// Keeps others from changing it.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
-        // What is mapped is recorded before it is, so a thread that panics leaves a state that is safe to use.
+        // What is mapped is recorded before it is, so a thread that panics leaves a state that is
+        // safe to use.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps others from seeing it, with the address space beyond, which nobody changes already.
     pub(super) fn lock<'a>(&'a self, beyond: Option<&'a State>) -> Locked<'a> {
         let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        Locked { state, mapper: self.mapper, sharing: self.sharing, beyond }
+        Locked {
+            state,
+            mapper: self.mapper,
+            sharing: self.sharing,
+            beyond,
+        }
     }
 }
 
@@ -42,8 +49,10 @@ impl Locked<'_> {
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
         let mut notes = Vec::new();
-        let plan =
-            |member: &usize| self.state.plan(*member, targets, Found::Recorded, self.mapper, &mut notes);
+        let plan = |member: &usize| {
+            self.state
+                .plan(*member, targets, Found::Recorded, self.mapper, &mut notes)
+        };
         let plans = members.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
         self.state.populate(&plans, self.mapper, on_progress)?;
         let mut journal = Journal::default();
@@ -70,7 +79,12 @@ impl Locked<'_> {
         journal: &mut Journal,
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
-        let how = How { mapper: self.mapper, sharing: self.sharing, on_progress, beyond: self.beyond };
+        let how = How {
+            mapper: self.mapper,
+            sharing: self.sharing,
+            on_progress,
+            beyond: self.beyond,
+        };
         self.state.map(plans, how, journal, notes)
     }
 

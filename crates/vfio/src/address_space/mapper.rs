@@ -1,8 +1,9 @@
 //! [`Mapper`]: maps large memory from several threads.
 //!
-//! First all threads have the kernel make the pages, and only then all map: while one thread faults pages in, another
-//! one that maps would wait for the same lock of the process (and hold it up), so that both together take as long as one.
-//! What is mapped by its file is faulted in by nobody, and is mapped at once.
+//! First all threads have the kernel make the pages, and only then all map: while one thread faults
+//! pages in, another one that maps would wait for the same lock of the process (and hold it up), so
+//! that both together take as long as one. What is mapped by its file is faulted in by nobody, and
+//! is mapped at once.
 #![allow(unsafe_code)]
 
 use super::member::{self, Piece};
@@ -20,8 +21,9 @@ use std::thread;
 
 /// How memory is mapped: by how many threads.
 ///
-/// Several threads first populate what is mapped by its address (`MADV_POPULATE_WRITE`), and only then map it; on type1, which
-/// pins under one lock, one of them maps. What is mapped by its file they map at once.
+/// Several threads first populate what is mapped by its address (`MADV_POPULATE_WRITE`), and only
+/// then map it; on type1, which pins under one lock, one of them maps. What is mapped by its file
+/// they map at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapper {
     threads: NonZeroUsize,
@@ -47,16 +49,16 @@ pub enum Phase {
     Map,
 }
 
-/// A function that is told how far it is, from any of the threads, and can end it. It calls neither the address space nor the
-/// one that it is over or shares with: they are locked meanwhile.
+/// A function that is told how far it is, from any of the threads, and can end it. It calls neither
+/// the address space nor the one that it is over or shares with: they are locked meanwhile.
 pub type OnProgress<'a> = dyn Fn(Progress) -> ControlFlow<()> + Sync + 'a;
 
 /// A piece that is to be mapped.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) piece: Piece,
-    /// Where the memory is mapped already, and why it is copied from there at once: otherwise only where it cannot be
-    /// pinned again.
+    /// Where the memory is mapped already, and why it is copied from there at once: otherwise only
+    /// where it cannot be pinned again.
     pub(super) source: Option<(Source, Option<Why>)>,
     /// What the kernel said; nothing where it was not asked.
     pub(super) answer: OnceLock<Result<Way, container::Error>>,
@@ -100,16 +102,24 @@ impl Mapper {
     /// How many threads are worth to be begun for so many bytes.
     fn worth(self, bytes: u64) -> usize {
         let shares = bytes.div_ceil(SMALLEST_PIECE);
-        self.threads().min(usize::try_from(shares).unwrap_or(usize::MAX))
+        self.threads()
+            .min(usize::try_from(shares).unwrap_or(usize::MAX))
     }
 
-    /// Cuts a span on the borders of huge pages, so that each thread gets some of it, several times: what one of them is slower
-    /// by, the others take over.
+    /// Cuts a span on the borders of huge pages, so that each thread gets some of it, several
+    /// times: what one of them is slower by, the others take over.
     pub(super) fn cut(self, span: Span, pages: Pages) -> Vec<Span> {
-        let border = if let Pages::Huge(size) = pages { size.max(HUGE) } else { HUGE };
+        let border = if let Pages::Huge(size) = pages {
+            size.max(HUGE)
+        } else {
+            HUGE
+        };
         let share = span.length() / (PIECES_OF_EACH * self.threads() as u64);
-        let size =
-            if self.threads() == 1 { LARGEST_PIECE } else { share.clamp(SMALLEST_PIECE, LARGEST_PIECE) };
+        let size = if self.threads() == 1 {
+            LARGEST_PIECE
+        } else {
+            share.clamp(SMALLEST_PIECE, LARGEST_PIECE)
+        };
         cut(span, size.next_multiple_of(border))
     }
 
@@ -118,9 +128,15 @@ impl Mapper {
         if self.threads() == 1 {
             return Ok(());
         }
-        let parts: Vec<_> = parts.into_iter().flat_map(|(memory, range)| populated(memory, range)).collect();
-        let count =
-            Count::new(Phase::Populate, parts.iter().map(|(_, part)| part.length()).sum(), on_progress);
+        let parts: Vec<_> = parts
+            .into_iter()
+            .flat_map(|(memory, range)| populated(memory, range))
+            .collect();
+        let count = Count::new(
+            Phase::Populate,
+            parts.iter().map(|(_, part)| part.length()).sum(),
+            on_progress,
+        );
         each(self.worth(count.total), &parts, |(memory, part)| {
             memory.populate(part.start(), part.length());
             count.add(part.length())
@@ -131,14 +147,19 @@ impl Mapper {
     /// Maps all of it, until one that must be mapped fails.
     ///
     /// # Safety
-    /// All pieces are recorded in the container's member, until they are unmapped or their answer is none or an error.
+    /// All pieces are recorded in the container's member, until they are unmapped or their answer
+    /// is none or an error.
     pub(super) unsafe fn map(
         self,
         dma: &dyn Dma,
         jobs: &[Job],
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Error> {
-        let count = Count::new(Phase::Map, jobs.iter().map(|job| job.piece.span.length()).sum(), on_progress);
+        let count = Count::new(
+            Phase::Map,
+            jobs.iter().map(|job| job.piece.span.length()).sum(),
+            on_progress,
+        );
         // type1 pins under one lock: more threads would only wait.
         let is_type1 = dma.capabilities().backend == Backend::Type1;
         let threads = if is_type1 { 1 } else { self.worth(count.total) };
@@ -156,7 +177,11 @@ impl Mapper {
 
 impl Job {
     pub(super) fn new(piece: Piece) -> Self {
-        Self { piece, source: None, answer: OnceLock::new() }
+        Self {
+            piece,
+            source: None,
+            answer: OnceLock::new(),
+        }
     }
 
     /// Says how it was mapped.
@@ -202,19 +227,31 @@ fn is_out_of_memory(error: &container::Error) -> bool {
     error.io().and_then(Errno::from_io_error) == Some(Errno::NOMEM)
 }
 
-/// The parts, by their offsets, in which memory is populated: small ones, so that all threads end at the same time, and whoever else needs the
-/// lock of the process's memory meanwhile waits for one of them only; but no part of a page.
+/// The parts, by their offsets, in which memory is populated: small ones, so that all threads end
+/// at the same time, and whoever else needs the lock of the process's memory meanwhile waits for
+/// one of them only; but no part of a page.
 fn populated(memory: Arc<Memory>, range: Range<u64>) -> impl Iterator<Item = (Arc<Memory>, Span)> {
-    let page = if let Pages::Huge(size) = memory.pages() { size } else { 0 };
-    let parts = Span::between(range.start, range.end).map(|part| cut(part, page.max(POPULATED_AT_ONCE)));
-    parts.into_iter().flatten().map(move |part| (Arc::clone(&memory), part))
+    let page = if let Pages::Huge(size) = memory.pages() {
+        size
+    } else {
+        0
+    };
+    let parts =
+        Span::between(range.start, range.end).map(|part| cut(part, page.max(POPULATED_AT_ONCE)));
+    parts
+        .into_iter()
+        .flatten()
+        .map(move |part| (Arc::clone(&memory), part))
 }
 
 /// Cuts a span at the multiples of `size`.
 fn cut(span: Span, size: u64) -> Vec<Span> {
     let mut cuts = Vec::new();
     let mut start = span.start();
-    while let Some(next) = (start / size + 1).checked_mul(size).filter(|next| *next <= span.last()) {
+    while let Some(next) = (start / size + 1)
+        .checked_mul(size)
+        .filter(|next| *next <= span.last())
+    {
         cuts.extend(Span::between(start, next));
         start = next;
     }
@@ -222,8 +259,9 @@ fn cut(span: Span, size: u64) -> Vec<Span> {
     cuts
 }
 
-/// Does something with each item, from several threads, until one of them breaks off. They begin when all have started:
-/// a thread that starts changes the process's memory map (for its stack), and would wait for those that populate.
+/// Does something with each item, from several threads, until one of them breaks off. They begin
+/// when all have started: a thread that starts changes the process's memory map (for its stack),
+/// and would wait for those that populate.
 fn each<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> ControlFlow<()> + Sync) {
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -245,7 +283,9 @@ fn each<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> ControlFlow<(
                 worker();
             };
             // Where there is no thread to be had, the others do the work.
-            let _ = thread::Builder::new().name("dma-map".into()).spawn_scoped(scope, start);
+            let _ = thread::Builder::new()
+                .name("dma-map".into())
+                .spawn_scoped(scope, start);
         }
         drop(starting);
         // Nothing is sent: this returns when the last of them has dropped its end.
@@ -266,18 +306,33 @@ struct Count<'a> {
 
 impl<'a> Count<'a> {
     fn new(phase: Phase, total: u64, on_progress: &'a OnProgress<'a>) -> Self {
-        Self { phase, done: AtomicU64::new(0), total, on_progress, cancelled: AtomicBool::new(false) }
+        Self {
+            phase,
+            done: AtomicU64::new(0),
+            total,
+            on_progress,
+            cancelled: AtomicBool::new(false),
+        }
     }
 
     fn add(&self, bytes: u64) -> ControlFlow<()> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let answer = (self.on_progress)(Progress { phase: self.phase, done, total: self.total });
-        self.cancelled.fetch_or(answer.is_break(), Ordering::Relaxed);
+        let answer = (self.on_progress)(Progress {
+            phase: self.phase,
+            done,
+            total: self.total,
+        });
+        self.cancelled
+            .fetch_or(answer.is_break(), Ordering::Relaxed);
         answer
     }
 
     fn result(self) -> Result<(), Error> {
-        if self.cancelled.into_inner() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.cancelled.into_inner() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -296,17 +351,31 @@ mod tests {
         let cuts = mapper.cut(whole, Pages::Base);
         assert!(cuts.len() >= 2, "{cuts:?}");
         assert!(cuts.iter().skip(1).all(|cut| cut.start() % HUGE == 0));
-        assert_eq!((cuts[0].start(), cuts.last().unwrap().last()), (whole.start(), whole.last()));
-        assert!(cuts.windows(2).all(|pair| pair[0].last() + 1 == pair[1].start()));
+        assert_eq!(
+            (cuts[0].start(), cuts.last().unwrap().last()),
+            (whole.start(), whole.last())
+        );
+        assert!(
+            cuts.windows(2)
+                .all(|pair| pair[0].last() + 1 == pair[1].start())
+        );
         let cuts = mapper.cut(span(0, 4 << 30), Pages::Huge(1 << 30));
-        assert!(cuts.iter().all(|cut| cut.start() % (1 << 30) == 0), "{cuts:?}");
+        assert!(
+            cuts.iter().all(|cut| cut.start() % (1 << 30) == 0),
+            "{cuts:?}"
+        );
     }
 
     #[test]
     fn small_memory_and_that_of_one_thread_stays_whole() {
         let two = Mapper::new(NonZeroUsize::new(2).unwrap());
         assert_eq!(two.cut(span(0x20_0000, 32 << 20), Pages::Base).len(), 1);
-        assert_eq!(Mapper::new(NonZeroUsize::MIN).cut(span(0, 1 << 30), Pages::Base).len(), 1);
+        assert_eq!(
+            Mapper::new(NonZeroUsize::MIN)
+                .cut(span(0, 1 << 30), Pages::Base)
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -320,7 +389,9 @@ mod tests {
         let parts_of = |pages| {
             let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
             let memory = Memory::from_file(file, 0, 2 << 30, Box::new(())).with_pages(pages);
-            populated(Arc::new(memory), 0..2 << 30).map(|(_, part)| part.length()).collect::<Vec<_>>()
+            populated(Arc::new(memory), 0..2 << 30)
+                .map(|(_, part)| part.length())
+                .collect::<Vec<_>>()
         };
         assert_eq!(parts_of(Pages::Base), vec![POPULATED_AT_ONCE; 256]);
         assert_eq!(parts_of(Pages::Huge(1 << 30)), [1 << 30; 2]);
@@ -334,7 +405,10 @@ mod tests {
                 item.fetch_add(1, Ordering::Relaxed);
                 ControlFlow::Continue(())
             });
-            assert!(items.iter().all(|item| item.load(Ordering::Relaxed) == 1), "{threads}");
+            assert!(
+                items.iter().all(|item| item.load(Ordering::Relaxed) == 1),
+                "{threads}"
+            );
         }
     }
 

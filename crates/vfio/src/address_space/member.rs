@@ -38,9 +38,15 @@ pub(super) struct Member {
 impl Member {
     /// Takes in an empty container, and has it track dirty pages, where that is asked for.
     pub(super) fn new(dma: Arc<dyn Dma>, tracking: bool) -> Result<Self, Error> {
-        let mut new = Self { dma, pieces: Spans::default(), tracking: None, dirty: Parts::default() };
+        let mut new = Self {
+            dma,
+            pieces: Spans::default(),
+            tracking: None,
+            dirty: Parts::default(),
+        };
         if tracking {
-            new.set_dirty_tracking(true).map_err(|source| Error::DirtyTracking { on: true, source })?;
+            new.set_dirty_tracking(true)
+                .map_err(|source| Error::DirtyTracking { on: true, source })?;
         }
         Ok(new)
     }
@@ -51,18 +57,24 @@ impl Member {
 
     /// Asks for the usable IOVAs; the alignment is the host's page at least.
     pub(super) fn usable(&self) -> Result<IovaRanges, Error> {
-        let mut usable = self.dma.iova_ranges().map_err(|source| Error::IovaRanges { source })?;
+        let mut usable = self
+            .dma
+            .iova_ranges()
+            .map_err(|source| Error::IovaRanges { source })?;
         usable.alignment = usable.alignment.max(rustix::param::page_size() as u64);
         Ok(usable)
     }
 
     /// The mappings that have addresses in the span.
     pub(super) fn overlapping(&self, span: Span) -> Vec<Span> {
-        self.pieces.overlapping(span).map(|(found, _)| found).collect()
+        self.pieces
+            .overlapping(span)
+            .map(|(found, _)| found)
+            .collect()
     }
 
-    /// Whether all of a span is mapped to a piece's memory, so that it can be copied from there: what devices may write, the
-    /// kernel copies only from where they may.
+    /// Whether all of a span is mapped to a piece's memory, so that it can be copied from there:
+    /// what devices may write, the kernel copies only from where they may.
     pub(super) fn has(&self, at: Span, piece: &Piece) -> bool {
         let start = |span: Span, backing: &Backing| backing.offset.wrapping_sub(span.start());
         let is_same = |(span, own): (Span, &Piece)| {
@@ -86,7 +98,8 @@ impl Member {
         }
     }
 
-    /// Maps and records one piece. Where that fails, it can be that it is recorded still: see [`Member::forget`].
+    /// Maps and records one piece. Where that fails, it can be that it is recorded still: see
+    /// [`Member::forget`].
     pub(super) fn map(&mut self, piece: Piece) -> Result<(), container::Error> {
         let span = piece.span;
         self.pieces.insert(span, piece.clone());
@@ -101,8 +114,8 @@ impl Member {
         self.overlapping(piece.span).is_empty() && self.map(piece).is_ok()
     }
 
-    /// Forgets a recorded piece that could not be mapped, or that was not tried. Returns whether that can be: the kernel
-    /// may have mapped it, and then failed to say so.
+    /// Forgets a recorded piece that could not be mapped, or that was not tried. Returns whether
+    /// that can be: the kernel may have mapped it, and then failed to say so.
     pub(super) fn forget(&mut self, span: Span, error: Option<&container::Error>) -> bool {
         if error.is_some_and(|error| may_be_done(error.io())) {
             return self.unmap(span).is_ok();
@@ -127,7 +140,9 @@ impl Member {
             return unmap(&*self.dma, span);
         };
         let mut bitmap = vec![0; words(span, page_size)];
-        let answer = self.dma.unmap_dirty(span.start(), span.length(), page_size, &mut bitmap);
+        let answer = self
+            .dma
+            .unmap_dirty(span.start(), span.length(), page_size, &mut bitmap);
         self.note_dirty(piece, page_size, &bitmap);
         let Err(error) = answer else { return Ok(()) };
         // It may be unmapped by now, and have told nothing.
@@ -139,7 +154,11 @@ impl Member {
 
     /// Begins or ends to track dirty pages.
     pub(super) fn set_dirty_tracking(&mut self, on: bool) -> Result<(), container::Error> {
-        let page_size = if on { Some(1 << self.dma.page_sizes()?.trailing_zeros().min(63)) } else { None };
+        let page_size = if on {
+            Some(1 << self.dma.page_sizes()?.trailing_zeros().min(63))
+        } else {
+            None
+        };
         self.tracking = None;
         self.dma.set_dirty_tracking(on)?;
         self.tracking = page_size;
@@ -148,13 +167,20 @@ impl Member {
 
     /// Asks which pages were written to, of all that is mapped, and makes them clean.
     pub(super) fn ask_dirty(&mut self) -> Result<(), Error> {
-        let Some(page_size) = self.tracking else { return Ok(()) };
-        let writable = self.pieces.iter().filter(|(_, piece)| piece.access != Access::Read);
+        let Some(page_size) = self.tracking else {
+            return Ok(());
+        };
+        let writable = self
+            .pieces
+            .iter()
+            .filter(|(_, piece)| piece.access != Access::Read);
         let pieces: Vec<_> = writable.map(|(_, piece)| piece.clone()).collect();
         for piece in pieces {
             let span = piece.span;
             let mut bitmap = vec![0; words(span, page_size)];
-            let answer = self.dma.dirty_pages(span.start(), span.length(), page_size, true, &mut bitmap);
+            let answer =
+                self.dma
+                    .dirty_pages(span.start(), span.length(), page_size, true, &mut bitmap);
             self.note_dirty(&piece, page_size, &bitmap);
             answer.map_err(|source| Error::DirtyPages { span, source })?;
         }
@@ -164,7 +190,8 @@ impl Member {
     fn note_dirty(&mut self, piece: &Piece, page_size: u64, bitmap: &[u64]) {
         let Backing { memory, offset } = &piece.backing;
         for Range { start, end } in runs(bitmap) {
-            self.dirty.insert(memory, offset + start * page_size..offset + end * page_size);
+            self.dirty
+                .insert(memory, offset + start * page_size..offset + end * page_size);
         }
     }
 
@@ -184,7 +211,13 @@ impl Member {
         {
             tracing::debug!("{error}");
         }
-        refused.map_or(Ok(()), |source| Err(Error::StillMapped { ranges, notes: Vec::new(), source }))
+        refused.map_or(Ok(()), |source| {
+            Err(Error::StillMapped {
+                ranges,
+                notes: Vec::new(),
+                source,
+            })
+        })
     }
 }
 
@@ -206,7 +239,12 @@ pub(super) fn words(span: Span, page_size: u64) -> usize {
 /// # Safety
 /// The piece is recorded in the container's member until it is unmapped: that keeps the memory.
 pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::Error> {
-    let Piece { span, backing: Backing { memory, offset }, access, .. } = piece;
+    let Piece {
+        span,
+        backing: Backing { memory, offset },
+        access,
+        ..
+    } = piece;
     let (iova, length) = (span.start(), span.length());
     match (memory.file(), memory.address()) {
         (Some((file, start)), _) if dma.capabilities().map_file => {
@@ -214,8 +252,8 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
         }
         (_, Some(address)) => {
             let start = address.wrapping_add(*offset as usize);
-            // SAFETY: a section lies within its memory, which stays while the piece is recorded; that no references
-            // are made to it is the contract of `Memory`.
+            // SAFETY: a section lies within its memory, which stays while the piece is recorded;
+            // that no references are made to it is the contract of `Memory`.
             unsafe { dma.map(start, length, iova, *access) }
         }
         (Some(_), None) | (None, None) => Err(container::Error::Unsupported {
@@ -229,10 +267,17 @@ pub(super) unsafe fn map(dma: &dyn Dma, piece: &Piece) -> Result<(), container::
 ///
 /// # Safety
 /// As [`map`]; the source is a recorded mapping of the piece's memory.
-pub(super) unsafe fn copy(dma: &dyn Dma, piece: &Piece, from: &Source) -> Result<(), container::Error> {
+pub(super) unsafe fn copy(
+    dma: &dyn Dma,
+    piece: &Piece,
+    from: &Source,
+) -> Result<(), container::Error> {
     let Some(ioas) = dma.ioas() else {
         let backend = dma.capabilities().backend;
-        return Err(container::Error::Unsupported { backend, what: "copy mappings" });
+        return Err(container::Error::Unsupported {
+            backend,
+            what: "copy mappings",
+        });
     };
     let (iova, length) = (Iova::At(piece.span.start()), piece.span.length());
     // SAFETY: the memory stays while the piece is recorded, as for `map`.
@@ -242,10 +287,14 @@ pub(super) unsafe fn copy(dma: &dyn Dma, piece: &Piece, from: &Source) -> Result
 
 /// Unmaps a span; that nothing is mapped there is as good.
 fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
-    until_gone(|| dma.unmap(span.start(), span.length()), container::Error::io)
+    until_gone(
+        || dma.unmap(span.start(), span.length()),
+        container::Error::io,
+    )
 }
 
-/// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is sure.
+/// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is
+/// sure.
 pub(super) fn settle(dma: &dyn Dma, span: Span, refusal: &container::Error) -> bool {
     !may_be_done(refusal.io()) || unmap(dma, span).is_ok()
 }

@@ -45,53 +45,81 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Allocates private, anonymous memory, by whole pages where they are huge. It is zero at first, and not there before it
-    /// is used.
+    /// Allocates private, anonymous memory, by whole pages where they are huge. It is zero at
+    /// first, and not there before it is used.
     ///
     /// # Errors
     /// [`Error::Memory`].
     pub fn anonymous(length: u64, pages: Pages) -> Result<Self, Error> {
-        let failed = |e: Errno| Error::Memory { length, source: e.into() };
+        let failed = |e: Errno| Error::Memory {
+            length,
+            source: e.into(),
+        };
         let length = whole(length, pages).map_err(failed)?;
         let flags = MapFlags::PRIVATE | huge_flags(pages);
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let address = unsafe { mmap_anonymous(ptr::null_mut(), length as usize, READ_WRITE, flags) };
+        let address =
+            unsafe { mmap_anonymous(ptr::null_mut(), length as usize, READ_WRITE, flags) };
         Self::own(address.map_err(failed)?.cast(), length, None, pages).map_err(failed)
     }
 
-    /// Makes a memfd and maps it, shared, by whole pages where they are huge. It is zero at first, and not there before it is
-    /// used.
+    /// Makes a memfd and maps it, shared, by whole pages where they are huge. It is zero at first,
+    /// and not there before it is used.
     ///
     /// # Errors
     /// [`Error::Memory`].
     pub fn memfd(length: u64, pages: Pages) -> Result<Self, Error> {
-        Self::new_memfd(length, pages).map_err(|e| Error::Memory { length, source: e.into() })
+        Self::new_memfd(length, pages).map_err(|e| Error::Memory {
+            length,
+            source: e.into(),
+        })
     }
 
     fn new_memfd(length: u64, pages: Pages) -> Result<Self, Errno> {
         let length = whole(length, pages)?;
         let huge = match pages {
-            Pages::Huge(size) => MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(size_bits(size)),
+            Pages::Huge(size) => {
+                MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(size_bits(size))
+            }
             _ => MemfdFlags::empty(),
         };
         let file = memfd_create("guest-memory", MemfdFlags::CLOEXEC | huge)?;
         ftruncate(&file, length)?;
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let address =
-            unsafe { mmap(ptr::null_mut(), length as usize, READ_WRITE, MapFlags::SHARED, &file, 0) }?;
+        let address = unsafe {
+            mmap(
+                ptr::null_mut(),
+                length as usize,
+                READ_WRITE,
+                MapFlags::SHARED,
+                &file,
+                0,
+            )
+        }?;
         Self::own(address.cast(), length, Some((file, 0)), pages)
     }
 
-    fn own(address: *mut u8, length: u64, file: Option<(OwnedFd, u64)>, pages: Pages) -> Result<Self, Errno> {
+    fn own(
+        address: *mut u8,
+        length: u64,
+        file: Option<(OwnedFd, u64)>,
+        pages: Pages,
+    ) -> Result<Self, Errno> {
         let address = NonNull::new(address).ok_or(Errno::NOMEM)?;
-        let memory = Self { address: Some(address), length, file, pages, owner: Owner::Own };
+        let memory = Self {
+            address: Some(address),
+            length,
+            file,
+            pages,
+            owner: Owner::Own,
+        };
         let advice = match pages {
             Pages::Base => Advice::LinuxNoHugepage,
             Pages::Transparent => Advice::LinuxHugepage,
             Pages::Huge(_) => return Ok(memory),
         };
-        // SAFETY: our own, new mapping; the advice changes no contents. A kernel without THP refuses it, and
-        // has base pages alone then.
+        // SAFETY: our own, new mapping; the advice changes no contents. A kernel without THP
+        // refuses it, and has base pages alone then.
         let _ = unsafe { madvise(address.as_ptr().cast(), length as usize, advice) };
         Ok(memory)
     }
@@ -99,23 +127,46 @@ impl Memory {
     /// Takes memory that somebody else mapped: the guest memory of a VMM, or the mmap of a BAR.
     ///
     /// # Safety
-    /// Until `owner` is dropped, the memory stays mapped in this process at this address, and the program makes
-    /// no `&T` or `&mut T` to any of it: it is accessed by raw pointers or atomics, as memory that others change at
-    /// any time. (Where devices may only read it, `&T` is allowed.)
-    pub unsafe fn from_raw(address: NonNull<u8>, length: u64, owner: Box<dyn Any + Send + Sync>) -> Self {
+    /// Until `owner` is dropped, the memory stays mapped in this process at this address, and the
+    /// program makes no `&T` or `&mut T` to any of it: it is accessed by raw pointers or atomics,
+    /// as memory that others change at any time. (Where devices may only read it, `&T` is allowed.)
+    pub unsafe fn from_raw(
+        address: NonNull<u8>,
+        length: u64,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Self {
         let owner = Owner::Other(owner);
-        Self { address: Some(address), length, file: None, pages: Pages::Transparent, owner }
+        Self {
+            address: Some(address),
+            length,
+            file: None,
+            pages: Pages::Transparent,
+            owner,
+        }
     }
 
-    /// Takes `length` bytes of a dma-buf or a memfd, from `offset` on, that need not be mapped in this process.
-    /// `owner` is kept as long: the device of a BAR, for one. The file becomes close-on-exec.
-    pub fn from_file(file: OwnedFd, offset: u64, length: u64, owner: Box<dyn Any + Send + Sync>) -> Self {
+    /// Takes `length` bytes of a dma-buf or a memfd, from `offset` on, that need not be mapped in
+    /// this process. `owner` is kept as long: the device of a BAR, for one. The file becomes
+    /// close-on-exec.
+    pub fn from_file(
+        file: OwnedFd,
+        offset: u64,
+        length: u64,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Self {
         let (file, owner) = (Some((closed_on_exec(file), offset)), Owner::Other(owner));
-        Self { address: None, length, file, pages: Pages::Transparent, owner }
+        Self {
+            address: None,
+            length,
+            file,
+            pages: Pages::Transparent,
+            owner,
+        }
     }
 
-    /// Says that the same memory is a file's too, from `offset` in it on: a memfd (of shmem or hugetlbfs), or
-    /// a dma-buf. Backends that map files then map it by the file, which becomes close-on-exec.
+    /// Says that the same memory is a file's too, from `offset` in it on: a memfd (of shmem or
+    /// hugetlbfs), or a dma-buf. Backends that map files then map it by the file, which becomes
+    /// close-on-exec.
     #[must_use]
     pub fn with_file(mut self, file: OwnedFd, offset: u64) -> Self {
         self.file = Some((closed_on_exec(file), offset));
@@ -142,7 +193,9 @@ impl Memory {
 
     /// Returns the file and the offset in it where the memory starts.
     pub fn file(&self) -> Option<(BorrowedFd<'_>, u64)> {
-        self.file.as_ref().map(|(file, offset)| (file.as_fd(), *offset))
+        self.file
+            .as_ref()
+            .map(|(file, offset)| (file.as_fd(), *offset))
     }
 
     /// Returns what its pages are.
@@ -152,17 +205,24 @@ impl Memory {
 
     /// Whether so many bytes are there, and have offsets in the file.
     pub(super) fn has(&self, bytes: u64) -> bool {
-        bytes <= self.length && self.file().is_none_or(|(_, start)| start.checked_add(bytes).is_some())
+        bytes <= self.length
+            && self
+                .file()
+                .is_none_or(|(_, start)| start.checked_add(bytes).is_some())
     }
 
     /// Has the kernel make the pages of a part that is mapped here, as a write to each would
     /// (`MADV_POPULATE_WRITE`). Where it cannot, mapping tells why.
     pub(super) fn populate(&self, offset: u64, length: u64) {
-        let Some(address) = self.address.filter(|_| offset.saturating_add(length) <= self.length) else {
+        let Some(address) = self
+            .address
+            .filter(|_| offset.saturating_add(length) <= self.length)
+        else {
             return;
         };
         let start = address.as_ptr().wrapping_add(offset as usize);
-        // SAFETY: within the memory, which is mapped while `self` is there; the contents stay as they are.
+        // SAFETY: within the memory, which is mapped while `self` is there; the contents stay as
+        // they are.
         let answer = unsafe { madvise(start.cast(), length as usize, Advice::LinuxPopulateWrite) };
         if let Err(error) = answer {
             tracing::debug!("cannot populate {length:#x} bytes at {start:p}: {error}");
@@ -172,19 +232,33 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let (Owner::Own, Some(address)) = (&self.owner, self.address) else { return };
-        // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that a device
-        // reaches it by keeps it.
+        let (Owner::Own, Some(address)) = (&self.owner, self.address) else {
+            return;
+        };
+        // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that
+        // a device reaches it by keeps it.
         if let Err(error) = unsafe { munmap(address.as_ptr().cast(), self.length as usize) } {
-            tracing::warn!("cannot free {:#x} bytes of guest memory: {error}", self.length);
+            tracing::warn!(
+                "cannot free {:#x} bytes of guest memory: {error}",
+                self.length
+            );
         }
     }
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, length, file, pages, .. } = self;
-        write!(f, "Memory {{ {length:#x} bytes at {address:?}, file {file:?}, {pages:?} }}")
+        let Self {
+            address,
+            length,
+            file,
+            pages,
+            ..
+        } = self;
+        write!(
+            f,
+            "Memory {{ {length:#x} bytes at {address:?}, file {file:?}, {pages:?} }}"
+        )
     }
 }
 
@@ -197,7 +271,8 @@ fn huge_flags(pages: Pages) -> MapFlags {
     }
 }
 
-/// A length in whole huge pages, which must be of some size. (Of others, mmap makes whole ones itself.)
+/// A length in whole huge pages, which must be of some size. (Of others, mmap makes whole ones
+/// itself.)
 fn whole(length: u64, pages: Pages) -> Result<u64, Errno> {
     match pages {
         Pages::Huge(size) if !size.is_power_of_two() => Err(Errno::INVAL),
@@ -227,7 +302,10 @@ mod tests {
         let memory = Memory::anonymous(0x4000, Pages::Base).unwrap();
         assert!(memory.address().is_some() && memory.file().is_none());
         let memory = Memory::memfd(0x4000, Pages::Base).unwrap();
-        assert_eq!(rustix::fs::fstat(memory.file().unwrap().0).unwrap().st_size, 0x4000);
+        assert_eq!(
+            rustix::fs::fstat(memory.file().unwrap().0).unwrap().st_size,
+            0x4000
+        );
         memory.populate(0x1000, 0x3000);
         let first = memory.address().unwrap();
         // SAFETY: mapped, and nobody else has it.
@@ -248,7 +326,9 @@ mod tests {
     fn a_file_that_was_inherited_is_not_passed_on() {
         let file = || memfd_create("inherited", MemfdFlags::empty()).unwrap();
         let is_closed_on_exec = |memory: &Memory| {
-            rustix::io::fcntl_getfd(memory.file().unwrap().0).unwrap().contains(FdFlags::CLOEXEC)
+            rustix::io::fcntl_getfd(memory.file().unwrap().0)
+                .unwrap()
+                .contains(FdFlags::CLOEXEC)
         };
         let memory = Memory::from_file(file(), 0, 0x1000, Box::new(()));
         assert!(is_closed_on_exec(&memory) && is_closed_on_exec(&memory.with_file(file(), 0)));
@@ -264,7 +344,13 @@ mod tests {
     #[test]
     fn memory_of_no_or_of_too_many_bytes_is_refused() {
         for length in [0, 1 << 60] {
-            assert!(matches!(Memory::anonymous(length, Pages::Base), Err(Error::Memory { .. })), "{length}");
+            assert!(
+                matches!(
+                    Memory::anonymous(length, Pages::Base),
+                    Err(Error::Memory { .. })
+                ),
+                "{length}"
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
 //! [`AddressSpace`]: what devices see at which address, kept in step with what the guest sees there.
 //!
-//! A VMM's memory listener tells it in transactions which [`Section`]s come and go. It maps them in each of its containers
-//! (it sees [`Dma`] alone), records every mapping, and keeps the memory until it is unmapped. A change is made as a whole or
-//! not at all. A container that joins late gets everything that is there.
+//! A VMM's memory listener tells it in transactions which [`Section`]s come and go. It maps them in
+//! each of its containers (it sees [`Dma`] alone), records every mapping, and keeps the memory
+//! until it is unmapped. A change is made as a whole or not at all. A container that joins late
+//! gets everything that is there.
 //!
 //! | | |
 //! |---|---|
@@ -72,9 +73,11 @@ use state::State;
 use std::ops::ControlFlow;
 use std::sync::{Arc, RwLock};
 
-/// The addresses of a guest (or, behind a virtual IOMMU, those of a device), and the containers in which they are mapped.
+/// The addresses of a guest (or, behind a virtual IOMMU, those of a device), and the containers in
+/// which they are mapped.
 ///
-/// Its containers are its alone: nobody else maps, unmaps or tracks dirty pages in them. On drop it unmaps everything.
+/// Its containers are its alone: nobody else maps, unmaps or tracks dirty pages in them. On drop it
+/// unmaps everything.
 #[derive(Debug, Default)]
 pub struct AddressSpace {
     state: RwLock<State>,
@@ -95,9 +98,11 @@ impl AddressSpace {
     /// Says when pins are shared between containers. They are not unless that is said.
     ///
     /// # Safety
-    /// Nobody else maps or unmaps in the containers that join: by [`Dma`], by its [`Ioas`](crate::container::Ioas), or with a
-    /// [`DmaPool`](crate::dma::DmaPool). Nor, if pins are [shared with](AddressSpace::sharing_with) another address space,
-    /// in those that join there, nor in those that join a [`VirtualIommu`] over this one. What is copied from a container is what stands in it, which must be what was mapped.
+    /// Nobody else maps or unmaps in the containers that join: by [`Dma`], by its
+    /// [`Ioas`](crate::container::Ioas), or with a [`DmaPool`](crate::dma::DmaPool). Nor, if pins
+    /// are [shared with](AddressSpace::sharing_with) another address space, in those that join
+    /// there, nor in those that join a [`VirtualIommu`] over this one. What is copied from a
+    /// container is what stands in it, which must be what was mapped.
     #[must_use]
     #[allow(
         unsafe_code,
@@ -108,9 +113,9 @@ impl AddressSpace {
         self
     }
 
-    /// Says in which other address space the same memory is, so that pins can be shared with its containers, as
-    /// [`AddressSpace::with_sharing`] says. A container on the same iommufd that joins there shares all of the memory, also
-    /// without any device.
+    /// Says in which other address space the same memory is, so that pins can be shared with its
+    /// containers, as [`AddressSpace::with_sharing`] says. A container on the same iommufd that
+    /// joins there shares all of the memory, also without any device.
     #[must_use]
     pub fn sharing_with(mut self, other: &Arc<AddressSpace>) -> Self {
         self.beyond = Some(Arc::clone(other));
@@ -119,7 +124,11 @@ impl AddressSpace {
 
     /// An empty one that maps as another one does.
     fn like(other: &Self) -> Self {
-        Self { mapper: other.mapper, sharing: other.sharing, ..Self::default() }
+        Self {
+            mapper: other.mapper,
+            sharing: other.sharing,
+            ..Self::default()
+        }
     }
 
     /// Begins a change. Nothing happens before [`Transaction::commit`].
@@ -127,12 +136,14 @@ impl AddressSpace {
         Transaction::new(self)
     }
 
-    /// Maps everything in a container, which belongs to this address space from now on. Devices are best attached before:
-    /// their usable IOVAs are known then, and memory is pinned by several threads. A container whose mappings go with its last
-    /// device (type1) [leaves](AddressSpace::leave) with that, and joins again with the next one.
+    /// Maps everything in a container, which belongs to this address space from now on. Devices are
+    /// best attached before: their usable IOVAs are known then, and memory is pinned by several
+    /// threads. A container whose mappings go with its last device (type1)
+    /// [leaves](AddressSpace::leave) with that, and joins again with the next one.
     ///
     /// # Errors
-    /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`]; [`Error::DirtyTracking`].
+    /// As [`Transaction::commit`], with nothing mapped in it; [`Error::Member`];
+    /// [`Error::DirtyTracking`].
     pub fn join(&self, container: Arc<dyn Dma>) -> Result<Vec<Note>, Error> {
         self.join_with(container, &|_| ControlFlow::Continue(()))
     }
@@ -148,7 +159,12 @@ impl AddressSpace {
     ) -> Result<Vec<Note>, Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
-        if space.state.members.iter().any(|member| member.is(&container)) {
+        if space
+            .state
+            .members
+            .iter()
+            .any(|member| member.is(&container))
+        {
             return Err(Error::Member);
         }
         let member = Member::new(container, space.state.tracking)?;
@@ -156,38 +172,49 @@ impl AddressSpace {
         let member = space.state.members.len() - 1;
         let result = space.map_missing(&[member], &[Span::ALL], on_progress);
         if result.is_err() {
-            space.state.remove(member).unwrap_or_else(|error| tracing::warn!("{error}"));
+            space
+                .state
+                .remove(member)
+                .unwrap_or_else(|error| tracing::warn!("{error}"));
         }
         result
     }
 
-    /// Unmaps everything in a container, which then belongs to this address space no more. What its devices wrote to is kept for
-    /// [`AddressSpace::take_dirty`], and is not tracked any more.
+    /// Unmaps everything in a container, which then belongs to this address space no more. What its
+    /// devices wrote to is kept for [`AddressSpace::take_dirty`], and is not tracked any more.
     ///
     /// # Errors
     /// [`Error::NotMember`]; [`Error::StillMapped`]: the memory is then never freed.
     pub fn leave(&self, container: &Arc<dyn Dma>) -> Result<(), Error> {
         let beyond = self.beyond();
         let state = &mut self.lock(beyond.as_deref()).state;
-        let index = state.members.iter().position(|member| member.is(container)).ok_or(Error::NotMember)?;
+        let index = state
+            .members
+            .iter()
+            .position(|member| member.is(container))
+            .ok_or(Error::NotMember)?;
         state.remove(index)
     }
 
-    /// Unmaps the sections in a span for the time being, also where a virtual IOMMU leads to them: before a device whose BAR is there is reset, goes to D3 or loses
-    /// memory decode, by which the mapping of a dma-buf would be emptied.
+    /// Unmaps the sections in a span for the time being, also where a virtual IOMMU leads to them:
+    /// before a device whose BAR is there is reset, goes to D3 or loses memory decode, by which the
+    /// mapping of a dma-buf would be emptied.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Cut`] where the span has a part of a section; [`Error::StillMapped`].
+    /// [`Error::NotFound`], [`Error::Cut`] where the span has a part of a section;
+    /// [`Error::StillMapped`].
     pub fn withdraw(&self, span: Span) -> Result<(), Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
         let sections = space.state.whole_sections(span)?;
-        sections.iter().for_each(|section| space.state.set_withdrawn(*section, true));
+        sections
+            .iter()
+            .for_each(|section| space.state.set_withdrawn(*section, true));
         space.clear(&sections).map(|_| ())
     }
 
-    /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs that could not be
-    /// mapped, and what was lost. Unmaps what a failure left there.
+    /// Maps what should be mapped of the sections in a span, and is not: what was withdrawn, BARs
+    /// that could not be mapped, and what was lost. Unmaps what a failure left there.
     ///
     /// # Errors
     /// As [`Transaction::commit`]; [`Error::NotFound`], [`Error::Cut`].
@@ -199,18 +226,29 @@ impl AddressSpace {
     ///
     /// # Errors
     /// As [`AddressSpace::restore`]; [`Error::Cancelled`] where the function breaks off.
-    pub fn restore_with(&self, span: Span, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
+    pub fn restore_with(
+        &self,
+        span: Span,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Vec<Note>, Error> {
         let beyond = self.beyond();
         let mut space = self.lock(beyond.as_deref());
         let sections = space.state.whole_sections(span)?;
         space.state.clear_stale(&[span])?;
-        let withdrawn: Vec<_> =
-            sections.iter().copied().filter(|section| space.state.is_withdrawn(*section)).collect();
-        withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, false));
+        let withdrawn: Vec<_> = sections
+            .iter()
+            .copied()
+            .filter(|section| space.state.is_withdrawn(*section))
+            .collect();
+        withdrawn
+            .iter()
+            .for_each(|section| space.state.set_withdrawn(*section, false));
         match space.map_missing_in_all(&sections, on_progress) {
             Ok(notes) => space.lead_followers(&sections, notes),
             Err(error) => {
-                withdrawn.iter().for_each(|section| space.state.set_withdrawn(*section, true));
+                withdrawn
+                    .iter()
+                    .for_each(|section| space.state.set_withdrawn(*section, true));
                 Err(error)
             }
         }
@@ -218,7 +256,11 @@ impl AddressSpace {
 
     /// Returns the sections in rising order.
     pub fn sections(&self) -> Vec<Section> {
-        self.read().sections.iter().map(|(_, entry)| entry.section.clone()).collect()
+        self.read()
+            .sections
+            .iter()
+            .map(|(_, entry)| entry.section.clone())
+            .collect()
     }
 
     /// Returns what is mapped in a container, by whole mappings in rising order.
@@ -227,7 +269,11 @@ impl AddressSpace {
     /// [`Error::NotMember`].
     pub fn mappings(&self, container: &Arc<dyn Dma>) -> Result<Vec<Span>, Error> {
         let state = self.read();
-        let member = state.members.iter().find(|member| member.is(container)).ok_or(Error::NotMember)?;
+        let member = state
+            .members
+            .iter()
+            .find(|member| member.is(container))
+            .ok_or(Error::NotMember)?;
         Ok(member.pieces.iter().map(|(span, _)| span).collect())
     }
 }

@@ -25,16 +25,19 @@ pub enum Noted {
     Withdrawn,
     /// Devices reach only this much of it: its whole pages.
     Trimmed(Span),
-    /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual IOMMU leads to since the
-    /// guest's memory changed. It is tried again when that is [restored](super::AddressSpace::restore).
+    /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual
+    /// IOMMU leads to since the guest's memory changed. It is tried again when that is
+    /// [restored](super::AddressSpace::restore).
     NotMapped(Error),
     /// It shares its pins with another container.
     Shared(Why),
-    /// It was to share its pins with another container, which was refused: it is pinned, and charged, again.
+    /// It was to share its pins with another container, which was refused: it is pinned, and
+    /// charged, again.
     PinnedAgain(container::Error),
     /// What is to be noted of the IOVAs behind a virtual IOMMU that lead to it.
     Behind(Box<Note>),
-    /// If all of its granules were populated, all sections together would need more mappings than there can be.
+    /// If all of its granules were populated, all sections together would need more mappings than
+    /// there can be.
     Granules {
         /// How many there would be.
         needed: u64,
@@ -49,7 +52,9 @@ impl fmt::Display for Note {
         match what {
             Noted::Skipped(why) => write!(f, "devices do not reach {span}: {why}"),
             Noted::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
-            Noted::Trimmed(part) => write!(f, "of {span}, devices reach the whole pages only: {part}"),
+            Noted::Trimmed(part) => {
+                write!(f, "of {span}, devices reach the whole pages only: {part}")
+            }
             Noted::NotMapped(error) => {
                 write!(f, "devices do not reach {span}: {}", causes(error))
             }
@@ -60,10 +65,15 @@ impl fmt::Display for Note {
                     causes(error)
                 )
             }
-            Noted::Behind(note) => write!(f, "of what leads to {span} behind a virtual IOMMU: {note}"),
+            Noted::Behind(note) => {
+                write!(f, "of what leads to {span} behind a virtual IOMMU: {note}")
+            }
             Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
             Noted::Granules { needed, limit } => {
-                write!(f, "all of {span} would need {needed} mappings, but the limit is {limit}")
+                write!(
+                    f,
+                    "all of {span} would need {needed} mappings, but the limit is {limit}"
+                )
             }
         }
     }
@@ -71,7 +81,8 @@ impl fmt::Display for Note {
 
 /// An error, with what caused it.
 fn causes(error: &dyn error::Error) -> String {
-    let all: Vec<_> =
-        iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect();
+    let all: Vec<_> = iter::successors(Some(error), |error| (*error).source())
+        .map(ToString::to_string)
+        .collect();
     all.join(": ")
 }

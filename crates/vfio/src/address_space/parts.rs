@@ -27,18 +27,27 @@ impl Parts {
     /// Takes out what is there of a range.
     pub(super) fn take(&mut self, memory: &Arc<Memory>, range: Range<u64>) -> Vec<Range<u64>> {
         let known = self.0.iter_mut().find(|(known, _)| is(known, memory));
-        known.map(|(_, ranges)| ranges.take(range)).unwrap_or_default()
+        known
+            .map(|(_, ranges)| ranges.take(range))
+            .unwrap_or_default()
     }
 
     pub(super) fn extend(&mut self, other: Self) {
-        other.into_iter().for_each(|(memory, range)| self.insert(&memory, range));
+        other
+            .into_iter()
+            .for_each(|(memory, range)| self.insert(&memory, range));
     }
 
     /// Returns each part of memory that somebody still has.
     pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Memory>, Range<u64>)> {
-        let kept = self.0.into_iter().filter_map(|(memory, ranges)| Some((memory.upgrade()?, ranges.0)));
+        let kept = self
+            .0
+            .into_iter()
+            .filter_map(|(memory, ranges)| Some((memory.upgrade()?, ranges.0)));
         kept.flat_map(|(memory, ranges)| {
-            ranges.into_iter().map(move |(start, end)| (Arc::clone(&memory), start..end))
+            ranges
+                .into_iter()
+                .map(move |(start, end)| (Arc::clone(&memory), start..end))
         })
     }
 }
@@ -57,8 +66,12 @@ impl Ranges {
         for (found, last) in self.reaching(start, end) {
             self.0.remove(&found);
             let rests = [found..last.min(start), found.max(end)..last];
-            self.0
-                .extend(rests.into_iter().filter(|rest| !rest.is_empty()).map(|rest| (rest.start, rest.end)));
+            self.0.extend(
+                rests
+                    .into_iter()
+                    .filter(|rest| !rest.is_empty())
+                    .map(|rest| (rest.start, rest.end)),
+            );
             taken.push(found.max(start)..last.min(end));
         }
         taken.retain(|range| !range.is_empty());
@@ -67,7 +80,11 @@ impl Ranges {
 
     /// Those that overlap or touch a range, in falling order.
     fn reaching(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
-        let before = self.0.range(..=end).rev().map(|(found, last)| (*found, *last));
+        let before = self
+            .0
+            .range(..=end)
+            .rev()
+            .map(|(found, last)| (*found, *last));
         before.take_while(|(_, last)| *last >= start).collect()
     }
 }
@@ -85,13 +102,16 @@ mod tests {
 
     #[test]
     fn memory_is_not_kept_and_forgotten_when_it_is_gone() {
-        let [one, other] = [(); 2].map(|()| Arc::new(Memory::anonymous(0x1000, Pages::Base).unwrap()));
+        let [one, other] =
+            [(); 2].map(|()| Arc::new(Memory::anonymous(0x1000, Pages::Base).unwrap()));
         let mut parts = Parts::default();
         parts.insert(&one, 0..8);
         parts.insert(&other, 4..6);
         drop(one);
         let left: Vec<_> = parts.into_iter().collect();
-        assert!(matches!(&left[..], [(memory, range)] if Arc::ptr_eq(memory, &other) && *range == (4..6)));
+        assert!(
+            matches!(&left[..], [(memory, range)] if Arc::ptr_eq(memory, &other) && *range == (4..6))
+        );
     }
 
     proptest! {

@@ -16,25 +16,36 @@ pub(super) struct Source {
 impl State {
     /// Decides for each piece whether its pins are shared, and why.
     pub(super) fn choose_sources(&self, plan: &mut Plan, how: How<'_>) {
-        let Some(ioas) = self.members[plan.member].dma.ioas().filter(|_| how.sharing != Sharing::Never)
+        let Some(ioas) = self.members[plan.member]
+            .dma
+            .ioas()
+            .filter(|_| how.sharing != Sharing::Never)
         else {
             return;
         };
         let needed = plan.jobs.iter().map(|job| job.piece.span.length()).sum();
         let mut left = None;
         for job in &mut plan.jobs {
-            // The guest's memory first: it has few sections, and a guest may map many pages behind a virtual IOMMU.
+            // The guest's memory first: it has few sections, and a guest may map many pages behind
+            // a virtual IOMMU.
             let beyond = how.beyond.and_then(|state| state.source(&job.piece, ioas));
-            let Some(source) = beyond.or_else(|| self.source(&job.piece, ioas)) else { continue };
+            let Some(source) = beyond.or_else(|| self.source(&job.piece, ioas)) else {
+                continue;
+            };
             let left = || *left.get_or_insert_with(memlock_left);
-            let why = how.sharing.choose(job.piece.backing.memory.pages(), needed, left);
+            let why = how
+                .sharing
+                .choose(job.piece.backing.memory.pages(), needed, left);
             job.source = Some((source, why));
         }
     }
 
     /// Where another container of the same iommufd has the piece's memory, all of it.
     fn source(&self, piece: &Piece, to: &Arc<Ioas>) -> Option<Source> {
-        let ioases = self.members.iter().filter_map(|member| Some((member, member.dma.ioas()?)));
+        let ioases = self
+            .members
+            .iter()
+            .filter_map(|member| Some((member, member.dma.ioas()?)));
         let others: Vec<_> = ioases
             .filter(|(_, ioas)| !Arc::ptr_eq(ioas, to) && Arc::ptr_eq(ioas.context(), to.context()))
             .collect();
@@ -42,10 +53,16 @@ impl State {
             return None;
         }
         let length = piece.span.length();
-        let places = self.sections.iter().filter_map(|(_, entry)| entry.section.find(&piece.backing, length));
+        let places = self
+            .sections
+            .iter()
+            .filter_map(|(_, entry)| entry.section.find(&piece.backing, length));
         places.into_iter().find_map(|at| {
             let (_, ioas) = others.iter().find(|(member, _)| member.has(at, piece))?;
-            Some(Source { ioas: Arc::clone(ioas), iova: at.start() })
+            Some(Source {
+                ioas: Arc::clone(ioas),
+                iova: at.start(),
+            })
         })
     }
 }

@@ -13,20 +13,29 @@ pub struct Span {
 
 impl Span {
     /// All addresses.
-    pub const ALL: Self = Self { start: 0, last: u64::MAX };
+    pub const ALL: Self = Self {
+        start: 0,
+        last: u64::MAX,
+    };
 
     /// Takes `length` bytes from `start` on.
     ///
     /// # Errors
     /// [`Error::Span`] for no bytes, and past the end of 64 bits.
     pub fn new(start: u64, length: u64) -> Result<Self, Error> {
-        let last = length.checked_sub(1).and_then(|length| start.checked_add(length));
-        last.map(|last| Self { start, last }).ok_or(Error::Span { start, length })
+        let last = length
+            .checked_sub(1)
+            .and_then(|length| start.checked_add(length));
+        last.map(|last| Self { start, last })
+            .ok_or(Error::Span { start, length })
     }
 
     /// Takes the addresses from `start` to before `end`, if there are any.
     pub(super) fn between(start: u64, end: u64) -> Option<Self> {
-        (start < end).then(|| Self { start, last: end - 1 })
+        (start < end).then(|| Self {
+            start,
+            last: end - 1,
+        })
     }
 
     /// Returns the first address.
@@ -90,7 +99,9 @@ impl<T> Spans<T> {
     /// Takes out what lies at just this span.
     pub(super) fn remove(&mut self, span: Span) -> Option<T> {
         match self.0.get(&span.start) {
-            Some((found, _)) if *found == span => self.0.remove(&span.start).map(|(_, value)| value),
+            Some((found, _)) if *found == span => {
+                self.0.remove(&span.start).map(|(_, value)| value)
+            }
             _ => None,
         }
     }
@@ -102,11 +113,17 @@ impl<T> Spans<T> {
     }
 
     pub(super) fn get_mut(&mut self, span: Span) -> Option<&mut T> {
-        self.0.get_mut(&span.start).filter(|(found, _)| *found == span).map(|(_, value)| value)
+        self.0
+            .get_mut(&span.start)
+            .filter(|(found, _)| *found == span)
+            .map(|(_, value)| value)
     }
 
     pub(super) fn get(&self, span: Span) -> Option<&T> {
-        self.0.get(&span.start).filter(|(found, _)| *found == span).map(|(_, value)| value)
+        self.0
+            .get(&span.start)
+            .filter(|(found, _)| *found == span)
+            .map(|(_, value)| value)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -124,15 +141,23 @@ impl<T> Spans<T> {
 
     /// What has addresses in the span, in rising order.
     pub(super) fn overlapping(&self, span: Span) -> impl Iterator<Item = (Span, &T)> {
-        let before =
-            self.0.range(..span.start).next_back().filter(|(_, (found, _))| found.last >= span.start);
+        let before = self
+            .0
+            .range(..span.start)
+            .next_back()
+            .filter(|(_, (found, _))| found.last >= span.start);
         let within = self.0.range(span.start..=span.last);
-        before.into_iter().chain(within).map(|(_, (span, value))| (*span, value))
+        before
+            .into_iter()
+            .chain(within)
+            .map(|(_, (span, value))| (*span, value))
     }
 
     /// What has addresses in the span and outside of it too.
     pub(super) fn cut_by(&self, span: Span) -> Option<Span> {
-        self.overlapping(span).map(|(found, _)| found).find(|found| !span.contains(*found))
+        self.overlapping(span)
+            .map(|(found, _)| found)
+            .find(|found| !span.contains(*found))
     }
 
     /// The parts of the span where nothing lies.
@@ -143,7 +168,10 @@ impl<T> Spans<T> {
             gaps.extend(next.and_then(|next| Span::between(next, found.start)));
             next = found.last.checked_add(1);
         }
-        gaps.extend(next.filter(|next| *next <= span.last).map(|start| Span { start, last: span.last }));
+        gaps.extend(next.filter(|next| *next <= span.last).map(|start| Span {
+            start,
+            last: span.last,
+        }));
         gaps
     }
 }
@@ -154,7 +182,11 @@ pub(super) fn merged(spans: &[Span]) -> Vec<Span> {
     spans.sort();
     spans.dedup_by(|next, span| {
         let overlaps = next.start <= span.last;
-        span.last = if overlaps { span.last.max(next.last) } else { span.last };
+        span.last = if overlaps {
+            span.last.max(next.last)
+        } else {
+            span.last
+        };
         overlaps
     });
     spans
@@ -164,7 +196,10 @@ pub(super) fn merged(spans: &[Span]) -> Vec<Span> {
 pub(super) fn overlap(spans: impl Iterator<Item = Span>) -> Option<(Span, Span)> {
     let mut spans: Vec<_> = spans.collect();
     spans.sort();
-    spans.windows(2).find(|pair| pair[0].last >= pair[1].start).map(|pair| (pair[1], pair[0]))
+    spans
+        .windows(2)
+        .find(|pair| pair[0].last >= pair[1].start)
+        .map(|pair| (pair[1], pair[0]))
 }
 
 #[cfg(test)]
@@ -190,7 +225,10 @@ mod tests {
 
     #[test]
     fn alignment_takes_the_whole_pages_within() {
-        assert_eq!(span(0x800, 0x2000).aligned(0x1000), Some(span(0x1000, 0x1000)));
+        assert_eq!(
+            span(0x800, 0x2000).aligned(0x1000),
+            Some(span(0x1000, 0x1000))
+        );
         assert_eq!(span(0x800, 0x1000).aligned(0x1000), None);
         assert_eq!(span(0, 0x1000).aligned(0x1000), Some(span(0, 0x1000)));
         let top = span(u64::MAX - 0xfff, 0x1000);
@@ -204,14 +242,27 @@ mod tests {
         let map = map(&[span(0x1000, 0x1000), span(0x4000, 0x1000)]);
         assert_eq!(map.gaps(span(0x1000, 0x1000)), []);
         assert_eq!(map.gaps(span(0, 0x1800)), [span(0, 0x1000)]);
-        assert_eq!(map.gaps(span(0x1800, 0x4000)), [span(0x2000, 0x2000), span(0x5000, 0x800)]);
-        let whole = Span { start: 0, last: u64::MAX };
+        assert_eq!(
+            map.gaps(span(0x1800, 0x4000)),
+            [span(0x2000, 0x2000), span(0x5000, 0x800)]
+        );
+        let whole = Span {
+            start: 0,
+            last: u64::MAX,
+        };
         assert_eq!(map.gaps(whole).last().unwrap().last(), u64::MAX);
     }
 
     #[test]
     fn spans_that_overlap_are_put_together_and_named() {
-        let spans = [span(8, 2), span(0, 4), span(9, 4), span(3, 2), span(5, 1), span(1, 1)];
+        let spans = [
+            span(8, 2),
+            span(0, 4),
+            span(9, 4),
+            span(3, 2),
+            span(5, 1),
+            span(1, 1),
+        ];
         assert_eq!(merged(&spans), [span(0, 5), span(5, 1), span(8, 5)]);
         assert_eq!(overlap(spans.into_iter()), Some((span(1, 1), span(0, 4))));
         assert_eq!(overlap([span(5, 1), span(0, 5)].into_iter()), None);

@@ -70,8 +70,8 @@ impl Plan {
 }
 
 impl State {
-    /// Finds out what is to be mapped in a container of the sections in some spans. Nothing is changed. What must
-    /// be mapped and cannot is an error, all else a note.
+    /// Finds out what is to be mapped in a container of the sections in some spans. Nothing is
+    /// changed. What must be mapped and cannot is an error, all else a note.
     pub(super) fn plan(
         &self,
         member: usize,
@@ -86,16 +86,25 @@ impl State {
         for target in targets {
             for (_, entry) in self.sections.overlapping(*target) {
                 let wanted = entry.wanted_of(*target, &usable, notes)?;
-                let gaps = wanted.into_iter().flat_map(|wanted| of.missing(wanted, found));
+                let gaps = wanted
+                    .into_iter()
+                    .flat_map(|wanted| of.missing(wanted, found));
                 let pieces = gaps.flat_map(|gap| entry.cut(gap, mapper));
                 jobs.extend(pieces.filter_map(|span| entry.piece(span)).map(Job::new));
             }
         }
         let goes: BTreeSet<_> = match found {
             Found::Recorded => BTreeSet::new(),
-            Found::Nothing => targets.iter().flat_map(|target| of.overlapping(*target)).collect(),
+            Found::Nothing => targets
+                .iter()
+                .flat_map(|target| of.overlapping(*target))
+                .collect(),
         };
-        let plan = Plan { member, jobs, goes: goes.len() };
+        let plan = Plan {
+            member,
+            jobs,
+            goes: goes.len(),
+        };
         self.within_limit(&plan)?;
         Ok(plan)
     }
@@ -113,14 +122,16 @@ impl State {
         let of = &self.members[plan.member];
         let needed = (of.pieces.len() - plan.goes + plan.jobs.len()) as u64;
         match of.dma.capabilities().max_mappings {
-            Some(limit) if needed > u64::from(limit) => Err(Error::TooManyMappings { needed, limit }),
+            Some(limit) if needed > u64::from(limit) => {
+                Err(Error::TooManyMappings { needed, limit })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Has the pages of what was planned made, which may not be there yet: what any of the containers maps by its address,
-    /// and none has so already. (What is mapped by its file needs no page tables of this process, and no lock on them:
-    /// there it would only take time.)
+    /// Has the pages of what was planned made, which may not be there yet: what any of the
+    /// containers maps by its address, and none has so already. (What is mapped by its file needs
+    /// no page tables of this process, and no lock on them: there it would only take time.)
     pub(super) fn populate(
         &self,
         plans: &[Plan],
@@ -130,7 +141,9 @@ impl State {
         let mut parts = Parts::default();
         for Plan { member, jobs, .. } in plans {
             let by_address = jobs.iter().map(|job| &job.piece).filter(|piece| {
-                piece.must && !self.members[*member].maps_by_file(piece) && !self.has_by_address(piece)
+                piece.must
+                    && !self.members[*member].maps_by_file(piece)
+                    && !self.has_by_address(piece)
             });
             by_address.for_each(|piece| {
                 let Backing { memory, offset } = &piece.backing;
@@ -140,9 +153,12 @@ impl State {
         mapper.populate(parts, on_progress)
     }
 
-    /// Whether a container has the memory already where a piece is to be, by its address: its pages were made for that.
+    /// Whether a container has the memory already where a piece is to be, by its address: its pages
+    /// were made for that.
     fn has_by_address(&self, piece: &Piece) -> bool {
-        self.members.iter().any(|member| !member.maps_by_file(piece) && member.has(piece.span, piece))
+        self.members
+            .iter()
+            .any(|member| !member.maps_by_file(piece) && member.has(piece.span, piece))
     }
 
     /// Maps what was planned.
@@ -188,7 +204,10 @@ impl State {
                     let error = Error::Map { span, source };
                     match piece.must {
                         true => result = Err(error),
-                        false => notes.push(Note { span, what: Noted::NotMapped(error) }),
+                        false => notes.push(Note {
+                            span,
+                            what: Noted::NotMapped(error),
+                        }),
                     }
                 }
                 None => {
@@ -200,9 +219,18 @@ impl State {
     }
 
     /// Unmaps a mapping, and notes down how to undo that.
-    pub(super) fn unmap(&mut self, member: usize, span: Span, journal: &mut Journal) -> Result<(), Error> {
-        let piece = self.members[member].unmap(span).map_err(|source| Error::Unmap { span, source })?;
-        journal.0.extend(piece.map(|piece| Step::Unmapped(member, piece)));
+    pub(super) fn unmap(
+        &mut self,
+        member: usize,
+        span: Span,
+        journal: &mut Journal,
+    ) -> Result<(), Error> {
+        let piece = self.members[member]
+            .unmap(span)
+            .map_err(|source| Error::Unmap { span, source })?;
+        journal
+            .0
+            .extend(piece.map(|piece| Step::Unmapped(member, piece)));
         Ok(())
     }
 
@@ -216,11 +244,14 @@ impl State {
         Ok(())
     }
 
-    /// Unmaps what failures left in some spans, in all containers: what is mapped now may not be what belongs there.
+    /// Unmaps what failures left in some spans, in all containers: what is mapped now may not be
+    /// what belongs there.
     pub(super) fn clear_stale(&mut self, spans: &[Span]) -> Result<(), Error> {
         for member in 0..self.members.len() {
             for span in self.unwanted(member, spans) {
-                self.members[member].unmap(span).map_err(|source| Error::Unmap { span, source })?;
+                self.members[member]
+                    .unmap(span)
+                    .map_err(|source| Error::Unmap { span, source })?;
             }
         }
         Ok(())
@@ -228,12 +259,19 @@ impl State {
 
     /// The mappings in some spans that no section wants.
     fn unwanted(&self, member: usize, spans: &[Span]) -> BTreeSet<Span> {
-        let recorded = spans.iter().flat_map(|span| self.members[member].pieces.overlapping(*span));
-        recorded.filter(|(_, piece)| !self.wants(piece)).map(|(span, _)| span).collect()
+        let recorded = spans
+            .iter()
+            .flat_map(|span| self.members[member].pieces.overlapping(*span));
+        recorded
+            .filter(|(_, piece)| !self.wants(piece))
+            .map(|(span, _)| span)
+            .collect()
     }
 
     fn wants(&self, piece: &Piece) -> bool {
-        self.sections.overlapping(piece.span).any(|(_, entry)| entry.wants(piece))
+        self.sections
+            .overlapping(piece.span)
+            .any(|(_, entry)| entry.wants(piece))
     }
 
     /// Unmaps what no section wants in some spans, in all containers, as far as it can be.
@@ -284,7 +322,8 @@ impl Still {
 
     /// Takes over what another one has, told by other addresses.
     pub(super) fn extend(&mut self, other: Self, place: impl Fn(Span) -> Option<Span>) {
-        self.ranges.extend(other.ranges.into_iter().filter_map(place));
+        self.ranges
+            .extend(other.ranges.into_iter().filter_map(place));
         self.source = self.source.take().or(other.source);
     }
 
@@ -295,9 +334,11 @@ impl Still {
     /// The answer to a change that is made, which has these notes.
     pub(super) fn answer(self, notes: Vec<Note>) -> Result<Vec<Note>, Error> {
         match self.source {
-            Some(source) => {
-                Err(Error::StillMapped { ranges: self.ranges.into_iter().collect(), notes, source })
-            }
+            Some(source) => Err(Error::StillMapped {
+                ranges: self.ranges.into_iter().collect(),
+                notes,
+                source,
+            }),
             None => Ok(notes),
         }
     }

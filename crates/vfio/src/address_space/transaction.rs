@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::ops::ControlFlow;
 
-/// A change in the making. What is deleted goes before anything is added, in whatever order they are said. Dropped
-/// without [`Transaction::commit`], it changes nothing.
+/// A change in the making. What is deleted goes before anything is added, in whatever order they
+/// are said. Dropped without [`Transaction::commit`], it changes nothing.
 #[must_use = "nothing is changed before it is committed"]
 #[derive(Debug)]
 pub struct Transaction<'a> {
@@ -43,7 +43,10 @@ struct Delta {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(space: &'a AddressSpace) -> Self {
-        Self { space, change: Change::default() }
+        Self {
+            space,
+            change: Change::default(),
+        }
     }
 }
 
@@ -68,16 +71,18 @@ impl Transaction<'_> {
 
     /// Makes the change in all containers. Returns what was not simply mapped.
     ///
-    /// What overlaps a new section is unmapped first; then everything new is mapped; then the rest is unmapped.
-    /// A section that is deleted and added again as it was stays mapped, and withdrawn if it was; what a failure before left
-    /// unmapped of it is mapped. Mappings that a failure left in a span that is removed or cleared are unmapped. The IOVAs that can be used are asked for each
-    /// time, since every attached device can narrow them.
+    /// What overlaps a new section is unmapped first; then everything new is mapped; then the rest
+    /// is unmapped. A section that is deleted and added again as it was stays mapped, and withdrawn
+    /// if it was; what a failure before left unmapped of it is mapped. Mappings that a failure left
+    /// in a span that is removed or cleared are unmapped. The IOVAs that can be used are asked for
+    /// each time, since every attached device can narrow them.
     ///
     /// # Errors
-    /// Of a wrong change: [`Error::NotFound`], [`Error::Cut`], [`Error::Overlap`]; what a container cannot have:
-    /// [`Error::Misaligned`], [`Error::Outside`], [`Error::TooManyMappings`], [`Error::IovaRanges`]; a refusal of the
-    /// kernel: [`Error::Map`], [`Error::Unmap`]. Nothing has changed after these. [`Error::Lost`] where a former mapping could not be
-    /// restored. [`Error::StillMapped`] where all is done but that old mappings are still there.
+    /// Of a wrong change: [`Error::NotFound`], [`Error::Cut`], [`Error::Overlap`]; what a container
+    /// cannot have: [`Error::Misaligned`], [`Error::Outside`], [`Error::TooManyMappings`],
+    /// [`Error::IovaRanges`]; a refusal of the kernel: [`Error::Map`], [`Error::Unmap`]. Nothing
+    /// has changed after these. [`Error::Lost`] where a former mapping could not be restored.
+    /// [`Error::StillMapped`] where all is done but that old mappings are still there.
     pub fn commit(self) -> Result<Vec<Note>, Error> {
         self.commit_with(&|_| ControlFlow::Continue(()))
     }
@@ -88,7 +93,9 @@ impl Transaction<'_> {
     /// As [`Transaction::commit`]; [`Error::Cancelled`] where the function breaks off.
     pub fn commit_with(self, on_progress: &OnProgress<'_>) -> Result<Vec<Note>, Error> {
         let beyond = self.space.beyond();
-        self.space.lock(beyond.as_deref()).commit(self.change, on_progress)
+        self.space
+            .lock(beyond.as_deref())
+            .commit(self.change, on_progress)
     }
 }
 
@@ -136,11 +143,20 @@ impl Change {
         let is_kept = |section: &Section| state.has(section) && removed.remove(&section.span());
         let (kept, adds): (Vec<_>, Vec<_>) = self.adds.into_iter().partition(is_kept);
         check_overlaps(state, &removed, &adds)?;
-        let former = removed.iter().filter_map(|span| state.sections.remove(*span)).collect();
+        let former = removed
+            .iter()
+            .filter_map(|span| state.sections.remove(*span))
+            .collect();
         let spans = |sections: &[Section]| sections.iter().map(Section::span).collect();
         let (added, kept) = (spans(&adds), spans(&kept));
-        adds.into_iter().for_each(|section| state.sections.insert(section.span(), Entry::new(section)));
-        Ok(Delta { removed, added, kept, former })
+        adds.into_iter()
+            .for_each(|section| state.sections.insert(section.span(), Entry::new(section)));
+        Ok(Delta {
+            removed,
+            added,
+            kept,
+            former,
+        })
     }
 }
 
@@ -163,7 +179,9 @@ impl Delta {
             state.within_limit(&plan)?;
             Ok(plan)
         };
-        let plans = (0..state.members.len()).map(&mut plan).collect::<Result<Vec<_>, _>>()?;
+        let plans = (0..state.members.len())
+            .map(&mut plan)
+            .collect::<Result<Vec<_>, _>>()?;
         // Before, so that devices do without what makes room for a short time only.
         state.populate(&plans, space.mapper, on_progress)?;
         for span in &self.added {
@@ -173,7 +191,9 @@ impl Delta {
     }
 
     fn revert(&mut self, state: &mut State) {
-        self.added.iter().for_each(|span| drop(state.sections.remove(*span)));
+        self.added
+            .iter()
+            .for_each(|span| drop(state.sections.remove(*span)));
         for entry in mem::take(&mut self.former) {
             state.sections.insert(entry.section.span(), entry);
         }
@@ -186,23 +206,40 @@ impl State {
         if let Some(piece) = self.sections.cut_by(span) {
             return Err(Error::Cut { span, piece });
         }
-        let found: Vec<_> = self.sections.overlapping(span).map(|(found, _)| found).collect();
-        if found.is_empty() { Err(Error::NotFound { span }) } else { Ok(found) }
+        let found: Vec<_> = self
+            .sections
+            .overlapping(span)
+            .map(|(found, _)| found)
+            .collect();
+        if found.is_empty() {
+            Err(Error::NotFound { span })
+        } else {
+            Ok(found)
+        }
     }
 
     /// Whether just this section is there.
     fn has(&self, section: &Section) -> bool {
-        self.sections.get(section.span()).is_some_and(|entry| entry.section.same(section))
+        self.sections
+            .get(section.span())
+            .is_some_and(|entry| entry.section.same(section))
     }
 
     /// What is to be said of sections that are withdrawn.
     fn withdrawn(&self, sections: &[Span]) -> impl Iterator<Item = Note> {
-        let withdrawn = sections.iter().filter(|section| self.is_withdrawn(**section));
-        withdrawn.map(|section| Note { span: *section, what: Noted::Withdrawn })
+        let withdrawn = sections
+            .iter()
+            .filter(|section| self.is_withdrawn(**section));
+        withdrawn.map(|section| Note {
+            span: *section,
+            what: Noted::Withdrawn,
+        })
     }
 
     pub(super) fn is_withdrawn(&self, section: Span) -> bool {
-        self.sections.get(section).is_some_and(|entry| entry.withdrawn)
+        self.sections
+            .get(section)
+            .is_some_and(|entry| entry.withdrawn)
     }
 
     pub(super) fn set_withdrawn(&mut self, section: Span, withdrawn: bool) {
@@ -231,7 +268,10 @@ fn skipped(state: &State, added: &[Span]) -> Vec<Note> {
     let entries = added.iter().filter_map(|span| state.sections.get(*span));
     let by_rule = entries.filter_map(|entry| {
         let what = Noted::Skipped(entry.section.skipped()?);
-        Some(Note { span: entry.section.span(), what })
+        Some(Note {
+            span: entry.section.span(),
+            what,
+        })
     });
     by_rule.chain(too_many_granules(state, added)).collect()
 }
@@ -242,11 +282,24 @@ fn too_many_granules(state: &State, added: &[Span]) -> Option<Note> {
         _ => 1,
     };
     let is_new = |span: &&Span| {
-        state.sections.get(**span).is_some_and(|entry| matches!(entry.section.kind(), Kind::Granules { .. }))
+        state
+            .sections
+            .get(**span)
+            .is_some_and(|entry| matches!(entry.section.kind(), Kind::Granules { .. }))
     };
     let span = *added.iter().find(is_new)?;
-    let limits = state.members.iter().filter_map(|member| member.dma.capabilities().max_mappings);
+    let limits = state
+        .members
+        .iter()
+        .filter_map(|member| member.dma.capabilities().max_mappings);
     let limit = limits.min()?;
-    let needed = state.sections.iter().map(|(_, entry)| granules(entry)).sum();
-    (needed > u64::from(limit)).then_some(Note { span, what: Noted::Granules { needed, limit } })
+    let needed = state
+        .sections
+        .iter()
+        .map(|(_, entry)| granules(entry))
+        .sum();
+    (needed > u64::from(limit)).then_some(Note {
+        span,
+        what: Noted::Granules { needed, limit },
+    })
 }

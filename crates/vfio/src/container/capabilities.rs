@@ -20,8 +20,8 @@ pub enum BarMapping {
     DmaBuf,
 }
 
-/// What a container can do. It is asked before, so that nobody meets a method that does not work: that one answers with
-/// [`Error::Unsupported`](super::Error::Unsupported).
+/// What a container can do. It is asked before, so that nobody meets a method that does not work:
+/// that one answers with [`Error::Unsupported`](super::Error::Unsupported).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -29,30 +29,33 @@ pub struct Capabilities {
     pub backend: Backend,
     /// Whether files can be mapped ([`Dma::map_file`](super::Dma::map_file)).
     pub map_file: bool,
-    /// Whether devices' writes can be tracked ([`Dma::set_dirty_tracking`](super::Dma::set_dirty_tracking)). Whether the
-    /// IOMMU of a device can is another question, which that call answers.
+    /// Whether devices' writes can be tracked
+    /// ([`Dma::set_dirty_tracking`](super::Dma::set_dirty_tracking)). Whether the IOMMU of a device
+    /// can is another question, which that call answers.
     pub dirty_tracking: bool,
     /// Whether written pages can be asked for without making them clean.
     pub dirty_without_clear: bool,
     /// How BARs are mapped.
     pub bars: BarMapping,
-    /// How many mappings there can be at a time, if that is limited. With type1 it is the module parameter `dma_entry_limit`
-    /// (65,535 by default) as it was when the container got its first device.
+    /// How many mappings there can be at a time, if that is limited. With type1 it is the module
+    /// parameter `dma_entry_limit` (65,535 by default) as it was when the container got its first
+    /// device.
     pub max_mappings: Option<u32>,
-    /// Whether there can be mappings without a device: before the first is attached, and after the last was detached. With
-    /// type1 they go with the last device.
+    /// Whether there can be mappings without a device: before the first is attached, and after the
+    /// last was detached. With type1 they go with the last device.
     pub without_devices: bool,
     /// Whether mappings can be copied to another container, with their pins (`IOMMU_IOAS_COPY`).
     pub copy: bool,
-    /// Whether a device can be attached to something else than the container's own mappings: to another address space, or
-    /// to a page table of its own (`IOMMU_HWPT_ALLOC`).
+    /// Whether a device can be attached to something else than the container's own mappings: to
+    /// another address space, or to a page table of its own (`IOMMU_HWPT_ALLOC`).
     pub nesting: bool,
     /// Whether what a device does under a PASID can be attached by itself.
     pub pasid: bool,
 }
 
 impl Capabilities {
-    /// What every container can do: map memory by its address, and unmap it, while a device is attached.
+    /// What every container can do: map memory by its address, and unmap it, while a device is
+    /// attached.
     pub const fn minimal(backend: Backend) -> Self {
         Self {
             backend,

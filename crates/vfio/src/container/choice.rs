@@ -38,11 +38,13 @@ impl FromStr for Policy {
 pub struct Options {
     /// Which backend to take.
     pub policy: Policy,
-    /// An iommufd that is there already, from another container or passed by a manager; without one, `/dev/iommu` is opened.
+    /// An iommufd that is there already, from another container or passed by a manager; without
+    /// one, `/dev/iommu` is opened.
     pub iommufd: Option<Arc<Iommufd>>,
     /// KVM, where the devices are for a guest on it.
     pub kvm: Option<Arc<dyn KvmVfio>>,
-    /// Who discards memory of the guest, and who keeps it from being discarded. Clones of these options have it in common.
+    /// Who discards memory of the guest, and who keeps it from being discarded. Clones of these
+    /// options have it in common.
     pub discards: Discards,
 }
 
@@ -69,8 +71,8 @@ pub enum Why {
     Answers,
     /// There is no iommufd.
     NoIommufd(passthru_iommufd::Error),
-    /// This device has no character device: the kernel is without `CONFIG_VFIO_DEVICE_CDEV`, or the device without a VFIO
-    /// driver.
+    /// This device has no character device: the kernel is without `CONFIG_VFIO_DEVICE_CDEV`, or the
+    /// device without a VFIO driver.
     NoCdev(String),
 }
 
@@ -93,7 +95,11 @@ pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
 
 /// Returns the iommufd to use, or why there is none.
 fn choose(options: &Options, devices: &[Location]) -> Result<(Arc<Iommufd>, Why), Why> {
-    let why = if options.iommufd.is_some() { Why::Given } else { Why::Answers };
+    let why = if options.iommufd.is_some() {
+        Why::Given
+    } else {
+        Why::Answers
+    };
     let context = context(options).map_err(Why::NoIommufd)?;
     match devices.iter().find(|device| device.cdev().is_none()) {
         Some(device) => Err(Why::NoCdev(device.name())),
@@ -111,19 +117,30 @@ fn context(options: &Options) -> Result<Arc<Iommufd>, passthru_iommufd::Error> {
 fn over_iommufd(options: &Options, context: Arc<Iommufd>, why: Why) -> Result<Choice, Error> {
     let container = IommufdContainer::new(&context, options.kvm.clone())?;
     let container = Arc::new(container.with_discards(options.discards.clone()));
-    Ok(Choice { container, backend: Backend::Iommufd, why })
+    Ok(Choice {
+        container,
+        backend: Backend::Iommufd,
+        why,
+    })
 }
 
 fn over_type1(options: &Options, why: Why) -> Result<Choice, Error> {
     let container = Type1Container::open(options.kvm.clone())?;
     let container = Arc::new(container.with_discards(options.discards.clone()));
-    Ok(Choice { container, backend: Backend::Type1, why })
+    Ok(Choice {
+        container,
+        backend: Backend::Type1,
+        why,
+    })
 }
 
 fn over_type1_instead(options: &Options, why: Why) -> Result<Choice, Error> {
     match over_type1(options, Why::Asked) {
         Ok(choice) => Ok(Choice { why, ..choice }),
-        Err(error) => Err(Error::NoBackend { iommufd: Box::new(why), source: Box::new(error) }),
+        Err(error) => Err(Error::NoBackend {
+            iommufd: Box::new(why),
+            source: Box::new(error),
+        }),
     }
 }
 
@@ -161,8 +178,17 @@ mod tests {
         std::fs::create_dir_all(root.path().join("vfio-dev/noiommu-vfio7")).unwrap();
         let devices = [Location::at(root.path()).unwrap()];
         for policy in [Policy::Auto, Policy::Iommufd, Policy::Type1] {
-            let error = open(&Options { policy, ..Options::default() }, &devices).unwrap_err();
-            let Error::Device(device::Error::NoIommu { node, .. }) = &error else { panic!("{error}") };
+            let error = open(
+                &Options {
+                    policy,
+                    ..Options::default()
+                },
+                &devices,
+            )
+            .unwrap_err();
+            let Error::Device(device::Error::NoIommu { node, .. }) = &error else {
+                panic!("{error}")
+            };
             assert_eq!(node, "noiommu-vfio7");
         }
     }
@@ -170,7 +196,13 @@ mod tests {
     #[test]
     fn the_reason_says_what_the_kernel_answered() {
         let source = Errno::NOENT.into();
-        let why = Why::NoIommufd(passthru_iommufd::Error::Open { path: "/dev/iommu".into(), source });
-        assert_eq!(why.to_string(), "cannot open /dev/iommu: No such file or directory (os error 2)");
+        let why = Why::NoIommufd(passthru_iommufd::Error::Open {
+            path: "/dev/iommu".into(),
+            source,
+        });
+        assert_eq!(
+            why.to_string(),
+            "cannot open /dev/iommu: No such file or directory (os error 2)"
+        );
     }
 }

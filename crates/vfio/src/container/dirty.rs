@@ -6,16 +6,25 @@ use std::ops::Range;
 /// Returns how many words a range takes, where the bitmap has so many.
 pub(crate) fn check_bitmap(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {
     let whole = page_size.is_power_of_two() && length > 0 && length.is_multiple_of(page_size);
-    let words = length.checked_div(page_size).map(|pages| pages.div_ceil(64));
+    let words = length
+        .checked_div(page_size)
+        .map(|pages| pages.div_ceil(64));
     let words = words.filter(|words| whole && *words <= bitmap.len() as u64);
-    words.map(|words| words as usize).ok_or(Error::Bitmap { length, page_size, words: bitmap.len() })
+    words.map(|words| words as usize).ok_or(Error::Bitmap {
+        length,
+        page_size,
+        words: bitmap.len(),
+    })
 }
 
 /// Adds bits to those that are there, from the bit `first` on.
 pub(crate) fn add_bits(bitmap: &mut [u64], first: u64, words: &[u64]) {
     let (skip, shift) = ((first / 64) as usize, (first % 64) as u32);
     for (index, word) in words.iter().enumerate() {
-        let parts = [word << shift, word.checked_shr(64 - shift).unwrap_or_default()];
+        let parts = [
+            word << shift,
+            word.checked_shr(64 - shift).unwrap_or_default(),
+        ];
         let places = bitmap.iter_mut().skip(skip + index);
         places.zip(parts).for_each(|(to, part)| *to |= part);
     }
@@ -48,11 +57,18 @@ mod tests {
     fn a_bitmap_has_a_bit_for_each_page() {
         assert_eq!(check_bitmap(64 << 12, 1 << 12, &[0]).unwrap(), 1);
         assert_eq!(check_bitmap(65 << 12, 1 << 12, &[0, 0]).unwrap(), 2);
-        for (length, page_size) in
-            [(65 << 12, 1 << 12), (0, 1 << 12), (1 << 12, 0), (1 << 12, 3), (100, 1 << 12)]
-        {
+        for (length, page_size) in [
+            (65 << 12, 1 << 12),
+            (0, 1 << 12),
+            (1 << 12, 0),
+            (1 << 12, 3),
+            (100, 1 << 12),
+        ] {
             assert!(
-                matches!(check_bitmap(length, page_size, &[0]), Err(Error::Bitmap { .. })),
+                matches!(
+                    check_bitmap(length, page_size, &[0]),
+                    Err(Error::Bitmap { .. })
+                ),
                 "{length} {page_size}"
             );
         }

@@ -6,14 +6,16 @@ use std::io;
 /// How often is asked at the most.
 const MOST: usize = 3;
 
-/// Whether it can be that the kernel did what it was asked for: it could not give its answer back (`EFAULT`).
+/// Whether it can be that the kernel did what it was asked for: it could not give its answer back
+/// (`EFAULT`).
 pub(crate) fn may_be_done(error: Option<&io::Error>) -> bool {
     error.and_then(Errno::from_io_error) == Some(Errno::FAULT)
 }
 
-/// Unmaps the own range of one mapping. It has gone where that succeeds, or where it is said twice in a row that nothing is
-/// there: a kernel with `CONFIG_IOMMUFD_TEST` says so of what is there, when it is told to fail. What says nothing
-/// (`EFAULT`: it may be done) is asked for again; any other refusal is the answer.
+/// Unmaps the own range of one mapping. It has gone where that succeeds, or where it is said twice
+/// in a row that nothing is there: a kernel with `CONFIG_IOMMUFD_TEST` says so of what is there,
+/// when it is told to fail. What says nothing (`EFAULT`: it may be done) is asked for again; any
+/// other refusal is the answer.
 pub(crate) fn until_gone<T, E>(
     ask: impl Fn() -> Result<T, E>,
     io: impl Fn(&E) -> Option<&io::Error>,
@@ -43,7 +45,8 @@ mod tests {
     fn of(answers: &[Result<(), Errno>]) -> (Result<(), Option<Errno>>, usize) {
         let left = RefCell::new(answers.iter());
         let ask = || left.borrow_mut().next().unwrap().map_err(io::Error::from);
-        let result = until_gone(ask, |error| Some(error)).map_err(|error| Errno::from_io_error(&error));
+        let result =
+            until_gone(ask, |error| Some(error)).map_err(|error| Errno::from_io_error(&error));
         (result, answers.len() - left.borrow().len())
     }
 
@@ -59,8 +62,17 @@ mod tests {
     #[test]
     fn what_is_not_known_to_have_gone_is_kept() {
         assert_eq!(of(&[Err(Errno::NOMEM)]), (Err(Some(Errno::NOMEM)), 1));
-        assert_eq!(of(&[Err(MAYBE), Err(GONE), Err(MAYBE)]), (Err(Some(MAYBE)), 3));
-        assert_eq!(of(&[Err(GONE), Err(MAYBE), Err(GONE)]), (Err(Some(GONE)), 3));
-        assert_eq!(of(&[Err(GONE), Err(Errno::BUSY)]), (Err(Some(Errno::BUSY)), 2));
+        assert_eq!(
+            of(&[Err(MAYBE), Err(GONE), Err(MAYBE)]),
+            (Err(Some(MAYBE)), 3)
+        );
+        assert_eq!(
+            of(&[Err(GONE), Err(MAYBE), Err(GONE)]),
+            (Err(Some(GONE)), 3)
+        );
+        assert_eq!(
+            of(&[Err(GONE), Err(Errno::BUSY)]),
+            (Err(Some(Errno::BUSY)), 2)
+        );
     }
 }

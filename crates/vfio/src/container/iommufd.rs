@@ -8,8 +8,8 @@ use super::member::{HotResetProof, Way};
 use super::tables::{Held, Included, Tables};
 use super::type1::blockers_of;
 use super::{
-    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error, Ioas,
-    IovaRanges, KvmVfio, Member, MemberPasid,
+    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error,
+    Ioas, IovaRanges, KvmVfio, Member, MemberPasid,
 };
 use crate::Failed;
 use crate::device::{self, Attached, Bound, Cdev, HotReset, Location, Owner, Source, Target};
@@ -18,10 +18,11 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// A container over an address space of an iommufd. Several on one iommufd can share what is pinned.
+/// A container over an address space of an iommufd. Several on one iommufd can share what is
+/// pinned.
 ///
-/// A device whose IOMMU can tell dirty pages is attached to a page table that does, which devices share where they can; any
-/// other one to the address space.
+/// A device whose IOMMU can tell dirty pages is attached to a page table that does, which devices
+/// share where they can; any other one to the address space.
 #[derive(Debug)]
 pub struct IommufdContainer {
     ioas: Arc<Ioas>,
@@ -59,7 +60,12 @@ impl IommufdContainer {
         let tables = Arc::new(Tables::new(Arc::clone(&ioas)));
         let discards = Discards::default();
         tables.set_discards(discards.clone());
-        Self { tables, ioas, kvm, discards }
+        Self {
+            tables,
+            ioas,
+            kvm,
+            discards,
+        }
     }
 
     /// Has it tell there who pins memory.
@@ -69,17 +75,29 @@ impl IommufdContainer {
     }
 
     /// Opens and binds a device, which its KVM learns of before.
-    fn bind(&self, source: Source, how: &Attach) -> Result<(Bound, Announced), Failed<Candidate, Error>> {
+    fn bind(
+        &self,
+        source: Source,
+        how: &Attach,
+    ) -> Result<(Bound, Announced), Failed<Candidate, Error>> {
         let cdev = open(source)?;
         let announced = match self.announce(cdev.as_fd(), cdev.location()) {
             Ok(announced) => announced,
-            Err(error) => return Err(Failed { state: unbound(cdev), error }),
+            Err(error) => {
+                return Err(Failed {
+                    state: unbound(cdev),
+                    error,
+                });
+            }
         };
         match cdev.bind(self.ioas.context(), how.token) {
             Ok(bound) => Ok((bound, announced)),
             Err(Failed { state, error }) => {
                 let error = not_viable(&state, &error).unwrap_or_else(|| error.into());
-                Err(Failed { state: unbound(state), error })
+                Err(Failed {
+                    state: unbound(state),
+                    error,
+                })
             }
         }
     }
@@ -88,11 +106,14 @@ impl IommufdContainer {
 impl IommufdContainer {
     fn announce(&self, file: BorrowedFd<'_>, device: &Location) -> Result<Announced, Error> {
         let pins = self.discards.pin_for(device)?;
-        Ok(Announced { _registration: Registration::new(self.kvm.as_ref(), file)?, _pins: pins })
+        Ok(Announced {
+            _registration: Registration::new(self.kvm.as_ref(), file)?,
+            _pins: pins,
+        })
     }
 
-    /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the memory is not there: what
-    /// may be mapped then is unmapped.
+    /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the
+    /// memory is not there: what may be mapped then is unmapped.
     fn mapped(
         &self,
         iova: u64,
@@ -103,10 +124,16 @@ impl IommufdContainer {
         if !may_be_done(error.io()) {
             return Err(error.into());
         }
-        match until_gone(|| self.ioas.unmap(iova, length), passthru_iommufd::Error::io) {
-            Err(unmap) => {
-                Err(Error::PerhapsMapped { iova, length, map: Box::new(error), source: Box::new(unmap) })
-            }
+        match until_gone(
+            || self.ioas.unmap(iova, length),
+            passthru_iommufd::Error::io,
+        ) {
+            Err(unmap) => Err(Error::PerhapsMapped {
+                iova,
+                length,
+                map: Box::new(error),
+                source: Box::new(unmap),
+            }),
             Ok(()) => Err(error.into()),
         }
     }
@@ -116,18 +143,31 @@ impl Container for IommufdContainer {
     fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
         let (bound, announced) = match device {
             Candidate::Source(source) => self.bind(source, &how)?,
-            Candidate::Bound(bound) => match self.announce(bound.device().as_fd(), bound.device().location())
-            {
-                Ok(announced) => (bound, announced),
-                Err(error) => return Err(Failed { state: bound.into(), error }),
-            },
+            Candidate::Bound(bound) => {
+                match self.announce(bound.device().as_fd(), bound.device().location()) {
+                    Ok(announced) => (bound, announced),
+                    Err(error) => {
+                        return Err(Failed {
+                            state: bound.into(),
+                            error,
+                        });
+                    }
+                }
+            }
         };
         match self.tables.attach(bound, how.target) {
             Ok((attached, held)) => {
-                let link = Link { attached, held, _announced: announced };
+                let link = Link {
+                    attached,
+                    held,
+                    _announced: announced,
+                };
                 Ok(Member(Way::Iommufd(Box::new(link))))
             }
-            Err(Failed { state, error }) => Err(Failed { state: state.into(), error }),
+            Err(Failed { state, error }) => Err(Failed {
+                state: state.into(),
+                error,
+            }),
         }
     }
 
@@ -139,8 +179,13 @@ impl Container for IommufdContainer {
         if affected.owned == Some(true) {
             return Ok(HotResetProof::default());
         }
-        let foreign = affected.devices.iter().filter(|device| device.owner == Owner::NotOwned);
-        Err(Error::NotOwned { devices: foreign.map(|device| device.address.to_string()).collect() })
+        let foreign = affected
+            .devices
+            .iter()
+            .filter(|device| device.owner == Owner::NotOwned);
+        Err(Error::NotOwned {
+            devices: foreign.map(|device| device.address.to_string()).collect(),
+        })
     }
 
     fn discards(&self) -> &Discards {
@@ -149,8 +194,8 @@ impl Container for IommufdContainer {
 }
 
 #[allow(unsafe_code, reason = "memory is freed by the answers")]
-// SAFETY: the answers are the kernel's, of one address space that this keeps. It unmaps as a whole what it says; a map whose
-// answer is lost is `EFAULT`.
+// SAFETY: the answers are the kernel's, of one address space that this keeps. It unmaps as a whole
+// what it says; a map whose answer is lost is `EFAULT`.
 unsafe impl Dma for IommufdContainer {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -166,7 +211,13 @@ unsafe impl Dma for IommufdContainer {
         }
     }
 
-    unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
+    unsafe fn map(
+        &self,
+        memory: *mut u8,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error> {
         // SAFETY: the caller's contract is the same.
         let answer = unsafe { self.ioas.map(memory, length, Iova::At(iova), access) };
         self.mapped(iova, length, answer)
@@ -180,7 +231,9 @@ unsafe impl Dma for IommufdContainer {
         iova: u64,
         access: Access,
     ) -> Result<(), Error> {
-        let answer = self.ioas.map_file(file, offset, length, Iova::At(iova), access);
+        let answer = self
+            .ioas
+            .map_file(file, offset, length, Iova::At(iova), access);
         self.mapped(iova, length, answer)
     }
 
@@ -197,7 +250,11 @@ unsafe impl Dma for IommufdContainer {
     }
 
     fn page_sizes(&self) -> Result<u64, Error> {
-        let smallest = self.ioas.iova_ranges()?.alignment.max(rustix::param::page_size() as u64);
+        let smallest = self
+            .ioas
+            .iova_ranges()?
+            .alignment
+            .max(rustix::param::page_size() as u64);
         Ok(!(smallest - 1))
     }
 
@@ -220,7 +277,13 @@ unsafe impl Dma for IommufdContainer {
         Ok(())
     }
 
-    fn unmap_dirty(&self, iova: u64, length: u64, page_size: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
+    fn unmap_dirty(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        bitmap: &mut [u64],
+    ) -> Result<u64, Error> {
         self.dirty_pages(iova, length, page_size, false, bitmap)?;
         self.unmap(iova, length)
     }
@@ -237,7 +300,10 @@ impl Link {
 
     pub(super) fn attach_pasid(&self, pasid: u32, to: Target) -> Result<MemberPasid, Error> {
         let (attachment, held) = self.held.tables().attach_pasid(self.bound(), pasid, to)?;
-        Ok(MemberPasid { attachment, held: Box::new(held) })
+        Ok(MemberPasid {
+            attachment,
+            held: Box::new(held),
+        })
     }
 
     pub(super) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
@@ -245,12 +311,23 @@ impl Link {
     }
 
     pub(super) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
-        let Self { attached, held, _announced } = self;
+        let Self {
+            attached,
+            held,
+            _announced,
+        } = self;
         match attached.detach() {
             Ok(bound) => Ok(bound),
             Err(Failed { state, error }) => {
-                let link = Self { attached: state, held, _announced };
-                Err(Failed { state: Box::new(link), error: error.into() })
+                let link = Self {
+                    attached: state,
+                    held,
+                    _announced,
+                };
+                Err(Failed {
+                    state: Box::new(link),
+                    error: error.into(),
+                })
             }
         }
     }
@@ -258,27 +335,33 @@ impl Link {
 
 /// Opens a device. A passed descriptor comes back where it is refused.
 fn open(source: Source) -> Result<Cdev, Failed<Candidate, Error>> {
-    let failed = |state: Source, error: Error| Failed { state: state.into(), error };
+    let failed = |state: Source, error: Error| Failed {
+        state: state.into(),
+        error,
+    };
     match source {
         Source::Fd(fd) => match fd.try_clone() {
             Ok(copy) => Cdev::from_fd(fd).map_err(|error| failed(Source::Fd(copy), error.into())),
             Err(source) => Err(failed(Source::Fd(fd), Error::Copy { source })),
         },
-        Source::Cdev(path) => {
-            Source::Cdev(path.clone()).open().map_err(|error| failed(Source::Cdev(path), error.into()))
-        }
-        Source::Pci(address) => {
-            Source::Pci(address).open().map_err(|e| failed(Source::Pci(address), e.into()))
-        }
-        Source::Sysfs(path) => {
-            Source::Sysfs(path.clone()).open().map_err(|error| failed(Source::Sysfs(path), error.into()))
-        }
+        Source::Cdev(path) => Source::Cdev(path.clone())
+            .open()
+            .map_err(|error| failed(Source::Cdev(path), error.into())),
+        Source::Pci(address) => Source::Pci(address)
+            .open()
+            .map_err(|e| failed(Source::Pci(address), e.into())),
+        Source::Sysfs(path) => Source::Sysfs(path.clone())
+            .open()
+            .map_err(|error| failed(Source::Sysfs(path), error.into())),
     }
 }
 
 /// Says which devices of its group are in the way, where a device is refused for such.
 fn not_viable(cdev: &Cdev, error: &device::Error) -> Option<Error> {
-    let group = cdev.location().group().filter(|_| error.errno() == Some(Errno::PERM))?;
+    let group = cdev
+        .location()
+        .group()
+        .filter(|_| error.errno() == Some(Errno::PERM))?;
     let blockers = blockers_of(group);
     (!blockers.is_empty()).then_some(Error::NotViable { group, blockers })
 }

@@ -6,16 +6,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// KVM's VFIO device, `KVM_DEV_TYPE_VFIO`, as a VMM has it. It tells KVM which devices the guest has, so that it keeps
-/// their caches coherent and lets their drivers know the guest.
+/// KVM's VFIO device, `KVM_DEV_TYPE_VFIO`, as a VMM has it. It tells KVM which devices the guest
+/// has, so that it keeps their caches coherent and lets their drivers know the guest.
 pub trait KvmVfio: fmt::Debug + Send + Sync {
-    /// Registers a group (type1) or a character device (iommufd), before it is used (`KVM_DEV_VFIO_FILE_ADD`).
+    /// Registers a group (type1) or a character device (iommufd), before it is used
+    /// (`KVM_DEV_VFIO_FILE_ADD`).
     ///
     /// # Errors
     /// KVM's refusal: the device is not attached then.
     fn add(&self, file: BorrowedFd<'_>) -> io::Result<()>;
 
-    /// Takes a registration back (`KVM_DEV_VFIO_FILE_DEL`), by the same open file, though maybe another descriptor of it.
+    /// Takes a registration back (`KVM_DEV_VFIO_FILE_DEL`), by the same open file, though maybe
+    /// another descriptor of it.
     ///
     /// # Errors
     /// KVM's refusal, which is logged.
@@ -31,11 +33,20 @@ pub(super) struct Registration {
 
 impl Registration {
     /// Registers an open file, where there is somebody to register with.
-    pub(super) fn new(kvm: Option<&Arc<dyn KvmVfio>>, file: BorrowedFd<'_>) -> Result<Option<Self>, Error> {
+    pub(super) fn new(
+        kvm: Option<&Arc<dyn KvmVfio>>,
+        file: BorrowedFd<'_>,
+    ) -> Result<Option<Self>, Error> {
         let Some(kvm) = kvm else { return Ok(None) };
-        let file = file.try_clone_to_owned().map_err(|source| Error::Copy { source })?;
-        kvm.add(file.as_fd()).map_err(|source| Error::Kvm { source })?;
-        Ok(Some(Self { kvm: Arc::clone(kvm), file }))
+        let file = file
+            .try_clone_to_owned()
+            .map_err(|source| Error::Copy { source })?;
+        kvm.add(file.as_fd())
+            .map_err(|source| Error::Kvm { source })?;
+        Ok(Some(Self {
+            kvm: Arc::clone(kvm),
+            file,
+        }))
     }
 }
 
@@ -70,7 +81,10 @@ mod tests {
         }
 
         fn remove(&self, file: BorrowedFd<'_>) -> io::Result<()> {
-            self.files.lock().unwrap().retain(|fd| *fd != file.as_raw_fd());
+            self.files
+                .lock()
+                .unwrap()
+                .retain(|fd| *fd != file.as_raw_fd());
             Ok(())
         }
     }
@@ -88,8 +102,12 @@ mod tests {
 
     #[test]
     fn what_kvm_refuses_is_no_registration() {
-        let kvm: Arc<dyn KvmVfio> = Arc::new(Recorder { refuses: true, ..Recorder::default() });
-        let error = Registration::new(Some(&kvm), File::open("/dev/null").unwrap().as_fd()).unwrap_err();
+        let kvm: Arc<dyn KvmVfio> = Arc::new(Recorder {
+            refuses: true,
+            ..Recorder::default()
+        });
+        let error =
+            Registration::new(Some(&kvm), File::open("/dev/null").unwrap().as_fd()).unwrap_err();
         assert!(matches!(error, Error::Kvm { .. }));
     }
 }

@@ -1,5 +1,5 @@
-//! The base container: DMA mappings and the devices that reach them, the same for both backends. Whoever maps memory sees
-//! [`Dma`] alone; whoever has devices, [`Container`].
+//! The base container: DMA mappings and the devices that reach them, the same for both backends.
+//! Whoever maps memory sees [`Dma`] alone; whoever has devices, [`Container`].
 //!
 //! | | `iommufd` | `type1` |
 //! |---|---|---|
@@ -23,8 +23,8 @@
 //!
 //! # What shows that it works
 //!
-//! Tests on the virtual host, `tests/lab/conformance` on both backends and `tests/lab/container` on one; for the calls of
-//! type1, which no other module makes:
+//! Tests on the virtual host, `tests/lab/conformance` on both backends and `tests/lab/container` on
+//! one; for the calls of type1, which no other module makes:
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|

@@ -5,8 +5,9 @@ use super::tables::Held;
 use crate::Failed;
 use crate::device::{PasidAttachment, Target};
 
-/// What a device of a container does under one PASID, attached until this is dropped. Where that reaches the container's
-/// mappings, it counts with the container's dirty pages. The fields are dropped in this order.
+/// What a device of a container does under one PASID, attached until this is dropped. Where that
+/// reaches the container's mappings, it counts with the container's dirty pages. The fields are
+/// dropped in this order.
 #[derive(Debug)]
 pub struct MemberPasid {
     pub(super) attachment: PasidAttachment,
@@ -22,7 +23,8 @@ impl MemberPasid {
     /// Attaches the PASID to another target instead.
     ///
     /// # Errors
-    /// As [`Member::attach_pasid`](super::Member::attach_pasid); the former target is in force still.
+    /// As [`Member::attach_pasid`](super::Member::attach_pasid); the former target is in force
+    /// still.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.held.replace_pasid(&mut self.attachment, by.into())
     }
@@ -33,9 +35,14 @@ impl MemberPasid {
     /// The kernel's refusal, with what is attached still.
     pub fn detach(self) -> Result<(), Failed<Self, Error>> {
         let Self { attachment, held } = self;
-        attachment.detach().map_err(|Failed { state: attachment, error }| Failed {
-            state: Self { attachment, held },
-            error: error.into(),
-        })
+        attachment.detach().map_err(
+            |Failed {
+                 state: attachment,
+                 error,
+             }| Failed {
+                state: Self { attachment, held },
+                error: error.into(),
+            },
+        )
     }
 }

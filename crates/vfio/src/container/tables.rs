@@ -1,4 +1,5 @@
-//! The page tables of an iommufd container: which devices are attached to which, and what these say of dirty pages.
+//! The page tables of an iommufd container: which devices are attached to which, and what these say
+//! of dirty pages.
 
 use super::{Discards, Error, Ioas};
 use crate::Failed;
@@ -21,10 +22,11 @@ struct State {
     discards: Discards,
     tracking: bool,
     uses: Vec<Use>,
-    /// Tables that track what is written. Some may have no device any more, and something to tell still; and where an end
-    /// has failed, these are the ones that go on.
+    /// Tables that track what is written. Some may have no device any more, and something to tell
+    /// still; and where an end has failed, these are the ones that go on.
     on: Vec<Arc<Hwpt>>,
-    /// Tables that the container has made. Devices share these alone: what the caller makes is the caller's.
+    /// Tables that the container has made. Devices share these alone: what the caller makes is the
+    /// caller's.
     own: Vec<Weak<Hwpt>>,
     /// How many there ever were who could reach the mappings.
     users: u64,
@@ -61,7 +63,10 @@ pub struct Included {
 
 impl Tables {
     pub(super) fn new(ioas: Arc<Ioas>) -> Self {
-        Self { ioas, state: Mutex::default() }
+        Self {
+            ioas,
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn set_discards(&self, discards: Discards) {
@@ -93,7 +98,11 @@ impl Tables {
     }
 
     fn held(self: &Arc<Self>, bound: &Bound, name: String) -> Held {
-        Held { tables: Arc::clone(self), bound: bound.again(), who: self.lock().who(name) }
+        Held {
+            tables: Arc::clone(self),
+            bound: bound.again(),
+            who: self.lock().who(name),
+        }
     }
 
     /// Counts a page table among those that tell dirty pages.
@@ -103,8 +112,14 @@ impl Tables {
         let table = table.ok_or(Error::OtherTable)?;
         state.take_in(&table)?;
         let who = state.who(format!("page table {}", table.id()));
-        state.uses.push(Use { who: who.clone(), table: Some(table) });
-        Ok(Included { tables: Arc::clone(self), who })
+        state.uses.push(Use {
+            who: who.clone(),
+            table: Some(table),
+        });
+        Ok(Included {
+            tables: Arc::clone(self),
+            who,
+        })
     }
 
     /// Begins tracking on all tables, or on none; or ends it.
@@ -116,7 +131,11 @@ impl Tables {
     /// Returns all tables that say what was written to.
     pub(super) fn tracking(&self) -> Result<Vec<Arc<Hwpt>>, Error> {
         let state = self.lock();
-        if state.tracking { Ok(state.on.clone()) } else { Err(Error::NotTracking) }
+        if state.tracking {
+            Ok(state.on.clone())
+        } else {
+            Err(Error::NotTracking)
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,7 +146,10 @@ impl Tables {
 impl State {
     fn who(&mut self, name: String) -> Who {
         self.users += 1;
-        Who { number: self.users, name }
+        Who {
+            number: self.users,
+            name,
+        }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -147,25 +169,28 @@ impl State {
         Ok(())
     }
 
-    /// Ends tracking on as many tables as it can. What was noted is lost with the first of them, since to turn one on again
-    /// makes its pages clean: so tracking has ended even where it goes on with some.
+    /// Ends tracking on as many tables as it can. What was noted is lost with the first of them,
+    /// since to turn one on again makes its pages clean: so tracking has ended even where it goes
+    /// on with some.
     fn end(&mut self) -> Result<(), Error> {
         self.tracking = false;
         let mut result = Ok(());
-        self.on.retain(|table| match table.set_dirty_tracking(false) {
-            Ok(()) => false,
-            Err(error) => {
-                result = Err(error.into());
-                true
-            }
-        });
+        self.on
+            .retain(|table| match table.set_dirty_tracking(false) {
+                Ok(()) => false,
+                Err(error) => {
+                    result = Err(error.into());
+                    true
+                }
+            });
         result
     }
 
-    /// Counts a table that comes in now among what pins memory, and has it tell dirty pages, while all do. Returns whether it
-    /// did not tell them before.
+    /// Counts a table that comes in now among what pins memory, and has it tell dirty pages, while
+    /// all do. Returns whether it did not tell them before.
     fn take_in(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
-        self.discards.pin_while(format!("page table {}", table.id()), table)?;
+        self.discards
+            .pin_while(format!("page table {}", table.id()), table)?;
         let begins = self.tracking && !self.on.iter().any(|known| Arc::ptr_eq(known, table));
         if begins {
             self.turn_on(table)?;
@@ -179,7 +204,8 @@ impl State {
         Ok(())
     }
 
-    /// Attaches to what the caller chose. It belongs to the container as far as it is made over its address space.
+    /// Attaches to what the caller chose. It belongs to the container as far as it is made over its
+    /// address space.
     fn place_on<S, A>(
         &mut self,
         start: S,
@@ -198,7 +224,12 @@ impl State {
         };
         let begins = match self.take_in(&root) {
             Ok(begins) => begins,
-            Err(error) => return Err(Failed { state: start, error }),
+            Err(error) => {
+                return Err(Failed {
+                    state: start,
+                    error,
+                });
+            }
         };
         match attach(start, target) {
             Ok(attached) => Ok(self.used(who, Some(root), attached)),
@@ -212,7 +243,8 @@ impl State {
         }
     }
 
-    /// Attaches to a table of the container that tells dirty pages: to the first that the device can have, or to a new one.
+    /// Attaches to a table of the container that tells dirty pages: to the first that the device
+    /// can have, or to a new one.
     fn place_on_table<S, A>(
         &mut self,
         mut start: S,
@@ -220,21 +252,31 @@ impl State {
         ioas: &Arc<Ioas>,
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
-        for table in self.own.iter().filter_map(Weak::upgrade).collect::<Vec<_>>() {
+        for table in self
+            .own
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect::<Vec<_>>()
+        {
             match self.place_on(start, &held.who, table.into(), ioas, &mut attach) {
-                Err(Failed { state, error: Error::Device(error) }) if error.errno() == Some(Errno::INVAL) => {
-                    start = state
-                }
+                Err(Failed {
+                    state,
+                    error: Error::Device(error),
+                }) if error.errno() == Some(Errno::INVAL) => start = state,
                 answer => return answer,
             }
         }
         match self.new_table(&held.bound, ioas) {
             Ok(table) => self.place_on(start, &held.who, table.into(), ioas, attach),
-            Err(error) => Err(Failed { state: start, error }),
+            Err(error) => Err(Failed {
+                state: start,
+                error,
+            }),
         }
     }
 
-    /// Attaches to the address space, where the kernel makes the page table, which does not tell dirty pages.
+    /// Attaches to the address space, where the kernel makes the page table, which does not tell
+    /// dirty pages.
     fn place_on_ioas<S, A>(
         &mut self,
         start: S,
@@ -243,15 +285,23 @@ impl State {
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         if self.tracking {
-            let error = Error::NoDirtyTracking { devices: vec![who.name.clone()] };
-            return Err(Failed { state: start, error });
+            let error = Error::NoDirtyTracking {
+                devices: vec![who.name.clone()],
+            };
+            return Err(Failed {
+                state: start,
+                error,
+            });
         }
         let attached = attach(start, Target::Ioas(Arc::clone(ioas))).map_err(into)?;
         Ok(self.used(who, None, attached))
     }
 
     fn new_table(&mut self, device: &Bound, ioas: &Arc<Ioas>) -> Result<Arc<Hwpt>, Error> {
-        let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+        let options = HwptOptions {
+            dirty_tracking: true,
+            ..HwptOptions::default()
+        };
         let table = Arc::new(Hwpt::alloc(device, ioas, &options)?);
         self.own.retain(|table| table.strong_count() > 0);
         self.own.push(Arc::downgrade(&table));
@@ -260,7 +310,10 @@ impl State {
 
     fn used<A>(&mut self, who: &Who, table: Option<Arc<Hwpt>>, attached: A) -> A {
         self.forget(who);
-        self.uses.push(Use { who: who.clone(), table });
+        self.uses.push(Use {
+            who: who.clone(),
+            table,
+        });
         attached
     }
 
@@ -271,12 +324,20 @@ impl State {
     fn all_tell(&self) -> Result<(), Error> {
         let silent = self.uses.iter().filter(|used| used.table.is_none());
         let devices: Vec<_> = silent.map(|used| used.who.name.clone()).collect();
-        if devices.is_empty() { Ok(()) } else { Err(Error::NoDirtyTracking { devices }) }
+        if devices.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::NoDirtyTracking { devices })
+        }
     }
 
     /// Returns each table that is used, once.
     fn tables(&self) -> Vec<Arc<Hwpt>> {
-        let mut tables: Vec<_> = self.uses.iter().filter_map(|used| used.table.clone()).collect();
+        let mut tables: Vec<_> = self
+            .uses
+            .iter()
+            .filter_map(|used| used.table.clone())
+            .collect();
         tables.sort_by_key(|table| table.id());
         tables.dedup_by_key(|table| table.id());
         tables
@@ -293,9 +354,16 @@ impl Held {
         self.place((), by, replace).map_err(|failed| failed.error)
     }
 
-    pub(super) fn replace_pasid(&self, attached: &mut PasidAttachment, by: Target) -> Result<(), Error> {
+    pub(super) fn replace_pasid(
+        &self,
+        attached: &mut PasidAttachment,
+        by: Target,
+    ) -> Result<(), Error> {
         let replace = |(), by| attached.replace(by).map_err(alone);
-        let placed = self.tables.lock().place_on((), &self.who, by, &self.tables.ioas, replace);
+        let placed = self
+            .tables
+            .lock()
+            .place_on((), &self.who, by, &self.tables.ioas, replace);
         placed.map_err(|failed| failed.error)
     }
 
@@ -314,7 +382,10 @@ impl Held {
         match tells_dirty_pages(&self.bound) {
             Ok(true) => state.place_on_table(start, self, ioas, attach),
             Ok(false) => state.place_on_ioas(start, &self.who, ioas, attach),
-            Err(error) => Err(Failed { state: start, error: error.into() }),
+            Err(error) => Err(Failed {
+                state: start,
+                error: error.into(),
+            }),
         }
     }
 }
@@ -331,9 +402,13 @@ impl Drop for Included {
     }
 }
 
-/// Asks whether a device's IOMMU tells dirty pages. A mediated device has none: its driver writes to memory.
+/// Asks whether a device's IOMMU tells dirty pages. A mediated device has none: its driver writes
+/// to memory.
 fn tells_dirty_pages(bound: &Bound) -> Result<bool, passthru_iommufd::Error> {
-    Ok(!bound.device().is_mdev() && HwInfo::of(bound)?.capabilities.contains(HwCapabilities::DIRTY_TRACKING))
+    Ok(!bound.device().is_mdev()
+        && HwInfo::of(bound)?
+            .capabilities
+            .contains(HwCapabilities::DIRTY_TRACKING))
 }
 
 /// Whether a target is the address space itself.
@@ -343,7 +418,9 @@ fn is(target: &Target, ioas: &Arc<Ioas>) -> bool {
 
 /// Returns the table that a target is made over in the end: what the kernel fills with mappings.
 fn root(target: &Target) -> Option<Arc<Hwpt>> {
-    let Target::Hwpt(table) = target else { return None };
+    let Target::Hwpt(table) = target else {
+        return None;
+    };
     let mut table = Arc::clone(table);
     loop {
         let parent = match table.parent() {
@@ -361,7 +438,10 @@ fn over(table: &Hwpt, ioas: &Arc<Ioas>) -> bool {
 }
 
 fn into<S>(failed: Failed<S, device::Error>) -> Failed<S, Error> {
-    Failed { state: failed.state, error: failed.error.into() }
+    Failed {
+        state: failed.state,
+        error: failed.error.into(),
+    }
 }
 
 fn alone(error: device::Error) -> Failed<(), device::Error> {
@@ -370,6 +450,9 @@ fn alone(error: device::Error) -> Failed<(), device::Error> {
 
 fn warn_of(result: Result<(), Error>) {
     if let Err(error) = result {
-        tracing::warn!("{error}: {}", error.io().map(io::Error::to_string).unwrap_or_default());
+        tracing::warn!(
+            "{error}: {}",
+            error.io().map(io::Error::to_string).unwrap_or_default()
+        );
     }
 }

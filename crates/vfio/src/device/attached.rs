@@ -19,8 +19,8 @@ pub enum Target {
     Hwpt(Arc<Hwpt>),
 }
 
-/// A device that is bound to an iommufd and attached. Dropping it detaches the device, also where other handles of
-/// it live on; a failure of that is logged, and [`Attached::detach`] gives it.
+/// A device that is bound to an iommufd and attached. Dropping it detaches the device, also where
+/// other handles of it live on; a failure of that is logged, and [`Attached::detach`] gives it.
 #[derive(Debug)]
 pub struct Attached {
     attachment: Attachment,
@@ -33,8 +33,8 @@ pub struct PasidAttachment {
     attachment: Attachment,
 }
 
-/// A device, or one PASID of it, that is attached until this is dropped. What it is attached to is kept by the device,
-/// since a detach that fails leaves it in force until the device is closed.
+/// A device, or one PASID of it, that is attached until this is dropped. What it is attached to is
+/// kept by the device, since a detach that fails leaves it in force until the device is closed.
 #[derive(Debug)]
 pub(super) struct Attachment {
     device: Device,
@@ -81,9 +81,10 @@ impl Attached {
     /// Attaches it to another target instead, without a time in between where it reaches nothing.
     ///
     /// # Errors
-    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.3's driver of VT-d blocks the device's DMA before it
-    /// finds out that it cannot attach it, and leaves it so, where it has no memory or the page table is for another IOMMU. To
-    /// detach and attach it brings it back.)
+    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.3's driver of VT-d
+    /// blocks the device's DMA before it finds out that it cannot attach it, and leaves it so,
+    /// where it has no memory or the page table is for another IOMMU. To detach and attach it
+    /// brings it back.)
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.attachment.replace(by.into())
     }
@@ -93,10 +94,16 @@ impl Attached {
     /// # Errors
     /// [`Error::Detach`], with the device that is attached still.
     pub fn detach(self) -> Result<Bound, Failed<Self, Error>> {
-        let Self { mut attachment, bound } = self;
+        let Self {
+            mut attachment,
+            bound,
+        } = self;
         match attachment.detach() {
             Ok(()) => Ok(bound),
-            Err(error) => Err(Failed { state: Self { attachment, bound }, error }),
+            Err(error) => Err(Failed {
+                state: Self { attachment, bound },
+                error,
+            }),
         }
     }
 
@@ -139,7 +146,9 @@ impl PasidAttachment {
     /// # Errors
     /// [`Error::Detach`], with what is attached still.
     pub fn detach(mut self) -> Result<(), Failed<Self, Error>> {
-        self.attachment.detach().map_err(|error| Failed { state: self, error })
+        self.attachment
+            .detach()
+            .map_err(|error| Failed { state: self, error })
     }
 }
 
@@ -160,7 +169,12 @@ impl Attachment {
             .inspect_err(|error| restore(&device, &context, pasid, &targets, error))?;
         targets.insert(pasid, to);
         drop(targets);
-        Ok(Self { device, context, pasid, detached: false })
+        Ok(Self {
+            device,
+            context,
+            pasid,
+            detached: false,
+        })
     }
 
     fn replace(&mut self, by: Target) -> Result<(), Error> {
@@ -191,33 +205,57 @@ impl Drop for Attachment {
         if !self.detached
             && let Err(error) = self.detach()
         {
-            tracing::warn!("{error}: {}", error.io().map(ToString::to_string).unwrap_or_default());
+            tracing::warn!(
+                "{error}: {}",
+                error.io().map(ToString::to_string).unwrap_or_default()
+            );
         }
     }
 }
 
-fn attach(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, to: &Target) -> Result<(), Error> {
+fn attach(
+    device: &Device,
+    context: &Arc<Iommufd>,
+    pasid: Option<u32>,
+    to: &Target,
+) -> Result<(), Error> {
     let pt_id = to.id();
     if !Arc::ptr_eq(context, to.context()) {
-        return Err(Error::OtherContext { device: device.name(), pt_id });
+        return Err(Error::OtherContext {
+            device: device.name(),
+            pt_id,
+        });
     }
-    sys::device::attach(device.as_fd(), pt_id, pasid).map(|_| ()).map_err(|e| Error::Attach {
-        device: device.name(),
-        pt_id,
-        pasid,
-        source: e.into(),
-    })
+    sys::device::attach(device.as_fd(), pt_id, pasid)
+        .map(|_| ())
+        .map_err(|e| Error::Attach {
+            device: device.name(),
+            pt_id,
+            pasid,
+            source: e.into(),
+        })
 }
 
 fn detach(device: &Device, pasid: Option<u32>) -> Result<(), Error> {
-    let failed = |e: Errno| Error::Detach { device: device.name(), pasid, source: e.into() };
+    let failed = |e: Errno| Error::Detach {
+        device: device.name(),
+        pasid,
+        source: e.into(),
+    };
     sys::device::detach(device.as_fd(), pasid).map_err(failed)
 }
 
-/// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a PASID was to be attached,
-/// which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.3). So what was in force is attached again, which changes nothing where
-/// it is still; a PASID that had nothing is detached.
-fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: &Targets, after: &Error) {
+/// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a
+/// PASID was to be attached, which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.3). So what was
+/// in force is attached again, which changes nothing where it is still; a PASID that had nothing is
+/// detached.
+fn restore(
+    device: &Device,
+    context: &Arc<Iommufd>,
+    pasid: Option<u32>,
+    former: &Targets,
+    after: &Error,
+) {
     if after.errno() != Some(Errno::FAULT) {
         return;
     }
@@ -226,12 +264,14 @@ fn restore(device: &Device, context: &Arc<Iommufd>, pasid: Option<u32>, former: 
         None => detach(device, pasid),
     };
     for error in put_right(former, pasid).map(put).filter_map(Result::err) {
-        tracing::warn!("{error}, after a failed attach: the memory that the device reaches has changed");
+        tracing::warn!(
+            "{error}, after a failed attach: the memory that the device reaches has changed"
+        );
     }
 }
 
-/// Returns what is to be put right, in this order: the device, or a PASID of it, each with what it is attached to again; or
-/// with nothing, where it is to be detached.
+/// Returns what is to be put right, in this order: the device, or a PASID of it, each with what it
+/// is attached to again; or with nothing, where it is to be detached.
 fn put_right<T>(
     former: &BTreeMap<Option<u32>, T>,
     pasid: Option<u32>,
@@ -249,11 +289,16 @@ mod tests {
     fn an_attach_that_failed_is_put_right_for_the_device_and_the_pasid_alone() {
         let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
             let former = BTreeMap::from_iter(former.iter().copied());
-            put_right(&former, pasid).map(|(pasid, target)| (pasid, target.copied())).collect()
+            put_right(&former, pasid)
+                .map(|(pasid, target)| (pasid, target.copied()))
+                .collect()
         };
         let all = [(None, 'd'), (Some(1), 'p'), (Some(2), 'q')];
         assert_eq!(right(&all, None), [(None, Some('d'))]);
-        assert_eq!(right(&all, Some(1)), [(None, Some('d')), (Some(1), Some('p'))]);
+        assert_eq!(
+            right(&all, Some(1)),
+            [(None, Some('d')), (Some(1), Some('p'))]
+        );
         // The kernel has left what was not attached before.
         assert_eq!(right(&all, Some(3)), [(None, Some('d')), (Some(3), None)]);
         assert_eq!(right(&all[1..], Some(3)), [(Some(3), None)]);

@@ -9,8 +9,8 @@ use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// A device that is bound to an iommufd. It can be asked, reset and programmed, but its DMA is blocked until it is
-/// attached. The binding ends with the last handle of the device.
+/// A device that is bound to an iommufd. It can be asked, reset and programmed, but its DMA is
+/// blocked until it is attached. The binding ends with the last handle of the device.
 #[derive(Debug)]
 pub struct Bound {
     device: Device,
@@ -21,23 +21,36 @@ pub struct Bound {
 impl Cdev {
     /// Binds the device to an iommufd (`VFIO_DEVICE_BIND_IOMMUFD`).
     ///
-    /// The token is a UUID that those share who have a physical function and its virtual ones, where all of them are on
-    /// vfio-pci: a virtual function needs the one that its physical function has, by [`Device::set_vf_token`] or by having
-    /// been bound with it; and so does the physical function itself while virtual ones are open. Others take none.
+    /// The token is a UUID that those share who have a physical function and its virtual ones,
+    /// where all of them are on vfio-pci: a virtual function needs the one that its physical
+    /// function has, by [`Device::set_vf_token`] or by having been bound with it; and so does the
+    /// physical function itself while virtual ones are open. Others take none.
     ///
     /// # Errors
     /// [`Error::Bind`], with the unbound device, which can be bound still.
-    pub fn bind(self, to: &Arc<Iommufd>, token: Option<[u8; 16]>) -> Result<Bound, Failed<Self, Error>> {
+    pub fn bind(
+        self,
+        to: &Arc<Iommufd>,
+        token: Option<[u8; 16]>,
+    ) -> Result<Bound, Failed<Self, Error>> {
         match sys::device::bind(self.as_fd(), to.as_fd(), token.as_ref()) {
             Ok(id) => {
                 let (fd, location) = self.into_parts();
                 let context = Arc::clone(to);
                 let device = Device::new(fd, location, Arc::clone(to) as _);
-                Ok(Bound { device, context, id })
+                Ok(Bound {
+                    device,
+                    context,
+                    id,
+                })
             }
             Err(e) => {
                 let device = self.location().name();
-                let error = Error::Bind { device, token: token.is_some(), source: e.into() };
+                let error = Error::Bind {
+                    device,
+                    token: token.is_some(),
+                    source: e.into(),
+                };
                 Err(Failed { state: self, error })
             }
         }
@@ -45,8 +58,9 @@ impl Cdev {
 }
 
 impl Bound {
-    /// Attaches it to an address space or a page table of the same iommufd: from now on it reaches the memory that is
-    /// mapped there (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`). The target lives as long as the device is attached.
+    /// Attaches it to an address space or a page table of the same iommufd: from now on it reaches
+    /// the memory that is mapped there (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`). The target lives as long
+    /// as the device is attached.
     ///
     /// # Errors
     /// [`Error::Attach`], [`Error::OtherContext`], with the device that is bound still.
@@ -57,19 +71,28 @@ impl Bound {
         }
     }
 
-    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page table, until the
-    /// returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA is not affected. The page table, and that of
-    /// the device itself if it is attached, are made for PASIDs (`HwptOptions::pasid`); the kernel makes none so itself.
+    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page
+    /// table, until the returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA
+    /// is not affected. The page table, and that of the device itself if it is attached, are made
+    /// for PASIDs (`HwptOptions::pasid`); the kernel makes none so itself.
     ///
     /// # Errors
     /// [`Error::Attach`], [`Error::OtherContext`].
-    pub fn attach_pasid(&self, pasid: u32, to: impl Into<Target>) -> Result<PasidAttachment, Error> {
+    pub fn attach_pasid(
+        &self,
+        pasid: u32,
+        to: impl Into<Target>,
+    ) -> Result<PasidAttachment, Error> {
         Attachment::new(self, Some(pasid), to.into()).map(PasidAttachment::new)
     }
 
     /// Returns another handle of it, to ask about the device and to make page tables for it.
     pub(crate) fn again(&self) -> Self {
-        Self { device: self.device.clone(), context: Arc::clone(&self.context), id: self.id }
+        Self {
+            device: self.device.clone(),
+            context: Arc::clone(&self.context),
+            id: self.id,
+        }
     }
 
     /// Returns what can be done with the device.

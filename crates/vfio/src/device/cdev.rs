@@ -24,14 +24,19 @@ impl Cdev {
     /// # Errors
     /// Where it cannot be opened, or is something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
+        let fd =
+            rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
+                Error::Open {
+                    path: path.into(),
+                    source: e.into(),
+                }
+            })?;
         Self::from_fd(fd)
     }
 
-    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an unbound
-    /// VFIO device does, and sysfs knows it as one. The descriptor becomes close-on-exec, as one that was inherited
-    /// is not.
+    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an
+    /// unbound VFIO device does, and sysfs knows it as one. The descriptor becomes close-on-exec,
+    /// as one that was inherited is not.
     ///
     /// # Errors
     /// [`Error::NotVfio`], [`Error::Bound`], [`Error::NoIommu`].
@@ -41,10 +46,12 @@ impl Cdev {
         match sys::device::info(fd.as_fd()) {
             // An open file that is not bound refuses every call but VFIO_DEVICE_BIND_IOMMUFD.
             Err(Errno::INVAL) => Ok(Self { fd, location }),
-            Ok(_) => Err(Error::Bound { sysfs: location.sysfs().into() }),
-            Err(e) => {
-                Err(Error::NotVfio { what: format!("VFIO_DEVICE_GET_INFO returned: {}", io::Error::from(e)) })
-            }
+            Ok(_) => Err(Error::Bound {
+                sysfs: location.sysfs().into(),
+            }),
+            Err(e) => Err(Error::NotVfio {
+                what: format!("VFIO_DEVICE_GET_INFO returned: {}", io::Error::from(e)),
+            }),
         }
     }
 
@@ -53,7 +60,8 @@ impl Cdev {
         &self.location
     }
 
-    /// Returns the device's folder in sysfs, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
+    /// Returns the device's folder in sysfs, as
+    /// `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
     pub fn sysfs(&self) -> &Path {
         self.location.sysfs()
     }
@@ -94,7 +102,10 @@ mod tests {
         let error = Cdev::from_fd(File::open("/dev/null").unwrap().into()).unwrap_err();
         assert!(error.to_string().contains("/mem/null"), "{error}");
         let error = Cdev::from_fd(File::open("/proc/self/status").unwrap().into()).unwrap_err();
-        assert!(error.to_string().contains("not a character device"), "{error}");
+        assert!(
+            error.to_string().contains("not a character device"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A handle of an open device; copies of it lead to the same one. The device is closed with the last of them, and
-/// with the regions and mappings that came from it; what it belongs to is closed after it.
+/// A handle of an open device; copies of it lead to the same one. The device is closed with the
+/// last of them, and with the regions and mappings that came from it; what it belongs to is closed
+/// after it.
 #[derive(Clone, Debug)]
 pub struct Device(Arc<Inner>);
 
@@ -24,9 +25,19 @@ struct Inner {
 pub(super) type Targets = BTreeMap<Option<u32>, Target>;
 
 impl Device {
-    /// Takes an open device, with what must outlive it in the kernel: the iommufd, or the group and container.
-    pub(crate) fn new(fd: OwnedFd, location: Location, parents: Arc<dyn Any + Send + Sync>) -> Self {
-        Self(Arc::new(Inner { fd, location, targets: Mutex::default(), _parents: parents }))
+    /// Takes an open device, with what must outlive it in the kernel: the iommufd, or the group and
+    /// container.
+    pub(crate) fn new(
+        fd: OwnedFd,
+        location: Location,
+        parents: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            fd,
+            location,
+            targets: Mutex::default(),
+            _parents: parents,
+        }))
     }
 
     /// Returns where it stands in sysfs.
@@ -39,9 +50,9 @@ impl Device {
         self.0.location.name()
     }
 
-    /// Whether it is a mediated device, whose DMA goes to pages that its driver pins when it needs them. So memory of
-    /// a guest may be discarded beside it, which other devices' attached address spaces forbid: see
-    /// [`Discards`](crate::container::Discards).
+    /// Whether it is a mediated device, whose DMA goes to pages that its driver pins when it needs
+    /// them. So memory of a guest may be discarded beside it, which other devices' attached address
+    /// spaces forbid: see [`Discards`](crate::container::Discards).
     pub fn is_mdev(&self) -> bool {
         self.0.location.kind() == Kind::Mdev
     }
@@ -53,7 +64,10 @@ impl Device {
 
     /// Returns what it is attached to, and under which PASIDs, to look at or to change.
     pub(super) fn targets(&self) -> MutexGuard<'_, Targets> {
-        self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .targets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,7 +16,10 @@ impl Event {
     /// # Errors
     /// Where there are too many descriptors.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Ok(Self(eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?))
     }
 
     /// Returns how often it was signalled since it was last asked; 0 where it was not.

@@ -1,4 +1,5 @@
-//! Features of a device ([`Feature`]): whether the kernel has them for it, and those that are one call each.
+//! Features of a device ([`Feature`]): whether the kernel has them for it, and those that are one
+//! call each.
 
 use crate::device::{Device, Error};
 use crate::sys;
@@ -65,8 +66,9 @@ impl Device {
         }
     }
 
-    /// Sets the token of a physical function (`VFIO_DEVICE_FEATURE_PCI_VF_TOKEN`), a UUID that whoever opens its
-    /// virtual functions must know ([`super::Cdev::bind`]). While it has virtual functions, and none is open.
+    /// Sets the token of a physical function (`VFIO_DEVICE_FEATURE_PCI_VF_TOKEN`), a UUID that
+    /// whoever opens its virtual functions must know ([`super::Cdev::bind`]). While it has virtual
+    /// functions, and none is open.
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -74,19 +76,23 @@ impl Device {
         sys::feature::set_vf_token(self.as_fd(), token).map_err(self.failed(Feature::VfToken))
     }
 
-    /// Allows or forbids the device's DMA (`VFIO_DEVICE_FEATURE_BUS_MASTER`), where its configuration space has no bit
-    /// for that: CDX devices, with today's kernels.
+    /// Allows or forbids the device's DMA (`VFIO_DEVICE_FEATURE_BUS_MASTER`), where its
+    /// configuration space has no bit for that: CDX devices, with today's kernels.
     ///
     /// # Errors
     /// [`Error::Feature`], also for PCI devices, whose command register has the bit.
     pub fn set_bus_master(&self, on: bool) -> Result<(), Error> {
-        let op = if on { VFIO_DEVICE_FEATURE_SET_MASTER } else { VFIO_DEVICE_FEATURE_CLEAR_MASTER };
+        let op = if on {
+            VFIO_DEVICE_FEATURE_SET_MASTER
+        } else {
+            VFIO_DEVICE_FEATURE_CLEAR_MASTER
+        };
         sys::feature::set_bus_master(self.as_fd(), op).map_err(self.failed(Feature::BusMaster))
     }
 
-    /// Lets the device sleep when it is idle (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`). An access through the
-    /// kernel wakes it for as long as that takes; one through a mapping ends in SIGBUS until
-    /// [`Device::exit_low_power`].
+    /// Lets the device sleep when it is idle (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`). An access
+    /// through the kernel wakes it for as long as that takes; one through a mapping ends in SIGBUS
+    /// until [`Device::exit_low_power`].
     ///
     /// # Errors
     /// [`Error::Feature`], also where it was entered before.
@@ -95,8 +101,8 @@ impl Device {
             .map_err(self.failed(Feature::LowPowerEntry))
     }
 
-    /// As [`Device::enter_low_power`], but once: when something woke it, the eventfd is signalled and it stays
-    /// awake (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`).
+    /// As [`Device::enter_low_power`], but once: when something woke it, the eventfd is signalled
+    /// and it stays awake (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`).
     ///
     /// # Errors
     /// [`Error::Feature`], also where it was entered before.
@@ -136,7 +142,11 @@ impl Device {
 
     /// Makes an error of the kernel's answer.
     pub(super) fn failed(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
-        move |e| Error::Feature { device: self.name(), feature, source: e.into() }
+        move |e| Error::Feature {
+            device: self.name(),
+            feature,
+            source: e.into(),
+        }
     }
 }
 
@@ -178,6 +188,9 @@ mod tests {
     fn no_pending_error_is_told_from_a_refusal() {
         assert_eq!(pending(Err(Errno::NOMSG)), Ok(None));
         assert_eq!(pending(Err(Errno::NODEV)), Err(Errno::NODEV));
-        assert_eq!(pending(Ok(vec![1; 32])), Ok(Some(ZpciError { data: vec![1; 32] })));
+        assert_eq!(
+            pending(Ok(vec![1; 32])),
+            Ok(Some(ZpciError { data: vec![1; 32] }))
+        );
     }
 }

@@ -48,8 +48,8 @@ pub enum Bus {
 }
 
 bitflags! {
-    /// Atomic operations of PCIe that all of the way to memory completes (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`). Flags
-    /// of later kernels are kept.
+    /// Atomic operations of PCIe that all of the way to memory completes
+    /// (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`). Flags of later kernels are kept.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct AtomicOps: u32 {
         /// Of 32 bits.
@@ -68,8 +68,10 @@ impl Device {
     /// # Errors
     /// [`Error::Info`]; [`Error::Capabilities`].
     pub fn info(&self) -> Result<Info, Error> {
-        let (raw, answer) = sys::device::info(self.as_fd())
-            .map_err(|e| Error::Info { device: self.name(), source: e.into() })?;
+        let (raw, answer) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
+            device: self.name(),
+            source: e.into(),
+        })?;
         Info::new(&raw, &answer).map_err(|source| Error::Capabilities {
             device: self.name(),
             of: "the information".into(),
@@ -80,7 +82,11 @@ impl Device {
 
 impl Info {
     fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
-        let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 { raw.cap_offset } else { 0 };
+        let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 {
+            raw.cap_offset
+        } else {
+            0
+        };
         let mut atomics = AtomicOps::empty();
         let mut zpci_error = None;
         for capability in chain(answer, first)? {
@@ -88,9 +94,15 @@ impl Info {
                 VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP => {
                     atomics = AtomicOps::from_bits_retain(capability.word(0)?);
                 }
-                VFIO_DEVICE_INFO_CAP_ZPCI_BASE => zpci_error = ZpciErrorLength::from_base(&capability)?,
+                VFIO_DEVICE_INFO_CAP_ZPCI_BASE => {
+                    zpci_error = ZpciErrorLength::from_base(&capability)?
+                }
                 id => {
-                    tracing::debug!(id, version = capability.version, "a capability that is not known here")
+                    tracing::debug!(
+                        id,
+                        version = capability.version,
+                        "a capability that is not known here"
+                    )
                 }
             }
         }
@@ -129,13 +141,33 @@ mod tests {
     use super::*;
 
     fn raw(flags: u32) -> vfio_device_info {
-        vfio_device_info { flags, cap_offset: 24, num_regions: 9, num_irqs: 5, ..Default::default() }
+        vfio_device_info {
+            flags,
+            cap_offset: 24,
+            num_regions: 9,
+            num_irqs: 5,
+            ..Default::default()
+        }
     }
 
     /// An answer with the capability for atomic operations.
     fn answer(flags: u32) -> Vec<u8> {
-        let words = [0, 0, 0, 0, 0, 0, VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP | 1 << 16, 0, flags, 0];
-        words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+        let words = [
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP | 1 << 16,
+            0,
+            flags,
+            0,
+        ];
+        words
+            .iter()
+            .flat_map(|word: &u32| word.to_ne_bytes())
+            .collect()
     }
 
     #[test]
@@ -151,10 +183,26 @@ mod tests {
     #[test]
     fn error_length_is_read_from_the_zpci_capability() {
         let mut words = vec![0_u32; 6];
-        words.extend([VFIO_DEVICE_INFO_CAP_ZPCI_BASE | 3 << 16, 0, 0, 0, 0, 0, 0, 0, 0, 32]);
+        words.extend([
+            VFIO_DEVICE_INFO_CAP_ZPCI_BASE | 3 << 16,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            32,
+        ]);
         let answer: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS;
-        assert!(Info::new(&raw(flags), &answer).unwrap().zpci_error.is_some());
+        assert!(
+            Info::new(&raw(flags), &answer)
+                .unwrap()
+                .zpci_error
+                .is_some()
+        );
         let without = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer).unwrap();
         assert_eq!(without.zpci_error, None);
     }

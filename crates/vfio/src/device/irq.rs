@@ -6,8 +6,9 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use vfio_bindings::bindings::vfio::*;
 
-/// Interrupts of one kind, by its index. It keeps the device open. What is set stays set until it is disabled or the
-/// device is closed; the kernel keeps references of its own to the eventfds, which belong to the caller.
+/// Interrupts of one kind, by its index. It keeps the device open. What is set stays set until it
+/// is disabled or the device is closed; the kernel keeps references of its own to the eventfds,
+/// which belong to the caller.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Device, Event, Irq};
@@ -67,23 +68,33 @@ impl Irq {
         self.flags & VFIO_IRQ_INFO_AUTOMASKED != 0
     }
 
-    /// Whether interrupts can be added while others are enabled; else all that will be used are set at once
-    /// (`VFIO_IRQ_INFO_NORESIZE` is not set).
+    /// Whether interrupts can be added while others are enabled; else all that will be used are set
+    /// at once (`VFIO_IRQ_INFO_NORESIZE` is not set).
     pub fn resizable(&self) -> bool {
         self.flags & VFIO_IRQ_INFO_NORESIZE == 0
     }
 
-    /// Lets interrupts signal these eventfds, from `start` on; `None` leaves one out, or takes its eventfd away
-    /// (`VFIO_IRQ_SET_ACTION_TRIGGER`). PCI devices have one kind of INTx, MSI and MSI-X enabled at a time.
+    /// Lets interrupts signal these eventfds, from `start` on; `None` leaves one out, or takes its
+    /// eventfd away (`VFIO_IRQ_SET_ACTION_TRIGGER`). PCI devices have one kind of INTx, MSI and
+    /// MSI-X enabled at a time.
     ///
     /// # Errors
-    /// [`Error::Irq`]; [`Error::FewIrqs`] where the machine has fewer left. Where this was to enable the kind, it is then
-    /// disabled.
-    pub fn set_triggers(&self, start: u32, eventfds: &[Option<BorrowedFd<'_>>]) -> Result<(), Error> {
+    /// [`Error::Irq`]; [`Error::FewIrqs`] where the machine has fewer left. Where this was to
+    /// enable the kind, it is then disabled.
+    pub fn set_triggers(
+        &self,
+        start: u32,
+        eventfds: &[Option<BorrowedFd<'_>>],
+    ) -> Result<(), Error> {
         // With a count of 0, the kernel takes it for something else.
         match eventfds {
             [] => Ok(()),
-            _ => self.set(start, eventfds.len(), Action::Trigger, &IrqData::Eventfds(eventfds)),
+            _ => self.set(
+                start,
+                eventfds.len(),
+                Action::Trigger,
+                &IrqData::Eventfds(eventfds),
+            ),
         }
     }
 
@@ -123,7 +134,8 @@ impl Irq {
         self.set(0, 1, Action::Mask, &IrqData::None)
     }
 
-    /// Unmasks the first (`VFIO_IRQ_SET_ACTION_UNMASK`), which is signalled at once where it is pending.
+    /// Unmasks the first (`VFIO_IRQ_SET_ACTION_UNMASK`), which is signalled at once where it is
+    /// pending.
     ///
     /// # Errors
     /// [`Error::Irq`].
@@ -131,7 +143,8 @@ impl Irq {
         self.set(0, 1, Action::Unmask, &IrqData::None)
     }
 
-    /// Unmasks the first each time that this eventfd is signalled, as KVM's resampling does; `None` ends that.
+    /// Unmasks the first each time that this eventfd is signalled, as KVM's resampling does; `None`
+    /// ends that.
     ///
     /// # Errors
     /// [`Error::Irq`].
@@ -139,13 +152,35 @@ impl Irq {
         self.set(0, 1, Action::Unmask, &IrqData::Eventfds(&[eventfd]))
     }
 
-    fn set(&self, start: u32, count: usize, action: Action, data: &IrqData<'_>) -> Result<(), Error> {
+    fn set(
+        &self,
+        start: u32,
+        count: usize,
+        action: Action,
+        data: &IrqData<'_>,
+    ) -> Result<(), Error> {
         let (index, device) = (self.index, || self.device.name());
-        let irqs = Irqs { index, start, count: count as u32 };
+        let irqs = Irqs {
+            index,
+            start,
+            count: count as u32,
+        };
         match set_irqs(self.device.as_fd(), irqs, action as u32, data) {
             Ok(0) => Ok(()),
-            Ok(available) => Err(Error::FewIrqs { device: device(), index, start, count, available }),
-            Err(e) => Err(Error::Irq { device: device(), index, start, count, source: e.into() }),
+            Ok(available) => Err(Error::FewIrqs {
+                device: device(),
+                index,
+                start,
+                count,
+                available,
+            }),
+            Err(e) => Err(Error::Irq {
+                device: device(),
+                index,
+                start,
+                count,
+                source: e.into(),
+            }),
         }
     }
 }
@@ -163,8 +198,17 @@ impl Device {
     /// # Errors
     /// [`Error::IrqInfo`], also for an index that the device does not know.
     pub fn irq(&self, index: u32) -> Result<Irq, Error> {
-        let failed = |e: Errno| Error::IrqInfo { device: self.name(), index, source: e.into() };
+        let failed = |e: Errno| Error::IrqInfo {
+            device: self.name(),
+            index,
+            source: e.into(),
+        };
         let info = irq_info(self.as_fd(), index).map_err(failed)?;
-        Ok(Irq { device: self.clone(), index, flags: info.flags, count: info.count })
+        Ok(Irq {
+            device: self.clone(),
+            index,
+            flags: info.flags,
+            count: info.count,
+        })
     }
 }

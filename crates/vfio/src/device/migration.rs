@@ -1,4 +1,5 @@
-//! Migration, version 2: the states that a device goes through, and the file that its state flows through.
+//! Migration, version 2: the states that a device goes through, and the file that its state flows
+//! through.
 
 use crate::device::{Device, Error, Feature};
 use crate::sys;
@@ -46,8 +47,8 @@ pub enum MigrationState {
     Other(u32),
 }
 
-/// The file that a device's state flows through, in one direction: it is read when the device is saved, up to its end,
-/// and written when it is resumed. Its contents are the driver's own.
+/// The file that a device's state flows through, in one direction: it is read when the device is
+/// saved, up to its end, and written when it is resumed. Its contents are the driver's own.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Device, MigrationState};
@@ -63,7 +64,8 @@ pub enum MigrationState {
 /// # }
 /// ```
 ///
-/// While the device runs still ([`MigrationState::PreCopy`]), reading ends with `ENOMSG` for the time being.
+/// While the device runs still ([`MigrationState::PreCopy`]), reading ends with `ENOMSG` for the
+/// time being.
 #[derive(Debug)]
 pub struct MigrationData {
     fd: OwnedFd,
@@ -88,7 +90,8 @@ impl Device {
     /// # Errors
     /// [`Error::Feature`], also where it cannot be migrated.
     pub fn migration(&self) -> Result<Migration, Error> {
-        let flags = sys::feature::migration(self.as_fd()).map_err(self.failed(Feature::Migration))?;
+        let flags =
+            sys::feature::migration(self.as_fd()).map_err(self.failed(Feature::Migration))?;
         Ok(Migration::from_bits_retain(flags))
     }
 
@@ -98,31 +101,44 @@ impl Device {
     /// [`Error::Feature`].
     pub fn migration_state(&self) -> Result<MigrationState, Error> {
         let state = sys::feature::migration_state(self.as_fd());
-        state.map(MigrationState::from).map_err(self.failed(Feature::MigrationState))
+        state
+            .map(MigrationState::from)
+            .map_err(self.failed(Feature::MigrationState))
     }
 
-    /// Changes the state, by other states in between where there is no direct way, and returns the file of the data
-    /// transfer that begins with it, if one does: with [`MigrationState::PreCopy`] and
-    /// [`MigrationState::StopCopy`] from outside of these, and with [`MigrationState::Resuming`].
+    /// Changes the state, by other states in between where there is no direct way, and returns the
+    /// file of the data transfer that begins with it, if one does: with [`MigrationState::PreCopy`]
+    /// and [`MigrationState::StopCopy`] from outside of these, and with
+    /// [`MigrationState::Resuming`].
     ///
     /// # Errors
     /// [`Error::Migrate`], with the state that the device is in then.
     pub fn set_migration_state(&self, to: MigrationState) -> Result<Option<MigrationData>, Error> {
         match sys::feature::set_migration_state(self.as_fd(), to.into()) {
-            Ok(fd) => Ok(fd.map(|fd| MigrationData { fd, device: self.name() })),
+            Ok(fd) => Ok(fd.map(|fd| MigrationData {
+                fd,
+                device: self.name(),
+            })),
             Err(e) => {
                 let now = self.migration_state().ok();
-                Err(Error::Migrate { device: self.name(), to, now, source: e.into() })
+                Err(Error::Migrate {
+                    device: self.name(),
+                    to,
+                    now,
+                    source: e.into(),
+                })
             }
         }
     }
 
-    /// Estimates how many bytes its state has when it is stopped (`VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`).
+    /// Estimates how many bytes its state has when it is stopped
+    /// (`VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`).
     ///
     /// # Errors
     /// [`Error::Feature`].
     pub fn migration_data_size(&self) -> Result<u64, Error> {
-        sys::feature::migration_data_size(self.as_fd()).map_err(self.failed(Feature::MigrationDataSize))
+        sys::feature::migration_data_size(self.as_fd())
+            .map_err(self.failed(Feature::MigrationDataSize))
     }
 
     /// Lets [`Precopy::reinit`] be told (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
@@ -136,12 +152,16 @@ impl Device {
 }
 
 impl MigrationData {
-    /// Estimates how much there is to read, of a device in [`MigrationState::PreCopy`] (`VFIO_MIG_GET_PRECOPY_INFO`).
+    /// Estimates how much there is to read, of a device in [`MigrationState::PreCopy`]
+    /// (`VFIO_MIG_GET_PRECOPY_INFO`).
     ///
     /// # Errors
     /// [`Error::Precopy`], also in other states.
     pub fn precopy(&self) -> Result<Precopy, Error> {
-        let failed = |e: rustix::io::Errno| Error::Precopy { device: self.device.clone(), source: e.into() };
+        let failed = |e: rustix::io::Errno| Error::Precopy {
+            device: self.device.clone(),
+            source: e.into(),
+        };
         let raw = sys::device::precopy_info(self.fd.as_fd()).map_err(failed)?;
         Ok(Precopy {
             initial: raw.initial_bytes,
@@ -193,7 +213,10 @@ const STATES: [MigrationState; 8] = [
 
 impl From<u32> for MigrationState {
     fn from(number: u32) -> Self {
-        STATES.get(number as usize).copied().unwrap_or(Self::Other(number))
+        STATES
+            .get(number as usize)
+            .copied()
+            .unwrap_or(Self::Other(number))
     }
 }
 
@@ -201,7 +224,10 @@ impl From<MigrationState> for u32 {
     fn from(state: MigrationState) -> Self {
         match state {
             MigrationState::Other(number) => number,
-            known => STATES.iter().position(|state| *state == known).map_or(Self::MAX, |at| at as Self),
+            known => STATES
+                .iter()
+                .position(|state| *state == known)
+                .map_or(Self::MAX, |at| at as Self),
         }
     }
 }
@@ -228,7 +254,10 @@ mod tests {
 
     #[test]
     fn states_have_the_kernels_numbers() {
-        assert_eq!(u32::from(MigrationState::Running), vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING);
+        assert_eq!(
+            u32::from(MigrationState::Running),
+            vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING
+        );
         assert_eq!(
             u32::from(MigrationState::PreCopyP2p),
             vfio_device_mig_state_VFIO_DEVICE_STATE_PRE_COPY_P2P

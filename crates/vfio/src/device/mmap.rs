@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 
-/// A part of a region in this process's memory. It keeps the device open, and is unmapped before that goes.
+/// A part of a region in this process's memory. It keeps the device open, and is unmapped before
+/// that goes.
 ///
-/// While the device does not decode its memory, sleeps or resets, each access ends in SIGBUS: whoever lets a guest
-/// turn that off takes the mapping away first.
+/// While the device does not decode its memory, sleeps or resets, each access ends in SIGBUS:
+/// whoever lets a guest turn that off takes the mapping away first.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Error, Region};
@@ -33,13 +34,13 @@ pub struct Mmap {
 
 // SAFETY: the mapping belongs to the process, not to a thread.
 unsafe impl Send for Mmap {}
-// SAFETY: the memory is a device's, of which no reference is ever made. Each access is a single volatile one, which
-// the hardware orders among those of other threads.
+// SAFETY: the memory is a device's, of which no reference is ever made. Each access is a single
+// volatile one, which the hardware orders among those of other threads.
 unsafe impl Sync for Mmap {}
 
 impl Region {
-    /// Maps a part of one of its [`Region::areas`], on page borders, for what the region allows of reading and
-    /// writing.
+    /// Maps a part of one of its [`Region::areas`], on page borders, for what the region allows of
+    /// reading and writing.
     ///
     /// # Errors
     /// [`Error::Mmap`].
@@ -57,47 +58,76 @@ impl Region {
         let length = (range.end - range.start) as usize;
         let (fd, offset) = (self.device().as_fd(), self.in_file(range.start));
         // SAFETY: the kernel chooses a place where nothing is mapped.
-        let address = unsafe { mmap(null_mut(), length, protection(self), MapFlags::SHARED, fd, offset) };
+        let address = unsafe {
+            mmap(
+                null_mut(),
+                length,
+                protection(self),
+                MapFlags::SHARED,
+                fd,
+                offset,
+            )
+        };
         let address = address.map_err(failed)?;
-        let address = NonNull::new(address.cast()).ok_or_else(|| failed(rustix::io::Errno::NOMEM))?;
-        Ok(Mmap { address, length, start: range.start, region: self.clone() })
+        let address =
+            NonNull::new(address.cast()).ok_or_else(|| failed(rustix::io::Errno::NOMEM))?;
+        Ok(Mmap {
+            address,
+            length,
+            start: range.start,
+            region: self.clone(),
+        })
     }
 }
 
 impl Mmap {
-    /// Reads a number by one volatile access, at an offset in the mapping. What is read later, from memory for DMA too, is
-    /// at least as new: where a register says that a device has written something, that is there.
+    /// Reads a number by one volatile access, at an offset in the mapping. What is read later, from
+    /// memory for DMA too, is at least as new: where a register says that a device has written
+    /// something, that is there.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be read.
     pub fn read<T: Word>(&self, offset: u64) -> Result<T, Error> {
         let place = self.place::<T>(offset, self.region.readable())?;
-        // SAFETY: the place is in the mapping, is aligned, and can be read; all bit patterns are numbers.
+        // SAFETY: the place is in the mapping, is aligned, and can be read; all bit patterns are
+        // numbers.
         let value = unsafe { place.read_volatile() };
         barrier::after_read();
         Ok(value)
     }
 
-    /// Writes a number by one volatile access, at an offset in the mapping. What was written before, to memory for DMA too,
-    /// reaches the device before it: a doorbell is rung when its descriptors are there.
+    /// Writes a number by one volatile access, at an offset in the mapping. What was written
+    /// before, to memory for DMA too, reaches the device before it: a doorbell is rung when its
+    /// descriptors are there.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be written.
     pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), Error> {
         let place = self.place::<T>(offset, self.region.writable())?;
         barrier::before_write();
-        // SAFETY: the place is in the mapping, is aligned, and can be written; no reference to it exists.
+        // SAFETY: the place is in the mapping, is aligned, and can be written; no reference to it
+        // exists.
         unsafe { place.write_volatile(value) };
         Ok(())
     }
 
     fn place<T: Word>(&self, offset: u64, allowed: bool) -> Result<*mut T, Error> {
         let width = size_of::<T>() as u64;
-        let inside = offset.checked_add(width).is_some_and(|end| end <= self.len());
+        let inside = offset
+            .checked_add(width)
+            .is_some_and(|end| end <= self.len());
         if !allowed || !inside || !offset.is_multiple_of(width) {
             let device = self.region.device().name();
-            let access = Access { device, region: self.region.index(), offset, length: width };
-            return Err(Error::Range { access, size: self.len() });
+            let access = Access {
+                device,
+                region: self.region.index(),
+                offset,
+                length: width,
+            };
+            return Err(Error::Range {
+                access,
+                size: self.len(),
+            });
         }
         Ok(self.address.as_ptr().wrapping_add(offset as usize).cast())
     }
@@ -129,7 +159,10 @@ impl Drop for Mmap {
         // SAFETY: the mapping was made by `Region::mmap`, and nobody can reach it any more.
         let result = unsafe { munmap(self.address.as_ptr().cast::<c_void>(), self.length) };
         if let Err(error) = result {
-            tracing::warn!("cannot unmap a region of {}: {error}", self.region.device().name());
+            tracing::warn!(
+                "cannot unmap a region of {}: {error}",
+                self.region.device().name()
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
-//! VFIO devices, in the states that they go through: a [`Source`] says which one; an open [`Cdev`] does nothing yet; a
-//! [`Bound`] one belongs to an iommufd and can be asked and reset, but reaches no memory; an [`Attached`] one reaches
-//! the memory that its [`Target`] maps. [`Device`] is what can be done with it in the last two.
+//! VFIO devices, in the states that they go through: a [`Source`] says which one; an open [`Cdev`]
+//! does nothing yet; a [`Bound`] one belongs to an iommufd and can be asked and reset, but reaches
+//! no memory; an [`Attached`] one reaches the memory that its [`Target`] maps. [`Device`] is what
+//! can be done with it in the last two.
 //!
 //! ```no_run
 //! use passthru_iommufd::{Ioas, Iommufd};
@@ -17,9 +18,10 @@
 //!
 //! # What shows that it works
 //!
-//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab/device`), for each call one where it succeeds and one where it
-//! fails. What a dma-buf loses, and when, is in `dma_buf.rs` there; failures that the kernel injects, in `failures.rs`
-//! (which operation meets them where is in `tests/failures.rs`).
+//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab/device`), for each call one where
+//! it succeeds and one where it fails. What a dma-buf loses, and when, is in `dma_buf.rs` there;
+//! failures that the kernel injects, in `failures.rs` (which operation meets them where is in
+//! `tests/failures.rs`).
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|

@@ -4,16 +4,18 @@ use crate::device::{Device, Error};
 use crate::sys;
 use passthru_pci::Address;
 use std::os::fd::{AsFd, BorrowedFd};
-use vfio_bindings::bindings::vfio::{VFIO_PCI_HOT_RESET_FLAG_DEV_ID, VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED};
+use vfio_bindings::bindings::vfio::{
+    VFIO_PCI_HOT_RESET_FLAG_DEV_ID, VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
+};
 
 /// What a hot reset of a device affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HotReset {
     /// The devices, with the one that was asked among them.
     pub devices: Vec<Affected>,
-    /// Whether all of them belong to the iommufd of the one that was asked, so that it needs no proof
-    /// (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`); nothing for a device that was opened through its group, which needs
-    /// the files of all their groups.
+    /// Whether all of them belong to the iommufd of the one that was asked, so that it needs no
+    /// proof (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`); nothing for a device that was opened through
+    /// its group, which needs the files of all their groups.
     pub owned: Option<bool>,
 }
 
@@ -40,13 +42,16 @@ pub enum Owner {
 }
 
 impl Device {
-    /// Resets it (`VFIO_DEVICE_RESET`). Mappings of its dma-bufs in I/O address spaces are emptied by that, and the
-    /// kernel does not fill them again: unmap before, and map after.
+    /// Resets it (`VFIO_DEVICE_RESET`). Mappings of its dma-bufs in I/O address spaces are emptied
+    /// by that, and the kernel does not fill them again: unmap before, and map after.
     ///
     /// # Errors
     /// [`Error::Reset`], also where the device cannot be reset by itself ([`super::Info::reset`]).
     pub fn reset(&self) -> Result<(), Error> {
-        sys::device::reset(self.as_fd()).map_err(|e| Error::Reset { device: self.name(), source: e.into() })
+        sys::device::reset(self.as_fd()).map_err(|e| Error::Reset {
+            device: self.name(),
+            source: e.into(),
+        })
     }
 
     /// Asks what a hot reset would affect (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
@@ -54,18 +59,25 @@ impl Device {
     /// # Errors
     /// [`Error::HotResetInfo`], also where neither its bus nor its slot can be reset.
     pub fn hot_reset_info(&self) -> Result<HotReset, Error> {
-        let failed = |e: rustix::io::Errno| Error::HotResetInfo { device: self.name(), source: e.into() };
+        let failed = |e: rustix::io::Errno| Error::HotResetInfo {
+            device: self.name(),
+            source: e.into(),
+        };
         let (flags, devices) = sys::device::hot_reset_info(self.as_fd()).map_err(failed)?;
         let by_id = flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID != 0;
         Ok(HotReset {
-            devices: devices.iter().map(|device| Affected::new(device, by_id)).collect(),
+            devices: devices
+                .iter()
+                .map(|device| Affected::new(device, by_id))
+                .collect(),
             owned: by_id.then_some(flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED != 0),
         })
     }
 
-    /// Resets its bus or slot (`VFIO_DEVICE_PCI_HOT_RESET`), with all devices there. As proof that they are the
-    /// caller's, it takes the open files of all their groups where it was opened through a group, and none where
-    /// it was opened by its character device. Of dma-bufs the same holds as for [`Device::reset`].
+    /// Resets its bus or slot (`VFIO_DEVICE_PCI_HOT_RESET`), with all devices there. As proof that
+    /// they are the caller's, it takes the open files of all their groups where it was opened
+    /// through a group, and none where it was opened by its character device. Of dma-bufs the same
+    /// holds as for [`Device::reset`].
     ///
     /// ```no_run
     /// # use passthru_vfio::device::{Device, Error};

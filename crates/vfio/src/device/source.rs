@@ -17,8 +17,8 @@ pub enum Source {
     /// The device with this folder in sysfs, or a link to it, as
     /// `/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001`.
     Sysfs(PathBuf),
-    /// A character device that somebody else opened. Its number leads back to sysfs, so all is known of it that is
-    /// known of any other.
+    /// A character device that somebody else opened. Its number leads back to sysfs, so all is
+    /// known of it that is known of any other.
     Fd(OwnedFd),
 }
 
@@ -34,7 +34,8 @@ pub struct Location {
 pub enum Kind {
     /// A PCI function.
     Pci(Address),
-    /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs them.
+    /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs
+    /// them.
     Mdev,
     /// A device on another bus, as `platform` or `cdx`; empty where sysfs does not say.
     Other(String),
@@ -44,12 +45,14 @@ impl Source {
     /// Finds the device in sysfs.
     ///
     /// # Errors
-    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of a
-    /// device without an IOMMU.
+    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of
+    /// a device without an IOMMU.
     pub fn locate(&self) -> Result<Location, Error> {
         match self {
             Self::Cdev(path) => Location::of_cdev(path),
-            Self::Pci(address) => Location::at(&Path::new("/sys/bus/pci/devices").join(address.to_string())),
+            Self::Pci(address) => {
+                Location::at(&Path::new("/sys/bus/pci/devices").join(address.to_string()))
+            }
             Self::Sysfs(path) => Location::at(path),
             Self::Fd(fd) => Location::of_fd(fd),
         }
@@ -66,10 +69,15 @@ impl Source {
             Self::Cdev(path) => Cdev::open(&path),
             Self::Pci(_) | Self::Sysfs(_) => {
                 let location = self.locate()?;
-                let cdev = location
-                    .find_cdev()
-                    .map_err(|source| Error::Open { path: location.sysfs.clone(), source })?;
-                let Some(cdev) = cdev else { return Err(Error::NoCdev { sysfs: location.sysfs }) };
+                let cdev = location.find_cdev().map_err(|source| Error::Open {
+                    path: location.sysfs.clone(),
+                    source,
+                })?;
+                let Some(cdev) = cdev else {
+                    return Err(Error::NoCdev {
+                        sysfs: location.sysfs,
+                    });
+                };
                 location.check_iommu(&cdev)?;
                 Cdev::open(&cdev)
             }
@@ -83,13 +91,19 @@ impl Location {
     /// # Errors
     /// [`Error::NoDevice`].
     pub fn at(path: &Path) -> Result<Self, Error> {
-        let sysfs = path.canonicalize().map_err(|source| Error::NoDevice { path: path.into(), source })?;
+        let sysfs = path.canonicalize().map_err(|source| Error::NoDevice {
+            path: path.into(),
+            source,
+        })?;
         Ok(Self { sysfs })
     }
 
     /// Finds the device of a character device's node.
     fn of_cdev(path: &Path) -> Result<Self, Error> {
-        let stat = rustix::fs::stat(path).map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
+        let stat = rustix::fs::stat(path).map_err(|e| Error::Open {
+            path: path.into(),
+            source: e.into(),
+        })?;
         Self::of_node(&stat)
     }
 
@@ -99,20 +113,30 @@ impl Location {
         Self::of_node(&stat)
     }
 
-    /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to `…/DEVICE/vfio-dev/vfioN`.
+    /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to
+    /// `…/DEVICE/vfio-dev/vfioN`.
     fn of_node(stat: &Stat) -> Result<Self, Error> {
         let not = |what: String| Error::NotVfio { what };
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
             return Err(not("it is not a character device".into()));
         }
-        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let (major, minor) = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
-        let node = link.canonicalize().map_err(|source| Error::Open { path: link, source })?;
-        let class = node.parent().filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
+        let node = link
+            .canonicalize()
+            .map_err(|source| Error::Open { path: link, source })?;
+        let class = node
+            .parent()
+            .filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
         let Some(device) = class.and_then(Path::parent) else {
             return Err(not(format!("it is {}", node.display())));
         };
-        let location = Self { sysfs: device.into() };
+        let location = Self {
+            sysfs: device.into(),
+        };
         location.check_iommu(&node)?;
         Ok(location)
     }
@@ -123,7 +147,10 @@ impl Location {
     fn check_iommu(&self, node: &Path) -> Result<(), Error> {
         let name = node.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("noiommu-") {
-            return Err(Error::NoIommu { sysfs: self.sysfs.clone(), node: name.into_owned() });
+            return Err(Error::NoIommu {
+                sysfs: self.sysfs.clone(),
+                node: name.into_owned(),
+            });
         }
         Ok(())
     }
@@ -137,7 +164,10 @@ impl Location {
         let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
         if matches!(self.kind(), Kind::Pci(_)) && name.trim() == "vfio-noiommu" {
             let node = format!("noiommu-{}", self.group().unwrap_or_default());
-            return Err(Error::NoIommu { sysfs: self.sysfs.clone(), node });
+            return Err(Error::NoIommu {
+                sysfs: self.sysfs.clone(),
+                node,
+            });
         }
         Ok(())
     }
@@ -147,10 +177,14 @@ impl Location {
         &self.sysfs
     }
 
-    /// Returns its name, which is what `VFIO_GROUP_GET_DEVICE_FD` takes: `0000:01:00.0`, or the UUID of a mediated
-    /// device.
+    /// Returns its name, which is what `VFIO_GROUP_GET_DEVICE_FD` takes: `0000:01:00.0`, or the
+    /// UUID of a mediated device.
     pub fn name(&self) -> String {
-        self.sysfs.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.sysfs
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU).
@@ -181,7 +215,10 @@ impl Location {
 
     /// Returns what it is.
     pub fn kind(&self) -> Kind {
-        match name_behind(&self.sysfs.join("subsystem")).unwrap_or_default().as_str() {
+        match name_behind(&self.sysfs.join("subsystem"))
+            .unwrap_or_default()
+            .as_str()
+        {
             "mdev" => Kind::Mdev,
             "pci" => match self.name().parse() {
                 Ok(address) => Kind::Pci(address),
@@ -222,7 +259,10 @@ mod tests {
     fn a_function_is_found_with_its_nodes() {
         let (_root, location) = device("0000:01:00.0", "pci");
         assert_eq!(location.kind(), Kind::Pci("0000:01:00.0".parse().unwrap()));
-        assert_eq!(location.cdev().unwrap(), Path::new("/dev/vfio/devices/vfio7"));
+        assert_eq!(
+            location.cdev().unwrap(),
+            Path::new("/dev/vfio/devices/vfio7")
+        );
         assert_eq!((location.group(), location.driver()), (Some(12), None));
         assert_eq!(location.name(), "0000:01:00.0");
     }
@@ -237,8 +277,16 @@ mod tests {
     fn device_without_iommu_is_refused_by_name_unopened() {
         let (_root, location) = device_with_node("0000:01:00.0", "pci", "noiommu-vfio7");
         let error = Source::Sysfs(location.sysfs().into()).open().unwrap_err();
-        assert!(matches!(&error, Error::NoIommu { node, .. } if node == "noiommu-vfio7"), "{error}");
-        assert!(error.to_string().ends_with("0000:01:00.0 has no IOMMU (noiommu-vfio7)"), "{error}");
+        assert!(
+            matches!(&error, Error::NoIommu { node, .. } if node == "noiommu-vfio7"),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .ends_with("0000:01:00.0 has no IOMMU (noiommu-vfio7)"),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains("turn the IOMMU on"));
     }
 
@@ -258,15 +306,24 @@ mod tests {
     #[test]
     fn node_without_iommu_is_refused() {
         let (_root, location) = device("0000:01:00.0", "pci");
-        location.check_iommu(Path::new("/sys/devices/x/vfio-dev/vfio7")).unwrap();
-        let error = location.check_iommu(Path::new("/sys/devices/x/vfio-dev/noiommu-vfio7")).unwrap_err();
+        location
+            .check_iommu(Path::new("/sys/devices/x/vfio-dev/vfio7"))
+            .unwrap();
+        let error = location
+            .check_iommu(Path::new("/sys/devices/x/vfio-dev/noiommu-vfio7"))
+            .unwrap_err();
         assert!(matches!(error, Error::NoIommu { .. }), "{error}");
     }
 
     #[test]
     fn a_device_that_does_not_exist_is_named() {
-        let error = Source::Sysfs("/sys/bus/mdev/devices/none".into()).open().unwrap_err();
-        assert!(error.to_string().contains("/sys/bus/mdev/devices/none"), "{error}");
+        let error = Source::Sysfs("/sys/bus/mdev/devices/none".into())
+            .open()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("/sys/bus/mdev/devices/none"),
+            "{error}"
+        );
     }
 
     #[test]

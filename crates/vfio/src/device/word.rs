@@ -1,7 +1,7 @@
 //! [`Word`]: the widths in which device memory is accessed.
 
-/// A number that is read or written in one access of its width: `u8`, `u16`, `u32` or `u64`. PCI devices are little
-/// endian, so values are what the device has on little-endian machines.
+/// A number that is read or written in one access of its width: `u8`, `u16`, `u32` or `u64`. PCI
+/// devices are little endian, so values are what the device has on little-endian machines.
 pub trait Word: Copy + Into<u64> + sealed::Word {}
 
 impl<T: Copy + Into<u64> + sealed::Word> Word for T {}

@@ -4,8 +4,8 @@ use passthru_iommufd::IovaRanges;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Hands out IOVAs from the usable ranges of an I/O address space, the lowest that fits first, so that a
-/// device with few address bits is served as long as anything is left that it can reach.
+/// Hands out IOVAs from the usable ranges of an I/O address space, the lowest that fits first, so
+/// that a device with few address bits is served as long as anything is left that it can reach.
 #[derive(Clone, Debug)]
 pub struct IovaAllocator {
     /// The first and the last IOVA of each free range; no two touch or overlap.
@@ -39,7 +39,8 @@ pub enum IovaError {
         /// The alignment in bytes.
         alignment: u64,
     },
-    /// Some of a range that was to be reserved or given back is not usable, or is not in that state.
+    /// Some of a range that was to be reserved or given back is not usable, or is not in that
+    /// state.
     #[error("the IOVAs {:#x}-{:#x} are not all {expected}", range.start(), range.end())]
     State {
         /// The range.
@@ -50,9 +51,10 @@ pub enum IovaError {
 }
 
 impl IovaAllocator {
-    /// Takes the usable ranges (`IOMMU_IOAS_IOVA_RANGES`, or type1's `VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE`)
-    /// in granules of `page_size` bytes, or of the ranges' own alignment where that is larger. The first
-    /// granule of the address space is never handed out: many devices take 0 for "nothing".
+    /// Takes the usable ranges (`IOMMU_IOAS_IOVA_RANGES`, or type1's
+    /// `VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE`) in granules of `page_size` bytes, or of the ranges'
+    /// own alignment where that is larger. The first granule of the address space is never handed
+    /// out: many devices take 0 for "nothing".
     ///
     /// `page_size` is a power of two.
     pub fn new(ranges: &IovaRanges, page_size: u64) -> Self {
@@ -61,14 +63,21 @@ impl IovaAllocator {
 
     /// As [`IovaAllocator::new`], for a device that reaches no IOVA beyond `width` bits (1 to 64).
     pub fn with_width(ranges: &IovaRanges, page_size: u64, width: u32) -> Self {
-        Self::within(ranges, page_size, 0..=u64::MAX >> 64_u32.saturating_sub(width.max(1)))
+        Self::within(
+            ranges,
+            page_size,
+            0..=u64::MAX >> 64_u32.saturating_sub(width.max(1)),
+        )
     }
 
     fn within(ranges: &IovaRanges, page_size: u64, limit: RangeInclusive<u64>) -> Self {
         let granule = page_size.max(ranges.alignment).max(1);
         let mut usable = BTreeMap::new();
         for range in &ranges.ranges {
-            let start = (*range.start()).max(*limit.start()).max(granule).checked_next_multiple_of(granule);
+            let start = (*range.start())
+                .max(*limit.start())
+                .max(granule)
+                .checked_next_multiple_of(granule);
             let last = aligned_last((*range.end()).min(*limit.end()), granule);
             if let (Some(start), Some(last)) = (start, last)
                 && start < last
@@ -76,7 +85,11 @@ impl IovaAllocator {
                 insert(&mut usable, start, last);
             }
         }
-        Self { free: usable.clone(), usable, granule }
+        Self {
+            free: usable.clone(),
+            usable,
+            granule,
+        }
     }
 
     /// Returns the size in bytes that lengths are rounded up to.
@@ -86,7 +99,9 @@ impl IovaAllocator {
 
     /// Returns how many bytes are free; `u64::MAX` where it is the whole address space.
     pub fn available(&self) -> u64 {
-        self.free.iter().fold(0, |sum, (start, last)| sum.saturating_add((last - start).saturating_add(1)))
+        self.free.iter().fold(0, |sum, (start, last)| {
+            sum.saturating_add((last - start).saturating_add(1))
+        })
     }
 
     /// Hands out IOVAs for `length` bytes, rounded up to the granule.
@@ -104,26 +119,37 @@ impl IovaAllocator {
     /// [`IovaError::Full`]; [`IovaError::Invalid`].
     pub fn allocate_aligned(&mut self, length: u64, alignment: u64) -> Result<u64, IovaError> {
         let invalid = IovaError::Invalid { length, alignment };
-        let rounded = length.checked_next_multiple_of(self.granule).filter(|l| *l > 0);
-        let Some(length) = rounded.filter(|_| alignment.is_power_of_two()) else { return Err(invalid) };
+        let rounded = length
+            .checked_next_multiple_of(self.granule)
+            .filter(|l| *l > 0);
+        let Some(length) = rounded.filter(|_| alignment.is_power_of_two()) else {
+            return Err(invalid);
+        };
         let alignment = alignment.max(self.granule);
         let found = self.free.iter().find_map(|(start, last)| {
             let iova = start.checked_next_multiple_of(alignment)?;
             (iova.checked_add(length - 1)? <= *last).then_some(iova)
         });
-        let iova = found.ok_or_else(|| IovaError::Full { length, alignment, largest: self.largest() })?;
+        let iova = found.ok_or_else(|| IovaError::Full {
+            length,
+            alignment,
+            largest: self.largest(),
+        })?;
         carve(&mut self.free, iova, iova + (length - 1));
         Ok(iova)
     }
 
-    /// Takes a range out that is used for something else, as a window of interrupts. Both ends lie on the
-    /// granule.
+    /// Takes a range out that is used for something else, as a window of interrupts. Both ends lie
+    /// on the granule.
     ///
     /// # Errors
     /// [`IovaError::State`] where some of it is not free; nothing has changed then.
     pub fn reserve(&mut self, range: RangeInclusive<u64>) -> Result<(), IovaError> {
         if !self.is_whole(&range) || !covers(&self.free, &range) {
-            return Err(IovaError::State { range, expected: "free" });
+            return Err(IovaError::State {
+                range,
+                expected: "free",
+            });
         }
         carve(&mut self.free, *range.start(), *range.end());
         Ok(())
@@ -134,29 +160,39 @@ impl IovaAllocator {
     /// # Errors
     /// [`IovaError::State`] where some of them were not handed out; nothing has changed then.
     pub fn free(&mut self, iova: u64, length: u64) -> Result<(), IovaError> {
-        let last =
-            length.checked_next_multiple_of(self.granule).and_then(|l| iova.checked_add(l.checked_sub(1)?));
+        let last = length
+            .checked_next_multiple_of(self.granule)
+            .and_then(|l| iova.checked_add(l.checked_sub(1)?));
         let range = iova..=last.unwrap_or(iova);
-        let taken = self.is_whole(&range) && covers(&self.usable, &range) && !touches(&self.free, &range);
+        let taken =
+            self.is_whole(&range) && covers(&self.usable, &range) && !touches(&self.free, &range);
         if last.is_none() || !taken {
-            return Err(IovaError::State { range, expected: "handed out" });
+            return Err(IovaError::State {
+                range,
+                expected: "handed out",
+            });
         }
         insert(&mut self.free, *range.start(), *range.end());
         Ok(())
     }
 
-    /// Takes what the usable ranges are now: what they have no more is not handed out from now on, nor taken back. They
-    /// do not grow by it.
+    /// Takes what the usable ranges are now: what they have no more is not handed out from now on,
+    /// nor taken back. They do not grow by it.
     pub fn narrow(&mut self, ranges: &IovaRanges) {
         let now = Self::new(ranges, self.granule).usable;
         self.usable = common(&self.usable, &now);
         self.free = common(&self.free, &now);
     }
 
-    /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable ranges, free or not.
+    /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable
+    /// ranges, free or not.
     pub fn is_usable(&self, iova: u64, length: u64) -> bool {
-        let length = length.checked_next_multiple_of(self.granule).and_then(|length| length.checked_sub(1));
-        length.and_then(|l| iova.checked_add(l)).is_some_and(|last| covers(&self.usable, &(iova..=last)))
+        let length = length
+            .checked_next_multiple_of(self.granule)
+            .and_then(|length| length.checked_sub(1));
+        length
+            .and_then(|l| iova.checked_add(l))
+            .is_some_and(|last| covers(&self.usable, &(iova..=last)))
     }
 
     fn is_whole(&self, range: &RangeInclusive<u64>) -> bool {
@@ -165,13 +201,21 @@ impl IovaAllocator {
     }
 
     fn largest(&self) -> u64 {
-        self.free.iter().map(|(start, last)| (last - start).saturating_add(1)).max().unwrap_or_default()
+        self.free
+            .iter()
+            .map(|(start, last)| (last - start).saturating_add(1))
+            .max()
+            .unwrap_or_default()
     }
 }
 
 /// The last byte of the last whole granule that ends at or before `last`.
 fn aligned_last(last: u64, granule: u64) -> Option<u64> {
-    if last % granule == granule - 1 { Some(last) } else { (last - last % granule).checked_sub(1) }
+    if last % granule == granule - 1 {
+        Some(last)
+    } else {
+        (last - last % granule).checked_sub(1)
+    }
 }
 
 /// Whether one range of the map holds all of `range`.
@@ -182,18 +226,24 @@ fn covers(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
 
 /// Whether some of `range` is in the map.
 fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
-    map.range(..=*range.end()).next_back().is_some_and(|(_, last)| last >= range.start())
+    map.range(..=*range.end())
+        .next_back()
+        .is_some_and(|(_, last)| last >= range.start())
 }
 
 /// What two maps both have.
 fn common(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
-    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (*a.0.max(b.0), *a.1.min(b.1))));
+    let pairs = one
+        .iter()
+        .flat_map(|a| other.iter().map(move |b| (*a.0.max(b.0), *a.1.min(b.1))));
     pairs.filter(|(start, last)| start < last).collect()
 }
 
 /// Takes `start..=last` out of the one range that holds it.
 fn carve(map: &mut BTreeMap<u64, u64>, start: u64, last: u64) {
-    let Some((&first, &end)) = map.range(..=start).next_back() else { return };
+    let Some((&first, &end)) = map.range(..=start).next_back() else {
+        return;
+    };
     map.remove(&first);
     if first < start {
         map.insert(first, start - 1);
@@ -225,7 +275,10 @@ mod tests {
     const PAGE: u64 = 0x1000;
 
     fn ranges(ranges: &[RangeInclusive<u64>]) -> IovaRanges {
-        IovaRanges { ranges: ranges.to_vec(), alignment: PAGE }
+        IovaRanges {
+            ranges: ranges.to_vec(),
+            alignment: PAGE,
+        }
     }
 
     #[test]
@@ -234,7 +287,11 @@ mod tests {
         assert_eq!(iovas.allocate(0x3000), Ok(0x8000), "0 is never handed out");
         assert_eq!(iovas.allocate(1), Ok(0x1000));
         assert_eq!(iovas.allocate_aligned(PAGE, 0x4000), Ok(0xc000));
-        let full = IovaError::Full { length: 0x5000, alignment: PAGE, largest: 0x3000 };
+        let full = IovaError::Full {
+            length: 0x5000,
+            alignment: PAGE,
+            largest: 0x3000,
+        };
         assert_eq!(iovas.allocate(0x5000), Err(full));
     }
 
@@ -246,7 +303,10 @@ mod tests {
         assert_eq!(iovas.allocate(1 << 32), Ok(*msi.end() + 1));
         let mut narrow = IovaAllocator::with_width(&around, PAGE, 28);
         assert_eq!(narrow.allocate((1 << 28) - PAGE), Ok(PAGE));
-        assert!(matches!(narrow.allocate(1), Err(IovaError::Full { largest: 0, .. })));
+        assert!(matches!(
+            narrow.allocate(1),
+            Err(IovaError::Full { largest: 0, .. })
+        ));
     }
 
     #[test]
@@ -261,9 +321,14 @@ mod tests {
     fn what_was_not_handed_out_is_not_taken_back() {
         let mut iovas = IovaAllocator::new(&ranges(&[0..=0xffff]), PAGE);
         let iova = iovas.allocate(0x2000).unwrap();
-        for (iova, length) in
-            [(iova, 0x3000), (iova + 1, PAGE), (0x8000, PAGE), (0, PAGE), (iova, 0), (iova, u64::MAX)]
-        {
+        for (iova, length) in [
+            (iova, 0x3000),
+            (iova + 1, PAGE),
+            (0x8000, PAGE),
+            (0, PAGE),
+            (iova, 0),
+            (iova, u64::MAX),
+        ] {
             assert!(iovas.free(iova, length).is_err(), "{iova:#x} {length:#x}");
         }
         assert_eq!(iovas.free(iova, 0x2000), Ok(()));
@@ -317,8 +382,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a model of single pages: nothing is handed out twice, nothing outside of the ranges, nothing is
-        /// refused that fits, and all of it comes back.
+        /// Against a model of single pages: nothing is handed out twice, nothing outside of the
+        /// ranges, nothing is refused that fits, and all of it comes back.
         #[test]
         fn pages_are_handed_out_once_and_come_back(steps in prop::collection::vec(step(), 1..200)) {
             let usable = ranges(&[0x3000..=0x1_2fff, 0x2_0000..=0x2_8fff]);

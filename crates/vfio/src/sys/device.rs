@@ -22,7 +22,10 @@ const GET_PRECOPY_INFO: Opcode = number(21);
 /// `VFIO_DEVICE_GET_INFO`: returns the struct, and the whole answer with its capabilities.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
     let argsz = size::<vfio_device_info>();
-    let mut arg = vfio_device_info { argsz, ..Default::default() };
+    let mut arg = vfio_device_info {
+        argsz,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
@@ -36,7 +39,11 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
 /// `VFIO_DEVICE_GET_REGION_INFO`: returns the struct, and the whole answer with its capabilities.
 pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region_info, Vec<u8>)> {
     let argsz = size::<vfio_region_info>();
-    let mut arg = vfio_region_info { argsz, index, ..Default::default() };
+    let mut arg = vfio_region_info {
+        argsz,
+        index,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_REGION_INFO, _>(fd, &mut arg) }?;
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
@@ -55,7 +62,11 @@ pub(crate) fn reset(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// `VFIO_DEVICE_GET_IRQ_INFO`.
 pub(crate) fn irq_info(fd: BorrowedFd<'_>, index: u32) -> Result<vfio_irq_info> {
-    let mut arg = vfio_irq_info { argsz: size::<vfio_irq_info>(), index, ..Default::default() };
+    let mut arg = vfio_irq_info {
+        argsz: size::<vfio_irq_info>(),
+        index,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_IRQ_INFO, _>(fd, &mut arg) }.map(|_| arg)
 }
@@ -75,20 +86,41 @@ pub(crate) enum IrqData<'a> {
     Eventfds(&'a [Option<BorrowedFd<'a>>]),
 }
 
-/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts. Where fewer can be had than are to be enabled, nothing
-/// is done, and the answer is how many that would be; else it is 0.
-pub(crate) fn set_irqs(fd: BorrowedFd<'_>, irqs: Irqs, action: u32, data: &IrqData<'_>) -> Result<i32> {
+/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts. Where fewer can be had than are to
+/// be enabled, nothing is done, and the answer is how many that would be; else it is 0.
+pub(crate) fn set_irqs(
+    fd: BorrowedFd<'_>,
+    irqs: Irqs,
+    action: u32,
+    data: &IrqData<'_>,
+) -> Result<i32> {
     const HEADER: usize = 20;
     let (kind, bytes): (u32, Vec<u8>) = match data {
         IrqData::None => (VFIO_IRQ_SET_DATA_NONE, Vec::new()),
-        IrqData::Bools(bools) => (VFIO_IRQ_SET_DATA_BOOL, bools.iter().map(|on| u8::from(*on)).collect()),
+        IrqData::Bools(bools) => (
+            VFIO_IRQ_SET_DATA_BOOL,
+            bools.iter().map(|on| u8::from(*on)).collect(),
+        ),
         IrqData::Eventfds(fds) => {
             let number = |fd: &Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
-            (VFIO_IRQ_SET_DATA_EVENTFD, fds.iter().flat_map(|fd| number(fd).to_ne_bytes()).collect())
+            (
+                VFIO_IRQ_SET_DATA_EVENTFD,
+                fds.iter().flat_map(|fd| number(fd).to_ne_bytes()).collect(),
+            )
         }
     };
-    let fields = [(HEADER + bytes.len()) as u32, kind | action, irqs.index, irqs.start, irqs.count];
-    let mut arg: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).chain(bytes).collect();
+    let fields = [
+        (HEADER + bytes.len()) as u32,
+        kind | action,
+        irqs.index,
+        irqs.start,
+        irqs.count,
+    ];
+    let mut arg: Vec<u8> = fields
+        .iter()
+        .flat_map(|field| field.to_ne_bytes())
+        .chain(bytes)
+        .collect();
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
     unsafe { call_slice::<SET_IRQS, _>(fd, &mut arg) }
 }
@@ -112,10 +144,15 @@ pub(crate) fn hot_reset_info(fd: BorrowedFd<'_>) -> Result<(u32, Vec<Dependent>)
         let answer = unsafe { call_slice::<GET_PCI_HOT_RESET_INFO, _>(fd, &mut words) };
         let (flags, count) = (words[1], words[2].min(MAX_ANSWER / 8) as usize);
         match answer {
-            Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => words.resize(HEADER + 2 * count, 0),
+            Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => {
+                words.resize(HEADER + 2 * count, 0)
+            }
             Err(e) => return Err(e),
             Ok(_) => {
-                let devices = words[HEADER..].chunks_exact(2).take(count).map(Dependent::new);
+                let devices = words[HEADER..]
+                    .chunks_exact(2)
+                    .take(count)
+                    .map(Dependent::new);
                 return Ok((flags, devices.collect()));
             }
         }
@@ -126,7 +163,12 @@ impl Dependent {
     /// Reads `struct vfio_pci_dependent_device`.
     fn new(words: &[u32]) -> Self {
         let [segment0, segment1, bus, devfn] = words[1].to_ne_bytes();
-        Self { id: words[0], segment: u16::from_ne_bytes([segment0, segment1]), bus, devfn }
+        Self {
+            id: words[0],
+            segment: u16::from_ne_bytes([segment0, segment1]),
+            bus,
+            devfn,
+        }
     }
 }
 
@@ -138,7 +180,8 @@ pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result
     unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }.map(|_| ())
 }
 
-/// `VFIO_DEVICE_IOEVENTFD`: with no eventfd, takes away what was set with the same offset, data and width.
+/// `VFIO_DEVICE_IOEVENTFD`: with no eventfd, takes away what was set with the same offset, data and
+/// width.
 pub(crate) fn ioeventfd(
     fd: BorrowedFd<'_>,
     width: u32,
@@ -154,22 +197,34 @@ pub(crate) fn ioeventfd(
         fd: event.map_or(-1, |event| event.as_raw_fd()),
         ..Default::default()
     };
-    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to the eventfd.
+    // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to
+    // the eventfd.
     unsafe { call::<IOEVENTFD, _>(fd, &mut arg) }.map(|_| ())
 }
 
 /// `VFIO_MIG_GET_PRECOPY_INFO`, of a migration's data file.
 pub(crate) fn precopy_info(fd: BorrowedFd<'_>) -> Result<vfio_precopy_info> {
-    let mut arg = vfio_precopy_info { argsz: size::<vfio_precopy_info>(), ..Default::default() };
+    let mut arg = vfio_precopy_info {
+        argsz: size::<vfio_precopy_info>(),
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_PRECOPY_INFO, _>(fd, &mut arg) }.map(|_| arg)
 }
 
 /// `VFIO_DEVICE_BIND_IOMMUFD`: returns the device's id in the iommufd.
-pub(crate) fn bind(fd: BorrowedFd<'_>, iommufd: BorrowedFd<'_>, token: Option<&[u8; 16]>) -> Result<u32> {
+pub(crate) fn bind(
+    fd: BorrowedFd<'_>,
+    iommufd: BorrowedFd<'_>,
+    token: Option<&[u8; 16]>,
+) -> Result<u32> {
     let mut arg = vfio_device_bind_iommufd {
         argsz: size::<vfio_device_bind_iommufd>(),
-        flags: if token.is_some() { VFIO_DEVICE_BIND_FLAG_TOKEN } else { 0 },
+        flags: if token.is_some() {
+            VFIO_DEVICE_BIND_FLAG_TOKEN
+        } else {
+            0
+        },
         iommufd: iommufd.as_raw_fd(),
         token_uuid_ptr: token.map_or(0, |token| token.as_ptr() as u64),
         ..Default::default()
@@ -178,12 +233,16 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, iommufd: BorrowedFd<'_>, token: Option<&[
     unsafe { call::<BIND_IOMMUFD, _>(fd, &mut arg) }.map(|_| arg.out_devid)
 }
 
-/// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`: returns the id of what it is attached to, which is the page table that the kernel
-/// made where an address space was given.
+/// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`: returns the id of what it is attached to, which is the page
+/// table that the kernel made where an address space was given.
 pub(crate) fn attach(fd: BorrowedFd<'_>, pt_id: u32, pasid: Option<u32>) -> Result<u32> {
     let mut arg = vfio_device_attach_iommufd_pt {
         argsz: size::<vfio_device_attach_iommufd_pt>(),
-        flags: if pasid.is_some() { VFIO_DEVICE_ATTACH_PASID } else { 0 },
+        flags: if pasid.is_some() {
+            VFIO_DEVICE_ATTACH_PASID
+        } else {
+            0
+        },
         pt_id,
         pasid: pasid.unwrap_or_default(),
     };
@@ -195,7 +254,11 @@ pub(crate) fn attach(fd: BorrowedFd<'_>, pt_id: u32, pasid: Option<u32>) -> Resu
 pub(crate) fn detach(fd: BorrowedFd<'_>, pasid: Option<u32>) -> Result<()> {
     let mut arg = vfio_device_detach_iommufd_pt {
         argsz: size::<vfio_device_detach_iommufd_pt>(),
-        flags: if pasid.is_some() { VFIO_DEVICE_DETACH_PASID } else { 0 },
+        flags: if pasid.is_some() {
+            VFIO_DEVICE_DETACH_PASID
+        } else {
+            0
+        },
         pasid: pasid.unwrap_or_default(),
     };
     // SAFETY: the request's struct; no addresses.

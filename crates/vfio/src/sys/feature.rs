@@ -16,7 +16,8 @@ const SET: u32 = VFIO_DEVICE_FEATURE_SET;
 /// `VFIO_DEVICE_FEATURE_ZPCI_ERROR`, which the bindings lack.
 pub(crate) const VFIO_DEVICE_FEATURE_ZPCI_ERROR: u32 = 13;
 
-/// `struct vfio_device_feature`, with what follows it. The header is of 8 bytes, so there is no gap.
+/// `struct vfio_device_feature`, with what follows it. The header is of 8 bytes, so there is no
+/// gap.
 #[repr(C)]
 struct Feature<T> {
     argsz: u32,
@@ -27,9 +28,14 @@ struct Feature<T> {
 /// Asks for a feature; returns the kernel's answer.
 ///
 /// # Safety
-/// `T` is the struct that the feature in `flags` has, and each address in it may be used as the kernel uses it.
+/// `T` is the struct that the feature in `flags` has, and each address in it may be used as the
+/// kernel uses it.
 unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Result<i32> {
-    let mut arg = Feature { argsz: size_of::<Feature<T>>() as u32, flags, data: *data };
+    let mut arg = Feature {
+        argsz: size_of::<Feature<T>>() as u32,
+        flags,
+        data: *data,
+    };
     // SAFETY: the request's struct, with the feature's by this function's contract.
     let answer = unsafe { call::<FEATURE, _>(fd, &mut arg) };
     *data = arg.data;
@@ -42,8 +48,8 @@ pub(crate) fn probe(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
     unsafe { feature(fd, number | VFIO_DEVICE_FEATURE_PROBE, &mut ()) }.map(|_| ())
 }
 
-/// Sets a feature that has no struct: `…_LOW_POWER_ENTRY`, `…_LOW_POWER_EXIT`, `…_DMA_LOGGING_STOP` and
-/// `…_MIG_PRECOPY_INFOv2`.
+/// Sets a feature that has no struct: `…_LOW_POWER_ENTRY`, `…_LOW_POWER_EXIT`, `…_DMA_LOGGING_STOP`
+/// and `…_MIG_PRECOPY_INFOv2`.
 pub(crate) fn set(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
     // SAFETY: these have no struct; another feature refuses what is too short for its own.
     unsafe { feature(fd, number | SET, &mut ()) }.map(|_| ())
@@ -65,9 +71,20 @@ pub(crate) fn set_bus_master(fd: BorrowedFd<'_>, op: u32) -> Result<()> {
 /// `…_LOW_POWER_ENTRY_WITH_WAKEUP`.
 pub(crate) fn low_power_with_wakeup(fd: BorrowedFd<'_>, event: BorrowedFd<'_>) -> Result<()> {
     let wakeup_eventfd = event.as_raw_fd();
-    let mut data = vfio_device_low_power_entry_with_wakeup { wakeup_eventfd, ..Default::default() };
-    // SAFETY: the feature's struct; no addresses, and the kernel takes a reference of its own to the file.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET, &mut data) }.map(|_| ())
+    let mut data = vfio_device_low_power_entry_with_wakeup {
+        wakeup_eventfd,
+        ..Default::default()
+    };
+    // SAFETY: the feature's struct; no addresses, and the kernel takes a reference of its own to
+    // the file.
+    unsafe {
+        feature(
+            fd,
+            VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET,
+            &mut data,
+        )
+    }
+    .map(|_| ())
 }
 
 /// `…_MIGRATION`: returns `VFIO_MIGRATION_…` flags.
@@ -81,12 +98,19 @@ pub(crate) fn migration(fd: BorrowedFd<'_>) -> Result<u64> {
 pub(crate) fn migration_state(fd: BorrowedFd<'_>) -> Result<u32> {
     let mut data = vfio_device_feature_mig_state::default();
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | GET, &mut data) }.map(|_| data.device_state)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | GET, &mut data) }
+        .map(|_| data.device_state)
 }
 
 /// `…_MIG_DEVICE_STATE`: returns the file of a new data transfer, if one begins.
-pub(crate) fn set_migration_state(fd: BorrowedFd<'_>, device_state: u32) -> Result<Option<OwnedFd>> {
-    let mut data = vfio_device_feature_mig_state { device_state, data_fd: -1 };
+pub(crate) fn set_migration_state(
+    fd: BorrowedFd<'_>,
+    device_state: u32,
+) -> Result<Option<OwnedFd>> {
+    let mut data = vfio_device_feature_mig_state {
+        device_state,
+        data_fd: -1,
+    };
     // SAFETY: the feature's struct; no addresses.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | SET, &mut data) }?;
     // SAFETY: where it is a descriptor, the kernel has made it for this call.
@@ -97,7 +121,8 @@ pub(crate) fn set_migration_state(fd: BorrowedFd<'_>, device_state: u32) -> Resu
 pub(crate) fn migration_data_size(fd: BorrowedFd<'_>) -> Result<u64> {
     let mut data = vfio_device_feature_mig_data_size::default();
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE | GET, &mut data) }.map(|_| data.stop_copy_length)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE | GET, &mut data) }
+        .map(|_| data.stop_copy_length)
 }
 
 /// `…_DMA_LOGGING_START`: returns the page size that the device tracks.
@@ -113,14 +138,16 @@ pub(crate) fn dma_logging_start(
         ..Default::default()
     };
     // SAFETY: the feature's struct; the kernel reads `num_ranges` elements of the slice.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET, &mut data) }.map(|_| data.page_size)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET, &mut data) }
+        .map(|_| data.page_size)
 }
 
 /// `…_DMA_LOGGING_REPORT`: sets bits.
 ///
 /// # Safety
-/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of the range. The kernel may
-/// write to all of its pages, also past the range's last bit, where the device logs by larger pages.
+/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of
+/// the range. The kernel may write to all of its pages, also past the range's last bit, where the
+/// device logs by larger pages.
 pub(crate) unsafe fn dma_logging_report(
     fd: BorrowedFd<'_>,
     iova: u64,
@@ -129,8 +156,14 @@ pub(crate) unsafe fn dma_logging_report(
     bitmap: *mut u8,
 ) -> Result<()> {
     let bitmap = bitmap as u64;
-    let mut data = vfio_device_feature_dma_logging_report { iova, length, page_size, bitmap };
-    // SAFETY: the feature's struct; the kernel writes to the bitmap alone, by this function's contract.
+    let mut data = vfio_device_feature_dma_logging_report {
+        iova,
+        length,
+        page_size,
+        bitmap,
+    };
+    // SAFETY: the feature's struct; the kernel writes to the bitmap alone, by this function's
+    // contract.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | GET, &mut data) }.map(|_| ())
 }
 
@@ -146,10 +179,23 @@ struct DmaBuf {
 }
 
 /// `…_DMA_BUF`: returns a dma-buf of one range of a region.
-pub(crate) fn dma_buf(fd: BorrowedFd<'_>, region_index: u32, range: &Range<u64>) -> Result<OwnedFd> {
+pub(crate) fn dma_buf(
+    fd: BorrowedFd<'_>,
+    region_index: u32,
+    range: &Range<u64>,
+) -> Result<OwnedFd> {
     let open_flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
-    let range = vfio_region_dma_range { offset: range.start, length: range.end.saturating_sub(range.start) };
-    let mut data = DmaBuf { region_index, open_flags: open_flags.bits(), flags: 0, nr_ranges: 1, range };
+    let range = vfio_region_dma_range {
+        offset: range.start,
+        length: range.end.saturating_sub(range.start),
+    };
+    let mut data = DmaBuf {
+        region_index,
+        open_flags: open_flags.bits(),
+        flags: 0,
+        nr_ranges: 1,
+        range,
+    };
     // SAFETY: the feature's struct with one element; no addresses.
     let fd = unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF | GET, &mut data) }?;
     // SAFETY: the kernel has just made this descriptor for this call.
@@ -180,8 +226,11 @@ impl ZpciErrorLength {
 
     /// Reads the length from `VFIO_DEVICE_INFO_CAP_ZPCI_BASE`.
     ///
-    /// Kernels before 7.3 give none. A length out of range counts as none: the device works without.
-    pub(crate) fn from_base(capability: &Capability<'_>) -> std::result::Result<Option<Self>, BadCapability> {
+    /// Kernels before 7.3 give none. A length out of range counts as none: the device works
+    /// without.
+    pub(crate) fn from_base(
+        capability: &Capability<'_>,
+    ) -> std::result::Result<Option<Self>, BadCapability> {
         if capability.version < Self::VERSION {
             return Ok(None);
         }
@@ -199,7 +248,9 @@ impl ZpciErrorLength {
 /// longer pending.
 pub(crate) fn zpci_error(fd: BorrowedFd<'_>, length: ZpciErrorLength) -> Result<Vec<u8>> {
     let mut buffer = vec![0_u8; length.0 as usize];
-    let mut data = ZpciErr { data: buffer.as_mut_ptr() as u64 };
+    let mut data = ZpciErr {
+        data: buffer.as_mut_ptr() as u64,
+    };
     // SAFETY: the feature's struct; the kernel writes as many bytes to the buffer as its capability
     // says, which is how long the buffer is. The buffer is alive, and used by nothing else, until
     // the call returns.
@@ -214,11 +265,21 @@ mod tests {
     /// `VFIO_DEVICE_INFO_CAP_ZPCI_BASE` behind its header, with this length of an error at the end.
     fn base(length: u32) -> Vec<u8> {
         let words = [0, 0, 0, 0, 0, 0, 0xfe11, length];
-        words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+        words
+            .iter()
+            .flat_map(|word: &u32| word.to_ne_bytes())
+            .collect()
     }
 
-    fn read(version: u16, data: &[u8]) -> std::result::Result<Option<ZpciErrorLength>, BadCapability> {
-        ZpciErrorLength::from_base(&Capability { id: 1, version, data })
+    fn read(
+        version: u16,
+        data: &[u8],
+    ) -> std::result::Result<Option<ZpciErrorLength>, BadCapability> {
+        ZpciErrorLength::from_base(&Capability {
+            id: 1,
+            version,
+            data,
+        })
     }
 
     #[test]

@@ -13,7 +13,10 @@ const GET_DEVICE_FD: Opcode = number(6);
 
 /// `VFIO_GROUP_GET_STATUS`: returns `VFIO_GROUP_FLAGS_*`.
 pub(crate) fn status(fd: BorrowedFd<'_>) -> Result<u32> {
-    let mut arg = vfio_group_status { argsz: size::<vfio_group_status>(), ..Default::default() };
+    let mut arg = vfio_group_status {
+        argsz: size::<vfio_group_status>(),
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_STATUS, _>(fd, &mut arg) }.map(|_| arg.flags)
 }

@@ -1,5 +1,5 @@
-//! The system calls of VFIO: request numbers and one function each, which fills in the kernel's struct. What the
-//! calls mean is written where they are offered.
+//! The system calls of VFIO: request numbers and one function each, which fills in the kernel's
+//! struct. What the calls mean is written where they are offered.
 #![allow(unsafe_code)]
 
 pub(crate) mod device;
@@ -23,7 +23,8 @@ const fn number(n: u8) -> Opcode {
 /// An ioctl whose argument is an address; the kernel's positive answer is its output.
 struct Request<const OPCODE: Opcode>(*mut c_void);
 
-// SAFETY: the request takes an address, of which `call` and `call_slice` say what it leads to, and returns a number.
+// SAFETY: the request takes an address, of which `call` and `call_slice` say what it leads to, and
+// returns a number.
 unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
     type Output = IoctlOutput;
     const IS_MUTATING: bool = true;
@@ -44,18 +45,22 @@ unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
 /// Asks the kernel, and returns its answer, which is 0 for most requests.
 ///
 /// # Safety
-/// `T` is the struct of the request `OPCODE`, its first field says how large it is where it has one, and each
-/// address in it may be used as the kernel uses it for this request.
+/// `T` is the struct of the request `OPCODE`, its first field says how large it is where it has
+/// one, and each address in it may be used as the kernel uses it for this request.
 unsafe fn call<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut T) -> Result<IoctlOutput> {
     // SAFETY: as this function's own contract; the struct is borrowed for the call.
     unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::from_mut(arg).cast())) }
 }
 
-/// As [`call`], for a struct that ends in an array of no fixed length: it is laid out in a slice of words.
+/// As [`call`], for a struct that ends in an array of no fixed length: it is laid out in a slice of
+/// words.
 ///
 /// # Safety
 /// As for [`call`]; the size in the first field is at most the slice's.
-unsafe fn call_slice<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut [T]) -> Result<IoctlOutput> {
+unsafe fn call_slice<const OPCODE: Opcode, T>(
+    fd: BorrowedFd<'_>,
+    arg: &mut [T],
+) -> Result<IoctlOutput> {
     // SAFETY: as this function's own contract; the slice is borrowed for the call.
     unsafe { ioctl(fd, Request::<OPCODE>(arg.as_mut_ptr().cast())) }
 }
@@ -64,9 +69,17 @@ unsafe fn call_slice<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut [T])
 ///
 /// # Safety
 /// The request takes a number, not an address.
-unsafe fn call_value<const OPCODE: Opcode>(fd: BorrowedFd<'_>, value: usize) -> Result<IoctlOutput> {
+unsafe fn call_value<const OPCODE: Opcode>(
+    fd: BorrowedFd<'_>,
+    value: usize,
+) -> Result<IoctlOutput> {
     // SAFETY: as this function's own contract.
-    unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::without_provenance_mut(value))) }
+    unsafe {
+        ioctl(
+            fd,
+            Request::<OPCODE>(std::ptr::without_provenance_mut(value)),
+        )
+    }
 }
 
 /// The size of a struct, as its first field has it.

@@ -50,7 +50,10 @@ pub(crate) fn set_iommu(fd: BorrowedFd<'_>, kind: u32) -> Result<()> {
 /// `VFIO_IOMMU_GET_INFO`: returns the struct, and the whole answer with the capabilities behind it.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>)> {
     let argsz = size::<vfio_iommu_type1_info>();
-    let mut arg = vfio_iommu_type1_info { argsz, ..Default::default() };
+    let mut arg = vfio_iommu_type1_info {
+        argsz,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
@@ -79,7 +82,13 @@ pub(crate) unsafe fn map(
         Access::ReadWrite => VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
     };
     let argsz = size::<vfio_iommu_type1_dma_map>();
-    let mut arg = vfio_iommu_type1_dma_map { argsz, flags, vaddr, iova, size: size_in_bytes };
+    let mut arg = vfio_iommu_type1_dma_map {
+        argsz,
+        flags,
+        vaddr,
+        iova,
+        size: size_in_bytes,
+    };
     // SAFETY: the request's struct; the memory may be used by this function's contract.
     unsafe { call::<MAP_DMA, _>(fd, &mut arg) }.map(|_| ())
 }
@@ -94,7 +103,8 @@ pub(crate) fn unmap_all(fd: BorrowedFd<'_>) -> Result<u64> {
     unmap_with(fd, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, vfio_bitmap::default())
 }
 
-/// `VFIO_IOMMU_UNMAP_DMA` with `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`. The kernel refuses a bitmap that is too small.
+/// `VFIO_IOMMU_UNMAP_DMA` with `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`. The kernel refuses a bitmap
+/// that is too small.
 pub(crate) fn unmap_dirty(
     fd: BorrowedFd<'_>,
     iova: u64,
@@ -102,28 +112,55 @@ pub(crate) fn unmap_dirty(
     page_size: u64,
     bitmap: &mut [u64],
 ) -> Result<u64> {
-    unmap_with(fd, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, length, raw(page_size, bitmap))
+    unmap_with(
+        fd,
+        VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+        iova,
+        length,
+        raw(page_size, bitmap),
+    )
 }
 
-fn unmap_with(fd: BorrowedFd<'_>, flags: u32, iova: u64, length: u64, bitmap: vfio_bitmap) -> Result<u64> {
+fn unmap_with(
+    fd: BorrowedFd<'_>,
+    flags: u32,
+    iova: u64,
+    length: u64,
+    bitmap: vfio_bitmap,
+) -> Result<u64> {
     let (argsz, size) = (size::<Unmap>(), length);
-    let fixed = vfio_iommu_type1_dma_unmap { argsz, flags, iova, size, ..Default::default() };
+    let fixed = vfio_iommu_type1_dma_unmap {
+        argsz,
+        flags,
+        iova,
+        size,
+        ..Default::default()
+    };
     let mut arg = Unmap { fixed, bitmap };
-    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap, which is a borrowed slice,
-    // and only where the flag for it is set.
+    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap,
+    // which is a borrowed slice, and only where the flag for it is set.
     unsafe { call::<UNMAP_DMA, _>(fd, &mut arg) }.map(|_| arg.fixed.size)
 }
 
 /// `VFIO_IOMMU_DIRTY_PAGES` with `VFIO_IOMMU_DIRTY_PAGES_FLAG_START` or `_STOP`.
 pub(crate) fn set_dirty_tracking(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
-    let flags = if on { VFIO_IOMMU_DIRTY_PAGES_FLAG_START } else { VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP };
+    let flags = if on {
+        VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+    } else {
+        VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+    };
     let argsz = size::<vfio_iommu_type1_dirty_bitmap>();
-    let mut arg = vfio_iommu_type1_dirty_bitmap { argsz, flags, ..Default::default() };
+    let mut arg = vfio_iommu_type1_dirty_bitmap {
+        argsz,
+        flags,
+        ..Default::default()
+    };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }.map(|_| ())
 }
 
-/// `VFIO_IOMMU_DIRTY_PAGES` with `VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP`. The kernel refuses a bitmap that is too small.
+/// `VFIO_IOMMU_DIRTY_PAGES` with `VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP`. The kernel refuses a
+/// bitmap that is too small.
 pub(crate) fn dirty_bitmap(
     fd: BorrowedFd<'_>,
     iova: u64,
@@ -132,14 +169,27 @@ pub(crate) fn dirty_bitmap(
     bitmap: &mut [u64],
 ) -> Result<()> {
     let (argsz, flags) = (size::<Dirty>(), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
-    let fixed = vfio_iommu_type1_dirty_bitmap { argsz, flags, ..Default::default() };
+    let fixed = vfio_iommu_type1_dirty_bitmap {
+        argsz,
+        flags,
+        ..Default::default()
+    };
     let bitmap = raw(page_size, bitmap);
-    let range = vfio_iommu_type1_dirty_bitmap_get { iova, size: length, bitmap };
+    let range = vfio_iommu_type1_dirty_bitmap_get {
+        iova,
+        size: length,
+        bitmap,
+    };
     let mut arg = Dirty { fixed, range };
-    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap, a borrowed slice.
+    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap, a
+    // borrowed slice.
     unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }.map(|_| ())
 }
 
 fn raw(page_size: u64, bitmap: &mut [u64]) -> vfio_bitmap {
-    vfio_bitmap { pgsize: page_size, size: size_of_val(bitmap) as u64, data: bitmap.as_mut_ptr() }
+    vfio_bitmap {
+        pgsize: page_size,
+        size: size_of_val(bitmap) as u64,
+        data: bitmap.as_mut_ptr(),
+    }
 }

@@ -11,7 +11,10 @@ fn guest_memory_is_mapped_and_kept_until_it_is_unmapped() {
     let (space, model) = space();
     let memory = memory(4 * PAGE);
     assert_eq!(texts(&add(&space, ram(0x10_0000, 4 * PAGE, &memory))), "");
-    assert_eq!(model.at(0x10_1000), Some(Target::Address(memory.address().unwrap() as u64 + PAGE)));
+    assert_eq!(
+        model.at(0x10_1000),
+        Some(Target::Address(memory.address().unwrap() as u64 + PAGE))
+    );
     assert!(Arc::strong_count(&memory) > 1);
     let mut change = space.begin();
     change.del(span(0x10_0000, 4 * PAGE));
@@ -36,8 +39,15 @@ fn a_memfd_is_mapped_by_its_file_where_the_container_can() {
     let by_address = model::with(|capabilities| capabilities.map_file = false);
     join(&space, &by_address);
     add(&space, Section::ram(span(0, PAGE), &memfd, PAGE).unwrap());
-    assert!(matches!(model.at(0), Some(Target::File(_, PAGE))), "{:?}", model.at(0));
-    assert_eq!(by_address.at(0), Some(Target::Address(memfd.address().unwrap() as u64 + PAGE)));
+    assert!(
+        matches!(model.at(0), Some(Target::File(_, PAGE))),
+        "{:?}",
+        model.at(0)
+    );
+    assert_eq!(
+        by_address.at(0),
+        Some(Target::Address(memfd.address().unwrap() as u64 + PAGE))
+    );
 }
 
 #[test]
@@ -48,11 +58,16 @@ fn a_failed_mapping_takes_back_all_of_the_change() {
     let mut change = space.begin();
     change.del(span(0, PAGE));
     for i in 1..4 {
-        change.add(ram(i * PAGE, PAGE, &memory)).add(rom(i * 0x10_0000));
+        change
+            .add(ram(i * PAGE, PAGE, &memory))
+            .add(rom(i * 0x10_0000));
     }
     model.fail(0b100);
     let error = change.commit().unwrap_err();
-    assert!(matches!(error, Error::Map { span, .. } if span.start() == 3 * PAGE), "{error}");
+    assert!(
+        matches!(error, Error::Map { span, .. } if span.start() == 3 * PAGE),
+        "{error}"
+    );
     assert_eq!(model.spans(), [span(0, PAGE)]);
     assert_eq!(space.sections().len(), 1);
 }
@@ -103,11 +118,18 @@ fn what_cannot_come_back_is_named_and_can_be_restored_later() {
     let (space, model) = space();
     add(&space, ram(0, 2 * PAGE, &memory(2 * PAGE)));
     let mut change = space.begin();
-    change.del(span(0, 2 * PAGE)).add(ram(PAGE, PAGE, &memory(PAGE)));
+    change
+        .del(span(0, 2 * PAGE))
+        .add(ram(PAGE, PAGE, &memory(PAGE)));
     model.fail(0b110);
     let error = change.commit().unwrap_err();
-    let Error::Lost { ranges, still, .. } = &error else { panic!("{error}") };
-    assert_eq!((&ranges[..], &still[..]), (&[span(0, 2 * PAGE)][..], &[][..]));
+    let Error::Lost { ranges, still, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (&ranges[..], &still[..]),
+        (&[span(0, 2 * PAGE)][..], &[][..])
+    );
     assert!(error.to_string().contains("0x0-0x1fff"), "{error}");
     assert!(model.spans().is_empty());
     space.restore(span(0, 2 * PAGE)).unwrap();
@@ -132,7 +154,9 @@ fn what_a_failure_left_unmapped_is_mapped_when_its_section_is_deleted_and_added_
     let memory = memory(2 * PAGE);
     add(&space, ram(0, 2 * PAGE, &memory));
     let mut change = space.begin();
-    change.del(span(0, 2 * PAGE)).add(ram(PAGE, PAGE, &crate::memory(PAGE)));
+    change
+        .del(span(0, 2 * PAGE))
+        .add(ram(PAGE, PAGE, &crate::memory(PAGE)));
     model.fail(0b110);
     assert!(matches!(change.commit(), Err(Error::Lost { .. })));
     assert!(model.spans().is_empty());
@@ -151,7 +175,10 @@ fn a_withdrawn_section_that_is_deleted_and_added_as_it_was_stays_withdrawn_and_s
     let mut change = space.begin();
     change.del(span(0, PAGE)).add(bar(0, PAGE, &memory));
     let notes = change.commit().unwrap();
-    assert_eq!(texts(&notes), "devices do not reach 0x0-0xfff until it is restored\n");
+    assert_eq!(
+        texts(&notes),
+        "devices do not reach 0x0-0xfff until it is restored\n"
+    );
     assert!(model.spans().is_empty());
     space.restore(span(0, PAGE)).unwrap();
     assert_eq!(model.spans(), [span(0, PAGE)]);
@@ -186,7 +213,10 @@ fn a_part_of_a_section_is_not_deleted_and_nothing_before_it_either() {
     let mut change = space.begin();
     change.del(span(0, 0x10_0000 + PAGE));
     let error = change.commit().unwrap_err();
-    assert!(matches!(error, Error::Cut { piece, .. } if piece == span(0x10_0000, 2 * PAGE)), "{error}");
+    assert!(
+        matches!(error, Error::Cut { piece, .. } if piece == span(0x10_0000, 2 * PAGE)),
+        "{error}"
+    );
     assert_eq!(model.spans().len(), 2);
     let mut change = space.begin();
     change.del(span(0x20_0000, PAGE));
@@ -200,9 +230,13 @@ fn sections_do_not_overlap() {
     add(&space, ram(0, 2 * PAGE, &memory));
     let mut change = space.begin();
     change.add(ram(PAGE, PAGE, &memory));
-    assert!(matches!(change.commit(), Err(Error::Overlap { with, .. }) if with == span(0, 2 * PAGE)));
+    assert!(
+        matches!(change.commit(), Err(Error::Overlap { with, .. }) if with == span(0, 2 * PAGE))
+    );
     let mut change = space.begin();
-    change.add(ram(0x10_0000, 2 * PAGE, &memory)).add(ram(0x10_1000, PAGE, &memory));
+    change
+        .add(ram(0x10_0000, 2 * PAGE, &memory))
+        .add(ram(0x10_1000, PAGE, &memory));
     assert!(matches!(change.commit(), Err(Error::Overlap { .. })));
     assert_eq!(space.sections().len(), 1);
 }
@@ -213,7 +247,11 @@ fn a_bar_that_cannot_be_mapped_is_noted_and_tried_again_on_request() {
     let memory = memory(PAGE);
     model.fail(1);
     let notes = add(&space, bar(0xe000_0000, PAGE, &memory));
-    assert!(texts(&notes).contains("reach 0xe0000000"), "{}", texts(&notes));
+    assert!(
+        texts(&notes).contains("reach 0xe0000000"),
+        "{}",
+        texts(&notes)
+    );
     assert!(model.spans().is_empty());
     assert_eq!(texts(&space.restore(span(0xe000_0000, PAGE)).unwrap()), "");
     assert_eq!(model.spans(), [span(0xe000_0000, PAGE)]);
@@ -259,7 +297,11 @@ fn what_does_not_belong_is_skipped_by_rule_and_noted() {
         change.commit().unwrap();
     }
     let notes = add(&space, bar(0xffff_ffff_e000_0000, PAGE, &memory));
-    assert!(texts(&notes).contains("size of the BAR"), "{}", texts(&notes));
+    assert!(
+        texts(&notes).contains("size of the BAR"),
+        "{}",
+        texts(&notes)
+    );
     assert_eq!(calls(&model), 0);
 }
 
@@ -270,13 +312,22 @@ fn only_whole_pages_are_mapped() {
     let section = Section::ram(span(0x10_0800, 2 * PAGE), &memory, 0x800).unwrap();
     assert!(texts(&add(&space, section)).contains("0x101000-0x101fff"));
     assert_eq!(model.spans(), [span(0x10_1000, PAGE)]);
-    assert_eq!(model.at(0x10_1000), Some(Target::Address(memory.address().unwrap() as u64 + PAGE)));
+    assert_eq!(
+        model.at(0x10_1000),
+        Some(Target::Address(memory.address().unwrap() as u64 + PAGE))
+    );
     let notes = add(&space, bar(0xe000_0000, 0x100, &memory));
     assert!(texts(&notes).contains("no whole page"), "{}", texts(&notes));
 
     let mut change = space.begin();
     change.add(Section::ram(span(0, PAGE), &memory, 0x800).unwrap());
-    assert!(matches!(change.commit(), Err(Error::Misaligned { alignment: 0x1000, .. })));
+    assert!(matches!(
+        change.commit(),
+        Err(Error::Misaligned {
+            alignment: 0x1000,
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -286,10 +337,22 @@ fn the_alignment_of_the_iommu_counts_where_it_is_larger() {
     let memory = memory(0x10000);
     // Where the memory starts within four pages, the section starts too.
     let start = memory.address().unwrap() as u64 % 0x4000 + 0x1000;
-    let notes = add(&space, Section::ram(span(0x10_0000 + start, 0x8000), &memory, 0x1000).unwrap());
-    let [mapped] = model.spans()[..] else { panic!("{model:?}") };
-    assert!((mapped.start() | (mapped.last() + 1)).is_multiple_of(0x4000), "{mapped}");
-    assert!(start.is_multiple_of(0x4000) || texts(&notes).contains(&mapped.to_string()), "{}", texts(&notes));
+    let notes = add(
+        &space,
+        Section::ram(span(0x10_0000 + start, 0x8000), &memory, 0x1000).unwrap(),
+    );
+    let [mapped] = model.spans()[..] else {
+        panic!("{model:?}")
+    };
+    assert!(
+        (mapped.start() | (mapped.last() + 1)).is_multiple_of(0x4000),
+        "{mapped}"
+    );
+    assert!(
+        start.is_multiple_of(0x4000) || texts(&notes).contains(&mapped.to_string()),
+        "{}",
+        texts(&notes)
+    );
 }
 
 #[test]
@@ -300,11 +363,23 @@ fn memory_outside_of_the_usable_iovas_is_refused_with_the_range_and_a_bar_is_not
     let mut change = space.begin();
     change.add(ram(0xfed8_0000, 0x10_0000, &memory));
     let error = change.commit().unwrap_err();
-    assert!(error.to_string().contains("0xfed80000-0xfee7ffff"), "{error}");
-    assert!(error.to_string().contains("0x0-0xfedfffff, 0xfef00000-0x7fffffffff"), "{error}");
+    assert!(
+        error.to_string().contains("0xfed80000-0xfee7ffff"),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("0x0-0xfedfffff, 0xfef00000-0x7fffffffff"),
+        "{error}"
+    );
     assert!(error.hint().is_some());
     let notes = add(&space, bar(0x80_0000_0000, PAGE, &memory));
-    assert!(texts(&notes).contains("0x0-0xfedfffff"), "{}", texts(&notes));
+    assert!(
+        texts(&notes).contains("0x0-0xfedfffff"),
+        "{}",
+        texts(&notes)
+    );
     assert_eq!(calls(&model), 0);
 }
 
@@ -326,11 +401,17 @@ fn a_container_that_joins_late_gets_everything_or_does_not_join() {
     (0..3).for_each(|i| drop(add(&space, ram(i * 0x10_0000, PAGE, &memory))));
     let late = model::model();
     late.fail(0b100);
-    assert!(matches!(space.join(Arc::clone(&late) as Arc<dyn Dma>), Err(Error::Map { .. })));
+    assert!(matches!(
+        space.join(Arc::clone(&late) as Arc<dyn Dma>),
+        Err(Error::Map { .. })
+    ));
     assert!(late.spans().is_empty());
     join(&space, &late);
     assert_eq!(late.mappings(), model.mappings());
-    assert!(matches!(space.join(Arc::clone(&late) as Arc<dyn Dma>), Err(Error::Member)));
+    assert!(matches!(
+        space.join(Arc::clone(&late) as Arc<dyn Dma>),
+        Err(Error::Member)
+    ));
 
     let late = late as Arc<dyn Dma>;
     space.leave(&late).unwrap();
@@ -347,7 +428,10 @@ fn what_is_still_mapped_after_a_deletion_is_named_and_keeps_its_memory() {
     change.del(span(0, PAGE));
     model.fail(1);
     let error = change.commit().unwrap_err();
-    assert!(matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(0, PAGE)]), "{error}");
+    assert!(
+        matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(0, PAGE)]),
+        "{error}"
+    );
     assert!(space.sections().is_empty() && Arc::strong_count(&memory) == 2);
     // Something else there makes it go.
     add(&space, ram(0, PAGE, &crate::memory(PAGE)));
@@ -362,10 +446,15 @@ fn what_is_to_be_noted_is_told_also_where_something_is_still_mapped() {
     change.del(span(0, PAGE)).add(rom(0x10_0000));
     change.add(Section::ram(span(0x20_0800, 2 * PAGE), &memory(3 * PAGE), 0x800).unwrap());
     model.fail(0b10);
-    let Err(Error::StillMapped { ranges, notes, .. }) = change.commit() else { panic!("it is unmapped") };
+    let Err(Error::StillMapped { ranges, notes, .. }) = change.commit() else {
+        panic!("it is unmapped")
+    };
     assert_eq!(ranges, [span(0, PAGE)]);
     let notes = texts(&notes);
-    assert!(notes.contains("read-only") && notes.contains("0x201000-0x201fff"), "{notes}");
+    assert!(
+        notes.contains("read-only") && notes.contains("0x201000-0x201fff"),
+        "{notes}"
+    );
 }
 
 #[test]
@@ -380,13 +469,33 @@ fn everything_is_unmapped_when_the_address_space_goes() {
 #[test]
 fn a_section_has_no_more_than_its_memory() {
     let memory = memory(PAGE);
-    assert!(matches!(Section::ram(span(0, 2 * PAGE), &memory, 0), Err(Error::Beyond { .. })));
-    assert!(matches!(Section::ram(span(0, PAGE), &memory, u64::MAX), Err(Error::Beyond { .. })));
+    assert!(matches!(
+        Section::ram(span(0, 2 * PAGE), &memory, 0),
+        Err(Error::Beyond { .. })
+    ));
+    assert!(matches!(
+        Section::ram(span(0, PAGE), &memory, u64::MAX),
+        Err(Error::Beyond { .. })
+    ));
     let fd = rustix::fs::memfd_create("end", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-    let at_the_end = Arc::new(Memory::from_file(fd, u64::MAX - PAGE, 2 * PAGE, Box::new(())));
-    assert!(matches!(Section::ram(span(0, PAGE), &at_the_end, PAGE), Err(Error::Beyond { .. })));
-    let granules = Kind::Granules { backing: backing(&memory), granule: 0x800 };
-    assert!(matches!(Section::new(span(0, PAGE), granules, Access::ReadWrite), Err(Error::Granule { .. })));
+    let at_the_end = Arc::new(Memory::from_file(
+        fd,
+        u64::MAX - PAGE,
+        2 * PAGE,
+        Box::new(()),
+    ));
+    assert!(matches!(
+        Section::ram(span(0, PAGE), &at_the_end, PAGE),
+        Err(Error::Beyond { .. })
+    ));
+    let granules = Kind::Granules {
+        backing: backing(&memory),
+        granule: 0x800,
+    };
+    assert!(matches!(
+        Section::new(span(0, PAGE), granules, Access::ReadWrite),
+        Err(Error::Granule { .. })
+    ));
 }
 
 #[test]
@@ -398,9 +507,17 @@ fn a_limit_on_mappings_is_kept() {
     (0..2).for_each(|i| drop(add(&space, ram(i * 0x10_0000, PAGE, &memory))));
     let mut change = space.begin();
     change.add(ram(0x80_0000, PAGE, &memory));
-    assert!(matches!(change.commit(), Err(Error::TooManyMappings { needed: 3, limit: 2 })));
+    assert!(matches!(
+        change.commit(),
+        Err(Error::TooManyMappings {
+            needed: 3,
+            limit: 2
+        })
+    ));
     // In the place of another one it can be.
     let mut change = space.begin();
-    change.del(span(0, PAGE)).add(ram(0, PAGE, &crate::memory(PAGE)));
+    change
+        .del(span(0, PAGE))
+        .add(ram(0, PAGE, &crate::memory(PAGE)));
     change.commit().unwrap();
 }

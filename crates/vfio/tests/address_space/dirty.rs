@@ -1,4 +1,5 @@
-//! Which pages were written to, over containers that stop at the first gap between mappings, as the kernel does.
+//! Which pages were written to, over containers that stop at the first gap between mappings, as the
+//! kernel does.
 
 use super::model::{self, Model};
 use super::*;
@@ -15,7 +16,11 @@ fn dirty(space: &AddressSpace, span: Span, clear: bool) -> Vec<u64> {
 }
 
 fn write(model: &Model, pages: &[u64]) {
-    model.dirty.lock().unwrap().extend(pages.iter().map(|page| page * PAGE));
+    model
+        .dirty
+        .lock()
+        .unwrap()
+        .extend(pages.iter().map(|page| page * PAGE));
 }
 
 #[test]
@@ -36,7 +41,10 @@ fn pages_behind_gaps_are_told_and_count_as_clean_after() {
 fn granules_behind_discarded_ones_are_told() {
     let (space, model) = space();
     let (all, granule) = (span(0, 8 * PAGE), 2 * PAGE);
-    let kind = Kind::Granules { backing: backing(&memory(8 * PAGE)), granule };
+    let kind = Kind::Granules {
+        backing: backing(&memory(8 * PAGE)),
+        granule,
+    };
     add(&space, Section::new(all, kind, Access::ReadWrite).unwrap());
     for at in [0, 4] {
         space.populate(span(at * PAGE, granule)).unwrap();
@@ -65,8 +73,13 @@ fn what_was_told_before_a_refusal_stays() {
     write(&model, &[0, 2, 3]);
     model.fail(0b10);
     let mut bitmap = [0];
-    let error = space.dirty_pages(span(0, 4 * PAGE), PAGE, true, &mut bitmap).unwrap_err();
-    assert_eq!(error.to_string(), "cannot read which pages of 0x2000-0x3fff of the guest were written to");
+    let error = space
+        .dirty_pages(span(0, 4 * PAGE), PAGE, true, &mut bitmap)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read which pages of 0x2000-0x3fff of the guest were written to"
+    );
     // The first page of the second mapping was read before the failure.
     assert_eq!(bitmap, [0b101]);
     assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [3]);
@@ -75,8 +88,14 @@ fn what_was_told_before_a_refusal_stays() {
 /// What was written to, by page, of one memory.
 fn taken(space: &AddressSpace, memory: &Arc<Memory>) -> Vec<u64> {
     let parts = space.take_dirty().unwrap();
-    assert!(parts.iter().all(|part| Arc::ptr_eq(&part.memory, memory)), "{parts:?}");
-    parts.iter().flat_map(|part| part.offset / PAGE..(part.offset + part.length) / PAGE).collect()
+    assert!(
+        parts.iter().all(|part| Arc::ptr_eq(&part.memory, memory)),
+        "{parts:?}"
+    );
+    parts
+        .iter()
+        .flat_map(|part| part.offset / PAGE..(part.offset + part.length) / PAGE)
+        .collect()
 }
 
 /// An address space with memory at 16 pages, of which dirty pages are tracked.
@@ -104,7 +123,9 @@ fn what_made_room_and_was_written_to_is_told_by_its_address_too() {
     let (space, model, memory) = tracking();
     write(&model, &[1, 9]);
     let mut change = space.begin();
-    change.del(span(0, 16 * PAGE)).add(Section::ram(span(8 * PAGE, 8 * PAGE), &memory, 8 * PAGE).unwrap());
+    change
+        .del(span(0, 16 * PAGE))
+        .add(Section::ram(span(8 * PAGE, 8 * PAGE), &memory, 8 * PAGE).unwrap());
     change.commit().unwrap();
     let all = span(0, 16 * PAGE);
     assert_eq!(dirty(&space, all, false), [9]);
@@ -117,14 +138,24 @@ fn what_made_room_and_was_written_to_is_told_by_its_address_too() {
 fn what_is_taken_back_withdrawn_discarded_and_left_is_told() {
     let (space, model, first) = tracking();
     let of = |at: u64| span(at * PAGE, 4 * PAGE);
-    let granules =
-        Kind::Granules { backing: Backing { memory: Arc::clone(&first), offset: 0 }, granule: PAGE };
-    add(&space, Section::new(of(100), granules, Access::ReadWrite).unwrap());
+    let granules = Kind::Granules {
+        backing: Backing {
+            memory: Arc::clone(&first),
+            offset: 0,
+        },
+        granule: PAGE,
+    };
+    add(
+        &space,
+        Section::new(of(100), granules, Access::ReadWrite).unwrap(),
+    );
     space.populate(of(100)).unwrap();
     // A change that is taken back: what made room was written to before.
     write(&model, &[1]);
     let mut change = space.begin();
-    change.del(span(0, 16 * PAGE)).add(ram(0, PAGE, &memory(PAGE)));
+    change
+        .del(span(0, 16 * PAGE))
+        .add(ram(0, PAGE, &memory(PAGE)));
     model.fail(0b10);
     change.commit().unwrap_err();
     assert_eq!(model.spans().len(), 5);
@@ -152,7 +183,11 @@ fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmappe
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);
-    let to = |target| Translation { iova, target, access: Access::ReadWrite };
+    let to = |target| Translation {
+        iova,
+        target,
+        access: Access::ReadWrite,
+    };
     for target in [3, 8, 3] {
         viommu.map(to(target * PAGE)).unwrap();
         write(&model, &[0x41]);
@@ -176,7 +211,13 @@ fn what_a_device_wrote_to_before_its_virtual_iommu_goes_is_told_by_the_guests_me
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);
-    viommu.map(Translation { iova, target: 3 * PAGE, access: Access::ReadWrite }).unwrap();
+    viommu
+        .map(Translation {
+            iova,
+            target: 3 * PAGE,
+            access: Access::ReadWrite,
+        })
+        .unwrap();
     write(&model, &[0x41]);
     drop(viommu);
     assert_eq!(taken(&system, &memory), [4]);
@@ -202,7 +243,12 @@ fn memory_at_two_places_is_told_at_both_whether_it_counts_as_clean_then_or_not()
 #[test]
 fn all_of_a_mapping_counts_as_written_to_where_the_kernel_does_not_tell_and_read_only_never() {
     let (space, model, memory) = tracking();
-    let read_only = Section::new(span(32 * PAGE, PAGE), Kind::Ram(backing(&memory)), Access::Read).unwrap();
+    let read_only = Section::new(
+        span(32 * PAGE, PAGE),
+        Kind::Ram(backing(&memory)),
+        Access::Read,
+    )
+    .unwrap();
     add(&space, read_only);
     model.fail(1);
     space.withdraw(span(0, 33 * PAGE)).unwrap();
@@ -215,7 +261,10 @@ fn all_of_a_mapping_counts_as_written_to_where_it_cannot_be_unmapped() {
     let (space, model, memory) = tracking();
     (32..34).for_each(|page| drop(add(&space, ram(page * PAGE, PAGE, &memory))));
     model.fail(0b11);
-    assert!(matches!(space.withdraw(span(0, 16 * PAGE)), Err(Error::StillMapped { .. })));
+    assert!(matches!(
+        space.withdraw(span(0, 16 * PAGE)),
+        Err(Error::StillMapped { .. })
+    ));
     assert_eq!(taken(&space, &memory), Vec::from_iter(0..16));
 }
 
@@ -235,11 +284,17 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
     let second = model::model();
     join(&space, &second);
     let are = |models: &[&Arc<Model>]| {
-        models.iter().map(|model| model.tracking.load(Ordering::Relaxed)).collect::<Vec<_>>()
+        models
+            .iter()
+            .map(|model| model.tracking.load(Ordering::Relaxed))
+            .collect::<Vec<_>>()
     };
     second.fail(1);
     let error = space.set_dirty_tracking(true).unwrap_err();
-    assert_eq!(error.to_string(), "cannot begin tracking what devices write");
+    assert_eq!(
+        error.to_string(),
+        "cannot begin tracking what devices write"
+    );
     assert!(
         !first.tracking.load(Ordering::Relaxed)
             && matches!(space.take_dirty(), Err(Error::DirtyPages { .. }))
@@ -249,7 +304,10 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
     let third = model::model();
     third.fail(1);
     let container = Arc::clone(&third) as Arc<dyn Dma>;
-    assert!(matches!(space.join(Arc::clone(&container)), Err(Error::DirtyTracking { on: true, .. })));
+    assert!(matches!(
+        space.join(Arc::clone(&container)),
+        Err(Error::DirtyTracking { on: true, .. })
+    ));
     join(&space, &third);
     assert_eq!(are(&[&first, &second, &third]), [true; 3]);
     space.leave(&container).unwrap();
@@ -278,7 +336,11 @@ fn what_cuts_a_mapping_or_a_page_or_has_too_few_bits_is_refused() {
         (Span::ALL, [].as_mut_slice()),
     ] {
         let error = ask(span, bitmap);
-        let Error::DirtyPages { source: container::Error::Bitmap { .. }, .. } = error else {
+        let Error::DirtyPages {
+            source: container::Error::Bitmap { .. },
+            ..
+        } = error
+        else {
             panic!("{span}: {error}")
         };
     }

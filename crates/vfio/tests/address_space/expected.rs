@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(super) sections: BTreeMap<u64, Present>,
-    /// The mappings of the virtual IOMMU, by their first page: how long they are, and the page that they lead to.
+    /// The mappings of the virtual IOMMU, by their first page: how long they are, and the page that
+    /// they lead to.
     pub(super) translations: BTreeMap<u64, (u64, u64)>,
 }
 
@@ -30,7 +31,10 @@ pub(crate) enum Wanted {
 
 impl Expected {
     pub(crate) fn spans(&self) -> Vec<Span> {
-        self.sections.iter().map(|(at, section)| pages(*at, section.length)).collect()
+        self.sections
+            .iter()
+            .map(|(at, section)| pages(*at, section.length))
+            .collect()
     }
 
     pub(crate) fn at(&self, page: u64) -> Wanted {
@@ -49,7 +53,11 @@ impl Expected {
 
     /// What should be mapped at a page behind the virtual IOMMU: which page of which memory.
     pub(crate) fn behind(&self, page: u64) -> (u64, Wanted) {
-        let before = self.translations.range(..=page).next_back().filter(|_| self.is_translated(page));
+        let before = self
+            .translations
+            .range(..=page)
+            .next_back()
+            .filter(|_| self.is_translated(page));
         match before {
             Some((at, (_, target))) => (target + page - at, self.at(target + page - at)),
             None => (page, Wanted::Nothing),
@@ -62,21 +70,31 @@ impl Expected {
     }
 
     pub(super) fn unmap(&mut self, at: u64, length: u64) {
-        self.translations.retain(|start, _| !(at..at + length).contains(start));
+        self.translations
+            .retain(|start, _| !(at..at + length).contains(start));
     }
 
     pub(super) fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, What)]) {
         let deleted = |at: u64, section: &Present| {
             let place = pages(at, section.length);
-            dels.iter().any(|(start, count)| pages(*start, *count).contains(place))
+            dels.iter()
+                .any(|(start, count)| pages(*start, *count).contains(place))
         };
         let former = std::mem::take(&mut self.sections);
-        let (gone, kept): (BTreeMap<_, _>, _) =
-            former.into_iter().partition(|(at, section)| deleted(*at, section));
+        let (gone, kept): (BTreeMap<_, _>, _) = former
+            .into_iter()
+            .partition(|(at, section)| deleted(*at, section));
         self.sections = kept;
         for (at, length, what) in adds {
-            let same = gone.get(at).filter(|section| (section.length, section.what) == (*length, *what));
-            let new = Present { length: *length, what: *what, populated: Vec::new(), withdrawn: false };
+            let same = gone
+                .get(at)
+                .filter(|section| (section.length, section.what) == (*length, *what));
+            let new = Present {
+                length: *length,
+                what: *what,
+                populated: Vec::new(),
+                withdrawn: false,
+            };
             self.sections.insert(*at, same.cloned().unwrap_or(new));
         }
     }
@@ -84,8 +102,12 @@ impl Expected {
     pub(super) fn mark(&mut self, at: u64, length: u64, populated: bool) {
         for (start, section) in &mut self.sections {
             if pages(*start, section.length).contains(pages(at, length)) {
-                section.populated.retain(|page| !(at..at + length).contains(page));
-                section.populated.extend((at..at + length).filter(|_| populated));
+                section
+                    .populated
+                    .retain(|page| !(at..at + length).contains(page));
+                section
+                    .populated
+                    .extend((at..at + length).filter(|_| populated));
             }
         }
     }

@@ -28,7 +28,12 @@ impl Guest {
         let (direct, behind) = (model::model(), model::model());
         join(&system, &direct);
         join(viommu.space(), &behind);
-        Self { system, viommu, direct, behind }
+        Self {
+            system,
+            viommu,
+            direct,
+            behind,
+        }
     }
 
     fn map(&self, length: u64, target: u64) {
@@ -41,11 +46,18 @@ impl Guest {
 }
 
 fn mapping(length: u64, target: u64) -> Translation {
-    Translation { iova: span(IOVA, length), target, access: Access::ReadWrite }
+    Translation {
+        iova: span(IOVA, length),
+        target,
+        access: Access::ReadWrite,
+    }
 }
 
 fn granules(memory: &Arc<Memory>) -> Section {
-    let kind = Kind::Granules { backing: backing(memory), granule: 2 * PAGE };
+    let kind = Kind::Granules {
+        backing: backing(memory),
+        granule: 2 * PAGE,
+    };
     Section::new(span(GRANULES, memory.len()), kind, Access::ReadWrite).unwrap()
 }
 
@@ -64,7 +76,10 @@ fn a_bar_that_is_withdrawn_is_not_reached_whatever_the_guest_maps_until_it_is_re
     join(guest.viommu.space(), &late);
     assert!(guest.behind.spans().is_empty() && late.spans().is_empty());
     guest.system.restore(at).unwrap();
-    assert_eq!((guest.behind.spans(), late.spans()), (vec![span(IOVA, PAGE)], vec![span(IOVA, PAGE)]));
+    assert_eq!(
+        (guest.behind.spans(), late.spans()),
+        (vec![span(IOVA, PAGE)], vec![span(IOVA, PAGE)])
+    );
     guest.viommu.unmap(span(IOVA, PAGE)).unwrap();
     guest.system.withdraw(at).unwrap();
     guest.system.restore(at).unwrap();
@@ -77,14 +92,24 @@ fn a_discarded_granule_is_unmapped_by_itself_and_mapped_when_it_is_populated() {
     add(&guest.system, granules(&memory(8 * PAGE)));
     guest.system.populate(span(GRANULES, 6 * PAGE)).unwrap();
     guest.map(5 * PAGE, GRANULES + PAGE);
-    let all = [span(IOVA, PAGE), span(IOVA + PAGE, 2 * PAGE), span(IOVA + 3 * PAGE, 2 * PAGE)];
+    let all = [
+        span(IOVA, PAGE),
+        span(IOVA + PAGE, 2 * PAGE),
+        span(IOVA + 3 * PAGE, 2 * PAGE),
+    ];
     assert_eq!(guest.behind.spans(), all);
     let calls = guest.calls();
     let middle = span(GRANULES + 2 * PAGE, 2 * PAGE);
     guest.system.discard(middle).unwrap();
-    assert_eq!((guest.behind.spans(), guest.calls()), (vec![all[0], all[2]], calls + 1));
+    assert_eq!(
+        (guest.behind.spans(), guest.calls()),
+        (vec![all[0], all[2]], calls + 1)
+    );
     guest.system.populate(middle).unwrap();
-    assert_eq!((guest.behind.spans(), guest.calls()), (all.to_vec(), calls + 2));
+    assert_eq!(
+        (guest.behind.spans(), guest.calls()),
+        (all.to_vec(), calls + 2)
+    );
     guest.viommu.unmap(span(IOVA, 5 * PAGE)).unwrap();
     assert!(guest.behind.spans().is_empty());
 }
@@ -105,7 +130,10 @@ fn what_is_deleted_is_unmapped_and_what_comes_there_is_mapped() {
     assert_eq!(guest.behind.spans(), [span(IOVA + PAGE, PAGE)]);
     assert_eq!(guest.behind.at(IOVA + PAGE), guest.direct.at(2 * PAGE));
     add(&guest.system, ram(0, 2 * PAGE, &new));
-    assert_eq!(guest.behind.at(IOVA), Some(Target::Address(new.address().unwrap() as u64 + PAGE)));
+    assert_eq!(
+        guest.behind.at(IOVA),
+        Some(Target::Address(new.address().unwrap() as u64 + PAGE))
+    );
 }
 
 #[test]
@@ -120,7 +148,10 @@ fn what_is_the_same_in_sections_that_are_cut_anew_stays_mapped() {
     change.add(bar(4 * PAGE, PAGE, &crate::memory(PAGE)));
     change.add(Section::ram(span(5 * PAGE, 3 * PAGE), &memory, 5 * PAGE).unwrap());
     change.commit().unwrap();
-    assert_eq!((guest.calls(), guest.behind.spans()), (calls, vec![span(IOVA, 2 * PAGE)]));
+    assert_eq!(
+        (guest.calls(), guest.behind.spans()),
+        (calls, vec![span(IOVA, 2 * PAGE)])
+    );
 }
 
 #[test]
@@ -131,8 +162,12 @@ fn what_cannot_be_mapped_behind_is_noted_and_tried_again() {
     guest.system.withdraw(span(0, 2 * PAGE)).unwrap();
     guest.behind.fail(1);
     let notes = guest.system.restore(span(0, 2 * PAGE)).unwrap();
-    let [note] = &notes[..] else { panic!("{notes:?}") };
-    assert!(matches!(&note.what, Noted::Behind(inner) if matches!(inner.what, Noted::NotMapped(_))));
+    let [note] = &notes[..] else {
+        panic!("{notes:?}")
+    };
+    assert!(
+        matches!(&note.what, Noted::Behind(inner) if matches!(inner.what, Noted::NotMapped(_)))
+    );
     assert_eq!(
         note.to_string(),
         "of what leads to 0x1000-0x1fff behind a virtual IOMMU: \
@@ -160,7 +195,10 @@ fn what_is_still_mapped_behind_is_named_by_its_guest_physical_address_and_mapped
     // Its mapping may have been emptied meanwhile.
     let calls = guest.calls();
     guest.system.restore(span(BAR, 2 * PAGE)).unwrap();
-    assert_eq!((guest.calls(), guest.behind.spans()), (calls + 2, vec![span(IOVA, PAGE)]));
+    assert_eq!(
+        (guest.calls(), guest.behind.spans()),
+        (calls + 2, vec![span(IOVA, PAGE)])
+    );
 }
 
 #[test]
@@ -169,23 +207,42 @@ fn a_mapping_that_is_cut_or_overlaps_is_refused_also_while_it_leads_to_nothing()
     add(&guest.system, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     guest.map(2 * PAGE, 0);
     guest.system.withdraw(span(0, 4 * PAGE)).unwrap();
-    assert!(matches!(guest.viommu.unmap(span(IOVA, PAGE)), Err(Error::Cut { .. })));
-    let overlapping =
-        [mapping(2 * PAGE, 0), Translation { iova: span(IOVA + PAGE, PAGE), ..mapping(PAGE, 0) }];
-    assert!(matches!(guest.viommu.replay(overlapping), Err(Error::Overlap { .. })));
+    assert!(matches!(
+        guest.viommu.unmap(span(IOVA, PAGE)),
+        Err(Error::Cut { .. })
+    ));
+    let overlapping = [
+        mapping(2 * PAGE, 0),
+        Translation {
+            iova: span(IOVA + PAGE, PAGE),
+            ..mapping(PAGE, 0)
+        },
+    ];
+    assert!(matches!(
+        guest.viommu.replay(overlapping),
+        Err(Error::Overlap { .. })
+    ));
     guest.system.restore(span(0, 4 * PAGE)).unwrap();
     assert_eq!(guest.behind.spans(), [span(IOVA, 2 * PAGE)]);
 }
 
 #[test]
 fn a_virtual_iommu_that_is_gone_is_not_asked() {
-    let Guest { system, viommu, behind, .. } = Guest::new();
+    let Guest {
+        system,
+        viommu,
+        behind,
+        ..
+    } = Guest::new();
     add(&system, ram(0, PAGE, &memory(PAGE)));
     viommu.map(mapping(PAGE, 0)).unwrap();
     drop(viommu);
     let calls = behind.calls.load(Ordering::Relaxed);
     system.withdraw(span(0, PAGE)).unwrap();
-    assert_eq!((behind.calls.load(Ordering::Relaxed), behind.spans()), (calls, vec![]));
+    assert_eq!(
+        (behind.calls.load(Ordering::Relaxed), behind.spans()),
+        (calls, vec![])
+    );
 }
 
 #[test]
@@ -240,7 +297,10 @@ fn what_one_container_behind_cannot_have_others_have_and_whoever_joins() {
     guest.system.withdraw(span(0, 2 * PAGE)).unwrap();
     guest.behind.fail(1);
     assert_eq!(guest.system.restore(span(0, 2 * PAGE)).unwrap().len(), 1);
-    assert_eq!((guest.behind.spans(), other.spans()), (vec![], vec![span(IOVA, PAGE)]));
+    assert_eq!(
+        (guest.behind.spans(), other.spans()),
+        (vec![], vec![span(IOVA, PAGE)])
+    );
     let late = model::model();
     join(guest.viommu.space(), &late);
     assert_eq!(late.spans(), [span(IOVA, PAGE)]);
@@ -269,5 +329,8 @@ fn a_mapping_that_leads_to_nothing_by_now_is_not_refused_a_second_time() {
     assert!(guest.viommu.replay([here, gone]).unwrap().is_empty());
     assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
     guest.viommu.unmap(span(IOVA, 2 * PAGE)).unwrap();
-    assert!(matches!(guest.viommu.map(gone), Err(Error::Untranslated { .. })));
+    assert!(matches!(
+        guest.viommu.map(gone),
+        Err(Error::Untranslated { .. })
+    ));
 }

@@ -14,8 +14,14 @@ const GRANULE: u64 = 2 * PAGE;
 fn granules(model: &Arc<Model>) -> AddressSpace {
     let space = AddressSpace::default();
     join(&space, model);
-    let kind = Kind::Granules { backing: backing(&memory(8 * GRANULE)), granule: GRANULE };
-    add(&space, Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap());
+    let kind = Kind::Granules {
+        backing: backing(&memory(8 * GRANULE)),
+        granule: GRANULE,
+    };
+    add(
+        &space,
+        Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap(),
+    );
     space
 }
 
@@ -39,7 +45,10 @@ fn populating_that_fails_leaves_the_granules_as_they_were() {
     let space = granules(&model);
     space.populate(span(AT + GRANULE, GRANULE)).unwrap();
     model.fail(0b10);
-    assert!(matches!(space.populate(span(AT, 4 * GRANULE)), Err(Error::Map { .. })));
+    assert!(matches!(
+        space.populate(span(AT, 4 * GRANULE)),
+        Err(Error::Map { .. })
+    ));
     let granule = span(AT + GRANULE, GRANULE);
     assert_eq!(model.spans(), [granule]);
     let late = model::model();
@@ -52,12 +61,31 @@ fn the_limit_on_mappings_is_kept_and_told_before() {
     let model = model::with(|capabilities| capabilities.max_mappings = Some(3));
     let space = AddressSpace::default();
     join(&space, &model);
-    let kind = Kind::Granules { backing: backing(&memory(8 * GRANULE)), granule: GRANULE };
-    let notes = add(&space, Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap());
-    assert!(texts(&notes).contains("would need 8 mappings, but the limit is 3"), "{}", texts(&notes));
+    let kind = Kind::Granules {
+        backing: backing(&memory(8 * GRANULE)),
+        granule: GRANULE,
+    };
+    let notes = add(
+        &space,
+        Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap(),
+    );
+    assert!(
+        texts(&notes).contains("would need 8 mappings, but the limit is 3"),
+        "{}",
+        texts(&notes)
+    );
     space.populate(span(AT, 3 * GRANULE)).unwrap();
     let error = space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap_err();
-    assert!(matches!(error, Error::TooManyMappings { needed: 4, limit: 3 }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::TooManyMappings {
+                needed: 4,
+                limit: 3
+            }
+        ),
+        "{error}"
+    );
     assert!(error.hint().is_some_and(|hint| hint.contains("granules")));
     space.discard(span(AT, GRANULE)).unwrap();
     space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap();
@@ -68,7 +96,10 @@ fn granules_of_another_size_replace_those_that_were_there() {
     let (space, _) = space();
     let memory = memory(2 * GRANULE);
     let of = |granule| {
-        let kind = Kind::Granules { backing: backing(&memory), granule };
+        let kind = Kind::Granules {
+            backing: backing(&memory),
+            granule,
+        };
         Section::new(span(AT, 2 * GRANULE), kind, Access::ReadWrite).unwrap()
     };
     add(&space, of(GRANULE));
@@ -82,11 +113,26 @@ fn granules_of_another_size_replace_those_that_were_there() {
 fn only_whole_granules_are_populated_and_discarded() {
     let (space, _) = space();
     add(&space, ram(0, PAGE, &memory(PAGE)));
-    assert!(matches!(space.populate(span(0, PAGE)), Err(Error::NotGranules { .. })));
-    assert!(matches!(space.discard(span(AT, PAGE)), Err(Error::NotGranules { .. })));
+    assert!(matches!(
+        space.populate(span(0, PAGE)),
+        Err(Error::NotGranules { .. })
+    ));
+    assert!(matches!(
+        space.discard(span(AT, PAGE)),
+        Err(Error::NotGranules { .. })
+    ));
     let space = granules(&model::model());
-    assert!(matches!(space.populate(span(AT, PAGE)), Err(Error::Granule { granule: GRANULE, .. })));
-    assert!(matches!(space.discard(span(AT + 7 * GRANULE, 2 * GRANULE)), Err(Error::NotGranules { .. })));
+    assert!(matches!(
+        space.populate(span(AT, PAGE)),
+        Err(Error::Granule {
+            granule: GRANULE,
+            ..
+        })
+    ));
+    assert!(matches!(
+        space.discard(span(AT + 7 * GRANULE, 2 * GRANULE)),
+        Err(Error::NotGranules { .. })
+    ));
 }
 
 #[test]
@@ -96,11 +142,17 @@ fn a_granule_that_could_not_be_discarded_is_named_and_keeps_its_memory() {
     space.populate(span(AT, 2 * GRANULE)).unwrap();
     model.fail(1);
     let error = space.discard(span(AT, 2 * GRANULE)).unwrap_err();
-    assert!(matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(AT, GRANULE)]), "{error}");
+    assert!(
+        matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(AT, GRANULE)]),
+        "{error}"
+    );
     let container = Arc::clone(&model) as Arc<dyn Dma>;
     assert_eq!(space.mappings(&container).unwrap(), [span(AT, GRANULE)]);
     // The guest may have other pages there later, so what is mapped still makes room for them.
     let before = model.calls.load(Ordering::Relaxed);
     space.populate(span(AT, GRANULE)).unwrap();
-    assert_eq!((model.calls.load(Ordering::Relaxed), model.spans()), (before + 2, vec![span(AT, GRANULE)]));
+    assert_eq!(
+        (model.calls.load(Ordering::Relaxed), model.spans()),
+        (before + 2, vec![span(AT, GRANULE)])
+    );
 }

@@ -12,7 +12,9 @@ mod steps;
 mod threads;
 mod viommu;
 
-use passthru_vfio::address_space::{AddressSpace, Backing, Kind, Memory, Note, Pages, Section, Span};
+use passthru_vfio::address_space::{
+    AddressSpace, Backing, Kind, Memory, Note, Pages, Section, Span,
+};
 use passthru_vfio::container::{Access, Dma};
 use std::sync::Arc;
 
@@ -31,11 +33,19 @@ fn ram(at: u64, length: u64, memory: &Arc<Memory>) -> Section {
 }
 
 fn backing(memory: &Arc<Memory>) -> Backing {
-    Backing { memory: Arc::clone(memory), offset: 0 }
+    Backing {
+        memory: Arc::clone(memory),
+        offset: 0,
+    }
 }
 
 fn bar(at: u64, length: u64, memory: &Arc<Memory>) -> Section {
-    Section::new(span(at, length), Kind::Bar(backing(memory)), Access::ReadWrite).unwrap()
+    Section::new(
+        span(at, length),
+        Kind::Bar(backing(memory)),
+        Access::ReadWrite,
+    )
+    .unwrap()
 }
 
 /// An address space with one container.

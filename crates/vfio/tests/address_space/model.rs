@@ -49,7 +49,10 @@ pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
     change(&mut capabilities);
     Arc::new(Model {
         capabilities,
-        usable: Mutex::new(IovaRanges { ranges: vec![0..=u64::MAX], alignment: 0x1000 }),
+        usable: Mutex::new(IovaRanges {
+            ranges: vec![0..=u64::MAX],
+            alignment: 0x1000,
+        }),
         mappings: Mutex::default(),
         dirty: Mutex::default(),
         tracking: AtomicBool::new(false),
@@ -89,18 +92,26 @@ impl Model {
         })
     }
 
-    /// Whether this call fails, and if so, whether it is done nevertheless: the kernel fails so when it cannot give its
-    /// answer back.
+    /// Whether this call fails, and if so, whether it is done nevertheless: the kernel fails so
+    /// when it cannot give its answer back.
     fn call(&self) -> io::Result<Option<Errno>> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let failures =
-            self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(bits >> 1));
+        let failures = self
+            .failures
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(bits >> 1));
         if failures.unwrap() & 1 == 0 {
             return Ok(None);
         }
         let late = call.is_multiple_of(3);
-        self.doubtful.fetch_or(self.late.fetch_or(late, Ordering::Relaxed), Ordering::Relaxed);
-        if late { Ok(Some(Errno::FAULT)) } else { Err(Errno::NOMEM.into()) }
+        self.doubtful.fetch_or(
+            self.late.fetch_or(late, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        if late {
+            Ok(Some(Errno::FAULT))
+        } else {
+            Err(Errno::NOMEM.into())
+        }
     }
 
     /// A device writes to a page, if it is mapped.
@@ -113,8 +124,15 @@ impl Model {
     fn tell(&self, iova: u64, length: u64, clear: bool, most: usize, bitmap: &mut [u64]) {
         let mut dirty = self.dirty.lock().unwrap();
         let pages = (iova..iova + length).step_by(0x1000).take(most);
-        for (bit, page) in pages.take_while(|page| self.at(*page).is_some()).enumerate() {
-            let is_dirty = if clear { dirty.remove(&page) } else { dirty.contains(&page) };
+        for (bit, page) in pages
+            .take_while(|page| self.at(*page).is_some())
+            .enumerate()
+        {
+            let is_dirty = if clear {
+                dirty.remove(&page)
+            } else {
+                dirty.contains(&page)
+            };
             bitmap[bit / 64] |= u64::from(is_dirty) << (bit % 64);
         }
     }
@@ -122,34 +140,48 @@ impl Model {
     fn add(&self, iova: u64, length: u64, target: Target, access: Access) -> io::Result<()> {
         let late = self.call()?;
         let usable = self.usable.lock().unwrap().clone();
-        let last =
-            length.checked_sub(1).and_then(|length| iova.checked_add(length)).ok_or(Errno::OVERFLOW)?;
-        let fits = |range: &std::ops::RangeInclusive<u64>| range.contains(&iova) && range.contains(&last);
+        let last = length
+            .checked_sub(1)
+            .and_then(|length| iova.checked_add(length))
+            .ok_or(Errno::OVERFLOW)?;
+        let fits =
+            |range: &std::ops::RangeInclusive<u64>| range.contains(&iova) && range.contains(&last);
         if !usable.ranges.iter().any(fits) || !(iova | length).is_multiple_of(usable.alignment) {
             return Err(Errno::INVAL.into());
         }
         let mut mappings = self.mappings.lock().unwrap();
-        if mappings.range(..=last).next_back().is_some_and(|(_, (end, ..))| *end >= iova) {
+        if mappings
+            .range(..=last)
+            .next_back()
+            .is_some_and(|(_, (end, ..))| *end >= iova)
+        {
             return Err(Errno::EXIST.into());
         }
         mappings.insert(iova, (last, target, access));
         late.map_or(Ok(()), |errno| Err(errno.into()))
     }
 
-    /// As the kernel: whole mappings, those before one that is cut are gone, nothing there is an error.
+    /// As the kernel: whole mappings, those before one that is cut are gone, nothing there is an
+    /// error.
     fn remove(&self, iova: u64, length: u64) -> io::Result<u64> {
         let late = self.call()?;
         let end = iova.saturating_add(length - 1);
         let mut mappings = self.mappings.lock().unwrap();
-        let overlapping: Vec<_> =
-            mappings.range(..=end).filter(|(_, (last, ..))| *last >= iova).map(|(s, m)| (*s, m.0)).collect();
+        let overlapping: Vec<_> = mappings
+            .range(..=end)
+            .filter(|(_, (last, ..))| *last >= iova)
+            .map(|(s, m)| (*s, m.0))
+            .collect();
         let mut bytes = 0;
         for (start, last) in overlapping {
             if start < iova || last > end {
                 return Err(Errno::NOENT.into());
             }
             mappings.remove(&start);
-            self.dirty.lock().unwrap().retain(|page| !(start..=last).contains(page));
+            self.dirty
+                .lock()
+                .unwrap()
+                .retain(|page| !(start..=last).contains(page));
             bytes += last - start + 1;
         }
         match late {
@@ -166,12 +198,19 @@ unsafe impl Dma for Model {
         self.capabilities
     }
 
-    unsafe fn map(&self, memory: *mut u8, length: u64, iova: u64, access: Access) -> Result<(), Error> {
-        self.add(iova, length, Target::Address(memory as u64), access).map_err(|source| Error::Map {
-            iova,
-            length,
-            source,
-        })
+    unsafe fn map(
+        &self,
+        memory: *mut u8,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error> {
+        self.add(iova, length, Target::Address(memory as u64), access)
+            .map_err(|source| Error::Map {
+                iova,
+                length,
+                source,
+            })
     }
 
     fn map_file(
@@ -183,19 +222,30 @@ unsafe impl Dma for Model {
         access: Access,
     ) -> Result<(), Error> {
         assert!(self.capabilities.map_file);
-        self.add(iova, length, Target::File(file.as_raw_fd(), offset), access).map_err(|source| Error::Map {
+        self.add(iova, length, Target::File(file.as_raw_fd(), offset), access)
+            .map_err(|source| Error::Map {
+                iova,
+                length,
+                source,
+            })
+    }
+
+    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
+        self.remove(iova, length).map_err(|source| Error::Unmap {
             iova,
             length,
             source,
         })
     }
 
-    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
-        self.remove(iova, length).map_err(|source| Error::Unmap { iova, length, source })
-    }
-
     fn unmap_all(&self) -> Result<u64, Error> {
-        let all = self.mappings.lock().unwrap().iter().map(|(start, (last, ..))| last - start + 1).sum();
+        let all = self
+            .mappings
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(start, (last, ..))| last - start + 1)
+            .sum();
         self.mappings.lock().unwrap().clear();
         Ok(all)
     }
@@ -209,14 +259,22 @@ unsafe impl Dma for Model {
     }
 
     fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
-        let late = self.call().map_err(|source| Error::DirtyTracking { on, source })?;
+        let late = self
+            .call()
+            .map_err(|source| Error::DirtyTracking { on, source })?;
         if self.tracking.swap(on, Ordering::Relaxed) != on {
             self.dirty.lock().unwrap().clear();
         }
-        late.map_or(Ok(()), |errno| Err(Error::DirtyTracking { on, source: errno.into() }))
+        late.map_or(Ok(()), |errno| {
+            Err(Error::DirtyTracking {
+                on,
+                source: errno.into(),
+            })
+        })
     }
 
-    /// As the kernel: it stops at the first gap, and a failure can come after some pages were read and made clean, here one.
+    /// As the kernel: it stops at the first gap, and a failure can come after some pages were read
+    /// and made clean, here one.
     fn dirty_pages(
         &self,
         iova: u64,
@@ -225,20 +283,36 @@ unsafe impl Dma for Model {
         clear: bool,
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
-        let answer = self.call().and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
+        let answer = self
+            .call()
+            .and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
         let most = if answer.is_ok() { usize::MAX } else { 1 };
         self.tell(iova, length, clear, most, bitmap);
-        answer.map_err(|source| Error::DirtyPages { iova, length, page_size, source })
+        answer.map_err(|source| Error::DirtyPages {
+            iova,
+            length,
+            page_size,
+            source,
+        })
     }
 
-    fn unmap_dirty(&self, iova: u64, length: u64, _: u64, bitmap: &mut [u64]) -> Result<u64, Error> {
+    fn unmap_dirty(
+        &self,
+        iova: u64,
+        length: u64,
+        _: u64,
+        bitmap: &mut [u64],
+    ) -> Result<u64, Error> {
         if !self.tracking.load(Ordering::Relaxed) {
             return Err(Error::NotTracking);
         }
         let mut told = vec![0; bitmap.len()];
         self.tell(iova, length, false, usize::MAX, &mut told);
         let answer = self.unmap(iova, length)?;
-        bitmap.iter_mut().zip(told).for_each(|(to, word)| *to |= word);
+        bitmap
+            .iter_mut()
+            .zip(told)
+            .for_each(|(to, word)| *to |= word);
         Ok(answer)
     }
 

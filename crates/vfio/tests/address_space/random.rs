@@ -1,4 +1,5 @@
-//! Random sequences of changes, with random refusals of the containers, against what must be mapped then.
+//! Random sequences of changes, with random refusals of the containers, against what must be mapped
+//! then.
 
 use crate::expected::Wanted;
 use crate::model::{self, Model, Target};
@@ -11,15 +12,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Steps, with the calls of each container that fail in them, and the pages that its devices write to before.
+/// Steps, with the calls of each container that fail in them, and the pages that its devices write
+/// to before.
 fn steps() -> impl Strategy<Value = Vec<(Step, [u64; 3], [u32; 3])>> {
-    let failures =
-        prop_oneof![3 => Just(0_u64), 1 => (0..8_u32).prop_map(|call| 1 << call), 1 => any::<u64>()];
-    vec((step(), [failures.clone(), failures.clone(), failures], any::<[u32; 3]>()), 1..24)
+    let failures = prop_oneof![3 => Just(0_u64), 1 => (0..8_u32).prop_map(|call| 1 << call), 1 => any::<u64>()];
+    vec(
+        (
+            step(),
+            [failures.clone(), failures.clone(), failures],
+            any::<[u32; 3]>(),
+        ),
+        1..24,
+    )
 }
 
 fn containers(models: &[Arc<Model>]) -> Vec<Arc<dyn Dma>> {
-    models.iter().map(|model| Arc::clone(model) as Arc<dyn Dma>).collect()
+    models
+        .iter()
+        .map(|model| Arc::clone(model) as Arc<dyn Dma>)
+        .collect()
 }
 
 /// Checks the sections, the records, and what a device would find at each page.
@@ -31,11 +42,24 @@ fn check(runner: &Runner, models: &[Arc<Model>]) -> Result<(), TestCaseError> {
             prop_assert!(model.spans().is_empty());
             continue;
         }
-        let (recorded, mapped) = (runner.space.mappings(&runner.containers[index]).unwrap(), model.spans());
+        let (recorded, mapped) = (
+            runner.space.mappings(&runner.containers[index]).unwrap(),
+            model.spans(),
+        );
         // Nothing is mapped that is not recorded, whatever happens.
-        prop_assert!(mapped.iter().all(|span| recorded.contains(span)), "{:?} of {:?}", mapped, recorded);
+        prop_assert!(
+            mapped.iter().all(|span| recorded.contains(span)),
+            "{:?} of {:?}",
+            mapped,
+            recorded
+        );
         let is_known = !runner.broken && !model.doubtful.load(Ordering::Relaxed);
-        prop_assert!(recorded == mapped || !is_known, "{:?} of {:?}", mapped, recorded);
+        prop_assert!(
+            recorded == mapped || !is_known,
+            "{:?} of {:?}",
+            mapped,
+            recorded
+        );
         for page in (0..END).filter(|_| is_known) {
             let found = model.at(BASE + page * PAGE);
             let target = |memory: usize| {
@@ -43,15 +67,20 @@ fn check(runner: &Runner, models: &[Arc<Model>]) -> Result<(), TestCaseError> {
             };
             match runner.expected.at(page) {
                 Wanted::Nothing => prop_assert_eq!(found, None, "page {}", page),
-                Wanted::This(memory) => prop_assert_eq!(found, Some(target(memory)), "page {}", page),
-                Wanted::Perhaps(memory) => prop_assert!(found.is_none_or(|found| found == target(memory))),
+                Wanted::This(memory) => {
+                    prop_assert_eq!(found, Some(target(memory)), "page {}", page)
+                }
+                Wanted::Perhaps(memory) => {
+                    prop_assert!(found.is_none_or(|found| found == target(memory)))
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Checks what a device finds behind the virtual IOMMU. What could not be mapped there, and was noted, can be missing.
+/// Checks what a device finds behind the virtual IOMMU. What could not be mapped there, and was
+/// noted, can be missing.
 fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
     if runner.broken || model.doubtful.load(Ordering::Relaxed) {
         return Ok(());
@@ -60,12 +89,16 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
         let found = model.at(BASE + page * PAGE);
         let (target, wanted) = runner.expected.behind(page);
         let target = |memory: usize| {
-            Some(Target::Address(runner.memories[memory].address().unwrap() as u64 + target * PAGE))
+            Some(Target::Address(
+                runner.memories[memory].address().unwrap() as u64 + target * PAGE,
+            ))
         };
         let is_missing = |may: bool| may && found.is_none();
         match wanted {
             Wanted::Nothing => prop_assert_eq!(found, None, "page {}", page),
-            Wanted::This(memory) => prop_assert!(found == target(memory) || is_missing(runner.noted)),
+            Wanted::This(memory) => {
+                prop_assert!(found == target(memory) || is_missing(runner.noted))
+            }
             Wanted::Perhaps(memory) => prop_assert!(found == target(memory) || is_missing(true)),
         }
     }
@@ -83,7 +116,11 @@ fn write(model: &Model, pages: u32) -> impl Iterator<Item = u64> {
 }
 
 /// All that was written to is told, and nothing else, if nothing failed.
-fn check_dirty(runner: &Runner, written: &BTreeSet<u64>, has_failed: bool) -> Result<(), TestCaseError> {
+fn check_dirty(
+    runner: &Runner,
+    written: &BTreeSet<u64>,
+    has_failed: bool,
+) -> Result<(), TestCaseError> {
     let parts = [&*runner.space, runner.viommu.space()].map(|space| space.take_dirty().unwrap());
     let pages = |part: DirtyMemory| {
         let start = part.memory.address().unwrap() as u64 + part.offset;
@@ -91,7 +128,12 @@ fn check_dirty(runner: &Runner, written: &BTreeSet<u64>, has_failed: bool) -> Re
     };
     let told: BTreeSet<_> = parts.into_iter().flatten().flat_map(pages).collect();
     prop_assert!(told.is_superset(written), "{:x?} of {:x?}", told, written);
-    prop_assert!(has_failed || told == *written, "{:x?} for {:x?}", told, written);
+    prop_assert!(
+        has_failed || told == *written,
+        "{:x?} for {:x?}",
+        told,
+        written
+    );
     Ok(())
 }
 

@@ -1,8 +1,10 @@
-//! Random sequences of changes, and what must be mapped after each: for a container in memory, and for the kernel's.
+//! Random sequences of changes, and what must be mapped after each: for a container in memory, and
+//! for the kernel's.
 
 use super::expected::Expected;
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Memory, Note, Noted, Pages, Section, Span, Translation, VirtualIommu,
+    AddressSpace, Backing, Error, Kind, Memory, Note, Noted, Pages, Section, Span, Translation,
+    VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use proptest::collection::vec;
@@ -84,7 +86,8 @@ pub(crate) fn pages(at: u64, length: u64) -> Span {
     Span::new(BASE + at * PAGE, length * PAGE).unwrap()
 }
 
-/// An address space to which the steps are done, with a virtual IOMMU over it, and what is expected of both.
+/// An address space to which the steps are done, with a virtual IOMMU over it, and what is expected
+/// of both.
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub(crate) space: Arc<AddressSpace>,
@@ -93,7 +96,8 @@ pub(crate) struct Runner {
     pub(crate) joined: Vec<bool>,
     pub(crate) memories: [Arc<Memory>; 2],
     pub(crate) expected: Expected,
-    /// Whether something could not be undone or unmapped: then only what is mapped must be right, not all that should be.
+    /// Whether something could not be undone or unmapped: then only what is mapped must be right,
+    /// not all that should be.
     pub(crate) broken: bool,
     /// A container that left with mappings in it, which belongs to nobody now.
     pub(crate) abandoned: Option<usize>,
@@ -105,13 +109,20 @@ pub(crate) struct Runner {
 
 impl Runner {
     /// Begins with the first of the containers, and with those behind the virtual IOMMU.
-    pub(crate) fn new(space: AddressSpace, containers: Vec<Arc<dyn Dma>>, behind: &[Arc<dyn Dma>]) -> Self {
+    pub(crate) fn new(
+        space: AddressSpace,
+        containers: Vec<Arc<dyn Dma>>,
+        behind: &[Arc<dyn Dma>],
+    ) -> Self {
         let space = Arc::new(space);
         space.join(Arc::clone(&containers[0])).unwrap();
         let viommu = VirtualIommu::new(&space);
-        behind.iter().for_each(|container| drop(viommu.space().join(Arc::clone(container)).unwrap()));
+        behind
+            .iter()
+            .for_each(|container| drop(viommu.space().join(Arc::clone(container)).unwrap()));
         let joined = (0..containers.len()).map(|index| index == 0).collect();
-        let memories = [(); 2].map(|()| Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap()));
+        let memories =
+            [(); 2].map(|()| Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap()));
         let expected = Expected::default();
         Self {
             space,
@@ -150,7 +161,10 @@ impl Runner {
             true => self.change(&[(0, END)], &[]).unwrap(),
             false => drop(self.space.restore(Span::ALL).unwrap()),
         }
-        self.expected.sections.values_mut().for_each(|section| section.withdrawn = false);
+        self.expected
+            .sections
+            .values_mut()
+            .for_each(|section| section.withdrawn = false);
         for page in (0..END).filter(|page| !self.expected.is_translated(*page)) {
             self.viommu.unmap(pages(page, 1)).unwrap();
         }
@@ -173,10 +187,16 @@ impl Runner {
     }
 
     fn section(&self, at: u64, length: u64, what: What) -> Section {
-        let part = |memory: usize| Backing { memory: Arc::clone(&self.memories[memory]), offset: at * PAGE };
+        let part = |memory: usize| Backing {
+            memory: Arc::clone(&self.memories[memory]),
+            offset: at * PAGE,
+        };
         let kind = match what {
             What::Ram(memory) => Kind::Ram(part(memory)),
-            What::Granules(memory) => Kind::Granules { backing: part(memory), granule: PAGE },
+            What::Granules(memory) => Kind::Granules {
+                backing: part(memory),
+                granule: PAGE,
+            },
             What::Bar(memory) => Kind::Bar(part(memory)),
             What::Rom => Kind::Rom,
         };
@@ -202,11 +222,16 @@ impl Runner {
 
     fn withdraw(&mut self, index: usize, withdrawn: bool) -> Result<(), Error> {
         let count = self.expected.sections.len().max(1);
-        let Some((at, section)) = self.expected.sections.iter_mut().nth(index % count) else { return Ok(()) };
+        let Some((at, section)) = self.expected.sections.iter_mut().nth(index % count) else {
+            return Ok(());
+        };
         let place = pages(*at, section.length);
         let result = match withdrawn {
             true => self.space.withdraw(place),
-            false => self.space.restore(place).map(|notes| self.noted |= missing(&notes)),
+            false => self
+                .space
+                .restore(place)
+                .map(|notes| self.noted |= missing(&notes)),
         };
         if is_done(&result) {
             section.withdrawn = withdrawn;
@@ -233,8 +258,16 @@ impl Runner {
     }
 
     fn replay(&mut self) -> Result<(), Error> {
-        let kept: Vec<_> = self.expected.translations.iter().step_by(2).map(|(at, to)| (*at, *to)).collect();
-        let all = kept.iter().map(|(at, (length, target))| translation(*at, *length, *target));
+        let kept: Vec<_> = self
+            .expected
+            .translations
+            .iter()
+            .step_by(2)
+            .map(|(at, to)| (*at, *to))
+            .collect();
+        let all = kept
+            .iter()
+            .map(|(at, (length, target))| translation(*at, *length, *target));
         let result = self.viommu.replay(all);
         let result = self.note(result);
         if is_done(&result) {
@@ -252,7 +285,9 @@ impl Runner {
     }
 
     fn join(&mut self) -> Result<(), Error> {
-        let Some(index) = self.joined.iter().position(|joined| !joined) else { return Ok(()) };
+        let Some(index) = self.joined.iter().position(|joined| !joined) else {
+            return Ok(());
+        };
         let result = self.space.join(Arc::clone(&self.containers[index]));
         let result = self.note(result);
         self.joined[index] = result.is_ok();
@@ -260,7 +295,9 @@ impl Runner {
     }
 
     fn leave(&mut self) -> Result<(), Error> {
-        let Some(index) = self.joined.iter().rposition(|joined| *joined) else { return Ok(()) };
+        let Some(index) = self.joined.iter().rposition(|joined| *joined) else {
+            return Ok(());
+        };
         self.joined[index] = false;
         let result = self.space.leave(&self.containers[index]);
         self.abandon(index, result)
@@ -276,17 +313,24 @@ impl Runner {
 }
 
 fn translation(at: u64, length: u64, target: u64) -> Translation {
-    Translation { iova: pages(at, length), target: BASE + target * PAGE, access: Access::ReadWrite }
+    Translation {
+        iova: pages(at, length),
+        target: BASE + target * PAGE,
+        access: Access::ReadWrite,
+    }
 }
 
 fn is_shared(note: &Note) -> bool {
-    matches!(&note.what, Noted::Shared(_)) || matches!(&note.what, Noted::Behind(note) if is_shared(note))
+    matches!(&note.what, Noted::Shared(_))
+        || matches!(&note.what, Noted::Behind(note) if is_shared(note))
 }
 
 /// Whether something is missing behind the virtual IOMMU.
 pub(crate) fn missing(notes: &[Note]) -> bool {
     let is_missing = |note: &Note| matches!(note.what, Noted::NotMapped(_));
-    notes.iter().any(|note| is_missing(note) || matches!(&note.what, Noted::Behind(note) if is_missing(note)))
+    notes.iter().any(|note| {
+        is_missing(note) || matches!(&note.what, Noted::Behind(note) if is_missing(note))
+    })
 }
 
 /// Whether the change is made, though perhaps something old could not be unmapped.

@@ -1,9 +1,11 @@
-//! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one fails.
+//! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one
+//! fails.
 
 use crate::model::{self, Model};
 use crate::{memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Span, Translation, VirtualIommu,
+    AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Span, Translation,
+    VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use std::num::NonZeroUsize;
@@ -43,7 +45,10 @@ fn large_memory_is_mapped_in_pieces_that_are_unmapped_alike() {
     change.commit().unwrap();
     let pieces = model.spans();
     assert!(pieces.len() >= 4, "{pieces:?}");
-    assert_eq!(pieces.iter().map(|piece| piece.length()).sum::<u64>(), LENGTH);
+    assert_eq!(
+        pieces.iter().map(|piece| piece.length()).sum::<u64>(),
+        LENGTH
+    );
     let mut change = space.begin();
     change.del(span(1 << 32, LENGTH));
     change.commit().unwrap();
@@ -84,19 +89,33 @@ fn progress_rises_to_the_total_and_can_cancel() {
         .unwrap();
     let seen = seen.into_inner().unwrap();
     for phase in [Phase::Populate, Phase::Map] {
-        let of: Vec<_> = seen.iter().filter(|progress| progress.phase == phase).collect();
-        assert_eq!(of.iter().map(|progress| progress.done).max(), Some(128 << 20), "{of:?}");
+        let of: Vec<_> = seen
+            .iter()
+            .filter(|progress| progress.phase == phase)
+            .collect();
+        assert_eq!(
+            of.iter().map(|progress| progress.done).max(),
+            Some(128 << 20),
+            "{of:?}"
+        );
         assert!(of.iter().all(|progress| progress.total == 128 << 20));
     }
 
     let mut change = space.begin();
-    change.del(section.span()).add(ram(1 << 33, 128 << 20, &memory));
+    change
+        .del(section.span())
+        .add(ram(1 << 33, 128 << 20, &memory));
     let error = change.commit_with(&|progress| match progress.phase {
         Phase::Map => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
     assert!(matches!(error, Err(Error::Cancelled)));
-    assert!(model.spans().iter().all(|piece| section.span().contains(*piece)));
+    assert!(
+        model
+            .spans()
+            .iter()
+            .all(|piece| section.span().contains(*piece))
+    );
 }
 
 #[test]
@@ -108,9 +127,14 @@ fn pages_are_made_before_anything_makes_room_for_them() {
     change.add(ram(1 << 32, 0x1000, &old));
     change.commit().unwrap();
     let mut change = space.begin();
-    change.del(span(1 << 32, 0x1000)).add(ram(1 << 32, 128 << 20, &new));
+    change
+        .del(span(1 << 32, 0x1000))
+        .add(ram(1 << 32, 128 << 20, &new));
     let error = change.commit_with(&|progress| {
-        assert_eq!((progress.phase, model.spans()), (Phase::Populate, vec![span(1 << 32, 0x1000)]));
+        assert_eq!(
+            (progress.phase, model.spans()),
+            (Phase::Populate, vec![span(1 << 32, 0x1000)])
+        );
         ControlFlow::Break(())
     });
     assert!(matches!(error, Err(Error::Cancelled)));
@@ -123,7 +147,8 @@ struct Seen([AtomicU64; 2]);
 
 impl Seen {
     fn see(&self, progress: Progress) -> ControlFlow<()> {
-        self.0[usize::from(progress.phase == Phase::Map)].fetch_max(progress.total, Ordering::Relaxed);
+        self.0[usize::from(progress.phase == Phase::Map)]
+            .fetch_max(progress.total, Ordering::Relaxed);
         ControlFlow::Continue(())
     }
 
@@ -144,7 +169,9 @@ fn pages_are_made_once_where_any_of_the_containers_needs_them() {
     };
     let join = |space: &AddressSpace, model: Arc<Model>| {
         let seen = Seen::default();
-        space.join_with(model, &|progress| seen.see(progress)).unwrap();
+        space
+            .join_with(model, &|progress| seen.see(progress))
+            .unwrap();
         seen.bytes()
     };
     let memfd = || Memory::memfd(LENGTH, Pages::Base).unwrap();
@@ -199,7 +226,10 @@ fn whatever_maps_says_how_far_it_is_and_can_be_ended() {
         0 => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
     };
-    assert!(matches!(system.restore_with(place, &end), Err(Error::Cancelled)));
+    assert!(matches!(
+        system.restore_with(place, &end),
+        Err(Error::Cancelled)
+    ));
     assert!(model.spans().is_empty());
     let last = Mutex::new(None);
     let watch = |progress: Progress| {
@@ -207,16 +237,29 @@ fn whatever_maps_says_how_far_it_is_and_can_be_ended() {
         ControlFlow::Continue(())
     };
     system.restore_with(place, &watch).unwrap();
-    let seen = last.lock().unwrap().take().map(|progress| (progress.phase, progress.total));
+    let seen = last
+        .lock()
+        .unwrap()
+        .take()
+        .map(|progress| (progress.phase, progress.total));
     assert_eq!(seen, Some((Phase::Map, LENGTH)));
 
     let viommu = VirtualIommu::new(&system);
     let behind = joined(viommu.space());
-    let all =
-        Translation { iova: Span::new(0, LENGTH).unwrap(), target: place.start(), access: Access::ReadWrite };
+    let all = Translation {
+        iova: Span::new(0, LENGTH).unwrap(),
+        target: place.start(),
+        access: Access::ReadWrite,
+    };
     assert!(matches!(viommu.map_with(all, &end), Err(Error::Cancelled)));
-    assert!(matches!(viommu.replay_with([all], &end), Err(Error::Cancelled)));
+    assert!(matches!(
+        viommu.replay_with([all], &end),
+        Err(Error::Cancelled)
+    ));
     assert!(behind.spans().is_empty());
     viommu.replay_with([all], &watch).unwrap();
-    assert_eq!(last.lock().unwrap().map(|progress| progress.total), Some(LENGTH));
+    assert_eq!(
+        last.lock().unwrap().map(|progress| progress.total),
+        Some(LENGTH)
+    );
 }

@@ -24,7 +24,11 @@ fn viommu(system: &Arc<AddressSpace>) -> VirtualIommu {
 }
 
 fn mapping(iova: u64, length: u64, target: u64) -> Translation {
-    Translation { iova: span(iova, length), target, access: Access::ReadWrite }
+    Translation {
+        iova: span(iova, length),
+        target,
+        access: Access::ReadWrite,
+    }
 }
 
 fn address(memory: &Memory, offset: u64) -> Option<Target> {
@@ -36,7 +40,9 @@ fn a_mapping_leads_to_the_memory_of_the_guest_over_several_sections() {
     let (system, [low, high, _]) = guest();
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
-    viommu.map(mapping(0x4000_0000, 4 * PAGE, 2 * PAGE)).unwrap();
+    viommu
+        .map(mapping(0x4000_0000, 4 * PAGE, 2 * PAGE))
+        .unwrap();
     assert_eq!(model.at(0x4000_0000), address(&low, 2 * PAGE));
     assert_eq!(model.at(0x4000_2000), address(&high, 0));
     viommu.unmap(span(0x4000_0000, 4 * PAGE)).unwrap();
@@ -53,11 +59,20 @@ fn a_mapping_to_nowhere_is_refused() {
         "{error}"
     );
 
-    let kind = Kind::Granules { backing: backing(&memory(2 * PAGE)), granule: PAGE };
-    add(&system, Section::new(span(0x100_0000, 2 * PAGE), kind, Access::ReadWrite).unwrap());
+    let kind = Kind::Granules {
+        backing: backing(&memory(2 * PAGE)),
+        granule: PAGE,
+    };
+    add(
+        &system,
+        Section::new(span(0x100_0000, 2 * PAGE), kind, Access::ReadWrite).unwrap(),
+    );
     system.populate(span(0x100_0000, PAGE)).unwrap();
     viommu.map(mapping(0, PAGE, 0x100_0000)).unwrap();
-    assert!(matches!(viommu.map(mapping(0, PAGE, 0x100_1000)), Err(Error::Untranslated { .. })));
+    assert!(matches!(
+        viommu.map(mapping(0, PAGE, 0x100_1000)),
+        Err(Error::Untranslated { .. })
+    ));
 }
 
 #[test]
@@ -80,7 +95,10 @@ fn an_unmap_has_gaps_but_cuts_nothing() {
     join(viommu.space(), &model);
     viommu.map(mapping(0x1_0000, PAGE, 0)).unwrap();
     viommu.map(mapping(0x8_0000, 2 * PAGE, 0)).unwrap();
-    assert!(matches!(viommu.unmap(span(0, 0x8_1000)), Err(Error::Cut { .. })));
+    assert!(matches!(
+        viommu.unmap(span(0, 0x8_1000)),
+        Err(Error::Cut { .. })
+    ));
     assert_eq!(model.spans().len(), 2);
     viommu.unmap(Span::ALL).unwrap();
     viommu.unmap(Span::ALL).unwrap();
@@ -95,7 +113,12 @@ fn a_replay_makes_just_these_the_mappings_and_a_late_container_gets_them() {
     viommu.map(mapping(0x1_0000, PAGE, 0)).unwrap();
     viommu.map(mapping(0x2_0000, PAGE, PAGE)).unwrap();
     let calls = model.calls.load(Ordering::Relaxed);
-    viommu.replay([mapping(0x2_0000, PAGE, PAGE), mapping(0x3_0000, PAGE, 2 * PAGE)]).unwrap();
+    viommu
+        .replay([
+            mapping(0x2_0000, PAGE, PAGE),
+            mapping(0x3_0000, PAGE, 2 * PAGE),
+        ])
+        .unwrap();
     assert_eq!(model.calls.load(Ordering::Relaxed), calls + 2);
     assert_eq!(model.spans(), [span(0x2_0000, PAGE), span(0x3_0000, PAGE)]);
     join(viommu.space(), &late);
@@ -115,14 +138,34 @@ fn a_bar_behind_a_virtual_iommu_that_cannot_be_mapped_is_noted() {
 #[test]
 fn a_device_does_no_more_than_both_the_mapping_and_the_memory_allow() {
     let (system, _) = guest();
-    let read_only =
-        Section::new(span(0x100_0000, PAGE), Kind::Ram(backing(&memory(PAGE))), Access::Read).unwrap();
+    let read_only = Section::new(
+        span(0x100_0000, PAGE),
+        Kind::Ram(backing(&memory(PAGE))),
+        Access::Read,
+    )
+    .unwrap();
     add(&system, read_only);
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
     viommu.map(mapping(0, PAGE, 0x100_0000)).unwrap();
-    viommu.map(Translation { access: Access::Read, ..mapping(0x1000, PAGE, 0) }).unwrap();
-    viommu.map(Translation { access: Access::Write, ..mapping(0x2000, PAGE, 0x100_0000) }).unwrap();
+    viommu
+        .map(Translation {
+            access: Access::Read,
+            ..mapping(0x1000, PAGE, 0)
+        })
+        .unwrap();
+    viommu
+        .map(Translation {
+            access: Access::Write,
+            ..mapping(0x2000, PAGE, 0x100_0000)
+        })
+        .unwrap();
     assert_eq!(model.spans(), [span(0, PAGE), span(0x1000, PAGE)]);
-    assert!(model.mappings().values().all(|(.., access)| *access == Access::Read), "{model:?}");
+    assert!(
+        model
+            .mappings()
+            .values()
+            .all(|(.., access)| *access == Access::Read),
+        "{model:?}"
+    );
 }

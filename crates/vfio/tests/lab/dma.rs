@@ -14,8 +14,18 @@ use std::sync::Arc;
 fn with_each(test: impl Fn(&Arc<dyn Container>)) {
     for policy in [Policy::Iommufd, Policy::Type1] {
         let device = take(passthru_lab::devices::EDU);
-        let choice = container::open(&Options { policy, ..Options::default() }, &[]).unwrap();
-        let member = choice.container.attach(device.source().into(), Attach::default()).unwrap();
+        let choice = container::open(
+            &Options {
+                policy,
+                ..Options::default()
+            },
+            &[],
+        )
+        .unwrap();
+        let member = choice
+            .container
+            .attach(device.source().into(), Attach::default())
+            .unwrap();
         test(&choice.container);
         drop(member);
     }
@@ -36,8 +46,15 @@ fn a_buffer_is_mapped_while_it_is_there() {
         let second = pool.buffer(8192, Access::Read).unwrap();
         assert_ne!(second.iova(), iova);
         first.close().unwrap();
-        assert!(container.unmap(iova, length).is_err(), "it is unmapped already");
-        assert_eq!(pool.buffer(4096, Access::Write).unwrap().iova(), iova, "its IOVA is free again");
+        assert!(
+            container.unmap(iova, length).is_err(),
+            "it is unmapped already"
+        );
+        assert_eq!(
+            pool.buffer(4096, Access::Write).unwrap().iova(),
+            iova,
+            "its IOVA is free again"
+        );
         drop(second);
         assert_eq!(container.unmap_all().unwrap(), 0);
     });
@@ -72,23 +89,43 @@ fn after_many_iovas_that_are_taken_the_next_buffer_goes_on() {
 #[test]
 fn a_device_that_comes_later_narrows_what_is_handed_out() {
     let device = take(passthru_lab::devices::EDU);
-    let options = Options { policy: Policy::Iommufd, ..Options::default() };
+    let options = Options {
+        policy: Policy::Iommufd,
+        ..Options::default()
+    };
     let container = container::open(&options, &[]).unwrap().container;
     let mut iovas = IovaAllocator::new(&container.iova_ranges().unwrap(), 4096);
     iovas.reserve(4096..=0xfedf_ffff).unwrap();
     let pool = DmaPool::new(Arc::clone(&container) as _, iovas);
-    let _member = container.attach(device.source().into(), Attach::default()).unwrap();
+    let _member = container
+        .attach(device.source().into(), Attach::default())
+        .unwrap();
     let buffers = [(); 2].map(|()| pool.buffer(4096, Access::ReadWrite).unwrap());
-    assert_eq!(buffers.map(|buffer| buffer.iova()), [0xfef0_0000, 0xfef0_1000]);
+    assert_eq!(
+        buffers.map(|buffer| buffer.iova()),
+        [0xfef0_0000, 0xfef0_1000]
+    );
 }
 
 /// Has this thread's next copies from and to user space fail, but for the first.
 fn failing_copies<T>(times: u32, during: impl FnOnce() -> T) -> T {
     let set = |setting: &str, to: String| {
-        fs::write(Path::new("/sys/kernel/debug/fail_usercopy").join(setting), to).unwrap();
+        fs::write(
+            Path::new("/sys/kernel/debug/fail_usercopy").join(setting),
+            to,
+        )
+        .unwrap();
     };
-    let here = OpenOptions::new().write(true).open("/proc/thread-self/make-it-fail").unwrap();
-    for (setting, to) in [("task-filter", "Y"), ("verbose", "0"), ("space", "2"), ("probability", "100")] {
+    let here = OpenOptions::new()
+        .write(true)
+        .open("/proc/thread-self/make-it-fail")
+        .unwrap();
+    for (setting, to) in [
+        ("task-filter", "Y"),
+        ("verbose", "0"),
+        ("space", "2"),
+        ("probability", "100"),
+    ] {
         set(setting, to.into());
     }
     set("times", times.to_string());
@@ -101,28 +138,54 @@ fn failing_copies<T>(times: u32, during: impl FnOnce() -> T) -> T {
 
 /// The address space of this process, in pages.
 fn size_of_process() -> u64 {
-    fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap()
+    fs::read_to_string("/proc/self/statm")
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
 fn what_may_be_mapped_still_keeps_its_memory_and_its_iova() {
     const LENGTH: usize = 64 << 20;
     let device = take(passthru_lab::devices::EDU);
-    let options = Options { policy: Policy::Iommufd, ..Options::default() };
+    let options = Options {
+        policy: Policy::Iommufd,
+        ..Options::default()
+    };
     let container = container::open(&options, &[]).unwrap().container;
-    let _member = container.attach(device.source().into(), Attach::default()).unwrap();
+    let _member = container
+        .attach(device.source().into(), Attach::default())
+        .unwrap();
     let pool = pool(&container);
     // The map cannot tell its IOVA, and no unmap can be asked for: it is mapped.
     let before = size_of_process();
     let error = failing_copies(4, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
-    assert!(matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Container(container::Error::PerhapsMapped { .. })
+        ),
+        "{error:?}"
+    );
     assert!(size_of_process() >= before + (LENGTH / 4096) as u64);
-    assert_eq!(pool.buffer(4096, Access::ReadWrite).unwrap().iova(), 4096 + LENGTH as u64);
+    assert_eq!(
+        pool.buffer(4096, Access::ReadWrite).unwrap().iova(),
+        4096 + LENGTH as u64
+    );
     assert_eq!(container.unmap_all().unwrap(), LENGTH as u64);
     // With one failure less it is unmapped.
     let before = size_of_process();
     let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
-    assert!(!matches!(error, Error::Container(container::Error::PerhapsMapped { .. })), "{error:?}");
+    assert!(
+        !matches!(
+            error,
+            Error::Container(container::Error::PerhapsMapped { .. })
+        ),
+        "{error:?}"
+    );
     assert!(size_of_process() < before + (LENGTH / 4096) as u64);
     assert_eq!(container.unmap_all().unwrap(), 0);
 }
@@ -158,8 +221,14 @@ fn a_buffer_can_fail_and_be_made_again() {
 #[test]
 fn a_pool_without_iovas_says_so() {
     with_each(|container| {
-        let none = IovaRanges { ranges: Vec::new(), alignment: 4096 };
+        let none = IovaRanges {
+            ranges: Vec::new(),
+            alignment: 4096,
+        };
         let pool = DmaPool::new(Arc::clone(container) as _, IovaAllocator::new(&none, 4096));
-        assert!(matches!(pool.buffer(1, Access::Read), Err(Error::Iova { length: 1, .. })));
+        assert!(matches!(
+            pool.buffer(1, Access::Read),
+            Err(Error::Iova { length: 1, .. })
+        ));
     });
 }

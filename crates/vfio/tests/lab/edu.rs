@@ -8,7 +8,8 @@ use std::time::Duration;
 pub(crate) const ID: u32 = 0x0100_00ed;
 /// The register that answers with the complement of what was written.
 pub(crate) const LIVENESS: u64 = 4;
-/// Writing there raises an interrupt with these bits, which stay until they are written to [`ACKNOWLEDGE`].
+/// Writing there raises an interrupt with these bits, which stay until they are written to
+/// [`ACKNOWLEDGE`].
 pub(crate) const RAISE: u64 = 0x60;
 pub(crate) const ACKNOWLEDGE: u64 = 0x64;
 
@@ -21,7 +22,8 @@ const BUFFER: u64 = 0x40000;
 const START: u64 = 1;
 const TO_MEMORY: u64 = 2;
 
-/// Memory is decoded, and DMA and message signalled interrupts are allowed, by the command register.
+/// Memory is decoded, and DMA and message signalled interrupts are allowed, by the command
+/// register.
 const MEMORY: u16 = 2;
 const MASTER: u16 = 4;
 
@@ -65,7 +67,13 @@ pub(crate) fn enable(device: &Device) {
 
 /// Lets a device decode its memory, or not.
 pub(crate) fn decode(device: &Device, on: bool) {
-    command(device, |command| if on { command | MEMORY } else { command & !MEMORY });
+    command(device, |command| {
+        if on {
+            command | MEMORY
+        } else {
+            command & !MEMORY
+        }
+    });
 }
 
 fn command(device: &Device, change: impl FnOnce(u16) -> u16) {

@@ -12,7 +12,12 @@ const BACKENDS: [&str; 2] = ["iommufd", "type1"];
 /// An example, which stands beside the folder of the tests' programs.
 fn example(name: &str) -> Command {
     let program = env::current_exe().unwrap();
-    let path: PathBuf = program.ancestors().nth(2).unwrap().join("examples").join(name);
+    let path: PathBuf = program
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples")
+        .join(name);
     Command::new(path)
 }
 
@@ -37,10 +42,20 @@ fn nvme_says_which_disk_it_is_and_reads_blocks() {
         assert!(done.stdout.contains(NVME_SERIAL), "{done}");
         let last = contents.len() / 512 - 1;
         let raw = example("nvme")
-            .args([NVME, "--backend", backend, "--raw", "--block", last.to_string().as_str()])
+            .args([
+                NVME,
+                "--backend",
+                backend,
+                "--raw",
+                "--block",
+                last.to_string().as_str(),
+            ])
             .output()
             .unwrap();
-        assert!(raw.status.success() && raw.stdout == contents[last * 512..], "{raw:?}");
+        assert!(
+            raw.status.success() && raw.stdout == contents[last * 512..],
+            "{raw:?}"
+        );
     }
 }
 

@@ -1,5 +1,10 @@
 //! What the kernel answers, on the virtual host: `cargo xtask lab test`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::single_range_in_vec_init, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::single_range_in_vec_init,
+    reason = "tests"
+)]
 
 mod conformance;
 mod container;

@@ -29,7 +29,11 @@ impl BoundByHand {
 
     /// Returns the path of its character device.
     fn node(&self) -> PathBuf {
-        let entry = fs::read_dir(self.0.join("vfio-dev")).unwrap().next().unwrap().unwrap();
+        let entry = fs::read_dir(self.0.join("vfio-dev"))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
         Path::new("/dev/vfio/devices").join(entry.file_name())
     }
 }
@@ -47,7 +51,11 @@ fn each_source_of_a_device_without_iommu_is_refused() {
     let _host = passthru_lab::host();
     let bound = BoundByHand::new();
     let node = bound.node();
-    let opened = fs::OpenOptions::new().read(true).write(true).open(&node).unwrap();
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&node)
+        .unwrap();
     let sources = [
         Source::Pci(NO_IOMMU.parse().unwrap()),
         Source::Sysfs(bound.0.clone()),
@@ -99,11 +107,15 @@ fn physical_address_of_a_mapping_is_that_of_its_page() {
     perl.args([inherited.as_raw_fd().to_string(), ioas.id().to_string()]);
     let mut attached = Attached(perl.stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(attached.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(attached.0.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     assert_eq!(line, "ready\n");
 
     let memory = Arc::new(DmaMemory::alloc(PAGE).unwrap());
-    let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite).unwrap();
+    let mapping = ioas
+        .map_memory(&memory, Iova::Any, Access::ReadWrite)
+        .unwrap();
     let range = ioas.noiommu_get_pa(mapping.iova(), PAGE as u64).unwrap();
     assert_eq!(range.address, physical(&memory));
     assert!(range.length >= PAGE as u64, "{range:?}");
@@ -114,7 +126,9 @@ fn physical(memory: &DmaMemory) -> u64 {
     let number = memory.as_ptr().addr() / PAGE;
     let mut entry = [0; 8];
     let pagemap = fs::File::open("/proc/self/pagemap").unwrap();
-    pagemap.read_exact_at(&mut entry, number as u64 * 8).unwrap();
+    pagemap
+        .read_exact_at(&mut entry, number as u64 * 8)
+        .unwrap();
     // The number of the page has 55 bits.
     (u64::from_le_bytes(entry) & ((1 << 55) - 1)) * PAGE as u64
 }

@@ -42,7 +42,10 @@ pub(crate) fn take_beside(_other: &Taken, address: &str) -> Taken {
     taken
 }
 
-fn assign<const N: usize>(addresses: [&str; N], mut turn: Option<MutexGuard<'static, ()>>) -> [Taken; N] {
+fn assign<const N: usize>(
+    addresses: [&str; N],
+    mut turn: Option<MutexGuard<'static, ()>>,
+) -> [Taken; N] {
     let requests = addresses.map(|address| Request::managed(address.parse().unwrap()));
     let mut assignment = Some(Host::new().assign(&requests, Some("test"), false).unwrap());
     addresses.map(|address| Taken {
@@ -58,9 +61,18 @@ pub(crate) fn mtty_two() -> [Taken; 2] {
     let mut turn = Some(turn());
     [1, 2].map(|number| {
         let uuid = format!("83b8f4f2-509f-382f-3c1e-e6bfe0fa100{number}");
-        fs::write("/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create", &uuid).unwrap();
+        fs::write(
+            "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create",
+            &uuid,
+        )
+        .unwrap();
         let source = format!("/sys/bus/mdev/devices/{uuid}").into();
-        Taken { source, _assignment: None, mdev: true, _turn: turn.take() }
+        Taken {
+            source,
+            _assignment: None,
+            mdev: true,
+            _turn: turn.take(),
+        }
     })
 }
 

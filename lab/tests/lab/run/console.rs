@@ -1,4 +1,5 @@
-//! The guest's console on a terminal: what is typed reaches the guest, Ctrl-C ends it, and the terminal is as before.
+//! The guest's console on a terminal: what is typed reaches the guest, Ctrl-C ends it, and the
+//! terminal is as before.
 
 use super::support::{Domain, PATIENCE, assert_all_back};
 use passthru_lab::devices::NVME;
@@ -36,14 +37,21 @@ fn exit_code(mut terminal: Child) -> Option<i32> {
 #[test]
 fn what_is_typed_reaches_the_guest_and_ctrl_c_ends_it() {
     let _ = host();
-    let xml = Domain::new("typed").hostdev(NVME, "<driver iommufd='yes'/>", "").script(TALK).write();
+    let xml = Domain::new("typed")
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .script(TALK)
+        .write();
     let line = format!(
         "trap : INT; stty -g >/tmp/mode.before; passthru run --stop-timeout 1 {}; code=$?; stty -g >/tmp/mode.after; exit $code",
         xml.display()
     );
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    let mut terminal = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut terminal = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut keys = terminal.stdin.take().unwrap();
     let mut output = BufReader::new(terminal.stdout.take().unwrap());
     wait_for(&mut output, "ready");

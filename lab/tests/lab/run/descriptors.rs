@@ -25,24 +25,43 @@ impl Drop for Bound {
 
 fn cdev(device: &str) -> String {
     let folder = format!("/sys/bus/pci/devices/{device}/vfio-dev");
-    let name = fs::read_dir(folder).unwrap().next().unwrap().unwrap().file_name();
+    let name = fs::read_dir(folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name();
     format!("/dev/vfio/devices/{}", name.to_str().unwrap())
 }
 
-/// The domain of the first proposals: a number for the device, and one for /dev/iommu on an Intel IOMMU.
+/// The domain of the first proposals: a number for the device, and one for /dev/iommu on an Intel
+/// IOMMU.
 fn by_number(name: &'static str) -> Domain {
     let driver = "<driver intremap='on' caching_mode='on'/>";
-    let iommu =
-        format!("<iommu model='intel'>{driver}<iommufd><id>iommufd0</id><fd>22</fd></iommufd></iommu>");
-    let domain = Domain { features: "<ioapic driver='qemu'/>", ..Domain::new(name) };
-    domain.hostdev(NVME, "", "<iommufdId>iommufd0</iommufdId><iommufdFd>23</iommufdFd>").with(&iommu)
+    let iommu = format!(
+        "<iommu model='intel'>{driver}<iommufd><id>iommufd0</id><fd>22</fd></iommufd></iommu>"
+    );
+    let domain = Domain {
+        features: "<ioapic driver='qemu'/>",
+        ..Domain::new(name)
+    };
+    domain
+        .hostdev(
+            NVME,
+            "",
+            "<iommufdId>iommufd0</iommufdId><iommufdFd>23</iommufdFd>",
+        )
+        .with(&iommu)
 }
 
 #[track_caller]
 fn refused(finished: &Finished, words: &[&str]) {
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     for word in words {
-        assert!(finished.stderr.contains(word), "'{word}' is not in: {finished}");
+        assert!(
+            finished.stderr.contains(word),
+            "'{word}' is not in: {finished}"
+        );
     }
 }
 
@@ -61,20 +80,34 @@ fn numbers_that_are_not_open_or_something_else_are_refused() {
     let _bound = Bound::new(&[NVME, CMB_NVME]);
     let domain = by_number("wrong");
     let (right, other) = (cdev(NVME), cdev(CMB_NVME));
-    let run = |redirections: &str| domain.run_by_shell(&format!("exec passthru run $XML {redirections}"));
+    let run =
+        |redirections: &str| domain.run_by_shell(&format!("exec passthru run $XML {redirections}"));
     refused(&run(""), &["descriptor 22", "not open", "22<>/dev/iommu"]);
-    refused(&run(&format!("22<>/dev/null 23<>{right}")), &["descriptor 22", "not an iommufd"]);
+    refused(
+        &run(&format!("22<>/dev/null 23<>{right}")),
+        &["descriptor 22", "not an iommufd"],
+    );
     refused(&run("22<>/dev/iommu"), &["descriptor 23", "not open", NVME]);
-    refused(&run("22<>/dev/iommu 23<>/dev/null"), &["descriptor 23", "cannot be used"]);
-    refused(&run(&format!("22<>/dev/iommu 23<>{other}")), &["descriptor 23", CMB_NVME]);
+    refused(
+        &run("22<>/dev/iommu 23<>/dev/null"),
+        &["descriptor 23", "cannot be used"],
+    );
+    refused(
+        &run(&format!("22<>/dev/iommu 23<>{other}")),
+        &["descriptor 23", CMB_NVME],
+    );
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
 #[test]
 fn a_name_takes_the_descriptor_that_the_caller_gave() {
     let _ = host();
-    let domain = Domain::new("named").top("<iommufd enabled='yes' fdgroup='iommu'/>").hostdev(NVME, "", "");
-    let finished = domain.run_by_shell("exec passthru run --fd iommu=9 $XML 9<>/dev/iommu").expect_success();
+    let domain = Domain::new("named")
+        .top("<iommufd enabled='yes' fdgroup='iommu'/>")
+        .hostdev(NVME, "", "");
+    let finished = domain
+        .run_by_shell("exec passthru run --fd iommu=9 $XML 9<>/dev/iommu")
+        .expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256);
     assert_all_back("named", &[(NVME, "nvme")]);
     let absent = domain.run(&[]);
@@ -86,10 +119,15 @@ fn a_name_takes_the_descriptor_that_the_caller_gave() {
 #[test]
 fn a_service_managers_descriptor_is_taken_by_its_name() {
     let _ = host();
-    let domain = Domain::new("service").top("<iommufd enabled='yes' fdgroup='iommu'/>").hostdev(NVME, "", "");
+    let domain = Domain::new("service")
+        .top("<iommufd enabled='yes' fdgroup='iommu'/>")
+        .hostdev(NVME, "", "");
     let line = "exec 3</dev/null 4<>/dev/iommu; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=other:iommu exec passthru run --dry-run $XML";
     let steps = domain.run_by_shell(line).expect_success().stdout;
-    assert!(steps.contains("check the descriptor handed in as /dev/iommu"), "{steps}");
+    assert!(
+        steps.contains("check the descriptor handed in as /dev/iommu"),
+        "{steps}"
+    );
     let not_for_us = line.replace("LISTEN_PID=$$", "LISTEN_PID=1");
     refused(&domain.run_by_shell(&not_for_us), &["'iommu'"]);
 }

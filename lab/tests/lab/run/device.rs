@@ -1,6 +1,8 @@
 //! A guest reads the NVMe disk that was assigned to it: in each spelling of iommufd.
 
-use super::support::{Domain, PATIENCE, assert_all_back, driver, guest_sum, host_sum, wait_for_disk};
+use super::support::{
+    Domain, PATIENCE, assert_all_back, driver, guest_sum, host_sum, wait_for_disk,
+};
 use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{host, run, run_within};
 use std::process::Command;
@@ -17,12 +19,18 @@ fn reads_the_disk(domain: &Domain) {
 
 #[test]
 fn with_iommufd_said_by_the_device() {
-    reads_the_disk(&Domain::new("by-device").hostdev(NVME, "<driver name='vfio' iommufd='yes'/>", ""));
+    reads_the_disk(&Domain::new("by-device").hostdev(
+        NVME,
+        "<driver name='vfio' iommufd='yes'/>",
+        "",
+    ));
 }
 
 #[test]
 fn with_iommufd_said_by_the_domain() {
-    let domain = Domain::new("by-domain").top("<iommufd enabled='yes'/>").hostdev(NVME, "", "");
+    let domain = Domain::new("by-domain")
+        .top("<iommufd enabled='yes'/>")
+        .hostdev(NVME, "", "");
     reads_the_disk(&domain);
 }
 
@@ -43,10 +51,13 @@ fn with_nothing_said_the_backend_is_chosen_and_named() {
 fn a_standalone_line_can_be_pasted_and_run() {
     let _ = host();
     let domain = Domain::new("pasted").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let xml = domain.xml().replace("<serial type='pty'/>", "<serial type='stdio'/>");
+    let xml = domain
+        .xml()
+        .replace("<serial type='pty'/>", "<serial type='stdio'/>");
     std::fs::write("/tmp/pasted.xml", xml).unwrap();
     let _ = run(Command::new("passthru").args(["bind", NVME])).expect_success();
-    let line = "passthru convert --standalone /tmp/pasted.xml >/tmp/pasted.sh && exec bash /tmp/pasted.sh";
+    let line =
+        "passthru convert --standalone /tmp/pasted.xml >/tmp/pasted.sh && exec bash /tmp/pasted.sh";
     let finished = run_within(PATIENCE, Command::new("bash").args(["-c", line]));
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
     assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
@@ -68,8 +79,12 @@ fn a_dry_run_tells_the_steps_and_does_nothing() {
     assert_all_back("dry", &[(NVME, "nvme")]);
     let json = domain.run(&["--dry-run", "--json"]).expect_success().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let steps: Vec<&str> =
-        json["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    let steps: Vec<&str> = json["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["step"].as_str().unwrap())
+        .collect();
     assert_eq!(steps.last(), Some(&"give-back"));
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }

@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn waiting(name: &'static str) -> Domain {
-    Domain::new(name).hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT)
+    Domain::new(name)
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .script(WAIT)
 }
 
 #[test]
@@ -66,7 +68,10 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
     drop(running);
     let refused = waiting("stubborn").run(&[]);
     assert_eq!(refused.status.code(), Some(4), "{refused}");
-    assert!(refused.stderr.contains(&format!("as process {vmm}")), "{refused}");
+    assert!(
+        refused.stderr.contains(&format!("as process {vmm}")),
+        "{refused}"
+    );
     let forget = run(Command::new("passthru").args(["forget", "stubborn"])).expect_failure();
     assert_eq!(forget.status.code(), Some(4), "{forget}");
     let list = run(Command::new("passthru").arg("list")).expect_success();
@@ -90,10 +95,15 @@ fn after_a_start_that_qemu_refused_with_its_message_and_the_device() {
     let _ = host();
     std::fs::write("/tmp/empty.rom", "").unwrap();
     let rom = "<rom file='/tmp/empty.rom'/>";
-    let finished = Domain::new("refused").hostdev(NVME, "<driver iommufd='yes'/>", rom).run(&[]);
+    let finished = Domain::new("refused")
+        .hostdev(NVME, "<driver iommufd='yes'/>", rom)
+        .run(&[]);
     assert_eq!(finished.status.code(), Some(5), "{finished}");
     for word in ["ended while it started", "hostdev0", NVME, "is empty"] {
-        assert!(finished.stderr.contains(word), "'{word}' is not in: {finished}");
+        assert!(
+            finished.stderr.contains(word),
+            "'{word}' is not in: {finished}"
+        );
     }
     assert_all_back("refused", &[(NVME, "nvme")]);
 }
@@ -104,13 +114,20 @@ fn after_a_signal_at_any_moment_of_the_start() {
     let xml = waiting("hasty").write();
     for delay in [0, 100, 300, 500, 700, 900, 1200, 1600, 2100] {
         let mut command = Command::new("passthru");
-        command.args(["run", "--stop-timeout", "0"]).arg(&xml).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .args(["run", "--stop-timeout", "0"])
+            .arg(&xml)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let mut manager = command.spawn().unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         let _ = run(Command::new("kill").args(["-TERM", &manager.id().to_string()]));
         let status = manager.wait().unwrap();
         assert_all_back("hasty", &[(NVME, "nvme")]);
-        assert!(status.code().is_none_or(|code| code == 0 || code == 130), "after {delay} ms: {status}");
+        assert!(
+            status.code().is_none_or(|code| code == 0 || code == 130),
+            "after {delay} ms: {status}"
+        );
     }
 }
 
@@ -118,7 +135,9 @@ fn after_a_signal_at_any_moment_of_the_start() {
 fn after_a_file_was_missing() {
     let _ = host();
     let rom = "<rom file='/nonexistent.rom'/>";
-    let finished = Domain::new("missing").hostdev(NVME, "<driver iommufd='yes'/>", rom).run(&[]);
+    let finished = Domain::new("missing")
+        .hostdev(NVME, "<driver iommufd='yes'/>", rom)
+        .run(&[]);
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("/nonexistent.rom"), "{finished}");
     assert_all_back("missing", &[(NVME, "nvme")]);

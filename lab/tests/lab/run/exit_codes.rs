@@ -15,7 +15,8 @@ fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))
 }
 
-/// Runs a fake guest, with one thing in its domain replaced, and expects it to leave nothing behind.
+/// Runs a fake guest, with one thing in its domain replaced, and expects it to leave nothing
+/// behind.
 #[track_caller]
 fn refused(mode: &str, from: &str, to: &str, arguments: &[&str]) -> Option<i32> {
     let fake = Fake::new("refused", mode);
@@ -26,20 +27,33 @@ fn refused(mode: &str, from: &str, to: &str, arguments: &[&str]) -> Option<i32> 
     assert!(!fake.folder().exists(), "{finished}");
     assert!(finished.stderr.contains("error: "), "{finished}");
     let is_fit = !finished.stderr.chars().any(|c| c.is_control() && c != '\n');
-    assert!(is_fit && finished.stderr.len() < 4000, "{mode}: {:.4000}", finished.stderr);
+    assert!(
+        is_fit && finished.stderr.len() < 4000,
+        "{mode}: {:.4000}",
+        finished.stderr
+    );
     finished.status.code()
 }
 
 #[test]
 fn wrong_arguments_and_configuration_have_code_2() {
     let _ = host();
-    for arguments in [&["fly"][..], &["run"], &["list", "nvme0"], &["bind"], &["convert", "--json", "a", "b"]]
-    {
+    for arguments in [
+        &["fly"][..],
+        &["run"],
+        &["list", "nvme0"],
+        &["bind"],
+        &["convert", "--json", "a", "b"],
+    ] {
         assert_eq!(passthru(arguments).status.code(), Some(2), "{arguments:?}");
     }
     fs::write("/tmp/wrong.toml", "usr = 'daemon'\n").unwrap();
     let users = fs::read_to_string("/etc/passwd").unwrap();
-    fs::write("/etc/passwd", format!("{users}in-root:x:4001:0::/:/bin/false\n")).unwrap();
+    fs::write(
+        "/etc/passwd",
+        format!("{users}in-root:x:4001:0::/:/bin/false\n"),
+    )
+    .unwrap();
     let wrong = [
         "--config /tmp/wrong.toml",
         "--config /tmp/no.toml",
@@ -49,7 +63,11 @@ fn wrong_arguments_and_configuration_have_code_2() {
     ];
     for arguments in wrong {
         let arguments: Vec<&str> = arguments.split(' ').collect();
-        assert_eq!(refused("polite", "", "", &arguments), Some(2), "{arguments:?}");
+        assert_eq!(
+            refused("polite", "", "", &arguments),
+            Some(2),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -57,18 +75,30 @@ fn wrong_arguments_and_configuration_have_code_2() {
 fn domain_that_cannot_work_has_code_3() {
     let _ = host();
     let no_name = "<domain type='kvm'><memory>1</memory></domain>";
-    for (file, text) in
-        [("/tmp/none.xml", None), ("/tmp/text.xml", Some("<domain")), ("/tmp/name.xml", Some(no_name))]
-    {
+    for (file, text) in [
+        ("/tmp/none.xml", None),
+        ("/tmp/text.xml", Some("<domain")),
+        ("/tmp/name.xml", Some(no_name)),
+    ] {
         if let Some(text) = text {
             fs::write(file, text).unwrap();
         }
         for command in ["run", "convert", "format", "validate"] {
-            assert_eq!(passthru(&[command, file]).status.code(), Some(3), "{command} {file}");
+            assert_eq!(
+                passthru(&[command, file]).status.code(),
+                Some(3),
+                "{command} {file}"
+            );
         }
     }
-    assert_eq!(refused("polite", "<features>", "<feature/><features>", &[]), Some(3));
-    assert_eq!(refused("polite", "machine='q35'", "machine='pc'", &[]), Some(3));
+    assert_eq!(
+        refused("polite", "<features>", "<feature/><features>", &[]),
+        Some(3)
+    );
+    assert_eq!(
+        refused("polite", "machine='q35'", "machine='pc'", &[]),
+        Some(3)
+    );
 }
 
 #[test]
@@ -85,7 +115,11 @@ fn host_that_refuses_has_code_4() {
     let kernel = "<kernel>/nonexistent/kernel</kernel></os>";
     assert_eq!(refused("polite", "</os>", kernel, &[]), Some(4));
     for command in ["list", "bind", "unbind"] {
-        assert_eq!(passthru(&[command, "fffe:0b:00.0"]).status.code(), Some(4), "{command}");
+        assert_eq!(
+            passthru(&[command, "fffe:0b:00.0"]).status.code(),
+            Some(4),
+            "{command}"
+        );
     }
     let fake = Fake::new("twice", "polite");
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(Stdio::null()));
@@ -99,13 +133,24 @@ fn host_that_refuses_has_code_4() {
 #[test]
 fn emulator_that_fails_has_code_5() {
     let _ = host();
-    let modes =
-        ["refuse", "garbage when asked", "refuse at cont", "garbage at qmp_capabilities", "gone at cont"];
+    let modes = [
+        "refuse",
+        "garbage when asked",
+        "refuse at cont",
+        "garbage at qmp_capabilities",
+        "gone at cont",
+    ];
     for mode in modes {
         assert_eq!(refused(mode, "", "", &[]), Some(5), "{mode}");
     }
-    assert_eq!(refused("polite", "<emulator>/tmp", "<emulator>/nonexistent", &[]), Some(5));
-    assert_eq!(refused("polite", "<emulator>/tmp/", "<emulator>/dev/null/", &[]), Some(5));
+    assert_eq!(
+        refused("polite", "<emulator>/tmp", "<emulator>/nonexistent", &[]),
+        Some(5)
+    );
+    assert_eq!(
+        refused("polite", "<emulator>/tmp/", "<emulator>/dev/null/", &[]),
+        Some(5)
+    );
 }
 
 #[test]
@@ -118,7 +163,9 @@ fn vmm_that_ends_badly_has_code_6() {
 fn device_that_does_not_go_back_has_code_7() {
     let _ = host();
     let bind = "/sys/bus/pci/drivers/nvme/bind";
-    let running = Domain::new("kept").hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT);
+    let running = Domain::new("kept")
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .script(WAIT);
     let running = running.start(&["--stop-timeout", "1"]);
     let _ = run(Command::new("mount").args(["--bind", "/dev/full", bind])).expect_success();
     running.signal(running.manager(), "-TERM");
@@ -134,11 +181,13 @@ fn device_that_does_not_go_back_has_code_7() {
 #[test]
 fn interruption_has_code_130_from_the_first_moment() {
     let _ = host();
-    for (mode, note) in
-        [("silent when asked", "qom-list-types"), ("silent at qmp_capabilities", "query-machines")]
-    {
+    for (mode, note) in [
+        ("silent when asked", "qom-list-types"),
+        ("silent at qmp_capabilities", "query-machines"),
+    ] {
         let fake = Fake::new("early", mode);
-        let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(Stdio::null()));
+        let mut manager =
+            Manager::start(fake.command().stdout(Stdio::null()).stderr(Stdio::null()));
         fake.wait_for_note(note);
         sleep(Duration::from_millis(300));
         let vmm = manager.vmm();
@@ -170,13 +219,25 @@ fn output_that_cannot_be_written_has_code_1() {
     for arguments in commands {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = Command::new("passthru");
-        let status = command.args(arguments).stdout(full).stderr(Stdio::null()).status().unwrap();
+        let status = command
+            .args(arguments)
+            .stdout(full)
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         assert_eq!(status.code(), Some(1), "{arguments:?}");
         // A reader that has gone has seen enough.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = Command::new("passthru").args(arguments).stdout(writer).output().unwrap();
+        let output = Command::new("passthru")
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert!(!String::from_utf8_lossy(&output.stderr).contains("error"), "{arguments:?}: {output:?}");
+        assert!(
+            !String::from_utf8_lossy(&output.stderr).contains("error"),
+            "{arguments:?}: {output:?}"
+        );
     }
 }

@@ -28,9 +28,16 @@ impl Fake {
         let name = format!("{test}-{}", mode.replace([' ', '_'], "-"));
         let file = |kind: &str| PathBuf::from(format!("/tmp/{name}.{kind}"));
         let (xml, notes, emulator) = (file("xml"), file("notes"), file("emulator"));
-        let head = format!("our $mode = '{mode}';\nour $notes = '{}';\n", notes.display());
+        let head = format!(
+            "our $mode = '{mode}';\nour $notes = '{}';\n",
+            notes.display()
+        );
         write(&notes, "", 0o666);
-        write(&emulator, &format!("#!/usr/bin/perl\n{head}{EMULATOR}"), 0o755);
+        write(
+            &emulator,
+            &format!("#!/usr/bin/perl\n{head}{EMULATOR}"),
+            0o755,
+        );
         let domain = format!(
             "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>\
              <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>\
@@ -42,10 +49,14 @@ impl Fake {
         Self { name, xml, notes }
     }
 
-    /// Returns the command that runs the guest; a first signal makes it power off, and it has a day.
+    /// Returns the command that runs the guest; a first signal makes it power off, and it has a
+    /// day.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new("passthru");
-        command.args(["run", "--stop-timeout", "86400"]).arg(&self.xml).stdin(Stdio::null());
+        command
+            .args(["run", "--stop-timeout", "86400"])
+            .arg(&self.xml)
+            .stdin(Stdio::null());
         command
     }
 
@@ -56,7 +67,9 @@ impl Fake {
 
     #[track_caller]
     pub(super) fn wait_for_note(&self, note: &str) {
-        wait_for(&format!("'{note}' of {}", self.name), || self.notes().lines().any(|line| line == note));
+        wait_for(&format!("'{note}' of {}", self.name), || {
+            self.notes().lines().any(|line| line == note)
+        });
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -111,7 +124,9 @@ impl Manager {
     /// Returns the highest number of bytes that it had in memory; none once it has ended.
     pub(super) fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) else { return 0 };
+        let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) else {
+            return 0;
+        };
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
@@ -126,7 +141,13 @@ impl Manager {
 }
 
 fn send(signal: &str, pid: u32) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 impl Drop for Manager {

@@ -1,4 +1,5 @@
-//! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is changed.
+//! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is
+//! changed.
 
 use super::privileges::WAIT;
 use super::support::{Domain, Running, guest_sum};
@@ -44,8 +45,9 @@ fn looks(path: &Path) -> (u32, u32, u32) {
 fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
     let folder = private_folder("private-raw");
     let (image, kernel) = (folder.join("disk.raw"), folder.join("vmlinuz"));
-    let contents: Vec<u8> =
-        (0..1u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let contents: Vec<u8> = (0..1u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     fs::write(&image, &contents).unwrap();
     fs::copy(Guest::KERNEL, &kernel).unwrap();
     for path in [&image, &kernel] {
@@ -53,7 +55,10 @@ fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
     }
     let before = (looks(&image), looks(&kernel), looks(&folder));
     let domain = Domain::new("raw").with(&disk("raw", &image)).script(SUM);
-    let domain = Domain { kernel: kernel.display().to_string(), ..domain };
+    let domain = Domain {
+        kernel: kernel.display().to_string(),
+        ..domain
+    };
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
     assert_eq!((looks(&image), looks(&kernel), looks(&folder)), before);
@@ -64,8 +69,14 @@ fn an_image_that_another_guest_writes_to_is_refused_by_its_lock() {
     let folder = private_folder("private-locked");
     let image = folder.join("disk.raw");
     fs::write(&image, vec![0; 1 << 20]).unwrap();
-    let first = Domain::new("writer").with(&disk("raw", &image)).script(WAIT).start(&["--stop-timeout", "1"]);
-    let second = Domain::new("rival").with(&disk("raw", &image)).script(SUM).run(&[]);
+    let first = Domain::new("writer")
+        .with(&disk("raw", &image))
+        .script(WAIT)
+        .start(&["--stop-timeout", "1"]);
+    let second = Domain::new("rival")
+        .with(&disk("raw", &image))
+        .script(SUM)
+        .run(&[]);
     assert_eq!(second.status.code(), Some(5), "{second}");
     assert!(second.stderr.contains("lock"), "{second}");
     first.signal(first.manager(), "-TERM");
@@ -75,21 +86,44 @@ fn an_image_that_another_guest_writes_to_is_refused_by_its_lock() {
 #[test]
 fn a_chain_of_images_that_the_xml_leaves_out() {
     let folder = private_folder("private-chain");
-    let contents: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(40_503).to_le_bytes()).collect();
+    let contents: Vec<u8> = (0..1u32 << 18)
+        .flat_map(|n| n.wrapping_mul(40_503).to_le_bytes())
+        .collect();
     fs::write(folder.join("base.raw"), &contents).unwrap();
-    for (top, below, format) in [("middle.qcow2", "base.raw", "raw"), ("top.qcow2", "middle.qcow2", "qcow2")]
-    {
+    for (top, below, format) in [
+        ("middle.qcow2", "base.raw", "raw"),
+        ("top.qcow2", "middle.qcow2", "qcow2"),
+    ] {
         let mut create = Command::new("qemu-img");
-        create.args(["create", "-q", "-f", "qcow2", "-b", below, "-F", format, top]).current_dir(&folder);
+        create
+            .args([
+                "create", "-q", "-f", "qcow2", "-b", below, "-F", format, top,
+            ])
+            .current_dir(&folder);
         let _ = run(&mut create).expect_success();
     }
     let top = disk("qcow2", &folder.join("top.qcow2"));
-    // Root alone may open the images below, which the XML does not name: the message has what to add.
-    let refused = Domain::new("chain").with(&top).script(SUM).run(&[]).expect_failure();
-    let start = refused.stderr.find("<backingStore").unwrap_or_else(|| panic!("{refused}"));
+    // Root alone may open the images below, which the XML does not name: the message has what to
+    // add.
+    let refused = Domain::new("chain")
+        .with(&top)
+        .script(SUM)
+        .run(&[])
+        .expect_failure();
+    let start = refused
+        .stderr
+        .find("<backingStore")
+        .unwrap_or_else(|| panic!("{refused}"));
     let end = refused.stderr.rfind("</backingStore>").unwrap() + "</backingStore>".len();
-    let pasted = top.replace("</disk>", &format!("{}</disk>", &refused.stderr[start..end]));
-    let finished = Domain::new("chain").with(&pasted).script(SUM).run(&[]).expect_success();
+    let pasted = top.replace(
+        "</disk>",
+        &format!("{}</disk>", &refused.stderr[start..end]),
+    );
+    let finished = Domain::new("chain")
+        .with(&pasted)
+        .script(SUM)
+        .run(&[])
+        .expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
 }
 
@@ -97,12 +131,26 @@ fn a_chain_of_images_that_the_xml_leaves_out() {
 fn chain_that_the_guests_user_may_open_is_followed() {
     let folder = private_folder("public-chain");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let contents: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(40_503).to_le_bytes()).collect();
+    let contents: Vec<u8> = (0..1u32 << 18)
+        .flat_map(|n| n.wrapping_mul(40_503).to_le_bytes())
+        .collect();
     fs::write(folder.join("base.raw"), &contents).unwrap();
     let mut create = Command::new("qemu-img");
-    create.args(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "top.qcow2"]);
+    create.args([
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "base.raw",
+        "-F",
+        "raw",
+        "top.qcow2",
+    ]);
     let _ = run(create.current_dir(&folder)).expect_success();
-    let domain = Domain::new("open-chain").with(&disk("qcow2", &folder.join("top.qcow2"))).script(SUM);
+    let domain = Domain::new("open-chain")
+        .with(&disk("qcow2", &folder.join("top.qcow2")))
+        .script(SUM);
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
 }
@@ -119,13 +167,29 @@ fn links_in_folders_of_others_lead_nowhere() {
     fs::write(&image, vec![0; 1 << 20]).unwrap();
     std::os::unix::fs::symlink("../bob", alice.join("vm")).unwrap();
     let stolen = disk("raw", &alice.join("vm/disk.raw"));
-    let finished = Domain::new("links").with(&stolen).script(SUM).run(&[]).expect_failure();
-    assert!(finished.stderr.contains("alice/vm is a symbolic link"), "{finished}");
+    let finished = Domain::new("links")
+        .with(&stolen)
+        .script(SUM)
+        .run(&[])
+        .expect_failure();
+    assert!(
+        finished.stderr.contains("alice/vm is a symbolic link"),
+        "{finished}"
+    );
 
-    let log =
-        format!("<serial type='file'><source path='{}'/></serial>", alice.join("vm/disk.raw").display());
-    let finished = Domain::new("links").with(&log).script(SUM).run(&[]).expect_failure();
-    assert!(finished.stderr.contains("alice/vm is a symbolic link"), "{finished}");
+    let log = format!(
+        "<serial type='file'><source path='{}'/></serial>",
+        alice.join("vm/disk.raw").display()
+    );
+    let finished = Domain::new("links")
+        .with(&log)
+        .script(SUM)
+        .run(&[])
+        .expect_failure();
+    assert!(
+        finished.stderr.contains("alice/vm is a symbolic link"),
+        "{finished}"
+    );
     assert_eq!(fs::metadata(&image).unwrap().len(), 1 << 20);
 }
 
@@ -136,12 +200,17 @@ fn folder_in_huge_pages_that_is_not_ours_is_kept() {
     let theirs = Path::new("/dev/hugepages/passthru/strange");
     fs::create_dir_all(theirs).unwrap();
     fs::write(theirs.join("file"), "").unwrap();
-    let domain = Domain::new("strange").top("<memoryBacking><hugepages/></memoryBacking>").script(SUM);
+    let domain = Domain::new("strange")
+        .top("<memoryBacking><hugepages/></memoryBacking>")
+        .script(SUM);
     let finished = domain.run(&[]);
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
     let kept = theirs.join("file").exists();
     fs::remove_dir_all(theirs).unwrap();
-    assert!(finished.stderr.contains("passthru has not made it"), "{finished}");
+    assert!(
+        finished.stderr.contains("passthru has not made it"),
+        "{finished}"
+    );
     assert!(kept && finished.status.code() != Some(0), "{finished}");
 }
 
@@ -149,13 +218,15 @@ fn folder_in_huge_pages_that_is_not_ours_is_kept() {
 fn memory_of_huge_pages_with_a_device() {
     let _ = host();
     fs::write("/proc/sys/vm/nr_hugepages", "140").unwrap();
-    let domain = Domain::new("huge").top("<memoryBacking><hugepages/></memoryBacking>").hostdev(
-        NVME,
-        "<driver iommufd='yes'/>",
-        "",
-    );
+    let domain = Domain::new("huge")
+        .top("<memoryBacking><hugepages/></memoryBacking>")
+        .hostdev(NVME, "<driver iommufd='yes'/>", "");
     let finished = domain.run(&[]);
-    let left: Vec<_> = fs::read_dir("/dev/hugepages/passthru").unwrap().flatten().map(|e| e.path()).collect();
+    let left: Vec<_> = fs::read_dir("/dev/hugepages/passthru")
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
     assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     assert!(left.is_empty(), "{left:?}");
@@ -165,13 +236,19 @@ fn memory_of_huge_pages_with_a_device() {
 fn firmware_with_variables_made_from_their_template() {
     let folder = private_folder("private-nvram");
     let vars = folder.join("vars.fd");
-    let (code, template) = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd");
+    let (code, template) = (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    );
     let loader = format!(
         "<loader readonly='yes' type='pflash'>{code}</loader><nvram template='{template}'>{}</nvram>",
         vars.display()
     );
     let script = "test -d /sys/firmware/efi && echo started by UEFI; sleep 300";
-    let xml = Domain::new("uefi").script(script).xml().replace("<kernel>", &format!("{loader}<kernel>"));
+    let xml = Domain::new("uefi")
+        .script(script)
+        .xml()
+        .replace("<kernel>", &format!("{loader}<kernel>"));
     fs::write("/tmp/uefi.xml", xml).unwrap();
     let mut running = Running::start(&["--stop-timeout", "1"], Path::new("/tmp/uefi.xml"), "uefi");
     running.wait_for("started by UEFI");
@@ -186,7 +263,13 @@ fn firmware_with_variables_made_from_their_template() {
 fn an_image_that_is_not_there_is_named_before_anything_is_touched() {
     let folder = private_folder("private-absent");
     let path = folder.join("absent.raw");
-    let finished = Domain::new("absent-image").with(&disk("raw", &path)).run(&[]).expect_failure();
-    assert!(finished.stderr.contains(path.to_str().unwrap()), "{finished}");
+    let finished = Domain::new("absent-image")
+        .with(&disk("raw", &path))
+        .run(&[])
+        .expect_failure();
+    assert!(
+        finished.stderr.contains(path.to_str().unwrap()),
+        "{finished}"
+    );
     assert!(!Path::new("/run/passthru/domain-absent-image").exists());
 }

@@ -21,7 +21,10 @@ fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
     std::thread::spawn(move || {
         let mut bytes = vec![0; 1 << 20];
         while let Ok(count @ 1..) = pipe.read(&mut bytes) {
-            let _ = sender.send((Instant::now(), String::from_utf8_lossy(&bytes[..count]).into_owned()));
+            let _ = sender.send((
+                Instant::now(),
+                String::from_utf8_lossy(&bytes[..count]).into_owned(),
+            ));
         }
     });
     receiver
@@ -51,7 +54,10 @@ fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
                 }
             }
             Err(error) => {
-                panic!("{mode}: {error}: SIGTERM is not heard after {:?}: {text:.2000}", sent.elapsed())
+                panic!(
+                    "{mode}: {error}: SIGTERM is not heard after {:?}: {text:.2000}",
+                    sent.elapsed()
+                )
             }
         }
     };
@@ -61,7 +67,10 @@ fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
     manager.kill_vmm();
     let code = manager.wait();
     text.extend(printed.iter().map(|(_, more)| more));
-    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{mode}: control characters: {text:.2000}");
+    assert!(
+        !text.chars().any(|c| c.is_control() && c != '\n'),
+        "{mode}: control characters: {text:.2000}"
+    );
     assert!(!fake.folder().exists(), "{mode}");
     (text, code)
 }
@@ -74,7 +83,10 @@ fn message_without_an_end_is_refused() {
     let _ = host();
     for mode in ["long event", "long values"] {
         let (text, code) = bear(mode, "cont", &[ENDING]);
-        assert!(text.contains("a message is longer than 1048576 bytes; ending the guest"), "{mode}: {text}");
+        assert!(
+            text.contains("a message is longer than 1048576 bytes; ending the guest"),
+            "{mode}: {text}"
+        );
         assert_eq!(code, Some(6), "{mode}");
     }
 }
@@ -96,7 +108,12 @@ fn garbage_is_printed_short() {
 #[test]
 fn floods_do_not_make_it_deaf() {
     let _ = host();
-    let floods = [("endless answers", ASKED), ("endless resets", ENDING), ("deep", ASKED), ("words", ASKED)];
+    let floods = [
+        ("endless answers", ASKED),
+        ("endless resets", ENDING),
+        ("deep", ASKED),
+        ("words", ASKED),
+    ];
     for (mode, word) in floods {
         let (_, code) = bear(mode, "cont", &[word]);
         assert_eq!(code, Some(6), "{mode}");

@@ -8,7 +8,9 @@ use std::fs;
 use std::process::Command;
 
 fn with_device(name: &'static str, device: &str) -> Domain {
-    Domain::new(name).hostdev(NVME, "<driver iommufd='yes'/>", "").with(device)
+    Domain::new(name)
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .with(device)
 }
 
 fn reads_its_disk(domain: &Domain) {
@@ -19,13 +21,16 @@ fn reads_its_disk(domain: &Domain) {
 /// Returns whether this QEMU has a device; some are in modules that may not be installed.
 fn qemu_has(device: &str) -> bool {
     let mut command = Command::new("qemu-system-x86_64");
-    run(command.args(["-device", "help"])).stdout.contains(&format!("name \"{device}\""))
+    run(command.args(["-device", "help"]))
+        .stdout
+        .contains(&format!("name \"{device}\""))
 }
 
 #[test]
 fn shared_memory_of_256_mib_beside_a_device() {
     let _ = host();
-    let shmem = "<shmem name='looking'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";
+    let shmem =
+        "<shmem name='looking'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";
     // QEMU opens it by itself.
     let file = fs::File::create("/dev/shm/looking").unwrap();
     file.set_len(256 << 20).unwrap();
@@ -46,12 +51,21 @@ fn graphics_cards_beside_a_device() {
         ("bochs-display", "type='bochs' vram='131072'"),
         ("ramfb", "type='ramfb'"),
         ("virtio-vga", "type='virtio'"),
-        ("qxl-vga", "type='qxl' ram='131072' vram='131072' vgamem='65536'"),
+        (
+            "qxl-vga",
+            "type='qxl' ram='131072' vram='131072' vgamem='65536'",
+        ),
     ];
-    let there: Vec<_> = cards.iter().filter(|(device, _)| qemu_has(device)).collect();
+    let there: Vec<_> = cards
+        .iter()
+        .filter(|(device, _)| qemu_has(device))
+        .collect();
     assert!(there.len() >= 4, "{there:?}");
     for (_, model) in there {
-        reads_its_disk(&with_device("video", &format!("<video><model {model}/></video>")));
+        reads_its_disk(&with_device(
+            "video",
+            &format!("<video><model {model}/></video>"),
+        ));
     }
 }
 
@@ -63,7 +77,8 @@ fn memory_devices_beside_a_device() {
         file.set_len(130 << 20).unwrap();
         fs::set_permissions(name, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     }
-    let dimm = "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
+    let dimm =
+        "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
     let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source><target>\
         <size unit='MiB'>130</size><node>0</node><label><size unit='MiB'>2</size></label></target></memory>";
     let pmem = "<memory model='virtio-pmem' access='shared'><source><path>/tmp/pmem</path></source><target>\
@@ -71,13 +86,16 @@ fn memory_devices_beside_a_device() {
     let mem = "<memory model='virtio-mem'><target><size unit='MiB'>128</size><node>0</node>\
         <block unit='MiB'>2</block><requested unit='MiB'>64</requested></target></memory>";
     for (device, mib) in [(dimm, 128), (nvdimm, 130), (pmem, 130), (mem, 128)] {
-        let domain = with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
-        let cell =
-            "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
+        let domain =
+            with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
+        let cell = "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
         let xml = domain.xml().replace("<cpu mode='host-passthrough'/>", cell);
         // <memory> holds the modules too.
         let total = 256 + mib;
-        let xml = xml.replace("<memory unit='MiB'>256<", &format!("<memory unit='MiB'>{total}<"));
+        let xml = xml.replace(
+            "<memory unit='MiB'>256<",
+            &format!("<memory unit='MiB'>{total}<"),
+        );
         fs::write("/tmp/modules.xml", xml).unwrap();
         let finished = passthru_lab::run_manager(
             super::support::PATIENCE,
@@ -98,19 +116,35 @@ fn refused_mapping_names_the_limit_and_the_raised_one_works() {
         <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big,addr=0x1e'/></qemu:commandline>";
     let xml = |memtune: &str| {
         let xml = with_device("uncounted", "").xml();
-        xml.replace("<os>", &format!("{memtune}<os>")).replace("</domain>", &format!("{arguments}</domain>"))
+        xml.replace("<os>", &format!("{memtune}<os>"))
+            .replace("</domain>", &format!("{arguments}</domain>"))
     };
     let start = |memtune: &str| {
         fs::write("/tmp/uncounted.xml", xml(memtune)).unwrap();
         let mut command = Command::new("passthru");
-        passthru_lab::run_manager(super::support::PATIENCE, command.args(["run", "/tmp/uncounted.xml"]))
+        passthru_lab::run_manager(
+            super::support::PATIENCE,
+            command.args(["run", "/tmp/uncounted.xml"]),
+        )
     };
     let refused = start("").expect_failure();
-    let words = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("(RLIMIT_MEMLOCK): 256 MiB guest memory,"), "{refused}");
-    let from = words.find("<memtune>").unwrap_or_else(|| panic!("{refused}"));
+    let words = refused
+        .stderr
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        words.contains("(RLIMIT_MEMLOCK): 256 MiB guest memory,"),
+        "{refused}"
+    );
+    let from = words
+        .find("<memtune>")
+        .unwrap_or_else(|| panic!("{refused}"));
     let to = words.find("</memtune>").unwrap() + "</memtune>".len();
-    assert_eq!(guest_sum(&start(&words[from..to]).expect_success()), NVME_SHA256);
+    assert_eq!(
+        guest_sum(&start(&words[from..to]).expect_success()),
+        NVME_SHA256
+    );
 }
 
 #[test]

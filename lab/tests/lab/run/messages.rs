@@ -17,7 +17,11 @@ fn ends_in_order(fake: &Fake, stderr: Stdio, signal: &str) {
     fake.wait_for_note("cont");
     manager.signal(signal);
     assert_eq!(manager.wait(), Some(0), "{}: {}", fake.name, fake.notes());
-    assert!(fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"), "{}", fake.notes());
+    assert!(
+        fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"),
+        "{}",
+        fake.notes()
+    );
     assert!(!fake.folder().exists(), "{}", fake.name);
 }
 
@@ -66,7 +70,10 @@ fn reader_that_does_not_read_stops_nothing() {
     assert_eq!(manager.wait(), Some(6));
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).unwrap();
-    assert!(!bytes.contains(&0x1b), "escape sequences of the VMM reach the terminal");
+    assert!(
+        !bytes.contains(&0x1b),
+        "escape sequences of the VMM reach the terminal"
+    );
 }
 
 #[test]
@@ -82,8 +89,16 @@ fn reader_that_reads_late_gets_the_last_error() {
     reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(manager.wait(), Some(6));
     let text = String::from_utf8_lossy(&bytes);
-    assert!(text.contains("messages were lost: nobody read them in time\n"), "{} bytes", text.len());
-    assert!(text.contains("error: the VMM ended with signal: 9 (SIGKILL)\n"), "{} bytes", text.len());
+    assert!(
+        text.contains("messages were lost: nobody read them in time\n"),
+        "{} bytes",
+        text.len()
+    );
+    assert!(
+        text.contains("error: the VMM ended with signal: 9 (SIGKILL)\n"),
+        "{} bytes",
+        text.len()
+    );
 }
 
 /// A pseudo terminal: its master, and its slave.
@@ -92,7 +107,14 @@ fn pty() -> (OwnedFd, File) {
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    (master, OpenOptions::new().read(true).write(true).open(path).unwrap())
+    (
+        master,
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap(),
+    )
 }
 
 /// Runs a guest on a terminal of its own, which is closed then.
@@ -100,8 +122,15 @@ fn on_closed_terminal(fake: &Fake, prefix: &[&str]) -> Manager {
     let (master, slave) = pty();
     let run = fake.command();
     let mut command = Command::new("setsid");
-    command.arg("--ctty").args(prefix).arg(run.get_program()).args(run.get_args());
-    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+    command
+        .arg("--ctty")
+        .args(prefix)
+        .arg(run.get_program())
+        .args(run.get_args());
+    command
+        .stdin(slave.try_clone().unwrap())
+        .stdout(slave.try_clone().unwrap())
+        .stderr(slave);
     let manager = Manager::start(&mut command);
     // The command holds the terminal open too.
     drop(command);
@@ -116,7 +145,11 @@ fn closed_terminal_ends_the_guest_in_order() {
     let fake = Fake::new("hangup", "polite");
     let mut manager = on_closed_terminal(&fake, &[]);
     assert_eq!(manager.wait(), Some(0), "{}", fake.notes());
-    assert!(fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"), "{}", fake.notes());
+    assert!(
+        fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"),
+        "{}",
+        fake.notes()
+    );
 }
 
 #[test]
@@ -125,17 +158,30 @@ fn guest_under_nohup_outlives_its_terminal() {
     let fake = Fake::new("nohup", "polite");
     let mut manager = on_closed_terminal(&fake, &["env", "--ignore-signal=HUP"]);
     sleep(Duration::from_secs(1));
-    assert_eq!(manager.child().try_wait().unwrap(), None, "{}", fake.notes());
+    assert_eq!(
+        manager.child().try_wait().unwrap(),
+        None,
+        "{}",
+        fake.notes()
+    );
     manager.signal("-TERM");
     assert_eq!(manager.wait(), Some(0), "{}", fake.notes());
-    assert!(fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"), "{}", fake.notes());
+    assert!(
+        fake.notes().ends_with("cont\nsystem_powerdown\nquit\n"),
+        "{}",
+        fake.notes()
+    );
 }
 
 #[test]
 fn each_signal_that_asks_for_the_end_is_heard() {
     let _ = host();
     for signal in ["-HUP", "-INT", "-QUIT", "-TERM"] {
-        ends_in_order(&Fake::new(&format!("signal{signal}"), "polite"), Stdio::null(), signal);
+        ends_in_order(
+            &Fake::new(&format!("signal{signal}"), "polite"),
+            Stdio::null(),
+            signal,
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! `passthru run` on the virtual host: the whole job with real devices, and what happens when it goes wrong.
+//! `passthru run` on the virtual host: the whole job with real devices, and what happens when it
+//! goes wrong.
 
 mod console;
 mod descriptors;

@@ -14,26 +14,46 @@ pub(super) const WAIT: &str = "echo ready; while true; do sleep 1; done";
 
 fn status(pid: u32) -> BTreeMap<String, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |line: &str| line.split_once(':').map(|(k, v)| (k.to_owned(), v.trim().to_owned()));
+    let field = |line: &str| {
+        line.split_once(':')
+            .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
+    };
     text.lines().filter_map(field).collect()
 }
 
 fn open_files(pid: u32) -> Vec<String> {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-    links.filter_map(|e| Some(fs::read_link(e.path()).ok()?.to_str()?.to_owned())).collect()
+    links
+        .filter_map(|e| Some(fs::read_link(e.path()).ok()?.to_str()?.to_owned()))
+        .collect()
 }
 
 fn memlock(pid: u32) -> u64 {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max locked memory")).unwrap();
-    line.split_whitespace().nth(3).unwrap().parse().expect("a number, not unlimited")
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max locked memory"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .expect("a number, not unlimited")
 }
 
 /// Whether a process of the same user and groups could open a path by itself.
 fn nobody_can_open(path: &str) -> bool {
     let line = format!("exec 9<>{path}");
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "bash", "-c", &line]);
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--no-new-privs",
+        "bash",
+        "-c",
+        &line,
+    ]);
     run(&mut command).status.success()
 }
 
@@ -65,24 +85,38 @@ fn check_descriptors(vmm: u32) {
     let count = |path: &str| open.iter().filter(|p| p.starts_with(path)).count();
     assert_eq!(count("/dev/iommu"), 1, "{open:?}");
     assert_eq!(count("/dev/vfio/devices/"), 1, "{open:?}");
-    assert_eq!(count("/etc/passwd"), 0, "the caller's own descriptor leaked: {open:?}");
-    let cdev = open.iter().find(|p| p.starts_with("/dev/vfio/devices/")).unwrap();
+    assert_eq!(
+        count("/etc/passwd"),
+        0,
+        "the caller's own descriptor leaked: {open:?}"
+    );
+    let cdev = open
+        .iter()
+        .find(|p| p.starts_with("/dev/vfio/devices/"))
+        .unwrap();
     assert!(!nobody_can_open("/dev/iommu"));
     assert!(!nobody_can_open(cdev));
-    assert!(nobody_can_open("/dev/null"), "the check itself must be able to say yes");
+    assert!(
+        nobody_can_open("/dev/null"),
+        "the check itself must be able to say yes"
+    );
 }
 
 fn manager_lets_go(running: &Running) {
     let open = open_files(running.manager());
-    let held: Vec<_> =
-        open.iter().filter(|p| p.starts_with("/dev/vfio/") || p.starts_with("/dev/iommu")).collect();
+    let held: Vec<_> = open
+        .iter()
+        .filter(|p| p.starts_with("/dev/vfio/") || p.starts_with("/dev/iommu"))
+        .collect();
     assert!(held.is_empty(), "the manager keeps {held:?}");
 }
 
 #[test]
 fn qemu_is_the_guests_user_and_has_only_what_it_was_given() {
     let _ = host();
-    let domain = Domain::new("private").hostdev(NVME, "<driver iommufd='yes'/>", "").script(WAIT);
+    let domain = Domain::new("private")
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .script(WAIT);
     // A descriptor that the caller's shell left open must not reach QEMU.
     let leaked = fs::File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
@@ -99,7 +133,10 @@ fn qemu_is_the_guests_user_and_has_only_what_it_was_given() {
 fn a_user_of_the_system_is_taken_and_root_is_not() {
     let _ = host();
     let domain = Domain::new("users").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let steps = domain.run(&["--dry-run", "--user", "daemon"]).expect_success().stdout;
+    let steps = domain
+        .run(&["--dry-run", "--user", "daemon"])
+        .expect_success()
+        .stdout;
     assert!(steps.contains("as daemon (uid 1)"), "{steps}");
     for root in ["root", "0"] {
         let refused = domain.run(&["--user", root]).expect_failure();
@@ -112,7 +149,10 @@ fn a_user_of_the_system_is_taken_and_root_is_not() {
         assert!(refused.stderr.contains("must not be nobody"), "{refused}");
     }
     let unknown = domain.run(&["--user", "no-such-user"]).expect_failure();
-    assert!(unknown.stderr.contains("no user 'no-such-user'"), "{unknown}");
+    assert!(
+        unknown.stderr.contains("no user 'no-such-user'"),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -125,8 +165,13 @@ fn configured_user_and_range_count_and_are_checked() {
     };
     let steps = configured("user = \"daemon\"\n").expect_success().stdout;
     assert!(steps.contains("as daemon (uid 1)"), "{steps}");
-    let steps = configured("uid-range = \"2100070000-2100070000\"\n").expect_success().stdout;
-    assert!(steps.contains("as a user of its own (uid 2100070000)"), "{steps}");
+    let steps = configured("uid-range = \"2100070000-2100070000\"\n")
+        .expect_success()
+        .stdout;
+    assert!(
+        steps.contains("as a user of its own (uid 2100070000)"),
+        "{steps}"
+    );
     for (text, said) in [
         ("usr = \"daemon\"\n", "usr"),
         ("user = \"nobody\"\n", "must not be nobody"),
@@ -144,20 +189,29 @@ fn configured_user_and_range_count_and_are_checked() {
 fn two_guests_have_two_users_and_share_one_only_if_told() {
     let _ = host();
     let stop = ["--stop-timeout", "1"];
-    let (one, two) = (Domain::new("one").script(WAIT), Domain::new("two").script(WAIT));
+    let (one, two) = (
+        Domain::new("one").script(WAIT),
+        Domain::new("two").script(WAIT),
+    );
     let (first, second) = (one.start(&stop), two.start(&stop));
     let uid = |running: &Running| status(running.vmm())["Uid"].clone();
     assert_ne!(uid(&first), uid(&second));
     assert_ne!(recorded_uid("one"), recorded_uid("two"));
     let refused = run(Command::new("passthru").args(["forget", "one"])).expect_failure();
-    assert!(refused.stderr.contains("'one' is running already"), "{refused}");
+    assert!(
+        refused.stderr.contains("'one' is running already"),
+        "{refused}"
+    );
     for running in [first, second] {
         running.signal(running.manager(), "-TERM");
         assert_eq!(running.wait(), Some(0));
     }
     share_one_user(&one, &two);
     let forgotten = run(Command::new("passthru").args(["forget", "one", "two"])).expect_success();
-    assert!(forgotten.stdout.starts_with("one is forgotten; user id 21"), "{forgotten}");
+    assert!(
+        forgotten.stdout.starts_with("one is forgotten; user id 21"),
+        "{forgotten}"
+    );
     assert!(!Path::new("/var/lib/passthru/guests/one.json").exists());
 }
 
@@ -165,9 +219,14 @@ fn share_one_user(one: &Domain, two: &Domain) {
     let first = one.start(&["--stop-timeout", "1", "--user", "daemon"]);
     let refused = two.run(&["--user", "daemon"]);
     assert_eq!(refused.status.code(), Some(4), "{refused}");
-    assert!(refused.stderr.contains("'daemon' belongs to guest 'one'"), "{refused}");
+    assert!(
+        refused.stderr.contains("'daemon' belongs to guest 'one'"),
+        "{refused}"
+    );
     assert!(refused.stderr.contains("--share-user"), "{refused}");
-    let _ = two.run(&["--dry-run", "--user", "daemon", "--share-user"]).expect_success();
+    let _ = two
+        .run(&["--dry-run", "--user", "daemon", "--share-user"])
+        .expect_success();
     first.signal(first.manager(), "-TERM");
     assert_eq!(first.wait(), Some(0));
 }
@@ -180,7 +239,8 @@ fn guest_without_devices_runs_as_its_caller() {
     fs::create_dir_all(folder).unwrap();
     std::os::unix::fs::chown(folder, Some(4_000), Some(4_000)).unwrap();
     kvm(0o666);
-    let as_caller = "setpriv --reuid=4000 --regid=4000 --clear-groups env XDG_RUNTIME_DIR=/tmp/run-of-caller";
+    let as_caller =
+        "setpriv --reuid=4000 --regid=4000 --clear-groups env XDG_RUNTIME_DIR=/tmp/run-of-caller";
     let domain = Domain::new("callers").script("echo ready");
     let finished = domain.run_by_shell(&format!("exec {as_caller} passthru run $XML"));
     kvm(0o600);

@@ -9,13 +9,17 @@ use std::process::Command;
 
 const IOMMUFD: &str = "<driver iommufd='yes'/>";
 
-/// Runs a domain that must be refused with exit code `code` and a message that holds each of `words`.
+/// Runs a domain that must be refused with exit code `code` and a message that holds each of
+/// `words`.
 #[track_caller]
 fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
     let finished = domain.run(&[]);
     assert_eq!(finished.status.code(), Some(code), "{finished}");
     for word in words {
-        assert!(finished.stderr.contains(word), "'{word}' is not in: {finished}");
+        assert!(
+            finished.stderr.contains(word),
+            "'{word}' is not in: {finished}"
+        );
     }
     assert_all_back(domain.name, &[(NVME, "nvme")]);
     finished
@@ -24,15 +28,27 @@ fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
 #[test]
 fn a_mounted_disk_with_its_mount_point() {
     let _ = host();
-    refused(&Domain::new("mounted").hostdev(DATA_NVME, IOMMUFD, ""), 4, &[DATA_NVME, DATA_MOUNT]);
+    refused(
+        &Domain::new("mounted").hostdev(DATA_NVME, IOMMUFD, ""),
+        4,
+        &[DATA_NVME, DATA_MOUNT],
+    );
     assert_eq!(driver(DATA_NVME).as_deref(), Some("nvme"));
-    assert!(fs::read_to_string("/proc/mounts").unwrap().contains(DATA_MOUNT));
+    assert!(
+        fs::read_to_string("/proc/mounts")
+            .unwrap()
+            .contains(DATA_MOUNT)
+    );
 }
 
 #[test]
 fn the_default_routes_card() {
     let _ = host();
-    refused(&Domain::new("uplink").hostdev(UPLINK, IOMMUFD, ""), 4, &[UPLINK, "default route"]);
+    refused(
+        &Domain::new("uplink").hostdev(UPLINK, IOMMUFD, ""),
+        4,
+        &[UPLINK, "default route"],
+    );
     assert_eq!(driver(UPLINK).as_deref(), Some("e1000e"));
 }
 
@@ -57,13 +73,21 @@ fn one_refused_device_leaves_the_others_alone() {
 #[test]
 fn a_device_that_is_not_there() {
     let _ = host();
-    refused(&Domain::new("absent").hostdev("0000:0b:00.0", IOMMUFD, ""), 4, &["0000:0b:00.0"]);
+    refused(
+        &Domain::new("absent").hostdev("0000:0b:00.0", IOMMUFD, ""),
+        4,
+        &["0000:0b:00.0"],
+    );
 }
 
 #[test]
 fn a_type1_device_with_the_reason() {
     let _ = host();
-    refused(&Domain::new("type1").hostdev(NVME, "<driver iommufd='no'/>", ""), 4, &["type1", NVME]);
+    refused(
+        &Domain::new("type1").hostdev(NVME, "<driver iommufd='no'/>", ""),
+        4,
+        &["type1", NVME],
+    );
 }
 
 #[test]
@@ -82,9 +106,19 @@ fn broken_xml_with_the_place() {
 #[test]
 fn a_caller_without_privileges() {
     let _ = host();
-    let path = Domain::new("unprivileged").hostdev(NVME, IOMMUFD, "").write();
+    let path = Domain::new("unprivileged")
+        .hostdev(NVME, IOMMUFD, "")
+        .write();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "passthru", "run"]).arg(path);
+    command
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "passthru",
+            "run",
+        ])
+        .arg(path);
     let finished = run(&mut command).expect_failure();
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("root"), "{finished}");
@@ -95,11 +129,16 @@ fn a_caller_without_privileges() {
 fn a_second_guest_with_the_same_device_names_the_first_which_goes_on() {
     let _ = host();
     let script = "echo ready; sha256sum /dev/nvme0n1; while true; do sleep 1; done";
-    let first = Domain::new("first").hostdev(NVME, IOMMUFD, "").script(script);
+    let first = Domain::new("first")
+        .hostdev(NVME, IOMMUFD, "")
+        .script(script);
     let mut running = first.start(&["--stop-timeout", "1"]);
     let second = Domain::new("second").hostdev(NVME, IOMMUFD, "").run(&[]);
     assert_eq!(second.status.code(), Some(4), "{second}");
-    assert!(second.stderr.contains("'first'") && second.stderr.contains(NVME), "{second}");
+    assert!(
+        second.stderr.contains("'first'") && second.stderr.contains(NVME),
+        "{second}"
+    );
     let again = first.run(&[]);
     assert!(again.stderr.contains("running already"), "{again}");
     // The first one still has its disk, and reads it.
@@ -122,7 +161,9 @@ fn another_device_than_last_time_until_it_is_accepted() {
     other["devices"][0]["nvme_serial"] = "another-disk".into();
     fs::write(path, other.to_string()).unwrap();
     refused(&domain, 4, &[NVME, "another-disk", "--accept-new-device"]);
-    let _ = domain.run(&["--dry-run", "--accept-new-device"]).expect_success();
+    let _ = domain
+        .run(&["--dry-run", "--accept-new-device"])
+        .expect_success();
     fs::write(path, "{").unwrap();
     refused(&domain, 4, &[path, "passthru forget swapped"]);
     let _ = run(Command::new("passthru").args(["forget", "swapped"])).expect_success();

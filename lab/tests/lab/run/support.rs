@@ -1,6 +1,9 @@
-//! What the tests of `passthru run` share: domains, guests that are running, and what is seen of them.
+//! What the tests of `passthru run` share: domains, guests that are running, and what is seen of
+//! them.
 
-use passthru_lab::{Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in};
+use passthru_lab::{
+    Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in,
+};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -60,9 +63,21 @@ impl Domain {
     }
 
     pub(super) fn xml(&self) -> String {
-        let guest = self.script.map_or_else(Guest::new, |script| Guest::new().run(script));
-        let append = guest.kernel_arguments().replace('&', "&amp;").replace('<', "&lt;");
-        let Self { name, top, features, devices, kernel, .. } = self;
+        let guest = self
+            .script
+            .map_or_else(Guest::new, |script| Guest::new().run(script));
+        let append = guest
+            .kernel_arguments()
+            .replace('&', "&amp;")
+            .replace('<', "&lt;");
+        let Self {
+            name,
+            top,
+            features,
+            devices,
+            kernel,
+            ..
+        } = self;
         let initrd = Guest::INITRD;
         format!(
             "<domain type='kvm'><name>{name}</name><memory unit='MiB'>256</memory>{top}\
@@ -125,12 +140,25 @@ impl Running {
         let _: VirtualHost = host();
         let mut command = Command::new("passthru");
         command.arg("run").args(arguments).arg(xml);
-        let mut manager =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut manager = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
         let stdout = BufReader::new(manager.stdout.take().unwrap());
         let (lines, console) = channel();
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        Self { manager, console, name }
+        thread::spawn(move || {
+            stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| lines.send(line))
+        });
+        Self {
+            manager,
+            console,
+            name,
+        }
     }
 
     /// Reads the console up to a line that holds `what`.
@@ -141,7 +169,10 @@ impl Running {
                 Ok(line) if line.contains(what) => return,
                 Ok(line) => seen.extend([line.as_str(), "\n"]),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("{}: the guest ended before it said '{what}':\n{seen}", self.name);
+                    panic!(
+                        "{}: the guest ended before it said '{what}':\n{seen}",
+                        self.name
+                    );
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     GuestsManager(self.manager()).leave_if_its_guest_stands_still(PATIENCE);
@@ -158,11 +189,19 @@ impl Running {
 
     /// The process of QEMU: the manager's child.
     pub(super) fn vmm(&self) -> u32 {
-        GuestsManager(self.manager()).child().expect("the manager has no child")
+        GuestsManager(self.manager())
+            .child()
+            .expect("the manager has no child")
     }
 
     pub(super) fn signal(&self, pid: u32, signal: &str) {
-        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the end of the manager and returns its exit code.
@@ -187,7 +226,12 @@ impl Drop for Running {
 
 /// The driver that a device has now.
 pub(super) fn driver(device: &str) -> Option<String> {
-    let link = fs::read_link(Path::new("/sys/bus/pci/devices").join(device).join("driver")).ok()?;
+    let link = fs::read_link(
+        Path::new("/sys/bus/pci/devices")
+            .join(device)
+            .join("driver"),
+    )
+    .ok()?;
     Some(link.file_name()?.to_str()?.to_owned())
 }
 
@@ -196,8 +240,9 @@ pub(super) fn wait_for_disk(device: &str) -> PathBuf {
     let folder = Path::new("/sys/bus/pci/devices").join(device).join("nvme");
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let name =
-            fs::read_dir(&folder).ok().and_then(|mut d| d.next()?.ok()?.file_name().into_string().ok());
+        let name = fs::read_dir(&folder)
+            .ok()
+            .and_then(|mut d| d.next()?.ok()?.file_name().into_string().ok());
         let disk = name.map(|name| PathBuf::from(format!("/dev/{name}n1")));
         match disk.filter(|disk| disk.exists()) {
             Some(disk) => return disk,
@@ -209,19 +254,25 @@ pub(super) fn wait_for_disk(device: &str) -> PathBuf {
 
 /// The checksum of a disk, by the host.
 pub(super) fn host_sum(disk: &Path) -> String {
-    let out = run_within(PATIENCE, Command::new("sha256sum").arg(disk)).expect_success().stdout;
+    let out = run_within(PATIENCE, Command::new("sha256sum").arg(disk))
+        .expect_success()
+        .stdout;
     out.split_whitespace().next().unwrap().to_owned()
 }
 
 /// The checksum that the guest printed.
 pub(super) fn guest_sum(finished: &Finished) -> String {
-    sum_in(&finished.stdout).unwrap_or_else(|| panic!("no checksum: {finished}")).to_owned()
+    sum_in(&finished.stdout)
+        .unwrap_or_else(|| panic!("no checksum: {finished}"))
+        .to_owned()
 }
 
 /// Nothing of a guest is left: no folder, no device on another driver than its own.
 pub(super) fn assert_all_back(name: &str, devices: &[(&str, &str)]) {
     assert!(
-        !Path::new("/run/passthru").join(format!("domain-{name}")).exists(),
+        !Path::new("/run/passthru")
+            .join(format!("domain-{name}"))
+            .exists(),
         "the folder of {name} is left"
     );
     for (device, own) in devices {

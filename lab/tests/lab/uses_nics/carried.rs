@@ -23,7 +23,15 @@ fn vxlan_is_carried_by_its_link_and_by_the_way_to_its_end() {
     ip("link add made0 type vxlan id 7 dstport 4789");
     ip("link set made0 up");
     expect_free(IGB);
-    let entry = ["fdb", "append", "00:00:00:00:00:00", "dev", "made0", "dst", PEER];
+    let entry = [
+        "fdb",
+        "append",
+        "00:00:00:00:00:00",
+        "dev",
+        "made0",
+        "dst",
+        PEER,
+    ];
     let _ = run(Command::new("bridge").args(entry)).expect_success();
     expect_use(&format!("the tunnel made0, carried by {}", bench.card));
 }
@@ -47,11 +55,23 @@ fn wireguard_is_carried_by_the_way_to_its_peer() {
     expect_free(IGB);
     let key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     let end = format!("{PEER}:51820");
-    let words = ["set", "made0", "peer", key, "allowed-ips", "0.0.0.0/0", "endpoint", &end];
+    let words = [
+        "set",
+        "made0",
+        "peer",
+        key,
+        "allowed-ips",
+        "0.0.0.0/0",
+        "endpoint",
+        &end,
+    ];
     let _ = run(Command::new("wg").args(words)).expect_success();
     expect_use(&format!("the tunnel made0, carried by {}", bench.card));
     ip("route add 0.0.0.0/1 dev made0");
-    expect_use(&format!("the route to 0.0.0.0/1 over made0, carried by {}", bench.card));
+    expect_use(&format!(
+        "the route to 0.0.0.0/1 over made0, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -62,9 +82,13 @@ fn wireguard_that_went_into_a_namespace_is_carried_here() {
     ip("link add made0 type wireguard");
     let key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     let end = format!("{PEER}:51820");
-    let _ = run(Command::new("wg").args(["set", "made0", "peer", key, "endpoint", &end])).expect_success();
+    let _ = run(Command::new("wg").args(["set", "made0", "peer", key, "endpoint", &end]))
+        .expect_success();
     ip("link set made0 netns far");
-    expect_use(&format!("made0 in network namespace far, carried by {}", bench.card));
+    expect_use(&format!(
+        "made0 in network namespace far, carried by {}",
+        bench.card
+    ));
 }
 
 /// Opens a PPPoE session over an interface, by the calls that pppd makes, and keeps it.
@@ -87,16 +111,25 @@ fn pppoe_is_carried_by_the_card_of_its_session() {
     let _host = host();
     let bench = Bench::new();
     let mut command = Command::new("perl");
-    let mut session = command.args(["-e", PPPOE, &bench.card]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut session = command
+        .args(["-e", PPPOE, &bench.card])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
-    BufReader::new(session.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(session.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let _session = Service(session);
     assert_eq!(line, "ready\n");
     expect_free(IGB);
     ip("address add 192.0.2.1 peer 192.0.2.2 dev ppp0");
     ip("link set ppp0 up");
     ip("route add 0.0.0.0/1 dev ppp0");
-    expect_use(&format!("the route to 0.0.0.0/1 over ppp0, carried by {}", bench.card));
+    expect_use(&format!(
+        "the route to 0.0.0.0/1 over ppp0, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -122,7 +155,10 @@ fn bridge_with_a_tap_is_used() {
     expect_use(&format!("br0, which joins {} with made0", bench.card));
     ip("link set br0 up");
     ip("route add 0.0.0.0/1 dev br0");
-    expect_use(&format!("the route to 0.0.0.0/1 over br0, carried by {}", bench.card));
+    expect_use(&format!(
+        "the route to 0.0.0.0/1 over br0, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -137,7 +173,10 @@ fn route_over_a_vlan_of_a_bond_is_used() {
     ip("link set made0 up");
     expect_free(IGB);
     ip("route add 0.0.0.0/1 dev made0");
-    expect_use(&format!("the route to 0.0.0.0/1 over made0, carried by {}", bench.card));
+    expect_use(&format!(
+        "the route to 0.0.0.0/1 over made0, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -157,17 +196,26 @@ fn port_of_open_vswitch_is_used() {
     ip("tuntap add dev made1 mode tap");
     let dpctl = |words: &[&str]| run(Command::new("ovs-dpctl").args(words));
     let _ = dpctl(&["add-dp", "made0"]).expect_success();
-    let said = dpctl(&["add-if", "made0", &bench.card]).status.success().then(|| {
-        ip("link set made0 up");
-        ip("route add 0.0.0.0/1 dev made0");
-        let routed = refused(IGB);
-        ip("route del 0.0.0.0/1 dev made0");
-        let _ = dpctl(&["add-if", "made0", "made1"]).expect_success();
-        [routed, refused(IGB)]
-    });
+    let said = dpctl(&["add-if", "made0", &bench.card])
+        .status
+        .success()
+        .then(|| {
+            ip("link set made0 up");
+            ip("route add 0.0.0.0/1 dev made0");
+            let routed = refused(IGB);
+            ip("route del 0.0.0.0/1 dev made0");
+            let _ = dpctl(&["add-if", "made0", "made1"]).expect_success();
+            [routed, refused(IGB)]
+        });
     let _ = dpctl(&["del-dp", "made0"]).expect_success();
     let [routed, joined] = said.unwrap();
-    let over = format!("the route to 0.0.0.0/1 over made0, carried by {}", bench.card);
+    let over = format!(
+        "the route to 0.0.0.0/1 over made0, carried by {}",
+        bench.card
+    );
     assert!(routed.contains(&over), "{routed}");
-    assert!(joined.contains(&format!("made0, which joins {} with made1", bench.card)), "{joined}");
+    assert!(
+        joined.contains(&format!("made0, which joins {} with made1", bench.card)),
+        "{joined}"
+    );
 }

@@ -26,7 +26,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self { card: interface(IGB).unwrap() };
+        let bench = Self {
+            card: interface(IGB).unwrap(),
+        };
         bench.clear();
         // The emulator's network advertises an IPv6 router of its own, to what a test makes too.
         for name in ["default", &bench.card] {
@@ -56,7 +58,9 @@ impl Bench {
     /// for the host: so packets pass between them on the card.
     fn far(&self) {
         for (name, namespace) in [("near0", None), ("far0", Some("far"))] {
-            self.ip(&format!("link add {name} link CARD type macvlan mode bridge"));
+            self.ip(&format!(
+                "link add {name} link CARD type macvlan mode bridge"
+            ));
             if let Some(namespace) = namespace {
                 ip(&format!("netns add {namespace}"));
                 ip(&format!("link set {name} netns {namespace}"));
@@ -116,7 +120,9 @@ fn interface(device: &str) -> Option<String> {
 
 fn bind(device: &str) -> Command {
     let mut command = Command::new("passthru");
-    command.args(["bind", "--dry-run", device]).env_remove("SSH_CONNECTION");
+    command
+        .args(["bind", "--dry-run", device])
+        .env_remove("SSH_CONNECTION");
     command
 }
 
@@ -145,7 +151,9 @@ struct Service(Child);
 impl Service {
     fn start(script: &str) -> Self {
         let mut command = Command::new("nsenter");
-        command.args(["--net=/run/netns/far", "sh", "-c", script]).stdin(Stdio::null());
+        command
+            .args(["--net=/run/netns/far", "sh", "-c", script])
+            .stdin(Stdio::null());
         Self(command.spawn().unwrap())
     }
 }

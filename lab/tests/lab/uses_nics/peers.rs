@@ -11,7 +11,10 @@ fn card_in_another_namespace_is_used_there() {
     assert_eq!(interface(IGB), None);
     let said = refused(IGB);
     ip("netns del far"); // a card comes back to the first namespace
-    assert!(said.contains(&format!("{} in network namespace far", bench.card)), "{said}");
+    assert!(
+        said.contains(&format!("{} in network namespace far", bench.card)),
+        "{said}"
+    );
     wait_for_interface(IGB);
 }
 
@@ -20,13 +23,18 @@ fn virtual_function_of_a_container_is_used_there() {
     let _host = host();
     let _bench = Bench::new();
     let function = "0000:02:10.0";
-    let count = Path::new("/sys/bus/pci/devices").join(IGB).join("sriov_numvfs");
+    let count = Path::new("/sys/bus/pci/devices")
+        .join(IGB)
+        .join("sriov_numvfs");
     fs::write(&count, "1").unwrap();
     wait_for_interface(function);
     expect_free(function);
     let name = interface(function).unwrap();
     // A namespace that no name in the file system leads to: a process is in it.
-    let mut container = Command::new("unshare").args(["--net", "sleep", "100"]).spawn().unwrap();
+    let mut container = Command::new("unshare")
+        .args(["--net", "sleep", "100"])
+        .spawn()
+        .unwrap();
     let pid = container.id();
     while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
         std::thread::sleep(Duration::from_millis(10));
@@ -45,7 +53,10 @@ fn macvlan_of_a_container_is_carried_by_its_card() {
     let _host = host();
     let bench = Bench::new();
     bench.far();
-    expect_use(&format!("far0 in network namespace far, carried by {}", bench.card));
+    expect_use(&format!(
+        "far0 in network namespace far, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -53,10 +64,18 @@ fn connection_of_storage_is_used() {
     let _host = host();
     let bench = Bench::new();
     bench.far();
-    for (port, protocol) in [(2049, "NFS"), (3260, "iSCSI"), (4420, "NVMe over TCP"), (3300, "Ceph")] {
+    for (port, protocol) in [
+        (2049, "NFS"),
+        (3260, "iSCSI"),
+        (4420, "NVMe over TCP"),
+        (3300, "Ceph"),
+    ] {
         let _server = Service::start(&format!("exec socat TCP-LISTEN:{port},reuseaddr EXEC:cat"));
         let _stream = connect(&format!("{FAR}:{port}"));
-        let expected = format!("{protocol} with {FAR} over near0, carried by {}", bench.card);
+        let expected = format!(
+            "{protocol} with {FAR} over near0, carried by {}",
+            bench.card
+        );
         expect_use(&expected);
     }
 }
@@ -71,13 +90,20 @@ fn controller_of_nvme_over_tcp_is_used() {
     fs::create_dir(subsystem).unwrap();
     fs::write(format!("{subsystem}/attr_allow_any_host"), "1").unwrap();
     fs::create_dir(port).unwrap();
-    let fields = [("trtype", "tcp"), ("adrfam", "ipv4"), ("traddr", FAR), ("trsvcid", "7777")];
+    let fields = [
+        ("trtype", "tcp"),
+        ("adrfam", "ipv4"),
+        ("traddr", FAR),
+        ("trsvcid", "7777"),
+    ];
     for (field, value) in fields {
         fs::write(format!("{port}/addr_{field}"), value).unwrap();
     }
     let _ = in_far(&format!("ln -s {subsystem} {port}/subsystems/made")).expect_success();
     let nvme = |words: &[&str]| run(Command::new("nvme").args(words));
-    let connected = nvme(&["connect", "-t", "tcp", "-a", FAR, "-s", "7777", "-n", "made"]);
+    let connected = nvme(&[
+        "connect", "-t", "tcp", "-a", FAR, "-s", "7777", "-n", "made",
+    ]);
     let said = run(&mut bind(IGB)).stderr;
     let _ = nvme(&["disconnect", "-n", "made"]);
     fs::remove_file(format!("{port}/subsystems/made")).unwrap();
@@ -85,7 +111,10 @@ fn controller_of_nvme_over_tcp_is_used() {
     fs::remove_dir(subsystem).unwrap();
     let _ = connected.expect_success();
     // The port is none of the usual ones: sysfs shows the controller.
-    let expected = format!("NVMe over TCP with {FAR} over near0, carried by {}", bench.card);
+    let expected = format!(
+        "NVMe over TCP with {FAR} over near0, carried by {}",
+        bench.card
+    );
     assert!(said.contains(&expected), "{said}");
 }
 
@@ -104,7 +133,10 @@ fn ssh_session_is_used_by_its_socket_and_as_a_parameter() {
     let _client = Service::start(script);
     let (_stream, client) = server.accept().unwrap();
     assert_eq!(client.ip().to_string(), FAR);
-    expect_use(&format!("the SSH session of {FAR} over near0, carried by {}", bench.card));
+    expect_use(&format!(
+        "the SSH session of {FAR} over near0, carried by {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -112,7 +144,10 @@ fn address_of_the_ssh_server_is_used() {
     let _host = host();
     let bench = Bench::new();
     let server = TcpListener::bind("10.0.3.15:22").unwrap();
-    expect_use(&format!("the SSH server's address 10.0.3.15 on {}", bench.card));
+    expect_use(&format!(
+        "the SSH server's address 10.0.3.15 on {}",
+        bench.card
+    ));
     drop(server);
     expect_free(IGB);
 }
@@ -122,8 +157,22 @@ fn passthru_in_a_container_does_not_call_a_card_free() {
     let _host = host();
     let _bench = Bench::new();
     let mut command = Command::new("unshare");
-    command.args(["--net", "--pid", "--mount-proc", "--fork", "passthru", "bind", "--dry-run", IGB]);
+    command.args([
+        "--net",
+        "--pid",
+        "--mount-proc",
+        "--fork",
+        "passthru",
+        "bind",
+        "--dry-run",
+        IGB,
+    ]);
     let finished = run(&mut command);
     assert_eq!(finished.status.code(), Some(4), "{finished}");
-    assert!(finished.stderr.contains("uses of network interfaces cannot be seen"), "{finished}");
+    assert!(
+        finished
+            .stderr
+            .contains("uses of network interfaces cannot be seen"),
+        "{finished}"
+    );
 }

@@ -18,7 +18,10 @@ fn default_route_of_another_table_counts_with_its_rule() {
     bench.ip(&format!("route add default via {PEER} dev CARD table 100"));
     expect_free(IGB);
     ip("rule add from 10.0.3.15 table 100");
-    expect_use(&format!("the default route of table 100 over {}", bench.card));
+    expect_use(&format!(
+        "the default route of table 100 over {}",
+        bench.card
+    ));
 }
 
 #[test]
@@ -52,7 +55,12 @@ fn halves_of_a_default_route_are_used() {
     let _host = host();
     let bench = Bench::new();
     bench.ip("-6 address add 2001:db8:3::15/64 dev CARD nodad");
-    let halves = [("0.0.0.0/1", "-4"), ("128.0.0.0/1", "-4"), ("::/1", "-6"), ("8000::/1", "-6")];
+    let halves = [
+        ("0.0.0.0/1", "-4"),
+        ("128.0.0.0/1", "-4"),
+        ("::/1", "-6"),
+        ("8000::/1", "-6"),
+    ];
     for (half, family) in halves {
         expect_free(IGB);
         bench.ip(&format!("{family} route add {half} dev CARD"));
@@ -77,6 +85,9 @@ fn only_route_of_a_host_without_a_default_route_is_used() {
     let _ = try_ip("-6 route del default");
     let said = run(&mut bind(IGB)).stderr;
     ip("route add default via 10.0.2.2");
-    let only = format!("the route to 10.0.3.0/24 over {}, on a host without a default", bench.card);
+    let only = format!(
+        "the route to 10.0.3.0/24 over {}, on a host without a default",
+        bench.card
+    );
     assert!(said.contains(&only), "{said}");
 }

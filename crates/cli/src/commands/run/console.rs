@@ -33,14 +33,21 @@ pub(super) enum Typed {
 }
 
 impl Console {
-    /// Connects the guest's pseudo terminal, which its VMM's user owns, to standard input and output.
+    /// Connects the guest's pseudo terminal, which its VMM's user owns, to standard input and
+    /// output.
     pub(super) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let pty = rustix::fs::open(path, flags, Mode::empty())?;
         if !pty.is_terminal() || rustix::fs::fstat(&pty)?.st_uid != owner {
             return Err(io::Error::other("it is not the VMM's own terminal"));
         }
-        Ok(Self { pty: Some(pty), stdin_open: true, pending: Vec::new(), mode: ConsoleMode::enter(raw)? })
+        Ok(Self {
+            pty: Some(pty),
+            stdin_open: true,
+            pending: Vec::new(),
+            mode: ConsoleMode::enter(raw)?,
+        })
     }
 
     /// Whether the user's terminal has been given over to the console.
@@ -50,8 +57,16 @@ impl Console {
 
     /// The pseudo terminal, and what to wait for on it.
     pub(super) fn pty(&self, screen: &Screen) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        let output = if screen.has_room() { PollFlags::IN } else { PollFlags::empty() };
-        let input = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let output = if screen.has_room() {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        let input = if self.pending.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
         let pty = self.pty.as_ref().filter(|_| !(input | output).is_empty())?;
         Some((pty.as_fd(), input | output))
     }
@@ -77,7 +92,8 @@ impl Console {
         if escape { Typed::Escape } else { Typed::Input }
     }
 
-    /// Moves a piece in either direction, without waiting. Returns whether the guest had something to say.
+    /// Moves a piece in either direction, without waiting. Returns whether the guest had something
+    /// to say.
     pub(super) fn transfer(&mut self, screen: &mut Screen) -> bool {
         let Some(pty) = &self.pty else { return false };
         match rustix::io::write(pty, &self.pending) {

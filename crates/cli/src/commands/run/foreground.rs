@@ -40,11 +40,19 @@ struct Foreground<'a> {
     stop_timeout: Duration,
 }
 
-/// Stays with the guest until its VMM has ended. A first signal asks the guest to power off, a second one
-/// or `stop_timeout` tells the VMM to quit. One that does not end then gets SIGTERM, and is killed in the end.
-pub(super) fn stay(guest: &mut Guest, signals: &Signals, console: Option<Console>, stop_timeout: Duration) {
+/// Stays with the guest until its VMM has ended. A first signal asks the guest to power off, a
+/// second one or `stop_timeout` tells the VMM to quit. One that does not end then gets SIGTERM, and
+/// is killed in the end.
+pub(super) fn stay(
+    guest: &mut Guest,
+    signals: &Signals,
+    console: Option<Console>,
+    stop_timeout: Duration,
+) {
     let mut foreground = Foreground {
-        stdout: guest.take_stdout().filter(|out| rustix::io::ioctl_fionbio(out, true).is_ok()),
+        stdout: guest
+            .take_stdout()
+            .filter(|out| rustix::io::ioctl_fionbio(out, true).is_ok()),
         guest,
         signals,
         console,
@@ -100,35 +108,58 @@ impl Foreground<'_> {
     }
 
     fn wait(&self) -> Ready {
-        let mut fds = vec![PollFd::new(&self.guest, PollFlags::IN), PollFd::new(self.signals, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(&self.guest, PollFlags::IN),
+            PollFd::new(self.signals, PollFlags::IN),
+        ];
         let mut add = |fd| {
             fds.push(fd);
             fds.len() - 1
         };
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let (in_events, out_events) = (PollFlags::IN, PollFlags::OUT);
-        let of_monitor = if self.guest.wants_to_send() { in_events | out_events } else { in_events };
-        let monitor =
-            self.monitor_open.then(|| add(PollFd::from_borrowed_fd(self.guest.monitor_fd(), of_monitor)));
-        let of_vmm =
-            self.stdout.as_ref().filter(|_| self.screen.has_room()).map(|fd| add(PollFd::new(fd, in_events)));
-        if let Some((pty, events)) = self.console.as_ref().and_then(|console| console.pty(&self.screen)) {
+        let of_monitor = if self.guest.wants_to_send() {
+            in_events | out_events
+        } else {
+            in_events
+        };
+        let monitor = self.monitor_open.then(|| {
+            add(PollFd::from_borrowed_fd(
+                self.guest.monitor_fd(),
+                of_monitor,
+            ))
+        });
+        let of_vmm = self
+            .stdout
+            .as_ref()
+            .filter(|_| self.screen.has_room())
+            .map(|fd| add(PollFd::new(fd, in_events)));
+        if let Some((pty, events)) = self
+            .console
+            .as_ref()
+            .and_then(|console| console.pty(&self.screen))
+        {
             add(PollFd::from_borrowed_fd(pty, events));
         }
         let wants_input = self.console.as_ref().is_some_and(Console::wants_input);
         let input = wants_input.then(|| add(PollFd::from_borrowed_fd(stdin.as_fd(), in_events)));
-        let screen =
-            (!self.screen.has_room()).then(|| add(PollFd::from_borrowed_fd(stdout.as_fd(), out_events)));
+        let screen = (!self.screen.has_room())
+            .then(|| add(PollFd::from_borrowed_fd(stdout.as_fd(), out_events)));
         if poll(&mut fds, self.timeout().as_ref()).is_err() {
             // EINTR: the signal is on its pipe.
-            return Ready { signal: true, ..Ready::default() };
+            return Ready {
+                signal: true,
+                ..Ready::default()
+            };
         }
         let is = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         Ready {
             ended: is(0),
             signal: is(1),
             monitor: self.monitor_open
-                && (self.guest.has_events() || monitor.is_some_and(is) || is_over(self.guest.deadline())),
+                && (self.guest.has_events()
+                    || monitor.is_some_and(is)
+                    || is_over(self.guest.deadline())),
             stdout: of_vmm.is_some_and(is),
             stdin: input.is_some_and(is),
             screen: screen.is_some_and(is),
@@ -150,7 +181,9 @@ impl Foreground<'_> {
         match self.stage {
             Stage::Running if self.guest.power_down().is_ok() => {
                 let seconds = self.stop_timeout.as_secs();
-                say!("passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s");
+                say!(
+                    "passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s"
+                );
                 self.enter(Stage::PoweringOff, self.stop_timeout);
             }
             Stage::Running | Stage::PoweringOff => {
@@ -183,14 +216,15 @@ impl Foreground<'_> {
         self.enter(Stage::Terminating, TERMINATE_TIME);
     }
 
-    /// Does without the monitor. One that was closed is that of a VMM that ends; a VMM whose monitor cannot
-    /// be used is told to end.
+    /// Does without the monitor. One that was closed is that of a VMM that ends; a VMM whose
+    /// monitor cannot be used is told to end.
     fn lose_monitor(&mut self, error: &GuestError) {
         self.monitor_open = false;
         let is_closed = matches!(error, GuestError::Monitor(cause) if cause.is_closed());
         if !is_closed {
-            let cause =
-                std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause = std::error::Error::source(error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
             tracing::warn!("{error}{cause}; ending the guest");
             self.terminate();
         } else if self.stage < Stage::Quitting {
@@ -209,7 +243,10 @@ impl Foreground<'_> {
     /// Shows what the guest and the VMM wrote last.
     fn last_words(&mut self) {
         for _ in 0..LAST_PIECES {
-            let more = self.console.as_mut().is_some_and(|console| console.transfer(&mut self.screen));
+            let more = self
+                .console
+                .as_mut()
+                .is_some_and(|console| console.transfer(&mut self.screen));
             if self.stdout.is_some() {
                 self.read_stdout();
             }
@@ -227,5 +264,8 @@ fn is_over(deadline: Option<Instant>) -> bool {
 
 fn timespec(duration: Duration) -> Timespec {
     let seconds = duration.as_secs().try_into().unwrap_or(i64::MAX);
-    Timespec { tv_sec: seconds, tv_nsec: duration.subsec_nanos().into() }
+    Timespec {
+        tv_sec: seconds,
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }

@@ -20,7 +20,8 @@ use console::Console;
 use notices::Notices;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
-    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RecordError, Records, Settings, User,
+    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RecordError, Records, Settings,
+    User,
 };
 use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
@@ -42,9 +43,9 @@ pub(crate) struct Args {
     json: bool,
     /// User that the VMM runs as [default: the configuration file's, else one of the guest's own]
     ///
-    /// Never root or nobody. Each guest's own user has a number of the configured range, and no name. It
-    /// belongs to the guest until `passthru forget`. Without root, a guest without devices runs as
-    /// the caller.
+    /// Never root or nobody. Each guest's own user has a number of the configured range, and no
+    /// name. It belongs to the guest until `passthru forget`. Without root, a guest without devices
+    /// runs as the caller.
     #[arg(long, value_name = "NAME|UID")]
     user: Option<String>,
     /// Run the guest as a user that another guest has; the two can then reach each other's memory
@@ -149,7 +150,10 @@ fn show_notes(plan: &Plan, host: &Host, notices: &mut Notices) -> Result<(), Err
 
 /// The host's NUMA nodes with their CPUs; a node without CPUs has none to run on.
 fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
-    host.nodes().into_iter().filter_map(|(node, cpus)| Some((node, cpus.parse().ok()?))).collect()
+    host.nodes()
+        .into_iter()
+        .filter_map(|(node, cpus)| Some((node, cpus.parse().ok()?)))
+        .collect()
 }
 
 /// From the start of the guest to its end, with its console on the terminal.
@@ -167,10 +171,22 @@ fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, 
         };
     }
     if console.as_ref().is_some_and(Console::on_terminal) {
-        let keys = if args.raw_console { "Ctrl-] ends the guest" } else { "Ctrl-C or Ctrl-] ends the guest" };
-        say!("passthru: guest '{}' runs, its console is on this terminal; {keys}", guest.name());
+        let keys = if args.raw_console {
+            "Ctrl-] ends the guest"
+        } else {
+            "Ctrl-C or Ctrl-] ends the guest"
+        };
+        say!(
+            "passthru: guest '{}' runs, its console is on this terminal; {keys}",
+            guest.name()
+        );
     }
-    foreground::stay(&mut guest, signals, console, Duration::from_secs(args.stop_timeout));
+    foreground::stay(
+        &mut guest,
+        signals,
+        console,
+        Duration::from_secs(args.stop_timeout),
+    );
     result(&guest.finish())
 }
 
@@ -188,7 +204,9 @@ fn connect(args: &Args, guest: &Guest) -> Option<Console> {
 /// Says which devices are not back.
 fn report(ended: &Ended) {
     for error in &ended.not_restored {
-        Error::new(Code::NotRestored, error.to_string()).hint(error.hint()).print();
+        Error::new(Code::NotRestored, error.to_string())
+            .hint(error.hint())
+            .print();
     }
 }
 
@@ -199,21 +217,38 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
         (_, false) => Ok(Code::NotRestored.into()),
         (Some(status), true) if !status.success() => {
             let error = format!("the VMM ended with {status}");
-            let said = ended.messages.lines().last().map(|line| format!("its last message: {line}"));
+            let said = ended
+                .messages
+                .lines()
+                .last()
+                .map(|line| format!("its last message: {line}"));
             Err(Error::new(Code::Guest, error).hint(ended.hint.clone().or(said)))
         }
-        (None, true) => Err(Error::new(Code::Guest, "cannot determine how the VMM ended")),
+        (None, true) => Err(Error::new(
+            Code::Guest,
+            "cannot determine how the VMM ended",
+        )),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn dry_run(args: &Args, plan: &Plan, host: &Host, notices: &mut Notices) -> Result<ExitCode, Error> {
+fn dry_run(
+    args: &Args,
+    plan: &Plan,
+    host: &Host,
+    notices: &mut Notices,
+) -> Result<ExitCode, Error> {
     let steps = plan.steps(host).map_err(guest::error)?;
     let text = match args.json {
         true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
         false => {
-            let lines = steps.iter().enumerate().map(|(n, step)| format!("{:2}. {step}\n", n + 1));
-            lines.chain([format!("\nThe command:\n{}", plan.command())]).collect()
+            let lines = steps
+                .iter()
+                .enumerate()
+                .map(|(n, step)| format!("{:2}. {step}\n", n + 1));
+            lines
+                .chain([format!("\nThe command:\n{}", plan.command())])
+                .collect()
         }
     };
     output::print(&text)?;
@@ -237,7 +272,8 @@ fn only_unseen(error: &HostError) -> bool {
     }
 }
 
-/// Chooses the backend of the devices that say nothing, and says which one and why where there are any.
+/// Chooses the backend of the devices that say nothing, and says which one and why where there are
+/// any.
 fn backend(
     policy: Policy,
     domain: &Domain,
@@ -245,42 +281,61 @@ fn backend(
     capabilities: &Capabilities,
     notices: &mut Notices,
 ) -> Result<Backend, Error> {
-    let unsaid =
-        domain.devices.assigned().any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
+    let unsaid = domain
+        .devices
+        .assigned()
+        .any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
     let lack = host.capabilities().lack();
     let (backend, why) = match (policy, &lack) {
         (Policy::Iommufd, _) => (Backend::Iommufd, "as requested".to_owned()),
         (Policy::Type1, _) => (Backend::Type1, "as requested".to_owned()),
         (Policy::Auto, Some(lack)) => (Backend::Type1, lack.to_string()),
-        (Policy::Auto, None) if !capabilities.has_iommufd() => {
-            (Backend::Type1, format!("QEMU {} has no iommufd (8.2 and later have)", capabilities.version()))
-        }
+        (Policy::Auto, None) if !capabilities.has_iommufd() => (
+            Backend::Type1,
+            format!(
+                "QEMU {} has no iommufd (8.2 and later have)",
+                capabilities.version()
+            ),
+        ),
         (Policy::Auto, None) => (Backend::Iommufd, "kernel and QEMU have it".to_owned()),
     };
     if unsaid && backend == Backend::Type1 {
-        let error =
-            format!("devices that name no backend would get type1 ({why}), which `run` does not support yet");
+        let error = format!(
+            "devices that name no backend would get type1 ({why}), which `run` does not support yet"
+        );
         return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
     }
     if unsaid {
         let backend = backend.as_str();
-        notices.say(format!("passthru: backend {backend} for the devices that name none: {why}"));
+        notices.say(format!(
+            "passthru: backend {backend} for the devices that name none: {why}"
+        ));
     }
     Ok(backend)
 }
 
 fn named_fd(text: &str) -> Result<(String, RawFd), String> {
     let (name, number) = text.split_once('=').ok_or("expected NAME=N")?;
-    let number =
-        number.parse().ok().filter(|n| *n >= 0).ok_or("N must be the number of an open descriptor")?;
-    if name.is_empty() { Err("the name is empty".into()) } else { Ok((name.into(), number)) }
+    let number = number
+        .parse()
+        .ok()
+        .filter(|n| *n >= 0)
+        .ok_or("N must be the number of an open descriptor")?;
+    if name.is_empty() {
+        Err("the name is empty".into())
+    } else {
+        Ok((name.into(), number))
+    }
 }
 
 /// Descriptors by name: those of `--fd`, and those of a service manager (`sd_listen_fds(3)`).
 fn named_fds(args: &Args) -> Result<NamedFds, Error> {
     let mut named = BTreeMap::new();
     for (name, number) in listen_fds().into_iter().chain(args.fd.iter().cloned()) {
-        if let Some(other) = named.insert(name.clone(), number).filter(|other| *other != number) {
+        if let Some(other) = named
+            .insert(name.clone(), number)
+            .filter(|other| *other != number)
+        {
             let error = format!("two descriptors have the name '{name}': {other} and {number}");
             return Err(Error::new(Code::Usage, error));
         }
@@ -297,6 +352,11 @@ fn listen_fds() -> Vec<(String, RawFd)> {
     }
     let count: RawFd = variable("LISTEN_FDS").parse().unwrap_or(0);
     let names = variable("LISTEN_FDNAMES");
-    let named = names.split(':').map(String::from).zip(FIRST..FIRST.saturating_add(count));
-    named.filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored")).collect()
+    let named = names
+        .split(':')
+        .map(String::from)
+        .zip(FIRST..FIRST.saturating_add(count));
+    named
+        .filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored"))
+        .collect()
 }

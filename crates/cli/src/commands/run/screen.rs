@@ -6,7 +6,10 @@ use std::io;
 /// A pipe that is writable takes this much without waiting (`PIPE_BUF`).
 const CHUNK: usize = 4096;
 /// How long the last output waits for a reader that does not read.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
 
 /// Output that is on its way to standard output.
 #[derive(Debug, Default)]
@@ -29,7 +32,10 @@ impl Screen {
 
     /// Writes a piece. To be called when standard output is writable.
     pub(super) fn write_some(&mut self) {
-        let piece = self.pending.get(..self.pending.len().min(CHUNK)).unwrap_or_default();
+        let piece = self
+            .pending
+            .get(..self.pending.len().min(CHUNK))
+            .unwrap_or_default();
         match rustix::io::write(io::stdout(), piece) {
             Ok(n) => drop(self.pending.drain(..n)),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

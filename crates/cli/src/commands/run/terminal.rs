@@ -3,8 +3,8 @@
 use rustix::termios::{self, OptionalActions, SpecialCodeIndex, Termios};
 use std::io::{IsTerminal, Stdin};
 
-/// Standard input given over to the guest's console: characters pass as they are typed, and the guest
-/// echoes them. Ctrl-C still ends the guest, unless it is to pass too. Restored on drop.
+/// Standard input given over to the guest's console: characters pass as they are typed, and the
+/// guest echoes them. Ctrl-C still ends the guest, unless it is to pass too. Restored on drop.
 pub(super) struct ConsoleMode {
     stdin: Stdin,
     former: Termios,
@@ -15,7 +15,8 @@ impl ConsoleMode {
     pub(super) fn enter(raw: bool) -> rustix::io::Result<Option<Self>> {
         let stdin = std::io::stdin();
         // From the background the change of mode would stop the process, with devices taken.
-        let in_front = || termios::tcgetpgrp(&stdin).is_ok_and(|front| front == rustix::process::getpgrp());
+        let in_front =
+            || termios::tcgetpgrp(&stdin).is_ok_and(|front| front == rustix::process::getpgrp());
         if !stdin.is_terminal() || !in_front() {
             return Ok(None);
         }

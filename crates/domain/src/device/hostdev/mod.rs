@@ -6,8 +6,8 @@ mod source;
 pub use scsi::{Initiator, ScsiHostAddress, ScsiPortal, ScsiProtocol, ScsiSource};
 pub(crate) use source::InterfaceSource;
 pub use source::{
-    GuestReset, HostdevSource, MdevSource, PciSource, ScsiHostProtocol, ScsiHostSource, StartupPolicy,
-    UsbHostAddress, UsbSource,
+    GuestReset, HostdevSource, MdevSource, PciSource, ScsiHostProtocol, ScsiHostSource,
+    StartupPolicy, UsbHostAddress, UsbSource,
 };
 
 use super::teaming::Teaming;
@@ -164,7 +164,10 @@ impl Hostdev {
     /// Returns the device's own word on iommufd: yes, no or unsaid.
     pub fn iommufd(&self) -> Option<bool> {
         let named = self.iommufd_id.is_some() || self.iommufd_fd.is_some();
-        self.driver.as_ref().and_then(|d| d.iommufd).or(named.then_some(true))
+        self.driver
+            .as_ref()
+            .and_then(|d| d.iommufd)
+            .or(named.then_some(true))
     }
 
     /// Names the device on the host for a message: `0000:01:00.0`, `usb 14:6`.
@@ -220,7 +223,10 @@ impl Hostdev {
         if self.kind == Some(HostdevType::Mdev) && self.model.is_none() {
             v.error("<hostdev> of type 'mdev' needs the attribute 'model'".into());
         }
-        let says_no = self.driver.as_ref().is_some_and(|d| d.iommufd == Some(false));
+        let says_no = self
+            .driver
+            .as_ref()
+            .is_some_and(|d| d.iommufd == Some(false));
         if says_no && (self.iommufd_id.is_some() || self.iommufd_fd.is_some()) {
             v.error("iommufd='no' contradicts <iommufdId> and <iommufdFd>".into());
         }
@@ -250,7 +256,10 @@ impl Element for HostdevDriver {
         if let Some(model) = &self.model
             && (model.is_empty() || !model.bytes().all(is_fit))
         {
-            v.error(format!("the driver model '{}' is not the name of a driver", model.escape_debug()));
+            v.error(format!(
+                "the driver model '{}' is not the name of a driver",
+                model.escape_debug()
+            ));
         }
         if self.name == Some(HostdevDriverName::Iommufd) && self.iommufd == Some(false) {
             v.error("name='iommufd' contradicts iommufd='no'".into());

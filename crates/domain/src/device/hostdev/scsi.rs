@@ -1,4 +1,5 @@
-//! `<source>` of a SCSI hostdev: a device behind an adapter of the host, or a unit of an iSCSI target.
+//! `<source>` of a SCSI hostdev: a device behind an adapter of the host, or a unit of an iSCSI
+//! target.
 
 use crate::device::secret::Auth;
 use crate::xml::value::words;
@@ -89,7 +90,9 @@ impl Element for ScsiSource {
         };
         if lacks {
             v.error(match self.is_iscsi() {
-                true => "<source> of an iSCSI device needs the attribute 'name' and a <host>".into(),
+                true => {
+                    "<source> of an iSCSI device needs the attribute 'name' and a <host>".into()
+                }
                 false => "<source> of a SCSI device needs an <adapter> and an <address>".into(),
             });
         }
@@ -120,7 +123,9 @@ impl Element for Initiator {
 impl std::fmt::Display for ScsiSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.adapter, &self.address) {
-            (Some(adapter), Some(at)) => write!(f, "{adapter}:{}:{}:{}", at.bus, at.target, at.unit),
+            (Some(adapter), Some(at)) => {
+                write!(f, "{adapter}:{}:{}:{}", at.bus, at.target, at.unit)
+            }
             _ => f.write_str(self.name.as_deref().unwrap_or_default()),
         }
     }

@@ -150,9 +150,9 @@ impl Element for PciSource {
         v.child("address", &mut address);
         match address {
             Some(PciHostAddress(address)) => self.address = address.unwrap_or_default(),
-            None => {
-                v.error("<source> of a PCI device needs an <address domain= bus= slot= function=>".into())
-            }
+            None => v.error(
+                "<source> of a PCI device needs an <address domain= bus= slot= function=>".into(),
+            ),
         }
     }
 }
@@ -166,7 +166,9 @@ impl Element for PciHostAddress {
         let mut kind: Option<AddressType> = None;
         v.attr("type", &mut kind);
         if let Some(kind) = kind.filter(|kind| *kind != AddressType::Pci) {
-            v.error(format!("the <source> of a PCI device has an <address> of type 'pci', not '{kind}'"));
+            v.error(format!(
+                "the <source> of a PCI device has an <address> of type 'pci', not '{kind}'"
+            ));
         }
         if !visit_pci(&mut self.0, v) {
             v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
@@ -187,7 +189,9 @@ impl Element for UsbSource {
         if self.vendor.is_some() != self.product.is_some() {
             v.error("<source> of a USB device needs <vendor> and <product> together".into());
         } else if self.vendor.is_none() && self.address.is_none() {
-            v.error("<source> of a USB device needs <vendor> and <product>, or an <address>".into());
+            v.error(
+                "<source> of a USB device needs <vendor> and <product>, or an <address>".into(),
+            );
         }
     }
 }
@@ -218,7 +222,9 @@ impl Element for ScsiHostSource {
             Some(name) if is_name(name) => {}
             Some(name) => {
                 let name = name.escape_debug();
-                v.error(format!("wwpn '{name}' is not valid: expected 'naa.' and 16 hexadecimal digits"));
+                v.error(format!(
+                    "wwpn '{name}' is not valid: expected 'naa.' and 16 hexadecimal digits"
+                ));
             }
             None => v.error("<source> of a SCSI target needs the attribute 'wwpn'".into()),
         }
@@ -246,9 +252,9 @@ impl Element for InterfaceSource {
         v.child("address", &mut address);
         match address {
             Some(TypedAddress(source)) => self.0 = source,
-            None => {
-                v.error("<source> of an interface of type 'hostdev' needs an <address type='pci' …>".into())
-            }
+            None => v.error(
+                "<source> of an interface of type 'hostdev' needs an <address type='pci' …>".into(),
+            ),
         }
     }
 }
@@ -259,13 +265,19 @@ struct TypedAddress(HostdevSource);
 impl Element for TypedAddress {
     fn visit(&mut self, v: &mut dyn Visitor) {
         let is_usb = matches!(self.0, HostdevSource::Usb(_));
-        let mut kind = if is_usb { AddressType::Usb } else { AddressType::Pci };
+        let mut kind = if is_usb {
+            AddressType::Usb
+        } else {
+            AddressType::Pci
+        };
         v.required("type", &mut kind);
         if v.reading() && kind == AddressType::Usb {
             self.0 = HostdevSource::Usb(UsbSource::default());
         }
         match (&mut self.0, kind) {
-            (HostdevSource::Usb(usb), AddressType::Usb) => usb.address.get_or_insert_default().visit(v),
+            (HostdevSource::Usb(usb), AddressType::Usb) => {
+                usb.address.get_or_insert_default().visit(v)
+            }
             (HostdevSource::Pci(pci), AddressType::Pci) => {
                 let mut address = (!v.reading()).then_some(pci.address);
                 if !visit_pci(&mut address, v) {
@@ -273,7 +285,9 @@ impl Element for TypedAddress {
                 }
                 pci.address = address.unwrap_or_default();
             }
-            _ => v.error(format!("an interface cannot be a host device with an address of type '{kind}'")),
+            _ => v.error(format!(
+                "an interface cannot be a host device with an address of type '{kind}'"
+            )),
         }
     }
 }
@@ -282,14 +296,26 @@ impl std::fmt::Display for UsbSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let number = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
         match (&self.address, self.vendor, self.product) {
-            (Some(UsbHostAddress { bus, port: Some(port), .. }), ..) => {
+            (
+                Some(UsbHostAddress {
+                    bus,
+                    port: Some(port),
+                    ..
+                }),
+                ..,
+            ) => {
                 write!(f, "usb {} port {port}", number(*bus))
             }
             (Some(UsbHostAddress { bus, device, .. }), ..) => {
                 write!(f, "usb {}:{}", number(*bus), number(*device))
             }
             (None, vendor, product) => {
-                write!(f, "usb {:04x}:{:04x}", vendor.unwrap_or_default(), product.unwrap_or_default())
+                write!(
+                    f,
+                    "usb {:04x}:{:04x}",
+                    vendor.unwrap_or_default(),
+                    product.unwrap_or_default()
+                )
             }
         }
     }

@@ -40,7 +40,11 @@ impl Connection {
         let interface = u32_at(body, 40)?;
         Some(Self {
             local: end(body, 4, 8, family)?,
-            remote: if state == LISTENING { None } else { Some(end(body, 6, 24, family)?) },
+            remote: if state == LISTENING {
+                None
+            } else {
+                Some(end(body, 6, 24, family)?)
+            },
             interface: (interface != 0).then_some(interface),
             mark: Attributes::after(body, 72).u32(ATTRIBUTE_MARK).unwrap_or(0),
             inode: u32_at(body, 68)?,
@@ -56,7 +60,10 @@ impl Connection {
     /// Returns whether both ends are on this host.
     pub(super) fn is_loopback(&self) -> bool {
         let remote = self.remote.map_or(self.local.ip(), |remote| remote.ip());
-        remote.is_loopback() || self.remote.is_some_and(|remote| remote.ip() == self.local.ip())
+        remote.is_loopback()
+            || self
+                .remote
+                .is_some_and(|remote| remote.ip() == self.local.ip())
     }
 }
 
@@ -100,8 +107,17 @@ mod tests {
             body[8 + 16 * i..8 + 16 * i + octets.len()].copy_from_slice(&octets);
         }
         body[68..72].copy_from_slice(&4711_u32.to_ne_bytes());
-        body.extend(Body::default().attribute(ATTRIBUTE_MARK, &5_u32.to_ne_bytes()).bytes());
-        Message { kind: GET, flags: 2, sequence: 1, body }
+        body.extend(
+            Body::default()
+                .attribute(ATTRIBUTE_MARK, &5_u32.to_ne_bytes())
+                .bytes(),
+        );
+        Message {
+            kind: GET,
+            flags: 2,
+            sequence: 1,
+            body,
+        }
     }
 
     #[test]
@@ -136,7 +152,8 @@ mod tests {
 
     #[test]
     fn each_port_of_storage_has_its_protocol() {
-        let names = [2049, 3260, 4420, 8009, 3300, 6789, 445, 10809, 7788, 443].map(storage_protocol);
+        let names =
+            [2049, 3260, 4420, 8009, 3300, 6789, 445, 10809, 7788, 443].map(storage_protocol);
         assert!(names[..9].iter().all(Option::is_some));
         assert_eq!(names[9], None);
     }

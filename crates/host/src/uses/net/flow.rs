@@ -23,13 +23,23 @@ pub(super) struct Flow {
 impl Flow {
     pub(super) fn for_server(server: &Server) -> Self {
         let lookup = lookup(server.address, server.source);
-        Self { network: server.network, lookup, purpose: storage(server.protocol, server.address) }
+        Self {
+            network: server.network,
+            lookup,
+            purpose: storage(server.protocol, server.address),
+        }
     }
 
     /// Describes the session that this program was started from.
     pub(super) fn for_session(session: &SshSession) -> Self {
-        let purpose = NetworkPurpose::Ssh { peer: session.client.to_string() };
-        Self { network: 0, lookup: lookup(session.client, Some(session.server)), purpose }
+        let purpose = NetworkPurpose::Ssh {
+            peer: session.client.to_string(),
+        };
+        Self {
+            network: 0,
+            lookup: lookup(session.client, Some(session.server)),
+            purpose,
+        }
     }
 
     /// Lists the connections of a namespace that matter.
@@ -38,23 +48,36 @@ impl Flow {
         snapshot: &Snapshot,
         ssh_sockets: &BTreeSet<u32>,
     ) -> Vec<Self> {
-        let connections = snapshot.connections.iter().filter(|connection| !connection.is_loopback());
+        let connections = snapshot
+            .connections
+            .iter()
+            .filter(|connection| !connection.is_loopback());
         let flows = connections.filter_map(|connection| {
             let peer = connection.remote?.ip();
             let purpose = if is_ssh(connection, ssh_sockets) {
-                NetworkPurpose::Ssh { peer: peer.to_string() }
+                NetworkPurpose::Ssh {
+                    peer: peer.to_string(),
+                }
             } else {
                 storage(connection.storage()?, peer)
             };
             let bound = lookup(peer, Some(connection.local.ip()));
-            let lookup = Lookup { mark: connection.mark, interface: connection.interface, ..bound };
-            Some(Self { network, lookup, purpose })
+            let lookup = Lookup {
+                mark: connection.mark,
+                interface: connection.interface,
+                ..bound
+            };
+            Some(Self {
+                network,
+                lookup,
+                purpose,
+            })
         });
         flows.collect()
     }
 
-    /// Returns the questions for its way. A connection of another namespace may leave it through the
-    /// host's, so that is asked too.
+    /// Returns the questions for its way. A connection of another namespace may leave it through
+    /// the host's, so that is asked too.
     pub(super) fn questions(&self) -> Vec<(usize, Lookup)> {
         let mut questions = vec![(self.network, self.lookup.clone())];
         if self.network != 0 {
@@ -70,9 +93,17 @@ pub(super) fn is_ssh(connection: &Connection, ssh_sockets: &BTreeSet<u32>) -> bo
 }
 
 fn storage(protocol: &str, peer: IpAddr) -> NetworkPurpose {
-    NetworkPurpose::Storage { protocol: protocol.to_owned(), peer: peer.to_string() }
+    NetworkPurpose::Storage {
+        protocol: protocol.to_owned(),
+        peer: peer.to_string(),
+    }
 }
 
 fn lookup(destination: IpAddr, source: Option<IpAddr>) -> Lookup {
-    Lookup { destination, source, mark: 0, interface: None }
+    Lookup {
+        destination,
+        source,
+        mark: 0,
+        interface: None,
+    }
 }

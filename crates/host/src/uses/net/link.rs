@@ -100,7 +100,9 @@ impl Link {
 }
 
 fn tunnel(kind: &str, data: Attributes<'_>) -> Tunnel {
-    let Some(numbers) = tunnel_attributes(kind) else { return Tunnel::default() };
+    let Some(numbers) = tunnel_attributes(kind) else {
+        return Tunnel::default();
+    };
     let address = |numbers: [u16; 2]| {
         let mut found = numbers.iter().filter_map(|number| data.address(*number));
         found.find(|address| !address.is_unspecified())
@@ -108,7 +110,9 @@ fn tunnel(kind: &str, data: Attributes<'_>) -> Tunnel {
     Tunnel {
         local: address(numbers.local),
         remote: address(numbers.remote),
-        link: data.u32(numbers.link).filter(|index| numbers.link != 0 && *index != 0),
+        link: data
+            .u32(numbers.link)
+            .filter(|index| numbers.link != 0 && *index != 0),
         is_external: is_set(data.bytes(numbers.external)),
     }
 }
@@ -120,15 +124,36 @@ fn is_set(value: Option<&[u8]>) -> bool {
 
 fn tunnel_attributes(kind: &str) -> Option<TunnelAttributes> {
     Some(match kind {
-        "vxlan" => TunnelAttributes { link: 3, local: [4, 17], remote: [2, 16], external: 25 },
-        "geneve" => TunnelAttributes { link: 0, local: [0, 0], remote: [2, 7], external: 6 },
-        "gre" | "gretap" | "ip6gre" | "ip6gretap" | "erspan" | "ip6erspan" => {
-            TunnelAttributes { link: 1, local: [6, 0], remote: [7, 0], external: 18 }
-        }
-        "ipip" | "sit" | "ip6tnl" => {
-            TunnelAttributes { link: 1, local: [2, 0], remote: [3, 0], external: 19 }
-        }
-        "vti" | "vti6" => TunnelAttributes { link: 1, local: [4, 0], remote: [5, 0], external: 0 },
+        "vxlan" => TunnelAttributes {
+            link: 3,
+            local: [4, 17],
+            remote: [2, 16],
+            external: 25,
+        },
+        "geneve" => TunnelAttributes {
+            link: 0,
+            local: [0, 0],
+            remote: [2, 7],
+            external: 6,
+        },
+        "gre" | "gretap" | "ip6gre" | "ip6gretap" | "erspan" | "ip6erspan" => TunnelAttributes {
+            link: 1,
+            local: [6, 0],
+            remote: [7, 0],
+            external: 18,
+        },
+        "ipip" | "sit" | "ip6tnl" => TunnelAttributes {
+            link: 1,
+            local: [2, 0],
+            remote: [3, 0],
+            external: 19,
+        },
+        "vti" | "vti6" => TunnelAttributes {
+            link: 1,
+            local: [4, 0],
+            remote: [5, 0],
+            external: 0,
+        },
         _ => return None,
     })
 }
@@ -160,7 +185,8 @@ pub(super) fn parse_forwarding(message: &Message) -> Option<(u32, IpAddr)> {
 pub(super) fn parse_namespace_number(message: &Message) -> Option<u32> {
     const NEW_NUMBER: u16 = 88;
     let number = Attributes::after(&message.body, 1).u32(1)?;
-    (message.kind == NEW_NUMBER && u16_at(&message.body, 0).is_some() && number as i32 >= 0).then_some(number)
+    (message.kind == NEW_NUMBER && u16_at(&message.body, 0).is_some() && number as i32 >= 0)
+        .then_some(number)
 }
 
 #[cfg(test)]
@@ -173,18 +199,31 @@ mod tests {
         body[4..8].copy_from_slice(&fixed.0.to_ne_bytes());
         body[8..12].copy_from_slice(&fixed.1.to_ne_bytes());
         body.extend(attributes.bytes());
-        Message { kind: NEW, flags: 2, sequence: 1, body }
+        Message {
+            kind: NEW,
+            flags: 2,
+            sequence: 1,
+            body,
+        }
     }
 
     fn of_kind(kind: &str, data: &Body) -> Body {
-        let info = Body::default().attribute(1, kind.as_bytes()).attribute(2, data.bytes());
-        Body::default().attribute(3, b"tunnel0\0").attribute(18, info.bytes())
+        let info = Body::default()
+            .attribute(1, kind.as_bytes())
+            .attribute(2, data.bytes());
+        Body::default()
+            .attribute(3, b"tunnel0\0")
+            .attribute(18, info.bytes())
     }
 
     #[test]
     fn card_is_read_with_its_device() {
-        let attributes = Body::default().attribute(3, b"eth0\0").attribute(10, &7_u32.to_ne_bytes());
-        let attributes = attributes.attribute(16, &[OPERATIONAL_UP]).attribute(56, b"0000:01:00.0\0");
+        let attributes = Body::default()
+            .attribute(3, b"eth0\0")
+            .attribute(10, &7_u32.to_ne_bytes());
+        let attributes = attributes
+            .attribute(16, &[OPERATIONAL_UP])
+            .attribute(56, b"0000:01:00.0\0");
         let link = Link::parse(&message((2, 0x1003), attributes.attribute(57, b"pci\0"))).unwrap();
         let expected = Link {
             index: 2,
@@ -225,7 +264,10 @@ mod tests {
     #[test]
     fn external_tunnel_is_told_from_an_ordinary_one() {
         let is_external = |kind: &str, data: Body| {
-            Link::parse(&message((9, 1), of_kind(kind, &data))).unwrap().tunnel.is_external
+            Link::parse(&message((9, 1), of_kind(kind, &data)))
+                .unwrap()
+                .tunnel
+                .is_external
         };
         assert!(is_external("vxlan", Body::default().attribute(25, &[1])));
         assert!(!is_external("vxlan", Body::default().attribute(25, &[0])));
@@ -237,7 +279,12 @@ mod tests {
     fn number_of_a_namespace_may_be_none() {
         let number = |number: i32| {
             let body = Body::new(&[0; 4]).attribute(1, &number.to_ne_bytes());
-            let message = Message { kind: 88, flags: 0, sequence: 1, body: body.bytes().to_vec() };
+            let message = Message {
+                kind: 88,
+                flags: 0,
+                sequence: 1,
+                body: body.bytes().to_vec(),
+            };
             parse_namespace_number(&message)
         };
         assert_eq!(number(4), Some(4));

@@ -1,11 +1,12 @@
 //! Uses of network interfaces, by netlink in every network namespace that can be seen.
 //!
 //! [`Census`] finds the namespaces, [`Snapshot`] is what netlink lists in one, [`Stack`] says which
-//! interface carries which, and [`Facts`] has the rules. A device is used if it carries an interface
-//! that has a purpose.
+//! interface carries which, and [`Facts`] has the rules. A device is used if it carries an
+//! interface that has a purpose.
 //!
 //! The netlink messages are taken apart here and not by a crate. Fifteen kinds of attributes are
-//! needed, rustix has the sockets, and a parser that is strict about others fails on a newer kernel.
+//! needed, rustix has the sockets, and a parser that is strict about others fails on a newer
+//! kernel.
 
 mod connection;
 mod flow;
@@ -72,24 +73,50 @@ impl Network {
         flows.extend(host.ssh_session().map(Flow::for_session));
         let ways = ask(&questions(&snapshots, &flows), &sockets);
         unseen.extend(census.unseen);
-        Self { unseen, ..Self::new(snapshots, &ways, &flows, &census.ssh_sockets) }
+        Self {
+            unseen,
+            ..Self::new(snapshots, &ways, &flows, &census.ssh_sockets)
+        }
     }
 
-    fn new(snapshots: Vec<Snapshot>, ways: &Ways, flows: &[Flow], ssh_sockets: &BTreeSet<u32>) -> Self {
+    fn new(
+        snapshots: Vec<Snapshot>,
+        ways: &Ways,
+        flows: &[Flow],
+        ssh_sockets: &BTreeSet<u32>,
+    ) -> Self {
         let stack = Stack::new(&snapshots, ways);
-        let facts = Facts { snapshots: &snapshots, stack: &stack, ways, flows, ssh_sockets };
+        let facts = Facts {
+            snapshots: &snapshots,
+            stack: &stack,
+            ways,
+            flows,
+            ssh_sockets,
+        };
         let points = facts.points().into_iter();
-        let points = points.map(|point| (point.clone(), stack.carriers(point.interface))).collect();
+        let points = points
+            .map(|point| (point.clone(), stack.carriers(point.interface)))
+            .collect();
         let routed = facts.routed();
         let unseen_routed = facts.unseen_carriers();
-        Self { snapshots, points, routed, unseen: Vec::new(), unseen_routed }
+        Self {
+            snapshots,
+            points,
+            routed,
+            unseen: Vec::new(),
+            unseen_routed,
+        }
     }
 
     /// Lists what the network interfaces of a device are used for.
     pub(crate) fn uses(&self, host: &Host, device: &Path, below: &Below) -> Vec<Use> {
         let mut uses = BTreeSet::new();
         for own in self.interfaces(host, device, below) {
-            for (point, _) in self.points.iter().filter(|(_, carriers)| carriers.contains(&own)) {
+            for (point, _) in self
+                .points
+                .iter()
+                .filter(|(_, carriers)| carriers.contains(&own))
+            {
                 uses.insert(NetworkUse {
                     netdev: self.name(own),
                     interface: self.name(point.interface),
@@ -98,7 +125,10 @@ impl Network {
                 });
             }
         }
-        NetworkUse::join(uses).into_iter().map(Use::Network).collect()
+        NetworkUse::join(uses)
+            .into_iter()
+            .map(Use::Network)
+            .collect()
     }
 
     /// Lists what could not be looked at that may use a device; none for a device without any
@@ -122,7 +152,9 @@ impl Network {
 
     /// Returns the interfaces of a device, in whatever namespace they are.
     fn interfaces(&self, host: &Host, device: &Path, below: &Below) -> Vec<Interface> {
-        let Ok(device) = fs::canonicalize(device) else { return Vec::new() };
+        let Ok(device) = fs::canonicalize(device) else {
+            return Vec::new();
+        };
         let mut interfaces = Vec::new();
         for (namespace, snapshot) in self.snapshots.iter().enumerate() {
             let links = snapshot.links.values();
@@ -140,13 +172,20 @@ impl Network {
     }
 
     fn name(&self, interface: Interface) -> String {
-        let link = self.snapshots.get(interface.namespace).and_then(|own| own.links.get(&interface.index));
+        let link = self
+            .snapshots
+            .get(interface.namespace)
+            .and_then(|own| own.links.get(&interface.index));
         link.map(|link| link.name.clone()).unwrap_or_default()
     }
 }
 
 /// Reads each namespace. One that cannot be read stays in the list, empty and recorded as unseen.
-fn read(host: &Host, census: &Census, unseen: &mut Vec<Unseen>) -> (Vec<Snapshot>, Vec<Option<Sockets>>) {
+fn read(
+    host: &Host,
+    census: &Census,
+    unseen: &mut Vec<Unseen>,
+) -> (Vec<Snapshot>, Vec<Option<Sockets>>) {
     let mut snapshots = Vec::new();
     let mut all_sockets = Vec::new();
     for namespace in &census.namespaces {
@@ -154,8 +193,15 @@ fn read(host: &Host, census: &Census, unseen: &mut Vec<Unseen>) -> (Vec<Snapshot
         let snapshot = sockets.as_ref().map_err(snapshot::copy);
         let snapshot = snapshot.and_then(|sockets| Snapshot::read(&namespace.name, sockets));
         let mut snapshot = snapshot.unwrap_or_else(|error| {
-            unseen.push(Unseen::new(USES, format!("netlink in {}", namespace.name), error));
-            Snapshot { name: namespace.name.clone(), ..Snapshot::default() }
+            unseen.push(Unseen::new(
+                USES,
+                format!("netlink in {}", namespace.name),
+                error,
+            ));
+            Snapshot {
+                name: namespace.name.clone(),
+                ..Snapshot::default()
+            }
         });
         if let Ok(sockets) = &sockets {
             snapshot.find_neighbours(sockets, &census.namespaces);
@@ -192,7 +238,9 @@ fn questions(snapshots: &[Snapshot], flows: &[Flow]) -> BTreeSet<(usize, route::
 fn ask(questions: &BTreeSet<(usize, route::Lookup)>, sockets: &[Option<Sockets>]) -> Ways {
     let mut ways = BTreeMap::new();
     for (namespace, lookup) in questions {
-        let Some(Some(sockets)) = sockets.get(*namespace) else { continue };
+        let Some(Some(sockets)) = sockets.get(*namespace) else {
+            continue;
+        };
         ways.insert((*namespace, lookup.clone()), snapshot::way(sockets, lookup));
     }
     ways

@@ -64,20 +64,29 @@ impl Census {
         let mut census = Self::default();
         let first = census.add(&proc.join("1/ns/net"), "the network namespace of the host");
         if let Err(error) = first {
-            census.unseen.push(Unseen::new(USES, "/proc/1/ns/net", error));
-            let own = census.add(&proc.join("thread-self/ns/net"), "the network namespace of passthru");
+            census
+                .unseen
+                .push(Unseen::new(USES, "/proc/1/ns/net", error));
+            let own = census.add(
+                &proc.join("thread-self/ns/net"),
+                "the network namespace of passthru",
+            );
             census.note("the network namespace of passthru", own);
         }
         for pid in pids(&proc) {
             census.visit(&proc.join(pid.to_string()), pid);
         }
         if census.is_denied {
-            census.unseen.push(Unseen::new(USES, "/proc/PID/ns/net", "permission denied"));
+            census
+                .unseen
+                .push(Unseen::new(USES, "/proc/PID/ns/net", "permission denied"));
         }
         let pids = fs::read_link(proc.join("self/ns/pid"));
         if !pids.is_ok_and(|pids| pids == Path::new(FIRST_PID_NAMESPACE)) {
             let why = "passthru does not run in the first pid namespace";
-            census.unseen.push(Unseen::new(USES, "/proc/PID/ns/net", why));
+            census
+                .unseen
+                .push(Unseen::new(USES, "/proc/PID/ns/net", why));
         }
         census
     }
@@ -94,7 +103,9 @@ impl Census {
         let is_ssh = name.starts_with("sshd") || name == "dropbear";
         let files = process.join("fd");
         for file in sysfs::names(&files) {
-            let Ok(target) = fs::read_link(files.join(&file)) else { continue };
+            let Ok(target) = fs::read_link(files.join(&file)) else {
+                continue;
+            };
             let target = target.to_string_lossy();
             if target.starts_with("net:[") {
                 let network = self.add(&files.join(&file), &words);
@@ -109,7 +120,10 @@ impl Census {
     fn add_threads(&mut self, process: &Path, pid: u32, words: &str) {
         let tasks = process.join("task");
         let first = pid.to_string();
-        for thread in sysfs::names(&tasks).into_iter().filter(|thread| *thread != first) {
+        for thread in sysfs::names(&tasks)
+            .into_iter()
+            .filter(|thread| *thread != first)
+        {
             let network = self.add(&tasks.join(thread).join("ns/net"), words);
             self.note(words, network);
         }
@@ -117,13 +131,19 @@ impl Census {
 
     /// Reads the mounts of a process, and the namespaces that are mounted there.
     fn add_mounts(&mut self, process: &Path, network: usize) {
-        let Ok(identity) = identity(&process.join("ns/mnt")) else { return };
+        let Ok(identity) = identity(&process.join("ns/mnt")) else {
+            return;
+        };
         if !self.mount_namespaces.insert(identity) {
             return;
         }
-        let Ok(text) = fs::read(process.join("mountinfo")) else { return };
+        let Ok(text) = fs::read(process.join("mountinfo")) else {
+            return;
+        };
         let mounts = mounts::parse(&text);
-        let networks = mounts.iter().filter(|mount| mount.kind == "nsfs" && mount.root.starts_with("net:["));
+        let networks = mounts
+            .iter()
+            .filter(|mount| mount.kind == "nsfs" && mount.root.starts_with("net:["));
         for place in networks.map(|mount| &mount.mount_point) {
             let name = place.rsplit('/').next().unwrap_or(place);
             let words = format!("network namespace {name}");
@@ -145,7 +165,11 @@ impl Census {
         }
         let file = File::open(path)?;
         let number = self.namespaces.len();
-        self.namespaces.push(Namespace { name: name.to_owned(), file, identity });
+        self.namespaces.push(Namespace {
+            name: name.to_owned(),
+            file,
+            identity,
+        });
         self.known.insert(identity, number);
         Ok(number)
     }
@@ -169,18 +193,25 @@ impl Namespace {
         let proc = host.path("proc/thread-self");
         let is_own = identity(&proc.join("ns/net"))? == self.identity;
         thread::scope(|scope| {
-            let opener = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, || {
-                if !is_own {
-                    move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
-                }
-                Ok(Sockets {
-                    route: Socket::open(None)?,
-                    connections: Socket::open(Some(netlink::SOCK_DIAG)),
-                    generic: Socket::open(Some(netlink::GENERIC)),
-                    pppoe: sysfs::read(proc.join("net/pppoe")).unwrap_or_default(),
-                })
-            })?;
-            opener.join().unwrap_or_else(|_| Err(io::Error::other("the thread in it panicked")))
+            let opener = thread::Builder::new()
+                .name("netns".to_owned())
+                .spawn_scoped(scope, || {
+                    if !is_own {
+                        move_into_link_name_space(
+                            self.file.as_fd(),
+                            Some(LinkNameSpaceType::Network),
+                        )?;
+                    }
+                    Ok(Sockets {
+                        route: Socket::open(None)?,
+                        connections: Socket::open(Some(netlink::SOCK_DIAG)),
+                        generic: Socket::open(Some(netlink::GENERIC)),
+                        pppoe: sysfs::read(proc.join("net/pppoe")).unwrap_or_default(),
+                    })
+                })?;
+            opener
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread in it panicked")))
         })
     }
 }
@@ -209,7 +240,11 @@ mod tests {
     /// Returns the names of the namespaces that a tree shows.
     fn names(tree: &Tree) -> Vec<String> {
         let census = Census::take(&tree.host());
-        census.namespaces.iter().map(|namespace| namespace.name.clone()).collect()
+        census
+            .namespaces
+            .iter()
+            .map(|namespace| namespace.name.clone())
+            .collect()
     }
 
     fn process(tree: &Tree, pid: u32, name: &str) {
@@ -226,7 +261,10 @@ mod tests {
         tree.file("proc/20/task/20/ns/net", "");
         tree.file("proc/20/task/21/ns/net", "");
         let container = "the network namespace of container (pid 20)";
-        assert_eq!(names(&tree), ["the network namespace of the host", container, container]);
+        assert_eq!(
+            names(&tree),
+            ["the network namespace of the host", container, container]
+        );
     }
 
     #[test]
@@ -237,16 +275,27 @@ mod tests {
         let mounts = "30 22 0:4 net:[4026532281] /run/netns/blue rw shared:5 - nsfs nsfs rw\n\
                       31 22 0:4 mnt:[4026532282] /run/snapd/ns/x rw - nsfs nsfs rw\n";
         tree.file("proc/1/mountinfo", mounts);
-        let expected = ["the network namespace of the host", "network namespace blue"];
+        let expected = [
+            "the network namespace of the host",
+            "network namespace blue",
+        ];
         assert_eq!(names(&tree), expected);
     }
 
     #[test]
     fn sockets_of_the_ssh_server_are_known_by_its_name() {
         let tree = Tree::new();
-        for (pid, name) in [(1, "init"), (20, "sshd"), (21, "sshd-session"), (22, "nginx")] {
+        for (pid, name) in [
+            (1, "init"),
+            (20, "sshd"),
+            (21, "sshd-session"),
+            (22, "nginx"),
+        ] {
             process(&tree, pid, name);
-            tree.link(&format!("proc/{pid}/fd/3"), &format!("socket:[{}]", 1000 + pid));
+            tree.link(
+                &format!("proc/{pid}/fd/3"),
+                &format!("socket:[{}]", 1000 + pid),
+            );
         }
         let census = Census::take(&tree.host());
         assert_eq!(census.ssh_sockets, [1020, 1021].into());
@@ -260,7 +309,10 @@ mod tests {
         tree.file("proc/thread-self/ns/net", "");
         let census = Census::take(&tree.host());
         assert_eq!(census.unseen[0].place, "/proc/1/ns/net");
-        assert_eq!(census.namespaces[0].name, "the network namespace of passthru");
+        assert_eq!(
+            census.namespaces[0].name,
+            "the network namespace of passthru"
+        );
     }
 
     #[test]

@@ -43,39 +43,68 @@ impl Facts<'_> {
             points.extend(host.links.values().flat_map(|link| links(host, link)));
             points.extend(only_link(host));
         }
-        points.extend(self.snapshots.iter().enumerate().skip(1).flat_map(in_namespace));
+        points.extend(
+            self.snapshots
+                .iter()
+                .enumerate()
+                .skip(1)
+                .flat_map(in_namespace),
+        );
         points.extend(self.flows.iter().flat_map(|flow| self.flow(flow)));
-        points.extend(self.snapshots.iter().enumerate().flat_map(|(n, own)| self.servers(n, own)));
+        points.extend(
+            self.snapshots
+                .iter()
+                .enumerate()
+                .flat_map(|(n, own)| self.servers(n, own)),
+        );
         points
     }
 
     /// Lists what carries host traffic over interfaces that cannot be told: tunnels that programs
     /// keep, and tunnels whose remote end each packet brings.
     pub(super) fn unseen_carriers(&self) -> Vec<Unseen> {
-        let Some(host) = self.snapshots.first() else { return Vec::new() };
-        let routed: BTreeSet<u32> = wide_or_routed(host).flat_map(|route| route.interfaces.clone()).collect();
+        let Some(host) = self.snapshots.first() else {
+            return Vec::new();
+        };
+        let routed: BTreeSet<u32> = wide_or_routed(host)
+            .flat_map(|route| route.interfaces.clone())
+            .collect();
         let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for link in host.links.values() {
             if link.tunnel.is_external && link.is_up {
-                names.entry("each packet brings its remote end").or_default().push(&link.name);
+                names
+                    .entry("each packet brings its remote end")
+                    .or_default()
+                    .push(&link.name);
             } else if routed.contains(&link.index) && is_kept_by_a_program(host, link) {
-                names.entry("a program carries its packets").or_default().push(&link.name);
+                names
+                    .entry("a program carries its packets")
+                    .or_default()
+                    .push(&link.name);
             }
         }
         let unseen = names.into_iter();
-        unseen.map(|(why, names)| Unseen::new(TUNNELS, abridge(&names, ", "), why)).collect()
+        unseen
+            .map(|(why, names)| Unseen::new(TUNNELS, abridge(&names, ", "), why))
+            .collect()
     }
 
     /// Returns the interfaces of the host, and what carries them, that routes lead over.
     pub(super) fn routed(&self) -> BTreeSet<Interface> {
-        let Some(host) = self.snapshots.first() else { return BTreeSet::new() };
+        let Some(host) = self.snapshots.first() else {
+            return BTreeSet::new();
+        };
         let routes = host.routes.iter().filter(|route| !route.is_link_local());
-        let tops: BTreeSet<u32> = routes.flat_map(|route| route.interfaces.iter().copied()).collect();
-        tops.into_iter().flat_map(|index| self.stack.carriers(Interface::new(HOST, index))).collect()
+        let tops: BTreeSet<u32> = routes
+            .flat_map(|route| route.interfaces.iter().copied())
+            .collect();
+        tops.into_iter()
+            .flat_map(|index| self.stack.carriers(Interface::new(HOST, index)))
+            .collect()
     }
 
-    /// On a host without a default route, each network of its own may be the administrator's; but not
-    /// if another card leads to the same network.
+    /// On a host without a default route, each network of its own may be the administrator's; but
+    /// not if another card leads to the same network.
     fn only_routes(&self, host: &Snapshot) -> Vec<Point> {
         if live(host).any(|route| route.is_wide() && self.leaves(host, route)) {
             return Vec::new();
@@ -87,8 +116,11 @@ impl Facts<'_> {
                 let own = self.stack.carriers(Interface::new(HOST, *index));
                 let same = live(host).filter(|other| other.destination() == route.destination());
                 let others = same.flat_map(|other| &other.interfaces);
-                let is_other =
-                    |index: &u32| self.stack.carriers(Interface::new(HOST, *index)).is_disjoint(&own);
+                let is_other = |index: &u32| {
+                    self.stack
+                        .carriers(Interface::new(HOST, *index))
+                        .is_disjoint(&own)
+                };
                 if !others.into_iter().any(is_other) {
                     let destination = route.destination();
                     points.push(point(*index, NetworkPurpose::OnlyRoute { destination }));
@@ -100,10 +132,16 @@ impl Facts<'_> {
 
     /// Returns whether a route leads out of this host: over a card.
     fn leaves(&self, host: &Snapshot, route: &Route) -> bool {
-        let tops = route.interfaces.iter().map(|index| Interface::new(HOST, *index));
+        let tops = route
+            .interfaces
+            .iter()
+            .map(|index| Interface::new(HOST, *index));
         let mut carriers = tops.flat_map(|top| self.stack.carriers(top));
         carriers.any(|interface| {
-            let link = host.links.get(&interface.index).filter(|_| interface.namespace == HOST);
+            let link = host
+                .links
+                .get(&interface.index)
+                .filter(|_| interface.namespace == HOST);
             link.is_some_and(|link| link.parent.is_some())
         })
     }
@@ -119,7 +157,10 @@ impl Facts<'_> {
             let own = own.interfaces_with(source);
             interfaces.extend(own.map(|index| Interface::new(flow.network, index)));
         }
-        let purpose = |interface| Point { interface, purpose: flow.purpose.clone() };
+        let purpose = |interface| Point {
+            interface,
+            purpose: flow.purpose.clone(),
+        };
         interfaces.into_iter().map(purpose).collect()
     }
 
@@ -132,7 +173,9 @@ impl Facts<'_> {
         });
         let points = listening.flat_map(|socket| {
             let address = socket.local.ip();
-            let purpose = NetworkPurpose::SshServer { address: address.to_string() };
+            let purpose = NetworkPurpose::SshServer {
+                address: address.to_string(),
+            };
             own.interfaces_with(address).map(move |index| Point {
                 interface: Interface::new(namespace, index),
                 purpose: purpose.clone(),
@@ -143,12 +186,17 @@ impl Facts<'_> {
 }
 
 fn point(index: u32, purpose: NetworkPurpose) -> Point {
-    Point { interface: Interface::new(HOST, index), purpose }
+    Point {
+        interface: Interface::new(HOST, index),
+        purpose,
+    }
 }
 
 /// Returns the routes of tables that a rule leads to.
 fn live(host: &Snapshot) -> impl Iterator<Item = &Route> {
-    host.routes.iter().filter(|route| host.tables.contains(&route.table))
+    host.routes
+        .iter()
+        .filter(|route| host.tables.contains(&route.table))
 }
 
 /// Returns the routes that lead to a router, or to much of the Internet.
@@ -161,9 +209,16 @@ fn routes(host: &Snapshot) -> Vec<Point> {
     for route in wide_or_routed(host) {
         let purpose = match route.length {
             0 => NetworkPurpose::DefaultRoute { table: route.table },
-            _ => NetworkPurpose::Route { destination: route.destination() },
+            _ => NetworkPurpose::Route {
+                destination: route.destination(),
+            },
         };
-        points.extend(route.interfaces.iter().map(|index| point(*index, purpose.clone())));
+        points.extend(
+            route
+                .interfaces
+                .iter()
+                .map(|index| point(*index, purpose.clone())),
+        );
     }
     points
 }
@@ -176,13 +231,22 @@ fn links(host: &Snapshot, link: &Link) -> Vec<Point> {
     if link.kind == "macvtap" && link.is_up {
         points.push(point(link.index, NetworkPurpose::Tap));
     }
-    let switch = link.master.and_then(|master| host.links.get(&master)).filter(|link| link.is_switch());
+    let switch = link
+        .master
+        .and_then(|master| host.links.get(&master))
+        .filter(|link| link.is_switch());
     if let Some(switch) = switch {
-        let ports = host.links.values().filter(|other| other.master == link.master);
+        let ports = host
+            .links
+            .values()
+            .filter(|other| other.master == link.master);
         let others = ports.filter(|other| other.index != link.index);
         let ports: Vec<String> = others.map(|other| other.name.clone()).collect();
         if !ports.is_empty() {
-            let purpose = NetworkPurpose::SwitchPort { switch: switch.name.clone(), ports };
+            let purpose = NetworkPurpose::SwitchPort {
+                switch: switch.name.clone(),
+                ports,
+            };
             points.push(point(link.index, purpose));
         }
     }
@@ -192,19 +256,37 @@ fn links(host: &Snapshot, link: &Link) -> Vec<Point> {
 /// An interface that was put into another namespace is in use there. Those that only exist there
 /// (veth, bridges, bonds) have a card below that counts by itself.
 fn in_namespace((namespace, snapshot): (usize, &Snapshot)) -> Vec<Point> {
-    const MADE_OF_OTHERS: [&str; 7] = ["veth", "bridge", "openvswitch", "bond", "team", "vrf", "dummy"];
+    const MADE_OF_OTHERS: [&str; 7] = [
+        "veth",
+        "bridge",
+        "openvswitch",
+        "bond",
+        "team",
+        "vrf",
+        "dummy",
+    ];
     let links = snapshot.links.values().filter(|link| !link.is_loopback);
     let links = links.filter(|link| !MADE_OF_OTHERS.contains(&link.kind.as_str()));
-    let purpose = NetworkPurpose::Namespace { namespace: snapshot.name.clone() };
-    let points = links
-        .map(|link| Point { interface: Interface::new(namespace, link.index), purpose: purpose.clone() });
+    let purpose = NetworkPurpose::Namespace {
+        namespace: snapshot.name.clone(),
+    };
+    let points = links.map(|link| Point {
+        interface: Interface::new(namespace, link.index),
+        purpose: purpose.clone(),
+    });
     points.collect()
 }
 
 fn only_link(host: &Snapshot) -> Option<Point> {
-    let mut running = host.links.values().filter(|link| link.parent.is_some() && link.is_running);
+    let mut running = host
+        .links
+        .values()
+        .filter(|link| link.parent.is_some() && link.is_running);
     let only = running.next()?;
-    running.next().is_none().then(|| point(only.index, NetworkPurpose::OnlyLink))
+    running
+        .next()
+        .is_none()
+        .then(|| point(only.index, NetworkPurpose::OnlyLink))
 }
 
 /// Returns whether its packets go through a program: a tun, or PPP over anything but PPPoE.
@@ -224,14 +306,18 @@ mod tests {
 
     #[test]
     fn card_with_an_address_and_its_network_is_free() {
-        let scene = Scene::new().default_over(OTHER, 254).route(CARD, "10.0.3.0", 24, 254);
+        let scene = Scene::new()
+            .default_over(OTHER, 254)
+            .route(CARD, "10.0.3.0", 24, 254);
         assert_eq!(scene.uses(), [""; 0]);
         assert_eq!(scene.unseen(), [""; 0]);
     }
 
     #[test]
     fn card_of_the_only_route_is_used() {
-        let scene = Scene::new().route(CARD, "10.0.3.0", 24, 254).route(CARD, "fe80::", 64, 254);
+        let scene = Scene::new()
+            .route(CARD, "10.0.3.0", 24, 254)
+            .route(CARD, "fe80::", 64, 254);
         let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
         assert_eq!(scene.uses(), [only]);
         let scene = scene.route(OTHER, "10.0.3.0", 24, 254);
@@ -249,7 +335,10 @@ mod tests {
 
     #[test]
     fn default_route_that_leads_nowhere_makes_no_card_free() {
-        let scene = Scene::new().add(Link { kind: "dummy".into(), ..link(9, "dummy0") });
+        let scene = Scene::new().add(Link {
+            kind: "dummy".into(),
+            ..link(9, "dummy0")
+        });
         let mut scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
         scene.snapshots[HOST].routes[0].has_gateway = false;
         let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
@@ -258,7 +347,9 @@ mod tests {
 
     #[test]
     fn default_route_of_a_table_counts_with_a_rule() {
-        let mut scene = Scene::new().default_over(OTHER, 254).default_over(CARD, 100);
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .default_over(CARD, 100);
         assert_eq!(scene.uses(), [""; 0]);
         scene.snapshots[HOST].tables.insert(100);
         assert_eq!(scene.uses(), ["the default route of table 100 over eth0"]);
@@ -267,11 +358,15 @@ mod tests {
     #[test]
     fn parts_of_a_default_route_and_routers_are_used() {
         for (destination, length) in [("0.0.0.0", 1), ("128.0.0.0", 1), ("::", 1), ("2000::", 3)] {
-            let scene = Scene::new().default_over(OTHER, 254).route(CARD, destination, length, 254);
+            let scene = Scene::new()
+                .default_over(OTHER, 254)
+                .route(CARD, destination, length, 254);
             let expected = format!("the route to {destination}/{length} over eth0");
             assert_eq!(scene.uses(), [expected]);
         }
-        let mut scene = Scene::new().default_over(OTHER, 254).route(CARD, "10.9.0.0", 16, 254);
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .route(CARD, "10.9.0.0", 16, 254);
         assert_eq!(scene.uses(), [""; 0]);
         scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
         assert_eq!(scene.uses(), ["the route to 10.9.0.0/16 over eth0"]);
@@ -281,28 +376,48 @@ mod tests {
     fn bridge_with_the_tap_of_a_guest_is_used() {
         let mut scene = Scene::new().default_over(OTHER, 254);
         scene.link(CARD).master = Some(10);
-        let scene = scene.add(Link { kind: "bridge".into(), ..link(10, "br0") });
+        let scene = scene.add(Link {
+            kind: "bridge".into(),
+            ..link(10, "br0")
+        });
         assert_eq!(scene.uses(), [""; 0]);
-        let tap = Link { kind: "tun".into(), master: Some(10), ..link(11, "vnet0") };
+        let tap = Link {
+            kind: "tun".into(),
+            master: Some(10),
+            ..link(11, "vnet0")
+        };
         assert_eq!(scene.add(tap).uses(), ["br0, which joins eth0 with vnet0"]);
     }
 
     #[test]
     fn tunnel_of_a_program_makes_cards_with_routes_unknown() {
-        let scene = Scene::new().add(Link { kind: "tun".into(), ..link(10, "tun0") });
+        let scene = Scene::new().add(Link {
+            kind: "tun".into(),
+            ..link(10, "tun0")
+        });
         let mut scene = scene.default_over(10, 254);
         scene.snapshots[HOST].routes[0].has_gateway = false;
         assert_eq!(scene.unseen(), [""; 0]);
-        let scene = scene.route(CARD, "10.0.3.0", 24, 254).default_over(OTHER, 254);
+        let scene = scene
+            .route(CARD, "10.0.3.0", 24, 254)
+            .default_over(OTHER, 254);
         assert_eq!(scene.uses(), [""; 0]);
-        let tun = "interfaces that carry tunnels cannot be seen (tun0: a program carries its packets)";
+        let tun =
+            "interfaces that carry tunnels cannot be seen (tun0: a program carries its packets)";
         assert_eq!(scene.unseen(), [tun]);
     }
 
     #[test]
     fn external_tunnel_makes_cards_with_routes_unknown() {
-        let tunnel = Tunnel { is_external: true, ..Tunnel::default() };
-        let vxlan = Link { kind: "vxlan".into(), tunnel, ..link(10, "vxlan_sys_4789") };
+        let tunnel = Tunnel {
+            is_external: true,
+            ..Tunnel::default()
+        };
+        let vxlan = Link {
+            kind: "vxlan".into(),
+            tunnel,
+            ..link(10, "vxlan_sys_4789")
+        };
         let scene = Scene::new().add(vxlan).default_over(OTHER, 254);
         assert_eq!(scene.unseen(), [""; 0]);
         assert_eq!(scene.route(CARD, "10.0.3.0", 24, 254).unseen().len(), 1);
@@ -310,7 +425,9 @@ mod tests {
 
     #[test]
     fn card_in_another_namespace_is_used_there() {
-        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .namespace("network namespace blue");
         let card = scene.snapshots[HOST].links.remove(&CARD).unwrap();
         scene.snapshots[1].links.insert(CARD, card);
         assert_eq!(scene.uses(), ["eth0 in network namespace blue"]);
@@ -318,31 +435,50 @@ mod tests {
 
     #[test]
     fn macvlan_of_a_container_is_carried_by_its_card() {
-        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .namespace("network namespace blue");
         let below = Some(CARD);
-        let macvlan = Link { kind: "macvlan".into(), below, below_namespace: Some(0), ..link(9, "mv0") };
+        let macvlan = Link {
+            kind: "macvlan".into(),
+            below,
+            below_namespace: Some(0),
+            ..link(9, "mv0")
+        };
         scene.snapshots[1].links.insert(9, macvlan);
         scene.snapshots[1].neighbours.insert(0, HOST);
-        assert_eq!(scene.uses(), ["mv0 in network namespace blue, carried by eth0"]);
+        assert_eq!(
+            scene.uses(),
+            ["mv0 in network namespace blue, carried by eth0"]
+        );
     }
 
     #[test]
     fn macvtap_that_is_up_is_used() {
-        let macvtap = Link { kind: "macvtap".into(), below: Some(CARD), ..link(9, "macvtap0") };
+        let macvtap = Link {
+            kind: "macvtap".into(),
+            below: Some(CARD),
+            ..link(9, "macvtap0")
+        };
         let scene = Scene::new().default_over(OTHER, 254).add(macvtap);
         assert_eq!(scene.uses(), ["the tap macvtap0, carried by eth0"]);
     }
 
     #[test]
     fn storage_and_ssh_are_found_by_their_ways() {
-        let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.100", CARD);
+        let scene = Scene::new()
+            .default_over(OTHER, 254)
+            .way("10.0.3.100", CARD);
         let nfs = scene.connection("10.0.3.15:50000", "10.0.3.100:2049");
         assert_eq!(nfs.uses(), ["NFS with 10.0.3.100 over eth0"]);
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
         let ssh = scene.connection("10.0.3.15:22", "10.0.3.2:50000");
         assert_eq!(ssh.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
-        assert_eq!(scene.connection("10.0.3.15:40000", "10.0.3.2:443").uses(), [""; 0]);
+        assert_eq!(
+            scene.connection("10.0.3.15:40000", "10.0.3.2:443").uses(),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -350,17 +486,25 @@ mod tests {
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
         let mut scene = scene.connection("10.0.3.15:2222", "10.0.3.2:50000");
         assert_eq!(scene.uses(), [""; 0]);
-        scene.ssh_sockets.insert(scene.snapshots[HOST].connections[0].inode);
+        scene
+            .ssh_sockets
+            .insert(scene.snapshots[HOST].connections[0].inode);
         assert_eq!(scene.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
     }
 
     #[test]
     fn ssh_server_bound_to_one_address_needs_its_card() {
-        let mut scene = Scene::new().default_over(OTHER, 254).connection("10.0.3.15:22", "1.1.1.1:1");
-        scene.snapshots[HOST].addresses.push((CARD, address("10.0.3.15")));
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .connection("10.0.3.15:22", "1.1.1.1:1");
+        scene.snapshots[HOST]
+            .addresses
+            .push((CARD, address("10.0.3.15")));
         scene.snapshots[HOST].connections[0].remote = None;
         assert_eq!(scene.uses(), ["the SSH server's address 10.0.3.15 on eth0"]);
-        scene.snapshots[HOST].connections[0].local.set_ip(address("0.0.0.0"));
+        scene.snapshots[HOST].connections[0]
+            .local
+            .set_ip(address("0.0.0.0"));
         assert_eq!(scene.uses(), [""; 0]);
     }
 

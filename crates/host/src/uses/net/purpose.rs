@@ -104,8 +104,17 @@ impl NetworkUse {
             NetworkPurpose::Storage { protocol, .. } => Some(protocol.clone()),
             _ => None,
         };
-        (&self.netdev, &self.interface, discriminant(&self.purpose), kind(self))
-            == (&other.netdev, &other.interface, discriminant(&other.purpose), kind(other))
+        (
+            &self.netdev,
+            &self.interface,
+            discriminant(&self.purpose),
+            kind(self),
+        ) == (
+            &other.netdev,
+            &other.interface,
+            discriminant(&other.purpose),
+            kind(other),
+        )
     }
 
     /// Counts another use of the same kind. The main table's default route stands for all.
@@ -127,7 +136,12 @@ impl NetworkUse {
 
 impl fmt::Display for NetworkUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { netdev, interface, purpose, more } = self;
+        let Self {
+            netdev,
+            interface,
+            purpose,
+            more,
+        } = self;
         match purpose {
             NetworkPurpose::DefaultRoute { table: MAIN } => {
                 write!(f, "the default route over {interface}")?;
@@ -143,14 +157,20 @@ impl fmt::Display for NetworkUse {
             }
             NetworkPurpose::Tunnel => write!(f, "the tunnel {interface}")?,
             NetworkPurpose::SwitchPort { switch, ports } => {
-                write!(f, "{switch}, which joins {interface} with {}", abridge(ports, ", "))?;
+                write!(
+                    f,
+                    "{switch}, which joins {interface} with {}",
+                    abridge(ports, ", ")
+                )?;
             }
             NetworkPurpose::Tap => write!(f, "the tap {interface}")?,
             NetworkPurpose::Namespace { namespace } => write!(f, "{interface} in {namespace}")?,
             NetworkPurpose::Storage { protocol, peer } => {
                 write!(f, "{protocol} with {peer} over {interface}")?;
             }
-            NetworkPurpose::Ssh { peer } => write!(f, "the SSH session of {peer} over {interface}")?,
+            NetworkPurpose::Ssh { peer } => {
+                write!(f, "the SSH session of {peer} over {interface}")?
+            }
             NetworkPurpose::SshServer { address } => {
                 write!(f, "the SSH server's address {address} on {interface}")?;
             }
@@ -193,7 +213,10 @@ mod tests {
             "table": 254,
         });
         assert_eq!(serde_json::to_value(&used).unwrap(), expected);
-        assert_eq!(used.to_string(), "the default route over br0, carried by eth0");
+        assert_eq!(
+            used.to_string(),
+            "the default route over br0, carried by eth0"
+        );
     }
 
     #[test]
@@ -207,31 +230,46 @@ mod tests {
             scene = scene.route(CARD, &format!("10.{network}.0.0"), 16, 254);
             scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
         }
-        let expected =
-            ["the default route over eth0 (and 3 more)", "the route to 10.0.0.0/16 over eth0 (and 49 more)"];
+        let expected = [
+            "the default route over eth0 (and 3 more)",
+            "the route to 10.0.0.0/16 over eth0 (and 49 more)",
+        ];
         assert_eq!(scene.uses(), expected);
     }
 
     #[test]
     fn tunnels_of_programs_are_one_unseen_part() {
-        let mut scene = Scene::new().route(CARD, "10.0.3.0", 24, 254).default_over(OTHER, 254);
+        let mut scene = Scene::new()
+            .route(CARD, "10.0.3.0", 24, 254)
+            .default_over(OTHER, 254);
         for index in 10..22 {
-            let tun = Link { kind: "tun".into(), ..link(index, &format!("tun{index}")) };
+            let tun = Link {
+                kind: "tun".into(),
+                ..link(index, &format!("tun{index}"))
+            };
             scene = scene.add(tun).default_over(index, 254);
         }
         let unseen = scene.unseen();
         assert_eq!(unseen.len(), 1, "{unseen:?}");
         assert!(unseen[0].contains("(tun10, tun11, "), "{unseen:?}");
-        assert!(unseen[0].ends_with("tun17 and 4 more: a program carries its packets)"), "{unseen:?}");
+        assert!(
+            unseen[0].ends_with("tun17 and 4 more: a program carries its packets)"),
+            "{unseen:?}"
+        );
     }
 
     #[test]
     fn storage_of_two_protocols_is_two_uses() {
         let mut scene = Scene::new().default_over(OTHER, 254);
         for (peer, port) in [("10.0.3.1", 2049), ("10.0.3.2", 2049), ("10.0.3.3", 3260)] {
-            scene = scene.way(peer, CARD).connection("10.0.3.15:50000", &format!("{peer}:{port}"));
+            scene = scene
+                .way(peer, CARD)
+                .connection("10.0.3.15:50000", &format!("{peer}:{port}"));
         }
-        let expected = ["NFS with 10.0.3.1 over eth0 (and 1 more)", "iSCSI with 10.0.3.3 over eth0"];
+        let expected = [
+            "NFS with 10.0.3.1 over eth0 (and 1 more)",
+            "iSCSI with 10.0.3.3 over eth0",
+        ];
         assert_eq!(scene.uses(), expected);
     }
 }

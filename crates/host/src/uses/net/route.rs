@@ -57,7 +57,8 @@ pub(super) struct Lookup {
 impl Route {
     pub(super) fn parse(message: &Message) -> Option<Self> {
         let body = &message.body;
-        let (family, length, table, kind) = (body.first()?, *body.get(1)?, *body.get(4)?, *body.get(7)?);
+        let (family, length, table, kind) =
+            (body.first()?, *body.get(1)?, *body.get(4)?, *body.get(7)?);
         let is_cached = u32_at(body, 8)? & CACHED != 0;
         if message.kind != NEW_ROUTE || kind != UNICAST || is_cached {
             return None;
@@ -69,7 +70,11 @@ impl Route {
         };
         let attributes = Attributes::after(body, 12);
         let hops = hops(attributes.bytes(9).unwrap_or_default());
-        let interfaces = attributes.u32(4).into_iter().chain(hops.iter().map(|hop| hop.0)).collect();
+        let interfaces = attributes
+            .u32(4)
+            .into_iter()
+            .chain(hops.iter().map(|hop| hop.0))
+            .collect();
         Some(Self {
             destination: attributes.bytes(1).map_or(Some(any), destination)?,
             length,
@@ -82,7 +87,9 @@ impl Route {
 
     /// Adds the interfaces of the next-hop object that it names.
     pub(super) fn resolve(mut self, hops: &BTreeMap<u32, NextHop>) -> Self {
-        let Some(hop) = self.next_hop.and_then(|id| hops.get(&id)) else { return self };
+        let Some(hop) = self.next_hop.and_then(|id| hops.get(&id)) else {
+            return self;
+        };
         let members = hop.group.iter().filter_map(|id| hops.get(id));
         for hop in members.chain([hop]) {
             self.interfaces.extend(hop.interface);
@@ -93,8 +100,9 @@ impl Route {
         self
     }
 
-    /// Returns whether it leads to so much of the Internet that it can be a part of a default route:
-    /// IPv4 prefixes below /8, IPv6 prefixes below /7 (`2000::/3` is all of it; `fc00::/7` is not).
+    /// Returns whether it leads to so much of the Internet that it can be a part of a default
+    /// route: IPv4 prefixes below /8, IPv6 prefixes below /7 (`2000::/3` is all of it; `fc00::/7`
+    /// is not).
     pub(super) fn is_wide(&self) -> bool {
         self.length < if self.destination.is_ipv4() { 8 } else { 7 }
     }
@@ -124,7 +132,9 @@ fn destination(bytes: &[u8]) -> Option<IpAddr> {
 fn is_gateway(attributes: Attributes<'_>) -> bool {
     const GATEWAY: u16 = 5;
     const VIA: u16 = 18;
-    attributes.iter().any(|(kind, _)| matches!(kind, GATEWAY | VIA))
+    attributes
+        .iter()
+        .any(|(kind, _)| matches!(kind, GATEWAY | VIA))
 }
 
 /// Reads the ways of a multipath route: interface, and whether a router is behind it.
@@ -150,8 +160,13 @@ impl NextHop {
         Some(Self {
             id: attributes.u32(1)?,
             interface: attributes.u32(5),
-            has_gateway: attributes.bytes(6).is_some_and(|gateway| address(gateway).is_some()),
-            group: group.chunks_exact(8).filter_map(|member| u32_at(member, 0)).collect(),
+            has_gateway: attributes
+                .bytes(6)
+                .is_some_and(|gateway| address(gateway).is_some()),
+            group: group
+                .chunks_exact(8)
+                .filter_map(|member| u32_at(member, 0))
+                .collect(),
         })
     }
 }
@@ -162,7 +177,9 @@ pub(super) fn parse_rule(message: &Message) -> Option<u32> {
     if message.kind != NEW_RULE || body.get(7) != Some(&TO_TABLE) {
         return None;
     }
-    let table = Attributes::after(body, 12).u32(15).or_else(|| body.get(4).map(|table| (*table).into()));
+    let table = Attributes::after(body, 12)
+        .u32(15)
+        .or_else(|| body.get(4).map(|table| (*table).into()));
     table.filter(|table| *table != 0)
 }
 
@@ -176,7 +193,11 @@ pub(super) fn request(family: u8) -> Body {
 impl Lookup {
     pub(super) fn request(&self) -> Body {
         let mut header = [0; 12];
-        header[0] = if self.destination.is_ipv4() { IPV4 } else { IPV6 };
+        header[0] = if self.destination.is_ipv4() {
+            IPV4
+        } else {
+            IPV6
+        };
         header[1] = if self.destination.is_ipv4() { 32 } else { 128 };
         let mut body = Body::new(&header).address(1, self.destination);
         if let Some(source) = self.source {
@@ -193,7 +214,9 @@ impl Lookup {
 
     /// Reads the interface that packets leave by from the kernel's answer.
     pub(super) fn answer(message: &Message) -> Option<u32> {
-        Attributes::after(&message.body, 12).u32(4).filter(|_| message.kind == NEW_ROUTE)
+        Attributes::after(&message.body, 12)
+            .u32(4)
+            .filter(|_| message.kind == NEW_ROUTE)
     }
 }
 
@@ -205,7 +228,12 @@ mod tests {
     fn message(family: u8, length: u8, kind: u8, attributes: &Body) -> Message {
         let mut body = vec![family, length, 0, 0, 254, 3, 0, kind, 0, 0, 0, 0];
         body.extend(attributes.bytes());
-        Message { kind: NEW_ROUTE, flags: 2, sequence: 1, body }
+        Message {
+            kind: NEW_ROUTE,
+            flags: 2,
+            sequence: 1,
+            body,
+        }
     }
 
     fn over(interface: u32) -> Body {
@@ -214,7 +242,9 @@ mod tests {
 
     #[test]
     fn default_route_of_another_table_is_read() {
-        let attributes = over(2).attribute(15, &1000_u32.to_ne_bytes()).attribute(5, &[10, 0, 3, 1]);
+        let attributes = over(2)
+            .attribute(15, &1000_u32.to_ne_bytes())
+            .attribute(5, &[10, 0, 3, 1]);
         let route = Route::parse(&message(IPV4, 0, UNICAST, &attributes)).unwrap();
         let expected = Route {
             destination: IpAddr::from([0; 4]),
@@ -244,21 +274,43 @@ mod tests {
 
     #[test]
     fn next_hop_object_of_a_group_gives_all_interfaces() {
-        let hop = |id, interface, group| NextHop { id, interface, has_gateway: true, group };
-        let hops = [hop(1, Some(2), vec![]), hop(2, Some(5), vec![]), hop(10, None, vec![1, 2])];
+        let hop = |id, interface, group| NextHop {
+            id,
+            interface,
+            has_gateway: true,
+            group,
+        };
+        let hops = [
+            hop(1, Some(2), vec![]),
+            hop(2, Some(5), vec![]),
+            hop(10, None, vec![1, 2]),
+        ];
         let hops = hops.map(|hop| (hop.id, hop)).into();
         let attributes = Body::default().attribute(30, &10_u32.to_ne_bytes());
-        let route = Route::parse(&message(IPV6, 0, UNICAST, &attributes)).unwrap().resolve(&hops);
+        let route = Route::parse(&message(IPV6, 0, UNICAST, &attributes))
+            .unwrap()
+            .resolve(&hops);
         assert_eq!((route.interfaces, route.has_gateway), (vec![2, 5], true));
     }
 
     #[test]
     fn next_hop_object_is_read_with_its_group() {
         let group = [10, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0];
-        let body = Body::new(&[0; 8]).attribute(1, &3_u32.to_ne_bytes()).attribute(2, &group);
+        let body = Body::new(&[0; 8])
+            .attribute(1, &3_u32.to_ne_bytes())
+            .attribute(2, &group);
         let kind = NEW_NEXT_HOP;
-        let message = Message { kind, flags: 2, sequence: 1, body: body.bytes().to_vec() };
-        let expected = NextHop { id: 3, group: vec![10, 11], ..NextHop::default() };
+        let message = Message {
+            kind,
+            flags: 2,
+            sequence: 1,
+            body: body.bytes().to_vec(),
+        };
+        let expected = NextHop {
+            id: 3,
+            group: vec![10, 11],
+            ..NextHop::default()
+        };
         assert_eq!(NextHop::parse(&message), Some(expected));
     }
 
@@ -281,7 +333,12 @@ mod tests {
             interfaces: vec![2],
             next_hop: None,
         };
-        for (text, length) in [("0.0.0.0", 1), ("128.0.0.0", 1), ("8000::", 1), ("2000::", 3)] {
+        for (text, length) in [
+            ("0.0.0.0", 1),
+            ("128.0.0.0", 1),
+            ("8000::", 1),
+            ("2000::", 3),
+        ] {
             assert!(route(text, length).is_wide(), "{text}/{length}");
         }
         for (text, length) in [("10.0.0.0", 8), ("fc00::", 7), ("192.0.2.0", 24)] {
@@ -295,7 +352,12 @@ mod tests {
         let rule = |action: u8, table: u32| {
             let mut body = vec![IPV4, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
             body.extend(Body::default().attribute(15, &table.to_ne_bytes()).bytes());
-            parse_rule(&Message { kind: NEW_RULE, flags: 2, sequence: 1, body })
+            parse_rule(&Message {
+                kind: NEW_RULE,
+                flags: 2,
+                sequence: 1,
+                body,
+            })
         };
         assert_eq!(rule(TO_TABLE, 1000), Some(1000));
         assert_eq!(rule(TO_TABLE, 0), None);

@@ -29,19 +29,41 @@ pub(super) fn address(text: &str) -> IpAddr {
 }
 
 pub(super) fn link(index: u32, name: &str) -> Link {
-    Link { index, name: name.to_owned(), is_up: true, ..Link::default() }
+    Link {
+        index,
+        name: name.to_owned(),
+        is_up: true,
+        ..Link::default()
+    }
 }
 
 impl Scene {
     pub(super) fn new() -> Self {
         let tree = Tree::new();
-        let mut host = Snapshot { tables: [253, 254, 255].into(), ..Snapshot::default() };
-        for (index, name, device) in [(CARD, "eth0", "0000:01:00.0"), (OTHER, "eth1", "0000:02:00.0")] {
+        let mut host = Snapshot {
+            tables: [253, 254, 255].into(),
+            ..Snapshot::default()
+        };
+        for (index, name, device) in [
+            (CARD, "eth0", "0000:01:00.0"),
+            (OTHER, "eth1", "0000:02:00.0"),
+        ] {
             tree.pci(device, 0x020000);
             let parent = Some(("pci".to_owned(), device.to_owned()));
-            host.links.insert(index, Link { parent, ..link(index, name) });
+            host.links.insert(
+                index,
+                Link {
+                    parent,
+                    ..link(index, name)
+                },
+            );
         }
-        Self { tree, snapshots: vec![host], ssh_sockets: BTreeSet::new(), ways: Vec::new() }
+        Self {
+            tree,
+            snapshots: vec![host],
+            ssh_sockets: BTreeSet::new(),
+            ways: Vec::new(),
+        }
     }
 
     pub(super) fn add(mut self, link: Link) -> Self {
@@ -54,7 +76,10 @@ impl Scene {
     }
 
     pub(super) fn namespace(mut self, name: &str) -> Self {
-        self.snapshots.push(Snapshot { name: name.to_owned(), ..Snapshot::default() });
+        self.snapshots.push(Snapshot {
+            name: name.to_owned(),
+            ..Snapshot::default()
+        });
         self
     }
 
@@ -64,7 +89,13 @@ impl Scene {
         scene
     }
 
-    pub(super) fn route(mut self, interface: u32, destination: &str, length: u8, table: u32) -> Self {
+    pub(super) fn route(
+        mut self,
+        interface: u32,
+        destination: &str,
+        length: u8,
+        table: u32,
+    ) -> Self {
         self.snapshots[HOST].routes.push(Route {
             destination: address(destination),
             length,
@@ -85,7 +116,13 @@ impl Scene {
     pub(super) fn connection(mut self, local: &str, remote: &str) -> Self {
         let remote: SocketAddr = remote.parse().unwrap();
         let local = local.parse().unwrap();
-        let connection = Connection { local, remote: Some(remote), interface: None, mark: 0, inode: 7 };
+        let connection = Connection {
+            local,
+            remote: Some(remote),
+            interface: None,
+            mark: 0,
+            inode: 7,
+        };
         self.snapshots[HOST].connections.push(connection);
         self
     }
@@ -94,7 +131,11 @@ impl Scene {
         let flows = flows(&[], &self.snapshots, &self.ssh_sockets);
         let mut ways = Ways::new();
         for (namespace, lookup) in questions(&self.snapshots, &flows) {
-            let way = self.ways.iter().find(|way| way.0 == lookup.destination).map(|way| way.1);
+            let way = self
+                .ways
+                .iter()
+                .find(|way| way.0 == lookup.destination)
+                .map(|way| way.1);
             ways.insert((namespace, lookup), way);
         }
         Network::new(self.snapshots.clone(), &ways, &flows, &self.ssh_sockets)
@@ -112,7 +153,10 @@ impl Scene {
     pub(super) fn uses_below(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
-        let below = Below { netdevs: vec!["eth0".into()], ..Below::default() };
+        let below = Below {
+            netdevs: vec!["eth0".into()],
+            ..Below::default()
+        };
         let uses = self.network().uses(&host, &device, &below);
         uses.iter().map(ToString::to_string).collect()
     }

@@ -51,22 +51,39 @@ impl Snapshot {
     pub(super) fn read(name: &str, sockets: &Sockets) -> io::Result<Self> {
         let netlink = &sockets.route;
         let links = netlink.dump(link::GET, &link::request())?;
-        let links: BTreeMap<u32, Link> =
-            links.iter().filter_map(Link::parse).map(|link| (link.index, link)).collect();
-        let mut snapshot = Self { name: name.to_owned(), links, ..Self::default() };
+        let links: BTreeMap<u32, Link> = links
+            .iter()
+            .filter_map(Link::parse)
+            .map(|link| (link.index, link))
+            .collect();
+        let mut snapshot = Self {
+            name: name.to_owned(),
+            links,
+            ..Self::default()
+        };
         let addresses = netlink.dump(GET_ADDRESS, &Body::new(&[0; 8]))?;
         snapshot.addresses = addresses.iter().filter_map(link::parse_address).collect();
         let hops = optional(netlink.dump(route::GET_NEXT_HOP, &Body::new(&[0; 8])))?;
-        let hops = hops.iter().filter_map(NextHop::parse).map(|hop| (hop.id, hop)).collect();
+        let hops = hops
+            .iter()
+            .filter_map(NextHop::parse)
+            .map(|hop| (hop.id, hop))
+            .collect();
         for family in [IPV4, IPV6] {
             let routes = optional(netlink.dump(route::GET_ROUTE, &route::request(family)))?;
             let routes = routes.iter().filter_map(Route::parse);
-            snapshot.routes.extend(routes.map(|route| route.resolve(&hops)));
+            snapshot
+                .routes
+                .extend(routes.map(|route| route.resolve(&hops)));
             let rules = optional(netlink.dump(route::GET_RULE, &route::request(family)))?;
-            snapshot.tables.extend(rules.iter().filter_map(route::parse_rule));
+            snapshot
+                .tables
+                .extend(rules.iter().filter_map(route::parse_rule));
         }
         snapshot.tables.extend(USUAL_TABLES);
-        snapshot.tables.extend(snapshot.links.values().filter_map(|link| link.vrf_table));
+        snapshot
+            .tables
+            .extend(snapshot.links.values().filter_map(|link| link.vrf_table));
         snapshot.read_tunnels(sockets);
         snapshot.read_connections(&sockets.connections);
         Ok(snapshot)
@@ -75,12 +92,17 @@ impl Snapshot {
     fn read_tunnels(&mut self, sockets: &Sockets) {
         // The interface behind "Id Address Device".
         let sessions = sockets.pppoe.lines().skip(1);
-        self.pppoe = sessions.filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
+        self.pppoe = sessions
+            .filter_map(|line| line.split_whitespace().nth(2))
+            .map(str::to_owned)
+            .collect();
         if self.links.values().any(|link| link.kind == "vxlan") {
             let mut header = [0; 12];
             header[0] = 7; // AF_BRIDGE
             match optional(sockets.route.dump(GET_NEIGHBOUR, &Body::new(&header))) {
-                Ok(list) => self.forwarding = list.iter().filter_map(link::parse_forwarding).collect(),
+                Ok(list) => {
+                    self.forwarding = list.iter().filter_map(link::parse_forwarding).collect()
+                }
                 Err(error) => self.miss("remote ends of vxlan interfaces", error),
             }
         }
@@ -101,7 +123,9 @@ impl Snapshot {
                 Err(error) => Err(copy(error)),
             };
             match list {
-                Ok(list) => self.connections.extend(list.iter().filter_map(Connection::parse)),
+                Ok(list) => self
+                    .connections
+                    .extend(list.iter().filter_map(Connection::parse)),
                 Err(error) => return self.miss("connections of storage and SSH", error),
             }
         }
@@ -128,16 +152,26 @@ impl Snapshot {
             }
         }
         for link in self.links.values() {
-            if link.below_namespace.is_some_and(|number| wanted.contains(&number)) {
-                let place = format!("the network namespace behind {} in {}", link.name, self.name);
-                self.unseen.push(Unseen::new(USES, place, "no process and no mount shows it"));
+            if link
+                .below_namespace
+                .is_some_and(|number| wanted.contains(&number))
+            {
+                let place = format!(
+                    "the network namespace behind {} in {}",
+                    link.name, self.name
+                );
+                self.unseen
+                    .push(Unseen::new(USES, place, "no process and no mount shows it"));
             }
         }
     }
 
     /// Returns the interfaces that have an address.
     pub(super) fn interfaces_with(&self, address: IpAddr) -> impl Iterator<Item = u32> {
-        self.addresses.iter().filter(move |(_, own)| *own == address).map(|(index, _)| *index)
+        self.addresses
+            .iter()
+            .filter(move |(_, own)| *own == address)
+            .map(|(index, _)| *index)
     }
 }
 
@@ -145,7 +179,12 @@ impl Snapshot {
 pub(super) fn way(sockets: &Sockets, lookup: &Lookup) -> Option<u32> {
     let ask = |lookup: &Lookup| sockets.route.ask(route::GET_ROUTE, &lookup.request());
     // A source that is not an address of this namespace is refused.
-    let answer = ask(lookup).or_else(|_| ask(&Lookup { source: None, ..lookup.clone() }));
+    let answer = ask(lookup).or_else(|_| {
+        ask(&Lookup {
+            source: None,
+            ..lookup.clone()
+        })
+    });
     Lookup::answer(&answer.ok()?)
 }
 
@@ -153,7 +192,10 @@ pub(super) fn way(sockets: &Sockets, lookup: &Lookup) -> Option<u32> {
 fn optional(list: io::Result<Vec<Message>>) -> io::Result<Vec<Message>> {
     match list {
         Err(error)
-            if matches!(error.raw_os_error(), Some(NOT_THERE | NOT_SUPPORTED | FAMILY_NOT_SUPPORTED)) =>
+            if matches!(
+                error.raw_os_error(),
+                Some(NOT_THERE | NOT_SUPPORTED | FAMILY_NOT_SUPPORTED)
+            ) =>
         {
             Ok(Vec::new())
         }
@@ -162,5 +204,7 @@ fn optional(list: io::Result<Vec<Message>>) -> io::Result<Vec<Message>> {
 }
 
 pub(super) fn copy(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    error
+        .raw_os_error()
+        .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

@@ -10,7 +10,9 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-use super::wire::{self, Body, FLAG_DUMP, FLAG_INTERRUPTED, KIND_DONE, KIND_ERROR, Message, cut_off, u32_at};
+use super::wire::{
+    self, Body, FLAG_DUMP, FLAG_INTERRUPTED, KIND_DONE, KIND_ERROR, Message, cut_off, u32_at,
+};
 
 /// Datagrams of a dump are at most this long.
 const DATAGRAM: usize = 64 << 10;
@@ -28,9 +30,17 @@ pub(super) struct Socket {
 impl Socket {
     /// Opens a socket in the network namespace of the calling thread.
     pub(super) fn open(protocol: Option<Protocol>) -> io::Result<Self> {
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        let fd = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            protocol,
+        )?;
         sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
-        Ok(Self { fd, sequence: Cell::new(0) })
+        Ok(Self {
+            fd,
+            sequence: Cell::new(0),
+        })
     }
 
     /// Lists all objects of a kind.
@@ -41,7 +51,10 @@ impl Socket {
     pub(super) fn dump(&self, kind: u16, body: &Body) -> io::Result<Vec<Message>> {
         for _ in 0..ATTEMPTS {
             let messages = self.dump_once(kind, body)?;
-            if messages.iter().all(|message| message.flags & FLAG_INTERRUPTED == 0) {
+            if messages
+                .iter()
+                .all(|message| message.flags & FLAG_INTERRUPTED == 0)
+            {
                 return Ok(messages);
             }
         }
@@ -82,7 +95,11 @@ impl Socket {
     fn send(&self, kind: u16, flags: u16, body: &Body) -> io::Result<u32> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
-        send(&self.fd, &body.request(kind, flags, sequence), SendFlags::empty())?;
+        send(
+            &self.fd,
+            &body.request(kind, flags, sequence),
+            SendFlags::empty(),
+        )?;
         Ok(sequence)
     }
 
@@ -111,13 +128,24 @@ mod tests {
     use super::*;
 
     fn message(kind: u16, error: i32) -> Message {
-        Message { kind, flags: 0, sequence: 1, body: error.to_ne_bytes().to_vec() }
+        Message {
+            kind,
+            flags: 0,
+            sequence: 1,
+            body: error.to_ne_bytes().to_vec(),
+        }
     }
 
     #[test]
     fn error_of_the_kernel_is_its_errno() {
-        assert_eq!(check(&message(KIND_ERROR, -1)).unwrap_err().raw_os_error(), Some(1));
-        assert_eq!(check(&message(KIND_DONE, -95)).unwrap_err().raw_os_error(), Some(95));
+        assert_eq!(
+            check(&message(KIND_ERROR, -1)).unwrap_err().raw_os_error(),
+            Some(1)
+        );
+        assert_eq!(
+            check(&message(KIND_DONE, -95)).unwrap_err().raw_os_error(),
+            Some(95)
+        );
         assert!(check(&message(KIND_ERROR, 0)).is_ok());
         assert!(check(&message(16, -1)).is_ok());
     }
@@ -126,7 +154,11 @@ mod tests {
     fn list_of_links_has_the_loopback_device() {
         let socket = Socket::open(None).unwrap();
         let links = socket.dump(18, &Body::new(&[0; 16])).unwrap();
-        assert!(links.iter().any(|link| link.body.windows(3).any(|name| name == b"lo\0")));
+        assert!(
+            links
+                .iter()
+                .any(|link| link.body.windows(3).any(|name| name == b"lo\0"))
+        );
         assert_eq!(links.last().unwrap().kind, KIND_DONE);
     }
 

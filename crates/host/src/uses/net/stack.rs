@@ -65,8 +65,16 @@ impl Stack {
         let port = Interface::new(namespace, link.index);
         let Some(master) = link.master else { return };
         self.add(Interface::new(namespace, master), port);
-        if snapshot.links.get(&master).is_some_and(|master| master.kind == "openvswitch") {
-            for internal in snapshot.links.values().filter(|link| link.kind == "openvswitch") {
+        if snapshot
+            .links
+            .get(&master)
+            .is_some_and(|master| master.kind == "openvswitch")
+        {
+            for internal in snapshot
+                .links
+                .values()
+                .filter(|link| link.kind == "openvswitch")
+            {
                 self.add(Interface::new(namespace, internal.index), port);
             }
         }
@@ -77,9 +85,14 @@ impl Stack {
     fn add_lower(&mut self, namespace: usize, snapshots: &[Snapshot], link: &Link) {
         let above = Interface::new(namespace, link.index);
         let Some(index) = link.below else { return };
-        let Some(other) = other_namespace(namespace, snapshots, link) else { return };
+        let Some(other) = other_namespace(namespace, snapshots, link) else {
+            return;
+        };
         self.add(above, Interface::new(other, index));
-        let lower = snapshots[other].links.get(&index).filter(|_| link.kind == "veth");
+        let lower = snapshots[other]
+            .links
+            .get(&index)
+            .filter(|_| link.kind == "veth");
         if let Some(switch) = lower.and_then(|lower| lower.master) {
             self.add(above, Interface::new(other, switch));
         }
@@ -90,16 +103,25 @@ impl Stack {
         let above = Interface::new(namespace, link.index);
         for other in outer_namespaces(namespace, snapshots, link) {
             let outside = &snapshots[other];
-            let local = link.tunnel.local.into_iter().flat_map(|local| outside.interfaces_with(local));
+            let local = link
+                .tunnel
+                .local
+                .into_iter()
+                .flat_map(|local| outside.interfaces_with(local));
             let answers = tunnel_lookups(&snapshots[namespace], link).into_iter();
-            let answers = answers.filter_map(|lookup| ways.get(&(other, lookup)).copied().flatten());
+            let answers =
+                answers.filter_map(|lookup| ways.get(&(other, lookup)).copied().flatten());
             for index in link.tunnel.link.into_iter().chain(local).chain(answers) {
                 self.add(above, Interface::new(other, index));
             }
         }
         if link.kind == "ppp" {
             let own = &snapshots[namespace];
-            for device in own.links.values().filter(|device| own.pppoe.contains(&device.name)) {
+            for device in own
+                .links
+                .values()
+                .filter(|device| own.pppoe.contains(&device.name))
+            {
                 self.add(above, Interface::new(namespace, device.index));
             }
         }
@@ -114,8 +136,8 @@ fn other_namespace(own: usize, snapshots: &[Snapshot], link: &Link) -> Option<us
     }
 }
 
-/// Returns the namespaces that a tunnel's outer packets may be in. WireGuard keeps to the one that it
-/// was made in and does not name it; that is the host's, as a rule.
+/// Returns the namespaces that a tunnel's outer packets may be in. WireGuard keeps to the one that
+/// it was made in and does not name it; that is the host's, as a rule.
 pub(super) fn outer_namespaces(own: usize, snapshots: &[Snapshot], link: &Link) -> Vec<usize> {
     let mut namespaces: Vec<usize> = other_namespace(own, snapshots, link).into_iter().collect();
     if link.is_tunnel() && link.below_namespace.is_none() && own != HOST {
@@ -126,14 +148,20 @@ pub(super) fn outer_namespaces(own: usize, snapshots: &[Snapshot], link: &Link) 
 
 /// Returns the questions for the way of a tunnel's outer packets.
 pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
-    let forwarding = snapshot.forwarding.iter().filter(|(index, _)| *index == link.index);
+    let forwarding = snapshot
+        .forwarding
+        .iter()
+        .filter(|(index, _)| *index == link.index);
     let mut remotes: BTreeSet<IpAddr> = forwarding.map(|(_, remote)| *remote).collect();
     remotes.extend(link.tunnel.remote);
     let peers = snapshot.wireguard.get(&link.index);
     remotes.extend(peers.iter().flat_map(|peers| &peers.remotes));
     let lookup = |destination| Lookup {
         destination,
-        source: link.tunnel.local.filter(|local| local.is_ipv4() == destination.is_ipv4()),
+        source: link
+            .tunnel
+            .local
+            .filter(|local| local.is_ipv4() == destination.is_ipv4()),
         mark: peers.map_or(0, |peers| peers.mark),
         interface: link.tunnel.link,
     };
@@ -151,20 +179,39 @@ mod tests {
     fn default_route_is_followed_through_vlan_bond_and_bridge() {
         let mut scene = Scene::new();
         scene.link(CARD).master = Some(10);
-        let scene = scene.add(Link { kind: "bond".into(), ..link(10, "bond0") });
-        let scene = scene.add(Link { kind: "vlan".into(), below: Some(10), ..link(11, "vlan7") });
-        let mut scene = scene.add(Link { kind: "bridge".into(), ..link(12, "br0") });
+        let scene = scene.add(Link {
+            kind: "bond".into(),
+            ..link(10, "bond0")
+        });
+        let scene = scene.add(Link {
+            kind: "vlan".into(),
+            below: Some(10),
+            ..link(11, "vlan7")
+        });
+        let mut scene = scene.add(Link {
+            kind: "bridge".into(),
+            ..link(12, "br0")
+        });
         scene.link(11).master = Some(12);
         let scene = scene.default_over(12, 254);
-        assert_eq!(scene.uses(), ["the default route over br0, carried by eth0"]);
+        assert_eq!(
+            scene.uses(),
+            ["the default route over br0, carried by eth0"]
+        );
     }
 
     #[test]
     fn internal_port_of_open_vswitch_goes_over_its_ports() {
         let mut scene = Scene::new();
         scene.link(CARD).master = Some(10);
-        let scene = scene.add(Link { kind: "openvswitch".into(), ..link(10, "ovs-system") });
-        let scene = scene.add(Link { kind: "openvswitch".into(), ..link(11, "br-ex") });
+        let scene = scene.add(Link {
+            kind: "openvswitch".into(),
+            ..link(10, "ovs-system")
+        });
+        let scene = scene.add(Link {
+            kind: "openvswitch".into(),
+            ..link(11, "br-ex")
+        });
         let uses = scene.default_over(11, 254).uses();
         assert_eq!(uses, ["the default route over br-ex, carried by eth0"]);
     }
@@ -172,19 +219,31 @@ mod tests {
     #[test]
     fn tunnel_is_carried_by_the_way_to_its_remote_end() {
         let remote = Some(address("10.0.3.100"));
-        let tunnel = Tunnel { remote, ..Tunnel::default() };
-        let vxlan = Link { kind: "vxlan".into(), tunnel, ..link(10, "vxlan0") };
+        let tunnel = Tunnel {
+            remote,
+            ..Tunnel::default()
+        };
+        let vxlan = Link {
+            kind: "vxlan".into(),
+            tunnel,
+            ..link(10, "vxlan0")
+        };
         let scene = Scene::new().add(vxlan).default_over(10, 254);
         assert_eq!(scene.uses(), [""; 0]);
         let uses = scene.way("10.0.3.100", CARD).uses();
-        let expected =
-            ["the default route over vxlan0, carried by eth0", "the tunnel vxlan0, carried by eth0"];
+        let expected = [
+            "the default route over vxlan0, carried by eth0",
+            "the tunnel vxlan0, carried by eth0",
+        ];
         assert_eq!(uses, expected);
     }
 
     #[test]
     fn vxlan_is_carried_by_the_ways_of_its_forwarding_table() {
-        let mut scene = Scene::new().add(Link { kind: "vxlan".into(), ..link(10, "flannel.1") });
+        let mut scene = Scene::new().add(Link {
+            kind: "vxlan".into(),
+            ..link(10, "flannel.1")
+        });
         scene.snapshots[HOST].forwarding = vec![(10, address("10.0.3.100"))];
         let uses = scene.way("10.0.3.100", CARD).uses();
         assert_eq!(uses, ["the tunnel flannel.1, carried by eth0"]);
@@ -192,20 +251,33 @@ mod tests {
 
     #[test]
     fn pppoe_is_carried_by_the_interface_of_its_session() {
-        let mut scene = Scene::new().add(Link { kind: "ppp".into(), ..link(10, "ppp0") });
+        let mut scene = Scene::new().add(Link {
+            kind: "ppp".into(),
+            ..link(10, "ppp0")
+        });
         scene.snapshots[HOST].pppoe = vec!["eth0".into()];
         let scene = scene.default_over(10, 254);
-        assert_eq!(scene.uses(), ["the default route over ppp0, carried by eth0"]);
+        assert_eq!(
+            scene.uses(),
+            ["the default route over ppp0, carried by eth0"]
+        );
         assert_eq!(scene.unseen(), [""; 0]);
     }
 
     #[test]
     fn wireguard_of_another_namespace_is_carried_by_the_host() {
-        let mut scene = Scene::new().default_over(OTHER, 254).namespace("network namespace blue");
-        let wireguard = Link { kind: "wireguard".into(), ..link(9, "wg0") };
+        let mut scene = Scene::new()
+            .default_over(OTHER, 254)
+            .namespace("network namespace blue");
+        let wireguard = Link {
+            kind: "wireguard".into(),
+            ..link(9, "wg0")
+        };
         scene.snapshots[1].links.insert(9, wireguard);
         let remotes = vec![address("10.0.3.100")];
-        scene.snapshots[1].wireguard.insert(9, Peers { mark: 0, remotes });
+        scene.snapshots[1]
+            .wireguard
+            .insert(9, Peers { mark: 0, remotes });
         assert_eq!(scene.uses(), [""; 0]);
         let uses = scene.way("10.0.3.100", CARD).uses();
         assert_eq!(uses, ["wg0 in network namespace blue, carried by eth0"]);

@@ -94,7 +94,8 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn bytes(self, kind: u16) -> Option<&'a [u8]> {
-        self.iter().find_map(|(found, value)| (found == kind).then_some(value))
+        self.iter()
+            .find_map(|(found, value)| (found == kind).then_some(value))
     }
 
     /// Returns the attributes inside of one; none if it is not there.
@@ -108,7 +109,10 @@ impl<'a> Attributes<'a> {
 
     pub(super) fn text(self, kind: u16) -> Option<String> {
         let bytes = self.bytes(kind)?;
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(bytes.len());
         Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 
@@ -155,11 +159,15 @@ pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
+    Some(u16::from_ne_bytes(
+        bytes.get(offset..offset + 2)?.try_into().ok()?,
+    ))
 }
 
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(offset..offset + 4)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -168,12 +176,23 @@ mod tests {
 
     #[test]
     fn message_written_is_read_back_with_attributes() {
-        let body = Body::new(&[7; 12]).attribute(3, b"eth0\0").attribute(0x8000 | 5, &9_u32.to_ne_bytes());
+        let body = Body::new(&[7; 12])
+            .attribute(3, b"eth0\0")
+            .attribute(0x8000 | 5, &9_u32.to_ne_bytes());
         let mut bytes = body.request(24, FLAG_DUMP, 5);
         bytes.extend(Body::new(&[]).request(KIND_DONE, 0, 5));
         let messages = messages(&bytes).unwrap();
-        assert_eq!(messages.iter().map(|message| message.kind).collect::<Vec<_>>(), [24, KIND_DONE]);
-        assert_eq!((messages[0].flags, messages[0].sequence), (FLAG_DUMP | FLAG_REQUEST, 5));
+        assert_eq!(
+            messages
+                .iter()
+                .map(|message| message.kind)
+                .collect::<Vec<_>>(),
+            [24, KIND_DONE]
+        );
+        assert_eq!(
+            (messages[0].flags, messages[0].sequence),
+            (FLAG_DUMP | FLAG_REQUEST, 5)
+        );
         let attributes = Attributes::after(&messages[0].body, 12);
         assert_eq!(attributes.text(3).as_deref(), Some("eth0"));
         assert_eq!(attributes.u32(5), Some(9));
@@ -200,7 +219,10 @@ mod tests {
     #[test]
     fn mapped_address_is_an_ipv4_address() {
         let mapped = "::ffff:10.0.3.100".parse::<std::net::Ipv6Addr>().unwrap();
-        assert_eq!(address(&mapped.octets()), Some("10.0.3.100".parse().unwrap()));
+        assert_eq!(
+            address(&mapped.octets()),
+            Some("10.0.3.100".parse().unwrap())
+        );
         assert_eq!(address(&[1, 2, 3]), None);
     }
 }

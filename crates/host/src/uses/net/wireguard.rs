@@ -20,12 +20,19 @@ pub(super) struct Peers {
 pub(super) fn peers(generic: &Socket, interface: u32) -> io::Result<Peers> {
     const GET_FAMILY: [u8; HEADER] = [3, 1, 0, 0];
     const GET_DEVICE: [u8; HEADER] = [0, 1, 0, 0];
-    let family = generic.ask(CONTROLLER, &Body::new(&GET_FAMILY).attribute(2, b"wireguard\0"))?;
-    let family = Attributes::after(&family.body, HEADER).bytes(1).and_then(|id| u16_at(id, 0));
+    let family = generic.ask(
+        CONTROLLER,
+        &Body::new(&GET_FAMILY).attribute(2, b"wireguard\0"),
+    )?;
+    let family = Attributes::after(&family.body, HEADER)
+        .bytes(1)
+        .and_then(|id| u16_at(id, 0));
     let family = family.ok_or(io::ErrorKind::NotFound)?;
     let device = Body::new(&GET_DEVICE).attribute(1, &interface.to_ne_bytes());
     let messages = generic.dump(family, &device)?;
-    Ok(parse(messages.iter().filter(|message| message.kind == family)))
+    Ok(parse(
+        messages.iter().filter(|message| message.kind == family),
+    ))
 }
 
 fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> Peers {
@@ -34,8 +41,12 @@ fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> Peers {
         let attributes = Attributes::after(&message.body, HEADER);
         found.mark = attributes.u32(7).unwrap_or(found.mark);
         let peers = attributes.nested(8);
-        let ends = peers.iter().filter_map(|(_, peer)| Attributes::after(peer, 0).bytes(4));
-        found.remotes.extend(ends.filter_map(socket_address).map(|end| end.ip()));
+        let ends = peers
+            .iter()
+            .filter_map(|(_, peer)| Attributes::after(peer, 0).bytes(4));
+        found
+            .remotes
+            .extend(ends.filter_map(socket_address).map(|end| end.ip()));
     }
     found.remotes.sort();
     found.remotes.dedup();
@@ -61,17 +72,35 @@ mod tests {
     fn peers_are_read_from_all_messages_of_a_list() {
         let v4 = [2, 0, 0x1f, 0x90, 10, 0, 3, 100, 0, 0, 0, 0, 0, 0, 0, 0];
         let mut v6 = vec![10, 0, 0x1f, 0x90, 0, 0, 0, 0];
-        v6.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        v6.extend(
+            "2001:db8::1"
+                .parse::<std::net::Ipv6Addr>()
+                .unwrap()
+                .octets(),
+        );
         v6.extend([0; 4]);
         let message = |end: &[u8], mark: u32| {
             let peer = Body::default().attribute(1, &[1; 32]).attribute(4, end);
             let peers = Body::default().attribute(0x8000, peer.bytes());
             let body = Body::new(&[0, 1, 0, 0]).attribute(7, &mark.to_ne_bytes());
             let body = body.attribute(0x8008, peers.bytes());
-            Message { kind: 30, flags: 0, sequence: 1, body: body.bytes().to_vec() }
+            Message {
+                kind: 30,
+                flags: 0,
+                sequence: 1,
+                body: body.bytes().to_vec(),
+            }
         };
-        let remotes = ["10.0.3.100", "2001:db8::1"].map(|text| text.parse().unwrap()).to_vec();
+        let remotes = ["10.0.3.100", "2001:db8::1"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
         let found = parse([message(&v4, 0xca6c), message(&v6, 0xca6c)].iter());
-        assert_eq!(found, Peers { mark: 0xca6c, remotes });
+        assert_eq!(
+            found,
+            Peers {
+                mark: 0xca6c,
+                remotes
+            }
+        );
     }
 }

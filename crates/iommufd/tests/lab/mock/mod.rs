@@ -1,5 +1,5 @@
-//! The kernel's own test devices behind /dev/iommu (`CONFIG_IOMMUFD_TEST`), and what only a test does to a
-//! context. The structs are no user interface and in no crate.
+//! The kernel's own test devices behind /dev/iommu (`CONFIG_IOMMUFD_TEST`), and what only a test
+//! does to a context. The structs are no user interface and in no crate.
 #![allow(unsafe_code)]
 
 mod device;
@@ -68,9 +68,15 @@ unsafe impl Ioctl for &mut Command {
 fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> Result<([u64; 16], IoctlOutput)> {
     let mut arguments = [0; 16];
     arguments[..given.len()].copy_from_slice(given);
-    let mut command = Command { size: size_of::<Command>() as u32, op, id, reserved: 0, arguments };
-    // SAFETY: the struct says how large it is; the only addresses, for CHECK_MAP and DIRTY, are read, of
-    // memory that lives.
+    let mut command = Command {
+        size: size_of::<Command>() as u32,
+        op,
+        id,
+        reserved: 0,
+        arguments,
+    };
+    // SAFETY: the struct says how large it is; the only addresses, for CHECK_MAP and DIRTY, are
+    // read, of memory that lives.
     let output = unsafe { ioctl(context.as_fd(), &mut command) }?;
     Ok((command.arguments, output))
 }
@@ -82,9 +88,17 @@ fn pair(low: u32, high: u32) -> u64 {
 
 /// Destroys any object of a context, behind the back of whoever owns it.
 pub(crate) fn destroy(context: &Iommufd, id: u32) -> Result<()> {
-    let mut arg = iommu_destroy { size: size_of::<iommu_destroy>() as u32, id };
+    let mut arg = iommu_destroy {
+        size: size_of::<iommu_destroy>() as u32,
+        id,
+    };
     // SAFETY: the request's struct; no addresses.
-    unsafe { ioctl(context.as_fd(), Updater::<DESTROY, iommu_destroy>::new(&mut arg)) }
+    unsafe {
+        ioctl(
+            context.as_fd(),
+            Updater::<DESTROY, iommu_destroy>::new(&mut arg),
+        )
+    }
 }
 
 /// Makes IOVAs unusable, as a device's reserved region does.
@@ -99,7 +113,10 @@ pub(crate) fn dma_buf(context: &Iommufd, length: u32) -> OwnedFd {
     let before = dma_bufs();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     test(context, DMABUF_GET, 0, &[pair(length, flags.bits())]).unwrap();
-    let made = dma_bufs().into_iter().find(|fd| !before.contains(fd)).unwrap();
+    let made = dma_bufs()
+        .into_iter()
+        .find(|fd| !before.contains(fd))
+        .unwrap();
     // SAFETY: the kernel has just made this descriptor for this call, and tests run one at a time.
     unsafe { OwnedFd::from_raw_fd(made) }
 }
@@ -110,7 +127,9 @@ fn dma_bufs() -> Vec<RawFd> {
     let dma_bufs = entries.filter(|entry| {
         fs::read_link(entry.path()).is_ok_and(|link| link.to_string_lossy().starts_with("/dmabuf:"))
     });
-    dma_bufs.map(|entry| entry.file_name().to_str().unwrap().parse().unwrap()).collect()
+    dma_bufs
+        .map(|entry| entry.file_name().to_str().unwrap().parse().unwrap())
+        .collect()
 }
 
 /// Has the owner of a dma-buf take its memory away, or give it back.
@@ -121,13 +140,27 @@ pub(crate) fn revoke(context: &Iommufd, buffer: impl AsFd, revoked: bool) {
 
 /// A guest's page table, each of whose 4 cached entries is `entry` at first.
 pub(crate) fn guest(entry: u32) -> HwptOptions {
-    let data = HwptData::Raw { data_type: HWPT_DATA, data: words(&[entry, 0]) };
-    HwptOptions { data: Some(data), ..HwptOptions::default() }
+    let data = HwptData::Raw {
+        data_type: HWPT_DATA,
+        data: words(&[entry, 0]),
+    };
+    HwptOptions {
+        data: Some(data),
+        ..HwptOptions::default()
+    }
 }
 
 /// Whether a guest's page table has these cached entries; 0 for one that was invalidated.
 pub(crate) fn has_cached(hwpt: &Hwpt, entries: [u32; 4]) -> bool {
-    let is = |(index, entry)| test(hwpt.context(), CHECK_IOTLB, hwpt.id(), &[pair(index, entry)]).is_ok();
+    let is = |(index, entry)| {
+        test(
+            hwpt.context(),
+            CHECK_IOTLB,
+            hwpt.id(),
+            &[pair(index, entry)],
+        )
+        .is_ok()
+    };
     (0..).zip(entries).all(is)
 }
 

@@ -11,8 +11,13 @@ impl Error {
         match self {
             Self::Iommufd(error) => error.hint(),
             Self::Device(error) => error.hint(),
-            Self::Unsupported { backend: Backend::Type1, .. } => Some("use the backend iommufd, which can"),
-            Self::NoType1 { extension: "VFIO_UNMAP_ALL" } => Some("use Linux 5.12 or later"),
+            Self::Unsupported {
+                backend: Backend::Type1,
+                ..
+            } => Some("use the backend iommufd, which can"),
+            Self::NoType1 {
+                extension: "VFIO_UNMAP_ALL",
+            } => Some("use Linux 5.12 or later"),
             Self::NoBackend { .. } | Self::NoType1 { .. } => Some(
                 "use a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, or with CONFIG_VFIO_IOMMU_TYPE1",
             ),
@@ -26,10 +31,12 @@ impl Error {
             Self::NotViable { .. } => {
                 Some("bind these devices to vfio-pci too, or leave them without a driver")
             }
-            Self::PerhapsMapped { .. } => {
-                Some("do not free the memory or use these IOVAs again before the container is closed")
+            Self::PerhapsMapped { .. } => Some(
+                "do not free the memory or use these IOVAs again before the container is closed",
+            ),
+            Self::NotOwned { .. } => {
+                Some("attach all devices of the bus or slot, on the same backend")
             }
-            Self::NotOwned { .. } => Some("attach all devices of the bus or slot, on the same backend"),
             Self::InUse { .. } => {
                 Some("drop the other handles, the mappings of its BARs and the proofs first")
             }
@@ -38,10 +45,14 @@ impl Error {
             ),
             Self::Discarding { .. } => Some("attach it when the balloon is at rest"),
             Self::NoDevice => Some("attach a device first"),
-            Self::NoDirtyTracking { .. } => Some("count all memory that devices may write to as dirty"),
+            Self::NoDirtyTracking { .. } => {
+                Some("count all memory that devices may write to as dirty")
+            }
             Self::OtherTable => Some("allocate it over what Dma::ioas gives"),
             Self::NotTracking => Some("start dirty tracking first"),
-            Self::Bitmap { .. } => Some("use a power of two as page size, and a word for each 64 pages"),
+            Self::Bitmap { .. } => {
+                Some("use a power of two as page size, and a word for each 64 pages")
+            }
             _ => self.answer_hint(Errno::from_io_error(self.io()?)?),
         }
     }
@@ -51,13 +62,15 @@ impl Error {
         match (self, errno) {
             (_, Errno::MFILE) => Some(MANY_FILES),
             (Self::Open { .. }, Errno::ACCESS | Errno::PERM) => Some("run this as root"),
-            (Self::Open { .. }, Errno::NOENT | Errno::NODEV) => Some("bind the device to a VFIO driver"),
+            (Self::Open { .. }, Errno::NOENT | Errno::NODEV) => {
+                Some("bind the device to a VFIO driver")
+            }
             (Self::Open { .. }, Errno::BUSY) => Some(
                 "close the group, or the character device of one of its devices, in the other process or container",
             ),
-            (Self::Join { .. }, Errno::INVAL) => {
-                Some("use a separate container: this one maps IOVAs that a device of the group cannot use")
-            }
+            (Self::Join { .. }, Errno::INVAL) => Some(
+                "use a separate container: this one maps IOVAs that a device of the group cannot use",
+            ),
             (Self::GroupDevice { .. }, Errno::NODEV) => Some("bind the device to a VFIO driver"),
             (Self::GroupDevice { token: false, .. }, Errno::ACCESS) => {
                 Some("give the token that was set on its physical function, which is assigned too")

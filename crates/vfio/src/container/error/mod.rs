@@ -8,7 +8,8 @@ use crate::device;
 use std::io;
 use std::path::PathBuf;
 
-/// What went wrong with a container. Each variant names the object and the arguments; the kernel's answer is the source.
+/// What went wrong with a container. Each variant names the object and the arguments; the kernel's
+/// answer is the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -55,7 +56,8 @@ pub enum Error {
     /// The kernel's VFIO has no type1 IOMMU, or an old one.
     #[error("the kernel's VFIO does not support {extension} (VFIO_CHECK_EXTENSION)")]
     NoType1 {
-        /// The extension that is missing: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux 5.12 has.
+        /// The extension that is missing: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux
+        /// 5.12 has.
         extension: &'static str,
     },
     /// A device is in no IOMMU group.
@@ -107,7 +109,9 @@ pub enum Error {
         devices: Vec<String>,
     },
     /// Other handles of a device are there, or a proof for a hot reset has its group.
-    #[error("{device} is in use by other handles, mappings, or a proof for a hot reset of its group")]
+    #[error(
+        "{device} is in use by other handles, mappings, or a proof for a hot reset of its group"
+    )]
     InUse {
         /// The device.
         device: String,
@@ -146,7 +150,8 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// The kernel could not say whether it has mapped memory, nor be had to unmap it: devices may reach it.
+    /// The kernel could not say whether it has mapped memory, nor be had to unmap it: devices may
+    /// reach it.
     #[error("{map}; it may have taken effect, and cannot be unmapped")]
     PerhapsMapped {
         /// The first IOVA.
@@ -241,8 +246,15 @@ pub struct Blocker {
 }
 
 fn by(blockers: &[Blocker]) -> String {
-    let each: Vec<_> = blockers.iter().map(|b| format!("{} is bound to {}", b.device, b.driver)).collect();
-    if each.is_empty() { ": it has another owner".into() } else { format!(": {}", each.join(", ")) }
+    let each: Vec<_> = blockers
+        .iter()
+        .map(|b| format!("{} is bound to {}", b.device, b.driver))
+        .collect();
+    if each.is_empty() {
+        ": it has another owner".into()
+    } else {
+        format!(": {}", each.join(", "))
+    }
 }
 
 impl Error {
@@ -293,43 +305,94 @@ mod tests {
     fn what_may_be_mapped_is_told_with_both_answers() {
         let (ioas, address, length, iova) = (1, 0x7000, 0x1000, 0x2000);
         let (at, access, source) = (Iova::At(iova), Access::Read, Errno::FAULT.into());
-        let map = passthru_iommufd::Error::Map { ioas, address, length, iova: at, access, source };
-        let unmap = passthru_iommufd::Error::Unmap { ioas, iova, length, source: Errno::NOMEM.into() };
-        let error = Error::PerhapsMapped { iova, length, map: Box::new(map), source: Box::new(unmap) };
-        assert!(error.to_string().ends_with("and cannot be unmapped"), "{error}");
-        assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::FAULT));
+        let map = passthru_iommufd::Error::Map {
+            ioas,
+            address,
+            length,
+            iova: at,
+            access,
+            source,
+        };
+        let unmap = passthru_iommufd::Error::Unmap {
+            ioas,
+            iova,
+            length,
+            source: Errno::NOMEM.into(),
+        };
+        let error = Error::PerhapsMapped {
+            iova,
+            length,
+            map: Box::new(map),
+            source: Box::new(unmap),
+        };
+        assert!(
+            error.to_string().ends_with("and cannot be unmapped"),
+            "{error}"
+        );
+        assert_eq!(
+            error.io().and_then(Errno::from_io_error),
+            Some(Errno::FAULT)
+        );
         assert!(error.hint().unwrap().contains("free the memory"));
     }
 
     #[test]
     fn a_full_container_is_told_with_its_limit() {
-        let error = Error::Map { iova: 0x2000, length: 0x1000, source: Errno::NOSPC.into() };
-        assert_eq!(error.to_string(), "cannot map 0x1000 bytes at IOVA 0x2000 (VFIO_IOMMU_MAP_DMA)");
+        let error = Error::Map {
+            iova: 0x2000,
+            length: 0x1000,
+            source: Errno::NOSPC.into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot map 0x1000 bytes at IOVA 0x2000 (VFIO_IOMMU_MAP_DMA)"
+        );
         assert!(error.hint().unwrap().contains("65,535"));
     }
 
     #[test]
     fn what_keeps_a_group_from_being_viable_is_named() {
-        let blocker = Blocker { device: "0000:06:02.0".into(), driver: "e1000".into() };
-        let error = Error::NotViable { group: 7, blockers: vec![blocker] };
-        assert_eq!(error.to_string(), "group 7 is not viable: 0000:06:02.0 is bound to e1000");
+        let blocker = Blocker {
+            device: "0000:06:02.0".into(),
+            driver: "e1000".into(),
+        };
+        let error = Error::NotViable {
+            group: 7,
+            blockers: vec![blocker],
+        };
+        assert_eq!(
+            error.to_string(),
+            "group 7 is not viable: 0000:06:02.0 is bound to e1000"
+        );
         assert!(error.hint().unwrap().contains("vfio-pci"));
     }
 
     #[test]
     fn an_extension_that_is_missing_is_named_with_the_kernel_that_has_it() {
-        let error = Error::NoType1 { extension: "VFIO_UNMAP_ALL" };
+        let error = Error::NoType1 {
+            extension: "VFIO_UNMAP_ALL",
+        };
         assert_eq!(
             error.to_string(),
             "the kernel's VFIO does not support VFIO_UNMAP_ALL (VFIO_CHECK_EXTENSION)"
         );
         assert!(error.hint().unwrap().contains("5.12"));
-        assert!(Error::NoType1 { extension: "VFIO_TYPE1v2_IOMMU" }.hint().unwrap().contains("CONFIG_"));
+        assert!(
+            Error::NoType1 {
+                extension: "VFIO_TYPE1v2_IOMMU"
+            }
+            .hint()
+            .unwrap()
+            .contains("CONFIG_")
+        );
     }
 
     #[test]
     fn what_a_backend_cannot_do_is_named() {
-        let error = Error::Unsupported { backend: Backend::Type1, what: "map a file" };
+        let error = Error::Unsupported {
+            backend: Backend::Type1,
+            what: "map a file",
+        };
         assert_eq!(error.to_string(), "type1 cannot map a file");
     }
 }

@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
 
-/// An IOMMU group that this process alone has open: what the IOMMU cannot tell apart, so that it is taken as one. Its
-/// devices stay in its container until its file and theirs are closed.
+/// An IOMMU group that this process alone has open: what the IOMMU cannot tell apart, so that it is
+/// taken as one. Its devices stay in its container until its file and theirs are closed.
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
@@ -23,7 +23,8 @@ impl Group {
     /// Opens a group by its number (`/dev/vfio/GROUP`).
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for one that is there without an IOMMU only.
+    /// [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for one that is there without an
+    /// IOMMU only.
     pub fn open(number: u32) -> Result<Self, Error> {
         Self::open_in(Path::new("/dev/vfio"), number)
     }
@@ -35,10 +36,17 @@ impl Group {
             Errno::NOENT if folder.join(format!("noiommu-{number}")).exists() => {
                 Error::NoIommu { group: number }
             }
-            e => Error::Open { path: path.clone(), source: e.into() },
+            e => Error::Open {
+                path: path.clone(),
+                source: e.into(),
+            },
         })?;
         let group = Self { fd, number };
-        let not = |e: Errno| Error::NotVfio { path, what: "group", source: e.into() };
+        let not = |e: Errno| Error::NotVfio {
+            path,
+            what: "group",
+            source: e.into(),
+        };
         group.status().map(|_| ()).map_err(not)?;
         Ok(group)
     }
@@ -48,24 +56,34 @@ impl Group {
         self.number
     }
 
-    /// Returns whether nobody else uses a device of it, so that it can be taken (`VFIO_GROUP_FLAGS_VIABLE`).
+    /// Returns whether nobody else uses a device of it, so that it can be taken
+    /// (`VFIO_GROUP_FLAGS_VIABLE`).
     ///
     /// # Errors
-    /// [`Error::NotViable`] where not, with the devices that are on other drivers; [`Error::NotVfio`].
+    /// [`Error::NotViable`] where not, with the devices that are on other drivers;
+    /// [`Error::NotVfio`].
     pub fn check_viable(&self) -> Result<(), Error> {
         let path = PathBuf::from(format!("/dev/vfio/{}", self.number));
-        let flags = self.status().map_err(|e| Error::NotVfio { path, what: "group", source: e.into() })?;
+        let flags = self.status().map_err(|e| Error::NotVfio {
+            path,
+            what: "group",
+            source: e.into(),
+        })?;
         if flags & VFIO_GROUP_FLAGS_VIABLE != 0 {
             return Ok(());
         }
-        Err(Error::NotViable { group: self.number, blockers: blockers_of(self.number) })
+        Err(Error::NotViable {
+            group: self.number,
+            blockers: blockers_of(self.number),
+        })
     }
 
     fn status(&self) -> Result<u32, Errno> {
         sys::group::status(self.as_fd())
     }
 
-    /// Puts it into a container (`VFIO_GROUP_SET_CONTAINER`), which it leaves when its file is closed.
+    /// Puts it into a container (`VFIO_GROUP_SET_CONTAINER`), which it leaves when its file is
+    /// closed.
     pub(super) fn set_container(&self, container: BorrowedFd<'_>) -> Result<(), Error> {
         sys::group::set_container(self.as_fd(), container).map_err(|e| Error::Join {
             group: self.number,
@@ -75,15 +93,20 @@ impl Group {
     }
 
     /// Opens a device of it (`VFIO_GROUP_GET_DEVICE_FD`).
-    pub(super) fn device(&self, location: &Location, token: Option<[u8; 16]>) -> Result<OwnedFd, Error> {
+    pub(super) fn device(
+        &self,
+        location: &Location,
+        token: Option<[u8; 16]>,
+    ) -> Result<OwnedFd, Error> {
         let device = location.name();
         let name = CString::new(named(&device, token)).map_err(|_| Errno::INVAL);
-        name.and_then(|name| sys::group::device(self.as_fd(), &name)).map_err(|e| Error::GroupDevice {
-            device,
-            group: self.number,
-            token: token.is_some(),
-            source: e.into(),
-        })
+        name.and_then(|name| sys::group::device(self.as_fd(), &name))
+            .map_err(|e| Error::GroupDevice {
+                device,
+                group: self.number,
+                token: token.is_some(),
+                source: e.into(),
+            })
     }
 }
 
@@ -95,10 +118,16 @@ impl AsFd for Group {
 
 /// What `VFIO_GROUP_GET_DEVICE_FD` takes: the name, and a token as a UUID.
 fn named(device: &str, token: Option<[u8; 16]>) -> String {
-    let Some(token) = token else { return device.into() };
+    let Some(token) = token else {
+        return device.into();
+    };
     let mut uuid = String::new();
     for (index, byte) in token.iter().enumerate() {
-        let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
+        let dash = if matches!(index, 4 | 6 | 8 | 10) {
+            "-"
+        } else {
+            ""
+        };
         uuid.push_str(&format!("{dash}{byte:02x}"));
     }
     format!("{device} vf_token={uuid}")
@@ -106,11 +135,13 @@ fn named(device: &str, token: Option<[u8; 16]>) -> String {
 
 /// Finds the devices of a group that keep it from being viable.
 pub(in crate::container) fn blockers_of(group: u32) -> Vec<Blocker> {
-    blockers(&PathBuf::from(format!("/sys/kernel/iommu_groups/{group}/devices")))
+    blockers(&PathBuf::from(format!(
+        "/sys/kernel/iommu_groups/{group}/devices"
+    )))
 }
 
-/// Finds the devices of a group whose drivers use the DMA of the host. Those on VFIO's drivers have a folder `vfio-dev`;
-/// `pci-stub` and `pcieport` leave the DMA of a group alone.
+/// Finds the devices of a group whose drivers use the DMA of the host. Those on VFIO's drivers have
+/// a folder `vfio-dev`; `pci-stub` and `pcieport` leave the DMA of a group alone.
 fn blockers(devices: &Path) -> Vec<Blocker> {
     let entries = fs::read_dir(devices).into_iter().flatten().flatten();
     let mut blockers: Vec<_> = entries.filter_map(|entry| blocker(&entry.path())).collect();
@@ -122,7 +153,10 @@ fn blocker(device: &Path) -> Option<Blocker> {
     let location = Location::at(device).ok()?;
     let driver = location.driver()?;
     let harmless = location.cdev().is_some() || ["pci-stub", "pcieport"].contains(&driver.as_str());
-    (!harmless).then(|| Blocker { device: location.name(), driver })
+    (!harmless).then(|| Blocker {
+        device: location.name(),
+        driver,
+    })
 }
 
 #[cfg(test)]
@@ -145,11 +179,21 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for (device, driver) in [("a", "vfio-pci"), ("b", "e1000"), ("c", "pcieport")] {
             fs::create_dir(root.path().join(device)).unwrap();
-            symlink(format!("../drivers/{driver}"), root.path().join(device).join("driver")).unwrap();
+            symlink(
+                format!("../drivers/{driver}"),
+                root.path().join(device).join("driver"),
+            )
+            .unwrap();
         }
         fs::create_dir_all(root.path().join("a/vfio-dev/vfio0")).unwrap();
         fs::create_dir(root.path().join("without")).unwrap();
-        assert_eq!(blockers(root.path()), [Blocker { device: "b".into(), driver: "e1000".into() }]);
+        assert_eq!(
+            blockers(root.path()),
+            [Blocker {
+                device: "b".into(),
+                driver: "e1000".into()
+            }]
+        );
     }
 
     #[test]

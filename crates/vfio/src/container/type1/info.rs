@@ -12,12 +12,14 @@ use vfio_bindings::bindings::vfio::{
 pub struct Info {
     /// The page sizes of the IOMMUs, one bit each.
     pub page_sizes: u64,
-    /// The IOVAs that can be used, in rising order; all where the kernel does not say, as for mediated devices alone.
+    /// The IOVAs that can be used, in rising order; all where the kernel does not say, as for
+    /// mediated devices alone.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// How many more mappings there can be (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`). Each kernel that a container is opened on
-    /// says so.
+    /// How many more mappings there can be (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`). Each kernel that a
+    /// container is opened on says so.
     pub mappings_left: Option<u32>,
-    /// How dirty pages are told (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each kernel that a container is opened on says so.
+    /// How dirty pages are told (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each kernel that a
+    /// container is opened on says so.
     pub dirty: Option<Dirty>,
 }
 
@@ -33,16 +35,30 @@ pub struct Dirty {
 impl Info {
     pub(super) fn parse(raw: &vfio_iommu_type1_info, answer: &[u8]) -> Result<Self, BadCapability> {
         let has_sizes = raw.flags & VFIO_IOMMU_INFO_PGSIZES != 0;
-        let page_sizes = if has_sizes { raw.iova_pgsizes } else { rustix::param::page_size() as u64 };
-        let mut info = Self { page_sizes, ranges: vec![0..=u64::MAX], mappings_left: None, dirty: None };
-        let first = if raw.flags & VFIO_IOMMU_INFO_CAPS != 0 { raw.cap_offset } else { 0 };
+        let page_sizes = if has_sizes {
+            raw.iova_pgsizes
+        } else {
+            rustix::param::page_size() as u64
+        };
+        let mut info = Self {
+            page_sizes,
+            ranges: vec![0..=u64::MAX],
+            mappings_left: None,
+            dirty: None,
+        };
+        let first = if raw.flags & VFIO_IOMMU_INFO_CAPS != 0 {
+            raw.cap_offset
+        } else {
+            0
+        };
         for capability in chain(answer, first)? {
             info.take(&capability)?;
         }
         Ok(info)
     }
 
-    /// Reads one capability. The structs begin with the 8 bytes of its header, which `data` does not have.
+    /// Reads one capability. The structs begin with the 8 bytes of its header, which `data` does
+    /// not have.
     fn take(&mut self, capability: &Capability<'_>) -> Result<(), BadCapability> {
         match (u32::from(capability.id), capability.version) {
             (VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1) => self.ranges = ranges(capability)?,
@@ -50,7 +66,10 @@ impl Info {
             (VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 1) => {
                 // After flags, which are 0 so far, and 4 bytes of padding.
                 let (page_sizes, max_bitmap) = (capability.long(8)?, capability.long(16)?);
-                self.dirty = Some(Dirty { page_sizes, max_bitmap });
+                self.dirty = Some(Dirty {
+                    page_sizes,
+                    max_bitmap,
+                });
             }
             _ => {}
         }
@@ -79,7 +98,12 @@ mod tests {
 
     fn raw(first: u32) -> vfio_iommu_type1_info {
         let flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
-        vfio_iommu_type1_info { flags, iova_pgsizes: 0x4020_1000, cap_offset: first, ..Default::default() }
+        vfio_iommu_type1_info {
+            flags,
+            iova_pgsizes: 0x4020_1000,
+            cap_offset: first,
+            ..Default::default()
+        }
     }
 
     /// An answer whose one capability has these words of 64 bits.
@@ -94,30 +118,54 @@ mod tests {
     #[test]
     fn without_capabilities_all_iovas_can_be_used() {
         let info = Info::parse(&vfio_iommu_type1_info::default(), &[0; 24]).unwrap();
-        assert_eq!((info.page_sizes, info.ranges), (rustix::param::page_size() as u64, vec![0..=u64::MAX]));
+        assert_eq!(
+            (info.page_sizes, info.ranges),
+            (rustix::param::page_size() as u64, vec![0..=u64::MAX])
+        );
         assert_eq!((info.mappings_left, info.dirty), (None, None));
     }
 
     #[test]
     fn ranges_are_put_in_order() {
-        let bytes = answer(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, &[2, 0x8000, 0xffff, 0, 0xfff]);
+        let bytes = answer(
+            VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+            &[2, 0x8000, 0xffff, 0, 0xfff],
+        );
         let info = Info::parse(&raw(24), &bytes).unwrap();
-        assert_eq!((info.page_sizes, info.ranges), (0x4020_1000, vec![0..=0xfff, 0x8000..=0xffff]));
+        assert_eq!(
+            (info.page_sizes, info.ranges),
+            (0x4020_1000, vec![0..=0xfff, 0x8000..=0xffff])
+        );
     }
 
     #[test]
     fn what_is_left_and_how_dirty_pages_are_told_is_read() {
         let bytes = answer(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &[65_535]);
-        assert_eq!(Info::parse(&raw(24), &bytes).unwrap().mappings_left, Some(65_535));
+        assert_eq!(
+            Info::parse(&raw(24), &bytes).unwrap().mappings_left,
+            Some(65_535)
+        );
         let bytes = answer(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, &[0, 0x1000, 1 << 28]);
         let dirty = Info::parse(&raw(24), &bytes).unwrap().dirty;
-        assert_eq!(dirty, Some(Dirty { page_sizes: 0x1000, max_bitmap: 1 << 28 }));
+        assert_eq!(
+            dirty,
+            Some(Dirty {
+                page_sizes: 0x1000,
+                max_bitmap: 1 << 28
+            })
+        );
     }
 
     #[test]
     fn more_ranges_than_there_is_room_for_are_refused() {
-        let bytes = answer(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, &[u64::from(u32::MAX), 0, 1]);
-        assert_eq!(Info::parse(&raw(24), &bytes).unwrap_err(), BadCapability::Contents(1));
+        let bytes = answer(
+            VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+            &[u64::from(u32::MAX), 0, 1],
+        );
+        assert_eq!(
+            Info::parse(&raw(24), &bytes).unwrap_err(),
+            BadCapability::Contents(1)
+        );
     }
 
     proptest! {

@@ -30,13 +30,16 @@ const PATH: &str = "/dev/vfio/vfio";
 const NO_EXTENSION: u32 = 0x7fff_ffff;
 
 /// The extensions that there must be. The second is of Linux 5.12.
-const NEEDED: [(u32, &str); 2] =
-    [(VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"), (VFIO_UNMAP_ALL, "VFIO_UNMAP_ALL")];
+const NEEDED: [(u32, &str); 2] = [
+    (VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"),
+    (VFIO_UNMAP_ALL, "VFIO_UNMAP_ALL"),
+];
 
 /// What the kernel's `dma_entry_limit` is unless it was changed.
 const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
 
-/// A container of type1. Several IOMMU groups can be in one. It has an IOMMU, and so mappings, while a group is in it.
+/// A container of type1. Several IOMMU groups can be in one. It has an IOMMU, and so mappings,
+/// while a group is in it.
 #[derive(Debug)]
 pub struct Type1Container {
     shared: Arc<Shared>,
@@ -52,15 +55,16 @@ struct Shared {
     max_mappings: AtomicU32,
 }
 
-/// A group in a container, which it leaves when this is dropped. The devices of the group keep it. The fields are dropped
-/// in this order.
+/// A group in a container, which it leaves when this is dropped. The devices of the group keep it.
+/// The fields are dropped in this order.
 #[derive(Debug)]
 pub(super) struct Joined {
     _registration: Option<Registration>,
     group: Group,
     /// One for each proof that has its file.
     proofs: Arc<()>,
-    /// The container pins for the group. Named by the first device; a mediated device's group has none.
+    /// The container pins for the group. Named by the first device; a mediated device's group has
+    /// none.
     _pins: Option<Pins>,
     _container: Arc<Shared>,
 }
@@ -93,15 +97,32 @@ impl Type1Container {
     /// # Errors
     /// As [`Type1Container::open`].
     pub fn open_at(path: &Path, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
-        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::Open { path: path.into(), source: e.into() })?;
-        let not = |e: Errno| Error::NotVfio { path: path.into(), what: "container", source: e.into() };
+        let fd =
+            rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
+                Error::Open {
+                    path: path.into(),
+                    source: e.into(),
+                }
+            })?;
+        let not = |e: Errno| Error::NotVfio {
+            path: path.into(),
+            what: "container",
+            source: e.into(),
+        };
         if let Some(extension) = missing(fd.as_fd()).map_err(not)? {
             return Err(Error::NoType1 { extension });
         }
         let max_mappings = AtomicU32::new(DMA_ENTRY_LIMIT);
-        let shared = Arc::new(Shared { fd, kvm, joined: Mutex::default(), max_mappings });
-        Ok(Self { shared, discards: Discards::default() })
+        let shared = Arc::new(Shared {
+            fd,
+            kvm,
+            joined: Mutex::default(),
+            max_mappings,
+        });
+        Ok(Self {
+            shared,
+            discards: Discards::default(),
+        })
     }
 
     /// Has it tell there who pins memory.
@@ -115,7 +136,9 @@ impl Type1Container {
     /// [`Error::NoDevice`], [`Error::Info`], [`Error::BadInfo`].
     pub fn info(&self) -> Result<Info, Error> {
         match sys::type1::info(self.as_fd()) {
-            Ok((raw, answer)) => Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source }),
+            Ok((raw, answer)) => {
+                Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source })
+            }
             Err(Errno::INVAL) => Err(Error::NoDevice),
             Err(e) => Err(Error::Info { source: e.into() }),
         }
@@ -123,7 +146,11 @@ impl Type1Container {
 
     /// Returns the numbers of the groups that are in it.
     pub fn groups(&self) -> Vec<u32> {
-        self.shared.joined().iter().map(|joined| joined.group.number()).collect()
+        self.shared
+            .joined()
+            .iter()
+            .map(|joined| joined.group.number())
+            .collect()
     }
 
     fn attach_source(&self, source: &Source, how: &Attach) -> Result<Link, Error> {
@@ -134,7 +161,9 @@ impl Type1Container {
             return Err(cannot("attach a device to anything but its own mappings"));
         }
         let location = source.locate()?;
-        let number = location.group().ok_or_else(|| Error::NoGroup { device: location.name() })?;
+        let number = location.group().ok_or_else(|| Error::NoGroup {
+            device: location.name(),
+        })?;
         let pins = self.discards.pin_for(&location)?;
         let joined = self.shared.join(number, pins)?;
         let fd = joined.group.device(&location, how.token)?;
@@ -152,7 +181,10 @@ impl Container for Type1Container {
         };
         match result {
             Ok(link) => Ok(Member(Way::Type1(link))),
-            Err(error) => Err(Failed { state: device, error }),
+            Err(error) => Err(Failed {
+                state: device,
+                error,
+            }),
         }
     }
 
@@ -161,16 +193,30 @@ impl Container for Type1Container {
     }
 
     fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
-        let is_affected = |group| affected.devices.iter().any(|device| device.owner == Owner::Group(group));
+        let is_affected = |group| {
+            affected
+                .devices
+                .iter()
+                .any(|device| device.owner == Owner::Group(group))
+        };
         let mut groups = self.shared.joined();
         groups.retain(|joined| is_affected(joined.group.number()));
-        let is_here = |owner| groups.iter().any(|joined| owner == Owner::Group(joined.group.number()));
-        let foreign = affected.devices.iter().filter(|device| !is_here(device.owner));
+        let is_here = |owner| {
+            groups
+                .iter()
+                .any(|joined| owner == Owner::Group(joined.group.number()))
+        };
+        let foreign = affected
+            .devices
+            .iter()
+            .filter(|device| !is_here(device.owner));
         let devices: Vec<_> = foreign.map(|device| device.address.to_string()).collect();
         if !devices.is_empty() {
             return Err(Error::NotOwned { devices });
         }
-        Ok(HotResetProof { groups: groups.into_iter().map(Shown::new).collect() })
+        Ok(HotResetProof {
+            groups: groups.into_iter().map(Shown::new).collect(),
+        })
     }
 
     fn discards(&self) -> &Discards {
@@ -188,7 +234,10 @@ impl Shared {
     /// Takes a group in, unless it is in already.
     fn join(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<Arc<Joined>, Error> {
         let mut all = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
-        let present = all.iter().filter_map(Weak::upgrade).find(|joined| joined.group.number() == number);
+        let present = all
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|joined| joined.group.number() == number);
         if let Some(joined) = present {
             return Ok(joined);
         }
@@ -214,8 +263,8 @@ impl Shared {
         })
     }
 
-    /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1, whose unmapping never takes
-    /// more than was named.
+    /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1,
+    /// whose unmapping never takes more than was named.
     fn have_iommu(&self, group: u32) -> Result<(), Error> {
         let fd = self.fd.as_fd();
         if !matches!(sys::type1::info(fd), Err(Errno::INVAL)) {
@@ -227,8 +276,12 @@ impl Shared {
             source: e.into(),
         })?;
         // Nothing is mapped yet: as many as are left can be at all.
-        let info = sys::type1::info(fd).ok().and_then(|(raw, answer)| Info::parse(&raw, &answer).ok());
-        let left = info.and_then(|info| info.mappings_left).unwrap_or(DMA_ENTRY_LIMIT);
+        let info = sys::type1::info(fd)
+            .ok()
+            .and_then(|(raw, answer)| Info::parse(&raw, &answer).ok());
+        let left = info
+            .and_then(|info| info.mappings_left)
+            .unwrap_or(DMA_ENTRY_LIMIT);
         self.max_mappings.store(left, Ordering::Relaxed);
         Ok(())
     }
@@ -236,7 +289,10 @@ impl Shared {
 
 impl Shown {
     fn new(joined: Arc<Joined>) -> Self {
-        Self { _counted: Arc::clone(&joined.proofs), joined }
+        Self {
+            _counted: Arc::clone(&joined.proofs),
+            joined,
+        }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -249,12 +305,15 @@ impl Link {
         &self.device
     }
 
-    /// Closes the device. It is attached for as long as its file is open, so no other handle may be there; and its group
-    /// stays for as long as a proof has its file.
+    /// Closes the device. It is attached for as long as its file is open, so no other handle may be
+    /// there; and its group stays for as long as a proof has its file.
     pub(super) fn detach(self) -> Result<Source, Failed<Self, Error>> {
         if self.device.is_shared() || Arc::strong_count(&self.joined.proofs) > 1 {
             let device = self.device.name();
-            return Err(Failed { state: self, error: Error::InUse { device } });
+            return Err(Failed {
+                state: self,
+                error: Error::InUse { device },
+            });
         }
         Ok(Source::Sysfs(self.device.location().sysfs().into()))
     }
@@ -268,11 +327,14 @@ impl AsFd for Type1Container {
 
 /// What type1 cannot do.
 pub(super) fn cannot(what: &'static str) -> Error {
-    Error::Unsupported { backend: Backend::Type1, what }
+    Error::Unsupported {
+        backend: Backend::Type1,
+        what,
+    }
 }
 
-/// Asks whether it is VFIO, and which of the extensions that this needs is not there. That there is a node of the right name
-/// proves nothing.
+/// Asks whether it is VFIO, and which of the extensions that this needs is not there. That there is
+/// a node of the right name proves nothing.
 fn missing(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> {
     let version = sys::type1::api_version(fd)?;
     if version != VFIO_API_VERSION || sys::type1::has_extension(fd, NO_EXTENSION)? {

@@ -48,21 +48,21 @@ impl Error {
             (Self::Attach { pasid: Some(_), .. }, Some(Errno::OPNOTSUPP)) => {
                 Some("leave the PASID out: the device, its driver or the IOMMU has no PASIDs")
             }
-            (Self::Attach { pasid: Some(_), .. }, Some(Errno::INVAL)) => {
-                Some("allocate this page table and the device's own for PASIDs (IOMMU_HWPT_ALLOC_PASID)")
-            }
+            (Self::Attach { pasid: Some(_), .. }, Some(Errno::INVAL)) => Some(
+                "allocate this page table and the device's own for PASIDs (IOMMU_HWPT_ALLOC_PASID)",
+            ),
             (Self::Attach { .. }, Some(Errno::BUSY)) => {
                 Some("replace or detach the attachment that it has first")
             }
-            (Self::Attach { .. }, Some(Errno::NOMEM)) => {
-                Some("raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=): an attach pins what is mapped")
-            }
-            (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => {
-                Some("use a separate address space: this one maps or allows IOVAs that the device cannot use")
-            }
-            (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => {
-                Some("use a page table of the device's own IOMMU, the same for all devices of its group")
-            }
+            (Self::Attach { .. }, Some(Errno::NOMEM)) => Some(
+                "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=): an attach pins what is mapped",
+            ),
+            (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => Some(
+                "use a separate address space: this one maps or allows IOVAs that the device cannot use",
+            ),
+            (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => Some(
+                "use a page table of the device's own IOMMU, the same for all devices of its group",
+            ),
             (Self::Attach { .. }, Some(Errno::NOENT)) => {
                 Some("use an address space or page table that still exists")
             }
@@ -72,52 +72,79 @@ impl Error {
             (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
                 "set bit 1 of the command register, or wake the device up: it does not decode its memory",
             ),
-            (Self::Mmap { .. }, Some(Errno::INVAL)) => Some("map whole pages of what Region::areas lists"),
-            (Self::Irq { count: 0, .. }, Some(Errno::INVAL)) => Some("enable interrupts of this kind first"),
-            (Self::Irq { .. }, Some(Errno::INVAL)) => {
-                Some("use only interrupts that exist and were enabled first, with no other kind enabled")
+            (Self::Mmap { .. }, Some(Errno::INVAL)) => {
+                Some("map whole pages of what Region::areas lists")
             }
-            (Self::Irq { .. }, Some(Errno::NOTTY)) => {
-                Some("use another kind of interrupt: the kernel does not support this for this kind")
+            (Self::Irq { count: 0, .. }, Some(Errno::INVAL)) => {
+                Some("enable interrupts of this kind first")
             }
-            (Self::FewIrqs { .. }, _) => Some("enable at most as many as are available, from the first on"),
+            (Self::Irq { .. }, Some(Errno::INVAL)) => Some(
+                "use only interrupts that exist and were enabled first, with no other kind enabled",
+            ),
+            (Self::Irq { .. }, Some(Errno::NOTTY)) => Some(
+                "use another kind of interrupt: the kernel does not support this for this kind",
+            ),
+            (Self::FewIrqs { .. }, _) => {
+                Some("enable at most as many as are available, from the first on")
+            }
             (Self::HotResetInfo { .. }, Some(Errno::NODEV)) => {
                 Some("use another reset: neither the bus nor the slot of the device has one")
             }
-            (Self::HotReset { .. }, Some(Errno::NOTTY)) => {
-                Some("use another reset, or wait: there is no such reset, or the link is not back yet")
-            }
+            (Self::HotReset { .. }, Some(Errno::NOTTY)) => Some(
+                "use another reset, or wait: there is no such reset, or the link is not back yet",
+            ),
             (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
                 "open all affected devices on the same iommufd, or pass the files of all their groups; leave virtual functions out",
             ),
             (Self::Ioeventfd { .. }, Some(Errno::EXIST)) => {
                 Some("use another value: this one is tied to another eventfd there")
             }
-            (Self::Feature { feature: Feature::BusMaster, .. }, Some(Errno::NOTTY)) => {
-                Some("use bit 2 of the command register of a PCI device instead")
-            }
-            (Self::Feature { feature: Feature::VfToken, .. }, Some(Errno::NOTTY)) => {
-                Some("set it on a physical function with SR-IOV")
-            }
-            (Self::Feature { feature: Feature::ZpciError, .. }, Some(Errno::NOTTY)) => {
-                Some("use this only with PCI functions of s390, on Linux 7.3 or later")
-            }
+            (
+                Self::Feature {
+                    feature: Feature::BusMaster,
+                    ..
+                },
+                Some(Errno::NOTTY),
+            ) => Some("use bit 2 of the command register of a PCI device instead"),
+            (
+                Self::Feature {
+                    feature: Feature::VfToken,
+                    ..
+                },
+                Some(Errno::NOTTY),
+            ) => Some("set it on a physical function with SR-IOV"),
+            (
+                Self::Feature {
+                    feature: Feature::ZpciError,
+                    ..
+                },
+                Some(Errno::NOTTY),
+            ) => Some("use this only with PCI functions of s390, on Linux 7.3 or later"),
             (Self::Feature { .. }, Some(Errno::NOTTY | Errno::OPNOTSUPP)) => {
                 Some("do without this feature: the device or the kernel does not have it")
             }
             (
-                Self::Feature { feature: Feature::LowPowerEntry | Feature::LowPowerEntryWithWakeup, .. },
+                Self::Feature {
+                    feature: Feature::LowPowerEntry | Feature::LowPowerEntryWithWakeup,
+                    ..
+                },
                 Some(Errno::INVAL),
             ) => Some("call exit_low_power first: the device may be in low power already"),
             (Self::Precopy { .. }, Some(Errno::INVAL)) => {
                 Some("ask only while the device is in PRE_COPY or PRE_COPY_P2P")
             }
-            (Self::Migrate { now: Some(MigrationState::Error), .. }, _) => Some("reset the device"),
+            (
+                Self::Migrate {
+                    now: Some(MigrationState::Error),
+                    ..
+                },
+                _,
+            ) => Some("reset the device"),
             (Self::DmaBuf { .. }, Some(Errno::NODEV)) => Some("export a BAR that the device has"),
             (Self::DmaBuf { .. }, Some(Errno::INVAL)) => Some("export whole pages of a BAR"),
-            (Self::DmaBuf { .. }, Some(Errno::OPNOTSUPP | Errno::NOTTY)) => {
-                Some("use a kernel with CONFIG_VFIO_PCI_DMABUF, and a BAR that other devices can reach")
-            }
+            (Self::DmaBuf { .. }, Some(Errno::OPNOTSUPP | Errno::NOTTY)) => Some(
+                "use a kernel with CONFIG_VFIO_PCI_DMABUF, and a BAR that other devices can reach",
+            ),
             _ => None,
         }
     }

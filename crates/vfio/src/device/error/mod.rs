@@ -11,8 +11,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-/// What went wrong with a device. Each variant names the device, the call and its arguments; the kernel's answer is
-/// the source.
+/// What went wrong with a device. Each variant names the device, the call and its arguments; the
+/// kernel's answer is the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -87,7 +87,8 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// The target is of another [`Iommufd`](passthru_iommufd::Iommufd) than the device; two of the same open file count as two.
+    /// The target is of another [`Iommufd`](passthru_iommufd::Iommufd) than the device; two of the
+    /// same open file count as two.
     #[error("object {pt_id} does not belong to the Iommufd that {device} is bound to")]
     OtherContext {
         /// The device.
@@ -141,8 +142,11 @@ pub enum Error {
         /// What is wrong.
         source: BadCapability,
     },
-    /// An access is outside of its region or mapping, not aligned to its width, or not possible there.
-    #[error("{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible there")]
+    /// An access is outside of its region or mapping, not aligned to its width, or not possible
+    /// there.
+    #[error(
+        "{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible there"
+    )]
     Range {
         /// What was to be accessed.
         access: Access,
@@ -228,7 +232,9 @@ pub enum Error {
         available: i32,
     },
     /// The kernel did not say what a hot reset affects.
-    #[error("cannot query what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")]
+    #[error(
+        "cannot query what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)"
+    )]
     HotResetInfo {
         /// The device.
         device: String,
@@ -280,7 +286,9 @@ pub enum Error {
         source: io::Error,
     },
     /// It could not be asked how much there is to read yet.
-    #[error("cannot query how much of the state of {device} is still to be read (VFIO_MIG_GET_PRECOPY_INFO)")]
+    #[error(
+        "cannot query how much of the state of {device} is still to be read (VFIO_MIG_GET_PRECOPY_INFO)"
+    )]
     Precopy {
         /// The device.
         device: String,
@@ -316,8 +324,16 @@ pub struct Access {
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, region, offset, length } = self;
-        write!(f, "{length} bytes at {offset:#x} of region {region} of {device}")
+        let Self {
+            device,
+            region,
+            offset,
+            length,
+        } = self;
+        write!(
+            f,
+            "{length} bytes at {offset:#x} of region {region} of {device}"
+        )
     }
 }
 
@@ -338,5 +354,8 @@ fn of_pasid(pasid: Option<u32>) -> String {
 }
 
 fn state_now(now: Option<MigrationState>) -> String {
-    now.map_or_else(|| "its current state is unknown".into(), |now| format!("its current state is {now}"))
+    now.map_or_else(
+        || "its current state is unknown".into(),
+        |now| format!("its current state is {now}"),
+    )
 }

@@ -1,13 +1,15 @@
-//! Reading and writing a region through the device's file, which works for all regions. Each access is a system call, in which
-//! the kernel accesses the device with barriers of its own: what was written before, to memory for DMA too, reaches the device
-//! first, and what is read after is at least as new.
+//! Reading and writing a region through the device's file, which works for all regions. Each access
+//! is a system call, in which the kernel accesses the device with barriers of its own: what was
+//! written before, to memory for DMA too, reaches the device first, and what is read after is at
+//! least as new.
 
 use super::Region;
 use crate::device::{Access, Error, Word};
 use std::os::fd::AsFd;
 
 impl Region {
-    /// Reads a number in one access of its width. What is read later, from memory for DMA too, is at least as new.
+    /// Reads a number in one access of its width. What is read later, from memory for DMA too, is
+    /// at least as new.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Read`].
@@ -16,7 +18,8 @@ impl Region {
         T::read(|bytes| self.read_bytes(offset, bytes))
     }
 
-    /// Writes a number in one access of its width. What was written before, to memory for DMA too, reaches the device first.
+    /// Writes a number in one access of its width. What was written before, to memory for DMA too,
+    /// reaches the device first.
     ///
     /// # Errors
     /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Write`].
@@ -28,13 +31,17 @@ impl Region {
     /// Reads bytes, in accesses of whichever width the kernel chooses.
     ///
     /// # Errors
-    /// [`Error::Range`]; [`Error::Read`], also where the kernel read less: the bytes are then not all set.
+    /// [`Error::Range`]; [`Error::Read`], also where the kernel read less: the bytes are then not
+    /// all set.
     pub fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         let access = self.check(offset, bytes.len() as u64, 1)?;
         match rustix::io::pread(self.device.as_fd(), &mut *bytes, self.in_file(offset)) {
             Ok(done) if done == bytes.len() => Ok(()),
             Ok(done) => Err(Error::Short { access, done }),
-            Err(e) => Err(Error::Read { access, source: e.into() }),
+            Err(e) => Err(Error::Read {
+                access,
+                source: e.into(),
+            }),
         }
     }
 
@@ -47,7 +54,10 @@ impl Region {
         match rustix::io::pwrite(self.device.as_fd(), bytes, self.in_file(offset)) {
             Ok(done) if done == bytes.len() => Ok(()),
             Ok(done) => Err(Error::Short { access, done }),
-            Err(e) => Err(Error::Write { access, source: e.into() }),
+            Err(e) => Err(Error::Write {
+                access,
+                source: e.into(),
+            }),
         }
     }
 
@@ -56,13 +66,28 @@ impl Region {
     }
 
     /// What lies outside would be another region in the device's file.
-    pub(in crate::device) fn check(&self, offset: u64, length: u64, alignment: u64) -> Result<Access, Error> {
-        let access = Access { device: self.device.name(), region: self.index, offset, length };
-        let inside = offset.checked_add(length).is_some_and(|end| end <= self.info.size);
+    pub(in crate::device) fn check(
+        &self,
+        offset: u64,
+        length: u64,
+        alignment: u64,
+    ) -> Result<Access, Error> {
+        let access = Access {
+            device: self.device.name(),
+            region: self.index,
+            offset,
+            length,
+        };
+        let inside = offset
+            .checked_add(length)
+            .is_some_and(|end| end <= self.info.size);
         if inside && offset.is_multiple_of(alignment) {
             Ok(access)
         } else {
-            Err(Error::Range { access, size: self.info.size })
+            Err(Error::Range {
+                access,
+                size: self.info.size,
+            })
         }
     }
 

@@ -13,7 +13,11 @@ const TYPE: u16 = VFIO_REGION_INFO_CAP_TYPE as u16;
 const MSIX_MAPPABLE: u16 = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE as u16;
 
 pub(super) fn ask(device: &Device, index: u32) -> Result<Info, Error> {
-    let failed = |e: rustix::io::Errno| Error::RegionInfo { device: device.name(), index, source: e.into() };
+    let failed = |e: rustix::io::Errno| Error::RegionInfo {
+        device: device.name(),
+        index,
+        source: e.into(),
+    };
     let (raw, answer) = sys::device::region_info(device.as_fd(), index).map_err(failed)?;
     info(&raw, &answer).map_err(|source| Error::Capabilities {
         device: device.name(),
@@ -28,17 +32,33 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<Info, BadCapability> {
         flags: raw.flags,
         size: raw.size,
         offset: raw.offset,
-        areas: (mappable && raw.size > 0).then_some(0..raw.size).into_iter().collect(),
+        areas: (mappable && raw.size > 0)
+            .then_some(0..raw.size)
+            .into_iter()
+            .collect(),
         kind: None,
         msix_mappable: false,
     };
-    let first = if raw.flags & VFIO_REGION_INFO_FLAG_CAPS != 0 { raw.cap_offset } else { 0 };
+    let first = if raw.flags & VFIO_REGION_INFO_FLAG_CAPS != 0 {
+        raw.cap_offset
+    } else {
+        0
+    };
     for capability in chain(answer, first)? {
         match capability.id {
             SPARSE_MMAP if mappable => info.areas = areas(&capability, raw.size)?,
-            TYPE => info.kind = Some(RegionType { kind: capability.word(0)?, subtype: capability.word(4)? }),
+            TYPE => {
+                info.kind = Some(RegionType {
+                    kind: capability.word(0)?,
+                    subtype: capability.word(4)?,
+                })
+            }
             MSIX_MAPPABLE => info.msix_mappable = true,
-            id => tracing::debug!(id, version = capability.version, "a capability that is not known here"),
+            id => tracing::debug!(
+                id,
+                version = capability.version,
+                "a capability that is not known here"
+            ),
         }
     }
     Ok(info)
@@ -70,7 +90,12 @@ mod tests {
         VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP;
 
     fn raw(flags: u32) -> vfio_region_info {
-        vfio_region_info { flags, cap_offset: 32, size: 0x10000, ..Default::default() }
+        vfio_region_info {
+            flags,
+            cap_offset: 32,
+            size: 0x10000,
+            ..Default::default()
+        }
     }
 
     /// An answer with one capability, of 64-bit words.
@@ -83,13 +108,24 @@ mod tests {
     }
 
     fn parse(id: u16, words: &[u64]) -> Result<Info, BadCapability> {
-        info(&raw(READ_WRITE_MMAP | VFIO_REGION_INFO_FLAG_CAPS), &with(id, words))
+        info(
+            &raw(READ_WRITE_MMAP | VFIO_REGION_INFO_FLAG_CAPS),
+            &with(id, words),
+        )
     }
 
     #[test]
     fn without_a_list_all_of_it_can_be_mapped() {
-        assert_eq!(info(&raw(READ_WRITE_MMAP), &[0; 32]).unwrap().areas, [0..0x10000]);
-        assert_eq!(info(&raw(VFIO_REGION_INFO_FLAG_READ), &[0; 32]).unwrap().areas, []);
+        assert_eq!(
+            info(&raw(READ_WRITE_MMAP), &[0; 32]).unwrap().areas,
+            [0..0x10000]
+        );
+        assert_eq!(
+            info(&raw(VFIO_REGION_INFO_FLAG_READ), &[0; 32])
+                .unwrap()
+                .areas,
+            []
+        );
     }
 
     #[test]
@@ -115,7 +151,13 @@ mod tests {
     #[test]
     fn type_and_msix_are_read() {
         let info = parse(TYPE, &[0x8000_8086 | 1 << 32]).unwrap();
-        assert_eq!(info.kind, Some(RegionType { kind: 0x8000_8086, subtype: 1 }));
+        assert_eq!(
+            info.kind,
+            Some(RegionType {
+                kind: 0x8000_8086,
+                subtype: 1
+            })
+        );
         assert!(parse(MSIX_MAPPABLE, &[]).unwrap().msix_mappable);
     }
 

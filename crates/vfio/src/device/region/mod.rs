@@ -69,7 +69,8 @@ impl Region {
         self.index
     }
 
-    /// Returns its size in bytes; 0 where the device does not have it, as a BAR that it does not use.
+    /// Returns its size in bytes; 0 where the device does not have it, as a BAR that it does not
+    /// use.
     pub fn size(&self) -> u64 {
         self.info.size
     }
@@ -95,7 +96,8 @@ impl Region {
         self.info.kind
     }
 
-    /// Whether the MSI-X table in it can be mapped with the rest (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
+    /// Whether the MSI-X table in it can be mapped with the rest
+    /// (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
     pub fn msix_mappable(&self) -> bool {
         self.info.msix_mappable
     }
@@ -105,9 +107,14 @@ impl Device {
     /// Asks for the region with this index, which need not exist ([`Region::size`]).
     ///
     /// # Errors
-    /// [`Error::RegionInfo`], also for an index that the device does not know; [`Error::Capabilities`].
+    /// [`Error::RegionInfo`], also for an index that the device does not know;
+    /// [`Error::Capabilities`].
     pub fn region(&self, index: u32) -> Result<Region, Error> {
-        Ok(Region { device: self.clone(), index, info: info::ask(self, index)? })
+        Ok(Region {
+            device: self.clone(),
+            index,
+            info: info::ask(self, index)?,
+        })
     }
 
     /// Asks for all regions that exist, by their index.

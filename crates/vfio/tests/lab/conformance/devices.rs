@@ -1,12 +1,14 @@
 //! Devices come and go, and what fails leaves them as they were.
 
 use super::{
-    PAGE, at, attach, choose, container, errno, map, memory, on_both_backends, only, reaches, take, take_two,
-    with_edu,
+    PAGE, at, attach, choose, container, errno, map, memory, on_both_backends, only, reaches, take,
+    take_two, with_edu,
 };
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Access, Attach, Backend, Candidate, Container, Error, KvmVfio, Options};
+use passthru_vfio::container::{
+    Access, Attach, Backend, Candidate, Container, Error, KvmVfio, Options,
+};
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
 use std::io;
@@ -72,7 +74,10 @@ fn a_device_comes_back_and_can_be_attached_again(backend: Backend) {
 fn devices_of_one_group_go_together(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
-    let (one, other) = (attach(&container, SHARED_FREE), attach(&container, SHARED_COMPANION));
+    let (one, other) = (
+        attach(&container, SHARED_FREE),
+        attach(&container, SHARED_COMPANION),
+    );
     let (from, to) = (memory(1), memory(1));
     map(&*container, from, IOVA, Access::Read).unwrap();
     map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
@@ -97,7 +102,9 @@ fn a_device_outlives_the_handle_of_its_container(backend: Backend) {
 
 fn a_device_that_is_not_there_is_named_and_comes_back(backend: Backend) {
     let container = container(backend);
-    let Failed { state, error } = container.attach(at("0000:00:1a.7"), Attach::default()).unwrap_err();
+    let Failed { state, error } = container
+        .attach(at("0000:00:1a.7"), Attach::default())
+        .unwrap_err();
     assert!(error.to_string().contains("0000:00:1a.7"), "{error}");
     assert_eq!(state.to_string(), "0000:00:1a.7");
 }
@@ -106,7 +113,11 @@ fn a_device_that_is_taken_is_refused_with_a_hint(backend: Backend) {
     let setup = with_edu(backend);
     let other = container(backend);
     let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
-    assert!(error.io().is_some() && error.hint().is_some(), "{error}: {:?}", error.hint());
+    assert!(
+        error.io().is_some() && error.hint().is_some(),
+        "{error}: {:?}",
+        error.hint()
+    );
     drop(setup.member);
     other.attach(state, Attach::default()).unwrap();
 }
@@ -114,7 +125,10 @@ fn a_device_that_is_taken_is_refused_with_a_hint(backend: Backend) {
 fn a_token_that_nobody_asked_for_is_refused(backend: Backend) {
     let taken = take(EDU);
     let container = container(backend);
-    let how = Attach { token: Some([7; 16]), ..Attach::default() };
+    let how = Attach {
+        token: Some([7; 16]),
+        ..Attach::default()
+    };
     let Failed { state, error } = container.attach(at(EDU), how).unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     assert!(error.to_string().contains("token"), "{error}");
@@ -154,7 +168,12 @@ impl Recorder {
 
 fn with_kvm(backend: Backend, kvm: &Arc<Recorder>) -> Arc<dyn Container> {
     let kvm: Arc<dyn KvmVfio> = Arc::clone(kvm) as _;
-    choose(Options { policy: only(backend), kvm: Some(kvm), ..Options::default() }).container
+    choose(Options {
+        policy: only(backend),
+        kvm: Some(kvm),
+        ..Options::default()
+    })
+    .container
 }
 
 fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
@@ -167,7 +186,10 @@ fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
     assert_eq!(kvm.counts(), (1, 1));
     drop(candidate);
     // A later step fails: the registration is taken back.
-    let how = Attach { token: Some([7; 16]), ..Attach::default() };
+    let how = Attach {
+        token: Some([7; 16]),
+        ..Attach::default()
+    };
     container.attach(at(EDU), how).unwrap_err();
     assert_eq!(kvm.counts(), (2, 2));
     drop(attach(&container, EDU));
@@ -177,7 +199,10 @@ fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
 
 fn what_kvm_refuses_is_not_attached(backend: Backend) {
     let taken = take(EDU);
-    let kvm = Arc::new(Recorder { refuses: true, ..Recorder::default() });
+    let kvm = Arc::new(Recorder {
+        refuses: true,
+        ..Recorder::default()
+    });
     let refused = with_kvm(backend, &kvm);
     let Failed { state, error } = refused.attach(at(EDU), Attach::default()).unwrap_err();
     assert!(matches!(error, Error::Kvm { .. }), "{error}");

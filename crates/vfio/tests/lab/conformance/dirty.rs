@@ -1,5 +1,6 @@
-//! Dirty pages. The virtual host's IOMMU does not tell them, so `iommufd` says that, and `type1` calls every page that is
-//! mapped dirty. Page tables that tell them are shown with the mock domains of the crate for `/dev/iommu`.
+//! Dirty pages. The virtual host's IOMMU does not tell them, so `iommufd` says that, and `type1`
+//! calls every page that is mapped dirty. Page tables that tell them are shown with the mock
+//! domains of the crate for `/dev/iommu`.
 
 use super::{PAGE, map, memory, on_both_backends, with_edu};
 use passthru_lab::devices::EDU;
@@ -23,17 +24,23 @@ fn dirty_pages_are_told_or_refused_with_the_devices(backend: Backend) {
     let tracking = dma.set_dirty_tracking(true);
     if backend == Backend::Iommufd {
         let error = tracking.unwrap_err();
-        let Error::NoDirtyTracking { devices } = &error else { panic!("{error}") };
+        let Error::NoDirtyTracking { devices } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(devices, &[EDU]);
         assert!(error.hint().is_some());
         return;
     }
     tracking.unwrap();
     let mut bitmap = [1 << 63, 0, 0];
-    dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap).unwrap();
+    dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap)
+        .unwrap();
     assert_eq!(bitmap, [1 << 63 | 7, 7 << 4, 0]);
     dma.set_dirty_tracking(false).unwrap();
-    assert!(dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap).is_err());
+    assert!(
+        dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap)
+            .is_err()
+    );
 }
 
 fn dirty_pages_are_told_at_the_unmap(backend: Backend) {
@@ -42,13 +49,18 @@ fn dirty_pages_are_told_at_the_unmap(backend: Backend) {
     map(&**dma, memory(2), IOVA + PAGE, Access::ReadWrite).unwrap();
     let mut bitmap = [0];
     if backend == Backend::Iommufd {
-        let error = dma.unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap).unwrap_err();
+        let error = dma
+            .unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap)
+            .unwrap_err();
         assert!(matches!(error, Error::NotTracking), "{error}");
         assert_eq!(dma.unmap_all().unwrap(), 2 * PAGE);
         return;
     }
     dma.set_dirty_tracking(true).unwrap();
-    assert_eq!(dma.unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap).unwrap(), 2 * PAGE);
+    assert_eq!(
+        dma.unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap).unwrap(),
+        2 * PAGE
+    );
     assert_eq!(bitmap, [6]);
     assert_eq!(dma.unmap_all().unwrap(), 0);
 }
@@ -56,15 +68,26 @@ fn dirty_pages_are_told_at_the_unmap(backend: Backend) {
 fn without_tracking_nothing_is_told(backend: Backend) {
     let setup = with_edu(backend);
     map(&*setup.container, memory(1), IOVA, Access::ReadWrite).unwrap();
-    let error = setup.container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]).unwrap_err();
-    assert!(error.hint().is_some_and(|hint| hint.contains("start") || hint.contains("on")), "{error}");
+    let error = setup
+        .container
+        .dirty_pages(IOVA, PAGE, PAGE, true, &mut [0])
+        .unwrap_err();
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("start") || hint.contains("on")),
+        "{error}"
+    );
     setup.container.set_dirty_tracking(false).unwrap();
 }
 
 fn a_bitmap_that_is_too_small_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     for (length, page_size) in [(65 * PAGE, PAGE), (PAGE, 3), (0, PAGE)] {
-        let error = setup.container.dirty_pages(IOVA, length, page_size, true, &mut [0]).unwrap_err();
+        let error = setup
+            .container
+            .dirty_pages(IOVA, length, page_size, true, &mut [0])
+            .unwrap_err();
         assert!(matches!(error, Error::Bitmap { .. }), "{error}");
     }
 }

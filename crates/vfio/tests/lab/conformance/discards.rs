@@ -17,21 +17,34 @@ fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
     let edu = take_beside(&one, EDU);
     let container = container(backend);
     let discards = container.discards();
-    let mediated = container.attach(one.source().into(), Attach::default()).unwrap();
+    let mediated = container
+        .attach(one.source().into(), Attach::default())
+        .unwrap();
     assert!(discards.allowed());
     let discarding = discards.begin().unwrap();
     let Failed { state, error } = container.attach(at(EDU), Attach::default()).unwrap_err();
-    assert!(matches!(&error, Error::Discarding { device } if device == EDU), "{error}");
-    let another = container.attach(other.source().into(), Attach::default()).unwrap();
+    assert!(
+        matches!(&error, Error::Discarding { device } if device == EDU),
+        "{error}"
+    );
+    let another = container
+        .attach(other.source().into(), Attach::default())
+        .unwrap();
     drop(discarding);
     // What fails does not count, and what leaves does no more.
-    let with_token = Attach { token: Some([1; 16]), ..Attach::default() };
+    let with_token = Attach {
+        token: Some([1; 16]),
+        ..Attach::default()
+    };
     let Failed { state, .. } = container.attach(state, with_token).unwrap_err();
     assert!(discards.allowed());
     let member = container.attach(state, Attach::default()).unwrap();
     assert!(!discards.allowed());
     let error = discards.begin().unwrap_err();
-    assert!(matches!(&error, Error::Pinned { devices } if devices == &[EDU]), "{error}");
+    assert!(
+        matches!(&error, Error::Pinned { devices } if devices == &[EDU]),
+        "{error}"
+    );
     let handle = member.device().clone();
     drop(member);
     // With type1 it is attached until its last handle has gone.
@@ -44,8 +57,13 @@ fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
 fn several_containers_know_it_together(backend: Backend) {
     let [one, other] = mtty_two();
     let edu = take_beside(&one, EDU);
-    let mut containers = Containers::new(Options { policy: super::only(backend), ..Options::default() });
-    let mediated = containers.attach(other.source().into(), &Attach::default()).unwrap();
+    let mut containers = Containers::new(Options {
+        policy: super::only(backend),
+        ..Options::default()
+    });
+    let mediated = containers
+        .attach(other.source().into(), &Attach::default())
+        .unwrap();
     assert!(containers.discards().allowed() && mediated.container.discards().allowed());
     let placed = containers.attach(at(EDU), &Attach::default()).unwrap();
     assert!(!containers.discards().allowed() && !mediated.container.discards().allowed());
@@ -58,7 +76,9 @@ fn memory_is_not_discarded_while_a_proof_keeps_it_pinned(backend: Backend) {
     let taken = take(NVME);
     let container = container(backend);
     let member = container.attach(at(NVME), Attach::default()).unwrap();
-    let proof = container.hot_reset_proof(&member.device().hot_reset_info().unwrap()).unwrap();
+    let proof = container
+        .hot_reset_proof(&member.device().hot_reset_info().unwrap())
+        .unwrap();
     drop(member);
     // With type1 its group, and so what is mapped, stays with the proof.
     assert_eq!(container.discards().allowed(), backend == Backend::Iommufd);

@@ -1,8 +1,9 @@
-//! Failures that the kernel injects into each operation: nothing is left behind, and the operation can be repeated.
+//! Failures that the kernel injects into each operation: nothing is left behind, and the operation
+//! can be repeated.
 
 use super::{
-    Access, Attach, PAGE, assert_unsupported, at, container, errno, map, memory, on_both_backends, only,
-    reaches, take, take_two, with_edu,
+    Access, Attach, PAGE, assert_unsupported, at, container, errno, map, memory, on_both_backends,
+    only, reaches, take, take_two, with_edu,
 };
 use crate::taken::{iommufd, mtty_two};
 use passthru_iommufd::Ioas;
@@ -34,11 +35,15 @@ on_both_backends! {
 
 fn a_container_that_cannot_be_opened_leaves_nothing(backend: Backend) {
     let _host = passthru_lab::host();
-    let options = Options { policy: only(backend), ..Options::default() };
+    let options = Options {
+        policy: only(backend),
+        ..Options::default()
+    };
     each(|failure| failure.during(|| super::open(&options, &[])).is_err());
 }
 
-/// With a mediated device: to open one of PCI asks ACPI, whose interpreter in the kernel does not survive such failures.
+/// With a mediated device: to open one of PCI asks ACPI, whose interpreter in the kernel does not
+/// survive such failures.
 fn a_device_that_cannot_be_attached_comes_back(backend: Backend) {
     let [taken, _other] = mtty_two();
     each(|failure| {
@@ -65,16 +70,20 @@ fn a_bound_device_that_cannot_be_attached_stays_bound() {
     let mut bound = Some(taken.bind(container.ioas().unwrap().context()).into());
     each(|failure| {
         let candidate = bound.take().unwrap();
-        let (member, failed) = match failure.during(|| container.attach(candidate, Attach::default())) {
-            Ok(member) => (member, false),
-            Err(Failed { state, .. }) => (container.attach(state, Attach::default()).unwrap(), true),
-        };
+        let (member, failed) =
+            match failure.during(|| container.attach(candidate, Attach::default())) {
+                Ok(member) => (member, false),
+                Err(Failed { state, .. }) => {
+                    (container.attach(state, Attach::default()).unwrap(), true)
+                }
+            };
         bound = Some(member.detach().unwrap());
         failed
     });
 }
 
-/// Places a device with a failure, and without one where that was refused. Returns it as it comes back.
+/// Places a device with a failure, and without one where that was refused. Returns it as it comes
+/// back.
 fn place(containers: &mut Containers, device: Candidate, failure: &Failure) -> (Candidate, bool) {
     let before = containers.choices().len();
     let (placed, failed) = match failure.during(|| containers.attach(device, &Attach::default())) {
@@ -94,11 +103,23 @@ fn place(containers: &mut Containers, device: Candidate, failure: &Failure) -> (
 
 fn a_device_that_cannot_be_placed_comes_back(backend: Backend) {
     let taken = mtty_two();
-    let options = Options { policy: only(backend), ..Options::default() };
+    let options = Options {
+        policy: only(backend),
+        ..Options::default()
+    };
     // The first one, and one that comes to another.
-    each(|failure| place(&mut Containers::new(options.clone()), taken[0].source().into(), failure).1);
+    each(|failure| {
+        place(
+            &mut Containers::new(options.clone()),
+            taken[0].source().into(),
+            failure,
+        )
+        .1
+    });
     let mut containers = Containers::new(options);
-    let first = containers.attach(taken[0].source().into(), &Attach::default()).unwrap();
+    let first = containers
+        .attach(taken[0].source().into(), &Attach::default())
+        .unwrap();
     each(|failure| place(&mut containers, taken[1].source().into(), failure).1);
     drop(first);
 }
@@ -108,12 +129,20 @@ fn a_device_that_cannot_be_placed_comes_back(backend: Backend) {
 fn a_device_that_cannot_be_placed_in_a_container_of_its_own_comes_back() {
     let taken = take_two(NVME, EDU);
     let context = iommufd();
-    let options =
-        Options { policy: only(Backend::Iommufd), iommufd: Some(Arc::clone(&context)), ..Options::default() };
+    let options = Options {
+        policy: only(Backend::Iommufd),
+        iommufd: Some(Arc::clone(&context)),
+        ..Options::default()
+    };
     let mut containers = Containers::new(options);
     let first = containers.attach(at(NVME), &Attach::default()).unwrap();
     first.member.detach().unwrap();
-    first.container.ioas().unwrap().allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
+    first
+        .container
+        .ioas()
+        .unwrap()
+        .allow_iovas(&[0xfee0_0000..=0xfee0_ffff])
+        .unwrap();
     let mut bound = Some(taken[1].bind(&context).into());
     each(|failure| {
         let (device, failed) = place(&mut containers, bound.take().unwrap(), failure);
@@ -129,7 +158,9 @@ fn a_device_that_leaves_leaves_nothing(backend: Backend) {
     each_failure(passthru_lab::host(), |failure| {
         let before = Held::now().unwrap();
         let container = container(backend);
-        let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+        let member = container
+            .attach(taken.source().into(), Attach::default())
+            .unwrap();
         if let Err(Failed { state, .. }) = failure.during(|| member.detach()) {
             failed += 1;
             state.detach().unwrap();
@@ -140,7 +171,8 @@ fn a_device_that_leaves_leaves_nothing(backend: Backend) {
     assert_eq!(failed > 0, backend == Backend::Iommufd);
 }
 
-/// VT-d's driver has blocked the device where the failure is its own: then a detach and an attach bring it back.
+/// VT-d's driver has blocked the device where the failure is its own: then a detach and an attach
+/// bring it back.
 #[test]
 fn a_device_that_cannot_go_to_another_target_reaches_what_it_did() {
     let setup = with_edu(Backend::Iommufd);
@@ -156,7 +188,9 @@ fn a_device_that_cannot_go_to_another_target_reaches_what_it_did() {
         if let Err(error) = &answer {
             if !reaches(&edu, from, to) {
                 assert_eq!(errno(error), Some(Errno::NOMEM), "{error}");
-                edu = container.attach(edu.detach().unwrap(), Attach::default()).unwrap();
+                edu = container
+                    .attach(edu.detach().unwrap(), Attach::default())
+                    .unwrap();
             }
             assert!(reaches(&edu, from, to), "{error}");
             edu.replace(Some(Arc::clone(&elsewhere).into())).unwrap();
@@ -183,7 +217,9 @@ fn a_mapping_that_cannot_be_made_leaves_nothing(backend: Backend) {
     memory.write(0, &[1; LENGTH as usize]);
     each(|failure| {
         let before = Held::now().unwrap();
-        let failed = failure.during(|| map(dma, memory, IOVA, Access::ReadWrite)).is_err();
+        let failed = failure
+            .during(|| map(dma, memory, IOVA, Access::ReadWrite))
+            .is_err();
         if failed {
             assert_eq!(Held::now().unwrap(), before, "{failure:?}");
             map(dma, memory, IOVA, Access::ReadWrite).unwrap();
@@ -247,7 +283,11 @@ fn what_cannot_be_asked_for_can_be_asked_again(backend: Backend) {
 }
 
 /// Whoever gets an answer gets the right one, and whoever does not gets it the next time.
-fn answers<T: Debug + PartialEq>(failure: &Failure, ask: impl Fn() -> Result<T, Error>, right: &T) -> bool {
+fn answers<T: Debug + PartialEq>(
+    failure: &Failure,
+    ask: impl Fn() -> Result<T, Error>,
+    right: &T,
+) -> bool {
     let answer = failure.during(&ask);
     let failed = answer.is_err();
     assert_eq!(answer.or_else(|_| ask()).unwrap(), *right, "{failure:?}");
@@ -263,7 +303,8 @@ fn tracking_by_type1_that_cannot_begin_or_end_can_begin_or_end_again() {
     map(dma, memory(4), IOVA, Access::ReadWrite).unwrap();
     let dirty = || {
         let mut bitmap = [0];
-        dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap).map(|()| bitmap)
+        dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap)
+            .map(|()| bitmap)
     };
     for on in [true, false] {
         each(|failure| {
@@ -288,9 +329,12 @@ fn no_dirty_page_is_lost_with_a_failure(backend: Backend) {
     map(dma, memory, IOVA, Access::ReadWrite).unwrap();
     each(|failure| {
         let mut bitmap = [0];
-        let failed = failure.during(|| dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap)).is_err();
+        let failed = failure
+            .during(|| dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap))
+            .is_err();
         if failed {
-            dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap).unwrap();
+            dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap)
+                .unwrap();
         }
         assert_eq!(bitmap, [15]);
         failed
@@ -299,7 +343,9 @@ fn no_dirty_page_is_lost_with_a_failure(backend: Backend) {
     each(|failure| {
         map(dma, memory, IOVA, Access::ReadWrite).unwrap();
         let mut bitmap = [0];
-        let failed = failure.during(|| dma.unmap_dirty(IOVA, LENGTH, PAGE, &mut bitmap)).is_err();
+        let failed = failure
+            .during(|| dma.unmap_dirty(IOVA, LENGTH, PAGE, &mut bitmap))
+            .is_err();
         if failed {
             // It may be gone.
             let _ = dma.unmap_dirty(IOVA, LENGTH, PAGE, &mut bitmap);

@@ -18,8 +18,16 @@ fn the_number_of_mappings_is_limited_as_it_says(backend: Backend) {
     fs::write(LIMIT, "5").unwrap();
     let setup = with_edu(backend);
     fs::write(LIMIT, &former).unwrap();
-    let answers: Vec<_> =
-        (0..8).map(|page| map(&*setup.container, memory(1), IOVA + page * PAGE, Access::Read)).collect();
+    let answers: Vec<_> = (0..8)
+        .map(|page| {
+            map(
+                &*setup.container,
+                memory(1),
+                IOVA + page * PAGE,
+                Access::Read,
+            )
+        })
+        .collect();
     match setup.container.capabilities().max_mappings {
         None => assert!(answers.iter().all(Result::is_ok)),
         Some(limit) => {

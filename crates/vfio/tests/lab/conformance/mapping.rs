@@ -73,11 +73,23 @@ fn an_overlap_is_refused_and_changes_nothing(backend: Backend) {
 fn a_mapping_goes_as_a_whole(backend: Backend) {
     let setup = with_edu(backend);
     map(&*setup.container, memory(4), FROM, Access::ReadWrite).unwrap();
-    for (iova, length) in [(FROM, PAGE), (FROM + PAGE, PAGE), (FROM + 2 * PAGE, 8 * PAGE)] {
+    for (iova, length) in [
+        (FROM, PAGE),
+        (FROM + PAGE, PAGE),
+        (FROM + 2 * PAGE, 8 * PAGE),
+    ] {
         let error = setup.container.unmap(iova, length).unwrap_err();
-        let refusal = if backend == Backend::Type1 { Errno::INVAL } else { Errno::NOENT };
+        let refusal = if backend == Backend::Type1 {
+            Errno::INVAL
+        } else {
+            Errno::NOENT
+        };
         assert_eq!(errno(&error), Some(refusal), "{error}");
-        assert!(error.hint().unwrap().contains("whole mappings only"), "{error}: {:?}", error.hint());
+        assert!(
+            error.hint().unwrap().contains("whole mappings only"),
+            "{error}: {:?}",
+            error.hint()
+        );
     }
     assert_eq!(setup.container.unmap(FROM, 4 * PAGE).unwrap(), 4 * PAGE);
 }
@@ -87,7 +99,10 @@ fn several_mappings_go_with_the_gaps_between_them(backend: Backend) {
     for iova in [FROM, FROM + PAGE, FROM + 8 * PAGE] {
         map(&*setup.container, memory(1), iova, Access::ReadWrite).unwrap();
     }
-    assert_eq!(setup.container.unmap(FROM - PAGE, 16 * PAGE).unwrap(), 3 * PAGE);
+    assert_eq!(
+        setup.container.unmap(FROM - PAGE, 16 * PAGE).unwrap(),
+        3 * PAGE
+    );
 }
 
 fn what_is_not_mapped_is_not_unmapped(backend: Backend) {
@@ -114,8 +129,20 @@ fn iovas_that_devices_cannot_use_are_left_out_and_refused(backend: Backend) {
     let usable = setup.container.iova_ranges().unwrap();
     assert_eq!(usable.alignment, PAGE);
     assert!(usable.ranges.len() > 1, "{usable:x?}");
-    assert!(!usable.ranges.iter().any(|range| range.contains(&INTERRUPTS)), "{usable:x?}");
-    assert!(usable.ranges.windows(2).all(|pair| pair[0].end() < pair[1].start()), "{usable:x?}");
+    assert!(
+        !usable
+            .ranges
+            .iter()
+            .any(|range| range.contains(&INTERRUPTS)),
+        "{usable:x?}"
+    );
+    assert!(
+        usable
+            .ranges
+            .windows(2)
+            .all(|pair| pair[0].end() < pair[1].start()),
+        "{usable:x?}"
+    );
     let error = map(&*setup.container, memory(1), INTERRUPTS, Access::Read).unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     assert!(error.hint().unwrap().contains("usable IOVA ranges"));
@@ -137,20 +164,28 @@ fn what_is_not_aligned_is_refused(backend: Backend) {
 fn memory_that_is_not_there_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     // SAFETY: there is no memory at address 0 for a device to change.
-    let error = unsafe { setup.container.map(std::ptr::null_mut(), PAGE, FROM, Access::ReadWrite) };
+    let error = unsafe {
+        setup
+            .container
+            .map(std::ptr::null_mut(), PAGE, FROM, Access::ReadWrite)
+    };
     let error = error.unwrap_err();
     assert_eq!(errno(&error), Some(Errno::FAULT), "{error}");
     assert_eq!(setup.container.unmap_all().unwrap(), 0);
 }
 
-/// Each capability that is missing answers so when it is asked for, and each that is there works, here or in another test.
+/// Each capability that is missing answers so when it is asked for, and each that is there works,
+/// here or in another test.
 fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
     let mut setup = with_edu(backend);
     let can = setup.container.capabilities();
     assert_eq!(can.backend, backend);
     let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
     rustix::fs::ftruncate(&file, PAGE).unwrap();
-    let mapped = setup.container.map_file(std::os::fd::AsFd::as_fd(&file), 0, PAGE, FROM, Access::Read);
+    let mapped =
+        setup
+            .container
+            .map_file(std::os::fd::AsFd::as_fd(&file), 0, PAGE, FROM, Access::Read);
     if can.map_file {
         mapped.unwrap()
     } else {
@@ -164,7 +199,8 @@ fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
         assert_unsupported(replaced)
     }
     assert_eq!(setup.member.bound().is_some(), can.pasid);
-    // No device of the virtual host has PASIDs: where they can be attached, it is the kernel that refuses.
+    // No device of the virtual host has PASIDs: where they can be attached, it is the kernel that
+    // refuses.
     let ioas = setup.container.ioas().cloned();
     let ioas = ioas.unwrap_or_else(|| Arc::new(Ioas::alloc(&crate::taken::iommufd()).unwrap()));
     let refused = setup.member.attach_pasid(1, ioas);
@@ -173,7 +209,9 @@ fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
     } else {
         assert_unsupported(refused)
     }
-    let kept = setup.container.dirty_pages(FROM, PAGE, PAGE, false, &mut [0]);
+    let kept = setup
+        .container
+        .dirty_pages(FROM, PAGE, PAGE, false, &mut [0]);
     if can.dirty_without_clear {
         assert!(matches!(kept, Err(Error::NotTracking)))
     } else {
@@ -190,11 +228,25 @@ fn a_map_without_a_device_is_as_it_says(backend: Backend) {
         assert_eq!(container.unmap_all().unwrap(), PAGE);
     } else {
         let error = mapped.unwrap_err();
-        assert!(matches!(error, Error::NoDevice) && error.hint().is_some(), "{error}");
+        assert!(
+            matches!(error, Error::NoDevice) && error.hint().is_some(),
+            "{error}"
+        );
         assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
         assert!(matches!(container.page_sizes(), Err(Error::NoDevice)));
-        assert!(matches!(container.set_dirty_tracking(true), Err(Error::NoDevice)));
-        assert_eq!(container.unmap(FROM, PAGE).unwrap_err().io().unwrap().kind(), ErrorKind::NotFound);
+        assert!(matches!(
+            container.set_dirty_tracking(true),
+            Err(Error::NoDevice)
+        ));
+        assert_eq!(
+            container
+                .unmap(FROM, PAGE)
+                .unwrap_err()
+                .io()
+                .unwrap()
+                .kind(),
+            ErrorKind::NotFound
+        );
         assert_eq!(container.unmap_all().unwrap(), 0);
     }
 }
@@ -204,12 +256,24 @@ fn a_node_is_opened_close_on_exec(backend: Backend) {
     let nodes = ["/dev/vfio/", "/dev/iommu", "anon_inode:[vfio-device]"];
     let mut found = 0;
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
-        let Ok(target) = std::fs::read_link(entry.path()) else { continue };
-        if nodes.iter().any(|node| target.to_string_lossy().starts_with(node)) {
+        let Ok(target) = std::fs::read_link(entry.path()) else {
+            continue;
+        };
+        if nodes
+            .iter()
+            .any(|node| target.to_string_lossy().starts_with(node))
+        {
             let number = entry.file_name().into_string().unwrap();
             let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
-            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
-            assert_ne!(u32::from_str_radix(flags.trim(), 8).unwrap() & 0o2_000_000, 0, "{target:?}");
+            let flags = info
+                .lines()
+                .find_map(|line| line.strip_prefix("flags:"))
+                .unwrap();
+            assert_ne!(
+                u32::from_str_radix(flags.trim(), 8).unwrap() & 0o2_000_000,
+                0,
+                "{target:?}"
+            );
             found += 1;
         }
     }

@@ -1,5 +1,5 @@
-//! What both backends do, and do alike: each test runs on `iommufd` and on `type1`. DMA by the device `edu` shows what the
-//! IOMMU lets through.
+//! What both backends do, and do alike: each test runs on `iommufd` and on `type1`. DMA by the
+//! device `edu` shows what the IOMMU lets through.
 #![allow(unsafe_code, reason = "memory is mapped by its address")]
 
 mod devices;
@@ -15,7 +15,8 @@ use crate::taken::{Taken, take, take_two};
 use passthru_iommufd::DmaMemory;
 use passthru_lab::devices::EDU;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Candidate, Choice, Container, Dma, Error, Member, Options, Policy, open,
+    Access, Attach, Backend, Candidate, Choice, Container, Dma, Error, Member, Options, Policy,
+    open,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
@@ -39,7 +40,11 @@ pub(crate) use on_both_backends;
 /// An empty container.
 pub(crate) fn container(backend: Backend) -> Arc<dyn Container> {
     let _host = passthru_lab::host();
-    choose(Options { policy: only(backend), ..Options::default() }).container
+    choose(Options {
+        policy: only(backend),
+        ..Options::default()
+    })
+    .container
 }
 
 pub(crate) fn choose(options: Options) -> Choice {
@@ -72,7 +77,11 @@ pub(crate) fn with_edu(backend: Backend) -> Setup {
     let taken = take(EDU);
     let container = container(backend);
     let member = attach(&container, EDU);
-    Setup { container, member, _taken: taken }
+    Setup {
+        container,
+        member,
+        _taken: taken,
+    }
 }
 
 impl Setup {
@@ -103,7 +112,9 @@ pub(crate) fn memory(pages: u64) -> &'static DmaMemory {
 
 /// A page with contents of its own.
 fn pattern(seed: u8) -> Vec<u8> {
-    (0..PAGE).map(|byte| (byte as u8).wrapping_mul(7).wrapping_add(seed)).collect()
+    (0..PAGE)
+        .map(|byte| (byte as u8).wrapping_mul(7).wrapping_add(seed))
+        .collect()
 }
 
 pub(crate) fn map(

@@ -1,4 +1,5 @@
-//! Hot resets: what they affect, what proves that all of that is the caller's, and what is refused without.
+//! Hot resets: what they affect, what proves that all of that is the caller's, and what is refused
+//! without.
 
 use super::{at, attach, container, on_both_backends, take, take_two};
 use crate::device::token::{TOKEN, VirtualFunctions};
@@ -40,7 +41,11 @@ fn mark(member: &Member, register: u64, value: u32) -> impl Fn() -> bool + use<>
 /// The addresses that a hot reset of a device affects, in rising order.
 fn affected(member: &Member) -> (HotReset, Vec<String>) {
     let affected = member.device().hot_reset_info().unwrap();
-    let mut addresses: Vec<_> = affected.devices.iter().map(|device| device.address.to_string()).collect();
+    let mut addresses: Vec<_> = affected
+        .devices
+        .iter()
+        .map(|device| device.address.to_string())
+        .collect();
     addresses.sort();
     (affected, addresses)
 }
@@ -67,11 +72,17 @@ fn a_device_alone_on_its_bus_is_reset_with_it(backend: Backend) {
 fn devices_of_one_group_are_reset_together(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
-    let (one, other) = (attach(&container, SHARED_FREE), attach(&container, SHARED_COMPANION));
+    let (one, other) = (
+        attach(&container, SHARED_FREE),
+        attach(&container, SHARED_COMPANION),
+    );
     let (affected, addresses) = affected(&one);
     assert!(addresses.contains(&SHARED_COMPANION.into()));
     let proof = container.hot_reset_proof(&affected).unwrap();
-    assert_eq!(proof.files().len(), if backend == Backend::Type1 { 1 } else { 0 });
+    assert_eq!(
+        proof.files().len(),
+        if backend == Backend::Type1 { 1 } else { 0 }
+    );
     let was_reset = mark(&other, E1000_RING, 0x1000);
     // Neither backend takes the other's proof, nor any other file.
     let file = File::open("/dev/null").unwrap();
@@ -94,10 +105,19 @@ fn devices_of_several_groups_are_reset_where_all_of_them_are_here(backend: Backe
     let (before, addresses) = affected(&one);
     assert_eq!(addresses, [first, second]);
     let error = container.hot_reset_proof(&before).unwrap_err();
-    assert!(matches!(&error, Error::NotOwned { devices } if devices == &[second]), "{error}");
+    assert!(
+        matches!(&error, Error::NotOwned { devices } if devices == &[second]),
+        "{error}"
+    );
     // Whoever tries all the same, with what there is, is refused.
-    let devices = before.devices.iter().filter(|device| device.address.to_string() == first);
-    let here = HotReset { devices: devices.copied().collect(), owned: before.owned.map(|_| true) };
+    let devices = before
+        .devices
+        .iter()
+        .filter(|device| device.address.to_string() == first);
+    let here = HotReset {
+        devices: devices.copied().collect(),
+        owned: before.owned.map(|_| true),
+    };
     let part = container.hot_reset_proof(&here).unwrap();
     assert_eq!(refused(&one, &part.files()), Some(Errno::INVAL));
     assert!(!was_reset());
@@ -105,13 +125,17 @@ fn devices_of_several_groups_are_reset_where_all_of_them_are_here(backend: Backe
     let other = attach(&container, second);
     let (all, _) = affected(&one);
     let proof = container.hot_reset_proof(&all).unwrap();
-    assert_eq!(proof.files().len(), if backend == Backend::Type1 { 2 } else { 0 });
+    assert_eq!(
+        proof.files().len(),
+        if backend == Backend::Type1 { 2 } else { 0 }
+    );
     one.device().hot_reset(&proof.files()).unwrap();
     assert!(was_reset());
     drop((was_reset, part, proof, one, other, taken));
 }
 
-/// The kernel counts virtual functions among what is affected, and never resets a bus that has some.
+/// The kernel counts virtual functions among what is affected, and never resets a bus that has
+/// some.
 fn a_physical_function_is_not_reset_with_virtual_ones_on_its_bus(backend: Backend) {
     let taken = take(IGB);
     let container = container(backend);
@@ -120,9 +144,14 @@ fn a_physical_function_is_not_reset_with_virtual_ones_on_its_bus(backend: Backen
     physical.device().set_vf_token(TOKEN).unwrap();
     let (_, addresses) = affected(&physical);
     assert_eq!(addresses, [IGB, "0000:02:10.0", "0000:02:10.2"]);
-    let with_token = || Attach { token: Some(TOKEN), ..Attach::default() };
-    let virtual_ones: Vec<_> =
-        addresses[1..].iter().map(|address| container.attach(at(address), with_token()).unwrap()).collect();
+    let with_token = || Attach {
+        token: Some(TOKEN),
+        ..Attach::default()
+    };
+    let virtual_ones: Vec<_> = addresses[1..]
+        .iter()
+        .map(|address| container.attach(at(address), with_token()).unwrap())
+        .collect();
     let (all, _) = affected(&physical);
     let files = container.hot_reset_proof(&all);
     let files = files.as_ref().map(HotResetProof::files).unwrap_or_default();
@@ -133,10 +162,20 @@ fn a_physical_function_is_not_reset_with_virtual_ones_on_its_bus(backend: Backen
 fn what_others_own_is_not_reset(backend: Backend) {
     let container = container(backend);
     let address = EDU.parse().unwrap();
-    let owner = if backend == Backend::Type1 { Owner::Group(4711) } else { Owner::NotOwned };
+    let owner = if backend == Backend::Type1 {
+        Owner::Group(4711)
+    } else {
+        Owner::NotOwned
+    };
     let owned = (backend == Backend::Iommufd).then_some(false);
-    let affected = HotReset { devices: vec![Affected { address, owner }], owned };
+    let affected = HotReset {
+        devices: vec![Affected { address, owner }],
+        owned,
+    };
     let error = container.hot_reset_proof(&affected).unwrap_err();
-    assert!(matches!(error, Error::NotOwned { .. }) && error.to_string().contains(EDU), "{error}");
+    assert!(
+        matches!(error, Error::NotOwned { .. }) && error.to_string().contains(EDU),
+        "{error}"
+    );
     assert!(error.hint().is_some());
 }

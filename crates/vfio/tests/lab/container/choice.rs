@@ -14,7 +14,10 @@ fn iommufd_is_taken_where_it_answers() {
     let choice = open(&Options::default(), &[taken.source().locate().unwrap()]).unwrap();
     assert_eq!(choice.backend, Backend::Iommufd);
     assert_eq!(choice.to_string(), "iommufd: /dev/iommu is available");
-    let choice = choose(Options { iommufd: Some(iommufd()), ..Options::default() });
+    let choice = choose(Options {
+        iommufd: Some(iommufd()),
+        ..Options::default()
+    });
     assert_eq!(choice.to_string(), "iommufd: an iommufd was given");
 }
 
@@ -24,16 +27,31 @@ fn type1_is_taken_where_a_device_has_no_character_device() {
     let without = Source::Pci(UPLINK.parse().unwrap()).locate().unwrap();
     let choice = open(&Options::default(), &[without]).unwrap();
     assert_eq!(choice.backend, Backend::Type1);
-    assert!(matches!(&choice.why, Why::NoCdev(device) if device == UPLINK), "{choice}");
-    assert_eq!(choice.to_string(), format!("type1: {UPLINK} has no VFIO character device"));
+    assert!(
+        matches!(&choice.why, Why::NoCdev(device) if device == UPLINK),
+        "{choice}"
+    );
+    assert_eq!(
+        choice.to_string(),
+        format!("type1: {UPLINK} has no VFIO character device")
+    );
 }
 
 #[test]
 fn what_is_asked_for_is_taken() {
     let _host = passthru_lab::host();
-    for (policy, backend) in [(Policy::Iommufd, Backend::Iommufd), (Policy::Type1, Backend::Type1)] {
-        let choice = choose(Options { policy, ..Options::default() });
-        assert_eq!((choice.backend, choice.container.capabilities().backend), (backend, backend));
+    for (policy, backend) in [
+        (Policy::Iommufd, Backend::Iommufd),
+        (Policy::Type1, Backend::Type1),
+    ] {
+        let choice = choose(Options {
+            policy,
+            ..Options::default()
+        });
+        assert_eq!(
+            (choice.backend, choice.container.capabilities().backend),
+            (backend, backend)
+        );
         assert_eq!(choice.to_string(), format!("{backend}: as requested"));
     }
 }
@@ -42,19 +60,39 @@ fn what_is_asked_for_is_taken() {
 fn a_passed_device_is_refused_by_type1_and_taken_by_iommufd() {
     let taken = take(EDU);
     let passed = taken.source().open().unwrap();
-    let type1 = choose(Options { policy: Policy::Type1, ..Options::default() }).container;
-    let Failed { state, error } =
-        type1.attach(Source::Fd(passed.into()).into(), Attach::default()).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { backend: Backend::Type1, .. }), "{error}");
+    let type1 = choose(Options {
+        policy: Policy::Type1,
+        ..Options::default()
+    })
+    .container;
+    let Failed { state, error } = type1
+        .attach(Source::Fd(passed.into()).into(), Attach::default())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Unsupported {
+                backend: Backend::Type1,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(error.hint().unwrap().contains("iommufd"));
-    choose(Options::default()).container.attach(state, Attach::default()).unwrap();
+    choose(Options::default())
+        .container
+        .attach(state, Attach::default())
+        .unwrap();
 }
 
 #[test]
 fn two_containers_are_on_one_iommufd() {
     let _host = passthru_lab::host();
     let context = iommufd();
-    let options = Options { iommufd: Some(Arc::clone(&context)), ..Options::default() };
+    let options = Options {
+        iommufd: Some(Arc::clone(&context)),
+        ..Options::default()
+    };
     let (one, other) = (choose(options.clone()).container, choose(options).container);
     let (one, other) = (one.ioas().unwrap(), other.ioas().unwrap());
     assert_ne!(one.id(), other.id());

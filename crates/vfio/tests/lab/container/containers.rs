@@ -1,5 +1,6 @@
-//! Dirty pages, where an address space has several containers. The IOMMU of the virtual host tells none: with iommufd, page
-//! tables of the kernel's test device do, beside real devices; with type1, every page that is mapped counts.
+//! Dirty pages, where an address space has several containers. The IOMMU of the virtual host tells
+//! none: with iommufd, page tables of the kernel's test device do, beside real devices; with type1,
+//! every page that is mapped counts.
 
 use super::mock::{IOVA, Mock, dirty, write_to};
 use crate::conformance::{PAGE, assert_unsupported, at, map, memory, only};
@@ -14,11 +15,17 @@ use std::sync::Arc;
 fn containers(backend: Backend) -> Containers {
     let _host = passthru_lab::host();
     let iommufd = (backend == Backend::Iommufd).then(iommufd);
-    Containers::new(Options { policy: only(backend), iommufd, ..Options::default() })
+    Containers::new(Options {
+        policy: only(backend),
+        iommufd,
+        ..Options::default()
+    })
 }
 
 fn attach(containers: &mut Containers, device: impl Into<Candidate>) -> Placed {
-    containers.attach(device.into(), &Attach::default()).unwrap()
+    containers
+        .attach(device.into(), &Attach::default())
+        .unwrap()
 }
 
 /// A container with 64 pages, which a device was in.
@@ -26,7 +33,12 @@ fn with_pages(containers: &mut Containers, device: &str) -> (Arc<dyn Container>,
     let placed = attach(containers, at(device));
     assert!(placed.is_new);
     let candidate = placed.member.detach().unwrap();
-    placed.container.ioas().unwrap().set_huge_pages(false).unwrap();
+    placed
+        .container
+        .ioas()
+        .unwrap()
+        .set_huge_pages(false)
+        .unwrap();
     map(&*placed.container, memory(64), IOVA, Access::ReadWrite).unwrap();
     (placed.container, candidate)
 }
@@ -51,7 +63,10 @@ fn a_device_that_does_not_tell_dirty_pages_stays_out_of_a_container_that_tracks_
     write_to(&table, 0b101);
     assert_eq!(dirty(&*tracking, true), 0b101);
     let error = beside.container.set_dirty_tracking(true).unwrap_err();
-    assert!(matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]), "{error}");
+    assert!(
+        matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]),
+        "{error}"
+    );
     // Once it ends, there is room for the device again.
     tracking.set_dirty_tracking(false).unwrap();
     let edu = beside.member.detach().unwrap();
@@ -59,8 +74,14 @@ fn a_device_that_does_not_tell_dirty_pages_stays_out_of_a_container_that_tracks_
     let back = attach(&mut containers, edu);
     assert!(!back.is_new && Arc::ptr_eq(&back.container, &tracking));
     let error = tracking.set_dirty_tracking(true).unwrap_err();
-    assert!(matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]), "{error}");
-    assert!(matches!(tracking.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]), Err(Error::NotTracking)));
+    assert!(
+        matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]),
+        "{error}"
+    );
+    assert!(matches!(
+        tracking.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+        Err(Error::NotTracking)
+    ));
     drop((included, back, taken));
 }
 

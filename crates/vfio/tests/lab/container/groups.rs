@@ -7,8 +7,8 @@ use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_P
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options, Policy,
-    Type1Container,
+    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options,
+    Policy, Type1Container,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
@@ -19,7 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 fn group(address: &str) -> u32 {
-    Source::Pci(address.parse().unwrap()).locate().unwrap().group().unwrap()
+    Source::Pci(address.parse().unwrap())
+        .locate()
+        .unwrap()
+        .group()
+        .unwrap()
 }
 
 /// A device that is put on vfio-pci without a look at its group, until this is dropped.
@@ -42,20 +46,40 @@ impl Drop for Bound {
 }
 
 fn set_override(address: &str, driver: &str) {
-    fs::write(format!("/sys/bus/pci/devices/{address}/driver_override"), driver).unwrap();
+    fs::write(
+        format!("/sys/bus/pci/devices/{address}/driver_override"),
+        driver,
+    )
+    .unwrap();
 }
 
 #[test]
 fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
     let bound = Bound::new(SHARED_FREE);
-    let error = Group::open(group(SHARED_FREE)).unwrap().check_viable().unwrap_err();
-    let Error::NotViable { blockers, .. } = &error else { panic!("{error}") };
-    assert_eq!(blockers, &[Blocker { device: SHARED_COMPANION.into(), driver: "e1000".into() }]);
+    let error = Group::open(group(SHARED_FREE))
+        .unwrap()
+        .check_viable()
+        .unwrap_err();
+    let Error::NotViable { blockers, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        blockers,
+        &[Blocker {
+            device: SHARED_COMPANION.into(),
+            driver: "e1000".into()
+        }]
+    );
     assert!(error.hint().unwrap().contains("vfio-pci"));
     let named = error.to_string();
     for backend in [Backend::Type1, Backend::Iommufd] {
-        let Failed { error, .. } = container(backend).attach(at(SHARED_FREE), Attach::default()).unwrap_err();
-        assert!(matches!(error, Error::NotViable { .. }) && error.to_string() == named, "{error}");
+        let Failed { error, .. } = container(backend)
+            .attach(at(SHARED_FREE), Attach::default())
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::NotViable { .. }) && error.to_string() == named,
+            "{error}"
+        );
     }
     drop(bound);
 }
@@ -64,12 +88,16 @@ fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
 fn several_groups_are_in_one_container() {
     let taken = take_two(EDU, NVME);
     let container = Type1Container::open(None).unwrap();
-    let [edu, nvme] = [EDU, NVME].map(|address| container.attach(at(address), Attach::default()).unwrap());
+    let [edu, nvme] =
+        [EDU, NVME].map(|address| container.attach(at(address), Attach::default()).unwrap());
     assert_eq!(container.groups(), [group(EDU), group(NVME)]);
     let before = container.info().unwrap();
     map(&container, memory(1), 0x10_0000, Access::Read).unwrap();
     let after = container.info().unwrap();
-    assert_eq!(after.mappings_left.unwrap(), before.mappings_left.unwrap() - 1);
+    assert_eq!(
+        after.mappings_left.unwrap(),
+        before.mappings_left.unwrap() - 1
+    );
     assert_eq!(after.dirty.unwrap().page_sizes, PAGE);
     edu.detach().unwrap();
     assert_eq!(container.groups(), [group(NVME)]);
@@ -82,8 +110,17 @@ fn a_group_is_in_one_container_at_a_time() {
     let (one, other) = (container(Backend::Type1), container(Backend::Type1));
     let member = attach(&one, EDU);
     let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
-    assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::BUSY), "{error}");
-    assert!(error.hint().unwrap().contains("the other process or container"));
+    assert_eq!(
+        error.io().and_then(Errno::from_io_error),
+        Some(Errno::BUSY),
+        "{error}"
+    );
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .contains("the other process or container")
+    );
     member.detach().unwrap();
     other.attach(state, Attach::default()).unwrap();
     drop(taken);
@@ -92,13 +129,22 @@ fn a_group_is_in_one_container_at_a_time() {
 #[test]
 fn a_container_that_lost_its_mappings_with_its_last_device_is_not_taken_again() {
     let taken = take(EDU);
-    let mut containers = Containers::new(Options { policy: Policy::Type1, ..Options::default() });
+    let mut containers = Containers::new(Options {
+        policy: Policy::Type1,
+        ..Options::default()
+    });
     let first = containers.attach(at(EDU), &Attach::default()).unwrap();
     map(&*first.container, memory(1), 0x10_0000, Access::Read).unwrap();
     first.member.detach().unwrap();
     let second = containers.attach(at(EDU), &Attach::default()).unwrap();
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
-    assert_eq!((containers.choices().len(), second.container.unmap_all().unwrap()), (1, 0));
+    assert_eq!(
+        (
+            containers.choices().len(),
+            second.container.unmap_all().unwrap()
+        ),
+        (1, 0)
+    );
     drop((second, taken));
 }
 
@@ -110,7 +156,10 @@ fn a_device_with_other_handles_is_not_detached() {
     let handle = member.device().clone();
     map(&*container, memory(1), 0x10_0000, Access::Read).unwrap();
     let Failed { state, error } = member.detach().unwrap_err();
-    assert!(matches!(error, Error::InUse { .. }) && error.hint().is_some(), "{error}");
+    assert!(
+        matches!(error, Error::InUse { .. }) && error.hint().is_some(),
+        "{error}"
+    );
     assert_eq!(container.unmap_all().unwrap(), PAGE);
     drop(handle);
     state.detach().unwrap();
@@ -123,9 +172,14 @@ fn a_device_whose_group_proves_something_is_not_detached() {
     let taken = take(NVME);
     let container = container(Backend::Type1);
     let member = attach(&container, NVME);
-    let proof = container.hot_reset_proof(&member.device().hot_reset_info().unwrap()).unwrap();
+    let proof = container
+        .hot_reset_proof(&member.device().hot_reset_info().unwrap())
+        .unwrap();
     let Failed { state, error } = member.detach().unwrap_err();
-    assert!(matches!(error, Error::InUse { .. }) && error.to_string().contains("hot reset"), "{error}");
+    assert!(
+        matches!(error, Error::InUse { .. }) && error.to_string().contains("hot reset"),
+        "{error}"
+    );
     assert!(container.iova_ranges().is_ok());
     drop(proof);
     state.detach().unwrap();
@@ -156,11 +210,18 @@ fn devices_of_one_bus_are_reset_though_they_are_in_several_containers() {
     let [first, second] = TWO_PORT_NIC;
     let taken = take_two(first, second);
     let kvm: Option<Arc<dyn KvmVfio>> = Some(Arc::new(RefusesTheSecond::default()));
-    let mut containers = Containers::new(Options { policy: Policy::Type1, kvm, ..Options::default() });
+    let mut containers = Containers::new(Options {
+        policy: Policy::Type1,
+        kvm,
+        ..Options::default()
+    });
     let one = containers.attach(at(first), &Attach::default()).unwrap();
     let affected = || one.member.device().hot_reset_info().unwrap();
     let error = containers.hot_reset_proof(&affected()).unwrap_err();
-    assert!(matches!(&error, Error::NotOwned { devices } if devices == &[second]), "{error}");
+    assert!(
+        matches!(&error, Error::NotOwned { devices } if devices == &[second]),
+        "{error}"
+    );
     let other = containers.attach(at(second), &Attach::default()).unwrap();
     assert!(other.is_new);
     let proof = containers.hot_reset_proof(&affected()).unwrap();
@@ -173,7 +234,10 @@ fn devices_of_one_bus_are_reset_though_they_are_in_several_containers() {
 fn a_group_without_a_device_on_vfio_cannot_be_opened() {
     let _host = passthru_lab::host();
     let error = Group::open(4711).unwrap_err();
-    assert!(matches!(error, Error::Open { .. }) && error.hint().unwrap().contains("VFIO driver"), "{error}");
+    assert!(
+        matches!(error, Error::Open { .. }) && error.hint().unwrap().contains("VFIO driver"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -183,12 +247,25 @@ fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() 
     let physical = attach(&container, IGB);
     let functions = VirtualFunctions::new();
     physical.device().set_vf_token(TOKEN).unwrap();
-    let with = |token| container.attach(at(VF), Attach { token, ..Attach::default() });
-    for (token, words) in
-        [(None, "set on its physical function"), (Some([7; 16]), "set on the physical function")]
-    {
+    let with = |token| {
+        container.attach(
+            at(VF),
+            Attach {
+                token,
+                ..Attach::default()
+            },
+        )
+    };
+    for (token, words) in [
+        (None, "set on its physical function"),
+        (Some([7; 16]), "set on the physical function"),
+    ] {
         let Failed { error, .. } = with(token).unwrap_err();
-        assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::ACCESS), "{error}");
+        assert_eq!(
+            error.io().and_then(Errno::from_io_error),
+            Some(Errno::ACCESS),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains(words), "{error}");
     }
     let function = with(Some(TOKEN)).unwrap();
@@ -205,11 +282,17 @@ fn a_group_and_its_container_can_fail_and_be_asked_again() {
     let host = passthru_lab::host();
     let (mut failed, before) = (0, Held::now().unwrap());
     each_failure(host, |failure| {
-        failed += u32::from(failure.during(|| Group::open(number)?.check_viable()).is_err());
+        failed += u32::from(
+            failure
+                .during(|| Group::open(number)?.check_viable())
+                .is_err(),
+        );
         Group::open(number).unwrap().check_viable().unwrap();
     });
     assert!(failed > 0 && Held::now().unwrap() == before);
-    let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+    let member = container
+        .attach(taken.source().into(), Attach::default())
+        .unwrap();
     let info = container.info().unwrap();
     failed = 0;
     each_failure(host, |failure| {

@@ -6,7 +6,9 @@ use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, NVME};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Access, Attach, Backend, Candidate, Container, Containers, Error, Options};
+use passthru_vfio::container::{
+    Access, Attach, Backend, Candidate, Container, Containers, Error, Options,
+};
 use passthru_vfio::device::Target;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -19,11 +21,19 @@ const BUFFER: u32 = 2;
 
 fn on(context: &Arc<Iommufd>) -> Arc<dyn Container> {
     let iommufd = Some(Arc::clone(context));
-    choose(Options { iommufd, policy: only(Backend::Iommufd), ..Options::default() }).container
+    choose(Options {
+        iommufd,
+        policy: only(Backend::Iommufd),
+        ..Options::default()
+    })
+    .container
 }
 
 fn to(target: impl Into<Target>) -> Attach {
-    Attach { target: Some(target.into()), ..Attach::default() }
+    Attach {
+        target: Some(target.into()),
+        ..Attach::default()
+    }
 }
 
 #[test]
@@ -35,11 +45,16 @@ fn a_page_table_over_the_container_has_its_mappings() {
     map(&*container, dest, TO, Access::ReadWrite).unwrap();
     let mut member = attach(&container, EDU);
     let ioas = container.ioas().unwrap();
-    let table = Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
+    let table =
+        Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
     member.replace(Some(Arc::clone(&table).into())).unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
-    let Candidate::Bound(bound) = member.detach().unwrap() else { panic!("it is not bound") };
-    let mut member = container.attach(bound.into(), to(Arc::clone(&table))).unwrap();
+    let Candidate::Bound(bound) = member.detach().unwrap() else {
+        panic!("it is not bound")
+    };
+    let mut member = container
+        .attach(bound.into(), to(Arc::clone(&table)))
+        .unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
     // A table that does not tell dirty pages has the container say so.
     container.set_dirty_tracking(true).unwrap_err();
@@ -65,20 +80,26 @@ fn a_device_at_another_target_does_not_reach_the_container() {
     drop(taken);
 }
 
-/// No device of the virtual host has PASIDs: what the container says of one comes before the kernel's refusal.
+/// No device of the virtual host has PASIDs: what the container says of one comes before the
+/// kernel's refusal.
 #[test]
 fn a_pasid_counts_with_the_dirty_pages_of_what_it_reaches() {
     let taken = take(EDU);
     let context = iommufd();
     let container = on(&context);
     let elsewhere = Arc::new(Ioas::alloc(&context).unwrap());
-    let member = container.attach(at(EDU), to(Arc::clone(&elsewhere))).unwrap();
+    let member = container
+        .attach(at(EDU), to(Arc::clone(&elsewhere)))
+        .unwrap();
     container.set_dirty_tracking(true).unwrap();
     let ioas = container.ioas().unwrap();
     let error = member.attach_pasid(1, Arc::clone(ioas)).unwrap_err();
-    let Error::NoDirtyTracking { devices } = error else { panic!("{error}") };
+    let Error::NoDirtyTracking { devices } = error else {
+        panic!("{error}")
+    };
     assert_eq!(devices, [format!("{EDU} (PASID 1)")]);
-    let table = Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
+    let table =
+        Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
     let error = member.attach_pasid(1, table).unwrap_err();
     assert!(matches!(error, Error::Iommufd(_)), "{error}");
     let error = member.attach_pasid(1, elsewhere).unwrap_err();
@@ -91,7 +112,9 @@ fn a_target_of_another_iommufd_leaves_the_device_bound() {
     let taken = take(EDU);
     let container = on(&iommufd());
     let foreign = Arc::new(Ioas::alloc(&iommufd()).unwrap());
-    let Failed { state, error } = container.attach(at(EDU), to(Arc::clone(&foreign))).unwrap_err();
+    let Failed { state, error } = container
+        .attach(at(EDU), to(Arc::clone(&foreign)))
+        .unwrap_err();
     assert!(matches!(error, Error::Device(_)), "{error}");
     assert!(matches!(state, Candidate::Bound(_)));
     let mut member = container.attach(state, Attach::default()).unwrap();
@@ -134,14 +157,21 @@ fn a_bar_is_unmapped_before_a_reset_and_mapped_after() {
     enable(disk.device());
     assert!(!arrives(3));
     let error = share().unwrap_err();
-    assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::EXIST), "{error}");
+    assert_eq!(
+        error.io().and_then(Errno::from_io_error),
+        Some(Errno::EXIST),
+        "{error}"
+    );
     drop(taken);
 }
 
 #[test]
 fn a_device_that_cannot_share_a_container_gets_its_own_on_the_same_iommufd() {
     let taken = take_two(EDU, NVME);
-    let mut containers = Containers::new(Options { policy: only(Backend::Iommufd), ..Options::default() });
+    let mut containers = Containers::new(Options {
+        policy: only(Backend::Iommufd),
+        ..Options::default()
+    });
     let first = containers.attach(at(NVME), &Attach::default()).unwrap();
     assert!(first.is_new);
     first.member.detach().unwrap();
@@ -150,7 +180,10 @@ fn a_device_that_cannot_share_a_container_gets_its_own_on_the_same_iommufd() {
     ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
     let second = containers.attach(at(EDU), &Attach::default()).unwrap();
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
-    assert!(Arc::ptr_eq(ioas.context(), second.container.ioas().unwrap().context()));
+    assert!(Arc::ptr_eq(
+        ioas.context(),
+        second.container.ioas().unwrap().context()
+    ));
     let third = containers.attach(at(NVME), &Attach::default()).unwrap();
     assert!(!third.is_new && Arc::ptr_eq(&third.container, &second.container));
     assert_eq!(containers.choices().len(), 2);

@@ -1,5 +1,6 @@
-//! Dirty pages of a container over iommufd, by page tables of the kernel's test device (`CONFIG_IOMMUFD_TEST`): the IOMMU of
-//! the virtual host does not tell them. Its struct is no user interface and in no crate.
+//! Dirty pages of a container over iommufd, by page tables of the kernel's test device
+//! (`CONFIG_IOMMUFD_TEST`): the IOMMU of the virtual host does not tell them. Its struct is no user
+//! interface and in no crate.
 #![allow(unsafe_code)]
 
 use crate::conformance::{PAGE, map, memory};
@@ -32,8 +33,15 @@ struct Command {
 fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> [u64; 16] {
     let mut arguments = [0; 16];
     arguments[..given.len()].copy_from_slice(given);
-    let mut command = Command { size: size_of::<Command>() as u32, op, id, reserved: 0, arguments };
-    // SAFETY: the struct says how large it is; the only address, for DIRTY, is read, of memory that lives.
+    let mut command = Command {
+        size: size_of::<Command>() as u32,
+        op,
+        id,
+        reserved: 0,
+        arguments,
+    };
+    // SAFETY: the struct says how large it is; the only address, for DIRTY, is read, of memory that
+    // lives.
     unsafe { ioctl(context.as_fd(), Updater::<TEST, Command>::new(&mut command)) }.unwrap();
     command.arguments
 }
@@ -62,11 +70,17 @@ impl BoundDevice for Mock {
 impl Mock {
     pub(crate) fn new(ioas: &Ioas) -> Self {
         let id = test(ioas.context(), MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0])[1] as u32;
-        Self { context: Arc::clone(ioas.context()), id }
+        Self {
+            context: Arc::clone(ioas.context()),
+            id,
+        }
     }
 
     pub(crate) fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
-        let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
+        let options = HwptOptions {
+            dirty_tracking: true,
+            ..HwptOptions::default()
+        };
         Arc::new(Hwpt::alloc(self, ioas, &options).unwrap())
     }
 }
@@ -92,7 +106,9 @@ fn container() -> (IommufdContainer, [Arc<Hwpt>; 2]) {
 
 pub(super) fn dirty(container: &dyn Dma, clear: bool) -> u64 {
     let mut bitmap = [0];
-    container.dirty_pages(IOVA, 64 * PAGE, PAGE, clear, &mut bitmap).unwrap();
+    container
+        .dirty_pages(IOVA, 64 * PAGE, PAGE, clear, &mut bitmap)
+        .unwrap();
     bitmap[0]
 }
 
@@ -111,10 +127,18 @@ fn dirty_pages_of_all_page_tables_are_one_bitmap() {
     assert_eq!(dirty(&container, true), 0);
     write_to(&one, 1 << 63);
     let mut bitmap = [1];
-    assert_eq!(container.unmap_dirty(IOVA, 64 * PAGE, PAGE, &mut bitmap).unwrap(), 64 * PAGE);
+    assert_eq!(
+        container
+            .unmap_dirty(IOVA, 64 * PAGE, PAGE, &mut bitmap)
+            .unwrap(),
+        64 * PAGE
+    );
     assert_eq!(bitmap, [1 | 1 << 63]);
     container.set_dirty_tracking(false).unwrap();
-    assert!(matches!(container.dirty_pages(IOVA, PAGE, PAGE, true, &mut bitmap), Err(Error::NotTracking)));
+    assert!(matches!(
+        container.dirty_pages(IOVA, PAGE, PAGE, true, &mut bitmap),
+        Err(Error::NotTracking)
+    ));
 }
 
 #[test]
@@ -124,8 +148,17 @@ fn tracking_begins_on_all_page_tables_or_on_none() {
     let ioas = container.ioas().unwrap();
     let silent = Arc::new(Hwpt::alloc(&Mock::new(ioas), ioas, &HwptOptions::default()).unwrap());
     let included = container.include(&silent).unwrap();
-    assert!(container.set_dirty_tracking(true).unwrap_err().io().is_some());
-    assert!(matches!(container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]), Err(Error::NotTracking)));
+    assert!(
+        container
+            .set_dirty_tracking(true)
+            .unwrap_err()
+            .io()
+            .is_some()
+    );
+    assert!(matches!(
+        container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+        Err(Error::NotTracking)
+    ));
     drop(included);
     container.set_dirty_tracking(true).unwrap();
     container.include(&silent).unwrap_err();
@@ -136,9 +169,13 @@ fn tracking_begins_on_all_page_tables_or_on_none() {
 #[test]
 fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
     let (container, tables) = container();
-    let _included = tables.each_ref().map(|table| container.include(table).unwrap());
+    let _included = tables
+        .each_ref()
+        .map(|table| container.include(table).unwrap());
     each(|failure| {
-        let failed = failure.during(|| container.set_dirty_tracking(true)).is_err();
+        let failed = failure
+            .during(|| container.set_dirty_tracking(true))
+            .is_err();
         if failed {
             assert!(matches!(
                 container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
@@ -158,7 +195,9 @@ fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
         assert_eq!(dirty(&container, true), 0, "{failure:?}");
         write_to(&tables[0], 1);
         write_to(&tables[1], 2);
-        let failed = failure.during(|| container.set_dirty_tracking(false)).is_err();
+        let failed = failure
+            .during(|| container.set_dirty_tracking(false))
+            .is_err();
         // Some of what was noted is lost, so nothing is told: not even that there was nothing.
         let asked = container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]);
         assert!(matches!(asked, Err(Error::NotTracking)), "{failure:?}");
@@ -183,7 +222,9 @@ fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
 #[test]
 fn no_dirty_page_of_many_page_tables_is_lost_with_a_failure() {
     let (container, tables) = container();
-    let _included = tables.each_ref().map(|table| container.include(table).unwrap());
+    let _included = tables
+        .each_ref()
+        .map(|table| container.include(table).unwrap());
     container.set_dirty_tracking(true).unwrap();
     let (length, written) = (64 * PAGE, 0b1001);
     let write = || {
@@ -195,24 +236,32 @@ fn no_dirty_page_of_many_page_tables_is_lost_with_a_failure() {
         each(|failure| {
             write();
             let mut bitmap = [0];
-            let failed =
-                failure.during(|| container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap)).is_err();
+            let failed = failure
+                .during(|| container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap))
+                .is_err();
             partly += u32::from(failed && bitmap != [0]);
             if failed {
-                container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap).unwrap();
+                container
+                    .dirty_pages(IOVA, length, PAGE, clear, &mut bitmap)
+                    .unwrap();
             }
             assert_eq!(bitmap, [written]);
             failed
         });
     }
-    assert!(partly > 0, "what was read of one table was told though the other one failed");
+    assert!(
+        partly > 0,
+        "what was read of one table was told though the other one failed"
+    );
     container.unmap_all().unwrap();
     let memory = memory(64);
     each(|failure| {
         map(&container, memory, IOVA, Access::ReadWrite).unwrap();
         write();
         let mut bitmap = [0];
-        let failed = failure.during(|| container.unmap_dirty(IOVA, length, PAGE, &mut bitmap)).is_err();
+        let failed = failure
+            .during(|| container.unmap_dirty(IOVA, length, PAGE, &mut bitmap))
+            .is_err();
         if failed {
             // It may be gone.
             let _ = container.unmap_dirty(IOVA, length, PAGE, &mut bitmap);
@@ -261,7 +310,10 @@ fn memory_is_not_discarded_while_a_page_table_is_there() {
     drop(kept);
     let discarding = discards.begin().unwrap();
     let late = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
-    assert!(matches!(container.include(&late), Err(Error::Discarding { .. })));
+    assert!(matches!(
+        container.include(&late),
+        Err(Error::Discarding { .. })
+    ));
     drop(discarding);
     container.include(&late).unwrap();
 }

@@ -35,7 +35,13 @@ impl Peers {
         enable(&disk);
         let memory = Arc::new(DmaMemory::alloc(LENGTH as usize).unwrap());
         let edu = Edu::new(attached.device());
-        Self { edu, disk, ioas, memory, _attached: attached }
+        Self {
+            edu,
+            disk,
+            ioas,
+            memory,
+            _attached: attached,
+        }
     }
 
     fn buffer(&self) -> Region {
@@ -44,12 +50,16 @@ impl Peers {
 
     fn map(&self, iova: u64) -> Result<u64, passthru_iommufd::Error> {
         let file = self.buffer().dma_buf(0..LENGTH).unwrap();
-        self.ioas.map_file(&file, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
+        self.ioas
+            .map_file(&file, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
     }
 
     /// Whether what `edu` writes to the buffer's IOVA comes there.
     fn reaches(&self, pattern: u8) -> bool {
-        let mapping = self.ioas.map_memory(&self.memory, Iova::At(MEMORY_IOVA), Access::ReadWrite).unwrap();
+        let mapping = self
+            .ioas
+            .map_memory(&self.memory, Iova::At(MEMORY_IOVA), Access::ReadWrite)
+            .unwrap();
         assert_eq!(self.memory.write(0, &[pattern; 64]), 64);
         self.edu.load(MEMORY_IOVA, 64);
         mapping.unmap().unwrap();
@@ -85,7 +95,11 @@ fn is_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
     regain(&peers.disk);
     enable(&peers.disk);
     assert!(!peers.reaches(0x55), "it was filled again");
-    assert_eq!(number(&peers.map(BUFFER_IOVA).unwrap_err()), Some(Errno::EXIST), "the IOVA was free");
+    assert_eq!(
+        number(&peers.map(BUFFER_IOVA).unwrap_err()),
+        Some(Errno::EXIST),
+        "the IOVA was free"
+    );
     assert_eq!(peers.ioas.unmap(BUFFER_IOVA, LENGTH).unwrap(), LENGTH);
     peers.map(BUFFER_IOVA).unwrap();
     assert!(peers.reaches(0x66));
@@ -103,12 +117,18 @@ fn it_is_lost_by_a_reset() {
 
 #[test]
 fn it_is_lost_by_low_power() {
-    is_lost_by(|disk| disk.enter_low_power().unwrap(), |disk| disk.exit_low_power().unwrap());
+    is_lost_by(
+        |disk| disk.enter_low_power().unwrap(),
+        |disk| disk.exit_low_power().unwrap(),
+    );
 }
 
 #[test]
 fn it_is_lost_in_d3() {
-    is_lost_by(|disk| set_power_state(disk, 3), |disk| set_power_state(disk, 0));
+    is_lost_by(
+        |disk| set_power_state(disk, 3),
+        |disk| set_power_state(disk, 0),
+    );
 }
 
 /// Writes the power state into the device's power management capability.
@@ -128,7 +148,10 @@ fn memory_that_is_not_decoded_cannot_be_mapped() {
     let taken = take_two(EDU, CMB_NVME);
     let peers = Peers::new(&taken);
     decode(&peers.disk, false);
-    assert_eq!(number(&peers.map(BUFFER_IOVA).unwrap_err()), Some(Errno::NODEV));
+    assert_eq!(
+        number(&peers.map(BUFFER_IOVA).unwrap_err()),
+        Some(Errno::NODEV)
+    );
     decode(&peers.disk, true);
     peers.map(BUFFER_IOVA).unwrap();
     assert!(peers.reaches(0x77));
@@ -142,11 +165,17 @@ fn each_range_has_a_dma_buf_of_its_own() {
     let bar = device.region(BUFFER).unwrap();
     let size = bar.size();
     let bufs = [0..LENGTH, LENGTH..2 * LENGTH, 0..size].map(|range| bar.dma_buf(range).unwrap());
-    let sizes = bufs.each_ref().map(|buf| rustix::fs::seek(buf, rustix::fs::SeekFrom::End(0)).unwrap());
+    let sizes = bufs
+        .each_ref()
+        .map(|buf| rustix::fs::seek(buf, rustix::fs::SeekFrom::End(0)).unwrap());
     assert_eq!(sizes, [LENGTH, LENGTH, size]);
     let [one, other, _] = bufs.each_ref().map(|buf| fstat(buf).unwrap().st_ino);
     assert_ne!(one, other);
-    assert!(fcntl_getfd(bufs[0].as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+    assert!(
+        fcntl_getfd(bufs[0].as_fd())
+            .unwrap()
+            .contains(FdFlags::CLOEXEC)
+    );
 }
 
 #[test]
@@ -160,7 +189,15 @@ fn what_is_no_whole_page_of_a_bar_is_not_exported() {
         let error = bar.dma_buf(range).unwrap_err();
         assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     }
-    assert_hint(&bar.dma_buf(0x800..0x1000).unwrap_err(), Errno::INVAL, "whole pages");
+    assert_hint(
+        &bar.dma_buf(0x800..0x1000).unwrap_err(),
+        Errno::INVAL,
+        "whole pages",
+    );
     let config = device.region(Region::CONFIG).unwrap();
-    assert_hint(&config.dma_buf(0..LENGTH).unwrap_err(), Errno::NODEV, "export a BAR");
+    assert_hint(
+        &config.dma_buf(0..LENGTH).unwrap_err(),
+        Errno::NODEV,
+        "export a BAR",
+    );
 }

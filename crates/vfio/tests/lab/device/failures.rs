@@ -1,5 +1,5 @@
-//! Each operation meets each failure that the kernel can inject into it: it says so or carries on, leaves nothing
-//! behind, and can be repeated.
+//! Each operation meets each failure that the kernel can inject into it: it says so or carries on,
+//! leaves nothing behind, and can be repeated.
 
 use super::token::{TOKEN, VirtualFunctions};
 use crate::edu::enable;
@@ -14,13 +14,17 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs an attempt with each failure, which returns how the operation failed, where it did. Nothing may be left of it.
+/// Runs an attempt with each failure, which returns how the operation failed, where it did. Nothing
+/// may be left of it.
 #[track_caller]
 fn each(mut attempt: impl FnMut(&Failure) -> Option<Error>) {
     each_failure_leaves_nothing(|failure| {
         let error = attempt(failure);
         if let Some(error) = &error {
-            assert!(error.io().is_some() || matches!(error, Error::FewIrqs { .. }), "{error}");
+            assert!(
+                error.io().is_some() || matches!(error, Error::FewIrqs { .. }),
+                "{error}"
+            );
         }
         error.is_some()
     });
@@ -50,7 +54,8 @@ fn close(ioas: Arc<Ioas>) {
     Arc::into_inner(ioas).unwrap().close().unwrap();
 }
 
-/// Whether a device is attached to it in the kernel, which then does not let it shrink to what the device cannot use.
+/// Whether a device is attached to it in the kernel, which then does not let it shrink to what the
+/// device cannot use.
 fn in_use(ioas: &Ioas) -> bool {
     let refused = ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).is_err();
     if !refused {
@@ -59,8 +64,8 @@ fn in_use(ioas: &Ioas) -> bool {
     refused
 }
 
-/// With a mediated device: what enables a PCI device goes through the kernel's ACPI interpreter, which does not survive it
-/// when memory fails.
+/// With a mediated device: what enables a PCI device goes through the kernel's ACPI interpreter,
+/// which does not survive it when memory fails.
 #[test]
 fn opening_and_binding_can_fail_and_be_repeated() {
     let [taken, _other] = mtty_two();
@@ -104,8 +109,11 @@ fn a_replacement_can_fail_and_leaves_the_former_target() {
         let context = iommufd();
         let (one, other) = (ioas(&context), ioas(&context));
         let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
-        let error = failure.during(|| attached.replace(Arc::clone(&other))).err();
-        // Where it carries on, it may not have found out what the device cannot use, so that is not asked then.
+        let error = failure
+            .during(|| attached.replace(Arc::clone(&other)))
+            .err();
+        // Where it carries on, it may not have found out what the device cannot use, so that is not
+        // asked then.
         if let Some(error) = &error {
             assert!(in_use(&one) && !in_use(&other), "{error}");
             attached.replace(Arc::clone(&other)).unwrap();
@@ -124,7 +132,10 @@ fn detaching_can_fail_and_be_repeated() {
     let attached = |taken: &Taken| {
         let context = iommufd();
         let ioas = ioas(&context);
-        (taken.bind(&context).attach(Arc::clone(&ioas)).unwrap(), ioas)
+        (
+            taken.bind(&context).attach(Arc::clone(&ioas)).unwrap(),
+            ioas,
+        )
     };
     each(|failure| {
         let (attached, ioas) = attached(&taken);
@@ -169,11 +180,18 @@ fn access_to_regions_can_fail_and_be_repeated() {
     enable(&device);
     let bar = device.region(Region::BAR0).unwrap();
     withstands(|| bar.read::<u32>(4), drop);
-    withstands(|| bar.write(4, 7u32), |()| assert_eq!(bar.read::<u32>(4).unwrap(), !7));
-    withstands(|| bar.mmap(0..0x1000), |map| assert_eq!(map.read::<u32>(4).unwrap(), !7));
+    withstands(
+        || bar.write(4, 7u32),
+        |()| assert_eq!(bar.read::<u32>(4).unwrap(), !7),
+    );
+    withstands(
+        || bar.mmap(0..0x1000),
+        |map| assert_eq!(map.read::<u32>(4).unwrap(), !7),
+    );
 }
 
-/// Linux 7.2 warns in its log (`remove_proc_entry`) when an interrupt goes whose folder in /proc could not be made.
+/// Linux 7.2 warns in its log (`remove_proc_entry`) when an interrupt goes whose folder in /proc
+/// could not be made.
 #[test]
 fn interrupts_can_fail_and_be_set_again() {
     let taken = take(EDU);
@@ -201,7 +219,10 @@ fn interrupts_can_fail_and_be_set_again() {
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     withstands(|| intx.mask(), drop);
     withstands(|| intx.unmask(), drop);
-    withstands(|| intx.set_resample(Some(resample.as_fd())), |()| intx.set_resample(None).unwrap());
+    withstands(
+        || intx.set_resample(Some(resample.as_fd())),
+        |()| intx.set_resample(None).unwrap(),
+    );
 }
 
 #[test]
@@ -221,11 +242,23 @@ fn features_can_fail_and_be_repeated() {
     let device = taken.device();
     enable(&device);
     let event = Event::new().unwrap();
-    let (bar, buffer) = (device.region(Region::BAR0).unwrap(), device.region(Region::BAR0 + 2).unwrap());
+    let (bar, buffer) = (
+        device.region(Region::BAR0).unwrap(),
+        device.region(Region::BAR0 + 2).unwrap(),
+    );
     withstands(|| buffer.dma_buf(0..0x1000), drop);
-    withstands(|| bar.set_ioeventfd(0xc, 1u32, event.as_fd()), |()| bar.clear_ioeventfd(0xc, 1u32).unwrap());
-    withstands(|| device.enter_low_power(), |()| device.exit_low_power().unwrap());
-    withstands(|| device.enter_low_power_with_wakeup(event.as_fd()), |()| device.exit_low_power().unwrap());
+    withstands(
+        || bar.set_ioeventfd(0xc, 1u32, event.as_fd()),
+        |()| bar.clear_ioeventfd(0xc, 1u32).unwrap(),
+    );
+    withstands(
+        || device.enter_low_power(),
+        |()| device.exit_low_power().unwrap(),
+    );
+    withstands(
+        || device.enter_low_power_with_wakeup(event.as_fd()),
+        |()| device.exit_low_power().unwrap(),
+    );
     withstands(|| device.exit_low_power(), drop);
     bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
     each(|failure| failure.during(|| device.set_bus_master(true)).err());
@@ -237,10 +270,12 @@ fn features_can_fail_and_be_repeated() {
 #[test]
 fn eventfds_can_fail_and_be_used_again() {
     let event = Event::new().unwrap();
-    let steps: [&dyn Fn() -> io::Result<()>; 4] =
-        [&|| Event::new().map(drop), &|| event.signal(), &|| event.take().map(drop), &|| {
-            event.wait(Duration::from_secs(1)).map(drop)
-        }];
+    let steps: [&dyn Fn() -> io::Result<()>; 4] = [
+        &|| Event::new().map(drop),
+        &|| event.signal(),
+        &|| event.take().map(drop),
+        &|| event.wait(Duration::from_secs(1)).map(drop),
+    ];
     for step in steps {
         let mut failed = 0;
         each_failure(passthru_lab::host(), |failure| {
@@ -261,7 +296,10 @@ fn resets_can_fail_and_be_repeated() {
     let device = taken.device();
     // Linux 7.2 needs no memory for it.
     each_failure(passthru_lab::host(), |failure| {
-        failure.during(|| device.reset()).or_else(|_| device.reset()).unwrap();
+        failure
+            .during(|| device.reset())
+            .or_else(|_| device.reset())
+            .unwrap();
     });
     withstands(|| device.hot_reset(&[]), drop);
 }
@@ -275,14 +313,17 @@ fn a_token_can_fail_and_be_set_again() {
     drop((device, functions));
 }
 
-/// No device of the virtual host has PASIDs: it is refused whatever fails besides, and the device can be attached without.
+/// No device of the virtual host has PASIDs: it is refused whatever fails besides, and the device
+/// can be attached without.
 #[test]
 fn a_refused_pasid_leaves_nothing_whatever_fails() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
         let (bound, ioas) = (taken.bind(&context), ioas(&context));
-        let error = failure.during(|| bound.attach_pasid(1, Arc::clone(&ioas))).unwrap_err();
+        let error = failure
+            .during(|| bound.attach_pasid(1, Arc::clone(&ioas)))
+            .unwrap_err();
         assert!(!in_use(&ioas), "{error}");
         drop(bound.attach(Arc::clone(&ioas)).unwrap());
         close(ioas);
@@ -300,7 +341,9 @@ fn migration_can_fail_and_be_repeated() {
     withstands(|| device.enable_precopy_reinit(), drop);
     for state in [State::StopCopy, State::PreCopy, State::Resuming] {
         each(|failure| {
-            let error = failure.during(|| device.set_migration_state(state).map(drop)).err();
+            let error = failure
+                .during(|| device.set_migration_state(state).map(drop))
+                .err();
             if error.is_some() {
                 device.reset().unwrap();
                 device.set_migration_state(state).unwrap().unwrap();
@@ -312,7 +355,10 @@ fn migration_can_fail_and_be_repeated() {
     let data = device.set_migration_state(State::PreCopy).unwrap().unwrap();
     withstands(|| data.precopy(), drop);
     drop(data);
-    withstands(|| device.start_dma_logging(0x1000, &[0..=0xffff]), |_| device.stop_dma_logging().unwrap());
+    withstands(
+        || device.start_dma_logging(0x1000, &[0..=0xffff]),
+        |_| device.stop_dma_logging().unwrap(),
+    );
     withstands(|| device.dma_logged(0, 0x10000, 0x1000, &mut [0]), drop);
     withstands(|| device.stop_dma_logging(), drop);
 }

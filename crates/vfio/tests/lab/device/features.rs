@@ -12,8 +12,12 @@ use std::os::fd::AsFd;
 fn what_a_device_supports_is_asked_and_not_tried() {
     let taken = take(NVME);
     let device = taken.device();
-    let supported =
-        [Feature::LowPowerEntry, Feature::LowPowerEntryWithWakeup, Feature::LowPowerExit, Feature::DmaBuf];
+    let supported = [
+        Feature::LowPowerEntry,
+        Feature::LowPowerEntryWithWakeup,
+        Feature::LowPowerExit,
+        Feature::DmaBuf,
+    ];
     let not = [
         Feature::VfToken,
         Feature::Migration,
@@ -38,7 +42,10 @@ fn what_a_device_supports_is_asked_and_not_tried() {
         mtty_two()
     };
     let device = mdev.device();
-    assert!(device.supports(Feature::Migration).unwrap() && device.supports(Feature::PrecopyInfo2).unwrap());
+    assert!(
+        device.supports(Feature::Migration).unwrap()
+            && device.supports(Feature::PrecopyInfo2).unwrap()
+    );
     assert!(!device.supports(Feature::LowPowerEntry).unwrap());
 }
 
@@ -51,7 +58,16 @@ fn a_device_may_sleep_until_it_may_not_any_more() {
     let version: u32 = bar.read(8).unwrap();
     device.enter_low_power().unwrap();
     let again = device.enter_low_power().unwrap_err();
-    assert!(matches!(again, Error::Feature { feature: Feature::LowPowerEntry, .. }), "{again}");
+    assert!(
+        matches!(
+            again,
+            Error::Feature {
+                feature: Feature::LowPowerEntry,
+                ..
+            }
+        ),
+        "{again}"
+    );
     assert_hint(&again, Errno::INVAL, "already");
     // An access by the kernel wakes it.
     assert_eq!(bar.read::<u32>(8).unwrap(), version);
@@ -66,11 +82,25 @@ fn what_wakes_a_device_is_told_through_an_eventfd() {
     let taken = take(NVME);
     let device = taken.device();
     let file = std::fs::File::open("/dev/null").unwrap();
-    let error = device.enter_low_power_with_wakeup(file.as_fd()).unwrap_err();
-    assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP"), "{error}");
+    let error = device
+        .enter_low_power_with_wakeup(file.as_fd())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP"),
+        "{error}"
+    );
     let event = Event::new().unwrap();
     device.enter_low_power_with_wakeup(event.as_fd()).unwrap();
-    assert_eq!(errno(&device.enter_low_power_with_wakeup(event.as_fd()).unwrap_err()), Some(Errno::INVAL));
+    assert_eq!(
+        errno(
+            &device
+                .enter_low_power_with_wakeup(event.as_fd())
+                .unwrap_err()
+        ),
+        Some(Errno::INVAL)
+    );
     // The virtual host's kernel puts no device to sleep (it has no CONFIG_PM), so nothing wakes it.
     device.exit_low_power().unwrap();
     assert_eq!(event.take().unwrap(), 0);
@@ -82,10 +112,18 @@ fn what_wakes_a_device_is_told_through_an_eventfd() {
 fn a_feature_that_a_device_lacks_is_refused_with_its_name() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
-    let errors = [device.enter_low_power().unwrap_err(), device.exit_low_power().unwrap_err()];
+    let errors = [
+        device.enter_low_power().unwrap_err(),
+        device.exit_low_power().unwrap_err(),
+    ];
     for error in errors {
         assert_hint(&error, Errno::NOTTY, "does not have");
-        assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_LOW_POWER_E"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("VFIO_DEVICE_FEATURE_LOW_POWER_E"),
+            "{error}"
+        );
     }
 }
 
@@ -96,7 +134,10 @@ fn bus_mastering_of_pci_devices_is_no_feature() {
     for on in [true, false] {
         let error = device.set_bus_master(on).unwrap_err();
         assert_hint(&error, Errno::NOTTY, "command register");
-        assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_BUS_MASTER"), "{error}");
+        assert!(
+            error.to_string().contains("VFIO_DEVICE_FEATURE_BUS_MASTER"),
+            "{error}"
+        );
     }
 }
 
@@ -105,5 +146,8 @@ fn errors_of_s390_are_not_a_feature_of_other_machines() {
     let taken = take(EDU);
     let error = taken.device().zpci_error().unwrap_err();
     assert_hint(&error, Errno::NOTTY, "only with PCI functions of s390");
-    assert!(error.to_string().contains("VFIO_DEVICE_FEATURE_ZPCI_ERROR"), "{error}");
+    assert!(
+        error.to_string().contains("VFIO_DEVICE_FEATURE_ZPCI_ERROR"),
+        "{error}"
+    );
 }

@@ -1,7 +1,9 @@
 //! What the IOMMU behind a real device is, and which page tables it has.
 
 use crate::taken::{iommufd, take};
-use passthru_iommufd::{BoundDevice, HwInfo, HwInfoData, Hwpt, HwptOptions, Ioas, Viommu, ViommuKind};
+use passthru_iommufd::{
+    BoundDevice, HwInfo, HwInfoData, Hwpt, HwptOptions, Ioas, Viommu, ViommuKind,
+};
 use passthru_lab::devices::EDU;
 use rustix::io::Errno;
 use std::fs;
@@ -17,7 +19,9 @@ fn register(name: &str) -> u64 {
 fn the_registers_of_vtd_are_those_in_sysfs() {
     let taken = take(EDU);
     let info = HwInfo::of(&taken.bound()).unwrap();
-    let HwInfoData::IntelVtd { cap, ecap, .. } = info.iommu else { panic!("{info:?}") };
+    let HwInfoData::IntelVtd { cap, ecap, .. } = info.iommu else {
+        panic!("{info:?}")
+    };
     assert_eq!((cap, ecap), (register("cap"), register("ecap")));
     assert_eq!(info.max_pasid_log2, 0);
 }
@@ -26,8 +30,14 @@ fn the_registers_of_vtd_are_those_in_sysfs() {
 fn an_iommu_without_nesting_and_virtual_iommus_says_so() {
     let taken = take(EDU);
     let context = iommufd();
-    let (bound, ioas) = (taken.bind(&context), Arc::new(Ioas::alloc(&context).unwrap()));
-    let nest_parent = HwptOptions { nest_parent: true, ..HwptOptions::default() };
+    let (bound, ioas) = (
+        taken.bind(&context),
+        Arc::new(Ioas::alloc(&context).unwrap()),
+    );
+    let nest_parent = HwptOptions {
+        nest_parent: true,
+        ..HwptOptions::default()
+    };
     let plain = Arc::new(Hwpt::alloc(&bound, &ioas, &HwptOptions::default()).unwrap());
     let errors = [
         Hwpt::alloc(&bound, &ioas, &nest_parent).unwrap_err(),
@@ -36,7 +46,17 @@ fn an_iommu_without_nesting_and_virtual_iommus_says_so() {
     for error in errors {
         let errno = error.io().and_then(Errno::from_io_error);
         assert_eq!(errno, Some(Errno::OPNOTSUPP), "{error}");
-        assert!(error.to_string().contains(&format!("device {}", bound.id())), "{error}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("its kernel driver")), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("device {}", bound.id())),
+            "{error}"
+        );
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("its kernel driver")),
+            "{error}"
+        );
     }
 }

@@ -32,7 +32,10 @@ fn a_line_is_raised_masked_and_unmasked() {
     let taken = take(EDU);
     let device = taken.device();
     let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
-    assert!(intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(), "{intx:?}");
+    assert!(
+        intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(),
+        "{intx:?}"
+    );
     let [event] = events();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();
@@ -72,9 +75,16 @@ fn a_line_is_unmasked_by_a_resample_eventfd() {
 fn a_line_that_is_not_enabled_is_neither_masked_nor_disabled() {
     let taken = take(EDU);
     let intx = taken.device().irq(Irq::INTX).unwrap();
-    assert_hint(&intx.disable().unwrap_err(), Errno::INVAL, "enable interrupts of this kind first");
-    for error in [intx.mask().unwrap_err(), intx.unmask().unwrap_err(), intx.set_resample(None).unwrap_err()]
-    {
+    assert_hint(
+        &intx.disable().unwrap_err(),
+        Errno::INVAL,
+        "enable interrupts of this kind first",
+    );
+    for error in [
+        intx.mask().unwrap_err(),
+        intx.unmask().unwrap_err(),
+        intx.set_resample(None).unwrap_err(),
+    ] {
         assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     }
 }
@@ -95,11 +105,19 @@ fn a_message_is_raised_by_the_device_and_by_the_kernel() {
     assert_eq!(event.take().unwrap(), 2);
     // One kind at a time.
     let intx = device.irq(Irq::INTX).unwrap();
-    assert_hint(&intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(), Errno::INVAL, "no other kind");
+    assert_hint(
+        &intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(),
+        Errno::INVAL,
+        "no other kind",
+    );
     msi.disable().unwrap();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     assert_hint(&msi.raise(0, 1).unwrap_err(), Errno::INVAL, "no other kind");
-    assert_hint(&msi.mask().unwrap_err(), Errno::NOTTY, "use another kind of interrupt");
+    assert_hint(
+        &msi.mask().unwrap_err(),
+        Errno::NOTTY,
+        "use another kind of interrupt",
+    );
 }
 
 #[test]
@@ -111,15 +129,27 @@ fn vectors_are_sparse_and_each_has_its_eventfd() {
     assert!(msix.count() > 8 && !msix.maskable(), "{msix:?}");
     let events: [Event; 4] = events();
     let at = |i: usize| Some(events[i].as_fd());
-    msix.set_triggers(0, &[at(0), None, at(2), None, at(3)]).unwrap();
+    msix.set_triggers(0, &[at(0), None, at(2), None, at(3)])
+        .unwrap();
     msix.raise(0, 5).unwrap();
-    assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [1, 0, 1, 1]);
+    assert_eq!(
+        events.each_ref().map(|event| event.take().unwrap()),
+        [1, 0, 1, 1]
+    );
     // A range in the middle is changed alone.
     msix.set_triggers(1, &[at(1), None]).unwrap();
-    msix.raise_some(0, &[true, true, true, false, false]).unwrap();
-    assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [1, 1, 0, 0]);
+    msix.raise_some(0, &[true, true, true, false, false])
+        .unwrap();
+    assert_eq!(
+        events.each_ref().map(|event| event.take().unwrap()),
+        [1, 1, 0, 0]
+    );
     msix.disable().unwrap();
-    assert_hint(&msix.raise(0, 1).unwrap_err(), Errno::INVAL, "interrupts that exist");
+    assert_hint(
+        &msix.raise(0, 1).unwrap_err(),
+        Errno::INVAL,
+        "interrupts that exist",
+    );
     assert_eq!(events.each_ref().map(|event| event.take().unwrap()), [0; 4]);
 }
 
@@ -145,14 +175,28 @@ fn more_vectors_than_there_are_cannot_be_had() {
     decode(&device, true);
     let msix = device.irq(Irq::MSIX).unwrap();
     let [event] = events();
-    let error = msix.set_triggers(msix.count(), &[Some(event.as_fd())]).unwrap_err();
+    let error = msix
+        .set_triggers(msix.count(), &[Some(event.as_fd())])
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "interrupts that exist");
-    assert!(error.to_string().contains(IGB) && error.to_string().contains("from 10 on"), "{error}");
+    assert!(
+        error.to_string().contains(IGB) && error.to_string().contains("from 10 on"),
+        "{error}"
+    );
     // What is no eventfd is refused, and nothing is left enabled.
     let file = std::fs::File::open("/dev/null").unwrap();
-    let error = msix.set_triggers(0, &[Some(event.as_fd()), Some(file.as_fd())]).unwrap_err();
-    assert!(matches!(error, Error::Irq { count: 2, .. }) && error.io().is_some(), "{error}");
-    assert_hint(&msix.disable().unwrap_err(), Errno::INVAL, "enable interrupts of this kind first");
+    let error = msix
+        .set_triggers(0, &[Some(event.as_fd()), Some(file.as_fd())])
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Irq { count: 2, .. }) && error.io().is_some(),
+        "{error}"
+    );
+    assert_hint(
+        &msix.disable().unwrap_err(),
+        Errno::INVAL,
+        "enable interrupts of this kind first",
+    );
     msix.set_triggers(0, &fds(&events::<10>())).unwrap();
 }
 
@@ -207,15 +251,23 @@ fn the_kernel_writes_for_a_signal_until_that_is_taken_away() {
     bar.set_ioeventfd(LIVENESS, 0x77u32, event.as_fd()).unwrap();
     event.signal().unwrap();
     assert!(liveness_is(0x77));
-    let error = bar.set_ioeventfd(LIVENESS, 0x77u32, other.as_fd()).unwrap_err();
+    let error = bar
+        .set_ioeventfd(LIVENESS, 0x77u32, other.as_fd())
+        .unwrap_err();
     assert_hint(&error, Errno::EXIST, "another eventfd");
     bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap();
-    assert_eq!(errno(&bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap_err()), Some(Errno::NODEV));
+    assert_eq!(
+        errno(&bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap_err()),
+        Some(Errno::NODEV)
+    );
     bar.write(LIVENESS, 1u32).unwrap();
     event.signal().unwrap();
     sleep(A_WHILE);
     assert!(liveness_is(1));
     let config = device.region(Region::CONFIG).unwrap();
     assert!(config.set_ioeventfd(4, 1u16, event.as_fd()).is_err());
-    assert!(matches!(bar.set_ioeventfd(bar.size(), 1u8, event.as_fd()), Err(Error::Range { .. })));
+    assert!(matches!(
+        bar.set_ioeventfd(bar.size(), 1u8, event.as_fd()),
+        Err(Error::Range { .. })
+    ));
 }

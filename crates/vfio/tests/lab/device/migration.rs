@@ -3,7 +3,9 @@
 use super::{assert_hint, errno};
 use crate::taken::{mtty_two, take};
 use passthru_lab::devices::EDU;
-use passthru_vfio::device::{Device, Error, Feature, Migration, MigrationState as State, Precopy, Region};
+use passthru_vfio::device::{
+    Device, Error, Feature, Migration, MigrationState as State, Precopy, Region,
+};
 use rustix::io::Errno;
 use std::io::{Read, Write};
 
@@ -17,24 +19,34 @@ fn write_ports(device: &Device, values: [u8; 2]) {
 }
 
 fn read_ports(device: &Device) -> [u8; 2] {
-    [Region::BAR0, Region::BAR0 + 1].map(|index| device.region(index).unwrap().read(SCRATCH).unwrap())
+    [Region::BAR0, Region::BAR0 + 1]
+        .map(|index| device.region(index).unwrap().read(SCRATCH).unwrap())
 }
 
 /// Brings this state into the device.
 fn resume(device: &Device, state: &[u8]) -> Result<(), Error> {
-    let mut data = device.set_migration_state(State::Resuming).unwrap().unwrap();
+    let mut data = device
+        .set_migration_state(State::Resuming)
+        .unwrap()
+        .unwrap();
     // The pieces do not matter.
     for piece in state.chunks(7) {
         data.write_all(piece).unwrap();
     }
-    device.set_migration_state(State::Running).map(|none| assert!(none.is_none()))
+    device
+        .set_migration_state(State::Running)
+        .map(|none| assert!(none.is_none()))
 }
 
 #[test]
 fn a_stopped_device_is_read_and_another_goes_on_in_its_place() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
-    assert!(from.migration().unwrap().contains(Migration::STOP_COPY | Migration::P2P | Migration::PRE_COPY));
+    assert!(
+        from.migration()
+            .unwrap()
+            .contains(Migration::STOP_COPY | Migration::P2P | Migration::PRE_COPY)
+    );
     assert_eq!(from.migration_state().unwrap(), State::Running);
     write_ports(&from, [0xa5, 0x5a]);
     let mut data = from.set_migration_state(State::StopCopy).unwrap().unwrap();
@@ -55,15 +67,36 @@ fn a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped() {
     from.enable_precopy_reinit().unwrap();
     write_ports(&from, [1, 2]);
     let mut data = from.set_migration_state(State::PreCopy).unwrap().unwrap();
-    let Precopy { initial, dirty: 0, reinit: false } = data.precopy().unwrap() else { panic!("dirty") };
+    let Precopy {
+        initial,
+        dirty: 0,
+        reinit: false,
+    } = data.precopy().unwrap()
+    else {
+        panic!("dirty")
+    };
     assert!(initial > 0);
     let mut state = vec![0; initial as usize];
     data.read_exact(&mut state).unwrap();
-    assert_eq!(data.precopy().unwrap(), Precopy { initial: 0, dirty: 0, reinit: false });
+    assert_eq!(
+        data.precopy().unwrap(),
+        Precopy {
+            initial: 0,
+            dirty: 0,
+            reinit: false
+        }
+    );
     // It runs still, and what changes comes with the rest.
     write_ports(&from, [3, 4]);
-    assert!(from.set_migration_state(State::PreCopyP2p).unwrap().is_none());
-    assert!(from.set_migration_state(State::StopCopy).unwrap().is_none(), "the transfer goes on");
+    assert!(
+        from.set_migration_state(State::PreCopyP2p)
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        from.set_migration_state(State::StopCopy).unwrap().is_none(),
+        "the transfer goes on"
+    );
     data.read_to_end(&mut state).unwrap();
     let error = data.precopy().unwrap_err();
     assert!(matches!(error, Error::Precopy { .. }), "{error}");
@@ -76,9 +109,14 @@ fn a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped() {
 fn all_states_are_passed_and_the_device_runs_on() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
-    for state in
-        [State::RunningP2p, State::Stop, State::RunningP2p, State::PreCopyP2p, State::PreCopy, State::Running]
-    {
+    for state in [
+        State::RunningP2p,
+        State::Stop,
+        State::RunningP2p,
+        State::PreCopyP2p,
+        State::PreCopy,
+        State::Running,
+    ] {
         device.set_migration_state(state).unwrap();
         assert_eq!(device.migration_state().unwrap(), state);
     }
@@ -91,9 +129,18 @@ fn a_way_that_is_not_there_is_refused_with_the_state_it_is_in() {
     let _data = device.set_migration_state(State::StopCopy).unwrap();
     for to in [State::PreCopy, State::Error, State::Other(99)] {
         let error = device.set_migration_state(to).unwrap_err();
-        let Error::Migrate { now: Some(State::StopCopy), .. } = &error else { panic!("{error}") };
+        let Error::Migrate {
+            now: Some(State::StopCopy),
+            ..
+        } = &error
+        else {
+            panic!("{error}")
+        };
         assert_eq!(errno(&error), Some(Errno::INVAL));
-        assert!(error.to_string().contains("its current state is STOP_COPY"), "{error}");
+        assert!(
+            error.to_string().contains("its current state is STOP_COPY"),
+            "{error}"
+        );
     }
     device.set_migration_state(State::Running).unwrap();
 }
@@ -103,10 +150,23 @@ fn a_state_that_is_cut_short_is_refused_and_a_reset_brings_the_device_back() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
     let mut state = Vec::new();
-    from.set_migration_state(State::StopCopy).unwrap().unwrap().read_to_end(&mut state).unwrap();
+    from.set_migration_state(State::StopCopy)
+        .unwrap()
+        .unwrap()
+        .read_to_end(&mut state)
+        .unwrap();
     state.pop();
     let error = resume(&to, &state).unwrap_err();
-    assert!(matches!(&error, Error::Migrate { now: Some(State::Resuming), .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            Error::Migrate {
+                now: Some(State::Resuming),
+                ..
+            }
+        ),
+        "{error}"
+    );
     to.reset().unwrap();
     assert_eq!(to.migration_state().unwrap(), State::Running);
 }
@@ -115,7 +175,10 @@ fn a_state_that_is_cut_short_is_refused_and_a_reset_brings_the_device_back() {
 fn what_is_no_state_is_refused_when_it_is_written() {
     let [_from, to] = mtty_two();
     let device = to.device();
-    let mut data = device.set_migration_state(State::Resuming).unwrap().unwrap();
+    let mut data = device
+        .set_migration_state(State::Resuming)
+        .unwrap()
+        .unwrap();
     assert!(data.write_all(&[0xee; 64]).is_err());
     assert!(data.read(&mut [0; 8]).is_err(), "it goes in one direction");
     device.reset().unwrap();
@@ -133,10 +196,16 @@ fn a_device_that_cannot_be_migrated_says_so() {
     for error in errors {
         assert_hint(&error, Errno::NOTTY, "does not have");
     }
-    assert!(matches!(device.set_migration_state(State::Stop), Err(Error::Migrate { now: None, .. })));
+    assert!(matches!(
+        device.set_migration_state(State::Stop),
+        Err(Error::Migrate { now: None, .. })
+    ));
     assert!(matches!(
         device.enable_precopy_reinit(),
-        Err(Error::Feature { feature: Feature::PrecopyInfo2, .. })
+        Err(Error::Feature {
+            feature: Feature::PrecopyInfo2,
+            ..
+        })
     ));
 }
 
@@ -145,7 +214,9 @@ fn a_dma_log_is_begun_read_and_ended() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     assert!(device.supports(Feature::DmaLoggingStart).unwrap());
-    let chosen = device.start_dma_logging(0x1000, &[0..=0xffff, 0x10_0000..=0x10_ffff]).unwrap();
+    let chosen = device
+        .start_dma_logging(0x1000, &[0..=0xffff, 0x10_0000..=0x10_ffff])
+        .unwrap();
     assert_eq!(chosen, 0x1000);
     // The sample does no DMA. Bits are added to what is there.
     let mut bitmap = [0b101];
@@ -159,11 +230,26 @@ fn a_dma_log_is_refused_where_it_makes_no_sense() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     let start = |iovas: &[_]| device.start_dma_logging(0x1000, iovas).unwrap_err();
-    for error in [start(&[]), start(&[0..=u64::MAX]), start(&[0x1000..=0x1fff, 0x1000..=0x1fff])] {
-        assert!(matches!(error, Error::Feature { feature: Feature::DmaLoggingStart, .. }), "{error}");
+    for error in [
+        start(&[]),
+        start(&[0..=u64::MAX]),
+        start(&[0x1000..=0x1fff, 0x1000..=0x1fff]),
+    ] {
+        assert!(
+            matches!(
+                error,
+                Error::Feature {
+                    feature: Feature::DmaLoggingStart,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
     // Too short a bitmap is never handed to the kernel.
-    let error = device.dma_logged(0, 65 * 0x1000, 0x1000, &mut [0]).unwrap_err();
+    let error = device
+        .dma_logged(0, 65 * 0x1000, 0x1000, &mut [0])
+        .unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL));
     assert!(device.dma_logged(0, 0x1000, 0, &mut [0]).is_err());
 }

@@ -22,5 +22,9 @@ fn errno(error: &Error) -> Option<Errno> {
 #[track_caller]
 fn assert_hint(error: &Error, number: Errno, words: &str) {
     assert_eq!(errno(error), Some(number), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains(words)), "{error}: {:?}", error.hint());
+    assert!(
+        error.hint().is_some_and(|hint| hint.contains(words)),
+        "{error}: {:?}",
+        error.hint()
+    );
 }

@@ -14,7 +14,10 @@ fn regions_are_known_by_their_index() {
     let regions = device.regions().unwrap();
     // BAR 1 is the upper half of BAR 0's address or is not there; VGA is not known at all.
     let found: Vec<_> = regions.keys().copied().collect();
-    assert!(found.contains(&Region::BAR0) && found.contains(&Region::CONFIG), "{found:?}");
+    assert!(
+        found.contains(&Region::BAR0) && found.contains(&Region::CONFIG),
+        "{found:?}"
+    );
     assert!(
         !found.contains(&Region::VGA) && found.len() < device.info().unwrap().regions as usize,
         "{found:?}"
@@ -32,7 +35,10 @@ fn a_region_that_the_device_does_not_know_is_an_error() {
     let taken = take(EDU);
     let device = taken.device();
     let error = device.region(4711).unwrap_err();
-    assert!(matches!(error, Error::RegionInfo { index: 4711, .. }) && errno(&error) == Some(Errno::INVAL));
+    assert!(
+        matches!(error, Error::RegionInfo { index: 4711, .. })
+            && errno(&error) == Some(Errno::INVAL)
+    );
     // A BAR that is not used is one of size 0, and any access to it is outside.
     let unused = device.region(Region::BAR0 + 3).unwrap();
     assert_eq!((unused.size(), unused.areas()), (0, [].as_slice()));
@@ -43,7 +49,10 @@ fn a_region_that_the_device_does_not_know_is_an_error() {
 fn a_bar_with_the_msix_table_says_whether_that_can_be_mapped() {
     let taken = take(NVME);
     let bar = taken.device().region(Region::BAR0).unwrap();
-    assert!(bar.msix_mappable() && bar.readable() && bar.writable(), "{bar:?}");
+    assert!(
+        bar.msix_mappable() && bar.readable() && bar.writable(),
+        "{bar:?}"
+    );
     assert_eq!(bar.areas(), [0..bar.size()]);
     assert_eq!(bar.kind(), None);
 }
@@ -69,7 +78,10 @@ fn what_is_outside_or_misaligned_is_never_asked_for() {
     let size = config.size();
     assert!(config.read::<u32>(size - 4).is_ok());
     for offset in [size - 2, size, u64::MAX, 2] {
-        assert!(matches!(config.read::<u32>(offset), Err(Error::Range { .. })), "{offset:#x}");
+        assert!(
+            matches!(config.read::<u32>(offset), Err(Error::Range { .. })),
+            "{offset:#x}"
+        );
     }
     let mut bytes = vec![0; size as usize + 1];
     let error = config.read_bytes(0, &mut bytes).unwrap_err();
@@ -82,8 +94,16 @@ fn memory_that_is_not_decoded_gives_an_error_and_not_ones() {
     let device = taken.device();
     decode(&device, false);
     let bar = device.region(Region::BAR0).unwrap();
-    assert_hint(&bar.read::<u32>(0).unwrap_err(), Errno::IO, "command register");
-    assert_hint(&bar.write(0, 1u32).unwrap_err(), Errno::IO, "command register");
+    assert_hint(
+        &bar.read::<u32>(0).unwrap_err(),
+        Errno::IO,
+        "command register",
+    );
+    assert_hint(
+        &bar.write(0, 1u32).unwrap_err(),
+        Errno::IO,
+        "command register",
+    );
     decode(&device, true);
     assert_eq!(bar.read::<u32>(0).unwrap(), ID);
 }
@@ -110,7 +130,12 @@ fn a_mapping_reads_and_writes_by_width_and_outlives_every_handle() {
     assert!(matches!(map.read::<u64>(4), Err(Error::Range { .. })));
     // The device is in use until the mapping is gone.
     let context = iommufd();
-    let failed = taken.source().open().unwrap().bind(&context, None).unwrap_err();
+    let failed = taken
+        .source()
+        .open()
+        .unwrap()
+        .bind(&context, None)
+        .unwrap_err();
     drop(map);
     failed.state.bind(&context, None).unwrap();
 }
@@ -121,18 +146,34 @@ fn narrow_registers_are_reached_in_their_width() {
     let device = taken.device();
     let config = device.region(Region::CONFIG).unwrap();
     let (low, high) = (config.read::<u8>(0).unwrap(), config.read::<u8>(1).unwrap());
-    assert_eq!(u16::from_le_bytes([low, high]), config.read::<u16>(0).unwrap());
+    assert_eq!(
+        u16::from_le_bytes([low, high]),
+        config.read::<u16>(0).unwrap()
+    );
     decode(&device, true);
-    let map = device.region(Region::BAR0).unwrap().mmap(0..0x1000).unwrap();
-    assert_eq!(u32::from(map.read::<u8>(0xa).unwrap()), map.read::<u32>(8).unwrap() >> 16 & 0xff);
-    assert_eq!(u32::from(map.read::<u16>(0xa).unwrap()), map.read::<u32>(8).unwrap() >> 16);
+    let map = device
+        .region(Region::BAR0)
+        .unwrap()
+        .mmap(0..0x1000)
+        .unwrap();
+    assert_eq!(
+        u32::from(map.read::<u8>(0xa).unwrap()),
+        map.read::<u32>(8).unwrap() >> 16 & 0xff
+    );
+    assert_eq!(
+        u32::from(map.read::<u16>(0xa).unwrap()),
+        map.read::<u32>(8).unwrap() >> 16
+    );
 }
 
 #[test]
 fn what_cannot_be_mapped_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
-    let (bar, config) = (device.region(Region::BAR0).unwrap(), device.region(Region::CONFIG).unwrap());
+    let (bar, config) = (
+        device.region(Region::BAR0).unwrap(),
+        device.region(Region::CONFIG).unwrap(),
+    );
     let size = bar.size();
     for range in [0..0, 0..size + 0x1000, 0x800..0x1000, size..size + 0x1000] {
         assert_hint(&bar.mmap(range).unwrap_err(), Errno::INVAL, "whole pages");

@@ -39,8 +39,15 @@ fn a_device_that_cannot_be_reset_says_so() {
     let device = taken.device();
     assert!(!device.info().unwrap().reset);
     assert_hint(&device.reset().unwrap_err(), Errno::INVAL, "hot reset");
-    assert_hint(&device.hot_reset_info().unwrap_err(), Errno::NODEV, "neither");
-    assert!(matches!(device.hot_reset(&[]), Err(Error::HotReset { groups: 0, .. })));
+    assert_hint(
+        &device.hot_reset_info().unwrap_err(),
+        Errno::NODEV,
+        "neither",
+    );
+    assert!(matches!(
+        device.hot_reset(&[]),
+        Err(Error::HotReset { groups: 0, .. })
+    ));
 }
 
 #[test]
@@ -55,7 +62,11 @@ fn a_bus_with_one_device_needs_no_proof() {
     assert_eq!(info.devices[0].owner, Owner::Bound(bound.id()));
     // A device that was opened by its character device takes no proof.
     let file = File::open("/dev/null").unwrap();
-    assert_hint(&device.hot_reset(&[file.as_fd()]).unwrap_err(), Errno::INVAL, "open all affected devices");
+    assert_hint(
+        &device.hot_reset(&[file.as_fd()]).unwrap_err(),
+        Errno::INVAL,
+        "open all affected devices",
+    );
     let bar = write_register(device);
     device.hot_reset(&[]).unwrap();
     decode(device, true);
@@ -71,14 +82,28 @@ fn a_bus_with_several_devices_is_reset_where_they_are_all_here() {
         let info = device.hot_reset_info().unwrap();
         let owner = |address: &str| {
             let address = address.parse().unwrap();
-            info.devices.iter().find(|device| device.address == address).map(|device| device.owner)
+            info.devices
+                .iter()
+                .find(|device| device.address == address)
+                .map(|device| device.owner)
         };
         (info.owned, owner(SHARED_FREE), owner(SHARED_COMPANION))
     };
     // The other is of the same group, so nobody else can have it.
-    assert_eq!(owners(first.device()), (Some(true), Some(Owner::Bound(first.id())), Some(Owner::Owned)));
+    assert_eq!(
+        owners(first.device()),
+        (
+            Some(true),
+            Some(Owner::Bound(first.id())),
+            Some(Owner::Owned)
+        )
+    );
     let second = other.bind(&context);
-    let all = (Some(true), Some(Owner::Bound(first.id())), Some(Owner::Bound(second.id())));
+    let all = (
+        Some(true),
+        Some(Owner::Bound(first.id())),
+        Some(Owner::Bound(second.id())),
+    );
     assert_eq!(owners(first.device()), all);
     enable(second.device());
     let bar = second.device().region(Region::BAR0).unwrap();
@@ -98,7 +123,12 @@ fn a_bus_with_a_device_of_nobody_is_not_reset() {
     let bound = one.bound();
     let info = bound.device().hot_reset_info().unwrap();
     assert_eq!(info.owned, Some(false));
-    assert!(info.devices.iter().any(|device| device.owner == Owner::NotOwned), "{info:?}");
+    assert!(
+        info.devices
+            .iter()
+            .any(|device| device.owner == Owner::NotOwned),
+        "{info:?}"
+    );
     let error = bound.device().hot_reset(&[]).unwrap_err();
     assert!(error.hint().is_some() && errno(&error).is_some(), "{error}");
     drop(bound);

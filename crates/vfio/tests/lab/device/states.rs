@@ -27,7 +27,11 @@ fn a_device_is_found_by_path_address_folder_and_descriptor() {
     for source in [Source::Cdev(cdev), address, Source::Fd(fd)] {
         assert_eq!(source.locate().unwrap(), location);
         let open = source.open().unwrap();
-        assert!(fcntl_getfd(open.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(
+            fcntl_getfd(open.as_fd())
+                .unwrap()
+                .contains(FdFlags::CLOEXEC)
+        );
     }
 }
 
@@ -36,7 +40,11 @@ fn a_mediated_device_that_is_passed_by_descriptor_is_known_as_one() {
     let [taken, _other] = mtty_two();
     let fd = Cdev::open(&taken.source().locate().unwrap().cdev().unwrap()).unwrap();
     let context = iommufd();
-    let bound = Source::Fd(fd.into()).open().unwrap().bind(&context, None).unwrap();
+    let bound = Source::Fd(fd.into())
+        .open()
+        .unwrap()
+        .bind(&context, None)
+        .unwrap();
     assert_eq!(bound.device().location().kind(), Kind::Mdev);
     assert!(bound.device().is_mdev() && bound.device().location().group().is_some());
     // It has no page table of its own, but maps through the address space all the same.
@@ -56,7 +64,9 @@ fn a_real_device_is_not_taken_for_a_mediated_one() {
 #[test]
 fn a_device_without_a_vfio_driver_has_nothing_to_open() {
     let _host = passthru_lab::host();
-    let error = Source::Pci(passthru_lab::devices::UPLINK.parse().unwrap()).open().unwrap_err();
+    let error = Source::Pci(passthru_lab::devices::UPLINK.parse().unwrap())
+        .open()
+        .unwrap_err();
     assert!(matches!(error, Error::NoCdev { .. }), "{error}");
     assert!(error.hint().is_some());
 }
@@ -65,7 +75,12 @@ fn a_device_without_a_vfio_driver_has_nothing_to_open() {
 fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
     let taken = take(EDU);
     let (first, context) = (taken.bound(), iommufd());
-    let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
+    let Failed { state, error } = taken
+        .source()
+        .open()
+        .unwrap()
+        .bind(&context, None)
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "which is bound already");
     drop(first);
     state.bind(&context, None).unwrap();
@@ -75,7 +90,12 @@ fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
 fn a_device_whose_group_is_anothers_is_not_bound_and_can_be_when_that_is_gone() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
     let (first, context) = (one.bound(), iommufd());
-    let Failed { state, error } = other.source().open().unwrap().bind(&context, None).unwrap_err();
+    let Failed { state, error } = other
+        .source()
+        .open()
+        .unwrap()
+        .bind(&context, None)
+        .unwrap_err();
     assert_hint(&error, Errno::PERM, "of its group");
     drop(first);
     state.bind(&context, None).unwrap();
@@ -86,7 +106,10 @@ fn an_open_file_that_was_bound_is_found_out() {
     let taken = take(EDU);
     let bound = taken.bound();
     let copy = bound.device().as_fd().try_clone_to_owned().unwrap();
-    assert!(matches!(Cdev::from_fd(copy).unwrap_err(), Error::Bound { .. }));
+    assert!(matches!(
+        Cdev::from_fd(copy).unwrap_err(),
+        Error::Bound { .. }
+    ));
 }
 
 #[test]
@@ -98,7 +121,9 @@ fn a_device_is_attached_replaced_and_detached() {
     // What it is attached to is in use.
     assert!(one.unmap_all().is_ok());
     attached.replace(Arc::clone(&other)).unwrap();
-    let Some(Target::Ioas(now)) = attached.target() else { panic!("detached") };
+    let Some(Target::Ioas(now)) = attached.target() else {
+        panic!("detached")
+    };
     assert_eq!(now.id(), other.id());
     drop(now);
     Arc::into_inner(one).unwrap().close().unwrap();
@@ -124,7 +149,10 @@ fn what_cannot_be_attached_leaves_the_device_bound() {
     let taken = take(EDU);
     let context = iommufd();
     let elsewhere = ioas(&iommufd());
-    let Failed { state, error } = taken.bind(&context).attach(Arc::clone(&elsewhere)).unwrap_err();
+    let Failed { state, error } = taken
+        .bind(&context)
+        .attach(Arc::clone(&elsewhere))
+        .unwrap_err();
     assert!(matches!(error, Error::OtherContext { .. }), "{error}");
     // An address space whose allowed range the device cannot have.
     let narrow = ioas(&context);
@@ -162,7 +190,10 @@ fn a_device_lasts_as_long_as_its_handles() {
     let taken = take(NVME);
     let device = taken.device();
     let info = device.info().unwrap();
-    assert!(info.reset && info.regions >= 9 && info.irqs >= 5, "{info:?}");
+    assert!(
+        info.reset && info.regions >= 9 && info.irqs >= 5,
+        "{info:?}"
+    );
     device.reset().unwrap();
 }
 
@@ -172,7 +203,10 @@ fn a_pasid_is_refused_where_nothing_has_one() {
     let context = iommufd();
     let bound = taken.bind(&context);
     let error = bound.attach_pasid(1, ioas(&context)).unwrap_err();
-    assert!(matches!(error, Error::Attach { pasid: Some(1), .. }), "{error}");
+    assert!(
+        matches!(error, Error::Attach { pasid: Some(1), .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("PASID 1"), "{error}");
     assert_hint(&error, Errno::INVAL, "own for PASIDs");
     bound.attach(ioas(&context)).unwrap();

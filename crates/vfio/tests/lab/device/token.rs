@@ -24,7 +24,10 @@ impl VirtualFunctions {
 }
 
 fn write(count: u32) -> std::io::Result<()> {
-    fs::write(format!("/sys/bus/pci/devices/{IGB}/sriov_numvfs"), count.to_string())
+    fs::write(
+        format!("/sys/bus/pci/devices/{IGB}/sriov_numvfs"),
+        count.to_string(),
+    )
 }
 
 impl Drop for VirtualFunctions {
@@ -44,21 +47,43 @@ fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
     let physical = taken.bind(&context);
     assert!(physical.device().supports(Feature::VfToken).unwrap());
     let functions = VirtualFunctions::new();
-    assert!(Path::new("/sys/bus/pci/devices").join(VF).join("physfn").exists());
+    assert!(
+        Path::new("/sys/bus/pci/devices")
+            .join(VF)
+            .join("physfn")
+            .exists()
+    );
     physical.device().set_vf_token(TOKEN).unwrap();
 
     let unbound = virtual_function().open().unwrap();
     let Failed { state, error } = unbound.bind(&context, None).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "give the token of its physical or virtual functions");
+    assert_hint(
+        &error,
+        Errno::ACCESS,
+        "give the token of its physical or virtual functions",
+    );
     let Failed { state, error } = state.bind(&context, Some([7; 16])).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "give the token that the physical function has");
+    assert_hint(
+        &error,
+        Errno::ACCESS,
+        "give the token that the physical function has",
+    );
     let bound = state.bind(&context, Some(TOKEN)).unwrap();
     assert!(bound.device().info().unwrap().regions > 0);
 
     // While it is open, the physical function needs the token too.
     drop(physical);
-    let Failed { state, error } = taken.source().open().unwrap().bind(&context, None).unwrap_err();
-    assert_hint(&error, Errno::ACCESS, "give the token of its physical or virtual functions");
+    let Failed { state, error } = taken
+        .source()
+        .open()
+        .unwrap()
+        .bind(&context, None)
+        .unwrap_err();
+    assert_hint(
+        &error,
+        Errno::ACCESS,
+        "give the token of its physical or virtual functions",
+    );
     let physical = state.bind(&context, Some(TOKEN)).unwrap();
     drop(bound);
     drop(physical);
@@ -69,7 +94,12 @@ fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
 fn a_token_where_none_is_needed_is_refused() {
     let taken = take(EDU);
     let context = iommufd();
-    let Failed { state, error } = taken.source().open().unwrap().bind(&context, Some(TOKEN)).unwrap_err();
+    let Failed { state, error } = taken
+        .source()
+        .open()
+        .unwrap()
+        .bind(&context, Some(TOKEN))
+        .unwrap_err();
     assert_hint(&error, Errno::INVAL, "leave the token out");
     let bound = state.bind(&context, None).unwrap();
     let error = bound.device().set_vf_token(TOKEN).unwrap_err();

@@ -1,5 +1,5 @@
-//! A BAR that another device reaches by its dma-buf, which is withdrawn while its device loses it: directly, and behind a virtual
-//! IOMMU.
+//! A BAR that another device reaches by its dma-buf, which is withdrawn while its device loses it:
+//! directly, and behind a virtual IOMMU.
 
 use super::reader::{Reader, poke};
 use super::{PAGE, add};
@@ -7,7 +7,8 @@ use crate::edu::{decode, enable};
 use crate::taken::{Taken, iommufd, take_two};
 use passthru_lab::devices::{CMB_NVME, EDU};
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Kind, Memory, Note, Noted, Pages, Section, Span, Translation, VirtualIommu,
+    AddressSpace, Backing, Kind, Memory, Note, Noted, Pages, Section, Span, Translation,
+    VirtualIommu,
 };
 use passthru_vfio::container::{Access, Attach, Container, IommufdContainer, Member};
 use passthru_vfio::device::Device;
@@ -35,13 +36,22 @@ impl Peers {
         let taken = take_two(EDU, CMB_NVME);
         let context = iommufd();
         let container = IommufdContainer::new(&context, None).unwrap();
-        let edu = container.attach(taken[0].source().into(), Attach::default()).unwrap();
+        let edu = container
+            .attach(taken[0].source().into(), Attach::default())
+            .unwrap();
         let disk = taken[1].bind(&context).device().clone();
         enable(&disk);
         let system = Arc::new(AddressSpace::default());
         let viommu = behind.then(|| VirtualIommu::new(&system));
         let pattern = Arc::new(Memory::anonymous(PAGE, Pages::Base).unwrap());
-        let new = Self { system, viommu, edu, disk, pattern, _taken: taken };
+        let new = Self {
+            system,
+            viommu,
+            edu,
+            disk,
+            pattern,
+            _taken: taken,
+        };
         new.space().join(Arc::new(container)).unwrap();
         add(new.space(), PATTERN, &new.pattern);
         let mut change = new.system.begin();
@@ -64,14 +74,22 @@ impl Peers {
     }
 
     fn space(&self) -> &AddressSpace {
-        self.viommu.as_ref().map_or(&*self.system, VirtualIommu::space)
+        self.viommu
+            .as_ref()
+            .map_or(&*self.system, VirtualIommu::space)
     }
 
     /// The guest maps the BAR, where it has a virtual IOMMU.
     fn map(&self) {
         let iova = Span::new(IOVA, PAGE).unwrap();
-        let translation = Translation { iova, target: BAR, access: Access::ReadWrite };
-        self.viommu.iter().for_each(|viommu| assert!(viommu.map(translation).unwrap().is_empty()));
+        let translation = Translation {
+            iova,
+            target: BAR,
+            access: Access::ReadWrite,
+        };
+        self.viommu
+            .iter()
+            .for_each(|viommu| assert!(viommu.map(translation).unwrap().is_empty()));
     }
 
     /// Whether what `edu` writes to the BAR comes there.

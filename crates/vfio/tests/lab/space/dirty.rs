@@ -1,5 +1,5 @@
-//! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page that is mapped counts; with
-//! iommufd, page tables of the kernel's test device tell.
+//! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page
+//! that is mapped counts; with iommufd, page tables of the kernel's test device tell.
 
 use super::{Guest, PAGE, add};
 use crate::container::mock::{IOVA, Mock, write_to};
@@ -38,7 +38,10 @@ fn an_iommu_that_does_not_tell_is_named() {
     let space = AddressSpace::default();
     space.join(Arc::clone(&guest.container)).unwrap();
     let error = space.set_dirty_tracking(true).unwrap_err();
-    assert!(matches!(error, Error::DirtyTracking { on: true, .. }) && error.hint().is_some(), "{error}");
+    assert!(
+        matches!(error, Error::DirtyTracking { on: true, .. }) && error.hint().is_some(),
+        "{error}"
+    );
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
 }
 
@@ -50,7 +53,8 @@ fn place() -> Span {
     Span::new(IOVA, 64 * PAGE).unwrap()
 }
 
-/// An address space, behind a virtual IOMMU or not, with a container and a page table that tells what is written to.
+/// An address space, behind a virtual IOMMU or not, with a container and a page table that tells
+/// what is written to.
 struct Told {
     system: Arc<AddressSpace>,
     viommu: Option<VirtualIommu>,
@@ -72,7 +76,14 @@ impl Told {
         let system = Arc::new(AddressSpace::default().with_mapper(mapper));
         let viommu = behind.then(|| VirtualIommu::new(&system));
         let (memory, container) = (memory(64), Arc::new(container) as Arc<dyn Dma>);
-        let new = Self { system, viommu, memory, container, table, _included: included };
+        let new = Self {
+            system,
+            viommu,
+            memory,
+            container,
+            table,
+            _included: included,
+        };
         new.space().join(Arc::clone(&new.container)).unwrap();
         new.space().set_dirty_tracking(true).unwrap();
         new.map().unwrap();
@@ -80,7 +91,9 @@ impl Told {
     }
 
     fn space(&self) -> &AddressSpace {
-        self.viommu.as_ref().map_or(&*self.system, VirtualIommu::space)
+        self.viommu
+            .as_ref()
+            .map_or(&*self.system, VirtualIommu::space)
     }
 
     /// Maps the memory, behind a virtual IOMMU at the same address as without.
@@ -90,8 +103,14 @@ impl Told {
             change.add(Section::ram(place(), &self.memory, 0).unwrap());
             change.commit()?;
         }
-        let translation = Translation { iova: place(), target: IOVA, access: Access::ReadWrite };
-        self.viommu.as_ref().map_or(Ok(()), |viommu| viommu.map(translation).map(|_| ()))
+        let translation = Translation {
+            iova: place(),
+            target: IOVA,
+            access: Access::ReadWrite,
+        };
+        self.viommu
+            .as_ref()
+            .map_or(Ok(()), |viommu| viommu.map(translation).map(|_| ()))
     }
 
     fn unmap(&self) -> Result<(), Error> {
@@ -142,7 +161,8 @@ fn what_was_written_to_is_told_after_it_is_unmapped() {
     }
 }
 
-/// An operation meets each failure, and is done again where it fails. What was written to before is told in the end.
+/// An operation meets each failure, and is done again where it fails. What was written to before is
+/// told in the end.
 #[track_caller]
 fn loses_nothing(behind: bool, operation: impl Fn(&Told, &mut BTreeSet<u64>) -> Result<(), Error>) {
     let injected = each_failure(passthru_lab::host(), |failure: &Failure| {
@@ -188,7 +208,10 @@ fn tracking_begins_and_ends_whatever_fails() {
             if on {
                 told.space().set_dirty_tracking(false).unwrap();
             }
-            if failure.during(|| told.space().set_dirty_tracking(on)).is_err() {
+            if failure
+                .during(|| told.space().set_dirty_tracking(on))
+                .is_err()
+            {
                 failed += 1;
                 assert!(told.space().take_dirty().is_err(), "{failure:?}");
                 told.space().set_dirty_tracking(on).unwrap();

@@ -6,8 +6,8 @@ use super::{Guest, PAGE};
 use crate::steps::{BASE, END, missing, pages};
 use passthru_lab::{Failure, Held, each_failure};
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Pages, Section, Sharing, Span, Translation,
-    VirtualIommu,
+    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Pages, Section, Sharing, Span,
+    Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma, IommufdContainer};
 use std::num::NonZeroUsize;
@@ -25,12 +25,20 @@ impl Host {
         let guest = Guest::iommufd();
         let context = guest.container.ioas().unwrap().context();
         let behind = Arc::new(IommufdContainer::new(context, None).unwrap());
-        Self { direct: Arc::clone(&guest.container), behind: Some(behind), _guest: guest }
+        Self {
+            direct: Arc::clone(&guest.container),
+            behind: Some(behind),
+            _guest: guest,
+        }
     }
 
     fn type1() -> Self {
         let guest = Guest::type1();
-        Self { direct: Arc::clone(&guest.container), behind: None, _guest: guest }
+        Self {
+            direct: Arc::clone(&guest.container),
+            behind: None,
+            _guest: guest,
+        }
     }
 
     /// The pages that the kernel has mapped, directly and behind.
@@ -69,28 +77,46 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Pages 0 to 3 are memory, and 8 to 15 granules, of which there are two. The guest has mapped two pages of each.
+    /// Pages 0 to 3 are memory, and 8 to 15 granules, of which there are two. The guest has mapped
+    /// two pages of each.
     fn new(host: &'a Host, memories: &'a Memories) -> Self {
         // Failures are of this thread alone.
         let mapper = Mapper::new(NonZeroUsize::MIN);
         let system = Arc::new(shared(Sharing::Always).with_mapper(mapper));
         let viommu = VirtualIommu::new(&system);
-        let new = Self { system, viommu, memories, host };
+        let new = Self {
+            system,
+            viommu,
+            memories,
+            host,
+        };
         new.system.join(Arc::clone(&host.direct)).unwrap();
-        new.host.behind.iter().for_each(|dma| drop(new.viommu.space().join(Arc::clone(dma)).unwrap()));
-        let backing = Backing { memory: Arc::clone(&memories.old), offset: 0 };
-        let granules = Kind::Granules { backing, granule: PAGE };
+        new.host
+            .behind
+            .iter()
+            .for_each(|dma| drop(new.viommu.space().join(Arc::clone(dma)).unwrap()));
+        let backing = Backing {
+            memory: Arc::clone(&memories.old),
+            offset: 0,
+        };
+        let granules = Kind::Granules {
+            backing,
+            granule: PAGE,
+        };
         let mut change = new.system.begin();
         change.add(Section::ram(pages(0, 4), &memories.old, 0).unwrap());
         change.add(Section::new(pages(8, 8), granules, Access::ReadWrite).unwrap());
         change.commit().unwrap();
         new.system.populate(pages(8, 2)).unwrap();
-        new.viommu.replay([translation(0, 2, 1), translation(4, 2, 8)]).unwrap();
+        new.viommu
+            .replay([translation(0, 2, 1), translation(4, 2, 8)])
+            .unwrap();
         new
     }
 
     fn spans(&self) -> [Vec<Span>; 2] {
-        [&*self.system, self.viommu.space()].map(|space| space.sections().iter().map(Section::span).collect())
+        [&*self.system, self.viommu.space()]
+            .map(|space| space.sections().iter().map(Section::span).collect())
     }
 
     fn state(&self) -> ([Vec<Span>; 2], [Vec<u64>; 2]) {
@@ -99,14 +125,19 @@ impl<'a> World<'a> {
 }
 
 fn translation(at: u64, length: u64, target: u64) -> Translation {
-    Translation { iova: pages(at, length), target: BASE + target * PAGE, access: Access::ReadWrite }
+    Translation {
+        iova: pages(at, length),
+        target: BASE + target * PAGE,
+        access: Access::ReadWrite,
+    }
 }
 
 type Answer = Result<Vec<Note>, Error>;
 
-/// An operation meets each failure in an address space of its own: when it fails, the kernel has what it had, and when it
-/// is done again, it succeeds; where something behind the virtual IOMMU could not be mapped, it is noted, and restored. In
-/// the end everything is as without the failure, and nothing is left of it.
+/// An operation meets each failure in an address space of its own: when it fails, the kernel has
+/// what it had, and when it is done again, it succeeds; where something behind the virtual IOMMU
+/// could not be mapped, it is noted, and restored. In the end everything is as without the failure,
+/// and nothing is left of it.
 #[track_caller]
 fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -> Answer) {
     let done = {
@@ -122,14 +153,20 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
         let result = failure.during(|| operation(&world));
         match &result {
             Err(error) => {
-                assert!(!matches!(error, Error::Lost { .. } | Error::StillMapped { .. }), "{error}");
+                assert!(
+                    !matches!(error, Error::Lost { .. } | Error::StillMapped { .. }),
+                    "{error}"
+                );
                 failed += 1;
                 assert_eq!(world.state(), state, "{error}");
                 operation(&world).unwrap();
             }
             Ok(notes) if missing(notes) => {
                 failed += 1;
-                assert!(!missing(&world.system.restore(Span::ALL).unwrap()), "{notes:?}");
+                assert!(
+                    !missing(&world.system.restore(Span::ALL).unwrap()),
+                    "{notes:?}"
+                );
             }
             Ok(_) => {}
         }
@@ -141,7 +178,8 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
     assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }
 
-/// As [`withstands`], of an operation that only unmaps: it succeeds whatever fails, or is done again.
+/// As [`withstands`], of an operation that only unmaps: it succeeds whatever fails, or is done
+/// again.
 #[track_caller]
 fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
     let memories = Memories::anonymous();
@@ -197,8 +235,8 @@ fn granules_are_as_before_wherever_either_backend_fails() {
     withstands(&Host::type1(), &Memories::anonymous(), populate);
 }
 
-/// Takes something away and gives it back, which meets each failure on each backend: in the end all is as before. The attempt
-/// says whether it failed.
+/// Takes something away and gives it back, which meets each failure on each backend: in the end all
+/// is as before. The attempt says whether it failed.
 fn comes_back_on_either_backend(attempt: impl Fn(&Host, &World<'_>, &Failure) -> bool) {
     let memories = Memories::anonymous();
     for host in [Host::iommufd as fn() -> Host, Host::type1] {
@@ -219,7 +257,10 @@ fn what_was_withdrawn_comes_back_wherever_either_backend_fails() {
     comes_back_on_either_backend(|_, world, failure| {
         world.system.withdraw(pages(0, 4)).unwrap();
         let result = failure.during(|| world.system.restore(pages(0, 4)));
-        assert!(!missing(&world.system.restore(pages(0, 4)).unwrap()), "{result:?}");
+        assert!(
+            !missing(&world.system.restore(pages(0, 4)).unwrap()),
+            "{result:?}"
+        );
         !matches!(&result, Ok(notes) if !missing(notes))
     });
 }
@@ -228,9 +269,15 @@ fn what_was_withdrawn_comes_back_wherever_either_backend_fails() {
 fn a_mapping_behind_a_virtual_iommu_is_as_before_wherever_it_fails() {
     let host = Host::iommufd();
     // In the place of another one.
-    withstands(&host, &Memories::anonymous(), |world| world.viommu.map(translation(0, 2, 2)));
     withstands(&host, &Memories::anonymous(), |world| {
-        world.viommu.replay([translation(0, 2, 1), translation(2, 2, 0), translation(16, 1, 9)])
+        world.viommu.map(translation(0, 2, 2))
+    });
+    withstands(&host, &Memories::anonymous(), |world| {
+        world.viommu.replay([
+            translation(0, 2, 1),
+            translation(2, 2, 0),
+            translation(16, 1, 9),
+        ])
     });
 }
 

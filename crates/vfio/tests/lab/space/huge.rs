@@ -13,7 +13,10 @@ fn memory_of_huge_pages_is_whole_pages() {
     for make in [Memory::anonymous, Memory::memfd] {
         let memory = make(HUGE + 0x1000, Pages::Huge(HUGE)).unwrap();
         assert_eq!(memory.len(), 2 * HUGE);
-        let last = memory.address().unwrap().wrapping_add(2 * HUGE as usize - 1);
+        let last = memory
+            .address()
+            .unwrap()
+            .wrapping_add(2 * HUGE as usize - 1);
         // SAFETY: mapped, and nobody else has it.
         assert_eq!(unsafe { last.read_volatile() }, 0);
     }

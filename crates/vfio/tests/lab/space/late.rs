@@ -1,4 +1,5 @@
-//! A device that comes to a container which an address space has filled: it can narrow the IOVAs that can be used.
+//! A device that comes to a container which an address space has filled: it can narrow the IOVAs
+//! that can be used.
 
 use super::PAGE;
 use super::reader::{Reader, poke};
@@ -19,7 +20,9 @@ fn a_device_that_cannot_have_what_is_mapped_is_refused_and_what_it_cannot_have_a
     let space = AddressSpace::default();
     space.join(Arc::clone(&container) as Arc<dyn Dma>).unwrap();
     let memory = Arc::new(Memory::anonymous(4 * PAGE, Pages::Base).unwrap());
-    let at = |address: u64| Section::ram(Span::new(address, 2 * PAGE).unwrap(), &memory, 2 * PAGE).unwrap();
+    let at = |address: u64| {
+        Section::ram(Span::new(address, 2 * PAGE).unwrap(), &memory, 2 * PAGE).unwrap()
+    };
     let add = |section: Section| {
         let mut change = space.begin();
         change.add(section);
@@ -28,11 +31,16 @@ fn a_device_that_cannot_have_what_is_mapped_is_refused_and_what_it_cannot_have_a
     // Without a device, the IOMMU has no reserved addresses yet.
     add(at(RESERVED)).unwrap();
     add(at(0x10_0000)).unwrap();
-    let Err(Failed { state, error }) = container.attach(taken.source().into(), Attach::default()) else {
+    let Err(Failed { state, error }) = container.attach(taken.source().into(), Attach::default())
+    else {
         panic!("it is attached")
     };
     assert!(error.io().is_some(), "{error}");
-    let mappings = || space.mappings(&(Arc::clone(&container) as Arc<dyn Dma>)).unwrap();
+    let mappings = || {
+        space
+            .mappings(&(Arc::clone(&container) as Arc<dyn Dma>))
+            .unwrap()
+    };
     assert_eq!(mappings(), [at(0x10_0000).span(), at(RESERVED).span()]);
 
     let mut change = space.begin();
@@ -40,8 +48,14 @@ fn a_device_that_cannot_have_what_is_mapped_is_refused_and_what_it_cannot_have_a
     change.commit().unwrap();
     let member = container.attach(state, Attach::default()).unwrap();
     let error = add(at(RESERVED)).unwrap_err();
-    assert!(matches!(&error, Error::Outside { span, .. } if *span == at(RESERVED).span()), "{error}");
-    assert!(error.to_string().contains("-0xfedfffff, 0xfef00000-"), "{error}");
+    assert!(
+        matches!(&error, Error::Outside { span, .. } if *span == at(RESERVED).span()),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("-0xfedfffff, 0xfef00000-"),
+        "{error}"
+    );
     assert_eq!(mappings(), [at(0x10_0000).span()]);
     poke(&memory, 2 * PAGE, 0x1a7e);
     assert_eq!(Reader::new(member.device(), &space).read(0x10_0000), 0x1a7e);

@@ -36,7 +36,11 @@ impl Guest {
 
     fn over(taken: Taken, container: impl Container + 'static) -> Self {
         let member = container.attach(taken.source().into(), Attach::default());
-        Self { container: Arc::new(container), member: member.unwrap(), _taken: taken }
+        Self {
+            container: Arc::new(container),
+            member: member.unwrap(),
+            _taken: taken,
+        }
     }
 }
 

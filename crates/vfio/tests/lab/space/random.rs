@@ -1,4 +1,5 @@
-//! The random sequences of changes, on the kernel: what it has mapped is asked by trying to map there, and by DMA.
+//! The random sequences of changes, on the kernel: what it has mapped is asked by trying to map
+//! there, and by DMA.
 #![allow(unsafe_code)]
 
 use super::reader::{Reader, poke};
@@ -30,12 +31,19 @@ impl Setup {
     /// The device's container, and others on the same iommufd, which share their pins.
     fn sharing(guest: Guest, is_behind: bool) -> Self {
         let context = guest.container.ioas().unwrap().context();
-        let [one, other] =
-            [(); 2].map(|()| Arc::new(IommufdContainer::new(context, None).unwrap()) as Arc<dyn Dma>);
+        let [one, other] = [(); 2]
+            .map(|()| Arc::new(IommufdContainer::new(context, None).unwrap()) as Arc<dyn Dma>);
         let own = Arc::clone(&guest.container);
-        let (direct, behind) =
-            if is_behind { (vec![one, other], vec![own]) } else { (vec![own, one], vec![other]) };
-        Self { guest, direct, behind }
+        let (direct, behind) = if is_behind {
+            (vec![one, other], vec![own])
+        } else {
+            (vec![own, one], vec![other])
+        };
+        Self {
+            guest,
+            direct,
+            behind,
+        }
     }
 }
 
@@ -52,11 +60,18 @@ fn random_changes_are_what_iommufd_has_mapped_behind_a_virtual_iommu_and_edu_see
 #[test]
 fn random_changes_are_what_type1_has_mapped_and_edu_sees() {
     let guest = Guest::type1();
-    sequences(&Setup { direct: vec![Arc::clone(&guest.container)], behind: Vec::new(), guest });
+    sequences(&Setup {
+        direct: vec![Arc::clone(&guest.container)],
+        behind: Vec::new(),
+        guest,
+    });
 }
 
 fn sequences(setup: &Setup) {
-    let config = Config { rng_seed: RngSeed::Fixed(SEED), ..Config::default() };
+    let config = Config {
+        rng_seed: RngSeed::Fixed(SEED),
+        ..Config::default()
+    };
     let mut random = TestRunner::new(config);
     let (mut mapped, mut shared) = (0, 0);
     for sequence in 0..SEQUENCES {
@@ -64,15 +79,23 @@ fn sequences(setup: &Setup) {
         let (pages, pieces) = run(setup, &steps, sequence);
         (mapped, shared) = (mapped + pages, shared + pieces);
     }
-    assert!(mapped > 20 * SEQUENCES, "hardly anything was mapped: {mapped} pages");
+    assert!(
+        mapped > 20 * SEQUENCES,
+        "hardly anything was mapped: {mapped} pages"
+    );
     let can_share = setup.direct.len() > 1;
-    assert_eq!(shared > SEQUENCES as usize, can_share, "{shared} pieces shared their pins");
+    assert_eq!(
+        shared > SEQUENCES as usize,
+        can_share,
+        "{shared} pieces shared their pins"
+    );
     for container in setup.direct.iter().chain(&setup.behind) {
         assert_eq!(container.unmap_all().unwrap(), 0, "left in the kernel");
     }
 }
 
-/// Does the steps. Returns how many pages are found mapped after them, all in all, and how many pieces shared their pins.
+/// Does the steps. Returns how many pages are found mapped after them, all in all, and how many
+/// pieces shared their pins.
 fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
     let mut runner = Runner::new(shared(Sharing::Always), setup.direct.clone(), &setup.behind);
     join_all(&mut runner);
@@ -105,17 +128,23 @@ fn mark(sequence: u64, memory: usize, page: u64) -> u64 {
     0xd0_0000_0000 | sequence << 16 | (memory as u64) << 8 | page
 }
 
-/// The kernel has mapped what the sections and the virtual IOMMU say, and has nothing else. Returns how many pages that are.
+/// The kernel has mapped what the sections and the virtual IOMMU say, and has nothing else. Returns
+/// how many pages that are.
 fn check(runner: &Runner, setup: &Setup) -> u64 {
     let sections: Vec<_> = runner.space.sections().iter().map(Section::span).collect();
     assert_eq!(sections, runner.expected.spans());
     let direct = setup.direct.iter().zip(&runner.joined);
     let mapped = direct.map(|(dma, joined)| {
-        check_pages(&**dma, |page| *joined && runner.expected.at(page) != Wanted::Nothing)
+        check_pages(&**dma, |page| {
+            *joined && runner.expected.at(page) != Wanted::Nothing
+        })
     });
     let behind = setup.behind.iter();
-    let behind =
-        behind.map(|dma| check_pages(&**dma, |page| runner.expected.behind(page).1 != Wanted::Nothing));
+    let behind = behind.map(|dma| {
+        check_pages(&**dma, |page| {
+            runner.expected.behind(page).1 != Wanted::Nothing
+        })
+    });
     mapped.chain(behind).sum()
 }
 
@@ -139,25 +168,41 @@ pub(super) fn is_mapped(dma: &dyn Dma, page: u64, probe: &Memory) -> bool {
             false
         }
         Err(error) => {
-            assert_eq!(error.io().and_then(Errno::from_io_error), Some(Errno::EXIST), "{error}");
+            assert_eq!(
+                error.io().and_then(Errno::from_io_error),
+                Some(Errno::EXIST),
+                "{error}"
+            );
             true
         }
     }
 }
 
-/// The device finds each memory's own page where it should be mapped. (A DMA of `edu` takes a tenth of a second, so it looks
-/// at some.)
+/// The device finds each memory's own page where it should be mapped. (A DMA of `edu` takes a tenth
+/// of a second, so it looks at some.)
 fn look(runner: &Runner, setup: &Setup, sequence: u64) {
-    let is_behind = setup.behind.iter().any(|container| Arc::ptr_eq(container, &setup.guest.container));
-    let space = if is_behind { runner.viommu.space() } else { &runner.space };
+    let is_behind = setup
+        .behind
+        .iter()
+        .any(|container| Arc::ptr_eq(container, &setup.guest.container));
+    let space = if is_behind {
+        runner.viommu.space()
+    } else {
+        &runner.space
+    };
     let edu = Reader::new(setup.guest.member.device(), space);
     for page in (0..END).skip(sequence as usize % 6).step_by(6) {
         let found = edu.read(BASE + page * PAGE);
-        let (target, wanted) =
-            if is_behind { runner.expected.behind(page) } else { (page, runner.expected.at(page)) };
+        let (target, wanted) = if is_behind {
+            runner.expected.behind(page)
+        } else {
+            (page, runner.expected.at(page))
+        };
         let marks = [0, 1].map(|memory| mark(sequence, memory, target));
         match wanted {
-            Wanted::This(memory) | Wanted::Perhaps(memory) => assert_eq!(found, marks[memory], "page {page}"),
+            Wanted::This(memory) | Wanted::Perhaps(memory) => {
+                assert_eq!(found, marks[memory], "page {page}")
+            }
             Wanted::Nothing => assert!(!marks.contains(&found), "page {page}: {found:#x}"),
         }
     }

@@ -20,7 +20,10 @@ impl Reader {
     pub(super) fn new(device: &Device, space: &AddressSpace) -> Self {
         let scratch = Arc::new(Memory::anonymous(PAGE, Pages::Base).unwrap());
         super::add(space, SCRATCH, &scratch);
-        Self { edu: Edu::new(device), scratch }
+        Self {
+            edu: Edu::new(device),
+            scratch,
+        }
     }
 
     /// Takes the page away again.
@@ -45,10 +48,24 @@ impl Reader {
 
 pub(super) fn peek(memory: &Memory, offset: u64) -> u64 {
     // SAFETY: within the memory, which is mapped; it is accessed by volatile operations alone.
-    unsafe { memory.address().unwrap().add(offset as usize).cast::<u64>().read_volatile() }
+    unsafe {
+        memory
+            .address()
+            .unwrap()
+            .add(offset as usize)
+            .cast::<u64>()
+            .read_volatile()
+    }
 }
 
 pub(super) fn poke(memory: &Memory, offset: u64, value: u64) {
     // SAFETY: as above.
-    unsafe { memory.address().unwrap().add(offset as usize).cast::<u64>().write_volatile(value) }
+    unsafe {
+        memory
+            .address()
+            .unwrap()
+            .add(offset as usize)
+            .cast::<u64>()
+            .write_volatile(value)
+    }
 }

@@ -1,4 +1,5 @@
-//! A second container of the same memory, and a device behind a virtual IOMMU, share the pins of the first.
+//! A second container of the same memory, and a device behind a virtual IOMMU, share the pins of
+//! the first.
 #![allow(unsafe_code)]
 
 use super::PAGE;
@@ -8,7 +9,8 @@ use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_lab::within_memlock;
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Kind, Memory, Noted, Pages, Section, Sharing, Span, Translation, VirtualIommu, Why,
+    AddressSpace, Backing, Kind, Memory, Noted, Pages, Section, Sharing, Span, Translation,
+    VirtualIommu, Why,
 };
 use passthru_vfio::container::{Access, Attach, Container, Dma, IommufdContainer};
 use std::fs;
@@ -22,14 +24,23 @@ fn memory(pages: Pages) -> Arc<Memory> {
 
 /// An address space that shares pins.
 pub(super) fn shared(sharing: Sharing) -> AddressSpace {
-    // SAFETY: the tests map and unmap in its containers, and in those of a virtual IOMMU over it, by address spaces alone.
+    // SAFETY: the tests map and unmap in its containers, and in those of a virtual IOMMU over it,
+    // by address spaces alone.
     unsafe { AddressSpace::default().with_sharing(sharing) }
 }
 
 fn pinned() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPin:")).unwrap_or("0 kB");
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmPin:"))
+        .unwrap_or("0 kB");
+    line.trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }
 
 #[test]
@@ -39,7 +50,9 @@ fn a_second_container_of_the_same_memory_pins_nothing() {
     let containers = [(); 2].map(|()| IommufdContainer::new(&context, None).unwrap());
     let [first, second] = containers;
     let _members = [(&first, one), (&second, two)].map(|(container, taken)| {
-        let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+        let member = container
+            .attach(taken.source().into(), Attach::default())
+            .unwrap();
         (member, taken)
     });
     let [first, second] = [first, second].map(|container| Arc::new(container) as Arc<dyn Dma>);
@@ -51,11 +64,19 @@ fn a_second_container_of_the_same_memory_pins_nothing() {
 
     let before = pinned();
     let notes = space.join(Arc::clone(&second)).unwrap();
-    assert!(notes.iter().all(|note| matches!(note.what, Noted::Shared(Why::BasePages))) && !notes.is_empty());
+    assert!(
+        notes
+            .iter()
+            .all(|note| matches!(note.what, Noted::Shared(Why::BasePages)))
+            && !notes.is_empty()
+    );
     assert_eq!(pinned(), before);
     // What was copied stays when the first container leaves.
     space.leave(&first).unwrap();
-    assert_eq!((pinned(), space.mappings(&second).unwrap().len()), (before, 1));
+    assert_eq!(
+        (pinned(), space.mappings(&second).unwrap().len()),
+        (before, 1)
+    );
 }
 
 #[test]
@@ -66,13 +87,21 @@ fn memory_that_is_at_two_places_is_copied_from_where_devices_may_write() {
     let space = shared(Sharing::Always);
     space.join(first).unwrap();
     let memory = memory(Pages::Base);
-    let kind = Kind::Ram(Backing { memory: Arc::clone(&memory), offset: 0 });
+    let kind = Kind::Ram(Backing {
+        memory: Arc::clone(&memory),
+        offset: 0,
+    });
     let mut change = space.begin();
     change.add(Section::new(Span::new(0, LENGTH).unwrap(), kind, Access::Read).unwrap());
     change.add(Section::ram(Span::new(1 << 32, LENGTH).unwrap(), &memory, 0).unwrap());
     change.commit().unwrap();
     let notes = space.join(second).unwrap();
-    assert!(notes.len() >= 2 && notes.iter().all(|note| matches!(note.what, Noted::Shared(Why::Asked))));
+    assert!(
+        notes.len() >= 2
+            && notes
+                .iter()
+                .all(|note| matches!(note.what, Noted::Shared(Why::Asked)))
+    );
 }
 
 #[test]
@@ -86,7 +115,9 @@ fn memory_that_cannot_be_copied_is_pinned_again_and_that_is_noted() {
     // Behind its back, so that there is nothing to be copied; nothing else comes to its place.
     first.unmap(1 << 32, LENGTH).unwrap();
     let notes = space.join(Arc::clone(&second)).unwrap();
-    let [note] = &notes[..] else { panic!("{notes:?}") };
+    let [note] = &notes[..] else {
+        panic!("{notes:?}")
+    };
     assert!(matches!(note.what, Noted::PinnedAgain(_)), "{note}");
     assert!(note.to_string().contains("IOMMU_IOAS_COPY"), "{note}");
     assert_eq!(second.unmap(1 << 32, LENGTH).unwrap(), LENGTH);
@@ -98,14 +129,18 @@ fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_p
     let context = iommufd();
     let system = Arc::new(shared(Sharing::Auto));
     // A container without devices has all of the memory for others to copy.
-    system.join(Arc::new(IommufdContainer::new(&context, None).unwrap())).unwrap();
+    system
+        .join(Arc::new(IommufdContainer::new(&context, None).unwrap()))
+        .unwrap();
     let memory = memory(Pages::Base);
     super::add(&system, 1 << 32, &memory);
     poke(&memory, 3 * PAGE, 0x1111);
     poke(&memory, 7 * PAGE, 0x2222);
 
     let container = IommufdContainer::new(&context, None).unwrap();
-    let member = container.attach(taken.source().into(), Attach::default()).unwrap();
+    let member = container
+        .attach(taken.source().into(), Attach::default())
+        .unwrap();
     let viommu = VirtualIommu::new(&system);
     viommu.space().join(Arc::new(container)).unwrap();
     let map = |iova, page: u64| Translation {
@@ -118,7 +153,9 @@ fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_p
         matches!(notes[..], [ref note] if matches!(note.what, Noted::Shared(Why::BasePages))),
         "{notes:?}"
     );
-    viommu.replay([map(0x10_0000, 3), map(0x20_0000, 7)]).unwrap();
+    viommu
+        .replay([map(0x10_0000, 3), map(0x20_0000, 7)])
+        .unwrap();
     let edu = Reader::new(member.device(), viommu.space());
     assert_eq!((edu.read(0x10_0000), edu.read(0x20_0000)), (0x1111, 0x2222));
     viommu.unmap(Span::new(0x10_0000, PAGE).unwrap()).unwrap();
@@ -135,7 +172,9 @@ fn pins_are_shared_where_the_limit_allows_no_second_pin() {
     context.set_accounting(Accounting::Process).unwrap();
     let context = Arc::new(context);
     let first = IommufdContainer::new(&context, None).unwrap();
-    let _member = first.attach(taken.source().into(), Attach::default()).unwrap();
+    let _member = first
+        .attach(taken.source().into(), Attach::default())
+        .unwrap();
     let (space, memory) = (shared(Sharing::Auto), memory(Pages::Transparent));
     space.join(Arc::new(first)).unwrap();
     let why = within_memlock(passthru_lab::host(), 24 << 20, || {

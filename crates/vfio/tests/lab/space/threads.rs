@@ -12,18 +12,25 @@ const LENGTH: u64 = 192 << 20;
 #[test]
 fn large_memory_is_mapped_by_threads_on_iommufd_and_by_its_file() {
     let guest = Guest::iommufd();
-    large(&guest, Memory::anonymous(LENGTH, Pages::Transparent).unwrap());
+    large(
+        &guest,
+        Memory::anonymous(LENGTH, Pages::Transparent).unwrap(),
+    );
     large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
 }
 
 #[test]
 fn large_memory_is_mapped_by_threads_on_type1() {
     let guest = Guest::type1();
-    large(&guest, Memory::anonymous(LENGTH, Pages::Transparent).unwrap());
+    large(
+        &guest,
+        Memory::anonymous(LENGTH, Pages::Transparent).unwrap(),
+    );
     large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
 }
 
-/// The device reads at one end of the memory and writes at the other; all of it is unmapped piece by piece.
+/// The device reads at one end of the memory and writes at the other; all of it is unmapped piece
+/// by piece.
 fn large(guest: &Guest, memory: Memory) {
     let memory = Arc::new(memory);
     let space = AddressSpace::default().with_mapper(Mapper::new(NonZeroUsize::new(3).unwrap()));
