@@ -120,10 +120,8 @@ fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
     let registers = viommu.mmap(area).unwrap();
     assert_eq!(registers.len() as u64, area.length);
     // SAFETY: the mapping is there, and this is its first register.
-    assert_eq!(
-        unsafe { registers.as_ptr().cast::<u32>().read_volatile() },
-        0x1234_5678
-    );
+    let first = unsafe { registers.as_ptr().cast::<u32>().read_volatile() };
+    assert_eq!(first, 0x1234_5678);
     drop(viommu);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
     drop(registers);
