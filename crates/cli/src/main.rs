@@ -9,6 +9,7 @@ mod emulator;
 mod error;
 mod exit;
 mod guest;
+mod hint;
 mod message;
 mod output;
 mod signals;

@@ -15,13 +15,13 @@ const PIECE: u64 = 16 << 20;
 /// A file that is too large for a copy.
 #[derive(Debug, thiserror::Error)]
 #[error("it has more than {} MiB, the most that is copied into memory", .most >> 20)]
-pub(crate) struct TooLarge {
+pub struct TooLarge {
     most: u64,
 }
 
 impl TooLarge {
     /// Returns whether an error stands for this.
-    pub(crate) fn is_in(error: &io::Error) -> bool {
+    pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.is::<Self>())
     }
 }

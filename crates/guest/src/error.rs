@@ -1,7 +1,5 @@
 //! Why a guest cannot be started or was not ended well.
 
-use crate::copy::TooLarge;
-use crate::opener::RefusedLink;
 use crate::{images, record, state, user};
 use passthru_host::Identity;
 use passthru_pci::Address;
@@ -200,61 +198,4 @@ impl From<record::Error> for Error {
             other => Self::Record(other),
         }
     }
-}
-
-impl Error {
-    /// Returns what the user can do, where there is something.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotRoot => Some("run it as root, or use --dry-run to see the steps; without devices, a guest runs as its caller".into()),
-            Self::Type1 { .. } => Some(
-                "set <driver iommufd='yes'/> for the device, or use --backend iommufd if it names no backend"
-                    .into(),
-            ),
-            Self::Host(e) => e.hint(),
-            Self::User(e) => e.hint().map(Into::into),
-            Self::Image(e) => e.hint(),
-            Self::Iommufd(e) => e.hint().map(Into::into),
-            Self::Cdev { source, .. } | Self::NotVfio { source, .. } => source.hint().map(Into::into),
-            Self::NoCdev { .. } => Some("use a kernel with CONFIG_VFIO_DEVICE_CDEV".into()),
-            Self::NotOpen { number, path, .. } => Some(format!(
-                "open it for passthru, as in this shell command: passthru run … {number}<>{path}"
-            )),
-            Self::NotIommufd { source, .. } => source.hint().map(Into::into),
-            Self::OtherDevice { device, .. } => {
-                Some(format!("open the node that /sys/bus/pci/devices/{device}/vfio-dev names"))
-            }
-            Self::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
-            Self::Ended { hint, .. } => hint.clone(),
-            Self::File { source, .. } if TooLarge::is_in(source) => {
-                Some("let the guest's user read the file: it is not copied then".into())
-            }
-            Self::File { source, .. } => RefusedLink::in_error(source).map(|_| {
-                "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)".into()
-            }),
-            Self::CommandLine(e) => e.hint(),
-            Self::Spawn { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_RESOURCE".into())
-            }
-            Self::NotRestored { errors, .. } => errors.first().and_then(passthru_host::Error::hint),
-            Self::NotPci { .. }
-            | Self::Record(_)
-            | Self::NewDevice { .. }
-            | Self::State(_)
-            | Self::Spawn { .. }
-            | Self::Monitor(_)
-            | Self::Interrupted => None,
-        }
-    }
-}
-
-fn fd_group_hint(group: &str, known: &[String]) -> String {
-    let given = if known.is_empty() {
-        String::new()
-    } else {
-        format!("; the given names are: {}", known.join(", "))
-    };
-    format!(
-        "pass it with --fd {group}=N, or as a descriptor named {group} from a service manager (LISTEN_FDNAMES){given}"
-    )
 }

@@ -35,6 +35,7 @@ mod step;
 mod user;
 mod vmm;
 
+pub use copy::TooLarge;
 pub use dead::{DeadGuest, dead_guests};
 pub use error::Error;
 pub use forget::{Forgotten, forget};
@@ -43,6 +44,7 @@ pub use ids::{RangeError, UidRange};
 pub use images::Error as ImageError;
 pub use machine::{QUIT_TIME, TERMINATE_TIME};
 pub use memlock::MemlockItem;
+pub use opener::RefusedLink;
 pub use outside::NamedFds;
 pub use plan::{Plan, Settings};
 pub use qcow2::Error as Qcow2Error;

@@ -5,6 +5,7 @@ use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::hint::host_hint;
 use crate::message::say;
 use crate::output::print;
 use crate::signals::Signals;
@@ -96,7 +97,7 @@ pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::Parse
 
 impl From<HostError> for Error {
     fn from(error: HostError) -> Self {
-        let hint = error.hint();
+        let hint = host_hint(&error);
         Self::new(host_code(&error), error).hint(hint)
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::bind::device_argument;
 use crate::error::Error;
+use crate::hint::host_hint;
 use crate::message::say;
 use crate::output::print;
 use crate::terminal;
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }
     if let Some(lack) = listing.host.lack() {
-        say!("note: {lack}; {}", lack.hint().unwrap_or_default());
+        say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default());
     }
     let unseen: BTreeSet<&Unseen> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
     let unseen = unseen.into_iter().map(ToString::to_string);

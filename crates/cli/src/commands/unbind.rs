@@ -7,6 +7,7 @@ use super::bind::device_argument;
 use super::host_code;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::hint::host_hint;
 use crate::message::say;
 use crate::output::print;
 use crate::signals::Signals;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             } else {
                 Code::NotRestored
             };
-            let hint = error.hint();
+            let hint = host_hint(&error);
             Err(Error::new(code, error).hint(hint))
         }
         None if !untouched.is_empty() => Err(Error::new(Code::Interrupted, interrupted)),

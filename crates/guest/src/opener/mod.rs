@@ -22,7 +22,8 @@ use std::path::Path;
 
 pub(crate) use folder::OwnFolder;
 pub(crate) use socket::is_listened_on;
-pub(crate) use walk::{Folder, RefusedLink};
+pub(crate) use walk::Folder;
+pub use walk::RefusedLink;
 use walk::{Object, Place, Walk};
 
 /// Tries to make a file whose name others give and take in the meantime.

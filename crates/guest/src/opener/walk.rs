@@ -17,7 +17,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// A link that is not followed.
 #[derive(Debug)]
-pub(crate) struct RefusedLink {
+pub struct RefusedLink {
     link: PathBuf,
 }
 
@@ -35,7 +35,7 @@ impl std::error::Error for RefusedLink {}
 
 impl RefusedLink {
     /// Returns the refusal that an error stands for.
-    pub(crate) fn in_error(error: &io::Error) -> Option<&Self> {
+    pub fn in_error(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }

@@ -12,6 +12,7 @@ use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::guest;
+use crate::hint::host_hint;
 use crate::message::{self, say};
 use crate::output;
 use crate::signals::Signals;
@@ -205,7 +206,7 @@ fn connect(args: &Args, guest: &Guest) -> Option<Console> {
 fn report(ended: &Ended) {
     for error in &ended.not_restored {
         Error::new(Code::NotRestored, error.to_string())
-            .hint(error.hint())
+            .hint(host_hint(error))
             .print();
     }
 }
@@ -303,7 +304,7 @@ fn backend(
         let error = format!(
             "devices that name no backend would get type1 ({why}), which `run` does not support yet"
         );
-        return Err(Error::new(Code::Host, error).hint(lack.and_then(|lack| lack.hint())));
+        return Err(Error::new(Code::Host, error).hint(lack.as_ref().and_then(host_hint)));
     }
     if unsaid {
         let backend = backend.as_str();

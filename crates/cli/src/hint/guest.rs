@@ -1,0 +1,160 @@
+//! Hints for errors of guests.
+
+use super::host::host_hint;
+use passthru_guest::{Error as GuestError, RecordError, RefusedLink, StateError, TooLarge};
+use std::io::ErrorKind;
+
+/// Returns the hint for an error of a guest.
+pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
+    match error {
+        GuestError::NotRoot => Some(
+            "run it as root, or use --dry-run to see the steps; without devices, a guest runs as \
+             its caller"
+                .into(),
+        ),
+        GuestError::Type1 { .. } => Some(
+            "set <driver iommufd='yes'/> for the device, or use --backend iommufd if it names no \
+             backend"
+                .into(),
+        ),
+        GuestError::Host(error) => host_hint(error),
+        GuestError::User(error) => error.hint().map(Into::into),
+        GuestError::Image(error) => error.hint(),
+        GuestError::State(error) => state_hint(error),
+        GuestError::Record(error) => record_hint(error),
+        GuestError::NewDevice { moved_to, .. } => Some(new_device_hint(moved_to.is_some())),
+        GuestError::Iommufd(error) => error.hint().map(Into::into),
+        GuestError::Cdev { source, .. } | GuestError::NotVfio { source, .. } => {
+            source.hint().map(Into::into)
+        }
+        GuestError::NoCdev { .. } => Some("use a kernel with CONFIG_VFIO_DEVICE_CDEV".into()),
+        GuestError::NotOpen { number, path, .. } => Some(format!(
+            "open it for passthru, as in this shell command: passthru run … {number}<>{path}"
+        )),
+        GuestError::NotIommufd { source, .. } => source.hint().map(Into::into),
+        GuestError::OtherDevice { device, .. } => Some(format!(
+            "open the node that /sys/bus/pci/devices/{device}/vfio-dev names"
+        )),
+        GuestError::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
+        GuestError::File { source, .. } if TooLarge::is_in(source) => {
+            Some("let the guest's user read the file: it is not copied then".into())
+        }
+        GuestError::File { source, .. } => RefusedLink::in_error(source).map(|_| {
+            "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)"
+                .into()
+        }),
+        GuestError::CommandLine(error) => error.hint(),
+        GuestError::Spawn { source, .. } if source.kind() == ErrorKind::PermissionDenied => Some(
+            "give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, \
+             CAP_SETPCAP, CAP_SYS_RESOURCE"
+                .into(),
+        ),
+        GuestError::Ended { hint, .. } => hint.clone(),
+        GuestError::NotRestored { errors, .. } => errors.first().and_then(host_hint),
+        _ => None,
+    }
+}
+
+fn new_device_hint(has_moved: bool) -> String {
+    let verb = if has_moved { "change" } else { "check" };
+    format!("{verb} the address in the domain, or use --accept-new-device to give it this device")
+}
+
+fn fd_group_hint(group: &str, known: &[String]) -> String {
+    let given = if known.is_empty() {
+        String::new()
+    } else {
+        format!("; the given names are: {}", known.join(", "))
+    };
+    format!(
+        "pass it with --fd {group}=N, or as a descriptor named {group} from a service manager \
+         (LISTEN_FDNAMES){given}"
+    )
+}
+
+/// Returns the hint for an error of the records of guests.
+fn record_hint(error: &RecordError) -> Option<String> {
+    match error {
+        RecordError::Damaged { name, .. } => Some(format!(
+            "run `passthru forget {name}` to drop it, if the guest may get another user id"
+        )),
+        RecordError::Version { name, .. } => Some(format!(
+            "use the passthru that wrote it, or run `passthru forget {name}` to drop it"
+        )),
+        RecordError::UidInUse { name, .. } => Some(format!(
+            "run `passthru forget {name}`; the next start then takes another id"
+        )),
+        RecordError::Unknown { known, .. } if known.is_empty() => {
+            Some("no guest has a record: the first start makes it".into())
+        }
+        RecordError::Unknown { known, .. } => Some(format!("name one of: {}", known.join(", "))),
+        RecordError::NoFreeUid { .. } => Some(
+            "set another uid-range in /etc/passthru/config.toml, or forget guests that are gone"
+                .into(),
+        ),
+        RecordError::Shared { guest, .. } => Some(format!(
+            "name no user to give each guest its own, or use --share-user; \
+             `passthru forget {guest}` frees the user"
+        )),
+        RecordError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Some("run it as root".into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the hint for an error of the folder of a guest.
+fn state_hint(error: &StateError) -> Option<String> {
+    match error {
+        StateError::VmmLives { pid, .. } => Some(format!(
+            "wait until process {pid} has written its data and ended, or end it: kill {pid}"
+        )),
+        StateError::VmmUnseen { note, .. } => Some(format!(
+            "run it where the guest was started, on the host or in its container, with /proc \
+             mounted; if that container has ended, remove {}",
+            note.display()
+        )),
+        StateError::UserLives { uid, note, .. } => Some(format!(
+            "look at them: ps -fU {uid}; end the VMM if it is one of them, else remove {}",
+            note.display()
+        )),
+        StateError::Make { path, .. } if path.starts_with("/run/user") => {
+            Some("set XDG_RUNTIME_DIR to a folder of your own".into())
+        }
+        StateError::BadNote { path, .. } if path.ends_with("vmm.json") => Some(format!(
+            "make sure that no VMM of this guest runs, then remove {}",
+            path.display()
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn hint_to_kill_names_only_a_process_that_is_the_vmm() {
+        let name = || "vm".to_owned();
+        let note = || PathBuf::from("/run/passthru/domain-vm/vmm.json");
+        let lives = StateError::VmmLives {
+            name: name(),
+            pid: 4242,
+        };
+        let unseen = StateError::VmmUnseen {
+            name: name(),
+            pid: 4242,
+            note: note(),
+        };
+        let user_lives = StateError::UserLives {
+            name: name(),
+            uid: 7,
+            note: note(),
+        };
+        for (error, kills) in [(lives, true), (unseen, false), (user_lives, false)] {
+            let hint = guest_hint(&GuestError::State(error)).unwrap();
+            assert_eq!(hint.contains("kill"), kills, "{hint}");
+        }
+    }
+}
