@@ -18,86 +18,29 @@
 
 #![forbid(unsafe_code)]
 
-mod address;
 mod bounded;
-mod clock;
 mod complete;
-mod cpu;
-mod cputune;
-pub mod device;
-mod domain;
-mod emulator;
 mod error;
-mod features;
-mod hyperv;
-mod idset;
-mod iommufd;
-mod iothreads;
-mod limits;
-mod memory;
-mod numa;
-mod numatune;
-mod nvram;
-mod os;
+mod model;
+mod place;
 mod platform;
-mod power;
 mod reading;
-mod security;
-mod sysinfo;
-mod uuid;
 mod validate;
-mod vcpu;
 mod xml;
 
-pub use clock::{
-    Catchup, Clock, ClockBasis, ClockOffset, TickPolicy, Timer, TimerName, TimerTrack, TscMode,
-};
-pub use cpu::{
-    Cpu, CpuCache, CpuCacheMode, CpuCheck, CpuFeature, CpuMatch, CpuMode, CpuModel, FeaturePolicy,
-    Maxphysaddr, MaxphysaddrMode, Topology,
-};
-pub use cputune::{Cachetune, Cputune, Iothreadpin, Memorytune, Sched, Scheduler, Vcpupin};
-pub use device::Devices;
-pub use domain::{CrashAction, Domain, Genid, LifecycleAction, LockFailureAction, VirtType};
-pub use emulator::{
-    DeprecationBehavior, DeviceOverride, EmulatorCapabilities, EmulatorCommandline,
-    EmulatorOverride, EmulatorVariable, Frontend, Property, PropertyType, PropertyValue,
-};
 pub use error::{Error, Errors, Note};
-pub use features::{
-    Aia, AiaValue, Apic, AsyncTeardown, DirtyRing, Features, Gic, GicVersion, Hpt, HptResizing,
-    Ioapic, IoapicDriver, Kvm, Mitigation, MitigationValue, Msrs, Smm, State, Tcg, Toggle,
-    UnknownMsrs,
-};
-pub use hyperv::{Hyperv, HypervMode, Spinlocks, Stimer, Tlbflush, VendorId};
-pub use idset::IdSet;
-pub use iommufd::{Backend, DomainIommufd, IommufdObject};
-pub use iothreads::{DefaultIothread, Iothread, Iothreadids, Poll};
-pub use limits::{Blkiotune, Idmap, Memtune, Perf, Resource};
-pub use memory::{
-    Access, Allocation, AllocationMode, HugepageSize, Hugepages, MaxMemory, Memory, MemoryBacking,
-    MemorySource,
-};
-pub use numa::{
-    AccessType, Associativity, Bandwidth, Cell, CellCache, Distances, Interconnects, Latency, Numa,
-    Route, Sibling, WritePolicy,
-};
-pub use numatune::{Memnode, MemoryMode, MemoryTune, Numatune};
-pub use nvram::{Nvram, NvramHost, NvramProtocol, NvramSource, NvramType};
-pub use os::{
-    AcpiTable, AcpiTableType, AcpiTables, Arch, Bios, BootDevice, BootMenu, Firmware,
-    FirmwareFeature, FirmwareFeatureName, FirmwareFeatures, FirmwareFormat, Loader, LoaderType, Os,
-    OsType, RebootTimeout, SmbiosMode,
+pub use model::device::Devices;
+pub use model::domain::{Domain, Genid, VirtType};
+pub use model::idset::IdSet;
+pub use model::iommufd::{Backend, IommufdObject};
+pub use model::memory::Memory;
+pub use model::os::Arch;
+pub use model::uuid::Uuid;
+pub use model::{
+    clock, cpu, cputune, device, emulator, features, hyperv, iommufd, iothreads, lifecycle, limits,
+    memory, numa, numatune, nvram, os, power, security, sysinfo, vcpu,
 };
 pub use platform::{Board, Machine, Platform};
-pub use power::{Pm, Suspend};
 pub use reading::{Examination, Reading};
-pub use security::{
-    Cipher, CipherName, Keywrap, LaunchSecurity, LaunchSecurityType, QuoteGenerationService,
-    Seclabel, SeclabelType,
-};
-pub use sysinfo::{Entry, FwcfgEntry, OemString, OemStrings, Sysinfo, SysinfoType, Table};
-pub use uuid::Uuid;
-pub use vcpu::{Placement, SingleVcpu, Vcpu, Vcpus};
 pub use xml::describe::{Description, Values};
 pub use xml::place::Place;

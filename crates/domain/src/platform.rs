@@ -1,10 +1,11 @@
 //! What `complete` and `validate` must know of the machine that a guest runs on: supplied by the
 //! emulator's crate, so that this one knows none.
 
-use crate::device::chardev::CharTargetType;
-use crate::device::controller::ControllerModel;
-use crate::device::interface::InterfaceModel;
-use crate::{Arch, Error};
+use crate::error::Error;
+use crate::model::device::chardev::CharTargetType;
+use crate::model::device::controller::ControllerModel;
+use crate::model::device::interface::InterfaceModel;
+use crate::model::os::Arch;
 
 /// An emulator with its machines: defaults by architecture and machine, and what exists.
 pub trait Platform {

@@ -2,9 +2,11 @@
 //! it.
 
 use crate::bounded::{Bounded, Placed};
+use crate::error::{Error, Errors, Note};
+use crate::model::domain::Domain;
+use crate::platform::Platform;
 use crate::xml::limits;
 use crate::xml::reader::{self, Findings};
-use crate::{Domain, Error, Errors, Note, Platform};
 use roxmltree::{Document, Node};
 use std::ops::Range;
 

@@ -6,8 +6,8 @@
 mod common;
 
 use common::{accepted, guest, refused};
-use passthru_domain::Access;
 use passthru_domain::device::Address;
+use passthru_domain::memory::Access;
 
 /// Makes a guest with 4 CPUs and these nodes, these parts before `<os>`, and these devices.
 fn nodes(cells: &str, parts: &str, devices: &str) -> String {

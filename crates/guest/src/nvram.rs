@@ -3,7 +3,8 @@
 
 use crate::error::Error;
 use crate::opener::Opener;
-use passthru_domain::{Domain, Nvram};
+use passthru_domain::Domain;
+use passthru_domain::nvram::Nvram;
 use passthru_qemu::NVRAM_DIR;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;

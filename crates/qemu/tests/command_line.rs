@@ -4,7 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use passthru_domain::{Arch, Backend, CrashAction, Domain};
+use passthru_domain::lifecycle::CrashAction;
+use passthru_domain::{Arch, Backend, Domain};
 use passthru_qemu::{
     Access, By, Capabilities, CommandLine, Given, Paths, Placeholders, Resolve, Style, Want, What,
     command_line,

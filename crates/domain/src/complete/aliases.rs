@@ -1,11 +1,11 @@
 //! Aliases: the ids by which the emulator knows the devices. The names are libvirt's.
 
-use crate::Board;
-use crate::device::controller::{Controller, ControllerModel, ControllerType};
-use crate::device::disk::{Disk, DiskBus};
-use crate::device::item::Item;
-use crate::device::memory::{MemoryDevice, MemoryModel};
-use crate::device::{Address, Devices, DriveAddress, Info, Interface};
+use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::model::device::disk::{Disk, DiskBus};
+use crate::model::device::item::Item;
+use crate::model::device::memory::{MemoryDevice, MemoryModel};
+use crate::model::device::{Address, Devices, DriveAddress, Info, Interface};
+use crate::platform::Board;
 use std::collections::HashMap;
 
 /// Gives an alias to every device that has none.
@@ -79,7 +79,7 @@ impl Numbers {
 
 /// Whether the first console is the first serial port, and no device of its own.
 pub(crate) fn shows_serial(devices: &Devices) -> bool {
-    use crate::device::chardev::CharTargetType::Serial;
+    use crate::model::device::chardev::CharTargetType::Serial;
     let target = devices.consoles.first().and_then(|c| c.target.as_ref());
     target.and_then(|t| t.kind) == Some(Serial) && !devices.serials.is_empty()
 }

@@ -1,11 +1,11 @@
 //! Serial ports, parallel ports, consoles and channels: how they pair, and what they are.
 
-use crate::device::chardev::{
+use crate::model::device::chardev::{
     CharBackend, CharModel, CharProtocol, CharSourceType, CharTarget, CharTargetType, Chardev,
     SocketMode,
 };
-use crate::device::{Address, CcidAddress, Devices, Info};
-use crate::{Board, Machine};
+use crate::model::device::{Address, CcidAddress, Devices, Info};
+use crate::platform::{Board, Machine};
 
 /// Folders where libvirt puts the sockets of channels that name none.
 const CHANNEL_DIRS: &[&str] = &[

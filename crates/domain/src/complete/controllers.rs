@@ -1,11 +1,11 @@
 //! Controllers: those that the machine has, those that devices need, and what they leave out.
 
 use super::{usb, virtio_ports};
-use crate::device::controller::{Controller, ControllerModel, ControllerType};
-use crate::device::disk::DiskBus;
-use crate::device::{Address, Devices};
+use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::model::device::disk::DiskBus;
+use crate::model::device::{Address, Devices};
+use crate::platform::{Board, Machine};
 use crate::xml::place::Place;
-use crate::{Board, Machine};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
@@ -253,7 +253,7 @@ fn for_smartcards(devices: &mut Devices) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::controller::UsbMaster;
+    use crate::model::device::controller::UsbMaster;
 
     #[test]
     fn sorting_gives_the_order_of_inserting_one_by_one() {

@@ -1,9 +1,10 @@
 //! The guest's CPU: its model and what is left out of its description.
 
-use crate::cpu::Fallback;
-use crate::{
-    Arch, Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, Domain, FeaturePolicy, Machine, VirtType,
-};
+use crate::model::cpu::Fallback;
+use crate::model::cpu::{Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, FeaturePolicy};
+use crate::model::domain::{Domain, VirtType};
+use crate::model::os::Arch;
+use crate::platform::Machine;
 
 /// Names the CPU of a guest that names none, and fills in the rest of one that is begun.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {

@@ -1,13 +1,16 @@
 //! Defaults of the guest as a whole: memory, CPUs, boot, clock, features.
 
-use crate::device::Memballoon;
-use crate::device::memballoon::MemballoonModel;
-use crate::device::rng::RngBackendModel;
-use crate::{
-    Arch, Board, BootDevice, ClockOffset, CrashAction, Domain, Features, FirmwareFormat,
-    GicVersion, HypervMode, LifecycleAction, LoaderType, Machine, Placement, State, Toggle,
-    VirtType,
-};
+use crate::model::clock::ClockOffset;
+use crate::model::device::Memballoon;
+use crate::model::device::memballoon::MemballoonModel;
+use crate::model::device::rng::RngBackendModel;
+use crate::model::domain::{Domain, VirtType};
+use crate::model::features::{Features, GicVersion, State, Toggle};
+use crate::model::hyperv::HypervMode;
+use crate::model::lifecycle::{CrashAction, LifecycleAction};
+use crate::model::os::{Arch, BootDevice, FirmwareFormat, LoaderType};
+use crate::model::vcpu::Placement;
+use crate::platform::{Board, Machine};
 
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let vcpu = domain.vcpu.get_or_insert_default();

@@ -1,10 +1,12 @@
 //! Disks: bus and address by the name of the target, and what they leave out.
 
-use crate::device::disk::{
+use crate::model::device::disk::{
     Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat,
 };
-use crate::device::disk_source::{DiskSource, Encryption, EncryptionEngine, NetworkProtocol};
-use crate::device::{Address, Devices, DriveAddress};
+use crate::model::device::disk_source::{
+    DiskSource, Encryption, EncryptionEngine, NetworkProtocol,
+};
+use crate::model::device::{Address, Devices, DriveAddress};
 
 /// Fills in the disks, and sorts them: those of one bus stand together, by name.
 pub(super) fn fill(devices: &mut Devices) {

@@ -1,8 +1,8 @@
 //! Devices of the host: what they leave out, and the places of SCSI devices.
 
-use crate::device::disk::DiskBus;
-use crate::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
-use crate::device::{Address, Devices, DriveAddress};
+use crate::model::device::disk::DiskBus;
+use crate::model::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
+use crate::model::device::{Address, Devices, DriveAddress};
 use std::collections::HashSet;
 
 /// Units of a controller that are given to devices of the host: those of a narrow bus, without its
@@ -74,7 +74,7 @@ fn units(devices: &mut Devices) {
     }
 }
 
-fn place_of(info: &crate::device::Info) -> Option<Place> {
+fn place_of(info: &crate::model::device::Info) -> Option<Place> {
     let Some(Address::Drive(drive)) = &info.address else {
         return None;
     };

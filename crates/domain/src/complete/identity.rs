@@ -1,7 +1,9 @@
 //! What tells one guest from another: its UUID, and the hardware addresses of its network cards.
 
-use crate::device::interface::{InterfaceModel, InterfaceType, Mac};
-use crate::{Domain, Machine, Uuid};
+use crate::model::device::interface::{InterfaceModel, InterfaceType, Mac};
+use crate::model::domain::Domain;
+use crate::model::uuid::Uuid;
+use crate::platform::Machine;
 use hmac_sha256::Hash;
 
 /// Derives what is missing. Cards also get the machine's usual model.

@@ -1,8 +1,10 @@
 //! Virtual IOMMUs that a guest gets unasked.
 
-use crate::device::Iommu;
-use crate::device::iommu::IommuModel;
-use crate::{Board, Domain, IoapicDriver, Machine};
+use crate::model::device::Iommu;
+use crate::model::device::iommu::IommuModel;
+use crate::model::domain::Domain;
+use crate::model::features::IoapicDriver;
+use crate::platform::{Board, Machine};
 
 /// CPUs that interrupts reach by the old, narrow numbers.
 pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;

@@ -1,6 +1,7 @@
 //! Threads that serve disks: those that are counted and not named get the lowest ids that are free.
 
-use crate::{Domain, Iothread};
+use crate::model::domain::Domain;
+use crate::model::iothreads::Iothread;
 use std::collections::BTreeSet;
 
 pub(super) fn fill(domain: &mut Domain) {

@@ -1,9 +1,13 @@
 //! The guest's memory: how much there is in all, its nodes, the slots of its modules.
 
-use crate::device::address::DimmAddress;
-use crate::device::{Address, Devices, MemoryModel};
-use crate::numa::Numa;
-use crate::{Access, Domain, Memory, MemoryMode, Memtune, Numatune, Placement};
+use crate::model::device::address::DimmAddress;
+use crate::model::device::{Address, Devices, MemoryModel};
+use crate::model::domain::Domain;
+use crate::model::limits::Memtune;
+use crate::model::memory::{Access, Memory};
+use crate::model::numa::Numa;
+use crate::model::numatune::{MemoryMode, Numatune};
+use crate::model::vcpu::Placement;
 use std::collections::BTreeSet;
 
 /// Numbers the nodes, adds up their memory where `<memory>` is left out, and gives modules their

@@ -20,7 +20,10 @@ mod usb;
 
 mod virtio_ports;
 
-use crate::{Domain, Errors, Platform, address, validate};
+use crate::error::Errors;
+use crate::model::domain::Domain;
+use crate::platform::Platform;
+use crate::{place, validate};
 
 impl Domain {
     /// Fills in what was left out: architecture, machine, CPU and the like by the platform's
@@ -55,7 +58,7 @@ impl Domain {
         controllers::fill(&mut self.devices, &machine);
         virtio_ports::assign(&mut self.devices);
 
-        let homeless = address::assign(&mut self.devices, &machine);
+        let homeless = place::assign(&mut self.devices, &machine);
         if !homeless.is_empty() {
             // What is wrong with the buses explains why there is no place on them.
             return Err(Errors::of(validate::check(&self, &machine), homeless));
@@ -65,7 +68,10 @@ impl Domain {
     }
 
     /// Returns the machine of the domain.
-    pub(crate) fn machine(&self, platform: &dyn Platform) -> Result<crate::Machine, crate::Error> {
+    pub(crate) fn machine(
+        &self,
+        platform: &dyn Platform,
+    ) -> Result<crate::platform::Machine, crate::error::Error> {
         let arch = self.os.kind.arch.unwrap_or(platform.arch());
         let machine = platform.machine(arch, self.os.kind.machine.as_deref());
         machine.map_err(|e| {

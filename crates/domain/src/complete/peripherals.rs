@@ -1,19 +1,21 @@
 //! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they
 //! leave out.
 
-use crate::device::audio::AudioType;
-use crate::device::crypto::{CryptoModel, CryptoType};
-use crate::device::filesystem::{AccessMode, FilesystemType};
-use crate::device::graphics::{Graphics, GraphicsType, Listen, ListenType, Port};
-use crate::device::input::{InputBus, InputType};
-use crate::device::panic::PanicModel;
-use crate::device::redirdev::RedirdevBus;
-use crate::device::shmem::{ShmemModel, ShmemSize};
-use crate::device::tpm::{TpmBackendType, TpmModel, TpmVersion};
-use crate::device::video::{Video, VideoModel};
-use crate::device::watchdog::{WatchdogAction, WatchdogModel};
-use crate::device::{Audio, Devices, Input, Panic, VirtioModel, Watchdog};
-use crate::{Arch, Board, Machine, Memory};
+use crate::model::device::audio::AudioType;
+use crate::model::device::crypto::{CryptoModel, CryptoType};
+use crate::model::device::filesystem::{AccessMode, FilesystemType};
+use crate::model::device::graphics::{Graphics, GraphicsType, Listen, ListenType, Port};
+use crate::model::device::input::{InputBus, InputType};
+use crate::model::device::panic::PanicModel;
+use crate::model::device::redirdev::RedirdevBus;
+use crate::model::device::shmem::{ShmemModel, ShmemSize};
+use crate::model::device::tpm::{TpmBackendType, TpmModel, TpmVersion};
+use crate::model::device::video::{Video, VideoModel};
+use crate::model::device::watchdog::{WatchdogAction, WatchdogModel};
+use crate::model::device::{Audio, Devices, Input, Panic, VirtioModel, Watchdog};
+use crate::model::memory::Memory;
+use crate::model::os::Arch;
+use crate::platform::{Board, Machine};
 
 /// KiB in a MiB, the unit that memory of graphics cards is thought in.
 const MIB: u32 = 1024;

@@ -1,6 +1,6 @@
 //! USB 2 of an ICH9: a controller and its companions, which share an index.
 
-use crate::device::controller::{Controller, ControllerModel, UsbMaster};
+use crate::model::device::controller::{Controller, ControllerModel, UsbMaster};
 use std::collections::HashSet;
 
 /// A companion serves two ports each, in the order of its number.

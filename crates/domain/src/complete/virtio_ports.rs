@@ -1,9 +1,9 @@
 //! Ports of virtio-serial controllers: each channel takes the first that is free.
 
 use super::controllers;
-use crate::device::chardev::CharTargetType;
-use crate::device::controller::ControllerType;
-use crate::device::{Address, Chardev, Devices, VirtioSerialAddress};
+use crate::model::device::chardev::CharTargetType;
+use crate::model::device::controller::ControllerType;
+use crate::model::device::{Address, Chardev, Devices, VirtioSerialAddress};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports of a controller that says nothing.

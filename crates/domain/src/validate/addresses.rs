@@ -2,14 +2,14 @@
 //! ids once each.
 
 use super::{Check, duplicates, place_of};
-use crate::Board;
-use crate::address::chipset;
-use crate::address::plug::Need;
-use crate::address::virtio::is_channel_device;
-use crate::address::zpci::zpci_of;
-use crate::device::address::AddressType;
-use crate::device::controller::ControllerType;
-use crate::device::{Address, Item};
+use crate::model::device::address::AddressType;
+use crate::model::device::controller::ControllerType;
+use crate::model::device::{Address, Item};
+use crate::place::chipset;
+use crate::place::plug::Need;
+use crate::place::virtio::is_channel_device;
+use crate::place::zpci::zpci_of;
+use crate::platform::Board;
 
 const CHOSEN: &str = "leave the <address> out to have one chosen";
 
@@ -102,7 +102,10 @@ fn acpi(check: &mut Check<'_>, item: Item) {
         return;
     };
     let Some(acpi) = &info.acpi else { return };
-    let nodes = acpi.nodeset.iter().flat_map(crate::IdSet::iter);
+    let nodes = acpi
+        .nodeset
+        .iter()
+        .flat_map(crate::model::idset::IdSet::iter);
     if let Some(node) = nodes.into_iter().find(|node| !check.has_node(*node)) {
         let message = format!(
             "<acpi nodeset> of {} names NUMA node {node}, which the guest does not have",

@@ -1,7 +1,9 @@
 //! Firmware, and what is booted.
 
 use super::{Check, duplicates, place_of};
-use crate::{Arch, Board, Firmware, LoaderType, State};
+use crate::model::features::State;
+use crate::model::os::{Arch, Firmware, LoaderType};
+use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
     firmware(check);

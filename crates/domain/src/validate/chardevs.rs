@@ -1,11 +1,11 @@
 //! Serial ports, consoles, channels, and the host's ends of those and of others.
 
 use super::{Check, duplicates};
-use crate::Board;
-use crate::device::chardev::{
+use crate::model::device::chardev::{
     CharBackend, CharProtocol, CharSourceType, CharTargetType, Chardev, SocketMode,
 };
-use crate::device::{Address, Item};
+use crate::model::device::{Address, Item};
+use crate::platform::Board;
 use crate::xml::place::Place;
 
 /// Serial ports that a PC has room for.

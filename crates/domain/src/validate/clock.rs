@@ -1,7 +1,8 @@
 //! Timers that the machine has, and what can be said of each.
 
 use super::{Check, duplicates};
-use crate::{Arch, TickPolicy, Timer, TimerName};
+use crate::model::clock::{TickPolicy, Timer, TimerName};
+use crate::model::os::Arch;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let Some(clock) = &check.domain.clock else {

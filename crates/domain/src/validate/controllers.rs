@@ -1,10 +1,10 @@
 //! Controllers: indexes, models, the root bus.
 
 use super::{Check, duplicates};
-use crate::Board;
 use crate::complete::controllers::root_model;
-use crate::device::Controller;
-use crate::device::controller::{ControllerModel as Model, ControllerType};
+use crate::model::device::Controller;
+use crate::model::device::controller::{ControllerModel as Model, ControllerType};
+use crate::platform::Board;
 
 /// Highest index of a PCI controller, which is the number of its bus.
 const LAST_BUS: u32 = 255;

@@ -1,7 +1,9 @@
 //! CPUs: their number and topology, model and features.
 
 use super::{Check, duplicates};
-use crate::{Arch, Cpu, CpuCacheMode, CpuMode, FeaturePolicy, MaxphysaddrMode, VirtType};
+use crate::model::cpu::{Cpu, CpuCacheMode, CpuMode, FeaturePolicy, MaxphysaddrMode};
+use crate::model::domain::VirtType;
+use crate::model::os::Arch;
 use std::collections::HashSet;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -81,8 +83,9 @@ fn vectors(check: &mut Check<'_>) {
         .features
         .iter()
         .any(|f| f.name == "sve" && f.policy == Some(FeaturePolicy::Disable));
-    let required =
-        |f: &&crate::CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
+    let required = |f: &&crate::model::cpu::CpuFeature| {
+        f.is_sve_length() && f.policy == Some(FeaturePolicy::Require)
+    };
     if off && let Some(length) = cpu.features.iter().find(required) {
         let message = format!(
             "the CPU feature 'sve' is disabled, but '{}' is required",

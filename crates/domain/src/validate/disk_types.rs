@@ -1,9 +1,9 @@
 //! Disks: what their types, protocols and drivers refuse.
 
 use super::Check;
-use crate::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
-use crate::device::disk_source::{DiskSource, NetworkProtocol};
-use crate::device::secret::{Auth, SecretType};
+use crate::model::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
+use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
+use crate::model::device::secret::{Auth, SecretType};
 
 /// Longest vendor and product that SCSI has room for.
 const VENDOR: usize = 8;
@@ -275,7 +275,7 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
         ),
         (
             "iommu, ats, packed and page_per_vq",
-            driver.virtio != crate::device::VirtioOptions::default(),
+            driver.virtio != crate::model::device::VirtioOptions::default(),
         ),
     ];
     for (attribute, _) in virtio.into_iter().filter(|(_, said)| *said && !is_virtio) {

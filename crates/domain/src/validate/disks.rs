@@ -1,10 +1,10 @@
 //! Disks: names, buses, addresses, and what their drivers refuse.
 
 use super::{Check, disk_types, duplicates};
-use crate::Board;
-use crate::device::controller::{ControllerModel, ControllerType};
-use crate::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
-use crate::device::{Address, DriveAddress};
+use crate::model::device::controller::{ControllerModel, ControllerType};
+use crate::model::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
+use crate::model::device::{Address, DriveAddress};
+use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let disks = &check.domain.devices.disks;

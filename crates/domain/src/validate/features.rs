@@ -1,7 +1,10 @@
 //! Features of the machine that only some machines have.
 
 use super::Check;
-use crate::{Arch, Board, Features, State, VirtType};
+use crate::model::domain::VirtType;
+use crate::model::features::{Features, State};
+use crate::model::os::Arch;
+use crate::platform::Board;
 
 const X86: &str = "x86";
 /// Features of architectures that no guest here is of are refused where they are asked for.

@@ -1,11 +1,11 @@
 //! What each type of hostdev can be said to be: models, screens, boot, raw commands, backends.
 
 use super::Check;
-use crate::Board;
-use crate::device::graphics::GraphicsType;
-use crate::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
-use crate::device::teaming::TeamingType;
-use crate::device::{Devices, Hostdev, Interface};
+use crate::model::device::graphics::GraphicsType;
+use crate::model::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
+use crate::model::device::teaming::TeamingType;
+use crate::model::device::{Devices, Hostdev, Interface};
+use crate::platform::Board;
 use std::collections::HashSet;
 
 pub(super) fn check(check: &mut Check<'_>) {

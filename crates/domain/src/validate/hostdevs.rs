@@ -1,10 +1,11 @@
 //! Devices of the host: each given once, and by one backend.
 
 use super::{Check, duplicates};
-use crate::device::disk::DiskBus;
-use crate::device::hostdev::{DEFAULT_IOMMUFD, HostdevSource};
-use crate::device::{Address, Hostdev, Item};
-use crate::{Backend, Domain};
+use crate::model::device::disk::DiskBus;
+use crate::model::device::hostdev::{DEFAULT_IOMMUFD, HostdevSource};
+use crate::model::device::{Address, Hostdev, Item};
+use crate::model::domain::Domain;
+use crate::model::iommufd::Backend;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();

@@ -3,7 +3,7 @@
 
 use super::{Check, place_of};
 use crate::complete::aliases::shows_serial;
-use crate::device::{ControllerType, Hostdev, Item};
+use crate::model::device::{ControllerType, Hostdev, Item};
 use crate::xml::place::Place;
 use std::collections::{HashMap, HashSet};
 

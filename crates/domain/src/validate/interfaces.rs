@@ -1,9 +1,9 @@
 //! Network cards: what their kinds and models refuse.
 
 use super::Check;
-use crate::device::Interface;
-use crate::device::interface::InterfaceType;
-use crate::device::net_driver::{NetBackendType, NetDriver};
+use crate::model::device::Interface;
+use crate::model::device::interface::InterfaceType;
+use crate::model::device::net_driver::{NetBackendType, NetDriver};
 
 /// Pairs of queues that a tap can have.
 const MOST_QUEUES: u32 = 256;

@@ -2,10 +2,13 @@
 
 use super::{Check, duplicates};
 use crate::complete::iommus::{CPUS_WITHOUT_EIM, needs_eim};
-use crate::device::Iommu;
-use crate::device::controller::{ControllerModel, ControllerType};
-use crate::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
-use crate::{Arch, Backend, Board, IoapicDriver};
+use crate::model::device::Iommu;
+use crate::model::device::controller::{ControllerModel, ControllerType};
+use crate::model::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
+use crate::model::features::IoapicDriver;
+use crate::model::iommufd::Backend;
+use crate::model::os::Arch;
+use crate::platform::Board;
 
 /// Most bits of a substream id.
 const MAX_SSID_BITS: u8 = 20;

@@ -1,8 +1,11 @@
 //! The guest's memory: how much there can be, what it is made of.
 
 use super::{Check, duplicates};
-use crate::device::{Address, MemoryDevice, MemoryModel};
-use crate::{Allocation, Board, HugepageSize, IdSet, MemorySource, Numa};
+use crate::model::device::{Address, MemoryDevice, MemoryModel};
+use crate::model::idset::IdSet;
+use crate::model::memory::{Allocation, HugepageSize, MemorySource};
+use crate::model::numa::Numa;
+use crate::platform::Board;
 use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {

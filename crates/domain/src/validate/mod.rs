@@ -28,9 +28,11 @@ mod security;
 mod shared_memory;
 
 use crate::bounded::Bounded;
-use crate::device::{ControllerType, Info};
+use crate::error::{Error, Errors};
+use crate::model::device::{ControllerType, Info};
+use crate::model::domain::Domain;
+use crate::platform::{Machine, Platform};
 use crate::xml::place::Place;
-use crate::{Domain, Error, Errors, Machine, Platform};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;

@@ -1,11 +1,15 @@
 //! What is not wrong with a domain, but may surprise.
 
-use crate::device::interface::InterfaceType;
-use crate::device::iommu::IommuModel;
-use crate::device::net::LinkState;
-use crate::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
+use crate::error::Note;
+use crate::model::device::interface::InterfaceType;
+use crate::model::device::iommu::IommuModel;
+use crate::model::device::net::LinkState;
+use crate::model::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
+use crate::model::domain::Domain;
+use crate::model::iommufd::Backend;
+use crate::model::limits::Memtune;
+use crate::model::security::SeclabelType;
 use crate::xml::place::Place;
-use crate::{Backend, Domain, Memtune, Note, SeclabelType};
 use std::collections::HashMap;
 
 impl Domain {

@@ -1,7 +1,9 @@
 //! NUMA nodes of the guest, and of the host where its memory comes from.
 
 use super::{Check, duplicates};
-use crate::{MemoryMode, Numa, Placement};
+use crate::model::numa::Numa;
+use crate::model::numatune::MemoryMode;
+use crate::model::vcpu::Placement;
 use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -48,7 +50,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
     let mut cell_of: HashMap<u32, u32> = HashMap::new();
     for cell in &numa.cells {
         let id = cell.id.unwrap_or_default();
-        let mut taken = cell.cpus.iter().flat_map(crate::IdSet::iter);
+        let mut taken = cell.cpus.iter().flat_map(crate::model::idset::IdSet::iter);
         if let Some((cpu, first)) = taken.find_map(|cpu| Some((cpu, cell_of.insert(cpu, id)?))) {
             check.error(
                 &cell.place,

@@ -1,11 +1,11 @@
 //! PCI addresses: each used once, on a bus that is there and accepts the device.
 
 use super::{Check, place_of};
-use crate::Error;
-use crate::address::plug::{Need, Plug};
-use crate::address::{Buses, chipset};
-use crate::device::controller::{ControllerModel, ControllerType};
-use crate::device::{Address, Item};
+use crate::error::Error;
+use crate::model::device::controller::{ControllerModel, ControllerType};
+use crate::model::device::{Address, Item};
+use crate::place::plug::{Need, Plug};
+use crate::place::{Buses, chipset};
 use passthru_pci::Address as At;
 use std::collections::HashMap;
 

@@ -1,9 +1,11 @@
 //! `<model name>` and `<target>` of PCI controllers: each model has its own.
 
 use super::Check;
-use crate::Board;
-use crate::device::Controller;
-use crate::device::controller::{ControllerModel as Model, ControllerTarget, PciModelName as Name};
+use crate::model::device::Controller;
+use crate::model::device::controller::{
+    ControllerModel as Model, ControllerTarget, PciModelName as Name,
+};
+use crate::platform::Board;
 
 /// First bus numbers that an expander can have.
 const BUS_NUMBERS: std::ops::RangeInclusive<u8> = 1..=254;

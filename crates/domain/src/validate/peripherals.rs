@@ -1,17 +1,18 @@
 //! Watchdogs, TPMs, shared memory, USB, screens: what their drivers refuse.
 
 use super::{Check, duplicates, place_of};
-use crate::address::usb::is_usb;
-use crate::device::chardev::CharSourceType;
-use crate::device::filesystem::FilesystemType;
-use crate::device::graphics::{GraphicsType, ListenType};
-use crate::device::shmem::ShmemModel;
-use crate::device::sound::SoundModel;
-use crate::device::tpm::{TpmModel, TpmVersion};
-use crate::device::video::VideoModel;
-use crate::device::watchdog::WatchdogModel;
-use crate::device::{Address, ControllerType, Shmem, Tpm};
-use crate::{Arch, Board};
+use crate::model::device::chardev::CharSourceType;
+use crate::model::device::filesystem::FilesystemType;
+use crate::model::device::graphics::{GraphicsType, ListenType};
+use crate::model::device::shmem::ShmemModel;
+use crate::model::device::sound::SoundModel;
+use crate::model::device::tpm::{TpmModel, TpmVersion};
+use crate::model::device::video::VideoModel;
+use crate::model::device::watchdog::WatchdogModel;
+use crate::model::device::{Address, ControllerType, Shmem, Tpm};
+use crate::model::os::Arch;
+use crate::place::usb::is_usb;
+use crate::platform::Board;
 
 /// Least size of shared memory.
 const LEAST_SHMEM: u64 = 1 << 20;

@@ -1,7 +1,10 @@
 //! Memory that the host cannot read, and keys that it wraps: what only some machines have.
 
 use super::Check;
-use crate::{Arch, Board, LaunchSecurityType, VirtType};
+use crate::model::domain::VirtType;
+use crate::model::os::Arch;
+use crate::model::security::LaunchSecurityType;
+use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let domain = check.domain;

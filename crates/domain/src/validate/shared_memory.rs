@@ -1,9 +1,9 @@
 //! Devices whose work another process does (vhost-user): it must see the guest's memory.
 
 use super::Check;
-use crate::device::disk::DiskType;
-use crate::device::interface::InterfaceType;
-use crate::memory::Access;
+use crate::model::device::disk::DiskType;
+use crate::model::device::interface::InterfaceType;
+use crate::model::memory::Access;
 use crate::xml::place::Place;
 
 pub(super) fn check(check: &mut Check<'_>) {

@@ -281,7 +281,7 @@ impl Visitor for Describer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Domain;
+    use crate::model::domain::Domain;
 
     #[test]
     fn words_of_two_kinds_of_an_attribute_are_joined() {

@@ -132,7 +132,7 @@ fn position(reader: &quick_xml::Reader<&[u8]>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Domain;
+    use crate::model::domain::Domain;
 
     /// Returns what the text is refused with.
     fn refusal(text: &str) -> String {

@@ -4,9 +4,10 @@ use super::Context;
 use super::opt::{Object, Opt, Term};
 use super::want::{Want, What};
 use passthru_domain::device::MemoryDevice;
-use passthru_domain::{
-    Access, Allocation, Cell, HugepageSize, IdSet, Memory, MemoryBacking, MemoryMode, MemorySource,
-};
+use passthru_domain::memory::{Access, Allocation, HugepageSize, MemoryBacking, MemorySource};
+use passthru_domain::numa::Cell;
+use passthru_domain::numatune::MemoryMode;
+use passthru_domain::{IdSet, Memory};
 
 const MIB: u64 = 1 << 20;
 /// Size of an ordinary page: `<hugepages>` of that size are none.

@@ -6,9 +6,10 @@
 use super::opt::{List, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
+use passthru_domain::Domain;
 use passthru_domain::device::disk::{Disk, DiskDevice};
 use passthru_domain::device::interface::Interface;
-use passthru_domain::{BootDevice, Domain};
+use passthru_domain::os::BootDevice;
 
 /// `-boot`, `-kernel` and what goes with it.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

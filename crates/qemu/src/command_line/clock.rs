@@ -3,7 +3,8 @@
 use super::cpu::Properties;
 use super::opt::{List, Opt, Term};
 use super::{Context, Error};
-use passthru_domain::{Clock, ClockOffset, Domain, TickPolicy, Timer, TimerName};
+use passthru_domain::Domain;
+use passthru_domain::clock::{Clock, ClockOffset, TickPolicy, Timer, TimerName};
 
 /// `-rtc`, and the policy of the PC's first timer.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

@@ -3,10 +3,11 @@
 use super::machine::is_on;
 use super::opt::{List, Opt, Term};
 use super::{Context, Error, hyperv};
-use passthru_domain::{
-    Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, Features, Kvm, MaxphysaddrMode, State,
-    Toggle, Vcpu, Vcpus,
+use passthru_domain::cpu::{
+    Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, MaxphysaddrMode,
 };
+use passthru_domain::features::{Features, Kvm, State, Toggle};
+use passthru_domain::vcpu::{Vcpu, Vcpus};
 
 /// Properties of the CPU, in their order.
 pub(super) type Properties = Vec<(String, Term)>;

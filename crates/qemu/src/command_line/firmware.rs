@@ -4,9 +4,8 @@ use super::block::{FileNode, file_node, layers_raw};
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error, NVRAM_DIR};
-use passthru_domain::{
-    FirmwareFormat, Loader, LoaderType, Nvram, NvramProtocol, NvramSource, NvramType,
-};
+use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
+use passthru_domain::os::{FirmwareFormat, Loader, LoaderType};
 
 /// The block nodes of the flash memories, and `-bios`.
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

@@ -3,7 +3,8 @@
 use super::cpu::Properties;
 use super::machine::is_on;
 use super::opt::Term;
-use passthru_domain::{Hyperv, HypervMode, State, Toggle};
+use passthru_domain::features::{State, Toggle};
+use passthru_domain::hyperv::{Hyperv, HypervMode};
 
 /// The properties, in libvirt's order. What is off is not named: QEMU has it off.
 pub(super) fn properties(hyperv: &Hyperv) -> Properties {

@@ -2,8 +2,8 @@
 
 use super::opt::{Object, Opt, Term};
 use super::{Context, Error};
-use passthru_domain::Iothread;
 use passthru_domain::device::disk::{QueueThread, QueueThreads};
+use passthru_domain::iothreads::Iothread;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let main = context.domain.default_iothread.as_ref().map(|main| {

@@ -3,9 +3,11 @@
 use super::opt::{List, Object, Opt};
 use super::want::{Want, What};
 use super::{Context, Error, firmware, iommu, memory, security, sound};
+use passthru_domain::Board;
 use passthru_domain::device::MemoryModel;
 use passthru_domain::device::controller::{Controller, ControllerModel};
-use passthru_domain::{Board, CipherName, Features, GicVersion, IoapicDriver, State, Toggle};
+use passthru_domain::features::{Features, GicVersion, IoapicDriver, State, Toggle};
+use passthru_domain::security::CipherName;
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = vec![

@@ -4,7 +4,8 @@ use super::backend::Piece;
 use super::opt::{List, Object, Opt};
 use super::{Context, Error, pci};
 use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
-use passthru_domain::{Board, Cell, Memory, Numa};
+use passthru_domain::numa::{Cell, Numa};
+use passthru_domain::{Board, Memory};
 
 /// What the memory of the guest and of its nodes is a multiple of.
 const MIB: u64 = 1 << 20;

@@ -5,8 +5,9 @@ use super::backend::Piece;
 use super::memory::{numa, of_cell};
 use super::opt::{List, Opt};
 use super::{Context, Error};
-use passthru_domain::{
-    AccessType, Associativity, Cell, CellCache, IdSet, Interconnects, Numa, Route, WritePolicy,
+use passthru_domain::IdSet;
+use passthru_domain::numa::{
+    AccessType, Associativity, Cell, CellCache, Interconnects, Numa, Route, WritePolicy,
 };
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

@@ -3,7 +3,8 @@
 
 use super::opt::{Object, Opt, Term, Value};
 use super::{Context, Error};
-use passthru_domain::{DeprecationBehavior, Domain, Property, PropertyValue};
+use passthru_domain::Domain;
+use passthru_domain::emulator::{DeprecationBehavior, Property, PropertyValue};
 use std::collections::HashMap;
 
 /// `-compat`: what happens with what QEMU is going to drop.

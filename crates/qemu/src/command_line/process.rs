@@ -2,7 +2,7 @@
 
 use super::opt::{List, Opt};
 use super::{Context, Error, graphics};
-use passthru_domain::LifecycleAction;
+use passthru_domain::lifecycle::LifecycleAction;
 
 /// `-name`, and `-S`: a manager lets the guest go when all is set up.
 pub(super) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

@@ -2,7 +2,7 @@
 
 use super::opt::{Object, Opt};
 use super::{Context, Error};
-use passthru_domain::{LaunchSecurity, LaunchSecurityType};
+use passthru_domain::security::{LaunchSecurity, LaunchSecurityType};
 
 /// The object's id.
 const ID: &str = "lsec0";

@@ -4,9 +4,8 @@
 use super::opt::{List, Object, Opt};
 use super::want::{Access, By, Want};
 use super::{Context, Error};
-use passthru_domain::{
-    AcpiTable, AcpiTableType, FwcfgEntry, SmbiosMode, Sysinfo, SysinfoType, Table,
-};
+use passthru_domain::os::{AcpiTable, AcpiTableType, SmbiosMode};
+use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoType, Table};
 
 pub(super) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = smbios(context)?;

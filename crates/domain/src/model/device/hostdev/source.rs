@@ -1,0 +1,322 @@
+//! `<source>` of a hostdev: which device of the host it is, in the way of its bus.
+
+use super::HostdevType;
+use super::scsi::ScsiSource;
+use crate::model::device::address::{AddressType, visit_pci};
+use crate::model::uuid::Uuid;
+use crate::xml::value::{Hex, words};
+use crate::xml::{Element, Visitor};
+
+/// Which device of the host it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostdevSource {
+    /// A PCI function.
+    Pci(PciSource),
+    /// A USB device.
+    Usb(UsbSource),
+    /// A SCSI device.
+    Scsi(ScsiSource),
+    /// A SCSI target of the kernel (vhost-scsi).
+    ScsiHost(ScsiHostSource),
+    /// A mediated device.
+    Mdev(MdevSource),
+}
+
+/// A PCI function of the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PciSource {
+    /// Address on the host.
+    pub address: passthru_pci::Address,
+    /// Whether writes to configuration space are filtered; only Xen can leave that.
+    pub write_filtering: Option<bool>,
+}
+
+/// A USB device of the host: by what it is, or by where it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsbSource {
+    /// What a guest is to do without the device.
+    pub startup_policy: Option<StartupPolicy>,
+    /// Which resets of the guest reach the device.
+    pub guest_reset: Option<GuestReset>,
+    /// Number of the vendor.
+    pub vendor: Option<u16>,
+    /// Number of the product.
+    pub product: Option<u16>,
+    /// Where it is on the host.
+    pub address: Option<UsbHostAddress>,
+}
+
+/// Where a USB device is on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UsbHostAddress {
+    /// Number of the bus.
+    pub bus: Option<u32>,
+    /// Number of the device on the bus; another one after each plugging in.
+    pub device: Option<u32>,
+    /// Port of the bus that it is plugged into.
+    pub port: Option<String>,
+}
+
+words! {
+    /// What happens where a device is missing when the guest starts.
+    pub enum StartupPolicy {
+        /// The guest does not start.
+        Mandatory = "mandatory",
+        /// It starts; a guest that arrives without it does not run.
+        Requisite = "requisite",
+        /// It starts without the device.
+        Optional = "optional",
+    }
+}
+
+words! {
+    /// Which resets of the guest reach a USB device.
+    pub enum GuestReset {
+        /// None.
+        Off = "off",
+        /// Those before the device is set up.
+        Uninitialized = "uninitialized",
+        /// All.
+        On = "on",
+    }
+}
+
+/// A SCSI target of the kernel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScsiHostSource {
+    /// How it is served.
+    pub protocol: Option<ScsiHostProtocol>,
+    /// World wide port name: `naa.` and 16 hexadecimal digits.
+    pub wwpn: Option<String>,
+}
+
+words! {
+    /// How a SCSI target of the kernel is served.
+    pub enum ScsiHostProtocol {
+        /// By the kernel itself.
+        Vhost = "vhost",
+    }
+}
+
+/// A mediated device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MdevSource {
+    /// Its UUID.
+    pub uuid: Uuid,
+}
+
+impl Default for HostdevSource {
+    fn default() -> Self {
+        Self::Pci(PciSource::default())
+    }
+}
+
+impl HostdevSource {
+    /// Makes an empty source of a kind.
+    pub(super) fn of(kind: HostdevType) -> Self {
+        match kind {
+            HostdevType::Pci => Self::default(),
+            HostdevType::Usb => Self::Usb(UsbSource::default()),
+            HostdevType::Scsi => Self::Scsi(ScsiSource::default()),
+            HostdevType::ScsiHost => Self::ScsiHost(ScsiHostSource::default()),
+            HostdevType::Mdev => Self::Mdev(MdevSource::default()),
+        }
+    }
+
+    /// Visits `<source>`. Returns whether it is there.
+    pub(super) fn visit(&mut self, v: &mut dyn Visitor) -> bool {
+        match self {
+            Self::Pci(pci) => in_place(pci, v),
+            Self::Usb(usb) => in_place(usb, v),
+            Self::Scsi(scsi) => in_place(scsi, v),
+            Self::ScsiHost(target) => in_place(target, v),
+            Self::Mdev(mdev) => in_place(mdev, v),
+        }
+    }
+}
+
+fn in_place<E: Element + Default>(source: &mut E, v: &mut dyn Visitor) -> bool {
+    let mut child = (!v.reading()).then(|| std::mem::take(source));
+    v.child("source", &mut child);
+    let is_there = child.is_some();
+    *source = child.unwrap_or_default();
+    is_there
+}
+
+impl Element for PciSource {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.yes_no("writeFiltering", &mut self.write_filtering);
+        let mut address = (!v.reading()).then_some(PciHostAddress(Some(self.address)));
+        v.child("address", &mut address);
+        match address {
+            Some(PciHostAddress(address)) => self.address = address.unwrap_or_default(),
+            None => v.error(
+                "<source> of a PCI device needs an <address domain= bus= slot= function=>".into(),
+            ),
+        }
+    }
+}
+
+/// `<address>` of the device on the host, whose type can only be `pci` and is not written.
+#[derive(Default)]
+struct PciHostAddress(Option<passthru_pci::Address>);
+
+impl Element for PciHostAddress {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        let mut kind: Option<AddressType> = None;
+        v.attr("type", &mut kind);
+        if let Some(kind) = kind.filter(|kind| *kind != AddressType::Pci) {
+            v.error(format!(
+                "the <source> of a PCI device has an <address> of type 'pci', not '{kind}'"
+            ));
+        }
+        if !visit_pci(&mut self.0, v) {
+            v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
+        }
+    }
+}
+
+impl Element for UsbSource {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("startupPolicy", &mut self.startup_policy);
+        v.attr("guestReset", &mut self.guest_reset);
+        for (name, slot) in [("vendor", &mut self.vendor), ("product", &mut self.product)] {
+            let mut id = slot.map(Hex::<u16, 4>);
+            v.child_word(name, "id", &mut id);
+            *slot = id.map(|id| id.0);
+        }
+        v.child("address", &mut self.address);
+        if self.vendor.is_some() != self.product.is_some() {
+            v.error("<source> of a USB device needs <vendor> and <product> together".into());
+        } else if self.vendor.is_none() && self.address.is_none() {
+            v.error(
+                "<source> of a USB device needs <vendor> and <product>, or an <address>".into(),
+            );
+        }
+    }
+}
+
+impl Element for UsbHostAddress {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("bus", &mut self.bus);
+        v.attr("device", &mut self.device);
+        v.attr("port", &mut self.port);
+        if self.bus.is_none() || (self.device.is_none() && self.port.is_none()) {
+            v.error("<address> of a USB device needs bus= and device=, or bus= and port=".into());
+        }
+    }
+}
+
+impl Element for ScsiHostSource {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("protocol", &mut self.protocol);
+        v.attr("wwpn", &mut self.wwpn);
+        if self.protocol.is_none() {
+            v.error("<source> of a SCSI target needs protocol='vhost'".into());
+        }
+        let is_name = |name: &str| {
+            name.strip_prefix("naa.")
+                .is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        match self.wwpn.as_deref() {
+            Some(name) if is_name(name) => {}
+            Some(name) => {
+                let name = name.escape_debug();
+                v.error(format!(
+                    "wwpn '{name}' is not valid: expected 'naa.' and 16 hexadecimal digits"
+                ));
+            }
+            None => v.error("<source> of a SCSI target needs the attribute 'wwpn'".into()),
+        }
+    }
+}
+
+impl Element for MdevSource {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        let mut uuid = (!v.reading()).then_some(self.uuid);
+        v.child_word("address", "uuid", &mut uuid);
+        match uuid {
+            Some(uuid) => self.uuid = uuid,
+            None => v.error("<source> of a mediated device needs an <address uuid=…/>".into()),
+        }
+    }
+}
+
+/// `<source>` of an interface that is a device of the host: its address has a type.
+#[derive(Default)]
+pub(crate) struct InterfaceSource(pub(crate) HostdevSource);
+
+impl Element for InterfaceSource {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        let mut address = (!v.reading()).then(|| TypedAddress(std::mem::take(&mut self.0)));
+        v.child("address", &mut address);
+        match address {
+            Some(TypedAddress(source)) => self.0 = source,
+            None => v.error(
+                "<source> of an interface of type 'hostdev' needs an <address type='pci' …>".into(),
+            ),
+        }
+    }
+}
+
+#[derive(Default)]
+struct TypedAddress(HostdevSource);
+
+impl Element for TypedAddress {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        let is_usb = matches!(self.0, HostdevSource::Usb(_));
+        let mut kind = if is_usb {
+            AddressType::Usb
+        } else {
+            AddressType::Pci
+        };
+        v.required("type", &mut kind);
+        if v.reading() && kind == AddressType::Usb {
+            self.0 = HostdevSource::Usb(UsbSource::default());
+        }
+        match (&mut self.0, kind) {
+            (HostdevSource::Usb(usb), AddressType::Usb) => {
+                usb.address.get_or_insert_default().visit(v)
+            }
+            (HostdevSource::Pci(pci), AddressType::Pci) => {
+                let mut address = (!v.reading()).then_some(pci.address);
+                if !visit_pci(&mut address, v) {
+                    v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
+                }
+                pci.address = address.unwrap_or_default();
+            }
+            _ => v.error(format!(
+                "an interface cannot be a host device with an address of type '{kind}'"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for UsbSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
+        match (&self.address, self.vendor, self.product) {
+            (
+                Some(UsbHostAddress {
+                    bus,
+                    port: Some(port),
+                    ..
+                }),
+                ..,
+            ) => {
+                write!(f, "usb {} port {port}", number(*bus))
+            }
+            (Some(UsbHostAddress { bus, device, .. }), ..) => {
+                write!(f, "usb {}:{}", number(*bus), number(*device))
+            }
+            (None, vendor, product) => {
+                write!(
+                    f,
+                    "usb {:04x}:{:04x}",
+                    vendor.unwrap_or_default(),
+                    product.unwrap_or_default()
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The elements of a domain, each described once: the reader, the writer and the reference of the
+//! XML follow that description.
+
+pub mod clock;
+pub mod cpu;
+pub mod cputune;
+pub mod device;
+pub(crate) mod domain;
+pub mod emulator;
+pub mod features;
+pub mod hyperv;
+pub(crate) mod idset;
+pub mod iommufd;
+pub mod iothreads;
+pub mod lifecycle;
+pub mod limits;
+pub mod memory;
+pub mod numa;
+pub mod numatune;
+pub mod nvram;
+pub mod os;
+pub mod power;
+pub mod security;
+pub mod sysinfo;
+pub(crate) mod uuid;
+pub mod vcpu;

@@ -1,0 +1,228 @@
+//! What fits into what: the kinds of PCI connection, and which devices have which.
+
+use crate::model::device::chardev::CharTargetType;
+use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::model::device::disk::DiskBus;
+use crate::model::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
+use crate::model::device::input::InputBus;
+use crate::model::device::interface::{Interface, InterfaceModel};
+use crate::model::device::iommu::IommuModel;
+use crate::model::device::panic::PanicModel;
+use crate::model::device::sound::SoundModel;
+use crate::model::device::video::VideoModel;
+use crate::model::device::watchdog::WatchdogModel;
+use crate::model::device::{Devices, VirtioModel, item::Item};
+
+/// How a device is connected to the bus above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plug {
+    Pci,
+    Pcie,
+    PciBridge,
+    PciExpander,
+    PcieExpander,
+    RootPort,
+    UpstreamPort,
+    DownstreamPort,
+    DmiToPciBridge,
+    PcieToPciBridge,
+}
+
+impl Plug {
+    /// What a bus must accept, for a message.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pci => "conventional PCI device",
+            Self::Pcie => "PCI Express device",
+            Self::PciBridge => "pci-bridge",
+            Self::PciExpander => "pci-expander-bus",
+            Self::PcieExpander => "pcie-expander-bus",
+            Self::RootPort => "pcie-root-port",
+            Self::UpstreamPort => "pcie-switch-upstream-port",
+            Self::DownstreamPort => "pcie-switch-downstream-port",
+            Self::DmiToPciBridge => "dmi-to-pci-bridge",
+            Self::PcieToPciBridge => "pcie-to-pci-bridge",
+        }
+    }
+
+    pub(crate) const fn is_endpoint(self) -> bool {
+        matches!(self, Self::Pci | Self::Pcie)
+    }
+}
+
+/// What a device needs of the bus that it is put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Its connection.
+    pub(crate) plug: Plug,
+    /// Whether several of its kind share a slot, a function each.
+    pub(crate) shares_slot: bool,
+    /// Whether it must be on the root bus.
+    pub(crate) integrated: bool,
+}
+
+impl Need {
+    /// What a device needs that has this connection and no other wish.
+    pub(crate) const fn plain(plug: Plug) -> Self {
+        Self {
+            plug,
+            shares_slot: false,
+            integrated: false,
+        }
+    }
+
+    /// What a PCI controller needs; nothing for a root bus.
+    pub(crate) fn of_pci_controller(model: ControllerModel) -> Option<Self> {
+        let plug = match model {
+            ControllerModel::PciBridge => Plug::PciBridge,
+            ControllerModel::PciExpanderBus => Plug::PciExpander,
+            ControllerModel::PcieExpanderBus => Plug::PcieExpander,
+            ControllerModel::DmiToPciBridge => Plug::DmiToPciBridge,
+            ControllerModel::PcieToPciBridge => Plug::PcieToPciBridge,
+            ControllerModel::PcieRootPort => Plug::RootPort,
+            ControllerModel::PcieSwitchUpstreamPort => Plug::UpstreamPort,
+            ControllerModel::PcieSwitchDownstreamPort => Plug::DownstreamPort,
+            _ => return None,
+        };
+        Some(Self {
+            shares_slot: plug == Plug::RootPort,
+            ..Self::plain(plug)
+        })
+    }
+
+    /// What a device needs, where it is a PCI device whose address can be chosen. `express` says
+    /// whether the machine has PCI Express.
+    pub(crate) fn of(devices: &Devices, item: Item, express: bool) -> Option<Self> {
+        let pci = Self::plain(Plug::Pci);
+        let pcie = if express {
+            Self::plain(Plug::Pcie)
+        } else {
+            pci
+        };
+        match item {
+            Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
+            Item::Disk(n) => {
+                let disk = devices.disks.get(n)?;
+                (disk.target.bus == Some(DiskBus::Virtio)).then(|| virtio(disk.model, pci, pcie))
+            }
+            Item::Interface(n) => of_interface(devices.interfaces.get(n)?, pci, pcie),
+            Item::Serial(n) => {
+                let target = devices.serials.get(n)?.target.as_ref()?;
+                (target.kind == Some(CharTargetType::PciSerial)).then_some(pci)
+            }
+            Item::Hostdev(n) => of_hostdev(devices.hostdevs.get(n)?, pci, pcie),
+            Item::Rng(n) => Some(virtio(devices.rngs.get(n)?.model, pci, pcie)),
+            Item::Memballoon => {
+                let model = devices.memballoon.as_ref()?.virtio()?;
+                Some(virtio(Some(model), pci, pcie))
+            }
+            Item::Filesystem(n) => Some(virtio(devices.filesystems.get(n)?.model, pci, pcie)),
+            Item::Vsock => Some(virtio(devices.vsock.as_ref()?.model, pci, pcie)),
+            Item::Crypto(_) => Some(pcie),
+            Item::Shmem(_) => Some(pci),
+            Item::Sound(n) => match devices.sounds.get(n)?.model? {
+                SoundModel::Virtio => Some(pcie),
+                SoundModel::Es1370 | SoundModel::Ac97 | SoundModel::Ich6 | SoundModel::Ich9 => {
+                    Some(pci)
+                }
+                _ => None,
+            },
+            Item::Panic(n) => {
+                let model = devices.panics.get(n)?.model;
+                (model == Some(PanicModel::Pvpanic)).then_some(Self {
+                    integrated: true,
+                    ..pcie
+                })
+            }
+            Item::Iommu(n) => match devices.iommus.get(n)?.model? {
+                IommuModel::Virtio | IommuModel::Amd => Some(Self {
+                    integrated: true,
+                    ..pcie
+                }),
+                IommuModel::Intel | IommuModel::Smmuv3 | IommuModel::Smmuv3Dev => None,
+            },
+            Item::Input(n) => {
+                let input = devices.inputs.get(n)?;
+                (input.bus == Some(InputBus::Virtio)).then(|| virtio(input.model, pci, pcie))
+            }
+            Item::Watchdog(n) => {
+                (devices.watchdogs.get(n)?.model == Some(WatchdogModel::I6300esb)).then_some(pci)
+            }
+            Item::Video(n) => match devices.videos.get(n)?.model()? {
+                VideoModel::None | VideoModel::Ramfb => None,
+                VideoModel::Virtio | VideoModel::Bochs => Some(pcie),
+                _ => Some(pci),
+            },
+            Item::Memory(n) => devices.memories.get(n)?.is_virtio().then_some(pcie),
+            Item::Smartcard(_)
+            | Item::Parallel(_)
+            | Item::Console(_)
+            | Item::Channel(_)
+            | Item::Tpm(_)
+            | Item::Redirdev(_)
+            | Item::Hub(_) => None,
+        }
+    }
+}
+
+/// A transitional device is a conventional one.
+fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
+    if model == Some(VirtioModel::Transitional) {
+        pci
+    } else {
+        pcie
+    }
+}
+
+/// Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
+fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
+    match (&hostdev.source, hostdev.model) {
+        (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => {
+            Some(pcie)
+        }
+        (HostdevSource::ScsiHost(_), Some(HostdevModel::VirtioTransitional)) => Some(pci),
+        (HostdevSource::ScsiHost(_), _) => Some(pcie),
+        _ => None,
+    }
+}
+
+fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
+    match (&interface.hostdev, &interface.model) {
+        (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
+        (None, Some(InterfaceModel::UsbNet | InterfaceModel::SpaprVlan)) => None,
+        (
+            None,
+            None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Vmxnet3),
+        ) => Some(pcie),
+        (None, Some(model)) => Some(
+            model
+                .virtio()
+                .map_or(pci, |model| virtio(Some(model), pci, pcie)),
+        ),
+    }
+}
+
+fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need> {
+    use ControllerModel as Model;
+    let model = controller.model;
+    match controller.kind? {
+        ControllerType::Pci => Need::of_pci_controller(model?),
+        ControllerType::Usb => match model {
+            Some(Model::None | Model::Qusb1 | Model::Qusb2) => None,
+            Some(Model::NecXhci | Model::QemuXhci) => Some(pcie),
+            _ => Some(pci),
+        },
+        ControllerType::Scsi => match model {
+            Some(Model::VirtioScsi | Model::VirtioNonTransitional) => Some(pcie),
+            Some(Model::Ibmvscsi | Model::Ncr53c90) => None,
+            _ => Some(pci),
+        },
+        ControllerType::Ide | ControllerType::Sata => Some(pci),
+        ControllerType::VirtioSerial if model == Some(Model::VirtioTransitional) => Some(pci),
+        ControllerType::VirtioSerial | ControllerType::Nvme => Some(pcie),
+        ControllerType::Fdc
+        | ControllerType::Ccid
+        | ControllerType::Xenbus
+        | ControllerType::Isa => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! Virtio devices where they are not on PCI: on Z's channel subsystem, or with Arm's virtio-mmio.
+
+use crate::model::device::address::CcwAddress;
+use crate::model::device::controller::{ControllerModel, ControllerType};
+use crate::model::device::disk::DiskBus;
+use crate::model::device::hostdev::{HostdevModel, HostdevSource};
+use crate::model::device::input::InputBus;
+use crate::model::device::sound::SoundModel;
+use crate::model::device::video::VideoModel;
+use crate::model::device::{Address, Devices, Item};
+use crate::platform::{Board, Machine};
+use std::collections::HashSet;
+
+/// Gives virtio devices without an address theirs, on machines where it is not a PCI address.
+pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
+    match machine.board {
+        Board::S390Ccw => channels(devices),
+        // Where one of them is with virtio-mmio, the others are too.
+        Board::Virt if devices.items().iter().any(|item| is_mmio(devices, *item)) => mmio(devices),
+        Board::Microvm => mmio(devices),
+        _ => {}
+    }
+}
+
+/// Whether a device is a channel device on Z unless it says otherwise.
+pub(crate) fn is_channel_device(devices: &Devices, item: Item) -> bool {
+    let passed_through = |n: usize| devices.hostdevs.get(n).and_then(|h| h.model);
+    match item {
+        Item::Hostdev(n) => {
+            passed_through(n) == Some(HostdevModel::VfioCcw) || is_virtio(devices, item)
+        }
+        _ => is_virtio(devices, item),
+    }
+}
+
+fn is_virtio(devices: &Devices, item: Item) -> bool {
+    match item {
+        Item::Disk(n) => devices
+            .disks
+            .get(n)
+            .is_some_and(|d| d.target.bus == Some(DiskBus::Virtio)),
+        Item::Interface(n) => {
+            let model = |i: &crate::model::device::Interface| {
+                i.hostdev.is_none() && i.model.as_ref().is_some_and(|m| m.virtio().is_some())
+            };
+            devices.interfaces.get(n).is_some_and(model)
+        }
+        Item::Controller(n) => devices.controllers.get(n).is_some_and(|c| match c.kind {
+            Some(ControllerType::VirtioSerial) => true,
+            Some(ControllerType::Scsi) => c.model == Some(ControllerModel::VirtioScsi),
+            _ => false,
+        }),
+        Item::Hostdev(n) => devices
+            .hostdevs
+            .get(n)
+            .is_some_and(|h| matches!(h.source, HostdevSource::ScsiHost(_))),
+        Item::Memballoon => devices
+            .memballoon
+            .as_ref()
+            .is_some_and(|b| b.virtio().is_some()),
+        Item::Filesystem(_) | Item::Vsock | Item::Crypto(_) => true,
+        Item::Sound(n) => devices
+            .sounds
+            .get(n)
+            .is_some_and(|s| s.model == Some(SoundModel::Virtio)),
+        Item::Rng(_) => true,
+        Item::Input(n) => devices
+            .inputs
+            .get(n)
+            .is_some_and(|i| i.bus == Some(InputBus::Virtio)),
+        Item::Video(n) => devices
+            .videos
+            .get(n)
+            .is_some_and(|v| v.model() == Some(VideoModel::Virtio)),
+        Item::Memory(n) => devices.memories.get(n).is_some_and(|m| m.is_virtio()),
+        _ => false,
+    }
+}
+
+fn mmio(devices: &mut Devices) {
+    for item in devices.items() {
+        if is_homeless(devices, item) && is_virtio(devices, item) {
+            set(devices, item, Address::VirtioMmio);
+        }
+    }
+}
+
+fn is_mmio(devices: &Devices, item: Item) -> bool {
+    devices
+        .info(item)
+        .is_some_and(|info| info.address == Some(Address::VirtioMmio))
+}
+
+fn is_homeless(devices: &Devices, item: Item) -> bool {
+    devices
+        .info(item)
+        .is_some_and(|info| info.address.is_none())
+}
+
+fn set(devices: &mut Devices, item: Item, address: Address) {
+    if let Some(info) = devices.info_mut(item) {
+        info.address = Some(address);
+    }
+}
+
+/// Numbers the channel devices: each gets the lowest number that is free in the virtual devices'
+/// subsystem.
+fn channels(devices: &mut Devices) {
+    let ccw = |info: &crate::model::device::Info| match info.address {
+        Some(Address::Ccw(ccw)) => Some(ccw),
+        _ => None,
+    };
+    let mut items = devices.items();
+    items.sort_by_key(|item| match item {
+        Item::Memballoon => 1,
+        Item::Rng(_) | Item::Iommu(_) => 2,
+        _ => 0,
+    });
+    let used: HashSet<CcwAddress> = items
+        .iter()
+        .filter_map(|item| devices.info(*item).and_then(ccw))
+        .collect();
+    let sets =
+        (0..=CcwAddress::LAST_SET).flat_map(|ssid| (0..=u16::MAX).map(move |devno| (ssid, devno)));
+    let numbers = sets.map(|(ssid, devno)| CcwAddress {
+        cssid: CcwAddress::VIRTUAL,
+        ssid,
+        devno,
+    });
+    let mut free = numbers.filter(|address| !used.contains(address));
+    for item in items {
+        if is_homeless(devices, item)
+            && is_channel_device(devices, item)
+            && let Some(address) = free.next()
+        {
+            set(devices, item, Address::Ccw(address));
+        }
+    }
+}
