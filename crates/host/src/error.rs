@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::uses::hint;
+use crate::usage::hint;
 use crate::{Companion, Owner, Unseen, Use, VirtualFunction, abridge};
 
 /// An error of this crate.

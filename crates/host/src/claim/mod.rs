@@ -1,0 +1,11 @@
+//! Claims: the exclusive right of one process to change a device, and the changes themselves.
+
+#[expect(clippy::module_inception, reason = "the file is named after its type")]
+mod claim;
+mod owner;
+mod switch;
+mod virtual_functions;
+
+pub use claim::Claim;
+pub use owner::Owner;
+pub use virtual_functions::VirtualFunction;

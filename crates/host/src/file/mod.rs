@@ -1,0 +1,7 @@
+//! Files and folders that only this program's user may change.
+
+mod own;
+mod replace;
+
+pub use own::{make_own_folder, read_own};
+pub use replace::replace;

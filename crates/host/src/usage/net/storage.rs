@@ -1,0 +1,246 @@
+//! Servers of storage that this host has mounted or attached, whether a connection is open or not.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use crate::usage::disk::mounts::Mount;
+use crate::usage::report::Unseen;
+use crate::{Host, sysfs};
+
+/// The mounts of one mount namespace.
+#[derive(Clone, Debug)]
+pub(super) struct MountTable {
+    /// Place, in the list of namespaces, of the network namespace of a process with these mounts.
+    pub(super) network: usize,
+    pub(super) mounts: Vec<Mount>,
+}
+
+/// A server of storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) network: usize,
+    pub(super) protocol: &'static str,
+    pub(super) address: IpAddr,
+    /// Address of this host that the connection is bound to.
+    pub(super) source: Option<IpAddr>,
+}
+
+/// Lists the servers of all mounts, and the mounts whose server is not known.
+pub(super) fn mounted(tables: &[MountTable]) -> (Vec<Server>, Vec<Unseen>) {
+    let mut servers = Vec::new();
+    let mut unseen = Vec::new();
+    for table in tables {
+        for mount in &table.mounts {
+            let Some(protocol) = protocol(mount) else {
+                continue;
+            };
+            let addresses = addresses(mount);
+            if addresses.is_empty() {
+                let why = "the mount's options have no address of its server";
+                unseen.push(Unseen::new(
+                    "connections of network file systems",
+                    &mount.mount_point,
+                    why,
+                ));
+            }
+            servers.extend(addresses.into_iter().map(|address| Server {
+                network: table.network,
+                protocol,
+                address,
+                source: None,
+            }));
+        }
+    }
+    (servers, unseen)
+}
+
+/// Lists the iSCSI and NVMe over Fabrics targets that sysfs shows.
+pub(super) fn attached(host: &Host) -> Vec<Server> {
+    let connections = host.path("sys/class/iscsi_connection");
+    let mut servers = Vec::new();
+    for name in sysfs::names(&connections) {
+        let addresses = ["address", "persistent_address"];
+        let addresses = addresses.map(|file| sysfs::read(connections.join(&name).join(file)));
+        let addresses = addresses
+            .iter()
+            .flatten()
+            .filter_map(|text| parse_address(text));
+        servers.extend(addresses.map(|address| Server {
+            network: 0,
+            protocol: "iSCSI",
+            address,
+            source: None,
+        }));
+    }
+    let controllers = host.path("sys/class/nvme");
+    let names = sysfs::names(&controllers);
+    servers.extend(
+        names
+            .iter()
+            .filter_map(|name| nvme(&controllers.join(name))),
+    );
+    servers
+}
+
+/// Reads a controller's `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.2`.
+fn nvme(controller: &Path) -> Option<Server> {
+    let protocol = match sysfs::read(controller.join("transport"))?.as_str() {
+        "tcp" => "NVMe over TCP",
+        "rdma" => "NVMe over RDMA",
+        _ => return None,
+    };
+    let text = sysfs::read(controller.join("address"))?;
+    let part = |name: &str| {
+        let mut parts = text.split(',').filter_map(|part| part.split_once('='));
+        parts
+            .find(|part| part.0 == name)
+            .and_then(|part| parse_address(part.1))
+    };
+    let source = part("host_traddr").or_else(|| part("src_addr"));
+    Some(Server {
+        network: 0,
+        protocol,
+        address: part("traddr")?,
+        source,
+    })
+}
+
+fn protocol(mount: &Mount) -> Option<&'static str> {
+    Some(match mount.kind.as_str() {
+        "nfs" | "nfs4" => "NFS",
+        "cifs" | "smb3" => "SMB",
+        "ceph" => "Ceph",
+        "9p" if mount.options.split(',').any(|option| option == "trans=tcp") => "9P over TCP",
+        _ => return None,
+    })
+}
+
+/// Returns the addresses of a mount's server: those of the monitors with Ceph.
+fn addresses(mount: &Mount) -> Vec<IpAddr> {
+    let value = |name: &str| {
+        let mut options = mount
+            .options
+            .split(',')
+            .filter_map(|option| option.split_once('='));
+        options.find_map(|(option, value)| (option == name).then_some(value))
+    };
+    let texts: Vec<&str> = match mount.kind.as_str() {
+        "ceph" => match value("mon_addr") {
+            Some(monitors) => monitors.split('/').collect(),
+            None => mount
+                .source
+                .split(":/")
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .collect(),
+        },
+        "9p" => vec![&mount.source],
+        _ => value("addr").into_iter().collect(),
+    };
+    texts.into_iter().filter_map(parse_address).collect()
+}
+
+/// Reads an address with or without a port, a zone (`%eth0`) or brackets.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let bare = text
+        .split('%')
+        .next()?
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    bare.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+    use crate::usage::disk::mounts;
+
+    fn table(line: &str) -> MountTable {
+        let text = format!("30 22 0:44 / /data rw - {line}\n");
+        MountTable {
+            network: 0,
+            mounts: mounts::parse(text.as_bytes()),
+        }
+    }
+
+    fn servers(line: &str) -> Vec<(&'static str, String)> {
+        let (servers, unseen) = mounted(&[table(line)]);
+        assert_eq!(unseen, []);
+        servers
+            .iter()
+            .map(|server| (server.protocol, server.address.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn server_of_a_mount_is_read_from_its_options() {
+        let nfs =
+            servers("nfs4 nas:/export rw,vers=4.2,proto=tcp,clientaddr=10.0.3.15,addr=10.0.3.100");
+        assert_eq!(nfs, [("NFS", "10.0.3.100".into())]);
+        let nfs = servers("nfs nas:/export rw,proto=tcp6,addr=fe80::1%eth0,mountproto=tcp");
+        assert_eq!(nfs, [("NFS", "fe80::1".into())]);
+        assert_eq!(
+            servers("cifs //nas/x rw,addr=2001:db8::5"),
+            [("SMB", "2001:db8::5".into())]
+        );
+        assert_eq!(
+            servers("9p 10.0.3.100 rw,trans=tcp"),
+            [("9P over TCP", "10.0.3.100".into())]
+        );
+        assert_eq!(servers("9p root rw,trans=virtio"), []);
+        assert_eq!(servers("ext4 /dev/sda1 rw"), []);
+    }
+
+    #[test]
+    fn monitors_of_ceph_are_read_in_both_spellings() {
+        let expected = [
+            ("Ceph", "10.0.0.1".to_owned()),
+            ("Ceph", "10.0.0.2".to_owned()),
+        ];
+        assert_eq!(
+            servers("ceph 10.0.0.1:6789,10.0.0.2:6789:/vms rw,name=x"),
+            expected
+        );
+        assert_eq!(
+            servers("ceph x@fsid.fs=/ rw,mon_addr=10.0.0.1:3300/10.0.0.2:3300"),
+            expected
+        );
+    }
+
+    #[test]
+    fn mount_without_an_address_is_unseen() {
+        let (servers, unseen) = mounted(&[table("nfs nas:/x rw,proto=tcp")]);
+        assert_eq!(servers, []);
+        assert_eq!(unseen[0].place, "/data");
+    }
+
+    #[test]
+    fn targets_are_read_from_sysfs() {
+        let tree = Tree::new();
+        tree.file(
+            "sys/class/iscsi_connection/connection1:0/address",
+            "10.0.3.100\n",
+        );
+        tree.file("sys/class/nvme/nvme0/transport", "pcie\n");
+        tree.file("sys/class/nvme/nvme0/address", "0000:01:00.0\n");
+        tree.file("sys/class/nvme/nvme1/transport", "tcp\n");
+        let address = "traddr=10.0.3.101,trsvcid=4420,src_addr=10.0.3.15\n";
+        tree.file("sys/class/nvme/nvme1/address", address);
+        let servers = attached(&tree.host());
+        let texts: Vec<_> = servers
+            .iter()
+            .map(|s| (s.protocol, s.address.to_string()))
+            .collect();
+        let expected = [
+            ("iSCSI", "10.0.3.100".into()),
+            ("NVMe over TCP", "10.0.3.101".into()),
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(servers[1].source, Some("10.0.3.15".parse().unwrap()));
+    }
+}

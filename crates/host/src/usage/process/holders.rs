@@ -1,0 +1,146 @@
+//! The nodes of a device, and the processes that have them open.
+
+use std::collections::BTreeSet;
+
+use super::scan::Processes;
+use crate::device::Number;
+use crate::usage::descendants::Node;
+use crate::usage::survey::Use;
+use crate::{Device, Host, sysfs};
+
+/// Major number of NVIDIA's nodes.
+const NVIDIA: u32 = 195;
+
+/// The VFIO nodes of a device: its own, and its group's.
+pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<Node> {
+    let number = |path: std::path::PathBuf| Number::parse_char(&sysfs::read(path.join("dev"))?);
+    let own = device.cdev.iter().map(|name| Node {
+        path: format!("/dev/vfio/devices/{name}"),
+        number: number(host.pci(device.address).join("vfio-dev").join(name)),
+        vital: true,
+    });
+    let group = device.group.filter(|_| device.on_vfio()).map(|group| Node {
+        path: format!("/dev/vfio/{group}"),
+        number: number(host.path("sys/class/vfio").join(group.to_string())),
+        vital: true,
+    });
+    own.chain(group).collect()
+}
+
+/// NVIDIA's own driver has nodes that sysfs does not know.
+pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
+    let path = host
+        .path("proc/driver/nvidia/gpus")
+        .join(device.address.to_string())
+        .join("information");
+    let information = sysfs::read(path)?;
+    let minor = information
+        .lines()
+        .find_map(|line| line.strip_prefix("Device Minor:"))?
+        .trim();
+    let number = minor.parse().ok().map(|minor| Number::Char(NVIDIA, minor));
+    Some(Node {
+        path: format!("/dev/nvidia{minor}"),
+        number,
+        vital: true,
+    })
+}
+
+/// Lists who has nodes open, each process once for a node.
+pub(crate) fn holders(nodes: &[Node], processes: &Processes) -> Vec<Use> {
+    let mut holders = BTreeSet::new();
+    for (process, numbers) in &processes.open {
+        for node in nodes
+            .iter()
+            .filter(|node| node.number.is_some_and(|number| numbers.contains(&number)))
+        {
+            holders.insert(Use::Process {
+                pid: process.pid,
+                comm: process.comm.clone(),
+                node: node.path.clone(),
+                vital: node.vital,
+            });
+        }
+    }
+    holders.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+
+    /// Lets a process have a node open, which is a device of this number.
+    fn open(tree: &Tree, pid: u32, comm: &str, path: &str, number: &str) {
+        tree.file(&path[1..], number);
+        tree.file(&format!("proc/{pid}/comm"), format!("{comm}\n"));
+        tree.link(&format!("proc/{pid}/fd/7"), path);
+    }
+
+    fn process(pid: u32, comm: &str, node: &str, vital: bool) -> Use {
+        Use::Process {
+            pid,
+            comm: comm.into(),
+            node: node.into(),
+            vital,
+        }
+    }
+
+    #[test]
+    fn finds_who_has_the_vfio_nodes_open() {
+        let tree = Tree::new();
+        let dir = tree.pci("0000:01:00.0", 0x020000);
+        tree.place("0000:01:00.0", Some("vfio-pci"), 12);
+        tree.file(&format!("{dir}/vfio-dev/vfio3/dev"), "511:3\n");
+        tree.file("sys/class/vfio/12/dev", "510:0\n");
+        open(&tree, 100, "qemu", "/dev/vfio/devices/vfio3", "char 511:3");
+        open(&tree, 101, "qemu-old", "/dev/vfio/12", "char 510:0");
+        open(
+            &tree,
+            102,
+            "other",
+            "/dev/vfio/devices/vfio33",
+            "char 511:33",
+        );
+        let expected = [
+            process(100, "qemu", "/dev/vfio/devices/vfio3", true),
+            process(101, "qemu-old", "/dev/vfio/12", true),
+        ];
+        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
+    }
+
+    #[test]
+    fn finds_who_has_an_nvidia_gpu_open() {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x030000);
+        let information = "Model: \t\t A GPU\nDevice Minor: \t 1\nGPU Firmware: \t 1\n";
+        tree.file(
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            information,
+        );
+        open(&tree, 100, "Xorg", "/dev/nvidia1", "char 195:1");
+        open(&tree, 101, "other", "/dev/nvidia0", "char 195:0");
+        let uses = tree.host().uses(&tree.host().devices()[0]).known;
+        assert_eq!(uses, [process(100, "Xorg", "/dev/nvidia1", true)]);
+    }
+
+    #[test]
+    fn an_open_disk_blocks_and_an_open_keyboard_informs() {
+        let tree = Tree::new();
+        let dir = tree.pci("0000:01:00.0", 0x0c0330);
+        tree.block(&format!("{dir}/usb1/sda"), "8:0");
+        tree.class("input", &format!("{dir}/usb1/event3"));
+        tree.file(
+            &format!("{dir}/usb1/event3/uevent"),
+            "DEVNAME=input/event3\n",
+        );
+        tree.file(&format!("{dir}/usb1/event3/dev"), "13:67\n");
+        open(&tree, 100, "qemu", "/dev/sda", "block 8:0");
+        open(&tree, 101, "logind", "/dev/input/event3", "char 13:67");
+        let expected = [
+            process(100, "qemu", "/dev/sda", true),
+            process(101, "logind", "/dev/input/event3", false),
+        ];
+        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
+    }
+}
