@@ -1,7 +1,8 @@
 //! [`Ioas`]: an I/O address space, which says what memory devices reach at which IOVA.
 
 use crate::device::same_context;
-use crate::memory::{DmaMemory, Mapping};
+use crate::mapping::Mapping;
+use crate::memory::DmaMemory;
 use crate::object::Object;
 use crate::{Error, Iommufd, sys};
 use iommufd_bindings::iommufd::{

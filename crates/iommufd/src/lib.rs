@@ -52,15 +52,23 @@
 mod bytes;
 mod context;
 mod device;
+mod dirty;
 mod error;
 mod fault;
+mod hint;
 mod hw_info;
+mod hw_queue;
 mod hwpt;
+mod hwpt_data;
 mod invalidation;
 mod ioas;
+mod mapping;
 mod memory;
+mod mmio;
 mod object;
 mod sys;
+mod vdevice;
+mod vevent;
 mod viommu;
 
 pub use context::{Accounting, Iommufd, PATH};
@@ -68,14 +76,17 @@ pub use device::BoundDevice;
 pub use error::Error;
 pub use fault::{FaultAccess, FaultQueue, PageFault, PageResponse, PageResponseCode};
 pub use hw_info::{HwCapabilities, HwInfo, HwInfoData, SmmuV3Flags};
-pub use hwpt::{Hwpt, HwptData, HwptOptions, HwptParent};
+pub use hw_queue::{HwQueue, HwQueueKind};
+pub use hwpt::{Hwpt, HwptOptions, HwptParent};
+pub use hwpt_data::HwptData;
 pub use invalidation::{Invalidations, VtdS1Invalidation};
 pub use ioas::{Access, Ioas, Iova, IovaRanges, PhysicalRange};
-pub use memory::{DmaMemory, Mapping};
-pub use viommu::{
-    HwQueue, HwQueueKind, MmapArea, Vdevice, Vevent, VeventData, VeventKind, VeventQueue, Viommu,
-    ViommuData, ViommuKind, ViommuMmio,
-};
+pub use mapping::Mapping;
+pub use memory::DmaMemory;
+pub use mmio::{MmapArea, ViommuMmio};
+pub use vdevice::Vdevice;
+pub use vevent::{Vevent, VeventData, VeventKind, VeventQueue};
+pub use viommu::{Viommu, ViommuData, ViommuKind};
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,7 @@
 //! [`Hwpt`]: a page table of an IOMMU, as the kernel or a guest fills it.
 
-mod data;
-mod dirty;
-
-pub use data::HwptData;
-
 use crate::device::same_context;
+use crate::hwpt_data::HwptData;
 use crate::object::Object;
 use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
 use iommufd_bindings::iommufd::{

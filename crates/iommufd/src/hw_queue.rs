@@ -1,7 +1,7 @@
 //! [`HwQueue`]: a queue in a guest's memory that the hardware reads by itself.
 
-use super::Viommu;
 use crate::object::Object;
+use crate::viommu::Viommu;
 use crate::{Error, sys};
 use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the user can do about an error.
 
-use super::Error;
+use crate::Error;
 use rustix::io::Errno;
 
 /// Where an id says nothing to the kernel.

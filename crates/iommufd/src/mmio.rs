@@ -1,9 +1,9 @@
 //! [`ViommuMmio`]: registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
 #![allow(unsafe_code)]
 
-use super::Viommu;
 use crate::Error;
 use crate::object::twice;
+use crate::viommu::Viommu;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::os::fd::AsFd;
@@ -34,7 +34,7 @@ unsafe impl Send for ViommuMmio {}
 unsafe impl Sync for ViommuMmio {}
 
 impl ViommuMmio {
-    pub(super) fn new(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
+    pub(crate) fn new(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
         let MmapArea { offset, length } = area;
         let failed = |e: Errno| Error::Mmap {
             viommu: viommu.id(),

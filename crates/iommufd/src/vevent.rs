@@ -1,8 +1,8 @@
 //! [`VeventQueue`]: events of a physical IOMMU that are a guest's to handle.
 
-use super::Viommu;
 use crate::bytes::{array_at, u32_at};
 use crate::object::Object;
+use crate::viommu::Viommu;
 use crate::{Error, sys};
 use iommufd_bindings::iommufd::{
     iommu_vevent_arm_smmuv3, iommu_vevent_tegra241_cmdqv,

@@ -1,8 +1,8 @@
 //! [`Vdevice`]: a device as a guest knows it behind a virtual IOMMU.
 
-use super::Viommu;
 use crate::device::same_context;
 use crate::object::Object;
+use crate::viommu::Viommu;
 use crate::{BoundDevice, Error, sys};
 use std::any::Any;
 use std::sync::Arc;

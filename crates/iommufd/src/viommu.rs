@@ -1,17 +1,8 @@
 //! [`Viommu`]: a slice of a physical IOMMU that belongs to one virtual machine, and what belongs to it.
 
-mod events;
-mod hw_queue;
-mod mmio;
-mod vdevice;
-
-pub use events::{Vevent, VeventData, VeventKind, VeventQueue};
-pub use hw_queue::{HwQueue, HwQueueKind};
-pub use mmio::{MmapArea, ViommuMmio};
-pub use vdevice::Vdevice;
-
 use crate::bytes::u64_at;
 use crate::device::same_context;
+use crate::mmio::{MmapArea, ViommuMmio};
 use crate::object::Object;
 use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
 use iommufd_bindings::iommufd::{

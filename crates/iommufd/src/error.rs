@@ -1,7 +1,5 @@
 //! What goes wrong with `/dev/iommu`, and what the user can do then.
 
-mod hint;
-
 use crate::{Access, Accounting, Iova};
 use std::io;
 use std::ops::RangeInclusive;

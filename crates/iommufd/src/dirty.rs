@@ -1,6 +1,6 @@
 //! Which pages devices have written to.
 
-use super::Hwpt;
+use crate::hwpt::Hwpt;
 use crate::{Error, sys};
 use iommufd_bindings::iommufd::iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR as NO_CLEAR;
 use rustix::io::Errno;
@@ -16,7 +16,7 @@ impl Hwpt {
     /// [`Error::DirtyTracking`].
     pub fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
         let hwpt = self.id();
-        sys::hwpt::set_dirty_tracking(self.object.fd(), hwpt, on).map_err(|e| {
+        sys::hwpt::set_dirty_tracking(self.object().fd(), hwpt, on).map_err(|e| {
             Error::DirtyTracking {
                 hwpt,
                 on,
@@ -80,7 +80,7 @@ impl Hwpt {
             .step_by(page)
             .for_each(|word| *black_box(word) = 0);
         // SAFETY: whole pages with a bit for each page of the piece, as `bits` has found out.
-        unsafe { sys::hwpt::dirty_bitmap(self.object.fd(), self.id(), flags, piece, pages) }?;
+        unsafe { sys::hwpt::dirty_bitmap(self.object().fd(), self.id(), flags, piece, pages) }?;
         add(bitmap, pages, bits);
         Ok(())
     }

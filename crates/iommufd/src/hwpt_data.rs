@@ -53,7 +53,7 @@ impl HwptData {
     };
 
     /// Returns the kind's number and the kind's struct.
-    pub(super) fn encode(&self) -> (u32, Vec<u8>) {
+    pub(crate) fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::VtdS1 {
                 flags,
