@@ -1,14 +1,16 @@
 //! What a call takes: map and unmap of the same memory, by each of the ways.
 #![allow(unsafe_code)]
 
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use passthru_vfio::address_space::{Memory, Pages};
+
 use crate::User;
 use crate::memory::{GIB, IOVA, MIB, address, populate_all, processors};
 use crate::stats::{median, order, ratio};
 use crate::team::together;
 use crate::ways::{WAYS, Ways};
-use anyhow::{Context, Result};
-use passthru_vfio::address_space::{Memory, Pages};
-use std::time::Duration;
 
 /// A gibibyte, and in which pieces it is mapped.
 struct Case {

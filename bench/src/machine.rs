@@ -1,8 +1,9 @@
 //! What is measured on.
 
-use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::thread::available_parallelism;
+
+use anyhow::{Context, Result, ensure};
 
 /// Reserves huge pages for a gibibyte, which the virtual host has none of.
 pub(crate) fn reserve_huge_pages() -> Result<()> {

@@ -20,11 +20,13 @@ mod stats;
 mod team;
 mod ways;
 
+use std::env;
+use std::process::Command;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use passthru_host::{Host, Request};
 use passthru_lab::devices::{CMB_NVME, IGB, NVME};
-use std::env;
-use std::process::Command;
+
 use ways::Ways;
 
 /// Who maps.

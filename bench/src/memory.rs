@@ -1,14 +1,16 @@
 //! The memory that is mapped: the kinds of it, and how it is populated.
 #![allow(unsafe_code)]
 
-use crate::team::{Queue, together};
-use anyhow::{Context, Result};
-use passthru_vfio::address_space::{Error, Memory, Pages};
-use rustix::mm::{Advice, madvise};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::thread::available_parallelism;
 use std::time::Duration;
+
+use anyhow::{Context, Result};
+use passthru_vfio::address_space::{Error, Memory, Pages};
+use rustix::mm::{Advice, madvise};
+
+use crate::team::{Queue, together};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;

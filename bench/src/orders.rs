@@ -2,20 +2,22 @@
 //! beside the orders that there are to choose from.
 #![allow(unsafe_code)]
 
-use crate::User;
-use crate::memory::{GIB, IOVA, KINDS, Kind, MIB, address, populate, processors};
-use crate::stats::{in_turns, median, ratio};
-use crate::team::{Queue, together};
-use crate::ways::Ways;
-use anyhow::Result;
-use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Phase, Section, Span};
-use passthru_vfio::container::Backend::{Iommufd, Type1};
-use passthru_vfio::container::{Access, Backend, Dma};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Phase, Section, Span};
+use passthru_vfio::container::Backend::{Iommufd, Type1};
+use passthru_vfio::container::{Access, Backend, Dma};
+
+use crate::User;
+use crate::memory::{GIB, IOVA, KINDS, Kind, MIB, address, populate, processors};
+use crate::stats::{in_turns, median, ratio};
+use crate::team::{Queue, together};
+use crate::ways::Ways;
 
 const ROUNDS: usize = 5;
 const PIECE: u64 = 64 * MIB;

@@ -1,16 +1,17 @@
 //! Where the time goes when memory is populated first: in making the pages, or in mapping what is
 //! there.
 
+use anyhow::Result;
+use passthru_vfio::address_space::Memory;
+use passthru_vfio::container::Backend::{Iommufd, Type1};
+use passthru_vfio::container::Dma;
+
 use crate::User;
 use crate::memory::{GIB, KINDS, Kind, MIB, populate_all, processors};
 use crate::orders::map;
 use crate::stats::median;
 use crate::team::{Queue, together};
 use crate::ways::Ways;
-use anyhow::Result;
-use passthru_vfio::address_space::Memory;
-use passthru_vfio::container::Backend::{Iommufd, Type1};
-use passthru_vfio::container::Dma;
 
 const ROUNDS: usize = 5;
 const PIECE: u64 = 64 * MIB;

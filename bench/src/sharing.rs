@@ -2,17 +2,19 @@
 //! one's mappings.
 #![allow(unsafe_code)]
 
-use crate::User;
-use crate::memory::{MIB, populate_all, processors};
-use crate::stats::{in_turns, median};
-use crate::ways::Ways;
-use anyhow::Result;
-use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Pages, Section, Sharing, Span};
-use passthru_vfio::container::{Backend, Dma, IommufdContainer};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Pages, Section, Sharing, Span};
+use passthru_vfio::container::{Backend, Dma, IommufdContainer};
+
+use crate::User;
+use crate::memory::{MIB, populate_all, processors};
+use crate::stats::{in_turns, median};
+use crate::ways::Ways;
 
 const LENGTH: u64 = 512 * MIB;
 const ROUNDS: usize = 5;

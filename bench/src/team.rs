@@ -1,11 +1,12 @@
 //! Several threads that do the same at the same time.
 
-use anyhow::Result;
 use std::panic::resume_unwind;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use anyhow::Result;
 
 /// Has so many threads work, each told which one it is. Returns the time from when the first began
 /// until the last one ended.
@@ -63,8 +64,9 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Mutex;
+
+    use super::*;
 
     #[test]
     fn each_piece_is_taken_once_by_any_of_the_threads() {

@@ -1,7 +1,11 @@
 //! The ways to map that are compared, each with a device that reaches what it maps.
 #![allow(unsafe_code)]
 
-use crate::User;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, anyhow};
 use iommufd_bindings::iommufd::{
     IOMMUFD_CMD_IOAS_MAP, IOMMUFD_CMD_IOAS_UNMAP, IOMMUFD_TYPE, iommu_ioas_map, iommu_ioas_unmap,
@@ -19,11 +23,9 @@ use passthru_vfio::device::Source;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{set_thread_gid, set_thread_uid};
-use std::fs::File;
-use std::os::fd::AsFd;
-use std::path::Path;
-use std::sync::Arc;
 use vfio_ioctls::{VfioDevice, VfioIommufd};
+
+use crate::User;
 
 /// The devices and address spaces.
 pub(crate) struct Ways {

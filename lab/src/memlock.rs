@@ -1,8 +1,9 @@
 //! The limit on locked memory, as somebody without privileges meets it.
 #![allow(clippy::expect_used, reason = "a helper of tests")]
 
-use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
 use std::thread;
+
+use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
 
 use crate::VirtualHost;
 

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+
 use arch::Arch;
 use kernel::Linux;
 

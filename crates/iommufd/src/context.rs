@@ -1,6 +1,8 @@
 //! [`Iommufd`]: an open `/dev/iommu`.
 
-use crate::{Error, sys};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
 use iommufd_bindings::iommufd::{
     iommufd_option_IOMMU_OPTION_RLIMIT_MODE as RLIMIT_MODE,
     iommufd_option_ops_IOMMU_OPTION_OP_GET as GET, iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
@@ -9,8 +11,8 @@ use iommufd_bindings::iommufd::{
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+
+use crate::{Error, sys};
 
 /// Where the kernel offers iommufd (`CONFIG_IOMMUFD`).
 pub const PATH: &str = "/dev/iommu";
@@ -185,8 +187,9 @@ impl From<Iommufd> for OwnedFd {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::File;
+
+    use super::*;
 
     #[test]
     fn a_file_that_is_no_iommufd_is_found_out() {

@@ -1,10 +1,11 @@
 //! [`BoundDevice`]: a device that is bound to a context, as page tables and virtual IOMMUs are made for it.
 //! How it is bound is VFIO's (or vDPA's) to know.
 
-use crate::{Error, Iommufd};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+
+use crate::{Error, Iommufd};
 
 /// A device that is bound to a context, as by `VFIO_DEVICE_BIND_IOMMUFD`.
 pub trait BoundDevice: fmt::Debug {

@@ -1,11 +1,13 @@
 //! Which pages devices have written to.
 
-use crate::hwpt::Hwpt;
-use crate::{Error, sys};
+use std::hint::black_box;
+
 use iommufd_bindings::iommufd::iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR as NO_CLEAR;
 use rustix::io::Errno;
-use std::hint::black_box;
-use sys::hwpt::Piece;
+
+use crate::hwpt::Hwpt;
+use crate::sys::hwpt::Piece;
+use crate::{Error, sys};
 
 impl Hwpt {
     /// Begins, with all pages clean, or ends to note which pages devices write to

@@ -1,9 +1,10 @@
 //! What goes wrong with `/dev/iommu`, and what the user can do then.
 
-use crate::{Access, Accounting, Iova};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+
+use crate::{Access, Accounting, Iova};
 
 /// What went wrong with `/dev/iommu`. Each variant names the call, its object (by the kernel's id)
 /// and its arguments; the kernel's answer is the source.

@@ -1,8 +1,9 @@
 //! [`FaultQueue`]: page faults of devices, which the program answers.
 
-use crate::bytes::{u32_at, u64_at};
-use crate::object::Object;
-use crate::{Error, Iommufd, sys};
+use std::mem::offset_of;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
 use iommufd_bindings::iommufd::{
     iommu_hwpt_pgfault, iommu_hwpt_pgfault_flags_IOMMU_PGFAULT_FLAGS_LAST_PAGE as LAST_PAGE,
     iommu_hwpt_pgfault_flags_IOMMU_PGFAULT_FLAGS_PASID_VALID as PASID_VALID,
@@ -10,9 +11,10 @@ use iommufd_bindings::iommufd::{
     iommufd_page_response_code_IOMMUFD_PAGE_RESP_SUCCESS as SUCCESS,
 };
 use rustix::io::Errno;
-use std::mem::offset_of;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+
+use crate::bytes::{u32_at, u64_at};
+use crate::object::Object;
+use crate::{Error, Iommufd, sys};
 
 /// Where the faults of the page tables that were allocated with it arrive
 /// ([`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue)). It can be polled: readable once
@@ -228,8 +230,9 @@ impl PageResponse {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use iommufd_bindings::iommufd::iommu_hwpt_page_response;
+
+    use super::*;
 
     #[test]
     fn a_fault_is_read_as_the_kernel_writes_it() {

@@ -1,7 +1,8 @@
 //! What the user can do about an error.
 
-use crate::Error;
 use rustix::io::Errno;
+
+use crate::Error;
 
 /// Where an id says nothing to the kernel.
 const GONE: &str = "check that the device is still bound to this context";

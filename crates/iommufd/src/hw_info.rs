@@ -1,7 +1,8 @@
 //! [`HwInfo`]: what the IOMMU behind a device is and can do.
 
-use crate::bytes::{array_at, u32_at, u64_at};
-use crate::{BoundDevice, Error, sys};
+use std::mem::offset_of;
+use std::os::fd::AsFd;
+
 use iommufd_bindings::iommufd::{
     iommu_hw_info_amd, iommu_hw_info_arm_smmuv3, iommu_hw_info_tegra241_cmdqv,
     iommu_hw_info_type_IOMMU_HW_INFO_TYPE_AMD as AMD,
@@ -10,8 +11,9 @@ use iommufd_bindings::iommufd::{
     iommu_hw_info_type_IOMMU_HW_INFO_TYPE_NONE as NONE,
     iommu_hw_info_type_IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV, iommu_hw_info_vtd,
 };
-use std::mem::offset_of;
-use std::os::fd::AsFd;
+
+use crate::bytes::{array_at, u32_at, u64_at};
+use crate::{BoundDevice, Error, sys};
 
 /// What the IOMMU behind a device can do for it (`IOMMU_GET_HW_INFO`).
 ///

@@ -1,10 +1,12 @@
 //! [`HwQueue`]: a queue in a guest's memory that the hardware reads by itself.
 
+use std::sync::Arc;
+
+use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
+
 use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{Error, sys};
-use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
-use std::sync::Arc;
 
 /// A queue that the hardware of a virtual IOMMU reads by itself from the guest's memory (HW queue).
 /// It is destroyed on drop, with a failure logged; [`HwQueue::close`] gives it.

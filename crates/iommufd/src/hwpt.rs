@@ -1,9 +1,7 @@
 //! [`Hwpt`]: a page table of an IOMMU, as the kernel or a guest fills it.
 
-use crate::device::same_context;
-use crate::hwpt_data::HwptData;
-use crate::object::Object;
-use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
+use std::sync::Arc;
+
 use iommufd_bindings::iommufd::{
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_DIRTY_TRACKING as DIRTY_TRACKING,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_NEST_PARENT as NEST_PARENT,
@@ -11,8 +9,12 @@ use iommufd_bindings::iommufd::{
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_FAULT_ID_VALID as FAULT_ID_VALID,
 };
 use rustix::io::Errno;
-use std::sync::Arc;
-use sys::hwpt::Plan;
+
+use crate::device::same_context;
+use crate::hwpt_data::HwptData;
+use crate::object::Object;
+use crate::sys::hwpt::Plan;
+use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
 
 /// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is
 /// destroyed on drop; a failure of that is logged, and [`Hwpt::close`] gives it.

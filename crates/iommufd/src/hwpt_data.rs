@@ -1,11 +1,12 @@
 //! [`HwptData`]: where a guest's page table is, as each kind of IOMMU wants to be told.
 
-use crate::bytes::{little_endian, native};
 use iommufd_bindings::iommufd::{
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_AMD_GUEST as AMD_GUEST,
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_ARM_SMMUV3 as ARM_SMMUV3,
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_VTD_S1 as VTD_S1,
 };
+
+use crate::bytes::{little_endian, native};
 
 /// A guest's page table (`enum iommu_hwpt_data_type`). Addresses in it are the guest's, which the
 /// parent translates.

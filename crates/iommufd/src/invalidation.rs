@@ -1,14 +1,15 @@
 //! [`Invalidations`]: what a guest has changed in its page tables, for the IOMMU to forget.
 
-use crate::bytes::{little_endian, native};
-use crate::object::Object;
-use crate::{Error, sys};
 use iommufd_bindings::iommufd::{
     iommu_hwpt_invalidate_data_type_IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 as VTD_S1,
     iommu_hwpt_invalidate_data_type_IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 as ARM_SMMUV3,
     iommu_hwpt_vtd_s1_invalidate_flags_IOMMU_VTD_INV_FLAGS_LEAF as LEAF,
 };
 use rustix::io::Errno;
+
+use crate::bytes::{little_endian, native};
+use crate::object::Object;
+use crate::{Error, sys};
 
 /// Invalidations of one kind (`enum iommu_hwpt_invalidate_data_type`), in order. None at all asks
 /// whether the kernel knows the kind.
@@ -131,10 +132,11 @@ impl Invalidations<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use iommufd_bindings::iommufd::{
         iommu_hwpt_vtd_s1_invalidate, iommu_viommu_arm_smmuv3_invalidate,
     };
+
+    use super::*;
 
     #[test]
     fn the_structs_are_the_kernels() {

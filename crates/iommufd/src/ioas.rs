@@ -1,10 +1,10 @@
 //! [`Ioas`]: an I/O address space, which says what memory devices reach at which IOVA.
 
-use crate::device::same_context;
-use crate::mapping::Mapping;
-use crate::memory::DmaMemory;
-use crate::object::Object;
-use crate::{Error, Iommufd, sys};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use iommufd_bindings::iommufd::{
     iommu_iova_range, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA as FIXED_IOVA,
     iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE as READABLE,
@@ -14,10 +14,12 @@ use iommufd_bindings::iommufd::{
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_SET as VFIO_IOAS_SET,
 };
 use rustix::io::Errno;
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use crate::device::same_context;
+use crate::mapping::Mapping;
+use crate::memory::DmaMemory;
+use crate::object::Object;
+use crate::{Error, Iommufd, sys};
 
 /// An I/O address space (IOAS): mappings of memory to IOVAs, which are in force for the devices
 /// that are attached to it. It keeps its context open, and is destroyed, with its mappings, on

@@ -1,12 +1,14 @@
 //! [`Mapping`]: memory at an IOVA of an I/O address space.
 #![allow(unsafe_code)]
 
-use crate::memory::DmaMemory;
-use crate::{Access, Error, Ioas, Iova};
-use rustix::io::Errno;
 use std::io;
 use std::mem;
 use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::memory::DmaMemory;
+use crate::{Access, Error, Ioas, Iova};
 
 /// Memory at an IOVA of an I/O address space. On drop it is unmapped; only then its memory can go.
 #[derive(Debug)]

@@ -2,12 +2,14 @@
 //! reach it.
 #![allow(unsafe_code)]
 
-use crate::Error;
-use crate::object::twice;
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use crate::Error;
+use crate::object::twice;
 
 /// Anonymous memory that devices may read and write. It starts on a page and is zero at first.
 /// Bytes go in and out by copy, so that no reference to what a device changes ever exists.

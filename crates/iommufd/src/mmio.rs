@@ -1,14 +1,16 @@
 //! [`ViommuMmio`]: registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
 #![allow(unsafe_code)]
 
-use crate::Error;
-use crate::object::twice;
-use crate::viommu::Viommu;
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::Error;
+use crate::object::twice;
+use crate::viommu::Viommu;
 
 /// An area that the kernel offers for mmap on the context's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

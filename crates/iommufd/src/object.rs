@@ -1,9 +1,11 @@
 //! An object that the kernel made in a context, and that goes when its owner does.
 
-use crate::{Error, Iommufd, sys};
-use rustix::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+
+use rustix::io;
+
+use crate::{Error, Iommufd, sys};
 
 /// An object of the kernel, by its id. It keeps its context open, and is destroyed on drop.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! [`Vdevice`]: a device as a guest knows it behind a virtual IOMMU.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use crate::device::same_context;
 use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{BoundDevice, Error, sys};
-use std::any::Any;
-use std::sync::Arc;
 
 /// A device behind a virtual IOMMU (vDevice), under the guest's number for it. It keeps both, the
 /// device bound (its file open), since the kernel never gives the id back of one whose device went

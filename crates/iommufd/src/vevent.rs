@@ -1,9 +1,8 @@
 //! [`VeventQueue`]: events of a physical IOMMU that are a guest's to handle.
 
-use crate::bytes::{array_at, u32_at};
-use crate::object::Object;
-use crate::viommu::Viommu;
-use crate::{Error, sys};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
 use iommufd_bindings::iommufd::{
     iommu_vevent_arm_smmuv3, iommu_vevent_tegra241_cmdqv,
     iommu_veventq_flag_IOMMU_VEVENTQ_FLAG_LOST_EVENTS as LOST_EVENTS,
@@ -11,8 +10,11 @@ use iommufd_bindings::iommufd::{
     iommu_veventq_type_IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV, iommufd_vevent_header,
 };
 use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+
+use crate::bytes::{array_at, u32_at};
+use crate::object::Object;
+use crate::viommu::Viommu;
+use crate::{Error, sys};
 
 /// Where events of one kind arrive from the physical IOMMU behind a virtual one (vEVENTQ). It can
 /// be polled: readable once there are events. It keeps the virtual IOMMU, and is destroyed on drop;

@@ -1,16 +1,18 @@
 //! [`Viommu`]: a slice of a physical IOMMU that belongs to one virtual machine, and what belongs to it.
 
+use std::mem::offset_of;
+use std::sync::Arc;
+
+use iommufd_bindings::iommufd::{
+    iommu_viommu_tegra241_cmdqv, iommu_viommu_type_IOMMU_VIOMMU_TYPE_ARM_SMMUV3 as ARM_SMMUV3,
+    iommu_viommu_type_IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV,
+};
+
 use crate::bytes::u64_at;
 use crate::device::same_context;
 use crate::mmio::{MmapArea, ViommuMmio};
 use crate::object::Object;
 use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
-use iommufd_bindings::iommufd::{
-    iommu_viommu_tegra241_cmdqv, iommu_viommu_type_IOMMU_VIOMMU_TYPE_ARM_SMMUV3 as ARM_SMMUV3,
-    iommu_viommu_type_IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV,
-};
-use std::mem::offset_of;
-use std::sync::Arc;
 
 /// A virtual IOMMU (vIOMMU): what a virtual machine has of one physical IOMMU, as its own ids of
 /// devices, its own cache tags, its own queues. It keeps its nest parent, and is destroyed on drop;

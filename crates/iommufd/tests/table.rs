@@ -2,9 +2,10 @@
 //! call is left out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use passthru_lab::{Table, text_of};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use passthru_lab::{Table, text_of};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

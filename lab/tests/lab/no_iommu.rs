@@ -1,9 +1,10 @@
 //! A device that the IOMMU leaves out is refused, also where somebody gave it to VFIO by hand.
 
-use passthru_lab::devices::NO_IOMMU;
-use passthru_lab::{host, run};
 use std::fs;
 use std::process::Command;
+
+use passthru_lab::devices::NO_IOMMU;
+use passthru_lab::{host, run};
 
 use crate::host::{driver, names, passthru, refused, sysfs};
 

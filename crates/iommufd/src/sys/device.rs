@@ -1,10 +1,12 @@
 //! The calls about devices, and the queue for their faults.
 
-use super::{call, number, size};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
 use iommufd_bindings::iommufd::*;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{call, number, size};
 
 const GET_HW_INFO: Opcode = number(IOMMUFD_CMD_GET_HW_INFO);
 const FAULT_QUEUE_ALLOC: Opcode = number(IOMMUFD_CMD_FAULT_QUEUE_ALLOC);

@@ -1,10 +1,12 @@
 //! The calls of page tables.
 
-use super::{call, number, size};
+use std::os::fd::BorrowedFd;
+
 use iommufd_bindings::iommufd::*;
 use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
-use std::os::fd::BorrowedFd;
+
+use super::{call, number, size};
 
 const HWPT_ALLOC: Opcode = number(IOMMUFD_CMD_HWPT_ALLOC);
 const HWPT_INVALIDATE: Opcode = number(IOMMUFD_CMD_HWPT_INVALIDATE);

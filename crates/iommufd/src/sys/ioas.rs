@@ -1,10 +1,12 @@
 //! The calls of I/O address spaces.
 
-use super::{call, number, size};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use iommufd_bindings::iommufd::*;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
-use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{call, number, size};
 
 const IOAS_ALLOC: Opcode = number(IOMMUFD_CMD_IOAS_ALLOC);
 const IOAS_ALLOW_IOVAS: Opcode = number(IOMMUFD_CMD_IOAS_ALLOW_IOVAS);
@@ -196,8 +198,9 @@ pub(crate) fn noiommu_get_pa(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::mem::offset_of;
+
+    use super::*;
 
     #[test]
     fn noiommu_struct_has_the_kernels_layout() {

@@ -8,10 +8,11 @@ pub(crate) mod hwpt;
 pub(crate) mod ioas;
 pub(crate) mod viommu;
 
+use std::os::fd::BorrowedFd;
+
 use iommufd_bindings::iommufd::*;
 use rustix::io::Result;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-use std::os::fd::BorrowedFd;
 
 const DESTROY: Opcode = number(IOMMUFD_CMD_DESTROY);
 const OPTION: Opcode = number(IOMMUFD_CMD_OPTION);

@@ -1,10 +1,12 @@
 //! The calls of virtual IOMMUs and what belongs to them.
 
-use super::{call, number, size};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
 use iommufd_bindings::iommufd::*;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{call, number, size};
 
 const VIOMMU_ALLOC: Opcode = number(IOMMUFD_CMD_VIOMMU_ALLOC);
 const VDEVICE_ALLOC: Opcode = number(IOMMUFD_CMD_VDEVICE_ALLOC);

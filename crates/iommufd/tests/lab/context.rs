@@ -1,10 +1,12 @@
 //! What belongs to the context as a whole.
 
-use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
-use passthru_iommufd::{Access, Accounting, Iommufd, Iova};
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use std::os::fd::AsFd;
 use std::process::Command;
+
+use passthru_iommufd::{Access, Accounting, Iommufd, Iova};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 
 #[test]
 fn the_accounting_is_set_only_while_the_context_is_empty() {

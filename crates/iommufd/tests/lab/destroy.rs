@@ -1,10 +1,12 @@
 //! Objects come and go.
 
-use crate::mock::{self, Device};
-use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use std::sync::Arc;
+
 use passthru_iommufd::{Access, Error, Ioas, Iommufd, Iova};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, errno, ioas, memory};
 
 #[test]
 fn a_dropped_address_space_gives_its_id_back() {

@@ -1,10 +1,12 @@
 //! Dirty tracking.
 
-use crate::mock::{self, Device};
-use crate::{assert_hint, ioas, memory};
+use std::sync::Arc;
+
 use passthru_iommufd::{Access, Hwpt, HwptOptions, Ioas, Iova, Mapping};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::mock::{self, Device};
+use crate::{assert_hint, ioas, memory};
 
 const PAGE: u64 = 0x1000;
 const PAGES: u64 = 16 * 64;

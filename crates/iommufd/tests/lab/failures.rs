@@ -2,15 +2,17 @@
 //! leaves nothing behind, and can be repeated.
 #![allow(unsafe_code)]
 
-use crate::mock::{self, Device, words};
-use crate::{LENGTH, memfd, memory, nest_parent};
+use std::sync::Arc;
+
 use passthru_iommufd::{
     Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind,
     Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse,
     PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
 };
 use passthru_lab::{Held, each_failure};
-use std::sync::Arc;
+
+use crate::mock::{self, Device, words};
+use crate::{LENGTH, memfd, memory, nest_parent};
 
 const ACCESS: Access = Access::ReadWrite;
 

@@ -1,7 +1,9 @@
 //! Page faults of devices, and their answers.
 
-use crate::mock::{self, Device};
-use crate::{assert_hint, errno, ioas};
+use std::fs;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use passthru_iommufd::{
     BoundDevice, Error, FaultAccess, FaultQueue, Hwpt, HwptOptions, Ioas, Iommufd, PageResponse,
     PageResponseCode,
@@ -9,9 +11,9 @@ use passthru_iommufd::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::fs;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use crate::mock::{self, Device};
+use crate::{assert_hint, errno, ioas};
 
 /// A device on a page table whose faults go to a queue.
 fn faulting(ioas: &Arc<Ioas>) -> (Device, Arc<FaultQueue>, Hwpt) {

@@ -1,9 +1,10 @@
 //! What the IOMMU behind a device is.
 
-use crate::mock::{self, Device, words};
-use crate::{assert_hint, ioas};
 use passthru_iommufd::{HwCapabilities, HwInfo, HwInfoData};
 use rustix::io::Errno;
+
+use crate::mock::{self, Device, words};
+use crate::{assert_hint, ioas};
 
 #[test]
 fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {

@@ -1,10 +1,12 @@
 //! Page tables: which are given, which are refused, and what lives how long.
 
-use crate::mock::{self, Device};
-use crate::{LENGTH, assert_hint, errno, ioas, memory};
+use std::sync::Arc;
+
 use passthru_iommufd::{Access, BoundDevice, Error, Hwpt, HwptData, HwptOptions, Iova};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, errno, ioas, memory};
 
 #[test]
 fn a_page_table_has_the_mappings_of_its_address_space() {

@@ -1,11 +1,13 @@
 //! The limit on pinned memory, as an unprivileged user.
 #![allow(unsafe_code)]
 
-use crate::mock::Device;
-use crate::{assert_hint, memory};
+use std::sync::Arc;
+
 use passthru_iommufd::{Access, Accounting, Ioas, Iommufd, Iova};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::mock::Device;
+use crate::{assert_hint, memory};
 
 const MIB: u64 = 1 << 20;
 

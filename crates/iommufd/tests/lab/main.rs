@@ -16,12 +16,14 @@ mod pasid;
 mod ranges;
 mod viommu;
 
-use mock::Device;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use passthru_iommufd::{DmaMemory, Error, Hwpt, HwptOptions, Ioas, Iommufd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+
+use mock::Device;
 
 /// Two pages.
 const LENGTH: u64 = 0x2000;

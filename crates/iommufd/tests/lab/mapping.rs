@@ -1,14 +1,16 @@
 //! Map, map a file, copy and unmap.
 #![allow(unsafe_code)]
 
-use crate::mock::{self, Device};
-use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
-use passthru_iommufd::{Access, DmaMemory, Error, Ioas, Iommufd, Iova};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+
+use passthru_iommufd::{Access, DmaMemory, Error, Ioas, Iommufd, Iova};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 
 fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
     // SAFETY: the tests drop the address space, or unmap, before the memory.

@@ -1,10 +1,12 @@
 //! A guest's page tables over a nest parent, and what they are told to forget.
 
-use crate::mock::{self, Device, has_cached, words};
-use crate::{assert_hint, ioas, nest_parent};
+use std::sync::Arc;
+
 use passthru_iommufd::{Error, Hwpt, HwptOptions, Invalidations, VtdS1Invalidation};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::mock::{self, Device, has_cached, words};
+use crate::{assert_hint, ioas, nest_parent};
 
 /// Invalidations of cached entries of the test driver's page table, by their number.
 fn entries(numbers: &[u32]) -> Vec<u8> {

@@ -1,10 +1,12 @@
 //! Page tables for PASIDs of a device.
 
-use crate::ioas;
-use crate::mock::{self, Device};
+use std::sync::Arc;
+
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::ioas;
+use crate::mock::{self, Device};
 
 fn hwpt(device: &Device, ioas: &Arc<Ioas>, pasid: bool) -> Hwpt {
     Hwpt::alloc(

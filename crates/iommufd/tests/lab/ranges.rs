@@ -1,9 +1,10 @@
 //! The IOVAs that can be used, and huge pages.
 
-use crate::mock::{self, Device};
-use crate::{LENGTH, assert_hint, ioas, memory};
 use passthru_iommufd::{Access, Iova};
 use rustix::io::Errno;
+
+use crate::mock::{self, Device};
+use crate::{LENGTH, assert_hint, ioas, memory};
 
 #[test]
 fn all_iovas_are_usable_until_a_device_is_attached() {

@@ -1,8 +1,11 @@
 //! Virtual IOMMUs: devices behind them, their events, queues and registers.
 #![allow(unsafe_code)]
 
-use crate::mock::{self, Device, words};
-use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory, nest_parent};
+use std::any::Any;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
 use passthru_iommufd::{
     Access, Accounting, BoundDevice, Error, FaultQueue, HwQueue, HwQueueKind, Hwpt, HwptOptions,
     Invalidations, Ioas, Iommufd, Iova, MmapArea, Vdevice, Vevent, VeventData, VeventKind,
@@ -10,10 +13,9 @@ use passthru_iommufd::{
 };
 use passthru_lab::Held;
 use rustix::io::Errno;
-use std::any::Any;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+
+use crate::mock::{self, Device, words};
+use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory, nest_parent};
 
 const EVENTS: VeventKind = VeventKind::Raw {
     veventq_type: mock::VEVENTQ,

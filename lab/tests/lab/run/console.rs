@@ -1,12 +1,14 @@
 //! The guest's console on a terminal: what is typed reaches the guest, Ctrl-C ends it, and the
 //! terminal is as before.
 
-use super::support::{Domain, PATIENCE, assert_all_back};
-use passthru_lab::devices::NVME;
-use passthru_lab::host;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+
+use passthru_lab::devices::NVME;
+use passthru_lab::host;
+
+use super::support::{Domain, PATIENCE, assert_all_back};
 
 const TALK: &str = "echo ready; read line; echo got:$line; while true; do sleep 1; done";
 

@@ -1,10 +1,12 @@
 //! Descriptors that come from the caller: by number, by name, and the wrong ones.
 
-use super::support::{Domain, assert_all_back, driver, guest_sum};
-use passthru_lab::devices::{CMB_NVME, NVME, NVME_SHA256};
-use passthru_lab::{Finished, host, run};
 use std::fs;
 use std::process::Command;
+
+use passthru_lab::devices::{CMB_NVME, NVME, NVME_SHA256};
+use passthru_lab::{Finished, host, run};
+
+use super::support::{Domain, assert_all_back, driver, guest_sum};
 
 /// Binds devices for the length of a test.
 struct Bound(&'static [&'static str]);

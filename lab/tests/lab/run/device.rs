@@ -1,11 +1,13 @@
 //! A guest reads the NVMe disk that was assigned to it: in each spelling of iommufd.
 
+use std::process::Command;
+
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{host, run, run_within};
+
 use super::support::{
     Domain, PATIENCE, assert_all_back, driver, guest_sum, host_sum, wait_for_disk,
 };
-use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::{host, run, run_within};
-use std::process::Command;
 
 fn reads_the_disk(domain: &Domain) {
     let _ = host();

@@ -1,12 +1,14 @@
 //! However a guest ends, its device goes back.
 
-use super::privileges::WAIT;
-use super::support::{Domain, assert_all_back, driver, host_sum, wait_for_disk};
-use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::{host, run};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{host, run};
+
+use super::privileges::WAIT;
+use super::support::{Domain, assert_all_back, driver, host_sum, wait_for_disk};
 
 fn waiting(name: &'static str) -> Domain {
     Domain::new(name)

@@ -1,15 +1,17 @@
 //! Exit codes are those of docs/exit-codes.md, and with 2 to 5 the host is as it was.
 
-use super::fake::{Fake, Manager};
-use super::privileges::WAIT;
-use super::support::{Domain, driver};
-use passthru_lab::devices::NVME;
-use passthru_lab::{Finished, host, run};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
+
+use passthru_lab::devices::NVME;
+use passthru_lab::{Finished, host, run};
+
+use super::fake::{Fake, Manager};
+use super::privileges::WAIT;
+use super::support::{Domain, driver};
 
 fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))

@@ -1,12 +1,13 @@
 //! Guests whose VMM is a stand-in for QEMU: no machine and no device, but all of `passthru run`.
 
-use passthru_lab::{GuestsManager, VirtualHost, host};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use passthru_lab::{GuestsManager, VirtualHost, host};
 
 /// What the stand-in does, in Perl, which each Debian has.
 const EMULATOR: &str = include_str!("emulator.pl");

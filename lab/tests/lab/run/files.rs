@@ -1,14 +1,16 @@
 //! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is
 //! changed.
 
-use super::privileges::WAIT;
-use super::support::{Domain, Running, guest_sum};
-use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::{Guest, host, run};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{Guest, host, run};
+
+use super::privileges::WAIT;
+use super::support::{Domain, Running, guest_sum};
 
 /// A folder that root alone can enter.
 fn private_folder(name: &str) -> PathBuf {

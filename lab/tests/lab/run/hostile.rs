@@ -1,12 +1,14 @@
 //! A VMM that was taken over neither takes the host's memory nor keeps `passthru` from ending.
 
-use super::fake::{Fake, Manager};
-use passthru_lab::host;
 use std::io::{PipeReader, Read};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use passthru_lab::host;
+
+use super::fake::{Fake, Manager};
 
 /// The most that `passthru` may have in memory.
 const MOST_MEMORY: u64 = 64 << 20;

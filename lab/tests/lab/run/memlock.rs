@@ -1,11 +1,13 @@
 //! The limit on locked memory: enough for each kind of device that has memory of its own, beside an
 //! assigned device, which can reach that memory.
 
-use super::support::{Domain, guest_sum};
-use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::{host, run};
 use std::fs;
 use std::process::Command;
+
+use passthru_lab::devices::{NVME, NVME_SHA256};
+use passthru_lab::{host, run};
+
+use super::support::{Domain, guest_sum};
 
 fn with_device(name: &'static str, device: &str) -> Domain {
     Domain::new(name)

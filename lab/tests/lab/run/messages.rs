@@ -1,14 +1,16 @@
 //! A terminal that is closed and a pipe that is dead do not kill the guest.
 
-use super::fake::{Fake, Manager, wait_for};
-use passthru_lab::host;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use passthru_lab::host;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::fake::{Fake, Manager, wait_for};
 
 /// Runs a guest with this standard error, and ends it by a signal. It must end in order.
 #[track_caller]

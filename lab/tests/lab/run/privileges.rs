@@ -1,13 +1,15 @@
 //! What QEMU is while it runs: a user of its own, with nothing but what it was given.
 
-use super::support::{Domain, Running};
-use passthru_lab::devices::NVME;
-use passthru_lab::{host, run};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+use passthru_lab::devices::NVME;
+use passthru_lab::{host, run};
+
+use super::support::{Domain, Running};
 
 /// A guest that says it is ready and waits.
 pub(super) const WAIT: &str = "echo ready; while true; do sleep 1; done";

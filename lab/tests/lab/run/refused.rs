@@ -1,11 +1,13 @@
 //! What is refused, with what to do about it, and without a change of the host.
 
-use super::support::{Domain, assert_all_back, driver, hostdev};
-use passthru_lab::devices::{DATA_MOUNT, DATA_NVME, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK};
-use passthru_lab::{Finished, host, run};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use passthru_lab::devices::{DATA_MOUNT, DATA_NVME, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK};
+use passthru_lab::{Finished, host, run};
+
+use super::support::{Domain, assert_all_back, driver, hostdev};
 
 const IOMMUFD: &str = "<driver iommufd='yes'/>";
 

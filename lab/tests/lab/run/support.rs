@@ -1,9 +1,6 @@
 //! What the tests of `passthru run` share: domains, guests that are running, and what is seen of
 //! them.
 
-use passthru_lab::{
-    Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in,
-};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use passthru_lab::{
+    Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in,
+};
 
 /// A guest under KVM within emulation boots in about 8 s, and reads its disk in a few more.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);

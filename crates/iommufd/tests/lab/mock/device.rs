@@ -1,11 +1,13 @@
 //! The kernel's test device, which is bound to a context and attached from the start.
 
-use super::{destroy, pair, test};
-use passthru_iommufd::{BoundDevice, DmaMemory, FaultAccess, Ioas, Iommufd};
-use rustix::io::Result;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use passthru_iommufd::{BoundDevice, DmaMemory, FaultAccess, Ioas, Iommufd};
+use rustix::io::Result;
+
+use super::{destroy, pair, test};
 
 const CHECK_MAP: u32 = 3;
 const MOCK_DOMAIN_REPLACE: u32 = 10;

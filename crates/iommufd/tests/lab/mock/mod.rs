@@ -6,16 +6,17 @@ mod device;
 
 pub(crate) use device::{Device, NO_DIRTY_TRACKING, PASID};
 
-use iommufd_bindings::iommufd::{IOMMUFD_CMD_DESTROY, IOMMUFD_TYPE, iommu_destroy};
-use passthru_iommufd::{Hwpt, HwptData, HwptOptions, Ioas, Iommufd};
-use rustix::fs::OFlags;
-use rustix::io::Result;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 use std::ffi::c_void;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use iommufd_bindings::iommufd::{IOMMUFD_CMD_DESTROY, IOMMUFD_TYPE, iommu_destroy};
+use passthru_iommufd::{Hwpt, HwptData, HwptOptions, Ioas, Iommufd};
+use rustix::fs::OFlags;
+use rustix::io::Result;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 
 /// The IOVAs that a mock device can use.
 pub(crate) const APERTURE: RangeInclusive<u64> = 1 << 24..=(1 << 31) - 1;
