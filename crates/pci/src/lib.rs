@@ -6,11 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod driver;
 #[cfg(feature = "serde")]
 mod text;
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use driver::{is_vfio_driver, leaves_group_viable};
 
 /// Address of a PCI function: domain (segment), bus, slot (device) and function.
 ///

@@ -78,7 +78,11 @@ impl Device {
 
     /// Says whether a VFIO driver holds it: `vfio-pci` or one of its variants.
     pub fn on_vfio(&self) -> bool {
-        self.cdev.is_some() || self.driver.as_deref().is_some_and(is_vfio_driver)
+        self.cdev.is_some()
+            || self
+                .driver
+                .as_deref()
+                .is_some_and(passthru_pci::is_vfio_driver)
     }
 }
 
@@ -145,10 +149,6 @@ fn hex4<S: Serializer>(id: &u16, serializer: S) -> Result<S::Ok, S::Error> {
 
 fn hex6<S: Serializer>(class: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{class:#08x}"))
-}
-
-fn is_vfio_driver(driver: &str) -> bool {
-    driver.replace('-', "_").ends_with("vfio_pci")
 }
 
 fn read(host: &Host, address: Address) -> Option<Device> {

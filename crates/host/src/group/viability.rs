@@ -98,7 +98,7 @@ impl fmt::Display for Companion {
 fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> {
     let uses = usage.of(device).known;
     let with_a_guest = uses.iter().any(|used| matches!(used, Use::Guest { .. }));
-    if lets_go(device) && !with_a_guest {
+    if leaves_viable(device) && !with_a_guest {
         return None;
     }
     let names = host.names();
@@ -114,10 +114,10 @@ fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> 
     })
 }
 
-/// The kernel's `driver_managed_dma`.
-fn lets_go(device: &Device) -> bool {
-    let harmless = |driver| matches!(driver, "pci-stub" | "pcieport" | "shpchp");
-    device.on_vfio() || device.driver.as_deref().is_none_or(harmless)
+/// Returns whether a device leaves its group viable by the driver that it is on.
+fn leaves_viable(device: &Device) -> bool {
+    let driver = device.driver.as_deref();
+    device.on_vfio() || driver.is_none_or(passthru_pci::leaves_group_viable)
 }
 
 #[cfg(test)]
@@ -151,6 +151,13 @@ mod tests {
             Some("pcieport"),
         ]);
         check(&tree, &devices[0], &[]).unwrap();
+    }
+
+    #[test]
+    fn hotplug_driver_of_a_bridge_is_in_the_way() {
+        let (tree, devices) = shared(&[None, Some("shpchp")]);
+        let error = check(&tree, &devices[0], &[]).unwrap_err();
+        assert!(error.to_string().ends_with("on shpchp"), "{error}");
     }
 
     #[test]

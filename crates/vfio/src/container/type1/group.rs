@@ -140,8 +140,8 @@ pub(in crate::container) fn blockers_of(group: u32) -> Vec<Blocker> {
     )))
 }
 
-/// Finds the devices of a group whose drivers use the DMA of the host. Those on VFIO's drivers have
-/// a folder `vfio-dev`; `pci-stub` and `pcieport` leave the DMA of a group alone.
+/// Lists the devices of a group whose drivers keep the group from being viable. A device on a VFIO
+/// driver of another bus is known by its folder `vfio-dev`, which Linux has since 6.1.
 fn blockers(devices: &Path) -> Vec<Blocker> {
     let entries = fs::read_dir(devices).into_iter().flatten().flatten();
     let mut blockers: Vec<_> = entries.filter_map(|entry| blocker(&entry.path())).collect();
@@ -152,8 +152,8 @@ fn blockers(devices: &Path) -> Vec<Blocker> {
 fn blocker(device: &Path) -> Option<Blocker> {
     let location = Location::at(device).ok()?;
     let driver = location.driver()?;
-    let harmless = location.cdev().is_some() || ["pci-stub", "pcieport"].contains(&driver.as_str());
-    (!harmless).then(|| Blocker {
+    let is_harmless = location.cdev().is_some() || passthru_pci::leaves_group_viable(&driver);
+    (!is_harmless).then(|| Blocker {
         device: location.name(),
         driver,
     })

@@ -84,6 +84,53 @@ fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
     drop(bound);
 }
 
+/// A device of the host that is moved to another driver, and goes back to its own when dropped.
+struct Moved {
+    address: &'static str,
+    own: &'static str,
+}
+
+impl Moved {
+    fn bind_to(&self, driver: &str) {
+        fs::write(
+            format!("/sys/bus/pci/devices/{}/driver/unbind", self.address),
+            self.address,
+        )
+        .unwrap();
+        set_override(self.address, driver);
+        fs::write("/sys/bus/pci/drivers_probe", self.address).unwrap();
+        let link = fs::read_link(format!("/sys/bus/pci/devices/{}/driver", self.address)).unwrap();
+        assert!(link.ends_with(driver), "{}", link.display());
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        self.bind_to(self.own);
+        set_override(self.address, "\n");
+    }
+}
+
+/// Compares the driver rule with the kernel's own answer, `VFIO_GROUP_GET_STATUS`.
+#[test]
+fn group_is_viable_where_the_driver_rule_says_so() {
+    let bound = Bound::new(SHARED_FREE);
+    let companion = Moved {
+        address: SHARED_COMPANION,
+        own: "e1000",
+    };
+    for driver in ["pci-stub", "vfio-pci", "e1000"] {
+        companion.bind_to(driver);
+        let answer = Group::open(group(SHARED_FREE)).unwrap().check_viable();
+        assert_eq!(
+            answer.is_ok(),
+            passthru_pci::leaves_group_viable(driver),
+            "{driver}"
+        );
+    }
+    drop((companion, bound));
+}
+
 #[test]
 fn several_groups_are_in_one_container() {
     let taken = take_two(EDU, NVME);
