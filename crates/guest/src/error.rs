@@ -1,6 +1,9 @@
 //! Why a guest cannot be started or was not ended well.
 
-use crate::{images, record, state, user};
+use crate::run::state;
+use crate::start::images;
+use crate::start::record;
+use crate::start::user;
 use passthru_host::Identity;
 use passthru_pci::Address;
 use std::io;

@@ -3,7 +3,7 @@
 
 use super::Opener;
 use super::walk::Folder;
-use crate::user::User;
+use crate::start::user::User;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsString;

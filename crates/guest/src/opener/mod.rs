@@ -11,8 +11,8 @@ mod socket;
 mod tests;
 mod walk;
 
-use crate::handover::Mode;
-use crate::user::User;
+use crate::plan::handover::Mode;
+use crate::start::user::User;
 use rustix::fs::{FileType, Mode as Permissions, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;

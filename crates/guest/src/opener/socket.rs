@@ -52,9 +52,9 @@ fn try_connect(path: &Path) -> rustix::io::Result<UnixStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leftovers::Leftovers;
     use crate::opener::Opener;
-    use crate::user::User;
+    use crate::run::leftovers::Leftovers;
+    use crate::start::user::User;
     use std::io::{Read, Write};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;

@@ -1,7 +1,7 @@
 //! Links and renames of others lead nowhere, and ordinary links go on to work.
 
 use super::*;
-use crate::user::Kind;
+use crate::start::user::Kind;
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, Permissions as Bits};

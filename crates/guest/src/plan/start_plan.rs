@@ -2,14 +2,17 @@
 //! itself.
 
 use crate::error::Error;
-use crate::handover::{Handover, How, Mode};
-use crate::memlock::Memlock;
 use crate::opener::Opener;
-use crate::outside::NamedFds;
-use crate::record::Records;
-use crate::step::Step;
-use crate::user::{Kind, User};
-use crate::{images, nvram, outside, state};
+use crate::plan::handover::{Handover, How, Mode};
+use crate::plan::memlock::Memlock;
+use crate::plan::step::Step;
+use crate::run::state;
+use crate::start::images;
+use crate::start::nvram;
+use crate::start::outside;
+use crate::start::outside::NamedFds;
+use crate::start::record::Records;
+use crate::start::user::{Kind, User};
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};

@@ -1,8 +1,8 @@
 //! What the VMM gets from outside, and as what: decided from the command line's wants before
 //! anything is opened, so that a dry run shows the line that a run uses.
 
-use crate::state::RUN_DIR;
-use crate::user::User;
+use crate::run::state::RUN_DIR;
+use crate::start::user::User;
 use passthru_qemu::{Access, By, Given, Resolve, Want, What};
 use std::os::fd::RawFd;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! A guest that runs: its VMM, its monitor, its end.
 
 use crate::error::Error;
-use crate::leftovers::Leftovers;
-use crate::machine::Machine;
-use crate::memlock::Memlock;
-use crate::state::StateDir;
+use crate::plan::memlock::Memlock;
+use crate::run::leftovers::Leftovers;
+use crate::run::machine::Machine;
+use crate::run::state::StateDir;
 use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::lifecycle::LifecycleAction;
@@ -285,7 +285,7 @@ fn pty_path(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::tests::machine;
+    use crate::run::machine::tests::machine;
     use passthru_host::{Host, Request};
     use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,8 +1,8 @@
 //! The steps of a start, as people read them.
 
-use crate::handover::{How, Item};
-use crate::memlock::MemlockItem;
-use crate::plan::mode_text;
+use crate::plan::handover::{How, Item};
+use crate::plan::memlock::MemlockItem;
+use crate::plan::start_plan::mode_text;
 use passthru_host::{Change, Error, Host, Request};
 use passthru_pci::Address;
 use passthru_qemu::What;

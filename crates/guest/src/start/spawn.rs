@@ -2,7 +2,7 @@
 //! meant to have and no others.
 #![allow(unsafe_code)]
 
-use crate::user::User;
+use crate::start::user::User;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};

@@ -1,13 +1,13 @@
 //! Opens what a plan hands over, and gives each descriptor the number that it has in the VMM.
 
-use crate::copy::sealed_copy;
 use crate::error::Error;
-use crate::handover::{How, Item, Mode};
-use crate::leftovers::{Leftovers, can_be_emptied};
 use crate::opener::Opener;
-use crate::outside;
-use crate::plan::Plan;
-use crate::state::StateDir;
+use crate::plan::handover::{How, Item, Mode};
+use crate::plan::start_plan::Plan;
+use crate::run::leftovers::{Leftovers, can_be_emptied};
+use crate::run::state::StateDir;
+use crate::start::copy::sealed_copy;
+use crate::start::outside;
 use passthru_host::{Device, Host};
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_pci::Address;

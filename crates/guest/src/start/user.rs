@@ -1,7 +1,7 @@
 //! The unprivileged user that a guest's VMM runs as: one of the guest's own, or one that is named.
 
-use crate::ids::{self, UidRange};
-use crate::record::{Error as RecordError, Ids, Records};
+use crate::start::ids::{self, UidRange};
+use crate::start::record::{Error as RecordError, Ids, Records};
 use nix::unistd::{self, Gid, Uid};
 use passthru_host::Host;
 use rustix::fs::{Access, AtFlags, CWD};
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn user_is_asked_without_a_panic_where_no_thread_can_be_made() {
         let user = User::choose(None).unwrap();
-        let test = "user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
+        let test = "start::user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
         let may = !has_no_room(test);
         assert_eq!(user.may_open(Path::new("/dev/null"), false), may);
         let expected = if may {

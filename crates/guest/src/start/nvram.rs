@@ -78,7 +78,7 @@ fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::User;
+    use crate::start::user::User;
     use std::fs;
 
     fn domain(nvram: &str) -> Domain {

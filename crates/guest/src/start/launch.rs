@@ -2,16 +2,16 @@
 //! answers.
 
 use crate::error::Error;
-use crate::guest::{Guest, Lifecycle, console, console_label};
-use crate::leftovers::Leftovers;
-use crate::machine::Machine;
-use crate::nvram;
-use crate::open::{self, Opened};
 use crate::opener::Opener;
-use crate::plan::Plan;
-use crate::spawn::Process;
-use crate::state::StateDir;
-use crate::vmm::Vmm;
+use crate::plan::start_plan::Plan;
+use crate::run::guest::{Guest, Lifecycle, console, console_label};
+use crate::run::leftovers::Leftovers;
+use crate::run::machine::Machine;
+use crate::run::state::StateDir;
+use crate::run::vmm::Vmm;
+use crate::start::nvram;
+use crate::start::opened::{self, Opened};
+use crate::start::spawn::Process;
 use nix::unistd::Uid;
 use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
@@ -60,7 +60,7 @@ impl Plan {
         }
         let opener = Opener::new(&self.user);
         nvram::make(&self.domain, &opener)?;
-        let fds = open::before_devices(&self, &state, interrupted)?;
+        let fds = opened::before_devices(&self, &state, interrupted)?;
         let mut leftovers = Leftovers::default();
         for path in self.folders() {
             leftovers.make_folder(Path::new(path), &opener)?;
@@ -124,7 +124,7 @@ impl Plan {
         mut fds: Opened,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Launched, Error> {
-        let with = open::with_devices(self, host, devices, leftovers)?;
+        let with = opened::with_devices(self, host, devices, leftovers)?;
         fds.extend(with.opened);
         if interrupted() {
             return Err(Error::Interrupted);
@@ -266,9 +266,9 @@ fn has_stdio(domain: &Domain) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Settings;
-    use crate::record::Records;
-    use crate::user::User;
+    use crate::plan::start_plan::Settings;
+    use crate::start::record::Records;
+    use crate::start::user::User;
     use passthru_domain::{Arch, Backend};
     use passthru_qemu::Capabilities;
     use std::fs;
@@ -311,7 +311,7 @@ mod tests {
     fn launch(plan: &Plan) -> Result<Launched, Error> {
         let host = Host::new();
         let state = StateDir::create(&plan.run_dir, &plan.name, &host).unwrap();
-        let fds = open::before_devices(plan, &state, &|| false).unwrap();
+        let fds = opened::before_devices(plan, &state, &|| false).unwrap();
         plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| {
             false
         })
@@ -339,7 +339,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plan = plan(folder.path(), "exit 1");
         let state = StateDir::create(&plan.run_dir, &plan.name, &Host::new()).unwrap();
-        let opened = open::before_devices(&plan, &state, &|| true);
+        let opened = opened::before_devices(&plan, &state, &|| true);
         assert!(matches!(opened, Err(Error::Interrupted)), "{opened:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The VMM with its monitor: asked, waited for, and ended in order.
 
 use crate::error::Error;
-use crate::vmm::Vmm;
+use crate::run::vmm::Vmm;
 use passthru_qemu::qmp::{self, Event, Qmp, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};

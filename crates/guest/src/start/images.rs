@@ -1,9 +1,9 @@
 //! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the
 //! images' headers, since a VMM that opens no files cannot follow it.
 
-use crate::handover::Mode;
 use crate::opener::Opener;
-use crate::qcow2;
+use crate::plan::handover::Mode;
+use crate::start::qcow2;
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
 use rustix::fs::{FileType, Stat};
@@ -300,8 +300,8 @@ fn path_of(store: &BackingStore) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qcow2::header;
-    use crate::user::User;
+    use crate::start::qcow2::header;
+    use crate::start::user::User;
 
     /// Writes an image above another.
     fn write(image: &Path, below: &str, format: Option<&str>) {

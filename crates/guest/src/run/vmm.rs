@@ -1,6 +1,6 @@
 //! The VMM's process: waited for, signalled, and killed on drop.
 
-use crate::messages::Messages;
+use crate::run::messages::Messages;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -130,7 +130,7 @@ mod tests {
         let mut command = Command::new("/bin/sleep");
         let child = command.arg("60").stderr(Stdio::piped()).spawn().unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
-        if has_no_room("vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
+        if has_no_room("run::vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
             let error = Vmm::new(child).map(drop).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert!(!process.exists());

@@ -1,9 +1,11 @@
 //! The entry of a start in the guest's record: its user, its devices, its firmware.
 
 use crate::error::Error;
-use crate::plan::Plan;
-use crate::record::{Error as RecordError, Firmware, GuestRecord, Ids, Records, is_possible};
-use crate::user::{Kind, User};
+use crate::plan::start_plan::Plan;
+use crate::start::record::{
+    Error as RecordError, Firmware, GuestRecord, Ids, Records, is_possible,
+};
+use crate::start::user::{Kind, User};
 use nix::unistd::Uid;
 use passthru_host::{Comparison, Host, Identity};
 use passthru_pci::Address;
@@ -199,7 +201,7 @@ fn check_sharing(user: &User, others: &[GuestRecord]) -> Result<(), RecordError>
 mod tests {
     use super::*;
     use crate::UidRange;
-    use crate::plan::Settings;
+    use crate::plan::start_plan::Settings;
     use passthru_domain::{Arch, Backend, Domain};
     use passthru_qemu::Capabilities;
     use std::fs;

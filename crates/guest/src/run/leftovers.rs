@@ -112,7 +112,7 @@ pub(crate) fn can_be_emptied(file: &std::fs::File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::User;
+    use crate::start::user::User;
 
     #[test]
     fn a_socket_that_nobody_listens_on_is_replaced_and_a_live_one_is_not() {

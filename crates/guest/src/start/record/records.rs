@@ -1,11 +1,7 @@
-//! The record of a guest, `/var/lib/passthru/guests/NAME.json`: what must last from one start to
-//! the next.
+//! The record of a guest, and the folder of all records.
 
-mod error;
-
-pub use error::Error;
-
-use crate::user::NOBODY;
+use super::error::Error;
+use crate::start::user::NOBODY;
 use passthru_domain::Domain;
 use passthru_host::{Identity, make_own_folder, read_own, replace};
 use passthru_pci::Address;
@@ -21,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const RECORD_DIR: &str = "/var/lib/passthru/guests";
 
 /// Version of the records that this program writes, and the only one so far.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// Time that another process may hold the lock of the records: it reads and writes small files
 /// meanwhile.
 const LOCK_TIME: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Guests whose `passthru` has died.
 
-use crate::state::{self, FOLDER};
+use crate::run::state::{self, FOLDER};
 use passthru_host::Host;
 use serde::Serialize;
 use std::fmt;
@@ -57,7 +57,7 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::StateDir;
+    use crate::run::state::StateDir;
 
     #[test]
     fn guest_is_dead_once_its_lock_is_free() {

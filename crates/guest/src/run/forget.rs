@@ -1,8 +1,8 @@
 //! The end of a guest's record.
 
 use crate::error::Error;
-use crate::record::{Error as RecordError, Records};
-use crate::state::StateDir;
+use crate::run::state::StateDir;
+use crate::start::record::{Error as RecordError, Records};
 use passthru_host::Host;
 use passthru_pci::Address;
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GuestRecord, Ids};
+    use crate::start::record::{GuestRecord, Ids};
 
     const UID: u32 = 2_100_012_345;
 

@@ -1,6 +1,6 @@
 //! Problems with the records of guests.
 
-use super::VERSION;
+use super::records::VERSION;
 use std::io;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! User and group ids of guests: each guest has one of its own, from a range that is nobody else's.
 
-use crate::record::{Error, GuestRecord, Ids, Records};
+use crate::start::record::{Error, GuestRecord, Ids, Records};
 use nix::unistd::{Gid, Group, Uid, User};
 use passthru_host::Host;
 use std::fmt;

@@ -2,7 +2,7 @@
 //! gave numbers to. Each is asked what it is before it is used.
 
 use crate::error::Error;
-use crate::inherited;
+use crate::start::inherited;
 use passthru_iommufd::Iommufd;
 use passthru_pci::Address;
 use passthru_vfio::device::Cdev;
