@@ -106,8 +106,8 @@ impl<T: Placed> Extend<T> for Bounded<T> {
 mod tests {
     use super::*;
 
-    fn at(place: usize) -> Error {
-        Error::new(format!("{place}")).at(place..place + 1)
+    fn at(start: usize) -> Error {
+        Error::new(format!("{start}")).at(start..start + 1)
     }
 
     #[test]

@@ -43,4 +43,4 @@ pub use model::{
 pub use platform::{Board, Machine, Platform};
 pub use reading::{Examination, Reading};
 pub use xml::describe::{Description, Values};
-pub use xml::place::Place;
+pub use xml::span::SourceSpan;

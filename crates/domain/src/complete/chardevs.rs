@@ -174,10 +174,10 @@ fn pair(devices: &mut Devices) {
             console.info.alias = None;
         }
         Some(serial) => {
-            let place = console.info.place.clone();
+            let span = console.info.span.clone();
             devices.consoles[0] = Chardev {
                 info: Info {
-                    place,
+                    span,
                     ..Info::default()
                 },
                 ..console_of(serial)
@@ -192,7 +192,7 @@ fn console_of(serial: &Chardev) -> Chardev {
         ..CharTarget::default()
     };
     let info = Info {
-        place: serial.info.place.clone(),
+        span: serial.info.span.clone(),
         ..Info::default()
     };
     Chardev {

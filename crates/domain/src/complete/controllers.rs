@@ -5,7 +5,7 @@ use crate::model::device::controller::{Controller, ControllerModel, ControllerTy
 use crate::model::device::disk::DiskBus;
 use crate::model::device::{Address, Devices};
 use crate::platform::{Board, Machine};
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
@@ -112,7 +112,7 @@ pub(super) fn add(
     index: u32,
     model: Option<ControllerModel>,
 ) {
-    add_for(devices, kind, index, model, &Place::default());
+    add_for(devices, kind, index, model, &SourceSpan::default());
 }
 
 /// Adds those controllers of a kind that are not there, each without a model, in time linear in
@@ -142,11 +142,11 @@ fn add_for(
     kind: ControllerType,
     index: u32,
     model: Option<ControllerModel>,
-    place: &Place,
+    place: &SourceSpan,
 ) {
     if devices.controller(kind, index).is_none() {
         let mut controller = Controller::new(kind, index, model);
-        controller.info.place = place.clone();
+        controller.info.span = place.clone();
         insert(&mut devices.controllers, controller);
     }
 }
@@ -197,7 +197,7 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
     ] {
         let on_bus = devices.disks.iter().filter(|d| d.target.bus == Some(bus));
         let numbers = on_bus.filter_map(|d| match &d.info.address {
-            Some(Address::Drive(drive)) => Some((drive.controller?, d.info.place.clone())),
+            Some(Address::Drive(drive)) => Some((drive.controller?, d.info.span.clone())),
             _ => None,
         });
         let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {
@@ -217,7 +217,7 @@ fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
         .hostdevs
         .iter()
         .filter_map(|hostdev| match &hostdev.info.address {
-            Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.place.clone())),
+            Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.span.clone())),
             _ => None,
         });
     let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {

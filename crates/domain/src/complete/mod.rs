@@ -76,7 +76,7 @@ impl Domain {
         let machine = platform.machine(arch, self.os.kind.machine.as_deref());
         machine.map_err(|e| {
             if e.span.is_none() {
-                e.at(self.os.kind.place.0.clone())
+                e.at(self.os.kind.span.0.clone())
             } else {
                 e
             }

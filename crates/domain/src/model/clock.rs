@@ -1,6 +1,6 @@
 //! `<clock>`: what time the guest starts with, and its timers.
 
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -101,7 +101,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timer {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Which one.
     pub name: Option<TimerName>,
     /// Whether the guest has it.
@@ -171,7 +171,7 @@ impl Element for Clock {
 
 impl Element for Timer {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("name", &mut self.name);
         v.yes_no("present", &mut self.present);
         v.attr("tickpolicy", &mut self.tickpolicy);

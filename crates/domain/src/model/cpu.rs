@@ -1,8 +1,8 @@
 //! `<cpu>`: the CPU that the guest sees.
 
 use crate::model::numa::Numa;
-use crate::xml::place::Place;
-use crate::xml::text::{CpuWord, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{CpuWord, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -105,7 +105,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuCache {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Level, 1 to 3; all when absent.
     pub level: Option<u32>,
     /// What the guest sees.
@@ -126,7 +126,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maxphysaddr {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Where the width comes from.
     pub mode: Option<MaxphysaddrMode>,
     /// The width, of an emulated one.
@@ -160,7 +160,7 @@ words! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Sockets.
     pub sockets: u32,
     /// Dies of a socket.
@@ -177,7 +177,7 @@ pub struct Topology {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuFeature {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// What happens to it.
     pub policy: Option<FeaturePolicy>,
     /// Its name.
@@ -214,7 +214,7 @@ impl Element for Cpu {
 
 impl Element for CpuCache {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("level", &mut self.level);
         v.attr("mode", &mut self.mode);
         if self.mode.is_none() {
@@ -228,7 +228,7 @@ impl Element for CpuCache {
 
 impl Element for Maxphysaddr {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("mode", &mut self.mode);
         v.attr("bits", &mut self.bits);
         v.attr("limit", &mut self.limit);
@@ -248,7 +248,7 @@ impl Element for CpuModel {
         if self.vendor_id.as_ref().is_some_and(|id| !fits(id)) {
             v.error("'vendor_id' of <model> must be 12 letters without commas".into());
         }
-        of_form::<CpuWord>(&mut self.name, |name| v.text(name));
+        visit_as::<CpuWord>(&mut self.name, |name| v.text(name));
     }
 }
 
@@ -272,7 +272,7 @@ impl Topology {
 impl Default for Topology {
     fn default() -> Self {
         Self {
-            place: Place::default(),
+            span: SourceSpan::default(),
             sockets: 1,
             dies: None,
             clusters: None,
@@ -284,7 +284,7 @@ impl Default for Topology {
 
 impl Element for Topology {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("sockets", &mut self.sockets);
         v.attr("dies", &mut self.dies);
         v.attr("clusters", &mut self.clusters);
@@ -305,7 +305,7 @@ impl Element for Topology {
 
 impl Element for CpuFeature {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("policy", &mut self.policy);
         let mut name = CpuWord::from(std::mem::take(&mut self.name));
         v.required("name", &mut name);

@@ -24,9 +24,9 @@ use crate::model::uuid::Uuid;
 use crate::model::vcpu::{Vcpu, Vcpus};
 use crate::reading::Reading;
 use crate::xml::describe::{self, Description};
-use crate::xml::place::Place;
 use crate::xml::reader::QEMU_NAMESPACE;
-use crate::xml::text::{GuestName, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{GuestName, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor, writer};
 
@@ -44,7 +44,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Domain {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// How the CPUs are made.
     pub kind: Option<VirtType>,
     /// Name, unique among the guests of a host.
@@ -168,7 +168,7 @@ impl Domain {
 
 impl Element for Domain {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("type", &mut self.kind);
         // The number of a guest that was running when its XML was written.
         v.attr("id", &mut None::<u32>);
@@ -177,7 +177,7 @@ impl Element for Domain {
             "xmlns:qemu",
             &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()),
         );
-        of_form::<GuestName>(&mut self.name, |name| v.leaf("name", name));
+        visit_as::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
         v.child("genid", &mut self.genid);
         v.leaf("title", &mut self.title);

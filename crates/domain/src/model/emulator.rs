@@ -1,7 +1,7 @@
 //! `<qemu:commandline>` and its kin: what goes to the emulator to the letter, past all that is
 //! understood here.
 
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -28,7 +28,7 @@ pub struct EmulatorVariable {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorCapabilities {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// What it is taken to have.
     pub add: Vec<String>,
     /// What it is taken not to have.
@@ -47,7 +47,7 @@ pub struct EmulatorOverride {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceOverride {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Alias of the device.
     pub alias: String,
     /// Properties of the device that the guest sees.
@@ -182,7 +182,7 @@ impl Element for EmulatorVariable {
 
 impl Element for EmulatorCapabilities {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.children_word("qemu:add", "capability", &mut self.add);
         v.children_word("qemu:del", "capability", &mut self.del);
     }
@@ -196,7 +196,7 @@ impl Element for EmulatorOverride {
 
 impl Element for DeviceOverride {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("alias", &mut self.alias);
         v.child("qemu:frontend", &mut self.frontend);
         if self.frontend.is_none() {

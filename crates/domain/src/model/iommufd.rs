@@ -5,7 +5,7 @@ use crate::model::device::hostdev::DEFAULT_IOMMUFD;
 use crate::model::device::iommu::IommuModel;
 use crate::model::device::{Hostdev, Iommu};
 use crate::model::domain::Domain;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -13,7 +13,7 @@ use crate::xml::{Element, Visitor};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DomainIommufd {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Whether devices use iommufd when they say nothing of their own.
     pub enabled: bool,
     /// Name under which the caller hands in an open /dev/iommu.
@@ -143,7 +143,7 @@ impl Domain {
 
 impl Element for DomainIommufd {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         let mut enabled = (!v.reading()).then_some(self.enabled);
         v.yes_no("enabled", &mut enabled);
         v.attr("fdgroup", &mut self.fdgroup);

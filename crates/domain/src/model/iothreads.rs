@@ -1,6 +1,6 @@
 //! `<iothreads>`, `<iothreadids>`, `<defaultiothread>`: threads that serve disks.
 
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
 /// `<iothreadids>`: the threads by their ids.
@@ -14,7 +14,7 @@ pub struct Iothreadids {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Iothread {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Its id, from 1.
     pub id: u32,
     /// Fewest helpers that it keeps.
@@ -62,7 +62,7 @@ impl Element for Iothreadids {
 
 impl Element for Iothread {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("id", &mut self.id);
         v.attr("thread_pool_min", &mut self.thread_pool_min);
         v.attr("thread_pool_max", &mut self.thread_pool_max);

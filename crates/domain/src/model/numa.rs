@@ -3,7 +3,7 @@
 
 use crate::model::idset::IdSet;
 use crate::model::memory::{Access, visit_amount};
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
 
@@ -11,7 +11,7 @@ use crate::xml::{Element, Visitor};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numa {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// The nodes. `complete` numbers and sorts them.
     pub cells: Vec<Cell>,
     /// Latencies and bandwidths (ACPI's HMAT).
@@ -22,7 +22,7 @@ pub struct Numa {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Number of the node.
     pub id: Option<u32>,
     /// Its CPUs; none for a node of memory alone.
@@ -50,7 +50,7 @@ pub struct Distances {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sibling {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// The other node.
     pub id: u32,
     /// How far: 10 is the node itself, 20 the usual one, 255 unreachable.
@@ -135,7 +135,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Route {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Node of the CPU or device.
     pub initiator: u32,
     /// Node of the memory.
@@ -193,7 +193,7 @@ impl Numa {
 
 impl Element for Numa {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.children("cell", &mut self.cells);
         v.child("interconnects", &mut self.interconnects);
         if self.cells.is_empty() {
@@ -204,7 +204,7 @@ impl Element for Numa {
 
 impl Element for Cell {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("id", &mut self.id);
         v.attr("cpus", &mut self.cpus);
         let mut memory = Some(self.memory).filter(|_| !v.reading());
@@ -228,7 +228,7 @@ impl Element for Distances {
 
 impl Element for Sibling {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("id", &mut self.id);
         v.required("value", &mut self.value);
         if v.reading() && !(10..=255).contains(&self.value) {
@@ -305,7 +305,7 @@ impl Element for Interconnects {
 
 impl Route {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("initiator", &mut self.initiator);
         v.required("target", &mut self.target);
         v.attr("cache", &mut self.cache);

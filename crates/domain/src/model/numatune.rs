@@ -2,7 +2,7 @@
 
 use crate::model::idset::IdSet;
 use crate::model::vcpu::Placement;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -33,7 +33,7 @@ pub struct Numatune {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryTune {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// How strictly.
     pub mode: Option<MemoryMode>,
     /// The host's nodes.
@@ -46,7 +46,7 @@ pub struct MemoryTune {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memnode {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// The guest's node.
     pub cellid: u32,
     /// How strictly.
@@ -80,7 +80,7 @@ impl Element for Numatune {
 
 impl Element for MemoryTune {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("mode", &mut self.mode);
         v.attr("nodeset", &mut self.nodeset);
         // What is static is seen by its nodes.
@@ -94,7 +94,7 @@ impl Element for MemoryTune {
 
 impl Element for Memnode {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("cellid", &mut self.cellid);
         v.attr("mode", &mut self.mode);
         v.required("nodeset", &mut self.nodeset);

@@ -1,8 +1,8 @@
 //! `<nvram>` of `<os>`: where the firmware keeps its variables.
 
 use crate::model::os::FirmwareFormat;
-use crate::xml::place::Place;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -10,7 +10,7 @@ use crate::xml::{Element, Visitor};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nvram {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Where the variables are; a file when absent.
     pub kind: Option<NvramType>,
     /// Path of the template.
@@ -89,8 +89,8 @@ impl Nvram {
 
 impl Element for Nvram {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
-        of_form::<FilePath>(&mut self.template, |path| v.attr("template", path));
+        v.span(&mut self.span);
+        visit_as::<FilePath>(&mut self.template, |path| v.attr("template", path));
         v.attr("templateFormat", &mut self.template_format);
         v.attr("type", &mut self.kind);
         v.attr("format", &mut self.format);
@@ -123,8 +123,8 @@ impl Element for Nvram {
 
 impl Element for NvramSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
-        of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
+        visit_as::<FilePath>(&mut self.file, |path| v.attr("file", path));
+        visit_as::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
         v.attr("protocol", &mut self.protocol);
         v.attr("name", &mut self.name);
         v.child("host", &mut self.host);

@@ -1,8 +1,8 @@
 //! `<os>`: architecture, machine type, firmware, and what is booted.
 
 use crate::model::nvram::Nvram;
-use crate::xml::place::Place;
-use crate::xml::text::{AbsolutePath, FilePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{AbsolutePath, FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -58,7 +58,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Os {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Firmware chosen by kind.
     pub firmware: Option<Firmware>,
     /// Architecture and machine.
@@ -193,7 +193,7 @@ pub struct FirmwareFeature {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OsType {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Architecture; the machine's own when absent.
     pub arch: Option<Arch>,
     /// Machine type; the emulator's default when absent.
@@ -238,7 +238,7 @@ pub struct BootMenu {
 
 impl Element for Os {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("firmware", &mut self.firmware);
         let mut kind = (!v.reading()).then(|| self.kind.clone());
         v.child("type", &mut kind);
@@ -249,11 +249,11 @@ impl Element for Os {
         v.child("firmware", &mut self.features);
         v.child("loader", &mut self.loader);
         v.child("nvram", &mut self.nvram);
-        of_form::<FilePath>(&mut self.kernel, |path| v.leaf("kernel", path));
-        of_form::<FilePath>(&mut self.shim, |path| v.leaf("shim", path));
-        of_form::<FilePath>(&mut self.initrd, |path| v.leaf("initrd", path));
+        visit_as::<FilePath>(&mut self.kernel, |path| v.leaf("kernel", path));
+        visit_as::<FilePath>(&mut self.shim, |path| v.leaf("shim", path));
+        visit_as::<FilePath>(&mut self.initrd, |path| v.leaf("initrd", path));
         v.leaf("cmdline", &mut self.cmdline);
-        of_form::<FilePath>(&mut self.dtb, |path| v.leaf("dtb", path));
+        visit_as::<FilePath>(&mut self.dtb, |path| v.leaf("dtb", path));
         v.children_word("boot", "dev", &mut self.boot);
         v.child("bootmenu", &mut self.bootmenu);
         v.child("bios", &mut self.bios);
@@ -264,7 +264,7 @@ impl Element for Os {
 
 impl Element for OsType {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("arch", &mut self.arch);
         v.attr("machine", &mut self.machine);
         let mut text = (!v.reading()).then(|| "hvm".to_owned());
@@ -309,7 +309,7 @@ impl Element for AcpiTables {
 impl Element for AcpiTable {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
-        of_form::<AbsolutePath>(&mut self.path, |path| v.text(path));
+        visit_as::<AbsolutePath>(&mut self.path, |path| v.text(path));
         if self.kind.is_none() || self.path.is_none() {
             v.error("<table> of <acpi> needs its 'type' and the path of its file".into());
         }

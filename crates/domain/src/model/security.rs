@@ -1,7 +1,7 @@
 //! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: memory that the host cannot read, keys that it
 //! wraps, and labels.
 
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
@@ -23,7 +23,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaunchSecurity {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// How.
     pub kind: Option<LaunchSecurityType>,
     /// Whether hashes of kernel, initial RAM disk and command line are measured.
@@ -125,7 +125,7 @@ pub struct Seclabel {
 
 impl Element for LaunchSecurity {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("type", &mut self.kind);
         v.yes_no("kernelHashes", &mut self.kernel_hashes);
         v.yes_no("authorKey", &mut self.author_key);

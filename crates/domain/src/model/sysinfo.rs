@@ -1,8 +1,8 @@
 //! `<sysinfo>`: what the guest reads of its machine in SMBIOS tables or in the emulator's
 //! configuration.
 
-use crate::xml::place::Place;
-use crate::xml::text::{AbsolutePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{AbsolutePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -20,7 +20,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sysinfo {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Where the guest finds it.
     pub kind: Option<SysinfoType>,
     /// The firmware (table 0).
@@ -41,7 +41,7 @@ pub struct Sysinfo {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// The entries, in the order of the document.
     pub entries: Vec<Entry>,
 }
@@ -84,7 +84,7 @@ pub struct OemString {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FwcfgEntry {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Its name, as `opt/org.example/name`.
     pub name: Option<String>,
     /// A file whose contents are the value.
@@ -95,7 +95,7 @@ pub struct FwcfgEntry {
 
 impl Element for Sysinfo {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("type", &mut self.kind);
         v.child("bios", &mut self.bios);
         v.child("system", &mut self.system);
@@ -173,7 +173,7 @@ const CHASSIS: &[&str] = &["manufacturer", "version", "serial", "asset", "sku"];
 
 impl Element for Table {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.children("entry", &mut self.entries);
     }
 }
@@ -202,9 +202,9 @@ impl Element for OemString {
 
 impl Element for FwcfgEntry {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("name", &mut self.name);
-        of_form::<AbsolutePath>(&mut self.file, |path| v.attr("file", path));
+        visit_as::<AbsolutePath>(&mut self.file, |path| v.attr("file", path));
         v.text(&mut self.value);
         match &self.name {
             None => v.error("<entry> of <sysinfo type='fwcfg'> needs the attribute 'name'".into()),

@@ -1,7 +1,7 @@
 //! `<vcpu>`: the virtual CPUs.
 
 use crate::model::idset::IdSet;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -58,7 +58,7 @@ pub struct Vcpus {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SingleVcpu {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Its number.
     pub id: u32,
     /// Whether it is there at start.
@@ -77,7 +77,7 @@ impl Element for Vcpus {
 
 impl Element for SingleVcpu {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("id", &mut self.id);
         v.yes_no("enabled", &mut self.enabled);
         v.yes_no("hotpluggable", &mut self.hotpluggable);

@@ -194,7 +194,7 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<
                 groups.add(devices, item, at);
             }
             (Err(message), Some(info)) => {
-                let at = info.place.0.clone();
+                let at = info.span.0.clone();
                 let what = devices.describe(item);
                 errors.push(Error::new(format!("no place for {what}: {message}")).at(at));
             }

@@ -55,7 +55,7 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             }
             (None, Some(info)) => errors.push(
                 Error::new(format!("no place for {what}: no USB port is free"))
-                    .at(info.place.0.clone())
+                    .at(info.span.0.clone())
                     .hint("add <controller type='usb' model='qemu-xhci'/>"),
             ),
             (_, None) => {}

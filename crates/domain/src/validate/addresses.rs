@@ -1,7 +1,7 @@
 //! Kinds of address: each device has one of a kind that its bus has; channel numbers and Z's PCI
 //! ids once each.
 
-use super::{Check, duplicates, place_of};
+use super::{Check, duplicates, span_of};
 use crate::model::device::address::AddressType;
 use crate::model::device::controller::ControllerType;
 use crate::model::device::{Address, Item};
@@ -59,21 +59,21 @@ fn kind(check: &mut Check<'_>, item: Item) {
         }
         _ => None,
     };
-    let place = &info.place;
+    let span = &info.span;
     if let (Some(wrong), Some(kind)) = (wrong, kind) {
         let message = format!("{what} {wrong}: it cannot have an address of type '{kind}'");
-        check.error_with_hint(place, message, CHOSEN);
+        check.error_with_hint(span, message, CHOSEN);
     } else if is_pci && !fits_pci(kind) {
         let kind = kind.map_or("", AddressType::as_str);
         check.error_with_hint(
-            place,
+            span,
             format!("{what} needs an address of type 'pci', not '{kind}'"),
             CHOSEN,
         );
     } else if is_pci && !machine.has_pci() && matches!(kind, None | Some(AddressType::Pci)) {
         let name = &machine.name;
         check.error(
-            place,
+            span,
             format!("{what} is a PCI device, but the machine '{name}' has no PCI bus"),
         );
     }
@@ -111,24 +111,24 @@ fn acpi(check: &mut Check<'_>, item: Item) {
             "<acpi nodeset> of {} names NUMA node {node}, which the guest does not have",
             devices.describe(item)
         );
-        check.error_with_hint(&info.place, message, "name a <cell> of <cpu><numa>");
+        check.error_with_hint(&info.span, message, "name a <cell> of <cpu><numa>");
     }
     if acpi.nodeset.is_some() && !matches!(item, Item::Hostdev(_) | Item::Interface(_)) {
         let message = format!(
             "<acpi nodeset> of {} is for host devices only",
             devices.describe(item)
         );
-        check.error(&info.place, message);
+        check.error(&info.span, message);
     }
     if !matches!(info.address, Some(Address::Pci(_))) {
         let message = format!(
             "<acpi> of {} is for PCI devices only",
             devices.describe(item)
         );
-        check.error(&info.place, message);
+        check.error(&info.span, message);
     } else if acpi.index == Some(0) {
         check.error(
-            &info.place,
+            &info.span,
             format!(
                 "the index of <acpi> of {} must be 1 or more",
                 devices.describe(item)
@@ -150,7 +150,7 @@ fn acpi_indexes(check: &mut Check<'_>) {
             "the index {} of <acpi> is used twice: by {one} and by {other}",
             first.0
         );
-        check.error(&place_of(devices.info(second.1)), message);
+        check.error(&span_of(devices.info(second.1)), message);
     }
 }
 
@@ -170,7 +170,7 @@ fn channels(check: &mut Check<'_>) {
             "the channel address {} is used twice: by {one} and by {other}",
             first.0
         );
-        check.error_with_hint(&place_of(devices.info(second.1)), message, CHOSEN);
+        check.error_with_hint(&span_of(devices.info(second.1)), message, CHOSEN);
     }
 }
 
@@ -185,7 +185,7 @@ fn zpci(check: &mut Check<'_>) {
     if check.machine.board != Board::S390Ccw {
         for (_, item) in said {
             let message = format!("<zpci> of {} is for s390x only", devices.describe(item));
-            check.error(&place_of(devices.info(item)), message);
+            check.error(&span_of(devices.info(item)), message);
         }
         return;
     }
@@ -203,6 +203,6 @@ fn zpci(check: &mut Check<'_>) {
             "the {} of <zpci> is used twice: by {one} and by {other}",
             first.0
         );
-        check.error(&place_of(devices.info(second.1)), message);
+        check.error(&span_of(devices.info(second.1)), message);
     }
 }

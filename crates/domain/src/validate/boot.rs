@@ -1,6 +1,6 @@
 //! Firmware, and what is booted.
 
-use super::{Check, duplicates, place_of};
+use super::{Check, duplicates, span_of};
 use crate::model::features::State;
 use crate::model::os::{Arch, Firmware, LoaderType};
 use crate::platform::Board;
@@ -20,27 +20,27 @@ fn firmware(check: &mut Check<'_>) {
     let acpi = check.domain.features.as_ref().is_some_and(|f| f.acpi);
     if x86 && (pflash || os.firmware == Some(Firmware::Efi)) && !acpi {
         let message = "UEFI firmware needs ACPI on x86".to_owned();
-        check.error_with_hint(&os.place, message, "add <features><acpi/></features>");
+        check.error_with_hint(&os.span, message, "add <features><acpi/></features>");
     }
     let names_file = os.loader.as_ref().map(|l| l.path.is_some());
     if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
         let message =
             "<os firmware='efi'>: automatic selection of firmware is not supported yet".to_owned();
         check.error_with_hint(
-            &os.place,
+            &os.span,
             message,
             "name the files with <loader> and <nvram>",
         );
     } else if names_file == Some(false) {
         let message = "<loader> names no file".to_owned();
-        check.error_with_hint(&os.place, message, "give the path of the firmware");
+        check.error_with_hint(&os.span, message, "give the path of the firmware");
     }
     nvram(check);
     secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> is for firmware in flash memory only".to_owned();
         check.error_with_hint(
-            &os.place,
+            &os.span,
             message,
             "set <loader type='pflash' readonly='yes'>",
         );
@@ -50,7 +50,7 @@ fn firmware(check: &mut Check<'_>) {
         ("cmdline", os.cmdline.is_some()),
     ] {
         if missing && os.kernel.is_none() {
-            check.error(&os.place, format!("<{part}> needs a <kernel>"));
+            check.error(&os.span, format!("<{part}> needs a <kernel>"));
         }
     }
 }
@@ -63,13 +63,13 @@ fn nvram(check: &mut Check<'_>) {
         let message =
             "<loader stateless='no'>: only firmware in flash memory keeps variables in <nvram>"
                 .to_owned();
-        check.error_with_hint(&os.place, message, "set <loader type='pflash'>");
+        check.error_with_hint(&os.span, message, "set <loader type='pflash'>");
     }
     if loader.readonly == Some(false) && loader.stateless == Some(false) {
         let message =
             "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
         check.error_with_hint(
-            &os.place,
+            &os.span,
             message.to_owned(),
             "leave one of the attributes out",
         );
@@ -77,7 +77,7 @@ fn nvram(check: &mut Check<'_>) {
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.readonly == Some(false)) {
         let message =
             "<loader readonly='no'> keeps its variables itself, but an <nvram> is given".to_owned();
-        check.error_with_hint(&nvram.place, message, "leave one of them out");
+        check.error_with_hint(&nvram.span, message, "leave one of them out");
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
         let what = if nvram.template.is_some() {
@@ -86,7 +86,7 @@ fn nvram(check: &mut Check<'_>) {
             "an <nvram>"
         };
         let message = format!("<loader stateless='yes'> keeps nothing, but {what} is given");
-        check.error_with_hint(&nvram.place, message, "leave one of them out");
+        check.error_with_hint(&nvram.span, message, "leave one of them out");
     }
 }
 
@@ -104,13 +104,13 @@ fn secure(check: &mut Check<'_>) {
     if check.machine.board != Board::Q35 {
         let name = &check.machine.name;
         check.error(
-            &os.place,
+            &os.span,
             format!("<loader secure='yes'> is for the machine 'q35' only, not for '{name}'"),
         );
     } else if smm.is_none_or(|smm| smm.state == Some(State::Off)) {
         let message = "<loader secure='yes'> needs the feature <smm>".to_owned();
         check.error_with_hint(
-            &os.place,
+            &os.span,
             message,
             "add <features><smm state='on'/></features>",
         );
@@ -123,12 +123,12 @@ fn boot(check: &mut Check<'_>) {
     if !orders.is_empty() && !domain.os.boot.is_empty() {
         let message =
             "<boot order='…'> of devices cannot be used together with <boot dev='…'/> of <os>";
-        check.error_with_hint(&domain.os.place, message.into(), "leave one of them out");
+        check.error_with_hint(&domain.os.span, message.into(), "leave one of them out");
     }
     for (order, item) in &orders {
         if *order == 0 {
             check.error(
-                &place_of(devices.info(*item)),
+                &span_of(devices.info(*item)),
                 "the boot order must be 1 or more".into(),
             );
         }
@@ -141,6 +141,6 @@ fn boot(check: &mut Check<'_>) {
             devices.describe(first.1),
             devices.describe(second.1)
         );
-        check.error(&place_of(devices.info(second.1)), message);
+        check.error(&span_of(devices.info(second.1)), message);
     }
 }

@@ -6,7 +6,7 @@ use crate::model::device::chardev::{
 };
 use crate::model::device::{Address, Item};
 use crate::platform::Board;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 
 /// Serial ports that a PC has room for.
 const PC_PORTS: u32 = 4;
@@ -29,7 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         .for_each(|channel| channel_target(check, channel));
     for parallel in devices.parallels.iter().skip(PC_PARALLELS) {
         check.error(
-            &parallel.info.place,
+            &parallel.info.span,
             format!("a PC has only {PC_PARALLELS} parallel ports"),
         );
     }
@@ -50,7 +50,7 @@ fn numbers(check: &mut Check<'_>) {
             .and_then(|t| t.port)
             .unwrap_or_default();
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("two serial ports have the number {port}"),
         );
     }
@@ -72,7 +72,7 @@ fn ports(check: &mut Check<'_>) {
         .map(|(_, b)| b)
     {
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("the virtio-serial port {port} is used twice"),
         );
     }
@@ -101,7 +101,7 @@ fn backends(check: &mut Check<'_>) {
                 check,
                 backend,
                 &devices.describe(item),
-                &info.place,
+                &info.span,
                 listens_unasked,
             );
         }
@@ -112,13 +112,13 @@ fn backend(
     check: &mut Check<'_>,
     backend: &CharBackend,
     what: &str,
-    place: &Place,
+    span: &SourceSpan,
     listens_unasked: bool,
 ) {
     let Some(kind) = backend.kind else { return };
     if kind == CharSourceType::Unix && backend.path().is_none() && !listens_unasked {
         let message = format!("{what}: a socket needs its <source path='…'/>");
-        check.error(place, message);
+        check.error(span, message);
     }
     let listens = match kind {
         CharSourceType::Unix if backend.path().is_none() => true,
@@ -130,14 +130,14 @@ fn backend(
         .and_then(|source| source.reconnect.as_ref());
     if again.is_some() && listens {
         check.error(
-            place,
+            span,
             format!("{what}: <reconnect> is for mode='connect' only"),
         );
     }
     if let Some(protocol @ (CharProtocol::Telnets | CharProtocol::Tls)) = backend.protocol {
         let message = format!("{what}: the protocol '{protocol}' is not supported");
         check.error_with_hint(
-            place,
+            span,
             message,
             "use <source tls='yes'/> with the protocol 'raw'",
         );
@@ -145,21 +145,18 @@ fn backend(
     let tls = backend.source().and_then(|source| source.tls) == Some(true);
     if tls && backend.protocol == Some(CharProtocol::Telnet) {
         check.error(
-            place,
+            span,
             format!("{what}: the protocol 'telnet' cannot be used with tls"),
         );
     }
     if kind == CharSourceType::Nmdm {
-        check.error(
-            place,
-            format!("{what}: the type 'nmdm' is for FreeBSD only"),
-        );
+        check.error(span, format!("{what}: the type 'nmdm' is for FreeBSD only"));
     }
 }
 
 fn target(check: &mut Check<'_>, serial: &Chardev) {
     let Some(target) = &serial.target else { return };
-    let (machine, place) = (check.machine, &serial.info.place);
+    let (machine, span) = (check.machine, &serial.info.span);
     let is_pc = matches!(
         machine.board,
         Board::I440fx | Board::Q35 | Board::Isapc | Board::Microvm | Board::Other
@@ -175,14 +172,14 @@ fn target(check: &mut Check<'_>, serial: &Chardev) {
     if let Some(kind) = target.kind.filter(|_| !fits) {
         let name = &machine.name;
         check.error(
-            place,
+            span,
             format!("a serial port of type '{kind}' is not for the machine '{name}'"),
         );
     }
     if target.kind == Some(CharTargetType::IsaSerial) && target.port.is_some_and(|p| p >= PC_PORTS)
     {
         check.error(
-            place,
+            span,
             format!("a PC has only {PC_PORTS} serial ports, numbered from 0"),
         );
     }
@@ -199,12 +196,12 @@ fn console_target(check: &mut Check<'_>, console: &Chardev) {
     if let Some(kind) = kind.filter(|_| !fits) {
         let name = &check.machine.name;
         let message = format!("a console of type '{kind}' is not for the machine '{name}'");
-        check.error(&console.info.place, message);
+        check.error(&console.info.span, message);
     }
 }
 
 fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
-    let place = &channel.info.place;
+    let span = &channel.info.span;
     match channel.target.as_ref().and_then(|t| t.kind) {
         Some(CharTargetType::Virtio) => {}
         Some(CharTargetType::Guestfwd) => {
@@ -212,13 +209,13 @@ fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
             if target.is_none_or(|t| t.address.is_none() || t.port.is_none()) {
                 let message =
                     "a channel of type 'guestfwd' needs <target address='…' port='…'/>".to_owned();
-                check.error(place, message);
+                check.error(span, message);
             }
         }
         Some(kind) => check.error(
-            place,
+            span,
             format!("a channel cannot have a target of type '{kind}'"),
         ),
-        None => check.error(place, "a channel needs a <target type='…'/>".into()),
+        None => check.error(span, "a channel needs a <target type='…'/>".into()),
     }
 }

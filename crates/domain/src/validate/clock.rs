@@ -10,13 +10,13 @@ pub(super) fn check(check: &mut Check<'_>) {
     };
     for timer in &clock.timers {
         if let Some(wrong) = wrong_with(timer, check.machine.arch) {
-            check.error(&timer.place, wrong);
+            check.error(&timer.span, wrong);
         }
     }
     for (first, second) in duplicates(clock.timers.iter().map(|timer| (timer.name, timer))) {
         let name = first.name.map_or("", TimerName::as_str);
         check.error(
-            &second.place,
+            &second.span,
             format!("the timer '{name}' is described twice"),
         );
     }

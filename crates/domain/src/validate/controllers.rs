@@ -31,7 +31,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let index = second.index.unwrap_or_default();
         let message = format!("two '{kind}' controllers have the index {index}");
         check.error_with_hint(
-            &second.info.place,
+            &second.info.span,
             message,
             "leave the index out to get the next free one",
         );
@@ -49,7 +49,7 @@ fn expanders(check: &mut Check<'_>) {
             .and_then(|t| t.bus_nr)
             .unwrap_or_default();
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("two expanders have the busNr {number}"),
         );
     }
@@ -72,7 +72,7 @@ fn model(check: &mut Check<'_>, controller: &Controller) {
     };
     if !kinds_of(model).contains(&kind) {
         check.error(
-            &controller.info.place,
+            &controller.info.span,
             format!("'{model}' is not a model of a '{kind}' controller"),
         );
     }
@@ -124,12 +124,12 @@ const fn kinds_of(model: Model) -> &'static [ControllerType] {
 }
 
 fn pci(check: &mut Check<'_>, controller: &Controller) {
-    let (place, machine) = (&controller.info.place, check.machine);
+    let (span, machine) = (&controller.info.span, check.machine);
     let index = controller.index.unwrap_or_default();
     let is_root = matches!(controller.model, Some(Model::PciRoot | Model::PcieRoot));
     if index > LAST_BUS {
         check.error(
-            place,
+            span,
             format!("the index {index} of a PCI controller is above {LAST_BUS}"),
         );
     }
@@ -139,23 +139,23 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
         let message = format!(
             "the PCI controller with index 0 must be a '{expected}' on the machine '{name}', not '{found}'"
         );
-        check.error(place, message);
+        check.error(span, message);
     }
     if index != 0 && is_root {
         check.error(
-            place,
+            span,
             "a pci-root or pcie-root controller must have the index 0".into(),
         );
     }
     if is_root && controller.info.address.is_some() {
         check.error(
-            place,
+            span,
             "a pci-root or pcie-root controller cannot have an address".into(),
         );
     }
     if controller.pcihole64.is_some() && !is_root {
         check.error(
-            place,
+            span,
             "only a pci-root or pcie-root controller can have a <pcihole64>".into(),
         );
     }
@@ -168,7 +168,7 @@ fn ide(check: &mut Check<'_>, controller: &Controller) {
         Board::I440fx if controller.index == Some(0) => {}
         Board::I440fx => {
             check.error(
-                &controller.info.place,
+                &controller.info.span,
                 format!("the machine '{name}' has only one IDE controller"),
             );
         }
@@ -176,7 +176,7 @@ fn ide(check: &mut Check<'_>, controller: &Controller) {
         _ => {
             let message = format!("the machine '{name}' has no IDE controller");
             check.error_with_hint(
-                &controller.info.place,
+                &controller.info.span,
                 message,
                 "use the bus 'sata' or 'virtio'",
             );

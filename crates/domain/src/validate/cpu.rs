@@ -36,18 +36,18 @@ fn vcpus(check: &mut Check<'_>) {
             }
             _ => continue,
         };
-        check.error(&single.place, wrong);
+        check.error(&single.span, wrong);
     }
     for (first, second) in duplicates(vcpus.vcpus.iter().map(|v| (v.id, v))) {
         check.error(
-            &second.place,
+            &second.span,
             format!("<vcpu id='{}'> is described twice", first.id),
         );
     }
     let orders = vcpus.vcpus.iter().filter_map(|v| Some((v.order?, v)));
     for (first, second) in duplicates(orders) {
         let message = format!("CPUs {} and {} have the same 'order'", first.id, second.id);
-        check.error(&second.place, message);
+        check.error(&second.span, message);
     }
 }
 
@@ -61,7 +61,7 @@ fn cpus(check: &mut Check<'_>) {
         if product != u64::from(count) {
             let message = format!("the CPU <topology> has {product} CPUs, but <vcpu> is {count}");
             check.error_with_hint(
-                &topology.place,
+                &topology.span,
                 message,
                 "set <vcpu> to the product of sockets, dies, clusters, cores and threads",
             );
@@ -70,7 +70,7 @@ fn cpus(check: &mut Check<'_>) {
     if cpu.mode == Some(CpuMode::HostPassthrough) && domain.kind == Some(VirtType::Qemu) {
         let message = "CPU mode 'host-passthrough' needs <domain type='kvm'>".to_owned();
         check.error_with_hint(
-            &domain.place,
+            &domain.span,
             message,
             "use mode='maximum' for an emulated CPU",
         );
@@ -91,7 +91,7 @@ fn vectors(check: &mut Check<'_>) {
             "the CPU feature 'sve' is disabled, but '{}' is required",
             length.name
         );
-        check.error(&check.domain.place, message);
+        check.error(&check.domain.span, message);
     }
 }
 
@@ -101,7 +101,7 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
     for feature in &cpu.features {
         if !seen.insert(feature.name.as_str()) {
             check.error(
-                &feature.place,
+                &feature.span,
                 format!("the CPU feature '{}' is named twice", feature.name),
             );
         }
@@ -114,7 +114,7 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
     if let Some(feature) = cpu.features.first() {
         let message = format!("the CPU feature '{}' needs a CPU <model>", feature.name);
         check.error_with_hint(
-            &feature.place,
+            &feature.span,
             message,
             "name the CPU <model>, or a mode other than 'custom'",
         );
@@ -139,7 +139,7 @@ fn cache(check: &mut Check<'_>, cpu: &Cpu) {
         }
         _ => return,
     };
-    check.error(&cache.place, format!("the CPU <cache> mode {wrong}"));
+    check.error(&cache.span, format!("the CPU <cache> mode {wrong}"));
 }
 
 fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
@@ -164,5 +164,5 @@ fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
         }
         _ => return,
     };
-    check.error(&width.place, format!("<maxphysaddr> {wrong}"));
+    check.error(&width.span, format!("<maxphysaddr> {wrong}"));
 }

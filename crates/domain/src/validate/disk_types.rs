@@ -21,7 +21,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
     check.error(
-        &disk.info.place,
+        &disk.info.span,
         format!("disk '{}': {message}", disk.target.dev),
     );
 }

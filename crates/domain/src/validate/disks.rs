@@ -10,7 +10,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     let disks = &check.domain.devices.disks;
     for (_, second) in duplicates(disks.iter().map(|d| (&d.target.dev, d))) {
         let message = format!("two disks have the target '{}'", second.target.dev);
-        check.error(&second.info.place, message);
+        check.error(&second.info.span, message);
     }
     for disk in disks {
         let Some(bus) = disk.target.bus else { continue };
@@ -28,7 +28,7 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     if disk.target.index().is_none() {
         let message = format!("the target '{dev}' is not the name of a disk");
         check.error_with_hint(
-            &disk.info.place,
+            &disk.info.span,
             message,
             "use vda, vdb … for virtio, sda … for sata, scsi and usb, hda … for ide",
         );
@@ -41,7 +41,7 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     {
         let message = format!("disk '{dev}' is on USB, but the guest has no USB controller");
         check.error_with_hint(
-            &disk.info.place,
+            &disk.info.span,
             message,
             "add <controller type='usb' model='qemu-xhci'/>",
         );
@@ -51,12 +51,12 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             "the machine '{}' has no floppy controller (disk '{dev}')",
             check.machine.name
         );
-        check.error(&disk.info.place, message);
+        check.error(&disk.info.span, message);
     }
 }
 
 fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let (dev, span) = (&disk.target.dev, &disk.info.span);
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     let fits = match device {
         DiskDevice::Disk => bus != DiskBus::Fdc,
@@ -66,25 +66,25 @@ fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     };
     if !fits {
         check.error(
-            place,
+            span,
             format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"),
         );
     }
     if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.is_said()) {
         check.error(
-            place,
+            span,
             format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"),
         );
     }
 }
 
 fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let (dev, span) = (&disk.target.dev, &disk.info.span);
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     if disk.readonly && device == DiskDevice::Disk && matches!(bus, DiskBus::Ide | DiskBus::Sata) {
         let message = format!("disk '{dev}': a disk on the bus '{bus}' cannot be read-only");
         check.error_with_hint(
-            place,
+            span,
             message,
             "use the bus 'virtio' or 'scsi', or device='cdrom'",
         );
@@ -92,25 +92,25 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let Some(driver) = &disk.driver else { return };
     if disk.shareable && driver.format == Some(ImageFormat::Qcow2) {
         check.error(
-            place,
+            span,
             format!("disk '{dev}': an image of format 'qcow2' cannot be <shareable/>"),
         );
     }
     let unbuffered = matches!(driver.cache, Some(CacheMode::None | CacheMode::Directsync));
     if driver.io == Some(IoMode::Native) && !unbuffered {
         let message = format!("disk '{dev}': io='native' needs cache='none' or cache='directsync'");
-        check.error(place, message);
+        check.error(span, message);
     }
     if driver.queues.is_some() && bus != DiskBus::Virtio {
         check.error(
-            place,
+            span,
             format!("disk '{dev}': only a disk on the bus 'virtio' can have 'queues'"),
         );
     }
 }
 
 fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, place) = (&disk.target.dev, &disk.info.place);
+    let (dev, span) = (&disk.target.dev, &disk.info.span);
     let Some(Address::Drive(drive)) = &disk.info.address else {
         return;
     };
@@ -137,7 +137,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             let message = format!(
                 "disk '{dev}': {part} {value} of its address is above {last}, the last of a controller on '{bus}'"
             );
-            check.error(place, message);
+            check.error(span, message);
         }
     }
     let kind = match bus {
@@ -149,7 +149,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     if controller.is_some_and(|index| !check.has_controller(kind, index)) {
         let index = controller.unwrap_or_default();
         check.error(
-            place,
+            span,
             format!("disk '{dev}': there is no '{kind}' controller {index}"),
         );
     }
@@ -169,6 +169,6 @@ fn drives(check: &mut Check<'_>) {
     for (first, second) in duplicates(drives) {
         let (one, other) = (&first.target.dev, &second.target.dev);
         let message = format!("disks '{one}' and '{other}' have the same drive address");
-        check.error(&second.info.place, message);
+        check.error(&second.info.span, message);
     }
 }

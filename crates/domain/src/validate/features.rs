@@ -18,7 +18,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let (name, arch) = (&check.machine.name, check.machine.arch);
         let message =
             format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
-        check.error(&check.domain.place, message);
+        check.error(&check.domain.span, message);
     }
     smm(check, features);
     accelerators(check, features);
@@ -81,13 +81,13 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
 fn smm(check: &mut Check<'_>, features: &Features) {
     let Some(smm) = &features.smm else { return };
     let Some(tseg) = smm.tseg else { return };
-    let place = &check.domain.place;
+    let span = &check.domain.span;
     if smm.state == Some(State::Off) {
-        check.error(place, "<tseg> needs the feature <smm>, which is off".into());
+        check.error(span, "<tseg> needs the feature <smm>, which is off".into());
     }
     if tseg.bytes() % (1 << 20) != 0 {
         check.error(
-            place,
+            span,
             "the size of <tseg> must be a whole number of MiB".into(),
         );
     }
@@ -95,7 +95,7 @@ fn smm(check: &mut Check<'_>, features: &Features) {
 
 /// What only KVM or only the translator has.
 fn accelerators(check: &mut Check<'_>, features: &Features) {
-    let place = &check.domain.place;
+    let span = &check.domain.span;
     let ring = features
         .kvm
         .as_ref()
@@ -103,17 +103,17 @@ fn accelerators(check: &mut Check<'_>, features: &Features) {
     if check.domain.kind == Some(VirtType::Kvm) {
         if features.tcg.is_some() {
             check.error(
-                place,
+                span,
                 "the feature <tcg> is for <domain type='qemu'> only".into(),
             );
         }
     } else if ring.is_some_and(|ring| ring.state == Some(State::On)) {
         check.error(
-            place,
+            span,
             "the KVM feature <dirty-ring> needs <domain type='kvm'>".into(),
         );
     }
     if ring.is_some_and(|ring| ring.state == Some(State::On) && ring.size.is_none()) {
-        check.error(place, "the KVM feature <dirty-ring> needs a 'size'".into());
+        check.error(span, "the KVM feature <dirty-ring> needs a 'size'".into());
     }
 }

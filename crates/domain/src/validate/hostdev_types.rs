@@ -32,7 +32,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in screens.skip(1) {
         check.error(
-            &second.info.place,
+            &second.info.span,
             "only one host device can have ramfb='on'".into(),
         );
     }
@@ -42,7 +42,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         .skip(1)
     {
         check.error(
-            &second.info.place,
+            &second.info.span,
             "only one hostdev can be of model 'vfio-ap'".into(),
         );
     }
@@ -50,7 +50,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 /// Which models a type has, and on which machines.
 fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
-    let (Some(model), place) = (hostdev.model, &hostdev.info.place) else {
+    let (Some(model), span) = (hostdev.model, &hostdev.info.span) else {
         return;
     };
     let fits = match hostdev.source {
@@ -66,7 +66,7 @@ fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
     if !fits {
         let kind = kind_of(hostdev);
         check.error(
-            place,
+            span,
             format!("'{model}' is not a model of a hostdev of type '{kind}'"),
         );
     } else if matches!(model, Model::VfioCcw | Model::VfioAp)
@@ -74,7 +74,7 @@ fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
     {
         let name = &check.machine.name;
         check.error(
-            place,
+            span,
             format!("a hostdev of model '{model}' is for s390x only, not for '{name}'"),
         );
     }
@@ -92,23 +92,23 @@ fn kind_of(hostdev: &Hostdev) -> HostdevType {
 
 /// What a device draws is shown by the guest's console.
 fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
-    let place = &hostdev.info.place;
+    let span = &hostdev.info.span;
     let draws = matches!(hostdev.source, HostdevSource::Pci(_))
         || (hostdev.mdev().is_some() && hostdev.model == Some(Model::VfioPci));
     if (hostdev.display.is_some() || hostdev.ramfb.is_some()) && !draws {
         check.error(
-            place,
+            span,
             "'display' and 'ramfb' are for devices of model 'vfio-pci' only".into(),
         );
         return;
     }
     if hostdev.ramfb == Some(true) && hostdev.display != Some(true) {
-        check.error(place, "ramfb='on' of a hostdev needs display='on'".into());
+        check.error(span, "ramfb='on' of a hostdev needs display='on'".into());
     }
     if hostdev.display == Some(true) && !is_shown {
         let message = "display='on' of a hostdev needs a <graphics> to show it".to_owned();
         check.error_with_hint(
-            place,
+            span,
             message,
             "add <graphics type='vnc'/> or another <graphics>",
         );
@@ -135,17 +135,17 @@ fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
         _ => return,
     };
     check.error(
-        &hostdev.info.place,
+        &hostdev.info.span,
         format!("the guest cannot boot from {what}"),
     );
 }
 
 /// What only SCSI devices have.
 fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
-    let place = &hostdev.info.place;
+    let span = &hostdev.info.span;
     if hostdev.sgio == Some(Sgio::Unfiltered) {
         check.error(
-            place,
+            span,
             "sgio='unfiltered' is not supported: current kernels always filter".into(),
         );
     }
@@ -161,7 +161,7 @@ fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     for (name, _) in said.into_iter().filter(|(_, said)| *said) {
         let kind = kind_of(hostdev);
         check.error(
-            place,
+            span,
             format!("{name} is for SCSI devices only, not for a hostdev of type '{kind}'"),
         );
     }
@@ -172,15 +172,15 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.is_vfio() {
         return;
     }
-    let (place, kind) = (&hostdev.info.place, kind_of(hostdev));
+    let (span, kind) = (&hostdev.info.span, kind_of(hostdev));
     if hostdev.iommufd() == Some(true) {
         let message = format!(
             "iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'"
         );
-        check.error_with_hint(place, message, "leave it out");
+        check.error_with_hint(span, message, "leave it out");
     } else if hostdev.driver.is_some() {
         check.error(
-            place,
+            span,
             format!("<driver> is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'"),
         );
     }
@@ -204,15 +204,15 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
     let Some(teaming) = &hostdev.teaming else {
         return;
     };
-    let place = &hostdev.info.place;
+    let span = &hostdev.info.span;
     if teaming.kind == Some(TeamingType::Persistent) {
         check.error(
-            place,
+            span,
             "<teaming type='persistent'> is for a virtio card, not for a host device".into(),
         );
     }
     if hostdev.pci().is_none() {
-        check.error(place, "<teaming> is for network devices on PCI only".into());
+        check.error(span, "<teaming> is for network devices on PCI only".into());
     }
     let Some(partner) = &teaming.persistent else {
         return;
@@ -221,7 +221,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
         let message = format!(
             "<teaming> names '{partner}', but no interface with that alias has <teaming type='persistent'/>"
         );
-        check.error(place, message);
+        check.error(span, message);
     }
 }
 
@@ -230,11 +230,11 @@ fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
     let Some(teaming) = interface.teaming() else {
         return;
     };
-    let place = &interface.info().place;
+    let span = &interface.info().span;
     if teaming.kind == Some(TeamingType::Transient) {
         let message = "<teaming type='transient'> is for a host device only".to_owned();
         check.error_with_hint(
-            place,
+            span,
             message,
             "name the device: <interface type='hostdev'> or <hostdev>",
         );
@@ -244,7 +244,7 @@ fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
         .is_some_and(|model| model.virtio().is_none())
     {
         check.error(
-            place,
+            span,
             "<teaming type='persistent'> is for a card of model 'virtio' only".into(),
         );
     }

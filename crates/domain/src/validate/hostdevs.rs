@@ -14,12 +14,12 @@ pub(super) fn check(check: &mut Check<'_>) {
             "the host device {} is given to the guest twice",
             second.host_name()
         );
-        check.error(&second.info.place, message);
+        check.error(&second.info.span, message);
     }
     for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, *h)))) {
         let fd = second.iommufd_fd.unwrap_or_default();
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("the descriptor {fd} is given for two devices"),
         );
     }
@@ -57,7 +57,7 @@ fn units(check: &mut Check<'_>) {
             devices.describe(second.1),
             devices.describe(first.1)
         );
-        check.error(&super::place_of(devices.info(second.1)), message);
+        check.error(&super::span_of(devices.info(second.1)), message);
     }
 }
 
@@ -67,7 +67,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else {
         return;
     };
-    let (host, place) = (hostdev.host_name(), &hostdev.info.place);
+    let (host, span) = (hostdev.host_name(), &hostdev.info.span);
     if domain.backend(hostdev) == Some(Backend::Type1) {
         let who = if hostdev.iommufd() == Some(false) {
             "its <driver>"
@@ -77,7 +77,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
         let message = format!(
             "hostdev {host} is behind an accelerated vSMMU, which needs iommufd; {who} disables it"
         );
-        check.error_with_hint(place, message, "set <driver iommufd='yes'/>");
+        check.error_with_hint(span, message, "set <driver iommufd='yes'/>");
     }
     let (own, its) = (
         domain.iommufd_of(hostdev),
@@ -86,7 +86,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     if own != its {
         let message =
             format!("hostdev {host} uses the iommufd object '{own}', but its vSMMU uses '{its}'");
-        check.error(place, message);
+        check.error(span, message);
     }
 }
 
@@ -94,7 +94,7 @@ fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(rom) = &hostdev.info.rom else { return };
     if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
         let message = "<rom enabled='no'> cannot have 'bar' or 'file'".to_owned();
-        check.error(&hostdev.info.place, message);
+        check.error(&hostdev.info.span, message);
     }
 }
 
@@ -114,14 +114,14 @@ fn objects(check: &mut Check<'_>) {
             let message = format!(
                 "the iommufd object '{id}' has both the descriptor {fd} and the fdgroup '{group}'"
             );
-            check.error_with_hint(&iommu.info.place, message, "leave one of them out");
+            check.error_with_hint(&iommu.info.span, message, "leave one of them out");
         }
     }
     for ((_, one, _), (id, other, iommu)) in duplicates(said.map(|said| (said.0, said))) {
         if one != other {
             let message =
                 format!("the iommufd object '{id}' has two descriptors, {one} and {other}");
-            check.error(&iommu.info.place, message);
+            check.error(&iommu.info.span, message);
         }
     }
 }

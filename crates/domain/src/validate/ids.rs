@@ -1,10 +1,10 @@
 //! Ids that the user gives: aliases of devices, and names of iommufd objects. The emulator knows
 //! each device and object by one name.
 
-use super::{Check, place_of};
+use super::{Check, span_of};
 use crate::complete::aliases::shows_serial;
 use crate::model::device::{ControllerType, Hostdev, Item};
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use std::collections::{HashMap, HashSet};
 
 /// Ids of what every guest has, or can have, besides its devices: memory, monitor, audio, root
@@ -29,12 +29,12 @@ pub(super) fn check(check: &mut Check<'_>) {
         .map(|id| (*id, "the emulator itself".into()))
         .collect();
     for (alias, item) in aliases {
-        let (whose, place) = (
+        let (whose, span) = (
             check.domain.devices.describe(item),
-            place_of(check.domain.devices.info(item)),
+            span_of(check.domain.devices.info(item)),
         );
         if !is_id(alias) {
-            malformed(check, &format!("the alias '{alias}' of {whose}"), &place);
+            malformed(check, &format!("the alias '{alias}' of {whose}"), &span);
         }
         let rightful = is_root_bus(check, item) && alias.starts_with("pci");
         match known.get(alias).filter(|_| !rightful) {
@@ -42,20 +42,20 @@ pub(super) fn check(check: &mut Check<'_>) {
                 check,
                 &format!("the alias '{alias}' of {whose}"),
                 other,
-                &place,
+                &span,
             ),
             None => drop(known.insert(alias, whose)),
         }
     }
-    for (id, place) in iommufds(check) {
+    for (id, span) in iommufds(check) {
         let what = format!("the iommufd object's id '{id}'");
         let front_end = BACK_ENDS
             .iter()
             .find_map(|kind| known.get(id.strip_prefix(kind)?));
         if !is_id(id) {
-            malformed(check, &what, place);
+            malformed(check, &what, span);
         } else if let Some(other) = known.get(id).or(front_end).cloned() {
-            taken(check, &what, &other, place);
+            taken(check, &what, &other, span);
         }
     }
 }
@@ -86,20 +86,20 @@ fn aliases<'a>(check: &Check<'a>) -> Vec<(&'a str, Item)> {
         .filter_map(|item| Some((devices.info(item)?.alias.as_deref()?, item)))
         .collect();
     // What was added has no place in the text, so that the user's own is the one at fault.
-    aliases.sort_by_key(|(_, item)| place_of(devices.info(*item)).0.is_some());
+    aliases.sort_by_key(|(_, item)| span_of(devices.info(*item)).0.is_some());
     aliases
 }
 
 /// The ids of iommufd objects that are said, each with the first device that says it: an object
 /// serves many.
-fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a Place)> {
+fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a SourceSpan)> {
     let devices = &check.domain.devices;
-    let of_hostdev = |h: &'a Hostdev| Some((h.iommufd_id.as_deref()?, &h.info.place));
+    let of_hostdev = |h: &'a Hostdev| Some((h.iommufd_id.as_deref()?, &h.info.span));
     let hostdevs = devices.assigned().filter_map(of_hostdev);
     let iommus = devices
         .iommus
         .iter()
-        .filter_map(|i| Some((i.iommufd_id()?, &i.info.place)));
+        .filter_map(|i| Some((i.iommufd_id()?, &i.info.span)));
     let mut known = HashSet::new();
     hostdevs
         .chain(iommus)
@@ -114,14 +114,14 @@ fn is_id(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-fn malformed(check: &mut Check<'_>, what: &str, place: &Place) {
+fn malformed(check: &mut Check<'_>, what: &str, span: &SourceSpan) {
     let hint = "use a letter, then letters, digits, '.', '_' and '-'";
-    check.error_with_hint(place, format!("{what} is not a valid id"), hint);
+    check.error_with_hint(span, format!("{what} is not a valid id"), hint);
 }
 
-fn taken(check: &mut Check<'_>, what: &str, by: &str, place: &Place) {
+fn taken(check: &mut Check<'_>, what: &str, by: &str, span: &SourceSpan) {
     check.error_with_hint(
-        place,
+        span,
         format!("{what} is already used by {by}"),
         "use a different id",
     );

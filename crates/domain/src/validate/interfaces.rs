@@ -28,7 +28,7 @@ fn name(interface: &Interface) -> String {
 }
 
 fn kind(check: &mut Check<'_>, interface: &Interface) {
-    let (place, what) = (&interface.info().place, name(interface));
+    let (span, what) = (&interface.info().span, name(interface));
     let source = interface.source.clone().unwrap_or_default();
     let Some(kind) = interface.kind else { return };
     let is_passt = is_passt(interface);
@@ -59,7 +59,7 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
     };
     if let Some(lacks) = lacks {
         check.error(
-            place,
+            span,
             format!("{what} of type '{kind}' needs a <source {lacks}/>"),
         );
     }
@@ -68,7 +68,7 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
         InterfaceType::Internal | InterfaceType::Null | InterfaceType::Vds
     ) {
         check.error(
-            place,
+            span,
             format!("{what}: an interface of type '{kind}' is for another hypervisor"),
         );
     }
@@ -78,7 +78,7 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
         .is_some_and(|m| m.virtio().is_some());
     if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio {
         check.error(
-            place,
+            span,
             format!("{what}: an interface of type '{kind}' must have the model 'virtio'"),
         );
     }
@@ -89,36 +89,36 @@ fn is_passt(interface: &Interface) -> bool {
 }
 
 fn backend(check: &mut Check<'_>, interface: &Interface) {
-    let (place, what) = (&interface.info().place, name(interface));
+    let (span, what) = (&interface.info().span, name(interface));
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     if is_passt(interface) && !matches!(kind, InterfaceType::User | InterfaceType::VhostUser) {
         check.error(
-            place,
+            span,
             format!("{what}: <backend type='passt'/> is for the types 'user' and 'vhostuser' only"),
         );
     }
     if !interface.port_forwards.is_empty() && !is_passt(interface) {
         let message = format!("{what}: <portForward> needs <backend type='passt'/>");
-        check.error(place, message);
+        check.error(span, message);
     }
     let backend = interface.backend.clone().unwrap_or_default();
     if (backend.log_file.is_some() || backend.hostname.is_some() || backend.fqdn.is_some())
         && !is_passt(interface)
     {
         check.error(
-            place,
+            span,
             format!("{what}: logFile, hostname and fqdn of <backend> are for type='passt' only"),
         );
     }
     if backend.tap.is_some() && !is_tap(kind) {
         check.error(
-            place,
+            span,
             format!("{what}: a tap of <backend> cannot be used by an interface of type '{kind}'"),
         );
     }
     if backend.vhost.is_some() && !is_tap(kind) {
         check.error(
-            place,
+            span,
             format!("{what}: vhost of <backend> cannot be used by an interface of type '{kind}'"),
         );
     }
@@ -133,14 +133,14 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
     let Some(driver) = &interface.driver else {
         return;
     };
-    let (place, what) = (&interface.info.place, name(interface));
+    let (span, what) = (&interface.info.span, name(interface));
     let is_virtio = interface
         .model
         .as_ref()
         .is_some_and(|m| m.virtio().is_some());
     if !is_virtio && *driver != NetDriver::default() {
         let message = format!("{what}: <driver> is for the model 'virtio' only");
-        check.error(place, message);
+        check.error(span, message);
     }
     for (attribute, size) in [
         ("rx_queue_size", driver.rx_queue_size),
@@ -149,12 +149,12 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
         let Some(size) = size else { continue };
         if !size.is_power_of_two() {
             check.error(
-                place,
+                span,
                 format!("{what}: {attribute} is {size}, expected a power of two"),
             );
         } else if !QUEUE_SIZES.contains(&size) {
             check.error(
-                place,
+                span,
                 format!("{what}: {attribute} is {size}, expected 256, 512 or 1024"),
             );
         }
@@ -164,7 +164,7 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
         .is_some_and(|queues| queues == 0 || queues > MOST_QUEUES)
     {
         check.error(
-            place,
+            span,
             format!("{what}: the number of queues must be from 1 to {MOST_QUEUES}"),
         );
     }
@@ -172,7 +172,7 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
 
 /// What is done on the host is done at a tap.
 fn host(check: &mut Check<'_>, interface: &Interface) {
-    let (place, what) = (&interface.info().place, name(interface));
+    let (span, what) = (&interface.info().span, name(interface));
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     let has_port = is_tap(kind) || kind == InterfaceType::Hostdev;
     let misplaced = [
@@ -200,7 +200,7 @@ fn host(check: &mut Check<'_>, interface: &Interface) {
     ];
     for (element, _) in misplaced.into_iter().filter(|(_, misplaced)| *misplaced) {
         check.error(
-            place,
+            span,
             format!("{what}: {element} cannot be used by an interface of type '{kind}'"),
         );
     }
@@ -210,7 +210,7 @@ fn host(check: &mut Check<'_>, interface: &Interface) {
         .is_some_and(|m| m.virtio().is_some());
     if interface.mtu.is_some() && !is_virtio {
         check.error(
-            place,
+            span,
             format!("{what}: <mtu> is for the model 'virtio' only"),
         );
     }

@@ -49,7 +49,7 @@ fn many_cpus(check: &mut Check<'_>) {
     if board != Board::Q35 {
         let name = &check.machine.name;
         let message = format!("the machine '{name}' has at most {CPUS_WITHOUT_EIM} CPUs");
-        check.error_with_hint(&domain.place, message, "use the machine 'q35' for more");
+        check.error_with_hint(&domain.span, message, "use the machine 'q35' for more");
         return;
     }
     let extended = |iommu: &Iommu| {
@@ -63,7 +63,7 @@ fn many_cpus(check: &mut Check<'_>) {
             "more than {CPUS_WITHOUT_EIM} CPUs need an IOMMU with the extended interrupt mode"
         );
         check.error_with_hint(
-            &domain.place,
+            &domain.span,
             message,
             "add <iommu model='intel'><driver intremap='on' eim='on'/>",
         );
@@ -79,11 +79,11 @@ fn together(check: &mut Check<'_>) {
     for iommu in iommus {
         if let Some(model) = iommu.model.filter(|m| *m != IommuModel::Smmuv3) {
             let message = format!("an IOMMU of model '{model}' must be the only one of the guest");
-            check.error(&iommu.info.place, message);
+            check.error(&iommu.info.span, message);
         } else if iommu.pci_bus().is_none() {
             let message = "each of several SMMUv3s needs its own PCI bus".to_owned();
             check.error_with_hint(
-                &iommu.info.place,
+                &iommu.info.span,
                 message,
                 "set <driver pciBus='INDEX'/> to the index of a pcie-expander-bus",
             );
@@ -92,7 +92,7 @@ fn together(check: &mut Check<'_>) {
     for (_, second) in duplicates(iommus.iter().filter_map(|i| Some((i.pci_bus()?, i)))) {
         let bus = second.pci_bus().unwrap_or_default();
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("two SMMUv3 serve the PCI bus {bus}"),
         );
     }
@@ -110,7 +110,7 @@ fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
         let on = on.collect::<Vec<_>>().join(" and ");
         let message =
             format!("an IOMMU of model '{model}' is for the machines {on} only, not for '{name}'");
-        check.error(&iommu.info.place, message);
+        check.error(&iommu.info.span, message);
     }
 }
 
@@ -124,7 +124,7 @@ fn told_by_acpi(check: &mut Check<'_>, iommu: &Iommu) {
     {
         let message = "an IOMMU of model 'virtio' needs ACPI".to_owned();
         check.error_with_hint(
-            &iommu.info.place,
+            &iommu.info.span,
             message,
             "add <features><acpi/></features>",
         );
@@ -136,16 +136,16 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
     split_irqchip(check, iommu);
     first_stage(check, iommu);
     let Some(driver) = &iommu.driver else { return };
-    let place = &iommu.info.place;
+    let span = &iommu.info.span;
     if let Some(bits) = driver.pasid_bits.filter(|bits| *bits > MAX_SSID_BITS) {
         check.error(
-            place,
+            span,
             format!("pasid-bits='{bits}' of the IOMMU is above {MAX_SSID_BITS}"),
         );
     }
     if driver.eim == Some(true) && driver.intremap != Some(true) {
         let message = "eim='on' of the IOMMU needs intremap='on'".to_owned();
-        check.error(place, message);
+        check.error(span, message);
     }
 }
 
@@ -162,7 +162,7 @@ fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
         let message =
             "interrupt remapping of the IOMMU needs an I/O APIC emulated by QEMU".to_owned();
         check.error_with_hint(
-            &iommu.info.place,
+            &iommu.info.span,
             message,
             "add <features><ioapic driver='qemu'/></features>",
         );
@@ -181,7 +181,7 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
         != Some(true)
     {
         let message = "fsts='on' of the IOMMU needs scalable_mode='on'".to_owned();
-        check.error(&iommu.info.place, message);
+        check.error(&iommu.info.span, message);
     }
     let domain = check.domain;
     for hostdev in domain
@@ -193,13 +193,13 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
             "hostdev {} is behind an IOMMU with fsts='on', which needs iommufd",
             hostdev.host_name()
         );
-        check.error_with_hint(&hostdev.info.place, message, "set <driver iommufd='yes'/>");
+        check.error_with_hint(&hostdev.info.span, message, "set <driver iommufd='yes'/>");
     }
 }
 
 fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     on_boards(check, iommu, &[Board::Virt]);
-    let place = &iommu.info.place;
+    let span = &iommu.info.span;
     if let Some(bus) = iommu.pci_bus() {
         let controller = check.domain.devices.controller(ControllerType::Pci, bus);
         let message = match controller.and_then(|c| c.model) {
@@ -210,14 +210,14 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             )),
         };
         if let Some(message) = message {
-            check.error_with_hint(place, message, "name the pcie-root or a pcie-expander-bus");
+            check.error_with_hint(span, message, "name the pcie-root or a pcie-expander-bus");
         }
     }
     let Some(driver) = &iommu.driver else { return };
     if iommu.is_accelerated() && driver.pci_bus.is_none() {
         let message = "accel='on' of the SMMUv3 needs the attribute 'pciBus'".to_owned();
         check.error_with_hint(
-            place,
+            span,
             message,
             "set pciBus to the index of a pcie-expander-bus, or to '0'",
         );
@@ -225,7 +225,7 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     if !iommu.is_accelerated() {
         for attribute in hosts_only(driver) {
             check.error(
-                place,
+                span,
                 format!(
                     "{attribute} of the SMMUv3 needs accel='on': it comes from the host's SMMU"
                 ),
@@ -236,7 +236,7 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
         && bits > MAX_SSID_BITS
     {
         check.error(
-            place,
+            span,
             format!("ssidsize='{bits}' of the SMMUv3 is above {MAX_SSID_BITS}"),
         );
     }
@@ -245,7 +245,7 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     {
         let message =
             format!("oas='{bits}' of the SMMUv3 is not supported: expected 44, 48 or 'auto'");
-        check.error(place, message);
+        check.error(span, message);
     }
 }
 
@@ -312,6 +312,6 @@ fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
         let theirs: Vec<_> = theirs.iter().map(|model| format!("'{model}'")).collect();
         let theirs = theirs.join(" and ");
         let message = format!("an IOMMU of model '{model}' has no '{name}': that is for {theirs}");
-        check.error(&iommu.info.place, message);
+        check.error(&iommu.info.span, message);
     }
 }

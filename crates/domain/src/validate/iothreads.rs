@@ -8,14 +8,14 @@ pub(super) fn check(check: &mut Check<'_>) {
     let threads = domain.iothreadids.iter().flat_map(|ids| &ids.iothreads);
     for (first, second) in duplicates(threads.clone().map(|thread| (thread.id, thread))) {
         check.error(
-            &second.place,
+            &second.span,
             format!("the iothread {} is described twice", first.id),
         );
     }
     let vcpupins = domain.cputune.iter().flat_map(|tune| &tune.vcpupins);
     for (first, _) in duplicates(vcpupins.map(|pin| (pin.vcpu, pin.vcpu))) {
         check.error(
-            &domain.place,
+            &domain.span,
             format!("<vcpupin vcpu='{first}'> appears twice"),
         );
     }
@@ -26,7 +26,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         .is_some_and(|count| count as usize > ids.len())
     {
         check.error(
-            &domain.place,
+            &domain.span,
             format!("<iothreads> asks for more than {} threads", ids.len()),
         );
     }
@@ -35,6 +35,6 @@ pub(super) fn check(check: &mut Check<'_>) {
             "<iothreadpin iothread='{}'>: there is no such iothread",
             pin.iothread
         );
-        check.error(&domain.place, message);
+        check.error(&domain.span, message);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     hotplug(check);
     for device in &check.domain.devices.memories {
         for wrong in wrong_with(check, device) {
-            check.error(&device.info.place, wrong);
+            check.error(&device.info.span, wrong);
         }
     }
 }
@@ -33,7 +33,7 @@ fn hugepages(check: &mut Check<'_>) {
     let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else {
         return;
     };
-    let (place, nodes) = (&check.domain.place, nodes(check));
+    let (span, nodes) = (&check.domain.span, nodes(check));
     for nodeset in hugepages
         .pages
         .iter()
@@ -43,7 +43,7 @@ fn hugepages(check: &mut Check<'_>) {
             let message = format!(
                 "hugepages for NUMA nodes '{nodeset}': the guest has {nodes}, and no node {beyond}"
             );
-            check.error(place, message);
+            check.error(span, message);
         }
     }
     let clash = |(first, second): (&HugepageSize, &HugepageSize), what: &str| {
@@ -63,12 +63,12 @@ fn hugepages(check: &mut Check<'_>) {
             Some(_) => "both for all NUMA nodes",
             None => "but the guest has only one NUMA node",
         };
-        check.error(place, clash((first, second), what));
+        check.error(span, clash((first, second), what));
     }
     if numa(check).is_some()
         && let Some(pages) = same_node(&hugepages.pages, nodes)
     {
-        check.error(place, clash(pages, "both for the same NUMA node"));
+        check.error(span, clash(pages, "both for the same NUMA node"));
     }
 }
 
@@ -99,10 +99,10 @@ fn backing(check: &mut Check<'_>) {
     if backing.hugepages.is_none() {
         return;
     }
-    let place = &check.domain.place;
+    let span = &check.domain.span;
     if backing.source == Some(MemorySource::Anonymous) {
         check.error(
-            place,
+            span,
             "hugepages cannot be used with <source type='anonymous'/>".into(),
         );
     }
@@ -112,7 +112,7 @@ fn backing(check: &mut Check<'_>) {
         .and_then(|allocation| allocation.mode);
     if mode == Some(Allocation::Ondemand) {
         check.error(
-            place,
+            span,
             "hugepages cannot be used with <allocation mode='ondemand'/>".into(),
         );
     }
@@ -120,7 +120,7 @@ fn backing(check: &mut Check<'_>) {
 
 /// Memory that comes later: room for it, and slots.
 fn hotplug(check: &mut Check<'_>) {
-    let (domain, place) = (check.domain, &check.domain.place);
+    let (domain, span) = (check.domain, &check.domain.span);
     let devices = &domain.devices.memories;
     let placed: Vec<_> = devices
         .iter()
@@ -130,7 +130,7 @@ fn hotplug(check: &mut Check<'_>) {
         if let Some(device) = placed.first() {
             let message = "a memory device needs <maxMemory>".to_owned();
             check.error_with_hint(
-                &device.info.place,
+                &device.info.span,
                 message,
                 "add <maxMemory slots='16' unit='GiB'>…</maxMemory>",
             );
@@ -140,7 +140,7 @@ fn hotplug(check: &mut Check<'_>) {
     if numa(check).is_none() && check.machine.board != Board::S390Ccw {
         let message = "<maxMemory> needs a guest with a NUMA node".to_owned();
         check.error_with_hint(
-            place,
+            span,
             message,
             "add <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>",
         );
@@ -149,7 +149,7 @@ fn hotplug(check: &mut Check<'_>) {
     if max.bytes() < memory {
         let (max, memory) = (max.bytes() / 1024, memory / 1024);
         check.error(
-            place,
+            span,
             format!("<maxMemory> ({max} KiB) is less than <memory> ({memory} KiB)"),
         );
     }
@@ -161,7 +161,7 @@ fn hotplug(check: &mut Check<'_>) {
     if nodes.saturating_add(added) > max.bytes() {
         let (added, room) = (added / 1024, max.bytes().saturating_sub(nodes) / 1024);
         check.error(
-            place,
+            span,
             format!(
                 "memory devices have {added} KiB, but <maxMemory> leaves room for only {room} KiB"
             ),
@@ -184,12 +184,12 @@ fn slots(check: &mut Check<'_>, slots: u32) {
         let message = format!(
             "slot {slot} of a memory module is not one of the {slots} slots of <maxMemory>"
         );
-        check.error_with_hint(&device.info.place, message, "raise 'slots' of <maxMemory>");
+        check.error_with_hint(&device.info.span, message, "raise 'slots' of <maxMemory>");
     }
     for (_, second) in duplicates(modules.iter().map(|(slot, device)| (*slot, *device))) {
         let slot = slot_of(second).unwrap_or_default();
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("slot {slot} is used by two memory modules"),
         );
     }

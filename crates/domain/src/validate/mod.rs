@@ -32,7 +32,7 @@ use crate::error::{Error, Errors};
 use crate::model::device::{ControllerType, Info};
 use crate::model::domain::Domain;
 use crate::platform::{Machine, Platform};
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -97,8 +97,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn error(&mut self, place: &Place, message: String) {
-        self.errors.push(Error::new(message).at(place.0.clone()));
+    fn error(&mut self, span: &SourceSpan, message: String) {
+        self.errors.push(Error::new(message).at(span.0.clone()));
     }
 
     /// Whether the guest has the controller of a kind and index.
@@ -112,9 +112,9 @@ impl Check<'_> {
         numa.is_some_and(|numa| numa.cells.iter().any(|cell| cell.id == Some(node)))
     }
 
-    fn error_with_hint(&mut self, place: &Place, message: String, hint: &str) {
+    fn error_with_hint(&mut self, span: &SourceSpan, message: String, hint: &str) {
         self.errors
-            .push(Error::new(message).at(place.0.clone()).hint(hint));
+            .push(Error::new(message).at(span.0.clone()).hint(hint));
     }
 }
 
@@ -134,6 +134,6 @@ fn duplicates<K: Hash + Eq, T: Clone>(items: impl IntoIterator<Item = (K, T)>) -
 }
 
 /// Where a device stands, for an error about it.
-fn place_of(info: Option<&Info>) -> Place {
-    info.map(|i| i.place.clone()).unwrap_or_default()
+fn span_of(info: Option<&Info>) -> SourceSpan {
+    info.map(|i| i.span.clone()).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::model::domain::Domain;
 use crate::model::iommufd::Backend;
 use crate::model::limits::Memtune;
 use crate::model::security::SeclabelType;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use std::collections::HashMap;
 
 impl Domain {
@@ -21,7 +21,7 @@ impl Domain {
         let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
         notes.extend(self.emulator_capabilities.as_ref().map(|capabilities| {
             let message = "<qemu:capabilities> has no effect: the emulator itself is queried";
-            Note::new(message.into(), capabilities.place.0.clone())
+            Note::new(message.into(), capabilities.span.0.clone())
         }));
         notes.extend(uncached(self));
         notes.extend(crowded(self));
@@ -67,7 +67,7 @@ fn uncached(domain: &Domain) -> Option<Note> {
         "the emulator refuses hostdev {} unless this IOMMU has caching_mode='on'",
         hostdev.host_name()
     );
-    Some(Note::new(message, iommu.info.place.0.clone()))
+    Some(Note::new(message, iommu.info.span.0.clone()))
 }
 
 /// The buses below an expander are numbered from its own number on, and end before the next
@@ -105,7 +105,7 @@ fn crowded(domain: &Domain) -> Vec<Note> {
                 "the expander with busNr {number} has {room} bus numbers, for its own bus and {buses} below it: \
                  the guest may not find all devices there"
             );
-            notes.push(Note::new(message, expander.info.place.0.clone()));
+            notes.push(Note::new(message, expander.info.span.0.clone()));
         }
     }
     notes
@@ -165,10 +165,10 @@ fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
         ),
     ];
     let said: Vec<_> = all.into_iter().filter(|(_, said)| *said).collect();
-    let place = domain.place.0.clone();
+    let span = domain.span.0.clone();
     said.into_iter().map(move |(element, _)| {
         let message = format!("<{element}> has no effect: configure it on the host if you need it");
-        Note::new(message, place.clone())
+        Note::new(message, span.clone())
     })
 }
 
@@ -191,7 +191,7 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
     };
     Some(Note::new(
         format!("hostdev {} {text}", hostdev.host_name()),
-        hostdev.info.place.0.clone(),
+        hostdev.info.span.0.clone(),
     ))
 }
 
@@ -214,7 +214,7 @@ fn left_to_the_host(interface: &Interface) -> Option<Note> {
         "<interface>",
         "configure the tap itself",
         &all,
-        &interface.info().place,
+        &interface.info().span,
     )
 }
 
@@ -226,7 +226,7 @@ fn unset_on_the_device(interface: &Interface) -> Option<Note> {
          the host before the start",
         hostdev.host_name()
     );
-    Some(Note::new(message, interface.info().place.0.clone()))
+    Some(Note::new(message, interface.info().span.0.clone()))
 }
 
 /// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
@@ -239,7 +239,7 @@ fn left_to_virtiofsd(filesystem: &Filesystem) -> Option<Note> {
         "<filesystem>",
         "virtiofsd is not started here",
         &all,
-        &filesystem.info.place,
+        &filesystem.info.span,
     )
 }
 
@@ -259,15 +259,15 @@ fn left_to_a_manager(disk: &Disk) -> Option<Note> {
         ("sgio", disk.sgio.is_some()),
         ("rawio", disk.rawio.is_some()),
     ];
-    note("<disk>", "not supported", &all, &disk.info.place)
+    note("<disk>", "not supported", &all, &disk.info.span)
 }
 
-fn note(of: &str, why: &str, all: &[(&str, bool)], place: &Place) -> Option<Note> {
+fn note(of: &str, why: &str, all: &[(&str, bool)], span: &SourceSpan) -> Option<Note> {
     let said: Vec<_> = all
         .iter()
         .filter(|(_, said)| *said)
         .map(|(what, _)| *what)
         .collect();
     let message = format!("{} of {of} has no effect: {why}", said.join(", "));
-    (!said.is_empty()).then(|| Note::new(message, place.0.clone()))
+    (!said.is_empty()).then(|| Note::new(message, span.0.clone()))
 }

@@ -10,7 +10,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {
         if numa.cells.len() > MOST_CELLS {
             check.error(
-                &numa.place,
+                &numa.span,
                 format!("a guest has at most {MOST_CELLS} NUMA cells"),
             );
             return;
@@ -42,7 +42,7 @@ fn numbers(check: &mut Check<'_>, numa: &Numa) {
             ids.join(", "),
             numa.cells.len() - 1
         );
-        check.error(&numa.place, message);
+        check.error(&numa.span, message);
     }
 }
 
@@ -53,7 +53,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
         let mut taken = cell.cpus.iter().flat_map(crate::model::idset::IdSet::iter);
         if let Some((cpu, first)) = taken.find_map(|cpu| Some((cpu, cell_of.insert(cpu, id)?))) {
             check.error(
-                &cell.place,
+                &cell.span,
                 format!("CPU {cpu} is in two NUMA cells, {first} and {id}"),
             );
         }
@@ -74,7 +74,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
             let id = cell.id.unwrap_or_default();
             let message =
                 format!("NUMA cell {id} has CPU {beyond}, but <vcpu> has only {count} CPUs");
-            check.error(&cell.place, message);
+            check.error(&cell.span, message);
         }
     }
 }
@@ -89,18 +89,18 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
                     "<sibling id='{}'> of NUMA cell {id} is not a cell",
                     sibling.id
                 );
-                check.error(&sibling.place, message);
+                check.error(&sibling.span, message);
             } else if (sibling.id == id) != (sibling.value == 10) {
                 let message = format!(
                     "<sibling id='{}'> of NUMA cell {id} has distance {}: only a cell itself is at distance 10",
                     sibling.id, sibling.value
                 );
-                check.error(&sibling.place, message);
+                check.error(&sibling.span, message);
             }
         }
         for (first, second) in duplicates(siblings.map(|sibling| (sibling.id, sibling))) {
             check.error(
-                &second.place,
+                &second.span,
                 format!(
                     "<sibling id='{}'> of NUMA cell {id} appears twice",
                     first.id
@@ -125,7 +125,7 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
         for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
             if cell(id).is_none() {
                 check.error(
-                    &route.place,
+                    &route.span,
                     format!("'{end}' {id} of <interconnects> is not a NUMA cell"),
                 );
             }
@@ -135,7 +135,7 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
                 "'initiator' {} of <interconnects> is a NUMA cell without CPUs",
                 route.initiator
             );
-            check.error(&route.place, message);
+            check.error(&route.span, message);
         }
         let has = |level: u32| {
             cell(route.target).is_some_and(|cell| cell.caches.iter().any(|c| c.level == level))
@@ -143,7 +143,7 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
         if let Some(level) = route.cache.filter(|level| !has(*level)) {
             let target = route.target;
             check.error(
-                &route.place,
+                &route.span,
                 format!(
                     "'cache' {level} of <interconnects> is not a <cache> of NUMA cell {target}"
                 ),
@@ -168,7 +168,7 @@ fn numatune(check: &mut Check<'_>) {
     {
         let message = "<memory> of <numatune> needs a 'nodeset'".to_owned();
         check.error_with_hint(
-            &memory.place,
+            &memory.span,
             message,
             "add 'nodeset', or set placement='auto'",
         );
@@ -199,7 +199,7 @@ fn numatune(check: &mut Check<'_>) {
             }
             _ => continue,
         };
-        check.error(&memnode.place, wrong);
+        check.error(&memnode.span, wrong);
     }
     for (first, second) in duplicates(
         numatune
@@ -208,7 +208,7 @@ fn numatune(check: &mut Check<'_>) {
             .map(|memnode| (memnode.cellid, memnode)),
     ) {
         check.error(
-            &second.place,
+            &second.span,
             format!("<memnode cellid='{}'> appears twice", first.cellid),
         );
     }

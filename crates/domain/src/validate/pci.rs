@@ -1,6 +1,6 @@
 //! PCI addresses: each used once, on a bus that is there and accepts the device.
 
-use super::{Check, place_of};
+use super::{Check, span_of};
 use crate::error::Error;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::{Address, Item};
@@ -34,10 +34,10 @@ fn places(check: &mut Check<'_>) {
             // That it has an address at all is said with the other controllers.
             continue;
         }
-        let (what, place) = (devices.describe(item), place_of(devices.info(item)));
+        let (what, span) = (devices.describe(item), span_of(devices.info(item)));
         if let Some(other) = used.get(&at) {
             check.error(
-                &place,
+                &span,
                 format!("PCI address {at} is used twice: by {other} and by {what}"),
             );
             continue;
@@ -48,7 +48,7 @@ fn places(check: &mut Check<'_>) {
         {
             check
                 .errors
-                .push(misfit(format!("{what}: {message}"), need).at(place.0));
+                .push(misfit(format!("{what}: {message}"), need).at(span.0));
         }
         used.insert(at, what);
     }
@@ -113,7 +113,7 @@ fn functions(check: &mut Check<'_>) {
             let (what, first) = (devices.describe(item), devices.describe(*first));
             let message =
                 format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
-            check.error(&place_of(devices.info(item)), message);
+            check.error(&span_of(devices.info(item)), message);
         }
     }
 }
@@ -138,7 +138,7 @@ fn chassis(check: &mut Check<'_>) {
             let message = format!(
                 "chassis='{chassis}' is used twice: by the PCI controllers {other} and {index}"
             );
-            check.error(&controller.info.place, message);
+            check.error(&controller.info.span, message);
         }
     }
 }
@@ -154,7 +154,7 @@ fn below(check: &mut Check<'_>) {
                 "the PCI controller with index {index} is on bus {}; its index must be larger than its bus",
                 at.bus
             );
-            check.error(&controller.info.place, message);
+            check.error(&controller.info.span, message);
         }
     }
 }

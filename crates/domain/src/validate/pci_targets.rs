@@ -28,17 +28,17 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
 
 /// Which machines can keep room for devices above 4 GiB, and how much.
 fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
-    let (place, name) = (&controller.info.place, &check.machine.name);
+    let (span, name) = (&controller.info.span, &check.machine.name);
     match check.machine.board {
         Board::I440fx | Board::Q35 => {}
         Board::Virt if bytes.is_power_of_two() => {}
         Board::Virt => {
             let message = format!("<pcihole64> of the machine '{name}' must be a power of two");
-            check.error(place, message);
+            check.error(span, message);
         }
         _ => {
             let message = format!("the machine '{name}' does not support <pcihole64>");
-            check.error(place, message);
+            check.error(span, message);
         }
     }
 }
@@ -50,7 +50,7 @@ fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
     if !names_of(model).contains(&name) {
         let message =
             format!("<model name='{name}'> is not a device for a controller of model '{model}'");
-        check.error(&controller.info.place, message);
+        check.error(&controller.info.span, message);
     }
 }
 
@@ -76,7 +76,7 @@ fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &Contr
         let message = format!(
             "chassisNr='0' of the PCI controller {index} is out of range: expected 1 to 255"
         );
-        check.error(&controller.info.place, message);
+        check.error(&controller.info.span, message);
     }
 }
 
@@ -115,12 +115,12 @@ fn options(
         let name = controller.model_name.map_or(model.as_str(), Name::as_str);
         let index = controller.index.unwrap_or_default();
         let message = format!("<target> of the PCI controller {index}: a {name} has no '{option}'");
-        check.error(&controller.info.place, message);
+        check.error(&controller.info.span, message);
     }
 }
 
 fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
-    let place = &controller.info.place;
+    let span = &controller.info.span;
     let express = controller.model == Some(Model::PcieExpanderBus);
     if express != check.machine.is_express() {
         let (model, name) = (
@@ -133,18 +133,18 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
             "a conventional PCI bus"
         };
         check.error(
-            place,
+            span,
             format!("a {model} is for machines with {kind}, which '{name}' does not have"),
         );
     }
     match target.bus_nr {
         None => {
             let message = "no bus number is left for the expander".to_owned();
-            check.error_with_hint(place, message, "give each expander a <target busNr='…'/>");
+            check.error_with_hint(span, message, "give each expander a <target busNr='…'/>");
         }
         Some(number) if !BUS_NUMBERS.contains(&number) => {
             check.error(
-                place,
+                span,
                 format!("busNr='{number}' of the expander is out of range: expected 1 to 254"),
             );
         }
@@ -154,6 +154,6 @@ fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerT
         let index = controller.index.unwrap_or_default();
         let message =
             format!("the expander {index} is of NUMA node {node}, which the guest does not have");
-        check.error_with_hint(place, message, "name a <cell> of <cpu><numa>");
+        check.error_with_hint(span, message, "name a <cell> of <cpu><numa>");
     }
 }

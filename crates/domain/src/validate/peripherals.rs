@@ -1,6 +1,6 @@
 //! Watchdogs, TPMs, shared memory, USB, screens: what their drivers refuse.
 
-use super::{Check, duplicates, place_of};
+use super::{Check, duplicates, span_of};
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::filesystem::FilesystemType;
 use crate::model::device::graphics::{GraphicsType, ListenType};
@@ -36,18 +36,18 @@ pub(super) fn check(check: &mut Check<'_>) {
         && cid.address.is_none()
     {
         check.error(
-            &vsock.info.place,
+            &vsock.info.span,
             "<cid auto='no'> of <vsock> needs an 'address'".into(),
         );
     }
 }
 
 fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
-    let place = &tpm.info.place;
+    let span = &tpm.info.span;
     let Some(backend) = &tpm.backend else { return };
     if backend.version == Some(TpmVersion::V1_2) {
         let message = "a TPM of version '1.2' is not supported".to_owned();
-        check.error_with_hint(place, message, "set version='2.0', or leave it out");
+        check.error_with_hint(span, message, "set version='2.0', or leave it out");
     }
     let arch = check.machine.arch;
     let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
@@ -58,49 +58,49 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
     };
     if let Some(model) = tpm.model.filter(|_| !fits) {
         check.error(
-            place,
+            span,
             format!("a TPM of model '{model}' is not for the architecture {arch}"),
         );
     }
     let external = backend.external.as_ref().and_then(|e| e.kind);
     if external.is_some_and(|kind| kind != CharSourceType::Unix) {
         check.error(
-            place,
+            span,
             "an external TPM needs a socket: <source type='unix' mode='connect' path='…'/>".into(),
         );
     }
 }
 
 fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
-    let place = &shmem.info.place;
+    let span = &shmem.info.span;
     let model = shmem.model.unwrap_or(ShmemModel::Plain);
     if let Some(size) = shmem.size.map(|s| s.0.bytes())
         && (size < LEAST_SHMEM || !size.is_power_of_two())
     {
         let message =
             format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
-        check.error(place, message);
+        check.error(span, message);
     }
     match model {
         ShmemModel::Ivshmem => {
             let message = "<shmem> of model 'ivshmem' was removed in QEMU 4.0".to_owned();
-            check.error_with_hint(place, message, "use 'ivshmem-plain' or 'ivshmem-doorbell'");
+            check.error_with_hint(span, message, "use 'ivshmem-plain' or 'ivshmem-doorbell'");
         }
         ShmemModel::Plain if shmem.server.is_some() => {
             check.error(
-                place,
+                span,
                 "<shmem> of model 'ivshmem-plain' cannot have a <server>".into(),
             );
         }
         ShmemModel::Plain if shmem.msi.is_some() => {
             check.error(
-                place,
+                span,
                 "<msi> of <shmem> is for the model 'ivshmem-doorbell' only".into(),
             );
         }
         ShmemModel::Doorbell if shmem.size.is_some() => {
             check.error(
-                place,
+                span,
                 "<shmem> of model 'ivshmem-doorbell' cannot have a <size>: its server sets it"
                     .into(),
             );
@@ -114,7 +114,7 @@ fn watchdogs(check: &mut Check<'_>) {
     let watchdogs = &check.domain.devices.watchdogs;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
     for watchdog in watchdogs {
-        let place = &watchdog.info.place;
+        let span = &watchdog.info.span;
         let fits = match watchdog.model {
             Some(WatchdogModel::Itco) => check.machine.board == Board::Q35,
             Some(WatchdogModel::Ib700) => x86,
@@ -125,19 +125,19 @@ fn watchdogs(check: &mut Check<'_>) {
         if let Some(model) = watchdog.model.filter(|_| !fits) {
             let name = &check.machine.name;
             check.error(
-                place,
+                span,
                 format!("a watchdog of model '{model}' is not for the machine '{name}'"),
             );
         }
         let first = watchdogs.first().and_then(|w| w.action);
         if watchdog.action != first {
-            check.error(place, "all watchdogs must have the same action".into());
+            check.error(span, "all watchdogs must have the same action".into());
         }
     }
     for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
         let model = second.model.map_or("", WatchdogModel::as_str);
         check.error(
-            &second.info.place,
+            &second.info.span,
             format!("two watchdogs of the model '{model}'"),
         );
     }
@@ -145,17 +145,17 @@ fn watchdogs(check: &mut Check<'_>) {
 
 fn filesystems(check: &mut Check<'_>) {
     for filesystem in &check.domain.devices.filesystems {
-        let place = &filesystem.info.place;
+        let span = &filesystem.info.span;
         if filesystem.kind != Some(FilesystemType::Mount) {
             let kind = filesystem.kind.map_or("", FilesystemType::as_str);
             check.error(
-                place,
+                span,
                 format!("a <filesystem> of type '{kind}' is for containers: expected 'mount'"),
             );
         }
         if filesystem.info.boot.is_some() && !filesystem.is_virtiofs() {
             check.error(
-                place,
+                span,
                 "a guest can boot only from a <filesystem> with <driver type='virtiofs'/>".into(),
             );
         }
@@ -167,13 +167,13 @@ fn filesystems(check: &mut Check<'_>) {
                 .is_some_and(|s| s.socket.is_some())
         {
             check.error(
-                place,
+                span,
                 "<readonly/> cannot be used with the socket of a virtiofsd: configure that virtiofsd".into(),
             );
         }
         if filesystem.is_virtiofs() && filesystem.model.is_some() {
             check.error(
-                place,
+                span,
                 "a <filesystem> with <driver type='virtiofs'/> cannot have a model".into(),
             );
         }
@@ -183,32 +183,32 @@ fn filesystems(check: &mut Check<'_>) {
 fn graphics(check: &mut Check<'_>) {
     let all = &check.domain.devices.graphics;
     for graphics in all {
-        let place = &graphics.place;
+        let span = &graphics.span;
         for listen in &graphics.listens {
             if listen.kind == Some(ListenType::Network) {
                 let message =
                     "<listen type='network'> names a network of libvirt, which is not supported"
                         .to_owned();
                 check.error_with_hint(
-                    place,
+                    span,
                     message,
                     "give the address: <listen type='address' address='…'/>",
                 );
             }
         }
         if graphics.listens.len() > 1 {
-            check.error(place, "a <graphics> can have only one <listen>".into());
+            check.error(span, "a <graphics> can have only one <listen>".into());
         }
         if graphics.kind == Some(GraphicsType::Vnc)
             && graphics.port.and_then(|p| p.0).is_some_and(|p| p < 5900)
         {
-            check.error(place, "a VNC port must be 5900 or more".into());
+            check.error(span, "a VNC port must be 5900 or more".into());
         }
     }
     for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {
         if let Some(second) = all.iter().filter(|g| g.kind == Some(kind)).nth(1) {
             check.error(
-                &second.place,
+                &second.span,
                 format!("two <graphics> of type '{kind}': a guest can have only one"),
             );
         }
@@ -226,34 +226,34 @@ const fn is_primary_only(model: Option<VideoModel>) -> bool {
 fn videos(check: &mut Check<'_>) {
     let videos = &check.domain.devices.videos;
     for video in videos {
-        let place = &video.info.place;
+        let span = &video.info.span;
         let model = video.model();
         if model == Some(VideoModel::None) && videos.len() > 1 {
             check.error(
-                place,
+                span,
                 "a graphics card of model 'none' must be the only one".into(),
             );
         }
         if !video.is_primary() && is_primary_only(model) {
             let name = model.map_or("", VideoModel::as_str);
             check.error(
-                place,
+                span,
                 format!("a graphics card of model '{name}' must be the primary one"),
             );
         }
         if video.is_vhost_user() && model != Some(VideoModel::Virtio) {
             check.error(
-                place,
+                span,
                 "<driver name='vhostuser'/> is for a graphics card of model 'virtio' only".into(),
             );
         }
         if video.model.heads == Some(0) {
-            check.error(place, "a graphics card must have at least one head".into());
+            check.error(span, "a graphics card must have at least one head".into());
         }
     }
     if let Some(second) = videos.iter().filter(|v| v.is_primary()).nth(1) {
         check.error(
-            &second.info.place,
+            &second.info.span,
             "two graphics cards have primary='yes'".into(),
         );
     }
@@ -262,10 +262,10 @@ fn videos(check: &mut Check<'_>) {
 fn sounds(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     for sound in &devices.sounds {
-        let place = &sound.info.place;
+        let span = &sound.info.span;
         if sound.model == Some(SoundModel::Ich7) {
             check.error(
-                place,
+                span,
                 "there is no sound card of model 'ich7': use 'ich6' or 'ich9'".into(),
             );
         }
@@ -274,14 +274,14 @@ fn sounds(check: &mut Check<'_>) {
             .filter(|id| devices.audios.iter().all(|a| a.id != *id))
         {
             check.error(
-                place,
+                span,
                 format!("the sound card names <audio id='{id}'/>, which does not exist"),
             );
         }
     }
     for (_, second) in duplicates(devices.audios.iter().map(|a| (a.id, a))) {
         check.error(
-            &second.place,
+            &second.span,
             format!("two <audio> have the id {}", second.id),
         );
     }
@@ -297,20 +297,20 @@ fn usb(check: &mut Check<'_>) {
         .collect();
     let mut ports = Vec::new();
     for item in items {
-        let (what, place) = (devices.describe(item), place_of(devices.info(item)));
+        let (what, span) = (devices.describe(item), span_of(devices.info(item)));
         match devices.info(item).and_then(|info| info.address.as_ref()) {
             Some(Address::Usb(usb)) => {
                 let bus = usb.bus.unwrap_or(0);
                 if !check.has_controller(ControllerType::Usb, bus) {
                     check.error(
-                        &place,
+                        &span,
                         format!("{what} is on USB bus {bus}, but there is no such controller"),
                     );
                 }
-                ports.push(((bus, usb.port.clone()), (what, place)));
+                ports.push(((bus, usb.port.clone()), (what, span)));
             }
             Some(_) => check.error(
-                &place,
+                &span,
                 format!("{what} is on USB: its address must be of type 'usb'"),
             ),
             // That no port is free was said when ports were given out.

@@ -11,7 +11,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     let arch = check.machine.arch;
     if domain.keywrap.is_some() && arch != Arch::S390x {
         check.error(
-            &domain.place,
+            &domain.span,
             format!("<keywrap> is for s390x only, not for {arch}"),
         );
     }
@@ -27,11 +27,11 @@ pub(super) fn check(check: &mut Check<'_>) {
     if !fits {
         let name = &check.machine.name;
         check.error(
-            &security.place,
+            &security.span,
             format!("<launchSecurity type='{kind}'> is for {only} only, not for '{name}'"),
         );
     } else if domain.kind != Some(VirtType::Kvm) {
         let message = format!("<launchSecurity type='{kind}'> needs <domain type='kvm'>");
-        check.error(&security.place, message);
+        check.error(&security.span, message);
     }
 }

@@ -4,7 +4,7 @@ use super::Check;
 use crate::model::device::disk::DiskType;
 use crate::model::device::interface::InterfaceType;
 use crate::model::memory::Access;
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 
 pub(super) fn check(check: &mut Check<'_>) {
     if is_shared(check) {
@@ -23,16 +23,16 @@ pub(super) fn check(check: &mut Check<'_>) {
     let filesystems = filesystems.map(|f| {
         (
             "a <filesystem> with <driver type='virtiofs'/>",
-            &f.info.place,
+            &f.info.span,
         )
     });
-    let disks = disks.map(|d| ("a disk of type 'vhostuser'", &d.info.place));
-    let interfaces = interfaces.map(|i| ("an interface of type 'vhostuser'", &i.info.place));
-    let all: Vec<(&str, &Place)> = filesystems.chain(disks).chain(interfaces).collect();
-    for (what, place) in all {
+    let disks = disks.map(|d| ("a disk of type 'vhostuser'", &d.info.span));
+    let interfaces = interfaces.map(|i| ("an interface of type 'vhostuser'", &i.info.span));
+    let all: Vec<(&str, &SourceSpan)> = filesystems.chain(disks).chain(interfaces).collect();
+    for (what, span) in all {
         let message = format!("{what} needs guest memory that is shared with another process");
         let hint = "add <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>, or set memAccess='shared' on each <cell>";
-        check.error_with_hint(place, message, hint);
+        check.error_with_hint(span, message, hint);
     }
 }
 

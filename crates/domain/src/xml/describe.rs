@@ -5,8 +5,8 @@
 //! descriptions are followed many times, each time with other values, and what was met is put
 //! together.
 
-use super::place::Place;
 use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
+use super::span::SourceSpan;
 use super::{Element, Visitor};
 
 /// Rounds through the descriptions. The longest lists have some dozens of words.
@@ -274,7 +274,7 @@ impl Visitor for Describer<'_> {
         });
     }
 
-    fn place(&mut self, _: &mut Place) {}
+    fn span(&mut self, _: &mut SourceSpan) {}
 
     fn error(&mut self, _: String) {}
 }

@@ -7,16 +7,16 @@
 
 pub(crate) mod describe;
 pub(crate) mod limits;
-pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod slot;
+pub(crate) mod span;
 pub(crate) mod suggest;
 pub(crate) mod text;
 pub(crate) mod value;
 pub(crate) mod writer;
 
-use place::Place;
 use slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot};
+use span::SourceSpan;
 
 /// A visitor of the parts of an element: the reader, the writer, or the one who tells what there
 /// is.
@@ -69,7 +69,7 @@ pub(crate) trait Visitor {
     fn verbatim(&mut self, name: &'static str, slot: &mut Option<String>);
 
     /// Where the element stands in the source. The writer ignores it.
-    fn place(&mut self, slot: &mut Place);
+    fn span(&mut self, slot: &mut SourceSpan);
 
     /// Reports what is wrong with this element. Nothing happens when writing.
     fn error(&mut self, message: String);

@@ -1,7 +1,7 @@
 //! Reads elements from a document, and reports all that is wrong or not understood.
 
-use super::place::Place;
 use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
+use super::span::SourceSpan;
 use super::{Element, Visitor, suggest};
 use crate::bounded::Bounded;
 use crate::error::{Error, Note, shortened};
@@ -333,8 +333,8 @@ impl Visitor for Reader<'_, '_> {
         }
     }
 
-    fn place(&mut self, slot: &mut Place) {
-        *slot = Place(Some(start_tag(self.node, self.source)));
+    fn span(&mut self, slot: &mut SourceSpan) {
+        *slot = SourceSpan(Some(start_tag(self.node, self.source)));
     }
 
     fn error(&mut self, message: String) {

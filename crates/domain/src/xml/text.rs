@@ -3,7 +3,7 @@
 use super::value::Value;
 
 /// Shows a string to a visitor as a text of the form `T`.
-pub(crate) fn of_form<T: From<String> + Into<String>>(
+pub(crate) fn visit_as<T: From<String> + Into<String>>(
     slot: &mut Option<String>,
     visit: impl FnOnce(&mut Option<T>),
 ) {

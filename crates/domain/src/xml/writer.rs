@@ -1,9 +1,9 @@
 //! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
 
-use super::place::Place;
 use super::slot::{
     ElementSlot, ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot,
 };
+use super::span::SourceSpan;
 use super::{Element, Visitor};
 
 /// Collects what one element holds.
@@ -176,7 +176,7 @@ impl Visitor for Writer {
         }
     }
 
-    fn place(&mut self, _: &mut Place) {}
+    fn span(&mut self, _: &mut SourceSpan) {}
 
     fn error(&mut self, _: String) {}
 }

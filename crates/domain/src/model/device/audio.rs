@@ -1,7 +1,7 @@
 //! `<audio>`: where the guest's sound goes on the host.
 
-use crate::xml::place::Place;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -71,7 +71,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audio {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Number, from 1, by which sound cards name it.
     pub id: u32,
     /// The host's sound system.
@@ -144,14 +144,14 @@ pub struct AudioSettings {
 
 impl Element for Audio {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.required("id", &mut self.id);
         v.attr("type", &mut self.kind);
         v.attr("timerPeriod", &mut self.timer_period);
         v.attr("serverName", &mut self.server_name);
         v.attr("driver", &mut self.driver);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
-        of_form::<FilePath>(&mut self.runtime_dir, |path| v.attr("runtimeDir", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.runtime_dir, |path| v.attr("runtimeDir", path));
         v.yes_no("tryMMap", &mut self.try_mmap);
         v.yes_no("exclusive", &mut self.exclusive);
         v.attr("dspPolicy", &mut self.dsp_policy);

@@ -2,7 +2,7 @@
 //! host's end of those and of others.
 
 use super::Info;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
 use std::net::Ipv4Addr;
@@ -346,7 +346,7 @@ impl Element for Chardev {
 impl Element for CharSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("mode", &mut self.mode);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.on_off("append", &mut self.append);
         v.attr("host", &mut self.host);
         v.attr("service", &mut self.service);
@@ -383,7 +383,7 @@ impl Element for Reconnect {
 
 impl Element for CharLog {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
+        visit_as::<FilePath>(&mut self.file, |path| v.attr("file", path));
         v.on_off("append", &mut self.append);
         if self.file.is_none() {
             v.error("<log> needs the attribute 'file'".into());

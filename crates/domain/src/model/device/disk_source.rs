@@ -3,7 +3,7 @@
 use super::address::visit_pci;
 use super::chardev::{Reconnect, SourceSeclabel};
 use super::secret::{Auth, Secret};
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -271,9 +271,9 @@ impl DiskSource {
 
 impl Element for DiskSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.file, |path| v.attr("file", path));
-        of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
-        of_form::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
+        visit_as::<FilePath>(&mut self.file, |path| v.attr("file", path));
+        visit_as::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
+        visit_as::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
         v.attr("protocol", &mut self.protocol);
         v.attr("name", &mut self.name);
         v.attr("query", &mut self.query);
@@ -282,7 +282,7 @@ impl Element for DiskSource {
         v.attr("pool", &mut self.pool);
         v.attr("volume", &mut self.volume);
         v.attr("type", &mut self.kind);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.yes_no("managed", &mut self.managed);
         v.attr("namespace", &mut self.namespace);
         v.attr("startupPolicy", &mut self.startup_policy);
@@ -304,7 +304,7 @@ impl DiskSource {
         self.address = address.and_then(|address| address.0);
         v.children("host", &mut self.hosts);
         v.child_word("snapshot", "name", &mut self.snapshot);
-        of_form::<FilePath>(&mut self.config, |path| {
+        visit_as::<FilePath>(&mut self.config, |path| {
             v.child_word("config", "file", path)
         });
         v.child_word("ssl", "verify", &mut self.ssl_verify);
@@ -318,7 +318,7 @@ impl DiskSource {
         v.child("initiator", &mut initiator);
         self.initiator = initiator.and_then(|initiator| initiator.0);
         v.child("identity", &mut self.identity);
-        of_form::<FilePath>(&mut self.known_hosts, |path| {
+        visit_as::<FilePath>(&mut self.known_hosts, |path| {
             v.child_word("knownHosts", "path", path)
         });
         v.child("reconnect", &mut self.reconnect);
@@ -387,7 +387,7 @@ impl Element for DiskHost {
         v.attr("name", &mut self.name);
         v.attr("port", &mut self.port);
         v.attr("transport", &mut self.transport);
-        of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
+        visit_as::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
         if self.name.is_none() && self.socket.is_none() {
             v.error("<host> needs the attribute 'name', or a 'socket'".into());
         }
@@ -435,7 +435,7 @@ impl Element for Reservations {
 impl Element for ReservationsSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.attr("mode", &mut self.mode);
         if self.path.is_none() {
             v.error("<source> of <reservations> needs the attribute 'path'".into());

@@ -3,8 +3,8 @@
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
 use crate::model::limits::Idmap;
-use crate::xml::place::Place;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -152,7 +152,7 @@ pub struct FilesystemDriver {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Virtiofsd {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Its path.
     pub path: Option<String>,
     /// Whether extended attributes are shown.
@@ -237,8 +237,8 @@ impl Element for FilesystemDriver {
 
 impl Element for Virtiofsd {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        v.span(&mut self.span);
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.on_off("xattr", &mut self.xattr);
         v.child_word("cache", "mode", &mut self.cache);
         v.child_word("sandbox", "mode", &mut self.sandbox);
@@ -257,7 +257,7 @@ impl Element for VirtiofsLock {
 
 impl Element for FilesystemSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
-        of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
+        visit_as::<FilePath>(&mut self.dir, |path| v.attr("dir", path));
+        visit_as::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
     }
 }

@@ -1,7 +1,7 @@
 //! `<graphics>`: where the guest's screen can be seen.
 
-use crate::xml::place::Place;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::span::SourceSpan;
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
 
@@ -149,7 +149,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graphics {
     /// Where the element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// How the screen is shown.
     pub kind: Option<GraphicsType>,
     /// Port; -1 for one that is free.
@@ -290,7 +290,7 @@ pub struct GraphicsGl {
 
 impl Element for Graphics {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         v.attr("type", &mut self.kind);
         if v.reading() && self.kind.is_none() {
             v.error("<graphics> needs the attribute 'type'".into());
@@ -343,7 +343,7 @@ impl Graphics {
     }
 
     fn visit_vnc(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
+        visit_as::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
         v.attr("websocket", &mut self.websocket);
         v.yes_no("websocketGenerated", &mut self.websocket_generated);
         v.attr("sharePolicy", &mut self.share_policy);
@@ -370,7 +370,7 @@ impl Element for Listen {
         v.attr("type", &mut self.kind);
         v.attr("address", &mut self.address);
         v.attr("network", &mut self.network);
-        of_form::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
+        visit_as::<FilePath>(&mut self.socket, |path| v.attr("socket", path));
         if self.kind.is_none() {
             v.error("<listen> needs the attribute 'type'".into());
         }
@@ -390,6 +390,6 @@ impl Element for SpiceChannel {
 impl Element for GraphicsGl {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enable", &mut self.enable);
-        of_form::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
+        visit_as::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
     }
 }

@@ -2,14 +2,14 @@
 //! besides.
 
 use super::address::{Address, UsbChosen};
-use crate::xml::place::Place;
+use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
 /// Alias and address of a device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Info {
     /// Where the device's element stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// The device's part in the boot.
     pub boot: Option<Boot>,
     /// `<alias name=…/>`: the device's id. `complete` gives one to every device.
@@ -83,7 +83,7 @@ impl Info {
     }
 
     fn visit_alias(&mut self, v: &mut dyn Visitor) {
-        v.place(&mut self.place);
+        v.span(&mut self.span);
         let mut alias = self.alias.take().filter(|alias| alias.starts_with("ua-"));
         v.child_word("alias", "name", &mut alias);
         self.alias = alias;

@@ -2,7 +2,7 @@
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -127,8 +127,8 @@ impl Element for Input {
 
 impl Element for InputSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.evdev, |path| v.attr("evdev", path));
-        of_form::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
+        visit_as::<FilePath>(&mut self.evdev, |path| v.attr("evdev", path));
+        visit_as::<FilePath>(&mut self.dev, |path| v.attr("dev", path));
         v.attr("grab", &mut self.grab);
         v.attr("grabToggle", &mut self.grab_toggle);
         v.on_off("repeat", &mut self.repeat);

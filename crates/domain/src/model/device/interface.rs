@@ -7,7 +7,7 @@ use super::net_port::{Bandwidth, Filterref, Virtualport, Vlan};
 use super::teaming::Teaming;
 use super::virtio::VirtioModel;
 use super::{Hostdev, Info};
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, value_by_display, words};
 use crate::xml::{Element, Visitor};
 use std::fmt;
@@ -316,10 +316,10 @@ impl Interface {
         v.children("ip", &mut self.ips);
         v.children("route", &mut self.routes);
         v.children("portForward", &mut self.port_forwards);
-        of_form::<FilePath>(&mut self.script, |path| {
+        visit_as::<FilePath>(&mut self.script, |path| {
             v.child_word("script", "path", path)
         });
-        of_form::<FilePath>(&mut self.downscript, |path| {
+        visit_as::<FilePath>(&mut self.downscript, |path| {
             v.child_word("downscript", "path", path)
         });
         v.child("target", &mut self.target);

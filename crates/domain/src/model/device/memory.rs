@@ -5,7 +5,7 @@ use crate::model::idset::IdSet;
 use crate::model::memory::Access;
 use crate::model::memory::Memory;
 use crate::model::uuid::Uuid;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
@@ -135,7 +135,7 @@ impl Element for MemoryDeviceSource {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.leaf("nodemask", &mut self.nodemask);
         v.child("pagesize", &mut self.pagesize);
-        of_form::<FilePath>(&mut self.path, |path| v.leaf("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.leaf("path", path));
         v.child("alignsize", &mut self.alignsize);
         v.flag("pmem", &mut self.pmem);
     }

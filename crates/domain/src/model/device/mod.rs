@@ -34,7 +34,7 @@ pub mod virtio;
 pub mod vsock;
 pub mod watchdog;
 
-use crate::xml::text::{AbsolutePath, of_form};
+use crate::xml::text::{AbsolutePath, visit_as};
 use crate::xml::{Element, Visitor};
 
 pub use address::{
@@ -157,7 +157,7 @@ impl Devices {
 
 impl Element for Devices {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<AbsolutePath>(&mut self.emulator, |path| v.leaf("emulator", path));
+        visit_as::<AbsolutePath>(&mut self.emulator, |path| v.leaf("emulator", path));
         v.children("disk", &mut self.disks);
         v.children("controller", &mut self.controllers);
         v.children("filesystem", &mut self.filesystems);

@@ -1,7 +1,7 @@
 //! Parts of `<interface>`: what it is connected to on the host.
 
 use super::chardev::Reconnect;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -102,7 +102,7 @@ impl Element for NetSource {
         v.attr("portid", &mut self.portid);
         v.attr("bridge", &mut self.bridge);
         v.attr("type", &mut self.kind);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
         v.attr("mode", &mut self.mode);
         v.attr("address", &mut self.address);
         v.attr("port", &mut self.port);

@@ -1,7 +1,7 @@
 //! Parts of `<interface>`: who moves its packets, and how.
 
 use super::virtio::VirtioOptions;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -132,9 +132,9 @@ pub struct NetBackend {
 impl Element for NetBackend {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
-        of_form::<FilePath>(&mut self.tap, |path| v.attr("tap", path));
-        of_form::<FilePath>(&mut self.vhost, |path| v.attr("vhost", path));
-        of_form::<FilePath>(&mut self.log_file, |path| v.attr("logFile", path));
+        visit_as::<FilePath>(&mut self.tap, |path| v.attr("tap", path));
+        visit_as::<FilePath>(&mut self.vhost, |path| v.attr("vhost", path));
+        visit_as::<FilePath>(&mut self.log_file, |path| v.attr("logFile", path));
         v.attr("hostname", &mut self.hostname);
         v.attr("fqdn", &mut self.fqdn);
     }

@@ -2,7 +2,7 @@
 
 use super::Info;
 use super::chardev::CharBackend;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Hex, Value, words};
 use crate::xml::{Element, Visitor};
 
@@ -183,7 +183,7 @@ impl Element for Smartcard {
             self.certificates.drain(..).map(|t| Text(Some(t))).collect();
         v.children("certificate", &mut certificates);
         self.certificates = certificates.into_iter().filter_map(|t| t.0).collect();
-        of_form::<FilePath>(&mut self.database, |path| v.leaf("database", path));
+        visit_as::<FilePath>(&mut self.database, |path| v.leaf("database", path));
         self.info.visit(v);
         match self.mode {
             None => v.error("<smartcard> needs the attribute 'mode'".into()),

@@ -2,7 +2,7 @@
 
 use super::Info;
 use crate::model::memory::Memory;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -102,7 +102,7 @@ impl Element for ShmemSize {
 
 impl Element for ShmemServer {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Info;
 use super::chardev::CharBackend;
 use crate::model::uuid::Uuid;
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -149,7 +149,7 @@ impl Element for TpmBackend {
         match self.kind {
             None => v.error("<backend> of a <tpm> needs the attribute 'type'".into()),
             Some(TpmBackendType::Passthrough) => {
-                of_form::<FilePath>(&mut self.device, |path| {
+                visit_as::<FilePath>(&mut self.device, |path| {
                     v.child_word("device", "path", path)
                 });
             }
@@ -200,7 +200,7 @@ impl Element for External {
 impl Element for TpmStorage {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
-        of_form::<FilePath>(&mut self.path, |path| v.attr("path", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `<video>`: graphics cards.
 
 use super::{Info, virtio::VirtioOptions};
-use crate::xml::text::{FilePath, of_form};
+use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -181,7 +181,7 @@ impl Element for Acceleration {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("accel3d", &mut self.accel3d);
         v.yes_no("accel2d", &mut self.accel2d);
-        of_form::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
+        visit_as::<FilePath>(&mut self.rendernode, |path| v.attr("rendernode", path));
     }
 }
 
