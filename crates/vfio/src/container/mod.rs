@@ -40,33 +40,44 @@
 //! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_are_reset_together`, `devices_of_several_groups_are_reset_where_all_of_them_are_here` | the same, `a_physical_function_is_not_reset_with_virtual_ones_on_its_bus` |
 //! | `VFIO_IOMMU_DIRTY_PAGES` | `dirty_pages_are_told_or_refused_with_the_devices` | `without_tracking_nothing_is_told` |
 
+mod attach;
+mod bitmap;
+mod blocker;
 mod capabilities;
 mod choice;
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is about containers, the file is the trait of that name"
+)]
+mod container;
 mod containers;
-mod dirty;
 mod discards;
 mod dma;
 mod error;
-mod gone;
+mod hint;
+mod hot_reset;
 mod iommufd;
 mod kvm;
 mod member;
-mod pasid;
-mod tables;
+mod reason;
 mod type1;
+mod unmap;
 
+pub use attach::{Attach, Candidate};
+pub(crate) use bitmap::{add_bits, check_bitmap, runs};
+pub use blocker::Blocker;
 pub use capabilities::{Backend, BarMapping, Capabilities};
-pub use choice::{Choice, Options, Policy, Why, open};
+pub use choice::{Choice, Options, Policy, open};
+pub use container::Container;
 pub use containers::{Containers, Placed};
-pub(crate) use dirty::{add_bits, check_bitmap, runs};
 pub use discards::{Discarding, Discards};
 pub use dma::Dma;
-pub use error::{Blocker, Error};
-pub(crate) use gone::{may_be_done, until_gone};
-pub use iommufd::IommufdContainer;
+pub use error::Error;
+pub use hot_reset::HotResetProof;
+pub use iommufd::{Included, IommufdContainer, MemberPasid};
 pub use kvm::KvmVfio;
-pub use member::{Attach, Candidate, Container, HotResetProof, Member};
-pub use pasid::MemberPasid;
+pub use member::Member;
 pub use passthru_iommufd::{Access, Ioas, IovaRanges};
-pub use tables::Included;
+pub use reason::Why;
 pub use type1::{Dirty, Group, Info, Type1Container};
+pub(crate) use unmap::{may_be_done, until_gone};

@@ -1,12 +1,12 @@
 //! [`Group`]: an IOMMU group's open file, `/dev/vfio/GROUP`.
 
-use crate::container::{Blocker, Error};
+use crate::container::Error;
+use crate::container::blocker::blockers_of;
 use crate::device::Location;
 use crate::sys;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
@@ -133,36 +133,10 @@ fn named(device: &str, token: Option<[u8; 16]>) -> String {
     format!("{device} vf_token={uuid}")
 }
 
-/// Finds the devices of a group that keep it from being viable.
-pub(in crate::container) fn blockers_of(group: u32) -> Vec<Blocker> {
-    blockers(&PathBuf::from(format!(
-        "/sys/kernel/iommu_groups/{group}/devices"
-    )))
-}
-
-/// Lists the devices of a group whose drivers keep the group from being viable. A device on a VFIO
-/// driver of another bus is known by its folder `vfio-dev`, which Linux has since 6.1.
-fn blockers(devices: &Path) -> Vec<Blocker> {
-    let entries = fs::read_dir(devices).into_iter().flatten().flatten();
-    let mut blockers: Vec<_> = entries.filter_map(|entry| blocker(&entry.path())).collect();
-    blockers.sort_by(|a, b| a.device.cmp(&b.device));
-    blockers
-}
-
-fn blocker(device: &Path) -> Option<Blocker> {
-    let location = Location::at(device).ok()?;
-    let driver = location.driver()?;
-    let is_harmless = location.cdev().is_some() || passthru_pci::leaves_group_viable(&driver);
-    (!is_harmless).then(|| Blocker {
-        device: location.name(),
-        driver,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::fs;
 
     #[test]
     fn a_token_goes_with_the_name() {
@@ -172,28 +146,6 @@ mod tests {
             "0000:02:10.0 vf_token=01112131-4151-6171-8191-a1b1c1d1e1f1"
         );
         assert_eq!(named("0000:02:10.0", None), "0000:02:10.0");
-    }
-
-    #[test]
-    fn devices_on_drivers_of_the_host_are_in_the_way() {
-        let root = tempfile::tempdir().unwrap();
-        for (device, driver) in [("a", "vfio-pci"), ("b", "e1000"), ("c", "pcieport")] {
-            fs::create_dir(root.path().join(device)).unwrap();
-            symlink(
-                format!("../drivers/{driver}"),
-                root.path().join(device).join("driver"),
-            )
-            .unwrap();
-        }
-        fs::create_dir_all(root.path().join("a/vfio-dev/vfio0")).unwrap();
-        fs::create_dir(root.path().join("without")).unwrap();
-        assert_eq!(
-            blockers(root.path()),
-            [Blocker {
-                device: "b".into(),
-                driver: "e1000".into()
-            }]
-        );
     }
 
     #[test]

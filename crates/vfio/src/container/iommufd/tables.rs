@@ -1,8 +1,8 @@
 //! The page tables of an iommufd container: which devices are attached to which, and what these say
 //! of dirty pages.
 
-use super::{Discards, Error, Ioas};
 use crate::Failed;
+use crate::container::{Discards, Error, Ioas};
 use crate::device::{self, Attached, Bound, PasidAttachment, Target};
 use passthru_iommufd::{HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent};
 use rustix::io::Errno;

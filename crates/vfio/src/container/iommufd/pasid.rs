@@ -1,8 +1,8 @@
 //! [`MemberPasid`]: one PASID of a device, attached by itself.
 
-use super::Error;
 use super::tables::Held;
 use crate::Failed;
+use crate::container::Error;
 use crate::device::{PasidAttachment, Target};
 
 /// What a device of a container does under one PASID, attached until this is dropped. Where that
@@ -23,7 +23,7 @@ impl MemberPasid {
     /// Attaches the PASID to another target instead.
     ///
     /// # Errors
-    /// As [`Member::attach_pasid`](super::Member::attach_pasid); the former target is in force
+    /// As [`Member::attach_pasid`](crate::container::Member::attach_pasid); the former target is in force
     /// still.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.held.replace_pasid(&mut self.attachment, by.into())

@@ -1,18 +1,18 @@
 //! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
 
-use super::dirty::check_bitmap;
-use super::discards::Pins;
-use super::gone::{may_be_done, until_gone};
-use super::kvm::Registration;
-use super::member::{HotResetProof, Way};
-use super::tables::{Held, Included, Tables};
-use super::type1::blockers_of;
-use super::{
-    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error,
-    Ioas, IovaRanges, KvmVfio, Member, MemberPasid,
-};
+use super::link::{Announced, Link};
+use super::tables::{Included, Tables};
 use crate::Failed;
-use crate::device::{self, Attached, Bound, Cdev, HotReset, Location, Owner, Source, Target};
+use crate::container::bitmap::check_bitmap;
+use crate::container::blocker::blockers_of;
+use crate::container::kvm::Registration;
+use crate::container::member::Way;
+use crate::container::unmap::{may_be_done, until_gone};
+use crate::container::{
+    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error,
+    HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
+};
+use crate::device::{self, Bound, Cdev, HotReset, Location, Owner, Source};
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,21 +29,6 @@ pub struct IommufdContainer {
     tables: Arc<Tables>,
     kvm: Option<Arc<dyn KvmVfio>>,
     discards: Discards,
-}
-
-/// A device in a container. The fields are dropped in this order.
-#[derive(Debug)]
-pub(super) struct Link {
-    attached: Attached,
-    held: Held,
-    _announced: Announced,
-}
-
-/// What others know of a device that is attached. The fields are dropped in this order.
-#[derive(Debug)]
-struct Announced {
-    _registration: Option<Registration>,
-    _pins: Option<Pins>,
 }
 
 impl IommufdContainer {
@@ -101,9 +86,7 @@ impl IommufdContainer {
             }
         }
     }
-}
 
-impl IommufdContainer {
     fn announce(&self, file: BorrowedFd<'_>, device: &Location) -> Result<Announced, Error> {
         let pins = self.discards.pin_for(device)?;
         Ok(Announced {
@@ -290,46 +273,6 @@ unsafe impl Dma for IommufdContainer {
 
     fn ioas(&self) -> Option<&Arc<Ioas>> {
         Some(&self.ioas)
-    }
-}
-
-impl Link {
-    pub(super) fn bound(&self) -> &Bound {
-        self.attached.bound()
-    }
-
-    pub(super) fn attach_pasid(&self, pasid: u32, to: Target) -> Result<MemberPasid, Error> {
-        let (attachment, held) = self.held.tables().attach_pasid(self.bound(), pasid, to)?;
-        Ok(MemberPasid {
-            attachment,
-            held: Box::new(held),
-        })
-    }
-
-    pub(super) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
-        self.held.replace(&mut self.attached, by)
-    }
-
-    pub(super) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
-        let Self {
-            attached,
-            held,
-            _announced,
-        } = self;
-        match attached.detach() {
-            Ok(bound) => Ok(bound),
-            Err(Failed { state, error }) => {
-                let link = Self {
-                    attached: state,
-                    held,
-                    _announced,
-                };
-                Err(Failed {
-                    state: Box::new(link),
-                    error: error.into(),
-                })
-            }
-        }
     }
 }
 

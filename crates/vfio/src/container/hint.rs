@@ -1,7 +1,6 @@
 //! What the user can do when a container refuses.
 
-use super::Error;
-use crate::container::Backend;
+use super::{Backend, Error};
 use crate::device::{MANY_FILES, NO_IOMMU};
 use rustix::io::Errno;
 

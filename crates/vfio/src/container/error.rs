@@ -1,8 +1,6 @@
 //! What goes wrong with a container, and what the user can do then.
 
-mod hint;
-
-use super::{Backend, Why};
+use super::{Backend, Blocker, Why};
 use crate::BadCapability;
 use crate::device;
 use std::io;
@@ -234,15 +232,6 @@ pub enum Error {
         /// The length of the bitmap, 64 bits each.
         words: usize,
     },
-}
-
-/// A device that keeps its group from being viable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocker {
-    /// The device.
-    pub device: String,
-    /// The driver that it is bound to.
-    pub driver: String,
 }
 
 fn by(blockers: &[Blocker]) -> String {

@@ -1,0 +1,68 @@
+//! [`Link`]: a device in an [`IommufdContainer`](super::IommufdContainer).
+
+use super::MemberPasid;
+use super::tables::Held;
+use crate::Failed;
+use crate::container::Error;
+use crate::container::discards::Pins;
+use crate::container::kvm::Registration;
+use crate::device::{Attached, Bound, Target};
+
+/// A device in a container. The fields are dropped in this order.
+#[derive(Debug)]
+pub(in crate::container) struct Link {
+    pub(super) attached: Attached,
+    pub(super) held: Held,
+    pub(super) _announced: Announced,
+}
+
+/// What others know of a device that is attached. The fields are dropped in this order.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) _registration: Option<Registration>,
+    pub(super) _pins: Option<Pins>,
+}
+
+impl Link {
+    pub(in crate::container) fn bound(&self) -> &Bound {
+        self.attached.bound()
+    }
+
+    pub(in crate::container) fn attach_pasid(
+        &self,
+        pasid: u32,
+        to: Target,
+    ) -> Result<MemberPasid, Error> {
+        let (attachment, held) = self.held.tables().attach_pasid(self.bound(), pasid, to)?;
+        Ok(MemberPasid {
+            attachment,
+            held: Box::new(held),
+        })
+    }
+
+    pub(in crate::container) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
+        self.held.replace(&mut self.attached, by)
+    }
+
+    pub(in crate::container) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
+        let Self {
+            attached,
+            held,
+            _announced,
+        } = self;
+        match attached.detach() {
+            Ok(bound) => Ok(bound),
+            Err(Failed { state, error }) => {
+                let link = Self {
+                    attached: state,
+                    held,
+                    _announced,
+                };
+                Err(Failed {
+                    state: Box::new(link),
+                    error: error.into(),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! [`Why`]: the reason for a backend.
+
+use std::fmt;
+
+/// Why a backend was chosen.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// The policy left no choice.
+    Asked,
+    /// An iommufd was given.
+    Given,
+    /// `/dev/iommu` answers, and each device has a character device.
+    Answers,
+    /// There is no iommufd.
+    NoIommufd(passthru_iommufd::Error),
+    /// This device has no character device: the kernel is without `CONFIG_VFIO_DEVICE_CDEV`, or the
+    /// device without a VFIO driver.
+    NoCdev(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("as requested"),
+            Self::Given => f.write_str("an iommufd was given"),
+            Self::Answers => write!(f, "{} is available", passthru_iommufd::PATH),
+            Self::NoIommufd(error) => match error.io() {
+                Some(io) => write!(f, "{error}: {io}"),
+                None => error.fmt(f),
+            },
+            Self::NoCdev(device) => write!(f, "{device} has no VFIO character device"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn the_reason_says_what_the_kernel_answered() {
+        let source = Errno::NOENT.into();
+        let why = Why::NoIommufd(passthru_iommufd::Error::Open {
+            path: "/dev/iommu".into(),
+            source,
+        });
+        assert_eq!(
+            why.to_string(),
+            "cannot open /dev/iommu: No such file or directory (os error 2)"
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! [`Type1Container`]: the backend over `/dev/vfio/vfio` and IOMMU groups.
+
+use super::Info;
+use super::link::{Link, unsupported};
+use super::shared::{Shared, Shown};
+use crate::Failed;
+use crate::container::bitmap::{add_bits, check_bitmap};
+use crate::container::member::Way;
+use crate::container::{
+    Access, Attach, Backend, Candidate, Capabilities, Container, Discards, Dma, Error,
+    HotResetProof, Included, Ioas, IovaRanges, KvmVfio, Member,
+};
+use crate::device::{Device, HotReset, Owner, Source};
+use crate::sys;
+use passthru_iommufd::Hwpt;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
+
+const PATH: &str = "/dev/vfio/vfio";
+
+/// No extension of VFIO: whoever has it says yes to anything.
+const NO_EXTENSION: u32 = 0x7fff_ffff;
+
+/// The extensions that there must be. The second is of Linux 5.12.
+const NEEDED: [(u32, &str); 2] = [
+    (VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"),
+    (VFIO_UNMAP_ALL, "VFIO_UNMAP_ALL"),
+];
+
+/// A container of type1. Several IOMMU groups can be in one. It has an IOMMU, and so mappings,
+/// while a group is in it.
+#[derive(Debug)]
+pub struct Type1Container {
+    shared: Arc<Shared>,
+    discards: Discards,
+}
+
+impl Type1Container {
+    /// Opens an empty container, once the kernel has answered as VFIO with a type1 IOMMU does.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::NotVfio`], [`Error::NoType1`].
+    pub fn open(kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
+        Self::open_at(Path::new(PATH), kvm)
+    }
+
+    /// Opens one at another path, as in a namespace of its own.
+    ///
+    /// # Errors
+    /// As [`Type1Container::open`].
+    pub fn open_at(path: &Path, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
+        let fd =
+            rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
+                Error::Open {
+                    path: path.into(),
+                    source: e.into(),
+                }
+            })?;
+        let not = |e: Errno| Error::NotVfio {
+            path: path.into(),
+            what: "container",
+            source: e.into(),
+        };
+        if let Some(extension) = missing(fd.as_fd()).map_err(not)? {
+            return Err(Error::NoType1 { extension });
+        }
+        Ok(Self {
+            shared: Arc::new(Shared::new(fd, kvm)),
+            discards: Discards::default(),
+        })
+    }
+
+    /// Has it tell there who pins memory.
+    pub fn with_discards(self, discards: Discards) -> Self {
+        Self { discards, ..self }
+    }
+
+    /// Returns what the container says of itself (`VFIO_IOMMU_GET_INFO`).
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], [`Error::Info`], [`Error::BadInfo`].
+    pub fn info(&self) -> Result<Info, Error> {
+        match sys::type1::info(self.as_fd()) {
+            Ok((raw, answer)) => {
+                Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source })
+            }
+            Err(Errno::INVAL) => Err(Error::NoDevice),
+            Err(e) => Err(Error::Info { source: e.into() }),
+        }
+    }
+
+    /// Returns the numbers of the groups that are in it.
+    pub fn groups(&self) -> Vec<u32> {
+        self.shared
+            .joined()
+            .iter()
+            .map(|joined| joined.group().number())
+            .collect()
+    }
+
+    fn attach_source(&self, source: &Source, how: &Attach) -> Result<Link, Error> {
+        if matches!(source, Source::Fd(_)) {
+            return Err(unsupported(
+                "take a passed character device: it opens groups",
+            ));
+        }
+        if how.target.is_some() {
+            return Err(unsupported(
+                "attach a device to anything but its own mappings",
+            ));
+        }
+        let location = source.locate()?;
+        let number = location.group().ok_or_else(|| Error::NoGroup {
+            device: location.name(),
+        })?;
+        let pins = self.discards.pin_for(&location)?;
+        let joined = self.shared.join(number, pins)?;
+        let fd = joined.group().device(&location, how.token)?;
+        // The group stays for as long as any handle of the device does.
+        let device = Device::new(fd, location, joined.clone());
+        Ok(Link::new(device, joined))
+    }
+
+    /// Whether no group is in it: it then has no IOMMU, and answers like this to all that is asked
+    /// of one.
+    fn is_empty(&self) -> bool {
+        sys::type1::info(self.as_fd()).is_err_and(|e| e == Errno::INVAL)
+    }
+
+    /// The answer to an unmap, where nothing to unmap is an error, as with the other backend.
+    fn unmapped(&self, iova: u64, length: u64, answer: Result<u64, Errno>) -> Result<u64, Error> {
+        let answer = match answer {
+            Ok(0) => Err(Errno::NOENT),
+            Err(Errno::INVAL) if self.is_empty() => Err(Errno::NOENT),
+            answer => answer,
+        };
+        answer.map_err(|e| Error::Unmap {
+            iova,
+            length,
+            source: e.into(),
+        })
+    }
+}
+
+impl Container for Type1Container {
+    fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
+        let result = match &device {
+            Candidate::Source(source) => self.attach_source(source, &how),
+            Candidate::Bound(_) => Err(unsupported("take a device that is bound to an iommufd")),
+        };
+        match result {
+            Ok(link) => Ok(Member(Way::Type1(link))),
+            Err(error) => Err(Failed {
+                state: device,
+                error,
+            }),
+        }
+    }
+
+    fn include(&self, _: &Arc<Hwpt>) -> Result<Included, Error> {
+        Err(unsupported("use page tables of the caller"))
+    }
+
+    fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+        let is_affected = |group| {
+            affected
+                .devices
+                .iter()
+                .any(|device| device.owner == Owner::Group(group))
+        };
+        let mut groups = self.shared.joined();
+        groups.retain(|joined| is_affected(joined.group().number()));
+        let is_here = |owner| {
+            groups
+                .iter()
+                .any(|joined| owner == Owner::Group(joined.group().number()))
+        };
+        let foreign = affected
+            .devices
+            .iter()
+            .filter(|device| !is_here(device.owner));
+        let devices: Vec<_> = foreign.map(|device| device.address.to_string()).collect();
+        if !devices.is_empty() {
+            return Err(Error::NotOwned { devices });
+        }
+        Ok(HotResetProof {
+            groups: groups.into_iter().map(Shown::new).collect(),
+        })
+    }
+
+    fn discards(&self) -> &Discards {
+        &self.discards
+    }
+}
+
+#[allow(unsafe_code, reason = "memory is freed by the answers")]
+// SAFETY: the answers are the kernel's, which unmaps as a whole what it says, and says 0 bytes
+// (here `NotFound`) where there is nothing. A map has no answer that could be lost. There is no
+// address space of iommufd.
+unsafe impl Dma for Type1Container {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            dirty_tracking: true,
+            max_mappings: Some(self.shared.max_mappings()),
+            ..Capabilities::minimal(Backend::Type1)
+        }
+    }
+
+    unsafe fn map(
+        &self,
+        memory: *mut u8,
+        length: u64,
+        iova: u64,
+        access: Access,
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's contract is the same.
+        unsafe { sys::type1::map(self.as_fd(), memory as u64, length, iova, access) }.map_err(|e| {
+            match e {
+                Errno::INVAL if self.is_empty() => Error::NoDevice,
+                e => Error::Map {
+                    iova,
+                    length,
+                    source: e.into(),
+                },
+            }
+        })
+    }
+
+    fn map_file(&self, _: BorrowedFd<'_>, _: u64, _: u64, _: u64, _: Access) -> Result<(), Error> {
+        Err(unsupported(
+            "map a file other than by its address in the process",
+        ))
+    }
+
+    fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
+        self.unmapped(iova, length, sys::type1::unmap(self.as_fd(), iova, length))
+    }
+
+    fn unmap_all(&self) -> Result<u64, Error> {
+        match sys::type1::unmap_all(self.as_fd()) {
+            Err(Errno::INVAL) if self.is_empty() => Ok(0),
+            answer => answer.map_err(|e| Error::Unmap {
+                iova: 0,
+                length: u64::MAX,
+                source: e.into(),
+            }),
+        }
+    }
+
+    fn iova_ranges(&self) -> Result<IovaRanges, Error> {
+        let info = self.info()?;
+        Ok(IovaRanges {
+            ranges: info.ranges,
+            alignment: 1 << info.page_sizes.trailing_zeros().min(63),
+        })
+    }
+
+    fn page_sizes(&self) -> Result<u64, Error> {
+        Ok(self.info()?.page_sizes)
+    }
+
+    fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
+        sys::type1::set_dirty_tracking(self.as_fd(), on).map_err(|e| match e {
+            Errno::INVAL if self.is_empty() => Error::NoDevice,
+            e => Error::DirtyTracking {
+                on,
+                source: e.into(),
+            },
+        })
+    }
+
+    fn dirty_pages(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        clear: bool,
+        bitmap: &mut [u64],
+    ) -> Result<(), Error> {
+        if !clear {
+            return Err(unsupported("report dirty pages without clearing them"));
+        }
+        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
+        let answer = sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words);
+        // What was read of mappings before a failure is clean now.
+        add_bits(bitmap, 0, &words);
+        answer.map_err(|e| Error::DirtyPages {
+            iova,
+            length,
+            page_size,
+            source: e.into(),
+        })
+    }
+
+    fn unmap_dirty(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        bitmap: &mut [u64],
+    ) -> Result<u64, Error> {
+        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
+        let answer = sys::type1::unmap_dirty(self.as_fd(), iova, length, page_size, &mut words);
+        // What has gone before a failure was written to as well.
+        add_bits(bitmap, 0, &words);
+        self.unmapped(iova, length, answer)
+    }
+
+    fn ioas(&self) -> Option<&Arc<Ioas>> {
+        None
+    }
+}
+
+impl AsFd for Type1Container {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.as_fd()
+    }
+}
+
+/// Asks whether it is VFIO, and which of the extensions that this needs is not there. That there is
+/// a node of the right name proves nothing.
+fn missing(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> {
+    let version = sys::type1::api_version(fd)?;
+    if version != VFIO_API_VERSION || sys::type1::has_extension(fd, NO_EXTENSION)? {
+        return Err(Errno::NOTTY);
+    }
+    for (extension, name) in NEEDED {
+        if !sys::type1::has_extension(fd, extension)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_something_else_is_found_out() {
+        let error = Type1Container::open_at(Path::new("/dev/null"), None).unwrap_err();
+        assert!(matches!(error, Error::NotVfio { .. }), "{error}");
+        let error = Type1Container::open_at(Path::new("/dev/vfio/none"), None).unwrap_err();
+        assert!(matches!(error, Error::Open { .. }), "{error}");
+    }
+}

@@ -1,0 +1,154 @@
+//! [`Shared`]: the open container with the groups that are in it.
+
+use super::{Group, Info};
+use crate::container::discards::Pins;
+use crate::container::kvm::Registration;
+use crate::container::{Error, KvmVfio};
+use crate::sys;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use vfio_bindings::bindings::vfio::VFIO_TYPE1v2_IOMMU;
+
+/// What the kernel's `dma_entry_limit` is unless it was changed.
+const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    fd: OwnedFd,
+    kvm: Option<Arc<dyn KvmVfio>>,
+    joined: Mutex<Vec<Weak<Joined>>>,
+    /// How many mappings there can be at a time.
+    max_mappings: AtomicU32,
+}
+
+/// A group in a container, which it leaves when this is dropped. The devices of the group keep it.
+/// The fields are dropped in this order.
+#[derive(Debug)]
+pub(super) struct Joined {
+    _registration: Option<Registration>,
+    group: Group,
+    /// One for each proof that has its file.
+    proofs: Arc<()>,
+    /// The container pins for the group. Named by the first device; a mediated device's group has
+    /// none.
+    _pins: Option<Pins>,
+    _container: Arc<Shared>,
+}
+
+/// A group whose file proves something, and which therefore stays.
+#[derive(Debug)]
+pub(in crate::container) struct Shown {
+    joined: Arc<Joined>,
+    _counted: Arc<()>,
+}
+
+impl Shared {
+    pub(super) fn new(fd: OwnedFd, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
+        Self {
+            fd,
+            kvm,
+            joined: Mutex::default(),
+            max_mappings: AtomicU32::new(DMA_ENTRY_LIMIT),
+        }
+    }
+
+    pub(super) fn max_mappings(&self) -> u32 {
+        self.max_mappings.load(Ordering::Relaxed)
+    }
+
+    /// Returns the groups that are in it now.
+    pub(super) fn joined(&self) -> Vec<Arc<Joined>> {
+        let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes a group in, unless it is in already.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        number: u32,
+        pins: Option<Pins>,
+    ) -> Result<Arc<Joined>, Error> {
+        let mut all = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = all
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|joined| joined.group.number() == number);
+        if let Some(joined) = present {
+            return Ok(joined);
+        }
+        let joined = Arc::new(self.join_new(number, pins)?);
+        all.retain(|joined| joined.strong_count() > 0);
+        all.push(Arc::downgrade(&joined));
+        Ok(joined)
+    }
+
+    /// Takes a group in, which leaves it again, with its file, where a step fails.
+    fn join_new(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<Joined, Error> {
+        let group = Group::open(number)?;
+        group.check_viable()?;
+        group.set_container(self.fd.as_fd())?;
+        self.have_iommu(number)?;
+        let registration = Registration::new(self.kvm.as_ref(), group.as_fd())?;
+        Ok(Joined {
+            _registration: registration,
+            group,
+            proofs: Arc::new(()),
+            _pins: pins,
+            _container: Arc::clone(self),
+        })
+    }
+
+    /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1,
+    /// whose unmapping never takes more than was named.
+    fn have_iommu(&self, group: u32) -> Result<(), Error> {
+        let fd = self.fd.as_fd();
+        if !matches!(sys::type1::info(fd), Err(Errno::INVAL)) {
+            return Ok(());
+        }
+        sys::type1::set_iommu(fd, VFIO_TYPE1v2_IOMMU).map_err(|e| Error::Join {
+            group,
+            call: "VFIO_SET_IOMMU",
+            source: e.into(),
+        })?;
+        // Nothing is mapped yet: as many as are left can be at all.
+        let info = sys::type1::info(fd)
+            .ok()
+            .and_then(|(raw, answer)| Info::parse(&raw, &answer).ok());
+        let left = info
+            .and_then(|info| info.mappings_left)
+            .unwrap_or(DMA_ENTRY_LIMIT);
+        self.max_mappings.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Joined {
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(super) fn has_proofs(&self) -> bool {
+        Arc::strong_count(&self.proofs) > 1
+    }
+}
+
+impl Shown {
+    pub(super) fn new(joined: Arc<Joined>) -> Self {
+        Self {
+            _counted: Arc::clone(&joined.proofs),
+            joined,
+        }
+    }
+
+    pub(in crate::container) fn group(&self) -> &Group {
+        &self.joined.group
+    }
+}
