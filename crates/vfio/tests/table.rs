@@ -19,7 +19,7 @@ fn source(file: &str) -> String {
 }
 
 #[test]
-fn each_call_of_a_device_is_shown_to_succeed_and_to_fail() {
+fn device_table_names_existing_tests() {
     assert_eq!(
         table("device").faults(&text_of(&path("tests/lab/device")).unwrap()),
         [""; 0]
@@ -27,7 +27,7 @@ fn each_call_of_a_device_is_shown_to_succeed_and_to_fail() {
 }
 
 #[test]
-fn each_call_of_a_container_is_shown_to_succeed_and_to_fail() {
+fn container_table_names_existing_tests() {
     let folders = [
         "tests/lab/conformance",
         "tests/lab/container",
@@ -41,7 +41,7 @@ fn each_call_of_a_container_is_shown_to_succeed_and_to_fail() {
 }
 
 #[test]
-fn no_call_of_a_device_is_left_out() {
+fn device_table_lists_every_call() {
     let table = table("device");
     let text = source("sys/device.rs");
     let requests = text
@@ -68,7 +68,7 @@ fn no_call_of_a_device_is_left_out() {
 }
 
 #[test]
-fn no_call_of_a_container_or_a_group_is_left_out() {
+fn container_table_lists_every_call() {
     let called = source("sys/type1.rs") + &source("sys/group.rs");
     let requests = called
         .lines()

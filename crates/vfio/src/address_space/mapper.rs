@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn large_memory_is_cut_on_the_borders_of_huge_pages_for_all_threads() {
+    fn large_memory_is_cut_at_huge_page_borders() {
         let mapper = Mapper::new(NonZeroUsize::new(2).unwrap());
         let whole = span(0x1000, (1 << 30) - 0x1000);
         let cuts = mapper.cut(whole, Pages::Base);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn small_memory_and_that_of_one_thread_stays_whole() {
+    fn small_or_single_threaded_memory_stays_whole() {
         let two = Mapper::new(NonZeroUsize::new(2).unwrap());
         assert_eq!(two.cut(span(0x20_0000, 32 << 20), Pages::Base).len(), 1);
         assert_eq!(
@@ -379,13 +379,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_byte_of_the_address_space_is_cut_too() {
+    fn cut_includes_last_page_of_address_space() {
         let last = span(u64::MAX - 0xfff, 0x1000);
         assert_eq!(cut(last, HUGE), [last]);
     }
 
     #[test]
-    fn memory_is_populated_in_small_parts_but_no_page_in_two() {
+    fn populate_parts_are_small_whole_pages() {
         let parts_of = |pages| {
             let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
             let memory = Memory::from_file(file, 0, 2 << 30, Box::new(())).with_pages(pages);
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn each_item_is_done_once_by_any_number_of_threads() {
+    fn workers_do_each_item_once() {
         for threads in [1, 2, 7] {
             let items: Vec<_> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
             each(threads, &items, |item| {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_begun_after_one_broke_off() {
+    fn workers_stop_after_break() {
         for threads in [1, 4] {
             let begun = AtomicUsize::new(0);
             each(threads, &[(); 1000], |()| {

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_of_its_own_is_mapped_and_a_memfd_has_its_file() {
+    fn anonymous_has_address_and_memfd_also_file() {
         let memory = Memory::anonymous(0x4000, Pages::Base).unwrap();
         assert!(memory.address().is_some() && memory.file().is_none());
         let memory = Memory::memfd(0x4000, Pages::Base).unwrap();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_pages_of_no_size_are_refused() {
+    fn invalid_huge_page_sizes_are_refused() {
         for size in [0, 3 << 20] {
             for make in [Memory::anonymous, Memory::memfd] {
                 let error = make(4 << 20, Pages::Huge(size)).unwrap_err();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_inherited_is_not_passed_on() {
+    fn file_becomes_close_on_exec() {
         let file = || memfd_create("inherited", MemfdFlags::empty()).unwrap();
         let is_closed_on_exec = |memory: &Memory| {
             rustix::io::fcntl_getfd(memory.file().unwrap().0)
@@ -335,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_whole_huge_pages() {
+    fn length_is_rounded_up_to_huge_pages() {
         assert_eq!(whole((2 << 20) + 1, Pages::Huge(2 << 20)), Ok(4 << 20));
         assert_eq!(whole(u64::MAX, Pages::Huge(2 << 20)), Err(Errno::NOMEM));
         assert_eq!(whole(0x1001, Pages::Base), Ok(0x1001));
     }
 
     #[test]
-    fn memory_of_no_or_of_too_many_bytes_is_refused() {
+    fn empty_or_too_large_memory_is_refused() {
         for length in [0, 1 << 60] {
             assert!(
                 matches!(

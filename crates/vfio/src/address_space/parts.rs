@@ -101,7 +101,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn memory_is_not_kept_and_forgotten_when_it_is_gone() {
+    fn freed_memory_is_forgotten() {
         let [one, other] =
             [(); 2].map(|()| Arc::new(Memory::anonymous(0x1000, Pages::Base).unwrap()));
         let mut parts = Parts::default();
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_byte_is_there_once_and_taken_once(
+        fn ranges_match_set_of_bytes(
             ranges in prop::collection::vec((0_u64..40, 1_u64..10, any::<bool>()), 1..30),
         ) {
             let (mut ours, mut model) = (Ranges::default(), BTreeSet::new());

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_pages_are_copied_and_huge_ones_pinned_while_the_limit_allows_it() {
+    fn sharing_depends_on_page_size_and_memlock() {
         let choose = |pages, left| Sharing::Auto.choose(pages, 100, || left);
         assert_eq!(
             Sharing::Auto.choose(Pages::Base, 100, || panic!("it is asked")),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_in_effect_is_read_if_there_is_one() {
+    fn soft_memlock_limit_is_read() {
         let limits = "Limit   Soft Limit   Hard Limit   Units\nMax locked memory         8388608    unlimited    bytes\n";
         assert_eq!(limit(limits), Some(8 << 20));
         assert_eq!(limit(&limits.replace("8388608", "unlimited")), None);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pinned_counts_against_the_limit_but_not_with_the_capability() {
+    fn memlock_counts_pins_except_with_cap_ipc_lock() {
         let status =
             "Name:\tx\nVmLck:\t     4 kB\nVmPin:\t     512 kB\nCapEff:\t0000000000000000\n";
         assert_eq!(left(1 << 20, status), Some(512 << 10));

@@ -217,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_of_bytes_that_are_there() {
+    fn span_refuses_empty_and_overflowing_ranges() {
         assert!(Span::new(0x1000, 0).is_err() && Span::new(u64::MAX, 2).is_err());
         assert_eq!(span(u64::MAX, 1).last(), u64::MAX);
         assert_eq!(span(0x1000, 0x2000).to_string(), "0x1000-0x2fff");
     }
 
     #[test]
-    fn alignment_takes_the_whole_pages_within() {
+    fn aligned_span_has_only_whole_pages() {
         assert_eq!(
             span(0x800, 0x2000).aligned(0x1000),
             Some(span(0x1000, 0x1000))
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_what_is_left_around_and_between() {
+    fn gaps_are_uncovered_parts() {
         let map = map(&[span(0x1000, 0x1000), span(0x4000, 0x1000)]);
         assert_eq!(map.gaps(span(0x1000, 0x1000)), []);
         assert_eq!(map.gaps(span(0, 0x1800)), [span(0, 0x1000)]);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_overlap_are_put_together_and_named() {
+    fn overlapping_spans_are_found_and_merged() {
         let spans = [
             span(8, 2),
             span(0, 4),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_span_cuts_is_found_at_both_ends() {
+    fn cut_by_finds_partial_overlap_at_both_ends() {
         let map = map(&[span(0x1000, 0x1000), span(0x4000, 0x1000)]);
         assert_eq!(map.cut_by(span(0, 0x8000)), None);
         assert_eq!(map.cut_by(span(0x1800, 0x8000)), Some(span(0x1000, 0x1000)));

@@ -28,17 +28,17 @@
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
-//! | `VFIO_GET_API_VERSION` | `what_is_asked_for_is_taken` | `a_node_that_is_something_else_is_found_out` |
-//! | `VFIO_CHECK_EXTENSION` | `what_is_asked_for_is_taken` | `a_node_that_is_something_else_is_found_out` |
-//! | `VFIO_SET_IOMMU` | `a_device_reaches_what_is_mapped_until_it_is_unmapped` | `a_device_that_cannot_be_attached_comes_back` |
-//! | `VFIO_GROUP_GET_STATUS` | `several_groups_are_in_one_container` | `a_group_with_a_device_of_the_host_is_not_viable_and_says_which` |
-//! | `VFIO_GROUP_SET_CONTAINER` | `several_groups_are_in_one_container` | `a_device_that_cannot_be_attached_comes_back` |
-//! | `VFIO_GROUP_GET_DEVICE_FD` | `devices_of_one_group_go_together`, `a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone` | `a_token_that_nobody_asked_for_is_refused` |
-//! | `VFIO_IOMMU_GET_INFO` | `several_groups_are_in_one_container`, `iovas_that_devices_cannot_use_are_left_out_and_refused` | `a_map_without_a_device_is_as_it_says` |
-//! | `VFIO_IOMMU_MAP_DMA` | `a_device_reaches_what_is_mapped_until_it_is_unmapped`, `a_device_writes_only_where_it_may` | `an_overlap_is_refused_and_changes_nothing`, `memory_that_is_not_there_is_refused`, `the_number_of_mappings_is_limited_as_it_says` |
-//! | `VFIO_IOMMU_UNMAP_DMA` | `several_mappings_go_with_the_gaps_between_them`, `everything_goes_at_once`, `dirty_pages_are_told_at_the_unmap` | `a_mapping_goes_as_a_whole`, `what_is_not_mapped_is_not_unmapped` |
-//! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_are_reset_together`, `devices_of_several_groups_are_reset_where_all_of_them_are_here` | the same, `a_physical_function_is_not_reset_with_virtual_ones_on_its_bus` |
-//! | `VFIO_IOMMU_DIRTY_PAGES` | `dirty_pages_are_told_or_refused_with_the_devices` | `without_tracking_nothing_is_told` |
+//! | `VFIO_GET_API_VERSION` | `requested_backend_is_opened` | `a_node_that_is_something_else_is_found_out` |
+//! | `VFIO_CHECK_EXTENSION` | `requested_backend_is_opened` | `a_node_that_is_something_else_is_found_out` |
+//! | `VFIO_SET_IOMMU` | `device_reaches_mapping_until_unmapped` | `failed_container_attach_returns_device` |
+//! | `VFIO_GROUP_GET_STATUS` | `container_holds_several_groups` | `group_with_host_device_is_not_viable_and_names_it` |
+//! | `VFIO_GROUP_SET_CONTAINER` | `container_holds_several_groups` | `failed_container_attach_returns_device` |
+//! | `VFIO_GROUP_GET_DEVICE_FD` | `devices_of_one_group_share_container`, `virtual_function_opens_only_with_token` | `unneeded_token_is_refused` |
+//! | `VFIO_IOMMU_GET_INFO` | `container_holds_several_groups`, `reserved_iovas_are_left_out_and_refused` | `map_without_device_follows_capability` |
+//! | `VFIO_IOMMU_MAP_DMA` | `device_reaches_mapping_until_unmapped`, `device_cannot_write_to_read_only_mapping` | `overlapping_map_is_refused_and_changes_nothing`, `map_of_unmapped_memory_is_refused`, `mapping_count_is_limited_as_reported` |
+//! | `VFIO_IOMMU_UNMAP_DMA` | `unmap_spans_gaps_between_mappings`, `unmap_all_unmaps_everything`, `unmap_dirty_returns_dirty_pages` | `partial_unmap_is_refused`, `unmap_of_nothing_returns_not_found` |
+//! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_reset_together`, `devices_of_several_groups_reset_when_all_are_owned` | the same, `physical_function_is_not_reset_beside_its_vfs` |
+//! | `VFIO_IOMMU_DIRTY_PAGES` | `dirty_tracking_works_or_names_devices` | `dirty_pages_without_tracking_are_refused` |
 
 mod attach;
 mod bitmap;

@@ -25,35 +25,35 @@
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
-//! | `VFIO_DEVICE_BIND_IOMMUFD` | `a_device_is_attached_replaced_and_detached`, `a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone` | `a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone`, `a_token_where_none_is_needed_is_refused` |
-//! | `VFIO_DEVICE_ATTACH_IOMMUFD_PT` | `a_device_is_attached_replaced_and_detached`, `a_device_is_attached_to_a_page_table_made_for_it`, `a_mediated_device_that_is_passed_by_descriptor_is_known_as_one` | `what_cannot_be_attached_leaves_the_device_bound`, `a_replacement_that_fails_leaves_the_former_target`, `a_pasid_is_refused_where_nothing_has_one` |
-//! | `VFIO_DEVICE_DETACH_IOMMUFD_PT` | `a_device_is_attached_replaced_and_detached`, `a_dropped_attachment_is_detached_though_the_device_is_open` | `detaching_can_fail_and_be_repeated` |
-//! | `VFIO_DEVICE_GET_INFO` | `a_device_lasts_as_long_as_its_handles` | `asking_can_fail_and_be_repeated` |
-//! | `VFIO_DEVICE_GET_REGION_INFO` | `regions_are_known_by_their_index`, `a_bar_with_the_msix_table_says_whether_that_can_be_mapped` | `a_region_that_the_device_does_not_know_is_an_error` |
-//! | `VFIO_DEVICE_GET_IRQ_INFO` | `a_line_is_raised_masked_and_unmasked` | `interrupts_that_a_device_does_not_have_are_an_error` |
-//! | `VFIO_DEVICE_SET_IRQS` | `a_line_is_raised_masked_and_unmasked`, `a_line_is_unmasked_by_a_resample_eventfd`, `a_message_is_raised_by_the_device_and_by_the_kernel`, `vectors_are_sparse_and_each_has_its_eventfd`, `errors_and_requests_of_the_host_have_an_eventfd` | `a_line_that_is_not_enabled_is_neither_masked_nor_disabled`, `more_vectors_than_there_are_cannot_be_had`, `many_vectors_can_fail_and_be_set_again` |
-//! | `VFIO_DEVICE_RESET` | `a_reset_clears_registers` | `a_device_that_cannot_be_reset_says_so` |
-//! | `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO` | `a_bus_with_several_devices_is_reset_where_they_are_all_here` | `a_device_that_cannot_be_reset_says_so` |
-//! | `VFIO_DEVICE_PCI_HOT_RESET` | `a_bus_with_several_devices_is_reset_where_they_are_all_here` | `a_bus_with_a_device_of_nobody_is_not_reset`, `a_bus_with_one_device_needs_no_proof` |
-//! | `VFIO_DEVICE_IOEVENTFD` | `the_kernel_writes_for_a_signal_until_that_is_taken_away` | the same |
-//! | `VFIO_DEVICE_FEATURE` (probe) | `what_a_device_supports_is_asked_and_not_tried` | the same |
-//! | `VFIO_DEVICE_FEATURE_PCI_VF_TOKEN` | `a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone` | `a_token_where_none_is_needed_is_refused` |
-//! | `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY` | `a_device_may_sleep_until_it_may_not_any_more` | the same |
-//! | `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP` | `what_wakes_a_device_is_told_through_an_eventfd` | the same |
-//! | `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT` | `a_device_may_sleep_until_it_may_not_any_more` | `a_feature_that_a_device_lacks_is_refused_with_its_name` |
-//! | `VFIO_DEVICE_FEATURE_BUS_MASTER` | no device of the virtual host has it | `bus_mastering_of_pci_devices_is_no_feature` |
-//! | `VFIO_DEVICE_FEATURE_MIGRATION` | `a_stopped_device_is_read_and_another_goes_on_in_its_place` | `a_device_that_cannot_be_migrated_says_so` |
-//! | `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE` | `a_stopped_device_is_read_and_another_goes_on_in_its_place`, `all_states_are_passed_and_the_device_runs_on` | `a_way_that_is_not_there_is_refused_with_the_state_it_is_in`, `a_state_that_is_cut_short_is_refused_and_a_reset_brings_the_device_back` |
-//! | `VFIO_DEVICE_FEATURE_MIG_DATA_SIZE` | `a_stopped_device_is_read_and_another_goes_on_in_its_place` | `a_device_that_cannot_be_migrated_says_so` |
-//! | `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2` | `a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped` | `a_device_that_cannot_be_migrated_says_so` |
-//! | `VFIO_MIG_GET_PRECOPY_INFO` | `a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped` | the same |
-//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_START` | `a_dma_log_is_begun_read_and_ended` | `a_dma_log_is_refused_where_it_makes_no_sense`, `a_device_without_a_dma_log_says_so` |
-//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP` | `a_dma_log_is_begun_read_and_ended` | `a_device_without_a_dma_log_says_so` |
-//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT` | `a_dma_log_is_begun_read_and_ended` | `a_dma_log_is_refused_where_it_makes_no_sense` |
-//! | `VFIO_DEVICE_FEATURE_DMA_BUF` | `a_device_writes_to_the_bar_of_another`, `each_range_has_a_dma_buf_of_its_own` | `what_is_no_whole_page_of_a_bar_is_not_exported`, `memory_that_is_not_decoded_cannot_be_mapped` |
-//! | `VFIO_DEVICE_FEATURE_ZPCI_ERROR` | the virtual host is not an s390 | `errors_of_s390_are_not_a_feature_of_other_machines` |
-//! | `pread`, `pwrite` | `a_register_is_read_and_written_through_the_file` | `memory_that_is_not_decoded_gives_an_error_and_not_ones`, `what_is_outside_or_misaligned_is_never_asked_for` |
-//! | `mmap` | `a_mapping_reads_and_writes_by_width_and_outlives_every_handle` | `what_cannot_be_mapped_is_refused` |
+//! | `VFIO_DEVICE_BIND_IOMMUFD` | `device_is_attached_replaced_and_detached`, `virtual_function_binds_only_with_token` | `second_open_file_binds_after_first_closes`, `unneeded_token_is_refused_at_bind` |
+//! | `VFIO_DEVICE_ATTACH_IOMMUFD_PT` | `device_is_attached_replaced_and_detached`, `device_is_attached_to_its_hwpt`, `mediated_device_is_recognized_by_descriptor` | `failed_attach_leaves_device_bound`, `refused_replace_keeps_former_target`, `pasid_attach_is_refused_without_pasid_support` |
+//! | `VFIO_DEVICE_DETACH_IOMMUFD_PT` | `device_is_attached_replaced_and_detached`, `dropped_attachment_detaches_open_device` | `failed_detach_can_be_repeated` |
+//! | `VFIO_DEVICE_GET_INFO` | `device_lives_until_last_handle_drops` | `failed_device_query_can_be_repeated` |
+//! | `VFIO_DEVICE_GET_REGION_INFO` | `regions_are_listed_by_index`, `msix_bar_reports_whether_table_is_mappable` | `unknown_region_is_refused` |
+//! | `VFIO_DEVICE_GET_IRQ_INFO` | `intx_is_raised_masked_and_unmasked` | `missing_interrupt_is_refused` |
+//! | `VFIO_DEVICE_SET_IRQS` | `intx_is_raised_masked_and_unmasked`, `intx_is_unmasked_by_resample_eventfd`, `msi_is_raised_by_device_and_kernel`, `sparse_vectors_have_own_eventfds`, `error_and_request_interrupts_have_eventfds` | `disabled_intx_cannot_be_masked`, `excess_vectors_are_refused`, `failed_call_for_many_vectors_can_be_repeated` |
+//! | `VFIO_DEVICE_RESET` | `reset_clears_registers` | `device_without_reset_is_refused` |
+//! | `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO` | `bus_resets_when_all_devices_are_owned` | `device_without_reset_is_refused` |
+//! | `VFIO_DEVICE_PCI_HOT_RESET` | `bus_resets_when_all_devices_are_owned` | `bus_with_unowned_device_is_not_reset`, `bus_of_one_device_resets_without_proof` |
+//! | `VFIO_DEVICE_IOEVENTFD` | `ioeventfd_writes_until_cleared` | the same |
+//! | `VFIO_DEVICE_FEATURE` (probe) | `feature_probe_changes_nothing` | the same |
+//! | `VFIO_DEVICE_FEATURE_PCI_VF_TOKEN` | `virtual_function_binds_only_with_token` | `unneeded_token_is_refused_at_bind` |
+//! | `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY` | `low_power_is_entered_and_exited` | the same |
+//! | `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP` | `wakeup_signals_eventfd` | the same |
+//! | `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT` | `low_power_is_entered_and_exited` | `missing_feature_is_refused_by_name` |
+//! | `VFIO_DEVICE_FEATURE_BUS_MASTER` | no device of the virtual host has it | `pci_device_lacks_bus_master_feature` |
+//! | `VFIO_DEVICE_FEATURE_MIGRATION` | `stopped_device_migrates_to_another` | `device_without_migration_is_refused` |
+//! | `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE` | `stopped_device_migrates_to_another`, `device_passes_all_migration_states` | `invalid_migration_transition_is_refused_with_state`, `truncated_migration_data_is_refused_until_reset` |
+//! | `VFIO_DEVICE_FEATURE_MIG_DATA_SIZE` | `stopped_device_migrates_to_another` | `device_without_migration_is_refused` |
+//! | `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2` | `precopy_data_is_completed_after_stop` | `device_without_migration_is_refused` |
+//! | `VFIO_MIG_GET_PRECOPY_INFO` | `precopy_data_is_completed_after_stop` | the same |
+//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_START` | `dma_log_starts_reports_and_stops` | `invalid_dma_log_is_refused`, `device_without_dma_log_is_refused` |
+//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP` | `dma_log_starts_reports_and_stops` | `device_without_dma_log_is_refused` |
+//! | `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT` | `dma_log_starts_reports_and_stops` | `invalid_dma_log_is_refused` |
+//! | `VFIO_DEVICE_FEATURE_DMA_BUF` | `device_writes_to_bar_of_another`, `ranges_of_bar_have_separate_dma_bufs` | `partial_page_of_bar_is_not_exported`, `dma_buf_without_memory_decode_cannot_be_mapped` |
+//! | `VFIO_DEVICE_FEATURE_ZPCI_ERROR` | the virtual host is not an s390 | `zpci_error_is_refused_off_s390` |
+//! | `pread`, `pwrite` | `region_file_reads_and_writes_registers` | `access_without_memory_decode_fails`, `outside_or_misaligned_access_is_refused` |
+//! | `mmap` | `mmap_accesses_by_width_and_outlives_handles` | `invalid_mmap_is_refused` |
 
 mod attached;
 mod bound;

@@ -7,7 +7,7 @@ use passthru_vfio::container::{Access, Dma};
 use std::sync::Arc;
 
 #[test]
-fn guest_memory_is_mapped_and_kept_until_it_is_unmapped() {
+fn memory_is_kept_until_unmapped() {
     let (space, model) = space();
     let memory = memory(4 * PAGE);
     assert_eq!(texts(&add(&space, ram(0x10_0000, 4 * PAGE, &memory))), "");
@@ -24,7 +24,7 @@ fn guest_memory_is_mapped_and_kept_until_it_is_unmapped() {
 }
 
 #[test]
-fn a_change_that_is_dropped_changes_nothing() {
+fn dropped_transaction_changes_nothing() {
     let (space, model) = space();
     let mut change = space.begin();
     change.add(ram(0, PAGE, &memory(PAGE)));
@@ -33,7 +33,7 @@ fn a_change_that_is_dropped_changes_nothing() {
 }
 
 #[test]
-fn a_memfd_is_mapped_by_its_file_where_the_container_can() {
+fn memfd_is_mapped_by_file_where_supported() {
     let memfd = Arc::new(Memory::memfd(2 * PAGE, Pages::Base).unwrap());
     let (space, model) = space();
     let by_address = model::with(|capabilities| capabilities.map_file = false);
@@ -51,7 +51,7 @@ fn a_memfd_is_mapped_by_its_file_where_the_container_can() {
 }
 
 #[test]
-fn a_failed_mapping_takes_back_all_of_the_change() {
+fn failed_map_undoes_whole_change() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0, PAGE, &memory));
@@ -77,7 +77,7 @@ fn rom(at: u64) -> Section {
 }
 
 #[test]
-fn a_failure_in_one_container_takes_the_change_back_in_all() {
+fn failure_in_one_container_undoes_change_in_all() {
     let (space, first) = space();
     let second = model::model();
     join(&space, &second);
@@ -89,7 +89,7 @@ fn a_failure_in_one_container_takes_the_change_back_in_all() {
 }
 
 #[test]
-fn memory_in_the_place_of_other_memory_replaces_it() {
+fn overlapping_memory_is_replaced() {
     let (space, model) = space();
     let (old, new) = (memory(2 * PAGE), memory(2 * PAGE));
     add(&space, ram(0, 2 * PAGE, &old));
@@ -101,7 +101,7 @@ fn memory_in_the_place_of_other_memory_replaces_it() {
 }
 
 #[test]
-fn what_made_room_comes_back_when_the_new_cannot_be_mapped() {
+fn replaced_mapping_returns_when_new_map_fails() {
     let (space, model) = space();
     let (old, new) = (memory(2 * PAGE), memory(PAGE));
     add(&space, ram(0, 2 * PAGE, &old));
@@ -114,7 +114,7 @@ fn what_made_room_comes_back_when_the_new_cannot_be_mapped() {
 }
 
 #[test]
-fn what_cannot_come_back_is_named_and_can_be_restored_later() {
+fn lost_mapping_is_named_and_can_be_restored() {
     let (space, model) = space();
     add(&space, ram(0, 2 * PAGE, &memory(2 * PAGE)));
     let mut change = space.begin();
@@ -137,7 +137,7 @@ fn what_cannot_come_back_is_named_and_can_be_restored_later() {
 }
 
 #[test]
-fn a_section_that_is_deleted_and_added_as_it_was_stays_mapped() {
+fn section_readded_unchanged_stays_mapped() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0, PAGE, &memory));
@@ -149,7 +149,7 @@ fn a_section_that_is_deleted_and_added_as_it_was_stays_mapped() {
 }
 
 #[test]
-fn what_a_failure_left_unmapped_is_mapped_when_its_section_is_deleted_and_added_as_it_was() {
+fn lost_section_is_mapped_when_readded_unchanged() {
     let (space, model) = space();
     let memory = memory(2 * PAGE);
     add(&space, ram(0, 2 * PAGE, &memory));
@@ -167,7 +167,7 @@ fn what_a_failure_left_unmapped_is_mapped_when_its_section_is_deleted_and_added_
 }
 
 #[test]
-fn a_withdrawn_section_that_is_deleted_and_added_as_it_was_stays_withdrawn_and_says_so() {
+fn withdrawn_section_readded_stays_withdrawn_and_noted() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, bar(0, PAGE, &memory));
@@ -185,7 +185,7 @@ fn a_withdrawn_section_that_is_deleted_and_added_as_it_was_stays_withdrawn_and_s
 }
 
 #[test]
-fn what_is_still_mapped_goes_when_its_place_is_cleared_again() {
+fn failed_unmap_is_repeated_by_clear() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0, PAGE, &memory));
@@ -206,7 +206,7 @@ fn calls(model: &Model) -> u64 {
 }
 
 #[test]
-fn a_part_of_a_section_is_not_deleted_and_nothing_before_it_either() {
+fn partial_section_deletion_is_refused_as_a_whole() {
     let (space, model) = space();
     add(&space, ram(0, PAGE, &memory(PAGE)));
     add(&space, ram(0x10_0000, 2 * PAGE, &memory(2 * PAGE)));
@@ -224,7 +224,7 @@ fn a_part_of_a_section_is_not_deleted_and_nothing_before_it_either() {
 }
 
 #[test]
-fn sections_do_not_overlap() {
+fn overlapping_sections_are_refused() {
     let (space, _) = space();
     let memory = memory(2 * PAGE);
     add(&space, ram(0, 2 * PAGE, &memory));
@@ -242,7 +242,7 @@ fn sections_do_not_overlap() {
 }
 
 #[test]
-fn a_bar_that_cannot_be_mapped_is_noted_and_tried_again_on_request() {
+fn unmappable_bar_is_noted_and_retried_by_restore() {
     let (space, model) = space();
     let memory = memory(PAGE);
     model.fail(1);
@@ -258,7 +258,7 @@ fn a_bar_that_cannot_be_mapped_is_noted_and_tried_again_on_request() {
 }
 
 #[test]
-fn a_bar_is_withdrawn_before_its_device_is_reset_and_comes_back() {
+fn withdrawn_bar_returns_when_restored() {
     let (space, model) = space();
     let at = span(0xe000_0000, PAGE);
     add(&space, bar(at.start(), PAGE, &memory(PAGE)));
@@ -272,7 +272,7 @@ fn a_bar_is_withdrawn_before_its_device_is_reset_and_comes_back() {
 }
 
 #[test]
-fn a_bar_that_could_not_be_withdrawn_is_mapped_anew_when_it_is_restored() {
+fn bar_that_failed_to_unmap_is_remapped_by_restore() {
     let (space, model) = space();
     let at = span(0xe000_0000, PAGE);
     add(&space, bar(at.start(), PAGE, &memory(PAGE)));
@@ -285,7 +285,7 @@ fn a_bar_that_could_not_be_withdrawn_is_mapped_anew_when_it_is_restored() {
 }
 
 #[test]
-fn what_does_not_belong_is_skipped_by_rule_and_noted() {
+fn unmapped_section_kinds_are_noted() {
     let (space, model) = space();
     let memory = memory(PAGE);
     for kind in [Kind::Rom, Kind::Bounce, Kind::Emulated] {
@@ -331,7 +331,7 @@ fn only_whole_pages_are_mapped() {
 }
 
 #[test]
-fn the_alignment_of_the_iommu_counts_where_it_is_larger() {
+fn larger_iommu_alignment_is_used() {
     let (space, model) = space();
     model.usable.lock().unwrap().alignment = 0x4000;
     let memory = memory(0x10000);
@@ -356,7 +356,7 @@ fn the_alignment_of_the_iommu_counts_where_it_is_larger() {
 }
 
 #[test]
-fn memory_outside_of_the_usable_iovas_is_refused_with_the_range_and_a_bar_is_noted() {
+fn unusable_iovas_refuse_memory_and_note_bar() {
     let (space, model) = space();
     model.usable.lock().unwrap().ranges = vec![0..=0xfedf_ffff, 0xfef0_0000..=0x7f_ffff_ffff];
     let memory = memory(0x10_0000);
@@ -384,7 +384,7 @@ fn memory_outside_of_the_usable_iovas_is_refused_with_the_range_and_a_bar_is_not
 }
 
 #[test]
-fn the_usable_iovas_are_asked_for_again_after_a_device_was_attached() {
+fn usable_iovas_are_queried_for_each_change() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0x1000_0000, PAGE, &memory));
@@ -395,7 +395,7 @@ fn the_usable_iovas_are_asked_for_again_after_a_device_was_attached() {
 }
 
 #[test]
-fn a_container_that_joins_late_gets_everything_or_does_not_join() {
+fn late_container_gets_all_mappings_or_none() {
     let (space, model) = space();
     let memory = memory(PAGE);
     (0..3).for_each(|i| drop(add(&space, ram(i * 0x10_0000, PAGE, &memory))));
@@ -420,7 +420,7 @@ fn a_container_that_joins_late_gets_everything_or_does_not_join() {
 }
 
 #[test]
-fn what_is_still_mapped_after_a_deletion_is_named_and_keeps_its_memory() {
+fn failed_unmap_after_deletion_is_named_and_keeps_memory() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0, PAGE, &memory));
@@ -439,7 +439,7 @@ fn what_is_still_mapped_after_a_deletion_is_named_and_keeps_its_memory() {
 }
 
 #[test]
-fn what_is_to_be_noted_is_told_also_where_something_is_still_mapped() {
+fn still_mapped_error_carries_notes() {
     let (space, model) = space();
     add(&space, ram(0, PAGE, &memory(PAGE)));
     let mut change = space.begin();
@@ -458,7 +458,7 @@ fn what_is_to_be_noted_is_told_also_where_something_is_still_mapped() {
 }
 
 #[test]
-fn everything_is_unmapped_when_the_address_space_goes() {
+fn dropped_address_space_unmaps_everything() {
     let (space, model) = space();
     let memory = memory(PAGE);
     add(&space, ram(0, PAGE, &memory));
@@ -467,7 +467,7 @@ fn everything_is_unmapped_when_the_address_space_goes() {
 }
 
 #[test]
-fn a_section_has_no_more_than_its_memory() {
+fn section_beyond_memory_is_refused() {
     let memory = memory(PAGE);
     assert!(matches!(
         Section::ram(span(0, 2 * PAGE), &memory, 0),
@@ -499,7 +499,7 @@ fn a_section_has_no_more_than_its_memory() {
 }
 
 #[test]
-fn a_limit_on_mappings_is_kept() {
+fn mapping_limit_is_enforced() {
     let space = AddressSpace::default();
     let model = model::with(|capabilities| capabilities.max_mappings = Some(2));
     join(&space, &model);

@@ -24,7 +24,7 @@ fn write(model: &Model, pages: &[u64]) {
 }
 
 #[test]
-fn pages_behind_gaps_are_told_and_count_as_clean_after() {
+fn dirty_pages_behind_gaps_are_read_and_cleared() {
     let (space, model) = space();
     for (at, pages) in [(10, 3), (20, 100), (200, 1)] {
         add(&space, ram(at * PAGE, pages * PAGE, &memory(pages * PAGE)));
@@ -38,7 +38,7 @@ fn pages_behind_gaps_are_told_and_count_as_clean_after() {
 }
 
 #[test]
-fn granules_behind_discarded_ones_are_told() {
+fn dirty_pages_skip_discarded_granules() {
     let (space, model) = space();
     let (all, granule) = (span(0, 8 * PAGE), 2 * PAGE);
     let kind = Kind::Granules {
@@ -54,7 +54,7 @@ fn granules_behind_discarded_ones_are_told() {
 }
 
 #[test]
-fn all_containers_are_asked() {
+fn dirty_pages_of_all_containers_are_merged() {
     let (space, first) = space();
     let second = model::model();
     join(&space, &second);
@@ -65,7 +65,7 @@ fn all_containers_are_asked() {
 }
 
 #[test]
-fn what_was_told_before_a_refusal_stays() {
+fn dirty_pages_read_before_failure_stay() {
     let (space, model) = space();
     for (at, pages) in [(0, 1), (2, 2)] {
         add(&space, ram(at * PAGE, pages * PAGE, &memory(pages * PAGE)));
@@ -108,7 +108,7 @@ fn tracking() -> (AddressSpace, Arc<Model>, Arc<Memory>) {
 }
 
 #[test]
-fn what_was_written_to_before_a_deletion_is_told_by_its_memory() {
+fn deleted_section_keeps_dirty_pages_by_memory() {
     let (space, model, memory) = tracking();
     write(&model, &[1, 2, 7]);
     let mut change = space.begin();
@@ -119,7 +119,7 @@ fn what_was_written_to_before_a_deletion_is_told_by_its_memory() {
 }
 
 #[test]
-fn what_made_room_and_was_written_to_is_told_by_its_address_too() {
+fn replaced_section_keeps_dirty_pages_by_address() {
     let (space, model, memory) = tracking();
     write(&model, &[1, 9]);
     let mut change = space.begin();
@@ -135,7 +135,7 @@ fn what_made_room_and_was_written_to_is_told_by_its_address_too() {
 }
 
 #[test]
-fn what_is_taken_back_withdrawn_discarded_and_left_is_told() {
+fn every_kind_of_unmap_keeps_dirty_pages() {
     let (space, model, first) = tracking();
     let of = |at: u64| span(at * PAGE, 4 * PAGE);
     let granules = Kind::Granules {
@@ -175,7 +175,7 @@ fn what_is_taken_back_withdrawn_discarded_and_left_is_told() {
 }
 
 #[test]
-fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmapped_it() {
+fn viommu_unmap_keeps_dirty_pages() {
     let (system, _) = space();
     let (system, memory) = (Arc::new(system), memory(16 * PAGE));
     add(&system, ram(0, 16 * PAGE, &memory));
@@ -202,7 +202,7 @@ fn what_a_device_behind_a_virtual_iommu_wrote_to_is_told_after_the_guest_unmappe
 }
 
 #[test]
-fn what_a_device_wrote_to_before_its_virtual_iommu_goes_is_told_by_the_guests_memory() {
+fn dropped_viommu_hands_dirty_pages_to_guest_memory() {
     let (system, _) = space();
     let (system, memory) = (Arc::new(system), memory(16 * PAGE));
     add(&system, ram(0, 16 * PAGE, &memory));
@@ -224,7 +224,7 @@ fn what_a_device_wrote_to_before_its_virtual_iommu_goes_is_told_by_the_guests_me
 }
 
 #[test]
-fn memory_at_two_places_is_told_at_both_whether_it_counts_as_clean_then_or_not() {
+fn memory_mapped_twice_is_dirty_at_both_addresses() {
     let (space, model, memory) = tracking();
     add(&space, ram(32 * PAGE, 16 * PAGE, &memory));
     write(&model, &[5]);
@@ -241,7 +241,7 @@ fn memory_at_two_places_is_told_at_both_whether_it_counts_as_clean_then_or_not()
 }
 
 #[test]
-fn all_of_a_mapping_counts_as_written_to_where_the_kernel_does_not_tell_and_read_only_never() {
+fn failed_dirty_query_marks_whole_writable_mapping() {
     let (space, model, memory) = tracking();
     let read_only = Section::new(
         span(32 * PAGE, PAGE),
@@ -257,7 +257,7 @@ fn all_of_a_mapping_counts_as_written_to_where_the_kernel_does_not_tell_and_read
 }
 
 #[test]
-fn all_of_a_mapping_counts_as_written_to_where_it_cannot_be_unmapped() {
+fn failed_unmap_marks_whole_mapping_dirty() {
     let (space, model, memory) = tracking();
     (32..34).for_each(|page| drop(add(&space, ram(page * PAGE, PAGE, &memory))));
     model.fail(0b11);
@@ -269,7 +269,7 @@ fn all_of_a_mapping_counts_as_written_to_where_it_cannot_be_unmapped() {
 }
 
 #[test]
-fn what_was_told_before_taking_all_fails_is_taken_the_next_time() {
+fn failed_take_dirty_keeps_pages_for_next_call() {
     let (space, model, memory) = tracking();
     add(&space, ram(32 * PAGE, PAGE, &memory));
     write(&model, &[5, 32]);
@@ -279,7 +279,7 @@ fn what_was_told_before_taking_all_fails_is_taken_the_next_time() {
 }
 
 #[test]
-fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
+fn dirty_tracking_covers_all_containers_or_none() {
     let (space, first) = space();
     let second = model::model();
     join(&space, &second);
@@ -323,7 +323,7 @@ fn tracking_begins_in_all_containers_or_in_none_and_in_those_that_join() {
 }
 
 #[test]
-fn what_cuts_a_mapping_or_a_page_or_has_too_few_bits_is_refused() {
+fn invalid_dirty_query_is_refused() {
     let (space, _model) = space();
     add(&space, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     let ask = |span, bitmap: &mut [u64]| space.dirty_pages(span, PAGE, true, bitmap).unwrap_err();

@@ -62,7 +62,7 @@ fn granules(memory: &Arc<Memory>) -> Section {
 }
 
 #[test]
-fn a_bar_that_is_withdrawn_is_not_reached_whatever_the_guest_maps_until_it_is_restored() {
+fn withdrawn_bar_is_unreachable_whatever_the_guest_maps() {
     let guest = Guest::new();
     let at = span(BAR, PAGE);
     add(&guest.system, bar(BAR, PAGE, &memory(PAGE)));
@@ -87,7 +87,7 @@ fn a_bar_that_is_withdrawn_is_not_reached_whatever_the_guest_maps_until_it_is_re
 }
 
 #[test]
-fn a_discarded_granule_is_unmapped_by_itself_and_mapped_when_it_is_populated() {
+fn granule_is_unmapped_and_mapped_individually() {
     let guest = Guest::new();
     add(&guest.system, granules(&memory(8 * PAGE)));
     guest.system.populate(span(GRANULES, 6 * PAGE)).unwrap();
@@ -115,7 +115,7 @@ fn a_discarded_granule_is_unmapped_by_itself_and_mapped_when_it_is_populated() {
 }
 
 #[test]
-fn what_is_deleted_is_unmapped_and_what_comes_there_is_mapped() {
+fn deleted_section_is_unmapped_and_new_one_mapped() {
     let guest = Guest::new();
     let (old, new) = (memory(4 * PAGE), memory(4 * PAGE));
     add(&guest.system, ram(0, 4 * PAGE, &old));
@@ -137,7 +137,7 @@ fn what_is_deleted_is_unmapped_and_what_comes_there_is_mapped() {
 }
 
 #[test]
-fn what_is_the_same_in_sections_that_are_cut_anew_stays_mapped() {
+fn unchanged_part_of_split_section_stays_mapped() {
     let guest = Guest::new();
     let memory = memory(8 * PAGE);
     add(&guest.system, ram(0, 8 * PAGE, &memory));
@@ -155,7 +155,7 @@ fn what_is_the_same_in_sections_that_are_cut_anew_stays_mapped() {
 }
 
 #[test]
-fn what_cannot_be_mapped_behind_is_noted_and_tried_again() {
+fn failed_map_behind_viommu_is_noted_and_retried() {
     let guest = Guest::new();
     add(&guest.system, ram(0, 2 * PAGE, &memory(2 * PAGE)));
     guest.map(PAGE, PAGE);
@@ -181,7 +181,7 @@ fn what_cannot_be_mapped_behind_is_noted_and_tried_again() {
 }
 
 #[test]
-fn what_is_still_mapped_behind_is_named_by_its_guest_physical_address_and_mapped_anew_later() {
+fn failed_unmap_behind_viommu_names_guest_address() {
     let guest = Guest::new();
     add(&guest.system, bar(BAR, 2 * PAGE, &memory(2 * PAGE)));
     guest.map(PAGE, BAR + PAGE);
@@ -202,7 +202,7 @@ fn what_is_still_mapped_behind_is_named_by_its_guest_physical_address_and_mapped
 }
 
 #[test]
-fn a_mapping_that_is_cut_or_overlaps_is_refused_also_while_it_leads_to_nothing() {
+fn cut_or_overlap_is_refused_without_target_memory() {
     let guest = Guest::new();
     add(&guest.system, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     guest.map(2 * PAGE, 0);
@@ -227,7 +227,7 @@ fn a_mapping_that_is_cut_or_overlaps_is_refused_also_while_it_leads_to_nothing()
 }
 
 #[test]
-fn a_virtual_iommu_that_is_gone_is_not_asked() {
+fn dropped_viommu_is_not_called() {
     let Guest {
         system,
         viommu,
@@ -246,7 +246,7 @@ fn a_virtual_iommu_that_is_gone_is_not_asked() {
 }
 
 #[test]
-fn nothing_is_reached_between_a_withdrawal_and_its_end_while_guests_map() {
+fn withdrawn_bar_stays_unreachable_while_guests_map() {
     let system = Arc::new(AddressSpace::default());
     add(&system, bar(BAR, PAGE, &memory(PAGE)));
     add(&system, ram(0, PAGE, &memory(PAGE)));
@@ -287,7 +287,7 @@ fn nothing_is_reached_between_a_withdrawal_and_its_end_while_guests_map() {
 }
 
 #[test]
-fn what_one_container_behind_cannot_have_others_have_and_whoever_joins() {
+fn failed_map_in_one_container_spares_others() {
     let guest = Guest::new();
     let other = model::model();
     join(guest.viommu.space(), &other);
@@ -312,7 +312,7 @@ fn what_one_container_behind_cannot_have_others_have_and_whoever_joins() {
 }
 
 #[test]
-fn a_mapping_that_leads_to_nothing_by_now_is_not_refused_a_second_time() {
+fn repeated_mapping_without_target_is_accepted() {
     let guest = Guest::new();
     add(&guest.system, ram(0, PAGE, &memory(PAGE)));
     add(&guest.system, ram(PAGE, PAGE, &memory(PAGE)));

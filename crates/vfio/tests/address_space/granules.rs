@@ -26,7 +26,7 @@ fn granules(model: &Arc<Model>) -> AddressSpace {
 }
 
 #[test]
-fn each_populated_granule_is_a_mapping_and_can_be_discarded() {
+fn populated_granules_are_separate_mappings() {
     let model = model::model();
     let space = granules(&model);
     assert!(model.spans().is_empty());
@@ -40,7 +40,7 @@ fn each_populated_granule_is_a_mapping_and_can_be_discarded() {
 }
 
 #[test]
-fn populating_that_fails_leaves_the_granules_as_they_were() {
+fn failed_populate_changes_nothing() {
     let model = model::model();
     let space = granules(&model);
     space.populate(span(AT + GRANULE, GRANULE)).unwrap();
@@ -57,7 +57,7 @@ fn populating_that_fails_leaves_the_granules_as_they_were() {
 }
 
 #[test]
-fn the_limit_on_mappings_is_kept_and_told_before() {
+fn granule_limit_is_noted_and_enforced() {
     let model = model::with(|capabilities| capabilities.max_mappings = Some(3));
     let space = AddressSpace::default();
     join(&space, &model);
@@ -92,7 +92,7 @@ fn the_limit_on_mappings_is_kept_and_told_before() {
 }
 
 #[test]
-fn granules_of_another_size_replace_those_that_were_there() {
+fn granule_size_can_be_changed() {
     let (space, _) = space();
     let memory = memory(2 * GRANULE);
     let of = |granule| {
@@ -110,7 +110,7 @@ fn granules_of_another_size_replace_those_that_were_there() {
 }
 
 #[test]
-fn only_whole_granules_are_populated_and_discarded() {
+fn partial_granules_are_refused() {
     let (space, _) = space();
     add(&space, ram(0, PAGE, &memory(PAGE)));
     assert!(matches!(
@@ -136,7 +136,7 @@ fn only_whole_granules_are_populated_and_discarded() {
 }
 
 #[test]
-fn a_granule_that_could_not_be_discarded_is_named_and_keeps_its_memory() {
+fn failed_discard_names_granule_and_keeps_memory() {
     let model = model::model();
     let space = granules(&model);
     space.populate(span(AT, 2 * GRANULE)).unwrap();

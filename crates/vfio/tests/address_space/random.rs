@@ -141,7 +141,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_mapped_is_what_the_sections_say(steps in steps()) {
+    fn random_changes_match_sections(steps in steps()) {
         let mut models = vec![model::model(), model::model()];
         let behind = model::model();
         let mut written = BTreeSet::new();

@@ -36,7 +36,7 @@ fn joined(space: &AddressSpace) -> Arc<Model> {
 }
 
 #[test]
-fn large_memory_is_mapped_in_pieces_that_are_unmapped_alike() {
+fn large_memory_is_mapped_and_unmapped_in_parts() {
     let space = four();
     let model = joined(&space);
     let (_memory, section) = large();
@@ -56,7 +56,7 @@ fn large_memory_is_mapped_in_pieces_that_are_unmapped_alike() {
 }
 
 #[test]
-fn any_piece_that_fails_takes_all_of_them_back_each_time() {
+fn failed_part_undoes_all_parts() {
     let space = four();
     let model = joined(&space);
     let (memory, section) = large();
@@ -73,7 +73,7 @@ fn any_piece_that_fails_takes_all_of_them_back_each_time() {
 }
 
 #[test]
-fn progress_rises_to_the_total_and_can_cancel() {
+fn progress_reaches_total_and_can_cancel() {
     let space = four();
     let model = joined(&space);
     let memory = memory(128 << 20);
@@ -119,7 +119,7 @@ fn progress_rises_to_the_total_and_can_cancel() {
 }
 
 #[test]
-fn pages_are_made_before_anything_makes_room_for_them() {
+fn pages_are_populated_before_old_mappings_go() {
     let space = four();
     let model = joined(&space);
     let (old, new) = (memory(0x1000), memory(128 << 20));
@@ -158,7 +158,7 @@ impl Seen {
 }
 
 #[test]
-fn pages_are_made_once_where_any_of_the_containers_needs_them() {
+fn pages_are_populated_once_for_all_containers() {
     const LENGTH: u64 = 128 << 20;
     let by_address = || model::with(|capabilities| capabilities.map_file = false);
     let add = |space: &AddressSpace, memory: Memory| {
@@ -191,7 +191,7 @@ fn pages_are_made_once_where_any_of_the_containers_needs_them() {
 }
 
 #[test]
-fn changes_from_several_threads_are_made_one_after_the_other() {
+fn concurrent_changes_are_serialized() {
     let space = four();
     let model = joined(&space);
     let memory = memory(0x1000);
@@ -212,7 +212,7 @@ fn changes_from_several_threads_are_made_one_after_the_other() {
 }
 
 #[test]
-fn whatever_maps_says_how_far_it_is_and_can_be_ended() {
+fn every_mapping_call_reports_progress_and_can_be_cancelled() {
     let system = Arc::new(four());
     let model = joined(&system);
     let (_memory, section) = large();

@@ -36,7 +36,7 @@ fn address(memory: &Memory, offset: u64) -> Option<Target> {
 }
 
 #[test]
-fn a_mapping_leads_to_the_memory_of_the_guest_over_several_sections() {
+fn viommu_mapping_spans_several_sections() {
     let (system, [low, high, _]) = guest();
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
@@ -50,7 +50,7 @@ fn a_mapping_leads_to_the_memory_of_the_guest_over_several_sections() {
 }
 
 #[test]
-fn a_mapping_to_nowhere_is_refused() {
+fn viommu_mapping_without_memory_is_refused() {
     let (system, _) = guest();
     let viommu = viommu(&system);
     let error = viommu.map(mapping(0, 2 * PAGE, 7 * PAGE)).unwrap_err();
@@ -76,7 +76,7 @@ fn a_mapping_to_nowhere_is_refused() {
 }
 
 #[test]
-fn a_mapping_in_the_place_of_another_replaces_it_and_a_repeated_one_does_nothing() {
+fn viommu_mapping_replaces_former_and_repeats_freely() {
     let (system, [low, ..]) = guest();
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
@@ -89,7 +89,7 @@ fn a_mapping_in_the_place_of_another_replaces_it_and_a_repeated_one_does_nothing
 }
 
 #[test]
-fn an_unmap_has_gaps_but_cuts_nothing() {
+fn viommu_unmap_spans_gaps_but_cuts_nothing() {
     let (system, _) = guest();
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
@@ -106,7 +106,7 @@ fn an_unmap_has_gaps_but_cuts_nothing() {
 }
 
 #[test]
-fn a_replay_makes_just_these_the_mappings_and_a_late_container_gets_them() {
+fn replay_replaces_all_mappings_also_for_late_container() {
     let (system, [low, ..]) = guest();
     let (viommu, model, late) = (viommu(&system), model::model(), model::model());
     join(viommu.space(), &model);
@@ -127,7 +127,7 @@ fn a_replay_makes_just_these_the_mappings_and_a_late_container_gets_them() {
 }
 
 #[test]
-fn a_bar_behind_a_virtual_iommu_that_cannot_be_mapped_is_noted() {
+fn unmappable_bar_behind_viommu_is_noted() {
     let (system, _) = guest();
     let (viommu, model) = (viommu(&system), model::model());
     join(viommu.space(), &model);
@@ -136,7 +136,7 @@ fn a_bar_behind_a_virtual_iommu_that_cannot_be_mapped_is_noted() {
 }
 
 #[test]
-fn a_device_does_no_more_than_both_the_mapping_and_the_memory_allow() {
+fn viommu_access_is_limited_by_mapping_and_memory() {
     let (system, _) = guest();
     let read_only = Section::new(
         span(0x100_0000, PAGE),

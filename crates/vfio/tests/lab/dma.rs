@@ -37,7 +37,7 @@ fn pool(container: &Arc<dyn Container>) -> Arc<DmaPool> {
 }
 
 #[test]
-fn a_buffer_is_mapped_while_it_is_there() {
+fn buffer_is_mapped_until_dropped() {
     with_each(|container| {
         let pool = pool(container);
         let first = pool.buffer(1, Access::ReadWrite).unwrap();
@@ -61,7 +61,7 @@ fn a_buffer_is_mapped_while_it_is_there() {
 }
 
 #[test]
-fn an_iova_that_is_taken_is_passed_over() {
+fn buffer_skips_taken_iova() {
     with_each(|container| {
         let (one, other) = (pool(container), pool(container));
         let first = one.buffer(8192, Access::ReadWrite).unwrap();
@@ -73,7 +73,7 @@ fn an_iova_that_is_taken_is_passed_over() {
 }
 
 #[test]
-fn after_many_iovas_that_are_taken_the_next_buffer_goes_on() {
+fn buffer_search_resumes_after_taken_iovas() {
     with_each(|container| {
         let (one, other) = (pool(container), pool(container));
         let first = one.buffer(100 * 4096, Access::ReadWrite).unwrap();
@@ -87,7 +87,7 @@ fn after_many_iovas_that_are_taken_the_next_buffer_goes_on() {
 }
 
 #[test]
-fn a_device_that_comes_later_narrows_what_is_handed_out() {
+fn late_device_narrows_pool_iovas() {
     let device = take(passthru_lab::devices::EDU);
     let options = Options {
         policy: Policy::Iommufd,
@@ -148,7 +148,7 @@ fn size_of_process() -> u64 {
 }
 
 #[test]
-fn what_may_be_mapped_still_keeps_its_memory_and_its_iova() {
+fn failed_unmap_keeps_memory_and_iova() {
     const LENGTH: usize = 64 << 20;
     let device = take(passthru_lab::devices::EDU);
     let options = Options {
@@ -191,7 +191,7 @@ fn what_may_be_mapped_still_keeps_its_memory_and_its_iova() {
 }
 
 #[test]
-fn what_somebody_else_unmapped_is_freed_without_a_panic() {
+fn buffer_unmapped_by_others_is_freed() {
     with_each(|container| {
         let pool = pool(container);
         let buffer = pool.buffer(4096, Access::ReadWrite).unwrap();
@@ -202,7 +202,7 @@ fn what_somebody_else_unmapped_is_freed_without_a_panic() {
 }
 
 #[test]
-fn a_buffer_can_fail_and_be_made_again() {
+fn buffer_failure_can_be_repeated() {
     with_each(|container| {
         let pool = pool(container);
         let again = || pool.buffer(8192, Access::ReadWrite).and_then(Buffer::close);
@@ -219,7 +219,7 @@ fn a_buffer_can_fail_and_be_made_again() {
 }
 
 #[test]
-fn a_pool_without_iovas_says_so() {
+fn pool_without_iovas_returns_exhausted() {
     with_each(|container| {
         let none = IovaRanges {
             ranges: Vec::new(),

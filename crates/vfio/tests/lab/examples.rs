@@ -22,7 +22,7 @@ fn example(name: &str) -> Command {
 }
 
 #[test]
-fn edu_answers_interrupts_and_copies_by_dma() {
+fn edu_example_interrupts_and_copies_by_dma() {
     let _device = take(EDU);
     for backend in BACKENDS {
         let done = run(example("edu").args([EDU, "--backend", backend])).expect_success();
@@ -34,7 +34,7 @@ fn edu_answers_interrupts_and_copies_by_dma() {
 }
 
 #[test]
-fn nvme_says_which_disk_it_is_and_reads_blocks() {
+fn nvme_example_identifies_disk_and_reads_blocks() {
     let _device = take(NVME);
     let contents = nvme_contents();
     for backend in BACKENDS {
@@ -60,7 +60,7 @@ fn nvme_says_which_disk_it_is_and_reads_blocks() {
 }
 
 #[test]
-fn nvme_names_a_block_past_the_end() {
+fn nvme_example_names_block_past_the_end() {
     let _device = take(NVME);
     let blocks = (NVME_BYTES / 512).to_string();
     let done = run(example("nvme").args([NVME, "--block", blocks.as_str()])).expect_failure();
@@ -68,7 +68,7 @@ fn nvme_names_a_block_past_the_end() {
 }
 
 #[test]
-fn a_device_that_is_no_edu_is_left_alone() {
+fn edu_example_refuses_other_device() {
     let _device = take(NVME);
     let done = run(example("edu").arg(NVME)).expect_failure();
     assert!(done.stderr.contains("this is not an edu device"), "{done}");

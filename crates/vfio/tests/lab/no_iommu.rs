@@ -47,7 +47,7 @@ impl Drop for BoundByHand {
 }
 
 #[test]
-fn each_source_of_a_device_without_iommu_is_refused() {
+fn no_iommu_device_is_refused_from_every_source() {
     let _host = passthru_lab::host();
     let bound = BoundByHand::new();
     let node = bound.node();
@@ -95,7 +95,7 @@ impl Drop for Attached {
 }
 
 #[test]
-fn physical_address_of_a_mapping_is_that_of_its_page() {
+fn noiommu_get_pa_returns_physical_address() {
     let _host = passthru_lab::host();
     let bound = BoundByHand::new();
     let iommufd = Arc::new(Iommufd::open().unwrap());

@@ -18,19 +18,19 @@ use std::sync::{Arc, Mutex};
 const IOVA: u64 = 0x10_0000;
 
 on_both_backends! {
-    devices_in_one_container_reach_the_same_memory
-    a_device_that_joins_late_reaches_what_is_mapped
-    a_device_comes_back_and_can_be_attached_again
-    devices_of_one_group_go_together
-    a_device_outlives_the_handle_of_its_container
-    a_device_that_is_not_there_is_named_and_comes_back
-    a_device_that_is_taken_is_refused_with_a_hint
-    a_token_that_nobody_asked_for_is_refused
-    kvm_knows_a_device_for_as_long_as_it_is_attached
-    what_kvm_refuses_is_not_attached
+    devices_in_one_container_reach_same_memory
+    late_device_reaches_existing_mappings
+    detached_device_can_be_attached_again
+    devices_of_one_group_share_container
+    device_outlives_container_handle
+    missing_device_is_named_and_returned
+    busy_device_is_refused_with_hint
+    unneeded_token_is_refused
+    kvm_registration_lasts_while_attached
+    device_refused_by_kvm_is_not_attached
 }
 
-fn devices_in_one_container_reach_the_same_memory(backend: Backend) {
+fn devices_in_one_container_reach_same_memory(backend: Backend) {
     let taken = take_two(EDU, NVME);
     let container = container(backend);
     let (edu, nvme) = (attach(&container, EDU), attach(&container, NVME));
@@ -44,7 +44,7 @@ fn devices_in_one_container_reach_the_same_memory(backend: Backend) {
     drop((edu, taken));
 }
 
-fn a_device_that_joins_late_reaches_what_is_mapped(backend: Backend) {
+fn late_device_reaches_existing_mappings(backend: Backend) {
     let taken = take_two(EDU, NVME);
     let container = container(backend);
     let nvme = attach(&container, NVME);
@@ -56,7 +56,7 @@ fn a_device_that_joins_late_reaches_what_is_mapped(backend: Backend) {
     drop((nvme, edu, taken));
 }
 
-fn a_device_comes_back_and_can_be_attached_again(backend: Backend) {
+fn detached_device_can_be_attached_again(backend: Backend) {
     let setup = with_edu(backend);
     let (container, from, to) = (&setup.container, memory(1), memory(1));
     map(&**container, from, IOVA, Access::Read).unwrap();
@@ -71,7 +71,7 @@ fn a_device_comes_back_and_can_be_attached_again(backend: Backend) {
     assert!(reaches(&member, (from, IOVA), (to, IOVA + PAGE)));
 }
 
-fn devices_of_one_group_go_together(backend: Backend) {
+fn devices_of_one_group_share_container(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
     let (one, other) = (
@@ -88,7 +88,7 @@ fn devices_of_one_group_go_together(backend: Backend) {
     drop((one, again, taken));
 }
 
-fn a_device_outlives_the_handle_of_its_container(backend: Backend) {
+fn device_outlives_container_handle(backend: Backend) {
     let taken = take(EDU);
     let container = container(backend);
     let member = attach(&container, EDU);
@@ -100,7 +100,7 @@ fn a_device_outlives_the_handle_of_its_container(backend: Backend) {
     drop((device, taken));
 }
 
-fn a_device_that_is_not_there_is_named_and_comes_back(backend: Backend) {
+fn missing_device_is_named_and_returned(backend: Backend) {
     let container = container(backend);
     let Failed { state, error } = container
         .attach(at("0000:00:1a.7"), Attach::default())
@@ -109,7 +109,7 @@ fn a_device_that_is_not_there_is_named_and_comes_back(backend: Backend) {
     assert_eq!(state.to_string(), "0000:00:1a.7");
 }
 
-fn a_device_that_is_taken_is_refused_with_a_hint(backend: Backend) {
+fn busy_device_is_refused_with_hint(backend: Backend) {
     let setup = with_edu(backend);
     let other = container(backend);
     let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
@@ -122,7 +122,7 @@ fn a_device_that_is_taken_is_refused_with_a_hint(backend: Backend) {
     other.attach(state, Attach::default()).unwrap();
 }
 
-fn a_token_that_nobody_asked_for_is_refused(backend: Backend) {
+fn unneeded_token_is_refused(backend: Backend) {
     let taken = take(EDU);
     let container = container(backend);
     let how = Attach {
@@ -176,7 +176,7 @@ fn with_kvm(backend: Backend, kvm: &Arc<Recorder>) -> Arc<dyn Container> {
     .container
 }
 
-fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
+fn kvm_registration_lasts_while_attached(backend: Backend) {
     let taken = take(EDU);
     let kvm = Arc::new(Recorder::default());
     let container = with_kvm(backend, &kvm);
@@ -197,7 +197,7 @@ fn kvm_knows_a_device_for_as_long_as_it_is_attached(backend: Backend) {
     drop(taken);
 }
 
-fn what_kvm_refuses_is_not_attached(backend: Backend) {
+fn device_refused_by_kvm_is_not_attached(backend: Backend) {
     let taken = take(EDU);
     let kvm = Arc::new(Recorder {
         refuses: true,

@@ -9,13 +9,13 @@ use passthru_vfio::container::{Access, Backend, Error};
 const IOVA: u64 = 0x10_0000;
 
 on_both_backends! {
-    dirty_pages_are_told_or_refused_with_the_devices
-    dirty_pages_are_told_at_the_unmap
-    without_tracking_nothing_is_told
-    a_bitmap_that_is_too_small_is_refused
+    dirty_tracking_works_or_names_devices
+    unmap_dirty_returns_dirty_pages
+    dirty_pages_without_tracking_are_refused
+    too_small_bitmap_is_refused
 }
 
-fn dirty_pages_are_told_or_refused_with_the_devices(backend: Backend) {
+fn dirty_tracking_works_or_names_devices(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &setup.container;
     for iova in [IOVA, IOVA + 68 * PAGE] {
@@ -43,7 +43,7 @@ fn dirty_pages_are_told_or_refused_with_the_devices(backend: Backend) {
     );
 }
 
-fn dirty_pages_are_told_at_the_unmap(backend: Backend) {
+fn unmap_dirty_returns_dirty_pages(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &setup.container;
     map(&**dma, memory(2), IOVA + PAGE, Access::ReadWrite).unwrap();
@@ -65,7 +65,7 @@ fn dirty_pages_are_told_at_the_unmap(backend: Backend) {
     assert_eq!(dma.unmap_all().unwrap(), 0);
 }
 
-fn without_tracking_nothing_is_told(backend: Backend) {
+fn dirty_pages_without_tracking_are_refused(backend: Backend) {
     let setup = with_edu(backend);
     map(&*setup.container, memory(1), IOVA, Access::ReadWrite).unwrap();
     let error = setup
@@ -81,7 +81,7 @@ fn without_tracking_nothing_is_told(backend: Backend) {
     setup.container.set_dirty_tracking(false).unwrap();
 }
 
-fn a_bitmap_that_is_too_small_is_refused(backend: Backend) {
+fn too_small_bitmap_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     for (length, page_size) in [(65 * PAGE, PAGE), (PAGE, 3), (0, PAGE)] {
         let error = setup

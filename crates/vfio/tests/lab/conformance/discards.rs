@@ -7,12 +7,12 @@ use passthru_vfio::Failed;
 use passthru_vfio::container::{Attach, Backend, Containers, Error, Options};
 
 on_both_backends! {
-    memory_is_discarded_beside_mediated_devices_alone
-    several_containers_know_it_together
-    memory_is_not_discarded_while_a_proof_keeps_it_pinned
+    discards_are_allowed_beside_mediated_devices_only
+    containers_share_discard_state
+    reset_proof_blocks_discards
 }
 
-fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
+fn discards_are_allowed_beside_mediated_devices_only(backend: Backend) {
     let [one, other] = mtty_two();
     let edu = take_beside(&one, EDU);
     let container = container(backend);
@@ -54,7 +54,7 @@ fn memory_is_discarded_beside_mediated_devices_alone(backend: Backend) {
     drop((another, mediated, edu, other, one));
 }
 
-fn several_containers_know_it_together(backend: Backend) {
+fn containers_share_discard_state(backend: Backend) {
     let [one, other] = mtty_two();
     let edu = take_beside(&one, EDU);
     let mut containers = Containers::new(Options {
@@ -72,7 +72,7 @@ fn several_containers_know_it_together(backend: Backend) {
     drop((mediated, edu, other, one));
 }
 
-fn memory_is_not_discarded_while_a_proof_keeps_it_pinned(backend: Backend) {
+fn reset_proof_blocks_discards(backend: Backend) {
     let taken = take(NVME);
     let container = container(backend);
     let member = container.attach(at(NVME), Attach::default()).unwrap();

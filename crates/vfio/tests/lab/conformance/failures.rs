@@ -22,18 +22,18 @@ const IOVA: u64 = 0x10_0000;
 const LENGTH: u64 = 4 * PAGE;
 
 on_both_backends! {
-    a_container_that_cannot_be_opened_leaves_nothing
-    a_device_that_cannot_be_attached_comes_back
-    a_device_that_cannot_be_placed_comes_back
-    a_device_that_leaves_leaves_nothing
-    a_mapping_that_cannot_be_made_leaves_nothing
-    a_file_that_cannot_be_mapped_leaves_nothing
-    what_cannot_be_unmapped_can_be_unmapped_again
-    what_cannot_be_asked_for_can_be_asked_again
-    no_dirty_page_is_lost_with_a_failure
+    failed_container_open_leaves_nothing
+    failed_container_attach_returns_device
+    failed_placement_returns_device
+    detached_device_leaves_nothing
+    failed_map_leaves_nothing
+    failed_map_file_leaves_nothing
+    failed_unmap_can_be_repeated
+    failed_iova_query_can_be_repeated
+    failure_loses_no_dirty_page
 }
 
-fn a_container_that_cannot_be_opened_leaves_nothing(backend: Backend) {
+fn failed_container_open_leaves_nothing(backend: Backend) {
     let _host = passthru_lab::host();
     let options = Options {
         policy: only(backend),
@@ -44,7 +44,7 @@ fn a_container_that_cannot_be_opened_leaves_nothing(backend: Backend) {
 
 /// With a mediated device: to open one of PCI asks ACPI, whose interpreter in the kernel does not
 /// survive such failures.
-fn a_device_that_cannot_be_attached_comes_back(backend: Backend) {
+fn failed_container_attach_returns_device(backend: Backend) {
     let [taken, _other] = mtty_two();
     each(|failure| {
         let container = container(backend);
@@ -64,7 +64,7 @@ fn a_device_that_cannot_be_attached_comes_back(backend: Backend) {
 
 /// A device that is bound already, on the backend that has such.
 #[test]
-fn a_bound_device_that_cannot_be_attached_stays_bound() {
+fn failed_attach_of_bound_device_leaves_it_bound() {
     let taken = take(EDU);
     let container = container(Backend::Iommufd);
     let mut bound = Some(taken.bind(container.ioas().unwrap().context()).into());
@@ -101,7 +101,7 @@ fn place(containers: &mut Containers, device: Candidate, failure: &Failure) -> (
     (device, failed)
 }
 
-fn a_device_that_cannot_be_placed_comes_back(backend: Backend) {
+fn failed_placement_returns_device(backend: Backend) {
     let taken = mtty_two();
     let options = Options {
         policy: only(backend),
@@ -126,7 +126,7 @@ fn a_device_that_cannot_be_placed_comes_back(backend: Backend) {
 
 /// A second device that the first one's container cannot have.
 #[test]
-fn a_device_that_cannot_be_placed_in_a_container_of_its_own_comes_back() {
+fn failed_placement_in_own_container_returns_device() {
     let taken = take_two(NVME, EDU);
     let context = iommufd();
     let options = Options {
@@ -152,7 +152,7 @@ fn a_device_that_cannot_be_placed_in_a_container_of_its_own_comes_back() {
 }
 
 /// Only `iommufd` can refuse it: with `type1` the files are closed.
-fn a_device_that_leaves_leaves_nothing(backend: Backend) {
+fn detached_device_leaves_nothing(backend: Backend) {
     let [taken, _other] = mtty_two();
     let mut failed = 0;
     each_failure(passthru_lab::host(), |failure| {
@@ -174,7 +174,7 @@ fn a_device_that_leaves_leaves_nothing(backend: Backend) {
 /// VT-d's driver has blocked the device where the failure is its own: then a detach and an attach
 /// bring it back.
 #[test]
-fn a_device_that_cannot_go_to_another_target_reaches_what_it_did() {
+fn failed_replace_keeps_device_mappings() {
     let setup = with_edu(Backend::Iommufd);
     let (container, mut edu) = (&setup.container, setup.member);
     let (from, to) = ((memory(1), IOVA), (memory(1), IOVA + PAGE));
@@ -211,7 +211,7 @@ fn a_device_that_cannot_go_to_another_target_reaches_what_it_did() {
     });
 }
 
-fn a_mapping_that_cannot_be_made_leaves_nothing(backend: Backend) {
+fn failed_map_leaves_nothing(backend: Backend) {
     let setup = with_edu(backend);
     let (dma, memory) = (&*setup.container, memory(4));
     memory.write(0, &[1; LENGTH as usize]);
@@ -229,7 +229,7 @@ fn a_mapping_that_cannot_be_made_leaves_nothing(backend: Backend) {
     });
 }
 
-fn a_file_that_cannot_be_mapped_leaves_nothing(backend: Backend) {
+fn failed_map_file_leaves_nothing(backend: Backend) {
     let setup = with_edu(backend);
     let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&file, LENGTH).unwrap();
@@ -267,14 +267,14 @@ fn goes(dma: &dyn Container, unmap: impl Fn() -> Result<u64, Error>) {
     });
 }
 
-fn what_cannot_be_unmapped_can_be_unmapped_again(backend: Backend) {
+fn failed_unmap_can_be_repeated(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &*setup.container;
     goes(dma, || dma.unmap(IOVA, LENGTH));
     goes(dma, || dma.unmap_all());
 }
 
-fn what_cannot_be_asked_for_can_be_asked_again(backend: Backend) {
+fn failed_iova_query_can_be_repeated(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &*setup.container;
     let (ranges, sizes) = (dma.iova_ranges().unwrap(), dma.page_sizes().unwrap());
@@ -297,7 +297,7 @@ fn answers<T: Debug + PartialEq>(
 
 /// With `iommufd` it is page tables that track: see `container/mock.rs`.
 #[test]
-fn tracking_by_type1_that_cannot_begin_or_end_can_begin_or_end_again() {
+fn failed_type1_tracking_can_be_repeated() {
     let setup = with_edu(Backend::Type1);
     let dma = &*setup.container;
     map(dma, memory(4), IOVA, Access::ReadWrite).unwrap();
@@ -320,7 +320,7 @@ fn tracking_by_type1_that_cannot_begin_or_end_can_begin_or_end_again() {
 }
 
 /// With `iommufd` the IOMMU of the virtual host does not tell them: see `container/mock.rs`.
-fn no_dirty_page_is_lost_with_a_failure(backend: Backend) {
+fn failure_loses_no_dirty_page(backend: Backend) {
     let setup = with_edu(backend);
     let (dma, memory) = (&*setup.container, memory(4));
     if dma.set_dirty_tracking(true).is_err() {

@@ -9,11 +9,11 @@ const IOVA: u64 = 0x10_0000;
 const LIMIT: &str = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
 
 on_both_backends! {
-    the_number_of_mappings_is_limited_as_it_says
+    mapping_count_is_limited_as_reported
 }
 
 /// The limit is set to 5 here; it holds for containers that get their first device after that.
-fn the_number_of_mappings_is_limited_as_it_says(backend: Backend) {
+fn mapping_count_is_limited_as_reported(backend: Backend) {
     let former = fs::read_to_string(LIMIT).unwrap();
     fs::write(LIMIT, "5").unwrap();
     let setup = with_edu(backend);

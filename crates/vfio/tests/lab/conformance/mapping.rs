@@ -11,23 +11,23 @@ const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x20_0000;
 
 on_both_backends! {
-    a_device_reaches_what_is_mapped_until_it_is_unmapped
-    a_device_writes_only_where_it_may
+    device_reaches_mapping_until_unmapped
+    device_cannot_write_to_read_only_mapping
     device_reaches_iovas_above_4_gib
-    an_overlap_is_refused_and_changes_nothing
-    a_mapping_goes_as_a_whole
-    several_mappings_go_with_the_gaps_between_them
-    what_is_not_mapped_is_not_unmapped
-    everything_goes_at_once
-    iovas_that_devices_cannot_use_are_left_out_and_refused
-    what_is_not_aligned_is_refused
-    memory_that_is_not_there_is_refused
-    what_it_says_it_cannot_do_is_unsupported
-    a_map_without_a_device_is_as_it_says
-    a_node_is_opened_close_on_exec
+    overlapping_map_is_refused_and_changes_nothing
+    partial_unmap_is_refused
+    unmap_spans_gaps_between_mappings
+    unmap_of_nothing_returns_not_found
+    unmap_all_unmaps_everything
+    reserved_iovas_are_left_out_and_refused
+    unaligned_map_is_refused
+    map_of_unmapped_memory_is_refused
+    capabilities_match_supported_calls
+    map_without_device_follows_capability
+    nodes_are_opened_close_on_exec
 }
 
-fn a_device_reaches_what_is_mapped_until_it_is_unmapped(backend: Backend) {
+fn device_reaches_mapping_until_unmapped(backend: Backend) {
     let setup = with_edu(backend);
     let (dma, from, to) = (&setup.container, memory(1), memory(1));
     map(&**dma, from, FROM, Access::Read).unwrap();
@@ -39,7 +39,7 @@ fn a_device_reaches_what_is_mapped_until_it_is_unmapped(backend: Backend) {
     assert!(setup.reaches((from, FROM), (to, TO + PAGE)));
 }
 
-fn a_device_writes_only_where_it_may(backend: Backend) {
+fn device_cannot_write_to_read_only_mapping(backend: Backend) {
     let setup = with_edu(backend);
     let (dma, from, to) = (&setup.container, memory(1), memory(1));
     map(&**dma, from, FROM, Access::Read).unwrap();
@@ -58,7 +58,7 @@ fn device_reaches_iovas_above_4_gib(backend: Backend) {
     assert!(setup.reaches((from, ABOVE), (to, ABOVE + PAGE)));
 }
 
-fn an_overlap_is_refused_and_changes_nothing(backend: Backend) {
+fn overlapping_map_is_refused_and_changes_nothing(backend: Backend) {
     let setup = with_edu(backend);
     let (dma, from, to) = (&setup.container, memory(2), memory(2));
     map(&**dma, from, FROM, Access::ReadWrite).unwrap();
@@ -70,7 +70,7 @@ fn an_overlap_is_refused_and_changes_nothing(backend: Backend) {
     assert_eq!(dma.unmap_all().unwrap(), 4 * PAGE);
 }
 
-fn a_mapping_goes_as_a_whole(backend: Backend) {
+fn partial_unmap_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     map(&*setup.container, memory(4), FROM, Access::ReadWrite).unwrap();
     for (iova, length) in [
@@ -94,7 +94,7 @@ fn a_mapping_goes_as_a_whole(backend: Backend) {
     assert_eq!(setup.container.unmap(FROM, 4 * PAGE).unwrap(), 4 * PAGE);
 }
 
-fn several_mappings_go_with_the_gaps_between_them(backend: Backend) {
+fn unmap_spans_gaps_between_mappings(backend: Backend) {
     let setup = with_edu(backend);
     for iova in [FROM, FROM + PAGE, FROM + 8 * PAGE] {
         map(&*setup.container, memory(1), iova, Access::ReadWrite).unwrap();
@@ -105,14 +105,14 @@ fn several_mappings_go_with_the_gaps_between_them(backend: Backend) {
     );
 }
 
-fn what_is_not_mapped_is_not_unmapped(backend: Backend) {
+fn unmap_of_nothing_returns_not_found(backend: Backend) {
     let setup = with_edu(backend);
     let error = setup.container.unmap(FROM, PAGE).unwrap_err();
     assert_eq!(error.io().unwrap().kind(), ErrorKind::NotFound, "{error}");
     assert!(error.hint().is_some());
 }
 
-fn everything_goes_at_once(backend: Backend) {
+fn unmap_all_unmaps_everything(backend: Backend) {
     let setup = with_edu(backend);
     assert_eq!(setup.container.unmap_all().unwrap(), 0);
     for iova in [0, 0x8000_0000] {
@@ -122,7 +122,7 @@ fn everything_goes_at_once(backend: Backend) {
     assert_eq!(setup.container.unmap_all().unwrap(), 0);
 }
 
-fn iovas_that_devices_cannot_use_are_left_out_and_refused(backend: Backend) {
+fn reserved_iovas_are_left_out_and_refused(backend: Backend) {
     /// Where x86 has its interrupts.
     const INTERRUPTS: u64 = 0xfee0_0000;
     let setup = with_edu(backend);
@@ -152,7 +152,7 @@ fn iovas_that_devices_cannot_use_are_left_out_and_refused(backend: Backend) {
     assert!(error.io().is_some(), "{error}");
 }
 
-fn what_is_not_aligned_is_refused(backend: Backend) {
+fn unaligned_map_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     let sizes = setup.container.page_sizes().unwrap();
     assert_eq!(1 << sizes.trailing_zeros(), PAGE);
@@ -161,7 +161,7 @@ fn what_is_not_aligned_is_refused(backend: Backend) {
     assert_eq!(setup.container.unmap_all().unwrap(), 0);
 }
 
-fn memory_that_is_not_there_is_refused(backend: Backend) {
+fn map_of_unmapped_memory_is_refused(backend: Backend) {
     let setup = with_edu(backend);
     // SAFETY: there is no memory at address 0 for a device to change.
     let error = unsafe {
@@ -176,7 +176,7 @@ fn memory_that_is_not_there_is_refused(backend: Backend) {
 
 /// Each capability that is missing answers so when it is asked for, and each that is there works,
 /// here or in another test.
-fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
+fn capabilities_match_supported_calls(backend: Backend) {
     let mut setup = with_edu(backend);
     let can = setup.container.capabilities();
     assert_eq!(can.backend, backend);
@@ -219,7 +219,7 @@ fn what_it_says_it_cannot_do_is_unsupported(backend: Backend) {
     }
 }
 
-fn a_map_without_a_device_is_as_it_says(backend: Backend) {
+fn map_without_device_follows_capability(backend: Backend) {
     let container = container(backend);
     let mapped = map(&*container, memory(1), FROM, Access::ReadWrite);
     if container.capabilities().without_devices {
@@ -251,7 +251,7 @@ fn a_map_without_a_device_is_as_it_says(backend: Backend) {
     }
 }
 
-fn a_node_is_opened_close_on_exec(backend: Backend) {
+fn nodes_are_opened_close_on_exec(backend: Backend) {
     let setup = with_edu(backend);
     let nodes = ["/dev/vfio/", "/dev/iommu", "anon_inode:[vfio-device]"];
     let mut found = 0;

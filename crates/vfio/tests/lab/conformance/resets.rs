@@ -12,11 +12,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
 on_both_backends! {
-    a_device_alone_on_its_bus_is_reset_with_it
-    devices_of_one_group_are_reset_together
-    devices_of_several_groups_are_reset_where_all_of_them_are_here
-    a_physical_function_is_not_reset_with_virtual_ones_on_its_bus
-    what_others_own_is_not_reset
+    device_alone_on_bus_is_hot_reset
+    devices_of_one_group_reset_together
+    devices_of_several_groups_reset_when_all_are_owned
+    physical_function_is_not_reset_beside_its_vfs
+    hot_reset_of_unowned_device_is_refused
 }
 
 /// The interrupt mask of an NVMe controller: bits are set there, and stay set until it is reset.
@@ -56,7 +56,7 @@ fn refused(member: &Member, files: &[BorrowedFd<'_>]) -> Option<Errno> {
     Errno::from_io_error(error.io()?)
 }
 
-fn a_device_alone_on_its_bus_is_reset_with_it(backend: Backend) {
+fn device_alone_on_bus_is_hot_reset(backend: Backend) {
     let taken = take(NVME);
     let container = container(backend);
     let nvme = attach(&container, NVME);
@@ -69,7 +69,7 @@ fn a_device_alone_on_its_bus_is_reset_with_it(backend: Backend) {
     drop((was_reset, nvme, taken));
 }
 
-fn devices_of_one_group_are_reset_together(backend: Backend) {
+fn devices_of_one_group_reset_together(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
     let (one, other) = (
@@ -96,7 +96,7 @@ fn devices_of_one_group_are_reset_together(backend: Backend) {
     drop((was_reset, proof, one, other, taken));
 }
 
-fn devices_of_several_groups_are_reset_where_all_of_them_are_here(backend: Backend) {
+fn devices_of_several_groups_reset_when_all_are_owned(backend: Backend) {
     let [first, second] = TWO_PORT_NIC;
     let taken = take_two(first, second);
     let container = container(backend);
@@ -136,7 +136,7 @@ fn devices_of_several_groups_are_reset_where_all_of_them_are_here(backend: Backe
 
 /// The kernel counts virtual functions among what is affected, and never resets a bus that has
 /// some.
-fn a_physical_function_is_not_reset_with_virtual_ones_on_its_bus(backend: Backend) {
+fn physical_function_is_not_reset_beside_its_vfs(backend: Backend) {
     let taken = take(IGB);
     let container = container(backend);
     let physical = attach(&container, IGB);
@@ -159,7 +159,7 @@ fn a_physical_function_is_not_reset_with_virtual_ones_on_its_bus(backend: Backen
     drop((virtual_ones, physical, functions, taken));
 }
 
-fn what_others_own_is_not_reset(backend: Backend) {
+fn hot_reset_of_unowned_device_is_refused(backend: Backend) {
     let container = container(backend);
     let address = EDU.parse().unwrap();
     let owner = if backend == Backend::Type1 {

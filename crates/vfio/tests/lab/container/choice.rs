@@ -9,7 +9,7 @@ use passthru_vfio::device::Source;
 use std::sync::Arc;
 
 #[test]
-fn iommufd_is_taken_where_it_answers() {
+fn auto_chooses_iommufd_where_available() {
     let taken = take(EDU);
     let choice = open(&Options::default(), &[taken.source().locate().unwrap()]).unwrap();
     assert_eq!(choice.backend, Backend::Iommufd);
@@ -22,7 +22,7 @@ fn iommufd_is_taken_where_it_answers() {
 }
 
 #[test]
-fn type1_is_taken_where_a_device_has_no_character_device() {
+fn auto_chooses_type1_without_cdev() {
     let _host = passthru_lab::host();
     let without = Source::Pci(UPLINK.parse().unwrap()).locate().unwrap();
     let choice = open(&Options::default(), &[without]).unwrap();
@@ -38,7 +38,7 @@ fn type1_is_taken_where_a_device_has_no_character_device() {
 }
 
 #[test]
-fn what_is_asked_for_is_taken() {
+fn requested_backend_is_opened() {
     let _host = passthru_lab::host();
     for (policy, backend) in [
         (Policy::Iommufd, Backend::Iommufd),
@@ -57,7 +57,7 @@ fn what_is_asked_for_is_taken() {
 }
 
 #[test]
-fn a_passed_device_is_refused_by_type1_and_taken_by_iommufd() {
+fn only_iommufd_takes_device_by_descriptor() {
     let taken = take(EDU);
     let passed = taken.source().open().unwrap();
     let type1 = choose(Options {
@@ -86,7 +86,7 @@ fn a_passed_device_is_refused_by_type1_and_taken_by_iommufd() {
 }
 
 #[test]
-fn two_containers_are_on_one_iommufd() {
+fn two_containers_share_one_iommufd() {
     let _host = passthru_lab::host();
     let context = iommufd();
     let options = Options {

@@ -50,7 +50,7 @@ fn table(container: &Arc<dyn Container>) -> Arc<Hwpt> {
 }
 
 #[test]
-fn a_device_that_does_not_tell_dirty_pages_stays_out_of_a_container_that_tracks_them() {
+fn tracking_container_refuses_device_without_dirty_pages() {
     let taken = take(EDU);
     let mut containers = containers(Backend::Iommufd);
     let (tracking, edu) = with_pages(&mut containers, EDU);
@@ -86,7 +86,7 @@ fn a_device_that_does_not_tell_dirty_pages_stays_out_of_a_container_that_tracks_
 }
 
 #[test]
-fn each_container_tells_what_its_own_page_tables_say() {
+fn containers_report_only_their_own_dirty_pages() {
     let taken = take_two(EDU, NVME);
     let mut containers = containers(Backend::Iommufd);
     let (first, _edu) = with_pages(&mut containers, EDU);
@@ -109,7 +109,7 @@ fn each_container_tells_what_its_own_page_tables_say() {
 }
 
 #[test]
-fn a_group_that_joins_or_leaves_while_dirty_pages_are_tracked_changes_nothing() {
+fn group_may_join_or_leave_during_dirty_tracking() {
     let taken = take_two(EDU, NVME);
     let mut containers = containers(Backend::Type1);
     let edu = attach(&mut containers, at(EDU));

@@ -54,7 +54,7 @@ fn set_override(address: &str, driver: &str) {
 }
 
 #[test]
-fn a_group_with_a_device_of_the_host_is_not_viable_and_says_which() {
+fn group_with_host_device_is_not_viable_and_names_it() {
     let bound = Bound::new(SHARED_FREE);
     let error = Group::open(group(SHARED_FREE))
         .unwrap()
@@ -132,7 +132,7 @@ fn group_is_viable_where_the_driver_rule_says_so() {
 }
 
 #[test]
-fn several_groups_are_in_one_container() {
+fn container_holds_several_groups() {
     let taken = take_two(EDU, NVME);
     let container = Type1Container::open(None).unwrap();
     let [edu, nvme] =
@@ -152,7 +152,7 @@ fn several_groups_are_in_one_container() {
 }
 
 #[test]
-fn a_group_is_in_one_container_at_a_time() {
+fn group_joins_one_container_at_a_time() {
     let taken = take(EDU);
     let (one, other) = (container(Backend::Type1), container(Backend::Type1));
     let member = attach(&one, EDU);
@@ -174,7 +174,7 @@ fn a_group_is_in_one_container_at_a_time() {
 }
 
 #[test]
-fn a_container_that_lost_its_mappings_with_its_last_device_is_not_taken_again() {
+fn container_left_by_last_device_is_not_reused() {
     let taken = take(EDU);
     let mut containers = Containers::new(Options {
         policy: Policy::Type1,
@@ -196,7 +196,7 @@ fn a_container_that_lost_its_mappings_with_its_last_device_is_not_taken_again() 
 }
 
 #[test]
-fn a_device_with_other_handles_is_not_detached() {
+fn device_with_other_handles_is_not_detached() {
     let taken = take(EDU);
     let container = container(Backend::Type1);
     let member = attach(&container, EDU);
@@ -215,7 +215,7 @@ fn a_device_with_other_handles_is_not_detached() {
 }
 
 #[test]
-fn a_device_whose_group_proves_something_is_not_detached() {
+fn device_with_group_in_proof_is_not_detached() {
     let taken = take(NVME);
     let container = container(Backend::Type1);
     let member = attach(&container, NVME);
@@ -253,7 +253,7 @@ impl KvmVfio for RefusesTheSecond {
 }
 
 #[test]
-fn devices_of_one_bus_are_reset_though_they_are_in_several_containers() {
+fn bus_resets_across_containers() {
     let [first, second] = TWO_PORT_NIC;
     let taken = take_two(first, second);
     let kvm: Option<Arc<dyn KvmVfio>> = Some(Arc::new(RefusesTheSecond::default()));
@@ -278,7 +278,7 @@ fn devices_of_one_bus_are_reset_though_they_are_in_several_containers() {
 }
 
 #[test]
-fn a_group_without_a_device_on_vfio_cannot_be_opened() {
+fn group_without_vfio_device_cannot_be_opened() {
     let _host = passthru_lab::host();
     let error = Group::open(4711).unwrap_err();
     assert!(
@@ -288,7 +288,7 @@ fn a_group_without_a_device_on_vfio_cannot_be_opened() {
 }
 
 #[test]
-fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() {
+fn virtual_function_opens_only_with_token() {
     let taken = take(IGB);
     let container = container(Backend::Type1);
     let physical = attach(&container, IGB);
@@ -322,7 +322,7 @@ fn a_virtual_function_is_opened_with_the_token_of_its_physical_function_alone() 
 
 /// With a mediated device: see `conformance/failures.rs`.
 #[test]
-fn a_group_and_its_container_can_fail_and_be_asked_again() {
+fn failed_group_call_can_be_repeated() {
     let [taken, _other] = mtty_two();
     let number = taken.source().locate().unwrap().group().unwrap();
     let container = Type1Container::open(None).unwrap();

@@ -37,7 +37,7 @@ fn to(target: impl Into<Target>) -> Attach {
 }
 
 #[test]
-fn a_page_table_over_the_container_has_its_mappings() {
+fn nested_hwpt_has_container_mappings() {
     let taken = take(EDU);
     let container = on(&iommufd());
     let (from, dest) = (memory(1), memory(1));
@@ -65,7 +65,7 @@ fn a_page_table_over_the_container_has_its_mappings() {
 }
 
 #[test]
-fn a_device_at_another_target_does_not_reach_the_container() {
+fn replaced_device_does_not_reach_container() {
     let taken = take(EDU);
     let context = iommufd();
     let container = on(&context);
@@ -83,7 +83,7 @@ fn a_device_at_another_target_does_not_reach_the_container() {
 /// No device of the virtual host has PASIDs: what the container says of one comes before the
 /// kernel's refusal.
 #[test]
-fn a_pasid_counts_with_the_dirty_pages_of_what_it_reaches() {
+fn pasid_target_counts_for_dirty_tracking() {
     let taken = take(EDU);
     let context = iommufd();
     let container = on(&context);
@@ -108,7 +108,7 @@ fn a_pasid_counts_with_the_dirty_pages_of_what_it_reaches() {
 }
 
 #[test]
-fn a_target_of_another_iommufd_leaves_the_device_bound() {
+fn target_of_another_iommufd_leaves_device_bound() {
     let taken = take(EDU);
     let container = on(&iommufd());
     let foreign = Arc::new(Ioas::alloc(&iommufd()).unwrap());
@@ -124,7 +124,7 @@ fn a_target_of_another_iommufd_leaves_the_device_bound() {
 }
 
 #[test]
-fn a_bar_is_unmapped_before_a_reset_and_mapped_after() {
+fn bar_is_unmapped_before_reset_and_mapped_after() {
     let taken = take_two(EDU, CMB_NVME);
     let container = on(&iommufd());
     let (edu, disk) = (attach(&container, EDU), attach(&container, CMB_NVME));
@@ -166,7 +166,7 @@ fn a_bar_is_unmapped_before_a_reset_and_mapped_after() {
 }
 
 #[test]
-fn a_device_that_cannot_share_a_container_gets_its_own_on_the_same_iommufd() {
+fn incompatible_device_gets_container_on_same_iommufd() {
     let taken = take_two(EDU, NVME);
     let mut containers = Containers::new(Options {
         policy: only(Backend::Iommufd),

@@ -113,7 +113,7 @@ pub(super) fn dirty(container: &dyn Dma, clear: bool) -> u64 {
 }
 
 #[test]
-fn dirty_pages_of_all_page_tables_are_one_bitmap() {
+fn dirty_pages_of_all_page_tables_are_merged() {
     let (container, [one, other]) = container();
     let _one = container.include(&one).unwrap();
     container.set_dirty_tracking(true).unwrap();
@@ -142,7 +142,7 @@ fn dirty_pages_of_all_page_tables_are_one_bitmap() {
 }
 
 #[test]
-fn tracking_begins_on_all_page_tables_or_on_none() {
+fn tracking_starts_on_all_page_tables_or_none() {
     let (container, [one, _]) = container();
     let _one = container.include(&one).unwrap();
     let ioas = container.ioas().unwrap();
@@ -167,7 +167,7 @@ fn tracking_begins_on_all_page_tables_or_on_none() {
 }
 
 #[test]
-fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
+fn failed_tracking_of_page_tables_can_be_repeated() {
     let (container, tables) = container();
     let _included = tables
         .each_ref()
@@ -220,7 +220,7 @@ fn tracking_of_many_page_tables_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn no_dirty_page_of_many_page_tables_is_lost_with_a_failure() {
+fn failure_loses_no_dirty_page_of_page_tables() {
     let (container, tables) = container();
     let _included = tables
         .each_ref()
@@ -272,7 +272,7 @@ fn no_dirty_page_of_many_page_tables_is_lost_with_a_failure() {
 }
 
 #[test]
-fn a_page_table_that_tells_no_dirty_pages_comes_in_again_once_they_are_not_asked_for() {
+fn page_table_without_dirty_pages_joins_after_tracking() {
     let (container, [one, _]) = container();
     let _one = container.include(&one).unwrap();
     let ioas = container.ioas().unwrap();
@@ -286,7 +286,7 @@ fn a_page_table_that_tells_no_dirty_pages_comes_in_again_once_they_are_not_asked
 }
 
 #[test]
-fn memory_is_not_discarded_while_a_page_table_is_there() {
+fn page_table_blocks_discards() {
     let (container, [one, other]) = container();
     let discards = container.discards();
     assert!(discards.allowed());

@@ -75,7 +75,7 @@ fn number(error: &passthru_iommufd::Error) -> Option<Errno> {
 }
 
 #[test]
-fn a_device_writes_to_the_bar_of_another() {
+fn device_writes_to_bar_of_another() {
     let taken = take_two(EDU, CMB_NVME);
     let peers = Peers::new(&taken);
     peers.map(BUFFER_IOVA).unwrap();
@@ -106,17 +106,17 @@ fn is_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
 }
 
 #[test]
-fn it_is_lost_when_memory_is_not_decoded() {
+fn dma_buf_mapping_is_lost_with_memory_decode() {
     is_lost_by(|disk| decode(disk, false), |disk| decode(disk, true));
 }
 
 #[test]
-fn it_is_lost_by_a_reset() {
+fn dma_buf_mapping_is_lost_by_reset() {
     is_lost_by(|disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
-fn it_is_lost_by_low_power() {
+fn dma_buf_mapping_is_lost_by_low_power() {
     is_lost_by(
         |disk| disk.enter_low_power().unwrap(),
         |disk| disk.exit_low_power().unwrap(),
@@ -124,7 +124,7 @@ fn it_is_lost_by_low_power() {
 }
 
 #[test]
-fn it_is_lost_in_d3() {
+fn dma_buf_mapping_is_lost_in_d3() {
     is_lost_by(
         |disk| set_power_state(disk, 3),
         |disk| set_power_state(disk, 0),
@@ -144,7 +144,7 @@ fn set_power_state(device: &Device, state: u16) {
 }
 
 #[test]
-fn memory_that_is_not_decoded_cannot_be_mapped() {
+fn dma_buf_without_memory_decode_cannot_be_mapped() {
     let taken = take_two(EDU, CMB_NVME);
     let peers = Peers::new(&taken);
     decode(&peers.disk, false);
@@ -158,7 +158,7 @@ fn memory_that_is_not_decoded_cannot_be_mapped() {
 }
 
 #[test]
-fn each_range_has_a_dma_buf_of_its_own() {
+fn ranges_of_bar_have_separate_dma_bufs() {
     let taken = take(CMB_NVME);
     let device = taken.device();
     enable(&device);
@@ -179,7 +179,7 @@ fn each_range_has_a_dma_buf_of_its_own() {
 }
 
 #[test]
-fn what_is_no_whole_page_of_a_bar_is_not_exported() {
+fn partial_page_of_bar_is_not_exported() {
     let taken = take(CMB_NVME);
     let device = taken.device();
     enable(&device);

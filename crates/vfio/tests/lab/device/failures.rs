@@ -67,7 +67,7 @@ fn in_use(ioas: &Ioas) -> bool {
 /// With a mediated device: what enables a PCI device goes through the kernel's ACPI interpreter,
 /// which does not survive it when memory fails.
 #[test]
-fn opening_and_binding_can_fail_and_be_repeated() {
+fn failed_open_or_bind_can_be_repeated() {
     let [taken, _other] = mtty_two();
     withstands(|| taken.source().open(), drop);
     let context = iommufd();
@@ -84,7 +84,7 @@ fn opening_and_binding_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn attaching_can_fail_and_be_repeated() {
+fn failed_attach_can_be_repeated() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
@@ -103,7 +103,7 @@ fn attaching_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn a_replacement_can_fail_and_leaves_the_former_target() {
+fn failed_replace_keeps_former_target() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
@@ -127,7 +127,7 @@ fn a_replacement_can_fail_and_leaves_the_former_target() {
 }
 
 #[test]
-fn detaching_can_fail_and_be_repeated() {
+fn failed_detach_can_be_repeated() {
     let taken = take(EDU);
     let attached = |taken: &Taken| {
         let context = iommufd();
@@ -162,7 +162,7 @@ fn detaching_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn asking_can_fail_and_be_repeated() {
+fn failed_device_query_can_be_repeated() {
     let taken = take(NVME);
     let device = taken.device();
     withstands(|| device.info(), drop);
@@ -174,7 +174,7 @@ fn asking_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn access_to_regions_can_fail_and_be_repeated() {
+fn failed_region_access_can_be_repeated() {
     let taken = take(EDU);
     let device = taken.device();
     enable(&device);
@@ -193,7 +193,7 @@ fn access_to_regions_can_fail_and_be_repeated() {
 /// Linux 7.2 warns in its log (`remove_proc_entry`) when an interrupt goes whose folder in /proc
 /// could not be made.
 #[test]
-fn interrupts_can_fail_and_be_set_again() {
+fn failed_interrupt_call_can_be_repeated() {
     let taken = take(EDU);
     let device = taken.device();
     enable(&device);
@@ -226,7 +226,7 @@ fn interrupts_can_fail_and_be_set_again() {
 }
 
 #[test]
-fn many_vectors_can_fail_and_be_set_again() {
+fn failed_call_for_many_vectors_can_be_repeated() {
     let taken = take(NVME);
     let device = taken.device();
     enable(&device);
@@ -237,7 +237,7 @@ fn many_vectors_can_fail_and_be_set_again() {
 }
 
 #[test]
-fn features_can_fail_and_be_repeated() {
+fn failed_feature_can_be_repeated() {
     let taken = take(CMB_NVME);
     let device = taken.device();
     enable(&device);
@@ -268,7 +268,7 @@ fn features_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn eventfds_can_fail_and_be_used_again() {
+fn failed_eventfd_can_be_used_again() {
     let event = Event::new().unwrap();
     let steps: [&dyn Fn() -> io::Result<()>; 4] = [
         &|| Event::new().map(drop),
@@ -291,7 +291,7 @@ fn eventfds_can_fail_and_be_used_again() {
 }
 
 #[test]
-fn resets_can_fail_and_be_repeated() {
+fn failed_reset_can_be_repeated() {
     let taken = take(NVME);
     let device = taken.device();
     // Linux 7.2 needs no memory for it.
@@ -305,7 +305,7 @@ fn resets_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn a_token_can_fail_and_be_set_again() {
+fn failed_vf_token_can_be_set_again() {
     let taken = take(IGB);
     let device = taken.device();
     let functions = VirtualFunctions::new();
@@ -316,7 +316,7 @@ fn a_token_can_fail_and_be_set_again() {
 /// No device of the virtual host has PASIDs: it is refused whatever fails besides, and the device
 /// can be attached without.
 #[test]
-fn a_refused_pasid_leaves_nothing_whatever_fails() {
+fn refused_pasid_leaves_nothing() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
@@ -332,7 +332,7 @@ fn a_refused_pasid_leaves_nothing_whatever_fails() {
 }
 
 #[test]
-fn migration_can_fail_and_be_repeated() {
+fn failed_migration_call_can_be_repeated() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     withstands(|| device.migration(), drop);
@@ -364,7 +364,7 @@ fn migration_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn a_state_can_fail_to_be_read_and_written_and_loses_no_byte() {
+fn failed_migration_data_access_loses_no_byte() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
     let mut data = from.set_migration_state(State::StopCopy).unwrap().unwrap();

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use std::os::fd::AsFd;
 
 #[test]
-fn what_a_device_supports_is_asked_and_not_tried() {
+fn feature_probe_changes_nothing() {
     let taken = take(NVME);
     let device = taken.device();
     let supported = [
@@ -50,7 +50,7 @@ fn what_a_device_supports_is_asked_and_not_tried() {
 }
 
 #[test]
-fn a_device_may_sleep_until_it_may_not_any_more() {
+fn low_power_is_entered_and_exited() {
     let taken = take(NVME);
     let device = taken.device();
     decode(&device, true);
@@ -78,7 +78,7 @@ fn a_device_may_sleep_until_it_may_not_any_more() {
 }
 
 #[test]
-fn what_wakes_a_device_is_told_through_an_eventfd() {
+fn wakeup_signals_eventfd() {
     let taken = take(NVME);
     let device = taken.device();
     let file = std::fs::File::open("/dev/null").unwrap();
@@ -109,7 +109,7 @@ fn what_wakes_a_device_is_told_through_an_eventfd() {
 }
 
 #[test]
-fn a_feature_that_a_device_lacks_is_refused_with_its_name() {
+fn missing_feature_is_refused_by_name() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     let errors = [
@@ -128,7 +128,7 @@ fn a_feature_that_a_device_lacks_is_refused_with_its_name() {
 }
 
 #[test]
-fn bus_mastering_of_pci_devices_is_no_feature() {
+fn pci_device_lacks_bus_master_feature() {
     let taken = take(EDU);
     let device = taken.device();
     for on in [true, false] {
@@ -142,7 +142,7 @@ fn bus_mastering_of_pci_devices_is_no_feature() {
 }
 
 #[test]
-fn errors_of_s390_are_not_a_feature_of_other_machines() {
+fn zpci_error_is_refused_off_s390() {
     let taken = take(EDU);
     let error = taken.device().zpci_error().unwrap_err();
     assert_hint(&error, Errno::NOTTY, "only with PCI functions of s390");

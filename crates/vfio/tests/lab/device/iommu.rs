@@ -16,7 +16,7 @@ fn register(name: &str) -> u64 {
 }
 
 #[test]
-fn the_registers_of_vtd_are_those_in_sysfs() {
+fn vtd_registers_match_sysfs() {
     let taken = take(EDU);
     let info = HwInfo::of(&taken.bound()).unwrap();
     let HwInfoData::IntelVtd { cap, ecap, .. } = info.iommu else {
@@ -27,7 +27,7 @@ fn the_registers_of_vtd_are_those_in_sysfs() {
 }
 
 #[test]
-fn an_iommu_without_nesting_and_virtual_iommus_says_so() {
+fn missing_nesting_and_viommu_are_refused() {
     let taken = take(EDU);
     let context = iommufd();
     let (bound, ioas) = (

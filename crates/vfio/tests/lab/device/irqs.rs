@@ -28,7 +28,7 @@ fn edu(device: &Device) -> Region {
 }
 
 #[test]
-fn a_line_is_raised_masked_and_unmasked() {
+fn intx_is_raised_masked_and_unmasked() {
     let taken = take(EDU);
     let device = taken.device();
     let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
@@ -54,7 +54,7 @@ fn a_line_is_raised_masked_and_unmasked() {
 }
 
 #[test]
-fn a_line_is_unmasked_by_a_resample_eventfd() {
+fn intx_is_unmasked_by_resample_eventfd() {
     let taken = take(EDU);
     let device = taken.device();
     let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
@@ -72,7 +72,7 @@ fn a_line_is_unmasked_by_a_resample_eventfd() {
 }
 
 #[test]
-fn a_line_that_is_not_enabled_is_neither_masked_nor_disabled() {
+fn disabled_intx_cannot_be_masked() {
     let taken = take(EDU);
     let intx = taken.device().irq(Irq::INTX).unwrap();
     assert_hint(
@@ -90,7 +90,7 @@ fn a_line_that_is_not_enabled_is_neither_masked_nor_disabled() {
 }
 
 #[test]
-fn a_message_is_raised_by_the_device_and_by_the_kernel() {
+fn msi_is_raised_by_device_and_kernel() {
     let taken = take(EDU);
     let device = taken.device();
     let (bar, msi) = (edu(&device), device.irq(Irq::MSI).unwrap());
@@ -121,7 +121,7 @@ fn a_message_is_raised_by_the_device_and_by_the_kernel() {
 }
 
 #[test]
-fn vectors_are_sparse_and_each_has_its_eventfd() {
+fn sparse_vectors_have_own_eventfds() {
     let taken = take(NVME);
     let device = taken.device();
     decode(&device, true);
@@ -154,7 +154,7 @@ fn vectors_are_sparse_and_each_has_its_eventfd() {
 }
 
 #[test]
-fn vectors_are_added_later_where_the_kernel_can() {
+fn msix_vectors_can_be_added_later() {
     let taken = take(NVME);
     let device = taken.device();
     decode(&device, true);
@@ -169,7 +169,7 @@ fn vectors_are_added_later_where_the_kernel_can() {
 }
 
 #[test]
-fn more_vectors_than_there_are_cannot_be_had() {
+fn excess_vectors_are_refused() {
     let taken = take(IGB);
     let device = taken.device();
     decode(&device, true);
@@ -201,7 +201,7 @@ fn more_vectors_than_there_are_cannot_be_had() {
 }
 
 #[test]
-fn errors_and_requests_of_the_host_have_an_eventfd() {
+fn error_and_request_interrupts_have_eventfds() {
     let taken = take(NVME);
     let device = taken.device();
     for index in [Irq::ERR, Irq::REQ] {
@@ -217,7 +217,7 @@ fn errors_and_requests_of_the_host_have_an_eventfd() {
 }
 
 #[test]
-fn interrupts_that_a_device_does_not_have_are_an_error() {
+fn missing_interrupt_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     assert_eq!(device.irq(Irq::MSIX).unwrap().count(), 0);
@@ -234,7 +234,7 @@ fn interrupts_that_a_device_does_not_have_are_an_error() {
 }
 
 #[test]
-fn the_kernel_writes_for_a_signal_until_that_is_taken_away() {
+fn ioeventfd_writes_until_cleared() {
     let taken = take(EDU);
     let device = taken.device();
     let bar = edu(&device);

@@ -39,7 +39,7 @@ fn resume(device: &Device, state: &[u8]) -> Result<(), Error> {
 }
 
 #[test]
-fn a_stopped_device_is_read_and_another_goes_on_in_its_place() {
+fn stopped_device_migrates_to_another() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
     assert!(
@@ -61,7 +61,7 @@ fn a_stopped_device_is_read_and_another_goes_on_in_its_place() {
 }
 
 #[test]
-fn a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped() {
+fn precopy_data_is_completed_after_stop() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
     from.enable_precopy_reinit().unwrap();
@@ -106,7 +106,7 @@ fn a_running_device_is_read_in_part_and_the_rest_when_it_is_stopped() {
 }
 
 #[test]
-fn all_states_are_passed_and_the_device_runs_on() {
+fn device_passes_all_migration_states() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     for state in [
@@ -123,7 +123,7 @@ fn all_states_are_passed_and_the_device_runs_on() {
 }
 
 #[test]
-fn a_way_that_is_not_there_is_refused_with_the_state_it_is_in() {
+fn invalid_migration_transition_is_refused_with_state() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     let _data = device.set_migration_state(State::StopCopy).unwrap();
@@ -146,7 +146,7 @@ fn a_way_that_is_not_there_is_refused_with_the_state_it_is_in() {
 }
 
 #[test]
-fn a_state_that_is_cut_short_is_refused_and_a_reset_brings_the_device_back() {
+fn truncated_migration_data_is_refused_until_reset() {
     let [from, to] = mtty_two();
     let (from, to) = (from.device(), to.device());
     let mut state = Vec::new();
@@ -172,7 +172,7 @@ fn a_state_that_is_cut_short_is_refused_and_a_reset_brings_the_device_back() {
 }
 
 #[test]
-fn what_is_no_state_is_refused_when_it_is_written() {
+fn invalid_migration_data_is_refused() {
     let [_from, to] = mtty_two();
     let device = to.device();
     let mut data = device
@@ -185,7 +185,7 @@ fn what_is_no_state_is_refused_when_it_is_written() {
 }
 
 #[test]
-fn a_device_that_cannot_be_migrated_says_so() {
+fn device_without_migration_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     let errors = [
@@ -210,7 +210,7 @@ fn a_device_that_cannot_be_migrated_says_so() {
 }
 
 #[test]
-fn a_dma_log_is_begun_read_and_ended() {
+fn dma_log_starts_reports_and_stops() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     assert!(device.supports(Feature::DmaLoggingStart).unwrap());
@@ -226,7 +226,7 @@ fn a_dma_log_is_begun_read_and_ended() {
 }
 
 #[test]
-fn a_dma_log_is_refused_where_it_makes_no_sense() {
+fn invalid_dma_log_is_refused() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     let start = |iovas: &[_]| device.start_dma_logging(0x1000, iovas).unwrap_err();
@@ -255,7 +255,7 @@ fn a_dma_log_is_refused_where_it_makes_no_sense() {
 }
 
 #[test]
-fn a_device_without_a_dma_log_says_so() {
+fn device_without_dma_log_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     let errors = [

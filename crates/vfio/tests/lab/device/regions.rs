@@ -8,7 +8,7 @@ use passthru_vfio::device::{Error, Region};
 use rustix::io::Errno;
 
 #[test]
-fn regions_are_known_by_their_index() {
+fn regions_are_listed_by_index() {
     let taken = take(IGB);
     let device = taken.device();
     let regions = device.regions().unwrap();
@@ -31,7 +31,7 @@ fn regions_are_known_by_their_index() {
 }
 
 #[test]
-fn a_region_that_the_device_does_not_know_is_an_error() {
+fn unknown_region_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     let error = device.region(4711).unwrap_err();
@@ -46,7 +46,7 @@ fn a_region_that_the_device_does_not_know_is_an_error() {
 }
 
 #[test]
-fn a_bar_with_the_msix_table_says_whether_that_can_be_mapped() {
+fn msix_bar_reports_whether_table_is_mappable() {
     let taken = take(NVME);
     let bar = taken.device().region(Region::BAR0).unwrap();
     assert!(
@@ -58,7 +58,7 @@ fn a_bar_with_the_msix_table_says_whether_that_can_be_mapped() {
 }
 
 #[test]
-fn a_register_is_read_and_written_through_the_file() {
+fn region_file_reads_and_writes_registers() {
     let taken = take(EDU);
     let device = taken.device();
     decode(&device, true);
@@ -72,7 +72,7 @@ fn a_register_is_read_and_written_through_the_file() {
 }
 
 #[test]
-fn what_is_outside_or_misaligned_is_never_asked_for() {
+fn outside_or_misaligned_access_is_refused() {
     let taken = take(EDU);
     let config = taken.device().region(Region::CONFIG).unwrap();
     let size = config.size();
@@ -89,7 +89,7 @@ fn what_is_outside_or_misaligned_is_never_asked_for() {
 }
 
 #[test]
-fn memory_that_is_not_decoded_gives_an_error_and_not_ones() {
+fn access_without_memory_decode_fails() {
     let taken = take(EDU);
     let device = taken.device();
     decode(&device, false);
@@ -109,7 +109,7 @@ fn memory_that_is_not_decoded_gives_an_error_and_not_ones() {
 }
 
 #[test]
-fn a_mapping_reads_and_writes_by_width_and_outlives_every_handle() {
+fn mmap_accesses_by_width_and_outlives_handles() {
     let taken = take(NVME);
     let map = {
         let device = taken.device();
@@ -141,7 +141,7 @@ fn a_mapping_reads_and_writes_by_width_and_outlives_every_handle() {
 }
 
 #[test]
-fn narrow_registers_are_reached_in_their_width() {
+fn narrow_registers_are_accessed_by_width() {
     let taken = take(NVME);
     let device = taken.device();
     let config = device.region(Region::CONFIG).unwrap();
@@ -167,7 +167,7 @@ fn narrow_registers_are_reached_in_their_width() {
 }
 
 #[test]
-fn what_cannot_be_mapped_is_refused() {
+fn invalid_mmap_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     let (bar, config) = (

@@ -24,7 +24,7 @@ fn write_register(device: &Device) -> Region {
 }
 
 #[test]
-fn a_reset_clears_registers() {
+fn reset_clears_registers() {
     let taken = take(NVME);
     let device = taken.device();
     let bar = write_register(&device);
@@ -34,7 +34,7 @@ fn a_reset_clears_registers() {
 }
 
 #[test]
-fn a_device_that_cannot_be_reset_says_so() {
+fn device_without_reset_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     assert!(!device.info().unwrap().reset);
@@ -51,7 +51,7 @@ fn a_device_that_cannot_be_reset_says_so() {
 }
 
 #[test]
-fn a_bus_with_one_device_needs_no_proof() {
+fn bus_of_one_device_resets_without_proof() {
     let taken = take(NVME);
     let bound = taken.bound();
     let device = bound.device();
@@ -74,7 +74,7 @@ fn a_bus_with_one_device_needs_no_proof() {
 }
 
 #[test]
-fn a_bus_with_several_devices_is_reset_where_they_are_all_here() {
+fn bus_resets_when_all_devices_are_owned() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
     let context = iommufd();
     let first = one.bind(&context);
@@ -115,7 +115,7 @@ fn a_bus_with_several_devices_is_reset_where_they_are_all_here() {
 }
 
 #[test]
-fn a_bus_with_a_device_of_nobody_is_not_reset() {
+fn bus_with_unowned_device_is_not_reset() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
     drop(other);
     let driver = format!("/sys/bus/pci/devices/{SHARED_COMPANION}/driver");

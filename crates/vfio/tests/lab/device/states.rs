@@ -15,7 +15,7 @@ fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
 }
 
 #[test]
-fn a_device_is_found_by_path_address_folder_and_descriptor() {
+fn device_is_found_by_every_source() {
     let taken = take(EDU);
     let location = taken.source().locate().unwrap();
     assert_eq!(location.kind(), Kind::Pci(EDU.parse().unwrap()));
@@ -36,7 +36,7 @@ fn a_device_is_found_by_path_address_folder_and_descriptor() {
 }
 
 #[test]
-fn a_mediated_device_that_is_passed_by_descriptor_is_known_as_one() {
+fn mediated_device_is_recognized_by_descriptor() {
     let [taken, _other] = mtty_two();
     let fd = Cdev::open(&taken.source().locate().unwrap().cdev().unwrap()).unwrap();
     let context = iommufd();
@@ -56,13 +56,13 @@ fn a_mediated_device_that_is_passed_by_descriptor_is_known_as_one() {
 }
 
 #[test]
-fn a_real_device_is_not_taken_for_a_mediated_one() {
+fn pci_device_is_not_mediated() {
     let taken = take(EDU);
     assert!(!taken.device().is_mdev());
 }
 
 #[test]
-fn a_device_without_a_vfio_driver_has_nothing_to_open() {
+fn device_without_vfio_driver_cannot_be_opened() {
     let _host = passthru_lab::host();
     let error = Source::Pci(passthru_lab::devices::UPLINK.parse().unwrap())
         .open()
@@ -72,7 +72,7 @@ fn a_device_without_a_vfio_driver_has_nothing_to_open() {
 }
 
 #[test]
-fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
+fn second_open_file_binds_after_first_closes() {
     let taken = take(EDU);
     let (first, context) = (taken.bound(), iommufd());
     let Failed { state, error } = taken
@@ -87,7 +87,7 @@ fn a_second_open_file_is_not_bound_and_can_be_when_the_first_is_gone() {
 }
 
 #[test]
-fn a_device_whose_group_is_anothers_is_not_bound_and_can_be_when_that_is_gone() {
+fn device_binds_after_other_owner_of_group_closes() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
     let (first, context) = (one.bound(), iommufd());
     let Failed { state, error } = other
@@ -102,7 +102,7 @@ fn a_device_whose_group_is_anothers_is_not_bound_and_can_be_when_that_is_gone() 
 }
 
 #[test]
-fn an_open_file_that_was_bound_is_found_out() {
+fn bound_file_is_refused_as_source() {
     let taken = take(EDU);
     let bound = taken.bound();
     let copy = bound.device().as_fd().try_clone_to_owned().unwrap();
@@ -113,7 +113,7 @@ fn an_open_file_that_was_bound_is_found_out() {
 }
 
 #[test]
-fn a_device_is_attached_replaced_and_detached() {
+fn device_is_attached_replaced_and_detached() {
     let taken = take(EDU);
     let context = iommufd();
     let (one, other) = (ioas(&context), ioas(&context));
@@ -133,7 +133,7 @@ fn a_device_is_attached_replaced_and_detached() {
 }
 
 #[test]
-fn a_device_is_attached_to_a_page_table_made_for_it() {
+fn device_is_attached_to_its_hwpt() {
     let taken = take(EDU);
     let context = iommufd();
     let (bound, ioas) = (taken.bind(&context), ioas(&context));
@@ -145,7 +145,7 @@ fn a_device_is_attached_to_a_page_table_made_for_it() {
 }
 
 #[test]
-fn what_cannot_be_attached_leaves_the_device_bound() {
+fn failed_attach_leaves_device_bound() {
     let taken = take(EDU);
     let context = iommufd();
     let elsewhere = ioas(&iommufd());
@@ -163,7 +163,7 @@ fn what_cannot_be_attached_leaves_the_device_bound() {
 }
 
 #[test]
-fn a_replacement_that_fails_leaves_the_former_target() {
+fn refused_replace_keeps_former_target() {
     let taken = take(EDU);
     let (mut attached, former) = taken.attached();
     let narrow = ioas(former.context());
@@ -176,7 +176,7 @@ fn a_replacement_that_fails_leaves_the_former_target() {
 }
 
 #[test]
-fn a_dropped_attachment_is_detached_though_the_device_is_open() {
+fn dropped_attachment_detaches_open_device() {
     let taken = take(EDU);
     let (attached, ioas) = taken.attached();
     let device = attached.device().clone();
@@ -186,7 +186,7 @@ fn a_dropped_attachment_is_detached_though_the_device_is_open() {
 }
 
 #[test]
-fn a_device_lasts_as_long_as_its_handles() {
+fn device_lives_until_last_handle_drops() {
     let taken = take(NVME);
     let device = taken.device();
     let info = device.info().unwrap();
@@ -198,7 +198,7 @@ fn a_device_lasts_as_long_as_its_handles() {
 }
 
 #[test]
-fn a_pasid_is_refused_where_nothing_has_one() {
+fn pasid_attach_is_refused_without_pasid_support() {
     let taken = take(EDU);
     let context = iommufd();
     let bound = taken.bind(&context);

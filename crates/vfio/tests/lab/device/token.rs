@@ -41,7 +41,7 @@ fn virtual_function() -> Source {
 }
 
 #[test]
-fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
+fn virtual_function_binds_only_with_token() {
     let taken = take(IGB);
     let context = iommufd();
     let physical = taken.bind(&context);
@@ -91,7 +91,7 @@ fn a_virtual_function_is_bound_with_the_token_of_its_physical_function_alone() {
 }
 
 #[test]
-fn a_token_where_none_is_needed_is_refused() {
+fn unneeded_token_is_refused_at_bind() {
     let taken = take(EDU);
     let context = iommufd();
     let Failed { state, error } = taken

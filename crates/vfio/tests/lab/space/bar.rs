@@ -118,27 +118,27 @@ fn survives(behind: bool, lose: impl FnOnce(&Device), regain: impl FnOnce(&Devic
 }
 
 #[test]
-fn a_bar_is_reached_again_after_a_reset() {
+fn restored_bar_is_reached_after_reset() {
     survives(false, |disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
-fn a_bar_is_reached_again_after_its_device_did_not_decode_memory() {
+fn restored_bar_is_reached_after_decode_off() {
     survives(false, |disk| decode(disk, false), |disk| decode(disk, true));
 }
 
 #[test]
-fn a_bar_is_reached_again_behind_a_virtual_iommu_after_a_reset() {
+fn restored_bar_is_reached_behind_viommu_after_reset() {
     survives(true, |disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
-fn a_bar_is_reached_again_behind_a_virtual_iommu_after_its_device_did_not_decode_memory() {
+fn restored_bar_is_reached_behind_viommu_after_decode_off() {
     survives(true, |disk| decode(disk, false), |disk| decode(disk, true));
 }
 
 #[test]
-fn a_bar_that_comes_back_too_early_is_noted_and_mapped_when_its_device_decodes_memory() {
+fn bar_restored_without_decode_is_noted_and_mapped_later() {
     for behind in [false, true] {
         let peers = Peers::new(behind);
         peers.system.withdraw(Peers::place()).unwrap();
@@ -158,7 +158,7 @@ fn a_bar_that_comes_back_too_early_is_noted_and_mapped_when_its_device_decodes_m
 }
 
 #[test]
-fn without_a_withdrawal_what_is_mapped_is_empty_after_a_reset_until_it_is_withdrawn_and_restored() {
+fn bar_not_withdrawn_before_reset_is_lost_until_restored() {
     for behind in [false, true] {
         let peers = Peers::new(behind);
         peers.disk.reset().unwrap();

@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 #[test]
-fn dirty_pages_are_told_over_gaps() {
+fn dirty_pages_cover_gaps() {
     let guest = Guest::type1();
     let space = AddressSpace::default();
     space.join(Arc::clone(&guest.container)).unwrap();
@@ -33,7 +33,7 @@ fn dirty_pages_are_told_over_gaps() {
 }
 
 #[test]
-fn an_iommu_that_does_not_tell_is_named() {
+fn iommu_without_dirty_tracking_is_named() {
     let guest = Guest::iommufd();
     let space = AddressSpace::default();
     space.join(Arc::clone(&guest.container)).unwrap();
@@ -138,7 +138,7 @@ impl Told {
 }
 
 #[test]
-fn what_was_written_to_is_told_after_it_is_unmapped() {
+fn dirty_pages_survive_unmap() {
     let _host = passthru_lab::host();
     for behind in [false, true] {
         let told = Told::new(behind);
@@ -179,14 +179,14 @@ fn loses_nothing(behind: bool, operation: impl Fn(&Told, &mut BTreeSet<u64>) -> 
 }
 
 #[test]
-fn no_dirty_page_is_lost_whatever_fails_in_an_unmap() {
+fn failed_unmap_loses_no_dirty_page() {
     for behind in [false, true] {
         loses_nothing(behind, |told, _| told.unmap());
     }
 }
 
 #[test]
-fn no_dirty_page_is_lost_whatever_fails_while_they_are_taken() {
+fn failed_take_dirty_loses_no_dirty_page() {
     loses_nothing(false, |told, pages| {
         pages.extend(told.taken()?);
         Ok(())
@@ -200,7 +200,7 @@ fn no_dirty_page_is_lost_whatever_fails_while_they_are_taken() {
 }
 
 #[test]
-fn tracking_begins_and_ends_whatever_fails() {
+fn failed_dirty_tracking_can_be_repeated() {
     for on in [false, true] {
         let mut failed = 0;
         let injected = each_failure(passthru_lab::host(), |failure| {

@@ -213,23 +213,23 @@ fn replace(world: &World<'_>) -> Answer {
 }
 
 #[test]
-fn a_change_is_taken_back_wherever_iommufd_fails() {
+fn failed_commit_on_iommufd_is_undone() {
     withstands(&Host::iommufd(), &Memories::anonymous(), replace);
 }
 
 #[test]
-fn a_change_is_taken_back_wherever_type1_fails() {
+fn failed_commit_on_type1_is_undone() {
     withstands(&Host::type1(), &Memories::anonymous(), replace);
 }
 
 #[test]
-fn a_change_of_memory_that_is_mapped_by_its_file_is_taken_back_wherever_iommufd_fails() {
+fn failed_commit_of_file_memory_on_iommufd_is_undone() {
     let files = Memories::of(|| Memory::memfd(END * PAGE, Pages::Base));
     withstands(&Host::iommufd(), &files, replace);
 }
 
 #[test]
-fn granules_are_as_before_wherever_either_backend_fails() {
+fn failed_populate_leaves_granules_unchanged() {
     let populate = |world: &World<'_>| world.system.populate(pages(8, 6));
     withstands(&Host::iommufd(), &Memories::anonymous(), populate);
     withstands(&Host::type1(), &Memories::anonymous(), populate);
@@ -253,7 +253,7 @@ fn comes_back_on_either_backend(attempt: impl Fn(&Host, &World<'_>, &Failure) ->
 }
 
 #[test]
-fn what_was_withdrawn_comes_back_wherever_either_backend_fails() {
+fn failed_restore_can_be_repeated() {
     comes_back_on_either_backend(|_, world, failure| {
         world.system.withdraw(pages(0, 4)).unwrap();
         let result = failure.during(|| world.system.restore(pages(0, 4)));
@@ -266,7 +266,7 @@ fn what_was_withdrawn_comes_back_wherever_either_backend_fails() {
 }
 
 #[test]
-fn a_mapping_behind_a_virtual_iommu_is_as_before_wherever_it_fails() {
+fn failed_viommu_map_is_undone() {
     let host = Host::iommufd();
     // In the place of another one.
     withstands(&host, &Memories::anonymous(), |world| {
@@ -282,7 +282,7 @@ fn a_mapping_behind_a_virtual_iommu_is_as_before_wherever_it_fails() {
 }
 
 #[test]
-fn a_container_joins_with_everything_or_not_at_all_wherever_it_fails() {
+fn failed_join_leaves_nothing_mapped() {
     comes_back_on_either_backend(|host, world, failure| {
         world.system.leave(&host.direct).unwrap();
         let result = failure.during(|| world.system.join(Arc::clone(&host.direct)));
@@ -295,7 +295,7 @@ fn a_container_joins_with_everything_or_not_at_all_wherever_it_fails() {
 }
 
 #[test]
-fn what_is_unmapped_is_so_in_the_end_wherever_it_fails() {
+fn failed_unmap_succeeds_when_repeated() {
     let host = Host::iommufd();
     unmaps(&host, |world| world.viommu.unmap(Span::ALL));
     unmaps(&host, |world| world.system.withdraw(Span::ALL));
@@ -316,7 +316,7 @@ fn what_is_unmapped_is_so_in_the_end_wherever_it_fails() {
 }
 
 #[test]
-fn memory_that_cannot_be_made_leaves_nothing() {
+fn failed_memory_allocation_leaves_nothing() {
     // Where anonymous memory is made whatever fails, a memfd is not.
     let mut failed = 0;
     for make in [Memory::anonymous, Memory::memfd] {

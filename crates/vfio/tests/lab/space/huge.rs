@@ -7,7 +7,7 @@ use std::fs;
 const HUGE: u64 = 2 << 20;
 
 #[test]
-fn memory_of_huge_pages_is_whole_pages() {
+fn huge_page_memory_has_whole_pages() {
     let _host = passthru_lab::host();
     fs::write("/proc/sys/vm/nr_hugepages", "4").unwrap();
     for make in [Memory::anonymous, Memory::memfd] {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 const RESERVED: u64 = 0xfee0_0000;
 
 #[test]
-fn a_device_that_cannot_have_what_is_mapped_is_refused_and_what_it_cannot_have_after() {
+fn reserved_iovas_refuse_device_or_section() {
     let taken = take(EDU);
     let container = Arc::new(IommufdContainer::new(&iommufd(), None).unwrap());
     let space = AddressSpace::default();

@@ -48,17 +48,17 @@ impl Setup {
 }
 
 #[test]
-fn random_changes_are_what_iommufd_has_mapped_and_edu_sees() {
+fn random_changes_match_iommufd_mappings() {
     sequences(&Setup::sharing(Guest::iommufd(), false));
 }
 
 #[test]
-fn random_changes_are_what_iommufd_has_mapped_behind_a_virtual_iommu_and_edu_sees() {
+fn random_changes_match_iommufd_mappings_behind_viommu() {
     sequences(&Setup::sharing(Guest::iommufd(), true));
 }
 
 #[test]
-fn random_changes_are_what_type1_has_mapped_and_edu_sees() {
+fn random_changes_match_type1_mappings() {
     let guest = Guest::type1();
     sequences(&Setup {
         direct: vec![Arc::clone(&guest.container)],

@@ -44,7 +44,7 @@ fn pinned() -> u64 {
 }
 
 #[test]
-fn a_second_container_of_the_same_memory_pins_nothing() {
+fn second_container_shares_pins() {
     let [one, two] = take_two(EDU, NVME);
     let context = iommufd();
     let containers = [(); 2].map(|()| IommufdContainer::new(&context, None).unwrap());
@@ -80,7 +80,7 @@ fn a_second_container_of_the_same_memory_pins_nothing() {
 }
 
 #[test]
-fn memory_that_is_at_two_places_is_copied_from_where_devices_may_write() {
+fn shared_pins_come_from_writable_mapping() {
     let context = iommufd();
     let [first, second] =
         [(); 2].map(|()| Arc::new(IommufdContainer::new(&context, None).unwrap()) as Arc<dyn Dma>);
@@ -105,7 +105,7 @@ fn memory_that_is_at_two_places_is_copied_from_where_devices_may_write() {
 }
 
 #[test]
-fn memory_that_cannot_be_copied_is_pinned_again_and_that_is_noted() {
+fn refused_sharing_pins_again_and_is_noted() {
     let context = iommufd();
     let [first, second] =
         [(); 2].map(|()| Arc::new(IommufdContainer::new(&context, None).unwrap()) as Arc<dyn Dma>);
@@ -124,7 +124,7 @@ fn memory_that_cannot_be_copied_is_pinned_again_and_that_is_noted() {
 }
 
 #[test]
-fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_pin() {
+fn viommu_mappings_share_pins_with_guest_memory() {
     let taken = take(EDU);
     let context = iommufd();
     let system = Arc::new(shared(Sharing::Auto));
@@ -166,7 +166,7 @@ fn a_device_behind_a_virtual_iommu_sees_what_the_guest_maps_at_the_cost_of_one_p
 }
 
 #[test]
-fn pins_are_shared_where_the_limit_allows_no_second_pin() {
+fn pins_are_shared_at_memlock_limit() {
     let taken = take(EDU);
     let context = Iommufd::open().unwrap();
     context.set_accounting(Accounting::Process).unwrap();

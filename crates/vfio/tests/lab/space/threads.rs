@@ -10,7 +10,7 @@ const AT: u64 = 32 << 20;
 const LENGTH: u64 = 192 << 20;
 
 #[test]
-fn large_memory_is_mapped_by_threads_on_iommufd_and_by_its_file() {
+fn threads_map_large_memory_on_iommufd() {
     let guest = Guest::iommufd();
     large(
         &guest,
@@ -20,7 +20,7 @@ fn large_memory_is_mapped_by_threads_on_iommufd_and_by_its_file() {
 }
 
 #[test]
-fn large_memory_is_mapped_by_threads_on_type1() {
+fn threads_map_large_memory_on_type1() {
     let guest = Guest::type1();
     large(
         &guest,
