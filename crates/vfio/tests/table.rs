@@ -1,5 +1,5 @@
-//! The tables in the docs of `device` and `container`, of which test shows what, are true: each
-//! test is there, and no call is left out.
+//! Checks of the tables of tests in docs: every test that they name exists, and every call of the
+//! kernel has a row.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use passthru_lab::{Table, text_of};
@@ -10,8 +10,9 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn table(of: &str) -> Table {
-    Table::of(&path("src").join(of).join("mod.rs")).unwrap()
+/// Returns the table in the module docs of a folder of `tests/lab`.
+fn table(folder: &str) -> Table {
+    Table::of(&path("tests/lab").join(folder).join("mod.rs")).unwrap()
 }
 
 fn source(file: &str) -> String {
@@ -20,10 +21,8 @@ fn source(file: &str) -> String {
 
 #[test]
 fn device_table_names_existing_tests() {
-    assert_eq!(
-        table("device").faults(&text_of(&path("tests/lab/device")).unwrap()),
-        [""; 0]
-    );
+    let tests = text_of(&path("tests/lab/device")).unwrap();
+    assert_eq!(table("device").faults(&tests), [""; 0]);
 }
 
 #[test]
@@ -44,10 +43,10 @@ fn container_table_names_existing_tests() {
 fn device_table_lists_every_call() {
     let table = table("device");
     let text = source("sys/device.rs");
-    let requests = text
+    let constants = text
         .lines()
         .filter_map(|line| line.strip_prefix("const ")?.strip_suffix(");"));
-    let requests: Vec<_> = requests
+    let requests: Vec<_> = constants
         .filter_map(|line| Some(line.split_once(": Opcode = number(")?.0))
         .collect();
     assert_eq!(requests.len(), 12, "{requests:?}");
@@ -58,38 +57,35 @@ fn device_table_lists_every_call() {
     let text = source("device/feature.rs");
     let features: Vec<_> = text
         .split('"')
-        .filter(|it| it.starts_with("VFIO_DEVICE_FEATURE_"))
+        .filter(|literal| literal.starts_with("VFIO_DEVICE_FEATURE_"))
         .collect();
     // Linux 7.3: from VFIO_DEVICE_FEATURE_PCI_VF_TOKEN (0) to VFIO_DEVICE_FEATURE_ZPCI_ERROR (13).
     assert_eq!(features.len(), 14, "{features:?}");
-    features
-        .into_iter()
-        .for_each(|feature| assert!(table.has(&format!("`{feature}`")), "{feature}"));
+    for feature in features {
+        assert!(table.has(&format!("`{feature}`")), "{feature}");
+    }
 }
 
 #[test]
 fn container_table_lists_every_call() {
-    let called = source("sys/type1.rs") + &source("sys/group.rs");
-    let requests = called
+    let text = source("sys/type1.rs") + &source("sys/group.rs");
+    let requests: Vec<_> = text
         .lines()
-        .filter(|line| line.contains(": Opcode = number("));
-    let called: Vec<_> = requests
+        .filter(|line| line.contains(": Opcode = number("))
         .filter_map(|line| line.strip_prefix("const ")?.split(':').next())
         .collect();
-    assert_eq!(called.len(), 10, "{called:?}");
+    assert_eq!(requests.len(), 10, "{requests:?}");
     let table = table("container");
-    for name in called {
-        let end = format!("_{name}`");
-        assert!(
-            table
-                .calls()
-                .any(|call| call.starts_with("`VFIO_") && call.ends_with(&end)),
-            "{name}"
-        );
+    for request in requests {
+        let end = format!("_{request}`");
+        let is_listed = table
+            .calls()
+            .any(|call| call.starts_with("`VFIO_") && call.ends_with(&end));
+        assert!(is_listed, "{request}");
     }
 }
 
-/// Returns the text of all files of a folder and of the folders in it.
+/// Returns the text of all source files below a folder.
 fn text_below(folder: &Path) -> io::Result<String> {
     let mut text = String::new();
     for entry in fs::read_dir(folder)? {
@@ -110,30 +106,31 @@ fn all_tests() -> String {
         .concat()
 }
 
-/// Checks that the names of tests between backticks are those of tests, or that there is no test.
+/// Returns the rows of the tables in a text, without those that begin with `head`.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .filter(|row| !row.starts_with(head))
+        .collect()
+}
+
+/// Checks that a column names existing tests between backticks, or has the words "no test".
 #[track_caller]
-fn assert_shown(shown: &str, what: &str, tests: &str) {
-    let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+fn assert_shown(column: &str, row: &str, tests: &str) {
+    let names: Vec<_> = column.split('`').skip(1).step_by(2).collect();
     for name in &names {
-        assert!(
-            tests.contains(&format!("fn {name}(")),
-            "{what}: there is no test {name}"
-        );
+        let is_test = tests.contains(&format!("fn {name}("));
+        assert!(is_test, "{row}: there is no test {name}");
     }
-    assert!(
-        !names.is_empty() || shown.contains("no test"),
-        "{what}: nothing shows it"
-    );
+    let is_shown = !names.is_empty() || column.contains("no test");
+    assert!(is_shown, "{row}: no test is named");
 }
 
 #[test]
 fn backends_table_names_existing_tests_or_none() {
     let docs = fs::read_to_string(path("../../docs/backends.md")).unwrap();
     let tests = all_tests();
-    let rows = docs
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
-    let rows: Vec<_> = rows.filter(|row| !row.starts_with("feature |")).collect();
+    let rows = rows(&docs, "feature |");
     assert!(rows.len() > 30, "{}", rows.len());
     for row in rows {
         let [feature, _, _, shown] = row.split(" | ").collect::<Vec<_>>()[..] else {
@@ -149,10 +146,7 @@ fn security_tables_name_existing_tests_or_none() {
     let tests = all_tests();
     let (first, tables) = docs.split_once("\n## ").unwrap();
     assert!(first.contains("| who | trusted | in short |"));
-    let rows = tables
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
-    let rows: Vec<_> = rows.filter(|row| !row.starts_with("attempt |")).collect();
+    let rows = rows(tables, "attempt |");
     assert!(rows.len() > 40, "{}", rows.len());
     for row in rows {
         let [attempt, _, shown] = row.split(" | ").collect::<Vec<_>>()[..] else {
@@ -160,18 +154,20 @@ fn security_tables_name_existing_tests_or_none() {
         };
         assert_shown(shown, attempt, &tests);
     }
-    // In the text, names of tests stand in brackets.
-    for bracket in tables
+    // In running text, names of tests stand in brackets.
+    let brackets = tables
         .split('(')
         .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-    {
-        let names = bracket.0.split('`').skip(1).step_by(2);
-        for name in names
-            .filter(|name| name.contains('_') && !name.contains(|c: char| c.is_ascii_uppercase()))
-        {
+        .filter_map(|rest| rest.split_once(')'));
+    for (bracket, _) in brackets {
+        let quoted = bracket.split('`').skip(1).step_by(2);
+        for name in quoted.filter(|name| is_function_name(name)) {
             let is_test = tests.contains(&format!("fn {name}("));
             assert!(is_test || name == "pidfd_getfd", "there is no test {name}");
         }
     }
+}
+
+fn is_function_name(text: &str) -> bool {
+    text.contains('_') && !text.contains(|c: char| c.is_ascii_uppercase())
 }
