@@ -167,7 +167,7 @@ pub enum Error {
     },
     /// The VMM did not answer as it should.
     #[error("cannot use the VMM's monitor")]
-    Monitor(#[source] passthru_qemu::qmp::Error),
+    Monitor(#[source] passthru_qemu::monitor::Error),
     /// A start failed, and then devices could not be given back.
     #[error("{after}; then restoring the host failed: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotRestored {

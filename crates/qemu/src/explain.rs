@@ -1,9 +1,11 @@
 //! What QEMU's last words are about: the device of the domain, and what the user can do.
 
-use crate::command_line::{CommandLine, Opt, Value as OptValue, What};
+use std::fmt;
+
 use passthru_pci::Address;
 use serde_json::Value;
-use std::fmt;
+
+use crate::line::{CommandLine, Opt, Value as OptValue, What};
 
 /// QEMU's message, and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

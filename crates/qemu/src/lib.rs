@@ -6,23 +6,32 @@
 //! - [`Capabilities`] say which machines, devices and properties there are: built in, for a line
 //!   that is made without any QEMU, or asked from a real one ([`Capabilities::probe`], kept by a
 //!   [`Cache`]).
-//! - [`qmp`] is a client of the monitor.
+//! - [`monitor`] is a client of the monitor.
 //! - [`explain`] finds the device of the domain that QEMU's last words are about.
 //!
 //! No device is opened and no guest is started here.
 
 #![forbid(unsafe_code)]
 
+mod boot_order;
 mod capabilities;
+mod check;
 mod command_line;
+mod context;
+mod error;
 mod explain;
-pub mod qmp;
+mod line;
+pub mod monitor;
+mod section;
 mod text;
 
 pub use capabilities::{Cache, Capabilities, ProbeError, Spawn, Version};
-pub use command_line::{
-    Access, By, CommandLine, Error, Given, List, NVRAM_DIR, Object, Opt, Paths, Placeholders,
-    Resolve, STATE_DIR, Style, Term, Value, Want, What, command_line,
-};
+pub use command_line::command_line;
+pub use context::{NVRAM_DIR, STATE_DIR, Style};
+pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use line::{
+    Access, By, CommandLine, Given, List, Object, Opt, Paths, Placeholders, Resolve, Term, Value,
+    Want, What,
+};
 pub use text::{MOST_SHOWN, printable};

@@ -1,7 +1,7 @@
 //! The monitor's client against a monitor that was taken over.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use passthru_qemu::qmp::{Error, MAX_MESSAGE, Qmp, Ticket};
+use passthru_qemu::monitor::{Error, MAX_MESSAGE, Qmp, Ticket};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use std::fs::File;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use passthru_domain::{Arch, Backend, Domain};
 use passthru_lab::host;
-use passthru_qemu::qmp::Qmp;
+use passthru_qemu::monitor::Qmp;
 use passthru_qemu::{Cache, Capabilities, CommandLine, Paths, Style, Value, command_line};
 use serde_json::json;
 

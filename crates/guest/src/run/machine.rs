@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::run::vmm::Vmm;
-use passthru_qemu::qmp::{self, Event, Qmp, Ticket};
+use passthru_qemu::monitor::{self, Event, Qmp, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -109,7 +109,7 @@ impl Machine {
     }
 
     /// Sends and reads what goes at once, and logs what was refused.
-    pub(crate) fn advance(&mut self) -> Result<(), qmp::Error> {
+    pub(crate) fn advance(&mut self) -> Result<(), monitor::Error> {
         let advanced = self.monitor.advance();
         let monitor = &mut self.monitor;
         self.asked

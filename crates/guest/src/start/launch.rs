@@ -17,7 +17,8 @@ use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
 use passthru_host::{Device, Host};
-use passthru_qemu::{explain, qmp, qmp::Qmp};
+use passthru_qemu::explain;
+use passthru_qemu::monitor::{self, Qmp};
 use rustix::process::Resource;
 use serde_json::json;
 use std::fs::File;
@@ -130,7 +131,7 @@ impl Plan {
             return Err(Error::Interrupted);
         }
         let failed = |source| {
-            Error::Monitor(qmp::Error::Io {
+            Error::Monitor(monitor::Error::Io {
                 what: "connect".into(),
                 source,
             })

@@ -1,12 +1,16 @@
 //! Keeps what a QEMU said, for as long as the binary stays the same.
 
-use super::{Capabilities, ProbeError, Probed, Spawn};
-use rustix::fs::{Mode, OFlags};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::emulator::Capabilities;
+use super::probe::{ProbeError, Spawn};
+use super::probed::Probed;
 
 /// Raised when other questions are asked: an older file is then not taken.
 const FORMAT: u32 = 2;
@@ -64,10 +68,10 @@ impl Cache {
         })?;
         let file = self.file(binary);
         if let Some(probed) = load(&file, &identity) {
-            return Capabilities::of(probed);
+            return Capabilities::from_probed(probed);
         }
         let capabilities = Capabilities::probe(binary, spawn)?;
-        if let Some(probed) = capabilities.probed.clone() {
+        if let Some(probed) = capabilities.probed().cloned() {
             let entry = Entry {
                 format: FORMAT,
                 identity,
@@ -195,7 +199,7 @@ fn load(file: &Path, identity: &Identity) -> Option<Probed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Version;
+    use super::super::probed::Version;
     use super::*;
     use std::process::Command;
 

@@ -1,9 +1,5 @@
 //! Asks a QEMU what it has.
 
-use super::{Probed, Version};
-use crate::qmp::{self, Qmp};
-use crate::text::{MOST_SHOWN, printable};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -11,7 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 use thiserror::Error;
+
+use super::probed::{Probed, Version};
+use crate::monitor::{self, Qmp};
+use crate::text::{MOST_SHOWN, printable};
 
 /// Devices whose properties differ among versions in a way that matters here.
 const ASKED: &[&str] = &[
@@ -45,7 +47,7 @@ pub enum ProbeError {
         /// What it wrote to its standard error.
         stderr: String,
         /// What went wrong.
-        source: qmp::Error,
+        source: monitor::Error,
     },
     /// It answers what a QEMU does not.
     #[error("{binary} sent an unexpected reply to {command}: {answer}", binary = binary.display())]
@@ -173,12 +175,12 @@ impl Drop for Process {
 }
 
 enum Trouble {
-    Monitor(qmp::Error),
+    Monitor(monitor::Error),
     Answer(&'static str, Value),
 }
 
-impl From<qmp::Error> for Trouble {
-    fn from(error: qmp::Error) -> Self {
+impl From<monitor::Error> for Trouble {
+    fn from(error: monitor::Error) -> Self {
         Self::Monitor(error)
     }
 }
@@ -244,7 +246,7 @@ impl Questions {
         })
     }
 
-    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, qmp::Error> {
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, monitor::Error> {
         self.qmp
             .set_limit(self.deadline.saturating_duration_since(Instant::now()));
         self.qmp.execute(command, arguments)
@@ -327,7 +329,7 @@ mod tests {
             matches!(
                 error,
                 ProbeError::Ask {
-                    source: qmp::Error::Timeout { .. },
+                    source: monitor::Error::Timeout { .. },
                     ..
                 }
             ),
@@ -377,7 +379,7 @@ mod tests {
         let probed = probe(&binary, &patiently, Duration::from_secs(5)).unwrap();
         assert_eq!(probed.version.to_string(), "11.1.3");
         assert!(probed.machines.contains("q35") && probed.machines.contains("pc-q35-11.1"));
-        let capabilities = super::super::Capabilities::of(probed).unwrap();
+        let capabilities = super::super::Capabilities::from_probed(probed).unwrap();
         assert!(capabilities.has_iommufd());
         assert!(!capabilities.has_property("vfio-pci", "x-unheard-of"));
     }

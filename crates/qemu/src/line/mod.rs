@@ -1,0 +1,12 @@
+//! How an option is written: options as data, what they want from outside, and their rendering.
+
+mod opt;
+mod quote;
+mod render;
+mod resolve;
+mod want;
+
+pub use opt::{List, Object, Opt, Term, Value};
+pub use render::CommandLine;
+pub use resolve::{Given, Paths, Placeholders, Resolve};
+pub use want::{Access, By, Want, What};

@@ -1,0 +1,268 @@
+//! Options of a command line, as data: a flag and a value whose leaves may be [`Want`]s.
+
+use std::borrow::Cow;
+
+use super::want::Want;
+
+/// An option: `-flag value`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opt {
+    /// The flag, with its dash; empty for a word of the domain's own.
+    pub flag: &'static str,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Value of an option.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// None: the flag stands alone.
+    Flag,
+    /// A word of the domain's own, without a flag of ours.
+    Word(String),
+    /// A text to the letter (`-append`).
+    Plain(Term),
+    /// `head,key=value,…`; commas in values are doubled.
+    List(List),
+    /// A JSON object.
+    Json(Object),
+}
+
+/// A value within an option.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// JSON's `null`.
+    Null,
+    /// `true`/`false` in JSON, `on`/`off` in a list.
+    Bool(bool),
+    /// A number.
+    Number(u64),
+    /// A number that may be below zero.
+    Signed(i64),
+    /// A text.
+    Text(String),
+    /// Values in an order; JSON only.
+    Array(Vec<Term>),
+    /// Values in one text, a colon between each.
+    Joined(Vec<Term>),
+    /// An object within an object; JSON only.
+    Object(Object),
+    /// What is said when the line is rendered.
+    Want(Want),
+}
+
+/// `key=value` pairs in their order; an item without a key is the list's head.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct List(pub Vec<(Cow<'static, str>, Term)>);
+
+/// Members of a JSON object in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object(pub Vec<(Cow<'static, str>, Term)>);
+
+impl Opt {
+    pub(crate) const fn flag(flag: &'static str) -> Self {
+        Self {
+            flag,
+            value: Value::Flag,
+        }
+    }
+
+    /// Makes a word of the domain's own.
+    pub(crate) fn word(word: &str) -> Self {
+        Self {
+            flag: "",
+            value: Value::Word(word.to_owned()),
+        }
+    }
+
+    pub(crate) fn plain(flag: &'static str, value: impl Into<Term>) -> Self {
+        Self {
+            flag,
+            value: Value::Plain(value.into()),
+        }
+    }
+
+    pub(crate) const fn list(flag: &'static str, list: List) -> Self {
+        Self {
+            flag,
+            value: Value::List(list),
+        }
+    }
+
+    pub(crate) fn device(device: Object) -> Self {
+        Self {
+            flag: "-device",
+            value: Value::Json(device),
+        }
+    }
+
+    pub(crate) fn object(object: Object) -> Self {
+        Self {
+            flag: "-object",
+            value: Value::Json(object),
+        }
+    }
+
+    pub(crate) fn json(flag: &'static str, object: Object) -> Self {
+        Self {
+            flag,
+            value: Value::Json(object),
+        }
+    }
+
+    /// Returns the id of the device, object or block node that the option makes.
+    pub fn id(&self) -> Option<&str> {
+        match &self.value {
+            Value::Json(object) => object.text("id").or_else(|| object.text("node-name")),
+            Value::List(list) => list.text("id"),
+            _ => None,
+        }
+    }
+
+    /// Returns the device's or object's kind: `driver` of a `-device`, `qom-type` of an `-object`.
+    pub fn driver(&self) -> Option<&str> {
+        match &self.value {
+            Value::Json(object) => object.text("driver").or_else(|| object.text("qom-type")),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn wants(&self) -> Vec<&Want> {
+        let mut found = Vec::new();
+        match &self.value {
+            Value::Flag | Value::Word(_) => {}
+            Value::Plain(term) => term.wants(&mut found),
+            Value::List(list) => list.0.iter().for_each(|(_, term)| term.wants(&mut found)),
+            Value::Json(object) => object.0.iter().for_each(|(_, term)| term.wants(&mut found)),
+        }
+        found
+    }
+}
+
+impl Term {
+    fn wants<'a>(&'a self, found: &mut Vec<&'a Want>) {
+        match self {
+            Self::Want(want) => found.push(want),
+            Self::Array(terms) | Self::Joined(terms) => {
+                terms.iter().for_each(|term| term.wants(found))
+            }
+            Self::Object(object) => object.0.iter().for_each(|(_, term)| term.wants(found)),
+            _ => {}
+        }
+    }
+}
+
+impl List {
+    /// Makes a list that starts with a value without a key.
+    pub(crate) fn new(head: impl Into<Term>) -> Self {
+        Self(vec![("".into(), head.into())])
+    }
+
+    /// Makes a list that has no head.
+    pub(crate) fn headless() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn with(
+        mut self,
+        key: impl Into<Cow<'static, str>>,
+        value: impl Into<Term>,
+    ) -> Self {
+        self.0.push((key.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn maybe(self, key: &'static str, value: Option<impl Into<Term>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find_map(|(k, term)| match term {
+            Term::Text(text) if k == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl Object {
+    /// Makes a device of that driver.
+    pub(crate) fn driver(driver: impl Into<String>) -> Self {
+        Self::default().with("driver", driver.into())
+    }
+
+    /// Makes an object of that type, with its id.
+    pub(crate) fn qom(kind: &str, id: impl Into<String>) -> Self {
+        Self::default().with("qom-type", kind).with("id", id.into())
+    }
+
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<Term>) -> Self {
+        self.0.push((Cow::Borrowed(key), value.into()));
+        self
+    }
+
+    pub(crate) fn maybe(self, key: &'static str, value: Option<impl Into<Term>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds the members of another object at the end.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Returns a member that is a text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find_map(|(k, term)| match term {
+            Term::Text(text) if *k == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl From<bool> for Term {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<u64> for Term {
+    fn from(value: u64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<u32> for Term {
+    fn from(value: u32) -> Self {
+        Self::Number(value.into())
+    }
+}
+
+impl From<String> for Term {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Term {
+    fn from(value: &str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<Want> for Term {
+    fn from(value: Want) -> Self {
+        Self::Want(value)
+    }
+}
+
+impl From<Object> for Term {
+    fn from(value: Object) -> Self {
+        Self::Object(value)
+    }
+}

@@ -1,0 +1,237 @@
+//! A command line, and its rendering to words.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, json};
+
+use super::opt::{List, Object, Opt, Term, Value};
+use super::quote::{quote, quote_program};
+use super::resolve::{Given, Resolve};
+use super::want::{Want, What};
+
+/// A QEMU command line, with what it needs from outside left open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandLine {
+    /// Path of the emulator.
+    pub emulator: String,
+    /// Environment variables that the domain asks for.
+    pub env: Vec<(String, String)>,
+    /// The options, in their order.
+    pub options: Vec<Opt>,
+}
+
+impl CommandLine {
+    /// Returns everything that the line wants from outside, each once, in the line's order.
+    pub fn wants(&self) -> Vec<&Want> {
+        let mut seen = HashSet::new();
+        self.options
+            .iter()
+            .flat_map(Opt::wants)
+            .filter(|want| seen.insert(*want))
+            .collect()
+    }
+
+    /// Returns the arguments, without the emulator: what execve takes after it.
+    pub fn render(&self, resolve: &dyn Resolve) -> Vec<String> {
+        self.render_options(resolve).into_iter().flatten().collect()
+    }
+
+    /// Returns the line for a shell: an option a line, continued with `\`, quoted where needed.
+    pub fn pretty(&self, resolve: &dyn Resolve) -> String {
+        let options = self.render_options(resolve).into_iter();
+        let lines = options.map(|words| {
+            words
+                .iter()
+                .map(|word| quote(word))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={} \\\n", quote(value)));
+        let mut text = env.collect::<String>() + &quote_program(&self.emulator);
+        for line in lines {
+            text.push_str(" \\\n");
+            text.push_str(&line);
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Returns the line for machines: `emulator`, `args`, `env`, and `fds`, what the arguments
+    /// want.
+    pub fn to_json(&self, resolve: &dyn Resolve) -> serde_json::Value {
+        let fds: Vec<_> = self.wants().into_iter().map(want_json).collect();
+        let mut line =
+            json!({ "emulator": self.emulator, "args": self.render(resolve), "fds": fds });
+        if !self.env.is_empty() {
+            let env = self
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().into()));
+            line["env"] = serde_json::Value::Object(env.collect());
+        }
+        line
+    }
+
+    /// One list of words an option.
+    fn render_options(&self, resolve: &dyn Resolve) -> Vec<Vec<String>> {
+        let mut renderer = Renderer {
+            resolve,
+            sets: Vec::new(),
+            numbers: HashMap::new(),
+        };
+        self.options
+            .iter()
+            .flat_map(|option| renderer.option(option))
+            .collect()
+    }
+}
+
+struct Renderer<'a> {
+    resolve: &'a dyn Resolve,
+    /// The fd sets of the line, by their numbers.
+    sets: Vec<Want>,
+    /// The numbers of the sets.
+    numbers: HashMap<Want, usize>,
+}
+
+impl Renderer<'_> {
+    /// The `-add-fd` options that the option needs, then the option.
+    fn option(&mut self, option: &Opt) -> Vec<Vec<String>> {
+        let known = self.sets.len();
+        let mut words = vec![option.flag.to_owned()];
+        match &option.value {
+            Value::Flag => {}
+            Value::Word(word) => words = vec![word.clone()],
+            Value::Plain(term) => words.push(self.text(term)),
+            Value::List(list) => words.push(self.list(list)),
+            Value::Json(object) => words.push(self.object(object).to_string()),
+        }
+        let mut options: Vec<_> = (known..self.sets.len())
+            .flat_map(|set| self.add_fds(set))
+            .collect();
+        options.push(words);
+        options
+    }
+
+    fn add_fds(&self, set: usize) -> Vec<Vec<String>> {
+        let Some(want) = self.sets.get(set) else {
+            return Vec::new();
+        };
+        let Given::Set(fds) = self.resolve.file(want) else {
+            return Vec::new();
+        };
+        let add = |fd| {
+            vec![
+                "-add-fd".to_owned(),
+                format!("set={set},fd={fd},opaque={}", comma(&want.name)),
+            ]
+        };
+        fds.into_iter().map(add).collect()
+    }
+
+    fn list(&mut self, list: &List) -> String {
+        let mut text = String::new();
+        for (key, term) in &list.0 {
+            if self.is_left_out(term) {
+                continue;
+            }
+            if !text.is_empty() {
+                text.push(',');
+            }
+            if !key.is_empty() {
+                text.push_str(key);
+                text.push('=');
+            }
+            text.push_str(&comma(&self.text(term)));
+        }
+        text
+    }
+
+    /// `/dev/kvm` is the accelerator's default, so its own path is not spelled out.
+    fn is_left_out(&self, term: &Term) -> bool {
+        matches!(term, Term::Want(want) if want.what == What::Kvm && self.resolve.file(want) == Given::Path)
+    }
+
+    fn text(&mut self, term: &Term) -> String {
+        match term {
+            Term::Bool(on) => if *on { "on" } else { "off" }.into(),
+            Term::Number(number) => number.to_string(),
+            Term::Signed(number) => number.to_string(),
+            Term::Text(text) => text.clone(),
+            Term::Want(want) => self.want(want),
+            Term::Joined(terms) => terms
+                .iter()
+                .map(|term| self.text(term))
+                .collect::<Vec<_>>()
+                .join(":"),
+            Term::Null | Term::Array(_) | Term::Object(_) => self.term(term).to_string(),
+        }
+    }
+
+    fn object(&mut self, object: &Object) -> serde_json::Value {
+        let members = object
+            .0
+            .iter()
+            .map(|(key, term)| (key.clone().into_owned(), self.term(term)));
+        serde_json::Value::Object(members.collect::<Map<_, _>>())
+    }
+
+    fn term(&mut self, term: &Term) -> serde_json::Value {
+        match term {
+            Term::Null => serde_json::Value::Null,
+            Term::Bool(on) => (*on).into(),
+            Term::Number(number) => (*number).into(),
+            Term::Signed(number) => (*number).into(),
+            Term::Text(text) => text.clone().into(),
+            Term::Array(terms) => terms.iter().map(|term| self.term(term)).collect(),
+            Term::Joined(_) => self.text(term).into(),
+            Term::Object(object) => self.object(object),
+            Term::Want(want) => self.want(want).into(),
+        }
+    }
+
+    fn want(&mut self, want: &Want) -> String {
+        if want.is_descriptor() {
+            return self.resolve.fd(want);
+        }
+        match self.resolve.file(want) {
+            Given::Path => want.path().unwrap_or_default().to_owned(),
+            Given::At(path) => path,
+            Given::Set(_) => format!("/dev/fdset/{}", self.set(want)),
+        }
+    }
+
+    fn set(&mut self, want: &Want) -> usize {
+        *self.numbers.entry(want.clone()).or_insert_with(|| {
+            self.sets.push(want.clone());
+            self.sets.len() - 1
+        })
+    }
+}
+
+fn want_json(want: &Want) -> serde_json::Value {
+    let mut json = json!({ "name": want.name, "kind": want.kind() });
+    if let Some(number) = want.number() {
+        json["fd"] = number.into();
+    }
+    match &want.what {
+        What::Iommufd {
+            fdgroup: Some(fdgroup),
+            ..
+        } => json["fdgroup"] = fdgroup.as_str().into(),
+        What::Vfio { host, .. } => json["for"] = host.to_string().into(),
+        _ => {}
+    }
+    if let Some(path) = want.path() {
+        json["for"] = path.into();
+    }
+    json
+}
+
+/// Doubles commas, as QEMU's `key=value` lists need it.
+fn comma(text: &str) -> String {
+    text.replace(',', ",,")
+}

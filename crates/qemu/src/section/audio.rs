@@ -1,0 +1,90 @@
+//! `<audio>`: `-audiodev`, where sound goes on the host.
+
+use passthru_domain::device::audio::{Audio, AudioSide, AudioType};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{Object, Opt};
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    Ok(context
+        .domain
+        .devices
+        .audios
+        .iter()
+        .map(|audio| Opt::json("-audiodev", device(audio)))
+        .collect())
+}
+
+/// Number of the way for sound that is taken where none is named.
+pub(crate) fn first(context: &Context<'_>) -> u32 {
+    context
+        .domain
+        .devices
+        .audios
+        .first()
+        .map_or(1, |audio| audio.id)
+}
+
+fn device(audio: &Audio) -> Object {
+    let kind = audio.kind.unwrap_or(AudioType::None);
+    let device = Object::default()
+        .with("id", format!("audio{}", audio.id))
+        .with("driver", driver(kind))
+        .maybe("timer-period", audio.timer_period);
+    let device = match kind {
+        AudioType::Oss => device
+            .maybe("try-mmap", audio.try_mmap)
+            .maybe("exclusive", audio.exclusive)
+            .maybe("dsp-policy", audio.dsp_policy),
+        AudioType::Pulseaudio => device.maybe("server", audio.server_name.clone()),
+        AudioType::File => device.maybe("path", audio.path.clone()),
+        _ => device,
+    };
+    let sides = [("in", &audio.input), ("out", &audio.output)];
+    sides.into_iter().fold(device, |device, (key, side)| {
+        device.maybe(key, side.as_ref().map(|side| self::side(kind, audio, side)))
+    })
+}
+
+/// QEMU's names of the host's sound systems.
+const fn driver(kind: AudioType) -> &'static str {
+    match kind {
+        AudioType::Pulseaudio => "pa",
+        AudioType::File => "wav",
+        other => other.as_str(),
+    }
+}
+
+fn side(kind: AudioType, audio: &Audio, side: &AudioSide) -> Object {
+    let common = Object::default()
+        .maybe("mixing-engine", side.mixing_engine)
+        .maybe("fixed-settings", side.fixed_settings)
+        .maybe("voices", side.voices)
+        .maybe("buffer-length", side.buffer_length);
+    let common = match side.settings {
+        None => common,
+        Some(settings) => common
+            .maybe("frequency", settings.frequency)
+            .maybe("channels", settings.channels)
+            .maybe("format", settings.format.map(|format| format.as_str())),
+    };
+    match kind {
+        AudioType::Alsa => common.maybe("dev", side.dev.clone()),
+        AudioType::Oss => common
+            .maybe("dev", side.dev.clone())
+            .maybe("buffer-count", side.buffer_count)
+            .maybe("try-poll", side.try_poll),
+        AudioType::Coreaudio | AudioType::Sdl => common.maybe("buffer-count", side.buffer_count),
+        AudioType::Pulseaudio | AudioType::Pipewire => common
+            .maybe("name", side.name.clone())
+            .maybe("stream-name", side.stream_name.clone())
+            .maybe("latency", side.latency),
+        AudioType::Jack => common
+            .maybe("server-name", audio.server_name.clone())
+            .maybe("client-name", side.client_name.clone())
+            .maybe("connect-ports", side.connect_ports.clone())
+            .maybe("exact-name", side.exact_name),
+        _ => common,
+    }
+}

@@ -1,0 +1,281 @@
+//! `-chardev`: the host's ends of devices that carry characters.
+
+use passthru_domain::device::chardev::{
+    AgentMouse, CharBackend, CharProtocol, CharSource, CharSourceType, CharTargetType, Chardev,
+    SocketMode,
+};
+use passthru_domain::device::graphics::YesNo;
+
+use crate::context::Context;
+use crate::line::{List, Object, Opt, Want, What};
+
+/// Where certificates for character devices are.
+const CERTIFICATES: &str = "/etc/pki/libvirt-chardev";
+
+/// Name by which the guest's agent of SPICE looks for its channel.
+const SPICE_CHANNEL: &str = "com.redhat.spice.0";
+
+/// The host's end of a serial port.
+pub(crate) fn serial(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "vdagent",
+            path: None,
+        },
+    )
+}
+
+/// The host's end of a parallel port.
+pub(crate) fn parallel(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "parallel",
+            spice: "vdagent",
+            path: None,
+        },
+    )
+}
+
+/// The host's end of a device that a client redirects.
+pub(crate) fn usb(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "usbredir",
+            path: None,
+        },
+    )
+}
+
+/// The host's end of a smart card.
+pub(crate) fn smartcard(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
+    options(
+        context,
+        backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "smartcard",
+            path: None,
+        },
+    )
+}
+
+/// The host's end of a channel. One without a path listens at a socket of the guest's folder.
+pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Vec<Opt> {
+    let id = channel.info.id();
+    let name = channel
+        .target
+        .as_ref()
+        .and_then(|target| target.name.clone());
+    let path = context.state_path(&format!(
+        "{}.sock",
+        name.unwrap_or_else(|| id.to_owned()).replace('/', "_")
+    ));
+    options(
+        context,
+        &channel.backend,
+        id,
+        &Use {
+            device: "serial",
+            spice: "vdagent",
+            path: Some(path),
+        },
+    )
+}
+
+/// The name by which the guest finds a channel.
+pub(crate) fn channel_name(channel: &Chardev) -> Option<String> {
+    let target = channel
+        .target
+        .as_ref()
+        .filter(|t| t.kind == Some(CharTargetType::Virtio));
+    let agent = matches!(
+        channel.backend.kind,
+        Some(CharSourceType::Spicevmc | CharSourceType::QemuVdagent)
+    );
+    target
+        .and_then(|target| target.name.clone())
+        .or(agent.then(|| SPICE_CHANNEL.to_owned()))
+}
+
+/// What a host's end is for.
+struct Use {
+    /// QEMU's backend for a device of the host.
+    device: &'static str,
+    /// SPICE's name of the channel.
+    spice: &'static str,
+    /// The socket of an end that names none.
+    path: Option<String>,
+}
+
+fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use) -> Vec<Opt> {
+    let kind = backend.kind.unwrap_or(CharSourceType::Pty);
+    let source = backend.source().cloned().unwrap_or_default();
+    let list = |name: &str| List::new(name).with("id", format!("char{id}"));
+    let end = match kind {
+        CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio | CharSourceType::Vc => {
+            list(kind.as_str())
+        }
+        CharSourceType::File => file(context, list("file"), &source, id),
+        CharSourceType::Dev => list(purpose.device).maybe("path", source.path),
+        CharSourceType::Pipe => list("pipe").maybe("path", source.path),
+        CharSourceType::Unix => unix(context, list("socket"), backend, id, purpose),
+        CharSourceType::Tcp => tcp(list("socket"), backend, id),
+        CharSourceType::Udp => udp(list("udp"), backend),
+        CharSourceType::Spicevmc => list("spicevmc").with("name", purpose.spice),
+        CharSourceType::Spiceport => list("spiceport").maybe("name", source.channel),
+        CharSourceType::Dbus => list("dbus").maybe("name", source.channel),
+        CharSourceType::QemuVdagent => list("qemu-vdagent")
+            .with("name", "vdagent")
+            .maybe(
+                "clipboard",
+                source.clipboard.map(|clipboard| clipboard == YesNo::Yes),
+            )
+            .maybe(
+                "mouse",
+                source.mouse.map(|mouse| mouse == AgentMouse::Client),
+            ),
+        // Refused when the domain was looked at.
+        CharSourceType::Nmdm => list("null"),
+    };
+    let mut options = Vec::from_iter(credentials(backend, id));
+    options.push(Opt::list("-chardev", log(context, end, backend, id)));
+    options
+}
+
+/// A descriptor of an fd set stands for a file that is open already: whether it was made empty then
+/// is settled, and QEMU must not do it.
+fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> List {
+    let path = source.path.clone().unwrap_or_default();
+    if context.is_standalone() {
+        return list.with("path", path).maybe("append", source.append);
+    }
+    let what = What::Output {
+        path,
+        append: source.append == Some(true),
+    };
+    list.with(
+        "path",
+        Want {
+            name: format!("{id}-source"),
+            what,
+        },
+    )
+    .with("append", true)
+}
+
+/// A file that everything is also written to.
+fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> List {
+    let Some(log) = &backend.log else { return list };
+    let path = log.file.clone().unwrap_or_default();
+    if context.is_standalone() {
+        return list.with("logfile", path).maybe("logappend", log.append);
+    }
+    let what = What::Output {
+        path,
+        append: log.append != Some(false),
+    };
+    list.with(
+        "logfile",
+        Want {
+            name: format!("{id}-log"),
+            what,
+        },
+    )
+    .with("logappend", true)
+}
+
+fn unix(context: &Context<'_>, list: List, backend: &CharBackend, id: &str, purpose: &Use) -> List {
+    let said = backend.path().map(str::to_owned);
+    if said.is_some() && backend.mode() == SocketMode::Connect {
+        return again(list.maybe("path", said), backend);
+    }
+    let path = said.or_else(|| purpose.path.clone()).unwrap_or_default();
+    if context.is_standalone() {
+        return listening(list.with("path", path));
+    }
+    listening(list.with(
+        "fd",
+        Want {
+            name: format!("{id}-source"),
+            what: What::Listener { path },
+        },
+    ))
+}
+
+fn tcp(list: List, backend: &CharBackend, id: &str) -> List {
+    let source = backend.source().cloned().unwrap_or_default();
+    let list = list
+        .with("host", source.host.unwrap_or_default())
+        .maybe("port", source.service)
+        .maybe(
+            "telnet",
+            (backend.protocol == Some(CharProtocol::Telnet)).then_some(true),
+        )
+        .maybe(
+            "tls-creds",
+            (source.tls == Some(true)).then(|| credentials_id(id)),
+        );
+    match backend.mode() {
+        SocketMode::Bind => listening(list),
+        SocketMode::Connect => again(list, backend),
+    }
+}
+
+fn credentials_id(id: &str) -> String {
+    format!("objchar{id}_tls0")
+}
+
+/// The certificates of an encrypted connection.
+fn credentials(backend: &CharBackend, id: &str) -> Option<Opt> {
+    backend.source().filter(|source| source.tls == Some(true))?;
+    let listens = backend.mode() == SocketMode::Bind;
+    let object = Object::qom("tls-creds-x509", credentials_id(id))
+        .with("dir", CERTIFICATES)
+        .with("endpoint", if listens { "server" } else { "client" })
+        .with("verify-peer", !listens);
+    Some(Opt::object(object))
+}
+
+fn udp(list: List, backend: &CharBackend) -> List {
+    let to = backend
+        .udp(SocketMode::Connect)
+        .cloned()
+        .unwrap_or_default();
+    let list = list
+        .with("host", to.host.unwrap_or_default())
+        .maybe("port", to.service);
+    match backend.udp(SocketMode::Bind).cloned() {
+        None => list.with("localaddr", "").with("localport", "0"),
+        Some(from) => list
+            .with("localaddr", from.host.unwrap_or_default())
+            .with("localport", from.service.unwrap_or_else(|| "0".into())),
+    }
+}
+
+/// Milliseconds after which a connection that is lost is made again; 0 for never.
+fn again(list: List, backend: &CharBackend) -> List {
+    let reconnect = backend
+        .source()
+        .and_then(|source| source.reconnect.as_ref());
+    let milliseconds = reconnect.map(|reconnect| match reconnect.enabled {
+        Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
+        _ => 0,
+    });
+    list.maybe("reconnect-ms", milliseconds)
+}
+
+pub(crate) fn listening(list: List) -> List {
+    list.with("server", true).with("wait", false)
+}

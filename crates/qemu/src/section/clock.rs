@@ -1,0 +1,141 @@
+//! The guest's clock and timers: `-rtc`, and what timers say at the machine and the CPU.
+
+use passthru_domain::Domain;
+use passthru_domain::clock::{Clock, ClockOffset, TickPolicy, Timer, TimerName};
+
+use super::cpu::Properties;
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{List, Opt, Term};
+
+/// `-rtc`, and the policy of the PC's first timer.
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let rtc = timer(context, "rtc");
+    let list = List::headless()
+        .with("base", base(context.domain.clock.as_ref())?)
+        .maybe(
+            "clock",
+            rtc.and_then(|rtc| rtc.track)
+                .map(|track| rtc_clock(track.as_str())),
+        )
+        .maybe(
+            "driftfix",
+            rtc.and_then(policy)
+                .filter(|policy| *policy == "catchup")
+                .map(|_| "slew"),
+        );
+    let rtc = Opt::list("-rtc", list);
+    Ok([rtc].into_iter().chain(pit(context)).collect())
+}
+
+/// What the clock shows at the start. An offset from today's time is the manager's to compute, and
+/// the same domain would not give the same line.
+fn base(clock: Option<&Clock>) -> Result<String, Error> {
+    let Some(clock) = clock else {
+        return Ok("utc".into());
+    };
+    let adjusted = clock
+        .adjustment
+        .as_deref()
+        .is_some_and(|seconds| seconds != "reset" && seconds.parse() != Ok(0));
+    match clock.offset {
+        _ if adjusted => Err(Error::unsupported(
+            "<clock> with an 'adjustment' other than 0",
+        )),
+        Some(ClockOffset::Localtime | ClockOffset::Timezone) => Ok("localtime".into()),
+        Some(ClockOffset::Absolute) => Ok(date(clock.start.unwrap_or(0))),
+        Some(ClockOffset::Variable) => Ok(clock.basis.map_or("utc", |basis| basis.as_str()).into()),
+        Some(ClockOffset::Utc) | None => Ok("utc".into()),
+    }
+}
+
+/// A moment, as `2006-06-17T16:01:21`: the proleptic Gregorian calendar, by eras of 400 years that
+/// start in March.
+fn date(seconds: u64) -> String {
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// What the real-time clock follows, in QEMU's words.
+fn rtc_clock(track: &str) -> &'static str {
+    match track {
+        "guest" => "vm",
+        "wall" => "host",
+        _ => "rt",
+    }
+}
+
+/// KVM's timer makes up for lost ticks unless it is told otherwise.
+fn pit(context: &Context<'_>) -> Option<Opt> {
+    let policy = policy(timer(context, "pit")?).unwrap_or("delay");
+    matches!(policy, "delay" | "discard")
+        .then(|| Opt::plain("-global", format!("kvm-pit.lost_tick_policy={policy}")))
+}
+
+/// Whether the machine has a high precision event timer, where the domain says.
+pub(crate) fn hpet(context: &Context<'_>) -> Option<bool> {
+    context.is_x86().then(|| timer(context, "hpet")?.present)?
+}
+
+/// What timers say of the CPU: paravirtual clocks, and Arm's virtual timer.
+pub(crate) fn cpu_properties(context: &Context<'_>) -> Properties {
+    let timers = context.domain.clock.iter().flat_map(|clock| &clock.timers);
+    let property = |timer: &Timer| -> Option<(String, Term)> {
+        let (name, value) = match timer.name? {
+            TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
+            TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
+            TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
+            TimerName::Armvtimer => (
+                "kvm-no-adjvtime",
+                (timer.tickpolicy? == TickPolicy::Discard).into(),
+            ),
+            _ => return None,
+        };
+        Some((name.to_owned(), value))
+    };
+    timers.filter_map(property).collect()
+}
+
+/// The zone whose local time the guest's clock shows, for the emulator's environment.
+pub(crate) fn time_zone(domain: &Domain) -> Option<&str> {
+    let clock = domain
+        .clock
+        .as_ref()
+        .filter(|clock| clock.offset == Some(ClockOffset::Timezone))?;
+    clock.timezone.as_deref()
+}
+
+fn policy(timer: &Timer) -> Option<&'static str> {
+    timer.tickpolicy.map(|policy| policy.as_str())
+}
+
+fn timer<'a>(context: &Context<'a>, name: &str) -> Option<&'a Timer> {
+    let mut timers = context.domain.clock.as_ref()?.timers.iter();
+    timers.find(|timer| timer.name.is_some_and(|known| known.as_str() == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn a_moment_is_a_date_of_the_gregorian_calendar() {
+        assert_eq!(date(0), "1970-01-01T00:00:00");
+        assert_eq!(date(951_827_696), "2000-02-29T12:34:56");
+        assert_eq!(date(1_150_560_081), "2006-06-17T16:01:21");
+        assert_eq!(date(4_107_542_400), "2100-03-01T00:00:00");
+    }
+}

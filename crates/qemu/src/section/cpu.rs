@@ -1,0 +1,193 @@
+//! The guest's CPUs: `-cpu` and `-smp`.
+
+use passthru_domain::cpu::{
+    Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, MaxphysaddrMode,
+};
+use passthru_domain::features::{Features, Kvm, State, Toggle};
+use passthru_domain::vcpu::{Vcpu, Vcpus};
+
+use super::hyperv;
+use super::machine::is_on;
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{List, Opt, Term};
+
+/// Properties of the CPU, in their order.
+pub(crate) type Properties = Vec<(String, Term)>;
+
+/// `-cpu`. A machine whose CPU the domain does not name keeps its own.
+pub(crate) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let extra = extra_properties(context);
+    let Some(model) = name(context) else {
+        return match extra.is_empty() {
+            true => Ok(Vec::new()),
+            false => Err(Error::unsupported(
+                "a property of the CPU without a <cpu> that names its model",
+            )),
+        };
+    };
+    let cpu = context.domain.cpu.as_ref();
+    if cpu.is_some_and(|cpu| cpu.deprecated_features == Some(false)) {
+        return Err(Error::unsupported("<cpu deprecated_features='off'>"));
+    }
+    let list = List::new(model)
+        .maybe("migratable", cpu.and_then(|cpu| cpu.migratable))
+        .maybe(
+            "vendor",
+            cpu.and_then(|cpu| cpu.model.as_ref()?.vendor_id.as_deref()),
+        );
+    let features = cpu
+        .into_iter()
+        .flat_map(|cpu| &cpu.features)
+        .filter_map(property);
+    let features = features.map(|(name, on)| (name, Term::from(on)));
+    let properties = features.chain(extra);
+    let list = properties.fold(list, |list, (name, value)| list.with(name, value));
+    Ok(vec![Opt::list("-cpu", list)])
+}
+
+/// The model's name. `host-model` is the host's CPU where KVM can give it: a line that is made
+/// without looking at the host knows no nearer model.
+fn name(context: &Context<'_>) -> Option<String> {
+    let whole = if context.is_kvm() { "host" } else { "max" };
+    let cpu = context.domain.cpu.as_ref();
+    match cpu.and_then(|cpu| cpu.mode) {
+        Some(CpuMode::HostPassthrough) => Some("host".into()),
+        Some(CpuMode::HostModel) => Some(whole.into()),
+        Some(CpuMode::Maximum) => Some("max".into()),
+        Some(CpuMode::Custom) | None => cpu?.model.as_ref()?.name.clone(),
+    }
+}
+
+fn property(feature: &CpuFeature) -> Option<(String, bool)> {
+    let on = match feature.policy.unwrap_or(FeaturePolicy::Require) {
+        FeaturePolicy::Force | FeaturePolicy::Require => true,
+        FeaturePolicy::Disable | FeaturePolicy::Forbid => false,
+        FeaturePolicy::Optional => return None,
+    };
+    // The XML has underscores in some names where QEMU has dashes.
+    Some((feature.name.replace('_', "-"), on))
+}
+
+/// What other elements say of the CPU, in libvirt's order: timers, interrupts, what the guest sees
+/// of hypervisors, performance counters, caches, the width of addresses.
+fn extra_properties(context: &Context<'_>) -> Properties {
+    let none = Features::default();
+    let features = context.domain.features.as_ref().unwrap_or(&none);
+    let mut properties = super::clock::cpu_properties(context);
+    let eoi = features.apic.as_ref().and_then(|apic| apic.eoi);
+    properties.extend(eoi.map(|eoi| ("kvm-pv-eoi".into(), (eoi == State::On).into())));
+    properties.extend(toggle("kvm-pv-unhalt", features.pvspinlock.as_ref()));
+    properties.extend(
+        features
+            .hyperv
+            .as_ref()
+            .map(hyperv::properties)
+            .unwrap_or_default(),
+    );
+    properties.extend(features.kvm.as_ref().map(of_kvm).unwrap_or_default());
+    properties.extend(toggle("pmu", features.pmu.as_ref()));
+    properties.extend(context.domain.cpu.as_ref().map(of_cpu).unwrap_or_default());
+    properties
+}
+
+fn toggle(name: &str, toggle: Option<&Toggle>) -> Option<(String, Term)> {
+    toggle.map(|toggle| (name.to_owned(), is_on(toggle).into()))
+}
+
+/// What the guest sees of KVM. Nothing is said of what is as QEMU has it.
+fn of_kvm(kvm: &Kvm) -> Properties {
+    let has = |toggle: &Option<Toggle>, on: bool| {
+        toggle.as_ref().is_some_and(|toggle| is_on(toggle) == on)
+    };
+    let all = [
+        ("kvm", has(&kvm.hidden, true), false),
+        ("kvm-hint-dedicated", has(&kvm.hint_dedicated, true), true),
+        ("kvm-poll-control", has(&kvm.poll_control, true), true),
+        ("kvm-pv-ipi", has(&kvm.pv_ipi, false), false),
+    ];
+    let said = all.into_iter().filter(|(_, said, _)| *said);
+    said.map(|(name, _, value)| (name.to_owned(), value.into()))
+        .collect()
+}
+
+/// Caches, and the width of physical addresses.
+fn of_cpu(cpu: &Cpu) -> Properties {
+    let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
+    let mut properties: Vec<(&str, Term)> = Vec::new();
+    match cpu.cache.as_ref().and_then(|cache| cache.mode) {
+        Some(CpuCacheMode::Emulate) => {
+            properties.push(("l3-cache", true.into()));
+            properties.extend(whole.then(|| ("host-cache-info", false.into())));
+        }
+        Some(CpuCacheMode::Passthrough) => {
+            properties.push(("host-cache-info", true.into()));
+            properties.push(("l3-cache", false.into()));
+        }
+        Some(CpuCacheMode::Disable) => {
+            properties.extend(whole.then(|| ("host-cache-info", false.into())));
+            properties.push(("l3-cache", false.into()));
+        }
+        None => {}
+    }
+    if let Some(width) = &cpu.maxphysaddr {
+        match (width.mode, width.bits) {
+            (Some(MaxphysaddrMode::Passthrough), _) => {
+                properties.push(("host-phys-bits", true.into()));
+                properties.extend(
+                    width
+                        .limit
+                        .map(|limit| ("host-phys-bits-limit", limit.into())),
+                );
+            }
+            (_, Some(bits)) => properties.push(("phys-bits", bits.into())),
+            (_, None) => properties.push(("host-phys-bits", false.into())),
+        }
+    }
+    properties
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// `-smp`: without a `<topology>` every CPU is a socket.
+pub(crate) fn topology(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let vcpu = context.domain.vcpu.clone().unwrap_or_else(|| Vcpu {
+        count: Some(1),
+        ..Vcpu::default()
+    });
+    let max = vcpu.count.unwrap_or(1);
+    let current = context
+        .domain
+        .vcpus
+        .as_ref()
+        .map_or(vcpu.current.unwrap_or(max), there_from_the_start);
+    let list = List::new(current).maybe("maxcpus", (current != max).then_some(max));
+    let list = match context
+        .domain
+        .cpu
+        .as_ref()
+        .and_then(|cpu| cpu.topology.as_ref())
+    {
+        Some(topology) => list
+            .with("sockets", topology.sockets)
+            .with("dies", topology.dies.unwrap_or(1))
+            .with("clusters", topology.clusters.unwrap_or(1))
+            .with("cores", topology.cores)
+            .with("threads", topology.threads),
+        None => list
+            .with("sockets", max)
+            .with("cores", 1u32)
+            .with("threads", 1u32),
+    };
+    Ok(vec![Opt::list("-smp", list)])
+}
+
+/// CPUs that can be taken away are added when the machine is there.
+fn there_from_the_start(vcpus: &Vcpus) -> u32 {
+    let fixed = vcpus
+        .vcpus
+        .iter()
+        .filter(|v| v.enabled == Some(true) && v.hotpluggable != Some(true));
+    u32::try_from(fixed.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,83 @@
+//! `<filesystem>`: folders of the host in the guest.
+
+use passthru_domain::device::Filesystem;
+use passthru_domain::device::filesystem::{AccessMode, Multidevs};
+
+use super::{pci, virtio};
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{List, Object, Opt};
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let filesystems = context.domain.devices.filesystems.iter();
+    let options = filesystems.map(|filesystem| match filesystem.is_virtiofs() {
+        true => virtiofs(context, filesystem),
+        false => by_9p(context, filesystem),
+    });
+    Ok(options.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// The emulator shows it itself.
+fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
+    let id = filesystem.info.id();
+    let fsdev = format!("fsdev-{id}");
+    let model = match filesystem.accessmode {
+        Some(AccessMode::Mapped) => "mapped",
+        Some(AccessMode::Squash) => "none",
+        Some(AccessMode::Passthrough) | None => "passthrough",
+    };
+    let driver = filesystem.driver.clone().unwrap_or_default();
+    let multidevs = filesystem
+        .multidevs
+        .filter(|multidevs| *multidevs != Multidevs::Default);
+    let list = List::new("local")
+        .with("security_model", model)
+        .maybe("multidevs", multidevs.map(Multidevs::as_str))
+        .maybe("writeout", driver.wrpolicy.map(|policy| policy.as_str()))
+        .with("id", fsdev.as_str())
+        .maybe(
+            "path",
+            filesystem
+                .source
+                .as_ref()
+                .and_then(|source| source.dir.clone()),
+        )
+        .maybe("fmode", filesystem.fmode.clone())
+        .maybe("dmode", filesystem.dmode.clone())
+        .maybe("readonly", filesystem.readonly.then_some(true));
+    let device = virtio::device(
+        "virtio-9p",
+        filesystem.model,
+        Some(driver.virtio),
+        &filesystem.info,
+    )?
+    .with("id", id)
+    .with("fsdev", fsdev)
+    .maybe("mount_tag", filesystem.target.clone())
+    .and(pci::address(context, &filesystem.info)?);
+    Ok(vec![Opt::list("-fsdev", list), Opt::device(device)])
+}
+
+/// A virtiofsd shows it, which is at a socket.
+fn virtiofs(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
+    let id = filesystem.info.id();
+    let chardev = format!("chr-vu-{id}");
+    let said = filesystem
+        .source
+        .as_ref()
+        .and_then(|source| source.socket.clone());
+    let path = said.unwrap_or_else(|| context.state_path(&format!("{id}-fs.sock")));
+    let socket = List::new("socket")
+        .with("id", chardev.as_str())
+        .with("path", path);
+    let driver = filesystem.driver.clone().unwrap_or_default();
+    let device = Object::driver(pci::virtio("vhost-user-fs", &filesystem.info)?)
+        .and(pci::virtio_options(&driver.virtio))
+        .with("id", id)
+        .with("chardev", chardev)
+        .maybe("queue-size", driver.queue)
+        .maybe("tag", filesystem.target.clone())
+        .maybe("bootindex", filesystem.info.boot_order())
+        .and(pci::address(context, &filesystem.info)?);
+    Ok(vec![Opt::list("-chardev", socket), Opt::device(device)])
+}

@@ -1,0 +1,167 @@
+//! Firmware: flash memories as block nodes, or `-bios`.
+
+use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
+use passthru_domain::os::{FirmwareFormat, Loader, LoaderType};
+
+use super::block::{FileNode, file_node, layers_raw};
+use crate::context::Context;
+use crate::context::NVRAM_DIR;
+use crate::error::Error;
+use crate::line::{Access, By, List, Object, Opt, Want};
+
+/// The block nodes of the flash memories, and `-bios`.
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let Some(loader) = &context.domain.os.loader else {
+        return Ok(Vec::new());
+    };
+    let Some(path) = &loader.path else {
+        return Ok(Vec::new());
+    };
+    if !is_flash(loader) {
+        return Ok(vec![Opt::plain(
+            "-bios",
+            Want::file("firmware", path, Access::ReadOnly, By::Copy),
+        )]);
+    }
+    let mut nodes = layered_node("pflash0", path, is_readonly(loader), loader.format);
+    if let Some(nvram) = &context.domain.os.nvram {
+        nodes.extend(nvram_nodes(context, nvram)?);
+    }
+    Ok(nodes)
+}
+
+/// Names the flash memories' nodes at the machine.
+pub(crate) fn on_machine(context: &Context<'_>, list: List) -> List {
+    if !context
+        .domain
+        .os
+        .loader
+        .as_ref()
+        .is_some_and(|loader| loader.path.is_some() && is_flash(loader))
+    {
+        return list;
+    }
+    let nvram = context.domain.os.nvram.as_ref();
+    let variables = nvram.map(|nvram| match is_layered(context, nvram) {
+        true => "libvirt-pflash1-format",
+        false => "libvirt-pflash1-storage",
+    });
+    list.with("pflash0", "libvirt-pflash0-format")
+        .maybe("pflash1", variables)
+}
+
+fn is_flash(loader: &Loader) -> bool {
+    loader.kind == Some(LoaderType::Pflash)
+}
+
+/// Flash memory is written to only where the domain says that it is no read-only one.
+fn is_readonly(loader: &Loader) -> bool {
+    loader.readonly == Some(true)
+}
+
+/// Whether the variables have a format node above the node of their file.
+fn is_layered(context: &Context<'_>, nvram: &Nvram) -> bool {
+    layers_raw(context) || nvram.format == Some(FirmwareFormat::Qcow2)
+}
+
+/// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where
+/// nobody keeps that one, in a folder that outlives a reboot of the host.
+fn file(context: &Context<'_>, nvram: &Nvram) -> String {
+    let unsaid = || match context.is_standalone() {
+        true => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
+        false => context.state_path("nvram"),
+    };
+    nvram.file().map_or_else(unsaid, str::to_owned)
+}
+
+/// The variables are an image like any other; the code always has a format node.
+fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> {
+    if nvram.kind == Some(NvramType::Network) {
+        let storage = network_node(nvram.source.as_ref())?;
+        let layer = is_layered(context, nvram).then(|| format_node("pflash1", false, nvram.format));
+        return Ok([storage].into_iter().chain(layer).collect());
+    }
+    let path = file(context, nvram);
+    if is_layered(context, nvram) {
+        return Ok(layered_node("pflash1", &path, false, nvram.format));
+    }
+    let want = Want::file(
+        "libvirt-pflash1-storage",
+        path,
+        Access::ReadWrite,
+        By::FdSet,
+    );
+    let driver = match nvram.kind {
+        Some(NvramType::Block) => "host_device",
+        _ => "file",
+    };
+    Ok(vec![Opt::json(
+        "-blockdev",
+        file_node(driver, want, &FileNode::plain(false)),
+    )])
+}
+
+/// Variables on another host.
+fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
+    let unsaid = || Error::unsupported("<nvram type='network'> without a <source> with its <host>");
+    let source = source.ok_or_else(unsaid)?;
+    let host = source.host.as_ref().ok_or_else(unsaid)?;
+    let name = host.name.as_deref().unwrap_or_default();
+    let node = match source.protocol {
+        Some(NvramProtocol::Nbd) => {
+            let server = Object::default()
+                .with("type", "inet")
+                .with("host", name)
+                .with("port", host.port.unwrap_or(10809).to_string());
+            Object::driver("nbd")
+                .with("server", server)
+                .maybe("export", source.name.as_deref())
+        }
+        Some(NvramProtocol::Iscsi) => {
+            let volume = source.name.as_deref().ok_or_else(unsaid)?;
+            let (target, lun) = volume.split_once('/').unwrap_or((volume, "0"));
+            let lun: u32 = lun.parse().map_err(|_| unsaid())?;
+            Object::driver("iscsi")
+                .with("portal", format!("{name}:{}", host.port.unwrap_or(3260)))
+                .with("target", target)
+                .with("lun", lun)
+                .with("transport", "tcp")
+        }
+        None => return Err(unsaid()),
+    };
+    let node = node
+        .with("node-name", "libvirt-pflash1-storage")
+        .with("read-only", false);
+    Ok(Opt::json("-blockdev", node))
+}
+
+/// A file's node with one of its format above it.
+fn layered_node(
+    name: &str,
+    path: &str,
+    readonly: bool,
+    format: Option<FirmwareFormat>,
+) -> Vec<Opt> {
+    let access = if readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let want = Want::file(format!("libvirt-{name}-storage"), path, access, By::FdSet);
+    vec![
+        Opt::json(
+            "-blockdev",
+            file_node("file", want, &FileNode::below_format()),
+        ),
+        format_node(name, readonly, format),
+    ]
+}
+
+fn format_node(name: &str, readonly: bool, format: Option<FirmwareFormat>) -> Opt {
+    let format = Object::default()
+        .with("node-name", format!("libvirt-{name}-format"))
+        .with("read-only", readonly)
+        .with("driver", format.unwrap_or(FirmwareFormat::Raw).as_str())
+        .with("file", format!("libvirt-{name}-storage"));
+    Opt::json("-blockdev", format)
+}

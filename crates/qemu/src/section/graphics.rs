@@ -1,0 +1,257 @@
+//! `<graphics>`: `-vnc`, `-spice` and `-display`.
+
+use std::collections::BTreeSet;
+
+use passthru_domain::device::Graphics;
+use passthru_domain::device::graphics::{
+    GraphicsType, Listen, ListenType, OnOff, Port, SpiceMode, SpiceMouse, YesNo,
+};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{List, Opt};
+
+/// Where SPICE's certificates are.
+const SPICE_CERTIFICATES: &str = "/etc/pki/libvirt-spice";
+
+/// Address that screens are shown at when the domain says none.
+const LOCAL: &str = "127.0.0.1";
+
+/// First port of VNC; its displays count from here.
+const VNC_PORTS: u16 = 5900;
+
+/// First port of VNC for web browsers.
+const WEBSOCKET_PORTS: u16 = 5700;
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let mut ports = Ports::of(&context.domain.devices.graphics);
+    let mut options = Vec::new();
+    for graphics in &context.domain.devices.graphics {
+        options.extend(match graphics.kind {
+            Some(GraphicsType::Vnc) => vnc(context, graphics, &mut ports),
+            Some(GraphicsType::Spice) => {
+                vec![Opt::list("-spice", spice(context, graphics, &mut ports))]
+            }
+            Some(GraphicsType::Sdl) => vec![Opt::list("-display", sdl(graphics))],
+            Some(GraphicsType::EglHeadless) => vec![Opt::list("-display", egl_headless(graphics))],
+            Some(GraphicsType::Dbus) => vec![Opt::list("-display", dbus(context, graphics))],
+            None => Vec::new(),
+        });
+    }
+    Ok(options)
+}
+
+/// Ports that are chosen: each the first that no screen of the guest has.
+struct Ports(BTreeSet<u16>);
+
+impl Ports {
+    fn of(graphics: &[Graphics]) -> Self {
+        let said = graphics
+            .iter()
+            .flat_map(|g| [g.port, g.tls_port, g.websocket]);
+        Self(said.filter_map(|port| port?.0).collect())
+    }
+
+    fn next(&mut self, from: u16) -> u16 {
+        let free = (from..=u16::MAX).find(|port| self.0.insert(*port));
+        free.unwrap_or(from)
+    }
+
+    fn said_or_next(&mut self, port: Option<Port>, from: u16) -> u16 {
+        port.and_then(|port| port.0)
+            .unwrap_or_else(|| self.next(from))
+    }
+}
+
+fn listen(graphics: &Graphics) -> Listen {
+    graphics.listens.first().cloned().unwrap_or_default()
+}
+
+fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt> {
+    let listen = listen(graphics);
+    let list = match listen.kind {
+        Some(ListenType::Socket) => {
+            let path = listen
+                .socket
+                .unwrap_or_else(|| context.state_path("vnc.sock"));
+            List::headless().with("vnc", format!("unix:{path}"))
+        }
+        Some(ListenType::None) => List::new("none"),
+        _ => {
+            let display = ports
+                .said_or_next(graphics.port, VNC_PORTS)
+                .wrapping_sub(VNC_PORTS);
+            let address = listen.address.unwrap_or_else(|| LOCAL.into());
+            let list = List::new(format!("{}:{display}", bracketed(&address)));
+            let websocket = graphics
+                .websocket
+                .map(|port| ports.said_or_next(Some(port), WEBSOCKET_PORTS));
+            list.maybe("websocket", websocket.map(u32::from))
+        }
+    };
+    let list = list
+        .maybe("password", graphics.passwd.as_ref().map(|_| true))
+        .maybe("share", graphics.share_policy.map(|policy| policy.as_str()))
+        .maybe("power-control", graphics.power_control)
+        .with(
+            "audiodev",
+            format!(
+                "audio{}",
+                graphics
+                    .audio
+                    .unwrap_or_else(|| super::audio::first(context))
+            ),
+        );
+    let keymap = graphics
+        .keymap
+        .as_deref()
+        .map(|layout| Opt::plain("-k", layout));
+    [Opt::list("-vnc", list)]
+        .into_iter()
+        .chain(keymap)
+        .collect()
+}
+
+/// An IPv6 address stands in brackets, so that its colons are not the port's.
+fn bracketed(address: &str) -> String {
+    if address.contains(':') {
+        format!("[{address}]")
+    } else {
+        address.into()
+    }
+}
+
+fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List {
+    let listen = listen(graphics);
+    let list = match listen.kind {
+        Some(ListenType::Socket) => {
+            let path = listen
+                .socket
+                .clone()
+                .unwrap_or_else(|| context.state_path("spice.sock"));
+            List::headless().with("unix", true).with("addr", path)
+        }
+        Some(ListenType::None) => List::headless().with("port", 0u32),
+        _ => spice_ports(graphics, &listen, ports),
+    };
+    let list = list
+        // Who runs a manager sets the password by QMP; without one there is none.
+        .maybe(
+            "disable-ticketing",
+            (context.is_standalone() && graphics.passwd.is_none()).then_some(true),
+        )
+        .maybe(
+            "agent-mouse",
+            graphics.mouse.map(|mouse| mouse == SpiceMouse::Client),
+        );
+    let list = spice_channels(graphics, list);
+    spice_media(graphics, list)
+        .maybe(
+            "disable-copy-paste",
+            (graphics.clipboard == Some(YesNo::No)).then_some(true),
+        )
+        .maybe(
+            "disable-agent-file-xfer",
+            (graphics.filetransfer == Some(YesNo::No)).then_some(true),
+        )
+        .maybe("gl", is_gl(graphics).then_some(true))
+        .maybe("rendernode", rendernode(graphics))
+        .with("seamless-migration", true)
+}
+
+fn spice_ports(graphics: &Graphics, listen: &Listen, ports: &mut Ports) -> List {
+    let is_chosen = graphics.autoport == Some(true);
+    let chosen = is_chosen.then(|| ports.next(VNC_PORTS + 1));
+    let port = graphics.port.and_then(|port| port.0).or(chosen);
+    let tls = graphics.tls_port.and_then(|port| port.0);
+    List::headless()
+        .maybe("port", port.map(u32::from))
+        .maybe("tls-port", tls.map(u32::from))
+        .with(
+            "addr",
+            listen.address.clone().unwrap_or_else(|| LOCAL.into()),
+        )
+        .maybe("x509-dir", tls.map(|_| SPICE_CERTIFICATES))
+}
+
+fn spice_channels(graphics: &Graphics, list: List) -> List {
+    let key = |mode| match mode {
+        SpiceMode::Secure => Some("tls-channel"),
+        SpiceMode::Insecure => Some("plaintext-channel"),
+        SpiceMode::Any => None,
+    };
+    let usual = graphics
+        .default_mode
+        .and_then(key)
+        .map(|key| (key, "default"));
+    let said = graphics
+        .channels
+        .iter()
+        .filter_map(|c| Some((key(c.mode?)?, c.name?.as_str())));
+    usual
+        .into_iter()
+        .chain(said)
+        .fold(list, |list, (key, channel)| list.with(key, channel))
+}
+
+fn spice_media(graphics: &Graphics, list: List) -> List {
+    list.maybe("image-compression", graphics.image.map(|i| i.as_str()))
+        .maybe("jpeg-wan-compression", graphics.jpeg.map(|j| j.as_str()))
+        .maybe(
+            "zlib-glz-wan-compression",
+            graphics.zlib.map(|z| z.as_str()),
+        )
+        .maybe(
+            "playback-compression",
+            graphics.playback.map(|p| p == OnOff::On),
+        )
+        .maybe("streaming-video", graphics.streaming.map(|s| s.as_str()))
+}
+
+fn is_gl(graphics: &Graphics) -> bool {
+    graphics.gl.as_ref().and_then(|gl| gl.enable) == Some(true)
+}
+
+fn rendernode(graphics: &Graphics) -> Option<String> {
+    graphics.gl.as_ref().and_then(|gl| gl.rendernode.clone())
+}
+
+fn sdl(graphics: &Graphics) -> List {
+    let gl = graphics.gl.as_ref().and_then(|gl| gl.enable);
+    List::new("sdl")
+        .maybe("gl", gl)
+        .maybe("full-screen", graphics.fullscreen.filter(|full| *full))
+}
+
+fn egl_headless(graphics: &Graphics) -> List {
+    List::new("egl-headless").maybe("rendernode", rendernode(graphics))
+}
+
+fn dbus(context: &Context<'_>, graphics: &Graphics) -> List {
+    let list = List::new("dbus");
+    let list = match graphics.p2p {
+        Some(true) => list.with("p2p", true),
+        _ => list.maybe("addr", graphics.address.clone()),
+    };
+    list.maybe("gl", is_gl(graphics).then_some(true))
+        .maybe("rendernode", rendernode(graphics))
+        .with(
+            "audiodev",
+            format!(
+                "audio{}",
+                graphics
+                    .audio
+                    .unwrap_or_else(|| super::audio::first(context))
+            ),
+        )
+}
+
+/// `-display none`, where nobody looks.
+pub(crate) fn headless(context: &Context<'_>) -> Option<Opt> {
+    context
+        .domain
+        .devices
+        .graphics
+        .is_empty()
+        .then(|| Opt::plain("-display", "none"))
+}

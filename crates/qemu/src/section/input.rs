@@ -1,0 +1,70 @@
+//! `<input>`: mice, tablets, keyboards.
+
+use passthru_domain::device::input::{Input, InputBus, InputGrab, InputType};
+
+use super::{pci, virtio};
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{Object, Opt};
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let inputs = context.domain.devices.inputs.iter();
+    inputs
+        .filter_map(|input| option(context, input).transpose())
+        .collect()
+}
+
+/// The PC's own mouse and keyboard need no option.
+fn option(context: &Context<'_>, input: &Input) -> Result<Option<Opt>, Error> {
+    if input.kind == Some(InputType::Evdev) {
+        return Ok(Some(Opt::object(evdev(input))));
+    }
+    Ok(match input.bus {
+        Some(InputBus::Ps2) | None => None,
+        Some(InputBus::Usb) => Some(Opt::device(on_usb(context, input)?)),
+        Some(InputBus::Virtio) => Some(Opt::device(on_virtio(context, input)?)),
+    })
+}
+
+/// A device of the host that the emulator reads itself.
+fn evdev(input: &Input) -> Object {
+    let source = input.source.clone().unwrap_or_default();
+    Object::qom("input-linux", input.info.id())
+        .maybe("evdev", source.dev)
+        .maybe("repeat", source.repeat)
+        .maybe(
+            "grab_all",
+            (source.grab == Some(InputGrab::All)).then_some(true),
+        )
+        .maybe("grab-toggle", source.grab_toggle.map(|keys| keys.as_str()))
+}
+
+fn on_usb(context: &Context<'_>, input: &Input) -> Result<Object, Error> {
+    let driver = match input.kind {
+        Some(InputType::Mouse) => "usb-mouse",
+        Some(InputType::Tablet) => "usb-tablet",
+        _ => "usb-kbd",
+    };
+    Ok(Object::driver(driver)
+        .with("id", input.info.id())
+        .and(pci::address(context, &input.info)?))
+}
+
+fn on_virtio(context: &Context<'_>, input: &Input) -> Result<Object, Error> {
+    let stem = match input.kind {
+        Some(InputType::Mouse) => "virtio-mouse",
+        Some(InputType::Tablet) => "virtio-tablet",
+        Some(InputType::Passthrough) => "virtio-input-host",
+        _ => "virtio-keyboard",
+    };
+    let evdev = input
+        .source
+        .as_ref()
+        .and_then(|source| source.evdev.clone());
+    Ok(
+        virtio::device(stem, input.model, input.driver, &input.info)?
+            .with("id", input.info.id())
+            .maybe("evdev", evdev)
+            .and(pci::address(context, &input.info)?),
+    )
+}

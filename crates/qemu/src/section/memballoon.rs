@@ -1,0 +1,21 @@
+//! `<memballoon>`: the memory balloon.
+
+use super::{pci, virtio};
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::Opt;
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let Some(balloon) = &context.domain.devices.memballoon else {
+        return Ok(Vec::new());
+    };
+    let Some(model) = balloon.virtio() else {
+        return Ok(Vec::new());
+    };
+    let device = virtio::device("virtio-balloon", Some(model), balloon.driver, &balloon.info)?
+        .with("id", balloon.info.id())
+        .maybe("deflate-on-oom", balloon.autodeflate)
+        .maybe("free-page-reporting", balloon.free_page_reporting)
+        .and(pci::address(context, &balloon.info)?);
+    Ok(vec![Opt::device(device)])
+}

@@ -1,0 +1,193 @@
+//! How much memory the guest has: `-m`, the backend of the whole, `-overcommit`, memory devices.
+
+use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
+use passthru_domain::numa::{Cell, Numa};
+use passthru_domain::{Board, Memory};
+
+use super::backend::Piece;
+use super::pci;
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{List, Object, Opt};
+
+/// What the memory of the guest and of its nodes is a multiple of.
+const MIB: u64 = 1 << 20;
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let bytes = size(context);
+    let list = List::headless().with("size", format!("{}k", bytes / 1024));
+    let list = match context.domain.max_memory {
+        Some(max) => list
+            .maybe("slots", max.slots.filter(|slots| *slots > 0))
+            .with("maxmem", format!("{}k", round_up(max.bytes(), MIB) / 1024)),
+        None => list,
+    };
+    let whole = ram_id(context).map(|id| Piece {
+        id: id.into(),
+        bytes,
+        cell: None,
+        device: None,
+    });
+    let backend = whole.map(|whole| whole.backend(context).options);
+    let locked = context
+        .domain
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.locked);
+    let lock = Opt::list("-overcommit", List::headless().with("mem-lock", locked));
+    Ok([Opt::list("-m", list)]
+        .into_iter()
+        .chain(backend.into_iter().flatten())
+        .chain([lock])
+        .collect())
+}
+
+/// Id of the machine's RAM, by which it takes its backend. Memory of nodes has backends of its own.
+pub(crate) fn ram_id(context: &Context<'_>) -> Option<&'static str> {
+    if numa(context).is_some() {
+        return None;
+    }
+    match context.board() {
+        Board::I440fx | Board::Q35 | Board::Isapc => Some("pc.ram"),
+        Board::Microvm => Some("microvm.ram"),
+        Board::Virt => Some("mach-virt.ram"),
+        Board::S390Ccw => Some("s390.ram"),
+        Board::Other => None,
+    }
+}
+
+/// The guest's nodes, where it has any.
+pub(crate) fn numa<'a>(context: &Context<'a>) -> Option<&'a Numa> {
+    context.domain.cpu.as_ref()?.numa.as_ref()
+}
+
+/// The memory of a node, as the machine takes it.
+pub(crate) fn of_cell(cell: &Cell) -> u64 {
+    round_up(cell.memory, MIB)
+}
+
+/// What the memory of a memory device is a multiple of.
+const DEVICE_UNIT: u64 = 2 * MIB;
+
+fn round_up(bytes: u64, unit: u64) -> u64 {
+    bytes.div_ceil(unit).saturating_mul(unit)
+}
+
+/// The memory that the guest starts with: that of its nodes, or all but that of its memory devices.
+fn size(context: &Context<'_>) -> u64 {
+    if let Some(numa) = numa(context) {
+        return numa.cells.iter().map(of_cell).fold(0, u64::saturating_add);
+    }
+    let devices = context
+        .domain
+        .devices
+        .memories
+        .iter()
+        .map(|device| device.target.size.bytes());
+    let all = context.domain.memory.map_or(0, Memory::bytes);
+    round_up(
+        all.saturating_sub(devices.fold(0, u64::saturating_add)),
+        MIB,
+    )
+}
+
+/// The memory devices, each after its backend.
+pub(crate) fn devices(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let mut options = Vec::new();
+    let mut enclaves = List::headless();
+    let epcs = context
+        .domain
+        .devices
+        .memories
+        .iter()
+        .filter(|d| d.model == Some(MemoryModel::SgxEpc));
+    for (number, epc) in epcs.enumerate() {
+        let key = |part| format!("sgx-epc.{number}.{part}");
+        enclaves = enclaves.with(key("memdev"), backend_id(epc));
+        if let Some(node) = epc.target.node {
+            enclaves = enclaves.with(key("node"), node);
+        }
+    }
+    for memory in &context.domain.devices.memories {
+        options.extend(device(context, memory)?);
+    }
+    if !enclaves.0.is_empty() {
+        options.push(Opt::list("-machine", enclaves));
+    }
+    Ok(options)
+}
+
+fn backend_id(memory: &MemoryDevice) -> String {
+    format!("mem{}", memory.info.id())
+}
+
+fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
+    let node = memory.target.node;
+    let cell = numa(context).and_then(|numa| {
+        numa.cells
+            .iter()
+            .find(|cell| cell.id == node && node.is_some())
+    });
+    let bytes = round_up(memory.target.size.bytes(), DEVICE_UNIT);
+    let piece = Piece {
+        id: backend_id(memory),
+        bytes,
+        cell,
+        device: Some(memory),
+    };
+    if memory.model == Some(MemoryModel::SgxEpc) {
+        return Ok(vec![piece.enclave(context)]);
+    }
+    let backend = piece.backend(context);
+    let device = match memory.model {
+        Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem) => {
+            virtio(context, memory, backend.prealloc)?
+        }
+        _ => module(memory),
+    };
+    Ok(backend
+        .options
+        .into_iter()
+        .chain([Opt::device(device)])
+        .collect())
+}
+
+/// A module in a slot.
+fn module(memory: &MemoryDevice) -> Object {
+    let nvdimm = memory.model == Some(MemoryModel::Nvdimm);
+    let target = &memory.target;
+    let label = target.label.as_ref().and_then(|label| label.size);
+    let (slot, base) = match &memory.info.address {
+        Some(Address::Dimm(dimm)) => (dimm.slot, dimm.base),
+        _ => (None, None),
+    };
+    Object::driver(if nvdimm { "nvdimm" } else { "pc-dimm" })
+        .maybe("node", target.node)
+        .maybe("label-size", label.map(Memory::bytes))
+        .maybe("uuid", memory.uuid.map(|uuid| uuid.to_string()))
+        .maybe("unarmed", target.readonly.then_some(true))
+        .with("memdev", backend_id(memory))
+        .with("id", memory.info.id())
+        .maybe("slot", slot)
+        .maybe("addr", base)
+}
+
+fn virtio(context: &Context<'_>, memory: &MemoryDevice, prealloc: bool) -> Result<Object, Error> {
+    let mem = memory.model == Some(MemoryModel::VirtioMem);
+    let target = &memory.target;
+    let stem = if mem { "virtio-mem" } else { "virtio-pmem" };
+    let prealloc = prealloc && mem;
+    Ok(Object::driver(pci::virtio(stem, &memory.info)?)
+        .maybe("node", target.node)
+        .maybe("block-size", target.block.map(Memory::bytes))
+        .maybe("requested-size", target.requested.map(Memory::bytes))
+        .with("memdev", backend_id(memory))
+        .maybe("prealloc", prealloc.then_some(true))
+        .maybe(
+            "memaddr",
+            target.address.as_ref().and_then(|address| address.base),
+        )
+        .maybe("dynamic-memslots", target.dynamic_memslots)
+        .with("id", memory.info.id())
+        .and(pci::address(context, &memory.info)?))
+}

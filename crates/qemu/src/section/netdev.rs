@@ -1,0 +1,271 @@
+//! `-netdev`: what a network card is connected to on the host.
+
+use passthru_domain::device::interface::{Interface, InterfaceType};
+use passthru_domain::device::net::{IpFamily, NetIp, NetSource, SourceMode};
+use passthru_domain::device::net_driver::{NetBackendType, NetDriverName};
+
+use crate::context::Context;
+use crate::context::STATE_DIR;
+use crate::error::Error;
+use crate::line::{List, Object, Opt, Term, Want, What};
+
+/// Pairs of queues that a tap can have; more are refused when the domain is looked at.
+const MOST_QUEUES: u32 = 256;
+
+/// Milliseconds after which passt is called again.
+const PASST_AGAIN: u32 = 5000;
+
+/// The host's end of a card, under that id.
+pub(crate) fn options(
+    context: &Context<'_>,
+    interface: &Interface,
+    id: String,
+) -> Result<Vec<Opt>, Error> {
+    let kind = interface.kind.unwrap_or(InterfaceType::User);
+    let source = interface.source.clone().unwrap_or_default();
+    let socket = |how: &'static str| {
+        Object::default()
+            .with("type", "socket")
+            .with(how, host_port(source.address.as_ref(), source.port))
+    };
+    let netdev = match kind {
+        InterfaceType::User if is_passt(interface) => passt(context, interface),
+        InterfaceType::User => user(interface),
+        InterfaceType::Server => socket("listen"),
+        InterfaceType::Client => socket("connect"),
+        InterfaceType::Mcast => socket("mcast"),
+        InterfaceType::Udp => {
+            let local = source.local.clone().unwrap_or_default();
+            socket("udp").with("localaddr", host_port(local.address.as_ref(), local.port))
+        }
+        InterfaceType::Vdpa => vdpa(context, interface, &source),
+        InterfaceType::VhostUser => {
+            let chardev = Opt::list("-chardev", vhost_user(context, interface, &source));
+            let netdev = Object::default()
+                .with("type", "vhost-user")
+                .with("chardev", format!("char{}", interface.info.id()))
+                .maybe("queues", queues(interface))
+                .with("id", id);
+            return Ok(vec![chardev, Opt::json("-netdev", netdev)]);
+        }
+        InterfaceType::Ethernet
+        | InterfaceType::Bridge
+        | InterfaceType::Network
+        | InterfaceType::Direct => tap(context, interface, kind)?,
+        InterfaceType::Hostdev
+        | InterfaceType::Internal
+        | InterfaceType::Null
+        | InterfaceType::Vds => {
+            return Err(Error::unsupported(format!(
+                "an <interface> of type '{kind}'"
+            )));
+        }
+    };
+    Ok(vec![Opt::json("-netdev", netdev.with("id", id))])
+}
+
+/// Returns the number of pairs of queues, where there are several.
+pub(crate) fn queues(interface: &Interface) -> Option<u32> {
+    let shared = matches!(
+        interface.kind,
+        Some(
+            InterfaceType::VhostUser
+                | InterfaceType::Vdpa
+                | InterfaceType::Ethernet
+                | InterfaceType::Bridge
+                | InterfaceType::Network
+                | InterfaceType::Direct
+        )
+    );
+    let queues = interface.driver.as_ref().and_then(|driver| driver.queues);
+    queues
+        .filter(|queues| shared && *queues > 1)
+        .map(|queues| queues.min(MOST_QUEUES))
+}
+
+fn host_port(address: Option<&String>, port: Option<u16>) -> String {
+    let address = address.map_or("", String::as_str);
+    format!("{address}:{}", port.unwrap_or_default())
+}
+
+fn is_passt(interface: &Interface) -> bool {
+    interface.backend.as_ref().and_then(|backend| backend.kind) == Some(NetBackendType::Passt)
+}
+
+/// A network within the emulator, and the guest's addresses in it.
+fn user(interface: &Interface) -> Object {
+    let of = |family| {
+        let is = |ip: &&NetIp| ip.family.unwrap_or(IpFamily::Ipv4) == family;
+        interface.ips.iter().find(is)
+    };
+    let prefix = |ip: &NetIp| {
+        ip.prefix
+            .map_or_else(String::new, |prefix| format!("/{prefix}"))
+    };
+    let v4 = of(IpFamily::Ipv4).map(|ip| {
+        format!(
+            "{}{}",
+            ip.address.as_deref().unwrap_or_default(),
+            prefix(ip)
+        )
+    });
+    let v6 = of(IpFamily::Ipv6);
+    Object::default()
+        .with("type", "user")
+        .maybe("net", v4)
+        .maybe("ipv6-prefix", v6.and_then(|ip| ip.address.clone()))
+        .maybe("ipv6-prefixlen", v6.and_then(|ip| ip.prefix).map(u32::from))
+}
+
+fn passt_socket(context: &Context<'_>, interface: &Interface) -> String {
+    format!(
+        "{STATE_DIR}/passt/{}-{}.socket",
+        context.name(),
+        interface.info.id()
+    )
+}
+
+fn passt(context: &Context<'_>, interface: &Interface) -> Object {
+    let address = Object::default()
+        .with("type", "unix")
+        .with("path", passt_socket(context, interface));
+    Object::default()
+        .with("type", "stream")
+        .with("addr", address)
+        .with("server", false)
+        .with("reconnect-ms", PASST_AGAIN)
+}
+
+/// The socket of a process that moves the packets. Who listens there waits for the other end.
+fn vhost_user(context: &Context<'_>, interface: &Interface, source: &NetSource) -> List {
+    let list = List::new("socket").with("id", format!("char{}", interface.info.id()));
+    if is_passt(interface) {
+        let path = passt_socket(context, interface);
+        return list.with("path", path).with("reconnect-ms", PASST_AGAIN);
+    }
+    let list = list.maybe("path", source.path.clone());
+    if source.mode == Some(SourceMode::Server) {
+        return list.with("server", true);
+    }
+    let again = source
+        .reconnect
+        .as_ref()
+        .map(|reconnect| match reconnect.enabled {
+            Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
+            _ => 0,
+        });
+    list.maybe("reconnect-ms", again)
+}
+
+fn vdpa(context: &Context<'_>, interface: &Interface, source: &NetSource) -> Object {
+    let path = source.dev.clone().unwrap_or_default();
+    let name = format!("{}-vdpa", interface.info.id());
+    let device = match context.is_standalone() {
+        true => Term::from(path),
+        false => Term::from(Want {
+            name,
+            what: What::NodeSet { path },
+        }),
+    };
+    Object::default()
+        .with("type", "vhost-vdpa")
+        .with("vhostdev", device)
+        .maybe("queues", queues(interface))
+}
+
+/// A tap, whose packets the kernel moves for a virtio card unless the domain leaves that to the
+/// emulator.
+fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Result<Object, Error> {
+    if context.is_standalone() {
+        return standalone_tap(interface, kind);
+    }
+    let id = interface.info.id();
+    let count = queues(interface).unwrap_or(1);
+    let ifname = interface
+        .target
+        .as_ref()
+        .and_then(|target| target.dev.clone());
+    let tap = |n| Want {
+        name: numbered(format!("{id}-tap"), n, count),
+        what: What::Tap {
+            ifname: ifname.clone(),
+            multiqueue: count > 1,
+        },
+    };
+    let node = interface
+        .backend
+        .as_ref()
+        .and_then(|backend| backend.vhost.clone());
+    let vhost = |n| Want {
+        name: numbered(format!("{id}-vhost"), n, count),
+        what: What::Vhost {
+            path: node.clone().unwrap_or_else(|| "/dev/vhost-net".into()),
+        },
+    };
+    let is_vhost = is_vhost(context, interface);
+    let one = |key: &'static str, several: &'static str, wants: &dyn Fn(u32) -> Want| match count {
+        1 => Object::default().with(key, wants(0)),
+        _ => Object::default().with(
+            several,
+            Term::Joined((0..count).map(|n| wants(n).into()).collect()),
+        ),
+    };
+    let netdev = Object::default()
+        .with("type", "tap")
+        .and(one("fd", "fds", &tap));
+    let netdev = match is_vhost {
+        true => netdev
+            .with("vhost", true)
+            .and(one("vhostfd", "vhostfds", &vhost)),
+        false => netdev,
+    };
+    Ok(netdev.maybe("sndbuf", interface.sndbuf))
+}
+
+fn numbered(name: String, n: u32, count: u32) -> String {
+    if count == 1 {
+        name
+    } else {
+        format!("{name}{n}")
+    }
+}
+
+fn is_vhost(context: &Context<'_>, interface: &Interface) -> bool {
+    let model = interface
+        .model
+        .as_ref()
+        .unwrap_or(&context.machine.interface);
+    let name = interface.driver.as_ref().and_then(|driver| driver.name);
+    model.virtio().is_some() && name != Some(NetDriverName::Qemu)
+}
+
+/// QEMU makes the tap itself, with its own helper for a bridge.
+fn standalone_tap(interface: &Interface, kind: InterfaceType) -> Result<Object, Error> {
+    let script = |path: &Option<String>| path.clone().unwrap_or_else(|| "no".into());
+    match kind {
+        InterfaceType::Bridge => Ok(Object::default().with("type", "bridge").maybe(
+            "br",
+            interface
+                .source
+                .as_ref()
+                .and_then(|source| source.bridge.clone()),
+        )),
+        InterfaceType::Ethernet => Ok(Object::default()
+            .with("type", "tap")
+            .maybe(
+                "ifname",
+                interface
+                    .target
+                    .as_ref()
+                    .and_then(|target| target.dev.clone()),
+            )
+            .with("script", script(&interface.script))
+            .with("downscript", script(&interface.downscript))
+            .maybe("queues", queues(interface))
+            .maybe("sndbuf", interface.sndbuf)),
+        _ => Err(Error::unsupported_on(
+            format!("an <interface> of type '{kind}'"),
+            "a standalone command line",
+        )),
+    }
+}

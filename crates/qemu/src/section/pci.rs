@@ -1,0 +1,193 @@
+//! Where a device is: the `bus` and `addr` of a PCI device, the model of a virtio device.
+
+use std::collections::HashMap;
+
+use passthru_domain::Board;
+use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
+use passthru_domain::device::controller::{Controller, ControllerModel, ControllerType};
+use passthru_domain::device::info::Info;
+use passthru_domain::device::{VirtioModel, VirtioOptions};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{Access, By, Object, Opt, Term, Want};
+
+/// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel
+/// subsystem, `bus` and `port` on USB; nothing for one on the virtio-mmio bus.
+pub(crate) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Error> {
+    match &info.address {
+        Some(Address::Pci(pci)) => pci_address(context, info, pci),
+        Some(Address::Ccw(ccw)) => Ok(Object::default().with("devno", ccw.to_string())),
+        Some(Address::Usb(usb)) => Ok(Object::default()
+            .with("bus", usb_bus(context, usb))
+            .maybe("port", usb.port.as_deref())),
+        Some(Address::VirtioMmio) => Ok(Object::default()),
+        _ => Err(Error::Incomplete {
+            device: device_name(info),
+            lacks: "address",
+        }),
+    }
+}
+
+/// The bus that a USB controller makes.
+pub(crate) fn usb_bus(context: &Context<'_>, address: &UsbAddress) -> String {
+    let index = address.bus.unwrap_or(0);
+    let controllers = context.domain.devices.controllers_of(ControllerType::Usb);
+    let makes =
+        |controller: &&Controller| controller.index == Some(index) && controller.master.is_none();
+    let id = controllers
+        .filter(makes)
+        .map(|controller| controller.info.id())
+        .next();
+    format!("{}.0", id.unwrap_or("usb"))
+}
+
+fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<Object, Error> {
+    let lacking = || Error::Incomplete {
+        device: device_name(info),
+        lacks: "PCI address",
+    };
+    let address = pci.address.ok_or_else(lacking)?;
+    let bus = bus(context, address.bus).ok_or(Error::NoBus {
+        device: device_name(info),
+        bus: address.bus,
+    })?;
+    let slot = match address.function {
+        0 => format!("0x{:x}", address.slot),
+        function => format!("0x{:x}.0x{function:x}", address.slot),
+    };
+    Ok(Object::default()
+        .with("bus", bus)
+        .maybe(
+            "multifunction",
+            pci.multifunction.filter(|multifunction| *multifunction),
+        )
+        .with("addr", slot)
+        .maybe("acpi-index", info.acpi.as_ref().and_then(|acpi| acpi.index)))
+}
+
+/// Returns QEMU's name of the guest's PCI bus of that number.
+pub(crate) fn bus(context: &Context<'_>, number: u8) -> Option<String> {
+    let makes = |controller: &&Controller| {
+        controller.kind == Some(ControllerType::Pci) && controller.index == Some(number.into())
+    };
+    let controller = context.domain.devices.controllers.iter().find(makes)?;
+    Some(match controller.model {
+        Some(ControllerModel::PciRoot) => "pci.0".into(),
+        Some(ControllerModel::PcieRoot) => "pcie.0".into(),
+        _ => controller.info.id().into(),
+    })
+}
+
+/// Returns the driver of a virtio device by the bus it is on: `virtio-rng-pci`,
+/// `virtio-rng-device`.
+pub(crate) fn virtio(stem: &str, info: &Info) -> Result<String, Error> {
+    virtio_of(stem, None, info)
+}
+
+/// The same for a device that can be of one generation: `virtio-rng-pci-transitional`.
+pub(crate) fn virtio_of(
+    stem: &str,
+    model: Option<VirtioModel>,
+    info: &Info,
+) -> Result<String, Error> {
+    let generation = match model {
+        None | Some(VirtioModel::Virtio) => "",
+        Some(VirtioModel::Transitional) => "-transitional",
+        Some(VirtioModel::NonTransitional) => "-non-transitional",
+    };
+    let bus = match &info.address {
+        Some(Address::VirtioMmio) => "device",
+        Some(Address::Ccw(_)) => "ccw",
+        Some(Address::Pci(_)) => return Ok(format!("{stem}-pci{generation}")),
+        _ => {
+            return Err(Error::Incomplete {
+                device: device_name(info),
+                lacks: "address",
+            });
+        }
+    };
+    match generation {
+        "" => Ok(format!("{stem}-{bus}")),
+        _ => Err(Error::unsupported(format!(
+            "a transitional or non-transitional {stem} that is not on PCI"
+        ))),
+    }
+}
+
+/// Returns what every virtio device has: `iommu_platform`, `ats`, `packed`, `page-per-vq`.
+pub(crate) fn virtio_options(options: &VirtioOptions) -> Object {
+    Object::default()
+        .maybe("iommu_platform", options.iommu)
+        .maybe("ats", options.ats)
+        .maybe("packed", options.packed)
+        .maybe("page-per-vq", options.page_per_vq)
+}
+
+/// Returns the option ROM of a device: hidden, shown, or taken from a file.
+pub(crate) fn rom(info: &Info) -> Object {
+    let Some(rom) = &info.rom else {
+        return Object::default();
+    };
+    if rom.enabled == Some(false) || rom.file.as_deref() == Some("") {
+        return Object::default().with("romfile", "");
+    }
+    let file = rom.file.as_deref().map(|path| {
+        Term::from(Want::file(
+            format!("{}-rom", info.id()),
+            path,
+            Access::ReadOnly,
+            By::Copy,
+        ))
+    });
+    Object::default()
+        .maybe("rombar", rom.bar.map(u32::from))
+        .maybe("romfile", file)
+}
+
+/// Puts before each PCI device on Z its `-device zpci`, which has the device's ids.
+pub(crate) fn with_zpci(context: &Context<'_>, options: Vec<Opt>) -> Vec<Opt> {
+    if context.board() != Board::S390Ccw {
+        return options;
+    }
+    let devices = &context.domain.devices;
+    let infos = devices
+        .items()
+        .into_iter()
+        .filter_map(|item| devices.info(item));
+    let mut ids: HashMap<&str, Opt> = infos
+        .filter_map(|info| Some((info.id(), zpci(info)?)))
+        .collect();
+    let mut all = Vec::with_capacity(options.len());
+    for option in options {
+        let id = option.id().filter(|_| option.flag == "-device");
+        all.extend(id.and_then(|id| ids.remove(id)));
+        all.push(option);
+    }
+    all
+}
+
+fn zpci(info: &Info) -> Option<Opt> {
+    let Some(Address::Pci(PciAddress {
+        zpci: Some(zpci), ..
+    })) = &info.address
+    else {
+        return None;
+    };
+    let uid = zpci.uid?;
+    Some(Opt::device(
+        Object::driver("zpci")
+            .with("uid", u32::from(uid))
+            .maybe("fid", zpci.fid)
+            .with("target", info.id())
+            .with("id", format!("zpci{uid}")),
+    ))
+}
+
+/// Names a device in messages.
+pub(crate) fn device_name(info: &Info) -> String {
+    match info.id() {
+        "" => "a device".into(),
+        id => format!("device '{id}'"),
+    }
+}

@@ -1,0 +1,423 @@
+//! Where an image is: the driver of its block node, and what the driver must know.
+
+use passthru_domain::device::disk::{Disk, DiskDevice, DiskType};
+use passthru_domain::device::disk_source::{
+    DiskHost, DiskSource, Encryption, EncryptionEngine, HostTransport, NetworkProtocol,
+};
+use passthru_domain::device::graphics::YesNo;
+use passthru_domain::device::secret::{Auth, Secret};
+
+use super::secret;
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{Access, By, Object, Opt, Term, Want, What};
+
+/// Where certificates for NBD are.
+const NBD_CERTIFICATES: &str = "/etc/pki/libvirt-nbd";
+
+/// An image's place: its source, and what of the disk belongs to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) kind: DiskType,
+    pub(crate) source: &'a DiskSource,
+    pub(crate) auth: Option<&'a Auth>,
+    pub(crate) encryption: Option<&'a Encryption>,
+}
+
+/// The node's driver with what it must know, and the objects that must be made before it.
+pub(crate) struct Protocol {
+    pub(crate) before: Vec<Opt>,
+    pub(crate) node: Object,
+}
+
+impl Place<'_> {
+    /// Whether the emulator decrypts the contents, in a layer of its own or in the format's.
+    pub(crate) fn decrypts(&self) -> bool {
+        self.encryption
+            .is_some_and(|e| e.engine != Some(EncryptionEngine::Librbd))
+    }
+
+    pub(crate) fn protocol(
+        &self,
+        context: &Context<'_>,
+        disk: &Disk,
+        node: &str,
+        key: &str,
+        access: Access,
+    ) -> Result<Protocol, Error> {
+        let plain = |node: Object| {
+            Ok(Protocol {
+                before: Vec::new(),
+                node,
+            })
+        };
+        let file = |driver: &str| {
+            let path = self.source.path().unwrap_or_default();
+            Object::driver(driver).with("filename", Want::file(node, path, access, By::FdSet))
+        };
+        match self.kind {
+            DiskType::File => plain(file("file")),
+            DiskType::Block => Ok(self.block(node, file(self.block_driver(disk)))),
+            DiskType::Dir => plain(
+                Object::driver("vvfat")
+                    .maybe("dir", self.source.dir.clone())
+                    .with("floppy", disk.device == Some(DiskDevice::Floppy)),
+            ),
+            DiskType::Nvme => plain(
+                Object::driver("nvme")
+                    .maybe(
+                        "device",
+                        self.source.address.map(|address| address.to_string()),
+                    )
+                    .maybe("namespace", self.source.namespace),
+            ),
+            DiskType::VhostVdpa => {
+                let path = self.source.dev.clone().unwrap_or_default();
+                let device = match context.is_standalone() {
+                    true => Term::from(path),
+                    false => Want {
+                        name: format!("{node}-vdpa"),
+                        what: What::NodeSet { path },
+                    }
+                    .into(),
+                };
+                plain(Object::driver("virtio-blk-vhost-vdpa").with("path", device))
+            }
+            DiskType::Network => self.network(context, node, key),
+            DiskType::Volume | DiskType::VhostUser => Err(Error::unsupported(format!(
+                "an image of type '{}'",
+                self.kind
+            ))),
+        }
+    }
+
+    fn block_driver(&self, disk: &Disk) -> &'static str {
+        let path = self.source.path().unwrap_or_default();
+        let is_drive = path == "/dev/cdrom" || path.starts_with("/dev/sr");
+        match disk.device == Some(DiskDevice::Cdrom) && is_drive {
+            true => "host_cdrom",
+            false => "host_device",
+        }
+    }
+
+    /// A device whose persistent reservations a helper makes: one for the guest, or the disk's own.
+    fn block(&self, node: &str, object: Object) -> Protocol {
+        let Some(reservations) = &self.source.reservations else {
+            return Protocol {
+                before: Vec::new(),
+                node: object,
+            };
+        };
+        if reservations.managed == Some(true) {
+            return Protocol {
+                before: Vec::new(),
+                node: object.with("pr-manager", HELPER),
+            };
+        }
+        let id = format!("pr-helper-{node}");
+        let path = reservations
+            .source
+            .as_ref()
+            .and_then(|source| source.path.clone());
+        let helper = Object::qom("pr-manager-helper", id.as_str()).maybe("path", path);
+        Protocol {
+            before: vec![Opt::object(helper)],
+            node: object.with("pr-manager", id),
+        }
+    }
+
+    fn network(&self, context: &Context<'_>, node: &str, key: &str) -> Result<Protocol, Error> {
+        let source = self.source;
+        let protocol = source.protocol.unwrap_or(NetworkProtocol::Nbd);
+        let mut before = Vec::new();
+        let password = match self.auth {
+            Some(auth) => {
+                let id = format!("{node}-auth-secret0");
+                before.push(secret::object(context, &id, auth.secret.as_ref())?);
+                Some((auth.username.clone(), id))
+            }
+            None => None,
+        };
+        let object = match protocol {
+            NetworkProtocol::Nbd => self.nbd(node, &mut before),
+            NetworkProtocol::Rbd => self.rbd(context, key, password, &mut before)?,
+            NetworkProtocol::Gluster => self.gluster(),
+            NetworkProtocol::Iscsi => self.iscsi(password),
+            NetworkProtocol::Ssh => self.ssh(password),
+            NetworkProtocol::Nfs => self.nfs()?,
+            NetworkProtocol::Http
+            | NetworkProtocol::Https
+            | NetworkProtocol::Ftp
+            | NetworkProtocol::Ftps => self.curl(context, protocol, node, password, &mut before)?,
+            NetworkProtocol::Sheepdog | NetworkProtocol::Tftp | NetworkProtocol::Vxhs => {
+                return Err(Error::unsupported(format!("the protocol '{protocol}'")));
+            }
+        };
+        Ok(Protocol {
+            before,
+            node: object,
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.source.name.as_deref().unwrap_or_default()
+    }
+
+    fn nbd(&self, node: &str, before: &mut Vec<Opt>) -> Object {
+        let credentials = (self.source.tls == Some(true)).then(|| {
+            let id = format!("obj{node}_tls0");
+            let object = Object::qom("tls-creds-x509", id.as_str())
+                .with("dir", NBD_CERTIFICATES)
+                .with("endpoint", "client")
+                .with("verify-peer", true);
+            before.push(Opt::object(object));
+            id
+        });
+        let again = self
+            .source
+            .reconnect
+            .as_ref()
+            .and_then(|reconnect| reconnect.timeout);
+        Object::driver("nbd")
+            .maybe(
+                "server",
+                self.source
+                    .hosts
+                    .first()
+                    .map(|host| socket_address(host, 10809)),
+            )
+            .maybe("export", self.source.name.clone())
+            .maybe("tls-creds", credentials)
+            .maybe("tls-hostname", self.source.tls_hostname.clone())
+            .maybe("reconnect-delay", again)
+    }
+
+    fn rbd(
+        &self,
+        context: &Context<'_>,
+        key: &str,
+        password: Option<(String, String)>,
+        before: &mut Vec<Opt>,
+    ) -> Result<Object, Error> {
+        let (pool, rest) = self.name().split_once('/').unwrap_or(("", self.name()));
+        let (namespace, image) = match rest.split_once('/') {
+            Some((namespace, image)) => (Some(namespace), image),
+            None => (None, rest),
+        };
+        let hosts: Vec<Term> = self
+            .source
+            .hosts
+            .iter()
+            .map(|host| inet(host, 6789).into())
+            .collect();
+        let object = Object::driver("rbd")
+            .with("pool", pool)
+            .maybe("namespace", namespace)
+            .with("image", image)
+            .maybe("snapshot", self.source.snapshot.clone())
+            .maybe("conf", self.source.config.clone())
+            .maybe("server", (!hosts.is_empty()).then_some(Term::Array(hosts)));
+        let object = match password {
+            Some((user, secret)) => {
+                let ways = Term::Array(vec!["cephx".into(), "none".into()]);
+                object
+                    .with("user", user)
+                    .with("auth-client-required", ways)
+                    .with("key-secret", secret)
+            }
+            None => object,
+        };
+        match self
+            .encryption
+            .filter(|e| e.engine == Some(EncryptionEngine::Librbd))
+        {
+            Some(encryption) => {
+                before.push(secret::object(context, key, encryption.secrets.first())?);
+                let format = encryption.format.map_or("luks", |format| format.as_str());
+                Ok(object.with(
+                    "encrypt",
+                    Object::default()
+                        .with("format", format)
+                        .with("key-secret", key),
+                ))
+            }
+            None => Ok(object),
+        }
+    }
+
+    fn gluster(&self) -> Object {
+        let (volume, path) = self.name().split_once('/').unwrap_or((self.name(), ""));
+        let hosts = self
+            .source
+            .hosts
+            .iter()
+            .map(|host| socket_address(host, 24007).into());
+        Object::driver("gluster")
+            .with("volume", volume)
+            .with("path", path)
+            .with("server", Term::Array(hosts.collect()))
+            .with("debug", 4u32)
+    }
+
+    fn iscsi(&self, password: Option<(String, String)>) -> Object {
+        let (target, lun) = self.name().rsplit_once('/').unwrap_or((self.name(), "0"));
+        let portal = self.source.hosts.first().map(|host| {
+            let name = host.name.clone().unwrap_or_default();
+            let name = if name.contains(':') {
+                format!("[{name}]")
+            } else {
+                name
+            };
+            format!("{name}:{}", host.port.unwrap_or(3260))
+        });
+        let (user, secret) = password.unzip();
+        Object::driver("iscsi")
+            .maybe("portal", portal)
+            .with("target", target)
+            .with("lun", lun.parse::<u32>().unwrap_or(0))
+            .with("transport", "tcp")
+            .maybe("user", user)
+            .maybe("password-secret", secret)
+            .maybe("initiator-name", self.source.initiator.clone())
+    }
+
+    fn ssh(&self, password: Option<(String, String)>) -> Object {
+        Object::driver("ssh")
+            .with("path", self.name())
+            .maybe(
+                "server",
+                self.source.hosts.first().map(|host| inet(host, 22)),
+            )
+            .maybe("user", password.map(|(user, _)| user))
+    }
+
+    /// Users and groups are the host's numbers; their names are not looked up here.
+    fn nfs(&self) -> Result<Object, Error> {
+        let identity = self.source.identity.clone().unwrap_or_default();
+        let number = |name: Option<String>| match name {
+            None => Ok(None),
+            Some(name) => match name
+                .strip_prefix('+')
+                .and_then(|digits| digits.parse::<u32>().ok())
+            {
+                Some(number) => Ok(Some(number)),
+                None => Err(Error::unsupported(format!(
+                    "the name '{name}' of an NFS <identity> (expected '+' and a number)"
+                ))),
+            },
+        };
+        let server = self.source.hosts.first().map(|host| {
+            Object::default()
+                .with("host", host.name.clone().unwrap_or_default())
+                .with("type", "inet")
+        });
+        Ok(Object::driver("nfs")
+            .maybe("server", server)
+            .with("path", self.name())
+            .maybe("user", number(identity.user)?)
+            .maybe("group", number(identity.group)?))
+    }
+
+    fn curl(
+        &self,
+        context: &Context<'_>,
+        protocol: NetworkProtocol,
+        node: &str,
+        password: Option<(String, String)>,
+        before: &mut Vec<Opt>,
+    ) -> Result<Object, Error> {
+        let usual = match protocol {
+            NetworkProtocol::Http => 80,
+            NetworkProtocol::Https => 443,
+            NetworkProtocol::Ftp => 21,
+            _ => 990,
+        };
+        let host = self.source.hosts.first().cloned().unwrap_or_default();
+        let name = host.name.unwrap_or_default();
+        let name = if name.contains(':') {
+            format!("[{name}]")
+        } else {
+            name
+        };
+        let query = self
+            .source
+            .query
+            .as_ref()
+            .map_or_else(String::new, |query| format!("?{query}"));
+        let path = self.name().trim_start_matches('/');
+        let url = format!(
+            "{protocol}://{name}:{}/{path}{query}",
+            host.port.unwrap_or(usual)
+        );
+        let cookies = match self.source.cookies.is_empty() {
+            true => None,
+            false => {
+                let id = format!("{node}-httpcookie-secret0");
+                let names: Vec<_> = self
+                    .source
+                    .cookies
+                    .iter()
+                    .map(|cookie| cookie.name.as_str())
+                    .collect();
+                before.push(secret::sealed(
+                    context,
+                    &id,
+                    format!("cookies {}", names.join(", ")),
+                )?);
+                Some(id)
+            }
+        };
+        let (user, secret) = password.unzip();
+        Ok(Object::driver(protocol.as_str())
+            .with("url", url)
+            .maybe("username", user)
+            .maybe("password-secret", secret)
+            .maybe(
+                "sslverify",
+                self.source.ssl_verify.map(|verify| verify == YesNo::Yes),
+            )
+            .maybe("cookie-secret", cookies)
+            .maybe("readahead", self.source.readahead)
+            .maybe("timeout", self.source.timeout))
+    }
+}
+
+/// Id of the helper that makes reservations for all disks of the guest.
+const HELPER: &str = "pr-helper0";
+
+/// The helper that makes reservations for the guest, where a disk wants it.
+pub(crate) fn reservations_helper(context: &Context<'_>) -> Option<Opt> {
+    let mut disks = context.domain.devices.disks.iter();
+    let is_managed = |disk: &Disk| {
+        let reservations = disk
+            .source
+            .as_ref()
+            .and_then(|source| source.reservations.as_ref());
+        reservations.and_then(|reservations| reservations.managed) == Some(true)
+    };
+    disks.any(is_managed).then(|| {
+        let path = context.state_path(&format!("{HELPER}.sock"));
+        Opt::object(Object::qom("pr-manager-helper", HELPER).with("path", path))
+    })
+}
+
+/// The object that holds the key of an image that the emulator decrypts.
+pub(crate) fn key(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> Result<Opt, Error> {
+    secret::object(context, id, secret)
+}
+
+fn inet(host: &DiskHost, port: u16) -> Object {
+    let port = host.port.unwrap_or(port).to_string();
+    Object::default()
+        .with("host", host.name.clone().unwrap_or_default())
+        .with("port", port)
+}
+
+fn socket_address(host: &DiskHost, port: u16) -> Object {
+    match host.transport {
+        Some(HostTransport::Unix) => Object::default()
+            .with("type", "unix")
+            .maybe("path", host.socket.clone()),
+        _ => Object::default().with("type", "inet").and(inet(host, port)),
+    }
+}

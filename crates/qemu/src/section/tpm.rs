@@ -1,0 +1,90 @@
+//! `<tpm>`: trusted platform modules.
+
+use std::path::Path;
+
+use passthru_domain::device::Tpm;
+use passthru_domain::device::tpm::{TpmBackend, TpmBackendType, TpmModel};
+
+use crate::context::Context;
+use crate::context::STATE_DIR;
+use crate::error::Error;
+use crate::line::{List, Object, Opt, Want, What};
+
+pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    Ok(context
+        .domain
+        .devices
+        .tpms
+        .iter()
+        .flat_map(|tpm| module(context, tpm))
+        .collect())
+}
+
+fn module(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
+    let id = tpm.info.id();
+    let backend = tpm.backend.clone().unwrap_or_default();
+    let driver = match tpm.model {
+        Some(TpmModel::Tis) | None if context.is_arm() => "tpm-tis-device",
+        Some(model) => model.as_str(),
+        None => TpmModel::Tis.as_str(),
+    };
+    let device = Object::driver(driver)
+        .with("tpmdev", format!("tpm-{id}"))
+        .with("id", id);
+    let mut options = match backend.kind {
+        Some(TpmBackendType::Passthrough) => vec![passthrough(context, &backend, id)],
+        _ => emulator(context, &backend, id),
+    };
+    options.push(Opt::device(device));
+    options
+}
+
+/// The host's own TPM, and the file by which its work is called off.
+fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
+    let path = backend.device.clone().unwrap_or_else(|| "/dev/tpm0".into());
+    let name = Path::new(&path)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let cancel = format!("/sys/class/tpm/{}/device/cancel", name.unwrap_or_default());
+    let list = List::new("passthrough").with("id", format!("tpm-{id}"));
+    Opt::list(
+        "-tpmdev",
+        match context.is_standalone() {
+            true => list.with("path", path).with("cancel-path", cancel),
+            false => {
+                let tpm = Want {
+                    name: format!("{id}-tpm"),
+                    what: What::NodeSet { path },
+                };
+                let cancel = What::Output {
+                    path: cancel,
+                    append: true,
+                };
+                list.with("path", tpm).with(
+                    "cancel-path",
+                    Want {
+                        name: format!("{id}-cancel"),
+                        what: cancel,
+                    },
+                )
+            }
+        },
+    )
+}
+
+/// swtpm, which is at a socket: the guest's own, or somebody else's.
+fn emulator(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Vec<Opt> {
+    let external = backend
+        .external
+        .as_ref()
+        .and_then(|external| external.path());
+    let path = external.map_or_else(
+        || format!("{STATE_DIR}/swtpm/{}-swtpm.sock", context.name()),
+        str::to_owned,
+    );
+    let socket = List::new("socket").with("id", "chrtpm").with("path", path);
+    let tpm = List::new("emulator")
+        .with("id", format!("tpm-{id}"))
+        .with("chardev", "chrtpm");
+    vec![Opt::list("-chardev", socket), Opt::list("-tpmdev", tpm)]
+}
