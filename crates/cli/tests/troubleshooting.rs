@@ -3,7 +3,7 @@
 
 use passthru_domain::{Arch, Domain};
 use passthru_guest::{Error as GuestError, ImageError, RecordError, StateError};
-use passthru_host::{Companion, Error as HostError, Owner, Unseen, Use};
+use passthru_host::{BlindSpot, Companion, Error as HostError, Owner, Usage};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
 use std::collections::BTreeSet;
@@ -41,20 +41,20 @@ fn host_errors() -> Vec<HostError> {
         address: address("0000:06:02.0"),
         name: Some("82540EM Gigabit Ethernet Controller".into()),
         driver: Some("e1000".into()),
-        uses: Vec::new(),
+        usages: Vec::new(),
     };
-    let holder = Use::Process {
+    let holder = Usage::Process {
         pid: 4242,
         comm: "qemu-system-x86".into(),
         node: "/dev/vfio/devices/vfio0".into(),
         vital: true,
     };
-    let mount = Use::Mount {
+    let mount = Usage::Mount {
         block: "nvme0n1".into(),
         mount_point: "/data".into(),
     };
     let namespace = "pid:[4026532180], not the host's own PID namespace";
-    let unseen = Unseen::new("processes that have it open", "/proc/1/ns/pid", namespace);
+    let blind_spot = BlindSpot::new("processes that have it open", "/proc/1/ns/pid", namespace);
     vec![
         HostError::NoIommu,
         HostError::NoGroup {
@@ -70,11 +70,11 @@ fn host_errors() -> Vec<HostError> {
         },
         HostError::InUse {
             device,
-            uses: vec![mount],
+            usages: vec![mount],
         },
-        HostError::Unseen {
+        HostError::UsageUnknown {
             device,
-            unseen: vec![unseen],
+            blind_spots: vec![blind_spot],
         },
         HostError::Claimed {
             device,

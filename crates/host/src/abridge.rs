@@ -1,6 +1,6 @@
 //! Lists in messages, which can be long: of interfaces, tunnels, virtual functions, processes.
 
-/// Number of items that are shown.
+/// DeviceNumber of items that are shown.
 const SHOWN: usize = 8;
 
 /// Joins the first eight items, and counts the others: `a; b and 3 more`.
@@ -15,18 +15,18 @@ pub fn abridge<T: ToString>(items: &[T], between: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Error, Use};
+    use crate::{Error, Usage};
 
     #[test]
     fn long_list_of_uses_is_cut_and_counted() {
-        let swap = |number: usize| Use::Swap {
+        let swap = |number: usize| Usage::Swap {
             block: format!("sda{number}"),
         };
         let message = |count| {
-            let uses = (0..count).map(swap).collect();
+            let usages = (0..count).map(swap).collect();
             Error::InUse {
                 device: "01:00.0".parse().unwrap(),
-                uses,
+                usages,
             }
             .to_string()
         };

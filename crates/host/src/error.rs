@@ -8,7 +8,7 @@ use std::time::Duration;
 use passthru_pci::Address;
 
 use crate::usage::hint;
-use crate::{Companion, Owner, Unseen, Use, VirtualFunction, abridge};
+use crate::{BlindSpot, Companion, Owner, Usage, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -50,20 +50,20 @@ pub enum Error {
         device: Address,
     },
     /// Something on the host uses the device.
-    #[error("{device} is in use: {}", abridge(uses, "; "))]
+    #[error("{device} is in use: {}", abridge(usages, "; "))]
     InUse {
         /// The device.
         device: Address,
         /// What would break. Never empty.
-        uses: Vec<Use>,
+        usages: Vec<Usage>,
     },
     /// Not all could be looked at that may use the device.
-    #[error("{device} may be in use: {}", abridge(unseen, "; "))]
-    Unseen {
+    #[error("{device} may be in use: {}", abridge(blind_spots, "; "))]
+    UsageUnknown {
         /// The device.
         device: Address,
         /// What could not be looked at. Never empty.
-        unseen: Vec<Unseen>,
+        blind_spots: Vec<BlindSpot>,
     },
     /// Other devices of the IOMMU group are on drivers of the host.
     #[error(
@@ -73,7 +73,7 @@ pub enum Error {
     NotViable {
         /// The device.
         device: Address,
-        /// Number of the group.
+        /// DeviceNumber of the group.
         group: u32,
         /// Those in the way. Never empty.
         companions: Vec<Companion>,
@@ -102,8 +102,8 @@ pub enum Error {
     Held {
         /// The device.
         device: Address,
-        /// [`Use::Process`] for each. Never empty.
-        holders: Vec<Use>,
+        /// [`Usage::Process`] for each. Never empty.
+        holders: Vec<Usage>,
     },
     /// Virtual functions would vanish if the device left its driver.
     #[error("{device} stays on {}: {}", driver_text(driver), functions_text(*count, functions))]
@@ -112,7 +112,7 @@ pub enum Error {
         device: Address,
         /// The driver that it is on.
         driver: Option<String>,
-        /// Number of its virtual functions.
+        /// DeviceNumber of its virtual functions.
         count: u32,
         /// Those that can be named.
         functions: Vec<VirtualFunction>,
@@ -274,8 +274,8 @@ impl Error {
                 NO_IOMMU.into()
             }
             Self::NoGroup { .. } => "move the device to another slot: this one is not behind an IOMMU".into(),
-            Self::InUse { uses, .. } => hint::end_uses(uses),
-            Self::Unseen { unseen, .. } => hint::see(unseen),
+            Self::InUse { usages, .. } => hint::end_uses(usages),
+            Self::UsageUnknown { blind_spots, .. } => hint::see(blind_spots),
             Self::NotViable { companions, .. } => format!(
                 "bind {} too, in the same call: the devices of a group are isolated only together",
                 list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")

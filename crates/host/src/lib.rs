@@ -38,7 +38,7 @@ mod time_limit;
 mod usage;
 
 pub use abridge::abridge;
-pub use assignment::{Assignment, Change, Release, Released, Request};
+pub use assignment::{Assignment, DriverChange, PendingRelease, ReleaseResult, Request};
 pub use capabilities::Capabilities;
 pub use claim::{Claim, Owner, VirtualFunction};
 pub use device::{Comparison, Device, Identity, Names, Sriov, parse_device};
@@ -47,5 +47,7 @@ pub use file::{make_own_folder, read_own, replace};
 pub use group::Companion;
 pub use host::{Host, SshSession};
 pub use process::ProcessId;
-pub use record::{Former, Leftover, LeftoverState, Record};
-pub use usage::{NetworkPurpose, NetworkUse, Severity, Unseen, Usage, Use, Uses, Verdict};
+pub use record::{FormerState, Leftover, LeftoverState, Record};
+pub use usage::{
+    BlindSpot, HostSurvey, NetworkPurpose, NetworkUsage, Severity, Usage, UsageReport, Verdict,
+};

@@ -10,7 +10,7 @@ use crate::{Host, sysfs};
 /// Identity of a process: valid after it has ended, and after a reboot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// Number of the process.
+    /// DeviceNumber of the process.
     pub pid: u32,
     /// Start time in clock ticks since the boot: field 22 of `/proc/PID/stat`.
     pub start_time: u64,
@@ -21,7 +21,7 @@ pub struct ProcessId {
 }
 
 /// The parts of `/proc/PID/stat` that are of use here.
-struct Stat {
+struct ProcessStat {
     state: char,
     start_time: u64,
 }
@@ -85,12 +85,12 @@ impl Host {
 
     /// Returns whether nothing of a process is left but its entry. The main thread can end before
     /// the others: the process lives on then, although its state says that it is dead.
-    fn is_dead(&self, pid: u32, stat: &Stat) -> bool {
+    fn is_dead(&self, pid: u32, stat: &ProcessStat) -> bool {
         let tasks = sysfs::names(self.path(&format!("proc/{pid}/task")));
         matches!(stat.state, 'Z' | 'X') && tasks.len() <= 1
     }
 
-    fn stat(&self, pid: u32) -> io::Result<Stat> {
+    fn stat(&self, pid: u32) -> io::Result<ProcessStat> {
         let text = std::fs::read(self.path(&format!("proc/{pid}/stat")))?;
         parse_stat(&String::from_utf8_lossy(&text)).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
@@ -102,13 +102,13 @@ impl Host {
 
 /// Reads a line of `/proc/PID/stat`. The name of the process stands in parentheses and may hold any
 /// character, so the fields are counted from the last parenthesis.
-fn parse_stat(text: &str) -> Option<Stat> {
+fn parse_stat(text: &str) -> Option<ProcessStat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     // The state is field 3, so field 22 is the 19th after it.
     let start_time = fields.nth(18)?.parse().ok()?;
-    Some(Stat { state, start_time })
+    Some(ProcessStat { state, start_time })
 }
 
 fn uids(process: &Path) -> Vec<u32> {

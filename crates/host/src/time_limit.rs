@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Longest message of a program that is kept, in bytes.
 const MESSAGE: u64 = 64 << 10;
-/// Search path of programs that are run as root.
+/// TargetScan path of programs that are run as root.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs work that may block in the kernel on a thread of its own, and returns its result. Returns

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passthru_host::{Error, Former, Host, LeftoverState, Request};
+use passthru_host::{Error, FormerState, Host, LeftoverState, Request};
 use passthru_lab::devices::NVME;
 use passthru_pci::Address;
 
@@ -94,7 +94,7 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
     let record = Host::new().record(nvme()).unwrap().unwrap();
     assert_eq!(
         record.former,
-        Former {
+        FormerState {
             driver: Some("nvme".into()),
             driver_override: None
         }

@@ -1,6 +1,6 @@
 //! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
 
-use passthru_host::{Change, Device, Error as HostError, Host, Request, parse_device};
+use passthru_host::{Device, DriverChange, Error as HostError, Host, Request, parse_device};
 use passthru_pci::Address;
 
 use crate::error::Error;
@@ -62,17 +62,17 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
     let step = |request: &Request| {
         let address = request.address;
         Ok(match host.change(request)? {
-            Some(Change {
+            Some(DriverChange {
                 from: Some(from),
                 to,
                 ..
             }) if from == to => format!("{address}: stays on {to}\n"),
-            Some(Change {
+            Some(DriverChange {
                 from: Some(from),
                 to,
                 ..
             }) => format!("{address}: from {from} to {to}\n"),
-            Some(Change { to, .. }) => format!("{address}: to {to}\n"),
+            Some(DriverChange { to, .. }) => format!("{address}: to {to}\n"),
             None => String::new(),
         })
     };

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use comfy_table::{ContentArrangement, Table, presets};
 use passthru_guest::{DeadGuest, dead_guests};
 use passthru_host::{
-    Capabilities, Device, Error as HostError, Host, Leftover, Names, Request, Unseen, Usage, Use,
-    abridge,
+    BlindSpot, Capabilities, Device, Error as HostError, Host, HostSurvey, Leftover, Names,
+    Request, Usage, abridge,
 };
 use passthru_pci::Address;
 use serde::Serialize;
@@ -54,7 +54,7 @@ struct Row {
     bridge: bool,
     vfio: Vfio,
     uses: Vec<UseRow>,
-    unseen: Vec<Unseen>,
+    unseen: Vec<BlindSpot>,
     /// State that it was left in by a guest that died, or by a change that was cut short.
     left: Option<Leftover>,
 }
@@ -80,7 +80,7 @@ enum Vfio {
 #[derive(Serialize)]
 struct UseRow {
     #[serde(flatten)]
-    used: Use,
+    used: Usage,
     severity: passthru_host::Severity,
     text: String,
 }
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(lack) = listing.host.lack() {
         say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default());
     }
-    let unseen: BTreeSet<&Unseen> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
+    let unseen: BTreeSet<&BlindSpot> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
     let unseen = unseen.into_iter().map(ToString::to_string);
     for note in unseen.chain(notes(&listing)) {
         say!("note: {note}");
@@ -113,7 +113,7 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
     devices.sort_by_key(|device| device.address);
     devices.dedup_by_key(|device| device.address);
     devices.retain(|device| args.all || !args.devices.is_empty() || !device.is_bridge());
-    let (names, usage) = (host.names(), host.usage());
+    let (names, survey) = (host.names(), host.survey());
     let (mut left, records_unreadable) = match host.leftovers() {
         Ok(left) => (left, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
@@ -126,7 +126,7 @@ fn listing(host: &Host, args: &Args) -> Result<Listing, HostError> {
         let leftover = at.map(|at| left.remove(at));
         rows.push(Row {
             left: leftover,
-            ..row(host, &names, &usage, device)
+            ..row(host, &names, &survey, device)
         });
     }
     if !args.devices.is_empty() {
@@ -167,16 +167,16 @@ fn notes(listing: &Listing) -> Vec<String> {
     notes
 }
 
-fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
-    let found = usage.of(&device);
-    let uses = found.known.into_iter();
+fn row(host: &Host, names: &Names, survey: &HostSurvey, device: Device) -> Row {
+    let found = survey.report(&device);
+    let uses = found.usages.into_iter();
     Row {
         class_name: names.class(&device).map(str::to_owned),
         vendor_name: names.vendor(&device).map(str::to_owned),
         device_name: names.device(&device).map(str::to_owned),
         bridge: device.is_bridge(),
         left: None,
-        vfio: vfio(host, usage, &device),
+        vfio: vfio(host, survey, &device),
         uses: uses
             .map(|used| UseRow {
                 severity: used.severity(),
@@ -184,12 +184,12 @@ fn row(host: &Host, names: &Names, usage: &Usage, device: Device) -> Row {
                 used,
             })
             .collect(),
-        unseen: found.unseen,
+        unseen: found.blind_spots,
         device,
     }
 }
 
-fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
+fn vfio(host: &Host, survey: &HostSurvey, device: &Device) -> Vfio {
     if device.no_iommu {
         return Vfio::Cannot {
             reason: "no IOMMU".into(),
@@ -200,7 +200,7 @@ fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
             node: device.cdev.clone(),
         };
     }
-    match host.check_during(usage, &[Request::managed(device.address)]) {
+    match host.check_with_survey(survey, &[Request::managed(device.address)]) {
         Ok(objections) => objections.iter().find_map(objection).unwrap_or(Vfio::Can),
         Err(HostError::Bridge { .. }) => Vfio::Cannot {
             reason: "bridge".into(),
@@ -217,7 +217,7 @@ fn vfio(host: &Host, usage: &Usage, device: &Device) -> Vfio {
 fn objection(error: &HostError) -> Option<Vfio> {
     match error {
         HostError::InUse { .. } => Some(Vfio::InUse),
-        HostError::Unseen { .. } => Some(Vfio::Unknown),
+        HostError::UsageUnknown { .. } => Some(Vfio::Unknown),
         HostError::NotViable { companions, .. } => {
             let devices = companions
                 .iter()

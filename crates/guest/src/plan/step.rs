@@ -3,7 +3,7 @@
 use crate::plan::handover::{How, Item};
 use crate::plan::memlock::MemlockItem;
 use crate::plan::start_plan::mode_text;
-use passthru_host::{Change, Error, Host, Request};
+use passthru_host::{DriverChange, Error, Host, Request};
 use passthru_pci::Address;
 use passthru_qemu::What;
 use serde::Serialize;
@@ -178,7 +178,7 @@ impl Step {
     ) -> Result<(Self, Option<Self>), Error> {
         let device = request.address;
         Ok(match host.change(request)? {
-            Some(Change { from, to, back }) => (
+            Some(DriverChange { from, to, back }) => (
                 Self::Bind { device, from, to },
                 Some(Self::GiveBack { device, to: back }),
             ),

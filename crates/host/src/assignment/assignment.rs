@@ -3,8 +3,8 @@
 
 use passthru_pci::Address;
 
-use crate::usage::Hold;
-use crate::{Claim, Device, Error, Host, Usage, Use};
+use crate::usage::HeldDisks;
+use crate::{Claim, Device, Error, Host, HostSurvey, Usage};
 
 /// A device that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,11 @@ pub struct Request {
 #[must_use = "the devices are given back when this is dropped"]
 pub struct Assignment {
     host: Host,
-    taken: Vec<Taken>,
+    taken: Vec<AssignedDevice>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct AssignedDevice {
     claim: Claim,
     give_back: bool,
 }
@@ -98,12 +98,12 @@ impl Host {
                 Ok(assignment)
             };
         }
-        let usage = self.usage_beside(&[], &[]);
-        let objections = self.check_during(&usage, requests)?;
+        let survey = self.survey_excluding(&[], &[]);
+        let objections = self.check_with_survey(&survey, requests)?;
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
         }
-        match assignment.take(&usage, requests, guest, force, interrupted) {
+        match assignment.take(&survey, requests, guest, force, interrupted) {
             Ok(()) => Ok(assignment),
             Err(failure) => Err(assignment.undone(failure)),
         }
@@ -111,19 +111,19 @@ impl Host {
 
     /// Looks once more at devices that are claimed and held: between the first look and the claim,
     /// the host may have begun to use one.
-    fn check_again(&self, requests: &[Request], holds: &[Hold]) -> Result<(), Error> {
+    fn check_again(&self, requests: &[Request], holds: &[HeldDisks]) -> Result<(), Error> {
         let addresses: Vec<Address> = requests.iter().map(|request| request.address).collect();
-        let usage = self.usage_beside(&addresses, holds);
+        let survey = self.survey_excluding(&addresses, holds);
         let mut objections = Vec::new();
         for request in requests {
             let device = self.device(request.address)?;
-            objections.extend(self.objections(request, &device, &addresses, &usage));
+            objections.extend(self.objections(request, &device, &addresses, &survey));
         }
         Error::several(objections).map_or(Ok(()), Err)
     }
 
     /// Looks at devices without touching them; without requests, at nothing. Returns the objections
-    /// that may be overridden: [`Error::InUse`], [`Error::Unseen`] and [`Error::NotViable`].
+    /// that may be overridden: [`Error::InUse`], [`Error::UsageUnknown`] and [`Error::NotViable`].
     ///
     /// # Errors
     /// Those that may not be: a device that is not there, twice in the list, a bridge, without
@@ -133,7 +133,7 @@ impl Host {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        self.check_during(&self.usage_beside(&[], &[]), requests)
+        self.check_with_survey(&self.survey_excluding(&[], &[]), requests)
     }
 
     /// Like [`check`](Self::check), with what the host is doing looked at before: for many devices
@@ -141,7 +141,11 @@ impl Host {
     ///
     /// # Errors
     /// As there.
-    pub fn check_during(&self, usage: &Usage, requests: &[Request]) -> Result<Vec<Error>, Error> {
+    pub fn check_with_survey(
+        &self,
+        survey: &HostSurvey,
+        requests: &[Request],
+    ) -> Result<Vec<Error>, Error> {
         let addresses: Vec<Address> = requests.iter().map(|request| request.address).collect();
         let (mut refusals, mut objections) = (Vec::new(), Vec::new());
         for (i, request) in requests.iter().enumerate() {
@@ -152,7 +156,7 @@ impl Host {
                     });
                 }
                 Ok(device) => {
-                    objections.extend(self.objections(request, &device, &addresses, usage))
+                    objections.extend(self.objections(request, &device, &addresses, survey))
                 }
                 Err(error) => refusals.push(error),
             }
@@ -205,29 +209,29 @@ impl Host {
         request: &Request,
         device: &Device,
         taken: &[Address],
-        usage: &Usage,
+        survey: &HostSurvey,
     ) -> Vec<Error> {
-        let found = usage.of(device);
-        let expected = |used: &Use| request.handed_in && matches!(used, Use::Process { .. });
-        let uses: Vec<Use> = found
+        let report = survey.report(device);
+        let expected = |usage: &Usage| request.handed_in && matches!(usage, Usage::Process { .. });
+        let usages: Vec<Usage> = report
             .blocking()
-            .filter(|used| !expected(used))
+            .filter(|usage| !expected(usage))
             .cloned()
             .collect();
         let mut objections = Vec::new();
-        if !uses.is_empty() {
+        if !usages.is_empty() {
             objections.push(Error::InUse {
                 device: request.address,
-                uses,
+                usages,
             });
         }
-        if !found.unseen.is_empty() && !request.handed_in {
-            objections.push(Error::Unseen {
+        if !report.blind_spots.is_empty() && !request.handed_in {
+            objections.push(Error::UsageUnknown {
                 device: request.address,
-                unseen: found.unseen,
+                blind_spots: report.blind_spots,
             });
         }
-        objections.extend(self.check_group(device, taken, usage).err());
+        objections.extend(self.check_group(device, taken, survey).err());
         objections
     }
 }
@@ -235,7 +239,7 @@ impl Host {
 impl Assignment {
     fn take(
         &mut self,
-        usage: &Usage,
+        survey: &HostSurvey,
         requests: &[Request],
         guest: Option<&str>,
         force: bool,
@@ -245,11 +249,11 @@ impl Assignment {
         let mut drivers = Vec::new();
         for request in requests {
             let claim = self.host.claim(request.address, guest)?;
-            self.taken.push(Taken {
+            self.taken.push(AssignedDevice {
                 claim,
                 give_back: false,
             });
-            holds.push(usage.hold(&self.host.device(request.address)?));
+            holds.push(survey.hold_disks(&self.host.device(request.address)?));
             drivers.push(self.host.change(request)?.map(|change| change.to));
         }
         for driver in drivers.iter().flatten() {
@@ -323,7 +327,8 @@ impl Assignment {
     /// Gives the devices back, the last one first. Returns those that did not go, with the reasons.
     fn undo_each(&mut self) -> Vec<(Address, Error)> {
         let taken = self.taken.drain(..).rev().filter(|taken| taken.give_back);
-        let failed = |taken: Taken| Some((taken.claim.device(), taken.claim.restore(false).err()?));
+        let failed =
+            |taken: AssignedDevice| Some((taken.claim.device(), taken.claim.restore(false).err()?));
         taken.filter_map(failed).collect()
     }
 }
@@ -345,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::test_tree::Tree;
-    use crate::{Former, Owner};
+    use crate::{FormerState, Owner};
 
     fn address(text: &str) -> Address {
         text.parse().unwrap()
@@ -456,7 +461,7 @@ mod tests {
         let tree = host();
         let nic = address("02:00.0");
         // What a crashed guest left, whose former driver has gone.
-        let former = Former {
+        let former = FormerState {
             driver: Some("no-such-driver".into()),
             driver_override: None,
         };
@@ -561,7 +566,7 @@ mod tests {
     fn what_a_crashed_guest_left_is_taken_over_with_its_former_state() {
         let tree = host();
         let nic = address("02:00.0");
-        let former = Former {
+        let former = FormerState {
             driver: Some("e1000e".into()),
             driver_override: None,
         };
@@ -588,7 +593,7 @@ mod tests {
     fn interrupted_assignment_gives_all_devices_back() {
         let tree = host();
         let nic = address("02:00.0");
-        let former = Former {
+        let former = FormerState {
             driver: Some("vfio-pci".into()),
             driver_override: None,
         };
@@ -616,7 +621,7 @@ mod tests {
         let tree = host();
         tree.pci("0000:03:00.0", 0x020000);
         tree.place("0000:03:00.0", Some("vfio-pci"), 3);
-        let former = |driver: &str| Former {
+        let former = |driver: &str| FormerState {
             driver: Some(driver.into()),
             driver_override: None,
         };
@@ -649,6 +654,6 @@ mod tests {
         let Error::Held { holders, .. } = &error else {
             panic!("{error}")
         };
-        assert!(matches!(holders[..], [Use::Process { pid: 77, .. }]));
+        assert!(matches!(holders[..], [Usage::Process { pid: 77, .. }]));
     }
 }

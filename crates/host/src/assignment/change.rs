@@ -1,11 +1,11 @@
 //! What taking a device does to it, told before anything is touched.
 
-use crate::record::Former;
+use crate::record::FormerState;
 use crate::{Error, Host, Request};
 
 /// The drivers of a device that is taken and given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct DriverChange {
     /// The one that it has now.
     pub from: Option<String>,
     /// The one that it gets: the one asked for, else [`Host::vfio_driver`].
@@ -22,7 +22,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotFound`], and [`Error::BadDriverName`].
-    pub fn change(&self, request: &Request) -> Result<Option<Change>, Error> {
+    pub fn change(&self, request: &Request) -> Result<Option<DriverChange>, Error> {
         if !request.managed {
             return Ok(None);
         }
@@ -35,8 +35,8 @@ impl Host {
         // device is taken.
         let identity = self.identity(request.address)?;
         let record = self.valid_record(&device, &identity).ok().flatten();
-        let (former, _) = Former::before(&device, record);
-        Ok(Some(Change {
+        let (former, _) = FormerState::before_taking(&device, record);
+        Ok(Some(DriverChange {
             from: device.driver,
             to,
             back: former.driver,
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::test_tree::Tree;
 
-    fn change(tree: &Tree, driver: Option<&str>) -> Change {
+    fn change(tree: &Tree, driver: Option<&str>) -> DriverChange {
         let request = Request::managed("01:00.0".parse().unwrap());
         let request = Request {
             driver: driver.map(str::to_owned),
@@ -58,8 +58,8 @@ mod tests {
         tree.host().change(&request).unwrap().unwrap()
     }
 
-    fn drivers(from: &str, to: &str, back: &str) -> Change {
-        Change {
+    fn drivers(from: &str, to: &str, back: &str) -> DriverChange {
+        DriverChange {
             from: Some(from.into()),
             to: to.into(),
             back: Some(back.into()),
@@ -78,7 +78,7 @@ mod tests {
             .host()
             .claim("01:00.0".parse().unwrap(), guest)
             .unwrap();
-        let former = Former {
+        let former = FormerState {
             driver: Some("igb".into()),
             driver_override: None,
         };

@@ -6,5 +6,5 @@ mod change;
 mod release;
 
 pub use assignment::{Assignment, Request};
-pub use change::Change;
-pub use release::{Release, Released};
+pub use change::DriverChange;
+pub use release::{PendingRelease, ReleaseResult};

@@ -3,19 +3,19 @@
 
 use passthru_pci::Address;
 
-use crate::{Claim, Error, Host, Uses};
+use crate::{Claim, Error, Host, UsageReport};
 
 /// Devices that are claimed, and may go back to the host's drivers.
 #[derive(Debug)]
 #[must_use = "the devices stay where they are"]
-pub struct Release {
+pub struct PendingRelease {
     claims: Vec<Claim>,
     force: bool,
 }
 
 /// Results of giving devices back.
 #[derive(Debug, Default)]
-pub struct Released {
+pub struct ReleaseResult {
     /// Devices that went back, each with the driver that it is on.
     pub done: Vec<(Address, Option<String>)>,
     /// Errors of those that did not.
@@ -26,7 +26,7 @@ pub struct Released {
 
 impl Host {
     /// Gives devices back, as [`claim_to_release`](Self::claim_to_release) and
-    /// [`Release::give_back`] do. Returns the driver that each is on then.
+    /// [`PendingRelease::give_back`] do. Returns the driver that each is on then.
     ///
     /// # Errors
     /// Those of both.
@@ -47,9 +47,13 @@ impl Host {
     /// asks them to let go, and waits. Virtual functions are no obstacle then either, and vanish.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::Unseen`] and
+    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::UsageUnknown`] and
     /// [`Error::VirtualFunctions`]. All of them, and nothing has changed then.
-    pub fn claim_to_release(&self, devices: &[Address], force: bool) -> Result<Release, Error> {
+    pub fn claim_to_release(
+        &self,
+        devices: &[Address],
+        force: bool,
+    ) -> Result<PendingRelease, Error> {
         let (mut claims, mut errors) = (Vec::new(), Vec::new());
         for address in devices {
             match self.claim_for_release(*address, force) {
@@ -59,7 +63,7 @@ impl Host {
         }
         match Error::several(errors) {
             Some(error) => Err(error),
-            None => Ok(Release { claims, force }),
+            None => Ok(PendingRelease { claims, force }),
         }
     }
 
@@ -70,17 +74,17 @@ impl Host {
             return Ok(claim);
         }
         self.check_release(&device)?;
-        let Uses {
-            known: holders,
-            unseen,
+        let UsageReport {
+            usages: holders,
+            blind_spots,
         } = self.vfio_holders(&device);
-        if holders.is_empty() && unseen.is_empty() {
+        if holders.is_empty() && blind_spots.is_empty() {
             return Ok(claim);
         }
         if holders.is_empty() {
-            return Err(Error::Unseen {
+            return Err(Error::UsageUnknown {
                 device: address,
-                unseen,
+                blind_spots,
             });
         }
         Err(Error::Held {
@@ -90,11 +94,11 @@ impl Host {
     }
 }
 
-impl Release {
+impl PendingRelease {
     /// Gives the devices back, in their order, until interrupted: `interrupted` is asked before
     /// each. One that fails stops no other, and its record stays.
-    pub fn give_back(self, interrupted: &dyn Fn() -> bool) -> Released {
-        let mut released = Released::default();
+    pub fn give_back(self, interrupted: &dyn Fn() -> bool) -> ReleaseResult {
+        let mut released = ReleaseResult::default();
         let mut claims = self.claims.into_iter();
         while let Some(claim) = claims.next() {
             if interrupted() {

@@ -13,10 +13,10 @@ use passthru_pci::Address;
 use rustix::fs::{FlockOperation, flock};
 
 use super::owner::{Owner, read_owner, write_owner};
-use super::switch::Switch;
+use super::switch::DriverSwitch;
 use crate::device::expect_vfio;
-use crate::record::{Former, Record, VERSION, Validity};
-use crate::usage::Hold;
+use crate::record::{FormerState, Record, VERSION, Validity};
+use crate::usage::HeldDisks;
 use crate::{Device, Error, Host, Identity};
 
 /// The right to change a device, for as long as this lives.
@@ -103,7 +103,7 @@ impl Claim {
     /// put back then; [`Error::NotUndone`] where that failed too, and the record stays.
     /// [`Error::Stuck`], of which nothing is undone: the record stays, and the claim until the
     /// kernel has ended the write.
-    pub(crate) fn bind(&self, driver: &str, hold: Hold) -> Result<bool, Error> {
+    pub(crate) fn bind(&self, driver: &str, hold: HeldDisks) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
         let record = self.current_record(&device)?;
@@ -112,7 +112,7 @@ impl Claim {
             return self.take_over(record);
         }
         let identity = self.merged_identity(record.as_ref())?;
-        let (former, earlier) = Former::before(&device, record);
+        let (former, earlier) = FormerState::before_taking(&device, record);
         self.host.write_record(&Record {
             earlier,
             identity,
@@ -234,7 +234,7 @@ impl Claim {
         let free = self.host.wait_until(self.host.wait(), || {
             let device = self.host.device(self.device);
             holders =
-                device.map_or_else(|_| vec![], |device| self.host.vfio_holders(&device).known);
+                device.map_or_else(|_| vec![], |device| self.host.vfio_holders(&device).usages);
             holders.is_empty()
         });
         if free {
@@ -267,7 +267,7 @@ impl Claim {
         Ok(true)
     }
 
-    pub(crate) fn new_record(&self, driver: &str, former: Former) -> Record {
+    pub(crate) fn new_record(&self, driver: &str, former: FormerState) -> Record {
         Record {
             version: VERSION,
             device: self.device,
@@ -281,8 +281,8 @@ impl Claim {
         }
     }
 
-    fn switch(&self) -> Switch<'_> {
-        Switch {
+    fn switch(&self) -> DriverSwitch<'_> {
+        DriverSwitch {
             host: &self.host,
             lock: &self.lock,
         }
@@ -372,7 +372,7 @@ mod tests {
         let tree = Tree::new();
         let claim = tree.host().claim(device(), Some("one")).unwrap();
         assert_eq!(claim.restore(false).unwrap(), None);
-        let former = Former {
+        let former = FormerState {
             driver: None,
             driver_override: None,
         };
@@ -439,7 +439,7 @@ mod tests {
         let change = tree.host().change(&request).unwrap().unwrap();
         assert_eq!(change.back.as_deref(), Some("e1000e"));
         let claim = tree.host().claim(device(), Some("guest")).unwrap();
-        claim.bind("vfio-pci", Hold::default()).unwrap_err();
+        claim.bind("vfio-pci", HeldDisks::default()).unwrap_err();
         assert!(!is_bound_to(&tree, "igb"));
     }
 
@@ -458,7 +458,7 @@ mod tests {
         ] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
         }
-        let former = Former {
+        let former = FormerState {
             driver: Some("igb".into()),
             driver_override: None,
         };
@@ -480,7 +480,9 @@ mod tests {
     fn what_was_bound_by_hand_is_so_again_after_a_guest_on_another_driver() {
         let (tree, by_hand) = bound_by_hand();
         let claim = tree.host().claim(device(), Some("guest")).unwrap();
-        let error = claim.bind("mlx5_vfio_pci", Hold::default()).unwrap_err();
+        let error = claim
+            .bind("mlx5_vfio_pci", HeldDisks::default())
+            .unwrap_err();
         assert!(matches!(error, Error::NotTaken { .. }), "{error}");
         assert_eq!(tree.host().record(device()).unwrap(), Some(by_hand));
         assert!(is_bound_to(&tree, "mlx5_vfio_pci") && !is_bound_to(&tree, "igb"));
@@ -491,7 +493,8 @@ mod tests {
         let (tree, by_hand) = bound_by_hand();
         let claim = tree.host().claim(device(), Some("crashed")).unwrap();
         let host = tree.host();
-        let (former, earlier) = Former::before(&host.device(device()).unwrap(), Some(by_hand));
+        let (former, earlier) =
+            FormerState::before_taking(&host.device(device()).unwrap(), Some(by_hand));
         host.write_record(&Record {
             earlier,
             ..claim.new_record("mlx5_vfio_pci", former)

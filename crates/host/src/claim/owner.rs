@@ -6,7 +6,7 @@ use std::io::{Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Use;
+use crate::Usage;
 
 /// Who has a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +26,10 @@ impl fmt::Display for Owner {
     }
 }
 
-impl From<Owner> for Use {
+impl From<Owner> for Usage {
     fn from(owner: Owner) -> Self {
         let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
-        Use::Guest {
+        Usage::Guest {
             name,
             pid: owner.pid,
         }

@@ -5,27 +5,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::device::expect_vfio;
-use crate::record::Former;
-use crate::usage::Hold;
+use crate::record::FormerState;
+use crate::usage::HeldDisks;
 use crate::{Device, Error, Host, sysfs, time_limit};
 
 /// Right to change the driver of a claimed device.
 ///
 /// Each write to sysfs has a time limit. A write that is stuck in the kernel keeps the lock of the
 /// claim until the kernel is done, so that no other process changes the device meanwhile.
-pub(crate) struct Switch<'a> {
+pub(crate) struct DriverSwitch<'a> {
     pub(crate) host: &'a Host,
     /// Lock of the device's claim.
     pub(crate) lock: &'a Arc<File>,
 }
 
-impl Switch<'_> {
+impl DriverSwitch<'_> {
     /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO
     /// driver.
     ///
     /// The device's disks are let go once they are gone: their names are free for another driver
     /// then.
-    pub(crate) fn to_driver(&self, device: &Device, driver: &str, hold: Hold) -> Result<(), Error> {
+    pub(crate) fn to_driver(
+        &self,
+        device: &Device,
+        driver: &str,
+        hold: HeldDisks,
+    ) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
         self.detach(device, hold)?;
         self.bind(device, driver)?;
@@ -35,7 +40,7 @@ impl Switch<'_> {
     }
 
     /// Moves a device back to how it was; without `former`, to whatever driver the kernel picks.
-    pub(crate) fn back(&self, device: &Device, former: Option<&Former>) -> Result<(), Error> {
+    pub(crate) fn back(&self, device: &Device, former: Option<&FormerState>) -> Result<(), Error> {
         let wanted = former.and_then(|former| former.driver.as_deref());
         self.set_override(
             device,
@@ -44,7 +49,7 @@ impl Switch<'_> {
         if stays(device, former) {
             return Ok(());
         }
-        self.detach(device, Hold::default())?;
+        self.detach(device, HeldDisks::default())?;
         match (former, wanted) {
             (None, _) => return self.probe(device),
             (Some(_), None) => {}
@@ -65,13 +70,13 @@ impl Switch<'_> {
             device,
             path,
             &format!("{}\n", driver.unwrap_or_default()),
-            Hold::default(),
+            HeldDisks::default(),
         )
     }
 
     /// Takes a device from its driver. Its disks are held until the kernel is done, however long it
     /// takes.
-    fn detach(&self, device: &Device, hold: Hold) -> Result<(), Error> {
+    fn detach(&self, device: &Device, hold: HeldDisks) -> Result<(), Error> {
         if device.driver.is_none() {
             return Ok(());
         }
@@ -86,7 +91,12 @@ impl Switch<'_> {
             tracing::debug!(%modalias, answer, "modprobe");
         }
         let path = self.host.path("sys/bus/pci/drivers_probe");
-        self.write(device, path, &device.address.to_string(), Hold::default())
+        self.write(
+            device,
+            path,
+            &device.address.to_string(),
+            HeldDisks::default(),
+        )
     }
 
     fn expect_driver(&self, device: &Device, wanted: Option<&str>) -> Result<Device, Error> {
@@ -118,12 +128,23 @@ impl Switch<'_> {
 
     fn bind(&self, device: &Device, driver: &str) -> Result<(), Error> {
         let path = self.host.pci_driver(driver).join("bind");
-        self.write(device, path, &device.address.to_string(), Hold::default())
+        self.write(
+            device,
+            path,
+            &device.address.to_string(),
+            HeldDisks::default(),
+        )
     }
 
     /// Writes to sysfs within the time limit. The lock and the disks are let go when the write has
     /// ended, which may be after the limit.
-    fn write(&self, device: &Device, path: PathBuf, value: &str, hold: Hold) -> Result<(), Error> {
+    fn write(
+        &self,
+        device: &Device,
+        path: PathBuf,
+        value: &str,
+        hold: HeldDisks,
+    ) -> Result<(), Error> {
         let limit = self.host.limit();
         let lock = Arc::clone(self.lock);
         let (to, text) = (path.clone(), value.to_owned());
@@ -151,7 +172,7 @@ impl Switch<'_> {
 }
 
 /// Returns whether a device that goes back to `former` is on that driver already.
-pub(crate) fn stays(device: &Device, former: Option<&Former>) -> bool {
+pub(crate) fn stays(device: &Device, former: Option<&FormerState>) -> bool {
     former.is_some_and(|former| former.driver == device.driver)
 }
 
@@ -193,7 +214,9 @@ mod tests {
         let claim = host.claim("01:00.0".parse().unwrap(), Some("one")).unwrap();
 
         let disk = std::fs::canonicalize(tree.path("dev/nvme0n1")).unwrap();
-        let hold = host.usage().hold(&host.device(claim.device()).unwrap());
+        let hold = host
+            .survey()
+            .hold_disks(&host.device(claim.device()).unwrap());
         assert!(is_open(&disk));
         let error = claim.bind("vfio-pci", hold).unwrap_err();
         let Error::Stuck { device, path, .. } = &error else {
@@ -228,12 +251,12 @@ mod tests {
         tree.place("0000:01:00.0", Some("igb"), 1);
         let host = tree.host();
         let lock = Arc::new(File::open("/dev/null").unwrap());
-        let switch = Switch {
+        let switch = DriverSwitch {
             host: &host,
             lock: &lock,
         };
         let error = switch
-            .to_driver(&before, "igb", Hold::default())
+            .to_driver(&before, "igb", HeldDisks::default())
             .unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }

@@ -7,7 +7,7 @@ use passthru_pci::Address;
 use serde::Serialize;
 
 use super::switch::stays;
-use crate::{Device, Error, Former, Host, Owner, Sriov, sysfs};
+use crate::{Device, Error, FormerState, Host, Owner, Sriov, sysfs};
 
 /// A virtual function of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ impl Host {
     pub(crate) fn check_virtual_functions(
         &self,
         device: &Device,
-        former: Option<&Former>,
+        former: Option<&FormerState>,
     ) -> Result<(), Error> {
         if stays(device, former) {
             return Ok(());
@@ -120,7 +120,7 @@ mod tests {
         for file in ["vfio-pci/unbind", "igb/bind"] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
         }
-        let former = Former {
+        let former = FormerState {
             driver: Some("igb".into()),
             driver_override: None,
         };

@@ -36,7 +36,7 @@ pub struct Device {
     pub driver: Option<String>,
     /// The only driver that may take it (`driver_override`).
     pub driver_override: Option<String>,
-    /// Number of its IOMMU group.
+    /// DeviceNumber of its IOMMU group.
     pub group: Option<u32>,
     /// Whether VFIO has it without an IOMMU (`vfio.enable_unsafe_noiommu_mode`): then it has a
     /// group, but nothing keeps its DMA from the memory of the host, and it is never assigned.

@@ -27,7 +27,7 @@ pub struct Identity {
     pub subsystem_vendor: u16,
     /// Device id of the board or subsystem.
     pub subsystem_device: u16,
-    /// Number of the PCIe capability "device serial number".
+    /// DeviceNumber of the PCIe capability "device serial number".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pcie_serial: Option<String>,
     /// Serial number of an NVMe controller.

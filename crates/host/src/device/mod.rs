@@ -12,4 +12,4 @@ pub use device::{Device, Sriov, parse_device};
 pub(crate) use driver::expect_vfio;
 pub use identity::{Comparison, Identity};
 pub use names::Names;
-pub(crate) use number::Number;
+pub(crate) use number::DeviceNumber;

@@ -13,12 +13,12 @@ use crate::Host;
 
 /// Kind and number of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Number {
+pub(crate) enum DeviceNumber {
     Block(u32, u32),
     Char(u32, u32),
 }
 
-impl Number {
+impl DeviceNumber {
     pub(crate) fn block(dev: Dev) -> Self {
         Self::Block(major(dev), minor(dev))
     }
@@ -36,7 +36,7 @@ impl Number {
         }
     }
 
-    fn of_file(mode: u32, major: u32, minor: u32) -> Option<Self> {
+    fn from_file_type(mode: u32, major: u32, minor: u32) -> Option<Self> {
         match FileType::from_raw_mode(mode) {
             FileType::BlockDevice => Some(Self::Block(major, minor)),
             FileType::CharacterDevice => Some(Self::Char(major, minor)),
@@ -46,7 +46,7 @@ impl Number {
 }
 
 /// As in a copy of `/dev`: `block 259:0`.
-impl fmt::Display for Number {
+impl fmt::Display for DeviceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block(major, minor) => write!(f, "block {major}:{minor}"),
@@ -60,7 +60,7 @@ impl Host {
     ///
     /// Servers of network file systems are not asked. In a copy, where there can be no nodes, a
     /// file with the text of a number (`block 259:0`) is one.
-    pub(crate) fn number_at(&self, path: &Path) -> io::Result<Option<Number>> {
+    pub(crate) fn number_at(&self, path: &Path) -> io::Result<Option<DeviceNumber>> {
         if self.is_copy() {
             return Ok(fs::read(self.follow(path)?)
                 .ok()
@@ -73,7 +73,7 @@ impl Host {
             Err(Errno::ACCESS) if is_fuse(path) => return Ok(None),
             stat => stat?,
         };
-        Ok(Number::of_file(
+        Ok(DeviceNumber::from_file_type(
             stat.stx_mode.into(),
             stat.stx_rdev_major,
             stat.stx_rdev_minor,
@@ -81,14 +81,14 @@ impl Host {
     }
 
     /// Returns the number of an open device.
-    pub(crate) fn number_of(&self, file: impl AsFd) -> io::Result<Option<Number>> {
+    pub(crate) fn number_of(&self, file: impl AsFd) -> io::Result<Option<DeviceNumber>> {
         if self.is_copy() {
             let mut text = [0; 32];
             let length = rustix::io::read(file, &mut text)?;
             return Ok(parse(&text[..length]));
         }
         let stat = rustix::fs::fstat(file)?;
-        Ok(Number::of_file(
+        Ok(DeviceNumber::from_file_type(
             stat.st_mode,
             major(stat.st_rdev),
             minor(stat.st_rdev),
@@ -120,10 +120,10 @@ fn is_fuse(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == FUSE_SUPER_MAGIC)
 }
 
-fn parse(text: &[u8]) -> Option<Number> {
+fn parse(text: &[u8]) -> Option<DeviceNumber> {
     match str::from_utf8(text).ok()?.trim().split_once(' ')? {
-        ("block", number) => Number::parse_block(number),
-        ("char", number) => Number::parse_char(number),
+        ("block", number) => DeviceNumber::parse_block(number),
+        ("char", number) => DeviceNumber::parse_char(number),
         _ => None,
     }
 }
@@ -138,11 +138,14 @@ mod tests {
         let host = Host::new();
         assert_eq!(
             host.number_at(Path::new("/dev/null")).unwrap(),
-            Some(Number::Char(1, 3))
+            Some(DeviceNumber::Char(1, 3))
         );
         assert_eq!(host.number_at(Path::new("/proc/self")).unwrap(), None);
         let open = fs::File::open("/dev/zero").unwrap();
-        assert_eq!(host.number_of(&open).unwrap(), Some(Number::Char(1, 5)));
+        assert_eq!(
+            host.number_of(&open).unwrap(),
+            Some(DeviceNumber::Char(1, 5))
+        );
         let gone = host.number_at(Path::new("/dev/no-such-node")).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound);
     }
@@ -154,7 +157,10 @@ mod tests {
         tree.link("proc/7/fd/3", "/dev/sda");
         tree.link("proc/7/fd/4", "/dev/null");
         let number = |path: &str| tree.host().number_at(&tree.path(path));
-        assert_eq!(number("proc/7/fd/3").unwrap(), Some(Number::Block(8, 0)));
+        assert_eq!(
+            number("proc/7/fd/3").unwrap(),
+            Some(DeviceNumber::Block(8, 0))
+        );
         assert_eq!(
             number("proc/7/fd/4").unwrap_err().kind(),
             ErrorKind::NotFound

@@ -6,7 +6,7 @@ use std::fmt;
 use passthru_pci::Address;
 use serde::Serialize;
 
-use crate::{Device, Error, Host, Usage, Use, abridge, sysfs};
+use crate::{Device, Error, Host, HostSurvey, Usage, abridge, sysfs};
 
 /// Name of the groups that VFIO makes where there is no IOMMU.
 pub(crate) const NO_IOMMU_GROUP: &str = "vfio-noiommu";
@@ -21,7 +21,8 @@ pub struct Companion {
     /// The host's driver that holds it.
     pub driver: Option<String>,
     /// What it does for the host, or for another guest.
-    pub uses: Vec<Use>,
+    #[serde(rename = "uses")]
+    pub usages: Vec<Usage>,
 }
 
 impl Host {
@@ -44,7 +45,7 @@ impl Host {
         &self,
         device: &Device,
         taken: &[Address],
-        usage: &Usage,
+        survey: &HostSurvey,
     ) -> Result<(), Error> {
         let no_group = || Error::NoGroup {
             device: device.address,
@@ -55,7 +56,7 @@ impl Host {
         let companions: Vec<Companion> = members
             .filter(|address| *address != device.address && !taken.contains(address))
             .filter_map(|address| self.device(address).ok())
-            .filter_map(|companion| in_the_way(self, &companion, usage))
+            .filter_map(|companion| in_the_way(self, &companion, survey))
             .collect();
         if companions.is_empty() {
             return Ok(());
@@ -88,16 +89,18 @@ impl fmt::Display for Companion {
             ", which is on {}",
             self.driver.as_deref().unwrap_or("no driver")
         )?;
-        if !self.uses.is_empty() {
-            write!(f, " and has {}", abridge(&self.uses, ", "))?;
+        if !self.usages.is_empty() {
+            write!(f, " and has {}", abridge(&self.usages, ", "))?;
         }
         Ok(())
     }
 }
 
-fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> {
-    let uses = usage.of(device).known;
-    let with_a_guest = uses.iter().any(|used| matches!(used, Use::Guest { .. }));
+fn in_the_way(host: &Host, device: &Device, survey: &HostSurvey) -> Option<Companion> {
+    let usages = survey.report(device).usages;
+    let with_a_guest = usages
+        .iter()
+        .any(|usage| matches!(usage, Usage::Guest { .. }));
     if leaves_viable(device) && !with_a_guest {
         return None;
     }
@@ -110,7 +113,7 @@ fn in_the_way(host: &Host, device: &Device, usage: &Usage) -> Option<Companion> 
         address: device.address,
         name,
         driver: device.driver.clone(),
-        uses,
+        usages,
     })
 }
 
@@ -138,7 +141,8 @@ mod tests {
     }
 
     fn check(tree: &Tree, device: &Device, taken: &[Address]) -> Result<(), Error> {
-        tree.host().check_group(device, taken, &tree.host().usage())
+        tree.host()
+            .check_group(device, taken, &tree.host().survey())
     }
 
     #[test]
@@ -190,8 +194,8 @@ mod tests {
         };
         let pid = std::process::id();
         assert_eq!(
-            companions[0].uses,
-            [Use::Guest {
+            companions[0].usages,
+            [Usage::Guest {
                 name: "other".into(),
                 pid
             }]

@@ -141,7 +141,7 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Former;
+    use crate::FormerState;
     use crate::test_tree::Tree;
 
     /// A device on a driver, with a record that it was taken from `nvme` to `vfio-pci`.
@@ -152,7 +152,7 @@ mod tests {
         tree.file(&format!("{dir}/driver_override"), "vfio-pci\n");
         let host = tree.host();
         let claim = host.claim("01:00.0".parse().unwrap(), guest).unwrap();
-        let former = Former {
+        let former = FormerState {
             driver: Some("nvme".into()),
             driver_override: None,
         };

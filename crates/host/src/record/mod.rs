@@ -5,5 +5,5 @@ mod leftover;
 mod record;
 
 pub use leftover::{Leftover, LeftoverState};
-pub use record::{Former, Record};
+pub use record::{FormerState, Record};
 pub(crate) use record::{VERSION, Validity};

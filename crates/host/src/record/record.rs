@@ -15,21 +15,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Comparison, Device, Error, Host, Identity, make_own_folder, read_own, replace, sysfs};
 
-/// Version of the records that this program writes. Records without a version name no device.
+/// RecordVersion of the records that this program writes. Records without a version name no device.
 pub(crate) const VERSION: u32 = 1;
 
 /// How a device was before it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Former {
+pub struct FormerState {
     /// Driver that held it.
     pub driver: Option<String>,
     /// Its `driver_override`.
     pub driver_override: Option<String>,
 }
 
-/// Version of a record, read before anything else of it.
+/// RecordVersion of a record, read before anything else of it.
 #[derive(Deserialize)]
-struct Version {
+struct RecordVersion {
     #[serde(default)]
     version: u32,
 }
@@ -48,7 +48,7 @@ pub(crate) enum Validity {
 /// That a device was taken, and how to give it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Version of the format. 0 stands for records from before there were versions.
+    /// RecordVersion of the format. 0 stands for records from before there were versions.
     #[serde(default)]
     pub version: u32,
     /// The device.
@@ -59,7 +59,7 @@ pub struct Record {
     /// Driver that it was to be on.
     pub driver: String,
     /// How it was before.
-    pub former: Former,
+    pub former: FormerState,
     /// Guest that it was taken for; `None` where it was taken until further notice.
     pub guest: Option<String>,
     /// Process that took it.
@@ -72,8 +72,8 @@ pub struct Record {
     pub earlier: Option<Box<Record>>,
 }
 
-impl Former {
-    pub(crate) fn of(device: &Device) -> Self {
+impl FormerState {
+    pub(crate) fn from_device(device: &Device) -> Self {
         Self {
             driver: device.driver.clone(),
             driver_override: device.driver_override.clone(),
@@ -83,13 +83,17 @@ impl Former {
     /// How a device goes back that is taken now, and the record that holds then. What was taken
     /// until further notice goes back to that; where somebody crashed who had the device, to where
     /// they would have given it back.
-    pub(crate) fn before(device: &Device, record: Option<Record>) -> (Self, Option<Box<Record>>) {
+    pub(crate) fn before_taking(
+        device: &Device,
+        record: Option<Record>,
+    ) -> (Self, Option<Box<Record>>) {
         match record {
-            Some(record) if record.guest.is_none() && device.on_vfio() => {
-                (Self::of(device), Some(Box::new(record.whole_way())))
-            }
+            Some(record) if record.guest.is_none() && device.on_vfio() => (
+                Self::from_device(device),
+                Some(Box::new(record.whole_way())),
+            ),
             Some(record) => (record.former, record.earlier),
-            None => (Self::of(device), None),
+            None => (Self::from_device(device), None),
         }
     }
 }
@@ -214,7 +218,7 @@ fn parse(text: &[u8], path: PathBuf) -> Result<Record, Error> {
         path: path.clone(),
         source,
     };
-    let Version { version } = serde_json::from_slice(text).map_err(bad)?;
+    let RecordVersion { version } = serde_json::from_slice(text).map_err(bad)?;
     if version > VERSION {
         return Err(Error::NewerRecord {
             path,
@@ -238,7 +242,7 @@ mod tests {
             device: "01:00.0".parse().unwrap(),
             identity: None,
             driver: "vfio-pci".into(),
-            former: Former {
+            former: FormerState {
                 driver: Some("nvme".into()),
                 driver_override: None,
             },

@@ -38,12 +38,12 @@ fn console_on_framebuffer(host: &Host) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::Use;
+    use crate::Usage;
     use crate::test_tree::Tree;
 
     const OWN: &str = "sys/devices/pci/0000:01:00.0/graphics/fb0";
 
-    fn gpu(boot_vga: &str, framebuffer: &str, bind: &str) -> Vec<Use> {
+    fn gpu(boot_vga: &str, framebuffer: &str, bind: &str) -> Vec<Usage> {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x030000);
         tree.place("0000:01:00.0", Some("amdgpu"), 1);
@@ -54,19 +54,19 @@ mod tests {
             "(M) frame buffer device\n",
         );
         tree.file("sys/class/vtconsole/vtcon1/bind", bind);
-        tree.host().uses(&tree.host().devices()[0]).known
+        tree.host().usage_report(&tree.host().devices()[0]).usages
     }
 
     #[test]
     fn the_boot_display_with_the_console_is_used() {
-        assert_eq!(gpu("1\n", OWN, "1\n"), [Use::Console]);
+        assert_eq!(gpu("1\n", OWN, "1\n"), [Usage::Console]);
         assert_eq!(
             gpu(
                 "1\n",
                 "sys/devices/platform/efi-framebuffer.0/graphics/fb0",
                 "1\n"
             ),
-            [Use::Console]
+            [Usage::Console]
         );
     }
 

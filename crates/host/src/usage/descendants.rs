@@ -3,32 +3,32 @@
 use std::fs;
 use std::path::Path;
 
-use crate::device::Number;
+use crate::device::DeviceNumber;
 use crate::sysfs;
 
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
+pub(crate) struct DeviceNode {
     /// Its path, `/dev/…`, which is how messages call it.
     pub(crate) path: String,
     /// What tells it from others. `None` where the kernel has none, so that nobody can open it.
-    pub(crate) number: Option<Number>,
+    pub(crate) number: Option<DeviceNumber>,
     /// Whether whoever has it open depends on it.
     pub(crate) vital: bool,
 }
 
 /// The devices below a PCI device, at any depth.
 #[derive(Debug, Default)]
-pub(crate) struct Below {
+pub(crate) struct Descendants {
     pub(crate) blocks: Vec<String>,
     pub(crate) netdevs: Vec<String>,
     /// The nodes of all but block devices.
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<DeviceNode>,
 }
 
-impl Below {
+impl Descendants {
     /// Walks the folder of a device. What links point at is not below it.
-    pub(crate) fn of(dir: &Path) -> Self {
+    pub(crate) fn of_device_dir(dir: &Path) -> Self {
         let mut below = Self::default();
         below.walk(dir);
         below
@@ -50,18 +50,18 @@ impl Below {
         match sysfs::link_name(dir.join("subsystem")).as_deref() {
             Some("block") => self.blocks.push(name),
             Some("net") => self.netdevs.push(name),
-            Some(_) => self.nodes.extend(Node::of_char(dir)),
+            Some(_) => self.nodes.extend(DeviceNode::from_char_device(dir)),
             None => {}
         }
     }
 }
 
-impl Node {
+impl DeviceNode {
     /// Reads the node of a character device from its folder, if it has one.
-    pub(crate) fn of_char(dir: &Path) -> Option<Self> {
+    pub(crate) fn from_char_device(dir: &Path) -> Option<Self> {
         let subsystem = sysfs::link_name(dir.join("subsystem"))?;
         let path = format!("/dev/{}", node_name(dir)?);
-        let number = sysfs::read(dir.join("dev")).and_then(|text| Number::parse_char(&text));
+        let number = sysfs::read(dir.join("dev")).and_then(|text| DeviceNumber::parse_char(&text));
         Some(Self {
             path,
             number,

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::net::TUNNELS;
-use super::{NetworkPurpose, Unseen, Use};
+use super::{BlindSpot, NetworkPurpose, Usage};
 
 const FORCE: &str = "`passthru bind --force` takes the device regardless";
 
 /// Says how to end the uses of a device.
-pub(crate) fn end_uses(uses: &[Use]) -> String {
-    let routed: BTreeSet<&str> = uses.iter().filter_map(routed_interface).collect();
+pub(crate) fn end_uses(usages: &[Usage]) -> String {
+    let routed: BTreeSet<&str> = usages.iter().filter_map(routed_interface).collect();
     let Some(interface) = routed.first() else {
         return format!("end these uses first; {FORCE}");
     };
-    let mut others = uses.iter().filter(|used| routed_interface(used).is_none());
+    let mut others = usages
+        .iter()
+        .filter(|usage| routed_interface(usage).is_none());
     let first = if others.next().is_some() {
         "end these uses first; "
     } else {
@@ -31,9 +33,9 @@ pub(crate) fn end_uses(uses: &[Use]) -> String {
 }
 
 /// Says how to see what could not be looked at, or how to do without.
-pub(crate) fn see(unseen: &[Unseen]) -> String {
-    let (tunnels, others): (Vec<&Unseen>, Vec<&Unseen>) =
-        unseen.iter().partition(|unseen| unseen.uses == TUNNELS);
+pub(crate) fn see(blind_spots: &[BlindSpot]) -> String {
+    let (tunnels, others): (Vec<&BlindSpot>, Vec<&BlindSpot>) =
+        blind_spots.iter().partition(|spot| spot.usages == TUNNELS);
     let mut hints = Vec::new();
     if !others.is_empty() {
         hints.push("run it as root on the host itself, outside of any container".to_owned());
@@ -50,14 +52,14 @@ pub(crate) fn see(unseen: &[Unseen]) -> String {
 }
 
 /// Returns the interface of a use that is a route.
-fn routed_interface(used: &Use) -> Option<&str> {
-    let Use::Network(used) = used else {
+fn routed_interface(usage: &Usage) -> Option<&str> {
+    let Usage::Network(usage) = usage else {
         return None;
     };
-    match used.purpose {
+    match usage.purpose {
         NetworkPurpose::DefaultRoute { .. }
         | NetworkPurpose::Route { .. }
-        | NetworkPurpose::OnlyRoute { .. } => Some(&used.interface),
+        | NetworkPurpose::OnlyRoute { .. } => Some(&usage.interface),
         _ => None,
     }
 }
@@ -65,20 +67,20 @@ fn routed_interface(used: &Use) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, NetworkUse};
+    use crate::{Error, NetworkUsage};
 
-    fn hint(uses: Vec<Use>) -> String {
+    fn hint(usages: Vec<Usage>) -> String {
         Error::InUse {
             device: "01:00.0".parse().unwrap(),
-            uses,
+            usages,
         }
         .hint()
         .unwrap()
     }
 
-    fn default_route(interface: &str) -> Use {
+    fn default_route(interface: &str) -> Usage {
         let purpose = NetworkPurpose::DefaultRoute { table: 254 };
-        Use::Network(NetworkUse {
+        Usage::Network(NetworkUsage {
             netdev: "eth1".into(),
             interface: interface.into(),
             purpose,
@@ -92,7 +94,7 @@ mod tests {
                         disconnect eth1`) or remove the routes; `passthru bind --force` takes the device \
                         regardless";
         assert_eq!(hint(vec![default_route("eth1")]), expected);
-        let with_console = hint(vec![default_route("eth1"), Use::Console]);
+        let with_console = hint(vec![default_route("eth1"), Usage::Console]);
         assert!(
             with_console.starts_with("end these uses first; to free"),
             "{with_console}"
@@ -102,17 +104,17 @@ mod tests {
             two.contains("remove the routes, and the others likewise; "),
             "{two}"
         );
-        assert!(hint(vec![Use::Console]).starts_with("end these uses first; `passthru"));
+        assert!(hint(vec![Usage::Console]).starts_with("end these uses first; `passthru"));
     }
 
     #[test]
     fn hint_about_an_unknown_card_of_a_tunnel_names_the_tunnel() {
-        let tunnel = Unseen::new(TUNNELS, "tun0", "a program carries its packets");
-        let ring = Unseen::new("devices", "/proc/7", "denied");
-        let hint = |unseen| {
-            Error::Unseen {
+        let tunnel = BlindSpot::new(TUNNELS, "tun0", "a program carries its packets");
+        let ring = BlindSpot::new("devices", "/proc/7", "denied");
+        let hint = |blind_spots| {
+            Error::UsageUnknown {
                 device: "01:00.0".parse().unwrap(),
-                unseen,
+                blind_spots,
             }
             .hint()
             .unwrap()

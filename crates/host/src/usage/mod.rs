@@ -1,4 +1,4 @@
-//! Usage of devices by the host: the reasons for which a device cannot be taken away.
+//! HostSurvey of devices by the host: the reasons for which a device cannot be taken away.
 
 mod console;
 mod descendants;
@@ -11,7 +11,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use disk::Hold;
-pub use net::{NetworkPurpose, NetworkUse};
-pub use report::{Unseen, Uses, Verdict};
-pub use survey::{Severity, Usage, Use};
+pub(crate) use disk::HeldDisks;
+pub use net::{NetworkPurpose, NetworkUsage};
+pub use report::{BlindSpot, UsageReport, Verdict};
+pub use survey::{HostSurvey, Severity, Usage};

@@ -8,22 +8,22 @@ use passthru_pci::Address;
 use serde::Serialize;
 
 use super::console;
-use super::descendants::{Below, Node};
-use super::disk::loops::Loop;
-use super::disk::mounts::Namespace;
+use super::descendants::{Descendants, DeviceNode};
+use super::disk::loops::LoopDevice;
+use super::disk::mounts::MountNamespace;
 use super::disk::targets::Target;
-use super::disk::{Hold, block, loops, mounts, stack, targets};
-use super::net::{Network, NetworkUse};
+use super::disk::{HeldDisks, block, loops, mounts, stack, targets};
+use super::net::{Network, NetworkUsage};
 use super::process::holders as open;
 use super::process::scan::{Process, Processes};
-use super::report::{Unseen, Uses};
-use crate::device::Number;
+use super::report::{BlindSpot, UsageReport};
+use crate::device::DeviceNumber;
 use crate::{Device, Host, Sriov};
 
 /// One use of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Use {
+pub enum Usage {
     /// A mounted file system is on it.
     Mount {
         /// Block device that holds the file system: a partition, a logical volume, …
@@ -70,7 +70,7 @@ pub enum Use {
         holders: Vec<String>,
     },
     /// Its network interface is needed.
-    Network(NetworkUse),
+    Network(NetworkUsage),
     /// It has virtual functions, which go away with it.
     VirtualFunctions {
         /// How many.
@@ -110,25 +110,25 @@ pub enum Severity {
 
 /// What the host is doing at one moment: mounts, swap, routes, open device nodes.
 #[derive(Clone, Debug)]
-pub struct Usage {
+pub struct HostSurvey {
     pub(super) host: Host,
-    pub(super) namespaces: Vec<Namespace>,
+    pub(super) namespaces: Vec<MountNamespace>,
     pub(super) swaps: Vec<String>,
-    pub(super) loops: Vec<Loop>,
+    pub(super) loops: Vec<LoopDevice>,
     targets: Vec<Target>,
     network: Network,
     processes: Processes,
     /// What of block devices could not be looked at.
-    pub(super) unseen_storage: Vec<Unseen>,
+    pub(super) blind_spots: Vec<BlindSpot>,
     /// Devices that the caller has claimed.
     pub(super) claimed: Vec<Address>,
     /// Block devices that the caller holds exclusively.
-    pub(super) held: BTreeSet<Number>,
+    pub(super) held: BTreeSet<DeviceNumber>,
     /// Whether disks are opened exclusively, to see claims that leave no trace in sysfs.
     pub(super) opens_disks: bool,
 }
 
-impl Use {
+impl Usage {
     pub(crate) fn mount(block: String, mount_point: String, process: Option<&Process>) -> Self {
         match process {
             None => Self::Mount { block, mount_point },
@@ -151,7 +151,7 @@ impl Use {
     }
 }
 
-impl fmt::Display for Use {
+impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mount { block, mount_point } => {
@@ -196,107 +196,109 @@ impl Host {
     /// Looks at what the host is doing, once for many devices, and takes nothing: no disk is
     /// opened. A claim of a disk that leaves no trace in sysfs (ZFS) is seen by
     /// [`check`](Self::check) alone.
-    pub fn usage(&self) -> Usage {
-        Usage {
+    pub fn survey(&self) -> HostSurvey {
+        HostSurvey {
             opens_disks: false,
-            ..self.usage_beside(&[], &[])
+            ..self.survey_excluding(&[], &[])
         }
     }
 
     /// Looks at what the host is doing apart from what the caller has: devices that it has claimed,
     /// and disks that it holds. Disks without any other use are opened exclusively for an instant.
-    pub(crate) fn usage_beside(&self, claimed: &[Address], holds: &[Hold]) -> Usage {
-        let own: Vec<RawFd> = holds.iter().flat_map(Hold::descriptors).collect();
-        let processes = Processes::look(self, &own);
-        let mut unseen = Vec::new();
-        Usage {
+    pub(crate) fn survey_excluding(&self, claimed: &[Address], holds: &[HeldDisks]) -> HostSurvey {
+        let own: Vec<RawFd> = holds.iter().flat_map(HeldDisks::descriptors).collect();
+        let processes = Processes::scan(self, &own);
+        let mut blind_spots = Vec::new();
+        HostSurvey {
             host: self.clone(),
-            namespaces: mounts::namespaces(self, &processes.mount_namespaces, &mut unseen),
-            swaps: mounts::swaps(self, &mut unseen),
-            loops: loops::loops(self, &mut unseen),
-            targets: targets::targets(self, &mut unseen),
-            network: Network::look(self),
+            namespaces: mounts::namespaces(self, &processes.mount_namespaces, &mut blind_spots),
+            swaps: mounts::swaps(self, &mut blind_spots),
+            loops: loops::loops(self, &mut blind_spots),
+            targets: targets::targets(self, &mut blind_spots),
+            network: Network::survey(self),
             processes,
-            unseen_storage: unseen,
+            blind_spots: blind_spots,
             claimed: claimed.to_vec(),
-            held: holds.iter().flat_map(Hold::numbers).collect(),
+            held: holds.iter().flat_map(HeldDisks::numbers).collect(),
             opens_disks: true,
         }
     }
 
     /// Looks at what the host uses a device for.
-    pub fn uses(&self, device: &Device) -> Uses {
-        self.usage().of(device)
+    pub fn usage_report(&self, device: &Device) -> UsageReport {
+        self.survey().report(device)
     }
 
     /// Looks for the processes that have a device's VFIO nodes open.
-    pub(crate) fn vfio_holders(&self, device: &Device) -> Uses {
-        let processes = Processes::look(self, &[]);
-        let known = open::holders(&open::vfio_nodes(self, device), &processes);
-        Uses {
-            known,
-            unseen: processes.unseen,
+    pub(crate) fn vfio_holders(&self, device: &Device) -> UsageReport {
+        let processes = Processes::scan(self, &[]);
+        let holders = open::holders(&open::vfio_nodes(self, device), &processes);
+        UsageReport {
+            usages: holders,
+            blind_spots: processes.blind_spots,
         }
     }
 }
 
-impl Usage {
+impl HostSurvey {
     /// Returns what the host uses a device for, and what could not be looked at. Nothing for
     /// bridges: what is behind them has uses of its own.
-    pub fn of(&self, device: &Device) -> Uses {
+    pub fn report(&self, device: &Device) -> UsageReport {
         if device.is_bridge() {
-            return Uses::default();
+            return UsageReport::default();
         }
         let dir = self.host.pci(device.address);
-        let below = Below::of(&dir);
+        let below = Descendants::of_device_dir(&dir);
         let stack = stack::stack(&self.host, &below.blocks, &self.loops);
-        let mut found = block::uses(self, &stack);
+        let mut found = block::usages(self, &stack);
         found
-            .known
-            .extend(self.network.uses(&self.host, &dir, &below));
+            .usages
+            .extend(self.network.usages(&self.host, &dir, &below));
         found
-            .unseen
-            .extend(self.network.unseen(&self.host, &dir, &below));
+            .blind_spots
+            .extend(self.network.blind_spots(&self.host, &dir, &below));
         if let Some(Sriov::Physical {
             enabled: count @ 1..,
             ..
         }) = device.sriov
         {
-            found.known.push(Use::VirtualFunctions { count });
+            found.usages.push(Usage::VirtualFunctions { count });
         }
         found
-            .known
-            .extend(console::shown(&self.host, device).then_some(Use::Console));
+            .usages
+            .extend(console::shown(&self.host, device).then_some(Usage::Console));
         let mut nodes = below.nodes;
         nodes.extend(stack::nodes(&self.host, &stack));
         nodes.extend(open::vfio_nodes(&self.host, device));
         nodes.extend(open::nvidia_node(&self.host, device));
-        found.known.extend(self.exports(&nodes));
-        found.known.extend(open::holders(&nodes, &self.processes));
+        found.usages.extend(self.exports(&nodes));
+        found.usages.extend(open::holders(&nodes, &self.processes));
         if nodes.iter().any(|node| node.vital) {
-            found.unseen.extend(self.processes.unseen.iter().cloned());
+            found
+                .blind_spots
+                .extend(self.processes.blind_spots.iter().cloned());
         }
         if !self.claimed.contains(&device.address) {
-            let owner = self.host.owner(device.address).map(Use::from);
-            found.known.splice(0..0, owner);
+            let owner = self.host.owner(device.address).map(Usage::from);
+            found.usages.splice(0..0, owner);
         }
         found
     }
 
     /// Holds the disks of a device exclusively.
-    pub(crate) fn hold(&self, device: &Device) -> Hold {
-        let below = Below::of(&self.host.pci(device.address));
-        Hold::new(
+    pub(crate) fn hold_disks(&self, device: &Device) -> HeldDisks {
+        let below = Descendants::of_device_dir(&self.host.pci(device.address));
+        HeldDisks::new(
             &self.host,
             &stack::stack(&self.host, &below.blocks, &self.loops),
         )
     }
 
-    fn exports(&self, nodes: &[Node]) -> Vec<Use> {
+    fn exports(&self, nodes: &[DeviceNode]) -> Vec<Usage> {
         let mut exports = Vec::new();
         for Target { name, number } in &self.targets {
             let node = nodes.iter().find(|node| node.number == Some(*number));
-            exports.extend(node.map(|node| Use::KernelTarget {
+            exports.extend(node.map(|node| Usage::KernelTarget {
                 target: name.clone(),
                 node: node.path.clone(),
             }));

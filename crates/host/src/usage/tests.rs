@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use passthru_pci::Address;
 
 use crate::test_tree::Tree;
-use crate::{Error, Request, Use, Uses, Verdict};
+use crate::{Error, Request, Usage, UsageReport, Verdict};
 
 const NVME: &str = "sys/devices/pci/0000:01:00.0";
 
@@ -93,12 +93,18 @@ fn disk_is_opened_where_it_may_be_taken_alone() {
     let nvme = [Request::managed(address("01:00.0"))];
     let objections = tree.host().check(&nvme).unwrap();
     assert!(
-        matches!(objections[..], [Error::Unseen { .. }]),
+        matches!(objections[..], [Error::UsageUnknown { .. }]),
         "{objections:?}"
     );
-    let usage = tree.host().usage();
-    assert_eq!(usage.of(&tree.host().devices()[0]), Uses::default());
-    assert_eq!(tree.host().check_during(&usage, &nvme).unwrap().len(), 0);
+    let survey = tree.host().survey();
+    assert_eq!(
+        survey.report(&tree.host().devices()[0]),
+        UsageReport::default()
+    );
+    assert_eq!(
+        tree.host().check_with_survey(&survey, &nvme).unwrap().len(),
+        0
+    );
 }
 
 #[test]
@@ -106,11 +112,11 @@ fn disk_that_others_are_made_of_is_used_without_opening_it() {
     let tree = host();
     tree.block("sys/devices/virtual/block/md9", "9:9");
     tree.link(&format!("{NVME}/nvme/nvme0/nvme0n1/holders/md9"), "x");
-    let expected = [Use::Exclusive {
+    let expected = [Usage::Exclusive {
         block: "nvme0n1".into(),
         holders: vec!["md9".into()],
     }];
-    assert_eq!(uses(&tree).known, expected);
+    assert_eq!(usages(&tree).usages, expected);
 }
 
 #[test]
@@ -120,7 +126,7 @@ fn disk_whose_node_is_missing_is_not_taken() {
     assert_eq!(tree.host().check(&nvme).unwrap().len(), 0);
     tree.file("dev/nvme0n1", "block 8:0\n");
     let another = tree.host().assign(&nvme, None, false).unwrap_err();
-    assert!(matches!(another, Error::Unseen { .. }), "{another}");
+    assert!(matches!(another, Error::UsageUnknown { .. }), "{another}");
     assert!(
         another
             .to_string()
@@ -147,12 +153,12 @@ fn processes_that_cannot_be_seen_stop_disks_and_unbinding() {
         .host()
         .assign(&[Request::managed(address("01:00.0"))], None, false)
         .unwrap_err();
-    assert!(matches!(error, Error::Unseen { .. }), "{error}");
+    assert!(matches!(error, Error::UsageUnknown { .. }), "{error}");
     let error = tree
         .host()
         .release(&[address("02:00.0")], false)
         .unwrap_err();
-    assert!(matches!(error, Error::Unseen { .. }), "{error}");
+    assert!(matches!(error, Error::UsageUnknown { .. }), "{error}");
 }
 
 #[test]
@@ -173,8 +179,8 @@ fn open(tree: &Tree, path: &str) {
     tree.link("proc/77/fd/3", path);
 }
 
-fn holder(node: &str, vital: bool) -> Use {
-    Use::Process {
+fn holder(node: &str, vital: bool) -> Usage {
+    Usage::Process {
         pid: 77,
         comm: "holder".into(),
         node: node.into(),
@@ -182,8 +188,8 @@ fn holder(node: &str, vital: bool) -> Use {
     }
 }
 
-fn uses(tree: &Tree) -> Uses {
-    tree.host().uses(&tree.host().devices()[0])
+fn usages(tree: &Tree) -> UsageReport {
+    tree.host().usage_report(&tree.host().devices()[0])
 }
 
 #[test]
@@ -202,8 +208,8 @@ fn generic_tape_and_accelerator_nodes_are_shown_not_blocking() {
         tree.file(&format!("{dir}/dev"), "241:7\n");
         tree.file("srv/alias", "char 241:7\n");
         open(&tree, "/srv/alias");
-        let found = uses(&tree);
-        assert_eq!(found.known, [holder(&format!("/dev/{name}"), false)]);
+        let found = usages(&tree);
+        assert_eq!(found.usages, [holder(&format!("/dev/{name}"), false)]);
         assert_eq!(found.verdict(), Verdict::Free);
     }
 }
@@ -224,7 +230,7 @@ fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
     add_loop(&tree, "loop2", "7:2", "/srv/alias2");
     tree.file("srv/alias2", "block 8:0\n");
     open(&tree, "/dev/loop1");
-    let over = |block: &str, file: &str| Use::Loop {
+    let over = |block: &str, file: &str| Usage::Loop {
         block: block.into(),
         file: file.into(),
     };
@@ -233,15 +239,15 @@ fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
         over("loop1", "/dev/loop0"),
         holder("/dev/loop1", true),
     ];
-    assert_eq!(uses(&tree).known, expected);
+    assert_eq!(usages(&tree).usages, expected);
 }
 
 #[test]
 fn loop_over_a_file_that_is_not_here_is_unseen() {
     let tree = host();
     add_loop(&tree, "loop0", "7:0", "/srv/gone (deleted)");
-    let unseen = uses(&tree).unseen;
-    assert_eq!(unseen[0].place, "/dev/loop0, over /srv/gone (deleted)");
+    let blind_spots = usages(&tree).blind_spots;
+    assert_eq!(blind_spots[0].place, "/dev/loop0, over /srv/gone (deleted)");
 }
 
 #[test]
@@ -268,10 +274,14 @@ fn multipath_head_is_found_by_the_links_of_sysfs() {
             tree.link(&format!("{subsystem}/nvme9n2/multipath/odd-name"), "x");
         }
         open(&tree, "/dev/nvme9n2");
-        assert_eq!(uses(&tree).known, [holder("/dev/nvme9n2", true)], "{link}");
+        assert_eq!(
+            usages(&tree).usages,
+            [holder("/dev/nvme9n2", true)],
+            "{link}"
+        );
         fs::remove_file(tree.path("proc/77/fd/3")).unwrap();
         open(&tree, "/dev/nvme9n1");
-        assert_eq!(uses(&tree).known, [], "{link}");
+        assert_eq!(usages(&tree).usages, [], "{link}");
     }
 }
 
@@ -284,11 +294,11 @@ fn mount_that_only_another_namespace_has_is_named_with_a_process() {
         "proc/77/mountinfo",
         "30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n",
     );
-    let found = uses(&tree);
+    let found = usages(&tree);
     let expected = "the file system on /data (nvme0n1) in the mounts of service (pid 77)";
     assert_eq!(
         found
-            .known
+            .usages
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>(),
@@ -303,7 +313,7 @@ fn disk_that_a_kernel_target_exports_is_used() {
     let namespace = "sys/kernel/config/nvmet/subsystems/nqn.x/namespaces/1";
     tree.file(&format!("{namespace}/device_path"), "/dev/nvme0n1\n");
     tree.file(&format!("{namespace}/enable"), "1\n");
-    let found = uses(&tree).known.remove(0);
+    let found = usages(&tree).usages.remove(0);
     assert_eq!(
         found.to_string(),
         "nvmet namespace 1 of nqn.x, which exports /dev/nvme0n1"
@@ -315,7 +325,7 @@ fn what_hides_processes_matters_to_no_device_without_nodes() {
     let tree = Tree::new();
     tree.pci("0000:01:00.0", 0x020000);
     fs::remove_dir_all(tree.path("proc/1")).unwrap();
-    assert_eq!(uses(&tree).verdict(), Verdict::Free);
+    assert_eq!(usages(&tree).verdict(), Verdict::Free);
 }
 
 #[test]

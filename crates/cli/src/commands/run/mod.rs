@@ -267,7 +267,7 @@ fn dry_run(
 /// Returns whether all that is wrong is that uses could not be looked at.
 fn only_unseen(error: &HostError) -> bool {
     match error {
-        HostError::Unseen { .. } => true,
+        HostError::UsageUnknown { .. } => true,
         HostError::Several(errors) => errors.iter().all(only_unseen),
         _ => false,
     }

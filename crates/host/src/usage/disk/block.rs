@@ -1,57 +1,57 @@
-//! Uses of block devices: file systems, swap, loop devices, exclusive claims; also through all that
+//! UsageReport of block devices: file systems, swap, loop devices, exclusive claims; also through all that
 //! is made of them.
 
 use std::collections::BTreeSet;
 
-use super::exclusive::{self, CLAIMS, Opened, open_exclusively};
-use super::mounts::{Mount, Namespace, without_binds};
-use super::stack::{self, Stack, dir, holders, partitions};
-use crate::device::Number;
-use crate::usage::report::{Unseen, Uses};
-use crate::usage::survey::{Usage, Use};
+use super::exclusive::{self, CLAIMS, ExclusiveOpen, open_exclusively};
+use super::mounts::{Mount, MountNamespace, without_binds};
+use super::stack::{self, BlockStack, dir, holders, partitions};
+use crate::device::DeviceNumber;
+use crate::usage::report::{BlindSpot, UsageReport};
+use crate::usage::survey::{HostSurvey, Usage};
 use crate::{Host, sysfs};
 
 /// Returns the uses of a stack, and what of it could not be looked at.
-pub(crate) fn uses(usage: &Usage, stack: &Stack) -> Uses {
+pub(crate) fn usages(survey: &HostSurvey, stack: &BlockStack) -> UsageReport {
     if stack.is_empty() {
-        return Uses::default();
+        return UsageReport::default();
     }
-    let host = &usage.host;
-    let mut uses = BTreeSet::new();
+    let host = &survey.host;
+    let mut usages = BTreeSet::new();
     for (block, number) in &with_btrfs_siblings(host, stack) {
-        uses.extend(mounts(usage, block, *number));
-        if usage
+        usages.extend(mounts(survey, block, *number));
+        if survey
             .swaps
             .iter()
             .any(|swap| names_block(host, swap, block, *number))
         {
-            uses.insert(Use::Swap {
+            usages.insert(Usage::Swap {
                 block: label(host, block),
             });
         }
     }
-    for up in usage
+    for up in survey
         .loops
         .iter()
         .filter(|up| stack.values().any(|number| up.is_over(*number)))
     {
-        uses.insert(Use::Loop {
+        usages.insert(Usage::Loop {
             block: up.name.clone(),
             file: up.file.clone(),
         });
     }
-    let mut found = Uses::default();
-    if uses.is_empty() {
-        found = claims(usage, stack);
+    let mut found = UsageReport::default();
+    if usages.is_empty() {
+        found = claims(survey, stack);
     }
-    found.known.extend(uses);
-    found.unseen.extend(usage.unseen_storage.iter().cloned());
+    found.usages.extend(usages);
+    found.blind_spots.extend(survey.blind_spots.iter().cloned());
     found
 }
 
 /// Returns where a block device is mounted: in this mount namespace, else in the first that has it.
-fn mounts(usage: &Usage, block: &str, number: Option<Number>) -> Vec<Use> {
-    let host = &usage.host;
+fn mounts(survey: &HostSurvey, block: &str, number: Option<DeviceNumber>) -> Vec<Usage> {
+    let host = &survey.host;
     let is_on = |mount: &&Mount| {
         (number.is_some() && number == mount.number)
             || mount
@@ -59,13 +59,13 @@ fn mounts(usage: &Usage, block: &str, number: Option<Number>) -> Vec<Use> {
                 .split(':')
                 .any(|source| names_block(host, source, block, number))
     };
-    for Namespace { process, mounts } in &usage.namespaces {
+    for MountNamespace { process, mounts } in &survey.namespaces {
         let mounts = without_binds(mounts.iter().filter(is_on).collect());
         if !mounts.is_empty() {
             let block = label(host, block);
             let points = mounts.into_iter().map(|mount| mount.mount_point.clone());
             return points
-                .map(|point| Use::mount(block.clone(), point, process.as_ref()))
+                .map(|point| Usage::mount(block.clone(), point, process.as_ref()))
                 .collect();
         }
     }
@@ -74,60 +74,64 @@ fn mounts(usage: &Usage, block: &str, number: Option<Number>) -> Vec<Use> {
 
 /// Asks the kernel for the whole disks exclusively, which says of their partitions too whether
 /// another has them so. Where that is not wanted, returns what sysfs shows.
-fn claims(usage: &Usage, stack: &Stack) -> Uses {
-    let host = &usage.host;
-    let mut found = Uses::default();
-    if !usage.opens_disks {
-        found.known = parts_of_others(host, stack);
+fn claims(survey: &HostSurvey, stack: &BlockStack) -> UsageReport {
+    let host = &survey.host;
+    let mut found = UsageReport::default();
+    if !survey.opens_disks {
+        found.usages = parts_of_others(host, stack);
         return found;
     }
     for (block, number) in exclusive::whole(host, stack) {
-        if usage.held.contains(&number) {
+        if survey.held.contains(&number) {
             continue;
         }
         match open_exclusively(host, block, number) {
             // A disk that is not held could be mounted before its driver lets it go.
-            Ok(Opened::Free(_)) if !usage.claimed.is_empty() => {
+            Ok(ExclusiveOpen::Free(_)) if !survey.claimed.is_empty() => {
                 let reason = "another program had it until now: try again";
                 found
-                    .unseen
-                    .push(Unseen::new(CLAIMS, stack::node(host, block), reason));
+                    .blind_spots
+                    .push(BlindSpot::new(CLAIMS, stack::node(host, block), reason));
             }
-            Ok(Opened::Free(_) | Opened::Empty) => {}
-            Ok(Opened::Busy) => found.known.extend(claim(host, stack, block)),
-            Err(unseen) => found.unseen.push(unseen),
+            Ok(ExclusiveOpen::Free(_) | ExclusiveOpen::Empty) => {}
+            Ok(ExclusiveOpen::Busy) => found.usages.extend(claim(host, stack, block)),
+            Err(blind_spots) => found.blind_spots.push(blind_spots),
         }
     }
     found
 }
 
 /// Returns the claims of a stack that sysfs shows: the block devices that others are made of.
-fn parts_of_others(host: &Host, stack: &Stack) -> Vec<Use> {
+fn parts_of_others(host: &Host, stack: &BlockStack) -> Vec<Usage> {
     let parts = stack
         .keys()
         .filter(|block| !holders(host, block).is_empty());
     parts.map(|block| exclusive(host, block)).collect()
 }
 
-fn exclusive(host: &Host, block: &str) -> Use {
+fn exclusive(host: &Host, block: &str) -> Usage {
     let holders = holders(host, block)
         .iter()
         .map(|holder| label(host, holder))
         .collect();
-    Use::Exclusive {
+    Usage::Exclusive {
         block: label(host, block),
         holders,
     }
 }
 
 /// Names what is claimed of a disk: the parts that something is made of, else the disk.
-fn claim(host: &Host, stack: &Stack, disk: &str) -> Vec<Use> {
+fn claim(host: &Host, stack: &BlockStack, disk: &str) -> Vec<Usage> {
     let parts = partitions(host, disk).into_iter().filter(|part| {
         let number = stack.get(part).copied().flatten();
-        number
-            .is_some_and(|number| matches!(open_exclusively(host, part, number), Ok(Opened::Busy)))
+        number.is_some_and(|number| {
+            matches!(
+                open_exclusively(host, part, number),
+                Ok(ExclusiveOpen::Busy)
+            )
+        })
     });
-    let parts: Vec<Use> = parts.map(|part| exclusive(host, &part)).collect();
+    let parts: Vec<Usage> = parts.map(|part| exclusive(host, &part)).collect();
     if parts.is_empty() {
         vec![exclusive(host, disk)]
     } else {
@@ -136,7 +140,7 @@ fn claim(host: &Host, stack: &Stack, disk: &str) -> Vec<Use> {
 }
 
 /// A btrfs over several devices is mounted from one of them.
-fn with_btrfs_siblings(host: &Host, stack: &Stack) -> Stack {
+fn with_btrfs_siblings(host: &Host, stack: &BlockStack) -> BlockStack {
     let btrfs = host.path("sys/fs/btrfs");
     let mut all = stack.clone();
     for id in sysfs::names(&btrfs) {
@@ -154,7 +158,7 @@ fn with_btrfs_siblings(host: &Host, stack: &Stack) -> Stack {
 
 /// Says whether a path that the kernel reported is a block device: by the number of its node, else
 /// by name, also as a mapping.
-fn names_block(host: &Host, path: &str, block: &str, number: Option<Number>) -> bool {
+fn names_block(host: &Host, path: &str, block: &str, number: Option<DeviceNumber>) -> bool {
     let Some(below_dev) = path.strip_prefix("/dev/") else {
         return false;
     };
@@ -183,13 +187,13 @@ mod tests {
 
     const NVME: &str = "sys/devices/pci/0000:01:00.0";
 
-    fn uses_with(tree: &Tree, mountinfo: &str, swaps: &str) -> Vec<Use> {
+    fn uses_with(tree: &Tree, mountinfo: &str, swaps: &str) -> Vec<Usage> {
         tree.file("proc/self/mountinfo", mountinfo);
         tree.file(
             "proc/swaps",
             format!("Filename\tType\tSize\tUsed\tPriority\n{swaps}"),
         );
-        tree.host().uses(&tree.host().devices()[0]).known
+        tree.host().usage_report(&tree.host().devices()[0]).usages
     }
 
     fn nvme() -> Tree {
@@ -217,8 +221,8 @@ mod tests {
         tree.link(&format!("{below}/holders/{dm}"), "x");
     }
 
-    fn mount(block: &str, mount_point: &str) -> Use {
-        Use::Mount {
+    fn mount(block: &str, mount_point: &str) -> Usage {
+        Usage::Mount {
             block: block.into(),
             mount_point: mount_point.into(),
         }
@@ -272,7 +276,7 @@ mod tests {
     fn finds_swap_by_a_link_to_a_mapping() {
         let tree = nvme();
         dm(&tree, 2, "vg-swap", &format!("{NVME}/nvme/nvme0/nvme0n1"));
-        let swap = [Use::Swap {
+        let swap = [Usage::Swap {
             block: "vg-swap".into(),
         }];
         assert_eq!(
@@ -285,7 +289,7 @@ mod tests {
             uses_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"),
             swap
         );
-        let mapped = [Use::Exclusive {
+        let mapped = [Usage::Exclusive {
             block: "nvme0n1".into(),
             holders: vec!["vg-swap".into()],
         }];

@@ -1,4 +1,4 @@
-//! Usage of block devices: mounts, swap, loop devices, kernel targets and exclusive claims.
+//! HostSurvey of block devices: mounts, swap, loop devices, kernel targets and exclusive claims.
 
 pub(crate) mod block;
 mod exclusive;
@@ -7,4 +7,4 @@ pub(crate) mod mounts;
 pub(crate) mod stack;
 pub(crate) mod targets;
 
-pub(crate) use exclusive::Hold;
+pub(crate) use exclusive::HeldDisks;

@@ -4,17 +4,17 @@ use std::collections::HashSet;
 use std::fs;
 
 use crate::Host;
-use crate::device::Number;
+use crate::device::DeviceNumber;
 use crate::usage::process::scan::Process;
-use crate::usage::report::Unseen;
+use crate::usage::report::BlindSpot;
 
 const FILE_SYSTEMS: &str = "mounted file systems";
 
 /// A line of `/proc/PID/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Mount {
-    /// Number of its block device; an anonymous one for file systems over several devices.
-    pub(crate) number: Option<Number>,
+    /// DeviceNumber of its block device; an anonymous one for file systems over several devices.
+    pub(crate) number: Option<DeviceNumber>,
     /// The part of the file system that is mounted.
     pub(crate) root: String,
     pub(crate) mount_point: String,
@@ -27,7 +27,7 @@ pub(crate) struct Mount {
 
 /// The mounts of one mount namespace.
 #[derive(Clone, Debug)]
-pub(crate) struct Namespace {
+pub(crate) struct MountNamespace {
     /// A process in it; `None` for this process.
     pub(crate) process: Option<Process>,
     pub(crate) mounts: Vec<Mount>,
@@ -37,18 +37,18 @@ pub(crate) struct Namespace {
 pub(crate) fn namespaces(
     host: &Host,
     processes: &[Process],
-    unseen: &mut Vec<Unseen>,
-) -> Vec<Namespace> {
+    blind_spots: &mut Vec<BlindSpot>,
+) -> Vec<MountNamespace> {
     let own = host.path("proc/self/mountinfo");
     let mounts = match fs::read(&own) {
         Ok(text) => parse(&text),
         Err(error) => {
-            unseen.push(Unseen::new(FILE_SYSTEMS, own.display(), error));
+            blind_spots.push(BlindSpot::new(FILE_SYSTEMS, own.display(), error));
             Vec::new()
         }
     };
     let mut known: HashSet<Mount> = mounts.iter().cloned().collect();
-    let mut namespaces = vec![Namespace {
+    let mut namespaces = vec![MountNamespace {
         process: None,
         mounts,
     }];
@@ -58,7 +58,7 @@ pub(crate) fn namespaces(
             fs::read(host.path(&format!("proc/{}/mountinfo", process.pid))).unwrap_or_default();
         let mut mounts = parse(&text);
         mounts.retain(|mount| known.insert(mount.clone()));
-        namespaces.push(Namespace {
+        namespaces.push(MountNamespace {
             process: Some(process.clone()),
             mounts,
         });
@@ -67,14 +67,14 @@ pub(crate) fn namespaces(
 }
 
 /// Returns the paths of the swap devices and files.
-pub(crate) fn swaps(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<String> {
+pub(crate) fn swaps(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<String> {
     let path = host.path("proc/swaps");
     let text = match fs::read(&path) {
         Ok(text) => text,
         // A kernel without swap has no such file; a `/proc` that hides it hides its neighbours too.
         Err(_) if host.path("proc/filesystems").exists() => Vec::new(),
         Err(error) => {
-            unseen.push(Unseen::new("swap devices", path.display(), error));
+            blind_spots.push(BlindSpot::new("swap devices", path.display(), error));
             Vec::new()
         }
     };
@@ -100,7 +100,7 @@ fn parse_line(line: &str) -> Option<Mount> {
     let mut fields = fields.split(' ').skip(2);
     let mut rest = rest.split(' ').map(unescape);
     Some(Mount {
-        number: Number::parse_block(fields.next()?),
+        number: DeviceNumber::parse_block(fields.next()?),
         root: unescape(fields.next()?),
         mount_point: unescape(fields.next()?),
         kind: rest.next()?,
@@ -158,15 +158,19 @@ mod tests {
             pid: 77,
             comm: "service".into(),
         };
-        let mut unseen = Vec::new();
-        let found = namespaces(&tree.host(), std::slice::from_ref(&service), &mut unseen);
+        let mut blind_spots = Vec::new();
+        let found = namespaces(
+            &tree.host(),
+            std::slice::from_ref(&service),
+            &mut blind_spots,
+        );
         assert_eq!(
             (found[0].mounts.len(), &found[1].process),
             (1, &Some(service))
         );
         assert_eq!(found[1].mounts.len(), 1);
         assert_eq!(found[1].mounts[0].mount_point, "/mnt");
-        assert_eq!(unseen, []);
+        assert_eq!(blind_spots, []);
     }
 
     #[test]
@@ -175,10 +179,10 @@ mod tests {
         for file in ["self/mountinfo", "swaps", "filesystems"] {
             fs::remove_file(tree.path(&format!("proc/{file}"))).unwrap();
         }
-        let mut unseen = Vec::new();
-        namespaces(&tree.host(), &[], &mut unseen);
-        swaps(&tree.host(), &mut unseen);
-        let uses: Vec<&str> = unseen.iter().map(|unseen| unseen.uses).collect();
-        assert_eq!(uses, ["mounted file systems", "swap devices"]);
+        let mut blind_spots = Vec::new();
+        namespaces(&tree.host(), &[], &mut blind_spots);
+        swaps(&tree.host(), &mut blind_spots);
+        let usages: Vec<&str> = blind_spots.iter().map(|spot| spot.usages).collect();
+        assert_eq!(usages, ["mounted file systems", "swap devices"]);
     }
 }

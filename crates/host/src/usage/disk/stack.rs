@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::loops::Loop;
-use crate::device::Number;
-use crate::usage::descendants::Node;
+use super::loops::LoopDevice;
+use crate::device::DeviceNumber;
+use crate::usage::descendants::DeviceNode;
 use crate::{Host, sysfs};
 
 /// Block devices by name, with their numbers.
-pub(crate) type Stack = BTreeMap<String, Option<Number>>;
+pub(crate) type BlockStack = BTreeMap<String, Option<DeviceNumber>>;
 
 /// Returns the block devices given and all above them.
-pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[Loop]) -> Stack {
-    let mut stack = Stack::new();
+pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[LoopDevice]) -> BlockStack {
+    let mut stack = BlockStack::new();
     let mut todo = blocks.to_vec();
     while let Some(block) = todo.pop() {
         if stack.contains_key(&block) {
@@ -36,10 +36,10 @@ pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[Loop]) -> Stack {
 }
 
 /// Returns the nodes of block devices, and those by which an NVMe multipath is driven.
-pub(crate) fn nodes(host: &Host, stack: &Stack) -> Vec<Node> {
+pub(crate) fn nodes(host: &Host, stack: &BlockStack) -> Vec<DeviceNode> {
     let mut nodes = Vec::new();
     for (block, number) in stack {
-        nodes.push(Node {
+        nodes.push(DeviceNode {
             path: node(host, block),
             number: *number,
             vital: true,
@@ -59,8 +59,8 @@ pub(crate) fn node(host: &Host, block: &str) -> String {
     format!("/dev/{}", name.unwrap_or_else(|| block.replace('!', "/")))
 }
 
-pub(crate) fn number(host: &Host, block: &str) -> Option<Number> {
-    Number::parse_block(&sysfs::read(dir(host, block).join("dev"))?)
+pub(crate) fn number(host: &Host, block: &str) -> Option<DeviceNumber> {
+    DeviceNumber::parse_block(&sysfs::read(dir(host, block).join("dev"))?)
 }
 
 pub(crate) fn partitions(host: &Host, block: &str) -> Vec<String> {
@@ -127,7 +127,7 @@ fn named_head(path: &str) -> Option<String> {
 }
 
 /// Returns the character nodes (`/dev/ng0n1`) beside a disk of all paths.
-fn multipath_nodes(host: &Host, block: &str) -> Vec<Node> {
+fn multipath_nodes(host: &Host, block: &str) -> Vec<DeviceNode> {
     let Ok(disk) = dir(host, block).canonicalize() else {
         return Vec::new();
     };
@@ -142,7 +142,7 @@ fn multipath_nodes(host: &Host, block: &str) -> Vec<Node> {
         .map(|name| parent.join(name));
     names
         .filter(|dir| is_of_class(dir, "nvme-generic"))
-        .filter_map(|dir| Node::of_char(&dir))
+        .filter_map(|dir| DeviceNode::from_char_device(&dir))
         .collect()
 }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::stack;
-use crate::device::Number;
-use crate::usage::descendants::Below;
-use crate::usage::report::Unseen;
+use crate::device::DeviceNumber;
+use crate::usage::descendants::Descendants;
+use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
 const EXPORTS: &str = "disks that a kernel target exports";
@@ -16,26 +16,26 @@ const EXPORTS: &str = "disks that a kernel target exports";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) name: String,
-    pub(crate) number: Number,
+    pub(crate) number: DeviceNumber,
 }
 
-struct Search<'a> {
+struct TargetScan<'a> {
     host: &'a Host,
     found: Vec<Target>,
-    unseen: &'a mut Vec<Unseen>,
+    blind_spots: &'a mut Vec<BlindSpot>,
 }
 
-pub(crate) fn targets(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<Target> {
-    let mut search = Search {
+pub(crate) fn targets(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<Target> {
+    let mut search = TargetScan {
         host,
         found: Vec::new(),
-        unseen,
+        blind_spots,
     };
     let config = host.path("sys/kernel/config");
     for (module, folder) in [("nvmet", "nvmet"), ("target_core_mod", "target")] {
         let dir = config.join(folder);
         if host.path("sys/module").join(module).exists() && !dir.exists() {
-            search.unseen.push(Unseen::new(
+            search.blind_spots.push(BlindSpot::new(
                 EXPORTS,
                 dir.display(),
                 "no configfs is mounted there",
@@ -48,7 +48,7 @@ pub(crate) fn targets(host: &Host, unseen: &mut Vec<Unseen>) -> Vec<Target> {
     search.found
 }
 
-impl Search<'_> {
+impl TargetScan<'_> {
     fn nvmet(&mut self, subsystems: &Path) {
         for nqn in sysfs::names(subsystems) {
             let namespaces = subsystems.join(&nqn).join("namespaces");
@@ -86,11 +86,11 @@ impl Search<'_> {
                     (None, None) if hba.starts_with("rd_") || hba.starts_with("user_") => {}
                     (None, None) if hba.starts_with("pscsi_") => {
                         let reason = "no node shows which SCSI device it is";
-                        self.unseen.push(Unseen::new(EXPORTS, name, reason));
+                        self.blind_spots.push(BlindSpot::new(EXPORTS, name, reason));
                     }
                     (None, None) => {
                         let reason = "its `info` and `udev_path` show no disk or file";
-                        self.unseen.push(Unseen::new(EXPORTS, name, reason));
+                        self.blind_spots.push(BlindSpot::new(EXPORTS, name, reason));
                     }
                 }
             }
@@ -98,10 +98,10 @@ impl Search<'_> {
     }
 
     /// Returns the number of the SCSI device that a pscsi object passes commands to.
-    fn scsi_number(&self, hba: &str, info: &str) -> Option<Number> {
+    fn scsi_number(&self, hba: &str, info: &str) -> Option<DeviceNumber> {
         let device = scsi_address(hba, info)?;
         let dir = fs::canonicalize(self.host.path("sys/bus/scsi/devices").join(device)).ok()?;
-        let below = Below::of(&dir);
+        let below = Descendants::of_device_dir(&dir);
         let block = below
             .blocks
             .iter()
@@ -133,22 +133,22 @@ impl Search<'_> {
             Ok(Some(number)) => self.found.push(Target { name, number }),
             Ok(None) => {}
             Err(error) => {
-                self.unseen
-                    .push(Unseen::new(EXPORTS, format!("{path} of {name}"), error));
+                self.blind_spots
+                    .push(BlindSpot::new(EXPORTS, format!("{path} of {name}"), error));
             }
         }
     }
 }
 
 /// Reads `Major: 259 Minor: 0` of an iblock object's `info`.
-fn iblock_number(info: &str) -> Option<Number> {
+fn iblock_number(info: &str) -> Option<DeviceNumber> {
     let mut words = info
         .split_whitespace()
         .skip_while(|word| *word != "Major:")
         .skip(1);
     let major = words.next()?.parse().ok()?;
     let minor = words.nth(1)?.parse().ok()?;
-    (major != 0).then_some(Number::Block(major, minor))
+    (major != 0).then_some(DeviceNumber::Block(major, minor))
 }
 
 /// Reads `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3` of a pscsi object's `info`, as sysfs names
@@ -178,9 +178,9 @@ mod tests {
 
     const CONFIG: &str = "sys/kernel/config";
 
-    fn found(tree: &Tree) -> (Vec<Target>, Vec<Unseen>) {
-        let mut unseen = Vec::new();
-        (targets(&tree.host(), &mut unseen), unseen)
+    fn found(tree: &Tree) -> (Vec<Target>, Vec<BlindSpot>) {
+        let mut blind_spots = Vec::new();
+        (targets(&tree.host(), &mut blind_spots), blind_spots)
     }
 
     fn names(tree: &Tree) -> Vec<String> {
@@ -292,9 +292,9 @@ mod tests {
     fn scsi_device_that_nothing_shows_is_unseen() {
         let tree = tree();
         pscsi(&tree, "pscsi_7", "PHBA Mode");
-        let (targets, unseen) = found(&tree);
+        let (targets, blind_spots) = found(&tree);
         assert_eq!(targets, []);
-        assert_eq!(unseen[0].place, "LIO pscsi_7/x");
+        assert_eq!(blind_spots[0].place, "LIO pscsi_7/x");
     }
 
     #[test]
@@ -310,9 +310,9 @@ mod tests {
         }
         tree.dir(&format!("{core}/iblock_1/bare"));
         tree.dir(&format!("{core}/alua/lu_gps/default_lu_gp"));
-        let (targets, unseen) = found(&tree);
+        let (targets, blind_spots) = found(&tree);
         assert_eq!(targets, []);
-        let places: Vec<String> = unseen.into_iter().map(|unseen| unseen.place).collect();
+        let places: Vec<String> = blind_spots.into_iter().map(|spot| spot.place).collect();
         let objects = ["fileio_0/x", "iblock_0/x", "iblock_1/bare", "new_0/x"];
         assert_eq!(places, objects.map(|object| format!("LIO {object}")));
     }
@@ -323,11 +323,7 @@ mod tests {
         tree.dir("sys/module/nvmet");
         let object = format!("{CONFIG}/target/core/pscsi_0/disk");
         tree.file(&format!("{object}/udev_path"), "/dev/gone\n");
-        let places: Vec<String> = found(&tree)
-            .1
-            .into_iter()
-            .map(|unseen| unseen.place)
-            .collect();
+        let places: Vec<String> = found(&tree).1.into_iter().map(|spot| spot.place).collect();
         assert!(places[0].ends_with("sys/kernel/config/nvmet"), "{places:?}");
         assert_eq!(places[1], "/dev/gone of LIO pscsi_0/disk");
     }

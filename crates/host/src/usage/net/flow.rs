@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::connection::Connection;
 use super::purpose::NetworkPurpose;
-use super::route::Lookup;
-use super::snapshot::Snapshot;
-use super::storage::Server;
+use super::route::RouteLookup;
+use super::snapshot::NetworkSnapshot;
+use super::storage::StorageServer;
 use crate::SshSession;
 
 const SSH_PORT: u16 = 22;
@@ -16,12 +16,12 @@ const SSH_PORT: u16 = 22;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
     pub(super) network: usize,
-    pub(super) lookup: Lookup,
+    pub(super) lookup: RouteLookup,
     pub(super) purpose: NetworkPurpose,
 }
 
 impl Flow {
-    pub(super) fn for_server(server: &Server) -> Self {
+    pub(super) fn for_server(server: &StorageServer) -> Self {
         let lookup = lookup(server.address, server.source);
         Self {
             network: server.network,
@@ -45,7 +45,7 @@ impl Flow {
     /// Lists the connections of a namespace that matter.
     pub(super) fn for_connections(
         network: usize,
-        snapshot: &Snapshot,
+        snapshot: &NetworkSnapshot,
         ssh_sockets: &BTreeSet<u32>,
     ) -> Vec<Self> {
         let connections = snapshot
@@ -62,7 +62,7 @@ impl Flow {
                 storage(connection.storage()?, peer)
             };
             let bound = lookup(peer, Some(connection.local.ip()));
-            let lookup = Lookup {
+            let lookup = RouteLookup {
                 mark: connection.mark,
                 interface: connection.interface,
                 ..bound
@@ -78,7 +78,7 @@ impl Flow {
 
     /// Returns the questions for its way. A connection of another namespace may leave it through
     /// the host's, so that is asked too.
-    pub(super) fn questions(&self) -> Vec<(usize, Lookup)> {
+    pub(super) fn questions(&self) -> Vec<(usize, RouteLookup)> {
         let mut questions = vec![(self.network, self.lookup.clone())];
         if self.network != 0 {
             questions.push((0, lookup(self.lookup.destination, None)));
@@ -99,8 +99,8 @@ fn storage(protocol: &str, peer: IpAddr) -> NetworkPurpose {
     }
 }
 
-fn lookup(destination: IpAddr, source: Option<IpAddr>) -> Lookup {
-    Lookup {
+fn lookup(destination: IpAddr, source: Option<IpAddr>) -> RouteLookup {
+    RouteLookup {
         destination,
         source,
         mark: 0,

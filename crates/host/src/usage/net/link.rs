@@ -29,7 +29,7 @@ pub(super) struct Link {
     pub(super) master: Option<u32>,
     /// Index of the interface below it, or of its peer (`IFLA_LINK`).
     pub(super) below: Option<u32>,
-    /// Number of the namespace of `below` and of a tunnel's outer packets, if another.
+    /// DeviceNumber of the namespace of `below` and of a tunnel's outer packets, if another.
     pub(super) below_namespace: Option<u32>,
     /// Bus and name of its device in sysfs: (`pci`, `0000:01:00.0`), (`virtio`, `virtio0`).
     pub(super) parent: Option<(String, String)>,

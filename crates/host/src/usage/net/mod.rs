@@ -1,8 +1,8 @@
-//! Usage of network interfaces, by netlink in every network namespace that can be inspected.
+//! HostSurvey of network interfaces, by netlink in every network namespace that can be inspected.
 //!
-//! [`Census`](namespace::Census) finds the namespaces. [`Snapshot`](snapshot::Snapshot) holds what
-//! netlink lists in one namespace. [`Stack`](stack::Stack) knows the interfaces that carry an
-//! interface, and [`Facts`](rules::Facts) has the rules. A device is in use if it carries an
+//! [`NamespaceSurvey`](namespace::NamespaceSurvey) finds the namespaces. [`NetworkSnapshot`](snapshot::NetworkSnapshot) holds what
+//! netlink lists in one namespace. [`InterfaceStack`](stack::InterfaceStack) knows the interfaces that carry an
+//! interface, and [`Rules`](rules::Rules) has the rules. A device is in use if it carries an
 //! interface that has a purpose.
 //!
 //! The netlink messages are parsed here rather than by a crate. Fifteen kinds of attributes are
@@ -27,4 +27,4 @@ mod wire;
 mod wireguard;
 
 pub(crate) use network::{Network, TUNNELS};
-pub use purpose::{NetworkPurpose, NetworkUse};
+pub use purpose::{NetworkPurpose, NetworkUsage};

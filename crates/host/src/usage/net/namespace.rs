@@ -15,22 +15,22 @@ use super::socket::Socket;
 use super::storage::MountTable;
 use crate::usage::disk::mounts;
 use crate::usage::process::scan::{FIRST_PID_NAMESPACE, pids};
-use crate::usage::report::Unseen;
+use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
 /// The uses that a namespace which cannot be seen hides.
 pub(super) const USES: &str = "uses of network interfaces";
 
 /// Device and inode: two files with the same are the same namespace.
-type Identity = (u64, u64);
+type NamespaceId = (u64, u64);
 
 /// A network namespace.
 #[derive(Debug)]
-pub(super) struct Namespace {
+pub(super) struct NetworkNamespace {
     /// Words for messages, such as `network namespace blue`.
     pub(super) name: String,
     file: File,
-    identity: Identity,
+    identity: NamespaceId,
 }
 
 /// Sockets that were opened in a namespace and ask there.
@@ -45,29 +45,29 @@ pub(super) struct Sockets {
 
 /// What the processes of the host show of its networks.
 #[derive(Debug, Default)]
-pub(super) struct Census {
+pub(super) struct NamespaceSurvey {
     /// The namespaces; the first is that of the host's first process.
-    pub(super) namespaces: Vec<Namespace>,
+    pub(super) namespaces: Vec<NetworkNamespace>,
     /// One table for each mount namespace.
     pub(super) mounts: Vec<MountTable>,
     /// Inodes of the sockets of SSH servers.
     pub(super) ssh_sockets: BTreeSet<u32>,
-    pub(super) unseen: Vec<Unseen>,
-    known: BTreeMap<Identity, usize>,
-    mount_namespaces: BTreeSet<Identity>,
+    pub(super) blind_spots: Vec<BlindSpot>,
+    known: BTreeMap<NamespaceId, usize>,
+    mount_namespaces: BTreeSet<NamespaceId>,
     is_denied: bool,
 }
 
-impl Census {
+impl NamespaceSurvey {
     /// Looks through `/proc`.
-    pub(super) fn take(host: &Host) -> Self {
+    pub(super) fn scan(host: &Host) -> Self {
         let proc = host.path("proc");
         let mut census = Self::default();
         let first = census.add(&proc.join("1/ns/net"), "the network namespace of the host");
         if let Err(error) = first {
             census
-                .unseen
-                .push(Unseen::new(USES, "/proc/1/ns/net", error));
+                .blind_spots
+                .push(BlindSpot::new(USES, "/proc/1/ns/net", error));
             let own = census.add(
                 &proc.join("thread-self/ns/net"),
                 "the network namespace of passthru",
@@ -78,16 +78,18 @@ impl Census {
             census.visit(&proc.join(pid.to_string()), pid);
         }
         if census.is_denied {
-            census
-                .unseen
-                .push(Unseen::new(USES, "/proc/PID/ns/net", "permission denied"));
+            census.blind_spots.push(BlindSpot::new(
+                USES,
+                "/proc/PID/ns/net",
+                "permission denied",
+            ));
         }
         let pids = fs::read_link(proc.join("self/ns/pid"));
         if !pids.is_ok_and(|pids| pids == Path::new(FIRST_PID_NAMESPACE)) {
             let why = "passthru does not run in the first pid namespace";
             census
-                .unseen
-                .push(Unseen::new(USES, "/proc/PID/ns/net", why));
+                .blind_spots
+                .push(BlindSpot::new(USES, "/proc/PID/ns/net", why));
         }
         census
     }
@@ -166,7 +168,7 @@ impl Census {
         }
         let file = File::open(path)?;
         let number = self.namespaces.len();
-        self.namespaces.push(Namespace {
+        self.namespaces.push(NetworkNamespace {
             name: name.to_owned(),
             file,
             identity,
@@ -183,12 +185,12 @@ impl Census {
             io::ErrorKind::NotFound => {}
             io::ErrorKind::PermissionDenied => self.is_denied = true,
             _ if error.raw_os_error() == Some(NO_SUCH_PROCESS) => {}
-            _ => self.unseen.push(Unseen::new(USES, name, error)),
+            _ => self.blind_spots.push(BlindSpot::new(USES, name, error)),
         }
     }
 }
 
-impl Namespace {
+impl NetworkNamespace {
     /// Opens sockets in the namespace, from a thread that enters it and ends.
     pub(super) fn sockets(&self, host: &Host) -> io::Result<Sockets> {
         let proc = host.path("proc/thread-self");
@@ -217,13 +219,13 @@ impl Namespace {
     }
 }
 
-impl AsFd for Namespace {
+impl AsFd for NetworkNamespace {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
+fn identity(path: &Path) -> io::Result<NamespaceId> {
     let file = fs::metadata(path)?;
     Ok((file.dev(), file.ino()))
 }
@@ -240,7 +242,7 @@ mod tests {
 
     /// Returns the names of the namespaces that a tree shows.
     fn names(tree: &Tree) -> Vec<String> {
-        let census = Census::take(&tree.host());
+        let census = NamespaceSurvey::scan(&tree.host());
         census
             .namespaces
             .iter()
@@ -298,7 +300,7 @@ mod tests {
                 &format!("socket:[{}]", 1000 + pid),
             );
         }
-        let census = Census::take(&tree.host());
+        let census = NamespaceSurvey::scan(&tree.host());
         assert_eq!(census.ssh_sockets, [1020, 1021].into());
     }
 
@@ -308,8 +310,8 @@ mod tests {
         tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);
         process(&tree, 20, "shell");
         tree.file("proc/thread-self/ns/net", "");
-        let census = Census::take(&tree.host());
-        assert_eq!(census.unseen[0].place, "/proc/1/ns/net");
+        let census = NamespaceSurvey::scan(&tree.host());
+        assert_eq!(census.blind_spots[0].place, "/proc/1/ns/net");
         assert_eq!(
             census.namespaces[0].name,
             "the network namespace of passthru"
@@ -321,10 +323,10 @@ mod tests {
         let tree = Tree::new();
         process(&tree, 1, "init");
         tree.link("proc/self/ns/pid", "pid:[4026532180]");
-        assert_eq!(Census::take(&tree.host()).unseen.len(), 1);
+        assert_eq!(NamespaceSurvey::scan(&tree.host()).blind_spots.len(), 1);
         let tree = Tree::new();
         process(&tree, 1, "init");
         tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);
-        assert_eq!(Census::take(&tree.host()).unseen, []);
+        assert_eq!(NamespaceSurvey::scan(&tree.host()).blind_spots, []);
     }
 }

@@ -6,17 +6,17 @@ use std::path::Path;
 
 use super::flow::Flow;
 use super::link::Link;
-use super::namespace::{self, Census, Sockets};
-use super::purpose::NetworkUse;
+use super::namespace::{self, NamespaceSurvey, Sockets};
+use super::purpose::NetworkUsage;
 use super::route;
-use super::rules::{Facts, HOST, Point};
-use super::snapshot::{self, Snapshot};
-use super::stack::{Interface, Stack, Ways, outer_namespaces, tunnel_lookups};
-use super::storage::{self, Server};
+use super::rules::{HOST, NeededInterface, Rules};
+use super::snapshot::{self, NetworkSnapshot};
+use super::stack::{Interface, InterfaceStack, RouteAnswers, outer_namespaces, tunnel_lookups};
+use super::storage::{self, StorageServer};
 use crate::Host;
-use crate::usage::descendants::Below;
-use crate::usage::report::Unseen;
-use crate::usage::survey::Use;
+use crate::usage::descendants::Descendants;
+use crate::usage::report::BlindSpot;
+use crate::usage::survey::Usage;
 
 /// The uses that netlink would show.
 const USES: &str = namespace::USES;
@@ -27,45 +27,45 @@ pub(crate) const TUNNELS: &str = "interfaces that carry tunnels";
 /// What the host's networks are used for at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
-    snapshots: Vec<Snapshot>,
+    snapshots: Vec<NetworkSnapshot>,
     /// Interfaces that have a purpose, and all that carry them.
-    points: Vec<(Point, BTreeSet<Interface>)>,
+    points: Vec<(NeededInterface, BTreeSet<Interface>)>,
     /// Interfaces that routes of the host lead over.
     routed: BTreeSet<Interface>,
     /// What could not be looked at, for any interface.
-    unseen: Vec<Unseen>,
+    blind_spots: Vec<BlindSpot>,
     /// What could not be looked at, for interfaces that routes lead over.
-    unseen_routed: Vec<Unseen>,
+    routed_blind_spots: Vec<BlindSpot>,
 }
 
 impl Network {
     /// Looks at all networks that can be seen. A copy of a host in a folder has none.
-    pub(crate) fn look(host: &Host) -> Self {
+    pub(crate) fn survey(host: &Host) -> Self {
         if host.is_copy() {
             return Self::default();
         }
-        let census = Census::take(host);
-        let (mut servers, mut unseen) = storage::mounted(&census.mounts);
+        let census = NamespaceSurvey::scan(host);
+        let (mut servers, mut blind_spots) = storage::mounted(&census.mounts);
         servers.extend(storage::attached(host));
-        let (snapshots, sockets) = read(host, &census, &mut unseen);
+        let (snapshots, sockets) = read(host, &census, &mut blind_spots);
         let mut flows = flows(&servers, &snapshots, &census.ssh_sockets);
         flows.extend(host.ssh_session().map(Flow::for_session));
         let ways = ask(&questions(&snapshots, &flows), &sockets);
-        unseen.extend(census.unseen);
+        blind_spots.extend(census.blind_spots);
         Self {
-            unseen,
+            blind_spots,
             ..Self::new(snapshots, &ways, &flows, &census.ssh_sockets)
         }
     }
 
     pub(super) fn new(
-        snapshots: Vec<Snapshot>,
-        ways: &Ways,
+        snapshots: Vec<NetworkSnapshot>,
+        ways: &RouteAnswers,
         flows: &[Flow],
         ssh_sockets: &BTreeSet<u32>,
     ) -> Self {
-        let stack = Stack::new(&snapshots, ways);
-        let facts = Facts {
+        let stack = InterfaceStack::new(&snapshots, ways);
+        let facts = Rules {
             snapshots: &snapshots,
             stack: &stack,
             ways,
@@ -77,26 +77,26 @@ impl Network {
             .map(|point| (point.clone(), stack.carriers(point.interface)))
             .collect();
         let routed = facts.routed();
-        let unseen_routed = facts.unseen_carriers();
+        let routed_blind_spots = facts.unseen_carriers();
         Self {
             snapshots,
             points,
             routed,
-            unseen: Vec::new(),
-            unseen_routed,
+            blind_spots: Vec::new(),
+            routed_blind_spots,
         }
     }
 
     /// Lists what the network interfaces of a device are used for.
-    pub(crate) fn uses(&self, host: &Host, device: &Path, below: &Below) -> Vec<Use> {
-        let mut uses = BTreeSet::new();
+    pub(crate) fn usages(&self, host: &Host, device: &Path, below: &Descendants) -> Vec<Usage> {
+        let mut usages = BTreeSet::new();
         for own in self.interfaces(host, device, below) {
             for (point, _) in self
                 .points
                 .iter()
                 .filter(|(_, carriers)| carriers.contains(&own))
             {
-                uses.insert(NetworkUse {
+                usages.insert(NetworkUsage {
                     netdev: self.name(own),
                     interface: self.name(point.interface),
                     purpose: point.purpose.clone(),
@@ -104,33 +104,38 @@ impl Network {
                 });
             }
         }
-        NetworkUse::join(uses)
+        NetworkUsage::join(usages)
             .into_iter()
-            .map(Use::Network)
+            .map(Usage::Network)
             .collect()
     }
 
     /// Lists what could not be looked at that may use a device; none for a device without any
     /// network interface.
-    pub(crate) fn unseen(&self, host: &Host, device: &Path, below: &Below) -> Vec<Unseen> {
+    pub(crate) fn blind_spots(
+        &self,
+        host: &Host,
+        device: &Path,
+        below: &Descendants,
+    ) -> Vec<BlindSpot> {
         let own = self.interfaces(host, device, below);
-        let mut unseen = Vec::new();
+        let mut blind_spots = Vec::new();
         if own.is_empty() && !has_interface(device) {
-            return unseen;
+            return blind_spots;
         }
         if own.is_empty() && !host.is_copy() {
             let why = "it is in a network namespace that no process and no mount shows";
-            unseen.push(Unseen::new(USES, "its own network interface", why));
+            blind_spots.push(BlindSpot::new(USES, "its own network interface", why));
         }
         if own.iter().any(|interface| self.routed.contains(interface)) {
-            unseen.extend(self.unseen_routed.clone());
+            blind_spots.extend(self.routed_blind_spots.clone());
         }
-        unseen.extend(self.unseen.clone());
-        unseen
+        blind_spots.extend(self.blind_spots.clone());
+        blind_spots
     }
 
     /// Returns the interfaces of a device, in whatever namespace they are.
-    fn interfaces(&self, host: &Host, device: &Path, below: &Below) -> Vec<Interface> {
+    fn interfaces(&self, host: &Host, device: &Path, below: &Descendants) -> Vec<Interface> {
         let Ok(device) = fs::canonicalize(device) else {
             return Vec::new();
         };
@@ -162,30 +167,30 @@ impl Network {
 /// Reads each namespace. One that cannot be read stays in the list, empty and recorded as unseen.
 fn read(
     host: &Host,
-    census: &Census,
-    unseen: &mut Vec<Unseen>,
-) -> (Vec<Snapshot>, Vec<Option<Sockets>>) {
+    census: &NamespaceSurvey,
+    blind_spots: &mut Vec<BlindSpot>,
+) -> (Vec<NetworkSnapshot>, Vec<Option<Sockets>>) {
     let mut snapshots = Vec::new();
     let mut all_sockets = Vec::new();
     for namespace in &census.namespaces {
         let sockets = namespace.sockets(host);
         let snapshot = sockets.as_ref().map_err(snapshot::copy);
-        let snapshot = snapshot.and_then(|sockets| Snapshot::read(&namespace.name, sockets));
+        let snapshot = snapshot.and_then(|sockets| NetworkSnapshot::read(&namespace.name, sockets));
         let mut snapshot = snapshot.unwrap_or_else(|error| {
-            unseen.push(Unseen::new(
+            blind_spots.push(BlindSpot::new(
                 USES,
                 format!("netlink in {}", namespace.name),
                 error,
             ));
-            Snapshot {
+            NetworkSnapshot {
                 name: namespace.name.clone(),
-                ..Snapshot::default()
+                ..NetworkSnapshot::default()
             }
         });
         if let Ok(sockets) = &sockets {
             snapshot.find_neighbours(sockets, &census.namespaces);
         }
-        unseen.append(&mut snapshot.unseen);
+        blind_spots.append(&mut snapshot.blind_spots);
         snapshots.push(snapshot);
         all_sockets.push(sockets.ok());
     }
@@ -193,8 +198,8 @@ fn read(
 }
 
 pub(super) fn flows(
-    servers: &[Server],
-    snapshots: &[Snapshot],
+    servers: &[StorageServer],
+    snapshots: &[NetworkSnapshot],
     ssh_sockets: &BTreeSet<u32>,
 ) -> Vec<Flow> {
     let mut flows: Vec<Flow> = servers.iter().map(Flow::for_server).collect();
@@ -206,9 +211,9 @@ pub(super) fn flows(
 
 /// Returns each question for a way that connections and tunnels need, in its namespace.
 pub(super) fn questions(
-    snapshots: &[Snapshot],
+    snapshots: &[NetworkSnapshot],
     flows: &[Flow],
-) -> BTreeSet<(usize, route::Lookup)> {
+) -> BTreeSet<(usize, route::RouteLookup)> {
     let mut questions: BTreeSet<_> = flows.iter().flat_map(Flow::questions).collect();
     for (namespace, snapshot) in snapshots.iter().enumerate() {
         for link in snapshot.links.values().filter(|link| Link::is_tunnel(link)) {
@@ -221,7 +226,10 @@ pub(super) fn questions(
     questions
 }
 
-fn ask(questions: &BTreeSet<(usize, route::Lookup)>, sockets: &[Option<Sockets>]) -> Ways {
+fn ask(
+    questions: &BTreeSet<(usize, route::RouteLookup)>,
+    sockets: &[Option<Sockets>],
+) -> RouteAnswers {
     let mut ways = BTreeMap::new();
     for (namespace, lookup) in questions {
         let Some(Some(sockets)) = sockets.get(*namespace) else {

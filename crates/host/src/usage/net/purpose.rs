@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::{Severity, abridge};
 
-/// Number of the main routing table.
+/// DeviceNumber of the main routing table.
 const MAIN: u32 = 254;
 
 /// A use of a device's network interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NetworkUse {
+pub struct NetworkUsage {
     /// The device's own network interface.
     pub netdev: String,
     /// The interface that has the purpose: the same, or a bond, bridge, VLAN or tunnel over it.
@@ -21,7 +21,7 @@ pub struct NetworkUse {
     /// What it does for the host.
     #[serde(flatten)]
     pub purpose: NetworkPurpose,
-    /// Number of other uses of this kind that the same interface has: routes, peers.
+    /// DeviceNumber of other uses of this kind that the same interface has: routes, peers.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: usize,
 }
@@ -36,7 +36,7 @@ fn is_zero(number: &usize) -> bool {
 pub enum NetworkPurpose {
     /// A default route leads over it, in a table that rules lead to.
     DefaultRoute {
-        /// Number of the routing table; 254 is the main one.
+        /// DeviceNumber of the routing table; 254 is the main one.
         table: u32,
     },
     /// A route leads over it to a router, or to a large part of the Internet.
@@ -86,21 +86,21 @@ pub enum NetworkPurpose {
     OnlyLink,
 }
 
-impl NetworkUse {
+impl NetworkUsage {
     /// Joins the uses of one kind that the same interface has into one.
-    pub(super) fn join(uses: BTreeSet<Self>) -> Vec<Self> {
+    pub(super) fn join(usages: BTreeSet<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
-        for used in uses {
-            match joined.last_mut().filter(|last| last.is_like(&used)) {
-                Some(last) => last.add(used),
-                None => joined.push(used),
+        for usage in usages {
+            match joined.last_mut().filter(|last| last.is_like(&usage)) {
+                Some(last) => last.add(usage),
+                None => joined.push(usage),
             }
         }
         joined
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        let kind = |used: &Self| match &used.purpose {
+        let kind = |usage: &Self| match &usage.purpose {
             NetworkPurpose::Storage { protocol, .. } => Some(protocol.clone()),
             _ => None,
         };
@@ -134,7 +134,7 @@ impl NetworkUse {
     }
 }
 
-impl fmt::Display for NetworkUse {
+impl fmt::Display for NetworkUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             netdev,
@@ -195,11 +195,11 @@ mod tests {
     use super::super::rules::HOST;
     use super::super::scene::{CARD, OTHER, Scene, link};
     use super::*;
-    use crate::Use;
+    use crate::Usage;
 
     #[test]
     fn network_use_is_one_flat_object_in_json() {
-        let used = Use::Network(NetworkUse {
+        let usage = Usage::Network(NetworkUsage {
             netdev: "eth0".into(),
             interface: "br0".into(),
             purpose: NetworkPurpose::DefaultRoute { table: 254 },
@@ -212,9 +212,9 @@ mod tests {
             "purpose": "default_route",
             "table": 254,
         });
-        assert_eq!(serde_json::to_value(&used).unwrap(), expected);
+        assert_eq!(serde_json::to_value(&usage).unwrap(), expected);
         assert_eq!(
-            used.to_string(),
+            usage.to_string(),
             "the default route over br0, carried by eth0"
         );
     }
@@ -234,7 +234,7 @@ mod tests {
             "the default route over eth0 (and 3 more)",
             "the route to 10.0.0.0/16 over eth0 (and 49 more)",
         ];
-        assert_eq!(scene.uses(), expected);
+        assert_eq!(scene.usages(), expected);
     }
 
     #[test]
@@ -249,12 +249,15 @@ mod tests {
             };
             scene = scene.add(tun).default_over(index, 254);
         }
-        let unseen = scene.unseen();
-        assert_eq!(unseen.len(), 1, "{unseen:?}");
-        assert!(unseen[0].contains("(tun10, tun11, "), "{unseen:?}");
+        let blind_spots = scene.blind_spots();
+        assert_eq!(blind_spots.len(), 1, "{blind_spots:?}");
         assert!(
-            unseen[0].ends_with("tun17 and 4 more: a program carries its packets)"),
-            "{unseen:?}"
+            blind_spots[0].contains("(tun10, tun11, "),
+            "{blind_spots:?}"
+        );
+        assert!(
+            blind_spots[0].ends_with("tun17 and 4 more: a program carries its packets)"),
+            "{blind_spots:?}"
         );
     }
 
@@ -270,6 +273,6 @@ mod tests {
             "NFS with 10.0.3.1 over eth0 (and 1 more)",
             "iSCSI with 10.0.3.3 over eth0",
         ];
-        assert_eq!(scene.uses(), expected);
+        assert_eq!(scene.usages(), expected);
     }
 }

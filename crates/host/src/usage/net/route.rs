@@ -46,7 +46,7 @@ pub(super) struct NextHop {
 
 /// A question for the way to an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lookup {
+pub(super) struct RouteLookup {
     pub(super) destination: IpAddr,
     pub(super) source: Option<IpAddr>,
     pub(super) mark: u32,
@@ -190,7 +190,7 @@ pub(super) fn request(family: u8) -> Body {
     Body::new(&header)
 }
 
-impl Lookup {
+impl RouteLookup {
     pub(super) fn request(&self) -> Body {
         let mut header = [0; 12];
         header[0] = if self.destination.is_ipv4() {

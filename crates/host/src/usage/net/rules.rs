@@ -8,34 +8,34 @@ use super::link::Link;
 use super::network::TUNNELS;
 use super::purpose::NetworkPurpose;
 use super::route::Route;
-use super::snapshot::Snapshot;
-use super::stack::{Interface, Stack, Ways};
+use super::snapshot::NetworkSnapshot;
+use super::stack::{Interface, InterfaceStack, RouteAnswers};
 use crate::abridge;
-use crate::usage::report::Unseen;
+use crate::usage::report::BlindSpot;
 
 /// The place of the host's own namespace in the list.
 pub(super) const HOST: usize = 0;
 
 /// An interface that has a purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Point {
+pub(super) struct NeededInterface {
     pub(super) interface: Interface,
     pub(super) purpose: NetworkPurpose,
 }
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
-    pub(super) snapshots: &'a [Snapshot],
-    pub(super) stack: &'a Stack,
-    pub(super) ways: &'a Ways,
+pub(super) struct Rules<'a> {
+    pub(super) snapshots: &'a [NetworkSnapshot],
+    pub(super) stack: &'a InterfaceStack,
+    pub(super) ways: &'a RouteAnswers,
     pub(super) flows: &'a [Flow],
     pub(super) ssh_sockets: &'a BTreeSet<u32>,
 }
 
-impl Facts<'_> {
+impl Rules<'_> {
     /// Applies all rules.
-    pub(super) fn points(&self) -> Vec<Point> {
+    pub(super) fn points(&self) -> Vec<NeededInterface> {
         let mut points = Vec::new();
         if let Some(host) = self.snapshots.first() {
             points.extend(routes(host));
@@ -62,7 +62,7 @@ impl Facts<'_> {
 
     /// Lists what carries host traffic over interfaces that cannot be told: tunnels that programs
     /// keep, and tunnels whose remote end each packet brings.
-    pub(super) fn unseen_carriers(&self) -> Vec<Unseen> {
+    pub(super) fn unseen_carriers(&self) -> Vec<BlindSpot> {
         let Some(host) = self.snapshots.first() else {
             return Vec::new();
         };
@@ -83,9 +83,9 @@ impl Facts<'_> {
                     .push(&link.name);
             }
         }
-        let unseen = names.into_iter();
-        unseen
-            .map(|(why, names)| Unseen::new(TUNNELS, abridge(&names, ", "), why))
+        let blind_spots = names.into_iter();
+        blind_spots
+            .map(|(why, names)| BlindSpot::new(TUNNELS, abridge(&names, ", "), why))
             .collect()
     }
 
@@ -105,7 +105,7 @@ impl Facts<'_> {
 
     /// On a host without a default route, each network of its own may be the administrator's; but
     /// not if another card leads to the same network.
-    fn only_routes(&self, host: &Snapshot) -> Vec<Point> {
+    fn only_routes(&self, host: &NetworkSnapshot) -> Vec<NeededInterface> {
         if live(host).any(|route| route.is_wide() && self.leaves(host, route)) {
             return Vec::new();
         }
@@ -131,7 +131,7 @@ impl Facts<'_> {
     }
 
     /// Returns whether a route leads out of this host: over a card.
-    fn leaves(&self, host: &Snapshot, route: &Route) -> bool {
+    fn leaves(&self, host: &NetworkSnapshot, route: &Route) -> bool {
         let tops = route
             .interfaces
             .iter()
@@ -147,7 +147,7 @@ impl Facts<'_> {
     }
 
     /// A connection goes over the interface of its route, and over that with its own address.
-    fn flow(&self, flow: &Flow) -> Vec<Point> {
+    fn flow(&self, flow: &Flow) -> Vec<NeededInterface> {
         let mut interfaces = BTreeSet::new();
         for (namespace, lookup) in flow.questions() {
             let way = self.ways.get(&(namespace, lookup)).copied().flatten();
@@ -157,7 +157,7 @@ impl Facts<'_> {
             let own = own.interfaces_with(source);
             interfaces.extend(own.map(|index| Interface::new(flow.network, index)));
         }
-        let purpose = |interface| Point {
+        let purpose = |interface| NeededInterface {
             interface,
             purpose: flow.purpose.clone(),
         };
@@ -165,7 +165,7 @@ impl Facts<'_> {
     }
 
     /// An SSH server that listens at one address needs the interface that has it.
-    fn servers(&self, namespace: usize, own: &Snapshot) -> Vec<Point> {
+    fn servers(&self, namespace: usize, own: &NetworkSnapshot) -> Vec<NeededInterface> {
         let listening = own.connections.iter().filter(|socket| {
             let address = socket.local.ip();
             let is_one = !address.is_unspecified() && !address.is_loopback();
@@ -176,35 +176,36 @@ impl Facts<'_> {
             let purpose = NetworkPurpose::SshServer {
                 address: address.to_string(),
             };
-            own.interfaces_with(address).map(move |index| Point {
-                interface: Interface::new(namespace, index),
-                purpose: purpose.clone(),
-            })
+            own.interfaces_with(address)
+                .map(move |index| NeededInterface {
+                    interface: Interface::new(namespace, index),
+                    purpose: purpose.clone(),
+                })
         });
         points.collect()
     }
 }
 
-fn point(index: u32, purpose: NetworkPurpose) -> Point {
-    Point {
+fn point(index: u32, purpose: NetworkPurpose) -> NeededInterface {
+    NeededInterface {
         interface: Interface::new(HOST, index),
         purpose,
     }
 }
 
 /// Returns the routes of tables that a rule leads to.
-fn live(host: &Snapshot) -> impl Iterator<Item = &Route> {
+fn live(host: &NetworkSnapshot) -> impl Iterator<Item = &Route> {
     host.routes
         .iter()
         .filter(|route| host.tables.contains(&route.table))
 }
 
 /// Returns the routes that lead to a router, or to much of the Internet.
-fn wide_or_routed(host: &Snapshot) -> impl Iterator<Item = &Route> {
+fn wide_or_routed(host: &NetworkSnapshot) -> impl Iterator<Item = &Route> {
     live(host).filter(|route| route.is_wide() || route.has_gateway)
 }
 
-fn routes(host: &Snapshot) -> Vec<Point> {
+fn routes(host: &NetworkSnapshot) -> Vec<NeededInterface> {
     let mut points = Vec::new();
     for route in wide_or_routed(host) {
         let purpose = match route.length {
@@ -223,7 +224,7 @@ fn routes(host: &Snapshot) -> Vec<Point> {
     points
 }
 
-fn links(host: &Snapshot, link: &Link) -> Vec<Point> {
+fn links(host: &NetworkSnapshot, link: &Link) -> Vec<NeededInterface> {
     let mut points = Vec::new();
     if link.is_tunnel() && link.is_up {
         points.push(point(link.index, NetworkPurpose::Tunnel));
@@ -255,7 +256,7 @@ fn links(host: &Snapshot, link: &Link) -> Vec<Point> {
 
 /// An interface that was put into another namespace is in use there. Those that only exist there
 /// (veth, bridges, bonds) have a card below that counts by itself.
-fn in_namespace((namespace, snapshot): (usize, &Snapshot)) -> Vec<Point> {
+fn in_namespace((namespace, snapshot): (usize, &NetworkSnapshot)) -> Vec<NeededInterface> {
     const MADE_OF_OTHERS: [&str; 7] = [
         "veth",
         "bridge",
@@ -270,14 +271,14 @@ fn in_namespace((namespace, snapshot): (usize, &Snapshot)) -> Vec<Point> {
     let purpose = NetworkPurpose::Namespace {
         namespace: snapshot.name.clone(),
     };
-    let points = links.map(|link| Point {
+    let points = links.map(|link| NeededInterface {
         interface: Interface::new(namespace, link.index),
         purpose: purpose.clone(),
     });
     points.collect()
 }
 
-fn only_link(host: &Snapshot) -> Option<Point> {
+fn only_link(host: &NetworkSnapshot) -> Option<NeededInterface> {
     let mut running = host
         .links
         .values()
@@ -290,7 +291,7 @@ fn only_link(host: &Snapshot) -> Option<Point> {
 }
 
 /// Returns whether its packets go through a program: a tun, or PPP over anything but PPPoE.
-fn is_kept_by_a_program(host: &Snapshot, link: &Link) -> bool {
+fn is_kept_by_a_program(host: &NetworkSnapshot, link: &Link) -> bool {
     match link.kind.as_str() {
         "tun" => link.master.is_none(),
         "ppp" => host.pppoe.is_empty(),
@@ -309,8 +310,8 @@ mod tests {
         let scene = Scene::new()
             .default_over(OTHER, 254)
             .route(CARD, "10.0.3.0", 24, 254);
-        assert_eq!(scene.uses(), [""; 0]);
-        assert_eq!(scene.unseen(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
+        assert_eq!(scene.blind_spots(), [""; 0]);
     }
 
     #[test]
@@ -319,9 +320,9 @@ mod tests {
             .route(CARD, "10.0.3.0", 24, 254)
             .route(CARD, "fe80::", 64, 254);
         let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
-        assert_eq!(scene.uses(), [only]);
+        assert_eq!(scene.usages(), [only]);
         let scene = scene.route(OTHER, "10.0.3.0", 24, 254);
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
     }
 
     #[test]
@@ -342,7 +343,7 @@ mod tests {
         let mut scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
         scene.snapshots[HOST].routes[0].has_gateway = false;
         let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
-        assert_eq!(scene.uses(), [only]);
+        assert_eq!(scene.usages(), [only]);
     }
 
     #[test]
@@ -350,9 +351,9 @@ mod tests {
         let mut scene = Scene::new()
             .default_over(OTHER, 254)
             .default_over(CARD, 100);
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
         scene.snapshots[HOST].tables.insert(100);
-        assert_eq!(scene.uses(), ["the default route of table 100 over eth0"]);
+        assert_eq!(scene.usages(), ["the default route of table 100 over eth0"]);
     }
 
     #[test]
@@ -362,14 +363,14 @@ mod tests {
                 .default_over(OTHER, 254)
                 .route(CARD, destination, length, 254);
             let expected = format!("the route to {destination}/{length} over eth0");
-            assert_eq!(scene.uses(), [expected]);
+            assert_eq!(scene.usages(), [expected]);
         }
         let mut scene = Scene::new()
             .default_over(OTHER, 254)
             .route(CARD, "10.9.0.0", 16, 254);
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
         scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
-        assert_eq!(scene.uses(), ["the route to 10.9.0.0/16 over eth0"]);
+        assert_eq!(scene.usages(), ["the route to 10.9.0.0/16 over eth0"]);
     }
 
     #[test]
@@ -380,13 +381,16 @@ mod tests {
             kind: "bridge".into(),
             ..link(10, "br0")
         });
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
         let tap = Link {
             kind: "tun".into(),
             master: Some(10),
             ..link(11, "vnet0")
         };
-        assert_eq!(scene.add(tap).uses(), ["br0, which joins eth0 with vnet0"]);
+        assert_eq!(
+            scene.add(tap).usages(),
+            ["br0, which joins eth0 with vnet0"]
+        );
     }
 
     #[test]
@@ -397,14 +401,14 @@ mod tests {
         });
         let mut scene = scene.default_over(10, 254);
         scene.snapshots[HOST].routes[0].has_gateway = false;
-        assert_eq!(scene.unseen(), [""; 0]);
+        assert_eq!(scene.blind_spots(), [""; 0]);
         let scene = scene
             .route(CARD, "10.0.3.0", 24, 254)
             .default_over(OTHER, 254);
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
         let tun =
             "interfaces that carry tunnels cannot be seen (tun0: a program carries its packets)";
-        assert_eq!(scene.unseen(), [tun]);
+        assert_eq!(scene.blind_spots(), [tun]);
     }
 
     #[test]
@@ -419,8 +423,11 @@ mod tests {
             ..link(10, "vxlan_sys_4789")
         };
         let scene = Scene::new().add(vxlan).default_over(OTHER, 254);
-        assert_eq!(scene.unseen(), [""; 0]);
-        assert_eq!(scene.route(CARD, "10.0.3.0", 24, 254).unseen().len(), 1);
+        assert_eq!(scene.blind_spots(), [""; 0]);
+        assert_eq!(
+            scene.route(CARD, "10.0.3.0", 24, 254).blind_spots().len(),
+            1
+        );
     }
 
     #[test]
@@ -430,7 +437,7 @@ mod tests {
             .namespace("network namespace blue");
         let card = scene.snapshots[HOST].links.remove(&CARD).unwrap();
         scene.snapshots[1].links.insert(CARD, card);
-        assert_eq!(scene.uses(), ["eth0 in network namespace blue"]);
+        assert_eq!(scene.usages(), ["eth0 in network namespace blue"]);
     }
 
     #[test]
@@ -448,7 +455,7 @@ mod tests {
         scene.snapshots[1].links.insert(9, macvlan);
         scene.snapshots[1].neighbours.insert(0, HOST);
         assert_eq!(
-            scene.uses(),
+            scene.usages(),
             ["mv0 in network namespace blue, carried by eth0"]
         );
     }
@@ -461,7 +468,7 @@ mod tests {
             ..link(9, "macvtap0")
         };
         let scene = Scene::new().default_over(OTHER, 254).add(macvtap);
-        assert_eq!(scene.uses(), ["the tap macvtap0, carried by eth0"]);
+        assert_eq!(scene.usages(), ["the tap macvtap0, carried by eth0"]);
     }
 
     #[test]
@@ -470,13 +477,13 @@ mod tests {
             .default_over(OTHER, 254)
             .way("10.0.3.100", CARD);
         let nfs = scene.connection("10.0.3.15:50000", "10.0.3.100:2049");
-        assert_eq!(nfs.uses(), ["NFS with 10.0.3.100 over eth0"]);
+        assert_eq!(nfs.usages(), ["NFS with 10.0.3.100 over eth0"]);
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
         let ssh = scene.connection("10.0.3.15:22", "10.0.3.2:50000");
-        assert_eq!(ssh.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
+        assert_eq!(ssh.usages(), ["the SSH session of 10.0.3.2 over eth0"]);
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
         assert_eq!(
-            scene.connection("10.0.3.15:40000", "10.0.3.2:443").uses(),
+            scene.connection("10.0.3.15:40000", "10.0.3.2:443").usages(),
             [""; 0]
         );
     }
@@ -485,11 +492,11 @@ mod tests {
     fn ssh_server_on_another_port_is_known_by_its_sockets() {
         let scene = Scene::new().default_over(OTHER, 254).way("10.0.3.2", CARD);
         let mut scene = scene.connection("10.0.3.15:2222", "10.0.3.2:50000");
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
         scene
             .ssh_sockets
             .insert(scene.snapshots[HOST].connections[0].inode);
-        assert_eq!(scene.uses(), ["the SSH session of 10.0.3.2 over eth0"]);
+        assert_eq!(scene.usages(), ["the SSH session of 10.0.3.2 over eth0"]);
     }
 
     #[test]
@@ -501,19 +508,22 @@ mod tests {
             .addresses
             .push((CARD, address("10.0.3.15")));
         scene.snapshots[HOST].connections[0].remote = None;
-        assert_eq!(scene.uses(), ["the SSH server's address 10.0.3.15 on eth0"]);
+        assert_eq!(
+            scene.usages(),
+            ["the SSH server's address 10.0.3.15 on eth0"]
+        );
         scene.snapshots[HOST].connections[0]
             .local
             .set_ip(address("0.0.0.0"));
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
     }
 
     #[test]
     fn only_link_that_is_up_informs() {
         let mut scene = Scene::new();
         scene.link(CARD).is_running = true;
-        assert_eq!(scene.uses(), ["eth0, the only network link that is up"]);
+        assert_eq!(scene.usages(), ["eth0, the only network link that is up"]);
         scene.link(OTHER).is_running = true;
-        assert_eq!(scene.uses(), [""; 0]);
+        assert_eq!(scene.usages(), [""; 0]);
     }
 }

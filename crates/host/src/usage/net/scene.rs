@@ -8,10 +8,10 @@ use super::link::Link;
 use super::network::{Network, flows, questions};
 use super::route::Route;
 use super::rules::HOST;
-use super::snapshot::Snapshot;
-use super::stack::Ways;
+use super::snapshot::NetworkSnapshot;
+use super::stack::RouteAnswers;
 use crate::test_tree::Tree;
-use crate::usage::descendants::Below;
+use crate::usage::descendants::Descendants;
 
 /// Index of `eth0`, of the PCI device that [`Scene::uses`] is about.
 pub(super) const CARD: u32 = 2;
@@ -20,7 +20,7 @@ pub(super) const OTHER: u32 = 3;
 
 pub(super) struct Scene {
     tree: Tree,
-    pub(super) snapshots: Vec<Snapshot>,
+    pub(super) snapshots: Vec<NetworkSnapshot>,
     pub(super) ssh_sockets: BTreeSet<u32>,
     ways: Vec<(IpAddr, u32)>,
 }
@@ -41,9 +41,9 @@ pub(super) fn link(index: u32, name: &str) -> Link {
 impl Scene {
     pub(super) fn new() -> Self {
         let tree = Tree::new();
-        let mut host = Snapshot {
+        let mut host = NetworkSnapshot {
             tables: [253, 254, 255].into(),
-            ..Snapshot::default()
+            ..NetworkSnapshot::default()
         };
         for (index, name, device) in [
             (CARD, "eth0", "0000:01:00.0"),
@@ -77,9 +77,9 @@ impl Scene {
     }
 
     pub(super) fn namespace(mut self, name: &str) -> Self {
-        self.snapshots.push(Snapshot {
+        self.snapshots.push(NetworkSnapshot {
             name: name.to_owned(),
-            ..Snapshot::default()
+            ..NetworkSnapshot::default()
         });
         self
     }
@@ -130,7 +130,7 @@ impl Scene {
 
     fn network(&self) -> Network {
         let flows = flows(&[], &self.snapshots, &self.ssh_sockets);
-        let mut ways = Ways::new();
+        let mut ways = RouteAnswers::new();
         for (namespace, lookup) in questions(&self.snapshots, &flows) {
             let way = self
                 .ways
@@ -143,30 +143,34 @@ impl Scene {
     }
 
     /// Returns the uses of the device of `eth0`, in words.
-    pub(super) fn uses(&self) -> Vec<String> {
+    pub(super) fn usages(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
-        let uses = self.network().uses(&host, &device, &Below::default());
-        uses.iter().map(ToString::to_string).collect()
+        let usages = self
+            .network()
+            .usages(&host, &device, &Descendants::default());
+        usages.iter().map(ToString::to_string).collect()
     }
 
     /// Returns the uses, in words, as with a kernel that names no parent of a link.
     pub(super) fn uses_below(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
-        let below = Below {
+        let below = Descendants {
             netdevs: vec!["eth0".into()],
-            ..Below::default()
+            ..Descendants::default()
         };
-        let uses = self.network().uses(&host, &device, &below);
-        uses.iter().map(ToString::to_string).collect()
+        let usages = self.network().usages(&host, &device, &below);
+        usages.iter().map(ToString::to_string).collect()
     }
 
     /// Returns what was not seen for the device of `eth0`, in words.
-    pub(super) fn unseen(&self) -> Vec<String> {
+    pub(super) fn blind_spots(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
-        let unseen = self.network().unseen(&host, &device, &Below::default());
-        unseen.iter().map(ToString::to_string).collect()
+        let blind_spots = self
+            .network()
+            .blind_spots(&host, &device, &Descendants::default());
+        blind_spots.iter().map(ToString::to_string).collect()
     }
 }

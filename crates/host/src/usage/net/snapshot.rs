@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::connection::{self, Connection};
 use super::link::{self, Link};
-use super::namespace::{Namespace, Sockets, USES};
-use super::route::{self, IPV4, IPV6, Lookup, NextHop, Route, USUAL_TABLES};
+use super::namespace::{NetworkNamespace, Sockets, USES};
+use super::route::{self, IPV4, IPV6, NextHop, Route, RouteLookup, USUAL_TABLES};
 use super::socket::Socket;
 use super::wire::{Body, Message};
-use super::wireguard::{self, Peers};
-use crate::usage::report::Unseen;
+use super::wireguard::{self, WireGuardPeers};
+use crate::usage::report::BlindSpot;
 
 const GET_ADDRESS: u16 = 22;
 const GET_NEIGHBOUR: u16 = 30;
@@ -23,7 +23,7 @@ const FAMILY_NOT_SUPPORTED: i32 = 97;
 
 /// The network of one namespace at one moment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Snapshot {
+pub(super) struct NetworkSnapshot {
     /// Words for messages, such as `network namespace blue`.
     pub(super) name: String,
     pub(super) links: BTreeMap<u32, Link>,
@@ -36,13 +36,13 @@ pub(super) struct Snapshot {
     pub(super) neighbours: BTreeMap<u32, usize>,
     /// Remote ends of vxlan interfaces, from their forwarding tables.
     pub(super) forwarding: Vec<(u32, IpAddr)>,
-    pub(super) wireguard: BTreeMap<u32, Peers>,
+    pub(super) wireguard: BTreeMap<u32, WireGuardPeers>,
     /// Names of the interfaces that PPPoE sessions go over.
     pub(super) pppoe: Vec<String>,
-    pub(super) unseen: Vec<Unseen>,
+    pub(super) blind_spots: Vec<BlindSpot>,
 }
 
-impl Snapshot {
+impl NetworkSnapshot {
     /// Asks for all but the numbers of other namespaces.
     ///
     /// # Errors
@@ -131,12 +131,13 @@ impl Snapshot {
         }
     }
 
-    fn miss(&mut self, uses: &'static str, error: io::Error) {
-        self.unseen.push(Unseen::new(uses, &self.name, error));
+    fn miss(&mut self, usages: &'static str, error: io::Error) {
+        self.blind_spots
+            .push(BlindSpot::new(usages, &self.name, error));
     }
 
     /// Finds out which namespaces the links name by a number.
-    pub(super) fn find_neighbours(&mut self, sockets: &Sockets, namespaces: &[Namespace]) {
+    pub(super) fn find_neighbours(&mut self, sockets: &Sockets, namespaces: &[NetworkNamespace]) {
         let numbers = self.links.values().filter_map(|link| link.below_namespace);
         let mut wanted: BTreeSet<u32> = numbers.collect();
         for (place, namespace) in namespaces.iter().enumerate() {
@@ -160,8 +161,11 @@ impl Snapshot {
                     "the network namespace behind {} in {}",
                     link.name, self.name
                 );
-                self.unseen
-                    .push(Unseen::new(USES, place, "no process and no mount shows it"));
+                self.blind_spots.push(BlindSpot::new(
+                    USES,
+                    place,
+                    "no process and no mount shows it",
+                ));
             }
         }
     }
@@ -176,16 +180,16 @@ impl Snapshot {
 }
 
 /// Asks the kernel by which interface packets leave; `None` where no route leads there.
-pub(super) fn way(sockets: &Sockets, lookup: &Lookup) -> Option<u32> {
-    let ask = |lookup: &Lookup| sockets.route.ask(route::GET_ROUTE, &lookup.request());
+pub(super) fn way(sockets: &Sockets, lookup: &RouteLookup) -> Option<u32> {
+    let ask = |lookup: &RouteLookup| sockets.route.ask(route::GET_ROUTE, &lookup.request());
     // A source that is not an address of this namespace is refused.
     let answer = ask(lookup).or_else(|_| {
-        ask(&Lookup {
+        ask(&RouteLookup {
             source: None,
             ..lookup.clone()
         })
     });
-    Lookup::answer(&answer.ok()?)
+    RouteLookup::answer(&answer.ok()?)
 }
 
 /// Takes a list that this kernel does not have for an empty one.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::link::Link;
-use super::route::Lookup;
+use super::route::RouteLookup;
 use super::rules::HOST;
-use super::snapshot::Snapshot;
+use super::snapshot::NetworkSnapshot;
 
 /// An interface: place of its namespace in the list, and its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,11 +16,11 @@ pub(super) struct Interface {
 }
 
 /// The kernel's answers to questions for the way, by namespace and question.
-pub(super) type Ways = BTreeMap<(usize, Lookup), Option<u32>>;
+pub(super) type RouteAnswers = BTreeMap<(usize, RouteLookup), Option<u32>>;
 
 /// Which interfaces carry which.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stack {
+pub(super) struct InterfaceStack {
     below: BTreeMap<Interface, BTreeSet<Interface>>,
 }
 
@@ -30,8 +30,8 @@ impl Interface {
     }
 }
 
-impl Stack {
-    pub(super) fn new(snapshots: &[Snapshot], ways: &Ways) -> Self {
+impl InterfaceStack {
+    pub(super) fn new(snapshots: &[NetworkSnapshot], ways: &RouteAnswers) -> Self {
         let mut stack = Self::default();
         for (namespace, snapshot) in snapshots.iter().enumerate() {
             for link in snapshot.links.values() {
@@ -61,7 +61,7 @@ impl Stack {
 
     /// A bond, bridge, team or VRF goes over its ports. All interfaces of Open vSwitch go over all
     /// ports: the kernel has one datapath for all of its bridges.
-    fn add_masters(&mut self, namespace: usize, snapshot: &Snapshot, link: &Link) {
+    fn add_masters(&mut self, namespace: usize, snapshot: &NetworkSnapshot, link: &Link) {
         let port = Interface::new(namespace, link.index);
         let Some(master) = link.master else { return };
         self.add(Interface::new(namespace, master), port);
@@ -82,7 +82,7 @@ impl Stack {
 
     /// A VLAN, macvlan and the like go over one interface; a veth over its peer, and over the
     /// switch that the peer is a port of.
-    fn add_lower(&mut self, namespace: usize, snapshots: &[Snapshot], link: &Link) {
+    fn add_lower(&mut self, namespace: usize, snapshots: &[NetworkSnapshot], link: &Link) {
         let above = Interface::new(namespace, link.index);
         let Some(index) = link.below else { return };
         let Some(other) = other_namespace(namespace, snapshots, link) else {
@@ -99,7 +99,13 @@ impl Stack {
     }
 
     /// A tunnel goes over the interfaces that its outer packets take.
-    fn add_outer(&mut self, namespace: usize, snapshots: &[Snapshot], link: &Link, ways: &Ways) {
+    fn add_outer(
+        &mut self,
+        namespace: usize,
+        snapshots: &[NetworkSnapshot],
+        link: &Link,
+        ways: &RouteAnswers,
+    ) {
         let above = Interface::new(namespace, link.index);
         for other in outer_namespaces(namespace, snapshots, link) {
             let outside = &snapshots[other];
@@ -129,7 +135,7 @@ impl Stack {
 }
 
 /// Returns the namespace of an interface's lower side; `None` if it cannot be seen.
-fn other_namespace(own: usize, snapshots: &[Snapshot], link: &Link) -> Option<usize> {
+fn other_namespace(own: usize, snapshots: &[NetworkSnapshot], link: &Link) -> Option<usize> {
     match link.below_namespace {
         Some(number) => snapshots[own].neighbours.get(&number).copied(),
         None => Some(own),
@@ -138,7 +144,11 @@ fn other_namespace(own: usize, snapshots: &[Snapshot], link: &Link) -> Option<us
 
 /// Returns the namespaces that a tunnel's outer packets may be in. WireGuard keeps to the one that
 /// it was made in and does not name it; that is the host's, as a rule.
-pub(super) fn outer_namespaces(own: usize, snapshots: &[Snapshot], link: &Link) -> Vec<usize> {
+pub(super) fn outer_namespaces(
+    own: usize,
+    snapshots: &[NetworkSnapshot],
+    link: &Link,
+) -> Vec<usize> {
     let mut namespaces: Vec<usize> = other_namespace(own, snapshots, link).into_iter().collect();
     if link.is_tunnel() && link.below_namespace.is_none() && own != HOST {
         namespaces.push(HOST);
@@ -147,7 +157,7 @@ pub(super) fn outer_namespaces(own: usize, snapshots: &[Snapshot], link: &Link) 
 }
 
 /// Returns the questions for the way of a tunnel's outer packets.
-pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
+pub(super) fn tunnel_lookups(snapshot: &NetworkSnapshot, link: &Link) -> Vec<RouteLookup> {
     let forwarding = snapshot
         .forwarding
         .iter()
@@ -156,7 +166,7 @@ pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
     remotes.extend(link.tunnel.remote);
     let peers = snapshot.wireguard.get(&link.index);
     remotes.extend(peers.iter().flat_map(|peers| &peers.remotes));
-    let lookup = |destination| Lookup {
+    let lookup = |destination| RouteLookup {
         destination,
         source: link
             .tunnel
@@ -172,7 +182,7 @@ pub(super) fn tunnel_lookups(snapshot: &Snapshot, link: &Link) -> Vec<Lookup> {
 mod tests {
     use super::super::link::Tunnel;
     use super::super::scene::{CARD, OTHER, Scene, address, link};
-    use super::super::wireguard::Peers;
+    use super::super::wireguard::WireGuardPeers;
     use super::*;
 
     #[test]
@@ -195,7 +205,7 @@ mod tests {
         scene.link(11).master = Some(12);
         let scene = scene.default_over(12, 254);
         assert_eq!(
-            scene.uses(),
+            scene.usages(),
             ["the default route over br0, carried by eth0"]
         );
     }
@@ -212,8 +222,8 @@ mod tests {
             kind: "openvswitch".into(),
             ..link(11, "br-ex")
         });
-        let uses = scene.default_over(11, 254).uses();
-        assert_eq!(uses, ["the default route over br-ex, carried by eth0"]);
+        let usages = scene.default_over(11, 254).usages();
+        assert_eq!(usages, ["the default route over br-ex, carried by eth0"]);
     }
 
     #[test]
@@ -229,13 +239,13 @@ mod tests {
             ..link(10, "vxlan0")
         };
         let scene = Scene::new().add(vxlan).default_over(10, 254);
-        assert_eq!(scene.uses(), [""; 0]);
-        let uses = scene.way("10.0.3.100", CARD).uses();
+        assert_eq!(scene.usages(), [""; 0]);
+        let usages = scene.way("10.0.3.100", CARD).usages();
         let expected = [
             "the default route over vxlan0, carried by eth0",
             "the tunnel vxlan0, carried by eth0",
         ];
-        assert_eq!(uses, expected);
+        assert_eq!(usages, expected);
     }
 
     #[test]
@@ -245,8 +255,8 @@ mod tests {
             ..link(10, "flannel.1")
         });
         scene.snapshots[HOST].forwarding = vec![(10, address("10.0.3.100"))];
-        let uses = scene.way("10.0.3.100", CARD).uses();
-        assert_eq!(uses, ["the tunnel flannel.1, carried by eth0"]);
+        let usages = scene.way("10.0.3.100", CARD).usages();
+        assert_eq!(usages, ["the tunnel flannel.1, carried by eth0"]);
     }
 
     #[test]
@@ -258,10 +268,10 @@ mod tests {
         scene.snapshots[HOST].pppoe = vec!["eth0".into()];
         let scene = scene.default_over(10, 254);
         assert_eq!(
-            scene.uses(),
+            scene.usages(),
             ["the default route over ppp0, carried by eth0"]
         );
-        assert_eq!(scene.unseen(), [""; 0]);
+        assert_eq!(scene.blind_spots(), [""; 0]);
     }
 
     #[test]
@@ -277,9 +287,9 @@ mod tests {
         let remotes = vec![address("10.0.3.100")];
         scene.snapshots[1]
             .wireguard
-            .insert(9, Peers { mark: 0, remotes });
-        assert_eq!(scene.uses(), [""; 0]);
-        let uses = scene.way("10.0.3.100", CARD).uses();
-        assert_eq!(uses, ["wg0 in network namespace blue, carried by eth0"]);
+            .insert(9, WireGuardPeers { mark: 0, remotes });
+        assert_eq!(scene.usages(), [""; 0]);
+        let usages = scene.way("10.0.3.100", CARD).usages();
+        assert_eq!(usages, ["wg0 in network namespace blue, carried by eth0"]);
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::usage::disk::mounts::Mount;
-use crate::usage::report::Unseen;
+use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
 /// The mounts of one mount namespace.
@@ -17,7 +17,7 @@ pub(super) struct MountTable {
 
 /// A server of storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct StorageServer {
     pub(super) network: usize,
     pub(super) protocol: &'static str,
     pub(super) address: IpAddr,
@@ -26,9 +26,9 @@ pub(super) struct Server {
 }
 
 /// Lists the servers of all mounts, and the mounts whose server is not known.
-pub(super) fn mounted(tables: &[MountTable]) -> (Vec<Server>, Vec<Unseen>) {
+pub(super) fn mounted(tables: &[MountTable]) -> (Vec<StorageServer>, Vec<BlindSpot>) {
     let mut servers = Vec::new();
-    let mut unseen = Vec::new();
+    let mut blind_spots = Vec::new();
     for table in tables {
         for mount in &table.mounts {
             let Some(protocol) = protocol(mount) else {
@@ -37,13 +37,13 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<Server>, Vec<Unseen>) {
             let addresses = addresses(mount);
             if addresses.is_empty() {
                 let why = "the mount's options have no address of its server";
-                unseen.push(Unseen::new(
+                blind_spots.push(BlindSpot::new(
                     "connections of network file systems",
                     &mount.mount_point,
                     why,
                 ));
             }
-            servers.extend(addresses.into_iter().map(|address| Server {
+            servers.extend(addresses.into_iter().map(|address| StorageServer {
                 network: table.network,
                 protocol,
                 address,
@@ -51,11 +51,11 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<Server>, Vec<Unseen>) {
             }));
         }
     }
-    (servers, unseen)
+    (servers, blind_spots)
 }
 
 /// Lists the iSCSI and NVMe over Fabrics targets that sysfs shows.
-pub(super) fn attached(host: &Host) -> Vec<Server> {
+pub(super) fn attached(host: &Host) -> Vec<StorageServer> {
     let connections = host.path("sys/class/iscsi_connection");
     let mut servers = Vec::new();
     for name in sysfs::names(&connections) {
@@ -65,7 +65,7 @@ pub(super) fn attached(host: &Host) -> Vec<Server> {
             .iter()
             .flatten()
             .filter_map(|text| parse_address(text));
-        servers.extend(addresses.map(|address| Server {
+        servers.extend(addresses.map(|address| StorageServer {
             network: 0,
             protocol: "iSCSI",
             address,
@@ -83,7 +83,7 @@ pub(super) fn attached(host: &Host) -> Vec<Server> {
 }
 
 /// Reads a controller's `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.2`.
-fn nvme(controller: &Path) -> Option<Server> {
+fn nvme(controller: &Path) -> Option<StorageServer> {
     let protocol = match sysfs::read(controller.join("transport"))?.as_str() {
         "tcp" => "NVMe over TCP",
         "rdma" => "NVMe over RDMA",
@@ -97,7 +97,7 @@ fn nvme(controller: &Path) -> Option<Server> {
             .and_then(|part| parse_address(part.1))
     };
     let source = part("host_traddr").or_else(|| part("src_addr"));
-    Some(Server {
+    Some(StorageServer {
         network: 0,
         protocol,
         address: part("traddr")?,
@@ -169,8 +169,8 @@ mod tests {
     }
 
     fn servers(line: &str) -> Vec<(&'static str, String)> {
-        let (servers, unseen) = mounted(&[table(line)]);
-        assert_eq!(unseen, []);
+        let (servers, blind_spots) = mounted(&[table(line)]);
+        assert_eq!(blind_spots, []);
         servers
             .iter()
             .map(|server| (server.protocol, server.address.to_string()))
@@ -214,9 +214,9 @@ mod tests {
 
     #[test]
     fn mount_without_an_address_is_unseen() {
-        let (servers, unseen) = mounted(&[table("nfs nas:/x rw,proto=tcp")]);
+        let (servers, blind_spots) = mounted(&[table("nfs nas:/x rw,proto=tcp")]);
         assert_eq!(servers, []);
-        assert_eq!(unseen[0].place, "/data");
+        assert_eq!(blind_spots[0].place, "/data");
     }
 
     #[test]

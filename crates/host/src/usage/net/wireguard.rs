@@ -11,13 +11,13 @@ const HEADER: usize = 4;
 
 /// Where the outer packets of a WireGuard interface go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Peers {
+pub(super) struct WireGuardPeers {
     pub(super) mark: u32,
     pub(super) remotes: Vec<IpAddr>,
 }
 
 /// Asks for the peers of an interface of the socket's namespace.
-pub(super) fn peers(generic: &Socket, interface: u32) -> io::Result<Peers> {
+pub(super) fn peers(generic: &Socket, interface: u32) -> io::Result<WireGuardPeers> {
     const GET_FAMILY: [u8; HEADER] = [3, 1, 0, 0];
     const GET_DEVICE: [u8; HEADER] = [0, 1, 0, 0];
     let family = generic.ask(
@@ -35,8 +35,8 @@ pub(super) fn peers(generic: &Socket, interface: u32) -> io::Result<Peers> {
     ))
 }
 
-fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> Peers {
-    let mut found = Peers::default();
+fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> WireGuardPeers {
+    let mut found = WireGuardPeers::default();
     for message in messages {
         let attributes = Attributes::after(&message.body, HEADER);
         found.mark = attributes.u32(7).unwrap_or(found.mark);
@@ -97,7 +97,7 @@ mod tests {
         let found = parse([message(&v4, 0xca6c), message(&v6, 0xca6c)].iter());
         assert_eq!(
             found,
-            Peers {
+            WireGuardPeers {
                 mark: 0xca6c,
                 remotes
             }

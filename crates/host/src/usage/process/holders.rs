@@ -3,32 +3,36 @@
 use std::collections::BTreeSet;
 
 use super::scan::Processes;
-use crate::device::Number;
-use crate::usage::descendants::Node;
-use crate::usage::survey::Use;
+use crate::device::DeviceNumber;
+use crate::usage::descendants::DeviceNode;
+use crate::usage::survey::Usage;
 use crate::{Device, Host, sysfs};
 
 /// Major number of NVIDIA's nodes.
 const NVIDIA: u32 = 195;
 
 /// The VFIO nodes of a device: its own, and its group's.
-pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<Node> {
-    let number = |path: std::path::PathBuf| Number::parse_char(&sysfs::read(path.join("dev"))?);
-    let own = device.cdev.iter().map(|name| Node {
+pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
+    let number =
+        |path: std::path::PathBuf| DeviceNumber::parse_char(&sysfs::read(path.join("dev"))?);
+    let own = device.cdev.iter().map(|name| DeviceNode {
         path: format!("/dev/vfio/devices/{name}"),
         number: number(host.pci(device.address).join("vfio-dev").join(name)),
         vital: true,
     });
-    let group = device.group.filter(|_| device.on_vfio()).map(|group| Node {
-        path: format!("/dev/vfio/{group}"),
-        number: number(host.path("sys/class/vfio").join(group.to_string())),
-        vital: true,
-    });
+    let group = device
+        .group
+        .filter(|_| device.on_vfio())
+        .map(|group| DeviceNode {
+            path: format!("/dev/vfio/{group}"),
+            number: number(host.path("sys/class/vfio").join(group.to_string())),
+            vital: true,
+        });
     own.chain(group).collect()
 }
 
 /// NVIDIA's own driver has nodes that sysfs does not know.
-pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
+pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<DeviceNode> {
     let path = host
         .path("proc/driver/nvidia/gpus")
         .join(device.address.to_string())
@@ -38,8 +42,11 @@ pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
         .lines()
         .find_map(|line| line.strip_prefix("Device Minor:"))?
         .trim();
-    let number = minor.parse().ok().map(|minor| Number::Char(NVIDIA, minor));
-    Some(Node {
+    let number = minor
+        .parse()
+        .ok()
+        .map(|minor| DeviceNumber::Char(NVIDIA, minor));
+    Some(DeviceNode {
         path: format!("/dev/nvidia{minor}"),
         number,
         vital: true,
@@ -47,14 +54,14 @@ pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<Node> {
 }
 
 /// Lists who has nodes open, each process once for a node.
-pub(crate) fn holders(nodes: &[Node], processes: &Processes) -> Vec<Use> {
+pub(crate) fn holders(nodes: &[DeviceNode], processes: &Processes) -> Vec<Usage> {
     let mut holders = BTreeSet::new();
     for (process, numbers) in &processes.open {
         for node in nodes
             .iter()
             .filter(|node| node.number.is_some_and(|number| numbers.contains(&number)))
         {
-            holders.insert(Use::Process {
+            holders.insert(Usage::Process {
                 pid: process.pid,
                 comm: process.comm.clone(),
                 node: node.path.clone(),
@@ -77,8 +84,8 @@ mod tests {
         tree.link(&format!("proc/{pid}/fd/7"), path);
     }
 
-    fn process(pid: u32, comm: &str, node: &str, vital: bool) -> Use {
-        Use::Process {
+    fn process(pid: u32, comm: &str, node: &str, vital: bool) -> Usage {
+        Usage::Process {
             pid,
             comm: comm.into(),
             node: node.into(),
@@ -106,7 +113,10 @@ mod tests {
             process(100, "qemu", "/dev/vfio/devices/vfio3", true),
             process(101, "qemu-old", "/dev/vfio/12", true),
         ];
-        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
+        assert_eq!(
+            tree.host().usage_report(&tree.host().devices()[0]).usages,
+            expected
+        );
     }
 
     #[test]
@@ -120,8 +130,8 @@ mod tests {
         );
         open(&tree, 100, "Xorg", "/dev/nvidia1", "char 195:1");
         open(&tree, 101, "other", "/dev/nvidia0", "char 195:0");
-        let uses = tree.host().uses(&tree.host().devices()[0]).known;
-        assert_eq!(uses, [process(100, "Xorg", "/dev/nvidia1", true)]);
+        let usages = tree.host().usage_report(&tree.host().devices()[0]).usages;
+        assert_eq!(usages, [process(100, "Xorg", "/dev/nvidia1", true)]);
     }
 
     #[test]
@@ -141,6 +151,9 @@ mod tests {
             process(100, "qemu", "/dev/sda", true),
             process(101, "logind", "/dev/input/event3", false),
         ];
-        assert_eq!(tree.host().uses(&tree.host().devices()[0]).known, expected);
+        assert_eq!(
+            tree.host().usage_report(&tree.host().devices()[0]).usages,
+            expected
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::device::Number;
-use crate::usage::report::Unseen;
+use crate::device::DeviceNumber;
+use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
 const FILES: &str = "devices registered with an io_uring";
@@ -25,19 +25,19 @@ const MOST_DEPTH: usize = 4;
 /// Folders of `/dev` where any user makes files, and nobody makes nodes.
 const WITHOUT_NODES: [&str; 3] = ["shm", "hugepages", "mqueue"];
 
-/// Rings of one process, or of a thread with descriptors of its own. Any user can have many, with
+/// IoUrings of one process, or of a thread with descriptors of its own. Any user can have many, with
 /// long lists, so the work for them has limits.
-pub(crate) struct Rings<'a> {
+pub(crate) struct IoUrings<'a> {
     host: &'a Host,
     /// Folder of the process or thread in `/proc`.
     dir: &'a Path,
     /// Names of files whose paths the kernel does not print.
     names: BTreeSet<String>,
-    /// Number of files that may still be looked at.
+    /// DeviceNumber of files that may still be looked at.
     left: usize,
 }
 
-impl<'a> Rings<'a> {
+impl<'a> IoUrings<'a> {
     pub(crate) fn new(host: &'a Host, dir: &'a Path) -> Self {
         Self {
             host,
@@ -53,12 +53,12 @@ impl<'a> Rings<'a> {
     /// # Errors
     /// When the ring stayed busy, a path of its list leads to nothing and may be that of a device,
     /// or the list is beyond the limits.
-    pub(crate) fn registered(&mut self, info: &Path) -> Result<Vec<Number>, Unseen> {
+    pub(crate) fn registered(&mut self, info: &Path) -> Result<Vec<DeviceNumber>, BlindSpot> {
         let (paths, names) = sort(self.files(info)?);
         let count = paths.len() + names.difference(&self.names).count();
         self.left = self.left.checked_sub(count).ok_or_else(|| {
             let reason = format!("the process has registered more than {MOST_FILES} files");
-            Unseen::new(FILES, info.display(), reason)
+            BlindSpot::new(FILES, info.display(), reason)
         })?;
         self.names.extend(names);
         let mut numbers = Vec::new();
@@ -68,7 +68,7 @@ impl<'a> Rings<'a> {
         Ok(numbers)
     }
 
-    fn files(&self, info: &Path) -> Result<Vec<String>, Unseen> {
+    fn files(&self, info: &Path) -> Result<Vec<String>, BlindSpot> {
         for _ in 0..20 {
             // Without a file, the process has ended meanwhile.
             let Some(text) = read(info) else {
@@ -76,7 +76,7 @@ impl<'a> Rings<'a> {
             };
             if text.len() as u64 > MOST_BYTES {
                 let reason = format!("it has more than {} MiB", MOST_BYTES >> 20);
-                return Err(Unseen::new(FILES, info.display(), reason));
+                return Err(BlindSpot::new(FILES, info.display(), reason));
             }
             let text = String::from_utf8_lossy(&text);
             if let Some(files) = user_files(&text, omits_busy_list(self.host)) {
@@ -84,7 +84,7 @@ impl<'a> Rings<'a> {
             }
             sleep(Duration::from_millis(2));
         }
-        Err(Unseen::new(FILES, info.display(), "the ring is busy"))
+        Err(BlindSpot::new(FILES, info.display(), "the ring is busy"))
     }
 
     /// Returns the devices below `/dev`, of the process or of this host, that have one of the names
@@ -92,7 +92,7 @@ impl<'a> Rings<'a> {
     ///
     /// # Errors
     /// When such a `/dev` has too many entries, or its folders are too deep.
-    pub(crate) fn named(&self) -> Result<Vec<Number>, Unseen> {
+    pub(crate) fn named(&self) -> Result<Vec<DeviceNumber>, BlindSpot> {
         let mut numbers = Vec::new();
         if !self.names.is_empty() {
             for dev in [self.dir.join("root/dev"), self.host.path("dev")] {
@@ -102,8 +102,8 @@ impl<'a> Rings<'a> {
         Ok(numbers)
     }
 
-    fn walk(&self, dev: PathBuf, numbers: &mut Vec<Number>) -> Result<(), Unseen> {
-        let beyond = |reason: String| Err(Unseen::new(FILES, dev.display(), reason));
+    fn walk(&self, dev: PathBuf, numbers: &mut Vec<DeviceNumber>) -> Result<(), BlindSpot> {
+        let beyond = |reason: String| Err(BlindSpot::new(FILES, dev.display(), reason));
         let mut entries = 0;
         let mut folders = vec![(dev.clone(), 0)];
         while let Some((folder, depth)) = folders.pop() {
@@ -152,14 +152,14 @@ fn sort(files: Vec<String>) -> (BTreeSet<String>, BTreeSet<String>) {
 ///
 /// # Errors
 /// If it leads to nothing, and the path may have been that of a device.
-fn at_path(host: &Host, dir: &Path, path: &str) -> Result<Option<Number>, Unseen> {
+fn at_path(host: &Host, dir: &Path, path: &str) -> Result<Option<DeviceNumber>, BlindSpot> {
     let inside = dir.join("root").join(&path[1..]);
     match host
         .number_at(&inside)
         .or_else(|_| host.number_at(&host.path(&path[1..])))
     {
         Err(error) if error.kind() == ErrorKind::NotFound && is_deleted_file(path) => Ok(None),
-        number => number.map_err(|error| Unseen::new(FILES, path, error)),
+        number => number.map_err(|error| BlindSpot::new(FILES, path, error)),
     }
 }
 
@@ -180,7 +180,7 @@ fn is_deleted_file(path: &str) -> bool {
     }
 }
 
-fn number(host: &Host, path: &Path) -> Option<Number> {
+fn number(host: &Host, path: &Path) -> Option<DeviceNumber> {
     host.number_at(path).ok().flatten()
 }
 
@@ -227,10 +227,10 @@ mod tests {
     }
 
     /// Looks at rings of one process by their files in `fdinfo`.
-    fn look(tree: &Tree, infos: &[&str]) -> Result<Vec<Number>, Unseen> {
+    fn look(tree: &Tree, infos: &[&str]) -> Result<Vec<DeviceNumber>, BlindSpot> {
         let host = tree.host();
         let dir = tree.path("proc/77");
-        let mut rings = Rings::new(&host, &dir);
+        let mut rings = IoUrings::new(&host, &dir);
         let mut numbers = Vec::new();
         for info in infos {
             numbers.extend(rings.registered(&tree.path(&format!("proc/77/fdinfo/{info}")))?);
@@ -239,7 +239,7 @@ mod tests {
         Ok(numbers)
     }
 
-    fn found(tree: &Tree) -> Result<Vec<Number>, Unseen> {
+    fn found(tree: &Tree) -> Result<Vec<DeviceNumber>, BlindSpot> {
         look(tree, &["5"])
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn registered_disk_is_found_in_the_root_of_its_process() {
         let tree = ring(INFO);
         tree.file("proc/77/root/dev/xvda", "block 259:0\n");
-        assert_eq!(found(&tree), Ok(vec![Number::Block(259, 0)]));
+        assert_eq!(found(&tree), Ok(vec![DeviceNumber::Block(259, 0)]));
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(found(&ring("UserFiles:\t0\nUserBufs:\t0\n")), Ok(vec![]));
     }
 
-    fn with_file(file: &str) -> Result<Vec<Number>, Unseen> {
+    fn with_file(file: &str) -> Result<Vec<DeviceNumber>, BlindSpot> {
         found(&ring(&format!(
             "UserFiles:\t1\n    0: {}\n",
             file.replace(' ', "\\040")
@@ -320,7 +320,7 @@ mod tests {
         tree.file("proc/77/root/dev/xvda", "block 259:0\n");
         tree.file("proc/77/root/dev/TCP", "block 259:1\n");
         tree.dir("proc/77/root/dev/1/2/3/4/5");
-        assert_eq!(found(&tree), Ok(vec![Number::Block(259, 0)]));
+        assert_eq!(found(&tree), Ok(vec![DeviceNumber::Block(259, 0)]));
     }
 
     #[test]
@@ -334,7 +334,10 @@ mod tests {
         tree.file("dev/disks/xvdb", "block 259:1\n");
         let mut numbers = look(&tree, &["5", "6"]).unwrap();
         numbers.sort();
-        assert_eq!(numbers, [Number::Block(259, 0), Number::Block(259, 1)]);
+        assert_eq!(
+            numbers,
+            [DeviceNumber::Block(259, 0), DeviceNumber::Block(259, 1)]
+        );
     }
 
     #[test]
@@ -344,9 +347,12 @@ mod tests {
         tree.dir("proc/77/root/dev/shm/1/2/3/4/5");
         assert_eq!(found(&tree), Ok(vec![]));
         tree.dir("proc/77/root/dev/1/2/3/4/5");
-        let unseen = found(&tree).unwrap_err();
-        assert_eq!(unseen.reason, "it has folders more than 4 deep");
-        assert!(unseen.place.ends_with("proc/77/root/dev"), "{unseen}");
+        let blind_spot = found(&tree).unwrap_err();
+        assert_eq!(blind_spot.reason, "it has folders more than 4 deep");
+        assert!(
+            blind_spot.place.ends_with("proc/77/root/dev"),
+            "{blind_spot}"
+        );
 
         let tree = ring("UserFiles:\t1\n    0: xvda\n");
         for name in 0..MOST_ENTRIES {
@@ -391,7 +397,7 @@ mod tests {
         let info = "UserFiles:\t4\n    0: xvda\n    1: <none>\n    2: [eventfd]\n    3: TCP\n";
         let tree = ring(info);
         tree.file("proc/77/root/dev/disks/xvda", "block 259:0\n");
-        assert_eq!(found(&tree), Ok(vec![Number::Block(259, 0)]));
+        assert_eq!(found(&tree), Ok(vec![DeviceNumber::Block(259, 0)]));
     }
 
     #[test]

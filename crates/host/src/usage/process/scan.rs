@@ -8,13 +8,13 @@ use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-use super::io_uring::Rings;
+use super::io_uring::IoUrings;
 use super::vfio_file;
-use crate::device::Number;
-use crate::usage::report::Unseen;
+use crate::device::DeviceNumber;
+use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
-/// Number of the first PID namespace, which the kernel never changes (`PROC_PID_INIT_INO`).
+/// DeviceNumber of the first PID namespace, which the kernel never changes (`PROC_PID_INIT_INO`).
 pub(crate) const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 const OPENERS: &str = "processes that have it open";
@@ -30,17 +30,17 @@ pub(crate) struct Process {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Processes {
     /// The devices that each process has open, mapped, or registered with an io_uring.
-    pub(crate) open: Vec<(Process, BTreeSet<Number>)>,
+    pub(crate) open: Vec<(Process, BTreeSet<DeviceNumber>)>,
     /// One process of each mount namespace.
     pub(crate) mount_namespaces: Vec<Process>,
-    pub(crate) unseen: Vec<Unseen>,
+    pub(crate) blind_spots: Vec<BlindSpot>,
 }
 
 impl Processes {
     /// Looks at all processes but at these descriptors of this one.
-    pub(crate) fn look(host: &Host, own: &[RawFd]) -> Self {
+    pub(crate) fn scan(host: &Host, own: &[RawFd]) -> Self {
         let proc = host.path("proc");
-        let mut look = Look {
+        let mut look = ProcessScan {
             host,
             own,
             proc: &proc,
@@ -69,7 +69,7 @@ impl Processes {
                 found.open.push((process, numbers));
             }
         }
-        found.unseen.extend(look.refused.into_values());
+        found.blind_spots.extend(look.refused.into_values());
         found
     }
 }
@@ -82,17 +82,17 @@ pub(crate) fn pids(proc: &Path) -> Vec<u32> {
         .collect()
 }
 
-struct Look<'a> {
+struct ProcessScan<'a> {
     host: &'a Host,
     own: &'a [RawFd],
     proc: &'a Path,
     /// The files that are mapped, most of which are so by many processes.
-    files: HashMap<String, Option<Number>>,
+    files: HashMap<String, Option<DeviceNumber>>,
     /// The first refusal of each kind: the others are like it.
-    refused: BTreeMap<ErrorKind, Unseen>,
+    refused: BTreeMap<ErrorKind, BlindSpot>,
 }
 
-impl Look<'_> {
+impl ProcessScan<'_> {
     /// Notes when this `/proc` does not show all processes of the host.
     fn check_namespace(&mut self) {
         let link = self.proc.join("1/ns/pid");
@@ -111,10 +111,10 @@ impl Look<'_> {
             Err(error) => (error.kind(), error.to_string()),
         };
         self.refused
-            .insert(kind, Unseen::new(OPENERS, link.display(), reason));
+            .insert(kind, BlindSpot::new(OPENERS, link.display(), reason));
     }
 
-    fn numbers(&mut self, pid: u32) -> BTreeSet<Number> {
+    fn numbers(&mut self, pid: u32) -> BTreeSet<DeviceNumber> {
         let dir = self.proc.join(pid.to_string());
         let mut numbers = BTreeSet::new();
         self.descriptors(&dir, &mut numbers);
@@ -142,7 +142,7 @@ impl Look<'_> {
             .collect()
     }
 
-    fn descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<Number>) {
+    fn descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
         let fds = dir.join("fd");
         let this = fs::read_link(self.proc.join("self")).map(|pid| self.proc.join(pid));
         let own = this.is_ok_and(|this| dir.starts_with(this)); // or one of its threads
@@ -150,7 +150,7 @@ impl Look<'_> {
             Ok(entries) => entries,
             Err(error) => return self.note(&fds, &error),
         };
-        let mut rings = Rings::new(self.host, dir);
+        let mut rings = IoUrings::new(self.host, dir);
         for entry in entries.flatten() {
             let fd = entry.file_name().to_string_lossy().parse::<RawFd>();
             if own && fd.is_ok_and(|fd| self.own.contains(&fd)) {
@@ -171,10 +171,10 @@ impl Look<'_> {
     /// Looks into a file without a node, which can hold a device or several.
     fn anonymous(
         &mut self,
-        rings: &mut Rings<'_>,
+        rings: &mut IoUrings<'_>,
         dir: &Path,
         fd: &Path,
-        numbers: &mut BTreeSet<Number>,
+        numbers: &mut BTreeSet<DeviceNumber>,
     ) {
         let Ok(target) = fs::read_link(fd) else {
             return;
@@ -188,23 +188,29 @@ impl Look<'_> {
     }
 
     /// Adds the devices that are registered with a ring.
-    fn add(&mut self, registered: Result<Vec<Number>, Unseen>, numbers: &mut BTreeSet<Number>) {
+    fn add(
+        &mut self,
+        registered: Result<Vec<DeviceNumber>, BlindSpot>,
+        numbers: &mut BTreeSet<DeviceNumber>,
+    ) {
         match registered {
             Ok(registered) => numbers.extend(registered),
-            Err(unseen) => {
-                self.refused.entry(ErrorKind::WouldBlock).or_insert(unseen);
+            Err(blind_spot) => {
+                self.refused
+                    .entry(ErrorKind::WouldBlock)
+                    .or_insert(blind_spot);
             }
         }
     }
 
-    fn maps(&mut self, dir: &Path, numbers: &mut BTreeSet<Number>) {
+    fn maps(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
         let path = dir.join("maps");
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) => return self.note(&path, &error),
         };
         for line in String::from_utf8_lossy(&text).lines() {
-            let Some(Mapping { range, file }) = Mapping::parse(line) else {
+            let Some(FileMapping { range, file }) = FileMapping::parse(line) else {
                 continue;
             };
             if let Some(known) = self.files.get(file) {
@@ -228,20 +234,21 @@ impl Look<'_> {
         if ended || error.kind() == ErrorKind::NotFound {
             return;
         }
-        let unseen = || Unseen::new(OPENERS, path.display(), error);
-        self.refused.entry(error.kind()).or_insert_with(unseen);
+        self.refused
+            .entry(error.kind())
+            .or_insert_with(|| BlindSpot::new(OPENERS, path.display(), error));
     }
 }
 
 /// A line of `/proc/PID/maps` for a file with a path.
-struct Mapping<'t> {
+struct FileMapping<'t> {
     /// Its name in `map_files`.
     range: String,
     /// Device, inode and path: the same for the same file.
     file: &'t str,
 }
 
-impl<'t> Mapping<'t> {
+impl<'t> FileMapping<'t> {
     /// `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH`
     fn parse(line: &'t str) -> Option<Self> {
         let mut fields = line.splitn(4, ' ');
@@ -262,10 +269,10 @@ mod tests {
     use crate::test_tree::Tree;
 
     fn look(tree: &Tree) -> Processes {
-        Processes::look(&tree.host(), &[])
+        Processes::scan(&tree.host(), &[])
     }
 
-    fn numbers(found: &Processes) -> Vec<(u32, Vec<Number>)> {
+    fn numbers(found: &Processes) -> Vec<(u32, Vec<DeviceNumber>)> {
         let mut all: Vec<_> = found
             .open
             .iter()
@@ -275,7 +282,7 @@ mod tests {
         all
     }
 
-    const DISK: Number = Number::Block(259, 0);
+    const DISK: DeviceNumber = DeviceNumber::Block(259, 0);
 
     fn tree() -> Tree {
         let tree = Tree::new();
@@ -304,7 +311,7 @@ mod tests {
         tree.file("bin/cat", "");
         let found = look(&tree);
         assert_eq!(numbers(&found), [(77, vec![DISK])]);
-        assert_eq!(found.unseen, []);
+        assert_eq!(found.blind_spots, []);
     }
 
     #[test]
@@ -320,8 +327,11 @@ mod tests {
             );
         }
         let found = look(&tree);
-        assert_eq!(numbers(&found), [(77, vec![Number::Block(8, 16), DISK])]);
-        assert_eq!(found.unseen, []);
+        assert_eq!(
+            numbers(&found),
+            [(77, vec![DeviceNumber::Block(8, 16), DISK])]
+        );
+        assert_eq!(found.blind_spots, []);
     }
 
     #[test]
@@ -341,7 +351,7 @@ mod tests {
         for fd in ["77/fd/3", "77/fd/4", "78/fd/3"] {
             tree.link(&format!("proc/{fd}"), "/dev/nvme0n1");
         }
-        let open = |own: &[RawFd]| numbers(&Processes::look(&tree.host(), own)).len();
+        let open = |own: &[RawFd]| numbers(&Processes::scan(&tree.host(), own)).len();
         assert_eq!((open(&[3]), open(&[3, 4])), (2, 1));
     }
 
@@ -351,9 +361,9 @@ mod tests {
         let file = fs::File::open("/dev/full").unwrap();
         let pid = std::process::id();
         let has = |own: &[RawFd]| {
-            let found = Processes::look(&Host::new(), own);
+            let found = Processes::scan(&Host::new(), own);
             let mut own = found.open.iter().filter(|(process, _)| process.pid == pid);
-            own.any(|(_, numbers)| numbers.contains(&Number::Char(1, 7)))
+            own.any(|(_, numbers)| numbers.contains(&DeviceNumber::Char(1, 7)))
         };
         assert!(has(&[]));
         assert!(!has(&[file.as_raw_fd()]));
@@ -364,10 +374,12 @@ mod tests {
         let tree = tree();
         fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
         tree.link("proc/1/ns/pid", "pid:[4026532000]");
-        let unseen = look(&tree).unseen.remove(0);
+        let blind_spot = look(&tree).blind_spots.remove(0);
         assert!(
-            unseen.reason.contains("not the host's own PID namespace"),
-            "{unseen}"
+            blind_spot
+                .reason
+                .contains("not the host's own PID namespace"),
+            "{blind_spot}"
         );
     }
 
@@ -375,9 +387,9 @@ mod tests {
     fn proc_without_the_first_process_hides_processes() {
         let tree = tree();
         fs::remove_dir_all(tree.path("proc/1")).unwrap();
-        let unseen = look(&tree).unseen.remove(0);
-        assert!(unseen.place.ends_with("proc/1/ns/pid"), "{unseen}");
-        assert!(unseen.reason.contains("No such file"), "{unseen}");
+        let blind_spot = look(&tree).blind_spots.remove(0);
+        assert!(blind_spot.place.ends_with("proc/1/ns/pid"), "{blind_spot}");
+        assert!(blind_spot.reason.contains("No such file"), "{blind_spot}");
     }
 
     #[test]

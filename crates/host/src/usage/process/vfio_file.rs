@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::device::Number;
+use crate::device::DeviceNumber;
 use crate::{Host, sysfs};
 
 /// Returns the number of the VFIO node of the device that a descriptor in `/proc/PID/fd` is, by the
 /// descriptor's file in `fdinfo`.
-pub(crate) fn number(host: &Host, info: &Path) -> Option<Number> {
+pub(crate) fn number(host: &Host, info: &Path) -> Option<DeviceNumber> {
     let text = sysfs::read(info)?;
     let path = text
         .lines()
@@ -24,13 +24,13 @@ pub(crate) fn number(host: &Host, info: &Path) -> Option<Number> {
     own.chain(group).find_map(number_in)
 }
 
-fn number_in(dir: PathBuf) -> Option<Number> {
-    Number::parse_char(&sysfs::read(dir.join("dev"))?)
+fn number_in(dir: PathBuf) -> Option<DeviceNumber> {
+    DeviceNumber::parse_char(&sysfs::read(dir.join("dev"))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Use;
+    use crate::Usage;
     use crate::test_tree::Tree;
 
     #[test]
@@ -50,13 +50,13 @@ mod tests {
                 "proc/77/fdinfo/9",
                 format!("pos:\t0\nvfio-device-syspath: /{dir}\n"),
             );
-            let known = tree.host().uses(&tree.host().devices()[0]).known;
+            let known = tree.host().usage_report(&tree.host().devices()[0]).usages;
             let node = if cdev {
                 "/dev/vfio/devices/vfio3"
             } else {
                 "/dev/vfio/12"
             };
-            let holder = Use::Process {
+            let holder = Usage::Process {
                 pid: 77,
                 comm: "qemu".into(),
                 node: node.into(),
