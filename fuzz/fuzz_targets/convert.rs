@@ -3,13 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use passthru_domain::{Arch, Backend, Reading};
+use passthru_domain::{Arch, Backend, ParsedDomain};
 use passthru_qemu::{Capabilities, Paths, Placeholders, Style, command_line};
 
 fuzz_target!(|text: &str| {
-    let Ok(reading) = Reading::of(text) else { return };
-    let capabilities = Capabilities::builtin(reading.domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let found = reading.examine(&capabilities);
+    let Ok(parsed) = ParsedDomain::parse(text) else { return };
+    let capabilities = Capabilities::builtin(parsed.domain.os.kind.arch.unwrap_or(Arch::X86_64));
+    let found = parsed.examine(&capabilities);
     for error in &found.errors {
         assert!(!error.message.is_empty());
         if let Some(span) = &error.span {

@@ -3,7 +3,7 @@
 use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Code;
-use passthru_domain::{Domain, Errors, Reading};
+use passthru_domain::{Domain, Errors, ParsedDomain};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -86,9 +86,9 @@ impl Source {
 
     /// Reads the text as a domain, and says what of it has no effect.
     pub(crate) fn parse(&self) -> Result<Domain, Error> {
-        let reading = Reading::of(&self.text).map_err(|error| self.error(error.into()))?;
-        diagnostics::notes(self, &reading.notes, reading.more_notes);
-        reading.into_domain().map_err(|errors| self.error(errors))
+        let parsed = ParsedDomain::parse(&self.text).map_err(|error| self.error(error.into()))?;
+        diagnostics::notes(self, &parsed.notes, parsed.more_notes);
+        parsed.into_domain().map_err(|errors| self.error(errors))
     }
 
     /// Makes an error about the domain that was read from here.

@@ -1,32 +1,18 @@
-//! Lists of errors and notes that hold the first ones of a document, and count the rest.
+//! Lists of errors and notes that keep the first entries of a document and count the rest.
 //!
-//! A document of 100,000 elements can have several errors for each. People are shown 100 of them,
-//! machines 1,000: the memory of the others is not spent.
+//! A document of 100,000 elements can have several errors for each. The tools print at most 1,000
+//! of them, so no memory is spent on the others.
 
-use crate::error::{Error, Note};
+/// Largest number of entries that a list keeps.
+pub(crate) const MAX_KEPT: usize = 1000;
 
-/// Entries that are kept of a longer list.
-pub(crate) const MOST_KEPT: usize = 1000;
-
-/// An entry with a place in the document.
-pub(crate) trait Placed {
-    /// Returns the first byte of the place, or none where the entry is about no place.
+/// An entry with a position in the document.
+pub(crate) trait Positioned {
+    /// Returns the offset of the first byte that the entry is about, if it has a position.
     fn start(&self) -> Option<usize>;
 }
 
-impl Placed for Error {
-    fn start(&self) -> Option<usize> {
-        Some(self.span.as_ref()?.start)
-    }
-}
-
-impl Placed for Note {
-    fn start(&self) -> Option<usize> {
-        Some(self.span.as_ref()?.start)
-    }
-}
-
-/// A list of which the first 1,000 entries by their places are kept.
+/// A list that keeps the [`MAX_KEPT`] entries nearest to the start of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bounded<T> {
     kept: Vec<T>,
@@ -42,8 +28,8 @@ impl<T> Default for Bounded<T> {
     }
 }
 
-impl<T: Placed> Bounded<T> {
-    /// Makes the list of entries that were kept before, and of so many that were left out.
+impl<T: Positioned> Bounded<T> {
+    /// Creates a list from kept entries and the number of entries that were left out.
     pub(crate) const fn new(kept: Vec<T>, left_out: usize) -> Self {
         Self { kept, left_out }
     }
@@ -51,8 +37,8 @@ impl<T: Placed> Bounded<T> {
     /// Adds an entry.
     pub(crate) fn push(&mut self, entry: T) {
         self.kept.push(entry);
-        // Sorts once for as many entries as are kept, so that the time stays linear.
-        if self.kept.len() >= 2 * MOST_KEPT {
+        // Sorts once per MAX_KEPT new entries, so that the total time stays linear.
+        if self.kept.len() >= 2 * MAX_KEPT {
             self.shorten();
         }
     }
@@ -63,25 +49,25 @@ impl<T: Placed> Bounded<T> {
         self.extend(other.kept);
     }
 
-    /// Returns the number of all entries, those that were left out included.
+    /// Returns the number of all entries, including those left out.
     pub(crate) fn len(&self) -> usize {
         self.kept.len() + self.left_out
     }
 
-    /// Returns whether there was no entry.
+    /// Returns whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// Sorts the entries by their places. Those about no place come first; equal ones stay in
-    /// order.
+    /// Sorts the entries by position. Entries without a position come first; entries at one
+    /// position stay in order.
     pub(crate) fn sort(&mut self) {
-        self.kept.sort_by_key(Placed::start);
+        self.kept.sort_by_key(Positioned::start);
     }
 
-    /// Returns the entries that are kept, in their order, and the number of those left out.
+    /// Returns the kept entries, in their order, and the number of entries left out.
     pub(crate) fn into_parts(mut self) -> (Vec<T>, usize) {
-        if self.kept.len() > MOST_KEPT {
+        if self.kept.len() > MAX_KEPT {
             self.shorten();
         }
         (self.kept, self.left_out)
@@ -89,12 +75,12 @@ impl<T: Placed> Bounded<T> {
 
     fn shorten(&mut self) {
         self.sort();
-        self.left_out += self.kept.len() - MOST_KEPT;
-        self.kept.truncate(MOST_KEPT);
+        self.left_out += self.kept.len() - MAX_KEPT;
+        self.kept.truncate(MAX_KEPT);
     }
 }
 
-impl<T: Placed> Extend<T> for Bounded<T> {
+impl<T: Positioned> Extend<T> for Bounded<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, entries: I) {
         for entry in entries {
             self.push(entry);
@@ -106,8 +92,18 @@ impl<T: Placed> Extend<T> for Bounded<T> {
 mod tests {
     use super::*;
 
-    fn at(start: usize) -> Error {
-        Error::new(format!("{start}")).at(start..start + 1)
+    /// An entry that is its own position.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Entry(Option<usize>);
+
+    impl Positioned for Entry {
+        fn start(&self) -> Option<usize> {
+            self.0
+        }
+    }
+
+    fn at(start: usize) -> Entry {
+        Entry(Some(start))
     }
 
     #[test]
@@ -120,22 +116,19 @@ mod tests {
     #[test]
     fn long_list_keeps_the_first_and_counts_the_rest() {
         let mut list = Bounded::default();
-        list.push(Error::new("no place".into()));
-        // Each place below 100,000 once, far from sorted.
+        list.push(Entry(None));
+        // Each position below 100,000 once, far from sorted.
         list.extend((0..100_000).map(|n| at(n * 7919 % 100_000)));
         assert_eq!(list.len(), 100_001);
         let (kept, left_out) = list.into_parts();
-        assert_eq!((kept.len(), left_out), (MOST_KEPT, 100_001 - MOST_KEPT));
-        assert_eq!(kept[0].span, None);
-        let places: Vec<_> = kept[1..]
-            .iter()
-            .map(|e| e.start().unwrap_or_default())
-            .collect();
-        assert_eq!(places, (0..MOST_KEPT - 1).collect::<Vec<_>>());
+        assert_eq!((kept.len(), left_out), (MAX_KEPT, 100_001 - MAX_KEPT));
+        assert_eq!(kept[0], Entry(None));
+        let positioned: Vec<_> = (0..MAX_KEPT - 1).map(at).collect();
+        assert_eq!(kept[1..], positioned);
     }
 
     #[test]
-    fn appended_lists_count_what_each_left_out() {
+    fn appended_lists_add_their_left_out_counts() {
         let mut list = Bounded::default();
         for part in 0..3 {
             let mut other = Bounded::default();
@@ -144,9 +137,7 @@ mod tests {
         }
         assert_eq!(list.len(), 15_000);
         let (kept, left_out) = list.into_parts();
-        assert_eq!(
-            (kept.len() + left_out, kept[MOST_KEPT - 1].start()),
-            (15_000, Some(MOST_KEPT - 1))
-        );
+        assert_eq!(kept.len() + left_out, 15_000);
+        assert_eq!(kept[MAX_KEPT - 1].start(), Some(MAX_KEPT - 1));
     }
 }

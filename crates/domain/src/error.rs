@@ -1,22 +1,23 @@
-//! What is wrong with a domain or worth knowing of it, and where.
+//! Errors and notes about a domain, with their positions in the source.
 
-use crate::bounded::Bounded;
 use std::fmt;
 use std::ops::Range;
 
-/// One thing that is wrong with a domain.
+use crate::bounded::{Bounded, Positioned};
+
+/// One error in a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What is wrong, in one sentence.
+    /// Description of the error, one sentence.
     pub message: String,
-    /// The bytes of the source that it is about, when the domain came from a text.
+    /// Byte range in the source that the error is about, if the domain was read from a text.
     pub span: Option<Range<usize>>,
-    /// What the user can do.
+    /// Advice to the user, an imperative.
     pub hint: Option<String>,
 }
 
 impl Error {
-    /// Makes an error without a place.
+    /// Creates an error without a position. A message longer than 2,000 bytes loses its middle.
     pub fn new(message: String) -> Self {
         Self {
             message: shortened(message),
@@ -25,39 +26,45 @@ impl Error {
         }
     }
 
-    /// Returns the error with the place it is about.
+    /// Returns the error with a position.
     #[must_use]
     pub fn at(mut self, span: impl Into<Option<Range<usize>>>) -> Self {
         self.span = span.into();
         self
     }
 
-    /// Returns the error with what the user can do.
+    /// Returns the error with advice to the user.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(shortened(hint.into()));
         self
     }
 
-    /// Returns line and column (both from 1, columns in characters) in the text that the domain was
-    /// read from.
+    /// Returns line and column in `source`, the text that the domain was read from. Both count from
+    /// 1; columns count characters.
     pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
         line_column(self.span.as_ref()?, source)
     }
 }
 
-/// What the user may want to know of a domain that is not wrong: what has no effect, what follows
-/// from what is said.
+impl Positioned for Error {
+    fn start(&self) -> Option<usize> {
+        Some(self.span.as_ref()?.start)
+    }
+}
+
+/// One remark about a domain that is not an error: a setting without effect, or a consequence of a
+/// setting that may surprise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What is to be known, in one sentence.
+    /// Text of the remark, one sentence.
     pub message: String,
-    /// The bytes of the source that it is about, when the domain came from a text.
+    /// Byte range in the source that the note is about, if the domain was read from a text.
     pub span: Option<Range<usize>>,
 }
 
 impl Note {
-    /// Makes a note about a place.
+    /// Creates a note about a part of the source.
     pub fn new(message: String, span: impl Into<Option<Range<usize>>>) -> Self {
         Self {
             message: shortened(message),
@@ -65,45 +72,49 @@ impl Note {
         }
     }
 
-    /// Returns line and column, as [`Error::line_column`] does.
+    /// Returns line and column in `source`, the text that the domain was read from. Both count from
+    /// 1; columns count characters.
     pub fn line_column(&self, source: &str) -> Option<(usize, usize)> {
         line_column(self.span.as_ref()?, source)
     }
 }
 
-/// Bytes of a message that may quote the document.
-const MOST_MESSAGE: usize = 2000;
-/// Bytes that stay of either end of a longer one.
-const END_OF_MESSAGE: usize = 400;
+impl Positioned for Note {
+    fn start(&self) -> Option<usize> {
+        Some(self.span.as_ref()?.start)
+    }
+}
 
-/// Leaves the middle out of a message that is too long to be read: what it quotes.
+/// Longest message, in bytes: a message may quote the document.
+const MAX_MESSAGE: usize = 2000;
+/// Bytes kept at either end of a longer message.
+const KEPT_END: usize = 400;
+
+/// Cuts the middle out of a message that is longer than [`MAX_MESSAGE`].
 pub(crate) fn shortened(message: String) -> String {
-    if message.len() <= MOST_MESSAGE {
+    if message.len() <= MAX_MESSAGE {
         return message;
     }
-    let (head, tail) = (END_OF_MESSAGE, message.len() - END_OF_MESSAGE);
-    let head = (0..=head)
-        .rev()
-        .find(|at| message.is_char_boundary(*at))
-        .unwrap_or(0);
-    let tail = (tail..=message.len())
-        .find(|at| message.is_char_boundary(*at))
-        .unwrap_or(tail);
-    let left_out = tail - head;
-    format!(
-        "{}… ({left_out} bytes left out) …{}",
-        &message[..head],
-        &message[tail..]
-    )
+    let mut head_end = KEPT_END;
+    while !message.is_char_boundary(head_end) {
+        head_end -= 1;
+    }
+    let mut tail_start = message.len() - KEPT_END;
+    while !message.is_char_boundary(tail_start) {
+        tail_start += 1;
+    }
+    let left_out = tail_start - head_end;
+    let head = &message[..head_end];
+    let tail = &message[tail_start..];
+    format!("{head}… ({left_out} bytes left out) …{tail}")
 }
 
 fn line_column(span: &Range<usize>, source: &str) -> Option<(usize, usize)> {
     let before = source.get(..span.start)?;
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Some((
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    ))
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    Some((line, column))
 }
 
 impl fmt::Display for Error {
@@ -114,8 +125,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Everything that is wrong with a domain: at least one error. Beyond 1,000 errors, the first ones
-/// of the document are kept and the others are counted.
+/// All errors in a domain, at least one. Beyond 1,000 errors, the list keeps the first ones of the
+/// document and counts the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errors {
     kept: Vec<Error>,
@@ -128,28 +139,28 @@ impl Errors {
         Bounded::new(self.kept, self.left_out)
     }
 
-    /// Returns `Ok` where the list is empty.
-    pub(crate) fn none_of(errors: Bounded<Error>) -> Result<(), Self> {
+    /// Returns `Ok` if the list is empty, else the errors.
+    pub(crate) fn check(errors: Bounded<Error>) -> Result<(), Self> {
         if errors.is_empty() {
             Ok(())
         } else {
-            Err(Self::of(errors, Bounded::default()))
+            Err(Self::from_causes(errors, Bounded::default()))
         }
     }
 
-    /// Makes the list of causes and of what follows from them, which is at least one error.
-    pub(crate) fn of(mut causes: Bounded<Error>, effects: Bounded<Error>) -> Self {
+    /// Joins the causes and the errors that follow from them. At least one list has an entry.
+    pub(crate) fn from_causes(mut causes: Bounded<Error>, effects: Bounded<Error>) -> Self {
         causes.append(effects);
         let (kept, left_out) = causes.into_parts();
         Self { kept, left_out }
     }
 
-    /// Goes through the errors, in the order they were found.
+    /// Returns an iterator over the kept errors, in the order they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.kept.iter()
     }
 
-    /// Returns the number of errors that were found beyond those of [`Errors::iter`].
+    /// Returns the number of errors beyond those of [`Errors::iter`].
     pub const fn left_out(&self) -> usize {
         self.left_out
     }
@@ -166,13 +177,14 @@ impl From<Error> for Errors {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.kept.iter().enumerate() {
-            write!(f, "{}{error}", if i > 0 { "; " } else { "" })?;
+        for (n, error) in self.kept.iter().enumerate() {
+            let separator = if n > 0 { "; " } else { "" };
+            write!(f, "{separator}{error}")?;
         }
-        match self.left_out {
-            0 => Ok(()),
-            more => write!(f, "; {more} more errors"),
+        if self.left_out > 0 {
+            write!(f, "; {} more errors", self.left_out)?;
         }
+        Ok(())
     }
 }
 

@@ -22,9 +22,9 @@ mod bounded;
 mod complete;
 mod error;
 mod model;
+mod parse;
 mod place;
 mod platform;
-mod reading;
 mod validate;
 mod xml;
 
@@ -40,7 +40,7 @@ pub use model::{
     clock, cpu, cputune, device, emulator, features, hyperv, iommufd, iothreads, lifecycle, limits,
     memory, numa, numatune, nvram, os, power, security, sysinfo, vcpu,
 };
+pub use parse::{Examination, ParsedDomain};
 pub use platform::{Board, Machine, Platform};
-pub use reading::{Examination, Reading};
 pub use xml::describe::{Description, Values};
 pub use xml::span::SourceSpan;

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::model::device::chardev::CharTargetType;
 use crate::model::device::controller::ControllerModel;
 use crate::model::device::interface::InterfaceModel;
+use crate::model::domain::Domain;
 use crate::model::os::Arch;
 
 /// An emulator with its machines: defaults by architecture and machine, and what exists.
@@ -61,6 +62,29 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Returns the machine of a domain: the one that `<os><type>` names, or the platform's default.
+    ///
+    /// # Errors
+    /// If the platform does not have such a machine; the error's span is that of `<type>`.
+    pub(crate) fn for_domain(domain: &Domain, platform: &dyn Platform) -> Result<Self, Error> {
+        let kind = &domain.os.kind;
+        let arch = kind.arch.unwrap_or(platform.arch());
+        let machine = platform.machine(arch, kind.machine.as_deref());
+        machine.map_err(|error| match error.span {
+            Some(_) => error,
+            None => error.at(kind.span.0.clone()),
+        })
+    }
+
+    /// Returns the model of the root PCI bus.
+    pub(crate) const fn root_bus(&self) -> ControllerModel {
+        if self.is_express() {
+            ControllerModel::PcieRoot
+        } else {
+            ControllerModel::PciRoot
+        }
+    }
+
     /// Whether the root bus is PCI Express.
     pub const fn is_express(&self) -> bool {
         matches!(self.board, Board::Q35 | Board::Virt)

@@ -8,7 +8,7 @@ use crate::exit::Code;
 use crate::guest;
 use crate::output;
 use crate::source::Source;
-use passthru_domain::{Arch, Domain, Errors, Examination, Reading};
+use passthru_domain::{Arch, Domain, Errors, Examination, ParsedDomain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
 use serde_json::json;
@@ -63,8 +63,8 @@ fn verdict(name: &str, errors: usize) -> String {
 }
 
 fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
-    let reading = match Reading::of(source.text()) {
-        Ok(reading) => reading,
+    let parsed = match ParsedDomain::parse(source.text()) {
+        Ok(parsed) => parsed,
         Err(error) => {
             return Ok(Examination {
                 errors: vec![error],
@@ -72,8 +72,8 @@ fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
             });
         }
     };
-    let capabilities = capabilities(args, &reading.domain)?;
-    let mut found = reading.examine(&capabilities);
+    let capabilities = capabilities(args, &parsed.domain)?;
+    let mut found = parsed.examine(&capabilities);
     if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
         // What there is no command line for, or what the QEMU that was asked has not.
         found.errors.extend(

@@ -25,7 +25,9 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             Item::Interface(_) => nets.next(),
             Item::Serial(n) => format!("serial{n}"),
             // The first console is the first serial port, and has its name.
-            Item::Console(0) if shows_serial(devices) => devices.serials[0].info.id().to_owned(),
+            Item::Console(0) if devices.has_serial_console() => {
+                devices.serials[0].info.id().to_owned()
+            }
             Item::Console(n) => format!("console{n}"),
             Item::Filesystem(n) => format!("fs{n}"),
             Item::Smartcard(n) => format!("smartcard{n}"),
@@ -75,13 +77,6 @@ impl Numbers {
         self.next += 1;
         alias
     }
-}
-
-/// Whether the first console is the first serial port, and no device of its own.
-pub(crate) fn shows_serial(devices: &Devices) -> bool {
-    use crate::model::device::chardev::CharTargetType::Serial;
-    let target = devices.consoles.first().and_then(|c| c.target.as_ref());
-    target.and_then(|t| t.kind) == Some(Serial) && !devices.serials.is_empty()
 }
 
 fn of_controller(controller: &Controller, board: Board) -> String {

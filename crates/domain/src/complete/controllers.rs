@@ -2,6 +2,7 @@
 
 use super::{usb, virtio_ports};
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::model::device::controller_list::{insert, sort};
 use crate::model::device::disk::DiskBus;
 use crate::model::device::{Address, Devices};
 use crate::platform::{Board, Machine};
@@ -20,36 +21,6 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     for_hostdevs(devices, machine);
     virtio_ports::add_controllers(devices);
     for_smartcards(devices);
-}
-
-/// Sorts controllers as if each was inserted after those before it ([`insert`]).
-fn sort(controllers: &mut [Controller]) {
-    let mut kinds = HashMap::new();
-    for controller in controllers.iter() {
-        let next = kinds.len();
-        kinds.entry(controller.kind).or_insert(next);
-    }
-    // Moves each controller once, without a second list of them.
-    controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
-}
-
-/// Inserts a controller among those of its kind, by index; a USB controller before its companions.
-pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
-    let mut at = None;
-    for (n, there) in controllers
-        .iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, c)| c.kind == new.kind)
-    {
-        let leads = there.index == new.index && new.master.is_none() && there.master.is_some();
-        if there.index > new.index || leads {
-            at = Some(n);
-        } else if at.is_none() {
-            at = Some(n + 1);
-        }
-    }
-    controllers.insert(at.unwrap_or(controllers.len()), new);
 }
 
 /// Gives each controller without an index the lowest that is free among its kind; members of a USB
@@ -101,7 +72,7 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
         add(devices, ControllerType::Sata, 0, None);
     }
     if machine.has_pci() {
-        add(devices, ControllerType::Pci, 0, Some(root_model(machine)));
+        add(devices, ControllerType::Pci, 0, Some(machine.root_bus()));
     }
 }
 
@@ -151,15 +122,6 @@ fn add_for(
     }
 }
 
-/// Model of the machine's root bus.
-pub(crate) const fn root_model(machine: &Machine) -> ControllerModel {
-    if machine.is_express() {
-        ControllerModel::PcieRoot
-    } else {
-        ControllerModel::PciRoot
-    }
-}
-
 fn usual_model(controller: &mut Controller, machine: &Machine) {
     if controller
         .model
@@ -173,7 +135,7 @@ fn usual_model(controller: &mut Controller, machine: &Machine) {
             _ => ControllerModel::Piix3Uhci,
         }),
         Some(ControllerType::Scsi) => Some(usual_scsi(machine)),
-        Some(ControllerType::Pci) if controller.index == Some(0) => Some(root_model(machine)),
+        Some(ControllerType::Pci) if controller.index == Some(0) => Some(machine.root_bus()),
         Some(ControllerType::Pci) if machine.is_express() => Some(ControllerModel::PcieRootPort),
         Some(ControllerType::Pci) => Some(ControllerModel::PciBridge),
         _ => None,
@@ -246,44 +208,6 @@ fn for_smartcards(devices: &mut Devices) {
     if let Some(highest) = highest.max() {
         for index in 0..=highest.min(MOST_OF_A_KIND) {
             add(devices, ControllerType::Ccid, index, None);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::device::controller::UsbMaster;
-
-    #[test]
-    fn sorting_gives_the_order_of_inserting_one_by_one() {
-        let kinds = [
-            ControllerType::Usb,
-            ControllerType::Pci,
-            ControllerType::Scsi,
-        ];
-        // A fixed sequence of pseudo-random controllers.
-        let mut state: u32 = 1;
-        let mut random = |below: u32| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 16) % below
-        };
-        for _ in 0..200 {
-            let mut controllers: Vec<Controller> = Vec::new();
-            for _ in 0..random(12) {
-                let kind = kinds[random(3) as usize];
-                let mut controller = Controller::new(kind, random(4), None);
-                controller.master = (random(2) == 0).then_some(UsbMaster {
-                    startport: random(6),
-                });
-                controllers.push(controller);
-            }
-            let mut inserted = Vec::new();
-            for controller in controllers.clone() {
-                insert(&mut inserted, controller);
-            }
-            sort(&mut controllers);
-            assert_eq!(controllers, inserted);
         }
     }
 }

@@ -6,13 +6,10 @@ use crate::model::domain::Domain;
 use crate::model::features::IoapicDriver;
 use crate::platform::{Board, Machine};
 
-/// CPUs that interrupts reach by the old, narrow numbers.
-pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;
-
 /// With more CPUs than the old numbers of interrupt controllers have, a q35's interrupts are
 /// remapped by an IOMMU with the extended mode, and do not come from the kernel's I/O APIC.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
-    if machine.board != Board::Q35 || !needs_eim(domain) {
+    if machine.board != Board::Q35 || !domain.needs_eim() {
         return;
     }
     if domain.devices.iommus.is_empty() {
@@ -42,13 +39,4 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         .ioapic
         .get_or_insert_default();
     ioapic.driver.get_or_insert(IoapicDriver::Qemu);
-}
-
-/// Whether the guest has more CPUs than the old numbers.
-pub(crate) fn needs_eim(domain: &Domain) -> bool {
-    domain
-        .vcpu
-        .as_ref()
-        .and_then(|vcpu| vcpu.count)
-        .is_some_and(|count| count > CPUS_WITHOUT_EIM)
 }

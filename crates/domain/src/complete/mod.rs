@@ -4,25 +4,24 @@
 //! hardware address from the UUID and the card's number, so that a guest keeps them from one start
 //! to the next.
 
-pub(crate) mod aliases;
+mod aliases;
 mod chardevs;
-pub(crate) mod controllers;
+mod controllers;
 mod cpu;
 mod defaults;
 mod disks;
 mod hostdevs;
 mod identity;
-pub(crate) mod iommus;
+mod iommus;
 mod iothreads;
 mod memory;
 mod peripherals;
 mod usb;
-
 mod virtio_ports;
 
 use crate::error::Errors;
 use crate::model::domain::Domain;
-use crate::platform::Platform;
+use crate::platform::{Machine, Platform};
 use crate::{place, validate};
 
 impl Domain {
@@ -37,7 +36,7 @@ impl Domain {
     /// Where there is no such machine, or no place for a device.
     pub fn complete(mut self, platform: &dyn Platform) -> Result<Self, Errors> {
         let arch = *self.os.kind.arch.get_or_insert(platform.arch());
-        let machine = self.machine(platform)?;
+        let machine = Machine::for_domain(&self, platform)?;
         self.os
             .kind
             .machine
@@ -61,25 +60,12 @@ impl Domain {
         let homeless = place::assign(&mut self.devices, &machine);
         if !homeless.is_empty() {
             // What is wrong with the buses explains why there is no place on them.
-            return Err(Errors::of(validate::check(&self, &machine), homeless));
+            return Err(Errors::from_causes(
+                validate::check(&self, &machine),
+                homeless,
+            ));
         }
         aliases::fill(&mut self.devices, machine.board);
         Ok(self)
-    }
-
-    /// Returns the machine of the domain.
-    pub(crate) fn machine(
-        &self,
-        platform: &dyn Platform,
-    ) -> Result<crate::platform::Machine, crate::error::Error> {
-        let arch = self.os.kind.arch.unwrap_or(platform.arch());
-        let machine = platform.machine(arch, self.os.kind.machine.as_deref());
-        machine.map_err(|e| {
-            if e.span.is_none() {
-                e.at(self.os.kind.span.0.clone())
-            } else {
-                e
-            }
-        })
     }
 }

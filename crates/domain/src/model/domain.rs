@@ -1,6 +1,5 @@
 //! `<domain>`: the whole of a guest.
 
-use crate::error::Errors;
 use crate::model::clock::Clock;
 use crate::model::cpu::Cpu;
 use crate::model::cputune::Cputune;
@@ -22,7 +21,6 @@ use crate::model::security::{Keywrap, LaunchSecurity, Seclabel};
 use crate::model::sysinfo::Sysinfo;
 use crate::model::uuid::Uuid;
 use crate::model::vcpu::{Vcpu, Vcpus};
-use crate::reading::Reading;
 use crate::xml::describe::{self, Description};
 use crate::xml::reader::QEMU_NAMESPACE;
 use crate::xml::span::SourceSpan;
@@ -39,6 +37,10 @@ words! {
         Qemu = "qemu",
     }
 }
+
+/// Largest number of CPUs that interrupts reach without the extended interrupt mode of an IOMMU
+/// (`eim`): xAPIC ids have 8 bits.
+pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;
 
 /// A guest: `<domain>`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -147,12 +149,11 @@ impl Element for Genid {
 }
 
 impl Domain {
-    /// Reads a domain.
-    ///
-    /// # Errors
-    /// Everything that is not well formed, not understood or out of range, each with its place.
-    pub fn parse(xml: &str) -> Result<Self, Errors> {
-        Reading::of(xml)?.into_domain()
+    /// Returns whether the guest has more CPUs than interrupts reach without the IOMMU's extended
+    /// mode.
+    pub(crate) fn needs_eim(&self) -> bool {
+        let count = self.vcpu.as_ref().and_then(|vcpu| vcpu.count);
+        count.is_some_and(|count| count > CPUS_WITHOUT_EIM)
     }
 
     /// Describes all elements, attributes and values that are understood.

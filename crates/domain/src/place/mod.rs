@@ -18,9 +18,9 @@ pub(crate) mod zpci;
 pub(crate) use buses::Buses;
 
 use crate::bounded::Bounded;
-use crate::complete::controllers;
 use crate::error::Error;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
+use crate::model::device::controller_list;
 use crate::model::device::item::Item;
 use crate::model::device::{Address, Devices, Info, PciAddress};
 use crate::platform::{Board, Machine};
@@ -159,7 +159,7 @@ fn add_controller(
     if devices.controller(ControllerType::Pci, number).is_some() {
         return Ok(());
     }
-    controllers::insert(
+    controller_list::insert(
         &mut devices.controllers,
         Controller::new(ControllerType::Pci, number, Some(model)),
     );

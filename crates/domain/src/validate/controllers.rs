@@ -1,7 +1,6 @@
 //! Controllers: indexes, models, the root bus.
 
 use super::{Check, duplicates};
-use crate::complete::controllers::root_model;
 use crate::model::device::Controller;
 use crate::model::device::controller::{ControllerModel as Model, ControllerType};
 use crate::platform::Board;
@@ -133,9 +132,9 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
             format!("the index {index} of a PCI controller is above {LAST_BUS}"),
         );
     }
-    if index == 0 && machine.has_pci() && controller.model != Some(root_model(machine)) {
+    if index == 0 && machine.has_pci() && controller.model != Some(machine.root_bus()) {
         let found = controller.model.map_or("none", Model::as_str);
-        let (expected, name) = (root_model(machine), &machine.name);
+        let (expected, name) = (machine.root_bus(), &machine.name);
         let message = format!(
             "the PCI controller with index 0 must be a '{expected}' on the machine '{name}', not '{found}'"
         );

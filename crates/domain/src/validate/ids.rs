@@ -2,7 +2,6 @@
 //! each device and object by one name.
 
 use super::{Check, span_of};
-use crate::complete::aliases::shows_serial;
 use crate::model::device::{ControllerType, Hostdev, Item};
 use crate::xml::span::SourceSpan;
 use std::collections::{HashMap, HashSet};
@@ -74,7 +73,7 @@ fn is_root_bus(check: &Check<'_>, item: Item) -> bool {
 fn aliases<'a>(check: &Check<'a>) -> Vec<(&'a str, Item)> {
     let devices = &check.domain.devices;
     let shares = |item: &Item| match *item {
-        Item::Console(0) => shows_serial(devices),
+        Item::Console(0) => devices.has_serial_console(),
         Item::Controller(n) => devices
             .controllers
             .get(n)

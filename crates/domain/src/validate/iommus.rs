@@ -1,10 +1,10 @@
 //! Virtual IOMMUs: how many, on which machine, and what goes with what.
 
 use super::{Check, duplicates};
-use crate::complete::iommus::{CPUS_WITHOUT_EIM, needs_eim};
 use crate::model::device::Iommu;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
+use crate::model::domain::CPUS_WITHOUT_EIM;
 use crate::model::features::IoapicDriver;
 use crate::model::iommufd::Backend;
 use crate::model::os::Arch;
@@ -43,7 +43,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 /// extended mode.
 fn many_cpus(check: &mut Check<'_>) {
     let (domain, board) = (check.domain, check.machine.board);
-    if !needs_eim(domain) || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
+    if !domain.needs_eim() || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
         return;
     }
     if board != Board::Q35 {

@@ -43,8 +43,8 @@ impl Domain {
     /// # Errors
     /// Everything that was found, in the order of the source.
     pub fn validate(&self, platform: &dyn Platform) -> Result<(), Errors> {
-        let machine = self.machine(platform)?;
-        Errors::none_of(check(self, &machine))
+        let machine = Machine::for_domain(self, platform)?;
+        Errors::check(check(self, &machine))
     }
 }
 

@@ -4,6 +4,7 @@ pub mod address;
 pub mod audio;
 pub mod chardev;
 pub mod controller;
+pub(crate) mod controller_list;
 pub mod crypto;
 pub mod disk;
 pub mod disk_driver;
@@ -36,6 +37,7 @@ pub mod watchdog;
 
 use crate::xml::text::{AbsolutePath, visit_as};
 use crate::xml::{Element, Visitor};
+use chardev::CharTargetType;
 
 pub use address::{
     Address, CcidAddress, CcwAddress, DimmAddress, DriveAddress, IsaAddress, PciAddress,
@@ -146,6 +148,13 @@ impl Devices {
             .iter_mut()
             .filter_map(|i| i.hostdev.as_mut())
             .chain(&mut self.hostdevs)
+    }
+
+    /// Returns whether the first console is the first serial port, and not a device of its own.
+    pub(crate) fn has_serial_console(&self) -> bool {
+        let target = self.consoles.first().and_then(|c| c.target.as_ref());
+        let kind = target.and_then(|target| target.kind);
+        kind == Some(CharTargetType::Serial) && !self.serials.is_empty()
     }
 
     /// Places in the order of the boot that devices have of their own, each with its device.

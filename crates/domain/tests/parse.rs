@@ -6,10 +6,10 @@
 mod common;
 
 use common::{Emulator, guest};
-use passthru_domain::{Examination, Reading};
+use passthru_domain::{Examination, ParsedDomain};
 
 fn examine(xml: &str) -> Examination {
-    Reading::of(xml).unwrap().examine(&Emulator)
+    ParsedDomain::parse(xml).unwrap().examine(&Emulator)
 }
 
 /// Returns what is said of each place, as `text of the place: message`.
@@ -79,8 +79,8 @@ fn elements_and_attributes_of_other_namespaces_are_ignored_with_a_note() {
         "q35",
         "<x:device xmlns:x='urn:x'><y/></x:device><memballoon xmlns:x='urn:x' x:a='1' model='none'/>",
     );
-    let reading = Reading::of(&xml).unwrap();
-    let said: Vec<_> = reading
+    let parsed = ParsedDomain::parse(&xml).unwrap();
+    let said: Vec<_> = parsed
         .notes
         .iter()
         .map(|n| (n.message.as_str(), &xml[n.span.clone().unwrap()]))
@@ -98,7 +98,7 @@ fn elements_and_attributes_of_other_namespaces_are_ignored_with_a_note() {
             ),
         ]
     );
-    assert_eq!(reading.errors, []);
+    assert_eq!(parsed.errors, []);
 }
 
 #[test]

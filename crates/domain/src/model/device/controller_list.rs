@@ -1,0 +1,73 @@
+//! The order of the controllers in a domain: by kind, then by index.
+
+use std::collections::HashMap;
+
+use super::controller::Controller;
+
+/// Sorts controllers as if each was inserted after those before it ([`insert`]).
+pub(crate) fn sort(controllers: &mut [Controller]) {
+    let mut kinds = HashMap::new();
+    for controller in controllers.iter() {
+        let next = kinds.len();
+        kinds.entry(controller.kind).or_insert(next);
+    }
+    // Moves each controller once, without a second list of them.
+    controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
+}
+
+/// Inserts a controller among those of its kind, by index; a USB controller before its companions.
+pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
+    let mut at = None;
+    for (n, there) in controllers
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, c)| c.kind == new.kind)
+    {
+        let leads = there.index == new.index && new.master.is_none() && there.master.is_some();
+        if there.index > new.index || leads {
+            at = Some(n);
+        } else if at.is_none() {
+            at = Some(n + 1);
+        }
+    }
+    controllers.insert(at.unwrap_or(controllers.len()), new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::device::controller::{ControllerType, UsbMaster};
+
+    #[test]
+    fn sorting_gives_the_order_of_inserting_one_by_one() {
+        let kinds = [
+            ControllerType::Usb,
+            ControllerType::Pci,
+            ControllerType::Scsi,
+        ];
+        // A fixed sequence of pseudo-random controllers.
+        let mut state: u32 = 1;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for _ in 0..200 {
+            let mut controllers: Vec<Controller> = Vec::new();
+            for _ in 0..random(12) {
+                let kind = kinds[random(3) as usize];
+                let mut controller = Controller::new(kind, random(4), None);
+                controller.master = (random(2) == 0).then_some(UsbMaster {
+                    startport: random(6),
+                });
+                controllers.push(controller);
+            }
+            let mut inserted = Vec::new();
+            for controller in controllers.clone() {
+                insert(&mut inserted, controller);
+            }
+            sort(&mut controllers);
+            assert_eq!(controllers, inserted);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Parsing of a document: the domain as far as it can be read, with all errors and notes.
+
+use std::ops::Range;
+
+use roxmltree::{Document, Node};
+
+use crate::bounded::{Bounded, Positioned};
+use crate::error::{Error, Errors, Note};
+use crate::model::domain::Domain;
+use crate::platform::Platform;
+use crate::xml::limits;
+use crate::xml::reader::{self, Findings};
+
+/// A domain as far as its document could be read.
+#[derive(Clone, Debug)]
+pub struct ParsedDomain {
+    /// The domain, without the parts that could not be read.
+    pub domain: Domain,
+    /// Errors in the text, by position: the first 1,000.
+    pub errors: Vec<Error>,
+    /// Number of further errors.
+    pub more_errors: usize,
+    /// Notes on settings without effect, by position: the first 1,000.
+    pub notes: Vec<Note>,
+    /// Number of further notes.
+    pub more_notes: usize,
+    /// Byte ranges of the elements with errors (children of `<domain>` and of `<devices>`), by
+    /// position.
+    faulty: Vec<Range<usize>>,
+}
+
+/// Result of completing and validating a [`ParsedDomain`].
+#[derive(Clone, Debug, Default)]
+pub struct Examination {
+    /// Errors, by position: the first 1,000.
+    pub errors: Vec<Error>,
+    /// Number of further errors.
+    pub more_errors: usize,
+    /// Notes on settings without effect or with surprising effects: the first 1,000.
+    pub notes: Vec<Note>,
+    /// Number of further notes.
+    pub more_notes: usize,
+    /// The completed domain, if it could be completed.
+    pub domain: Option<Domain>,
+}
+
+impl Domain {
+    /// Reads a domain.
+    ///
+    /// # Errors
+    /// All parts of the text that are not well-formed, unknown or out of range, each with its
+    /// position.
+    pub fn parse(xml: &str) -> Result<Self, Errors> {
+        ParsedDomain::parse(xml)?.into_domain()
+    }
+}
+
+impl ParsedDomain {
+    /// Reads a document as far as possible.
+    ///
+    /// # Errors
+    /// - If the text is not well-formed XML, the first syntax error.
+    /// - If the text is larger than any domain, an error that gives the limit.
+    /// - If the root is not `<domain>`, an error that names the root.
+    pub fn parse(xml: &str) -> Result<Self, Error> {
+        limits::check(xml)?;
+        let document = Document::parse(xml).map_err(|error| syntax_error(xml, &error))?;
+        let root = document.root_element();
+        check_root(root)?;
+        let mut findings = Findings::default();
+        let mut domain = Domain::default();
+        reader::read(root, xml, &mut domain, &mut findings);
+        findings.errors.sort();
+        findings.notes.sort();
+        let (errors, more_errors) = findings.errors.into_parts();
+        let (notes, more_notes) = findings.notes.into_parts();
+        let mut faulty = faulty_parts(root, &errors);
+        if more_errors > 0 {
+            // The positions of the errors beyond the last kept one are not known.
+            let last = errors.last().and_then(Positioned::start);
+            faulty.extend(last.map(|start| start..xml.len()));
+        }
+        Ok(Self {
+            domain,
+            errors,
+            more_errors,
+            notes,
+            more_notes,
+            faulty,
+        })
+    }
+
+    /// Returns the domain.
+    ///
+    /// # Errors
+    /// All errors in the text.
+    pub fn into_domain(self) -> Result<Domain, Errors> {
+        Errors::check(Bounded::new(self.errors, self.more_errors))?;
+        Ok(self.domain)
+    }
+
+    /// Completes and validates the domain as far as it was read, and returns all errors and notes.
+    ///
+    /// Elements with errors in the text get no further errors, since those may only follow from the
+    /// first ones.
+    pub fn examine(self, platform: &dyn Platform) -> Examination {
+        let mut errors = Bounded::new(self.errors, self.more_errors);
+        let mut notes = Bounded::new(self.notes, self.more_notes);
+        let mut completed = None;
+        let result = match self.domain.complete(platform) {
+            Ok(domain) => {
+                notes.extend(domain.notes());
+                completed.insert(domain).validate(platform)
+            }
+            Err(errors) => Err(errors),
+        };
+        if let Err(found) = result {
+            errors.append(independent(found, self.faulty));
+        }
+        errors.sort();
+        let (errors, more_errors) = errors.into_parts();
+        let (notes, more_notes) = notes.into_parts();
+        Examination {
+            errors,
+            more_errors,
+            notes,
+            more_notes,
+            domain: completed,
+        }
+    }
+}
+
+/// Returns the errors that are not about a faulty part of the document.
+fn independent(errors: Errors, faulty: Vec<Range<usize>>) -> Bounded<Error> {
+    let faulty = Ranges::new(faulty);
+    let (errors, more) = errors.into_list().into_parts();
+    let mut independent = Bounded::new(Vec::new(), more);
+    for error in errors {
+        let follows = match &error.span {
+            Some(span) => faulty.contain(span.start),
+            None => !faulty.0.is_empty(),
+        };
+        if !follows {
+            independent.push(error);
+        }
+    }
+    independent
+}
+
+/// Byte ranges sorted by start, each with the largest end among itself and those before.
+struct Ranges(Vec<(usize, usize)>);
+
+impl Ranges {
+    fn new(mut ranges: Vec<Range<usize>>) -> Self {
+        ranges.sort_by_key(|range| range.start);
+        let mut furthest = 0;
+        let mut sorted = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            furthest = furthest.max(range.end);
+            sorted.push((range.start, furthest));
+        }
+        Self(sorted)
+    }
+
+    /// Returns whether one of the ranges contains `offset`.
+    fn contain(&self, offset: usize) -> bool {
+        let count = self.0.partition_point(|(start, _)| *start <= offset);
+        let last = self.0[..count].last();
+        last.is_some_and(|(_, end)| offset < *end)
+    }
+}
+
+fn check_root(root: Node<'_, '_>) -> Result<(), Error> {
+    let name = root.tag_name();
+    if name.name() == "domain" && name.namespace().is_none() {
+        return Ok(());
+    }
+    let message = format!(
+        "the document's root is <{}>, expected <domain>",
+        name.name()
+    );
+    let start = root.range().start;
+    Err(Error::new(message).at(start..start + 1))
+}
+
+/// Returns the ranges of the children of `<domain>` and of `<devices>` that hold an error. An error
+/// of the root itself makes the whole document faulty.
+fn faulty_parts(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    for child in root.children() {
+        if child.tag_name().name() == "devices" {
+            parts.extend(child.children().map(|device| device.range()));
+        } else {
+            parts.push(child.range());
+        }
+    }
+    let mut parts = parts.into_iter().peekable();
+    let mut faulty: Vec<Range<usize>> = Vec::new();
+    for start in errors.iter().filter_map(Positioned::start) {
+        while parts.next_if(|part| part.end <= start).is_some() {}
+        let part = match parts.peek() {
+            Some(part) if part.contains(&start) => part.clone(),
+            _ => root.range(),
+        };
+        if faulty.last() != Some(&part) {
+            faulty.push(part);
+        }
+    }
+    faulty
+}
+
+fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {
+    let position = error.pos();
+    let lines_before = position.row.saturating_sub(1) as usize;
+    let line_start: usize = xml
+        .split_inclusive('\n')
+        .take(lines_before)
+        .map(str::len)
+        .sum();
+    let line = &xml[line_start..];
+    let characters_before = position.col.saturating_sub(1) as usize;
+    let column = line
+        .char_indices()
+        .nth(characters_before)
+        .map_or(line.len(), |(at, _)| at);
+    let start = (line_start + column).min(xml.len());
+    let end = (start + 1).min(xml.len());
+    // roxmltree ends its message with the position, which the span gives already.
+    let text = error.to_string();
+    let suffix = format!(" at {position}");
+    let text = text.strip_suffix(&suffix).unwrap_or(&text);
+    Error::new(format!("not well-formed XML: {text}")).at(start..end)
+}
