@@ -68,6 +68,9 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
             source::measure(&name, &text, &mut report)?;
         }
     }
+    if paths.is_empty() {
+        report.compare_quotes();
+    }
     Ok(report)
 }
 

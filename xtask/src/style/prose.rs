@@ -15,6 +15,9 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
     let mut in_code = false;
     let mut paragraph = Paragraph::default();
     for (index, line) in text.lines().enumerate() {
+        for name in tests(line) {
+            report.quote(file, index + 1, name);
+        }
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         }
@@ -28,6 +31,17 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
         }
     }
     paragraph.end(file, report);
+}
+
+/// Returns the names of tests that a line quotes: code with at least three underscores.
+fn tests(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let names = quoted.map(|code| code.rsplit("::").next().unwrap_or(code));
+    names.filter(|name| name.matches('_').count() >= 3 && name.chars().all(is_of_name))
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
 }
 
 /// Measures the comments of a source, and the width of all of its lines.
@@ -162,6 +176,15 @@ mod tests {
             report
                 .places()
                 .starts_with("x.rs:2: sentence of more than 25 words: one two")
+        );
+    }
+
+    #[test]
+    fn tests_in_a_line_are_code_with_three_underscores() {
+        let line = "| `no_test`, `uses::disk_that_is_open_is_used` | a_word_that_is_none";
+        assert_eq!(
+            tests(line).collect::<Vec<_>>(),
+            ["disk_that_is_open_is_used"]
         );
     }
 

@@ -1,5 +1,6 @@
 //! The table of measures, and the places that break a rule.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A rule that single places can break.
@@ -13,7 +14,18 @@ pub(crate) enum Rule {
     RiddleTestName,
     BoundClosure,
     TupleLet,
+    MissingTest,
 }
+
+/// Rules that no place may break.
+const NEVER_BROKEN: &[Rule] = &[
+    Rule::LongSentence,
+    Rule::WideLine,
+    Rule::EmptyName,
+    Rule::LongTestName,
+    Rule::RiddleTestName,
+    Rule::MissingTest,
+];
 
 /// Everything measured in a set of files.
 #[derive(Debug, Default)]
@@ -26,6 +38,10 @@ pub(crate) struct Report {
     pub(crate) tests: usize,
     /// Tokens a line, of each function of three lines or more.
     pub(crate) densities: Vec<f64>,
+    /// Names of all functions.
+    functions: BTreeSet<String>,
+    /// Names of tests in pages.
+    quotes: Vec<Place>,
     places: Vec<Place>,
 }
 
@@ -56,6 +72,7 @@ impl Rule {
             Self::RiddleTestName => "test name that begins with what_, who_ or of_",
             Self::BoundClosure => "closure bound to a name",
             Self::TupleLet => "tuple bound to a tuple of names",
+            Self::MissingTest => "page names a test that does not exist",
         }
     }
 }
@@ -70,6 +87,28 @@ impl Report {
             line,
             text,
         });
+    }
+
+    /// Notes that a page names a test.
+    pub(crate) fn quote(&mut self, file: &str, line: usize, name: &str) {
+        self.quotes.push(Place {
+            rule: Rule::MissingTest,
+            file: file.to_owned(),
+            line,
+            text: name.to_owned(),
+        });
+    }
+
+    /// Notes a function that exists.
+    pub(crate) fn define(&mut self, function: String) {
+        self.functions.insert(function);
+    }
+
+    /// Turns quotes of tests that do not exist into places that break a rule.
+    pub(crate) fn compare_quotes(&mut self) {
+        let mut quotes = std::mem::take(&mut self.quotes);
+        quotes.retain(|quote| !self.functions.contains(&quote.text));
+        self.places.append(&mut quotes);
     }
 
     /// Returns each place that breaks a rule, a line each.
@@ -97,78 +136,45 @@ impl Report {
 
     fn rows(&self) -> Vec<Row> {
         let per_10_000 = 10_000.0 / self.lines.max(1) as f64;
-        let questions = 100.0 / self.docs.max(1) as f64 * self.count(Rule::QuestionDoc);
-        let row = |measure, value, aim, unit| Row {
-            measure,
-            value,
+        let percent = 100.0 / self.docs.max(1) as f64;
+        let mut rows = vec![
+            Row {
+                measure: "tokens a line, median of functions",
+                value: median(&self.densities),
+                aim: 6.5,
+                unit: "",
+            },
+            self.row(Rule::QuestionDoc, percent, 3.0, "% of docs"),
+            self.row(Rule::BoundClosure, per_10_000, 15.0, "in 10,000 lines"),
+            self.row(Rule::TupleLet, per_10_000, 3.0, "in 10,000 lines"),
+        ];
+        for rule in NEVER_BROKEN {
+            rows.push(self.row(*rule, 1.0, 0.0, "places"));
+        }
+        rows
+    }
+
+    fn row(&self, rule: Rule, factor: f64, aim: f64, unit: &'static str) -> Row {
+        Row {
+            measure: rule.name(),
+            value: self.count(rule) * factor,
             aim,
             unit,
-        };
-        vec![
-            row("docs that begin with a question word", questions, 3.0, "%"),
-            row(
-                "tokens a line, median of functions",
-                median(&self.densities),
-                6.5,
-                "",
-            ),
-            row(
-                "closures bound to a name, per 10,000 lines",
-                self.count(Rule::BoundClosure) * per_10_000,
-                15.0,
-                "",
-            ),
-            row(
-                "tuple lets, per 10,000 lines",
-                self.count(Rule::TupleLet) * per_10_000,
-                3.0,
-                "",
-            ),
-            row(
-                "sentences of more than 25 words",
-                self.count(Rule::LongSentence),
-                0.0,
-                "",
-            ),
-            row(
-                "lines of more than 100 columns",
-                self.count(Rule::WideLine),
-                0.0,
-                "",
-            ),
-            row(
-                "types with an empty name",
-                self.count(Rule::EmptyName),
-                0.0,
-                "",
-            ),
-            row(
-                "test names of more than 60 characters",
-                self.count(Rule::LongTestName),
-                0.0,
-                "",
-            ),
-            row(
-                "test names that are riddles",
-                self.count(Rule::RiddleTestName),
-                0.0,
-                "",
-            ),
-        ]
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Row {
-            measure,
-            value,
-            aim,
-            unit,
-        } in self.rows()
-        {
-            let mark = if value > aim { '!' } else { ' ' };
-            writeln!(f, "{mark} {measure:<44} {value:>7.1} {unit:<1}  aim {aim}")?;
+        for row in self.rows() {
+            let mark = if row.value > row.aim { '!' } else { ' ' };
+            let Row {
+                measure,
+                value,
+                aim,
+                unit,
+            } = row;
+            writeln!(f, "{mark} {measure:<46} {value:>7.1}  aim {aim} {unit}")?;
         }
         let (functions, lines) = (self.densities.len(), self.lines);
         writeln!(

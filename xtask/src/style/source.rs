@@ -49,6 +49,7 @@ impl Visitor<'_> {
 
     fn check_function(&mut self, attributes: &[Attribute], signature: &Signature, block: &Block) {
         let name = signature.ident.to_string();
+        self.report.define(name.clone());
         if attributes
             .iter()
             .any(|attribute| attribute.path().is_ident("test"))
