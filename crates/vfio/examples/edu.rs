@@ -5,16 +5,17 @@
 //! the device, by whichever backend is asked for.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use passthru_pci::Address;
 use passthru_vfio::container::{self, Access, Attach, Member, Options, Policy};
 use passthru_vfio::device::{Event, Irq, Mmap, Region, Source};
 use passthru_vfio::dma::{DmaPool, IovaAllocator};
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// How much memory the device has of its own, and where it sees that itself.
 const ON_DEVICE: (u64, usize) = (0x4_0000, 4096);

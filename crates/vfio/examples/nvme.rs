@@ -5,16 +5,17 @@
 //! at a time, polled: the smallest driver that reads.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
+use std::io::Write;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use passthru_pci::Address;
 use passthru_vfio::container::{self, Access, Attach, Member, Options, Policy};
 use passthru_vfio::device::{Mmap, Region, Source, Word};
 use passthru_vfio::dma::{Buffer, DmaPool, IovaAllocator};
-use std::io::Write;
-use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// Registers of the controller (NVM Express Base Specification 2.0, 3.1.3), by their offsets.
 mod register {

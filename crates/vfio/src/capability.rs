@@ -95,8 +95,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// An answer of 32 bytes with these capabilities behind it, each with where it says the next
     /// one is.

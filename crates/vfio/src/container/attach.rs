@@ -1,7 +1,8 @@
 //! [`Candidate`]: a device that is to be attached, and [`Attach`], the options for that.
 
-use crate::device::{Bound, Source, Target};
 use std::fmt;
+
+use crate::device::{Bound, Source, Target};
 
 /// A device that is to be attached.
 #[derive(Debug)]

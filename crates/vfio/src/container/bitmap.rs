@@ -1,7 +1,8 @@
 //! Bitmaps of dirty pages: 64 pages a word, the lowest bit first.
 
-use super::Error;
 use std::ops::Range;
+
+use super::Error;
 
 /// Returns how many words a range takes, where the bitmap has so many.
 pub(crate) fn check_bitmap(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {

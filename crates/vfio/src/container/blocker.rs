@@ -1,8 +1,9 @@
 //! [`Blocker`]: a device that keeps its IOMMU group from being viable.
 
-use crate::device::Location;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::device::Location;
 
 /// A device that keeps its group from being viable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,9 @@ fn blocker(device: &Path) -> Option<Blocker> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::symlink;
+
+    use super::*;
 
     #[test]
     fn devices_on_drivers_of_the_host_are_in_the_way() {

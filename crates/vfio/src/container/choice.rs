@@ -1,11 +1,13 @@
 //! Which backend is taken, and why.
 
-use super::{Backend, Container, Discards, Error, IommufdContainer, KvmVfio, Type1Container, Why};
-use crate::device::Location;
-use passthru_iommufd::Iommufd;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use passthru_iommufd::Iommufd;
+
+use super::{Backend, Container, Discards, Error, IommufdContainer, KvmVfio, Type1Container, Why};
+use crate::device::Location;
 
 /// Which backend to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

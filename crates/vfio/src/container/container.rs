@@ -1,10 +1,12 @@
 //! [`Container`]: mappings with the devices that reach them.
 
+use std::sync::Arc;
+
+use passthru_iommufd::Hwpt;
+
 use super::{Attach, Candidate, Discards, Dma, Error, HotResetProof, Included, Member};
 use crate::Failed;
 use crate::device::HotReset;
-use passthru_iommufd::Hwpt;
-use std::sync::Arc;
 
 /// The base container: mappings, and the devices that reach them.
 pub trait Container: Dma {

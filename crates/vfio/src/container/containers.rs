@@ -1,15 +1,17 @@
 //! [`Containers`]: the containers of one address space, as few as can be.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use passthru_iommufd::BoundDevice;
+use rustix::io::Errno;
+
 use super::{
     Attach, Backend, Candidate, Choice, Container, Discards, Error, HotResetProof, Member, Options,
     open,
 };
 use crate::Failed;
 use crate::device::{HotReset, Location};
-use passthru_iommufd::BoundDevice;
-use rustix::io::Errno;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The containers whose mappings are to be the same. A device goes into the first one that takes
 /// it, and gets a new one where none does: as where its IOMMU or its reserved IOVAs are at odds

@@ -1,10 +1,11 @@
 //! [`Discards`]: whether a guest's memory may be discarded while devices reach it.
 
-use super::Error;
-use crate::device::{Kind, Location};
 use std::any::Any;
 use std::ptr::addr_eq;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::Error;
+use crate::device::{Kind, Location};
 
 /// Who pins a guest's memory, and who discards parts of it: one excludes the other. All containers
 /// of a guest have one in common ([`Options::discards`](super::Options::discards)).

@@ -1,9 +1,10 @@
 //! [`Dma`]: where mappings stand, as whoever maps memory sees it.
 
-use super::{Access, Capabilities, Error, Ioas, IovaRanges};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+
+use super::{Access, Capabilities, Error, Ioas, IovaRanges};
 
 /// Where DMA mappings stand. One set of obligations, two backends, one test suite.
 ///

@@ -1,10 +1,11 @@
 //! What goes wrong with a container, and what the user can do then.
 
+use std::io;
+use std::path::PathBuf;
+
 use super::{Backend, Blocker, Why};
 use crate::BadCapability;
 use crate::device;
-use std::io;
-use std::path::PathBuf;
 
 /// What went wrong with a container. Each variant names the object and the arguments; the kernel's
 /// answer is the source.
@@ -286,9 +287,10 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use passthru_iommufd::{Access, Iova};
     use rustix::io::Errno;
+
+    use super::*;
 
     #[test]
     fn what_may_be_mapped_is_told_with_both_answers() {

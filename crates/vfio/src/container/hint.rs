@@ -1,8 +1,9 @@
 //! What the user can do when a container refuses.
 
+use rustix::io::Errno;
+
 use super::{Backend, Error};
 use crate::device::{MANY_FILES, NO_IOMMU};
-use rustix::io::Errno;
 
 impl Error {
     /// Returns what the user can do, where there is something.

@@ -1,7 +1,8 @@
 //! [`HotResetProof`]: the proof of ownership that a hot reset takes.
 
-use super::type1::Shown;
 use std::os::fd::{AsFd, BorrowedFd};
+
+use super::type1::Shown;
 
 /// What proves that a hot reset is the owner's. The reset itself is the device's call. With type1
 /// it keeps the groups in their container, so it goes before a device of them is detached.

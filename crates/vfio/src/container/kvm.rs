@@ -1,10 +1,11 @@
 //! [`KvmVfio`]: what a VMM on KVM does for VFIO's files. Nothing here knows KVM.
 
-use super::Error;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+use super::Error;
 
 /// KVM's VFIO device, `KVM_DEV_TYPE_VFIO`, as a VMM has it. It tells KVM which devices the guest
 /// has, so that it keeps their caches coherent and lets their drivers know the guest.
@@ -60,10 +61,11 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::sync::Mutex;
+
+    use super::*;
 
     #[derive(Debug, Default)]
     struct Recorder {

@@ -1,9 +1,10 @@
 //! [`Member`]: a device of a container.
 
+use passthru_iommufd::BoundDevice;
+
 use super::{Candidate, Error, MemberPasid, iommufd, type1};
 use crate::Failed;
 use crate::device::{Device, Target};
-use passthru_iommufd::BoundDevice;
 
 /// A device that reaches what is mapped in its container. It keeps the container in the kernel.
 /// Dropping it detaches the device; [`Member::detach`] gives the error.

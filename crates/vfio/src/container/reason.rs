@@ -36,8 +36,9 @@ impl fmt::Display for Why {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rustix::io::Errno;
+
+    use super::*;
 
     #[test]
     fn the_reason_says_what_the_kernel_answered() {

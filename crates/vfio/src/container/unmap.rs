@@ -1,7 +1,8 @@
 //! [`until_gone`]: whether a mapping has gone, as memory is freed on it.
 
-use rustix::io::Errno;
 use std::io;
+
+use rustix::io::Errno;
 
 /// How often is asked at the most.
 const MOST: usize = 3;
@@ -35,8 +36,9 @@ pub(crate) fn until_gone<T, E>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::cell::RefCell;
+
+    use super::*;
 
     const GONE: Errno = Errno::NOENT;
     const MAYBE: Errno = Errno::FAULT;

@@ -1,13 +1,14 @@
 //! [`Bound`]: a device that belongs to an iommufd, and reaches no memory.
 
-use crate::Failed;
-use crate::device::attached::Attachment;
-use crate::device::{Attached, Cdev, Device, Error, PasidAttachment, Target};
-use crate::sys;
-use passthru_iommufd::{BoundDevice, Iommufd};
 use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+
+use passthru_iommufd::{BoundDevice, Iommufd};
+
+use crate::Failed;
+use crate::device::{Cdev, Device, Error};
+use crate::sys;
 
 /// A device that is bound to an iommufd. It can be asked, reset and programmed, but its DMA is
 /// blocked until it is attached. The binding ends with the last handle of the device.
@@ -58,34 +59,6 @@ impl Cdev {
 }
 
 impl Bound {
-    /// Attaches it to an address space or a page table of the same iommufd: from now on it reaches
-    /// the memory that is mapped there (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`). The target lives as long
-    /// as the device is attached.
-    ///
-    /// # Errors
-    /// [`Error::Attach`], [`Error::OtherContext`], with the device that is bound still.
-    pub fn attach(self, to: impl Into<Target>) -> Result<Attached, Failed<Self, Error>> {
-        match Attachment::new(&self, None, to.into()) {
-            Ok(attachment) => Ok(Attached::new(self, attachment)),
-            Err(error) => Err(Failed { state: self, error }),
-        }
-    }
-
-    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page
-    /// table, until the returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA
-    /// is not affected. The page table, and that of the device itself if it is attached, are made
-    /// for PASIDs (`HwptOptions::pasid`); the kernel makes none so itself.
-    ///
-    /// # Errors
-    /// [`Error::Attach`], [`Error::OtherContext`].
-    pub fn attach_pasid(
-        &self,
-        pasid: u32,
-        to: impl Into<Target>,
-    ) -> Result<PasidAttachment, Error> {
-        Attachment::new(self, Some(pasid), to.into()).map(PasidAttachment::new)
-    }
-
     /// Returns another handle of it, to ask about the device and to make page tables for it.
     pub(crate) fn again(&self) -> Self {
         Self {

@@ -1,14 +1,16 @@
 //! [`Cdev`]: a VFIO device opened through its character device, `/dev/vfio/devices/vfioN`
 //! (`CONFIG_VFIO_DEVICE_CDEV`), before it is bound to an iommufd.
 
-use crate::device::{Error, Kind, Location};
-use crate::sys;
-use passthru_pci::Address;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+use passthru_pci::Address;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+
+use crate::device::{Error, Kind, Location};
+use crate::sys;
 
 /// An open VFIO character device that nobody has bound yet. A device's open file is bound to an
 /// iommufd once in its life, so one that was bound is of no use to a second user.
@@ -94,8 +96,9 @@ impl From<Cdev> for OwnedFd {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::File;
+
+    use super::*;
 
     #[test]
     fn what_is_no_vfio_device_is_said() {

@@ -1,12 +1,10 @@
 //! [`Info`]: what a device says of itself.
 
-use crate::capability::{BadCapability, chain};
-use crate::device::{Device, Error};
-use crate::sys;
-use crate::sys::feature::ZpciErrorLength;
 use bitflags::bitflags;
-use std::os::fd::AsFd;
 use vfio_bindings::bindings::vfio::*;
+
+use crate::capability::{BadCapability, chain};
+use crate::sys::feature::ZpciErrorLength;
 
 /// What a device says of itself (`VFIO_DEVICE_GET_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,26 +60,8 @@ bitflags! {
     }
 }
 
-impl Device {
-    /// Asks what it is (`VFIO_DEVICE_GET_INFO`).
-    ///
-    /// # Errors
-    /// [`Error::Info`]; [`Error::Capabilities`].
-    pub fn info(&self) -> Result<Info, Error> {
-        let (raw, answer) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
-            device: self.name(),
-            source: e.into(),
-        })?;
-        Info::new(&raw, &answer).map_err(|source| Error::Capabilities {
-            device: self.name(),
-            of: "the information".into(),
-            source,
-        })
-    }
-}
-
 impl Info {
-    fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
+    pub(super) fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
         let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 {
             raw.cap_offset
         } else {

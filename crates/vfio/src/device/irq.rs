@@ -1,10 +1,12 @@
 //! [`Irq`]: the interrupts of a device, one kind at a time.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::Errno;
+use vfio_bindings::bindings::vfio::*;
+
 use crate::device::{Device, Error};
 use crate::sys::device::{IrqData, Irqs, irq_info, set_irqs};
-use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd};
-use vfio_bindings::bindings::vfio::*;
 
 /// Interrupts of one kind, by its index. It keeps the device open. What is set stays set until it
 /// is disabled or the device is closed; the kernel keeps references of its own to the eventfds,

@@ -1,13 +1,15 @@
 //! [`Mmap`]: a part of a region that the CPU reaches directly.
 #![allow(unsafe_code)]
 
-use crate::barrier;
-use crate::device::{Access, Error, Region, Word};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::ffi::c_void;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::barrier;
+use crate::device::{Access, Error, Region, Word};
 
 /// A part of a region in this process's memory. It keeps the device open, and is unmapped before
 /// that goes.

@@ -17,6 +17,7 @@
 //! ```
 
 mod attached;
+mod attachment;
 mod bound;
 mod cdev;
 #[expect(
@@ -24,34 +25,44 @@ mod cdev;
     reason = "the folder is about devices, the file is the one type of that name"
 )]
 mod device;
-mod dma_buf;
 mod dma_logging;
 mod error;
 mod event;
 mod feature;
+mod hint;
+mod hot_reset;
 mod info;
-mod ioeventfd;
 mod irq;
+mod location;
 mod migration;
+mod migration_state;
 mod mmap;
 mod region;
-mod reset;
+mod region_info;
 mod source;
+mod target;
 mod word;
+mod zpci;
 
-pub use attached::{Attached, PasidAttachment, Target};
+pub use attached::Attached;
+pub use attachment::PasidAttachment;
 pub use bound::Bound;
 pub use cdev::Cdev;
 pub use device::Device;
 pub use error::{Access, Error};
-pub(crate) use error::{MANY_FILES, NO_IOMMU};
 pub use event::Event;
-pub use feature::{Feature, ZpciError};
+pub use feature::Feature;
+pub(crate) use hint::{MANY_FILES, NO_IOMMU};
+pub use hot_reset::{Affected, HotReset, Owner};
 pub use info::{AtomicOps, Bus, Info};
 pub use irq::Irq;
-pub use migration::{Migration, MigrationData, MigrationState, Precopy};
+pub use location::{Kind, Location};
+pub use migration::{Migration, MigrationData, Precopy};
+pub use migration_state::MigrationState;
 pub use mmap::Mmap;
-pub use region::{Region, RegionType};
-pub use reset::{Affected, HotReset, Owner};
-pub use source::{Kind, Location, Source};
+pub use region::Region;
+pub use region_info::RegionType;
+pub use source::Source;
+pub use target::Target;
 pub use word::Word;
+pub use zpci::ZpciError;

@@ -1,15 +1,17 @@
 //! [`Buffer`]: memory that a userspace driver shares with its device, and [`DmaPool`], which makes it.
 #![allow(unsafe_code)]
 
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use passthru_iommufd::{Access, DmaMemory};
+use rustix::io::Errno;
+
 use super::iova::{IovaAllocator, IovaError};
 use crate::barrier;
 use crate::container::until_gone;
 use crate::container::{self, Dma};
 use crate::device::Word;
-use passthru_iommufd::{Access, DmaMemory};
-use rustix::io::Errno;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes memory for DMA, and maps it at IOVAs of its own choice. One pool for all buffers of an I/O
 /// address space: two of them would hand out the same IOVAs. Where something else is mapped at one,

@@ -1,8 +1,9 @@
 //! [`IovaAllocator`]: which IOVAs a userspace driver uses for what. It only keeps books; nothing is mapped here.
 
-use passthru_iommufd::IovaRanges;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+
+use passthru_iommufd::IovaRanges;
 
 /// Hands out IOVAs from the usable ranges of an I/O address space, the lowest that fits first, so
 /// that a device with few address bits is served as long as anything is left that it can reach.
@@ -269,8 +270,9 @@ fn insert(map: &mut BTreeMap<u64, u64>, mut start: u64, mut last: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const PAGE: u64 = 0x1000;
 

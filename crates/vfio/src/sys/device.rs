@@ -1,10 +1,12 @@
 //! `VFIO_DEVICE_*`: what is asked of a device's open file.
 
-use super::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use vfio_bindings::bindings::vfio::*;
+
+use super::ioctl::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
 
 const GET_INFO: Opcode = number(7);
 const GET_REGION_INFO: Opcode = number(8);

@@ -1,13 +1,15 @@
 //! `VFIO_DEVICE_FEATURE`: one request for all that came later, by the number of the feature.
 
-use super::{call, number};
-use crate::BadCapability;
-use crate::capability::Capability;
-use rustix::io::Result;
-use rustix::ioctl::Opcode;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Result;
+use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::*;
+
+use super::ioctl::{call, number};
+use crate::BadCapability;
+use crate::capability::Capability;
 
 const FEATURE: Opcode = number(17);
 const GET: u32 = VFIO_DEVICE_FEATURE_GET;

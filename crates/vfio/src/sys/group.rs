@@ -1,11 +1,13 @@
 //! `VFIO_GROUP_*`: what is asked of an IOMMU group's open file.
 
-use super::{call, call_value, number, size};
-use rustix::io::Result;
-use rustix::ioctl::Opcode;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::Result;
+use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::vfio_group_status;
+
+use super::ioctl::{call, call_value, number, size};
 
 const GET_STATUS: Opcode = number(3);
 const SET_CONTAINER: Opcode = number(4);

@@ -1,11 +1,13 @@
 //! `/dev/vfio/vfio`, and `VFIO_IOMMU_*`, what is asked of it once it has a type1 IOMMU.
 
-use super::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
+use std::os::fd::BorrowedFd;
+
 use passthru_iommufd::Access;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
-use std::os::fd::BorrowedFd;
 use vfio_bindings::bindings::vfio::*;
+
+use super::ioctl::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
 
 const GET_API_VERSION: Opcode = number(0);
 const CHECK_EXTENSION: Opcode = number(1);

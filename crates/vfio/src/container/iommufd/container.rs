@@ -1,5 +1,11 @@
 //! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
 
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use passthru_iommufd::{Hwpt, Iommufd, Iova};
+use rustix::io::Errno;
+
 use super::link::{Announced, Link};
 use super::tables::{Included, Tables};
 use crate::Failed;
@@ -13,10 +19,6 @@ use crate::container::{
     HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
 };
 use crate::device::{self, Bound, Cdev, HotReset, Location, Owner, Source};
-use passthru_iommufd::{Hwpt, Iommufd, Iova};
-use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
 /// A container over an address space of an iommufd. Several on one iommufd can share what is
 /// pinned.

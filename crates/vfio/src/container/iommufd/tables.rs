@@ -1,13 +1,15 @@
 //! The page tables of an iommufd container: which devices are attached to which, and what these say
 //! of dirty pages.
 
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use passthru_iommufd::{HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent};
+use rustix::io::Errno;
+
 use crate::Failed;
 use crate::container::{Discards, Error, Ioas};
 use crate::device::{self, Attached, Bound, PasidAttachment, Target};
-use passthru_iommufd::{HwCapabilities, HwInfo, Hwpt, HwptOptions, HwptParent};
-use rustix::io::Errno;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The page tables over an address space, and the devices that are attached to it.
 #[derive(Debug)]

@@ -1,5 +1,14 @@
 //! [`Type1Container`]: the backend over `/dev/vfio/vfio` and IOMMU groups.
 
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use passthru_iommufd::Hwpt;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
+
 use super::Info;
 use super::link::{Link, unsupported};
 use super::shared::{Shared, Shown};
@@ -12,13 +21,6 @@ use crate::container::{
 };
 use crate::device::{Device, HotReset, Owner, Source};
 use crate::sys;
-use passthru_iommufd::Hwpt;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
-use std::sync::Arc;
-use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
 
 const PATH: &str = "/dev/vfio/vfio";
 

@@ -1,15 +1,17 @@
 //! [`Group`]: an IOMMU group's open file, `/dev/vfio/GROUP`.
 
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
+
 use crate::container::Error;
 use crate::container::blocker::blockers_of;
 use crate::device::Location;
 use crate::sys;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
 
 /// An IOMMU group that this process alone has open: what the IOMMU cannot tell apart, so that it is
 /// taken as one. Its devices stay in its container until its file and theirs are closed.
@@ -135,8 +137,9 @@ fn named(device: &str, token: Option<[u8; 16]>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
+
+    use super::*;
 
     #[test]
     fn a_token_goes_with_the_name() {

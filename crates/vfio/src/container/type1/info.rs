@@ -1,11 +1,13 @@
 //! What a type1 container says of itself (`VFIO_IOMMU_GET_INFO`).
 
-use crate::capability::{BadCapability, Capability, chain};
 use std::ops::RangeInclusive;
+
 use vfio_bindings::bindings::vfio::{
     VFIO_IOMMU_INFO_CAPS, VFIO_IOMMU_INFO_PGSIZES, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
     VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, vfio_iommu_type1_info,
 };
+
+use crate::capability::{BadCapability, Capability, chain};
 
 /// What a type1 container says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +95,9 @@ fn ranges(capability: &Capability<'_>) -> Result<Vec<RangeInclusive<u64>>, BadCa
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn raw(first: u32) -> vfio_iommu_type1_info {
         let flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;

@@ -1,10 +1,11 @@
 //! [`Link`]: a device in a [`Type1Container`](super::Type1Container).
 
+use std::sync::Arc;
+
 use super::shared::Joined;
 use crate::Failed;
 use crate::container::{Backend, Error};
 use crate::device::{Device, Source};
-use std::sync::Arc;
 
 /// A device in a container.
 #[derive(Debug)]

@@ -1,15 +1,17 @@
 //! [`Shared`]: the open container with the groups that are in it.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::io::Errno;
+use vfio_bindings::bindings::vfio::VFIO_TYPE1v2_IOMMU;
+
 use super::{Group, Info};
 use crate::container::discards::Pins;
 use crate::container::kvm::Registration;
 use crate::container::{Error, KvmVfio};
 use crate::sys;
-use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use vfio_bindings::bindings::vfio::VFIO_TYPE1v2_IOMMU;
 
 /// What the kernel's `dma_entry_limit` is unless it was changed.
 const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;

@@ -1,12 +1,11 @@
 //! Resets: of the device alone, and of all that share its bus or slot.
 
-use crate::device::{Device, Error};
-use crate::sys;
 use passthru_pci::Address;
-use std::os::fd::{AsFd, BorrowedFd};
 use vfio_bindings::bindings::vfio::{
     VFIO_PCI_HOT_RESET_FLAG_DEV_ID, VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
 };
+
+use crate::sys;
 
 /// What a hot reset of a device affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,62 +40,16 @@ pub enum Owner {
     NotOwned,
 }
 
-impl Device {
-    /// Resets it (`VFIO_DEVICE_RESET`). Mappings of its dma-bufs in I/O address spaces are emptied
-    /// by that, and the kernel does not fill them again: unmap before, and map after.
-    ///
-    /// # Errors
-    /// [`Error::Reset`], also where the device cannot be reset by itself ([`super::Info::reset`]).
-    pub fn reset(&self) -> Result<(), Error> {
-        sys::device::reset(self.as_fd()).map_err(|e| Error::Reset {
-            device: self.name(),
-            source: e.into(),
-        })
-    }
-
-    /// Asks what a hot reset would affect (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
-    ///
-    /// # Errors
-    /// [`Error::HotResetInfo`], also where neither its bus nor its slot can be reset.
-    pub fn hot_reset_info(&self) -> Result<HotReset, Error> {
-        let failed = |e: rustix::io::Errno| Error::HotResetInfo {
-            device: self.name(),
-            source: e.into(),
-        };
-        let (flags, devices) = sys::device::hot_reset_info(self.as_fd()).map_err(failed)?;
+impl HotReset {
+    pub(super) fn new(flags: u32, devices: &[sys::device::Dependent]) -> Self {
         let by_id = flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID != 0;
-        Ok(HotReset {
+        Self {
             devices: devices
                 .iter()
                 .map(|device| Affected::new(device, by_id))
                 .collect(),
             owned: by_id.then_some(flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED != 0),
-        })
-    }
-
-    /// Resets its bus or slot (`VFIO_DEVICE_PCI_HOT_RESET`), with all devices there. As proof that
-    /// they are the caller's, it takes the open files of all their groups where it was opened
-    /// through a group, and none where it was opened by its character device. Of dma-bufs the same
-    /// holds as for [`Device::reset`].
-    ///
-    /// ```no_run
-    /// # use passthru_vfio::device::{Device, Error};
-    /// # fn with(device: &Device) -> Result<(), Error> {
-    /// if device.hot_reset_info()?.owned == Some(true) {
-    ///     device.hot_reset(&[])?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::HotReset`].
-    pub fn hot_reset(&self, groups: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        sys::device::hot_reset(self.as_fd(), groups).map_err(|e| Error::HotReset {
-            device: self.name(),
-            groups: groups.len(),
-            source: e.into(),
-        })
+        }
     }
 }
 

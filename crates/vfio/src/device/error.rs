@@ -1,15 +1,13 @@
 //! What goes wrong with a device, and what the user can do then.
 
-mod hint;
-
-pub(crate) use hint::{MANY_FILES, NO_IOMMU};
-
-use crate::BadCapability;
-use crate::device::{Feature, MigrationState};
-use rustix::io::Errno;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::{fmt, io};
+
+use rustix::io::Errno;
+
+use crate::BadCapability;
+use crate::device::{Feature, MigrationState};
 
 /// What went wrong with a device. Each variant names the device, the call and its arguments; the
 /// kernel's answer is the source.

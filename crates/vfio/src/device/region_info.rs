@@ -1,18 +1,40 @@
 //! What the kernel says of a region, with its capabilities.
 
-use super::{Info, RegionType};
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+use vfio_bindings::bindings::vfio::*;
+
 use crate::capability::{BadCapability, Capability, chain};
 use crate::device::{Device, Error};
 use crate::sys;
-use std::ops::Range;
-use std::os::fd::AsFd;
-use vfio_bindings::bindings::vfio::*;
 
 const SPARSE_MMAP: u16 = VFIO_REGION_INFO_CAP_SPARSE_MMAP as u16;
 const TYPE: u16 = VFIO_REGION_INFO_CAP_TYPE as u16;
 const MSIX_MAPPABLE: u16 = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE as u16;
 
-pub(super) fn ask(device: &Device, index: u32) -> Result<Info, Error> {
+/// What the kernel says of a region (`VFIO_DEVICE_GET_REGION_INFO`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RegionInfo {
+    pub(super) flags: u32,
+    pub(super) size: u64,
+    /// Where it begins in the device's file.
+    pub(super) offset: u64,
+    pub(super) areas: Vec<Range<u64>>,
+    pub(super) kind: Option<RegionType>,
+    pub(super) msix_mappable: bool,
+}
+
+/// What a region is that a driver added (`VFIO_REGION_INFO_CAP_TYPE`): numbers of `linux/vfio.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionType {
+    /// `VFIO_REGION_TYPE_…`.
+    pub kind: u32,
+    /// `VFIO_REGION_SUBTYPE_…` of it.
+    pub subtype: u32,
+}
+
+pub(super) fn ask(device: &Device, index: u32) -> Result<RegionInfo, Error> {
     let failed = |e: rustix::io::Errno| Error::RegionInfo {
         device: device.name(),
         index,
@@ -26,9 +48,9 @@ pub(super) fn ask(device: &Device, index: u32) -> Result<Info, Error> {
     })
 }
 
-fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<Info, BadCapability> {
+fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapability> {
     let mappable = raw.flags & VFIO_REGION_INFO_FLAG_MMAP != 0;
-    let mut info = Info {
+    let mut info = RegionInfo {
         flags: raw.flags,
         size: raw.size,
         offset: raw.offset,
@@ -83,8 +105,9 @@ fn areas(capability: &Capability<'_>, size: u64) -> Result<Vec<Range<u64>>, BadC
 #[cfg(test)]
 #[allow(clippy::single_range_in_vec_init, reason = "areas are ranges")]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const READ_WRITE_MMAP: u32 =
         VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP;
@@ -107,7 +130,7 @@ mod tests {
         answer
     }
 
-    fn parse(id: u16, words: &[u64]) -> Result<Info, BadCapability> {
+    fn parse(id: u16, words: &[u64]) -> Result<RegionInfo, BadCapability> {
         info(
             &raw(READ_WRITE_MMAP | VFIO_REGION_INFO_FLAG_CAPS),
             &with(id, words),

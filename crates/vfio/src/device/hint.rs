@@ -1,8 +1,8 @@
 //! What the user can do when a device refuses.
 
-use super::Error;
-use crate::device::{Feature, MigrationState};
 use rustix::io::Errno;
+
+use crate::device::{Error, Feature, MigrationState};
 
 /// Where there are no descriptors left.
 pub(crate) const MANY_FILES: &str =

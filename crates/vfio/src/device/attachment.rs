@@ -1,0 +1,221 @@
+//! [`Attachment`]: what attaches a device, or one PASID of it, and detaches it on drop.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use passthru_iommufd::Iommufd;
+use rustix::io::Errno;
+
+use crate::Failed;
+use crate::device::device::Targets;
+use crate::device::{Device, Error, Target};
+use crate::sys;
+
+/// What a device does under one PASID, attached until this is dropped.
+#[derive(Debug)]
+pub struct PasidAttachment {
+    attachment: Attachment,
+}
+
+/// A device, or one PASID of it, that is attached until this is dropped. What it is attached to is
+/// kept by the device, since a detach that fails leaves it in force until the device is closed.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    device: Device,
+    context: Arc<Iommufd>,
+    pasid: Option<u32>,
+    detached: bool,
+}
+
+impl PasidAttachment {
+    pub(super) fn new(attachment: Attachment) -> Self {
+        Self { attachment }
+    }
+
+    /// Returns the PASID.
+    pub fn pasid(&self) -> u32 {
+        self.attachment.pasid.unwrap_or_default()
+    }
+
+    /// Attaches the PASID to another target instead.
+    ///
+    /// # Errors
+    /// As [`Bound::attach_pasid`]; the former target is in force still.
+    pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
+        self.attachment.replace(by.into())
+    }
+
+    /// Detaches the PASID (`VFIO_DEVICE_DETACH_PASID`).
+    ///
+    /// # Errors
+    /// [`Error::Detach`], with what is attached still.
+    pub fn detach(mut self) -> Result<(), Failed<Self, Error>> {
+        self.attachment
+            .detach()
+            .map_err(|error| Failed { state: self, error })
+    }
+}
+
+impl Attachment {
+    pub(super) fn new(
+        device: Device,
+        context: Arc<Iommufd>,
+        pasid: Option<u32>,
+        to: Target,
+    ) -> Result<Self, Error> {
+        let mut targets = device.targets();
+        // What is attached already stays so: the kernel would take this for a replacement.
+        if targets.contains_key(&pasid) {
+            return Err(Error::Attach {
+                device: device.name(),
+                pt_id: to.id(),
+                pasid,
+                source: Errno::BUSY.into(),
+            });
+        }
+        attach(&device, &context, pasid, &to)
+            .inspect_err(|error| restore(&device, &context, pasid, &targets, error))?;
+        targets.insert(pasid, to);
+        drop(targets);
+        Ok(Self {
+            device,
+            context,
+            pasid,
+            detached: false,
+        })
+    }
+
+    pub(super) fn replace(&mut self, by: Target) -> Result<(), Error> {
+        let mut targets = self.device.targets();
+        match attach(&self.device, &self.context, self.pasid, &by) {
+            Ok(()) => {
+                targets.insert(self.pasid, by);
+                Ok(())
+            }
+            Err(error) => {
+                restore(&self.device, &self.context, self.pasid, &targets, &error);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<Target> {
+        self.device.targets().get(&self.pasid).cloned()
+    }
+
+    pub(super) fn detach(&mut self) -> Result<(), Error> {
+        let mut targets = self.device.targets();
+        detach(&self.device, self.pasid)?;
+        targets.remove(&self.pasid);
+        self.detached = true;
+        Ok(())
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if !self.detached
+            && let Err(error) = self.detach()
+        {
+            tracing::warn!(
+                "{error}: {}",
+                error.io().map(ToString::to_string).unwrap_or_default()
+            );
+        }
+    }
+}
+
+fn attach(
+    device: &Device,
+    context: &Arc<Iommufd>,
+    pasid: Option<u32>,
+    to: &Target,
+) -> Result<(), Error> {
+    let pt_id = to.id();
+    if !Arc::ptr_eq(context, to.context()) {
+        return Err(Error::OtherContext {
+            device: device.name(),
+            pt_id,
+        });
+    }
+    sys::device::attach(device.as_fd(), pt_id, pasid)
+        .map(|_| ())
+        .map_err(|e| Error::Attach {
+            device: device.name(),
+            pt_id,
+            pasid,
+            source: e.into(),
+        })
+}
+
+fn detach(device: &Device, pasid: Option<u32>) -> Result<(), Error> {
+    let failed = |e: Errno| Error::Detach {
+        device: device.name(),
+        pasid,
+        source: e.into(),
+    };
+    sys::device::detach(device.as_fd(), pasid).map_err(failed)
+}
+
+/// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a
+/// PASID was to be attached, which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.3). So what was
+/// in force is attached again, which changes nothing where it is still; a PASID that had nothing is
+/// detached.
+fn restore(
+    device: &Device,
+    context: &Arc<Iommufd>,
+    pasid: Option<u32>,
+    former: &Targets,
+    after: &Error,
+) {
+    if after.errno() != Some(Errno::FAULT) {
+        return;
+    }
+    let put = |(pasid, target): (_, Option<&Target>)| match target {
+        Some(target) => attach(device, context, pasid, target),
+        None => detach(device, pasid),
+    };
+    for error in put_right(former, pasid).map(put).filter_map(Result::err) {
+        tracing::warn!(
+            "{error}, after a failed attach: the memory that the device reaches has changed"
+        );
+    }
+}
+
+/// Returns what is to be put right, in this order: the device, or a PASID of it, each with what it
+/// is attached to again; or with nothing, where it is to be detached.
+fn put_right<T>(
+    former: &BTreeMap<Option<u32>, T>,
+    pasid: Option<u32>,
+) -> impl Iterator<Item = (Option<u32>, Option<&T>)> {
+    let own = former.get(&None).map(|target| (None, Some(target)));
+    let of_pasid = pasid.map(|_| (pasid, former.get(&pasid)));
+    own.into_iter().chain(of_pasid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attach_that_failed_is_put_right_for_the_device_and_the_pasid_alone() {
+        let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
+            let former = BTreeMap::from_iter(former.iter().copied());
+            put_right(&former, pasid)
+                .map(|(pasid, target)| (pasid, target.copied()))
+                .collect()
+        };
+        let all = [(None, 'd'), (Some(1), 'p'), (Some(2), 'q')];
+        assert_eq!(right(&all, None), [(None, Some('d'))]);
+        assert_eq!(
+            right(&all, Some(1)),
+            [(None, Some('d')), (Some(1), Some('p'))]
+        );
+        // The kernel has left what was not attached before.
+        assert_eq!(right(&all, Some(3)), [(None, Some('d')), (Some(3), None)]);
+        assert_eq!(right(&all[1..], Some(3)), [(Some(3), None)]);
+        // Without a PASID the kernel has detached the device itself.
+        assert_eq!(right(&[], None), []);
+    }
+}

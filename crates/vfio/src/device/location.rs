@@ -1,0 +1,263 @@
+//! [`Location`]: the place of a device in sysfs, and the nodes by which it can be opened.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use passthru_pci::Address;
+use rustix::fs::{FileType, Stat};
+
+use crate::device::Error;
+
+/// Where a device stands in sysfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    sysfs: PathBuf,
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A PCI function.
+    Pci(Address),
+    /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs
+    /// them.
+    Mdev,
+    /// A device on another bus, as `platform` or `cdx`; empty where sysfs does not say.
+    Other(String),
+}
+
+impl Location {
+    /// Takes a folder of sysfs, or a link to one.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`].
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        let sysfs = path.canonicalize().map_err(|source| Error::NoDevice {
+            path: path.into(),
+            source,
+        })?;
+        Ok(Self { sysfs })
+    }
+
+    /// Finds the device of a character device's node.
+    pub(super) fn of_cdev(path: &Path) -> Result<Self, Error> {
+        let stat = rustix::fs::stat(path).map_err(|e| Error::Open {
+            path: path.into(),
+            source: e.into(),
+        })?;
+        Self::of_node(&stat)
+    }
+
+    /// Finds the device of an open character device.
+    pub(super) fn of_fd(fd: impl AsFd) -> Result<Self, Error> {
+        let stat = rustix::fs::fstat(fd).map_err(|e| Error::Descriptor { source: e.into() })?;
+        Self::of_node(&stat)
+    }
+
+    /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to
+    /// `…/DEVICE/vfio-dev/vfioN`.
+    fn of_node(stat: &Stat) -> Result<Self, Error> {
+        let not = |what: String| Error::NotVfio { what };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+            return Err(not("it is not a character device".into()));
+        }
+        let (major, minor) = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
+        let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
+        let node = link
+            .canonicalize()
+            .map_err(|source| Error::Open { path: link, source })?;
+        let class = node
+            .parent()
+            .filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
+        let Some(device) = class.and_then(Path::parent) else {
+            return Err(not(format!("it is {}", node.display())));
+        };
+        let location = Self {
+            sysfs: device.into(),
+        };
+        location.check_iommu(&node)?;
+        Ok(location)
+    }
+
+    /// Refuses a device without an IOMMU by the name that Linux 7.3 gives its character device:
+    /// `noiommu-vfioN`. (The name of its IOMMU group does not tell: groups of mediated devices are
+    /// called `vfio-noiommu` too.)
+    pub(super) fn check_iommu(&self, node: &Path) -> Result<(), Error> {
+        let name = node.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("noiommu-") {
+            return Err(Error::NoIommu {
+                sysfs: self.sysfs.clone(),
+                node: name.into_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a device without an IOMMU before anything is opened: by its character device, and a
+    /// PCI function, which has no other reason for it, by the name of its group.
+    pub(crate) fn require_iommu(&self) -> Result<(), Error> {
+        if let Some(cdev) = self.cdev() {
+            self.check_iommu(&cdev)?;
+        }
+        let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
+        if matches!(self.kind(), Kind::Pci(_)) && name.trim() == "vfio-noiommu" {
+            let node = format!("noiommu-{}", self.group().unwrap_or_default());
+            return Err(Error::NoIommu {
+                sysfs: self.sysfs.clone(),
+                node,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns its folder, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
+    pub fn sysfs(&self) -> &Path {
+        &self.sysfs
+    }
+
+    /// Returns its name, which is what `VFIO_GROUP_GET_DEVICE_FD` takes: `0000:01:00.0`, or the
+    /// UUID of a mediated device.
+    pub fn name(&self) -> String {
+        self.sysfs
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU).
+    /// There is none while it has no VFIO driver, and with kernels without
+    /// `CONFIG_VFIO_DEVICE_CDEV`.
+    pub fn cdev(&self) -> Option<PathBuf> {
+        self.find_cdev().ok().flatten()
+    }
+
+    pub(super) fn find_cdev(&self) -> io::Result<Option<PathBuf>> {
+        let mut entries = match fs::read_dir(self.sysfs.join("vfio-dev")) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entries => entries?,
+        };
+        let entry = entries.next().transpose()?;
+        Ok(entry.map(|entry| Path::new("/dev/vfio/devices").join(entry.file_name())))
+    }
+
+    /// Returns the number of its IOMMU group, if it is in one.
+    pub fn group(&self) -> Option<u32> {
+        name_behind(&self.sysfs.join("iommu_group"))?.parse().ok()
+    }
+
+    /// Returns the driver that it is bound to.
+    pub fn driver(&self) -> Option<String> {
+        name_behind(&self.sysfs.join("driver"))
+    }
+
+    /// Returns what it is.
+    pub fn kind(&self) -> Kind {
+        match name_behind(&self.sysfs.join("subsystem"))
+            .unwrap_or_default()
+            .as_str()
+        {
+            "mdev" => Kind::Mdev,
+            "pci" => match self.name().parse() {
+                Ok(address) => Kind::Pci(address),
+                Err(_) => Kind::Other("pci".into()),
+            },
+            other => Kind::Other(other.into()),
+        }
+    }
+}
+
+/// Returns the last part of where a link leads.
+fn name_behind(link: &Path) -> Option<String> {
+    let target = fs::read_link(link).ok()?;
+    Some(target.file_name()?.to_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder like a device's in sysfs, of this bus.
+    fn device(name: &str, bus: &str) -> (tempfile::TempDir, Location) {
+        device_with_node(name, bus, "vfio7")
+    }
+
+    fn device_with_node(name: &str, bus: &str, node: &str) -> (tempfile::TempDir, Location) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(name);
+        fs::create_dir_all(folder.join("vfio-dev").join(node)).unwrap();
+        symlink(format!("../bus/{bus}"), folder.join("subsystem")).unwrap();
+        symlink("../kernel/iommu_groups/12", folder.join("iommu_group")).unwrap();
+        let location = Location::at(&folder).unwrap();
+        (root, location)
+    }
+
+    #[test]
+    fn a_function_is_found_with_its_nodes() {
+        let (_root, location) = device("0000:01:00.0", "pci");
+        assert_eq!(location.kind(), Kind::Pci("0000:01:00.0".parse().unwrap()));
+        assert_eq!(
+            location.cdev().unwrap(),
+            Path::new("/dev/vfio/devices/vfio7")
+        );
+        assert_eq!((location.group(), location.driver()), (Some(12), None));
+        assert_eq!(location.name(), "0000:01:00.0");
+    }
+
+    #[test]
+    fn a_mediated_device_is_known_as_one() {
+        let (_root, location) = device("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "mdev");
+        assert_eq!(location.kind(), Kind::Mdev);
+    }
+
+    #[test]
+    fn device_without_iommu_is_refused_by_name_unopened() {
+        let (_root, location) = device_with_node("0000:01:00.0", "pci", "noiommu-vfio7");
+        let error = crate::device::Source::Sysfs(location.sysfs().into())
+            .open()
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::NoIommu { node, .. } if node == "noiommu-vfio7"),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .ends_with("0000:01:00.0 has no IOMMU (noiommu-vfio7)"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("turn the IOMMU on"));
+    }
+
+    #[test]
+    fn function_in_a_group_without_iommu_is_refused() {
+        for (name, bus, refused) in [("0000:01:00.0", "pci", true), ("83b8f4f2", "mdev", false)] {
+            let (root, location) = device(name, bus);
+            location.require_iommu().unwrap();
+            let group = root.path().join("kernel/iommu_groups/12");
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join("name"), "vfio-noiommu\n").unwrap();
+            let answer = location.require_iommu();
+            assert_eq!(answer.is_err(), refused, "{name}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn node_without_iommu_is_refused() {
+        let (_root, location) = device("0000:01:00.0", "pci");
+        location
+            .check_iommu(Path::new("/sys/devices/x/vfio-dev/vfio7"))
+            .unwrap();
+        let error = location
+            .check_iommu(Path::new("/sys/devices/x/vfio-dev/noiommu-vfio7"))
+            .unwrap_err();
+        assert!(matches!(error, Error::NoIommu { .. }), "{error}");
+    }
+}

@@ -1,0 +1,44 @@
+//! [`Target`]: the address space or page table that a device is attached to.
+
+use std::sync::Arc;
+
+use passthru_iommufd::{Hwpt, Ioas, Iommufd};
+
+/// What a device is attached to. It is kept for as long as it is in force.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// An address space: the kernel makes the page table.
+    Ioas(Arc<Ioas>),
+    /// A page table.
+    Hwpt(Arc<Hwpt>),
+}
+
+impl Target {
+    /// Returns the kernel's id of it.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Ioas(ioas) => ioas.id(),
+            Self::Hwpt(hwpt) => hwpt.id(),
+        }
+    }
+
+    /// Returns the iommufd that it belongs to.
+    pub fn context(&self) -> &Arc<Iommufd> {
+        match self {
+            Self::Ioas(ioas) => ioas.context(),
+            Self::Hwpt(hwpt) => hwpt.context(),
+        }
+    }
+}
+
+impl From<Arc<Ioas>> for Target {
+    fn from(ioas: Arc<Ioas>) -> Self {
+        Self::Ioas(ioas)
+    }
+}
+
+impl From<Arc<Hwpt>> for Target {
+    fn from(hwpt: Arc<Hwpt>) -> Self {
+        Self::Hwpt(hwpt)
+    }
+}
