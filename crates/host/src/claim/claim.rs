@@ -4,15 +4,14 @@
 //! its process, however that ends. The file itself stays: a lock on a file that may be removed
 //! protects nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use passthru_pci::Address;
-use rustix::fs::{FlockOperation, flock};
 
-use super::owner::{Owner, read_owner, write_owner};
+use super::lock::{LockError, lock_as, lock_owner};
+use super::owner::Owner;
 use super::switch::DriverSwitch;
 use crate::device::expect_vfio;
 use crate::record::{FormerState, Record, VERSION, Validity};
@@ -36,35 +35,21 @@ impl Host {
     pub fn claim(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
         self.make_records()?;
         let path = self.lock_path(device);
-        let failed = |what, source| Error::File {
-            what,
-            path: path.clone(),
-            source,
-        };
-        let mut options = OpenOptions::new();
-        let options = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let mut lock = options
-            .open(&path)
-            .map_err(|source| failed("open", source))?;
-        // Whoever looks who owns it holds a lock for an instant.
-        if !self.wait_until(self.wait() / 8, || {
-            flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-        }) {
-            return Err(Error::Claimed {
-                device,
-                owner: read_owner(&mut lock),
-            });
-        }
         let owner = Owner {
             guest: guest.map(str::to_owned),
             pid: std::process::id(),
         };
-        write_owner(&mut lock, &owner).map_err(|source| failed("write", source))?;
+        let lock = match lock_as(&path, &owner, self.wait() / 8) {
+            Ok(lock) => lock,
+            Err(LockError::Held(owner)) => return Err(Error::Claimed { device, owner }),
+            Err(LockError::File { action, source }) => {
+                return Err(Error::File {
+                    what: action,
+                    path,
+                    source,
+                });
+            }
+        };
         Ok(Claim {
             host: self.clone(),
             device,
@@ -75,11 +60,7 @@ impl Host {
 
     /// Returns who has a device now. `None` also where that cannot be seen.
     pub fn owner(&self, device: Address) -> Option<Owner> {
-        let mut lock = File::open(self.lock_path(device)).ok()?;
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_owner(&mut lock)),
-            _ => None,
-        }
+        lock_owner(&self.lock_path(device)).ok().flatten()
     }
 
     fn lock_path(&self, device: Address) -> PathBuf {
@@ -359,7 +340,8 @@ mod tests {
         let tree = Tree::new();
         drop(tree.host().claim(device(), Some("one")).unwrap());
         let looking = File::open(tree.path("run/passthru/devices/0000:01:00.0.lock")).unwrap();
-        flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
+        let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+        rustix::fs::flock(&looking, shared).unwrap();
         let host = tree.host().with_wait(std::time::Duration::from_secs(40));
         let waiting = std::thread::spawn(move || host.claim(device(), Some("two")).map(drop));
         std::thread::sleep(std::time::Duration::from_millis(30));

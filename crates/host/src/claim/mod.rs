@@ -2,10 +2,12 @@
 
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod claim;
+mod lock;
 mod owner;
 mod switch;
 mod virtual_functions;
 
 pub use claim::Claim;
+pub use lock::{LockError, lock_as, lock_owner};
 pub use owner::Owner;
 pub use virtual_functions::VirtualFunction;

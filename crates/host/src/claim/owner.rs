@@ -1,8 +1,6 @@
 //! The owner of a claim, as it stands in the claim's lock file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,17 +32,4 @@ impl From<Owner> for Usage {
             pid: owner.pid,
         }
     }
-}
-
-/// An owner that has only just got the lock may not have written its name yet.
-pub(crate) fn read_owner(lock: &mut File) -> Owner {
-    let mut text = String::new();
-    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-pub(crate) fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    lock.write_all(&serde_json::to_vec(owner)?)
 }

@@ -1,7 +1,9 @@
 //! Files and folders that only this program's user may change.
 
+mod bounded;
 mod own;
 mod replace;
 
+pub use bounded::read_bounded;
 pub use own::{make_own_folder, read_own};
 pub use replace::replace;

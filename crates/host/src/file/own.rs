@@ -2,9 +2,11 @@
 
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
+
+use super::bounded::read_bounded;
 
 /// Largest size of a file of ours, in bytes.
 const MOST: u64 = 1 << 20;
@@ -25,15 +27,7 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
     check(stat.st_uid, stat.st_mode)?;
-    let mut text = Vec::new();
-    (&file).take(MOST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MOST {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            "it has more than 1 MiB",
-        ));
-    }
-    Ok(text)
+    read_bounded(file, MOST)
 }
 
 /// Makes a folder of ours, and those above it, unless it is there.

@@ -1,0 +1,19 @@
+//! Reading with a limit.
+
+use std::io::{self, ErrorKind, Read};
+
+/// Reads a stream to its end, which must come after `limit` bytes at most. `limit` is a multiple
+/// of 1 MiB.
+///
+/// # Errors
+/// - If the stream has more bytes, then an error of kind `FileTooLarge`.
+/// - If reading fails, then the system's error.
+pub fn read_bounded(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("it has more than {} MiB", limit >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
