@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use passthru_domain::{Arch, Domain};
-use passthru_guest::{Error as GuestError, ImageError, RecordError, StateError};
+use passthru_guest::{Error as GuestError, FolderError, ImageError, RecordError};
 use passthru_host::{BlindSpot, Companion, Error as HostError, Owner, Usage};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
@@ -130,20 +130,20 @@ fn guest_errors() -> Vec<GuestError> {
             path: "/srv/guests/disk.raw".into(),
             source: denied(),
         },
-        GuestError::State(StateError::Running {
+        GuestError::Folder(FolderError::Running {
             name: "web".into(),
             pid: 4242,
         }),
-        GuestError::State(StateError::VmmLives {
+        GuestError::Folder(FolderError::VmmLives {
             name: "web".into(),
             pid: 4242,
         }),
-        GuestError::State(StateError::VmmUnseen {
+        GuestError::Folder(FolderError::VmmUnseen {
             name: "web".into(),
             pid: 4242,
             note: "/run/passthru/domain-web/vmm.json".into(),
         }),
-        GuestError::State(StateError::UserLives {
+        GuestError::Folder(FolderError::UserLives {
             name: "web".into(),
             uid: 64055,
             note: "/run/passthru/domain-web/vmm.json".into(),

@@ -1,6 +1,6 @@
 //! Why a guest cannot be started or was not ended well.
 
-use crate::run::state;
+use crate::run::folder::FolderError;
 use crate::start::images;
 use crate::start::record;
 use crate::start::user;
@@ -40,7 +40,7 @@ pub enum Error {
     Image(#[from] images::Error),
     /// Something about the guest's folder.
     #[error(transparent)]
-    State(#[from] state::Error),
+    Folder(#[from] FolderError),
     /// Something about the records of guests.
     #[error(transparent)]
     Record(record::Error),

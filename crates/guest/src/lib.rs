@@ -1,8 +1,8 @@
 //! The life of a guest: what its VMM needs is opened, the devices change hands, the VMM is spawned
 //! without privileges and watched, and everything goes back.
 //!
-//! [`Plan`] decides what a start will do and changes nothing; [`Plan::start`] does it and gives a
-//! [`Guest`], paused; [`Guest::finish`] waits for its end and gives the devices back. Nothing here
+//! [`StartPlan`] decides what a start will do and changes nothing. [`start`] does it and returns a
+//! [`Guest`], paused. [`Guest::finish`] waits for its end and gives the devices back. Nothing here
 //! prints or reads the environment.
 
 #[cfg(test)]
@@ -16,16 +16,18 @@ mod start;
 pub use error::Error;
 pub use opener::RefusedLink;
 pub use plan::memlock::MemlockItem;
-pub use plan::start_plan::{Plan, Settings};
+pub use plan::start_plan::{StartPlan, StartSettings};
 pub use plan::step::Step;
 pub use run::dead_guest::{DeadGuest, dead_guests};
+pub use run::folder::{FolderError, RUN_DIR};
 pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
 pub use run::machine::{QUIT_TIME, TERMINATE_TIME};
-pub use run::state::{Error as StateError, RUN_DIR};
+pub use start::check::{check, start_notes};
 pub use start::copy::TooLarge;
 pub use start::ids::{RangeError, UidRange};
 pub use start::images::Error as ImageError;
+pub use start::launch::start;
 pub use start::outside::NamedFds;
 pub use start::qcow2::Error as Qcow2Error;
 pub use start::record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};

@@ -1,7 +1,7 @@
 //! Hints for errors of guests.
 
 use super::host::host_hint;
-use passthru_guest::{Error as GuestError, RecordError, RefusedLink, StateError, TooLarge};
+use passthru_guest::{Error as GuestError, FolderError, RecordError, RefusedLink, TooLarge};
 use std::io::ErrorKind;
 
 /// Returns the hint for an error of a guest.
@@ -20,7 +20,7 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
         GuestError::Host(error) => host_hint(error),
         GuestError::User(error) => error.hint().map(Into::into),
         GuestError::Image(error) => error.hint(),
-        GuestError::State(error) => state_hint(error),
+        GuestError::Folder(error) => folder_hint(error),
         GuestError::Record(error) => record_hint(error),
         GuestError::NewDevice { moved_to, .. } => Some(new_device_hint(moved_to.is_some())),
         GuestError::Iommufd(error) => error.hint().map(Into::into),
@@ -104,24 +104,24 @@ fn record_hint(error: &RecordError) -> Option<String> {
 }
 
 /// Returns the hint for an error of the folder of a guest.
-fn state_hint(error: &StateError) -> Option<String> {
+fn folder_hint(error: &FolderError) -> Option<String> {
     match error {
-        StateError::VmmLives { pid, .. } => Some(format!(
+        FolderError::VmmLives { pid, .. } => Some(format!(
             "wait until process {pid} has written its data and ended, or end it: kill {pid}"
         )),
-        StateError::VmmUnseen { note, .. } => Some(format!(
+        FolderError::VmmUnseen { note, .. } => Some(format!(
             "run it where the guest was started, on the host or in its container, with /proc \
              mounted; if that container has ended, remove {}",
             note.display()
         )),
-        StateError::UserLives { uid, note, .. } => Some(format!(
+        FolderError::UserLives { uid, note, .. } => Some(format!(
             "look at them: ps -fU {uid}; end the VMM if it is one of them, else remove {}",
             note.display()
         )),
-        StateError::Make { path, .. } if path.starts_with("/run/user") => {
+        FolderError::Make { path, .. } if path.starts_with("/run/user") => {
             Some("set XDG_RUNTIME_DIR to a folder of your own".into())
         }
-        StateError::BadNote { path, .. } if path.ends_with("vmm.json") => Some(format!(
+        FolderError::BadNote { path, .. } if path.ends_with("vmm.json") => Some(format!(
             "make sure that no VMM of this guest runs, then remove {}",
             path.display()
         )),
@@ -138,22 +138,22 @@ mod tests {
     fn hint_to_kill_names_only_a_process_that_is_the_vmm() {
         let name = || "vm".to_owned();
         let note = || PathBuf::from("/run/passthru/domain-vm/vmm.json");
-        let lives = StateError::VmmLives {
+        let lives = FolderError::VmmLives {
             name: name(),
             pid: 4242,
         };
-        let unseen = StateError::VmmUnseen {
+        let unseen = FolderError::VmmUnseen {
             name: name(),
             pid: 4242,
             note: note(),
         };
-        let user_lives = StateError::UserLives {
+        let user_lives = FolderError::UserLives {
             name: name(),
             uid: 7,
             note: note(),
         };
         for (error, kills) in [(lives, true), (unseen, false), (user_lives, false)] {
-            let hint = guest_hint(&GuestError::State(error)).unwrap();
+            let hint = guest_hint(&GuestError::Folder(error)).unwrap();
             assert_eq!(hint.contains("kill"), kills, "{hint}");
         }
     }

@@ -1,7 +1,7 @@
 //! Links and renames of others lead nowhere, and ordinary links go on to work.
 
 use super::*;
-use crate::start::user::Kind;
+use crate::start::user::UserOrigin;
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, Permissions as Bits};
@@ -24,7 +24,7 @@ impl Tree {
         let (uid, gid) = (Uid::effective(), Gid::effective());
         let user = User {
             name: "self".into(),
-            kind: Kind::Caller,
+            origin: UserOrigin::Caller,
             uid,
             gid,
             groups: Vec::new(),

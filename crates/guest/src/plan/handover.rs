@@ -1,7 +1,7 @@
 //! What the VMM gets from outside, and as what: decided from the command line's wants before
 //! anything is opened, so that a dry run shows the line that a run uses.
 
-use crate::run::state::RUN_DIR;
+use crate::run::folder::RUN_DIR;
 use crate::start::user::User;
 use passthru_qemu::{Access, By, Given, Resolve, Want, What};
 use std::os::fd::RawFd;

@@ -6,13 +6,14 @@ use crate::opener::Opener;
 use crate::plan::handover::{Handover, How, Mode};
 use crate::plan::memlock::Memlock;
 use crate::plan::step::Step;
-use crate::run::state;
+use crate::run::folder::folder_path;
 use crate::start::images;
 use crate::start::nvram;
 use crate::start::outside;
 use crate::start::outside::NamedFds;
 use crate::start::record::Records;
-use crate::start::user::{Kind, User};
+use crate::start::user::{User, UserOrigin};
+use nix::unistd::Uid;
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// What the caller decides about a start.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct StartSettings {
     /// The user that the VMM runs as.
     pub user: User,
     /// Descriptors that the caller handed in by name.
@@ -39,7 +40,7 @@ pub struct Settings {
 
 /// What a start will do. Making one changes nothing.
 #[derive(Debug)]
-pub struct Plan {
+pub struct StartPlan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
     /// Images that no element of the XML names, but a header of another image.
@@ -56,7 +57,7 @@ pub struct Plan {
     pub(crate) accept_new_device: bool,
 }
 
-impl Plan {
+impl StartPlan {
     /// Name of the want that is the monitor's socket.
     pub(crate) const MONITOR: &str = "monitor";
 
@@ -69,7 +70,7 @@ impl Plan {
     pub fn new(
         mut domain: Domain,
         capabilities: &Capabilities,
-        settings: Settings,
+        settings: StartSettings,
     ) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::settle(&mut domain);
@@ -101,24 +102,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Looks at the host: whether no VMM of an earlier start lives, and whether the devices could
-    /// be had now and are those that the guest had.
-    ///
-    /// # Errors
-    /// What a start would be refused for.
-    pub fn check(&self, host: &Host) -> Result<(), Error> {
-        if let Some(error) = state::survivor(&self.run_dir, &self.name, host)? {
-            return Err(error.into());
-        }
-        self.check_user()?;
-        self.identities(host)?;
-        let objections = host.check(&self.requests)?;
-        match passthru_host::Error::several(objections) {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Returns the steps, in their order.
     ///
     /// # Errors
@@ -136,7 +119,7 @@ impl Plan {
             .iter()
             .partition(|item| matches!(item.want.what, What::Vfio { .. }));
         let mut steps = vec![Step::Lock {
-            folder: state::folder(&self.run_dir, &self.name),
+            folder: folder_path(&self.run_dir, &self.name),
         }];
         steps.extend(nvram::missing(&self.domain, &Opener::new(&self.user)).map(Step::of_nvram));
         steps.extend(others.into_iter().filter_map(Step::of_item));
@@ -168,7 +151,12 @@ impl Plan {
 
     /// Returns whether a start needs root: for devices, or to run as another user.
     pub(crate) fn needs_root(&self) -> bool {
-        self.user.kind != Kind::Caller || !self.requests.is_empty()
+        self.user.origin != UserOrigin::Caller || !self.requests.is_empty()
+    }
+
+    /// Returns whether the start is recorded: only root can read and write records.
+    pub(crate) fn is_recorded(&self) -> bool {
+        Uid::effective().is_root()
     }
 
     /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at

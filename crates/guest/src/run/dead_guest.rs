@@ -1,18 +1,20 @@
-//! Guests whose `passthru` has died.
+//! Guests whose manager has died.
 
-use crate::run::state::{self, FOLDER};
-use passthru_host::Host;
-use serde::Serialize;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// Guest whose manager has ended without ending it in order.
+use passthru_host::Host;
+use serde::Serialize;
+
+use super::folder::{FOLDER_PREFIX, find_survivor, folder_path, has_manager};
+
+/// Guest whose manager, a `passthru` process, has died without ending the guest in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadGuest {
-    /// Its name.
+    /// Name of the guest.
     pub name: String,
-    /// Reason for which its VMM may still run, if it may.
+    /// Reason for which the guest's VMM may still run, if it may.
     pub survivor: Option<String>,
 }
 
@@ -25,23 +27,23 @@ impl fmt::Display for DeadGuest {
     }
 }
 
-/// Lists the guests below `run` whose manager has died. Guests that cannot be looked at are left
-/// out: without privileges, none is listed.
+/// Lists the guests below `run` whose manager has died, sorted by name. Leaves out guests whose
+/// folder or lock cannot be opened: without root, the list is empty.
 pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
     let mut dead = Vec::new();
     for entry in fs::read_dir(run).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let file_name = entry.file_name();
         let name = file_name
             .to_str()
-            .and_then(|name| name.strip_prefix(FOLDER));
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
         let Some(name) = name.filter(|_| is_folder) else {
             continue;
         };
-        if !matches!(state::has_manager(run, name), Ok(false)) {
+        if !matches!(has_manager(run, name), Ok(false)) {
             continue;
         }
-        let survivor = match state::survivor(run, name, host) {
+        let survivor = match find_survivor(&folder_path(run, name), name, host) {
             Ok(survivor) => survivor.map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
@@ -57,15 +59,15 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::state::StateDir;
+    use crate::run::folder::GuestFolder;
 
     #[test]
     fn guest_is_dead_once_its_lock_is_free() {
         let run = tempfile::tempdir().unwrap();
         let host = Host::new();
-        let state = StateDir::create(run.path(), "vm", &host).unwrap();
+        let folder = GuestFolder::create(run.path(), "vm", &host).unwrap();
         assert!(dead_guests(run.path(), &host).is_empty());
-        drop(state);
+        drop(folder);
         assert!(dead_guests(run.path(), &host).is_empty());
         fs::create_dir(run.path().join("domain-vm")).unwrap();
         let dead = dead_guests(run.path(), &host);

@@ -1,7 +1,7 @@
 //! The end of a guest's record.
 
 use crate::error::Error;
-use crate::run::state::StateDir;
+use crate::run::folder::GuestFolder;
 use crate::start::record::{Error as RecordError, Records};
 use passthru_host::Host;
 use passthru_pci::Address;
@@ -36,7 +36,7 @@ pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<
         }
         .into());
     }
-    let _state = StateDir::create(run, name, host)?;
+    let _folder = GuestFolder::create(run, name, host)?;
     let locked = records.lock()?;
     let read = records.read(name);
     let unreadable = read.as_ref().err().map(ToString::to_string);
@@ -77,11 +77,11 @@ mod tests {
         let mut record = GuestRecord::new("vm");
         record.own = Some(Ids { uid: UID, gid: UID });
         records.lock().unwrap().write(&record).unwrap();
-        let state = StateDir::create(&run, "vm", &host).unwrap();
+        let guest_folder = GuestFolder::create(&run, "vm", &host).unwrap();
         let error = forget("vm", &records, &run, &host).unwrap_err();
         assert!(error.to_string().contains("is running already"), "{error}");
         assert!(records.read("vm").unwrap().is_some());
-        drop(state);
+        drop(guest_folder);
 
         let forgotten = forget("vm", &records, &run, &host).unwrap();
         assert_eq!((forgotten.uid, forgotten.unreadable), (Some(UID), None));

@@ -2,11 +2,10 @@
 
 use crate::error::Error;
 use crate::plan::memlock::Memlock;
+use crate::run::folder::GuestFolder;
 use crate::run::leftovers::Leftovers;
 use crate::run::machine::Machine;
-use crate::run::state::StateDir;
 use passthru_domain::Domain;
-use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::lifecycle::LifecycleAction;
 use passthru_host::Assignment;
 use serde_json::Value;
@@ -31,7 +30,7 @@ pub struct Guest {
     pub(crate) assignment: Assignment,
     pub(crate) leftovers: Leftovers,
     pub(crate) uid: u32,
-    pub(crate) state: StateDir,
+    pub(crate) folder: GuestFolder,
     pub(crate) console: Option<PathBuf>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) memlock: Memlock,
@@ -188,7 +187,7 @@ impl Guest {
         // Declared last, so dropped first: the VMM.
         let Self {
             memlock,
-            state,
+            folder,
             leftovers,
             assignment,
             machine,
@@ -197,7 +196,7 @@ impl Guest {
         drop(machine);
         let not_restored = assignment.give_back().err().unwrap_or_default();
         drop(leftovers);
-        drop(state);
+        drop(folder);
         let hint = memlock.explain(&messages);
         Ended {
             status: status.ok(),
@@ -246,40 +245,13 @@ impl AsFd for Guest {
 }
 
 impl Lifecycle {
-    pub(crate) fn of(domain: &Domain) -> Self {
+    pub(crate) fn from_domain(domain: &Domain) -> Self {
         Self {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
             has_said: false,
         }
     }
-}
-
-/// Returns the label of the guest's console in the VMM: its first serial port or console that is a
-/// pseudo terminal.
-pub(crate) fn console_label(domain: &Domain) -> Option<String> {
-    let mut ports = domain
-        .devices
-        .serials
-        .iter()
-        .chain(&domain.devices.consoles);
-    let port = ports.find(|port| port.backend.kind == Some(CharSourceType::Pty))?;
-    Some(format!("char{}", port.info.id()))
-}
-
-/// Finds the pseudo terminal of that label in the answer to `query-chardev`.
-pub(crate) fn console(answer: &Value, label: &str) -> Option<PathBuf> {
-    let is_ours = |chardev: &&Value| chardev.get("label").and_then(Value::as_str) == Some(label);
-    let ours = answer.as_array()?.iter().find(is_ours)?;
-    pty_path(ours.get("filename")?.as_str()?)
-}
-
-/// Reads `pty:/dev/pts/N`, and nothing else: the VMM's word is not trusted with paths that root
-/// opens.
-fn pty_path(name: &str) -> Option<PathBuf> {
-    let number = name.strip_prefix("pty:/dev/pts/")?;
-    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| PathBuf::from(format!("/dev/pts/{number}")))
 }
 
 #[cfg(test)]
@@ -345,9 +317,9 @@ mod tests {
             assignment,
             leftovers: Leftovers::default(),
             uid: 0,
-            state: StateDir::create(&folder.path().join("run"), "vm", &Host::new()).unwrap(),
+            folder: GuestFolder::create(&folder.path().join("run"), "vm", &Host::new()).unwrap(),
             console: None,
-            lifecycle: Lifecycle::of(&domain),
+            lifecycle: Lifecycle::from_domain(&domain),
             memlock: Memlock::for_domain(&domain, &|_| 0),
         };
         let panicked = catch_unwind(AssertUnwindSafe(|| {

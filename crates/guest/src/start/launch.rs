@@ -1,223 +1,244 @@
-//! The start of a guest: everything is opened, devices change hands, the VMM is spawned and
-//! answers.
+//! The start of a guest, from its plan to a VMM that waits to be resumed.
 
-use crate::error::Error;
-use crate::opener::Opener;
-use crate::plan::start_plan::Plan;
-use crate::run::guest::{Guest, Lifecycle, console, console_label};
-use crate::run::leftovers::Leftovers;
-use crate::run::machine::Machine;
-use crate::run::state::StateDir;
-use crate::run::vmm::Vmm;
-use crate::start::nvram;
-use crate::start::opened::{self, Opened};
-use crate::start::spawn::Process;
-use nix::unistd::Uid;
-use passthru_domain::Domain;
-use passthru_domain::device::chardev::CharSourceType;
-use passthru_domain::device::memballoon::MemballoonModel;
-use passthru_host::{Device, Host};
-use passthru_qemu::explain;
-use passthru_qemu::monitor::{self, Qmp};
-use rustix::process::Resource;
-use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Time for all answers of the VMM that are waited for at a time. It answers at once, unless it
-/// hangs.
-const ANSWER: Duration = Duration::from_secs(30);
-/// How often a VMM that closed its monitor is given a tenth of a second to end, before it counts as
-/// hung.
-const CLOSING: usize = 50;
-/// The interval in which such a VMM is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+use nix::unistd::Uid;
+use passthru_domain::Domain;
+use passthru_domain::device::chardev::CharSourceType;
+use passthru_domain::device::memballoon::MemballoonModel;
+use passthru_host::{Assignment, Host};
+use passthru_qemu::explain;
+use passthru_qemu::monitor::{self, Qmp};
+use rustix::process::Resource;
+use serde_json::json;
 
-/// A VMM that has set the guest up.
+use crate::error::Error;
+use crate::opener::Opener;
+use crate::plan::start_plan::StartPlan;
+use crate::run::console::{console_label, console_path};
+use crate::run::folder::GuestFolder;
+use crate::run::guest::{Guest, Lifecycle};
+use crate::run::leftovers::Leftovers;
+use crate::run::machine::Machine;
+use crate::run::vmm::Vmm;
+use crate::start::check::check_host;
+use crate::start::nvram;
+use crate::start::opened::{self, Opened};
+use crate::start::registration::register;
+use crate::start::spawn::Process;
+
+/// Time limit for the answers of the VMM. A VMM that does not hang answers at once.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Number of tenths of a second that a VMM has to end after it closed its monitor. A VMM that needs
+/// longer counts as hung.
+const CLOSING_TENTHS: usize = 50;
+const TENTH: Duration = Duration::from_millis(100);
+
+/// A VMM that has set its guest up.
 struct Launched {
     machine: Machine,
     console: Option<PathBuf>,
 }
 
-impl Plan {
-    /// Starts the guest, paused: [`Guest::resume`] lets it go. `interrupted` is
-    /// asked between the steps.
-    ///
-    /// # Errors
-    /// Whatever a step met. Everything is as it was before then: devices on their former drivers,
-    /// no process left, the folder gone; but for [`Error::NotRestored`], which says what is not.
-    pub fn start(self, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
-        if self.needs_root() && !Uid::effective().is_root() {
-            return Err(Error::NotRoot);
-        }
-        // Values are dropped in the reverse order of their making, which is the right order for a
-        // start that fails on the way.
-        let state = StateDir::create(&self.run_dir, &self.name, host)?;
-        self.check(host)?;
-        if !self.requests.is_empty() {
-            host.require_iommufd()?;
-        }
-        let opener = Opener::new(&self.user);
-        nvram::make(&self.domain, &opener)?;
-        let fds = opened::before_devices(&self, &state, interrupted)?;
-        let mut leftovers = Leftovers::default();
-        for path in self.folders() {
-            leftovers.make_folder(Path::new(path), &opener)?;
-        }
-        let identities = self.identities(host)?;
-        let registration = self
-            .is_recorded()
-            .then(|| self.register(identities, interrupted))
-            .transpose()?;
-        let assignment = host
-            .assign_unless(&self.requests, Some(&self.name), false, interrupted)
-            .map_err(|error| match error {
-                passthru_host::Error::Interrupted => Error::Interrupted,
-                other => other.into(),
-            })?;
-        let launched = self.launch(
-            host,
-            &state,
-            &assignment.devices(),
-            &mut leftovers,
-            fds,
-            interrupted,
-        );
-        let Launched { machine, console } = match launched {
-            Ok(launched) => launched,
-            Err(error) => {
-                return Err(match assignment.give_back() {
-                    Ok(()) => error,
-                    Err(errors) => Error::NotRestored {
-                        after: Box::new(error),
-                        errors,
-                    },
-                });
-            }
-        };
-        if let Some(registration) = registration {
-            registration.keep();
-        }
-        let (lifecycle, uid) = (Lifecycle::of(&self.domain), self.user.uid());
-        Ok(Guest {
-            memlock: self.memlock,
-            name: self.name,
-            machine,
-            assignment,
-            leftovers,
-            state,
-            console,
-            lifecycle,
-            uid,
-        })
+/// Starts a guest, which then waits: [`Guest::resume`] lets it run. Calls `interrupted` between the
+/// steps and while it waits.
+///
+/// # Errors
+/// The error of the step that failed. Before this returns, everything is put back: devices are on
+/// their former drivers, no process is left, and the guest's folder is gone. If a device cannot be
+/// put back, then [`Error::NotRestored`].
+pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Result<Guest, Error> {
+    if plan.needs_root() && !Uid::effective().is_root() {
+        return Err(Error::NotRoot);
     }
+    // Rust drops values in the reverse order of their declaration, which is the right order for a
+    // start that fails on the way.
+    let folder = GuestFolder::create(&plan.run_dir, &plan.name, host)?;
+    let identities = check_host(&plan, host)?;
+    if !plan.requests.is_empty() {
+        host.require_iommufd()?;
+    }
+    let opener = Opener::new(&plan.user);
+    nvram::make(&plan.domain, &opener)?;
+    let fds = opened::before_devices(&plan, &folder, interrupted)?;
+    let mut leftovers = Leftovers::default();
+    for path in plan.folders() {
+        leftovers.make_folder(Path::new(path), &opener)?;
+    }
+    let registration = if plan.is_recorded() {
+        Some(register(&plan, identities, interrupted)?)
+    } else {
+        None
+    };
+    let assignment = assign(&plan, host, interrupted)?;
+    let launch = Launch {
+        plan: &plan,
+        host,
+        folder: &folder,
+        interrupted,
+    };
+    let Launched { machine, console } = match launch.run(&assignment, &mut leftovers, fds) {
+        Ok(launched) => launched,
+        Err(error) => return Err(give_back_after(error, assignment)),
+    };
+    if let Some(registration) = registration {
+        registration.keep();
+    }
+    Ok(Guest {
+        lifecycle: Lifecycle::from_domain(&plan.domain),
+        uid: plan.user.uid(),
+        memlock: plan.memlock,
+        name: plan.name,
+        machine,
+        assignment,
+        leftovers,
+        folder,
+        console,
+    })
+}
 
-    /// From the devices on their drivers to a guest that waits to be let go. When this fails,
-    /// nothing has a device open any more.
-    fn launch(
+fn assign(
+    plan: &StartPlan,
+    host: &Host,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Assignment, Error> {
+    host.assign_unless(&plan.requests, Some(&plan.name), false, interrupted)
+        .map_err(|error| match error {
+            passthru_host::Error::Interrupted => Error::Interrupted,
+            other => other.into(),
+        })
+}
+
+/// Gives the devices back after a start that failed. Returns the error to report.
+fn give_back_after(error: Error, assignment: Assignment) -> Error {
+    match assignment.give_back() {
+        Ok(()) => error,
+        Err(errors) => Error::NotRestored {
+            after: Box::new(error),
+            errors,
+        },
+    }
+}
+
+/// The part of a start for which the devices are on their VFIO drivers.
+struct Launch<'a> {
+    plan: &'a StartPlan,
+    host: &'a Host,
+    folder: &'a GuestFolder,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Launch<'_> {
+    /// Opens the devices, spawns the VMM and waits until it has set the guest up. If this fails, no
+    /// process has a device open any more.
+    fn run(
         &self,
-        host: &Host,
-        state: &StateDir,
-        devices: &[Device],
+        assignment: &Assignment,
         leftovers: &mut Leftovers,
         mut fds: Opened,
-        interrupted: &dyn Fn() -> bool,
     ) -> Result<Launched, Error> {
-        let with = opened::with_devices(self, host, devices, leftovers)?;
+        let with = opened::with_devices(self.plan, self.host, &assignment.devices(), leftovers)?;
         fds.extend(with.opened);
-        if interrupted() {
+        if (self.interrupted)() {
             return Err(Error::Interrupted);
         }
-        let failed = |source| {
-            Error::Monitor(monitor::Error::Io {
-                what: "connect".into(),
-                source,
-            })
-        };
-        // Before the VMM has the listener: with one that ends at once, the connection is closed,
-        // and the VMM's own message says why.
-        let stream = UnixStream::connect(state.monitor_path()).map_err(failed)?;
-        let uid = self.user.uid();
-        state.note_start(host, uid)?;
+        // The connection is made before the VMM has the listener. So a VMM that ends at once closes
+        // the connection, and its own message tells the cause.
+        let stream = UnixStream::connect(self.folder.monitor_path()).map_err(monitor_error)?;
+        let uid = self.plan.user.uid();
+        self.folder.note_start(self.host, uid)?;
         let vmm = self.spawn(fds)?;
-        state.note_vmm(host, uid, vmm.pid())?;
-        let mut machine = Machine::new(vmm, Qmp::new(stream, ANSWER).map_err(failed)?);
-        match self.set_up(&mut machine, interrupted) {
+        self.folder.note_vmm(self.host, uid, vmm.pid())?;
+        let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
+        let mut machine = Machine::new(vmm, monitor);
+        match self.set_up(&mut machine) {
             Ok(console) => {
                 empty(&with.to_empty);
                 Ok(Launched { machine, console })
             }
-            // One that has ended says why.
-            Err(Error::Monitor(_)) if ends(machine.vmm(), interrupted) => {
-                Err(self.ended(machine.vmm()))
+            Err(Error::Monitor(_)) if self.has_ended_soon(machine.vmm()) => {
+                Err(self.error_of_ended(machine.vmm()))
             }
             Err(error) => Err(error),
         }
     }
 
     fn spawn(&self, fds: Opened) -> Result<Vmm, Error> {
+        let plan = self.plan;
+        let hard_limit = rustix::process::getrlimit(Resource::Memlock).maximum;
         let process = Process {
-            program: &self.line.emulator,
-            arguments: &self.line.render(&self.handover),
-            env: &self.line.env,
-            user: &self.user,
-            memlock: self
-                .memlock
-                .under(rustix::process::getrlimit(Resource::Memlock).maximum),
-            stdout: has_stdio(&self.domain),
+            program: &plan.line.emulator,
+            arguments: &plan.line.render(&plan.handover),
+            env: &plan.line.env,
+            user: &plan.user,
+            memlock: plan.memlock.under(hard_limit),
+            stdout: has_stdio(&plan.domain),
             fds,
         };
         process
             .spawn()
             .and_then(Vmm::new)
             .map_err(|source| Error::Spawn {
-                emulator: self.line.emulator.clone(),
-                user: self.user.name.clone(),
+                emulator: plan.line.emulator.clone(),
+                user: plan.user.name.clone(),
                 source,
             })
     }
 
-    /// Waits until the VMM has set the machine up, which with devices and much memory takes its
-    /// time: so the wait ends only with the VMM or an interruption. Returns the guest's console.
-    fn set_up(
-        &self,
-        machine: &mut Machine,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<Option<PathBuf>, Error> {
-        machine.wait(machine.negotiation(), interrupted)?;
-        let label = console_label(&self.domain);
-        let chardevs = label
-            .as_ref()
-            .map(|_| machine.submit("query-chardev", json!({})))
-            .transpose()?;
-        let balloon =
-            balloon(&self.domain).map(|value| machine.submit("balloon", json!({ "value": value })));
-        if let Some(ticket) = balloon.transpose()? {
-            machine.wait(ticket, interrupted)?;
+    /// Waits until the VMM has set the machine up, and returns the path of the guest's console.
+    ///
+    /// With devices and much memory this takes long. So the wait has no time limit: it ends when
+    /// the VMM ends or the start is interrupted.
+    fn set_up(&self, machine: &mut Machine) -> Result<Option<PathBuf>, Error> {
+        machine.wait(machine.negotiation(), self.interrupted)?;
+        let label = console_label(&self.plan.domain);
+        let chardevs = match &label {
+            Some(_) => Some(machine.submit("query-chardev", json!({}))?),
+            None => None,
+        };
+        if let Some(bytes) = balloon_target(&self.plan.domain) {
+            let ticket = machine.submit("balloon", json!({ "value": bytes }))?;
+            machine.wait(ticket, self.interrupted)?;
         }
-        let answer = chardevs
-            .map(|ticket| machine.wait(ticket, interrupted))
-            .transpose()?;
-        Ok(answer
-            .zip(label)
-            .and_then(|(answer, label)| console(&answer, &label)))
+        let (Some(ticket), Some(label)) = (chardevs, label) else {
+            return Ok(None);
+        };
+        let answer = machine.wait(ticket, self.interrupted)?;
+        Ok(console_path(&answer, &label))
     }
 
-    /// Says why the VMM ended, by its own message.
-    fn ended(&self, vmm: &mut Vmm) -> Error {
+    /// Waits a little for a VMM that closed its monitor. Returns whether it has ended.
+    fn has_ended_soon(&self, vmm: &mut Vmm) -> bool {
+        for _ in 0..CLOSING_TENTHS {
+            if (self.interrupted)() {
+                return false;
+            }
+            if vmm.ends_within(TENTH) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns the error for a VMM that has ended, with its own messages.
+    fn error_of_ended(&self, vmm: &mut Vmm) -> Error {
         let (status, messages) = vmm.wait();
-        let explained = explain(&messages, &self.line);
+        let explained = explain(&messages, &self.plan.line);
         let about = explained.as_ref().and_then(|e| match (&e.id, &e.host) {
             (Some(id), Some(host)) => Some(format!("{id} ({host})")),
             (Some(id), None) => Some(id.clone()),
             (None, host) => host.map(|host| host.to_string()),
         });
-        let hint = self.memlock.explain(&messages);
-        let hint = hint.or_else(|| explained.and_then(|e| e.hint).map(String::from));
+        let hint = self
+            .plan
+            .memlock
+            .explain(&messages)
+            .or_else(|| explained.and_then(|e| e.hint).map(String::from));
         Error::Ended {
-            emulator: self.line.emulator.clone(),
+            emulator: self.plan.line.emulator.clone(),
             status: status.ok(),
             about,
             messages,
@@ -226,27 +247,23 @@ impl Plan {
     }
 }
 
-/// Waits for a VMM that closed its monitor, a little. Returns whether it has ended.
-fn ends(vmm: &mut Vmm, interrupted: &dyn Fn() -> bool) -> bool {
-    (0..CLOSING)
-        .take_while(|_| !interrupted())
-        .any(|_| vmm.ends_within(LOOK))
+fn monitor_error(source: std::io::Error) -> Error {
+    Error::Monitor(monitor::Error::Io {
+        what: "connect".into(),
+        source,
+    })
 }
 
-/// Returns the bytes that a guest with less `<currentMemory>` than `<memory>` keeps: its balloon is
-/// inflated by the difference.
-fn balloon(domain: &Domain) -> Option<u64> {
+/// Returns the bytes that a guest with less `<currentMemory>` than `<memory>` keeps: it starts with
+/// the balloon inflated by the difference.
+fn balloon_target(domain: &Domain) -> Option<u64> {
     let current = domain.current_memory?.bytes();
-    let model = domain
-        .devices
-        .memballoon
-        .as_ref()
-        .and_then(|balloon| balloon.model);
+    let balloon = domain.devices.memballoon.as_ref()?;
     let is_less = domain.memory.is_some_and(|memory| current < memory.bytes());
-    (is_less && model == Some(MemballoonModel::Virtio)).then_some(current)
+    (is_less && balloon.model == Some(MemballoonModel::Virtio)).then_some(current)
 }
 
-/// The last start's log makes room for this one's, now that it is sure to be one.
+/// Empties the logs of the last start, now that this start has succeeded.
 fn empty(logs: &[File]) {
     for log in logs {
         if let Err(e) = log.set_len(0) {
@@ -255,6 +272,7 @@ fn empty(logs: &[File]) {
     }
 }
 
+/// Returns whether the domain has a character device on the VMM's standard output.
 fn has_stdio(domain: &Domain) -> bool {
     let mut ports = domain
         .devices
@@ -266,18 +284,20 @@ fn has_stdio(domain: &Domain) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::plan::start_plan::Settings;
-    use crate::start::record::Records;
-    use crate::start::user::User;
-    use passthru_domain::{Arch, Backend};
-    use passthru_qemu::Capabilities;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
+    use passthru_domain::{Arch, Backend};
+    use passthru_qemu::Capabilities;
+
+    use super::*;
+    use crate::plan::start_plan::StartSettings;
+    use crate::start::record::Records;
+    use crate::start::user::User;
+
     /// Plans a guest without devices whose emulator is a script.
-    fn plan(folder: &Path, script: &str) -> Plan {
+    fn plan(folder: &Path, script: &str) -> StartPlan {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
         let emulator = folder.join("emulator");
         // By another process: a child of another test must not have the script open for writing.
@@ -298,7 +318,7 @@ mod tests {
             .complete(&capabilities)
             .unwrap();
         domain.settle_backend(Backend::Iommufd);
-        let settings = Settings {
+        let settings = StartSettings {
             user: User::choose(None).unwrap(),
             named: Default::default(),
             run_dir: folder.join("run"),
@@ -306,16 +326,21 @@ mod tests {
             share_user: false,
             accept_new_device: false,
         };
-        Plan::new(domain, &capabilities, settings).unwrap()
+        StartPlan::new(domain, &capabilities, settings).unwrap()
     }
 
-    fn launch(plan: &Plan) -> Result<Launched, Error> {
+    fn launch(plan: &StartPlan) -> Result<Launched, Error> {
         let host = Host::new();
-        let state = StateDir::create(&plan.run_dir, &plan.name, &host).unwrap();
-        let fds = opened::before_devices(plan, &state, &|| false).unwrap();
-        plan.launch(&host, &state, &[], &mut Leftovers::default(), fds, &|| {
-            false
-        })
+        let folder = GuestFolder::create(&plan.run_dir, &plan.name, &host).unwrap();
+        let fds = opened::before_devices(plan, &folder, &|| false).unwrap();
+        let launch = Launch {
+            plan,
+            host: &host,
+            folder: &folder,
+            interrupted: &|| false,
+        };
+        let assignment = host.assign(&[], Some("vm"), false).unwrap();
+        launch.run(&assignment, &mut Leftovers::default(), fds)
     }
 
     #[test]
@@ -339,8 +364,8 @@ mod tests {
     fn interrupted_start_opens_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let plan = plan(folder.path(), "exit 1");
-        let state = StateDir::create(&plan.run_dir, &plan.name, &Host::new()).unwrap();
-        let opened = opened::before_devices(&plan, &state, &|| true);
+        let folder = GuestFolder::create(&plan.run_dir, &plan.name, &Host::new()).unwrap();
+        let opened = opened::before_devices(&plan, &folder, &|| true);
         assert!(matches!(opened, Err(Error::Interrupted)), "{opened:?}");
     }
 }

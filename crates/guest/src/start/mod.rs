@@ -1,5 +1,6 @@
 //! The start of a guest: its user, its record, its files and descriptors, and its VMM's process.
 
+pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod ids;
 pub(crate) mod images;

@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::opener::Opener;
 use crate::plan::handover::{How, Item, Mode};
-use crate::plan::start_plan::Plan;
+use crate::plan::start_plan::StartPlan;
+use crate::run::folder::GuestFolder;
 use crate::run::leftovers::{Leftovers, can_be_emptied};
-use crate::run::state::StateDir;
 use crate::start::copy::sealed_copy;
 use crate::start::outside;
 use passthru_host::{Device, Host};
@@ -24,8 +24,8 @@ pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
 /// Opens what can be opened before any device changes hands and without changing anything: so that
 /// what is missing is found out while the host is still as it was.
 pub(crate) fn before_devices(
-    plan: &Plan,
-    state: &StateDir,
+    plan: &StartPlan,
+    folder: &GuestFolder,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Opened, Error> {
     let mut opened = Opened::new();
@@ -46,7 +46,7 @@ pub(crate) fn before_devices(
                 opened.push((*number, context(from)?.into()));
             }
             (How::Descriptor(number), What::Listener { .. }) if is_monitor(item) => {
-                opened.push((*number, state.monitor()?.into()));
+                opened.push((*number, folder.listen_for_monitor()?.into()));
             }
             (How::Descriptor(number), What::Connected { path }) => {
                 let socket = Opener::new(&plan.user).connect(Path::new(path));
@@ -96,7 +96,7 @@ pub(crate) struct WithDevices {
 /// Opens the VFIO devices, which are on their drivers now, makes the sockets, and opens the files
 /// that output goes to.
 pub(crate) fn with_devices(
-    plan: &Plan,
+    plan: &StartPlan,
     host: &Host,
     devices: &[Device],
     leftovers: &mut Leftovers,
@@ -147,7 +147,7 @@ fn copies(opened: &Opened) -> io::Result<Vec<File>> {
 }
 
 fn is_monitor(item: &Item) -> bool {
-    item.want.name == Plan::MONITOR
+    item.want.name == StartPlan::MONITOR
 }
 
 /// Opens a context, or takes the one that was given, with memory charged to the process that maps
@@ -186,7 +186,7 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
     }
 }
 
-fn file(item: &Item, plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Opened, Error> {
+fn file(item: &Item, plan: &StartPlan, interrupted: &dyn Fn() -> bool) -> Result<Opened, Error> {
     let path = Path::new(item.want.path().unwrap_or_default());
     let failed = |e| cannot_open(&item.want, e);
     let opener = Opener::new(&plan.user);

@@ -25,7 +25,7 @@ pub(crate) struct NotPermitted;
 pub struct User {
     /// Name; the number of a user without one.
     pub name: String,
-    pub(crate) kind: Kind,
+    pub(crate) origin: UserOrigin,
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
     pub(crate) groups: Vec<Gid>,
@@ -33,7 +33,7 @@ pub struct User {
 
 /// Origin of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum UserOrigin {
     /// It is the guest's own.
     Own,
     /// It was named.
@@ -108,7 +108,7 @@ impl User {
     pub(crate) fn own(ids: Ids) -> Self {
         Self {
             name: ids.uid.to_string(),
-            kind: Kind::Own,
+            origin: UserOrigin::Own,
             uid: Uid::from_raw(ids.uid),
             gid: Gid::from_raw(ids.gid),
             groups: Vec::new(),
@@ -128,7 +128,7 @@ impl User {
         let name = name.unwrap_or_else(|| uid.to_string());
         Some(Self {
             name,
-            kind: Kind::Caller,
+            origin: UserOrigin::Caller,
             uid,
             gid: Gid::effective(),
             groups: Vec::new(),
@@ -175,7 +175,7 @@ impl User {
         &self,
         work: impl FnOnce() -> rustix::io::Result<T> + Send,
     ) -> Result<rustix::io::Result<T>, NotPermitted> {
-        if self.kind == Kind::Caller {
+        if self.origin == UserOrigin::Caller {
             return permitted(Ok(work()));
         }
         let done = thread::scope(|scope| {
@@ -249,7 +249,7 @@ fn find(name: &str) -> Result<Option<User>, Error> {
     }
     Ok(Some(User {
         name: user.name,
-        kind: Kind::Named,
+        origin: UserOrigin::Named,
         uid: user.uid,
         gid: user.gid,
         groups,

@@ -21,8 +21,8 @@ use console::Console;
 use notices::Notices;
 use passthru_domain::{Backend, Domain, IdSet};
 use passthru_guest::{
-    Ended, Error as GuestError, Guest, NamedFds, Plan, RECORD_DIR, RecordError, Records, Settings,
-    User,
+    Ended, Error as GuestError, Guest, NamedFds, RECORD_DIR, RecordError, Records, StartPlan,
+    StartSettings, User, check, start, start_notes,
 };
 use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         show_notes(&plan, &host, &mut notices)?;
         signals.keep();
         message::stop_waiting();
-        match plan.start(&host, &|| signals.taken() > 0) {
+        match start(plan, &host, &|| signals.taken() > 0) {
             Ok(guest) => return attend(args, guest, &signals),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(guest::error(error)),
@@ -123,7 +123,7 @@ fn plan(
     config: &Config,
     host: &Host,
     notices: &mut Notices,
-) -> Result<Plan, Error> {
+) -> Result<StartPlan, Error> {
     let domain = source.parse()?;
     let name = domain.name.as_deref().unwrap_or_default();
     let user = guest::user(args.user.as_deref(), config, name, host)?;
@@ -131,7 +131,7 @@ fn plan(
     let backend = backend(args.backend, &domain, host, &capabilities, notices)?;
     let domain = finish(domain, source, &capabilities, backend)?;
     capabilities.check(&domain).map_err(|e| source.error(e))?;
-    let settings = Settings {
+    let settings = StartSettings {
         user,
         named: named_fds(args)?,
         run_dir: guest::run_dir(),
@@ -139,11 +139,11 @@ fn plan(
         share_user: args.share_user,
         accept_new_device: args.accept_new_device,
     };
-    Plan::new(domain, &capabilities, settings).map_err(guest::error)
+    StartPlan::new(domain, &capabilities, settings).map_err(guest::error)
 }
 
-fn show_notes(plan: &Plan, host: &Host, notices: &mut Notices) -> Result<(), Error> {
-    for note in plan.notes(host).map_err(guest::error)? {
+fn show_notes(plan: &StartPlan, host: &Host, notices: &mut Notices) -> Result<(), Error> {
+    for note in start_notes(plan, host).map_err(guest::error)? {
         notices.say(format!("note: {note}"));
     }
     Ok(())
@@ -235,7 +235,7 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
 
 fn dry_run(
     args: &Args,
-    plan: &Plan,
+    plan: &StartPlan,
     host: &Host,
     notices: &mut Notices,
 ) -> Result<ExitCode, Error> {
@@ -254,7 +254,7 @@ fn dry_run(
     };
     output::print(&text)?;
     show_notes(plan, host, notices)?;
-    match plan.check(host) {
+    match check(plan, host) {
         // A dry run needs no root, who alone can see all uses; a start refuses then.
         Err(GuestError::Host(unseen)) if User::caller().is_some() && only_unseen(&unseen) => {
             say!("note: {unseen}");

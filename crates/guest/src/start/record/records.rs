@@ -118,7 +118,7 @@ impl GuestRecord {
 }
 
 impl Firmware {
-    pub(crate) fn of(domain: &Domain) -> Option<Self> {
+    pub(crate) fn from_domain(domain: &Domain) -> Option<Self> {
         let loader = domain
             .os
             .loader

@@ -1,0 +1,135 @@
+//! Checks of a plan against the host, by which a start is refused before anything changes.
+
+use passthru_host::{Comparison, Host, Identity};
+use passthru_pci::Address;
+
+use crate::error::Error;
+use crate::plan::start_plan::StartPlan;
+use crate::run::folder::{find_survivor, folder_path};
+use crate::start::record::{Error as RecordError, GuestRecord, is_possible};
+use crate::start::user::{User, UserOrigin};
+
+/// Checks whether the host permits the start now, and changes nothing.
+///
+/// # Errors
+/// - If a VMM of an earlier start may live, then [`Error::Folder`].
+/// - If another guest has the named user, then [`Error::Record`].
+/// - If a device is not the one that the guest had at its address, then [`Error::NewDevice`].
+/// - If a device cannot be assigned, then [`Error::Host`].
+pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
+    let folder = folder_path(&plan.run_dir, &plan.name);
+    if let Some(error) = find_survivor(&folder, &plan.name, host)? {
+        return Err(error.into());
+    }
+    check_host(plan, host)?;
+    Ok(())
+}
+
+/// Checks the plan's user and devices, as [`check`] does, and returns the identities of the
+/// devices. The caller knows that no VMM of an earlier start lives.
+pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>, Error> {
+    check_user(plan)?;
+    let identities = check_identities(plan, host)?;
+    let objections = host.check(&plan.requests)?;
+    match passthru_host::Error::several(objections) {
+        Some(error) => Err(error.into()),
+        None => Ok(identities),
+    }
+}
+
+/// Lists notes on a start that is not refused. A note names a device that may not be the one of the
+/// last start, if the host has others of the same kind and no serial number tells them apart.
+///
+/// # Errors
+/// If the guest's record or a device cannot be read.
+pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> {
+    let record = record(plan)?;
+    let mut notes = Vec::new();
+    for request in &plan.requests {
+        let last = record
+            .as_ref()
+            .and_then(|record| record.device(request.address));
+        let Some(last) = last else {
+            continue;
+        };
+        let now = host.identity(request.address)?;
+        let twins = host.twins(&now);
+        if now.compare(last) == Comparison::Unsure && !twins.is_empty() {
+            let twins: Vec<String> = twins.iter().map(ToString::to_string).collect();
+            notes.push(format!(
+                "cannot tell {} from {}, of the same kind: no serial number is known of both \
+                 this device and the one that the guest had last time",
+                request.address,
+                twins.join(", ")
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+/// Reads the guest's record, if starts are recorded and the guest has one.
+fn record(plan: &StartPlan) -> Result<Option<GuestRecord>, RecordError> {
+    if plan.is_recorded() {
+        plan.records.read(&plan.name)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Compares the devices with those that the guest had at the same addresses, and returns their
+/// identities.
+pub(crate) fn check_identities(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>, Error> {
+    let record = record(plan)?;
+    let mut identities = Vec::new();
+    for request in &plan.requests {
+        let now = host.identity(request.address)?;
+        let last = record
+            .as_ref()
+            .and_then(|record| record.device(request.address));
+        match last {
+            Some(last) if !plan.accept_new_device && !is_possible(&now, last) => {
+                return Err(new_device_error(plan, host, now, last));
+            }
+            _ => identities.push(now),
+        }
+    }
+    Ok(identities)
+}
+
+fn new_device_error(plan: &StartPlan, host: &Host, now: Identity, last: &Identity) -> Error {
+    let is_last = |address: &Address| {
+        *address != now.address
+            && host
+                .identity(*address)
+                .is_ok_and(|identity| identity.compare(last) == Comparison::Same)
+    };
+    Error::NewDevice {
+        guest: plan.name.clone(),
+        device: now.address,
+        moved_to: host.twins(last).into_iter().find(is_last),
+        last: Box::new(last.clone()),
+        now: Box::new(now),
+    }
+}
+
+/// Checks that no other guest has the named user, unless the plan permits sharing.
+fn check_user(plan: &StartPlan) -> Result<(), RecordError> {
+    if plan.user.origin != UserOrigin::Named || plan.share_user || !plan.is_recorded() {
+        return Ok(());
+    }
+    check_sharing(&plan.user, &plan.records.others(&plan.name)?)
+}
+
+/// Checks that none of the other guests' records has the user.
+///
+/// # Errors
+/// If a record has the user, then [`RecordError::Shared`].
+pub(crate) fn check_sharing(user: &User, others: &[GuestRecord]) -> Result<(), RecordError> {
+    match others.iter().find(|other| other.has_uid(user.uid())) {
+        Some(other) => Err(RecordError::Shared {
+            user: user.name.clone(),
+            guest: other.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
