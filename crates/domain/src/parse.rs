@@ -8,8 +8,9 @@ use crate::bounded::{Bounded, Positioned};
 use crate::error::{Error, Errors, Note};
 use crate::model::domain::Domain;
 use crate::platform::Platform;
+use crate::xml::findings::Findings;
 use crate::xml::limits;
-use crate::xml::reader::{self, Findings};
+use crate::xml::reader;
 
 /// A domain as far as its document could be read.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use crate::model::sysinfo::Sysinfo;
 use crate::model::uuid::Uuid;
 use crate::model::vcpu::{Vcpu, Vcpus};
 use crate::xml::describe::{self, Description};
-use crate::xml::reader::QEMU_NAMESPACE;
+use crate::xml::node::QEMU_NAMESPACE;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{GuestName, visit_as};
 use crate::xml::value::words;

@@ -1,76 +1,70 @@
-//! What elements, attributes and values there are, found out by the descriptions that reader and
-//! writer follow.
+//! The reference of the XML: all elements, attributes and values, collected from the descriptions.
 //!
-//! What an element holds can depend on its values (an address's attributes on its type). So the
-//! descriptions are followed many times, each time with other values, and what was met is put
-//! together.
+//! The parts of an element can depend on its values; the attributes of an address depend on its
+//! type, for example. The describer therefore follows the descriptions many times, each time with
+//! other values, and joins the parts that it meets.
 
-use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
+use super::element::{ManyElements, OneElement};
+use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
 use super::span::SourceSpan;
 use super::{Element, Visitor};
 
-/// Rounds through the descriptions. The longest lists have some dozens of words.
+/// Number of rounds through the descriptions. The longest lists have some dozens of words.
 const ROUNDS: usize = 240;
 
-/// An element of the domain's XML, with all that it can hold.
+/// An element of the domain XML, with all attributes, text and children that it can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Its name.
+    /// Name of the element.
     pub name: &'static str,
-    /// Whether it can stand several times.
+    /// Whether the parent can have several elements of this name.
     pub repeats: bool,
-    /// Its attributes.
+    /// Names of the attributes, with their values.
     pub attributes: Vec<(&'static str, Values)>,
-    /// What its text is, where it has one.
+    /// Values of the text; `None` if the element cannot have text.
     pub text: Option<Values>,
-    /// The elements within it; none within one that stands within another of its name, which has
-    /// the same.
+    /// Child elements. An element within another of the same name lists none: it has the outer
+    /// one's.
     pub children: Vec<Description>,
 }
 
-/// What an attribute or text can be.
+/// The values that an attribute or text can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Values {
     /// Any text.
     Text,
     /// One of these words.
     Words(Vec<String>),
-    /// Of a form that the text describes.
+    /// A text of the form that this string describes.
     Form(String),
 }
 
-/// Describes an element of that name.
+/// Returns the description of an element type under the name `name`.
 pub(crate) fn describe<E: Element + Default>(name: &'static str) -> Description {
     let mut description = Description {
         name,
         ..Description::default()
     };
     for round in 0..ROUNDS {
-        let path = Path { names: vec![name] };
         E::default().visit(&mut Describer {
             round,
-            path,
+            path: vec![name],
             into: &mut description,
         });
     }
     description
 }
 
-/// The names of the elements around.
-#[derive(Clone)]
-struct Path {
-    names: Vec<&'static str>,
-}
-
+/// A visitor that adds the parts of one element to its description.
 struct Describer<'a> {
     round: usize,
-    path: Path,
+    /// Names of the elements from the root to this one.
+    path: Vec<&'static str>,
     into: &'a mut Description,
 }
 
 impl Describer<'_> {
-    /// Notes an attribute, and returns texts of which the first one that can be read is this
-    /// round's value.
+    /// Adds an attribute. Returns texts; the first one that can be read is this round's value.
     fn note(&mut self, name: &'static str, expected: Option<String>) -> Vec<String> {
         let values = values(expected);
         let examples = self.examples(name, &values);
@@ -78,8 +72,7 @@ impl Describer<'_> {
         examples
     }
 
-    /// Adds what an attribute can be to what is known of it: elements of two kinds can have one
-    /// name.
+    /// Adds the values of an attribute to the known ones. Two types of element can share a name.
     fn add(&mut self, name: &'static str, values: Values) {
         let known = self
             .into
@@ -99,18 +92,20 @@ impl Describer<'_> {
         }
     }
 
-    /// Notes an attribute, and fills its field for this round.
+    /// Adds an attribute and fills its field for this round.
     fn value(&mut self, name: &'static str, slot: &mut dyn ValueSlot) {
         let examples = self.note(name, slot.expected());
         fill(slot, &examples);
     }
 
+    /// Adds an attribute with two words. Returns this round's value.
     fn note_words(&mut self, name: &'static str, words: [&str; 2]) -> Option<bool> {
         let values = Values::Words(words.map(str::to_owned).into());
         self.add(name, values);
         Some(self.number(name).is_multiple_of(2))
     }
 
+    /// Returns texts to try as this round's value.
     fn examples(&self, name: &str, values: &Values) -> Vec<String> {
         const EXAMPLES: [&str; 6] = [
             "1",
@@ -126,23 +121,21 @@ impl Describer<'_> {
         }
     }
 
-    /// A number that is another one in each round and for each name, the same each time.
+    /// Returns a number that depends on the round and on the names in the path, and on nothing else.
     fn number(&self, name: &str) -> usize {
-        let names = self.path.names.iter().copied().chain([name]);
-        let seed = u64::try_from(self.round).unwrap_or(0);
-        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = names
-            .flat_map(str::bytes)
-            .fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), mix);
         // The first rounds go through the words in their order, so that none is left out.
         if self.round < ROUNDS / 4 {
-            self.round
-        } else {
-            usize::try_from(hash >> 33).unwrap_or(0)
+            return self.round;
         }
+        let seed = u64::try_from(self.round).unwrap_or(0);
+        let mut hash = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for byte in self.path.iter().copied().chain([name]).flat_map(str::bytes) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        usize::try_from(hash >> 33).unwrap_or(0)
     }
 
-    /// Goes into a child element.
+    /// Adds a child element and visits its parts.
     fn inside(
         &mut self,
         name: &'static str,
@@ -162,12 +155,12 @@ impl Describer<'_> {
             });
             self.into.children.len() - 1
         });
-        // An element within one of its name has no end.
-        if self.path.names.contains(&name) {
+        // An element within one of its own name would recur without end.
+        if self.path.contains(&name) {
             return;
         }
         let mut path = self.path.clone();
-        path.names.push(name);
+        path.push(name);
         visit(&mut Describer {
             round: self.round,
             path,
@@ -176,28 +169,21 @@ impl Describer<'_> {
     }
 }
 
-/// Returns what a value can be, from the error of a text that none has.
+/// Derives the values of a slot from its error for a text that is not a value.
 fn values(expected: Option<String>) -> Values {
     let Some(expected) = expected else {
         return Values::Text;
     };
-    match expected.strip_prefix("known are ") {
-        Some(words) => Values::Words(
-            words
-                .split(", ")
-                .map(|word| word.trim_matches('\'').to_owned())
-                .collect(),
-        ),
-        None => Values::Form(
-            expected
-                .strip_prefix("expected ")
-                .unwrap_or(&expected)
-                .to_owned(),
-        ),
+    if let Some(words) = expected.strip_prefix("known are ") {
+        let words = words.split(", ");
+        let words = words.map(|word| word.trim_matches('\'').to_owned());
+        return Values::Words(words.collect());
     }
+    let form = expected.strip_prefix("expected ").unwrap_or(&expected);
+    Values::Form(form.to_owned())
 }
 
-/// Puts the first text that can be read into a slot, in place of what was there.
+/// Replaces a slot's values with the first text that can be read.
 fn fill(slot: &mut dyn ValueSlot, examples: &[String]) {
     slot.clear();
     let _ = examples.iter().find(|text| slot.read(text).is_ok());
@@ -281,25 +267,28 @@ impl Visitor for Describer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::domain::Domain;
+    use super::*;
+    use crate::Domain;
+
+    fn child<'a>(parent: &'a Description, name: &str) -> &'a Description {
+        let found = parent.children.iter().find(|child| child.name == name);
+        found.unwrap()
+    }
+
+    fn has_attribute(element: &Description, name: &str) -> bool {
+        element.attributes.iter().any(|(known, _)| *known == name)
+    }
 
     #[test]
-    fn words_of_two_kinds_of_an_attribute_are_joined() {
+    fn words_of_an_attribute_in_two_element_types_are_joined() {
         let domain = Domain::description();
         let mut element = &domain;
         for name in ["devices", "tpm", "backend", "source"] {
-            element = element
-                .children
-                .iter()
-                .find(|child| child.name == name)
-                .unwrap();
+            element = child(element, name);
         }
-        let (_, values) = element
-            .attributes
-            .iter()
-            .find(|(name, _)| *name == "type")
-            .unwrap();
-        let super::Values::Words(words) = values else {
+        let mut attributes = element.attributes.iter();
+        let (_, values) = attributes.find(|(name, _)| *name == "type").unwrap();
+        let Values::Words(words) = values else {
             panic!("{values:?}")
         };
         for word in ["file", "dir", "unix"] {
@@ -308,32 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_a_value_is_found() {
+    fn attributes_that_depend_on_a_value_are_described() {
         let domain = Domain::description();
-        let child = |parent: &super::Description, name| {
-            parent.children.iter().find(|c| c.name == name).cloned()
-        };
-        let hostdev = child(&child(&domain, "devices").unwrap(), "hostdev").unwrap();
-        let address = child(&hostdev, "address").unwrap();
+        let hostdev = child(child(&domain, "devices"), "hostdev");
+        let address = child(hostdev, "address");
         for attribute in ["slot", "cssid", "unit", "multifunction"] {
-            assert!(
-                address
-                    .attributes
-                    .iter()
-                    .any(|(name, _)| *name == attribute),
-                "{attribute}"
-            );
+            assert!(has_attribute(address, attribute), "{attribute}");
         }
-        let source = child(&hostdev, "source").unwrap();
-        let address = child(&source, "address").unwrap();
+        let address = child(child(hostdev, "source"), "address");
         for attribute in ["uuid", "slot"] {
-            assert!(
-                address
-                    .attributes
-                    .iter()
-                    .any(|(name, _)| *name == attribute),
-                "{attribute}"
-            );
+            assert!(has_attribute(address, attribute), "{attribute}");
         }
     }
 }

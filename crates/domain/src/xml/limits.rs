@@ -1,27 +1,33 @@
-//! What a document may be at most, checked before a tree is made of it.
+//! Limits of a document, checked before the tree parser runs.
 //!
-//! The tree parser takes time quadratic in the attributes of one element, so a hostile document
-//! must be refused by a reader that takes linear time.
+//! The tree parser takes time quadratic in the attributes of one element. A streaming reader takes
+//! linear time, so it refuses hostile documents first.
 
-use crate::error::Error;
 use quick_xml::events::{BytesStart, Event};
 
-/// Bytes of a document. The largest domains in use (thousands of devices) have about one MiB.
+use crate::error::Error;
+
+/// Most bytes of a document. The largest domains in use (thousands of devices) have about one MiB.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
-/// Attributes of one element.
+/// Most attributes of one element.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
-/// Elements of a document. The largest domains in use have about 50,000.
+/// Most elements of a document. The largest domains in use have about 50,000.
 pub(crate) const MAX_ELEMENTS: usize = 100_000;
-/// Elements within one another.
+/// Deepest nesting of elements.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// Declarations of namespaces. The tree parser copies those in scope to each element that adds one.
+/// Most namespace declarations. The tree parser copies all declarations in scope to each element
+/// that adds one.
 pub(crate) const MAX_NAMESPACES: usize = 256;
-/// Bytes of a text that is no XML and that the tree parser may still see, since its messages are
-/// better.
+/// Most bytes of a text that is not XML and is left to the tree parser, whose messages are better.
 const MAX_BROKEN: usize = 64 << 10;
 
-/// Refuses a document that is larger, wider or deeper than any real domain, or has a DTD
-/// (entities). What is no XML is left to the tree parser, if it is small.
+/// Checks a document against the limits.
+///
+/// # Errors
+/// - If the document is larger, wider or deeper than any real domain, the limit.
+/// - If the document has a DTD (which can define entities), or names a character that does not
+///   exist.
+/// - If the text is not XML and larger than 64 KiB. The tree parser reports smaller ones.
 pub(crate) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(format!(
@@ -33,27 +39,28 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
     let mut counts = Counts::default();
     loop {
         let from = position(&reader);
-        let here = |e: Error| e.at(from..(from + 1).min(text.len()));
-        match reader.read_event() {
-            Ok(Event::Start(tag)) => counts.open(&tag).map_err(here)?,
-            Ok(Event::Empty(tag)) => counts.element(&tag).map_err(here)?,
-            Ok(Event::End(_)) => counts.depth = counts.depth.saturating_sub(1),
-            Ok(Event::DocType(_)) => {
-                return Err(here(Error::new(
-                    "a document type definition (DTD) is not accepted".into(),
-                )));
+        let checked = match reader.read_event() {
+            Ok(Event::Start(tag)) => counts.open(&tag),
+            Ok(Event::Empty(tag)) => counts.element(&tag),
+            Ok(Event::End(_)) => {
+                counts.depth = counts.depth.saturating_sub(1);
+                Ok(())
             }
+            Ok(Event::DocType(_)) => Err(Error::new(
+                "a document type definition (DTD) is not accepted".into(),
+            )),
             Err(e) if text.len() > MAX_BROKEN => {
-                return Err(here(Error::new(format!("not well-formed XML: {e}"))));
+                Err(Error::new(format!("not well-formed XML: {e}")))
             }
-            Ok(Event::GeneralRef(name)) => check_reference(&name).map_err(here)?,
+            Ok(Event::GeneralRef(name)) => check_reference(&name),
             Ok(Event::Eof) | Err(_) => return Ok(()),
-            Ok(_) => {}
-        }
+            Ok(_) => Ok(()),
+        };
+        checked.map_err(|e| e.at(from..(from + 1).min(text.len())))?;
     }
 }
 
-/// What was counted so far.
+/// Counts of the part of the document that was read.
 #[derive(Default)]
 struct Counts {
     depth: usize,
@@ -62,6 +69,7 @@ struct Counts {
 }
 
 impl Counts {
+    /// Counts an element that has a separate end tag.
     fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -72,6 +80,7 @@ impl Counts {
         self.element(tag)
     }
 
+    /// Counts an element, and checks its attributes.
     fn element(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
         self.elements += 1;
         if self.elements > MAX_ELEMENTS {
@@ -106,8 +115,8 @@ impl Counts {
     }
 }
 
-/// Refuses the number of a character that does not exist, such as `#x110000`: the tree parser reads
-/// another character in its place.
+/// Checks that a character reference names a character. For `#x110000`, which does not, the tree
+/// parser would read another character.
 fn check_reference(name: &str) -> Result<(), Error> {
     let Some(number) = name.strip_prefix('#') else {
         return Ok(());
@@ -134,18 +143,26 @@ mod tests {
     use super::*;
     use crate::model::domain::Domain;
 
-    /// Returns what the text is refused with.
+    /// Returns the error of parsing the text.
     fn refusal(text: &str) -> String {
         Domain::parse(text).unwrap_err().to_string()
     }
 
-    /// Returns what this check alone refuses the text with, before the tree parser sees it.
+    /// Returns the error of the limits alone, before the tree parser runs.
     fn refused_early(text: &str) -> String {
         check(text).unwrap_err().to_string()
     }
 
+    /// Returns a domain of this name.
+    fn named(name: &str) -> String {
+        format!(
+            "<domain type='kvm'><name>{name}</name><memory>1</memory>\
+             <os><type>hvm</type></os></domain>"
+        )
+    }
+
     #[test]
-    fn reference_to_no_character_is_refused() {
+    fn reference_to_a_missing_character_is_refused() {
         for reference in ["&#x110000;", "&#1114112;", "&#xD800;", "&#99999999999;"] {
             let in_text = format!("<domain><name>{reference}</name></domain>");
             assert!(
@@ -158,8 +175,8 @@ mod tests {
                 "{reference}"
             );
         }
-        let read = "<domain type='kvm'><name>a&#x42;&amp;&#99;</name><memory>1</memory><os><type>hvm</type></os></domain>";
-        assert_eq!(Domain::parse(read).unwrap().name.as_deref(), Some("aB&c"));
+        let domain = Domain::parse(&named("a&#x42;&amp;&#99;")).unwrap();
+        assert_eq!(domain.name.as_deref(), Some("aB&c"));
     }
 
     #[test]
@@ -183,14 +200,8 @@ mod tests {
 
     #[test]
     fn name_too_long_for_its_folder_is_refused() {
-        let named = |length: usize| {
-            format!(
-                "<domain type='kvm'><name>{}</name><memory>1</memory><os><type>hvm</type></os></domain>",
-                "n".repeat(length)
-            )
-        };
-        assert!(Domain::parse(&named(224)).is_ok());
-        assert!(refusal(&named(225)).contains("at most 224 bytes"));
+        assert!(Domain::parse(&named(&"n".repeat(224))).is_ok());
+        assert!(refusal(&named(&"n".repeat(225))).contains("at most 224 bytes"));
     }
 
     #[test]
@@ -234,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_xml_does_not_reach_the_tree_parser_when_it_is_large() {
+    fn large_text_that_is_not_xml_is_refused_before_the_tree() {
         let attributes: String = (0..100_000).map(|n| format!(" a{n}=''")).collect();
         let refused = refused_early(&format!("<domain></wrong><a{attributes}/></domain>"));
         assert!(refused.contains("not well-formed XML"), "{refused}");
@@ -247,30 +258,30 @@ mod tests {
         let errors =
             Domain::parse(&format!("<domain><devices>{text}</devices></domain>")).unwrap_err();
         assert_eq!(errors.iter().len(), 1000);
-        // The others are that a domain needs a name, a size of memory and a system.
+        // The other errors are the missing name, memory and system of the domain.
         let of_elements = errors
             .iter()
             .filter(|e| e.message.contains("not understood"))
             .count();
         assert_eq!(of_elements + errors.left_out(), faulty);
         assert!(errors.to_string().ends_with(" more errors"));
-        // To look for a name that is alike takes much longer than all else.
+        // A search for a similar name takes much longer than the rest.
         assert_eq!(errors.iter().filter(|e| e.hint.is_some()).count(), 100);
     }
 
     #[test]
-    fn a_huge_document_is_refused() {
+    fn document_above_16_mib_is_refused() {
         assert!(refused_early(&" ".repeat(MAX_BYTES + 1)).contains("more than 16 MiB"));
     }
 
     #[test]
-    fn entities_are_refused_before_they_grow() {
+    fn document_type_definition_is_refused() {
         let text = "<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]><domain>&b;</domain>";
         assert!(refused_early(text).contains("DTD"));
     }
 
     #[test]
-    fn a_real_domain_passes() {
+    fn domain_with_2000_devices_passes() {
         let devices = "<rng model='virtio'><backend model='random'/></rng>".repeat(2000);
         assert_eq!(
             check(&format!("<domain><devices>{devices}</devices></domain>")),
@@ -279,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_xml_gets_the_parsers_message_with_its_place() {
+    fn broken_xml_has_the_parsers_message_and_its_position() {
         let text = "<domain>\n  <name>x</nam>\n</domain>";
         let errors = Domain::parse(text).unwrap_err();
         let error = errors.iter().next().unwrap();

@@ -1,14 +1,26 @@
-//! Reads elements from a document, and reports all that is wrong or not understood.
+//! Reads elements from a document and reports every part that is wrong or unknown.
 
-use super::slot::{ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot};
-use super::span::SourceSpan;
-use super::{Element, Visitor, suggest};
-use crate::bounded::Bounded;
-use crate::error::{Error, Note, shortened};
-use roxmltree::Node;
 use std::ops::Range;
 
-/// Reads one element. Errors are collected; a faulty part leaves its slot as it was.
+use roxmltree::{Attribute, Node};
+
+use super::element::{ManyElements, OneElement};
+use super::findings::Findings;
+use super::node::{QEMU_NAMESPACE, described_name, is_named, start_tag, text_of, verbatim};
+use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
+use super::span::SourceSpan;
+use super::{Element, Visitor, suggest};
+use crate::error::{Error, shortened};
+
+/// Number of errors of an element beyond which the reader suggests no names: that takes long.
+const MAX_SUGGESTIONS: usize = 100;
+
+/// Number of errors of an element beyond which faulty children are dropped, to bound the memory.
+const MAX_FAULTY: usize = 1000;
+
+/// A visitor that fills one element from a node of the document.
+///
+/// The reader collects errors. A faulty part leaves its slot unchanged.
 pub(crate) struct Reader<'a, 'input> {
     node: Node<'a, 'input>,
     source: &'input str,
@@ -20,29 +32,7 @@ pub(crate) struct Reader<'a, 'input> {
     found: Findings,
 }
 
-/// Errors of an element beyond which nothing is suggested any more: that takes a while.
-const MOST_SUGGESTIONS: usize = 100;
-
-/// Errors of an element beyond which faulty children are not kept: they may be many and large.
-const MOST_FAULTY: usize = 1000;
-
-/// What is to be said of a text.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// What is wrong.
-    pub(crate) errors: Bounded<Error>,
-    /// What is read without effect.
-    pub(crate) notes: Bounded<Note>,
-}
-
-impl Findings {
-    fn append(&mut self, other: Self) {
-        self.errors.append(other.errors);
-        self.notes.append(other.notes);
-    }
-}
-
-/// Reads `node` into an element, and adds what is to be said of it to `found`.
+/// Reads `node` into an element and adds the errors and notes to `found`.
 pub(crate) fn read(
     node: Node<'_, '_>,
     source: &str,
@@ -57,16 +47,14 @@ pub(crate) fn read(
 
 impl<'a, 'input> Reader<'a, 'input> {
     fn new(node: Node<'a, 'input>, source: &'input str) -> Self {
-        let (known_attributes, known_children) = (Vec::new(), Vec::new());
-        let (text_known, faulty, found) = (false, false, Findings::default());
         Self {
             node,
             source,
-            known_attributes,
-            known_children,
-            text_known,
-            faulty,
-            found,
+            known_attributes: Vec::new(),
+            known_children: Vec::new(),
+            text_known: false,
+            faulty: false,
+            found: Findings::default(),
         }
     }
 
@@ -79,7 +67,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         }
     }
 
-    /// Reads an element that is the attribute `attr` alone.
+    /// Reads an element that has the attribute `attr` and nothing else.
     fn word(&mut self, node: Node<'a, 'input>, attr: &'static str, slot: &mut dyn ValueSlot) {
         let mut reader = Reader::new(node, self.source);
         reader.value(attr, slot);
@@ -90,47 +78,48 @@ impl<'a, 'input> Reader<'a, 'input> {
         self.found.append(reader.found);
     }
 
-    fn attribute(&mut self, name: &'static str) -> Option<roxmltree::Attribute<'a, 'input>> {
+    /// Notes an attribute as known and returns it, if the element has it.
+    fn attribute(&mut self, name: &'static str) -> Option<Attribute<'a, 'input>> {
         self.known_attributes.push(name);
         self.node
             .attributes()
             .find(|a| a.namespace().is_none() && a.name() == name)
     }
 
+    /// Notes a child's name as known and returns the children of that name.
     fn elements(&mut self, name: &'static str) -> Vec<Node<'a, 'input>> {
         self.known_children.push(name);
         self.node.children().filter(|n| is_named(n, name)).collect()
     }
 
-    /// Returns the only element of that name; each further one is an error.
+    /// Returns the only child of a name; reports each further one as an error.
     fn only(&mut self, name: &'static str) -> Option<Node<'a, 'input>> {
         let all = self.elements(name);
         for again in all.iter().skip(1) {
             let message = format!("<{name}> appears twice in <{}>", self.tag());
-            self.found
-                .errors
-                .push(Error::new(message).at(start_tag(*again, self.source)));
+            self.found.error_at_tag(message, *again, self.source);
         }
         all.first().copied()
     }
 
-    /// The element's name, as a description has it.
+    /// Returns the element's name as descriptions spell it.
     fn tag(&self) -> String {
-        described(self.node)
+        described_name(self.node)
     }
 
-    /// Notes that a text could not be read as the value of `what`.
-    fn wrong_value(&mut self, text: &str, what: &str, at: Range<usize>, expected: &str) {
+    /// Reports that a text is not a value of the part `part`.
+    fn wrong_value(&mut self, text: &str, part: &str, at: Range<usize>, expected: &str) {
         self.faulty = true;
-        let message = format!("{what} is '{}': {expected}", visible(text));
-        self.found.errors.push(Error::new(message).at(at));
+        let message = format!("{part} is '{}': {expected}", visible(text));
+        self.found.error(message, at);
     }
 
-    fn wrong_attribute(&mut self, attribute: roxmltree::Attribute<'a, 'input>, expected: &str) {
-        let what = format!("'{}' of <{}>", attribute.name(), self.tag());
-        self.wrong_value(attribute.value(), &what, attribute.range_value(), expected);
+    fn wrong_attribute(&mut self, attribute: Attribute<'a, 'input>, expected: &str) {
+        let part = format!("'{}' of <{}>", attribute.name(), self.tag());
+        self.wrong_value(attribute.value(), &part, attribute.range_value(), expected);
     }
 
+    /// Reads an attribute that is one of two words; an absent one stays `None`.
     fn tristate(&mut self, name: &'static str, slot: &mut Option<bool>, [no, yes]: [&str; 2]) {
         let Some(attribute) = self.attribute(name) else {
             return;
@@ -139,79 +128,69 @@ impl<'a, 'input> Reader<'a, 'input> {
             value if value == yes => *slot = Some(true),
             value if value == no => *slot = Some(false),
             other => {
-                let message = format!(
-                    "'{name}' of <{}> is '{other}': expected '{yes}' or '{no}'",
-                    self.tag()
-                );
-                self.found
-                    .errors
-                    .push(Error::new(message).at(attribute.range_value()));
+                let tag = self.tag();
+                let message =
+                    format!("'{name}' of <{tag}> is '{other}': expected '{yes}' or '{no}'");
+                self.found.error(message, attribute.range_value());
             }
         }
     }
 
+    /// Reports the attributes, children and text that the description did not name.
     fn report_unknown(&mut self) {
         for attribute in self.node.attributes() {
-            if let Some(namespace) = attribute.namespace() {
-                let what = format!("the attribute '{}'", attribute.name());
-                self.found
-                    .notes
-                    .push(foreign(&what, namespace, attribute.range_qname()));
-            } else if !self.known_attributes.contains(&attribute.name()) {
-                let error = Error::new(format!(
-                    "<{}> has no attribute '{}'",
-                    self.tag(),
-                    attribute.name()
-                ));
-                self.unknown(
-                    error.at(attribute.range_qname()),
-                    attribute.name(),
-                    &self.known_attributes.clone(),
-                );
-            }
+            self.report_unknown_attribute(attribute);
         }
         for child in self.node.children() {
             if child.is_element() {
                 self.report_unknown_element(child);
-            } else if child.is_text()
-                && !self.text_known
-                && !child.text().unwrap_or("").trim().is_empty()
-            {
-                let message = format!("<{}> cannot hold text", self.tag());
-                self.found
-                    .errors
-                    .push(Error::new(message).at(child.range()));
+            } else if child.is_text() && !self.text_known {
+                self.report_text(child);
             }
+        }
+    }
+
+    fn report_unknown_attribute(&mut self, attribute: Attribute<'a, 'input>) {
+        let name = attribute.name();
+        let at = attribute.range_qname();
+        if let Some(namespace) = attribute.namespace() {
+            let part = format!("the attribute '{name}'");
+            self.found.ignored(&part, namespace, at);
+        } else if !self.known_attributes.contains(&name) {
+            let message = format!("<{}> has no attribute '{name}'", self.tag());
+            let known = self.known_attributes.clone();
+            self.unknown(Error::new(message).at(at), name, &known);
         }
     }
 
     fn report_unknown_element(&mut self, child: Node<'a, 'input>) {
-        let (name, at) = (child.tag_name().name(), start_tag(child, self.source));
-        match child.tag_name().namespace() {
-            Some(namespace) if namespace != QEMU_NAMESPACE => {
-                self.found
-                    .notes
-                    .push(foreign(&format!("<{name}>"), namespace, at));
-            }
-            _ if self
-                .known_children
-                .iter()
-                .any(|known| is_named(&child, known)) => {}
-            _ => {
-                let name = described(child);
-                let error = Error::new(format!(
-                    "<{name}> is not understood within <{}>",
-                    self.tag()
-                ));
-                self.unknown(error.at(at), &name, &self.known_children.clone());
-            }
+        let at = start_tag(child, self.source);
+        if let Some(namespace) = child.tag_name().namespace()
+            && namespace != QEMU_NAMESPACE
+        {
+            let part = format!("<{}>", child.tag_name().name());
+            self.found.ignored(&part, namespace, at);
+        } else if !self.known_children.iter().any(|k| is_named(&child, k)) {
+            let name = described_name(child);
+            let message = format!("<{name}> is not understood within <{}>", self.tag());
+            let known = self.known_children.clone();
+            self.unknown(Error::new(message).at(at), &name, &known);
         }
     }
 
+    fn report_text(&mut self, text: Node<'a, 'input>) {
+        let is_blank = text.text().unwrap_or("").trim().is_empty();
+        if !is_blank {
+            let message = format!("<{}> cannot hold text", self.tag());
+            self.found.error(message, text.range());
+        }
+    }
+
+    /// Reports an unknown name, with the nearest known name as a hint.
     fn unknown(&mut self, mut error: Error, name: &str, known: &[&'static str]) {
-        let near = (self.found.errors.len() < MOST_SUGGESTIONS)
-            .then(|| suggest::nearest(name, known.iter().copied()));
-        if let Some(near) = near.flatten() {
+        if self.found.errors.len() < MAX_SUGGESTIONS
+            && let Some(near) = suggest::nearest(name, known.iter().copied())
+        {
             error = error.hint(format!("did you mean '{near}'?"));
         }
         self.found.errors.push(error);
@@ -246,46 +225,32 @@ impl Visitor for Reader<'_, '_> {
 
     fn text(&mut self, slot: &mut dyn OneValue) {
         self.text_known = true;
-        let texts = self
-            .node
-            .children()
-            .filter(|n| n.is_text())
-            .filter_map(|n| n.text());
-        let text = texts.collect::<String>();
+        let text = text_of(self.node);
         let text = text.trim();
         if !text.is_empty()
             && let Err(expected) = slot.read(text)
         {
-            let what = format!("the text of <{}>", self.tag());
-            self.wrong_value(text, &what, start_tag(self.node, self.source), &expected);
+            let part = format!("the text of <{}>", self.tag());
+            self.wrong_value(text, &part, start_tag(self.node, self.source), &expected);
         }
     }
 
     fn whole_text(&mut self, slot: &mut Option<String>) {
         self.text_known = true;
-        let texts = self
-            .node
-            .children()
-            .filter(|n| n.is_text())
-            .filter_map(|n| n.text());
-        *slot = Some(texts.collect());
+        *slot = Some(text_of(self.node));
     }
 
     fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         let mut leaf: Option<Leaf> = None;
         self.child(name, &mut leaf);
-        if let Some(Leaf(text)) = leaf
-            && let Some(node) = self.elements(name).first()
-        {
-            let text = text.unwrap_or_default();
-            if let Err(expected) = slot.read(&text) {
-                self.wrong_value(
-                    &text,
-                    &format!("<{name}>"),
-                    start_tag(*node, self.source),
-                    &expected,
-                );
-            }
+        let Some(Leaf(text)) = leaf else { return };
+        let Some(node) = self.elements(name).first().copied() else {
+            return;
+        };
+        let text = text.unwrap_or_default();
+        if let Err(expected) = slot.read(&text) {
+            let at = start_tag(node, self.source);
+            self.wrong_value(&text, &format!("<{name}>"), at, &expected);
         }
     }
 
@@ -301,8 +266,8 @@ impl Visitor for Reader<'_, '_> {
         for node in nodes {
             let before = self.found.errors.len();
             read(node, self.source, slot.add(), &mut self.found);
-            // Of so many faulty elements no more is asked than how many errors they have.
-            if before >= MOST_FAULTY && self.found.errors.len() > before {
+            // Beyond this limit only the number of errors is needed, not the faulty elements.
+            if before >= MAX_FAULTY && self.found.errors.len() > before {
                 slot.drop_last();
             }
         }
@@ -338,95 +303,24 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn error(&mut self, message: String) {
-        // After a faulty value it may only say that there is none.
+        // After a faulty value, this error may only follow from the missing value.
         if !self.faulty {
-            self.found
-                .errors
-                .push(Error::new(message).at(start_tag(self.node, self.source)));
+            self.found.error_at_tag(message, self.node, self.source);
         }
     }
 }
 
-/// Returns the text on one line.
+/// Returns the text on one line, shortened if it is long.
 fn visible(text: &str) -> String {
-    let shown = |c: char| {
+    let mut line = String::new();
+    for c in shortened(text.into()).chars() {
         if c.is_control() {
-            c.escape_default().to_string()
+            line.extend(c.escape_default());
         } else {
-            c.to_string()
-        }
-    };
-    shortened(text.into()).chars().map(shown).collect()
-}
-
-/// Namespace of libvirt's elements for what only QEMU knows (`<qemu:commandline>` …).
-pub(crate) const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
-/// What the names of such elements begin with in a description, whatever the prefix in the
-/// document.
-const QEMU_PREFIX: &str = "qemu:";
-
-/// Returns an element's name as a description has it.
-fn described(node: Node<'_, '_>) -> String {
-    let prefix = if node.tag_name().namespace() == Some(QEMU_NAMESPACE) {
-        QEMU_PREFIX
-    } else {
-        ""
-    };
-    format!("{prefix}{}", node.tag_name().name())
-}
-
-/// Whether a node is an element of the name that a description uses.
-fn is_named(node: &Node<'_, '_>, name: &str) -> bool {
-    let tag = node.tag_name();
-    let (namespace, local) = match name.strip_prefix(QEMU_PREFIX) {
-        Some(local) => (Some(QEMU_NAMESPACE), local),
-        None => (None, name),
-    };
-    node.is_element() && tag.name() == local && tag.namespace() == namespace
-}
-
-/// What is of another namespace has a meaning for others only.
-fn foreign(what: &str, namespace: &str, at: Range<usize>) -> Note {
-    Note::new(
-        format!("{what} of the namespace '{namespace}' is ignored"),
-        at,
-    )
-}
-
-/// Returns the text of an element that is kept to the letter. Prefixes that are declared further up
-/// are declared in it, so that the text can stand elsewhere.
-fn verbatim(node: Node<'_, '_>, source: &str) -> Option<String> {
-    let text = source.get(node.range())?;
-    let own_tag = source.get(start_tag(node, source))?;
-    let inherited = node
-        .parent_element()
-        .into_iter()
-        .flat_map(|parent| parent.namespaces());
-    let mut declared = String::new();
-    for namespace in inherited {
-        let Some(prefix) = namespace.name().filter(|p| *p != "xml") else {
-            continue;
-        };
-        if text.contains(&format!("{prefix}:")) && !declares(own_tag, prefix) {
-            declared.push_str(&format!(
-                " xmlns:{prefix}=\"{}\"",
-                super::writer::escape(namespace.uri())
-            ));
+            line.push(c);
         }
     }
-    let name_ends = 1 + node.tag_name().name().len();
-    Some(format!(
-        "{}{declared}{}",
-        text.get(..name_ends)?,
-        text.get(name_ends..)?
-    ))
-}
-
-fn declares(tag: &str, prefix: &str) -> bool {
-    let declaration = format!("xmlns:{prefix}");
-    tag.split(declaration.as_str())
-        .skip(1)
-        .any(|rest| rest.trim_start().starts_with('='))
+    line
 }
 
 /// An element with nothing but text.
@@ -439,26 +333,10 @@ impl Element for Leaf {
     }
 }
 
-/// An element with nothing at all.
+/// An element without attributes, children and text.
 #[derive(Default)]
-pub(crate) struct Empty;
+struct Empty;
 
 impl Element for Empty {
     fn visit(&mut self, _: &mut dyn Visitor) {}
-}
-
-/// Returns the bytes of an element's start tag, from `<` to `>`.
-fn start_tag(node: Node<'_, '_>, source: &str) -> Range<usize> {
-    let range = node.range();
-    let text = source.get(range.clone()).unwrap_or("");
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (None, '>') => return range.start..range.start + at + 1,
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
-            _ => {}
-        }
-    }
-    range
 }

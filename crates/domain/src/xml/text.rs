@@ -1,8 +1,11 @@
-//! Text of a form: what is not of it is refused where it stands. The domain keeps plain strings.
+//! Forms of text: a string that does not have the form is an error of its element. The model keeps
+//! plain strings.
 
 use super::value::Value;
 
 /// Shows a string to a visitor as a text of the form `T`.
+///
+/// `visit` gets the text and shows it as an attribute, a child or the element's text.
 pub(crate) fn visit_as<T: From<String> + Into<String>>(
     slot: &mut Option<String>,
     visit: impl FnOnce(&mut Option<T>),
@@ -12,7 +15,7 @@ pub(crate) fn visit_as<T: From<String> + Into<String>>(
     *slot = text.map(T::into);
 }
 
-/// Defines forms of text: each with its check, which says what is expected.
+/// Defines forms of text, each with its check. The check's error describes the form.
 macro_rules! forms {
     ($($(#[$meta:meta])* $name:ident: $check:expr;)+) => {$(
         $(#[$meta])*
@@ -47,20 +50,22 @@ macro_rules! forms {
 forms! {
     /// The path of a file.
     FilePath: |text| expect(!text.is_empty(), "expected the path of a file");
-    /// The path of a file from the root.
+    /// An absolute path of a file.
     AbsolutePath: |text| expect(text.starts_with('/'), "expected a path that starts with '/'");
-    /// A CPU's model or feature: it stands in an option where nothing can be quoted.
+    /// A CPU model or feature. QEMU's `-cpu` option cannot quote other characters.
     CpuWord: |text| expect(
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c)),
         "expected letters, digits, '.', '_', '+' and '-'",
     );
-    /// A guest's name: it is part of paths.
+    /// A guest's name, which is part of file names.
     GuestName: guest_name;
 }
 
-/// Bytes of a guest's name. The name of a file may have 255, and the guest's files have names such
-/// as `domain-NAME.lock` and `NAME_VARS.fd.partial`.
-const MOST_NAME: usize = 224;
+/// Longest name of a guest, in bytes.
+///
+/// A file's name has at most 255 bytes, and the guest's files have names such as
+/// `domain-NAME.lock` and `NAME_VARS.fd.partial`.
+const MAX_NAME: usize = 224;
 
 fn guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
@@ -69,16 +74,17 @@ fn guest_name(text: &str) -> Result<(), &'static str> {
         "'.' and '..' are folders, not names",
     )?;
     expect(
-        text.len() <= MOST_NAME,
+        text.len() <= MAX_NAME,
         "expected a name of at most 224 bytes: files are named after it",
     )?;
-    // A terminal takes some of the characters from U+0080 on as commands.
+    // Terminals execute some of the control characters from U+0080 on.
     expect(
         !text.contains(|c: char| c == '/' || c.is_control()),
         "expected a name without a slash or control character",
     )
 }
 
-fn expect(holds: bool, what: &'static str) -> Result<(), &'static str> {
-    if holds { Ok(()) } else { Err(what) }
+/// Returns the error `expected` unless the condition holds.
+fn expect(holds: bool, expected: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(expected) }
 }

@@ -1,14 +1,18 @@
-//! What stands in attributes and text: words, numbers, names.
+//! Values of attributes and text: words, numbers, names.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 /// A value that stands in an attribute or as an element's text.
 pub(crate) trait Value: Sized {
-    /// Reads the value. The error says what is expected, without repeating the text.
+    /// Reads the value from its text.
+    ///
+    /// # Errors
+    /// If the text is not a value, the error describes the expected form. It does not repeat the
+    /// text.
     fn read(text: &str) -> Result<Self, String>;
 
-    /// Writes the value as libvirt writes it.
+    /// Returns the value's text, spelled as libvirt spells it.
     fn write(&self) -> String;
 }
 
@@ -35,6 +39,7 @@ pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         .ok_or_else(|| format!("expected a whole number from 0 to {}", max_of::<T>()))
 }
 
+/// Returns the largest number that the unsigned type holds.
 fn max_of<T>() -> u128 {
     (1u128 << (8 * size_of::<T>())) - 1
 }
@@ -54,7 +59,7 @@ macro_rules! numbers {
 }
 numbers!(u8, u16, u32, u64);
 
-/// A number written as `0x` with at least `WIDTH` hexadecimal digits, as PCI addresses are.
+/// A number that is written as `0x` with at least `WIDTH` hexadecimal digits, as in PCI addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hex<T, const WIDTH: usize>(pub(crate) T);
 
@@ -68,9 +73,14 @@ impl<T: TryFrom<u64> + Copy + Into<u64>, const WIDTH: usize> Value for Hex<T, WI
     }
 }
 
-/// Defines an enum of words: each variant with the word that stands for it in the document.
+/// Defines an enum of words: each variant has one word that stands for it in the document.
 macro_rules! words {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident {
+            $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)?
+        }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis enum $name {
@@ -78,10 +88,10 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Every value, in the order of the definition.
+            /// All values, in the order of the definition.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Returns the word that stands for the value in a domain's XML.
+            /// Returns the word that stands for the value in the domain XML.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
@@ -97,11 +107,9 @@ macro_rules! words {
 
         impl $crate::xml::value::Value for $name {
             fn read(text: &str) -> Result<Self, String> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|v| v.as_str() == text)
-                    .ok_or_else(|| $crate::xml::value::expected_one_of(text, Self::ALL.iter().map(|v| v.as_str())))
+                let known = Self::ALL.iter().copied().find(|v| v.as_str() == text);
+                let words = Self::ALL.iter().map(|v| v.as_str());
+                known.ok_or_else(|| $crate::xml::value::expected_one_of(text, words))
             }
 
             fn write(&self) -> String {
@@ -112,7 +120,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// Says which words are known, and which of them may have been meant.
+/// Returns the error for an unknown word: it lists the known words and suggests the nearest.
 pub(crate) fn expected_one_of<'a>(
     text: &str,
     words: impl Iterator<Item = &'a str> + Clone,
@@ -144,6 +152,7 @@ macro_rules! value_by_display {
 }
 pub(crate) use value_by_display;
 
+/// Reads a value by its `FromStr`; the error is the parser's message.
 pub(crate) fn from_str<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e: T::Err| e.to_string())
 }

@@ -1,12 +1,12 @@
 //! Writes elements as libvirt does: two spaces a level, single quotes, attributes before children.
 
-use super::slot::{
-    ElementSlot, ManyElements, ManyValues, OneElement, OneValue, RequiredSlot, ValueSlot,
-};
+use super::element::{ElementSlot, ManyElements, OneElement};
+use super::escape::escape;
+use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
 use super::span::SourceSpan;
 use super::{Element, Visitor};
 
-/// Collects what one element holds.
+/// A visitor that collects the attributes, children and text of one element.
 #[derive(Default)]
 pub(crate) struct Writer {
     attributes: Vec<(&'static str, String)>,
@@ -14,25 +14,28 @@ pub(crate) struct Writer {
     text: Option<String>,
 }
 
+/// A child of the element that is written.
 enum Child {
     Element(&'static str, Writer),
     Verbatim(String),
 }
 
-/// Returns the document whose root is `element`. The element itself is left as it was.
+/// Returns the document whose root is `element`. The element is unchanged.
 pub(crate) fn write<E: Element + Clone>(name: &'static str, element: &E) -> String {
     let mut out = String::new();
-    describe(&mut element.clone()).print(name, 0, &mut out);
+    collect(&mut element.clone()).print(name, 0, &mut out);
     out
 }
 
-fn describe(element: &mut dyn Element) -> Writer {
+/// Collects the attributes, children and text of an element.
+fn collect(element: &mut dyn Element) -> Writer {
     let mut writer = Writer::default();
     element.visit(&mut writer);
     writer
 }
 
 impl Writer {
+    /// Appends the element to `out`, indented for its level.
     fn print(&self, name: &str, level: usize, out: &mut String) {
         let indent = "  ".repeat(level);
         out.push_str(&format!("{indent}<{name}"));
@@ -65,40 +68,18 @@ impl Writer {
 
     fn elements(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
         for element in slot.elements() {
-            self.element(name, describe(element));
+            self.element(name, collect(element));
         }
     }
 
     /// Adds an element with one attribute for each value.
     fn words(&mut self, name: &'static str, attr: &'static str, slot: &dyn ValueSlot) {
         for value in slot.write() {
-            self.element(
-                name,
-                Writer {
-                    attributes: vec![(attr, value)],
-                    ..Writer::default()
-                },
-            );
+            let mut writer = Writer::default();
+            writer.push(attr, value);
+            self.element(name, writer);
         }
     }
-}
-
-/// Escapes what XML gives a meaning to, in text and in attributes with single quotes. Line breaks
-/// and tabs become character references, so that a reader does not turn them into spaces.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&apos;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' | '\r' => out.push_str(&format!("&#{};", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 impl Visitor for Writer {
@@ -138,13 +119,12 @@ impl Visitor for Writer {
 
     fn leaf(&mut self, name: &'static str, slot: &mut dyn OneValue) {
         for value in slot.write() {
-            self.element(
-                name,
-                Writer {
-                    text: Some(value),
-                    ..Writer::default()
-                },
-            );
+            let text = Some(value);
+            let writer = Writer {
+                text,
+                ..Writer::default()
+            };
+            self.element(name, writer);
         }
     }
 
