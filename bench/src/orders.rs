@@ -153,7 +153,7 @@ fn by_threads(dma: &dyn Dma, memory: &Memory, order: Order) -> Result<Duration> 
 pub(crate) fn map(dma: &dyn Dma, memory: &Memory, at: u64, length: u64) -> Result<()> {
     match memory.file().filter(|_| dma.capabilities().map_file) {
         Some((file, start)) => {
-            dma.map_file(file, start + at, length, IOVA + at, Access::ReadWrite)?
+            dma.map_file(file, start + at, length, IOVA + at, Access::ReadWrite)?;
         }
         // SAFETY: the memory stays until everything is unmapped (or the process ends), and is not
         // accessed.

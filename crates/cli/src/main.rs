@@ -64,7 +64,7 @@ fn show(answer: &clap::Error) -> ExitCode {
 fn run(arguments: &Arguments) -> ExitCode {
     log(arguments.global.verbose);
     panic::set_hook(Box::new(|info| {
-        say!("passthru: a fault of this program: {info}")
+        say!("passthru: a fault of this program: {info}");
     }));
     // A guest that runs is ended in order while the panic unwinds.
     match panic::catch_unwind(|| commands::run(&arguments.command)) {

@@ -45,15 +45,16 @@ fn commit(folder: &Path) {
 
 /// Returns the contents of all that is watched, by path.
 fn contents(folder: &Path) -> Vec<(PathBuf, String)> {
-    let files = build::watched(folder)
-        .into_iter()
-        .flat_map(|path| match path.is_dir() {
-            true => fs::read_dir(path)
+    let files = build::watched(folder).into_iter().flat_map(|path| {
+        if path.is_dir() {
+            fs::read_dir(path)
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
-                .collect(),
-            false => vec![path],
-        });
+                .collect()
+        } else {
+            vec![path]
+        }
+    });
     files
         .map(|file| (file.clone(), fs::read_to_string(file).unwrap_or_default()))
         .collect()

@@ -142,7 +142,7 @@ impl FaultQueue {
                 }
                 // The first group alone is larger.
                 Err(Errno::INVAL) if buffer.len() < MOST * FAULT => {
-                    buffer.resize(2 * buffer.len(), 0)
+                    buffer.resize(2 * buffer.len(), 0);
                 }
                 Err(e) => {
                     return Err(Error::Read {

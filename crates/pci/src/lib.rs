@@ -95,9 +95,12 @@ impl FromStr for Address {
             .ok_or(err("no '.' before the function"))?;
         let (rest, slot) = rest.rsplit_once(':').ok_or(err("no ':' before the slot"))?;
         let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
-        let hex = |digits: &str, what| match digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            true => u32::from_str_radix(digits, 16).map_err(|_| err(what)),
-            false => Err(err(what)),
+        let hex = |digits: &str, what| {
+            if digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                u32::from_str_radix(digits, 16).map_err(|_| err(what))
+            } else {
+                Err(err(what))
+            }
         };
         let byte = |digits: &str, what| hex(digits, what)?.try_into().map_err(|_| err(what));
         Self::new(

@@ -427,7 +427,7 @@ fn report(run: &Run, outcome: Outcome, job: &Job) {
             );
         }
         Outcome::EmulatorDied | Outcome::HostEnded => {
-            eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default())
+            eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default());
         }
     }
     if log.has_fault() {

@@ -99,7 +99,7 @@ pub(super) fn build(
             .arg(format!("--arch={}", arch.debian()));
         debootstrap.arg(SUITE).arg(root).arg(&mirrors.main);
         watched(&mut debootstrap, log, |line| {
-            step.detail(line.trim_start_matches("I: "))
+            step.detail(line.trim_start_matches("I: "));
         })?;
         prepare(root, &mirrors)?;
         install(root, arch, qemu, log, step).with_context(|| {

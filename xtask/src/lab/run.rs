@@ -25,9 +25,10 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let shell = vec!["bash".into()];
-    let (words, interactive) = match args.command.is_empty() {
-        true => (&shell, true),
-        false => (&args.command, args.interactive),
+    let (words, interactive) = if args.command.is_empty() {
+        (&shell, true)
+    } else {
+        (&args.command, args.interactive)
     };
     if interactive && !(stdin().is_terminal() && stdout().is_terminal()) {
         bail!(

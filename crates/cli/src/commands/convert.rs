@@ -76,8 +76,9 @@ pub(crate) fn finish(
 }
 
 fn render(args: &Args, line: &CommandLine, resolve: &dyn Resolve) -> String {
-    match args.json {
-        true => format!("{:#}\n", line.to_json(resolve)),
-        false => line.pretty(resolve),
+    if args.json {
+        format!("{:#}\n", line.to_json(resolve))
+    } else {
+        line.pretty(resolve)
     }
 }

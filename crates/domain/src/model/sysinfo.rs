@@ -144,7 +144,7 @@ impl Sysinfo {
                 v.error("an <entry> directly in <sysinfo> is for type 'fwcfg' only".into());
             }
             Some(SysinfoType::Fwcfg) if tables => {
-                v.error("tables of <sysinfo> are for type 'smbios' only".into())
+                v.error("tables of <sysinfo> are for type 'smbios' only".into());
             }
             _ => {}
         }

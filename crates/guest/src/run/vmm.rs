@@ -54,7 +54,7 @@ impl Vmm {
         loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5))
+                    std::thread::sleep(Duration::from_millis(5));
                 }
                 Ok(status) => return status.is_some(),
                 Err(_) => return true,

@@ -180,9 +180,10 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
         device: address,
         source,
     })?;
-    match cdev.pci() == Some(address) {
-        true => Ok(cdev),
-        false => Err(Error::NoCdev { device: address }),
+    if cdev.pci() == Some(address) {
+        Ok(cdev)
+    } else {
+        Err(Error::NoCdev { device: address })
     }
 }
 

@@ -50,13 +50,14 @@ pub(crate) fn cdev(device: Address, number: Option<u32>) -> Result<Option<Cdev>,
         device,
         source,
     })?;
-    match cdev.pci() == Some(device) {
-        true => Ok(Some(cdev)),
-        false => Err(Error::OtherDevice {
+    if cdev.pci() == Some(device) {
+        Ok(Some(cdev))
+    } else {
+        Err(Error::OtherDevice {
             number,
             device,
             is: cdev.sysfs().into(),
-        }),
+        })
     }
 }
 

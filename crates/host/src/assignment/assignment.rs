@@ -156,7 +156,7 @@ impl Host {
                     });
                 }
                 Ok(device) => {
-                    objections.extend(self.objections(request, &device, &addresses, survey))
+                    objections.extend(self.objections(request, &device, &addresses, survey));
                 }
                 Err(error) => refusals.push(error),
             }

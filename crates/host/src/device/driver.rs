@@ -78,12 +78,13 @@ impl Host {
 
 /// Says whether a device on that driver is on a VFIO driver: nobody knows before it is.
 pub(crate) fn expect_vfio(device: &Device, driver: &str) -> Result<(), Error> {
-    match device.on_vfio() {
-        true => Ok(()),
-        false => Err(Error::NotVfio {
+    if device.on_vfio() {
+        Ok(())
+    } else {
+        Err(Error::NotVfio {
             device: device.address,
             driver: driver.into(),
-        }),
+        })
     }
 }
 

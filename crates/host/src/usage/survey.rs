@@ -217,7 +217,7 @@ impl Host {
             targets: targets::targets(self, &mut blind_spots),
             network: Network::survey(self),
             processes,
-            blind_spots: blind_spots,
+            blind_spots,
             claimed: claimed.to_vec(),
             held: holds.iter().flat_map(HeldDisks::numbers).collect(),
             opens_disks: true,

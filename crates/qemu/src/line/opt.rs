@@ -144,7 +144,7 @@ impl Term {
         match self {
             Self::Want(want) => found.push(want),
             Self::Array(terms) | Self::Joined(terms) => {
-                terms.iter().for_each(|term| term.wants(found))
+                terms.iter().for_each(|term| term.wants(found));
             }
             Self::Object(object) => object.0.iter().for_each(|(_, term)| term.wants(found)),
             _ => {}

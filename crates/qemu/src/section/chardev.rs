@@ -24,14 +24,13 @@ pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .with("id", "charmonitor")
         .with("fd", socket);
     // QEMU 11.1 made the monitor an object, and -mon a deprecated spelling of it.
-    let monitor = match context.capabilities.has_type("monitor-qmp") {
-        true => Opt::object(Object::qom("monitor-qmp", "monitor").with("chardev", "charmonitor")),
-        false => {
-            let list = List::headless()
-                .with("chardev", "charmonitor")
-                .with("id", "monitor");
-            Opt::list("-mon", list.with("mode", "control"))
-        }
+    let monitor = if context.capabilities.has_type("monitor-qmp") {
+        Opt::object(Object::qom("monitor-qmp", "monitor").with("chardev", "charmonitor"))
+    } else {
+        let list = List::headless()
+            .with("chardev", "charmonitor")
+            .with("id", "monitor");
+        Opt::list("-mon", list.with("mode", "control"))
     };
     Ok(vec![
         Opt::list("-chardev", char_backend::listening(list)),

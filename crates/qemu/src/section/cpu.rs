@@ -19,11 +19,12 @@ pub(crate) type Properties = Vec<(String, Term)>;
 pub(crate) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let extra = extra_properties(context);
     let Some(model) = name(context) else {
-        return match extra.is_empty() {
-            true => Ok(Vec::new()),
-            false => Err(Error::unsupported(
+        return if extra.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(Error::unsupported(
                 "a property of the CPU without a <cpu> that names its model",
-            )),
+            ))
         };
     };
     let cpu = context.domain.cpu.as_ref();

@@ -212,9 +212,10 @@ fn ata(context: &Context<'_>, disk: &Disk, bus: DiskBus) -> Result<Object, Error
     let index = address.controller.unwrap_or(0);
     let sata = controller::find(context, ControllerType::Sata, index)
         .ok_or_else(|| lacking(disk, "SATA controller"))?;
-    let controller = match controller::is_built_in_sata(context, sata) {
-        true => "ide",
-        false => sata.info.id(),
+    let controller = if controller::is_built_in_sata(context, sata) {
+        "ide"
+    } else {
+        sata.info.id()
     };
     Ok(Object::driver(driver).with("bus", format!("{controller}.{unit}")))
 }

@@ -10,9 +10,12 @@ use crate::line::{List, Object, Opt};
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let filesystems = context.domain.devices.filesystems.iter();
-    let options = filesystems.map(|filesystem| match filesystem.is_virtiofs() {
-        true => virtiofs(context, filesystem),
-        false => by_9p(context, filesystem),
+    let options = filesystems.map(|filesystem| {
+        if filesystem.is_virtiofs() {
+            virtiofs(context, filesystem)
+        } else {
+            by_9p(context, filesystem)
+        }
     });
     Ok(options.collect::<Result<Vec<_>, _>>()?.concat())
 }

@@ -42,9 +42,12 @@ pub(crate) fn on_machine(context: &Context<'_>, list: List) -> List {
         return list;
     }
     let nvram = context.domain.os.nvram.as_ref();
-    let variables = nvram.map(|nvram| match is_layered(context, nvram) {
-        true => "libvirt-pflash1-format",
-        false => "libvirt-pflash1-storage",
+    let variables = nvram.map(|nvram| {
+        if is_layered(context, nvram) {
+            "libvirt-pflash1-format"
+        } else {
+            "libvirt-pflash1-storage"
+        }
     });
     list.with("pflash0", "libvirt-pflash0-format")
         .maybe("pflash1", variables)
@@ -67,9 +70,12 @@ fn is_layered(context: &Context<'_>, nvram: &Nvram) -> bool {
 /// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where
 /// nobody keeps that one, in a folder that outlives a reboot of the host.
 fn file(context: &Context<'_>, nvram: &Nvram) -> String {
-    let unsaid = || match context.is_standalone() {
-        true => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
-        false => context.state_path("nvram"),
+    let unsaid = || {
+        if context.is_standalone() {
+            format!("{NVRAM_DIR}/{}_VARS.fd", context.name())
+        } else {
+            context.state_path("nvram")
+        }
     };
     nvram.file().map_or_else(unsaid, str::to_owned)
 }

@@ -160,12 +160,13 @@ fn vhost_user(context: &Context<'_>, interface: &Interface, source: &NetSource) 
 fn vdpa(context: &Context<'_>, interface: &Interface, source: &NetSource) -> Object {
     let path = source.dev.clone().unwrap_or_default();
     let name = format!("{}-vdpa", interface.info.id());
-    let device = match context.is_standalone() {
-        true => Term::from(path),
-        false => Term::from(Want {
+    let device = if context.is_standalone() {
+        Term::from(path)
+    } else {
+        Term::from(Want {
             name,
             what: What::NodeSet { path },
-        }),
+        })
     };
     Object::default()
         .with("type", "vhost-vdpa")
@@ -213,11 +214,12 @@ fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Res
     let netdev = Object::default()
         .with("type", "tap")
         .and(one("fd", "fds", &tap));
-    let netdev = match is_vhost {
-        true => netdev
+    let netdev = if is_vhost {
+        netdev
             .with("vhost", true)
-            .and(one("vhostfd", "vhostfds", &vhost)),
-        false => netdev,
+            .and(one("vhostfd", "vhostfds", &vhost))
+    } else {
+        netdev
     };
     Ok(netdev.maybe("sndbuf", interface.sndbuf))
 }

@@ -51,12 +51,13 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &Cell) -> Vec<Opt> {
     }
     let list = List::new("node").with("nodeid", id(cell));
     let runs = cell.cpus.as_ref().map(IdSet::runs).unwrap_or_default();
-    let list = runs
-        .iter()
-        .fold(list, |list, (first, last)| match first == last {
-            true => list.with("cpus", *first),
-            false => list.with("cpus", format!("{first}-{last}")),
-        });
+    let list = runs.iter().fold(list, |list, (first, last)| {
+        if first == last {
+            list.with("cpus", *first)
+        } else {
+            list.with("cpus", format!("{first}-{last}"))
+        }
+    });
     let initiator = numa.has_hmat().then(|| initiator(numa, cell)).flatten();
     let list = list
         .maybe("initiator", initiator)

@@ -73,13 +73,14 @@ impl Place<'_> {
             ),
             DiskType::VhostVdpa => {
                 let path = self.source.dev.clone().unwrap_or_default();
-                let device = match context.is_standalone() {
-                    true => Term::from(path),
-                    false => Want {
+                let device = if context.is_standalone() {
+                    Term::from(path)
+                } else {
+                    Want {
                         name: format!("{node}-vdpa"),
                         what: What::NodeSet { path },
                     }
-                    .into(),
+                    .into()
                 };
                 plain(Object::driver("virtio-blk-vhost-vdpa").with("path", device))
             }
@@ -94,9 +95,10 @@ impl Place<'_> {
     fn block_driver(&self, disk: &Disk) -> &'static str {
         let path = self.source.path().unwrap_or_default();
         let is_drive = path == "/dev/cdrom" || path.starts_with("/dev/sr");
-        match disk.device == Some(DiskDevice::Cdrom) && is_drive {
-            true => "host_cdrom",
-            false => "host_device",
+        if disk.device == Some(DiskDevice::Cdrom) && is_drive {
+            "host_cdrom"
+        } else {
+            "host_device"
         }
     }
 
@@ -349,23 +351,22 @@ impl Place<'_> {
             "{protocol}://{name}:{}/{path}{query}",
             host.port.unwrap_or(usual)
         );
-        let cookies = match self.source.cookies.is_empty() {
-            true => None,
-            false => {
-                let id = format!("{node}-httpcookie-secret0");
-                let names: Vec<_> = self
-                    .source
-                    .cookies
-                    .iter()
-                    .map(|cookie| cookie.name.as_str())
-                    .collect();
-                before.push(secret::sealed(
-                    context,
-                    &id,
-                    format!("cookies {}", names.join(", ")),
-                )?);
-                Some(id)
-            }
+        let cookies = if self.source.cookies.is_empty() {
+            None
+        } else {
+            let id = format!("{node}-httpcookie-secret0");
+            let names: Vec<_> = self
+                .source
+                .cookies
+                .iter()
+                .map(|cookie| cookie.name.as_str())
+                .collect();
+            before.push(secret::sealed(
+                context,
+                &id,
+                format!("cookies {}", names.join(", ")),
+            )?);
+            Some(id)
         };
         let (user, secret) = password.unzip();
         Ok(Object::driver(protocol.as_str())

@@ -49,25 +49,24 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
     let list = List::new("passthrough").with("id", format!("tpm-{id}"));
     Opt::list(
         "-tpmdev",
-        match context.is_standalone() {
-            true => list.with("path", path).with("cancel-path", cancel),
-            false => {
-                let tpm = Want {
-                    name: format!("{id}-tpm"),
-                    what: What::NodeSet { path },
-                };
-                let cancel = What::Output {
-                    path: cancel,
-                    append: true,
-                };
-                list.with("path", tpm).with(
-                    "cancel-path",
-                    Want {
-                        name: format!("{id}-cancel"),
-                        what: cancel,
-                    },
-                )
-            }
+        if context.is_standalone() {
+            list.with("path", path).with("cancel-path", cancel)
+        } else {
+            let tpm = Want {
+                name: format!("{id}-tpm"),
+                what: What::NodeSet { path },
+            };
+            let cancel = What::Output {
+                path: cancel,
+                append: true,
+            };
+            list.with("path", tpm).with(
+                "cancel-path",
+                Want {
+                    name: format!("{id}-cancel"),
+                    what: cancel,
+                },
+            )
         },
     )
 }

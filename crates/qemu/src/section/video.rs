@@ -34,18 +34,19 @@ fn card(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, Error> {
         path: context.state_path(&format!("{id}-vhost-user-gpu.sock")),
     };
     let socket = List::new("socket").with("id", chardev.as_str());
-    let socket = match context.is_standalone() {
-        true => socket.with(
+    let socket = if context.is_standalone() {
+        socket.with(
             "path",
             context.state_path(&format!("{id}-vhost-user-gpu.sock")),
-        ),
-        false => socket.with(
+        )
+    } else {
+        socket.with(
             "fd",
             Want {
                 name: format!("{id}-vhost-user"),
                 what,
             },
-        ),
+        )
     };
     let device = device.with("chardev", chardev).and(place(context, video)?);
     Ok(vec![Opt::list("-chardev", socket), Opt::device(device)])
@@ -73,12 +74,11 @@ fn driver(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
                 (false, false, true) => "virtio-gpu-gl",
                 (false, false, false) => "virtio-gpu",
             };
-            match vga {
-                true => Object::driver(name),
-                false => {
-                    let options = video.driver.as_ref().map(|driver| driver.virtio);
-                    virtio::device(name, None, options, &video.info)?
-                }
+            if vga {
+                Object::driver(name)
+            } else {
+                let options = video.driver.as_ref().map(|driver| driver.virtio);
+                virtio::device(name, None, options, &video.info)?
             }
         }
         Some(VideoModel::Vga) => Object::driver("VGA"),

@@ -203,12 +203,13 @@ fn end(members: &mut [Member]) -> Result<(), container::Error> {
 fn check(span: Span, page_size: u64, bitmap: &[u64]) -> Result<(), container::Error> {
     let length = span.length();
     check_bitmap(length, page_size, bitmap)?;
-    match span.start().is_multiple_of(page_size) {
-        true => Ok(()),
-        false => Err(container::Error::Bitmap {
+    if span.start().is_multiple_of(page_size) {
+        Ok(())
+    } else {
+        Err(container::Error::Bitmap {
             length,
             page_size,
             words: bitmap.len(),
-        }),
+        })
     }
 }

@@ -103,9 +103,10 @@ impl State {
             return;
         };
         for start in granules {
-            match populated {
-                true => entry.populated.insert(*start),
-                false => entry.populated.remove(start),
+            if populated {
+                entry.populated.insert(*start)
+            } else {
+                entry.populated.remove(start)
             };
         }
     }

@@ -202,12 +202,13 @@ impl State {
                         journal.0.push(Step::Mapped(plan.member, span));
                     }
                     let error = Error::Map { span, source };
-                    match piece.must {
-                        true => result = Err(error),
-                        false => notes.push(Note {
+                    if piece.must {
+                        result = Err(error)
+                    } else {
+                        notes.push(Note {
                             span,
                             what: Noted::NotMapped(error),
-                        }),
+                        });
                     }
                 }
                 None => {
@@ -303,13 +304,14 @@ impl State {
                 }
             }
         }
-        match lost.is_empty() && still.is_empty() {
-            true => cause,
-            false => Error::Lost {
+        if lost.is_empty() && still.is_empty() {
+            cause
+        } else {
+            Error::Lost {
                 ranges: lost.into_iter().collect(),
                 still: still.into_iter().collect(),
                 source: Box::new(cause),
-            },
+            }
         }
     }
 }

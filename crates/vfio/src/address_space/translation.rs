@@ -27,14 +27,15 @@ impl Translation {
                 .into_iter()
                 .all(|part| is_populated(entry, part))
         };
-        match system.sections.gaps(target).is_empty()
+        if system.sections.gaps(target).is_empty()
             && system.sections.overlapping(target).all(is_there)
         {
-            true => Ok(()),
-            false => Err(Error::Untranslated {
+            Ok(())
+        } else {
+            Err(Error::Untranslated {
                 iova: self.iova,
                 target,
-            }),
+            })
         }
     }
 

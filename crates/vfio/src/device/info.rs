@@ -75,14 +75,14 @@ impl Info {
                     atomics = AtomicOps::from_bits_retain(capability.word(0)?);
                 }
                 VFIO_DEVICE_INFO_CAP_ZPCI_BASE => {
-                    zpci_error = ZpciErrorLength::from_base(&capability)?
+                    zpci_error = ZpciErrorLength::from_base(&capability)?;
                 }
                 id => {
                     tracing::debug!(
                         id,
                         version = capability.version,
                         "a capability that is not known here"
-                    )
+                    );
                 }
             }
         }

@@ -73,7 +73,7 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapabili
                 info.kind = Some(RegionType {
                     kind: capability.word(0)?,
                     subtype: capability.word(4)?,
-                })
+                });
             }
             MSIX_MAPPABLE => info.msix_mappable = true,
             id => tracing::debug!(

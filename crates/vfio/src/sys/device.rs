@@ -147,7 +147,7 @@ pub(crate) fn hot_reset_info(fd: BorrowedFd<'_>) -> Result<(u32, Vec<Dependent>)
         let (flags, count) = (words[1], words[2].min(MAX_ANSWER / 8) as usize);
         match answer {
             Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => {
-                words.resize(HEADER + 2 * count, 0)
+                words.resize(HEADER + 2 * count, 0);
             }
             Err(e) => return Err(e),
             Ok(_) => {

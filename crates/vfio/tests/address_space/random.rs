@@ -68,10 +68,10 @@ fn check(runner: &Runner, models: &[Arc<Model>]) -> Result<(), TestCaseError> {
             match runner.expected.at(page) {
                 Wanted::Nothing => prop_assert_eq!(found, None, "page {}", page),
                 Wanted::This(memory) => {
-                    prop_assert_eq!(found, Some(target(memory)), "page {}", page)
+                    prop_assert_eq!(found, Some(target(memory)), "page {}", page);
                 }
                 Wanted::Perhaps(memory) => {
-                    prop_assert!(found.is_none_or(|found| found == target(memory)))
+                    prop_assert!(found.is_none_or(|found| found == target(memory)));
                 }
             }
         }
@@ -97,7 +97,7 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
         match wanted {
             Wanted::Nothing => prop_assert_eq!(found, None, "page {}", page),
             Wanted::This(memory) => {
-                prop_assert!(found == target(memory) || is_missing(runner.noted))
+                prop_assert!(found == target(memory) || is_missing(runner.noted));
             }
             Wanted::Perhaps(memory) => prop_assert!(found == target(memory) || is_missing(true)),
         }

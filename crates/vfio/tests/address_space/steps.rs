@@ -157,9 +157,10 @@ impl Runner {
     /// Once nothing fails any more, all of it can be made right.
     pub(crate) fn restore_all(&mut self) {
         (self.noted, self.broken) = (false, false);
-        match self.expected.sections.is_empty() {
-            true => self.change(&[(0, END)], &[]).unwrap(),
-            false => drop(self.space.restore(Span::ALL).unwrap()),
+        if self.expected.sections.is_empty() {
+            self.change(&[(0, END)], &[]).unwrap()
+        } else {
+            drop(self.space.restore(Span::ALL).unwrap())
         }
         self.expected
             .sections
@@ -226,12 +227,12 @@ impl Runner {
             return Ok(());
         };
         let place = pages(*at, section.length);
-        let result = match withdrawn {
-            true => self.space.withdraw(place),
-            false => self
-                .space
+        let result = if withdrawn {
+            self.space.withdraw(place)
+        } else {
+            self.space
                 .restore(place)
-                .map(|notes| self.noted |= missing(&notes)),
+                .map(|notes| self.noted |= missing(&notes))
         };
         if is_done(&result) {
             section.withdrawn = withdrawn;

@@ -240,17 +240,16 @@ fn dry_run(
     notices: &mut Notices,
 ) -> Result<ExitCode, Error> {
     let steps = plan.steps(host).map_err(guest::error)?;
-    let text = match args.json {
-        true => format!("{:#}\n", serde_json::json!({ "steps": steps })),
-        false => {
-            let lines = steps
-                .iter()
-                .enumerate()
-                .map(|(n, step)| format!("{:2}. {step}\n", n + 1));
-            lines
-                .chain([format!("\nThe command:\n{}", plan.command())])
-                .collect()
-        }
+    let text = if args.json {
+        format!("{:#}\n", serde_json::json!({ "steps": steps }))
+    } else {
+        let lines = steps
+            .iter()
+            .enumerate()
+            .map(|(n, step)| format!("{:2}. {step}\n", n + 1));
+        lines
+            .chain([format!("\nThe command:\n{}", plan.command())])
+            .collect()
     };
     output::print(&text)?;
     show_notes(plan, host, notices)?;

@@ -305,7 +305,7 @@ impl DiskSource {
         v.children("host", &mut self.hosts);
         v.child_word("snapshot", "name", &mut self.snapshot);
         visit_as::<FilePath>(&mut self.config, |path| {
-            v.child_word("config", "file", path)
+            v.child_word("config", "file", path);
         });
         v.child_word("ssl", "verify", &mut self.ssl_verify);
         let mut cookies =
@@ -319,7 +319,7 @@ impl DiskSource {
         self.initiator = initiator.and_then(|initiator| initiator.0);
         v.child("identity", &mut self.identity);
         visit_as::<FilePath>(&mut self.known_hosts, |path| {
-            v.child_word("knownHosts", "path", path)
+            v.child_word("knownHosts", "path", path);
         });
         v.child("reconnect", &mut self.reconnect);
         v.child("auth", &mut self.auth);

@@ -128,9 +128,10 @@ impl Value for InterfaceModel {
             return Ok(known);
         }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        match !text.is_empty() && text.chars().all(fits) {
-            true => Ok(Self::Other(text.into())),
-            false => Err("expected a model's name, of letters, digits, '-' and '_'".into()),
+        if !text.is_empty() && text.chars().all(fits) {
+            Ok(Self::Other(text.into()))
+        } else {
+            Err("expected a model's name, of letters, digits, '-' and '_'".into())
         }
     }
 
@@ -317,10 +318,10 @@ impl Interface {
         v.children("route", &mut self.routes);
         v.children("portForward", &mut self.port_forwards);
         visit_as::<FilePath>(&mut self.script, |path| {
-            v.child_word("script", "path", path)
+            v.child_word("script", "path", path);
         });
         visit_as::<FilePath>(&mut self.downscript, |path| {
-            v.child_word("downscript", "path", path)
+            v.child_word("downscript", "path", path);
         });
         v.child("target", &mut self.target);
         v.child_word("guest", "dev", &mut self.guest);

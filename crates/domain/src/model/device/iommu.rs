@@ -208,7 +208,7 @@ impl Iommu {
                 .map(|a| u32::from(a.bus));
             match (driver.pci_bus, bus) {
                 (None, None) => {
-                    v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into())
+                    v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into());
                 }
                 (Some(said), Some(bus)) if said != bus => {
                     v.error(format!(

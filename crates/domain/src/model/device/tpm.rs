@@ -150,7 +150,7 @@ impl Element for TpmBackend {
             None => v.error("<backend> of a <tpm> needs the attribute 'type'".into()),
             Some(TpmBackendType::Passthrough) => {
                 visit_as::<FilePath>(&mut self.device, |path| {
-                    v.child_word("device", "path", path)
+                    v.child_word("device", "path", path);
                 });
             }
             Some(TpmBackendType::Emulator) => self.visit_emulator(v),

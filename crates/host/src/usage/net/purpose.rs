@@ -169,7 +169,7 @@ impl fmt::Display for NetworkUsage {
                 write!(f, "{protocol} with {peer} over {interface}")?;
             }
             NetworkPurpose::Ssh { peer } => {
-                write!(f, "the SSH session of {peer} over {interface}")?
+                write!(f, "the SSH session of {peer} over {interface}")?;
             }
             NetworkPurpose::SshServer { address } => {
                 write!(f, "the SSH server's address {address} on {interface}")?;

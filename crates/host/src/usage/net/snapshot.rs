@@ -101,7 +101,7 @@ impl NetworkSnapshot {
             header[0] = 7; // AF_BRIDGE
             match optional(sockets.route.dump(GET_NEIGHBOUR, &Body::new(&header))) {
                 Ok(list) => {
-                    self.forwarding = list.iter().filter_map(link::parse_forwarding).collect()
+                    self.forwarding = list.iter().filter_map(link::parse_forwarding).collect();
                 }
                 Err(error) => self.miss("remote ends of vxlan interfaces", error),
             }

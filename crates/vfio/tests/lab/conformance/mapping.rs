@@ -187,16 +187,16 @@ fn capabilities_match_supported_calls(backend: Backend) {
             .container
             .map_file(std::os::fd::AsFd::as_fd(&file), 0, PAGE, FROM, Access::Read);
     if can.map_file {
-        mapped.unwrap()
+        mapped.unwrap();
     } else {
-        assert_unsupported(mapped)
+        assert_unsupported(mapped);
     }
     assert_eq!(setup.container.ioas().is_some(), can.copy);
     let replaced = setup.member.replace(None);
     if can.nesting {
-        replaced.unwrap()
+        replaced.unwrap();
     } else {
-        assert_unsupported(replaced)
+        assert_unsupported(replaced);
     }
     assert_eq!(setup.member.bound().is_some(), can.pasid);
     // No device of the virtual host has PASIDs: where they can be attached, it is the kernel that
@@ -205,17 +205,17 @@ fn capabilities_match_supported_calls(backend: Backend) {
     let ioas = ioas.unwrap_or_else(|| Arc::new(Ioas::alloc(&crate::taken::iommufd()).unwrap()));
     let refused = setup.member.attach_pasid(1, ioas);
     if can.pasid {
-        assert_eq!(errno(&refused.unwrap_err()), Some(Errno::INVAL))
+        assert_eq!(errno(&refused.unwrap_err()), Some(Errno::INVAL));
     } else {
-        assert_unsupported(refused)
+        assert_unsupported(refused);
     }
     let kept = setup
         .container
         .dirty_pages(FROM, PAGE, PAGE, false, &mut [0]);
     if can.dirty_without_clear {
-        assert!(matches!(kept, Err(Error::NotTracking)))
+        assert!(matches!(kept, Err(Error::NotTracking)));
     } else {
-        assert_unsupported(kept)
+        assert_unsupported(kept);
     }
 }
 

@@ -201,7 +201,7 @@ fn look(runner: &Runner, setup: &Setup, sequence: u64) {
         let marks = [0, 1].map(|memory| mark(sequence, memory, target));
         match wanted {
             Wanted::This(memory) | Wanted::Perhaps(memory) => {
-                assert_eq!(found, marks[memory], "page {page}")
+                assert_eq!(found, marks[memory], "page {page}");
             }
             Wanted::Nothing => assert!(!marks.contains(&found), "page {page}: {found:#x}"),
         }

@@ -66,6 +66,6 @@ pub(super) fn poke(memory: &Memory, offset: u64, value: u64) {
             .unwrap()
             .add(offset as usize)
             .cast::<u64>()
-            .write_volatile(value)
+            .write_volatile(value);
     }
 }

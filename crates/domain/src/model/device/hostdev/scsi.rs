@@ -89,11 +89,10 @@ impl Element for ScsiSource {
             self.adapter.is_none() || self.address.is_none()
         };
         if lacks {
-            v.error(match self.is_iscsi() {
-                true => {
-                    "<source> of an iSCSI device needs the attribute 'name' and a <host>".into()
-                }
-                false => "<source> of a SCSI device needs an <adapter> and an <address>".into(),
+            v.error(if self.is_iscsi() {
+                "<source> of an iSCSI device needs the attribute 'name' and a <host>".into()
+            } else {
+                "<source> of a SCSI device needs an <adapter> and an <address>".into()
             });
         }
     }

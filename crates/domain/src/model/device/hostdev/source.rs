@@ -276,7 +276,7 @@ impl Element for TypedAddress {
         }
         match (&mut self.0, kind) {
             (HostdevSource::Usb(usb), AddressType::Usb) => {
-                usb.address.get_or_insert_default().visit(v)
+                usb.address.get_or_insert_default().visit(v);
             }
             (HostdevSource::Pci(pci), AddressType::Pci) => {
                 let mut address = (!v.reading()).then_some(pci.address);
