@@ -17,7 +17,7 @@ use iommufd_ioctls::IommuFd;
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{CMB_NVME, IGB, NVME};
 use passthru_vfio::container::{
-    Access, Attach, Backend, Container, Dma, IommufdContainer, Member, Type1Container,
+    Access, AttachOptions, Backend, Container, Dma, IommufdContainer, Member, Type1Container,
 };
 use passthru_vfio::device::Source;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
@@ -65,12 +65,12 @@ impl Ways {
         let container = Arc::new(IommufdContainer::new(&context, None)?);
         let device = Source::Pci(NVME.parse()?);
         let ours = container
-            .attach(device.into(), Attach::default())
+            .attach(device.into(), AttachOptions::default())
             .map_err(|failed| failed.error)?;
         let type1 = Arc::new(Type1Container::open(None)?);
         let device = Source::Pci(IGB.parse()?);
         let by_type1 = type1
-            .attach(device.into(), Attach::default())
+            .attach(device.into(), AttachOptions::default())
             .map_err(|failed| failed.error)?;
         let same = File::from(context.as_fd().try_clone_to_owned()?);
         let peers = VfioIommufd::new(Arc::new(IommuFd::new_from_fd(same)), None, None);

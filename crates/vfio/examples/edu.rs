@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use passthru_pci::Address;
-use passthru_vfio::container::{self, Access, Attach, Member, Options, Policy};
+use passthru_vfio::container::{self, Access, AttachOptions, Member, Options, Policy};
 use passthru_vfio::device::{Event, Irq, Mmap, Region, Source};
 use passthru_vfio::dma::{DmaPool, IovaAllocator};
 
@@ -64,7 +64,9 @@ fn main() -> Result<()> {
     };
     let choice = container::open(&options, &[source.locate()?])?;
     println!("{choice}");
-    let member = choice.container.attach(source.into(), Attach::default())?;
+    let member = choice
+        .container
+        .attach(source.into(), AttachOptions::default())?;
     let edu = Edu::new(member)?;
     edu.check_registers()?;
     edu.check_interrupt()?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use passthru_pci::Address;
-use passthru_vfio::container::{self, Access, Attach, Member, Options, Policy};
+use passthru_vfio::container::{self, Access, AttachOptions, Member, Options, Policy};
 use passthru_vfio::device::{Mmap, Region, Source, Word};
 use passthru_vfio::dma::{Buffer, DmaPool, IovaAllocator};
 
@@ -70,7 +70,9 @@ fn main() -> Result<()> {
         ..Options::default()
     };
     let choice = container::open(&options, &[source.locate()?])?;
-    let member = choice.container.attach(source.into(), Attach::default())?;
+    let member = choice
+        .container
+        .attach(source.into(), AttachOptions::default())?;
     let iovas = IovaAllocator::new(&choice.container.iova_ranges()?, PAGE as u64);
     let pool = DmaPool::new(choice.container.clone(), iovas);
 

@@ -4,7 +4,7 @@
 //!
 //! | operations | tests |
 //! |---|---|
-//! | `Source::locate`, `Source::open`, `Location::at`, `Cdev::open`, `Cdev::from_fd`, `Cdev::bind` | `failed_open_or_bind_can_be_repeated` |
+//! | `Source::locate`, `Source::open`, `Location::from_sysfs`, `Cdev::open`, `Cdev::from_fd`, `Cdev::bind` | `failed_open_or_bind_can_be_repeated` |
 //! | `Bound::attach` | `failed_attach_can_be_repeated` |
 //! | `Bound::attach_pasid` | `refused_pasid_leaves_nothing` |
 //! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below, and what is put right after one that fails is tested without the kernel, beside it |
@@ -18,7 +18,7 @@
 //! | `Device::set_vf_token` | `failed_vf_token_can_be_set_again` |
 //! | `Region::dma_buf`, `Region::set_ioeventfd`, `Region::clear_ioeventfd`, `Device::enter_low_power`, `Device::enter_low_power_with_wakeup`, `Device::exit_low_power`, `Device::set_bus_master`, `Device::zpci_error` | `failed_feature_can_be_repeated` |
 //! | `Device::migration`, `Device::migration_state`, `Device::set_migration_state`, `Device::migration_data_size`, `Device::enable_precopy_reinit`, `MigrationData::precopy` | `failed_migration_call_can_be_repeated`, `failed_migration_data_access_loses_no_byte` |
-//! | `Device::start_dma_logging`, `Device::stop_dma_logging`, `Device::dma_logged` | `failed_migration_call_can_be_repeated` |
+//! | `Device::start_dma_logging`, `Device::stop_dma_logging`, `Device::read_dma_log` | `failed_migration_call_can_be_repeated` |
 //! | `open`, `IommufdContainer::new`, `Type1Container::open`, `Type1Container::open_at` | `failed_container_open_leaves_nothing` |
 //! | `Group::open`, `Group::check_viable`, `Type1Container::info` | `failed_group_call_can_be_repeated` |
 //! | `Container::attach` | `failed_container_attach_returns_device`, `failed_attach_of_bound_device_leaves_it_bound` |

@@ -8,7 +8,9 @@ use super::source::Source;
 use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
-use crate::container::{self, Access, Dma, IovaRanges, may_be_done, runs, until_gone};
+use crate::container::{
+    self, Access, Dma, IovaRanges, may_have_taken_effect, runs, unmap_certainly,
+};
 use passthru_iommufd::Iova;
 use std::mem;
 use std::ops::Range;
@@ -117,7 +119,7 @@ impl Member {
     /// Forgets a recorded piece that could not be mapped, or that was not tried. Returns whether
     /// that can be: the kernel may have mapped it, and then failed to say so.
     pub(super) fn forget(&mut self, span: Span, error: Option<&container::Error>) -> bool {
-        if error.is_some_and(|error| may_be_done(error.io())) {
+        if error.is_some_and(|error| may_have_taken_effect(error.io())) {
             return self.unmap(span).is_ok();
         }
         self.pieces.remove(span);
@@ -287,7 +289,7 @@ pub(super) unsafe fn copy(
 
 /// Unmaps a span; that nothing is mapped there is as good.
 fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
-    until_gone(
+    unmap_certainly(
         || dma.unmap(span.start(), span.length()),
         container::Error::io,
     )
@@ -296,5 +298,5 @@ fn unmap(dma: &dyn Dma, span: Span) -> Result<(), container::Error> {
 /// Makes sure that nothing is mapped in a span after a refusal to map there. Returns whether it is
 /// sure.
 pub(super) fn settle(dma: &dyn Dma, span: Span, refusal: &container::Error) -> bool {
-    !may_be_done(refusal.io()) || unmap(dma, span).is_ok()
+    !may_have_taken_effect(refusal.io()) || unmap(dma, span).is_ok()
 }

@@ -31,7 +31,7 @@ fn blockers(devices: &Path) -> Vec<Blocker> {
 }
 
 fn blocker(device: &Path) -> Option<Blocker> {
-    let location = Location::at(device).ok()?;
+    let location = Location::from_sysfs(device).ok()?;
     let driver = location.driver()?;
     let is_harmless = location.cdev().is_some() || passthru_pci::leaves_group_viable(&driver);
     (!is_harmless).then(|| Blocker {

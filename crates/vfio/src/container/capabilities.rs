@@ -36,7 +36,7 @@ pub struct Capabilities {
     /// Whether written pages can be asked for without making them clean.
     pub dirty_without_clear: bool,
     /// How BARs are mapped.
-    pub bars: BarMapping,
+    pub bar_mapping: BarMapping,
     /// How many mappings there can be at a time, if that is limited. With type1 it is the module
     /// parameter `dma_entry_limit` (65,535 by default) as it was when the container got its first
     /// device.
@@ -62,7 +62,7 @@ impl Capabilities {
             map_file: false,
             dirty_tracking: false,
             dirty_without_clear: false,
-            bars: BarMapping::Mmap,
+            bar_mapping: BarMapping::Mmap,
             max_mappings: None,
             without_devices: false,
             copy: false,

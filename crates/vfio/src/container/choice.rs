@@ -1,4 +1,4 @@
-//! Which backend is taken, and why.
+//! The choice of a backend.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use passthru_iommufd::Iommufd;
 
-use super::{Backend, Container, Discards, Error, IommufdContainer, KvmVfio, Type1Container, Why};
+use super::{
+    Backend, BackendReason, Container, Discards, Error, IommufdContainer, KvmVfio, Type1Container,
+};
 use crate::device::Location;
 
 /// Which backend to take.
@@ -57,8 +59,8 @@ pub struct Choice {
     pub container: Arc<dyn Container>,
     /// Its backend.
     pub backend: Backend,
-    /// Why this one.
-    pub why: Why,
+    /// Reason for this backend.
+    pub reason: BackendReason,
 }
 
 /// Opens an empty container for these devices, by the policy.
@@ -69,26 +71,33 @@ pub struct Choice {
 pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
     devices.iter().try_for_each(Location::require_iommu)?;
     match options.policy {
-        Policy::Iommufd => Ok(over_iommufd(options, context(options)?, Why::Asked)?),
-        Policy::Type1 => over_type1(options, Why::Asked),
+        Policy::Iommufd => Ok(over_iommufd(
+            options,
+            context(options)?,
+            BackendReason::Asked,
+        )?),
+        Policy::Type1 => over_type1(options, BackendReason::Asked),
         Policy::Auto => match choose(options, devices) {
-            Ok((context, why)) => over_iommufd(options, context, why),
-            Err(why) => over_type1_instead(options, why),
+            Ok((context, reason)) => over_iommufd(options, context, reason),
+            Err(reason) => over_type1_instead(options, reason),
         },
     }
 }
 
 /// Returns the iommufd to use, or why there is none.
-fn choose(options: &Options, devices: &[Location]) -> Result<(Arc<Iommufd>, Why), Why> {
-    let why = if options.iommufd.is_some() {
-        Why::Given
+fn choose(
+    options: &Options,
+    devices: &[Location],
+) -> Result<(Arc<Iommufd>, BackendReason), BackendReason> {
+    let reason = if options.iommufd.is_some() {
+        BackendReason::Given
     } else {
-        Why::Answers
+        BackendReason::Answers
     };
-    let context = context(options).map_err(Why::NoIommufd)?;
+    let context = context(options).map_err(BackendReason::NoIommufd)?;
     match devices.iter().find(|device| device.cdev().is_none()) {
-        Some(device) => Err(Why::NoCdev(device.name())),
-        None => Ok((context, why)),
+        Some(device) => Err(BackendReason::NoCdev(device.name())),
+        None => Ok((context, reason)),
     }
 }
 
@@ -99,31 +108,35 @@ fn context(options: &Options) -> Result<Arc<Iommufd>, passthru_iommufd::Error> {
     }
 }
 
-fn over_iommufd(options: &Options, context: Arc<Iommufd>, why: Why) -> Result<Choice, Error> {
+fn over_iommufd(
+    options: &Options,
+    context: Arc<Iommufd>,
+    reason: BackendReason,
+) -> Result<Choice, Error> {
     let container = IommufdContainer::new(&context, options.kvm.clone())?;
     let container = Arc::new(container.with_discards(options.discards.clone()));
     Ok(Choice {
         container,
         backend: Backend::Iommufd,
-        why,
+        reason,
     })
 }
 
-fn over_type1(options: &Options, why: Why) -> Result<Choice, Error> {
+fn over_type1(options: &Options, reason: BackendReason) -> Result<Choice, Error> {
     let container = Type1Container::open(options.kvm.clone())?;
     let container = Arc::new(container.with_discards(options.discards.clone()));
     Ok(Choice {
         container,
         backend: Backend::Type1,
-        why,
+        reason,
     })
 }
 
-fn over_type1_instead(options: &Options, why: Why) -> Result<Choice, Error> {
-    match over_type1(options, Why::Asked) {
-        Ok(choice) => Ok(Choice { why, ..choice }),
+fn over_type1_instead(options: &Options, reason: BackendReason) -> Result<Choice, Error> {
+    match over_type1(options, BackendReason::Asked) {
+        Ok(choice) => Ok(Choice { reason, ..choice }),
         Err(error) => Err(Error::NoBackend {
-            iommufd: Box::new(why),
+            iommufd: Box::new(reason),
             source: Box::new(error),
         }),
     }
@@ -132,7 +145,7 @@ fn over_type1_instead(options: &Options, why: Why) -> Result<Choice, Error> {
 /// As `type1: cannot open /dev/iommu: No such file or directory (os error 2)`.
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.backend, self.why)
+        write!(f, "{}: {}", self.backend, self.reason)
     }
 }
 
@@ -145,7 +158,7 @@ mod tests {
     fn device_without_iommu_is_refused_by_every_policy() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("vfio-dev/noiommu-vfio7")).unwrap();
-        let devices = [Location::at(root.path()).unwrap()];
+        let devices = [Location::from_sysfs(root.path()).unwrap()];
         for policy in [Policy::Auto, Policy::Iommufd, Policy::Type1] {
             let error = open(
                 &Options {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use passthru_iommufd::Hwpt;
 
-use super::{Attach, Candidate, Discards, Dma, Error, HotResetProof, Included, Member};
+use super::{AttachOptions, Candidate, Discards, Dma, Error, HotResetProof, IncludedTable, Member};
 use crate::Failed;
-use crate::device::HotReset;
+use crate::device::HotResetInfo;
 
 /// The base container: mappings, and the devices that reach them.
 pub trait Container: Dma {
@@ -18,7 +18,11 @@ pub trait Container: Dma {
     /// The step that failed ([`Error::NotViable`] where other devices of the group are in the way);
     /// what was done before is undone, and the device comes back as it is then: one that was bound
     /// meanwhile as [`Candidate::Bound`], an open one as [`Source::Fd`].
-    fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>>;
+    fn attach(
+        &self,
+        device: Candidate,
+        options: AttachOptions,
+    ) -> Result<Member, Failed<Candidate, Error>>;
 
     /// Has a page table over this container's address space tell its dirty pages with the others,
     /// for as long as the returned value lives: one that a device is attached to which is not
@@ -29,7 +33,7 @@ pub trait Container: Dma {
     /// [`Error::OtherTable`]; [`Error::Discarding`]; while dirty pages are tracked, the kernel's
     /// refusal to; [`Error::Unsupported`] without
     /// [`Capabilities::nesting`](super::Capabilities::nesting).
-    fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error>;
+    fn include(&self, table: &Arc<Hwpt>) -> Result<IncludedTable, Error>;
 
     /// Returns what proves that a hot reset is the owner's, as [`Device::hot_reset`] takes it: with
     /// type1 the open files of all affected groups, with iommufd nothing, since the kernel looks
@@ -47,7 +51,7 @@ pub trait Container: Dma {
     ///
     /// # Errors
     /// [`Error::NotOwned`] with the devices that are somebody else's, or nobody's.
-    fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error>;
+    fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error>;
 
     /// Returns whether the guest's memory may be discarded beside the devices that are attached,
     /// here and in the other containers of the guest.

@@ -7,11 +7,11 @@ use passthru_iommufd::BoundDevice;
 use rustix::io::Errno;
 
 use super::{
-    Attach, Backend, Candidate, Choice, Container, Discards, Error, HotResetProof, Member, Options,
-    open,
+    AttachOptions, Backend, Candidate, Choice, Container, Discards, Error, HotResetProof, Member,
+    Options, open,
 };
 use crate::Failed;
-use crate::device::{HotReset, Location};
+use crate::device::{HotResetInfo, Location};
 
 /// The containers whose mappings are to be the same. A device goes into the first one that takes
 /// it, and gets a new one where none does: as where its IOMMU or its reserved IOVAs are at odds
@@ -26,7 +26,7 @@ pub struct Containers {
 
 /// Where a device was attached.
 #[derive(Debug)]
-pub struct Placed {
+pub struct Placement {
     /// The device.
     pub member: Member,
     /// Its container.
@@ -57,12 +57,12 @@ impl Containers {
     pub fn attach(
         &mut self,
         mut device: Candidate,
-        how: &Attach,
-    ) -> Result<Placed, Failed<Candidate, Error>> {
+        options: &AttachOptions,
+    ) -> Result<Placement, Failed<Candidate, Error>> {
         self.choices
             .retain(|choice| has_mappings(&*choice.container));
         for choice in &self.choices {
-            match choice.container.attach(device, how.clone()) {
+            match choice.container.attach(device, options.clone()) {
                 Ok(member) => return Ok(placed(member, choice, false)),
                 Err(failed) if is_out_of_means(&failed.error) => return Err(failed),
                 Err(Failed { state, error }) => {
@@ -83,7 +83,7 @@ impl Containers {
                 });
             }
         };
-        let member = choice.container.attach(device, how.clone())?;
+        let member = choice.container.attach(device, options.clone())?;
         let placed = placed(member, &choice, true);
         self.keep(choice);
         Ok(placed)
@@ -95,7 +95,7 @@ impl Containers {
     ///
     /// # Errors
     /// [`Error::NotOwned`] with the devices that are in none of them.
-    pub fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+    pub fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error> {
         let of = |backend| {
             self.choices
                 .iter()
@@ -109,7 +109,7 @@ impl Containers {
         }
         let (mut groups, mut devices) = (BTreeMap::new(), Vec::new());
         for device in &affected.devices {
-            let alone = HotReset {
+            let alone = HotResetInfo {
                 devices: vec![*device],
                 owned: affected.owned,
             };
@@ -192,8 +192,8 @@ fn has_mappings(container: &dyn Container) -> bool {
         || !matches!(container.iova_ranges(), Err(Error::NoDevice))
 }
 
-fn placed(member: Member, choice: &Choice, is_new: bool) -> Placed {
-    Placed {
+fn placed(member: Member, choice: &Choice, is_new: bool) -> Placement {
+    Placement {
         member,
         container: Arc::clone(&choice.container),
         is_new,

@@ -5,7 +5,7 @@ use std::ptr::addr_eq;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Error;
-use crate::device::{Kind, Location};
+use crate::device::{DeviceKind, Location};
 
 /// Who pins a guest's memory, and who discards parts of it: one excludes the other. All containers
 /// of a guest have one in common ([`Options::discards`](super::Options::discards)).
@@ -35,10 +35,10 @@ use crate::device::{Kind, Location};
 /// # Ok::<(), passthru_vfio::container::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Discards(Arc<Mutex<State>>);
+pub struct Discards(Arc<Mutex<Holders>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Holders {
     pinning: Vec<Pinning>,
     discarding: usize,
 }
@@ -88,7 +88,7 @@ impl Discards {
 
     /// Has a device that is to be attached pin memory, if it will.
     pub(super) fn pin_for(&self, device: &Location) -> Result<Option<Pins>, Error> {
-        (device.kind() != Kind::Mdev)
+        (device.kind() != DeviceKind::Mdev)
             .then(|| self.pin(device.name()))
             .transpose()
     }
@@ -121,7 +121,7 @@ impl Discards {
     }
 
     /// What has gone pins nothing any more.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Holders> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state
             .pinning

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Backend, Blocker, Why};
+use super::{Backend, BackendReason, Blocker};
 use crate::BadCapability;
 use crate::device;
 
@@ -29,8 +29,8 @@ pub enum Error {
     /// Neither backend is there.
     #[error("there is neither iommufd ({iommufd}) nor type1")]
     NoBackend {
-        /// Why iommufd was not taken.
-        iommufd: Box<Why>,
+        /// Reason for not taking iommufd.
+        iommufd: Box<BackendReason>,
         /// What is wrong with type1.
         source: Box<Error>,
     },

@@ -2,13 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::type1::Shown;
+use super::type1::GroupProof;
 
 /// What proves that a hot reset is the owner's. The reset itself is the device's call. With type1
 /// it keeps the groups in their container, so it goes before a device of them is detached.
 #[derive(Debug, Default)]
 pub struct HotResetProof {
-    pub(super) groups: Vec<Shown>,
+    pub(super) groups: Vec<GroupProof>,
 }
 
 impl HotResetProof {
@@ -16,7 +16,7 @@ impl HotResetProof {
     pub fn files(&self) -> Vec<BorrowedFd<'_>> {
         self.groups
             .iter()
-            .map(|shown| shown.group().as_fd())
+            .map(|proof| proof.group().as_fd())
             .collect()
     }
 }

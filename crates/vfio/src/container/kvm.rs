@@ -99,7 +99,7 @@ mod tests {
         let registration = Registration::new(Some(&kvm), file.as_fd()).unwrap();
         assert_eq!(recorder.files.lock().unwrap().len(), 1);
         drop((file, registration));
-        assert_eq!(*recorder.files.lock().unwrap(), []);
+        assert!(recorder.files.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -9,13 +9,13 @@ use crate::device::{Device, Target};
 /// A device that reaches what is mapped in its container. It keeps the container in the kernel.
 /// Dropping it detaches the device; [`Member::detach`] gives the error.
 #[derive(Debug)]
-pub struct Member(pub(super) Way);
+pub struct Member(pub(super) MemberBackend);
 
 /// By which backend a device is attached.
 #[derive(Debug)]
-pub(super) enum Way {
-    Iommufd(Box<iommufd::Link>),
-    Type1(type1::Link),
+pub(super) enum MemberBackend {
+    Iommufd(Box<iommufd::IommufdMember>),
+    Type1(type1::Type1Member),
 }
 
 impl Member {
@@ -23,16 +23,16 @@ impl Member {
     /// as any handle of it is there, its mappings of BARs included.
     pub fn device(&self) -> &Device {
         match &self.0 {
-            Way::Iommufd(link) => link.bound().device(),
-            Way::Type1(link) => link.device(),
+            MemberBackend::Iommufd(link) => link.bound().device(),
+            MemberBackend::Type1(link) => link.device(),
         }
     }
 
     /// Returns the device in the iommufd, for page tables and virtual IOMMUs; nothing with type1.
     pub fn bound(&self) -> Option<&dyn BoundDevice> {
         match &self.0 {
-            Way::Iommufd(link) => Some(link.bound()),
-            Way::Type1(_) => None,
+            MemberBackend::Iommufd(link) => Some(link.bound()),
+            MemberBackend::Type1(_) => None,
         }
     }
 
@@ -44,8 +44,8 @@ impl Member {
     /// still, with the exception of [`Attached::replace`](crate::device::Attached::replace).
     pub fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
         match &mut self.0 {
-            Way::Iommufd(link) => link.replace(by),
-            Way::Type1(_) => Err(type1::unsupported(
+            MemberBackend::Iommufd(link) => link.replace(by),
+            MemberBackend::Type1(_) => Err(type1::unsupported(
                 "attach a device to anything but its own mappings",
             )),
         }
@@ -61,8 +61,8 @@ impl Member {
     /// tell them; else the kernel's refusal.
     pub fn attach_pasid(&self, pasid: u32, to: impl Into<Target>) -> Result<MemberPasid, Error> {
         match &self.0 {
-            Way::Iommufd(link) => link.attach_pasid(pasid, to.into()),
-            Way::Type1(_) => Err(type1::unsupported("attach a PASID")),
+            MemberBackend::Iommufd(link) => link.attach_pasid(pasid, to.into()),
+            MemberBackend::Type1(_) => Err(type1::unsupported("attach a PASID")),
         }
     }
 
@@ -74,17 +74,17 @@ impl Member {
     /// group; with the member as it was.
     pub fn detach(self) -> Result<Candidate, Failed<Self, Error>> {
         match self.0 {
-            Way::Iommufd(link) => match link.detach() {
+            MemberBackend::Iommufd(link) => match link.detach() {
                 Ok(bound) => Ok(Candidate::Bound(bound)),
                 Err(Failed { state, error }) => Err(Failed {
-                    state: Self(Way::Iommufd(state)),
+                    state: Self(MemberBackend::Iommufd(state)),
                     error,
                 }),
             },
-            Way::Type1(link) => match link.detach() {
+            MemberBackend::Type1(link) => match link.detach() {
                 Ok(source) => Ok(Candidate::Source(source)),
                 Err(Failed { state, error }) => Err(Failed {
-                    state: Self(Way::Type1(state)),
+                    state: Self(MemberBackend::Type1(state)),
                     error,
                 }),
             },

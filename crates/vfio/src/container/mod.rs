@@ -10,20 +10,20 @@
 //! | cannot | | map files, attach to page tables and PASIDs, take a passed device, copy mappings |
 //!
 //! ```no_run
-//! use passthru_vfio::container::{self, Access, Attach, Container, Dma};
+//! use passthru_vfio::container::{self, Access, AttachOptions, Container, Dma};
 //! use passthru_vfio::device::Source;
 //!
 //! let device = Source::Pci("0000:00:10.0".parse()?);
 //! let choice = container::open(&container::Options::default(), &[device.locate()?])?;
 //! println!("{choice}");
-//! let member = choice.container.attach(device.into(), Attach::default())?;
+//! let member = choice.container.attach(device.into(), AttachOptions::default())?;
 //! println!("{:?}, {:?}", member.device().info()?, choice.container.iova_ranges()?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod attach;
 mod bitmap;
 mod blocker;
+mod candidate;
 mod capabilities;
 mod choice;
 #[expect(
@@ -44,21 +44,21 @@ mod reason;
 mod type1;
 mod unmap;
 
-pub use attach::{Attach, Candidate};
 pub(crate) use bitmap::{add_bits, check_bitmap, runs};
 pub use blocker::Blocker;
+pub use candidate::{AttachOptions, Candidate};
 pub use capabilities::{Backend, BarMapping, Capabilities};
 pub use choice::{Choice, Options, Policy, open};
 pub use container::Container;
-pub use containers::{Containers, Placed};
+pub use containers::{Containers, Placement};
 pub use discards::{Discarding, Discards};
 pub use dma::Dma;
 pub use error::Error;
 pub use hot_reset::HotResetProof;
-pub use iommufd::{Included, IommufdContainer, MemberPasid};
+pub use iommufd::{IncludedTable, IommufdContainer, MemberPasid};
 pub use kvm::KvmVfio;
 pub use member::Member;
 pub use passthru_iommufd::{Access, Ioas, IovaRanges};
-pub use reason::Why;
-pub use type1::{Dirty, Group, Info, Type1Container};
-pub(crate) use unmap::{may_be_done, until_gone};
+pub use reason::BackendReason;
+pub use type1::{DirtyBitmapLimits, Group, Type1Container, Type1Info};
+pub(crate) use unmap::{may_have_taken_effect, unmap_certainly};

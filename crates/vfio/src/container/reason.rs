@@ -1,11 +1,11 @@
-//! [`Why`]: the reason for a backend.
+//! [`BackendReason`]: the reason for a backend.
 
 use std::fmt;
 
-/// Why a backend was chosen.
+/// Reason for the choice of a backend.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Why {
+pub enum BackendReason {
     /// The policy left no choice.
     Asked,
     /// An iommufd was given.
@@ -19,7 +19,7 @@ pub enum Why {
     NoCdev(String),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for BackendReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked => f.write_str("as requested"),
@@ -43,12 +43,12 @@ mod tests {
     #[test]
     fn the_reason_says_what_the_kernel_answered() {
         let source = Errno::NOENT.into();
-        let why = Why::NoIommufd(passthru_iommufd::Error::Open {
+        let reason = BackendReason::NoIommufd(passthru_iommufd::Error::Open {
             path: "/dev/iommu".into(),
             source,
         });
         assert_eq!(
-            why.to_string(),
+            reason.to_string(),
             "cannot open /dev/iommu: No such file or directory (os error 2)"
         );
     }

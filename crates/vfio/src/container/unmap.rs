@@ -1,4 +1,4 @@
-//! [`until_gone`]: whether a mapping has gone, as memory is freed on it.
+//! [`unmap_certainly`]: whether a mapping has gone, as memory is freed on it.
 
 use std::io;
 
@@ -9,7 +9,7 @@ const MOST: usize = 3;
 
 /// Whether it can be that the kernel did what it was asked for: it could not give its answer back
 /// (`EFAULT`).
-pub(crate) fn may_be_done(error: Option<&io::Error>) -> bool {
+pub(crate) fn may_have_taken_effect(error: Option<&io::Error>) -> bool {
     error.and_then(Errno::from_io_error) == Some(Errno::FAULT)
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn may_be_done(error: Option<&io::Error>) -> bool {
 /// in a row that nothing is there: a kernel with `CONFIG_IOMMUFD_TEST` says so of what is there,
 /// when it is told to fail. What says nothing (`EFAULT`: it may be done) is asked for again; any
 /// other refusal is the answer.
-pub(crate) fn until_gone<T, E>(
+pub(crate) fn unmap_certainly<T, E>(
     ask: impl Fn() -> Result<T, E>,
     io: impl Fn(&E) -> Option<&io::Error>,
 ) -> Result<(), E> {
@@ -26,7 +26,10 @@ pub(crate) fn until_gone<T, E>(
     loop {
         let Err(error) = ask() else { return Ok(()) };
         let is_gone = io(&error).is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
-        match (is_gone && was_gone, is_gone || may_be_done(io(&error))) {
+        match (
+            is_gone && was_gone,
+            is_gone || may_have_taken_effect(io(&error)),
+        ) {
             (true, _) => return Ok(()),
             (false, true) if asked < MOST => (was_gone, asked) = (is_gone, asked + 1),
             _ => return Err(error),
@@ -48,7 +51,7 @@ mod tests {
         let left = RefCell::new(answers.iter());
         let ask = || left.borrow_mut().next().unwrap().map_err(io::Error::from);
         let result =
-            until_gone(ask, |error| Some(error)).map_err(|error| Errno::from_io_error(&error));
+            unmap_certainly(ask, |error| Some(error)).map_err(|error| Errno::from_io_error(&error));
         (result, answers.len() - left.borrow().len())
     }
 

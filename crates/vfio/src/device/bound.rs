@@ -60,7 +60,7 @@ impl Cdev {
 
 impl Bound {
     /// Returns another handle of it, to ask about the device and to make page tables for it.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn duplicate(&self) -> Self {
         Self {
             device: self.device.clone(),
             context: Arc::clone(&self.context),

@@ -9,7 +9,7 @@ use passthru_pci::Address;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
-use crate::device::{Error, Kind, Location};
+use crate::device::{DeviceKind, Error, Location};
 use crate::sys;
 
 /// An open VFIO character device that nobody has bound yet. A device's open file is bound to an
@@ -43,7 +43,7 @@ impl Cdev {
     /// # Errors
     /// [`Error::NotVfio`], [`Error::Bound`], [`Error::NoIommu`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let location = Location::of_fd(&fd)?;
+        let location = Location::from_fd(&fd)?;
         fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::Descriptor { source: e.into() })?;
         match sys::device::info(fd.as_fd()) {
             // An open file that is not bound refuses every call but VFIO_DEVICE_BIND_IOMMUFD.
@@ -71,7 +71,7 @@ impl Cdev {
     /// Returns the device's PCI address; nothing for a mediated device.
     pub fn pci(&self) -> Option<Address> {
         match self.location.kind() {
-            Kind::Pci(address) => Some(address),
+            DeviceKind::Pci(address) => Some(address),
             _ => None,
         }
     }

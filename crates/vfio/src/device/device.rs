@@ -12,8 +12,8 @@ use vfio_bindings::bindings::vfio::{
 };
 
 use crate::device::{
-    Error, Feature, HotReset, Info, Kind, Location, Migration, MigrationData, MigrationState,
-    Target, ZpciError, dma_logging,
+    DeviceInfo, DeviceKind, Error, Feature, HotResetInfo, Location, MigrationData, MigrationFlags,
+    MigrationState, Target, ZpciError, dma_logging,
 };
 use crate::sys;
 
@@ -65,19 +65,19 @@ impl Device {
     /// them. So memory of a guest may be discarded beside it, which other devices' attached address
     /// spaces forbid: see [`Discards`](crate::container::Discards).
     pub fn is_mdev(&self) -> bool {
-        self.0.location.kind() == Kind::Mdev
+        self.0.location.kind() == DeviceKind::Mdev
     }
 
     /// Asks what it is (`VFIO_DEVICE_GET_INFO`).
     ///
     /// # Errors
     /// [`Error::Info`]; [`Error::Capabilities`].
-    pub fn info(&self) -> Result<Info, Error> {
+    pub fn info(&self) -> Result<DeviceInfo, Error> {
         let (raw, answer) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
             device: self.name(),
             source: e.into(),
         })?;
-        Info::new(&raw, &answer).map_err(|source| Error::Capabilities {
+        DeviceInfo::new(&raw, &answer).map_err(|source| Error::Capabilities {
             device: self.name(),
             of: "the information".into(),
             source,
@@ -92,7 +92,7 @@ impl Device {
         match sys::feature::probe(self.as_fd(), feature as u32) {
             Ok(()) => Ok(true),
             Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL) => Ok(false),
-            Err(e) => Err(self.failed(feature)(e)),
+            Err(e) => Err(self.feature_error(feature)(e)),
         }
     }
 
@@ -103,7 +103,8 @@ impl Device {
     /// # Errors
     /// [`Error::Feature`].
     pub fn set_vf_token(&self, token: [u8; 16]) -> Result<(), Error> {
-        sys::feature::set_vf_token(self.as_fd(), token).map_err(self.failed(Feature::VfToken))
+        sys::feature::set_vf_token(self.as_fd(), token)
+            .map_err(self.feature_error(Feature::VfToken))
     }
 
     /// Allows or forbids the device's DMA (`VFIO_DEVICE_FEATURE_BUS_MASTER`), where its
@@ -117,7 +118,8 @@ impl Device {
         } else {
             VFIO_DEVICE_FEATURE_CLEAR_MASTER
         };
-        sys::feature::set_bus_master(self.as_fd(), op).map_err(self.failed(Feature::BusMaster))
+        sys::feature::set_bus_master(self.as_fd(), op)
+            .map_err(self.feature_error(Feature::BusMaster))
     }
 
     /// Lets the device sleep when it is idle (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`). An access
@@ -128,7 +130,7 @@ impl Device {
     /// [`Error::Feature`], also where it was entered before.
     pub fn enter_low_power(&self) -> Result<(), Error> {
         sys::feature::set(self.as_fd(), Feature::LowPowerEntry as u32)
-            .map_err(self.failed(Feature::LowPowerEntry))
+            .map_err(self.feature_error(Feature::LowPowerEntry))
     }
 
     /// As [`Device::enter_low_power`], but once: when something woke it, the eventfd is signalled
@@ -138,7 +140,7 @@ impl Device {
     /// [`Error::Feature`], also where it was entered before.
     pub fn enter_low_power_with_wakeup(&self, eventfd: BorrowedFd<'_>) -> Result<(), Error> {
         sys::feature::low_power_with_wakeup(self.as_fd(), eventfd)
-            .map_err(self.failed(Feature::LowPowerEntryWithWakeup))
+            .map_err(self.feature_error(Feature::LowPowerEntryWithWakeup))
     }
 
     /// Keeps the device awake again (`VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`).
@@ -147,7 +149,7 @@ impl Device {
     /// [`Error::Feature`].
     pub fn exit_low_power(&self) -> Result<(), Error> {
         sys::feature::set(self.as_fd(), Feature::LowPowerExit as u32)
-            .map_err(self.failed(Feature::LowPowerExit))
+            .map_err(self.feature_error(Feature::LowPowerExit))
     }
 
     /// Takes the oldest pending error of a PCI function on s390 (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`,
@@ -161,7 +163,7 @@ impl Device {
     /// - If the kernel refuses otherwise, [`Error::Feature`] with its errno.
     /// - If the device cannot be asked what it is, [`Error::Info`] or [`Error::Capabilities`].
     pub fn zpci_error(&self) -> Result<Option<ZpciError>, Error> {
-        let failed = self.failed(Feature::ZpciError);
+        let failed = self.feature_error(Feature::ZpciError);
         let Some(length) = self.info()?.zpci_error else {
             // Without the length there can be no buffer: a probe has none.
             let answer = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
@@ -174,7 +176,7 @@ impl Device {
     /// by that, and the kernel does not fill them again: unmap before, and map after.
     ///
     /// # Errors
-    /// [`Error::Reset`], also where the device cannot be reset by itself ([`super::Info::reset`]).
+    /// [`Error::Reset`], also where the device cannot be reset by itself ([`super::DeviceInfo::reset`]).
     pub fn reset(&self) -> Result<(), Error> {
         sys::device::reset(self.as_fd()).map_err(|e| Error::Reset {
             device: self.name(),
@@ -186,13 +188,13 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::HotResetInfo`], also where neither its bus nor its slot can be reset.
-    pub fn hot_reset_info(&self) -> Result<HotReset, Error> {
+    pub fn hot_reset_info(&self) -> Result<HotResetInfo, Error> {
         let failed = |e: rustix::io::Errno| Error::HotResetInfo {
             device: self.name(),
             source: e.into(),
         };
         let (flags, devices) = sys::device::hot_reset_info(self.as_fd()).map_err(failed)?;
-        Ok(HotReset::new(flags, &devices))
+        Ok(HotResetInfo::new(flags, &devices))
     }
 
     /// Resets its bus or slot (`VFIO_DEVICE_PCI_HOT_RESET`), with all devices there. As proof that
@@ -224,10 +226,10 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Feature`], also where it cannot be migrated.
-    pub fn migration(&self) -> Result<Migration, Error> {
-        let flags =
-            sys::feature::migration(self.as_fd()).map_err(self.failed(Feature::Migration))?;
-        Ok(Migration::from_bits_retain(flags))
+    pub fn migration(&self) -> Result<MigrationFlags, Error> {
+        let flags = sys::feature::migration(self.as_fd())
+            .map_err(self.feature_error(Feature::Migration))?;
+        Ok(MigrationFlags::from_bits_retain(flags))
     }
 
     /// Asks for the state (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
@@ -238,7 +240,7 @@ impl Device {
         let state = sys::feature::migration_state(self.as_fd());
         state
             .map(MigrationState::from)
-            .map_err(self.failed(Feature::MigrationState))
+            .map_err(self.feature_error(Feature::MigrationState))
     }
 
     /// Changes the state, by other states in between where there is no direct way, and returns the
@@ -270,16 +272,16 @@ impl Device {
     /// [`Error::Feature`].
     pub fn migration_data_size(&self) -> Result<u64, Error> {
         sys::feature::migration_data_size(self.as_fd())
-            .map_err(self.failed(Feature::MigrationDataSize))
+            .map_err(self.feature_error(Feature::MigrationDataSize))
     }
 
-    /// Lets [`Precopy::reinit`] be told (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
+    /// Lets [`PrecopySize::reinit`] be told (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
     ///
     /// # Errors
     /// [`Error::Feature`].
     pub fn enable_precopy_reinit(&self) -> Result<(), Error> {
         sys::feature::set(self.as_fd(), Feature::PrecopyInfo2 as u32)
-            .map_err(self.failed(Feature::PrecopyInfo2))
+            .map_err(self.feature_error(Feature::PrecopyInfo2))
     }
 
     /// Begins to log writes to these IOVAs, if possible in pages of this many bytes, and returns
@@ -293,7 +295,7 @@ impl Device {
         page_size: u64,
         iovas: &[RangeInclusive<u64>],
     ) -> Result<u64, Error> {
-        let failed = self.failed(Feature::DmaLoggingStart);
+        let failed = self.feature_error(Feature::DmaLoggingStart);
         let ranges: Option<Vec<_>> = iovas.iter().map(dma_logging::range).collect();
         let ranges = ranges.ok_or_else(|| failed(Errno::INVAL))?;
         sys::feature::dma_logging_start(self.as_fd(), page_size, &ranges).map_err(failed)
@@ -305,7 +307,7 @@ impl Device {
     /// [`Error::Feature`].
     pub fn stop_dma_logging(&self) -> Result<(), Error> {
         sys::feature::set(self.as_fd(), Feature::DmaLoggingStop as u32)
-            .map_err(self.failed(Feature::DmaLoggingStop))
+            .map_err(self.feature_error(Feature::DmaLoggingStop))
     }
 
     /// Adds the pages that the device wrote to since it was last asked: bit i of the bitmap stands
@@ -315,7 +317,7 @@ impl Device {
     /// # Errors
     /// [`Error::Feature`], also where the bitmap is too short; the log is then of no use, and all
     /// pages count as written.
-    pub fn dma_logged(
+    pub fn read_dma_log(
         &self,
         iova: u64,
         length: u64,
@@ -323,11 +325,11 @@ impl Device {
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
         dma_logging::read_log(self.as_fd(), iova, length, page_size, bitmap)
-            .map_err(self.failed(Feature::DmaLoggingReport))
+            .map_err(self.feature_error(Feature::DmaLoggingReport))
     }
 
     /// Makes an error of the kernel's answer.
-    pub(super) fn failed(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
+    pub(super) fn feature_error(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
         move |e| Error::Feature {
             device: self.name(),
             feature,

@@ -147,7 +147,7 @@ pub enum Error {
     )]
     Range {
         /// What was to be accessed.
-        access: Access,
+        access: RegionAccess,
         /// The size of the region or mapping.
         size: u64,
     },
@@ -155,7 +155,7 @@ pub enum Error {
     #[error("cannot read {access}")]
     Read {
         /// What was to be read.
-        access: Access,
+        access: RegionAccess,
         /// The kernel's answer.
         source: io::Error,
     },
@@ -163,7 +163,7 @@ pub enum Error {
     #[error("cannot write {access}")]
     Write {
         /// What was to be written.
-        access: Access,
+        access: RegionAccess,
         /// The kernel's answer.
         source: io::Error,
     },
@@ -171,7 +171,7 @@ pub enum Error {
     #[error("only {done} bytes were transferred of {access}")]
     Short {
         /// What was to be accessed.
-        access: Access,
+        access: RegionAccess,
         /// How many bytes were.
         done: usize,
     },
@@ -255,7 +255,7 @@ pub enum Error {
     #[error("cannot tie an eventfd to writing {value:#x} to {access} (VFIO_DEVICE_IOEVENTFD)")]
     Ioeventfd {
         /// Where to.
-        access: Access,
+        access: RegionAccess,
         /// What is to be written.
         value: u64,
         /// The kernel's answer.
@@ -309,7 +309,7 @@ pub enum Error {
 
 /// An access to a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
+pub struct RegionAccess {
     /// The device.
     pub device: String,
     /// The region's index.
@@ -320,7 +320,7 @@ pub struct Access {
     pub length: u64,
 }
 
-impl fmt::Display for Access {
+impl fmt::Display for RegionAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             device,

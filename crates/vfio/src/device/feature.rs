@@ -27,7 +27,7 @@ pub enum Feature {
     DmaLoggingStart = VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
     /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`: [`Device::stop_dma_logging`](super::Device::stop_dma_logging).
     DmaLoggingStop = VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
-    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`: [`Device::dma_logged`](super::Device::dma_logged).
+    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`: [`Device::read_dma_log`](super::Device::read_dma_log).
     DmaLoggingReport = VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
     /// `VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`: [`Device::migration_data_size`](super::Device::migration_data_size).
     MigrationDataSize = VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,

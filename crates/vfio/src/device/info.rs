@@ -1,4 +1,4 @@
-//! [`Info`]: what a device says of itself.
+//! [`DeviceInfo`]: what a device says of itself.
 
 use bitflags::bitflags;
 use vfio_bindings::bindings::vfio::*;
@@ -8,7 +8,7 @@ use crate::sys::feature::ZpciErrorLength;
 
 /// What a device says of itself (`VFIO_DEVICE_GET_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct DeviceInfo {
     /// Which interface it offers.
     pub bus: Bus,
     /// Whether [`Device::reset`] does something (`VFIO_DEVICE_FLAGS_RESET`).
@@ -60,7 +60,7 @@ bitflags! {
     }
 }
 
-impl Info {
+impl DeviceInfo {
     pub(super) fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
         let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 {
             raw.cap_offset
@@ -153,10 +153,10 @@ mod tests {
     #[test]
     fn atomic_operations_are_read_where_they_are_said() {
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_CAPS;
-        let info = Info::new(&raw(flags), &answer(3)).unwrap();
+        let info = DeviceInfo::new(&raw(flags), &answer(3)).unwrap();
         assert_eq!(info.atomics, AtomicOps::COMP32 | AtomicOps::COMP64);
         assert!(info.bus == Bus::Pci && info.reset);
-        let none = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer(3)).unwrap();
+        let none = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer(3)).unwrap();
         assert!(none.atomics.is_empty() && !none.reset);
     }
 
@@ -178,18 +178,18 @@ mod tests {
         let answer: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS;
         assert!(
-            Info::new(&raw(flags), &answer)
+            DeviceInfo::new(&raw(flags), &answer)
                 .unwrap()
                 .zpci_error
                 .is_some()
         );
-        let without = Info::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer).unwrap();
+        let without = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer).unwrap();
         assert_eq!(without.zpci_error, None);
     }
 
     #[test]
     fn what_is_cut_short_is_refused() {
-        let error = Info::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &answer(3)[..32]).unwrap_err();
+        let error = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &answer(3)[..32]).unwrap_err();
         assert!(matches!(error, BadCapability::Contents(_)), "{error}");
     }
 

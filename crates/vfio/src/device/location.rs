@@ -18,7 +18,7 @@ pub struct Location {
 /// What a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum DeviceKind {
     /// A PCI function.
     Pci(Address),
     /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs
@@ -33,7 +33,7 @@ impl Location {
     ///
     /// # Errors
     /// [`Error::NoDevice`].
-    pub fn at(path: &Path) -> Result<Self, Error> {
+    pub fn from_sysfs(path: &Path) -> Result<Self, Error> {
         let sysfs = path.canonicalize().map_err(|source| Error::NoDevice {
             path: path.into(),
             source,
@@ -42,23 +42,23 @@ impl Location {
     }
 
     /// Finds the device of a character device's node.
-    pub(super) fn of_cdev(path: &Path) -> Result<Self, Error> {
+    pub(super) fn from_cdev(path: &Path) -> Result<Self, Error> {
         let stat = rustix::fs::stat(path).map_err(|e| Error::Open {
             path: path.into(),
             source: e.into(),
         })?;
-        Self::of_node(&stat)
+        Self::from_node(&stat)
     }
 
     /// Finds the device of an open character device.
-    pub(super) fn of_fd(fd: impl AsFd) -> Result<Self, Error> {
+    pub(super) fn from_fd(fd: impl AsFd) -> Result<Self, Error> {
         let stat = rustix::fs::fstat(fd).map_err(|e| Error::Descriptor { source: e.into() })?;
-        Self::of_node(&stat)
+        Self::from_node(&stat)
     }
 
     /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to
     /// `…/DEVICE/vfio-dev/vfioN`.
-    fn of_node(stat: &Stat) -> Result<Self, Error> {
+    fn from_node(stat: &Stat) -> Result<Self, Error> {
         let not = |what: String| Error::NotVfio { what };
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
             return Err(not("it is not a character device".into()));
@@ -105,7 +105,7 @@ impl Location {
             self.check_iommu(&cdev)?;
         }
         let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
-        if matches!(self.kind(), Kind::Pci(_)) && name.trim() == "vfio-noiommu" {
+        if matches!(self.kind(), DeviceKind::Pci(_)) && name.trim() == "vfio-noiommu" {
             let node = format!("noiommu-{}", self.group().unwrap_or_default());
             return Err(Error::NoIommu {
                 sysfs: self.sysfs.clone(),
@@ -157,17 +157,17 @@ impl Location {
     }
 
     /// Returns what it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DeviceKind {
         match name_behind(&self.sysfs.join("subsystem"))
             .unwrap_or_default()
             .as_str()
         {
-            "mdev" => Kind::Mdev,
+            "mdev" => DeviceKind::Mdev,
             "pci" => match self.name().parse() {
-                Ok(address) => Kind::Pci(address),
-                Err(_) => Kind::Other("pci".into()),
+                Ok(address) => DeviceKind::Pci(address),
+                Err(_) => DeviceKind::Other("pci".into()),
             },
-            other => Kind::Other(other.into()),
+            other => DeviceKind::Other(other.into()),
         }
     }
 }
@@ -195,14 +195,17 @@ mod tests {
         fs::create_dir_all(folder.join("vfio-dev").join(node)).unwrap();
         symlink(format!("../bus/{bus}"), folder.join("subsystem")).unwrap();
         symlink("../kernel/iommu_groups/12", folder.join("iommu_group")).unwrap();
-        let location = Location::at(&folder).unwrap();
+        let location = Location::from_sysfs(&folder).unwrap();
         (root, location)
     }
 
     #[test]
     fn a_function_is_found_with_its_nodes() {
         let (_root, location) = device("0000:01:00.0", "pci");
-        assert_eq!(location.kind(), Kind::Pci("0000:01:00.0".parse().unwrap()));
+        assert_eq!(
+            location.kind(),
+            DeviceKind::Pci("0000:01:00.0".parse().unwrap())
+        );
         assert_eq!(
             location.cdev().unwrap(),
             Path::new("/dev/vfio/devices/vfio7")
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn a_mediated_device_is_known_as_one() {
         let (_root, location) = device("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "mdev");
-        assert_eq!(location.kind(), Kind::Mdev);
+        assert_eq!(location.kind(), DeviceKind::Mdev);
     }
 
     #[test]

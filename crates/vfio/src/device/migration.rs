@@ -1,4 +1,4 @@
-//! Migration, version 2: the abilities of a device, and the file that its state flows through.
+//! MigrationFlags, version 2: the abilities of a device, and the file that its state flows through.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use crate::sys;
 bitflags! {
     /// What a device that can be migrated is able to do. Flags of later kernels are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Migration: u64 {
+    pub struct MigrationFlags: u64 {
         /// Its state is read while it is stopped (`VFIO_MIGRATION_STOP_COPY`).
         const STOP_COPY = VFIO_MIGRATION_STOP_COPY as u64;
         /// It can cease its DMA to other devices first (`VFIO_MIGRATION_P2P`).
@@ -50,7 +50,7 @@ pub struct MigrationData {
 
 /// How much there is to read yet of a device that runs still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Precopy {
+pub struct PrecopySize {
     /// Bytes of the state that it had at first; it is worth to wait until there are none.
     pub initial: u64,
     /// Bytes of what has changed since.
@@ -70,13 +70,13 @@ impl MigrationData {
     ///
     /// # Errors
     /// [`Error::Precopy`], also in other states.
-    pub fn precopy(&self) -> Result<Precopy, Error> {
+    pub fn precopy(&self) -> Result<PrecopySize, Error> {
         let failed = |e: rustix::io::Errno| Error::Precopy {
             device: self.device.clone(),
             source: e.into(),
         };
         let raw = sys::device::precopy_info(self.fd.as_fd()).map_err(failed)?;
-        Ok(Precopy {
+        Ok(PrecopySize {
             initial: raw.initial_bytes,
             dirty: raw.dirty_bytes,
             reinit: raw.flags & VFIO_PRECOPY_INFO_REINIT != 0,

@@ -9,7 +9,7 @@ use std::ptr::{NonNull, null_mut};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::barrier;
-use crate::device::{Access, Error, Region, Word};
+use crate::device::{Error, Region, RegionAccess, Word};
 
 /// A part of a region in this process's memory. It keeps the device open, and is unmapped before
 /// that goes.
@@ -120,7 +120,7 @@ impl Mmap {
             .is_some_and(|end| end <= self.len());
         if !allowed || !inside || !offset.is_multiple_of(width) {
             let device = self.region.device().name();
-            let access = Access {
+            let access = RegionAccess {
                 device,
                 region: self.region.index(),
                 offset,

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use vfio_bindings::bindings::vfio::*;
 
 use crate::device::region_info::{self, RegionInfo};
-use crate::device::{Access, Device, Error, RegionType, Word};
+use crate::device::{Device, Error, RegionAccess, RegionType, Word};
 use crate::sys;
 
 /// A region of a device, by its index. It keeps the device open.
@@ -73,8 +73,8 @@ impl Region {
     }
 
     /// Returns what it is, where a driver added it.
-    pub fn kind(&self) -> Option<RegionType> {
-        self.info.kind
+    pub fn region_type(&self) -> Option<RegionType> {
+        self.info.region_type
     }
 
     /// Whether the MSI-X table in it can be mapped with the rest
@@ -136,13 +136,18 @@ impl Region {
         }
     }
 
-    fn check_word<T: Word>(&self, offset: u64) -> Result<Access, Error> {
+    fn check_word<T: Word>(&self, offset: u64) -> Result<RegionAccess, Error> {
         self.check(offset, size_of::<T>() as u64, size_of::<T>() as u64)
     }
 
     /// What lies outside would be another region in the device's file.
-    pub(super) fn check(&self, offset: u64, length: u64, alignment: u64) -> Result<Access, Error> {
-        let access = Access {
+    pub(super) fn check(
+        &self,
+        offset: u64,
+        length: u64,
+        alignment: u64,
+    ) -> Result<RegionAccess, Error> {
+        let access = RegionAccess {
             device: self.device.name(),
             region: self.index,
             offset,
@@ -196,7 +201,7 @@ impl Region {
         event: Option<BorrowedFd<'_>>,
     ) -> Result<(), Error> {
         let width = size_of::<T>() as u64;
-        let access: Access = self.check(offset, width, width)?;
+        let access: RegionAccess = self.check(offset, width, width)?;
         let (fd, value) = (self.device().as_fd(), value.into());
         sys::device::ioeventfd(fd, width as u32, self.in_file(offset), value, event).map_err(|e| {
             Error::Ioeventfd {
@@ -216,11 +221,11 @@ impl Region {
     /// and mapped again after it.
     ///
     /// ```no_run
-    /// # use passthru_iommufd::{Access, Ioas, Iova};
+    /// # use passthru_iommufd::{RegionAccess, Ioas, Iova};
     /// # use passthru_vfio::device::Region;
     /// # fn with(bar: &Region, ioas: &Ioas) -> Result<(), Box<dyn std::error::Error>> {
     /// let file = bar.dma_buf(0..bar.size())?;
-    /// let iova = ioas.map_file(&file, 0, bar.size(), Iova::Any, Access::ReadWrite)?;
+    /// let iova = ioas.map_file(&file, 0, bar.size(), Iova::Any, RegionAccess::ReadWrite)?;
     /// # Ok(())
     /// # }
     /// ```

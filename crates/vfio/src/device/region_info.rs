@@ -21,7 +21,7 @@ pub(super) struct RegionInfo {
     /// Where it begins in the device's file.
     pub(super) offset: u64,
     pub(super) areas: Vec<Range<u64>>,
-    pub(super) kind: Option<RegionType>,
+    pub(super) region_type: Option<RegionType>,
     pub(super) msix_mappable: bool,
 }
 
@@ -58,7 +58,7 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapabili
             .then_some(0..raw.size)
             .into_iter()
             .collect(),
-        kind: None,
+        region_type: None,
         msix_mappable: false,
     };
     let first = if raw.flags & VFIO_REGION_INFO_FLAG_CAPS != 0 {
@@ -70,7 +70,7 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapabili
         match capability.id {
             SPARSE_MMAP if mappable => info.areas = areas(&capability, raw.size)?,
             TYPE => {
-                info.kind = Some(RegionType {
+                info.region_type = Some(RegionType {
                     kind: capability.word(0)?,
                     subtype: capability.word(4)?,
                 });
@@ -175,7 +175,7 @@ mod tests {
     fn type_and_msix_are_read() {
         let info = parse(TYPE, &[0x8000_8086 | 1 << 32]).unwrap();
         assert_eq!(
-            info.kind,
+            info.region_type,
             Some(RegionType {
                 kind: 0x8000_8086,
                 subtype: 1

@@ -30,12 +30,12 @@ impl Source {
     /// a device without an IOMMU.
     pub fn locate(&self) -> Result<Location, Error> {
         match self {
-            Self::Cdev(path) => Location::of_cdev(path),
+            Self::Cdev(path) => Location::from_cdev(path),
             Self::Pci(address) => {
-                Location::at(&Path::new("/sys/bus/pci/devices").join(address.to_string()))
+                Location::from_sysfs(&Path::new("/sys/bus/pci/devices").join(address.to_string()))
             }
-            Self::Sysfs(path) => Location::at(path),
-            Self::Fd(fd) => Location::of_fd(fd),
+            Self::Sysfs(path) => Location::from_sysfs(path),
+            Self::Fd(fd) => Location::from_fd(fd),
         }
     }
 

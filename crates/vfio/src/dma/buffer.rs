@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::iova::{IovaAllocator, IovaError};
 use crate::barrier;
-use crate::container::until_gone;
+use crate::container::unmap_certainly;
 use crate::container::{self, Dma};
 use crate::device::Word;
 
@@ -57,7 +57,7 @@ pub enum Error {
 }
 
 /// What the kernel refused.
-enum Refused {
+enum MapRefusal {
     /// The IOVA: another one may do.
     Iova,
     /// All else.
@@ -121,9 +121,9 @@ impl DmaPool {
             };
             left -= 1;
             match self.refused(iova, bytes, &error) {
-                Refused::Iova if left > 0 => {}
-                Refused::Iova | Refused::Memory => return Err(error.into()),
-                Refused::Perhaps => {
+                MapRefusal::Iova if left > 0 => {}
+                MapRefusal::Iova | MapRefusal::Memory => return Err(error.into()),
+                MapRefusal::Perhaps => {
                     mem::forget(memory);
                     return Err(error.into());
                 }
@@ -132,27 +132,27 @@ impl DmaPool {
     }
 
     /// Finds out what of a map was refused, and gives the IOVA back unless it is of no use.
-    fn refused(&self, iova: u64, length: u64, error: &container::Error) -> Refused {
+    fn refused(&self, iova: u64, length: u64, error: &container::Error) -> MapRefusal {
         if matches!(error, container::Error::PerhapsMapped { .. }) {
-            return Refused::Perhaps;
+            return MapRefusal::Perhaps;
         }
         let errno = error.io().and_then(Errno::from_io_error);
         if errno == Some(Errno::EXIST) {
-            return Refused::Iova;
+            return MapRefusal::Iova;
         }
         self.give_back(iova, length);
         if errno != Some(Errno::INVAL) {
-            return Refused::Memory;
+            return MapRefusal::Memory;
         }
         // The kernel says this of IOVAs that cannot be used, and of a few other things.
         let Ok(ranges) = self.dma.iova_ranges() else {
-            return Refused::Memory;
+            return MapRefusal::Memory;
         };
         self.with_iovas(|iovas| iovas.narrow(&ranges));
         if self.with_iovas(|iovas| iovas.is_usable(iova, length)) {
-            Refused::Memory
+            MapRefusal::Memory
         } else {
-            Refused::Iova
+            MapRefusal::Iova
         }
     }
 
@@ -241,7 +241,7 @@ impl Buffer {
         };
         let length = memory.len() as u64;
         let unmap = || {
-            until_gone(
+            unmap_certainly(
                 || self.pool.dma.unmap(self.iova, length),
                 container::Error::io,
             )

@@ -371,15 +371,16 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Operation {
         Allocate { pages: u64, alignment: u32 },
         Free { which: usize },
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = Operation> {
         prop_oneof![
-            (1_u64..9, 0_u32..4).prop_map(|(pages, alignment)| Step::Allocate { pages, alignment }),
-            any::<usize>().prop_map(|which| Step::Free { which }),
+            (1_u64..9, 0_u32..4)
+                .prop_map(|(pages, alignment)| Operation::Allocate { pages, alignment }),
+            any::<usize>().prop_map(|which| Operation::Free { which }),
         ]
     }
 
@@ -395,7 +396,7 @@ mod tests {
             let mut taken: Vec<(u64, u64)> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Allocate { pages: count, alignment } => {
+                    Operation::Allocate { pages: count, alignment } => {
                         let fits = |first: &u64| first.is_multiple_of(1 << alignment) && (*first..first + count).all(|p| pages.contains(&p));
                         let expected = pages.iter().copied().filter(|first| fits(first)).min();
                         let got = iovas.allocate_aligned(count * PAGE, PAGE << alignment).ok();
@@ -405,12 +406,12 @@ mod tests {
                             taken.push((iova, count));
                         }
                     }
-                    Step::Free { which } if !taken.is_empty() => {
+                    Operation::Free { which } if !taken.is_empty() => {
                         let (iova, count) = taken.swap_remove(which % taken.len());
                         prop_assert_eq!(iovas.free(iova, count * PAGE), Ok(()));
                         pages.extend(iova / PAGE..iova / PAGE + count);
                     }
-                    Step::Free { .. } => {}
+                    Operation::Free { .. } => {}
                 }
             }
             for (iova, count) in taken {

@@ -3,7 +3,7 @@
 use crate::taken::take;
 use passthru_iommufd::{Access, IovaRanges};
 use passthru_lab::{Held, each_failure};
-use passthru_vfio::container::{self, Attach, Container, Options, Policy};
+use passthru_vfio::container::{self, AttachOptions, Container, Options, Policy};
 use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -24,7 +24,7 @@ fn with_each(test: impl Fn(&Arc<dyn Container>)) {
         .unwrap();
         let member = choice
             .container
-            .attach(device.source().into(), Attach::default())
+            .attach(device.source().into(), AttachOptions::default())
             .unwrap();
         test(&choice.container);
         drop(member);
@@ -98,7 +98,7 @@ fn late_device_narrows_pool_iovas() {
     iovas.reserve(4096..=0xfedf_ffff).unwrap();
     let pool = DmaPool::new(Arc::clone(&container) as _, iovas);
     let _member = container
-        .attach(device.source().into(), Attach::default())
+        .attach(device.source().into(), AttachOptions::default())
         .unwrap();
     let buffers = [(); 2].map(|()| pool.buffer(4096, Access::ReadWrite).unwrap());
     assert_eq!(
@@ -157,7 +157,7 @@ fn failed_unmap_keeps_memory_and_iova() {
     };
     let container = container::open(&options, &[]).unwrap().container;
     let _member = container
-        .attach(device.source().into(), Attach::default())
+        .attach(device.source().into(), AttachOptions::default())
         .unwrap();
     let pool = pool(&container);
     // The map cannot tell its IOVA, and no unmap can be asked for: it is mapped.

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use passthru_iommufd::{Hwpt, Iommufd, Iova};
 use rustix::io::Errno;
 
-use super::link::{Announced, Link};
-use super::tables::{Included, Tables};
+use super::member::{AttachGuards, IommufdMember};
+use super::tables::{IncludedTable, Tables};
 use crate::Failed;
 use crate::container::bitmap::check_bitmap;
 use crate::container::blocker::blockers_of;
 use crate::container::kvm::Registration;
-use crate::container::member::Way;
-use crate::container::unmap::{may_be_done, until_gone};
+use crate::container::member::MemberBackend;
+use crate::container::unmap::{may_have_taken_effect, unmap_certainly};
 use crate::container::{
-    Access, Attach, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma, Error,
-    HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
+    Access, AttachOptions, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma,
+    Error, HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
 };
-use crate::device::{self, Bound, Cdev, HotReset, Location, Owner, Source};
+use crate::device::{self, Bound, Cdev, HotResetInfo, HotResetOwner, Location, Source};
 
 /// A container over an address space of an iommufd. Several on one iommufd can share what is
 /// pinned.
@@ -39,11 +39,11 @@ impl IommufdContainer {
     /// # Errors
     /// That of [`Ioas::alloc`].
     pub fn new(context: &Arc<Iommufd>, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
-        Ok(Self::over(Arc::new(Ioas::alloc(context)?), kvm))
+        Ok(Self::from_ioas(Arc::new(Ioas::alloc(context)?), kvm))
     }
 
     /// Makes a container of an address space that is there already.
-    pub fn over(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
+    pub fn from_ioas(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
         let tables = Arc::new(Tables::new(Arc::clone(&ioas)));
         let discards = Discards::default();
         tables.set_discards(discards.clone());
@@ -65,11 +65,11 @@ impl IommufdContainer {
     fn bind(
         &self,
         source: Source,
-        how: &Attach,
-    ) -> Result<(Bound, Announced), Failed<Candidate, Error>> {
+        options: &AttachOptions,
+    ) -> Result<(Bound, AttachGuards), Failed<Candidate, Error>> {
         let cdev = open(source)?;
-        let announced = match self.announce(cdev.as_fd(), cdev.location()) {
-            Ok(announced) => announced,
+        let guards = match self.prepare(cdev.as_fd(), cdev.location()) {
+            Ok(guards) => guards,
             Err(error) => {
                 return Err(Failed {
                     state: unbound(cdev),
@@ -77,8 +77,8 @@ impl IommufdContainer {
                 });
             }
         };
-        match cdev.bind(self.ioas.context(), how.token) {
-            Ok(bound) => Ok((bound, announced)),
+        match cdev.bind(self.ioas.context(), options.token) {
+            Ok(bound) => Ok((bound, guards)),
             Err(Failed { state, error }) => {
                 let error = not_viable(&state, &error).unwrap_or_else(|| error.into());
                 Err(Failed {
@@ -89,9 +89,9 @@ impl IommufdContainer {
         }
     }
 
-    fn announce(&self, file: BorrowedFd<'_>, device: &Location) -> Result<Announced, Error> {
+    fn prepare(&self, file: BorrowedFd<'_>, device: &Location) -> Result<AttachGuards, Error> {
         let pins = self.discards.pin_for(device)?;
-        Ok(Announced {
+        Ok(AttachGuards {
             _registration: Registration::new(self.kvm.as_ref(), file)?,
             _pins: pins,
         })
@@ -106,10 +106,10 @@ impl IommufdContainer {
         answer: Result<u64, passthru_iommufd::Error>,
     ) -> Result<(), Error> {
         let Err(error) = answer else { return Ok(()) };
-        if !may_be_done(error.io()) {
+        if !may_have_taken_effect(error.io()) {
             return Err(error.into());
         }
-        match until_gone(
+        match unmap_certainly(
             || self.ioas.unmap(iova, length),
             passthru_iommufd::Error::io,
         ) {
@@ -125,12 +125,16 @@ impl IommufdContainer {
 }
 
 impl Container for IommufdContainer {
-    fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
-        let (bound, announced) = match device {
-            Candidate::Source(source) => self.bind(source, &how)?,
+    fn attach(
+        &self,
+        device: Candidate,
+        options: AttachOptions,
+    ) -> Result<Member, Failed<Candidate, Error>> {
+        let (bound, guards) = match device {
+            Candidate::Source(source) => self.bind(source, &options)?,
             Candidate::Bound(bound) => {
-                match self.announce(bound.device().as_fd(), bound.device().location()) {
-                    Ok(announced) => (bound, announced),
+                match self.prepare(bound.device().as_fd(), bound.device().location()) {
+                    Ok(guards) => (bound, guards),
                     Err(error) => {
                         return Err(Failed {
                             state: bound.into(),
@@ -140,14 +144,14 @@ impl Container for IommufdContainer {
                 }
             }
         };
-        match self.tables.attach(bound, how.target) {
-            Ok((attached, held)) => {
-                let link = Link {
+        match self.tables.attach(bound, options.target) {
+            Ok((attached, guard)) => {
+                let link = IommufdMember {
                     attached,
-                    held,
-                    _announced: announced,
+                    guard,
+                    _announced: guards,
                 };
-                Ok(Member(Way::Iommufd(Box::new(link))))
+                Ok(Member(MemberBackend::Iommufd(Box::new(link))))
             }
             Err(Failed { state, error }) => Err(Failed {
                 state: state.into(),
@@ -156,18 +160,18 @@ impl Container for IommufdContainer {
         }
     }
 
-    fn include(&self, table: &Arc<Hwpt>) -> Result<Included, Error> {
+    fn include(&self, table: &Arc<Hwpt>) -> Result<IncludedTable, Error> {
         self.tables.include(table)
     }
 
-    fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+    fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error> {
         if affected.owned == Some(true) {
             return Ok(HotResetProof::default());
         }
         let foreign = affected
             .devices
             .iter()
-            .filter(|device| device.owner == Owner::NotOwned);
+            .filter(|device| device.owner == HotResetOwner::NotOwned);
         Err(Error::NotOwned {
             devices: foreign.map(|device| device.address.to_string()).collect(),
         })
@@ -187,7 +191,7 @@ unsafe impl Dma for IommufdContainer {
             map_file: true,
             dirty_tracking: true,
             dirty_without_clear: true,
-            bars: BarMapping::DmaBuf,
+            bar_mapping: BarMapping::DmaBuf,
             without_devices: true,
             copy: true,
             nesting: true,

@@ -2,11 +2,11 @@
 //! that are attached to them.
 
 mod container;
-mod link;
+mod member;
 mod pasid;
 mod tables;
 
 pub use container::IommufdContainer;
-pub(super) use link::Link;
+pub(super) use member::IommufdMember;
 pub use pasid::MemberPasid;
-pub use tables::Included;
+pub use tables::IncludedTable;

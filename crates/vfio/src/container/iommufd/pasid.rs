@@ -1,6 +1,6 @@
 //! [`MemberPasid`]: one PASID of a device, attached by itself.
 
-use super::tables::Held;
+use super::tables::UserGuard;
 use crate::Failed;
 use crate::container::Error;
 use crate::device::{PasidAttachment, Target};
@@ -11,7 +11,7 @@ use crate::device::{PasidAttachment, Target};
 #[derive(Debug)]
 pub struct MemberPasid {
     pub(super) attachment: PasidAttachment,
-    pub(super) held: Box<Held>,
+    pub(super) guard: Box<UserGuard>,
 }
 
 impl MemberPasid {
@@ -26,7 +26,7 @@ impl MemberPasid {
     /// As [`Member::attach_pasid`](crate::container::Member::attach_pasid); the former target is in force
     /// still.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
-        self.held.replace_pasid(&mut self.attachment, by.into())
+        self.guard.replace_pasid(&mut self.attachment, by.into())
     }
 
     /// Detaches the PASID (`VFIO_DEVICE_DETACH_PASID`).
@@ -34,13 +34,13 @@ impl MemberPasid {
     /// # Errors
     /// The kernel's refusal, with what is attached still.
     pub fn detach(self) -> Result<(), Failed<Self, Error>> {
-        let Self { attachment, held } = self;
+        let Self { attachment, guard } = self;
         attachment.detach().map_err(
             |Failed {
                  state: attachment,
                  error,
              }| Failed {
-                state: Self { attachment, held },
+                state: Self { attachment, guard },
                 error: error.into(),
             },
         )

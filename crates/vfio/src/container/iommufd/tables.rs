@@ -15,52 +15,52 @@ use crate::device::{self, Attached, Bound, PasidAttachment, Target};
 #[derive(Debug)]
 pub(super) struct Tables {
     ioas: Arc<Ioas>,
-    state: Mutex<State>,
+    state: Mutex<TableSet>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TableSet {
     /// Where it is told which tables pin memory: each of them does, for as long as it is there.
     discards: Discards,
     tracking: bool,
-    uses: Vec<Use>,
+    users: Vec<User>,
     /// Tables that track what is written. Some may have no device any more, and something to tell
     /// still; and where an end has failed, these are the ones that go on.
-    on: Vec<Arc<Hwpt>>,
+    tracked: Vec<Arc<Hwpt>>,
     /// Tables that the container has made. Devices share these alone: what the caller makes is the
     /// caller's.
-    own: Vec<Weak<Hwpt>>,
+    shared: Vec<Weak<Hwpt>>,
     /// How many there ever were who could reach the mappings.
-    users: u64,
+    last_id: u64,
 }
 
-/// Who reaches the mappings, with the page table that tells its dirty pages, if there is one.
+/// One that reaches the mappings, with the page table that tells its dirty pages, if there is one.
 #[derive(Debug)]
-struct Use {
-    who: Who,
+struct User {
+    id: UserId,
     table: Option<Arc<Hwpt>>,
 }
 
 /// A device, a PASID of one, or a page table, each time that it comes.
 #[derive(Clone, Debug)]
-struct Who {
+struct UserId {
     number: u64,
     name: String,
 }
 
 /// Keeps a device, or a PASID of one, among those that reach the mappings, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct UserGuard {
     tables: Arc<Tables>,
     bound: Bound,
-    who: Who,
+    id: UserId,
 }
 
 /// Has a page table tell its dirty pages with those of the container, until it is dropped.
 #[derive(Debug)]
-pub struct Included {
+pub struct IncludedTable {
     tables: Arc<Tables>,
-    who: Who,
+    id: UserId,
 }
 
 impl Tables {
@@ -80,10 +80,10 @@ impl Tables {
         self: &Arc<Self>,
         bound: Bound,
         to: Option<Target>,
-    ) -> Result<(Attached, Held), Failed<Bound, Error>> {
-        let held = self.held(&bound, bound.device().name());
-        let attached = held.place(bound, to, Bound::attach)?;
-        Ok((attached, held))
+    ) -> Result<(Attached, UserGuard), Failed<Bound, Error>> {
+        let guard = self.guard(&bound, bound.device().name());
+        let attached = guard.place(bound, to, Bound::attach)?;
+        Ok((attached, guard))
     }
 
     /// Attaches what a device does under a PASID.
@@ -92,35 +92,35 @@ impl Tables {
         bound: &Bound,
         pasid: u32,
         to: Target,
-    ) -> Result<(PasidAttachment, Held), Error> {
-        let held = self.held(bound, format!("{} (PASID {pasid})", bound.device().name()));
+    ) -> Result<(PasidAttachment, UserGuard), Error> {
+        let guard = self.guard(bound, format!("{} (PASID {pasid})", bound.device().name()));
         let attach = |(), to| bound.attach_pasid(pasid, to).map_err(alone);
-        let attached = self.lock().place_on((), &held.who, to, &self.ioas, attach);
-        Ok((attached.map_err(|failed| failed.error)?, held))
+        let attached = self.lock().place_on((), &guard.id, to, &self.ioas, attach);
+        Ok((attached.map_err(|failed| failed.error)?, guard))
     }
 
-    fn held(self: &Arc<Self>, bound: &Bound, name: String) -> Held {
-        Held {
+    fn guard(self: &Arc<Self>, bound: &Bound, name: String) -> UserGuard {
+        UserGuard {
             tables: Arc::clone(self),
-            bound: bound.again(),
-            who: self.lock().who(name),
+            bound: bound.duplicate(),
+            id: self.lock().new_id(name),
         }
     }
 
     /// Counts a page table among those that tell dirty pages.
-    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>) -> Result<Included, Error> {
+    pub(super) fn include(self: &Arc<Self>, table: &Arc<Hwpt>) -> Result<IncludedTable, Error> {
         let mut state = self.lock();
         let table = root(&Target::Hwpt(Arc::clone(table))).filter(|root| over(root, &self.ioas));
         let table = table.ok_or(Error::OtherTable)?;
         state.take_in(&table)?;
-        let who = state.who(format!("page table {}", table.id()));
-        state.uses.push(Use {
-            who: who.clone(),
+        let id = state.new_id(format!("page table {}", table.id()));
+        state.users.push(User {
+            id: id.clone(),
             table: Some(table),
         });
-        Ok(Included {
+        Ok(IncludedTable {
             tables: Arc::clone(self),
-            who,
+            id,
         })
     }
 
@@ -134,22 +134,22 @@ impl Tables {
     pub(super) fn tracking(&self) -> Result<Vec<Arc<Hwpt>>, Error> {
         let state = self.lock();
         if state.tracking {
-            Ok(state.on.clone())
+            Ok(state.tracked.clone())
         } else {
             Err(Error::NotTracking)
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TableSet> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn who(&mut self, name: String) -> Who {
-        self.users += 1;
-        Who {
-            number: self.users,
+impl TableSet {
+    fn new_id(&mut self, name: String) -> UserId {
+        self.last_id += 1;
+        UserId {
+            number: self.last_id,
             name,
         }
     }
@@ -166,7 +166,7 @@ impl State {
                 return Err(error);
             }
         }
-        self.on = tables;
+        self.tracked = tables;
         self.tracking = true;
         Ok(())
     }
@@ -177,7 +177,7 @@ impl State {
     fn end(&mut self) -> Result<(), Error> {
         self.tracking = false;
         let mut result = Ok(());
-        self.on
+        self.tracked
             .retain(|table| match table.set_dirty_tracking(false) {
                 Ok(()) => false,
                 Err(error) => {
@@ -193,7 +193,7 @@ impl State {
     fn take_in(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
         self.discards
             .pin_while(format!("page table {}", table.id()), table)?;
-        let begins = self.tracking && !self.on.iter().any(|known| Arc::ptr_eq(known, table));
+        let begins = self.tracking && !self.tracked.iter().any(|known| Arc::ptr_eq(known, table));
         if begins {
             self.turn_on(table)?;
         }
@@ -202,7 +202,7 @@ impl State {
 
     fn turn_on(&mut self, table: &Arc<Hwpt>) -> Result<(), Error> {
         table.set_dirty_tracking(true)?;
-        self.on.push(Arc::clone(table));
+        self.tracked.push(Arc::clone(table));
         Ok(())
     }
 
@@ -211,17 +211,17 @@ impl State {
     fn place_on<S, A>(
         &mut self,
         start: S,
-        who: &Who,
+        id: &UserId,
         target: Target,
         ioas: &Arc<Ioas>,
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         if is(&target, ioas) {
-            return self.place_on_ioas(start, who, ioas, attach);
+            return self.place_on_ioas(start, id, ioas, attach);
         }
         let Some(root) = root(&target).filter(|root| over(root, ioas)) else {
             let attached = attach(start, target).map_err(into)?;
-            self.forget(who);
+            self.forget(id);
             return Ok(attached);
         };
         let begins = match self.take_in(&root) {
@@ -234,10 +234,10 @@ impl State {
             }
         };
         match attach(start, target) {
-            Ok(attached) => Ok(self.used(who, Some(root), attached)),
+            Ok(attached) => Ok(self.used(id, Some(root), attached)),
             Err(failed) => {
                 if begins {
-                    self.on.retain(|table| !Arc::ptr_eq(table, &root));
+                    self.tracked.retain(|table| !Arc::ptr_eq(table, &root));
                     warn_of(root.set_dirty_tracking(false).map_err(Error::from));
                 }
                 Err(into(failed))
@@ -250,17 +250,17 @@ impl State {
     fn place_on_table<S, A>(
         &mut self,
         mut start: S,
-        held: &Held,
+        guard: &UserGuard,
         ioas: &Arc<Ioas>,
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         for table in self
-            .own
+            .shared
             .iter()
             .filter_map(Weak::upgrade)
             .collect::<Vec<_>>()
         {
-            match self.place_on(start, &held.who, table.into(), ioas, &mut attach) {
+            match self.place_on(start, &guard.id, table.into(), ioas, &mut attach) {
                 Err(Failed {
                     state,
                     error: Error::Device(error),
@@ -268,8 +268,8 @@ impl State {
                 answer => return answer,
             }
         }
-        match self.new_table(&held.bound, ioas) {
-            Ok(table) => self.place_on(start, &held.who, table.into(), ioas, attach),
+        match self.new_table(&guard.bound, ioas) {
+            Ok(table) => self.place_on(start, &guard.id, table.into(), ioas, attach),
             Err(error) => Err(Failed {
                 state: start,
                 error,
@@ -282,13 +282,13 @@ impl State {
     fn place_on_ioas<S, A>(
         &mut self,
         start: S,
-        who: &Who,
+        id: &UserId,
         ioas: &Arc<Ioas>,
         mut attach: impl FnMut(S, Target) -> Result<A, Failed<S, device::Error>>,
     ) -> Result<A, Failed<S, Error>> {
         if self.tracking {
             let error = Error::NoDirtyTracking {
-                devices: vec![who.name.clone()],
+                devices: vec![id.name.clone()],
             };
             return Err(Failed {
                 state: start,
@@ -296,7 +296,7 @@ impl State {
             });
         }
         let attached = attach(start, Target::Ioas(Arc::clone(ioas))).map_err(into)?;
-        Ok(self.used(who, None, attached))
+        Ok(self.used(id, None, attached))
     }
 
     fn new_table(&mut self, device: &Bound, ioas: &Arc<Ioas>) -> Result<Arc<Hwpt>, Error> {
@@ -305,27 +305,27 @@ impl State {
             ..HwptOptions::default()
         };
         let table = Arc::new(Hwpt::alloc(device, ioas, &options)?);
-        self.own.retain(|table| table.strong_count() > 0);
-        self.own.push(Arc::downgrade(&table));
+        self.shared.retain(|table| table.strong_count() > 0);
+        self.shared.push(Arc::downgrade(&table));
         Ok(table)
     }
 
-    fn used<A>(&mut self, who: &Who, table: Option<Arc<Hwpt>>, attached: A) -> A {
-        self.forget(who);
-        self.uses.push(Use {
-            who: who.clone(),
+    fn used<A>(&mut self, id: &UserId, table: Option<Arc<Hwpt>>, attached: A) -> A {
+        self.forget(id);
+        self.users.push(User {
+            id: id.clone(),
             table,
         });
         attached
     }
 
-    fn forget(&mut self, who: &Who) {
-        self.uses.retain(|used| used.who.number != who.number);
+    fn forget(&mut self, id: &UserId) {
+        self.users.retain(|used| used.id.number != id.number);
     }
 
     fn all_tell(&self) -> Result<(), Error> {
-        let silent = self.uses.iter().filter(|used| used.table.is_none());
-        let devices: Vec<_> = silent.map(|used| used.who.name.clone()).collect();
+        let silent = self.users.iter().filter(|used| used.table.is_none());
+        let devices: Vec<_> = silent.map(|used| used.id.name.clone()).collect();
         if devices.is_empty() {
             Ok(())
         } else {
@@ -336,7 +336,7 @@ impl State {
     /// Returns each table that is used, once.
     fn tables(&self) -> Vec<Arc<Hwpt>> {
         let mut tables: Vec<_> = self
-            .uses
+            .users
             .iter()
             .filter_map(|used| used.table.clone())
             .collect();
@@ -346,7 +346,7 @@ impl State {
     }
 }
 
-impl Held {
+impl UserGuard {
     pub(super) fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
@@ -365,7 +365,7 @@ impl Held {
         let placed = self
             .tables
             .lock()
-            .place_on((), &self.who, by, &self.tables.ioas, replace);
+            .place_on((), &self.id, by, &self.tables.ioas, replace);
         placed.map_err(|failed| failed.error)
     }
 
@@ -379,11 +379,11 @@ impl Held {
         let ioas = &self.tables.ioas;
         let mut state = self.tables.lock();
         if let Some(target) = to.filter(|to| !is(to, ioas)) {
-            return state.place_on(start, &self.who, target, ioas, attach);
+            return state.place_on(start, &self.id, target, ioas, attach);
         }
         match tells_dirty_pages(&self.bound) {
             Ok(true) => state.place_on_table(start, self, ioas, attach),
-            Ok(false) => state.place_on_ioas(start, &self.who, ioas, attach),
+            Ok(false) => state.place_on_ioas(start, &self.id, ioas, attach),
             Err(error) => Err(Failed {
                 state: start,
                 error: error.into(),
@@ -392,15 +392,15 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for UserGuard {
     fn drop(&mut self) {
-        self.tables.lock().forget(&self.who);
+        self.tables.lock().forget(&self.id);
     }
 }
 
-impl Drop for Included {
+impl Drop for IncludedTable {
     fn drop(&mut self) {
-        self.tables.lock().forget(&self.who);
+        self.tables.lock().forget(&self.id);
     }
 }
 

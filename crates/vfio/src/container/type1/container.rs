@@ -9,17 +9,17 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::{VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL};
 
-use super::Info;
-use super::link::{Link, unsupported};
-use super::shared::{Shared, Shown};
+use super::Type1Info;
+use super::member::{Type1Member, unsupported};
+use super::open_container::{GroupProof, OpenContainer};
 use crate::Failed;
 use crate::container::bitmap::{add_bits, check_bitmap};
-use crate::container::member::Way;
+use crate::container::member::MemberBackend;
 use crate::container::{
-    Access, Attach, Backend, Candidate, Capabilities, Container, Discards, Dma, Error,
-    HotResetProof, Included, Ioas, IovaRanges, KvmVfio, Member,
+    Access, AttachOptions, Backend, Candidate, Capabilities, Container, Discards, Dma, Error,
+    HotResetProof, IncludedTable, Ioas, IovaRanges, KvmVfio, Member,
 };
-use crate::device::{Device, HotReset, Owner, Source};
+use crate::device::{Device, HotResetInfo, HotResetOwner, Source};
 use crate::sys;
 
 const PATH: &str = "/dev/vfio/vfio";
@@ -37,7 +37,7 @@ const NEEDED: [(u32, &str); 2] = [
 /// while a group is in it.
 #[derive(Debug)]
 pub struct Type1Container {
-    shared: Arc<Shared>,
+    shared: Arc<OpenContainer>,
     discards: Discards,
 }
 
@@ -71,7 +71,7 @@ impl Type1Container {
             return Err(Error::NoType1 { extension });
         }
         Ok(Self {
-            shared: Arc::new(Shared::new(fd, kvm)),
+            shared: Arc::new(OpenContainer::new(fd, kvm)),
             discards: Discards::default(),
         })
     }
@@ -85,10 +85,10 @@ impl Type1Container {
     ///
     /// # Errors
     /// [`Error::NoDevice`], [`Error::Info`], [`Error::BadInfo`].
-    pub fn info(&self) -> Result<Info, Error> {
+    pub fn info(&self) -> Result<Type1Info, Error> {
         match sys::type1::info(self.as_fd()) {
             Ok((raw, answer)) => {
-                Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source })
+                Type1Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source })
             }
             Err(Errno::INVAL) => Err(Error::NoDevice),
             Err(e) => Err(Error::Info { source: e.into() }),
@@ -104,13 +104,17 @@ impl Type1Container {
             .collect()
     }
 
-    fn attach_source(&self, source: &Source, how: &Attach) -> Result<Link, Error> {
+    fn attach_source(
+        &self,
+        source: &Source,
+        options: &AttachOptions,
+    ) -> Result<Type1Member, Error> {
         if matches!(source, Source::Fd(_)) {
             return Err(unsupported(
                 "take a passed character device: it opens groups",
             ));
         }
-        if how.target.is_some() {
+        if options.target.is_some() {
             return Err(unsupported(
                 "attach a device to anything but its own mappings",
             ));
@@ -121,10 +125,10 @@ impl Type1Container {
         })?;
         let pins = self.discards.pin_for(&location)?;
         let joined = self.shared.join(number, pins)?;
-        let fd = joined.group().device(&location, how.token)?;
+        let fd = joined.group().device(&location, options.token)?;
         // The group stays for as long as any handle of the device does.
         let device = Device::new(fd, location, joined.clone());
-        Ok(Link::new(device, joined))
+        Ok(Type1Member::new(device, joined))
     }
 
     /// Whether no group is in it: it then has no IOMMU, and answers like this to all that is asked
@@ -149,13 +153,17 @@ impl Type1Container {
 }
 
 impl Container for Type1Container {
-    fn attach(&self, device: Candidate, how: Attach) -> Result<Member, Failed<Candidate, Error>> {
+    fn attach(
+        &self,
+        device: Candidate,
+        options: AttachOptions,
+    ) -> Result<Member, Failed<Candidate, Error>> {
         let result = match &device {
-            Candidate::Source(source) => self.attach_source(source, &how),
+            Candidate::Source(source) => self.attach_source(source, &options),
             Candidate::Bound(_) => Err(unsupported("take a device that is bound to an iommufd")),
         };
         match result {
-            Ok(link) => Ok(Member(Way::Type1(link))),
+            Ok(link) => Ok(Member(MemberBackend::Type1(link))),
             Err(error) => Err(Failed {
                 state: device,
                 error,
@@ -163,23 +171,23 @@ impl Container for Type1Container {
         }
     }
 
-    fn include(&self, _: &Arc<Hwpt>) -> Result<Included, Error> {
+    fn include(&self, _: &Arc<Hwpt>) -> Result<IncludedTable, Error> {
         Err(unsupported("use page tables of the caller"))
     }
 
-    fn hot_reset_proof(&self, affected: &HotReset) -> Result<HotResetProof, Error> {
+    fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error> {
         let is_affected = |group| {
             affected
                 .devices
                 .iter()
-                .any(|device| device.owner == Owner::Group(group))
+                .any(|device| device.owner == HotResetOwner::Group(group))
         };
         let mut groups = self.shared.joined();
         groups.retain(|joined| is_affected(joined.group().number()));
         let is_here = |owner| {
             groups
                 .iter()
-                .any(|joined| owner == Owner::Group(joined.group().number()))
+                .any(|joined| owner == HotResetOwner::Group(joined.group().number()))
         };
         let foreign = affected
             .devices
@@ -190,7 +198,7 @@ impl Container for Type1Container {
             return Err(Error::NotOwned { devices });
         }
         Ok(HotResetProof {
-            groups: groups.into_iter().map(Shown::new).collect(),
+            groups: groups.into_iter().map(GroupProof::new).collect(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::capability::{BadCapability, Capability, chain};
 
 /// What a type1 container says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct Type1Info {
     /// The page sizes of the IOMMUs, one bit each.
     pub page_sizes: u64,
     /// The IOVAs that can be used, in rising order; all where the kernel does not say, as for
@@ -22,19 +22,19 @@ pub struct Info {
     pub mappings_left: Option<u32>,
     /// How dirty pages are told (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each kernel that a
     /// container is opened on says so.
-    pub dirty: Option<Dirty>,
+    pub dirty: Option<DirtyBitmapLimits>,
 }
 
 /// How a type1 container tells dirty pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dirty {
+pub struct DirtyBitmapLimits {
     /// The page sizes that a bitmap can be asked for by, one bit each.
     pub page_sizes: u64,
     /// The largest bitmap in bytes.
     pub max_bitmap: u64,
 }
 
-impl Info {
+impl Type1Info {
     pub(super) fn parse(raw: &vfio_iommu_type1_info, answer: &[u8]) -> Result<Self, BadCapability> {
         let has_sizes = raw.flags & VFIO_IOMMU_INFO_PGSIZES != 0;
         let page_sizes = if has_sizes {
@@ -68,7 +68,7 @@ impl Info {
             (VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 1) => {
                 // After flags, which are 0 so far, and 4 bytes of padding.
                 let (page_sizes, max_bitmap) = (capability.long(8)?, capability.long(16)?);
-                self.dirty = Some(Dirty {
+                self.dirty = Some(DirtyBitmapLimits {
                     page_sizes,
                     max_bitmap,
                 });
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn without_capabilities_all_iovas_can_be_used() {
-        let info = Info::parse(&vfio_iommu_type1_info::default(), &[0; 24]).unwrap();
+        let info = Type1Info::parse(&vfio_iommu_type1_info::default(), &[0; 24]).unwrap();
         assert_eq!(
             (info.page_sizes, info.ranges),
             (rustix::param::page_size() as u64, vec![0..=u64::MAX])
@@ -134,7 +134,7 @@ mod tests {
             VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
             &[2, 0x8000, 0xffff, 0, 0xfff],
         );
-        let info = Info::parse(&raw(24), &bytes).unwrap();
+        let info = Type1Info::parse(&raw(24), &bytes).unwrap();
         assert_eq!(
             (info.page_sizes, info.ranges),
             (0x4020_1000, vec![0..=0xfff, 0x8000..=0xffff])
@@ -145,14 +145,14 @@ mod tests {
     fn what_is_left_and_how_dirty_pages_are_told_is_read() {
         let bytes = answer(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &[65_535]);
         assert_eq!(
-            Info::parse(&raw(24), &bytes).unwrap().mappings_left,
+            Type1Info::parse(&raw(24), &bytes).unwrap().mappings_left,
             Some(65_535)
         );
         let bytes = answer(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, &[0, 0x1000, 1 << 28]);
-        let dirty = Info::parse(&raw(24), &bytes).unwrap().dirty;
+        let dirty = Type1Info::parse(&raw(24), &bytes).unwrap().dirty;
         assert_eq!(
             dirty,
-            Some(Dirty {
+            Some(DirtyBitmapLimits {
                 page_sizes: 0x1000,
                 max_bitmap: 1 << 28
             })
@@ -166,7 +166,7 @@ mod tests {
             &[u64::from(u32::MAX), 0, 1],
         );
         assert_eq!(
-            Info::parse(&raw(24), &bytes).unwrap_err(),
+            Type1Info::parse(&raw(24), &bytes).unwrap_err(),
             BadCapability::Contents(1)
         );
     }
@@ -174,7 +174,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(first: u32, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Info::parse(&raw(first), &bytes);
+            let _ = Type1Info::parse(&raw(first), &bytes);
         }
     }
 }

@@ -3,11 +3,11 @@
 mod container;
 mod group;
 mod info;
-mod link;
-mod shared;
+mod member;
+mod open_container;
 
 pub use container::Type1Container;
 pub use group::Group;
-pub use info::{Dirty, Info};
-pub(super) use link::{Link, unsupported};
-pub(super) use shared::Shown;
+pub use info::{DirtyBitmapLimits, Type1Info};
+pub(super) use member::{Type1Member, unsupported};
+pub(super) use open_container::GroupProof;

@@ -7,7 +7,7 @@ use super::{
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Candidate, Container, Error, KvmVfio, Options,
+    Access, AttachOptions, Backend, Candidate, Container, Error, KvmVfio, Options,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
@@ -62,7 +62,9 @@ fn detached_device_can_be_attached_again(backend: Backend) {
     map(&**container, from, IOVA, Access::Read).unwrap();
     map(&**container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     let candidate = setup.member.detach().unwrap();
-    let member = container.attach(candidate, Attach::default()).unwrap();
+    let member = container
+        .attach(candidate, AttachOptions::default())
+        .unwrap();
     if !container.capabilities().without_devices {
         assert_eq!(container.unmap_all().unwrap(), 0);
         map(&**container, from, IOVA, Access::Read).unwrap();
@@ -103,7 +105,7 @@ fn device_outlives_container_handle(backend: Backend) {
 fn missing_device_is_named_and_returned(backend: Backend) {
     let container = container(backend);
     let Failed { state, error } = container
-        .attach(at("0000:00:1a.7"), Attach::default())
+        .attach(at("0000:00:1a.7"), AttachOptions::default())
         .unwrap_err();
     assert!(error.to_string().contains("0000:00:1a.7"), "{error}");
     assert_eq!(state.to_string(), "0000:00:1a.7");
@@ -112,28 +114,28 @@ fn missing_device_is_named_and_returned(backend: Backend) {
 fn busy_device_is_refused_with_hint(backend: Backend) {
     let setup = with_edu(backend);
     let other = container(backend);
-    let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
+    let Failed { state, error } = other.attach(at(EDU), AttachOptions::default()).unwrap_err();
     assert!(
         error.io().is_some() && error.hint().is_some(),
         "{error}: {:?}",
         error.hint()
     );
     drop(setup.member);
-    other.attach(state, Attach::default()).unwrap();
+    other.attach(state, AttachOptions::default()).unwrap();
 }
 
 fn unneeded_token_is_refused(backend: Backend) {
     let taken = take(EDU);
     let container = container(backend);
-    let how = Attach {
+    let how = AttachOptions {
         token: Some([7; 16]),
-        ..Attach::default()
+        ..AttachOptions::default()
     };
     let Failed { state, error } = container.attach(at(EDU), how).unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     assert!(error.to_string().contains("token"), "{error}");
     // The same candidate can be attached without.
-    let member = container.attach(state, Attach::default()).unwrap();
+    let member = container.attach(state, AttachOptions::default()).unwrap();
     drop((member, taken));
 }
 
@@ -186,9 +188,9 @@ fn kvm_registration_lasts_while_attached(backend: Backend) {
     assert_eq!(kvm.counts(), (1, 1));
     drop(candidate);
     // A later step fails: the registration is taken back.
-    let how = Attach {
+    let how = AttachOptions {
         token: Some([7; 16]),
-        ..Attach::default()
+        ..AttachOptions::default()
     };
     container.attach(at(EDU), how).unwrap_err();
     assert_eq!(kvm.counts(), (2, 2));
@@ -204,13 +206,15 @@ fn device_refused_by_kvm_is_not_attached(backend: Backend) {
         ..Recorder::default()
     });
     let refused = with_kvm(backend, &kvm);
-    let Failed { state, error } = refused.attach(at(EDU), Attach::default()).unwrap_err();
+    let Failed { state, error } = refused
+        .attach(at(EDU), AttachOptions::default())
+        .unwrap_err();
     assert!(matches!(error, Error::Kvm { .. }), "{error}");
     let state = match state {
         Candidate::Source(Source::Fd(_)) | Candidate::Source(Source::Pci(_)) => state,
         other => panic!("{other}"),
     };
     let container = container(backend);
-    container.attach(state, Attach::default()).unwrap();
+    container.attach(state, AttachOptions::default()).unwrap();
     drop(taken);
 }

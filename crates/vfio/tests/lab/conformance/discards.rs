@@ -4,7 +4,7 @@ use super::{at, container, on_both_backends, take};
 use crate::taken::{mtty_two, take_beside};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Attach, Backend, Containers, Error, Options};
+use passthru_vfio::container::{AttachOptions, Backend, Containers, Error, Options};
 
 on_both_backends! {
     discards_are_allowed_beside_mediated_devices_only
@@ -18,27 +18,29 @@ fn discards_are_allowed_beside_mediated_devices_only(backend: Backend) {
     let container = container(backend);
     let discards = container.discards();
     let mediated = container
-        .attach(one.source().into(), Attach::default())
+        .attach(one.source().into(), AttachOptions::default())
         .unwrap();
     assert!(discards.allowed());
     let discarding = discards.begin().unwrap();
-    let Failed { state, error } = container.attach(at(EDU), Attach::default()).unwrap_err();
+    let Failed { state, error } = container
+        .attach(at(EDU), AttachOptions::default())
+        .unwrap_err();
     assert!(
         matches!(&error, Error::Discarding { device } if device == EDU),
         "{error}"
     );
     let another = container
-        .attach(other.source().into(), Attach::default())
+        .attach(other.source().into(), AttachOptions::default())
         .unwrap();
     drop(discarding);
     // What fails does not count, and what leaves does no more.
-    let with_token = Attach {
+    let with_token = AttachOptions {
         token: Some([1; 16]),
-        ..Attach::default()
+        ..AttachOptions::default()
     };
     let Failed { state, .. } = container.attach(state, with_token).unwrap_err();
     assert!(discards.allowed());
-    let member = container.attach(state, Attach::default()).unwrap();
+    let member = container.attach(state, AttachOptions::default()).unwrap();
     assert!(!discards.allowed());
     let error = discards.begin().unwrap_err();
     assert!(
@@ -62,10 +64,12 @@ fn containers_share_discard_state(backend: Backend) {
         ..Options::default()
     });
     let mediated = containers
-        .attach(other.source().into(), &Attach::default())
+        .attach(other.source().into(), &AttachOptions::default())
         .unwrap();
     assert!(containers.discards().allowed() && mediated.container.discards().allowed());
-    let placed = containers.attach(at(EDU), &Attach::default()).unwrap();
+    let placed = containers
+        .attach(at(EDU), &AttachOptions::default())
+        .unwrap();
     assert!(!containers.discards().allowed() && !mediated.container.discards().allowed());
     drop(placed);
     assert!(containers.discards().begin().is_ok());
@@ -75,7 +79,9 @@ fn containers_share_discard_state(backend: Backend) {
 fn reset_proof_blocks_discards(backend: Backend) {
     let taken = take(NVME);
     let container = container(backend);
-    let member = container.attach(at(NVME), Attach::default()).unwrap();
+    let member = container
+        .attach(at(NVME), AttachOptions::default())
+        .unwrap();
     let proof = container
         .hot_reset_proof(&member.device().hot_reset_info().unwrap())
         .unwrap();

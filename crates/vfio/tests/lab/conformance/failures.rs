@@ -2,8 +2,8 @@
 //! can be repeated.
 
 use super::{
-    Access, Attach, PAGE, assert_unsupported, at, container, errno, map, memory, on_both_backends,
-    only, reaches, take, take_two, with_edu,
+    Access, AttachOptions, PAGE, assert_unsupported, at, container, errno, map, memory,
+    on_both_backends, only, reaches, take, take_two, with_edu,
 };
 use crate::taken::{iommufd, mtty_two};
 use passthru_iommufd::Ioas;
@@ -48,14 +48,14 @@ fn failed_container_attach_returns_device(backend: Backend) {
     let [taken, _other] = mtty_two();
     each(|failure| {
         let container = container(backend);
-        match failure.during(|| container.attach(taken.source().into(), Attach::default())) {
+        match failure.during(|| container.attach(taken.source().into(), AttachOptions::default())) {
             Ok(member) => {
                 member.detach().unwrap();
                 false
             }
             Err(Failed { state, error }) => {
                 assert!(!error.to_string().is_empty());
-                container.attach(state, Attach::default()).unwrap();
+                container.attach(state, AttachOptions::default()).unwrap();
                 true
             }
         }
@@ -71,11 +71,12 @@ fn failed_attach_of_bound_device_leaves_it_bound() {
     each(|failure| {
         let candidate = bound.take().unwrap();
         let (member, failed) =
-            match failure.during(|| container.attach(candidate, Attach::default())) {
+            match failure.during(|| container.attach(candidate, AttachOptions::default())) {
                 Ok(member) => (member, false),
-                Err(Failed { state, .. }) => {
-                    (container.attach(state, Attach::default()).unwrap(), true)
-                }
+                Err(Failed { state, .. }) => (
+                    container.attach(state, AttachOptions::default()).unwrap(),
+                    true,
+                ),
             };
         bound = Some(member.detach().unwrap());
         failed
@@ -86,13 +87,17 @@ fn failed_attach_of_bound_device_leaves_it_bound() {
 /// back.
 fn place(containers: &mut Containers, device: Candidate, failure: &Failure) -> (Candidate, bool) {
     let before = containers.choices().len();
-    let (placed, failed) = match failure.during(|| containers.attach(device, &Attach::default())) {
-        Ok(placed) => (placed, false),
-        Err(Failed { state, .. }) => {
-            assert_eq!(containers.choices().len(), before);
-            (containers.attach(state, &Attach::default()).unwrap(), true)
-        }
-    };
+    let (placed, failed) =
+        match failure.during(|| containers.attach(device, &AttachOptions::default())) {
+            Ok(placed) => (placed, false),
+            Err(Failed { state, .. }) => {
+                assert_eq!(containers.choices().len(), before);
+                (
+                    containers.attach(state, &AttachOptions::default()).unwrap(),
+                    true,
+                )
+            }
+        };
     let device = placed.member.detach().unwrap();
     if placed.is_new {
         containers.remove(&placed.container);
@@ -118,7 +123,7 @@ fn failed_placement_returns_device(backend: Backend) {
     });
     let mut containers = Containers::new(options);
     let first = containers
-        .attach(taken[0].source().into(), &Attach::default())
+        .attach(taken[0].source().into(), &AttachOptions::default())
         .unwrap();
     each(|failure| place(&mut containers, taken[1].source().into(), failure).1);
     drop(first);
@@ -135,7 +140,9 @@ fn failed_placement_in_own_container_returns_device() {
         ..Options::default()
     };
     let mut containers = Containers::new(options);
-    let first = containers.attach(at(NVME), &Attach::default()).unwrap();
+    let first = containers
+        .attach(at(NVME), &AttachOptions::default())
+        .unwrap();
     first.member.detach().unwrap();
     first
         .container
@@ -159,7 +166,7 @@ fn detached_device_leaves_nothing(backend: Backend) {
         let before = Held::now().unwrap();
         let container = container(backend);
         let member = container
-            .attach(taken.source().into(), Attach::default())
+            .attach(taken.source().into(), AttachOptions::default())
             .unwrap();
         if let Err(Failed { state, .. }) = failure.during(|| member.detach()) {
             failed += 1;
@@ -189,7 +196,7 @@ fn failed_replace_keeps_device_mappings() {
             if !reaches(&edu, from, to) {
                 assert_eq!(errno(error), Some(Errno::NOMEM), "{error}");
                 edu = container
-                    .attach(edu.detach().unwrap(), Attach::default())
+                    .attach(edu.detach().unwrap(), AttachOptions::default())
                     .unwrap();
             }
             assert!(reaches(&edu, from, to), "{error}");

@@ -15,8 +15,8 @@ use crate::taken::{Taken, take, take_two};
 use passthru_iommufd::DmaMemory;
 use passthru_lab::devices::EDU;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Candidate, Choice, Container, Dma, Error, Member, Options, Policy,
-    open,
+    Access, AttachOptions, Backend, Candidate, Choice, Container, Dma, Error, Member, Options,
+    Policy, open,
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
@@ -63,7 +63,9 @@ pub(crate) fn at(address: &str) -> Candidate {
 }
 
 pub(crate) fn attach(container: &Arc<dyn Container>, address: &str) -> Member {
-    container.attach(at(address), Attach::default()).unwrap()
+    container
+        .attach(at(address), AttachOptions::default())
+        .unwrap()
 }
 
 /// A container that `edu` is attached to.

@@ -5,8 +5,8 @@ use super::{at, attach, container, on_both_backends, take, take_two};
 use crate::device::token::{TOKEN, VirtualFunctions};
 use crate::edu::enable;
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_PORT_NIC};
-use passthru_vfio::container::{Attach, Backend, Error, HotResetProof, Member};
-use passthru_vfio::device::{Affected, HotReset, Owner, Region};
+use passthru_vfio::container::{AttachOptions, Backend, Error, HotResetProof, Member};
+use passthru_vfio::device::{AffectedDevice, HotResetInfo, HotResetOwner, Region};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,7 +39,7 @@ fn mark(member: &Member, register: u64, value: u32) -> impl Fn() -> bool + use<>
 }
 
 /// The addresses that a hot reset of a device affects, in rising order.
-fn affected(member: &Member) -> (HotReset, Vec<String>) {
+fn affected(member: &Member) -> (HotResetInfo, Vec<String>) {
     let affected = member.device().hot_reset_info().unwrap();
     let mut addresses: Vec<_> = affected
         .devices
@@ -114,7 +114,7 @@ fn devices_of_several_groups_reset_when_all_are_owned(backend: Backend) {
         .devices
         .iter()
         .filter(|device| device.address.to_string() == first);
-    let here = HotReset {
+    let here = HotResetInfo {
         devices: devices.copied().collect(),
         owned: before.owned.map(|_| true),
     };
@@ -144,9 +144,9 @@ fn physical_function_is_not_reset_beside_its_vfs(backend: Backend) {
     physical.device().set_vf_token(TOKEN).unwrap();
     let (_, addresses) = affected(&physical);
     assert_eq!(addresses, [IGB, "0000:02:10.0", "0000:02:10.2"]);
-    let with_token = || Attach {
+    let with_token = || AttachOptions {
         token: Some(TOKEN),
-        ..Attach::default()
+        ..AttachOptions::default()
     };
     let virtual_ones: Vec<_> = addresses[1..]
         .iter()
@@ -163,13 +163,13 @@ fn hot_reset_of_unowned_device_is_refused(backend: Backend) {
     let container = container(backend);
     let address = EDU.parse().unwrap();
     let owner = if backend == Backend::Type1 {
-        Owner::Group(4711)
+        HotResetOwner::Group(4711)
     } else {
-        Owner::NotOwned
+        HotResetOwner::NotOwned
     };
     let owned = (backend == Backend::Iommufd).then_some(false);
-    let affected = HotReset {
-        devices: vec![Affected { address, owner }],
+    let affected = HotResetInfo {
+        devices: vec![AffectedDevice { address, owner }],
         owned,
     };
     let error = container.hot_reset_proof(&affected).unwrap_err();

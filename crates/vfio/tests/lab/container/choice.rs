@@ -1,10 +1,12 @@
-//! Which backend is taken, and why.
+//! Which backend is taken, and reason.
 
 use crate::conformance::choose;
 use crate::taken::{iommufd, take};
 use passthru_lab::devices::{EDU, UPLINK};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Attach, Backend, Error, Options, Policy, Why, open};
+use passthru_vfio::container::{
+    AttachOptions, Backend, BackendReason, Error, Options, Policy, open,
+};
 use passthru_vfio::device::Source;
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ fn auto_chooses_type1_without_cdev() {
     let choice = open(&Options::default(), &[without]).unwrap();
     assert_eq!(choice.backend, Backend::Type1);
     assert!(
-        matches!(&choice.why, Why::NoCdev(device) if device == UPLINK),
+        matches!(&choice.reason, BackendReason::NoCdev(device) if device == UPLINK),
         "{choice}"
     );
     assert_eq!(
@@ -66,7 +68,7 @@ fn only_iommufd_takes_device_by_descriptor() {
     })
     .container;
     let Failed { state, error } = type1
-        .attach(Source::Fd(passed.into()).into(), Attach::default())
+        .attach(Source::Fd(passed.into()).into(), AttachOptions::default())
         .unwrap_err();
     assert!(
         matches!(
@@ -81,7 +83,7 @@ fn only_iommufd_takes_device_by_descriptor() {
     assert!(error.hint().unwrap().contains("iommufd"));
     choose(Options::default())
         .container
-        .attach(state, Attach::default())
+        .attach(state, AttachOptions::default())
         .unwrap();
 }
 

@@ -8,7 +8,7 @@ use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::{Hwpt, Ioas};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::container::{
-    Access, Attach, Backend, Candidate, Container, Containers, Error, Options, Placed,
+    Access, AttachOptions, Backend, Candidate, Container, Containers, Error, Options, Placement,
 };
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ fn containers(backend: Backend) -> Containers {
     })
 }
 
-fn attach(containers: &mut Containers, device: impl Into<Candidate>) -> Placed {
+fn attach(containers: &mut Containers, device: impl Into<Candidate>) -> Placement {
     containers
-        .attach(device.into(), &Attach::default())
+        .attach(device.into(), &AttachOptions::default())
         .unwrap()
 }
 

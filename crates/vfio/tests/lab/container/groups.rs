@@ -7,7 +7,7 @@ use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_P
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options,
+    Access, AttachOptions, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options,
     Policy, Type1Container,
 };
 use passthru_vfio::device::Source;
@@ -74,7 +74,7 @@ fn group_with_host_device_is_not_viable_and_names_it() {
     let named = error.to_string();
     for backend in [Backend::Type1, Backend::Iommufd] {
         let Failed { error, .. } = container(backend)
-            .attach(at(SHARED_FREE), Attach::default())
+            .attach(at(SHARED_FREE), AttachOptions::default())
             .unwrap_err();
         assert!(
             matches!(error, Error::NotViable { .. }) && error.to_string() == named,
@@ -135,8 +135,11 @@ fn group_is_viable_where_the_driver_rule_says_so() {
 fn container_holds_several_groups() {
     let taken = take_two(EDU, NVME);
     let container = Type1Container::open(None).unwrap();
-    let [edu, nvme] =
-        [EDU, NVME].map(|address| container.attach(at(address), Attach::default()).unwrap());
+    let [edu, nvme] = [EDU, NVME].map(|address| {
+        container
+            .attach(at(address), AttachOptions::default())
+            .unwrap()
+    });
     assert_eq!(container.groups(), [group(EDU), group(NVME)]);
     let before = container.info().unwrap();
     map(&container, memory(1), 0x10_0000, Access::Read).unwrap();
@@ -156,7 +159,7 @@ fn group_joins_one_container_at_a_time() {
     let taken = take(EDU);
     let (one, other) = (container(Backend::Type1), container(Backend::Type1));
     let member = attach(&one, EDU);
-    let Failed { state, error } = other.attach(at(EDU), Attach::default()).unwrap_err();
+    let Failed { state, error } = other.attach(at(EDU), AttachOptions::default()).unwrap_err();
     assert_eq!(
         error.io().and_then(Errno::from_io_error),
         Some(Errno::BUSY),
@@ -169,7 +172,7 @@ fn group_joins_one_container_at_a_time() {
             .contains("the other process or container")
     );
     member.detach().unwrap();
-    other.attach(state, Attach::default()).unwrap();
+    other.attach(state, AttachOptions::default()).unwrap();
     drop(taken);
 }
 
@@ -180,10 +183,14 @@ fn container_left_by_last_device_is_not_reused() {
         policy: Policy::Type1,
         ..Options::default()
     });
-    let first = containers.attach(at(EDU), &Attach::default()).unwrap();
+    let first = containers
+        .attach(at(EDU), &AttachOptions::default())
+        .unwrap();
     map(&*first.container, memory(1), 0x10_0000, Access::Read).unwrap();
     first.member.detach().unwrap();
-    let second = containers.attach(at(EDU), &Attach::default()).unwrap();
+    let second = containers
+        .attach(at(EDU), &AttachOptions::default())
+        .unwrap();
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
     assert_eq!(
         (
@@ -262,14 +269,18 @@ fn bus_resets_across_containers() {
         kvm,
         ..Options::default()
     });
-    let one = containers.attach(at(first), &Attach::default()).unwrap();
+    let one = containers
+        .attach(at(first), &AttachOptions::default())
+        .unwrap();
     let affected = || one.member.device().hot_reset_info().unwrap();
     let error = containers.hot_reset_proof(&affected()).unwrap_err();
     assert!(
         matches!(&error, Error::NotOwned { devices } if devices == &[second]),
         "{error}"
     );
-    let other = containers.attach(at(second), &Attach::default()).unwrap();
+    let other = containers
+        .attach(at(second), &AttachOptions::default())
+        .unwrap();
     assert!(other.is_new);
     let proof = containers.hot_reset_proof(&affected()).unwrap();
     assert_eq!((containers.choices().len(), proof.files().len()), (2, 2));
@@ -297,9 +308,9 @@ fn virtual_function_opens_only_with_token() {
     let with = |token| {
         container.attach(
             at(VF),
-            Attach {
+            AttachOptions {
                 token,
-                ..Attach::default()
+                ..AttachOptions::default()
             },
         )
     };
@@ -338,7 +349,7 @@ fn failed_group_call_can_be_repeated() {
     });
     assert!(failed > 0 && Held::now().unwrap() == before);
     let member = container
-        .attach(taken.source().into(), Attach::default())
+        .attach(taken.source().into(), AttachOptions::default())
         .unwrap();
     let info = container.info().unwrap();
     failed = 0;

@@ -7,7 +7,7 @@ use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, NVME};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, Attach, Backend, Candidate, Container, Containers, Error, Options,
+    Access, AttachOptions, Backend, Candidate, Container, Containers, Error, Options,
 };
 use passthru_vfio::device::Target;
 use rustix::io::Errno;
@@ -29,10 +29,10 @@ fn on(context: &Arc<Iommufd>) -> Arc<dyn Container> {
     .container
 }
 
-fn to(target: impl Into<Target>) -> Attach {
-    Attach {
+fn to(target: impl Into<Target>) -> AttachOptions {
+    AttachOptions {
         target: Some(target.into()),
-        ..Attach::default()
+        ..AttachOptions::default()
     }
 }
 
@@ -117,7 +117,7 @@ fn target_of_another_iommufd_leaves_device_bound() {
         .unwrap_err();
     assert!(matches!(error, Error::Device(_)), "{error}");
     assert!(matches!(state, Candidate::Bound(_)));
-    let mut member = container.attach(state, Attach::default()).unwrap();
+    let mut member = container.attach(state, AttachOptions::default()).unwrap();
     member.replace(Some(foreign.into())).unwrap_err();
     member.replace(None).unwrap();
     drop(taken);
@@ -172,19 +172,25 @@ fn incompatible_device_gets_container_on_same_iommufd() {
         policy: only(Backend::Iommufd),
         ..Options::default()
     });
-    let first = containers.attach(at(NVME), &Attach::default()).unwrap();
+    let first = containers
+        .attach(at(NVME), &AttachOptions::default())
+        .unwrap();
     assert!(first.is_new);
     first.member.detach().unwrap();
     // From now on no device fits: each has the interrupts there.
     let ioas = first.container.ioas().unwrap();
     ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
-    let second = containers.attach(at(EDU), &Attach::default()).unwrap();
+    let second = containers
+        .attach(at(EDU), &AttachOptions::default())
+        .unwrap();
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
     assert!(Arc::ptr_eq(
         ioas.context(),
         second.container.ioas().unwrap().context()
     ));
-    let third = containers.attach(at(NVME), &Attach::default()).unwrap();
+    let third = containers
+        .attach(at(NVME), &AttachOptions::default())
+        .unwrap();
     assert!(!third.is_new && Arc::ptr_eq(&third.container, &second.container));
     assert_eq!(containers.choices().len(), 2);
     containers.remove(&first.container);

@@ -359,7 +359,7 @@ fn failed_migration_call_can_be_repeated() {
         || device.start_dma_logging(0x1000, &[0..=0xffff]),
         |_| device.stop_dma_logging().unwrap(),
     );
-    withstands(|| device.dma_logged(0, 0x10000, 0x1000, &mut [0]), drop);
+    withstands(|| device.read_dma_log(0, 0x10000, 0x1000, &mut [0]), drop);
     withstands(|| device.stop_dma_logging(), drop);
 }
 

@@ -4,7 +4,7 @@ use super::{assert_hint, errno};
 use crate::taken::{mtty_two, take};
 use passthru_lab::devices::EDU;
 use passthru_vfio::device::{
-    Device, Error, Feature, Migration, MigrationState as State, Precopy, Region,
+    Device, Error, Feature, MigrationFlags, MigrationState as State, PrecopySize, Region,
 };
 use rustix::io::Errno;
 use std::io::{Read, Write};
@@ -45,7 +45,7 @@ fn stopped_device_migrates_to_another() {
     assert!(
         from.migration()
             .unwrap()
-            .contains(Migration::STOP_COPY | Migration::P2P | Migration::PRE_COPY)
+            .contains(MigrationFlags::STOP_COPY | MigrationFlags::P2P | MigrationFlags::PRE_COPY)
     );
     assert_eq!(from.migration_state().unwrap(), State::Running);
     write_ports(&from, [0xa5, 0x5a]);
@@ -67,7 +67,7 @@ fn precopy_data_is_completed_after_stop() {
     from.enable_precopy_reinit().unwrap();
     write_ports(&from, [1, 2]);
     let mut data = from.set_migration_state(State::PreCopy).unwrap().unwrap();
-    let Precopy {
+    let PrecopySize {
         initial,
         dirty: 0,
         reinit: false,
@@ -80,7 +80,7 @@ fn precopy_data_is_completed_after_stop() {
     data.read_exact(&mut state).unwrap();
     assert_eq!(
         data.precopy().unwrap(),
-        Precopy {
+        PrecopySize {
             initial: 0,
             dirty: 0,
             reinit: false
@@ -220,7 +220,9 @@ fn dma_log_starts_reports_and_stops() {
     assert_eq!(chosen, 0x1000);
     // The sample does no DMA. Bits are added to what is there.
     let mut bitmap = [0b101];
-    device.dma_logged(0, 0x10000, 0x1000, &mut bitmap).unwrap();
+    device
+        .read_dma_log(0, 0x10000, 0x1000, &mut bitmap)
+        .unwrap();
     assert_eq!(bitmap, [0b101]);
     device.stop_dma_logging().unwrap();
 }
@@ -248,10 +250,10 @@ fn invalid_dma_log_is_refused() {
     }
     // Too short a bitmap is never handed to the kernel.
     let error = device
-        .dma_logged(0, 65 * 0x1000, 0x1000, &mut [0])
+        .read_dma_log(0, 65 * 0x1000, 0x1000, &mut [0])
         .unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL));
-    assert!(device.dma_logged(0, 0x1000, 0, &mut [0]).is_err());
+    assert!(device.read_dma_log(0, 0x1000, 0, &mut [0]).is_err());
 }
 
 #[test]
@@ -260,7 +262,9 @@ fn device_without_dma_log_is_refused() {
     let device = taken.device();
     let errors = [
         device.start_dma_logging(0x1000, &[0..=0xffff]).unwrap_err(),
-        device.dma_logged(0, 0x1000, 0x1000, &mut [0]).unwrap_err(),
+        device
+            .read_dma_log(0, 0x1000, 0x1000, &mut [0])
+            .unwrap_err(),
         device.stop_dma_logging().unwrap_err(),
     ];
     for error in errors {

@@ -54,7 +54,7 @@ fn msix_bar_reports_whether_table_is_mappable() {
         "{bar:?}"
     );
     assert_eq!(bar.areas(), [0..bar.size()]);
-    assert_eq!(bar.kind(), None);
+    assert_eq!(bar.region_type(), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::edu::{decode, enable};
 use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::BoundDevice;
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
-use passthru_vfio::device::{Device, Error, Owner, Region};
+use passthru_vfio::device::{Device, Error, HotResetOwner, Region};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -59,7 +59,7 @@ fn bus_of_one_device_resets_without_proof() {
     assert_eq!(info.owned, Some(true));
     assert_eq!(info.devices.len(), 1);
     assert_eq!(info.devices[0].address, NVME.parse().unwrap());
-    assert_eq!(info.devices[0].owner, Owner::Bound(bound.id()));
+    assert_eq!(info.devices[0].owner, HotResetOwner::Bound(bound.id()));
     // A device that was opened by its character device takes no proof.
     let file = File::open("/dev/null").unwrap();
     assert_hint(
@@ -94,15 +94,15 @@ fn bus_resets_when_all_devices_are_owned() {
         owners(first.device()),
         (
             Some(true),
-            Some(Owner::Bound(first.id())),
-            Some(Owner::Owned)
+            Some(HotResetOwner::Bound(first.id())),
+            Some(HotResetOwner::Owned)
         )
     );
     let second = other.bind(&context);
     let all = (
         Some(true),
-        Some(Owner::Bound(first.id())),
-        Some(Owner::Bound(second.id())),
+        Some(HotResetOwner::Bound(first.id())),
+        Some(HotResetOwner::Bound(second.id())),
     );
     assert_eq!(owners(first.device()), all);
     enable(second.device());
@@ -126,7 +126,7 @@ fn bus_with_unowned_device_is_not_reset() {
     assert!(
         info.devices
             .iter()
-            .any(|device| device.owner == Owner::NotOwned),
+            .any(|device| device.owner == HotResetOwner::NotOwned),
         "{info:?}"
     );
     let error = bound.device().hot_reset(&[]).unwrap_err();

@@ -5,7 +5,7 @@ use crate::taken::{iommufd, mtty_two, take, take_two};
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
-use passthru_vfio::device::{Cdev, Error, Kind, Source, Target};
+use passthru_vfio::device::{Cdev, DeviceKind, Error, Source, Target};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
 fn device_is_found_by_every_source() {
     let taken = take(EDU);
     let location = taken.source().locate().unwrap();
-    assert_eq!(location.kind(), Kind::Pci(EDU.parse().unwrap()));
+    assert_eq!(location.kind(), DeviceKind::Pci(EDU.parse().unwrap()));
     let cdev = location.cdev().unwrap();
     let address = Source::Pci(EDU.parse().unwrap());
     // As one that was inherited.
@@ -45,7 +45,7 @@ fn mediated_device_is_recognized_by_descriptor() {
         .unwrap()
         .bind(&context, None)
         .unwrap();
-    assert_eq!(bound.device().location().kind(), Kind::Mdev);
+    assert_eq!(bound.device().location().kind(), DeviceKind::Mdev);
     assert!(bound.device().is_mdev() && bound.device().location().group().is_some());
     // It has no page table of its own, but maps through the address space all the same.
     let ioas = ioas(&context);

@@ -10,7 +10,7 @@ use passthru_vfio::address_space::{
     AddressSpace, Backing, Kind, Memory, Note, Noted, Pages, Section, Span, Translation,
     VirtualIommu,
 };
-use passthru_vfio::container::{Access, Attach, Container, IommufdContainer, Member};
+use passthru_vfio::container::{Access, AttachOptions, Container, IommufdContainer, Member};
 use passthru_vfio::device::Device;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Peers {
         let context = iommufd();
         let container = IommufdContainer::new(&context, None).unwrap();
         let edu = container
-            .attach(taken[0].source().into(), Attach::default())
+            .attach(taken[0].source().into(), AttachOptions::default())
             .unwrap();
         let disk = taken[1].bind(&context).device().clone();
         enable(&disk);

@@ -9,7 +9,7 @@ use passthru_lab::{Failure, each_failure};
 use passthru_vfio::address_space::{
     AddressSpace, Error, Mapper, Memory, Pages, Section, Span, Translation, VirtualIommu,
 };
-use passthru_vfio::container::{Access, Container, Dma, Included, IommufdContainer};
+use passthru_vfio::container::{Access, Container, Dma, IncludedTable, IommufdContainer};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ struct Told {
     memory: Arc<Memory>,
     container: Arc<dyn Dma>,
     table: Arc<Hwpt>,
-    _included: Included,
+    _included: IncludedTable,
 }
 
 impl Told {

@@ -7,7 +7,7 @@ use crate::taken::{iommufd, take};
 use passthru_lab::devices::EDU;
 use passthru_vfio::Failed;
 use passthru_vfio::address_space::{AddressSpace, Error, Memory, Pages, Section, Span};
-use passthru_vfio::container::{Attach, Container, Dma, IommufdContainer};
+use passthru_vfio::container::{AttachOptions, Container, Dma, IommufdContainer};
 use std::sync::Arc;
 
 /// Where interrupts are written to: no device's memory can be there.
@@ -31,7 +31,8 @@ fn reserved_iovas_refuse_device_or_section() {
     // Without a device, the IOMMU has no reserved addresses yet.
     add(at(RESERVED)).unwrap();
     add(at(0x10_0000)).unwrap();
-    let Err(Failed { state, error }) = container.attach(taken.source().into(), Attach::default())
+    let Err(Failed { state, error }) =
+        container.attach(taken.source().into(), AttachOptions::default())
     else {
         panic!("it is attached")
     };
@@ -46,7 +47,7 @@ fn reserved_iovas_refuse_device_or_section() {
     let mut change = space.begin();
     change.del(at(RESERVED).span());
     change.commit().unwrap();
-    let member = container.attach(state, Attach::default()).unwrap();
+    let member = container.attach(state, AttachOptions::default()).unwrap();
     let error = add(at(RESERVED)).unwrap_err();
     assert!(
         matches!(&error, Error::Outside { span, .. } if *span == at(RESERVED).span()),

@@ -13,7 +13,9 @@ mod threads;
 use crate::taken::{Taken, iommufd, take};
 use passthru_lab::devices::EDU;
 use passthru_vfio::address_space::{AddressSpace, Memory, Section, Span};
-use passthru_vfio::container::{Attach, Container, Dma, IommufdContainer, Member, Type1Container};
+use passthru_vfio::container::{
+    AttachOptions, Container, Dma, IommufdContainer, Member, Type1Container,
+};
 use std::sync::Arc;
 
 const PAGE: u64 = 0x1000;
@@ -35,7 +37,7 @@ impl Guest {
     }
 
     fn over(taken: Taken, container: impl Container + 'static) -> Self {
-        let member = container.attach(taken.source().into(), Attach::default());
+        let member = container.attach(taken.source().into(), AttachOptions::default());
         Self {
             container: Arc::new(container),
             member: member.unwrap(),

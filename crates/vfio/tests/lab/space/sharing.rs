@@ -12,7 +12,7 @@ use passthru_vfio::address_space::{
     AddressSpace, Backing, Kind, Memory, Noted, Pages, Section, Sharing, Span, Translation,
     VirtualIommu, Why,
 };
-use passthru_vfio::container::{Access, Attach, Container, Dma, IommufdContainer};
+use passthru_vfio::container::{Access, AttachOptions, Container, Dma, IommufdContainer};
 use std::fs;
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn second_container_shares_pins() {
     let [first, second] = containers;
     let _members = [(&first, one), (&second, two)].map(|(container, taken)| {
         let member = container
-            .attach(taken.source().into(), Attach::default())
+            .attach(taken.source().into(), AttachOptions::default())
             .unwrap();
         (member, taken)
     });
@@ -139,7 +139,7 @@ fn viommu_mappings_share_pins_with_guest_memory() {
 
     let container = IommufdContainer::new(&context, None).unwrap();
     let member = container
-        .attach(taken.source().into(), Attach::default())
+        .attach(taken.source().into(), AttachOptions::default())
         .unwrap();
     let viommu = VirtualIommu::new(&system);
     viommu.space().join(Arc::new(container)).unwrap();
@@ -173,7 +173,7 @@ fn pins_are_shared_at_memlock_limit() {
     let context = Arc::new(context);
     let first = IommufdContainer::new(&context, None).unwrap();
     let _member = first
-        .attach(taken.source().into(), Attach::default())
+        .attach(taken.source().into(), AttachOptions::default())
         .unwrap();
     let (space, memory) = (shared(Sharing::Auto), memory(Pages::Transparent));
     space.join(Arc::new(first)).unwrap();

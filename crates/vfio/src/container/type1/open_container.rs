@@ -1,4 +1,4 @@
-//! [`Shared`]: the open container with the groups that are in it.
+//! [`OpenContainer`]: the open container with the groups that are in it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::VFIO_TYPE1v2_IOMMU;
 
-use super::{Group, Info};
+use super::{Group, Type1Info};
 use crate::container::discards::Pins;
 use crate::container::kvm::Registration;
 use crate::container::{Error, KvmVfio};
@@ -17,10 +17,10 @@ use crate::sys;
 const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct OpenContainer {
     fd: OwnedFd,
     kvm: Option<Arc<dyn KvmVfio>>,
-    joined: Mutex<Vec<Weak<Joined>>>,
+    joined: Mutex<Vec<Weak<JoinedGroup>>>,
     /// How many mappings there can be at a time.
     max_mappings: AtomicU32,
 }
@@ -28,7 +28,7 @@ pub(super) struct Shared {
 /// A group in a container, which it leaves when this is dropped. The devices of the group keep it.
 /// The fields are dropped in this order.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct JoinedGroup {
     _registration: Option<Registration>,
     group: Group,
     /// One for each proof that has its file.
@@ -36,17 +36,17 @@ pub(super) struct Joined {
     /// The container pins for the group. Named by the first device; a mediated device's group has
     /// none.
     _pins: Option<Pins>,
-    _container: Arc<Shared>,
+    _container: Arc<OpenContainer>,
 }
 
 /// A group whose file proves something, and which therefore stays.
 #[derive(Debug)]
-pub(in crate::container) struct Shown {
-    joined: Arc<Joined>,
+pub(in crate::container) struct GroupProof {
+    joined: Arc<JoinedGroup>,
     _counted: Arc<()>,
 }
 
-impl Shared {
+impl OpenContainer {
     pub(super) fn new(fd: OwnedFd, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
         Self {
             fd,
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// Returns the groups that are in it now.
-    pub(super) fn joined(&self) -> Vec<Arc<Joined>> {
+    pub(super) fn joined(&self) -> Vec<Arc<JoinedGroup>> {
         let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         joined.iter().filter_map(Weak::upgrade).collect()
     }
@@ -71,7 +71,7 @@ impl Shared {
         self: &Arc<Self>,
         number: u32,
         pins: Option<Pins>,
-    ) -> Result<Arc<Joined>, Error> {
+    ) -> Result<Arc<JoinedGroup>, Error> {
         let mut all = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         let present = all
             .iter()
@@ -87,13 +87,13 @@ impl Shared {
     }
 
     /// Takes a group in, which leaves it again, with its file, where a step fails.
-    fn join_new(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<Joined, Error> {
+    fn join_new(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<JoinedGroup, Error> {
         let group = Group::open(number)?;
         group.check_viable()?;
         group.set_container(self.fd.as_fd())?;
         self.have_iommu(number)?;
         let registration = Registration::new(self.kvm.as_ref(), group.as_fd())?;
-        Ok(Joined {
+        Ok(JoinedGroup {
             _registration: registration,
             group,
             proofs: Arc::new(()),
@@ -117,7 +117,7 @@ impl Shared {
         // Nothing is mapped yet: as many as are left can be at all.
         let info = sys::type1::info(fd)
             .ok()
-            .and_then(|(raw, answer)| Info::parse(&raw, &answer).ok());
+            .and_then(|(raw, answer)| Type1Info::parse(&raw, &answer).ok());
         let left = info
             .and_then(|info| info.mappings_left)
             .unwrap_or(DMA_ENTRY_LIMIT);
@@ -126,13 +126,13 @@ impl Shared {
     }
 }
 
-impl AsFd for Shared {
+impl AsFd for OpenContainer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl Joined {
+impl JoinedGroup {
     pub(super) fn group(&self) -> &Group {
         &self.group
     }
@@ -142,8 +142,8 @@ impl Joined {
     }
 }
 
-impl Shown {
-    pub(super) fn new(joined: Arc<Joined>) -> Self {
+impl GroupProof {
+    pub(super) fn new(joined: Arc<JoinedGroup>) -> Self {
         Self {
             _counted: Arc::clone(&joined.proofs),
             joined,

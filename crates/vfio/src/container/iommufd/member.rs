@@ -1,7 +1,7 @@
-//! [`Link`]: a device in an [`IommufdContainer`](super::IommufdContainer).
+//! [`IommufdMember`]: a device in an [`IommufdContainer`](super::IommufdContainer).
 
 use super::MemberPasid;
-use super::tables::Held;
+use super::tables::UserGuard;
 use crate::Failed;
 use crate::container::Error;
 use crate::container::discards::Pins;
@@ -10,20 +10,20 @@ use crate::device::{Attached, Bound, Target};
 
 /// A device in a container. The fields are dropped in this order.
 #[derive(Debug)]
-pub(in crate::container) struct Link {
+pub(in crate::container) struct IommufdMember {
     pub(super) attached: Attached,
-    pub(super) held: Held,
-    pub(super) _announced: Announced,
+    pub(super) guard: UserGuard,
+    pub(super) _announced: AttachGuards,
 }
 
 /// What others know of a device that is attached. The fields are dropped in this order.
 #[derive(Debug)]
-pub(super) struct Announced {
+pub(super) struct AttachGuards {
     pub(super) _registration: Option<Registration>,
     pub(super) _pins: Option<Pins>,
 }
 
-impl Link {
+impl IommufdMember {
     pub(in crate::container) fn bound(&self) -> &Bound {
         self.attached.bound()
     }
@@ -33,21 +33,21 @@ impl Link {
         pasid: u32,
         to: Target,
     ) -> Result<MemberPasid, Error> {
-        let (attachment, held) = self.held.tables().attach_pasid(self.bound(), pasid, to)?;
+        let (attachment, guard) = self.guard.tables().attach_pasid(self.bound(), pasid, to)?;
         Ok(MemberPasid {
             attachment,
-            held: Box::new(held),
+            guard: Box::new(guard),
         })
     }
 
     pub(in crate::container) fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
-        self.held.replace(&mut self.attached, by)
+        self.guard.replace(&mut self.attached, by)
     }
 
     pub(in crate::container) fn detach(self) -> Result<Bound, Failed<Box<Self>, Error>> {
         let Self {
             attached,
-            held,
+            guard,
             _announced,
         } = self;
         match attached.detach() {
@@ -55,7 +55,7 @@ impl Link {
             Err(Failed { state, error }) => {
                 let link = Self {
                     attached: state,
-                    held,
+                    guard,
                     _announced,
                 };
                 Err(Failed {

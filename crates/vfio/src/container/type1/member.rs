@@ -1,21 +1,21 @@
-//! [`Link`]: a device in a [`Type1Container`](super::Type1Container).
+//! [`Type1Member`]: a device in a [`Type1Container`](super::Type1Container).
 
 use std::sync::Arc;
 
-use super::shared::Joined;
+use super::open_container::JoinedGroup;
 use crate::Failed;
 use crate::container::{Backend, Error};
 use crate::device::{Device, Source};
 
 /// A device in a container.
 #[derive(Debug)]
-pub(in crate::container) struct Link {
+pub(in crate::container) struct Type1Member {
     device: Device,
-    joined: Arc<Joined>,
+    joined: Arc<JoinedGroup>,
 }
 
-impl Link {
-    pub(super) fn new(device: Device, joined: Arc<Joined>) -> Self {
+impl Type1Member {
+    pub(super) fn new(device: Device, joined: Arc<JoinedGroup>) -> Self {
         Self { device, joined }
     }
 

@@ -1,4 +1,4 @@
-//! [`Candidate`]: a device that is to be attached, and [`Attach`], the options for that.
+//! [`Candidate`]: a device that is to be attached, and [`AttachOptions`], the options for that.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub enum Candidate {
 
 /// How a device is attached.
 #[derive(Clone, Debug, Default)]
-pub struct Attach {
+pub struct AttachOptions {
     /// The token that a virtual function needs where its physical function is assigned, 16 bytes of
     /// a UUID.
     pub token: Option<[u8; 16]>,
