@@ -14,14 +14,17 @@ use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use crate::{Error, sys};
 
-/// Where the kernel offers iommufd (`CONFIG_IOMMUFD`).
+/// Path of the iommufd character device (`CONFIG_IOMMUFD`).
 pub const PATH: &str = "/dev/iommu";
 
-/// The lowest number for a copy: those below are a child's standard input and outputs.
-const FIRST: i32 = 3;
+/// Lowest number for a duplicate: 0 to 2 are a child's standard streams.
+const LOWEST_DUPLICATE: i32 = 3;
 
-/// An open `/dev/iommu`: a context that owns address spaces and page tables. It ends, with all that
-/// is in it, when the last descriptor of it is closed. The descriptor is close-on-exec.
+/// An iommufd context: an open `/dev/iommu`, which owns I/O address spaces, page tables and all
+/// other objects.
+///
+/// The kernel destroys the context and its objects when the last descriptor of the open file is
+/// closed. The descriptor is close-on-exec.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Accounting, Iommufd};
@@ -30,8 +33,9 @@ const FIRST: i32 = 3;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let context = Iommufd::open()?;
 /// context.set_accounting(Accounting::Process)?;
-/// // A child has it as its standard input; as another number by what sets up a child's descriptors.
-/// Command::new("vmm").args(["--iommufd", "0"]).stdin(context.duplicate()?).spawn()?;
+/// // The child gets a duplicate as its standard input.
+/// let duplicate = context.duplicate()?;
+/// Command::new("vmm").args(["--iommufd", "0"]).stdin(duplicate).spawn()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -40,12 +44,12 @@ pub struct Iommufd {
     fd: OwnedFd,
 }
 
-/// Whom pinned memory is charged to (`IOMMU_OPTION_RLIMIT_MODE`).
+/// Account that pinned memory is charged to (`IOMMU_OPTION_RLIMIT_MODE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accounting {
     /// The user: all processes of a user share one `RLIMIT_MEMLOCK`. The kernel's default.
     User,
-    /// The process that maps: each has an `RLIMIT_MEMLOCK` of its own.
+    /// The process that maps: each process has an `RLIMIT_MEMLOCK` of its own.
     Process,
 }
 
@@ -53,15 +57,18 @@ impl Iommufd {
     /// Opens [`PATH`].
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::NotIommufd`] where the path is some other device.
+    /// - [`Error::Open`]: if the kernel has no iommufd, `ENOENT`; if the caller may not open the
+    ///   device, `EACCES`.
+    /// - [`Error::NotIommufd`]: if the path is another device.
     pub fn open() -> Result<Self, Error> {
         Self::open_at(Path::new(PATH))
     }
 
-    /// Opens an iommufd at another path, as in a namespace of its own.
+    /// Opens an iommufd at another path, such as one in a mount namespace.
     ///
     /// # Errors
-    /// As [`Iommufd::open`].
+    /// - [`Error::Open`]: if the path cannot be opened.
+    /// - [`Error::NotIommufd`]: if the path is not an iommufd.
     pub fn open_at(path: &Path) -> Result<Self, Error> {
         let fd =
             rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
@@ -73,38 +80,39 @@ impl Iommufd {
         Self::from_fd(fd)
     }
 
-    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an
-    /// iommufd does. That a device file has the right name proves nothing, so it is asked by ioctl.
-    /// The descriptor becomes close-on-exec, as one that was inherited is not. Where another
-    /// `Iommufd` of the same open file is there, their objects do not go together in one call
-    /// ([`Error::OtherContext`]).
+    /// Takes a descriptor that another program opened, and checks by ioctl that it is an iommufd.
+    ///
+    /// The descriptor becomes close-on-exec. Two `Iommufd` values of one open file count as two
+    /// contexts: a call that mixes their objects fails with [`Error::OtherContext`].
     ///
     /// # Errors
-    /// [`Error::NotIommufd`].
+    /// - [`Error::NotIommufd`]: if the descriptor is not an iommufd.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::NotIommufd { source: e.into() })?;
         let context = Self { fd };
         context.accounting().map(|_| context)
     }
 
-    /// Returns another descriptor of the same context, to hand to a child or to another process. It
-    /// is close-on-exec, as all are: what starts a child clears that there for those that the child
-    /// is meant to have (as `dup2` does in it), and a socket (`SCM_RIGHTS`) takes it as it is. The
-    /// context, with all that is mapped in it, lasts until both are closed.
+    /// Returns another descriptor of this context, to hand to a child or another process.
+    ///
+    /// The duplicate is close-on-exec. `dup2` in the child, as [`Stdio`](std::process::Stdio) does,
+    /// clears that flag; a socket (`SCM_RIGHTS`) passes the duplicate as is. The context and its
+    /// mappings last until both descriptors are closed.
     ///
     /// # Errors
-    /// [`Error::Duplicate`].
+    /// - [`Error::Duplicate`]: if the process has too many open files, `EMFILE`.
     pub fn duplicate(&self) -> Result<OwnedFd, Error> {
-        fcntl_dupfd_cloexec(&self.fd, FIRST).map_err(|e| Error::Duplicate { source: e.into() })
+        fcntl_dupfd_cloexec(&self.fd, LOWEST_DUPLICATE)
+            .map_err(|e| Error::Duplicate { source: e.into() })
     }
 
-    /// Returns whom pinned memory is charged to.
+    /// Returns the account that pinned memory is charged to (`IOMMU_OPTION_RLIMIT_MODE`).
     ///
     /// # Errors
-    /// [`Error::NotIommufd`].
+    /// - [`Error::NotIommufd`]: if the descriptor does not answer as an iommufd.
     pub fn accounting(&self) -> Result<Accounting, Error> {
-        // A value that the kernel never gives, so that a driver that says yes to anything is found
-        // out.
+        // The kernel never returns u64::MAX here. Another driver that accepts the ioctl and leaves
+        // the value alone is thereby recognized.
         match sys::option(self.fd.as_fd(), RLIMIT_MODE, GET, 0, u64::MAX) {
             Ok(0) => Ok(Accounting::User),
             Ok(1) => Ok(Accounting::Process),
@@ -115,11 +123,12 @@ impl Iommufd {
         }
     }
 
-    /// Sets whom pinned memory is charged to. Only while the context is empty, and only with
-    /// `CAP_SYS_RESOURCE`.
+    /// Sets the account that pinned memory is charged to (`IOMMU_OPTION_RLIMIT_MODE`).
     ///
     /// # Errors
-    /// [`Error::Accounting`].
+    /// [`Error::Accounting`]:
+    /// - If the context has objects, `EBUSY`.
+    /// - If the caller lacks `CAP_SYS_RESOURCE`, `EPERM`.
     pub fn set_accounting(&self, to: Accounting) -> Result<(), Error> {
         let value = match to {
             Accounting::User => 0,
@@ -133,20 +142,22 @@ impl Iommufd {
             })
     }
 
-    /// Charges this process, and no longer the one that mapped it, with all that is pinned in the
-    /// context (`IOMMU_IOAS_CHANGE_PROCESS`). On failure nothing has changed.
+    /// Moves the charge for all pinned memory from the process that mapped it to this process
+    /// (`IOMMU_IOAS_CHANGE_PROCESS`). A failed call changes nothing.
     ///
     /// # Errors
-    /// [`Error::ChangeProcess`], also where anything but files is mapped.
+    /// [`Error::ChangeProcess`]:
+    /// - If memory is mapped by address and not by file, `EINVAL`.
+    /// - If this process's `RLIMIT_MEMLOCK` is too low, `ENOMEM`.
     pub fn change_process(&self) -> Result<(), Error> {
         sys::change_process(self.fd.as_fd()).map_err(|e| Error::ChangeProcess { source: e.into() })
     }
 
     /// Returns the id of the I/O address space that VFIO's container interface uses on this
-    /// context, if there is one (`IOMMU_VFIO_IOAS_GET`).
+    /// context, or `None` if none is set (`IOMMU_VFIO_IOAS_GET`).
     ///
     /// # Errors
-    /// [`Error::CompatIoas`].
+    /// - [`Error::CompatIoas`]: if the kernel cannot return the id.
     pub fn compat_ioas(&self) -> Result<Option<u32>, Error> {
         match sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_GET, 0) {
             Ok(id) => Ok(Some(id)),
@@ -158,11 +169,13 @@ impl Iommufd {
         }
     }
 
-    /// Lets VFIO's container interface use none (`IOMMU_VFIO_IOAS_CLEAR`); the I/O address space
-    /// stays.
+    /// Unsets the I/O address space of VFIO's container interface (`IOMMU_VFIO_IOAS_CLEAR`). The
+    /// I/O address space itself stays.
+    ///
+    /// [`Ioas::set_compat`](crate::Ioas::set_compat) sets it.
     ///
     /// # Errors
-    /// [`Error::CompatIoas`].
+    /// - [`Error::CompatIoas`]: if the kernel refuses.
     pub fn clear_compat_ioas(&self) -> Result<(), Error> {
         sys::vfio_ioas(self.fd.as_fd(), VFIO_IOAS_CLEAR, 0)
             .map(|_| ())
@@ -192,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_iommufd_is_found_out() {
+    fn file_of_another_kind_is_refused() {
         for path in ["/dev/null", "/proc/self/status", "/"] {
             let error = Iommufd::from_fd(File::open(path).unwrap().into()).unwrap_err();
             assert!(
@@ -203,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_device_is_named_and_explained() {
+    fn missing_device_error_names_path_and_hint() {
         let error = Iommufd::open_at(Path::new("/nonexistent/iommu")).unwrap_err();
         assert_eq!(error.to_string(), "cannot open /nonexistent/iommu");
         assert!(error.hint().unwrap().contains("CONFIG_IOMMUFD"));

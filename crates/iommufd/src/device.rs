@@ -1,5 +1,6 @@
-//! [`BoundDevice`]: a device that is bound to a context, as page tables and virtual IOMMUs are made for it.
-//! How it is bound is VFIO's (or vDPA's) to know.
+//! [`BoundDevice`]: a device that is bound to a context.
+//!
+//! VFIO (or vDPA) binds the device; this crate makes page tables and virtual IOMMUs for it.
 
 use std::any::Any;
 use std::fmt;
@@ -7,21 +8,24 @@ use std::sync::Arc;
 
 use crate::{Error, Iommufd};
 
-/// A device that is bound to a context, as by `VFIO_DEVICE_BIND_IOMMUFD`.
+/// A device that is bound to a context, such as by `VFIO_DEVICE_BIND_IOMMUFD`.
+///
+/// Implement this trait for the type that owns the open device file.
 pub trait BoundDevice: fmt::Debug {
-    /// Returns the context that it is bound to.
+    /// Returns the context that the device is bound to.
     fn context(&self) -> &Arc<Iommufd>;
 
-    /// Returns the id that the kernel gave it there (`out_devid`).
+    /// Returns the device's id in the context (`out_devid` of the bind).
     fn id(&self) -> u32;
 
-    /// Returns what keeps it bound, under this id, for as long as that lives: a handle of its open
-    /// file.
+    /// Returns a handle that keeps the device bound under [`BoundDevice::id`] while the handle
+    /// lives: a reference to its open file.
     fn binding(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// Two objects of a call must be of one context, since ids say nothing in another. It is known by
-/// the `Arc`: two `Iommufd` of the same open file are taken for different contexts.
+/// Checks that two objects of one call belong to one context, since ids mean nothing in another.
+///
+/// Contexts are compared by `Arc`: two `Iommufd` values of one open file count as different.
 pub(crate) fn same_context(
     (context, object): (&Arc<Iommufd>, u32),
     (other_context, other): (&Arc<Iommufd>, u32),

@@ -16,18 +16,30 @@ use crate::bytes::{u32_at, u64_at};
 use crate::object::Object;
 use crate::{Error, Iommufd, sys};
 
-/// Where the faults of the page tables that were allocated with it arrive
-/// ([`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue)). It can be polled: readable once
-/// there are faults. It is destroyed on drop, with a failure logged; faults without an answer are
-/// answered as invalid then, or when their device is detached.
+/// A queue of page faults of devices (`IOMMU_FAULT_QUEUE_ALLOC`).
+///
+/// Faults arrive from page tables that were allocated with
+/// [`HwptOptions::fault_queue`](crate::HwptOptions::fault_queue). The queue can be polled: it is
+/// readable while it has faults. Its descriptor does not block.
+///
+/// The kernel answers a pending fault as invalid when the device is detached or the queue
+/// destroyed. Drop destroys the queue and logs a failure; [`FaultQueue::close`] returns the
+/// failure.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, FaultQueue, PageFault, PageResponse, PageResponseCode};
 ///
-/// /// Answers what has arrived, once the queue is readable.
+/// /// Answers the faults in the queue.
 /// fn answer(queue: &FaultQueue, populate: impl Fn(&PageFault) -> bool) -> Result<(), Error> {
-///     for fault in queue.read()?.iter().filter(|fault| fault.last) {
-///         let code = if populate(fault) { PageResponseCode::Success } else { PageResponseCode::Invalid };
+///     for fault in queue.read()? {
+///         if !fault.last {
+///             continue;
+///         }
+///         let code = if populate(&fault) {
+///             PageResponseCode::Success
+///         } else {
+///             PageResponseCode::Invalid
+///         };
 ///         queue.respond(&[PageResponse { cookie: fault.cookie, code }])?;
 ///     }
 ///     Ok(())
@@ -35,7 +47,7 @@ use crate::{Error, Iommufd, sys};
 /// ```
 #[derive(Debug)]
 pub struct FaultQueue {
-    // The kernel's object is in use for as long as its file is open: closed first.
+    // Dropped first: the kernel refuses to destroy a queue whose file is open.
     file: OwnedFd,
     object: Object,
 }
@@ -43,69 +55,71 @@ pub struct FaultQueue {
 /// A page fault of a device (`struct iommu_hwpt_pgfault`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageFault {
-    /// The device's id in the context.
+    /// Id of the device in the context.
     pub device: u32,
-    /// In which of the device's address spaces.
+    /// PASID of the access, or `None` for an access without a PASID.
     pub pasid: Option<u32>,
-    /// The device's number for a group of faults.
+    /// Device's number for the group of faults (page request group index).
     pub group: u32,
-    /// Whether it is the last of its group, which is the one to answer.
+    /// Whether this fault ends its group. A group is answered once, by its last fault.
     pub last: bool,
-    /// What the device wanted to do.
+    /// Access that the device requested.
     pub access: FaultAccess,
-    /// Where.
+    /// Faulting address, as the device sees it.
     pub address: u64,
-    /// How many bytes the device means to use, as a hint; 0 for none.
+    /// Hint at the number of bytes that the device will access; 0 for no hint.
     pub length: u32,
-    /// The kernel's number for the group, for the answer.
+    /// Kernel's number for the group, which the answer quotes.
     pub cookie: u32,
 }
 
 bitflags::bitflags! {
-    /// What a device wanted to do with a page (`enum iommu_hwpt_pgfault_perm`), with what later
-    /// kernels may add.
+    /// Access that a device requested to a page (`enum iommu_hwpt_pgfault_perm`).
+    ///
+    /// Bits of later kernels are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct FaultAccess: u32 {
-        /// Read it.
+        /// Read (`IOMMU_PGFAULT_PERM_READ`).
         const READ = 1;
-        /// Write to it.
+        /// Write (`IOMMU_PGFAULT_PERM_WRITE`).
         const WRITE = 1 << 1;
-        /// Execute it.
+        /// Instruction fetch (`IOMMU_PGFAULT_PERM_EXEC`).
         const EXEC = 1 << 2;
-        /// In privileged mode.
+        /// Privileged mode (`IOMMU_PGFAULT_PERM_PRIV`).
         const PRIV = 1 << 3;
         const _ = !0;
     }
 }
 
-/// The answer to a group of faults (`struct iommu_hwpt_page_response`).
+/// Answer to a group of faults (`struct iommu_hwpt_page_response`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageResponse {
     /// [`PageFault::cookie`] of the group.
     pub cookie: u32,
-    /// What the device is to do.
+    /// Result that the device gets.
     pub code: PageResponseCode,
 }
 
-/// What a device is to do after a fault (`enum iommufd_page_response_code`).
+/// Result of a page fault for the device (`enum iommufd_page_response_code`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageResponseCode {
-    /// Try again: the page is there now (`IOMMUFD_PAGE_RESP_SUCCESS`).
+    /// The page is present now; the device retries (`IOMMUFD_PAGE_RESP_SUCCESS`).
     Success,
-    /// Give up (`IOMMUFD_PAGE_RESP_INVALID`).
+    /// The access fails (`IOMMUFD_PAGE_RESP_INVALID`).
     Invalid,
 }
 
-const FAULT: usize = size_of::<iommu_hwpt_pgfault>();
+/// Size of a fault in the queue, in bytes.
+const FAULT_SIZE: usize = size_of::<iommu_hwpt_pgfault>();
 
-/// As many faults as one group may have, and more.
-const MOST: usize = 1 << 16;
+/// Largest number of faults to read at once; a group of faults is smaller.
+const MOST_FAULTS: usize = 1 << 16;
 
 impl FaultQueue {
     /// Allocates an empty queue (`IOMMU_FAULT_QUEUE_ALLOC`).
     ///
     /// # Errors
-    /// [`Error::FaultQueueAlloc`].
+    /// - [`Error::FaultQueueAlloc`]: if the process has too many open files, `EMFILE`.
     pub fn alloc(context: &Arc<Iommufd>) -> Result<Self, Error> {
         let (id, file) = sys::device::fault_queue_alloc(context.as_fd())
             .map_err(|e| Error::FaultQueueAlloc { source: e.into() })?;
@@ -120,29 +134,27 @@ impl FaultQueue {
         self.object.id()
     }
 
-    /// Returns the context that it belongs to.
+    /// Returns the context that the queue belongs to.
     pub fn context(&self) -> &Arc<Iommufd> {
         self.object.context()
     }
 
-    /// Takes faults that have arrived, whole groups of them; none where there are none. It does not
-    /// wait.
+    /// Takes pending faults out of the queue, in whole groups. Returns an empty list if there are
+    /// none.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// - [`Error::Read`]: if the kernel cannot copy the faults.
     pub fn read(&self) -> Result<Vec<PageFault>, Error> {
-        let mut buffer = vec![0; 64 * FAULT];
+        let mut buffer = vec![0; 64 * FAULT_SIZE];
         loop {
             match rustix::io::read(&self.file, &mut buffer) {
                 Ok(length) => {
-                    return Ok(buffer[..length]
-                        .chunks_exact(FAULT)
-                        .map(PageFault::decode)
-                        .collect());
+                    let faults = buffer[..length].chunks_exact(FAULT_SIZE);
+                    return Ok(faults.map(PageFault::decode).collect());
                 }
-                // The first group alone is larger.
-                Err(Errno::INVAL) if buffer.len() < MOST * FAULT => {
-                    buffer.resize(2 * buffer.len(), 0);
+                // The first group does not fit into the buffer.
+                Err(Errno::INVAL) if buffer.len() < MOST_FAULTS * FAULT_SIZE => {
+                    buffer.resize(2 * buffer.len(), 0)
                 }
                 Err(e) => {
                     return Err(Error::Read {
@@ -154,10 +166,11 @@ impl FaultQueue {
         }
     }
 
-    /// Answers groups of faults, one answer each.
+    /// Answers groups of faults, one answer for each group.
     ///
     /// # Errors
-    /// [`Error::Respond`] says how many were answered before one was refused.
+    /// - [`Error::Respond`], with the number of answers taken before the failure: if a cookie has
+    ///   no pending group, `EINVAL`.
     pub fn respond(&self, responses: &[PageResponse]) -> Result<(), Error> {
         let bytes: Vec<u8> = responses
             .iter()
@@ -168,18 +181,18 @@ impl FaultQueue {
             done += rustix::io::write(&self.file, &bytes[done..]).map_err(|e| Error::Respond {
                 queue: self.id(),
                 responses: responses.len(),
-                handled: done / RESPONSE,
+                handled: done / RESPONSE_SIZE,
                 source: e.into(),
             })?;
         }
         Ok(())
     }
 
-    /// Destroys it (`IOMMU_DESTROY`).
+    /// Destroys the queue (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until
-    /// the context ends.
+    /// - [`Error::Destroy`]: if a duplicate of its descriptor is still open or a page table uses
+    ///   the queue, `EBUSY`. The queue then lasts until the context ends.
     pub fn close(self) -> Result<(), Error> {
         drop(self.file);
         self.object.close()
@@ -194,6 +207,7 @@ impl AsFd for FaultQueue {
 
 impl PageFault {
     fn decode(bytes: &[u8]) -> Self {
+        let access = u32_at(bytes, offset_of!(iommu_hwpt_pgfault, perm));
         let flags = u32_at(bytes, offset_of!(iommu_hwpt_pgfault, flags));
         let pasid = u32_at(bytes, offset_of!(iommu_hwpt_pgfault, pasid));
         Self {
@@ -201,10 +215,7 @@ impl PageFault {
             pasid: (flags & PASID_VALID != 0).then_some(pasid),
             group: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, grpid)),
             last: flags & LAST_PAGE != 0,
-            access: FaultAccess::from_bits_retain(u32_at(
-                bytes,
-                offset_of!(iommu_hwpt_pgfault, perm),
-            )),
+            access: FaultAccess::from_bits_retain(access),
             address: u64_at(bytes, offset_of!(iommu_hwpt_pgfault, addr)),
             length: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, length)),
             cookie: u32_at(bytes, offset_of!(iommu_hwpt_pgfault, cookie)),
@@ -212,16 +223,16 @@ impl PageFault {
     }
 }
 
-/// The length of an answer in bytes.
-const RESPONSE: usize = 8;
+/// Size of an answer (`struct iommu_hwpt_page_response`), in bytes.
+const RESPONSE_SIZE: usize = 8;
 
 impl PageResponse {
-    fn encode(self) -> [u8; RESPONSE] {
+    fn encode(self) -> [u8; RESPONSE_SIZE] {
         let code = match self.code {
             PageResponseCode::Success => SUCCESS,
             PageResponseCode::Invalid => INVALID,
         };
-        let mut bytes = [0; RESPONSE];
+        let mut bytes = [0; RESPONSE_SIZE];
         bytes[..4].copy_from_slice(&self.cookie.to_ne_bytes());
         bytes[4..].copy_from_slice(&code.to_ne_bytes());
         bytes
@@ -235,32 +246,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_read_as_the_kernel_writes_it() {
+    fn fault_is_decoded_from_the_kernels_struct() {
         let words: [u32; 10] = [3, 7, 5, 9, 2, 0, 0x1000, 1, 0x2000, 4];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let (device, pasid, group, access) = (7, Some(5), 9, FaultAccess::WRITE);
-        let (address, length, cookie) = (0x1_0000_1000, 0x2000, 4);
         let fault = PageFault {
-            device,
-            pasid,
-            group,
+            device: 7,
+            pasid: Some(5),
+            group: 9,
             last: true,
-            access,
-            address,
-            length,
-            cookie,
+            access: FaultAccess::WRITE,
+            address: 0x1_0000_1000,
+            length: 0x2000,
+            cookie: 4,
         };
-        assert_eq!((PageFault::decode(&bytes), bytes.len()), (fault, FAULT));
+        assert_eq!(bytes.len(), FAULT_SIZE);
+        assert_eq!(PageFault::decode(&bytes), fault);
     }
 
     #[test]
-    fn an_answer_is_the_kernels_struct() {
-        let bytes = PageResponse {
+    fn answer_is_encoded_as_the_kernels_struct() {
+        let response = PageResponse {
             cookie: 0x0102,
             code: PageResponseCode::Invalid,
-        }
-        .encode();
+        };
+        let bytes = response.encode();
         assert_eq!(bytes.len(), size_of::<iommu_hwpt_page_response>());
-        assert_eq!((u32_at(&bytes, 0), u32_at(&bytes, 4)), (0x0102, 1));
+        assert_eq!(u32_at(&bytes, 0), 0x0102);
+        assert_eq!(u32_at(&bytes, 4), 1);
     }
 }

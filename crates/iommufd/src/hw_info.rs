@@ -209,11 +209,11 @@ impl HwInfoData {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::native;
+    use crate::bytes::to_native_bytes;
 
     #[test]
     fn registers_are_read_by_the_kind_of_iommu() {
-        let decode = |kind, words: &[u64]| HwInfoData::decode(kind, native(words));
+        let decode = |kind, words: &[u64]| HwInfoData::decode(kind, to_native_bytes(words));
         let two = |low: u64, high: u64| low | high << 32;
         assert_eq!(decode(0, &[]), HwInfoData::None);
         assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
     fn smmu_erratum_is_the_first_bit_and_others_are_kept() {
         for bits in [0, 1, 1 | 1 << 7] {
             let HwInfoData::ArmSmmuv3 { flags, .. } =
-                HwInfoData::decode(2, native(&[bits, 0, 0, 0, 0]))
+                HwInfoData::decode(2, to_native_bytes(&[bits, 0, 0, 0, 0]))
             else {
                 panic!("bits {bits:#x}");
             };
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_an_older_kernel_leaves_out_is_zero() {
-        let short = native(&[0, 2]);
+        let short = to_native_bytes(&[0, 2]);
         assert_eq!(
             HwInfoData::decode(1, short),
             HwInfoData::IntelVtd {

@@ -6,7 +6,7 @@ use iommufd_bindings::iommufd::{
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_VTD_S1 as VTD_S1,
 };
 
-use crate::bytes::{little_endian, native};
+use crate::bytes::{to_little_endian_bytes, to_native_bytes};
 
 /// A guest's page table (`enum iommu_hwpt_data_type`). Addresses in it are the guest's, which the
 /// parent translates.
@@ -62,10 +62,10 @@ impl HwptData {
                 address_width,
             } => (
                 VTD_S1,
-                native(&[*flags, *page_table, u64::from(*address_width)]),
+                to_native_bytes(&[*flags, *page_table, u64::from(*address_width)]),
             ),
-            Self::ArmSmmuv3 { ste } => (ARM_SMMUV3, little_endian(ste).collect()),
-            Self::AmdGuest { dte } => (AMD_GUEST, native(dte)),
+            Self::ArmSmmuv3 { ste } => (ARM_SMMUV3, to_little_endian_bytes(ste).collect()),
+            Self::AmdGuest { dte } => (AMD_GUEST, to_native_bytes(dte)),
             Self::Raw { data_type, data } => (*data_type, data.clone()),
         }
     }

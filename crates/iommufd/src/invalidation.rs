@@ -7,7 +7,7 @@ use iommufd_bindings::iommufd::{
 };
 use rustix::io::Errno;
 
-use crate::bytes::{little_endian, native};
+use crate::bytes::{to_little_endian_bytes, to_native_bytes};
 use crate::object::Object;
 use crate::{Error, sys};
 
@@ -110,7 +110,7 @@ impl Invalidations<'_> {
                 24,
                 entries
                     .iter()
-                    .flat_map(|entry| native(&entry.words()))
+                    .flat_map(|entry| to_native_bytes(&entry.words()))
                     .collect(),
             ),
             Self::ArmSmmuv3(commands) => (
@@ -118,7 +118,7 @@ impl Invalidations<'_> {
                 16,
                 commands
                     .iter()
-                    .flat_map(|command| little_endian(command))
+                    .flat_map(|command| to_little_endian_bytes(command))
                     .collect(),
             ),
             Self::Raw {
@@ -150,7 +150,7 @@ mod tests {
             (kind, length as usize),
             (0, size_of::<iommu_hwpt_vtd_s1_invalidate>())
         );
-        assert_eq!(bytes[24..], native(&[0x1000, 2, 1]));
+        assert_eq!(bytes[24..], to_native_bytes(&[0x1000, 2, 1]));
         let (kind, length, bytes) = Invalidations::ArmSmmuv3(&[[0x10, 0], [0x11, 2]]).encode();
         assert_eq!(
             (kind, length as usize),

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use crate::Error;
-use crate::object::twice;
+use crate::object::retry_once;
 
 /// Anonymous memory that devices may read and write. It starts on a page and is zero at first.
 /// Bytes go in and out by copy, so that no reference to what a device changes ever exists.
@@ -131,7 +131,9 @@ impl Drop for DmaMemory {
     fn drop(&mut self) {
         // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that
         // a device reaches it by holds the `Arc` it is in.
-        if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
+        if let Err(error) =
+            retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
+        {
             tracing::warn!(
                 "cannot free {:#x} bytes of memory for DMA: {error}",
                 self.length

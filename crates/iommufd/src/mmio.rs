@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::Error;
-use crate::object::twice;
+use crate::object::retry_once;
 use crate::viommu::Viommu;
 
 /// An area that the kernel offers for mmap on the context's descriptor.
@@ -79,7 +79,9 @@ impl ViommuMmio {
 impl Drop for ViommuMmio {
     fn drop(&mut self) {
         // SAFETY: it came from mmap with this length, and no reference to it was ever made.
-        if let Err(error) = twice(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) }) {
+        if let Err(error) =
+            retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
+        {
             tracing::warn!(
                 "cannot unmap registers of virtual IOMMU {}: {error}",
                 self.viommu.id()

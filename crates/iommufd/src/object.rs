@@ -1,4 +1,4 @@
-//! An object that the kernel made in a context, and that goes when its owner does.
+//! [`Object`]: the id of a kernel object, which is destroyed with its owner.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use rustix::io;
 
 use crate::{Error, Iommufd, sys};
 
-/// An object of the kernel, by its id. It keeps its context open, and is destroyed on drop.
+/// A kernel object, by its id. Holds its context open and destroys the object on drop.
 #[derive(Debug)]
 pub(crate) struct Object {
     context: Arc<Iommufd>,
@@ -16,7 +16,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Takes an id that the kernel has just given for this context.
+    /// Takes the id that the kernel has just allocated in this context.
     pub(crate) fn new(context: Arc<Iommufd>, id: u32) -> Self {
         Self {
             context,
@@ -37,14 +37,14 @@ impl Object {
         self.context.as_fd()
     }
 
-    /// Destroys it now (`IOMMU_DESTROY`).
+    /// Destroys the object now (`IOMMU_DESTROY`).
     pub(crate) fn close(mut self) -> Result<(), Error> {
         self.closed = true;
         self.destroy()
     }
 
     fn destroy(&self) -> Result<(), Error> {
-        twice(|| sys::destroy(self.fd(), self.id)).map_err(|e| Error::Destroy {
+        retry_once(|| sys::destroy(self.fd(), self.id)).map_err(|e| Error::Destroy {
             id: self.id,
             source: e.into(),
         })
@@ -64,8 +64,10 @@ impl Drop for Object {
     }
 }
 
-/// Gives something back, and tries again where that fails: another thread's call that uses an
-/// object at the moment keeps it busy, and there may be memory a moment later.
-pub(crate) fn twice<T>(give_back: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    give_back().or_else(|_| give_back())
+/// Releases a resource, and tries once more if the first attempt fails.
+///
+/// Another thread's call keeps an object busy for a moment, and memory may be short for a moment.
+/// Both pass.
+pub(crate) fn retry_once<T>(release: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    release().or_else(|_| release())
 }

@@ -197,7 +197,7 @@ impl ViommuData {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::native;
+    use crate::bytes::to_native_bytes;
 
     #[test]
     fn a_command_queue_interface_says_where_its_page_is() {
@@ -207,7 +207,7 @@ mod tests {
             offset: 0x1000,
             length: 0x10000,
         };
-        let data = ViommuData::decode(kind, native(&[0x1000, 0x10000]));
+        let data = ViommuData::decode(kind, to_native_bytes(&[0x1000, 0x10000]));
         assert_eq!(data, ViommuData::Tegra241Cmdqv { vintf_page0 });
     }
 
