@@ -1,4 +1,4 @@
-//! [`HwInfo`]: what the IOMMU behind a device is and can do.
+//! [`HwInfo`]: model and capabilities of the IOMMU behind a device.
 
 use std::mem::offset_of;
 use std::os::fd::AsFd;
@@ -15,48 +15,52 @@ use iommufd_bindings::iommufd::{
 use crate::bytes::{array_at, u32_at, u64_at};
 use crate::{BoundDevice, Error, sys};
 
-/// What the IOMMU behind a device can do for it (`IOMMU_GET_HW_INFO`).
+/// Model and capabilities of the IOMMU behind a device (`IOMMU_GET_HW_INFO`).
 ///
 /// ```no_run
 /// use passthru_iommufd::{BoundDevice, Error, HwCapabilities, HwInfo, HwInfoData};
 ///
-/// /// Whether dirty pages can be tracked, and an SMMUv3 is there to nest a guest's page tables on.
-/// fn ask(device: &dyn BoundDevice) -> Result<(bool, bool), Error> {
-///     let info = HwInfo::of(device)?;
-///     let smmu = matches!(info.iommu, HwInfoData::ArmSmmuv3 { .. });
-///     Ok((info.capabilities.contains(HwCapabilities::DIRTY_TRACKING), smmu))
+/// /// Returns whether a guest with an SMMUv3 can be nested on the device's IOMMU and migrated.
+/// fn suits(device: &dyn BoundDevice) -> Result<bool, Error> {
+///     let info = HwInfo::query(device)?;
+///     let is_smmu = matches!(info.iommu, HwInfoData::ArmSmmuv3 { .. });
+///     Ok(is_smmu && info.capabilities.contains(HwCapabilities::DIRTY_TRACKING))
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HwInfo {
-    /// What it can do whatever it is.
+    /// Capabilities that do not depend on the IOMMU's model.
     pub capabilities: HwCapabilities,
-    /// How many bits a PASID has; 0 where the device has none.
+    /// Width of the device's PASIDs in bits; 0 for a device without PASIDs.
     pub max_pasid_log2: u8,
-    /// What it is.
+    /// Model-specific registers.
     pub iommu: HwInfoData,
 }
 
 bitflags::bitflags! {
-    /// What an IOMMU can do for a device (`enum iommufd_hw_capabilities`), with what later kernels
-    /// may add.
+    /// Capabilities of an IOMMU for a device (`enum iommufd_hw_capabilities`).
+    ///
+    /// Bits of later kernels are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct HwCapabilities: u64 {
-        /// Dirty tracking.
+        /// Dirty tracking (`IOMMU_HW_CAP_DIRTY_TRACKING`).
         const DIRTY_TRACKING = 1;
-        /// The device's PASIDs have the execute permission.
+        /// Execute permission for the device's PASIDs (`IOMMU_HW_CAP_PCI_PASID_EXEC`).
         const PCI_PASID_EXEC = 1 << 1;
-        /// The device's PASIDs have the privileged mode.
+        /// Privileged mode for the device's PASIDs (`IOMMU_HW_CAP_PCI_PASID_PRIV`).
         const PCI_PASID_PRIV = 1 << 2;
-        /// The device cannot use ATS. (Otherwise it may.)
+        /// The device cannot use ATS (`IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED`). Without this bit ATS
+        /// may be available.
         const PCI_ATS_NOT_SUPPORTED = 1 << 3;
         const _ = !0;
     }
 }
 
 bitflags::bitflags! {
-    /// Flags of an Arm SMMUv3 that software of a virtual one must know of, with what later kernels
-    /// may add (`enum iommu_hw_info_arm_smmuv3_flags`).
+    /// Errata of an Arm SMMUv3 that affect software of a virtual SMMUv3 (`enum
+    /// iommu_hw_info_arm_smmuv3_flags`).
+    ///
+    /// Bits of later kernels are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct SmmuV3Flags: u32 {
         /// User space must issue TLBI and CFGI commands twice, the second time once the SYNC of the
@@ -67,80 +71,84 @@ bitflags::bitflags! {
     }
 }
 
-/// Registers of an IOMMU, by its kind (`enum iommu_hw_info_type`).
+/// Registers of an IOMMU, by its model (`enum iommu_hw_info_type`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HwInfoData {
-    /// Its driver says nothing.
+    /// The IOMMU's driver reports no registers (`IOMMU_HW_INFO_TYPE_NONE`).
     None,
-    /// Intel VT-d.
+    /// Intel VT-d (`struct iommu_hw_info_vtd`).
     IntelVtd {
-        /// Errata (`enum iommu_hw_info_vtd_flags`): 1 where a nest parent cannot have read-only
+        /// Errata (`enum iommu_hw_info_vtd_flags`). Bit 0: a nest parent cannot have read-only
         /// mappings.
         flags: u32,
-        /// The capability register.
+        /// Capability register (CAP_REG).
         cap: u64,
-        /// The extended capability register.
+        /// Extended capability register (ECAP_REG).
         ecap: u64,
     },
-    /// Arm SMMUv3. Of the registers only the fields that `struct iommu_hw_info_arm_smmuv3` names
-    /// count.
+    /// Arm SMMUv3 (`struct iommu_hw_info_arm_smmuv3`). Only the register fields that the kernel
+    /// lists at this struct are valid.
     ArmSmmuv3 {
-        /// Errata; none before Linux 7.3.
+        /// Errata; empty before Linux 7.3.
         flags: SmmuV3Flags,
-        /// IDR0 to IDR5.
+        /// Identification registers IDR0 to IDR5.
         idr: [u32; 6],
-        /// Who made it.
+        /// Implementer identification register (IIDR).
         iidr: u32,
-        /// The architecture's version.
+        /// Architecture version register (AIDR).
         aidr: u32,
     },
-    /// NVIDIA Tegra241 CMDQV, which an Arm SMMUv3 may have besides.
+    /// NVIDIA Tegra241 CMDQV, an extension of an Arm SMMUv3 (`struct
+    /// iommu_hw_info_tegra241_cmdqv`).
     Tegra241Cmdqv {
-        /// None so far.
+        /// Reserved; 0.
         flags: u32,
-        /// Its version.
+        /// Version of the extension.
         version: u8,
-        /// How many virtual command queues it has, as a power of two.
+        /// Binary logarithm of the number of virtual command queues (VCMDQ) of a virtual interface.
         log2_vcmdqs: u8,
-        /// How many stream ids it replaces, as a power of two.
+        /// Binary logarithm of the number of virtual stream ids (vSID) of a virtual interface.
         log2_vsids: u8,
     },
-    /// AMD.
+    /// AMD IOMMU (`struct iommu_hw_info_amd`).
     Amd {
-        /// The extended feature register.
+        /// Extended feature register.
         efr: u64,
-        /// The extended feature register 2.
+        /// Extended feature register 2.
         efr2: u64,
     },
-    /// A kind that this crate does not know.
+    /// A model that this crate does not decode.
     Unknown {
-        /// The kind's number.
+        /// Number of the model (`enum iommu_hw_info_type`).
         data_type: u32,
-        /// The kind's struct.
+        /// Kernel's struct for this model.
         data: Vec<u8>,
     },
 }
 
 impl HwInfo {
-    /// Asks for what the kernel says of its own accord.
+    /// Queries the IOMMU behind a device for its default type of data (`IOMMU_GET_HW_INFO`).
     ///
     /// # Errors
-    /// [`Error::HwInfo`].
-    pub fn of(device: &dyn BoundDevice) -> Result<Self, Error> {
-        Self::ask(device, None)
+    /// - [`Error::HwInfo`]: if the device is no longer bound to its context, `ENOENT`.
+    pub fn query(device: &dyn BoundDevice) -> Result<Self, Error> {
+        Self::fetch(device, None)
     }
 
-    /// Asks for a certain kind of data (`IOMMU_HW_INFO_FLAG_INPUT_TYPE`), as
-    /// [`HwInfoData::TEGRA241_CMDQV`] where an SMMUv3 may have it besides.
+    /// Queries the IOMMU behind a device for one type of data (`IOMMU_HW_INFO_FLAG_INPUT_TYPE`).
+    ///
+    /// An SMMUv3 may have [`HwInfoData::TEGRA241_CMDQV`] beside its own data.
     ///
     /// # Errors
-    /// [`Error::HwInfo`] also where the IOMMU has no such data.
-    pub fn of_type(device: &dyn BoundDevice, data_type: u32) -> Result<Self, Error> {
-        Self::ask(device, Some(data_type))
+    /// [`Error::HwInfo`]:
+    /// - If the IOMMU has no data of this type, `EOPNOTSUPP`.
+    /// - If the device is no longer bound to its context, `ENOENT`.
+    pub fn query_type(device: &dyn BoundDevice, data_type: u32) -> Result<Self, Error> {
+        Self::fetch(device, Some(data_type))
     }
 
-    fn ask(device: &dyn BoundDevice, data_type: Option<u32>) -> Result<Self, Error> {
+    fn fetch(device: &dyn BoundDevice, data_type: Option<u32>) -> Result<Self, Error> {
         let mut data = vec![0; 64];
         loop {
             let answer =
@@ -152,12 +160,10 @@ impl HwInfo {
                 })?;
             if answer.length <= data.len() {
                 data.truncate(answer.length);
-                let capabilities = HwCapabilities::from_bits_retain(answer.capabilities);
-                let iommu = HwInfoData::decode(answer.data_type, data);
                 return Ok(Self {
-                    capabilities,
+                    capabilities: HwCapabilities::from_bits_retain(answer.capabilities),
                     max_pasid_log2: answer.max_pasid_log2,
-                    iommu,
+                    iommu: HwInfoData::decode(answer.data_type, data),
                 });
             }
             data.resize(answer.length, 0);
@@ -166,7 +172,7 @@ impl HwInfo {
 }
 
 impl HwInfoData {
-    /// The number of the kind [`HwInfoData::Tegra241Cmdqv`] (`IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV`).
+    /// Type of [`HwInfoData::Tegra241Cmdqv`] (`IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV`).
     pub const TEGRA241_CMDQV: u32 = TEGRA241_CMDQV;
 
     fn decode(data_type: u32, data: Vec<u8>) -> Self {
@@ -211,10 +217,17 @@ mod tests {
     use super::*;
     use crate::bytes::to_native_bytes;
 
+    fn decode(data_type: u32, words: &[u64]) -> HwInfoData {
+        HwInfoData::decode(data_type, to_native_bytes(words))
+    }
+
+    /// Returns two 32-bit registers that lie side by side.
+    fn pair(low: u64, high: u64) -> u64 {
+        low | high << 32
+    }
+
     #[test]
-    fn registers_are_read_by_the_kind_of_iommu() {
-        let decode = |kind, words: &[u64]| HwInfoData::decode(kind, to_native_bytes(words));
-        let two = |low: u64, high: u64| low | high << 32;
+    fn registers_are_decoded_by_model() {
         assert_eq!(decode(0, &[]), HwInfoData::None);
         assert_eq!(
             decode(1, &[1, 2, 3]),
@@ -225,7 +238,7 @@ mod tests {
             }
         );
         let idr = [1, 2, 3, 4, 5, 6];
-        let smmu = [0, two(1, 2), two(3, 4), two(5, 6), two(7, 8)];
+        let smmu = [0, pair(1, 2), pair(3, 4), pair(5, 6), pair(7, 8)];
         let flags = SmmuV3Flags::empty();
         assert_eq!(
             decode(2, &smmu),
@@ -247,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn smmu_erratum_is_the_first_bit_and_others_are_kept() {
+    fn smmu_erratum_is_bit_0_and_other_bits_are_kept() {
         for bits in [0, 1, 1 | 1 << 7] {
             let HwInfoData::ArmSmmuv3 { flags, .. } =
                 HwInfoData::decode(2, to_native_bytes(&[bits, 0, 0, 0, 0]))
@@ -263,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_iommu_of_the_future_is_data() {
+    fn unknown_model_is_kept_as_data() {
         let data = vec![1, 2, 3];
         let unknown = HwInfoData::Unknown {
             data_type: 99,
@@ -276,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_kernel_leaves_out_is_zero() {
+    fn field_that_an_older_kernel_lacks_is_zero() {
         let short = to_native_bytes(&[0, 2]);
         assert_eq!(
             HwInfoData::decode(1, short),

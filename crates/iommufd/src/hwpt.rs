@@ -1,4 +1,4 @@
-//! [`Hwpt`]: a page table of an IOMMU, as the kernel or a guest fills it.
+//! [`Hwpt`]: a page table of an IOMMU, filled by the kernel or by a guest.
 
 use std::sync::Arc;
 
@@ -7,34 +7,38 @@ use iommufd_bindings::iommufd::{
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_NEST_PARENT as NEST_PARENT,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_PASID as PASID,
     iommufd_hwpt_alloc_flags_IOMMU_HWPT_FAULT_ID_VALID as FAULT_ID_VALID,
+    iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR as NO_CLEAR,
 };
-use rustix::io::Errno;
 
 use crate::device::same_context;
+use crate::dirty::read_dirty;
 use crate::hwpt_data::HwptData;
 use crate::object::Object;
-use crate::sys::hwpt::Plan;
+use crate::sys::hwpt::{AllocRequest, DirtyRange};
 use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
 
-/// A page table of an IOMMU (HWPT) that devices are attached to. It keeps its parent, and is
-/// destroyed on drop; a failure of that is logged, and [`Hwpt::close`] gives it.
+/// A page table of an IOMMU (HWPT) that devices are attached to (`IOMMU_HWPT_ALLOC`).
 ///
-/// Over an I/O address space, the kernel fills it with the mappings there. Over a page table that
-/// was allocated as a nest parent, or over a virtual IOMMU, it is a guest's own, which [`HwptData`]
-/// says where to find, and which translates to addresses of the parent.
+/// The parent decides who fills the table:
+/// - Over an [`Ioas`], the kernel fills the table with the mappings of that I/O address space.
+/// - Over a nest parent or a [`Viommu`], the guest fills the table in its own memory. [`HwptData`]
+///   locates the table; its output addresses are translated by the parent.
+///
+/// A page table holds its parent and its fault queue. Drop destroys the table and logs a failure;
+/// [`Hwpt::close`] returns the failure.
 ///
 /// ```no_run
 /// use passthru_iommufd::{BoundDevice, Error, Hwpt, HwptOptions, Ioas};
 /// use std::sync::Arc;
 ///
-/// /// Which of the pages of a mapping, 64 at most, a device has written to.
-/// fn watch(device: &dyn BoundDevice, ioas: &Arc<Ioas>, iova: u64, pages: u64) -> Result<u64, Error> {
+/// /// Returns a bit for each of the 64 pages at `iova` that the device has written to.
+/// fn watch(device: &dyn BoundDevice, ioas: &Arc<Ioas>, iova: u64) -> Result<u64, Error> {
 ///     let options = HwptOptions { dirty_tracking: true, ..HwptOptions::default() };
 ///     let hwpt = Hwpt::alloc(device, ioas, &options)?;
 ///     hwpt.set_dirty_tracking(true)?;
-///     // The device is attached to the page table, and at work.
+///     // Attach the device to the page table, and let it work.
 ///     let mut bitmap = [0];
-///     hwpt.dirty_bitmap(iova, pages * 4096, 4096, true, &mut bitmap)?;
+///     hwpt.dirty_bitmap(iova, 64 * 4096, 4096, true, &mut bitmap)?;
 ///     Ok(bitmap[0])
 /// }
 /// ```
@@ -45,41 +49,50 @@ pub struct Hwpt {
     fault_queue: Option<Arc<FaultQueue>>,
 }
 
-/// What a page table is made over.
+/// Object that a page table is allocated over.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HwptParent {
-    /// An I/O address space, whose mappings it has.
+    /// An I/O address space, whose mappings the page table has.
     Ioas(Arc<Ioas>),
     /// A page table that was allocated as a nest parent.
     Hwpt(Arc<Hwpt>),
-    /// A virtual IOMMU.
+    /// A virtual IOMMU, and through it a nest parent.
     Viommu(Arc<Viommu>),
 }
 
-/// What a page table is to be able to.
+/// Features of a page table (`enum iommufd_hwpt_alloc_flags`), and the guest's data.
 #[derive(Clone, Debug, Default)]
 pub struct HwptOptions {
-    /// Others are to be made over it (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
+    /// Other page tables can be allocated over this one (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
     pub nest_parent: bool,
-    /// It can say which pages were written to (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`). Devices whose
-    /// IOMMU cannot are then refused.
+    /// The page table can track dirty pages (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`). A device whose
+    /// IOMMU cannot track dirty pages can then not be attached.
     pub dirty_tracking: bool,
-    /// It can be attached to PASIDs of a device (`IOMMU_HWPT_ALLOC_PASID`).
+    /// The page table can be attached to PASIDs of a device (`IOMMU_HWPT_ALLOC_PASID`).
     pub pasid: bool,
-    /// Where page faults of devices go, for the program to answer (`IOMMU_HWPT_FAULT_ID_VALID`);
-    /// `None` for an IOMMU that lets each access fail that finds no mapping. Not for a nest parent.
+    /// Queue for page faults, which the program answers (`IOMMU_HWPT_FAULT_ID_VALID`).
+    ///
+    /// `None`: an access without a mapping fails at once. A nest parent cannot have a queue.
     pub fault_queue: Option<Arc<FaultQueue>>,
-    /// Where a guest's page table is; `None` for one that the kernel fills.
+    /// Location of a guest's page table; `None` for a table that the kernel fills.
     pub data: Option<HwptData>,
 }
 
 impl Hwpt {
-    /// Allocates a page table of the kind that a device's IOMMU has (`IOMMU_HWPT_ALLOC`). The
-    /// device need not outlive it, and others behind the same IOMMU can be attached to it.
+    /// Allocates a page table in the format of a device's IOMMU (`IOMMU_HWPT_ALLOC`).
+    ///
+    /// The page table may outlive the device. Other devices behind the same IOMMU can be attached
+    /// too.
     ///
     /// # Errors
-    /// [`Error::HwptAlloc`]; [`Error::OtherContext`].
+    /// - [`Error::OtherContext`]: if device, parent and fault queue do not belong to one context.
+    ///
+    /// [`Error::HwptAlloc`]:
+    /// - If the IOMMU or its driver lacks an option, `EOPNOTSUPP`.
+    /// - If the parent cannot be a parent of this table, or the guest's data are malformed,
+    ///   `EINVAL`.
+    /// - If the device is no longer bound to its context, `ENOENT`.
     pub fn alloc(
         device: &dyn BoundDevice,
         parent: impl Into<HwptParent>,
@@ -93,18 +106,16 @@ impl Hwpt {
         parent: HwptParent,
         options: &HwptOptions,
     ) -> Result<Self, Error> {
-        let (context, parent_id) = (Arc::clone(parent.context()), parent.id());
+        let context = Arc::clone(parent.context());
+        let parent_id = parent.id();
         same_context((device.context(), device.id()), (&context, parent_id))?;
         let fault_queue = options.fault_queue.clone();
         if let Some(queue) = &fault_queue {
             same_context((queue.context(), queue.id()), (&context, parent_id))?;
         }
-        let (data_type, data) = options
-            .data
-            .as_ref()
-            .map(HwptData::encode)
-            .unwrap_or_default();
-        let plan = Plan {
+        let data = options.data.as_ref().map(HwptData::encode);
+        let (data_type, data) = data.unwrap_or_default();
+        let request = AllocRequest {
             device: device.id(),
             parent: parent_id,
             flags: options.flags(),
@@ -112,7 +123,13 @@ impl Hwpt {
             data_type,
             data: &data,
         };
-        let id = sys::hwpt::alloc(parent.object().fd(), plan).map_err(|e| refused(plan, e))?;
+        let id = sys::hwpt::alloc(parent.object().fd(), request).map_err(|e| Error::HwptAlloc {
+            device: request.device,
+            parent: request.parent,
+            flags: request.flags,
+            data_type: request.data_type,
+            source: e.into(),
+        })?;
         Ok(Self {
             object: Object::new(context, id),
             parent,
@@ -125,17 +142,17 @@ impl Hwpt {
         self.object.id()
     }
 
-    /// Returns the context that it belongs to.
+    /// Returns the context that the page table belongs to.
     pub fn context(&self) -> &Arc<Iommufd> {
         self.object.context()
     }
 
-    /// Returns what it is made over.
+    /// Returns the object that the page table was allocated over.
     pub fn parent(&self) -> &HwptParent {
         &self.parent
     }
 
-    /// Returns the I/O address space that it is made over in the end.
+    /// Returns the I/O address space at the root of the page table's parents.
     pub fn ioas(&self) -> &Arc<Ioas> {
         match &self.parent {
             HwptParent::Ioas(ioas) => ioas,
@@ -144,16 +161,80 @@ impl Hwpt {
         }
     }
 
-    /// Returns where its page faults go.
+    /// Returns the queue that page faults go to, or `None` if accesses without a mapping fail.
     pub fn fault_queue(&self) -> Option<&Arc<FaultQueue>> {
         self.fault_queue.as_ref()
     }
 
-    /// Has the IOMMU forget what a guest has changed in its page table, in one call
-    /// (`IOMMU_HWPT_INVALIDATE`).
+    /// Starts or stops tracking of pages that devices write to (`IOMMU_HWPT_SET_DIRTY_TRACKING`).
+    ///
+    /// Tracking starts with all pages clean.
     ///
     /// # Errors
-    /// [`Error::Invalidate`] says how many were handled before one was refused.
+    /// [`Error::DirtyTracking`]:
+    /// - If the table was allocated without [`HwptOptions::dirty_tracking`], `EOPNOTSUPP`.
+    /// - If a guest fills the table, `ENOENT`: track on its nest parent.
+    pub fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
+        let hwpt = self.id();
+        sys::hwpt::set_dirty_tracking(self.object.fd(), hwpt, on).map_err(|e| {
+            Error::DirtyTracking {
+                hwpt,
+                on,
+                source: e.into(),
+            }
+        })
+    }
+
+    /// Adds the dirty pages of one mapping to `bitmap` (`IOMMU_HWPT_GET_DIRTY_BITMAP`).
+    ///
+    /// Bit `i % 64` of word `i / 64` stands for the page at `iova + i * page_size`. Bits are only set,
+    /// never cleared. `page_size` is a power of two; `iova` and `length` are multiples of `page_size`
+    /// and of [`IovaRanges::alignment`](crate::IovaRanges::alignment).
+    ///
+    /// With `clear`, the pages count as clean afterwards. Without `clear`, they stay dirty
+    /// (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`), which is cheaper and fit for memory that is unmapped
+    /// next.
+    ///
+    /// Read one mapping per call, and the whole of it:
+    /// - If the range spans a gap between mappings, the kernel stops at the gap and reports success.
+    /// - If the range cuts a huge page, `clear` cleans the whole huge page, but only bits within the
+    ///   range are set.
+    ///
+    /// # Errors
+    /// [`Error::DirtyBitmap`]:
+    /// - If `bitmap` has too few bits, or a number is not aligned as above, `EINVAL`.
+    /// - If the table was allocated without [`HwptOptions::dirty_tracking`], `EOPNOTSUPP`.
+    /// - If a guest fills the table, `ENOENT`: read its nest parent.
+    pub fn dirty_bitmap(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        clear: bool,
+        bitmap: &mut [u64],
+    ) -> Result<(), Error> {
+        let range = DirtyRange {
+            iova,
+            length,
+            page_size,
+        };
+        let flags = if clear { 0 } else { NO_CLEAR };
+        read_dirty(&self.object, range, flags, bitmap).map_err(|e| Error::DirtyBitmap {
+            hwpt: self.id(),
+            iova,
+            length,
+            page_size,
+            words: bitmap.len(),
+            source: e.into(),
+        })
+    }
+
+    /// Drops a guest's changes from the caches of the IOMMU, in one call (`IOMMU_HWPT_INVALIDATE`).
+    ///
+    /// # Errors
+    /// [`Error::Invalidate`], with the number of entries handled before the failure:
+    /// - If the IOMMU does not define the type, or an entry is malformed, `EINVAL` or `EOPNOTSUPP`.
+    /// - If the kernel does not forward a command of an SMMUv3, `EIO`.
     pub fn invalidate(&self, invalidations: Invalidations<'_>) -> Result<(), Error> {
         invalidations.apply(&self.object)
     }
@@ -162,45 +243,32 @@ impl Hwpt {
         &self.object
     }
 
-    /// Destroys it (`IOMMU_DESTROY`).
+    /// Destroys the page table (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where a device is attached to it still, or something is made over it: it
-    /// then stays in the kernel until the context ends.
+    /// - [`Error::Destroy`]: if a device is attached, or another object was allocated over this
+    ///   table, `EBUSY`. The table then lasts until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
 }
 
-fn refused(plan: Plan<'_>, errno: Errno) -> Error {
-    let Plan {
-        device,
-        parent,
-        flags,
-        data_type,
-        ..
-    } = plan;
-    Error::HwptAlloc {
-        device,
-        parent,
-        flags,
-        data_type,
-        source: errno.into(),
-    }
-}
-
 impl HwptOptions {
     fn flags(&self) -> u32 {
-        let chosen = [
-            (self.nest_parent, NEST_PARENT),
-            (self.dirty_tracking, DIRTY_TRACKING),
-            (self.fault_queue.is_some(), FAULT_ID_VALID),
-            (self.pasid, PASID),
-        ];
-        chosen
-            .iter()
-            .filter(|(on, _)| *on)
-            .fold(0, |flags, (_, flag)| flags | flag)
+        let mut flags = 0;
+        if self.nest_parent {
+            flags |= NEST_PARENT;
+        }
+        if self.dirty_tracking {
+            flags |= DIRTY_TRACKING;
+        }
+        if self.fault_queue.is_some() {
+            flags |= FAULT_ID_VALID;
+        }
+        if self.pasid {
+            flags |= PASID;
+        }
+        flags
     }
 }
 
@@ -213,7 +281,7 @@ impl HwptParent {
         }
     }
 
-    /// Returns the kernel's id of it.
+    /// Returns the kernel's id of the parent.
     pub fn id(&self) -> u32 {
         self.object().id()
     }

@@ -1,4 +1,4 @@
-//! [`HwptData`]: where a guest's page table is, as each kind of IOMMU wants to be told.
+//! [`HwptData`]: location of a guest's page table, in the format of each IOMMU model.
 
 use iommufd_bindings::iommufd::{
     iommu_hwpt_data_type_IOMMU_HWPT_DATA_AMD_GUEST as AMD_GUEST,
@@ -8,52 +8,54 @@ use iommufd_bindings::iommufd::{
 
 use crate::bytes::{to_little_endian_bytes, to_native_bytes};
 
-/// A guest's page table (`enum iommu_hwpt_data_type`). Addresses in it are the guest's, which the
-/// parent translates.
+/// Location of a guest's page table (`enum iommu_hwpt_data_type`).
+///
+/// Addresses are guest-physical: the nest parent translates them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HwptData {
-    /// A stage-1 page table of Intel VT-d (`IOMMU_HWPT_DATA_VTD_S1`).
+    /// Stage-1 page table of Intel VT-d (`IOMMU_HWPT_DATA_VTD_S1`).
     VtdS1 {
-        /// Attributes of its entries (`enum iommu_hwpt_vtd_s1_flags`): 1 for supervisor requests, 2
-        /// for extended accesses, 4 for write protection.
+        /// Attributes (`enum iommu_hwpt_vtd_s1_flags`): 1 for supervisor requests, 2 for extended
+        /// access flags, 4 for write protection.
         flags: u64,
-        /// Where it begins.
+        /// Address of the top-level table.
         page_table: u64,
-        /// How many bits its addresses have.
+        /// Width of input addresses, in bits.
         address_width: u32,
     },
-    /// The first two doublewords of a stream table entry of an Arm SMMUv3, with the fields that the
-    /// kernel allows (`IOMMU_HWPT_DATA_ARM_SMMUV3`).
+    /// Stream table entry of an Arm SMMUv3 (`IOMMU_HWPT_DATA_ARM_SMMUV3`).
+    ///
+    /// The kernel accepts the fields that it lists at `struct iommu_hwpt_arm_smmuv3`.
     ArmSmmuv3 {
-        /// They, as numbers of this machine.
+        /// First two doublewords of the entry, in the byte order of this machine.
         ste: [u64; 2],
     },
-    /// A device table entry of an AMD IOMMU (`IOMMU_HWPT_DATA_AMD_GUEST`).
+    /// Device table entry of an AMD IOMMU (`IOMMU_HWPT_DATA_AMD_GUEST`).
     AmdGuest {
-        /// It, as numbers of this machine.
+        /// The entry's four doublewords, in the byte order of this machine.
         dte: [u64; 4],
     },
-    /// A kind that this crate does not know.
+    /// A type that this crate does not encode.
     Raw {
-        /// The kind's number.
+        /// Number of the type (`enum iommu_hwpt_data_type`).
         data_type: u32,
-        /// The kind's struct.
+        /// Kernel's struct for this type.
         data: Vec<u8>,
     },
 }
 
 impl HwptData {
-    /// A stream table entry that blocks all of the device's DMA (valid, `Config` 0).
+    /// Stream table entry that blocks all DMA of the device (valid, `Config` 0).
     pub const SMMUV3_ABORT: Self = Self::ArmSmmuv3 { ste: [1, 0] };
 
-    /// A stream table entry without a page table of the guest's: the device's addresses are the
-    /// parent's (valid, `Config` 4).
+    /// Stream table entry without a guest's page table: only the nest parent translates the
+    /// device's addresses (valid, `Config` 4).
     pub const SMMUV3_BYPASS: Self = Self::ArmSmmuv3 {
         ste: [1 | 4 << 1, 0],
     };
 
-    /// Returns the kind's number and the kind's struct.
+    /// Returns the type's number and the kernel's struct.
     pub(crate) fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::VtdS1 {
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_structs_are_the_kernels() {
+    fn structs_have_the_kernels_layout() {
         use iommufd_bindings::iommufd::{
             iommu_hwpt_amd_guest, iommu_hwpt_arm_smmuv3, iommu_hwpt_vtd_s1,
         };

@@ -1,4 +1,5 @@
-//! [`Invalidations`]: what a guest has changed in its page tables, for the IOMMU to forget.
+//! [`Invalidations`]: changes of a guest to its page tables, which the IOMMU must drop from its
+//! caches.
 
 use iommufd_bindings::iommufd::{
     iommu_hwpt_invalidate_data_type_IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 as VTD_S1,
@@ -11,14 +12,15 @@ use crate::bytes::{to_little_endian_bytes, to_native_bytes};
 use crate::object::Object;
 use crate::{Error, sys};
 
-/// Invalidations of one kind (`enum iommu_hwpt_invalidate_data_type`), in order. None at all asks
-/// whether the kernel knows the kind.
+/// Invalidations of one type, in order (`enum iommu_hwpt_invalidate_data_type`).
+///
+/// An empty list checks whether the kernel supports the type.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, Invalidations, Viommu};
 ///
-/// /// Passes on commands of a guest's queue, and returns how many were taken.
-/// fn pass_on(viommu: &Viommu, commands: &[[u64; 2]]) -> u32 {
+/// /// Forwards commands of a guest's queue, and returns the number that were handled.
+/// fn forward(viommu: &Viommu, commands: &[[u64; 2]]) -> u32 {
 ///     match viommu.invalidate(Invalidations::ArmSmmuv3(commands)) {
 ///         Ok(()) => commands.len() as u32,
 ///         Err(Error::Invalidate { handled, .. }) => handled,
@@ -29,36 +31,37 @@ use crate::{Error, sys};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidations<'a> {
-    /// For a stage-1 page table of Intel VT-d (`IOMMU_HWPT_INVALIDATE_DATA_VTD_S1`).
+    /// Ranges of a stage-1 page table of Intel VT-d (`IOMMU_HWPT_INVALIDATE_DATA_VTD_S1`).
     VtdS1(&'a [VtdS1Invalidation]),
-    /// Commands of an Arm SMMUv3 for a virtual IOMMU, as numbers of this machine: `TLBI_NSNH_ALL`,
-    /// `TLBI_NH_*`, `ATC_INV`, `CFGI_CD`, `CFGI_CD_ALL`
-    /// (`IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3`).
+    /// Commands of an Arm SMMUv3 for a virtual IOMMU (`IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3`).
+    ///
+    /// Each command is two doublewords in the byte order of this machine. The kernel accepts
+    /// `TLBI_NSNH_ALL`, `TLBI_NH_*`, `ATC_INV`, `CFGI_CD` and `CFGI_CD_ALL`.
     ArmSmmuv3(&'a [[u64; 2]]),
-    /// A kind that this crate does not know.
+    /// A type that this crate does not encode.
     Raw {
-        /// The kind's number.
+        /// Number of the type (`enum iommu_hwpt_invalidate_data_type`).
         data_type: u32,
-        /// How many bytes one has.
+        /// Length of an entry, in bytes.
         entry_length: u32,
-        /// They, one after the other.
+        /// Entries, one after the other.
         entries: &'a [u8],
     },
 }
 
-/// Pages of a guest's VT-d page table that have changed.
+/// A changed range of a guest's VT-d page table (`struct iommu_hwpt_vtd_s1_invalidate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VtdS1Invalidation {
-    /// The first address, a multiple of 4096.
+    /// First address, a multiple of 4096.
     pub address: u64,
-    /// How many pages of 4096 bytes; `u64::MAX`, at address 0, for all there are.
+    /// Number of pages of 4096 bytes. `u64::MAX`, with address 0, covers the whole table.
     pub pages: u64,
-    /// Only the last level has changed (`IOMMU_VTD_INV_FLAGS_LEAF`).
+    /// Whether only entries of the last level have changed (`IOMMU_VTD_INV_FLAGS_LEAF`).
     pub leaf: bool,
 }
 
 impl VtdS1Invalidation {
-    /// All of the page table.
+    /// The whole page table.
     pub const ALL: Self = Self {
         address: 0,
         pages: u64::MAX,
@@ -66,28 +69,26 @@ impl VtdS1Invalidation {
     };
 
     fn words(self) -> [u64; 3] {
-        [
-            self.address,
-            self.pages,
-            if self.leaf { LEAF.into() } else { 0 },
-        ]
+        let flags = if self.leaf { LEAF.into() } else { 0 };
+        [self.address, self.pages, flags]
     }
 }
 
 impl Invalidations<'_> {
-    /// Hands them to the kernel, in one call.
+    /// Passes the invalidations to the kernel, in one call (`IOMMU_HWPT_INVALIDATE`).
     pub(crate) fn apply(self, object: &Object) -> Result<(), Error> {
         let (data_type, entry_length, bytes) = self.encode();
         let entries = (bytes.len() as u32)
             .checked_div(entry_length)
             .unwrap_or_default();
-        let batch = sys::hwpt::Batch {
+        let batch = sys::hwpt::InvalidationBatch {
             data_type,
             entry_length,
             entries,
             bytes: &bytes,
         };
-        let answer = if bytes.len() as u64 == u64::from(entries) * u64::from(entry_length) {
+        let has_whole_entries = bytes.len() as u64 == u64::from(entries) * u64::from(entry_length);
+        let answer = if has_whole_entries {
             sys::hwpt::invalidate(object.fd(), object.id(), batch)
         } else {
             Err((Errno::INVAL, 0))
@@ -96,31 +97,27 @@ impl Invalidations<'_> {
             object: object.id(),
             data_type,
             entries,
-            // Where all of them seem handled, the kernel has not come to say how many were.
+            // A kernel that fails early leaves the count of all entries in the struct.
             handled: if handled < entries { handled } else { 0 },
             source: e.into(),
         })
     }
 
-    /// Returns the kind's number, the length of one in bytes, and the kind's structs.
+    /// Returns the type's number, the length of an entry in bytes, and the kernel's structs.
     fn encode(self) -> (u32, u32, Vec<u8>) {
         match self {
-            Self::VtdS1(entries) => (
-                VTD_S1,
-                24,
-                entries
+            Self::VtdS1(entries) => {
+                let structs = entries
                     .iter()
-                    .flat_map(|entry| to_native_bytes(&entry.words()))
-                    .collect(),
-            ),
-            Self::ArmSmmuv3(commands) => (
-                ARM_SMMUV3,
-                16,
-                commands
+                    .flat_map(|entry| to_native_bytes(&entry.words()));
+                (VTD_S1, 24, structs.collect())
+            }
+            Self::ArmSmmuv3(commands) => {
+                let structs = commands
                     .iter()
-                    .flat_map(|command| to_little_endian_bytes(command))
-                    .collect(),
-            ),
+                    .flat_map(|command| to_little_endian_bytes(command));
+                (ARM_SMMUV3, 16, structs.collect())
+            }
             Self::Raw {
                 data_type,
                 entry_length,
@@ -139,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_structs_are_the_kernels() {
+    fn structs_have_the_kernels_layout() {
         let leaf = VtdS1Invalidation {
             address: 0x1000,
             pages: 2,

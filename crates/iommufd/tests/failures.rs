@@ -16,7 +16,7 @@
 //! | `Hwpt::alloc`, `Hwpt::close` | `page_tables_can_fail_and_be_repeated`, `nesting_can_fail_and_be_repeated` |
 //! | `Hwpt::invalidate` | `nesting_can_fail_and_be_repeated` |
 //! | `Hwpt::set_dirty_tracking`, `Hwpt::dirty_bitmap` | `dirty_tracking_can_fail_and_loses_no_page` |
-//! | `HwInfo::of`, `HwInfo::of_type` | `asking_what_an_iommu_is_can_fail_and_be_repeated` |
+//! | `HwInfo::query`, `HwInfo::query_type` | `asking_what_an_iommu_is_can_fail_and_be_repeated` |
 //! | `FaultQueue::alloc`, `FaultQueue::read`, `FaultQueue::respond`, `FaultQueue::close` | `fault_queues_can_fail_and_lose_no_fault` |
 //! | `Viommu::alloc`, `Viommu::mmap`, `Viommu::close` | `virtual_iommus_and_their_registers_can_fail_and_be_repeated` |
 //! | `Vdevice::alloc`, `Vdevice::close`, `Viommu::invalidate` | `devices_behind_a_virtual_iommu_can_fail_and_be_repeated` |

@@ -256,9 +256,9 @@ fn dirty_tracking_can_fail_and_loses_no_page() {
 
 #[test]
 fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
-    withstands(attached, |(device, _)| HwInfo::of(device));
+    withstands(attached, |(device, _)| HwInfo::query(device));
     withstands(attached, |(device, _)| {
-        HwInfo::of_type(device, mock::HW_INFO)
+        HwInfo::query_type(device, mock::HW_INFO)
     });
 }
 

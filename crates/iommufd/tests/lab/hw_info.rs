@@ -9,7 +9,7 @@ use crate::{assert_hint, ioas};
 #[test]
 fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
     let ioas = ioas();
-    let info = HwInfo::of(&Device::attach(&ioas).unwrap()).unwrap();
+    let info = HwInfo::query(&Device::attach(&ioas).unwrap()).unwrap();
     let data = words(&[0, mock::HW_INFO_REGISTER]);
     assert_eq!(
         info.iommu,
@@ -28,14 +28,14 @@ fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
 #[test]
 fn what_a_device_lacks_or_has_besides_is_said() {
     let ioas = ioas();
-    let without = HwInfo::of(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
+    let without = HwInfo::query(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
     assert!(
         !without
             .capabilities
             .contains(HwCapabilities::DIRTY_TRACKING),
         "{without:?}"
     );
-    let with = HwInfo::of(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
+    let with = HwInfo::query(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
     assert_eq!(with.max_pasid_log2, 20);
 }
 
@@ -44,10 +44,10 @@ fn a_kind_of_data_can_be_asked_for_that_the_iommu_has() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     assert_eq!(
-        HwInfo::of_type(&device, mock::HW_INFO).unwrap(),
-        HwInfo::of(&device).unwrap()
+        HwInfo::query_type(&device, mock::HW_INFO).unwrap(),
+        HwInfo::query(&device).unwrap()
     );
-    let error = HwInfo::of_type(&device, HwInfoData::TEGRA241_CMDQV).unwrap_err();
+    let error = HwInfo::query_type(&device, HwInfoData::TEGRA241_CMDQV).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "no data of this one");
     assert!(error.to_string().contains("data of type 3"), "{error}");
 }

@@ -408,7 +408,7 @@ impl Drop for IncludedTable {
 /// to memory.
 fn tells_dirty_pages(bound: &Bound) -> Result<bool, passthru_iommufd::Error> {
     Ok(!bound.device().is_mdev()
-        && HwInfo::of(bound)?
+        && HwInfo::query(bound)?
             .capabilities
             .contains(HwCapabilities::DIRTY_TRACKING))
 }

@@ -18,7 +18,7 @@ fn register(name: &str) -> u64 {
 #[test]
 fn vtd_registers_match_sysfs() {
     let taken = take(EDU);
-    let info = HwInfo::of(&taken.bound()).unwrap();
+    let info = HwInfo::query(&taken.bound()).unwrap();
     let HwInfoData::IntelVtd { cap, ecap, .. } = info.iommu else {
         panic!("{info:?}")
     };
