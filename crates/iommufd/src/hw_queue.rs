@@ -1,4 +1,4 @@
-//! [`HwQueue`]: a queue in a guest's memory that the hardware reads by itself.
+//! [`HwQueue`]: a queue in a guest's memory that the IOMMU reads by itself.
 
 use std::sync::Arc;
 
@@ -8,40 +8,50 @@ use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{Error, sys};
 
-/// A queue that the hardware of a virtual IOMMU reads by itself from the guest's memory (HW queue).
-/// It is destroyed on drop, with a failure logged; [`HwQueue::close`] gives it.
+/// A queue in a guest's memory that the hardware of a virtual IOMMU reads by itself (HW queue).
 ///
-/// The kernel pins the memory, and locks its mappings, until the queue is destroyed: to unmap one
-/// of them is refused (`EBUSY`), and a [`Mapping`](crate::Mapping) that is dropped meanwhile keeps
-/// its memory for ever. So the hardware never reads what has become somebody else's, whatever goes
-/// first; for the memory to be freed, the queue goes first.
+/// Until the queue is destroyed, the kernel pins its memory and locks its mappings: unmapping one
+/// fails with `EBUSY`. If a [`Mapping`](crate::Mapping) is dropped meanwhile, its memory is never
+/// freed, so that the hardware never reads memory with another owner. Destroy the queue first.
+///
+/// A queue holds the virtual IOMMU. Drop destroys the queue and logs a failure; [`HwQueue::close`]
+/// returns the failure.
 #[derive(Debug)]
 pub struct HwQueue {
     object: Object,
-    /// What must not go first.
+    /// Queue that the hardware requires to be destroyed after this one.
     _after: Option<Arc<HwQueue>>,
     viommu: Arc<Viommu>,
 }
 
-/// A kind of hardware queue (`enum iommu_hw_queue_type`).
+/// Type of hardware queue (`enum iommu_hw_queue_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HwQueueKind {
-    /// A virtual command queue (VCMDQ) of a NVIDIA Tegra241. Queues are made in the order of their
-    /// index, each after the one before; `iova` is a multiple of `length`, a power of two.
+    /// Virtual command queue (VCMDQ) of an NVIDIA Tegra241 (`IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV`).
+    ///
+    /// Allocate queues in the order of their index, each with the one before as `after`. `iova` is
+    /// a multiple of `length`, and `length` a power of two.
     Tegra241Cmdqv,
-    /// A kind that this crate does not know, by its number.
+    /// A type that this crate does not name, by its number.
     Raw(u32),
 }
 
 impl HwQueue {
-    /// Makes `length` bytes of memory, at `iova` of the virtual IOMMU's nest parent, its queue
-    /// number `index` of a kind (`IOMMU_HW_QUEUE_ALLOC`). The pages must lie side by side in the
-    /// host's memory. `after` is the queue before it, where the hardware wants it to be destroyed
-    /// later; it is kept.
+    /// Makes `length` bytes at `iova` of the nest parent the queue number `index` of a type
+    /// (`IOMMU_HW_QUEUE_ALLOC`).
+    ///
+    /// The memory must be physically contiguous in the host. `after` is the queue that must outlive
+    /// this one, if the hardware requires an order; the new queue holds it.
     ///
     /// # Errors
-    /// [`Error::HwQueueAlloc`].
+    /// [`Error::HwQueueAlloc`]:
+    /// - If the IOMMU has no queues of this type, `EOPNOTSUPP`.
+    /// - If the hardware has no queue `index`, or the memory is a device's, `EINVAL`.
+    /// - If `index` is taken, `EEXIST`.
+    /// - If the hardware requires another queue first, `EIO`.
+    /// - If the memory is not mapped as a whole, `ENOENT`; if devices may not read it, `EPERM`.
+    /// - If the memory is not physically contiguous, `EFAULT`.
     pub fn alloc(
         viommu: &Arc<Viommu>,
         kind: HwQueueKind,
@@ -50,18 +60,17 @@ impl HwQueue {
         length: u64,
         after: Option<&Arc<HwQueue>>,
     ) -> Result<Self, Error> {
-        let type_ = kind.number();
-        let queue = sys::viommu::Queue {
-            type_,
+        let queue_type = kind.number();
+        let queue = sys::viommu::QueueMemory {
+            type_: queue_type,
             index,
             iova,
             length,
         };
         let id =
             sys::viommu::hw_queue_alloc(viommu.object().fd(), viommu.id(), queue).map_err(|e| {
-                let (viommu, queue_type) = (viommu.id(), type_);
                 Error::HwQueueAlloc {
-                    viommu,
+                    viommu: viommu.id(),
                     queue_type,
                     index,
                     iova,
@@ -82,16 +91,16 @@ impl HwQueue {
         self.object.id()
     }
 
-    /// Returns the virtual IOMMU that it belongs to.
+    /// Returns the virtual IOMMU that the queue belongs to.
     pub fn viommu(&self) -> &Arc<Viommu> {
         &self.viommu
     }
 
-    /// Destroys it (`IOMMU_DESTROY`).
+    /// Destroys the queue (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where another queue needs it still: it then stays in the kernel until the
-    /// context ends.
+    /// - [`Error::Destroy`]: if another queue requires this one, `EBUSY`. The queue then lasts
+    ///   until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }

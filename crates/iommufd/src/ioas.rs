@@ -1,4 +1,4 @@
-//! [`Ioas`]: an I/O address space, which says what memory devices reach at which IOVA.
+//! [`Ioas`]: an I/O address space, which maps memory to IOVAs for devices.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,9 +21,10 @@ use crate::memory::DmaMemory;
 use crate::object::Object;
 use crate::{Error, Iommufd, sys};
 
-/// An I/O address space (IOAS): mappings of memory to IOVAs, which are in force for the devices
-/// that are attached to it. It keeps its context open, and is destroyed, with its mappings, on
-/// drop; a failure of that is logged, and [`Ioas::close`] gives it.
+/// An I/O address space (IOAS): mappings of memory to IOVAs, in force for all attached devices.
+///
+/// Holds its context open. Drop destroys the I/O address space with its mappings, and logs a
+/// failure; [`Ioas::close`] returns the failure.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
@@ -33,7 +34,7 @@ use crate::{Error, Iommufd, sys};
 /// let context = Arc::new(Iommufd::open()?);
 /// let ioas = Arc::new(Ioas::alloc(&context)?);
 /// let memory = Arc::new(DmaMemory::alloc(1 << 20)?);
-/// // A device that is attached now or later reaches the memory there.
+/// // Devices that are attached now or later reach the memory at this IOVA.
 /// let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite)?;
 /// assert!(ioas.iova_ranges()?.ranges.iter().any(|range| range.contains(&mapping.iova())));
 /// mapping.unmap()?;
@@ -45,36 +46,36 @@ pub struct Ioas {
     object: Object,
 }
 
-/// Where a mapping goes.
+/// IOVA that a mapping is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Iova {
-    /// Wherever the kernel finds a gap in the usable ranges; with allowed ranges, in these.
+    /// Any free IOVA in the usable ranges; if IOVAs are [allowed](Ioas::allow_iovas), in those.
     Any,
-    /// At this IOVA, which must be free (`IOMMU_IOAS_MAP_FIXED_IOVA`).
+    /// Exactly this IOVA, which must be free (`IOMMU_IOAS_MAP_FIXED_IOVA`).
     At(u64),
 }
 
-/// What a device may do with mapped memory.
+/// Access that devices get to mapped memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read it (`IOMMU_IOAS_MAP_READABLE`).
+    /// Reading (`IOMMU_IOAS_MAP_READABLE`).
     Read,
-    /// Write it (`IOMMU_IOAS_MAP_WRITEABLE`).
+    /// Writing (`IOMMU_IOAS_MAP_WRITEABLE`).
     Write,
-    /// Both.
+    /// Reading and writing.
     ReadWrite,
 }
 
-/// The IOVAs that an I/O address space can use at a time.
+/// IOVAs that an I/O address space can use at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IovaRanges {
-    /// The ranges, in rising order.
+    /// Usable ranges, in rising order; both bounds are inclusive.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// What IOVAs and lengths must be multiples of, in bytes: a power of two, at most a page.
+    /// Alignment of IOVAs and lengths, in bytes: a power of two, at most the page size.
     pub alignment: u64,
 }
 
-/// Physical memory behind an IOVA, of devices without an IOMMU ([`Ioas::noiommu_get_pa`]).
+/// Physical memory behind an IOVA of a device without an IOMMU ([`Ioas::noiommu_get_pa`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhysicalRange {
     /// First physical address.
@@ -87,7 +88,7 @@ impl Ioas {
     /// Allocates an empty I/O address space (`IOMMU_IOAS_ALLOC`).
     ///
     /// # Errors
-    /// [`Error::Alloc`].
+    /// - [`Error::Alloc`]: if the kernel is out of memory, `ENOMEM`.
     pub fn alloc(context: &Arc<Iommufd>) -> Result<Self, Error> {
         let id =
             sys::ioas::alloc(context.as_fd()).map_err(|e| Error::Alloc { source: e.into() })?;
@@ -105,38 +106,43 @@ impl Ioas {
         &self.object
     }
 
-    /// Returns the context that it belongs to.
+    /// Returns the context that the I/O address space belongs to.
     pub fn context(&self) -> &Arc<Iommufd> {
         self.object.context()
     }
 
-    /// Destroys it with its mappings (`IOMMU_DESTROY`).
+    /// Destroys the I/O address space and its mappings (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where a device or a page table uses it still: it then stays in the kernel
-    /// until the context ends.
+    /// - [`Error::Destroy`]: if a device or a page table uses the I/O address space, `EBUSY`. It
+    ///   then lasts until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
 
-    /// Maps `length` bytes of this process's memory, from `address` on, and returns their IOVA
-    /// (`IOMMU_IOAS_MAP`). [`Ioas::map_memory`] and [`Ioas::map_file`] are the safe ways.
+    /// Maps `length` bytes of this process's memory, starting at `address`, and returns their IOVA
+    /// (`IOMMU_IOAS_MAP`).
     ///
-    /// The memory is pinned, and charged, when the first device is attached, or at once if there is
-    /// one.
+    /// The kernel pins and charges the memory when the first device is attached, or at once if one
+    /// is attached. [`Ioas::map_memory`] and [`Ioas::map_file`] are safe alternatives.
     ///
     /// # Safety
-    /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each
-    /// such I/O address space is destroyed (which [`Ioas::close`] tells, and drop does not):
-    /// - the memory stays mapped in this process, at this address. (The kernel remembers the
-    ///   address: what takes the memory's place would be what a device that is attached later reads
-    ///   and writes.)
-    /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they
-    ///   may only read, no `&mut T`. It is accessed by raw pointers, as memory that others change
-    ///   at any time.
+    /// The obligations last from this call until the memory is unmapped here and in every I/O
+    /// address space that it was copied to ([`Ioas::copy_from`]). A successful [`Ioas::close`] ends
+    /// them too; a drop does not, since its failure is only logged.
+    /// - The memory stays mapped in this process at this address. (The kernel remembers the
+    ///   address. A device attached later would otherwise reach whatever is mapped there by then.)
+    /// - If devices may write, the program makes no `&T` or `&mut T` to the memory. If devices may
+    ///   only read, it makes no `&mut T`. All access is by raw pointers or atomics, since devices
+    ///   change the memory at any time.
     ///
     /// # Errors
-    /// [`Error::Map`].
+    /// [`Error::Map`]:
+    /// - If the IOVA is mapped already, `EEXIST`.
+    /// - If the IOVA or length is misaligned or outside the usable ranges, `EINVAL`.
+    /// - If no gap in the usable ranges is large enough, `ENOSPC`.
+    /// - If the memory is not present, or not writable as requested, `EFAULT`.
+    /// - If `RLIMIT_MEMLOCK` is exceeded, `ENOMEM`.
     #[allow(
         unsafe_code,
         reason = "a device writes to the memory that is named by its address"
@@ -148,8 +154,10 @@ impl Ioas {
         iova: Iova,
         access: Access,
     ) -> Result<u64, Error> {
-        let (ioas, flags, address) = (self.id(), access.flags() | iova.flags(), address as u64);
-        // SAFETY: the caller's contract is the same.
+        let ioas = self.id();
+        let flags = access.flags() | iova.flags();
+        let address = address as u64;
+        // SAFETY: this function has the same contract.
         unsafe { sys::ioas::map(self.object.fd(), ioas, flags, address, length, iova.value()) }
             .map_err(|e| Error::Map {
                 ioas,
@@ -161,10 +169,14 @@ impl Ioas {
             })
     }
 
-    /// Maps memory that the mapping keeps until it is unmapped (`IOMMU_IOAS_MAP`).
+    /// Maps memory that the returned [`Mapping`] holds until it is unmapped (`IOMMU_IOAS_MAP`).
     ///
     /// # Errors
-    /// [`Error::Map`].
+    /// [`Error::Map`]:
+    /// - If the IOVA is mapped already, `EEXIST`.
+    /// - If the IOVA is misaligned or outside the usable ranges, `EINVAL`.
+    /// - If no gap in the usable ranges is large enough, `ENOSPC`.
+    /// - If `RLIMIT_MEMLOCK` is exceeded, `ENOMEM`.
     pub fn map_memory(
         self: &Arc<Self>,
         memory: &Arc<DmaMemory>,
@@ -174,13 +186,20 @@ impl Ioas {
         Mapping::new(self, memory, iova, access)
     }
 
-    /// Maps `length` bytes of a memfd or a dma-buf from `offset` on, and returns their IOVA
-    /// (`IOMMU_IOAS_MAP_FILE`). The kernel holds the file itself, and no address of this process is
-    /// involved. Linux 7.3 asks neither whether the file is open for writing nor whether it is
-    /// sealed before it lets a device write to it.
+    /// Maps `length` bytes of a memfd or a dma-buf, starting at `offset`, and returns their IOVA
+    /// (`IOMMU_IOAS_MAP_FILE`).
+    ///
+    /// The kernel holds the file itself; no address of this process is involved. Linux 7.3 checks
+    /// neither seals nor the open mode of the file: devices can write to a file that is open for
+    /// reading only.
     ///
     /// # Errors
-    /// [`Error::MapFile`].
+    /// [`Error::MapFile`]:
+    /// - If the IOVA is mapped already, `EEXIST`.
+    /// - If the file is not a memfd or a dma-buf, or does not hold the range, `EINVAL`.
+    /// - If the IOVA is misaligned or outside the usable ranges, `EINVAL`.
+    /// - If the exporter of the dma-buf has revoked its memory, `ENODEV`.
+    /// - If `RLIMIT_MEMLOCK` is exceeded, `ENOMEM`.
     pub fn map_file(
         &self,
         file: impl AsFd,
@@ -189,7 +208,8 @@ impl Ioas {
         iova: Iova,
         access: Access,
     ) -> Result<u64, Error> {
-        let (ioas, flags) = (self.id(), access.flags() | iova.flags());
+        let ioas = self.id();
+        let flags = access.flags() | iova.flags();
         sys::ioas::map_file(
             self.object.fd(),
             ioas,
@@ -209,17 +229,24 @@ impl Ioas {
         })
     }
 
-    /// Maps the memory that another I/O address space of the same context has at `from_iova`, and
-    /// returns its IOVA here (`IOMMU_IOAS_COPY`). The memory is pinned and charged once for both.
-    /// The range may be a part of a mapping, or go over several that lie side by side. The source
-    /// may then be unmapped.
+    /// Maps the memory that `from` has at `from_iova` into this I/O address space too, and returns
+    /// its IOVA here (`IOMMU_IOAS_COPY`).
+    ///
+    /// The memory is pinned and charged once for both. The range may be part of a mapping or span
+    /// adjacent mappings. The source may be unmapped afterwards.
     ///
     /// # Safety
-    /// As for [`Ioas::map`], for the memory in the range: its obligations last until it is unmapped
-    /// here too.
+    /// The obligations of [`Ioas::map`] for the memory in the range last until the memory is
+    /// unmapped here too.
     ///
     /// # Errors
-    /// [`Error::Copy`]; [`Error::OtherContext`].
+    /// - [`Error::OtherContext`]: if the two do not belong to one context.
+    ///
+    /// [`Error::Copy`]:
+    /// - If part of the source range is not mapped, `ENOENT`.
+    /// - If the copy would allow writing and the source does not, `EPERM`.
+    /// - If the IOVA is mapped already, `EEXIST`.
+    /// - If the IOVA is misaligned or outside the usable ranges, `EINVAL`.
     #[allow(
         unsafe_code,
         reason = "a device writes to the memory that is named by its IOVA"
@@ -232,14 +259,16 @@ impl Ioas {
         iova: Iova,
         access: Access,
     ) -> Result<u64, Error> {
-        let (ioas, flags, from_id) = (self.id(), access.flags() | iova.flags(), from.id());
+        let ioas = self.id();
+        let from_id = from.id();
         same_context((self.context(), ioas), (from.context(), from_id))?;
-        let source = sys::ioas::Source {
+        let flags = access.flags() | iova.flags();
+        let source = sys::ioas::CopySource {
             ioas: from_id,
             iova: from_iova,
             length,
         };
-        // SAFETY: the caller's contract is the same.
+        // SAFETY: this function has the same contract.
         unsafe { sys::ioas::copy(self.object.fd(), source, ioas, flags, iova.value()) }.map_err(
             |e| Error::Copy {
                 from: from_id,
@@ -253,12 +282,16 @@ impl Ioas {
         )
     }
 
-    /// Unmaps all mappings in `length` bytes from `iova` on, and returns how many bytes that were
-    /// (`IOMMU_IOAS_UNMAP`). Gaps are skipped. A mapping goes as a whole: where the range cuts one,
-    /// this fails, and mappings before that one are gone already.
+    /// Unmaps all mappings within `length` bytes from `iova`, and returns the number of bytes
+    /// unmapped (`IOMMU_IOAS_UNMAP`).
+    ///
+    /// Gaps are skipped. A mapping is unmapped as a whole: if the range cuts one, the call fails,
+    /// but mappings before the cut one are gone already.
     ///
     /// # Errors
-    /// [`Error::Unmap`], also where nothing is mapped there.
+    /// [`Error::Unmap`]:
+    /// - If nothing is mapped in the range, or the range cuts a mapping, `ENOENT`.
+    /// - If a [`HwQueue`](crate::HwQueue) uses a mapping, `EBUSY`.
     pub fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
         let ioas = self.id();
         sys::ioas::unmap(self.object.fd(), ioas, iova, length).map_err(|e| Error::Unmap {
@@ -269,20 +302,21 @@ impl Ioas {
         })
     }
 
-    /// Unmaps everything, and returns how many bytes that were; 0 where nothing was mapped
+    /// Unmaps everything, and returns the number of bytes unmapped, which may be 0
     /// (`IOMMU_IOAS_UNMAP`).
     ///
     /// # Errors
-    /// [`Error::Unmap`].
+    /// - [`Error::Unmap`]: if a [`HwQueue`](crate::HwQueue) uses a mapping, `EBUSY`.
     pub fn unmap_all(&self) -> Result<u64, Error> {
         self.unmap(0, u64::MAX)
     }
 
-    /// Returns the IOVAs that can be used now (`IOMMU_IOAS_IOVA_RANGES`). Attached devices narrow
-    /// them, so they are asked for again after each attach.
+    /// Returns the IOVAs that can be used now (`IOMMU_IOAS_IOVA_RANGES`).
+    ///
+    /// An attached device narrows the ranges: query them again after each attach.
     ///
     /// # Errors
-    /// [`Error::IovaRanges`].
+    /// - [`Error::IovaRanges`]: if the kernel is out of memory, `ENOMEM`.
     pub fn iova_ranges(&self) -> Result<IovaRanges, Error> {
         let mut buffer = vec![iommu_iova_range::default(); 8];
         loop {
@@ -308,21 +342,22 @@ impl Ioas {
         }
     }
 
-    /// Keeps these IOVAs usable: a device that cannot use all of them is refused from now on, and
-    /// [`Iova::Any`] stays in them. They replace those of the call before; none allows all
-    /// (`IOMMU_IOAS_ALLOW_IOVAS`).
+    /// Reserves ranges of IOVAs for mappings (`IOMMU_IOAS_ALLOW_IOVAS`).
+    ///
+    /// From now on, the attach of a device that cannot use all of them fails, and [`Iova::Any`]
+    /// chooses from them only. The ranges replace those of an earlier call; an empty list removes
+    /// the restriction.
     ///
     /// # Errors
-    /// [`Error::AllowIovas`] where a device that is attached already cannot use them, or where
-    /// ranges are of one byte, upside down, or overlap.
+    /// [`Error::AllowIovas`]:
+    /// - If an attached device cannot use all of the ranges, `EADDRINUSE`.
+    /// - If a range has one byte, is reversed or overlaps another, `EINVAL`.
     pub fn allow_iovas(&self, ranges: &[RangeInclusive<u64>]) -> Result<(), Error> {
-        let raw: Vec<_> = ranges
-            .iter()
-            .map(|r| iommu_iova_range {
-                start: *r.start(),
-                last: *r.end(),
-            })
-            .collect();
+        let structs = ranges.iter().map(|range| iommu_iova_range {
+            start: *range.start(),
+            last: *range.end(),
+        });
+        let raw: Vec<_> = structs.collect();
         let ioas = self.id();
         sys::ioas::allow_iovas(self.object.fd(), ioas, &raw).map_err(|e| Error::AllowIovas {
             ioas,
@@ -331,25 +366,29 @@ impl Ioas {
         })
     }
 
-    /// Returns whether the page tables may use huge pages (`IOMMU_OPTION_HUGE_PAGES`). They may at
-    /// first.
+    /// Returns whether page tables may use huge pages (`IOMMU_OPTION_HUGE_PAGES`). The default is
+    /// yes.
     ///
     /// # Errors
-    /// [`Error::HugePages`].
+    /// - [`Error::HugePages`]: if the kernel cannot read the option.
     pub fn huge_pages(&self) -> Result<bool, Error> {
-        self.huge_pages_option(GET, None).map(|value| value != 0)
+        self.call_huge_pages_option(GET, None)
+            .map(|value| value != 0)
     }
 
-    /// Allows or forbids huge pages in the page tables (`IOMMU_OPTION_HUGE_PAGES`). Without them
-    /// dirty tracking sees single pages, and a copy can be of any page.
+    /// Allows or forbids huge pages in page tables (`IOMMU_OPTION_HUGE_PAGES`).
+    ///
+    /// Without huge pages, dirty tracking resolves single pages, and [`Ioas::copy_from`] can copy
+    /// any page.
     ///
     /// # Errors
-    /// [`Error::HugePages`] where they are forbidden while memory is mapped for a device.
+    /// - [`Error::HugePages`]: if huge pages are forbidden while memory is mapped for a device,
+    ///   `EINVAL`.
     pub fn set_huge_pages(&self, allowed: bool) -> Result<(), Error> {
-        self.huge_pages_option(SET, Some(allowed)).map(|_| ())
+        self.call_huge_pages_option(SET, Some(allowed)).map(|_| ())
     }
 
-    fn huge_pages_option(&self, op: u32, to: Option<bool>) -> Result<u64, Error> {
+    fn call_huge_pages_option(&self, op: u32, to: Option<bool>) -> Result<u64, Error> {
         let ioas = self.id();
         sys::option(
             self.object.fd(),
@@ -365,18 +404,19 @@ impl Ioas {
         })
     }
 
-    /// Returns the physical memory behind `iova`: at most `length` bytes, which lie side by side
-    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`, Linux 7.3). Both are in bytes. The result may be shorter than
-    /// `length`, where physical memory or the mapping ends; call this again for the rest.
+    /// Returns the physical memory behind `iova`, at most `length` bytes that are physically
+    /// contiguous (`IOMMU_IOAS_NOIOMMU_GET_PA`, Linux 7.3).
     ///
-    /// A driver in user space needs the address to program a device without an IOMMU, whose DMA is
-    /// not translated. The address is right for as long as `iova` stays mapped and that device
-    /// stays attached.
+    /// The result may be shorter than `length`, if physical memory or the mapping ends; call again
+    /// for the rest.
     ///
-    /// This crate offers the call since it grants no DMA: it only reads where mapped memory lies,
-    /// and the kernel asks for `CAP_SYS_RAWIO`. Such a device must never go to a guest, whose DMA
-    /// would reach all memory of the host. `passthru-vfio` therefore refuses to open one; the
-    /// driver opens and binds it by itself.
+    /// A userspace driver programs a device without an IOMMU with this address, since the device's
+    /// DMA is not translated. The address is valid while `iova` stays mapped and the device stays
+    /// attached.
+    ///
+    /// The call grants no DMA: it only reads the location of mapped memory, and requires
+    /// `CAP_SYS_RAWIO`. A device without an IOMMU must never be handed to a guest, whose DMA would
+    /// reach all memory of the host.
     ///
     /// # Errors
     /// [`Error::NoiommuGetPa`]:
@@ -384,7 +424,7 @@ impl Ioas {
     /// - If the kernel lacks `CONFIG_IOMMUFD_NOIOMMU` (which `CONFIG_VFIO_NOIOMMU` selects),
     ///   `EOPNOTSUPP`.
     /// - If the caller lacks `CAP_SYS_RAWIO`, `EPERM`.
-    /// - If `length` is 0, or `iova` is in a dma-buf whose memory was taken away, `EINVAL`.
+    /// - If `length` is 0, or the dma-buf at `iova` was revoked, `EINVAL`.
     /// - If `iova` is `u64::MAX`, `EOVERFLOW`.
     /// - If `iova` is not mapped, `ENOENT`.
     /// - If no device without an IOMMU is attached, or one with an IOMMU was attached first,
@@ -401,11 +441,11 @@ impl Ioas {
         Ok(PhysicalRange { address, length })
     }
 
-    /// Makes it the one that VFIO's container interface uses on this context
+    /// Makes this the I/O address space that VFIO's container interface uses on the context
     /// (`IOMMU_VFIO_IOAS_SET`).
     ///
     /// # Errors
-    /// [`Error::CompatIoas`].
+    /// - [`Error::CompatIoas`]: if the kernel refuses.
     pub fn set_compat(&self) -> Result<(), Error> {
         let id = self.id();
         sys::vfio_ioas(self.object.fd(), VFIO_IOAS_SET, id)

@@ -1,4 +1,4 @@
-//! [`Mapping`]: memory at an IOVA of an I/O address space.
+//! [`Mapping`]: memory for DMA at an IOVA of an I/O address space.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,11 +10,14 @@ use rustix::io::Errno;
 use crate::memory::DmaMemory;
 use crate::{Access, Error, Ioas, Iova};
 
-/// Memory at an IOVA of an I/O address space. On drop it is unmapped; only then its memory can go.
+/// [`DmaMemory`] that is mapped at an IOVA of an I/O address space.
+///
+/// A mapping holds its memory until it is unmapped. Drop unmaps it and logs a failure;
+/// [`Mapping::unmap`] returns the failure.
 #[derive(Debug)]
 pub struct Mapping {
     ioas: Arc<Ioas>,
-    /// `None` once it is unmapped.
+    /// `None` once unmapped.
     memory: Option<Arc<DmaMemory>>,
     iova: u64,
     length: u64,
@@ -27,13 +30,12 @@ impl Mapping {
         iova: Iova,
         access: Access,
     ) -> Result<Self, Error> {
-        // SAFETY: the memory stays until the mapping has gone (see `release`), and is accessed by
-        // atomic operations alone; copies are made by `Ioas::copy_from`, whose caller has the same
-        // to keep.
+        // SAFETY: the memory stays until the mapping is gone (see `release`), and is accessed by
+        // atomic operations only. Copies are made by `Ioas::copy_from`, which has the same contract.
         let iova = unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, access) };
         let iova = iova.inspect_err(|error| {
-            // The memory is all there: so it may be mapped, and what failed is to say where. Then
-            // it is never freed.
+            // The memory is present and writable. EFAULT then means that the kernel mapped it but
+            // could not return the IOVA, so the memory must never be freed.
             if error.io().and_then(Errno::from_io_error) == Some(Errno::FAULT) {
                 mem::forget(Arc::clone(memory));
             }
@@ -46,27 +48,34 @@ impl Mapping {
         })
     }
 
-    /// Returns where devices see it.
+    /// Returns the first IOVA.
     pub fn iova(&self) -> u64 {
         self.iova
     }
 
-    /// Unmaps it.
+    /// Unmaps the memory (`IOMMU_IOAS_UNMAP`).
     ///
     /// # Errors
-    /// [`Error::Unmap`]. The memory is then never freed, for a device may reach it still; unless
-    /// the mapping had gone already ([`io::ErrorKind::NotFound`]).
+    /// [`Error::Unmap`]:
+    /// - If the mapping was removed by another call already, `ENOENT`. The memory is freed as
+    ///   usual.
+    /// - If any other failure occurs, such as `EBUSY` from a [`HwQueue`](crate::HwQueue). The
+    ///   memory is then never freed, since devices may still reach it.
     pub fn unmap(mut self) -> Result<(), Error> {
         self.release()
     }
 
-    /// Gives the memory back once it is not mapped (tried [`twice`]). Does nothing the second time.
+    /// Unmaps the memory, trying twice (see [`retry_once`](crate::object::retry_once)), and frees
+    /// it once unmapped. Does nothing if called again.
     fn release(&mut self) -> Result<(), Error> {
         let Some(memory) = self.memory.take() else {
             return Ok(());
         };
-        let unmap = || self.ioas.unmap(self.iova, self.length);
-        let result = unmap().or_else(|_| unmap()).map(|_| ());
+        let mut result = self.ioas.unmap(self.iova, self.length);
+        if result.is_err() {
+            result = self.ioas.unmap(self.iova, self.length);
+        }
+        let result = result.map(|_| ());
         if let Err(error) = &result
             && error.io().map(io::Error::kind) != Some(io::ErrorKind::NotFound)
         {

@@ -1,5 +1,4 @@
-//! [`DmaMemory`], memory of its own for DMA, and [`Mapping`], which keeps it for as long as devices
-//! reach it.
+//! [`DmaMemory`]: memory for DMA, accessed by copy.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};
@@ -11,56 +10,60 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use crate::Error;
 use crate::object::retry_once;
 
-/// Anonymous memory that devices may read and write. It starts on a page and is zero at first.
-/// Bytes go in and out by copy, so that no reference to what a device changes ever exists.
+/// Anonymous memory that devices may read and write.
+///
+/// The memory starts on a page, is whole pages long, and is zero at first. Bytes are copied in and
+/// out, so that no reference to memory that a device changes exists.
 #[derive(Debug)]
 pub struct DmaMemory {
     start: NonNull<u8>,
     length: usize,
 }
 
-// SAFETY: it owns its memory, and touches it by atomic operations alone.
+// SAFETY: `DmaMemory` owns its memory, and accesses it by atomic operations only.
 unsafe impl Send for DmaMemory {}
-// SAFETY: as above.
+// SAFETY: all access through `&DmaMemory` is by atomic operations.
 unsafe impl Sync for DmaMemory {}
 
 impl DmaMemory {
-    /// Allocates memory, by whole pages.
+    /// Allocates `length` bytes, rounded up to whole pages.
     ///
     /// # Errors
-    /// [`Error::Memory`], also for no bytes.
+    /// [`Error::Memory`]:
+    /// - If `length` is 0, `EINVAL`.
+    /// - If there is not enough memory, `ENOMEM`.
     pub fn alloc(length: usize) -> Result<Self, Error> {
-        let failed = |e: Errno| Error::Memory {
+        Self::alloc_pages(length).map_err(|e| Error::Memory {
             length,
             source: e.into(),
-        };
-        let rounded = length.checked_next_multiple_of(rustix::param::page_size());
-        let rounded = rounded.ok_or(Errno::NOMEM).map_err(failed)?;
-        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start =
-            unsafe { mmap_anonymous(ptr::null_mut(), rounded, prot, flags) }.map_err(failed)?;
-        let start = NonNull::new(start.cast())
-            .ok_or(Errno::NOMEM)
-            .map_err(failed)?;
-        Ok(Self {
-            start,
-            length: rounded,
         })
     }
 
-    /// Returns its length in bytes, a multiple of the page size.
+    fn alloc_pages(length: usize) -> Result<Self, Errno> {
+        let page_size = rustix::param::page_size();
+        let length = length
+            .checked_next_multiple_of(page_size)
+            .ok_or(Errno::NOMEM)?;
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), length, prot, MapFlags::PRIVATE) }?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { start, length })
+    }
+
+    /// Returns the length in bytes, a multiple of the page size.
     #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Returns where it starts.
+    /// Returns the address of the first byte.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 
-    /// Copies bytes out, from `offset` on. Returns how many there were before the end.
+    /// Copies bytes out, starting at `offset`. Returns the number of bytes copied, which is less
+    /// than `bytes.len()` at the end of the memory.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
         let length = bytes.len().min(self.length.saturating_sub(offset));
         let (head, rest) = bytes[..length].split_at_mut(to_next_word(offset).min(length));
@@ -74,7 +77,8 @@ impl DmaMemory {
         length
     }
 
-    /// Copies bytes in, from `offset` on. Returns how many went in before the end.
+    /// Copies bytes in, starting at `offset`. Returns the number of bytes copied, which is less
+    /// than `bytes.len()` at the end of the memory.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> usize {
         let length = bytes.len().min(self.length.saturating_sub(offset));
         let (head, rest) = bytes[..length].split_at(to_next_word(offset).min(length));
@@ -88,49 +92,60 @@ impl DmaMemory {
         length
     }
 
-    /// Returns the words from the one on that `offset` lies in; none past the end. All access is by
-    /// whole words, since atomic ones of different sizes do not go together.
+    /// Returns the words from the one that contains `offset` to the end; empty past the end.
+    ///
+    /// All access is by whole words, since atomic accesses of different sizes must not be mixed.
     fn words(&self, offset: usize) -> &[AtomicU64] {
-        let (start, count) = (self.start.as_ptr().cast::<AtomicU64>(), self.length / WORD);
-        // SAFETY: the memory is there, whole pages, zeroed at first, until `self` is dropped;
-        // atomics may be changed by others, devices included, at any time.
+        let start = self.start.as_ptr().cast::<AtomicU64>();
+        let count = self.length / WORD;
+        // SAFETY: until `self` is dropped, the memory is mapped: whole pages, initialized to zero.
+        // Others, devices included, may change atomics at any time.
         let all = unsafe { std::slice::from_raw_parts(start, count) };
         all.get(offset / WORD..).unwrap_or_default()
     }
 }
 
+/// Size of a word, in bytes.
 const WORD: usize = size_of::<u64>();
 
-/// How many bytes there are before the next border of words.
+/// Returns the number of bytes from `offset` to the next multiple of [`WORD`].
 fn to_next_word(offset: usize) -> usize {
     offset.wrapping_neg() % WORD
 }
 
-/// Takes some bytes of a word, from its byte `at` on.
+/// Copies bytes out of a word, starting at its byte `at`.
 fn load_part(word: Option<&AtomicU64>, at: usize, bytes: &mut [u8]) {
-    if let (Some(word), false) = (word, bytes.is_empty()) {
+    if let Some(word) = word
+        && !bytes.is_empty()
+    {
         bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes()[at..at + bytes.len()]);
     }
 }
 
-/// Puts some bytes into a word, from its byte `at` on; its others stay as they are, also where
-/// somebody changes them meanwhile.
+/// Stores bytes into a word, starting at its byte `at`. Concurrent changes to its other bytes are
+/// kept.
 fn store_part(word: Option<&AtomicU64>, at: usize, bytes: &[u8]) {
-    if let (Some(word), false) = (word, bytes.is_empty()) {
-        let merged = |word: u64| {
-            let mut all = word.to_ne_bytes();
-            all[at..at + bytes.len()].copy_from_slice(bytes);
-            Some(u64::from_ne_bytes(all))
-        };
-        // It is never refused.
-        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, merged);
+    if let Some(word) = word
+        && !bytes.is_empty()
+    {
+        // The closure returns Some, so the update never fails.
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |former| {
+            Some(merge(former, at, bytes))
+        });
     }
+}
+
+/// Returns a word with some bytes replaced, starting at its byte `at`.
+fn merge(word: u64, at: usize, bytes: &[u8]) -> u64 {
+    let mut merged = word.to_ne_bytes();
+    merged[at..at + bytes.len()].copy_from_slice(bytes);
+    u64::from_ne_bytes(merged)
 }
 
 impl Drop for DmaMemory {
     fn drop(&mut self) {
-        // SAFETY: it came from mmap with this length, and nobody has it any more: each mapping that
-        // a device reaches it by holds the `Arc` it is in.
+        // SAFETY: the memory came from mmap with this length, and is no longer used: a `Mapping`,
+        // by which devices reach it, holds an `Arc` of it.
         if let Err(error) =
             retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
         {
@@ -144,10 +159,13 @@ impl Drop for DmaMemory {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::num::u8::ANY;
+
     use super::*;
 
     #[test]
-    fn memory_for_dma_is_whole_pages_of_zeros() {
+    fn memory_is_whole_pages_of_zeros() {
         let memory = DmaMemory::alloc(1).unwrap();
         assert_eq!(memory.len(), rustix::param::page_size());
         let mut bytes = vec![1; memory.len()];
@@ -156,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_in_and_out_up_to_the_end() {
+    fn copies_stop_at_the_end_of_the_memory() {
         let memory = DmaMemory::alloc(4096).unwrap();
         let end = memory.len() - 2;
         assert_eq!(memory.write(end, b"abc"), 2);
@@ -168,8 +186,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_wherever_it_lies(
-            writes in proptest::collection::vec((0_usize..5000, proptest::collection::vec(proptest::num::u8::ANY, 0..100)), 1..20),
+        fn bytes_written_at_any_offset_are_read_back(
+            writes in vec((0_usize..5000, vec(ANY, 0..100)), 1..20),
             (offset, length) in (0_usize..5000, 0_usize..5000),
         ) {
             let memory = DmaMemory::alloc(4096).unwrap();
@@ -191,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_no_or_of_too_many_bytes_is_refused() {
+    fn memory_of_zero_or_too_many_bytes_is_refused() {
         for length in [0, usize::MAX] {
             assert!(
                 matches!(DmaMemory::alloc(length), Err(Error::Memory { .. })),

@@ -1,4 +1,4 @@
-//! [`ViommuMmio`]: registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
+//! [`ViommuMmio`]: registers of a virtual IOMMU, mapped into this process.
 #![allow(unsafe_code)]
 
 use std::os::fd::AsFd;
@@ -12,17 +12,19 @@ use crate::Error;
 use crate::object::retry_once;
 use crate::viommu::Viommu;
 
-/// An area that the kernel offers for mmap on the context's descriptor.
+/// An area that the kernel offers for mmap on the context's descriptor. Only the whole area can be
+/// mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MmapArea {
-    /// Its offset there, in bytes.
+    /// Offset for mmap, in bytes.
     pub offset: u64,
-    /// Its length in bytes. Only the whole area can be mapped.
+    /// Length in bytes.
     pub length: u64,
 }
 
-/// Registers of a virtual IOMMU in the memory of this process, uncached. It keeps the virtual
-/// IOMMU, and is unmapped on drop.
+/// Registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
+///
+/// The mapping is uncached. It holds the virtual IOMMU, and is unmapped on drop.
 #[derive(Debug)]
 pub struct ViommuMmio {
     start: NonNull<u8>,
@@ -30,27 +32,29 @@ pub struct ViommuMmio {
     viommu: Arc<Viommu>,
 }
 
-// SAFETY: it owns the mapping, and touches none of the memory.
+// SAFETY: `ViommuMmio` owns the mapping, and accesses none of the memory.
 unsafe impl Send for ViommuMmio {}
-// SAFETY: as above.
+// SAFETY: `&ViommuMmio` accesses none of the memory.
 unsafe impl Sync for ViommuMmio {}
 
 impl ViommuMmio {
     pub(crate) fn new(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
-        let MmapArea { offset, length } = area;
-        let failed = |e: Errno| Error::Mmap {
+        Self::map(viommu, area).map_err(|e| Error::Mmap {
             viommu: viommu.id(),
-            offset,
-            length,
+            offset: area.offset,
+            length: area.length,
             source: e.into(),
-        };
-        let length = usize::try_from(length).map_err(|_| failed(Errno::NOMEM))?;
-        let (prot, fd) = (ProtFlags::READ | ProtFlags::WRITE, viommu.context().as_fd());
+        })
+    }
+
+    fn map(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Errno> {
+        let length = usize::try_from(area.length).map_err(|_| Errno::NOMEM)?;
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED;
+        let fd = viommu.context().as_fd();
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start = unsafe { mmap(ptr::null_mut(), length, prot, MapFlags::SHARED, fd, offset) };
-        let start = NonNull::new(start.map_err(failed)?.cast())
-            .ok_or(Errno::NOMEM)
-            .map_err(failed)?;
+        let start = unsafe { mmap(ptr::null_mut(), length, prot, flags, fd, area.offset) }?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self {
             start,
             length,
@@ -58,19 +62,21 @@ impl ViommuMmio {
         })
     }
 
-    /// Returns where it starts. It is a device's: each access reads or writes a register, so it is
-    /// by volatile reads and writes alone, and ends before this value is dropped.
+    /// Returns the address of the first register.
+    ///
+    /// Each access reads or writes a register of the device: use volatile reads and writes only,
+    /// and none after this value is dropped.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 
-    /// Returns its length in bytes.
+    /// Returns the length in bytes.
     #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Returns the virtual IOMMU that it belongs to.
+    /// Returns the virtual IOMMU that the registers belong to.
     pub fn viommu(&self) -> &Arc<Viommu> {
         &self.viommu
     }
@@ -78,7 +84,7 @@ impl ViommuMmio {
 
 impl Drop for ViommuMmio {
     fn drop(&mut self) {
-        // SAFETY: it came from mmap with this length, and no reference to it was ever made.
+        // SAFETY: the mapping came from mmap with this length, and no reference to it exists.
         if let Err(error) =
             retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
         {

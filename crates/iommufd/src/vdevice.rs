@@ -1,4 +1,4 @@
-//! [`Vdevice`]: a device as a guest knows it behind a virtual IOMMU.
+//! [`Vdevice`]: a device behind a virtual IOMMU.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,24 +8,35 @@ use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{BoundDevice, Error, sys};
 
-/// A device behind a virtual IOMMU (vDevice), under the guest's number for it. It keeps both, the
-/// device bound (its file open), since the kernel never gives the id back of one whose device went
-/// first. It is destroyed on drop. A failure of that is logged, and [`Vdevice::close`] gives it.
+/// A device behind a virtual IOMMU (vDEVICE), under the guest's id for it (`IOMMU_VDEVICE_ALLOC`).
+///
+/// A `Vdevice` holds the virtual IOMMU, and keeps the device bound through
+/// [`BoundDevice::binding`]. (If the device were unbound first, the kernel would never reuse the id
+/// of the vDEVICE.)
+///
+/// Drop destroys the vDEVICE and logs a failure; [`Vdevice::close`] returns the failure.
 #[derive(Debug)]
 pub struct Vdevice {
     object: Object,
     virt_id: u64,
-    // The device goes before what it may be attached to.
+    // Dropped before `viommu`: the device may be attached to a page table over it.
     _device: Arc<dyn Any + Send + Sync>,
     viommu: Arc<Viommu>,
 }
 
 impl Vdevice {
-    /// Puts a device behind a virtual IOMMU (`IOMMU_VDEVICE_ALLOC`), once at a time. `virt_id` is
-    /// what the guest's commands and events name it by, as the stream id of an SMMUv3.
+    /// Puts a device behind a virtual IOMMU (`IOMMU_VDEVICE_ALLOC`).
+    ///
+    /// `virt_id` is the guest's id for the device, such as its stream id at an SMMUv3. Commands and
+    /// events of the guest carry this id.
     ///
     /// # Errors
-    /// [`Error::VdeviceAlloc`]; [`Error::OtherContext`].
+    /// - [`Error::OtherContext`]: if device and virtual IOMMU do not belong to one context.
+    ///
+    /// [`Error::VdeviceAlloc`]:
+    /// - If the device is behind a virtual IOMMU already, or `virt_id` is taken, `EEXIST`.
+    /// - If the device is not behind the physical IOMMU of this virtual IOMMU, `EINVAL`.
+    /// - If the device is no longer bound to its context, `ENOENT`.
     pub fn alloc(
         viommu: &Arc<Viommu>,
         device: &dyn BoundDevice,
@@ -57,20 +68,21 @@ impl Vdevice {
         self.object.id()
     }
 
-    /// Returns what the guest names it by.
+    /// Returns the guest's id for the device.
     pub fn virt_id(&self) -> u64 {
         self.virt_id
     }
 
-    /// Returns the virtual IOMMU that it is behind.
+    /// Returns the virtual IOMMU that the device is behind.
     pub fn viommu(&self) -> &Arc<Viommu> {
         &self.viommu
     }
 
-    /// Destroys it (`IOMMU_DESTROY`); the device stays.
+    /// Destroys the vDEVICE (`IOMMU_DESTROY`). The device stays bound and attached.
     ///
     /// # Errors
-    /// [`Error::Destroy`].
+    /// - [`Error::Destroy`]: if the kernel still uses the vDEVICE, `EBUSY`. It then lasts until the
+    ///   context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }

@@ -1,4 +1,4 @@
-//! [`VeventQueue`]: events of a physical IOMMU that are a guest's to handle.
+//! [`VeventQueue`]: events of a physical IOMMU that a guest handles.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -16,18 +16,20 @@ use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{Error, sys};
 
-/// Where events of one kind arrive from the physical IOMMU behind a virtual one (vEVENTQ). It can
-/// be polled: readable once there are events. It keeps the virtual IOMMU, and is destroyed on drop;
-/// a failure of that is logged, and [`VeventQueue::close`] gives it.
+/// A queue of events of one type from the physical IOMMU behind a virtual IOMMU (vEVENTQ).
+///
+/// The queue can be polled: it is readable while it has events. Its descriptor does not block. The
+/// queue holds the virtual IOMMU. Drop destroys the queue and logs a failure;
+/// [`VeventQueue::close`] returns the failure.
 ///
 /// ```no_run
 /// use passthru_iommufd::{Error, VeventData, VeventKind, VeventQueue, Viommu};
 /// use std::sync::Arc;
 ///
-/// /// Hands what has arrived to the guest's event queue.
+/// /// Forwards pending events to the guest's event queue.
 /// fn forward(viommu: &Arc<Viommu>, guest: impl Fn([u64; 4])) -> Result<(), Error> {
 ///     let queue = VeventQueue::alloc(viommu, VeventKind::ArmSmmuv3, 128)?;
-///     // Once it is readable:
+///     // Once the queue is readable:
 ///     for event in queue.read()? {
 ///         if let Some(VeventData::ArmSmmuv3(record)) = event.data {
 ///             guest(record);
@@ -38,67 +40,77 @@ use crate::{Error, sys};
 /// ```
 #[derive(Debug)]
 pub struct VeventQueue {
-    // The kernel's object is in use for as long as its file is open: closed first.
+    // Dropped first: the kernel refuses to destroy a queue whose file is open.
     file: OwnedFd,
     object: Object,
     kind: VeventKind,
     viommu: Arc<Viommu>,
 }
 
-/// A kind of events (`enum iommu_veventq_type`).
+/// Type of events (`enum iommu_veventq_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VeventKind {
-    /// Event records of an Arm SMMUv3.
+    /// Event records of an Arm SMMUv3 (`IOMMU_VEVENTQ_TYPE_ARM_SMMUV3`).
     ArmSmmuv3,
-    /// Errors of a Tegra241's virtual command queues.
+    /// Errors of virtual command queues of an NVIDIA Tegra241
+    /// (`IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV`).
     Tegra241Cmdqv,
-    /// A kind that this crate does not know.
+    /// A type that this crate does not decode.
     Raw {
-        /// The kind's number.
+        /// Number of the type (`enum iommu_veventq_type`).
         veventq_type: u32,
-        /// How long the kind's struct is, in bytes, up to 4096.
+        /// Length of the kernel's struct for an event, in bytes; at most 4096.
         length: usize,
     },
 }
 
-/// An event, or word of lost ones.
+/// An event, or a report that events were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vevent {
-    /// Its number in the queue, from 0 on; after 2³¹ - 1 comes 0 again.
+    /// Sequence number in the queue: starts at 0 and wraps from 2³¹ - 1 to 0.
     pub sequence: u32,
-    /// What happened; `None` for the last one of events that were lost since the queue was full.
+    /// Contents of the event. `None` reports lost events: the queue was full, and `sequence` is
+    /// that of the last event lost.
     pub data: Option<VeventData>,
 }
 
-/// What happened, by the kind of events.
+/// Contents of an event, by type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VeventData {
-    /// An event record, as numbers of this machine; its stream id is the guest's
-    /// ([`Vdevice::virt_id`](crate::Vdevice::virt_id)).
+    /// Event record, four doublewords in the byte order of this machine.
+    ///
+    /// Its stream id is the guest's ([`Vdevice::virt_id`](crate::Vdevice::virt_id)).
     ArmSmmuv3([u64; 4]),
-    /// Which of the virtual command queues have errors, a bit each, as numbers of this machine.
+    /// Bitmap of the virtual command queues with errors, in the byte order of this machine.
     Tegra241Cmdqv([u64; 2]),
-    /// The struct of a kind that this crate does not know.
+    /// Struct of a type that this crate does not decode.
     Raw(Vec<u8>),
 }
 
-const HEADER: usize = size_of::<iommufd_vevent_header>();
+/// Size of the header before each event, in bytes.
+const HEADER_SIZE: usize = size_of::<iommufd_vevent_header>();
 
-/// The longest struct of a kind: those of Linux 7.3 have 32 bytes at most.
-const LONGEST: usize = 4096;
+/// Largest accepted struct of an event, in bytes; those of Linux 7.3 have at most 32.
+const LONGEST_EVENT: usize = 4096;
 
 impl VeventQueue {
-    /// Allocates a queue for at most `depth` events, up to 2¹⁹ (`IOMMU_VEVENTQ_ALLOC`). A virtual
-    /// IOMMU has one of each kind.
+    /// Allocates a queue for up to `depth` events, 1 to 2¹⁹ (`IOMMU_VEVENTQ_ALLOC`).
+    ///
+    /// A virtual IOMMU has at most one queue for each type.
     ///
     /// # Errors
-    /// [`Error::VeventQueueAlloc`], also where the kind's struct is too long.
+    /// [`Error::VeventQueueAlloc`]:
+    /// - If the virtual IOMMU has a queue of this type, `EEXIST`.
+    /// - If `depth` is out of range, `EINVAL`.
+    /// - If the struct of [`VeventKind::Raw`] is longer than 4096 bytes, `E2BIG`.
+    /// - If the IOMMU has no events of this type, `EOPNOTSUPP`.
     pub fn alloc(viommu: &Arc<Viommu>, kind: VeventKind, depth: u32) -> Result<Self, Error> {
         let (veventq_type, length) = kind.number_and_length();
-        let (fd, viommu_id) = (viommu.object().fd(), viommu.id());
-        let answer = if length > LONGEST {
+        let fd = viommu.object().fd();
+        let viommu_id = viommu.id();
+        let answer = if length > LONGEST_EVENT {
             Err(Errno::TOOBIG)
         } else {
             sys::viommu::veventq_alloc(fd, viommu_id, veventq_type, depth)
@@ -123,17 +135,18 @@ impl VeventQueue {
         self.object.id()
     }
 
-    /// Returns the virtual IOMMU that it belongs to.
+    /// Returns the virtual IOMMU that the queue belongs to.
     pub fn viommu(&self) -> &Arc<Viommu> {
         &self.viommu
     }
 
-    /// Takes events that have arrived, in order; none where there are none. It does not wait.
+    /// Takes pending events out of the queue, in order. Returns an empty list if there are none.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// - [`Error::Read`]: if the kernel cannot copy the events.
     pub fn read(&self) -> Result<Vec<Vevent>, Error> {
-        let mut buffer = vec![0; 64 * (HEADER + self.kind.number_and_length().1)];
+        let (_, event_length) = self.kind.number_and_length();
+        let mut buffer = vec![0; 64 * (HEADER_SIZE + event_length)];
         let length = rustix::io::read(&self.file, &mut buffer).map_err(|e| Error::Read {
             queue: self.id(),
             source: e.into(),
@@ -142,11 +155,11 @@ impl VeventQueue {
         Ok(self.kind.decode_all(&buffer))
     }
 
-    /// Destroys it (`IOMMU_DESTROY`).
+    /// Destroys the queue (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`] where its file is open in a copy still: it then stays in the kernel until
-    /// the context ends.
+    /// - [`Error::Destroy`]: if a duplicate of its descriptor is still open, `EBUSY`. The queue
+    ///   then lasts until the context ends.
     pub fn close(self) -> Result<(), Error> {
         drop(self.file);
         self.object.close()
@@ -160,8 +173,8 @@ impl AsFd for VeventQueue {
 }
 
 impl Vevent {
-    /// Returns how many events were lost between the one before, by its sequence, and this; `None`
-    /// for the queue's first.
+    /// Returns the number of events lost since the event with the sequence number `previous`. Pass
+    /// `None` for the first event of a queue.
     pub fn lost_since(&self, previous: Option<u32>) -> u32 {
         let next = previous.map_or(0, |sequence| sequence.wrapping_add(1));
         let gap = self.sequence.wrapping_sub(next) & i32::MAX as u32;
@@ -183,20 +196,20 @@ impl VeventKind {
 
     fn decode_all(self, mut bytes: &[u8]) -> Vec<Vevent> {
         let mut events = Vec::new();
-        while let Some((header, rest)) = bytes.split_at_checked(HEADER) {
-            let lost = u32_at(header, 0) & LOST_EVENTS != 0;
-            let length = if lost {
-                0
-            } else {
-                self.number_and_length().1.min(rest.len())
-            };
-            let (data, rest) = rest.split_at(length);
-            let data = (!lost).then(|| self.decode(data));
-            events.push(Vevent {
-                sequence: u32_at(header, 4),
-                data,
-            });
+        while let Some((header, rest)) = bytes.split_at_checked(HEADER_SIZE) {
             bytes = rest;
+            let mut event = Vevent {
+                sequence: u32_at(header, 4),
+                data: None,
+            };
+            let is_lost = u32_at(header, 0) & LOST_EVENTS != 0;
+            if !is_lost {
+                let (_, length) = self.number_and_length();
+                let (data, rest) = bytes.split_at(length.min(bytes.len()));
+                event.data = Some(self.decode(data));
+                bytes = rest;
+            }
+            events.push(event);
         }
         events
     }
@@ -219,8 +232,15 @@ mod tests {
         [flags.to_ne_bytes(), sequence.to_ne_bytes()].concat()
     }
 
+    fn event(sequence: u32) -> Vevent {
+        Vevent {
+            sequence,
+            data: Some(VeventData::Raw(vec![])),
+        }
+    }
+
     #[test]
-    fn events_and_word_of_lost_ones_are_told_apart() {
+    fn lost_events_are_decoded_without_data() {
         let record: Vec<u8> = (0..32).collect();
         let bytes = [header(0, 3), record, header(1, 5)].concat();
         let words =
@@ -237,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_the_future_is_data() {
+    fn unknown_type_is_kept_as_data() {
         let kind = VeventKind::Raw {
             veventq_type: 9,
             length: 3,
@@ -259,40 +279,29 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_read_is_split_to_its_last_byte(bytes: Vec<u8>, length in 0_usize..40) {
+        fn decoding_consumes_all_whole_events(bytes: Vec<u8>, length in 0_usize..40) {
             let events = VeventKind::Raw { veventq_type: 9, length }.decode_all(&bytes);
             let data = events.iter().map(|event| match &event.data {
                 Some(VeventData::Raw(data)) => data.len(),
                 _ => 0,
             });
-            let left = bytes.len() - events.len() * HEADER - data.sum::<usize>();
-            proptest::prop_assert!(left < HEADER);
+            let left = bytes.len() - events.len() * HEADER_SIZE - data.sum::<usize>();
+            proptest::prop_assert!(left < HEADER_SIZE);
             VeventKind::ArmSmmuv3.decode_all(&bytes);
         }
     }
 
     #[test]
-    fn lost_events_are_counted() {
-        let event = |sequence| Vevent {
-            sequence,
-            data: Some(VeventData::Raw(vec![])),
+    fn gaps_in_the_sequence_count_as_lost_events() {
+        assert_eq!(event(0).lost_since(None), 0);
+        assert_eq!(event(2).lost_since(None), 2);
+        assert_eq!(event(4).lost_since(Some(3)), 0);
+        assert_eq!(event(7).lost_since(Some(3)), 3);
+        let lost = Vevent {
+            sequence: 4,
+            data: None,
         };
-        assert_eq!(
-            (event(0).lost_since(None), event(2).lost_since(None)),
-            (0, 2)
-        );
-        assert_eq!(
-            (event(4).lost_since(Some(3)), event(7).lost_since(Some(3))),
-            (0, 3)
-        );
-        assert_eq!(
-            Vevent {
-                sequence: 4,
-                data: None
-            }
-            .lost_since(Some(3)),
-            1
-        );
+        assert_eq!(lost.lost_since(Some(3)), 1);
         assert_eq!(event(1).lost_since(Some(i32::MAX as u32)), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Viommu`]: a slice of a physical IOMMU that belongs to one virtual machine, and what belongs to it.
+//! [`Viommu`]: a guest's slice of a physical IOMMU.
 
 use std::mem::offset_of;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use crate::mmio::{MmapArea, ViommuMmio};
 use crate::object::Object;
 use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
 
-/// A virtual IOMMU (vIOMMU): what a virtual machine has of one physical IOMMU, as its own ids of
-/// devices, its own cache tags, its own queues. It keeps its nest parent, and is destroyed on drop;
-/// a failure of that is logged, and [`Viommu::close`] gives it.
+/// A virtual IOMMU (vIOMMU): a guest's slice of a physical IOMMU (`IOMMU_VIOMMU_ALLOC`).
+///
+/// The slice has device ids, cache tags and queues of its own. It holds its nest parent. Drop
+/// destroys the virtual IOMMU and logs a failure; [`Viommu::close`] returns the failure.
 ///
 /// ```no_run
 /// use passthru_iommufd::{
@@ -24,7 +25,7 @@ use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
 /// };
 /// use std::sync::Arc;
 ///
-/// /// Puts a device behind a guest's SMMUv3, with the stream table entry that the guest has for it.
+/// /// Puts a device behind a guest's SMMUv3, with the guest's stream table entry for the device.
 /// fn nest(
 ///     device: &dyn BoundDevice,
 ///     guest_memory: &Arc<Ioas>,
@@ -37,7 +38,7 @@ use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
 ///     let vdevice = Vdevice::alloc(&viommu, device, stream_id)?;
 ///     let data = Some(HwptData::ArmSmmuv3 { ste });
 ///     let nested = Hwpt::alloc(device, &viommu, &HwptOptions { data, ..HwptOptions::default() })?;
-///     // The device is attached to the nested page table next.
+///     // Next, attach the device to the nested page table.
 ///     Ok((vdevice, nested))
 /// }
 /// ```
@@ -48,44 +49,54 @@ pub struct Viommu {
     hwpt: Arc<Hwpt>,
 }
 
-/// A kind of virtual IOMMU (`enum iommu_viommu_type`), which must be that of the physical one.
+/// Model of a virtual IOMMU (`enum iommu_viommu_type`). The physical IOMMU must be of the same
+/// model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViommuKind {
-    /// Arm SMMUv3.
+    /// Arm SMMUv3 (`IOMMU_VIOMMU_TYPE_ARM_SMMUV3`).
     ArmSmmuv3,
-    /// Arm SMMUv3 with the command queues of a NVIDIA Tegra241.
+    /// Arm SMMUv3 with virtual command queues of an NVIDIA Tegra241
+    /// (`IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV`).
     Tegra241Cmdqv,
-    /// A kind that this crate does not know.
+    /// A model that this crate does not encode.
     Raw {
-        /// The kind's number.
+        /// Number of the model (`enum iommu_viommu_type`).
         viommu_type: u32,
-        /// The kind's struct; empty for none.
+        /// Kernel's struct for this model; empty if the model has none.
         data: Vec<u8>,
     },
 }
 
-/// What the kernel has to say of a virtual IOMMU.
+/// Model-specific data that the kernel returned for a virtual IOMMU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViommuData {
-    /// Nothing.
+    /// The model has no data.
     None,
-    /// Where page 0 of the virtual interface is, which the guest gets mapped.
+    /// NVIDIA Tegra241 CMDQV (`struct iommu_viommu_tegra241_cmdqv`).
     Tegra241Cmdqv {
-        /// For [`Viommu::mmap`].
+        /// Page 0 of the virtual interface, to be mapped by [`Viommu::mmap`] and shown to the
+        /// guest.
         vintf_page0: MmapArea,
     },
-    /// The struct of a kind that this crate does not know, as the kernel left it.
+    /// Struct of a model that this crate does not decode, as the kernel left it.
     Raw(Vec<u8>),
 }
 
 impl Viommu {
-    /// Allocates a virtual IOMMU on the physical one behind a device, over a page table that was
-    /// allocated as a nest parent (`IOMMU_VIOMMU_ALLOC`). The device need not outlive it.
+    /// Allocates a virtual IOMMU on the physical IOMMU behind a device, over a nest parent
+    /// (`IOMMU_VIOMMU_ALLOC`).
+    ///
+    /// The virtual IOMMU may outlive the device.
     ///
     /// # Errors
-    /// [`Error::ViommuAlloc`]; [`Error::OtherContext`].
+    /// - [`Error::OtherContext`]: if device and page table do not belong to one context.
+    ///
+    /// [`Error::ViommuAlloc`]:
+    /// - If the physical IOMMU cannot provide this model, `EOPNOTSUPP`.
+    /// - If the page table is not a nest parent, `EINVAL`.
+    /// - If the device is no longer bound to its context, `ENOENT`.
     pub fn alloc(
         device: &dyn BoundDevice,
         hwpt: &Arc<Hwpt>,
@@ -94,7 +105,8 @@ impl Viommu {
         let context = Arc::clone(hwpt.context());
         same_context((device.context(), device.id()), (&context, hwpt.id()))?;
         let (viommu_type, mut data) = kind.encode();
-        let (device, hwpt_id) = (device.id(), hwpt.id());
+        let device = device.id();
+        let hwpt_id = hwpt.id();
         let id = sys::viommu::alloc(hwpt.object().fd(), viommu_type, device, hwpt_id, &mut data)
             .map_err(|e| Error::ViommuAlloc {
                 viommu_type,
@@ -115,41 +127,47 @@ impl Viommu {
         self.object.id()
     }
 
-    /// Returns the context that it belongs to.
+    /// Returns the context that the virtual IOMMU belongs to.
     pub fn context(&self) -> &Arc<Iommufd> {
         self.object.context()
     }
 
-    /// Returns the nest parent that it is made over.
+    /// Returns the nest parent.
     pub fn hwpt(&self) -> &Arc<Hwpt> {
         &self.hwpt
     }
 
-    /// Returns what the kernel has said of it.
+    /// Returns the model-specific data.
     pub fn data(&self) -> &ViommuData {
         &self.data
     }
 
-    /// Has the IOMMU forget what a guest has changed, in one call (`IOMMU_HWPT_INVALIDATE`).
+    /// Drops a guest's changes from the caches of the IOMMU, in one call (`IOMMU_HWPT_INVALIDATE`).
+    ///
+    /// Entries name devices by [`Vdevice::virt_id`](crate::Vdevice::virt_id).
     ///
     /// # Errors
-    /// [`Error::Invalidate`] says how many were handled before one was refused.
+    /// [`Error::Invalidate`], with the number of entries handled before the failure:
+    /// - If the IOMMU does not define the type, or an entry is malformed, `EINVAL` or `EOPNOTSUPP`.
+    /// - If the kernel does not forward a command of an SMMUv3, `EIO`.
     pub fn invalidate(&self, invalidations: Invalidations<'_>) -> Result<(), Error> {
         invalidations.apply(&self.object)
     }
 
-    /// Maps an area of its registers into this process, for the guest.
+    /// Maps an area of the virtual IOMMU's registers into this process, to be mapped into the
+    /// guest.
     ///
     /// # Errors
-    /// [`Error::Mmap`].
+    /// - [`Error::Mmap`]: if `area` is not exactly an area that the kernel named, `ENXIO`.
     pub fn mmap(self: &Arc<Self>, area: MmapArea) -> Result<ViommuMmio, Error> {
         ViommuMmio::new(self, area)
     }
 
-    /// Destroys it (`IOMMU_DESTROY`).
+    /// Destroys the virtual IOMMU (`IOMMU_DESTROY`).
     ///
     /// # Errors
-    /// [`Error::Destroy`].
+    /// - [`Error::Destroy`]: if a device, page table or queue of the virtual IOMMU exists, `EBUSY`.
+    ///   It then lasts until the context ends.
     pub fn close(self) -> Result<(), Error> {
         self.object.close()
     }
@@ -160,7 +178,7 @@ impl Viommu {
 }
 
 impl ViommuKind {
-    /// Returns the kind's number, and the kind's struct for the kernel to read and write.
+    /// Returns the model's number, and the kernel's struct, which the kernel reads and writes.
     fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::ArmSmmuv3 => (ARM_SMMUV3, Vec::new()),
@@ -200,9 +218,10 @@ mod tests {
     use crate::bytes::to_native_bytes;
 
     #[test]
-    fn a_command_queue_interface_says_where_its_page_is() {
+    fn page_of_the_command_queue_interface_is_decoded() {
         let (kind, data) = ViommuKind::Tegra241Cmdqv.encode();
-        assert_eq!((kind, data.len()), (2, 16));
+        assert_eq!(kind, 2);
+        assert_eq!(data.len(), 16);
         let vintf_page0 = MmapArea {
             offset: 0x1000,
             length: 0x10000,
@@ -212,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_the_future_is_data() {
+    fn unknown_model_is_kept_as_data() {
         let kind = ViommuKind::Raw {
             viommu_type: 77,
             data: vec![1],

@@ -1,4 +1,4 @@
-//! The calls about devices, and the queue for their faults.
+//! System calls on devices, and on the queue for their faults.
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -11,16 +11,16 @@ use super::{call, number, size};
 const GET_HW_INFO: Opcode = number(IOMMUFD_CMD_GET_HW_INFO);
 const FAULT_QUEUE_ALLOC: Opcode = number(IOMMUFD_CMD_FAULT_QUEUE_ALLOC);
 
-/// What the kernel says of the IOMMU behind a device.
+/// Result of `IOMMU_GET_HW_INFO`.
 pub(crate) struct HwInfo {
     pub(crate) capabilities: u64,
     pub(crate) max_pasid_log2: u8,
     pub(crate) data_type: u32,
-    /// How long the data are, also where that is more than the buffer.
+    /// Length of the data in bytes, which may exceed the buffer.
     pub(crate) length: usize,
 }
 
-/// `IOMMU_GET_HW_INFO`: fills the buffer.
+/// Reads the data of a device's IOMMU into a buffer (`IOMMU_GET_HW_INFO`).
 pub(crate) fn hw_info(
     fd: BorrowedFd<'_>,
     dev_id: u32,
@@ -49,7 +49,7 @@ pub(crate) fn hw_info(
     })
 }
 
-/// `IOMMU_FAULT_QUEUE_ALLOC`: returns the id and the file.
+/// Allocates a fault queue (`IOMMU_FAULT_QUEUE_ALLOC`); returns its id and its file.
 pub(crate) fn fault_queue_alloc(fd: BorrowedFd<'_>) -> Result<(u32, OwnedFd)> {
     let mut arg = iommu_fault_alloc {
         size: size::<iommu_fault_alloc>(),

@@ -1,4 +1,4 @@
-//! The calls of I/O address spaces.
+//! System calls on I/O address spaces.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -33,7 +33,7 @@ struct NoiommuGetPa {
     out_phys: u64,
 }
 
-/// `IOMMU_IOAS_ALLOC`: returns the id.
+/// Allocates an I/O address space (`IOMMU_IOAS_ALLOC`); returns its id.
 pub(crate) fn alloc(fd: BorrowedFd<'_>) -> Result<u32> {
     let mut arg = iommu_ioas_alloc {
         size: size::<iommu_ioas_alloc>(),
@@ -43,8 +43,9 @@ pub(crate) fn alloc(fd: BorrowedFd<'_>) -> Result<u32> {
     unsafe { call::<IOAS_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_ioas_id)
 }
 
-/// `IOMMU_IOAS_IOVA_RANGES`: returns how many ranges there are, also with `MSGSIZE` where that is
-/// more than the slice holds, and the alignment.
+/// Reads the usable IOVA ranges (`IOMMU_IOAS_IOVA_RANGES`); returns their number and the alignment.
+///
+/// If the slice is too short, the result is `MSGSIZE` and the number is still that of all ranges.
 pub(crate) fn iova_ranges(
     fd: BorrowedFd<'_>,
     ioas_id: u32,
@@ -62,7 +63,7 @@ pub(crate) fn iova_ranges(
     (answer, arg.num_iovas as usize, arg.out_iova_alignment)
 }
 
-/// `IOMMU_IOAS_ALLOW_IOVAS`.
+/// Restricts the IOVAs (`IOMMU_IOAS_ALLOW_IOVAS`).
 pub(crate) fn allow_iovas(
     fd: BorrowedFd<'_>,
     ioas_id: u32,
@@ -79,10 +80,10 @@ pub(crate) fn allow_iovas(
     unsafe { call::<IOAS_ALLOW_IOVAS, _>(fd, &mut arg) }
 }
 
-/// `IOMMU_IOAS_MAP`: returns the IOVA.
+/// Maps memory by address (`IOMMU_IOAS_MAP`); returns the IOVA.
 ///
 /// # Safety
-/// A device may read and write the memory, as the flags say, until the IOVA is unmapped: see
+/// Until the memory is unmapped, devices may access it as `flags` allow. The contract is that of
 /// [`crate::Ioas::map`].
 pub(crate) unsafe fn map(
     fd: BorrowedFd<'_>,
@@ -92,9 +93,8 @@ pub(crate) unsafe fn map(
     length: u64,
     iova: u64,
 ) -> Result<u64> {
-    let size = size::<iommu_ioas_map>();
     let mut arg = iommu_ioas_map {
-        size,
+        size: size::<iommu_ioas_map>(),
         flags,
         ioas_id,
         user_va,
@@ -102,11 +102,11 @@ pub(crate) unsafe fn map(
         iova,
         ..Default::default()
     };
-    // SAFETY: the request's struct; the memory may be used by this function's contract.
+    // SAFETY: the request's struct; this function's contract allows the use of the memory.
     unsafe { call::<IOAS_MAP, _>(fd, &mut arg) }.map(|()| arg.iova)
 }
 
-/// `IOMMU_IOAS_MAP_FILE`: returns the IOVA.
+/// Maps a range of a file (`IOMMU_IOAS_MAP_FILE`); returns the IOVA.
 pub(crate) fn map_file(
     fd: BorrowedFd<'_>,
     ioas_id: u32,
@@ -116,12 +116,11 @@ pub(crate) fn map_file(
     length: u64,
     iova: u64,
 ) -> Result<u64> {
-    let (size, file) = (size::<iommu_ioas_map_file>(), file.as_raw_fd());
     let mut arg = iommu_ioas_map_file {
-        size,
+        size: size::<iommu_ioas_map_file>(),
         flags,
         ioas_id,
-        fd: file,
+        fd: file.as_raw_fd(),
         start,
         length,
         iova,
@@ -131,41 +130,39 @@ pub(crate) fn map_file(
     unsafe { call::<IOAS_MAP_FILE, _>(fd, &mut arg) }.map(|()| arg.iova)
 }
 
-/// A piece of an I/O address space that is copied to another.
+/// Range of an I/O address space that is copied to another.
 #[derive(Clone, Copy)]
-pub(crate) struct Source {
+pub(crate) struct CopySource {
     pub(crate) ioas: u32,
     pub(crate) iova: u64,
     pub(crate) length: u64,
 }
 
-/// `IOMMU_IOAS_COPY`: returns the IOVA.
+/// Copies a mapping to another I/O address space (`IOMMU_IOAS_COPY`); returns the IOVA.
 ///
 /// # Safety
-/// As [`map`], for the memory that is mapped at the source.
+/// The contract of [`map`] holds for the memory that is mapped at the source.
 pub(crate) unsafe fn copy(
     fd: BorrowedFd<'_>,
-    source: Source,
+    source: CopySource,
     dst_ioas_id: u32,
     flags: u32,
     dst_iova: u64,
 ) -> Result<u64> {
-    let (size, length) = (size::<iommu_ioas_copy>(), source.length);
-    let (src_ioas_id, src_iova) = (source.ioas, source.iova);
     let mut arg = iommu_ioas_copy {
-        size,
+        size: size::<iommu_ioas_copy>(),
         flags,
         dst_ioas_id,
-        src_ioas_id,
-        length,
+        src_ioas_id: source.ioas,
+        length: source.length,
         dst_iova,
-        src_iova,
+        src_iova: source.iova,
     };
-    // SAFETY: the request's struct; the memory may be used by this function's contract.
+    // SAFETY: the request's struct; this function's contract allows the use of the memory.
     unsafe { call::<IOAS_COPY, _>(fd, &mut arg) }.map(|()| arg.dst_iova)
 }
 
-/// `IOMMU_IOAS_UNMAP`: returns how many bytes were unmapped.
+/// Unmaps a range (`IOMMU_IOAS_UNMAP`); returns the number of bytes unmapped.
 pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) -> Result<u64> {
     let mut arg = iommu_ioas_unmap {
         size: size::<iommu_ioas_unmap>(),
@@ -177,8 +174,8 @@ pub(crate) fn unmap(fd: BorrowedFd<'_>, ioas_id: u32, iova: u64, length: u64) ->
     unsafe { call::<IOAS_UNMAP, _>(fd, &mut arg) }.map(|()| arg.length)
 }
 
-/// `IOMMU_IOAS_NOIOMMU_GET_PA`: returns the physical address, and how many bytes follow it without
-/// a gap.
+/// Looks up a physical address (`IOMMU_IOAS_NOIOMMU_GET_PA`); returns it with the number of
+/// contiguous bytes.
 pub(crate) fn noiommu_get_pa(
     fd: BorrowedFd<'_>,
     ioas_id: u32,

@@ -1,6 +1,7 @@
-//! The system calls of `/dev/iommu`: request numbers and one function each, which fills in the
-//! kernel's struct. What the calls mean is written where they are offered. Here are those of the
-//! context.
+//! System calls of `/dev/iommu`: a function for each ioctl, which fills in the kernel's struct.
+//!
+//! The semantics are documented at the public methods that call these functions. This file has the
+//! calls on the context and on any object.
 #![allow(unsafe_code)]
 
 pub(crate) mod device;
@@ -19,27 +20,30 @@ const OPTION: Opcode = number(IOMMUFD_CMD_OPTION);
 const VFIO_IOAS: Opcode = number(IOMMUFD_CMD_VFIO_IOAS);
 const IOAS_CHANGE_PROCESS: Opcode = number(IOMMUFD_CMD_IOAS_CHANGE_PROCESS);
 
+/// Returns the request number of a command (`IOMMUFD_CMD_*`).
 const fn number(command: u32) -> Opcode {
     opcode::none(IOMMUFD_TYPE, command as u8)
 }
 
-/// Asks the kernel.
+/// Issues an ioctl.
 ///
 /// # Safety
-/// `T` is the struct of the request `OPCODE`, its first field says how large it is, and each
-/// address in it may be used as the kernel uses it for this request. (Another driver that takes the
-/// number for one of its own gets a pointer to the struct, as with any ioctl on an unknown
-/// descriptor.)
+/// - `T` is the struct of the request `OPCODE`, and its first field is its size.
+/// - Each address in the struct is valid for the kernel's accesses of this request.
+///
+/// (Another driver that uses the same number gets a pointer to the struct, as with any ioctl on a
+/// foreign descriptor.)
 unsafe fn call<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, arg: &mut T) -> Result<()> {
     // SAFETY: as this function's own contract.
     unsafe { ioctl(fd, Updater::<OPCODE, T>::new(arg)) }
 }
 
+/// Returns the size of a struct, for its first field.
 const fn size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// `IOMMU_DESTROY`.
+/// Destroys an object (`IOMMU_DESTROY`).
 pub(crate) fn destroy(fd: BorrowedFd<'_>, id: u32) -> Result<()> {
     let mut arg = iommu_destroy {
         size: size::<iommu_destroy>(),
@@ -49,8 +53,8 @@ pub(crate) fn destroy(fd: BorrowedFd<'_>, id: u32) -> Result<()> {
     unsafe { call::<DESTROY, _>(fd, &mut arg) }
 }
 
-/// `IOMMU_OPTION`: gets or sets (`op`) an option of an object (0: of the context); returns the
-/// value.
+/// Gets or sets (`op`) an option of an object, or of the context if `object_id` is 0
+/// (`IOMMU_OPTION`). Returns the value.
 pub(crate) fn option(
     fd: BorrowedFd<'_>,
     option_id: u32,
@@ -58,9 +62,8 @@ pub(crate) fn option(
     object_id: u32,
     val64: u64,
 ) -> Result<u64> {
-    let size = size::<iommu_option>();
     let mut arg = iommu_option {
-        size,
+        size: size::<iommu_option>(),
         option_id,
         op: op as u16,
         object_id,
@@ -71,11 +74,11 @@ pub(crate) fn option(
     unsafe { call::<OPTION, _>(fd, &mut arg) }.map(|()| arg.val64)
 }
 
-/// `IOMMU_VFIO_IOAS`: returns the id, which a get fills in.
+/// Gets, sets or clears (`op`) the I/O address space of VFIO's container interface
+/// (`IOMMU_VFIO_IOAS`). Returns its id.
 pub(crate) fn vfio_ioas(fd: BorrowedFd<'_>, op: u32, ioas_id: u32) -> Result<u32> {
-    let size = size::<iommu_vfio_ioas>();
     let mut arg = iommu_vfio_ioas {
-        size,
+        size: size::<iommu_vfio_ioas>(),
         ioas_id,
         op: op as u16,
         ..Default::default()
@@ -84,11 +87,10 @@ pub(crate) fn vfio_ioas(fd: BorrowedFd<'_>, op: u32, ioas_id: u32) -> Result<u32
     unsafe { call::<VFIO_IOAS, _>(fd, &mut arg) }.map(|()| arg.ioas_id)
 }
 
-/// `IOMMU_IOAS_CHANGE_PROCESS`.
+/// Moves the charge for pinned memory to this process (`IOMMU_IOAS_CHANGE_PROCESS`).
 pub(crate) fn change_process(fd: BorrowedFd<'_>) -> Result<()> {
-    let size = size::<iommu_ioas_change_process>();
     let mut arg = iommu_ioas_change_process {
-        size,
+        size: size::<iommu_ioas_change_process>(),
         ..Default::default()
     };
     // SAFETY: the request's struct; no addresses.

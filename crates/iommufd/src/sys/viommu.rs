@@ -1,4 +1,4 @@
-//! The calls of virtual IOMMUs and what belongs to them.
+//! System calls on virtual IOMMUs and their objects.
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -13,7 +13,8 @@ const VDEVICE_ALLOC: Opcode = number(IOMMUFD_CMD_VDEVICE_ALLOC);
 const VEVENTQ_ALLOC: Opcode = number(IOMMUFD_CMD_VEVENTQ_ALLOC);
 const HW_QUEUE_ALLOC: Opcode = number(IOMMUFD_CMD_HW_QUEUE_ALLOC);
 
-/// `IOMMU_VIOMMU_ALLOC`: returns the id. The data go in and come out.
+/// Allocates a virtual IOMMU (`IOMMU_VIOMMU_ALLOC`); returns its id. The kernel reads and writes
+/// `data`.
 pub(crate) fn alloc(
     fd: BorrowedFd<'_>,
     type_: u32,
@@ -34,16 +35,15 @@ pub(crate) fn alloc(
     unsafe { call::<VIOMMU_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_viommu_id)
 }
 
-/// `IOMMU_VDEVICE_ALLOC`: returns the id.
+/// Puts a device behind a virtual IOMMU (`IOMMU_VDEVICE_ALLOC`); returns the id of the vDEVICE.
 pub(crate) fn vdevice_alloc(
     fd: BorrowedFd<'_>,
     viommu_id: u32,
     dev_id: u32,
     virt_id: u64,
 ) -> Result<u32> {
-    let size = size::<iommu_vdevice_alloc>();
     let mut arg = iommu_vdevice_alloc {
-        size,
+        size: size::<iommu_vdevice_alloc>(),
         viommu_id,
         dev_id,
         virt_id,
@@ -53,16 +53,15 @@ pub(crate) fn vdevice_alloc(
     unsafe { call::<VDEVICE_ALLOC, _>(fd, &mut arg) }.map(|()| arg.out_vdevice_id)
 }
 
-/// `IOMMU_VEVENTQ_ALLOC`: returns the id and the file.
+/// Allocates a queue of events (`IOMMU_VEVENTQ_ALLOC`); returns its id and its file.
 pub(crate) fn veventq_alloc(
     fd: BorrowedFd<'_>,
     viommu_id: u32,
     type_: u32,
     veventq_depth: u32,
 ) -> Result<(u32, OwnedFd)> {
-    let size = size::<iommu_veventq_alloc>();
     let mut arg = iommu_veventq_alloc {
-        size,
+        size: size::<iommu_veventq_alloc>(),
         viommu_id,
         type_,
         veventq_depth,
@@ -75,31 +74,28 @@ pub(crate) fn veventq_alloc(
     Ok((arg.out_veventq_id, file))
 }
 
-/// A queue in a guest's memory.
+/// A hardware queue and its memory, at IOVAs of the nest parent.
 #[derive(Clone, Copy)]
-pub(crate) struct Queue {
+pub(crate) struct QueueMemory {
     pub(crate) type_: u32,
     pub(crate) index: u32,
     pub(crate) iova: u64,
     pub(crate) length: u64,
 }
 
-/// `IOMMU_HW_QUEUE_ALLOC`: returns the id.
-pub(crate) fn hw_queue_alloc(fd: BorrowedFd<'_>, viommu_id: u32, queue: Queue) -> Result<u32> {
-    let Queue {
-        type_,
-        index,
-        iova: nesting_parent_iova,
-        length,
-    } = queue;
-    let size = size::<iommu_hw_queue_alloc>();
+/// Allocates a hardware queue (`IOMMU_HW_QUEUE_ALLOC`); returns its id.
+pub(crate) fn hw_queue_alloc(
+    fd: BorrowedFd<'_>,
+    viommu_id: u32,
+    queue: QueueMemory,
+) -> Result<u32> {
     let mut arg = iommu_hw_queue_alloc {
-        size,
+        size: size::<iommu_hw_queue_alloc>(),
         viommu_id,
-        type_,
-        index,
-        nesting_parent_iova,
-        length,
+        type_: queue.type_,
+        index: queue.index,
+        nesting_parent_iova: queue.iova,
+        length: queue.length,
         ..Default::default()
     };
     // SAFETY: the request's struct; the address is a guest's, which the kernel looks up in the page
