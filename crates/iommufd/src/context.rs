@@ -1,5 +1,6 @@
 //! [`Iommufd`]: an open `/dev/iommu`.
 
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -183,6 +184,15 @@ impl Iommufd {
                 ioas: None,
                 source: e.into(),
             })
+    }
+}
+
+impl fmt::Display for Accounting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Process => "process",
+        })
     }
 }
 

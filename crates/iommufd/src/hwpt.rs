@@ -187,18 +187,19 @@ impl Hwpt {
 
     /// Adds the dirty pages of one mapping to `bitmap` (`IOMMU_HWPT_GET_DIRTY_BITMAP`).
     ///
-    /// Bit `i % 64` of word `i / 64` stands for the page at `iova + i * page_size`. Bits are only set,
-    /// never cleared. `page_size` is a power of two; `iova` and `length` are multiples of `page_size`
-    /// and of [`IovaRanges::alignment`](crate::IovaRanges::alignment).
+    /// Bit `i % 64` of word `i / 64` stands for the page at `iova + i * page_size`. Bits are only
+    /// set, never cleared. `page_size` is a power of two. `iova` and `length` are multiples of
+    /// `page_size` and of [`IovaRanges::alignment`](crate::IovaRanges::alignment).
     ///
     /// With `clear`, the pages count as clean afterwards. Without `clear`, they stay dirty
-    /// (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`), which is cheaper and fit for memory that is unmapped
+    /// (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`). That is cheaper, and fits memory that is unmapped
     /// next.
     ///
     /// Read one mapping per call, and the whole of it:
-    /// - If the range spans a gap between mappings, the kernel stops at the gap and reports success.
-    /// - If the range cuts a huge page, `clear` cleans the whole huge page, but only bits within the
-    ///   range are set.
+    /// - If the range spans a gap between mappings, the kernel stops at the gap and reports
+    ///   success.
+    /// - If the range cuts a huge page, `clear` cleans the whole huge page, but only bits within
+    ///   the range are set.
     ///
     /// # Errors
     /// [`Error::DirtyBitmap`]:

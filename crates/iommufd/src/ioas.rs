@@ -1,21 +1,19 @@
 //! [`Ioas`]: an I/O address space, which maps memory to IOVAs for devices.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use iommufd_bindings::iommufd::{
-    iommu_iova_range, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA as FIXED_IOVA,
-    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE as READABLE,
-    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE as WRITEABLE,
-    iommufd_option_IOMMU_OPTION_HUGE_PAGES as HUGE_PAGES,
+    iommu_iova_range, iommufd_option_IOMMU_OPTION_HUGE_PAGES as HUGE_PAGES,
     iommufd_option_ops_IOMMU_OPTION_OP_GET as GET, iommufd_option_ops_IOMMU_OPTION_OP_SET as SET,
     iommufd_vfio_ioas_op_IOMMU_VFIO_IOAS_SET as VFIO_IOAS_SET,
 };
 use rustix::io::Errno;
 
+use crate::access::Access;
 use crate::device::same_context;
+use crate::iova::{Iova, IovaRanges, PhysicalRange};
 use crate::mapping::Mapping;
 use crate::memory::DmaMemory;
 use crate::object::Object;
@@ -25,63 +23,9 @@ use crate::{Error, Iommufd, sys};
 ///
 /// Holds its context open. Drop destroys the I/O address space with its mappings, and logs a
 /// failure; [`Ioas::close`] returns the failure.
-///
-/// ```no_run
-/// use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
-/// use std::sync::Arc;
-///
-/// # fn main() -> Result<(), passthru_iommufd::Error> {
-/// let context = Arc::new(Iommufd::open()?);
-/// let ioas = Arc::new(Ioas::alloc(&context)?);
-/// let memory = Arc::new(DmaMemory::alloc(1 << 20)?);
-/// // Devices that are attached now or later reach the memory at this IOVA.
-/// let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite)?;
-/// assert!(ioas.iova_ranges()?.ranges.iter().any(|range| range.contains(&mapping.iova())));
-/// mapping.unmap()?;
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
 pub struct Ioas {
     object: Object,
-}
-
-/// IOVA that a mapping is to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Iova {
-    /// Any free IOVA in the usable ranges; if IOVAs are [allowed](Ioas::allow_iovas), in those.
-    Any,
-    /// Exactly this IOVA, which must be free (`IOMMU_IOAS_MAP_FIXED_IOVA`).
-    At(u64),
-}
-
-/// Access that devices get to mapped memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reading (`IOMMU_IOAS_MAP_READABLE`).
-    Read,
-    /// Writing (`IOMMU_IOAS_MAP_WRITEABLE`).
-    Write,
-    /// Reading and writing.
-    ReadWrite,
-}
-
-/// IOVAs that an I/O address space can use at present.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IovaRanges {
-    /// Usable ranges, in rising order; both bounds are inclusive.
-    pub ranges: Vec<RangeInclusive<u64>>,
-    /// Alignment of IOVAs and lengths, in bytes: a power of two, at most the page size.
-    pub alignment: u64,
-}
-
-/// Physical memory behind an IOVA of a device without an IOMMU ([`Ioas::noiommu_get_pa`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PhysicalRange {
-    /// First physical address.
-    pub address: u64,
-    /// Length in bytes.
-    pub length: u64,
 }
 
 impl Ioas {
@@ -454,50 +398,5 @@ impl Ioas {
                 ioas: Some(id),
                 source: e.into(),
             })
-    }
-}
-
-impl Iova {
-    fn flags(self) -> u32 {
-        match self {
-            Self::Any => 0,
-            Self::At(_) => FIXED_IOVA,
-        }
-    }
-
-    fn value(self) -> u64 {
-        match self {
-            Self::Any => 0,
-            Self::At(iova) => iova,
-        }
-    }
-}
-
-impl fmt::Display for Iova {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any IOVA"),
-            Self::At(iova) => write!(f, "IOVA {iova:#x}"),
-        }
-    }
-}
-
-impl Access {
-    fn flags(self) -> u32 {
-        match self {
-            Self::Read => READABLE,
-            Self::Write => WRITEABLE,
-            Self::ReadWrite => READABLE | WRITEABLE,
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "for reading",
-            Self::Write => "for writing",
-            Self::ReadWrite => "for reading and writing",
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! Safe Rust interface to Linux iommufd (`/dev/iommu`), complete as of Linux 7.3.
 //!
-//! The crate depends on no VFIO code and no hypervisor. A device driver interface such as VFIO binds
-//! devices to a context and hands them in as [`BoundDevice`].
+//! The crate depends on no VFIO code and no hypervisor. An interface such as VFIO binds devices to a
+//! context, and hands them in as [`BoundDevice`].
 //!
 //! | type | kernel object |
 //! |---|---|
@@ -23,6 +23,24 @@
 //! | [`Invalidations`] | a guest's changes that the IOMMU must drop from its caches |
 //! | [`ViommuMmio`] | registers of a virtual IOMMU, mapped into this process |
 //!
+//! # Example
+//!
+//! ```no_run
+//! use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), passthru_iommufd::Error> {
+//! let context = Arc::new(Iommufd::open()?);
+//! let ioas = Arc::new(Ioas::alloc(&context)?);
+//! let memory = Arc::new(DmaMemory::alloc(1 << 20)?);
+//! // Devices that are attached now or later reach the memory at this IOVA.
+//! let mapping = ioas.map_memory(&memory, Iova::Any, Access::ReadWrite)?;
+//! assert!(ioas.iova_ranges()?.ranges.iter().any(|range| range.contains(&mapping.iova())));
+//! mapping.unmap()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Lifetime
 //!
 //! Each object holds the objects that it needs in the kernel, so they may be dropped in any order.
@@ -35,11 +53,13 @@
 //!
 //! # Errors
 //!
-//! All operations return [`Error`], which names the ioctl, the objects and the arguments. Its source
-//! is the kernel's errno; [`Error::hint`] suggests a remedy.
+//! All operations return [`Error`], which names the ioctl, the objects and the arguments. The source
+//! is the kernel's error, an errno. [`Error::hint`] suggests a remedy.
 
+mod access;
 mod bytes;
 mod context;
+mod describe;
 mod device;
 mod dirty;
 mod error;
@@ -51,6 +71,7 @@ mod hwpt;
 mod hwpt_data;
 mod invalidation;
 mod ioas;
+mod iova;
 mod mapping;
 mod memory;
 mod mmio;
@@ -60,6 +81,7 @@ mod vdevice;
 mod vevent;
 mod viommu;
 
+pub use access::Access;
 pub use context::{Accounting, Iommufd, PATH};
 pub use device::BoundDevice;
 pub use error::Error;
@@ -69,7 +91,8 @@ pub use hw_queue::{HwQueue, HwQueueKind};
 pub use hwpt::{Hwpt, HwptOptions, HwptParent};
 pub use hwpt_data::HwptData;
 pub use invalidation::{Invalidations, VtdS1Invalidation};
-pub use ioas::{Access, Ioas, Iova, IovaRanges, PhysicalRange};
+pub use ioas::Ioas;
+pub use iova::{Iova, IovaRanges, PhysicalRange};
 pub use mapping::Mapping;
 pub use memory::DmaMemory;
 pub use mmio::{MmapArea, ViommuMmio};

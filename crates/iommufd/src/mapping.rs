@@ -31,7 +31,8 @@ impl Mapping {
         access: Access,
     ) -> Result<Self, Error> {
         // SAFETY: the memory stays until the mapping is gone (see `release`), and is accessed by
-        // atomic operations only. Copies are made by `Ioas::copy_from`, which has the same contract.
+        // atomic operations only. Copies are made by `Ioas::copy_from`, whose contract is the
+        // same.
         let iova = unsafe { ioas.map(memory.as_ptr(), memory.len() as u64, iova, access) };
         let iova = iova.inspect_err(|error| {
             // The memory is present and writable. EFAULT then means that the kernel mapped it but

@@ -1,5 +1,6 @@
 //! [`VeventQueue`]: events of a physical IOMMU that a guest handles.
 
+use std::array;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -215,13 +216,17 @@ impl VeventKind {
     }
 
     fn decode(self, data: &[u8]) -> VeventData {
-        let word = |index: usize| u64::from_le_bytes(array_at(data, index * 8));
         match self {
-            Self::ArmSmmuv3 => VeventData::ArmSmmuv3([0, 1, 2, 3].map(word)),
-            Self::Tegra241Cmdqv => VeventData::Tegra241Cmdqv([0, 1].map(word)),
+            Self::ArmSmmuv3 => VeventData::ArmSmmuv3(decode_words(data)),
+            Self::Tegra241Cmdqv => VeventData::Tegra241Cmdqv(decode_words(data)),
             Self::Raw { .. } => VeventData::Raw(data.into()),
         }
     }
+}
+
+/// Returns the first `N` little-endian doublewords of `data`.
+fn decode_words<const N: usize>(data: &[u8]) -> [u64; N] {
+    array::from_fn(|index| u64::from_le_bytes(array_at(data, index * 8)))
 }
 
 #[cfg(test)]
@@ -243,8 +248,7 @@ mod tests {
     fn lost_events_are_decoded_without_data() {
         let record: Vec<u8> = (0..32).collect();
         let bytes = [header(0, 3), record, header(1, 5)].concat();
-        let words =
-            [0, 8, 16, 24].map(|at| u64::from_le_bytes(std::array::from_fn(|i| at + i as u8)));
+        let words = [0, 8, 16, 24].map(|at| u64::from_le_bytes(array::from_fn(|i| at + i as u8)));
         let data = Some(VeventData::ArmSmmuv3(words));
         let lost = Vevent {
             sequence: 5,
