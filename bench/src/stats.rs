@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle_of_any_order() {
+    fn median_does_not_depend_on_the_order() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
     }
 
     #[test]
-    fn each_thing_is_measured_in_each_round_and_begins_in_turn() {
+    fn each_round_measures_all_and_rotates_the_first() {
         let mut order = Vec::new();
         let times = in_turns(2, 3, |which| {
             order.push(which);

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_piece_is_taken_once_by_any_of_the_threads() {
+    fn each_chunk_is_taken_by_one_thread() {
         for threads in [1, 3] {
             let (queue, seen) = (Queue::new(1000, 10), Mutex::new(Vec::new()));
             let take = |at| {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_fails_with_is_told() {
+    fn failure_of_a_thread_is_returned() {
         let result = together(3, |which| {
             if which == 2 {
                 Err(anyhow::anyhow!("no"))

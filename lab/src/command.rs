@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_both_streams_apart_and_shows_them_on_failure() {
+    fn failed_command_shows_both_streams() {
         let finished =
             run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).expect_failure();
         assert_eq!(
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_that_prints_now_and_then_may_take_longer() {
+    fn guest_that_prints_may_exceed_the_limit() {
         let mut guest = Command::new("sh");
         guest.args(["-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"]);
         let finished = run_guest(Duration::from_millis(600), &mut guest).expect_success();
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not done after")]
-    fn guest_that_prints_for_ever_is_killed() {
+    fn guest_that_never_ends_is_killed() {
         let mut guest = Command::new("sh");
         guest.args(["-c", "while :; do echo line; sleep 0.02; done"]);
         let _ = run_guest(Duration::from_millis(100), &mut guest);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_stands_still_only_where_its_manager_waits_for_it() {
+    fn guest_is_stuck_only_if_its_manager_is_idle() {
         for (script, waits) in [
             ("sleep 100 & wait", true),
             ("sleep 100 & while :; do :; done", false),
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not done after")]
-    fn a_command_over_its_time_is_killed() {
+    fn command_over_its_time_is_killed() {
         let _ = run_within(Duration::from_millis(100), Command::new("sleep").arg("100"));
     }
 }

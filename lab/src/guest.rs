@@ -59,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sum_is_found_among_other_output() {
+    fn checksum_is_found_among_other_output() {
         let console = format!("SeaBIOS\r\n{SUM_BEGIN}\r\nabc123\r\n{SUM_END}\r\n[ 1.0] reboot\r\n");
         assert_eq!(sum_in(&console), Some("abc123"));
         assert_eq!(sum_in("no sum here"), None);
     }
 
     #[test]
-    fn a_script_is_one_word_of_the_command_line() {
+    fn script_is_one_word_of_the_command_line() {
         let arguments = Guest::new().run("echo a b").kernel_arguments();
         assert!(arguments.ends_with("\"passthru.run=echo a b\""));
     }

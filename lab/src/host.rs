@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn needs_both_the_parameter_and_the_marker() {
+    fn virtual_host_needs_parameter_and_marker() {
         let marker = Path::new("/");
         assert!(is_virtual_host(
             "root=/dev/sda passthru.lab=virtual-host quiet\n",

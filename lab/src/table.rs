@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_shown_to_succeed_and_to_fail() {
+    fn row_without_a_test_of_each_outcome_is_a_fault() {
         for row in [
             "| `A` | `one` | `other` |",
             "| `A` | `one`, `other` | the same |",

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn long_line_goes_on_in_the_next_one() {
+    fn long_line_continues_on_the_next() {
         let line = "x".repeat(COLUMNS);
         assert_eq!(screen(&line), line);
         let coloured = format!("\x1b[1m{line}y\x1b[0m\r\nz");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn tab_goes_to_the_next_stop() {
+    fn tab_advances_to_the_next_stop() {
         assert_eq!(screen("Uid:\t65534\t0"), "Uid:    65534   0");
     }
 

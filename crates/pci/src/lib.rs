@@ -133,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_what_it_parsed() {
+    fn address_prints_as_parsed() {
         for text in ["0000:00:00.0", "0000:ff:1f.7", "10000:e1:00.0"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn refuses_what_is_out_of_range_or_misspelt() {
+    fn address_out_of_range_or_misspelt_is_refused() {
         for text in [
             "",
             "0000",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_as_lspci_does() {
+    fn addresses_sort_as_in_lspci() {
         let mut addresses =
             ["0001:00:00.0", "0000:02:00.1", "0000:02:00.0"].map(|t| t.parse::<Address>().unwrap());
         addresses.sort();

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_its_text() {
+    fn address_serializes_as_its_text() {
         let address: Address = "0000:06:12.5".parse().unwrap();
         let text = serde_json::to_string(&address).unwrap();
         assert_eq!(text, "\"0000:06:12.5\"");
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_the_reason() {
+    fn bad_address_is_refused_with_the_reason() {
         let error = serde_json::from_str::<Address>("\"06:20.0\"")
             .unwrap_err()
             .to_string();

@@ -119,7 +119,7 @@ fn make_files(line: &CommandLine) -> io::Result<()> {
 }
 
 #[test]
-fn qemu_takes_the_lines_of_our_domains_and_has_each_device_where_they_say() {
+fn qemu_places_devices_as_the_command_line_says() {
     let _host = host();
     // Guests have more memory than the virtual host, and never touch it.
     fs::write("/proc/sys/vm/overcommit_memory", "1").unwrap();

@@ -5,7 +5,7 @@ use std::fs::File;
 use passthru_lab::{Held, each_failure, host};
 
 #[test]
-fn an_operation_meets_each_failure_once_and_then_succeeds() {
+fn operation_meets_each_failure_once_then_succeeds() {
     let mut results = Vec::new();
     let failures = each_failure(host(), |failure| {
         results.push(failure.during(|| File::open("/proc/self/status")).is_ok());
@@ -19,7 +19,7 @@ fn an_operation_meets_each_failure_once_and_then_succeeds() {
 }
 
 #[test]
-fn an_open_descriptor_is_held_until_it_is_closed() {
+fn open_descriptor_is_counted_until_closed() {
     let _host = host();
     let before = Held::now().unwrap();
     let file = File::open("/dev/null").unwrap();

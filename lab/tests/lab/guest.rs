@@ -77,7 +77,7 @@ pub(super) fn block_device(address: &str) -> PathBuf {
 }
 
 #[test]
-fn the_host_sees_the_documented_contents() {
+fn host_sees_the_documented_contents() {
     let _host = host();
     let sum = run(Command::new("sha256sum").arg(block_device(devices::NVME))).expect_success();
     assert!(
@@ -88,7 +88,7 @@ fn the_host_sees_the_documented_contents() {
 }
 
 #[test]
-fn a_guest_reads_the_assigned_disk_through_iommufd() {
+fn guest_reads_the_assigned_disk_through_iommufd() {
     let _host = host();
     let _bound = Bound::new(devices::NVME);
     let device = format!("vfio-pci,host={},iommufd=iommufd0", devices::NVME);
@@ -99,7 +99,7 @@ fn a_guest_reads_the_assigned_disk_through_iommufd() {
 }
 
 #[test]
-fn a_guest_runs_the_script_it_is_given() {
+fn guest_runs_its_script() {
     let _host = host();
     let guest = Guest::new().run("echo sum is $((40 + 2)); sleep 0.5");
     let console = run_guest(LIMIT, &mut qemu(&guest)).expect_success().stdout;

@@ -73,7 +73,7 @@ impl Drop for GiveBack<'_> {
 }
 
 #[test]
-fn a_disk_goes_to_vfio_and_back() {
+fn disk_goes_to_vfio_and_back() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);
     let said = passthru(&["bind", NVME]).expect_success().stdout;
@@ -97,7 +97,7 @@ fn a_disk_goes_to_vfio_and_back() {
 }
 
 #[test]
-fn binding_and_unbinding_twice_is_the_same_as_once() {
+fn second_bind_and_unbind_change_nothing() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);
     let first = passthru(&["bind", NVME]).expect_success().stdout;
@@ -108,7 +108,7 @@ fn binding_and_unbinding_twice_is_the_same_as_once() {
 }
 
 #[test]
-fn a_mounted_disk_is_refused_and_so_is_what_came_with_it() {
+fn mounted_disk_is_refused_with_its_companions() {
     let _host = host();
     let said = refused(&["bind", NVME, DATA_NVME]);
     assert!(
@@ -125,7 +125,7 @@ fn a_mounted_disk_is_refused_and_so_is_what_came_with_it() {
 }
 
 #[test]
-fn the_card_of_the_default_route_is_refused() {
+fn card_of_the_default_route_is_refused() {
     let _host = host();
     let said = refused(&["bind", UPLINK]);
     assert!(
@@ -136,7 +136,7 @@ fn the_card_of_the_default_route_is_refused() {
 }
 
 #[test]
-fn a_shared_group_is_refused_and_its_companion_named() {
+fn shared_group_is_refused_and_its_companion_named() {
     let _host = host();
     let said = refused(&["bind", SHARED_FREE]);
     assert!(
@@ -151,7 +151,7 @@ fn a_shared_group_is_refused_and_its_companion_named() {
 }
 
 #[test]
-fn the_devices_of_a_shared_group_go_together() {
+fn devices_of_a_shared_group_are_bound_together() {
     let _host = host();
     let both = [SHARED_FREE, SHARED_COMPANION];
     let _give_back = GiveBack(&both);
@@ -165,7 +165,7 @@ fn the_devices_of_a_shared_group_go_together() {
 }
 
 #[test]
-fn a_disk_that_somebody_has_open_is_taken_by_force_only() {
+fn open_disk_is_bound_by_force_only() {
     let _host = host();
     let _give_back = GiveBack(&[CMB_NVME]);
     let disk = disk(CMB_NVME);
@@ -193,7 +193,7 @@ fn a_disk_that_somebody_has_open_is_taken_by_force_only() {
 }
 
 #[test]
-fn a_driver_that_refuses_leaves_everything_as_it_was() {
+fn refusing_driver_leaves_the_device_as_before() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);
     let said = refused(&["bind", "--driver", "virtio-pci", NVME]);
@@ -209,7 +209,7 @@ fn a_driver_that_refuses_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn dry_run_of_bind_changes_nothing() {
     let _host = host();
     let said = passthru(&["bind", "--dry-run", NVME])
         .expect_success()
@@ -311,7 +311,7 @@ fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
 }
 
 #[test]
-fn a_device_in_use_by_a_process_is_not_unbound() {
+fn device_in_use_by_a_process_is_not_unbound() {
     let _host = host();
     let _give_back = GiveBack(&[NVME]);
     let _ = passthru(&["bind", NVME]).expect_success();
@@ -328,7 +328,7 @@ fn a_device_in_use_by_a_process_is_not_unbound() {
 }
 
 #[test]
-fn virtual_functions_are_bound_one_by_one_and_keep_their_parent_on_the_host() {
+fn virtual_function_is_bound_and_keeps_its_parent() {
     let _host = host();
     let numvfs = sysfs(IGB).join("sriov_numvfs");
     fs::write(&numvfs, "2").unwrap();
@@ -367,7 +367,7 @@ fn physical_function_with_virtual_ones_is_not_unbound() {
 }
 
 #[test]
-fn an_unknown_device_is_answered_with_those_near_it() {
+fn unknown_device_is_refused_with_similar_ones() {
     let _host = host();
     let said = refused(&["bind", "0000:01:00.1"]);
     assert!(
@@ -377,7 +377,7 @@ fn an_unknown_device_is_answered_with_those_near_it() {
 }
 
 #[test]
-fn the_list_says_what_can_be_had_and_what_is_in_use() {
+fn list_shows_free_and_used_devices() {
     let _host = host();
     let list = passthru(&["list"]).expect_success().stdout;
     let line = |device: &str| {
@@ -405,7 +405,7 @@ fn the_list_says_what_can_be_had_and_what_is_in_use() {
 }
 
 #[test]
-fn without_root_it_says_so_and_changes_nothing() {
+fn bind_without_root_is_refused() {
     let _host = host();
     let finished = run(Command::new("setpriv").args([
         "--reuid=65534",

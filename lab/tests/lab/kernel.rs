@@ -30,7 +30,7 @@ fn wait_until(limit: Duration, failure: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn file_systems_of_hosts_and_guests_are_there() {
+fn kernel_has_file_systems_of_hosts_and_guests() {
     let _host = host();
     let known = fs::read_to_string("/proc/filesystems").unwrap();
     for name in [
@@ -44,7 +44,7 @@ fn file_systems_of_hosts_and_guests_are_there() {
 }
 
 #[test]
-fn all_cgroup_controllers_are_there_with_bandwidth() {
+fn kernel_has_all_cgroup_controllers() {
     let _host = host();
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap();
     let wanted = [
@@ -103,7 +103,7 @@ fn kernel_targets_can_take_a_disk() {
 }
 
 #[test]
-fn disks_can_be_stacked() {
+fn kernel_can_stack_disks() {
     let _host = host();
     let targets = run(Command::new("dmsetup").arg("targets"))
         .expect_success()
@@ -121,7 +121,7 @@ fn disks_can_be_stacked() {
 }
 
 #[test]
-fn tape_appears_when_it_is_asked_for() {
+fn tape_appears_on_request() {
     let _host = host();
     let driver = Path::new("/sys/bus/pseudo/drivers/scsi_debug");
     fs::write(driver.join("ptype"), "1").unwrap();
@@ -135,7 +135,7 @@ fn tape_appears_when_it_is_asked_for() {
 }
 
 #[test]
-fn programs_of_the_coming_tests_are_there() {
+fn programs_of_other_tests_are_installed() {
     let _host = host();
     let programs = [
         "qemu-system-aarch64 --version",

@@ -26,7 +26,7 @@ fn group(address: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_kernel_offers_iommufd_vfio_and_kvm() {
+fn kernel_offers_iommufd_vfio_and_kvm() {
     let _host = host();
     for node in ["/dev/iommu", "/dev/vfio/vfio", "/dev/kvm"] {
         assert!(
@@ -83,7 +83,7 @@ fn device_that_the_iommu_leaves_out_has_no_group() {
 }
 
 #[test]
-fn the_shared_group_has_the_bridge_and_both_functions() {
+fn shared_group_has_the_bridge_and_both_functions() {
     let _host = host();
     let members = [
         devices::SHARED_BRIDGE,
@@ -95,7 +95,7 @@ fn the_shared_group_has_the_bridge_and_both_functions() {
 }
 
 #[test]
-fn the_data_disk_is_mounted_from_the_second_nvme() {
+fn data_disk_is_mounted_from_its_nvme() {
     let _host = host();
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let mount = mounts
@@ -112,7 +112,7 @@ fn the_data_disk_is_mounted_from_the_second_nvme() {
 }
 
 #[test]
-fn the_default_route_goes_through_the_uplink() {
+fn default_route_goes_through_the_uplink() {
     let _host = host();
     let interfaces = fs::read_dir(device(devices::UPLINK).join("net")).unwrap();
     let interface = interfaces
@@ -128,7 +128,7 @@ fn the_default_route_goes_through_the_uplink() {
 }
 
 #[test]
-fn the_network_card_can_have_virtual_functions() {
+fn network_card_can_have_virtual_functions() {
     let _host = host();
     let total = fs::read_to_string(device(devices::IGB).join("sriov_totalvfs")).unwrap();
     assert!(total.trim().parse::<u32>().unwrap() >= 2, "{total}");

@@ -132,7 +132,7 @@ pub(super) fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
 }
 
 #[test]
-fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
+fn capabilities_are_probed_and_cached() {
     let _host = host();
     let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
     assert!(
@@ -156,7 +156,7 @@ fn the_virtual_hosts_qemu_says_what_it_has_and_is_remembered() {
 }
 
 #[test]
-fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
+fn guest_with_an_assigned_device_fits_this_qemu() {
     let _host = host();
     let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
     let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
@@ -173,7 +173,7 @@ fn a_guest_with_an_assigned_device_is_within_what_this_qemu_has() {
 }
 
 #[test]
-fn devices_are_where_the_line_says() {
+fn devices_are_placed_as_the_line_says() {
     let _host = host();
     let capabilities = Capabilities::builtin(Arch::X86_64);
     let switch = "<controller type='pci' index='1' model='pcie-root-port'/>\

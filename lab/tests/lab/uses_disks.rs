@@ -97,7 +97,7 @@ fn expect_free(device: &str) {
 }
 
 #[test]
-fn disk_that_nobody_uses_is_free() {
+fn unused_disk_is_free() {
     let _host = host();
     expect_free(CMB_NVME);
     let list = passthru(&["list", "--json", CMB_NVME])
@@ -110,7 +110,7 @@ fn disk_that_nobody_uses_is_free() {
 }
 
 #[test]
-fn list_takes_no_disk_from_those_who_want_it() {
+fn list_does_not_claim_a_disk() {
     let _host = host();
     let disk = disk(CMB_NVME);
     // A process of its own: one that is forked from here would have the open disk for a moment. It
@@ -357,7 +357,7 @@ fn mount_in_another_namespace_is_a_use() {
 }
 
 #[test]
-fn private_namespace_without_the_disk_is_no_use() {
+fn private_namespace_without_the_disk_is_not_a_use() {
     let _host = host();
     let _holder = Holder::start(
         &disk(CMB_NVME),
@@ -410,7 +410,7 @@ fn names_of_disks_are_the_same_after_bind_and_unbind() {
 }
 
 #[test]
-fn all_is_unknown_from_another_pid_namespace() {
+fn uses_are_unknown_from_another_pid_namespace() {
     let _host = host();
     let inside = |arguments: &[&str]| {
         run(Command::new("unshare")
@@ -437,7 +437,7 @@ fn all_is_unknown_from_another_pid_namespace() {
 }
 
 #[test]
-fn hidden_processes_are_unknown_to_others_than_root() {
+fn hidden_processes_are_unknown_except_to_root() {
     let _host = host();
     let list = |user: &str| {
         let script =

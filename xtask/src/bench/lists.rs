@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disks_are_counted_in_letters() {
+    fn disk_names_count_in_letters() {
         assert_eq!(
             [0, 25, 26, 701, 702].map(letters),
             ["a", "z", "aa", "zz", "aaa"]

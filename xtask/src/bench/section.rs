@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_is_replaced_and_the_others_stay() {
+    fn section_is_replaced_and_the_others_stay() {
         let document = replaced(&replaced(HEAD, "one", "1"), "two", "2");
         assert!(document.starts_with(HEAD.trim_end()));
         let again = replaced(&document, "one", "new");

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machines_debian_source_is_taken_and_others_are_not() {
+    fn only_the_debian_source_of_the_machine_is_taken() {
         let targets = "Google|sdk|http://packages.example/\nDebian Backports|bookworm-backports|http://b.example/debian/\n\
                        Debian|bookworm-security|http://m.example/debian-security/\nDebian|bookworm|http://m.example/debian/\n";
         let mirrors = Mirrors::from_targets(targets).unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_list_has_the_suites_of_the_root_file_system() {
+    fn source_list_has_the_suites_of_the_rootfs() {
         let mirrors = Mirrors {
             main: "http://m.example/debian".into(),
             security: None,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_listed_is_the_newest() {
+    fn first_version_listed_is_the_newest() {
         let madison = " linux-source-7.2 | 7.2.12-1 | http://m.example trixie-backports/main amd64 Packages\n\
                         linux-source-7.2 | 7.2.9-1 | http://m.example trixie-backports/main amd64 Packages\n";
         assert_eq!(first_version(madison).as_deref(), Some("7.2.12-1"));

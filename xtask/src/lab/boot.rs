@@ -445,7 +445,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_stands_still_where_its_log_does_not_grow_before_the_job_begins() {
+    fn boot_without_log_before_the_job_is_stuck() {
         let log = env::temp_dir().join(format!("passthru-kernel-log-{}", std::process::id()));
         let mut start = Start::watch(log.clone());
         thread::sleep(Duration::from_millis(2));
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_word_is_one_word_of_the_shell() {
+    fn quoted_word_is_one_word_of_the_shell() {
         let word = "it's $HOME; \"x\"";
         let output = Command::new("sh")
             .args(["-c", &format!("printf %s {}", quoted(word))])

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_failed_half_way_is_not_whole_and_starts_empty_again() {
+    fn failed_entry_is_incomplete_and_starts_empty() {
         let (_folder, cache) = cache();
         let piece = cache.piece("kernel", &["a"]);
         let failed = piece.make(|partial| {
@@ -229,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn each_input_and_its_border_counts_for_the_key() {
+    fn key_depends_on_each_input_and_its_border() {
         assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
         assert_ne!(key(&["a"]), key(&["b"]));
         assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
     }
 
     #[test]
-    fn stale_is_what_no_key_in_use_names() {
+    fn entries_of_keys_not_in_use_are_stale() {
         let (_folder, cache) = cache();
         let (old, new) = (
             cache.piece("kernel", &["old"]),

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_shows_the_end_of_the_output() {
+    fn failure_shows_the_end_of_the_output() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "seq 100; exit 2"]);

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_begins_with_its_first_entry_and_ends_with_the_trailer() {
+    fn archive_starts_with_an_entry_and_ends_with_a_trailer() {
         let bytes = Cpio::default()
             .folder("bin")
             .program("init", b"#!x")

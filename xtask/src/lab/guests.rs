@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_of_no_hit_in_300_reaches_1_3_percent() {
+    fn interval_of_0_in_300_reaches_1_3_percent() {
         let (low, high) = interval(0, 300);
         assert!(low < 1e-9 && (high - 0.0126).abs() < 1e-3, "{low} {high}");
     }

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_symbol_that_kconfig_dropped_is_named() {
+    fn symbol_dropped_by_kconfig_is_named() {
         let wanted = "# why\nCONFIG_A=y\nCONFIG_B=y\nCONFIG_C=n\nCONFIG_D=n\n";
         let config =
             "CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_C is not set\nCONFIG_D=y\nCONFIG_DE=y\n";

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_came_after_the_job_began_is_shown() {
+    fn only_messages_of_the_job_are_shown() {
         let log = KernelLog {
             text: format!("boot\n[1] {JOB_BEGINS}\nvfio-pci 0000:01:00.0: resetting\n"),
         };
@@ -79,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_failed_shows_its_end() {
+    fn failed_boot_shows_the_end_of_its_log() {
         let text: String = (0..100).map(|line| format!("{line}\n")).collect();
         assert_eq!(KernelLog { text }.tail().last(), Some(&"99"));
     }
 
     #[test]
-    fn a_fault_is_shown_with_what_follows() {
+    fn fault_is_shown_with_the_lines_after_it() {
         let log = KernelLog {
             text: format!("a\nb\nc\nWARNING: CPU: 0 PID: 1\nat x\n[1] {JOB_BEGINS}\n"),
         };

@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_gives_the_port_of_its_bus() {
+    fn address_gives_the_port_of_its_bus() {
         let mut line = Line {
             command: Command::new("qemu"),
         };
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_in_a_path_is_doubled() {
+    fn comma_in_a_path_is_doubled() {
         assert_eq!(value(Path::new("/a,b")).unwrap(), "/a,,b");
     }
 }

@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_as_numbers() {
+    fn version_is_read_as_numbers() {
         assert_eq!(
             version("QEMU emulator version 11.1.3 (Debian 1:11.1.3)\n"),
             Some((11, 1))

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_runs_go_and_a_running_one_stays() {
+    fn oldest_runs_are_removed_and_a_running_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let running = folder.path().join(format!("000-{}", process::id()));
         fs::create_dir(&running).unwrap();

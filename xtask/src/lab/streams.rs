@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn the_end_mark_is_left_out_though_it_comes_in_pieces() {
+    fn end_mark_in_pieces_is_removed() {
         assert_eq!(copied(&[b"abc<E", b"N", b"D>"]), b"abc");
         assert_eq!(copied(&[b"abc<END>later"]), b"abc");
     }
 
     #[test]
-    fn what_only_looks_like_the_end_mark_is_kept() {
+    fn text_like_the_end_mark_is_kept() {
         assert_eq!(copied(&[b"a<EN", b"x<E", b"ND>"]), b"a<ENx");
         assert_eq!(copied(&[b"a<EN"]), b"a<EN");
     }

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_that_stands_still_ends_the_script() {
+    fn stuck_guest_ends_the_script() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\nexit {STOOD_STILL}\n")).unwrap();

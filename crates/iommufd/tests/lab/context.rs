@@ -9,7 +9,7 @@ use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use crate::{LENGTH, assert_hint, errno, ioas, memfd, memory};
 
 #[test]
-fn the_accounting_is_set_only_while_the_context_is_empty() {
+fn accounting_is_set_only_while_the_context_is_empty() {
     let ioas = ioas();
     let context = ioas.context();
     assert_eq!(context.accounting().unwrap(), Accounting::User);
@@ -24,7 +24,7 @@ fn the_accounting_is_set_only_while_the_context_is_empty() {
 }
 
 #[test]
-fn a_context_is_not_inherited() {
+fn context_is_not_inherited() {
     let ioas = ioas();
     assert!(
         fcntl_getfd(ioas.context().as_fd())
@@ -43,7 +43,7 @@ fn a_context_is_not_inherited() {
 }
 
 #[test]
-fn a_context_that_was_inherited_is_not_passed_on() {
+fn inherited_context_is_not_passed_on() {
     let fd = Iommufd::open().unwrap().duplicate().unwrap();
     fcntl_setfd(&fd, FdFlags::empty()).unwrap();
     let context = Iommufd::from_fd(fd).unwrap();
@@ -55,7 +55,7 @@ fn a_context_that_was_inherited_is_not_passed_on() {
 }
 
 #[test]
-fn the_container_interface_gets_the_address_space_that_was_set() {
+fn container_interface_gets_the_ioas_that_was_set() {
     let ioas = ioas();
     let context = ioas.context();
     assert_eq!(context.compat_ioas().unwrap(), None);
@@ -66,7 +66,7 @@ fn the_container_interface_gets_the_address_space_that_was_set() {
 }
 
 #[test]
-fn only_files_pass_to_another_process() {
+fn only_mappings_of_files_pass_to_another_process() {
     let ioas = ioas();
     ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, Access::ReadWrite)
         .unwrap();
@@ -88,7 +88,7 @@ fn only_files_pass_to_another_process() {
 }
 
 #[test]
-fn a_copy_of_the_descriptor_is_the_same_context_and_not_inherited() {
+fn duplicate_is_the_same_context_and_close_on_exec() {
     let ioas = ioas();
     let copy = ioas.context().duplicate().unwrap();
     assert!(fcntl_getfd(&copy).unwrap().contains(FdFlags::CLOEXEC));
@@ -98,7 +98,7 @@ fn a_copy_of_the_descriptor_is_the_same_context_and_not_inherited() {
 }
 
 #[test]
-fn a_child_reaches_the_context_by_the_copy_that_it_was_given() {
+fn child_reaches_the_context_by_its_duplicate() {
     let ioas = ioas();
     let copy = ioas.context().duplicate().unwrap();
     let listed = Command::new("ls")

@@ -9,7 +9,7 @@ use crate::mock::{self, Device};
 use crate::{LENGTH, assert_hint, errno, ioas, memory};
 
 #[test]
-fn a_dropped_address_space_gives_its_id_back() {
+fn dropped_ioas_frees_its_id() {
     let first = ioas();
     let context = Arc::clone(first.context());
     let before = Ioas::alloc(&context).unwrap().id();
@@ -19,7 +19,7 @@ fn a_dropped_address_space_gives_its_id_back() {
 }
 
 #[test]
-fn an_address_space_in_use_is_not_destroyed() {
+fn ioas_in_use_is_not_destroyed() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let (context, id) = (Arc::clone(ioas.context()), ioas.id());
@@ -38,7 +38,7 @@ fn close_destroys_once() {
 }
 
 #[test]
-fn a_context_lasts_as_long_as_its_address_spaces() {
+fn context_lasts_as_long_as_its_ioas() {
     let _host = passthru_lab::host();
     let context = Arc::new(Iommufd::open().unwrap());
     let ioas = Ioas::alloc(&context).unwrap();
@@ -48,7 +48,7 @@ fn a_context_lasts_as_long_as_its_address_spaces() {
 }
 
 #[test]
-fn what_somebody_else_destroyed_is_named_and_dropped_without_a_panic() {
+fn destroyed_ioas_is_named_and_dropped_without_panic() {
     let ioas = ioas();
     let id = ioas.id();
     let memory = memory(LENGTH);

@@ -52,7 +52,7 @@ impl Tracked {
 }
 
 #[test]
-fn pages_are_dirty_once_written_to_until_they_are_cleared() {
+fn written_pages_are_dirty_until_cleared() {
     let it = tracked(&ioas());
     it.hwpt.set_dirty_tracking(true).unwrap();
     assert_eq!(it.dirty(true), [0; 0]);
@@ -63,7 +63,7 @@ fn pages_are_dirty_once_written_to_until_they_are_cleared() {
 }
 
 #[test]
-fn tracking_begins_with_clean_pages() {
+fn tracking_starts_with_clean_pages() {
     let it = tracked(&ioas());
     it.hwpt.set_dirty_tracking(true).unwrap();
     it.device.write_to(it.mapping.iova(), &[3]);
@@ -73,7 +73,7 @@ fn tracking_begins_with_clean_pages() {
 }
 
 #[test]
-fn the_first_bit_is_the_first_page_asked_for() {
+fn first_bit_is_the_first_page_of_the_range() {
     let it = tracked(&ioas());
     it.hwpt.set_dirty_tracking(true).unwrap();
     it.device.write_to(it.mapping.iova(), &[9, 10, 75]);
@@ -92,7 +92,7 @@ fn the_first_bit_is_the_first_page_asked_for() {
 }
 
 #[test]
-fn no_bit_is_set_past_the_end_where_a_huge_page_is_cut() {
+fn no_bit_is_set_past_the_end_of_a_cut_huge_page() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let options = HwptOptions {
@@ -120,7 +120,7 @@ fn no_bit_is_set_past_the_end_where_a_huge_page_is_cut() {
 }
 
 #[test]
-fn pages_behind_a_gap_are_not_seen() {
+fn dirty_pages_behind_a_gap_are_not_reported() {
     let ioas = ioas();
     let it = tracked(&ioas);
     it.hwpt.set_dirty_tracking(true).unwrap();
@@ -138,7 +138,7 @@ fn pages_behind_a_gap_are_not_seen() {
 }
 
 #[test]
-fn a_page_table_without_dirty_tracking_says_so() {
+fn page_table_without_dirty_tracking_refuses_it() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
@@ -154,7 +154,7 @@ fn a_page_table_without_dirty_tracking_says_so() {
 }
 
 #[test]
-fn a_bitmap_that_is_too_small_is_refused() {
+fn bitmap_that_is_too_small_is_refused() {
     let it = tracked(&ioas());
     let error = it
         .hwpt

@@ -75,13 +75,13 @@ fn viommu(context: &Arc<Iommufd>) -> (Arc<Viommu>, Device, Arc<Ioas>) {
 }
 
 #[test]
-fn opening_a_context_can_fail_and_be_repeated() {
+fn failed_open_of_a_context_can_be_repeated() {
     withstands(|_| (), |()| Iommufd::open());
     withstands(Arc::clone, |context| Iommufd::from_fd(context.duplicate()?));
 }
 
 #[test]
-fn the_options_of_a_context_can_fail_and_be_repeated() {
+fn failed_options_of_a_context_can_be_repeated() {
     withstands(Arc::clone, |context| context.accounting());
     withstands(Arc::clone, |context| {
         context.set_accounting(Accounting::Process)
@@ -92,7 +92,7 @@ fn the_options_of_a_context_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn a_change_of_process_can_fail_and_be_repeated() {
+fn failed_change_of_process_can_be_repeated() {
     let prepare = |context: &Arc<Iommufd>| {
         let (device, ioas) = attached(context);
         ioas.map_file(memfd(LENGTH), 0, LENGTH, Iova::Any, ACCESS)
@@ -103,13 +103,13 @@ fn a_change_of_process_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn allocating_and_destroying_an_address_space_can_fail_and_be_repeated() {
+fn failed_alloc_and_close_of_an_ioas_can_be_repeated() {
     withstands(Arc::clone, Ioas::alloc);
     withstands(Arc::clone, |context| Ioas::alloc(context)?.close());
 }
 
 #[test]
-fn mapping_memory_can_fail_and_be_repeated() {
+fn failed_map_of_memory_can_be_repeated() {
     let own = || DmaMemory::alloc(LENGTH as usize).map(Arc::new);
     withstands(attached, |(_, ioas)| {
         ioas.map_memory(&own()?, Iova::Any, ACCESS).map(drop)
@@ -125,7 +125,7 @@ fn mapping_memory_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn mapping_a_file_can_fail_and_be_repeated() {
+fn failed_map_of_a_file_can_be_repeated() {
     let with_memfd = |context: &Arc<Iommufd>| (attached(context), memfd(LENGTH));
     withstands(with_memfd, |((_, ioas), file)| {
         ioas.map_file(file, 0, LENGTH, Iova::Any, ACCESS)
@@ -138,7 +138,7 @@ fn mapping_a_file_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn copying_and_unmapping_can_fail_and_be_repeated() {
+fn failed_copy_and_unmap_can_be_repeated() {
     let two = |context: &Arc<Iommufd>| (mapped(context), attached(context));
     // SAFETY: the copies go with their address space, before the memory.
     withstands(two, |((mapping, _, from), (_, to))| unsafe {
@@ -160,7 +160,7 @@ fn copying_and_unmapping_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn ranges_and_huge_pages_can_fail_and_be_repeated() {
+fn failed_ranges_and_huge_pages_can_be_repeated() {
     withstands(attached, |(_, ioas)| ioas.iova_ranges());
     withstands(attached, |(_, ioas)| {
         ioas.allow_iovas(&[1 << 24..=(1 << 25) - 1])
@@ -170,7 +170,7 @@ fn ranges_and_huge_pages_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn page_tables_can_fail_and_be_repeated() {
+fn failed_page_tables_can_be_repeated() {
     let options = HwptOptions {
         dirty_tracking: true,
         ..HwptOptions::default()
@@ -201,7 +201,7 @@ fn page_tables_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn nesting_can_fail_and_be_repeated() {
+fn failed_nesting_can_be_repeated() {
     let parent = |context: &Arc<Iommufd>| {
         let (device, ioas) = attached(context);
         let parent = nest_parent(&device, &ioas);
@@ -226,7 +226,7 @@ fn nesting_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn dirty_tracking_can_fail_and_loses_no_page() {
+fn failed_dirty_tracking_loses_no_page() {
     let tracked = |context: &Arc<Iommufd>| {
         let ioas = ioas(context);
         ioas.set_huge_pages(false).unwrap();
@@ -255,7 +255,7 @@ fn dirty_tracking_can_fail_and_loses_no_page() {
 }
 
 #[test]
-fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
+fn failed_query_of_an_iommu_can_be_repeated() {
     withstands(attached, |(device, _)| HwInfo::query(device));
     withstands(attached, |(device, _)| {
         HwInfo::query_type(device, mock::HW_INFO)
@@ -263,7 +263,7 @@ fn asking_what_an_iommu_is_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn fault_queues_can_fail_and_lose_no_fault() {
+fn failed_fault_queue_loses_no_fault() {
     withstands(Arc::clone, FaultQueue::alloc);
     withstands(Arc::clone, |context| FaultQueue::alloc(context)?.close());
     let faulting = |context: &Arc<Iommufd>| {
@@ -296,7 +296,7 @@ fn fault_queues_can_fail_and_lose_no_fault() {
 }
 
 #[test]
-fn virtual_iommus_and_their_registers_can_fail_and_be_repeated() {
+fn failed_viommu_and_its_registers_can_be_repeated() {
     let parent = |context: &Arc<Iommufd>| {
         let (device, ioas) = attached(context);
         let parent = nest_parent(&device, &ioas);
@@ -328,7 +328,7 @@ fn virtual_iommus_and_their_registers_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn devices_behind_a_virtual_iommu_can_fail_and_be_repeated() {
+fn failed_vdevice_can_be_repeated() {
     withstands(viommu, |(viommu, device, _)| {
         Vdevice::alloc(viommu, device, 0x42)
     });
@@ -350,7 +350,7 @@ fn devices_behind_a_virtual_iommu_can_fail_and_be_repeated() {
 }
 
 #[test]
-fn event_queues_can_fail_and_lose_no_event() {
+fn failed_event_queue_loses_no_event() {
     let kind = VeventKind::Raw {
         veventq_type: mock::VEVENTQ,
         length: 4,
@@ -376,7 +376,7 @@ fn event_queues_can_fail_and_lose_no_event() {
 }
 
 #[test]
-fn hardware_queues_can_fail_and_be_repeated() {
+fn failed_hardware_queue_can_be_repeated() {
     let prepare = |context: &Arc<Iommufd>| {
         let (viommu, device, ioas) = viommu(context);
         let mapping = ioas.map_memory(&memory(LENGTH), Iova::Any, ACCESS).unwrap();

@@ -38,7 +38,7 @@ fn answer(cookie: u32, code: PageResponseCode) -> PageResponse {
 }
 
 #[test]
-fn a_fault_arrives_and_is_answered_once() {
+fn fault_arrives_and_is_answered_once() {
     let (device, queue, _hwpt) = faulting(&ioas());
     assert!(!readable(&queue));
     assert_eq!(queue.read().unwrap(), []);
@@ -84,7 +84,7 @@ fn many_faults_are_answered_together() {
 }
 
 #[test]
-fn how_many_answers_were_taken_before_one_failed_is_told() {
+fn failed_answer_reports_the_number_taken_before() {
     let (device, queue, _hwpt) = faulting(&ioas());
     (0..2).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
     let faults = queue.read().unwrap();
@@ -108,7 +108,7 @@ fn how_many_answers_were_taken_before_one_failed_is_told() {
 }
 
 #[test]
-fn a_fault_of_a_pasid_names_it() {
+fn fault_of_a_pasid_names_the_pasid() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
@@ -135,7 +135,7 @@ fn a_fault_of_a_pasid_names_it() {
 }
 
 #[test]
-fn the_kernel_answers_for_a_device_that_is_detached() {
+fn kernel_answers_faults_of_a_detached_device() {
     let ioas = ioas();
     let (device, queue, hwpt) = faulting(&ioas);
     device.fault(None, 1, FaultAccess::READ, 0x1000);
@@ -150,7 +150,7 @@ fn the_kernel_answers_for_a_device_that_is_detached() {
 }
 
 #[test]
-fn a_page_table_keeps_its_fault_queue() {
+fn page_table_keeps_its_fault_queue() {
     let ioas = ioas();
     let (device, queue, hwpt) = faulting(&ioas);
     let id = queue.id();
@@ -161,7 +161,7 @@ fn a_page_table_keeps_its_fault_queue() {
 }
 
 #[test]
-fn a_nest_parent_has_no_fault_queue() {
+fn nest_parent_with_fault_queue_is_refused() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let fault_queue = Some(Arc::new(FaultQueue::alloc(ioas.context()).unwrap()));
@@ -179,7 +179,7 @@ fn a_nest_parent_has_no_fault_queue() {
 }
 
 #[test]
-fn a_fault_queue_that_is_open_elsewhere_is_not_destroyed() {
+fn fault_queue_with_an_open_duplicate_is_not_destroyed() {
     let ioas = ioas();
     let queue = FaultQueue::alloc(ioas.context()).unwrap();
     let (id, copy) = (queue.id(), queue.as_fd().try_clone_to_owned().unwrap());
@@ -193,7 +193,7 @@ fn a_fault_queue_that_is_open_elsewhere_is_not_destroyed() {
 }
 
 #[test]
-fn a_fault_queue_of_another_context_is_refused() {
+fn fault_queue_of_another_context_is_refused() {
     let (ioas, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
     let device = Device::attach(&ioas).unwrap();
     let fault_queue = Some(Arc::new(FaultQueue::alloc(&other).unwrap()));
@@ -206,7 +206,7 @@ fn a_fault_queue_of_another_context_is_refused() {
 }
 
 #[test]
-fn a_fault_queue_needs_a_descriptor() {
+fn fault_queue_without_free_descriptor_is_refused() {
     let ioas = ioas();
     let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let former = getrlimit(Resource::Nofile);

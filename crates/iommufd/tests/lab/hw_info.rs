@@ -7,7 +7,7 @@ use crate::mock::{self, Device, words};
 use crate::{assert_hint, ioas};
 
 #[test]
-fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
+fn unknown_iommu_has_data_and_capabilities() {
     let ioas = ioas();
     let info = HwInfo::query(&Device::attach(&ioas).unwrap()).unwrap();
     let data = words(&[0, mock::HW_INFO_REGISTER]);
@@ -26,7 +26,7 @@ fn an_iommu_of_an_unknown_kind_is_data_with_capabilities() {
 }
 
 #[test]
-fn what_a_device_lacks_or_has_besides_is_said() {
+fn capabilities_differ_between_devices() {
     let ioas = ioas();
     let without = HwInfo::query(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
     assert!(
@@ -40,7 +40,7 @@ fn what_a_device_lacks_or_has_besides_is_said() {
 }
 
 #[test]
-fn a_kind_of_data_can_be_asked_for_that_the_iommu_has() {
+fn query_of_a_type_returns_that_type_or_fails() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::mock::{self, Device};
 use crate::{LENGTH, assert_hint, errno, ioas, memory};
 
 #[test]
-fn a_page_table_has_the_mappings_of_its_address_space() {
+fn page_table_has_the_mappings_of_its_ioas() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let memory = memory(LENGTH);
@@ -27,7 +27,7 @@ fn a_page_table_has_the_mappings_of_its_address_space() {
 }
 
 #[test]
-fn a_page_table_keeps_its_address_space() {
+fn page_table_keeps_its_ioas() {
     let ioas = ioas();
     let (context, id) = (Arc::clone(ioas.context()), ioas.id());
     let device = Device::attach(&ioas).unwrap();
@@ -40,7 +40,7 @@ fn a_page_table_keeps_its_address_space() {
 }
 
 #[test]
-fn a_page_table_in_use_is_not_destroyed() {
+fn page_table_in_use_is_not_destroyed() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
@@ -52,7 +52,7 @@ fn a_page_table_in_use_is_not_destroyed() {
 }
 
 #[test]
-fn what_the_iommu_cannot_do_is_refused() {
+fn option_that_the_iommu_lacks_is_refused() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap();
     let options = HwptOptions {
@@ -77,7 +77,7 @@ fn what_the_iommu_cannot_do_is_refused() {
 }
 
 #[test]
-fn a_page_table_of_two_contexts_is_refused() {
+fn page_table_of_two_contexts_is_refused() {
     let (ioas, other) = (ioas(), crate::ioas());
     let device = Device::attach(&other).unwrap();
     let error = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap_err();

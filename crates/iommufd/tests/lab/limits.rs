@@ -44,7 +44,7 @@ fn memory_beyond_the_limit_is_refused_with_a_hint() {
 }
 
 #[test]
-fn a_copy_is_not_charged_again() {
+fn copied_memory_is_charged_once() {
     let context = context();
     let ((one, _first), (other, _second)) = (attached(&context), attached(&context));
     let memory = memory(MIB);

@@ -30,7 +30,7 @@ fn copy(from: &Ioas, from_iova: u64, length: u64, to: &Ioas, iova: Iova) -> Resu
 }
 
 #[test]
-fn memory_is_at_the_iova_that_was_asked_for() {
+fn memory_is_mapped_at_the_requested_iova() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
@@ -42,7 +42,7 @@ fn memory_is_at_the_iova_that_was_asked_for() {
 }
 
 #[test]
-fn the_kernel_chooses_an_iova_in_the_usable_ranges() {
+fn kernel_chooses_an_iova_in_the_usable_ranges() {
     let (one, other) = (memory(LENGTH), memory(LENGTH));
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
@@ -59,7 +59,7 @@ fn the_kernel_chooses_an_iova_in_the_usable_ranges() {
 }
 
 #[test]
-fn an_overlap_is_refused_and_changes_nothing() {
+fn overlapping_mapping_is_refused_and_changes_nothing() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
@@ -71,7 +71,7 @@ fn an_overlap_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn an_iova_that_the_device_cannot_use_is_refused() {
+fn iova_that_the_device_cannot_use_is_refused() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
@@ -85,7 +85,7 @@ fn an_iova_that_the_device_cannot_use_is_refused() {
 }
 
 #[test]
-fn memory_that_is_not_there_is_refused() {
+fn absent_memory_is_refused() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let address = std::ptr::without_provenance_mut(0x1000);
@@ -95,7 +95,7 @@ fn memory_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_part_of_a_mapping_is_not_unmapped() {
+fn part_of_a_mapping_is_not_unmapped() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
@@ -111,7 +111,7 @@ fn a_part_of_a_mapping_is_not_unmapped() {
 }
 
 #[test]
-fn unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was() {
+fn unmap_removes_all_in_the_range_and_returns_their_size() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     for iova in [0x10_0000, 0x20_0000, 0x30_0000] {
@@ -128,7 +128,7 @@ fn unmap_takes_all_mappings_in_the_range_and_says_how_much_that_was() {
 }
 
 #[test]
-fn a_failed_unmap_may_have_removed_mappings_before_the_cut_one() {
+fn failed_unmap_removes_mappings_before_the_cut_one() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     for iova in [0x10_0000, 0x20_0000] {
@@ -139,7 +139,7 @@ fn a_failed_unmap_may_have_removed_mappings_before_the_cut_one() {
 }
 
 #[test]
-fn a_mapping_keeps_its_memory_and_unmaps_it_on_drop() {
+fn mapping_keeps_its_memory_and_unmaps_it_on_drop() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let memory = memory(LENGTH);
@@ -155,7 +155,7 @@ fn a_mapping_keeps_its_memory_and_unmaps_it_on_drop() {
 }
 
 #[test]
-fn a_mapping_that_somebody_else_unmapped_says_so_and_frees_its_memory() {
+fn mapping_already_removed_fails_and_frees_its_memory() {
     let ioas = ioas();
     let memory = memory(LENGTH);
     let mapping = ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap();
@@ -165,7 +165,7 @@ fn a_mapping_that_somebody_else_unmapped_says_so_and_frees_its_memory() {
 }
 
 #[test]
-fn a_memfd_is_mapped_by_its_descriptor() {
+fn memfd_is_mapped_by_its_descriptor() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd(3 * 0x1000);
@@ -186,7 +186,7 @@ fn a_memfd_is_mapped_by_its_descriptor() {
 }
 
 #[test]
-fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
+fn file_that_cannot_be_mapped_is_refused_with_its_range() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd(0x1000);
@@ -216,7 +216,7 @@ fn a_file_that_cannot_be_mapped_is_refused_with_its_range() {
 /// Without `CONFIG_IOMMUFD_NOIOMMU` the kernel refuses everything with `EOPNOTSUPP`; with it, all
 /// that is not mapped for a device without an IOMMU.
 #[test]
-fn a_physical_address_is_refused_for_a_device_behind_an_iommu() {
+fn physical_address_behind_an_iommu_is_refused() {
     let memory = memory(LENGTH);
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
@@ -236,7 +236,7 @@ fn a_physical_address_is_refused_for_a_device_behind_an_iommu() {
 
 /// What the docs of [`Ioas::map_file`] warn of.
 #[test]
-fn neither_a_seal_nor_a_descriptor_for_reading_keeps_devices_from_writing() {
+fn sealed_or_read_only_file_is_mapped_for_writing() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let file = memfd_create("sealed", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
@@ -252,7 +252,7 @@ fn neither_a_seal_nor_a_descriptor_for_reading_keeps_devices_from_writing() {
 }
 
 #[test]
-fn what_was_mapped_for_reading_is_not_copied_for_writing() {
+fn read_only_mapping_is_not_copied_for_writing() {
     let memory = memory(LENGTH);
     let from = ioas();
     let to = Ioas::alloc(from.context()).unwrap();
@@ -262,7 +262,7 @@ fn what_was_mapped_for_reading_is_not_copied_for_writing() {
 }
 
 #[test]
-fn a_copy_reaches_the_same_memory_and_outlives_its_source() {
+fn copy_reaches_the_memory_and_outlives_its_source() {
     let memory = memory(LENGTH);
     let from = ioas();
     let to = Ioas::alloc(from.context()).unwrap();
@@ -278,7 +278,7 @@ fn a_copy_reaches_the_same_memory_and_outlives_its_source() {
 }
 
 #[test]
-fn what_is_not_mapped_is_not_copied() {
+fn unmapped_range_is_not_copied() {
     let memory = memory(LENGTH);
     let from = ioas();
     let to = Ioas::alloc(from.context()).unwrap();
@@ -289,7 +289,7 @@ fn what_is_not_mapped_is_not_copied() {
 }
 
 #[test]
-fn a_copy_between_contexts_is_refused() {
+fn copy_between_contexts_is_refused() {
     let (from, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
     let to = Ioas::alloc(&other).unwrap();
     let error = copy(&from, 0, LENGTH, &to, Iova::Any).unwrap_err();
@@ -297,7 +297,7 @@ fn a_copy_between_contexts_is_refused() {
 }
 
 #[test]
-fn a_dma_buf_is_mapped_by_its_descriptor() {
+fn dma_buf_is_mapped_by_its_descriptor() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);
@@ -313,7 +313,7 @@ fn a_dma_buf_is_mapped_by_its_descriptor() {
 }
 
 #[test]
-fn a_dma_buf_whose_memory_was_taken_away_is_mapped_again_once_it_is_back() {
+fn revoked_dma_buf_is_refused_until_it_is_restored() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let buffer = mock::dma_buf(ioas.context(), LENGTH as u32);

@@ -29,7 +29,7 @@ fn nested(device: &Device, parent: &Arc<Hwpt>) -> Hwpt {
 }
 
 #[test]
-fn a_guests_page_table_is_made_over_a_nest_parent_and_keeps_it() {
+fn guest_page_table_keeps_its_nest_parent() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let parent = nest_parent(&device, &ioas);
@@ -43,7 +43,7 @@ fn a_guests_page_table_is_made_over_a_nest_parent_and_keeps_it() {
 }
 
 #[test]
-fn a_page_table_that_is_no_nest_parent_is_none() {
+fn guest_page_table_without_nest_parent_is_refused() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let plain = Arc::new(Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap());
@@ -59,7 +59,7 @@ fn a_page_table_that_is_no_nest_parent_is_none() {
 }
 
 #[test]
-fn entries_are_forgotten_in_one_call() {
+fn cached_entries_are_invalidated_in_one_call() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
@@ -69,7 +69,7 @@ fn entries_are_forgotten_in_one_call() {
 }
 
 #[test]
-fn how_many_invalidations_were_handled_before_one_failed_is_told() {
+fn failed_invalidation_reports_the_number_handled_before() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
@@ -90,7 +90,7 @@ fn how_many_invalidations_were_handled_before_one_failed_is_told() {
 }
 
 #[test]
-fn no_invalidations_ask_whether_their_kind_is_known() {
+fn empty_invalidation_checks_the_type() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
@@ -101,7 +101,7 @@ fn no_invalidations_ask_whether_their_kind_is_known() {
 }
 
 #[test]
-fn invalidations_that_do_not_fit_are_refused_and_none_is_handled() {
+fn malformed_invalidations_are_refused_and_none_is_handled() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let parent = nest_parent(&device, &ioas);

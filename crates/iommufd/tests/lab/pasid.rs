@@ -21,7 +21,7 @@ fn hwpt(device: &Device, ioas: &Arc<Ioas>, pasid: bool) -> Hwpt {
 }
 
 #[test]
-fn a_page_table_for_pasids_is_attached_to_one_and_replaced() {
+fn page_table_for_pasids_is_attached_and_replaced() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let tables = [(); 3].map(|()| hwpt(&device, &ioas, true));
@@ -35,7 +35,7 @@ fn a_page_table_for_pasids_is_attached_to_one_and_replaced() {
 }
 
 #[test]
-fn a_page_table_that_is_not_for_pasids_is_refused_by_one() {
+fn page_table_without_pasids_is_not_attached_to_a_pasid() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let (plain, for_pasids) = (hwpt(&device, &ioas, false), hwpt(&device, &ioas, true));
@@ -45,7 +45,7 @@ fn a_page_table_that_is_not_for_pasids_is_refused_by_one() {
 }
 
 #[test]
-fn a_pasid_keeps_its_page_table() {
+fn pasid_keeps_its_page_table() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let tables = [(); 2].map(|()| hwpt(&device, &ioas, true));

@@ -22,7 +22,7 @@ fn all_iovas_are_usable_until_a_device_is_attached() {
 }
 
 #[test]
-fn more_ranges_than_fit_at_first_are_all_returned() {
+fn ranges_that_exceed_the_first_buffer_are_all_returned() {
     let ioas = ioas();
     for hole in 1..=20 {
         mock::reserve(&ioas, hole << 20, 0x1000);
@@ -36,7 +36,7 @@ fn more_ranges_than_fit_at_first_are_all_returned() {
 }
 
 #[test]
-fn chosen_iovas_stay_in_what_is_allowed() {
+fn chosen_iovas_are_in_the_allowed_ranges() {
     let ioas = ioas();
     let allowed = 0x5000_0000..=0x5000_ffff;
     ioas.allow_iovas(std::slice::from_ref(&allowed)).unwrap();
@@ -54,14 +54,14 @@ fn chosen_iovas_stay_in_what_is_allowed() {
 }
 
 #[test]
-fn a_device_that_cannot_use_what_is_allowed_is_refused() {
+fn device_that_cannot_use_the_allowed_ranges_is_refused() {
     let ioas = ioas();
     ioas.allow_iovas(&[0..=0xffff]).unwrap();
     assert_eq!(Device::attach(&ioas).err(), Some(Errno::ADDRINUSE));
 }
 
 #[test]
-fn what_the_device_cannot_use_is_not_allowed() {
+fn range_that_a_device_cannot_use_is_not_allowed() {
     let ioas = ioas();
     let _device = Device::attach(&ioas).unwrap();
     let error = ioas.allow_iovas(&[0..=0xffff]).unwrap_err();
@@ -72,7 +72,7 @@ fn what_the_device_cannot_use_is_not_allowed() {
 }
 
 #[test]
-fn huge_pages_can_be_forbidden_until_memory_is_mapped_for_a_device() {
+fn huge_pages_are_forbidden_only_before_a_mapping() {
     let ioas = ioas();
     assert!(ioas.huge_pages().unwrap());
     ioas.set_huge_pages(false).unwrap();

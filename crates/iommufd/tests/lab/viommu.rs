@@ -57,7 +57,7 @@ fn nested(ioas: &Arc<Ioas>) -> Nested {
 }
 
 #[test]
-fn a_virtual_iommu_keeps_its_nest_parent() {
+fn viommu_keeps_its_nest_parent() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
@@ -70,7 +70,7 @@ fn a_virtual_iommu_keeps_its_nest_parent() {
 }
 
 #[test]
-fn a_virtual_iommu_that_the_physical_one_cannot_be_is_refused() {
+fn viommu_of_another_model_is_refused() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let parent = nest_parent(&device, &ioas);
@@ -86,7 +86,7 @@ fn a_virtual_iommu_that_the_physical_one_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_page_table_over_a_virtual_iommu_keeps_it() {
+fn page_table_keeps_its_viommu() {
     let ioas = ioas();
     let it = nested(&ioas);
     let Nested {
@@ -104,7 +104,7 @@ fn a_page_table_over_a_virtual_iommu_keeps_it() {
 }
 
 #[test]
-fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
+fn mapped_registers_keep_the_viommu() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let data = words(&[0x1234_5678, 0, 0, 0, 0, 0]);
@@ -131,7 +131,7 @@ fn registers_are_mapped_as_the_kernel_says_and_keep_the_virtual_iommu() {
 }
 
 #[test]
-fn registers_that_are_not_there_are_not_mapped() {
+fn registers_outside_the_area_are_not_mapped() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
     let error = viommu
@@ -144,7 +144,7 @@ fn registers_that_are_not_there_are_not_mapped() {
 }
 
 #[test]
-fn a_device_is_behind_one_virtual_iommu_at_a_time() {
+fn device_is_behind_one_viommu_at_a_time() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let (one, other) = (viommu(&device, &ioas), viommu(&device, &ioas));
@@ -160,7 +160,7 @@ fn a_device_is_behind_one_virtual_iommu_at_a_time() {
 }
 
 #[test]
-fn a_device_behind_a_virtual_iommu_keeps_both() {
+fn vdevice_keeps_its_device_and_viommu() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
@@ -178,7 +178,7 @@ fn a_device_behind_a_virtual_iommu_keeps_both() {
 }
 
 #[test]
-fn entries_of_a_device_are_forgotten_by_the_guests_name_for_it() {
+fn device_entries_are_invalidated_by_the_guests_id() {
     let ioas = ioas();
     let it = nested(&ioas);
     let forget = |numbers: &[u32]| {
@@ -213,7 +213,7 @@ fn entries_of_a_device_are_forgotten_by_the_guests_name_for_it() {
 }
 
 #[test]
-fn events_of_a_device_arrive_under_the_guests_name_for_it() {
+fn device_events_carry_the_guests_id() {
     let ioas = ioas();
     let it = nested(&ioas);
     let queue = VeventQueue::alloc(&it.viommu, EVENTS, 8).unwrap();
@@ -231,7 +231,7 @@ fn events_of_a_device_arrive_under_the_guests_name_for_it() {
 }
 
 #[test]
-fn events_that_found_the_queue_full_are_counted() {
+fn events_lost_to_a_full_queue_are_counted() {
     let ioas = ioas();
     let it = nested(&ioas);
     let queue = VeventQueue::alloc(&it.viommu, EVENTS, 2).unwrap();
@@ -254,7 +254,7 @@ fn events_that_found_the_queue_full_are_counted() {
 }
 
 #[test]
-fn a_virtual_iommu_has_one_queue_for_a_kind_of_events() {
+fn viommu_has_one_event_queue_for_a_type() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
     let queue = VeventQueue::alloc(&viommu, EVENTS, 2).unwrap();
@@ -285,7 +285,7 @@ fn a_virtual_iommu_has_one_queue_for_a_kind_of_events() {
 }
 
 #[test]
-fn hardware_queues_pin_their_memory_and_go_last_to_first() {
+fn hardware_queues_pin_memory_and_end_last_to_first() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
@@ -320,7 +320,7 @@ fn is_there(address: *mut u8) -> bool {
 }
 
 #[test]
-fn memory_is_nobody_elses_when_it_is_given_up_before_the_hardware_queue_in_it() {
+fn memory_of_a_hardware_queue_is_not_freed_before_it() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
@@ -406,7 +406,7 @@ fn one_of_each(context: &Arc<Iommufd>) -> Vec<Box<dyn Any>> {
 }
 
 #[test]
-fn objects_are_dropped_in_any_order_and_none_is_left() {
+fn objects_dropped_in_any_order_leave_nothing() {
     let _host = passthru_lab::host();
     let before = Held::now().unwrap();
     let mut random = 1_usize;
@@ -426,7 +426,7 @@ fn objects_are_dropped_in_any_order_and_none_is_left() {
 }
 
 #[test]
-fn a_hardware_queue_that_cannot_be_is_refused() {
+fn impossible_hardware_queue_is_refused() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
     let mapping = ioas

@@ -149,7 +149,7 @@ impl Owner {
 }
 
 #[test]
-fn what_can_fail_is_found_in_the_source() {
+fn fallible_operations_are_found_in_the_source() {
     let source = "impl Ioas {\n    pub fn id(&self) -> u32 {\n    }\n    pub unsafe fn map(\n        &self,\n    ) -> Result<u64, Error> {\n    }\n    fn hidden() -> Result<(), ()> {\n    }\n}\npub unsafe trait Dma: Send {\n    fn unmap(&self) -> Result<u64, Error>;\n}\nimpl Dma for Ioas {\n    fn unmap(&self) -> Result<u64, Error> {\n    }\n}\npub fn open() -> Result<(), ()> {\n}\n#[cfg(test)]\npub fn not() -> Result<(), ()> {\n}\n";
     assert_eq!(operations_of(source), ["Ioas::map", "Dma::unmap", "open"]);
 }

@@ -37,7 +37,7 @@ fn exit_code(mut terminal: Child) -> Option<i32> {
 }
 
 #[test]
-fn what_is_typed_reaches_the_guest_and_ctrl_c_ends_it() {
+fn typed_line_reaches_the_guest_and_ctrl_c_ends_it() {
     let _ = host();
     let xml = Domain::new("typed")
         .hostdev(NVME, "<driver iommufd='yes'/>", "")

@@ -68,7 +68,7 @@ fn refused(finished: &Finished, words: &[&str]) {
 }
 
 #[test]
-fn numbers_in_the_domain_are_used() {
+fn descriptors_of_the_domain_are_used() {
     let _bound = Bound::new(&[NVME]);
     let line = format!("exec passthru run $XML 22<>/dev/iommu 23<>{}", cdev(NVME));
     let finished = by_number("numbers").run_by_shell(&line).expect_success();
@@ -78,7 +78,7 @@ fn numbers_in_the_domain_are_used() {
 }
 
 #[test]
-fn numbers_that_are_not_open_or_something_else_are_refused() {
+fn wrong_descriptors_of_the_domain_are_refused() {
     let _bound = Bound::new(&[NVME, CMB_NVME]);
     let domain = by_number("wrong");
     let (right, other) = (cdev(NVME), cdev(CMB_NVME));
@@ -102,7 +102,7 @@ fn numbers_that_are_not_open_or_something_else_are_refused() {
 }
 
 #[test]
-fn a_name_takes_the_descriptor_that_the_caller_gave() {
+fn named_group_takes_the_callers_descriptor() {
     let _ = host();
     let domain = Domain::new("named")
         .top("<iommufd enabled='yes' fdgroup='iommu'/>")
@@ -119,7 +119,7 @@ fn a_name_takes_the_descriptor_that_the_caller_gave() {
 }
 
 #[test]
-fn a_service_managers_descriptor_is_taken_by_its_name() {
+fn descriptor_of_a_service_manager_is_found_by_name() {
     let _ = host();
     let domain = Domain::new("service")
         .top("<iommufd enabled='yes' fdgroup='iommu'/>")

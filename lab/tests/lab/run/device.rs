@@ -20,7 +20,7 @@ fn reads_the_disk(domain: &Domain) {
 }
 
 #[test]
-fn with_iommufd_said_by_the_device() {
+fn guest_reads_disk_with_iommufd_set_at_the_device() {
     reads_the_disk(&Domain::new("by-device").hostdev(
         NVME,
         "<driver name='vfio' iommufd='yes'/>",
@@ -29,7 +29,7 @@ fn with_iommufd_said_by_the_device() {
 }
 
 #[test]
-fn with_iommufd_said_by_the_domain() {
+fn guest_reads_disk_with_iommufd_set_at_the_domain() {
     let domain = Domain::new("by-domain")
         .top("<iommufd enabled='yes'/>")
         .hostdev(NVME, "", "");
@@ -37,12 +37,12 @@ fn with_iommufd_said_by_the_domain() {
 }
 
 #[test]
-fn with_iommufd_in_the_spelling_of_the_first_proposals() {
+fn guest_reads_disk_with_iommufd_in_the_old_spelling() {
     reads_the_disk(&Domain::new("by-id").hostdev(NVME, "", "<iommufdId>iommufd0</iommufdId>"));
 }
 
 #[test]
-fn with_nothing_said_the_backend_is_chosen_and_named() {
+fn unset_backend_is_chosen_and_named() {
     let domain = Domain::new("unsaid").hostdev(NVME, "", "");
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256);
@@ -50,7 +50,7 @@ fn with_nothing_said_the_backend_is_chosen_and_named() {
 }
 
 #[test]
-fn a_standalone_line_can_be_pasted_and_run() {
+fn standalone_line_runs_when_pasted() {
     let _ = host();
     let domain = Domain::new("pasted").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let xml = domain
@@ -67,7 +67,7 @@ fn a_standalone_line_can_be_pasted_and_run() {
 }
 
 #[test]
-fn a_dry_run_tells_the_steps_and_does_nothing() {
+fn dry_run_lists_the_steps_and_changes_nothing() {
     let domain = Domain::new("dry").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let text = domain.run(&["--dry-run"]).expect_success().stdout;
     for step in [

@@ -17,7 +17,7 @@ fn waiting(name: &'static str) -> Domain {
 }
 
 #[test]
-fn after_qemu_was_killed() {
+fn killed_qemu_gives_the_device_back() {
     let _ = host();
     let running = waiting("killed").start(&[]);
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
@@ -28,7 +28,7 @@ fn after_qemu_was_killed() {
 }
 
 #[test]
-fn after_sigterm_which_the_guest_does_not_hear() {
+fn sigterm_ends_a_guest_that_ignores_the_power_button() {
     let _ = host();
     // A guest without a power button's handler: the time limit ends it.
     let running = waiting("terminated").start(&["--stop-timeout", "1"]);
@@ -38,7 +38,7 @@ fn after_sigterm_which_the_guest_does_not_hear() {
 }
 
 #[test]
-fn after_the_manager_was_killed_unbind_gives_the_device_back() {
+fn unbind_gives_back_devices_of_a_killed_manager() {
     let _ = host();
     let running = waiting("orphan").start(&[]);
     let vmm = running.vmm();
@@ -93,7 +93,7 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
 }
 
 #[test]
-fn after_a_start_that_qemu_refused_with_its_message_and_the_device() {
+fn start_refused_by_qemu_gives_the_device_back() {
     let _ = host();
     std::fs::write("/tmp/empty.rom", "").unwrap();
     let rom = "<rom file='/tmp/empty.rom'/>";
@@ -111,7 +111,7 @@ fn after_a_start_that_qemu_refused_with_its_message_and_the_device() {
 }
 
 #[test]
-fn after_a_signal_at_any_moment_of_the_start() {
+fn signal_at_any_moment_of_the_start_undoes_it() {
     let _ = host();
     let xml = waiting("hasty").write();
     for delay in [0, 100, 300, 500, 700, 900, 1200, 1600, 2100] {
@@ -134,7 +134,7 @@ fn after_a_signal_at_any_moment_of_the_start() {
 }
 
 #[test]
-fn after_a_file_was_missing() {
+fn missing_file_gives_the_device_back() {
     let _ = host();
     let rom = "<rom file='/nonexistent.rom'/>";
     let finished = Domain::new("missing")

@@ -44,7 +44,7 @@ fn looks(path: &Path) -> (u32, u32, u32) {
 }
 
 #[test]
-fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
+fn raw_image_and_kernel_of_root_are_passed() {
     let folder = private_folder("private-raw");
     let (image, kernel) = (folder.join("disk.raw"), folder.join("vmlinuz"));
     let contents: Vec<u8> = (0..1u32 << 18)
@@ -67,7 +67,7 @@ fn a_raw_image_and_a_kernel_that_root_alone_can_read() {
 }
 
 #[test]
-fn an_image_that_another_guest_writes_to_is_refused_by_its_lock() {
+fn image_of_another_guest_is_refused_by_its_lock() {
     let folder = private_folder("private-locked");
     let image = folder.join("disk.raw");
     fs::write(&image, vec![0; 1 << 20]).unwrap();
@@ -86,7 +86,7 @@ fn an_image_that_another_guest_writes_to_is_refused_by_its_lock() {
 }
 
 #[test]
-fn a_chain_of_images_that_the_xml_leaves_out() {
+fn unnamed_chain_of_images_is_refused_with_its_xml() {
     let folder = private_folder("private-chain");
     let contents: Vec<u8> = (0..1u32 << 18)
         .flat_map(|n| n.wrapping_mul(40_503).to_le_bytes())
@@ -158,7 +158,7 @@ fn chain_that_the_guests_user_may_open_is_followed() {
 }
 
 #[test]
-fn links_in_folders_of_others_lead_nowhere() {
+fn link_in_a_folder_of_another_user_is_refused() {
     let folder = private_folder("links");
     let (alice, bob) = (folder.join("alice"), folder.join("bob"));
     for path in [&alice, &bob] {
@@ -196,7 +196,7 @@ fn links_in_folders_of_others_lead_nowhere() {
 }
 
 #[test]
-fn folder_in_huge_pages_that_is_not_ours_is_kept() {
+fn foreign_folder_in_huge_pages_is_kept() {
     let _ = host();
     fs::write("/proc/sys/vm/nr_hugepages", "140").unwrap();
     let theirs = Path::new("/dev/hugepages/passthru/strange");
@@ -217,7 +217,7 @@ fn folder_in_huge_pages_that_is_not_ours_is_kept() {
 }
 
 #[test]
-fn memory_of_huge_pages_with_a_device() {
+fn guest_in_huge_pages_reads_its_disk() {
     let _ = host();
     fs::write("/proc/sys/vm/nr_hugepages", "140").unwrap();
     let domain = Domain::new("huge")
@@ -235,7 +235,7 @@ fn memory_of_huge_pages_with_a_device() {
 }
 
 #[test]
-fn firmware_with_variables_made_from_their_template() {
+fn firmware_variables_are_made_from_their_template() {
     let folder = private_folder("private-nvram");
     let vars = folder.join("vars.fd");
     let (code, template) = (
@@ -262,7 +262,7 @@ fn firmware_with_variables_made_from_their_template() {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_named_before_anything_is_touched() {
+fn missing_image_is_named_before_any_change() {
     let folder = private_folder("private-absent");
     let path = folder.join("absent.raw");
     let finished = Domain::new("absent-image")

@@ -81,7 +81,7 @@ const ASKED: &str = "asked the guest to power off";
 const ENDING: &str = "waiting for the VMM to write out its data";
 
 #[test]
-fn message_without_an_end_is_refused() {
+fn endless_message_is_refused() {
     let _ = host();
     for mode in ["long event", "long values"] {
         let (text, code) = bear(mode, "cont", &[ENDING]);
@@ -100,7 +100,7 @@ fn message_of_many_values_takes_bounded_memory() {
 }
 
 #[test]
-fn garbage_is_printed_short() {
+fn garbage_is_printed_in_short() {
     let _ = host();
     let (text, code) = bear("garbage", "cont", &[ENDING]);
     assert!(text.len() < 2000, "{} bytes", text.len());
@@ -108,7 +108,7 @@ fn garbage_is_printed_short() {
 }
 
 #[test]
-fn floods_do_not_make_it_deaf() {
+fn flood_of_messages_does_not_delay_signals() {
     let _ = host();
     let floods = [
         ("endless answers", ASKED),
@@ -123,7 +123,7 @@ fn floods_do_not_make_it_deaf() {
 }
 
 #[test]
-fn silence_and_late_answers_do_not_make_it_deaf() {
+fn silent_or_late_vmm_does_not_delay_signals() {
     let _ = host();
     for mode in ["silent", "late at system_powerdown"] {
         let (_, code) = bear(mode, "cont", &[ASKED]);

@@ -29,7 +29,7 @@ fn qemu_has(device: &str) -> bool {
 }
 
 #[test]
-fn shared_memory_of_256_mib_beside_a_device() {
+fn shared_memory_is_counted_in_the_limit() {
     let _ = host();
     let shmem =
         "<shmem name='looking'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";
@@ -44,7 +44,7 @@ fn shared_memory_of_256_mib_beside_a_device() {
 }
 
 #[test]
-fn graphics_cards_beside_a_device() {
+fn graphics_cards_are_counted_in_the_limit() {
     let _ = host();
     let cards = [
         ("VGA", "type='vga' vram='262144'"),
@@ -72,7 +72,7 @@ fn graphics_cards_beside_a_device() {
 }
 
 #[test]
-fn memory_devices_beside_a_device() {
+fn memory_devices_are_counted_in_the_limit() {
     let _ = host();
     for name in ["/tmp/nvdimm", "/tmp/pmem"] {
         let file = fs::File::create(name).unwrap();
@@ -111,7 +111,7 @@ fn memory_devices_beside_a_device() {
 }
 
 #[test]
-fn refused_mapping_names_the_limit_and_the_raised_one_works() {
+fn refused_mapping_names_a_limit_that_works() {
     let _ = host();
     let arguments = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
         <qemu:arg value='-object'/><qemu:arg value='memory-backend-ram,id=big,size=256M,share=on'/>\

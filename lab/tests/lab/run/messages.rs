@@ -59,7 +59,7 @@ fn warning_of_the_vmm_to_a_dead_pipe_does_not_end_the_guest() {
 }
 
 #[test]
-fn reader_that_does_not_read_stops_nothing() {
+fn reader_that_does_not_read_delays_nothing() {
     let _ = host();
     let fake = Fake::new("unread", "words");
     let (mut reader, writer) = std::io::pipe().unwrap();
@@ -79,7 +79,7 @@ fn reader_that_does_not_read_stops_nothing() {
 }
 
 #[test]
-fn reader_that_reads_late_gets_the_last_error() {
+fn late_reader_gets_the_last_error() {
     let _ = host();
     let fake = Fake::new("late-reader", "words");
     let (mut reader, writer) = std::io::pipe().unwrap();
@@ -176,7 +176,7 @@ fn guest_under_nohup_outlives_its_terminal() {
 }
 
 #[test]
-fn each_signal_that_asks_for_the_end_is_heard() {
+fn each_ending_signal_ends_the_guest_in_order() {
     let _ = host();
     for signal in ["-HUP", "-INT", "-QUIT", "-TERM"] {
         ends_in_order(

@@ -114,7 +114,7 @@ fn manager_lets_go(running: &Running) {
 }
 
 #[test]
-fn qemu_is_the_guests_user_and_has_only_what_it_was_given() {
+fn qemu_runs_as_the_guests_user_with_its_descriptors() {
     let _ = host();
     let domain = Domain::new("private")
         .hostdev(NVME, "<driver iommufd='yes'/>", "")
@@ -132,7 +132,7 @@ fn qemu_is_the_guests_user_and_has_only_what_it_was_given() {
 }
 
 #[test]
-fn a_user_of_the_system_is_taken_and_root_is_not() {
+fn system_user_is_accepted_and_root_refused() {
     let _ = host();
     let domain = Domain::new("users").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let steps = domain
@@ -158,7 +158,7 @@ fn a_user_of_the_system_is_taken_and_root_is_not() {
 }
 
 #[test]
-fn configured_user_and_range_count_and_are_checked() {
+fn configured_user_and_range_are_used_and_checked() {
     let _ = host();
     let domain = Domain::new("defaults").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let configured = |text: &str| {
@@ -188,7 +188,7 @@ fn configured_user_and_range_count_and_are_checked() {
 }
 
 #[test]
-fn two_guests_have_two_users_and_share_one_only_if_told() {
+fn guests_share_a_user_only_on_request() {
     let _ = host();
     let stop = ["--stop-timeout", "1"];
     let (one, two) = (

@@ -28,7 +28,7 @@ fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
 }
 
 #[test]
-fn a_mounted_disk_with_its_mount_point() {
+fn mounted_disk_is_refused_with_its_mount_point() {
     let _ = host();
     refused(
         &Domain::new("mounted").hostdev(DATA_NVME, IOMMUFD, ""),
@@ -44,7 +44,7 @@ fn a_mounted_disk_with_its_mount_point() {
 }
 
 #[test]
-fn the_default_routes_card() {
+fn card_of_the_default_route_is_not_run() {
     let _ = host();
     refused(
         &Domain::new("uplink").hostdev(UPLINK, IOMMUFD, ""),
@@ -55,7 +55,7 @@ fn the_default_routes_card() {
 }
 
 #[test]
-fn a_shared_group_with_the_companions_name() {
+fn shared_group_is_refused_with_its_companion() {
     let _ = host();
     refused(
         &Domain::new("shared").hostdev(SHARED_FREE, IOMMUFD, ""),
@@ -73,7 +73,7 @@ fn one_refused_device_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_device_that_is_not_there() {
+fn absent_device_is_refused() {
     let _ = host();
     refused(
         &Domain::new("absent").hostdev("0000:0b:00.0", IOMMUFD, ""),
@@ -83,7 +83,7 @@ fn a_device_that_is_not_there() {
 }
 
 #[test]
-fn a_type1_device_with_the_reason() {
+fn type1_device_is_refused_with_the_reason() {
     let _ = host();
     refused(
         &Domain::new("type1").hostdev(NVME, "<driver iommufd='no'/>", ""),
@@ -93,7 +93,7 @@ fn a_type1_device_with_the_reason() {
 }
 
 #[test]
-fn broken_xml_with_the_place() {
+fn broken_xml_is_refused_with_its_line() {
     let _ = host();
     let path = "/tmp/broken.xml";
     fs::write(path, "<domain type='kvm'>\n  <nam>a</nam>\n</domain>\n").unwrap();
@@ -106,7 +106,7 @@ fn broken_xml_with_the_place() {
 }
 
 #[test]
-fn a_caller_without_privileges() {
+fn caller_without_privileges_is_refused() {
     let _ = host();
     let path = Domain::new("unprivileged")
         .hostdev(NVME, IOMMUFD, "")
@@ -128,7 +128,7 @@ fn a_caller_without_privileges() {
 }
 
 #[test]
-fn a_second_guest_with_the_same_device_names_the_first_which_goes_on() {
+fn second_guest_with_a_used_device_is_refused() {
     let _ = host();
     let script = "echo ready; sha256sum /dev/nvme0n1; while true; do sleep 1; done";
     let first = Domain::new("first")
@@ -152,7 +152,7 @@ fn a_second_guest_with_the_same_device_names_the_first_which_goes_on() {
 }
 
 #[test]
-fn another_device_than_last_time_until_it_is_accepted() {
+fn replaced_device_is_refused_until_accepted() {
     let _ = host();
     let domain = Domain::new("swapped").hostdev(NVME, IOMMUFD, "");
     let _ = domain.run(&[]).expect_success();

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use super::*;
 
 #[test]
-fn vxlan_is_carried_by_its_link_and_by_the_way_to_its_end() {
+fn vxlan_is_carried_by_its_link_and_its_route() {
     let _host = host();
     let bench = Bench::new();
     let ends = [
@@ -37,7 +37,7 @@ fn vxlan_is_carried_by_its_link_and_by_the_way_to_its_end() {
 }
 
 #[test]
-fn vxlan_with_ends_by_packet_makes_the_card_unknown() {
+fn vxlan_with_an_end_per_packet_makes_the_card_unknown() {
     let _host = host();
     let _bench = Bench::new();
     ip("link add made0 type vxlan external dstport 4789");
@@ -47,7 +47,7 @@ fn vxlan_with_ends_by_packet_makes_the_card_unknown() {
 }
 
 #[test]
-fn wireguard_is_carried_by_the_way_to_its_peer() {
+fn wireguard_is_carried_by_the_route_to_its_peer() {
     let _host = host();
     let bench = Bench::new();
     ip("link add made0 type wireguard");
@@ -75,7 +75,7 @@ fn wireguard_is_carried_by_the_way_to_its_peer() {
 }
 
 #[test]
-fn wireguard_that_went_into_a_namespace_is_carried_here() {
+fn wireguard_moved_to_a_namespace_is_carried_here() {
     let _host = host();
     let bench = Bench::new();
     ip("netns add far");

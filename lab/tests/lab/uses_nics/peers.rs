@@ -153,7 +153,7 @@ fn address_of_the_ssh_server_is_used() {
 }
 
 #[test]
-fn passthru_in_a_container_does_not_call_a_card_free() {
+fn card_is_not_free_as_seen_from_a_container() {
     let _host = host();
     let _bench = Bench::new();
     let mut command = Command::new("unshare");

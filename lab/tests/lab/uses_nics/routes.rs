@@ -25,7 +25,7 @@ fn default_route_of_another_table_counts_with_its_rule() {
 }
 
 #[test]
-fn each_way_of_a_multipath_route_is_used() {
+fn each_next_hop_of_a_multipath_route_is_used() {
     let _host = host();
     let bench = Bench::new();
     let uplink = interface(UPLINK).unwrap();
