@@ -154,7 +154,7 @@ impl FaultQueue {
                 }
                 // The first group does not fit into the buffer.
                 Err(Errno::INVAL) if buffer.len() < MOST_FAULTS * FAULT_SIZE => {
-                    buffer.resize(2 * buffer.len(), 0)
+                    buffer.resize(2 * buffer.len(), 0);
                 }
                 Err(e) => {
                     return Err(Error::Read {
