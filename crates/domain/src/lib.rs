@@ -29,16 +29,16 @@ mod validate;
 mod xml;
 
 pub use error::{Error, Errors, Note};
+pub use model::backend::{Backend, IommufdObject};
 pub use model::device::Devices;
 pub use model::domain::{Domain, Genid, VirtType};
 pub use model::idset::IdSet;
-pub use model::iommufd::{Backend, IommufdObject};
 pub use model::memory::Memory;
 pub use model::os::Arch;
 pub use model::uuid::Uuid;
 pub use model::{
-    clock, cpu, cputune, device, emulator, features, hyperv, iommufd, iothreads, lifecycle, limits,
-    memory, numa, numatune, nvram, os, power, security, sysinfo, vcpu,
+    clock, cpu, cputune, device, emulator, features, firmware, hyperv, iommufd, iothreads,
+    lifecycle, limits, memory, numa, numatune, nvram, os, power, security, sysinfo, toggle, vcpu,
 };
 pub use parse::{Examination, ParsedDomain};
 pub use platform::{Board, Machine, Platform};

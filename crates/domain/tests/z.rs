@@ -64,7 +64,7 @@ fn channel_numbers_are_the_lowest_that_are_free() {
     };
     let cards = [0, 1, 2].map(|n| devno(Item::Interface(n)));
     assert_eq!(cards, ["fe.0.0001", "fe.0.0000", "fe.0.0002"]);
-    assert_eq!(devno(Item::Memballoon), "fe.0.0003");
+    assert_eq!(devno(Item::Memballoon(0)), "fe.0.0003");
 }
 
 #[test]

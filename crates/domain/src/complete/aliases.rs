@@ -1,8 +1,8 @@
 //! Aliases: the ids by which the emulator knows the devices. The names are libvirt's.
 
+use crate::model::device::Item;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::model::device::disk::{Disk, DiskBus};
-use crate::model::device::item::Item;
 use crate::model::device::memory::{MemoryDevice, MemoryModel};
 use crate::model::device::{Address, Devices, DriveAddress, Info, Interface};
 use crate::platform::Board;
@@ -23,32 +23,13 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             Item::Controller(n) => of_controller(&devices.controllers[n], board),
             Item::Interface(n) if devices.interfaces[n].hostdev.is_some() => hostdevs.next(),
             Item::Interface(_) => nets.next(),
-            Item::Serial(n) => format!("serial{n}"),
             // The first console is the first serial port, and has its name.
             Item::Console(0) if devices.has_serial_console() => {
                 devices.serials[0].info.id().to_owned()
             }
-            Item::Console(n) => format!("console{n}"),
-            Item::Filesystem(n) => format!("fs{n}"),
-            Item::Smartcard(n) => format!("smartcard{n}"),
-            Item::Parallel(n) => format!("parallel{n}"),
-            Item::Channel(n) => format!("channel{n}"),
-            Item::Tpm(n) => format!("tpm{n}"),
-            Item::Sound(n) => format!("sound{n}"),
-            Item::Redirdev(n) => format!("redir{n}"),
-            Item::Hub(n) => format!("hub{n}"),
-            Item::Panic(n) => format!("panic{n}"),
-            Item::Shmem(n) => format!("shmem{n}"),
-            Item::Crypto(n) => format!("crypto{n}"),
-            Item::Vsock => "vsock0".into(),
-            Item::Input(n) => format!("input{n}"),
-            Item::Video(n) => format!("video{n}"),
-            Item::Watchdog(n) => format!("watchdog{n}"),
             Item::Hostdev(_) => hostdevs.next(),
-            Item::Memballoon => "balloon0".into(),
-            Item::Rng(n) => format!("rng{n}"),
             Item::Memory(n) => of_memory(&devices.memories[n], &mut memories),
-            Item::Iommu(n) => format!("iommu{n}"),
+            other => other.usual_alias(),
         };
         if let Some(info) = devices.info_mut(item) {
             info.alias.get_or_insert(alias);

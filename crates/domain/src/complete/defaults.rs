@@ -5,10 +5,12 @@ use crate::model::device::Memballoon;
 use crate::model::device::memballoon::MemballoonModel;
 use crate::model::device::rng::RngBackendModel;
 use crate::model::domain::{Domain, VirtType};
-use crate::model::features::{Features, GicVersion, State, Toggle};
+use crate::model::features::{Features, GicVersion};
+use crate::model::firmware::{FirmwareFormat, LoaderType};
 use crate::model::hyperv::HypervMode;
 use crate::model::lifecycle::{CrashAction, LifecycleAction};
-use crate::model::os::{Arch, BootDevice, FirmwareFormat, LoaderType};
+use crate::model::os::{Arch, BootDevice};
+use crate::model::toggle::{OnOff, Toggle};
 use crate::model::vcpu::Placement;
 use crate::platform::{Board, Machine};
 
@@ -81,10 +83,10 @@ fn features(domain: &mut Domain) {
         hyperv.mode.get_or_insert(HypervMode::Custom);
     }
     for toggle in toggles(features).into_iter().flatten() {
-        toggle.state.get_or_insert(State::On);
+        toggle.state.get_or_insert(OnOff::On);
     }
     if let Some(smm) = &mut features.smm {
-        smm.state.get_or_insert(State::On);
+        smm.state.get_or_insert(OnOff::On);
     }
     if let Some(teardown) = &mut features.async_teardown {
         teardown.enabled.get_or_insert(true);

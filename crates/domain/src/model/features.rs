@@ -2,6 +2,7 @@
 
 use crate::model::hyperv::Hyperv;
 use crate::model::memory::Memory;
+use crate::model::toggle::{OnOff, Toggle};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -70,14 +71,14 @@ pub struct Features {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Apic {
     /// Whether the guest can skip the register that ends an interrupt.
-    pub eoi: Option<State>,
+    pub eoi: Option<OnOff>,
 }
 
 /// `<smm>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Smm {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// Its memory.
     pub tseg: Option<Memory>,
 }
@@ -178,23 +179,6 @@ pub struct Aia {
     pub value: Option<AiaValue>,
 }
 
-words! {
-    /// On or off.
-    pub enum State {
-        /// On.
-        On = "on",
-        /// Off.
-        Off = "off",
-    }
-}
-
-/// A feature that is on or off; given without a state it is on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Toggle {
-    /// On, off or unsaid.
-    pub state: Option<State>,
-}
-
 /// `<kvm>` of `<features>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kvm {
@@ -214,7 +198,7 @@ pub struct Kvm {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DirtyRing {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// Entries of the ring: a power of two from 1024 to 65536.
     pub size: Option<u32>,
 }
@@ -364,12 +348,6 @@ impl Element for DirtyRing {
         if self.size.is_some_and(|size| !fits(size)) {
             v.error("'size' of <dirty-ring> must be a power of two from 1024 to 65536".into());
         }
-    }
-}
-
-impl Element for Toggle {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.attr("state", &mut self.state);
     }
 }
 

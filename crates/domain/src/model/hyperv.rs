@@ -1,7 +1,6 @@
 //! `<hyperv>` of `<features>`: enlightenments of Hyper-V, for guests that know it.
 
-use crate::model::features::State;
-use crate::model::features::Toggle;
+use crate::model::toggle::{OnOff, Toggle};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
@@ -60,7 +59,7 @@ pub struct Hyperv {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spinlocks {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// Tries before the host is told, 4095 or more.
     pub retries: Option<u32>,
 }
@@ -69,7 +68,7 @@ pub struct Spinlocks {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stimer {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// Timers that interrupt without a message.
     pub direct: Option<Toggle>,
 }
@@ -78,7 +77,7 @@ pub struct Stimer {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VendorId {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// The name, up to 12 letters.
     pub value: Option<String>,
 }
@@ -87,7 +86,7 @@ pub struct VendorId {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tlbflush {
     /// On, off or unsaid.
-    pub state: Option<State>,
+    pub state: Option<OnOff>,
     /// Of nested guests.
     pub direct: Option<Toggle>,
     /// Of single ranges.
@@ -121,7 +120,7 @@ impl Element for Spinlocks {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("retries", &mut self.retries);
-        if v.reading() && self.state == Some(State::On) && self.retries.is_none_or(|n| n < 0xfff) {
+        if v.reading() && self.state == Some(OnOff::On) && self.retries.is_none_or(|n| n < 0xfff) {
             v.error("<spinlocks> needs the attribute 'retries', 4095 or more".into());
         }
     }
@@ -143,7 +142,7 @@ impl Element for VendorId {
                 && !text.contains(',')
                 && text.bytes().all(|b| (b' '..=b'~').contains(&b))
         };
-        if v.reading() && self.state == Some(State::On) && !self.value.as_ref().is_some_and(fits) {
+        if v.reading() && self.state == Some(OnOff::On) && !self.value.as_ref().is_some_and(fits) {
             v.error(
                 "<vendor_id> needs a 'value' of up to 12 printable letters, without commas".into(),
             );

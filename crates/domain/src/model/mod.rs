@@ -1,6 +1,7 @@
 //! The elements of a domain, each described once: the reader, the writer and the reference of the
 //! XML follow that description.
 
+pub(crate) mod backend;
 pub mod clock;
 pub mod cpu;
 pub mod cputune;
@@ -8,6 +9,7 @@ pub mod device;
 pub(crate) mod domain;
 pub mod emulator;
 pub mod features;
+pub mod firmware;
 pub mod hyperv;
 pub(crate) mod idset;
 pub mod iommufd;
@@ -22,5 +24,6 @@ pub mod os;
 pub mod power;
 pub mod security;
 pub mod sysinfo;
+pub mod toggle;
 pub(crate) mod uuid;
 pub mod vcpu;

@@ -1,6 +1,6 @@
 //! `<nvram>` of `<os>`: where the firmware keeps its variables.
 
-use crate::model::os::FirmwareFormat;
+use crate::model::firmware::FirmwareFormat;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;

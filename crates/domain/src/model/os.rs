@@ -1,5 +1,6 @@
 //! `<os>`: architecture, machine type, firmware, and what is booted.
 
+use crate::model::firmware::{Firmware, FirmwareFeatures, Loader};
 use crate::model::nvram::Nvram;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{AbsolutePath, FilePath, visit_as};
@@ -31,26 +32,6 @@ words! {
         Network = "network",
         /// Floppy disks.
         Fd = "fd",
-    }
-}
-
-words! {
-    /// Firmware chosen by kind rather than by file.
-    pub enum Firmware {
-        /// UEFI.
-        Efi = "efi",
-        /// The machine's BIOS.
-        Bios = "bios",
-    }
-}
-
-words! {
-    /// How a firmware file is put into the guest.
-    pub enum LoaderType {
-        /// As read-only memory.
-        Rom = "rom",
-        /// As flash memory.
-        Pflash = "pflash",
     }
 }
 
@@ -163,32 +144,6 @@ pub struct AcpiTable {
     pub path: Option<String>,
 }
 
-/// `<firmware>` of `<os>`: what firmware is chosen by.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FirmwareFeatures {
-    /// The features.
-    pub features: Vec<FirmwareFeature>,
-}
-
-words! {
-    /// A feature of firmware.
-    pub enum FirmwareFeatureName {
-        /// Keys are there from the start.
-        EnrolledKeys = "enrolled-keys",
-        /// Only what is signed is booted.
-        SecureBoot = "secure-boot",
-    }
-}
-
-/// `<feature>` of `<firmware>`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FirmwareFeature {
-    /// Whether it is wanted.
-    pub enabled: Option<bool>,
-    /// Which.
-    pub name: Option<FirmwareFeatureName>,
-}
-
 /// `<type>` of `<os>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OsType {
@@ -198,33 +153,6 @@ pub struct OsType {
     pub arch: Option<Arch>,
     /// Machine type; the emulator's default when absent.
     pub machine: Option<String>,
-}
-
-/// `<loader>`: a firmware file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Loader {
-    /// Whether the guest can write to it.
-    pub readonly: Option<bool>,
-    /// Whether System Management Mode protects its variables.
-    pub secure: Option<bool>,
-    /// How it is put into the guest.
-    pub kind: Option<LoaderType>,
-    /// Whether it keeps nothing.
-    pub stateless: Option<bool>,
-    /// Format of the file.
-    pub format: Option<FirmwareFormat>,
-    /// Path of the file.
-    pub path: Option<String>,
-}
-
-words! {
-    /// Format of a firmware file.
-    pub enum FirmwareFormat {
-        /// As it is.
-        Raw = "raw",
-        /// QEMU's own.
-        Qcow2 = "qcow2",
-    }
 }
 
 /// `<bootmenu>`.
@@ -275,17 +203,6 @@ impl Element for OsType {
     }
 }
 
-impl Element for Loader {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.yes_no("readonly", &mut self.readonly);
-        v.yes_no("secure", &mut self.secure);
-        v.attr("type", &mut self.kind);
-        v.yes_no("stateless", &mut self.stateless);
-        v.attr("format", &mut self.format);
-        v.text(&mut self.path);
-    }
-}
-
 impl Element for BootMenu {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.yes_no("enable", &mut self.enable);
@@ -312,22 +229,6 @@ impl Element for AcpiTable {
         visit_as::<AbsolutePath>(&mut self.path, |path| v.text(path));
         if self.kind.is_none() || self.path.is_none() {
             v.error("<table> of <acpi> needs its 'type' and the path of its file".into());
-        }
-    }
-}
-
-impl Element for FirmwareFeatures {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.children("feature", &mut self.features);
-    }
-}
-
-impl Element for FirmwareFeature {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.yes_no("enabled", &mut self.enabled);
-        v.attr("name", &mut self.name);
-        if self.enabled.is_none() || self.name.is_none() {
-            v.error("<feature> of <firmware> needs the attributes 'enabled' and 'name'".into());
         }
     }
 }

@@ -90,7 +90,7 @@ pub struct Cipher {
     /// Which.
     pub name: Option<CipherName>,
     /// Whether the guest can use it.
-    pub state: Option<crate::model::features::State>,
+    pub state: Option<crate::model::toggle::OnOff>,
 }
 
 words! {

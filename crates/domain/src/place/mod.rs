@@ -10,7 +10,6 @@ mod buses;
 pub(crate) mod chipset;
 pub(crate) mod plug;
 mod target;
-mod topology;
 pub(crate) mod usb;
 pub(crate) mod virtio;
 pub(crate) mod zpci;
@@ -19,9 +18,9 @@ pub(crate) use buses::Buses;
 
 use crate::bounded::Bounded;
 use crate::error::Error;
+use crate::model::device::Item;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::model::device::controller_list;
-use crate::model::device::item::Item;
 use crate::model::device::{Address, Devices, Info, PciAddress};
 use crate::platform::{Board, Machine};
 use passthru_pci::Address as At;
@@ -219,7 +218,7 @@ fn order(devices: &Devices) -> Vec<Item> {
         Item::Controller(_) => 4,
         Item::Disk(_) => 5,
         Item::Hostdev(_) => 6,
-        Item::Memballoon => 7,
+        Item::Memballoon(_) => 7,
         Item::Rng(_) => 8,
         Item::Watchdog(_) => 9,
         Item::Iommu(_) => 10,
@@ -227,7 +226,7 @@ fn order(devices: &Devices) -> Vec<Item> {
         Item::Shmem(_) => 12,
         Item::Input(_) => 13,
         Item::Serial(_) => 14,
-        Item::Vsock => 15,
+        Item::Vsock(_) => 15,
         Item::Crypto(_) => 16,
         Item::Memory(_) => 16,
         // What remains is on no PCI bus, but for a panic device.

@@ -11,7 +11,7 @@ use crate::model::device::panic::PanicModel;
 use crate::model::device::sound::SoundModel;
 use crate::model::device::video::VideoModel;
 use crate::model::device::watchdog::WatchdogModel;
-use crate::model::device::{Devices, VirtioModel, item::Item};
+use crate::model::device::{Devices, Item, VirtioModel};
 
 /// How a device is connected to the bus above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +112,12 @@ impl Need {
             }
             Item::Hostdev(n) => of_hostdev(devices.hostdevs.get(n)?, pci, pcie),
             Item::Rng(n) => Some(virtio(devices.rngs.get(n)?.model, pci, pcie)),
-            Item::Memballoon => {
+            Item::Memballoon(_) => {
                 let model = devices.memballoon.as_ref()?.virtio()?;
                 Some(virtio(Some(model), pci, pcie))
             }
             Item::Filesystem(n) => Some(virtio(devices.filesystems.get(n)?.model, pci, pcie)),
-            Item::Vsock => Some(virtio(devices.vsock.as_ref()?.model, pci, pcie)),
+            Item::Vsock(_) => Some(virtio(devices.vsock.as_ref()?.model, pci, pcie)),
             Item::Crypto(_) => Some(pcie),
             Item::Shmem(_) => Some(pci),
             Item::Sound(n) => match devices.sounds.get(n)?.model? {

@@ -54,11 +54,11 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
             .hostdevs
             .get(n)
             .is_some_and(|h| matches!(h.source, HostdevSource::ScsiHost(_))),
-        Item::Memballoon => devices
+        Item::Memballoon(_) => devices
             .memballoon
             .as_ref()
             .is_some_and(|b| b.virtio().is_some()),
-        Item::Filesystem(_) | Item::Vsock | Item::Crypto(_) => true,
+        Item::Filesystem(_) | Item::Vsock(_) | Item::Crypto(_) => true,
         Item::Sound(n) => devices
             .sounds
             .get(n)
@@ -112,7 +112,7 @@ fn channels(devices: &mut Devices) {
     };
     let mut items = devices.items();
     items.sort_by_key(|item| match item {
-        Item::Memballoon => 1,
+        Item::Memballoon(_) => 1,
         Item::Rng(_) | Item::Iommu(_) => 2,
         _ => 0,
     });

@@ -1,8 +1,9 @@
 //! Firmware, and what is booted.
 
 use super::{Check, duplicates, span_of};
-use crate::model::features::State;
-use crate::model::os::{Arch, Firmware, LoaderType};
+use crate::model::firmware::{Firmware, LoaderType};
+use crate::model::os::Arch;
+use crate::model::toggle::OnOff;
 use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -107,7 +108,7 @@ fn secure(check: &mut Check<'_>) {
             &os.span,
             format!("<loader secure='yes'> is for the machine 'q35' only, not for '{name}'"),
         );
-    } else if smm.is_none_or(|smm| smm.state == Some(State::Off)) {
+    } else if smm.is_none_or(|smm| smm.state == Some(OnOff::Off)) {
         let message = "<loader secure='yes'> needs the feature <smm>".to_owned();
         check.error_with_hint(
             &os.span,

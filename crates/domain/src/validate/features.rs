@@ -2,8 +2,9 @@
 
 use super::Check;
 use crate::model::domain::VirtType;
-use crate::model::features::{Features, State};
+use crate::model::features::Features;
 use crate::model::os::Arch;
+use crate::model::toggle::OnOff;
 use crate::platform::Board;
 
 const X86: &str = "x86";
@@ -82,7 +83,7 @@ fn smm(check: &mut Check<'_>, features: &Features) {
     let Some(smm) = &features.smm else { return };
     let Some(tseg) = smm.tseg else { return };
     let span = &check.domain.span;
-    if smm.state == Some(State::Off) {
+    if smm.state == Some(OnOff::Off) {
         check.error(span, "<tseg> needs the feature <smm>, which is off".into());
     }
     if tseg.bytes() % (1 << 20) != 0 {
@@ -107,13 +108,13 @@ fn accelerators(check: &mut Check<'_>, features: &Features) {
                 "the feature <tcg> is for <domain type='qemu'> only".into(),
             );
         }
-    } else if ring.is_some_and(|ring| ring.state == Some(State::On)) {
+    } else if ring.is_some_and(|ring| ring.state == Some(OnOff::On)) {
         check.error(
             span,
             "the KVM feature <dirty-ring> needs <domain type='kvm'>".into(),
         );
     }
-    if ring.is_some_and(|ring| ring.state == Some(State::On) && ring.size.is_none()) {
+    if ring.is_some_and(|ring| ring.state == Some(OnOff::On) && ring.size.is_none()) {
         check.error(span, "the KVM feature <dirty-ring> needs a 'size'".into());
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Check;
 use crate::model::device::graphics::GraphicsType;
-use crate::model::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType, Sgio};
+use crate::model::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType};
 use crate::model::device::teaming::TeamingType;
-use crate::model::device::{Devices, Hostdev, Interface};
+use crate::model::device::{Devices, Hostdev, Interface, Sgio};
 use crate::platform::Board;
 use std::collections::HashSet;
 

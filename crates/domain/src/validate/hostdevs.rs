@@ -1,11 +1,12 @@
 //! Devices of the host: each given once, and by one backend.
 
 use super::{Check, duplicates};
+use crate::model::backend::Backend;
 use crate::model::device::disk::DiskBus;
-use crate::model::device::hostdev::{DEFAULT_IOMMUFD, HostdevSource};
+use crate::model::device::hostdev::HostdevSource;
 use crate::model::device::{Address, Hostdev, Item};
 use crate::model::domain::Domain;
-use crate::model::iommufd::Backend;
+use crate::model::iommufd::DEFAULT_IOMMUFD;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();

@@ -1,12 +1,12 @@
 //! Virtual IOMMUs: how many, on which machine, and what goes with what.
 
 use super::{Check, duplicates};
+use crate::model::backend::Backend;
 use crate::model::device::Iommu;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::iommu::{AutoNumber, AutoOnOff, IommuDriver, IommuModel};
 use crate::model::domain::CPUS_WITHOUT_EIM;
 use crate::model::features::IoapicDriver;
-use crate::model::iommufd::Backend;
 use crate::model::os::Arch;
 use crate::platform::Board;
 

@@ -1,12 +1,12 @@
 //! What is not wrong with a domain, but may surprise.
 
 use crate::error::Note;
+use crate::model::backend::Backend;
 use crate::model::device::interface::InterfaceType;
 use crate::model::device::iommu::IommuModel;
 use crate::model::device::net::LinkState;
 use crate::model::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
 use crate::model::domain::Domain;
-use crate::model::iommufd::Backend;
 use crate::model::limits::Memtune;
 use crate::model::security::SeclabelType;
 use crate::xml::span::SourceSpan;

@@ -3,7 +3,8 @@
 use passthru_domain::cpu::{
     Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, MaxphysaddrMode,
 };
-use passthru_domain::features::{Features, Kvm, State, Toggle};
+use passthru_domain::features::{Features, Kvm};
+use passthru_domain::toggle::{OnOff, Toggle};
 use passthru_domain::vcpu::{Vcpu, Vcpus};
 
 use super::hyperv;
@@ -77,7 +78,7 @@ fn extra_properties(context: &Context<'_>) -> Properties {
     let features = context.domain.features.as_ref().unwrap_or(&none);
     let mut properties = super::clock::cpu_properties(context);
     let eoi = features.apic.as_ref().and_then(|apic| apic.eoi);
-    properties.extend(eoi.map(|eoi| ("kvm-pv-eoi".into(), (eoi == State::On).into())));
+    properties.extend(eoi.map(|eoi| ("kvm-pv-eoi".into(), (eoi == OnOff::On).into())));
     properties.extend(toggle("kvm-pv-unhalt", features.pvspinlock.as_ref()));
     properties.extend(
         features

@@ -1,7 +1,7 @@
 //! Firmware: flash memories as block nodes, or `-bios`.
 
+use passthru_domain::firmware::{FirmwareFormat, Loader, LoaderType};
 use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
-use passthru_domain::os::{FirmwareFormat, Loader, LoaderType};
 
 use super::block::{FileNode, file_node, layers_raw};
 use crate::context::Context;

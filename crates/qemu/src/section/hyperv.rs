@@ -1,7 +1,7 @@
 //! What the guest sees of Hyper-V: properties of the CPU.
 
-use passthru_domain::features::{State, Toggle};
 use passthru_domain::hyperv::{Hyperv, HypervMode};
+use passthru_domain::toggle::{OnOff, Toggle};
 
 use super::cpu::Properties;
 use super::machine::is_on;
@@ -21,19 +21,19 @@ pub(crate) fn properties(hyperv: &Hyperv) -> Properties {
     let stimer = hyperv
         .stimer
         .as_ref()
-        .filter(|stimer| stimer.state != Some(State::Off));
+        .filter(|stimer| stimer.state != Some(OnOff::Off));
     let tlbflush = hyperv
         .tlbflush
         .as_ref()
-        .filter(|tlbflush| tlbflush.state != Some(State::Off));
+        .filter(|tlbflush| tlbflush.state != Some(OnOff::Off));
     let spinlocks = hyperv
         .spinlocks
         .as_ref()
-        .filter(|spinlocks| spinlocks.state != Some(State::Off));
+        .filter(|spinlocks| spinlocks.state != Some(OnOff::Off));
     let vendor = hyperv
         .vendor_id
         .as_ref()
-        .filter(|vendor| vendor.state != Some(State::Off));
+        .filter(|vendor| vendor.state != Some(OnOff::Off));
     let all = [
         ("hv-relaxed", on(&hyperv.relaxed)),
         ("hv-vapic", on(&hyperv.vapic)),

@@ -3,8 +3,9 @@
 use passthru_domain::Board;
 use passthru_domain::device::MemoryModel;
 use passthru_domain::device::controller::{Controller, ControllerModel};
-use passthru_domain::features::{Features, GicVersion, IoapicDriver, State, Toggle};
+use passthru_domain::features::{Features, GicVersion, IoapicDriver};
 use passthru_domain::security::CipherName;
+use passthru_domain::toggle::{OnOff, Toggle};
 
 use super::{firmware, iommu, memory, security, sound};
 use crate::context::Context;
@@ -103,7 +104,7 @@ fn features(context: &Context<'_>, list: List) -> List {
             features
                 .smm
                 .as_ref()
-                .map(|smm| smm.state != Some(State::Off)),
+                .map(|smm| smm.state != Some(OnOff::Off)),
         )
         .maybe("kernel_irqchip", irqchip)
         .maybe("gic-version", gic)
@@ -113,7 +114,7 @@ fn features(context: &Context<'_>, list: List) -> List {
 
 /// Given without a state, a feature is on.
 pub(crate) fn is_on(toggle: &Toggle) -> bool {
-    toggle.state != Some(State::Off)
+    toggle.state != Some(OnOff::Off)
 }
 
 /// ACPI is on where the domain says so, on machines that have a choice.
@@ -135,7 +136,7 @@ fn accel(context: &Context<'_>) -> List {
         return List::new("tcg").maybe("tb-size", cache.map(|cache| cache.bytes() >> 20));
     }
     let ring = features.and_then(|features| features.kvm.as_ref()?.dirty_ring.as_ref());
-    let ring = ring.filter(|ring| ring.state != Some(State::Off));
+    let ring = ring.filter(|ring| ring.state != Some(OnOff::Off));
     let list = List::new("kvm").maybe("dirty-ring-size", ring.and_then(|ring| ring.size));
     if context.is_standalone() {
         return list;
@@ -157,7 +158,7 @@ fn keywrap(context: &Context<'_>, name: CipherName) -> Option<bool> {
         .iter()
         .flat_map(|keywrap| &keywrap.ciphers);
     let cipher = ciphers.find(|cipher| cipher.name == Some(name))?;
-    Some(cipher.state == Some(State::On))
+    Some(cipher.state == Some(OnOff::On))
 }
 
 /// Whether the BIOS writes to the serial port: it does where it finds no graphics.

@@ -240,6 +240,14 @@ impl Controller {
             ..Self::default()
         }
     }
+
+    /// Returns whether the controller is an expander bus: a further root bus.
+    pub(crate) fn is_expander(&self) -> bool {
+        matches!(
+            self.model,
+            Some(ControllerModel::PcieExpanderBus | ControllerModel::PciExpanderBus)
+        )
+    }
 }
 
 impl Element for Controller {

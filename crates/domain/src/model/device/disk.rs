@@ -2,6 +2,7 @@
 
 use super::Info;
 use super::secret::Auth;
+use super::sgio::Sgio;
 use super::virtio::VirtioModel;
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
@@ -91,16 +92,6 @@ words! {
         External = "external",
         /// By hand.
         Manual = "manual",
-    }
-}
-
-words! {
-    /// Which SCSI commands of a guest reach the host's disk.
-    pub enum Sgio {
-        /// Harmless ones.
-        Filtered = "filtered",
-        /// All.
-        Unfiltered = "unfiltered",
     }
 }
 

@@ -3,6 +3,7 @@
 use super::address::visit_pci;
 use super::chardev::{Reconnect, SourceSeclabel};
 use super::secret::{Auth, Secret};
+use super::startup_policy::StartupPolicy;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
@@ -58,18 +59,6 @@ words! {
         Unix = "unix",
         /// A PCI function.
         Pci = "pci",
-    }
-}
-
-words! {
-    /// Whether a guest starts without a file.
-    pub enum StartupPolicy {
-        /// No.
-        Mandatory = "mandatory",
-        /// It does where it was there before.
-        Requisite = "requisite",
-        /// Yes.
-        Optional = "optional",
     }
 }
 

@@ -1,7 +1,7 @@
 //! `<iommu>`: a virtual IOMMU.
 
-use super::hostdev::DEFAULT_IOMMUFD;
 use super::{Address, Info};
+use crate::model::iommufd::DEFAULT_IOMMUFD;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 

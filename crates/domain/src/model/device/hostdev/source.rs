@@ -1,11 +1,27 @@
 //! `<source>` of a hostdev: which device of the host it is, in the way of its bus.
 
-use super::HostdevType;
 use super::scsi::ScsiSource;
 use crate::model::device::address::{AddressType, visit_pci};
+use crate::model::device::startup_policy::StartupPolicy;
 use crate::model::uuid::Uuid;
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
+
+words! {
+    /// Bus of the device.
+    pub enum HostdevType {
+        /// PCI.
+        Pci = "pci",
+        /// USB.
+        Usb = "usb",
+        /// SCSI: one device.
+        Scsi = "scsi",
+        /// SCSI: a target that the kernel serves (vhost-scsi).
+        ScsiHost = "scsi_host",
+        /// A mediated device.
+        Mdev = "mdev",
+    }
+}
 
 /// Which device of the host it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,18 +71,6 @@ pub struct UsbHostAddress {
     pub device: Option<u32>,
     /// Port of the bus that it is plugged into.
     pub port: Option<String>,
-}
-
-words! {
-    /// What happens where a device is missing when the guest starts.
-    pub enum StartupPolicy {
-        /// The guest does not start.
-        Mandatory = "mandatory",
-        /// It starts; a guest that arrives without it does not run.
-        Requisite = "requisite",
-        /// It starts without the device.
-        Optional = "optional",
-    }
 }
 
 words! {

@@ -1,0 +1,128 @@
+//! Backend of each device of the host, and the iommufd objects that the devices need.
+
+use crate::model::device::iommu::IommuModel;
+use crate::model::device::{Hostdev, Iommu};
+use crate::model::domain::Domain;
+use crate::model::iommufd::DEFAULT_IOMMUFD;
+use crate::xml::value::words;
+
+words! {
+    /// How a device of the host is given to the guest.
+    pub enum Backend {
+        /// Through /dev/iommu and the device's own VFIO file.
+        Iommufd = "iommufd",
+        /// Through VFIO's container and group.
+        Type1 = "type1",
+    }
+}
+
+/// An open /dev/iommu that devices of the guest work with (QEMU's object `iommufd`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IommufdObject {
+    /// Name; `iommufd0` for the one that is there unnamed.
+    pub id: String,
+    /// Number of the descriptor that the caller left open, where the domain gives one.
+    pub fd: Option<u32>,
+    /// Name under which the caller hands in the descriptor.
+    pub fdgroup: Option<String>,
+}
+
+impl Domain {
+    /// Returns how a device is given to the guest: by its own word, else by the domain's
+    /// `<iommufd>`, else through iommufd behind an IOMMU that needs it, as an accelerated vSMMU
+    /// does. Nothing, where nothing is said, and for a device that VFIO has no part in. Call it on
+    /// a completed domain: what a device is behind depends on its address.
+    pub fn backend(&self, hostdev: &Hostdev) -> Option<Backend> {
+        if !hostdev.is_vfio() {
+            return None;
+        }
+        let of = |iommufd| {
+            if iommufd {
+                Backend::Iommufd
+            } else {
+                Backend::Type1
+            }
+        };
+        let said = hostdev
+            .iommufd()
+            .or(self.iommufd.as_ref().map(|i| i.enabled));
+        let needing = || self.iommu_of(hostdev).filter(|iommu| iommu.needs_iommufd());
+        said.map(of).or_else(|| needing().map(|_| Backend::Iommufd))
+    }
+
+    /// Writes down a backend for each device that neither the domain nor the topology says one for.
+    pub fn settle_backend(&mut self, unsaid: Backend) {
+        let is_settled = |h| !Hostdev::is_vfio(h) || self.backend(h).is_some();
+        let settled: Vec<bool> = self.devices.assigned().map(is_settled).collect();
+        for (hostdev, settled) in self.devices.assigned_mut().zip(settled) {
+            if !settled {
+                hostdev.driver.get_or_insert_default().iommufd = Some(unsaid == Backend::Iommufd);
+            }
+        }
+    }
+
+    /// Returns the objects that the guest's devices need, `iommufd0` first; none where none uses
+    /// iommufd.
+    pub fn iommufd_objects(&self) -> Vec<IommufdObject> {
+        let hostdevs = self.devices.assigned().filter(|h| !h.is_unassigned());
+        let used = hostdevs
+            .filter(|h| self.backend(h) == Some(Backend::Iommufd))
+            .map(|h| self.iommufd_of(h));
+        let mut ids: Vec<&str> = used.collect();
+        ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));
+        ids.sort_by_key(|id| *id != DEFAULT_IOMMUFD);
+        let mut objects: Vec<IommufdObject> = Vec::new();
+        for id in ids {
+            if objects.iter().all(|object| object.id != id) {
+                objects.push(self.object(id));
+            }
+        }
+        objects
+    }
+
+    /// Returns the name of the object that a device works with: the device's own, else the one of
+    /// the virtual IOMMU that it is behind, else `iommufd0`.
+    pub fn iommufd_of<'a>(&'a self, hostdev: &'a Hostdev) -> &'a str {
+        let of_iommu = || self.iommu_of(hostdev).and_then(Iommu::iommufd_id);
+        hostdev
+            .iommufd_id
+            .as_deref()
+            .or_else(of_iommu)
+            .unwrap_or(DEFAULT_IOMMUFD)
+    }
+
+    fn object(&self, id: &str) -> IommufdObject {
+        let named = self
+            .devices
+            .iommus
+            .iter()
+            .filter(|i| i.iommufd_id() == Some(id));
+        let fd = named.filter_map(|i| i.iommufd.as_ref()?.fd).next();
+        let group = self.iommufd.as_ref().and_then(|i| i.fdgroup.clone());
+        IommufdObject {
+            id: id.into(),
+            fd,
+            fdgroup: group.filter(|_| id == DEFAULT_IOMMUFD),
+        }
+    }
+
+    /// Returns the SMMUv3 that serves the root bus or expander which a device is below.
+    pub(crate) fn vsmmu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
+        let is_of_bus =
+            |iommu: &&Iommu| iommu.model == Some(IommuModel::Smmuv3) && iommu.pci_bus().is_some();
+        let mut vsmmus = self.devices.iommus.iter().filter(is_of_bus).peekable();
+        // Most guests have none, and need no walk up their buses for each device.
+        vsmmus.peek()?;
+        let root = self
+            .devices
+            .root_bus_of(hostdev.info.address.as_ref()?.pci()?);
+        vsmmus.find(|iommu| iommu.pci_bus() == Some(root))
+    }
+
+    /// Returns the virtual IOMMU that a device is behind: the one of its bus, else the one of the
+    /// machine.
+    fn iommu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
+        let of_machine = || self.devices.iommus.iter().find(|i| i.pci_bus().is_none());
+        self.vsmmu_of(hostdev).or_else(of_machine)
+    }
+}

@@ -1,0 +1,232 @@
+//! The element `<hostdev>`.
+
+use super::source::{HostdevSource, HostdevType, MdevSource, UsbSource};
+use crate::model::device::sgio::Sgio;
+use crate::model::device::teaming::Teaming;
+use crate::model::device::{Address, Info};
+use crate::model::iommufd::DEFAULT_IOMMUFD;
+use crate::xml::value::words;
+use crate::xml::{Element, Visitor};
+
+words! {
+    /// How the device is found.
+    pub enum HostdevMode {
+        /// By its address on a bus.
+        Subsystem = "subsystem",
+    }
+}
+
+words! {
+    /// What a mediated device or a SCSI target is to the guest.
+    pub enum HostdevModel {
+        /// A PCI device.
+        VfioPci = "vfio-pci",
+        /// A channel device of Z.
+        VfioCcw = "vfio-ccw",
+        /// Crypto adapters of Z.
+        VfioAp = "vfio-ap",
+        /// A virtio device with the old interface and the new one.
+        VirtioTransitional = "virtio-transitional",
+        /// A virtio device with the new interface alone.
+        VirtioNonTransitional = "virtio-non-transitional",
+    }
+}
+
+words! {
+    /// What gives the device to the guest.
+    pub enum HostdevDriverName {
+        /// VFIO.
+        Vfio = "vfio",
+        /// VFIO through iommufd: the seeds' spelling of `iommufd='yes'`.
+        Iommufd = "iommufd",
+    }
+}
+
+/// A device of the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hostdev {
+    /// Alias and address.
+    pub info: Info,
+    /// How it is found.
+    pub mode: Option<HostdevMode>,
+    /// Its bus.
+    pub kind: Option<HostdevType>,
+    /// Whether it is bound to VFIO before the start and given back after.
+    pub managed: Option<bool>,
+    /// Whether SCSI commands are looked at.
+    pub sgio: Option<Sgio>,
+    /// Whether the emulator may send any SCSI command.
+    pub rawio: Option<bool>,
+    /// What a mediated device or SCSI target is to the guest.
+    pub model: Option<HostdevModel>,
+    /// Whether the guest's console shows what the device draws.
+    pub display: Option<bool>,
+    /// Whether the console also shows what the firmware draws before the device's driver runs.
+    pub ramfb: Option<bool>,
+    /// How VFIO is used.
+    pub driver: Option<HostdevDriver>,
+    /// The device on the host.
+    pub source: HostdevSource,
+    /// `<iommufdId>`: an iommufd object by name. The default one is kept as `iommufd='yes'`.
+    pub iommufd_id: Option<String>,
+    /// `<iommufdFd>`: number of an open VFIO cdev that the caller left open.
+    pub iommufd_fd: Option<u32>,
+    /// The device's part in a pair of network devices.
+    pub teaming: Option<Teaming>,
+    /// Whether the guest can only read the SCSI device.
+    pub readonly: bool,
+    /// Whether several guests can have the SCSI device.
+    pub shareable: bool,
+}
+
+/// `<driver>` of a hostdev.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostdevDriver {
+    /// What gives the device to the guest.
+    pub name: Option<HostdevDriverName>,
+    /// The kernel driver to bind: `vfio-pci` or a variant.
+    pub model: Option<String>,
+    /// iommufd (yes), type1 (no) or unsaid.
+    pub iommufd: Option<bool>,
+}
+
+impl Hostdev {
+    /// Returns the address on the host of a PCI device.
+    pub const fn pci(&self) -> Option<passthru_pci::Address> {
+        match &self.source {
+            HostdevSource::Pci(pci) => Some(pci.address),
+            _ => None,
+        }
+    }
+
+    /// Returns the USB device, where it is one.
+    pub const fn usb(&self) -> Option<&UsbSource> {
+        match &self.source {
+            HostdevSource::Usb(usb) => Some(usb),
+            _ => None,
+        }
+    }
+
+    /// Returns the mediated device, where it is one.
+    pub const fn mdev(&self) -> Option<&MdevSource> {
+        match &self.source {
+            HostdevSource::Mdev(mdev) => Some(mdev),
+            _ => None,
+        }
+    }
+
+    /// Whether VFIO gives the device to the guest: a PCI function or a mediated device.
+    pub const fn is_vfio(&self) -> bool {
+        matches!(self.source, HostdevSource::Pci(_) | HostdevSource::Mdev(_))
+    }
+
+    /// Whether the guest does not see the device: `<address type='unassigned'/>`.
+    pub fn is_unassigned(&self) -> bool {
+        self.info.address == Some(Address::Unassigned)
+    }
+
+    /// Returns the device's own word on iommufd: yes, no or unsaid.
+    pub fn iommufd(&self) -> Option<bool> {
+        let named = self.iommufd_id.is_some() || self.iommufd_fd.is_some();
+        self.driver
+            .as_ref()
+            .and_then(|d| d.iommufd)
+            .or(named.then_some(true))
+    }
+
+    /// Names the device on the host for a message: `0000:01:00.0`, `usb 14:6`.
+    pub fn host_name(&self) -> String {
+        match &self.source {
+            HostdevSource::Pci(pci) => pci.address.to_string(),
+            HostdevSource::Usb(usb) => usb.to_string(),
+            HostdevSource::Scsi(scsi) => scsi.to_string(),
+            HostdevSource::ScsiHost(target) => target.wwpn.clone().unwrap_or_default(),
+            HostdevSource::Mdev(mdev) => mdev.uuid.to_string(),
+        }
+    }
+}
+
+impl Element for Hostdev {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("mode", &mut self.mode);
+        v.attr("type", &mut self.kind);
+        v.yes_no("managed", &mut self.managed);
+        v.attr("sgio", &mut self.sgio);
+        v.yes_no("rawio", &mut self.rawio);
+        v.attr("model", &mut self.model);
+        v.on_off("display", &mut self.display);
+        v.on_off("ramfb", &mut self.ramfb);
+        v.child("driver", &mut self.driver);
+        if v.reading() {
+            self.source = HostdevSource::of(self.kind.unwrap_or(HostdevType::Pci));
+        }
+        let has_source = self.source.visit(v);
+        v.leaf("iommufdId", &mut self.iommufd_id);
+        v.leaf("iommufdFd", &mut self.iommufd_fd);
+        v.child("teaming", &mut self.teaming);
+        v.flag("readonly", &mut self.readonly);
+        v.flag("shareable", &mut self.shareable);
+        self.info.visit_with_rom(v);
+        if v.reading() {
+            self.check(has_source, v);
+            self.spell_as_upstream();
+        }
+    }
+}
+
+impl Hostdev {
+    fn check(&self, has_source: bool, v: &mut dyn Visitor) {
+        if self.mode.is_none() {
+            v.error("<hostdev> needs the attribute mode='subsystem'".into());
+        }
+        if self.kind.is_none() {
+            v.error("<hostdev> needs the attribute 'type'".into());
+        } else if !has_source {
+            v.error("<hostdev> needs a <source> that says which device it is".into());
+        }
+        if self.kind == Some(HostdevType::Mdev) && self.model.is_none() {
+            v.error("<hostdev> of type 'mdev' needs the attribute 'model'".into());
+        }
+        let says_no = self
+            .driver
+            .as_ref()
+            .is_some_and(|d| d.iommufd == Some(false));
+        if says_no && (self.iommufd_id.is_some() || self.iommufd_fd.is_some()) {
+            v.error("iommufd='no' contradicts <iommufdId> and <iommufdFd>".into());
+        }
+    }
+
+    /// The seeds' spellings become upstream's, where upstream has one.
+    fn spell_as_upstream(&mut self) {
+        if self.iommufd_id.as_deref() == Some(DEFAULT_IOMMUFD) {
+            self.iommufd_id = None;
+            self.driver.get_or_insert_default().iommufd = Some(true);
+        }
+        if let Some(driver) = &mut self.driver
+            && driver.name == Some(HostdevDriverName::Iommufd)
+        {
+            driver.name = Some(HostdevDriverName::Vfio);
+            driver.iommufd = Some(true);
+        }
+    }
+}
+
+impl Element for HostdevDriver {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("name", &mut self.name);
+        v.attr("model", &mut self.model);
+        v.yes_no("iommufd", &mut self.iommufd);
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if let Some(model) = &self.model
+            && (model.is_empty() || !model.bytes().all(is_fit))
+        {
+            v.error(format!(
+                "the driver model '{}' is not the name of a driver",
+                model.escape_debug()
+            ));
+        }
+        if self.name == Some(HostdevDriverName::Iommufd) && self.iommufd == Some(false) {
+            v.error("name='iommufd' contradicts iommufd='no'".into());
+        }
+    }
+}
