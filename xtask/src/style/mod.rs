@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cargo;
-use report::Report;
+use report::{Report, Rule};
 
 /// Folders of the project that hold sources.
 const FOLDERS: &[&str] = &["bench", "crates", "fuzz", "lab", "xtask"];
@@ -54,6 +54,8 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
     } else {
         files_of(paths)?
     };
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md"))?;
+    let may_be_unsafe: Vec<&str> = prose::paths(&architecture).collect();
     let mut report = Report::default();
     for path in files {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -66,6 +68,13 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
             prose::measure_page(&name, &text, &mut report);
         } else {
             source::measure(&name, &text, &mut report)?;
+            if let Some(line) = source::line_with_unsafe(&text)
+                && !may_be_unsafe
+                    .iter()
+                    .any(|listed| Path::new(&name).starts_with(listed))
+            {
+                report.note(Rule::UnlistedUnsafe, &name, line, "");
+            }
         }
     }
     if paths.is_empty() {

@@ -33,6 +33,14 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
     paragraph.end(file, report);
 }
 
+/// Returns the paths of files and folders in the project that a page quotes.
+pub(super) fn paths(page: &str) -> impl Iterator<Item = &str> {
+    let quoted = page
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    quoted.filter(|code| code.contains("/src") || code.contains("/tests"))
+}
+
 /// Returns the names of tests that a line quotes: code with at least three underscores.
 fn tests(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);

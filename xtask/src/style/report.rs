@@ -15,6 +15,7 @@ pub(crate) enum Rule {
     BoundClosure,
     TupleLet,
     MissingTest,
+    UnlistedUnsafe,
 }
 
 /// Rules that no place may break.
@@ -25,6 +26,7 @@ const NEVER_BROKEN: &[Rule] = &[
     Rule::LongTestName,
     Rule::RiddleTestName,
     Rule::MissingTest,
+    Rule::UnlistedUnsafe,
 ];
 
 /// Everything measured in a set of files.
@@ -73,6 +75,7 @@ impl Rule {
             Self::BoundClosure => "closure bound to a name",
             Self::TupleLet => "tuple bound to a tuple of names",
             Self::MissingTest => "page names a test that does not exist",
+            Self::UnlistedUnsafe => "unsafe code that ARCHITECTURE.md does not list",
         }
     }
 }

@@ -36,6 +36,15 @@ pub(super) fn measure(file: &str, text: &str, report: &mut Report) -> Result<()>
     Ok(())
 }
 
+/// Returns the line that lifts the lint against unsafe code.
+pub(super) fn line_with_unsafe(text: &str) -> Option<usize> {
+    let position = text.lines().position(|line| {
+        let lifts = line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
+        lifts && line.trim_start().starts_with('#')
+    });
+    position.map(|index| index + 1)
+}
+
 struct Visitor<'a> {
     file: &'a str,
     report: &'a mut Report,
@@ -197,6 +206,13 @@ mod tests {
             found,
             "x.rs:1: closure bound to a name: g\nx.rs:1: tuple bound to a tuple of names: (a , b)\n"
         );
+    }
+
+    #[test]
+    fn lifted_lint_against_unsafe_code_is_found() {
+        let text = "fn f() {}\n#[allow(unsafe_code)]\nfn g() {}\n";
+        assert_eq!(line_with_unsafe(text), Some(2));
+        assert_eq!(line_with_unsafe("// #[allow(unsafe_code)]"), None);
     }
 
     #[test]
