@@ -5,13 +5,14 @@
 //! [`Guest`], paused. [`Guest::finish`] waits for its end and gives the devices back. Nothing here
 //! prints or reads the environment.
 
-#[cfg(test)]
-mod crowded;
 mod error;
 mod opener;
 mod plan;
 mod run;
 mod start;
+#[cfg(test)]
+#[path = "../../host/src/test_threads.rs"]
+mod test_threads;
 
 pub use error::Error;
 pub use opener::RefusedLink;
@@ -19,10 +20,10 @@ pub use plan::memlock::MemlockItem;
 pub use plan::start_plan::{StartPlan, StartSettings};
 pub use plan::step::Step;
 pub use run::dead_guest::{DeadGuest, dead_guests};
+pub use run::ending::{Ending, EndingNotice};
 pub use run::folder::{FolderError, RUN_DIR};
 pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
-pub use run::machine::{QUIT_TIME, TERMINATE_TIME};
 pub use start::check::{check, start_notes};
 pub use start::copy::TooLarge;
 pub use start::ids::{RangeError, UidRange};

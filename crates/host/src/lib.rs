@@ -33,6 +33,8 @@ mod record;
 mod sys;
 mod sysfs;
 #[cfg(test)]
+mod test_threads;
+#[cfg(test)]
 mod test_tree;
 mod time_limit;
 mod usage;

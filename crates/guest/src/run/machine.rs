@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// Time that a VMM has to end after `quit`, before it gets SIGTERM: only one that hangs needs more.
-pub const QUIT_TIME: Duration = Duration::from_secs(10);
+pub(crate) const QUIT_TIME: Duration = Duration::from_secs(10);
 /// Time that a VMM has to end after SIGTERM, before it is killed: it writes out what it holds of
 /// disks, and unpins the guest's memory.
-pub const TERMINATE_TIME: Duration = Duration::from_secs(50);
+pub(crate) const TERMINATE_TIME: Duration = Duration::from_secs(50);
 /// How often a wait looks whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(100);
 

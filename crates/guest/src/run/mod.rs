@@ -2,6 +2,7 @@
 
 pub(crate) mod console;
 pub(crate) mod dead_guest;
+pub(crate) mod ending;
 pub(crate) mod folder;
 pub(crate) mod forget;
 pub(crate) mod guest;

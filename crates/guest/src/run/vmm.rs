@@ -121,7 +121,7 @@ fn end(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crowded::has_no_room;
+    use crate::test_threads::{forbid_threads, is_without_threads};
     use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
@@ -130,7 +130,8 @@ mod tests {
         let mut command = Command::new("/bin/sleep");
         let child = command.arg("60").stderr(Stdio::piped()).spawn().unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
-        if has_no_room("run::vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
+        if is_without_threads("run::vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
+            forbid_threads();
             let error = Vmm::new(child).map(drop).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert!(!process.exists());

@@ -99,7 +99,7 @@ impl UidRange {
 /// [`Error::UidInUse`] if the system has given the recorded id to another user;
 /// [`Error::NoFreeUid`]; a record that cannot be read, also another guest's, since its id is not
 /// known then.
-pub(crate) fn of_guest(
+pub(crate) fn choose_ids(
     name: &str,
     records: &Records,
     range: UidRange,
@@ -208,7 +208,7 @@ mod tests {
     impl Setup {
         fn ids(&self, name: &str, range: &str) -> Result<Ids, Error> {
             let range = range.parse().unwrap();
-            of_guest(name, &self.records, range, &Host::new(), self.folder.path())
+            choose_ids(name, &self.records, range, &Host::new(), self.folder.path())
         }
 
         fn record(&self, name: &str, ids: Ids) {
@@ -326,7 +326,7 @@ mod tests {
         fs::write(proc.join("status"), "Uid:\t2100000000\t0\t0\t0\n").unwrap();
         let host = Host::at(setup.folder.path());
         let range = "2100000000-2100000001".parse().unwrap();
-        let ids = of_guest("vm", &setup.records, range, &host, setup.folder.path()).unwrap();
+        let ids = choose_ids("vm", &setup.records, range, &host, setup.folder.path()).unwrap();
         assert_eq!(ids.uid, 2_100_000_001);
     }
 }

@@ -96,13 +96,13 @@ impl User {
     ///
     /// # Errors
     /// If no id is free, or a record cannot be used.
-    pub fn of_guest(
+    pub fn for_guest(
         name: &str,
         records: &Records,
         range: UidRange,
         host: &Host,
     ) -> Result<Self, RecordError> {
-        ids::of_guest(name, records, range, host, Path::new(ETC)).map(Self::own)
+        ids::choose_ids(name, records, range, host, Path::new(ETC)).map(Self::own)
     }
 
     pub(crate) fn own(ids: Ids) -> Self {
@@ -259,7 +259,7 @@ fn find(name: &str) -> Result<Option<User>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crowded::has_no_room;
+    use crate::test_threads::{forbid_threads, is_without_threads};
 
     #[test]
     fn root_is_refused_by_name_and_by_number() {
@@ -299,7 +299,10 @@ mod tests {
     fn user_is_asked_without_a_panic_where_no_thread_can_be_made() {
         let user = User::choose(None).unwrap();
         let test = "start::user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
-        let may = !has_no_room(test);
+        let may = !is_without_threads(test);
+        if !may {
+            forbid_threads();
+        }
         assert_eq!(user.may_open(Path::new("/dev/null"), false), may);
         let expected = if may {
             Ok(Ok(7))

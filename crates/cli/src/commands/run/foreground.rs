@@ -1,32 +1,20 @@
 //! A guest in the foreground: its console, its end, and the signals that ask for the end.
 
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ChildStdout;
+use std::time::{Duration, Instant};
+
+use passthru_guest::{Ending, EndingNotice, Guest};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::console::{Console, Typed};
 use super::screen::Screen;
 use crate::message::say;
 use crate::signals::Signals;
-use passthru_guest::{Error as GuestError, Guest, QUIT_TIME, TERMINATE_TIME};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::process::ChildStdout;
-use std::time::{Duration, Instant};
 
-/// Pieces of output that are read after the VMM has ended.
-const LAST_PIECES: usize = 256;
-
-/// How far the end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Running,
-    /// The guest was asked to power off.
-    PoweringOff,
-    /// The VMM was told to quit.
-    Quitting,
-    /// It got SIGTERM, to the same effect.
-    Terminating,
-    /// It was killed.
-    Killed,
-}
+/// Number of reads of output after the VMM has ended.
+const LAST_READS: usize = 256;
 
 struct Foreground<'a> {
     guest: &'a mut Guest,
@@ -35,40 +23,44 @@ struct Foreground<'a> {
     stdout: Option<ChildStdout>,
     screen: Screen,
     monitor_open: bool,
-    stage: Stage,
-    deadline: Option<Instant>,
-    stop_timeout: Duration,
+    ending: Ending,
 }
 
-/// Stays with the guest until its VMM has ended. A first signal asks the guest to power off, a
-/// second one or `stop_timeout` tells the VMM to quit. One that does not end then gets SIGTERM, and
-/// is killed in the end.
+/// Stays with the guest until its VMM has ended. The first signal asks the guest to power off. A
+/// second one, or the end of `stop_timeout`, tells the VMM to quit. [`Ending`] has the later
+/// stages.
 pub(super) fn stay(
     guest: &mut Guest,
     signals: &Signals,
     console: Option<Console>,
     stop_timeout: Duration,
 ) {
+    let stdout = guest
+        .take_stdout()
+        .filter(|stdout| rustix::io::ioctl_fionbio(stdout, true).is_ok());
     let mut foreground = Foreground {
-        stdout: guest
-            .take_stdout()
-            .filter(|out| rustix::io::ioctl_fionbio(out, true).is_ok()),
         guest,
         signals,
         console,
+        stdout,
         screen: Screen::default(),
         monitor_open: true,
-        stage: Stage::Running,
-        deadline: None,
-        stop_timeout,
+        ending: Ending::new(stop_timeout),
     };
-    while !foreground.turn() {}
-    foreground.last_words();
+    loop {
+        let ready = foreground.wait();
+        foreground.handle(&ready);
+        if ready.ended {
+            break;
+        }
+    }
+    foreground.show_last_output();
 }
 
-/// What there is to do after waiting.
+/// Events that a wait found.
 #[derive(Default)]
 struct Ready {
+    /// The VMM has ended.
     ended: bool,
     signal: bool,
     monitor: bool,
@@ -77,16 +69,36 @@ struct Ready {
     screen: bool,
 }
 
+/// Descriptors to wait for, and their places in the result.
+#[derive(Default)]
+struct PollSet<'fd> {
+    fds: Vec<PollFd<'fd>>,
+}
+
+impl<'fd> PollSet<'fd> {
+    /// Adds a descriptor and returns its place.
+    fn add(&mut self, fd: BorrowedFd<'fd>, events: PollFlags) -> usize {
+        self.fds.push(PollFd::from_borrowed_fd(fd, events));
+        self.fds.len() - 1
+    }
+
+    /// Returns whether the descriptor at a place has an event.
+    fn is_ready(&self, place: Option<usize>) -> bool {
+        place
+            .and_then(|place| self.fds.get(place))
+            .is_some_and(|fd| !fd.revents().is_empty())
+    }
+}
+
 impl Foreground<'_> {
-    /// Waits for something and deals with it. Returns whether the VMM has ended.
-    fn turn(&mut self) -> bool {
-        let ready = self.wait();
+    /// Deals with events: moves output and input, and takes requests to end the guest.
+    fn handle(&mut self, ready: &Ready) {
         if ready.screen {
             self.screen.write_some();
         }
-        let mut ends = ready.signal && self.signals.taken() > 0;
+        let mut is_asked = ready.signal && self.signals.taken() > 0;
         if let Some(console) = &mut self.console {
-            ends |= ready.stdin && console.read_input() == Typed::Escape;
+            is_asked |= ready.stdin && console.read_input() == Typed::Escape;
             if self.screen.has_room() {
                 console.transfer(&mut self.screen);
             }
@@ -97,139 +109,99 @@ impl Foreground<'_> {
         if ready.monitor {
             match self.guest.handle_events() {
                 Ok(false) => {}
-                Ok(true) => self.enter(Stage::Quitting, QUIT_TIME),
-                Err(error) => self.lose_monitor(&error),
+                Ok(true) => self.ending.note_quit(),
+                Err(error) => {
+                    self.monitor_open = false;
+                    self.ending.lose_monitor(self.guest, &error);
+                }
             }
         }
-        if ends || is_over(self.deadline) {
+        if is_asked || self.ending.is_due() {
             self.advance();
         }
-        ready.ended
+    }
+
+    fn advance(&mut self) {
+        match self.ending.advance(self.guest) {
+            Some(EndingNotice::PoweringOff(time)) => {
+                let seconds = time.as_secs();
+                say!(
+                    "passthru: asked the guest to power off; repeat to end it at once, or wait \
+                     {seconds} s"
+                );
+            }
+            Some(EndingNotice::Waiting) => {
+                say!("passthru: waiting for the VMM to write out its data");
+            }
+            None => {}
+        }
     }
 
     fn wait(&self) -> Ready {
-        let mut fds = vec![
-            PollFd::new(&self.guest, PollFlags::IN),
-            PollFd::new(self.signals, PollFlags::IN),
-        ];
-        let mut add = |fd| {
-            fds.push(fd);
-            fds.len() - 1
-        };
-        let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
-        let (in_events, out_events) = (PollFlags::IN, PollFlags::OUT);
-        let of_monitor = if self.guest.wants_to_send() {
-            in_events | out_events
-        } else {
-            in_events
-        };
-        let monitor = self.monitor_open.then(|| {
-            add(PollFd::from_borrowed_fd(
-                self.guest.monitor_fd(),
-                of_monitor,
-            ))
-        });
-        let of_vmm = self
-            .stdout
-            .as_ref()
-            .filter(|_| self.screen.has_room())
-            .map(|fd| add(PollFd::new(fd, in_events)));
-        if let Some((pty, events)) = self
-            .console
-            .as_ref()
-            .and_then(|console| console.pty(&self.screen))
-        {
-            add(PollFd::from_borrowed_fd(pty, events));
+        let stdin = std::io::stdin();
+        let stdout = std::io::stdout();
+        let mut set = PollSet::default();
+        let vmm = set.add(self.guest.as_fd(), PollFlags::IN);
+        let signals = set.add(self.signals.as_fd(), PollFlags::IN);
+        let mut monitor = None;
+        if self.monitor_open {
+            let mut events = PollFlags::IN;
+            if self.guest.wants_to_send() {
+                events |= PollFlags::OUT;
+            }
+            monitor = Some(set.add(self.guest.monitor_fd(), events));
         }
-        let wants_input = self.console.as_ref().is_some_and(Console::wants_input);
-        let input = wants_input.then(|| add(PollFd::from_borrowed_fd(stdin.as_fd(), in_events)));
-        let screen = (!self.screen.has_room())
-            .then(|| add(PollFd::from_borrowed_fd(stdout.as_fd(), out_events)));
-        if poll(&mut fds, self.timeout().as_ref()).is_err() {
+        let mut vmm_output = None;
+        if let Some(output) = self.stdout.as_ref().filter(|_| self.screen.has_room()) {
+            vmm_output = Some(set.add(output.as_fd(), PollFlags::IN));
+        }
+        if let Some(console) = &self.console
+            && let Some((pty, events)) = console.pty(&self.screen)
+        {
+            set.add(pty, events);
+        }
+        let mut input = None;
+        if self.console.as_ref().is_some_and(Console::wants_input) {
+            input = Some(set.add(stdin.as_fd(), PollFlags::IN));
+        }
+        let mut screen = None;
+        if !self.screen.has_room() {
+            screen = Some(set.add(stdout.as_fd(), PollFlags::OUT));
+        }
+        if poll(&mut set.fds, self.timeout().as_ref()).is_err() {
             // EINTR: the signal is on its pipe.
             return Ready {
                 signal: true,
                 ..Ready::default()
             };
         }
-        let is = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         Ready {
-            ended: is(0),
-            signal: is(1),
-            monitor: self.monitor_open
-                && (self.guest.has_events()
-                    || monitor.is_some_and(is)
-                    || is_over(self.guest.deadline())),
-            stdout: of_vmm.is_some_and(is),
-            stdin: input.is_some_and(is),
-            screen: screen.is_some_and(is),
+            ended: set.is_ready(Some(vmm)),
+            signal: set.is_ready(Some(signals)),
+            monitor: self.monitor_open && (set.is_ready(monitor) || self.has_monitor_work()),
+            stdout: set.is_ready(vmm_output),
+            stdin: set.is_ready(input),
+            screen: set.is_ready(screen),
         }
     }
 
-    /// No time at all where something is there that poll cannot see.
+    /// Returns whether the monitor needs a call although its descriptor has no event.
+    fn has_monitor_work(&self) -> bool {
+        let is_late = self
+            .guest
+            .deadline()
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        self.guest.has_events() || is_late
+    }
+
+    /// Returns the time to wait: none if there is an event that poll cannot see.
     fn timeout(&self) -> Option<Timespec> {
         if self.monitor_open && self.guest.has_events() {
             return Some(Timespec::default());
         }
         let answer = self.guest.deadline().filter(|_| self.monitor_open);
-        let next = self.deadline.into_iter().chain(answer).min()?;
+        let next = self.ending.deadline().into_iter().chain(answer).min()?;
         Some(timespec(next.saturating_duration_since(Instant::now())))
-    }
-
-    /// Goes one stage further towards the end.
-    fn advance(&mut self) {
-        match self.stage {
-            Stage::Running if self.guest.power_down().is_ok() => {
-                let seconds = self.stop_timeout.as_secs();
-                say!(
-                    "passthru: asked the guest to power off; repeat to end it at once, or wait {seconds} s"
-                );
-                self.enter(Stage::PoweringOff, self.stop_timeout);
-            }
-            Stage::Running | Stage::PoweringOff => {
-                if self.guest.quit().is_err() {
-                    self.terminate();
-                } else {
-                    self.enter(Stage::Quitting, QUIT_TIME);
-                }
-            }
-            // It may be writing out the guest's data: only time ends that.
-            Stage::Quitting | Stage::Terminating | Stage::Killed if !is_over(self.deadline) => {
-                say!("passthru: waiting for the VMM to write out its data");
-            }
-            Stage::Quitting => self.terminate(),
-            Stage::Terminating | Stage::Killed => {
-                tracing::warn!("the VMM does not end: killing it");
-                self.guest.kill();
-                self.enter(Stage::Killed, TERMINATE_TIME);
-            }
-        }
-    }
-
-    fn enter(&mut self, stage: Stage, patience: Duration) {
-        self.stage = stage;
-        self.deadline = Some(Instant::now() + patience);
-    }
-
-    fn terminate(&mut self) {
-        self.guest.terminate();
-        self.enter(Stage::Terminating, TERMINATE_TIME);
-    }
-
-    /// Does without the monitor. One that was closed is that of a VMM that ends; a VMM whose
-    /// monitor cannot be used is told to end.
-    fn lose_monitor(&mut self, error: &GuestError) {
-        self.monitor_open = false;
-        let is_closed = matches!(error, GuestError::Monitor(cause) if cause.is_closed());
-        if !is_closed {
-            let cause = std::error::Error::source(error)
-                .map(|cause| format!(": {cause}"))
-                .unwrap_or_default();
-            tracing::warn!("{error}{cause}; ending the guest");
-            self.terminate();
-        } else if self.stage < Stage::Quitting {
-            self.enter(Stage::Quitting, QUIT_TIME);
-        }
     }
 
     fn read_stdout(&mut self) {
@@ -241,16 +213,16 @@ impl Foreground<'_> {
     }
 
     /// Shows what the guest and the VMM wrote last.
-    fn last_words(&mut self) {
-        for _ in 0..LAST_PIECES {
-            let more = self
+    fn show_last_output(&mut self) {
+        for _ in 0..LAST_READS {
+            let has_more = self
                 .console
                 .as_mut()
                 .is_some_and(|console| console.transfer(&mut self.screen));
             if self.stdout.is_some() {
                 self.read_stdout();
             }
-            if !more && self.stdout.is_none() {
+            if !has_more && self.stdout.is_none() {
                 break;
             }
         }
@@ -258,14 +230,9 @@ impl Foreground<'_> {
     }
 }
 
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
-}
-
 fn timespec(duration: Duration) -> Timespec {
-    let seconds = duration.as_secs().try_into().unwrap_or(i64::MAX);
     Timespec {
-        tv_sec: seconds,
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
     }
 }

@@ -151,7 +151,7 @@ fn starts_at_once_get_different_ids() {
     let range: UidRange = "2100000000-2100000007".parse().unwrap();
     let take = |name: String| loop {
         let records = Records::new(path.join("guests"));
-        let user = User::of_guest(&name, &records, range, &Host::at(path)).unwrap();
+        let user = User::for_guest(&name, &records, range, &Host::at(path)).unwrap();
         let uid = user.uid();
         match start(&plan(path, &name, user), path) {
             Ok(registration) => {

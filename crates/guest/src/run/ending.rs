@@ -1,0 +1,123 @@
+//! The end of a guest on request, in stages.
+//!
+//! | stage | what the VMM got | time limit |
+//! |---|---|---|
+//! | power-off | `system_powerdown`, which the guest may ignore | chosen by the caller |
+//! | quit | `quit` | [`QUIT_TIME`] |
+//! | terminate | SIGTERM | [`TERMINATE_TIME`] |
+//! | kill | SIGKILL | none |
+
+use std::time::{Duration, Instant};
+
+use super::guest::Guest;
+use super::machine::{QUIT_TIME, TERMINATE_TIME};
+use crate::error::Error;
+
+/// Stage that the end of a guest has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    PoweringOff,
+    Quitting,
+    Terminating,
+    Killed,
+}
+
+/// Message for the user about a request to end the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndingNotice {
+    /// The guest was asked to power off, and has this time for it.
+    PoweringOff(Duration),
+    /// The VMM may be writing the guest's data: the request changes nothing.
+    Waiting,
+}
+
+/// The end of one guest. The caller waits for events, and calls [`Ending::advance`] for each
+/// request of the user and when [`Ending::deadline`] is over.
+#[derive(Debug)]
+pub struct Ending {
+    stage: Stage,
+    deadline: Option<Instant>,
+    power_off_time: Duration,
+}
+
+impl Ending {
+    /// Returns the state of a guest that runs. `power_off_time` is the time that the guest has to
+    /// power off when it is asked to.
+    pub fn new(power_off_time: Duration) -> Self {
+        Self {
+            stage: Stage::Running,
+            deadline: None,
+            power_off_time,
+        }
+    }
+
+    /// Returns the time at which the next stage is due, unless the VMM has ended by then.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns whether the deadline is over.
+    pub fn is_due(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Goes one stage further. From the quit stage on, requests change nothing: only the deadline
+    /// leads further, since the VMM may be writing the guest's data.
+    pub fn advance(&mut self, guest: &mut Guest) -> Option<EndingNotice> {
+        match self.stage {
+            Stage::Running if guest.power_down().is_ok() => {
+                self.enter(Stage::PoweringOff, self.power_off_time);
+                return Some(EndingNotice::PoweringOff(self.power_off_time));
+            }
+            Stage::Running | Stage::PoweringOff => {
+                if guest.quit().is_ok() {
+                    self.enter(Stage::Quitting, QUIT_TIME);
+                } else {
+                    self.terminate(guest);
+                }
+            }
+            Stage::Quitting | Stage::Terminating | Stage::Killed if !self.is_due() => {
+                return Some(EndingNotice::Waiting);
+            }
+            Stage::Quitting => self.terminate(guest),
+            Stage::Terminating | Stage::Killed => {
+                tracing::warn!("the VMM does not end: killing it");
+                guest.kill();
+                self.enter(Stage::Killed, TERMINATE_TIME);
+            }
+        }
+        None
+    }
+
+    /// Notes that the VMM was told to quit, by [`Guest::handle_events`].
+    pub fn note_quit(&mut self) {
+        self.enter(Stage::Quitting, QUIT_TIME);
+    }
+
+    /// Goes on without the monitor, after [`Guest::handle_events`] failed. A closed monitor means
+    /// that the VMM ends. If the monitor is open but cannot be used, this ends the VMM by SIGTERM.
+    pub fn lose_monitor(&mut self, guest: &mut Guest, error: &Error) {
+        let is_closed = matches!(error, Error::Monitor(cause) if cause.is_closed());
+        if !is_closed {
+            let cause = std::error::Error::source(error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            tracing::warn!("{error}{cause}; ending the guest");
+            self.terminate(guest);
+        } else if self.stage < Stage::Quitting {
+            self.enter(Stage::Quitting, QUIT_TIME);
+        }
+    }
+
+    fn enter(&mut self, stage: Stage, time: Duration) {
+        self.stage = stage;
+        self.deadline = Some(Instant::now() + time);
+    }
+
+    fn terminate(&mut self, guest: &mut Guest) {
+        guest.terminate();
+        self.enter(Stage::Terminating, TERMINATE_TIME);
+    }
+}
