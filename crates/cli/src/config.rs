@@ -1,31 +1,35 @@
 //! The configuration file, `/etc/passthru/config.toml`.
 
-use crate::error::Error;
-use crate::exit::Code;
-use crate::source;
-use passthru_guest::UidRange;
-use serde::{Deserialize, Deserializer};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Where it is when no other is named.
-const PATH: &str = "/etc/passthru/config.toml";
-/// The largest file that is read, in bytes.
-const MOST: u64 = 1 << 20;
+use passthru_guest::UidRange;
+use passthru_host::read_bounded;
+use serde::{Deserialize, Deserializer};
 
-/// What an administrator sets once for all guests. Unknown keys are errors.
+use crate::error::Error;
+use crate::exit::Code;
+use crate::input;
+
+/// File that is read if no other is named.
+const DEFAULT_PATH: &str = "/etc/passthru/config.toml";
+/// Size limit of the file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Settings of an administrator for all guests. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// User that VMMs run as, instead of one of each guest's own: the same as `--user`.
+    /// User that VMMs run as, instead of one of each guest's own. `--user` overrides it.
     pub(crate) user: Option<String>,
-    /// Range that guests get their user ids from, `FIRST-LAST`.
+    /// Range of the guests' user ids, `FIRST-LAST`.
     #[serde(default, rename = "uid-range", deserialize_with = "uid_range")]
     pub(crate) uid_range: UidRange,
 }
 
+/// Failure to read the configuration.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+enum ConfigError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not understood", path.display())]
@@ -42,19 +46,19 @@ fn uid_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UidRange, D::
 }
 
 impl Config {
-    /// Reads the named file, or the usual one if it is there.
+    /// Reads the named file, or [`DEFAULT_PATH`] if that exists.
     pub(crate) fn read(named: Option<&Path>) -> Result<Self, Error> {
-        let path = named.unwrap_or(Path::new(PATH));
-        let failed = |problem: Problem| Error::new(Code::Usage, problem);
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        let failed = |error: ConfigError| Error::new(Code::Usage, error);
         match read(path) {
             Ok(text) => toml::from_str(&text).map_err(|source| {
-                failed(Problem::Parse {
+                failed(ConfigError::Parse {
                     path: path.into(),
                     source,
                 })
             }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
-            Err(source) => Err(failed(Problem::Read {
+            Err(e) if e.kind() == ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
+            Err(source) => Err(failed(ConfigError::Read {
                 path: path.into(),
                 source,
             })),
@@ -62,22 +66,15 @@ impl Config {
     }
 }
 
-/// Reads a file of text, of 1 MiB at most. A FIFO without a writer is an error.
+/// Reads a text file of 1 MiB at most. A FIFO without a writer is an error.
 fn read(path: &Path) -> io::Result<String> {
-    let file = source::open(path)?;
+    let file = input::open(path)?;
     let is_regular = file.metadata()?.is_file();
-    let mut text = String::new();
-    file.take(MOST + 1).read_to_string(&mut text)?;
-    if text.is_empty() && !is_regular {
+    let bytes = read_bounded(file, MAX_BYTES)?;
+    if bytes.is_empty() && !is_regular {
         return Err(io::Error::other("no program writes to it"));
     }
-    if text.len() as u64 > MOST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it has more than 1 MiB",
-        ));
-    }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
@@ -87,7 +84,7 @@ mod tests {
     #[test]
     fn large_file_and_endless_device_are_refused() {
         let large = tempfile::NamedTempFile::new().unwrap();
-        large.as_file().set_len(MOST + 1).unwrap();
+        large.as_file().set_len(MAX_BYTES + 1).unwrap();
         for path in [large.path(), Path::new("/dev/zero")] {
             assert_eq!(
                 read(path).unwrap_err().to_string(),
@@ -97,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn uid_range_is_read_and_a_bad_one_is_named() {
+    fn uid_range_is_read_or_refused_by_name() {
         let config: Config = toml::from_str("uid-range = \"2100000000-2100000009\"").unwrap();
         assert_eq!(config.uid_range.to_string(), "2100000000-2100000009");
         assert_eq!(Config::default().uid_range, UidRange::default());

@@ -1,7 +1,7 @@
 //! What is said of a domain, with the lines of the document that it is about.
 
+use crate::document::Document;
 use crate::message::say;
-use crate::source::Source;
 use crate::terminal;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use passthru_domain::{Error, Note};
@@ -16,12 +16,12 @@ const MOST_LISTED: usize = 1000;
 /// Prints what is wrong to standard error: 100 errors, and the number of the others. `more` is how
 /// many there are beyond the list.
 pub(crate) fn errors<'a>(
-    source: &Source,
+    document: &Document,
     errors: impl ExactSizeIterator<Item = &'a Error>,
     more: usize,
 ) {
     let more = more + errors.len().saturating_sub(MOST_SHOWN);
-    errors.take(MOST_SHOWN).for_each(|e| error(source, e));
+    errors.take(MOST_SHOWN).for_each(|e| error(document, e));
     if more > 0 {
         print(Group::with_title(
             Level::ERROR.primary_title(format!("{more} more errors")),
@@ -31,8 +31,11 @@ pub(crate) fn errors<'a>(
 
 /// Prints notes to standard error: 100 of them, and the number of the others. `more` is how many
 /// there are beyond the list.
-pub(crate) fn notes(source: &Source, notes: &[Note], more: usize) {
-    notes.iter().take(MOST_SHOWN).for_each(|n| note(source, n));
+pub(crate) fn notes(document: &Document, notes: &[Note], more: usize) {
+    notes
+        .iter()
+        .take(MOST_SHOWN)
+        .for_each(|n| note(document, n));
     let more = more + notes.len().saturating_sub(MOST_SHOWN);
     if more > 0 {
         print(Group::with_title(
@@ -42,27 +45,27 @@ pub(crate) fn notes(source: &Source, notes: &[Note], more: usize) {
 }
 
 /// Returns errors for machines, up to 1,000 of them.
-pub(crate) fn errors_json(source: &Source, errors: &[Error]) -> Vec<Value> {
+pub(crate) fn errors_json(document: &Document, errors: &[Error]) -> Vec<Value> {
     errors
         .iter()
         .take(MOST_LISTED)
-        .map(|e| error_json(source, e))
+        .map(|e| error_json(document, e))
         .collect()
 }
 
 /// Returns notes for machines, up to 1,000 of them.
-pub(crate) fn notes_json(source: &Source, notes: &[Note]) -> Vec<Value> {
+pub(crate) fn notes_json(document: &Document, notes: &[Note]) -> Vec<Value> {
     notes
         .iter()
         .take(MOST_LISTED)
-        .map(|n| note_json(source, n))
+        .map(|n| note_json(document, n))
         .collect()
 }
 
 /// Prints what is wrong to standard error, at its place.
-fn error(source: &Source, error: &Error) {
+fn error(document: &Document, error: &Error) {
     at(
-        source,
+        document,
         Level::ERROR,
         &error.message,
         error.span.as_ref(),
@@ -71,8 +74,14 @@ fn error(source: &Source, error: &Error) {
 }
 
 /// Prints a note to standard error, at its place.
-fn note(source: &Source, note: &Note) {
-    at(source, Level::NOTE, &note.message, note.span.as_ref(), None);
+fn note(document: &Document, note: &Note) {
+    at(
+        document,
+        Level::NOTE,
+        &note.message,
+        note.span.as_ref(),
+        None,
+    );
 }
 
 /// Prints a message to standard error.
@@ -87,18 +96,18 @@ pub(crate) fn print(group: Group<'_>) {
 
 /// Long lines are cut around the place; of lines that are very long only the place is told.
 fn at(
-    source: &Source,
+    document: &Document,
     level: Level<'_>,
     message: &str,
     span: Option<&Range<usize>>,
     hint: Option<&str>,
 ) {
     let title = level.primary_title(message);
-    let mut group = match span.map(|span| Excerpt::of(source.text(), span)) {
+    let mut group = match span.map(|span| Excerpt::of(document.text(), span)) {
         Some(excerpt) if excerpt.text.len() <= MOST_EXCERPT => title.element(
             Snippet::source(excerpt.text)
                 .line_start(excerpt.line)
-                .path(source.name())
+                .path(document.name())
                 .annotation(AnnotationKind::Primary.span(excerpt.span)),
         ),
         Some(excerpt) => {
@@ -107,11 +116,11 @@ fn at(
                 .get(..excerpt.span.start)
                 .map_or(0, |before| before.chars().count())
                 + 1;
-            let place = format!("at {}:{}:{column}", source.name(), excerpt.line);
+            let place = format!("at {}:{}:{column}", document.name(), excerpt.line);
             Group::with_title(title).element(Level::NOTE.message(place))
         }
         None => {
-            Group::with_title(title).element(Level::NOTE.message(format!("in {}", source.name())))
+            Group::with_title(title).element(Level::NOTE.message(format!("in {}", document.name())))
         }
     };
     if let Some(hint) = hint {
@@ -155,26 +164,26 @@ impl<'a> Excerpt<'a> {
 }
 
 /// Returns an error for machines.
-fn error_json(source: &Source, error: &Error) -> Value {
+fn error_json(document: &Document, error: &Error) -> Value {
     let mut value = json!({ "message": error.message });
     if let Some(hint) = &error.hint {
         value["hint"] = hint.as_str().into();
     }
     with_place(
         value,
-        source,
-        error.line_column(source.text()),
+        document,
+        error.line_column(document.text()),
         error.span.as_ref(),
     )
 }
 
 /// Returns a note for machines.
-fn note_json(source: &Source, note: &Note) -> Value {
+fn note_json(document: &Document, note: &Note) -> Value {
     let value = json!({ "message": note.message });
     with_place(
         value,
-        source,
-        note.line_column(source.text()),
+        document,
+        note.line_column(document.text()),
         note.span.as_ref(),
     )
 }
@@ -182,11 +191,11 @@ fn note_json(source: &Source, note: &Note) -> Value {
 /// Adds `line` and `column`, both from 1, and `length`; columns and lengths are in characters.
 fn with_place(
     mut value: Value,
-    source: &Source,
+    document: &Document,
     place: Option<(usize, usize)>,
     span: Option<&Range<usize>>,
 ) -> Value {
-    let text = span.and_then(|span| source.text().get(span.clone()));
+    let text = span.and_then(|span| document.text().get(span.clone()));
     if let (Some((line, column)), Some(text)) = (place, text) {
         value["line"] = line.into();
         value["column"] = column.into();

@@ -1,27 +1,25 @@
-//! Asking a QEMU what it has, as the user that VMMs run as.
+//! Asking a QEMU for its capabilities, as the user that VMMs run as.
 
-use crate::error::Error;
-use crate::exit::Code;
+use std::path::{Path, PathBuf};
+
 use passthru_domain::{Arch, Domain, Platform};
 use passthru_guest::User;
 use passthru_qemu::{Cache, Capabilities};
-use std::path::{Path, PathBuf};
 
-/// Asks a QEMU what it has: the one named, else the domain's own.
+use crate::error::Error;
+use crate::exit::Code;
+use crate::folder::cache_dir;
+
+/// Asks a QEMU for its capabilities: the named one, else the domain's own.
 pub(crate) fn probe(
     domain: &Domain,
     named: Option<&Path>,
     user: &User,
 ) -> Result<Capabilities, Error> {
-    let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
-    let own = || {
-        domain
-            .devices
-            .emulator
-            .clone()
-            .unwrap_or_else(|| Capabilities::builtin(arch).emulator(arch))
+    let binary = match named {
+        Some(named) => named.to_path_buf(),
+        None => emulator(domain),
     };
-    let binary = named.map_or_else(|| PathBuf::from(own()), Path::to_path_buf);
     let cache = Cache { dir: cache_dir() };
     cache
         .probe(&binary, &|command| user.spawn(command))
@@ -31,14 +29,11 @@ pub(crate) fn probe(
         })
 }
 
-fn cache_dir() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return "/var/cache/passthru".into();
+/// Returns the domain's emulator, or the usual one of its architecture.
+fn emulator(domain: &Domain) -> PathBuf {
+    if let Some(named) = &domain.devices.emulator {
+        return named.into();
     }
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(home)
-        .unwrap_or_default()
-        .join("passthru")
+    let arch = domain.os.kind.arch.unwrap_or(Arch::X86_64);
+    Capabilities::builtin(arch).emulator(arch).into()
 }

@@ -1,17 +1,21 @@
-//! How errors reach the user: what was tried, why it failed, what to do; once.
+//! Errors of commands, and how they are printed: once, with causes and a hint.
 
-use crate::diagnostics;
-use crate::exit::Code;
-use crate::source::Source;
 use annotate_snippets::{Group, Level};
 use passthru_domain::Errors;
+use passthru_guest::Error as GuestError;
+use passthru_host::Error as HostError;
+
+use crate::diagnostics;
+use crate::document::Document;
+use crate::exit::Code;
+use crate::hint::{guest_hint, host_hint};
 
 /// An error of a command.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What is wrong with a domain, shown at its place.
-    Domain(Box<Source>, Errors),
-    /// Anything else: an error with its causes.
+    /// Errors in a domain, shown at their places in the document.
+    Domain(Box<Document>, Errors),
+    /// Any other error, with its causes.
     Other {
         code: Code,
         error: Box<dyn std::error::Error + Send + Sync>,
@@ -20,7 +24,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Makes an error from another one, its causes included.
+    /// Makes an error of another one and its causes.
     pub(crate) fn new(
         code: Code,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -32,7 +36,12 @@ impl Error {
         }
     }
 
-    /// Adds what the user can do.
+    /// Makes an error of errors in a document.
+    pub(crate) fn in_document(document: &Document, errors: Errors) -> Self {
+        Self::Domain(Box::new(document.clone()), errors)
+    }
+
+    /// Sets the hint: what the user can do.
     pub(crate) fn hint(self, hint: Option<impl Into<String>>) -> Self {
         match self {
             Self::Other { code, error, .. } => Self::Other {
@@ -44,6 +53,7 @@ impl Error {
         }
     }
 
+    /// Returns the exit code of the command.
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Domain(..) => Code::Domain,
@@ -54,14 +64,29 @@ impl Error {
     /// Prints the error to standard error.
     pub(crate) fn print(&self) {
         match self {
-            Self::Domain(source, errors) => {
-                diagnostics::errors(source, errors.iter(), errors.left_out());
+            Self::Domain(document, errors) => {
+                diagnostics::errors(document, errors.iter(), errors.left_out());
             }
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),
         }
     }
 }
 
+impl From<HostError> for Error {
+    fn from(error: HostError) -> Self {
+        let hint = host_hint(&error);
+        Self::new(Code::for_host_error(&error), error).hint(hint)
+    }
+}
+
+impl From<GuestError> for Error {
+    fn from(error: GuestError) -> Self {
+        let hint = guest_hint(&error);
+        Self::new(Code::for_guest_error(&error), error).hint(hint)
+    }
+}
+
+/// Prints an error with its causes and its hint.
 fn print_chain(error: &dyn std::error::Error, hint: Option<&str>) {
     let causes: Vec<String> = std::iter::successors(error.source(), |e| e.source())
         .map(ToString::to_string)

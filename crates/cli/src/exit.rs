@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-/// Why a command failed, as its exit code says it.
+use passthru_guest::Error as GuestError;
+use passthru_host::Error as HostError;
+
+/// Exit code of a command that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// Something failed that has no code of its own.
+    /// A failure without a code of its own.
     Failure = 1,
-    /// The arguments are wrong. (clap uses this code itself.)
+    /// Wrong arguments. (clap uses this code itself.)
     Usage = 2,
     /// The domain XML cannot be read, is not understood or cannot work.
     Domain = 3,
@@ -19,11 +22,11 @@ pub(crate) enum Code {
     Guest = 6,
     /// The host is not as it was before: a device could not be given back.
     NotRestored = 7,
-    /// Ended by a signal before the guest ran, and all undone.
+    /// A signal ended the command before the guest ran, and everything is undone.
     Interrupted = 130,
 }
 
-/// Shown below `--help`; docs/exit-codes.md says the same.
+/// Text below `--help`. docs/exit-codes.md has the same list.
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done; for `run`, the guest ended by itself or on request
@@ -36,6 +39,39 @@ Exit codes:
     6  the VMM ended with an error while the guest ran
     7  a device could not be given back, after a guest or a failure
   130  interrupted before the guest ran, or while devices were bound or given back";
+
+impl Code {
+    /// Returns the code for an error of the host: it tells whether the host is as it was before.
+    pub(crate) fn for_host_error(error: &HostError) -> Self {
+        match error {
+            HostError::Interrupted => Self::Interrupted,
+            // A write that the kernel has not ended is not undone.
+            HostError::NotUndone { .. } | HostError::Stuck { .. } => Self::NotRestored,
+            HostError::Several(errors)
+                if errors
+                    .iter()
+                    .any(|error| Self::for_host_error(error) == Self::NotRestored) =>
+            {
+                Self::NotRestored
+            }
+            _ => Self::Host,
+        }
+    }
+
+    /// Returns the code for an error of a guest.
+    pub(crate) fn for_guest_error(error: &GuestError) -> Self {
+        match error {
+            GuestError::Ended { .. } | GuestError::Spawn { .. } | GuestError::Monitor(_) => {
+                Self::Emulator
+            }
+            GuestError::Interrupted => Self::Interrupted,
+            GuestError::NotRestored { .. } => Self::NotRestored,
+            GuestError::Host(error) => Self::for_host_error(error),
+            GuestError::Image(_) | GuestError::CommandLine(_) => Self::Domain,
+            _ => Self::Host,
+        }
+    }
+}
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {

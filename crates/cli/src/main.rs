@@ -5,18 +5,21 @@
 mod commands;
 mod config;
 mod diagnostics;
+mod document;
 mod emulator;
 mod error;
 mod exit;
-mod guest;
+mod folder;
 mod hint;
+mod host;
+mod input;
 mod message;
 mod output;
 mod signals;
-mod source;
 mod terminal;
+mod user;
 
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, Parser};
 use exit::Code;
 use message::say;
 use std::io::ErrorKind;
@@ -67,7 +70,7 @@ fn run(arguments: &Arguments) -> ExitCode {
         say!("passthru: a fault of this program: {info}");
     }));
     // A guest that runs is ended in order while the panic unwinds.
-    match panic::catch_unwind(|| commands::run(&arguments.command)) {
+    match panic::catch_unwind(|| commands::run(&arguments.command, Arguments::command)) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             error.print();
@@ -91,4 +94,24 @@ fn log(verbose: u8) {
         .with_target(verbose > 1)
         .without_time()
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_page_with_the_exit_codes() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("made/by/us");
+        let words = ["passthru".as_ref(), "man".as_ref(), folder.as_os_str()];
+        let arguments = Arguments::try_parse_from(words).unwrap();
+        commands::run(&arguments.command, Arguments::command).unwrap();
+        for command in Arguments::command().get_subcommands() {
+            let page = folder.join(format!("passthru-{}.1", command.get_name()));
+            assert!(page.exists(), "{}", page.display());
+        }
+        let page = std::fs::read_to_string(folder.join("passthru.1")).unwrap();
+        assert!(page.contains("Exit codes"), "{page}");
+    }
 }

@@ -1,11 +1,11 @@
 //! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
 
-use passthru_host::{Device, DriverChange, Error as HostError, Host, Request, parse_device};
+use passthru_host::{Device, DriverChange, Error as HostError, Host, Request};
 use passthru_pci::Address;
 
+use super::device_argument::device_argument;
 use crate::error::Error;
-use crate::exit::Code;
-use crate::hint::host_hint;
+use crate::host::this_host;
 use crate::message::say;
 use crate::output::print;
 use crate::signals::Signals;
@@ -27,16 +27,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let host = super::host();
+    let host = this_host();
     let requests: Vec<Request> = args
         .devices
         .iter()
         .map(|address| request(*address, args))
         .collect();
     if args.force {
-        host.check(&requests)?
-            .iter()
-            .for_each(|objection| say!("warning: {objection}"));
+        for objection in host.check(&requests)? {
+            say!("warning: {objection}");
+        }
     }
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);
@@ -87,34 +87,5 @@ fn done(device: &Device) -> String {
             device.address
         ),
         None => format!("{} is on {driver}\n", device.address),
-    }
-}
-
-/// Reads an argument that names a device.
-pub(super) fn device_argument(text: &str) -> Result<Address, passthru_pci::ParseAddressError> {
-    parse_device(text)
-}
-
-impl From<HostError> for Error {
-    fn from(error: HostError) -> Self {
-        let hint = host_hint(&error);
-        Self::new(host_code(&error), error).hint(hint)
-    }
-}
-
-/// Returns the exit code of an error of the host: it tells whether the host is as it was.
-pub(crate) fn host_code(error: &HostError) -> Code {
-    match error {
-        HostError::Interrupted => Code::Interrupted,
-        // A write that the kernel has not ended is not undone.
-        HostError::NotUndone { .. } | HostError::Stuck { .. } => Code::NotRestored,
-        HostError::Several(errors)
-            if errors
-                .iter()
-                .any(|error| host_code(error) == Code::NotRestored) =>
-        {
-            Code::NotRestored
-        }
-        _ => Code::Host,
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::output;
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 #[derive(clap::Args)]
@@ -11,10 +10,9 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let mut command = crate::Arguments::command();
-    // Not to standard output: where that fails, clap panics.
+pub(crate) fn run(args: &Args, mut program: clap::Command) -> Result<(), Error> {
+    // Not straight to standard output: clap panics if that fails.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, "passthru", &mut script);
+    clap_complete::generate(args.shell, &mut program, "passthru", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }

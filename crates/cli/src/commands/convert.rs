@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::input;
 use crate::output;
-use crate::source::Source;
-use passthru_domain::{Arch, Backend, Domain};
+use passthru_domain::{Arch, Backend};
 use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Style, command_line};
 use std::path::PathBuf;
 
@@ -42,10 +42,10 @@ impl From<BackendArg> for Backend {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let source = Source::read(&args.file)?;
-    let domain = source.parse()?;
+    let document = input::read(&args.file)?;
+    let domain = input::parse(&document)?;
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = finish(domain, &source, &capabilities, args.backend.into())?;
+    let domain = input::finish(domain, &document, &capabilities, args.backend.into())?;
     let style = if args.standalone {
         Style::Standalone
     } else {
@@ -60,19 +60,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     } else {
         render(args, &line, &Placeholders)
     })
-}
-
-/// Completes a domain, settles its backends and checks it.
-pub(crate) fn finish(
-    domain: Domain,
-    source: &Source,
-    capabilities: &Capabilities,
-    unsaid: Backend,
-) -> Result<Domain, Error> {
-    let mut domain = domain.complete(capabilities).map_err(|e| source.error(e))?;
-    domain.settle_backend(unsaid);
-    domain.validate(capabilities).map_err(|e| source.error(e))?;
-    Ok(domain)
 }
 
 fn render(args: &Args, line: &CommandLine, resolve: &dyn Resolve) -> String {

@@ -1,7 +1,6 @@
 //! `passthru forget`: the record of a guest is dropped.
 
 use crate::error::Error;
-use crate::guest;
 use crate::output::print;
 use passthru_guest::{Forgotten, RECORD_DIR, RUN_DIR, Records, forget};
 use passthru_host::Host;
@@ -25,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         match forget(name, &records, Path::new(RUN_DIR), &host) {
             Ok(guest) => forgotten.push(guest),
             Err(error) => {
-                failure = Some(guest::error(error));
+                failure = Some(error.into());
                 break;
             }
         }

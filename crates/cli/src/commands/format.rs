@@ -1,8 +1,8 @@
 //! `passthru format`: a domain's XML with all that it leaves out filled in.
 
 use crate::error::Error;
+use crate::input;
 use crate::output;
-use crate::source::Source;
 use passthru_domain::Arch;
 use passthru_qemu::Capabilities;
 use std::path::PathBuf;
@@ -17,17 +17,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let source = Source::read(&args.file)?;
-    let domain = source.parse()?;
+    let document = input::read(&args.file)?;
+    let domain = input::parse(&document)?;
     if args.as_written {
         return output::print(&domain.format());
     }
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
     let domain = domain
         .complete(&capabilities)
-        .map_err(|e| source.error(e))?;
+        .map_err(|e| Error::in_document(&document, e))?;
     domain
         .validate(&capabilities)
-        .map_err(|e| source.error(e))?;
+        .map_err(|e| Error::in_document(&document, e))?;
     output::print(&domain.format())
 }

@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::exit::Code;
-use clap::CommandFactory;
 use std::path::PathBuf;
 use std::{fs, io};
 
@@ -19,9 +18,10 @@ struct Unwritable {
     source: io::Error,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Error> {
+/// Writes a page for the program and for each command.
+pub(crate) fn run(args: &Args, program: clap::Command) -> Result<(), Error> {
     let written = fs::create_dir_all(&args.folder)
-        .and_then(|()| clap_mangen::generate_to(crate::Arguments::command(), &args.folder));
+        .and_then(|()| clap_mangen::generate_to(program, &args.folder));
     written.map_err(|source| {
         Error::new(
             Code::Failure,
@@ -31,25 +31,4 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             },
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_command_has_a_page_with_the_exit_codes() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("made/by/us");
-        run(&Args {
-            folder: folder.clone(),
-        })
-        .unwrap();
-        for command in crate::Arguments::command().get_subcommands() {
-            let page = folder.join(format!("passthru-{}.1", command.get_name()));
-            assert!(page.exists(), "{}", page.display());
-        }
-        let page = std::fs::read_to_string(folder.join("passthru.1")).unwrap();
-        assert!(page.contains("Exit codes"), "{page}");
-    }
 }

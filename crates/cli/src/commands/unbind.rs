@@ -3,8 +3,7 @@
 use passthru_host::{Error as HostError, Host};
 use passthru_pci::Address;
 
-use super::bind::device_argument;
-use super::host_code;
+use super::device_argument::device_argument;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::hint::host_hint;
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             let is_as_it_was = drivers() == before;
             // A write that is stuck may still be done.
             let code = if is_as_it_was {
-                host_code(&error)
+                Code::for_host_error(&error)
             } else {
                 Code::NotRestored
             };

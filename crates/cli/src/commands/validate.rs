@@ -2,12 +2,13 @@
 
 use crate::config::Config;
 use crate::diagnostics;
+use crate::document::Document;
 use crate::emulator;
 use crate::error::Error;
 use crate::exit::Code;
-use crate::guest;
+use crate::input;
 use crate::output;
-use crate::source::Source;
+use crate::user::choose_user;
 use passthru_domain::{Arch, Domain, Errors, Examination, ParsedDomain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
@@ -32,18 +33,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let source = Source::read(&args.file)?;
-    let found = examine(args, &source)?;
+    let document = input::read(&args.file)?;
+    let found = examine(args, &document)?;
     if args.json {
-        let errors = diagnostics::errors_json(&source, &found.errors);
-        let notes = diagnostics::notes_json(&source, &found.notes);
+        let errors = diagnostics::errors_json(&document, &found.errors);
+        let notes = diagnostics::notes_json(&document, &found.notes);
         let all = json!({ "valid": errors.is_empty(), "errors": errors, "notes": notes });
         output::print(&format!("{all:#}\n"))?;
     } else {
-        diagnostics::errors(&source, found.errors.iter(), found.more_errors);
-        diagnostics::notes(&source, &found.notes, found.more_notes);
+        diagnostics::errors(&document, found.errors.iter(), found.more_errors);
+        diagnostics::notes(&document, &found.notes, found.more_notes);
         output::print(&verdict(
-            source.name(),
+            document.name(),
             found.errors.len() + found.more_errors,
         ))?;
     }
@@ -62,8 +63,8 @@ fn verdict(name: &str, errors: usize) -> String {
     }
 }
 
-fn examine(args: &Args, source: &Source) -> Result<Examination, Error> {
-    let parsed = match ParsedDomain::parse(source.text()) {
+fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
+    let parsed = match ParsedDomain::parse(document.text()) {
         Ok(parsed) => parsed,
         Err(error) => {
             return Ok(Examination {
@@ -93,7 +94,7 @@ fn capabilities(args: &Args, domain: &Domain) -> Result<Capabilities, Error> {
         Some(named) => {
             let name = domain.name.as_deref().unwrap_or_default();
             let config = Config::read(None)?;
-            let user = guest::user(args.user.as_deref(), &config, name, &Host::new())?;
+            let user = choose_user(args.user.as_deref(), &config, name, &Host::new())?;
             emulator::probe(domain, named.as_deref(), &user)
         }
         None => Ok(Capabilities::builtin(

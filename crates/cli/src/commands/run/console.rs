@@ -1,7 +1,7 @@
 //! The guest's console, between its pseudo terminal and the user's standard streams.
 
+use super::console_mode::ConsoleMode;
 use super::screen::Screen;
-use super::terminal::ConsoleMode;
 use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

@@ -1,21 +1,35 @@
-//! Notes on a start, each said once: a start that lost its user id is planned anew.
+//! Notes on a start. A start that lost its user id is planned again, so each note is printed only
+//! the first time.
 
-use crate::message::say;
 use std::collections::BTreeSet;
 
-/// Notes that were said.
+use passthru_guest::{StartPlan, start_notes};
+use passthru_host::Host;
+
+use crate::error::Error;
+use crate::message::say;
+
+/// Notes that were printed.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     said: BTreeSet<String>,
 }
 
 impl Notices {
-    /// Says a note, unless it was said before.
+    /// Prints a note, unless it was printed before.
     pub(super) fn say(&mut self, note: String) {
         if self.is_new(&note) {
             say!("{note}");
             self.said.insert(note);
         }
+    }
+
+    /// Prints the notes on a plan.
+    pub(super) fn say_notes(&mut self, plan: &StartPlan, host: &Host) -> Result<(), Error> {
+        for note in start_notes(plan, host)? {
+            self.say(format!("note: {note}"));
+        }
+        Ok(())
     }
 
     fn is_new(&self, note: &str) -> bool {
@@ -28,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn note_is_new_until_it_was_said() {
+    fn note_is_new_until_it_is_printed() {
         let mut notices = Notices::default();
         assert!(notices.is_new("note: one"));
         notices.say("note: one".into());

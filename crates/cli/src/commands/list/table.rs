@@ -1,0 +1,68 @@
+//! The table of `passthru list`.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use passthru_host::{Device, abridge};
+
+use super::collect::{Availability, Row};
+use crate::terminal;
+
+/// Makes the table of the devices.
+pub(super) fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header([
+        "ADDRESS", "DEVICE", "GROUP", "DRIVER", "NUMA", "VFIO", "USED BY",
+    ]);
+    if let Some(width) = terminal::width() {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
+    for row in rows {
+        let texts: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
+        let mut uses = Vec::from_iter((!texts.is_empty()).then(|| abridge(&texts, "; ")));
+        uses.extend(row.left.as_ref().map(ToString::to_string));
+        table.add_row([
+            row.device.address.to_string(),
+            name(row),
+            or_dash(row.device.group),
+            or_dash(row.device.driver.as_ref()),
+            or_dash(row.device.numa_node),
+            availability_text(&row.vfio),
+            if uses.is_empty() {
+                "-".into()
+            } else {
+                uses.join("; ")
+            },
+        ]);
+    }
+    table
+}
+
+fn name(row: &Row) -> String {
+    let Device { vendor, device, .. } = &row.device;
+    let class = row
+        .class_name
+        .clone()
+        .unwrap_or_else(|| format!("class {:06x}", row.device.class));
+    match (&row.vendor_name, &row.device_name) {
+        (Some(vendor), Some(device)) => format!("{class}: {vendor} {device}"),
+        (Some(name), None) => format!("{class}: {name} [{vendor:04x}:{device:04x}]"),
+        _ => format!("{class} [{vendor:04x}:{device:04x}]"),
+    }
+}
+
+fn availability_text(availability: &Availability) -> String {
+    match availability {
+        Availability::Bound { node: Some(node) } => node.clone(),
+        Availability::Bound { node: None } => "group only".into(),
+        Availability::Can => "can".into(),
+        Availability::InUse => "in use".into(),
+        Availability::Unknown => "unknown".into(),
+        Availability::CanWith { devices } => format!("only with {}", devices.join(", ")),
+        Availability::Cannot { reason } => format!("no: {reason}"),
+    }
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}

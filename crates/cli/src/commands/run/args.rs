@@ -1,0 +1,73 @@
+//! Arguments of `passthru run`.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The domain XML; `-` reads standard input
+    pub(super) file: PathBuf,
+    /// Show the steps of a run without doing them
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// With --dry-run: print the steps as JSON
+    #[arg(long, requires = "dry_run")]
+    pub(super) json: bool,
+    /// User that the VMM runs as [default: the configuration file's, else one of the guest's own]
+    ///
+    /// Never root or nobody. Each guest's own user has a number of the configured range, and no
+    /// name. It belongs to the guest until `passthru forget`. Without root, a guest without devices
+    /// runs as the caller.
+    #[arg(long, value_name = "NAME|UID")]
+    pub(super) user: Option<String>,
+    /// Run the guest as a user that another guest has; the two can then reach each other's memory
+    #[arg(long)]
+    pub(super) share_user: bool,
+    /// Give the guest a device that is not the one that it had at this address
+    #[arg(long)]
+    pub(super) accept_new_device: bool,
+    /// Backend of the devices whose XML names none
+    #[arg(long, value_enum, default_value_t = BackendPolicy::Auto)]
+    pub(super) backend: BackendPolicy,
+    /// Pass the open descriptor N to the domain as fdgroup NAME; may be repeated
+    #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
+    pub(super) fd: Vec<(String, RawFd)>,
+    /// Seconds that the guest has to power off after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86400))]
+    pub(super) stop_timeout: u64,
+    /// Keep the guest's console off the terminal
+    #[arg(long)]
+    pub(super) no_console: bool,
+    /// Pass Ctrl-C to the guest's console; Ctrl-] ends the guest
+    #[arg(long)]
+    pub(super) raw_console: bool,
+    /// Configuration file to read instead of /etc/passthru/config.toml
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// Choice of the backend of devices whose XML names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum BackendPolicy {
+    /// iommufd if the kernel and QEMU have it; else type1, which `run` refuses so far
+    Auto,
+    /// /dev/iommu, with a character device for each VFIO device
+    Iommufd,
+    /// VFIO's groups and containers; `run` refuses it so far
+    Type1,
+}
+
+/// Parses `NAME=N`.
+fn named_fd(text: &str) -> Result<(String, RawFd), String> {
+    let (name, number) = text.split_once('=').ok_or("expected NAME=N")?;
+    let number = number
+        .parse()
+        .ok()
+        .filter(|n| *n >= 0)
+        .ok_or("N must be the number of an open descriptor")?;
+    if name.is_empty() {
+        Err("the name is empty".into())
+    } else {
+        Ok((name.into(), number))
+    }
+}

@@ -1,0 +1,92 @@
+//! A guest from the moment that it runs to the moment that its devices are given back.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use passthru_guest::{Ended, Guest};
+
+use super::args::Args;
+use super::console::Console;
+use super::foreground;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::hint::host_hint;
+use crate::message::say;
+use crate::signals::Signals;
+
+/// Lets the guest run, with its console on the terminal, and stays until it has ended. Returns the
+/// exit code of the command.
+pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
+    let console = connect(args, &guest);
+    if let Err(error) = guest.resume(&|| signals.taken() > 0) {
+        drop(console);
+        say!("passthru: {error}; ending the VMM");
+        let ended = guest.end();
+        report(&ended);
+        return if ended.not_restored.is_empty() {
+            Err(error.into())
+        } else {
+            Ok(Code::NotRestored.into())
+        };
+    }
+    if console.as_ref().is_some_and(Console::on_terminal) {
+        let keys = if args.raw_console {
+            "Ctrl-] ends the guest"
+        } else {
+            "Ctrl-C or Ctrl-] ends the guest"
+        };
+        say!(
+            "passthru: guest '{}' runs, its console is on this terminal; {keys}",
+            guest.name()
+        );
+    }
+    foreground::stay(
+        &mut guest,
+        signals,
+        console,
+        Duration::from_secs(args.stop_timeout),
+    );
+    result(&guest.finish())
+}
+
+fn connect(args: &Args, guest: &Guest) -> Option<Console> {
+    let path = guest.console().filter(|_| !args.no_console)?;
+    match Console::connect(path, guest.uid(), args.raw_console) {
+        Ok(console) => Some(console),
+        Err(e) => {
+            tracing::warn!("cannot show the guest's console {}: {e}", path.display());
+            None
+        }
+    }
+}
+
+/// Prints an error for each device that could not be given back.
+fn report(ended: &Ended) {
+    for error in &ended.not_restored {
+        Error::new(Code::NotRestored, error.to_string())
+            .hint(host_hint(error))
+            .print();
+    }
+}
+
+/// Returns the exit code: 0 for a guest that ended well, also if it was asked to end.
+fn result(ended: &Ended) -> Result<ExitCode, Error> {
+    report(ended);
+    match (ended.status, ended.not_restored.is_empty()) {
+        (_, false) => Ok(Code::NotRestored.into()),
+        (Some(status), true) if !status.success() => {
+            let error = format!("the VMM ended with {status}");
+            let said = ended
+                .messages
+                .lines()
+                .last()
+                .map(|line| format!("its last message: {line}"));
+            Err(Error::new(Code::Guest, error).hint(ended.hint.clone().or(said)))
+        }
+        (None, true) => Err(Error::new(
+            Code::Guest,
+            "cannot determine how the VMM ended",
+        )),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,95 @@
+//! A run of a guest: the plan, the start, and the guest in the foreground.
+
+use std::process::ExitCode;
+
+use passthru_domain::IdSet;
+use passthru_guest::{
+    Error as GuestError, RECORD_DIR, RecordError, Records, StartPlan, StartSettings, start,
+};
+use passthru_host::Host;
+
+use super::args::Args;
+use super::attend::attend;
+use super::backend::choose_backend;
+use super::dry_run::dry_run;
+use super::named_fds::named_fds;
+use super::notices::Notices;
+use crate::config::Config;
+use crate::document::Document;
+use crate::emulator;
+use crate::error::Error;
+use crate::folder::run_dir;
+use crate::host::this_host;
+use crate::input;
+use crate::message;
+use crate::signals::Signals;
+use crate::user::choose_user;
+
+/// Number of tries to start. A try fails if another guest takes the chosen user id; the next one
+/// chooses another id.
+const TRIES: usize = 16;
+
+/// Runs a guest in the foreground.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let signals = Signals::ending()?;
+    let document = input::read(&args.file)?;
+    let config = Config::read(args.config.as_deref())?;
+    let host = this_host();
+    let mut notices = Notices::default();
+    if args.dry_run {
+        let plan = plan(args, &document, &config, &host, &mut notices)?;
+        return dry_run(args, &plan, &host, &mut notices);
+    }
+    let mut tries = 1;
+    loop {
+        // Until the start, a signal ends the process: a QEMU may take long to say what it has.
+        let plan = plan(args, &document, &config, &host, &mut notices)?;
+        notices.say_notes(&plan, &host)?;
+        signals.keep();
+        message::stop_waiting();
+        match start(plan, &host, &|| signals.taken() > 0) {
+            Ok(guest) => return attend(args, guest, &signals),
+            Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+        if signals.end_again() {
+            return Err(GuestError::Interrupted.into());
+        }
+    }
+}
+
+/// Plans the start of the domain in a document.
+fn plan(
+    args: &Args,
+    document: &Document,
+    config: &Config,
+    host: &Host,
+    notices: &mut Notices,
+) -> Result<StartPlan, Error> {
+    let domain = input::parse(document)?;
+    let name = domain.name.as_deref().unwrap_or_default();
+    let user = choose_user(args.user.as_deref(), config, name, host)?;
+    let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(host));
+    let backend = choose_backend(args.backend, &domain, host, &capabilities, notices)?;
+    let domain = input::finish(domain, document, &capabilities, backend)?;
+    capabilities
+        .check(&domain)
+        .map_err(|e| Error::in_document(document, e))?;
+    let settings = StartSettings {
+        user,
+        named: named_fds(args)?,
+        run_dir: run_dir(),
+        records: Records::new(RECORD_DIR),
+        share_user: args.share_user,
+        accept_new_device: args.accept_new_device,
+    };
+    Ok(StartPlan::new(domain, &capabilities, settings)?)
+}
+
+/// Returns the host's NUMA nodes with their CPUs. Leaves out nodes without CPUs.
+fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
+    host.nodes()
+        .into_iter()
+        .filter_map(|(node, cpus)| Some((node, cpus.parse().ok()?)))
+        .collect()
+}
