@@ -5,8 +5,7 @@ use std::hint::black_box;
 use rustix::io::Errno;
 
 use crate::object::Object;
-use crate::sys;
-use crate::sys::hwpt::DirtyRange;
+use crate::{DirtyRange, sys};
 
 /// Adds the dirty bits of `range` in a page table to `bitmap`.
 ///
@@ -41,15 +40,9 @@ pub(crate) fn read_dirty(
 ///
 /// Returns `None` if the range is empty, not whole pages, or has more pages than `words` has bits.
 fn count_bits(range: DirtyRange, words: usize) -> Option<usize> {
-    let DirtyRange {
-        iova,
-        length,
-        page_size,
-    } = range;
-    let bits = usize::try_from(length.checked_div(page_size)?).ok()?;
-    let is_aligned =
-        page_size.is_power_of_two() && iova % page_size == 0 && length % page_size == 0;
-    let fits = bits > 0 && bits.div_ceil(64) <= words;
+    let bits = usize::try_from(range.pages()?).ok()?;
+    let is_aligned = range.iova.is_multiple_of(range.page_size);
+    let fits = bits.div_ceil(64) <= words;
     (is_aligned && fits).then_some(bits)
 }
 
@@ -67,22 +60,20 @@ fn add_bits(to: &mut [u64], from: &[u64], bits: usize) {
 mod tests {
     use super::*;
 
-    fn range(iova: u64, length: u64, page_size: u64) -> DirtyRange {
-        DirtyRange {
-            iova,
-            length,
-            page_size,
-        }
-    }
-
     fn bit(words: &[u64], index: usize) -> u64 {
         words[index / 64] >> (index % 64) & 1
     }
 
     #[test]
     fn bitmap_without_a_bit_for_each_page_is_refused() {
-        assert_eq!(count_bits(range(0x1000, 0x41000, 0x1000), 2), Some(65));
-        assert_eq!(count_bits(range(0x1000, 0x41000, 0x1000), 1), None);
+        assert_eq!(
+            count_bits(DirtyRange::new(0x1000, 0x41000, 0x1000), 2),
+            Some(65)
+        );
+        assert_eq!(
+            count_bits(DirtyRange::new(0x1000, 0x41000, 0x1000), 1),
+            None
+        );
         for (iova, length, page_size) in [
             (0, 0, 0x1000),
             (0, 0x1000, 0),
@@ -90,10 +81,10 @@ mod tests {
             (0x800, 0x1000, 0x1000),
             (0, 1, 2),
         ] {
-            let bits = count_bits(range(iova, length, page_size), 64);
+            let bits = count_bits(DirtyRange::new(iova, length, page_size), 64);
             assert_eq!(bits, None, "{iova:x} {length:x} {page_size:x}");
         }
-        assert_eq!(count_bits(range(0, 1 << 63, 1), 64), None);
+        assert_eq!(count_bits(DirtyRange::new(0, 1 << 63, 1), 64), None);
     }
 
     proptest::proptest! {
@@ -103,8 +94,8 @@ mod tests {
         ) {
             let power = 1_u64 << shift;
             for range in [
-                range(iova & !(power - 1), length & !(power - 1), power),
-                range(iova, length, page_size),
+                DirtyRange::new(iova & !(power - 1), length & !(power - 1), power),
+                DirtyRange::new(iova, length, page_size),
             ] {
                 let Some(bits) = count_bits(range, words) else { continue };
                 proptest::prop_assert_eq!(bits as u64 * range.page_size, range.length);

@@ -14,8 +14,10 @@ use crate::device::same_context;
 use crate::dirty::read_dirty;
 use crate::hwpt_data::HwptData;
 use crate::object::Object;
-use crate::sys::hwpt::{AllocRequest, DirtyRange};
-use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys};
+use crate::sys::hwpt::AllocRequest;
+use crate::{
+    BoundDevice, DirtyRange, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu, sys,
+};
 
 /// A page table of an IOMMU (HWPT) that devices are attached to (`IOMMU_HWPT_ALLOC`).
 ///
@@ -28,7 +30,7 @@ use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu
 /// [`Hwpt::close`] returns the failure.
 ///
 /// ```no_run
-/// use passthru_iommufd::{BoundDevice, Error, Hwpt, HwptOptions, Ioas};
+/// use passthru_iommufd::{BoundDevice, DirtyRange, Error, Hwpt, HwptOptions, Ioas};
 /// use std::sync::Arc;
 ///
 /// /// Returns a bit for each of the 64 pages at `iova` that the device has written to.
@@ -38,7 +40,7 @@ use crate::{BoundDevice, Error, FaultQueue, Invalidations, Ioas, Iommufd, Viommu
 ///     hwpt.set_dirty_tracking(true)?;
 ///     // Attach the device to the page table, and let it work.
 ///     let mut bitmap = [0];
-///     hwpt.dirty_bitmap(iova, 64 * 4096, 4096, true, &mut bitmap)?;
+///     hwpt.dirty_bitmap(DirtyRange::new(iova, 64 * 4096, 4096), true, &mut bitmap)?;
 ///     Ok(bitmap[0])
 /// }
 /// ```
@@ -208,23 +210,16 @@ impl Hwpt {
     /// - If a guest fills the table, `ENOENT`: read its nest parent.
     pub fn dirty_bitmap(
         &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
+        range: DirtyRange,
         clear: bool,
         bitmap: &mut [u64],
     ) -> Result<(), Error> {
-        let range = DirtyRange {
-            iova,
-            length,
-            page_size,
-        };
         let flags = if clear { 0 } else { NO_CLEAR };
         read_dirty(&self.object, range, flags, bitmap).map_err(|e| Error::DirtyBitmap {
             hwpt: self.id(),
-            iova,
-            length,
-            page_size,
+            iova: range.iova,
+            length: range.length,
+            page_size: range.page_size,
             words: bitmap.len(),
             source: e.into(),
         })

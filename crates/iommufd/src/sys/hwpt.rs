@@ -7,6 +7,7 @@ use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
 
 use super::{call, number, size};
+use crate::DirtyRange;
 
 const HWPT_ALLOC: Opcode = number(IOMMUFD_CMD_HWPT_ALLOC);
 const HWPT_INVALIDATE: Opcode = number(IOMMUFD_CMD_HWPT_INVALIDATE);
@@ -51,14 +52,6 @@ pub(crate) fn set_dirty_tracking(fd: BorrowedFd<'_>, hwpt_id: u32, on: bool) -> 
     };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<HWPT_SET_DIRTY_TRACKING, _>(fd, &mut arg) }
-}
-
-/// A range of IOVAs, and the number of bytes that a bit of a dirty bitmap stands for.
-#[derive(Clone, Copy)]
-pub(crate) struct DirtyRange {
-    pub(crate) iova: u64,
-    pub(crate) length: u64,
-    pub(crate) page_size: u64,
 }
 
 /// Reads dirty bits into `bitmap` (`IOMMU_HWPT_GET_DIRTY_BITMAP`).

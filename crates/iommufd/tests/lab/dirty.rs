@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use passthru_iommufd::{Access, Hwpt, HwptOptions, Ioas, Iova, Mapping};
+use passthru_iommufd::{Access, DirtyRange, Hwpt, HwptOptions, Ioas, Iova, Mapping};
 use rustix::io::Errno;
 
 use crate::mock::{self, Device};
@@ -43,7 +43,11 @@ impl Tracked {
     fn dirty(&self, clear: bool) -> Vec<u64> {
         let mut bitmap = [0; 16];
         self.hwpt
-            .dirty_bitmap(self.mapping.iova(), PAGES * PAGE, PAGE, clear, &mut bitmap)
+            .dirty_bitmap(
+                DirtyRange::new(self.mapping.iova(), PAGES * PAGE, PAGE),
+                clear,
+                &mut bitmap,
+            )
             .unwrap();
         (0..PAGES)
             .filter(|page| bitmap[*page as usize / 64] & 1 << (page % 64) != 0)
@@ -80,9 +84,7 @@ fn first_bit_is_the_first_page_of_the_range() {
     let mut bitmap = [1 << 60, 0];
     it.hwpt
         .dirty_bitmap(
-            it.mapping.iova() + 10 * PAGE,
-            66 * PAGE,
-            PAGE,
+            DirtyRange::new(it.mapping.iova() + 10 * PAGE, 66 * PAGE, PAGE),
             true,
             &mut bitmap,
         )
@@ -109,13 +111,17 @@ fn no_bit_is_set_past_the_end_of_a_cut_huge_page() {
     hwpt.set_dirty_tracking(true).unwrap();
     device.write_to(iova, &[0]);
     let mut bitmap = [0; 16];
-    hwpt.dirty_bitmap(iova, 2 << 20, PAGE, false, &mut bitmap)
+    hwpt.dirty_bitmap(DirtyRange::new(iova, 2 << 20, PAGE), false, &mut bitmap)
         .unwrap();
     let written = bitmap.iter().map(|word| word.count_ones()).sum::<u32>();
     assert!(written > 4, "the page is not huge: {bitmap:x?}");
     let mut bitmap = [0; 16];
-    hwpt.dirty_bitmap(iova, 2 * PAGE, PAGE, false, &mut bitmap[..1])
-        .unwrap();
+    hwpt.dirty_bitmap(
+        DirtyRange::new(iova, 2 * PAGE, PAGE),
+        false,
+        &mut bitmap[..1],
+    )
+    .unwrap();
     assert_eq!(bitmap, [[3].as_slice(), &[0; 15]].concat()[..]);
 }
 
@@ -131,7 +137,7 @@ fn dirty_pages_behind_a_gap_are_not_reported() {
         .unwrap();
     let mut bitmap = [0];
     it.hwpt
-        .dirty_bitmap(before, 4 * PAGE, PAGE, true, &mut bitmap)
+        .dirty_bitmap(DirtyRange::new(before, 4 * PAGE, PAGE), true, &mut bitmap)
         .unwrap();
     assert_eq!(bitmap, [0]);
     assert_eq!(it.dirty(true), [0]);
@@ -148,7 +154,7 @@ fn page_table_without_dirty_tracking_refuses_it() {
         "with dirty tracking",
     );
     let error = hwpt
-        .dirty_bitmap(1 << 24, PAGE, PAGE, true, &mut [0])
+        .dirty_bitmap(DirtyRange::new(1 << 24, PAGE, PAGE), true, &mut [0])
         .unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "with dirty tracking");
 }
@@ -158,7 +164,11 @@ fn bitmap_that_is_too_small_is_refused() {
     let it = tracked(&ioas());
     let error = it
         .hwpt
-        .dirty_bitmap(it.mapping.iova(), 65 * PAGE, PAGE, true, &mut [0])
+        .dirty_bitmap(
+            DirtyRange::new(it.mapping.iova(), 65 * PAGE, PAGE),
+            true,
+            &mut [0],
+        )
         .unwrap_err();
     assert_hint(&error, Errno::INVAL, "a bit for each");
     assert!(error.to_string().contains("to 1 words"), "{error}");

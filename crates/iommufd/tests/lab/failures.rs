@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use passthru_iommufd::{
-    Access, Accounting, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue, HwQueueKind,
-    Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea, PageResponse,
-    PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    Access, Accounting, DirtyRange, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue,
+    HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, MmapArea,
+    PageResponse, PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData,
+    ViommuKind,
 };
 use passthru_lab::{Held, each_failure};
 
@@ -248,7 +249,11 @@ fn failed_dirty_tracking_loses_no_page() {
     withstands(tracked, |(_, _, hwpt)| hwpt.set_dirty_tracking(true));
     withstands(tracked, |(_, mapping, hwpt)| {
         let mut bitmap = [0; 16];
-        hwpt.dirty_bitmap(mapping.iova(), 1024 * 0x1000, 0x1000, true, &mut bitmap)?;
+        hwpt.dirty_bitmap(
+            DirtyRange::new(mapping.iova(), 1024 * 0x1000, 0x1000),
+            true,
+            &mut bitmap,
+        )?;
         assert_eq!(bitmap[15], 1 << 63);
         Ok(())
     });

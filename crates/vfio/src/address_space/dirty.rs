@@ -16,7 +16,7 @@ use super::parts::Parts;
 use super::section::Backing;
 use super::state::State;
 use super::{AddressSpace, Error, Memory, Span};
-use crate::container::{self, add_bits, check_bitmap};
+use crate::container::{self, DirtyRange, add_bits, check_bitmap};
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,9 +93,7 @@ impl AddressSpace {
             for piece in member.overlapping(span) {
                 let mut words = vec![0; words(piece, page_size)];
                 let answer = member.dma.dirty_pages(
-                    piece.start(),
-                    piece.length(),
-                    page_size,
+                    DirtyRange::new(piece.start(), piece.length(), page_size),
                     clear,
                     &mut words,
                 );
@@ -202,7 +200,7 @@ fn end(members: &mut [Member]) -> Result<(), container::Error> {
 
 fn check(span: Span, page_size: u64, bitmap: &[u64]) -> Result<(), container::Error> {
     let length = span.length();
-    check_bitmap(length, page_size, bitmap)?;
+    check_bitmap(DirtyRange::new(0, length, page_size), bitmap)?;
     if span.start().is_multiple_of(page_size) {
         Ok(())
     } else {

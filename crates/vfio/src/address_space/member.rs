@@ -9,7 +9,7 @@ use super::span::Spans;
 use super::state::Found;
 use super::{Error, Span};
 use crate::container::{
-    self, Access, Dma, IovaRanges, may_have_taken_effect, runs, unmap_certainly,
+    self, Access, DirtyRange, Dma, IovaRanges, may_have_taken_effect, runs, unmap_certainly,
 };
 use passthru_iommufd::Iova;
 use std::mem;
@@ -142,9 +142,10 @@ impl Member {
             return unmap(&*self.dma, span);
         };
         let mut bitmap = vec![0; words(span, page_size)];
-        let answer = self
-            .dma
-            .unmap_dirty(span.start(), span.length(), page_size, &mut bitmap);
+        let answer = self.dma.unmap_dirty(
+            DirtyRange::new(span.start(), span.length(), page_size),
+            &mut bitmap,
+        );
         self.note_dirty(piece, page_size, &bitmap);
         let Err(error) = answer else { return Ok(()) };
         // It may be unmapped by now, and have told nothing.
@@ -180,9 +181,11 @@ impl Member {
         for piece in pieces {
             let span = piece.span;
             let mut bitmap = vec![0; words(span, page_size)];
-            let answer =
-                self.dma
-                    .dirty_pages(span.start(), span.length(), page_size, true, &mut bitmap);
+            let answer = self.dma.dirty_pages(
+                DirtyRange::new(span.start(), span.length(), page_size),
+                true,
+                &mut bitmap,
+            );
             self.note_dirty(&piece, page_size, &bitmap);
             answer.map_err(|source| Error::DirtyPages { span, source })?;
         }

@@ -2,20 +2,19 @@
 
 use std::ops::Range;
 
-use super::Error;
+use super::{DirtyRange, Error};
 
-/// Returns how many words a range takes, where the bitmap has so many.
-pub(crate) fn check_bitmap(length: u64, page_size: u64, bitmap: &[u64]) -> Result<usize, Error> {
-    let whole = page_size.is_power_of_two() && length > 0 && length.is_multiple_of(page_size);
-    let words = length
-        .checked_div(page_size)
-        .map(|pages| pages.div_ceil(64));
-    let words = words.filter(|words| whole && *words <= bitmap.len() as u64);
-    words.map(|words| words as usize).ok_or(Error::Bitmap {
-        length,
-        page_size,
-        words: bitmap.len(),
-    })
+/// Returns the number of words that a range takes, after a check that the bitmap has so many.
+pub(crate) fn check_bitmap(range: DirtyRange, bitmap: &[u64]) -> Result<usize, Error> {
+    let words = range.pages().map(|pages| pages.div_ceil(64));
+    match words {
+        Some(words) if words <= bitmap.len() as u64 => Ok(words as usize),
+        _ => Err(Error::Bitmap {
+            length: range.length,
+            page_size: range.page_size,
+            words: bitmap.len(),
+        }),
+    }
 }
 
 /// Adds bits to those that are there, from the bit `first` on.
@@ -56,8 +55,14 @@ mod tests {
 
     #[test]
     fn a_bitmap_has_a_bit_for_each_page() {
-        assert_eq!(check_bitmap(64 << 12, 1 << 12, &[0]).unwrap(), 1);
-        assert_eq!(check_bitmap(65 << 12, 1 << 12, &[0, 0]).unwrap(), 2);
+        assert_eq!(
+            check_bitmap(DirtyRange::new(0, 64 << 12, 1 << 12), &[0]).unwrap(),
+            1
+        );
+        assert_eq!(
+            check_bitmap(DirtyRange::new(0, 65 << 12, 1 << 12), &[0, 0]).unwrap(),
+            2
+        );
         for (length, page_size) in [
             (65 << 12, 1 << 12),
             (0, 1 << 12),
@@ -67,7 +72,7 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    check_bitmap(length, page_size, &[0]),
+                    check_bitmap(DirtyRange::new(0, length, page_size), &[0]),
                     Err(Error::Bitmap { .. })
                 ),
                 "{length} {page_size}"

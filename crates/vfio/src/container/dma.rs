@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use super::{Access, Capabilities, Error, Ioas, IovaRanges};
+use super::{Access, Capabilities, DirtyRange, Error, Ioas, IovaRanges};
 
 /// Where DMA mappings stand. One set of obligations, two backends, one test suite.
 ///
@@ -123,14 +123,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not set, or
     /// [`Capabilities::dirty_without_clear`] without `clear`. What was added before stays, since it
     /// may count as clean already.
-    fn dirty_pages(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        clear: bool,
-        bitmap: &mut [u64],
-    ) -> Result<(), Error>;
+    fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error>;
 
     /// Unmaps as [`Dma::unmap`], and adds the pages that devices wrote until then to `bitmap`. As
     /// for [`Dma::dirty_pages`], the range has no gaps. iommufd asks before it unmaps: what a
@@ -139,13 +132,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Dma::unmap`] and [`Dma::dirty_pages`].
-    fn unmap_dirty(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        bitmap: &mut [u64],
-    ) -> Result<u64, Error>;
+    fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error>;
 
     /// Returns the I/O address space of the kernel's that the mappings stand in; `None` with type1,
     /// which has none.

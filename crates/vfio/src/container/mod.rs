@@ -58,7 +58,7 @@ pub use hot_reset::HotResetProof;
 pub use iommufd::{IncludedTable, IommufdContainer, MemberPasid};
 pub use kvm::KvmVfio;
 pub use member::Member;
-pub use passthru_iommufd::{Access, Ioas, IovaRanges};
+pub use passthru_iommufd::{Access, DirtyRange, Ioas, IovaRanges};
 pub use reason::BackendReason;
 pub use type1::{DirtyBitmapLimits, Group, Type1Container, Type1Info};
 pub(crate) use unmap::{may_have_taken_effect, unmap_certainly};

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use passthru_iommufd::DirtyRange;
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FEATURE_CLEAR_MASTER, VFIO_DEVICE_FEATURE_SET_MASTER,
@@ -317,14 +318,8 @@ impl Device {
     /// # Errors
     /// [`Error::Feature`], also where the bitmap is too short; the log is then of no use, and all
     /// pages count as written.
-    pub fn read_dma_log(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        bitmap: &mut [u64],
-    ) -> Result<(), Error> {
-        dma_logging::read_log(self.as_fd(), iova, length, page_size, bitmap)
+    pub fn read_dma_log(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<(), Error> {
+        dma_logging::read_log(self.as_fd(), range, bitmap)
             .map_err(self.feature_error(Feature::DmaLoggingReport))
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 
-use passthru_iommufd::DmaMemory;
+use passthru_iommufd::{DirtyRange, DmaMemory};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::vfio_device_feature_dma_logging_range;
 
@@ -24,16 +24,14 @@ pub(super) fn range(iovas: &RangeInclusive<u64>) -> Option<vfio_device_feature_d
 #[allow(unsafe_code, reason = "the kernel writes to the bitmap")]
 pub(super) fn read_log(
     device: BorrowedFd<'_>,
-    iova: u64,
-    length: u64,
-    page_size: u64,
+    range: DirtyRange,
     bitmap: &mut [u64],
 ) -> Result<(), Errno> {
-    let bits = length.div_ceil(page_size.max(1));
+    let bits = range.length.div_ceil(range.page_size.max(1));
     let words = usize::try_from(bits.div_ceil(64)).unwrap_or(usize::MAX);
     let bitmap = bitmap
         .get_mut(..words)
-        .filter(|_| page_size > 0 && words > 0)
+        .filter(|_| range.page_size > 0 && words > 0)
         .ok_or(Errno::INVAL)?;
     let pages = DmaMemory::alloc(8 * words).map_err(|_| Errno::NOMEM)?;
     let page = rustix::param::page_size();
@@ -41,7 +39,7 @@ pub(super) fn read_log(
         .step_by(page)
         .for_each(|start| _ = pages.write(start, &[0]));
     // SAFETY: whole pages with a bit for each page of the range.
-    unsafe { sys::feature::dma_logging_report(device, iova, length, page_size, pages.as_ptr()) }?;
+    unsafe { sys::feature::dma_logging_report(device, range, pages.as_ptr()) }?;
     for (index, word) in bitmap.iter_mut().enumerate() {
         let mut bytes = [0; 8];
         pages.read(8 * index, &mut bytes);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use passthru_iommufd::DirtyRange;
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::*;
@@ -152,17 +153,14 @@ pub(crate) fn dma_logging_start(
 /// device logs by larger pages.
 pub(crate) unsafe fn dma_logging_report(
     fd: BorrowedFd<'_>,
-    iova: u64,
-    length: u64,
-    page_size: u64,
+    range: DirtyRange,
     bitmap: *mut u8,
 ) -> Result<()> {
-    let bitmap = bitmap as u64;
     let mut data = vfio_device_feature_dma_logging_report {
-        iova,
-        length,
-        page_size,
-        bitmap,
+        iova: range.iova,
+        length: range.length,
+        page_size: range.page_size,
+        bitmap: bitmap as u64,
     };
     // SAFETY: the feature's struct; the kernel writes to the bitmap alone, by this function's
     // contract.

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use passthru_iommufd::Access;
+use passthru_iommufd::{Access, DirtyRange};
 use rustix::io::Result;
 use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::*;
@@ -109,17 +109,15 @@ pub(crate) fn unmap_all(fd: BorrowedFd<'_>) -> Result<u64> {
 /// that is too small.
 pub(crate) fn unmap_dirty(
     fd: BorrowedFd<'_>,
-    iova: u64,
-    length: u64,
-    page_size: u64,
+    range: DirtyRange,
     bitmap: &mut [u64],
 ) -> Result<u64> {
     unmap_with(
         fd,
         VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-        iova,
-        length,
-        raw(page_size, bitmap),
+        range.iova,
+        range.length,
+        raw(range.page_size, bitmap),
     )
 }
 
@@ -165,9 +163,7 @@ pub(crate) fn set_dirty_tracking(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
 /// bitmap that is too small.
 pub(crate) fn dirty_bitmap(
     fd: BorrowedFd<'_>,
-    iova: u64,
-    length: u64,
-    page_size: u64,
+    range: DirtyRange,
     bitmap: &mut [u64],
 ) -> Result<()> {
     let (argsz, flags) = (size::<Dirty>(), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
@@ -176,11 +172,10 @@ pub(crate) fn dirty_bitmap(
         flags,
         ..Default::default()
     };
-    let bitmap = raw(page_size, bitmap);
     let range = vfio_iommu_type1_dirty_bitmap_get {
-        iova,
-        size: length,
-        bitmap,
+        iova: range.iova,
+        size: range.length,
+        bitmap: raw(range.page_size, bitmap),
     };
     let mut arg = Dirty { fixed, range };
     // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap, a

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use passthru_vfio::address_space::Span;
-use passthru_vfio::container::{Access, Backend, Capabilities, Dma, Error, IovaRanges};
+use passthru_vfio::container::{Access, Backend, Capabilities, DirtyRange, Dma, Error, IovaRanges};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -275,40 +275,27 @@ unsafe impl Dma for Model {
 
     /// As the kernel: it stops at the first gap, and a failure can come after some pages were read
     /// and made clean, here one.
-    fn dirty_pages(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        clear: bool,
-        bitmap: &mut [u64],
-    ) -> Result<(), Error> {
+    fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error> {
         let answer = self
             .call()
             .and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
         let most = if answer.is_ok() { usize::MAX } else { 1 };
-        self.tell(iova, length, clear, most, bitmap);
+        self.tell(range.iova, range.length, clear, most, bitmap);
         answer.map_err(|source| Error::DirtyPages {
-            iova,
-            length,
-            page_size,
+            iova: range.iova,
+            length: range.length,
+            page_size: range.page_size,
             source,
         })
     }
 
-    fn unmap_dirty(
-        &self,
-        iova: u64,
-        length: u64,
-        _: u64,
-        bitmap: &mut [u64],
-    ) -> Result<u64, Error> {
+    fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error> {
         if !self.tracking.load(Ordering::Relaxed) {
             return Err(Error::NotTracking);
         }
         let mut told = vec![0; bitmap.len()];
-        self.tell(iova, length, false, usize::MAX, &mut told);
-        let answer = self.unmap(iova, length)?;
+        self.tell(range.iova, range.length, false, usize::MAX, &mut told);
+        let answer = self.unmap(range.iova, range.length)?;
         bitmap
             .iter_mut()
             .zip(told)

@@ -15,8 +15,8 @@ use crate::container::kvm::Registration;
 use crate::container::member::MemberBackend;
 use crate::container::unmap::{may_have_taken_effect, unmap_certainly};
 use crate::container::{
-    Access, AttachOptions, Backend, BarMapping, Candidate, Capabilities, Container, Discards, Dma,
-    Error, HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
+    Access, AttachOptions, Backend, BarMapping, Candidate, Capabilities, Container, DirtyRange,
+    Discards, Dma, Error, HotResetProof, Ioas, IovaRanges, KvmVfio, Member,
 };
 use crate::device::{self, Bound, Cdev, HotResetInfo, HotResetOwner, Location, Source};
 
@@ -251,30 +251,17 @@ unsafe impl Dma for IommufdContainer {
         self.tables.set_dirty_tracking(on)
     }
 
-    fn dirty_pages(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        clear: bool,
-        bitmap: &mut [u64],
-    ) -> Result<(), Error> {
-        check_bitmap(length, page_size, bitmap)?;
+    fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error> {
+        check_bitmap(range, bitmap)?;
         for table in self.tables.tracking()? {
-            table.dirty_bitmap(iova, length, page_size, clear, bitmap)?;
+            table.dirty_bitmap(range, clear, bitmap)?;
         }
         Ok(())
     }
 
-    fn unmap_dirty(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        bitmap: &mut [u64],
-    ) -> Result<u64, Error> {
-        self.dirty_pages(iova, length, page_size, false, bitmap)?;
-        self.unmap(iova, length)
+    fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error> {
+        self.dirty_pages(range, false, bitmap)?;
+        self.unmap(range.iova, range.length)
     }
 
     fn ioas(&self) -> Option<&Arc<Ioas>> {

@@ -16,8 +16,8 @@ use crate::Failed;
 use crate::container::bitmap::{add_bits, check_bitmap};
 use crate::container::member::MemberBackend;
 use crate::container::{
-    Access, AttachOptions, Backend, Candidate, Capabilities, Container, Discards, Dma, Error,
-    HotResetProof, IncludedTable, Ioas, IovaRanges, KvmVfio, Member,
+    Access, AttachOptions, Backend, Candidate, Capabilities, Container, DirtyRange, Discards, Dma,
+    Error, HotResetProof, IncludedTable, Ioas, IovaRanges, KvmVfio, Member,
 };
 use crate::device::{Device, HotResetInfo, HotResetOwner, Source};
 use crate::sys;
@@ -283,41 +283,28 @@ unsafe impl Dma for Type1Container {
         })
     }
 
-    fn dirty_pages(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        clear: bool,
-        bitmap: &mut [u64],
-    ) -> Result<(), Error> {
+    fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error> {
         if !clear {
             return Err(unsupported("report dirty pages without clearing them"));
         }
-        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
-        let answer = sys::type1::dirty_bitmap(self.as_fd(), iova, length, page_size, &mut words);
+        let mut words = vec![0; check_bitmap(range, bitmap)?];
+        let answer = sys::type1::dirty_bitmap(self.as_fd(), range, &mut words);
         // What was read of mappings before a failure is clean now.
         add_bits(bitmap, 0, &words);
         answer.map_err(|e| Error::DirtyPages {
-            iova,
-            length,
-            page_size,
+            iova: range.iova,
+            length: range.length,
+            page_size: range.page_size,
             source: e.into(),
         })
     }
 
-    fn unmap_dirty(
-        &self,
-        iova: u64,
-        length: u64,
-        page_size: u64,
-        bitmap: &mut [u64],
-    ) -> Result<u64, Error> {
-        let mut words = vec![0; check_bitmap(length, page_size, bitmap)?];
-        let answer = sys::type1::unmap_dirty(self.as_fd(), iova, length, page_size, &mut words);
+    fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error> {
+        let mut words = vec![0; check_bitmap(range, bitmap)?];
+        let answer = sys::type1::unmap_dirty(self.as_fd(), range, &mut words);
         // What has gone before a failure was written to as well.
         add_bits(bitmap, 0, &words);
-        self.unmapped(iova, length, answer)
+        self.unmapped(range.iova, range.length, answer)
     }
 
     fn ioas(&self) -> Option<&Arc<Ioas>> {

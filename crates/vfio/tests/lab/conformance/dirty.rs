@@ -4,7 +4,7 @@
 
 use super::{PAGE, map, memory, on_both_backends, with_edu};
 use passthru_lab::devices::EDU;
-use passthru_vfio::container::{Access, Backend, Error};
+use passthru_vfio::container::{Access, Backend, DirtyRange, Error};
 
 const IOVA: u64 = 0x10_0000;
 
@@ -33,12 +33,12 @@ fn dirty_tracking_works_or_names_devices(backend: Backend) {
     }
     tracking.unwrap();
     let mut bitmap = [1 << 63, 0, 0];
-    dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap)
+    dma.dirty_pages(DirtyRange::new(IOVA, 128 * PAGE, PAGE), true, &mut bitmap)
         .unwrap();
     assert_eq!(bitmap, [1 << 63 | 7, 7 << 4, 0]);
     dma.set_dirty_tracking(false).unwrap();
     assert!(
-        dma.dirty_pages(IOVA, 128 * PAGE, PAGE, true, &mut bitmap)
+        dma.dirty_pages(DirtyRange::new(IOVA, 128 * PAGE, PAGE), true, &mut bitmap)
             .is_err()
     );
 }
@@ -50,7 +50,7 @@ fn unmap_dirty_returns_dirty_pages(backend: Backend) {
     let mut bitmap = [0];
     if backend == Backend::Iommufd {
         let error = dma
-            .unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap)
+            .unmap_dirty(DirtyRange::new(IOVA, 8 * PAGE, PAGE), &mut bitmap)
             .unwrap_err();
         assert!(matches!(error, Error::NotTracking), "{error}");
         assert_eq!(dma.unmap_all().unwrap(), 2 * PAGE);
@@ -58,7 +58,8 @@ fn unmap_dirty_returns_dirty_pages(backend: Backend) {
     }
     dma.set_dirty_tracking(true).unwrap();
     assert_eq!(
-        dma.unmap_dirty(IOVA, 8 * PAGE, PAGE, &mut bitmap).unwrap(),
+        dma.unmap_dirty(DirtyRange::new(IOVA, 8 * PAGE, PAGE), &mut bitmap)
+            .unwrap(),
         2 * PAGE
     );
     assert_eq!(bitmap, [6]);
@@ -70,7 +71,7 @@ fn dirty_pages_without_tracking_are_refused(backend: Backend) {
     map(&*setup.container, memory(1), IOVA, Access::ReadWrite).unwrap();
     let error = setup
         .container
-        .dirty_pages(IOVA, PAGE, PAGE, true, &mut [0])
+        .dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0])
         .unwrap_err();
     assert!(
         error
@@ -86,7 +87,7 @@ fn too_small_bitmap_is_refused(backend: Backend) {
     for (length, page_size) in [(65 * PAGE, PAGE), (PAGE, 3), (0, PAGE)] {
         let error = setup
             .container
-            .dirty_pages(IOVA, length, page_size, true, &mut [0])
+            .dirty_pages(DirtyRange::new(IOVA, length, page_size), true, &mut [0])
             .unwrap_err();
         assert!(matches!(error, Error::Bitmap { .. }), "{error}");
     }

@@ -10,7 +10,9 @@ use passthru_iommufd::Ioas;
 use passthru_lab::devices::{EDU, NVME};
 use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing as each};
 use passthru_vfio::Failed;
-use passthru_vfio::container::{Backend, Candidate, Container, Containers, Error, Options};
+use passthru_vfio::container::{
+    Backend, Candidate, Container, Containers, DirtyRange, Error, Options,
+};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
 use std::fmt::Debug;
@@ -310,7 +312,7 @@ fn failed_type1_tracking_can_be_repeated() {
     map(dma, memory(4), IOVA, Access::ReadWrite).unwrap();
     let dirty = || {
         let mut bitmap = [0];
-        dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap)
+        dma.dirty_pages(DirtyRange::new(IOVA, LENGTH, PAGE), true, &mut bitmap)
             .map(|()| bitmap)
     };
     for on in [true, false] {
@@ -337,10 +339,10 @@ fn failure_loses_no_dirty_page(backend: Backend) {
     each(|failure| {
         let mut bitmap = [0];
         let failed = failure
-            .during(|| dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap))
+            .during(|| dma.dirty_pages(DirtyRange::new(IOVA, LENGTH, PAGE), true, &mut bitmap))
             .is_err();
         if failed {
-            dma.dirty_pages(IOVA, LENGTH, PAGE, true, &mut bitmap)
+            dma.dirty_pages(DirtyRange::new(IOVA, LENGTH, PAGE), true, &mut bitmap)
                 .unwrap();
         }
         assert_eq!(bitmap, [15]);
@@ -351,11 +353,11 @@ fn failure_loses_no_dirty_page(backend: Backend) {
         map(dma, memory, IOVA, Access::ReadWrite).unwrap();
         let mut bitmap = [0];
         let failed = failure
-            .during(|| dma.unmap_dirty(IOVA, LENGTH, PAGE, &mut bitmap))
+            .during(|| dma.unmap_dirty(DirtyRange::new(IOVA, LENGTH, PAGE), &mut bitmap))
             .is_err();
         if failed {
             // It may be gone.
-            let _ = dma.unmap_dirty(IOVA, LENGTH, PAGE, &mut bitmap);
+            let _ = dma.unmap_dirty(DirtyRange::new(IOVA, LENGTH, PAGE), &mut bitmap);
         }
         assert_eq!((dma.unmap_all().unwrap(), bitmap), (0, [15]));
         failed

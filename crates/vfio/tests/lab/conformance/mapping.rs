@@ -2,7 +2,7 @@
 
 use super::{PAGE, assert_unsupported, container, errno, map, memory, on_both_backends, with_edu};
 use passthru_iommufd::Ioas;
-use passthru_vfio::container::{Access, Backend, Error};
+use passthru_vfio::container::{Access, Backend, DirtyRange, Error};
 use rustix::io::Errno;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -211,7 +211,7 @@ fn capabilities_match_supported_calls(backend: Backend) {
     }
     let kept = setup
         .container
-        .dirty_pages(FROM, PAGE, PAGE, false, &mut [0]);
+        .dirty_pages(DirtyRange::new(FROM, PAGE, PAGE), false, &mut [0]);
     if can.dirty_without_clear {
         assert!(matches!(kept, Err(Error::NotTracking)));
     } else {

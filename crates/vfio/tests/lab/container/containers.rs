@@ -8,7 +8,8 @@ use crate::taken::{iommufd, take, take_two};
 use passthru_iommufd::{Hwpt, Ioas};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::container::{
-    Access, AttachOptions, Backend, Candidate, Container, Containers, Error, Options, Placement,
+    Access, AttachOptions, Backend, Candidate, Container, Containers, DirtyRange, Error, Options,
+    Placement,
 };
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ fn tracking_container_refuses_device_without_dirty_pages() {
         "{error}"
     );
     assert!(matches!(
-        tracking.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+        tracking.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]),
         Err(Error::NotTracking)
     ));
     drop((included, back, taken));

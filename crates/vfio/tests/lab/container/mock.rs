@@ -7,7 +7,7 @@ use crate::conformance::{PAGE, map, memory};
 use crate::taken::iommufd;
 use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::each_failure_leaves_nothing as each;
-use passthru_vfio::container::{Access, Container, Dma, Error, IommufdContainer};
+use passthru_vfio::container::{Access, Container, DirtyRange, Dma, Error, IommufdContainer};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::any::Any;
 use std::os::fd::AsFd;
@@ -107,7 +107,7 @@ fn container() -> (IommufdContainer, [Arc<Hwpt>; 2]) {
 pub(super) fn dirty(container: &dyn Dma, clear: bool) -> u64 {
     let mut bitmap = [0];
     container
-        .dirty_pages(IOVA, 64 * PAGE, PAGE, clear, &mut bitmap)
+        .dirty_pages(DirtyRange::new(IOVA, 64 * PAGE, PAGE), clear, &mut bitmap)
         .unwrap();
     bitmap[0]
 }
@@ -129,14 +129,14 @@ fn dirty_pages_of_all_page_tables_are_merged() {
     let mut bitmap = [1];
     assert_eq!(
         container
-            .unmap_dirty(IOVA, 64 * PAGE, PAGE, &mut bitmap)
+            .unmap_dirty(DirtyRange::new(IOVA, 64 * PAGE, PAGE), &mut bitmap)
             .unwrap(),
         64 * PAGE
     );
     assert_eq!(bitmap, [1 | 1 << 63]);
     container.set_dirty_tracking(false).unwrap();
     assert!(matches!(
-        container.dirty_pages(IOVA, PAGE, PAGE, true, &mut bitmap),
+        container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut bitmap),
         Err(Error::NotTracking)
     ));
 }
@@ -156,7 +156,7 @@ fn tracking_starts_on_all_page_tables_or_none() {
             .is_some()
     );
     assert!(matches!(
-        container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+        container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]),
         Err(Error::NotTracking)
     ));
     drop(included);
@@ -178,7 +178,7 @@ fn failed_tracking_of_page_tables_can_be_repeated() {
             .is_err();
         if failed {
             assert!(matches!(
-                container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]),
+                container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]),
                 Err(Error::NotTracking)
             ));
             container.set_dirty_tracking(true).unwrap();
@@ -199,7 +199,7 @@ fn failed_tracking_of_page_tables_can_be_repeated() {
             .during(|| container.set_dirty_tracking(false))
             .is_err();
         // Some of what was noted is lost, so nothing is told: not even that there was nothing.
-        let asked = container.dirty_pages(IOVA, PAGE, PAGE, true, &mut [0]);
+        let asked = container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]);
         assert!(matches!(asked, Err(Error::NotTracking)), "{failure:?}");
         failed
     });
@@ -237,12 +237,14 @@ fn failure_loses_no_dirty_page_of_page_tables() {
             write();
             let mut bitmap = [0];
             let failed = failure
-                .during(|| container.dirty_pages(IOVA, length, PAGE, clear, &mut bitmap))
+                .during(|| {
+                    container.dirty_pages(DirtyRange::new(IOVA, length, PAGE), clear, &mut bitmap)
+                })
                 .is_err();
             partly += u32::from(failed && bitmap != [0]);
             if failed {
                 container
-                    .dirty_pages(IOVA, length, PAGE, clear, &mut bitmap)
+                    .dirty_pages(DirtyRange::new(IOVA, length, PAGE), clear, &mut bitmap)
                     .unwrap();
             }
             assert_eq!(bitmap, [written]);
@@ -260,11 +262,11 @@ fn failure_loses_no_dirty_page_of_page_tables() {
         write();
         let mut bitmap = [0];
         let failed = failure
-            .during(|| container.unmap_dirty(IOVA, length, PAGE, &mut bitmap))
+            .during(|| container.unmap_dirty(DirtyRange::new(IOVA, length, PAGE), &mut bitmap))
             .is_err();
         if failed {
             // It may be gone.
-            let _ = container.unmap_dirty(IOVA, length, PAGE, &mut bitmap);
+            let _ = container.unmap_dirty(DirtyRange::new(IOVA, length, PAGE), &mut bitmap);
         }
         assert_eq!((container.unmap_all().unwrap(), bitmap), (0, [written]));
         failed

@@ -4,7 +4,7 @@
 use super::token::{TOKEN, VirtualFunctions};
 use crate::edu::enable;
 use crate::taken::{Taken, iommufd, mtty_two, take};
-use passthru_iommufd::{Ioas, Iommufd};
+use passthru_iommufd::{DirtyRange, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, IGB, NVME};
 use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing};
 use passthru_vfio::Failed;
@@ -359,7 +359,10 @@ fn failed_migration_call_can_be_repeated() {
         || device.start_dma_logging(0x1000, &[0..=0xffff]),
         |_| device.stop_dma_logging().unwrap(),
     );
-    withstands(|| device.read_dma_log(0, 0x10000, 0x1000, &mut [0]), drop);
+    withstands(
+        || device.read_dma_log(DirtyRange::new(0, 0x10000, 0x1000), &mut [0]),
+        drop,
+    );
     withstands(|| device.stop_dma_logging(), drop);
 }
 

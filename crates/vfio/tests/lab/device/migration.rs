@@ -2,6 +2,7 @@
 
 use super::{assert_hint, errno};
 use crate::taken::{mtty_two, take};
+use passthru_iommufd::DirtyRange;
 use passthru_lab::devices::EDU;
 use passthru_vfio::device::{
     Device, Error, Feature, MigrationFlags, MigrationState as State, PrecopySize, Region,
@@ -221,7 +222,7 @@ fn dma_log_starts_reports_and_stops() {
     // The sample does no DMA. Bits are added to what is there.
     let mut bitmap = [0b101];
     device
-        .read_dma_log(0, 0x10000, 0x1000, &mut bitmap)
+        .read_dma_log(DirtyRange::new(0, 0x10000, 0x1000), &mut bitmap)
         .unwrap();
     assert_eq!(bitmap, [0b101]);
     device.stop_dma_logging().unwrap();
@@ -250,10 +251,14 @@ fn invalid_dma_log_is_refused() {
     }
     // Too short a bitmap is never handed to the kernel.
     let error = device
-        .read_dma_log(0, 65 * 0x1000, 0x1000, &mut [0])
+        .read_dma_log(DirtyRange::new(0, 65 * 0x1000, 0x1000), &mut [0])
         .unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL));
-    assert!(device.read_dma_log(0, 0x1000, 0, &mut [0]).is_err());
+    assert!(
+        device
+            .read_dma_log(DirtyRange::new(0, 0x1000, 0), &mut [0])
+            .is_err()
+    );
 }
 
 #[test]
@@ -263,7 +268,7 @@ fn device_without_dma_log_is_refused() {
     let errors = [
         device.start_dma_logging(0x1000, &[0..=0xffff]).unwrap_err(),
         device
-            .read_dma_log(0, 0x1000, 0x1000, &mut [0])
+            .read_dma_log(DirtyRange::new(0, 0x1000, 0x1000), &mut [0])
             .unwrap_err(),
         device.stop_dma_logging().unwrap_err(),
     ];
