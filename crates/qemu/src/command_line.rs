@@ -14,9 +14,10 @@ use crate::context::{Context, Style};
 use crate::error::Error;
 use crate::line::{CommandLine, Opt};
 use crate::section::{
-    audio, boot, chardev, clock, controller, cpu, disk, filesystem, firmware, graphics,
-    guest_services, hostdev, input, iommu, iothreads, machine, memballoon, memory, net, numa,
-    overrides, pci, process, redirect, rng, secret, security, sound, sysinfo, tpm, video, watchdog,
+    audio, boot, chardev, clock, controller, cpu, crypto, disk, filesystem, firmware, graphics,
+    hostdev, hub, input, iommu, iothreads, machine, memballoon, memory, net, numa, overrides,
+    panic, pci, process, redirdev, rng, secret, security, shmem, smartcard, sound, sysinfo, tpm,
+    video, vsock, watchdog,
 };
 
 /// Returns the command line for a domain that is complete and valid.
@@ -70,11 +71,11 @@ const SECTIONS: &[Section] = &[
     controller::options,
     iommu::behind_controllers,
     memory::devices,
-    redirect::hubs,
+    hub::hubs,
     disk::options,
     filesystem::options,
     net::options,
-    redirect::smartcards,
+    smartcard::smartcards,
     chardev::serials,
     chardev::parallels,
     chardev::channels,
@@ -86,16 +87,16 @@ const SECTIONS: &[Section] = &[
     video::options,
     sound::options,
     watchdog::options,
-    redirect::redirdevs,
+    redirdev::redirdevs,
     hostdev::options,
     memballoon::options,
     rng::options,
     machine::vmcoreinfo,
     security::options,
-    guest_services::panics,
-    guest_services::shmems,
-    guest_services::vsock,
-    guest_services::cryptos,
+    panic::panics,
+    shmem::shmems,
+    vsock::vsock,
+    crypto::cryptos,
     overrides::arguments,
     process::sandbox,
 ];

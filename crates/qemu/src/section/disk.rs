@@ -8,7 +8,7 @@ use passthru_domain::device::disk::{
 };
 
 use super::block::{Chain, cache_mode};
-use super::{controller, iothreads, pci, protocol, virtio};
+use super::{controller, iothreads, pci, reservations, virtio};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, By, List, Object, Opt, Want};
@@ -21,7 +21,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .sum::<usize>()
         + 1;
     let mut options = floppy_controller(context);
-    options.extend(protocol::reservations_helper(context));
+    options.extend(reservations::helper(context));
     for disk in disks {
         let chain = Chain::of(context, disk);
         // Nodes are numbered from the last disk on, and within a chain from the top.

@@ -7,7 +7,7 @@ use passthru_domain::device::disk_source::{
 use passthru_domain::device::graphics::YesNo;
 use passthru_domain::device::secret::{Auth, Secret};
 
-use super::secret;
+use super::{reservations, secret};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, By, Object, Opt, Term, Want, What};
@@ -113,7 +113,7 @@ impl Place<'_> {
         if reservations.managed == Some(true) {
             return Protocol {
                 before: Vec::new(),
-                node: object.with("pr-manager", HELPER),
+                node: object.with("pr-manager", reservations::HELPER),
             };
         }
         let id = format!("pr-helper-{node}");
@@ -381,25 +381,6 @@ impl Place<'_> {
             .maybe("readahead", self.source.readahead)
             .maybe("timeout", self.source.timeout))
     }
-}
-
-/// Id of the helper that makes reservations for all disks of the guest.
-const HELPER: &str = "pr-helper0";
-
-/// The helper that makes reservations for the guest, where a disk wants it.
-pub(crate) fn reservations_helper(context: &Context<'_>) -> Option<Opt> {
-    let mut disks = context.domain.devices.disks.iter();
-    let is_managed = |disk: &Disk| {
-        let reservations = disk
-            .source
-            .as_ref()
-            .and_then(|source| source.reservations.as_ref());
-        reservations.and_then(|reservations| reservations.managed) == Some(true)
-    };
-    disks.any(is_managed).then(|| {
-        let path = context.state_path(&format!("{HELPER}.sock"));
-        Opt::object(Object::qom("pr-manager-helper", HELPER).with("path", path))
-    })
 }
 
 /// The object that holds the key of an image that the emulator decrypts.

@@ -1,0 +1,43 @@
+//! `<vsock>`: sockets between guest and host.
+
+use passthru_domain::device::vsock::Cid;
+
+use super::{pci, virtio};
+use crate::context::Context;
+use crate::error::Error;
+use crate::line::{Opt, Want, What};
+
+/// `<vsock>`.
+pub(crate) fn vsock(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let Some(vsock) = &context.domain.devices.vsock else {
+        return Ok(Vec::new());
+    };
+    let id = vsock.info.id();
+    let vhost = Want {
+        name: format!("{id}-vhost"),
+        what: What::Vhost {
+            path: "/dev/vhost-vsock".into(),
+        },
+    };
+    let device = virtio::device("vhost-vsock", vsock.model, vsock.driver, &vsock.info)?
+        .with("id", id)
+        .with("guest-cid", cid(context, vsock.cid))
+        .maybe("vhostfd", (!context.is_standalone()).then_some(vhost))
+        .and(pci::address(context, &vsock.info)?);
+    Ok(vec![Opt::device(device)])
+}
+
+/// The guest's address. One that is chosen comes from the guest's identity, so that it keeps it.
+fn cid(context: &Context<'_>, cid: Option<Cid>) -> u32 {
+    let said = cid
+        .filter(|cid| cid.auto != Some(true))
+        .and_then(|cid| cid.address);
+    said.unwrap_or_else(|| {
+        let uuid = context.domain.uuid.unwrap_or_default().0;
+        let words = uuid
+            .chunks_exact(4)
+            .map(|w| w.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
+        // The highest bit is left out: no address is -1, the one of anybody.
+        (words.fold(0, |n, word| n ^ word) & 0x7fff_ffff).max(Cid::FIRST)
+    })
+}
