@@ -7,23 +7,28 @@
 //!
 //! [`Want`]: crate::Want
 
+use std::mem::discriminant;
+
+use passthru_domain::device::Item;
 use passthru_domain::{Domain, Platform};
+
+use Section::{Chosen, Kind, Shared};
 
 use crate::capabilities::Capabilities;
 use crate::context::{Context, Style};
 use crate::error::Error;
+use crate::fragment::device_options;
 use crate::line::{CommandLine, Opt};
 use crate::section::{
-    audio, boot, chardev, clock, controller, cpu, crypto, disk, filesystem, firmware, graphics,
-    hostdev, hub, input, iommu, iothreads, machine, memballoon, memory, net, numa, overrides,
-    panic, pci, process, redirdev, rng, secret, security, shmem, smartcard, sound, sysinfo, tpm,
-    video, vsock, watchdog,
+    audio, boot, chardev, clock, controller, cpu, disk, firmware, graphics, hostdev, iommu,
+    iothreads, machine, memory, net, numa, overrides, process, secret, security, sysinfo, watchdog,
 };
 
 /// Returns the command line for a domain that is complete and valid.
 ///
 /// # Errors
-/// Where the domain is not complete, or holds what this emulator has no option for.
+/// Those of [`fragment`](crate::fragment), for any device; and [`Error::Machine`] if the machine
+/// type is not known, [`Error::Unsupported`] for anything else that has no option.
 pub fn command_line(
     domain: &Domain,
     capabilities: &Capabilities,
@@ -32,71 +37,103 @@ pub fn command_line(
     let context = Context::new(domain, capabilities, style)?;
     let mut options = Vec::new();
     for section in SECTIONS {
-        options.extend(section(&context)?);
+        options.extend(section.options(&context)?);
     }
-    let options = pci::with_zpci(&context, options);
-    let mut options = secret::with_master_key(&context, options);
-    let emulator = domain.devices.emulator.clone();
-    let emulator = emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch));
+    secret::insert_master_key(&context, &mut options);
     overrides::apply(domain, &mut options)?;
+    let emulator = domain.devices.emulator.clone();
     Ok(CommandLine {
-        emulator,
+        emulator: emulator.unwrap_or_else(|| capabilities.emulator(context.machine.arch)),
         env: overrides::environment(domain),
         options,
     })
 }
 
-/// A part of the command line: the options of some elements.
-type Section = fn(&Context<'_>) -> Result<Vec<Opt>, Error>;
+/// A part of the command line.
+enum Section {
+    /// Options that belong to no single device.
+    Shared(fn(&Context<'_>) -> Result<Vec<Opt>, Error>),
+    /// All devices of a kind, named by their numbers.
+    Kind(fn(usize) -> Item),
+    /// Some devices of a kind, in an order of their own.
+    Chosen(fn(&Context<'_>) -> Vec<Item>),
+}
 
-/// The parts in libvirt's order. What an option names is made before it.
+impl Section {
+    fn options(&self, context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+        let items = match self {
+            Self::Shared(options) => return options(context),
+            Self::Kind(item) => of_kind(context, item(0)),
+            Self::Chosen(items) => items(context),
+        };
+        let mut options = Vec::new();
+        for item in items {
+            options.extend(device_options(context, item)?);
+        }
+        Ok(options)
+    }
+}
+
+/// Names the guest's devices that are of the same kind as `like`.
+fn of_kind(context: &Context<'_>, like: Item) -> Vec<Item> {
+    let mut items = context.domain.devices.items();
+    items.retain(|item| discriminant(item) == discriminant(&like));
+    items
+}
+
+/// The sections in libvirt's order. An option stands after those that make what it names.
 const SECTIONS: &[Section] = &[
-    process::name,
-    overrides::deprecation,
-    firmware::options,
-    machine::options,
-    cpu::model,
-    memory::options,
-    cpu::topology,
-    numa::options,
-    iothreads::options,
-    process::identity,
-    sysinfo::options,
-    chardev::monitor,
-    clock::options,
-    process::lifecycle,
-    boot::options,
-    sysinfo::acpi_tables,
-    iommu::before_controllers,
-    controller::options,
-    iommu::behind_controllers,
-    memory::devices,
-    hub::hubs,
-    disk::options,
-    filesystem::options,
-    net::options,
-    smartcard::smartcards,
-    chardev::serials,
-    chardev::parallels,
-    chardev::channels,
-    chardev::consoles,
-    tpm::options,
-    input::options,
-    audio::options,
-    graphics::options,
-    video::options,
-    sound::options,
-    watchdog::options,
-    redirdev::redirdevs,
-    hostdev::options,
-    memballoon::options,
-    rng::options,
-    machine::vmcoreinfo,
-    security::options,
-    panic::panics,
-    shmem::shmems,
-    vsock::vsock,
-    crypto::cryptos,
-    overrides::arguments,
-    process::sandbox,
+    Shared(process::name),
+    Shared(overrides::deprecation),
+    Shared(firmware::options),
+    Shared(machine::options),
+    Shared(cpu::model),
+    Shared(memory::options),
+    Shared(cpu::topology),
+    Shared(numa::options),
+    Shared(iothreads::options),
+    Shared(process::identity),
+    Shared(sysinfo::options),
+    Shared(chardev::monitor),
+    Shared(clock::options),
+    Shared(process::lifecycle),
+    Shared(boot::options),
+    Shared(sysinfo::acpi_tables),
+    Chosen(iommu::machine_wide),
+    Chosen(controller::items),
+    Chosen(iommu::behind_buses),
+    Kind(Item::Memory),
+    Shared(memory::enclaves),
+    Kind(Item::Hub),
+    Shared(disk::shared),
+    Kind(Item::Disk),
+    Kind(Item::Filesystem),
+    Chosen(net::items),
+    Kind(Item::Smartcard),
+    Kind(Item::Serial),
+    Kind(Item::Parallel),
+    Kind(Item::Channel),
+    Kind(Item::Console),
+    Kind(Item::Tpm),
+    Kind(Item::Input),
+    Shared(audio::options),
+    Shared(graphics::options),
+    Kind(Item::Video),
+    Kind(Item::Sound),
+    Kind(Item::Watchdog),
+    Shared(watchdog::action),
+    Kind(Item::Redirdev),
+    Shared(hostdev::iommufd_objects),
+    Chosen(hostdev::items),
+    Shared(hostdev::initiators),
+    Kind(Item::Memballoon),
+    Kind(Item::Rng),
+    Shared(machine::vmcoreinfo),
+    Shared(security::options),
+    Kind(Item::Panic),
+    Kind(Item::Shmem),
+    Kind(Item::Vsock),
+    Kind(Item::Crypto),
+    Shared(overrides::arguments),
+    Shared(process::sandbox),
 ];

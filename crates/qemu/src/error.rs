@@ -1,5 +1,6 @@
 //! Why a domain has no command line.
 
+use passthru_domain::device::Item;
 use thiserror::Error;
 
 /// Why a domain has no command line.
@@ -16,6 +17,9 @@ pub enum Error {
         /// What it has not.
         lacks: &'static str,
     },
+    /// The domain has no such device.
+    #[error("the domain has no device {0:?}")]
+    NoDevice(Item),
     /// A PCI address names a bus without a controller.
     #[error("{device} is on PCI bus {bus}, but no controller provides that bus")]
     NoBus {

@@ -20,6 +20,7 @@ mod command_line;
 mod context;
 mod error;
 mod explain;
+mod fragment;
 mod line;
 pub mod monitor;
 mod section;
@@ -30,6 +31,7 @@ pub use command_line::command_line;
 pub use context::{NVRAM_DIR, STATE_DIR, Style};
 pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use fragment::{Fragment, fragment};
 pub use line::{
     Access, By, CommandLine, Given, List, Object, Opt, Paths, Placeholders, Resolve, Term, Value,
     Want, What,

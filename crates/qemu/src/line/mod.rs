@@ -6,6 +6,7 @@ mod render;
 mod resolve;
 mod want;
 
+pub(crate) use opt::distinct_wants;
 pub use opt::{List, Object, Opt, Term, Value};
 pub use render::CommandLine;
 pub use resolve::{Given, Paths, Placeholders, Resolve};

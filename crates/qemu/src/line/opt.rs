@@ -1,6 +1,7 @@
 //! Options of a command line, as data: a flag and a value whose leaves may be [`Want`]s.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::want::Want;
 
@@ -127,15 +128,17 @@ impl Opt {
         }
     }
 
-    pub(crate) fn wants(&self) -> Vec<&Want> {
-        let mut found = Vec::new();
+    /// Adds the wants within the option, in their order.
+    fn wants<'a>(&'a self, found: &mut Vec<&'a Want>) {
         match &self.value {
             Value::Flag | Value::Word(_) => {}
-            Value::Plain(term) => term.wants(&mut found),
-            Value::List(list) => list.0.iter().for_each(|(_, term)| term.wants(&mut found)),
-            Value::Json(object) => object.0.iter().for_each(|(_, term)| term.wants(&mut found)),
+            Value::Plain(term) => term.wants(found),
+            Value::List(List(members)) | Value::Json(Object(members)) => {
+                for (_, term) in members {
+                    term.wants(found);
+                }
+            }
         }
-        found
     }
 }
 
@@ -144,12 +147,29 @@ impl Term {
         match self {
             Self::Want(want) => found.push(want),
             Self::Array(terms) | Self::Joined(terms) => {
-                terms.iter().for_each(|term| term.wants(found));
+                for term in terms {
+                    term.wants(found);
+                }
             }
-            Self::Object(object) => object.0.iter().for_each(|(_, term)| term.wants(found)),
+            Self::Object(object) => {
+                for (_, term) in &object.0 {
+                    term.wants(found);
+                }
+            }
             _ => {}
         }
     }
+}
+
+/// Returns the wants of some options, each once, in the order of the options.
+pub(crate) fn distinct_wants(options: &[Opt]) -> Vec<&Want> {
+    let mut wants = Vec::new();
+    for option in options {
+        option.wants(&mut wants);
+    }
+    let mut seen = HashSet::new();
+    wants.retain(|want| seen.insert(*want));
+    wants
 }
 
 impl List {

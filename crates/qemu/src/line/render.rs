@@ -1,10 +1,10 @@
 //! A command line, and its rendering to words.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, json};
 
-use super::opt::{List, Object, Opt, Term, Value};
+use super::opt::{List, Object, Opt, Term, Value, distinct_wants};
 use super::quote::{quote, quote_program};
 use super::resolve::{Given, Resolve};
 use super::want::{Want, What};
@@ -23,12 +23,7 @@ pub struct CommandLine {
 impl CommandLine {
     /// Returns everything that the line wants from outside, each once, in the line's order.
     pub fn wants(&self) -> Vec<&Want> {
-        let mut seen = HashSet::new();
-        self.options
-            .iter()
-            .flat_map(Opt::wants)
-            .filter(|want| seen.insert(*want))
-            .collect()
+        distinct_wants(&self.options)
     }
 
     /// Returns the arguments, without the emulator: what execve takes after it.

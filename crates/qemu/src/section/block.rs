@@ -40,7 +40,7 @@ impl Image<'_> {
 
 impl<'a> Chain<'a> {
     /// The chain of a disk; empty where the contents are another process's.
-    pub(crate) fn of(context: &Context<'_>, disk: &'a Disk) -> Self {
+    pub(crate) fn new(context: &Context<'_>, disk: &'a Disk) -> Self {
         let format = disk.driver.as_ref().and_then(|driver| driver.format);
         let mut images = Vec::from_iter(image(context, disk.kind, format, disk.source.as_ref()));
         if let Some(top) = images.first_mut() {
@@ -248,6 +248,21 @@ impl<'a> Chain<'a> {
             detect => detect.as_str(),
         })
     }
+}
+
+/// Returns the number of the topmost node of a disk. Nodes are numbered from the last disk on, and
+/// within a disk from the top.
+pub(crate) fn first_node(context: &Context<'_>, disk: usize) -> usize {
+    let later = context.domain.devices.disks.iter().skip(disk + 1);
+    let nodes: usize = later.map(|disk| Chain::new(context, disk).len()).sum();
+    nodes + 1
+}
+
+/// Returns the number of the first node after those of all disks.
+pub(crate) fn node_after_disks(context: &Context<'_>) -> usize {
+    let disks = context.domain.devices.disks.iter();
+    let nodes: usize = disks.map(|disk| Chain::new(context, disk).len()).sum();
+    nodes + 1
 }
 
 /// How a format of its own decrypts.

@@ -39,47 +39,7 @@ pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 }
 
 /// `<serial>`.
-pub(crate) fn serials(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.serials, |chardev| {
-        serial(context, chardev)
-    })
-}
-
-/// `<parallel>`.
-pub(crate) fn parallels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.parallels, |chardev| {
-        let mut options = char_backend::parallel(context, &chardev.backend, chardev.info.id());
-        options.push(Opt::device(port("isa-parallel", chardev.info.id())));
-        Ok(options)
-    })
-}
-
-/// `<channel>`.
-pub(crate) fn channels(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.channels, |chardev| {
-        channel(context, chardev)
-    })
-}
-
-/// `<console>`: those that are no serial port under another name.
-pub(crate) fn consoles(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    of_each(&context.domain.devices.consoles, |chardev| {
-        console(context, chardev)
-    })
-}
-
-fn of_each(
-    chardevs: &[Chardev],
-    options: impl Fn(&Chardev) -> Result<Vec<Opt>, Error>,
-) -> Result<Vec<Opt>, Error> {
-    Ok(chardevs
-        .iter()
-        .map(options)
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
+pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = serial.info.id();
     let kind = target_kind(serial).unwrap_or(context.machine.serial);
     let device = match kind {
@@ -124,7 +84,16 @@ fn isa_place(chardev: &Chardev) -> Option<Object> {
     )
 }
 
-fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> {
+/// `<parallel>`.
+pub(crate) fn parallel(context: &Context<'_>, chardev: &Chardev) -> Vec<Opt> {
+    let id = chardev.info.id();
+    let mut options = char_backend::parallel(context, &chardev.backend, id);
+    options.push(Opt::device(port("isa-parallel", id)));
+    options
+}
+
+/// `<console>`; no options for one that is a serial port under another name.
+pub(crate) fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = console.info.id();
     let device = match target_kind(console) {
         None | Some(CharTargetType::Serial) => return Ok(Vec::new()),
@@ -144,7 +113,8 @@ fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> 
     Ok(options)
 }
 
-fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> {
+/// `<channel>`.
+pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = channel.info.id();
     let target = channel.target.clone().unwrap_or_default();
     let mut options = char_backend::channel(context, channel);

@@ -1,10 +1,10 @@
 //! `<controller>`: PCI bridges and ports, USB, SATA, SCSI, virtio-serial.
 
 use passthru_domain::Board;
-use passthru_domain::device::VirtioModel;
 use passthru_domain::device::controller::{
     Controller, ControllerModel, ControllerTarget, ControllerType,
 };
+use passthru_domain::device::{Item, VirtioModel};
 
 use super::{iothreads, pci};
 use crate::context::Context;
@@ -23,24 +23,25 @@ const ORDER: [ControllerType; 8] = [
     ControllerType::Nvme,
 ];
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let controllers = ORDER.into_iter().flat_map(|kind| of_kind(context, kind));
-    let devices = controllers.filter_map(|controller| device(context, controller).transpose());
-    devices.map(|device| device.map(Opt::device)).collect()
-}
-
-/// The controllers of a kind by their numbers, the order in which their buses are made.
-fn of_kind<'a>(context: &Context<'a>, kind: ControllerType) -> Vec<&'a Controller> {
-    let all = context.domain.devices.controllers.iter();
-    let mut controllers: Vec<_> = all
-        .filter(|controller| controller.kind == Some(kind))
-        .collect();
-    controllers.sort_by_key(|controller| controller.index);
-    controllers
+/// Names the controllers, by kind, and within a kind by number: the order in which their buses are
+/// made.
+pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
+    let controllers = &context.domain.devices.controllers;
+    let mut items = Vec::new();
+    for kind in ORDER {
+        let mut of_kind: Vec<(usize, &Controller)> = controllers
+            .iter()
+            .enumerate()
+            .filter(|(_, controller)| controller.kind == Some(kind))
+            .collect();
+        of_kind.sort_by_key(|(_, controller)| controller.index);
+        items.extend(of_kind.iter().map(|(number, _)| Item::Controller(*number)));
+    }
+    items
 }
 
 /// The device of a controller; none for those that are on the board.
-fn device(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>, Error> {
+pub(crate) fn device(context: &Context<'_>, controller: &Controller) -> Result<Vec<Opt>, Error> {
     let device = match controller.kind {
         Some(ControllerType::Pci) => pci_device(controller),
         Some(ControllerType::Usb) => usb(context, controller)?,
@@ -59,9 +60,10 @@ fn device(context: &Context<'_>, controller: &Controller) -> Result<Option<Objec
         }
     };
     let Some(device) = device else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    Ok(Some(device.and(pci::address(context, &controller.info)?)))
+    let device = device.and(pci::address(context, &controller.info)?);
+    Ok(vec![Opt::device(device)])
 }
 
 /// Q35's first SATA controller is part of its chip set; its ports are the buses `ide.0` and on.

@@ -8,16 +8,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// `<crypto>`.
-pub(crate) fn cryptos(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let cryptos = context.domain.devices.cryptos.iter();
-    Ok(cryptos
-        .map(|crypto| self::crypto(context, crypto))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn crypto(context: &Context<'_>, crypto: &Crypto) -> Result<Vec<Opt>, Error> {
+/// The backend of a crypto device, and the device.
+pub(crate) fn device(context: &Context<'_>, crypto: &Crypto) -> Result<Vec<Opt>, Error> {
     let id = crypto.info.id();
     let object = format!("obj{id}");
     let backend = crypto.backend.unwrap_or_default();

@@ -7,31 +7,32 @@ use passthru_domain::device::disk::{
     CacheMode, Disk, DiskBus, DiskDevice, DiskSource, DiskType, ErrorPolicy, ImageFormat, Wwn,
 };
 
-use super::block::{Chain, cache_mode};
+use super::block::{self, Chain, cache_mode};
 use super::{controller, iothreads, pci, reservations, virtio};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, By, List, Object, Opt, Want};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let disks = &context.domain.devices.disks;
-    let mut number = disks
-        .iter()
-        .map(|disk| Chain::of(context, disk).len())
-        .sum::<usize>()
-        + 1;
+/// Options that the guest's disks share: the floppy controller, and the helper for persistent
+/// reservations.
+pub(crate) fn shared(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = floppy_controller(context);
     options.extend(reservations::helper(context));
-    for disk in disks {
-        let chain = Chain::of(context, disk);
-        // Nodes are numbered from the last disk on, and within a chain from the top.
-        number -= chain.len();
-        options.extend(chain.nodes(context, number)?);
-        options.extend(match (disk.kind, disk.target.bus) {
-            (_, Some(DiskBus::Sd)) => vec![sd_card(disk)?],
-            (Some(DiskType::VhostUser), _) => vhost_user(context, disk)?,
-            _ => vec![Opt::device(device(context, disk, chain.top_node(number))?)],
-        });
+    Ok(options)
+}
+
+/// The block nodes of a disk and its device.
+pub(crate) fn device(context: &Context<'_>, index: usize, disk: &Disk) -> Result<Vec<Opt>, Error> {
+    let chain = Chain::new(context, disk);
+    let number = block::first_node(context, index);
+    let mut options = chain.nodes(context, number)?;
+    match (disk.kind, disk.target.bus) {
+        (_, Some(DiskBus::Sd)) => options.push(sd_card(disk)?),
+        (Some(DiskType::VhostUser), _) => options.extend(vhost_user(context, disk)?),
+        _ => {
+            let device = guest_device(context, disk, chain.top_node(number))?;
+            options.push(Opt::device(device));
+        }
     }
     Ok(options)
 }
@@ -101,7 +102,11 @@ fn write_cache(disk: &Disk) -> Option<&'static str> {
     }
 }
 
-fn device(context: &Context<'_>, disk: &Disk, drive: Option<String>) -> Result<Object, Error> {
+fn guest_device(
+    context: &Context<'_>,
+    disk: &Disk,
+    drive: Option<String>,
+) -> Result<Object, Error> {
     let bus = disk.target.bus.ok_or_else(|| lacking(disk, "bus"))?;
     let device = match bus {
         DiskBus::Virtio => virtio(context, disk, "virtio-blk")?,

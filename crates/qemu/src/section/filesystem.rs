@@ -8,16 +8,13 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let filesystems = context.domain.devices.filesystems.iter();
-    let options = filesystems.map(|filesystem| {
-        if filesystem.is_virtiofs() {
-            virtiofs(context, filesystem)
-        } else {
-            by_9p(context, filesystem)
-        }
-    });
-    Ok(options.collect::<Result<Vec<_>, _>>()?.concat())
+/// The options of a folder, by virtiofs or 9P.
+pub(crate) fn device(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
+    if filesystem.is_virtiofs() {
+        virtiofs(context, filesystem)
+    } else {
+        by_9p(context, filesystem)
+    }
 }
 
 /// The emulator shows it itself.

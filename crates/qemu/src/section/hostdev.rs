@@ -1,36 +1,35 @@
 //! `<hostdev>`: devices of the host, and the iommufd objects that they go with.
 
-use std::ops::RangeFrom;
-
 use passthru_domain::IommufdObject;
 use passthru_domain::device::hostdev::{
     GuestReset, Hostdev, HostdevModel, HostdevSource, MdevSource, ScsiHostSource, UsbSource,
 };
-use passthru_domain::device::{Address, VirtioModel};
+use passthru_domain::device::{Address, Item, VirtioModel};
 
 use super::{hostdev_scsi, pci};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt, Want, What};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let objects = context
-        .domain
-        .iommufd_objects()
+/// The iommufd objects of the guest's devices.
+pub(crate) fn iommufd_objects(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let objects = context.domain.iommufd_objects();
+    Ok(objects
         .into_iter()
-        .map(|object| iommufd(context, object));
-    let mut options: Vec<Opt> = objects.collect();
-    let mut nodes = hostdev_scsi::first_node(context)..;
-    for hostdev in context
-        .domain
-        .devices
-        .assigned()
-        .filter(|hostdev| !hostdev.is_unassigned())
-    {
-        options.extend(device(context, hostdev, &mut nodes)?);
-    }
-    options.extend(initiators(context)?);
-    Ok(options)
+        .map(|object| iommufd(context, object))
+        .collect())
+}
+
+/// Names the guest's devices of the host: those of `<interface>`, then those of `<hostdev>`.
+pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
+    let devices = &context.domain.devices;
+    let interfaces = devices.interfaces.iter().enumerate();
+    let mut items: Vec<Item> = interfaces
+        .filter(|(_, interface)| interface.hostdev.is_some())
+        .map(|(number, _)| Item::Interface(number))
+        .collect();
+    items.extend((0..devices.hostdevs.len()).map(Item::Hostdev));
+    items
 }
 
 /// `-object iommufd`: an open /dev/iommu; standalone, QEMU opens it by itself.
@@ -47,21 +46,17 @@ fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
 
-/// The options of a device. Block nodes are numbered through the guest, and `nodes` has those that
-/// are left.
-fn device(
-    context: &Context<'_>,
-    hostdev: &Hostdev,
-    nodes: &mut RangeFrom<usize>,
-) -> Result<Vec<Opt>, Error> {
+/// The options of a device; none for one that is kept from its host driver only.
+pub(crate) fn device(context: &Context<'_>, hostdev: &Hostdev) -> Result<Vec<Opt>, Error> {
+    if hostdev.is_unassigned() {
+        return Ok(Vec::new());
+    }
     let device = match &hostdev.source {
         HostdevSource::Pci(pci) => vfio_pci(context, hostdev, pci.address)?,
         HostdevSource::Mdev(mdev) => vfio_mdev(context, hostdev, mdev)?,
         HostdevSource::Usb(usb) => usb_host(context, hostdev, usb)?,
         HostdevSource::ScsiHost(target) => vhost_scsi(context, hostdev, target)?,
-        HostdevSource::Scsi(scsi) => {
-            return hostdev_scsi::options(context, hostdev, scsi, nodes.next().unwrap_or_default());
-        }
+        HostdevSource::Scsi(scsi) => return hostdev_scsi::device(context, hostdev, scsi),
     };
     Ok(vec![Opt::device(device)])
 }
@@ -202,7 +197,7 @@ const fn on_off(on: bool) -> &'static str {
 
 /// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the
 /// guest.
-fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+pub(crate) fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = Vec::new();
     for hostdev in context
         .domain

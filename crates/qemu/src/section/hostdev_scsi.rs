@@ -2,10 +2,10 @@
 //! commands.
 
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
-use passthru_domain::device::hostdev::{Hostdev, ScsiSource};
+use passthru_domain::device::hostdev::{Hostdev, HostdevSource, ScsiSource};
 use passthru_domain::device::{Address, DriveAddress};
 
-use super::block::Chain;
+use super::block::node_after_disks;
 use super::secret;
 use crate::context::Context;
 use crate::error::Error;
@@ -14,13 +14,12 @@ use crate::line::{Object, Opt, Term, Want, What};
 /// Port of iSCSI.
 const PORT: u16 = 3260;
 
-pub(crate) fn options(
+pub(crate) fn device(
     context: &Context<'_>,
     hostdev: &Hostdev,
     scsi: &ScsiSource,
-    number: usize,
 ) -> Result<Vec<Opt>, Error> {
-    let node = format!("libvirt-{number}-backend");
+    let node = format!("libvirt-{}-backend", node_number(context, hostdev));
     let secret = format!("{node}-secret0");
     let backend = if scsi.is_iscsi() {
         iscsi(scsi, &secret)?
@@ -45,15 +44,16 @@ pub(crate) fn options(
         .collect())
 }
 
-/// The number of the first block node after those of the disks.
-pub(crate) fn first_node(context: &Context<'_>) -> usize {
-    1 + context
+/// Returns the number of a device's block node. Those of SCSI devices follow those of the disks.
+fn node_number(context: &Context<'_>, hostdev: &Hostdev) -> usize {
+    let before = context
         .domain
         .devices
-        .disks
-        .iter()
-        .map(|disk| Chain::of(context, disk).len())
-        .sum::<usize>()
+        .assigned()
+        .take_while(|other| !std::ptr::eq(*other, hostdev));
+    let scsi = before
+        .filter(|other| matches!(other.source, HostdevSource::Scsi(_)) && !other.is_unassigned());
+    node_after_disks(context) + scsi.count()
 }
 
 /// The device behind an adapter: its `/dev/sgN` is known on the host only.

@@ -7,11 +7,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// `<hub>`.
-pub(crate) fn hubs(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let hub = |hub: &passthru_domain::device::Hub| {
-        let device = Object::driver("usb-hub").with("id", hub.info.id());
-        Ok(Opt::device(device.and(pci::address(context, &hub.info)?)))
-    };
-    context.domain.devices.hubs.iter().map(hub).collect()
+/// The options of a hub.
+pub(crate) fn device(context: &Context<'_>, hub: &Hub) -> Result<Vec<Opt>, Error> {
+    let device = Object::driver("usb-hub")
+        .with("id", hub.info.id())
+        .and(pci::address(context, &hub.info)?);
+    Ok(vec![Opt::device(device)])
 }

@@ -7,23 +7,17 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let inputs = context.domain.devices.inputs.iter();
-    inputs
-        .filter_map(|input| option(context, input).transpose())
-        .collect()
-}
-
-/// The PC's own mouse and keyboard need no option.
-fn option(context: &Context<'_>, input: &Input) -> Result<Option<Opt>, Error> {
+/// The options of an input device; none for the PC's own mouse and keyboard.
+pub(crate) fn device(context: &Context<'_>, input: &Input) -> Result<Vec<Opt>, Error> {
     if input.kind == Some(InputType::Evdev) {
-        return Ok(Some(Opt::object(evdev(input))));
+        return Ok(vec![Opt::object(evdev(input))]);
     }
-    Ok(match input.bus {
-        Some(InputBus::Ps2) | None => None,
-        Some(InputBus::Usb) => Some(Opt::device(on_usb(context, input)?)),
-        Some(InputBus::Virtio) => Some(Opt::device(on_virtio(context, input)?)),
-    })
+    let device = match input.bus {
+        Some(InputBus::Ps2) | None => return Ok(Vec::new()),
+        Some(InputBus::Usb) => on_usb(context, input)?,
+        Some(InputBus::Virtio) => on_virtio(context, input)?,
+    };
+    Ok(vec![Opt::device(device)])
 }
 
 /// A device of the host that the emulator reads itself.

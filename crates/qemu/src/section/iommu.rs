@@ -1,6 +1,7 @@
 //! `<iommu>`: virtual IOMMUs.
 
 use passthru_domain::Board;
+use passthru_domain::device::Item;
 use passthru_domain::device::iommu::{AutoNumber, AutoOnOff, Iommu, IommuDriver, IommuModel};
 
 use super::pci;
@@ -8,58 +9,56 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// IOMMUs of the whole machine, which QEMU must know before any device.
-pub(crate) fn before_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    devices(context, |iommu| iommu.model != Some(IommuModel::Smmuv3))
+/// Names the IOMMUs of the whole machine, which QEMU must know before any other device.
+pub(crate) fn machine_wide(context: &Context<'_>) -> Vec<Item> {
+    items(context, |iommu| iommu.model != Some(IommuModel::Smmuv3))
 }
 
-/// IOMMUs of a root bus or expander, which must be there first.
-pub(crate) fn behind_controllers(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    devices(context, |iommu| {
+/// Names the IOMMUs of a root bus or expander, which QEMU must know first.
+pub(crate) fn behind_buses(context: &Context<'_>) -> Vec<Item> {
+    items(context, |iommu| {
         iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_some()
     })
 }
 
-/// `-machine iommu=`: the SMMUv3 that is not said to be behind a bus serves the whole machine.
-pub(crate) fn machine_wide(context: &Context<'_>) -> Option<&'static str> {
-    let whole = |iommu: &Iommu| iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_none();
-    context
-        .domain
-        .devices
-        .iommus
-        .iter()
-        .any(whole)
-        .then_some("smmuv3")
+fn items(context: &Context<'_>, is_wanted: impl Fn(&Iommu) -> bool) -> Vec<Item> {
+    let iommus = context.domain.devices.iommus.iter().enumerate();
+    iommus
+        .filter(|(_, iommu)| is_wanted(iommu))
+        .map(|(number, _)| Item::Iommu(number))
+        .collect()
 }
 
-fn devices(context: &Context<'_>, wanted: impl Fn(&Iommu) -> bool) -> Result<Vec<Opt>, Error> {
-    let iommus = context
-        .domain
-        .devices
-        .iommus
-        .iter()
-        .filter(|iommu| wanted(iommu));
-    let mut options = Vec::new();
-    for iommu in iommus {
-        if iommu.model == Some(IommuModel::Amd) {
-            options.push(Opt::device(amd_function(context, iommu)?));
+/// `-machine iommu=`: the SMMUv3 that names no bus serves the whole machine.
+pub(crate) fn machine_property(context: &Context<'_>) -> Option<&'static str> {
+    let iommus = &context.domain.devices.iommus;
+    iommus.iter().any(is_of_machine).then_some("smmuv3")
+}
+
+/// Returns whether an IOMMU is a property of the machine, and not a device.
+fn is_of_machine(iommu: &Iommu) -> bool {
+    iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_none()
+}
+
+/// The options of an IOMMU; none for one that is a property of the machine.
+pub(crate) fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Vec<Opt>, Error> {
+    let device = match iommu.model {
+        _ if is_of_machine(iommu) => return Ok(Vec::new()),
+        Some(IommuModel::Intel) => intel(context, iommu)?,
+        Some(IommuModel::Amd) => {
+            let function = amd_function(context, iommu)?;
+            return Ok(vec![Opt::device(function), Opt::device(amd(iommu))]);
         }
-        options.push(Opt::device(device(context, iommu)?));
-    }
-    Ok(options)
-}
-
-fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
-    match iommu.model {
-        Some(IommuModel::Intel) => intel(context, iommu),
-        Some(IommuModel::Amd) => Ok(amd(iommu)),
-        Some(IommuModel::Virtio) => virtio(context, iommu),
-        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(context, iommu),
-        None => Err(Error::Incomplete {
-            device: pci::device_name(&iommu.info),
-            lacks: "model",
-        }),
-    }
+        Some(IommuModel::Virtio) => virtio(context, iommu)?,
+        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(context, iommu)?,
+        None => {
+            return Err(Error::Incomplete {
+                device: pci::device_name(&iommu.info),
+                lacks: "model",
+            });
+        }
+    };
+    Ok(vec![Opt::device(device)])
 }
 
 fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {

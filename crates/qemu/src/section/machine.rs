@@ -50,7 +50,7 @@ fn machine(context: &Context<'_>) -> Result<List, Error> {
         .is_some_and(|backing| backing.nosharepages);
     let list = List::new(context.machine.name.as_str()).with("usb", false);
     let list = features(context, list)
-        .maybe("iommu", iommu::machine_wide(context))
+        .maybe("iommu", iommu::machine_property(context))
         .with("dump-guest-core", dump_core)
         .maybe("mem-merge", merge.then_some(false))
         .maybe("nvdimm", has_nvdimm(context).then_some(true))

@@ -1,14 +1,14 @@
 //! `<memballoon>`: the memory balloon.
 
+use passthru_domain::device::Memballoon;
+
 use super::{pci, virtio};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::Opt;
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(balloon) = &context.domain.devices.memballoon else {
-        return Ok(Vec::new());
-    };
+/// The options of the balloon; none for one of model `none`.
+pub(crate) fn device(context: &Context<'_>, balloon: &Memballoon) -> Result<Vec<Opt>, Error> {
     let Some(model) = balloon.virtio() else {
         return Ok(Vec::new());
     };

@@ -91,37 +91,29 @@ fn size(context: &Context<'_>) -> u64 {
     )
 }
 
-/// The memory devices, each after its backend.
-pub(crate) fn devices(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let mut options = Vec::new();
-    let mut enclaves = List::headless();
-    let epcs = context
-        .domain
-        .devices
-        .memories
-        .iter()
-        .filter(|d| d.model == Some(MemoryModel::SgxEpc));
-    for (number, epc) in epcs.enumerate() {
-        let key = |part| format!("sgx-epc.{number}.{part}");
-        enclaves = enclaves.with(key("memdev"), backend_id(epc));
-        if let Some(node) = epc.target.node {
-            enclaves = enclaves.with(key("node"), node);
+/// `-machine sgx-epc.…`: the enclave memories that the machine takes.
+pub(crate) fn enclaves(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let memories = context.domain.devices.memories.iter();
+    let enclaves = memories.filter(|memory| memory.model == Some(MemoryModel::SgxEpc));
+    let mut list = List::headless();
+    for (number, enclave) in enclaves.enumerate() {
+        list = list.with(format!("sgx-epc.{number}.memdev"), backend_id(enclave));
+        if let Some(node) = enclave.target.node {
+            list = list.with(format!("sgx-epc.{number}.node"), node);
         }
     }
-    for memory in &context.domain.devices.memories {
-        options.extend(device(context, memory)?);
+    if list.0.is_empty() {
+        return Ok(Vec::new());
     }
-    if !enclaves.0.is_empty() {
-        options.push(Opt::list("-machine", enclaves));
-    }
-    Ok(options)
+    Ok(vec![Opt::list("-machine", list)])
 }
 
 fn backend_id(memory: &MemoryDevice) -> String {
     format!("mem{}", memory.info.id())
 }
 
-fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
+/// The backend of a memory device, and the device.
+pub(crate) fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
     let node = memory.target.node;
     let cell = numa(context).and_then(|numa| {
         numa.cells

@@ -1,38 +1,33 @@
 //! `<interface>`: network cards. What is at the host's end is in `netdev`.
 
 use passthru_domain::Board;
+use passthru_domain::device::Item;
 use passthru_domain::device::interface::Interface;
 use passthru_domain::device::net_driver::{NetDriver, Offloads, TxMode};
-use passthru_domain::device::teaming::{Teaming, TeamingType};
+use passthru_domain::device::teaming::TeamingType;
 
 use super::{netdev, pci, virtio};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    // What is a device of the host stands with the other hostdevs.
-    let interfaces = context
-        .domain
-        .devices
-        .interfaces
-        .iter()
-        .filter(|interface| interface.hostdev.is_none());
-    Ok(interfaces
-        .map(|interface| card(context, interface))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
+/// Names the emulated cards. Interfaces that are devices of the host stand with the hostdevs.
+pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
+    let interfaces = context.domain.devices.interfaces.iter().enumerate();
+    interfaces
+        .filter(|(_, interface)| interface.hostdev.is_none())
+        .map(|(number, _)| Item::Interface(number))
+        .collect()
 }
 
-fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error> {
+/// The host's end of an emulated card, and the card.
+pub(crate) fn device(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error> {
     let id = interface.info.id();
     let netdev = format!("host{id}");
-    let persistent = |teaming: &&Teaming| teaming.kind == Some(TeamingType::Persistent);
-    let device = driver(context, interface)?
-        .maybe(
-            "failover",
-            interface.teaming().filter(persistent).map(|_| true),
-        )
+    let teaming = interface.teaming().and_then(|teaming| teaming.kind);
+    let has_partner = teaming == Some(TeamingType::Persistent);
+    let card = card(context, interface)?
+        .maybe("failover", has_partner.then_some(true))
         .maybe("host_mtu", interface.mtu)
         .with("netdev", netdev.as_str())
         .with("id", id)
@@ -41,12 +36,12 @@ fn card(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error>
         .and(pci::address(context, &interface.info)?)
         .and(pci::rom(&interface.info));
     let mut options = netdev::options(context, interface, netdev)?;
-    options.push(Opt::device(device));
+    options.push(Opt::device(card));
     Ok(options)
 }
 
 /// The model, and what is said of a virtio card.
-fn driver(context: &Context<'_>, interface: &Interface) -> Result<Object, Error> {
+fn card(context: &Context<'_>, interface: &Interface) -> Result<Object, Error> {
     let model = interface
         .model
         .as_ref()

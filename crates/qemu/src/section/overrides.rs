@@ -1,10 +1,8 @@
 //! What a domain says to QEMU to the letter: `<qemu:commandline>`, `<qemu:override>`,
 //! `<qemu:deprecation>`.
 
-use std::collections::HashMap;
-
 use passthru_domain::Domain;
-use passthru_domain::emulator::{DeprecationBehavior, Property, PropertyValue};
+use passthru_domain::emulator::{DeprecationBehavior, DeviceOverride, Property, PropertyValue};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -45,32 +43,56 @@ pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
     zone.into_iter().chain(variables).collect()
 }
 
-/// Sets and removes properties of devices.
+/// Sets and removes properties of devices, by `<qemu:override>`.
+///
+/// # Errors
+/// If an override names an alias that no `-device` has, then [`Error::Unsupported`].
 pub(crate) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
-    let Some(overrides) = &domain.emulator_override else {
-        return Ok(());
-    };
-    let mut devices: HashMap<String, &mut Object> = HashMap::new();
-    for option in options.iter_mut().filter(|option| option.flag == "-device") {
-        let id = option.id().map(str::to_owned);
-        if let (Some(id), Value::Json(object)) = (id, &mut option.value) {
-            devices.insert(id, object);
+    for overrides in overrides_of(domain) {
+        if !apply_one(overrides, options) {
+            return Err(Error::unsupported(format!(
+                "<qemu:override> of '{}', which no device has as its alias,",
+                overrides.alias
+            )));
         }
     }
-    for device in &overrides.devices {
-        let alias = &device.alias;
-        let Some(object) = devices.get_mut(alias) else {
-            return Err(Error::unsupported(format!(
-                "<qemu:override> of '{alias}', which no device has as its alias,"
-            )));
-        };
-        device
-            .frontend
-            .iter()
-            .flat_map(|f| &f.properties)
-            .for_each(|property| set(object, property));
-    }
     Ok(())
+}
+
+/// Sets and removes properties of those devices that are among the options.
+pub(crate) fn apply_known(domain: &Domain, options: &mut [Opt]) {
+    for overrides in overrides_of(domain) {
+        apply_one(overrides, options);
+    }
+}
+
+fn overrides_of(domain: &Domain) -> &[DeviceOverride] {
+    let overrides = domain.emulator_override.as_ref();
+    overrides.map_or(&[], |overrides| &overrides.devices)
+}
+
+/// Changes the device of an override. Returns whether the options have the device.
+fn apply_one(overrides: &DeviceOverride, options: &mut [Opt]) -> bool {
+    let Some(object) = device_mut(options, &overrides.alias) else {
+        return false;
+    };
+    if let Some(frontend) = &overrides.frontend {
+        for property in &frontend.properties {
+            set(object, property);
+        }
+    }
+    true
+}
+
+/// Returns the `-device` of an alias: the last one, if several have it.
+fn device_mut<'a>(options: &'a mut [Opt], alias: &str) -> Option<&'a mut Object> {
+    let option = options
+        .iter_mut()
+        .rfind(|option| option.flag == "-device" && option.id() == Some(alias))?;
+    match &mut option.value {
+        Value::Json(object) => Some(object),
+        _ => None,
+    }
 }
 
 fn set(object: &mut Object, property: &Property) {

@@ -1,7 +1,5 @@
 //! Where a device is: the `bus` and `addr` of a PCI device, the model of a virtio device.
 
-use std::collections::HashMap;
-
 use passthru_domain::Board;
 use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
 use passthru_domain::device::controller::{Controller, ControllerModel, ControllerType};
@@ -145,26 +143,17 @@ pub(crate) fn rom(info: &Info) -> Object {
         .maybe("romfile", file)
 }
 
-/// Puts before each PCI device on Z its `-device zpci`, which has the device's ids.
-pub(crate) fn with_zpci(context: &Context<'_>, options: Vec<Opt>) -> Vec<Opt> {
+/// Puts the `-device zpci` of a PCI device, which has the device's ids, before it. Only machines of
+/// architecture s390x have such.
+pub(crate) fn with_zpci(context: &Context<'_>, info: &Info, mut options: Vec<Opt>) -> Vec<Opt> {
     if context.board() != Board::S390Ccw {
         return options;
     }
-    let devices = &context.domain.devices;
-    let infos = devices
-        .items()
-        .into_iter()
-        .filter_map(|item| devices.info(item));
-    let mut ids: HashMap<&str, Opt> = infos
-        .filter_map(|info| Some((info.id(), zpci(info)?)))
-        .collect();
-    let mut all = Vec::with_capacity(options.len());
-    for option in options {
-        let id = option.id().filter(|_| option.flag == "-device");
-        all.extend(id.and_then(|id| ids.remove(id)));
-        all.push(option);
+    let is_device = |option: &Opt| option.flag == "-device" && option.id() == Some(info.id());
+    if let (Some(at), Some(zpci)) = (options.iter().position(is_device), zpci(info)) {
+        options.insert(at, zpci);
     }
-    all
+    options
 }
 
 fn zpci(info: &Info) -> Option<Opt> {

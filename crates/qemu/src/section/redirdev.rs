@@ -8,16 +8,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// `<redirdev>`.
-pub(crate) fn redirdevs(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let redirdevs = context.domain.devices.redirdevs.iter();
-    Ok(redirdevs
-        .map(|redirdev| self::redirdev(context, redirdev))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn redirdev(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<Opt>, Error> {
+/// The host's end of a redirected device, and the device.
+pub(crate) fn device(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<Opt>, Error> {
     let id = redirdev.info.id();
     let filter = context.domain.devices.redirfilter.as_ref().map(|filter| {
         let rules: Vec<_> = filter.usbdevs.iter().map(rule).collect();

@@ -7,15 +7,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, By, Object, Opt, Want};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let rngs = context.domain.devices.rngs.iter();
-    Ok(rngs
-        .map(|rng| device(context, rng))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
+/// The source of a random number generator, and its device.
+pub(crate) fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
     let id = rng.info.id();
     let object = format!("obj{id}");
     let device = virtio::device("virtio-rng", rng.model, rng.driver, &rng.info)?

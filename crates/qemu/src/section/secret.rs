@@ -47,17 +47,14 @@ pub(crate) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Op
 /// Id of the guest's master key.
 const MASTER_KEY: &str = "masterKey0";
 
-/// Puts the master key before the first secret that is encrypted with it.
-pub(crate) fn with_master_key(context: &Context<'_>, mut options: Vec<Opt>) -> Vec<Opt> {
-    if let Some(first) = options
-        .iter()
-        .position(|option| option.driver() == Some("secret"))
-    {
-        let file = context.state_path("master-key.aes");
-        let key = Object::qom("secret", MASTER_KEY)
-            .with("format", "raw")
-            .with("file", file);
-        options.insert(first, Opt::object(key));
-    }
-    options
+/// Puts the guest's master key before the first secret that is encrypted with it.
+pub(crate) fn insert_master_key(context: &Context<'_>, options: &mut Vec<Opt>) {
+    let mut drivers = options.iter().map(Opt::driver);
+    let Some(first) = drivers.position(|driver| driver == Some("secret")) else {
+        return;
+    };
+    let key = Object::qom("secret", MASTER_KEY)
+        .with("format", "raw")
+        .with("file", context.state_path("master-key.aes"));
+    options.insert(first, Opt::object(key));
 }

@@ -8,16 +8,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt};
 
-/// `<shmem>`.
-pub(crate) fn shmems(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let shmems = context.domain.devices.shmems.iter();
-    Ok(shmems
-        .map(|shmem| self::shmem(context, shmem))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn shmem(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
+/// The shared memory, or the socket of its server, and the device.
+pub(crate) fn device(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
     let id = shmem.info.id();
     let name = shmem.name.clone().unwrap_or_default();
     let model = shmem.model.unwrap_or(ShmemModel::Plain);

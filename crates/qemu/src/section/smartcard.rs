@@ -7,21 +7,10 @@ use passthru_domain::device::redirdev::SmartcardMode;
 
 use super::char_backend;
 use crate::context::Context;
-use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// `<smartcard>`.
-pub(crate) fn smartcards(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(context
-        .domain
-        .devices
-        .smartcards
-        .iter()
-        .flat_map(|card| smartcard(context, card))
-        .collect())
-}
-
-fn smartcard(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
+/// The options of a smart card.
+pub(crate) fn device(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
     let id = card.info.id();
     let place = |device: Object| device.with("id", id).and(reader(context, card));
     match card.mode {

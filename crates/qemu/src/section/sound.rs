@@ -8,14 +8,6 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let sounds = context.domain.devices.sounds.iter();
-    Ok(sounds
-        .map(|sound| card(context, sound))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
 /// The way for sound of the PC's speaker, which is the machine's.
 pub(crate) fn speaker(context: &Context<'_>) -> Option<String> {
     let mut sounds = context.domain.devices.sounds.iter();
@@ -31,7 +23,8 @@ fn audiodev(context: &Context<'_>, sound: &Sound) -> String {
     )
 }
 
-fn card(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, Error> {
+/// The options of a sound card; none for the PC's speaker.
+pub(crate) fn device(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, Error> {
     let id = sound.info.id();
     let audiodev = audiodev(context, sound);
     let address = || pci::address(context, &sound.info);

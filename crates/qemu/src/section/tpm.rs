@@ -7,20 +7,10 @@ use passthru_domain::device::tpm::{TpmBackend, TpmBackendType, TpmModel};
 
 use crate::context::Context;
 use crate::context::STATE_DIR;
-use crate::error::Error;
 use crate::line::{List, Object, Opt, Want, What};
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    Ok(context
-        .domain
-        .devices
-        .tpms
-        .iter()
-        .flat_map(|tpm| module(context, tpm))
-        .collect())
-}
-
-fn module(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
+/// The backend of a TPM, and its device.
+pub(crate) fn device(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
     let id = tpm.info.id();
     let backend = tpm.backend.clone().unwrap_or_default();
     let driver = match tpm.model {

@@ -12,16 +12,11 @@ use crate::line::{List, Object, Opt, Want, What};
 /// Bytes of a KiB.
 const KIB: u64 = 1024;
 
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let videos = context.domain.devices.videos.iter();
-    let shown = videos.filter(|video| video.model() != Some(VideoModel::None));
-    Ok(shown
-        .map(|video| card(context, video))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat())
-}
-
-fn card(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, Error> {
+/// The options of a graphics card; none for a card of model `none`.
+pub(crate) fn device(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, Error> {
+    if video.model() == Some(VideoModel::None) {
+        return Ok(Vec::new());
+    }
     let id = video.info.id();
     let device = driver(context, video)?
         .with("id", id)

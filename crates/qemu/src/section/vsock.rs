@@ -1,5 +1,6 @@
 //! `<vsock>`: sockets between guest and host.
 
+use passthru_domain::device::Vsock;
 use passthru_domain::device::vsock::Cid;
 
 use super::{pci, virtio};
@@ -7,11 +8,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Opt, Want, What};
 
-/// `<vsock>`.
-pub(crate) fn vsock(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(vsock) = &context.domain.devices.vsock else {
-        return Ok(Vec::new());
-    };
+/// The options of the device.
+pub(crate) fn device(context: &Context<'_>, vsock: &Vsock) -> Result<Vec<Opt>, Error> {
     let id = vsock.info.id();
     let vhost = Want {
         name: format!("{id}-vhost"),

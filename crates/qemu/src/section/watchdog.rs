@@ -8,29 +8,29 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The watchdogs, and what they do: one action for all of them.
-pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let watchdogs = &context.domain.devices.watchdogs;
-    let mut options = watchdogs
-        .iter()
-        .map(|w| option(context, w))
-        .collect::<Result<Vec<_>, _>>()?;
-    let action = watchdogs.first().and_then(|watchdog| watchdog.action);
-    options.extend(action.map(|action| Opt::plain("-watchdog-action", word(action))));
-    Ok(options)
+/// `-watchdog-action`: one action for all watchdogs.
+pub(crate) fn action(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let first = context.domain.devices.watchdogs.first();
+    let action = first.and_then(|watchdog| watchdog.action);
+    let option = action.map(|action| Opt::plain("-watchdog-action", word(action)));
+    Ok(option.into_iter().collect())
 }
 
-fn option(context: &Context<'_>, watchdog: &Watchdog) -> Result<Opt, Error> {
-    let device = |driver| Object::driver(driver).with("id", watchdog.info.id());
-    Ok(match watchdog.model {
-        // The chip set's own only has to be let loose.
-        Some(WatchdogModel::Itco) => Opt::plain("-global", "ICH9-LPC.noreboot=off"),
-        Some(WatchdogModel::I6300esb) => {
-            Opt::device(device("i6300esb").and(pci::address(context, &watchdog.info)?))
+/// The options of a watchdog.
+pub(crate) fn device(context: &Context<'_>, watchdog: &Watchdog) -> Result<Vec<Opt>, Error> {
+    let id = watchdog.info.id();
+    let device = match watchdog.model {
+        // The chip set has this one; by default it does not reset the machine.
+        Some(WatchdogModel::Itco) => {
+            return Ok(vec![Opt::plain("-global", "ICH9-LPC.noreboot=off")]);
         }
-        Some(model) => Opt::device(device(model.as_str())),
+        Some(WatchdogModel::I6300esb) => Object::driver("i6300esb")
+            .with("id", id)
+            .and(pci::address(context, &watchdog.info)?),
+        Some(model) => Object::driver(model.as_str()).with("id", id),
         None => return Err(Error::unsupported("a watchdog without a model")),
-    })
+    };
+    Ok(vec![Opt::device(device)])
 }
 
 /// QEMU's word. To write the guest's memory to a file is a manager's work: the guest only stops.
