@@ -38,7 +38,8 @@ pub use model::os::Arch;
 pub use model::uuid::Uuid;
 pub use model::{
     clock, cpu, cputune, device, emulator, features, firmware, hyperv, iommufd, iothreads,
-    lifecycle, limits, memory, numa, numatune, nvram, os, power, security, sysinfo, toggle, vcpu,
+    lifecycle, memory, numa, numatune, nvram, os, power, resources, security, sysinfo, toggle,
+    vcpu,
 };
 pub use parse::{Examination, ParsedDomain};
 pub use platform::{Board, Machine, Platform};

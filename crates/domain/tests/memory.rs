@@ -7,7 +7,7 @@ mod common;
 
 use common::{accepted, guest, refused};
 use passthru_domain::device::Address;
-use passthru_domain::memory::Access;
+use passthru_domain::memory::MemoryAccess;
 
 /// Makes a guest with 4 CPUs and these nodes, these parts before `<os>`, and these devices.
 fn nodes(cells: &str, parts: &str, devices: &str) -> String {
@@ -391,7 +391,10 @@ fn what_kinds_of_memory_have_when_it_is_not_said() {
     let pmem = "<memory model='virtio-pmem'><source><path>/pmem</path></source>\
                 <target><size unit='MiB'>512</size></target></memory>";
     let domain = accepted(&nodes(TWO, ROOM, pmem));
-    assert_eq!(domain.devices.memories[0].access, Some(Access::Shared));
+    assert_eq!(
+        domain.devices.memories[0].access,
+        Some(MemoryAccess::Shared)
+    );
     let enclave = "<memory model='sgx-epc'><target><size unit='MiB'>16</size></target></memory>";
     assert_eq!(
         accepted(&nodes(TWO, "", enclave)).devices.memories[0]

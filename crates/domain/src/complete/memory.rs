@@ -3,10 +3,10 @@
 use crate::model::device::address::DimmAddress;
 use crate::model::device::{Address, Devices, MemoryModel};
 use crate::model::domain::Domain;
-use crate::model::limits::Memtune;
-use crate::model::memory::{Access, Memory};
+use crate::model::memory::{Memory, MemoryAccess};
 use crate::model::numa::Numa;
 use crate::model::numatune::{MemoryMode, Numatune};
+use crate::model::resources::Memtune;
 use crate::model::vcpu::Placement;
 use std::collections::BTreeSet;
 
@@ -111,8 +111,12 @@ fn numatune(domain: &mut Domain) {
 fn devices(devices: &mut Devices) {
     for memory in &mut devices.memories {
         match memory.model {
-            Some(MemoryModel::VirtioPmem) => drop(memory.access.get_or_insert(Access::Shared)),
-            Some(MemoryModel::SgxEpc) => drop(memory.target.node.get_or_insert(0)),
+            Some(MemoryModel::VirtioPmem) => {
+                memory.access.get_or_insert(MemoryAccess::Shared);
+            }
+            Some(MemoryModel::SgxEpc) => {
+                memory.target.node.get_or_insert(0);
+            }
             _ => {}
         }
     }

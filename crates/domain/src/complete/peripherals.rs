@@ -3,8 +3,8 @@
 
 use crate::model::device::audio::AudioType;
 use crate::model::device::crypto::{CryptoModel, CryptoType};
-use crate::model::device::filesystem::{AccessMode, FilesystemType};
-use crate::model::device::graphics::{Graphics, GraphicsType, Listen, ListenType, Port};
+use crate::model::device::filesystem::{FilesystemAccess, FilesystemType};
+use crate::model::device::graphics::{Graphics, GraphicsPort, GraphicsType, Listen, ListenType};
 use crate::model::device::input::{InputBus, InputType};
 use crate::model::device::panic::PanicModel;
 use crate::model::device::redirdev::RedirdevBus;
@@ -36,7 +36,9 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
             .as_ref()
             .is_none_or(|source| source.socket.is_none())
         {
-            filesystem.accessmode.get_or_insert(AccessMode::Passthrough);
+            filesystem
+                .accessmode
+                .get_or_insert(FilesystemAccess::Passthrough);
         }
     }
     for shmem in &mut devices.shmems {
@@ -138,7 +140,7 @@ fn graphics(graphics: &mut Graphics) {
             let is_chosen =
                 graphics.autoport == Some(true) || graphics.port.is_none_or(|p| p.0.is_none());
             if is_chosen {
-                graphics.port = Some(Port(None));
+                graphics.port = Some(GraphicsPort(None));
             }
             graphics.autoport.get_or_insert(is_chosen);
             if is_chosen {
@@ -146,7 +148,7 @@ fn graphics(graphics: &mut Graphics) {
             }
         }
         Some(GraphicsType::Spice) => {
-            let chosen = [graphics.port, graphics.tls_port].contains(&Some(Port(None)));
+            let chosen = [graphics.port, graphics.tls_port].contains(&Some(GraphicsPort(None)));
             if chosen || graphics.autoport == Some(true) {
                 graphics.autoport = Some(true);
                 (graphics.port, graphics.tls_port) = (None, None);

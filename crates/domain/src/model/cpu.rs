@@ -78,7 +78,7 @@ pub struct Cpu {
     /// The maker that the host's CPU must have.
     pub vendor: Option<String>,
     /// Sockets, cores, threads.
-    pub topology: Option<Topology>,
+    pub topology: Option<CpuTopology>,
     /// What the guest sees of caches.
     pub cache: Option<CpuCache>,
     /// How wide physical addresses are.
@@ -158,7 +158,7 @@ words! {
 
 /// `<topology>`: the product is the number of CPUs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Topology {
+pub struct CpuTopology {
     /// Where the element stands.
     pub span: SourceSpan,
     /// Sockets.
@@ -252,7 +252,7 @@ impl Element for CpuModel {
     }
 }
 
-impl Topology {
+impl CpuTopology {
     /// Returns the number of CPUs.
     pub fn cpus(&self) -> u64 {
         let parts = [
@@ -269,7 +269,7 @@ impl Topology {
     }
 }
 
-impl Default for Topology {
+impl Default for CpuTopology {
     fn default() -> Self {
         Self {
             span: SourceSpan::default(),
@@ -282,7 +282,7 @@ impl Default for Topology {
     }
 }
 
-impl Element for Topology {
+impl Element for CpuTopology {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
         v.required("sockets", &mut self.sockets);

@@ -22,7 +22,7 @@ pub struct Iothread {
     /// Most helpers that it has.
     pub thread_pool_max: Option<u32>,
     /// How it polls.
-    pub poll: Option<Poll>,
+    pub poll: Option<IothreadPoll>,
     /// Whether it is only counted by `<iothreads>`, and was named by `complete`.
     pub is_implied: bool,
 }
@@ -36,7 +36,7 @@ impl Iothreadids {
 
 /// `<poll>`: for how long a thread looks for work before it sleeps, in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Poll {
+pub struct IothreadPoll {
     /// At most.
     pub max: Option<u64>,
     /// By which factor the time grows.
@@ -74,7 +74,7 @@ impl Element for Iothread {
     }
 }
 
-impl Element for Poll {
+impl Element for IothreadPoll {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("max", &mut self.max);
         v.attr("grow", &mut self.grow);

@@ -188,7 +188,7 @@ pub struct MemoryBacking {
     /// Where the pages come from.
     pub source: Option<MemorySource>,
     /// Whether other processes see the memory (`<access mode='shared'/>`).
-    pub access: Option<Access>,
+    pub access: Option<MemoryAccess>,
     /// When and by how many threads pages are allocated.
     pub allocation: Option<AllocationMode>,
     /// `<discard/>`: contents may be thrown away at the end.
@@ -197,7 +197,7 @@ pub struct MemoryBacking {
 
 words! {
     /// Who sees what is written to the memory.
-    pub enum Access {
+    pub enum MemoryAccess {
         /// Other processes that map the same file.
         Shared = "shared",
         /// Only the guest.

@@ -2,7 +2,7 @@
 //! caches.
 
 use crate::model::idset::IdSet;
-use crate::model::memory::{Access, visit_amount};
+use crate::model::memory::{MemoryAccess, visit_amount};
 use crate::xml::span::SourceSpan;
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
@@ -13,14 +13,14 @@ pub struct Numa {
     /// Where the element stands.
     pub span: SourceSpan,
     /// The nodes. `complete` numbers and sorts them.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<NumaCell>,
     /// Latencies and bandwidths (ACPI's HMAT).
     pub interconnects: Option<Interconnects>,
 }
 
 /// `<cell>`: a NUMA node of the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cell {
+pub struct NumaCell {
     /// Where the element stands.
     pub span: SourceSpan,
     /// Number of the node.
@@ -30,7 +30,7 @@ pub struct Cell {
     /// Its memory, in bytes.
     pub memory: u64,
     /// Whether other processes see the memory.
-    pub mem_access: Option<Access>,
+    pub mem_access: Option<MemoryAccess>,
     /// Whether contents may be thrown away at the end.
     pub discard: Option<bool>,
     /// Distances to other nodes.
@@ -114,14 +114,14 @@ pub struct CacheLine {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interconnects {
     /// How long an access takes.
-    pub latencies: Vec<Latency>,
+    pub latencies: Vec<NumaLatency>,
     /// How much goes through.
-    pub bandwidths: Vec<Bandwidth>,
+    pub bandwidths: Vec<NumaBandwidth>,
 }
 
 words! {
     /// Kind of access to memory.
-    pub enum AccessType {
+    pub enum HmatAccess {
         /// Reading and writing.
         Access = "access",
         /// Reading.
@@ -133,7 +133,7 @@ words! {
 
 /// From where to where a latency or bandwidth is.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Route {
+pub struct NumaPath {
     /// Where the element stands.
     pub span: SourceSpan,
     /// Node of the CPU or device.
@@ -143,23 +143,23 @@ pub struct Route {
     /// Level of the cache that answers; the memory itself when absent.
     pub cache: Option<u32>,
     /// Kind of access.
-    pub kind: Option<AccessType>,
+    pub kind: Option<HmatAccess>,
 }
 
 /// `<latency>`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Latency {
+pub struct NumaLatency {
     /// From where to where.
-    pub route: Route,
+    pub path: NumaPath,
     /// In nanoseconds.
     pub nanoseconds: u64,
 }
 
 /// `<bandwidth>`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bandwidth {
+pub struct NumaBandwidth {
     /// From where to where.
-    pub route: Route,
+    pub path: NumaPath,
     /// In bytes a second.
     pub bytes: u64,
 }
@@ -202,7 +202,7 @@ impl Element for Numa {
     }
 }
 
-impl Element for Cell {
+impl Element for NumaCell {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
         v.attr("id", &mut self.id);
@@ -303,7 +303,7 @@ impl Element for Interconnects {
     }
 }
 
-impl Route {
+impl NumaPath {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
         v.required("initiator", &mut self.initiator);
@@ -321,16 +321,16 @@ impl Route {
     }
 }
 
-impl Element for Latency {
+impl Element for NumaLatency {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        self.route.visit(v);
+        self.path.visit(v);
         v.required("value", &mut self.nanoseconds);
     }
 }
 
-impl Element for Bandwidth {
+impl Element for NumaBandwidth {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        self.route.visit(v);
+        self.path.visit(v);
         let mut bytes = Some(self.bytes).filter(|_| !v.reading());
         visit_amount(v, "value", &mut bytes);
         match bytes {

@@ -24,13 +24,13 @@ pub struct Sysinfo {
     /// Where the guest finds it.
     pub kind: Option<SysinfoType>,
     /// The firmware (table 0).
-    pub bios: Option<Table>,
+    pub bios: Option<SysinfoTable>,
     /// The machine (table 1).
-    pub system: Option<Table>,
+    pub system: Option<SysinfoTable>,
     /// The boards (table 2).
-    pub base_boards: Vec<Table>,
+    pub base_boards: Vec<SysinfoTable>,
     /// The case (table 3).
-    pub chassis: Option<Table>,
+    pub chassis: Option<SysinfoTable>,
     /// The vendor's texts (table 11).
     pub oem_strings: Option<OemStrings>,
     /// Values of the configuration device.
@@ -39,14 +39,14 @@ pub struct Sysinfo {
 
 /// A table: names with their values.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table {
+pub struct SysinfoTable {
     /// Where the element stands.
     pub span: SourceSpan,
     /// The entries, in the order of the document.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SysinfoEntry>,
 }
 
-impl Table {
+impl SysinfoTable {
     /// Returns the value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         let entry = self
@@ -59,7 +59,7 @@ impl Table {
 
 /// `<entry>` of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Entry {
+pub struct SysinfoEntry {
     /// Its name.
     pub name: Option<String>,
     /// Its value.
@@ -171,14 +171,14 @@ const BASE_BOARD: &[&str] = &[
 ];
 const CHASSIS: &[&str] = &["manufacturer", "version", "serial", "asset", "sku"];
 
-impl Element for Table {
+impl Element for SysinfoTable {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
         v.children("entry", &mut self.entries);
     }
 }
 
-impl Element for Entry {
+impl Element for SysinfoEntry {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("name", &mut self.name);
         v.text(&mut self.value);

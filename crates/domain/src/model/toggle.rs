@@ -13,6 +13,16 @@ words! {
     }
 }
 
+words! {
+    /// A yes or no that is an element of its own.
+    pub enum YesNo {
+        /// Yes.
+        Yes = "yes",
+        /// No.
+        No = "no",
+    }
+}
+
 /// A feature that is on or off; given without a state it is on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Toggle {

@@ -3,7 +3,7 @@
 
 use crate::bounded::Bounded;
 use crate::error::Error;
-use crate::model::device::address::UsbChosen;
+use crate::model::device::address::ChosenUsbParts;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::disk::DiskBus;
 use crate::model::device::hostdev::HostdevSource;
@@ -38,9 +38,9 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             None => None,
         };
         let chosen = if bus.is_some() {
-            UsbChosen::Port
+            ChosenUsbParts::Port
         } else {
-            UsbChosen::All
+            ChosenUsbParts::BusAndPort
         };
         let found = buses.next(bus, matches!(item, Item::Hub(_)));
         let what = devices.describe(item);

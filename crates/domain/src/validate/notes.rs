@@ -7,7 +7,7 @@ use crate::model::device::iommu::IommuModel;
 use crate::model::device::net::LinkState;
 use crate::model::device::{Address, ControllerType, Disk, Filesystem, Hostdev, Interface, Iommu};
 use crate::model::domain::Domain;
-use crate::model::limits::Memtune;
+use crate::model::resources::Memtune;
 use crate::model::security::SeclabelType;
 use crate::xml::span::SourceSpan;
 use std::collections::HashMap;

@@ -114,12 +114,12 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
     let Some(interconnects) = &numa.interconnects else {
         return;
     };
-    let latencies = interconnects.latencies.iter().map(|latency| &latency.route);
+    let latencies = interconnects.latencies.iter().map(|latency| &latency.path);
     for route in latencies.chain(
         interconnects
             .bandwidths
             .iter()
-            .map(|bandwidth| &bandwidth.route),
+            .map(|bandwidth| &bandwidth.path),
     ) {
         let cell = |id: u32| numa.cells.iter().find(|cell| cell.id == Some(id));
         for (end, id) in [("initiator", route.initiator), ("target", route.target)] {

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::model::device::disk::DiskType;
 use crate::model::device::interface::InterfaceType;
-use crate::model::memory::Access;
+use crate::model::memory::MemoryAccess;
 use crate::xml::span::SourceSpan;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -50,7 +50,7 @@ fn is_shared(check: &Check<'_>) -> bool {
     {
         Some(cells) => cells
             .iter()
-            .all(|cell| cell.mem_access.or(backing) == Some(Access::Shared)),
-        None => backing == Some(Access::Shared),
+            .all(|cell| cell.mem_access.or(backing) == Some(MemoryAccess::Shared)),
+        None => backing == Some(MemoryAccess::Shared),
     }
 }

@@ -1,8 +1,10 @@
 //! Memory backends: the objects that the guest's memory is made of.
 
 use passthru_domain::device::MemoryDevice;
-use passthru_domain::memory::{Access, Allocation, HugepageSize, MemoryBacking, MemorySource};
-use passthru_domain::numa::Cell;
+use passthru_domain::memory::{
+    Allocation, HugepageSize, MemoryAccess, MemoryBacking, MemorySource,
+};
+use passthru_domain::numa::NumaCell;
 use passthru_domain::numatune::MemoryMode;
 use passthru_domain::{IdSet, Memory};
 
@@ -22,7 +24,7 @@ pub(crate) struct Piece<'a> {
     /// Its size in bytes.
     pub(crate) bytes: u64,
     /// The guest's node that it belongs to.
-    pub(crate) cell: Option<&'a Cell>,
+    pub(crate) cell: Option<&'a NumaCell>,
     /// The device that it is the memory of.
     pub(crate) device: Option<&'a MemoryDevice>,
 }
@@ -147,7 +149,7 @@ impl<'a> Piece<'a> {
         of_device
             .or(of_cell)
             .or(backing.access)
-            .map(|access| access == Access::Shared)
+            .map(|access| access == MemoryAccess::Shared)
     }
 
     fn discard(&self, backing: &MemoryBacking) -> Option<bool> {

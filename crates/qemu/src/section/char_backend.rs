@@ -4,7 +4,7 @@ use passthru_domain::device::chardev::{
     AgentMouse, CharBackend, CharProtocol, CharSource, CharSourceType, CharTargetType, Chardev,
     SocketMode,
 };
-use passthru_domain::device::graphics::YesNo;
+use passthru_domain::toggle::YesNo;
 
 use crate::context::Context;
 use crate::line::{List, Object, Opt, Want, What};

@@ -1,7 +1,7 @@
 //! `<filesystem>`: folders of the host in the guest.
 
 use passthru_domain::device::Filesystem;
-use passthru_domain::device::filesystem::{AccessMode, Multidevs};
+use passthru_domain::device::filesystem::{FilesystemAccess, Multidevs};
 
 use super::{pci, virtio};
 use crate::context::Context;
@@ -22,9 +22,9 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
     let id = filesystem.info.id();
     let fsdev = format!("fsdev-{id}");
     let model = match filesystem.accessmode {
-        Some(AccessMode::Mapped) => "mapped",
-        Some(AccessMode::Squash) => "none",
-        Some(AccessMode::Passthrough) | None => "passthrough",
+        Some(FilesystemAccess::Mapped) => "mapped",
+        Some(FilesystemAccess::Squash) => "none",
+        Some(FilesystemAccess::Passthrough) | None => "passthrough",
     };
     let driver = filesystem.driver.clone().unwrap_or_default();
     let multidevs = filesystem

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use passthru_domain::device::Graphics;
 use passthru_domain::device::graphics::{
-    GraphicsType, Listen, ListenType, OnOff, Port, SpiceMode, SpiceMouse, YesNo,
+    GraphicsPort, GraphicsType, Listen, ListenType, SpiceMode, SpiceMouse,
 };
+use passthru_domain::toggle::{OnOff, YesNo};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -57,7 +58,7 @@ impl Ports {
         free.unwrap_or(from)
     }
 
-    fn said_or_next(&mut self, port: Option<Port>, from: u16) -> u16 {
+    fn said_or_next(&mut self, port: Option<GraphicsPort>, from: u16) -> u16 {
         port.and_then(|port| port.0)
             .unwrap_or_else(|| self.next(from))
     }

@@ -1,7 +1,7 @@
 //! How much memory the guest has: `-m`, the backend of the whole, `-overcommit`, memory devices.
 
 use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
-use passthru_domain::numa::{Cell, Numa};
+use passthru_domain::numa::{Numa, NumaCell};
 use passthru_domain::{Board, Memory};
 
 use super::backend::Piece;
@@ -62,7 +62,7 @@ pub(crate) fn numa<'a>(context: &Context<'a>) -> Option<&'a Numa> {
 }
 
 /// The memory of a node, as the machine takes it.
-pub(crate) fn of_cell(cell: &Cell) -> u64 {
+pub(crate) fn of_cell(cell: &NumaCell) -> u64 {
     round_up(cell.memory, MIB)
 }
 

@@ -1,7 +1,7 @@
 //! `-netdev`: what a network card is connected to on the host.
 
 use passthru_domain::device::interface::{Interface, InterfaceType};
-use passthru_domain::device::net::{IpFamily, NetIp, NetSource, SourceMode};
+use passthru_domain::device::net::{IpFamily, NetIp, NetSource, NetSourceMode};
 use passthru_domain::device::net_driver::{NetBackendType, NetDriverName};
 
 use crate::context::Context;
@@ -144,7 +144,7 @@ fn vhost_user(context: &Context<'_>, interface: &Interface, source: &NetSource) 
         return list.with("path", path).with("reconnect-ms", PASST_AGAIN);
     }
     let list = list.maybe("path", source.path.clone());
-    if source.mode == Some(SourceMode::Server) {
+    if source.mode == Some(NetSourceMode::Server) {
         return list.with("server", true);
     }
     let again = source

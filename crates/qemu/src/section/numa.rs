@@ -3,7 +3,7 @@
 
 use passthru_domain::IdSet;
 use passthru_domain::numa::{
-    AccessType, Associativity, Cell, CellCache, Interconnects, Numa, Route, WritePolicy,
+    Associativity, CellCache, HmatAccess, Interconnects, Numa, NumaCell, NumaPath, WritePolicy,
 };
 
 use super::backend::Piece;
@@ -30,12 +30,12 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(options)
 }
 
-fn id(cell: &Cell) -> u32 {
+fn id(cell: &NumaCell) -> u32 {
     cell.id.unwrap_or_default()
 }
 
 /// A node with its CPUs, after the backend of its memory.
-fn node(context: &Context<'_>, numa: &Numa, cell: &Cell) -> Vec<Opt> {
+fn node(context: &Context<'_>, numa: &Numa, cell: &NumaCell) -> Vec<Opt> {
     let backend_id = format!("ram-node{}", id(cell));
     let has_memory = cell.memory > 0;
     let mut options = Vec::new();
@@ -68,21 +68,21 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &Cell) -> Vec<Opt> {
 
 /// The node whose CPUs are nearest to a node's memory: itself, the one with the lowest latency or
 /// else the highest bandwidth, or the first that has CPUs.
-fn initiator(numa: &Numa, cell: &Cell) -> Option<u32> {
+fn initiator(numa: &Numa, cell: &NumaCell) -> Option<u32> {
     if cell.cpus.is_some() {
         return cell.id;
     }
-    let leads_here = |route: &Route| route.target == id(cell) && route.cache.is_none();
+    let leads_here = |route: &NumaPath| route.target == id(cell) && route.cache.is_none();
     let interconnects = numa.interconnects.as_ref();
     let latencies = interconnects.into_iter().flat_map(|known| &known.latencies);
     let nearest = latencies
-        .filter(|l| leads_here(&l.route))
+        .filter(|l| leads_here(&l.path))
         .min_by_key(|l| l.nanoseconds);
     let bandwidths = interconnects
         .into_iter()
         .flat_map(|known| &known.bandwidths);
     let widest = bandwidths
-        .filter(|b| leads_here(&b.route))
+        .filter(|b| leads_here(&b.path))
         .max_by_key(|b| b.bytes);
     let first = || {
         numa.cells
@@ -91,8 +91,8 @@ fn initiator(numa: &Numa, cell: &Cell) -> Option<u32> {
             .and_then(|cell| cell.id)
     };
     nearest
-        .map(|l| l.route.initiator)
-        .or(widest.map(|b| b.route.initiator))
+        .map(|l| l.path.initiator)
+        .or(widest.map(|b| b.path.initiator))
         .or_else(first)
 }
 
@@ -128,10 +128,9 @@ fn speeds(known: &Interconnects) -> Vec<Opt> {
     let latencies = known
         .latencies
         .iter()
-        .map(|latency| hmat(&latency.route, "latency").with("latency", latency.nanoseconds));
+        .map(|latency| hmat(&latency.path, "latency").with("latency", latency.nanoseconds));
     let bandwidths = known.bandwidths.iter().map(|bandwidth| {
-        hmat(&bandwidth.route, "bandwidth")
-            .with("bandwidth", format!("{}K", bandwidth.bytes / 1024))
+        hmat(&bandwidth.path, "bandwidth").with("bandwidth", format!("{}K", bandwidth.bytes / 1024))
     });
     latencies
         .chain(bandwidths)
@@ -139,14 +138,14 @@ fn speeds(known: &Interconnects) -> Vec<Opt> {
         .collect()
 }
 
-fn hmat(route: &Route, what: &str) -> List {
+fn hmat(route: &NumaPath, what: &str) -> List {
     let hierarchy = match route.cache {
         None => "memory",
         Some(1) => "first-level",
         Some(2) => "second-level",
         Some(_) => "third-level",
     };
-    let kind = route.kind.unwrap_or(AccessType::Access);
+    let kind = route.kind.unwrap_or(HmatAccess::Access);
     List::new("hmat-lb")
         .with("initiator", route.initiator)
         .with("target", route.target)
@@ -155,7 +154,7 @@ fn hmat(route: &Route, what: &str) -> List {
 }
 
 /// `hmat-cache`: a cache before a node's memory.
-fn cache(cell: &Cell, cache: &CellCache) -> Opt {
+fn cache(cell: &NumaCell, cache: &CellCache) -> Opt {
     let associativity = match cache.associativity {
         Some(Associativity::Direct) => "direct",
         Some(Associativity::Full) => "complex",

@@ -4,8 +4,8 @@ use passthru_domain::device::disk::{Disk, DiskDevice, DiskType};
 use passthru_domain::device::disk_source::{
     DiskHost, DiskSource, Encryption, EncryptionEngine, HostTransport, NetworkProtocol,
 };
-use passthru_domain::device::graphics::YesNo;
 use passthru_domain::device::secret::{Auth, Secret};
+use passthru_domain::toggle::YesNo;
 
 use super::{reservations, secret};
 use crate::context::Context;

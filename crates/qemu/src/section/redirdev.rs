@@ -1,7 +1,7 @@
 //! `<redirdev>`: USB devices that a client redirects.
 
 use passthru_domain::device::Redirdev;
-use passthru_domain::device::redirdev::{AnyOr, RedirfilterUsbdev};
+use passthru_domain::device::redirdev::{FilterNumber, RedirfilterUsbdev};
 
 use super::{char_backend, pci};
 use crate::context::Context;
@@ -28,12 +28,12 @@ pub(crate) fn device(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<O
 
 /// A rule: class, vendor, product, version, and whether it may be redirected.
 fn rule(rule: &RedirfilterUsbdev) -> String {
-    fn number<const WIDTH: usize>(number: Option<AnyOr<WIDTH>>) -> String {
+    fn number<const WIDTH: usize>(number: Option<FilterNumber<WIDTH>>) -> String {
         number
             .and_then(|n| n.0)
             .map_or_else(|| "-1".into(), |n| format!("0x{n:0WIDTH$X}"))
     }
-    let version = number::<4>(Some(AnyOr(rule.bcd_version())));
+    let version = number::<4>(Some(FilterNumber(rule.bcd_version())));
     let (class, vendor, product) = (
         number(rule.class),
         number(rule.vendor),

@@ -2,7 +2,7 @@
 //! identity.
 
 use passthru_domain::os::{AcpiTable, AcpiTableType, SmbiosMode};
-use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoType, Table};
+use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoTable, SysinfoType};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -77,7 +77,7 @@ const CHASSIS: Names = &[
 ];
 
 fn tables(sysinfo: &Sysinfo) -> Vec<Opt> {
-    let one = |number: u32, table: &Table, names: Names| {
+    let one = |number: u32, table: &SysinfoTable, names: Names| {
         let list = List::headless().with("type", number);
         let known = names
             .iter()

@@ -97,19 +97,19 @@ pub struct UsbAddress {
     /// Port, with those of the hubs before it: `1.2`.
     pub port: Option<String>,
     /// What `complete` chose of it, which is not written down.
-    pub chosen: UsbChosen,
+    pub chosen: ChosenUsbParts,
 }
 
 /// What of a USB address is nobody's wish, and is chosen anew each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum UsbChosen {
-    /// Nothing.
+pub enum ChosenUsbParts {
+    /// None.
     #[default]
-    Nothing,
+    None,
     /// The port, on a bus that was said.
     Port,
     /// Bus and port.
-    All,
+    BusAndPort,
 }
 
 /// A port of a virtio-serial controller.
@@ -349,7 +349,7 @@ impl std::fmt::Display for CcwAddress {
 impl UsbAddress {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("bus", &mut self.bus);
-        if v.reading() || self.chosen == UsbChosen::Nothing {
+        if v.reading() || self.chosen == ChosenUsbParts::None {
             v.attr("port", &mut self.port);
         }
         let fits = |port: &str| {

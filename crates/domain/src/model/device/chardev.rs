@@ -2,6 +2,7 @@
 //! host's end of those and of others.
 
 use super::Info;
+use crate::model::toggle::YesNo;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
@@ -189,7 +190,7 @@ pub struct CharSource {
     /// Whether a connection that is lost is made again.
     pub reconnect: Option<Reconnect>,
     /// Whether the agent shares the clipboard.
-    pub clipboard: Option<super::graphics::YesNo>,
+    pub clipboard: Option<YesNo>,
     /// Who draws the pointer.
     pub mouse: Option<AgentMouse>,
     /// How the host labels the file.

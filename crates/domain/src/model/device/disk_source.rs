@@ -4,6 +4,7 @@ use super::address::visit_pci;
 use super::chardev::{Reconnect, SourceSeclabel};
 use super::secret::{Auth, Secret};
 use super::startup_policy::StartupPolicy;
+use crate::model::toggle::YesNo;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
@@ -144,7 +145,7 @@ pub struct DiskSource {
     /// As whom the storage is asked.
     pub auth: Option<Auth>,
     /// Whether the host's certificate is checked.
-    pub ssl_verify: Option<super::graphics::YesNo>,
+    pub ssl_verify: Option<YesNo>,
     /// Cookies of HTTP.
     pub cookies: Vec<Cookie>,
     /// Bytes that are read ahead.

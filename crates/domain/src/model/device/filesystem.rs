@@ -2,7 +2,7 @@
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
-use crate::model::limits::Idmap;
+use crate::model::resources::Idmap;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
@@ -30,7 +30,7 @@ words! {
 
 words! {
     /// Whose files the guest's are on the host.
-    pub enum AccessMode {
+    pub enum FilesystemAccess {
         /// Those of the guest's users.
         Passthrough = "passthrough",
         /// The emulator's; owners are kept beside.
@@ -76,7 +76,7 @@ words! {
 
 words! {
     /// When what the guest wrote reaches the host's disk.
-    pub enum WritePolicy {
+    pub enum FilesystemWritePolicy {
         /// At once.
         Immediate = "immediate",
     }
@@ -112,7 +112,7 @@ pub struct Filesystem {
     /// What is shown.
     pub kind: Option<FilesystemType>,
     /// Whose files the guest's are.
-    pub accessmode: Option<AccessMode>,
+    pub accessmode: Option<FilesystemAccess>,
     /// Model of a virtio device.
     pub model: Option<VirtioModel>,
     /// How devices within the folder are told apart.
@@ -141,7 +141,7 @@ pub struct FilesystemDriver {
     /// Who shows it; the emulator when absent.
     pub kind: Option<FilesystemDriverType>,
     /// When what was written reaches the disk.
-    pub wrpolicy: Option<WritePolicy>,
+    pub wrpolicy: Option<FilesystemWritePolicy>,
     /// Length of a queue of virtiofs.
     pub queue: Option<u32>,
     /// Options of a virtio device.

@@ -1,5 +1,6 @@
 //! `<graphics>`: where the guest's screen can be seen.
 
+use crate::model::toggle::{OnOff, YesNo};
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
@@ -49,7 +50,7 @@ words! {
 
 words! {
     /// What becomes of a session when the password changes.
-    pub enum Connected {
+    pub enum ConnectedPolicy {
         /// It fails.
         Fail = "fail",
         /// It ends.
@@ -152,14 +153,14 @@ pub struct Graphics {
     pub span: SourceSpan,
     /// How the screen is shown.
     pub kind: Option<GraphicsType>,
-    /// Port; -1 for one that is free.
-    pub port: Option<Port>,
+    /// GraphicsPort; -1 for one that is free.
+    pub port: Option<GraphicsPort>,
     /// SPICE's encrypted port; -1 for one that is free.
-    pub tls_port: Option<Port>,
+    pub tls_port: Option<GraphicsPort>,
     /// Whether free ports are chosen.
     pub autoport: Option<bool>,
     /// VNC's port for web browsers; -1 for one that is free.
-    pub websocket: Option<Port>,
+    pub websocket: Option<GraphicsPort>,
     /// Whether that one was chosen.
     pub websocket_generated: Option<bool>,
     /// Address to listen on; the same as the first `<listen>`'s.
@@ -173,7 +174,7 @@ pub struct Graphics {
     /// When the password ends, in UTC.
     pub passwd_valid_to: Option<String>,
     /// What becomes of a session when the password changes.
-    pub connected: Option<Connected>,
+    pub connected: Option<ConnectedPolicy>,
     /// Who else may see the screen.
     pub share_policy: Option<SharePolicy>,
     /// Whether VNC's clients may switch the guest off.
@@ -220,9 +221,9 @@ pub struct Graphics {
 
 /// A port, or -1 for one that is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Port(pub Option<u16>);
+pub struct GraphicsPort(pub Option<u16>);
 
-impl Value for Port {
+impl Value for GraphicsPort {
     fn read(text: &str) -> Result<Self, String> {
         if text == "-1" {
             return Ok(Self(None));
@@ -234,26 +235,6 @@ impl Value for Port {
 
     fn write(&self) -> String {
         self.0.map_or_else(|| "-1".into(), |port| port.to_string())
-    }
-}
-
-words! {
-    /// A yes or no that is an element of its own.
-    pub enum YesNo {
-        /// Yes.
-        Yes = "yes",
-        /// No.
-        No = "no",
-    }
-}
-
-words! {
-    /// An on or off that is an element of its own.
-    pub enum OnOff {
-        /// On.
-        On = "on",
-        /// Off.
-        Off = "off",
     }
 }
 

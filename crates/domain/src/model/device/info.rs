@@ -1,7 +1,7 @@
 //! What every device has: an alias, an address within the guest, and what PCI devices can have
 //! besides.
 
-use super::address::{Address, UsbChosen};
+use super::address::{Address, ChosenUsbParts};
 use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
@@ -98,7 +98,7 @@ impl Info {
 
     /// Whether the address is a USB port of nobody's wish: libvirt does not write it down either.
     const fn has_chosen_port(&self) -> bool {
-        matches!(&self.address, Some(Address::Usb(usb)) if matches!(usb.chosen, UsbChosen::All))
+        matches!(&self.address, Some(Address::Usb(usb)) if matches!(usb.chosen, ChosenUsbParts::BusAndPort))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Info;
 use crate::model::idset::IdSet;
-use crate::model::memory::Access;
 use crate::model::memory::Memory;
+use crate::model::memory::MemoryAccess;
 use crate::model::uuid::Uuid;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Hex, words};
@@ -33,7 +33,7 @@ pub struct MemoryDevice {
     /// Kind.
     pub model: Option<MemoryModel>,
     /// Whether other processes see what is written.
-    pub access: Option<Access>,
+    pub access: Option<MemoryAccess>,
     /// Whether contents may be thrown away at the end.
     pub discard: Option<bool>,
     /// Identity of a module (Power).

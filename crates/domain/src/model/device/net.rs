@@ -7,7 +7,7 @@ use crate::xml::{Element, Visitor};
 
 words! {
     /// Who connects to whom by vhost-user, or how a device of the host is shared by macvtap.
-    pub enum SourceMode {
+    pub enum NetSourceMode {
         /// The emulator listens.
         Server = "server",
         /// The emulator connects.
@@ -25,7 +25,7 @@ words! {
 
 words! {
     /// Kind of a vhost-user socket.
-    pub enum SourceType {
+    pub enum NetSourceType {
         /// A socket in the file system.
         Unix = "unix",
     }
@@ -75,11 +75,11 @@ pub struct NetSource {
     /// A bridge of the host.
     pub bridge: Option<String>,
     /// Kind of a vhost-user socket.
-    pub kind: Option<SourceType>,
+    pub kind: Option<NetSourceType>,
     /// Its path.
     pub path: Option<String>,
     /// Who connects to whom, or how the host's device is shared.
-    pub mode: Option<SourceMode>,
+    pub mode: Option<NetSourceMode>,
     /// Address to listen at or to connect to.
     pub address: Option<String>,
     /// Its port.

@@ -56,11 +56,11 @@ pub struct Redirfilter {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RedirfilterUsbdev {
     /// Class of the device.
-    pub class: Option<AnyOr<2>>,
+    pub class: Option<FilterNumber<2>>,
     /// Vendor.
-    pub vendor: Option<AnyOr<4>>,
+    pub vendor: Option<FilterNumber<4>>,
     /// Product.
-    pub product: Option<AnyOr<4>>,
+    pub product: Option<FilterNumber<4>>,
     /// Version, major and minor with a dot.
     pub version: Option<String>,
     /// Whether it may be redirected.
@@ -69,9 +69,9 @@ pub struct RedirfilterUsbdev {
 
 /// A number in hexadecimal, or -1 for any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnyOr<const WIDTH: usize>(pub Option<u16>);
+pub struct FilterNumber<const WIDTH: usize>(pub Option<u16>);
 
-impl<const WIDTH: usize> Value for AnyOr<WIDTH> {
+impl<const WIDTH: usize> Value for FilterNumber<WIDTH> {
     fn read(text: &str) -> Result<Self, String> {
         if text == "-1" {
             return Ok(Self(None));
