@@ -1,6 +1,6 @@
-//! Which test has each operation meet the failures that the kernel injects
-//! (`tests/lab/failures.rs`): it says so or carries on, leaves nothing behind, and can be repeated.
-//! What goes back on drop is in these too.
+//! The tests in `tests/lab/failures.rs` that inject kernel failures into each operation. A failed
+//! operation returns an error, leaves nothing behind and can be repeated; so does what a drop
+//! releases.
 //!
 //! | operations | tests |
 //! |---|---|

@@ -1,6 +1,8 @@
-//! Tests on a real kernel (`cargo xtask lab test`, in `tests/lab`) for each call of the kernel: one
-//! where the call succeeds and one where it fails. The tests below check that this table is complete
-//! and that each test in it exists. Injected failures are in `tests/failures.rs`.
+//! Tests of each kernel call on a real kernel (`cargo xtask lab test`, in `tests/lab`): one where
+//! the call succeeds and one where it fails.
+//!
+//! The tests in this file check that the table is complete and that the tests in it exist. Injected
+//! failures are in `tests/failures.rs`.
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|

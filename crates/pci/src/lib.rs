@@ -1,8 +1,7 @@
-//! The address of a PCI function, `DDDD:BB:SS.F`: parsing, printing, ordering.
+//! The address of a PCI function, `DDDD:BB:SS.F`: parsing, formatting, ordering.
 //!
-//! One type for the host's devices and for the guest's, so that no crate invents its own. What an
-//! address points at is not known here: the host's devices are in `passthru-host`, the guest's in
-//! `passthru-domain`.
+//! One type serves host devices and guest devices. The devices behind an address are the subject of
+//! other crates.
 
 #![forbid(unsafe_code)]
 
@@ -17,35 +16,35 @@ pub use driver::{is_vfio_driver, leaves_group_viable};
 
 /// Address of a PCI function: domain (segment), bus, slot (device) and function.
 ///
-/// The order is the one of sysfs and `lspci`: by domain, then bus, slot, function.
+/// Addresses sort as in sysfs and `lspci`: by domain, then bus, slot and function.
 ///
 /// ```
 /// use passthru_pci::Address;
 /// let address: Address = "0000:06:12.5".parse()?;
 /// assert_eq!((address.bus, address.slot, address.function), (6, 0x12, 5));
-/// assert_eq!("06:12.5".parse::<Address>()?, address); // the domain may be left out
+/// assert_eq!("06:12.5".parse::<Address>()?, address); // the domain defaults to 0
 /// assert_eq!(address.to_string(), "0000:06:12.5");
 /// # Ok::<(), passthru_pci::ParseAddressError>(())
 /// ```
 ///
-/// With the feature `serde` it is serialized as its text.
+/// With the feature `serde`, an address is serialized as its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
-    /// Segment. Linux numbers those behind VMD and Hyper-V from 0x10000 up, hence 32 bits.
+    /// Domain (segment). Linux numbers domains behind VMD and Hyper-V from 0x10000, hence 32 bits.
     pub domain: u32,
-    /// 0 to 255.
+    /// Bus, 0 to 255.
     pub bus: u8,
-    /// 0 to 31.
+    /// Slot (device), 0 to [`Address::MAX_SLOT`].
     pub slot: u8,
-    /// 0 to 7.
+    /// Function, 0 to [`Address::MAX_FUNCTION`].
     pub function: u8,
 }
 
-/// Says what was wrong with the text of an address.
+/// A text that is not a PCI address, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseAddressError {
     text: String,
-    what: &'static str,
+    reason: &'static str,
 }
 
 impl Address {
@@ -54,7 +53,7 @@ impl Address {
     /// Highest function of a slot.
     pub const MAX_FUNCTION: u8 = 7;
 
-    /// Returns an address, or nothing where slot or function are out of range.
+    /// Returns an address, or `None` if `slot` or `function` is out of range.
     pub const fn new(domain: u32, bus: u8, slot: u8, function: u8) -> Option<Self> {
         if slot > Self::MAX_SLOT || function > Self::MAX_FUNCTION {
             return None;
@@ -76,7 +75,7 @@ impl fmt::Display for Address {
             slot,
             function,
         } = self;
-        // Built first, so that a width given by the caller applies to the whole.
+        // `pad` applies a width of the caller to the whole text.
         f.pad(&format!("{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"))
     }
 }
@@ -84,36 +83,38 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = ParseAddressError;
 
-    /// Reads `DDDD:BB:SS.F`, or `BB:SS.F` for domain 0. All numbers are hexadecimal.
+    /// Parses `DDDD:BB:SS.F`, or `BB:SS.F` for domain 0. All numbers are hexadecimal.
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
-        let err = |what| ParseAddressError {
+        parse(text).map_err(|reason| ParseAddressError {
             text: text.into(),
-            what,
-        };
-        let (rest, function) = text
-            .rsplit_once('.')
-            .ok_or(err("no '.' before the function"))?;
-        let (rest, slot) = rest.rsplit_once(':').ok_or(err("no ':' before the slot"))?;
-        let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
-        let hex = |digits: &str, what| {
-            if digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                u32::from_str_radix(digits, 16).map_err(|_| err(what))
-            } else {
-                Err(err(what))
-            }
-        };
-        let byte = |digits: &str, what| hex(digits, what)?.try_into().map_err(|_| err(what));
-        Self::new(
-            hex(
-                domain,
-                "the domain is not a hexadecimal number of up to 32 bits",
-            )?,
-            byte(bus, "the bus is not a hexadecimal number from 0 to ff")?,
-            byte(slot, "the slot is not a hexadecimal number from 0 to 1f")?,
-            byte(function, "the function is not a number from 0 to 7")?,
-        )
-        .ok_or(err("the slot is above 1f or the function above 7"))
+            reason,
+        })
     }
+}
+
+/// Parses an address; the error is the reason.
+fn parse(text: &str) -> Result<Address, &'static str> {
+    let (rest, function) = text.rsplit_once('.').ok_or("no '.' before the function")?;
+    let (rest, slot) = rest.rsplit_once(':').ok_or("no ':' before the slot")?;
+    let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
+    let domain =
+        parse_hex(domain).ok_or("the domain is not a hexadecimal number of up to 32 bits")?;
+    let bus = parse_byte(bus).ok_or("the bus is not a hexadecimal number from 0 to ff")?;
+    let slot = parse_byte(slot).ok_or("the slot is not a hexadecimal number from 0 to 1f")?;
+    let function = parse_byte(function).ok_or("the function is not a number from 0 to 7")?;
+    Address::new(domain, bus, slot, function).ok_or("the slot is above 1f or the function above 7")
+}
+
+fn parse_hex(digits: &str) -> Option<u32> {
+    // `from_str_radix` alone would accept a sign.
+    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    u32::from_str_radix(digits, 16).ok()
+}
+
+fn parse_byte(digits: &str) -> Option<u8> {
+    parse_hex(digits)?.try_into().ok()
 }
 
 impl fmt::Display for ParseAddressError {
@@ -121,7 +122,7 @@ impl fmt::Display for ParseAddressError {
         write!(
             f,
             "'{}' is not a PCI address: {} (expected DDDD:BB:SS.F, as lspci -D prints)",
-            self.text, self.what
+            self.text, self.reason
         )
     }
 }
@@ -159,8 +160,8 @@ mod tests {
 
     #[test]
     fn addresses_sort_as_in_lspci() {
-        let mut addresses =
-            ["0001:00:00.0", "0000:02:00.1", "0000:02:00.0"].map(|t| t.parse::<Address>().unwrap());
+        let mut addresses = ["0001:00:00.0", "0000:02:00.1", "0000:02:00.0"]
+            .map(|text| text.parse::<Address>().unwrap());
         addresses.sort();
         assert_eq!(
             addresses.map(|a| a.to_string()),

@@ -1,4 +1,4 @@
-//! Serde of an address: as its text, whatever the format.
+//! Serialization of an address as its text, in any format.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! What belongs to the context as a whole.
+//! Contexts: accounting, descriptors, the container interface.
 
 use std::os::fd::AsFd;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Objects come and go.
+//! Destruction of objects.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ fn dropped_ioas_frees_its_id() {
 fn ioas_in_use_is_not_destroyed() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
-    let (context, id) = (Arc::clone(ioas.context()), ioas.id());
+    let context = Arc::clone(ioas.context());
+    let id = ioas.id();
     let error = Arc::into_inner(ioas).unwrap().close().unwrap_err();
     assert_hint(&error, Errno::BUSY, "detach");
     drop(device);
@@ -32,7 +33,8 @@ fn ioas_in_use_is_not_destroyed() {
 #[test]
 fn close_destroys_once() {
     let ioas = ioas();
-    let (context, id) = (Arc::clone(ioas.context()), ioas.id());
+    let context = Arc::clone(ioas.context());
+    let id = ioas.id();
     Arc::into_inner(ioas).unwrap().close().unwrap();
     assert_eq!(mock::destroy(&context, id), Err(Errno::NOENT));
 }

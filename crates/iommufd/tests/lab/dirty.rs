@@ -18,8 +18,9 @@ struct Tracked {
     hwpt: Hwpt,
 }
 
-/// Without huge pages each page is dirty by itself.
-fn tracked(ioas: &Arc<Ioas>) -> Tracked {
+/// Attaches a device to a page table with dirty tracking. Without huge pages, each page is tracked
+/// by itself.
+fn attach_tracked(ioas: &Arc<Ioas>) -> Tracked {
     ioas.set_huge_pages(false).unwrap();
     let device = Device::attach(ioas).unwrap();
     let options = HwptOptions {
@@ -39,7 +40,7 @@ fn tracked(ioas: &Arc<Ioas>) -> Tracked {
 }
 
 impl Tracked {
-    /// The numbers of the pages that are dirty.
+    /// Returns the numbers of the dirty pages.
     fn dirty(&self, clear: bool) -> Vec<u64> {
         let mut bitmap = [0; 16];
         self.hwpt
@@ -57,40 +58,45 @@ impl Tracked {
 
 #[test]
 fn written_pages_are_dirty_until_cleared() {
-    let it = tracked(&ioas());
-    it.hwpt.set_dirty_tracking(true).unwrap();
-    assert_eq!(it.dirty(true), [0; 0]);
-    it.device.write_to(it.mapping.iova(), &[0, 7, 64, 1023]);
-    assert_eq!(it.dirty(false), [0, 7, 64, 1023]);
-    assert_eq!(it.dirty(true), [0, 7, 64, 1023]);
-    assert_eq!(it.dirty(true), [0; 0]);
+    let tracked = attach_tracked(&ioas());
+    tracked.hwpt.set_dirty_tracking(true).unwrap();
+    assert_eq!(tracked.dirty(true), [0; 0]);
+    tracked
+        .device
+        .write_to(tracked.mapping.iova(), &[0, 7, 64, 1023]);
+    assert_eq!(tracked.dirty(false), [0, 7, 64, 1023]);
+    assert_eq!(tracked.dirty(true), [0, 7, 64, 1023]);
+    assert_eq!(tracked.dirty(true), [0; 0]);
 }
 
 #[test]
 fn tracking_starts_with_clean_pages() {
-    let it = tracked(&ioas());
-    it.hwpt.set_dirty_tracking(true).unwrap();
-    it.device.write_to(it.mapping.iova(), &[3]);
-    it.hwpt.set_dirty_tracking(false).unwrap();
-    it.hwpt.set_dirty_tracking(true).unwrap();
-    assert_eq!(it.dirty(true), [0; 0]);
+    let tracked = attach_tracked(&ioas());
+    tracked.hwpt.set_dirty_tracking(true).unwrap();
+    tracked.device.write_to(tracked.mapping.iova(), &[3]);
+    tracked.hwpt.set_dirty_tracking(false).unwrap();
+    tracked.hwpt.set_dirty_tracking(true).unwrap();
+    assert_eq!(tracked.dirty(true), [0; 0]);
 }
 
 #[test]
 fn first_bit_is_the_first_page_of_the_range() {
-    let it = tracked(&ioas());
-    it.hwpt.set_dirty_tracking(true).unwrap();
-    it.device.write_to(it.mapping.iova(), &[9, 10, 75]);
+    let tracked = attach_tracked(&ioas());
+    tracked.hwpt.set_dirty_tracking(true).unwrap();
+    tracked
+        .device
+        .write_to(tracked.mapping.iova(), &[9, 10, 75]);
     let mut bitmap = [1 << 60, 0];
-    it.hwpt
+    tracked
+        .hwpt
         .dirty_bitmap(
-            DirtyRange::new(it.mapping.iova() + 10 * PAGE, 66 * PAGE, PAGE),
+            DirtyRange::new(tracked.mapping.iova() + 10 * PAGE, 66 * PAGE, PAGE),
             true,
             &mut bitmap,
         )
         .unwrap();
     assert_eq!(bitmap, [1 << 60 | 1, 2]);
-    assert_eq!(it.dirty(true), [9]);
+    assert_eq!(tracked.dirty(true), [9]);
 }
 
 #[test]
@@ -103,7 +109,7 @@ fn no_bit_is_set_past_the_end_of_a_cut_huge_page() {
     };
     let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
-    // A dma-buf of the kernel's is one piece of memory.
+    // The memory of the kernel's dma-buf is contiguous.
     let buffer = mock::dma_buf(ioas.context(), 2 << 20);
     let iova = ioas
         .map_file(&buffer, 0, 2 << 20, Iova::At(1 << 30), Access::ReadWrite)
@@ -128,19 +134,20 @@ fn no_bit_is_set_past_the_end_of_a_cut_huge_page() {
 #[test]
 fn dirty_pages_behind_a_gap_are_not_reported() {
     let ioas = ioas();
-    let it = tracked(&ioas);
-    it.hwpt.set_dirty_tracking(true).unwrap();
-    it.device.write_to(it.mapping.iova(), &[0]);
-    let before = it.mapping.iova() - 2 * PAGE;
+    let tracked = attach_tracked(&ioas);
+    tracked.hwpt.set_dirty_tracking(true).unwrap();
+    tracked.device.write_to(tracked.mapping.iova(), &[0]);
+    let before = tracked.mapping.iova() - 2 * PAGE;
     let _other = ioas
         .map_memory(&memory(PAGE), Iova::At(before), Access::ReadWrite)
         .unwrap();
     let mut bitmap = [0];
-    it.hwpt
+    tracked
+        .hwpt
         .dirty_bitmap(DirtyRange::new(before, 4 * PAGE, PAGE), true, &mut bitmap)
         .unwrap();
     assert_eq!(bitmap, [0]);
-    assert_eq!(it.dirty(true), [0]);
+    assert_eq!(tracked.dirty(true), [0]);
 }
 
 #[test]
@@ -161,11 +168,11 @@ fn page_table_without_dirty_tracking_refuses_it() {
 
 #[test]
 fn bitmap_that_is_too_small_is_refused() {
-    let it = tracked(&ioas());
-    let error = it
+    let tracked = attach_tracked(&ioas());
+    let error = tracked
         .hwpt
         .dirty_bitmap(
-            DirtyRange::new(it.mapping.iova(), 65 * PAGE, PAGE),
+            DirtyRange::new(tracked.mapping.iova(), 65 * PAGE, PAGE),
             true,
             &mut [0],
         )

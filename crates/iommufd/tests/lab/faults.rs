@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::mock::{self, Device};
 use crate::{assert_hint, errno, ioas};
 
-/// A device on a page table whose faults go to a queue.
+/// Attaches a device to a page table whose faults go to a queue.
 fn faulting(ioas: &Arc<Ioas>) -> (Device, Arc<FaultQueue>, Hwpt) {
     let device = Device::attach(ioas).unwrap();
     let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
@@ -47,14 +47,12 @@ fn fault_arrives_and_is_answered_once() {
     let [fault] = queue.read().unwrap()[..] else {
         panic!("not one fault")
     };
-    assert_eq!(
-        (fault.device, fault.pasid, fault.group, fault.last),
-        (device.id(), None, 5, true)
-    );
-    assert_eq!(
-        (fault.access, fault.address),
-        (FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000)
-    );
+    assert_eq!(fault.device, device.id());
+    assert_eq!(fault.pasid, None);
+    assert_eq!(fault.group, 5);
+    assert!(fault.last);
+    assert_eq!(fault.access, FaultAccess::READ | FaultAccess::WRITE);
+    assert_eq!(fault.address, 0x1234_5000);
     assert!(!readable(&queue));
     let response = answer(fault.cookie, PageResponseCode::Success);
     queue.respond(&[response]).unwrap();
@@ -68,13 +66,13 @@ fn fault_arrives_and_is_answered_once() {
 #[test]
 fn many_faults_are_answered_together() {
     let (device, queue, _hwpt) = faulting(&ioas());
-    (0..100).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
+    for group in 0..100 {
+        device.fault(None, group, FaultAccess::READ, 0x1000);
+    }
     let mut faults = queue.read().unwrap();
     faults.extend(queue.read().unwrap());
-    assert_eq!(
-        faults.iter().map(|fault| fault.group).collect::<Vec<_>>(),
-        (0..100).collect::<Vec<_>>()
-    );
+    let groups: Vec<_> = faults.iter().map(|fault| fault.group).collect();
+    assert_eq!(groups, Vec::from_iter(0..100));
     let responses: Vec<_> = faults
         .iter()
         .map(|f| answer(f.cookie, PageResponseCode::Invalid))
@@ -86,13 +84,14 @@ fn many_faults_are_answered_together() {
 #[test]
 fn failed_answer_reports_the_number_taken_before() {
     let (device, queue, _hwpt) = faulting(&ioas());
-    (0..2).for_each(|group| device.fault(None, group, FaultAccess::READ, 0x1000));
+    for group in 0..2 {
+        device.fault(None, group, FaultAccess::READ, 0x1000);
+    }
     let faults = queue.read().unwrap();
-    let [one, other] =
-        [faults[0].cookie, faults[1].cookie].map(|it| answer(it, PageResponseCode::Success));
-    let error = queue
-        .respond(&[one, answer(999, PageResponseCode::Success), other])
-        .unwrap_err();
+    let first = answer(faults[0].cookie, PageResponseCode::Success);
+    let unknown = answer(999, PageResponseCode::Success);
+    let last = answer(faults[1].cookie, PageResponseCode::Success);
+    let error = queue.respond(&[first, unknown, last]).unwrap_err();
     assert!(
         matches!(
             error,
@@ -104,7 +103,7 @@ fn failed_answer_reports_the_number_taken_before() {
         ),
         "{error:?}"
     );
-    queue.respond(&[other]).unwrap();
+    queue.respond(&[last]).unwrap();
 }
 
 #[test]
@@ -112,25 +111,18 @@ fn fault_of_a_pasid_names_the_pasid() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
     let queue = Arc::new(FaultQueue::alloc(ioas.context()).unwrap());
-    let fault_queue = Some(Arc::clone(&queue));
-    let hwpt = Hwpt::alloc(
-        &device,
-        &ioas,
-        &HwptOptions {
-            fault_queue,
-            pasid: true,
-            ..HwptOptions::default()
-        },
-    );
-    let hwpt = hwpt.unwrap();
+    let options = HwptOptions {
+        fault_queue: Some(Arc::clone(&queue)),
+        pasid: true,
+        ..HwptOptions::default()
+    };
+    let hwpt = Hwpt::alloc(&device, &ioas, &options).unwrap();
     device.replace(hwpt.id()).unwrap();
     device.attach_pasid(9, hwpt.id()).unwrap();
     device.fault(Some(9), 1, FaultAccess::EXEC, 0x2000);
     let faults = queue.read().unwrap();
-    assert_eq!(
-        (faults[0].pasid, faults[0].access),
-        (Some(9), FaultAccess::EXEC)
-    );
+    assert_eq!(faults[0].pasid, Some(9));
+    assert_eq!(faults[0].access, FaultAccess::EXEC);
     device.detach_pasid(9);
 }
 
@@ -182,19 +174,21 @@ fn nest_parent_with_fault_queue_is_refused() {
 fn fault_queue_with_an_open_duplicate_is_not_destroyed() {
     let ioas = ioas();
     let queue = FaultQueue::alloc(ioas.context()).unwrap();
-    let (id, copy) = (queue.id(), queue.as_fd().try_clone_to_owned().unwrap());
+    let id = queue.id();
+    let duplicate = queue.as_fd().try_clone_to_owned().unwrap();
     assert_hint(
         &queue.close().unwrap_err(),
         Errno::BUSY,
         "still use the object",
     );
-    drop(copy);
+    drop(duplicate);
     mock::destroy(ioas.context(), id).unwrap();
 }
 
 #[test]
 fn fault_queue_of_another_context_is_refused() {
-    let (ioas, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
+    let ioas = ioas();
+    let other = Arc::new(Iommufd::open().unwrap());
     let device = Device::attach(&ioas).unwrap();
     let fault_queue = Some(Arc::new(FaultQueue::alloc(&other).unwrap()));
     let options = HwptOptions {
@@ -210,14 +204,11 @@ fn fault_queue_without_free_descriptor_is_refused() {
     let ioas = ioas();
     let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let former = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(open - 1),
-            ..former
-        },
-    )
-    .unwrap();
+    let none_free = Rlimit {
+        current: Some(open - 1),
+        ..former
+    };
+    setrlimit(Resource::Nofile, none_free).unwrap();
     let result = FaultQueue::alloc(ioas.context());
     setrlimit(Resource::Nofile, former).unwrap();
     assert_hint(&result.unwrap_err(), Errno::MFILE, "RLIMIT_NOFILE");

@@ -1,4 +1,4 @@
-//! What the IOMMU behind a device is.
+//! Model and capabilities of the IOMMU behind a device.
 
 use passthru_iommufd::{HwCapabilities, HwInfo, HwInfoData};
 use rustix::io::Errno;

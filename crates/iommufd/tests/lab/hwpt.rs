@@ -1,4 +1,4 @@
-//! Page tables: which are given, which are refused, and what lives how long.
+//! Page tables: allocation, refusals, lifetime.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ fn page_table_has_the_mappings_of_its_ioas() {
 #[test]
 fn page_table_keeps_its_ioas() {
     let ioas = ioas();
-    let (context, id) = (Arc::clone(ioas.context()), ioas.id());
+    let context = Arc::clone(ioas.context());
+    let id = ioas.id();
     let device = Device::attach(&ioas).unwrap();
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
     drop(ioas);
@@ -62,23 +63,19 @@ fn option_that_the_iommu_lacks_is_refused() {
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
     assert!(error.to_string().contains("dirty tracking"), "{error}");
-    let data = Some(HwptData::ArmSmmuv3 { ste: [1, 0] });
-    let error = Hwpt::alloc(
-        &device,
-        &ioas,
-        &HwptOptions {
-            data,
-            ..HwptOptions::default()
-        },
-    )
-    .unwrap_err();
+    let options = HwptOptions {
+        data: Some(HwptData::ArmSmmuv3 { ste: [1, 0] }),
+        ..HwptOptions::default()
+    };
+    let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
     assert!(error.to_string().contains("type 2"), "{error}");
 }
 
 #[test]
 fn page_table_of_two_contexts_is_refused() {
-    let (ioas, other) = (ioas(), crate::ioas());
+    let ioas = ioas();
+    let other = crate::ioas();
     let device = Device::attach(&other).unwrap();
     let error = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap_err();
     let ids = (device.id(), ioas.id());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use passthru_iommufd::{Access, Accounting, Ioas, Iommufd, Iova};
+use passthru_iommufd::{Access, Accounting, Error, Ioas, Iommufd, Iova, Mapping};
 use rustix::io::Errno;
 
 use crate::mock::Device;
@@ -11,14 +11,14 @@ use crate::{assert_hint, memory};
 
 const MIB: u64 = 1 << 20;
 
-/// An address space with a device attached.
+/// Allocates an I/O address space with a device attached.
 fn attached(context: &Arc<Iommufd>) -> (Arc<Ioas>, Device) {
     let ioas = Arc::new(Ioas::alloc(context).unwrap());
     let device = Device::attach(&ioas).unwrap();
     (ioas, device)
 }
 
-/// A context that charges the process.
+/// Opens a context that charges the process.
 fn context() -> Arc<Iommufd> {
     let _host = passthru_lab::host();
     let context = Iommufd::open().unwrap();
@@ -26,27 +26,35 @@ fn context() -> Arc<Iommufd> {
     Arc::new(context)
 }
 
-/// Does something where 1 MiB may be pinned, in a thread without privileges.
+/// Runs `work` in an unprivileged thread, with a limit of 1 MiB for pinned memory.
 fn within_a_mebibyte<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     passthru_lab::within_memlock(passthru_lab::host(), MIB, work)
+}
+
+fn map(ioas: &Arc<Ioas>, length: u64) -> Result<Mapping, Error> {
+    ioas.map_memory(&memory(length), Iova::Any, Access::ReadWrite)
 }
 
 #[test]
 fn memory_beyond_the_limit_is_refused_with_a_hint() {
     let (ioas, _device) = attached(&context());
-    let map = |length| ioas.map_memory(&memory(length), Iova::Any, Access::ReadWrite);
     within_a_mebibyte(|| {
-        let small = map(MIB / 2).unwrap();
-        assert_hint(&map(MIB).unwrap_err(), Errno::NOMEM, "RLIMIT_MEMLOCK");
+        let small = map(&ioas, MIB / 2).unwrap();
+        assert_hint(
+            &map(&ioas, MIB).unwrap_err(),
+            Errno::NOMEM,
+            "RLIMIT_MEMLOCK",
+        );
         drop(small);
-        map(MIB).unwrap();
+        map(&ioas, MIB).unwrap();
     });
 }
 
 #[test]
 fn copied_memory_is_charged_once() {
     let context = context();
-    let ((one, _first), (other, _second)) = (attached(&context), attached(&context));
+    let (one, _first) = attached(&context);
+    let (other, _second) = attached(&context);
     let memory = memory(MIB);
     within_a_mebibyte(|| {
         let mapping = one

@@ -1,4 +1,4 @@
-//! What the kernel answers, on the virtual host: `cargo xtask lab test`.
+//! Tests on the virtual host's kernel: `cargo xtask lab test`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod context;
@@ -7,11 +7,13 @@ mod dirty;
 mod failures;
 mod faults;
 mod hw_info;
+mod hw_queue;
 mod hwpt;
 mod limits;
 mod mapping;
 mod mock;
 mod nesting;
+mod order;
 mod pasid;
 mod ranges;
 mod viommu;
@@ -25,17 +27,17 @@ use rustix::io::Errno;
 
 use mock::Device;
 
-/// Two pages.
+/// Length of most mappings: two pages.
 const LENGTH: u64 = 0x2000;
 
-/// An empty address space in a context of its own, on the virtual host only.
+/// Allocates an empty I/O address space in a context of its own, on the virtual host only.
 fn ioas() -> Arc<Ioas> {
     let _host = passthru_lab::host();
     let context = Arc::new(Iommufd::open().unwrap());
     Arc::new(Ioas::alloc(&context).unwrap())
 }
 
-/// A page table of a device that others can be made over.
+/// Allocates a nest parent: a page table that others can be allocated over.
 fn nest_parent(device: &Device, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
     let options = HwptOptions {
         nest_parent: true,
@@ -58,7 +60,7 @@ fn errno(error: &Error) -> Option<Errno> {
     Errno::from_io_error(error.io()?)
 }
 
-/// The error is the kernel's with this number, and its hint has these words.
+/// Asserts that an error is the kernel's with this errno, and that its hint has these words.
 #[track_caller]
 fn assert_hint(error: &Error, number: Errno, words: &str) {
     assert_eq!(errno(error), Some(number), "{error}");

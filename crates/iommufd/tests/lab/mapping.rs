@@ -1,4 +1,4 @@
-//! Map, map a file, copy and unmap.
+//! Mappings: by address, by file, copied, unmapped.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -25,7 +25,7 @@ fn map(ioas: &Ioas, memory: &DmaMemory, iova: Iova) -> Result<u64, Error> {
 }
 
 fn copy(from: &Ioas, from_iova: u64, length: u64, to: &Ioas, iova: Iova) -> Result<u64, Error> {
-    // SAFETY: as above.
+    // SAFETY: the tests drop the address spaces, or unmap, before the memory.
     unsafe { to.copy_from(from, from_iova, length, iova, Access::ReadWrite) }
 }
 
@@ -43,7 +43,8 @@ fn memory_is_mapped_at_the_requested_iova() {
 
 #[test]
 fn kernel_chooses_an_iova_in_the_usable_ranges() {
-    let (one, other) = (memory(LENGTH), memory(LENGTH));
+    let one = memory(LENGTH);
+    let other = memory(LENGTH);
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let iovas = [
@@ -179,10 +180,8 @@ fn memfd_is_mapped_by_its_descriptor() {
         )
         .unwrap();
     drop(file);
-    assert_eq!(
-        (iova, ioas.unmap(iova, LENGTH).unwrap()),
-        (0x200_0000, LENGTH)
-    );
+    assert_eq!(iova, 0x200_0000);
+    assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
 
 #[test]
@@ -213,8 +212,9 @@ fn file_that_cannot_be_mapped_is_refused_with_its_range() {
     assert_eq!(ioas.unmap_all().unwrap(), 0);
 }
 
-/// Without `CONFIG_IOMMUFD_NOIOMMU` the kernel refuses everything with `EOPNOTSUPP`; with it, all
-/// that is not mapped for a device without an IOMMU.
+/// `IOMMU_IOAS_NOIOMMU_GET_PA` refuses mappings of devices behind an IOMMU.
+///
+/// Without `CONFIG_IOMMUFD_NOIOMMU`, the kernel refuses every call with `EOPNOTSUPP`.
 #[test]
 fn physical_address_behind_an_iommu_is_refused() {
     let memory = memory(LENGTH);
@@ -234,7 +234,7 @@ fn physical_address_behind_an_iommu_is_refused() {
     assert!(device.reaches(iova, &memory));
 }
 
-/// What the docs of [`Ioas::map_file`] warn of.
+/// The docs of [`Ioas::map_file`] warn of this.
 #[test]
 fn sealed_or_read_only_file_is_mapped_for_writing() {
     let ioas = ioas();
@@ -290,7 +290,8 @@ fn unmapped_range_is_not_copied() {
 
 #[test]
 fn copy_between_contexts_is_refused() {
-    let (from, other) = (ioas(), Arc::new(Iommufd::open().unwrap()));
+    let from = ioas();
+    let other = Arc::new(Iommufd::open().unwrap());
     let to = Ioas::alloc(&other).unwrap();
     let error = copy(&from, 0, LENGTH, &to, Iova::Any).unwrap_err();
     assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");

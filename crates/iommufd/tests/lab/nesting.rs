@@ -1,4 +1,4 @@
-//! A guest's page tables over a nest parent, and what they are told to forget.
+//! Page tables of a guest over a nest parent, and invalidations.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::mock::{self, Device, has_cached, words};
 use crate::{assert_hint, ioas, nest_parent};
 
-/// Invalidations of cached entries of the test driver's page table, by their number.
+/// Returns invalidations of cached entries of the mock's page table, by their numbers.
 fn entries(numbers: &[u32]) -> Vec<u8> {
     numbers
         .iter()

@@ -9,15 +9,11 @@ use crate::ioas;
 use crate::mock::{self, Device};
 
 fn hwpt(device: &Device, ioas: &Arc<Ioas>, pasid: bool) -> Hwpt {
-    Hwpt::alloc(
-        device,
-        ioas,
-        &HwptOptions {
-            pasid,
-            ..HwptOptions::default()
-        },
-    )
-    .unwrap()
+    let options = HwptOptions {
+        pasid,
+        ..HwptOptions::default()
+    };
+    Hwpt::alloc(device, ioas, &options).unwrap()
 }
 
 #[test]
@@ -38,7 +34,8 @@ fn page_table_for_pasids_is_attached_and_replaced() {
 fn page_table_without_pasids_is_not_attached_to_a_pasid() {
     let ioas = ioas();
     let device = Device::with(&ioas, mock::PASID).unwrap();
-    let (plain, for_pasids) = (hwpt(&device, &ioas, false), hwpt(&device, &ioas, true));
+    let plain = hwpt(&device, &ioas, false);
+    let for_pasids = hwpt(&device, &ioas, true);
     device.replace(for_pasids.id()).unwrap();
     assert_eq!(device.attach_pasid(100, plain.id()), Err(Errno::INVAL));
     assert!(device.pasid_is_at(100, 0));

@@ -1,13 +1,14 @@
-//! The public operations of a crate that can fail, by what its source says; and the table in a
-//! test's docs of what shows how they do.
+//! Lists the fallible public operations of a crate from its source, and checks that a table in a
+//! test's docs covers them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Holds the table of a test file, `| operations | tests |`, against these folders of source and of
-/// tests: each operation is in it, and each name in it is there.
+/// Checks the table `| operations | tests |` of a test file against folders of source and of tests.
+///
+/// Each operation must be in the table, and each name in the table must exist.
 pub(crate) fn check(table: &str, sources: &[PathBuf], tests: &Path) {
     let operations: BTreeSet<_> = sources
         .iter()
@@ -46,7 +47,7 @@ fn quoted(text: &str) -> impl Iterator<Item = String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned)
 }
 
-/// All files of Rust in a folder and its folders.
+/// Lists all files of a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -62,7 +63,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The public functions that return a `Result`: `Type::name`, or `name`.
+/// Lists the public functions that return a `Result`, as `Type::name` or `name`.
 fn operations(folder: &Path) -> BTreeSet<String> {
     files(folder)
         .iter()
@@ -70,13 +71,16 @@ fn operations(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Formatted source is read: a block of a type begins and ends at the start of a line.
+/// Lists the fallible public functions of one source.
+///
+/// The source is formatted: the block of a type begins and ends at the start of a line.
 fn operations_of(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
     let lines: Vec<_> = source.lines().collect();
-    let (mut found, mut owner) = (Vec::new(), Owner::default());
+    let mut found = Vec::new();
+    let mut owner = Owner::default();
     for (index, line) in lines.iter().enumerate() {
-        owner = owner.at(line);
+        owner = owner.after(line);
         let Some(name) = owner.function(line) else {
             continue;
         };
@@ -95,12 +99,12 @@ fn operations_of(source: &str) -> Vec<String> {
     found
 }
 
-/// Whether a function's signature ends with this line.
+/// Returns whether a function's signature ends with this line.
 fn ends(line: &str) -> bool {
     line.ends_with('{') || line.ends_with(';') || line.ends_with('}')
 }
 
-/// Whose functions are read.
+/// The type or trait whose block is being read.
 #[derive(Default)]
 struct Owner {
     name: Option<String>,
@@ -108,23 +112,23 @@ struct Owner {
 }
 
 impl Owner {
-    fn at(self, line: &str) -> Self {
-        let block = |rest: &str, is_trait| {
-            let name = rest
-                .split(|c: char| !c.is_alphanumeric())
-                .next()
-                .unwrap_or_default();
-            Self {
-                name: Some(name.to_owned()),
-                is_trait,
-            }
-        };
+    fn after(self, line: &str) -> Self {
         let line = line.replace("pub unsafe trait", "pub trait");
-        match (line.strip_prefix("impl "), line.strip_prefix("pub trait ")) {
-            (Some(rest), _) if !rest.contains(" for ") => block(rest, false),
-            (_, Some(rest)) => block(rest, true),
+        if let Some(rest) = line.strip_prefix("pub trait ") {
+            return Self::new(rest, true);
+        }
+        match line.strip_prefix("impl ") {
+            Some(rest) if !rest.contains(" for ") => Self::new(rest, false),
             _ if line == "}" => Self::default(),
             _ => self,
+        }
+    }
+
+    fn new(block: &str, is_trait: bool) -> Self {
+        let name = block.split(|c: char| !c.is_alphanumeric()).next();
+        Self {
+            name: name.map(str::to_owned),
+            is_trait,
         }
     }
 
@@ -148,8 +152,32 @@ impl Owner {
     }
 }
 
+const SOURCE: &str = "\
+impl Ioas {
+    pub fn id(&self) -> u32 {
+    }
+    pub unsafe fn map(
+        &self,
+    ) -> Result<u64, Error> {
+    }
+    fn hidden() -> Result<(), ()> {
+    }
+}
+pub unsafe trait Dma: Send {
+    fn unmap(&self) -> Result<u64, Error>;
+}
+impl Dma for Ioas {
+    fn unmap(&self) -> Result<u64, Error> {
+    }
+}
+pub fn open() -> Result<(), ()> {
+}
+#[cfg(test)]
+pub fn not() -> Result<(), ()> {
+}
+";
+
 #[test]
 fn fallible_operations_are_found_in_the_source() {
-    let source = "impl Ioas {\n    pub fn id(&self) -> u32 {\n    }\n    pub unsafe fn map(\n        &self,\n    ) -> Result<u64, Error> {\n    }\n    fn hidden() -> Result<(), ()> {\n    }\n}\npub unsafe trait Dma: Send {\n    fn unmap(&self) -> Result<u64, Error>;\n}\nimpl Dma for Ioas {\n    fn unmap(&self) -> Result<u64, Error> {\n    }\n}\npub fn open() -> Result<(), ()> {\n}\n#[cfg(test)]\npub fn not() -> Result<(), ()> {\n}\n";
-    assert_eq!(operations_of(source), ["Ioas::map", "Dma::unmap", "open"]);
+    assert_eq!(operations_of(SOURCE), ["Ioas::map", "Dma::unmap", "open"]);
 }

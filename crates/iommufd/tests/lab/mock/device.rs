@@ -1,4 +1,4 @@
-//! The kernel's test device, which is bound to a context and attached from the start.
+//! The kernel's mock device, bound to a context and attached from the start.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -21,14 +21,13 @@ const PASID_REPLACE: u32 = 19;
 const PASID_DETACH: u32 = 20;
 const PASID_CHECK: u32 = 21;
 
-/// A device whose IOMMU has no dirty tracking.
+/// Flag: the device's IOMMU has no dirty tracking.
 pub(crate) const NO_DIRTY_TRACKING: u32 = 1;
 
-/// A device that has PASIDs, of 20 bits.
+/// Flag: the device has PASIDs of 20 bits.
 pub(crate) const PASID: u32 = 4;
 
-/// A device that is attached to an address space, or to what took its place, until its last handle
-/// is dropped.
+/// A device that stays attached until its last handle is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Device(Arc<Inner>);
 
@@ -66,17 +65,16 @@ impl Device {
             ioas.id(),
             &[0, pair(0, flags)],
         )?;
-        let [test_id, hwpt, id] = [answer[0] as u32, (answer[0] >> 32) as u32, answer[1] as u32];
-        let context = Arc::clone(ioas.context());
+        let hwpt = (answer[0] >> 32) as u32;
         Ok(Self(Arc::new(Inner {
-            context,
-            test_id,
+            context: Arc::clone(ioas.context()),
+            test_id: answer[0] as u32,
             hwpt: hwpt.into(),
-            id,
+            id: answer[1] as u32,
         })))
     }
 
-    /// Attaches it to another address space or page table.
+    /// Attaches the device to another I/O address space or page table.
     pub(crate) fn replace(&self, id: u32) -> Result<()> {
         let (answer, _) = test(
             &self.0.context,
@@ -92,24 +90,24 @@ impl Device {
         self.0.hwpt.load(Ordering::Relaxed)
     }
 
-    /// Whether the device reaches just this memory at the IOVA.
+    /// Returns whether the device reaches exactly this memory at the IOVA.
     pub(crate) fn reaches(&self, iova: u64, memory: &DmaMemory) -> bool {
         let given = [iova, memory.len() as u64, memory.as_ptr() as u64];
         test(&self.0.context, CHECK_MAP, self.hwpt(), &given).is_ok()
     }
 
-    /// Has the device write to some of the pages of 4 KiB from an IOVA on.
+    /// Makes the device write to some of the pages of 4 KiB from an IOVA on.
     pub(crate) fn write_to(&self, iova: u64, pages: &[u64]) {
         let mut bits = [0_u64; 16];
-        pages
-            .iter()
-            .for_each(|page| bits[*page as usize / 64] |= 1 << (page % 64));
+        for page in pages {
+            bits[*page as usize / 64] |= 1 << (page % 64);
+        }
         let given = [0, iova, 16 * 64 * 0x1000, 0x1000, bits.as_ptr() as u64];
         let (answer, _) = test(&self.0.context, DIRTY, self.hwpt(), &given).unwrap();
         assert_eq!(answer[5], pages.len() as u64);
     }
 
-    /// Has the device meet a page that is not there, as the one fault of a group.
+    /// Makes the device fault on a page, as the only fault of its group.
     pub(crate) fn fault(&self, pasid: Option<u32>, group: u32, access: FaultAccess, address: u64) {
         let given = [
             pair(self.0.id, pasid.unwrap_or(0)),
@@ -119,23 +117,17 @@ impl Device {
         test(&self.0.context, TRIGGER_FAULT, 0, &given).unwrap();
     }
 
-    /// Has the device's IOMMU report an event of the device, which says what the guest knows it by.
+    /// Makes the IOMMU report an event of the device, which carries the guest's id of the device.
     pub(crate) fn event(&self) -> Result<()> {
         test(&self.0.context, TRIGGER_EVENT, 0, &[self.0.id.into()]).map(|_| ())
     }
 
-    /// Whether the device has these cached entries; 0 for one that was invalidated.
+    /// Returns whether the device has these cached entries; 0 stands for an invalidated one.
     pub(crate) fn has_cached(&self, entries: [u32; 4]) -> bool {
-        let is = |(index, entry)| {
-            test(
-                &self.0.context,
-                CHECK_CACHE,
-                self.0.id,
-                &[pair(index, entry)],
-            )
-            .is_ok()
-        };
-        (0..).zip(entries).all(is)
+        (0..).zip(entries).all(|(index, entry)| {
+            let given = [pair(index, entry)];
+            test(&self.0.context, CHECK_CACHE, self.0.id, &given).is_ok()
+        })
     }
 
     pub(crate) fn attach_pasid(&self, pasid: u32, id: u32) -> Result<()> {
@@ -168,7 +160,7 @@ impl Device {
         .unwrap();
     }
 
-    /// Whether a PASID is attached to this page table; 0 for none.
+    /// Returns whether a PASID is attached to this page table; 0 stands for none.
     pub(crate) fn pasid_is_at(&self, pasid: u32, hwpt: u32) -> bool {
         test(
             &self.0.context,

@@ -1,5 +1,7 @@
-//! The kernel's own test devices behind /dev/iommu (`CONFIG_IOMMUFD_TEST`), and what only a test
-//! does to a context. The structs are no user interface and in no crate.
+//! The kernel's mock devices behind /dev/iommu (`CONFIG_IOMMUFD_TEST`), and its other calls for
+//! tests.
+//!
+//! The structs are not part of the user API, so that no crate has them.
 #![allow(unsafe_code)]
 
 mod device;
@@ -18,7 +20,7 @@ use rustix::fs::OFlags;
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 
-/// The IOVAs that a mock device can use.
+/// IOVAs that a mock device can use.
 pub(crate) const APERTURE: RangeInclusive<u64> = 1 << 24..=(1 << 31) - 1;
 
 const TEST: Opcode = opcode::none(IOMMUFD_TYPE, 0xa0);
@@ -28,7 +30,7 @@ const CHECK_IOTLB: u32 = 14;
 const DMABUF_GET: u32 = 22;
 const DMABUF_REVOKE: u32 = 23;
 
-/// The kinds that the kernel's test driver has of its own.
+/// Type numbers of the kernel's test driver.
 pub(crate) const HWPT_DATA: u32 = 0xdead;
 pub(crate) const HW_INFO: u32 = 0xfeed_beef;
 pub(crate) const HW_INFO_REGISTER: u32 = 0xdead_beef;
@@ -37,7 +39,7 @@ pub(crate) const VIOMMU: u32 = 0xdead_beef;
 pub(crate) const VEVENTQ: u32 = 0xbeef_beef;
 pub(crate) const HW_QUEUE: u32 = 0xdead_beef;
 
-/// `struct iommu_test_cmd`, with room for what later kernels may add.
+/// `struct iommu_test_cmd`, with room for the fields of later kernels.
 #[repr(C)]
 struct Command {
     size: u32,
@@ -65,7 +67,7 @@ unsafe impl Ioctl for &mut Command {
     }
 }
 
-/// Asks for one of the tests. Returns the answer, and what the ioctl itself returned.
+/// Issues a test command. Returns its arguments after the call, and the ioctl's result.
 fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> Result<([u64; 16], IoctlOutput)> {
     let mut arguments = [0; 16];
     arguments[..given.len()].copy_from_slice(given);
@@ -82,12 +84,12 @@ fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> Result<([u64; 16]
     Ok((command.arguments, output))
 }
 
-/// Two fields of 32 bits that lie side by side.
+/// Returns two 32-bit fields that lie side by side.
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Destroys any object of a context, behind the back of whoever owns it.
+/// Destroys any object of a context, without the knowledge of its owner.
 pub(crate) fn destroy(context: &Iommufd, id: u32) -> Result<()> {
     let mut arg = iommu_destroy {
         size: size_of::<iommu_destroy>() as u32,
@@ -107,9 +109,10 @@ pub(crate) fn reserve(ioas: &Ioas, start: u64, length: u64) {
     test(ioas.context(), ADD_RESERVED, ioas.id(), &[start, length]).unwrap();
 }
 
-/// A dma-buf of the kernel's own.
+/// Allocates a dma-buf of the kernel's own.
 ///
-/// Linux 7.2 returns its descriptor; 7.3.4 makes it and returns 0. So it is looked for.
+/// Linux 7.2 returns its descriptor; 7.3.4 makes the descriptor and returns 0. The new descriptor
+/// is therefore searched for.
 pub(crate) fn dma_buf(context: &Iommufd, length: u32) -> OwnedFd {
     let before = dma_bufs();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
@@ -133,13 +136,13 @@ fn dma_bufs() -> Vec<RawFd> {
         .collect()
 }
 
-/// Has the owner of a dma-buf take its memory away, or give it back.
+/// Revokes the memory of a dma-buf, or restores it.
 pub(crate) fn revoke(context: &Iommufd, buffer: impl AsFd, revoked: bool) {
     let fd = buffer.as_fd().as_raw_fd() as u32;
     test(context, DMABUF_REVOKE, 0, &[pair(fd, revoked.into())]).unwrap();
 }
 
-/// A guest's page table, each of whose 4 cached entries is `entry` at first.
+/// Returns the options of a guest's page table, whose 4 cached entries are `entry` at first.
 pub(crate) fn guest(entry: u32) -> HwptOptions {
     let data = HwptData::Raw {
         data_type: HWPT_DATA,
@@ -151,21 +154,15 @@ pub(crate) fn guest(entry: u32) -> HwptOptions {
     }
 }
 
-/// Whether a guest's page table has these cached entries; 0 for one that was invalidated.
+/// Returns whether a guest's page table has these cached entries; 0 stands for an invalidated one.
 pub(crate) fn has_cached(hwpt: &Hwpt, entries: [u32; 4]) -> bool {
-    let is = |(index, entry)| {
-        test(
-            hwpt.context(),
-            CHECK_IOTLB,
-            hwpt.id(),
-            &[pair(index, entry)],
-        )
-        .is_ok()
-    };
-    (0..).zip(entries).all(is)
+    (0..).zip(entries).all(|(index, entry)| {
+        let given = [pair(index, entry)];
+        test(hwpt.context(), CHECK_IOTLB, hwpt.id(), &given).is_ok()
+    })
 }
 
-/// Numbers as they are in memory.
+/// Returns numbers as bytes in memory order.
 pub(crate) fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
