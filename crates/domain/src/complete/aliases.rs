@@ -1,12 +1,13 @@
 //! Aliases: the ids by which the emulator knows the devices. The names are libvirt's.
 
+use std::collections::HashMap;
+
 use crate::model::device::Item;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::model::device::disk::{Disk, DiskBus};
 use crate::model::device::memory::{MemoryDevice, MemoryModel};
 use crate::model::device::{Address, Devices, DriveAddress, Info, Interface};
 use crate::platform::Board;
-use std::collections::HashMap;
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {

@@ -1,5 +1,7 @@
 //! Controllers: those that the machine has, those that devices need, and what they leave out.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use super::{usb, virtio_ports};
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
 use crate::model::device::controller_list::{insert, sort};
@@ -7,7 +9,6 @@ use crate::model::device::disk::DiskBus;
 use crate::model::device::{Address, Devices};
 use crate::platform::{Board, Machine};
 use crate::xml::span::SourceSpan;
-use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {

@@ -1,9 +1,10 @@
 //! Devices of the host: what they leave out, and the places of SCSI devices.
 
+use std::collections::HashSet;
+
 use crate::model::device::disk::DiskBus;
 use crate::model::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
 use crate::model::device::{Address, Devices, DriveAddress};
-use std::collections::HashSet;
 
 /// Units of a controller that are given to devices of the host: those of a narrow bus, without its
 /// own.

@@ -1,10 +1,11 @@
 //! What tells one guest from another: its UUID, and the hardware addresses of its network cards.
 
+use hmac_sha256::Hash;
+
 use crate::model::device::interface::{InterfaceModel, InterfaceType, Mac};
 use crate::model::domain::Domain;
 use crate::model::uuid::Uuid;
 use crate::platform::Machine;
-use hmac_sha256::Hash;
 
 /// Derives what is missing. Cards also get the machine's usual model.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {

@@ -1,8 +1,9 @@
 //! Threads that serve disks: those that are counted and not named get the lowest ids that are free.
 
+use std::collections::BTreeSet;
+
 use crate::model::domain::Domain;
 use crate::model::iothreads::Iothread;
-use std::collections::BTreeSet;
 
 pub(super) fn fill(domain: &mut Domain) {
     let named = domain

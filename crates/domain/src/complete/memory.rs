@@ -1,5 +1,7 @@
 //! The guest's memory: how much there is in all, its nodes, the slots of its modules.
 
+use std::collections::BTreeSet;
+
 use crate::model::device::address::DimmAddress;
 use crate::model::device::{Address, Devices, MemoryModel};
 use crate::model::domain::Domain;
@@ -8,7 +10,6 @@ use crate::model::numa::Numa;
 use crate::model::numatune::{MemoryMode, Numatune};
 use crate::model::resources::Memtune;
 use crate::model::vcpu::Placement;
-use std::collections::BTreeSet;
 
 /// Numbers the nodes, adds up their memory where `<memory>` is left out, and gives modules their
 /// slots.

@@ -1,7 +1,8 @@
 //! USB 2 of an ICH9: a controller and its companions, which share an index.
 
-use crate::model::device::controller::{Controller, ControllerModel, UsbMaster};
 use std::collections::HashSet;
+
+use crate::model::device::controller::{Controller, ControllerModel, UsbMaster};
 
 /// A companion serves two ports each, in the order of its number.
 pub(super) fn fill_master(controller: &mut Controller) {

@@ -1,10 +1,11 @@
 //! Ports of virtio-serial controllers: each channel takes the first that is free.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::controllers;
 use crate::model::device::chardev::CharTargetType;
 use crate::model::device::controller::ControllerType;
 use crate::model::device::{Address, Chardev, Devices, VirtioSerialAddress};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports of a controller that says nothing.
 const PORTS: u32 = 31;

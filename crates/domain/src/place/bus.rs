@@ -1,18 +1,19 @@
-//! One PCI bus: its slots, and what it accepts.
+//! One PCI bus: its slots, and the devices that it accepts.
+
+use passthru_pci::Address;
 
 use super::plug::{Need, Plug};
 use crate::model::device::controller::ControllerModel;
-use passthru_pci::Address;
 
-/// A bus, which is what a PCI controller provides.
+/// The PCI bus of a PCI controller.
 #[derive(Clone, Debug)]
 pub(crate) struct Bus {
-    /// The controller's model.
+    /// Model of the controller.
     pub(crate) model: ControllerModel,
     accepts: &'static [Plug],
-    /// Whether endpoints are put here when nobody says where they go: where a port of this kind can
-    /// be hotplugged, whether or not this one is.
-    takes_unasked: bool,
+    /// Whether an endpoint without an address may come here. True for models whose slots can be
+    /// hotplugged, even if `hotplug='off'` here.
+    takes_endpoints: bool,
     first: u8,
     last: u8,
     slots: [Slot; Address::MAX_SLOT as usize + 1],
@@ -20,16 +21,24 @@ pub(crate) struct Bus {
     free: u8,
 }
 
+/// The use of one slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// A bit for each function in use.
+    /// Functions in use, a bit each.
     functions: u8,
-    /// Whether the first device there shares the slot with its like.
+    /// Whether the first device in the slot shares it with devices of its kind.
     shared: bool,
 }
 
+impl Slot {
+    /// Returns the lowest function that is not in use.
+    fn free_function(self) -> Option<u8> {
+        (0..=Address::MAX_FUNCTION).find(|function| self.functions & (1 << function) == 0)
+    }
+}
+
 impl Bus {
-    /// Makes the empty bus of a controller.
+    /// Creates the empty bus of a controller.
     pub(crate) fn new(model: ControllerModel) -> Self {
         use ControllerModel as Model;
         use Plug::{
@@ -37,9 +46,9 @@ impl Bus {
         };
         use Plug::{PcieToPciBridge, RootPort, UpstreamPort};
         const ALL: (u8, u8) = (0, Address::MAX_SLOT);
-        // Slot 0 is the host bridge's, or the hotplug controller's of a bridge.
+        // Slot 0 belongs to the host bridge, or to a bridge's hotplug controller.
         const NOT_FIRST: (u8, u8) = (1, Address::MAX_SLOT);
-        let (accepts, (first, last), takes_unasked): (&'static [Plug], _, _) = match model {
+        let (accepts, (first, last), takes_endpoints): (&'static [Plug], _, _) = match model {
             Model::PcieRoot => (
                 &[Pcie, RootPort, DmiToPciBridge, PcieExpander],
                 NOT_FIRST,
@@ -58,7 +67,7 @@ impl Bus {
         Self {
             model,
             accepts,
-            takes_unasked,
+            takes_endpoints,
             first,
             last,
             slots: [Slot::default(); Address::MAX_SLOT as usize + 1],
@@ -66,7 +75,7 @@ impl Bus {
         }
     }
 
-    /// Makes a root port that only a bridge to conventional PCI goes into.
+    /// Creates the bus of a root port that accepts only a bridge to conventional PCI.
     pub(crate) fn port_for_bridge() -> Self {
         Self {
             accepts: &[Plug::PcieToPciBridge],
@@ -74,49 +83,57 @@ impl Bus {
         }
     }
 
+    /// Returns whether a device with this connection may come here without an address.
     pub(crate) fn accepts(&self, plug: Plug) -> bool {
         self.accepts.contains(&plug)
     }
 
-    /// Whether a device that the user put here may stay: conventional and Express endpoints go into
-    /// each other's slots, and a bridge goes where an endpoint does.
+    /// Returns whether a device may have an address on this bus that the user gave.
+    ///
+    /// Conventional and Express endpoints fit into each other's slots, and a bridge fits where an
+    /// endpoint does.
     pub(crate) fn accepts_by_hand(&self, plug: Plug) -> bool {
         let endpoints = self.accepts(Plug::Pci) || self.accepts(Plug::Pcie);
         self.accepts(plug) || (endpoints && (plug.is_endpoint() || plug == Plug::PciBridge))
     }
 
-    /// Lowest and highest slot.
+    /// Returns the lowest and the highest slot.
     pub(crate) const fn slots(&self) -> (u8, u8) {
         (self.first, self.last)
     }
 
-    /// Returns a free slot and function for a device that is put here unasked. Only a device that
-    /// shares slots gets a function of a slot in use.
+    /// Returns a free slot and function for a device without an address.
+    ///
+    /// `function` is the one to take in an empty slot. Only a device that shares slots gets a
+    /// function of a slot in use.
     pub(crate) fn find(&self, need: Need, function: u8) -> Option<(u8, u8)> {
         let fits = self.accepts(need.plug)
-            && (self.takes_unasked || !need.plug.is_endpoint() || need.integrated);
+            && (self.takes_endpoints || !need.plug.is_endpoint() || need.integrated);
         if !fits || (self.free == 0 && !need.shares_slot) {
             return None;
         }
-        (self.first..=self.last).find_map(|at| {
+        for at in self.first..=self.last {
             let slot = self.slots[usize::from(at)];
-            match slot.functions {
-                0 => Some((at, function)),
-                used if need.shares_slot && slot.shared => (0..=Address::MAX_FUNCTION)
-                    .find(|f| used & (1 << f) == 0)
-                    .map(|f| (at, f)),
-                _ => None,
+            if slot.functions == 0 {
+                return Some((at, function));
             }
-        })
+            if need.shares_slot
+                && slot.shared
+                && let Some(free) = slot.free_function()
+            {
+                return Some((at, free));
+            }
+        }
+        None
     }
 
-    /// Marks a function as used. Returns whether it was free.
+    /// Marks a function as used. Returns whether the function was free.
     pub(crate) fn take(&mut self, slot: u8, function: u8, shares_slot: bool) -> bool {
-        let counts = (self.first..=self.last).contains(&slot);
+        let is_in_range = (self.first..=self.last).contains(&slot);
         let Some(slot) = self.slots.get_mut(usize::from(slot)) else {
             return false;
         };
-        if counts && slot.functions == 0 {
+        if is_in_range && slot.functions == 0 {
             self.free -= 1;
         }
         let free = slot.functions & (1 << function) == 0;
@@ -125,10 +142,12 @@ impl Bus {
         free
     }
 
+    /// Returns whether a function of the slot is in use.
     pub(crate) fn in_use(&self, slot: u8) -> bool {
         self.slots[usize::from(slot & Address::MAX_SLOT)].functions != 0
     }
 
+    /// Returns whether every slot is in use.
     pub(crate) const fn is_full(&self) -> bool {
         self.free == 0
     }

@@ -1,26 +1,27 @@
-//! All PCI buses of a guest, by the index of their controllers.
+//! All PCI buses of a guest.
+
+use passthru_pci::Address;
 
 use super::bus::Bus;
 use super::plug::{Need, Plug};
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
-use passthru_pci::Address;
 
-/// Why no bus can be added.
+/// Error if no bus can be added.
 const NO_NUMBER: &str = "no PCI bus number is free: a guest has at most 256 buses";
 
-/// The PCI buses of a guest. Bus numbers are the controllers' indexes, at most 255.
+/// The PCI buses of a guest. The number of a bus is the index of its controller, at most 255.
 #[derive(Clone, Debug)]
 pub(crate) struct Buses {
     buses: Vec<Bus>,
     express: bool,
-    /// Whether buses are added where a device needs one.
+    /// Whether a bus is added if a device finds no free slot.
     grows: bool,
 }
 
 impl Buses {
-    /// Makes the buses of these controllers. An index that no controller has gets a bus of the
-    /// machine's usual kind.
-    pub(crate) fn of(controllers: &[Controller], express: bool, grows: bool) -> Self {
+    /// Creates the buses of these controllers. A bus below the highest index that has no controller
+    /// gets the machine's default model.
+    pub(crate) fn new(controllers: &[Controller], express: bool, grows: bool) -> Self {
         let pci = controllers
             .iter()
             .filter(|c| c.kind == Some(ControllerType::Pci));
@@ -32,12 +33,12 @@ impl Buses {
             .map(|(index, _)| usize::from(*index) + 1)
             .max()
             .unwrap_or(0);
-        let usual = if express {
+        let default = if express {
             ControllerModel::PcieRootPort
         } else {
             ControllerModel::PciBridge
         };
-        let mut buses = vec![Bus::new(usual); count];
+        let mut buses = vec![Bus::new(default); count];
         for (index, model) in numbered {
             buses[usize::from(index)] = Bus::new(model);
         }
@@ -48,27 +49,30 @@ impl Buses {
         }
     }
 
+    /// Returns the number of buses.
     pub(crate) fn len(&self) -> usize {
         self.buses.len()
     }
 
+    /// Returns the model of a bus's controller.
     pub(crate) fn model(&self, bus: usize) -> Option<ControllerModel> {
         self.buses.get(bus).map(|b| b.model)
     }
 
+    /// Returns whether every slot of every bus is in use.
     pub(crate) fn all_full(&self) -> bool {
         self.buses.iter().all(Bus::is_full)
     }
 
-    /// Whether a slot of the root bus is in use.
+    /// Returns whether a slot of the root bus is in use.
     pub(crate) fn root_slot_in_use(&self, slot: u8) -> bool {
         self.buses.first().is_some_and(|bus| bus.in_use(slot))
     }
 
-    /// Reserves the address that a device was given by hand.
+    /// Reserves an address that the user gave a device.
     ///
     /// # Errors
-    /// Why the device cannot be there. The address then counts as used all the same.
+    /// If the device cannot have the address, the reason. The address then counts as used.
     pub(crate) fn reserve(&mut self, at: Address, need: Need) -> Result<(), String> {
         if at.domain != 0 {
             return Err(format!(
@@ -94,15 +98,17 @@ impl Buses {
         }
     }
 
-    /// Reserves the first address that fits. `function` is the one in a slot that is empty.
+    /// Reserves the first address that fits. `function` is the one to take in an empty slot.
     ///
     /// # Errors
-    /// Why there is none.
+    /// If no address fits and no bus can be added, the reason.
     pub(crate) fn next(&mut self, need: Need, function: u8) -> Result<Address, String> {
         let searched = if need.integrated { 1 } else { self.len() };
-        let mut found = self.buses.iter().take(searched).enumerate();
-        let found =
-            found.find_map(|(bus, b)| b.find(need, function).map(|(slot, f)| (bus, slot, f)));
+        let mut candidates = self.buses.iter().take(searched).enumerate();
+        let found = candidates.find_map(|(number, bus)| {
+            let (slot, function) = bus.find(need, function)?;
+            Some((number, slot, function))
+        });
         let (bus, slot, function) = match found {
             Some(found) => found,
             None if self.grows && !need.integrated => {
@@ -123,8 +129,9 @@ impl Buses {
             .ok_or_else(|| NO_NUMBER.into())
     }
 
-    /// Adds buses up to `bus`, of the kind that accepts the device. Returns the bus that it goes
-    /// on, which is one more where the way to conventional PCI had to be made first.
+    /// Adds buses up to `bus`, of a model that accepts the device. Returns the device's bus.
+    ///
+    /// The device's bus is a later one if a bridge to conventional PCI had to be added first.
     fn grow(&mut self, bus: usize, need: Need) -> Result<usize, String> {
         let (model, bus) = match need.plug {
             Plug::Pci if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
@@ -137,8 +144,7 @@ impl Buses {
                 (ControllerModel::PciBridge, bus)
             }
             Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
-            // Bridges are placed before all else, so that it only takes one more slot than they
-            // need.
+            // Bridges get their addresses first, so that they need only one slot more.
             Plug::PciBridge if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
                 (ControllerModel::PciBridge, bus)
             }
@@ -159,22 +165,24 @@ impl Buses {
     }
 }
 
+/// Checks that a device may have an address on this bus.
 fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
     let (first, last) = bus.slots();
     if need.integrated {
-        return match at.bus {
-            0 => Ok(()),
-            _ => Err(format!(
-                "the device at PCI address {at} must be on the root bus (bus 0)"
-            )),
-        };
+        if at.bus == 0 {
+            return Ok(());
+        }
+        return Err(format!(
+            "the device at PCI address {at} must be on the root bus (bus 0)"
+        ));
     }
     if !bus.accepts_by_hand(need.plug) {
-        let (model, name) = (bus.model, need.plug.name());
+        let index = at.bus;
+        let model = bus.model;
+        let name = need.plug.name();
         return Err(format!(
-            "the device at PCI address {at} cannot be plugged into the PCI controller with index {} \
-             ({model}); it needs a controller that accepts a {name}",
-            at.bus
+            "the device at PCI address {at} cannot be plugged into the PCI controller with index \
+             {index} ({model}); it needs a controller that accepts a {name}"
         ));
     }
     if at.slot < first || at.slot > last {
@@ -209,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_go_behind_ports_and_ports_share_a_slot() {
-        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+    fn endpoints_get_ports_and_ports_share_a_slot() {
+        let mut buses = Buses::new(&controllers(&[ControllerModel::PcieRoot]), true, true);
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:01:00.0");
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:02:00.0");
         let port = Need {
@@ -228,21 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_conventional_device_of_an_express_machine_brings_its_bridge() {
-        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+    fn first_conventional_device_on_express_machine_adds_a_bridge() {
+        let mut buses = Buses::new(&controllers(&[ControllerModel::PcieRoot]), true, true);
         assert_eq!(next(&mut buses, Plug::Pci), "0000:02:01.0");
         assert_eq!(buses.model(1), Some(ControllerModel::PcieRootPort));
         assert_eq!(buses.model(2), Some(ControllerModel::PcieToPciBridge));
         assert_eq!(
             next(&mut buses, Plug::Pcie),
             "0000:03:00.0",
-            "the bridge's port is kept for it"
+            "the bridge's port accepts only the bridge"
         );
     }
 
     #[test]
-    fn a_conventional_machine_grows_by_bridges() {
-        let mut buses = Buses::of(&controllers(&[ControllerModel::PciRoot]), false, true);
+    fn full_conventional_bus_adds_a_bridge() {
+        let mut buses = Buses::new(&controllers(&[ControllerModel::PciRoot]), false, true);
         let last = (1..=32)
             .map(|_| next(&mut buses, Plug::Pci))
             .last()
@@ -252,16 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_refused_where_nothing_can_be_added() {
+    fn device_without_a_free_slot_is_refused() {
         let root = controllers(&[ControllerModel::PcieRoot]);
-        let mut buses = Buses::of(&root, true, true);
+        let mut buses = Buses::new(&root, true, true);
         assert!(next(&mut buses, Plug::DownstreamPort).contains("none can be added"));
-        assert!(next(&mut Buses::of(&root, true, false), Plug::Pcie).contains("no slot is free"));
+        assert!(next(&mut Buses::new(&root, true, false), Plug::Pcie).contains("no slot is free"));
     }
 
     #[test]
     fn more_than_256_buses_are_refused() {
-        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, true);
+        let mut buses = Buses::new(&controllers(&[ControllerModel::PcieRoot]), true, true);
         let last = (0..256)
             .map(|_| next(&mut buses, Plug::Pcie))
             .last()
@@ -270,8 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_endpoints_of_both_kinds_go_into_each_others_slots() {
-        let mut buses = Buses::of(&controllers(&[ControllerModel::PcieRoot]), true, false);
+    fn given_address_may_mix_conventional_and_express_endpoints() {
+        let mut buses = Buses::new(&controllers(&[ControllerModel::PcieRoot]), true, false);
         let at = Address::new(0, 0, 5, 0).unwrap();
         assert_eq!(buses.reserve(at, Need::plain(Plug::Pci)), Ok(()));
         assert!(

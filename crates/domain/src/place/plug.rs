@@ -1,4 +1,4 @@
-//! What fits into what: the kinds of PCI connection, and which devices have which.
+//! The kinds of PCI connection, and the kind that each device has.
 
 use crate::model::device::chardev::CharTargetType;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
@@ -13,7 +13,7 @@ use crate::model::device::video::VideoModel;
 use crate::model::device::watchdog::WatchdogModel;
 use crate::model::device::{Devices, Item, VirtioModel};
 
-/// How a device is connected to the bus above it.
+/// The connection of a device to the bus above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plug {
     Pci,
@@ -29,7 +29,7 @@ pub(crate) enum Plug {
 }
 
 impl Plug {
-    /// What a bus must accept, for a message.
+    /// Returns the name of a device with this connection, for a message.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pci => "conventional PCI device",
@@ -45,24 +45,25 @@ impl Plug {
         }
     }
 
+    /// Returns whether the device is an endpoint, and not a bridge or port.
     pub(crate) const fn is_endpoint(self) -> bool {
         matches!(self, Self::Pci | Self::Pcie)
     }
 }
 
-/// What a device needs of the bus that it is put on.
+/// Requirements of a device on its bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
-    /// Its connection.
+    /// Connection of the device.
     pub(crate) plug: Plug,
-    /// Whether several of its kind share a slot, a function each.
+    /// Whether several devices of this kind share a slot, a function each.
     pub(crate) shares_slot: bool,
-    /// Whether it must be on the root bus.
+    /// Whether the device must be on the root bus.
     pub(crate) integrated: bool,
 }
 
 impl Need {
-    /// What a device needs that has this connection and no other wish.
+    /// Returns the requirements of a device that has a slot of its own on any bus.
     pub(crate) const fn plain(plug: Plug) -> Self {
         Self {
             plug,
@@ -71,8 +72,8 @@ impl Need {
         }
     }
 
-    /// What a PCI controller needs; nothing for a root bus.
-    pub(crate) fn of_pci_controller(model: ControllerModel) -> Option<Self> {
+    /// Returns the requirements of a PCI controller; `None` for a root bus.
+    pub(crate) fn for_pci_controller(model: ControllerModel) -> Option<Self> {
         let plug = match model {
             ControllerModel::PciBridge => Plug::PciBridge,
             ControllerModel::PciExpanderBus => Plug::PciExpander,
@@ -90,9 +91,10 @@ impl Need {
         })
     }
 
-    /// What a device needs, where it is a PCI device whose address can be chosen. `express` says
-    /// whether the machine has PCI Express.
-    pub(crate) fn of(devices: &Devices, item: Item, express: bool) -> Option<Self> {
+    /// Returns the requirements of a device; `None` if it is not a PCI device.
+    ///
+    /// `express` tells whether the machine has PCI Express.
+    pub(crate) fn for_device(devices: &Devices, item: Item, express: bool) -> Option<Self> {
         let pci = Self::plain(Plug::Pci);
         let pcie = if express {
             Self::plain(Plug::Pcie)
@@ -165,7 +167,7 @@ impl Need {
     }
 }
 
-/// A transitional device is a conventional one.
+/// Returns the requirements of a virtio device. A transitional one is conventional PCI.
 fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
     if model == Some(VirtioModel::Transitional) {
         pci
@@ -174,7 +176,9 @@ fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
     }
 }
 
-/// Nothing of the host is looked at here; nearly all that can be assigned is PCI Express.
+/// Returns the requirements of a host device.
+///
+/// The host's own device is not examined: nearly all assignable devices are PCI Express.
 fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
     match (&hostdev.source, hostdev.model) {
         (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => {
@@ -206,7 +210,7 @@ fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need>
     use ControllerModel as Model;
     let model = controller.model;
     match controller.kind? {
-        ControllerType::Pci => Need::of_pci_controller(model?),
+        ControllerType::Pci => Need::for_pci_controller(model?),
         ControllerType::Usb => match model {
             Some(Model::None | Model::Qusb1 | Model::Qusb2) => None,
             Some(Model::NecXhci | Model::QemuXhci) => Some(pcie),

@@ -1,36 +1,35 @@
-//! What a PCI controller says of itself once its address is known: chassis, port, bus numbers.
+//! `<model name>` and `<target>` of PCI controllers: emulated device, chassis, port, bus number.
 
-use crate::model::device::Devices;
-use crate::model::device::controller::{Controller, ControllerModel, ControllerType, PciModelName};
+use crate::model::device::controller::{ControllerModel, ControllerType, PciModelName};
+use crate::model::device::{Address, Devices};
 
-/// First bus number that is too high.
+/// Number of PCI bus numbers.
 const BUS_NUMBERS: u16 = 256;
 
-/// Fills in what PCI controllers leave out: the emulated device, chassis and port, an expander's
-/// first bus number (two below the lowest so far, from the top).
+/// Fills in the emulated device, the chassis and the port of PCI controllers that have an address.
+///
+/// An expander without a first bus number gets one from the top: two below the lowest so far.
 pub(super) fn fill(devices: &mut Devices) {
-    let bus_nr = |c: &Controller| c.target.as_ref().and_then(|t| t.bus_nr).map(u16::from);
-    let mut lowest = devices
-        .controllers
-        .iter()
-        .filter_map(bus_nr)
-        .min()
-        .unwrap_or(BUS_NUMBERS);
-    for controller in devices
-        .controllers
-        .iter_mut()
-        .filter(|c| c.kind == Some(ControllerType::Pci))
-    {
-        let (Some(model), Some(index)) = (controller.model, controller.index) else {
+    let targets = devices.controllers.iter().filter_map(|c| c.target.as_ref());
+    let given = targets.filter_map(|target| target.bus_nr).map(u16::from);
+    let mut lowest = given.min().unwrap_or(BUS_NUMBERS);
+    for controller in &mut devices.controllers {
+        if controller.kind != Some(ControllerType::Pci) {
+            continue;
+        }
+        let Some(model) = controller.model else {
             continue;
         };
-        controller.model_name = controller.model_name.or(usual_name(model));
+        let Some(index) = controller.index else {
+            continue;
+        };
+        controller.model_name = controller.model_name.or(default_name(model));
         let number = u8::try_from(index).ok();
         let at = controller
             .info
             .address
             .as_ref()
-            .and_then(crate::model::device::Address::pci)
+            .and_then(Address::pci)
             .unwrap_or_default();
         match model {
             ControllerModel::PciBridge => {
@@ -59,7 +58,8 @@ pub(super) fn fill(devices: &mut Devices) {
     }
 }
 
-fn usual_name(model: ControllerModel) -> Option<PciModelName> {
+/// Returns the device that QEMU emulates for a model by default.
+fn default_name(model: ControllerModel) -> Option<PciModelName> {
     Some(match model {
         ControllerModel::PciBridge => PciModelName::PciBridge,
         ControllerModel::DmiToPciBridge => PciModelName::I82801b11Bridge,

@@ -1,5 +1,6 @@
-//! USB devices: each on the first port that is free, behind hubs that are added where ports run
-//! out.
+//! Ports of USB devices: each takes the first free one. If the ports run out, hubs are added.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::bounded::Bounded;
 use crate::error::Error;
@@ -11,25 +12,25 @@ use crate::model::device::input::InputBus;
 use crate::model::device::redirdev::{Hub, HubType};
 use crate::model::device::sound::SoundModel;
 use crate::model::device::{Address, Devices, Item, UsbAddress, chardev::CharTargetType};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Ports of a hub.
 const HUB_PORTS: u8 = 8;
 
-/// Gives every USB device that has none a port. Such a port is chosen anew each time: it is no part
-/// of the domain's text.
+/// Gives a port to every USB device that has none, and returns an error for each that finds none.
+///
+/// A port from here is not written back to the XML, so that the next start chooses again.
 pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
     let mut errors = Bounded::default();
-    let mut buses = Buses::of(devices);
+    let mut buses = UsbBuses::new(devices);
     add_hubs(devices, &buses);
-    let items = order(devices);
+    let items = in_order(devices);
     for item in &items {
-        if let Some((bus, port)) = said(devices, *item) {
+        if let Some((bus, port)) = given_port(devices, *item) {
             buses.take(bus, &port, matches!(item, Item::Hub(_)));
         }
     }
     for item in items {
-        if said(devices, item).is_some() {
+        if given_port(devices, item).is_some() {
             continue;
         }
         let bus = match devices.info(item).and_then(|info| info.address.as_ref()) {
@@ -43,28 +44,26 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             ChosenUsbParts::BusAndPort
         };
         let found = buses.next(bus, matches!(item, Item::Hub(_)));
-        let what = devices.describe(item);
-        match (found, devices.info_mut(item)) {
-            (Some((bus, port)), Some(info)) => {
-                let address = UsbAddress {
-                    bus: Some(bus),
-                    port: Some(port),
-                    chosen,
-                };
-                info.address = Some(Address::Usb(address));
-            }
-            (None, Some(info)) => errors.push(
-                Error::new(format!("no place for {what}: no USB port is free"))
-                    .at(info.span.0.clone())
-                    .hint("add <controller type='usb' model='qemu-xhci'/>"),
-            ),
-            (_, None) => {}
+        let device = devices.describe(item);
+        let Some(info) = devices.info_mut(item) else {
+            continue;
+        };
+        if let Some((bus, port)) = found {
+            info.address = Some(Address::Usb(UsbAddress {
+                bus: Some(bus),
+                port: Some(port),
+                chosen,
+            }));
+        } else {
+            let message = format!("no place for {device}: no USB port is free");
+            let error = Error::new(message).at(info.span.0.clone());
+            errors.push(error.hint("add <controller type='usb' model='qemu-xhci'/>"));
         }
     }
     errors
 }
 
-/// Whether a device is on a USB bus.
+/// Returns whether a device is on a USB bus.
 pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
     match item {
         Item::Hub(_) | Item::Redirdev(_) => true,
@@ -80,18 +79,20 @@ pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
             .inputs
             .get(n)
             .is_some_and(|i| i.bus == Some(InputBus::Usb)),
-        Item::Serial(n) => {
-            let kind = |n: usize| devices.serials.get(n)?.target.as_ref()?.kind;
-            kind(n) == Some(CharTargetType::UsbSerial)
-        }
+        Item::Serial(n) => devices
+            .serials
+            .get(n)
+            .and_then(|serial| serial.target.as_ref())
+            .is_some_and(|target| target.kind == Some(CharTargetType::UsbSerial)),
         Item::Sound(n) => devices
             .sounds
             .get(n)
             .is_some_and(|s| s.model == Some(SoundModel::Usb)),
-        Item::Interface(n) => {
-            let source = |n: usize| Some(&devices.interfaces.get(n)?.hostdev.as_ref()?.source);
-            matches!(source(n), Some(HostdevSource::Usb(_)))
-        }
+        Item::Interface(n) => devices
+            .interfaces
+            .get(n)
+            .and_then(|interface| interface.hostdev.as_ref())
+            .is_some_and(|hostdev| matches!(hostdev.source, HostdevSource::Usb(_))),
         Item::Hostdev(n) => devices
             .hostdevs
             .get(n)
@@ -100,8 +101,8 @@ pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
     }
 }
 
-/// The devices in the order in which they get their ports.
-fn order(devices: &Devices) -> Vec<Item> {
+/// Returns the USB devices in the order in which they get their ports.
+fn in_order(devices: &Devices) -> Vec<Item> {
     let mut items: Vec<_> = devices
         .items()
         .into_iter()
@@ -120,7 +121,8 @@ fn order(devices: &Devices) -> Vec<Item> {
     items
 }
 
-fn said(devices: &Devices, item: Item) -> Option<(u32, String)> {
+/// Returns the bus and port that the user gave a device.
+fn given_port(devices: &Devices, item: Item) -> Option<(u32, String)> {
     match devices.info(item)?.address.as_ref()? {
         Address::Usb(UsbAddress {
             bus,
@@ -131,10 +133,10 @@ fn said(devices: &Devices, item: Item) -> Option<(u32, String)> {
     }
 }
 
-/// Adds hubs where the devices are more than the ports, unless the user has hubs already.
-fn add_hubs(devices: &mut Devices, buses: &Buses) {
+/// Adds hubs if there are more devices than ports, unless the domain has hubs already.
+fn add_hubs(devices: &mut Devices, buses: &UsbBuses) {
     let ports: usize = buses.all.values().map(|bus| usize::from(bus.ports)).sum();
-    let count = order(devices).len();
+    let count = in_order(devices).len();
     if !devices.hubs.is_empty() || ports == 0 || count <= ports {
         return;
     }
@@ -145,27 +147,30 @@ fn add_hubs(devices: &mut Devices, buses: &Buses) {
     }));
 }
 
-/// The buses by the index of their controllers, each with the ports of its hubs.
-struct Buses {
-    all: BTreeMap<u32, Bus>,
-    /// Those that were not found full. A full bus stays full.
+/// The USB buses by the index of their controllers, each with the ports of its hubs.
+struct UsbBuses {
+    all: BTreeMap<u32, UsbBus>,
+    /// Indexes of the buses not yet found full. A full bus stays full.
     open: BTreeSet<u32>,
 }
 
+/// The ports of one USB bus.
 #[derive(Default)]
-struct Bus {
+struct UsbBus {
+    /// Number of ports of the controller.
     ports: u8,
-    /// Ports in use, by the hub's own port; empty for the controller's.
+    /// Ports in use, by the hub's own port. The controller's own ports have the empty key.
     used: HashMap<String, HashSet<u8>>,
-    /// Ports of the hubs, in the order in which they came.
+    /// Ports of the hubs, in the order in which they were added.
     hubs: Vec<String>,
-    /// Number of hubs, from the first on, that were found full. A full hub stays full.
+    /// Number of hubs, counted from the first, that were found full. A full hub stays full.
     full_hubs: usize,
 }
 
-impl Buses {
-    fn of(devices: &Devices) -> Self {
-        let mut buses: BTreeMap<u32, Bus> = BTreeMap::new();
+impl UsbBuses {
+    /// Collects the USB controllers, with no port in use.
+    fn new(devices: &Devices) -> Self {
+        let mut buses: BTreeMap<u32, UsbBus> = BTreeMap::new();
         for controller in devices.controllers_of(ControllerType::Usb) {
             let ports = match controller.model {
                 Some(ControllerModel::None) => continue,
@@ -187,6 +192,7 @@ impl Buses {
         }
     }
 
+    /// Marks a port as used, and adds the ports of a hub.
     fn take(&mut self, bus: u32, port: &str, is_hub: bool) {
         let Some(bus) = self.all.get_mut(&bus) else {
             return;
@@ -200,7 +206,7 @@ impl Buses {
         }
     }
 
-    /// Takes the first free port, of one bus or of any.
+    /// Takes the first free port of one bus, or of all buses.
     fn next(&mut self, bus: Option<u32>, is_hub: bool) -> Option<(u32, String)> {
         let (index, port) = match bus {
             Some(index) => (index, self.all.get_mut(&index)?.free()?),
@@ -210,9 +216,10 @@ impl Buses {
         Some((index, port))
     }
 
+    /// Returns the first free port of all buses.
     fn first_free(&mut self) -> Option<(u32, String)> {
         while let Some(index) = self.open.first().copied() {
-            if let Some(port) = self.all.get_mut(&index).and_then(Bus::free) {
+            if let Some(port) = self.all.get_mut(&index).and_then(UsbBus::free) {
                 return Some((index, port));
             }
             self.open.pop_first();
@@ -221,8 +228,8 @@ impl Buses {
     }
 }
 
-impl Bus {
-    /// Returns the first free port, of the controller or else of a hub.
+impl UsbBus {
+    /// Returns the first free port of the controller, or else of a hub.
     fn free(&mut self) -> Option<String> {
         if let Some(port) = self.free_of("", self.ports) {
             return Some(port);
@@ -236,6 +243,7 @@ impl Bus {
         None
     }
 
+    /// Returns the first free port of a hub, or of the controller (an empty `hub`).
     fn free_of(&self, hub: &str, ports: u8) -> Option<String> {
         let used = self.used.get(hub);
         let number = (1..=ports).find(|port| used.is_none_or(|used| !used.contains(port)))?;
@@ -252,16 +260,18 @@ mod tests {
     use super::*;
     use crate::model::device::Controller;
 
-    fn buses(controllers: u32) -> Buses {
-        let usb = |n| Controller::new(ControllerType::Usb, n, Some(ControllerModel::Piix3Uhci));
-        Buses::of(&Devices {
-            controllers: (0..controllers).map(usb).collect(),
-            ..Devices::default()
-        })
+    fn buses(count: u32) -> UsbBuses {
+        let mut devices = Devices::default();
+        for index in 0..count {
+            let model = Some(ControllerModel::Piix3Uhci);
+            let controller = Controller::new(ControllerType::Usb, index, model);
+            devices.controllers.push(controller);
+        }
+        UsbBuses::new(&devices)
     }
 
     #[test]
-    fn ports_are_taken_in_order_of_bus_and_hub() {
+    fn ports_are_taken_in_the_order_of_buses_and_hubs() {
         let mut buses = buses(2);
         assert_eq!(buses.next(None, true), Some((0, "1".into())));
         assert_eq!(buses.next(None, false), Some((0, "2".into())));
@@ -276,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn full_buses_and_hubs_are_not_asked_again() {
+    fn full_buses_and_hubs_are_searched_once() {
         let mut many = buses(50);
         assert_eq!((0..200).filter_map(|_| many.next(None, false)).count(), 100);
         assert!(many.open.is_empty());
         let mut one = buses(1);
-        // Two are on the controller's ports, eight on each of the first six hubs, and one on the
-        // next.
+        // Two hubs are on the controller's ports, eight on each of the first six hubs, one on the
+        // seventh.
         assert_eq!((0..51).filter_map(|_| one.next(None, true)).count(), 51);
         assert_eq!(one.all[&0].full_hubs, 6);
     }

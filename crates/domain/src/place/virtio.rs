@@ -1,4 +1,6 @@
-//! Virtio devices where they are not on PCI: on Z's channel subsystem, or with Arm's virtio-mmio.
+//! Addresses of virtio devices outside PCI: channels on Z, virtio-mmio on Arm and microvm.
+
+use std::collections::HashSet;
 
 use crate::model::device::address::CcwAddress;
 use crate::model::device::controller::{ControllerModel, ControllerType};
@@ -9,42 +11,43 @@ use crate::model::device::sound::SoundModel;
 use crate::model::device::video::VideoModel;
 use crate::model::device::{Address, Devices, Item};
 use crate::platform::{Board, Machine};
-use std::collections::HashSet;
 
-/// Gives virtio devices without an address theirs, on machines where it is not a PCI address.
+/// Gives an address to every virtio device that has none, on machines where it is not a PCI
+/// address.
 pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
     match machine.board {
         Board::S390Ccw => channels(devices),
-        // Where one of them is with virtio-mmio, the others are too.
+        // If one device uses virtio-mmio, the others do too.
         Board::Virt if devices.items().iter().any(|item| is_mmio(devices, *item)) => mmio(devices),
         Board::Microvm => mmio(devices),
         _ => {}
     }
 }
 
-/// Whether a device is a channel device on Z unless it says otherwise.
+/// Returns whether a device without an address is a channel device on Z.
 pub(crate) fn is_channel_device(devices: &Devices, item: Item) -> bool {
-    let passed_through = |n: usize| devices.hostdevs.get(n).and_then(|h| h.model);
-    match item {
-        Item::Hostdev(n) => {
-            passed_through(n) == Some(HostdevModel::VfioCcw) || is_virtio(devices, item)
-        }
-        _ => is_virtio(devices, item),
+    if let Item::Hostdev(n) = item
+        && let Some(hostdev) = devices.hostdevs.get(n)
+        && hostdev.model == Some(HostdevModel::VfioCcw)
+    {
+        return true;
     }
+    is_virtio(devices, item)
 }
 
+/// Returns whether a device is a virtio device.
 fn is_virtio(devices: &Devices, item: Item) -> bool {
     match item {
         Item::Disk(n) => devices
             .disks
             .get(n)
             .is_some_and(|d| d.target.bus == Some(DiskBus::Virtio)),
-        Item::Interface(n) => {
-            let model = |i: &crate::model::device::Interface| {
-                i.hostdev.is_none() && i.model.as_ref().is_some_and(|m| m.virtio().is_some())
-            };
-            devices.interfaces.get(n).is_some_and(model)
-        }
+        Item::Interface(n) => devices
+            .interfaces
+            .get(n)
+            .filter(|interface| interface.hostdev.is_none())
+            .and_then(|interface| interface.model.as_ref())
+            .is_some_and(|model| model.virtio().is_some()),
         Item::Controller(n) => devices.controllers.get(n).is_some_and(|c| match c.kind {
             Some(ControllerType::VirtioSerial) => true,
             Some(ControllerType::Scsi) => c.model == Some(ControllerModel::VirtioScsi),
@@ -77,9 +80,10 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
     }
 }
 
+/// Gives virtio-mmio to every virtio device without an address.
 fn mmio(devices: &mut Devices) {
     for item in devices.items() {
-        if is_homeless(devices, item) && is_virtio(devices, item) {
+        if has_no_address(devices, item) && is_virtio(devices, item) {
             set(devices, item, Address::VirtioMmio);
         }
     }
@@ -91,7 +95,7 @@ fn is_mmio(devices: &Devices, item: Item) -> bool {
         .is_some_and(|info| info.address == Some(Address::VirtioMmio))
 }
 
-fn is_homeless(devices: &Devices, item: Item) -> bool {
+fn has_no_address(devices: &Devices, item: Item) -> bool {
     devices
         .info(item)
         .is_some_and(|info| info.address.is_none())
@@ -103,23 +107,21 @@ fn set(devices: &mut Devices, item: Item, address: Address) {
     }
 }
 
-/// Numbers the channel devices: each gets the lowest number that is free in the virtual devices'
-/// subsystem.
+/// Numbers the channel devices: each gets the lowest free number of the virtual channel subsystem.
 fn channels(devices: &mut Devices) {
-    let ccw = |info: &crate::model::device::Info| match info.address {
-        Some(Address::Ccw(ccw)) => Some(ccw),
-        _ => None,
-    };
     let mut items = devices.items();
     items.sort_by_key(|item| match item {
         Item::Memballoon(_) => 1,
         Item::Rng(_) | Item::Iommu(_) => 2,
         _ => 0,
     });
-    let used: HashSet<CcwAddress> = items
-        .iter()
-        .filter_map(|item| devices.info(*item).and_then(ccw))
-        .collect();
+    let mut used: HashSet<CcwAddress> = HashSet::new();
+    for item in &items {
+        if let Some(Address::Ccw(ccw)) = devices.info(*item).and_then(|info| info.address.as_ref())
+        {
+            used.insert(*ccw);
+        }
+    }
     let sets =
         (0..=CcwAddress::LAST_SET).flat_map(|ssid| (0..=u16::MAX).map(move |devno| (ssid, devno)));
     let numbers = sets.map(|(ssid, devno)| CcwAddress {
@@ -129,7 +131,7 @@ fn channels(devices: &mut Devices) {
     });
     let mut free = numbers.filter(|address| !used.contains(address));
     for item in items {
-        if is_homeless(devices, item)
+        if has_no_address(devices, item)
             && is_channel_device(devices, item)
             && let Some(address) = free.next()
         {

@@ -1,28 +1,34 @@
-//! The ids of PCI functions on Z: those that are left out get the lowest that is free.
+//! Ids of PCI functions on Z (`<zpci>`): a missing id becomes the lowest free one.
+
+use std::collections::HashSet;
 
 use crate::model::device::address::Zpci;
 use crate::model::device::{Address, Devices, Item};
-use std::collections::HashSet;
 
-/// Fills in the ids of every device on PCI but the root bus: first what is said in part, then the
-/// rest.
+/// Fills in the ids of every PCI device. Devices that have one of the two ids come first.
 pub(super) fn fill(devices: &mut Devices) {
-    let items: Vec<Item> = devices
-        .items()
-        .into_iter()
-        .filter(|item| has_ids(devices, *item))
-        .collect();
-    let said = |item: &Item| zpci_of(devices, *item).cloned().unwrap_or_default();
-    let mut uids: HashSet<u16> = items.iter().filter_map(|item| said(item).uid).collect();
-    let mut fids: HashSet<u32> = items.iter().filter_map(|item| said(item).fid).collect();
-    let (partly, rest): (Vec<Item>, Vec<Item>) =
-        items.iter().partition(|item| said(item) != Zpci::default());
-    let (mut free_uid, mut free_fid) = (1..=u16::MAX, 0..=u32::MAX);
+    let mut uids: HashSet<u16> = HashSet::new();
+    let mut fids: HashSet<u32> = HashSet::new();
+    let mut partly = Vec::new();
+    let mut rest = Vec::new();
+    for item in devices.items() {
+        if devices.pci_address(item).is_none() {
+            continue;
+        }
+        let given = zpci_of(devices, item).cloned().unwrap_or_default();
+        uids.extend(given.uid);
+        fids.extend(given.fid);
+        if given == Zpci::default() {
+            rest.push(item);
+        } else {
+            partly.push(item);
+        }
+    }
+    let mut free_uid = 1..=u16::MAX;
+    let mut free_fid = 0..=u32::MAX;
     for item in partly.into_iter().chain(rest) {
-        let Some(Address::Pci(pci)) = devices
-            .info_mut(item)
-            .and_then(|info| info.address.as_mut())
-        else {
+        let info = devices.info_mut(item);
+        let Some(Address::Pci(pci)) = info.and_then(|info| info.address.as_mut()) else {
             continue;
         };
         let zpci = pci.zpci.get_or_insert_default();
@@ -31,11 +37,7 @@ pub(super) fn fill(devices: &mut Devices) {
     }
 }
 
-fn has_ids(devices: &Devices, item: Item) -> bool {
-    devices.pci_address(item).is_some()
-}
-
-/// Returns the ids that a device says.
+/// Returns the `<zpci>` of a device.
 pub(crate) fn zpci_of(devices: &Devices, item: Item) -> Option<&Zpci> {
     match devices.info(item)?.address.as_ref()? {
         Address::Pci(pci) => pci.zpci.as_ref(),

@@ -33,7 +33,7 @@ fn kind(check: &mut Check<'_>, item: Item) {
         devices.describe(item),
         info.address.as_ref().map(Address::kind),
     );
-    let is_pci = Need::of(devices, item, machine.is_express()).is_some();
+    let is_pci = Need::for_device(devices, item, machine.is_express()).is_some();
     let is_channel = is_channel_device(devices, item);
     let has_mmio = matches!(machine.board, Board::Virt | Board::Microvm | Board::Other);
     let wrong = match kind {

@@ -1,10 +1,11 @@
 //! CPUs: their number and topology, model and features.
 
+use std::collections::HashSet;
+
 use super::{Check, duplicates};
 use crate::model::cpu::{Cpu, CpuCacheMode, CpuMode, FeaturePolicy, MaxphysaddrMode};
 use crate::model::domain::VirtType;
 use crate::model::os::Arch;
-use std::collections::HashSet;
 
 pub(super) fn check(check: &mut Check<'_>) {
     vcpus(check);

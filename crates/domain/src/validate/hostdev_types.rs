@@ -1,12 +1,13 @@
 //! What each type of hostdev can be said to be: models, screens, boot, raw commands, backends.
 
+use std::collections::HashSet;
+
 use super::Check;
 use crate::model::device::graphics::GraphicsType;
 use crate::model::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType};
 use crate::model::device::teaming::TeamingType;
 use crate::model::device::{Devices, Hostdev, Interface, Sgio};
 use crate::platform::Board;
-use std::collections::HashSet;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let hostdevs: Vec<&Hostdev> = check.domain.devices.assigned().collect();

@@ -1,10 +1,11 @@
 //! Ids that the user gives: aliases of devices, and names of iommufd objects. The emulator knows
 //! each device and object by one name.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Check, span_of};
 use crate::model::device::{ControllerType, Hostdev, Item};
 use crate::xml::span::SourceSpan;
-use std::collections::{HashMap, HashSet};
 
 /// Ids of what every guest has, or can have, besides its devices: memory, monitor, audio, root
 /// buses.

@@ -1,7 +1,8 @@
 //! Threads that serve disks: each has its own id, and those that are pinned are there.
 
-use super::{Check, duplicates};
 use std::collections::HashSet;
+
+use super::{Check, duplicates};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let domain = check.domain;

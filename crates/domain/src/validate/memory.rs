@@ -1,12 +1,13 @@
 //! The guest's memory: how much there can be, what it is made of.
 
+use std::collections::HashMap;
+
 use super::{Check, duplicates};
 use crate::model::device::{Address, MemoryDevice, MemoryModel};
 use crate::model::idset::IdSet;
 use crate::model::memory::{Allocation, HugepageSize, MemorySource};
 use crate::model::numa::Numa;
 use crate::platform::Board;
-use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     hugepages(check);

@@ -27,15 +27,16 @@ mod peripherals;
 mod security;
 mod shared_memory;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors};
 use crate::model::device::{ControllerType, Info};
 use crate::model::domain::Domain;
 use crate::platform::{Machine, Platform};
 use crate::xml::span::SourceSpan;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 
 impl Domain {
     /// Looks for what cannot work in a completed domain.

@@ -1,5 +1,7 @@
 //! What is not wrong with a domain, but may surprise.
 
+use std::collections::HashMap;
+
 use crate::error::Note;
 use crate::model::backend::Backend;
 use crate::model::device::interface::InterfaceType;
@@ -10,7 +12,6 @@ use crate::model::domain::Domain;
 use crate::model::resources::Memtune;
 use crate::model::security::SeclabelType;
 use crate::xml::span::SourceSpan;
-use std::collections::HashMap;
 
 impl Domain {
     /// Returns what is worth knowing of a completed domain, in the order of the source: which

@@ -1,10 +1,11 @@
 //! NUMA nodes of the guest, and of the host where its memory comes from.
 
+use std::collections::HashMap;
+
 use super::{Check, duplicates};
 use crate::model::numa::Numa;
 use crate::model::numatune::MemoryMode;
 use crate::model::vcpu::Placement;
-use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {

@@ -1,13 +1,15 @@
 //! PCI addresses: each used once, on a bus that is there and accepts the device.
 
+use std::collections::HashMap;
+
+use passthru_pci::Address as FunctionAddress;
+
 use super::{Check, span_of};
 use crate::error::Error;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::{Address, Item};
 use crate::place::plug::{Need, Plug};
 use crate::place::{Buses, chipset};
-use passthru_pci::Address as At;
-use std::collections::HashMap;
 
 pub(super) fn check(check: &mut Check<'_>) {
     if check.machine.has_pci() {
@@ -20,9 +22,9 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 fn places(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let mut buses = Buses::of(&devices.controllers, check.machine.is_express(), false);
+    let mut buses = Buses::new(&devices.controllers, check.machine.is_express(), false);
     let hidden = chipset::hidden(check.machine.board);
-    let mut used: HashMap<At, String> = hidden
+    let mut used: HashMap<FunctionAddress, String> = hidden
         .into_iter()
         .map(|(what, at)| (at, what.to_owned()))
         .collect();
@@ -42,8 +44,8 @@ fn places(check: &mut Check<'_>) {
             );
             continue;
         }
-        let need =
-            Need::of(devices, item, check.machine.is_express()).unwrap_or(Need::plain(Plug::Pci));
+        let need = Need::for_device(devices, item, check.machine.is_express())
+            .unwrap_or(Need::plain(Plug::Pci));
         if let Some(message) = misplaced(check, item, at).or_else(|| buses.reserve(at, need).err())
         {
             check
@@ -66,7 +68,7 @@ fn is_root(check: &Check<'_>, item: Item) -> bool {
 }
 
 /// The board's own controllers are where the board has them.
-fn misplaced(check: &Check<'_>, item: Item, at: At) -> Option<String> {
+fn misplaced(check: &Check<'_>, item: Item, at: FunctionAddress) -> Option<String> {
     let Item::Controller(n) = item else {
         return None;
     };
@@ -104,12 +106,12 @@ fn functions(check: &mut Check<'_>) {
             .filter(|at| at.function == 0 && pci.multifunction == Some(false))?;
         Some((at, *item))
     };
-    let single: HashMap<At, Item> = items.iter().filter_map(single).collect();
+    let single: HashMap<FunctionAddress, Item> = items.iter().filter_map(single).collect();
     for item in items {
         let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else {
             continue;
         };
-        if let Some(first) = single.get(&At { function: 0, ..at }) {
+        if let Some(first) = single.get(&FunctionAddress { function: 0, ..at }) {
             let (what, first) = (devices.describe(item), devices.describe(*first));
             let message =
                 format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
