@@ -1,4 +1,4 @@
-//! Aliases: the ids by which the emulator knows the devices. The names are libvirt's.
+//! Aliases: the ids of the devices in the emulator, named as libvirt names them.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use crate::platform::Board;
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {
-    let mut nets = Numbers::of("net", devices.interfaces.iter().map(Interface::info));
-    let mut hostdevs = Numbers::of("hostdev", devices.assigned().map(|h| &h.info));
-    let mut memories = MEMORY_STEMS.map(|(_, stem)| Numbers { stem, next: 0 });
-    let scsi = ScsiModels::of(devices);
+    let mut nets = Sequence::new("net", devices.interfaces.iter().map(Interface::info));
+    let mut hostdevs = Sequence::new("hostdev", devices.assigned().map(|h| &h.info));
+    let mut memories = MEMORY_STEMS.map(|(_, stem)| Sequence { stem, next: 0 });
+    let scsi = ScsiModels::new(devices);
     for item in devices.items() {
         if devices.info(item).is_none_or(|info| info.alias.is_some()) {
             continue;
@@ -24,7 +24,7 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             Item::Controller(n) => of_controller(&devices.controllers[n], board),
             Item::Interface(n) if devices.interfaces[n].hostdev.is_some() => hostdevs.next(),
             Item::Interface(_) => nets.next(),
-            // The first console is the first serial port, and has its name.
+            // The first console is the first serial port and shares its alias.
             Item::Console(0) if devices.has_serial_console() => {
                 devices.serials[0].info.id().to_owned()
             }
@@ -38,15 +38,15 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
     }
 }
 
-/// The numbers of a kind of devices, of which those with a name of the user's have none.
-struct Numbers {
+/// Aliases of one kind of device: a stem and a number.
+struct Sequence {
     stem: &'static str,
     next: u32,
 }
 
-impl Numbers {
-    /// Goes on after the highest number that is there.
-    fn of<'a>(stem: &'static str, infos: impl Iterator<Item = &'a Info>) -> Self {
+impl Sequence {
+    /// Creates a sequence that starts after the highest number that an existing alias has.
+    fn new<'a>(stem: &'static str, infos: impl Iterator<Item = &'a Info>) -> Self {
         let numbers = infos.filter_map(|info| info.id().strip_prefix(stem)?.parse::<u32>().ok());
         Self {
             stem,
@@ -54,6 +54,7 @@ impl Numbers {
         }
     }
 
+    /// Returns the next alias.
     fn next(&mut self) -> String {
         let alias = format!("{}{}", self.stem, self.next);
         self.next += 1;
@@ -61,6 +62,7 @@ impl Numbers {
     }
 }
 
+/// Returns the alias of a controller.
 fn of_controller(controller: &Controller, board: Board) -> String {
     let index = controller.index.unwrap_or_default();
     match (controller.kind, index) {
@@ -68,7 +70,7 @@ fn of_controller(controller: &Controller, board: Board) -> String {
             format!("pcie.{index}")
         }
         (Some(ControllerType::Pci), _) => format!("pci.{index}"),
-        // The board's own: its name is wired in.
+        // The emulator fixes the names of the board's own controllers.
         (Some(ControllerType::Ide), 0) if board == Board::I440fx => "ide".into(),
         (Some(ControllerType::Sata), 0) if board == Board::Q35 => "ide".into(),
         (Some(ControllerType::Usb), 0) => "usb".into(),
@@ -77,7 +79,7 @@ fn of_controller(controller: &Controller, board: Board) -> String {
     }
 }
 
-/// What the names of memory devices begin with, by their kind.
+/// Stems of the aliases of memory devices, by model.
 const MEMORY_STEMS: [(MemoryModel, &str); 5] = [
     (MemoryModel::Dimm, "dimm"),
     (MemoryModel::Nvdimm, "nvdimm"),
@@ -86,8 +88,8 @@ const MEMORY_STEMS: [(MemoryModel, &str); 5] = [
     (MemoryModel::SgxEpc, "epc"),
 ];
 
-/// A module has the number of its slot, others are counted.
-fn of_memory(memory: &MemoryDevice, counted: &mut [Numbers; 5]) -> String {
+/// Returns the alias of a memory device. A module has the number of its slot; others are counted.
+fn of_memory(memory: &MemoryDevice, counted: &mut [Sequence; 5]) -> String {
     let slot = match &memory.info.address {
         Some(Address::Dimm(dimm)) if memory.has_slot() => dimm.slot,
         _ => None,
@@ -102,11 +104,11 @@ fn of_memory(memory: &MemoryDevice, counted: &mut [Numbers; 5]) -> String {
     }
 }
 
-/// Models of the SCSI controllers, by their indexes.
+/// Models of the SCSI controllers, by index.
 struct ScsiModels(HashMap<u32, Option<ControllerModel>>);
 
 impl ScsiModels {
-    fn of(devices: &Devices) -> Self {
+    fn new(devices: &Devices) -> Self {
         let mut models = HashMap::new();
         for controller in devices.controllers_of(ControllerType::Scsi) {
             if let Some(index) = controller.index {
@@ -117,6 +119,7 @@ impl ScsiModels {
     }
 }
 
+/// Returns the alias of a disk: its bus and its drive address.
 fn of_disk(disk: &Disk, scsi: &ScsiModels) -> String {
     let bus = disk.target.bus.unwrap_or(DiskBus::Virtio);
     let Some(Address::Drive(drive)) = &disk.info.address else {
@@ -130,8 +133,8 @@ fn of_disk(disk: &Disk, scsi: &ScsiModels) -> String {
     } = drive;
     let [controller, channel, target, unit] =
         [controller, channel, target, unit].map(|n| n.unwrap_or_default());
-    let has_targets = bus == DiskBus::Scsi
-        && scsi.0.get(&controller).copied().flatten() != Some(ControllerModel::Lsilogic);
+    let model = scsi.0.get(&controller).copied().flatten();
+    let has_targets = bus == DiskBus::Scsi && model != Some(ControllerModel::Lsilogic);
     if has_targets {
         format!("{bus}{controller}-{channel}-{target}-{unit}")
     } else {

@@ -1,4 +1,4 @@
-//! Serial ports, parallel ports, consoles and channels: how they pair, and what they are.
+//! Serial ports, parallel ports, consoles and channels: pairs, targets, ports and backends.
 
 use crate::model::device::chardev::{
     CharBackend, CharModel, CharProtocol, CharSourceType, CharTarget, CharTargetType, Chardev,
@@ -7,7 +7,7 @@ use crate::model::device::chardev::{
 use crate::model::device::{Address, CcidAddress, Devices, Info};
 use crate::platform::{Board, Machine};
 
-/// Folders where libvirt puts the sockets of channels that name none.
+/// Folders in which libvirt chooses the sockets of channels that name none.
 const CHANNEL_DIRS: &[&str] = &[
     "/var/lib/libvirt/qemu/channel/target/",
     "/run/libvirt/qemu/channel/",
@@ -17,13 +17,6 @@ const CHANNEL_DIRS: &[&str] = &[
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     pair(devices);
     serial_ports(&mut devices.serials, machine);
-    // A card's serial port is no console unless the user says so.
-    let is_console = |s: &Chardev| {
-        !matches!(
-            kind_of(s),
-            Some(CharTargetType::PciSerial | CharTargetType::UsbSerial | CharTargetType::IsaDebug)
-        )
-    };
     if devices.consoles.first().is_none_or(|c| !shows_serial(c))
         && let Some(serial) = devices.serials.first().filter(|s| is_console(s))
     {
@@ -47,12 +40,24 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
             .port
             .get_or_insert(n);
     }
-    devices.channels.iter_mut().for_each(channel);
+    for channel in &mut devices.channels {
+        fill_channel(channel);
+    }
     smartcards(devices);
-    backends(devices).for_each(backend);
+    for backend in backends(devices) {
+        fill_backend(backend);
+    }
 }
 
-/// Every host's end that there is.
+/// Returns whether a serial port is also a console by default. A port on a card is not.
+fn is_console(serial: &Chardev) -> bool {
+    !matches!(
+        kind_of(serial),
+        Some(CharTargetType::PciSerial | CharTargetType::UsbSerial | CharTargetType::IsaDebug)
+    )
+}
+
+/// Iterates over all backends of character devices on the host.
 fn backends(devices: &mut Devices) -> impl Iterator<Item = &mut CharBackend> {
     let Devices {
         serials,
@@ -80,9 +85,11 @@ fn backends(devices: &mut Devices) -> impl Iterator<Item = &mut CharBackend> {
         .chain(daemons)
 }
 
-/// TCP speaks in the clear unless it says so. What a running guest's terminal is called is not the
-/// domain's.
-fn backend(backend: &mut CharBackend) {
+/// Fills in protocol and socket mode, and removes sources that are chosen at each start.
+///
+/// TCP defaults to the protocol `raw`. The name of a running guest's terminal is not part of the
+/// domain.
+fn fill_backend(backend: &mut CharBackend) {
     match backend.kind {
         Some(CharSourceType::Tcp) => {
             backend.protocol.get_or_insert(CharProtocol::Raw);
@@ -96,7 +103,7 @@ fn backend(backend: &mut CharBackend) {
             backend.sources.clear();
         }
         Some(CharSourceType::Unix) if backend.path().is_none() => {
-            // That a connection is made again is for `validate` to refuse.
+            // `validate` refuses <reconnect> here.
             backend.sources.retain(|source| source.reconnect.is_some());
         }
         Some(CharSourceType::Unix | CharSourceType::Tcp) => {
@@ -108,28 +115,25 @@ fn backend(backend: &mut CharBackend) {
     }
 }
 
-/// Sockets that a manager chose are chosen anew; whether the guest has opened the channel shows
-/// later.
-fn channel(channel: &mut Chardev) {
+/// Removes the state of a channel: the socket that a manager chose, and whether the guest has
+/// opened the channel.
+fn fill_channel(channel: &mut Chardev) {
     let Some(target) = &mut channel.target else {
         return;
     };
     target.state = None;
     let name = target.name.clone().unwrap_or_default();
-    if channel.backend.kind == Some(CharSourceType::Unix)
-        && channel
-            .backend
-            .path()
-            .is_some_and(|path| is_chosen(path, &name))
+    let backend = &mut channel.backend;
+    if backend.kind == Some(CharSourceType::Unix)
+        && backend.path().is_some_and(|path| is_chosen(path, &name))
     {
-        channel
-            .backend
-            .sources
-            .iter_mut()
-            .for_each(|source| source.path = None);
+        for source in &mut backend.sources {
+            source.path = None;
+        }
     }
 }
 
+/// Returns whether libvirt chose the path of a channel's socket.
 fn is_chosen(path: &str, name: &str) -> bool {
     let middles = CHANNEL_DIRS
         .iter()
@@ -145,21 +149,20 @@ fn is_chosen(path: &str, name: &str) -> bool {
     })
 }
 
-/// Each smart card is in a slot of the reader.
+/// Gives each smart card a slot of the first reader.
 fn smartcards(devices: &mut Devices) {
     for (slot, card) in (0..).zip(&mut devices.smartcards) {
-        let usual = || {
-            Address::Ccid(CcidAddress {
-                controller: Some(0),
-                slot: Some(slot),
-            })
+        let default = CcidAddress {
+            controller: Some(0),
+            slot: Some(slot),
         };
-        card.info.address.get_or_insert_with(usual);
+        card.info.address.get_or_insert(Address::Ccid(default));
     }
 }
 
-/// A console that says nothing of its own is the first serial port: it becomes one where there is
-/// none.
+/// Pairs the first console with the first serial port, unless the console is a device of its own.
+///
+/// If the guest has no serial port, the console becomes one.
 fn pair(devices: &mut Devices) {
     let Some(console) = devices.consoles.first().filter(|c| shows_serial(c)) else {
         return;
@@ -186,6 +189,7 @@ fn pair(devices: &mut Devices) {
     }
 }
 
+/// Returns the console that shows a serial port.
 fn console_of(serial: &Chardev) -> Chardev {
     let target = CharTarget {
         kind: Some(CharTargetType::Serial),
@@ -206,15 +210,16 @@ fn kind_of(chardev: &Chardev) -> Option<CharTargetType> {
     chardev.target.as_ref().and_then(|t| t.kind)
 }
 
+/// Returns whether a console shows a serial port.
 fn shows_serial(console: &Chardev) -> bool {
     kind_of(console).is_none_or(|kind| kind == CharTargetType::Serial)
 }
 
-/// Gives serial ports their kind, model, and the next number where they have none.
+/// Fills in the kind, the model and the number of serial ports.
 fn serial_ports(serials: &mut [Chardev], machine: &Machine) {
-    // Numbers go on after the highest that is said.
-    let said = serials.iter().filter_map(|s| s.target.as_ref()?.port).max();
-    let mut next = said.map_or(0, |port| port.saturating_add(1));
+    // The numbers continue after the highest that the user gave.
+    let given = serials.iter().filter_map(|s| s.target.as_ref()?.port).max();
+    let mut next = given.map_or(0, |port| port.saturating_add(1));
     for serial in serials {
         let target = serial.target.get_or_insert_default();
         if target.port.is_none() {
@@ -223,21 +228,23 @@ fn serial_ports(serials: &mut [Chardev], machine: &Machine) {
         }
         let kind = target.kind.get_or_insert(machine.serial);
         if *kind == CharTargetType::IsaSerial && !is_x86(machine) {
-            // An old spelling of the machine's own port.
+            // `isa-serial` is an old spelling of the machine's own port.
             *kind = machine.serial;
             target.model = target.model.filter(|m| *m != CharModel::IsaSerial);
         }
         if target.model.is_none() {
-            target.model = usual_model(*kind);
+            target.model = default_model(*kind);
         }
     }
 }
 
+/// Returns whether the machine is a PC.
 const fn is_x86(machine: &Machine) -> bool {
     !matches!(machine.board, Board::Virt | Board::S390Ccw)
 }
 
-const fn usual_model(kind: CharTargetType) -> Option<CharModel> {
+/// Returns the default model of a kind of serial port.
+const fn default_model(kind: CharTargetType) -> Option<CharModel> {
     match kind {
         CharTargetType::IsaSerial => Some(CharModel::IsaSerial),
         CharTargetType::UsbSerial => Some(CharModel::UsbSerial),

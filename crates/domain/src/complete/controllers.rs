@@ -1,31 +1,32 @@
-//! Controllers: those that the machine has, those that devices need, and what they leave out.
+//! Controllers: indexes, order and models; controllers that the machine has or that devices need.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
+use super::missing_controllers::{add, add_for};
 use super::{usb, virtio_ports};
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
-use crate::model::device::controller_list::{insert, sort};
+use crate::model::device::controller_list::sort;
 use crate::model::device::disk::DiskBus;
 use crate::model::device::{Address, Devices};
 use crate::platform::{Board, Machine};
-use crate::xml::span::SourceSpan;
 
-/// Numbers the controllers, sorts them, adds those that are missing, and fills in models.
+/// Numbers and sorts the controllers, adds missing ones, and fills in their models.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     number(&mut devices.controllers);
     sort(&mut devices.controllers);
-    machines_own(devices, machine);
+    add_board_controllers(devices, machine);
     for controller in &mut devices.controllers {
-        usual_model(controller, machine);
+        fill_model(controller, machine);
     }
-    for_disks(devices, machine);
-    for_hostdevs(devices, machine);
+    add_for_disks(devices, machine);
+    add_for_hostdevs(devices, machine);
     virtio_ports::add_controllers(devices);
-    for_smartcards(devices);
+    add_for_smartcards(devices);
 }
 
-/// Gives each controller without an index the lowest that is free among its kind; members of a USB
-/// 2 group that stand together get the same.
+/// Gives each controller without an index the lowest free index of its kind.
+///
+/// Adjacent members of a USB 2 group share an index.
 fn number(controllers: &mut [Controller]) {
     let mut used: HashSet<_> = controllers
         .iter()
@@ -52,7 +53,7 @@ fn number(controllers: &mut [Controller]) {
     }
 }
 
-/// Whether a controller is, or may be, the root bus: PCI's 0.
+/// Returns whether a controller may be the PCI root bus, which has the index 0.
 fn is_root(controller: &Controller) -> bool {
     let model = controller.model;
     controller.kind == Some(ControllerType::Pci)
@@ -62,8 +63,8 @@ fn is_root(controller: &Controller) -> bool {
         )
 }
 
-/// What the machine has: USB by its default, SATA on a q35, and the root bus.
-fn machines_own(devices: &mut Devices, machine: &Machine) {
+/// Adds the controllers that the machine has: its default USB one, SATA on a q35, the root bus.
+fn add_board_controllers(devices: &mut Devices, machine: &Machine) {
     if devices.controllers_of(ControllerType::Usb).next().is_none()
         && let Some(model) = machine.usb
     {
@@ -77,53 +78,8 @@ fn machines_own(devices: &mut Devices, machine: &Machine) {
     }
 }
 
-/// Adds a controller, where there is none of that kind and index.
-pub(super) fn add(
-    devices: &mut Devices,
-    kind: ControllerType,
-    index: u32,
-    model: Option<ControllerModel>,
-) {
-    add_for(devices, kind, index, model, &SourceSpan::default());
-}
-
-/// Adds those controllers of a kind that are not there, each without a model, in time linear in
-/// all.
-pub(super) fn add_all(devices: &mut Devices, kind: ControllerType, indexes: BTreeSet<u32>) {
-    let there: HashSet<u32> = devices
-        .controllers_of(kind)
-        .filter_map(|c| c.index)
-        .collect();
-    let missing: Vec<_> = indexes
-        .into_iter()
-        .filter(|index| !there.contains(index))
-        .collect();
-    if !missing.is_empty() {
-        devices.controllers.extend(
-            missing
-                .into_iter()
-                .map(|index| Controller::new(kind, index, None)),
-        );
-        sort(&mut devices.controllers);
-    }
-}
-
-/// The same for the sake of a device, whose place is the controller's too.
-fn add_for(
-    devices: &mut Devices,
-    kind: ControllerType,
-    index: u32,
-    model: Option<ControllerModel>,
-    place: &SourceSpan,
-) {
-    if devices.controller(kind, index).is_none() {
-        let mut controller = Controller::new(kind, index, model);
-        controller.info.span = place.clone();
-        insert(&mut devices.controllers, controller);
-    }
-}
-
-fn usual_model(controller: &mut Controller, machine: &Machine) {
+/// Fills in the default model of a controller. `auto` counts as no model.
+fn fill_model(controller: &mut Controller, machine: &Machine) {
     if controller
         .model
         .is_some_and(|model| model != ControllerModel::Auto)
@@ -135,7 +91,7 @@ fn usual_model(controller: &mut Controller, machine: &Machine) {
             Board::Virt => ControllerModel::QemuXhci,
             _ => ControllerModel::Piix3Uhci,
         }),
-        Some(ControllerType::Scsi) => Some(usual_scsi(machine)),
+        Some(ControllerType::Scsi) => Some(default_scsi(machine)),
         Some(ControllerType::Pci) if controller.index == Some(0) => Some(machine.root_bus()),
         Some(ControllerType::Pci) if machine.is_express() => Some(ControllerModel::PcieRootPort),
         Some(ControllerType::Pci) => Some(ControllerModel::PciBridge),
@@ -143,15 +99,16 @@ fn usual_model(controller: &mut Controller, machine: &Machine) {
     };
 }
 
-const fn usual_scsi(machine: &Machine) -> ControllerModel {
+/// Returns the default model of SCSI controllers.
+const fn default_scsi(machine: &Machine) -> ControllerModel {
     match machine.board {
         Board::I440fx | Board::Q35 | Board::Isapc | Board::Virt => ControllerModel::Lsilogic,
         _ => ControllerModel::VirtioScsi,
     }
 }
 
-/// Adds the controllers up to the highest that a disk is on.
-fn for_disks(devices: &mut Devices, machine: &Machine) {
+/// Adds the controllers up to the highest index that a disk names.
+fn add_for_disks(devices: &mut Devices, machine: &Machine) {
     for (bus, kind) in [
         (DiskBus::Scsi, ControllerType::Scsi),
         (DiskBus::Fdc, ControllerType::Fdc),
@@ -163,19 +120,19 @@ fn for_disks(devices: &mut Devices, machine: &Machine) {
             Some(Address::Drive(drive)) => Some((drive.controller?, d.info.span.clone())),
             _ => None,
         });
-        let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {
+        let Some((highest, span)) = numbers.max_by_key(|(number, _)| *number) else {
             continue;
         };
-        let model = (kind == ControllerType::Scsi).then(|| usual_scsi(machine));
-        for index in 0..=highest.min(MOST_OF_A_KIND) {
-            add_for(devices, kind, index, model, &place);
+        let model = (kind == ControllerType::Scsi).then(|| default_scsi(machine));
+        for index in 0..=highest.min(LAST_ADDED) {
+            add_for(devices, kind, index, model, &span);
         }
     }
 }
 
-/// Adds SCSI controllers up to the highest that a device of the host is on, of the model that is
-/// there.
-fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
+/// Adds SCSI controllers up to the highest index that a host device names. They get the model of
+/// the last existing one.
+fn add_for_hostdevs(devices: &mut Devices, machine: &Machine) {
     let numbers = devices
         .hostdevs
         .iter()
@@ -183,22 +140,24 @@ fn for_hostdevs(devices: &mut Devices, machine: &Machine) {
             Some(Address::Drive(drive)) => Some((drive.controller?, hostdev.info.span.clone())),
             _ => None,
         });
-    let Some((highest, place)) = numbers.max_by_key(|(number, _)| *number) else {
+    let Some((highest, span)) = numbers.max_by_key(|(number, _)| *number) else {
         return;
     };
-    let there = devices
+    let last = devices
         .controllers_of(ControllerType::Scsi)
         .max_by_key(|controller| controller.index);
-    let model = there.map_or(Some(usual_scsi(machine)), |controller| controller.model);
-    for index in 0..=highest.min(MOST_OF_A_KIND) {
-        add_for(devices, ControllerType::Scsi, index, model, &place);
+    let model = last.map_or(Some(default_scsi(machine)), |controller| controller.model);
+    for index in 0..=highest.min(LAST_ADDED) {
+        add_for(devices, ControllerType::Scsi, index, model, &span);
     }
 }
 
-/// Controllers that are added for a disk's sake; an index beyond is the user's mistake.
-const MOST_OF_A_KIND: u32 = 255;
+/// Highest index up to which controllers are added for a device. A higher one is a mistake, which
+/// `validate` reports.
+const LAST_ADDED: u32 = 255;
 
-fn for_smartcards(devices: &mut Devices) {
+/// Adds the card readers that smart cards name.
+fn add_for_smartcards(devices: &mut Devices) {
     let highest = devices
         .smartcards
         .iter()
@@ -207,7 +166,7 @@ fn for_smartcards(devices: &mut Devices) {
             _ => 0,
         });
     if let Some(highest) = highest.max() {
-        for index in 0..=highest.min(MOST_OF_A_KIND) {
+        for index in 0..=highest.min(LAST_ADDED) {
             add(devices, ControllerType::Ccid, index, None);
         }
     }

@@ -1,4 +1,4 @@
-//! The guest's CPU: its model and what is left out of its description.
+//! The guest's CPU: its model, and defaults of its description.
 
 use crate::model::cpu::Fallback;
 use crate::model::cpu::{Cpu, CpuCheck, CpuFeature, CpuMatch, CpuMode, FeaturePolicy};
@@ -6,13 +6,12 @@ use crate::model::domain::{Domain, VirtType};
 use crate::model::os::Arch;
 use crate::platform::Machine;
 
-/// Names the CPU of a guest that names none, and fills in the rest of one that is begun.
+/// Sets the machine's CPU model if the guest names none, and fills in the rest of the description.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let emulated = domain.kind != Some(VirtType::Kvm);
-    let unsaid = |cpu: &Cpu| cpu.mode.is_none_or(|m| m == CpuMode::Custom) && cpu.model.is_none();
-    if domain.cpu.as_ref().is_none_or(unsaid)
+    if domain.cpu.as_ref().is_none_or(lacks_model)
         && let Some(name) = &machine.cpu
-        // Arm's usual ones are not those of the hosts.
+        // On Arm, KVM cannot run the machines' default models: hosts have other CPUs.
         && (emulated || machine.arch != Arch::Aarch64)
     {
         let cpu = domain.cpu.get_or_insert_default();
@@ -24,12 +23,17 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         model.fallback = Some(Fallback::Forbid);
     }
     if let Some(cpu) = &mut domain.cpu {
-        said_cpu(cpu, domain.kind, machine.arch);
+        fill_cpu(cpu, domain.kind, machine.arch);
     }
 }
 
-/// Fills in the rest of a CPU that the user began to describe.
-fn said_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
+/// Returns whether a CPU has the mode `custom` but does not name a model.
+fn lacks_model(cpu: &Cpu) -> bool {
+    cpu.mode.is_none_or(|mode| mode == CpuMode::Custom) && cpu.model.is_none()
+}
+
+/// Fills in the defaults of a CPU's description.
+fn fill_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
     if let Some(topology) = &mut cpu.topology {
         topology.dies.get_or_insert(1);
         topology.clusters.get_or_insert(1);
@@ -61,11 +65,14 @@ fn said_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
     sve(cpu);
 }
 
-/// A length of Arm's vectors is of no use without the vectors.
+/// Adds Arm's vector extension (`sve`) if a vector length is required.
 fn sve(cpu: &mut Cpu) {
-    let length = |f: &CpuFeature| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require);
-    if cpu.features.iter().any(length) && cpu.features.iter().all(|f| f.name != "sve") {
-        let policy = Some(FeaturePolicy::Require);
+    let policy = Some(FeaturePolicy::Require);
+    let has_length = cpu
+        .features
+        .iter()
+        .any(|f| f.is_sve_length() && f.policy == policy);
+    if has_length && cpu.features.iter().all(|f| f.name != "sve") {
         cpu.features.push(CpuFeature {
             policy,
             name: "sve".into(),

@@ -14,6 +14,7 @@ use crate::model::toggle::{OnOff, Toggle};
 use crate::model::vcpu::Placement;
 use crate::platform::{Board, Machine};
 
+/// Fills in the defaults that do not depend on a device.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let vcpu = domain.vcpu.get_or_insert_default();
     vcpu.count.get_or_insert(1);
@@ -49,18 +50,18 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     }
 }
 
-/// A guest boots from its hard disk, unless its devices have an order of their own.
+/// Sets the boot device to the hard disk, unless devices have a boot order.
 fn boot(domain: &mut Domain) {
     if domain.os.boot.is_empty() && domain.devices.boot_orders().is_empty() {
         domain.os.boot.push(BootDevice::Hd);
     }
 }
 
-/// Arm's virtual machine always has an interrupt controller of some version: with KVM the one that
-/// hosts able to assign devices have.
+/// Sets the version of Arm's interrupt controller. With KVM the default is version 3, which hosts
+/// that can assign devices have.
 fn gic(domain: &mut Domain, board: Board) {
     if board == Board::Virt {
-        let usual = if domain.kind == Some(VirtType::Kvm) {
+        let default = if domain.kind == Some(VirtType::Kvm) {
             GicVersion::V3
         } else {
             GicVersion::V2
@@ -70,11 +71,11 @@ fn gic(domain: &mut Domain, board: Board) {
             .gic
             .get_or_insert_default()
             .version
-            .get_or_insert(usual);
+            .get_or_insert(default);
     }
 }
 
-/// A feature that is there without a state is on.
+/// Switches on each feature that has no state.
 fn features(domain: &mut Domain) {
     let Some(features) = &mut domain.features else {
         return;
@@ -93,6 +94,7 @@ fn features(domain: &mut Domain) {
     }
 }
 
+/// Returns the features that have a state and nothing else.
 fn toggles(features: &mut Features) -> [Option<&mut Toggle>; 10] {
     [
         features.hap.as_mut(),
@@ -108,7 +110,7 @@ fn toggles(features: &mut Features) -> [Option<&mut Toggle>; 10] {
     ]
 }
 
-/// x86 and Z guests have a balloon unless they say otherwise.
+/// Adds a memory balloon to x86 and Z guests that describe none.
 fn balloon(domain: &mut Domain, arch: Arch) {
     if domain.devices.memballoon.is_none() && arch != Arch::Aarch64 {
         domain.devices.memballoon = Some(Memballoon {

@@ -1,4 +1,4 @@
-//! Disks: bus and address by the name of the target, and what they leave out.
+//! Disks: bus and address by the name of the target, and other defaults.
 
 use crate::model::device::disk::{
     Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat,
@@ -8,23 +8,24 @@ use crate::model::device::disk_source::{
 };
 use crate::model::device::{Address, Devices, DriveAddress};
 
-/// Fills in the disks, and sorts them: those of one bus stand together, by name.
+/// Fills in the disks and sorts them by bus, then by name. The buses keep their order.
 pub(super) fn fill(devices: &mut Devices) {
     let mut buses = Vec::new();
     for disk in &mut devices.disks {
-        plain(disk);
-        place(disk);
+        fill_disk(disk);
+        fill_address(disk);
         if !buses.contains(&disk.target.bus) {
             buses.push(disk.target.bus);
         }
     }
-    let bus = |disk: &Disk| buses.iter().position(|bus| *bus == disk.target.bus);
-    devices
-        .disks
-        .sort_by_cached_key(|disk| (bus(disk), disk.target.index()));
+    devices.disks.sort_by_cached_key(|disk| {
+        let bus = buses.iter().position(|bus| *bus == disk.target.bus);
+        (bus, disk.target.index())
+    });
 }
 
-fn plain(disk: &mut Disk) {
+/// Fills in everything but the address of a disk.
+fn fill_disk(disk: &mut Disk) {
     disk.kind.get_or_insert(DiskType::File);
     let device = *disk.device.get_or_insert(DiskDevice::Disk);
     disk.readonly |= device == DiskDevice::Cdrom;
@@ -34,33 +35,39 @@ fn plain(disk: &mut Disk) {
     if disk.kind == Some(DiskType::VhostUser) {
         disk.snapshot.get_or_insert(DiskSnapshot::No);
     }
-    encryption(disk.encryption.as_mut());
-    disk.source.iter_mut().for_each(source);
+    fill_encryption(disk.encryption.as_mut());
+    if let Some(source) = &mut disk.source {
+        fill_source(source);
+    }
     let mut below = disk.backing.as_deref_mut();
     while let Some(store) = below {
-        store.source.iter_mut().for_each(source);
+        if let Some(source) = &mut store.source {
+            fill_source(source);
+        }
         below = store.backing.as_deref_mut();
     }
     let bus = bus_of_name(&disk.target.dev, device);
     disk.target.bus.get_or_insert(bus);
 }
 
-/// iSCSI's first unit is 0; the emulator decrypts unless another is named.
-fn source(source: &mut DiskSource) {
+/// Fills in the unit 0 of an iSCSI target, and the engine of an encrypted image.
+fn fill_source(source: &mut DiskSource) {
     if source.protocol == Some(NetworkProtocol::Iscsi)
         && let Some(name) = source.name.as_mut().filter(|name| !name.contains('/'))
     {
         name.push_str("/0");
     }
-    encryption(source.encryption.as_mut());
+    fill_encryption(source.encryption.as_mut());
 }
 
-fn encryption(encryption: Option<&mut Encryption>) {
+/// Sets the emulator as the engine that decrypts, if none is named.
+fn fill_encryption(encryption: Option<&mut Encryption>) {
     if let Some(encryption) = encryption {
         encryption.engine.get_or_insert(EncryptionEngine::Qemu);
     }
 }
 
+/// Returns the bus that the name of a target stands for.
 fn bus_of_name(name: &str, device: DiskDevice) -> DiskBus {
     match name.get(..2) {
         _ if device == DiskDevice::Floppy => DiskBus::Fdc,
@@ -71,20 +78,18 @@ fn bus_of_name(name: &str, device: DiskDevice) -> DiskBus {
     }
 }
 
-/// Gives a disk the address that its name stands for on its bus, where it has none.
-fn place(disk: &mut Disk) {
+/// Gives a disk without an address the one that its name stands for on its bus.
+fn fill_address(disk: &mut Disk) {
     if disk.info.address.is_none()
         && let (Some(bus), Some(index)) = (disk.target.bus, disk.target.index())
         && let Some((controller, bus, unit)) = drive_of(bus, index)
     {
-        let (controller, bus) = (Some(controller), Some(bus));
-        let address = DriveAddress {
-            controller,
-            bus,
+        disk.info.address = Some(Address::Drive(DriveAddress {
+            controller: Some(controller),
+            bus: Some(bus),
             target: Some(0),
             unit: Some(unit),
-        };
-        disk.info.address = Some(Address::Drive(address));
+        }));
     }
     if let Some(Address::Drive(drive)) = &mut disk.info.address {
         for part in [
@@ -98,11 +103,11 @@ fn place(disk: &mut Disk) {
     }
 }
 
-/// Returns controller, bus and unit of the drive with this number.
+/// Returns controller, bus and unit of the drive with this number on a bus.
 const fn drive_of(bus: DiskBus, index: u32) -> Option<(u32, u32, u32)> {
     match bus {
         DiskBus::Scsi => {
-            // 15 to a controller: unit 7 is the controller itself.
+            // A controller has 15 drives: unit 7 is the controller itself.
             let unit = index % 15;
             Some((index / 15, 0, if unit >= 7 { unit + 1 } else { unit }))
         }

@@ -1,12 +1,12 @@
-//! Devices of the host: what they leave out, and the places of SCSI devices.
+//! Devices of the host: defaults, and the drive addresses of SCSI devices.
 
 use std::collections::HashSet;
 
 use crate::model::device::disk::DiskBus;
 use crate::model::device::hostdev::{Hostdev, HostdevModel, HostdevSource};
-use crate::model::device::{Address, Devices, DriveAddress};
+use crate::model::device::{Address, Devices, DriveAddress, Info};
 
-/// Units of a controller that are given to devices of the host: those of a narrow bus, without its
+/// Units of a SCSI controller that host devices get: those of a narrow bus, except the controller's
 /// own.
 const UNITS: u32 = 7;
 
@@ -14,12 +14,13 @@ const UNITS: u32 = 7;
 pub(super) fn fill(devices: &mut Devices) {
     for hostdev in devices.assigned_mut() {
         hostdev.managed.get_or_insert(false);
-        plain(hostdev);
+        fill_hostdev(hostdev);
     }
     units(devices);
 }
 
-fn plain(hostdev: &mut Hostdev) {
+/// Fills in the display of a mediated device, and the unit of an iSCSI target.
+fn fill_hostdev(hostdev: &mut Hostdev) {
     match &mut hostdev.source {
         HostdevSource::Mdev(_) if hostdev.model == Some(HostdevModel::VfioPci) => {
             hostdev.display.get_or_insert(false);
@@ -33,30 +34,26 @@ fn plain(hostdev: &mut Hostdev) {
     }
 }
 
-/// A place on the SCSI buses: controller, bus, target, unit.
-type Place = (u32, u32, u32, u32);
+/// A drive on the SCSI buses: controller, bus, target, unit.
+type Drive = (u32, u32, u32, u32);
 
-/// Gives SCSI devices the first unit that is free on the first controller that has one.
+/// Gives each SCSI device without an address the first free unit of the first controller.
 fn units(devices: &mut Devices) {
-    let is_scsi = |hostdev: &&Hostdev| matches!(hostdev.source, HostdevSource::Scsi(_));
-    if !devices.hostdevs.iter().any(|hostdev| is_scsi(&hostdev)) {
+    if !devices.hostdevs.iter().any(is_scsi) {
         return;
     }
-    let of_hostdevs = devices
-        .hostdevs
-        .iter()
-        .filter(is_scsi)
-        .map(|hostdev| &hostdev.info);
-    let of_disks = devices
-        .disks
-        .iter()
-        .filter(|disk| disk.target.bus == Some(DiskBus::Scsi))
-        .map(|disk| &disk.info);
-    let mut used: HashSet<Place> = of_disks.chain(of_hostdevs).filter_map(place_of).collect();
+    let mut used: HashSet<Drive> = HashSet::new();
+    for disk in &devices.disks {
+        if disk.target.bus == Some(DiskBus::Scsi) {
+            used.extend(drive_of(&disk.info));
+        }
+    }
+    for hostdev in devices.hostdevs.iter().filter(|h| is_scsi(h)) {
+        used.extend(drive_of(&hostdev.info));
+    }
     let mut free = (0..).flat_map(|controller| (0..UNITS).map(move |unit| (controller, unit)));
     for hostdev in &mut devices.hostdevs {
-        let is_scsi = matches!(hostdev.source, HostdevSource::Scsi(_));
-        if !is_scsi || hostdev.info.address.is_some() {
+        if !is_scsi(hostdev) || hostdev.info.address.is_some() {
             continue;
         }
         let Some((controller, unit)) =
@@ -64,18 +61,21 @@ fn units(devices: &mut Devices) {
         else {
             continue;
         };
-        let [controller, unit] = [controller, unit].map(Some);
-        let address = DriveAddress {
-            controller,
+        hostdev.info.address = Some(Address::Drive(DriveAddress {
+            controller: Some(controller),
             bus: Some(0),
             target: Some(0),
-            unit,
-        };
-        hostdev.info.address = Some(Address::Drive(address));
+            unit: Some(unit),
+        }));
     }
 }
 
-fn place_of(info: &crate::model::device::Info) -> Option<Place> {
+fn is_scsi(hostdev: &Hostdev) -> bool {
+    matches!(hostdev.source, HostdevSource::Scsi(_))
+}
+
+/// Returns the drive that a device's address names.
+fn drive_of(info: &Info) -> Option<Drive> {
     let Some(Address::Drive(drive)) = &info.address else {
         return None;
     };

@@ -1,4 +1,4 @@
-//! Virtual IOMMUs that a guest gets unasked.
+//! The virtual IOMMU of a guest with many CPUs.
 
 use crate::model::device::Iommu;
 use crate::model::device::iommu::IommuModel;
@@ -6,8 +6,10 @@ use crate::model::domain::Domain;
 use crate::model::features::IoapicDriver;
 use crate::platform::{Board, Machine};
 
-/// With more CPUs than the old numbers of interrupt controllers have, a q35's interrupts are
-/// remapped by an IOMMU with the extended mode, and do not come from the kernel's I/O APIC.
+/// Gives a q35 with more than 255 CPUs an IOMMU in the extended interrupt mode.
+///
+/// The xAPIC's ids have 8 bits; interrupts reach further CPUs only if an IOMMU remaps them. The
+/// remapping needs an I/O APIC emulated by QEMU.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     if machine.board != Board::Q35 || !domain.needs_eim() {
         return;

@@ -1,10 +1,11 @@
-//! Threads that serve disks: those that are counted and not named get the lowest ids that are free.
+//! I/O threads: those that `<iothreads>` only counts get the lowest free ids.
 
 use std::collections::BTreeSet;
 
 use crate::model::domain::Domain;
 use crate::model::iothreads::Iothread;
 
+/// Adds the I/O threads that are counted but not described.
 pub(super) fn fill(domain: &mut Domain) {
     let named = domain
         .iothreadids
@@ -17,7 +18,7 @@ pub(super) fn fill(domain: &mut Domain) {
     let ids = domain.iothreadids.get_or_insert_default();
     let mut used: BTreeSet<u32> = ids.iothreads.iter().map(|thread| thread.id).collect();
     let mut next = 1;
-    while ids.iothreads.len() < wanted.min(MOST) {
+    while ids.iothreads.len() < wanted.min(MAX_ADDED) {
         if used.insert(next) {
             ids.iothreads.push(Iothread {
                 id: next,
@@ -30,5 +31,5 @@ pub(super) fn fill(domain: &mut Domain) {
     domain.iothreads = u32::try_from(wanted.max(ids.iothreads.len())).ok();
 }
 
-/// More threads than any guest has: what is beyond is not made, and refused.
-const MOST: usize = 1 << 16;
+/// Most threads that are added. `validate` refuses a domain that asks for more.
+const MAX_ADDED: usize = 1 << 16;

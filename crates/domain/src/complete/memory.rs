@@ -1,4 +1,4 @@
-//! The guest's memory: how much there is in all, its nodes, the slots of its modules.
+//! The guest's memory: its total size, NUMA cells, limits, and the slots of memory modules.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,7 @@ use crate::model::numatune::{MemoryMode, Numatune};
 use crate::model::resources::Memtune;
 use crate::model::vcpu::Placement;
 
-/// Numbers the nodes, adds up their memory where `<memory>` is left out, and gives modules their
-/// slots.
+/// Fills in the memory of a guest. If `<memory>` is missing, it is the sum of cells and devices.
 pub(super) fn fill(domain: &mut Domain) {
     if let Some(numa) = domain.cpu.as_mut().and_then(|cpu| cpu.numa.as_mut()) {
         number(numa);
@@ -24,16 +23,15 @@ pub(super) fn fill(domain: &mut Domain) {
     slots(&mut domain.devices);
 }
 
-/// Gives each node the number of its place where it has none, and sorts them.
+/// Numbers the cells without an id by their position, and sorts all cells.
 fn number(numa: &mut Numa) {
-    for (place, cell) in (0..).zip(&mut numa.cells) {
-        cell.id.get_or_insert(place);
+    for (position, cell) in (0..).zip(&mut numa.cells) {
+        cell.id.get_or_insert(position);
     }
     numa.cells.sort_by_key(|cell| cell.id);
 }
 
-/// The whole memory is that of the nodes and of the memory devices. What the balloon leaves is not
-/// more.
+/// Fills in the total memory and the current memory, which is at most the total.
 fn total(domain: &mut Domain) {
     let nodes = domain
         .cpu
@@ -55,10 +53,10 @@ fn total(domain: &mut Domain) {
     domain.current_memory = Some(current.unwrap_or(Memory::from_bytes(memory.bytes())));
 }
 
-/// The amount that stands for no limit.
+/// Smallest limit that means no limit.
 const UNLIMITED: u64 = 9_007_199_254_740_991 << 10;
 
-/// What is no limit is left out.
+/// Removes limits of `<memtune>` that mean no limit.
 fn limits(domain: &mut Domain) {
     let Some(tune) = &mut domain.memtune else {
         return;
@@ -78,7 +76,8 @@ fn limits(domain: &mut Domain) {
         .filter(|tune| *tune != Memtune::default());
 }
 
-/// Where CPUs are placed by a service, so is the memory that nobody places.
+/// Fills in the placement of memory. If a service places the CPUs, it also places the memory that
+/// the user does not place.
 fn numatune(domain: &mut Domain) {
     let auto = domain
         .vcpu
@@ -95,12 +94,12 @@ fn numatune(domain: &mut Domain) {
     };
     if let Some(memory) = &mut numatune.memory {
         memory.mode.get_or_insert(MemoryMode::Strict);
-        let usual = if auto && memory.nodeset.is_none() {
+        let default = if auto && memory.nodeset.is_none() {
             Placement::Auto
         } else {
             Placement::Static
         };
-        memory.placement.get_or_insert(usual);
+        memory.placement.get_or_insert(default);
     }
     for memnode in &mut numatune.memnodes {
         memnode.mode.get_or_insert(MemoryMode::Strict);
@@ -108,42 +107,32 @@ fn numatune(domain: &mut Domain) {
     numatune.memnodes.sort_by_key(|memnode| memnode.cellid);
 }
 
-/// Persistent virtio memory is a file that others see too; enclaves are on the first node.
+/// Shares the file of persistent virtio memory, and puts enclave memory on the first node.
 fn devices(devices: &mut Devices) {
     for memory in &mut devices.memories {
-        match memory.model {
-            Some(MemoryModel::VirtioPmem) => {
-                memory.access.get_or_insert(MemoryAccess::Shared);
-            }
-            Some(MemoryModel::SgxEpc) => {
-                memory.target.node.get_or_insert(0);
-            }
-            _ => {}
+        if memory.model == Some(MemoryModel::VirtioPmem) {
+            memory.access.get_or_insert(MemoryAccess::Shared);
+        } else if memory.model == Some(MemoryModel::SgxEpc) {
+            memory.target.node.get_or_insert(0);
         }
     }
 }
 
-/// Gives each module that has no slot the lowest that is free.
+/// Gives each memory module without a slot the lowest free one.
 fn slots(devices: &mut Devices) {
-    let slot_of = |address: &Option<Address>| match address {
-        Some(Address::Dimm(dimm)) => dimm.slot,
-        _ => None,
-    };
-    let mut used: BTreeSet<u32> = devices
-        .memories
-        .iter()
-        .filter_map(|m| slot_of(&m.info.address))
-        .collect();
+    let mut used: BTreeSet<u32> = BTreeSet::new();
+    for memory in &devices.memories {
+        if let Some(Address::Dimm(dimm)) = &memory.info.address {
+            used.extend(dimm.slot);
+        }
+    }
     let mut next = 0;
-    for memory in devices
-        .memories
-        .iter_mut()
-        .filter(|memory| memory.has_slot())
-    {
-        let address = memory
-            .info
-            .address
-            .get_or_insert(Address::Dimm(DimmAddress::default()));
+    for memory in &mut devices.memories {
+        if !memory.has_slot() {
+            continue;
+        }
+        let default = Address::Dimm(DimmAddress::default());
+        let address = memory.info.address.get_or_insert(default);
         if let Address::Dimm(dimm @ DimmAddress { slot: None, .. }) = address {
             while !used.insert(next) {
                 next += 1;

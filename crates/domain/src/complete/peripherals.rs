@@ -1,5 +1,5 @@
-//! Screens, sound, input devices and watchdogs: those that a guest gets unasked, and what they
-//! leave out.
+//! Screens, sound, input devices, watchdogs and others: defaults, and devices that a guest gets
+//! without asking.
 
 use crate::model::device::audio::AudioType;
 use crate::model::device::crypto::{CryptoModel, CryptoType};
@@ -17,12 +17,15 @@ use crate::model::memory::Memory;
 use crate::model::os::Arch;
 use crate::platform::{Board, Machine};
 
-/// KiB in a MiB, the unit that memory of graphics cards is thought in.
+/// One MiB in KiB, the unit of a graphics card's memory.
 const MIB: u32 = 1024;
 
+/// Fills in the peripheral devices, and adds those that every guest of the machine has.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     inputs(devices, machine.arch);
-    devices.graphics.iter_mut().for_each(graphics);
+    for graphics in &mut devices.graphics {
+        fill_graphics(graphics);
+    }
     videos(devices, machine.arch);
     audio(devices);
     watchdogs(devices, machine.board);
@@ -30,7 +33,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     panics(devices, machine.arch);
     for filesystem in &mut devices.filesystems {
         filesystem.kind.get_or_insert(FilesystemType::Mount);
-        // Somebody else's virtiofsd says whose the files are.
+        // If the user runs virtiofsd, that process decides who owns the files.
         if filesystem
             .source
             .as_ref()
@@ -63,15 +66,15 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     }
 }
 
-/// An emulated TPM is of version 2.0.
+/// Fills in the model of TPMs, the version of emulated ones, and the host device of others.
 fn tpms(devices: &mut Devices, arch: Arch) {
-    let usual = if is_x86(arch) || arch == Arch::Aarch64 {
+    let default = if is_x86(arch) || arch == Arch::Aarch64 {
         TpmModel::Tis
     } else {
         TpmModel::Spapr
     };
     for tpm in &mut devices.tpms {
-        tpm.model.get_or_insert(usual);
+        tpm.model.get_or_insert(default);
         match tpm.backend.as_mut() {
             Some(backend) if backend.kind == Some(TpmBackendType::Emulator) => {
                 backend.version.get_or_insert(TpmVersion::V2_0);
@@ -84,29 +87,30 @@ fn tpms(devices: &mut Devices, arch: Arch) {
     }
 }
 
-/// A guest on Z can always say that it crashed.
+/// Fills in the model of panic devices. A guest on Z always has one.
 fn panics(devices: &mut Devices, arch: Arch) {
     if arch == Arch::S390x && devices.panics.is_empty() {
         devices.panics.push(Panic::default());
     }
-    let usual = match arch {
+    let default = match arch {
         Arch::X86_64 | Arch::I686 => PanicModel::Isa,
         Arch::S390x => PanicModel::S390,
         _ => PanicModel::Pvpanic,
     };
     for panic in &mut devices.panics {
-        panic.model.get_or_insert(usual);
+        panic.model.get_or_insert(default);
     }
 }
 
+/// Returns whether an architecture is x86.
 const fn is_x86(arch: Arch) -> bool {
     matches!(arch, Arch::X86_64 | Arch::I686)
 }
 
-/// Gives input devices their bus. A PC has a mouse and a keyboard of its own.
+/// Fills in the bus of input devices, and adds the PS/2 mouse and keyboard of a PC.
 fn inputs(devices: &mut Devices, arch: Arch) {
     for input in &mut devices.inputs {
-        let usual = match input.kind {
+        let default = match input.kind {
             Some(InputType::Passthrough) => InputBus::Virtio,
             Some(InputType::Mouse | InputType::Keyboard) if is_x86(arch) => InputBus::Ps2,
             Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet)
@@ -117,20 +121,23 @@ fn inputs(devices: &mut Devices, arch: Arch) {
             Some(InputType::Mouse | InputType::Keyboard | InputType::Tablet) => InputBus::Usb,
             Some(InputType::Evdev) | None => continue,
         };
-        input.bus.get_or_insert(usual);
+        input.bus.get_or_insert(default);
     }
     if is_x86(arch) {
         for kind in [InputType::Mouse, InputType::Keyboard] {
-            let own = |i: &Input| i.kind == Some(kind) && i.bus == Some(InputBus::Ps2);
-            if !devices.inputs.iter().any(own) {
+            let is_present = devices
+                .inputs
+                .iter()
+                .any(|i| i.kind == Some(kind) && i.bus == Some(InputBus::Ps2));
+            if !is_present {
                 devices.inputs.push(Input::new(kind, InputBus::Ps2));
             }
         }
     }
 }
 
-/// Says whether ports are chosen, and what is listened on.
-fn graphics(graphics: &mut Graphics) {
+/// Fills in `<listen>` of a screen, and whether its ports are chosen at the start.
+fn fill_graphics(graphics: &mut Graphics) {
     match graphics.kind {
         Some(GraphicsType::Vnc) => {
             listens(graphics, true);
@@ -151,7 +158,8 @@ fn graphics(graphics: &mut Graphics) {
             let chosen = [graphics.port, graphics.tls_port].contains(&Some(GraphicsPort(None)));
             if chosen || graphics.autoport == Some(true) {
                 graphics.autoport = Some(true);
-                (graphics.port, graphics.tls_port) = (None, None);
+                graphics.port = None;
+                graphics.tls_port = None;
             }
             let ports = graphics.port.is_some() || graphics.tls_port.is_some();
             if ports {
@@ -166,7 +174,8 @@ fn graphics(graphics: &mut Graphics) {
 /// Pairs the attributes `listen` and `socket` with the first `<listen>`.
 fn listens(graphics: &mut Graphics, has_port: bool) {
     if graphics.listens.is_empty() {
-        let (address, socket) = (graphics.listen.clone(), graphics.socket.take());
+        let address = graphics.listen.clone();
+        let socket = graphics.socket.take();
         let kind = match (&socket, has_port || address.is_some()) {
             (Some(_), _) => ListenType::Socket,
             (None, true) => ListenType::Address,
@@ -186,6 +195,7 @@ fn listens(graphics: &mut Graphics, has_port: bool) {
     graphics.listen = first.and_then(|l| l.address.clone());
 }
 
+/// Returns whether the first `<listen>` has a type.
 fn listens_on(graphics: &Graphics, kind: ListenType) -> bool {
     graphics
         .listens
@@ -193,7 +203,8 @@ fn listens_on(graphics: &Graphics, kind: ListenType) -> bool {
         .is_some_and(|l| l.kind == Some(kind))
 }
 
-/// A guest that is seen has a graphics card. The primary one comes first.
+/// Fills in the graphics cards, and adds one to a guest with a screen. The primary card comes
+/// first.
 fn videos(devices: &mut Devices, arch: Arch) {
     if devices.videos.is_empty() && !devices.graphics.is_empty() {
         devices.videos.push(Video::default());
@@ -202,22 +213,23 @@ fn videos(devices: &mut Devices, arch: Arch) {
         devices.videos[..=primary].rotate_right(1);
     }
     for (n, video) in devices.videos.iter_mut().enumerate() {
-        let usual = if is_x86(arch) {
+        let default = if is_x86(arch) {
             VideoModel::Cirrus
         } else {
             VideoModel::Virtio
         };
-        let kind = *video.model.kind.get_or_insert(usual);
+        let kind = *video.model.kind.get_or_insert(default);
         if kind == VideoModel::None {
             continue;
         }
         video_memory(video, kind);
         video.model.heads.get_or_insert(1);
-        // The first one is the primary one, and only of it that is said.
+        // Only the primary card has the attribute: it is the first one.
         video.model.primary = (n == 0 || video.is_primary()).then_some(true);
     }
 }
 
+/// Fills in the memory of a graphics card.
 fn video_memory(video: &mut Video, kind: VideoModel) {
     let model = &mut video.model;
     let vram = match kind {
@@ -232,28 +244,39 @@ fn video_memory(video: &mut Video, kind: VideoModel) {
     model.vram.get_or_insert(vram);
 }
 
-/// A guest has a way for sound, which ends where its screen is seen.
+/// Adds an audio backend to a guest without one: that of the screen, or else none.
 fn audio(devices: &mut Devices) {
-    if devices.audios.is_empty() {
-        let shown = |kind| devices.graphics.iter().any(|g| g.kind == Some(kind));
-        let kind = match () {
-            () if shown(GraphicsType::Spice) => AudioType::Spice,
-            () if shown(GraphicsType::Sdl) => AudioType::Sdl,
-            () if shown(GraphicsType::Dbus) => AudioType::Dbus,
-            () => AudioType::None,
-        };
-        devices.audios.push(Audio {
-            id: 1,
-            kind: Some(kind),
-            ..Audio::default()
-        });
+    if !devices.audios.is_empty() {
+        return;
     }
+    let kind = if has_graphics(devices, GraphicsType::Spice) {
+        AudioType::Spice
+    } else if has_graphics(devices, GraphicsType::Sdl) {
+        AudioType::Sdl
+    } else if has_graphics(devices, GraphicsType::Dbus) {
+        AudioType::Dbus
+    } else {
+        AudioType::None
+    };
+    devices.audios.push(Audio {
+        id: 1,
+        kind: Some(kind),
+        ..Audio::default()
+    });
 }
 
-/// A q35 has its chip set's watchdog.
+/// Returns whether the guest has a screen of a type.
+fn has_graphics(devices: &Devices, kind: GraphicsType) -> bool {
+    devices.graphics.iter().any(|g| g.kind == Some(kind))
+}
+
+/// Fills in the action of watchdogs, and adds the watchdog of a q35's chip set.
 fn watchdogs(devices: &mut Devices, board: Board) {
-    let itco = |w: &Watchdog| w.model == Some(WatchdogModel::Itco);
-    if board == Board::Q35 && !devices.watchdogs.iter().any(itco) {
+    let has_itco = devices
+        .watchdogs
+        .iter()
+        .any(|w| w.model == Some(WatchdogModel::Itco));
+    if board == Board::Q35 && !has_itco {
         let action = devices.watchdogs.first().and_then(|w| w.action);
         devices.watchdogs.push(Watchdog {
             model: Some(WatchdogModel::Itco),

@@ -1,10 +1,10 @@
-//! USB 2 of an ICH9: a controller and its companions, which share an index.
+//! USB 2 groups of an ICH9: a controller and its companions, which share an index.
 
 use std::collections::HashSet;
 
 use crate::model::device::controller::{Controller, ControllerModel, UsbMaster};
 
-/// A companion serves two ports each, in the order of its number.
+/// Fills in the first port of a companion. Each companion serves two ports, in order.
 pub(super) fn fill_master(controller: &mut Controller) {
     let startport = match controller.model {
         Some(ControllerModel::Ich9Uhci1) => 0,
@@ -15,14 +15,14 @@ pub(super) fn fill_master(controller: &mut Controller) {
     controller.master.get_or_insert(UsbMaster { startport });
 }
 
-/// Returns a controller's place in a group: the group's index, and the model.
+/// Returns a controller's key in a group: the group's index and the model.
 pub(super) fn member(controller: &Controller) -> Option<(u32, ControllerModel)> {
     Some((controller.index?, controller.model?))
 }
 
-/// Returns the index of the group that a controller without an index belongs to: the one of the
-/// controller just before it, when that one is of such a group too and the group has none of this
-/// model yet.
+/// Returns the index of the group that a controller without an index belongs to, if any.
+///
+/// The group is that of the controller before it. It must not have a controller of this model yet.
 pub(super) fn index_of_group(
     controllers: &[Controller],
     n: usize,

@@ -1,16 +1,16 @@
-//! Ports of virtio-serial controllers: each channel takes the first that is free.
+//! Ports of virtio-serial controllers: each channel takes the first free one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::controllers;
+use super::missing_controllers;
 use crate::model::device::chardev::CharTargetType;
 use crate::model::device::controller::ControllerType;
 use crate::model::device::{Address, Chardev, Devices, VirtioSerialAddress};
 
-/// Ports of a controller that says nothing.
-const PORTS: u32 = 31;
+/// Default and largest number of ports of a controller.
+const MAX_PORTS: u32 = 31;
 
-/// Adds the controllers that channels and consoles name, and the first where they name none.
+/// Adds the controllers that channels and consoles name. A device that names none needs the first.
 pub(super) fn add_controllers(devices: &mut Devices) {
     let mut wanted = BTreeSet::new();
     for chardev in devices
@@ -21,22 +21,22 @@ pub(super) fn add_controllers(devices: &mut Devices) {
     {
         wanted.insert(address(chardev).and_then(|a| a.controller).unwrap_or(0));
     }
-    controllers::add_all(devices, ControllerType::VirtioSerial, wanted);
+    missing_controllers::add_all(devices, ControllerType::VirtioSerial, wanted);
 }
 
-/// Gives each channel without one a port, and adds a controller where none is free.
+/// Gives a port to each channel without one. If no port is free, a controller is added.
 pub(super) fn assign(devices: &mut Devices) {
-    let mut free = Free::of(devices);
+    let mut free = FreePorts::new(devices);
     let mut added = BTreeSet::new();
     let mut channels = std::mem::take(&mut devices.channels);
     for channel in channels.iter_mut().filter(|c| is_virtio(c)) {
-        let said = address(channel).cloned().unwrap_or_default();
-        if said.port.is_some_and(|port| port > 0)
+        let given = address(channel).cloned().unwrap_or_default();
+        if given.port.is_some_and(|port| port > 0)
             || (channel.info.address.is_some() && address(channel).is_none())
         {
             continue;
         }
-        let found = free.next(said.controller).or_else(|| {
+        let found = free.next(given.controller).or_else(|| {
             let index = free.add()?;
             added.insert(index);
             free.next(Some(index))
@@ -51,7 +51,7 @@ pub(super) fn assign(devices: &mut Devices) {
         }
     }
     devices.channels = channels;
-    controllers::add_all(devices, ControllerType::VirtioSerial, added);
+    missing_controllers::add_all(devices, ControllerType::VirtioSerial, added);
     for chardev in devices.channels.iter_mut().chain(&mut devices.consoles) {
         if let Some(Address::VirtioSerial(address)) = &mut chardev.info.address {
             address.controller.get_or_insert(0);
@@ -71,34 +71,27 @@ fn address(chardev: &Chardev) -> Option<&VirtioSerialAddress> {
     }
 }
 
-/// The controllers: how many ports each has (port 0 is a console's), and which are in use.
-struct Free {
+/// The ports of the virtio-serial controllers. Port 0 is a console's.
+struct FreePorts {
+    /// Number of ports and used ports of each controller, by index.
     all: BTreeMap<u32, (u32, BTreeSet<u32>)>,
-    /// Those that were not found full. A full controller stays full.
+    /// Indexes of the controllers not yet found full. A full controller stays full.
     open: BTreeSet<u32>,
 }
 
-impl Free {
-    fn of(devices: &Devices) -> Self {
-        let controllers = devices.controllers_of(ControllerType::VirtioSerial);
-        let ports = |ports: u32| ports.clamp(1, PORTS);
-        let mut all: BTreeMap<u32, (u32, BTreeSet<u32>)> = controllers
-            .map(|c| {
-                (
-                    c.index.unwrap_or(0),
-                    (c.ports.map_or(PORTS, ports), BTreeSet::new()),
-                )
-            })
-            .collect();
-        for said in devices
-            .channels
-            .iter()
-            .chain(&devices.consoles)
-            .filter_map(address)
-        {
-            if let (Some(port), Some((_, used))) =
-                (said.port, all.get_mut(&said.controller.unwrap_or(0)))
-            {
+impl FreePorts {
+    /// Collects the controllers, with the ports that devices name already.
+    fn new(devices: &Devices) -> Self {
+        let mut all: BTreeMap<u32, (u32, BTreeSet<u32>)> = BTreeMap::new();
+        for controller in devices.controllers_of(ControllerType::VirtioSerial) {
+            let index = controller.index.unwrap_or(0);
+            let ports = controller.ports.unwrap_or(MAX_PORTS).clamp(1, MAX_PORTS);
+            all.insert(index, (ports, BTreeSet::new()));
+        }
+        let chardevs = devices.channels.iter().chain(&devices.consoles);
+        for given in chardevs.filter_map(address) {
+            let controller = all.get_mut(&given.controller.unwrap_or(0));
+            if let (Some(port), Some((_, used))) = (given.port, controller) {
                 used.insert(port);
             }
         }
@@ -115,11 +108,12 @@ impl Free {
             .keys()
             .next_back()
             .map_or(Some(0), |last| last.checked_add(1))?;
-        self.all.insert(index, (PORTS, BTreeSet::new()));
+        self.all.insert(index, (MAX_PORTS, BTreeSet::new()));
         self.open.insert(index);
         Some(index)
     }
 
+    /// Takes the first free port of one controller, or of all controllers.
     fn next(&mut self, controller: Option<u32>) -> Option<(u32, u32)> {
         if let Some(index) = controller {
             return self.next_of(index);
@@ -133,6 +127,7 @@ impl Free {
         None
     }
 
+    /// Takes the first free port of a controller.
     fn next_of(&mut self, index: u32) -> Option<(u32, u32)> {
         let (ports, used) = self.all.get_mut(&index)?;
         let port = (1..*ports).find(|port| !used.contains(port))?;

@@ -201,7 +201,7 @@ fn rank(devices: &Devices, item: Item) -> u8 {
         Item::Controller(_) => 4,
         Item::Disk(_) => 5,
         Item::Hostdev(_) => 6,
-        Item::Memballoon => 7,
+        Item::Memballoon(_) => 7,
         Item::Rng(_) => 8,
         Item::Watchdog(_) => 9,
         Item::Iommu(_) => 10,
@@ -209,7 +209,7 @@ fn rank(devices: &Devices, item: Item) -> u8 {
         Item::Shmem(_) => 12,
         Item::Input(_) => 13,
         Item::Serial(_) => 14,
-        Item::Vsock => 15,
+        Item::Vsock(_) => 15,
         Item::Crypto(_) => 16,
         Item::Memory(_) => 16,
         // None of the others is on a PCI bus, except a panic device.

@@ -1,0 +1,56 @@
+//! The completion of a whole domain, section by section.
+
+use super::{
+    aliases, chardevs, controllers, cpu, defaults, disks, hostdevs, identity, iommus, iothreads,
+    memory, peripherals, virtio_ports,
+};
+use crate::error::Errors;
+use crate::model::domain::Domain;
+use crate::platform::{Machine, Platform};
+use crate::{place, validate};
+
+impl Domain {
+    /// Fills in everything that the user left out:
+    ///
+    /// - architecture, machine, CPU and other defaults of the platform;
+    /// - the controllers that the machine has or the devices need;
+    /// - the alias and the address of each device.
+    ///
+    /// Values that the user gave stay. Completing a completed domain changes nothing. Values that
+    /// cannot work are left to [`Domain::validate`].
+    ///
+    /// # Errors
+    /// If the platform does not have the machine, or a device has no possible address.
+    pub fn complete(mut self, platform: &dyn Platform) -> Result<Self, Errors> {
+        let arch = *self.os.kind.arch.get_or_insert(platform.arch());
+        let machine = Machine::for_domain(&self, platform)?;
+        self.os
+            .kind
+            .machine
+            .get_or_insert_with(|| machine.name.clone());
+        self.devices
+            .emulator
+            .get_or_insert_with(|| platform.emulator(arch));
+        defaults::fill(&mut self, &machine);
+        cpu::fill(&mut self, &machine);
+        memory::fill(&mut self);
+        iothreads::fill(&mut self);
+        identity::fill(&mut self, &machine);
+        iommus::fill(&mut self, &machine);
+        disks::fill(&mut self.devices);
+        hostdevs::fill(&mut self.devices);
+        chardevs::fill(&mut self.devices, &machine);
+        peripherals::fill(&mut self.devices, &machine);
+        controllers::fill(&mut self.devices, &machine);
+        virtio_ports::assign(&mut self.devices);
+
+        let unplaced = place::assign(&mut self.devices, &machine);
+        if !unplaced.is_empty() {
+            // Errors of the buses come first: they explain why a device has no address.
+            let causes = validate::check(&self, &machine);
+            return Err(Errors::from_causes(causes, unplaced));
+        }
+        aliases::fill(&mut self.devices, machine.board);
+        Ok(self)
+    }
+}
