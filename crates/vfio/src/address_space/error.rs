@@ -1,201 +1,211 @@
-//! What goes wrong with an address space.
+//! [`Error`]: the errors of an address space.
 
-use super::{Note, Span};
-use crate::container;
 use std::io;
 use std::ops::RangeInclusive;
 
-/// What went wrong with an address space. Unless it is [`Error::Lost`] or [`Error::StillMapped`],
-/// everything is as it was before.
+use super::{Note, Span};
+use crate::container;
+
+/// An error of an address space.
+///
+/// After any error but [`Error::Lost`] and [`Error::StillMapped`], everything is as before the
+/// call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A range has no bytes, or goes past the end of 64 bits.
+    /// A range is empty, or reaches past the end of 64 bits.
     #[error("{length:#x} bytes from {start:#x} on are not a range of addresses")]
-    Span {
-        /// Where it was to start.
+    InvalidSpan {
+        /// First address.
         start: u64,
-        /// How many bytes.
+        /// Length in bytes.
         length: u64,
     },
     /// Guest memory could not be allocated.
     #[error("cannot allocate {length:#x} bytes of guest memory")]
-    Memory {
-        /// The length in bytes.
+    Allocation {
+        /// Length in bytes.
         length: u64,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// A section's memory is not that long.
+    /// A section reaches past the end of its memory.
     #[error(
         "{span} from offset {offset:#x} reaches past the end of its memory of {memory:#x} bytes"
     )]
-    Beyond {
-        /// The section.
+    PastMemoryEnd {
+        /// Addresses of the section.
         span: Span,
-        /// Where it starts in the memory.
+        /// Offset of the section's first byte in the memory.
         offset: u64,
-        /// The memory's length in bytes.
+        /// Length of the memory in bytes.
         memory: u64,
     },
-    /// A section does not consist of whole granules.
+    /// A range does not consist of whole granules, or the size of a granule is invalid.
     #[error("{span} does not consist of whole granules of {granule:#x} bytes")]
-    Granule {
-        /// The section, or what was to be populated or discarded.
+    PartialGranule {
+        /// The section, or the range to populate or discard.
         span: Span,
-        /// The bytes of a granule.
+        /// Size of a granule in bytes.
         granule: u64,
     },
     /// Two sections overlap.
-    #[error("{span} overlaps {with}, which stays")]
+    #[error("{span} overlaps {other}, which stays")]
     Overlap {
-        /// What was to be added.
+        /// The section to add.
         span: Span,
-        /// What is there, or is to be added as well.
-        with: Span,
+        /// A section that stays, or that is added by the same change.
+        other: Span,
     },
-    /// There is no such section.
+    /// A range has no section.
     #[error("{span} has no section")]
     NotFound {
-        /// What was asked for.
+        /// The range.
         span: Span,
     },
-    /// A range has a part of a section only, or of what is mapped as a whole.
-    #[error("{span} cuts {piece}, which can only change as a whole")]
+    /// A range has only a part of a section or of a mapping.
+    #[error("{span} cuts {cut}, which can only change as a whole")]
     Cut {
         /// The range.
         span: Span,
-        /// What it cuts.
-        piece: Span,
+        /// The section or mapping that lies partly within the range.
+        cut: Span,
     },
-    /// A section and its memory do not lie alike in pages.
+    /// A section and its memory start at different offsets in a page.
     #[error(
-        "{span} cannot be mapped: it and its memory start at different places in a page of {alignment:#x} bytes"
+        "{span} cannot be mapped: it and its memory start at different places in a page of \
+         {alignment:#x} bytes"
     )]
     Misaligned {
         /// The section.
         span: Span,
-        /// The page size of the host, or of the IOMMU where that is larger.
+        /// Page size of the host, or of the IOMMU if that is larger.
         alignment: u64,
     },
-    /// The IOMMU or a device cannot use addresses of a section.
-    #[error("{span} is outside of the IOVAs that can be used: {}", list(usable))]
-    Outside {
-        /// What was to be mapped.
+    /// The IOMMU or a device cannot use the addresses of a section.
+    #[error(
+        "{span} is outside of the IOVAs that can be used: {}",
+        list_ranges(usable)
+    )]
+    UnusableIova {
+        /// The range to map.
         span: Span,
-        /// What can be used.
+        /// All usable IOVAs.
         usable: Vec<RangeInclusive<u64>>,
     },
-    /// The backend can hold so many mappings only.
+    /// A container cannot hold as many mappings.
     #[error("{needed} mappings are needed, but the limit is {limit}")]
     TooManyMappings {
-        /// How many there would be.
+        /// Number of mappings after the change.
         needed: u64,
-        /// How many there can be.
+        /// Largest number of mappings.
         limit: u32,
     },
-    /// The usable IOVAs could not be asked for.
+    /// The container failed to report the usable IOVAs.
     #[error("cannot read the usable IOVAs")]
     IovaRanges {
-        /// The container's answer.
+        /// Error of the container.
         source: container::Error,
     },
-    /// A part could not be mapped.
+    /// A part of a section could not be mapped.
     #[error("cannot map {span} of the guest")]
     Map {
         /// The part.
         span: Span,
-        /// The container's answer.
+        /// Error of the container.
         source: container::Error,
     },
-    /// What had to make room could not be unmapped.
+    /// A mapping could not be unmapped to make room for a new section.
     #[error("cannot unmap {span} of the guest to make room")]
     Unmap {
         /// The mapping.
         span: Span,
-        /// The container's answer.
+        /// Error of the container.
         source: container::Error,
     },
-    /// Dirty tracking could not be begun or ended.
+    /// Dirty tracking could not be started or stopped.
     #[error("cannot {} tracking what devices write", if *on { "begin" } else { "end" })]
     DirtyTracking {
-        /// What was asked for.
+        /// `true` for a start, `false` for a stop.
         on: bool,
-        /// The container's answer.
+        /// Error of the container.
         source: container::Error,
     },
-    /// It could not be asked which pages were written to.
+    /// The dirty pages of a mapping could not be read.
     #[error("cannot read which pages of {span} of the guest were written to")]
     DirtyPages {
-        /// The mapping, or all that was asked for.
+        /// The mapping, or the whole range of the call.
         span: Span,
-        /// The container's answer.
+        /// Error of the container.
         source: container::Error,
     },
-    /// The caller's progress function ended it.
+    /// The caller's progress function returned `Break`.
     #[error("mapping was cancelled")]
     Cancelled,
-    /// A step failed, and what was before could not be restored: the sections that are named are
-    /// known, but devices do not reach all of them ([`super::AddressSpace::restore`] tries again).
+    /// A step failed, and the former mappings could not all be restored.
+    ///
+    /// The sections are as before the call, but devices do not reach all of them.
+    /// [`AddressSpace::restore`](super::AddressSpace::restore) tries again.
     #[error(
         "a failed change could not be undone: devices no longer reach {}, and still reach {}",
-        spans(ranges),
-        spans(still)
+        list_spans(ranges),
+        list_spans(still_mapped)
     )]
     Lost {
-        /// What is not mapped any more: it had to make room, and could not be mapped again.
+        /// Former mappings that could not be mapped again.
         ranges: Vec<Span>,
-        /// What is mapped still, though it is no section. Its memory is kept.
-        still: Vec<Span>,
-        /// Why the step failed.
+        /// Mappings of the failed change that could not be unmapped. Their memory is kept.
+        still_mapped: Vec<Span>,
+        /// Error of the step that failed.
         source: Box<Error>,
     },
-    /// All is done, but devices reach what was removed still. Its memory is kept; where something
-    /// else is added there, it is tried again.
+    /// The change is made, but devices still reach memory that was removed.
+    ///
+    /// The memory is kept. The unmap is repeated when another section is added there.
     #[error(
         "{} of the guest could not be unmapped: devices still reach them",
-        spans(ranges)
+        list_spans(ranges)
     )]
     StillMapped {
-        /// What is mapped still; behind a virtual IOMMU, the guest physical addresses that it leads
-        /// to.
+        /// Mappings that are still there, by guest physical address, also behind a virtual IOMMU.
         ranges: Vec<Span>,
-        /// What was not simply mapped by the same change.
+        /// Notes of the same change.
         notes: Vec<Note>,
-        /// The first refusal.
+        /// Error of the first unmap that failed.
         source: container::Error,
     },
-    /// A range is not made of granules: nothing in it can be populated or discarded.
+    /// A range is not in a section of granules, so it cannot be populated or discarded.
     #[error("{span} is not in memory that is plugged in granules")]
     NotGranules {
         /// The range.
         span: Span,
     },
-    /// The container is none of this address space's.
+    /// The container has not joined this address space.
     #[error("the container does not belong to this address space")]
-    NotMember,
-    /// The container belongs to this address space already.
+    NotJoined,
+    /// The container has already joined this address space.
     #[error("the container belongs to this address space already")]
-    Member,
-    /// A virtual IOMMU's mapping leads to where no memory is.
+    AlreadyJoined,
+    /// A mapping of a virtual IOMMU leads to addresses without a section.
     #[error("the mapping of {iova} points to {target}, where the guest has no memory for devices")]
     Untranslated {
-        /// The mapping.
+        /// IOVAs of the mapping.
         iova: Span,
-        /// Where it leads.
+        /// Guest physical addresses of the mapping.
         target: Span,
     },
 }
 
 impl Error {
-    /// Returns what the user can do, where there is something.
+    /// Returns advice for the user, if there is any.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Outside { .. } => {
+            Self::UnusableIova { .. } => {
                 Some("give the guest less memory below this, or move it out of the reserved range")
             }
             Self::TooManyMappings { .. } => Some(
-                "use larger granules (virtio-mem block size), or raise vfio_iommu_type1.dma_entry_limit",
+                "use larger granules (virtio-mem block size), or raise \
+                 vfio_iommu_type1.dma_entry_limit",
             ),
             Self::Lost { source, .. } => source.hint(),
             Self::IovaRanges { source }
@@ -209,23 +219,23 @@ impl Error {
     }
 }
 
-fn list(ranges: &[RangeInclusive<u64>]) -> String {
-    let ranges: Vec<_> = ranges
+fn list_ranges(ranges: &[RangeInclusive<u64>]) -> String {
+    let texts: Vec<_> = ranges
         .iter()
-        .map(|r| format!("{:#x}-{:#x}", r.start(), r.end()))
+        .map(|range| format!("{:#x}-{:#x}", range.start(), range.end()))
         .collect();
-    if ranges.is_empty() {
+    if texts.is_empty() {
         "none".into()
     } else {
-        ranges.join(", ")
+        texts.join(", ")
     }
 }
 
-fn spans(ranges: &[Span]) -> String {
-    let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
-    if ranges.is_empty() {
+fn list_spans(spans: &[Span]) -> String {
+    let texts: Vec<_> = spans.iter().map(ToString::to_string).collect();
+    if texts.is_empty() {
         "nothing".into()
     } else {
-        ranges.join(", ")
+        texts.join(", ")
     }
 }

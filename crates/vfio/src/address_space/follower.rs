@@ -1,22 +1,29 @@
-//! [`Follower`]: the address space behind a virtual IOMMU, which follows the guest's memory: at an IOVA, devices see what the
-//! guest has at the address that it leads to, for as long as it has it there.
+//! [`Follower`]: the address space behind a virtual IOMMU, kept in step with the guest's memory.
 
-use super::entry::Entry;
-use super::locked::Locked;
-use super::note::{Note, Noted};
-use super::section::Section;
-use super::span::{Spans, merged};
-use super::state::{State, Still};
-use super::{AddressSpace, Span, Translation};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::Span;
+use super::failed_unmaps::FailedUnmaps;
+use super::interval_map::IntervalMap;
+use super::locked_space::LockedSpace;
+use super::note::{Note, NoteKind};
+use super::section::Section;
+use super::section_entry::SectionEntry;
+use super::span::merge_overlapping;
+use super::state::SpaceState;
+use super::{AddressSpace, Translation};
+
+/// The address space behind a virtual IOMMU.
+///
+/// Devices see at an IOVA what the guest has at the target address, while the guest has it there.
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) space: AddressSpace,
-    /// The mappings of the guest, also those that lead to nothing for now. They are locked after
-    /// the guest's memory, and before the address space.
-    translations: Mutex<Spans<Translation>>,
+    /// All mappings of the guest, also those without a section at the target.
+    ///
+    /// Lock order: the guest's memory, then these, then `space`.
+    translations: Mutex<IntervalMap<Translation>>,
 }
 
 impl Follower {
@@ -27,100 +34,119 @@ impl Follower {
         }
     }
 
-    pub(super) fn translations(&self) -> MutexGuard<'_, Spans<Translation>> {
-        // They are changed after all that can fail.
+    /// Locks the mappings of the guest.
+    pub(super) fn translations(&self) -> MutexGuard<'_, IntervalMap<Translation>> {
+        // The mappings change after all steps that can fail, so a panic leaves them valid.
         self.translations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees what the guest has now in some spans: first unmaps what it has no more, and then maps
-    /// what it has.
-    fn follow(&self, system: &State, spans: &[Span], still: &mut Still, notes: &mut Vec<Note>) {
+    /// Updates the mappings that lead to some spans of the guest's memory: first unmaps what the
+    /// guest no longer has, then maps what it has.
+    fn follow(
+        &self,
+        guest: &SpaceState,
+        spans: &[Span],
+        failed: &mut FailedUnmaps,
+        notes: &mut Vec<Note>,
+    ) {
         let translations = self.translations();
-        let mut space = self.space.lock(Some(system));
+        let mut space = self.space.lock(Some(guest));
         let parts: Vec<_> = translations
             .iter()
             .flat_map(|(_, translation)| translation.parts(spans))
             .collect();
-        let cleared: Vec<_> = parts
-            .iter()
-            .map(|part| space.forget(part, system, still))
-            .collect();
-        for (part, _) in parts
-            .into_iter()
-            .zip(cleared)
-            .filter(|(_, cleared)| *cleared)
-        {
-            let noted = space.regain(&part, system);
-            let Some(span) = part.leads_to(part.iova) else {
+        let mut cleared = Vec::new();
+        for part in parts {
+            if remove_stale(&mut space, &part, guest, failed) {
+                cleared.push(part);
+            }
+        }
+        for part in cleared {
+            let part_notes = map_current(&mut space, &part, guest);
+            let Some(span) = part.target_of(part.iova) else {
                 continue;
             };
-            notes.extend(noted.into_iter().map(|note| Note {
+            notes.extend(part_notes.into_iter().map(|note| Note {
                 span,
-                what: Noted::Behind(Box::new(note)),
+                kind: NoteKind::BehindViommu(Box::new(note)),
             }));
         }
     }
 }
 
-impl State {
-    /// Has what follows see what is now in some spans, after that has changed.
-    pub(super) fn lead_followers(&self, spans: &[Span], still: &mut Still, notes: &mut Vec<Note>) {
-        let spans = merged(spans);
-        for follower in self
-            .followers
-            .iter()
-            .filter_map(|follower| follower.upgrade())
-        {
-            follower.follow(self, &spans, still, notes);
+/// Updates all address spaces behind virtual IOMMUs after sections in some spans changed.
+pub(super) fn update_followers(
+    state: &SpaceState,
+    spans: &[Span],
+    failed: &mut FailedUnmaps,
+    notes: &mut Vec<Note>,
+) {
+    let spans = merge_overlapping(spans);
+    for follower in &state.followers {
+        if let Some(follower) = follower.upgrade() {
+            follower.follow(state, &spans, failed, notes);
         }
     }
 }
 
-impl Locked<'_> {
-    /// Unmaps what a mapping does not lead to any more. Returns whether that could be.
-    fn forget(&mut self, part: &Translation, system: &State, still: &mut Still) -> bool {
-        let wanted = part.sections(system);
-        let is_wanted = |section: &Section| {
-            let found = wanted.binary_search_by_key(&section.span(), Section::span);
-            found.is_ok_and(|index| wanted[index].same(section))
-        };
-        let present = self.state.sections.overlapping(part.iova);
-        let gone: Vec<_> = present
-            .filter(|(_, entry)| !is_wanted(&entry.section))
-            .map(|(span, _)| span)
-            .collect();
-        gone.iter()
-            .for_each(|span| drop(self.state.sections.remove(*span)));
-        let mut own = Still::default();
-        self.state.clear(&[part.iova], &mut own);
-        let cleared = own.is_empty();
-        still.extend(own, |span| part.leads_to(span));
-        cleared
+/// Unmaps the sections that a part of a mapping no longer leads to. Returns whether all are
+/// unmapped.
+fn remove_stale(
+    space: &mut LockedSpace<'_>,
+    part: &Translation,
+    guest: &SpaceState,
+    failed: &mut FailedUnmaps,
+) -> bool {
+    let current = part.sections(guest);
+    let stale: Vec<_> = space
+        .state
+        .sections
+        .overlapping(part.iova)
+        .filter(|(_, entry)| !has_section(&current, &entry.section))
+        .map(|(span, _)| span)
+        .collect();
+    for span in stale {
+        space.state.sections.remove(span);
     }
+    let mut own_failed = FailedUnmaps::default();
+    space.state.clear(&[part.iova], &mut own_failed);
+    let is_cleared = own_failed.is_empty();
+    failed.extend(own_failed, |span| part.target_of(span));
+    is_cleared
+}
 
-    /// Maps what a mapping leads to, and is not mapped, in each container that can have it. What
-    /// cannot be is tried again when the guest's memory changes there, and is a part of what
-    /// whoever joins gets.
-    fn regain(&mut self, part: &Translation, system: &State) -> Vec<Note> {
-        let mut new = part.sections(system);
-        new.retain(|section| self.state.sections.get(section.span()).is_none());
-        for section in new {
-            self.state
+/// Returns whether a list in rising order has an equal section.
+fn has_section(sections: &[Section], section: &Section) -> bool {
+    let index = sections.binary_search_by_key(&section.span(), Section::span);
+    index.is_ok_and(|index| sections[index].is_same(section))
+}
+
+/// Maps what a part of a mapping leads to, in each container that can have it.
+///
+/// A failure is noted. The mapping is tried again when the guest's memory changes there, and when a
+/// container joins.
+fn map_current(space: &mut LockedSpace<'_>, part: &Translation, guest: &SpaceState) -> Vec<Note> {
+    for section in part.sections(guest) {
+        let span = section.span();
+        if space.state.sections.get(span).is_none() {
+            space
+                .state
                 .sections
-                .insert(section.span(), Entry::new(section));
+                .insert(span, SectionEntry::new(section));
         }
-        let members = 0..self.state.members.len();
-        let map = |member| {
-            let result = self.map_missing(&[member], &[part.iova], &|_| ControlFlow::Continue(()));
-            result.unwrap_or_else(|error| {
-                vec![Note {
-                    span: part.iova,
-                    what: Noted::NotMapped(error),
-                }]
-            })
-        };
-        members.flat_map(map).collect()
     }
+    let mut notes = Vec::new();
+    for container in 0..space.state.containers.len() {
+        let result = space.map_missing(&[container], &[part.iova], &|_| ControlFlow::Continue(()));
+        match result {
+            Ok(mapped) => notes.extend(mapped),
+            Err(error) => notes.push(Note {
+                span: part.iova,
+                kind: NoteKind::NotMapped(error),
+            }),
+        }
+    }
+    notes
 }

@@ -1,113 +1,94 @@
-//! RAM discard: memory of which granules are populated and discarded while the guest runs
-//! (virtio-mem).
+//! Granules of memory that a guest populates and discards while it runs (virtio-mem).
 
-use super::section::Kind;
-use super::state::State;
-use super::{AddressSpace, Error, Note, OnProgress, Span};
-use std::ops::ControlFlow;
+use super::locked_space::LockedSpace;
+use super::progress::OnProgress;
+use super::section::SectionKind;
+use super::state::SpaceState;
+use super::{Error, Note, Span};
 
-impl AddressSpace {
-    /// Maps granules that the guest has from now on, each by itself, so that each can be discarded.
-    /// Those that it has already stay.
-    ///
-    /// # Errors
-    /// [`Error::NotGranules`], [`Error::Granule`]; as [`super::Transaction::commit`], with nothing
-    /// changed.
-    pub fn populate(&self, span: Span) -> Result<Vec<Note>, Error> {
-        self.populate_with(span, &|_| ControlFlow::Continue(()))
-    }
+/// Whole granules of one section.
+struct Granules {
+    section: Span,
+    /// The granules.
+    span: Span,
+    /// Size of a granule in bytes.
+    size: u64,
+}
 
-    /// Maps granules as [`AddressSpace::populate`], and tells how far it is.
-    ///
-    /// # Errors
-    /// As [`AddressSpace::populate`]; [`Error::Cancelled`] where the function breaks off.
-    pub fn populate_with(
-        &self,
-        span: Span,
-        on_progress: &OnProgress<'_>,
-    ) -> Result<Vec<Note>, Error> {
-        let beyond = self.beyond();
-        let mut space = self.lock(beyond.as_deref());
-        let (section, granule) = space.state.granules_of(span)?;
-        space.state.clear_stale(&[span])?;
-        let missing: Vec<_> = space
-            .state
-            .granules(section, span, granule, false)
-            .collect();
-        space.state.mark(section, &missing, true);
-        match space.map_missing_in_all(&[span], on_progress) {
-            Ok(notes) => space.lead_followers(&[span], notes),
-            Err(error) => {
-                space.state.mark(section, &missing, false);
-                Err(error)
-            }
+/// Populates granules, as [`AddressSpace::populate`](super::AddressSpace::populate) describes.
+pub(super) fn populate(
+    space: &mut LockedSpace<'_>,
+    span: Span,
+    on_progress: &OnProgress<'_>,
+) -> Result<Vec<Note>, Error> {
+    let granules = Granules::find(&space.state, span)?;
+    space.state.clear_stale(&[span])?;
+    let missing = granules.starts(&space.state, false);
+    granules.set_populated(&mut space.state, &missing, true);
+    match space.map_missing_in_all(&[span], on_progress) {
+        Ok(notes) => space.update_followers(&[span], notes),
+        Err(error) => {
+            granules.set_populated(&mut space.state, &missing, false);
+            Err(error)
         }
-    }
-
-    /// Unmaps granules that the guest has no more, also where a virtual IOMMU leads to them. Those
-    /// that it had not stay so.
-    ///
-    /// # Errors
-    /// [`Error::NotGranules`], [`Error::Granule`]; [`Error::StillMapped`]: the guest has none of them any more, but
-    /// devices reach the ones that are named.
-    pub fn discard(&self, span: Span) -> Result<(), Error> {
-        let beyond = self.beyond();
-        let mut space = self.lock(beyond.as_deref());
-        let (section, granule) = space.state.granules_of(span)?;
-        let present: Vec<_> = space.state.granules(section, span, granule, true).collect();
-        space.state.mark(section, &present, false);
-        space.clear(&[span]).map(|_| ())
     }
 }
 
-impl State {
-    /// The section that a span of whole granules lies in, and the bytes of a granule.
-    fn granules_of(&self, span: Span) -> Result<(Span, u64), Error> {
-        let (section, entry) = self
-            .sections
-            .overlapping(span)
-            .next()
-            .ok_or(Error::NotGranules { span })?;
-        match entry.section.kind() {
-            Kind::Granules { granule, .. } if section.contains(span) => {
-                let (granule, whole) = (*granule, span.aligned(*granule) == Some(span));
-                if whole {
-                    Ok((section, granule))
-                } else {
-                    Err(Error::Granule { span, granule })
-                }
-            }
-            _ => Err(Error::NotGranules { span }),
-        }
-    }
+/// Discards granules, as [`AddressSpace::discard`](super::AddressSpace::discard) describes.
+pub(super) fn discard(space: &mut LockedSpace<'_>, span: Span) -> Result<(), Error> {
+    let granules = Granules::find(&space.state, span)?;
+    let present = granules.starts(&space.state, true);
+    granules.set_populated(&mut space.state, &present, false);
+    space.clear(&[span])?;
+    Ok(())
+}
 
-    /// Where the granules in a span start that are populated, or are not.
-    fn granules(
-        &self,
-        section: Span,
-        span: Span,
-        granule: u64,
-        populated: bool,
-    ) -> impl Iterator<Item = u64> {
-        let entry = self.sections.get(section);
-        let is = move |start: &u64| {
-            entry.is_some_and(|entry| entry.populated.contains(start) == populated)
+impl Granules {
+    /// Finds the section of a span, which must consist of whole granules.
+    fn find(state: &SpaceState, span: Span) -> Result<Self, Error> {
+        let not_granules = Error::NotGranules { span };
+        let Some((section, entry)) = state.sections.overlapping(span).next() else {
+            return Err(not_granules);
         };
-        (span.start()..=span.last())
-            .step_by(granule as usize)
-            .filter(is)
+        let SectionKind::Granules { granule, .. } = entry.section.kind() else {
+            return Err(not_granules);
+        };
+        if !section.contains(span) {
+            return Err(not_granules);
+        }
+        let granule = *granule;
+        if span.aligned(granule) != Some(span) {
+            return Err(Error::PartialGranule { span, granule });
+        }
+        Ok(Self {
+            section,
+            span,
+            size: granule,
+        })
     }
 
-    fn mark(&mut self, section: Span, granules: &[u64], populated: bool) {
-        let Some(entry) = self.sections.get_mut(section) else {
+    /// Returns the first addresses of all granules that are populated, or that are not.
+    fn starts(&self, state: &SpaceState, populated: bool) -> Vec<u64> {
+        let Some(entry) = state.sections.get(self.section) else {
+            return Vec::new();
+        };
+        (self.span.start()..=self.span.last())
+            .step_by(self.size as usize)
+            .filter(|start| entry.populated.contains(start) == populated)
+            .collect()
+    }
+
+    /// Records granules, given by their first addresses, as populated or discarded.
+    fn set_populated(&self, state: &mut SpaceState, starts: &[u64], populated: bool) {
+        let Some(entry) = state.sections.get_mut(self.section) else {
             return;
         };
-        for start in granules {
+        for start in starts {
             if populated {
-                entry.populated.insert(*start)
+                entry.populated.insert(*start);
             } else {
-                entry.populated.remove(start)
-            };
+                entry.populated.remove(start);
+            }
         }
     }
 }

@@ -1,75 +1,80 @@
-//! [`Note`]: what was not simply mapped, though nothing failed.
+//! [`Note`]: a remark on a change that succeeded.
 
-use super::section::Skipped;
-use super::sharing::Why;
-use super::{Error, Span};
-use crate::container;
 use std::{error, fmt, iter};
 
-/// Something of note about a section that was added, or mapped in one more container.
+use super::section::SkipReason;
+use super::sharing::SharingReason;
+use super::{Error, Span};
+use crate::container;
+
+/// A remark on a section that was added, or mapped in one more container.
 #[derive(Debug)]
 pub struct Note {
-    /// The section, or the part of it.
+    /// The section, or a part of it.
     pub span: Span,
-    /// What is to be noted.
-    pub what: Noted,
+    /// The remark.
+    pub kind: NoteKind,
 }
 
-/// What is to be noted.
+/// The remark of a [`Note`].
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Noted {
-    /// Devices do not reach it, by rule.
-    Skipped(Skipped),
-    /// Devices do not reach it until it is [restored](super::AddressSpace::restore).
+pub enum NoteKind {
+    /// Devices do not reach the section, by rule.
+    Skipped(SkipReason),
+    /// Devices do not reach the section until it is [restored](super::AddressSpace::restore).
     Withdrawn,
-    /// Devices reach only this much of it: its whole pages.
+    /// Devices reach only this part of the section: its whole pages.
     Trimmed(Span),
-    /// Devices do not reach it, since it could not be mapped: a BAR, or what a mapping of a virtual
-    /// IOMMU leads to since the guest's memory changed. It is tried again when that is
-    /// [restored](super::AddressSpace::restore).
+    /// Devices do not reach a section that could not be mapped.
+    ///
+    /// The section is a BAR, or behind a virtual IOMMU and mapped after the guest's memory changed.
+    /// [`AddressSpace::restore`](super::AddressSpace::restore) tries again.
     NotMapped(Error),
-    /// It shares its pins with another container.
-    Shared(Why),
-    /// It was to share its pins with another container, which was refused: it is pinned, and
-    /// charged, again.
+    /// The section shares its pins with another container.
+    Shared(SharingReason),
+    /// The section is pinned and charged again: the kernel refused to share the pins of another
+    /// container.
     PinnedAgain(container::Error),
-    /// What is to be noted of the IOVAs behind a virtual IOMMU that lead to it.
-    Behind(Box<Note>),
-    /// If all of its granules were populated, all sections together would need more mappings than
-    /// there can be.
-    Granules {
-        /// How many there would be.
+    /// A remark on the IOVAs behind a virtual IOMMU that are translated to the section.
+    BehindViommu(Box<Note>),
+    /// If all granules of the section were populated, the sections would need more mappings than
+    /// the containers can hold.
+    GranuleLimit {
+        /// Number of mappings with all granules populated.
         needed: u64,
-        /// How many there can be.
+        /// Number of mappings that the containers can hold.
         limit: u32,
     },
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { span, what } = self;
-        match what {
-            Noted::Skipped(why) => write!(f, "devices do not reach {span}: {why}"),
-            Noted::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
-            Noted::Trimmed(part) => {
+        let Self { span, kind } = self;
+        match kind {
+            NoteKind::Skipped(reason) => write!(f, "devices do not reach {span}: {reason}"),
+            NoteKind::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
+            NoteKind::Trimmed(part) => {
                 write!(f, "of {span}, devices reach the whole pages only: {part}")
             }
-            Noted::NotMapped(error) => {
-                write!(f, "devices do not reach {span}: {}", causes(error))
+            NoteKind::NotMapped(error) => {
+                write!(f, "devices do not reach {span}: {}", with_causes(error))
             }
-            Noted::PinnedAgain(error) => {
+            NoteKind::PinnedAgain(error) => {
+                let error = with_causes(error);
                 write!(
                     f,
-                    "{span} is pinned again, since it cannot share its pins with another container: {}",
-                    causes(error)
+                    "{span} is pinned again, since it cannot share its pins with another \
+                     container: {error}"
                 )
             }
-            Noted::Behind(note) => {
+            NoteKind::BehindViommu(note) => {
                 write!(f, "of what leads to {span} behind a virtual IOMMU: {note}")
             }
-            Noted::Shared(why) => write!(f, "{span} shares its pins with another container: {why}"),
-            Noted::Granules { needed, limit } => {
+            NoteKind::Shared(reason) => {
+                write!(f, "{span} shares its pins with another container: {reason}")
+            }
+            NoteKind::GranuleLimit { needed, limit } => {
                 write!(
                     f,
                     "all of {span} would need {needed} mappings, but the limit is {limit}"
@@ -79,10 +84,10 @@ impl fmt::Display for Note {
     }
 }
 
-/// An error, with what caused it.
-fn causes(error: &dyn error::Error) -> String {
-    let all: Vec<_> = iter::successors(Some(error), |error| (*error).source())
+/// Returns the text of an error with the errors that caused it.
+fn with_causes(error: &dyn error::Error) -> String {
+    let chain: Vec<_> = iter::successors(Some(error), |error| (*error).source())
         .map(ToString::to_string)
         .collect();
-    all.join(": ")
+    chain.join(": ")
 }

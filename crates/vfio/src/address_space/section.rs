@@ -1,191 +1,171 @@
-//! [`Section`]: something at an address of a guest, and the rules that say whether devices reach it.
+//! [`Section`]: memory, a BAR or an emulated region at an address of the guest.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
 
 use super::{Error, Memory, Span};
 use crate::container::Access;
-use std::fmt;
-use std::sync::Arc;
 
-/// Something at a range of guest physical addresses (or, behind a virtual IOMMU, of IOVAs).
+/// A region at a range of guest physical addresses (behind a virtual IOMMU: of IOVAs).
 #[derive(Clone, Debug)]
 pub struct Section {
     span: Span,
-    kind: Kind,
+    kind: SectionKind,
     access: Access,
 }
 
-/// What a section is.
+/// The kind of a section, which decides whether the section is mapped.
 #[derive(Clone, Debug)]
-pub enum Kind {
-    /// Memory of the guest: it must be mapped.
+pub enum SectionKind {
+    /// Guest memory. All of it must be mapped.
     Ram(Backing),
-    /// Memory of the guest that comes and goes in granules (virtio-mem): what is populated must be
-    /// mapped.
+    /// Guest memory that is populated and discarded in granules (virtio-mem). All populated
+    /// granules must be mapped.
     Granules {
         /// The memory.
         backing: Backing,
-        /// The bytes of a granule, each of which is a mapping of its own: a power of two, at least
-        /// a page.
+        /// Size of a granule in bytes: a power of two, at least a page. Each granule is a mapping
+        /// of its own.
         granule: u64,
     },
-    /// A device's BAR: it is mapped where that works, so that other devices reach it (P2P).
+    /// A BAR of a device, for peer-to-peer DMA. A BAR that cannot be mapped is only noted.
     Bar(Backing),
-    /// Read-only memory, as the firmware's. Devices have no business there.
+    /// Read-only memory, such as firmware. Never mapped.
     Rom,
-    /// A buffer for emulated accesses, which is not the memory that the guest sees.
+    /// A bounce buffer for emulated accesses, which the guest does not see. Never mapped.
     Bounce,
-    /// Emulated registers.
+    /// Emulated registers. Never mapped.
     Emulated,
 }
 
-/// A part of some memory.
+/// A part of a memory.
 #[derive(Clone, Debug)]
 pub struct Backing {
-    /// The memory, which is kept for as long as devices reach it.
+    /// The memory. It is kept alive for as long as devices reach it.
     pub memory: Arc<Memory>,
-    /// Where the part starts in it, in bytes.
+    /// Offset of the part's first byte in the memory.
     pub offset: u64,
 }
 
-/// Why a section is not mapped, by rule.
+/// The rule by which a section is not mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Skipped {
-    /// [`Kind::Rom`].
+pub enum SkipReason {
+    /// [`SectionKind::Rom`].
     Rom,
-    /// [`Kind::Bounce`].
+    /// [`SectionKind::Bounce`].
     Bounce,
-    /// [`Kind::Emulated`].
+    /// [`SectionKind::Emulated`].
     Emulated,
-    /// A BAR in the upper half of the 64-bit addresses, where the guest puts it for the moment in
-    /// which it finds out its size.
+    /// A BAR in the upper half of the 64-bit addresses. A guest puts a BAR there for a moment, to
+    /// find out its size.
     BarSizing,
-    /// It has no whole page.
+    /// The section has no whole page.
     SmallerThanPage,
 }
 
 impl Section {
-    /// Makes a section of guest memory, which devices read and write, from `offset` in the memory
-    /// on.
+    /// Makes a section of guest memory that devices read and write. The section begins at `offset`
+    /// bytes in the memory.
     ///
     /// # Errors
-    /// [`Error::Beyond`] where the memory ends before.
+    /// - If the section reaches past the end of its memory: [`Error::PastMemoryEnd`].
     pub fn ram(span: Span, memory: &Arc<Memory>, offset: u64) -> Result<Self, Error> {
         let backing = Backing {
             memory: Arc::clone(memory),
             offset,
         };
-        Self::new(span, Kind::Ram(backing), Access::ReadWrite)
+        Self::new(span, SectionKind::Ram(backing), Access::ReadWrite)
     }
 
-    /// Makes a section of any kind, and says what devices may do there.
+    /// Makes a section of any kind. `access` limits what devices may do there.
     ///
     /// # Errors
-    /// [`Error::Beyond`] where its memory ends before; [`Error::Granule`] where a granule is no
-    /// power of two or less than a page, or the section does not start and end with one.
-    pub fn new(span: Span, kind: Kind, access: Access) -> Result<Self, Error> {
-        if let Kind::Granules { granule, .. } = kind {
-            let page = rustix::param::page_size() as u64;
-            let whole =
-                |granule: u64| granule.is_power_of_two() && span.aligned(granule) == Some(span);
-            if granule < page || !whole(granule) {
-                return Err(Error::Granule { span, granule });
-            }
+    /// - If the section reaches past the end of its memory: [`Error::PastMemoryEnd`].
+    /// - If a granule is not a power of two, or is smaller than a page: [`Error::PartialGranule`].
+    /// - If the section does not start and end with a granule: [`Error::PartialGranule`].
+    pub fn new(span: Span, kind: SectionKind, access: Access) -> Result<Self, Error> {
+        if let SectionKind::Granules { granule, .. } = kind {
+            check_granule(span, granule)?;
         }
-        if let Some(Backing { memory, offset }) = kind.backing()
-            && !offset
-                .checked_add(span.length())
-                .is_some_and(|end| memory.has(end))
-        {
-            return Err(Error::Beyond {
-                span,
-                offset: *offset,
-                memory: memory.len(),
-            });
+        if let Some(backing) = kind.backing() {
+            check_end(span, backing)?;
         }
         Ok(Self { span, kind, access })
     }
 
-    /// Returns where it is.
+    /// Returns the addresses of the section.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Returns what it is.
-    pub fn kind(&self) -> &Kind {
+    /// Returns the kind of the section.
+    pub fn kind(&self) -> &SectionKind {
         &self.kind
     }
 
-    /// Returns what devices may do there.
+    /// Returns the access that devices are allowed.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// Returns why it is not mapped, if a rule says so.
-    pub fn skipped(&self) -> Option<Skipped> {
+    /// Returns the rule by which the section is not mapped, if there is one.
+    pub fn skip_reason(&self) -> Option<SkipReason> {
         match self.kind {
-            Kind::Ram(_) | Kind::Granules { .. } => None,
-            Kind::Bar(_) => (self.span.last() >> 63 != 0).then_some(Skipped::BarSizing),
-            Kind::Rom => Some(Skipped::Rom),
-            Kind::Bounce => Some(Skipped::Bounce),
-            Kind::Emulated => Some(Skipped::Emulated),
+            SectionKind::Ram(_) | SectionKind::Granules { .. } => None,
+            SectionKind::Bar(_) => (self.span.last() >> 63 != 0).then_some(SkipReason::BarSizing),
+            SectionKind::Rom => Some(SkipReason::Rom),
+            SectionKind::Bounce => Some(SkipReason::Bounce),
+            SectionKind::Emulated => Some(SkipReason::Emulated),
         }
     }
 
-    /// The part of it at another address: of the same memory, from elsewhere on. Devices can do no
-    /// more there than here; nothing where that is nothing.
-    pub(super) fn part(&self, part: Span, at: Span, access: Access) -> Option<Self> {
-        let moved = |backing: &Backing| Backing {
-            offset: backing.offset + (part.start() - self.span.start()),
-            ..backing.clone()
-        };
+    /// Returns `part` of this section as a section at the IOVAs `iova`.
+    ///
+    /// Devices get the access that both this section and `access` allow. If that is none, the
+    /// result is `None`.
+    pub(super) fn translated_part(&self, part: Span, iova: Span, access: Access) -> Option<Self> {
+        let distance = part.start() - self.span.start();
         let kind = match &self.kind {
-            Kind::Ram(backing) | Kind::Granules { backing, .. } => Kind::Ram(moved(backing)),
-            Kind::Bar(backing) => Kind::Bar(moved(backing)),
-            other => other.clone(),
+            SectionKind::Ram(backing) | SectionKind::Granules { backing, .. } => {
+                SectionKind::Ram(backing.advanced_by(distance))
+            }
+            SectionKind::Bar(backing) => SectionKind::Bar(backing.advanced_by(distance)),
+            unmapped => unmapped.clone(),
         };
         let access = match (self.access, access) {
-            (Access::ReadWrite, both) | (both, Access::ReadWrite) => both,
+            (Access::ReadWrite, other) | (other, Access::ReadWrite) => other,
             (one, other) if one == other => one,
             _ => return None,
         };
         Some(Self {
-            span: at,
+            span: iova,
             kind,
             access,
         })
     }
 
-    /// Where it has a part of some memory, if it has all of that part.
-    pub(super) fn find(&self, part: &Backing, length: u64) -> Option<Span> {
-        let backing = self
-            .kind
-            .backing()
-            .filter(|own| Arc::ptr_eq(&own.memory, &part.memory))?;
-        let within = part.offset.checked_sub(backing.offset)?;
-        let span = Span::new(self.span.start().checked_add(within)?, length).ok()?;
+    /// Returns the addresses of `length` bytes of memory in this section, if it has all of them.
+    pub(super) fn span_of(&self, part: &Backing, length: u64) -> Option<Span> {
+        let backing = self.kind.backing()?;
+        if !Arc::ptr_eq(&backing.memory, &part.memory) {
+            return None;
+        }
+        let distance = part.offset.checked_sub(backing.offset)?;
+        let start = self.span.start().checked_add(distance)?;
+        let span = Span::new(start, length).ok()?;
         self.span.contains(span).then_some(span)
     }
 
-    /// Whether both say that the same is at the same place.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        let same_kind = match (&self.kind, &other.kind) {
-            (Kind::Granules { granule: one, .. }, Kind::Granules { granule: other, .. }) => {
-                one == other
-            }
-            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
-        };
-        let same_memory = match (self.kind.backing(), other.kind.backing()) {
-            (Some(one), Some(other)) => {
-                one.offset == other.offset && Arc::ptr_eq(&one.memory, &other.memory)
-            }
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        self.span == other.span && self.access == other.access && same_kind && same_memory
+    /// Returns whether both sections are of the same kind, memory and access at the same addresses.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.span == other.span && self.access == other.access && self.kind.is_same(&other.kind)
     }
 }
 
-impl Kind {
-    /// Returns the memory behind it, if it has some that can be mapped.
+impl SectionKind {
+    /// Returns the memory behind the section. Kinds that are never mapped have none.
     pub fn backing(&self) -> Option<&Backing> {
         match self {
             Self::Ram(backing) | Self::Granules { backing, .. } | Self::Bar(backing) => {
@@ -194,9 +174,36 @@ impl Kind {
             Self::Rom | Self::Bounce | Self::Emulated => None,
         }
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let has_same_granule = match (self, other) {
+            (Self::Granules { granule, .. }, Self::Granules { granule: other, .. }) => {
+                granule == other
+            }
+            _ => mem::discriminant(self) == mem::discriminant(other),
+        };
+        let has_same_backing = match (self.backing(), other.backing()) {
+            (Some(own), Some(other)) => own.is_same(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        has_same_granule && has_same_backing
+    }
 }
 
-impl fmt::Display for Skipped {
+impl Backing {
+    fn advanced_by(&self, distance: u64) -> Self {
+        Self {
+            memory: Arc::clone(&self.memory),
+            offset: self.offset + distance,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.offset == other.offset && Arc::ptr_eq(&self.memory, &other.memory)
+    }
+}
+
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rom => "it is read-only memory",
@@ -206,4 +213,27 @@ impl fmt::Display for Skipped {
             Self::SmallerThanPage => "it has no whole page",
         })
     }
+}
+
+fn check_granule(span: Span, granule: u64) -> Result<(), Error> {
+    let page = rustix::param::page_size() as u64;
+    let is_valid = granule >= page && granule.is_power_of_two();
+    if is_valid && span.aligned(granule) == Some(span) {
+        Ok(())
+    } else {
+        Err(Error::PartialGranule { span, granule })
+    }
+}
+
+fn check_end(span: Span, backing: &Backing) -> Result<(), Error> {
+    let Backing { memory, offset } = backing;
+    let end = offset.checked_add(span.length());
+    if end.is_some_and(|end| memory.has_bytes(end)) {
+        return Ok(());
+    }
+    Err(Error::PastMemoryEnd {
+        span,
+        offset: *offset,
+        memory: memory.len(),
+    })
 }

@@ -1,256 +1,248 @@
-//! [`State`]: the sections, and what is mapped of them in each container.
+//! [`SpaceState`]: the sections of an address space, and its containers with their mappings.
 
-use super::entry::Entry;
-use super::follower::Follower;
-use super::mapper::{Job, Mapper, OnProgress};
-use super::member::{Member, Piece};
-use super::note::{Note, Noted};
-use super::parts::Parts;
-use super::section::Backing;
-use super::sharing::Sharing;
-use super::span::Spans;
-use super::{Error, Span};
-use crate::container;
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Weak;
 
+use super::failed_unmaps::FailedUnmaps;
+use super::follower::Follower;
+use super::interval_map::IntervalMap;
+use super::joined_container::{JoinedContainer, MappedRange};
+use super::map_job::MapJob;
+use super::mapper::Mapper;
+use super::memory_ranges::MemoryRanges;
+use super::note::{Note, NoteKind};
+use super::progress::OnProgress;
+use super::section::Backing;
+use super::section_entry::SectionEntry;
+use super::{Error, Span};
+
+/// The sections of an address space, and its containers.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) members: Vec<Member>,
-    pub(super) sections: Spans<Entry>,
-    /// The address spaces whose mappings lead here.
+pub(super) struct SpaceState {
+    pub(super) containers: Vec<JoinedContainer>,
+    pub(super) sections: IntervalMap<SectionEntry>,
+    /// Address spaces behind virtual IOMMUs, whose mappings lead here.
     pub(super) followers: Vec<Weak<Follower>>,
     /// Whether dirty pages are tracked.
     pub(super) tracking: bool,
-    /// What was told of pages that devices wrote to, and was not asked for yet.
-    pub(super) dirty: Parts,
+    /// Dirty memory that the VMM has not taken yet.
+    pub(super) dirty: MemoryRanges,
 }
 
-/// What is to be mapped in a container.
+/// The ranges to map in one container.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) member: usize,
-    pub(super) jobs: Vec<Job>,
-    /// How many mappings make room for it.
-    goes: usize,
+    /// Index of the container.
+    pub(super) container: usize,
+    pub(super) jobs: Vec<MapJob>,
+    /// Number of mappings that make room for the jobs.
+    replaced: usize,
 }
 
-/// What was done, to undo it.
+/// The treatment of mappings that are already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlanMode {
+    /// Keeps recorded mappings and maps the gaps.
+    FillGaps,
+    /// Maps everything. Recorded mappings make room.
+    Replace,
+}
+
+/// The steps of a change, for undoing them.
 #[derive(Debug, Default)]
-pub(super) struct Journal(Vec<Step>);
+pub(super) struct UndoLog(Vec<UndoStep>);
 
 #[derive(Debug)]
-enum Step {
-    Mapped(usize, Span),
-    Unmapped(usize, Piece),
-}
-
-/// What could not be unmapped, and the first refusal.
-#[derive(Debug, Default)]
-pub(super) struct Still {
-    ranges: BTreeSet<Span>,
-    source: Option<container::Error>,
-}
-
-/// Which pieces a plan takes as there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Those that are recorded: what is missing is mapped.
-    Recorded,
-    /// None: what lies there makes room.
-    Nothing,
+enum UndoStep {
+    Mapped {
+        container: usize,
+        span: Span,
+    },
+    Unmapped {
+        container: usize,
+        mapping: MappedRange,
+    },
 }
 
 impl Plan {
-    /// Has it map what another one maps in the same container.
+    /// Adds the jobs of another plan for the same container.
     pub(super) fn extend(&mut self, other: Self) {
         self.jobs.extend(other.jobs);
     }
 }
 
-impl State {
-    /// Finds out what is to be mapped in a container of the sections in some spans. Nothing is
-    /// changed. What must be mapped and cannot is an error, all else a note.
+impl SpaceState {
+    /// Plans what to map in a container for the sections in some spans. Nothing is changed.
+    ///
+    /// # Errors
+    /// - If a section that must be mapped cannot be. (Other sections are noted.)
     pub(super) fn plan(
         &self,
-        member: usize,
+        container: usize,
         targets: &[Span],
-        found: Found,
+        mode: PlanMode,
         mapper: Mapper,
         notes: &mut Vec<Note>,
     ) -> Result<Plan, Error> {
-        let of = &self.members[member];
-        let usable = of.usable()?;
+        let joined = &self.containers[container];
+        let usable = joined.usable_iovas()?;
         let mut jobs = Vec::new();
+        let mut replaced = BTreeSet::new();
         for target in targets {
             for (_, entry) in self.sections.overlapping(*target) {
-                let wanted = entry.wanted_of(*target, &usable, notes)?;
-                let gaps = wanted
-                    .into_iter()
-                    .flat_map(|wanted| of.missing(wanted, found));
-                let pieces = gaps.flat_map(|gap| entry.cut(gap, mapper));
-                jobs.extend(pieces.filter_map(|span| entry.piece(span)).map(Job::new));
+                for part in entry.mappable_parts(*target, &usable, notes)? {
+                    let missing = match mode {
+                        PlanMode::FillGaps => joined.mappings.gaps(part),
+                        PlanMode::Replace => vec![part],
+                    };
+                    let ranges = missing.into_iter().flat_map(|gap| entry.cut(gap, mapper));
+                    let mappings = ranges.filter_map(|span| entry.mapped_range(span));
+                    jobs.extend(mappings.map(MapJob::new));
+                }
+            }
+            if mode == PlanMode::Replace {
+                replaced.extend(joined.overlapping(*target));
             }
         }
-        let goes: BTreeSet<_> = match found {
-            Found::Recorded => BTreeSet::new(),
-            Found::Nothing => targets
-                .iter()
-                .flat_map(|target| of.overlapping(*target))
-                .collect(),
-        };
         let plan = Plan {
-            member,
+            container,
             jobs,
-            goes: goes.len(),
+            replaced: replaced.len(),
         };
-        self.within_limit(&plan)?;
+        self.check_limit(&plan)?;
         Ok(plan)
     }
 
-    /// Lets a container go, with nothing mapped in it.
-    pub(super) fn remove(&mut self, member: usize) -> Result<(), Error> {
-        let mut member = self.members.remove(member);
-        let answer = member.close();
-        self.dirty.extend(mem::take(&mut member.dirty));
-        answer
-    }
-
-    /// Whether a container can have as many mappings as there will be.
-    pub(super) fn within_limit(&self, plan: &Plan) -> Result<(), Error> {
-        let of = &self.members[plan.member];
-        let needed = (of.pieces.len() - plan.goes + plan.jobs.len()) as u64;
-        match of.dma.capabilities().max_mappings {
-            Some(limit) if needed > u64::from(limit) => {
-                Err(Error::TooManyMappings { needed, limit })
-            }
-            _ => Ok(()),
+    /// Checks that a container can hold all mappings of a plan.
+    pub(super) fn check_limit(&self, plan: &Plan) -> Result<(), Error> {
+        let joined = &self.containers[plan.container];
+        let Some(limit) = joined.dma.capabilities().max_mappings else {
+            return Ok(());
+        };
+        let needed = (joined.mappings.len() - plan.replaced + plan.jobs.len()) as u64;
+        if needed > u64::from(limit) {
+            return Err(Error::TooManyMappings { needed, limit });
         }
+        Ok(())
     }
 
-    /// Has the pages of what was planned made, which may not be there yet: what any of the
-    /// containers maps by its address, and none has so already. (What is mapped by its file needs
-    /// no page tables of this process, and no lock on them: there it would only take time.)
+    /// Populates the memory of planned ranges that a container maps by address.
+    ///
+    /// Memory that another container has mapped by address is populated already. Memory that is
+    /// mapped by its file needs no page tables of this process: to populate it would only take
+    /// time.
     pub(super) fn populate(
         &self,
         plans: &[Plan],
         mapper: Mapper,
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Error> {
-        let mut parts = Parts::default();
-        for Plan { member, jobs, .. } in plans {
-            let by_address = jobs.iter().map(|job| &job.piece).filter(|piece| {
-                piece.must
-                    && !self.members[*member].maps_by_file(piece)
-                    && !self.has_by_address(piece)
-            });
-            by_address.for_each(|piece| {
-                let Backing { memory, offset } = &piece.backing;
-                parts.insert(memory, *offset..offset + piece.span.length());
-            });
+        let mut ranges = MemoryRanges::default();
+        for plan in plans {
+            let joined = &self.containers[plan.container];
+            for MapJob { mapping, .. } in &plan.jobs {
+                let by_address = mapping.is_required && !joined.maps_by_file(mapping);
+                if by_address && !self.is_mapped_by_address(mapping) {
+                    let Backing { memory, offset } = &mapping.backing;
+                    ranges.insert(memory, *offset..offset + mapping.span.length());
+                }
+            }
         }
-        mapper.populate(parts, on_progress)
+        mapper.populate(ranges, on_progress)
     }
 
-    /// Whether a container has the memory already where a piece is to be, by its address: its pages
-    /// were made for that.
-    fn has_by_address(&self, piece: &Piece) -> bool {
-        self.members
+    /// Returns whether a container has the same mapping already, made by address.
+    fn is_mapped_by_address(&self, mapping: &MappedRange) -> bool {
+        self.containers
             .iter()
-            .any(|member| !member.maps_by_file(piece) && member.has(piece.span, piece))
+            .any(|joined| !joined.maps_by_file(mapping) && joined.has_at(mapping.span, mapping))
     }
 
-    /// Maps what was planned.
+    /// Records and maps the ranges of a plan.
+    #[allow(unsafe_code, reason = "maps ranges after it has recorded them")]
     pub(super) fn map(
         &mut self,
-        plans: Vec<Plan>,
-        how: How<'_>,
-        journal: &mut Journal,
-        notes: &mut Vec<Note>,
-    ) -> Result<(), Error> {
-        for mut plan in plans {
-            self.choose_sources(&mut plan, how);
-            self.map_in(plan, how, journal, notes)?;
-        }
-        Ok(())
-    }
-
-    #[allow(unsafe_code, reason = "mappings are made here, and recorded before")]
-    fn map_in(
-        &mut self,
         plan: Plan,
-        how: How<'_>,
-        journal: &mut Journal,
+        mapper: Mapper,
+        on_progress: &OnProgress<'_>,
+        undo_log: &mut UndoLog,
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
-        let member = &mut self.members[plan.member];
+        let container = plan.container;
+        let joined = &mut self.containers[container];
         for job in &plan.jobs {
-            member.pieces.insert(job.piece.span, job.piece.clone());
+            joined
+                .mappings
+                .insert(job.mapping.span, job.mapping.clone());
         }
-        // SAFETY: all pieces are recorded.
-        let mut result = unsafe { how.mapper.map(&*member.dma, &plan.jobs, how.on_progress) };
-        for Job { piece, answer, .. } in plan.jobs {
-            let span = piece.span;
-            match answer.into_inner() {
-                Some(Ok(way)) => {
-                    journal.0.push(Step::Mapped(plan.member, span));
-                    notes.extend(way.noted().map(|what| Note { span, what }));
+        // SAFETY: all mappings are recorded.
+        let mut result = unsafe { mapper.map(&*joined.dma, &plan.jobs, on_progress) };
+        for MapJob {
+            mapping,
+            result: job_result,
+            ..
+        } in plan.jobs
+        {
+            let span = mapping.span;
+            match job_result.into_inner() {
+                Some(Ok(outcome)) => {
+                    undo_log.0.push(UndoStep::Mapped { container, span });
+                    notes.extend(outcome.note().map(|kind| Note { span, kind }));
                 }
                 Some(Err(source)) => {
-                    if !member.forget(span, Some(&source)) {
-                        journal.0.push(Step::Mapped(plan.member, span));
+                    if !joined.forget(span, Some(&source)) {
+                        undo_log.0.push(UndoStep::Mapped { container, span });
                     }
                     let error = Error::Map { span, source };
-                    if piece.must {
-                        result = Err(error)
+                    if mapping.is_required {
+                        result = Err(error);
                     } else {
-                        notes.push(Note {
-                            span,
-                            what: Noted::NotMapped(error),
-                        });
+                        let kind = NoteKind::NotMapped(error);
+                        notes.push(Note { span, kind });
                     }
                 }
                 None => {
-                    member.forget(span, None);
+                    joined.forget(span, None);
                 }
             }
         }
         result
     }
 
-    /// Unmaps a mapping, and notes down how to undo that.
+    /// Unmaps a mapping, and logs how to undo that.
     pub(super) fn unmap(
         &mut self,
-        member: usize,
+        container: usize,
         span: Span,
-        journal: &mut Journal,
+        undo_log: &mut UndoLog,
     ) -> Result<(), Error> {
-        let piece = self.members[member]
+        let mapping = self.containers[container]
             .unmap(span)
             .map_err(|source| Error::Unmap { span, source })?;
-        journal
-            .0
-            .extend(piece.map(|piece| Step::Unmapped(member, piece)));
+        if let Some(mapping) = mapping {
+            undo_log.0.push(UndoStep::Unmapped { container, mapping });
+        }
         Ok(())
     }
 
-    /// Makes room: unmaps what has addresses in the span, in all containers.
-    pub(super) fn make_room(&mut self, span: Span, journal: &mut Journal) -> Result<(), Error> {
-        for member in 0..self.members.len() {
-            for piece in self.members[member].overlapping(span) {
-                self.unmap(member, piece, journal)?;
+    /// Unmaps the mappings that overlap a span, in all containers.
+    pub(super) fn make_room(&mut self, span: Span, undo_log: &mut UndoLog) -> Result<(), Error> {
+        for container in 0..self.containers.len() {
+            for mapping in self.containers[container].overlapping(span) {
+                self.unmap(container, mapping, undo_log)?;
             }
         }
         Ok(())
     }
 
-    /// Unmaps what failures left in some spans, in all containers: what is mapped now may not be
-    /// what belongs there.
+    /// Unmaps what no section wants in some spans, in all containers. Stops at the first error.
+    ///
+    /// Such mappings are left by failed unmaps.
     pub(super) fn clear_stale(&mut self, spans: &[Span]) -> Result<(), Error> {
-        for member in 0..self.members.len() {
-            for span in self.unwanted(member, spans) {
-                self.members[member]
+        for container in 0..self.containers.len() {
+            for span in self.unwanted(container, spans) {
+                self.containers[container]
                     .unmap(span)
                     .map_err(|source| Error::Unmap { span, source })?;
             }
@@ -258,100 +250,107 @@ impl State {
         Ok(())
     }
 
-    /// The mappings in some spans that no section wants.
-    fn unwanted(&self, member: usize, spans: &[Span]) -> BTreeSet<Span> {
-        let recorded = spans
-            .iter()
-            .flat_map(|span| self.members[member].pieces.overlapping(*span));
-        recorded
-            .filter(|(_, piece)| !self.wants(piece))
-            .map(|(span, _)| span)
-            .collect()
-    }
-
-    fn wants(&self, piece: &Piece) -> bool {
-        self.sections
-            .overlapping(piece.span)
-            .any(|(_, entry)| entry.wants(piece))
-    }
-
-    /// Unmaps what no section wants in some spans, in all containers, as far as it can be.
-    pub(super) fn clear(&mut self, spans: &[Span], still: &mut Still) {
-        for member in 0..self.members.len() {
-            for piece in self.unwanted(member, spans) {
-                if let Err(source) = self.members[member].unmap(piece) {
-                    still.add(piece, source);
+    /// Unmaps what no section wants in some spans, in all containers, as far as possible.
+    pub(super) fn clear(&mut self, spans: &[Span], failed: &mut FailedUnmaps) {
+        for container in 0..self.containers.len() {
+            for mapping in self.unwanted(container, spans) {
+                if let Err(error) = self.containers[container].unmap(mapping) {
+                    failed.add(mapping, error);
                 }
             }
         }
     }
 
-    /// Undoes what was done, the last first. Says why it had to, or what could not be restored.
-    pub(super) fn undo(&mut self, journal: Journal, cause: Error) -> Error {
-        let (mut lost, mut still) = (BTreeSet::new(), BTreeSet::new());
-        for step in journal.0.into_iter().rev() {
+    /// Returns the mappings in some spans that no section wants.
+    fn unwanted(&self, container: usize, spans: &[Span]) -> BTreeSet<Span> {
+        let mappings = &self.containers[container].mappings;
+        spans
+            .iter()
+            .flat_map(|span| mappings.overlapping(*span))
+            .filter(|(_, mapping)| !self.wants(mapping))
+            .map(|(span, _)| span)
+            .collect()
+    }
+
+    fn wants(&self, mapping: &MappedRange) -> bool {
+        self.sections
+            .overlapping(mapping.span)
+            .any(|(_, entry)| entry.wants(mapping))
+    }
+
+    /// Undoes the steps of a failed change, the last one first.
+    ///
+    /// Returns `cause` if all steps are undone, or else [`Error::Lost`].
+    pub(super) fn undo(&mut self, undo_log: UndoLog, cause: Error) -> Error {
+        let mut lost = BTreeSet::new();
+        let mut still_mapped = BTreeSet::new();
+        for step in undo_log.0.into_iter().rev() {
             match step {
-                Step::Mapped(member, span) => {
-                    if self.members[member].unmap(span).is_err() {
-                        still.insert(span);
+                UndoStep::Mapped { container, span } => {
+                    if self.containers[container].unmap(span).is_err() {
+                        still_mapped.insert(span);
                     }
                 }
-                Step::Unmapped(member, piece) => {
-                    let span = piece.span;
-                    if !self.members[member].remap(piece) {
+                UndoStep::Unmapped { container, mapping } => {
+                    let span = mapping.span;
+                    if !self.containers[container].remap(mapping) {
                         lost.insert(span);
                     }
                 }
             }
         }
-        if lost.is_empty() && still.is_empty() {
-            cause
-        } else {
-            Error::Lost {
-                ranges: lost.into_iter().collect(),
-                still: still.into_iter().collect(),
-                source: Box::new(cause),
+        if lost.is_empty() && still_mapped.is_empty() {
+            return cause;
+        }
+        Error::Lost {
+            ranges: lost.into_iter().collect(),
+            still_mapped: still_mapped.into_iter().collect(),
+            source: Box::new(cause),
+        }
+    }
+
+    /// Removes a container and unmaps everything in it. Its dirty memory is kept.
+    pub(super) fn remove(&mut self, container: usize) -> Result<(), Error> {
+        let mut joined = self.containers.remove(container);
+        let result = joined.close();
+        self.dirty.extend(mem::take(&mut joined.dirty));
+        result
+    }
+
+    /// Collects the dirty memory that containers have noted.
+    pub(super) fn gather_dirty(&mut self) {
+        for joined in &mut self.containers {
+            self.dirty.extend(mem::take(&mut joined.dirty));
+        }
+    }
+
+    /// Returns the sections in a span. A section that lies only partly in the span is an error.
+    pub(super) fn whole_sections(&self, span: Span) -> Result<Vec<Span>, Error> {
+        if let Some(cut) = self.sections.cut_by(span) {
+            return Err(Error::Cut { span, cut });
+        }
+        let found: Vec<_> = self
+            .sections
+            .overlapping(span)
+            .map(|(found, _)| found)
+            .collect();
+        if found.is_empty() {
+            return Err(Error::NotFound { span });
+        }
+        Ok(found)
+    }
+
+    pub(super) fn is_withdrawn(&self, section: Span) -> bool {
+        self.sections
+            .get(section)
+            .is_some_and(|entry| entry.withdrawn)
+    }
+
+    pub(super) fn set_withdrawn(&mut self, sections: &[Span], withdrawn: bool) {
+        for section in sections {
+            if let Some(entry) = self.sections.get_mut(*section) {
+                entry.withdrawn = withdrawn;
             }
         }
     }
-}
-
-impl Still {
-    pub(super) fn add(&mut self, span: Span, source: container::Error) {
-        self.ranges.insert(span);
-        self.source.get_or_insert(source);
-    }
-
-    /// Takes over what another one has, told by other addresses.
-    pub(super) fn extend(&mut self, other: Self, place: impl Fn(Span) -> Option<Span>) {
-        self.ranges
-            .extend(other.ranges.into_iter().filter_map(place));
-        self.source = self.source.take().or(other.source);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.source.is_none()
-    }
-
-    /// The answer to a change that is made, which has these notes.
-    pub(super) fn answer(self, notes: Vec<Note>) -> Result<Vec<Note>, Error> {
-        match self.source {
-            Some(source) => Err(Error::StillMapped {
-                ranges: self.ranges.into_iter().collect(),
-                notes,
-                source,
-            }),
-            None => Ok(notes),
-        }
-    }
-}
-
-/// How it is mapped.
-#[derive(Clone, Copy)]
-pub(super) struct How<'a> {
-    pub(super) mapper: Mapper,
-    pub(super) sharing: Sharing,
-    pub(super) on_progress: &'a OnProgress<'a>,
-    /// Another address space where the memory may be mapped.
-    pub(super) beyond: Option<&'a State>,
 }

@@ -1,27 +1,31 @@
-//! [`VirtualIommu`]: the address space of a device behind a virtual IOMMU, whose mappings the guest makes.
+//! [`VirtualIommu`]: the address space of devices behind a virtual IOMMU.
 
-use super::follower::Follower;
-use super::span::overlap;
-use super::transaction::Change;
-use super::{AddressSpace, Error, Note, OnProgress, Span, Translation};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// An address space whose sections are the guest's own mappings of its memory. Containers join and
-/// leave by [`VirtualIommu::space`], and get all of them replayed.
+use super::change::Change;
+use super::follower::Follower;
+use super::span::find_overlap;
+use super::{AddressSpace, Error, Note, OnProgress, Span, Translation};
+
+/// An address space whose mappings the guest makes, to its own memory.
 ///
-/// As in a real IOMMU, a mapping leads to an address, and devices see what is there: what is
-/// deleted, withdrawn or discarded in the guest's memory is unmapped here before that call returns,
-/// and is not mapped while it is away, whatever the guest does. When it is restored or populated,
-/// or something else comes to its address, it is mapped again; that is noted where it cannot be
-/// ([`Noted::Behind`](super::Noted::Behind)), and tried again when the guest's memory there changes
-/// or is [restored](AddressSpace::restore).
+/// Containers join and leave through [`VirtualIommu::space`], and get all mappings.
 ///
-/// It tracks dirty pages by itself, when its [space](VirtualIommu::space) is told to. What devices
-/// wrote to until it is dropped is then told by the guest's memory, if that tracks too.
+/// As with a real IOMMU, a mapping leads to a guest physical address, and devices see what the
+/// guest has there:
+/// - If a section of the guest is deleted, withdrawn or discarded, devices lose it before that call
+///   returns, and do not reach it meanwhile, whatever the guest maps.
+/// - If a section comes back, or another one takes its place, it is mapped again.
+/// - If that mapping fails, it is noted ([`NoteKind::BehindViommu`](super::NoteKind)). It is tried
+///   again when the guest's memory changes there or is [restored](AddressSpace::restore).
+///
+/// Dirty pages are tracked apart from the guest's memory, by the [space](VirtualIommu::space) of
+/// the virtual IOMMU. Dirty memory that is not taken before the drop goes to the guest's memory, if
+/// that tracks dirty pages too.
 #[derive(Debug)]
 pub struct VirtualIommu {
-    system: Arc<AddressSpace>,
+    guest: Arc<AddressSpace>,
     follower: Arc<Follower>,
 }
 
@@ -30,56 +34,62 @@ impl Drop for VirtualIommu {
         let Ok(dirty) = self.follower.space.take_dirty() else {
             return;
         };
-        let beyond = self.system.beyond();
-        let state = &mut self.system.lock(beyond.as_deref()).state;
-        if state.tracking {
-            dirty.iter().for_each(|part| {
-                state
-                    .dirty
-                    .insert(&part.memory, part.offset..part.offset + part.length);
-            });
+        let pin_source = self.guest.lock_pin_source();
+        let state = &mut self.guest.lock(pin_source.as_deref()).state;
+        if !state.tracking {
+            return;
+        }
+        for part in dirty {
+            let range = part.offset..part.offset + part.length;
+            state.dirty.insert(&part.memory, range);
         }
     }
 }
 
 impl VirtualIommu {
-    /// Makes one over the guest's memory, which `system` has: it knows what lies where, whether or
-    /// not devices reach it directly. Memory is mapped by as many threads as there, and pins are
-    /// shared with its containers if it [shares them](AddressSpace::with_sharing), which then holds
-    /// for those that join here too.
-    pub fn new(system: &Arc<AddressSpace>) -> Self {
-        let space = AddressSpace::like(system).sharing_with(system);
+    /// Makes a virtual IOMMU over the guest's memory.
+    ///
+    /// `guest` has the sections of the guest, whether or not devices reach them directly. The
+    /// virtual IOMMU maps with as many threads. If `guest`
+    /// [shares pins](AddressSpace::with_sharing), the containers that join here share them too, and
+    /// the safety rules of sharing apply to them.
+    pub fn new(guest: &Arc<AddressSpace>) -> Self {
+        let space = AddressSpace::with_settings_of(guest).sharing_with(guest);
         let follower = Arc::new(Follower::new(space));
-        let beyond = system.beyond();
-        let followers = &mut system.lock(beyond.as_deref()).state.followers;
+        let pin_source = guest.lock_pin_source();
+        let followers = &mut guest.lock(pin_source.as_deref()).state.followers;
         followers.retain(|follower| follower.strong_count() > 0);
         followers.push(Arc::downgrade(&follower));
         Self {
-            system: Arc::clone(system),
+            guest: Arc::clone(guest),
             follower,
         }
     }
 
-    /// Returns the address space, for containers to join and leave.
+    /// Returns the address space that containers join and leave.
     pub fn space(&self) -> &AddressSpace {
         &self.follower.space
     }
 
-    /// Maps what the guest mapped. What was in the same place goes; the same mapping a second time
-    /// changes nothing. What is [withdrawn](AddressSpace::withdraw) is mapped when it is restored.
+    /// Makes a mapping. It replaces former mappings at its IOVAs.
+    ///
+    /// If the same mapping exists, nothing changes. A [withdrawn](AddressSpace::withdraw) section
+    /// is mapped once it is restored.
     ///
     /// # Errors
-    /// [`Error::Untranslated`]; [`Error::Cut`] where a former mapping is there in part; as
-    /// [`super::Transaction::commit`].
+    /// - If the guest has no section at a target address: [`Error::Untranslated`].
+    /// - If a former mapping lies partly at the IOVAs: [`Error::Cut`].
+    /// - As [`Transaction::commit`](super::Transaction::commit).
     pub fn map(&self, translation: Translation) -> Result<Vec<Note>, Error> {
         self.map_with(translation, &|_| ControlFlow::Continue(()))
     }
 
-    /// Maps as [`VirtualIommu::map`], and tells how far it is: a guest may map all of its memory at
-    /// once.
+    /// Maps as [`VirtualIommu::map`], and reports the progress: a guest may map all of its memory
+    /// at once.
     ///
     /// # Errors
-    /// As [`VirtualIommu::map`]; [`Error::Cancelled`] where the function breaks off.
+    /// - As [`VirtualIommu::map`].
+    /// - If `on_progress` returns `Break`: [`Error::Cancelled`].
     pub fn map_with(
         &self,
         translation: Translation,
@@ -88,18 +98,20 @@ impl VirtualIommu {
         self.change(translation.iova, &[translation], on_progress)
     }
 
-    /// Unmaps what the guest unmapped: all mappings in the span, which may have gaps, or be all
-    /// that there is; also what was still mapped there after a failure.
+    /// Removes all mappings in a span, which may have gaps.
+    ///
+    /// Mappings that a former failure left in the span are unmapped too.
     ///
     /// # Errors
-    /// [`Error::Cut`] where it has a part of a mapping only; [`Error::StillMapped`].
+    /// - If a mapping lies partly in the span: [`Error::Cut`].
+    /// - If the kernel refuses to unmap: [`Error::StillMapped`].
     pub fn unmap(&self, iova: Span) -> Result<(), Error> {
-        self.change(iova, &[], &|_| ControlFlow::Continue(()))
-            .map(|_| ())
+        self.change(iova, &[], &|_| ControlFlow::Continue(()))?;
+        Ok(())
     }
 
-    /// Makes these all of the mappings: after the guest has told the virtual IOMMU to forget what
-    /// it knew, or the virtual machine has been restored. What is the same stays mapped throughout.
+    /// Replaces all mappings, after the guest has reset the virtual IOMMU or the virtual machine
+    /// has been restored. Mappings that do not change stay mapped throughout.
     ///
     /// # Errors
     /// As [`VirtualIommu::map`].
@@ -110,10 +122,11 @@ impl VirtualIommu {
         self.replay_with(translations, &|_| ControlFlow::Continue(()))
     }
 
-    /// Maps as [`VirtualIommu::replay`], and tells how far it is.
+    /// Replays as [`VirtualIommu::replay`], and reports the progress.
     ///
     /// # Errors
-    /// As [`VirtualIommu::replay`]; [`Error::Cancelled`] where the function breaks off.
+    /// - As [`VirtualIommu::replay`].
+    /// - If `on_progress` returns `Break`: [`Error::Cancelled`].
     pub fn replay_with(
         &self,
         translations: impl IntoIterator<Item = Translation>,
@@ -122,43 +135,41 @@ impl VirtualIommu {
         self.change(Span::ALL, &Vec::from_iter(translations), on_progress)
     }
 
-    /// Makes these the mappings in a span.
+    /// Replaces the mappings in a span.
     fn change(
         &self,
         within: Span,
         new: &[Translation],
         on_progress: &OnProgress<'_>,
     ) -> Result<Vec<Note>, Error> {
-        let system = self.system.read();
+        let guest = self.guest.read();
         let mut translations = self.follower.translations();
-        if let Some(piece) = translations.cut_by(within) {
-            return Err(Error::Cut {
-                span: within,
-                piece,
-            });
+        if let Some(cut) = translations.cut_by(within) {
+            return Err(Error::Cut { span: within, cut });
         }
-        if let Some((span, with)) = overlap(new.iter().map(|translation| translation.iova)) {
-            return Err(Error::Overlap { span, with });
+        if let Some((span, other)) = find_overlap(new.iter().map(|translation| translation.iova)) {
+            return Err(Error::Overlap { span, other });
         }
-        let mut unknown = new
-            .iter()
-            .filter(|new| translations.get(new.iova) != Some(new));
-        unknown.try_for_each(|translation| translation.check(&system))?;
-        let adds = new
-            .iter()
-            .flat_map(|translation| translation.sections(&system))
-            .collect();
+        for translation in new {
+            if translations.get(translation.iova) != Some(translation) {
+                translation.check(&guest)?;
+            }
+        }
         let change = Change {
             clears: vec![within],
-            adds,
+            adds: new
+                .iter()
+                .flat_map(|translation| translation.sections(&guest))
+                .collect(),
             ..Change::default()
         };
-        let mut space = self.follower.space.lock(Some(&system));
-        let result = space.commit(change, on_progress);
+        let mut space = self.follower.space.lock(Some(&guest));
+        let result = change.commit(&mut space, on_progress);
         if matches!(result, Ok(_) | Err(Error::StillMapped { .. })) {
-            translations.remove_all(within);
-            new.iter()
-                .for_each(|translation| translations.insert(translation.iova, *translation));
+            translations.remove_overlapping(within);
+            for translation in new {
+                translations.insert(translation.iova, *translation);
+            }
         }
         result
     }

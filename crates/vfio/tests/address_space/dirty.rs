@@ -1,8 +1,8 @@
 //! Which pages were written to, over containers that stop at the first gap between mappings, as the
 //! kernel does.
 
-use super::model::{self, Model};
 use super::*;
+use crate::model::Model;
 use passthru_vfio::address_space::{Error, Translation, VirtualIommu};
 use passthru_vfio::container;
 use std::sync::atomic::Ordering;
@@ -41,7 +41,7 @@ fn dirty_pages_behind_gaps_are_read_and_cleared() {
 fn dirty_pages_skip_discarded_granules() {
     let (space, model) = space();
     let (all, granule) = (span(0, 8 * PAGE), 2 * PAGE);
-    let kind = Kind::Granules {
+    let kind = SectionKind::Granules {
         backing: backing(&memory(8 * PAGE)),
         granule,
     };
@@ -56,7 +56,7 @@ fn dirty_pages_skip_discarded_granules() {
 #[test]
 fn dirty_pages_of_all_containers_are_merged() {
     let (space, first) = space();
-    let second = model::model();
+    let second = Model::new();
     join(&space, &second);
     add(&space, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     write(&first, &[1]);
@@ -138,7 +138,7 @@ fn replaced_section_keeps_dirty_pages_by_address() {
 fn every_kind_of_unmap_keeps_dirty_pages() {
     let (space, model, first) = tracking();
     let of = |at: u64| span(at * PAGE, 4 * PAGE);
-    let granules = Kind::Granules {
+    let granules = SectionKind::Granules {
         backing: Backing {
             memory: Arc::clone(&first),
             offset: 0,
@@ -179,7 +179,7 @@ fn viommu_unmap_keeps_dirty_pages() {
     let (system, _) = space();
     let (system, memory) = (Arc::new(system), memory(16 * PAGE));
     add(&system, ram(0, 16 * PAGE, &memory));
-    let (viommu, model) = (VirtualIommu::new(&system), model::model());
+    let (viommu, model) = (VirtualIommu::new(&system), Model::new());
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);
@@ -207,7 +207,7 @@ fn dropped_viommu_hands_dirty_pages_to_guest_memory() {
     let (system, memory) = (Arc::new(system), memory(16 * PAGE));
     add(&system, ram(0, 16 * PAGE, &memory));
     system.set_dirty_tracking(true).unwrap();
-    let (viommu, model) = (VirtualIommu::new(&system), model::model());
+    let (viommu, model) = (VirtualIommu::new(&system), Model::new());
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);
@@ -245,7 +245,7 @@ fn failed_dirty_query_marks_whole_writable_mapping() {
     let (space, model, memory) = tracking();
     let read_only = Section::new(
         span(32 * PAGE, PAGE),
-        Kind::Ram(backing(&memory)),
+        SectionKind::Ram(backing(&memory)),
         Access::Read,
     )
     .unwrap();
@@ -281,7 +281,7 @@ fn failed_take_dirty_keeps_pages_for_next_call() {
 #[test]
 fn dirty_tracking_covers_all_containers_or_none() {
     let (space, first) = space();
-    let second = model::model();
+    let second = Model::new();
     join(&space, &second);
     let are = |models: &[&Arc<Model>]| {
         models
@@ -301,7 +301,7 @@ fn dirty_tracking_covers_all_containers_or_none() {
     );
 
     space.set_dirty_tracking(true).unwrap();
-    let third = model::model();
+    let third = Model::new();
     third.fail(1);
     let container = Arc::clone(&third) as Arc<dyn Dma>;
     assert!(matches!(

@@ -1,32 +1,33 @@
-//! What must be mapped after steps, by their results.
+//! [`Expected`]: the mappings that must exist after a sequence of steps.
 
-use super::steps::{What, pages};
+use super::steps::{SectionContent, pages};
 use passthru_vfio::address_space::Span;
 use std::collections::BTreeMap;
 
-/// The sections that there should be, by their first page.
+/// The expected sections and mappings of a virtual IOMMU.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    pub(super) sections: BTreeMap<u64, Present>,
-    /// The mappings of the virtual IOMMU, by their first page: how long they are, and the page that
-    /// they lead to.
+    /// Sections by their first page.
+    pub(super) sections: BTreeMap<u64, ExpectedSection>,
+    /// Mappings of the virtual IOMMU by their first page: number of pages, and target page.
     pub(super) translations: BTreeMap<u64, (u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Present {
+pub(crate) struct ExpectedSection {
     pub(super) length: u64,
-    what: What,
+    content: SectionContent,
     populated: Vec<u64>,
     pub(super) withdrawn: bool,
 }
 
-/// What should be mapped at a page: the same page of one of the memories.
+/// The expected mapping of a page, to the same page of one of the memories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Nothing,
-    This(usize),
-    Perhaps(usize),
+pub(crate) enum ExpectedPage {
+    Unmapped,
+    Mapped(usize),
+    /// A BAR, which need not be mapped.
+    MaybeMapped(usize),
 }
 
 impl Expected {
@@ -37,36 +38,34 @@ impl Expected {
             .collect()
     }
 
-    pub(crate) fn at(&self, page: u64) -> Wanted {
+    pub(crate) fn at(&self, page: u64) -> ExpectedPage {
         let before = self.sections.range(..=page).next_back();
         let Some((_, section)) = before.filter(|(at, section)| page < *at + section.length) else {
-            return Wanted::Nothing;
+            return ExpectedPage::Unmapped;
         };
-        match section.what {
-            _ if section.withdrawn => Wanted::Nothing,
-            What::Ram(memory) => Wanted::This(memory),
-            What::Granules(memory) if section.populated.contains(&page) => Wanted::This(memory),
-            What::Bar(memory) => Wanted::Perhaps(memory),
-            What::Granules(_) | What::Rom => Wanted::Nothing,
+        match section.content {
+            _ if section.withdrawn => ExpectedPage::Unmapped,
+            SectionContent::Ram(memory) => ExpectedPage::Mapped(memory),
+            SectionContent::Granules(memory) if section.populated.contains(&page) => {
+                ExpectedPage::Mapped(memory)
+            }
+            SectionContent::Bar(memory) => ExpectedPage::MaybeMapped(memory),
+            SectionContent::Granules(_) | SectionContent::Rom => ExpectedPage::Unmapped,
         }
     }
 
-    /// What should be mapped at a page behind the virtual IOMMU: which page of which memory.
-    pub(crate) fn behind(&self, page: u64) -> (u64, Wanted) {
-        let before = self
-            .translations
-            .range(..=page)
-            .next_back()
-            .filter(|_| self.is_translated(page));
-        match before {
-            Some((at, (_, target))) => (target + page - at, self.at(target + page - at)),
-            None => (page, Wanted::Nothing),
+    /// Returns the target page of a page behind the virtual IOMMU, and its expected mapping.
+    pub(crate) fn behind(&self, page: u64) -> (u64, ExpectedPage) {
+        match self.target_of(page) {
+            Some(target) => (target, self.at(target)),
+            None => (page, ExpectedPage::Unmapped),
         }
     }
 
-    pub(super) fn is_translated(&self, page: u64) -> bool {
-        let before = self.translations.range(..=page).next_back();
-        before.is_some_and(|(at, (length, _))| page < at + length)
+    /// Returns the page that a page behind the virtual IOMMU leads to.
+    pub(super) fn target_of(&self, page: u64) -> Option<u64> {
+        let (at, (length, target)) = self.translations.range(..=page).next_back()?;
+        (page < at + length).then_some(target + page - at)
     }
 
     pub(super) fn unmap(&mut self, at: u64, length: u64) {
@@ -74,28 +73,31 @@ impl Expected {
             .retain(|start, _| !(at..at + length).contains(start));
     }
 
-    pub(super) fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, What)]) {
-        let deleted = |at: u64, section: &Present| {
+    /// Removes and adds sections. A section that is added again unchanged keeps its state.
+    pub(super) fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, SectionContent)]) {
+        let mut removed = BTreeMap::new();
+        for (at, section) in std::mem::take(&mut self.sections) {
             let place = pages(at, section.length);
-            dels.iter()
-                .any(|(start, count)| pages(*start, *count).contains(place))
-        };
-        let former = std::mem::take(&mut self.sections);
-        let (gone, kept): (BTreeMap<_, _>, _) = former
-            .into_iter()
-            .partition(|(at, section)| deleted(*at, section));
-        self.sections = kept;
-        for (at, length, what) in adds {
-            let same = gone
-                .get(at)
-                .filter(|section| (section.length, section.what) == (*length, *what));
-            let new = Present {
+            let is_removed = dels
+                .iter()
+                .any(|(start, count)| pages(*start, *count).contains(place));
+            if is_removed {
+                removed.insert(at, section);
+            } else {
+                self.sections.insert(at, section);
+            }
+        }
+        for (at, length, content) in adds {
+            let unchanged = removed
+                .remove(at)
+                .filter(|section| section.length == *length && section.content == *content);
+            let section = unchanged.unwrap_or(ExpectedSection {
                 length: *length,
-                what: *what,
+                content: *content,
                 populated: Vec::new(),
                 withdrawn: false,
-            };
-            self.sections.insert(*at, same.cloned().unwrap_or(new));
+            });
+            self.sections.insert(*at, section);
         }
     }
 

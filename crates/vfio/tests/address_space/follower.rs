@@ -1,9 +1,9 @@
 //! What changes in the guest's memory, behind a virtual IOMMU.
 
-use crate::model::{self, Model, Target};
+use crate::model::{Model, Target};
 use crate::{PAGE, add, backing, bar, join, memory, ram, span};
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Kind, Memory, Noted, Section, Translation, VirtualIommu,
+    AddressSpace, Error, Memory, NoteKind, Section, SectionKind, Translation, VirtualIommu,
 };
 use passthru_vfio::container::Access;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Guest {
     fn new() -> Self {
         let system = Arc::new(AddressSpace::default());
         let viommu = VirtualIommu::new(&system);
-        let (direct, behind) = (model::model(), model::model());
+        let (direct, behind) = (Model::new(), Model::new());
         join(&system, &direct);
         join(viommu.space(), &behind);
         Self {
@@ -54,7 +54,7 @@ fn mapping(length: u64, target: u64) -> Translation {
 }
 
 fn granules(memory: &Arc<Memory>) -> Section {
-    let kind = Kind::Granules {
+    let kind = SectionKind::Granules {
         backing: backing(memory),
         granule: 2 * PAGE,
     };
@@ -72,7 +72,7 @@ fn withdrawn_bar_is_unreachable_whatever_the_guest_maps() {
     assert!(guest.behind.spans().is_empty());
     guest.map(PAGE, BAR);
     guest.viommu.replay([mapping(PAGE, BAR)]).unwrap();
-    let late = model::model();
+    let late = Model::new();
     join(guest.viommu.space(), &late);
     assert!(guest.behind.spans().is_empty() && late.spans().is_empty());
     guest.system.restore(at).unwrap();
@@ -166,7 +166,7 @@ fn failed_map_behind_viommu_is_noted_and_retried() {
         panic!("{notes:?}")
     };
     assert!(
-        matches!(&note.what, Noted::Behind(inner) if matches!(inner.what, Noted::NotMapped(_)))
+        matches!(&note.kind, NoteKind::BehindViommu(inner) if matches!(inner.kind, NoteKind::NotMapped(_)))
     );
     assert_eq!(
         note.to_string(),
@@ -250,7 +250,7 @@ fn withdrawn_bar_stays_unreachable_while_guests_map() {
     let system = Arc::new(AddressSpace::default());
     add(&system, bar(BAR, PAGE, &memory(PAGE)));
     add(&system, ram(0, PAGE, &memory(PAGE)));
-    let models = [model::model(), model::model()];
+    let models = [Model::new(), Model::new()];
     let viommus = models.each_ref().map(|model| {
         let viommu = VirtualIommu::new(&system);
         join(viommu.space(), model);
@@ -269,7 +269,7 @@ fn withdrawn_bar_stays_unreachable_while_guests_map() {
         }
         // A container that comes and goes meanwhile.
         scope.spawn(|| {
-            let late = model::model();
+            let late = Model::new();
             while !done.load(Ordering::Relaxed) {
                 join(viommus[0].space(), &late);
                 viommus[0].space().leave(&(Arc::clone(&late) as _)).unwrap();
@@ -289,7 +289,7 @@ fn withdrawn_bar_stays_unreachable_while_guests_map() {
 #[test]
 fn failed_map_in_one_container_spares_others() {
     let guest = Guest::new();
-    let other = model::model();
+    let other = Model::new();
     join(guest.viommu.space(), &other);
     let memory = memory(2 * PAGE);
     add(&guest.system, ram(0, 2 * PAGE, &memory));
@@ -301,7 +301,7 @@ fn failed_map_in_one_container_spares_others() {
         (guest.behind.spans(), other.spans()),
         (vec![], vec![span(IOVA, PAGE)])
     );
-    let late = model::model();
+    let late = Model::new();
     join(guest.viommu.space(), &late);
     assert_eq!(late.spans(), [span(IOVA, PAGE)]);
     // The same section anew is a change there too.

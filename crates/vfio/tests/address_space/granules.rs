@@ -1,34 +1,28 @@
-//! Memory that comes and goes in granules.
+//! Memory whose granules are populated and discarded.
 
-use crate::model::{self, Model};
-use crate::{PAGE, add, backing, join, memory, ram, space, span, texts};
-use passthru_vfio::address_space::{AddressSpace, Error, Kind, Section};
-use passthru_vfio::container::{Access, Dma};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+use passthru_vfio::address_space::{AddressSpace, Error};
+use passthru_vfio::container::Dma;
+
+use crate::model::Model;
+use crate::{PAGE, add, calls, granules, join, memory, ram, space, span, texts};
 
 const AT: u64 = 0x1_0000_0000;
 const GRANULE: u64 = 2 * PAGE;
 
-/// An address space with 8 granules, none of them populated.
-fn granules(model: &Arc<Model>) -> AddressSpace {
+/// Makes an address space with 8 granules, none of which is populated.
+fn granule_space(model: &Arc<Model>) -> AddressSpace {
     let space = AddressSpace::default();
     join(&space, model);
-    let kind = Kind::Granules {
-        backing: backing(&memory(8 * GRANULE)),
-        granule: GRANULE,
-    };
-    add(
-        &space,
-        Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap(),
-    );
+    add(&space, granules(AT, &memory(8 * GRANULE), GRANULE));
     space
 }
 
 #[test]
 fn populated_granules_are_separate_mappings() {
-    let model = model::model();
-    let space = granules(&model);
+    let model = Model::new();
+    let space = granule_space(&model);
     assert!(model.spans().is_empty());
     space.populate(span(AT, 4 * GRANULE)).unwrap();
     assert_eq!(model.spans().len(), 4);
@@ -41,8 +35,8 @@ fn populated_granules_are_separate_mappings() {
 
 #[test]
 fn failed_populate_changes_nothing() {
-    let model = model::model();
-    let space = granules(&model);
+    let model = Model::new();
+    let space = granule_space(&model);
     space.populate(span(AT + GRANULE, GRANULE)).unwrap();
     model.fail(0b10);
     assert!(matches!(
@@ -51,24 +45,17 @@ fn failed_populate_changes_nothing() {
     ));
     let granule = span(AT + GRANULE, GRANULE);
     assert_eq!(model.spans(), [granule]);
-    let late = model::model();
+    let late = Model::new();
     join(&space, &late);
     assert_eq!(late.spans(), [granule]);
 }
 
 #[test]
 fn granule_limit_is_noted_and_enforced() {
-    let model = model::with(|capabilities| capabilities.max_mappings = Some(3));
+    let model = Model::with_capabilities(|capabilities| capabilities.max_mappings = Some(3));
     let space = AddressSpace::default();
     join(&space, &model);
-    let kind = Kind::Granules {
-        backing: backing(&memory(8 * GRANULE)),
-        granule: GRANULE,
-    };
-    let notes = add(
-        &space,
-        Section::new(span(AT, 8 * GRANULE), kind, Access::ReadWrite).unwrap(),
-    );
+    let notes = add(&space, granules(AT, &memory(8 * GRANULE), GRANULE));
     assert!(
         texts(&notes).contains("would need 8 mappings, but the limit is 3"),
         "{}",
@@ -95,16 +82,11 @@ fn granule_limit_is_noted_and_enforced() {
 fn granule_size_can_be_changed() {
     let (space, _) = space();
     let memory = memory(2 * GRANULE);
-    let of = |granule| {
-        let kind = Kind::Granules {
-            backing: backing(&memory),
-            granule,
-        };
-        Section::new(span(AT, 2 * GRANULE), kind, Access::ReadWrite).unwrap()
-    };
-    add(&space, of(GRANULE));
+    add(&space, granules(AT, &memory, GRANULE));
     let mut change = space.begin();
-    change.del(span(AT, 2 * GRANULE)).add(of(PAGE));
+    change
+        .del(span(AT, 2 * GRANULE))
+        .add(granules(AT, &memory, PAGE));
     change.commit().unwrap();
     space.populate(span(AT, PAGE)).unwrap();
 }
@@ -121,10 +103,10 @@ fn partial_granules_are_refused() {
         space.discard(span(AT, PAGE)),
         Err(Error::NotGranules { .. })
     ));
-    let space = granules(&model::model());
+    let space = granule_space(&Model::new());
     assert!(matches!(
         space.populate(span(AT, PAGE)),
-        Err(Error::Granule {
+        Err(Error::PartialGranule {
             granule: GRANULE,
             ..
         })
@@ -137,8 +119,8 @@ fn partial_granules_are_refused() {
 
 #[test]
 fn failed_discard_names_granule_and_keeps_memory() {
-    let model = model::model();
-    let space = granules(&model);
+    let model = Model::new();
+    let space = granule_space(&model);
     space.populate(span(AT, 2 * GRANULE)).unwrap();
     model.fail(1);
     let error = space.discard(span(AT, 2 * GRANULE)).unwrap_err();
@@ -148,11 +130,9 @@ fn failed_discard_names_granule_and_keeps_memory() {
     );
     let container = Arc::clone(&model) as Arc<dyn Dma>;
     assert_eq!(space.mappings(&container).unwrap(), [span(AT, GRANULE)]);
-    // The guest may have other pages there later, so what is mapped still makes room for them.
-    let before = model.calls.load(Ordering::Relaxed);
+    // The guest may have other pages there later, so the old mapping is replaced.
+    let before = calls(&model);
     space.populate(span(AT, GRANULE)).unwrap();
-    assert_eq!(
-        (model.calls.load(Ordering::Relaxed), model.spans()),
-        (before + 2, vec![span(AT, GRANULE)])
-    );
+    assert_eq!(calls(&model), before + 2);
+    assert_eq!(model.spans(), [span(AT, GRANULE)]);
 }

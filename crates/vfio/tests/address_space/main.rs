@@ -1,6 +1,7 @@
-//! Address spaces over a container in memory.
+//! Tests of address spaces over containers in memory.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod bars;
 mod changes;
 mod dirty;
 mod expected;
@@ -8,15 +9,20 @@ mod follower;
 mod granules;
 mod model;
 mod random;
+mod rules;
 mod steps;
 mod threads;
 mod viommu;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Kind, Memory, Note, Pages, Section, Span,
+    AddressSpace, Backing, Memory, Note, Pages, Section, SectionKind, Span, Translation,
 };
 use passthru_vfio::container::{Access, Dma};
-use std::sync::Arc;
+
+use model::{Model, Target};
 
 const PAGE: u64 = 0x1000;
 
@@ -39,23 +45,50 @@ fn backing(memory: &Arc<Memory>) -> Backing {
     }
 }
 
+/// Makes a section of granules, none of which is populated.
+fn granules(at: u64, memory: &Arc<Memory>, granule: u64) -> Section {
+    let kind = SectionKind::Granules {
+        backing: backing(memory),
+        granule,
+    };
+    Section::new(span(at, memory.len()), kind, Access::ReadWrite).unwrap()
+}
+
+fn translation(iova: u64, length: u64, target: u64) -> Translation {
+    Translation {
+        iova: span(iova, length),
+        target,
+        access: Access::ReadWrite,
+    }
+}
+
+/// Returns the target of a mapping that leads to `offset` in a memory.
+fn address(memory: &Memory, offset: u64) -> Option<Target> {
+    Some(Target::Address(memory.address().unwrap() as u64 + offset))
+}
+
+fn calls(model: &Model) -> u64 {
+    model.calls.load(Ordering::Relaxed)
+}
+
 fn bar(at: u64, length: u64, memory: &Arc<Memory>) -> Section {
     Section::new(
         span(at, length),
-        Kind::Bar(backing(memory)),
+        SectionKind::Bar(backing(memory)),
         Access::ReadWrite,
     )
     .unwrap()
 }
 
-/// An address space with one container.
-fn space() -> (AddressSpace, Arc<model::Model>) {
-    let (space, model) = (AddressSpace::default(), model::model());
+/// Makes an address space with one container.
+fn space() -> (AddressSpace, Arc<Model>) {
+    let space = AddressSpace::default();
+    let model = Model::new();
     join(&space, &model);
     (space, model)
 }
 
-fn join(space: &AddressSpace, model: &Arc<model::Model>) -> Vec<Note> {
+fn join(space: &AddressSpace, model: &Arc<Model>) -> Vec<Note> {
     space.join(Arc::clone(model) as Arc<dyn Dma>).unwrap()
 }
 

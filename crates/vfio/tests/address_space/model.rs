@@ -1,4 +1,4 @@
-//! A container in memory that answers as the kernel does, and fails when a test says so.
+//! [`Model`]: a container in memory that behaves as the kernel does, with failures on request.
 #![allow(unsafe_code)]
 
 use passthru_vfio::address_space::Span;
@@ -10,61 +10,62 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What a mapping leads to.
+/// The memory behind a mapping: an address, or a descriptor with an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Address(u64),
     File(i32, u64),
 }
 
-/// A mapping: its last IOVA and where it leads.
+/// A mapping: its last IOVA, its target and its access.
 pub(crate) type Mapping = (u64, Target, Access);
 
+/// A container in memory.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) capabilities: Capabilities,
     pub(crate) usable: Mutex<IovaRanges>,
     mappings: Mutex<BTreeMap<u64, Mapping>>,
-    /// The pages that were written to, of what is mapped.
+    /// Dirty pages of the mappings.
     pub(crate) dirty: Mutex<BTreeSet<u64>>,
     pub(crate) tracking: AtomicBool,
-    /// Bit i says that the call i from now fails.
+    /// Calls that fail: bit i is the i-th call from now on.
     failures: AtomicU64,
     pub(crate) calls: AtomicU64,
-    /// Whether a call failed after it was done, since failures were asked for.
+    /// Whether a call took effect and then failed, since [`Model::fail`].
     late: AtomicBool,
-    /// Whether a call failed after one that failed so: then nobody can know what is mapped.
+    /// Whether a second call failed after such a call: then the mappings cannot be known.
     pub(crate) doubtful: AtomicBool,
 }
 
-/// A container without limits.
-pub(crate) fn model() -> Arc<Model> {
-    with(|_| ())
-}
-
-/// A container with other capabilities.
-pub(crate) fn with(change: impl FnOnce(&mut Capabilities)) -> Arc<Model> {
-    let mut capabilities = Capabilities::minimal(Backend::Iommufd);
-    capabilities.map_file = true;
-    change(&mut capabilities);
-    Arc::new(Model {
-        capabilities,
-        usable: Mutex::new(IovaRanges {
-            ranges: vec![0..=u64::MAX],
-            alignment: 0x1000,
-        }),
-        mappings: Mutex::default(),
-        dirty: Mutex::default(),
-        tracking: AtomicBool::new(false),
-        failures: AtomicU64::new(0),
-        calls: AtomicU64::new(0),
-        late: AtomicBool::new(false),
-        doubtful: AtomicBool::new(false),
-    })
-}
-
 impl Model {
-    /// Has calls to come fail, one for each bit that is set, the lowest for the next one.
+    /// Makes a container without limits, which can map files.
+    pub(crate) fn new() -> Arc<Self> {
+        Self::with_capabilities(|_| ())
+    }
+
+    /// Makes a container whose capabilities `change` adapts.
+    pub(crate) fn with_capabilities(change: impl FnOnce(&mut Capabilities)) -> Arc<Self> {
+        let mut capabilities = Capabilities::minimal(Backend::Iommufd);
+        capabilities.map_file = true;
+        change(&mut capabilities);
+        Arc::new(Self {
+            capabilities,
+            usable: Mutex::new(IovaRanges {
+                ranges: vec![0..=u64::MAX],
+                alignment: 0x1000,
+            }),
+            mappings: Mutex::default(),
+            dirty: Mutex::default(),
+            tracking: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            late: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
+        })
+    }
+
+    /// Sets the calls that fail: bit i is the i-th call from now on.
     pub(crate) fn fail(&self, failures: u64) {
         self.failures.store(failures, Ordering::Relaxed);
         self.late.store(false, Ordering::Relaxed);
@@ -81,7 +82,7 @@ impl Model {
             .collect()
     }
 
-    /// What a device finds at an IOVA.
+    /// Returns the memory that a device reaches at an IOVA.
     pub(crate) fn at(&self, iova: u64) -> Option<Target> {
         let mappings = self.mappings.lock().unwrap();
         let (start, (last, target, _)) = mappings.range(..=iova).next_back()?;
@@ -92,8 +93,10 @@ impl Model {
         })
     }
 
-    /// Whether this call fails, and if so, whether it is done nevertheless: the kernel fails so
-    /// when it cannot give its answer back.
+    /// Counts a call and decides whether it fails.
+    ///
+    /// Every third failure takes effect first and returns `Ok` with the errno: the kernel fails so
+    /// if it cannot copy its results to the caller (`EFAULT`). Other failures return the error.
     fn call(&self) -> io::Result<Option<Errno>> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let failures = self
@@ -114,14 +117,15 @@ impl Model {
         }
     }
 
-    /// A device writes to a page, if it is mapped.
+    /// Writes to a page as a device does. Returns its memory, if the page is mapped.
     pub(crate) fn write(&self, page: u64) -> Option<Target> {
         let target = self.at(page)?;
         self.dirty.lock().unwrap().insert(page);
         Some(target)
     }
 
-    fn tell(&self, iova: u64, length: u64, clear: bool, most: usize, bitmap: &mut [u64]) {
+    /// Sets the bits of dirty pages, up to the first gap and of at most `most` pages.
+    fn read_dirty(&self, iova: u64, length: u64, clear: bool, most: usize, bitmap: &mut [u64]) {
         let mut dirty = self.dirty.lock().unwrap();
         let pages = (iova..iova + length).step_by(0x1000).take(most);
         for (bit, page) in pages
@@ -144,9 +148,11 @@ impl Model {
             .checked_sub(1)
             .and_then(|length| iova.checked_add(length))
             .ok_or(Errno::OVERFLOW)?;
-        let fits =
-            |range: &std::ops::RangeInclusive<u64>| range.contains(&iova) && range.contains(&last);
-        if !usable.ranges.iter().any(fits) || !(iova | length).is_multiple_of(usable.alignment) {
+        let is_usable = usable
+            .ranges
+            .iter()
+            .any(|range| range.contains(&iova) && range.contains(&last));
+        if !is_usable || !(iova | length).is_multiple_of(usable.alignment) {
             return Err(Errno::INVAL.into());
         }
         let mut mappings = self.mappings.lock().unwrap();
@@ -161,8 +167,10 @@ impl Model {
         late.map_or(Ok(()), |errno| Err(errno.into()))
     }
 
-    /// As the kernel: whole mappings, those before one that is cut are gone, nothing there is an
-    /// error.
+    /// Unmaps as the kernel does.
+    ///
+    /// - If the range cuts a mapping, the mappings before that one are gone, and the call fails.
+    /// - If the range has no mapping, the call fails.
     fn remove(&self, iova: u64, length: u64) -> io::Result<u64> {
         let late = self.call()?;
         let end = iova.saturating_add(length - 1);
@@ -170,7 +178,7 @@ impl Model {
         let overlapping: Vec<_> = mappings
             .range(..=end)
             .filter(|(_, (last, ..))| *last >= iova)
-            .map(|(s, m)| (*s, m.0))
+            .map(|(start, (last, ..))| (*start, *last))
             .collect();
         let mut bytes = 0;
         for (start, last) in overlapping {
@@ -192,7 +200,7 @@ impl Model {
     }
 }
 
-// SAFETY: no device reaches memory by it.
+// SAFETY: no device reaches memory through a model.
 unsafe impl Dma for Model {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
@@ -273,14 +281,14 @@ unsafe impl Dma for Model {
         })
     }
 
-    /// As the kernel: it stops at the first gap, and a failure can come after some pages were read
-    /// and made clean, here one.
+    /// Reads dirty pages as the kernel does, up to the first gap. A call that fails has read and
+    /// cleared one page.
     fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error> {
         let answer = self
             .call()
             .and_then(|late| late.map_or(Ok(()), |errno| Err(errno.into())));
         let most = if answer.is_ok() { usize::MAX } else { 1 };
-        self.tell(range.iova, range.length, clear, most, bitmap);
+        self.read_dirty(range.iova, range.length, clear, most, bitmap);
         answer.map_err(|source| Error::DirtyPages {
             iova: range.iova,
             length: range.length,
@@ -293,14 +301,13 @@ unsafe impl Dma for Model {
         if !self.tracking.load(Ordering::Relaxed) {
             return Err(Error::NotTracking);
         }
-        let mut told = vec![0; bitmap.len()];
-        self.tell(range.iova, range.length, false, usize::MAX, &mut told);
-        let answer = self.unmap(range.iova, range.length)?;
-        bitmap
-            .iter_mut()
-            .zip(told)
-            .for_each(|(to, word)| *to |= word);
-        Ok(answer)
+        let mut dirty = vec![0; bitmap.len()];
+        self.read_dirty(range.iova, range.length, false, usize::MAX, &mut dirty);
+        let unmapped = self.unmap(range.iova, range.length)?;
+        for (to, word) in bitmap.iter_mut().zip(dirty) {
+            *to |= word;
+        }
+        Ok(unmapped)
     }
 
     fn ioas(&self) -> Option<&Arc<passthru_iommufd::Ioas>> {

@@ -1,10 +1,11 @@
-//! Random sequences of changes, and what must be mapped after each: for a container in memory, and
-//! for the kernel's.
+//! [`Step`]: a random step on address spaces, and [`Runner`], which does the steps.
+//!
+//! The tests use them on containers in memory and, on the virtual host, on the kernel's.
 
 use super::expected::Expected;
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Memory, Note, Noted, Pages, Section, Span, Translation,
-    VirtualIommu,
+    AddressSpace, Backing, Error, Memory, Note, NoteKind, Pages, Section, SectionKind, Span,
+    Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
 use proptest::collection::vec;
@@ -12,20 +13,21 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::Arc;
 
-/// Sections begin in so many pages.
+/// Number of pages in which sections begin.
 pub(crate) const PAGES: u64 = 24;
-/// Sections may end after that, but not here.
+/// Number of pages that all sections lie in.
 pub(crate) const END: u64 = PAGES + 8;
 pub(crate) const PAGE: u64 = 0x1000;
-/// The address of the first page.
+/// Address of the first page.
 pub(crate) const BASE: u64 = 1 << 24;
 
+/// A step. Places are given by first page and number of pages.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Deletes the sections here if there are any, and adds these.
+    /// Removes the sections at some places, if there are any, and adds others.
     Change {
         dels: Vec<(u64, u64)>,
-        adds: Vec<(u64, u64, What)>,
+        adds: Vec<(u64, u64, SectionContent)>,
     },
     Populate(u64, u64),
     Discard(u64, u64),
@@ -33,21 +35,21 @@ pub(crate) enum Step {
     Restore(usize),
     Join,
     Leave,
-    /// The guest maps pages in the virtual IOMMU, to where some of its memory starts.
+    /// Maps pages in the virtual IOMMU.
     Map {
         at: u64,
         length: u64,
         target: u64,
     },
-    /// It unmaps what is there.
+    /// Unmaps all pages of a place in the virtual IOMMU.
     Unmap(u64, u64),
-    /// It says anew which of its mappings there are: every other one.
+    /// Replaces all mappings of the virtual IOMMU by every other one.
     Replay,
 }
 
-/// What a section is, of which memory.
+/// The kind of a section, with the index of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum SectionContent {
     Ram(usize),
     Granules(usize),
     Bar(usize),
@@ -55,15 +57,17 @@ pub(crate) enum What {
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let add = (place(), what()).prop_map(|((at, length), what)| (at, length, what));
+    let add = (place(), content()).prop_map(|((at, length), content)| (at, length, content));
     prop_oneof![
-        8 => (vec(place(), 0..3), vec(add, 0..4)).prop_map(|(dels, adds)| Step::Change { dels, adds }),
+        8 => (vec(place(), 0..3), vec(add, 0..4))
+            .prop_map(|(dels, adds)| Step::Change { dels, adds }),
         2 => place().prop_map(|(at, length)| Step::Populate(at, length)),
         2 => place().prop_map(|(at, length)| Step::Discard(at, length)),
         1 => any::<usize>().prop_map(Step::Withdraw),
         1 => any::<usize>().prop_map(Step::Restore),
         1 => select(vec![Step::Join, Step::Leave]),
-        3 => (place(), 0..PAGES).prop_map(|((at, length), target)| Step::Map { at, length, target }),
+        3 => (place(), 0..PAGES)
+            .prop_map(|((at, length), target)| Step::Map { at, length, target }),
         1 => place().prop_map(|(at, length)| Step::Unmap(at, length)),
         1 => Just(Step::Replay),
     ]
@@ -73,12 +77,12 @@ fn place() -> impl Strategy<Value = (u64, u64)> {
     (0..PAGES, 1..=6_u64)
 }
 
-fn what() -> impl Strategy<Value = What> {
+fn content() -> impl Strategy<Value = SectionContent> {
     prop_oneof![
-        4 => (0..2_usize).prop_map(What::Ram),
-        2 => (0..2_usize).prop_map(What::Granules),
-        2 => (0..2_usize).prop_map(What::Bar),
-        1 => Just(What::Rom),
+        4 => (0..2_usize).prop_map(SectionContent::Ram),
+        2 => (0..2_usize).prop_map(SectionContent::Granules),
+        2 => (0..2_usize).prop_map(SectionContent::Bar),
+        1 => Just(SectionContent::Rom),
     ]
 }
 
@@ -86,8 +90,7 @@ pub(crate) fn pages(at: u64, length: u64) -> Span {
     Span::new(BASE + at * PAGE, length * PAGE).unwrap()
 }
 
-/// An address space to which the steps are done, with a virtual IOMMU over it, and what is expected
-/// of both.
+/// An address space with a virtual IOMMU over it, and the expected state of both.
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub(crate) space: Arc<AddressSpace>,
@@ -96,19 +99,18 @@ pub(crate) struct Runner {
     pub(crate) joined: Vec<bool>,
     pub(crate) memories: [Arc<Memory>; 2],
     pub(crate) expected: Expected,
-    /// Whether something could not be undone or unmapped: then only what is mapped must be right,
-    /// not all that should be.
+    /// Whether a step could not be undone, or left mappings: then mappings may be missing or stale.
     pub(crate) broken: bool,
-    /// A container that left with mappings in it, which belongs to nobody now.
+    /// Index of a container that left with mappings in it.
     pub(crate) abandoned: Option<usize>,
-    /// Whether something could not be mapped behind the virtual IOMMU, which was noted.
+    /// Whether a note reported a section that could not be mapped.
     pub(crate) noted: bool,
-    /// How many pieces shared their pins with another container.
+    /// Number of mappings that shared their pins with another container.
     pub(crate) shared: usize,
 }
 
 impl Runner {
-    /// Begins with the first of the containers, and with those behind the virtual IOMMU.
+    /// Joins the first container, and the containers `behind` the virtual IOMMU.
     pub(crate) fn new(
         space: AddressSpace,
         containers: Vec<Arc<dyn Dma>>,
@@ -117,20 +119,19 @@ impl Runner {
         let space = Arc::new(space);
         space.join(Arc::clone(&containers[0])).unwrap();
         let viommu = VirtualIommu::new(&space);
-        behind
-            .iter()
-            .for_each(|container| drop(viommu.space().join(Arc::clone(container)).unwrap()));
+        for container in behind {
+            viommu.space().join(Arc::clone(container)).unwrap();
+        }
         let joined = (0..containers.len()).map(|index| index == 0).collect();
         let memories =
             [(); 2].map(|()| Arc::new(Memory::anonymous(END * PAGE, Pages::Base).unwrap()));
-        let expected = Expected::default();
         Self {
             space,
             viommu,
             containers,
             joined,
             memories,
-            expected,
+            expected: Expected::default(),
             broken: false,
             abandoned: None,
             noted: false,
@@ -138,13 +139,14 @@ impl Runner {
         }
     }
 
+    /// Does a step, and updates the expected state if it succeeds.
     pub(crate) fn step(&mut self, step: &Step) {
         let result = match step {
             Step::Change { dels, adds } => self.change(dels, adds),
             Step::Populate(at, length) => self.populate(*at, *length),
             Step::Discard(at, length) => self.discard(*at, *length),
-            Step::Withdraw(index) => self.withdraw(*index, true),
-            Step::Restore(index) => self.withdraw(*index, false),
+            Step::Withdraw(index) => self.withdraw(*index),
+            Step::Restore(index) => self.restore(*index),
             Step::Join => self.join(),
             Step::Leave => self.leave(),
             Step::Map { at, length, target } => self.map(*at, *length, *target),
@@ -154,30 +156,36 @@ impl Runner {
         self.broken |= matches!(result, Err(Error::Lost { .. } | Error::StillMapped { .. }));
     }
 
-    /// Once nothing fails any more, all of it can be made right.
+    /// Repairs all effects of failures. No call may fail any more.
     pub(crate) fn restore_all(&mut self) {
-        (self.noted, self.broken) = (false, false);
+        self.noted = false;
+        self.broken = false;
         if self.expected.sections.is_empty() {
-            self.change(&[(0, END)], &[]).unwrap()
+            self.change(&[(0, END)], &[]).unwrap();
         } else {
-            drop(self.space.restore(Span::ALL).unwrap())
+            self.space.restore(Span::ALL).unwrap();
         }
-        self.expected
-            .sections
-            .values_mut()
-            .for_each(|section| section.withdrawn = false);
-        for page in (0..END).filter(|page| !self.expected.is_translated(*page)) {
-            self.viommu.unmap(pages(page, 1)).unwrap();
+        for section in self.expected.sections.values_mut() {
+            section.withdrawn = false;
+        }
+        for page in 0..END {
+            if self.expected.target_of(page).is_none() {
+                self.viommu.unmap(pages(page, 1)).unwrap();
+            }
         }
     }
 
-    fn change(&mut self, dels: &[(u64, u64)], adds: &[(u64, u64, What)]) -> Result<(), Error> {
+    fn change(
+        &mut self,
+        dels: &[(u64, u64)],
+        adds: &[(u64, u64, SectionContent)],
+    ) -> Result<(), Error> {
         let mut change = self.space.begin();
         for (at, length) in dels {
             change.clear(pages(*at, *length));
         }
-        for (at, length, what) in adds {
-            change.add(self.section(*at, *length, *what));
+        for (at, length, content) in adds {
+            change.add(self.section(*at, *length, *content));
         }
         let result = change.commit();
         let result = self.note(result);
@@ -187,21 +195,24 @@ impl Runner {
         result
     }
 
-    fn section(&self, at: u64, length: u64, what: What) -> Section {
-        let part = |memory: usize| Backing {
-            memory: Arc::clone(&self.memories[memory]),
-            offset: at * PAGE,
-        };
-        let kind = match what {
-            What::Ram(memory) => Kind::Ram(part(memory)),
-            What::Granules(memory) => Kind::Granules {
-                backing: part(memory),
+    fn section(&self, at: u64, length: u64, content: SectionContent) -> Section {
+        let kind = match content {
+            SectionContent::Ram(memory) => SectionKind::Ram(self.backing(memory, at)),
+            SectionContent::Granules(memory) => SectionKind::Granules {
+                backing: self.backing(memory, at),
                 granule: PAGE,
             },
-            What::Bar(memory) => Kind::Bar(part(memory)),
-            What::Rom => Kind::Rom,
+            SectionContent::Bar(memory) => SectionKind::Bar(self.backing(memory, at)),
+            SectionContent::Rom => SectionKind::Rom,
         };
         Section::new(pages(at, length), kind, Access::ReadWrite).unwrap()
+    }
+
+    fn backing(&self, memory: usize, at: u64) -> Backing {
+        Backing {
+            memory: Arc::clone(&self.memories[memory]),
+            offset: at * PAGE,
+        }
     }
 
     fn populate(&mut self, at: u64, length: u64) -> Result<(), Error> {
@@ -221,23 +232,40 @@ impl Runner {
         result
     }
 
-    fn withdraw(&mut self, index: usize, withdrawn: bool) -> Result<(), Error> {
+    /// Returns the first page and the length of one of the sections, if there are any.
+    fn choose_section(&self, index: usize) -> Option<(u64, u64)> {
         let count = self.expected.sections.len().max(1);
-        let Some((at, section)) = self.expected.sections.iter_mut().nth(index % count) else {
+        let (at, section) = self.expected.sections.iter().nth(index % count)?;
+        Some((*at, section.length))
+    }
+
+    fn withdraw(&mut self, index: usize) -> Result<(), Error> {
+        let Some((at, length)) = self.choose_section(index) else {
             return Ok(());
         };
-        let place = pages(*at, section.length);
-        let result = if withdrawn {
-            self.space.withdraw(place)
-        } else {
-            self.space
-                .restore(place)
-                .map(|notes| self.noted |= missing(&notes))
-        };
-        if is_done(&result) {
-            section.withdrawn = withdrawn;
-        }
+        let result = self.space.withdraw(pages(at, length));
+        self.set_withdrawn(at, true, &result);
         result
+    }
+
+    fn restore(&mut self, index: usize) -> Result<(), Error> {
+        let Some((at, length)) = self.choose_section(index) else {
+            return Ok(());
+        };
+        let result = self.space.restore(pages(at, length));
+        if let Ok(notes) = &result {
+            self.noted |= is_missing(notes);
+        }
+        let result = result.map(|_| ());
+        self.set_withdrawn(at, false, &result);
+        result
+    }
+
+    fn set_withdrawn(&mut self, at: u64, withdrawn: bool, result: &Result<(), Error>) {
+        if is_done(result) {
+            let section = self.expected.sections.get_mut(&at);
+            section.unwrap().withdrawn = withdrawn;
+        }
     }
 
     fn map(&mut self, at: u64, length: u64, target: u64) -> Result<(), Error> {
@@ -259,27 +287,27 @@ impl Runner {
     }
 
     fn replay(&mut self) -> Result<(), Error> {
-        let kept: Vec<_> = self
-            .expected
-            .translations
-            .iter()
-            .step_by(2)
-            .map(|(at, to)| (*at, *to))
-            .collect();
-        let all = kept
+        let mut kept = self.expected.translations.clone();
+        let mut index = 0;
+        kept.retain(|_, _| {
+            index += 1;
+            index % 2 == 1
+        });
+        let translations = kept
             .iter()
             .map(|(at, (length, target))| translation(*at, *length, *target));
-        let result = self.viommu.replay(all);
+        let result = self.viommu.replay(translations);
         let result = self.note(result);
         if is_done(&result) {
-            self.expected.translations = kept.into_iter().collect();
+            self.expected.translations = kept;
         }
         result
     }
 
+    /// Evaluates the notes of a result.
     fn note(&mut self, result: Result<Vec<Note>, Error>) -> Result<(), Error> {
         if let Ok(notes) | Err(Error::StillMapped { notes, .. }) = &result {
-            self.noted |= missing(notes);
+            self.noted |= is_missing(notes);
             self.shared += notes.iter().filter(|note| is_shared(note)).count();
         }
         result.map(|_| ())
@@ -304,6 +332,7 @@ impl Runner {
         self.abandon(index, result)
     }
 
+    /// Marks a container as abandoned if mappings are left in it.
     fn abandon(&mut self, index: usize, result: Result<(), Error>) -> Result<(), Error> {
         if matches!(result, Err(Error::Lost { .. } | Error::StillMapped { .. })) {
             self.abandoned = Some(index);
@@ -322,19 +351,19 @@ fn translation(at: u64, length: u64, target: u64) -> Translation {
 }
 
 fn is_shared(note: &Note) -> bool {
-    matches!(&note.what, Noted::Shared(_))
-        || matches!(&note.what, Noted::Behind(note) if is_shared(note))
+    matches!(&note.kind, NoteKind::Shared(_))
+        || matches!(&note.kind, NoteKind::BehindViommu(note) if is_shared(note))
 }
 
-/// Whether something is missing behind the virtual IOMMU.
-pub(crate) fn missing(notes: &[Note]) -> bool {
-    let is_missing = |note: &Note| matches!(note.what, Noted::NotMapped(_));
-    notes.iter().any(|note| {
-        is_missing(note) || matches!(&note.what, Noted::Behind(note) if is_missing(note))
+/// Returns whether a note reports a section that could not be mapped.
+pub(crate) fn is_missing(notes: &[Note]) -> bool {
+    notes.iter().any(|note| match &note.kind {
+        NoteKind::BehindViommu(note) => matches!(note.kind, NoteKind::NotMapped(_)),
+        kind => matches!(kind, NoteKind::NotMapped(_)),
     })
 }
 
-/// Whether the change is made, though perhaps something old could not be unmapped.
+/// Returns whether the change is made, even if former mappings remain.
 fn is_done(result: &Result<(), Error>) -> bool {
     matches!(result, Ok(()) | Err(Error::StillMapped { .. }))
 }

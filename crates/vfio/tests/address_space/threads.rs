@@ -1,7 +1,7 @@
 //! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one
 //! fails.
 
-use crate::model::{self, Model};
+use crate::model::Model;
 use crate::{memory, ram, span};
 use passthru_vfio::address_space::{
     AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Span, Translation,
@@ -30,7 +30,7 @@ fn large() -> (Arc<Memory>, Section) {
 }
 
 fn joined(space: &AddressSpace) -> Arc<Model> {
-    let model = model::model();
+    let model = Model::new();
     space.join(Arc::clone(&model) as Arc<dyn Dma>).unwrap();
     model
 }
@@ -160,7 +160,7 @@ impl Seen {
 #[test]
 fn pages_are_populated_once_for_all_containers() {
     const LENGTH: u64 = 128 << 20;
-    let by_address = || model::with(|capabilities| capabilities.map_file = false);
+    let by_address = || Model::with_capabilities(|capabilities| capabilities.map_file = false);
     let add = |space: &AddressSpace, memory: Memory| {
         let (seen, mut change) = (Seen::default(), space.begin());
         change.add(ram(1 << 32, LENGTH, &Arc::new(memory)));
@@ -177,14 +177,14 @@ fn pages_are_populated_once_for_all_containers() {
     let memfd = || Memory::memfd(LENGTH, Pages::Base).unwrap();
 
     let space = four();
-    join(&space, model::model());
+    join(&space, Model::new());
     assert_eq!(add(&space, memfd()), [0, LENGTH]);
-    assert_eq!(join(&space, model::model()), [0, LENGTH]);
+    assert_eq!(join(&space, Model::new()), [0, LENGTH]);
     assert_eq!(join(&space, by_address()), [LENGTH, LENGTH]);
     assert_eq!(join(&space, by_address()), [0, LENGTH]);
 
     let space = four();
-    for container in [model::model(), by_address(), by_address()] {
+    for container in [Model::new(), by_address(), by_address()] {
         join(&space, container);
     }
     assert_eq!(add(&space, memfd()), [LENGTH, LENGTH]);

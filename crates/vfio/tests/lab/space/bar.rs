@@ -7,7 +7,7 @@ use crate::edu::{decode, enable};
 use crate::taken::{Taken, iommufd, take_two};
 use passthru_lab::devices::{CMB_NVME, EDU};
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Kind, Memory, Note, Noted, Pages, Section, Span, Translation,
+    AddressSpace, Backing, Memory, Note, NoteKind, Pages, Section, SectionKind, Span, Translation,
     VirtualIommu,
 };
 use passthru_vfio::container::{Access, AttachOptions, Container, IommufdContainer, Member};
@@ -65,7 +65,7 @@ impl Peers {
     fn bar(&self) -> Section {
         let buf = self.disk.region(BUFFER).unwrap().dma_buf(0..PAGE).unwrap();
         let memory = Arc::new(Memory::from_file(buf, 0, PAGE, Box::new(self.disk.clone())));
-        let kind = Kind::Bar(Backing { memory, offset: 0 });
+        let kind = SectionKind::Bar(Backing { memory, offset: 0 });
         Section::new(Self::place(), kind, Access::ReadWrite).unwrap()
     }
 
@@ -144,9 +144,9 @@ fn bar_restored_without_decode_is_noted_and_mapped_later() {
         peers.system.withdraw(Peers::place()).unwrap();
         decode(&peers.disk, false);
         let notes = peers.system.restore(Peers::place()).unwrap();
-        let is_missing = |note: &Note| matches!(note.what, Noted::NotMapped(_));
-        let found = notes.iter().any(|note| match &note.what {
-            Noted::Behind(note) => behind && is_missing(note),
+        let is_missing = |note: &Note| matches!(note.kind, NoteKind::NotMapped(_));
+        let found = notes.iter().any(|note| match &note.kind {
+            NoteKind::BehindViommu(note) => behind && is_missing(note),
             _ => !behind && is_missing(note),
         });
         assert!(found, "{notes:?}");

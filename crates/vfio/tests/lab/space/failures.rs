@@ -3,10 +3,10 @@
 use super::random::is_mapped;
 use super::sharing::shared;
 use super::{Guest, PAGE};
-use crate::steps::{BASE, END, missing, pages};
+use crate::steps::{BASE, END, is_missing, pages};
 use passthru_lab::{Failure, Held, each_failure};
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Error, Kind, Mapper, Memory, Note, Pages, Section, Sharing, Span,
+    AddressSpace, Backing, Error, Mapper, Memory, Note, Pages, Section, SectionKind, Sharing, Span,
     Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma, IommufdContainer};
@@ -99,7 +99,7 @@ impl<'a> World<'a> {
             memory: Arc::clone(&memories.old),
             offset: 0,
         };
-        let granules = Kind::Granules {
+        let granules = SectionKind::Granules {
             backing,
             granule: PAGE,
         };
@@ -161,10 +161,10 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
                 assert_eq!(world.state(), state, "{error}");
                 operation(&world).unwrap();
             }
-            Ok(notes) if missing(notes) => {
+            Ok(notes) if is_missing(notes) => {
                 failed += 1;
                 assert!(
-                    !missing(&world.system.restore(Span::ALL).unwrap()),
+                    !is_missing(&world.system.restore(Span::ALL).unwrap()),
                     "{notes:?}"
                 );
             }
@@ -258,10 +258,10 @@ fn failed_restore_can_be_repeated() {
         world.system.withdraw(pages(0, 4)).unwrap();
         let result = failure.during(|| world.system.restore(pages(0, 4)));
         assert!(
-            !missing(&world.system.restore(pages(0, 4)).unwrap()),
+            !is_missing(&world.system.restore(pages(0, 4)).unwrap()),
             "{result:?}"
         );
-        !matches!(&result, Ok(notes) if !missing(notes))
+        !matches!(&result, Ok(notes) if !is_missing(notes))
     });
 }
 
@@ -306,7 +306,7 @@ fn failed_unmap_succeeds_when_repeated() {
         change.commit().map(|_| ())
     });
     unmaps(&host, |world| match world.system.leave(&host.direct) {
-        Err(Error::NotMember) => Ok(()),
+        Err(Error::NotJoined) => Ok(()),
         answer => answer,
     });
     drop(host);

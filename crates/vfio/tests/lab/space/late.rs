@@ -50,7 +50,7 @@ fn reserved_iovas_refuse_device_or_section() {
     let member = container.attach(state, AttachOptions::default()).unwrap();
     let error = add(at(RESERVED)).unwrap_err();
     assert!(
-        matches!(&error, Error::Outside { span, .. } if *span == at(RESERVED).span()),
+        matches!(&error, Error::UnusableIova { span, .. } if *span == at(RESERVED).span()),
         "{error}"
     );
     assert!(

@@ -5,7 +5,7 @@
 use super::reader::{Reader, poke};
 use super::sharing::shared;
 use super::{Guest, PAGE};
-use crate::expected::Wanted;
+use crate::expected::ExpectedPage;
 use crate::steps::{BASE, END, Runner, Step, pages, step};
 use passthru_vfio::address_space::{Memory, Pages, Section, Sharing};
 use passthru_vfio::container::{Access, Dma, IommufdContainer};
@@ -136,13 +136,13 @@ fn check(runner: &Runner, setup: &Setup) -> u64 {
     let direct = setup.direct.iter().zip(&runner.joined);
     let mapped = direct.map(|(dma, joined)| {
         check_pages(&**dma, |page| {
-            *joined && runner.expected.at(page) != Wanted::Nothing
+            *joined && runner.expected.at(page) != ExpectedPage::Unmapped
         })
     });
     let behind = setup.behind.iter();
     let behind = behind.map(|dma| {
         check_pages(&**dma, |page| {
-            runner.expected.behind(page).1 != Wanted::Nothing
+            runner.expected.behind(page).1 != ExpectedPage::Unmapped
         })
     });
     mapped.chain(behind).sum()
@@ -200,10 +200,10 @@ fn look(runner: &Runner, setup: &Setup, sequence: u64) {
         };
         let marks = [0, 1].map(|memory| mark(sequence, memory, target));
         match wanted {
-            Wanted::This(memory) | Wanted::Perhaps(memory) => {
+            ExpectedPage::Mapped(memory) | ExpectedPage::MaybeMapped(memory) => {
                 assert_eq!(found, marks[memory], "page {page}");
             }
-            Wanted::Nothing => assert!(!marks.contains(&found), "page {page}: {found:#x}"),
+            ExpectedPage::Unmapped => assert!(!marks.contains(&found), "page {page}: {found:#x}"),
         }
     }
 }

@@ -9,8 +9,8 @@ use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_lab::within_memlock;
 use passthru_vfio::address_space::{
-    AddressSpace, Backing, Kind, Memory, Noted, Pages, Section, Sharing, Span, Translation,
-    VirtualIommu, Why,
+    AddressSpace, Backing, Memory, NoteKind, Pages, Section, SectionKind, Sharing, SharingReason,
+    Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, AttachOptions, Container, Dma, IommufdContainer};
 use std::fs;
@@ -67,7 +67,7 @@ fn second_container_shares_pins() {
     assert!(
         notes
             .iter()
-            .all(|note| matches!(note.what, Noted::Shared(Why::BasePages)))
+            .all(|note| matches!(note.kind, NoteKind::Shared(SharingReason::BasePages)))
             && !notes.is_empty()
     );
     assert_eq!(pinned(), before);
@@ -87,7 +87,7 @@ fn shared_pins_come_from_writable_mapping() {
     let space = shared(Sharing::Always);
     space.join(first).unwrap();
     let memory = memory(Pages::Base);
-    let kind = Kind::Ram(Backing {
+    let kind = SectionKind::Ram(Backing {
         memory: Arc::clone(&memory),
         offset: 0,
     });
@@ -100,7 +100,7 @@ fn shared_pins_come_from_writable_mapping() {
         notes.len() >= 2
             && notes
                 .iter()
-                .all(|note| matches!(note.what, Noted::Shared(Why::Asked)))
+                .all(|note| matches!(note.kind, NoteKind::Shared(SharingReason::Requested)))
     );
 }
 
@@ -118,7 +118,7 @@ fn refused_sharing_pins_again_and_is_noted() {
     let [note] = &notes[..] else {
         panic!("{notes:?}")
     };
-    assert!(matches!(note.what, Noted::PinnedAgain(_)), "{note}");
+    assert!(matches!(note.kind, NoteKind::PinnedAgain(_)), "{note}");
     assert!(note.to_string().contains("IOMMU_IOAS_COPY"), "{note}");
     assert_eq!(second.unmap(1 << 32, LENGTH).unwrap(), LENGTH);
 }
@@ -150,7 +150,7 @@ fn viommu_mappings_share_pins_with_guest_memory() {
     };
     let notes = viommu.map(map(0x10_0000, 3)).unwrap();
     assert!(
-        matches!(notes[..], [ref note] if matches!(note.what, Noted::Shared(Why::BasePages))),
+        matches!(notes[..], [ref note] if matches!(note.kind, NoteKind::Shared(SharingReason::BasePages))),
         "{notes:?}"
     );
     viommu
@@ -182,10 +182,10 @@ fn pins_are_shared_at_memlock_limit() {
         let second = Arc::new(IommufdContainer::new(&context, None).unwrap());
         let notes = space.join(Arc::clone(&second) as Arc<dyn Dma>).unwrap();
         space.leave(&(second as Arc<dyn Dma>)).unwrap();
-        notes.into_iter().map(|note| note.what).collect::<Vec<_>>()
+        notes.into_iter().map(|note| note.kind).collect::<Vec<_>>()
     });
     assert!(
-        matches!(why[..], [Noted::Shared(Why::Memlock { needed: LENGTH, left })] if left < LENGTH),
+        matches!(why[..], [NoteKind::Shared(SharingReason::Memlock { needed: LENGTH, left })] if left < LENGTH),
         "{why:?}"
     );
 }
