@@ -2,9 +2,10 @@
 //! kernel has a row.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
-use passthru_lab::{Table, text_of};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use passthru_lab::{Table, text_of};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -1,11 +1,13 @@
 //! Which pages were written to, over containers that stop at the first gap between mappings, as the
 //! kernel does.
 
-use super::*;
-use crate::model::Model;
+use std::sync::atomic::Ordering;
+
 use passthru_vfio::address_space::{Error, Translation, VirtualIommu};
 use passthru_vfio::container;
-use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::model::Model;
 
 /// The numbers of the pages of a span that are dirty.
 fn dirty(space: &AddressSpace, span: Span, clear: bool) -> Vec<u64> {
@@ -40,7 +42,8 @@ fn dirty_pages_behind_gaps_are_read_and_cleared() {
 #[test]
 fn dirty_pages_skip_discarded_granules() {
     let (space, model) = space();
-    let (all, granule) = (span(0, 8 * PAGE), 2 * PAGE);
+    let all = span(0, 8 * PAGE);
+    let granule = 2 * PAGE;
     let kind = SectionKind::Granules {
         backing: backing(&memory(8 * PAGE)),
         granule,
@@ -177,9 +180,11 @@ fn every_kind_of_unmap_keeps_dirty_pages() {
 #[test]
 fn viommu_unmap_keeps_dirty_pages() {
     let (system, _) = space();
-    let (system, memory) = (Arc::new(system), memory(16 * PAGE));
+    let system = Arc::new(system);
+    let memory = memory(16 * PAGE);
     add(&system, ram(0, 16 * PAGE, &memory));
-    let (viommu, model) = (VirtualIommu::new(&system), Model::new());
+    let viommu = VirtualIommu::new(&system);
+    let model = Model::new();
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);
@@ -204,10 +209,12 @@ fn viommu_unmap_keeps_dirty_pages() {
 #[test]
 fn dropped_viommu_hands_dirty_pages_to_guest_memory() {
     let (system, _) = space();
-    let (system, memory) = (Arc::new(system), memory(16 * PAGE));
+    let system = Arc::new(system);
+    let memory = memory(16 * PAGE);
     add(&system, ram(0, 16 * PAGE, &memory));
     system.set_dirty_tracking(true).unwrap();
-    let (viommu, model) = (VirtualIommu::new(&system), Model::new());
+    let viommu = VirtualIommu::new(&system);
+    let model = Model::new();
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
     let iova = span(0x40 * PAGE, 2 * PAGE);

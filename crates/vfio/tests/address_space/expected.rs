@@ -1,8 +1,10 @@
 //! [`Expected`]: the mappings that must exist after a sequence of steps.
 
-use super::steps::{SectionContent, pages};
-use passthru_vfio::address_space::Span;
 use std::collections::BTreeMap;
+
+use passthru_vfio::address_space::Span;
+
+use super::steps::{SectionContent, pages};
 
 /// The expected sections and mappings of a virtual IOMMU.
 #[derive(Debug, Default)]

@@ -1,13 +1,15 @@
 //! What changes in the guest's memory, behind a virtual IOMMU.
 
-use crate::model::{Model, Target};
-use crate::{PAGE, add, backing, bar, join, memory, ram, span};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use passthru_vfio::address_space::{
     AddressSpace, Error, Memory, NoteKind, Section, SectionKind, Translation, VirtualIommu,
 };
 use passthru_vfio::container::Access;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::{Model, Target};
+use crate::{PAGE, add, backing, bar, join, memory, ram, span};
 
 const BAR: u64 = 0xe000_0000;
 const GRANULES: u64 = 1 << 32;
@@ -25,7 +27,8 @@ impl Guest {
     fn new() -> Self {
         let system = Arc::new(AddressSpace::default());
         let viommu = VirtualIommu::new(&system);
-        let (direct, behind) = (Model::new(), Model::new());
+        let direct = Model::new();
+        let behind = Model::new();
         join(&system, &direct);
         join(viommu.space(), &behind);
         Self {
@@ -117,7 +120,8 @@ fn granule_is_unmapped_and_mapped_individually() {
 #[test]
 fn deleted_section_is_unmapped_and_new_one_mapped() {
     let guest = Guest::new();
-    let (old, new) = (memory(4 * PAGE), memory(4 * PAGE));
+    let old = memory(4 * PAGE);
+    let new = memory(4 * PAGE);
     add(&guest.system, ram(0, 4 * PAGE, &old));
     guest.map(2 * PAGE, PAGE);
     let mut change = guest.system.begin();

@@ -1,14 +1,15 @@
 //! [`Model`]: a container in memory that behaves as the kernel does, with failures on request.
 #![allow(unsafe_code)]
 
-use passthru_vfio::address_space::Span;
-use passthru_vfio::container::{Access, Backend, Capabilities, DirtyRange, Dma, Error, IovaRanges};
-use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use passthru_vfio::address_space::Span;
+use passthru_vfio::container::{Access, Backend, Capabilities, DirtyRange, Dma, Error, IovaRanges};
+use rustix::io::Errno;
 
 /// The memory behind a mapping: an address, or a descriptor with an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

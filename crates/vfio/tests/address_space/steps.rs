@@ -2,7 +2,8 @@
 //!
 //! The tests use them on containers in memory and, on the virtual host, on the kernel's.
 
-use super::expected::Expected;
+use std::sync::Arc;
+
 use passthru_vfio::address_space::{
     AddressSpace, Backing, Error, Memory, Note, NoteKind, Pages, Section, SectionKind, Span,
     Translation, VirtualIommu,
@@ -11,7 +12,8 @@ use passthru_vfio::container::{Access, Dma};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::sync::Arc;
+
+use super::expected::Expected;
 
 /// Number of pages in which sections begin.
 pub(crate) const PAGES: u64 = 24;

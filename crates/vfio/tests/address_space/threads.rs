@@ -1,17 +1,19 @@
 //! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one
 //! fails.
 
-use crate::model::Model;
-use crate::{memory, ram, span};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use passthru_vfio::address_space::{
     AddressSpace, Error, Mapper, Memory, Pages, Phase, Progress, Section, Span, Translation,
     VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma};
-use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+
+use crate::model::Model;
+use crate::{memory, ram, span};
 
 const LENGTH: u64 = 256 << 20;
 
@@ -122,7 +124,8 @@ fn progress_reaches_total_and_can_cancel() {
 fn pages_are_populated_before_old_mappings_go() {
     let space = four();
     let model = joined(&space);
-    let (old, new) = (memory(0x1000), memory(128 << 20));
+    let old = memory(0x1000);
+    let new = memory(128 << 20);
     let mut change = space.begin();
     change.add(ram(1 << 32, 0x1000, &old));
     change.commit().unwrap();
@@ -162,7 +165,8 @@ fn pages_are_populated_once_for_all_containers() {
     const LENGTH: u64 = 128 << 20;
     let by_address = || Model::with_capabilities(|capabilities| capabilities.map_file = false);
     let add = |space: &AddressSpace, memory: Memory| {
-        let (seen, mut change) = (Seen::default(), space.begin());
+        let seen = Seen::default();
+        let mut change = space.begin();
         change.add(ram(1 << 32, LENGTH, &Arc::new(memory)));
         change.commit_with(&|progress| seen.see(progress)).unwrap();
         seen.bytes()
@@ -197,7 +201,8 @@ fn concurrent_changes_are_serialized() {
     let memory = memory(0x1000);
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
-            let (space, memory) = (&space, &memory);
+            let space = &space;
+            let memory = &memory;
             scope.spawn(move || {
                 for i in 0..100 {
                     let at = thread << 32 | (i % 3) << 20;

@@ -1,14 +1,16 @@
 //! Buffers for DMA, with both backends.
 
-use crate::taken::take;
-use passthru_iommufd::{Access, IovaRanges};
-use passthru_lab::{Held, each_failure};
-use passthru_vfio::container::{self, AttachOptions, Container, Options, Policy};
-use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use passthru_iommufd::{Access, IovaRanges};
+use passthru_lab::{Held, each_failure};
+use passthru_vfio::container::{self, AttachOptions, Container, Options, Policy};
+use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
+
+use crate::taken::take;
 
 /// Runs a test with an attached device, for each backend.
 fn with_each(test: impl Fn(&Arc<dyn Container>)) {
@@ -41,7 +43,8 @@ fn buffer_is_mapped_until_dropped() {
     with_each(|container| {
         let pool = pool(container);
         let first = pool.buffer(1, Access::ReadWrite).unwrap();
-        let (iova, length) = (first.iova(), first.len() as u64);
+        let iova = first.iova();
+        let length = first.len() as u64;
         assert_eq!(length, 4096);
         let second = pool.buffer(8192, Access::Read).unwrap();
         assert_ne!(second.iova(), iova);
@@ -63,7 +66,8 @@ fn buffer_is_mapped_until_dropped() {
 #[test]
 fn buffer_skips_taken_iova() {
     with_each(|container| {
-        let (one, other) = (pool(container), pool(container));
+        let one = pool(container);
+        let other = pool(container);
         let first = one.buffer(8192, Access::ReadWrite).unwrap();
         let second = other.buffer(4096, Access::ReadWrite).unwrap();
         assert_eq!(second.iova(), first.iova() + 8192);
@@ -75,7 +79,8 @@ fn buffer_skips_taken_iova() {
 #[test]
 fn buffer_search_resumes_after_taken_iovas() {
     with_each(|container| {
-        let (one, other) = (pool(container), pool(container));
+        let one = pool(container);
+        let other = pool(container);
         let first = one.buffer(100 * 4096, Access::ReadWrite).unwrap();
         let error = other.buffer(4096, Access::ReadWrite).unwrap_err();
         assert!(matches!(error, Error::Container(_)), "{error:?}");

@@ -1,8 +1,9 @@
 //! QEMU's `edu` device: registers, interrupts, and a DMA engine with a buffer of 4 KiB of its own.
 
-use passthru_vfio::device::{Device, Region};
 use std::thread::sleep;
 use std::time::Duration;
+
+use passthru_vfio::device::{Device, Region};
 
 /// Its identification register, at 0.
 pub(crate) const ID: u32 = 0x0100_00ed;

@@ -1,11 +1,13 @@
 //! The examples do what they say, with both backends.
 
-use crate::taken::take;
-use passthru_lab::devices::{EDU, NVME, NVME_BYTES, NVME_SERIAL, nvme_contents};
-use passthru_lab::run;
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
+
+use passthru_lab::devices::{EDU, NVME, NVME_BYTES, NVME_SERIAL, nvme_contents};
+use passthru_lab::run;
+
+use crate::taken::take;
 
 const BACKENDS: [&str; 2] = ["iommufd", "type1"];
 

@@ -1,9 +1,5 @@
 //! A device that VFIO has without an IOMMU is refused before it is opened.
 
-use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
-use passthru_lab::devices::NO_IOMMU;
-use passthru_vfio::device::{Error, Source};
-use rustix::io::{FdFlags, dup, fcntl_setfd};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
@@ -11,6 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+
+use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
+use passthru_lab::devices::NO_IOMMU;
+use passthru_vfio::device::{Error, Source};
+use rustix::io::{FdFlags, dup, fcntl_setfd};
 
 const PAGE: usize = 4096;
 const MODE: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";

@@ -1,11 +1,12 @@
 //! Devices that tests take, and give back.
 
-use passthru_host::{Assignment, Host, Request};
-use passthru_iommufd::{Ioas, Iommufd};
-use passthru_vfio::device::{Attached, Bound, Device, Source};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use passthru_host::{Assignment, Host, Request};
+use passthru_iommufd::{Ioas, Iommufd};
+use passthru_vfio::device::{Attached, Bound, Device, Source};
 
 /// A device that is on vfio-pci until this is dropped.
 pub(crate) struct Taken {

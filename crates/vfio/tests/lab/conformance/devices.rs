@@ -1,9 +1,9 @@
 //! Devices come and go, and what fails leaves them as they were.
 
-use super::{
-    PAGE, at, attach, choose, container, errno, map, memory, on_both_backends, only, reaches, take,
-    take_two, with_edu,
-};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
@@ -11,9 +11,11 @@ use passthru_vfio::container::{
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex};
+
+use super::{
+    PAGE, at, attach, choose, container, errno, map, memory, on_both_backends, only, reaches, take,
+    take_two, with_edu,
+};
 
 const IOVA: u64 = 0x10_0000;
 
@@ -33,8 +35,10 @@ on_both_backends! {
 fn devices_in_one_container_reach_same_memory(backend: Backend) {
     let taken = take_two(EDU, NVME);
     let container = container(backend);
-    let (edu, nvme) = (attach(&container, EDU), attach(&container, NVME));
-    let (from, to) = (memory(1), memory(1));
+    let edu = attach(&container, EDU);
+    let nvme = attach(&container, NVME);
+    let from = memory(1);
+    let to = memory(1);
     map(&*container, from, IOVA, Access::Read).unwrap();
     map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
@@ -48,7 +52,8 @@ fn late_device_reaches_existing_mappings(backend: Backend) {
     let taken = take_two(EDU, NVME);
     let container = container(backend);
     let nvme = attach(&container, NVME);
-    let (from, to) = (memory(1), memory(1));
+    let from = memory(1);
+    let to = memory(1);
     map(&*container, from, IOVA, Access::Read).unwrap();
     map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     let edu = attach(&container, EDU);
@@ -58,7 +63,9 @@ fn late_device_reaches_existing_mappings(backend: Backend) {
 
 fn detached_device_can_be_attached_again(backend: Backend) {
     let setup = with_edu(backend);
-    let (container, from, to) = (&setup.container, memory(1), memory(1));
+    let container = &setup.container;
+    let from = memory(1);
+    let to = memory(1);
     map(&**container, from, IOVA, Access::Read).unwrap();
     map(&**container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     let candidate = setup.member.detach().unwrap();
@@ -76,11 +83,10 @@ fn detached_device_can_be_attached_again(backend: Backend) {
 fn devices_of_one_group_share_container(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
-    let (one, other) = (
-        attach(&container, SHARED_FREE),
-        attach(&container, SHARED_COMPANION),
-    );
-    let (from, to) = (memory(1), memory(1));
+    let one = attach(&container, SHARED_FREE);
+    let other = attach(&container, SHARED_COMPANION);
+    let from = memory(1);
+    let to = memory(1);
     map(&*container, from, IOVA, Access::Read).unwrap();
     map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     assert!(reaches(&one, (from, IOVA), (to, IOVA + PAGE)));

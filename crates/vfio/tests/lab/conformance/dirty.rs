@@ -2,9 +2,10 @@
 //! calls every page that is mapped dirty. Page tables that tell them are shown with the mock
 //! domains of the crate for `/dev/iommu`.
 
-use super::{PAGE, map, memory, on_both_backends, with_edu};
 use passthru_lab::devices::EDU;
 use passthru_vfio::container::{Access, Backend, DirtyRange, Error};
+
+use super::{PAGE, map, memory, on_both_backends, with_edu};
 
 const IOVA: u64 = 0x10_0000;
 

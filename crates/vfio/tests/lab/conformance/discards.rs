@@ -1,10 +1,11 @@
 //! Memory is discarded beside mediated devices alone, and no other is attached meanwhile.
 
-use super::{at, container, on_both_backends, take};
-use crate::taken::{mtty_two, take_beside};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{AttachOptions, Backend, Containers, Error, Options};
+
+use super::{at, container, on_both_backends, take};
+use crate::taken::{mtty_two, take_beside};
 
 on_both_backends! {
     discards_are_allowed_beside_mediated_devices_only

@@ -1,11 +1,10 @@
 //! Failures that the kernel injects into each operation: nothing is left behind, and the operation
 //! can be repeated.
 
-use super::{
-    Access, AttachOptions, PAGE, assert_unsupported, at, container, errno, map, memory,
-    on_both_backends, only, reaches, take, take_two, with_edu,
-};
-use crate::taken::{iommufd, mtty_two};
+use std::fmt::Debug;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use passthru_iommufd::Ioas;
 use passthru_lab::devices::{EDU, NVME};
 use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing as each};
@@ -15,9 +14,12 @@ use passthru_vfio::container::{
 };
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
-use std::fmt::Debug;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use super::{
+    Access, AttachOptions, PAGE, assert_unsupported, at, container, errno, map, memory,
+    on_both_backends, only, reaches, take, take_two, with_edu,
+};
+use crate::taken::{iommufd, mtty_two};
 
 const IOVA: u64 = 0x10_0000;
 /// The length of what is mapped: four pages.
@@ -185,8 +187,10 @@ fn detached_device_leaves_nothing(backend: Backend) {
 #[test]
 fn failed_replace_keeps_device_mappings() {
     let setup = with_edu(Backend::Iommufd);
-    let (container, mut edu) = (&setup.container, setup.member);
-    let (from, to) = ((memory(1), IOVA), (memory(1), IOVA + PAGE));
+    let container = &setup.container;
+    let mut edu = setup.member;
+    let from = (memory(1), IOVA);
+    let to = (memory(1), IOVA + PAGE);
     map(&**container, from.0, from.1, Access::Read).unwrap();
     map(&**container, to.0, to.1, Access::ReadWrite).unwrap();
     let elsewhere = Arc::new(Ioas::alloc(container.ioas().unwrap().context()).unwrap());
@@ -222,7 +226,8 @@ fn failed_replace_keeps_device_mappings() {
 
 fn failed_map_leaves_nothing(backend: Backend) {
     let setup = with_edu(backend);
-    let (dma, memory) = (&*setup.container, memory(4));
+    let dma = &*setup.container;
+    let memory = memory(4);
     memory.write(0, &[1; LENGTH as usize]);
     each(|failure| {
         let before = Held::now().unwrap();
@@ -286,7 +291,8 @@ fn failed_unmap_can_be_repeated(backend: Backend) {
 fn failed_iova_query_can_be_repeated(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &*setup.container;
-    let (ranges, sizes) = (dma.iova_ranges().unwrap(), dma.page_sizes().unwrap());
+    let ranges = dma.iova_ranges().unwrap();
+    let sizes = dma.page_sizes().unwrap();
     each(|failure| answers(failure, || dma.iova_ranges(), &ranges));
     each(|failure| answers(failure, || dma.page_sizes(), &sizes));
 }
@@ -331,7 +337,8 @@ fn failed_type1_tracking_can_be_repeated() {
 /// With `iommufd` the IOMMU of the virtual host does not tell them: see `container/mock.rs`.
 fn failure_loses_no_dirty_page(backend: Backend) {
     let setup = with_edu(backend);
-    let (dma, memory) = (&*setup.container, memory(4));
+    let dma = &*setup.container;
+    let memory = memory(4);
     if dma.set_dirty_tracking(true).is_err() {
         return assert_eq!(backend, Backend::Iommufd);
     }

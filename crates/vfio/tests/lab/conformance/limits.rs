@@ -1,9 +1,11 @@
 //! Limits: of memory, and of the number of mappings.
 
-use super::{PAGE, errno, map, memory, on_both_backends, with_edu};
+use std::fs;
+
 use passthru_vfio::container::{Access, Backend};
 use rustix::io::Errno;
-use std::fs;
+
+use super::{PAGE, errno, map, memory, on_both_backends, with_edu};
 
 const IOVA: u64 = 0x10_0000;
 const LIMIT: &str = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";

@@ -1,11 +1,13 @@
 //! Mappings: what is mapped is reached, and nothing else is.
 
-use super::{PAGE, assert_unsupported, container, errno, map, memory, on_both_backends, with_edu};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
 use passthru_iommufd::Ioas;
 use passthru_vfio::container::{Access, Backend, DirtyRange, Error};
 use rustix::io::Errno;
-use std::io::ErrorKind;
-use std::sync::Arc;
+
+use super::{PAGE, assert_unsupported, container, errno, map, memory, on_both_backends, with_edu};
 
 const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x20_0000;
@@ -29,7 +31,9 @@ on_both_backends! {
 
 fn device_reaches_mapping_until_unmapped(backend: Backend) {
     let setup = with_edu(backend);
-    let (dma, from, to) = (&setup.container, memory(1), memory(1));
+    let dma = &setup.container;
+    let from = memory(1);
+    let to = memory(1);
     map(&**dma, from, FROM, Access::Read).unwrap();
     map(&**dma, to, TO, Access::ReadWrite).unwrap();
     assert!(setup.reaches((from, FROM), (to, TO)));
@@ -41,7 +45,9 @@ fn device_reaches_mapping_until_unmapped(backend: Backend) {
 
 fn device_cannot_write_to_read_only_mapping(backend: Backend) {
     let setup = with_edu(backend);
-    let (dma, from, to) = (&setup.container, memory(1), memory(1));
+    let dma = &setup.container;
+    let from = memory(1);
+    let to = memory(1);
     map(&**dma, from, FROM, Access::Read).unwrap();
     map(&**dma, to, TO, Access::Read).unwrap();
     assert!(!setup.reaches((from, FROM), (to, TO)));
@@ -60,7 +66,9 @@ fn device_reaches_iovas_above_4_gib(backend: Backend) {
 
 fn overlapping_map_is_refused_and_changes_nothing(backend: Backend) {
     let setup = with_edu(backend);
-    let (dma, from, to) = (&setup.container, memory(2), memory(2));
+    let dma = &setup.container;
+    let from = memory(2);
+    let to = memory(2);
     map(&**dma, from, FROM, Access::ReadWrite).unwrap();
     map(&**dma, to, TO, Access::ReadWrite).unwrap();
     let error = map(&**dma, memory(2), TO + PAGE, Access::ReadWrite).unwrap_err();

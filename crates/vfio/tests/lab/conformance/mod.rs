@@ -10,8 +10,8 @@ mod limits;
 mod mapping;
 mod resets;
 
-use crate::edu::Edu;
-use crate::taken::{Taken, take, take_two};
+use std::sync::Arc;
+
 use passthru_iommufd::DmaMemory;
 use passthru_lab::devices::EDU;
 use passthru_vfio::container::{
@@ -20,7 +20,9 @@ use passthru_vfio::container::{
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use crate::edu::Edu;
+use crate::taken::{Taken, take, take_two};
 
 pub(crate) const PAGE: u64 = 0x1000;
 
@@ -98,7 +100,8 @@ pub(crate) type Place = (&'static DmaMemory, u64);
 /// Whether `edu` brings a page from one place to another.
 pub(crate) fn reaches(edu: &Member, from: Place, to: Place) -> bool {
     let edu = Edu::new(edu.device());
-    let (sent, mut received) = (pattern(from.1.to_be_bytes()[5]), vec![0; PAGE as usize]);
+    let sent = pattern(from.1.to_be_bytes()[5]);
+    let mut received = vec![0; PAGE as usize];
     from.0.write(0, &sent);
     to.0.write(0, &received);
     edu.load(from.1, PAGE);

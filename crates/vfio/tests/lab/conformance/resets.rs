@@ -1,15 +1,17 @@
 //! Hot resets: what they affect, what proves that all of that is the caller's, and what is refused
 //! without.
 
-use super::{at, attach, container, on_both_backends, take, take_two};
-use crate::device::token::{TOKEN, VirtualFunctions};
-use crate::edu::enable;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_PORT_NIC};
 use passthru_vfio::container::{AttachOptions, Backend, Error, HotResetProof, Member};
 use passthru_vfio::device::{AffectedDevice, HotResetInfo, HotResetOwner, Region};
 use rustix::io::Errno;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{at, attach, container, on_both_backends, take, take_two};
+use crate::device::token::{TOKEN, VirtualFunctions};
+use crate::edu::enable;
 
 on_both_backends! {
     device_alone_on_bus_is_hot_reset
@@ -72,10 +74,8 @@ fn device_alone_on_bus_is_hot_reset(backend: Backend) {
 fn devices_of_one_group_reset_together(backend: Backend) {
     let taken = take_two(SHARED_FREE, SHARED_COMPANION);
     let container = container(backend);
-    let (one, other) = (
-        attach(&container, SHARED_FREE),
-        attach(&container, SHARED_COMPANION),
-    );
+    let one = attach(&container, SHARED_FREE);
+    let other = attach(&container, SHARED_COMPANION);
     let (affected, addresses) = affected(&one);
     assert!(addresses.contains(&SHARED_COMPANION.into()));
     let proof = container.hot_reset_proof(&affected).unwrap();

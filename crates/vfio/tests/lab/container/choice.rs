@@ -1,14 +1,16 @@
 //! Which backend is taken, and reason.
 
-use crate::conformance::choose;
-use crate::taken::{iommufd, take};
+use std::sync::Arc;
+
 use passthru_lab::devices::{EDU, UPLINK};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
     AttachOptions, Backend, BackendReason, Error, Options, Policy, open,
 };
 use passthru_vfio::device::Source;
-use std::sync::Arc;
+
+use crate::conformance::choose;
+use crate::taken::{iommufd, take};
 
 #[test]
 fn auto_chooses_iommufd_where_available() {
@@ -95,8 +97,10 @@ fn two_containers_share_one_iommufd() {
         iommufd: Some(Arc::clone(&context)),
         ..Options::default()
     };
-    let (one, other) = (choose(options.clone()).container, choose(options).container);
-    let (one, other) = (one.ioas().unwrap(), other.ioas().unwrap());
+    let one = choose(options.clone()).container;
+    let other = choose(options).container;
+    let one = one.ioas().unwrap();
+    let other = other.ioas().unwrap();
     assert_ne!(one.id(), other.id());
     assert!(Arc::ptr_eq(one.context(), other.context()));
 }

@@ -2,16 +2,18 @@
 //! none: with iommufd, page tables of the kernel's test device do, beside real devices; with type1,
 //! every page that is mapped counts.
 
-use super::mock::{IOVA, Mock, dirty, write_to};
-use crate::conformance::{PAGE, assert_unsupported, at, map, memory, only};
-use crate::taken::{iommufd, take, take_two};
+use std::sync::Arc;
+
 use passthru_iommufd::{Hwpt, Ioas};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::container::{
     Access, AttachOptions, Backend, Candidate, Container, Containers, DirtyRange, Error, Options,
     Placement,
 };
-use std::sync::Arc;
+
+use super::mock::{IOVA, Mock, dirty, write_to};
+use crate::conformance::{PAGE, assert_unsupported, at, map, memory, only};
+use crate::taken::{iommufd, take, take_two};
 
 fn containers(backend: Backend) -> Containers {
     let _host = passthru_lab::host();

@@ -1,8 +1,11 @@
 //! IOMMU groups, as type1 has them.
 
-use crate::conformance::{PAGE, at, attach, container, map, memory};
-use crate::device::token::{TOKEN, VF, VirtualFunctions};
-use crate::taken::{mtty_two, take, take_two};
+use std::fs;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_PORT_NIC};
 use passthru_lab::{Held, each_failure};
 use passthru_vfio::Failed;
@@ -12,11 +15,10 @@ use passthru_vfio::container::{
 };
 use passthru_vfio::device::Source;
 use rustix::io::Errno;
-use std::fs;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::conformance::{PAGE, at, attach, container, map, memory};
+use crate::device::token::{TOKEN, VF, VirtualFunctions};
+use crate::taken::{mtty_two, take, take_two};
 
 fn group(address: &str) -> u32 {
     Source::Pci(address.parse().unwrap())
@@ -157,7 +159,8 @@ fn container_holds_several_groups() {
 #[test]
 fn group_joins_one_container_at_a_time() {
     let taken = take(EDU);
-    let (one, other) = (container(Backend::Type1), container(Backend::Type1));
+    let one = container(Backend::Type1);
+    let other = container(Backend::Type1);
     let member = attach(&one, EDU);
     let Failed { state, error } = other.attach(at(EDU), AttachOptions::default()).unwrap_err();
     assert_eq!(
@@ -338,7 +341,8 @@ fn failed_group_call_can_be_repeated() {
     let number = taken.source().locate().unwrap().group().unwrap();
     let container = Type1Container::open(None).unwrap();
     let host = passthru_lab::host();
-    let (mut failed, before) = (0, Held::now().unwrap());
+    let mut failed = 0;
+    let before = Held::now().unwrap();
     each_failure(host, |failure| {
         failed += u32::from(
             failure

@@ -1,8 +1,8 @@
 //! What iommufd alone does: other targets than the container's own mappings, and BARs by dma-buf.
 
-use crate::conformance::{PAGE, at, attach, choose, map, memory, only, reaches};
-use crate::edu::enable;
-use crate::taken::{iommufd, take, take_two};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, NVME};
 use passthru_vfio::Failed;
@@ -11,8 +11,10 @@ use passthru_vfio::container::{
 };
 use passthru_vfio::device::Target;
 use rustix::io::Errno;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use crate::conformance::{PAGE, at, attach, choose, map, memory, only, reaches};
+use crate::edu::enable;
+use crate::taken::{iommufd, take, take_two};
 
 const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x20_0000;
@@ -40,7 +42,8 @@ fn to(target: impl Into<Target>) -> AttachOptions {
 fn nested_hwpt_has_container_mappings() {
     let taken = take(EDU);
     let container = on(&iommufd());
-    let (from, dest) = (memory(1), memory(1));
+    let from = memory(1);
+    let dest = memory(1);
     map(&*container, from, FROM, Access::Read).unwrap();
     map(&*container, dest, TO, Access::ReadWrite).unwrap();
     let mut member = attach(&container, EDU);
@@ -69,7 +72,8 @@ fn replaced_device_does_not_reach_container() {
     let taken = take(EDU);
     let context = iommufd();
     let container = on(&context);
-    let (from, dest) = (memory(1), memory(1));
+    let from = memory(1);
+    let dest = memory(1);
     map(&*container, from, FROM, Access::Read).unwrap();
     map(&*container, dest, TO, Access::ReadWrite).unwrap();
     let elsewhere = Arc::new(Ioas::alloc(&context).unwrap());
@@ -127,7 +131,8 @@ fn target_of_another_iommufd_leaves_device_bound() {
 fn bar_is_unmapped_before_reset_and_mapped_after() {
     let taken = take_two(EDU, CMB_NVME);
     let container = on(&iommufd());
-    let (edu, disk) = (attach(&container, EDU), attach(&container, CMB_NVME));
+    let edu = attach(&container, EDU);
+    let disk = attach(&container, CMB_NVME);
     enable(disk.device());
     let bar = disk.device().region(BUFFER).unwrap();
     let from = memory(1);

@@ -3,15 +3,17 @@
 //! interface and in no crate.
 #![allow(unsafe_code)]
 
-use crate::conformance::{PAGE, map, memory};
-use crate::taken::iommufd;
+use std::any::Any;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::each_failure_leaves_nothing as each;
 use passthru_vfio::container::{Access, Container, DirtyRange, Dma, Error, IommufdContainer};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-use std::any::Any;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use crate::conformance::{PAGE, map, memory};
+use crate::taken::iommufd;
 
 /// In the test device's aperture.
 pub(crate) const IOVA: u64 = 1 << 30;
@@ -226,7 +228,8 @@ fn failure_loses_no_dirty_page_of_page_tables() {
         .each_ref()
         .map(|table| container.include(table).unwrap());
     container.set_dirty_tracking(true).unwrap();
-    let (length, written) = (64 * PAGE, 0b1001);
+    let length = 64 * PAGE;
+    let written = 0b1001;
     let write = || {
         write_to(&tables[0], 0b0001);
         write_to(&tables[1], 0b1000);

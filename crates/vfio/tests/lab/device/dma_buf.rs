@@ -1,15 +1,17 @@
 //! A BAR that another device reaches, and how it is lost.
 
-use super::{assert_hint, errno};
-use crate::edu::{Edu, decode, enable};
-use crate::taken::{Taken, iommufd, take, take_two};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use passthru_iommufd::{Access, DmaMemory, Ioas, Iova};
 use passthru_lab::devices::{CMB_NVME, EDU};
 use passthru_vfio::device::{Attached, Device, Region};
 use rustix::fs::fstat;
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
-use std::os::fd::AsFd;
-use std::sync::Arc;
+
+use super::{assert_hint, errno};
+use crate::edu::{Edu, decode, enable};
+use crate::taken::{Taken, iommufd, take, take_two};
 
 /// The BAR with the controller's memory buffer.
 const BUFFER: u32 = 2;

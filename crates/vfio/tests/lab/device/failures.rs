@@ -1,18 +1,20 @@
 //! Each operation meets each failure that the kernel can inject into it: it says so or carries on,
 //! leaves nothing behind, and can be repeated.
 
-use super::token::{TOKEN, VirtualFunctions};
-use crate::edu::enable;
-use crate::taken::{Taken, iommufd, mtty_two, take};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
 use passthru_iommufd::{DirtyRange, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, IGB, NVME};
 use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Error, Event, Feature, Irq, MigrationState as State, Region};
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::time::Duration;
+
+use super::token::{TOKEN, VirtualFunctions};
+use crate::edu::enable;
+use crate::taken::{Taken, iommufd, mtty_two, take};
 
 /// Runs an attempt with each failure, which returns how the operation failed, where it did. Nothing
 /// may be left of it.
@@ -88,7 +90,8 @@ fn failed_attach_can_be_repeated() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
-        let (bound, ioas) = (taken.bind(&context), ioas(&context));
+        let bound = taken.bind(&context);
+        let ioas = ioas(&context);
         let error = match failure.during(|| bound.attach(Arc::clone(&ioas))) {
             Ok(_) => None,
             Err(Failed { state, error }) => {
@@ -107,7 +110,8 @@ fn failed_replace_keeps_former_target() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
-        let (one, other) = (ioas(&context), ioas(&context));
+        let one = ioas(&context);
+        let other = ioas(&context);
         let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
         let error = failure
             .during(|| attached.replace(Arc::clone(&other)))
@@ -197,7 +201,8 @@ fn failed_interrupt_call_can_be_repeated() {
     let taken = take(EDU);
     let device = taken.device();
     enable(&device);
-    let (event, resample) = (Event::new().unwrap(), Event::new().unwrap());
+    let event = Event::new().unwrap();
+    let resample = Event::new().unwrap();
     for irq in [Irq::INTX, Irq::MSI].map(|index| device.irq(index).unwrap()) {
         let set = || irq.set_triggers(0, &[Some(event.as_fd())]);
         withstands(set, |()| irq.disable().unwrap());
@@ -242,10 +247,8 @@ fn failed_feature_can_be_repeated() {
     let device = taken.device();
     enable(&device);
     let event = Event::new().unwrap();
-    let (bar, buffer) = (
-        device.region(Region::BAR0).unwrap(),
-        device.region(Region::BAR0 + 2).unwrap(),
-    );
+    let bar = device.region(Region::BAR0).unwrap();
+    let buffer = device.region(Region::BAR0 + 2).unwrap();
     withstands(|| buffer.dma_buf(0..0x1000), drop);
     withstands(
         || bar.set_ioeventfd(0xc, 1u32, event.as_fd()),
@@ -320,7 +323,8 @@ fn refused_pasid_leaves_nothing() {
     let taken = take(EDU);
     each(|failure| {
         let context = iommufd();
-        let (bound, ioas) = (taken.bind(&context), ioas(&context));
+        let bound = taken.bind(&context);
+        let ioas = ioas(&context);
         let error = failure
             .during(|| bound.attach_pasid(1, Arc::clone(&ioas)))
             .unwrap_err();
@@ -369,7 +373,8 @@ fn failed_migration_call_can_be_repeated() {
 #[test]
 fn failed_migration_data_access_loses_no_byte() {
     let [from, to] = mtty_two();
-    let (from, to) = (from.device(), to.device());
+    let from = from.device();
+    let to = to.device();
     let mut data = from.set_migration_state(State::StopCopy).unwrap().unwrap();
     let mut state = vec![0; from.migration_data_size().unwrap() as usize];
     let mut failed = 0;

@@ -1,12 +1,14 @@
 //! Features: which there are, low power, bus mastering.
 
-use super::{assert_hint, errno};
-use crate::edu::decode;
-use crate::taken::{mtty_two, take};
+use std::os::fd::AsFd;
+
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::device::{Error, Event, Feature, Region};
 use rustix::io::Errno;
-use std::os::fd::AsFd;
+
+use super::{assert_hint, errno};
+use crate::edu::decode;
+use crate::taken::{mtty_two, take};
 
 #[test]
 fn feature_probe_changes_nothing() {

@@ -1,13 +1,15 @@
 //! What the IOMMU behind a real device is, and which page tables it has.
 
-use crate::taken::{iommufd, take};
+use std::fs;
+use std::sync::Arc;
+
 use passthru_iommufd::{
     BoundDevice, HwInfo, HwInfoData, Hwpt, HwptOptions, Ioas, Viommu, ViommuKind,
 };
 use passthru_lab::devices::EDU;
 use rustix::io::Errno;
-use std::fs;
-use std::sync::Arc;
+
+use crate::taken::{iommufd, take};
 
 /// A register of the virtual host's IOMMU, as sysfs has it.
 fn register(name: &str) -> u64 {
@@ -30,10 +32,8 @@ fn vtd_registers_match_sysfs() {
 fn missing_nesting_and_viommu_are_refused() {
     let taken = take(EDU);
     let context = iommufd();
-    let (bound, ioas) = (
-        taken.bind(&context),
-        Arc::new(Ioas::alloc(&context).unwrap()),
-    );
+    let bound = taken.bind(&context);
+    let ioas = Arc::new(Ioas::alloc(&context).unwrap());
     let nest_parent = HwptOptions {
         nest_parent: true,
         ..HwptOptions::default()

@@ -1,14 +1,16 @@
 //! Interrupts: raised by devices and by the kernel, and writes that the kernel does for a signal.
 
-use super::{assert_hint, errno};
-use crate::edu::{ACKNOWLEDGE, LIVENESS, RAISE, decode, enable};
-use crate::taken::take;
-use passthru_lab::devices::{EDU, IGB, NVME};
-use passthru_vfio::device::{Device, Error, Event, Irq, Region};
-use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::Duration;
+
+use passthru_lab::devices::{EDU, IGB, NVME};
+use passthru_vfio::device::{Device, Error, Event, Irq, Region};
+use rustix::io::Errno;
+
+use super::{assert_hint, errno};
+use crate::edu::{ACKNOWLEDGE, LIVENESS, RAISE, decode, enable};
+use crate::taken::take;
 
 const SOON: Duration = Duration::from_secs(10);
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -31,7 +33,8 @@ fn edu(device: &Device) -> Region {
 fn intx_is_raised_masked_and_unmasked() {
     let taken = take(EDU);
     let device = taken.device();
-    let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
+    let bar = edu(&device);
+    let intx = device.irq(Irq::INTX).unwrap();
     assert!(
         intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(),
         "{intx:?}"
@@ -57,7 +60,8 @@ fn intx_is_raised_masked_and_unmasked() {
 fn intx_is_unmasked_by_resample_eventfd() {
     let taken = take(EDU);
     let device = taken.device();
-    let (bar, intx) = (edu(&device), device.irq(Irq::INTX).unwrap());
+    let bar = edu(&device);
+    let intx = device.irq(Irq::INTX).unwrap();
     let [event, resample] = events();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     intx.set_resample(Some(resample.as_fd())).unwrap();
@@ -93,7 +97,8 @@ fn disabled_intx_cannot_be_masked() {
 fn msi_is_raised_by_device_and_kernel() {
     let taken = take(EDU);
     let device = taken.device();
-    let (bar, msi) = (edu(&device), device.irq(Irq::MSI).unwrap());
+    let bar = edu(&device);
+    let msi = device.irq(Irq::MSI).unwrap();
     let [event] = events();
     msi.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();

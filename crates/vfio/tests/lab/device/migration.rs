@@ -1,14 +1,16 @@
 //! Migration of the sample `mtty`, from one device to another, and its DMA log.
 
-use super::{assert_hint, errno};
-use crate::taken::{mtty_two, take};
+use std::io::{Read, Write};
+
 use passthru_iommufd::DirtyRange;
 use passthru_lab::devices::EDU;
 use passthru_vfio::device::{
     Device, Error, Feature, MigrationFlags, MigrationState as State, PrecopySize, Region,
 };
 use rustix::io::Errno;
-use std::io::{Read, Write};
+
+use super::{assert_hint, errno};
+use crate::taken::{mtty_two, take};
 
 /// The scratch register of a serial port, which is a part of its state.
 const SCRATCH: u64 = 7;
@@ -42,7 +44,8 @@ fn resume(device: &Device, state: &[u8]) -> Result<(), Error> {
 #[test]
 fn stopped_device_migrates_to_another() {
     let [from, to] = mtty_two();
-    let (from, to) = (from.device(), to.device());
+    let from = from.device();
+    let to = to.device();
     assert!(
         from.migration()
             .unwrap()
@@ -64,7 +67,8 @@ fn stopped_device_migrates_to_another() {
 #[test]
 fn precopy_data_is_completed_after_stop() {
     let [from, to] = mtty_two();
-    let (from, to) = (from.device(), to.device());
+    let from = from.device();
+    let to = to.device();
     from.enable_precopy_reinit().unwrap();
     write_ports(&from, [1, 2]);
     let mut data = from.set_migration_state(State::PreCopy).unwrap().unwrap();
@@ -149,7 +153,8 @@ fn invalid_migration_transition_is_refused_with_state() {
 #[test]
 fn truncated_migration_data_is_refused_until_reset() {
     let [from, to] = mtty_two();
-    let (from, to) = (from.device(), to.device());
+    let from = from.device();
+    let to = to.device();
     let mut state = Vec::new();
     from.set_migration_state(State::StopCopy)
         .unwrap()

@@ -1,11 +1,12 @@
 //! Regions: what the kernel says of them, and access by file and by mapping.
 
-use super::{assert_hint, errno};
-use crate::edu::{ID, LIVENESS, decode};
-use crate::taken::{iommufd, take};
 use passthru_lab::devices::{EDU, IGB, NVME};
 use passthru_vfio::device::{Error, Region};
 use rustix::io::Errno;
+
+use super::{assert_hint, errno};
+use crate::edu::{ID, LIVENESS, decode};
+use crate::taken::{iommufd, take};
 
 #[test]
 fn regions_are_listed_by_index() {
@@ -118,7 +119,8 @@ fn mmap_accesses_by_width_and_outlives_handles() {
         bar.mmap(0..0x1000).unwrap()
     };
     // CAP is one 64-bit register, VS a 32-bit one: both say what QEMU's controller has.
-    let (capabilities, version) = (map.read::<u64>(0).unwrap(), map.read::<u32>(8).unwrap());
+    let capabilities = map.read::<u64>(0).unwrap();
+    let version = map.read::<u32>(8).unwrap();
     assert_eq!(capabilities & 0xffff, 2047, "{capabilities:#x}");
     assert_eq!(map.read::<u32>(4).unwrap(), (capabilities >> 32) as u32);
     assert_eq!(version, 0x1_0400, "{version:#x}");
@@ -145,7 +147,8 @@ fn narrow_registers_are_accessed_by_width() {
     let taken = take(NVME);
     let device = taken.device();
     let config = device.region(Region::CONFIG).unwrap();
-    let (low, high) = (config.read::<u8>(0).unwrap(), config.read::<u8>(1).unwrap());
+    let low = config.read::<u8>(0).unwrap();
+    let high = config.read::<u8>(1).unwrap();
     assert_eq!(
         u16::from_le_bytes([low, high]),
         config.read::<u16>(0).unwrap()
@@ -170,10 +173,8 @@ fn narrow_registers_are_accessed_by_width() {
 fn invalid_mmap_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
-    let (bar, config) = (
-        device.region(Region::BAR0).unwrap(),
-        device.region(Region::CONFIG).unwrap(),
-    );
+    let bar = device.region(Region::BAR0).unwrap();
+    let config = device.region(Region::CONFIG).unwrap();
     let size = bar.size();
     for range in [0..0, 0..size + 0x1000, 0x800..0x1000, size..size + 0x1000] {
         assert_hint(&bar.mmap(range).unwrap_err(), Errno::INVAL, "whole pages");

@@ -1,14 +1,16 @@
 //! Resets, of a device alone and of all on its bus.
 
-use super::{assert_hint, errno};
-use crate::edu::{decode, enable};
-use crate::taken::{iommufd, take, take_two};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+
 use passthru_iommufd::BoundDevice;
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::device::{Device, Error, HotResetOwner, Region};
 use rustix::io::Errno;
-use std::fs::{self, File};
-use std::os::fd::AsFd;
+
+use super::{assert_hint, errno};
+use crate::edu::{decode, enable};
+use crate::taken::{iommufd, take, take_two};
 
 /// The interrupt mask of an NVMe controller: bits are set there, and stay set until it is reset.
 const INTMS: u64 = 0xc;

@@ -1,14 +1,16 @@
 //! From a source to an attached device and back, and what is left where a step fails.
 
-use super::{assert_hint, errno};
-use crate::taken::{iommufd, mtty_two, take, take_two};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
 use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Cdev, DeviceKind, Error, Source, Target};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+
+use super::{assert_hint, errno};
+use crate::taken::{iommufd, mtty_two, take, take_two};
 
 fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
     Arc::new(Ioas::alloc(context).unwrap())
@@ -74,7 +76,8 @@ fn device_without_vfio_driver_cannot_be_opened() {
 #[test]
 fn second_open_file_binds_after_first_closes() {
     let taken = take(EDU);
-    let (first, context) = (taken.bound(), iommufd());
+    let first = taken.bound();
+    let context = iommufd();
     let Failed { state, error } = taken
         .source()
         .open()
@@ -89,7 +92,8 @@ fn second_open_file_binds_after_first_closes() {
 #[test]
 fn device_binds_after_other_owner_of_group_closes() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
-    let (first, context) = (one.bound(), iommufd());
+    let first = one.bound();
+    let context = iommufd();
     let Failed { state, error } = other
         .source()
         .open()
@@ -116,7 +120,8 @@ fn bound_file_is_refused_as_source() {
 fn device_is_attached_replaced_and_detached() {
     let taken = take(EDU);
     let context = iommufd();
-    let (one, other) = (ioas(&context), ioas(&context));
+    let one = ioas(&context);
+    let other = ioas(&context);
     let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
     // What it is attached to is in use.
     assert!(one.unmap_all().is_ok());
@@ -136,7 +141,8 @@ fn device_is_attached_replaced_and_detached() {
 fn device_is_attached_to_its_hwpt() {
     let taken = take(EDU);
     let context = iommufd();
-    let (bound, ioas) = (taken.bind(&context), ioas(&context));
+    let bound = taken.bind(&context);
+    let ioas = ioas(&context);
     let table = Arc::new(Hwpt::alloc(&bound, &ioas, &HwptOptions::default()).unwrap());
     let mut attached = bound.attach(Arc::clone(&table)).unwrap();
     assert_eq!(attached.target().unwrap().id(), table.id());

@@ -1,13 +1,15 @@
 //! Virtual functions of a physical function that is assigned too.
 
-use super::{assert_hint, errno};
-use crate::taken::{iommufd, take};
+use std::fs;
+use std::path::Path;
+
 use passthru_lab::devices::{EDU, IGB};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Feature, Source};
 use rustix::io::Errno;
-use std::fs;
-use std::path::Path;
+
+use super::{assert_hint, errno};
+use crate::taken::{iommufd, take};
 
 pub(crate) const VF: &str = "0000:02:10.0";
 pub(crate) const TOKEN: [u8; 16] = *b"passthru's token";

@@ -1,10 +1,8 @@
 //! A BAR that another device reaches by its dma-buf, which is withdrawn while its device loses it:
 //! directly, and behind a virtual IOMMU.
 
-use super::reader::{Reader, poke};
-use super::{PAGE, add};
-use crate::edu::{decode, enable};
-use crate::taken::{Taken, iommufd, take_two};
+use std::sync::Arc;
+
 use passthru_lab::devices::{CMB_NVME, EDU};
 use passthru_vfio::address_space::{
     AddressSpace, Backing, Memory, Note, NoteKind, Pages, Section, SectionKind, Span, Translation,
@@ -12,7 +10,11 @@ use passthru_vfio::address_space::{
 };
 use passthru_vfio::container::{Access, AttachOptions, Container, IommufdContainer, Member};
 use passthru_vfio::device::Device;
-use std::sync::Arc;
+
+use super::reader::{Reader, poke};
+use super::{PAGE, add};
+use crate::edu::{decode, enable};
+use crate::taken::{Taken, iommufd, take_two};
 
 /// The disk's BAR with its memory buffer, and where the guest has it.
 const BUFFER: u32 = 2;

@@ -1,18 +1,20 @@
 //! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page
 //! that is mapped counts; with iommufd, page tables of the kernel's test device tell.
 
-use super::{Guest, PAGE, add};
-use crate::container::mock::{IOVA, Mock, write_to};
-use crate::taken::iommufd;
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use passthru_iommufd::Hwpt;
 use passthru_lab::{Failure, each_failure};
 use passthru_vfio::address_space::{
     AddressSpace, Error, Mapper, Memory, Pages, Section, Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Container, Dma, IncludedTable, IommufdContainer};
-use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+
+use super::{Guest, PAGE, add};
+use crate::container::mock::{IOVA, Mock, write_to};
+use crate::taken::iommufd;
 
 #[test]
 fn dirty_pages_cover_gaps() {
@@ -75,7 +77,8 @@ impl Told {
         let mapper = Mapper::new(NonZeroUsize::MIN);
         let system = Arc::new(AddressSpace::default().with_mapper(mapper));
         let viommu = behind.then(|| VirtualIommu::new(&system));
-        let (memory, container) = (memory(64), Arc::new(container) as Arc<dyn Dma>);
+        let memory = memory(64);
+        let container = Arc::new(container) as Arc<dyn Dma>;
         let new = Self {
             system,
             viommu,

@@ -1,17 +1,19 @@
 //! Failures that the kernel injects: a change that meets one is taken back, and can be made after.
 
-use super::random::is_mapped;
-use super::sharing::shared;
-use super::{Guest, PAGE};
-use crate::steps::{BASE, END, is_missing, pages};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use passthru_lab::{Failure, Held, each_failure};
 use passthru_vfio::address_space::{
     AddressSpace, Backing, Error, Mapper, Memory, Note, Pages, Section, SectionKind, Sharing, Span,
     Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, Dma, IommufdContainer};
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+
+use super::random::is_mapped;
+use super::sharing::shared;
+use super::{Guest, PAGE};
+use crate::steps::{BASE, END, is_missing, pages};
 
 /// Where a guest's memory is mapped: directly, and, where the backend can, behind a virtual IOMMU.
 struct Host {
@@ -240,7 +242,8 @@ fn failed_populate_leaves_granules_unchanged() {
 fn comes_back_on_either_backend(attempt: impl Fn(&Host, &World<'_>, &Failure) -> bool) {
     let memories = Memories::anonymous();
     for host in [Host::iommufd as fn() -> Host, Host::type1] {
-        let (host, mut failed) = (host(), 0);
+        let host = host();
+        let mut failed = 0;
         let injected = each_failure(passthru_lab::host(), |failure| {
             let world = World::new(&host, &memories);
             let state = world.state();

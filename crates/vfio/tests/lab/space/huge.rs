@@ -1,8 +1,9 @@
 //! Memory of huge pages.
 #![allow(unsafe_code)]
 
-use passthru_vfio::address_space::{Memory, Pages};
 use std::fs;
+
+use passthru_vfio::address_space::{Memory, Pages};
 
 const HUGE: u64 = 2 << 20;
 

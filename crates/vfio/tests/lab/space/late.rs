@@ -1,14 +1,16 @@
 //! A device that comes to a container which an address space has filled: it can narrow the IOVAs
 //! that can be used.
 
-use super::PAGE;
-use super::reader::{Reader, poke};
-use crate::taken::{iommufd, take};
+use std::sync::Arc;
+
 use passthru_lab::devices::EDU;
 use passthru_vfio::Failed;
 use passthru_vfio::address_space::{AddressSpace, Error, Memory, Pages, Section, Span};
 use passthru_vfio::container::{AttachOptions, Container, Dma, IommufdContainer};
-use std::sync::Arc;
+
+use super::PAGE;
+use super::reader::{Reader, poke};
+use crate::taken::{iommufd, take};
 
 /// Where interrupts are written to: no device's memory can be there.
 const RESERVED: u64 = 0xfee0_0000;

@@ -10,13 +10,15 @@ mod reader;
 mod sharing;
 mod threads;
 
-use crate::taken::{Taken, iommufd, take};
+use std::sync::Arc;
+
 use passthru_lab::devices::EDU;
 use passthru_vfio::address_space::{AddressSpace, Memory, Section, Span};
 use passthru_vfio::container::{
     AttachOptions, Container, Dma, IommufdContainer, Member, Type1Container,
 };
-use std::sync::Arc;
+
+use crate::taken::{Taken, iommufd, take};
 
 const PAGE: u64 = 0x1000;
 

@@ -2,18 +2,20 @@
 //! there, and by DMA.
 #![allow(unsafe_code)]
 
-use super::reader::{Reader, poke};
-use super::sharing::shared;
-use super::{Guest, PAGE};
-use crate::expected::ExpectedPage;
-use crate::steps::{BASE, END, Runner, Step, pages, step};
+use std::sync::Arc;
+
 use passthru_vfio::address_space::{Memory, Pages, Section, Sharing};
 use passthru_vfio::container::{Access, Dma, IommufdContainer};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use rustix::io::Errno;
-use std::sync::Arc;
+
+use super::reader::{Reader, poke};
+use super::sharing::shared;
+use super::{Guest, PAGE};
+use crate::expected::ExpectedPage;
+use crate::steps::{BASE, END, Runner, Step, pages, step};
 
 const SEQUENCES: u64 = 16;
 const SEED: u64 = 0x1057;
@@ -73,7 +75,8 @@ fn sequences(setup: &Setup) {
         ..Config::default()
     };
     let mut random = TestRunner::new(config);
-    let (mut mapped, mut shared) = (0, 0);
+    let mut mapped = 0;
+    let mut shared = 0;
     for sequence in 0..SEQUENCES {
         let steps = vec(step(), 4..16).new_tree(&mut random).unwrap().current();
         let (pages, pieces) = run(setup, &steps, sequence);

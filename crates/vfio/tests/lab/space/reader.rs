@@ -1,11 +1,13 @@
 //! What `edu` finds at an IOVA of an address space.
 #![allow(unsafe_code)]
 
-use super::PAGE;
-use crate::edu::Edu;
+use std::sync::Arc;
+
 use passthru_vfio::address_space::{AddressSpace, Memory, Pages, Span};
 use passthru_vfio::device::Device;
-use std::sync::Arc;
+
+use super::PAGE;
+use crate::edu::Edu;
 
 /// Where `edu` leaves what it found. It reaches 28 bits of addresses.
 const SCRATCH: u64 = 0xfff_0000;

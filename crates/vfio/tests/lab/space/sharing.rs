@@ -2,9 +2,9 @@
 //! the first.
 #![allow(unsafe_code)]
 
-use super::PAGE;
-use super::reader::{Reader, poke};
-use crate::taken::{iommufd, take, take_two};
+use std::fs;
+use std::sync::Arc;
+
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_lab::devices::{EDU, NVME};
 use passthru_lab::within_memlock;
@@ -13,8 +13,10 @@ use passthru_vfio::address_space::{
     Span, Translation, VirtualIommu,
 };
 use passthru_vfio::container::{Access, AttachOptions, Container, Dma, IommufdContainer};
-use std::fs;
-use std::sync::Arc;
+
+use super::PAGE;
+use super::reader::{Reader, poke};
+use crate::taken::{iommufd, take, take_two};
 
 const LENGTH: u64 = 16 << 20;
 
@@ -175,7 +177,8 @@ fn pins_are_shared_at_memlock_limit() {
     let _member = first
         .attach(taken.source().into(), AttachOptions::default())
         .unwrap();
-    let (space, memory) = (shared(Sharing::Auto), memory(Pages::Transparent));
+    let space = shared(Sharing::Auto);
+    let memory = memory(Pages::Transparent);
     space.join(Arc::new(first)).unwrap();
     let why = within_memlock(passthru_lab::host(), 24 << 20, || {
         super::add(&space, 1 << 32, &memory);

@@ -1,10 +1,12 @@
 //! Large memory, mapped by several threads, on either backend.
 
-use super::reader::{Reader, peek, poke};
-use super::{Guest, PAGE, add};
-use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Pages, Span};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+
+use passthru_vfio::address_space::{AddressSpace, Mapper, Memory, Pages, Span};
+
+use super::reader::{Reader, peek, poke};
+use super::{Guest, PAGE, add};
 
 const AT: u64 = 32 << 20;
 const LENGTH: u64 = 192 << 20;
