@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use passthru_domain::{Arch, Backend, Domain};
 use passthru_lab::host;
-use passthru_qemu::monitor::Qmp;
+use passthru_qemu::monitor::{BlockingQmp, Command as QmpCommand};
 use passthru_qemu::{Cache, Capabilities, CommandLine, Paths, Style, Value, command_line};
-use serde_json::json;
 
 pub(super) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
 /// A QEMU that waits at its guest's first instruction; ended with its owner.
 pub(super) struct Emulator {
     process: Child,
-    qmp: Qmp,
+    qmp: BlockingQmp,
 }
 
 impl Emulator {
@@ -53,8 +52,8 @@ impl Emulator {
             .stderr(fs::File::create("/tmp/qemu-test.log").unwrap())
             .spawn()
             .unwrap();
-        let qmp =
-            connect(&socket, &mut process).and_then(|stream| Qmp::connect(stream, LIMIT).ok());
+        let qmp = connect(&socket, &mut process)
+            .and_then(|stream| BlockingQmp::connect(stream, LIMIT).ok());
         match qmp {
             Some(qmp) => Ok(Self { process, qmp }),
             None => {
@@ -69,7 +68,9 @@ impl Emulator {
     pub(super) fn ids(&mut self) -> BTreeSet<String> {
         let found = self
             .qmp
-            .execute("qom-list", json!({ "path": "/machine/peripheral" }))
+            .execute(&QmpCommand::QomList {
+                path: "/machine/peripheral".into(),
+            })
             .unwrap();
         let names = found
             .as_array()
@@ -82,7 +83,10 @@ impl Emulator {
     pub(super) fn property(&mut self, id: &str, property: &str) -> serde_json::Value {
         let path = format!("/machine/peripheral/{id}");
         self.qmp
-            .execute("qom-get", json!({ "path": path, "property": property }))
+            .execute(&QmpCommand::QomGet {
+                path,
+                property: property.to_owned(),
+            })
             .unwrap()
     }
 }

@@ -8,6 +8,7 @@ use crate::run::machine::Machine;
 use passthru_domain::Domain;
 use passthru_domain::lifecycle::LifecycleAction;
 use passthru_host::Assignment;
+use passthru_qemu::monitor::Command;
 use serde_json::Value;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -121,7 +122,7 @@ impl Guest {
     pub fn power_down(&mut self) -> Result<(), Error> {
         self.lifecycle.on_poweroff = LifecycleAction::Destroy;
         self.lifecycle.on_reboot = LifecycleAction::Destroy;
-        self.machine.ask("system_powerdown")
+        self.machine.ask(&Command::SystemPowerdown)
     }
 
     /// Tells the VMM to end now (`quit`), without waiting: as if the guest's power was cut, but
@@ -130,7 +131,7 @@ impl Guest {
     /// # Errors
     /// If the monitor cannot be used any more, then [`Error::Monitor`].
     pub fn quit(&mut self) -> Result<(), Error> {
-        self.machine.ask("quit")
+        self.machine.ask(&Command::Quit)
     }
 
     /// Tells the VMM to end now by SIGTERM, where its monitor does not do: to the same effect.
@@ -224,8 +225,8 @@ impl Guest {
         match action {
             LifecycleAction::Destroy => self.quit().map(|()| true),
             LifecycleAction::Restart | LifecycleAction::RenameRestart => {
-                self.machine.ask("system_reset")?;
-                self.machine.ask("cont").map(|()| false)
+                self.machine.ask(&Command::SystemReset)?;
+                self.machine.ask(&Command::Cont).map(|()| false)
             }
             LifecycleAction::Preserve => {
                 if !std::mem::replace(&mut self.lifecycle.has_said, true) {

@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::run::vmm::Vmm;
-use passthru_qemu::monitor::{self, Event, Qmp, Ticket};
+use passthru_qemu::monitor::{self, Command, Event, Qmp, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -61,10 +61,8 @@ impl Machine {
     }
 
     /// Queues a command whose answer is taken by [`Machine::wait`].
-    pub(crate) fn submit(&mut self, command: &str, arguments: Value) -> Result<Ticket, Error> {
-        self.monitor
-            .submit(command, arguments, vec![])
-            .map_err(Error::Monitor)
+    pub(crate) fn submit(&mut self, command: &Command) -> Result<Ticket, Error> {
+        self.monitor.submit(command, vec![]).map_err(Error::Monitor)
     }
 
     /// Waits for an answer. `interrupted` is asked ten times a second.
@@ -97,13 +95,13 @@ impl Machine {
     pub(crate) fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
         self.vmm.log();
         self.may_have_run = true;
-        let ticket = self.submit("cont", json!({}))?;
+        let ticket = self.submit(&Command::Cont)?;
         self.wait(ticket, interrupted).map(drop)
     }
 
     /// Queues a command. A refusal is logged when it comes.
-    pub(crate) fn ask(&mut self, command: &str) -> Result<(), Error> {
-        let ticket = self.submit(command, json!({}))?;
+    pub(crate) fn ask(&mut self, command: &Command) -> Result<(), Error> {
+        let ticket = self.submit(command)?;
         self.asked.push(ticket);
         Ok(())
     }
@@ -134,7 +132,7 @@ impl Machine {
 
     /// Ends the VMM in order: `quit`, else SIGTERM, else SIGKILL.
     pub(crate) fn end(&mut self) {
-        if self.ask("quit").is_ok() && self.ends_within(self.quit_time) {
+        if self.ask(&Command::Quit).is_ok() && self.ends_within(self.quit_time) {
             return;
         }
         self.vmm.terminate();
@@ -210,11 +208,12 @@ impl Drop for Machine {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use serde_json::json;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixStream;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::process::{ChildStdin, Command, Stdio};
+    use std::process::{self, ChildStdin, Stdio};
     use tempfile::TempDir;
 
     /// A shell that notes in a file how it was ended: SIGTERM, or a line on its standard input.
@@ -244,7 +243,7 @@ pub(crate) mod tests {
     /// A VMM that is a shell, with its guest let go; and the file of its notes.
     pub(crate) fn machine(script: &str, hears_quit: bool) -> (Machine, TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("/bin/sh");
+        let mut command = process::Command::new("/bin/sh");
         command
             .args(["-c", script])
             .arg(folder.path().join("notes"))
@@ -331,7 +330,7 @@ pub(crate) mod tests {
     #[test]
     fn interruption_ends_the_wait_for_an_answer() {
         let (mut machine, _folder) = machine(POLITE, true);
-        let ticket = machine.submit("quit", json!({})).unwrap();
+        let ticket = machine.submit(&Command::Quit).unwrap();
         let begin = Instant::now();
         let interrupted = || begin.elapsed() > Duration::from_millis(50);
         machine.terminate_time = Duration::from_millis(100);

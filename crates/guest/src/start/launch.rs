@@ -11,9 +11,8 @@ use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
 use passthru_host::{Assignment, Host};
 use passthru_qemu::explain;
-use passthru_qemu::monitor::{self, Qmp};
+use passthru_qemu::monitor::{self, Command, Qmp};
 use rustix::process::Resource;
-use serde_json::json;
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -196,11 +195,11 @@ impl Launch<'_> {
         machine.wait(machine.negotiation(), self.interrupted)?;
         let label = console_label(&self.plan.domain);
         let chardevs = match &label {
-            Some(_) => Some(machine.submit("query-chardev", json!({}))?),
+            Some(_) => Some(machine.submit(&Command::QueryChardev)?),
             None => None,
         };
         if let Some(bytes) = balloon_target(&self.plan.domain) {
-            let ticket = machine.submit("balloon", json!({ "value": bytes }))?;
+            let ticket = machine.submit(&Command::Balloon { value: bytes })?;
             machine.wait(ticket, self.interrupted)?;
         }
         let (Some(ticket), Some(label)) = (chardevs, label) else {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::probed::{Probed, Version};
-use crate::monitor::{self, Qmp};
+use crate::monitor::{self, BlockingQmp, Command as QmpCommand};
 use crate::text::{MOST_SHOWN, printable};
 
 /// Devices whose properties differ among versions in a way that matters here.
@@ -124,7 +124,7 @@ pub(super) fn probe(
     let (monitor, theirs) = UnixStream::pair().map_err(start)?;
     let (words, their_words) = UnixStream::pair().map_err(start)?;
     let process = Process::start(binary, spawn, theirs, their_words).map_err(start)?;
-    let asked = Qmp::connect(monitor, limit)
+    let asked = BlockingQmp::connect(monitor, limit)
         .map_err(Trouble::from)
         .and_then(|qmp| {
             let mut questions = Questions { qmp, deadline };
@@ -222,46 +222,43 @@ fn last_words(words: &UnixStream) -> String {
 }
 
 struct Questions {
-    qmp: Qmp,
+    qmp: BlockingQmp,
     deadline: Instant,
 }
 
 impl Questions {
     fn all(&mut self, binary: &Path) -> Result<Probed, Trouble> {
-        let types = self.names("qom-list-types", json!({}), &["name"])?;
+        let types = self.names(&QmpCommand::QomListTypes, &["name"])?;
         let asked = ASKED.iter().filter(|device| types.contains(**device));
         let mut properties = BTreeMap::new();
         for device in asked {
-            let arguments = json!({ "typename": device });
-            let names = self.names("device-list-properties", arguments, &["name"])?;
+            let command = QmpCommand::DeviceListProperties {
+                typename: (*device).to_owned(),
+            };
+            let names = self.names(&command, &["name"])?;
             properties.insert((*device).to_owned(), names);
         }
         Ok(Probed {
             binary: binary.into(),
             target: self.target()?,
             version: self.version()?,
-            machines: self.names("query-machines", json!({}), &["name", "alias"])?,
+            machines: self.names(&QmpCommand::QueryMachines, &["name", "alias"])?,
             types,
             properties,
         })
     }
 
-    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, monitor::Error> {
+    fn ask(&mut self, command: &QmpCommand) -> Result<Value, monitor::Error> {
         self.qmp
             .set_limit(self.deadline.saturating_duration_since(Instant::now()));
-        self.qmp.execute(command, arguments)
+        self.qmp.execute(command)
     }
 
     /// The members of those keys in an answer that is a list of objects.
-    fn names(
-        &mut self,
-        command: &'static str,
-        arguments: Value,
-        keys: &[&str],
-    ) -> Result<BTreeSet<String>, Trouble> {
-        let answer = self.ask(command, arguments)?;
+    fn names(&mut self, command: &QmpCommand, keys: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+        let answer = self.ask(command)?;
         let Some(items) = answer.as_array() else {
-            return Err(Trouble::Answer(command, answer));
+            return Err(Trouble::Answer(command.name(), answer));
         };
         let names = items
             .iter()
@@ -270,17 +267,17 @@ impl Questions {
     }
 
     fn target(&mut self) -> Result<String, Trouble> {
-        let answer = self.ask("query-target", json!({}))?;
+        let answer = self.ask(&QmpCommand::QueryTarget)?;
         let target = answer["arch"]
             .as_str()
             .map(|arch| printable(arch, MOST_SHOWN));
-        target.ok_or(Trouble::Answer("query-target", answer))
+        target.ok_or(Trouble::Answer(QmpCommand::QueryTarget.name(), answer))
     }
 
     fn version(&mut self) -> Result<Version, Trouble> {
-        let answer = self.ask("query-version", json!({}))?;
+        let answer = self.ask(&QmpCommand::QueryVersion)?;
         serde_json::from_value(answer["qemu"].clone())
-            .map_err(|_| Trouble::Answer("query-version", answer))
+            .map_err(|_| Trouble::Answer(QmpCommand::QueryVersion.name(), answer))
     }
 }
 

@@ -6,8 +6,8 @@ mod render;
 mod resolve;
 mod want;
 
-pub(crate) use opt::distinct_wants;
 pub use opt::{List, Object, Opt, Term, Value};
+pub(crate) use opt::{distinct_wants, on_off};
 pub use render::CommandLine;
 pub use resolve::{Given, Paths, Placeholders, Resolve};
 pub use want::{Access, By, Want, What};

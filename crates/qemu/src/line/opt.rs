@@ -245,6 +245,12 @@ impl Object {
     }
 }
 
+/// Returns QEMU's word for a bool: in a list, and in JSON for a property that also takes `auto`
+/// (`OnOffAuto`).
+pub(crate) const fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
 impl From<bool> for Term {
     fn from(value: bool) -> Self {
         Self::Bool(value)

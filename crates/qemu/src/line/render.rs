@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, json};
 
-use super::opt::{List, Object, Opt, Term, Value, distinct_wants};
+use super::opt::{List, Object, Opt, Term, Value, distinct_wants, on_off};
 use super::quote::{quote, quote_program};
 use super::resolve::{Given, Resolve};
 use super::want::{Want, What};
@@ -152,7 +152,7 @@ impl Renderer<'_> {
 
     fn text(&mut self, term: &Term) -> String {
         match term {
-            Term::Bool(on) => if *on { "on" } else { "off" }.into(),
+            Term::Bool(on) => on_off(*on).into(),
             Term::Number(number) => number.to_string(),
             Term::Signed(number) => number.to_string(),
             Term::Text(text) => text.clone(),

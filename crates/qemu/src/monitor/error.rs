@@ -1,30 +1,30 @@
-//! What goes wrong between this client and a monitor.
+//! Errors between this client and a monitor.
 
 use std::io;
 
 use thiserror::Error;
 
-/// What goes wrong between this client and a monitor.
+/// An error between this client and a monitor.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The socket fails.
+    /// The socket failed.
     #[error("QMP {what} failed")]
     Io {
-        /// The command, or what was waited for.
+        /// The command or message that the client was at.
         what: String,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The monitor does not answer.
+    /// The monitor did not answer in time.
     #[error("QMP {what}: no reply within the time limit")]
     Timeout {
-        /// The command, or what was waited for.
+        /// The command or event that the client waited for.
         what: String,
     },
-    /// The monitor is gone: QEMU ended.
+    /// The monitor closed the connection: QEMU ended.
     #[error("QMP {what}: QEMU closed the connection")]
     Closed {
-        /// The command, or what was waited for.
+        /// The command or event that the client waited for.
         what: String,
     },
     /// The first message is not a monitor's greeting.
@@ -38,42 +38,49 @@ pub enum Error {
     Malformed {
         /// The message, shortened.
         line: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// A message is longer than any that is expected.
+    /// A message is too long.
     #[error("QMP: a message is longer than {limit} bytes")]
     TooLong {
-        /// Bytes that are read at most.
+        /// Largest number of bytes of a message.
         limit: usize,
     },
-    /// A message has more in it than any that is expected.
+    /// A message has too many values.
     #[error("QMP: a message has more than {limit} values")]
     TooManyValues {
-        /// Values that are read at most.
+        /// Largest number of values of a message.
         limit: usize,
     },
-    /// Too many commands have no answer yet, or one is too long.
+    /// Too many commands have no answer yet, or the unsent ones are too long.
     #[error("QMP {command}: too many commands are waiting for an answer")]
     Backlog {
-        /// The command that was not taken.
+        /// The command that was not queued.
         command: String,
     },
-    /// The monitor refuses the command.
+    /// The monitor refused a command.
     #[error("QMP {command}: {desc}")]
     Command {
         /// The command.
         command: String,
-        /// Class of the error: `GenericError`, `DeviceNotFound` …, shortened.
+        /// Class of the error, such as `GenericError` or `DeviceNotFound`, shortened.
         class: String,
-        /// What the monitor says, shortened.
+        /// The monitor's reason, shortened.
         desc: String,
     },
 }
 
 impl Error {
-    /// Whether the monitor is gone rather than unwilling.
+    /// Returns whether the monitor closed the connection.
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// Returns the error for a connection that was closed while no command was waited for.
+    pub(super) fn monitor_closed() -> Self {
+        Self::Closed {
+            what: "monitor".into(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened to the guest, as the monitor reports it.
+//! Events that the monitor reports.
 
 use std::collections::VecDeque;
 
@@ -7,33 +7,33 @@ use serde_json::Value;
 
 use super::message::{MAX_MESSAGE, MOST_VALUES, Message};
 
-/// Events that are kept until they are taken; the oldest go first.
+/// Largest number of events that are kept until they are taken; the oldest are dropped first.
 const MOST_EVENTS: usize = 1024;
-/// Bytes of an event's name.
+/// Largest number of bytes in an event's name; an event with a longer one is dropped.
 const LONGEST_NAME: usize = 64;
 
-/// Something that happened to the guest.
+/// An event that the monitor reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What, as in `SHUTDOWN` or `DEVICE_DELETED`.
+    /// Name, such as `SHUTDOWN` or `DEVICE_DELETED`.
     pub name: String,
-    /// What else is said of it; null where nothing is.
+    /// Data of the event; null if it has none.
     pub data: Value,
-    /// When.
+    /// Time of the event.
     pub timestamp: Timestamp,
 }
 
-/// A moment on the host's clock.
+/// A time on the host's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Timestamp {
-    /// Seconds since 1970; negative where QEMU could not read the clock.
+    /// Seconds since 1970; negative if QEMU could not read the clock.
     pub seconds: i64,
     /// Microseconds of the second.
     pub microseconds: i64,
 }
 
 impl Event {
-    /// Reads a message as an event.
+    /// Reads a message as an event; `None` if the message is not one.
     fn from_value(value: &mut Value) -> Option<Self> {
         let name = value
             .get("event")?
@@ -50,20 +50,22 @@ impl Event {
     }
 }
 
-/// Events that were not taken yet, bounded in number and in the memory that they take.
+/// Events that were not taken yet, bounded in number and in memory.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    queue: VecDeque<Kept>,
-    size: usize,
+    queue: VecDeque<QueuedEvent>,
+    /// Number of JSON values of all events.
+    values: usize,
+    /// Length of the lines of all events.
     bytes: usize,
-    /// Whether an event went that was not taken.
+    /// Whether an event was dropped.
     has_dropped: bool,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct QueuedEvent {
     event: Event,
-    size: usize,
+    values: usize,
     bytes: usize,
 }
 
@@ -73,23 +75,22 @@ impl Events {
         let Some(event) = Event::from_value(&mut message.value) else {
             return;
         };
-        self.queue.push_back(Kept {
+        self.queue.push_back(QueuedEvent {
             event,
-            size: message.size,
+            values: message.values,
             bytes,
         });
-        self.size += message.size;
+        self.values += message.values;
         self.bytes += bytes;
-        let is_full = |events: &Self| {
-            events.queue.len() > MOST_EVENTS
-                || events.size > MOST_VALUES
-                || events.bytes > MAX_MESSAGE
-        };
-        while is_full(self) && self.remove(0).is_some() {
+        while self.is_over_limit() && self.remove(0).is_some() {
             if !std::mem::replace(&mut self.has_dropped, true) {
                 tracing::warn!("too many events of the monitor are waiting: dropping the oldest");
             }
         }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.queue.len() > MOST_EVENTS || self.values > MOST_VALUES || self.bytes > MAX_MESSAGE
     }
 
     /// Takes the oldest event.
@@ -97,12 +98,12 @@ impl Events {
         self.remove(0)
     }
 
-    /// Takes the oldest event of one of those names.
+    /// Takes the oldest event that has one of these names.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<Event> {
         let at = self
             .queue
             .iter()
-            .position(|kept| names.contains(&kept.event.name.as_str()))?;
+            .position(|queued| names.contains(&queued.event.name.as_str()))?;
         self.remove(at)
     }
 
@@ -111,9 +112,9 @@ impl Events {
     }
 
     fn remove(&mut self, at: usize) -> Option<Event> {
-        let Kept { event, size, bytes } = self.queue.remove(at)?;
-        self.size -= size;
-        self.bytes -= bytes;
-        Some(event)
+        let queued = self.queue.remove(at)?;
+        self.values -= queued.values;
+        self.bytes -= queued.bytes;
+        Some(queued.event)
     }
 }

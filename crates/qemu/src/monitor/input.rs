@@ -1,4 +1,4 @@
-//! Lines from the monitor's socket, taken as they come.
+//! Lines that come from the monitor's socket.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -6,27 +6,27 @@ use std::os::unix::net::UnixStream;
 use super::error::Error;
 use super::message::MAX_MESSAGE;
 
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// Bytes that came and were not taken yet: at most a message and a chunk.
+/// Bytes that came and were not taken yet: at most one message and one chunk.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     buffer: Vec<u8>,
     /// Start of the first line that was not taken.
     start: usize,
-    /// End of what is known to hold no end of line.
+    /// End of the part that is known to hold no line end.
     searched: usize,
-    /// Whether the other side has closed.
+    /// Whether the monitor has closed the connection.
     ended: bool,
 }
 
 impl Input {
-    /// Reads once, without waiting, unless a whole line is there already.
+    /// Reads once without waiting. Does nothing while a whole line is in the buffer.
     ///
     /// # Errors
-    /// If a line is longer than a message may be, then [`Error::TooLong`]; if the socket fails,
-    /// then what the kernel answered.
+    /// - If a line is longer than [`MAX_MESSAGE`], then [`Error::TooLong`].
+    /// - If the socket fails, then [`Error::Io`].
     pub(super) fn fill(&mut self, mut stream: &UnixStream) -> Result<(), Error> {
         if self.ended || self.has_line() {
             return Ok(());
@@ -43,7 +43,7 @@ impl Input {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            // The other side closed before it had read what was sent.
+            // The monitor closed the connection before it had read all commands.
             Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
             Err(source) => return Err(failed(source)),
         }
@@ -57,13 +57,12 @@ impl Input {
             .position(|byte| *byte == b'\n')
             .unwrap_or(rest.len());
         if length > MAX_MESSAGE {
-            Err(Error::TooLong { limit: MAX_MESSAGE })
-        } else {
-            Ok(())
+            return Err(Error::TooLong { limit: MAX_MESSAGE });
         }
+        Ok(())
     }
 
-    /// Returns the next line that is not empty, without its end.
+    /// Takes the next line that is not empty, without its line end.
     pub(super) fn take(&mut self) -> Option<&[u8]> {
         loop {
             let end = self.find_end()?;
@@ -85,14 +84,15 @@ impl Input {
         end
     }
 
-    /// Whether a whole line was read and not taken.
+    /// Returns whether a whole line was read and not taken.
     pub(super) fn has_line(&self) -> bool {
         self.buffer
             .get(self.searched..)
             .is_some_and(|unseen| unseen.contains(&b'\n'))
     }
 
-    /// Whether nothing more comes: the other side has closed, and all lines were taken.
+    /// Returns whether no more lines come: the monitor closed the connection, and all lines were
+    /// taken.
     pub(super) fn is_at_end(&self) -> bool {
         self.ended && !self.has_line()
     }

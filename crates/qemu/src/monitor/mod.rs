@@ -1,25 +1,31 @@
-//! A client of QEMU's monitor protocol (QMP): a state machine that never waits.
+//! A client of QEMU's monitor protocol (QMP).
 //!
-//! [`Qmp::submit`] takes a command and gives a [`Ticket`]; [`Qmp::advance`] sends and reads what
-//! goes at once, to be called when poll(2) reports the socket; [`Qmp::take_answer`] and
-//! [`Qmp::take_event`] give what came. All waiting answers have one time limit together, but for
-//! commands that pin memory, which have none. A VMM is not trusted: what is kept of its words is
-//! bounded in bytes, and what errors show of them is short and printable.
+//! [`Qmp`] is a state machine that never waits:
 //!
-//! Callers without a loop of their own use [`Qmp::connect`], [`Qmp::execute`], [`Qmp::wait_for`]
-//! and [`Qmp::next_event`], which wait, each with a time limit.
+//! - [`Qmp::submit`] takes a [`Command`] and returns a [`Ticket`].
+//! - [`Qmp::advance`] sends and reads as much as it can without waiting. Call it when poll(2)
+//!   reports the socket.
+//! - [`Qmp::take_answer`] and [`Qmp::take_event`] return what has come.
+//!
+//! All pending answers share one time limit. Commands that pin memory have no limit. The client does
+//! not trust the VMM: it keeps a bounded number of bytes of the VMM's messages, and errors show a
+//! short and printable part of them.
+//!
+//! [`BlockingQmp`] waits for answers and events, each with a time limit:
 //!
 //! ```no_run
-//! use passthru_qemu::monitor::Qmp;
-//! use serde_json::json;
+//! use passthru_qemu::monitor::{BlockingQmp, Command};
 //! use std::{os::unix::net::UnixStream, time::Duration};
 //!
-//! let mut qmp = Qmp::connect(UnixStream::connect("/run/passthru/vm/monitor.sock")?, Duration::from_secs(5))?;
-//! qmp.execute("cont", json!({}))?;
+//! let socket = UnixStream::connect("/run/passthru/vm/monitor.sock")?;
+//! let mut qmp = BlockingQmp::connect(socket, Duration::from_secs(5))?;
+//! qmp.execute(&Command::Cont)?;
 //! qmp.wait_for(&["SHUTDOWN"], Duration::from_secs(60))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blocking;
+mod command;
 mod error;
 mod event;
 mod input;
@@ -27,8 +33,9 @@ mod message;
 mod output;
 mod pending;
 mod qmp;
-mod wait;
 
+pub use blocking::BlockingQmp;
+pub use command::Command;
 pub use error::Error;
 pub use event::{Event, Timestamp};
 pub use message::MAX_MESSAGE;

@@ -1,4 +1,4 @@
-//! Commands on their way to the monitor.
+//! Commands that are to be sent to the monitor.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -13,16 +13,17 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use super::error::Error;
 use super::message::MAX_MESSAGE;
 
-/// Descriptors that go with one command.
+/// Largest number of descriptors that are sent with one command.
 pub(super) const MOST_FDS: usize = 16;
 
-/// A command as it is sent.
+/// A command to be sent.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) id: u64,
     pub(super) bytes: Vec<u8>,
-    /// Descriptors that go with the first byte.
+    /// Descriptors that are sent with the first byte.
     pub(super) fds: Vec<OwnedFd>,
+    /// Number of bytes that were sent.
     sent: usize,
 }
 
@@ -36,12 +37,12 @@ impl Request {
         }
     }
 
-    /// Whether a part of it is out: then the rest must follow.
+    /// Returns whether a part was sent, so that the rest must follow.
     pub(super) fn is_begun(&self) -> bool {
         self.sent > 0
     }
 
-    /// Sends a piece without waiting. Returns whether the socket took some of it.
+    /// Sends some bytes without waiting. Returns whether the socket took any.
     fn send(&mut self, stream: &UnixStream) -> rustix::io::Result<bool> {
         let fds: Vec<_> = if self.is_begun() {
             vec![]
@@ -54,12 +55,8 @@ impl Request {
             return Err(Errno::TOOMANYREFS);
         }
         let rest = IoSlice::new(self.bytes.get(self.sent..).unwrap_or_default());
-        match sendmsg(
-            stream,
-            &[rest],
-            &mut control,
-            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-        ) {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match sendmsg(stream, &[rest], &mut control, flags) {
             Ok(count) => {
                 self.sent += count;
                 self.fds.clear();
@@ -71,7 +68,7 @@ impl Request {
     }
 }
 
-/// Commands that were not sent yet, or not wholly: at most as many bytes as a message may have.
+/// Commands that were not sent yet, or only in part: [`MAX_MESSAGE`] bytes at most.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     queue: VecDeque<Request>,
@@ -79,7 +76,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Adds a command. Returns whether there was room.
+    /// Adds a command. Returns false, and drops the command, if there is no room.
     pub(super) fn push(&mut self, request: Request) -> bool {
         let bytes = self.bytes + request.bytes.len();
         if bytes > MAX_MESSAGE {
@@ -90,29 +87,29 @@ impl Output {
         true
     }
 
-    /// Returns the command whose turn it is.
+    /// Returns the command that is sent next.
     pub(super) fn front(&self) -> Option<&Request> {
         self.queue.front()
     }
 
-    /// Drops a command that no part of was sent.
+    /// Drops a command, unless a part of it was sent.
     pub(super) fn withdraw(&mut self, id: u64) {
         self.queue
             .retain(|request| request.id != id || request.is_begun());
         self.bytes = self.queue.iter().map(|request| request.bytes.len()).sum();
     }
 
-    /// Drops all commands: nobody reads them any more.
+    /// Drops all commands, once the connection is closed.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;
     }
 
-    /// Sends a piece of the first command. Returns whether the socket took some of it.
+    /// Sends some bytes of the first command. Returns whether the socket took any.
     ///
     /// # Errors
-    /// What the kernel answered, unless the other side has closed: reading finds that out, after
-    /// what was said before.
+    /// If the socket fails, then [`Error::Io`]. A closed connection is not an error here: reading
+    /// reports it after the messages that came before.
     pub(super) fn send(&mut self, stream: &UnixStream) -> Result<bool, Error> {
         let Some(request) = self.queue.front_mut() else {
             return Ok(false);

@@ -1,59 +1,53 @@
-//! Commands that have no answer yet, and answers that were not taken yet.
+//! Commands without an answer yet, and answers that were not taken yet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::command::Command;
 use super::error::Error;
 use crate::text::{MOST_SHOWN, printable};
 
-/// The command that takes the connection into command mode.
-pub(super) const NEGOTIATE: &str = "qmp_capabilities";
-
-/// Commands without an answer, and answers that were not taken.
+/// Largest number of commands without an answer and answers not taken, together.
 const MOST_COMMANDS: usize = 64;
 
-/// A command that was submitted.
+/// A command that was submitted and has no answer yet.
 #[derive(Debug)]
-pub(super) struct Command {
+pub(super) struct PendingCommand {
     id: u64,
-    pub(super) name: String,
+    name: &'static str,
+    /// Whether the wait for the answer has a time limit.
+    is_limited: bool,
     is_sent: bool,
-    /// Whether nothing else may be on its way with it.
+    /// Whether no other command may be sent before the answer.
     is_alone: bool,
-    /// Whether its answer is dropped.
+    /// Whether the answer is dropped when it comes.
     is_forgotten: bool,
 }
 
-impl Command {
-    pub(super) fn new(id: u64, name: &str, has_fds: bool) -> Self {
-        let is_alone = has_fds || name == NEGOTIATE;
+impl PendingCommand {
+    pub(super) fn new(id: u64, command: &Command, has_fds: bool) -> Self {
         Self {
             id,
-            name: name.to_owned(),
+            name: command.name(),
+            is_limited: command.is_limited(),
             is_sent: false,
-            is_alone,
+            is_alone: has_fds || *command == Command::QmpCapabilities,
             is_forgotten: false,
         }
     }
-
-    /// Whether its answer has a time limit: not where it pins the guest's memory, which takes
-    /// minutes.
-    fn is_limited(&self) -> bool {
-        !matches!(self.name.as_str(), NEGOTIATE | "device_add" | "object-add")
-    }
 }
 
-/// Commands that have no answer yet, in their order, and answers that were not taken yet.
+/// Commands without an answer, in their order, and answers that were not taken yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    commands: VecDeque<Command>,
+    commands: VecDeque<PendingCommand>,
     answers: BTreeMap<u64, Result<Value, Error>>,
     last_id: u64,
     limit: Duration,
-    /// End of the time for all limited answers together. It runs while the oldest command is
-    /// limited.
+    /// End of the time for all limited answers together; none while the oldest command has no
+    /// limit.
     deadline: Option<Instant>,
 }
 
@@ -88,24 +82,26 @@ impl Pending {
         self.commands.len() + self.answers.len() >= MOST_COMMANDS
     }
 
-    pub(super) fn push(&mut self, command: Command) {
+    pub(super) fn push(&mut self, command: PendingCommand) {
         self.last_id = command.id;
         self.commands.push_back(command);
         self.set_deadline();
     }
 
-    /// Returns whether a command may be sent now: one that is alone when all before it are
-    /// answered, and any other when none that is alone is on its way.
+    /// Returns whether a command may be sent now.
+    ///
+    /// - A command that must be alone waits until all sent commands are answered.
+    /// - Any other command waits only for a sent command that must be alone.
     pub(super) fn may_send(&self, id: u64) -> bool {
-        let mut sent = self
-            .commands
-            .iter()
-            .filter(|command| command.is_sent && command.id != id);
         let is_alone = self
             .commands
             .iter()
             .any(|command| command.id == id && command.is_alone);
-        sent.all(|command| !is_alone && !command.is_alone)
+        let mut others = self
+            .commands
+            .iter()
+            .filter(|command| command.is_sent && command.id != id);
+        others.all(|other| !is_alone && !other.is_alone)
     }
 
     pub(super) fn mark_sent(&mut self, id: u64) {
@@ -114,60 +110,65 @@ impl Pending {
         }
     }
 
-    /// Files the answer to one of the commands. What answers none of them is dropped: it comes
-    /// late.
+    /// Keeps the answer to one of the commands. An answer to none of them came late, and is
+    /// dropped.
     pub(super) fn answer(&mut self, message: &mut Value) {
-        let is_error = message.get("error").is_some();
-        // What could not be read as a command is refused without its id.
-        let at = match message["id"].as_u64() {
-            Some(id) => self
-                .commands
-                .iter()
-                .position(|command| command.is_sent && command.id == id),
-            None if is_error => self.commands.iter().position(|command| command.is_sent),
-            None => None,
+        let Some(at) = self.find_answered(message) else {
+            return;
         };
-        if let Some(command) = at.and_then(|at| self.commands.remove(at)) {
-            let answer = if is_error {
-                Err(refusal(&command.name, &message["error"]))
-            } else {
-                Ok(message["return"].take())
-            };
-            self.file(command, answer);
-            self.set_deadline();
+        let Some(command) = self.commands.remove(at) else {
+            return;
+        };
+        let answer = if message.get("error").is_some() {
+            Err(refusal(command.name, &message["error"]))
+        } else {
+            Ok(message["return"].take())
+        };
+        self.keep_answer(&command, answer);
+        self.set_deadline();
+    }
+
+    /// Returns the place of the command that a message answers. The monitor refuses a line that it
+    /// cannot read as a command without an id: this refusal is for the oldest command sent.
+    fn find_answered(&self, message: &Value) -> Option<usize> {
+        let mut commands = self.commands.iter();
+        match message["id"].as_u64() {
+            Some(id) => commands.position(|command| command.is_sent && command.id == id),
+            None if message.get("error").is_some() => commands.position(|command| command.is_sent),
+            None => None,
         }
     }
 
-    fn file(&mut self, command: Command, answer: Result<Value, Error>) {
+    fn keep_answer(&mut self, command: &PendingCommand, answer: Result<Value, Error>) {
         if !command.is_forgotten {
             self.answers.insert(command.id, answer);
         }
     }
 
-    /// Gives up all limited commands once their time is over. Returns their numbers.
+    /// Gives up all limited commands once their time is over. Returns their ids.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<u64> {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return vec![];
         }
-        let (late, kept) = std::mem::take(&mut self.commands)
-            .into_iter()
-            .partition(Command::is_limited);
-        self.commands = kept;
-        let late: VecDeque<Command> = late;
-        let ids = late.iter().map(|command| command.id).collect();
-        for command in late {
-            let what = command.name.clone();
-            self.file(command, Err(Error::Timeout { what }));
+        let mut ids = Vec::new();
+        for command in std::mem::take(&mut self.commands) {
+            if command.is_limited {
+                ids.push(command.id);
+                let what = command.name.to_owned();
+                self.keep_answer(&command, Err(Error::Timeout { what }));
+            } else {
+                self.commands.push_back(command);
+            }
         }
         self.deadline = None;
         ids
     }
 
-    /// Ends all commands: the monitor has gone.
+    /// Ends all commands with [`Error::Closed`].
     pub(super) fn close(&mut self) {
         for command in std::mem::take(&mut self.commands) {
-            let what = command.name.clone();
-            self.file(command, Err(Error::Closed { what }));
+            let what = command.name.to_owned();
+            self.keep_answer(&command, Err(Error::Closed { what }));
         }
         self.deadline = None;
     }
@@ -185,7 +186,7 @@ impl Pending {
 
     fn set_deadline(&mut self) {
         self.deadline = match self.commands.front() {
-            Some(oldest) if oldest.is_limited() => self
+            Some(oldest) if oldest.is_limited => self
                 .deadline
                 .or_else(|| Instant::now().checked_add(self.limit)),
             _ => None,
@@ -193,6 +194,7 @@ impl Pending {
     }
 }
 
+/// Returns the error for a command that the monitor refused.
 fn refusal(command: &str, error: &Value) -> Error {
     let text = |key| printable(error[key].as_str().unwrap_or_default(), MOST_SHOWN);
     Error::Command {

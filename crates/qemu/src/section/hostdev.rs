@@ -9,7 +9,7 @@ use passthru_domain::device::{Address, Item, VirtioModel};
 use super::{hostdev_scsi, pci};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Object, Opt, Want, What};
+use crate::line::{Object, Opt, Want, What, on_off};
 
 /// The iommufd objects of the guest's devices.
 pub(crate) fn iommufd_objects(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -189,10 +189,6 @@ fn vhost_scsi(
             .with("id", id)
             .and(pci::address(context, &hostdev.info)?),
     )
-}
-
-const fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
 }
 
 /// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the

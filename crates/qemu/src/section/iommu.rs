@@ -7,7 +7,7 @@ use passthru_domain::device::iommu::{AutoNumber, AutoOnOff, Iommu, IommuDriver, 
 use super::pci;
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Object, Opt};
+use crate::line::{Object, Opt, on_off};
 
 /// Names the IOMMUs of the whole machine, which QEMU must know before any other device.
 pub(crate) fn machine_wide(context: &Context<'_>) -> Vec<Item> {
@@ -98,11 +98,6 @@ fn amd(iommu: &Iommu) -> Object {
         .maybe("pt", driver.passthrough)
         .maybe("xtsup", driver.xtsup)
         .maybe("device-iotlb", driver.iotlb)
-}
-
-/// Properties that also know `auto` are words, not booleans.
-const fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
 }
 
 fn virtio(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {

@@ -10,7 +10,7 @@ use passthru_domain::toggle::{OnOff, Toggle};
 use super::{firmware, iommu, memory, security, sound};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Object, Opt, Want, What};
+use crate::line::{List, Object, Opt, Want, What, on_off};
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = vec![
@@ -257,9 +257,14 @@ fn high_memory(context: &Context<'_>) -> Option<String> {
 /// Whether ACPI lets devices be plugged into the conventional root bus.
 fn root_hotplug(context: &Context<'_>) -> Option<Opt> {
     let hotplug = root(context)?.target.as_ref()?.hotplug?;
-    let on = if hotplug { "on" } else { "off" };
-    (context.board() == Board::I440fx)
-        .then(|| Opt::plain("-global", format!("PIIX4_PM.acpi-root-pci-hotplug={on}")))
+    if context.board() != Board::I440fx {
+        return None;
+    }
+    let hotplug = on_off(hotplug);
+    Some(Opt::plain(
+        "-global",
+        format!("PIIX4_PM.acpi-root-pci-hotplug={hotplug}"),
+    ))
 }
 
 fn root<'a>(context: &Context<'a>) -> Option<&'a Controller> {

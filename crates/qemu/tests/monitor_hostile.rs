@@ -1,9 +1,6 @@
 //! The monitor's client against a monitor that was taken over.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use passthru_qemu::monitor::{Error, MAX_MESSAGE, Qmp, Ticket};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{ErrorKind, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -11,6 +8,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use passthru_qemu::monitor::{Command, Error, MAX_MESSAGE, Qmp, Ticket};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
 
 const GREETING: &str = "{\"QMP\":{\"version\":{},\"capabilities\":[]}}\n";
 const READY: &str = "{\"return\":{},\"id\":1}\n";
@@ -23,10 +24,8 @@ fn connected(limit: Duration) -> (Qmp, UnixStream) {
     theirs.write_all(GREETING.as_bytes()).unwrap();
     qmp.advance().unwrap();
     let sent = read_some(&theirs);
-    assert_eq!(
-        (sent["execute"].as_str(), &sent["id"]),
-        (Some("qmp_capabilities"), &json!(1))
-    );
+    assert_eq!(sent["execute"], "qmp_capabilities");
+    assert_eq!(sent["id"], 1);
     theirs.write_all(READY.as_bytes()).unwrap();
     qmp.advance().unwrap();
     let negotiation = qmp.negotiation();
@@ -47,12 +46,12 @@ fn read_some(mut stream: &UnixStream) -> Value {
     }
 }
 
-fn submit(qmp: &mut Qmp, command: &str) -> Ticket {
-    qmp.submit(command, json!({}), vec![]).unwrap()
+fn submit(qmp: &mut Qmp, command: &Command) -> Ticket {
+    qmp.submit(command, vec![]).unwrap()
 }
 
-/// Lets the monitor say something, until the client finds fault with it.
-fn fault_with(qmp: &mut Qmp, mut theirs: UnixStream, said: Vec<u8>) -> Error {
+/// Lets the monitor send bytes until the client refuses them. Returns the error.
+fn refuse(qmp: &mut Qmp, mut theirs: UnixStream, said: Vec<u8>) -> Error {
     let writer = std::thread::spawn(move || theirs.write_all(&said));
     let deadline = Instant::now() + LONG;
     let fault = loop {
@@ -66,13 +65,14 @@ fn fault_with(qmp: &mut Qmp, mut theirs: UnixStream, said: Vec<u8>) -> Error {
 }
 
 #[test]
-fn no_call_waits_for_a_monitor_that_neither_reads_nor_writes() {
+fn calls_do_not_wait_for_a_monitor_that_is_stuck() {
     let (mut qmp, _theirs) = connected(Duration::from_millis(100));
     let begin = Instant::now();
     let ticket = qmp
         .submit(
-            "human-monitor-command",
-            json!({ "x": "x".repeat(900_000) }),
+            &Command::QomList {
+                path: "x".repeat(900_000),
+            },
             vec![],
         )
         .unwrap();
@@ -91,7 +91,7 @@ fn no_call_waits_for_a_monitor_that_neither_reads_nor_writes() {
     );
     qmp.advance().unwrap();
     assert!(
-        matches!(qmp.take_answer(ticket), Some(Err(Error::Timeout { what })) if what == "human-monitor-command")
+        matches!(qmp.take_answer(ticket), Some(Err(Error::Timeout { what })) if what == "qom-list")
     );
 }
 
@@ -99,7 +99,8 @@ fn no_call_waits_for_a_monitor_that_neither_reads_nor_writes() {
 fn late_answers_have_one_time_limit_together() {
     let limit = Duration::from_millis(300);
     let (mut qmp, mut theirs) = connected(limit);
-    let tickets = ["query-chardev", "balloon", "cont"].map(|command| submit(&mut qmp, command));
+    let tickets = [Command::QueryChardev, Command::QueryStatus, Command::Cont]
+        .map(|command| submit(&mut qmp, &command));
     let end = qmp.deadline().unwrap();
     for id in [2, 3] {
         sleep(Duration::from_millis(120));
@@ -116,11 +117,11 @@ fn late_answers_have_one_time_limit_together() {
         matches!(answers, [Ok(_), Ok(_), Err(Error::Timeout { .. })]),
         "{answers:?}"
     );
-    // The late answer is nobody's, and the connection can be used again.
+    // A late answer is dropped, and the connection can be used again.
     theirs
         .write_all(b"{\"return\":\"late\",\"id\":4}\n")
         .unwrap();
-    let next = submit(&mut qmp, "stop");
+    let next = submit(&mut qmp, &Command::Stop);
     qmp.advance().unwrap();
     theirs
         .write_all(b"{\"return\":\"in time\",\"id\":5}\n")
@@ -132,15 +133,18 @@ fn late_answers_have_one_time_limit_together() {
 
 #[test]
 fn commands_that_pin_memory_have_no_time_limit() {
-    for command in ["device_add", "object-add"] {
+    let pinning = [
+        Command::DeviceAdd { device: json!({}) },
+        Command::ObjectAdd { object: json!({}) },
+    ];
+    for command in pinning {
         let (mut qmp, mut theirs) = connected(Duration::ZERO);
-        let (slow, behind) = (submit(&mut qmp, command), submit(&mut qmp, "stop"));
+        let slow = submit(&mut qmp, &command);
+        let behind = submit(&mut qmp, &Command::Stop);
+        let command = command.name();
         qmp.advance().unwrap();
-        assert_eq!(
-            (qmp.deadline(), qmp.take_answer(slow).is_none()),
-            (None, true),
-            "{command}"
-        );
+        assert_eq!(qmp.deadline(), None, "{command}");
+        assert!(qmp.take_answer(slow).is_none(), "{command}");
         theirs.write_all(b"{\"return\":{},\"id\":2}\n").unwrap();
         qmp.advance().unwrap();
         assert!(matches!(qmp.take_answer(slow), Some(Ok(_))), "{command}");
@@ -152,12 +156,13 @@ fn commands_that_pin_memory_have_no_time_limit() {
 }
 
 #[test]
-fn descriptors_go_with_their_command_and_with_no_other() {
+fn descriptors_go_with_their_command_alone() {
     let (mut qmp, mut theirs) = connected(LONG);
-    submit(&mut qmp, "stop");
+    submit(&mut qmp, &Command::Stop);
     let fds = vec![OwnedFd::from(File::open("/dev/null").unwrap())];
-    qmp.submit("getfd", json!({ "fdname": "a" }), fds).unwrap();
-    submit(&mut qmp, "cont");
+    let getfd = Command::Getfd { fdname: "a".into() };
+    qmp.submit(&getfd, fds).unwrap();
+    submit(&mut qmp, &Command::Cont);
     qmp.advance().unwrap();
     assert_eq!(read_some(&theirs)["execute"], "stop");
     assert_eq!(
@@ -198,10 +203,10 @@ fn descriptors_go_with_their_command_and_with_no_other() {
 fn commands_without_an_answer_are_bounded() {
     let (mut qmp, _theirs) = connected(LONG);
     let taken = (0..1000)
-        .take_while(|_| qmp.submit("stop", json!({}), vec![]).is_ok())
+        .take_while(|_| qmp.submit(&Command::Stop, vec![]).is_ok())
         .count();
     assert_eq!(taken, 64);
-    let error = qmp.submit("cont", json!({}), vec![]).unwrap_err();
+    let error = qmp.submit(&Command::Cont, vec![]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "QMP cont: too many commands are waiting for an answer"
@@ -211,12 +216,12 @@ fn commands_without_an_answer_are_bounded() {
 #[test]
 fn message_over_one_mib_breaks_the_connection() {
     let (mut qmp, theirs) = connected(LONG);
-    let ticket = submit(&mut qmp, "stop");
+    let ticket = submit(&mut qmp, &Command::Stop);
     let line = format!(
         "{{\"event\":\"X\",\"data\":\"{}",
         "x".repeat(4 * MAX_MESSAGE)
     );
-    let fault = fault_with(&mut qmp, theirs, line.into_bytes());
+    let fault = refuse(&mut qmp, theirs, line.into_bytes());
     assert!(
         matches!(fault, Error::TooLong { limit: MAX_MESSAGE }),
         "{fault}"
@@ -225,11 +230,7 @@ fn message_over_one_mib_breaks_the_connection() {
         qmp.take_answer(ticket),
         Some(Err(Error::Closed { .. }))
     ));
-    assert!(
-        qmp.submit("quit", json!({}), vec![])
-            .unwrap_err()
-            .is_closed()
-    );
+    assert!(qmp.submit(&Command::Quit, vec![]).unwrap_err().is_closed());
     assert!(!qmp.has_buffered());
 }
 
@@ -240,7 +241,7 @@ fn message_of_many_values_breaks_the_connection() {
         "{{\"event\":\"X\",\"data\":[{}0]}}\n",
         "{\"\":0},".repeat(100_000)
     );
-    let fault = fault_with(&mut qmp, theirs, line.into_bytes());
+    let fault = refuse(&mut qmp, theirs, line.into_bytes());
     assert!(matches!(fault, Error::TooManyValues { .. }), "{fault}");
 }
 
@@ -248,7 +249,7 @@ fn message_of_many_values_breaks_the_connection() {
 fn garbage_is_shown_short_and_escaped() {
     let (mut qmp, theirs) = connected(LONG);
     let line = format!("\x1b]0;owned\x07\u{9b}2J{}\n", "y".repeat(500_000));
-    let fault = fault_with(&mut qmp, theirs, line.into_bytes()).to_string();
+    let fault = refuse(&mut qmp, theirs, line.into_bytes()).to_string();
     assert!(fault.contains(r"\u{1b}]0;owned\u{7}\u{9b}2Jyyy"), "{fault}");
     assert!(
         fault.chars().count() < 300 && !fault.chars().any(char::is_control),
@@ -259,7 +260,7 @@ fn garbage_is_shown_short_and_escaped() {
 #[test]
 fn refusal_is_shown_short_and_escaped() {
     let (mut qmp, mut theirs) = connected(LONG);
-    let ticket = submit(&mut qmp, "stop");
+    let ticket = submit(&mut qmp, &Command::Stop);
     qmp.advance().unwrap();
     let desc = format!("\u{1b}[2J{}", "z".repeat(100_000));
     let answer = json!({ "error": { "class": "\u{85}", "desc": desc }, "id": 2 });
@@ -280,7 +281,7 @@ fn refusal_is_shown_short_and_escaped() {
 fn answer_before_its_command_is_sent_is_dropped() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut qmp = Qmp::new(ours, LONG).unwrap();
-    let ticket = submit(&mut qmp, "query-chardev");
+    let ticket = submit(&mut qmp, &Command::QueryChardev);
     let answers = format!("{GREETING}{{\"return\":\"early\",\"id\":2}}\n");
     theirs.write_all(answers.as_bytes()).unwrap();
     qmp.advance().unwrap();

@@ -1,13 +1,14 @@
-//! The monitor's client against a scripted peer.
+//! The client that waits, against a scripted monitor.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use passthru_qemu::monitor::{Error, Qmp};
-use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use passthru_qemu::monitor::{BlockingQmp, Command, Error};
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(50);
@@ -19,22 +20,23 @@ struct Peer {
 }
 
 impl Peer {
-    fn say(&mut self, text: &str) {
+    /// Sends a line.
+    fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
         self.stream.write_all(b"\r\n").unwrap();
     }
 
-    /// Reads a command and returns it.
-    fn hear(&mut self) -> Value {
+    /// Reads a command; null if the client closed the connection.
+    fn receive(&mut self) -> Value {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_default()
     }
 
-    /// Reads a command and answers it.
+    /// Reads a command, answers it and returns it.
     fn answer(&mut self, answer: Value) -> Value {
-        let command = self.hear();
-        self.say(&json!({ "return": answer, "id": command["id"] }).to_string());
+        let command = self.receive();
+        self.send(&json!({ "return": answer, "id": command["id"] }).to_string());
         command
     }
 }
@@ -42,37 +44,41 @@ impl Peer {
 /// Connects to a monitor that greets and then follows the script.
 fn monitor(
     script: impl FnOnce(&mut Peer) + Send + 'static,
-) -> (Result<Qmp, Error>, JoinHandle<()>) {
+) -> (Result<BlockingQmp, Error>, JoinHandle<()>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let thread = thread::spawn(move || {
         let mut peer = Peer {
             reader: BufReader::new(theirs.try_clone().unwrap()),
             stream: theirs,
         };
-        peer.say(r#"{"QMP":{"version":{"qemu":{"major":11,"minor":1,"micro":3}},"capabilities":["oob"]}}"#);
+        peer.send(r#"{"QMP":{"version":{"qemu":{"major":11,"minor":1,"micro":3}},"capabilities":["oob"]}}"#);
         assert_eq!(peer.answer(json!({}))["execute"], "qmp_capabilities");
         script(&mut peer);
     });
-    (Qmp::connect(ours, LIMIT), thread)
+    (BlockingQmp::connect(ours, LIMIT), thread)
 }
 
 #[test]
-fn a_command_has_its_own_answer_though_events_come_between() {
+fn command_gets_its_own_answer_between_events() {
     let (qmp, peer) = monitor(|peer| {
-        let command = peer.hear();
+        let command = peer.receive();
         assert_eq!(
             (&command["execute"], &command["arguments"]["id"]),
             (&json!("device_del"), &json!("hostdev0"))
         );
-        peer.say(r#"{"event":"NIC_RX_FILTER_CHANGED","timestamp":{"seconds":1,"microseconds":2}}"#);
-        peer.say(r#"{"return":"of another command","id":4711}"#);
-        peer.say(r#"{"event":"DEVICE_DELETED","data":{"device":"hostdev0"},"timestamp":{"seconds":3,"microseconds":4}}"#);
-        peer.say(&json!({ "return": { "done": true }, "id": command["id"] }).to_string());
+        peer.send(
+            r#"{"event":"NIC_RX_FILTER_CHANGED","timestamp":{"seconds":1,"microseconds":2}}"#,
+        );
+        peer.send(r#"{"return":"of another command","id":4711}"#);
+        peer.send(r#"{"event":"DEVICE_DELETED","data":{"device":"hostdev0"},"timestamp":{"seconds":3,"microseconds":4}}"#);
+        peer.send(&json!({ "return": { "done": true }, "id": command["id"] }).to_string());
     });
     let mut qmp = qmp.unwrap();
     assert_eq!(
-        qmp.execute("device_del", json!({ "id": "hostdev0" }))
-            .unwrap(),
+        qmp.execute(&Command::DeviceDel {
+            id: "hostdev0".into()
+        })
+        .unwrap(),
         json!({ "done": true })
     );
     let deleted = qmp.wait_for(&["DEVICE_DELETED"], LIMIT).unwrap();
@@ -88,15 +94,15 @@ fn a_command_has_its_own_answer_though_events_come_between() {
 }
 
 #[test]
-fn a_refusal_says_the_command_the_class_and_the_reason() {
+fn refusal_names_command_class_and_reason() {
     let (qmp, peer) = monitor(|peer| {
-        let id = peer.hear()["id"].clone();
+        let id = peer.receive()["id"].clone();
         let error = json!({ "class": "DeviceNotFound", "desc": "Device 'x' not found" });
-        peer.say(&json!({ "error": error, "id": id }).to_string());
+        peer.send(&json!({ "error": error, "id": id }).to_string());
     });
     let error = qmp
         .unwrap()
-        .execute("device_del", json!({ "id": "x" }))
+        .execute(&Command::DeviceDel { id: "x".into() })
         .unwrap_err();
     assert_eq!(error.to_string(), "QMP device_del: Device 'x' not found");
     assert!(matches!(error, Error::Command { class, .. } if class == "DeviceNotFound"));
@@ -104,29 +110,27 @@ fn a_refusal_says_the_command_the_class_and_the_reason() {
 }
 
 #[test]
-fn a_silent_monitor_is_not_waited_for_longer_than_the_limit() {
+fn silent_monitor_ends_the_wait_at_the_limit() {
     let (qmp, peer) = monitor(|peer| {
-        let slow = peer.hear();
-        let next = peer.hear();
-        peer.say(&json!({ "return": "late", "id": slow["id"] }).to_string());
-        peer.say(&json!({ "return": "in time", "id": next["id"] }).to_string());
+        let slow = peer.receive();
+        let next = peer.receive();
+        peer.send(&json!({ "return": "late", "id": slow["id"] }).to_string());
+        peer.send(&json!({ "return": "in time", "id": next["id"] }).to_string());
     });
     let mut qmp = qmp.unwrap();
     qmp.set_limit(SHORT);
     let start = Instant::now();
-    assert!(
-        matches!(qmp.execute("stop", json!({})), Err(Error::Timeout { what }) if what == "stop")
-    );
+    assert!(matches!(qmp.execute(&Command::Stop), Err(Error::Timeout { what }) if what == "stop"));
     assert!(start.elapsed() >= SHORT && start.elapsed() < LIMIT);
     qmp.set_limit(LIMIT);
-    assert_eq!(qmp.execute("query-status", json!({})).unwrap(), "in time");
+    assert_eq!(qmp.execute(&Command::QueryStatus).unwrap(), "in time");
     peer.join().unwrap();
 }
 
 #[test]
-fn a_monitor_that_only_chatters_is_not_an_answer() {
+fn events_without_an_answer_end_in_a_timeout() {
     let (qmp, peer) = monitor(|peer| {
-        peer.hear();
+        peer.receive();
         for _ in 0..20 {
             if writeln!(peer.stream, r#"{{"event":"RTC_CHANGE"}}"#).is_err() {
                 return;
@@ -137,16 +141,15 @@ fn a_monitor_that_only_chatters_is_not_an_answer() {
     let mut qmp = qmp.unwrap();
     qmp.set_limit(SHORT);
     assert!(matches!(
-        qmp.execute("stop", json!({})),
+        qmp.execute(&Command::Stop),
         Err(Error::Timeout { .. })
     ));
     drop(qmp);
     peer.join().unwrap();
 }
 
-/// A monitor that says nothing but events, for as long as somebody listens and no test waits for
-/// it.
-fn flooding() -> (Qmp, JoinHandle<()>) {
+/// Connects to a monitor that sends only events, until the client closes the connection.
+fn flooding() -> (BlockingQmp, JoinHandle<()>) {
     let (qmp, peer) = monitor(|peer| {
         let end = Instant::now() + LIMIT;
         let events = "{\"event\":\"RTC_CHANGE\"}\n".repeat(100);
@@ -158,11 +161,11 @@ fn flooding() -> (Qmp, JoinHandle<()>) {
 }
 
 #[test]
-fn a_flood_of_events_does_not_hold_up_the_time_limit() {
+fn flood_of_events_does_not_delay_the_limit() {
     let start = Instant::now();
     let (mut qmp, peer) = flooding();
     assert!(matches!(
-        qmp.execute("stop", json!({})),
+        qmp.execute(&Command::Stop),
         Err(Error::Timeout { .. })
     ));
     assert!(matches!(
@@ -175,16 +178,16 @@ fn a_flood_of_events_does_not_hold_up_the_time_limit() {
 }
 
 #[test]
-fn of_many_events_the_newest_are_kept() {
+fn newest_events_are_kept_of_too_many() {
     let (qmp, peer) = monitor(|peer| {
-        let id = peer.hear()["id"].clone();
+        let id = peer.receive()["id"].clone();
         for number in 0..2000 {
-            peer.say(&json!({ "event": "RTC_CHANGE", "data": number }).to_string());
+            peer.send(&json!({ "event": "RTC_CHANGE", "data": number }).to_string());
         }
-        peer.say(&json!({ "return": {}, "id": id }).to_string());
+        peer.send(&json!({ "return": {}, "id": id }).to_string());
     });
     let mut qmp = qmp.unwrap();
-    qmp.execute("stop", json!({})).unwrap();
+    qmp.execute(&Command::Stop).unwrap();
     let numbers: Vec<_> = std::iter::from_fn(|| qmp.next_event(Duration::ZERO).ok().flatten())
         .map(|event| event.data)
         .collect();
@@ -196,9 +199,9 @@ fn of_many_events_the_newest_are_kept() {
 }
 
 #[test]
-fn what_poll_does_not_see_is_said_to_be_there() {
+fn read_events_are_reported_as_buffered() {
     let (qmp, peer) = monitor(|peer| {
-        let id = peer.hear()["id"].clone();
+        let id = peer.receive()["id"].clone();
         let all = [
             json!({ "event": "STOP" }),
             json!({ "return": {}, "id": id }),
@@ -209,7 +212,7 @@ fn what_poll_does_not_see_is_said_to_be_there() {
     });
     let mut qmp = qmp.unwrap();
     assert!(!qmp.has_buffered());
-    qmp.execute("stop", json!({})).unwrap();
+    qmp.execute(&Command::Stop).unwrap();
     peer.join().unwrap();
     for name in ["STOP", "RESUME"] {
         assert!(qmp.has_buffered(), "{name}");
@@ -219,19 +222,19 @@ fn what_poll_does_not_see_is_said_to_be_there() {
 }
 
 #[test]
-fn an_answer_may_come_in_pieces_and_two_in_one() {
+fn answer_in_pieces_and_two_lines_at_once_are_read() {
     let (qmp, peer) = monitor(|peer| {
-        let id = peer.hear()["id"].clone();
+        let id = peer.receive()["id"].clone();
         let answer = json!({ "return": "x".repeat(100_000), "id": id }).to_string();
         for piece in answer.as_bytes().chunks(30_000) {
             peer.stream.write_all(piece).unwrap();
             thread::sleep(Duration::from_millis(5));
         }
-        peer.say("\r\n\r\n{\"event\":\"STOP\"}\r\n{\"event\":\"RESUME\"}");
+        peer.send("\r\n\r\n{\"event\":\"STOP\"}\r\n{\"event\":\"RESUME\"}");
     });
     let mut qmp = qmp.unwrap();
     assert_eq!(
-        qmp.execute("query-qmp-schema", json!({}))
+        qmp.execute(&Command::QueryMachines)
             .unwrap()
             .as_str()
             .unwrap()
@@ -245,24 +248,24 @@ fn an_answer_may_come_in_pieces_and_two_in_one() {
 }
 
 #[test]
-fn an_emulator_that_ends_is_no_time_limit() {
+fn end_of_the_emulator_is_closed_and_not_a_timeout() {
     let (qmp, peer) = monitor(|peer| {
-        peer.hear();
+        peer.receive();
     });
-    let error = qmp.unwrap().execute("quit", json!({})).unwrap_err();
+    let error = qmp.unwrap().execute(&Command::Quit).unwrap_err();
     assert!(error.is_closed(), "{error}");
     peer.join().unwrap();
 }
 
 #[test]
-fn what_is_no_monitor_is_told_from_one() {
+fn peer_that_is_not_a_monitor_is_refused() {
     for (said, expected) in [
         ("{\"hello\":1}\n", "not a QMP monitor"),
         ("SSH-2.0\n", "malformed message"),
     ] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(said.as_bytes()).unwrap();
-        let error = Qmp::connect(ours, LIMIT).unwrap_err().to_string();
+        let error = BlockingQmp::connect(ours, LIMIT).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
