@@ -13,6 +13,7 @@ mod fail;
 mod guest;
 mod host;
 mod memlock;
+mod no_iommu;
 mod table;
 
 pub use command::{Finished, GuestsManager, STOOD_STILL, run, run_guest, run_manager, run_within};
@@ -20,4 +21,5 @@ pub use fail::{Failure, Held, each_failure, each_failure_leaves_nothing};
 pub use guest::{Guest, SUM_BEGIN, SUM_END, sum_in};
 pub use host::{MARKER, PARAMETER, VirtualHost, host};
 pub use memlock::within_memlock;
+pub use no_iommu::NoIommuDevice;
 pub use table::{Table, text_of};

@@ -4,33 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use passthru_lab::devices::NO_IOMMU;
-use passthru_lab::{host, run};
+use passthru_lab::{NoIommuDevice, host, run};
 
 use crate::host::{driver, names, passthru, refused, sysfs};
-
-const MODE: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
-
-/// The device on vfio-pci in VFIO's no-IOMMU mode, as somebody can bind it by hand. Undone on drop.
-struct BoundByHand;
-
-impl BoundByHand {
-    fn new() -> Self {
-        let bound = Self;
-        fs::write(MODE, "Y").unwrap();
-        fs::write(sysfs(NO_IOMMU).join("driver_override"), "vfio-pci").unwrap();
-        fs::write("/sys/bus/pci/drivers_probe", NO_IOMMU).unwrap();
-        assert_eq!(driver(NO_IOMMU).as_deref(), Some("vfio-pci"));
-        bound
-    }
-}
-
-impl Drop for BoundByHand {
-    fn drop(&mut self) {
-        let _ = fs::write("/sys/bus/pci/drivers/vfio-pci/unbind", NO_IOMMU);
-        let _ = fs::write(sysfs(NO_IOMMU).join("driver_override"), "\n");
-        let _ = fs::write(MODE, "N");
-    }
-}
 
 #[test]
 fn device_without_group_is_refused_and_listed() {
@@ -50,7 +26,8 @@ fn device_without_group_is_refused_and_listed() {
 #[test]
 fn device_in_the_no_iommu_mode_is_refused() {
     let _host = host();
-    let bound = BoundByHand::new();
+    let bound = NoIommuDevice::bind().unwrap();
+    assert_eq!(driver(NO_IOMMU).as_deref(), Some("vfio-pci"));
     let nodes = names(sysfs(NO_IOMMU).join("vfio-dev"));
     assert!(
         matches!(nodes.as_slice(), [node] if node.starts_with("noiommu-vfio")),

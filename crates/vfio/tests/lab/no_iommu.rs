@@ -1,57 +1,25 @@
-//! A device that VFIO has without an IOMMU is refused before it is opened.
+//! A device in VFIO's no-IOMMU mode: refused by `vfio`, and queried by `iommufd`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use passthru_iommufd::{Access, DmaMemory, Ioas, Iommufd, Iova};
+use passthru_lab::NoIommuDevice;
 use passthru_lab::devices::NO_IOMMU;
 use passthru_vfio::device::{Error, Source};
 use rustix::io::{FdFlags, dup, fcntl_setfd};
 
 const PAGE: usize = 4096;
-const MODE: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
-
-/// The device on vfio-pci in VFIO's no-IOMMU mode. Undone on drop.
-struct BoundByHand(PathBuf);
-
-impl BoundByHand {
-    fn new() -> Self {
-        let bound = Self(Path::new("/sys/bus/pci/devices").join(NO_IOMMU));
-        fs::write(MODE, "Y").unwrap();
-        fs::write(bound.0.join("driver_override"), "vfio-pci").unwrap();
-        fs::write("/sys/bus/pci/drivers_probe", NO_IOMMU).unwrap();
-        bound
-    }
-
-    /// Returns the path of its character device.
-    fn node(&self) -> PathBuf {
-        let entry = fs::read_dir(self.0.join("vfio-dev"))
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap();
-        Path::new("/dev/vfio/devices").join(entry.file_name())
-    }
-}
-
-impl Drop for BoundByHand {
-    fn drop(&mut self) {
-        let _ = fs::write("/sys/bus/pci/drivers/vfio-pci/unbind", NO_IOMMU);
-        let _ = fs::write(self.0.join("driver_override"), "\n");
-        let _ = fs::write(MODE, "N");
-    }
-}
 
 #[test]
 fn no_iommu_device_is_refused_from_every_source() {
     let _host = passthru_lab::host();
-    let bound = BoundByHand::new();
-    let node = bound.node();
+    let bound = NoIommuDevice::bind().unwrap();
+    let node = bound.node().unwrap();
     let opened = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -59,7 +27,7 @@ fn no_iommu_device_is_refused_from_every_source() {
         .unwrap();
     let sources = [
         Source::Pci(NO_IOMMU.parse().unwrap()),
-        Source::Sysfs(bound.0.clone()),
+        Source::Sysfs(bound.sysfs().to_owned()),
         Source::Cdev(node.clone()),
         Source::Fd(opened.into()),
     ];
@@ -73,8 +41,8 @@ fn no_iommu_device_is_refused_from_every_source() {
     }
 }
 
-/// Binds the device to an open iommufd and attaches it to an I/O address space, by the bare calls:
-/// the library refuses to.
+/// Perl program that binds the device to an iommufd and attaches it to an I/O address space, by
+/// bare ioctls, since the library refuses to.
 const ATTACH: &str = r#"
     my ($node, $iommufd, $ioas) = @ARGV;
     open(my $device, '+<', $node) or die "$node: $!";
@@ -85,7 +53,7 @@ const ATTACH: &str = r#"
     $| = 1; print "ready\n"; sleep 60;
 "#;
 
-/// A process that has the device attached. Ended on drop.
+/// A process that has the device attached. Killed on drop.
 struct Attached(Child);
 
 impl Drop for Attached {
@@ -98,13 +66,13 @@ impl Drop for Attached {
 #[test]
 fn noiommu_get_pa_returns_physical_address() {
     let _host = passthru_lab::host();
-    let bound = BoundByHand::new();
+    let bound = NoIommuDevice::bind().unwrap();
     let iommufd = Arc::new(Iommufd::open().unwrap());
     let ioas = Arc::new(Ioas::alloc(&iommufd).unwrap());
     let inherited = dup(iommufd.as_fd()).unwrap();
     fcntl_setfd(&inherited, FdFlags::empty()).unwrap();
     let mut perl = Command::new("perl");
-    perl.args(["-e", ATTACH]).arg(bound.node());
+    perl.args(["-e", ATTACH]).arg(bound.node().unwrap());
     perl.args([inherited.as_raw_fd().to_string(), ioas.id().to_string()]);
     let mut attached = Attached(perl.stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
@@ -122,7 +90,7 @@ fn noiommu_get_pa_returns_physical_address() {
     assert!(range.length >= PAGE as u64, "{range:?}");
 }
 
-/// Returns the physical address of the first page, which is pinned.
+/// Returns the physical address of the first page, which must be pinned.
 fn physical(memory: &DmaMemory) -> u64 {
     let number = memory.as_ptr().addr() / PAGE;
     let mut entry = [0; 8];
@@ -130,6 +98,6 @@ fn physical(memory: &DmaMemory) -> u64 {
     pagemap
         .read_exact_at(&mut entry, number as u64 * 8)
         .unwrap();
-    // The number of the page has 55 bits.
+    // Bits 0 to 54 are the number of the physical page.
     (u64::from_le_bytes(entry) & ((1 << 55) - 1)) * PAGE as u64
 }
