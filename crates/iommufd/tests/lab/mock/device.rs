@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use passthru_iommufd::{BoundDevice, DmaMemory, FaultAccess, Ioas, Iommufd};
 use rustix::io::Result;
 
-use super::{destroy, pair, test};
+use super::kernel_test::{DIRTY, MOCK_DOMAIN_FLAGS, test};
+use super::{destroy, pair};
 
 const CHECK_MAP: u32 = 3;
 const MOCK_DOMAIN_REPLACE: u32 = 10;
-const MOCK_DOMAIN_FLAGS: u32 = 12;
-const DIRTY: u32 = 13;
 const TRIGGER_FAULT: u32 = 15;
 const CHECK_CACHE: u32 = 16;
 const TRIGGER_EVENT: u32 = 17;

@@ -1,29 +1,28 @@
 //! The kernel's mock devices behind /dev/iommu (`CONFIG_IOMMUFD_TEST`), and its other calls for
 //! tests.
-//!
-//! The structs are not part of the user API, so that no crate has them.
 #![allow(unsafe_code)]
 
 mod device;
+#[path = "../../kernel_test/mod.rs"]
+mod kernel_test;
 
 pub(crate) use device::{Device, NO_DIRTY_TRACKING, PASID};
 
-use std::ffi::c_void;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
 
 use iommufd_bindings::iommufd::{IOMMUFD_CMD_DESTROY, IOMMUFD_TYPE, iommu_destroy};
 use passthru_iommufd::{Hwpt, HwptData, HwptOptions, Ioas, Iommufd};
 use rustix::fs::OFlags;
 use rustix::io::Result;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+
+use kernel_test::test;
 
 /// IOVAs that a mock device can use.
 pub(crate) const APERTURE: RangeInclusive<u64> = 1 << 24..=(1 << 31) - 1;
 
-const TEST: Opcode = opcode::none(IOMMUFD_TYPE, 0xa0);
 const DESTROY: Opcode = opcode::none(IOMMUFD_TYPE, IOMMUFD_CMD_DESTROY as u8);
 const ADD_RESERVED: u32 = 1;
 const CHECK_IOTLB: u32 = 14;
@@ -38,51 +37,6 @@ pub(crate) const INVALIDATION: u32 = 0xdead_beef;
 pub(crate) const VIOMMU: u32 = 0xdead_beef;
 pub(crate) const VEVENTQ: u32 = 0xbeef_beef;
 pub(crate) const HW_QUEUE: u32 = 0xdead_beef;
-
-/// `struct iommu_test_cmd`, with room for the fields of later kernels.
-#[repr(C)]
-struct Command {
-    size: u32,
-    op: u32,
-    id: u32,
-    reserved: u32,
-    arguments: [u64; 16],
-}
-
-// SAFETY: the request takes a pointer to the struct, writes to it, and returns a number.
-unsafe impl Ioctl for &mut Command {
-    type Output = IoctlOutput;
-    const IS_MUTATING: bool = true;
-
-    fn opcode(&self) -> Opcode {
-        TEST
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        ptr::from_mut(*self).cast()
-    }
-
-    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> Result<IoctlOutput> {
-        Ok(output)
-    }
-}
-
-/// Issues a test command. Returns its arguments after the call, and the ioctl's result.
-fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> Result<([u64; 16], IoctlOutput)> {
-    let mut arguments = [0; 16];
-    arguments[..given.len()].copy_from_slice(given);
-    let mut command = Command {
-        size: size_of::<Command>() as u32,
-        op,
-        id,
-        reserved: 0,
-        arguments,
-    };
-    // SAFETY: the struct says how large it is; the only addresses, for CHECK_MAP and DIRTY, are
-    // read, of memory that lives.
-    let output = unsafe { ioctl(context.as_fd(), &mut command) }?;
-    Ok((command.arguments, output))
-}
 
 /// Returns two 32-bit fields that lie side by side.
 fn pair(low: u32, high: u32) -> u64 {

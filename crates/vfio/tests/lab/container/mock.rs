@@ -1,54 +1,26 @@
-//! Dirty pages of a container over iommufd, by page tables of the kernel's test device
-//! (`CONFIG_IOMMUFD_TEST`): the IOMMU of the virtual host does not tell them. Its struct is no user
-//! interface and in no crate.
-#![allow(unsafe_code)]
+//! Dirty pages of an iommufd container, with page tables of the kernel's mock device.
+//!
+//! The IOMMU of the virtual host does not report dirty pages. The mock device's IOMMU does.
+
+#[path = "../../../../iommufd/tests/kernel_test/mod.rs"]
+mod kernel_test;
 
 use std::any::Any;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use passthru_iommufd::{BoundDevice, Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::each_failure_leaves_nothing as each;
 use passthru_vfio::container::{Access, Container, DirtyRange, Dma, Error, IommufdContainer};
-use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+
+use kernel_test::{DIRTY, MOCK_DOMAIN_FLAGS, test};
 
 use crate::conformance::{PAGE, map, memory};
 use crate::taken::iommufd;
 
-/// In the test device's aperture.
+/// An IOVA that the mock device can use.
 pub(crate) const IOVA: u64 = 1 << 30;
 
-const TEST: Opcode = opcode::none(b';', 0xa0);
-const MOCK_DOMAIN_FLAGS: u32 = 12;
-const DIRTY: u32 = 13;
-
-/// `struct iommu_test_cmd`, with room for what later kernels may add.
-#[repr(C)]
-struct Command {
-    size: u32,
-    op: u32,
-    id: u32,
-    reserved: u32,
-    arguments: [u64; 16],
-}
-
-fn test(context: &Iommufd, op: u32, id: u32, given: &[u64]) -> [u64; 16] {
-    let mut arguments = [0; 16];
-    arguments[..given.len()].copy_from_slice(given);
-    let mut command = Command {
-        size: size_of::<Command>() as u32,
-        op,
-        id,
-        reserved: 0,
-        arguments,
-    };
-    // SAFETY: the struct says how large it is; the only address, for DIRTY, is read, of memory that
-    // lives.
-    unsafe { ioctl(context.as_fd(), Updater::<TEST, Command>::new(&mut command)) }.unwrap();
-    command.arguments
-}
-
-/// The test device, which stays with its context.
+/// The mock device, which stays attached until its context is closed.
 #[derive(Debug)]
 pub(crate) struct Mock {
     context: Arc<Iommufd>,
@@ -71,13 +43,13 @@ impl BoundDevice for Mock {
 
 impl Mock {
     pub(crate) fn new(ioas: &Ioas) -> Self {
-        let id = test(ioas.context(), MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0])[1] as u32;
-        Self {
-            context: Arc::clone(ioas.context()),
-            id,
-        }
+        let context = Arc::clone(ioas.context());
+        let (arguments, _) = test(&context, MOCK_DOMAIN_FLAGS, ioas.id(), &[0, 0]).unwrap();
+        let id = arguments[1] as u32;
+        Self { context, id }
     }
 
+    /// Allocates a page table that reports dirty pages.
     pub(crate) fn table(&self, ioas: &Arc<Ioas>) -> Arc<Hwpt> {
         let options = HwptOptions {
             dirty_tracking: true,
@@ -87,14 +59,14 @@ impl Mock {
     }
 }
 
-/// Pages of 64 are written to, as by a device on this table.
+/// Marks some of the 64 pages from [`IOVA`] on as dirty, as a write by a device does.
 pub(crate) fn write_to(table: &Hwpt, pages: u64) {
     let bits = [pages];
     let given = [0, IOVA, 64 * PAGE, PAGE, bits.as_ptr() as u64];
-    test(table.context(), DIRTY, table.id(), &given);
+    test(table.context(), DIRTY, table.id(), &given).unwrap();
 }
 
-/// A container with 64 pages, each mapped by itself, and two page tables over it.
+/// Makes a container with 64 pages, each in a mapping of its own, and two page tables over it.
 fn container() -> (IommufdContainer, [Arc<Hwpt>; 2]) {
     let _host = passthru_lab::host();
     let container = IommufdContainer::new(&iommufd(), None).unwrap();
@@ -119,7 +91,7 @@ fn dirty_pages_of_all_page_tables_are_merged() {
     let (container, [one, other]) = container();
     let _one = container.include(&one).unwrap();
     container.set_dirty_tracking(true).unwrap();
-    // One that joins while they are tracked, and leaves with something to tell.
+    // The other table joins while dirty pages are tracked, and leaves with dirty pages.
     let joined = container.include(&other).unwrap();
     write_to(&one, 0b0011);
     write_to(&other, 0b0110);
@@ -193,16 +165,16 @@ fn failed_tracking_of_page_tables_can_be_repeated() {
     });
     each(|failure| {
         container.set_dirty_tracking(true).unwrap();
-        // Begun where an end has failed before, they are clean all the same.
+        // A start after a failed stop makes all pages clean.
         assert_eq!(dirty(&container, true), 0, "{failure:?}");
         write_to(&tables[0], 1);
         write_to(&tables[1], 2);
         let failed = failure
             .during(|| container.set_dirty_tracking(false))
             .is_err();
-        // Some of what was noted is lost, so nothing is told: not even that there was nothing.
-        let asked = container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]);
-        assert!(matches!(asked, Err(Error::NotTracking)), "{failure:?}");
+        // Some dirty pages may be lost, so that the query fails instead of returning a part.
+        let result = container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]);
+        assert!(matches!(result, Err(Error::NotTracking)), "{failure:?}");
         failed
     });
     container.set_dirty_tracking(false).unwrap();
@@ -230,21 +202,18 @@ fn failure_loses_no_dirty_page_of_page_tables() {
     container.set_dirty_tracking(true).unwrap();
     let length = 64 * PAGE;
     let written = 0b1001;
-    let write = || {
-        write_to(&tables[0], 0b0001);
-        write_to(&tables[1], 0b1000);
-    };
-    let mut partly = 0;
+    let mut partial_reads = 0;
     for clear in [true, false] {
         each(|failure| {
-            write();
+            write_to(&tables[0], 0b0001);
+            write_to(&tables[1], 0b1000);
             let mut bitmap = [0];
             let failed = failure
                 .during(|| {
                     container.dirty_pages(DirtyRange::new(IOVA, length, PAGE), clear, &mut bitmap)
                 })
                 .is_err();
-            partly += u32::from(failed && bitmap != [0]);
+            partial_reads += u32::from(failed && bitmap != [0]);
             if failed {
                 container
                     .dirty_pages(DirtyRange::new(IOVA, length, PAGE), clear, &mut bitmap)
@@ -255,20 +224,21 @@ fn failure_loses_no_dirty_page_of_page_tables() {
         });
     }
     assert!(
-        partly > 0,
-        "what was read of one table was told though the other one failed"
+        partial_reads > 0,
+        "pages of one table are returned although the other table failed"
     );
     container.unmap_all().unwrap();
     let memory = memory(64);
     each(|failure| {
         map(&container, memory, IOVA, Access::ReadWrite).unwrap();
-        write();
+        write_to(&tables[0], 0b0001);
+        write_to(&tables[1], 0b1000);
         let mut bitmap = [0];
         let failed = failure
             .during(|| container.unmap_dirty(DirtyRange::new(IOVA, length, PAGE), &mut bitmap))
             .is_err();
         if failed {
-            // It may be gone.
+            // The failed call may have unmapped the range.
             let _ = container.unmap_dirty(DirtyRange::new(IOVA, length, PAGE), &mut bitmap);
         }
         assert_eq!((container.unmap_all().unwrap(), bitmap), (0, [written]));
@@ -301,7 +271,7 @@ fn page_table_blocks_discards() {
     drop((included, one, kept));
     assert!(!discards.allowed());
     drop(other);
-    // Nothing has them any more but the container, for what they have to tell still.
+    // Only the container still has the tables, for the dirty pages that they report.
     let error = discards.begin().unwrap_err();
     assert!(
         matches!(&error, Error::Pinned { devices } if devices.len() == 2 && devices.contains(&name)),
