@@ -1,18 +1,18 @@
-//! Failures that the kernel injects (`CONFIG_FAULT_INJECTION`): an operation meets each of them in
-//! turn, and [`Held`] shows what it leaves behind.
+//! Failures that the kernel injects into operations (`CONFIG_FAULT_INJECTION`).
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::{VirtualHost, host};
+use crate::host::{VirtualHost, host};
+use crate::resources::HeldResources;
 
-/// More than any operation has places to fail at.
-const MOST: u32 = 2000;
+/// Limit on the failures of one operation, above that of any real one.
+const MAX_FAILURES: u32 = 2000;
 
-/// A failure to inject: the n-th chance that the kernel has to let this thread fail.
+/// A failure to inject: the n-th point at which the kernel can fail this thread's calls.
 #[derive(Debug)]
 pub struct Failure {
     nth: u32,
@@ -20,16 +20,19 @@ pub struct Failure {
     injected: Cell<bool>,
 }
 
-/// Calls `attempt` with the first failure, the second, and so on, until the operation that it hands
-/// to [`Failure::during`] comes to its end before the failure. Returns how many failures there
-/// were.
+/// Calls `attempt` with the first failure, the second, and so on, and returns the number of
+/// failures.
+///
+/// `attempt` passes its operation to [`Failure::during`]. The series ends once an operation
+/// completes before its failure is reached.
 ///
 /// # Panics
-/// Where the kernel has no such failures, or their number has no end.
+/// - If the kernel cannot inject failures.
+/// - If there is no end of failures.
 #[expect(clippy::expect_used, reason = "for tests")]
 pub fn each_failure(_host: VirtualHost, mut attempt: impl FnMut(&Failure)) -> u32 {
     configure().expect("debugfs has the settings of failures");
-    for nth in 1..MOST {
+    for nth in 1..MAX_FAILURES {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -45,32 +48,32 @@ pub fn each_failure(_host: VirtualHost, mut attempt: impl FnMut(&Failure)) -> u3
             return nth - 1;
         }
     }
-    unreachable!("{MOST} failures, and no end of them");
+    unreachable!("{MAX_FAILURES} failures, and no end of them");
 }
 
-/// Calls `attempt` with each failure, as [`each_failure`] does. It says whether the operation
-/// failed, and nothing may be left of it either way.
+/// Calls `attempt` with each failure, and checks that nothing is left behind.
+///
+/// `attempt` returns whether the operation failed.
 ///
 /// # Panics
-/// Where something is left ([`Held`]), where no attempt has failed, or anywhere but on the virtual
-/// host.
+/// - If resources are left ([`HeldResources`]).
+/// - If no attempt failed.
+/// - If this is not the virtual host.
 #[track_caller]
 #[expect(clippy::expect_used, reason = "for tests")]
 pub fn each_failure_leaves_nothing(mut attempt: impl FnMut(&Failure) -> bool) {
     let mut failed = 0;
     let injected = each_failure(host(), |failure| {
-        let before = Held::now().expect("/proc can be read");
+        let before = HeldResources::read().expect("/proc can be read");
         failed += u32::from(attempt(failure));
-        assert_eq!(
-            Held::now().expect("/proc can be read"),
-            before,
-            "{failure:?}"
-        );
+        let after = HeldResources::read().expect("/proc can be read");
+        assert_eq!(after, before, "{failure:?}");
     });
     assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }
 
-/// Has allocations fail that may wait, which are most, and the kernel's log kept free of them.
+/// Makes allocations that may wait fail too, which most are, and keeps failures out of the kernel's
+/// log.
 fn configure() -> io::Result<()> {
     let debug = Path::new("/sys/kernel/debug");
     for setting in [
@@ -89,10 +92,10 @@ fn configure() -> io::Result<()> {
 }
 
 impl Failure {
-    /// Runs an operation, of this thread alone, with the failure.
+    /// Runs an operation of this thread with the failure.
     ///
     /// # Panics
-    /// Where the kernel does not take the failure.
+    /// If the kernel does not accept the failure.
     #[expect(clippy::expect_used, reason = "for tests")]
     pub fn during<T>(&self, operation: impl FnOnce() -> T) -> T {
         let number = self.nth.to_string();
@@ -104,50 +107,18 @@ impl Failure {
         result
     }
 
-    /// Ends it, and returns whether it came. Reading and writing are chances to fail as well: it
-    /// has not come then.
+    /// Cancels the failure, and returns whether it occurred.
+    ///
+    /// If reading or writing the setting fails, the failure hit that call and not the operation.
     fn end(&self) -> bool {
         let mut left = [0; 16];
         let read = self.file.read_at(&mut left, 0);
-        // The second time there is nothing left to fail.
+        // The failure may hit the first write; it cannot hit a second one.
         let written = self
             .file
             .write_at(b"0", 0)
             .or_else(|_| self.file.write_at(b"0", 0));
-        let came = read.is_ok_and(|length| left.get(..length) == Some(b"0\n"));
-        came && written.is_ok()
-    }
-}
-
-/// What the process has of the kernel's.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Held {
-    /// How many descriptors are open.
-    pub descriptors: usize,
-    /// The memory that is pinned and locked, as `/proc/self/status` has it.
-    pub memory: Vec<String>,
-}
-
-impl Held {
-    /// Returns what it has now.
-    ///
-    /// # Errors
-    /// Where /proc cannot be read.
-    pub fn now() -> io::Result<Self> {
-        let memory = fs::read_to_string("/proc/self/status")?;
-        let memory = memory
-            .lines()
-            .filter(|line| line.starts_with("VmPin:") || line.starts_with("VmLck:"));
-        let memory: Vec<_> = memory.map(str::to_owned).collect();
-        if memory.len() != 2 {
-            return Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "no VmPin and VmLck in /proc/self/status",
-            ));
-        }
-        Ok(Self {
-            descriptors: fs::read_dir("/proc/self/fd")?.count(),
-            memory,
-        })
+        let has_occurred = read.is_ok_and(|length| left.get(..length) == Some(b"0\n"));
+        has_occurred && written.is_ok()
     }
 }

@@ -1,41 +1,41 @@
-//! The small guest: the virtual host's own kernel and an initrd of one static busybox, whose init
-//! does one thing and powers off. Not a guest of its own making: a test gives
-//! [`Guest::kernel_arguments`] to the VMM that it tests.
+//! The small guest: the virtual host's kernel, and an initrd of one static busybox.
 
-/// Printed by the guest before the checksum.
+/// Text that the guest prints before the checksum.
 pub const SUM_BEGIN: &str = "<<sha256";
 
-/// Printed by the guest after the checksum.
+/// Text that the guest prints after the checksum.
 pub const SUM_END: &str = "sha256>>";
 
-/// The guest's files, and what its init is told.
+/// A small guest, whose init does one thing and powers off.
+///
+/// A test passes [`Guest::kernel_arguments`] to the VMM under test.
 #[derive(Debug, Clone, Default)]
 pub struct Guest {
     run: Option<String>,
 }
 
 impl Guest {
-    /// Where the virtual host has the guest's kernel (bzImage).
+    /// Path of the guest's kernel on the virtual host (bzImage).
     pub const KERNEL: &'static str = "/boot/guest/vmlinuz";
 
-    /// Where the virtual host has the guest's initrd (cpio).
+    /// Path of the guest's initrd on the virtual host (gzipped cpio).
     pub const INITRD: &'static str = "/boot/guest/initrd.gz";
 
-    /// A guest that prints the SHA-256 of /dev/nvme0n1 between [`SUM_BEGIN`] and [`SUM_END`] and
-    /// powers off.
+    /// Returns a guest that prints the SHA-256 of /dev/nvme0n1 between [`SUM_BEGIN`] and
+    /// [`SUM_END`], and powers off.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the guest run `script` (busybox's shell, one line, without double quotes) instead.
+    /// Makes the guest run `script` instead: one line of busybox's shell, without double quotes.
     #[must_use]
     pub fn run(mut self, script: impl Into<String>) -> Self {
         self.run = Some(script.into());
         self
     }
 
-    /// The kernel's command line: `-append`, or `<cmdline>`.
+    /// Returns the kernel's command line, for `-append` or `<cmdline>`.
     #[must_use]
     pub fn kernel_arguments(&self) -> String {
         let base = "console=ttyS0 quiet panic=-1";
@@ -46,7 +46,7 @@ impl Guest {
     }
 }
 
-/// Finds the checksum in what the guest printed on its console.
+/// Finds the checksum in the output of the guest's console.
 #[must_use]
 pub fn sum_in(console: &str) -> Option<&str> {
     let (_, rest) = console.split_once(SUM_BEGIN)?;

@@ -1,23 +1,23 @@
-//! The guard: a proof that the test runs on the virtual host.
+//! [`VirtualHost`]: a proof that a test runs on the virtual host.
 
 use std::fs;
 use std::path::Path;
 
-/// The kernel parameter that the lab boots the virtual host with, and nobody else.
+/// Kernel parameter of the virtual host, which no other machine has.
 pub const PARAMETER: &str = "passthru.lab=virtual-host";
 
-/// The file that the virtual host's init leaves.
+/// File that the virtual host's init creates.
 pub const MARKER: &str = "/run/passthru-lab/virtual-host";
 
-/// Proof of being on the virtual host; got from [`host()`] only.
+/// Proof of running on the virtual host, as returned by [`host()`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct VirtualHost;
 
-/// Proves that this is the virtual host. To be called first in each test that touches devices.
+/// Proves that this is the virtual host. Call this first in each test that touches devices.
 ///
 /// # Panics
-/// Anywhere else.
+/// On any other machine.
 #[must_use]
 #[expect(clippy::panic, reason = "a guard of tests")]
 pub fn host() -> VirtualHost {
@@ -29,8 +29,7 @@ pub fn host() -> VirtualHost {
 }
 
 impl VirtualHost {
-    /// Returns whether the running kernel is of this version or a later one, as `(7, 3)`: what a
-    /// test expects may have changed with it.
+    /// Returns whether the running kernel is of this version or newer, such as `(7, 3)`.
     ///
     /// # Panics
     /// If the kernel's release does not begin with two numbers.
@@ -38,12 +37,12 @@ impl VirtualHost {
     #[expect(clippy::expect_used, reason = "a guard of tests")]
     pub fn kernel_is_since(self, version: (u32, u32)) -> bool {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        version_of(&release).expect("the kernel's release begins with two numbers") >= version
+        parse_version(&release).expect("the kernel's release begins with two numbers") >= version
     }
 }
 
-/// Returns the first two numbers of a release, as `7.3.4-amd64`.
-fn version_of(release: &str) -> Option<(u32, u32)> {
+/// Parses the first two numbers of a release such as `7.3.4-amd64`.
+fn parse_version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(['.', '-', '\n']);
     let major = numbers.next()?.parse().ok()?;
     let minor = numbers.next()?.parse().ok()?;
@@ -85,9 +84,9 @@ mod tests {
             ("7.3-rc1\n", (7, 3)),
             ("10.0.1-amd64", (10, 0)),
         ] {
-            assert_eq!(version_of(release), Some(version), "{release}");
+            assert_eq!(parse_version(release), Some(version), "{release}");
         }
-        assert_eq!(version_of(""), None);
-        assert_eq!(version_of("next\n"), None);
+        assert_eq!(parse_version(""), None);
+        assert_eq!(parse_version("next\n"), None);
     }
 }

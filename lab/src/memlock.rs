@@ -1,4 +1,4 @@
-//! The limit on locked memory, as somebody without privileges meets it.
+//! The limit on locked memory, as it applies to an unprivileged user.
 #![allow(clippy::expect_used, reason = "a helper of tests")]
 
 use std::thread;
@@ -7,8 +7,10 @@ use rustix::process::{Resource, Rlimit, Uid, getrlimit, setrlimit};
 
 use crate::VirtualHost;
 
-/// Does something where so many bytes may be locked or pinned (`RLIMIT_MEMLOCK`), in a thread
-/// without privileges. The limit is the process's, and is put back.
+/// Runs `work` in an unprivileged thread with this limit on locked and pinned memory, in bytes
+/// (`RLIMIT_MEMLOCK`).
+///
+/// The limit applies to the whole process, and is restored afterwards.
 pub fn within_memlock<T: Send>(_: VirtualHost, limit: u64, work: impl FnOnce() -> T + Send) -> T {
     let former = getrlimit(Resource::Memlock);
     let limit = Rlimit {
@@ -18,7 +20,7 @@ pub fn within_memlock<T: Send>(_: VirtualHost, limit: u64, work: impl FnOnce() -
     setrlimit(Resource::Memlock, limit).expect("root may set limits");
     let result = thread::scope(|scope| {
         let unprivileged = scope.spawn(|| {
-            // Of this thread, and those that it begins, alone.
+            // Affects this thread and the threads that it starts.
             rustix::thread::set_thread_uid(Uid::from_raw(65534)).expect("root may be anyone");
             work()
         });

@@ -1,25 +1,24 @@
-//! Tables in docs that say which test shows what of each call of the kernel's: `| call | succeeds |
-//! fails |`.
+//! [`Table`]: a table in docs that names the tests of each kernel call.
 
 use std::path::Path;
 use std::{fs, io};
 
-/// A table in the docs of a file.
+/// A table `| call | succeeds | fails |` in the docs of a file.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// Finds it in the docs at the head of a file; it has no rows where there is none.
+    /// Reads the table in the docs at the head of a file. Without one, the result has no rows.
     ///
     /// # Errors
-    /// Where the file cannot be read.
-    pub fn of(file: &Path) -> io::Result<Self> {
-        Ok(Self::within(&fs::read_to_string(file)?))
+    /// If the file cannot be read.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        Ok(Self::parse(&fs::read_to_string(file)?))
     }
 
-    fn within(docs: &str) -> Self {
+    fn parse(docs: &str) -> Self {
         let lines = docs
             .lines()
             .skip_while(|line| *line != "//! | call | succeeds | fails |")
@@ -32,12 +31,12 @@ impl Table {
         }
     }
 
-    /// Returns whether a row's call begins so.
+    /// Returns whether a row's call begins with `call`.
     pub fn has(&self, call: &str) -> bool {
         self.calls().any(|row| row.starts_with(call))
     }
 
-    /// Returns the calls.
+    /// Returns the calls, in order.
     pub fn calls(&self) -> impl Iterator<Item = &str> {
         self.rows
             .iter()
@@ -45,9 +44,10 @@ impl Table {
             .map(String::as_str)
     }
 
-    /// Returns what is wrong with it, given the text of the tests. A call is shown to succeed and
-    /// to fail, each by tests that are there, or says in words why not; `the same` test can show
-    /// both.
+    /// Returns the faults of the table, given the text of the tests.
+    ///
+    /// Each call needs a test of success and a test of failure, or words that explain the lack.
+    /// `the same` stands for one test of both.
     pub fn faults(&self, tests: &str) -> Vec<String> {
         let none = self.rows.is_empty().then(|| "no table".to_owned());
         none.into_iter()
@@ -56,11 +56,11 @@ impl Table {
     }
 }
 
-/// Returns the text of all files of a folder, without those of folders in it.
+/// Reads all files of a folder, without subfolders, into one text.
 ///
 /// # Errors
-/// Where they cannot be read.
-pub fn text_of(folder: &Path) -> io::Result<String> {
+/// If a file cannot be read.
+pub fn read_folder(folder: &Path) -> io::Result<String> {
     let files = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<io::Result<Vec<_>>>()?;
@@ -81,16 +81,22 @@ fn fault(row: &[String], tests: &str) -> Option<String> {
     if let Some(name) = missing {
         return Some(format!("{call}: there is no test {name}"));
     }
-    let is_shown = |column: &str| names(column).next().is_some() || column.split(' ').count() > 3;
-    let is_the_same = fails == "the same" && names(succeeds).next().is_some();
-    match (is_shown(succeeds), is_shown(fails) || is_the_same) {
-        (true, true) => None,
-        (false, _) => Some(format!("{call}: nothing shows that it succeeds")),
-        (true, false) => Some(format!("{call}: nothing shows that it fails")),
+    if !is_shown(succeeds) {
+        return Some(format!("{call}: nothing shows that it succeeds"));
     }
+    let has_same_test = fails == "the same" && names(succeeds).next().is_some();
+    if !is_shown(fails) && !has_same_test {
+        return Some(format!("{call}: nothing shows that it fails"));
+    }
+    None
 }
 
-/// The names in a column, which stand between backticks.
+/// Returns whether a column names a test, or has words enough to explain the lack of one.
+fn is_shown(column: &str) -> bool {
+    names(column).next().is_some() || column.split(' ').count() > 3
+}
+
+/// Returns the names in a column, which stand between backticks.
 fn names(column: &str) -> impl Iterator<Item = &str> {
     column.split('`').skip(1).step_by(2)
 }
@@ -100,7 +106,7 @@ mod tests {
     use super::*;
 
     fn faults(row: &str) -> Vec<String> {
-        let table = Table::within(&format!(
+        let table = Table::parse(&format!(
             "//! | call | succeeds | fails |\n//! |---|---|---|\n//! {row}\n"
         ));
         table.faults("fn one() {} fn other(with: u8) {}")
@@ -137,6 +143,6 @@ mod tests {
         ] {
             assert_eq!(faults(row), [fault]);
         }
-        assert_eq!(Table::within("//! No table.\n").faults(""), ["no table"]);
+        assert_eq!(Table::parse("//! No table.\n").faults(""), ["no table"]);
     }
 }

@@ -36,27 +36,27 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use passthru_lab::{Table, text_of};
+use passthru_lab::{Table, read_folder};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 fn table() -> Table {
-    Table::of(&path("tests/table.rs")).unwrap()
+    Table::read(&path("tests/table.rs")).unwrap()
 }
 
 #[test]
 fn every_call_has_tests_of_success_and_failure() {
     assert_eq!(
-        table().faults(&text_of(&path("tests/lab")).unwrap()),
+        table().faults(&read_folder(&path("tests/lab")).unwrap()),
         [""; 0]
     );
 }
 
 #[test]
 fn every_call_of_the_kernel_is_in_the_table() {
-    let source = text_of(&path("src/sys")).unwrap();
+    let source = read_folder(&path("src/sys")).unwrap();
     let after_each_call = source.split("number(IOMMUFD_CMD_").skip(1);
     let called: BTreeSet<_> = after_each_call
         .filter_map(|text| text.split(')').next())

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use passthru_lab::{Table, text_of};
+use passthru_lab::{Table, read_folder};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -13,7 +13,7 @@ fn path(name: &str) -> PathBuf {
 
 /// Returns the table in the module docs of a folder of `tests/lab`.
 fn table(folder: &str) -> Table {
-    Table::of(&path("tests/lab").join(folder).join("mod.rs")).unwrap()
+    Table::read(&path("tests/lab").join(folder).join("mod.rs")).unwrap()
 }
 
 fn source(file: &str) -> String {
@@ -22,7 +22,7 @@ fn source(file: &str) -> String {
 
 #[test]
 fn device_table_names_existing_tests() {
-    let tests = text_of(&path("tests/lab/device")).unwrap();
+    let tests = read_folder(&path("tests/lab/device")).unwrap();
     assert_eq!(table("device").faults(&tests), [""; 0]);
 }
 
@@ -35,7 +35,7 @@ fn container_table_names_existing_tests() {
     ];
     let tests: String = folders
         .iter()
-        .map(|folder| text_of(&path(folder)).unwrap())
+        .map(|folder| read_folder(&path(folder)).unwrap())
         .collect();
     assert_eq!(table("container").faults(&tests), [""; 0]);
 }

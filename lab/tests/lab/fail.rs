@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use passthru_lab::{Held, each_failure, host};
+use passthru_lab::{HeldResources, each_failure, host};
 
 #[test]
 fn operation_meets_each_failure_once_then_succeeds() {
@@ -21,9 +21,9 @@ fn operation_meets_each_failure_once_then_succeeds() {
 #[test]
 fn open_descriptor_is_counted_until_closed() {
     let _host = host();
-    let before = Held::now().unwrap();
+    let before = HeldResources::read().unwrap();
     let file = File::open("/dev/null").unwrap();
-    assert_ne!(Held::now().unwrap(), before);
+    assert_ne!(HeldResources::read().unwrap(), before);
     drop(file);
-    assert_eq!(Held::now().unwrap(), before);
+    assert_eq!(HeldResources::read().unwrap(), before);
 }

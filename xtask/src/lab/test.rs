@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use passthru_lab::STOOD_STILL;
+use passthru_lab::STUCK_GUEST;
 
 use super::MachineArgs;
 use super::boot::{Input, Job, Outcome, boot, quoted};
@@ -115,7 +115,7 @@ fn names_each_test(arguments: &[String]) -> bool {
 fn failure_of_the_lab(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::EmulatorDied => Some("the emulator died"),
-        Outcome::Exited(STOOD_STILL) => Some("a guest of QEMU alone stood still"),
+        Outcome::Exited(STUCK_GUEST) => Some("a guest of QEMU alone stood still"),
         _ => None,
     }
 }
@@ -255,7 +255,7 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
         let selection = selection.join(" ");
         script.push_str(&format!(
             "cd {package}\necho {RUNNING:?}{program}\n{program} {words} {selection}\n\
-             case $? in 0) ;; {STOOD_STILL}) exit {STOOD_STILL} ;; *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
+             case $? in 0) ;; {STUCK_GUEST}) exit {STUCK_GUEST} ;; *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
         ));
     }
     script.push_str("exit $failed\n");
@@ -299,7 +299,7 @@ mod tests {
     fn stuck_guest_ends_the_script() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
-        std::fs::write(&program, format!("#!/bin/sh\nexit {STOOD_STILL}\n")).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\nexit {STUCK_GUEST}\n")).unwrap();
         assert!(
             Command::new("chmod")
                 .arg("755")
@@ -309,7 +309,7 @@ mod tests {
                 .success()
         );
         let program = program.to_str().unwrap();
-        assert_eq!(status(&[program, "/bin/false"]), Some(STOOD_STILL.into()));
+        assert_eq!(status(&[program, "/bin/false"]), Some(STUCK_GUEST.into()));
     }
 
     #[test]
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn only_the_lab_itself_is_a_reason_to_boot_again() {
         assert!(failure_of_the_lab(Outcome::EmulatorDied).is_some());
-        assert!(failure_of_the_lab(Outcome::Exited(STOOD_STILL)).is_some());
+        assert!(failure_of_the_lab(Outcome::Exited(STUCK_GUEST)).is_some());
         for outcome in [
             Outcome::Exited(0),
             Outcome::Exited(101),

@@ -10,7 +10,7 @@ use passthru_iommufd::{
     HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, PageResponse,
     PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
 };
-use passthru_lab::{Held, each_failure};
+use passthru_lab::{HeldResources, each_failure};
 
 use crate::mock::{self, Device, words};
 use crate::viommu::area_in;
@@ -33,7 +33,7 @@ fn withstands<S, T>(
     let host = passthru_lab::host();
     let mut failed = 0;
     let injected = each_failure(host, |failure| {
-        let before = Held::now().unwrap();
+        let before = HeldResources::read().unwrap();
         let context = Arc::new(Iommufd::open().unwrap());
         context.set_accounting(Accounting::Process).unwrap();
         let state = prepare(&context);
@@ -46,7 +46,7 @@ fn withstands<S, T>(
         // Fails unless the context is empty.
         context.set_accounting(Accounting::User).unwrap();
         drop(context);
-        assert_eq!(Held::now().unwrap(), before, "{:?}", result.err());
+        assert_eq!(HeldResources::read().unwrap(), before, "{:?}", result.err());
     });
     assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }

@@ -7,7 +7,7 @@ use passthru_iommufd::{
     Access, Accounting, FaultQueue, HwQueue, Hwpt, HwptOptions, Ioas, Iommufd, Iova, Vdevice,
     VeventQueue,
 };
-use passthru_lab::Held;
+use passthru_lab::HeldResources;
 
 use crate::mock::{self, Device};
 use crate::viommu::{EVENTS, QUEUE, viommu};
@@ -48,7 +48,7 @@ fn one_of_each(context: &Arc<Iommufd>) -> Vec<Box<dyn Any>> {
 #[test]
 fn objects_dropped_in_any_order_leave_nothing() {
     let _host = passthru_lab::host();
-    let before = Held::now().unwrap();
+    let before = HeldResources::read().unwrap();
     let mut random = 1_usize;
     for _ in 0..100 {
         let context = Arc::new(Iommufd::open().unwrap());
@@ -62,5 +62,5 @@ fn objects_dropped_in_any_order_leave_nothing() {
         // Fails unless the context is empty.
         context.set_accounting(Accounting::Process).unwrap();
     }
-    assert_eq!(Held::now().unwrap(), before);
+    assert_eq!(HeldResources::read().unwrap(), before);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use passthru_iommufd::{Access, IovaRanges};
-use passthru_lab::{Held, each_failure};
+use passthru_lab::{HeldResources, each_failure};
 use passthru_vfio::container::{self, AttachOptions, Container, Options, Policy};
 use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
 
@@ -213,11 +213,11 @@ fn buffer_failure_can_be_repeated() {
         let again = || pool.buffer(8192, Access::ReadWrite).and_then(Buffer::close);
         let mut failed = 0;
         let injected = each_failure(passthru_lab::host(), |failure| {
-            let before = Held::now().unwrap();
+            let before = HeldResources::read().unwrap();
             failed += usize::from(failure.during(again).is_err());
             again().unwrap();
             assert_eq!(container.unmap_all().unwrap(), 0);
-            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+            assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });
         assert!(injected > 0 && failed > 0, "{failed} of {injected}");
     });

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use passthru_lab::{GuestsManager, VirtualHost, host};
+use passthru_lab::{GuestManager, VirtualHost, host};
 
 /// What the stand-in does, in Perl, which each Debian has.
 const EMULATOR: &str = include_str!("emulator.pl");
@@ -133,7 +133,7 @@ impl Manager {
 
     /// Returns the VMM's process, if there is one.
     pub(super) fn vmm(&self) -> Option<u32> {
-        GuestsManager(self.0.id()).child()
+        GuestManager(self.0.id()).child()
     }
 
     pub(super) fn kill_vmm(&self) {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use passthru_lab::{
-    Finished, Guest, GuestsManager, VirtualHost, host, run_manager, run_within, sum_in,
+    Finished, Guest, GuestManager, VirtualHost, host, run_manager, run_within, sum_in,
 };
 
 /// A guest under KVM within emulation boots in about 8 s, and reads its disk in a few more.
@@ -176,7 +176,7 @@ impl Running {
                     );
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    GuestsManager(self.manager()).leave_if_its_guest_stands_still(PATIENCE);
+                    GuestManager(self.manager()).exit_if_guest_is_stuck(PATIENCE);
                     panic!("{}: the guest has not said '{what}':\n{seen}", self.name);
                 }
             }
@@ -190,7 +190,7 @@ impl Running {
 
     /// The process of QEMU: the manager's child.
     pub(super) fn vmm(&self) -> u32 {
-        GuestsManager(self.manager())
+        GuestManager(self.manager())
             .child()
             .expect("the manager has no child")
     }

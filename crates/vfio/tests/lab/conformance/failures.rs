@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use passthru_iommufd::Ioas;
 use passthru_lab::devices::{EDU, NVME};
-use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing as each};
+use passthru_lab::{Failure, HeldResources, each_failure, each_failure_leaves_nothing as each};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
     Backend, Candidate, Container, Containers, DirtyRange, Error, Options,
@@ -167,7 +167,7 @@ fn detached_device_leaves_nothing(backend: Backend) {
     let [taken, _other] = mtty_two();
     let mut failed = 0;
     each_failure(passthru_lab::host(), |failure| {
-        let before = Held::now().unwrap();
+        let before = HeldResources::read().unwrap();
         let container = container(backend);
         let member = container
             .attach(taken.source().into(), AttachOptions::default())
@@ -177,7 +177,7 @@ fn detached_device_leaves_nothing(backend: Backend) {
             state.detach().unwrap();
         }
         drop(container);
-        assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+        assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
     });
     assert_eq!(failed > 0, backend == Backend::Iommufd);
 }
@@ -230,12 +230,12 @@ fn failed_map_leaves_nothing(backend: Backend) {
     let memory = memory(4);
     memory.write(0, &[1; LENGTH as usize]);
     each(|failure| {
-        let before = Held::now().unwrap();
+        let before = HeldResources::read().unwrap();
         let failed = failure
             .during(|| map(dma, memory, IOVA, Access::ReadWrite))
             .is_err();
         if failed {
-            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+            assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
             map(dma, memory, IOVA, Access::ReadWrite).unwrap();
         }
         assert_eq!(dma.unmap(IOVA, LENGTH).unwrap(), LENGTH);

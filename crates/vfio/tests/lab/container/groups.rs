@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use passthru_lab::devices::{EDU, IGB, NVME, SHARED_COMPANION, SHARED_FREE, TWO_PORT_NIC};
-use passthru_lab::{Held, each_failure};
+use passthru_lab::{HeldResources, each_failure};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
     Access, AttachOptions, Backend, Blocker, Container, Containers, Error, Group, KvmVfio, Options,
@@ -342,7 +342,7 @@ fn failed_group_call_can_be_repeated() {
     let container = Type1Container::open(None).unwrap();
     let host = passthru_lab::host();
     let mut failed = 0;
-    let before = Held::now().unwrap();
+    let before = HeldResources::read().unwrap();
     each_failure(host, |failure| {
         failed += u32::from(
             failure
@@ -351,7 +351,7 @@ fn failed_group_call_can_be_repeated() {
         );
         Group::open(number).unwrap().check_viable().unwrap();
     });
-    assert!(failed > 0 && Held::now().unwrap() == before);
+    assert!(failed > 0 && HeldResources::read().unwrap() == before);
     let member = container
         .attach(taken.source().into(), AttachOptions::default())
         .unwrap();

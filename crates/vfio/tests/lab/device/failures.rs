@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use passthru_iommufd::{DirtyRange, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, IGB, NVME};
-use passthru_lab::{Failure, Held, each_failure, each_failure_leaves_nothing};
+use passthru_lab::{Failure, HeldResources, each_failure, each_failure_leaves_nothing};
 use passthru_vfio::Failed;
 use passthru_vfio::device::{Error, Event, Feature, Irq, MigrationState as State, Region};
 
@@ -282,12 +282,12 @@ fn failed_eventfd_can_be_used_again() {
     for step in steps {
         let mut failed = 0;
         each_failure(passthru_lab::host(), |failure| {
-            let before = Held::now().unwrap();
+            let before = HeldResources::read().unwrap();
             event.signal().unwrap();
             failed += u32::from(failure.during(step).is_err());
             event.signal().unwrap();
             assert!(event.take().unwrap() > 0);
-            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+            assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });
         assert!(failed > 0);
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use passthru_lab::{Failure, Held, each_failure};
+use passthru_lab::{Failure, HeldResources, each_failure};
 use passthru_vfio::address_space::{
     AddressSpace, Backing, Error, Mapper, Memory, Note, Pages, Section, SectionKind, Sharing, Span,
     Translation, VirtualIommu,
@@ -149,7 +149,7 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
     };
     let mut failed = 0;
     let injected = each_failure(passthru_lab::host(), |failure| {
-        let before = Held::now().unwrap();
+        let before = HeldResources::read().unwrap();
         let world = World::new(host, memories);
         let state = world.state();
         let result = failure.during(|| operation(&world));
@@ -175,7 +175,7 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
         assert_eq!(world.state(), done, "{result:?}");
         drop(world);
         assert_eq!(host.mapped(), [[0; 0]; 2], "{result:?}");
-        assert_eq!(Held::now().unwrap(), before, "{result:?}");
+        assert_eq!(HeldResources::read().unwrap(), before, "{result:?}");
     });
     assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }
@@ -191,7 +191,7 @@ fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
         world.state()
     };
     let injected = each_failure(passthru_lab::host(), |failure| {
-        let before = Held::now().unwrap();
+        let before = HeldResources::read().unwrap();
         let world = World::new(host, &memories);
         let result = failure.during(|| operation(&world));
         if let Err(error) = &result {
@@ -200,7 +200,7 @@ fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
         assert_eq!(world.state(), done, "{result:?}");
         drop(world);
         assert_eq!(host.mapped(), [[0; 0]; 2], "{result:?}");
-        assert_eq!(Held::now().unwrap(), before, "{result:?}");
+        assert_eq!(HeldResources::read().unwrap(), before, "{result:?}");
     });
     assert!(injected > 0, "nothing failed");
 }
@@ -324,11 +324,11 @@ fn failed_memory_allocation_leaves_nothing() {
     let mut failed = 0;
     for make in [Memory::anonymous, Memory::memfd] {
         each_failure(passthru_lab::host(), |failure| {
-            let before = Held::now().unwrap();
+            let before = HeldResources::read().unwrap();
             let memory = failure.during(|| make(4 * PAGE, Pages::Base));
             failed += u32::from(memory.is_err());
             drop((memory, make(4 * PAGE, Pages::Base).unwrap()));
-            assert_eq!(Held::now().unwrap(), before, "{failure:?}");
+            assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });
     }
     assert!(failed > 0, "none fails");
