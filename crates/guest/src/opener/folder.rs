@@ -1,100 +1,65 @@
-//! Folders of a guest's own, which are removed with all that is in them: only by the process that
-//! made them or after its mark.
+//! Open folders on the way of a path.
 
-use super::Opener;
-use super::walk::Folder;
-use crate::start::user::User;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
-use std::ffi::OsString;
-use std::io;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
-/// Ending of the empty file that stands beside a folder and marks it as made here. It is root's, in
-/// a folder of root's: the VMM can neither make nor remove one.
-const MARK: &str = ".passthru";
+use rustix::fs::Stat;
 
-/// A folder that was made for the guest's user.
+/// Mode bits by which others than the owner can change a folder.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// An open folder on the way of a path.
 #[derive(Debug)]
-pub(crate) struct OwnFolder {
-    parent: Folder,
-    name: OsString,
+pub(crate) struct Folder {
+    fd: OwnedFd,
+    owner: u32,
+    /// Whether only the owner can change the folder.
+    closed: bool,
+    /// Whether only trusted owners can change the folder and every folder above it.
+    trusted: bool,
 }
 
-impl Opener<'_> {
-    /// Makes a folder for the guest's user alone. One that a killed manager left goes first; one
-    /// that has no mark stays, and is an error unless it is empty.
-    pub(crate) fn make_own_folder(&self, path: &Path) -> io::Result<OwnFolder> {
-        let name = path.file_name().ok_or(Errno::INVAL)?.to_owned();
-        let parent = self.make_folder_of(path)?;
-        if !parent.is_own() {
-            let message = "the folder above it is not root's, or others can write to it";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+impl Folder {
+    /// Makes a folder of its descriptor and status. `is_above_trusted` says whether the folder above is
+    /// trusted, and `owners` are the trusted users.
+    pub(super) fn new(fd: OwnedFd, stat: &Stat, is_above_trusted: bool, owners: &[u32]) -> Self {
+        let closed = stat.st_mode & OTHERS_WRITE == 0;
+        Self {
+            fd,
+            owner: stat.st_uid,
+            closed,
+            trusted: is_above_trusted && closed && owners.contains(&stat.st_uid),
         }
-        let own = OwnFolder { parent, name };
-        own.clear()?;
-        own.make(self.user)?;
-        Ok(own)
+    }
+
+    /// Returns whether only this process's user, or root, can change the folder.
+    pub(super) fn is_own(&self) -> bool {
+        self.closed && self.owner == rustix::process::geteuid().as_raw()
+    }
+
+    pub(super) const fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    pub(super) const fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Returns the path of a name in this folder, for calls that take no folder. The path leads
+    /// through the open folder, and so stays right if the folder is moved.
+    pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
+        path_through(self.fd.as_fd()).join(name)
     }
 }
 
-impl OwnFolder {
-    fn mark(&self) -> OsString {
-        let mut name = self.name.clone();
-        name.push(MARK);
-        name
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
+}
 
-    /// Makes room for a new folder.
-    fn clear(&self) -> io::Result<()> {
-        if self.is_marked()? {
-            return self.remove();
-        }
-        match rustix::fs::unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "it was there before and passthru has not made it",
-            )),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    fn make(&self, user: &User) -> io::Result<()> {
-        rustix::fs::mkdirat(&self.parent, &self.name, Mode::RWXU)?;
-        // Before the user has the folder: a folder without a mark is empty.
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.parent, self.mark(), flags, Mode::RUSR | Mode::WUSR)?;
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::NO_SYMLINKS;
-        let folder = rustix::fs::openat2(&self.parent, &self.name, flags, Mode::empty(), resolve)?;
-        nix::unistd::fchown(&folder, Some(user.uid), Some(user.gid))?;
-        // The process's umask is not to decide.
-        Ok(rustix::fs::fchmod(&folder, Mode::RWXU)?)
-    }
-
-    fn is_marked(&self) -> io::Result<bool> {
-        match rustix::fs::statat(&self.parent, self.mark(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(
-                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                    && stat.st_uid == rustix::process::geteuid().as_raw(),
-            ),
-            Err(Errno::NOENT) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Removes the folder with all that is in it, and then its mark. Links are removed and not
-    /// followed.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.parent.path_of(&self.name)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        match rustix::fs::unlinkat(&self.parent, self.mark(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(e.into()),
-        }
-    }
+/// Returns a path that leads to the very object that a descriptor is open on.
+pub(super) fn path_through(fd: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }

@@ -1,18 +1,27 @@
-//! Links and renames of others lead nowhere, and ordinary links go on to work.
+//! Tests against links and renames of other users, and of ordinary links.
 
-use super::*;
-use crate::start::user::UserOrigin;
+use std::fs::{self, Permissions};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::time::Duration;
+
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{CWD, RenameFlags};
-use std::fs::{self, Permissions as Bits};
-use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-/// A root folder of its own: /home/alice, which others can write to, and /home/bob, which has a
-/// disk.
+use super::mode::OpenMode;
+use super::opener::Opener;
+use super::socket::try_connect;
+use super::walk::{RefusedLink, Target, Walk};
+use crate::run::leftovers::Leftovers;
+use crate::start::user::{User, UserOrigin};
+
+/// A root folder with /home/alice, which others can write to, and /home/bob, which has a disk.
 struct Tree {
     root: tempfile::TempDir,
     user: User,
@@ -21,18 +30,17 @@ struct Tree {
 impl Tree {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let (uid, gid) = (Uid::effective(), Gid::effective());
         let user = User {
             name: "self".into(),
             origin: UserOrigin::Caller,
-            uid,
-            gid,
+            uid: Uid::effective(),
+            gid: Gid::effective(),
             groups: Vec::new(),
         };
         let tree = Self { root, user };
         fs::create_dir_all(tree.at("/home/alice/vm")).unwrap();
         fs::create_dir_all(tree.at("/home/bob/vm")).unwrap();
-        fs::set_permissions(tree.at("/home/alice"), Bits::from_mode(0o777)).unwrap();
+        fs::set_permissions(tree.at("/home/alice"), Permissions::from_mode(0o777)).unwrap();
         fs::write(tree.at("/home/alice/vm/disk"), "alice").unwrap();
         fs::write(tree.at("/home/bob/vm/disk"), "bob").unwrap();
         symlink("../bob/vm", tree.at("/home/alice/link")).unwrap();
@@ -54,7 +62,7 @@ impl Tree {
     fn read(&self, path: &str) -> io::Result<String> {
         let mut text = String::new();
         self.opener()
-            .open(Path::new(path), Mode::Read)?
+            .open(Path::new(path), OpenMode::Read)?
             .read_to_string(&mut text)?;
         Ok(text)
     }
@@ -83,8 +91,8 @@ fn file_link_of_others_is_not_followed_or_written() {
     symlink("../bob/vm/disk", tree.at("/home/alice/disk")).unwrap();
     symlink("/etc/new", tree.at("/home/alice/log")).unwrap();
     for (path, mode) in [
-        ("/home/alice/disk", Mode::Read),
-        ("/home/alice/log", Mode::Write),
+        ("/home/alice/disk", OpenMode::Read),
+        ("/home/alice/log", OpenMode::Write),
     ] {
         let error = tree.opener().open(Path::new(path), mode).unwrap_err();
         assert!(!refusal(&error).is_empty(), "{path}: {error}");
@@ -93,7 +101,7 @@ fn file_link_of_others_is_not_followed_or_written() {
 }
 
 #[test]
-fn link_below_a_folder_of_others_is_not_followed_at_any_depth() {
+fn link_deep_below_a_folder_of_others_is_not_followed() {
     let tree = Tree::new();
     fs::create_dir_all(tree.at("/home/alice/a/b")).unwrap();
     symlink("/home/bob/vm", tree.at("/home/alice/a/b/vm")).unwrap();
@@ -101,7 +109,7 @@ fn link_below_a_folder_of_others_is_not_followed_at_any_depth() {
 }
 
 #[test]
-fn links_that_root_made_go_on_to_work() {
+fn links_of_root_are_followed() {
     let tree = Tree::new();
     fs::create_dir_all(tree.at("/run/vm")).unwrap();
     fs::create_dir_all(tree.at("/var/lib")).unwrap();
@@ -142,11 +150,14 @@ fn way_up_does_not_leave_the_root_or_gain_trust() {
 #[test]
 fn fifo_socket_and_folder_are_refused_at_once() {
     let tree = Tree::new();
-    let rw = Permissions::RUSR | Permissions::WUSR;
+    let rw = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(CWD, tree.at("/home/fifo"), rw).unwrap();
     let _listener = UnixListener::bind(tree.at("/home/socket")).unwrap();
     for path in ["/home/fifo", "/home/socket", "/home/bob"] {
-        let error = tree.opener().open(Path::new(path), Mode::Read).unwrap_err();
+        let error = tree
+            .opener()
+            .open(Path::new(path), OpenMode::Read)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "it is neither a file nor a device",
@@ -164,7 +175,7 @@ fn fifo_socket_and_folder_are_refused_at_once() {
     assert_eq!(error.to_string(), "it is not a regular file");
     assert!(
         Opener::new(user)
-            .open(Path::new("/dev/null"), Mode::ReadWrite)
+            .open(Path::new("/dev/null"), OpenMode::ReadWrite)
             .is_ok()
     );
 }
@@ -173,13 +184,13 @@ fn fifo_socket_and_folder_are_refused_at_once() {
 fn log_is_made_and_not_emptied_by_opening_it() {
     let tree = Tree::new();
     let log = Path::new("/home/log");
-    tree.opener().open(log, Mode::Write).unwrap();
+    tree.opener().open(log, OpenMode::Write).unwrap();
     fs::write(tree.at("/home/log"), "earlier").unwrap();
-    tree.opener().open(log, Mode::Write).unwrap();
+    tree.opener().open(log, OpenMode::Write).unwrap();
     assert_eq!(tree.read("/home/log").unwrap(), "earlier");
     assert!(
         tree.opener()
-            .open(Path::new("/home/none"), Mode::ReadWrite)
+            .open(Path::new("/home/none"), OpenMode::ReadWrite)
             .is_err()
     );
     assert!(!tree.at("/home/none").exists());
@@ -270,7 +281,7 @@ fn marked_name_that_is_a_link_is_removed_not_followed() {
     assert_eq!(tree.read("/home/bob/vm/disk").unwrap(), "bob");
 }
 
-/// Exchanges two names for as long as `work` takes, which gets 10,000 tries.
+/// Exchanges two names while `work` runs 10,000 times.
 fn while_exchanged(one: &Path, other: &Path, mut work: impl FnMut()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -280,7 +291,9 @@ fn while_exchanged(one: &Path, other: &Path, mut work: impl FnMut()) {
             }
         });
         let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..10_000).for_each(|_| work());
+            for _ in 0..10_000 {
+                work();
+            }
         }));
         done.store(true, Relaxed);
         tried.unwrap();
@@ -288,9 +301,10 @@ fn while_exchanged(one: &Path, other: &Path, mut work: impl FnMut()) {
 }
 
 #[test]
-fn exchange_of_folder_and_link_wins_nothing_in_10_000_tries() {
+fn exchange_of_folder_and_link_never_leads_elsewhere() {
     let tree = Tree::new();
-    let (mut opened, mut refused) = (0, 0);
+    let mut opened = 0;
+    let mut refused = 0;
     while_exchanged(
         &tree.at("/home/alice/vm"),
         &tree.at("/home/alice/link"),
@@ -309,19 +323,18 @@ fn exchange_of_folder_and_link_wins_nothing_in_10_000_tries() {
 }
 
 #[test]
-fn exchange_of_file_and_link_wins_nothing_in_10_000_tries() {
+fn exchange_of_file_and_link_never_leads_elsewhere() {
     let tree = Tree::new();
-    let (disk, link) = (
-        tree.at("/home/alice/vm/disk"),
-        tree.at("/home/alice/vm/link"),
-    );
+    let disk = tree.at("/home/alice/vm/disk");
+    let link = tree.at("/home/alice/vm/link");
     symlink("../../bob/vm/disk", &link).unwrap();
     let bobs = fs::metadata(tree.at("/home/bob/vm/disk")).unwrap();
-    let (mut opened, mut refused) = (0, 0);
+    let mut opened = 0;
+    let mut refused = 0;
     while_exchanged(&disk, &link, || {
         match tree
             .opener()
-            .open(Path::new("/home/alice/vm/disk"), Mode::Write)
+            .open(Path::new("/home/alice/vm/disk"), OpenMode::Write)
         {
             Ok(file) => {
                 let ino = std::os::unix::fs::MetadataExt::ino;
@@ -348,12 +361,56 @@ fn hard_link_to_a_file_of_others_is_refused() {
         root: tree.root.path(),
         owners: &[tree.user.uid()],
     };
-    let Place::Found(object) = walk.find(Path::new("/home/alice/vm/hard")).unwrap() else {
+    let Target::Object(object) = walk.find(Path::new("/home/alice/vm/hard")).unwrap() else {
         panic!("the link is there")
     };
     assert_eq!(object.refuse_hard_link().is_err(), given);
-    let Place::Found(object) = walk.find(Path::new("/home/bob/vm/disk")).unwrap() else {
+    let Target::Object(object) = walk.find(Path::new("/home/bob/vm/disk")).unwrap() else {
         panic!("the disk is there")
     };
     assert!(object.refuse_hard_link().is_ok());
+}
+
+/// Makes a listener that accepts nothing and has no room for another connection.
+fn crowded(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    rustix::net::listen(&socket, 0).unwrap();
+    let mut streams = Vec::new();
+    while let Ok(stream) = try_connect(path) {
+        streams.push(stream);
+    }
+    (socket, streams)
+}
+
+/// Does something that must end soon.
+fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(Duration::from_secs(5)).unwrap()
+}
+
+#[test]
+fn listener_that_does_not_accept_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("socket");
+    let _listener = crowded(&path);
+    let connected = path.clone();
+    let error =
+        soon(move || Opener::new(&User::choose(None).unwrap()).connect(&connected)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "its listener does not accept connections"
+    );
+    let replaced = path.clone();
+    let user = User::choose(None).unwrap();
+    soon(move || {
+        Leftovers::default()
+            .listen(&replaced, &Opener::new(&user))
+            .map(drop)
+    })
+    .unwrap_err();
+    assert!(path.exists());
 }

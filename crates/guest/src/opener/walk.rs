@@ -1,21 +1,23 @@
-//! Finds what a path names, component by component, and follows a link only where its owner is
-//! trusted.
+//! Walks along paths, component by component. A walk follows a link only if the owner of the link's
+//! folder, and of all folders above it, is trusted.
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Links of one path, as in the kernel.
-const MOST_LINKS: usize = 40;
-/// Mode bits with which others than the owner change a folder.
-const OTHERS_WRITE: u32 = 0o022;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
 
-/// A link that is not followed.
+use super::folder::Folder;
+use super::object::Object;
+
+/// Number of links that a path may lead over, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// A symbolic link that a walk did not follow.
 #[derive(Debug)]
 pub struct RefusedLink {
     link: PathBuf,
@@ -34,134 +36,99 @@ impl fmt::Display for RefusedLink {
 impl std::error::Error for RefusedLink {}
 
 impl RefusedLink {
-    /// Returns the refusal that an error stands for.
+    /// Returns the refused link that an error is about, if it is about one.
     pub fn in_error(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }
 
-/// An open folder on the way of a path.
+/// Result of a walk.
 #[derive(Debug)]
-pub(crate) struct Folder {
-    fd: OwnedFd,
-    /// Owner of the folder itself.
-    owner: u32,
-    /// Whether only its owner can change it.
-    closed: bool,
-    /// Whether trusted owners alone can change it and every folder above it.
-    trusted: bool,
-}
-
-/// An object that a path names, not yet open for use (`O_PATH`).
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(super) fd: OwnedFd,
-    pub(super) stat: Stat,
-    pub(super) folder: Folder,
-}
-
-/// Something that a path leads to.
-#[derive(Debug)]
-pub(crate) enum Place {
-    /// An object.
-    Found(Object),
-    /// A name that is free, in a folder that is there.
+pub(super) enum Target {
+    /// The object that the path names.
+    Object(Object),
+    /// A free name in an existing folder.
     Absent { folder: Folder, name: OsString },
 }
 
-/// A way of reading paths.
+/// Rules of a walk.
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
-    /// The folder where absolute paths begin: `/`.
+    /// Folder where absolute paths begin: `/`, except in tests.
     pub(super) root: &'a Path,
-    /// Users whose links are followed.
+    /// Users whose links the walk follows.
     pub(super) owners: &'a [u32],
 }
 
 impl Walk<'_> {
-    /// Returns what a path names.
-    pub(super) fn find(&self, path: &Path) -> io::Result<Place> {
-        let mut steps = Steps::start(self, path)?;
-        while let Some(name) = steps.left.pop() {
+    /// Finds the object that a path names.
+    pub(super) fn find(&self, path: &Path) -> io::Result<Target> {
+        let mut walker = Walker::new(self, path)?;
+        while let Some(name) = walker.left.pop() {
             if name == ".." {
-                steps.go_up();
+                walker.go_up();
                 continue;
             }
-            if steps.left.is_empty() {
-                match steps.open(&name, OFlags::empty()) {
-                    Err(Errno::NOENT) => {
-                        return Ok(Place::Absent {
-                            folder: steps.end(),
-                            name,
-                        });
-                    }
-                    Err(e) => return Err(e.into()),
-                    Ok((fd, stat))
-                        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink =>
-                    {
-                        return Ok(Place::Found(Object {
-                            fd,
-                            stat,
-                            folder: steps.end(),
-                        }));
-                    }
-                    Ok((link, _)) => steps.follow(&link, &name)?,
+            if !walker.left.is_empty() {
+                walker.enter(&name)?;
+                continue;
+            }
+            match walker.open(&name, OFlags::empty()) {
+                Err(Errno::NOENT) => {
+                    let folder = walker.here;
+                    return Ok(Target::Absent { folder, name });
                 }
-            } else {
-                steps.enter(&name)?;
+                Err(e) => return Err(e.into()),
+                Ok((fd, stat)) if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink => {
+                    return Ok(Target::Object(Object {
+                        fd,
+                        stat,
+                        folder: walker.here,
+                    }));
+                }
+                Ok((link, _)) => walker.follow(&link, &name)?,
             }
         }
         Err(Errno::ISDIR.into())
     }
 
-    /// Opens a folder. Where `make` says so, folders that are not there are made on the way.
+    /// Opens a folder. If `make` is set, makes the folders of the path that are missing.
     pub(super) fn folder(&self, path: &Path, make: bool) -> io::Result<Folder> {
-        let mut steps = Steps::start(self, path)?;
-        while let Some(name) = steps.left.pop() {
+        let mut walker = Walker::new(self, path)?;
+        while let Some(name) = walker.left.pop() {
             if name == ".." {
-                steps.go_up();
+                walker.go_up();
                 continue;
             }
-            match steps.enter(&name) {
-                Err(e) if make && e.kind() == io::ErrorKind::NotFound => steps.make(&name)?,
+            match walker.enter(&name) {
+                Err(e) if make && e.kind() == io::ErrorKind::NotFound => walker.make(&name)?,
                 entered => entered?,
             }
         }
-        Ok(steps.end())
-    }
-
-    fn judge(&self, above: bool, fd: OwnedFd, stat: &Stat) -> Folder {
-        let closed = stat.st_mode & OTHERS_WRITE == 0;
-        let trusted = above && closed && self.owners.contains(&stat.st_uid);
-        Folder {
-            fd,
-            owner: stat.st_uid,
-            closed,
-            trusted,
-        }
+        Ok(walker.here)
     }
 }
 
-/// A walk on its way.
-struct Steps<'a> {
+/// State of a walk.
+struct Walker<'a> {
     walk: &'a Walk<'a>,
-    /// Folders above `here`, the root first.
+    /// Folders above `here`, from the root down.
     above: Vec<Folder>,
     here: Folder,
     /// Path of `here`, for messages.
     path: PathBuf,
-    /// Components to go, the last one first.
+    /// Components to go. The next one is at the end.
     left: Vec<OsString>,
     links: usize,
 }
 
-impl<'a> Steps<'a> {
-    fn start(walk: &'a Walk<'a>, path: &Path) -> io::Result<Self> {
+impl<'a> Walker<'a> {
+    fn new(walk: &'a Walk<'a>, path: &Path) -> io::Result<Self> {
         let left = components(&std::path::absolute(path)?);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(walk.root, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&root)?;
-        let here = walk.judge(true, root, &stat);
+        let here = Folder::new(root, &stat, true, walk.owners);
         Ok(Self {
             walk,
             above: Vec::new(),
@@ -172,10 +139,6 @@ impl<'a> Steps<'a> {
         })
     }
 
-    fn end(self) -> Folder {
-        self.here
-    }
-
     fn go_up(&mut self) {
         if let Some(folder) = self.above.pop() {
             self.here = folder;
@@ -183,21 +146,21 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Opens a name in this folder for a look, following nothing.
+    /// Opens a name in this folder with `O_PATH`. Follows no link.
     fn open(&self, name: &OsStr, flags: OFlags) -> rustix::io::Result<(OwnedFd, Stat)> {
         let flags = flags | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(&self.here.fd, name, flags, Mode::empty(), resolve)?;
+        let fd = rustix::fs::openat2(&self.here, name, flags, Mode::empty(), resolve)?;
         let stat = rustix::fs::fstat(&fd)?;
         Ok((fd, stat))
     }
 
-    /// Goes into a folder, or along a link that stands in its place.
+    /// Enters a folder, or follows a link that has the folder's name.
     fn enter(&mut self, name: &OsStr) -> io::Result<()> {
-        // That the name must be a folder makes an automounter mount what belongs there.
+        // `O_DIRECTORY` makes an automounter mount the folder.
         match self.open(name, OFlags::DIRECTORY) {
             Ok((fd, stat)) => {
-                let folder = self.walk.judge(self.here.trusted, fd, &stat);
+                let folder = Folder::new(fd, &stat, self.here.is_trusted(), self.walk.owners);
                 self.above.push(std::mem::replace(&mut self.here, folder));
                 self.path.push(name);
                 Ok(())
@@ -213,23 +176,23 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Makes a folder and goes into it. One that someone else made in the meantime is as good.
+    /// Makes a folder and enters it. A folder that another process made meanwhile is accepted.
     fn make(&mut self, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.here.fd, name, Mode::from_raw_mode(0o755)) {
+        match rustix::fs::mkdirat(&self.here, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => self.enter(name),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Puts the components of a link's text in its place.
+    /// Replaces a link by the components of its text.
     fn follow(&mut self, link: &OwnedFd, name: &OsStr) -> io::Result<()> {
-        if !self.here.trusted {
+        if !self.here.is_trusted() {
             return Err(io::Error::other(RefusedLink {
                 link: self.path.join(name),
             }));
         }
         self.links += 1;
-        if self.links > MOST_LINKS {
+        if self.links > MAX_LINKS {
             return Err(Errno::LOOP.into());
         }
         let text = rustix::fs::readlinkat(link, "", Vec::new())?;
@@ -244,7 +207,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// Returns the components of a path, the last one first.
+/// Returns the components of a path in reverse order.
 fn components(path: &Path) -> Vec<OsString> {
     let named = path
         .components()
@@ -255,42 +218,4 @@ fn components(path: &Path) -> Vec<OsString> {
             Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
         });
     named.collect()
-}
-
-impl Folder {
-    /// Returns whether root, or ourselves, alone can change what is in the folder.
-    pub(crate) fn is_own(&self) -> bool {
-        self.closed && self.owner == rustix::process::geteuid().as_raw()
-    }
-
-    pub(super) const fn is_trusted(&self) -> bool {
-        self.trusted
-    }
-
-    pub(super) const fn owner(&self) -> u32 {
-        self.owner
-    }
-
-    /// Returns the path of a name in this folder, for calls that take no folder: through the open
-    /// folder, wherever it is moved.
-    pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
-        through(self.fd.as_fd()).join(name)
-    }
-}
-
-impl AsFd for Folder {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl Object {
-    /// Returns a path that leads to this very object.
-    pub(super) fn path(&self) -> PathBuf {
-        through(self.fd.as_fd())
-    }
-}
-
-fn through(fd: BorrowedFd<'_>) -> PathBuf {
-    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd)).into()
 }
