@@ -1,4 +1,4 @@
-//! Why a guest cannot be started or was not ended well.
+//! Errors of the start and the end of a guest.
 
 use crate::run::folder::FolderError;
 use crate::start::images;
@@ -10,38 +10,38 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-/// Why a guest cannot be started or was not ended well.
+/// Error of the start or the end of a guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Assigned devices and another user need privileges, which the VMM then does not have.
+    /// The start needs root: to assign devices or to run the VMM as another user.
     #[error("starting this guest needs root, to assign devices or to run it as another user")]
     NotRoot,
-    /// A device of the host that is no PCI device.
-    #[error("the device {device} is not a PCI device; `run` supports only PCI devices")]
+    /// A device of the host is not a PCI device.
+    #[error("the device {device} is not a PCI device; only PCI devices are supported")]
     NotPci {
-        /// The device on the host.
+        /// Name of the device on the host.
         device: String,
     },
-    /// A device asks for the type1 backend.
-    #[error("the device {device} uses the type1 backend, which `run` does not support yet")]
+    /// A device has the type1 backend, which a start does not support.
+    #[error("the device {device} uses the type1 backend, which is not supported yet")]
     Type1 {
-        /// The device on the host.
+        /// Address of the device on the host.
         device: Address,
     },
-    /// Something about the host's devices.
+    /// Error of the host's devices.
     #[error(transparent)]
     Host(#[from] passthru_host::Error),
-    /// Something about the guest's user.
+    /// Error of the guest's user.
     #[error(transparent)]
     User(#[from] user::Error),
-    /// Something about a disk's images.
+    /// Error of a disk's images.
     #[error(transparent)]
     Image(#[from] images::Error),
-    /// Something about the guest's folder.
+    /// Error of the guest's folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// Something about the records of guests.
+    /// Error of the records of guests.
     #[error(transparent)]
     Record(record::Error),
     /// The device at an address is not the one that the guest had there.
@@ -50,139 +50,139 @@ pub enum Error {
         moved_to.map(|address| format!(", which is at {address} now")).unwrap_or_default()
     )]
     NewDevice {
-        /// The guest.
+        /// Name of the guest.
         guest: String,
-        /// The address.
+        /// Address of the device.
         device: Address,
-        /// Identity of the device that is there.
+        /// Identity of the device that is at the address now.
         now: Box<Identity>,
-        /// Identity of the device that the guest had.
+        /// Identity of the device that the guest had at the address.
         last: Box<Identity>,
-        /// Address at which that one is now.
+        /// Address at which the guest's former device is now, if it is known.
         moved_to: Option<Address>,
     },
-    /// Something about /dev/iommu.
+    /// Error of `/dev/iommu`.
     #[error(transparent)]
     Iommufd(#[from] passthru_iommufd::Error),
-    /// Something about a VFIO device's node.
+    /// The character device of a VFIO device cannot be opened.
     #[error("cannot open the VFIO device of {device}")]
     Cdev {
-        /// The device on the host.
+        /// Address of the device on the host.
         device: Address,
-        /// What is wrong.
+        /// Cause.
         source: passthru_vfio::device::Error,
     },
     /// A device is on a VFIO driver but has no character device.
     #[error("the device {device} has no character device under /dev/vfio/devices")]
     NoCdev {
-        /// The device on the host.
+        /// Address of the device on the host.
         device: Address,
     },
-    /// A number that the domain names is not open.
+    /// A descriptor that the domain names by number is not open.
     #[error("descriptor {number}, which the domain gives for {what}, is not open")]
     NotOpen {
-        /// The number.
+        /// Number of the descriptor.
         number: u32,
-        /// What it is for.
+        /// Use of the descriptor, in words.
         what: String,
-        /// What it must be opened from.
+        /// Path that the descriptor must be opened from.
         path: &'static str,
-        /// The system's answer.
+        /// Cause.
         source: io::Error,
     },
-    /// A descriptor is no iommufd.
+    /// A descriptor is not an iommufd.
     #[error("descriptor {number}, given for the iommufd object '{id}', is not an iommufd")]
     NotIommufd {
-        /// The number.
+        /// Number of the descriptor.
         number: u32,
-        /// The object.
+        /// Id of the iommufd object.
         id: String,
-        /// What was found out.
+        /// Cause.
         source: passthru_iommufd::Error,
     },
-    /// A descriptor is no unbound VFIO device.
+    /// A descriptor is not a VFIO device, or is a bound one.
     #[error("descriptor {number}, given for the device {device}, cannot be used")]
     NotVfio {
-        /// The number.
+        /// Number of the descriptor.
         number: u32,
-        /// The device on the host.
+        /// Address of the device on the host.
         device: Address,
-        /// What was found out.
+        /// Cause.
         source: passthru_vfio::device::Error,
     },
-    /// A descriptor is another device.
+    /// A descriptor is that of another device.
     #[error("descriptor {number}, given for the device {device}, belongs to {}", is.display())]
     OtherDevice {
-        /// The number.
+        /// Number of the descriptor.
         number: u32,
-        /// The device that the domain names.
+        /// Address of the device that the domain names.
         device: Address,
-        /// The device that it is, in sysfs.
+        /// Folder in sysfs of the descriptor's device.
         is: PathBuf,
     },
-    /// A name under which a descriptor should have been given is not known.
+    /// The caller handed in no descriptor under a name that the domain uses.
     #[error("no descriptor has the name '{group}' (fdgroup)")]
     UnknownFdGroup {
-        /// The name.
+        /// Name of the descriptor (`fdgroup`).
         group: String,
-        /// The names that were given.
+        /// Names of the descriptors that the caller handed in.
         known: Vec<String>,
     },
-    /// A file of the guest could not be opened or made.
+    /// A file of the guest cannot be opened or made.
     #[error("cannot open {path} for the guest ({what})")]
     File {
-        /// What it is: the name of a block node, `kernel` …
+        /// Role of the file: the name of a block node, `kernel` …
         what: String,
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// The system's answer.
+        /// Cause.
         source: io::Error,
     },
-    /// The command line cannot be made.
+    /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_qemu::Error),
-    /// The VMM could not be started.
+    /// The VMM cannot be started.
     #[error("cannot start {emulator} as user '{user}'")]
     Spawn {
-        /// Its path.
+        /// Path of the VMM's program.
         emulator: String,
-        /// The user.
+        /// Name of the user.
         user: String,
-        /// The system's answer.
+        /// Cause.
         source: io::Error,
     },
     /// The VMM ended while it started.
     #[error("{emulator} ended while it started{}", ended(*status, about.as_deref(), messages))]
     Ended {
-        /// Its path.
+        /// Path of the VMM's program.
         emulator: String,
-        /// How it ended.
+        /// Exit status, if it is known.
         status: Option<ExitStatus>,
-        /// What it said.
+        /// Lines that the VMM wrote to standard error.
         messages: String,
-        /// What of the domain the message is about.
+        /// Part of the domain that the message is about, if it is known.
         about: Option<String>,
-        /// What the user can do.
+        /// Action that may help, if one is known.
         hint: Option<String>,
     },
-    /// The VMM did not answer as it should.
+    /// The VMM's monitor is closed, refused a command, or broke the protocol.
     #[error("cannot use the VMM's monitor")]
     Monitor(#[source] passthru_qemu::monitor::Error),
-    /// A start failed, and then devices could not be given back.
+    /// A start failed, and after that devices could not be given back.
     #[error("{after}; then restoring the host failed: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotRestored {
-        /// Why the start failed.
+        /// Error of the start.
         after: Box<Error>,
-        /// What could not be put back, and why.
+        /// Errors of the devices that could not be given back.
         errors: Vec<passthru_host::Error>,
     },
-    /// The start was interrupted by a signal.
+    /// The caller interrupted the start.
     #[error("interrupted before the guest ran")]
     Interrupted,
 }
 
-/// What is known of a VMM's end: what it was about, how it ended where it said nothing, its
-/// message.
+/// Returns the text about a VMM's end: the part of the domain, then the messages, or the exit status
+/// if there are none.
 fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> String {
     let about = about
         .map(|about| format!(", because of {about}"))

@@ -25,7 +25,7 @@ pub use run::folder::{FolderError, RUN_DIR};
 pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
 pub use start::check::{check, start_notes};
-pub use start::copy::TooLarge;
+pub use start::copy::FileTooLarge;
 pub use start::ids::{RangeError, UidRange};
 pub use start::images::Error as ImageError;
 pub use start::launch::start;

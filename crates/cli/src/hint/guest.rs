@@ -1,7 +1,7 @@
 //! Hints for errors of guests.
 
 use super::host::host_hint;
-use passthru_guest::{Error as GuestError, FolderError, RecordError, RefusedLink, TooLarge};
+use passthru_guest::{Error as GuestError, FileTooLarge, FolderError, RecordError, RefusedLink};
 use std::io::ErrorKind;
 
 /// Returns the hint for an error of a guest.
@@ -36,7 +36,7 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
             "open the node that /sys/bus/pci/devices/{device}/vfio-dev names"
         )),
         GuestError::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
-        GuestError::File { source, .. } if TooLarge::is_in(source) => {
+        GuestError::File { source, .. } if FileTooLarge::is_in(source) => {
             Some("let the guest's user read the file: it is not copied then".into())
         }
         GuestError::File { source, .. } => RefusedLink::in_error(source).map(|_| {

@@ -1,90 +1,90 @@
-//! What the VMM gets from outside, and as what: decided from the command line's wants before
-//! anything is opened, so that a dry run shows the line that a run uses.
+//! The handover: the form in which the VMM gets each object that its command line wants, and the
+//! numbers of the descriptors. All of it is decided before anything is opened, so that a dry run
+//! shows the command line that a start uses.
 
-use crate::run::folder::RUN_DIR;
-use crate::start::user::User;
-use passthru_qemu::{Access, By, Given, Resolve, Want, What};
 use std::os::fd::RawFd;
 use std::path::Path;
 
-/// Where the files are that hold the memory of guests whose domains want it in files.
+use passthru_qemu::{Access, By, Given, Resolve, Want, What};
+
+use crate::opener::OpenMode;
+use crate::run::folder::RUN_DIR;
+use crate::start::user::User;
+
+/// Folder for the memory of guests whose domains want it in files.
 const RAM_DIR: &str = "/var/lib/passthru/ram";
-/// The first number that is free in the VMM: 0 to 2 are its standard streams.
+/// First free number in the VMM: 0 to 2 are its standard streams.
 const FIRST: RawFd = 3;
 
-/// Everything that a command line wants, each with how it is given.
+/// The objects that a command line wants, each with its delivery.
 #[derive(Debug, Default)]
 pub(crate) struct Handover {
-    items: Vec<Item>,
+    items: Vec<HandoverItem>,
 }
 
-/// One thing that is handed over.
+/// An object that a command line wants, with its delivery.
 #[derive(Debug)]
-pub(crate) struct Item {
+pub(crate) struct HandoverItem {
     pub(crate) want: Want,
-    pub(crate) how: How,
+    pub(crate) delivery: Delivery,
 }
 
-/// How a thing is handed over. The numbers are those of the VMM.
+/// Form in which the VMM gets an object. The numbers are those of the VMM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// As a descriptor.
+pub(crate) enum Delivery {
+    /// A descriptor.
     Descriptor(RawFd),
-    /// As a set of descriptors of one file, one for each way that the VMM opens it.
-    Set(Vec<(RawFd, Mode)>),
-    /// As a sealed copy in memory.
+    /// An fd set: descriptors of one file, one for each mode in which the VMM opens the file.
+    FdSet(Vec<(RawFd, OpenMode)>),
+    /// A sealed copy in memory.
     Copy(RawFd),
-    /// Not at all: the VMM's user can open it.
-    Itself,
-    /// As a folder of the user's own, made for the guest.
+    /// The path: the VMM's user can open the object.
+    Path,
+    /// A folder that is made for the VMM's user.
     Folder(String),
 }
 
-/// How a file is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Read,
-    ReadWrite,
-    Write,
-    Append,
-}
-
 impl Handover {
-    /// Decides how each want is met.
-    pub(crate) fn plan<'a>(
+    /// Decides the delivery of each want of a guest's command line.
+    pub(crate) fn new<'a>(
         wants: impl IntoIterator<Item = &'a Want>,
-        name: &str,
+        guest: &str,
         user: &User,
     ) -> Self {
-        let mut handover = Self::default();
-        let mut next = FIRST;
-        for want in wants {
-            let how = how(want, name, user, &mut next);
-            handover.items.push(Item {
-                want: want.clone(),
-                how,
-            });
+        let mut numbers = Numbers { next: FIRST };
+        let items = wants.into_iter().map(|want| HandoverItem {
+            want: want.clone(),
+            delivery: delivery(want, guest, user, &mut numbers),
+        });
+        Self {
+            items: items.collect(),
         }
-        handover
     }
 
-    pub(crate) fn items(&self) -> &[Item] {
+    pub(crate) fn items(&self) -> &[HandoverItem] {
         &self.items
     }
 
-    fn how(&self, want: &Want) -> Option<&How> {
-        self.items
-            .iter()
-            .find(|item| item.want == *want)
-            .map(|item| &item.how)
+    fn delivery(&self, want: &Want) -> Option<&Delivery> {
+        let item = self.items.iter().find(|item| item.want == *want)?;
+        Some(&item.delivery)
     }
 }
 
-fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
-    let mut number = || {
-        *next += 1;
-        *next - 1
-    };
+/// Free numbers of descriptors in the VMM.
+struct Numbers {
+    next: RawFd,
+}
+
+impl Numbers {
+    fn take(&mut self) -> RawFd {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+fn delivery(want: &Want, guest: &str, user: &User, numbers: &mut Numbers) -> Delivery {
     match &want.what {
         What::Iommufd { .. }
         | What::Vfio { .. }
@@ -93,55 +93,55 @@ fn how(want: &Want, name: &str, user: &User, next: &mut RawFd) -> How {
         | What::ScsiGeneric
         | What::Connected { .. }
         | What::Tap { .. }
-        | What::Secret { .. } => How::Descriptor(number()),
-        What::NodeSet { .. } => How::Set(vec![(number(), Mode::ReadWrite)]),
-        What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => How::Itself,
-        What::Kvm => How::Set(vec![(number(), Mode::ReadWrite)]),
+        | What::Secret { .. } => Delivery::Descriptor(numbers.take()),
+        What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => Delivery::Path,
+        What::Kvm | What::NodeSet { .. } => fd_set(&[OpenMode::ReadWrite], numbers),
         What::File {
             access: Access::ReadOnly,
             by: By::FdSet,
             ..
-        } => How::Set(vec![(number(), Mode::Read)]),
+        } => fd_set(&[OpenMode::Read], numbers),
         What::File {
             access: Access::ReadWrite,
             by: By::FdSet,
             ..
-        } => How::Set(vec![(number(), Mode::Read), (number(), Mode::ReadWrite)]),
+        } => fd_set(&[OpenMode::Read, OpenMode::ReadWrite], numbers),
         What::File {
             path, by: By::Copy, ..
-        } if user.may_open(Path::new(path), false) => How::Itself,
-        What::File { by: By::Copy, .. } => How::Copy(number()),
-        What::Output { append, .. } => How::Set(vec![(
-            number(),
-            if *append { Mode::Append } else { Mode::Write },
-        )]),
-        // The guest's own folder is in memory already and for root alone.
+        } if user.may_open(Path::new(path), false) => Delivery::Path,
+        What::File { by: By::Copy, .. } => Delivery::Copy(numbers.take()),
+        What::Output { append: true, .. } => fd_set(&[OpenMode::Append], numbers),
+        What::Output { append: false, .. } => fd_set(&[OpenMode::Write], numbers),
+        // The guest's own folder is in memory already, and only root can enter it.
         What::Folder { path } if path.starts_with(RUN_DIR) => {
-            How::Folder(format!("{RAM_DIR}/{name}"))
+            Delivery::Folder(format!("{RAM_DIR}/{guest}"))
         }
-        What::Folder { path } => How::Folder(path.clone()),
+        What::Folder { path } => Delivery::Folder(path.clone()),
     }
+}
+
+fn fd_set(modes: &[OpenMode], numbers: &mut Numbers) -> Delivery {
+    let members = modes.iter().map(|mode| (numbers.take(), *mode));
+    Delivery::FdSet(members.collect())
 }
 
 impl Resolve for Handover {
     fn fd(&self, want: &Want) -> String {
-        match self.how(want) {
-            Some(How::Descriptor(number)) => number.to_string(),
-            // A want that was not planned for: the VMM refuses the word and says where it stands.
+        match self.delivery(want) {
+            Some(Delivery::Descriptor(number)) => number.to_string(),
+            // No delivery was planned for the want: the VMM refuses this word and names its place.
             _ => format!("@{}@", want.name),
         }
     }
 
     fn file(&self, want: &Want) -> Given {
-        match self.how(want) {
-            Some(How::Set(members)) => Given::Set(
-                members
-                    .iter()
-                    .map(|(number, _)| number.to_string())
-                    .collect(),
-            ),
-            Some(How::Copy(number)) => Given::At(format!("/proc/self/fd/{number}")),
-            Some(How::Folder(path)) => Given::At(path.clone()),
+        match self.delivery(want) {
+            Some(Delivery::FdSet(members)) => {
+                let numbers = members.iter().map(|(number, _)| number.to_string());
+                Given::Set(numbers.collect())
+            }
+            Some(Delivery::Copy(number)) => Given::At(format!("/proc/self/fd/{number}")),
+            Some(Delivery::Folder(path)) => Given::At(path.clone()),
             _ => Given::Path,
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_follow_the_line_and_a_writable_image_has_two() {
+    fn numbers_follow_the_line_and_writable_images_have_two() {
         let image = |access| What::File {
             path: "/nonexistent/disk".into(),
             access,
@@ -184,7 +184,7 @@ mod tests {
                 },
             ),
         ];
-        let handover = Handover::plan(&wants, "vm", &User::choose(None).unwrap());
+        let handover = Handover::new(&wants, "vm", &User::choose(None).unwrap());
         assert_eq!(handover.fd(&wants[0]), "3");
         assert_eq!(
             handover.file(&wants[1]),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_can_open_is_left_to_the_vmm() {
+    fn file_that_the_user_can_open_is_left_to_the_vmm() {
         let path = "/etc/passwd".into();
         let wants = [want(
             "kernel",
@@ -208,7 +208,7 @@ mod tests {
                 by: By::Copy,
             },
         )];
-        let handover = Handover::plan(&wants, "vm", &User::choose(None).unwrap());
+        let handover = Handover::new(&wants, "vm", &User::choose(None).unwrap());
         assert_eq!(handover.file(&wants[0]), Given::Path);
     }
 }

@@ -1,49 +1,48 @@
-//! What a start will do, decided before it does anything: for `--dry-run`, and for the start
-//! itself.
+//! The plan of a start: for a dry run, and for the start itself.
 
-use crate::error::Error;
-use crate::opener::Opener;
-use crate::plan::handover::{Handover, How, Mode};
-use crate::plan::memlock::Memlock;
-use crate::plan::step::Step;
-use crate::run::folder::folder_path;
-use crate::start::images;
-use crate::start::nvram;
-use crate::start::outside;
-use crate::start::outside::NamedFds;
-use crate::start::record::Records;
-use crate::start::user::{User, UserOrigin};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use nix::unistd::Uid;
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-/// What the caller decides about a start.
+use crate::error::Error;
+use crate::opener::Opener;
+use crate::plan::handover::{Delivery, Handover, HandoverItem};
+use crate::plan::memlock::Memlock;
+use crate::plan::step::Step;
+use crate::run::folder::folder_path;
+use crate::start::outside::{self, NamedFds};
+use crate::start::record::Records;
+use crate::start::user::{User, UserOrigin};
+use crate::start::{images, nvram};
+
+/// Choices of the caller for a start.
 #[derive(Clone, Debug)]
 pub struct StartSettings {
-    /// The user that the VMM runs as.
+    /// User that the VMM runs as.
     pub user: User,
     /// Descriptors that the caller handed in by name.
     pub named: NamedFds,
-    /// Where the folders of running guests are: for root, [`RUN_DIR`](crate::RUN_DIR).
+    /// Folder of the folders of running guests: for root, [`RUN_DIR`](crate::RUN_DIR).
     pub run_dir: PathBuf,
     /// Records of guests.
     pub records: Records,
     /// Whether the guest may run as a user that another guest has.
     pub share_user: bool,
-    /// Whether the guest gets a device that is at the address of one that it had.
+    /// Whether the guest may get another device than the one that it had at an address.
     pub accept_new_device: bool,
 }
 
-/// What a start will do. Making one changes nothing.
+/// Plan of a start. Making a plan changes nothing.
 #[derive(Debug)]
 pub struct StartPlan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
-    /// Images that no element of the XML names, but a header of another image.
+    /// Images that only a header of another image names, and no element of the XML.
     pub(crate) header_named: BTreeSet<PathBuf>,
     pub(crate) line: CommandLine,
     pub(crate) handover: Handover,
@@ -61,24 +60,27 @@ impl StartPlan {
     /// Name of the want that is the monitor's socket.
     pub(crate) const MONITOR: &str = "monitor";
 
-    /// Plans the start of a domain that is complete and valid, and whose devices' backends are
-    /// settled.
+    /// Plans the start of a domain that is complete and valid, and in which each device has a
+    /// backend. Reads the headers of disk images.
     ///
     /// # Errors
-    /// A device that asks for type1, an image that cannot be read, a descriptor from outside that
-    /// is not what it should be.
+    /// - If a device has the type1 backend, then [`Error::Type1`].
+    /// - If a device is not a PCI device, then [`Error::NotPci`].
+    /// - If an image cannot be used, then [`Error::Image`].
+    /// - If a descriptor that the caller handed in is not what it should be, then the error of that
+    ///   descriptor.
     pub fn new(
         mut domain: Domain,
         capabilities: &Capabilities,
         settings: StartSettings,
     ) -> Result<Self, Error> {
         refuse_type1(&domain)?;
-        nvram::settle(&mut domain);
+        nvram::set_default_path(&mut domain);
         let opener = Opener::new(&settings.user);
         let header_named = images::complete_chains(&mut domain, &opener)?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
-        let handover = Handover::plan(line.wants(), &name, &settings.user);
+        let handover = Handover::new(line.wants(), &name, &settings.user);
         let plan = Self {
             requests: domain
                 .devices
@@ -102,51 +104,58 @@ impl StartPlan {
         Ok(plan)
     }
 
-    /// Returns the steps, in their order.
+    /// Returns the steps of the start, in their order.
     ///
     /// # Errors
-    /// A device that is not there.
+    /// If the host does not have a device, then [`Error::Host`].
     pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
-        let requests = self
-            .requests
-            .iter()
-            .map(|request| Step::of_request(request, host));
-        let (take, back): (Vec<_>, Vec<_>) =
-            requests.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        let (devices, others): (Vec<_>, Vec<_>) = self
-            .handover
-            .items()
-            .iter()
-            .partition(|item| matches!(item.want.what, What::Vfio { .. }));
+        let mut take = Vec::new();
+        let mut give_back = Vec::new();
+        for request in &self.requests {
+            let (first, last) = Step::for_request(request, host)?;
+            take.push(first);
+            give_back.extend(last);
+        }
+        give_back.reverse();
+        let opener = Opener::new(&self.user);
+        let is_device = |item: &&HandoverItem| matches!(item.want.what, What::Vfio { .. });
+        let (devices, others): (Vec<_>, Vec<_>) = self.handover.items().iter().partition(is_device);
         let mut steps = vec![Step::Lock {
             folder: folder_path(&self.run_dir, &self.name),
         }];
-        steps.extend(nvram::missing(&self.domain, &Opener::new(&self.user)).map(Step::of_nvram));
-        steps.extend(others.into_iter().filter_map(Step::of_item));
+        if let Some((path, template)) = nvram::missing(&self.domain, &opener) {
+            steps.push(Step::for_nvram(path, template));
+        }
+        steps.extend(others.into_iter().filter_map(Step::for_item));
         if self.is_recorded() {
             steps.push(Step::Record {
                 path: self.records.path(&self.name),
             });
         }
         steps.extend(take);
-        steps.extend(devices.into_iter().filter_map(Step::of_item));
-        let has_limit = self.needs_root();
-        steps.push(Step::Spawn {
+        steps.extend(devices.into_iter().filter_map(Step::for_item));
+        steps.push(self.spawn_step());
+        steps.push(Step::Run);
+        steps.extend(give_back);
+        Ok(steps)
+    }
+
+    fn spawn_step(&self) -> Step {
+        let mut command = vec![self.line.emulator.clone()];
+        command.extend(self.line.render(&self.handover));
+        let mut memlock = None;
+        let mut memlock_items = Vec::new();
+        if self.needs_root() {
+            memlock = Some(self.memlock.bytes());
+            memlock_items = self.memlock.items().to_vec();
+        }
+        Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
-            memlock: has_limit.then(|| self.memlock.bytes()),
-            memlock_items: if has_limit {
-                self.memlock.items().to_vec()
-            } else {
-                Vec::new()
-            },
-            command: std::iter::once(self.line.emulator.clone())
-                .chain(self.line.render(&self.handover))
-                .collect(),
-        });
-        steps.push(Step::Run);
-        steps.extend(back.into_iter().rev().flatten());
-        Ok(steps)
+            memlock,
+            memlock_items,
+            command,
+        }
     }
 
     /// Returns whether a start needs root: for devices, or to run as another user.
@@ -159,8 +168,7 @@ impl StartPlan {
         Uid::effective().is_root()
     }
 
-    /// Descriptors from outside are looked at now, while a mistake costs nothing. They are taken at
-    /// the start.
+    /// Checks the descriptors that the caller handed in. The start takes them.
     fn check_outside(&self) -> Result<(), Error> {
         for want in self.line.wants() {
             match &want.what {
@@ -176,33 +184,21 @@ impl StartPlan {
         Ok(())
     }
 
-    /// Returns the command for a shell, as the VMM would get it.
+    /// Returns the VMM's command line, in the form that a shell takes.
     pub fn command(&self) -> String {
         self.line.pretty(&self.handover)
     }
 
-    /// Goes through the folders that the VMM makes files in, each once: nodes of the guest's memory
-    /// can share one.
-    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
-        let paths = self
-            .handover
-            .items()
-            .iter()
-            .filter_map(|item| match &item.how {
-                How::Folder(path) => Some(path.as_str()),
-                _ => None,
-            });
-        paths.collect::<BTreeSet<_>>().into_iter()
-    }
-}
-
-/// Says how a file is opened, for people.
-pub(crate) const fn mode_text(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Read => "for reading",
-        Mode::ReadWrite => "for reading and writing",
-        Mode::Write => "for writing",
-        Mode::Append => "for appending",
+    /// Returns the folders that the VMM makes files in, each once: several nodes of the guest's
+    /// memory can share one.
+    pub(crate) fn folders(&self) -> BTreeSet<&str> {
+        let mut folders = BTreeSet::new();
+        for item in self.handover.items() {
+            if let Delivery::Folder(path) = &item.delivery {
+                folders.insert(path.as_str());
+            }
+        }
+        folders
     }
 }
 
@@ -211,7 +207,7 @@ fn request(hostdev: &Hostdev) -> Result<Request, Error> {
         device: hostdev.host_name(),
     })?;
     let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
-    // A device whose open node comes from outside was bound by whoever opened it.
+    // The caller, who opened the node of a device that is handed in, has bound the device.
     let handed_in = hostdev.iommufd_fd.is_some();
     let managed = hostdev.managed == Some(true) && !handed_in;
     Ok(Request {
@@ -223,19 +219,17 @@ fn request(hostdev: &Hostdev) -> Result<Request, Error> {
 }
 
 fn refuse_type1(domain: &Domain) -> Result<(), Error> {
-    let is_type1 = |device: &&Hostdev| domain.backend(device) == Some(Backend::Type1);
-    match domain
-        .devices
-        .assigned()
-        .find(is_type1)
-        .and_then(Hostdev::pci)
-    {
-        Some(device) => Err(Error::Type1 { device }),
-        None => Ok(()),
+    for hostdev in domain.devices.assigned() {
+        if domain.backend(hostdev) == Some(Backend::Type1)
+            && let Some(device) = hostdev.pci()
+        {
+            return Err(Error::Type1 { device });
+        }
     }
+    Ok(())
 }
 
-/// Returns the size of a file; zero for one that cannot be opened for the guest.
+/// Returns the size of a file in bytes; zero for a file that the opener refuses.
 fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
     opener
         .stat(Path::new(path))
@@ -247,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_is_not_read_through_a_link_that_others_can_make() {
+    fn size_is_not_read_through_a_link_of_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name| folder.path().join(name).display().to_string();
         std::fs::write(path("rom"), "1234567").unwrap();

@@ -1,178 +1,180 @@
-//! The steps of a start, as people read them.
+//! The steps of a start, as a dry run shows them.
 
-use crate::plan::handover::{How, Item};
-use crate::plan::memlock::MemlockItem;
-use crate::plan::start_plan::mode_text;
-use passthru_host::{DriverChange, Error, Host, Request};
-use passthru_pci::Address;
-use passthru_qemu::What;
-use serde::Serialize;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-/// One step of a start, or of the end that belongs to it.
+use passthru_host::{DriverChange, Error, Host, Request};
+use passthru_pci::Address;
+use passthru_qemu::What;
+use serde::Serialize;
+
+use crate::opener::OpenMode;
+use crate::plan::handover::{Delivery, HandoverItem};
+use crate::plan::memlock::MemlockItem;
+
+/// Step of a start, or of the guest's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Step {
-    /// The guest's folder is made and locked.
+    /// Make the guest's folder and lock it.
     Lock {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
     },
-    /// A file or node is opened.
+    /// Open a file, node or socket.
     Open {
-        /// What is opened.
+        /// The object, in words.
         what: String,
-        /// The descriptors' numbers in the VMM, each with how it is opened.
+        /// Numbers of the descriptors in the VMM, each with its mode in words.
         descriptors: Vec<(RawFd, &'static str)>,
     },
-    /// A descriptor from outside is checked and handed on.
+    /// Check a descriptor that the caller handed in, and pass it on.
     Take {
-        /// What it is.
+        /// The object that the descriptor must be open on, in words.
         what: String,
-        /// Its number in the VMM.
+        /// Number of the descriptor in the VMM.
         descriptor: RawFd,
     },
-    /// A file is copied into sealed memory.
+    /// Copy a file into sealed memory.
     Copy {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// The copy's number in the VMM.
+        /// Number of the copy's descriptor in the VMM.
         descriptor: RawFd,
     },
-    /// The file of the firmware's variables is made from its template.
+    /// Make the file of the firmware's variables from its template.
     Nvram {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// The template.
+        /// Path of the template.
         template: String,
     },
-    /// A folder is made for the VMM's user.
+    /// Make a folder for the VMM's user.
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: String,
     },
-    /// The guest's user, devices and firmware are recorded.
+    /// Record the guest's user, devices and firmware.
     Record {
-        /// The record.
+        /// Path of the record.
         path: PathBuf,
     },
-    /// A device is bound to a VFIO driver.
+    /// Bind a device to a VFIO driver.
     Bind {
-        /// The device.
+        /// Address of the device.
         device: Address,
-        /// The driver it has now.
+        /// Driver that the device is on now.
         from: Option<String>,
-        /// The driver it gets.
+        /// VFIO driver that the device gets.
         to: String,
     },
-    /// A device is taken as it is: on a VFIO driver.
+    /// Claim a device that is on a VFIO driver already.
     Claim {
-        /// The device.
+        /// Address of the device.
         device: Address,
-        /// The driver it has.
+        /// Driver that the device is on.
         driver: Option<String>,
     },
-    /// The VMM is started.
+    /// Start the VMM.
     Spawn {
-        /// The user.
+        /// Name of the user.
         user: String,
-        /// The user's number.
+        /// Number of the user.
         uid: u32,
-        /// `RLIMIT_MEMLOCK` in bytes; the caller's stays where there is none.
+        /// `RLIMIT_MEMLOCK` in bytes; `None` keeps the limit of this process.
         memlock: Option<u64>,
-        /// The parts of that limit.
+        /// Parts of that limit.
         memlock_items: Vec<MemlockItem>,
-        /// The command.
+        /// Program and arguments.
         command: Vec<String>,
     },
-    /// The guest runs until it ends.
+    /// Run the guest until it ends.
     Run,
-    /// A device is given back.
+    /// Give a device back.
     GiveBack {
-        /// The device.
+        /// Address of the device.
         device: Address,
-        /// The driver that it goes back to.
+        /// Driver that the device goes back to; `None` for no driver.
         to: Option<String>,
     },
 }
 
 impl Step {
-    pub(crate) fn of_item(item: &Item) -> Option<Self> {
-        let path = || item.want.path().unwrap_or_default().to_owned();
-        Some(match (&item.want.what, &item.how) {
-            (
-                What::Iommufd {
-                    number: None,
-                    fdgroup: None,
-                },
-                How::Descriptor(fd),
-            ) => Self::Open {
-                what: format!(
-                    "/dev/iommu for {} and charge pinned memory to the VMM's process (IOMMU_OPTION_RLIMIT_MODE)",
-                    item.want.name
-                ),
-                descriptors: vec![(*fd, "for reading and writing")],
-            },
-            (What::Iommufd { .. }, How::Descriptor(fd)) => Self::Take {
-                what: format!("/dev/iommu for {}", item.want.name),
-                descriptor: *fd,
-            },
-            (
-                What::Vfio {
-                    host, number: None, ..
-                },
-                How::Descriptor(fd),
-            ) => Self::Open {
-                what: format!("/dev/vfio/devices/vfioN of {host}"),
-                descriptors: vec![(*fd, "for reading and writing")],
-            },
-            (What::Vfio { host, .. }, How::Descriptor(fd)) => Self::Take {
-                what: format!("/dev/vfio/devices/vfioN of {host}"),
-                descriptor: *fd,
-            },
-            (What::Connected { .. }, How::Descriptor(fd)) => Self::Open {
-                what: format!("a connection to the socket {}", path()),
-                descriptors: vec![(*fd, "to talk")],
-            },
-            (What::Vhost { .. } | What::Tap { .. }, How::Descriptor(fd)) => Self::Open {
-                what: path(),
-                descriptors: vec![(*fd, "for reading and writing")],
-            },
-            (_, How::Descriptor(fd)) => Self::Open {
-                what: format!("the listening socket {}", path()),
-                descriptors: vec![(*fd, "to accept")],
-            },
-            (_, How::Set(members)) => {
-                let descriptors = members
-                    .iter()
-                    .map(|(fd, mode)| (*fd, mode_text(*mode)))
-                    .collect();
-                Self::Open {
-                    what: path(),
-                    descriptors,
-                }
+    /// Returns the step that prepares an object of the handover; `None` if the VMM opens the object
+    /// by its path.
+    pub(crate) fn for_item(item: &HandoverItem) -> Option<Self> {
+        let path = item.want.path().unwrap_or_default();
+        match &item.delivery {
+            Delivery::Descriptor(number) => Some(Self::for_descriptor(item, path, *number)),
+            Delivery::FdSet(members) => {
+                let descriptors = members.iter().map(|(number, mode)| (*number, mode.text()));
+                Some(Self::Open {
+                    what: path.to_owned(),
+                    descriptors: descriptors.collect(),
+                })
             }
-            (_, How::Copy(fd)) => Self::Copy {
-                path: path(),
-                descriptor: *fd,
-            },
-            (_, How::Folder(path)) => Self::Folder { path: path.clone() },
-            (_, How::Itself) => return None,
-        })
+            Delivery::Copy(number) => Some(Self::Copy {
+                path: path.to_owned(),
+                descriptor: *number,
+            }),
+            Delivery::Folder(path) => Some(Self::Folder { path: path.clone() }),
+            Delivery::Path => None,
+        }
     }
 
-    pub(crate) fn of_nvram((path, template): (&str, &str)) -> Self {
+    fn for_descriptor(item: &HandoverItem, path: &str, number: RawFd) -> Self {
+        let name = &item.want.name;
+        let (what, mode) = match &item.want.what {
+            What::Iommufd {
+                number: None,
+                fdgroup: None,
+            } => (
+                format!(
+                    "/dev/iommu for {name} and charge pinned memory to the VMM's process \
+                     (IOMMU_OPTION_RLIMIT_MODE)"
+                ),
+                OpenMode::ReadWrite.text(),
+            ),
+            What::Iommufd { .. } => {
+                return Self::Take {
+                    what: format!("/dev/iommu for {name}"),
+                    descriptor: number,
+                };
+            }
+            What::Vfio {
+                host, number: None, ..
+            } => (
+                format!("/dev/vfio/devices/vfioN of {host}"),
+                OpenMode::ReadWrite.text(),
+            ),
+            What::Vfio { host, .. } => {
+                return Self::Take {
+                    what: format!("/dev/vfio/devices/vfioN of {host}"),
+                    descriptor: number,
+                };
+            }
+            What::Connected { .. } => (format!("a connection to the socket {path}"), "to talk"),
+            What::Vhost { .. } | What::Tap { .. } => (path.to_owned(), OpenMode::ReadWrite.text()),
+            _ => (format!("the listening socket {path}"), "to accept"),
+        };
+        Self::Open {
+            what,
+            descriptors: vec![(number, mode)],
+        }
+    }
+
+    /// Returns the step that makes the file of the firmware's variables.
+    pub(crate) fn for_nvram(path: &str, template: &str) -> Self {
         Self::Nvram {
             path: path.into(),
             template: template.into(),
         }
     }
 
-    /// The step that takes a device, and the one that gives it back.
-    pub(crate) fn of_request(
+    /// Returns the step that takes a device, and the one that gives the device back, if any.
+    pub(crate) fn for_request(
         request: &Request,
         host: &Host,
     ) -> Result<(Self, Option<Self>), Error> {
@@ -195,13 +197,12 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let driver = |driver: &Option<String>| driver.clone().unwrap_or_else(|| "no driver".into());
         match self {
             Self::Lock { folder } => write!(f, "make and lock {}", folder.display()),
             Self::Open { what, descriptors } => {
                 let numbers: Vec<String> = descriptors
                     .iter()
-                    .map(|(fd, how)| format!("{fd} ({how})"))
+                    .map(|(number, mode)| format!("{number} ({mode})"))
                     .collect();
                 write!(f, "open {what}: descriptor {}", numbers.join(" and "))
             }
@@ -224,13 +225,10 @@ impl fmt::Display for Step {
                 )
             }
             Self::Bind { device, from, to } => {
-                write!(f, "bind {device} from {} to {to}", driver(from))
+                write!(f, "bind {device} from {} to {to}", driver_text(from))
             }
-            Self::Claim {
-                device,
-                driver: has,
-            } => {
-                write!(f, "claim {device}, which stays on {}", driver(has))
+            Self::Claim { device, driver } => {
+                write!(f, "claim {device}, which stays on {}", driver_text(driver))
             }
             Self::Spawn {
                 user,
@@ -252,12 +250,17 @@ impl fmt::Display for Step {
                 if let Some(memlock) = memlock {
                     write!(f, ", memlock {} MiB", memlock.div_ceil(1 << 20))?;
                 }
-                memlock_items
-                    .iter()
-                    .try_for_each(|item| write!(f, "\n      memlock: {item}"))
+                for item in memlock_items {
+                    write!(f, "\n      memlock: {item}")?;
+                }
+                Ok(())
             }
             Self::Run => f.write_str("run the guest until it ends"),
-            Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver(to)),
+            Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver_text(to)),
         }
     }
+}
+
+fn driver_text(driver: &Option<String>) -> &str {
+    driver.as_deref().unwrap_or("no driver")
 }

@@ -1,48 +1,49 @@
-//! A file handed over as a copy in memory, sealed, for what the VMM reads with plain `open`:
-//! kernels and initial RAM disks that its user could not open.
+//! Sealed copies of files in memory. The VMM opens kernels and initial RAM disks by path, and so
+//! gets a copy of those that its user may not open.
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-/// Bytes of a file that is copied. Initial RAM disks have less, and the copy takes memory of the
+/// Size limit of a copy, in bytes. Initial RAM disks are smaller, and the copy takes memory of the
 /// host.
-const MOST: u64 = 1 << 30;
-/// Bytes that are copied at a time.
-const PIECE: u64 = 16 << 20;
+const MAX_BYTES: u64 = 1 << 30;
+/// Number of bytes to copy at a time.
+const CHUNK: u64 = 16 << 20;
 
-/// A file that is too large for a copy.
+/// Error of a file that is too large for a copy in memory.
 #[derive(Debug, thiserror::Error)]
 #[error("it has more than {} MiB, the most that is copied into memory", .most >> 20)]
-pub struct TooLarge {
+pub struct FileTooLarge {
     most: u64,
 }
 
-impl TooLarge {
-    /// Returns whether an error stands for this.
+impl FileTooLarge {
+    /// Returns whether an error was made of a `FileTooLarge`.
     pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.is::<Self>())
     }
 }
 
-/// Copies a file of 1 GiB at most into sealed memory. Who has the descriptor can open the copy
-/// through `/proc/self/fd/N`, and no one can change it.
+/// Copies a file of 1 GiB at most into sealed memory. A process with the descriptor can open the
+/// copy as `/proc/self/fd/N`. Nothing can change the copy.
 ///
 /// # Errors
-/// If it is larger, then [`TooLarge`]; if the copy is interrupted, then `Interrupted`; else what
-/// the kernel answered.
+/// - If the file is larger, then [`FileTooLarge`].
+/// - If `interrupted` returns true, then an error of kind `Interrupted`.
+/// - If the file cannot be read or memory is short, then the kernel's error.
 pub(crate) fn sealed_copy(
     name: &str,
     from: &mut File,
     interrupted: &dyn Fn() -> bool,
 ) -> io::Result<OwnedFd> {
-    if from.metadata()?.len() > MOST {
-        return Err(io::Error::other(TooLarge { most: MOST }));
+    if from.metadata()?.len() > MAX_BYTES {
+        return Err(io::Error::other(FileTooLarge { most: MAX_BYTES }));
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(rustix::fs::memfd_create(name, flags)?);
-    fill(&mut copy, from, MOST, interrupted)?;
+    fill(&mut copy, from, MAX_BYTES, interrupted)?;
     rustix::fs::fcntl_add_seals(
         &copy,
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -50,7 +51,7 @@ pub(crate) fn sealed_copy(
     Ok(copy.into())
 }
 
-/// Copies `most` bytes at most. A file can grow while it is copied, and one of `/proc` has no size.
+/// Copies `most` bytes at most. The file can grow meanwhile, and files of `/proc` have no size.
 fn fill(
     copy: &mut File,
     from: &mut File,
@@ -62,13 +63,13 @@ fn fill(
         if interrupted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let piece = PIECE.min(most + 1 - copied);
-        match io::copy(&mut from.take(piece), copy)? {
+        let chunk = CHUNK.min(most + 1 - copied);
+        match io::copy(&mut from.take(chunk), copy)? {
             0 => return Ok(()),
             count => copied += count,
         }
         if copied > most {
-            return Err(io::Error::other(TooLarge { most }));
+            return Err(io::Error::other(FileTooLarge { most }));
         }
     }
 }
@@ -80,7 +81,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn the_copy_reads_as_the_file_and_cannot_be_changed() {
+    fn copy_reads_as_the_file_and_cannot_be_changed() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"kernel").unwrap();
         file.rewind().unwrap();
@@ -95,14 +96,14 @@ mod tests {
     #[test]
     fn file_of_more_than_a_gibibyte_is_refused_at_once() {
         let mut file = tempfile::tempfile().unwrap();
-        file.set_len(MOST + 1).unwrap();
+        file.set_len(MAX_BYTES + 1).unwrap();
         let begin = Instant::now();
         let error = sealed_copy("initrd", &mut file, &|| false).unwrap_err();
         assert_eq!(
             error.to_string(),
             "it has more than 1024 MiB, the most that is copied into memory"
         );
-        assert!(TooLarge::is_in(&error));
+        assert!(FileTooLarge::is_in(&error));
         assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
     }
 
@@ -111,7 +112,7 @@ mod tests {
         let mut copy = tempfile::tempfile().unwrap();
         let mut endless = File::open("/dev/zero").unwrap();
         let error = fill(&mut copy, &mut endless, 3 << 20, &|| false).unwrap_err();
-        assert!(TooLarge::is_in(&error), "{error}");
+        assert!(FileTooLarge::is_in(&error), "{error}");
         assert_eq!(copy.metadata().unwrap().len(), (3 << 20) + 1);
     }
 

@@ -1,4 +1,4 @@
-//! User and group ids of guests: each guest has one of its own, from a range that is nobody else's.
+//! User and group ids of guests. Each guest has its own, from a range that only guests use.
 
 use crate::start::record::{Error, GuestRecord, Ids, Records};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -8,13 +8,12 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Highest id that the system or its packages may have, by convention.
+/// Highest id of the system and its packages, by convention.
 const HIGHEST_SYSTEM_ID: u32 = 999;
-/// Ids that stand for "nobody" or "none" to the kernel and to programs.
+/// Ids that the kernel or programs use for "nobody" or "none".
 const SPECIAL: [u32; 3] = [65_534, 65_535, u32::MAX];
 
-/// Range of ids that guests get theirs from, `FIRST-LAST`. A guest's user and group have the same
-/// number.
+/// Range of the ids of guests, `FIRST-LAST`. A guest's user and group have the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UidRange {
     first: u32,
@@ -22,9 +21,9 @@ pub struct UidRange {
 }
 
 impl Default for UidRange {
-    /// Above the ids of containers and of `/etc/subuid` (up to 1,879,048,191) and of directory
-    /// services that compute ids (up to 2,000,200,000), below those that systemd keeps (from
-    /// 2,147,352,576).
+    /// Returns 2100000000-2100065535. Lower ids belong to containers and `/etc/subuid` (up to
+    /// 1,879,048,191) and to directory services that compute ids (up to 2,000,200,000). Higher ids
+    /// belong to systemd (from 2,147,352,576).
     fn default() -> Self {
         Self {
             first: 2_100_000_000,
@@ -33,7 +32,7 @@ impl Default for UidRange {
     }
 }
 
-/// Text that is not a usable range of user ids.
+/// Error of a text that is not a usable range of user ids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' cannot be a range of user ids: {reason}")]
 pub struct RangeError {
@@ -82,23 +81,23 @@ impl UidRange {
         (self.first..=self.last).contains(&id)
     }
 
-    /// Goes through the range once, from a place that the name decides: so that a guest is likely
-    /// to get the same id again, and a new guest not the one of a guest that was just forgotten.
+    /// Returns all ids of the range, starting at an id that depends on the guest's name. So a guest
+    /// is likely to get the same id again, and unlikely to get the id of a forgotten guest.
     fn candidates(self, name: &str) -> impl Iterator<Item = u32> {
         let length = u64::from(self.last - self.first) + 1;
         let begin = fnv1a(name) % length;
-        // The sum is below `last`, which is a `u32`.
+        // The sum is not above `last`, which is a `u32`.
         (0..length).map(move |n| self.first + u32::try_from((begin + n) % length).unwrap_or(0))
     }
 }
 
-/// Returns the ids of a guest: those of its record, else free ones of the range. Nothing is
-/// written; the record is made when the guest starts.
+/// Chooses the ids of a guest: those of its record, else free ones of the range. Writes nothing: the
+/// start of the guest writes the record.
 ///
 /// # Errors
-/// [`Error::UidInUse`] if the system has given the recorded id to another user;
-/// [`Error::NoFreeUid`]; a record that cannot be read, also another guest's, since its id is not
-/// known then.
+/// - If the system has given the recorded id to another user, then [`Error::UidInUse`].
+/// - If no id of the range is free, then [`Error::NoFreeUid`].
+/// - If the record of this or another guest cannot be read, then the error of that record.
 pub(crate) fn choose_ids(
     name: &str,
     records: &Records,
@@ -137,8 +136,7 @@ fn has_processes(uid: u32, host: &Host) -> Result<bool, Error> {
     Ok(!host.processes_of(uid).map_err(failed)?.is_empty())
 }
 
-/// Returns what the system has an id for: a user or a group of any source, or a range for
-/// containers.
+/// Returns the owner of an id in the system, in words: a user, a group, or a range of containers.
 fn owner(id: u32, etc: &Path) -> Option<String> {
     for (file, kind) in [("passwd", "user"), ("group", "group")] {
         if let Some(name) = named_in(&etc.join(file), id) {
@@ -151,7 +149,8 @@ fn owner(id: u32, etc: &Path) -> Option<String> {
             return Some(format!("{} gives it to {name}", path.display()));
         }
     }
-    // Directory services know more than the files. A service that fails knows of nobody.
+    // Directory services have users that the files do not have. A service that fails counts as
+    // having none.
     let user = User::from_uid(Uid::from_raw(id))
         .ok()
         .flatten()

@@ -1,8 +1,8 @@
-//! The files behind disks: a chain of qcow2 images that the domain leaves out is read from the
-//! images' headers, since a VMM that opens no files cannot follow it.
+//! The chains of images behind disks. A domain may leave out the backing images of a qcow2 image. A
+//! VMM that opens no files cannot follow the images' headers, so they are read here.
 
+use crate::opener::OpenMode;
 use crate::opener::Opener;
-use crate::plan::handover::Mode;
 use crate::start::qcow2;
 use passthru_domain::Domain;
 use passthru_domain::device::disk::{BackingStore, DiskSource, DiskType, ImageFormat};
@@ -11,67 +11,67 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Images of a chain. QEMU follows more, but nobody has them.
-const LONGEST_CHAIN: usize = 200;
+/// Limit on the images of a chain.
+const MAX_CHAIN: usize = 200;
 
-/// Why a disk's images cannot be used.
+/// Error of a disk's images.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The image could not be opened.
+    /// An image cannot be opened.
     #[error("cannot open the image {}", path.display())]
     Open {
-        /// Its path.
+        /// Path of the image.
         path: PathBuf,
-        /// The system's answer.
+        /// Cause.
         source: io::Error,
     },
-    /// The header could not be used.
+    /// The header of an image cannot be used.
     #[error("cannot use the image {}", path.display())]
     Header {
-        /// Its path.
+        /// Path of the image.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         source: qcow2::Error,
     },
-    /// The image does not say what format the one below has.
+    /// The header of an image does not give the format of its backing image.
     #[error("the header of {} does not give the format of its backing image {below}", path.display())]
     Unsaid {
-        /// Its path.
+        /// Path of the image.
         path: PathBuf,
-        /// The image below.
+        /// Name of the backing image.
         below: String,
     },
-    /// The image below is no file.
+    /// The backing image is not a file.
     #[error("the backing image of {}, '{below}', is not a file", path.display())]
     NotAFile {
-        /// Its path.
+        /// Path of the image.
         path: PathBuf,
-        /// The image below.
+        /// Name of the backing image.
         below: String,
     },
-    /// The image below is named by the header alone, and the guest's user may not open it.
+    /// Only a header names the backing image, and the guest's user may not open it.
     #[error(
         "the header of {} names the backing image {below}, which the guest's user may not open \
          and the XML does not name", path.display()
     )]
     OnlyInHeader {
-        /// Path of the image with that header.
+        /// Path of the image with the header.
         path: PathBuf,
-        /// The image below.
+        /// Name of the backing image.
         below: String,
-        /// The element by which the XML names the image below.
+        /// XML element that names the backing image.
         element: String,
     },
-    /// The chain does not end.
-    #[error("the chain of backing images of {} has more than {LONGEST_CHAIN} images", path.display())]
+    /// A chain has too many images.
+    #[error("the chain of backing images of {} has more than {MAX_CHAIN} images", path.display())]
     Endless {
-        /// The image at its top.
+        /// Path of the image at the top of the chain.
         path: PathBuf,
     },
 }
 
 impl Error {
-    /// Returns what the user can do.
+    /// Returns the hint for the error, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unsaid { path, below } => Some(format!(
@@ -90,11 +90,16 @@ impl Error {
     }
 }
 
-/// Completes the chains of all disks, each to its end, so that nothing is left for the VMM to find
-/// out. Returns the images that a header alone names: they are opened as the guest's user.
+/// Completes the chains of all disks in the domain, each to its end. Returns the images that only a
+/// header names: they must be opened with the rights of the guest's user.
 ///
-/// A compromised VMM can write to the header of its own image. So the name in a header is followed
-/// only to what the XML names too, or to what the guest's user may open itself.
+/// A compromised VMM can write to the header of its own image. So a name in a header is followed
+/// only if the XML names the image too, or the guest's user may open it.
+///
+/// # Errors
+/// - If an image cannot be opened, then [`Error::Open`].
+/// - If a header cannot be followed, then the error of that header.
+/// - If a chain has more than 200 images, then [`Error::Endless`].
 pub(crate) fn complete_chains(
     domain: &mut Domain,
     opener: &Opener<'_>,
@@ -105,7 +110,7 @@ pub(crate) fn complete_chains(
         by_header: BTreeSet::new(),
     };
     for disk in &mut domain.devices.disks {
-        // What is no file or block device is not looked into: its driver is the VMM's.
+        // The VMM's driver opens other kinds of disks.
         if !matches!(disk.kind, None | Some(DiskType::File | DiskType::Block)) {
             continue;
         }
@@ -123,7 +128,7 @@ pub(crate) fn complete_chains(
     Ok(chains.by_header)
 }
 
-/// Returns all images that a domain names.
+/// Returns the paths of all images that a domain names.
 fn named(domain: &Domain) -> BTreeSet<PathBuf> {
     let mut named = BTreeSet::new();
     for disk in &domain.devices.disks {
@@ -153,7 +158,7 @@ struct Chains<'a> {
     opener: &'a Opener<'a>,
     /// Images that the XML names.
     named: BTreeSet<PathBuf>,
-    /// Images that a header alone names.
+    /// Images that only a header names.
     by_header: BTreeSet<PathBuf>,
 }
 
@@ -161,12 +166,11 @@ impl Chains<'_> {
     fn complete(
         &mut self,
         top: &Path,
-        format: ImageFormat,
+        mut format: ImageFormat,
         mut below: &mut Option<Box<BackingStore>>,
     ) -> Result<(), Error> {
         let mut path = top.to_path_buf();
-        let mut format = format;
-        for _ in 0..LONGEST_CHAIN {
+        for _ in 0..MAX_CHAIN {
             if below.is_none() && format == ImageFormat::Qcow2 {
                 let store = self.read_below(&path)?;
                 self.permit(&path, &store)?;
@@ -183,12 +187,12 @@ impl Chains<'_> {
         Err(Error::Endless { path: top.into() })
     }
 
-    /// Checks that a header may lead to an image.
+    /// Checks that the header of the image at `path` may lead to an image.
     fn permit(&mut self, path: &Path, store: &BackingStore) -> Result<(), Error> {
         let Some(below) = path_of(store).filter(|below| !self.named.contains(below)) else {
             return Ok(());
         };
-        if self.opener.open_as_user(&below, Mode::Read).is_ok() {
+        if self.opener.open_as_user(&below, OpenMode::Read).is_ok() {
             self.by_header.insert(below);
             return Ok(());
         }
@@ -201,10 +205,10 @@ impl Chains<'_> {
         })
     }
 
-    /// Completes a chain as far as its headers can be read, to be shown.
+    /// Completes a chain as far as its headers can be read, for a message.
     fn read_on(&self, store: &mut BackingStore) {
         let mut last = store;
-        for _ in 0..LONGEST_CHAIN {
+        for _ in 0..MAX_CHAIN {
             if last.format != Some(ImageFormat::Qcow2) {
                 return;
             }
@@ -215,24 +219,22 @@ impl Chains<'_> {
         }
     }
 
-    /// Returns the image below as the header names it, or the end of the chain.
+    /// Returns the backing image that the header of an image names, or the end of the chain.
     fn read_below(&self, path: &Path) -> Result<BackingStore, Error> {
-        let file = self.opener.open_image(path);
-        let file = file.map_err(|source| Error::Open {
+        let file = self.opener.open_image(path).map_err(|source| Error::Open {
             path: path.into(),
             source,
         })?;
-        let found = qcow2::backing(&file);
-        let found = found.map_err(|source| Error::Header {
+        let backing = qcow2::read_backing(&file).map_err(|source| Error::Header {
             path: path.into(),
             source,
         })?;
-        let Some(found) = found else {
+        let Some(backing) = backing else {
             return Ok(BackingStore::default());
         };
-        let below = match found.name.strip_prefix("file:") {
+        let below = match backing.name.strip_prefix("file:") {
             Some(name) => name,
-            None if found
+            None if backing
                 .name
                 .split('/')
                 .next()
@@ -240,41 +242,29 @@ impl Chains<'_> {
             {
                 return Err(Error::NotAFile {
                     path: path.into(),
-                    below: found.name,
+                    below: backing.name,
                 });
             }
-            None => &found.name,
+            None => &backing.name,
         };
-        // A relative name is relative to the image's own folder; an absolute one replaces it.
+        // The header's name may be relative to the folder of the image.
         let below = path.parent().unwrap_or(Path::new("/")).join(below);
         let name = below.display().to_string();
-        let Some(format) = found.format else {
+        let Some(format) = backing.format else {
             return Err(Error::Unsaid {
                 path: path.into(),
                 below: name,
             });
         };
-        let block = self
-            .opener
-            .stat(&below)
-            .is_ok_and(|stat| is_block_device(&stat));
-        let name = Some(name);
-        let (kind, source) = if block {
-            (
-                DiskType::Block,
-                DiskSource {
-                    dev: name,
-                    ..DiskSource::default()
-                },
-            )
+        let stat = self.opener.stat(&below);
+        let is_block = stat.is_ok_and(|stat| is_block_device(&stat));
+        let mut source = DiskSource::default();
+        let kind = if is_block {
+            source.dev = Some(name);
+            DiskType::Block
         } else {
-            (
-                DiskType::File,
-                DiskSource {
-                    file: name,
-                    ..DiskSource::default()
-                },
-            )
+            source.file = Some(name);
+            DiskType::File
         };
         Ok(BackingStore {
             kind: Some(kind),
@@ -303,9 +293,9 @@ mod tests {
     use crate::start::qcow2::header;
     use crate::start::user::User;
 
-    /// Writes an image above another.
+    /// Writes an image with a backing image.
     fn write(image: &Path, below: &str, format: Option<&str>) {
-        std::fs::write(image, header::above(below, format)).unwrap();
+        std::fs::write(image, header::with_backing(below, format)).unwrap();
     }
 
     fn domain(image: &Path) -> Domain {
@@ -342,10 +332,10 @@ mod tests {
     }
 
     #[test]
-    fn header_leads_to_no_image_of_root_and_hint_pastes() {
+    fn image_of_root_in_a_header_is_refused_with_an_element() {
         let folder = chain();
         for name in ["base.raw", "middle.qcow2", "top.qcow2"] {
-            // Without root, the one user that there is may not open them either.
+            // Without root, mode 0 keeps this process's user out.
             let mode = if rustix::process::geteuid().is_root() || name == "top.qcow2" {
                 0o600
             } else {
@@ -387,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_is_left_out_is_read_to_its_end() {
+    fn chain_that_is_left_out_is_read_to_its_end() {
         let folder = chain();
         let mut domain = domain(&folder.path().join("top.qcow2"));
         let by_header = complete(&mut domain).unwrap();
@@ -412,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_bites_its_tail_is_refused() {
+    fn chain_in_a_circle_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         set_mode(folder.path(), 0o755);
         let image = folder.path().join("loop.qcow2");
@@ -424,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_that_is_not_said_is_never_guessed() {
+    fn missing_format_of_a_backing_image_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("top.qcow2");
         write(&image, "base", None);
@@ -433,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn kind_is_not_read_through_a_link_that_others_can_make() {
+    fn kind_is_not_read_through_a_link_of_others() {
         let folder = tempfile::tempdir().unwrap();
         set_mode(folder.path(), 0o755);
         let at = |name: &str| folder.path().join(name);

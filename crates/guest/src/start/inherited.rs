@@ -1,15 +1,15 @@
-//! Descriptors that the caller left open for us: from a shell (`23<>/dev/iommu`), a service manager
+//! Descriptors that this process inherited: from a shell (`23<>/dev/iommu`), a service manager
 //! (`LISTEN_FDS`) or a container's runtime.
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// Returns a copy (close-on-exec) of the process's own descriptor with that number. The original
-/// stays as it is, and whoever owns it keeps it.
+/// Returns a copy of this process's descriptor with a number. The copy is close-on-exec; the
+/// original stays as it is and keeps its owner.
 ///
 /// # Errors
-/// `EBADF` where no such descriptor is open.
+/// If no descriptor has the number, then `EBADF`.
 pub(crate) fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     Ok(rustix::process::pidfd_getfd(
@@ -26,7 +26,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn a_copy_is_the_same_file_and_a_closed_number_is_an_error() {
+    fn copy_is_the_same_file_and_closed_number_an_error() {
         let file = File::open("/proc/self/status").unwrap();
         let copy = copy_of(file.as_raw_fd()).unwrap();
         let inode = |fd: &dyn AsRawFd| {

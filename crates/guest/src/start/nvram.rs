@@ -1,5 +1,4 @@
-//! The file of a guest's firmware variables: where it is when the domain does not say, and its
-//! making from the template.
+//! The file of a guest's firmware variables.
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -12,8 +11,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Names the file where the domain does not.
-pub(crate) fn settle(domain: &mut Domain) {
+/// Gives the file its default path, if the domain names a template but no file.
+pub(crate) fn set_default_path(domain: &mut Domain) {
     let name = domain.name.clone().unwrap_or_default();
     if let Some(Nvram {
         path: path @ None, ..
@@ -23,19 +22,19 @@ pub(crate) fn settle(domain: &mut Domain) {
     }
 }
 
-/// Returns the file that has to be made, and the template that it is made from; nothing where it is
-/// there.
+/// Returns the path of the file and of its template, if the file is missing.
 pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'a str, &'a str)> {
     let nvram = domain.os.nvram.as_ref()?;
-    let (path, template) = (nvram.path.as_deref()?, nvram.template.as_deref()?);
-    // What cannot be looked at is not missing: opening it says what is wrong.
-    let looked = opener.stat(Path::new(path));
-    looked
-        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        .then_some((path, template))
+    let path = nvram.path.as_deref()?;
+    let template = nvram.template.as_deref()?;
+    // A file that the opener refuses is not missing: opening it later gives the error.
+    match opener.stat(Path::new(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some((path, template)),
+        _ => None,
+    }
 }
 
-/// Makes the file from its template, whole or not at all.
+/// Makes the file from its template, as a whole or not at all. Does nothing if the file exists.
 pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
     let Some((path, template)) = missing(domain, opener) else {
         return Ok(());
@@ -65,7 +64,7 @@ fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
     let mut to = File::from(to);
     io::copy(from, &mut to)?;
     to.sync_all()?;
-    // A file, or a link to nowhere, that has appeared in the meantime stays.
+    // A file or link that appeared meanwhile stays.
     Ok(rustix::fs::renameat_with(
         &folder,
         &half,
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_made_once_and_then_kept() {
+    fn file_is_made_once_and_then_kept() {
         let folder = tempfile::tempdir().unwrap();
         let user = User::choose(None).unwrap();
         let at = |name| folder.path().join(name).display().to_string();
@@ -107,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_that_names_no_file_gets_one_that_outlives_a_reboot() {
+    fn unnamed_file_gets_a_path_that_outlives_a_reboot() {
         let mut domain = domain("<nvram template='/usr/share/vars'/>");
-        settle(&mut domain);
+        set_default_path(&mut domain);
         assert_eq!(
             domain.os.nvram.unwrap().path.as_deref(),
             Some("/var/lib/passthru/nvram/vm_VARS.fd")
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn link_that_others_can_make_is_not_looked_through() {
+    fn link_of_others_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let vars = folder.path().join("vars");
         std::os::unix::fs::symlink("/nonexistent/vars", &vars).unwrap();
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_template_is_named() {
+    fn missing_template_is_named() {
         let domain = domain("<nvram template='/nonexistent/t'>/nonexistent/vars</nvram>");
         let user = User::choose(None).unwrap();
         let error = make(&domain, &Opener::new(&user)).unwrap_err();

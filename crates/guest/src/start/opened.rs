@@ -1,28 +1,34 @@
-//! Opens what a plan hands over, and gives each descriptor the number that it has in the VMM.
+//! Opening of the objects of a plan's handover. Each descriptor gets its number in the VMM.
 
-use crate::error::Error;
-use crate::opener::Opener;
-use crate::plan::handover::{How, Item, Mode};
-use crate::plan::start_plan::StartPlan;
-use crate::run::folder::GuestFolder;
-use crate::run::leftovers::{Leftovers, can_be_emptied};
-use crate::start::copy::sealed_copy;
-use crate::start::outside;
-use passthru_host::{Device, Host};
-use passthru_iommufd::{Accounting, Iommufd};
-use passthru_pci::Address;
-use passthru_qemu::{Want, What};
-use passthru_vfio::device::Cdev;
 use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
+use passthru_host::{Device, Host};
+use passthru_iommufd::{Accounting, Iommufd};
+use passthru_pci::Address;
+use passthru_qemu::{Want, What};
+use passthru_vfio::device::Cdev;
+
+use crate::error::Error;
+use crate::opener::{OpenMode, Opener};
+use crate::plan::handover::{Delivery, HandoverItem};
+use crate::plan::start_plan::StartPlan;
+use crate::run::folder::GuestFolder;
+use crate::run::leftovers::{Leftovers, can_be_emptied};
+use crate::start::copy::sealed_copy;
+use crate::start::outside;
+
 /// Descriptors with their numbers in the VMM.
 pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
 
-/// Opens what can be opened before any device changes hands and without changing anything: so that
-/// what is missing is found out while the host is still as it was.
+/// Opens the objects that can be opened before a device changes hands. This changes nothing, so a
+/// missing object is found while the host is still as it was.
+///
+/// # Errors
+/// - If `interrupted` returns true, then [`Error::Interrupted`].
+/// - If an object cannot be opened, then [`Error::File`] or the error of that object.
 pub(crate) fn before_devices(
     plan: &StartPlan,
     folder: &GuestFolder,
@@ -33,79 +39,79 @@ pub(crate) fn before_devices(
         if interrupted() {
             return Err(Error::Interrupted);
         }
-        match (&item.how, &item.want.what) {
-            (
-                How::Descriptor(number),
-                What::Iommufd {
-                    number: given,
-                    fdgroup,
-                },
-            ) => {
-                let from =
-                    outside::iommufd(&item.want.name, *given, fdgroup.as_deref(), &plan.named)?;
-                opened.push((*number, context(from)?.into()));
+        match &item.delivery {
+            Delivery::Descriptor(number) => {
+                if let Some(fd) = open_descriptor(item, plan, folder)? {
+                    opened.push((*number, fd));
+                }
             }
-            (How::Descriptor(number), What::Listener { .. }) if is_monitor(item) => {
-                opened.push((*number, folder.listen_for_monitor()?.into()));
-            }
-            (How::Descriptor(number), What::Connected { path }) => {
-                let socket = Opener::new(&plan.user).connect(Path::new(path));
-                let socket = socket.map_err(|e| cannot_open(&item.want, e))?;
-                opened.push((*number, socket.into()));
-            }
-            (How::Descriptor(number), What::Vhost { path }) => {
-                let node = Opener::new(&plan.user).open(Path::new(path), Mode::ReadWrite);
-                opened.push((
-                    *number,
-                    node.map_err(|e| cannot_open(&item.want, e))?.into(),
-                ));
-            }
-            (_, What::Tap { .. }) => return Err(cannot_open(&item.want, no_tap())),
-            (_, What::Secret { name }) => return Err(cannot_open(&item.want, no_secret(name))),
-            (_, What::File { .. } | What::Kvm | What::NodeSet { .. }) => {
-                opened.extend(file(item, plan, interrupted)?);
-            }
-            _ => {}
+            _ if matches!(item.want.what, What::Output { .. }) => {}
+            _ => opened.extend(open_file(item, plan, interrupted)?),
         }
     }
     Ok(opened)
 }
 
-/// Taps belong to a bridge and to somebody's firewall: who makes them is not settled here.
-fn no_tap() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "`run` does not support taps yet",
-    )
+/// Opens an object that the VMM gets as one descriptor; `None` if it is opened later, with the
+/// devices.
+fn open_descriptor(
+    item: &HandoverItem,
+    plan: &StartPlan,
+    folder: &GuestFolder,
+) -> Result<Option<OwnedFd>, Error> {
+    let want = &item.want;
+    let opener = Opener::new(&plan.user);
+    let failed = |source| cannot_open(want, source);
+    let fd = match &want.what {
+        What::Iommufd { number, fdgroup } => {
+            let given = outside::iommufd(&want.name, *number, fdgroup.as_deref(), &plan.named)?;
+            context(given)?.into()
+        }
+        What::Listener { .. } if is_monitor(item) => folder.listen_for_monitor()?.into(),
+        What::Connected { path } => opener.connect(Path::new(path)).map_err(failed)?.into(),
+        What::Vhost { path } => {
+            let node = opener.open(Path::new(path), OpenMode::ReadWrite);
+            node.map_err(failed)?.into()
+        }
+        What::Tap { .. } => return Err(failed(unsupported("taps are not supported yet".into()))),
+        What::Secret { name } => {
+            let message = format!("secrets are not supported yet (secret '{name}')");
+            return Err(failed(unsupported(message)));
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(fd))
 }
 
-/// Nobody keeps secrets for guests here.
-fn no_secret(name: &str) -> io::Error {
-    let message = format!("`run` does not support secrets yet (secret '{name}')");
+fn unsupported(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// What was opened once the devices are there.
+/// Objects that were opened after the devices were taken.
 #[derive(Default)]
-pub(crate) struct WithDevices {
+pub(crate) struct OpenedWithDevices {
     pub(crate) opened: Opened,
-    /// Logs that are to be emptied when the guest really starts.
+    /// Logs to empty once the start has succeeded.
     pub(crate) to_empty: Vec<File>,
 }
 
-/// Opens the VFIO devices, which are on their drivers now, makes the sockets, and opens the files
-/// that output goes to.
+/// Opens the VFIO devices, which are on their drivers now, makes the listening sockets, and opens
+/// the files for output.
+///
+/// # Errors
+/// If an object cannot be opened, then [`Error::File`] or the error of that object.
 pub(crate) fn with_devices(
     plan: &StartPlan,
     host: &Host,
     devices: &[Device],
     leftovers: &mut Leftovers,
-) -> Result<WithDevices, Error> {
-    let mut with = WithDevices::default();
+) -> Result<OpenedWithDevices, Error> {
+    let mut with = OpenedWithDevices::default();
     for item in plan.handover.items() {
-        match (&item.how, &item.want.what) {
+        let failed = |source| cannot_open(&item.want, source);
+        match (&item.delivery, &item.want.what) {
             (
-                How::Descriptor(number),
+                Delivery::Descriptor(number),
                 What::Vfio {
                     host: address,
                     number: given,
@@ -118,16 +124,16 @@ pub(crate) fn with_devices(
                 };
                 with.opened.push((*number, cdev.into()));
             }
-            (How::Descriptor(number), What::Listener { path }) if !is_monitor(item) => {
+            (Delivery::Descriptor(number), What::Listener { path }) if !is_monitor(item) => {
                 let listener = leftovers.listen(Path::new(path), &Opener::new(&plan.user));
-                let listener = listener.map_err(|e| cannot_open(&item.want, e))?;
-                with.opened.push((*number, listener.into()));
+                with.opened
+                    .push((*number, listener.map_err(failed)?.into()));
             }
-            (How::Set(members), What::Output { .. }) => {
-                let opened = file(item, plan, &|| false)?;
-                if members.iter().any(|(_, mode)| *mode == Mode::Write) {
+            (Delivery::FdSet(members), What::Output { .. }) => {
+                let opened = open_file(item, plan, &|| false)?;
+                if members.iter().any(|(_, mode)| *mode == OpenMode::Write) {
                     with.to_empty
-                        .extend(copies(&opened).map_err(|e| cannot_open(&item.want, e))?);
+                        .extend(copies_to_empty(&opened).map_err(failed)?);
                 }
                 with.opened.extend(opened);
             }
@@ -137,28 +143,32 @@ pub(crate) fn with_devices(
     Ok(with)
 }
 
-/// Returns own descriptors of the files among them that can be emptied.
-fn copies(opened: &Opened) -> io::Result<Vec<File>> {
-    let files: io::Result<Vec<File>> = opened
-        .iter()
-        .map(|(_, fd)| fd.try_clone().map(File::from))
-        .collect();
-    Ok(files?.into_iter().filter(can_be_emptied).collect())
+/// Returns copies of the descriptors that can be emptied: those of regular files.
+fn copies_to_empty(opened: &Opened) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (_, fd) in opened {
+        let file = File::from(fd.try_clone()?);
+        if can_be_emptied(&file) {
+            files.push(file);
+        }
+    }
+    Ok(files)
 }
 
-fn is_monitor(item: &Item) -> bool {
+fn is_monitor(item: &HandoverItem) -> bool {
     item.want.name == StartPlan::MONITOR
 }
 
-/// Opens a context, or takes the one that was given, with memory charged to the process that maps
-/// it.
+/// Returns the given iommufd context, or opens one. Sets the context to charge memory to the
+/// process that pins it (`IOMMU_OPTION_RLIMIT_MODE`).
+///
+/// A given context may be in use, and cannot be changed then. That is not an error.
 fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
     let Some(given) = given else {
         let iommufd = Iommufd::open()?;
         iommufd.set_accounting(Accounting::Process)?;
         return Ok(iommufd);
     };
-    // Another's context may be in use, and then stays as its owner made it.
     if given.accounting()? != Accounting::Process
         && let Err(e) = given.set_accounting(Accounting::Process)
     {
@@ -169,13 +179,15 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
     Ok(given)
 }
 
-/// The number in the node's name may have passed to another device: so the open node is asked.
+/// Opens the character device of a VFIO device. Checks the open node against the address, since the
+/// node's name may have passed to another device.
 fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, Error> {
+    let missing = || Error::NoCdev { device: address };
     let name = devices
         .iter()
-        .find(|d| d.address == address)
-        .and_then(|d| d.cdev.as_deref());
-    let path = host.cdev_path(name.ok_or(Error::NoCdev { device: address })?);
+        .find(|device| device.address == address)
+        .and_then(|device| device.cdev.as_deref());
+    let path = host.cdev_path(name.ok_or_else(missing)?);
     let cdev = Cdev::open(&path).map_err(|source| Error::Cdev {
         device: address,
         source,
@@ -183,37 +195,43 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
     if cdev.pci() == Some(address) {
         Ok(cdev)
     } else {
-        Err(Error::NoCdev { device: address })
+        Err(missing())
     }
 }
 
-fn file(item: &Item, plan: &StartPlan, interrupted: &dyn Fn() -> bool) -> Result<Opened, Error> {
+/// Opens a file in each mode of its fd set, or copies it into memory.
+fn open_file(
+    item: &HandoverItem,
+    plan: &StartPlan,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Opened, Error> {
     let path = Path::new(item.want.path().unwrap_or_default());
     let failed = |e| cannot_open(&item.want, e);
     let opener = Opener::new(&plan.user);
-    match &item.how {
-        How::Set(members) => {
-            let open = |(number, mode): &(RawFd, Mode)| {
+    let mut opened = Opened::new();
+    match &item.delivery {
+        Delivery::FdSet(members) => {
+            for (number, mode) in members {
                 let file = if plan.header_named.contains(path) {
                     opener.open_as_user(path, *mode)
                 } else {
                     opener.open(path, *mode)
                 };
-                Ok((*number, file.map_err(failed)?.into()))
-            };
-            members.iter().map(open).collect()
+                opened.push((*number, file.map_err(failed)?.into()));
+            }
         }
-        How::Copy(number) => {
+        Delivery::Copy(number) => {
             let mut from = opener.open_regular(path).map_err(failed)?;
             let copy = sealed_copy(&item.want.name, &mut from, interrupted);
             let copy = copy.map_err(|error| match error.kind() {
                 io::ErrorKind::Interrupted => Error::Interrupted,
                 _ => failed(error),
             })?;
-            Ok(vec![(*number, copy)])
+            opened.push((*number, copy));
         }
-        How::Descriptor(_) | How::Itself | How::Folder(_) => Ok(Vec::new()),
+        Delivery::Descriptor(_) | Delivery::Path | Delivery::Folder(_) => {}
     }
+    Ok(opened)
 }
 
 fn cannot_open(want: &Want, source: io::Error) -> Error {

@@ -1,5 +1,5 @@
-//! Descriptors that come from outside: numbers in the domain, and names (`fdgroup`) that the caller
-//! gave numbers to. Each is asked what it is before it is used.
+//! Descriptors that the caller handed in, by number in the domain or by name (`fdgroup`). Each is
+//! checked before it is used.
 
 use crate::error::Error;
 use crate::start::inherited;
@@ -9,10 +9,15 @@ use passthru_vfio::device::Cdev;
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// Numbers of open descriptors by the names that the caller gave them.
+/// Numbers of open descriptors, by the names that the caller gave them.
 pub type NamedFds = BTreeMap<String, RawFd>;
 
-/// Returns the iommufd object's descriptor if it comes from outside.
+/// Returns the iommufd that the caller handed in for an iommufd object, if any.
+///
+/// # Errors
+/// - If no descriptor has the name, then [`Error::UnknownFdGroup`].
+/// - If the descriptor is not open, then [`Error::NotOpen`].
+/// - If the descriptor is not an iommufd, then [`Error::NotIommufd`].
 pub(crate) fn iommufd(
     id: &str,
     number: Option<u32>,
@@ -35,7 +40,12 @@ pub(crate) fn iommufd(
         })
 }
 
-/// Returns the VFIO device's descriptor if it comes from outside.
+/// Returns the VFIO device that the caller handed in for a device, if any.
+///
+/// # Errors
+/// - If the descriptor is not open, then [`Error::NotOpen`].
+/// - If the descriptor is not a VFIO device, then [`Error::NotVfio`].
+/// - If the descriptor is another device, then [`Error::OtherDevice`].
 pub(crate) fn cdev(device: Address, number: Option<u32>) -> Result<Option<Cdev>, Error> {
     let Some(number) = number else {
         return Ok(None);

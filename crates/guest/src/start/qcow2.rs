@@ -1,4 +1,4 @@
-//! The part of a qcow2 header that names other files: the image below, and that one's format.
+//! The part of a qcow2 header that names the backing image and its format.
 //!
 //! Layout: QEMU's docs/interop/qcow2.rst. All numbers are big-endian.
 
@@ -8,52 +8,54 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 const MAGIC: &[u8; 4] = b"QFI\xfb";
-/// Incompatible feature: the data is in another file.
+/// Bit of the incompatible feature that the data is in another file.
 const EXTERNAL_DATA: u64 = 1 << 2;
-/// Header extension: format of the image below.
+/// Type of the header extension with the format of the backing image.
 const BACKING_FORMAT: u32 = 0xe279_2aca;
-/// The header is within the first cluster, whose size is at most this.
-const LARGEST_CLUSTER: u64 = 2 << 20;
-/// QEMU refuses longer names.
-const LONGEST_NAME: u32 = 1023;
+/// Largest size of a cluster, in bytes. The header is within the first cluster.
+const MAX_CLUSTER: u64 = 2 << 20;
+/// Longest name of a backing image that QEMU accepts, in bytes.
+const MAX_NAME: u32 = 1023;
 
-/// The image below, as the header names it.
+/// A backing image, as a header names it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Backing {
-    /// The name: a path, absolute or from the image's own folder.
+pub(crate) struct BackingImage {
+    /// Path, absolute or relative to the folder of the image with the header.
     pub(crate) name: String,
     pub(crate) format: Option<ImageFormat>,
 }
 
-/// Why a header cannot be used.
+/// Error of a header.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("cannot read its header")]
     Read(#[from] io::Error),
-    /// It is no qcow2 image.
+    /// The file is not a qcow2 image.
     #[error("it is not a qcow2 image")]
     NotQcow2,
-    /// The header is not as it must be.
+    /// The header is damaged.
     #[error("its header is damaged: {0}")]
     Damaged(&'static str),
-    /// The image keeps its data in another file.
+    /// The image has its data in another file.
     #[error("its data is in an external data file, which is not supported yet")]
     ExternalData,
-    /// The format of the image below is not known here.
+    /// The format of the backing image is neither raw nor qcow2.
     #[error("its backing image has the format '{0}'; only 'raw' and 'qcow2' are supported")]
     Format(String),
 }
 
-/// Reads what an image's header says of the image below; nothing where there is none.
-pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
+/// Reads the backing image from an image's header; `None` if the image has none.
+pub(crate) fn read_backing(file: &File) -> Result<Option<BackingImage>, Error> {
     let mut header = [0; 104];
     let length = read_up_to(file, &mut header, 0)?;
     let bytes = header.get(..length).unwrap_or_default();
     if bytes.get(..4) != Some(MAGIC) {
         return Err(Error::NotQcow2);
     }
-    let (version, offset, size) = (u32_at(bytes, 4)?, u64_at(bytes, 8)?, u32_at(bytes, 16)?);
+    let version = u32_at(bytes, 4)?;
+    let offset = u64_at(bytes, 8)?;
+    let size = u32_at(bytes, 16)?;
     let header_length = match version {
         2 => 72,
         3 => u64::from(u32_at(bytes, 100)?),
@@ -65,7 +67,7 @@ pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
     if offset == 0 {
         return Ok(None);
     }
-    if size == 0 || size > LONGEST_NAME {
+    if size == 0 || size > MAX_NAME {
         return Err(Error::Damaged(
             "the name of the backing image is empty or too long",
         ));
@@ -74,25 +76,27 @@ pub(crate) fn backing(file: &File) -> Result<Option<Backing>, Error> {
     file.read_exact_at(&mut name, offset)?;
     let name = String::from_utf8(name)
         .map_err(|_| Error::Damaged("the name of the backing image is not UTF-8"))?;
-    // The name is shown to people, on terminals.
+    // Messages show the name on terminals.
     if name.chars().any(char::is_control) {
         return Err(Error::Damaged(
             "the name of the backing image has control characters",
         ));
     }
-    Ok(Some(Backing {
+    Ok(Some(BackingImage {
         name,
-        format: backing_format(file, header_length, offset)?,
+        format: read_format(file, header_length, offset)?,
     }))
 }
 
-/// Goes through the header's extensions, which end at the name of the backing image at the latest.
-fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageFormat>, Error> {
+/// Reads the format of the backing image from the header's extensions. They start at `start`, and
+/// end before the name of the backing image at `end`.
+fn read_format(file: &File, start: u64, end: u64) -> Result<Option<ImageFormat>, Error> {
     let mut at = start;
-    while at.saturating_add(8) <= end.min(LARGEST_CLUSTER) {
+    while at.saturating_add(8) <= end.min(MAX_CLUSTER) {
         let mut head = [0; 8];
         file.read_exact_at(&mut head, at)?;
-        let (kind, length) = (u32_at(&head, 0)?, u32_at(&head, 4)?);
+        let kind = u32_at(&head, 0)?;
+        let length = u32_at(&head, 4)?;
         if kind == 0 {
             break;
         }
@@ -100,7 +104,7 @@ fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageForma
             let mut name = vec![0; length.min(64) as usize];
             file.read_exact_at(&mut name, at + 8)?;
             let name = String::from_utf8_lossy(&name).into_owned();
-            // Other formats lead to further files, which a guest could choose.
+            // A guest could choose the further files that other formats lead to.
             let followed = [ImageFormat::Raw, ImageFormat::Qcow2];
             let known = followed.into_iter().find(|format| format.as_str() == name);
             return known.map(Some).ok_or(Error::Format(name));
@@ -110,6 +114,7 @@ fn backing_format(file: &File, start: u64, end: u64) -> Result<Option<ImageForma
     Ok(None)
 }
 
+/// Reads bytes at an offset until the buffer is full or the file ends. Returns their number.
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -137,18 +142,20 @@ fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Error> {
         .ok_or(Error::Damaged("it is too short"))
 }
 
-/// Headers of images, for tests: as `qemu-img create` writes them, as far as they are read here.
+/// Headers of images, for tests. The fields that this file reads are as `qemu-img create` writes
+/// them.
 #[cfg(test)]
 pub(crate) mod header {
     use super::{BACKING_FORMAT, MAGIC};
 
-    /// Returns the header of an image above `below`, whose format it says.
-    pub(crate) fn above(below: &str, format: Option<&str>) -> Vec<u8> {
+    /// Returns the header of an image with the backing image `below`.
+    pub(crate) fn with_backing(below: &str, format: Option<&str>) -> Vec<u8> {
         let said = format.map(|format| (BACKING_FORMAT, format.as_bytes()));
-        of(3, 0, &Vec::from_iter(said), below)
+        with_fields(3, 0, &Vec::from_iter(said), below)
     }
 
-    pub(crate) fn of(
+    /// Returns a header with these fields and extensions.
+    pub(crate) fn with_fields(
         version: u32,
         incompatible: u64,
         extensions: &[(u32, &[u8])],
@@ -183,19 +190,24 @@ mod tests {
 
     fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&header::of(version, incompatible, extensions, below))
-            .unwrap();
+        file.write_all(&header::with_fields(
+            version,
+            incompatible,
+            extensions,
+            below,
+        ))
+        .unwrap();
         file
     }
 
     #[test]
-    fn an_image_without_one_below_has_none() {
-        assert_eq!(backing(&image(3, 0, &[], "")).unwrap(), None);
+    fn image_without_a_backing_image_has_none() {
+        assert_eq!(read_backing(&image(3, 0, &[], "")).unwrap(), None);
     }
 
     #[test]
-    fn the_image_below_and_its_format_are_read() {
-        let found = backing(&image(
+    fn backing_image_and_its_format_are_read() {
+        let found = read_backing(&image(
             3,
             0,
             &[(0x6803_f857, b"abc"), (BACKING_FORMAT, b"raw")],
@@ -204,33 +216,35 @@ mod tests {
         .unwrap();
         assert_eq!(
             found,
-            Some(Backing {
+            Some(BackingImage {
                 name: "base.img".into(),
                 format: Some(ImageFormat::Raw)
             })
         );
-        let found = backing(&image(3, 0, &[], "base.img")).unwrap().unwrap();
+        let found = read_backing(&image(3, 0, &[], "base.img"))
+            .unwrap()
+            .unwrap();
         assert_eq!(found.format, None);
     }
 
     #[test]
-    fn what_is_no_image_or_not_supported_is_refused() {
+    fn unknown_and_unsupported_images_are_refused() {
         let mut text = tempfile::tempfile().unwrap();
         text.write_all(b"hello").unwrap();
-        assert!(matches!(backing(&text), Err(Error::NotQcow2)));
+        assert!(matches!(read_backing(&text), Err(Error::NotQcow2)));
         assert!(matches!(
-            backing(&image(4, 0, &[], "")),
+            read_backing(&image(4, 0, &[], "")),
             Err(Error::Damaged(_))
         ));
         assert!(matches!(
-            backing(&image(3, EXTERNAL_DATA, &[], "")),
+            read_backing(&image(3, EXTERNAL_DATA, &[], "")),
             Err(Error::ExternalData)
         ));
         assert!(matches!(
-            backing(&image(3, 0, &[], "a\x1b[2J")),
+            read_backing(&image(3, 0, &[], "a\x1b[2J")),
             Err(Error::Damaged(_))
         ));
         let vmdk = image(3, 0, &[(BACKING_FORMAT, b"vmdk")], "x");
-        assert!(matches!(backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
+        assert!(matches!(read_backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
     }
 }

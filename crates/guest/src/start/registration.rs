@@ -8,9 +8,9 @@ use crate::start::check::check_sharing;
 use crate::start::record::{Error as RecordError, Firmware, GuestRecord, Ids, Records};
 use crate::start::user::UserOrigin;
 
-/// Record that was written for a start. If the start fails, the former record comes back.
+/// Entry of a start in the guest's record. If the start fails, this restores the former record.
 #[derive(Debug)]
-#[must_use = "the former record comes back when this is dropped"]
+#[must_use = "a drop restores the former record"]
 pub(crate) struct Registration {
     records: Records,
     name: String,
@@ -74,7 +74,7 @@ fn enter_user(plan: &StartPlan, record: &mut GuestRecord) -> Result<(), RecordEr
 }
 
 impl Registration {
-    /// Keeps the record: the guest runs.
+    /// Keeps the entry: the guest runs.
     pub(crate) fn keep(mut self) {
         self.former = None;
     }

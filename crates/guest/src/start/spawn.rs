@@ -1,5 +1,5 @@
-//! Starts the VMM: as an unprivileged user, without capabilities, with the descriptors that it is
-//! meant to have and no others.
+//! Spawning of VMMs: as an unprivileged user, without capabilities, with exactly the descriptors of
+//! the handover.
 #![allow(unsafe_code)]
 
 use crate::start::user::User;
@@ -11,24 +11,24 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// A process to start.
+/// A VMM's process to spawn.
 pub(crate) struct Process<'a> {
     pub(crate) program: &'a str,
     pub(crate) arguments: &'a [String],
-    /// Environment variables, besides the usual ones.
+    /// Environment variables, besides `PATH`, `LC_ALL` and `HOME`.
     pub(crate) env: &'a [(String, String)],
     pub(crate) user: &'a User,
     /// `RLIMIT_MEMLOCK` in bytes.
     pub(crate) memlock: u64,
-    /// Whether its standard output is of interest (a character device of type `stdio`).
+    /// Whether standard output is a pipe: for a character device of type `stdio`.
     pub(crate) stdout: bool,
-    /// The descriptors it gets, each with the number that it has there (3 and up).
+    /// Descriptors of the process with their numbers there, from 3 up.
     pub(crate) fds: Vec<(RawFd, OwnedFd)>,
 }
 
 impl Process<'_> {
-    /// Starts it, with nothing on standard input, and its errors on a pipe. The descriptors are
-    /// closed here, whether it succeeds or not.
+    /// Spawns the process, with no standard input and a pipe as standard error. Closes the
+    /// descriptors in this process, also on failure.
     pub(crate) fn spawn(self) -> io::Result<Child> {
         let mut command = Command::new(self.program);
         command
@@ -55,8 +55,8 @@ impl Process<'_> {
             .map(|(number, _)| *number)
             .max()
             .unwrap_or(0);
-        // Registered after `lower`, which makes every descriptor close-on-exec: the ones that are
-        // mapped now are exactly those that stay.
+        // This comes after `lower`, which makes every descriptor close-on-exec. So exactly the
+        // descriptors that are mapped now stay open.
         let mappings = self.fds.into_iter().map(|(child_fd, parent_fd)| FdMapping {
             parent_fd,
             child_fd,
@@ -64,26 +64,27 @@ impl Process<'_> {
         command
             .fd_mappings(mappings.collect())
             .map_err(io::Error::other)?;
-        let plugs = plug(highest)?;
+        let taken = take_numbers(highest)?;
         let child = command.spawn();
-        drop(plugs);
+        drop(taken);
         child
     }
 }
 
 impl User {
-    /// Spawns a command as the user, confined as a VMM is: for asking an emulator what it has.
-    /// Without privileges it runs as the caller, who has none to lose but keys.
+    /// Spawns a command that asks an emulator for its capabilities. The command is confined as a
+    /// VMM is. Without root, it runs as the caller and loses only the caller's keys.
     ///
     /// # Errors
-    /// What the system answered.
+    /// If the kernel refuses a step, then the kernel's error.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         lower(command, self, None);
         command.spawn()
     }
 }
 
-/// Makes the command's process give up what it can: all privileges of root, else what a caller can.
+/// Makes the command's process give up its privileges: all of them if this process is root, else
+/// those that a process without root can give up.
 fn lower(command: &mut Command, user: &User, memlock: Option<u64>) {
     if nix::unistd::Uid::effective().is_root() {
         confine(command, user, memlock);
@@ -92,14 +93,14 @@ fn lower(command: &mut Command, user: &User, memlock: Option<u64>) {
     }
 }
 
-/// Makes the command's process, which stays the caller's, give up what it can without privileges.
+/// Makes the command's process, which stays the caller's, give up its privileges without root.
 fn restrict(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: as in `confine`: system calls alone, with values captured before the fork.
     unsafe { command.pre_exec(move || become_restricted(parent)) };
 }
 
-/// Makes the command's process give up all privileges, and every descriptor that is not its own.
+/// Makes the command's process give up all privileges, and every descriptor but its own.
 fn confine(command: &mut Command, user: &User, memlock: Option<u64>) {
     let user = user.clone();
     let parent = rustix::process::getpid();
@@ -109,38 +110,39 @@ fn confine(command: &mut Command, user: &User, memlock: Option<u64>) {
     unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
 }
 
-/// Takes every free number up to `highest` until the process is spawned. The pipe by which a failed
-/// exec is reported gets its number at that time; were it one that a descriptor is mapped to, the
-/// report would be written into that file.
-fn plug(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
-    let mut plugs = vec![OwnedFd::from(std::fs::File::open("/dev/null")?)];
-    while plugs.last().is_some_and(|plug| plug.as_raw_fd() <= highest) {
-        let next = plugs.last().map(OwnedFd::try_clone).transpose()?;
-        plugs.extend(next);
+/// Takes every free number up to `highest`, until the process is spawned.
+///
+/// `Command::spawn` makes a pipe for the error of a failed exec. If the pipe got a number that a
+/// descriptor is mapped to, the child would write the error into that file.
+fn take_numbers(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
+    let mut taken = vec![OwnedFd::from(std::fs::File::open("/dev/null")?)];
+    while taken.last().is_some_and(|fd| fd.as_raw_fd() <= highest) {
+        let next = taken.last().map(OwnedFd::try_clone).transpose()?;
+        taken.extend(next);
     }
-    Ok(plugs)
+    Ok(taken)
 }
 
-/// What happens in the child before the program runs. The order matters: limits and the bounding
-/// set need privileges, which go with the user.
+/// Gives up all privileges in the child, before the program runs. Limits and the bounding set come
+/// before the change of user, since they need root.
 fn become_unprivileged(
     user: &User,
     memlock: Option<u64>,
     parent: rustix::process::Pid,
 ) -> io::Result<()> {
-    // A session of its own: the terminal's Ctrl-C is for the manager, which ends the guest in
-    // order.
+    // In a session of its own, the child gets no Ctrl-C of the terminal. The manager gets it and
+    // ends the guest in order.
     rustix::process::setsid()?;
     if let Some(memlock) = memlock {
         limit(Resource::Memlock, memlock)?;
     }
-    // As root, whose quota of keys no other user can use up.
+    // As root, since other users can use up the quota of keys of their uid.
     join_new_keyring()?;
     for bit in 0..64 {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
             1 << bit,
         )) {
-            // The kernel knows no such capability.
+            // The kernel has no further capabilities.
             Err(rustix::io::Errno::INVAL) => break,
             other => other?,
         }
@@ -149,18 +151,20 @@ fn become_unprivileged(
     give_up_the_rest(parent)
 }
 
-/// What happens in a child that stays the caller's. Its limit on locked memory is the caller's too.
+/// Gives up privileges in a child that stays the caller's. Keeps the caller's limit on locked
+/// memory.
 fn become_restricted(parent: rustix::process::Pid) -> io::Result<()> {
     rustix::process::setsid()?;
     join_new_keyring()?;
-    // A caller that has put another user aside could take it back.
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    // A saved uid or gid could be taken back.
+    let uid = rustix::process::geteuid();
+    let gid = rustix::process::getegid();
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     give_up_the_rest(parent)
 }
 
-/// Gives up what needs no privileges to be given up.
+/// Gives up privileges that a process can give up without root.
 fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
     rustix::thread::clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
@@ -179,11 +183,13 @@ fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
     close_on_exec_from(3)
 }
 
-/// Has the kernel send SIGTERM when the parent ends. To be called after the change of user, which
-/// clears it.
+/// Makes the kernel send SIGTERM when the parent ends. The change of user clears this setting, so
+/// call this after it.
+///
+/// # Errors
+/// If the parent has ended already, then `BrokenPipe`.
 fn end_with(parent: rustix::process::Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-    // The parent may be gone already.
     if rustix::process::getppid() == Some(parent) {
         Ok(())
     } else {
@@ -191,8 +197,8 @@ fn end_with(parent: rustix::process::Pid) -> io::Result<()> {
     }
 }
 
-/// Replaces the session keyring, which holds keys of the caller (a Kerberos ticket, say), by a new
-/// and empty one.
+/// Replaces the session keyring, which holds keys of the caller such as a Kerberos ticket, by an
+/// empty one.
 fn join_new_keyring() -> io::Result<()> {
     let operation = libc::KEYCTL_JOIN_SESSION_KEYRING;
     // SAFETY: keyctl takes a number and, as the name, a null pointer here: the keyring has none.
@@ -204,7 +210,7 @@ fn join_new_keyring() -> io::Result<()> {
         )
     };
     match checked(joined) {
-        // A kernel without keys; or a filter of system calls, which the child has too.
+        // The kernel has no keys, or a filter of system calls hides them, from the child too.
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
         other => other,
     }
@@ -220,7 +226,7 @@ fn limit(resource: Resource, bytes: u64) -> io::Result<()> {
     )?)
 }
 
-/// Marks every descriptor from `first` up as close-on-exec, however it came to be open.
+/// Marks every open descriptor from `first` up as close-on-exec.
 fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
     // SAFETY: close_range takes numbers alone. With CLOSE_RANGE_CLOEXEC it closes nothing now.
     let done = unsafe {

@@ -1,4 +1,4 @@
-//! The unprivileged user that a guest's VMM runs as: one of the guest's own, or one that is named.
+//! The unprivileged user that a guest's VMM runs as: the guest's own user or a named one.
 
 use crate::start::ids::{self, UidRange};
 use crate::start::record::{Error as RecordError, Ids, Records};
@@ -10,13 +10,13 @@ use std::ffi::CString;
 use std::path::Path;
 use std::thread;
 
-/// User that other daemons and file systems use for whoever has no user. Nothing of a guest's is
-/// safe with it.
+/// Number of the user `nobody`. Other daemons and file systems use it too, so a guest is not safe
+/// with it.
 pub(crate) const NOBODY: u32 = 65_534;
-/// Folder of the files that say which ids the system has given to whom.
+/// Folder of the files that list the ids of the system.
 const ETC: &str = "/etc";
 
-/// The guest's user may not do a thing, or could not be asked.
+/// The guest's user is not permitted something, or no thread could become the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotPermitted;
 
@@ -34,18 +34,18 @@ pub struct User {
 /// Origin of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UserOrigin {
-    /// It is the guest's own.
+    /// The guest's own user.
     Own,
-    /// It was named.
+    /// A user that the caller named.
     Named,
-    /// It is the caller, who has no privileges.
+    /// The caller, who has no privileges.
     Caller,
 }
 
-/// Why a user cannot be used.
+/// Error of a guest's user.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such user.
+    /// The user does not exist.
     #[error("there is no user '{0}'")]
     Unknown(String),
     /// The user is `nobody`.
@@ -57,18 +57,18 @@ pub enum Error {
     /// The user is in the group `root`.
     #[error("the guest's user must not be in the group root ('{0}' is)")]
     RootGroup(String),
-    /// The user database could not be read.
+    /// The user database cannot be read.
     #[error("cannot look up the user '{name}'")]
     Lookup {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// The system's answer.
+        /// Cause.
         source: std::io::Error,
     },
 }
 
 impl Error {
-    /// Returns what the user can do.
+    /// Returns the hint for the error, if there is one.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unknown(_) => Some(
@@ -83,19 +83,22 @@ impl Error {
 }
 
 impl User {
-    /// Returns the user of that name or number.
+    /// Returns the user with a name or number.
     ///
     /// # Errors
-    /// If there is none, or it is root or `nobody`.
+    /// - If the user does not exist, then [`Error::Unknown`].
+    /// - If it is root, in the group root, or `nobody`, then the error that says so.
     pub fn named(name: &str) -> Result<Self, Error> {
         find(name)?.ok_or_else(|| Error::Unknown(name.into()))
     }
 
-    /// Returns the user of a guest's own: the recorded one, else one that is free in the range. The
-    /// record is made when the guest starts.
+    /// Returns the guest's own user: the recorded one, else one with a free id of the range. The
+    /// start of the guest writes the record.
     ///
     /// # Errors
-    /// If no id is free, or a record cannot be used.
+    /// - If no id is free, then [`RecordError::NoFreeUid`].
+    /// - If the recorded id belongs to another user now, then [`RecordError::UidInUse`].
+    /// - If a record cannot be read, then the error of that record.
     pub fn for_guest(
         name: &str,
         records: &Records,
@@ -115,7 +118,7 @@ impl User {
         }
     }
 
-    /// Returns the caller, who has no privileges to give up. `None` for root.
+    /// Returns the caller as a guest's user; `None` for root.
     pub fn caller() -> Option<Self> {
         let uid = Uid::effective();
         if uid.is_root() {
@@ -152,9 +155,8 @@ impl User {
         self.uid.as_raw()
     }
 
-    /// Whether the user may read (and write) a file, by the kernel's own judgement: it is asked on
-    /// a thread that has become the user. Where that cannot be done (without privileges), the
-    /// answer is no.
+    /// Returns whether the user may read a file and, if `write` is set, write it. Asks the kernel on
+    /// a thread that has become the user. Returns false if no thread can become the user.
     pub(crate) fn may_open(&self, path: &Path, write: bool) -> bool {
         let access = if write {
             Access::READ_OK | Access::WRITE_OK
@@ -165,12 +167,12 @@ impl User {
             .is_ok_and(|may| may.is_ok())
     }
 
-    /// Does something on a thread that has become the user.
+    /// Runs work on a thread that has become the user.
     ///
     /// # Errors
-    /// Where the thread could not become the user, or what was to be done was not permitted to it:
-    /// then nothing has been done. If no thread can be made, then `EAGAIN`, as an error of the
-    /// work.
+    /// - If the thread cannot become the user, then [`NotPermitted`], and the work is not done.
+    /// - If the work fails with `EACCES`, `EPERM` or `ENOENT`, then [`NotPermitted`].
+    /// - If no thread can be made, then `EAGAIN` as an error of the work.
     pub(crate) fn on_thread<T: Send>(
         &self,
         work: impl FnOnce() -> rustix::io::Result<T> + Send,
@@ -191,19 +193,16 @@ impl User {
         permitted(done)
     }
 
-    /// Makes the calling thread, and only that, the user's. There is no way back.
+    /// Gives the calling thread, and only that thread, to the user. Nothing can undo this.
     pub(crate) fn enter(&self) -> rustix::io::Result<()> {
-        let gid = |g: &Gid| rustix::process::Gid::from_raw(g.as_raw());
-        let (uid, group) = (
-            rustix::process::Uid::from_raw(self.uid.as_raw()),
-            gid(&self.gid),
-        );
-        // On the stack, since nothing may be allocated between fork and exec. The kernel's limit is
-        // 65536.
+        let uid = rustix::process::Uid::from_raw(self.uid.as_raw());
+        let group = rustix::process::Gid::from_raw(self.gid.as_raw());
+        // The array is on the stack, since nothing may be allocated between fork and exec. The
+        // kernel's own limit is 65536.
         let mut groups = [group; 1024];
         let count = self.groups.len().min(groups.len());
         for (to, from) in groups.iter_mut().zip(&self.groups) {
-            *to = gid(from);
+            *to = rustix::process::Gid::from_raw(from.as_raw());
         }
         rustix::thread::set_thread_groups(groups.get(..count).unwrap_or_default())?;
         rustix::thread::set_thread_res_gid(group, group, group)?;
@@ -211,6 +210,7 @@ impl User {
     }
 }
 
+/// Makes errors of permission, and of a missing file, [`NotPermitted`].
 fn permitted<T>(
     done: Result<rustix::io::Result<T>, NotPermitted>,
 ) -> Result<rustix::io::Result<T>, NotPermitted> {
@@ -220,6 +220,7 @@ fn permitted<T>(
     }
 }
 
+/// Finds a user that a guest may have, by name or number.
 fn find(name: &str) -> Result<Option<User>, Error> {
     let lookup = |errno: nix::Error| Error::Lookup {
         name: name.into(),
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_is_named() {
+    fn unknown_user_is_named() {
         let error = User::choose(Some("no-such-user")).unwrap_err();
         assert_eq!(error.to_string(), "there is no user 'no-such-user'");
     }
@@ -296,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn user_is_asked_without_a_panic_where_no_thread_can_be_made() {
+    fn access_check_without_threads_does_not_panic() {
         let user = User::choose(None).unwrap();
-        let test = "start::user::tests::user_is_asked_without_a_panic_where_no_thread_can_be_made";
+        let test = "start::user::tests::access_check_without_threads_does_not_panic";
         let may = !is_without_threads(test);
         if !may {
             forbid_threads();

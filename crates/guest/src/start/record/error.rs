@@ -1,75 +1,76 @@
-//! Problems with the records of guests.
+//! Errors of the records of guests.
 
-use super::records::VERSION;
 use std::io;
 use std::path::PathBuf;
 
-/// Problem with the records of guests.
+/// Error of the records of guests.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read, made, locked or removed.
+    /// A file or folder cannot be read, made, locked or removed.
     #[error("cannot {what} {}", path.display())]
     File {
-        /// The verb.
+        /// Verb for what failed.
         what: &'static str,
-        /// The file.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// Cause.
         source: io::Error,
     },
-    /// Another process has held the lock for too long.
+    /// Another process has held the lock of the records for too long.
     #[error("{} is locked by another process", .0.display())]
     Locked(PathBuf),
-    /// The wait for the lock was interrupted.
+    /// The caller interrupted the wait for the lock.
     #[error("interrupted while another process had the lock of the records")]
     Interrupted,
-    /// A record is damaged.
+    /// A file is not a record of its guest.
     #[error("{} is not a record of guest '{name}'", path.display())]
     Damaged {
-        /// The record.
+        /// Path of the record.
         path: PathBuf,
-        /// The guest that it should be of.
+        /// Name of the guest.
         name: String,
-        /// The parser's answer.
+        /// Cause.
         source: serde_json::Error,
     },
-    /// A record has a version that is not understood.
+    /// A record has a version that this program does not read.
     #[error(
-        "{} is a record of version {version}, {} than version {VERSION} of this passthru",
+        "{} is a record of version {version}, {} than version {known} of this passthru",
         path.display(),
-        if *version > VERSION { "newer" } else { "older" }
+        if version > known { "newer" } else { "older" }
     )]
     Version {
-        /// The record.
+        /// Path of the record.
         path: PathBuf,
-        /// The guest that it is of.
+        /// Name of the guest.
         name: String,
-        /// Its version.
+        /// Version of the record.
         version: u32,
+        /// Version that this program reads.
+        known: u32,
     },
-    /// There is no record of a guest.
+    /// A guest has no record.
     #[error("there is no record of a guest '{name}'")]
     Unknown {
-        /// The name that was asked for.
+        /// Name of the guest.
         name: String,
-        /// Names of the guests that there are records of.
+        /// Names of the guests that have a record.
         known: Vec<String>,
     },
-    /// All user ids of the range are taken.
+    /// Each user id of the range is taken.
     #[error("no user id is free in {range}")]
     NoFreeUid {
         /// The range.
         range: String,
     },
-    /// The user id of a guest now belongs to the system as well.
+    /// The system has given the guest's user id to another user, too.
     #[error("user id {uid} of guest '{name}' is taken on this host: {by}")]
     UidInUse {
-        /// The guest.
+        /// Name of the guest.
         name: String,
-        /// Its user id.
+        /// User id of the guest.
         uid: u32,
-        /// The other owner.
+        /// The other user, group or range.
         by: String,
     },
     /// Another guest took the user id while this one was being started.
@@ -81,9 +82,9 @@ pub enum Error {
     /// The named user belongs to another guest.
     #[error("the user '{user}' belongs to guest '{guest}'")]
     Shared {
-        /// The user.
+        /// Name of the user.
         user: String,
-        /// The guest.
+        /// Name of the guest.
         guest: String,
     },
 }

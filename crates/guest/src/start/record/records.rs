@@ -1,151 +1,31 @@
-//! The record of a guest, and the folder of all records.
+//! The folder of the records of all guests.
 
-use super::error::Error;
-use crate::start::user::NOBODY;
-use passthru_domain::Domain;
-use passthru_host::{Identity, make_own_folder, read_own, replace};
-use passthru_pci::Address;
-use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use passthru_host::{make_own_folder, read_own, replace};
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::Error;
+use super::guest_record::{GuestRecord, parse};
+
 /// Folder of the records of all guests.
 pub const RECORD_DIR: &str = "/var/lib/passthru/guests";
 
-/// Version of the records that this program writes, and the only one so far.
-pub(super) const VERSION: u32 = 1;
-/// Time that another process may hold the lock of the records: it reads and writes small files
-/// meanwhile.
+/// Time for which another process may hold the lock of the records. It only reads and writes small
+/// files meanwhile.
 const LOCK_TIME: Duration = Duration::from_secs(10);
 
-/// Facts about a guest that last until it is forgotten.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuestRecord {
-    version: u32,
-    /// Name of the guest.
-    pub name: String,
-    /// User and group of its own, from the configured range.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub own: Option<Ids>,
-    /// User and group that were named at the last start, instead of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub named: Option<Ids>,
-    /// Devices of the last start, each at the address that the domain named.
-    #[serde(default)]
-    pub devices: Vec<Identity>,
-    /// Firmware of the last start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub firmware: Option<Firmware>,
-}
-
-/// Numbers of a user and a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ids {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
-/// Firmware of a guest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Firmware {
-    /// Its code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loader: Option<String>,
-    /// File of its variables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nvram: Option<String>,
-    /// Template that the file of variables is made from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
-}
-
-/// Version and nothing else of a record.
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
-}
-
-impl GuestRecord {
-    pub(crate) fn new(name: &str) -> Self {
-        Self {
-            version: VERSION,
-            name: name.into(),
-            own: None,
-            named: None,
-            devices: Vec::new(),
-            firmware: None,
-        }
-    }
-
-    /// Returns the device that the guest had at an address.
-    pub fn device(&self, address: Address) -> Option<&Identity> {
-        self.devices
-            .iter()
-            .find(|identity| identity.address == address)
-    }
-
-    /// Returns whether a user id belongs to the guest.
-    pub(crate) fn has_uid(&self, uid: u32) -> bool {
-        [self.own, self.named]
-            .into_iter()
-            .flatten()
-            .any(|ids| ids.uid == uid)
-    }
-
-    /// Notes the devices of a start, with the serial numbers that were seen before. Devices that
-    /// the start does not have are dropped: the host may use them otherwise now.
-    pub(crate) fn note_devices(&mut self, devices: Vec<Identity>) {
-        let earlier = std::mem::take(&mut self.devices);
-        for identity in devices {
-            let before = earlier
-                .iter()
-                .find(|before| before.address == identity.address);
-            self.devices.push(
-                match before.filter(|before| is_possible(&identity, before)) {
-                    Some(before) => identity.merged(before),
-                    None => identity,
-                },
-            );
-        }
-        self.devices.sort_by_key(|identity| identity.address);
-    }
-}
-
-impl Firmware {
-    pub(crate) fn from_domain(domain: &Domain) -> Option<Self> {
-        let loader = domain
-            .os
-            .loader
-            .as_ref()
-            .and_then(|loader| loader.path.clone());
-        let nvram = domain.os.nvram.as_ref();
-        let firmware = Self {
-            loader,
-            nvram: nvram.and_then(|nvram| nvram.path.clone()),
-            template: nvram.and_then(|nvram| nvram.template.clone()),
-        };
-        (firmware != Self::default()).then_some(firmware)
-    }
-}
-
-/// Returns whether two identities can be those of one device.
-pub(crate) fn is_possible(one: &Identity, other: &Identity) -> bool {
-    one.compare(other) != passthru_host::Comparison::Different
-}
-
-/// The folder of the records.
+/// The records of all guests, in one folder.
 #[derive(Clone, Debug)]
 pub struct Records {
     folder: PathBuf,
 }
 
-/// The records while no other process changes them.
+/// The records, locked against other processes that change them.
 #[derive(Debug)]
 pub(crate) struct LockedRecords<'a> {
     records: &'a Records,
@@ -153,17 +33,19 @@ pub(crate) struct LockedRecords<'a> {
 }
 
 impl Records {
-    /// Returns the records in a folder: [`RECORD_DIR`].
+    /// Returns the records in a folder, usually [`RECORD_DIR`].
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
         }
     }
 
-    /// Reads the record of a guest.
+    /// Reads the record of a guest; `None` if the guest has none.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Version`]; [`Error::File`] if it cannot be read.
+    /// - If the file is not a record of the guest, then [`Error::Damaged`].
+    /// - If the record has another version, then [`Error::Version`].
+    /// - If the file cannot be read, then [`Error::File`].
     pub fn read(&self, name: &str) -> Result<Option<GuestRecord>, Error> {
         let path = self.path(name);
         match read_own(&path) {
@@ -180,7 +62,7 @@ impl Records {
     /// Lists the names of the guests that have a record.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// If the folder cannot be read, then [`Error::File`].
     pub fn names(&self) -> Result<Vec<String>, Error> {
         let failed = |source| Error::File {
             what: "read",
@@ -217,13 +99,18 @@ impl Records {
         Ok(others)
     }
 
-    /// Makes the folder, for root alone, and keeps other processes from changing records.
+    /// Locks the records against other processes. Makes the folder if it is missing.
     pub(crate) fn lock(&self) -> Result<LockedRecords<'_>, Error> {
         self.lock_unless(&|| false)
     }
 
-    /// Takes the lock as [`lock`](Self::lock) does. `interrupted` is asked while another process
-    /// has it.
+    /// Locks the records as [`lock`](Self::lock) does. Calls `interrupted` while another process
+    /// has the lock.
+    ///
+    /// # Errors
+    /// - If `interrupted` returns true, then [`Error::Interrupted`].
+    /// - If another process has the lock for 10 s, then [`Error::Locked`].
+    /// - If the folder or the lock file cannot be used, then [`Error::File`].
     pub(crate) fn lock_unless(
         &self,
         interrupted: &dyn Fn() -> bool,
@@ -240,13 +127,10 @@ impl Records {
             .map_err(|source| failed("make", &self.folder, source))?;
         let path = self.folder.join("lock");
         let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
-        let lock = lock.map_err(|source| failed("open", &path, source))?;
+            .open(&path)
+            .map_err(|source| failed("open", &path, source))?;
         let end = Instant::now() + LOCK_TIME;
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             match error {
@@ -264,6 +148,7 @@ impl Records {
         })
     }
 
+    /// Returns the path of a guest's record.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.json"))
     }
@@ -282,51 +167,27 @@ impl LockedRecords<'_> {
         replace(&path, &text).map_err(failed)
     }
 
+    /// Removes the record of a guest.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         let path = self.records.path(name);
-        let removed =
-            fs::remove_file(&path).and_then(|()| File::open(&self.records.folder)?.sync_all());
-        removed.map_err(|source| Error::File {
-            what: "remove",
-            path,
-            source,
-        })
+        fs::remove_file(&path)
+            .and_then(|()| File::open(&self.records.folder)?.sync_all())
+            .map_err(|source| Error::File {
+                what: "remove",
+                path,
+                source,
+            })
     }
-}
-
-fn parse(text: &[u8], path: PathBuf, name: &str) -> Result<GuestRecord, Error> {
-    let damaged = |source| Error::Damaged {
-        path: path.clone(),
-        name: name.into(),
-        source,
-    };
-    let Version { version } = serde_json::from_slice(text).map_err(damaged)?;
-    if version != VERSION {
-        return Err(Error::Version {
-            path,
-            name: name.into(),
-            version,
-        });
-    }
-    let record: GuestRecord = serde_json::from_slice(text).map_err(damaged)?;
-    if record.name != name {
-        let message = format!("it is a record of guest '{}'", record.name);
-        return Err(damaged(serde::de::Error::custom(message)));
-    }
-    for ids in record.own.iter().chain(&record.named) {
-        // The kernel reads the highest number as "no change".
-        if [0, NOBODY, u32::MAX].contains(&ids.uid) || [0, u32::MAX].contains(&ids.gid) {
-            let message = format!("no guest runs as user {} and group {}", ids.uid, ids.gid);
-            return Err(damaged(serde::de::Error::custom(message)));
-        }
-    }
-    Ok(record)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    use passthru_host::Identity;
+
+    use super::*;
+    use crate::start::record::guest_record::Ids;
 
     fn records() -> (tempfile::TempDir, Records) {
         let folder = tempfile::tempdir().unwrap();
@@ -403,28 +264,6 @@ mod tests {
         assert_eq!(records.names().unwrap(), ["vm"]);
         records.lock().unwrap().write(&record).unwrap();
         assert!(!records.folder.join("vm.json.new").exists());
-    }
-
-    #[test]
-    fn device_keeps_serial_numbers_that_were_seen_before() {
-        let mut record = GuestRecord::new("vm");
-        record.note_devices(vec![identity(Some("A"))]);
-        record.note_devices(vec![identity(None)]);
-        assert_eq!(record.devices, [identity(Some("A"))]);
-        record.note_devices(vec![identity(Some("B"))]);
-        assert_eq!(record.devices, [identity(Some("B"))]);
-    }
-
-    #[test]
-    fn device_that_a_start_does_not_have_is_dropped() {
-        let mut record = GuestRecord::new("vm");
-        let other = Identity {
-            address: "02:00.0".parse().unwrap(),
-            ..identity(Some("C"))
-        };
-        record.note_devices(vec![identity(Some("A")), other.clone()]);
-        record.note_devices(vec![other.clone()]);
-        assert_eq!(record.devices, [other]);
     }
 
     #[test]

@@ -130,12 +130,10 @@ fn failed_start_restores_the_former_record() {
 }
 
 #[test]
-fn id_that_another_guest_took_meanwhile_is_not_shared() {
+fn id_that_another_guest_took_meanwhile_is_refused() {
     let root = host(None);
-    let (one, two) = (
-        plan(root.path(), "one", own(7)),
-        plan(root.path(), "two", own(7)),
-    );
+    let one = plan(root.path(), "one", own(7));
+    let two = plan(root.path(), "two", own(7));
     start(&one, root.path()).unwrap().keep();
     let error = start(&two, root.path()).unwrap_err();
     assert!(
