@@ -7,31 +7,36 @@ use crate::model::iommufd::DEFAULT_IOMMUFD;
 use crate::xml::value::words;
 
 words! {
-    /// How a device of the host is given to the guest.
+    /// The kernel interface through which a device of the host is given to the guest.
     pub enum Backend {
-        /// Through /dev/iommu and the device's own VFIO file.
+        /// iommufd: `/dev/iommu` and the device's own VFIO file (cdev).
         Iommufd = "iommufd",
-        /// Through VFIO's container and group.
+        /// VFIO's container and group.
         Type1 = "type1",
     }
 }
 
-/// An open /dev/iommu that devices of the guest work with (QEMU's object `iommufd`).
+/// An open `/dev/iommu` for devices of the guest (QEMU's object `iommufd`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IommufdObject {
-    /// Name; `iommufd0` for the one that is there unnamed.
+    /// Name of the object. The default object is `iommufd0`.
     pub id: String,
-    /// Number of the descriptor that the caller left open, where the domain gives one.
+    /// Number of the open descriptor, if the domain gives one (`<iommufd><fd>`).
     pub fd: Option<u32>,
-    /// Name under which the caller hands in the descriptor.
+    /// Name under which the caller passes the descriptor.
     pub fdgroup: Option<String>,
 }
 
 impl Domain {
-    /// Returns how a device is given to the guest: by its own word, else by the domain's
-    /// `<iommufd>`, else through iommufd behind an IOMMU that needs it, as an accelerated vSMMU
-    /// does. Nothing, where nothing is said, and for a device that VFIO has no part in. Call it on
-    /// a completed domain: what a device is behind depends on its address.
+    /// Returns the backend of a device of a completed domain. The first rule that applies decides:
+    ///
+    /// - If the device says `iommufd='yes'` or `'no'`, or names an iommufd object: the device's
+    ///   value.
+    /// - If the domain has `<iommufd>`: the domain's value.
+    /// - If the device is behind an IOMMU that needs iommufd (an accelerated vSMMU): iommufd.
+    /// - Else `None`, also for a device that VFIO does not handle.
+    ///
+    /// The IOMMU of a device depends on its address, which `complete` chooses.
     pub fn backend(&self, hostdev: &Hostdev) -> Option<Backend> {
         if !hostdev.is_vfio() {
             return None;
@@ -50,7 +55,7 @@ impl Domain {
         said.map(of).or_else(|| needing().map(|_| Backend::Iommufd))
     }
 
-    /// Writes down a backend for each device that neither the domain nor the topology says one for.
+    /// Sets a backend for each device whose backend neither the domain nor the topology determines.
     pub fn settle_backend(&mut self, unsaid: Backend) {
         let is_settled = |h| !Hostdev::is_vfio(h) || self.backend(h).is_some();
         let settled: Vec<bool> = self.devices.assigned().map(is_settled).collect();
@@ -61,8 +66,8 @@ impl Domain {
         }
     }
 
-    /// Returns the objects that the guest's devices need, `iommufd0` first; none where none uses
-    /// iommufd.
+    /// Returns the iommufd objects that the devices need, `iommufd0` first. If no device uses
+    /// iommufd, the list is empty.
     pub fn iommufd_objects(&self) -> Vec<IommufdObject> {
         let hostdevs = self.devices.assigned().filter(|h| !h.is_unassigned());
         let used = hostdevs
@@ -80,8 +85,8 @@ impl Domain {
         objects
     }
 
-    /// Returns the name of the object that a device works with: the device's own, else the one of
-    /// the virtual IOMMU that it is behind, else `iommufd0`.
+    /// Returns the name of the iommufd object for a device: the device's own, else the one of its
+    /// virtual IOMMU, else `iommufd0`.
     pub fn iommufd_of<'a>(&'a self, hostdev: &'a Hostdev) -> &'a str {
         let of_iommu = || self.iommu_of(hostdev).and_then(Iommu::iommufd_id);
         hostdev
@@ -106,12 +111,12 @@ impl Domain {
         }
     }
 
-    /// Returns the SMMUv3 that serves the root bus or expander which a device is below.
+    /// Returns the SMMUv3 for the root bus or expander bus that a device is below.
     pub(crate) fn vsmmu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
         let is_of_bus =
             |iommu: &&Iommu| iommu.model == Some(IommuModel::Smmuv3) && iommu.pci_bus().is_some();
         let mut vsmmus = self.devices.iommus.iter().filter(is_of_bus).peekable();
-        // Most guests have none, and need no walk up their buses for each device.
+        // Most guests have no vSMMU and need no walk up the buses of each device.
         vsmmus.peek()?;
         let root = self
             .devices
@@ -119,8 +124,7 @@ impl Domain {
         vsmmus.find(|iommu| iommu.pci_bus() == Some(root))
     }
 
-    /// Returns the virtual IOMMU that a device is behind: the one of its bus, else the one of the
-    /// machine.
+    /// Returns the virtual IOMMU of a device: the one of its bus, else the one of the machine.
     fn iommu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
         let of_machine = || self.devices.iommus.iter().find(|i| i.pci_bus().is_none());
         self.vsmmu_of(hostdev).or_else(of_machine)

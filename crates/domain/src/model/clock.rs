@@ -1,21 +1,21 @@
-//! `<clock>`: what time the guest starts with, and its timers.
+//! `<clock>`: the guest's time at start, and its timers.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// What the guest's clock shows at start.
+    /// The base of the guest's clock at start.
     pub enum ClockOffset {
         /// UTC.
         Utc = "utc",
         /// The host's local time.
         Localtime = "localtime",
-        /// An offset from UTC or local time, in seconds.
+        /// UTC or local time plus a number of seconds.
         Variable = "variable",
-        /// A moment, in seconds since 1970.
+        /// A given moment, in seconds since 1970.
         Absolute = "absolute",
-        /// The time of a zone that is named.
+        /// The time of a named time zone.
         Timezone = "timezone",
     }
 }
@@ -23,11 +23,11 @@ words! {
 words! {
     /// A timer of the machine.
     pub enum TimerName {
-        /// The PC's first timer.
+        /// The PC's programmable interval timer (i8254).
         Pit = "pit",
         /// The real-time clock.
         Rtc = "rtc",
-        /// The high precision event timer.
+        /// The high precision event timer (HPET).
         Hpet = "hpet",
         /// The CPU's time stamp counter.
         Tsc = "tsc",
@@ -37,58 +37,58 @@ words! {
         Hypervclock = "hypervclock",
         /// Arm's virtual timer.
         Armvtimer = "armvtimer",
-        /// The host's timer, of Xen's guests.
+        /// The host's timer, for guests of Xen.
         Platform = "platform",
     }
 }
 
 words! {
-    /// What happens to ticks that came too late.
+    /// The policy for timer ticks that could not be delivered in time.
     pub enum TickPolicy {
-        /// They are made up for at the normal rate.
+        /// Late ticks are delivered at the normal rate.
         Delay = "delay",
-        /// They are made up for at a higher rate.
+        /// Late ticks are delivered at a higher rate.
         Catchup = "catchup",
-        /// They become one.
+        /// Late ticks are merged into one.
         Merge = "merge",
-        /// They are dropped.
+        /// Late ticks are dropped.
         Discard = "discard",
     }
 }
 
 words! {
-    /// What the real-time clock follows.
+    /// The clock that the real-time clock follows.
     pub enum TimerTrack {
-        /// The guest's own time.
+        /// The guest's virtual time, which stops while the guest is stopped.
         Guest = "guest",
-        /// The host's time.
+        /// The host's wall clock.
         Wall = "wall",
-        /// The host's time since its boot.
+        /// The host's time since boot.
         Realtime = "realtime",
-        /// The host's time since its boot.
+        /// The host's time since boot.
         Boot = "boot",
     }
 }
 
-/// `<clock>`.
+/// `<clock>`: the guest's clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clock {
-    /// What the clock shows at start.
+    /// Base of the clock at start.
     pub offset: Option<ClockOffset>,
-    /// Seconds to add, for `variable`.
+    /// Seconds added to the basis, or `reset`, for `variable`.
     pub adjustment: Option<String>,
-    /// What the seconds are added to.
+    /// Basis of the adjustment, for `variable`.
     pub basis: Option<ClockBasis>,
-    /// The moment, for `absolute`.
+    /// Seconds since 1970, for `absolute`.
     pub start: Option<u64>,
-    /// The zone, for `timezone`.
+    /// Name of the time zone, for `timezone`.
     pub timezone: Option<String>,
-    /// The timers.
+    /// Timers of the machine.
     pub timers: Vec<Timer>,
 }
 
 words! {
-    /// What an adjustment is added to.
+    /// The time that an adjustment is added to.
     pub enum ClockBasis {
         /// UTC.
         Utc = "utc",
@@ -97,51 +97,51 @@ words! {
     }
 }
 
-/// `<timer>`.
+/// `<timer>`: one timer of the machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timer {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Which one.
+    /// Timer that the element describes.
     pub name: Option<TimerName>,
-    /// Whether the guest has it.
+    /// Presence of the timer.
     pub present: Option<bool>,
-    /// What happens to late ticks.
+    /// Policy for late ticks.
     pub tickpolicy: Option<TickPolicy>,
-    /// What it follows.
+    /// Clock that the timer follows, for `rtc` and `platform`.
     pub track: Option<TimerTrack>,
-    /// Ticks a second, of the time stamp counter.
+    /// Frequency of the time stamp counter in Hz.
     pub frequency: Option<u64>,
-    /// How the time stamp counter comes to the guest.
+    /// Access to the time stamp counter.
     pub mode: Option<TscMode>,
-    /// How late ticks are made up for.
+    /// Limits for `tickpolicy='catchup'`.
     pub catchup: Option<Catchup>,
 }
 
 words! {
-    /// How the time stamp counter comes to the guest.
+    /// The guest's access to the time stamp counter.
     pub enum TscMode {
-        /// As the host finds best.
+        /// Native if the host's counter is stable, else emulated.
         Auto = "auto",
-        /// The processor's.
+        /// Direct access to the processor's counter.
         Native = "native",
-        /// An emulated one.
+        /// Emulated access.
         Emulate = "emulate",
-        /// The processor's, and the guest is told when it jumps.
+        /// Direct access; the guest is notified of jumps.
         Paravirt = "paravirt",
-        /// The processor's, kept from jumping.
+        /// Direct access; the counter never jumps.
         Smpsafe = "smpsafe",
     }
 }
 
-/// `<catchup>`: limits for making up for late ticks.
+/// `<catchup>`: limits for the delivery of late ticks at a higher rate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catchup {
-    /// How late it begins.
+    /// Delay at which the delivery starts.
     pub threshold: Option<u64>,
-    /// How fast it goes.
+    /// Largest rate of the delivery.
     pub slew: Option<u64>,
-    /// How much is made up for.
+    /// Largest delay that the delivery makes up for.
     pub limit: Option<u64>,
 }
 

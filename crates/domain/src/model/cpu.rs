@@ -1,4 +1,4 @@
-//! `<cpu>`: the CPU that the guest sees.
+//! `<cpu>`: the CPU model, topology and features that the guest sees.
 
 use crate::model::numa::Numa;
 use crate::xml::span::SourceSpan;
@@ -7,185 +7,185 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Where the CPU model comes from.
+    /// The origin of the CPU model.
     pub enum CpuMode {
-        /// The `<model>` named.
+        /// The model that `<model>` names.
         Custom = "custom",
         /// The named model that is nearest to the host's CPU.
         HostModel = "host-model",
-        /// The host's CPU as it is.
+        /// The host's CPU, unchanged.
         HostPassthrough = "host-passthrough",
-        /// All that the emulator can offer.
+        /// All features that the emulator can offer.
         Maximum = "maximum",
     }
 }
 
 words! {
-    /// How strictly the host must have what is asked for.
+    /// The comparison of the host's CPU with the requested one.
     pub enum CpuMatch {
-        /// At least that.
+        /// The host's CPU has at least the requested features.
         Minimum = "minimum",
-        /// That, and the guest sees no more.
+        /// The host's CPU has the requested features; the guest sees only those.
         Exact = "exact",
-        /// That and no more.
+        /// The host's CPU has exactly the requested features.
         Strict = "strict",
     }
 }
 
 words! {
-    /// Who checks that the host has what is asked for.
+    /// The check that the host provides the requested CPU.
     pub enum CpuCheck {
-        /// Nobody.
+        /// No check.
         None = "none",
-        /// Before the start, where the manager can.
+        /// A check before the start.
         Partial = "partial",
-        /// Before and after the start.
+        /// A check before and after the start.
         Full = "full",
     }
 }
 
 words! {
-    /// What happens to a feature of the CPU.
+    /// The rule for one CPU feature.
     pub enum FeaturePolicy {
-        /// The guest has it, even if the host has not.
+        /// The guest has the feature, even if the host does not.
         Force = "force",
-        /// The host must have it.
+        /// The guest has the feature; the host must have it.
         Require = "require",
-        /// The guest has it where the host has.
+        /// The guest has the feature if the host has it.
         Optional = "optional",
-        /// The guest must not have it.
+        /// The guest does not have the feature.
         Disable = "disable",
-        /// The guest must not start where the host has it.
+        /// The guest does not start if the host has the feature.
         Forbid = "forbid",
     }
 }
 
-/// `<cpu>`.
+/// `<cpu>`: the CPU of the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cpu {
-    /// Where the model comes from.
+    /// Origin of the model.
     pub mode: Option<CpuMode>,
-    /// How strictly the host must match.
+    /// Comparison with the host's CPU.
     pub matching: Option<CpuMatch>,
-    /// Who checks it.
+    /// Check that the host provides the CPU.
     pub check: Option<CpuCheck>,
-    /// Whether features that block migration are left out.
+    /// Omission of features that block migration.
     pub migratable: Option<bool>,
-    /// Whether features that are on their way out are there (Z).
+    /// Presence of features that a later machine will not have (Z).
     pub deprecated_features: Option<bool>,
-    /// The named model.
+    /// Named CPU model.
     pub model: Option<CpuModel>,
-    /// The maker that the host's CPU must have.
+    /// Vendor that the host's CPU must have.
     pub vendor: Option<String>,
-    /// Sockets, cores, threads.
+    /// Numbers of sockets, cores and threads.
     pub topology: Option<CpuTopology>,
-    /// What the guest sees of caches.
+    /// CPU caches that the guest sees.
     pub cache: Option<CpuCache>,
-    /// How wide physical addresses are.
+    /// Width of physical addresses.
     pub maxphysaddr: Option<Maxphysaddr>,
-    /// Single features.
+    /// Rules for single features.
     pub features: Vec<CpuFeature>,
     /// NUMA nodes.
     pub numa: Option<Numa>,
 }
 
 words! {
-    /// What the guest sees of caches.
+    /// The CPU caches that the guest sees.
     pub enum CpuCacheMode {
-        /// Made-up ones.
+        /// Emulated caches.
         Emulate = "emulate",
-        /// The host's.
+        /// The host's caches.
         Passthrough = "passthrough",
-        /// None.
+        /// No caches.
         Disable = "disable",
     }
 }
 
-/// `<cache>` of `<cpu>`.
+/// `<cache>` of `<cpu>`: the CPU caches that the guest sees.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuCache {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Level, 1 to 3; all when absent.
+    /// Level of the cache, 1 to 3; absent for all levels.
     pub level: Option<u32>,
-    /// What the guest sees.
+    /// Origin of the cache information.
     pub mode: Option<CpuCacheMode>,
 }
 
 words! {
-    /// Where the width of physical addresses comes from.
+    /// The origin of the width of physical addresses.
     pub enum MaxphysaddrMode {
-        /// It is said, or the emulator's usual one.
+        /// The given number of bits, or the emulator's default.
         Emulate = "emulate",
-        /// From the host's CPU.
+        /// The width of the host's CPU.
         Passthrough = "passthrough",
     }
 }
 
-/// `<maxphysaddr>`.
+/// `<maxphysaddr>`: the width of physical addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maxphysaddr {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Where the width comes from.
+    /// Origin of the width.
     pub mode: Option<MaxphysaddrMode>,
-    /// The width, of an emulated one.
+    /// Number of bits, for `emulate`.
     pub bits: Option<u32>,
-    /// The most, of the host's.
+    /// Largest number of bits, for `passthrough`.
     pub limit: Option<u32>,
 }
 
-/// `<model>` of `<cpu>`.
+/// `<model>` of `<cpu>`: a named CPU model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuModel {
-    /// Whether a nearer model may be taken instead (`allow`) or not (`forbid`).
+    /// Permission to use a similar model instead.
     pub fallback: Option<Fallback>,
-    /// The maker's name that the guest sees, twelve letters.
+    /// Vendor id that the guest sees: 12 printable characters, no comma.
     pub vendor_id: Option<String>,
-    /// Its name.
+    /// Name of the model.
     pub name: Option<String>,
 }
 
 words! {
-    /// Whether another CPU model may be taken.
+    /// The permission to use a similar CPU model.
     pub enum Fallback {
-        /// It may.
+        /// A similar model is allowed.
         Allow = "allow",
-        /// It may not.
+        /// Only the named model is allowed.
         Forbid = "forbid",
     }
 }
 
-/// `<topology>`: the product is the number of CPUs.
+/// `<topology>`. The product of the numbers is the number of CPUs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuTopology {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Sockets.
+    /// Number of sockets.
     pub sockets: u32,
-    /// Dies of a socket.
+    /// Dies per socket.
     pub dies: Option<u32>,
-    /// Clusters of a die.
+    /// Clusters per die.
     pub clusters: Option<u32>,
-    /// Cores of a cluster.
+    /// Cores per cluster.
     pub cores: u32,
-    /// Threads of a core.
+    /// Threads per core.
     pub threads: u32,
 }
 
-/// `<feature>` of `<cpu>`.
+/// `<feature>` of `<cpu>`: a rule for one feature.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuFeature {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// What happens to it.
+    /// Rule for the feature.
     pub policy: Option<FeaturePolicy>,
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
 }
 
 impl CpuFeature {
-    /// Whether it is a length of Arm's scalable vectors, in bits (`sve512`).
+    /// Returns whether the feature is a vector length of Arm's SVE in bits (`sve512`).
     pub(crate) fn is_sve_length(&self) -> bool {
         let bits = self
             .name

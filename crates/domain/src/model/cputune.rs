@@ -1,50 +1,50 @@
-//! `<cputune>`: how much time CPUs get, and where they run. The emulator is told nothing of it; who
-//! starts the guest sets it up.
+//! `<cputune>`: CPU time and CPU affinity. The emulator gets no option for these settings; the
+//! process that starts the guest applies them.
 
 use crate::model::idset::IdSet;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
-/// `<cputune>`: how much time CPUs get, and where they run.
+/// `<cputune>`: CPU time and CPU affinity of the guest's threads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cputune {
-    /// Weight of the guest.
+    /// Weight of the guest against other guests (cgroup `cpu.weight`).
     pub shares: Option<u64>,
-    /// Microseconds of a turn, for each virtual CPU.
+    /// Scheduling period of each virtual CPU, in microseconds.
     pub period: Option<u64>,
-    /// Microseconds of work in a turn.
+    /// CPU time of each virtual CPU per period.
     pub quota: Option<Quota>,
-    /// The same for the whole guest.
+    /// Scheduling period of the whole guest, in microseconds.
     pub global_period: Option<u64>,
-    /// The same for the whole guest.
+    /// CPU time of the whole guest per period.
     pub global_quota: Option<Quota>,
-    /// The same for the emulator's own threads.
+    /// Scheduling period of the emulator's own threads, in microseconds.
     pub emulator_period: Option<u64>,
-    /// The same for the emulator's own threads.
+    /// CPU time of the emulator's own threads per period.
     pub emulator_quota: Option<Quota>,
-    /// The same for threads of input and output.
+    /// Scheduling period of I/O threads, in microseconds.
     pub iothread_period: Option<u64>,
-    /// The same for threads of input and output.
+    /// CPU time of I/O threads per period.
     pub iothread_quota: Option<Quota>,
-    /// Where virtual CPUs run.
+    /// Affinity of virtual CPUs.
     pub vcpupins: Vec<Vcpupin>,
-    /// Where the emulator's own threads run.
+    /// Affinity of the emulator's own threads.
     pub emulatorpin: Option<IdSet>,
-    /// Where threads of input and output run.
+    /// Affinity of I/O threads.
     pub iothreadpins: Vec<Iothreadpin>,
-    /// How virtual CPUs are scheduled.
+    /// Scheduling policies of virtual CPUs.
     pub vcpuscheds: Vec<Sched>,
-    /// How threads of input and output are scheduled.
+    /// Scheduling policies of I/O threads.
     pub iothreadscheds: Vec<Sched>,
-    /// How the emulator's own threads are scheduled.
+    /// Scheduling policy of the emulator's own threads.
     pub emulatorsched: Option<Sched>,
-    /// Shares of the last cache.
+    /// Shares of the last-level cache.
     pub cachetunes: Vec<Cachetune>,
-    /// Shares of the memory's bandwidth.
+    /// Shares of memory bandwidth.
     pub memorytunes: Vec<Memorytune>,
 }
 
-/// Microseconds of work in a turn; negative is no limit.
+/// CPU time per period, in microseconds. A negative number means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota(pub i64);
 
@@ -65,64 +65,64 @@ impl std::str::FromStr for Quota {
 }
 crate::xml::value::value_by_display!(Quota);
 
-/// `<vcpupin>`.
+/// `<vcpupin>`: the affinity of one virtual CPU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vcpupin {
-    /// The virtual CPU.
+    /// Number of the virtual CPU.
     pub vcpu: u32,
-    /// The host's CPUs.
+    /// CPUs of the host.
     pub cpuset: IdSet,
 }
 
-/// `<iothreadpin>`.
+/// `<iothreadpin>`: the affinity of one I/O thread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Iothreadpin {
-    /// The thread.
+    /// Id of the I/O thread.
     pub iothread: u32,
-    /// The host's CPUs.
+    /// CPUs of the host.
     pub cpuset: IdSet,
 }
 
 words! {
     /// A policy of the host's scheduler.
     pub enum Scheduler {
-        /// For work that can wait.
+        /// `SCHED_BATCH`, for work that can wait.
         Batch = "batch",
-        /// For work when nothing else is to be done.
+        /// `SCHED_IDLE`, for work on an otherwise idle CPU.
         Idle = "idle",
-        /// Until it waits.
+        /// `SCHED_FIFO`: a thread runs until it waits.
         Fifo = "fifo",
-        /// In turns.
+        /// `SCHED_RR`: threads of one priority take turns.
         Rr = "rr",
     }
 }
 
-/// `<vcpusched>`, `<iothreadsched>` or `<emulatorsched>`.
+/// `<vcpusched>`, `<iothreadsched>` or `<emulatorsched>`: a scheduling policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sched {
-    /// The virtual CPUs.
+    /// Numbers of the virtual CPUs.
     pub vcpus: Option<IdSet>,
-    /// The threads.
+    /// Ids of the I/O threads.
     pub iothreads: Option<IdSet>,
-    /// The policy.
+    /// Policy of the host's scheduler.
     pub scheduler: Option<Scheduler>,
     /// Priority, for the real-time policies.
     pub priority: Option<u32>,
 }
 
-/// `<cachetune>`.
+/// `<cachetune>`: cache shares of some virtual CPUs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cachetune {
-    /// The virtual CPUs.
+    /// Numbers of the virtual CPUs.
     pub vcpus: IdSet,
-    /// Their shares.
+    /// Shares of the caches.
     pub caches: Vec<CacheShare>,
-    /// What is watched.
+    /// Monitors of cache use.
     pub monitors: Vec<ResourceMonitor>,
 }
 
 words! {
-    /// What of a cache is meant.
+    /// The contents of a cache.
     pub enum CacheType {
         /// Code and data.
         Both = "both",
@@ -133,45 +133,45 @@ words! {
     }
 }
 
-/// `<cache>` of `<cachetune>`.
+/// `<cache>` of `<cachetune>`: a share of one cache.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CacheShare {
-    /// Number of the cache.
+    /// Number of the cache on the host.
     pub id: u32,
-    /// Its level.
+    /// Level of the cache.
     pub level: u32,
-    /// What of it.
+    /// Contents that the share is for.
     pub kind: Option<CacheType>,
-    /// How much, in bytes.
+    /// Size of the share in bytes.
     pub size: Option<u64>,
 }
 
-/// `<monitor>`.
+/// `<monitor>`: a monitor of resource use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResourceMonitor {
-    /// Level of the cache.
+    /// Level of the monitored cache.
     pub level: Option<u32>,
-    /// The virtual CPUs.
+    /// Numbers of the virtual CPUs.
     pub vcpus: IdSet,
 }
 
-/// `<memorytune>`.
+/// `<memorytune>`: bandwidth shares of some virtual CPUs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memorytune {
-    /// The virtual CPUs.
+    /// Numbers of the virtual CPUs.
     pub vcpus: IdSet,
-    /// Their shares.
+    /// Shares of the NUMA nodes' bandwidth.
     pub nodes: Vec<BandwidthShare>,
-    /// What is watched.
+    /// Monitors of bandwidth use.
     pub monitors: Vec<ResourceMonitor>,
 }
 
-/// `<node>` of `<memorytune>`.
+/// `<node>` of `<memorytune>`: a share of one NUMA node's bandwidth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BandwidthShare {
-    /// The host's node.
+    /// NUMA node of the host.
     pub id: u32,
-    /// How much, as the host counts it (mostly in per cent).
+    /// Share in the host's unit, mostly per cent.
     pub bandwidth: u32,
 }
 

@@ -1,4 +1,4 @@
-//! `<domain>`: the whole of a guest.
+//! `<domain>`: all elements of a guest.
 
 use crate::model::clock::Clock;
 use crate::model::cpu::Cpu;
@@ -29,11 +29,11 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor, writer};
 
 words! {
-    /// How the guest's CPUs are made.
+    /// The execution of the guest's CPUs.
     pub enum VirtType {
-        /// By the processor itself.
+        /// By the processor, through KVM.
         Kvm = "kvm",
-        /// By translation, without hardware help (TCG).
+        /// By translation (TCG), without hardware support.
         Qemu = "qemu",
     }
 }
@@ -42,103 +42,103 @@ words! {
 /// (`eim`): xAPIC ids have 8 bits.
 pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;
 
-/// A guest: `<domain>`.
+/// A guest: `<domain>`. Absent elements are `None`; [`Domain::complete`] fills in defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Domain {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// How the CPUs are made.
+    /// Execution of the guest's CPUs.
     pub kind: Option<VirtType>,
     /// Name, unique among the guests of a host.
     pub name: Option<String>,
-    /// Identity, also shown to the guest.
+    /// Identity of the guest, which the guest can read.
     pub uuid: Option<Uuid>,
-    /// One line about the guest; no effect.
+    /// Title for people; no effect.
     pub title: Option<String>,
-    /// Text about the guest; no effect.
+    /// Description for people; no effect.
     pub description: Option<String>,
-    /// What applications keep with the guest, to the letter; no effect.
+    /// Data of applications, kept unchanged; no effect.
     pub metadata: Option<String>,
-    /// An identity that changes when the guest goes back in time.
+    /// Generation id, which changes when the guest goes back in time.
     pub genid: Option<Genid>,
-    /// The most memory that can be there.
+    /// Largest amount of memory with hotplugged modules.
     pub max_memory: Option<MaxMemory>,
     /// Memory at start.
     pub memory: Option<Memory>,
-    /// What the balloon leaves of the memory.
+    /// Memory that the balloon leaves to the guest.
     pub current_memory: Option<Memory>,
-    /// What the memory is made of.
+    /// Backing of the memory on the host.
     pub memory_backing: Option<MemoryBacking>,
     /// Shares of the host's disks.
     pub blkiotune: Option<Blkiotune>,
-    /// Limits for memory.
+    /// Memory limits of the emulator's process.
     pub memtune: Option<Memtune>,
-    /// Virtual CPUs.
+    /// Number of virtual CPUs.
     pub vcpu: Option<Vcpu>,
-    /// Virtual CPUs one by one.
+    /// Settings of single virtual CPUs.
     pub vcpus: Option<Vcpus>,
-    /// How many threads serve disks.
+    /// Number of I/O threads.
     pub iothreads: Option<u32>,
-    /// The threads by their ids.
+    /// I/O threads by id.
     pub iothreadids: Option<Iothreadids>,
-    /// The emulator's own thread.
+    /// Main thread of the emulator.
     pub default_iothread: Option<DefaultIothread>,
-    /// Time of CPUs, and where they run.
+    /// CPU time and CPU affinity.
     pub cputune: Option<Cputune>,
-    /// Where the memory comes from.
+    /// NUMA nodes of the host for the memory.
     pub numatune: Option<Numatune>,
     /// Control group.
     pub resource: Option<Resource>,
-    /// What the guest reads of its machine.
+    /// Information about the machine that the guest can read.
     pub sysinfos: Vec<Sysinfo>,
-    /// iommufd for all devices.
+    /// Default for all devices of the host: iommufd or type1.
     pub iommufd: Option<DomainIommufd>,
-    /// Program that starts the guest's system; for other kinds of guest, and refused.
+    /// Boot loader on the host, for other kinds of guest; `validate` refuses it.
     pub bootloader: Option<String>,
-    /// Machine, firmware, boot.
+    /// Architecture, machine type, firmware and boot order.
     pub os: Os,
     /// Users of a container; no effect.
     pub idmap: Option<Idmap>,
     /// Features of the machine.
     pub features: Option<Features>,
-    /// The CPU model.
+    /// CPU model, topology and features.
     pub cpu: Option<Cpu>,
     /// Clock and timers.
     pub clock: Option<Clock>,
-    /// When the guest powers itself off.
+    /// Action when the guest powers off.
     pub on_poweroff: Option<LifecycleAction>,
-    /// When the guest reboots.
+    /// Action when the guest reboots.
     pub on_reboot: Option<LifecycleAction>,
-    /// When the guest crashes. Without a device that reports it, nobody learns of a crash.
+    /// Action when the guest crashes. Only a device such as `<panic>` reports a crash.
     pub on_crash: Option<CrashAction>,
-    /// When a lease of a disk is lost; no effect, since leases are not supported.
+    /// Action when a disk lease is lost; no effect, since leases are not supported.
     pub on_lockfailure: Option<LockFailureAction>,
-    /// Ways to sleep.
+    /// Sleep states that the guest sees.
     pub pm: Option<Pm>,
-    /// What is counted.
+    /// Performance events that the host counts.
     pub perf: Option<Perf>,
-    /// The devices.
+    /// Devices.
     pub devices: Devices,
-    /// Arguments and environment of the emulator.
+    /// Additional arguments and environment of the emulator.
     pub emulator_commandline: Option<EmulatorCommandline>,
-    /// What the emulator is to be taken to have.
+    /// Capabilities that the emulator is assumed to have or to lack.
     pub emulator_capabilities: Option<EmulatorCapabilities>,
-    /// Properties of devices, whatever their elements say.
+    /// Properties of devices that override those of their elements.
     pub emulator_override: Option<EmulatorOverride>,
-    /// What the emulator does with what is going to be dropped.
+    /// Behavior of the emulator at deprecated features.
     pub emulator_deprecation: Option<DeprecationBehavior>,
-    /// Labels of the host's access control; no effect.
+    /// Security labels of the host's access control; no effect.
     pub seclabels: Vec<Seclabel>,
-    /// Keys that are wrapped.
+    /// Wrapped keys (Z).
     pub keywrap: Option<Keywrap>,
-    /// Memory that the host cannot read.
+    /// Protection of the guest's memory from the host.
     pub launch_security: Option<LaunchSecurity>,
 }
 
-/// `<genid>`: an identity that changes when the guest goes back in time (a snapshot, a copy).
+/// `<genid>`: an identity that changes when the guest goes back in time (snapshot, copy).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Genid {
-    /// The identity; `complete` derives one where none is said.
+    /// The identity. If it is absent, `complete` derives one.
     pub uuid: Option<Uuid>,
 }
 
@@ -149,19 +149,18 @@ impl Element for Genid {
 }
 
 impl Domain {
-    /// Returns whether the guest has more CPUs than interrupts reach without the IOMMU's extended
-    /// mode.
+    /// Returns whether the guest has more than [`CPUS_WITHOUT_EIM`] CPUs.
     pub(crate) fn needs_eim(&self) -> bool {
         let count = self.vcpu.as_ref().and_then(|vcpu| vcpu.count);
         count.is_some_and(|count| count > CPUS_WITHOUT_EIM)
     }
 
-    /// Describes all elements, attributes and values that are understood.
+    /// Returns a description of all known elements, attributes and values.
     pub fn description() -> Description {
         describe::describe::<Self>("domain")
     }
 
-    /// Writes the domain as XML, in upstream's spelling, two spaces a level.
+    /// Returns the domain as XML in libvirt's spelling, indented by two spaces a level.
     pub fn format(&self) -> String {
         writer::write("domain", self)
     }
@@ -171,9 +170,9 @@ impl Element for Domain {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
         v.attr("type", &mut self.kind);
-        // The number of a guest that was running when its XML was written.
+        // Number of a guest that was running when its XML was written.
         v.attr("id", &mut None::<u32>);
-        // The reader knows namespaces as such.
+        // The reader checks namespaces itself.
         v.attr(
             "xmlns:qemu",
             &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()),
@@ -215,7 +214,7 @@ impl Element for Domain {
 }
 
 impl Domain {
-    /// CPUs and threads, and what of the host the guest may use.
+    /// Visits CPUs, threads and shares of the host's resources.
     fn visit_shares(&mut self, v: &mut dyn Visitor) {
         v.child("blkiotune", &mut self.blkiotune);
         v.child("memtune", &mut self.memtune);

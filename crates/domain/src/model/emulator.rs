@@ -1,5 +1,5 @@
-//! `<qemu:commandline>` and its kin: what goes to the emulator to the letter, past all that is
-//! understood here.
+//! `<qemu:commandline>` and the other elements of libvirt's namespace `qemu:`, which reach the
+//! emulator unchanged.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::value::words;
@@ -8,45 +8,44 @@ use crate::xml::{Element, Visitor};
 /// `<qemu:commandline>`: arguments and environment of the emulator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorCommandline {
-    /// Arguments, after all others.
+    /// Arguments, placed after all others.
     pub args: Vec<String>,
-    /// Environment variables, besides the usual ones.
+    /// Environment variables in addition to the usual ones.
     pub env: Vec<EmulatorVariable>,
 }
 
 /// `<qemu:env>`: an environment variable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorVariable {
-    /// Its name.
+    /// Name of the variable.
     pub name: String,
-    /// Its value; none is an empty one.
+    /// Value of the variable. An absent value means an empty one.
     pub value: Option<String>,
 }
 
-/// `<qemu:capabilities>`: what the emulator is to be taken to have, or not. No effect here: what it
-/// has is asked.
+/// `<qemu:capabilities>`: capabilities that the emulator is assumed to have or to lack. The element
+/// has no effect: the emulator is asked for its capabilities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorCapabilities {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// What it is taken to have.
+    /// Capabilities that the emulator is assumed to have.
     pub add: Vec<String>,
-    /// What it is taken not to have.
+    /// Capabilities that the emulator is assumed to lack.
     pub del: Vec<String>,
 }
 
-/// `<qemu:override>`: properties of devices that are set or left out whatever the device's element
-/// says.
+/// `<qemu:override>`: properties of devices that override those of the device's element.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorOverride {
-    /// The devices, by alias.
+    /// Overrides by device.
     pub devices: Vec<DeviceOverride>,
 }
 
-/// `<qemu:device>` of `<qemu:override>`.
+/// `<qemu:device>` of `<qemu:override>`: the overrides of one device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceOverride {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
     /// Alias of the device.
     pub alias: String,
@@ -54,63 +53,63 @@ pub struct DeviceOverride {
     pub frontend: Option<Frontend>,
 }
 
-/// `<qemu:frontend>`.
+/// `<qemu:frontend>`: overridden properties.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frontend {
-    /// The properties, in the order in which they are set.
+    /// Properties, in the order in which they are set.
     pub properties: Vec<Property>,
 }
 
-/// `<qemu:property>`.
+/// `<qemu:property>`: an overridden property.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Property {
-    /// Its name.
+    /// Name of the property.
     pub name: String,
-    /// What becomes of it.
+    /// New value.
     pub value: PropertyValue,
 }
 
-/// What becomes of a property.
+/// The new value of an overridden property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PropertyValue {
-    /// It is this text.
+    /// A text.
     String(String),
-    /// It is this number.
+    /// A signed number.
     Signed(i64),
-    /// It is this number.
+    /// An unsigned number.
     Unsigned(u64),
-    /// It is on or off.
+    /// On or off.
     Bool(bool),
-    /// It is left out.
+    /// No value: the property is removed.
     Remove,
 }
 
 words! {
-    /// The kinds of value.
+    /// The type of a property's value.
     pub enum PropertyType {
         /// A text.
         String = "string",
-        /// A number that may be below zero.
+        /// A signed number.
         Signed = "signed",
-        /// A number.
+        /// An unsigned number.
         Unsigned = "unsigned",
         /// `true` or `false`.
         Bool = "bool",
-        /// None: the property is left out.
+        /// No value: the property is removed.
         Remove = "remove",
     }
 }
 
 words! {
-    /// What the emulator does when something is used that it is going to drop.
+    /// The emulator's behavior at the use of a deprecated feature (`-compat`).
     pub enum DeprecationBehavior {
-        /// Nothing.
+        /// Normal behavior.
         None = "none",
-        /// It does not show it.
+        /// Deprecated output is hidden.
         Omit = "omit",
-        /// It also refuses commands that use it.
+        /// Deprecated output is hidden; deprecated input is refused.
         Reject = "reject",
-        /// It ends at a command that uses it.
+        /// Deprecated output is hidden; deprecated input ends the emulator.
         Crash = "crash",
     }
 }
@@ -125,7 +124,7 @@ impl Default for Property {
 }
 
 impl PropertyValue {
-    /// Returns the kind.
+    /// Returns the type of the value.
     pub const fn kind(&self) -> PropertyType {
         match self {
             Self::String(_) => PropertyType::String,

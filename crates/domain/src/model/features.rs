@@ -6,26 +6,27 @@ use crate::model::toggle::{OnOff, Toggle};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
-/// `<features>`.
+/// `<features>`. A flag is set if its element is present.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     /// `<acpi/>`: ACPI tables, for power-off and hotplug.
     pub acpi: bool,
-    /// `<apic/>`: interrupt controllers that can do more than the PC's first.
+    /// `<apic/>`: advanced programmable interrupt controller.
     pub apic: Option<Apic>,
     /// `<pae/>`: physical addresses above 32 bits on 32-bit CPUs.
     pub pae: bool,
-    /// `<viridian/>`: enlightenments of Xen; no effect with other emulators.
+    /// `<viridian/>`: Hyper-V enlightenments of Xen; no effect with other emulators.
     pub viridian: bool,
-    /// `<hap state=…/>`: paging by the processor; no effect, since nothing else is used.
+    /// `<hap state=…/>`: paging by the processor; no effect, since paging always uses the
+    /// processor.
     pub hap: Option<Toggle>,
-    /// `<privnet/>`: a network of its own; no effect.
+    /// `<privnet/>`: a network namespace; no effect.
     pub privnet: bool,
-    /// `<hyperv>`: what the guest sees of Hyper-V.
+    /// `<hyperv>`: Hyper-V enlightenments.
     pub hyperv: Option<Hyperv>,
-    /// `<kvm>`: what the guest sees of KVM.
+    /// `<kvm>`: KVM features that the guest sees.
     pub kvm: Option<Kvm>,
-    /// `<pvspinlock state=…/>`: locks that tell the host that a CPU waits.
+    /// `<pvspinlock state=…/>`: spin locks that yield to the host.
     pub pvspinlock: Option<Toggle>,
     /// `<pmu state=…/>`: performance counters.
     pub pmu: Option<Toggle>,
@@ -33,197 +34,197 @@ pub struct Features {
     pub vmport: Option<Toggle>,
     /// `<smm state=…/>`: System Management Mode.
     pub smm: Option<Smm>,
-    /// `<ioapic driver=…/>`: who emulates the I/O APIC.
+    /// `<ioapic driver=…/>`: emulation of the I/O APIC.
     pub ioapic: Option<Ioapic>,
     /// `<gic version=…/>`: Arm's interrupt controller.
     pub gic: Option<Gic>,
-    /// `<hpt>`: Power's page table.
+    /// `<hpt>`: hash page table (Power).
     pub hpt: Option<Hpt>,
-    /// `<htm state=…/>`: Power's hardware transactional memory.
+    /// `<htm state=…/>`: hardware transactional memory (Power).
     pub htm: Option<Toggle>,
-    /// `<nested-hv state=…/>`: Power's nested virtualization.
+    /// `<nested-hv state=…/>`: nested virtualization (Power).
     pub nested_hv: Option<Toggle>,
-    /// `<ccf-assist state=…/>`: Power's help with flushing the count cache.
+    /// `<ccf-assist state=…/>`: assisted flush of the count cache (Power).
     pub ccf_assist: Option<Toggle>,
-    /// `<cfpc value=…/>`: Power's flushing of the first cache when privilege changes.
+    /// `<cfpc value=…/>`: cache flush on privilege change (Power).
     pub cfpc: Option<Mitigation>,
-    /// `<sbbc value=…/>`: Power's barrier against speculation past bounds.
+    /// `<sbbc value=…/>`: speculation barrier for bounds checks (Power).
     pub sbbc: Option<Mitigation>,
-    /// `<ibs value=…/>`: Power's guard of indirect branches.
+    /// `<ibs value=…/>`: indirect branch speculation (Power).
     pub ibs: Option<Mitigation>,
-    /// `<vmcoreinfo state=…/>`: where a guest's kernel says how its dump is to be read.
+    /// `<vmcoreinfo state=…/>`: a device through which the guest's kernel describes its dumps.
     pub vmcoreinfo: Option<Toggle>,
-    /// `<msrs unknown=…/>`: what happens when the guest uses a register that is not known.
+    /// `<msrs unknown=…/>`: accesses to unknown model-specific registers.
     pub msrs: Option<Msrs>,
     /// `<tcg>`: settings of the translator.
     pub tcg: Option<Tcg>,
-    /// `<async-teardown enabled=…/>`: the memory is given back after the guest has ended.
+    /// `<async-teardown enabled=…/>`: asynchronous release of the memory after the guest ends.
     pub async_teardown: Option<AsyncTeardown>,
-    /// `<ras state=…/>`: Arm's reports of faulty memory.
+    /// `<ras state=…/>`: reports of memory errors (Arm).
     pub ras: Option<Toggle>,
-    /// `<ps2 state=…/>`: the controller of the PC's keyboard and mouse.
+    /// `<ps2 state=…/>`: controller of PS/2 keyboard and mouse.
     pub ps2: Option<Toggle>,
     /// `<aia value=…/>`: RISC-V's interrupt controller.
     pub aia: Option<Aia>,
 }
 
-/// `<apic>`.
+/// `<apic>`: advanced programmable interrupt controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Apic {
-    /// Whether the guest can skip the register that ends an interrupt.
+    /// Paravirtual end of interrupt: the guest may skip the write to the register.
     pub eoi: Option<OnOff>,
 }
 
-/// `<smm>`.
+/// `<smm>`: System Management Mode.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Smm {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// Its memory.
+    /// Size of the memory for System Management Mode.
     pub tseg: Option<Memory>,
 }
 
 words! {
-    /// Whether Power's page table can change its size.
+    /// The guest's permission to resize its hash page table (Power).
     pub enum HptResizing {
-        /// Where the guest can.
+        /// Allowed if the guest supports resizing.
         Enabled = "enabled",
-        /// No.
+        /// Not allowed.
         Disabled = "disabled",
-        /// Only guests that can are started.
+        /// Required: a guest without support does not start.
         Required = "required",
     }
 }
 
-/// `<hpt>`.
+/// `<hpt>`: hash page table (Power).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hpt {
-    /// Whether its size can change.
+    /// Permission to resize the table.
     pub resizing: Option<HptResizing>,
-    /// Largest page.
+    /// Size of the largest page.
     pub maxpagesize: Option<Memory>,
 }
 
 words! {
-    /// How Power guards against an attack.
+    /// The state of a mitigation of speculative execution (Power).
     pub enum MitigationValue {
-        /// Not at all.
+        /// No mitigation.
         Broken = "broken",
-        /// The guest's system does.
+        /// A software workaround in the guest.
         Workaround = "workaround",
-        /// The processor does.
+        /// Fixed in hardware.
         Fixed = "fixed",
-        /// The processor does, by serializing branches.
+        /// Fixed in hardware by serialized indirect branches.
         FixedIbs = "fixed-ibs",
-        /// The processor does, by leaving the count cache out.
+        /// Fixed in hardware by a disabled count cache.
         FixedCcd = "fixed-ccd",
-        /// Nothing is to be guarded.
+        /// Not affected.
         FixedNa = "fixed-na",
     }
 }
 
-/// `<cfpc>`, `<sbbc>` or `<ibs>`.
+/// `<cfpc>`, `<sbbc>` or `<ibs>`: a mitigation of speculative execution (Power).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mitigation {
-    /// How.
+    /// State of the mitigation.
     pub value: Option<MitigationValue>,
 }
 
 words! {
-    /// What happens when the guest uses a register that is not known.
+    /// The result of an access to an unknown model-specific register.
     pub enum UnknownMsrs {
-        /// It is a fault of the guest.
+        /// A fault in the guest.
         Fault = "fault",
-        /// Nothing.
+        /// None: the access is ignored.
         Ignore = "ignore",
     }
 }
 
-/// `<msrs>`.
+/// `<msrs>`: accesses to model-specific registers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Msrs {
-    /// What happens.
+    /// Result of an access to an unknown register.
     pub unknown: Option<UnknownMsrs>,
 }
 
-/// `<tcg>`.
+/// `<tcg>`: settings of the translator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tcg {
-    /// Memory for translated code.
+    /// Size of the cache for translated code.
     pub tb_cache: Option<Memory>,
 }
 
-/// `<async-teardown>`.
+/// `<async-teardown>`: asynchronous release of the memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AsyncTeardown {
-    /// Whether the memory is given back later; yes where it is not said.
+    /// Asynchronous release; on if the attribute is absent.
     pub enabled: Option<bool>,
 }
 
 words! {
-    /// Which of RISC-V's interrupt controllers.
+    /// The mode of RISC-V's advanced interrupt architecture.
     pub enum AiaValue {
-        /// None.
+        /// No advanced interrupts.
         None = "none",
-        /// Wired interrupts.
+        /// Wired interrupts (APLIC).
         Aplic = "aplic",
-        /// Wired interrupts and messages.
+        /// Wired interrupts and message-signalled interrupts (APLIC and IMSIC).
         AplicImsic = "aplic-imsic",
     }
 }
 
-/// `<aia>`.
+/// `<aia>`: RISC-V's advanced interrupt architecture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Aia {
-    /// Which.
+    /// Mode.
     pub value: Option<AiaValue>,
 }
 
-/// `<kvm>` of `<features>`.
+/// `<kvm>` of `<features>`: KVM features that the guest sees.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kvm {
-    /// `<hidden state=…/>`: KVM's signature is hidden from the guest.
+    /// `<hidden state=…/>`: KVM's CPUID signature is hidden from the guest.
     pub hidden: Option<Toggle>,
-    /// `<hint-dedicated state=…/>`: the guest is told that its CPUs are its own.
+    /// `<hint-dedicated state=…/>`: hint that each virtual CPU has a CPU of the host for itself.
     pub hint_dedicated: Option<Toggle>,
-    /// `<poll-control state=…/>`: the guest polls before a CPU rests, not the host.
+    /// `<poll-control state=…/>`: the guest, not the host, polls before a CPU halts.
     pub poll_control: Option<Toggle>,
-    /// `<pv-ipi state=…/>`: interrupts between CPUs in one call.
+    /// `<pv-ipi state=…/>`: several inter-processor interrupts by one hypercall.
     pub pv_ipi: Option<Toggle>,
-    /// `<dirty-ring state=… size=…/>`: changed pages are told in a ring.
+    /// `<dirty-ring state=… size=…/>`: a ring buffer of changed pages.
     pub dirty_ring: Option<DirtyRing>,
 }
 
-/// `<dirty-ring>`.
+/// `<dirty-ring>`: a ring buffer of changed pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DirtyRing {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// Entries of the ring: a power of two from 1024 to 65536.
+    /// Number of entries: a power of two from 1024 to 65536.
     pub size: Option<u32>,
 }
 
 words! {
-    /// Who emulates the I/O APIC.
+    /// The emulation of the I/O APIC.
     pub enum IoapicDriver {
-        /// The kernel.
+        /// By the kernel.
         Kvm = "kvm",
-        /// QEMU, as interrupt remapping needs it (`kernel_irqchip=split`).
+        /// By QEMU, which interrupt remapping needs (`kernel_irqchip=split`).
         Qemu = "qemu",
     }
 }
 
-/// `<ioapic>`.
+/// `<ioapic>`: the I/O APIC.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ioapic {
-    /// Who emulates it.
+    /// Emulation of the I/O APIC.
     pub driver: Option<IoapicDriver>,
 }
 
 words! {
     /// Version of Arm's interrupt controller.
     pub enum GicVersion {
-        /// The best one that the host has.
+        /// The best version that the host supports.
         Host = "host",
         /// GICv2.
         V2 = "2",
@@ -234,10 +235,10 @@ words! {
     }
 }
 
-/// `<gic>`.
+/// `<gic>`: Arm's interrupt controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gic {
-    /// Its version.
+    /// Version of the controller.
     pub version: Option<GicVersion>,
 }
 
@@ -269,7 +270,7 @@ impl Element for Features {
 }
 
 impl Features {
-    /// The features of Power.
+    /// Visits the features of Power.
     fn visit_power(&mut self, v: &mut dyn Visitor) {
         v.child("hpt", &mut self.hpt);
         v.child("htm", &mut self.htm);

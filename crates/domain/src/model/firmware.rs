@@ -4,7 +4,7 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Firmware chosen by kind rather than by file.
+    /// The kind of firmware, if it is chosen by kind rather than by file.
     pub enum Firmware {
         /// UEFI.
         Efi = "efi",
@@ -14,16 +14,16 @@ words! {
 }
 
 words! {
-    /// How a firmware file is put into the guest.
+    /// The mapping of a firmware file into the guest.
     pub enum LoaderType {
-        /// As read-only memory.
+        /// Read-only memory.
         Rom = "rom",
-        /// As flash memory.
+        /// Flash memory.
         Pflash = "pflash",
     }
 }
 
-/// `<firmware>` of `<os>`: what firmware is chosen by.
+/// `<firmware>` of `<os>`: features by which the firmware is chosen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FirmwareFeatures {
     /// The features.
@@ -33,32 +33,32 @@ pub struct FirmwareFeatures {
 words! {
     /// A feature of firmware.
     pub enum FirmwareFeatureName {
-        /// Keys are there from the start.
+        /// Secure boot keys are enrolled at the first start.
         EnrolledKeys = "enrolled-keys",
-        /// Only what is signed is booted.
+        /// Only signed programs are booted.
         SecureBoot = "secure-boot",
     }
 }
 
-/// `<feature>` of `<firmware>`.
+/// `<feature>` of `<firmware>`: a wanted or unwanted feature.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FirmwareFeature {
-    /// Whether it is wanted.
+    /// Presence of the feature: wanted (true) or unwanted (false).
     pub enabled: Option<bool>,
-    /// Which.
+    /// Name of the feature.
     pub name: Option<FirmwareFeatureName>,
 }
 
 /// `<loader>`: a firmware file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loader {
-    /// Whether the guest can write to it.
+    /// Protection of the file from writes of the guest.
     pub readonly: Option<bool>,
-    /// Whether System Management Mode protects its variables.
+    /// Protection of the variables by System Management Mode.
     pub secure: Option<bool>,
-    /// How it is put into the guest.
+    /// Mapping of the file into the guest.
     pub kind: Option<LoaderType>,
-    /// Whether it keeps nothing.
+    /// Absence of variables that outlive a start.
     pub stateless: Option<bool>,
     /// Format of the file.
     pub format: Option<FirmwareFormat>,
@@ -69,9 +69,9 @@ pub struct Loader {
 words! {
     /// Format of a firmware file.
     pub enum FirmwareFormat {
-        /// As it is.
+        /// A plain copy of the flash memory's contents.
         Raw = "raw",
-        /// QEMU's own.
+        /// QEMU's qcow2 format.
         Qcow2 = "qcow2",
     }
 }

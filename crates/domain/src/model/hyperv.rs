@@ -1,95 +1,95 @@
-//! `<hyperv>` of `<features>`: enlightenments of Hyper-V, for guests that know it.
+//! `<hyperv>` of `<features>`: Hyper-V enlightenments, for guests that support them.
 
 use crate::model::toggle::{OnOff, Toggle};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Which enlightenments the guest gets.
+    /// The choice of the enlightenments.
     pub enum HypervMode {
-        /// Those that are said.
+        /// The listed ones.
         Custom = "custom",
-        /// All that the host has.
+        /// All that the host supports.
         Passthrough = "passthrough",
     }
 }
 
-/// `<hyperv>`.
+/// `<hyperv>`: Hyper-V enlightenments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hyperv {
-    /// Which enlightenments the guest gets.
+    /// Choice of the enlightenments.
     pub mode: Option<HypervMode>,
-    /// Time-outs are relaxed.
+    /// Relaxed time limits in the guest.
     pub relaxed: Option<Toggle>,
-    /// A page for the interrupt controller.
+    /// Virtual APIC page.
     pub vapic: Option<Toggle>,
-    /// Locks that tell the host that a CPU waits.
+    /// Spin locks that notify the host after a number of tries.
     pub spinlocks: Option<Spinlocks>,
-    /// Numbers of virtual CPUs.
+    /// Virtual processor indexes.
     pub vpindex: Option<Toggle>,
-    /// How long a CPU has run.
+    /// Counter of the run time of a virtual CPU.
     pub runtime: Option<Toggle>,
-    /// An interrupt controller for messages.
+    /// Synthetic interrupt controller.
     pub synic: Option<Toggle>,
-    /// Timers that send messages.
+    /// Synthetic timers.
     pub stimer: Option<Stimer>,
-    /// A register that resets the guest.
+    /// Register that resets the guest.
     pub reset: Option<Toggle>,
-    /// The hypervisor's name.
+    /// Vendor id of the hypervisor.
     pub vendor_id: Option<VendorId>,
-    /// Registers with frequencies.
+    /// Registers with the frequencies of counters.
     pub frequencies: Option<Toggle>,
-    /// Notice of a change of the clock after migration.
+    /// Notification of a changed time stamp counter after migration.
     pub reenlightenment: Option<Toggle>,
-    /// Flushes of translations on other CPUs.
+    /// Paravirtual TLB flushes on other CPUs.
     pub tlbflush: Option<Tlbflush>,
-    /// Interrupts between CPUs in one call.
+    /// Paravirtual inter-processor interrupts.
     pub ipi: Option<Toggle>,
-    /// Nested guests on Intel.
+    /// Enlightened VMCS, for nested guests on Intel.
     pub evmcs: Option<Toggle>,
-    /// Interrupts by the processor.
+    /// Interrupt delivery by the processor (AVIC, APICv).
     pub avic: Option<Toggle>,
-    /// Changes of nested guests' registers.
+    /// Enlightened MSR bitmap, for nested guests.
     pub emsr_bitmap: Option<Toggle>,
-    /// Calls whose input is in registers.
+    /// Hypercall input in XMM registers.
     pub xmm_input: Option<Toggle>,
 }
 
-/// `<spinlocks>`.
+/// `<spinlocks>`: spin locks that notify the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spinlocks {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// Tries before the host is told, 4095 or more.
+    /// Tries before the notification, 4095 or more.
     pub retries: Option<u32>,
 }
 
-/// `<stimer>`.
+/// `<stimer>`: synthetic timers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stimer {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// Timers that interrupt without a message.
+    /// Direct mode: timers that raise an interrupt without a message.
     pub direct: Option<Toggle>,
 }
 
-/// `<vendor_id>`.
+/// `<vendor_id>`: vendor id of the hypervisor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VendorId {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// The name, up to 12 letters.
+    /// The id, up to 12 printable characters without commas.
     pub value: Option<String>,
 }
 
-/// `<tlbflush>`.
+/// `<tlbflush>`: paravirtual TLB flushes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tlbflush {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
-    /// Of nested guests.
+    /// Direct flushes by nested guests.
     pub direct: Option<Toggle>,
-    /// Of single ranges.
+    /// Flushes of single address ranges.
     pub extended: Option<Toggle>,
 }
 

@@ -1,22 +1,23 @@
-//! Sets of numbers, as `0-3,^2,8`: CPUs, NUMA nodes.
+//! Sets of numbers such as `0-3,^2,8`: CPUs or NUMA nodes.
 
 use crate::xml::value::Value;
 use std::fmt;
 use std::str::FromStr;
 
-/// One above the highest number in a set: no host has as many CPUs or nodes.
+/// Exclusive upper bound of the numbers. No host has as many CPUs or NUMA nodes.
 const LIMIT: u32 = 16384;
 
-/// A set of CPUs or NUMA nodes, never empty when it was read. It is written in its shortest form.
+/// A set of CPUs or NUMA nodes, written in its shortest form. A set read from a document is never
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IdSet {
-    /// First and last of each run, in their order, with gaps between them: a set takes no more room
+    /// Inclusive ranges in ascending order with gaps between them. A set thus takes no more memory
     /// than its text.
     runs: Vec<(u32, u32)>,
 }
 
 impl IdSet {
-    /// Makes a set of these numbers.
+    /// Creates a set of these numbers.
     pub fn of(ids: impl IntoIterator<Item = u32>) -> Self {
         let mut ids: Vec<u32> = ids.into_iter().collect();
         ids.sort_unstable();
@@ -25,7 +26,7 @@ impl IdSet {
         set
     }
 
-    /// Adds a run whose first number is not below the last one that is there.
+    /// Adds a range whose start is not below the start of the last range.
     fn push(&mut self, first: u32, last: u32) {
         match self.runs.last_mut() {
             Some((_, end)) if first <= end.saturating_add(1) => *end = last,
@@ -33,12 +34,12 @@ impl IdSet {
         }
     }
 
-    /// Returns the numbers, in their order.
+    /// Returns an iterator over the numbers, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         self.runs.iter().flat_map(|(first, last)| *first..=*last)
     }
 
-    /// Whether a number is in it.
+    /// Returns whether the set contains a number.
     pub fn contains(&self, id: u32) -> bool {
         self.runs
             .iter()
@@ -50,22 +51,23 @@ impl IdSet {
         self.runs.last().map(|(_, last)| *last)
     }
 
-    /// Whether there is no number in it.
+    /// Returns whether the set is empty.
     pub const fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// Returns the numbers as runs, each with its first and last.
+    /// Returns the inclusive ranges, in ascending order.
     pub fn runs(&self) -> &[(u32, u32)] {
         &self.runs
     }
 }
 
-/// A bit for each number that can be in a set, 64 in a word.
+/// A bit for each number below [`LIMIT`], 64 in a word.
 struct Bits([u64; LIMIT as usize / 64]);
 
 impl Bits {
-    /// Adds or takes away what one item of the text says.
+    /// Applies one item of the text (`3`, `0-3` or `^2`). Returns `None` if the item is invalid or
+    /// removes a number that is not in the set.
     fn apply(&mut self, item: &str) -> Option<()> {
         if let Some(out) = item.strip_prefix('^') {
             let out = number(out)?;

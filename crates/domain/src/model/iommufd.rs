@@ -6,14 +6,14 @@ use crate::xml::{Element, Visitor};
 /// Name of the iommufd object for devices that do not name one.
 pub(crate) const DEFAULT_IOMMUFD: &str = "iommufd0";
 
-/// `<iommufd enabled='yes' fdgroup='NAME'/>`: the default for every VFIO device of the guest.
+/// `<iommufd enabled='yes' fdgroup='NAME'/>`: the default for all VFIO devices of the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DomainIommufd {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Whether devices use iommufd when they say nothing of their own.
+    /// Backend of devices that do not choose one: iommufd (true) or type1 (false).
     pub enabled: bool,
-    /// Name under which the caller hands in an open /dev/iommu.
+    /// Name under which the caller passes an open `/dev/iommu`.
     pub fdgroup: Option<String>,
 }
 

@@ -1,56 +1,56 @@
-//! `<iothreads>`, `<iothreadids>`, `<defaultiothread>`: threads that serve disks.
+//! `<iothreads>`, `<iothreadids>`, `<defaultiothread>`: threads for disk I/O.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
-/// `<iothreadids>`: the threads by their ids.
+/// `<iothreadids>`: I/O threads by id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Iothreadids {
-    /// The threads. `complete` adds those that `<iothreads>` counts and nobody names.
+    /// The threads. `complete` adds the threads that `<iothreads>` counts without an id.
     pub iothreads: Vec<Iothread>,
 }
 
-/// `<iothread>` of `<iothreadids>`.
+/// `<iothread>` of `<iothreadids>`: one I/O thread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Iothread {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Its id, from 1.
+    /// Id of the thread, from 1.
     pub id: u32,
-    /// Fewest helpers that it keeps.
+    /// Smallest number of worker threads.
     pub thread_pool_min: Option<u32>,
-    /// Most helpers that it has.
+    /// Largest number of worker threads.
     pub thread_pool_max: Option<u32>,
-    /// How it polls.
+    /// Polling of the thread.
     pub poll: Option<IothreadPoll>,
-    /// Whether it is only counted by `<iothreads>`, and was named by `complete`.
+    /// True if `complete` added the thread, since only `<iothreads>` counts it.
     pub is_implied: bool,
 }
 
 impl Iothreadids {
-    /// Whether no thread is named by the user.
+    /// Returns whether the user gave no thread an id.
     pub(crate) fn is_implied(&self) -> bool {
         self.iothreads.iter().all(|thread| thread.is_implied)
     }
 }
 
-/// `<poll>`: for how long a thread looks for work before it sleeps, in nanoseconds.
+/// `<poll>`: polling for work before a thread sleeps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IothreadPoll {
-    /// At most.
+    /// Longest polling time in nanoseconds.
     pub max: Option<u64>,
-    /// By which factor the time grows.
+    /// Factor by which the polling time grows.
     pub grow: Option<u64>,
-    /// By which factor it shrinks.
+    /// Factor by which the polling time shrinks.
     pub shrink: Option<u64>,
 }
 
-/// `<defaultiothread>`: the thread of the emulator itself.
+/// `<defaultiothread>`: the main thread of the emulator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DefaultIothread {
-    /// Fewest helpers that it keeps.
+    /// Smallest number of worker threads.
     pub thread_pool_min: Option<u32>,
-    /// Most helpers that it has.
+    /// Largest number of worker threads.
     pub thread_pool_max: Option<u32>,
 }
 

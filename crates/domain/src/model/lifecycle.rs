@@ -3,13 +3,13 @@
 use crate::xml::value::words;
 
 words! {
-    /// What happens at an event of the guest's life.
+    /// The action when the guest powers off or reboots.
     pub enum LifecycleAction {
-        /// The guest ends, its resources are released.
+        /// The guest ends and its resources are released.
         Destroy = "destroy",
         /// The guest starts again with the same configuration.
         Restart = "restart",
-        /// The guest ends, its resources stay for a look at them.
+        /// The guest ends; its resources are kept for analysis.
         Preserve = "preserve",
         /// The guest starts again under another name.
         RenameRestart = "rename-restart",
@@ -17,33 +17,33 @@ words! {
 }
 
 words! {
-    /// What happens when the guest crashes.
+    /// The action when the guest crashes.
     pub enum CrashAction {
-        /// The guest ends, its resources are released.
+        /// The guest ends and its resources are released.
         Destroy = "destroy",
         /// The guest starts again with the same configuration.
         Restart = "restart",
-        /// The guest ends, its resources stay for a look at them.
+        /// The guest ends; its resources are kept for analysis.
         Preserve = "preserve",
         /// The guest starts again under another name.
         RenameRestart = "rename-restart",
-        /// Its memory is written to a file, then as `destroy`.
+        /// The guest's memory is written to a file, then as `destroy`.
         CoredumpDestroy = "coredump-destroy",
-        /// Its memory is written to a file, then as `restart`.
+        /// The guest's memory is written to a file, then as `restart`.
         CoredumpRestart = "coredump-restart",
     }
 }
 
 words! {
-    /// What happens when a lease of a disk is lost.
+    /// The action when a disk lease is lost.
     pub enum LockFailureAction {
         /// The guest ends.
         Poweroff = "poweroff",
         /// The guest starts again.
         Restart = "restart",
-        /// The guest waits.
+        /// The guest pauses.
         Pause = "pause",
-        /// Nothing.
+        /// No action.
         Ignore = "ignore",
     }
 }

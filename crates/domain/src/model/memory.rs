@@ -1,19 +1,19 @@
-//! `<memory>`, `<currentMemory>`, `<memoryBacking>`: how much memory, and made of what.
+//! `<memory>`, `<currentMemory>`, `<memoryBacking>`: amount and backing of the memory.
 
 use crate::model::idset::IdSet;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
-/// An amount of memory. It is kept in bytes and written in KiB.
+/// An amount of memory. The unit is bytes; documents are written in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Memory {
     bytes: u64,
-    /// Whether it is left out of core dumps.
+    /// Inclusion in core dumps of the emulator.
     pub dump_core: Option<bool>,
 }
 
 impl Memory {
-    /// Makes an amount of so many bytes.
+    /// Creates an amount from a number of bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self {
             bytes,
@@ -26,7 +26,7 @@ impl Memory {
         self.bytes
     }
 
-    /// Returns the amount in KiB, a started one counted whole.
+    /// Returns the amount in KiB, rounded up.
     pub const fn kib(self) -> u64 {
         self.bytes.div_ceil(1024)
     }
@@ -39,8 +39,8 @@ impl Element for Memory {
     }
 }
 
-/// Visits an amount that is the element's text, with its `unit`. KiB are written, and meant without
-/// a unit.
+/// Visits an amount that is the element's text, with its `unit`. The writer uses KiB; the reader
+/// assumes KiB if the unit is absent.
 fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
     let (mut unit, mut number) = (Some(Unit::Kib), Some(slot.div_ceil(1024)));
     if v.reading() {
@@ -77,15 +77,15 @@ fn bytes(number: u64, unit: Option<Unit>) -> Option<u64> {
     number.checked_mul(unit.unwrap_or(Unit::Kib).bytes())
 }
 
-/// Returns the bytes of a unit by its name.
+/// Returns the number of bytes of a unit.
 pub(crate) fn unit_bytes(text: &str) -> Result<u64, String> {
     <Unit as crate::xml::value::Value>::read(text).map(Unit::bytes)
 }
 
-/// `<maxMemory>`: the memory that can be there at most, and the slots for it.
+/// `<maxMemory>`: the largest amount of memory with hotplugged modules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MaxMemory {
-    /// Slots for memory modules; none when absent.
+    /// Number of slots for memory modules.
     pub slots: Option<u32>,
     bytes: u64,
 }
@@ -104,7 +104,7 @@ impl Element for MaxMemory {
     }
 }
 
-/// The memory's unit, by libvirt's names: `KiB` and `k` are powers of two, `KB` is of ten.
+/// A unit of memory, by libvirt's names: `KiB` and `k` are 1024 bytes, `KB` is 1000 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Kib,
@@ -155,78 +155,78 @@ impl crate::xml::value::Value for Unit {
 }
 
 words! {
-    /// Where the pages come from.
+    /// The origin of the memory's pages.
     pub enum MemorySource {
         /// Anonymous memory.
         Anonymous = "anonymous",
         /// A file in the guest's memory directory.
         File = "file",
-        /// A memfd, which other processes can share.
+        /// A memfd, which other processes can map.
         Memfd = "memfd",
     }
 }
 
 words! {
-    /// When the pages are allocated.
+    /// The time at which the pages are allocated.
     pub enum Allocation {
         /// Before the guest starts.
         Immediate = "immediate",
-        /// When they are first touched.
+        /// At the first access.
         Ondemand = "ondemand",
     }
 }
 
-/// `<memoryBacking>`: what the guest's memory is made of.
+/// `<memoryBacking>`: the backing of the guest's memory on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryBacking {
     /// Huge pages.
     pub hugepages: Option<Hugepages>,
-    /// `<nosharepages/>`: not merged with equal pages (KSM).
+    /// `<nosharepages/>`: pages are not merged with equal pages (KSM).
     pub nosharepages: bool,
-    /// `<locked/>`: never swapped out.
+    /// `<locked/>`: pages are never swapped out.
     pub locked: bool,
-    /// Where the pages come from.
+    /// Origin of the pages.
     pub source: Option<MemorySource>,
-    /// Whether other processes see the memory (`<access mode='shared'/>`).
+    /// Visibility to other processes (`<access mode='shared'/>`).
     pub access: Option<MemoryAccess>,
-    /// When and by how many threads pages are allocated.
+    /// Time of the allocation, and number of threads for it.
     pub allocation: Option<AllocationMode>,
-    /// `<discard/>`: contents may be thrown away at the end.
+    /// `<discard/>`: the contents may be discarded when the guest ends.
     pub discard: bool,
 }
 
 words! {
-    /// Who sees what is written to the memory.
+    /// The visibility of memory to other processes.
     pub enum MemoryAccess {
-        /// Other processes that map the same file.
+        /// Writes are visible to processes that map the same file.
         Shared = "shared",
-        /// Only the guest.
+        /// Writes are visible to the guest only.
         Private = "private",
     }
 }
 
-/// `<allocation>`.
+/// `<allocation>`: the allocation of the pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllocationMode {
-    /// When.
+    /// Time of the allocation.
     pub mode: Option<Allocation>,
-    /// By how many threads.
+    /// Number of threads for the allocation.
     pub threads: Option<u32>,
 }
 
 /// `<hugepages>`: huge pages of the default size, or of given sizes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hugepages {
-    /// The sizes, each for some of the guest's NUMA nodes.
+    /// Sizes of huge pages, each for some NUMA nodes of the guest.
     pub pages: Vec<HugepageSize>,
 }
 
-/// `<page>` of `<hugepages>`.
+/// `<page>` of `<hugepages>`: huge pages of one size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HugepageSize {
     /// Size of a page.
     pub size: Memory,
-    /// NUMA nodes of the guest that use it; all when absent.
+    /// NUMA nodes of the guest with these pages. If it is absent, all nodes.
     pub nodeset: Option<IdSet>,
 }
 

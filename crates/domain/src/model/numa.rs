@@ -1,5 +1,4 @@
-//! `<numa>` of `<cpu>`: the NUMA nodes of the guest, how far they are from one another, their
-//! caches.
+//! `<numa>` of `<cpu>`: the guest's NUMA nodes, their distances and caches.
 
 use crate::model::idset::IdSet;
 use crate::model::memory::{MemoryAccess, visit_amount};
@@ -7,12 +6,12 @@ use crate::xml::span::SourceSpan;
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
 
-/// `<numa>`: the guest's nodes, and how fast memory is from each.
+/// `<numa>`: the guest's NUMA nodes, and the speed of memory from each of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numa {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// The nodes. `complete` numbers and sorts them.
+    /// NUMA nodes. `complete` numbers and sorts them.
     pub cells: Vec<NumaCell>,
     /// Latencies and bandwidths (ACPI's HMAT).
     pub interconnects: Option<Interconnects>,
@@ -21,62 +20,62 @@ pub struct Numa {
 /// `<cell>`: a NUMA node of the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NumaCell {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
     /// Number of the node.
     pub id: Option<u32>,
-    /// Its CPUs; none for a node of memory alone.
+    /// CPUs of the node. If it is absent, the node has memory only.
     pub cpus: Option<IdSet>,
-    /// Its memory, in bytes.
+    /// Memory of the node in bytes.
     pub memory: u64,
-    /// Whether other processes see the memory.
+    /// Visibility of the memory to other processes.
     pub mem_access: Option<MemoryAccess>,
-    /// Whether contents may be thrown away at the end.
+    /// Permission to discard the contents when the guest ends.
     pub discard: Option<bool>,
     /// Distances to other nodes.
     pub distances: Option<Distances>,
-    /// Caches before its memory.
+    /// Memory-side caches of the node.
     pub caches: Vec<CellCache>,
 }
 
-/// `<distances>` of a `<cell>`.
+/// `<distances>` of a `<cell>`: distances to other nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Distances {
-    /// One for each other node that is said.
+    /// Distances, at most one for each other node.
     pub siblings: Vec<Sibling>,
 }
 
-/// `<sibling>`: how far another node is.
+/// `<sibling>`: the distance to one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sibling {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// The other node.
+    /// Number of the other node.
     pub id: u32,
-    /// How far: 10 is the node itself, 20 the usual one, 255 unreachable.
+    /// Distance: 10 for the node itself, usually 20 for others, 255 for an unreachable node.
     pub value: u32,
 }
 
 words! {
-    /// How memory finds its place in a cache.
+    /// The associativity of a memory-side cache.
     pub enum Associativity {
-        /// Not said.
+        /// Unspecified.
         None = "none",
-        /// It has one place.
+        /// Direct mapped: each address has one place in the cache.
         Direct = "direct",
-        /// It has any place.
+        /// Complex: each address has several possible places in the cache.
         Full = "full",
     }
 }
 
 words! {
-    /// What happens when a cached place is written.
+    /// The write policy of a memory-side cache.
     pub enum WritePolicy {
-        /// Not said.
+        /// Unspecified.
         None = "none",
-        /// It is written to memory later.
+        /// Writes reach the memory later.
         Writeback = "writeback",
-        /// It is written to memory at once.
+        /// Writes reach the memory at once.
         Writethrough = "writethrough",
     }
 }
@@ -86,81 +85,81 @@ words! {
 pub struct CellCache {
     /// Level, 1 to 3.
     pub level: u32,
-    /// How memory finds its place.
+    /// Associativity of the cache.
     pub associativity: Option<Associativity>,
-    /// When memory is written.
+    /// Write policy of the cache.
     pub policy: Option<WritePolicy>,
-    /// Size.
+    /// Size of the cache.
     pub size: Option<CacheSize>,
-    /// Size of a line.
+    /// Size of a cache line.
     pub line: Option<CacheLine>,
 }
 
 /// `<size>` of a `<cache>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CacheSize {
-    /// In bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 /// `<line>` of a `<cache>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CacheLine {
-    /// In bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// `<interconnects>`.
+/// `<interconnects>`: latencies and bandwidths between NUMA nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interconnects {
-    /// How long an access takes.
+    /// Latencies of memory accesses.
     pub latencies: Vec<NumaLatency>,
-    /// How much goes through.
+    /// Bandwidths of memory accesses.
     pub bandwidths: Vec<NumaBandwidth>,
 }
 
 words! {
-    /// Kind of access to memory.
+    /// The kind of memory access that a latency or bandwidth is for.
     pub enum HmatAccess {
-        /// Reading and writing.
+        /// Reads and writes.
         Access = "access",
-        /// Reading.
+        /// Reads.
         Read = "read",
-        /// Writing.
+        /// Writes.
         Write = "write",
     }
 }
 
-/// From where to where a latency or bandwidth is.
+/// The two ends of a latency or bandwidth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NumaPath {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Node of the CPU or device.
+    /// NUMA node of the CPU or device.
     pub initiator: u32,
-    /// Node of the memory.
+    /// NUMA node of the memory.
     pub target: u32,
-    /// Level of the cache that answers; the memory itself when absent.
+    /// Level of the memory-side cache, 1 to 3. If it is absent, the memory itself.
     pub cache: Option<u32>,
     /// Kind of access.
     pub kind: Option<HmatAccess>,
 }
 
-/// `<latency>`.
+/// `<latency>`: the latency between two NUMA nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NumaLatency {
-    /// From where to where.
+    /// Ends of the latency.
     pub path: NumaPath,
-    /// In nanoseconds.
+    /// Latency in nanoseconds.
     pub nanoseconds: u64,
 }
 
-/// `<bandwidth>`.
+/// `<bandwidth>`: the bandwidth between two NUMA nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NumaBandwidth {
-    /// From where to where.
+    /// Ends of the bandwidth.
     pub path: NumaPath,
-    /// In bytes a second.
+    /// Bandwidth in bytes per second.
     pub bytes: u64,
 }
 
@@ -173,12 +172,12 @@ impl Numa {
             .fold(0, u64::saturating_add)
     }
 
-    /// Whether the guest is told of latencies, bandwidths or caches.
+    /// Returns whether the guest has an HMAT: latencies, bandwidths or memory-side caches.
     pub fn has_hmat(&self) -> bool {
         self.interconnects.is_some() || self.cells.iter().any(|cell| !cell.caches.is_empty())
     }
 
-    /// Returns the distance between two nodes, by their numbers, as said from either side.
+    /// Returns the distance between two nodes, if either node gives one.
     pub fn distance(&self, from: u32, to: u32) -> Option<u32> {
         let said = |from: u32, to: u32| {
             let cell = self.cells.iter().find(|cell| cell.id == Some(from))?;
@@ -269,7 +268,7 @@ impl Element for CacheSize {
     }
 }
 
-/// The unit that lines are written in. They are read in any.
+/// The unit in which cache lines are written. The reader accepts any unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Byte(u64);
 

@@ -1,4 +1,4 @@
-//! `<numatune>`: from which NUMA nodes of the host the guest's memory comes.
+//! `<numatune>`: NUMA nodes of the host for the guest's memory.
 
 use crate::model::idset::IdSet;
 use crate::model::vcpu::Placement;
@@ -7,57 +7,57 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How strictly memory comes from the nodes.
+    /// The policy for the choice among the host's NUMA nodes.
     pub enum MemoryMode {
-        /// From them or not at all.
+        /// Only the given nodes.
         Strict = "strict",
-        /// From them, else from others.
+        /// The given nodes, others if those are full.
         Preferred = "preferred",
-        /// From each in turn.
+        /// The given nodes in turn.
         Interleave = "interleave",
-        /// As control groups say, and the emulator is told nothing.
+        /// The nodes of the control group; the emulator gets no option.
         Restrictive = "restrictive",
     }
 }
 
-/// `<numatune>`.
+/// `<numatune>`: NUMA nodes of the host for the guest's memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numatune {
-    /// For the whole guest.
+    /// Nodes for the whole guest.
     pub memory: Option<MemoryTune>,
-    /// For single nodes of the guest.
+    /// Nodes for single NUMA nodes of the guest.
     pub memnodes: Vec<Memnode>,
 }
 
-/// `<memory>` of `<numatune>`.
+/// `<memory>` of `<numatune>`: nodes for the whole guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryTune {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// How strictly.
+    /// Policy for the choice among the nodes.
     pub mode: Option<MemoryMode>,
-    /// The host's nodes.
+    /// NUMA nodes of the host.
     pub nodeset: Option<IdSet>,
-    /// Who chooses the nodes.
+    /// Chooser of the nodes.
     pub placement: Option<Placement>,
 }
 
-/// `<memnode>`.
+/// `<memnode>`: nodes for one NUMA node of the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memnode {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// The guest's node.
+    /// NUMA node of the guest.
     pub cellid: u32,
-    /// How strictly.
+    /// Policy for the choice among the nodes.
     pub mode: Option<MemoryMode>,
-    /// The host's nodes.
+    /// NUMA nodes of the host.
     pub nodeset: IdSet,
 }
 
 impl Numatune {
-    /// Returns mode and nodes of the host for a node of the guest, or for the whole guest (no
-    /// node).
+    /// Returns policy and nodes of the host for a NUMA node of the guest, or for the whole guest
+    /// (`None`).
     pub fn of_node(&self, node: Option<u32>) -> Option<(MemoryMode, &IdSet)> {
         let own = self.memnodes.iter().find(|own| Some(own.cellid) == node);
         let own = own.map(|own| (own.mode.unwrap_or(MemoryMode::Strict), &own.nodeset));
@@ -83,7 +83,7 @@ impl Element for MemoryTune {
         v.span(&mut self.span);
         v.attr("mode", &mut self.mode);
         v.attr("nodeset", &mut self.nodeset);
-        // What is static is seen by its nodes.
+        // A static placement shows by its nodes.
         let mut placement = self
             .placement
             .filter(|placement| v.reading() || *placement == Placement::Auto);

@@ -1,4 +1,4 @@
-//! `<nvram>` of `<os>`: where the firmware keeps its variables.
+//! `<nvram>` of `<os>`: storage of the firmware's variables.
 
 use crate::model::firmware::FirmwareFormat;
 use crate::xml::span::SourceSpan;
@@ -6,12 +6,12 @@ use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
-/// `<nvram>`: the firmware's variables, and the template that they start from.
+/// `<nvram>`: storage of the firmware's variables, and their template.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nvram {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Where the variables are; a file when absent.
+    /// Kind of storage. If it is absent, a file.
     pub kind: Option<NvramType>,
     /// Path of the template.
     pub template: Option<String>,
@@ -19,60 +19,60 @@ pub struct Nvram {
     pub template_format: Option<FirmwareFormat>,
     /// Format of the variables.
     pub format: Option<FirmwareFormat>,
-    /// Where they are, for a given type.
+    /// Location of the variables, for a given kind of storage.
     pub source: Option<NvramSource>,
-    /// Path of the variables' file.
+    /// Path of the variables' file, for storage without a kind.
     pub path: Option<String>,
 }
 
 words! {
-    /// Where the variables are.
+    /// The kind of storage for the firmware's variables.
     pub enum NvramType {
-        /// In a file.
+        /// A file.
         File = "file",
-        /// On a block device.
+        /// A block device.
         Block = "block",
-        /// On another host.
+        /// Network storage.
         Network = "network",
     }
 }
 
 words! {
-    /// How another host is spoken to.
+    /// The protocol of network storage.
     pub enum NvramProtocol {
-        /// A network block device.
+        /// Network block device.
         Nbd = "nbd",
-        /// A SCSI disk.
+        /// iSCSI.
         Iscsi = "iscsi",
     }
 }
 
-/// `<source>` of `<nvram>`.
+/// `<source>` of `<nvram>`: the location of the variables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NvramSource {
     /// Path of the file.
     pub file: Option<String>,
     /// Path of the block device.
     pub dev: Option<String>,
-    /// How another host is spoken to.
+    /// Protocol of the network storage.
     pub protocol: Option<NvramProtocol>,
-    /// Name of the volume there.
+    /// Name of the volume.
     pub name: Option<String>,
-    /// The host.
+    /// Host of the volume.
     pub host: Option<NvramHost>,
 }
 
-/// `<host>` of `<source>`.
+/// `<host>` of `<source>`: a host of network storage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NvramHost {
-    /// Its name or address.
+    /// Name or address of the host.
     pub name: Option<String>,
-    /// Its port.
+    /// TCP port.
     pub port: Option<u16>,
 }
 
 impl Nvram {
-    /// Returns the path of the file or block device that holds the variables.
+    /// Returns the path of the file or block device with the variables.
     pub fn file(&self) -> Option<&str> {
         let source = self
             .source
@@ -81,7 +81,7 @@ impl Nvram {
         self.path.as_deref().or(source)
     }
 
-    /// Whether nothing says where the variables are.
+    /// Returns whether the location of the variables is absent, so that the caller chooses it.
     pub fn is_unsaid(&self) -> bool {
         self.file().is_none() && self.kind != Some(NvramType::Network)
     }

@@ -1,4 +1,4 @@
-//! `<os>`: architecture, machine type, firmware, and what is booted.
+//! `<os>`: architecture, machine type and boot.
 
 use crate::model::firmware::{Firmware, FirmwareFeatures, Loader};
 use crate::model::nvram::Nvram;
@@ -22,7 +22,7 @@ words! {
 }
 
 words! {
-    /// Device classes in the order of the boot.
+    /// A class of devices in the boot order.
     pub enum BootDevice {
         /// Disks.
         Hd = "hd",
@@ -35,45 +35,45 @@ words! {
     }
 }
 
-/// `<os>`.
+/// `<os>`: architecture, machine type, firmware and boot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Os {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Firmware chosen by kind.
+    /// Kind of the firmware, if it is chosen by kind.
     pub firmware: Option<Firmware>,
-    /// Architecture and machine.
+    /// Architecture and machine type.
     pub kind: OsType,
-    /// What firmware is chosen by.
+    /// Features by which the firmware is chosen.
     pub features: Option<FirmwareFeatures>,
-    /// A firmware file.
+    /// Firmware file.
     pub loader: Option<Loader>,
-    /// The firmware's variables.
+    /// Variables of the firmware.
     pub nvram: Option<Nvram>,
-    /// A kernel booted directly.
+    /// Path of a kernel that is booted directly.
     pub kernel: Option<String>,
-    /// What is started before the kernel, on secure boot.
+    /// Path of the shim that secure boot starts before the kernel.
     pub shim: Option<String>,
-    /// Its initial RAM disk.
+    /// Path of the kernel's initial RAM disk.
     pub initrd: Option<String>,
-    /// Its command line.
+    /// Command line of the kernel.
     pub cmdline: Option<String>,
-    /// A device tree for it.
+    /// Path of a device tree for the kernel.
     pub dtb: Option<String>,
-    /// Device classes in the order of the boot.
+    /// Classes of devices, in boot order.
     pub boot: Vec<BootDevice>,
-    /// The boot menu.
+    /// Boot menu.
     pub bootmenu: Option<BootMenu>,
     /// Settings of the BIOS.
     pub bios: Option<Bios>,
-    /// Where SMBIOS tables come from.
+    /// Origin of the SMBIOS tables.
     pub smbios: Option<SmbiosMode>,
-    /// Tables that are added to those of ACPI.
+    /// Additional ACPI tables.
     pub acpi: Option<AcpiTables>,
 }
 
 words! {
-    /// Where SMBIOS tables come from.
+    /// The origin of the SMBIOS tables.
     pub enum SmbiosMode {
         /// The emulator.
         Emulate = "emulate",
@@ -84,16 +84,16 @@ words! {
     }
 }
 
-/// `<bios>` of `<os>`.
+/// `<bios>` of `<os>`: settings of the BIOS.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bios {
-    /// Whether the BIOS writes to the serial port.
+    /// Output of the BIOS to the serial port.
     pub useserial: Option<bool>,
-    /// Milliseconds before the boot is tried again; -1 is never.
+    /// Delay before another boot attempt.
     pub reboot_timeout: Option<RebootTimeout>,
 }
 
-/// Milliseconds before the boot is tried again, to 65535; -1 is never.
+/// The delay in milliseconds before another boot attempt, up to 65535. -1 means no other attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RebootTimeout(pub i32);
 
@@ -114,7 +114,7 @@ impl std::str::FromStr for RebootTimeout {
 }
 crate::xml::value::value_by_display!(RebootTimeout);
 
-/// `<acpi>` of `<os>`.
+/// `<acpi>` of `<os>`: additional ACPI tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AcpiTables {
     /// The tables.
@@ -124,43 +124,43 @@ pub struct AcpiTables {
 words! {
     /// Kind of an ACPI table.
     pub enum AcpiTableType {
-        /// One with its header as it is.
+        /// One table with its header.
         Raw = "raw",
-        /// Several, one after the other, as they are.
+        /// Several concatenated tables with their headers.
         Rawset = "rawset",
-        /// A licence.
+        /// A software licence (SLIC).
         Slic = "slic",
-        /// A key of Windows.
+        /// A Windows product key (MSDM).
         Msdm = "msdm",
     }
 }
 
-/// `<table>` of `<acpi>`.
+/// `<table>` of `<acpi>`: one additional ACPI table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AcpiTable {
-    /// Kind.
+    /// Kind of the table.
     pub kind: Option<AcpiTableType>,
-    /// Path of its file.
+    /// Path of the file with the table.
     pub path: Option<String>,
 }
 
-/// `<type>` of `<os>`.
+/// `<type>` of `<os>`: architecture and machine type.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OsType {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Architecture; the machine's own when absent.
+    /// Architecture. If it is absent, the platform's default.
     pub arch: Option<Arch>,
-    /// Machine type; the emulator's default when absent.
+    /// Machine type. If it is absent, the emulator's default.
     pub machine: Option<String>,
 }
 
-/// `<bootmenu>`.
+/// `<bootmenu>`: the firmware's boot menu.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BootMenu {
-    /// Whether it is shown.
+    /// Display of the menu.
     pub enable: Option<bool>,
-    /// For how many milliseconds.
+    /// Duration of the display in milliseconds.
     pub timeout: Option<u16>,
 }
 

@@ -1,20 +1,20 @@
-//! `<pm>`: which ways to sleep the guest is told of.
+//! `<pm>`: sleep states that the guest sees.
 
 use crate::xml::{Element, Visitor};
 
-/// `<pm>`.
+/// `<pm>`: sleep states that the guest sees.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pm {
-    /// Sleep with the memory on (S3).
+    /// Suspend to memory (ACPI S3).
     pub suspend_to_mem: Option<Suspend>,
-    /// Sleep with the memory on disk (S4).
+    /// Suspend to disk (ACPI S4).
     pub suspend_to_disk: Option<Suspend>,
 }
 
-/// `<suspend-to-mem>` or `<suspend-to-disk>`.
+/// `<suspend-to-mem>` or `<suspend-to-disk>`: one sleep state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Suspend {
-    /// Whether the guest is told of it.
+    /// Visibility of the state to the guest.
     pub enabled: Option<bool>,
 }
 

@@ -1,87 +1,87 @@
-//! What of the host a guest may use: memory, disks, network adapters. The emulator is told nothing
-//! of it; who starts the guest sets it up.
+//! Limits on the host's resources: memory, disks, network adapters. The emulator gets no option for
+//! them; the process that starts the guest applies them.
 
 use crate::model::memory::Memory;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
-/// `<memtune>`: limits for all memory of the emulator's process.
+/// `<memtune>`: memory limits of the emulator's process.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memtune {
-    /// The most that it gets.
+    /// Largest amount of memory.
     pub hard_limit: Option<Memory>,
-    /// What it is pushed back to when memory is short.
+    /// Amount of memory under memory pressure of the host.
     pub soft_limit: Option<Memory>,
-    /// What it is promised.
+    /// Guaranteed amount of memory.
     pub min_guarantee: Option<Memory>,
-    /// The most of memory and swap.
+    /// Largest amount of memory and swap together.
     pub swap_hard_limit: Option<Memory>,
 }
 
-/// `<blkiotune>`: shares of the disks' throughput.
+/// `<blkiotune>`: shares of disk throughput.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blkiotune {
-    /// The guest's weight, 10 to 1000.
+    /// Weight of the guest, 10 to 1000.
     pub weight: Option<u32>,
-    /// For single disks of the host.
+    /// Settings of single disks of the host.
     pub devices: Vec<BlkioDevice>,
 }
 
-/// `<device>` of `<blkiotune>`.
+/// `<device>` of `<blkiotune>`: settings of one disk of the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlkioDevice {
     /// Path of the disk.
     pub path: Option<String>,
-    /// The guest's weight there.
+    /// Weight of the guest on this disk.
     pub weight: Option<u32>,
-    /// Reads a second.
+    /// Largest number of reads per second.
     pub read_iops_sec: Option<u32>,
-    /// Writes a second.
+    /// Largest number of writes per second.
     pub write_iops_sec: Option<u32>,
-    /// Bytes read a second.
+    /// Largest number of bytes read per second.
     pub read_bytes_sec: Option<u64>,
-    /// Bytes written a second.
+    /// Largest number of bytes written per second.
     pub write_bytes_sec: Option<u64>,
 }
 
-/// `<resource>`: the control group that the guest is in.
+/// `<resource>`: the guest's control group.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
-    /// Its path.
+    /// Path of the control group.
     pub partition: Option<String>,
-    /// Name by which the storage network knows the guest.
+    /// Name of the guest in the storage network.
     pub fibrechannel: Option<Fibrechannel>,
 }
 
-/// `<fibrechannel>`.
+/// `<fibrechannel>`: the name of the guest in the storage network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fibrechannel {
-    /// The name, 1 to 128 printable letters.
+    /// The name, 1 to 128 printable characters.
     pub appid: Option<String>,
 }
 
-/// `<idmap>`: which users of the host stand for those of a container (a full virtual machine has
-/// none, and nothing comes of it), or for those in a filesystem.
+/// `<idmap>`: the mapping of user and group ids, for a file system. `<idmap>` of a full virtual
+/// machine has no effect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Idmap {
-    /// Of users.
+    /// Mapping of user ids.
     pub uids: Vec<IdRange>,
-    /// Of groups.
+    /// Mapping of group ids.
     pub gids: Vec<IdRange>,
 }
 
-/// `<uid>` or `<gid>` of `<idmap>`.
+/// `<uid>` or `<gid>` of `<idmap>`: a range of ids.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IdRange {
-    /// First id within.
+    /// First id in the guest.
     pub start: u32,
-    /// First id outside.
+    /// First id on the host.
     pub target: u32,
-    /// How many.
+    /// Number of ids.
     pub count: u32,
 }
 
-/// `<perf>`: what is counted while the guest runs.
+/// `<perf>`: performance events that the host counts while the guest runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Perf {
     /// The events.
@@ -89,61 +89,61 @@ pub struct Perf {
 }
 
 words! {
-    /// What can be counted.
+    /// A performance event.
     pub enum PerfName {
-        /// Lines of the last cache in use.
+        /// Lines of the last-level cache in use.
         Cmt = "cmt",
-        /// Traffic to memory.
+        /// Memory bandwidth of all NUMA nodes.
         Mbmt = "mbmt",
-        /// Traffic to the memory of the own node.
+        /// Memory bandwidth of the local NUMA node.
         Mbml = "mbml",
-        /// Cycles.
+        /// CPU cycles.
         CpuCycles = "cpu_cycles",
         /// Instructions.
         Instructions = "instructions",
-        /// Looks into a cache.
+        /// Cache accesses.
         CacheReferences = "cache_references",
-        /// Looks in vain.
+        /// Cache misses.
         CacheMisses = "cache_misses",
         /// Branches.
         BranchInstructions = "branch_instructions",
-        /// Branches that were guessed wrong.
+        /// Mispredicted branches.
         BranchMisses = "branch_misses",
-        /// Cycles of the bus.
+        /// Bus cycles.
         BusCycles = "bus_cycles",
-        /// Cycles in which no instruction came.
+        /// Cycles without an issued instruction.
         StalledCyclesFrontend = "stalled_cycles_frontend",
-        /// Cycles in which no instruction ended.
+        /// Cycles without a retired instruction.
         StalledCyclesBackend = "stalled_cycles_backend",
-        /// Cycles at the nominal rate.
+        /// CPU cycles at the nominal frequency.
         RefCpuCycles = "ref_cpu_cycles",
-        /// Time on a CPU.
+        /// CPU clock.
         CpuClock = "cpu_clock",
-        /// Time of the task.
+        /// Task clock.
         TaskClock = "task_clock",
-        /// Pages that were not there.
+        /// Page faults.
         PageFaults = "page_faults",
-        /// Changes of the task.
+        /// Context switches.
         ContextSwitches = "context_switches",
-        /// Moves to another CPU.
+        /// Migrations to another CPU.
         CpuMigrations = "cpu_migrations",
-        /// Pages that were in memory.
+        /// Minor page faults.
         PageFaultsMin = "page_faults_min",
-        /// Pages that were on disk.
+        /// Major page faults.
         PageFaultsMaj = "page_faults_maj",
-        /// Accesses that were not aligned.
+        /// Unaligned accesses.
         AlignmentFaults = "alignment_faults",
-        /// Instructions that were emulated.
+        /// Emulated instructions.
         EmulationFaults = "emulation_faults",
     }
 }
 
-/// `<event>` of `<perf>`.
+/// `<event>` of `<perf>`: one performance event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PerfEvent {
-    /// Which one.
+    /// Name of the event.
     pub name: Option<PerfName>,
-    /// Whether it is counted.
+    /// Counting of the event.
     pub enabled: Option<bool>,
 }
 

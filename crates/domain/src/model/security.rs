@@ -1,81 +1,80 @@
-//! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: memory that the host cannot read, keys that it
-//! wraps, and labels.
+//! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: protected memory, wrapped keys, security labels.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How the guest's memory is kept from the host.
+    /// The technology that protects the guest's memory from the host.
     pub enum LaunchSecurityType {
-        /// AMD's encrypted memory.
+        /// AMD SEV: encrypted memory.
         Sev = "sev",
-        /// The same with integrity.
+        /// AMD SEV-SNP: encrypted memory with integrity protection.
         SevSnp = "sev-snp",
-        /// Z's protected guests.
+        /// IBM Z protected virtualization.
         S390Pv = "s390-pv",
-        /// Intel's trust domains.
+        /// Intel TDX: trust domains.
         Tdx = "tdx",
     }
 }
 
-/// `<launchSecurity>`.
+/// `<launchSecurity>`: protection of the guest's memory from the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaunchSecurity {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// How.
+    /// Technology.
     pub kind: Option<LaunchSecurityType>,
-    /// Whether hashes of kernel, initial RAM disk and command line are measured.
+    /// Measurement of kernel, initial RAM disk and command line.
     pub kernel_hashes: Option<bool>,
-    /// Whether the guest brings its own key for signing (SNP).
+    /// Presence of the owner's author key (SNP).
     pub author_key: Option<bool>,
-    /// Whether the key of this one chip signs (SNP).
+    /// Signature of reports by the chip's own key (SNP).
     pub vcek: Option<bool>,
-    /// Bit of an address that says that a page is encrypted.
+    /// Number of the address bit that marks an encrypted page (SEV).
     pub cbitpos: Option<u32>,
-    /// Bits of an address that are lost.
+    /// Number of physical address bits that are lost (SEV).
     pub reduced_phys_bits: Option<u32>,
-    /// What host and guest may do.
+    /// Policy for host and guest (SEV, SNP).
     pub policy: Option<u64>,
-    /// The owner's key for the exchange.
+    /// Owner's certificate for the key exchange (SEV).
     pub dh_cert: Option<String>,
-    /// The owner's session.
+    /// Owner's session data (SEV).
     pub session: Option<String>,
-    /// What the guest sees of workarounds (SNP).
+    /// Workarounds that the guest sees (SNP).
     pub guest_visible_workarounds: Option<String>,
-    /// The expected identity (SNP).
+    /// Expected identity of the guest (SNP).
     pub id_block: Option<String>,
-    /// Its signature (SNP).
+    /// Signature of the identity (SNP).
     pub id_auth: Option<String>,
-    /// Data of the host's that is measured (SNP).
+    /// Data of the host that is measured (SNP).
     pub host_data: Option<String>,
-    /// Configuration that is measured (TDX).
+    /// Id of the measured configuration (TDX).
     pub mr_config_id: Option<String>,
-    /// Owner that is measured (TDX).
+    /// Measured owner (TDX).
     pub mr_owner: Option<String>,
-    /// The owner's configuration that is measured (TDX).
+    /// Measured configuration of the owner (TDX).
     pub mr_owner_config: Option<String>,
-    /// Who signs reports (TDX).
+    /// Service that signs reports (TDX).
     pub quote_generation_service: Option<QuoteGenerationService>,
 }
 
-/// `<quoteGenerationService>`.
+/// `<quoteGenerationService>`: the service that signs reports (TDX).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuoteGenerationService {
-    /// Path of its socket.
+    /// Path of the service's socket.
     pub path: Option<String>,
 }
 
-/// `<keywrap>`: keys that Z wraps for the guest.
+/// `<keywrap>`: keys that the host wraps for the guest (Z).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Keywrap {
-    /// By cipher.
+    /// Settings by cipher.
     pub ciphers: Vec<Cipher>,
 }
 
 words! {
-    /// A cipher of wrapped keys.
+    /// A cipher for wrapped keys.
     pub enum CipherName {
         /// AES.
         Aes = "aes",
@@ -84,42 +83,42 @@ words! {
     }
 }
 
-/// `<cipher>` of `<keywrap>`.
+/// `<cipher>` of `<keywrap>`: the setting of one cipher.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cipher {
-    /// Which.
+    /// Name of the cipher.
     pub name: Option<CipherName>,
-    /// Whether the guest can use it.
+    /// On or off.
     pub state: Option<crate::model::toggle::OnOff>,
 }
 
 words! {
-    /// Who chooses a label.
+    /// The origin of a security label.
     pub enum SeclabelType {
-        /// The manager.
+        /// Chosen by the manager.
         Dynamic = "dynamic",
-        /// The user.
+        /// Given by the user.
         Static = "static",
-        /// Nobody: there is none.
+        /// No label.
         None = "none",
     }
 }
 
-/// `<seclabel>`: a label of the host's access control. Guests here are kept apart by user,
-/// namespace and system call filter, and nothing comes of it.
+/// `<seclabel>`: a label of the host's access control. The element has no effect: guests are
+/// separated by user, namespaces and a system call filter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seclabel {
-    /// Who chooses it.
+    /// Origin of the label.
     pub kind: Option<SeclabelType>,
-    /// Access control that it is for.
+    /// Name of the access control.
     pub model: Option<String>,
-    /// Whether files are labelled.
+    /// Relabelling of files.
     pub relabel: Option<bool>,
     /// The label.
     pub label: Option<String>,
-    /// The label of files.
+    /// Label of files.
     pub imagelabel: Option<String>,
-    /// What a label is made from.
+    /// Label from which a dynamic label is made.
     pub baselabel: Option<String>,
 }
 

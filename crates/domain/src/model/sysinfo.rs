@@ -1,5 +1,5 @@
-//! `<sysinfo>`: what the guest reads of its machine in SMBIOS tables or in the emulator's
-//! configuration.
+//! `<sysinfo>`: information about the machine that the guest reads from SMBIOS tables or from
+//! QEMU's firmware configuration device.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{AbsolutePath, visit_as};
@@ -7,47 +7,47 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Where the guest finds the information.
+    /// The place of the information.
     pub enum SysinfoType {
-        /// In SMBIOS tables.
+        /// SMBIOS tables.
         Smbios = "smbios",
-        /// In the emulator's configuration device.
+        /// The firmware configuration device (`fw_cfg`).
         Fwcfg = "fwcfg",
     }
 }
 
-/// `<sysinfo>`.
+/// `<sysinfo>`: information about the machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sysinfo {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Where the guest finds it.
+    /// Place of the information.
     pub kind: Option<SysinfoType>,
-    /// The firmware (table 0).
+    /// Information about the firmware (SMBIOS type 0).
     pub bios: Option<SysinfoTable>,
-    /// The machine (table 1).
+    /// Information about the machine (SMBIOS type 1).
     pub system: Option<SysinfoTable>,
-    /// The boards (table 2).
+    /// Information about the boards (SMBIOS type 2).
     pub base_boards: Vec<SysinfoTable>,
-    /// The case (table 3).
+    /// Information about the chassis (SMBIOS type 3).
     pub chassis: Option<SysinfoTable>,
-    /// The vendor's texts (table 11).
+    /// Strings of the vendor (SMBIOS type 11).
     pub oem_strings: Option<OemStrings>,
     /// Values of the configuration device.
     pub entries: Vec<FwcfgEntry>,
 }
 
-/// A table: names with their values.
+/// An SMBIOS table: names and values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SysinfoTable {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// The entries, in the order of the document.
+    /// Entries, in the order of the document.
     pub entries: Vec<SysinfoEntry>,
 }
 
 impl SysinfoTable {
-    /// Returns the value of a name.
+    /// Returns the value of an entry. The value may be empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let entry = self
             .entries
@@ -60,36 +60,36 @@ impl SysinfoTable {
 /// `<entry>` of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SysinfoEntry {
-    /// Its name.
+    /// Name of the entry.
     pub name: Option<String>,
-    /// Its value.
+    /// Value of the entry.
     pub value: Option<String>,
 }
 
-/// `<oemStrings>`.
+/// `<oemStrings>`: strings of the vendor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OemStrings {
-    /// The texts.
+    /// The strings.
     pub entries: Vec<OemString>,
 }
 
-/// `<entry>` of `<oemStrings>`.
+/// `<entry>` of `<oemStrings>`: one string of the vendor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OemString {
-    /// The text.
+    /// The string.
     pub text: Option<String>,
 }
 
 /// `<entry>` of `<sysinfo type='fwcfg'>`: a value or a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FwcfgEntry {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Its name, as `opt/org.example/name`.
+    /// Name of the value, such as `opt/org.example/name`.
     pub name: Option<String>,
-    /// A file whose contents are the value.
+    /// Path of a file with the value.
     pub file: Option<String>,
-    /// The value.
+    /// The value itself.
     pub value: Option<String>,
 }
 
@@ -228,5 +228,5 @@ impl Element for FwcfgEntry {
     }
 }
 
-/// Beginnings of names that are not the user's.
+/// Prefixes of names that are reserved for the emulator and its firmware.
 const RESERVED: &[&str] = &["opt/ovmf/", "opt/org.qemu/", "opt/org.seabios/"];

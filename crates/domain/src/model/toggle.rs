@@ -1,10 +1,10 @@
-//! Features that are on or off.
+//! On and off, yes and no, for elements that are present or absent besides.
 
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// On or off.
+    /// On or off, as the value of an attribute that can be absent.
     pub enum OnOff {
         /// On.
         On = "on",
@@ -14,7 +14,7 @@ words! {
 }
 
 words! {
-    /// A yes or no that is an element of its own.
+    /// Yes or no, as the value of an element that can be absent.
     pub enum YesNo {
         /// Yes.
         Yes = "yes",
@@ -23,10 +23,10 @@ words! {
     }
 }
 
-/// A feature that is on or off; given without a state it is on.
+/// A feature that is on or off. An element without `state` means on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Toggle {
-    /// On, off or unsaid.
+    /// On, off or absent.
     pub state: Option<OnOff>,
 }
 

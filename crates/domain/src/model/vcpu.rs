@@ -1,4 +1,4 @@
-//! `<vcpu>`: the virtual CPUs.
+//! `<vcpu>`, `<vcpus>`: the virtual CPUs.
 
 use crate::model::idset::IdSet;
 use crate::xml::span::SourceSpan;
@@ -6,25 +6,25 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Who places the virtual CPUs.
+    /// The chooser of CPUs or NUMA nodes of the host.
     pub enum Placement {
-        /// The `cpuset`, or the host's scheduler.
+        /// The user, by a set in the document; without a set, the host's scheduler.
         Static = "static",
         /// A placement service (numad).
         Auto = "auto",
     }
 }
 
-/// Number and placement of virtual CPUs.
+/// `<vcpu>`: number and placement of the virtual CPUs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vcpu {
-    /// Who places them.
+    /// Chooser of the host's CPUs.
     pub placement: Option<Placement>,
-    /// The host's CPUs that they may run on, as `0-3,^2,8`.
+    /// CPUs of the host on which the virtual CPUs may run.
     pub cpuset: Option<IdSet>,
-    /// How many are there at start; all when absent.
+    /// Number of virtual CPUs at start. If it is absent, all of them.
     pub current: Option<u32>,
-    /// How many there can be.
+    /// Largest number of virtual CPUs.
     pub count: Option<u32>,
 }
 
@@ -47,25 +47,25 @@ impl Element for Vcpu {
     }
 }
 
-/// `<vcpus>`: the virtual CPUs one by one.
+/// `<vcpus>`: settings of single virtual CPUs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vcpus {
-    /// Those that are said.
+    /// The settings.
     pub vcpus: Vec<SingleVcpu>,
 }
 
-/// `<vcpu>` of `<vcpus>`.
+/// `<vcpu>` of `<vcpus>`: the settings of one virtual CPU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SingleVcpu {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Its number.
+    /// Number of the virtual CPU.
     pub id: u32,
-    /// Whether it is there at start.
+    /// Presence at start.
     pub enabled: Option<bool>,
-    /// Whether it can be taken away.
+    /// Permission to unplug the virtual CPU.
     pub hotpluggable: Option<bool>,
-    /// Its place in the order in which CPUs are added, from 1.
+    /// Position in the order in which CPUs are plugged in, from 1.
     pub order: Option<u32>,
 }
 
