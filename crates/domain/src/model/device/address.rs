@@ -1,59 +1,59 @@
-//! `<address>`: where a device is within the guest.
+//! `<address>`: the position of a device within the guest.
 
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
-/// Where a device is within the guest.
+/// The position of a device within the guest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Address {
-    /// On a PCI bus.
+    /// A function on a PCI bus.
     Pci(PciAddress),
-    /// On a disk controller.
+    /// A unit of a disk controller.
     Drive(DriveAddress),
-    /// On the bus of the machine's virtio-mmio devices.
+    /// A virtio-mmio device of the machine.
     VirtioMmio,
-    /// On a channel subsystem of Z.
+    /// A device of a channel subsystem (Z).
     Ccw(CcwAddress),
-    /// On a USB bus.
+    /// A port of a USB bus.
     Usb(UsbAddress),
-    /// A port of a virtio-serial controller.
+    /// virtio-serial controller.
     VirtioSerial(VirtioSerialAddress),
-    /// A slot of a smart card controller.
+    /// Smart card controller.
     Ccid(CcidAddress),
-    /// On the ISA bus.
+    /// I/O port and interrupt on the ISA bus.
     Isa(IsaAddress),
-    /// On the virtual I/O bus of Power.
+    /// A register of the virtual I/O bus (Power).
     SpaprVio(SpaprVioAddress),
-    /// A slot of the memory.
+    /// A slot and an address of the memory.
     Dimm(DimmAddress),
-    /// Nowhere: the host gives the device away, and the guest does not see it.
+    /// No position: the host gives the device away, and the guest does not see it.
     Unassigned,
 }
 
 words! {
-    /// The kinds of address.
+    /// The kind of an address.
     pub enum AddressType {
-        /// On a PCI bus.
+        /// PCI.
         Pci = "pci",
-        /// On a disk controller.
+        /// Disk controller.
         Drive = "drive",
-        /// On the bus of the machine's virtio-mmio devices.
+        /// virtio-mmio.
         VirtioMmio = "virtio-mmio",
-        /// On a channel subsystem of Z.
+        /// Channel subsystem (Z).
         Ccw = "ccw",
-        /// On a USB bus.
+        /// USB.
         Usb = "usb",
         /// A port of a virtio-serial controller.
         VirtioSerial = "virtio-serial",
         /// A slot of a smart card controller.
         Ccid = "ccid",
-        /// On the ISA bus.
+        /// ISA.
         Isa = "isa",
-        /// On the virtual I/O bus of Power.
+        /// Virtual I/O bus (Power).
         SpaprVio = "spapr-vio",
-        /// A slot of the memory.
+        /// Memory slot.
         Dimm = "dimm",
-        /// Nowhere.
+        /// No position.
         Unassigned = "unassigned",
     }
 }
@@ -61,11 +61,11 @@ words! {
 /// A PCI address within the guest. `bus` is the index of a PCI controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PciAddress {
-    /// The address; nothing said means that `complete` chooses it.
+    /// The address. If it is absent, `complete` chooses one.
     pub address: Option<passthru_pci::Address>,
-    /// Whether the slot has more functions than the first.
+    /// Presence of further functions in the slot.
     pub multifunction: Option<bool>,
-    /// What Z's PCI functions have besides.
+    /// Ids of the function on Z.
     pub zpci: Option<Zpci>,
 }
 
@@ -81,7 +81,7 @@ pub struct Zpci {
 /// An address on a channel subsystem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CcwAddress {
-    /// Channel subsystem, to 0xfe, which is the virtual devices' own.
+    /// Channel subsystem, up to 0xfe, which is for virtual devices.
     pub cssid: u8,
     /// Subchannel set, 0 to 3.
     pub ssid: u8,
@@ -94,19 +94,19 @@ pub struct CcwAddress {
 pub struct UsbAddress {
     /// Index of the USB controller.
     pub bus: Option<u32>,
-    /// Port, with those of the hubs before it: `1.2`.
+    /// Port, with the ports of the hubs before it: `1.2`.
     pub port: Option<String>,
-    /// What `complete` chose of it, which is not written down.
+    /// Parts that `complete` chose. They are not written.
     pub chosen: ChosenUsbParts,
 }
 
-/// What of a USB address is nobody's wish, and is chosen anew each time.
+/// The parts of a USB address that `complete` chooses anew each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ChosenUsbParts {
     /// None.
     #[default]
     None,
-    /// The port, on a bus that was said.
+    /// The port, on a bus that the user gave.
     Port,
     /// Bus and port.
     BusAndPort,
@@ -119,7 +119,7 @@ pub struct VirtioSerialAddress {
     pub controller: Option<u32>,
     /// Bus of the controller.
     pub bus: Option<u32>,
-    /// Port, from 1; 0 is for a console.
+    /// Port, from 1. Port 0 is for a console.
     pub port: Option<u32>,
 }
 
@@ -132,28 +132,28 @@ pub struct CcidAddress {
     pub slot: Option<u32>,
 }
 
-/// A place on the ISA bus.
+/// I/O port and interrupt on the ISA bus.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IsaAddress {
     /// First I/O port.
     pub iobase: Option<u32>,
-    /// Interrupt.
+    /// Number of the interrupt.
     pub irq: Option<u32>,
 }
 
-/// A place on the virtual I/O bus.
+/// A register of the virtual I/O bus (Power).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SpaprVioAddress {
     /// Register.
     pub reg: Option<u64>,
 }
 
-/// A place in the guest's memory.
+/// A slot and an address of the guest's memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DimmAddress {
     /// Slot.
     pub slot: Option<u32>,
-    /// Address in the guest's memory.
+    /// Start address in the guest's memory.
     pub base: Option<u64>,
 }
 
@@ -171,7 +171,7 @@ pub struct DriveAddress {
 }
 
 impl Address {
-    /// Returns the kind.
+    /// Returns the kind of the address.
     pub const fn kind(&self) -> AddressType {
         match self {
             Self::Pci(_) => AddressType::Pci,
@@ -188,7 +188,7 @@ impl Address {
         }
     }
 
-    /// Makes an empty address of a kind.
+    /// Creates an empty address of a kind.
     fn of(kind: AddressType) -> Self {
         match kind {
             AddressType::Pci => Self::Pci(PciAddress::default()),
@@ -205,7 +205,7 @@ impl Address {
         }
     }
 
-    /// Returns the PCI address, where it is one and it is known.
+    /// Returns the PCI address, if the address is of that kind and complete.
     pub fn pci(&self) -> Option<passthru_pci::Address> {
         match self {
             Self::Pci(pci) => pci.address,
@@ -260,7 +260,7 @@ impl Element for Zpci {
     }
 }
 
-/// Visits an attribute that is written in hexadecimal, with at least so many digits.
+/// Visits a hexadecimal attribute, written with at least `WIDTH` digits.
 fn hex<T, const WIDTH: usize>(name: &'static str, slot: &mut Option<T>, v: &mut dyn Visitor)
 where
     T: TryFrom<u64> + Copy + Into<u64>,
@@ -270,8 +270,8 @@ where
     *slot = number.map(|n| n.0);
 }
 
-/// Visits `domain`, `bus`, `slot` and `function`: those that are left out are zero, and all left
-/// out is no address. Returns whether any is there.
+/// Visits `domain`, `bus`, `slot` and `function`. Absent attributes are zero; if all are absent, so
+/// is the address. Returns whether an attribute is present.
 pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Visitor) -> bool {
     let mut domain = slot.map(|a| Hex::<u32, 4>(a.domain));
     let mut bus = slot.map(|a| Hex::<u8, 2>(a.bus));
@@ -308,9 +308,9 @@ impl DriveAddress {
 }
 
 impl CcwAddress {
-    /// The channel subsystem of virtual devices.
+    /// Channel subsystem of virtual devices.
     pub const VIRTUAL: u8 = 0xfe;
-    /// The last subchannel set.
+    /// Largest number of a subchannel set.
     pub const LAST_SET: u8 = 3;
 
     fn visit(&mut self, v: &mut dyn Visitor) {

@@ -1,4 +1,4 @@
-//! `<audio>`: where the guest's sound goes on the host.
+//! `<audio>`: outputs of the guest's sound on the host.
 
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
@@ -6,9 +6,9 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// A host's sound system.
+    /// A sound system of the host.
     pub enum AudioType {
-        /// None: silence.
+        /// No sound.
         None = "none",
         /// ALSA.
         Alsa = "alsa",
@@ -24,29 +24,29 @@ words! {
         Pipewire = "pipewire",
         /// SDL.
         Sdl = "sdl",
-        /// The client of SPICE.
+        /// The SPICE client.
         Spice = "spice",
-        /// A file.
+        /// A WAV file.
         File = "file",
-        /// The clients of D-Bus.
+        /// The D-Bus clients.
         Dbus = "dbus",
     }
 }
 
 words! {
-    /// Format of a sample.
+    /// The format of a sample.
     pub enum AudioFormat {
-        /// 8 bits with a sign.
+        /// 8 bits, signed.
         S8 = "s8",
-        /// 8 bits.
+        /// 8 bits, unsigned.
         U8 = "u8",
-        /// 16 bits with a sign.
+        /// 16 bits, signed.
         S16 = "s16",
-        /// 16 bits.
+        /// 16 bits, unsigned.
         U16 = "u16",
-        /// 32 bits with a sign.
+        /// 32 bits, signed.
         S32 = "s32",
-        /// 32 bits.
+        /// 32 bits, unsigned.
         U32 = "u32",
         /// Floating point.
         F32 = "f32",
@@ -54,7 +54,7 @@ words! {
 }
 
 words! {
-    /// SDL's way to the sound card.
+    /// SDL's sound driver.
     pub enum SdlDriver {
         /// EsounD.
         Esd = "esd",
@@ -67,74 +67,74 @@ words! {
     }
 }
 
-/// A way for sound.
+/// `<audio>`: an output of the guest's sound on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audio {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Number, from 1, by which sound cards name it.
+    /// Number from 1, by which sound cards refer to the output.
     pub id: u32,
-    /// The host's sound system.
+    /// Sound system of the host.
     pub kind: Option<AudioType>,
-    /// Microseconds between two looks at the sound card.
+    /// Polling interval of the sound card in microseconds.
     pub timer_period: Option<u32>,
-    /// Server of PulseAudio or JACK.
+    /// Name of the PulseAudio or JACK server.
     pub server_name: Option<String>,
-    /// SDL's way to the sound card.
+    /// SDL's sound driver.
     pub driver: Option<SdlDriver>,
-    /// The file.
+    /// Path of the file.
     pub path: Option<String>,
-    /// Runtime folder of PipeWire.
+    /// Runtime directory of PipeWire.
     pub runtime_dir: Option<String>,
-    /// Whether OSS's memory is mapped.
+    /// Memory-mapped access (OSS).
     pub try_mmap: Option<bool>,
-    /// Whether OSS's device is opened alone.
+    /// Exclusive access to the device (OSS).
     pub exclusive: Option<bool>,
-    /// Latency policy of OSS, 0 to 10.
+    /// Latency policy, 0 to 10 (OSS).
     pub dsp_policy: Option<u32>,
-    /// Sound from the host.
+    /// Settings for recording.
     pub input: Option<AudioSide>,
-    /// Sound to the host.
+    /// Settings for playback.
     pub output: Option<AudioSide>,
 }
 
-/// `<input>` or `<output>`.
+/// `<input>` or `<output>`: settings of one direction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AudioSide {
-    /// Whether the emulator mixes streams.
+    /// Mixing of streams by the emulator.
     pub mixing_engine: Option<bool>,
-    /// Whether the emulator sets the card's rate, format and channels.
+    /// Fixed rate, format and channels of the sound card.
     pub fixed_settings: Option<bool>,
-    /// Streams at once.
+    /// Number of simultaneous streams.
     pub voices: Option<u32>,
-    /// Microseconds that are kept.
+    /// Length of the buffer in microseconds.
     pub buffer_length: Option<u32>,
-    /// Device of the host.
+    /// Name of the host's device.
     pub dev: Option<String>,
-    /// Times that OSS's device is opened again on errors.
+    /// Attempts to reopen the device after an error (OSS).
     pub try_poll: Option<bool>,
-    /// Fragments of OSS or Core Audio.
+    /// Number of buffer fragments (OSS, Core Audio).
     pub buffer_count: Option<u32>,
-    /// Name of PulseAudio's device.
+    /// Name of the device (PulseAudio).
     pub name: Option<String>,
     /// Name of the stream.
     pub stream_name: Option<String>,
-    /// Microseconds of delay that are wanted.
+    /// Wanted latency in microseconds.
     pub latency: Option<u32>,
-    /// JACK's client.
+    /// Name of the client (JACK).
     pub client_name: Option<String>,
-    /// JACK's ports, by pattern.
+    /// Pattern of the ports to connect to (JACK).
     pub connect_ports: Option<String>,
-    /// Whether JACK's name must be the client's own.
+    /// Requirement that the client gets exactly its name (JACK).
     pub exact_name: Option<bool>,
-    /// Rate, format and channels of the card.
+    /// Fixed settings of the sound card.
     pub settings: Option<AudioSettings>,
 }
 
-/// `<settings>`.
+/// `<settings>`: rate, format and channels of a sound card.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AudioSettings {
-    /// Samples a second.
+    /// Sample rate in Hz.
     pub frequency: Option<u32>,
     /// Number of channels.
     pub channels: Option<u32>,

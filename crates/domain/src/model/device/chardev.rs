@@ -1,5 +1,5 @@
-//! `<serial>`, `<parallel>`, `<console>` and `<channel>`: devices that carry characters, and the
-//! host's end of those and of others.
+//! `<serial>`, `<parallel>`, `<console>`, `<channel>`: character devices, and the host's end of
+//! these and of other devices.
 
 use super::Info;
 use crate::model::toggle::YesNo;
@@ -9,17 +9,17 @@ use crate::xml::{Element, Visitor};
 use std::net::Ipv4Addr;
 
 words! {
-    /// What the host's end of a character device is.
+    /// The kind of a character device's host end.
     pub enum CharSourceType {
-        /// Nothing: what is written is dropped.
+        /// No host end: output is discarded.
         Null = "null",
-        /// A virtual console of the emulator's window.
+        /// A virtual console in the emulator's window.
         Vc = "vc",
         /// A pseudo terminal.
         Pty = "pty",
-        /// A device of the host.
+        /// A terminal device of the host.
         Dev = "dev",
-        /// A file that output is written to.
+        /// A file for output.
         File = "file",
         /// A pair of FIFOs.
         Pipe = "pipe",
@@ -29,15 +29,15 @@ words! {
         Udp = "udp",
         /// TCP.
         Tcp = "tcp",
-        /// A socket in the file system.
+        /// A Unix socket.
         Unix = "unix",
-        /// A channel of SPICE with a meaning of its own.
+        /// A SPICE channel for the agent or for USB redirection.
         Spicevmc = "spicevmc",
-        /// A channel of SPICE by name.
+        /// A SPICE channel with a name.
         Spiceport = "spiceport",
-        /// A terminal pair of FreeBSD; no emulator here has it.
+        /// A null modem terminal pair of FreeBSD; no supported emulator has it.
         Nmdm = "nmdm",
-        /// The emulator itself, as the agent's other side.
+        /// The emulator, as the agent's peer.
         QemuVdagent = "qemu-vdagent",
         /// D-Bus.
         Dbus = "dbus",
@@ -45,7 +45,7 @@ words! {
 }
 
 words! {
-    /// What the guest's end of a character device is.
+    /// The kind of a character device's guest end.
     pub enum CharTargetType {
         /// Serial port of a PC.
         IsaSerial = "isa-serial",
@@ -61,47 +61,47 @@ words! {
         SclpSerial = "sclp-serial",
         /// Debug port of a PC's firmware.
         IsaDebug = "isa-debug",
-        /// The first serial port, as a console.
+        /// Serial port 0, as a console.
         Serial = "serial",
         /// A port of a virtio-serial controller.
         Virtio = "virtio",
-        /// Z's console.
+        /// Console of Z.
         Sclp = "sclp",
-        /// Z's line mode console.
+        /// Line mode console of Z.
         Sclplm = "sclplm",
-        /// TCP connections of the guest to an address.
+        /// Address whose TCP connections from the guest reach the host end.
         Guestfwd = "guestfwd",
-        /// Xen's; no emulator here has it.
+        /// Xen's console; no supported emulator has it.
         Xen = "xen",
     }
 }
 
 words! {
-    /// Model of a serial port.
+    /// The model of a serial port or console.
     pub enum CharModel {
-        /// 16550A of a PC.
+        /// 16550A on ISA.
         IsaSerial = "isa-serial",
-        /// On USB.
+        /// USB serial port.
         UsbSerial = "usb-serial",
-        /// 16550A on a PCI card.
+        /// 16550A on PCI.
         PciSerial = "pci-serial",
-        /// Power's terminal.
+        /// Power's virtual terminal.
         SpaprVty = "spapr-vty",
         /// Arm's PL011.
         Pl011 = "pl011",
-        /// Z's console.
+        /// Console of Z.
         Sclpconsole = "sclpconsole",
-        /// Z's line mode console.
+        /// Line mode console of Z.
         Sclplmconsole = "sclplmconsole",
-        /// 16550A of the machine.
+        /// 16550A of the machine's board.
         Ns16550a = "16550a",
-        /// A PC's debug port.
+        /// Debug port of a PC's firmware.
         IsaDebugcon = "isa-debugcon",
     }
 }
 
 words! {
-    /// Who connects to whom.
+    /// The role of the emulator at a socket.
     pub enum SocketMode {
         /// The emulator listens.
         Bind = "bind",
@@ -111,31 +111,31 @@ words! {
 }
 
 words! {
-    /// What is spoken on a TCP connection.
+    /// The protocol of a TCP connection.
     pub enum CharProtocol {
-        /// The characters as they are.
+        /// Plain characters.
         Raw = "raw",
         /// Telnet.
         Telnet = "telnet",
-        /// Telnet, encrypted; no emulator here has it.
+        /// Encrypted telnet; no supported emulator has it.
         Telnets = "telnets",
-        /// TLS; no emulator here has it by this name.
+        /// TLS; no supported emulator has it by this name.
         Tls = "tls",
     }
 }
 
 words! {
-    /// Whether the guest has opened a channel; a state of a running guest.
+    /// The state of a channel of a running guest.
     pub enum ChannelState {
-        /// It has.
+        /// The guest has opened the channel.
         Connected = "connected",
-        /// It has not.
+        /// The guest has not opened the channel.
         Disconnected = "disconnected",
     }
 }
 
 words! {
-    /// Who draws the pointer, by the agent.
+    /// The side that draws the pointer, as the agent sees it.
     pub enum AgentMouse {
         /// The guest.
         Server = "server",
@@ -147,98 +147,98 @@ words! {
 /// A serial port, parallel port, console or channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chardev {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// `tty` attribute of a running guest's console; no effect.
+    /// Terminal of a running guest's console; no effect.
     pub tty: Option<String>,
-    /// The host's end.
+    /// Host end.
     pub backend: CharBackend,
-    /// What the guest's end is.
+    /// Guest end.
     pub target: Option<CharTarget>,
 }
 
-/// The host's end of a device that carries characters.
+/// The host end of a character device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CharBackend {
-    /// What it is.
+    /// Kind of the host end.
     pub kind: Option<CharSourceType>,
-    /// Where it is; UDP can have two, one to listen and one to send to.
+    /// Sources. UDP can have two: one for receiving, one for sending.
     pub sources: Vec<CharSource>,
-    /// What is spoken on a TCP connection.
+    /// Protocol of a TCP connection.
     pub protocol: Option<CharProtocol>,
-    /// A file that everything is also written to.
+    /// File that receives a copy of the output.
     pub log: Option<CharLog>,
 }
 
 /// `<source>` of a character device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CharSource {
-    /// Who connects to whom.
+    /// Role of the emulator at the socket.
     pub mode: Option<SocketMode>,
     /// Path of a file, socket, device or terminal.
     pub path: Option<String>,
-    /// Whether a file is appended to.
+    /// Appending to the file.
     pub append: Option<bool>,
-    /// Host of a TCP or UDP address.
+    /// Host name or address (TCP, UDP).
     pub host: Option<String>,
-    /// Its port.
+    /// Port (TCP, UDP).
     pub service: Option<String>,
-    /// Whether TCP is encrypted.
+    /// Encryption of the TCP connection.
     pub tls: Option<bool>,
-    /// Name of a channel of SPICE or D-Bus.
+    /// Name of the SPICE or D-Bus channel.
     pub channel: Option<String>,
-    /// Whether a connection that is lost is made again.
+    /// Reconnection after a lost connection.
     pub reconnect: Option<Reconnect>,
-    /// Whether the agent shares the clipboard.
+    /// Sharing of the clipboard by the agent.
     pub clipboard: Option<YesNo>,
-    /// Who draws the pointer.
+    /// Side that draws the pointer.
     pub mouse: Option<AgentMouse>,
-    /// How the host labels the file.
+    /// Security labels of the file.
     pub seclabels: Vec<SourceSeclabel>,
 }
 
-/// `<seclabel>` of a source: whether the host's security drivers relabel the file. Nothing is
-/// relabelled here.
+/// `<seclabel>` of a source: relabelling of the file by the host's security drivers. The element
+/// has no effect: files are never relabelled.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceSeclabel {
-    /// The security driver.
+    /// Name of the security driver.
     pub model: Option<String>,
-    /// Whether it labels the file.
+    /// Relabelling of the file.
     pub relabel: Option<bool>,
     /// The label.
     pub label: Option<String>,
 }
 
-/// `<reconnect>`.
+/// `<reconnect>`: reconnection after a lost connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reconnect {
-    /// Whether a connection is made again.
+    /// Reconnection.
     pub enabled: Option<bool>,
-    /// Seconds before that.
+    /// Seconds before the reconnection.
     pub timeout: Option<u32>,
 }
 
-/// `<log>`.
+/// `<log>`: a file that receives a copy of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CharLog {
-    /// The file.
+    /// Path of the file.
     pub file: Option<String>,
-    /// Whether it is appended to.
+    /// Appending to the file.
     pub append: Option<bool>,
 }
 
 /// `<target>` of a character device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CharTarget {
-    /// What the guest's end is.
+    /// Kind of the guest end.
     pub kind: Option<CharTargetType>,
-    /// Name of a channel.
+    /// Name of the channel.
     pub name: Option<String>,
-    /// Whether the guest has opened the channel; no effect.
+    /// State of the channel; no effect.
     pub state: Option<ChannelState>,
-    /// Address that the guest connects to.
+    /// Address that the guest connects to (`guestfwd`).
     pub address: Option<Address4>,
-    /// Number among its like, from 0; the port that the guest connects to.
+    /// Number of the port within its kind, from 0; for `guestfwd` the TCP port.
     pub port: Option<u32>,
     /// Model of the port.
     pub model: Option<CharModel>,
@@ -271,14 +271,14 @@ impl CharBackend {
         self.source()?.path.as_deref()
     }
 
-    /// Returns who connects to whom; whoever does not say connects.
+    /// Returns the emulator's role at the socket. The default is to connect.
     pub fn mode(&self) -> SocketMode {
         self.source()
             .and_then(|source| source.mode)
             .unwrap_or(SocketMode::Connect)
     }
 
-    /// Returns the source of UDP that is listened on, or sent to.
+    /// Returns the UDP source for receiving or for sending.
     pub fn udp(&self, mode: SocketMode) -> Option<&CharSource> {
         self.sources
             .iter()
@@ -307,7 +307,7 @@ impl CharBackend {
         }
     }
 
-    /// What the source must say, and doesn't.
+    /// Returns the parts that `<source>` needs but lacks, as text for a message.
     fn lacks(&self, kind: CharSourceType) -> Option<&'static str> {
         let source = self.source().cloned().unwrap_or_default();
         match kind {

@@ -1,4 +1,4 @@
-//! `<controller>`: buses that other devices are on.
+//! `<controller>`: a bus that other devices are on.
 
 use super::disk::QueueThreads;
 use super::{Info, VirtioOptions};
@@ -6,7 +6,7 @@ use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Kind of bus.
+    /// The kind of a controller's bus.
     pub enum ControllerType {
         /// PCI.
         Pci = "pci",
@@ -26,7 +26,7 @@ words! {
         Ccid = "ccid",
         /// NVM Express.
         Nvme = "nvme",
-        /// Xen's bus; not of KVM guests.
+        /// Xen's bus; not for KVM guests.
         Xenbus = "xenbus",
         /// ISA.
         Isa = "isa",
@@ -34,15 +34,15 @@ words! {
 }
 
 words! {
-    /// Model of a controller. Which ones fit depends on its type.
+    /// The model of a controller. The type of the controller limits the choice.
     pub enum ControllerModel {
-        /// Root bus of a conventional machine.
+        /// Root bus of a conventional PCI machine.
         PciRoot = "pci-root",
         /// Root bus of a PCI Express machine.
         PcieRoot = "pcie-root",
         /// Bridge between conventional buses.
         PciBridge = "pci-bridge",
-        /// Bridge from PCI Express to a conventional bus, old.
+        /// Bridge from PCI Express to a conventional bus (old model).
         DmiToPciBridge = "dmi-to-pci-bridge",
         /// Bridge from PCI Express to a conventional bus.
         PcieToPciBridge = "pcie-to-pci-bridge",
@@ -52,11 +52,11 @@ words! {
         PcieSwitchUpstreamPort = "pcie-switch-upstream-port",
         /// Downstream port of a switch.
         PcieSwitchDownstreamPort = "pcie-switch-downstream-port",
-        /// Another conventional root bus.
+        /// Additional conventional root bus.
         PciExpanderBus = "pci-expander-bus",
-        /// Another PCI Express root bus, with bus numbers and a NUMA node of its own.
+        /// Additional PCI Express root bus with its own bus numbers and NUMA node.
         PcieExpanderBus = "pcie-expander-bus",
-        /// No USB at all.
+        /// No USB controller.
         None = "none",
         /// USB 1 of a PIIX3.
         Piix3Uhci = "piix3-uhci",
@@ -70,11 +70,11 @@ words! {
         Ehci = "ehci",
         /// USB 2 of an ICH9.
         Ich9Ehci1 = "ich9-ehci1",
-        /// Its first companion.
+        /// First USB 1 companion of an ICH9.
         Ich9Uhci1 = "ich9-uhci1",
-        /// Its second companion.
+        /// Second USB 1 companion of an ICH9.
         Ich9Uhci2 = "ich9-uhci2",
-        /// Its third companion.
+        /// Third USB 1 companion of an ICH9.
         Ich9Uhci3 = "ich9-uhci3",
         /// USB 3 of NEC.
         NecXhci = "nec-xhci",
@@ -86,13 +86,13 @@ words! {
         Qusb2 = "qusb2",
         /// virtio-scsi.
         VirtioScsi = "virtio-scsi",
-        /// virtio with the old interface and the new one.
+        /// virtio with the legacy and the modern interface.
         VirtioTransitional = "virtio-transitional",
-        /// virtio with the new interface alone.
+        /// virtio with the modern interface only.
         VirtioNonTransitional = "virtio-non-transitional",
         /// virtio-serial.
         Virtio = "virtio",
-        /// What the machine usually has.
+        /// Usual model of the machine.
         Auto = "auto",
         /// LSI 53C895A.
         Lsilogic = "lsilogic",
@@ -106,7 +106,7 @@ words! {
         Vmpvscsi = "vmpvscsi",
         /// IBM's virtual SCSI.
         Ibmvscsi = "ibmvscsi",
-        /// NCR 53C90, soldered on.
+        /// NCR 53C90 of the machine's board.
         Ncr53c90 = "ncr53c90",
         /// Tekram DC-390.
         Dc390 = "dc390",
@@ -150,11 +150,11 @@ words! {
 /// A controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Controller {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Kind of bus.
     pub kind: Option<ControllerType>,
-    /// Number among its kind; for PCI also the number of its bus.
+    /// Number within the kind. For PCI also the number of the bus.
     pub index: Option<u32>,
     /// Model.
     pub model: Option<ControllerModel>,
@@ -166,13 +166,13 @@ pub struct Controller {
     pub serial: Option<String>,
     /// The emulated device behind a PCI controller.
     pub model_name: Option<PciModelName>,
-    /// What else is said of a PCI controller.
+    /// Further settings of a PCI controller.
     pub target: Option<ControllerTarget>,
-    /// Room above 4 GiB that a root bus keeps for devices.
+    /// 64-bit memory window of a root bus.
     pub pcihole64: Option<PciHole>,
-    /// How the controller works.
+    /// Queues, I/O threads and options of the virtio device.
     pub driver: Option<ControllerDriver>,
-    /// The USB 2 controller that this one is a companion of.
+    /// USB 2 controller that this USB 1 controller is a companion of.
     pub master: Option<UsbMaster>,
 }
 
@@ -181,57 +181,57 @@ pub struct Controller {
 pub struct ControllerDriver {
     /// Number of queues.
     pub queues: Option<u32>,
-    /// Most commands that wait at a device.
+    /// Largest number of queued commands per logical unit.
     pub cmd_per_lun: Option<u32>,
-    /// Most sectors of a request, of 512 bytes.
+    /// Largest number of 512-byte sectors per request.
     pub max_sectors: Option<u32>,
-    /// Whether requests are signalled asynchronously.
+    /// Asynchronous notification of requests (`ioeventfd`).
     pub ioeventfd: Option<bool>,
-    /// Number of the I/O thread that serves it.
+    /// Id of the I/O thread for the controller.
     pub iothread: Option<u32>,
-    /// The I/O threads that serve its queues.
+    /// I/O threads for the queues.
     pub iothreads: Option<QueueThreads>,
-    /// What every virtio device has.
+    /// Common options of virtio devices.
     pub virtio: VirtioOptions,
 }
 
 /// `<target>` of a PCI controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ControllerTarget {
-    /// Number of a bridge's or expander's chassis.
+    /// Chassis number of a bridge or expander bus.
     pub chassis_nr: Option<u8>,
     /// Chassis of a port.
     pub chassis: Option<u8>,
     /// Number of a port.
     pub port: Option<u8>,
-    /// First bus number of an expander.
+    /// First bus number of an expander bus.
     pub bus_nr: Option<u8>,
     /// Number of a host bridge (Power).
     pub index: Option<u32>,
-    /// Whether devices can be plugged into the port.
+    /// Hotplug of devices at the port.
     pub hotplug: Option<bool>,
-    /// Room that the port keeps for devices' memory, in KiB.
+    /// Memory window that the port reserves, in KiB.
     pub mem_reserve: Option<u64>,
-    /// NUMA node of an expander.
+    /// NUMA node of an expander bus.
     pub node: Option<u32>,
 }
 
-/// `<pcihole64>`: room for devices above 4 GiB.
+/// `<pcihole64>`: the 64-bit memory window of a root bus.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PciHole {
-    /// Its size.
+    /// Size of the window.
     pub size: crate::model::memory::Memory,
 }
 
-/// `<master startport=…/>`.
+/// `<master startport=…/>`: the companion's part of a USB 2 controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsbMaster {
-    /// First port of the USB 2 controller that the companion serves.
+    /// First port of the USB 2 controller that the companion drives.
     pub startport: u32,
 }
 
 impl Controller {
-    /// Makes a controller, as `complete` does.
+    /// Creates a controller without an alias and an address.
     pub fn new(kind: ControllerType, index: u32, model: Option<ControllerModel>) -> Self {
         Self {
             kind: Some(kind),

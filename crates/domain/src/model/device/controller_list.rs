@@ -15,7 +15,7 @@ pub(crate) fn sort(controllers: &mut [Controller]) {
     controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
 }
 
-/// Inserts a controller among those of its kind, by index; a USB controller before its companions.
+/// Inserts a controller among those of its kind by index, a USB controller before its companions.
 pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
     let mut at = None;
     for (n, there) in controllers

@@ -1,4 +1,4 @@
-//! `<crypto>`: a device that encrypts.
+//! `<crypto>`: a crypto device.
 
 use super::Info;
 use super::virtio::VirtioOptions;
@@ -14,7 +14,7 @@ words! {
 }
 
 words! {
-    /// Who stands behind a crypto device.
+    /// The implementation of a crypto device.
     pub enum CryptoType {
         /// QEMU.
         Qemu = "qemu",
@@ -22,7 +22,7 @@ words! {
 }
 
 words! {
-    /// What encrypts.
+    /// The provider of the cryptography.
     pub enum CryptoBackendModel {
         /// The emulator.
         Builtin = "builtin",
@@ -34,22 +34,22 @@ words! {
 /// A crypto device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Crypto {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<CryptoModel>,
-    /// Who stands behind it.
+    /// Implementation of the device.
     pub kind: Option<CryptoType>,
-    /// What encrypts.
+    /// Provider of the cryptography.
     pub backend: Option<CryptoBackend>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub driver: Option<VirtioOptions>,
 }
 
 /// `<backend>` of a crypto device.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CryptoBackend {
-    /// What encrypts.
+    /// Provider of the cryptography.
     pub model: Option<CryptoBackendModel>,
     /// Number of queues.
     pub queues: Option<u32>,

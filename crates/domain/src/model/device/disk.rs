@@ -1,4 +1,4 @@
-//! `<disk>`.
+//! `<disk>`: a disk, CD-ROM or floppy disk.
 
 use super::Info;
 use super::secret::Auth;
@@ -14,29 +14,29 @@ pub use super::disk_driver::{
 pub use super::disk_source::{DiskSource, Encryption};
 
 words! {
-    /// Where a disk's contents are.
+    /// The kind of a disk's storage.
     pub enum DiskType {
-        /// In a file.
+        /// An image file.
         File = "file",
-        /// On a block device.
+        /// A block device.
         Block = "block",
-        /// A folder, shown as a FAT disk.
+        /// A directory, shown as a FAT disk.
         Dir = "dir",
-        /// On the network.
+        /// Network storage.
         Network = "network",
-        /// In a storage pool of libvirt's.
+        /// A volume of a libvirt storage pool.
         Volume = "volume",
-        /// On an NVMe disk of the host, by the emulator's own driver.
+        /// An NVMe disk of the host, driven by the emulator itself.
         Nvme = "nvme",
-        /// With a process of its own, by shared memory.
+        /// A vhost-user process, through shared memory.
         VhostUser = "vhostuser",
-        /// On a vDPA device of the host.
+        /// A vDPA device of the host.
         VhostVdpa = "vhostvdpa",
     }
 }
 
 words! {
-    /// What the guest takes the disk for.
+    /// The kind of disk that the guest sees.
     pub enum DiskDevice {
         /// A hard disk.
         Disk = "disk",
@@ -44,13 +44,13 @@ words! {
         Cdrom = "cdrom",
         /// A floppy disk.
         Floppy = "floppy",
-        /// A SCSI disk of the host, with its commands.
+        /// A SCSI disk of the host that gets the guest's SCSI commands.
         Lun = "lun",
     }
 }
 
 words! {
-    /// Bus that a disk is on.
+    /// The bus of a disk.
     pub enum DiskBus {
         /// virtio-blk.
         Virtio = "virtio",
@@ -70,79 +70,79 @@ words! {
 }
 
 words! {
-    /// How a disk's geometry is translated by the firmware.
+    /// The firmware's translation of a disk's geometry.
     pub enum GeometryTrans {
-        /// By its size.
+        /// Translation by size.
         Auto = "auto",
-        /// Not at all.
+        /// No translation.
         None = "none",
-        /// By logical blocks.
+        /// Logical block addressing.
         Lba = "lba",
     }
 }
 
 words! {
-    /// Whether a disk is part of snapshots.
+    /// The handling of a disk in snapshots.
     pub enum DiskSnapshot {
-        /// No.
+        /// Not part of snapshots.
         No = "no",
-        /// Within the image.
+        /// A snapshot within the image.
         Internal = "internal",
-        /// Beside it.
+        /// A snapshot in another image.
         External = "external",
-        /// By hand.
+        /// A snapshot made by hand.
         Manual = "manual",
     }
 }
 
 words! {
-    /// Whether a tray is open.
+    /// The state of a disk's tray.
     pub enum Tray {
-        /// It is.
+        /// The tray is open.
         Open = "open",
-        /// It is not.
+        /// The tray is closed.
         Closed = "closed",
     }
 }
 
-/// A disk.
+/// `<disk>`: a disk, CD-ROM or floppy disk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Disk {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Where the contents are.
+    /// Kind of the storage.
     pub kind: Option<DiskType>,
-    /// What the guest takes it for; a hard disk when absent.
+    /// Kind of disk that the guest sees. If it is absent, a hard disk.
     pub device: Option<DiskDevice>,
     /// Model of a virtio disk.
     pub model: Option<VirtioModel>,
-    /// Whether the emulator may send any SCSI command.
+    /// Permission of the emulator to send any SCSI command.
     pub rawio: Option<bool>,
-    /// Which SCSI commands of the guest are let through.
+    /// Filter for SCSI commands of the guest.
     pub sgio: Option<Sgio>,
-    /// Whether it is part of snapshots.
+    /// Handling in snapshots.
     pub snapshot: Option<DiskSnapshot>,
-    /// How the image is read and written.
+    /// Format of the image, caching and I/O.
     pub driver: Option<DiskDriver>,
-    /// As whom the storage is asked.
+    /// Login to the storage server.
     pub auth: Option<Auth>,
-    /// The image.
+    /// Location of the image.
     pub source: Option<DiskSource>,
-    /// The images below it, of a chain.
+    /// Backing images of the image, nearest first.
     pub backing: Option<Box<BackingStore>>,
     /// Cylinders, heads and sectors.
     pub geometry: Option<Geometry>,
-    /// Sizes of blocks.
+    /// Block sizes.
     pub blockio: Option<BlockIo>,
     /// Bus, and name in the document.
     pub target: DiskTarget,
-    /// How fast it may be.
+    /// Limits of the throughput.
     pub iotune: Option<Box<IoTune>>,
-    /// `<readonly/>`.
+    /// `<readonly/>`: the guest cannot write.
     pub readonly: bool,
-    /// `<shareable/>`: other guests use it at the same time.
+    /// `<shareable/>`: several guests may use the disk at the same time.
     pub shareable: bool,
-    /// `<transient/>`: what is written is gone when the guest ends.
+    /// `<transient/>`: writes are lost when the guest ends.
     pub transient: bool,
     /// Serial number that the guest sees.
     pub serial: Option<String>,
@@ -152,7 +152,7 @@ pub struct Disk {
     pub vendor: Option<String>,
     /// Product that the guest sees.
     pub product: Option<String>,
-    /// How contents are encrypted.
+    /// Encryption of the contents.
     pub encryption: Option<Encryption>,
 }
 
@@ -188,41 +188,41 @@ impl Value for Wwn {
     }
 }
 
-/// `<geometry>`.
+/// `<geometry>`: the disk's geometry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Geometry {
-    /// Cylinders.
+    /// Number of cylinders.
     pub cyls: u32,
-    /// Heads.
+    /// Number of heads.
     pub heads: u32,
-    /// Sectors.
+    /// Sectors per track.
     pub secs: u32,
-    /// How the firmware translates them.
+    /// Translation by the firmware.
     pub trans: Option<GeometryTrans>,
 }
 
-/// `<blockio>`, in bytes.
+/// `<blockio>`: block sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BlockIo {
-    /// Of a block that can be addressed.
+    /// Size of an addressable block.
     pub logical_block_size: Option<u32>,
-    /// Of a block that is written at once.
+    /// Size of a block that the disk writes as a whole.
     pub physical_block_size: Option<u32>,
-    /// Of a piece that can be discarded.
+    /// Granularity of discards.
     pub discard_granularity: Option<u32>,
 }
 
-/// `<iotune>`: limits that are set once the guest runs.
+/// `<iotune>`: limits of the throughput, which are set once the guest runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IoTune {
-    /// Bytes and requests a second: in all, read, written; as a rule and in bursts, with the
-    /// bursts' lengths.
+    /// Values of [`LIMITS`]: bytes and requests per second (total, read, write), sustained and in
+    /// bursts, and the lengths of bursts in seconds.
     pub limits: [Option<u64>; 19],
-    /// Disks of the same name share their limits.
+    /// Name of a group of disks that share the limits.
     pub group_name: Option<String>,
 }
 
-/// Names of the limits of [`IoTune`].
+/// Element names of the limits of [`IoTune`].
 const LIMITS: [&str; 19] = [
     "total_bytes_sec",
     "read_bytes_sec",
@@ -245,21 +245,21 @@ const LIMITS: [&str; 19] = [
     "write_iops_sec_max_length",
 ];
 
-/// `<backingStore>`: the image below. Without a source it ends the chain.
+/// `<backingStore>`: a backing image. An element without a source ends the chain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BackingStore {
-    /// Where its contents are.
+    /// Kind of the storage.
     pub kind: Option<DiskType>,
-    /// Its format.
+    /// Format of the image.
     pub format: Option<ImageFormat>,
-    /// The image.
+    /// Location of the image.
     pub source: Option<DiskSource>,
-    /// The image below that one.
+    /// Backing image of this image.
     pub backing: Option<Box<BackingStore>>,
 }
 
 impl BackingStore {
-    /// Returns the element as XML, to be read by people or put into a document.
+    /// Returns the element as XML text.
     pub fn format(&self) -> String {
         crate::xml::writer::write("backingStore", self)
     }
@@ -268,20 +268,20 @@ impl BackingStore {
 /// `<target>` of a disk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiskTarget {
-    /// Name such as `vda`, unique in the document; its letters say the unit.
+    /// Name such as `vda`, unique in the document. The letters after the prefix give the unit.
     pub dev: String,
-    /// Bus; by the name's first letters when absent.
+    /// Bus. If it is absent, the prefix of the name determines the bus.
     pub bus: Option<DiskBus>,
-    /// Whether the tray is open.
+    /// State of the tray.
     pub tray: Option<Tray>,
-    /// Whether the guest may unplug a USB disk.
+    /// Permission to eject a USB disk.
     pub removable: Option<bool>,
-    /// Turns a minute; 1 for a disk that does not turn.
+    /// Rotations per minute; 1 for a disk without rotation.
     pub rotation_rate: Option<u16>,
 }
 
 impl DiskTarget {
-    /// Returns the number that the name stands for: 0 for `vda`, 25 for `sdz`, 26 for `hdaa`.
+    /// Returns the number of the name: 0 for `vda`, 25 for `sdz`, 26 for `hdaa`.
     pub fn index(&self) -> Option<u32> {
         let prefix = if self.dev.starts_with("xvd") { 3 } else { 2 };
         let letters = self
@@ -340,7 +340,7 @@ impl Element for Disk {
     }
 }
 
-/// A source is of the disk's type.
+/// Reports an error if the source does not fit the kind of storage.
 fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn Visitor) {
     let Some(source) = source else { return };
     let kind = kind.unwrap_or(DiskType::File);
@@ -378,7 +378,7 @@ fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn
     }
 }
 
-/// Text whose spaces count.
+/// A text that keeps its surrounding spaces.
 #[derive(Default)]
 struct Untrimmed(Option<String>);
 

@@ -1,180 +1,181 @@
-//! `<driver>` of a disk: how its image is read and written.
+//! `<driver>` of a disk: format of the image, caching and I/O.
 
 use super::virtio::VirtioOptions;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Format of an image.
+    /// The format of a disk image.
     pub enum ImageFormat {
-        /// The disk's bytes as they are.
+        /// The plain contents of the disk.
         Raw = "raw",
         /// QEMU's copy-on-write format.
         Qcow2 = "qcow2",
-        /// Bochs'.
+        /// Bochs.
         Bochs = "bochs",
-        /// Compressed, of Knoppix.
+        /// Compressed loop (Knoppix).
         Cloop = "cloop",
-        /// Apple's.
+        /// Apple disk image.
         Dmg = "dmg",
-        /// A CD-ROM's; taken as raw.
+        /// CD-ROM image; read as raw.
         Iso = "iso",
-        /// Virtual PC's.
+        /// Virtual PC.
         Vpc = "vpc",
-        /// VirtualBox's.
+        /// VirtualBox.
         Vdi = "vdi",
-        /// A FAT disk made of a folder.
+        /// FAT disk made of a directory.
         Fat = "fat",
-        /// Hyper-V's.
+        /// Hyper-V.
         Vhdx = "vhdx",
-        /// QEMU's first.
+        /// QEMU's first copy-on-write format.
         Qcow = "qcow",
-        /// QEMU's enhanced.
+        /// QEMU's enhanced disk format.
         Qed = "qed",
-        /// VMware's.
+        /// VMware.
         Vmdk = "vmdk",
-        /// Parallels'.
+        /// Parallels.
         Ploop = "ploop",
-        /// LUKS; as raw with encryption.
+        /// LUKS; read as raw with encryption.
         Luks = "luks",
     }
 }
 
 words! {
-    /// What the host caches of a disk.
+    /// The host's caching of a disk.
     pub enum CacheMode {
-        /// Emulator's default.
+        /// The emulator's default.
         Default = "default",
-        /// Nothing (O_DIRECT).
+        /// No cache (`O_DIRECT`).
         None = "none",
-        /// Reads; each write is flushed.
+        /// Cached reads; each write is flushed.
         Writethrough = "writethrough",
-        /// Reads and writes.
+        /// Cached reads and writes.
         Writeback = "writeback",
-        /// Nothing, and each write is flushed.
+        /// No cache; each write is flushed.
         Directsync = "directsync",
-        /// Reads and writes, and flushes of the guest are ignored.
+        /// Cached reads and writes; flushes of the guest are ignored.
         Unsafe = "unsafe",
     }
 }
 
 words! {
-    /// How the emulator reads and writes an image.
+    /// The emulator's way of disk I/O.
     pub enum IoMode {
-        /// By threads.
+        /// A thread pool.
         Threads = "threads",
-        /// By Linux's native asynchronous I/O.
+        /// Linux native asynchronous I/O.
         Native = "native",
-        /// By io_uring.
+        /// io_uring.
         IoUring = "io_uring",
     }
 }
 
 words! {
-    /// What becomes of the guest's discards.
+    /// The handling of the guest's discards.
     pub enum Discard {
-        /// They reach the image.
+        /// Discards reach the image.
         Unmap = "unmap",
-        /// They are ignored.
+        /// Discards are ignored.
         Ignore = "ignore",
     }
 }
 
 words! {
-    /// What becomes of blocks of zeros that the guest writes.
+    /// The handling of zero blocks that the guest writes.
     pub enum DetectZeroes {
-        /// They are written.
+        /// Zeros are written.
         Off = "off",
-        /// They are written as holes.
+        /// Zeros are written as holes.
         On = "on",
-        /// They are given back.
+        /// Zero blocks are discarded.
         Unmap = "unmap",
     }
 }
 
 words! {
-    /// What becomes of the guest when the disk fails.
+    /// The reaction to a disk error.
     pub enum ErrorPolicy {
-        /// It stops.
+        /// The guest pauses.
         Stop = "stop",
-        /// It is told.
+        /// The guest gets the error.
         Report = "report",
-        /// It is not told.
+        /// The guest does not get the error.
         Ignore = "ignore",
-        /// It stops where the disk is full, and is told of the rest.
+        /// The guest pauses if the disk is full, and gets all other errors.
         Enospace = "enospace",
     }
 }
 
 words! {
-    /// Who serves a disk.
+    /// The implementation of a disk.
     pub enum DiskDriverName {
         /// QEMU.
         Qemu = "qemu",
     }
 }
 
-/// `<driver>` of a disk.
+/// `<driver>` of a disk: format of the image, caching and I/O.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiskDriver {
-    /// Always `qemu`.
+    /// Implementation, always `qemu`.
     pub name: Option<DiskDriverName>,
-    /// Format of the image; raw when absent, never probed.
+    /// Format of the image. If it is absent, raw; the format is never probed.
     pub format: Option<ImageFormat>,
-    /// What the host caches.
+    /// Caching by the host.
     pub cache: Option<CacheMode>,
-    /// What becomes of the guest when a write fails.
+    /// Reaction to a failed write.
     pub error_policy: Option<ErrorPolicy>,
-    /// What becomes of it when a read fails.
+    /// Reaction to a failed read.
     pub rerror_policy: Option<ErrorPolicy>,
-    /// How it is read and written.
+    /// The emulator's way of disk I/O.
     pub io: Option<IoMode>,
-    /// Whether requests are signalled asynchronously.
+    /// Asynchronous notification of requests (`ioeventfd`).
     pub ioeventfd: Option<bool>,
-    /// Whether guest and host tell each other when to signal.
+    /// Suppression of unneeded notifications (`event_idx`).
     pub event_idx: Option<bool>,
-    /// Whether what is read of an image below is copied up.
+    /// Copying of blocks that were read from a backing image.
     pub copy_on_read: Option<bool>,
-    /// What becomes of discards.
+    /// Handling of discards.
     pub discard: Option<Discard>,
-    /// Number of the I/O thread that serves it.
+    /// Id of the I/O thread for the disk.
     pub iothread: Option<u32>,
-    /// What becomes of zeros.
+    /// Handling of zero blocks.
     pub detect_zeroes: Option<DetectZeroes>,
-    /// Number of queues of a virtio disk.
+    /// Number of queues (virtio).
     pub queues: Option<u16>,
-    /// Length of a queue.
+    /// Length of a queue (virtio).
     pub queue_size: Option<u32>,
-    /// Whether discarded clusters stay the image's.
+    /// Retention of discarded clusters in the image (qcow2).
     pub discard_no_unref: Option<bool>,
-    /// Options of a virtio disk.
+    /// Options of the virtio device.
     pub virtio: VirtioOptions,
-    /// The I/O threads that serve its queues.
+    /// I/O threads for the queues.
     pub iothreads: Option<QueueThreads>,
-    /// What is kept of the image's tables.
+    /// Cache of the image's tables (qcow2).
     pub metadata_cache: Option<MetadataCache>,
 }
 
-/// `<iothreads>` of a driver.
+/// `<iothreads>` of a driver: I/O threads for the queues.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueThreads {
     /// The threads.
     pub iothreads: Vec<QueueThread>,
 }
 
-/// `<iothread>` of a driver.
+/// `<iothread>` of a driver: one I/O thread with its queues.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueThread {
-    /// Number of the thread.
+    /// Id of the I/O thread.
     pub id: u32,
-    /// Numbers of the queues that it serves; with none at all they are shared out.
+    /// Numbers of the queues. If no thread has a list, the queues are distributed among the
+    /// threads.
     pub queues: Vec<u32>,
 }
 
-/// `<metadata_cache>`.
+/// `<metadata_cache>`: the cache of the image's tables (qcow2).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetadataCache {
-    /// At most.
+    /// Largest size of the cache.
     pub max_size: Option<crate::model::memory::Memory>,
 }
 
@@ -225,7 +226,7 @@ impl Element for MetadataCache {
     }
 }
 
-/// An amount in bytes, unless it says otherwise.
+/// An amount of memory that is written in bytes.
 #[derive(Default)]
 struct Bytes(crate::model::memory::Memory);
 

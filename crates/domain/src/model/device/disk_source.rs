@@ -1,4 +1,4 @@
-//! `<source>` of a disk, and of an image below: where the contents are.
+//! `<source>` of a disk or backing image: the location of the contents.
 
 use super::address::visit_pci;
 use super::chardev::{Reconnect, SourceSeclabel};
@@ -10,13 +10,13 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Protocol of storage on the network.
+    /// The protocol of network storage.
     pub enum NetworkProtocol {
         /// Network block device.
         Nbd = "nbd",
-        /// Ceph's block device.
+        /// Ceph's RADOS block device.
         Rbd = "rbd",
-        /// Sheepdog; gone.
+        /// Sheepdog; no longer in QEMU.
         Sheepdog = "sheepdog",
         /// Gluster.
         Gluster = "gluster",
@@ -30,11 +30,11 @@ words! {
         Ftp = "ftp",
         /// FTPS.
         Ftps = "ftps",
-        /// TFTP; gone.
+        /// TFTP; no longer in QEMU.
         Tftp = "tftp",
         /// SSH.
         Ssh = "ssh",
-        /// Veritas HyperScale; gone.
+        /// Veritas HyperScale; no longer in QEMU.
         Vxhs = "vxhs",
         /// NFS.
         Nfs = "nfs",
@@ -42,21 +42,21 @@ words! {
 }
 
 words! {
-    /// How a host of storage is reached.
+    /// The transport to a host of network storage.
     pub enum HostTransport {
-        /// By TCP.
+        /// TCP.
         Tcp = "tcp",
-        /// By a socket in the file system.
+        /// A Unix socket.
         Unix = "unix",
-        /// By RDMA.
+        /// RDMA.
         Rdma = "rdma",
     }
 }
 
 words! {
-    /// What a `<source type=…>` is.
+    /// The kind of a `<source type=…>`.
     pub enum DiskSourceType {
-        /// A socket in the file system.
+        /// A Unix socket.
         Unix = "unix",
         /// A PCI function.
         Pci = "pci",
@@ -64,23 +64,23 @@ words! {
 }
 
 words! {
-    /// How contents are encrypted.
+    /// The encryption of an image's contents.
     pub enum EncryptionFormat {
-        /// As the format does.
+        /// The usual encryption of the image's format.
         Default = "default",
-        /// qcow's own, broken.
+        /// Encryption of qcow, which is insecure.
         Qcow = "qcow",
         /// LUKS.
         Luks = "luks",
         /// LUKS 2.
         Luks2 = "luks2",
-        /// Either LUKS.
+        /// LUKS or LUKS 2.
         LuksAny = "luks-any",
     }
 }
 
 words! {
-    /// Who decrypts.
+    /// The implementation of the decryption.
     pub enum EncryptionEngine {
         /// The emulator.
         Qemu = "qemu",
@@ -90,109 +90,109 @@ words! {
 }
 
 words! {
-    /// Who connects to a helper.
+    /// The emulator's role at the socket of a reservation helper.
     pub enum ReservationsMode {
-        /// The emulator.
+        /// The emulator connects.
         Client = "client",
-        /// The helper.
+        /// The emulator listens.
         Server = "server",
     }
 }
 
-/// `<source>` of a disk.
+/// `<source>` of a disk: the location of the contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiskSource {
-    /// Path of a file.
+    /// Path of an image file.
     pub file: Option<String>,
-    /// Path of a block device, or of a vDPA device.
+    /// Path of a block device or vDPA device.
     pub dev: Option<String>,
-    /// Path of a folder that is shown as a FAT disk.
+    /// Path of a directory that is shown as a FAT disk.
     pub dir: Option<String>,
-    /// Whether a guest starts without it.
+    /// Rule for a missing image.
     pub startup_policy: Option<StartupPolicy>,
     /// Number of the image in a running guest's chain; no effect.
     pub index: Option<u32>,
-    /// Protocol.
+    /// Protocol of the network storage.
     pub protocol: Option<NetworkProtocol>,
-    /// Name of the image, in the protocol's form.
+    /// Name of the image, in the form of the protocol.
     pub name: Option<String>,
-    /// What follows the `?` of an address of HTTP.
+    /// Query of an HTTP address, after the `?`.
     pub query: Option<String>,
-    /// Whether NBD is encrypted.
+    /// Encryption of the connection (NBD).
     pub tls: Option<bool>,
-    /// Name of the host in its certificate.
+    /// Host name in the server's certificate.
     pub tls_hostname: Option<String>,
-    /// Storage pool of libvirt's.
+    /// Name of the storage pool.
     pub pool: Option<String>,
-    /// Its volume.
+    /// Name of the volume in the pool.
     pub volume: Option<String>,
-    /// What it is.
+    /// Kind of the source.
     pub kind: Option<DiskSourceType>,
     /// Path of a vhost-user socket.
     pub path: Option<String>,
-    /// Whether the PCI function is taken and given back.
+    /// Binding of the PCI function before the start, and back afterwards.
     pub managed: Option<bool>,
     /// Number of the NVMe namespace.
     pub namespace: Option<u32>,
-    /// The PCI function.
+    /// PCI function of the NVMe disk.
     pub address: Option<passthru_pci::Address>,
-    /// Hosts of the storage.
+    /// Hosts of the network storage.
     pub hosts: Vec<DiskHost>,
-    /// Snapshot of the image.
+    /// Name of a snapshot of the image.
     pub snapshot: Option<String>,
-    /// Configuration of Ceph.
+    /// Path of Ceph's configuration file.
     pub config: Option<String>,
-    /// As whom the storage is asked.
+    /// Login to the storage server.
     pub auth: Option<Auth>,
-    /// Whether the host's certificate is checked.
+    /// Check of the server's certificate.
     pub ssl_verify: Option<YesNo>,
-    /// Cookies of HTTP.
+    /// HTTP cookies.
     pub cookies: Vec<Cookie>,
-    /// Bytes that are read ahead.
+    /// Size of the read-ahead in bytes.
     pub readahead: Option<u64>,
     /// Seconds to wait for an answer.
     pub timeout: Option<u64>,
-    /// Who the host is to iSCSI.
+    /// Name of the iSCSI initiator.
     pub initiator: Option<String>,
-    /// As whom NFS is asked.
+    /// User and group for NFS.
     pub identity: Option<NfsIdentity>,
-    /// Hosts that SSH knows.
+    /// Path of SSH's file of known hosts.
     pub known_hosts: Option<String>,
-    /// Whether a connection that is lost is made again.
+    /// Reconnection after a lost connection.
     pub reconnect: Option<Reconnect>,
-    /// How contents are encrypted.
+    /// Encryption of the contents.
     pub encryption: Option<Encryption>,
-    /// Who makes persistent reservations.
+    /// Helper for persistent reservations.
     pub reservations: Option<Reservations>,
-    /// The part of the file that holds the contents.
+    /// Part of the file with the contents.
     pub slice: Option<Slice>,
-    /// How the host labels the file.
+    /// Security labels of the file.
     pub seclabels: Vec<SourceSeclabel>,
 }
 
-/// `<host>` of storage.
+/// `<host>`: a host of network storage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiskHost {
-    /// Name or address.
+    /// Name or address of the host.
     pub name: Option<String>,
-    /// Port.
+    /// Port of the host.
     pub port: Option<u16>,
-    /// How it is reached.
+    /// Transport to the host.
     pub transport: Option<HostTransport>,
-    /// Path of a socket.
+    /// Path of a Unix socket.
     pub socket: Option<String>,
 }
 
-/// `<cookie>`.
+/// `<cookie>`: an HTTP cookie.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cookie {
-    /// Name.
+    /// Name of the cookie.
     pub name: String,
-    /// Value; a secret of a kind.
+    /// Value of the cookie. The value may be a secret.
     pub value: Option<String>,
 }
 
-/// `<identity>`: a number with a plus sign, or a name of the host's.
+/// `<identity>`: user and group for NFS, each a number with a plus sign or a name of the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NfsIdentity {
     /// User.
@@ -201,53 +201,53 @@ pub struct NfsIdentity {
     pub group: Option<String>,
 }
 
-/// `<encryption>`.
+/// `<encryption>`: the encryption of an image's contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encryption {
-    /// How contents are encrypted.
+    /// Kind of encryption.
     pub format: Option<EncryptionFormat>,
-    /// Who decrypts.
+    /// Implementation of the decryption.
     pub engine: Option<EncryptionEngine>,
-    /// The keys.
+    /// Secrets with the keys.
     pub secrets: Vec<Secret>,
 }
 
-/// `<reservations>`.
+/// `<reservations>`: the helper for persistent reservations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reservations {
-    /// Whether the helper is started for the guest.
+    /// Start of a helper for the guest.
     pub managed: Option<bool>,
-    /// Where the helper is.
+    /// Socket of the helper.
     pub source: Option<ReservationsSource>,
 }
 
-/// `<source>` of reservations.
+/// `<source>` of reservations: the socket of the helper.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReservationsSource {
-    /// What it is.
+    /// Kind of the socket.
     pub kind: Option<DiskSourceType>,
-    /// Path of the helper's socket.
+    /// Path of the socket.
     pub path: Option<String>,
-    /// Who connects.
+    /// The emulator's role at the socket.
     pub mode: Option<ReservationsMode>,
 }
 
-/// `<slice>`: bytes within a file.
+/// `<slice>`: a byte range within a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slice {
-    /// Where they begin.
+    /// Start of the range.
     pub offset: u64,
-    /// How many they are.
+    /// Length of the range.
     pub size: u64,
 }
 
 impl DiskSource {
-    /// Returns the path, of a file or of a device.
+    /// Returns the path of the file or device.
     pub fn path(&self) -> Option<&str> {
         self.file.as_deref().or(self.dev.as_deref())
     }
 
-    /// Whether it says where the contents are.
+    /// Returns whether the source gives a location.
     pub fn is_said(&self) -> bool {
         self.path()
             .or(self.dir.as_deref())

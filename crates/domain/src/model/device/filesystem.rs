@@ -1,4 +1,4 @@
-//! `<filesystem>`: folders of the host in the guest.
+//! `<filesystem>`: directories of the host in the guest.
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
@@ -9,63 +9,63 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// What of the host is shown.
+    /// The kind of a file system's origin on the host.
     pub enum FilesystemType {
-        /// A folder.
+        /// A directory.
         Mount = "mount",
-        /// Files of a template, of containers.
+        /// A template, for containers.
         Template = "template",
-        /// An image, of containers.
+        /// An image file, for containers.
         File = "file",
-        /// A block device, of containers.
+        /// A block device, for containers.
         Block = "block",
-        /// Memory, of containers.
+        /// Memory, for containers.
         Ram = "ram",
-        /// A folder of the guest, of containers.
+        /// A directory of the guest, for containers.
         Bind = "bind",
-        /// A storage volume, of containers.
+        /// A storage volume, for containers.
         Volume = "volume",
     }
 }
 
 words! {
-    /// Whose files the guest's are on the host.
+    /// The owner of the guest's files on the host.
     pub enum FilesystemAccess {
-        /// Those of the guest's users.
+        /// The user ids of the guest.
         Passthrough = "passthrough",
-        /// The emulator's; owners are kept beside.
+        /// The emulator's user; the guest's owners are kept in extended attributes.
         Mapped = "mapped",
-        /// The emulator's; owners that cannot be set are lost.
+        /// The emulator's user; owners that cannot be set are lost.
         Squash = "squash",
     }
 }
 
 words! {
-    /// How devices of the host within a folder are told apart.
+    /// The handling of several devices of the host below one directory.
     pub enum Multidevs {
-        /// As the emulator does.
+        /// The emulator's default.
         Default = "default",
-        /// By other numbers.
+        /// Inode numbers are remapped.
         Remap = "remap",
-        /// Not: a second one cannot be seen.
+        /// Files on a second device are hidden.
         Forbid = "forbid",
-        /// Not: a warning is written.
+        /// Inode numbers may clash; the emulator writes a warning.
         Warn = "warn",
     }
 }
 
 words! {
-    /// Who shows a folder.
+    /// The implementation of a file system.
     pub enum FilesystemDriverType {
         /// The emulator, by 9P.
         Path = "path",
-        /// The emulator, by handles; gone.
+        /// The emulator, by file handles; no longer in QEMU.
         Handle = "handle",
-        /// A loop device, of containers.
+        /// A loop device, for containers.
         Loop = "loop",
-        /// NBD, of containers.
+        /// NBD, for containers.
         Nbd = "nbd",
-        /// Parallels', of containers.
+        /// Parallels, for containers.
         Ploop = "ploop",
         /// virtiofsd.
         Virtiofs = "virtiofs",
@@ -75,7 +75,7 @@ words! {
 }
 
 words! {
-    /// When what the guest wrote reaches the host's disk.
+    /// The time at which the guest's writes reach the host's disk.
     pub enum FilesystemWritePolicy {
         /// At once.
         Immediate = "immediate",
@@ -83,112 +83,113 @@ words! {
 }
 
 words! {
-    /// What the guest caches of a folder.
+    /// The guest's caching of a directory.
     pub enum VirtiofsCache {
-        /// Nothing.
+        /// No caching.
         None = "none",
-        /// Everything.
+        /// Unlimited caching.
         Always = "always",
     }
 }
 
 words! {
-    /// How virtiofsd shuts itself in.
+    /// The sandbox of virtiofsd.
     pub enum VirtiofsSandbox {
-        /// By a mount namespace.
+        /// A mount namespace.
         Namespace = "namespace",
-        /// By chroot.
+        /// chroot.
         Chroot = "chroot",
-        /// Not at all.
+        /// No sandbox.
         None = "none",
     }
 }
 
-/// A folder of the host.
+/// `<filesystem>`: a directory of the host in the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filesystem {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// What is shown.
+    /// Kind of the origin on the host.
     pub kind: Option<FilesystemType>,
-    /// Whose files the guest's are.
+    /// Owner of the guest's files on the host.
     pub accessmode: Option<FilesystemAccess>,
     /// Model of a virtio device.
     pub model: Option<VirtioModel>,
-    /// How devices within the folder are told apart.
+    /// Handling of several devices below the directory.
     pub multidevs: Option<Multidevs>,
-    /// Permissions of new files, in octal, of `mapped`.
+    /// Permissions of new files in octal, for `mapped`.
     pub fmode: Option<String>,
-    /// Permissions of new folders.
+    /// Permissions of new directories in octal, for `mapped`.
     pub dmode: Option<String>,
-    /// Who shows it.
+    /// Implementation of the file system.
     pub driver: Option<FilesystemDriver>,
-    /// How virtiofsd is started.
+    /// Program and settings of virtiofsd.
     pub binary: Option<Virtiofsd>,
-    /// How ids of the guest and of the host belong together.
+    /// Mapping of user and group ids.
     pub idmap: Option<Idmap>,
-    /// The folder.
+    /// Directory or socket on the host.
     pub source: Option<FilesystemSource>,
-    /// The tag by which the guest mounts it.
+    /// Tag by which the guest mounts the file system.
     pub target: Option<String>,
-    /// Whether the guest cannot write.
+    /// `<readonly/>`: the guest cannot write.
     pub readonly: bool,
 }
 
 /// `<driver>` of a filesystem.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilesystemDriver {
-    /// Who shows it; the emulator when absent.
+    /// Implementation. If it is absent, the emulator.
     pub kind: Option<FilesystemDriverType>,
-    /// When what was written reaches the disk.
+    /// Time at which writes reach the host's disk.
     pub wrpolicy: Option<FilesystemWritePolicy>,
-    /// Length of a queue of virtiofs.
+    /// Length of the queue (virtiofs).
     pub queue: Option<u32>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub virtio: VirtioOptions,
 }
 
-/// `<binary>`: virtiofsd. It is started by whoever starts the guest.
+/// `<binary>`: program and settings of virtiofsd. The process that starts the guest also starts
+/// virtiofsd.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Virtiofsd {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// Its path.
+    /// Path of the program.
     pub path: Option<String>,
-    /// Whether extended attributes are shown.
+    /// Support of extended attributes.
     pub xattr: Option<bool>,
-    /// What the guest caches.
+    /// Caching by the guest.
     pub cache: Option<VirtiofsCache>,
-    /// How it shuts itself in.
+    /// Sandbox of the program.
     pub sandbox: Option<VirtiofsSandbox>,
-    /// Which locks are the host's.
+    /// Locks that are visible to the host.
     pub lock: Option<VirtiofsLock>,
-    /// Number of its threads.
+    /// Number of threads.
     pub thread_pool: Option<u32>,
-    /// Most files that it has open.
+    /// Largest number of open files.
     pub openfiles: Option<u32>,
 }
 
-/// `<lock>`.
+/// `<lock>`: locks that are visible to the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VirtiofsLock {
     /// POSIX locks.
     pub posix: Option<bool>,
-    /// BSD locks.
+    /// BSD locks (`flock`).
     pub flock: Option<bool>,
 }
 
 /// `<source>` of a filesystem.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilesystemSource {
-    /// The folder.
+    /// Path of the directory.
     pub dir: Option<String>,
-    /// Socket of a virtiofsd that somebody else started.
+    /// Path of the socket of a running virtiofsd.
     pub socket: Option<String>,
 }
 
 impl Filesystem {
-    /// Whether virtiofsd shows it.
+    /// Returns whether virtiofsd implements the file system.
     pub fn is_virtiofs(&self) -> bool {
         self.driver.as_ref().and_then(|d| d.kind) == Some(FilesystemDriverType::Virtiofs)
     }

@@ -9,7 +9,7 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How the device is found.
+    /// The way to find a device on the host.
     pub enum HostdevMode {
         /// By its address on a bus.
         Subsystem = "subsystem",
@@ -17,81 +17,81 @@ words! {
 }
 
 words! {
-    /// What a mediated device or a SCSI target is to the guest.
+    /// The kind of device that the guest sees, for a mediated device or a SCSI target.
     pub enum HostdevModel {
         /// A PCI device.
         VfioPci = "vfio-pci",
-        /// A channel device of Z.
+        /// A channel device (Z).
         VfioCcw = "vfio-ccw",
-        /// Crypto adapters of Z.
+        /// Crypto adapters (Z).
         VfioAp = "vfio-ap",
-        /// A virtio device with the old interface and the new one.
+        /// A virtio device with the legacy and the modern interface.
         VirtioTransitional = "virtio-transitional",
-        /// A virtio device with the new interface alone.
+        /// A virtio device with the modern interface only.
         VirtioNonTransitional = "virtio-non-transitional",
     }
 }
 
 words! {
-    /// What gives the device to the guest.
+    /// The name of the interface that gives the device to the guest.
     pub enum HostdevDriverName {
         /// VFIO.
         Vfio = "vfio",
-        /// VFIO through iommufd: the seeds' spelling of `iommufd='yes'`.
+        /// VFIO through iommufd: another spelling of `iommufd='yes'`.
         Iommufd = "iommufd",
     }
 }
 
-/// A device of the host.
+/// `<hostdev>`: a device of the host, given to the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hostdev {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// How it is found.
+    /// Way to find the device on the host.
     pub mode: Option<HostdevMode>,
-    /// Its bus.
+    /// Bus of the device.
     pub kind: Option<HostdevType>,
-    /// Whether it is bound to VFIO before the start and given back after.
+    /// Binding to VFIO before the start, and back to the former driver afterwards.
     pub managed: Option<bool>,
-    /// Whether SCSI commands are looked at.
+    /// Filter for SCSI commands of the guest.
     pub sgio: Option<Sgio>,
-    /// Whether the emulator may send any SCSI command.
+    /// Permission of the emulator to send any SCSI command.
     pub rawio: Option<bool>,
-    /// What a mediated device or SCSI target is to the guest.
+    /// Kind of device that the guest sees, for a mediated device or a SCSI target.
     pub model: Option<HostdevModel>,
-    /// Whether the guest's console shows what the device draws.
+    /// Display of the device's screen in the guest's console.
     pub display: Option<bool>,
-    /// Whether the console also shows what the firmware draws before the device's driver runs.
+    /// Display of the firmware's screen before the device's driver runs.
     pub ramfb: Option<bool>,
-    /// How VFIO is used.
+    /// Interface, kernel driver and backend.
     pub driver: Option<HostdevDriver>,
-    /// The device on the host.
+    /// Identity of the device on the host.
     pub source: HostdevSource,
-    /// `<iommufdId>`: an iommufd object by name. The default one is kept as `iommufd='yes'`.
+    /// `<iommufdId>`: name of an iommufd object. `iommufd0` is parsed as `iommufd='yes'`.
     pub iommufd_id: Option<String>,
-    /// `<iommufdFd>`: number of an open VFIO cdev that the caller left open.
+    /// `<iommufdFd>`: number of an open VFIO cdev of the caller.
     pub iommufd_fd: Option<u32>,
-    /// The device's part in a pair of network devices.
+    /// Part of the device in a teaming pair.
     pub teaming: Option<Teaming>,
-    /// Whether the guest can only read the SCSI device.
+    /// `<readonly/>`: the guest cannot write to the SCSI device.
     pub readonly: bool,
-    /// Whether several guests can have the SCSI device.
+    /// `<shareable/>`: several guests may use the SCSI device.
     pub shareable: bool,
 }
 
-/// `<driver>` of a hostdev.
+/// `<driver>` of a hostdev: interface, kernel driver and backend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostdevDriver {
-    /// What gives the device to the guest.
+    /// Name of the interface.
     pub name: Option<HostdevDriverName>,
-    /// The kernel driver to bind: `vfio-pci` or a variant.
+    /// Kernel driver to bind: `vfio-pci` or a variant of it.
     pub model: Option<String>,
-    /// iommufd (yes), type1 (no) or unsaid.
+    /// Backend: iommufd (true), type1 (false), or no choice (`None`).
     pub iommufd: Option<bool>,
 }
 
 impl Hostdev {
-    /// Returns the address on the host of a PCI device.
+    /// Returns the address of a PCI device on the host.
     pub const fn pci(&self) -> Option<passthru_pci::Address> {
         match &self.source {
             HostdevSource::Pci(pci) => Some(pci.address),
@@ -99,7 +99,7 @@ impl Hostdev {
         }
     }
 
-    /// Returns the USB device, where it is one.
+    /// Returns the source of a USB device.
     pub const fn usb(&self) -> Option<&UsbSource> {
         match &self.source {
             HostdevSource::Usb(usb) => Some(usb),
@@ -107,7 +107,7 @@ impl Hostdev {
         }
     }
 
-    /// Returns the mediated device, where it is one.
+    /// Returns the source of a mediated device.
     pub const fn mdev(&self) -> Option<&MdevSource> {
         match &self.source {
             HostdevSource::Mdev(mdev) => Some(mdev),
@@ -115,17 +115,17 @@ impl Hostdev {
         }
     }
 
-    /// Whether VFIO gives the device to the guest: a PCI function or a mediated device.
+    /// Returns whether VFIO gives the device to the guest: a PCI function or a mediated device.
     pub const fn is_vfio(&self) -> bool {
         matches!(self.source, HostdevSource::Pci(_) | HostdevSource::Mdev(_))
     }
 
-    /// Whether the guest does not see the device: `<address type='unassigned'/>`.
+    /// Returns whether the guest does not see the device: `<address type='unassigned'/>`.
     pub fn is_unassigned(&self) -> bool {
         self.info.address == Some(Address::Unassigned)
     }
 
-    /// Returns the device's own word on iommufd: yes, no or unsaid.
+    /// Returns the device's own choice: iommufd (true), type1 (false), or none.
     pub fn iommufd(&self) -> Option<bool> {
         let named = self.iommufd_id.is_some() || self.iommufd_fd.is_some();
         self.driver
@@ -134,7 +134,7 @@ impl Hostdev {
             .or(named.then_some(true))
     }
 
-    /// Names the device on the host for a message: `0000:01:00.0`, `usb 14:6`.
+    /// Returns the name of the device on the host for a message: `0000:01:00.0`, `usb 14:6`.
     pub fn host_name(&self) -> String {
         match &self.source {
             HostdevSource::Pci(pci) => pci.address.to_string(),
@@ -196,7 +196,7 @@ impl Hostdev {
         }
     }
 
-    /// The seeds' spellings become upstream's, where upstream has one.
+    /// Rewrites other spellings as libvirt's, if libvirt has one.
     fn spell_as_upstream(&mut self) {
         if self.iommufd_id.as_deref() == Some(DEFAULT_IOMMUFD) {
             self.iommufd_id = None;

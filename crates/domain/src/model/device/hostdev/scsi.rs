@@ -8,66 +8,66 @@ use crate::xml::{Element, Visitor};
 /// A SCSI device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScsiSource {
-    /// How it is reached; behind an adapter of the host where nothing is said.
+    /// Way to the device. If it is absent, an adapter of the host.
     pub protocol: Option<ScsiProtocol>,
-    /// Name of the iSCSI target, with the unit behind a slash: `iqn.2026-01.org.example:disks/1`.
+    /// Name of the iSCSI target, with the unit after a slash: `iqn.2026-01.org.example:disks/1`.
     pub name: Option<String>,
-    /// Adapter of the host, as the kernel names it: `scsi_host0`.
+    /// Adapter of the host by its kernel name, such as `scsi_host0`.
     pub adapter: Option<String>,
-    /// Where the device is behind the adapter.
+    /// Address of the device behind the adapter.
     pub address: Option<ScsiHostAddress>,
-    /// Where the iSCSI target is.
+    /// Portal of the iSCSI target.
     pub host: Option<ScsiPortal>,
-    /// As whom the target is asked.
+    /// Login to the target.
     pub auth: Option<Auth>,
-    /// As what the target is asked.
+    /// Name of the initiator.
     pub initiator: Option<Initiator>,
 }
 
 words! {
-    /// How a SCSI device is reached.
+    /// The way to a SCSI device.
     pub enum ScsiProtocol {
-        /// Behind an adapter of the host.
+        /// Through an adapter of the host.
         Adapter = "adapter",
-        /// Over the network.
+        /// Through iSCSI.
         Iscsi = "iscsi",
     }
 }
 
-/// Where a device is behind an adapter.
+/// The address of a device behind an adapter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ScsiHostAddress {
-    /// Bus of the adapter.
+    /// Number of the adapter's bus.
     pub bus: u32,
-    /// Target of the bus.
+    /// Number of the target.
     pub target: u32,
-    /// Unit of the target.
+    /// Number of the unit.
     pub unit: u64,
 }
 
-/// Where an iSCSI target is.
+/// The network address of an iSCSI target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScsiPortal {
     /// Name or address of the host.
     pub name: String,
-    /// TCP port; 3260 where nothing is said.
+    /// TCP port. If it is absent, 3260.
     pub port: Option<u16>,
 }
 
-/// `<initiator>`.
+/// `<initiator>`: the name of the iSCSI initiator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Initiator {
-    /// Name of the initiator.
+    /// iSCSI qualified name of the initiator.
     pub iqn: Option<String>,
 }
 
 impl ScsiSource {
-    /// Whether the device is a unit of an iSCSI target.
+    /// Returns whether the device is a unit of an iSCSI target.
     pub fn is_iscsi(&self) -> bool {
         self.protocol == Some(ScsiProtocol::Iscsi)
     }
 
-    /// Returns the iSCSI target's name and the number of the unit.
+    /// Returns the name of the iSCSI target and the number of the unit.
     pub fn target_and_unit(&self) -> (&str, &str) {
         let name = self.name.as_deref().unwrap_or_default();
         name.rsplit_once('/').unwrap_or((name, "0"))

@@ -1,4 +1,4 @@
-//! `<source>` of a hostdev: which device of the host it is, in the way of its bus.
+//! `<source>` of a hostdev: the identity of the device on the host, by the rules of its bus.
 
 use super::scsi::ScsiSource;
 use crate::model::device::address::{AddressType, visit_pci};
@@ -8,22 +8,22 @@ use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Bus of the device.
+    /// The bus of a device of the host.
     pub enum HostdevType {
         /// PCI.
         Pci = "pci",
         /// USB.
         Usb = "usb",
-        /// SCSI: one device.
+        /// A SCSI device.
         Scsi = "scsi",
-        /// SCSI: a target that the kernel serves (vhost-scsi).
+        /// A SCSI target of the kernel (vhost-scsi).
         ScsiHost = "scsi_host",
         /// A mediated device.
         Mdev = "mdev",
     }
 }
 
-/// Which device of the host it is.
+/// The identity of a device on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HostdevSource {
     /// A PCI function.
@@ -43,61 +43,61 @@ pub enum HostdevSource {
 pub struct PciSource {
     /// Address on the host.
     pub address: passthru_pci::Address,
-    /// Whether writes to configuration space are filtered; only Xen can leave that.
+    /// Filter for writes to configuration space; only Xen can disable it.
     pub write_filtering: Option<bool>,
 }
 
-/// A USB device of the host: by what it is, or by where it is.
+/// A USB device of the host, by vendor and product or by address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsbSource {
-    /// What a guest is to do without the device.
+    /// Rule for a missing device.
     pub startup_policy: Option<StartupPolicy>,
-    /// Which resets of the guest reach the device.
+    /// Guest resets that reach the device.
     pub guest_reset: Option<GuestReset>,
-    /// Number of the vendor.
+    /// Vendor id.
     pub vendor: Option<u16>,
-    /// Number of the product.
+    /// Product id.
     pub product: Option<u16>,
-    /// Where it is on the host.
+    /// Address on the host.
     pub address: Option<UsbHostAddress>,
 }
 
-/// Where a USB device is on the host.
+/// The address of a USB device on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UsbHostAddress {
     /// Number of the bus.
     pub bus: Option<u32>,
-    /// Number of the device on the bus; another one after each plugging in.
+    /// Number of the device on the bus. The number changes when the device is plugged in again.
     pub device: Option<u32>,
-    /// Port of the bus that it is plugged into.
+    /// Port of the bus, with the ports of the hubs before it.
     pub port: Option<String>,
 }
 
 words! {
-    /// Which resets of the guest reach a USB device.
+    /// The guest resets that reach a USB device.
     pub enum GuestReset {
         /// None.
         Off = "off",
-        /// Those before the device is set up.
+        /// Resets before the device is initialized.
         Uninitialized = "uninitialized",
         /// All.
         On = "on",
     }
 }
 
-/// A SCSI target of the kernel.
+/// A SCSI target of the kernel (vhost-scsi).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScsiHostSource {
-    /// How it is served.
+    /// Implementation of the target.
     pub protocol: Option<ScsiHostProtocol>,
     /// World wide port name: `naa.` and 16 hexadecimal digits.
     pub wwpn: Option<String>,
 }
 
 words! {
-    /// How a SCSI target of the kernel is served.
+    /// The implementation of a SCSI target.
     pub enum ScsiHostProtocol {
-        /// By the kernel itself.
+        /// The host's kernel (vhost-scsi).
         Vhost = "vhost",
     }
 }
@@ -105,7 +105,7 @@ words! {
 /// A mediated device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MdevSource {
-    /// Its UUID.
+    /// UUID of the mediated device.
     pub uuid: Uuid,
 }
 
@@ -116,7 +116,7 @@ impl Default for HostdevSource {
 }
 
 impl HostdevSource {
-    /// Makes an empty source of a kind.
+    /// Creates an empty source of a kind.
     pub(super) fn of(kind: HostdevType) -> Self {
         match kind {
             HostdevType::Pci => Self::default(),
@@ -127,7 +127,7 @@ impl HostdevSource {
         }
     }
 
-    /// Visits `<source>`. Returns whether it is there.
+    /// Visits `<source>`. Returns whether the element is present.
     pub(super) fn visit(&mut self, v: &mut dyn Visitor) -> bool {
         match self {
             Self::Pci(pci) => in_place(pci, v),
@@ -161,7 +161,7 @@ impl Element for PciSource {
     }
 }
 
-/// `<address>` of the device on the host, whose type can only be `pci` and is not written.
+/// `<address>` of the device on the host. Its type can only be `pci` and is not written.
 #[derive(Default)]
 struct PciHostAddress(Option<passthru_pci::Address>);
 
@@ -246,7 +246,7 @@ impl Element for MdevSource {
     }
 }
 
-/// `<source>` of an interface that is a device of the host: its address has a type.
+/// `<source>` of an interface that is a device of the host. Its address has a type.
 #[derive(Default)]
 pub(crate) struct InterfaceSource(pub(crate) HostdevSource);
 
