@@ -1,4 +1,4 @@
-//! `<graphics>`: where the guest's screen can be seen.
+//! `<graphics>`: outputs of the guest's screen.
 
 use crate::model::toggle::{OnOff, YesNo};
 use crate::xml::span::SourceSpan;
@@ -7,9 +7,9 @@ use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How a screen is shown.
+    /// The kind of an output.
     pub enum GraphicsType {
-        /// A window on the host's desktop.
+        /// A window on the host's desktop (SDL).
         Sdl = "sdl",
         /// VNC.
         Vnc = "vnc",
@@ -17,51 +17,51 @@ words! {
         Spice = "spice",
         /// D-Bus.
         Dbus = "dbus",
-        /// Nowhere, but rendered by the host's graphics card for the others.
+        /// Rendering on the host's graphics card for the other outputs.
         EglHeadless = "egl-headless",
     }
 }
 
 words! {
-    /// What a screen's server listens on.
+    /// The kind of a server's listening address.
     pub enum ListenType {
-        /// An address.
+        /// An IP address or host name.
         Address = "address",
         /// The address of a host's network.
         Network = "network",
-        /// A socket in the file system.
+        /// A Unix socket.
         Socket = "socket",
-        /// Nothing: connections are handed over.
+        /// No address: the caller hands over connections.
         None = "none",
     }
 }
 
 words! {
-    /// Who else may see the same screen by VNC.
+    /// The rule for several VNC clients of one screen.
     pub enum SharePolicy {
-        /// Whom the client allows.
+        /// A client may ask for exclusive access.
         AllowExclusive = "allow-exclusive",
-        /// Who asks to share it.
+        /// Clients that ask for exclusive access are refused.
         ForceShared = "force-shared",
-        /// Everybody.
+        /// All clients share the screen.
         Ignore = "ignore",
     }
 }
 
 words! {
-    /// What becomes of a session when the password changes.
+    /// The handling of sessions at a change of the password.
     pub enum ConnectedPolicy {
-        /// It fails.
+        /// The change fails.
         Fail = "fail",
-        /// It ends.
+        /// Sessions end.
         Disconnect = "disconnect",
-        /// It stays.
+        /// Sessions continue.
         Keep = "keep",
     }
 }
 
 words! {
-    /// A channel of SPICE.
+    /// The name of a SPICE channel.
     pub enum SpiceChannelName {
         /// Control.
         Main = "main",
@@ -69,7 +69,7 @@ words! {
         Display = "display",
         /// Keyboard and mouse.
         Inputs = "inputs",
-        /// Pointer's shape.
+        /// Pointer shape.
         Cursor = "cursor",
         /// Sound to the client.
         Playback = "playback",
@@ -83,23 +83,23 @@ words! {
 }
 
 words! {
-    /// How a channel of SPICE is protected.
+    /// The encryption of a SPICE channel.
     pub enum SpiceMode {
-        /// By either way.
+        /// Encrypted or not, as the client chooses.
         Any = "any",
         /// Encrypted.
         Secure = "secure",
-        /// In the clear.
+        /// Not encrypted.
         Insecure = "insecure",
     }
 }
 
 words! {
-    /// How SPICE packs images.
+    /// SPICE's compression of images.
     pub enum SpiceImageCompression {
-        /// By the image, with global LZ.
+        /// By image, including global LZ.
         AutoGlz = "auto_glz",
-        /// By the image, with LZ.
+        /// By image, including LZ.
         AutoLz = "auto_lz",
         /// QUIC.
         Quic = "quic",
@@ -107,37 +107,37 @@ words! {
         Glz = "glz",
         /// LZ.
         Lz = "lz",
-        /// Not at all.
+        /// No compression.
         Off = "off",
     }
 }
 
 words! {
-    /// Whether SPICE packs images for slow connections.
+    /// SPICE's compression of images for slow connections.
     pub enum SpiceWanCompression {
-        /// Where it helps.
+        /// Compression on slow connections.
         Auto = "auto",
-        /// Never.
+        /// No compression.
         Never = "never",
-        /// Always.
+        /// Compression on all connections.
         Always = "always",
     }
 }
 
 words! {
-    /// What SPICE takes for a video.
+    /// The screen areas that SPICE streams as video.
     pub enum SpiceStreaming {
-        /// What changes often, if large.
+        /// Large areas that change often.
         Filter = "filter",
-        /// What changes often.
+        /// All areas that change often.
         All = "all",
-        /// Nothing.
+        /// None.
         Off = "off",
     }
 }
 
 words! {
-    /// Who draws the pointer.
+    /// The side that draws the pointer.
     pub enum SpiceMouse {
         /// The guest.
         Server = "server",
@@ -146,80 +146,80 @@ words! {
     }
 }
 
-/// A way to see the guest's screen.
+/// `<graphics>`: an output of the guest's screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graphics {
-    /// Where the element stands.
+    /// Source position of the element.
     pub span: SourceSpan,
-    /// How the screen is shown.
+    /// Kind of the output.
     pub kind: Option<GraphicsType>,
-    /// GraphicsPort; -1 for one that is free.
+    /// Port; -1 for a free one.
     pub port: Option<GraphicsPort>,
-    /// SPICE's encrypted port; -1 for one that is free.
+    /// Encrypted port (SPICE); -1 for a free one.
     pub tls_port: Option<GraphicsPort>,
-    /// Whether free ports are chosen.
+    /// Choice of free ports.
     pub autoport: Option<bool>,
-    /// VNC's port for web browsers; -1 for one that is free.
+    /// Port for web browsers (VNC); -1 for a free one.
     pub websocket: Option<GraphicsPort>,
-    /// Whether that one was chosen.
+    /// True if the web browser port was chosen automatically.
     pub websocket_generated: Option<bool>,
-    /// Address to listen on; the same as the first `<listen>`'s.
+    /// Address to listen on, equal to that of the first `<listen>`.
     pub listen: Option<String>,
-    /// VNC's socket; the same as a `<listen type='socket'>`.
+    /// Path of the socket (VNC), equal to that of `<listen type='socket'>`.
     pub socket: Option<String>,
-    /// Layout of the keyboard.
+    /// Keyboard layout.
     pub keymap: Option<String>,
-    /// Password of VNC or SPICE.
+    /// Password (VNC, SPICE).
     pub passwd: Option<String>,
-    /// When the password ends, in UTC.
+    /// End of the password's validity, in UTC.
     pub passwd_valid_to: Option<String>,
-    /// What becomes of a session when the password changes.
+    /// Handling of sessions at a change of the password.
     pub connected: Option<ConnectedPolicy>,
-    /// Who else may see the screen.
+    /// Rule for several clients (VNC).
     pub share_policy: Option<SharePolicy>,
-    /// Whether VNC's clients may switch the guest off.
+    /// Permission of clients to power the guest off (VNC).
     pub power_control: Option<bool>,
-    /// Milliseconds that VNC may wait for more output of the guest.
+    /// Milliseconds that the server may wait for more output of the guest (VNC).
     pub wait: Option<u32>,
-    /// How SPICE's channels are protected that do not say so.
+    /// Encryption of channels without a mode of their own (SPICE).
     pub default_mode: Option<SpiceMode>,
-    /// X display of a window.
+    /// X display of the window.
     pub display: Option<String>,
-    /// X authority of a window.
+    /// Path of the X authority file.
     pub xauth: Option<String>,
-    /// Whether a window covers the screen.
+    /// Full screen window.
     pub fullscreen: Option<bool>,
-    /// Whether D-Bus clients are connected one by one, without a bus.
+    /// Peer-to-peer connections of D-Bus clients, without a bus.
     pub p2p: Option<bool>,
     /// Address of the D-Bus bus.
     pub address: Option<String>,
-    /// What is listened on.
+    /// Listening addresses.
     pub listens: Vec<Listen>,
-    /// How SPICE's channels are protected.
+    /// Encryption by channel (SPICE).
     pub channels: Vec<SpiceChannel>,
     /// OpenGL.
     pub gl: Option<GraphicsGl>,
-    /// How SPICE packs images.
+    /// Compression of images (SPICE).
     pub image: Option<SpiceImageCompression>,
-    /// Whether SPICE packs photos for slow connections.
+    /// JPEG compression for slow connections (SPICE).
     pub jpeg: Option<SpiceWanCompression>,
-    /// Whether SPICE packs images of global LZ for slow connections.
+    /// Compression of global LZ images for slow connections (SPICE).
     pub zlib: Option<SpiceWanCompression>,
-    /// Whether SPICE packs sound.
+    /// Compression of sound (SPICE).
     pub playback: Option<OnOff>,
-    /// What SPICE takes for a video.
+    /// Screen areas that are streamed as video (SPICE).
     pub streaming: Option<SpiceStreaming>,
-    /// Who draws the pointer.
+    /// Side that draws the pointer.
     pub mouse: Option<SpiceMouse>,
-    /// Whether the clipboard is shared.
+    /// Sharing of the clipboard.
     pub clipboard: Option<YesNo>,
-    /// Whether files can be copied into the guest.
+    /// Copying of files into the guest.
     pub filetransfer: Option<YesNo>,
-    /// The audio backend that goes with VNC or D-Bus.
+    /// Id of the `<audio>` for this output (VNC, D-Bus).
     pub audio: Option<u32>,
 }
 
-/// A port, or -1 for one that is free.
+/// A port, or -1 for a free one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GraphicsPort(pub Option<u16>);
 
@@ -238,34 +238,34 @@ impl Value for GraphicsPort {
     }
 }
 
-/// `<listen>`.
+/// `<listen>`: a listening address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listen {
-    /// What is listened on.
+    /// Kind of the address.
     pub kind: Option<ListenType>,
-    /// The address.
+    /// IP address or host name.
     pub address: Option<String>,
-    /// The host's network.
+    /// Name of the host's network.
     pub network: Option<String>,
-    /// The socket.
+    /// Path of the Unix socket.
     pub socket: Option<String>,
 }
 
-/// `<channel>` of SPICE.
+/// `<channel>`: the encryption of one SPICE channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpiceChannel {
-    /// Which one.
+    /// Name of the channel.
     pub name: Option<SpiceChannelName>,
-    /// How it is protected.
+    /// Encryption of the channel.
     pub mode: Option<SpiceMode>,
 }
 
-/// `<gl>`.
+/// `<gl>`: rendering by OpenGL.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GraphicsGl {
-    /// Whether OpenGL is used.
+    /// Use of OpenGL.
     pub enable: Option<bool>,
-    /// The host's render node.
+    /// Path of the host's render node.
     pub rendernode: Option<String>,
 }
 
@@ -276,7 +276,7 @@ impl Element for Graphics {
         if v.reading() && self.kind.is_none() {
             v.error("<graphics> needs the attribute 'type'".into());
         }
-        // Which attributes there are depends on the kind; without one all of them.
+        // The kind determines the attributes. Without a kind, all of them are visited.
         let is = |kinds: &[GraphicsType], kind: Option<GraphicsType>| {
             kind.is_none_or(|k| kinds.contains(&k))
         };

@@ -1,80 +1,79 @@
-//! What every device has: an alias, an address within the guest, and what PCI devices can have
-//! besides.
+//! Common elements of devices: alias, address, boot order, and settings of PCI devices.
 
 use super::address::{Address, ChosenUsbParts};
 use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
-/// Alias and address of a device.
+/// The alias, the address and other common elements of a device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Info {
-    /// Where the device's element stands.
+    /// Source position of the device's element.
     pub span: SourceSpan,
-    /// The device's part in the boot.
+    /// Position in the boot order.
     pub boot: Option<Boot>,
-    /// `<alias name=…/>`: the device's id. `complete` gives one to every device.
+    /// `<alias name=…/>`: the device's id. `complete` gives every device an alias.
     pub alias: Option<String>,
-    /// The option ROM of a PCI device.
+    /// Option ROM of a PCI device.
     pub rom: Option<Rom>,
-    /// What ACPI tells of a PCI device.
+    /// ACPI information about a PCI device.
     pub acpi: Option<Acpi>,
-    /// Where the device is within the guest.
+    /// Address within the guest.
     pub address: Option<Address>,
 }
 
-/// `<boot>` of a device.
+/// `<boot>` of a device: the position in the boot order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Boot {
-    /// Place in the order of the boot, from 1.
+    /// Position, from 1.
     pub order: u32,
-    /// What the loader is told (Z): up to eight letters and digits.
+    /// Parameter of the boot loader (Z): up to eight letters, digits, dots and spaces.
     pub loadparm: Option<String>,
 }
 
-/// `<rom>`.
+/// `<rom>`: the option ROM of a PCI device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rom {
-    /// Whether the guest has it at all.
+    /// Presence of the ROM.
     pub enabled: Option<bool>,
-    /// Whether it is in the guest's memory map.
+    /// Mapping of the ROM into the guest's memory.
     pub bar: Option<bool>,
-    /// A file to take it from; an empty name is an old way to say that there is none.
+    /// Path of a file with the ROM. An empty path is an old spelling of `enabled='no'`.
     pub file: Option<String>,
 }
 
-/// `<acpi>` of a device.
+/// `<acpi>` of a device: ACPI information about a PCI device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acpi {
-    /// Number that names the device to the guest's system (`acpi-index`).
+    /// Number by which the guest's system names the device (`acpi-index`).
     pub index: Option<u32>,
-    /// NUMA nodes that the device makes up (`acpi-generic-initiator`).
+    /// NUMA nodes that the device provides (`acpi-generic-initiator`).
     pub nodeset: Option<crate::model::idset::IdSet>,
 }
 
 impl Info {
-    /// Returns the alias; empty before `complete`.
+    /// Returns the alias, or an empty text before `complete`.
     pub fn id(&self) -> &str {
         self.alias.as_deref().unwrap_or_default()
     }
 
-    /// Returns the device's place in the order of the boot, from 1.
+    /// Returns the position in the boot order, from 1.
     pub fn boot_order(&self) -> Option<u32> {
         self.boot.as_ref().map(|boot| boot.order)
     }
 
-    /// What every device has.
+    /// Visits the elements of every device.
     pub(crate) fn visit(&mut self, v: &mut dyn Visitor) {
         self.visit_alias(v);
         self.visit_address(v);
     }
 
-    /// The same for a device that the guest can boot from.
+    /// Visits the elements of a device that the guest can boot from.
     pub(crate) fn visit_bootable(&mut self, v: &mut dyn Visitor) {
         v.child("boot", &mut self.boot);
         self.visit(v);
     }
 
-    /// The same for a device that also can have an option ROM.
+    /// Visits the elements of a bootable PCI device, which can have an option ROM.
     pub(crate) fn visit_with_rom(&mut self, v: &mut dyn Visitor) {
         v.child("boot", &mut self.boot);
         self.visit_alias(v);
@@ -96,7 +95,8 @@ impl Info {
         }
     }
 
-    /// Whether the address is a USB port of nobody's wish: libvirt does not write it down either.
+    /// Returns whether `complete` chose bus and port of a USB address. libvirt does not write such
+    /// an address either.
     const fn has_chosen_port(&self) -> bool {
         matches!(&self.address, Some(Address::Usb(usb)) if matches!(usb.chosen, ChosenUsbParts::BusAndPort))
     }

@@ -1,4 +1,4 @@
-//! `<input>`: mice, tablets, keyboards, and those of the host.
+//! `<input>`: mice, tablets and keyboards, of the guest or of the host.
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
@@ -7,25 +7,25 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// What an input device is.
+    /// The kind of an input device.
     pub enum InputType {
-        /// A pointer that reports movements.
+        /// A pointer device that reports movements.
         Mouse = "mouse",
-        /// A pointer that reports positions.
+        /// A pointer device that reports positions.
         Tablet = "tablet",
         /// A keyboard.
         Keyboard = "keyboard",
-        /// A device of the host, as a virtio device.
+        /// A device of the host as a virtio device.
         Passthrough = "passthrough",
-        /// A device of the host, through whichever input device the guest has.
+        /// A device of the host, whose events reach any input device of the guest.
         Evdev = "evdev",
     }
 }
 
 words! {
-    /// Bus that an input device is on.
+    /// The bus of an input device.
     pub enum InputBus {
-        /// The PC's own port.
+        /// PS/2 port of the PC.
         Ps2 = "ps2",
         /// USB.
         Usb = "usb",
@@ -35,7 +35,7 @@ words! {
 }
 
 words! {
-    /// What is grabbed together with a device.
+    /// The devices that are grabbed together with a device of the host.
     pub enum InputGrab {
         /// All other devices.
         All = "all",
@@ -43,7 +43,7 @@ words! {
 }
 
 words! {
-    /// Keys that switch a device between host and guest.
+    /// The keys that switch a device between host and guest.
     pub enum GrabToggle {
         /// Both Ctrl keys.
         CtrlCtrl = "ctrl-ctrl",
@@ -60,40 +60,40 @@ words! {
     }
 }
 
-/// An input device.
+/// `<input>`: an input device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// What it is.
+    /// Kind of the device.
     pub kind: Option<InputType>,
-    /// Bus that it is on.
+    /// Bus of the device.
     pub bus: Option<InputBus>,
     /// Model of a virtio device.
     pub model: Option<VirtioModel>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub driver: Option<VirtioOptions>,
-    /// The host's device.
+    /// Device of the host.
     pub source: Option<InputSource>,
 }
 
 /// `<source>` of an input device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputSource {
-    /// Event device of the host, for `passthrough`.
+    /// Path of the host's event device, for `passthrough`.
     pub evdev: Option<String>,
-    /// Event device of the host, for `evdev`.
+    /// Path of the host's event device, for `evdev`.
     pub dev: Option<String>,
-    /// What else is grabbed.
+    /// Further devices to grab.
     pub grab: Option<InputGrab>,
-    /// Keys that switch between host and guest.
+    /// Keys that switch the device between host and guest.
     pub grab_toggle: Option<GrabToggle>,
-    /// Whether keys repeat.
+    /// Key repeat.
     pub repeat: Option<bool>,
 }
 
 impl Input {
-    /// Makes an input device, as `complete` does.
+    /// Creates an input device without an alias and an address.
     pub fn new(kind: InputType, bus: InputBus) -> Self {
         Self {
             kind: Some(kind),

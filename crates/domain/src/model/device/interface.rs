@@ -14,49 +14,49 @@ use std::fmt;
 use std::str::FromStr;
 
 words! {
-    /// What a network interface is connected to.
+    /// The kind of a network interface's connection.
     pub enum InterfaceType {
-        /// A network within the emulator (SLIRP or passt), which needs no privileges.
+        /// A user-mode network (SLIRP or passt), which needs no privileges.
         User = "user",
-        /// A tap of the host, which somebody else connects.
+        /// A tap device of the host, which the caller connects.
         Ethernet = "ethernet",
-        /// A process of its own, by shared memory.
+        /// A vhost-user process, through shared memory.
         VhostUser = "vhostuser",
-        /// Other guests: this one listens.
+        /// A TCP socket that another guest connects to.
         Server = "server",
-        /// Other guests: this one connects.
+        /// A TCP connection to another guest.
         Client = "client",
-        /// Other guests, by multicast.
+        /// A UDP multicast group of guests.
         Mcast = "mcast",
-        /// Another guest, by UDP.
+        /// A UDP connection to another guest.
         Udp = "udp",
-        /// A network of libvirt's.
+        /// A libvirt network.
         Network = "network",
         /// A bridge of the host.
         Bridge = "bridge",
-        /// A virtual network of another hypervisor's.
+        /// A virtual network of another hypervisor.
         Internal = "internal",
-        /// A device of the host, by macvtap.
+        /// A network device of the host, through macvtap.
         Direct = "direct",
-        /// A device of the host, given to the guest.
+        /// A PCI or USB network device of the host, given to the guest.
         Hostdev = "hostdev",
         /// A vDPA device of the host.
         Vdpa = "vdpa",
-        /// Nothing.
+        /// No connection.
         Null = "null",
-        /// A distributed switch of another hypervisor's.
+        /// A distributed switch of another hypervisor.
         Vds = "vds",
     }
 }
 
-/// Model of a network card.
+/// The model of a network card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceModel {
     /// virtio-net.
     Virtio,
-    /// virtio-net of versions 0.9 and 1.0.
+    /// virtio-net with the legacy and the modern interface.
     VirtioTransitional,
-    /// virtio-net of version 1.0 alone.
+    /// virtio-net with the modern interface only.
     VirtioNonTransitional,
     /// Intel 82540EM.
     E1000,
@@ -66,13 +66,13 @@ pub enum InterfaceModel {
     Igb,
     /// Realtek RTL8139.
     Rtl8139,
-    /// VMware's third.
+    /// VMware VMXNET3.
     Vmxnet3,
-    /// On USB.
+    /// USB network card.
     UsbNet,
-    /// On the virtual I/O bus of Power.
+    /// Network card on the virtual I/O bus (Power).
     SpaprVlan,
-    /// Any other, by the emulator's own name: it is taken for a conventional PCI device.
+    /// Any other model, by the emulator's name. Such a card is placed as a conventional PCI device.
     Other(String),
 }
 
@@ -90,7 +90,7 @@ impl InterfaceModel {
         Self::SpaprVlan,
     ];
 
-    /// Returns the word that stands for the model in a domain's XML.
+    /// Returns the model's word in a domain's XML.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Virtio => "virtio",
@@ -107,7 +107,7 @@ impl InterfaceModel {
         }
     }
 
-    /// Returns the model as one of virtio; nothing for others.
+    /// Returns the virtio model, or `None` for any other card.
     pub const fn virtio(&self) -> Option<VirtioModel> {
         match self {
             Self::Virtio => Some(VirtioModel::Virtio),
@@ -140,64 +140,65 @@ impl Value for InterfaceModel {
     }
 }
 
-/// A network interface.
+/// `<interface>`: a network interface.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interface {
-    /// Alias and address; those of [`Interface::hostdev`] count where there is one.
+    /// Alias and address. If [`Interface::hostdev`] is present, those of the device of the host
+    /// count.
     pub info: Info,
-    /// The device of the host that it is (type `hostdev`).
+    /// Device of the host, for type `hostdev`.
     pub hostdev: Option<Hostdev>,
-    /// What it is connected to.
+    /// Kind of the connection.
     pub kind: Option<InterfaceType>,
-    /// Hardware address; `complete` derives one from the guest's identity when absent.
+    /// Hardware address. If it is absent, `complete` derives one from the guest's identity.
     pub mac: Option<Mac>,
     /// Model of the card.
     pub model: Option<InterfaceModel>,
-    /// Whether the guest may tell the host which packets it wants.
+    /// Permission of the guest to change the host's receive filters.
     pub trust_guest_rx_filters: Option<bool>,
-    /// What it is connected to on the host.
+    /// Host end of the connection.
     pub source: Option<NetSource>,
-    /// What a switch is told of the port.
+    /// Parameters of the switch port.
     pub virtualport: Option<Virtualport>,
-    /// Addresses of the guest (`user`: of the network).
+    /// Addresses of the guest; for `user` those of the network.
     pub ips: Vec<NetIp>,
     /// Routes of the guest.
     pub routes: Vec<NetRoute>,
-    /// Ports of the host that lead to the guest.
+    /// Ports of the host that are forwarded to the guest.
     pub port_forwards: Vec<PortForward>,
-    /// A script that sets the tap up.
+    /// Path of the script that sets the tap up.
     pub script: Option<String>,
-    /// A script that takes it down.
+    /// Path of the script that takes the tap down.
     pub downscript: Option<String>,
-    /// The host's end.
+    /// Device on the host.
     pub target: Option<NetTarget>,
-    /// The guest's name of the card; no effect.
+    /// Name of the card in the guest; no effect.
     pub guest: Option<String>,
-    /// How the card works.
+    /// Implementation of the card, and its queues.
     pub driver: Option<NetDriver>,
-    /// How the host's end works.
+    /// Implementation of the host end.
     pub backend: Option<NetBackend>,
-    /// The filter of packets; it is applied by whoever makes the tap.
+    /// Packet filter; the process that creates the tap applies it.
     pub filterref: Option<Filterref>,
-    /// Bytes that may wait at the tap.
+    /// Size of the tap's send buffer in bytes.
     pub sndbuf: Option<u64>,
-    /// Whether the cable is in.
+    /// State of the cable.
     pub link: Option<LinkState>,
-    /// Largest packet.
+    /// Size of the largest packet in bytes (MTU).
     pub mtu: Option<u32>,
-    /// When the host is told of packets.
+    /// Coalescing of notifications about packets.
     pub coalesce: Option<Coalesce>,
     /// VLANs of the port.
     pub vlan: Option<Vlan>,
-    /// How fast it may be.
+    /// Limits of the bandwidth.
     pub bandwidth: Option<Bandwidth>,
-    /// Whether it is kept apart from other ports of the bridge.
+    /// Isolation from other isolated ports of the bridge.
     pub isolated: Option<bool>,
-    /// The card's part in a pair; a device of the host has its own.
+    /// Part of the card in a teaming pair. A device of the host has its own field.
     pub teaming: Option<Teaming>,
 }
 
-/// A hardware address of an Ethernet card.
+/// A hardware address (MAC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(pub [u8; 6]);
 
@@ -240,14 +241,14 @@ impl Interface {
             .map_or(&self.info, |hostdev| &hostdev.info)
     }
 
-    /// Returns alias and address, to be changed.
+    /// Returns alias and address, for changes.
     pub fn info_mut(&mut self) -> &mut Info {
         self.hostdev
             .as_mut()
             .map_or(&mut self.info, |hostdev| &mut hostdev.info)
     }
 
-    /// Returns the part in a pair.
+    /// Returns the part of the interface in a teaming pair.
     pub fn teaming(&self) -> Option<&Teaming> {
         self.hostdev
             .as_ref()

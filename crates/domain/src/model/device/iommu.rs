@@ -6,35 +6,35 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a virtual IOMMU.
+    /// The model of a virtual IOMMU.
     pub enum IommuModel {
         /// Intel VT-d.
         Intel = "intel",
-        /// AMD's.
+        /// AMD-Vi.
         Amd = "amd",
         /// virtio-iommu.
         Virtio = "virtio",
         /// Arm SMMUv3.
         Smmuv3 = "smmuv3",
-        /// The seeds' spelling of an accelerated SMMUv3 behind an expander bus.
+        /// Other spelling of an accelerated SMMUv3 on an expander bus; parsed as `smmuv3`.
         Smmuv3Dev = "smmuv3Dev",
     }
 }
 
-/// A virtual IOMMU.
+/// `<iommu>`: a virtual IOMMU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Iommu {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Model. After parsing never the seeds' `smmuv3Dev`.
+    /// Model; never `smmuv3Dev` after parsing.
     pub model: Option<IommuModel>,
-    /// What it can do.
+    /// Features of the IOMMU.
     pub driver: Option<IommuDriver>,
-    /// `<iommufd>`: the object that it works with, in the seeds' spelling.
+    /// `<iommufd>`: the iommufd object of the devices behind the IOMMU.
     pub iommufd: Option<IommuIommufd>,
 }
 
-/// `<driver>` of an IOMMU.
+/// `<driver>` of an IOMMU. The models that have a feature stand in parentheses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IommuDriver {
     /// Interrupt remapping (intel, amd).
@@ -49,21 +49,21 @@ pub struct IommuDriver {
     pub aw_bits: Option<u32>,
     /// DMA translation (intel).
     pub dma_translation: Option<bool>,
-    /// Scalable mode, which the first stage needs (intel).
+    /// Scalable mode, which first-stage translation needs (intel).
     pub scalable_mode: Option<bool>,
-    /// First-stage translation, the guest's own page tables (intel).
+    /// First-stage translation by the guest's own page tables (intel).
     pub fsts: Option<bool>,
-    /// Whether devices can share page tables with processes (intel).
+    /// Shared virtual memory: page tables shared by devices and processes (intel).
     pub svm: Option<bool>,
     /// Bits of process address space ids, 0 to 20 (intel).
     pub pasid_bits: Option<u8>,
-    /// Whether devices may pass untranslated (amd).
+    /// Untranslated DMA by choice of the guest (amd).
     pub passthrough: Option<bool>,
     /// Extended interrupt mode (amd).
     pub xtsup: Option<bool>,
-    /// Index of the root bus or expander that it serves (smmuv3).
+    /// Index of the root bus or expander bus that the IOMMU serves (smmuv3).
     pub pci_bus: Option<u32>,
-    /// Whether the host's SMMU does the translation (smmuv3).
+    /// Translation by the host's SMMU (smmuv3).
     pub accel: Option<bool>,
     /// Address translation services (smmuv3).
     pub ats: Option<AutoOnOff>,
@@ -71,22 +71,22 @@ pub struct IommuDriver {
     pub ril: Option<AutoOnOff>,
     /// Bits of substream ids, 0 to 20, or `auto` (smmuv3).
     pub ssidsize: Option<AutoNumber>,
-    /// Bits of output addresses (smmuv3).
+    /// Bits of output addresses, or `auto` (smmuv3).
     pub oas: Option<AutoNumber>,
-    /// Command queues of its own for the guest (smmuv3).
+    /// Command queues of the guest's own (smmuv3).
     pub cmdqv: Option<AutoOnOff>,
-    /// Size of the pages that it works with (virtio).
+    /// Size of the translated pages (virtio).
     pub granule: Option<Granule>,
 }
 
-/// `<granule>`: a size, or what the host has.
+/// `<granule>`: the size of the translated pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Granule {
     /// Size, in `unit`.
     pub size: Option<u32>,
     /// Unit of the size.
     pub unit: Option<GranuleUnit>,
-    /// Says that it is the host's.
+    /// Origin of the size: the host.
     pub mode: Option<GranuleMode>,
 }
 
@@ -99,7 +99,7 @@ words! {
 }
 
 words! {
-    /// Where a granule comes from.
+    /// The origin of a granule.
     pub enum GranuleMode {
         /// The host.
         Host = "host",
@@ -107,9 +107,9 @@ words! {
 }
 
 words! {
-    /// On, off, or what the host has.
+    /// On, off, or as the host.
     pub enum AutoOnOff {
-        /// What the host has.
+        /// As the host.
         Auto = "auto",
         /// On.
         On = "on",
@@ -118,12 +118,12 @@ words! {
     }
 }
 
-/// A number of bits, or what the host has.
+/// A number of bits, or as the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoNumber {
-    /// What the host has.
+    /// As the host.
     Auto,
-    /// So many bits.
+    /// Number of bits.
     Bits(u8),
 }
 
@@ -145,12 +145,12 @@ impl crate::xml::value::Value for AutoNumber {
     }
 }
 
-/// `<iommufd>` of an IOMMU.
+/// `<iommufd>` of an IOMMU: the iommufd object of the devices behind the IOMMU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IommuIommufd {
-    /// Name of the object; `iommufd0` when absent.
+    /// Name of the object. If it is absent, `iommufd0`.
     pub id: Option<String>,
-    /// Number of an open /dev/iommu that the caller left open.
+    /// Number of an open `/dev/iommu` of the caller.
     pub fd: Option<u32>,
 }
 
@@ -170,30 +170,30 @@ impl Element for Iommu {
 }
 
 impl Iommu {
-    /// Returns the index of the root bus or expander that it serves, where it serves only that one.
+    /// Returns the index of the root bus or expander bus, if the IOMMU serves only that one.
     pub fn pci_bus(&self) -> Option<u32> {
         self.driver.as_ref().and_then(|d| d.pci_bus)
     }
 
-    /// Whether the host's SMMU does the translation.
+    /// Returns whether the host's SMMU translates.
     pub fn is_accelerated(&self) -> bool {
         self.driver.as_ref().and_then(|d| d.accel) == Some(true)
     }
 
-    /// Whether the guest's own page tables are given to the host's IOMMU, which iommufd alone does.
+    /// Returns whether the host's IOMMU uses the guest's page tables, which only iommufd supports.
     pub fn needs_iommufd(&self) -> bool {
         self.is_accelerated() || self.driver.as_ref().and_then(|d| d.fsts) == Some(true)
     }
 
-    /// Returns the name of the iommufd object that it works with, where it says one.
+    /// Returns the name of the iommufd object, if the IOMMU names one.
     pub fn iommufd_id(&self) -> Option<&str> {
         self.iommufd
             .as_ref()
             .map(|i| i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD))
     }
 
-    /// The seeds' `smmuv3Dev` becomes `smmuv3` with the bus of its address and `accel='on'`; an
-    /// `<iommufd>` that says no more than the default goes.
+    /// Rewrites other spellings as libvirt's. `smmuv3Dev` becomes `smmuv3` with the bus of its
+    /// address and `accel='on'`. An `<iommufd>` equal to the default is removed.
     fn spell_as_upstream(&mut self, v: &mut dyn Visitor) {
         if self.model == Some(IommuModel::Smmuv3Dev) {
             self.model = Some(IommuModel::Smmuv3);

@@ -1,4 +1,4 @@
-//! `<memballoon>`: a device that takes memory back from the guest.
+//! `<memballoon>`: a device that takes memory from the guest and gives it back.
 
 use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
@@ -6,15 +6,15 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a memory balloon.
+    /// The model of a memory balloon.
     pub enum MemballoonModel {
         /// virtio-balloon.
         Virtio = "virtio",
-        /// Virtio 0.9 and 1.0.
+        /// virtio-balloon with the legacy and the modern interface.
         Transitional = "virtio-transitional",
-        /// Virtio 1.0 alone.
+        /// virtio-balloon with the modern interface only.
         NonTransitional = "virtio-non-transitional",
-        /// None at all.
+        /// No balloon.
         None = "none",
     }
 }
@@ -22,17 +22,17 @@ words! {
 /// The memory balloon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memballoon {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<MemballoonModel>,
-    /// Whether it gives memory back before the guest runs out of it.
+    /// Release of memory before the guest runs out of it.
     pub autodeflate: Option<bool>,
-    /// Whether the guest reports free pages.
+    /// Reports of free pages by the guest.
     pub free_page_reporting: Option<bool>,
     /// Seconds between two statistics.
     pub stats_period: Option<u32>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub driver: Option<VirtioOptions>,
 }
 
@@ -51,7 +51,7 @@ impl Element for Memballoon {
 }
 
 impl Memballoon {
-    /// Returns the model as one of virtio; nothing where there is no balloon.
+    /// Returns the virtio model, or `None` for a guest without a balloon.
     pub const fn virtio(&self) -> Option<VirtioModel> {
         match self.model {
             None | Some(MemballoonModel::None) => None,

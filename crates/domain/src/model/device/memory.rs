@@ -1,4 +1,4 @@
-//! `<memory>` of `<devices>`: memory modules, and memory that comes and goes while the guest runs.
+//! `<memory>` of `<devices>`: memory modules, and memory that can be hotplugged.
 
 use super::Info;
 use crate::model::idset::IdSet;
@@ -10,99 +10,99 @@ use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Kind of memory device.
+    /// The kind of a memory device.
     pub enum MemoryModel {
         /// A module of ordinary memory.
         Dimm = "dimm",
-        /// A module that keeps its contents, in a file of the host.
+        /// A non-volatile module, backed by a file of the host.
         Nvdimm = "nvdimm",
-        /// The same as a virtio device.
+        /// A non-volatile virtio device, backed by a file of the host.
         VirtioPmem = "virtio-pmem",
-        /// Memory that grows and shrinks in blocks.
+        /// A virtio device whose memory grows and shrinks in blocks.
         VirtioMem = "virtio-mem",
-        /// Pages of Intel's enclaves.
+        /// Memory for enclaves (Intel SGX).
         SgxEpc = "sgx-epc",
     }
 }
 
-/// A memory device.
+/// `<memory>`: a memory device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryDevice {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Kind.
+    /// Kind of the device.
     pub model: Option<MemoryModel>,
-    /// Whether other processes see what is written.
+    /// Visibility to other processes.
     pub access: Option<MemoryAccess>,
-    /// Whether contents may be thrown away at the end.
+    /// Permission to discard the contents when the guest ends.
     pub discard: Option<bool>,
     /// Identity of a module (Power).
     pub uuid: Option<Uuid>,
-    /// What the memory is made of.
+    /// Backing of the memory on the host.
     pub source: Option<MemoryDeviceSource>,
-    /// What the guest sees.
+    /// Size and NUMA node of the memory in the guest.
     pub target: MemoryTarget,
 }
 
 /// `<source>` of a memory device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryDeviceSource {
-    /// The host's nodes that it comes from.
+    /// NUMA nodes of the host.
     pub nodemask: Option<IdSet>,
-    /// Size of its pages.
+    /// Size of the host's pages.
     pub pagesize: Option<Memory>,
-    /// File that keeps the contents.
+    /// Path of the file with the contents.
     pub path: Option<String>,
-    /// What its address in the emulator is a multiple of.
+    /// Alignment of the mapping in the emulator.
     pub alignsize: Option<Memory>,
-    /// Whether the file is on memory that keeps its contents.
+    /// True if the file is on persistent memory.
     pub pmem: bool,
 }
 
 /// `<target>` of a memory device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryTarget {
-    /// Whether the memory is mapped piece by piece.
+    /// Mapping in several pieces, only as far as needed.
     pub dynamic_memslots: Option<bool>,
-    /// Size; of `virtio-mem` the most that it can have.
+    /// Size; for `virtio-mem` the largest size.
     pub size: Memory,
-    /// The guest's node that it belongs to.
+    /// NUMA node of the guest.
     pub node: Option<u32>,
-    /// The area for labels of a module that keeps its contents.
+    /// Label area of a non-volatile module.
     pub label: Option<MemoryLabel>,
-    /// Whether the guest can only read it.
+    /// Protection from writes of the guest.
     pub readonly: bool,
-    /// What `virtio-mem` grows and shrinks by.
+    /// Block size of `virtio-mem`.
     pub block: Option<Memory>,
-    /// What `virtio-mem` is to have.
+    /// Requested size of `virtio-mem`.
     pub requested: Option<Memory>,
-    /// What it has; only a running guest's description says it, and it has no effect.
+    /// Current size of `virtio-mem` in a running guest; no effect.
     pub current: Option<Memory>,
-    /// Where the memory of a virtio device is in the guest's.
+    /// Address of the memory in the guest, for virtio devices.
     pub address: Option<MemoryBase>,
 }
 
-/// `<label>`.
+/// `<label>`: the label area of a non-volatile module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryLabel {
-    /// Its size.
+    /// Size of the label area.
     pub size: Option<Memory>,
 }
 
 /// `<address base=…/>` of a `<target>`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryBase {
-    /// An address in the guest's memory.
+    /// Address in the guest's memory.
     pub base: Option<u64>,
 }
 
 impl MemoryDevice {
-    /// Whether it is a module in a slot of the memory.
+    /// Returns whether the device is a module in a memory slot.
     pub const fn has_slot(&self) -> bool {
         matches!(self.model, Some(MemoryModel::Dimm | MemoryModel::Nvdimm))
     }
 
-    /// Whether it is a virtio device.
+    /// Returns whether the device is a virtio device.
     pub const fn is_virtio(&self) -> bool {
         matches!(
             self.model,

@@ -1,4 +1,4 @@
-//! Parts of `<interface>`: what it is connected to on the host.
+//! Parts of `<interface>`: both ends of the connection.
 
 use super::chardev::Reconnect;
 use crate::xml::text::{FilePath, visit_as};
@@ -6,33 +6,33 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Who connects to whom by vhost-user, or how a device of the host is shared by macvtap.
+    /// The emulator's role at a vhost-user socket, or the mode of a macvtap device.
     pub enum NetSourceMode {
         /// The emulator listens.
         Server = "server",
         /// The emulator connects.
         Client = "client",
-        /// Packets leave the host, and come back by the switch.
+        /// Packets leave the host; an external switch sends them back (VEPA).
         Vepa = "vepa",
-        /// Guests see each other within the host.
+        /// Guests reach each other within the host.
         Bridge = "bridge",
-        /// Guests do not see each other.
+        /// Guests cannot reach each other.
         Private = "private",
-        /// The device is the guest's alone.
+        /// One guest has the host's device for itself.
         Passthrough = "passthrough",
     }
 }
 
 words! {
-    /// Kind of a vhost-user socket.
+    /// The kind of a vhost-user socket.
     pub enum NetSourceType {
-        /// A socket in the file system.
+        /// A Unix socket.
         Unix = "unix",
     }
 }
 
 words! {
-    /// Family of an address.
+    /// The family of an IP address.
     pub enum IpFamily {
         /// IPv4.
         Ipv4 = "ipv4",
@@ -42,17 +42,17 @@ words! {
 }
 
 words! {
-    /// Whether a cable is in.
+    /// The state of a cable.
     pub enum LinkState {
-        /// It is.
+        /// Connected.
         Up = "up",
-        /// It is not.
+        /// Disconnected.
         Down = "down",
     }
 }
 
 words! {
-    /// Protocol of a port.
+    /// The protocol of a forwarded port.
     pub enum PortProto {
         /// TCP.
         Tcp = "tcp",
@@ -64,33 +64,33 @@ words! {
 /// `<source>` of an interface.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetSource {
-    /// A device of the host.
+    /// Name of a network device of the host.
     pub dev: Option<String>,
-    /// A network of libvirt's.
+    /// Name of a libvirt network.
     pub network: Option<String>,
-    /// A group of its ports.
+    /// Port group of the network.
     pub portgroup: Option<String>,
-    /// The port of a running guest.
+    /// Id of a running guest's port; no effect.
     pub portid: Option<String>,
-    /// A bridge of the host.
+    /// Name of a bridge of the host.
     pub bridge: Option<String>,
     /// Kind of a vhost-user socket.
     pub kind: Option<NetSourceType>,
-    /// Its path.
+    /// Path of the vhost-user socket.
     pub path: Option<String>,
-    /// Who connects to whom, or how the host's device is shared.
+    /// The emulator's role at the socket, or the mode of the macvtap device.
     pub mode: Option<NetSourceMode>,
-    /// Address to listen at or to connect to.
+    /// Address to listen on or to connect to.
     pub address: Option<String>,
-    /// Its port.
+    /// Port to listen on or to connect to.
     pub port: Option<u16>,
-    /// The guest's own address (`udp`).
+    /// Own address of the guest (`udp`).
     pub local: Option<NetLocal>,
-    /// Whether a connection that is lost is made again.
+    /// Reconnection after a lost connection.
     pub reconnect: Option<Reconnect>,
-    /// Addresses of the host's end.
+    /// Addresses of the host end.
     pub ips: Vec<NetIp>,
-    /// Routes of the host's end.
+    /// Routes of the host end.
     pub routes: Vec<NetRoute>,
 }
 
@@ -113,7 +113,7 @@ impl Element for NetSource {
     }
 }
 
-/// `<local>`.
+/// `<local>`: the guest's own address (`udp`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetLocal {
     /// Address.
@@ -129,16 +129,16 @@ impl Element for NetLocal {
     }
 }
 
-/// `<ip>`.
+/// `<ip>`: an IP address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetIp {
     /// The address.
     pub address: Option<String>,
-    /// Its family.
+    /// Family of the address.
     pub family: Option<IpFamily>,
-    /// Bits that are the network's.
+    /// Length of the network prefix in bits.
     pub prefix: Option<u8>,
-    /// The other end's address.
+    /// Address of the other end.
     pub peer: Option<String>,
 }
 
@@ -154,20 +154,20 @@ impl Element for NetIp {
     }
 }
 
-/// `<route>`.
+/// `<route>`: a route.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetRoute {
     /// Family of the addresses.
     pub family: Option<IpFamily>,
-    /// The network.
+    /// Address of the network.
     pub address: Option<String>,
-    /// Its mask.
+    /// Mask of the network.
     pub netmask: Option<String>,
-    /// Bits that are the network's.
+    /// Length of the network prefix in bits.
     pub prefix: Option<u8>,
-    /// Where packets go.
+    /// Address of the gateway.
     pub gateway: Option<String>,
-    /// Which of several routes is taken.
+    /// Metric: among several routes the lowest one counts.
     pub metric: Option<u32>,
 }
 
@@ -182,16 +182,16 @@ impl Element for NetRoute {
     }
 }
 
-/// `<portForward>`.
+/// `<portForward>`: forwarded ports of the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PortForward {
     /// Protocol.
     pub proto: Option<PortProto>,
-    /// Address of the host that is listened at.
+    /// Address of the host to listen on.
     pub address: Option<String>,
-    /// Device of the host that is listened at.
+    /// Network device of the host to listen on.
     pub dev: Option<String>,
-    /// The ports.
+    /// Forwarded ports.
     pub ranges: Vec<PortRange>,
 }
 
@@ -207,7 +207,7 @@ impl Element for PortForward {
     }
 }
 
-/// `<range>`.
+/// `<range>`: a range of forwarded ports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PortRange {
     /// First port of the host.
@@ -216,7 +216,7 @@ pub struct PortRange {
     pub end: Option<u16>,
     /// First port of the guest.
     pub to: Option<u16>,
-    /// Whether these ports are left out.
+    /// Exclusion of these ports from the forwarding.
     pub exclude: Option<bool>,
 }
 
@@ -232,12 +232,12 @@ impl Element for PortRange {
     }
 }
 
-/// `<target>` of an interface.
+/// `<target>` of an interface: the device on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetTarget {
-    /// Name of the tap.
+    /// Name of the tap device.
     pub dev: Option<String>,
-    /// Whether the tap is made for the guest; with `no` it is there already.
+    /// Creation of the tap device for the guest. `no` means that the device exists.
     pub managed: Option<bool>,
 }
 

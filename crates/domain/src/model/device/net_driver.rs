@@ -1,4 +1,4 @@
-//! Parts of `<interface>`: who moves its packets, and how.
+//! Parts of `<interface>`: implementation of the card and of the host end.
 
 use super::virtio::VirtioOptions;
 use crate::xml::text::{FilePath, visit_as};
@@ -6,7 +6,7 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Who moves the packets of a virtio card.
+    /// The implementation of a virtio network card.
     pub enum NetDriverName {
         /// The emulator.
         Qemu = "qemu",
@@ -16,51 +16,51 @@ words! {
 }
 
 words! {
-    /// When packets that were sent are looked after.
+    /// The time at which sent packets are processed.
     pub enum TxMode {
         /// At once, in another thread.
         Iothread = "iothread",
-        /// After a while.
+        /// After a short delay.
         Timer = "timer",
     }
 }
 
 words! {
-    /// Who is at the host's end of a network within the emulator.
+    /// The implementation of a user-mode network.
     pub enum NetBackendType {
-        /// The emulator itself, by SLIRP.
+        /// The emulator (SLIRP).
         Default = "default",
-        /// passt, a process of its own.
+        /// passt, in its own process.
         Passt = "passt",
     }
 }
 
-/// `<driver>` of an interface.
+/// `<driver>` of an interface: implementation of the card, and its queues.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetDriver {
-    /// Who moves the packets.
+    /// Implementation of the card.
     pub name: Option<NetDriverName>,
-    /// When packets that were sent are looked after.
+    /// Time at which sent packets are processed.
     pub txmode: Option<TxMode>,
-    /// Whether requests are signalled asynchronously.
+    /// Asynchronous notification of requests (`ioeventfd`).
     pub ioeventfd: Option<bool>,
-    /// Whether guest and host tell each other when to signal.
+    /// Suppression of unneeded notifications (`event_idx`).
     pub event_idx: Option<bool>,
-    /// Number of pairs of queues.
+    /// Number of queue pairs.
     pub queues: Option<u32>,
-    /// Length of a queue for packets to the guest: 256, 512 or 1024.
+    /// Length of a receive queue: 256, 512 or 1024.
     pub rx_queue_size: Option<u32>,
-    /// Length of a queue for packets of the guest.
+    /// Length of a send queue.
     pub tx_queue_size: Option<u32>,
-    /// Whether packets are spread over the queues by their hash.
+    /// Distribution of packets among the queues by hash (RSS).
     pub rss: Option<bool>,
-    /// Whether the guest is told the hash.
+    /// Report of the hash to the guest.
     pub rss_hash_report: Option<bool>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub virtio: VirtioOptions,
-    /// What the host does for the guest.
+    /// Offloads that the host does for the guest.
     pub host: Option<Offloads>,
-    /// What the guest does for the host.
+    /// Offloads that the guest does for the host.
     pub guest: Option<Offloads>,
 }
 
@@ -81,12 +81,12 @@ impl Element for NetDriver {
     }
 }
 
-/// `<host>` or `<guest>`: work on packets that one side leaves to the other.
+/// `<host>` or `<guest>`: packet processing that one side leaves to the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Offloads {
     /// Checksums.
     pub csum: Option<bool>,
-    /// Segmentation of any kind.
+    /// Segmentation of any protocol.
     pub gso: Option<bool>,
     /// Segmentation of TCP over IPv4.
     pub tso4: Option<bool>,
@@ -96,7 +96,7 @@ pub struct Offloads {
     pub ecn: Option<bool>,
     /// Fragmentation of UDP.
     pub ufo: Option<bool>,
-    /// Buffers that are put together.
+    /// Mergeable receive buffers.
     pub mrg_rxbuf: Option<bool>,
 }
 
@@ -112,20 +112,20 @@ impl Element for Offloads {
     }
 }
 
-/// `<backend>` of an interface.
+/// `<backend>` of an interface: the implementation of the host end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetBackend {
-    /// Who is at the host's end.
+    /// Implementation of a user-mode network.
     pub kind: Option<NetBackendType>,
-    /// Device that taps are made by.
+    /// Path of the host's tap driver, such as `/dev/net/tun`.
     pub tap: Option<String>,
-    /// Device of the host's kernel that moves packets.
+    /// Path of the host's vhost driver, such as `/dev/vhost-net`.
     pub vhost: Option<String>,
-    /// Where passt writes what it does.
+    /// Path of passt's log.
     pub log_file: Option<String>,
-    /// Name of passt's host for the guest.
+    /// Host name that passt gives to the guest.
     pub hostname: Option<String>,
-    /// Full name of the guest.
+    /// Fully qualified name that passt gives to the guest.
     pub fqdn: Option<String>,
 }
 
@@ -140,10 +140,10 @@ impl Element for NetBackend {
     }
 }
 
-/// `<coalesce>`.
+/// `<coalesce>`: coalescing of notifications about packets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coalesce {
-    /// Of packets to the guest.
+    /// Coalescing for packets to the guest.
     pub rx: Option<CoalesceRx>,
 }
 
@@ -153,10 +153,10 @@ impl Element for Coalesce {
     }
 }
 
-/// `<rx>`.
+/// `<rx>`: coalescing for packets to the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CoalesceRx {
-    /// Most packets that wait.
+    /// Largest number of packets without a notification.
     pub frames: Option<u32>,
 }
 

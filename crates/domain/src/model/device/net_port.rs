@@ -1,21 +1,21 @@
-//! Parts of `<interface>`: what the host's switch does with its port.
+//! Parts of `<interface>`: settings of the host's switch port.
 
 use crate::model::uuid::Uuid;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How a port belongs to a VLAN.
+    /// The tagging of a port's native VLAN.
     pub enum NativeMode {
-        /// Its packets are tagged.
+        /// Packets are tagged.
         Tagged = "tagged",
-        /// They are not.
+        /// Packets are not tagged.
         Untagged = "untagged",
     }
 }
 
 words! {
-    /// Kind of a switch.
+    /// The kind of a virtual switch port.
     pub enum VirtualportType {
         /// IEEE 802.1Qbg.
         Qbg = "802.1Qbg",
@@ -28,12 +28,12 @@ words! {
     }
 }
 
-/// `<filterref>`.
+/// `<filterref>`: a packet filter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filterref {
     /// Name of the filter.
     pub filter: Option<String>,
-    /// What its variables are.
+    /// Values of the filter's variables.
     pub parameters: Vec<FilterParameter>,
 }
 
@@ -44,12 +44,12 @@ impl Element for Filterref {
     }
 }
 
-/// `<parameter>` of a filter.
+/// `<parameter>` of a filter: the value of one variable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilterParameter {
-    /// The variable.
+    /// Name of the variable.
     pub name: Option<String>,
-    /// What it is.
+    /// Value of the variable.
     pub value: Option<String>,
 }
 
@@ -60,10 +60,10 @@ impl Element for FilterParameter {
     }
 }
 
-/// `<vlan>`.
+/// `<vlan>`: VLANs of the port.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vlan {
-    /// Whether the port carries several.
+    /// Trunk port, which carries several VLANs.
     pub trunk: Option<bool>,
     /// The VLANs.
     pub tags: Vec<VlanTag>,
@@ -76,12 +76,12 @@ impl Element for Vlan {
     }
 }
 
-/// `<tag>` of a VLAN.
+/// `<tag>`: one VLAN of the port.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VlanTag {
-    /// Its number.
+    /// Number of the VLAN.
     pub id: u16,
-    /// How the port belongs to it.
+    /// Tagging of the native VLAN.
     pub native_mode: Option<NativeMode>,
 }
 
@@ -92,12 +92,12 @@ impl Element for VlanTag {
     }
 }
 
-/// `<bandwidth>`.
+/// `<bandwidth>`: limits of the bandwidth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bandwidth {
-    /// To the guest.
+    /// Limits for packets to the guest.
     pub inbound: Option<Rate>,
-    /// From the guest.
+    /// Limits for packets from the guest.
     pub outbound: Option<Rate>,
 }
 
@@ -108,16 +108,16 @@ impl Element for Bandwidth {
     }
 }
 
-/// `<inbound>` or `<outbound>`, in KiB a second and KiB.
+/// `<inbound>` or `<outbound>`: limits for one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rate {
-    /// As a rule.
+    /// Average rate in KiB per second.
     pub average: Option<u64>,
-    /// At most.
+    /// Largest rate in KiB per second.
     pub peak: Option<u64>,
-    /// At least.
+    /// Guaranteed rate in KiB per second.
     pub floor: Option<u64>,
-    /// How much at the most.
+    /// Size of a burst in KiB.
     pub burst: Option<u64>,
 }
 
@@ -130,12 +130,12 @@ impl Element for Rate {
     }
 }
 
-/// `<virtualport>`.
+/// `<virtualport>`: a virtual switch port.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Virtualport {
-    /// Kind of the switch.
+    /// Kind of the port.
     pub kind: Option<VirtualportType>,
-    /// What it is told.
+    /// Parameters of the port.
     pub parameters: Option<VirtualportParameters>,
 }
 
@@ -149,17 +149,17 @@ impl Element for Virtualport {
 /// `<parameters>` of a virtual port.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VirtualportParameters {
-    /// Manager of 802.1Qbg.
+    /// Id of the VSI manager (802.1Qbg).
     pub managerid: Option<u32>,
-    /// Type of 802.1Qbg.
+    /// Id of the VSI type (802.1Qbg).
     pub typeid: Option<u32>,
-    /// Version of that type.
+    /// Version of the VSI type (802.1Qbg).
     pub typeidversion: Option<u32>,
-    /// Instance of 802.1Qbg.
+    /// Id of the VSI instance (802.1Qbg).
     pub instanceid: Option<Uuid>,
-    /// Interface of Open vSwitch or MidoNet.
+    /// Id of the interface (Open vSwitch, MidoNet).
     pub interfaceid: Option<Uuid>,
-    /// Profile of the port.
+    /// Name of the port profile.
     pub profileid: Option<String>,
 }
 

@@ -5,15 +5,15 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a panic device.
+    /// The model of a panic device.
     pub enum PanicModel {
         /// pvpanic on ISA.
         Isa = "isa",
-        /// Power's firmware.
+        /// Firmware of Power.
         Pseries = "pseries",
-        /// Hyper-V's registers.
+        /// Hyper-V crash registers.
         Hyperv = "hyperv",
-        /// Z's.
+        /// Crash notification of Z.
         S390 = "s390",
         /// pvpanic on PCI.
         Pvpanic = "pvpanic",
@@ -23,9 +23,9 @@ words! {
 /// A panic device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Panic {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Model; the architecture's own when absent.
+    /// Model. If it is absent, the usual one of the architecture.
     pub model: Option<PanicModel>,
 }
 

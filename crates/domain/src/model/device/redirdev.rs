@@ -1,4 +1,5 @@
-//! `<redirdev>`, `<redirfilter>`, `<hub>`, `<smartcard>`: what comes from a client or goes between.
+//! `<redirdev>`, `<redirfilter>`, `<hub>`, `<smartcard>`: redirected USB devices, hubs, smart
+//! cards.
 
 use super::Info;
 use super::chardev::CharBackend;
@@ -7,7 +8,7 @@ use crate::xml::value::{Hex, Value, words};
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Bus of a device that a client redirects.
+    /// The bus of a redirected device.
     pub enum RedirdevBus {
         /// USB.
         Usb = "usb",
@@ -15,7 +16,7 @@ words! {
 }
 
 words! {
-    /// Bus of a hub.
+    /// The bus of a hub.
     pub enum HubType {
         /// USB.
         Usb = "usb",
@@ -23,51 +24,51 @@ words! {
 }
 
 words! {
-    /// Where a smart card is.
+    /// The origin of a smart card.
     pub enum SmartcardMode {
-        /// In the host's reader.
+        /// A reader of the host.
         Host = "host",
-        /// Nowhere: made of the host's certificates.
+        /// An emulated card with certificates of the host.
         HostCertificates = "host-certificates",
-        /// At the other end of a character device.
+        /// A client at the other end of a character device.
         Passthrough = "passthrough",
     }
 }
 
-/// A USB device that a client redirects.
+/// `<redirdev>`: a USB device that a client redirects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Redirdev {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Its bus.
+    /// Bus of the device.
     pub bus: Option<RedirdevBus>,
-    /// Where the client is.
+    /// Connection to the client.
     pub backend: CharBackend,
 }
 
-/// `<redirfilter>`: which devices a client may redirect.
+/// `<redirfilter>`: the filter for devices that a client may redirect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Redirfilter {
-    /// The rules; the first that fits counts.
+    /// Rules. The first one that matches decides.
     pub usbdevs: Vec<RedirfilterUsbdev>,
 }
 
-/// `<usbdev>`: a rule. What is absent fits all.
+/// `<usbdev>`: a rule of the filter. An absent attribute matches all devices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RedirfilterUsbdev {
-    /// Class of the device.
+    /// USB class of the device.
     pub class: Option<FilterNumber<2>>,
-    /// Vendor.
+    /// Id of the vendor.
     pub vendor: Option<FilterNumber<4>>,
-    /// Product.
+    /// Id of the product.
     pub product: Option<FilterNumber<4>>,
-    /// Version, major and minor with a dot.
+    /// Version of the device: major and minor number with a dot.
     pub version: Option<String>,
-    /// Whether it may be redirected.
+    /// Permission of the redirection.
     pub allow: Option<bool>,
 }
 
-/// A number in hexadecimal, or -1 for any.
+/// A hexadecimal number, or -1 for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterNumber<const WIDTH: usize>(pub Option<u16>);
 
@@ -87,27 +88,27 @@ impl<const WIDTH: usize> Value for FilterNumber<WIDTH> {
     }
 }
 
-/// A hub.
+/// `<hub>`: a USB hub.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hub {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Its bus.
+    /// Bus of the hub.
     pub kind: Option<HubType>,
 }
 
-/// A smart card.
+/// `<smartcard>`: a smart card reader with a card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Smartcard {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Where it is.
+    /// Origin of the card.
     pub mode: Option<SmartcardMode>,
-    /// The other end of mode `passthrough`.
+    /// Connection to the client, for `passthrough`.
     pub backend: Option<CharBackend>,
-    /// Names of three certificates, of mode `host-certificates`.
+    /// Names of three certificates, for `host-certificates`.
     pub certificates: Vec<String>,
-    /// Folder of the certificates' data base.
+    /// Directory of the certificate database, for `host-certificates`.
     pub database: Option<String>,
 }
 
@@ -147,7 +148,7 @@ impl Element for RedirfilterUsbdev {
 }
 
 impl RedirfilterUsbdev {
-    /// Returns the version as USB writes it, in binary-coded decimals; nothing for any.
+    /// Returns the version in binary-coded decimal, or `None` for any version.
     pub fn bcd_version(&self) -> Option<u16> {
         version(self.version.as_deref()?)
     }

@@ -7,49 +7,49 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Where its numbers come from.
+    /// The source of random numbers on the host.
     pub enum RngBackendModel {
-        /// A file of the host, `/dev/random` when none is named.
+        /// A file of the host; `/dev/random` without a path.
         Random = "random",
         /// The emulator itself.
         Builtin = "builtin",
-        /// A daemon that gathers entropy.
+        /// An entropy gathering daemon (EGD).
         Egd = "egd",
     }
 }
 
-/// A random number generator.
+/// `<rng>`: a random number generator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rng {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<VirtioModel>,
-    /// How fast the guest may take numbers.
+    /// Limit of the rate.
     pub rate: Option<RngRate>,
-    /// Where the numbers come from.
+    /// Source of the numbers on the host.
     pub backend: Option<RngBackend>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub driver: Option<VirtioOptions>,
 }
 
-/// `<rate>`.
+/// `<rate>`: the limit of the rate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RngRate {
-    /// Bytes of a period.
+    /// Number of bytes per period.
     pub bytes: u64,
-    /// Length of a period in milliseconds; a second when absent.
+    /// Length of a period in milliseconds. If it is absent, one second.
     pub period: Option<u64>,
 }
 
-/// `<backend>`.
+/// `<backend>`: the source of the numbers on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RngBackend {
-    /// Its kind.
+    /// Kind of the source.
     pub model: Option<RngBackendModel>,
-    /// The file.
+    /// Path of the file.
     pub path: Option<String>,
-    /// Where the daemon is.
+    /// Connection to the daemon.
     pub daemon: Option<CharBackend>,
 }
 

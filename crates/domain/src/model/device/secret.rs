@@ -1,45 +1,45 @@
-//! `<auth>`: as whom a server of storage is asked, and which secret proves it. The secret itself is
-//! elsewhere.
+//! `<auth>`: the login to a storage server, with a reference to the secret. The domain does not
+//! hold the secret itself.
 
 use crate::model::uuid::Uuid;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// What a secret is for.
+    /// The purpose of a secret.
     pub enum SecretType {
-        /// A volume's key.
+        /// Key of a volume.
         Volume = "volume",
-        /// Ceph's.
+        /// Login to Ceph.
         Ceph = "ceph",
-        /// iSCSI's (CHAP).
+        /// Login to iSCSI (CHAP).
         Iscsi = "iscsi",
-        /// TLS's.
+        /// Key of a TLS certificate.
         Tls = "tls",
-        /// A TPM's.
+        /// Key of a TPM's state.
         Vtpm = "vtpm",
         /// A passphrase.
         Passphrase = "passphrase",
     }
 }
 
-/// As whom a server is asked.
+/// `<auth>`: the login to a storage server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Auth {
-    /// Name of the user.
+    /// User name.
     pub username: String,
-    /// Which secret proves it.
+    /// Reference to the secret.
     pub secret: Option<Secret>,
 }
 
-/// Which secret it is, by one of two names.
+/// `<secret>`: a reference to a secret, by UUID or by usage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Secret {
-    /// What it is for.
+    /// Purpose of the secret.
     pub kind: Option<SecretType>,
-    /// Its UUID.
+    /// UUID of the secret.
     pub uuid: Option<Uuid>,
-    /// What it is used by.
+    /// Usage of the secret, such as the name of a volume.
     pub usage: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `<shmem>`: memory that guests share.
+//! `<shmem>`: memory shared between guests.
 
 use super::Info;
 use crate::model::memory::Memory;
@@ -7,65 +7,65 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of shared memory.
+    /// The model of a shared memory device.
     pub enum ShmemModel {
-        /// The first one; gone.
+        /// ivshmem; no longer in QEMU.
         Ivshmem = "ivshmem",
-        /// Memory alone.
+        /// Memory without interrupts.
         Plain = "ivshmem-plain",
-        /// Memory, and interrupts among the guests.
+        /// Memory with interrupts between guests.
         Doorbell = "ivshmem-doorbell",
     }
 }
 
 words! {
-    /// What becomes of the memory when the guest moves.
+    /// The handling of the memory in a migration.
     pub enum ShmemRole {
-        /// It moves with the guest.
+        /// The memory migrates with the guest.
         Master = "master",
-        /// It stays.
+        /// The memory does not migrate.
         Peer = "peer",
     }
 }
 
-/// Shared memory.
+/// `<shmem>`: memory shared between guests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shmem {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Name, the same in all guests that share it.
+    /// Name, equal in all guests that share the memory.
     pub name: Option<String>,
-    /// What becomes of it when the guest moves.
+    /// Handling in a migration.
     pub role: Option<ShmemRole>,
     /// Model.
     pub model: Option<ShmemModel>,
-    /// Its size.
+    /// Size of the memory.
     pub size: Option<ShmemSize>,
-    /// The server that hands it out.
+    /// Server that distributes the memory.
     pub server: Option<ShmemServer>,
-    /// Interrupts.
+    /// Interrupts between guests.
     pub msi: Option<ShmemMsi>,
 }
 
-/// `<size>`, written in MiB.
+/// `<size>`: the size of the memory, written in MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ShmemSize(pub Memory);
 
-/// `<server>`.
+/// `<server>`: the server that distributes the memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShmemServer {
-    /// Path of its socket.
+    /// Path of the server's socket.
     pub path: Option<String>,
 }
 
-/// `<msi>`.
+/// `<msi>`: interrupts between guests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ShmemMsi {
-    /// Whether there are interrupts.
+    /// Presence of interrupts.
     pub enabled: Option<bool>,
-    /// Their number.
+    /// Number of interrupt vectors.
     pub vectors: Option<u32>,
-    /// Whether they go past the emulator.
+    /// Direct interrupts that bypass the emulator.
     pub ioeventfd: Option<bool>,
 }
 

@@ -6,23 +6,23 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a sound card.
+    /// The model of a sound card.
     pub enum SoundModel {
-        /// Sound Blaster 16, on ISA.
+        /// Sound Blaster 16 (ISA).
         Sb16 = "sb16",
         /// Ensoniq ES1370.
         Es1370 = "es1370",
-        /// The PC's own speaker.
+        /// PC speaker.
         Pcspk = "pcspk",
         /// Intel 82801AA (AC'97).
         Ac97 = "ac97",
         /// Intel HD Audio, ICH6.
         Ich6 = "ich6",
-        /// Intel HD Audio, ICH7; no emulator here has it.
+        /// Intel HD Audio, ICH7; no supported emulator has it.
         Ich7 = "ich7",
         /// Intel HD Audio, ICH9.
         Ich9 = "ich9",
-        /// On USB.
+        /// USB sound card.
         Usb = "usb",
         /// virtio-sound.
         Virtio = "virtio",
@@ -30,7 +30,7 @@ words! {
 }
 
 words! {
-    /// What is behind an HD Audio controller.
+    /// The codec of an HD Audio controller.
     pub enum CodecType {
         /// Line in and out.
         Duplex = "duplex",
@@ -41,20 +41,20 @@ words! {
     }
 }
 
-/// A sound card.
+/// `<sound>`: a sound card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sound {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<SoundModel>,
-    /// Whether a USB card has several channels.
+    /// Multichannel mode of a USB card.
     pub multichannel: Option<bool>,
     /// Number of streams of a virtio card.
     pub streams: Option<u32>,
-    /// What is behind an HD Audio controller.
+    /// Codecs of an HD Audio controller.
     pub codecs: Vec<CodecType>,
-    /// The way for sound that it goes.
+    /// Id of the `<audio>` for this card.
     pub audio: Option<u32>,
     /// Options of a virtio card.
     pub driver: Option<VirtioOptions>,

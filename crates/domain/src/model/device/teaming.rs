@@ -1,25 +1,25 @@
-//! `<teaming>`: two network devices of which one steps in while the other is away, as for a
-//! migration.
+//! `<teaming>`: a teaming pair of network devices: a virtio card takes over while the host's device
+//! is unplugged for a migration.
 
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// A device's part in a pair.
+    /// A device's part in a teaming pair.
     pub enum TeamingType {
-        /// The one that stays: a virtio card.
+        /// The virtio card, which stays.
         Persistent = "persistent",
-        /// The one that is unplugged for a migration: a device of the host.
+        /// The device of the host, which is unplugged for a migration.
         Transient = "transient",
     }
 }
 
-/// A device's part in a pair.
+/// `<teaming>`: a device's part in a teaming pair.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Teaming {
-    /// Which part.
+    /// Part of the device.
     pub kind: Option<TeamingType>,
-    /// Alias of the one that stays (transient).
+    /// Alias of the persistent device, for the transient one.
     pub persistent: Option<String>,
 }
 

@@ -8,33 +8,33 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// How the guest talks to a TPM.
+    /// The interface between guest and TPM.
     pub enum TpmModel {
-        /// TIS.
+        /// TPM Interface Specification (TIS).
         Tis = "tpm-tis",
-        /// CRB.
+        /// Command Response Buffer (CRB).
         Crb = "tpm-crb",
-        /// Power's.
+        /// Interface of Power.
         Spapr = "tpm-spapr",
-        /// Power's, for guests of the guest.
+        /// Interface of Power for nested guests.
         SpaprProxy = "tpm-spapr-proxy",
     }
 }
 
 words! {
-    /// What a TPM is.
+    /// The implementation of a TPM.
     pub enum TpmBackendType {
-        /// The host's own.
+        /// A TPM of the host.
         Passthrough = "passthrough",
-        /// swtpm, started for the guest.
+        /// swtpm, started with the guest.
         Emulator = "emulator",
-        /// swtpm, started by somebody else.
+        /// A running swtpm.
         External = "external",
     }
 }
 
 words! {
-    /// Version of a TPM.
+    /// The version of the TPM specification.
     pub enum TpmVersion {
         /// 1.2.
         V1_2 = "1.2",
@@ -44,71 +44,71 @@ words! {
 }
 
 words! {
-    /// Where an emulated TPM keeps its state.
+    /// The storage of an emulated TPM's state.
     pub enum TpmSourceType {
-        /// In a file.
+        /// A file.
         File = "file",
-        /// In a folder.
+        /// A directory.
         Dir = "dir",
     }
 }
 
 words! {
-    /// What becomes of algorithms that a host must not use.
+    /// The handling of algorithms that the host forbids (FIPS).
     pub enum RemoveDisabled {
-        /// They are taken out where that can be checked.
+        /// The algorithms are removed if the check for FIPS mode succeeds.
         Check = "check",
-        /// They are taken out.
+        /// The algorithms are removed.
         FipsHost = "fips-host",
     }
 }
 
-/// A TPM.
+/// `<tpm>`: a trusted platform module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tpm {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// How the guest talks to it.
+    /// Interface between guest and TPM.
     pub model: Option<TpmModel>,
-    /// What it is.
+    /// Implementation of the TPM.
     pub backend: Option<TpmBackend>,
 }
 
 /// `<backend>` of a TPM.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TpmBackend {
-    /// What it is.
+    /// Kind of the implementation.
     pub kind: Option<TpmBackendType>,
-    /// Version of an emulated one.
+    /// Version of an emulated TPM.
     pub version: Option<TpmVersion>,
-    /// Whether the state stays when the guest is gone for good.
+    /// Retention of the state when the guest is undefined.
     pub persistent_state: Option<bool>,
-    /// How much an emulated one writes to its log.
+    /// Verbosity of the log of an emulated TPM.
     pub debug: Option<u32>,
-    /// The host's own one.
+    /// TPM device of the host.
     pub device: Option<String>,
-    /// The secret that the state is encrypted with.
+    /// Secret for the encryption of the state.
     pub encryption: Option<Uuid>,
-    /// Where an emulated one keeps its state.
+    /// Storage of an emulated TPM's state.
     pub storage: Option<TpmStorage>,
-    /// The banks that are active at start.
+    /// PCR banks that are active at start.
     pub active_pcr_banks: Option<PcrBanks>,
-    /// What an emulated one is made to be.
+    /// Profile of an emulated TPM.
     pub profile: Option<TpmProfile>,
-    /// Where somebody else's is.
+    /// Connection to a running swtpm.
     pub external: Option<CharBackend>,
 }
 
-/// `<source>` of an emulated TPM.
+/// `<source>` of an emulated TPM: the storage of its state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TpmStorage {
-    /// A file or a folder.
+    /// Kind of the storage.
     pub kind: Option<TpmSourceType>,
-    /// Its path.
+    /// Path of the file or directory.
     pub path: Option<String>,
 }
 
-/// `<active_pcr_banks>`.
+/// `<active_pcr_banks>`: PCR banks that are active at start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PcrBanks {
     /// SHA-1.
@@ -121,14 +121,14 @@ pub struct PcrBanks {
     pub sha512: bool,
 }
 
-/// `<profile>`.
+/// `<profile>`: the profile of an emulated TPM.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TpmProfile {
-    /// Name of a built-in profile, or `local:` and the name of one of the host's.
+    /// Name of a built-in profile, or `local:` and the name of one of the host's profiles.
     pub source: Option<String>,
-    /// What becomes of algorithms that a host must not use.
+    /// Handling of algorithms that the host forbids.
     pub remove_disabled: Option<RemoveDisabled>,
-    /// Name that the profile gave itself.
+    /// Name by which the profile calls itself.
     pub name: Option<String>,
 }
 
@@ -181,7 +181,7 @@ impl TpmBackend {
     }
 }
 
-/// The `<source>` of an external TPM holds what elsewhere stands in two elements.
+/// `<source>` of an external TPM, which combines the `<source>` and the type of a character device.
 #[derive(Default)]
 struct External(CharBackend);
 

@@ -6,76 +6,76 @@ use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a graphics card.
+    /// The model of a graphics card.
     pub enum VideoModel {
         /// Standard VGA.
         Vga = "vga",
         /// Cirrus Logic GD5446.
         Cirrus = "cirrus",
-        /// VMware's SVGA.
+        /// VMware SVGA.
         Vmvga = "vmvga",
-        /// Xen's frame buffer; no emulator here has it.
+        /// Xen's frame buffer; no supported emulator has it.
         Xen = "xen",
-        /// VirtualBox's; no emulator here has it.
+        /// VirtualBox's; no supported emulator has it.
         Vbox = "vbox",
-        /// QXL, for SPICE.
+        /// QXL (SPICE).
         Qxl = "qxl",
-        /// Parallels'; no emulator here has it.
+        /// Parallels'; no supported emulator has it.
         Parallels = "parallels",
-        /// virtio-gpu, with VGA where the machine is a PC.
+        /// virtio-gpu, with VGA on a PC.
         Virtio = "virtio",
-        /// bhyve's; no emulator here has it.
+        /// bhyve's; no supported emulator has it.
         Gop = "gop",
-        /// None at all.
+        /// No graphics card.
         None = "none",
-        /// Bochs', without VGA.
+        /// Bochs display, without VGA.
         Bochs = "bochs",
-        /// A frame buffer in memory, for firmware.
+        /// RAM frame buffer, for firmware.
         Ramfb = "ramfb",
     }
 }
 
 words! {
-    /// Who does a graphics card's work.
+    /// The implementation of a graphics card.
     pub enum VideoBackend {
         /// The emulator.
         Qemu = "qemu",
-        /// A process of its own (`vhost-user-gpu`).
+        /// A vhost-user process (`vhost-user-gpu`).
         VhostUser = "vhostuser",
     }
 }
 
 words! {
-    /// How accesses to VGA's registers are met.
+    /// The decoding of VGA registers.
     pub enum VgaConf {
-        /// Inputs and outputs.
+        /// Reads and writes.
         Io = "io",
-        /// As the card is switched.
+        /// As the card's setting.
         On = "on",
-        /// Not at all.
+        /// None.
         Off = "off",
     }
 }
 
-/// A graphics card.
+/// `<video>`: a graphics card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Video {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
-    /// Who does its work, and options of a virtio device.
+    /// Implementation, and options of the virtio device.
     pub driver: Option<VideoDriver>,
-    /// What it is.
+    /// Model and sizes.
     pub model: VideoModelElement,
 }
 
 /// `<driver>` of a graphics card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VideoDriver {
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub virtio: VirtioOptions,
-    /// Who does its work; the emulator when absent.
+    /// Implementation. If it is absent, the emulator.
     pub name: Option<VideoBackend>,
-    /// How accesses to VGA's registers are met; no effect.
+    /// Decoding of VGA registers; no effect.
     pub vgaconf: Option<VgaConf>,
 }
 
@@ -84,40 +84,40 @@ pub struct VideoDriver {
 pub struct VideoModelElement {
     /// Model.
     pub kind: Option<VideoModel>,
-    /// QXL's primary bar.
+    /// Size of the primary bar (QXL).
     pub ram: Option<u32>,
-    /// Video memory; QXL's secondary bar.
+    /// Size of the video memory, or of the secondary bar (QXL).
     pub vram: Option<u32>,
-    /// QXL's secondary bar above 4 GiB.
+    /// Size of the secondary bar above 4 GiB (QXL).
     pub vram64: Option<u32>,
-    /// QXL's fallback to VGA.
+    /// Size of the VGA fallback (QXL).
     pub vgamem: Option<u32>,
     /// Number of screens.
     pub heads: Option<u32>,
-    /// Whether it is the one that the guest starts with.
+    /// Primary card, which firmware uses.
     pub primary: Option<bool>,
-    /// Whether the host's memory is shown to the guest in blobs.
+    /// Blob resources: memory of the host that the guest maps.
     pub blob: Option<bool>,
-    /// Whether a monitor's description is made up.
+    /// Emulated EDID of a monitor.
     pub edid: Option<bool>,
-    /// Help of the host's graphics card.
+    /// Acceleration by the host's graphics card.
     pub acceleration: Option<Acceleration>,
-    /// Size of the screen at start.
+    /// Resolution at start.
     pub resolution: Option<Resolution>,
 }
 
-/// `<acceleration>`.
+/// `<acceleration>`: acceleration by the host's graphics card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acceleration {
-    /// For two dimensions; no effect.
+    /// 2D acceleration; no effect.
     pub accel2d: Option<bool>,
-    /// For three.
+    /// 3D acceleration.
     pub accel3d: Option<bool>,
-    /// The host's render node, for a process of its own.
+    /// Path of the host's render node, for a vhost-user process.
     pub rendernode: Option<String>,
 }
 
-/// `<resolution>`, in pixels.
+/// `<resolution>`: a resolution in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Resolution {
     /// Width.
@@ -132,12 +132,12 @@ impl Video {
         self.model.kind
     }
 
-    /// Whether it is the card that the guest starts with.
+    /// Returns whether the card is the primary one.
     pub fn is_primary(&self) -> bool {
         self.model.primary == Some(true)
     }
 
-    /// Whether a process of its own does the work.
+    /// Returns whether a vhost-user process implements the card.
     pub fn is_vhost_user(&self) -> bool {
         self.driver.as_ref().and_then(|d| d.name) == Some(VideoBackend::VhostUser)
     }

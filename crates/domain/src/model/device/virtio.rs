@@ -1,16 +1,16 @@
-//! What devices of virtio have in common: how they speak to their drivers in the guest.
+//! Common attributes of virtio devices.
 
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Which generations of virtio's interface a device on PCI has.
+    /// The generations of the virtio interface that a device on PCI has.
     pub enum VirtioModel {
-        /// What its place allows.
+        /// Chosen by the bus: modern only on PCI Express, both on a conventional bus.
         Virtio = "virtio",
-        /// The old one and the new one; a conventional device.
+        /// Legacy and modern interface, on a conventional bus.
         Transitional = "virtio-transitional",
-        /// The new one alone.
+        /// Modern interface only.
         NonTransitional = "virtio-non-transitional",
     }
 }
@@ -18,13 +18,13 @@ words! {
 /// The attributes of `<driver>` that every virtio device has.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VirtioOptions {
-    /// Whether the device goes through the virtual IOMMU (`iommu_platform`).
+    /// DMA through the virtual IOMMU (`iommu_platform`).
     pub iommu: Option<bool>,
-    /// Whether it keeps translations of its own (`ats`).
+    /// Address translation services (`ats`).
     pub ats: Option<bool>,
-    /// Whether queues are packed (`packed`).
+    /// Packed queues (`packed`).
     pub packed: Option<bool>,
-    /// Whether each queue has its doorbell on a page of its own (`page-per-vq`).
+    /// A page for each queue's doorbell (`page-per-vq`).
     pub page_per_vq: Option<bool>,
 }
 

@@ -4,30 +4,30 @@ use super::Info;
 use super::virtio::{VirtioModel, VirtioOptions};
 use crate::xml::{Element, Visitor};
 
-/// A vsock device.
+/// `<vsock>`: sockets between guest and host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vsock {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<VirtioModel>,
-    /// The guest's address.
+    /// Context id of the guest.
     pub cid: Option<Cid>,
-    /// Options of a virtio device.
+    /// Options of the virtio device.
     pub driver: Option<VirtioOptions>,
 }
 
-/// `<cid>`.
+/// `<cid>`: the context id of the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cid {
-    /// Whether it is chosen when the guest starts.
+    /// Choice of the context id at the start of the guest.
     pub auto: Option<bool>,
-    /// The address, from 3.
+    /// The context id, from 3.
     pub address: Option<u32>,
 }
 
 impl Cid {
-    /// The lowest address that a guest can have.
+    /// Lowest context id that a guest can have.
     pub const FIRST: u32 = 3;
 }
 

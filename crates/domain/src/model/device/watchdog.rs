@@ -1,25 +1,25 @@
-//! `<watchdog>`: a timer that acts when the guest does not wind it.
+//! `<watchdog>`: a timer that acts when the guest does not reset it.
 
 use super::Info;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
 
 words! {
-    /// Model of a watchdog.
+    /// The model of a watchdog.
     pub enum WatchdogModel {
-        /// Intel 6300ESB, on PCI.
+        /// Intel 6300ESB (PCI).
         I6300esb = "i6300esb",
-        /// iBASE 700, on ISA.
+        /// iBASE 700 (ISA).
         Ib700 = "ib700",
-        /// Of IBM Z.
+        /// DIAG 288 of IBM Z.
         Diag288 = "diag288",
-        /// Of the ICH9, which every q35 has.
+        /// Watchdog of the ICH9, which every q35 has.
         Itco = "itco",
     }
 }
 
 words! {
-    /// What happens when a watchdog runs out.
+    /// The action when a watchdog expires.
     pub enum WatchdogAction {
         /// The guest is reset.
         Reset = "reset",
@@ -27,25 +27,25 @@ words! {
         Shutdown = "shutdown",
         /// The guest ends.
         Poweroff = "poweroff",
-        /// The guest stops.
+        /// The guest pauses.
         Pause = "pause",
-        /// The guest stops, and its memory is written to a file.
+        /// The guest pauses, and its memory is written to a file.
         Dump = "dump",
-        /// Nothing.
+        /// No action.
         None = "none",
         /// The guest gets an NMI.
         InjectNmi = "inject-nmi",
     }
 }
 
-/// A watchdog.
+/// `<watchdog>`: a watchdog.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Watchdog {
-    /// Alias and address.
+    /// Alias and address of the device.
     pub info: Info,
     /// Model.
     pub model: Option<WatchdogModel>,
-    /// What happens when it runs out.
+    /// Action when the watchdog expires.
     pub action: Option<WatchdogAction>,
 }
 
