@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_is_followed_to_its_end() {
+    fn chain_is_followed_to_its_end() {
         let bytes = answer(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
         let chain = chain(&bytes, 32).unwrap();
         assert_eq!(
@@ -128,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn no_chain_is_an_empty_one() {
+    fn offset_0_is_an_empty_chain() {
         assert_eq!(chain(&[0; 32], 0), Ok(vec![]));
     }
 
     #[test]
-    fn a_loop_is_found() {
+    fn loop_in_a_chain_is_refused() {
         for next in [32, 40, 4] {
             let bytes = answer(&[(1, 40, &[]), (1, next, &[])]);
             assert_eq!(
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_its_own_header_leads_back() {
+    fn capability_within_its_own_header_is_refused() {
         assert_eq!(
             chain(&answer(&[(1, 36, &[0; 16])]), 32),
             Err(BadCapability::Backwards(32))
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_or_misaligned_is_refused() {
+    fn offset_outside_or_misaligned_is_refused() {
         let bytes = answer(&[(1, 0, &[])]);
         assert_eq!(chain(&bytes, 36), Err(BadCapability::Outside(36)));
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_end_and_stay_inside(bytes in prop::collection::vec(any::<u8>(), 0..256), first in 0u32..300) {
+        fn chain_of_any_bytes_ends_inside(bytes in prop::collection::vec(any::<u8>(), 0..256), first in 0u32..300) {
             if let Ok(chain) = chain(&bytes, first) {
                 let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();
                 prop_assert!(total <= bytes.len());
@@ -177,7 +177,7 @@ mod tests {
         }
 
         #[test]
-        fn small_numbers_end_and_stay_inside(words in prop::collection::vec(0u32..72, 0..18), first in 0u32..80) {
+        fn chain_of_small_numbers_ends_inside(words in prop::collection::vec(0u32..72, 0..18), first in 0u32..80) {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             if let Ok(chain) = chain(&bytes, first) {
                 let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();

@@ -277,7 +277,7 @@ pub(super) unsafe fn map(dma: &dyn Dma, mapping: &MappedRange) -> Result<(), con
     let Some(address) = memory.address() else {
         return Err(container::Error::Unsupported {
             backend: dma.capabilities().backend,
-            what: "map a file that has no address in this process",
+            operation: "map a file that has no address in this process",
         });
     };
     let start = address.wrapping_add(*offset as usize);
@@ -299,7 +299,7 @@ pub(super) unsafe fn copy(
     let Some(ioas) = dma.ioas() else {
         return Err(container::Error::Unsupported {
             backend: dma.capabilities().backend,
-            what: "copy mappings",
+            operation: "copy mappings",
         });
     };
     let iova = Iova::At(mapping.span.start());

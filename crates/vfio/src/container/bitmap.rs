@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use super::{DirtyRange, Error};
 
-/// Returns the number of words that a range takes, after a check that the bitmap has so many.
+/// Returns the number of words that a range takes.
+///
+/// # Errors
+/// [`Error::Bitmap`], if the range is not whole pages, or the bitmap has fewer words.
 pub(crate) fn check_bitmap(range: DirtyRange, bitmap: &[u64]) -> Result<usize, Error> {
     let words = range.pages().map(|pages| pages.div_ceil(64));
     match words {
@@ -17,20 +20,21 @@ pub(crate) fn check_bitmap(range: DirtyRange, bitmap: &[u64]) -> Result<usize, E
     }
 }
 
-/// Adds bits to those that are there, from the bit `first` on.
+/// Sets the bits of `bitmap` that are set in `words`, from the bit `first` on.
 pub(crate) fn add_bits(bitmap: &mut [u64], first: u64, words: &[u64]) {
-    let (skip, shift) = ((first / 64) as usize, (first % 64) as u32);
+    let skip = (first / 64) as usize;
+    let shift = (first % 64) as u32;
     for (index, word) in words.iter().enumerate() {
-        let parts = [
-            word << shift,
-            word.checked_shr(64 - shift).unwrap_or_default(),
-        ];
+        let low = word << shift;
+        let high = word.checked_shr(64 - shift).unwrap_or_default();
         let places = bitmap.iter_mut().skip(skip + index);
-        places.zip(parts).for_each(|(to, part)| *to |= part);
+        for (place, part) in places.zip([low, high]) {
+            *place |= part;
+        }
     }
 }
 
-/// Returns the bits that are set, by runs: the first, and the one after the last.
+/// Returns the runs of set bits in rising order, each from its first bit to the one after its last.
 pub(crate) fn runs(bitmap: &[u64]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for (first, word) in (0..).step_by(64).zip(bitmap) {
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bitmap_has_a_bit_for_each_page() {
+    fn bitmap_needs_a_bit_for_each_page() {
         assert_eq!(
             check_bitmap(DirtyRange::new(0, 64 << 12, 1 << 12), &[0]).unwrap(),
             1
@@ -81,21 +85,21 @@ mod tests {
     }
 
     #[test]
-    fn bits_that_were_set_stay_set() {
+    fn bits_already_set_stay_set() {
         let mut bitmap = [1, 2];
         add_bits(&mut bitmap, 0, &[4]);
         assert_eq!(bitmap, [5, 2]);
     }
 
     #[test]
-    fn runs_go_on_from_word_to_word() {
+    fn runs_continue_from_word_to_word() {
         assert_eq!(runs(&[0, 0]), []);
         assert_eq!(runs(&[u64::MAX, 1, 2]), [0..65, 129..130]);
     }
 
     proptest::proptest! {
         #[test]
-        fn runs_have_each_bit_that_is_set(words: [u64; 3]) {
+        fn runs_cover_exactly_the_set_bits(words: [u64; 3]) {
             let mut bits = [0; 3];
             let runs = runs(&words);
             runs.iter().cloned().flatten().for_each(|bit| bits[bit as usize / 64] |= 1 << (bit % 64));
@@ -104,7 +108,7 @@ mod tests {
         }
 
         #[test]
-        fn each_bit_comes_to_its_place(bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2]) {
+        fn each_bit_is_added_at_its_place(bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2]) {
             let bit = |words: &[u64], index: usize| words.get(index / 64).is_some_and(|w| w >> (index % 64) & 1 == 1);
             let mut sum = bitmap;
             add_bits(&mut sum, first as u64, &words);

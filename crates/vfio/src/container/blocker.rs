@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use crate::device::Location;
 
-/// A device that keeps its group from being viable.
+/// A device on a driver of the host, which keeps its IOMMU group from being viable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
-    /// The device.
+    /// Name of the device in sysfs, for example `0000:01:00.0`.
     pub device: String,
-    /// The driver that it is bound to.
+    /// Driver that the device is bound to.
     pub driver: String,
 }
 
-/// Finds the devices of a group that keep it from being viable.
+/// Lists the devices that keep a group from being viable.
 pub(super) fn blockers_of(group: u32) -> Vec<Blocker> {
     blockers(&PathBuf::from(format!(
         "/sys/kernel/iommu_groups/{group}/devices"
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_on_drivers_of_the_host_are_in_the_way() {
+    fn devices_on_host_drivers_are_blockers() {
         let root = tempfile::tempdir().unwrap();
         for (device, driver) in [("a", "vfio-pci"), ("b", "e1000"), ("c", "pcieport")] {
             fs::create_dir(root.path().join(device)).unwrap();

@@ -1,27 +1,26 @@
-//! [`Candidate`]: a device that is to be attached, and [`AttachOptions`], the options for that.
+//! [`Candidate`]: a device to attach, and [`AttachOptions`].
 
 use std::fmt;
 
 use crate::device::{Bound, Source, Target};
 
-/// A device that is to be attached.
+/// A device to attach.
 #[derive(Debug)]
 pub enum Candidate {
-    /// One that is not open yet, or open and not bound.
+    /// A device that is not open, or is open and not bound.
     Source(Source),
-    /// One that is bound to the container's iommufd. type1 has none.
+    /// A device that is bound to the container's iommufd. type1 refuses it.
     Bound(Bound),
 }
 
-/// How a device is attached.
+/// Options for attaching a device.
 #[derive(Clone, Debug, Default)]
 pub struct AttachOptions {
-    /// The token that a virtual function needs where its physical function is assigned, 16 bytes of
-    /// a UUID.
+    /// UUID of 16 bytes that a virtual function needs if its physical function is assigned too. See
+    /// [`Cdev::bind`](crate::device::Cdev::bind).
     pub token: Option<[u8; 16]>,
-    /// What the device reaches, where that is not the container's own mappings: another address
-    /// space, or a page table. Without [`Capabilities::nesting`](super::Capabilities::nesting)
-    /// there is no choice.
+    /// Target to attach to, if not the container's own mappings: another address space, or a page
+    /// table. Must be `None` without [`Capabilities::nesting`](super::Capabilities::nesting).
     pub target: Option<Target>,
 }
 

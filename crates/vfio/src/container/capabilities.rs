@@ -1,8 +1,8 @@
-//! [`Backend`]s, and what a container over each can do.
+//! [`Backend`], and [`Capabilities`] of a container.
 
 use std::fmt;
 
-/// Which interface of the kernel a container speaks.
+/// Kernel interface of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// `/dev/iommu` and a character device for each VFIO device.
@@ -11,51 +11,51 @@ pub enum Backend {
     Type1,
 }
 
-/// How a device's BAR is mapped for other devices.
+/// Method by which a device's BAR is mapped for other devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarMapping {
-    /// By the address of its mmap ([`Dma::map`](super::Dma::map)).
+    /// The address of its mmap, with [`Dma::map`](super::Dma::map).
     Mmap,
-    /// By a dma-buf ([`Dma::map_file`](super::Dma::map_file)).
+    /// A dma-buf, with [`Dma::map_file`](super::Dma::map_file).
     DmaBuf,
 }
 
-/// What a container can do. It is asked before, so that nobody meets a method that does not work:
-/// that one answers with [`Error::Unsupported`](super::Error::Unsupported).
+/// Abilities of a container. A method beyond them fails with
+/// [`Error::Unsupported`](super::Error::Unsupported).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Its backend.
+    /// Backend of the container.
     pub backend: Backend,
-    /// Whether files can be mapped ([`Dma::map_file`](super::Dma::map_file)).
+    /// Files can be mapped ([`Dma::map_file`](super::Dma::map_file)).
     pub map_file: bool,
-    /// Whether devices' writes can be tracked
-    /// ([`Dma::set_dirty_tracking`](super::Dma::set_dirty_tracking)). Whether the IOMMU of a device
-    /// can is another question, which that call answers.
+    /// Writes of devices can be tracked
+    /// ([`Dma::set_dirty_tracking`](super::Dma::set_dirty_tracking)). That call still fails if the
+    /// IOMMU of an attached device cannot.
     pub dirty_tracking: bool,
-    /// Whether written pages can be asked for without making them clean.
+    /// Dirty pages can be read without making them clean.
     pub dirty_without_clear: bool,
-    /// How BARs are mapped.
+    /// Method by which BARs are mapped.
     pub bar_mapping: BarMapping,
-    /// How many mappings there can be at a time, if that is limited. With type1 it is the module
-    /// parameter `dma_entry_limit` (65,535 by default) as it was when the container got its first
-    /// device.
+    /// Largest number of mappings at a time; `None` if there is no limit. With type1 it is the
+    /// module parameter `dma_entry_limit` (65,535 by default), read when the first device is
+    /// attached.
     pub max_mappings: Option<u32>,
-    /// Whether there can be mappings without a device: before the first is attached, and after the
-    /// last was detached. With type1 they go with the last device.
+    /// Mappings can exist without a device: before the first is attached, and after the last is
+    /// detached.
     pub without_devices: bool,
-    /// Whether mappings can be copied to another container, with their pins (`IOMMU_IOAS_COPY`).
+    /// Mappings can be copied to another container, with their pins (`IOMMU_IOAS_COPY`).
     pub copy: bool,
-    /// Whether a device can be attached to something else than the container's own mappings: to
-    /// another address space, or to a page table of its own (`IOMMU_HWPT_ALLOC`).
+    /// A device can be attached to another target than the container's own mappings: another
+    /// address space, or a page table of its own (`IOMMU_HWPT_ALLOC`).
     pub nesting: bool,
-    /// Whether what a device does under a PASID can be attached by itself.
+    /// A PASID of a device can be attached by itself (`VFIO_DEVICE_ATTACH_PASID`).
     pub pasid: bool,
 }
 
 impl Capabilities {
-    /// What every container can do: map memory by its address, and unmap it, while a device is
-    /// attached.
+    /// Returns the abilities that every container has: mapping memory by its address and unmapping
+    /// it, while a device is attached.
     pub const fn minimal(backend: Backend) -> Self {
         Self {
             backend,

@@ -1,4 +1,4 @@
-//! The choice of a backend.
+//! [`open`]: an empty container by the backend that the kernel and the devices allow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,19 +11,19 @@ use super::{
 };
 use crate::device::Location;
 
-/// Which backend to take.
+/// Allowed backends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Policy {
-    /// iommufd where the kernel has it for all devices, else type1.
+    /// iommufd if the kernel has it for all of the devices, otherwise type1.
     #[default]
     Auto,
-    /// iommufd or nothing.
+    /// Only iommufd.
     Iommufd,
-    /// type1 or nothing.
+    /// Only type1.
     Type1,
 }
 
-/// Reads `auto`, `iommufd` or `type1`.
+/// Parses `auto`, `iommufd` or `type1`.
 impl FromStr for Policy {
     type Err = String;
 
@@ -37,37 +37,39 @@ impl FromStr for Policy {
     }
 }
 
-/// How a container is opened.
+/// Options for opening a container.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which backend to take.
+    /// Allowed backends.
     pub policy: Policy,
-    /// An iommufd that is there already, from another container or passed by a manager; without
-    /// one, `/dev/iommu` is opened.
+    /// An open iommufd, from another container or passed by a manager. If `None`, then `/dev/iommu`
+    /// is opened.
     pub iommufd: Option<Arc<Iommufd>>,
-    /// KVM, where the devices are for a guest on it.
+    /// Registration with KVM, for a guest that runs on it.
     pub kvm: Option<Arc<dyn KvmVfio>>,
-    /// Who discards memory of the guest, and who keeps it from being discarded. Clones of these
-    /// options have it in common.
+    /// Registry of those that pin or discard memory of the guest. Clones of these options share it.
     pub discards: Discards,
 }
 
-/// An empty container, with the reason for its backend, as for a line of the log.
+/// An empty container, with the reason for its backend.
+///
+/// Formats as one line for a log, for example `iommufd: /dev/iommu is available`.
 #[derive(Debug)]
 pub struct Choice {
     /// The container.
     pub container: Arc<dyn Container>,
-    /// Its backend.
+    /// Backend of the container.
     pub backend: Backend,
     /// Reason for this backend.
     pub reason: BackendReason,
 }
 
-/// Opens an empty container for these devices, by the policy.
+/// Opens an empty container for these devices, as the policy allows.
 ///
 /// # Errors
-/// That of the only backend, or [`Error::NoBackend`]. If a device has no IOMMU, then
-/// [`Error::Device`] before anything is opened: neither backend would take it.
+/// - If a device has no IOMMU, then [`Error::Device`], before anything is opened.
+/// - If the policy allows one backend, then the error of that backend.
+/// - If neither backend can be opened, then [`Error::NoBackend`].
 pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
     devices.iter().try_for_each(Location::require_iommu)?;
     match options.policy {
@@ -84,7 +86,7 @@ pub fn open(options: &Options, devices: &[Location]) -> Result<Choice, Error> {
     }
 }
 
-/// Returns the iommufd to use, or why there is none.
+/// Returns the iommufd to use, or the reason for not using one.
 fn choose(
     options: &Options,
     devices: &[Location],
@@ -142,7 +144,6 @@ fn over_type1_instead(options: &Options, reason: BackendReason) -> Result<Choice
     }
 }
 
-/// As `type1: cannot open /dev/iommu: No such file or directory (os error 2)`.
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.backend, self.reason)

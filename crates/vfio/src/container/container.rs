@@ -8,36 +8,45 @@ use super::{AttachOptions, Candidate, Discards, Dma, Error, HotResetProof, Inclu
 use crate::Failed;
 use crate::device::HotResetInfo;
 
-/// The base container: mappings, and the devices that reach them.
+/// DMA mappings, and the devices that reach them.
 pub trait Container: Dma {
-    /// Opens a device, unless it is bound already, and attaches it: from now on it reaches what is
-    /// mapped. type1 opens its group and takes it in, unless another device of the group is a
-    /// member.
+    /// Opens a device, unless it is bound already, and attaches it. From then on, the device
+    /// reaches all that is mapped.
+    ///
+    /// type1 opens the device's group and adds it to the container, unless the group is there
+    /// already.
     ///
     /// # Errors
-    /// The step that failed ([`Error::NotViable`] where other devices of the group are in the way);
-    /// what was done before is undone, and the device comes back as it is then: one that was bound
-    /// meanwhile as [`Candidate::Bound`], an open one as [`Source::Fd`].
+    /// The error of the step that failed, for example [`Error::NotViable`] if the group has devices
+    /// on other drivers. Earlier steps are undone. The device comes back in the state that it has
+    /// then:
+    /// - A device that was bound comes back as [`Candidate::Bound`].
+    /// - A device that is open comes back as [`Source::Fd`](crate::device::Source::Fd).
     fn attach(
         &self,
         device: Candidate,
         options: AttachOptions,
     ) -> Result<Member, Failed<Candidate, Error>>;
 
-    /// Has a page table over this container's address space tell its dirty pages with the others,
-    /// for as long as the returned value lives: one that a device is attached to which is not
-    /// VFIO's. (Those that [`Container::attach`], [`Member::replace`] and [`Member::attach_pasid`]
-    /// take are among them anyway.)
+    /// Includes a page table over this container's address space in its dirty tracking, until the
+    /// returned value is dropped.
+    ///
+    /// This is for a table with a device that VFIO does not manage. Tables that
+    /// [`Container::attach`], [`Member::replace`] and [`Member::attach_pasid`] attach to are
+    /// included already.
     ///
     /// # Errors
-    /// [`Error::OtherTable`]; [`Error::Discarding`]; while dirty pages are tracked, the kernel's
-    /// refusal to; [`Error::Unsupported`] without
-    /// [`Capabilities::nesting`](super::Capabilities::nesting).
+    /// - [`Error::OtherTable`], if the table is over another address space.
+    /// - [`Error::Discarding`], while memory is discarded.
+    /// - If dirty pages are tracked and the table cannot track them, the kernel's errno.
+    /// - [`Error::Unsupported`], without [`Capabilities::nesting`](super::Capabilities::nesting).
     fn include(&self, table: &Arc<Hwpt>) -> Result<IncludedTable, Error>;
 
-    /// Returns what proves that a hot reset is the owner's, as [`Device::hot_reset`] takes it: with
-    /// type1 the open files of all affected groups, with iommufd nothing, since the kernel looks
-    /// itself whether all affected devices belong to one iommufd.
+    /// Returns the proof of ownership that [`Device::hot_reset`](crate::device::Device::hot_reset)
+    /// takes.
+    ///
+    /// With type1 the proof is the open files of all affected groups. With iommufd it is empty: the
+    /// kernel itself checks that all affected devices belong to one iommufd.
     ///
     /// ```no_run
     /// # use passthru_vfio::container::{Container, Error, Member};
@@ -50,10 +59,10 @@ pub trait Container: Dma {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotOwned`] with the devices that are somebody else's, or nobody's.
+    /// [`Error::NotOwned`] with the devices that belong to someone else, or to no one.
     fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error>;
 
-    /// Returns whether the guest's memory may be discarded beside the devices that are attached,
-    /// here and in the other containers of the guest.
+    /// Returns the registry of those that pin or discard the guest's memory, which all containers
+    /// of the guest share.
     fn discards(&self) -> &Discards;
 }

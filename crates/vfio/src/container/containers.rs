@@ -1,4 +1,4 @@
-//! [`Containers`]: the containers of one address space, as few as can be.
+//! [`Containers`]: the containers of one address space, as few as possible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +13,34 @@ use super::{
 use crate::Failed;
 use crate::device::{HotResetInfo, Location};
 
-/// The containers whose mappings are to be the same. A device goes into the first one that takes
-/// it, and gets a new one where none does: as where its IOMMU or its reserved IOVAs are at odds
-/// with what is there, or its group is in a certain one. Where there is too little memory or too
-/// few descriptors, no other is tried. One of type1 whose last device has left is let go of with
-/// the next attach, since its mappings went with that device.
+/// The containers that hold the same mappings, as few as possible.
+///
+/// A device is attached to the first container that accepts it:
+/// - If none accepts it, then a new container is opened. A container may refuse a device because of
+///   its IOMMU, its reserved IOVAs, or its group.
+/// - If memory or descriptors run out, then the attach fails without a try at another container.
+/// - A type1 container whose last device has left is dropped at the next attach, since its mappings
+///   ended with that device.
 #[derive(Debug, Default)]
 pub struct Containers {
     options: Options,
     choices: Vec<Choice>,
 }
 
-/// Where a device was attached.
+/// An attached device with its container.
 #[derive(Debug)]
 pub struct Placement {
     /// The device.
     pub member: Member,
-    /// Its container.
+    /// Container of the device.
     pub container: Arc<dyn Container>,
-    /// Whether that is new, so that nothing is mapped in it.
+    /// The container was opened for this device, so nothing is mapped in it.
     pub is_new: bool,
 }
 
 impl Containers {
-    /// Has none yet. They are opened by these options, those of iommufd on one context.
+    /// Creates an empty list. Containers are opened with these options; those of iommufd share one
+    /// [`Iommufd`](passthru_iommufd::Iommufd).
     pub fn new(options: Options) -> Self {
         Self {
             options,
@@ -44,7 +48,7 @@ impl Containers {
         }
     }
 
-    /// Returns them, with the reasons for their backends.
+    /// Returns the containers, with the reasons for their backends.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
@@ -52,8 +56,8 @@ impl Containers {
     /// Attaches a device.
     ///
     /// # Errors
-    /// What the last container says of it, or why there is no new one. Nothing has changed, but
-    /// that the device may be open or bound now.
+    /// The error of the last container that was tried, or of opening a new one. Nothing has
+    /// changed, except that the returned device may be open or bound now.
     pub fn attach(
         &mut self,
         mut device: Candidate,
@@ -64,7 +68,7 @@ impl Containers {
         for choice in &self.choices {
             match choice.container.attach(device, options.clone()) {
                 Ok(member) => return Ok(placed(member, choice, false)),
-                Err(failed) if is_out_of_means(&failed.error) => return Err(failed),
+                Err(failed) if is_out_of_resources(&failed.error) => return Err(failed),
                 Err(Failed { state, error }) => {
                     tracing::debug!(
                         "a container over {} does not take {state}: {error}",
@@ -89,63 +93,67 @@ impl Containers {
         Ok(placed)
     }
 
-    /// Returns what proves that a hot reset is the owner's, as [`Container::hot_reset_proof`] does,
-    /// though the affected devices are in several of them: the kernel takes the files of groups in
-    /// any container.
+    /// Returns the proof of ownership for a hot reset, also if the affected devices are in several
+    /// of the containers.
+    ///
+    /// See [`Container::hot_reset_proof`]. The kernel accepts the files of groups in any container.
     ///
     /// # Errors
-    /// [`Error::NotOwned`] with the devices that are in none of them.
+    /// [`Error::NotOwned`] with the devices that are in none of the containers.
     pub fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error> {
-        let of = |backend| {
-            self.choices
-                .iter()
-                .filter(move |choice| choice.backend == backend)
-        };
-        // All containers of iommufd are on one context, and the kernel's answer is for that.
+        // All containers of iommufd share one context, and the kernel's reply is for that context.
+        let mut iommufd = self.containers(Backend::Iommufd);
         if affected.owned.is_some()
-            && let Some(choice) = of(Backend::Iommufd).next()
+            && let Some(container) = iommufd.next()
         {
-            return choice.container.hot_reset_proof(affected);
+            return container.hot_reset_proof(affected);
         }
-        let (mut groups, mut devices) = (BTreeMap::new(), Vec::new());
+        let mut groups = BTreeMap::new();
+        let mut not_owned = Vec::new();
         for device in &affected.devices {
             let alone = HotResetInfo {
                 devices: vec![*device],
                 owned: affected.owned,
             };
-            match of(Backend::Type1)
-                .find_map(|choice| choice.container.hot_reset_proof(&alone).ok())
-            {
-                Some(proof) => groups.extend(
-                    proof
-                        .groups
-                        .into_iter()
-                        .map(|group| (group.group().number(), group)),
-                ),
-                None => devices.push(device.address.to_string()),
+            let proof = self
+                .containers(Backend::Type1)
+                .find_map(|container| container.hot_reset_proof(&alone).ok());
+            let Some(proof) = proof else {
+                not_owned.push(device.address.to_string());
+                continue;
+            };
+            for group in proof.groups {
+                groups.insert(group.group().number(), group);
             }
         }
-        let groups = groups.into_values().collect();
-        if devices.is_empty() {
-            Ok(HotResetProof { groups })
-        } else {
-            Err(Error::NotOwned { devices })
+        if !not_owned.is_empty() {
+            return Err(Error::NotOwned { devices: not_owned });
         }
+        Ok(HotResetProof {
+            groups: groups.into_values().collect(),
+        })
     }
 
-    /// Returns whether the guest's memory may be discarded beside the devices that are attached, in
-    /// any of them.
+    /// Lists the containers of one backend.
+    fn containers(&self, backend: Backend) -> impl Iterator<Item = &dyn Container> {
+        let choices = self.choices.iter();
+        choices
+            .filter(move |choice| choice.backend == backend)
+            .map(|choice| &*choice.container)
+    }
+
+    /// Returns the registry of those that pin or discard memory, which all of the containers share.
     pub fn discards(&self) -> &Discards {
         &self.options.discards
     }
 
-    /// Lets go of a container, as when its last device has left.
+    /// Drops a container from the list, for example after its last device has left.
     pub fn remove(&mut self, container: &Arc<dyn Container>) {
         self.choices
             .retain(|choice| !Arc::ptr_eq(&choice.container, container));
     }
 
-    /// Opens one that the device can be in: on its iommufd, where it is bound.
+    /// Opens a container that can hold the device: on its iommufd, if the device is bound.
     fn open_for(&self, device: &Candidate) -> Result<Choice, Error> {
         let mut options = self.options.clone();
         let location: Location = match device {
@@ -170,23 +178,17 @@ impl Containers {
     }
 }
 
-/// Whether an attach failed for what the process or the machine has too little of, and not because
-/// the device does not fit.
-fn is_out_of_means(error: &Error) -> bool {
+/// Returns whether an attach failed because the process or the machine ran out of something, and
+/// not because the device does not fit.
+fn is_out_of_resources(error: &Error) -> bool {
     let errno = error.io().and_then(Errno::from_io_error);
-    errno.is_some_and(|errno| {
-        [
-            Errno::NOMEM,
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::FAULT,
-            Errno::INTR,
-        ]
-        .contains(&errno)
-    })
+    matches!(
+        errno,
+        Some(Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::FAULT | Errno::INTR)
+    )
 }
 
-/// Whether what was mapped in it is so still.
+/// Returns whether the container can still hold what was mapped in it.
 fn has_mappings(container: &dyn Container) -> bool {
     container.capabilities().without_devices
         || !matches!(container.iova_ranges(), Err(Error::NoDevice))

@@ -1,4 +1,4 @@
-//! [`Discards`]: whether a guest's memory may be discarded while devices reach it.
+//! [`Discards`]: a registry that keeps a guest's memory from being discarded while devices use it.
 
 use std::any::Any;
 use std::ptr::addr_eq;
@@ -7,30 +7,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::Error;
 use crate::device::{DeviceKind, Location};
 
-/// Who pins a guest's memory, and who discards parts of it: one excludes the other. All containers
-/// of a guest have one in common ([`Options::discards`](super::Options::discards)).
+/// Registry of those that pin a guest's memory, and of those that discard parts of it. One excludes
+/// the other.
 ///
-/// The container of a device pins all that is mapped. Who discards a page of that, as a balloon
-/// does, gives the guest another page than the device has. With iommufd each page table pins, from
-/// when it is made until it is destroyed, also while no device is attached to it: one that is being
-/// tracked, or that the caller keeps, counts like a device from when a device is attached to it or
-/// it is [included](super::Container::include). With type1 a group pins until it leaves the
-/// container, which a hot reset's proof keeps it from. With a mediated device the kernel pins what
-/// its driver asks for alone, when the guest uses it: memory may be discarded beside such devices,
-/// and no others.
+/// All containers of a guest share one registry ([`Options::discards`](super::Options::discards)).
+/// A container pins all that is mapped. If a balloon discards such a page, the guest later gets a
+/// different page from the one that the device still uses.
 ///
-/// This is for whoever discards without a word to the address space: a balloon, or free page
-/// reporting. What is discarded before a device is attached does no harm: its pages are made anew
-/// when they are pinned, as zeros. virtio-mem needs no leave: its granules are unmapped before they
-/// are discarded, by [`AddressSpace::discard`](crate::address_space::AddressSpace::discard), and so
-/// go with any device.
+/// Memory counts as pinned:
+/// - With iommufd, from the time that a device is attached to a page table until the table is
+///   destroyed. A table that is [included](super::Container::include) counts too. A table can
+///   outlive its last device while dirty pages are tracked, or while the caller keeps it.
+/// - With type1, while a group is in the container. A [`HotResetProof`](super::HotResetProof) keeps
+///   a group there.
+/// - Not for a mediated device: its driver pins pages only while it uses them.
+///
+/// Register those that discard memory without the address space's knowledge: a balloon, or free
+/// page reporting. Memory that is discarded before a device is attached does no harm, since pinning
+/// makes new pages, filled with zeros. virtio-mem does not register, and works beside any device:
+/// [`AddressSpace::discard`](crate::address_space::AddressSpace::discard) unmaps its granules
+/// before they are discarded.
 ///
 /// ```
 /// use passthru_vfio::container::Discards;
 ///
 /// let discards = Discards::default();
 /// let inflated = discards.begin()?;
-/// // The balloon discards; whoever attaches a device that pins memory meanwhile is refused.
+/// // The balloon discards; an attach of a device that pins memory fails meanwhile.
 /// drop(inflated);
 /// # Ok::<(), passthru_vfio::container::Error>(())
 /// ```
@@ -43,35 +46,36 @@ struct Holders {
     discarding: usize,
 }
 
-/// What pins memory, for as long as it is there.
+/// A holder that pins memory for as long as it exists.
 #[derive(Debug)]
 struct Pinning {
     name: String,
-    what: Weak<dyn Any + Send + Sync>,
+    holder: Weak<dyn Any + Send + Sync>,
 }
 
-/// Keeps devices away that pin memory, until it is dropped.
+/// Permission to discard memory, until it is dropped. Devices that pin memory cannot be attached
+/// meanwhile.
 #[derive(Debug)]
 pub struct Discarding(Discards);
 
-/// Keeps memory from being discarded, until it is dropped.
+/// Registration of a device that pins memory, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Pins {
     _pinning: Arc<()>,
 }
 
 impl Discards {
-    /// Returns whether memory may be discarded now: whether nothing pins it. Another thread may
-    /// attach a device right after, unless [`Discards::begin`] keeps it away.
+    /// Returns whether nothing pins memory now.
+    ///
+    /// Another thread may attach a device at any time after that; [`Discards::begin`] prevents it.
     pub fn allowed(&self) -> bool {
         self.lock().pinning.is_empty()
     }
 
-    /// Keeps devices away that pin memory, while memory is discarded: until the returned value is
-    /// dropped.
+    /// Keeps devices that pin memory from being attached, until the returned value is dropped.
     ///
     /// # Errors
-    /// [`Error::Pinned`] with what pins memory.
+    /// [`Error::Pinned`] with the devices and page tables that pin memory.
     pub fn begin(&self) -> Result<Discarding, Error> {
         let mut state = self.lock();
         if !state.pinning.is_empty() {
@@ -86,7 +90,7 @@ impl Discards {
         Ok(Discarding(self.clone()))
     }
 
-    /// Has a device that is to be attached pin memory, if it will.
+    /// Registers a device that is to be attached, unless it is a mediated one.
     pub(super) fn pin_for(&self, device: &Location) -> Result<Option<Pins>, Error> {
         (device.kind() != DeviceKind::Mdev)
             .then(|| self.pin(device.name()))
@@ -99,11 +103,11 @@ impl Discards {
         Ok(Pins { _pinning: pinning })
     }
 
-    /// Has something pin memory for as long as it is there. It counts once.
+    /// Registers a holder, once, for as long as it exists.
     pub(super) fn pin_while<T: Any + Send + Sync>(
         &self,
         name: String,
-        what: &Arc<T>,
+        holder: &Arc<T>,
     ) -> Result<(), Error> {
         let mut state = self.lock();
         if state.discarding > 0 {
@@ -112,20 +116,20 @@ impl Discards {
         if !state
             .pinning
             .iter()
-            .any(|pinning| addr_eq(pinning.what.as_ptr(), Arc::as_ptr(what)))
+            .any(|pinning| addr_eq(pinning.holder.as_ptr(), Arc::as_ptr(holder)))
         {
-            let what: Weak<T> = Arc::downgrade(what);
-            state.pinning.push(Pinning { name, what });
+            let holder: Weak<T> = Arc::downgrade(holder);
+            state.pinning.push(Pinning { name, holder });
         }
         Ok(())
     }
 
-    /// What has gone pins nothing any more.
+    /// Locks the registry, and drops the holders that no longer exist.
     fn lock(&self) -> MutexGuard<'_, Holders> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state
             .pinning
-            .retain(|pinning| pinning.what.strong_count() > 0);
+            .retain(|pinning| pinning.holder.strong_count() > 0);
         state
     }
 }
@@ -141,9 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_pins_memory_and_who_discards_it_exclude_each_other() {
+    fn pinning_and_discarding_exclude_each_other() {
         let discards = Discards::default();
-        let (first, second) = (discards.begin().unwrap(), discards.clone().begin().unwrap());
+        let first = discards.begin().unwrap();
+        let second = discards.clone().begin().unwrap();
         drop(first);
         let error = discards.pin("a".into()).unwrap_err();
         assert!(
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pins_memory_for_as_long_as_it_is_there_counts_once() {
+    fn holder_pinned_twice_counts_once() {
         let discards = Discards::default();
         let table = Arc::new(7);
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! [`Dma`]: where mappings stand, as whoever maps memory sees it.
+//! [`Dma`]: the DMA mappings of a container.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -6,39 +6,43 @@ use std::sync::Arc;
 
 use super::{Access, Capabilities, DirtyRange, Error, Ioas, IovaRanges};
 
-/// Where DMA mappings stand. One set of obligations, two backends, one test suite.
+/// A set of DMA mappings. Both backends fulfil the same contract.
 ///
 /// # Safety
-/// Whoever maps memory frees it by what an implementation says, so the following holds. A mapping
-/// is one of [`Dma::map`], [`Dma::map_file`] or, by `IOMMU_IOAS_COPY`, into [`Dma::ioas`].
-/// - Where [`Dma::map`] or [`Dma::map_file`] fails, no device reaches the memory by it, unless the
-///   answer is `EFAULT`, and a following [`Dma::unmap`] of the same IOVAs says whether that is so.
-/// - After [`Dma::unmap`], [`Dma::unmap_dirty`] or [`Dma::unmap_all`] has succeeded, no device
-///   reaches anything by the mappings in the named IOVAs.
-/// - Of the IOVAs of one mapping, as it was made, [`Dma::unmap`] and [`Dma::unmap_dirty`] say
-///   [`NotFound`](std::io::ErrorKind::NotFound) twice in a row only where that mapping has gone.
-/// - [`Dma::ioas`] returns the same address space each time, and the mappings stand there.
+/// A caller frees memory by the results of these methods. A mapping here is one that [`Dma::map`]
+/// or [`Dma::map_file`] made, or `IOMMU_IOAS_COPY` into [`Dma::ioas`]. An implementation
+/// guarantees:
+/// - If [`Dma::map`] or [`Dma::map_file`] fails, then no device reaches the memory by that call.
+///   The one exception is `EFAULT`: a following [`Dma::unmap`] of the same IOVAs then decides.
+/// - If [`Dma::unmap`], [`Dma::unmap_dirty`] or [`Dma::unmap_all`] succeeds, then no device reaches
+///   anything by the mappings in the given IOVAs.
+/// - If two consecutive unmaps of exactly one mapping's range return
+///   [`NotFound`](std::io::ErrorKind::NotFound), then that mapping no longer exists.
+/// - [`Dma::ioas`] returns the same address space each time, and the mappings belong to it.
 #[allow(unsafe_code, reason = "memory is freed by the answers")]
 pub unsafe trait Dma: fmt::Debug + Send + Sync {
-    /// Returns what the container can do.
+    /// Returns the abilities of the container.
     fn capabilities(&self) -> Capabilities;
 
-    /// Maps `length` bytes of this process's memory, from `memory` on, at `iova`. All three are
-    /// multiples of the smallest of [`Dma::page_sizes`].
+    /// Maps `length` bytes of this process's memory, from `memory` on, at `iova` (`IOMMU_IOAS_MAP`,
+    /// `VFIO_IOMMU_MAP_DMA`).
+    ///
+    /// `memory`, `length` and `iova` are multiples of the smallest of [`Dma::page_sizes`].
     ///
     /// # Safety
-    /// From this call until the IOVAs are unmapped, here and wherever they are copied to, or each
-    /// such container has gone from the kernel with its devices:
-    /// - the memory stays mapped in this process, at this address. (The kernel remembers the
-    ///   address: what takes the memory's place would be what a device that is attached later reads
-    ///   and writes.)
-    /// - where devices may write, the program makes no `&T` or `&mut T` to any of it; where they
-    ///   may only read, no `&mut T`. It is accessed by raw pointers or atomics, as memory that
-    ///   others change at any time.
+    /// The contract starts with this call. It ends when the IOVAs are unmapped, here and in each
+    /// container to which they were copied. It also ends for a container that is closed with all of
+    /// its devices. Until then:
+    /// - The memory stays mapped in this process at this address. The kernel keeps the address, so
+    ///   a device that is attached later reaches whatever is mapped there by then.
+    /// - If devices may write, then the program makes no `&T` and no `&mut T` to any of the memory.
+    /// - If devices may only read, then the program makes no `&mut T` to any of it.
+    /// - The program accesses the memory by raw pointers or atomics, as memory that changes at any
+    ///   time.
     ///
     /// # Errors
-    /// The kernel's refusal; nothing is mapped then. [`Error::PerhapsMapped`], where the contract
-    /// goes on as if it were mapped.
+    /// - If the kernel refuses, then nothing is mapped, and the error has the kernel's errno.
+    /// - [`Error::PerhapsMapped`]: the contract applies as if the memory were mapped.
     #[allow(
         unsafe_code,
         reason = "a device reads and writes the memory that is named by its address"
@@ -51,16 +55,19 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
         access: Access,
     ) -> Result<(), Error>;
 
-    /// Maps `length` bytes of a memfd or a dma-buf, from `offset` on, at `iova`. The kernel holds
-    /// the file, and no address of this process is involved.
+    /// Maps `length` bytes of a memfd or a dma-buf, from `offset` on, at `iova`
+    /// (`IOMMU_IOAS_MAP_FILE`).
     ///
-    /// A dma-buf of a BAR is emptied when its device loses memory decode, goes to D3 or is reset:
-    /// the kernel neither fills it again nor frees its IOVA. So it is unmapped before, and mapped
+    /// The kernel holds the file; no address of this process is involved.
+    ///
+    /// A dma-buf of a BAR is emptied when its device loses memory decode, enters D3 or is reset.
+    /// The kernel neither fills the mapping again nor frees its IOVA. Unmap it before, and map it
     /// again after.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::PerhapsMapped`]; [`Error::Unsupported`] where
-    /// [`Capabilities::map_file`] is not set.
+    /// - If the kernel refuses, then nothing is mapped, and the error has the kernel's errno.
+    /// - [`Error::PerhapsMapped`]: the file may be mapped, and the IOVAs must not be used again.
+    /// - [`Error::Unsupported`], if [`Capabilities::map_file`] is not set.
     fn map_file(
         &self,
         file: BorrowedFd<'_>,
@@ -70,71 +77,84 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
         access: Access,
     ) -> Result<(), Error>;
 
-    /// Unmaps all mappings in `length` bytes from `iova` on, and returns how many bytes that were.
-    /// Gaps are skipped. A mapping goes as a whole.
+    /// Unmaps all mappings in `length` bytes from `iova` on, and returns the number of bytes
+    /// unmapped.
+    ///
+    /// Gaps are skipped. A mapping is unmapped as a whole.
     ///
     /// # Errors
-    /// The kernel's refusal; some mappings may have gone already then.
-    /// [`io::ErrorKind::NotFound`](std::io::ErrorKind::NotFound) where nothing is mapped there. A
-    /// range that cuts a mapping is refused by type1 with `EINVAL`, and by iommufd with `ENOENT`,
-    /// which is `NotFound` too: that says that all has gone of one mapping's own range alone.
+    /// - If nothing is mapped there, then [`NotFound`](std::io::ErrorKind::NotFound).
+    /// - If the range cuts a mapping, then `EINVAL` by type1 and `ENOENT` by iommufd. `ENOENT` is
+    ///   `NotFound` too, so only for one mapping's exact range does it mean that the mapping is
+    ///   gone.
+    /// - If the kernel refuses otherwise, then some of the mappings may be gone.
     fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error>;
 
-    /// Unmaps everything, and returns how many bytes that were; 0 where nothing was mapped.
+    /// Unmaps everything, and returns the number of bytes unmapped, which is 0 if nothing was
+    /// mapped.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's refusal, with its errno.
     fn unmap_all(&self) -> Result<u64, Error>;
 
     /// Returns the IOVAs that can be used now. Each attached device can narrow them.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's refusal, with its errno.
     fn iova_ranges(&self) -> Result<IovaRanges, Error>;
 
-    /// Returns the page sizes of the IOMMU, one bit each: bit 12 is 4 KiB. The smallest is what
-    /// IOVAs and lengths must be multiples of. They depend on the attached devices. iommufd tells
-    /// its [alignment](IovaRanges::alignment) alone: every size from that (and from the page of the
-    /// process) on then stands for what the kernel splits by itself.
+    /// Returns the page sizes of the IOMMU as a bitmap: bit 12 stands for 4 KiB.
+    ///
+    /// IOVAs and lengths are multiples of the smallest one. The sizes depend on the attached
+    /// devices.
+    ///
+    /// iommufd reports only its [alignment](IovaRanges::alignment). Every size from that on, and
+    /// from the process's page size on, is then set: the kernel splits mappings itself.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's refusal, with its errno.
     fn page_sizes(&self) -> Result<u64, Error>;
 
-    /// Begins, with clean pages where the IOMMU tells them, or ends to track what devices write.
-    /// What was noted is lost with the end, so it is asked for before.
+    /// Starts or stops tracking the pages that devices write.
+    ///
+    /// If the IOMMU tracks dirty pages, then all pages are clean at the start. A stop discards all
+    /// that was tracked, so read the dirty pages before.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not
-    /// set. Where it cannot begin, it is off as before. Where an end fails, tracking may go on in a
-    /// part of the kernel, but what was noted is lost all the same: ask to end, or to begin, again.
+    /// - If a start fails, then tracking is off, as before.
+    /// - If a stop fails, then a part of the kernel may go on tracking, but the dirty pages are
+    ///   lost all the same. Stop or start again.
+    /// - [`Error::Unsupported`], if [`Capabilities::dirty_tracking`] is not set.
     fn set_dirty_tracking(&self, on: bool) -> Result<(), Error>;
 
-    /// Adds the pages that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands for the page
-    /// at `iova` + i × `page_size`. With `clear`, they count as clean from now on. type1 knows one
-    /// page size, the smallest of [`Dma::page_sizes`].
+    /// Adds the pages of `range` that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands
+    /// for page i. Bits are set, never cleared.
     ///
-    /// The range is of one mapping, or of several that lie side by side, each as a whole: iommufd
-    /// stops at the first gap without a word, and tells nothing of what is behind it. Over gaps,
-    /// [`AddressSpace::dirty_pages`](crate::address_space::AddressSpace::dirty_pages) asks.
+    /// With `clear`, these pages count as clean afterwards. The page size for type1 is the smallest
+    /// of [`Dma::page_sizes`].
+    ///
+    /// The range covers one mapping, or several adjacent ones, each as a whole. At a gap, iommufd
+    /// stops without an error and leaves out all that follows.
+    /// [`AddressSpace::dirty_pages`](crate::address_space::AddressSpace::dirty_pages) handles gaps.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::Bitmap`] where the bitmap is too small;
-    /// [`Error::Unsupported`] where [`Capabilities::dirty_tracking`] is not set, or
-    /// [`Capabilities::dirty_without_clear`] without `clear`. What was added before stays, since it
-    /// may count as clean already.
+    /// Bits that were added before the failure stay, since their pages may count as clean already.
+    /// - [`Error::Bitmap`], if the range is not whole pages, or the bitmap is too small.
+    /// - [`Error::Unsupported`], if [`Capabilities::dirty_tracking`] is not set. Without `clear`,
+    ///   also if [`Capabilities::dirty_without_clear`] is not set.
+    /// - If the kernel refuses, its errno.
     fn dirty_pages(&self, range: DirtyRange, clear: bool, bitmap: &mut [u64]) -> Result<(), Error>;
 
-    /// Unmaps as [`Dma::unmap`], and adds the pages that devices wrote until then to `bitmap`. As
-    /// for [`Dma::dirty_pages`], the range has no gaps. iommufd asks before it unmaps: what a
-    /// device writes in between is missed, so the device is stopped, or the guest has given up the
-    /// range.
+    /// Unmaps as [`Dma::unmap`] does, and adds the pages that devices wrote until then to `bitmap`.
+    ///
+    /// The range has no gaps, as for [`Dma::dirty_pages`]. iommufd reads the dirty pages first and
+    /// unmaps second: a write between the two is missed. Stop the devices before, unless the guest
+    /// has given up the range.
     ///
     /// # Errors
-    /// As [`Dma::unmap`] and [`Dma::dirty_pages`].
+    /// As for [`Dma::unmap`] and [`Dma::dirty_pages`].
     fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error>;
 
-    /// Returns the I/O address space of the kernel's that the mappings stand in; `None` with type1,
-    /// which has none.
+    /// Returns the I/O address space that the mappings belong to; `None` with type1.
     fn ioas(&self) -> Option<&Arc<Ioas>>;
 }

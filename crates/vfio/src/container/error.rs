@@ -1,4 +1,4 @@
-//! What goes wrong with a container, and what the user can do then.
+//! [`Error`]: a failure of a container.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,235 +7,240 @@ use super::{Backend, BackendReason, Blocker};
 use crate::BadCapability;
 use crate::device;
 
-/// What went wrong with a container. Each variant names the object and the arguments; the kernel's
-/// answer is the source.
+/// A failure of a container.
+///
+/// Each variant names the object and the arguments. The kernel's errno is in the source; see
+/// [`Error::io`]. [`Error::hint`] returns what the user can do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The iommufd backend's call failed.
+    /// A call to `/dev/iommu` failed.
     #[error(transparent)]
     Iommufd(#[from] passthru_iommufd::Error),
-    /// The device could not be opened, bound, attached or detached.
+    /// A device could not be opened, bound, attached or detached.
     #[error(transparent)]
     Device(#[from] device::Error),
-    /// The backend cannot do this; [`super::Capabilities`] says so before.
-    #[error("{backend} cannot {what}")]
+    /// The backend lacks an operation. [`super::Capabilities`] lists the operations.
+    #[error("{backend} cannot {operation}")]
     Unsupported {
         /// The backend.
         backend: Backend,
-        /// What was asked for.
-        what: &'static str,
+        /// The operation, for example `map a file`.
+        operation: &'static str,
     },
-    /// Neither backend is there.
+    /// Neither backend can be used.
     #[error("there is neither iommufd ({iommufd}) nor type1")]
     NoBackend {
         /// Reason for not taking iommufd.
         iommufd: Box<BackendReason>,
-        /// What is wrong with type1.
+        /// Failure of type1.
         source: Box<Error>,
     },
     /// A file of VFIO could not be opened.
     #[error("cannot open {}", path.display())]
     Open {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// A file is open, but is no VFIO container or group.
-    #[error("{} is not a VFIO {what} (asked by ioctl)", path.display())]
+    /// An open file is not a VFIO container or group.
+    #[error("{} is not a VFIO {expected} (asked by ioctl)", path.display())]
     NotVfio {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// What it should be.
-        what: &'static str,
-        /// The kernel's answer.
+        /// The expected kind of file: `container` or `group`.
+        expected: &'static str,
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The kernel's VFIO has no type1 IOMMU, or an old one.
+    /// The kernel lacks a type1 IOMMU, or an extension of it.
     #[error("the kernel's VFIO does not support {extension} (VFIO_CHECK_EXTENSION)")]
     NoType1 {
-        /// The extension that is missing: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux
-        /// 5.12 has.
+        /// The missing extension: `VFIO_TYPE1v2_IOMMU`, or `VFIO_UNMAP_ALL`, which Linux has since
+        /// 5.12.
         extension: &'static str,
     },
-    /// A device is in no IOMMU group.
+    /// A device does not belong to an IOMMU group.
     #[error("{device} has no IOMMU group")]
     NoGroup {
-        /// The device.
+        /// Name of the device.
         device: String,
     },
-    /// A group is there only without an IOMMU (`noiommu`): its devices reach all memory.
+    /// A group exists only without an IOMMU (`/dev/vfio/noiommu-N`): its devices reach all memory.
     #[error("group {group} has no IOMMU (noiommu)")]
     NoIommu {
-        /// Its number.
+        /// Number of the group.
         group: u32,
     },
-    /// A group has devices that others use.
-    #[error("group {group} is not viable{}", by(blockers))]
+    /// A group is not viable: it has devices on other drivers, or another owner.
+    #[error("group {group} is not viable{}", cause_of(blockers))]
     NotViable {
-        /// Its number.
+        /// Number of the group.
         group: u32,
-        /// Its devices on drivers of the host; none where another process has the group.
+        /// Devices on drivers of the host; empty if another process owns the group.
         blockers: Vec<Blocker>,
     },
-    /// A group could not be taken in.
-    #[error("cannot take group {group} into the container ({call})")]
+    /// A group could not be added to a container.
+    #[error("cannot add group {group} to the container ({call})")]
     Join {
-        /// Its number.
+        /// Number of the group.
         group: u32,
         /// `VFIO_GROUP_SET_CONTAINER` or `VFIO_SET_IOMMU`.
         call: &'static str,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// A device of a group could not be opened.
-    #[error("cannot open {device} of group {group}{} (VFIO_GROUP_GET_DEVICE_FD)", if *token { " with this token" } else { "" })]
+    #[error("cannot open {device} of group {group}{} \
+        (VFIO_GROUP_GET_DEVICE_FD)", if *token { " with this token" } else { "" })]
     GroupDevice {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The group's number.
+        /// Number of the group.
         group: u32,
-        /// Whether a token was given.
+        /// A token was given.
         token: bool,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// A hot reset affects devices that are not the caller's.
+    /// A hot reset affects devices that the caller does not own.
     #[error("a hot reset would also affect {}", devices.join(", "))]
     NotOwned {
-        /// The devices.
+        /// Addresses of these devices.
         devices: Vec<String>,
     },
-    /// Other handles of a device are there, or a proof for a hot reset has its group.
+    /// A device has other handles, or a proof for a hot reset holds its group.
     #[error(
         "{device} is in use by other handles, mappings, or a proof for a hot reset of its group"
     )]
     InUse {
-        /// The device.
+        /// Name of the device.
         device: String,
     },
     /// A descriptor could not be copied.
     #[error("cannot copy a descriptor (dup)")]
     Copy {
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// Memory that is pinned cannot be discarded.
+    /// Pinned memory cannot be discarded.
     #[error("memory cannot be discarded: it is pinned for {}", devices.join(", "))]
     Pinned {
-        /// The devices and page tables that it is pinned for.
+        /// Names of the devices and page tables that pin it.
         devices: Vec<String>,
     },
     /// A device that pins memory cannot be attached while memory is discarded.
     #[error("{device} cannot be attached while memory is discarded")]
     Discarding {
-        /// The device.
+        /// Name of the device.
         device: String,
     },
-    /// KVM refused a device.
+    /// KVM refused a registration.
     #[error("cannot register a device with KVM (KVM_DEV_VFIO_FILE_ADD)")]
     Kvm {
-        /// KVM's answer.
+        /// KVM's errno.
         source: io::Error,
     },
     /// Memory could not be mapped.
     #[error("cannot map {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_MAP_DMA)")]
     Map {
-        /// The first IOVA.
+        /// First IOVA.
         iova: u64,
-        /// The length in bytes.
+        /// Length in bytes.
         length: u64,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The kernel could not say whether it has mapped memory, nor be had to unmap it: devices may
-    /// reach it.
+    /// A map failed with `EFAULT`, so it may have taken effect, and the unmap that followed failed too.
+    /// Devices may reach the memory.
     #[error("{map}; it may have taken effect, and cannot be unmapped")]
     PerhapsMapped {
-        /// The first IOVA.
+        /// First IOVA.
         iova: u64,
-        /// The length in bytes.
+        /// Length in bytes.
         length: u64,
-        /// What was said to the map.
+        /// Failure of the map.
         map: Box<passthru_iommufd::Error>,
-        /// What was said to the unmap.
+        /// Failure of the unmap.
         source: Box<passthru_iommufd::Error>,
     },
     /// IOVAs could not be unmapped.
     #[error("cannot unmap {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_UNMAP_DMA)")]
     Unmap {
-        /// The first IOVA.
+        /// First IOVA.
         iova: u64,
-        /// The length in bytes.
+        /// Length in bytes.
         length: u64,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The container did not say what it is.
+    /// The container's page sizes and IOVAs could not be read.
     #[error("cannot read the container's page sizes and IOVA ranges (VFIO_IOMMU_GET_INFO)")]
     Info {
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The container's answer makes no sense.
+    /// The container's information is malformed.
     #[error("the container's reply is malformed (VFIO_IOMMU_GET_INFO)")]
     BadInfo {
-        /// What is wrong with it.
+        /// The malformed capability.
         source: BadCapability,
     },
-    /// The container has no device.
+    /// The container has no device, so it cannot map.
     #[error("the container has no device, so it maps nothing and has no IOVA ranges")]
     NoDevice,
-    /// Dirty tracking could not be begun or ended.
-    #[error("cannot {} dirty tracking (VFIO_IOMMU_DIRTY_PAGES)", if *on { "begin" } else { "end" })]
+    /// Dirty tracking could not be started or stopped.
+    #[error("cannot {} dirty tracking (VFIO_IOMMU_DIRTY_PAGES)", if *on { "start" } else { "stop" })]
     DirtyTracking {
-        /// What was asked for.
+        /// Tracking was to be started, otherwise stopped.
         on: bool,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The IOMMU of these devices does not say which pages they write to.
+    /// The IOMMU of some devices does not track dirty pages.
     #[error("the IOMMU of {} does not report dirty pages", devices.join(", "))]
     NoDirtyTracking {
-        /// The devices.
+        /// Names of these devices.
         devices: Vec<String>,
     },
-    /// A page table is not filled with the container's mappings.
+    /// A page table is over another address space than the container's.
     #[error("the page table does not belong to the container's address space")]
     OtherTable,
-    /// Dirty pages were asked for while they are not tracked.
+    /// Dirty pages were read while dirty tracking is off.
     #[error("dirty tracking is off")]
     NotTracking,
-    /// The dirty pages could not be asked for.
+    /// Dirty pages could not be read.
     #[error(
-        "cannot read dirty pages of {page_size:#x} bytes in {length:#x} bytes at IOVA {iova:#x} (VFIO_IOMMU_DIRTY_PAGES)"
+        "cannot read dirty pages of {page_size:#x} bytes in {length:#x} bytes at IOVA {iova:#x} \
+         (VFIO_IOMMU_DIRTY_PAGES)"
     )]
     DirtyPages {
-        /// The first IOVA.
+        /// First IOVA.
         iova: u64,
-        /// The length in bytes.
+        /// Length in bytes.
         length: u64,
-        /// The page size in bytes.
+        /// Page size in bytes.
         page_size: u64,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// A bitmap of dirty pages does not fit the range that it is for.
+    /// A range is not whole pages, or its bitmap is too small.
     #[error(
-        "{words} words do not have a bit for each whole page of {page_size:#x} bytes in {length:#x} bytes"
+        "{words} words do not have a bit for each whole page of {page_size:#x} bytes in \
+         {length:#x} bytes"
     )]
     Bitmap {
-        /// The length of the range in bytes.
+        /// Length of the range in bytes.
         length: u64,
-        /// The page size in bytes.
+        /// Page size in bytes.
         page_size: u64,
-        /// The length of the bitmap, 64 bits each.
+        /// Length of the bitmap in words of 64 bits.
         words: usize,
     },
 }
 
-fn by(blockers: &[Blocker]) -> String {
+fn cause_of(blockers: &[Blocker]) -> String {
     let each: Vec<_> = blockers
         .iter()
         .map(|b| format!("{} is bound to {}", b.device, b.driver))
@@ -248,7 +253,7 @@ fn by(blockers: &[Blocker]) -> String {
 }
 
 impl Error {
-    /// Returns the kernel's answer, where the kernel was asked.
+    /// Returns the kernel's error, if the kernel was called.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Iommufd(error) => error.io(),
@@ -293,19 +298,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_mapped_is_told_with_both_answers() {
-        let (ioas, address, length, iova) = (1, 0x7000, 0x1000, 0x2000);
-        let (at, access, source) = (Iova::At(iova), Access::Read, Errno::FAULT.into());
+    fn uncertain_map_error_has_both_failures() {
+        let iova = 0x2000;
+        let length = 0x1000;
         let map = passthru_iommufd::Error::Map {
-            ioas,
-            address,
+            ioas: 1,
+            address: 0x7000,
             length,
-            iova: at,
-            access,
-            source,
+            iova: Iova::At(iova),
+            access: Access::Read,
+            source: Errno::FAULT.into(),
         };
         let unmap = passthru_iommufd::Error::Unmap {
-            ioas,
+            ioas: 1,
             iova,
             length,
             source: Errno::NOMEM.into(),
@@ -328,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_container_is_told_with_its_limit() {
+    fn hint_for_a_full_container_has_the_limit() {
         let error = Error::Map {
             iova: 0x2000,
             length: 0x1000,
@@ -342,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_group_from_being_viable_is_named() {
+    fn blockers_of_a_group_are_named() {
         let blocker = Blocker {
             device: "0000:06:02.0".into(),
             driver: "e1000".into(),
@@ -359,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_that_is_missing_is_named_with_the_kernel_that_has_it() {
+    fn missing_extension_is_named_with_its_kernel() {
         let error = Error::NoType1 {
             extension: "VFIO_UNMAP_ALL",
         };
@@ -379,10 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_backend_cannot_do_is_named() {
+    fn unsupported_operation_is_named() {
         let error = Error::Unsupported {
             backend: Backend::Type1,
-            what: "map a file",
+            operation: "map a file",
         };
         assert_eq!(error.to_string(), "type1 cannot map a file");
     }

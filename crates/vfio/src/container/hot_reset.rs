@@ -4,15 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::type1::GroupProof;
 
-/// What proves that a hot reset is the owner's. The reset itself is the device's call. With type1
-/// it keeps the groups in their container, so it goes before a device of them is detached.
+/// Proof that the caller owns all devices that a hot reset affects.
+///
+/// With type1 it keeps the groups in their container. Drop it before one of their devices is
+/// detached.
 #[derive(Debug, Default)]
 pub struct HotResetProof {
     pub(super) groups: Vec<GroupProof>,
 }
 
 impl HotResetProof {
-    /// Returns the files for `VFIO_DEVICE_PCI_HOT_RESET`.
+    /// Returns the files that `VFIO_DEVICE_PCI_HOT_RESET` takes.
     pub fn files(&self) -> Vec<BorrowedFd<'_>> {
         self.groups
             .iter()

@@ -1,4 +1,4 @@
-//! [`KvmVfio`]: what a VMM on KVM does for VFIO's files. Nothing here knows KVM.
+//! [`KvmVfio`]: registration of VFIO files with KVM, which a VMM implements.
 
 use std::fmt;
 use std::io;
@@ -7,25 +7,27 @@ use std::sync::Arc;
 
 use super::Error;
 
-/// KVM's VFIO device, `KVM_DEV_TYPE_VFIO`, as a VMM has it. It tells KVM which devices the guest
-/// has, so that it keeps their caches coherent and lets their drivers know the guest.
+/// KVM's VFIO device (`KVM_DEV_TYPE_VFIO`) of a VMM.
+///
+/// It tells KVM which devices the guest has. KVM then keeps their caches coherent, and makes itself
+/// known to their drivers.
 pub trait KvmVfio: fmt::Debug + Send + Sync {
-    /// Registers a group (type1) or a character device (iommufd), before it is used
+    /// Registers a group's file (type1) or a device's file (iommufd), before the device is used
     /// (`KVM_DEV_VFIO_FILE_ADD`).
     ///
     /// # Errors
-    /// KVM's refusal: the device is not attached then.
+    /// KVM's refusal. The device is then not attached.
     fn add(&self, file: BorrowedFd<'_>) -> io::Result<()>;
 
-    /// Takes a registration back (`KVM_DEV_VFIO_FILE_DEL`), by the same open file, though maybe
-    /// another descriptor of it.
+    /// Removes a registration (`KVM_DEV_VFIO_FILE_DEL`). The descriptor may be another one than was
+    /// added, but of the same open file.
     ///
     /// # Errors
     /// KVM's refusal, which is logged.
     fn remove(&self, file: BorrowedFd<'_>) -> io::Result<()>;
 }
 
-/// A registration, which is taken back on drop.
+/// A registration with KVM. Drop removes it.
 #[derive(Debug)]
 pub(super) struct Registration {
     kvm: Arc<dyn KvmVfio>,
@@ -33,7 +35,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Registers an open file, where there is somebody to register with.
+    /// Registers an open file; does nothing without a KVM.
     pub(super) fn new(
         kvm: Option<&Arc<dyn KvmVfio>>,
         file: BorrowedFd<'_>,
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_taken_back_with_its_end() {
+    fn registration_is_removed_on_drop() {
         let recorder = Arc::new(Recorder::default());
         let kvm: Arc<dyn KvmVfio> = Arc::clone(&recorder) as _;
         let file = File::open("/dev/null").unwrap();
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kvm_refuses_is_no_registration() {
+    fn refusal_by_kvm_is_an_error() {
         let kvm: Arc<dyn KvmVfio> = Arc::new(Recorder {
             refuses: true,
             ..Recorder::default()

@@ -1,4 +1,4 @@
-//! [`Member`]: a device of a container.
+//! [`Member`]: a device that is attached to a container.
 
 use passthru_iommufd::BoundDevice;
 
@@ -6,12 +6,13 @@ use super::{Candidate, Error, MemberPasid, iommufd, type1};
 use crate::Failed;
 use crate::device::{Device, Target};
 
-/// A device that reaches what is mapped in its container. It keeps the container in the kernel.
-/// Dropping it detaches the device; [`Member::detach`] gives the error.
+/// A device that is attached to a container. It keeps the container open in the kernel.
+///
+/// Drop detaches the device and logs a failure; [`Member::detach`] returns the failure.
 #[derive(Debug)]
 pub struct Member(pub(super) MemberBackend);
 
-/// By which backend a device is attached.
+/// Attached device of one of the backends.
 #[derive(Debug)]
 pub(super) enum MemberBackend {
     Iommufd(Box<iommufd::IommufdMember>),
@@ -19,8 +20,10 @@ pub(super) enum MemberBackend {
 }
 
 impl Member {
-    /// Returns what can be done with the device. With type1 the device stays attached for as long
-    /// as any handle of it is there, its mappings of BARs included.
+    /// Returns the device, for access to its regions, interrupts and resets.
+    ///
+    /// With type1 the device stays attached while any handle of it exists, which includes mappings
+    /// of its BARs.
     pub fn device(&self) -> &Device {
         match &self.0 {
             MemberBackend::Iommufd(link) => link.bound().device(),
@@ -28,7 +31,8 @@ impl Member {
         }
     }
 
-    /// Returns the device in the iommufd, for page tables and virtual IOMMUs; nothing with type1.
+    /// Returns the device's object in the iommufd, for page tables and virtual IOMMUs; `None` with
+    /// type1.
     pub fn bound(&self) -> Option<&dyn BoundDevice> {
         match &self.0 {
             MemberBackend::Iommufd(link) => Some(link.bound()),
@@ -36,12 +40,17 @@ impl Member {
         }
     }
 
-    /// Attaches it to something else, or with `None` to the container's own mappings again, without
-    /// a time in between where it reaches nothing.
+    /// Attaches the device to another target, or with `None` to the container's own mappings.
+    ///
+    /// There is no time between the two during which the device reaches nothing.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with type1; else the kernel's refusal. The former target is in force
-    /// still, with the exception of [`Attached::replace`](crate::device::Attached::replace).
+    /// The former target stays attached, with the exception that
+    /// [`Attached::replace`](crate::device::Attached::replace) names.
+    /// - [`Error::Unsupported`] with type1.
+    /// - [`Error::NoDirtyTracking`] or the kernel's errno, if dirty pages are tracked and the new
+    ///   target cannot track them.
+    /// - If the kernel refuses, its errno.
     pub fn replace(&mut self, by: Option<Target>) -> Result<(), Error> {
         match &mut self.0 {
             MemberBackend::Iommufd(link) => link.replace(by),
@@ -51,14 +60,18 @@ impl Member {
         }
     }
 
-    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page
-    /// table, until the returned value is dropped ([`Bound::attach_pasid`]). Where that is over the
-    /// container's mappings, it counts with its dirty pages without more ado: it needs no
-    /// [`Container::include`].
+    /// Attaches one PASID of the device, 1 to 2²⁰ - 1, to an address space or page table, until the
+    /// returned value is dropped.
+    ///
+    /// See [`Bound::attach_pasid`](crate::device::Bound::attach_pasid). A target over the
+    /// container's mappings is included in its dirty tracking, without a
+    /// [`Container::include`](super::Container::include).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with type1; while dirty pages are tracked, that the target does not
-    /// tell them; else the kernel's refusal.
+    /// - [`Error::Unsupported`] with type1.
+    /// - [`Error::NoDirtyTracking`] or the kernel's errno, if dirty pages are tracked and the target
+    ///   cannot track them.
+    /// - If the kernel refuses, its errno.
     pub fn attach_pasid(&self, pasid: u32, to: impl Into<Target>) -> Result<MemberPasid, Error> {
         match &self.0 {
             MemberBackend::Iommufd(link) => link.attach_pasid(pasid, to.into()),
@@ -66,12 +79,16 @@ impl Member {
         }
     }
 
-    /// Detaches it, and returns it as it is then: bound with iommufd, closed with type1, where its
-    /// group leaves the container with its last device, and the mappings go with the last group.
+    /// Detaches the device, and returns it as it is then: bound with iommufd, closed with type1.
+    ///
+    /// A type1 group leaves the container with its last device. The mappings end with the last
+    /// group.
     ///
     /// # Errors
-    /// The kernel's refusal, or with type1 [`Error::InUse`], as while a [`HotResetProof`] has its
-    /// group; with the member as it was.
+    /// The member comes back as it was.
+    /// - [`Error::InUse`] with type1, if another handle of the device or a
+    ///   [`HotResetProof`](super::HotResetProof) of its group exists.
+    /// - If the kernel refuses, its errno.
     pub fn detach(self) -> Result<Candidate, Failed<Self, Error>> {
         match self.0 {
             MemberBackend::Iommufd(link) => match link.detach() {

@@ -1,13 +1,14 @@
-//! The base container: DMA mappings and the devices that reach them, the same for both backends.
-//! Whoever maps memory sees [`Dma`] alone; whoever has devices, [`Container`].
+//! Containers: DMA mappings and the devices that reach them, by one of two kernel interfaces.
+//!
+//! Code that maps memory needs only [`Dma`]; code that attaches devices needs [`Container`].
 //!
 //! | | `iommufd` | `type1` |
 //! |---|---|---|
-//! | stands on | an address space of `/dev/iommu` ([`Ioas`]) | `/dev/vfio/vfio` |
-//! | a device is | a character device, bound and attached | a member of an IOMMU group, `/dev/vfio/GROUP` |
-//! | mappings | stay without devices | go with the last device |
-//! | dirty pages | from page tables of the IOMMU | every mapped page counts as written to |
-//! | cannot | | map files, attach to page tables and PASIDs, take a passed device, copy mappings |
+//! | container | an I/O address space of `/dev/iommu` ([`Ioas`]) | an open `/dev/vfio/vfio` |
+//! | device | `/dev/vfio/devices/vfioN`, bound and attached | `/dev/vfio/GROUP`, a whole IOMMU group |
+//! | mappings | exist with or without devices | end with the last device |
+//! | dirty pages | from the page tables of the IOMMU | every pinned page counts as dirty |
+//! | missing | | see [`Capabilities`] |
 //!
 //! ```no_run
 //! use passthru_vfio::container::{self, Access, AttachOptions, Container, Dma};

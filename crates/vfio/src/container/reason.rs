@@ -1,21 +1,21 @@
-//! [`BackendReason`]: the reason for a backend.
+//! [`BackendReason`]: the reason for a choice of backend.
 
 use std::fmt;
 
-/// Reason for the choice of a backend.
+/// Reason for a choice of backend.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BackendReason {
-    /// The policy left no choice.
+    /// The policy allows only this one.
     Asked,
-    /// An iommufd was given.
+    /// The caller gave an iommufd.
     Given,
-    /// `/dev/iommu` answers, and each device has a character device.
+    /// `/dev/iommu` can be opened, and each device has a character device.
     Answers,
-    /// There is no iommufd.
+    /// `/dev/iommu` cannot be opened.
     NoIommufd(passthru_iommufd::Error),
-    /// This device has no character device: the kernel is without `CONFIG_VFIO_DEVICE_CDEV`, or the
-    /// device without a VFIO driver.
+    /// A device has no character device. The kernel lacks `CONFIG_VFIO_DEVICE_CDEV`, or the device
+    /// is not on a VFIO driver.
     NoCdev(String),
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_says_what_the_kernel_answered() {
+    fn reason_shows_the_errno() {
         let source = Errno::NOENT.into();
         let reason = BackendReason::NoIommufd(passthru_iommufd::Error::Open {
             path: "/dev/iommu".into(),

@@ -1,39 +1,44 @@
-//! [`unmap_certainly`]: whether a mapping has gone, as memory is freed on it.
+//! [`unmap_certainly`]: an unmap after which memory can be freed.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// How often is asked at the most.
-const MOST: usize = 3;
+/// Largest number of tries.
+const MAX_TRIES: usize = 3;
 
-/// Whether it can be that the kernel did what it was asked for: it could not give its answer back
-/// (`EFAULT`).
+/// Returns whether a failed call may still have taken effect: the kernel could not copy its result
+/// back (`EFAULT`).
 pub(crate) fn may_have_taken_effect(error: Option<&io::Error>) -> bool {
     error.and_then(Errno::from_io_error) == Some(Errno::FAULT)
 }
 
-/// Unmaps the own range of one mapping. It has gone where that succeeds, or where it is said twice
-/// in a row that nothing is there: a kernel with `CONFIG_IOMMUFD_TEST` says so of what is there,
-/// when it is told to fail. What says nothing (`EFAULT`: it may be done) is asked for again; any
-/// other refusal is the answer.
+/// Unmaps exactly one mapping; returns `Ok` only once the mapping is certainly gone.
+///
+/// - If `unmap` succeeds, then the mapping is gone.
+/// - If it fails twice in a row with `ENOENT`, then the mapping is gone. Once is not enough: a
+///   kernel with `CONFIG_IOMMUFD_TEST` returns `ENOENT` for an injected failure too.
+/// - If it fails with `EFAULT`, then it may have taken effect, and is tried again.
+/// - If it fails otherwise, or too often, then that error is returned.
 pub(crate) fn unmap_certainly<T, E>(
-    ask: impl Fn() -> Result<T, E>,
+    unmap: impl Fn() -> Result<T, E>,
     io: impl Fn(&E) -> Option<&io::Error>,
 ) -> Result<(), E> {
-    let mut was_gone = false;
-    let mut asked = 1;
+    let mut was_missing = false;
+    let mut tries = 1;
     loop {
-        let Err(error) = ask() else { return Ok(()) };
-        let is_gone = io(&error).is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
-        match (
-            is_gone && was_gone,
-            is_gone || may_have_taken_effect(io(&error)),
-        ) {
-            (true, _) => return Ok(()),
-            (false, true) if asked < MOST => (was_gone, asked) = (is_gone, asked + 1),
-            _ => return Err(error),
+        let Err(error) = unmap() else { return Ok(()) };
+        let kind = io(&error).map(io::Error::kind);
+        let is_missing = kind == Some(io::ErrorKind::NotFound);
+        if is_missing && was_missing {
+            return Ok(());
         }
+        let is_uncertain = is_missing || may_have_taken_effect(io(&error));
+        if !is_uncertain || tries == MAX_TRIES {
+            return Err(error);
+        }
+        was_missing = is_missing;
+        tries += 1;
     }
 }
 
@@ -46,8 +51,8 @@ mod tests {
     const GONE: Errno = Errno::NOENT;
     const MAYBE: Errno = Errno::FAULT;
 
-    /// What comes of answers, and how many of them were asked for.
-    fn of(answers: &[Result<(), Errno>]) -> (Result<(), Option<Errno>>, usize) {
+    /// Returns the result of unmaps that return these, one after the other, and their number.
+    fn outcome(answers: &[Result<(), Errno>]) -> (Result<(), Option<Errno>>, usize) {
         let left = RefCell::new(answers.iter());
         let ask = || left.borrow_mut().next().unwrap().map_err(io::Error::from);
         let result =
@@ -56,27 +61,27 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_freed_where_it_is_unmapped_or_is_twice_said_not_to_be_there() {
-        assert_eq!(of(&[Ok(())]), (Ok(()), 1));
-        assert_eq!(of(&[Err(MAYBE), Ok(())]), (Ok(()), 2));
-        assert_eq!(of(&[Err(GONE), Err(GONE)]), (Ok(()), 2));
-        assert_eq!(of(&[Err(MAYBE), Err(GONE), Err(GONE)]), (Ok(()), 3));
-        assert_eq!(of(&[Err(GONE), Ok(())]), (Ok(()), 2));
+    fn success_or_two_enoent_mean_unmapped() {
+        assert_eq!(outcome(&[Ok(())]), (Ok(()), 1));
+        assert_eq!(outcome(&[Err(MAYBE), Ok(())]), (Ok(()), 2));
+        assert_eq!(outcome(&[Err(GONE), Err(GONE)]), (Ok(()), 2));
+        assert_eq!(outcome(&[Err(MAYBE), Err(GONE), Err(GONE)]), (Ok(()), 3));
+        assert_eq!(outcome(&[Err(GONE), Ok(())]), (Ok(()), 2));
     }
 
     #[test]
-    fn what_is_not_known_to_have_gone_is_kept() {
-        assert_eq!(of(&[Err(Errno::NOMEM)]), (Err(Some(Errno::NOMEM)), 1));
+    fn uncertain_unmap_is_an_error() {
+        assert_eq!(outcome(&[Err(Errno::NOMEM)]), (Err(Some(Errno::NOMEM)), 1));
         assert_eq!(
-            of(&[Err(MAYBE), Err(GONE), Err(MAYBE)]),
+            outcome(&[Err(MAYBE), Err(GONE), Err(MAYBE)]),
             (Err(Some(MAYBE)), 3)
         );
         assert_eq!(
-            of(&[Err(GONE), Err(MAYBE), Err(GONE)]),
+            outcome(&[Err(GONE), Err(MAYBE), Err(GONE)]),
             (Err(Some(GONE)), 3)
         );
         assert_eq!(
-            of(&[Err(GONE), Err(Errno::BUSY)]),
+            outcome(&[Err(GONE), Err(Errno::BUSY)]),
             (Err(Some(Errno::BUSY)), 2)
         );
     }

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attach_that_failed_is_put_right_for_the_device_and_the_pasid_alone() {
+    fn failed_attach_restores_only_device_and_pasid() {
         let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
             let former = BTreeMap::from_iter(former.iter().copied());
             put_right(&former, pasid)

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_vfio_device_is_said() {
+    fn descriptor_of_something_else_is_refused() {
         let error = Cdev::from_fd(File::open("/dev/null").unwrap().into()).unwrap_err();
         assert!(error.to_string().contains("/mem/null"), "{error}");
         let error = Cdev::from_fd(File::open("/proc/self/status").unwrap().into()).unwrap_err();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_node_is_named_with_what_to_do() {
+    fn missing_node_is_named_with_a_hint() {
         let error = Cdev::open(Path::new("/dev/vfio/devices/vfio-none")).unwrap_err();
         assert!(error.to_string().contains("vfio-none") && error.hint().is_some());
     }

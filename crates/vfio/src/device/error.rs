@@ -58,13 +58,15 @@ pub enum Error {
         what: String,
     },
     /// The open file was bound to an iommufd before.
-    #[error("the VFIO device {} was bound to an iommufd before; an open file can be bound only once", sysfs.display())]
+    #[error("the VFIO device {} was bound to an iommufd before; an open file can be bound only \
+        once", sysfs.display())]
     Bound {
         /// The device in sysfs.
         sysfs: PathBuf,
     },
     /// The device could not be bound.
-    #[error("cannot bind {device} to the iommufd{} (VFIO_DEVICE_BIND_IOMMUFD)", if *token { " with this token" } else { "" })]
+    #[error("cannot bind {device} to the iommufd{} \
+        (VFIO_DEVICE_BIND_IOMMUFD)", if *token { " with this token" } else { "" })]
     Bind {
         /// The device.
         device: String,
@@ -143,7 +145,8 @@ pub enum Error {
     /// An access is outside of its region or mapping, not aligned to its width, or not possible
     /// there.
     #[error(
-        "{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible there"
+        "{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible \
+         there"
     )]
     Range {
         /// What was to be accessed.
@@ -199,7 +202,8 @@ pub enum Error {
     },
     /// Interrupts could not be set up or raised.
     #[error(
-        "cannot set {count} interrupts of kind {index} of {device}, from {start} on (VFIO_DEVICE_SET_IRQS)"
+        "cannot set {count} interrupts of kind {index} of {device}, from {start} on \
+         (VFIO_DEVICE_SET_IRQS)"
     )]
     Irq {
         /// The device.
@@ -215,7 +219,8 @@ pub enum Error {
     },
     /// The machine does not have as many interrupts left; nothing was enabled.
     #[error(
-        "cannot enable {count} interrupts of kind {index} of {device}, from {start} on: {available} are available (VFIO_DEVICE_SET_IRQS)"
+        "cannot enable {count} interrupts of kind {index} of {device}, from {start} on: \
+         {available} are available (VFIO_DEVICE_SET_IRQS)"
     )]
     FewIrqs {
         /// The device.
@@ -241,7 +246,8 @@ pub enum Error {
     },
     /// The device's bus or slot could not be reset.
     #[error(
-        "cannot reset the bus or slot of {device} with the files of {groups} groups (VFIO_DEVICE_PCI_HOT_RESET)"
+        "cannot reset the bus or slot of {device} with the files of {groups} groups \
+         (VFIO_DEVICE_PCI_HOT_RESET)"
     )]
     HotReset {
         /// The device.
@@ -285,7 +291,8 @@ pub enum Error {
     },
     /// It could not be asked how much there is to read yet.
     #[error(
-        "cannot query how much of the state of {device} is still to be read (VFIO_MIG_GET_PRECOPY_INFO)"
+        "cannot query how much of the state of {device} is still to be read \
+         (VFIO_MIG_GET_PRECOPY_INFO)"
     )]
     Precopy {
         /// The device.
@@ -294,7 +301,8 @@ pub enum Error {
         source: io::Error,
     },
     /// A dma-buf could not be made.
-    #[error("cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} (VFIO_DEVICE_FEATURE_DMA_BUF)", range.start, range.end)]
+    #[error("cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} \
+        (VFIO_DEVICE_FEATURE_DMA_BUF)", range.start, range.end)]
     DmaBuf {
         /// The device.
         device: String,

@@ -1,18 +1,19 @@
-//! What the user can do when a device refuses.
+//! Hints for failures of a device.
 
 use rustix::io::Errno;
 
 use crate::device::{Error, Feature, MigrationState};
 
-/// Where there are no descriptors left.
+/// Hint for `EMFILE`.
 pub(crate) const MANY_FILES: &str =
     "raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=): the process has too many open files";
 
 /// Hint for a device, or a group of devices, without an IOMMU.
-pub(crate) const NO_IOMMU: &str = "turn the IOMMU on; a device without one can read and write all of the host's memory, so it is not assigned";
+pub(crate) const NO_IOMMU: &str = "turn the IOMMU on; a device without one can read and write all \
+    of the host's memory, so it is not assigned";
 
 impl Error {
-    /// Returns what the user can do, where there is something.
+    /// Returns what the user can do, as an imperative; `None` if nothing is known to help.
     pub fn hint(&self) -> Option<&'static str> {
         match (self, self.errno()) {
             (_, Some(Errno::MFILE)) => Some(MANY_FILES),
@@ -31,7 +32,9 @@ impl Error {
             }
             (Self::Bound { .. }, _) => Some("open the device anew for each guest"),
             (Self::Bind { .. }, Some(Errno::PERM)) => Some(
-                "take all devices of its group off host drivers and other owners; if the kernel's log names MSI, turn interrupt remapping on (or set iommufd.allow_unsafe_interrupts=1)",
+                "take all devices of its group off host drivers and other owners; if the kernel's \
+                 log names MSI, turn interrupt remapping on (or set \
+                 iommufd.allow_unsafe_interrupts=1)",
             ),
             (Self::Bind { token: false, .. }, Some(Errno::ACCESS)) => {
                 Some("give the token of its physical or virtual functions, which are assigned too")
@@ -40,7 +43,8 @@ impl Error {
                 Some("give the token that the physical function has")
             }
             (Self::Bind { token: true, .. }, Some(Errno::INVAL)) => Some(
-                "leave the token out: only SR-IOV physical functions on vfio-pci and their virtual functions take one",
+                "leave the token out: only SR-IOV physical functions on vfio-pci and their \
+                 virtual functions take one",
             ),
             (Self::Bind { .. }, Some(Errno::INVAL)) => {
                 Some("close the other open file of the device, which is bound already")
@@ -58,7 +62,8 @@ impl Error {
                 "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=): an attach pins what is mapped",
             ),
             (Self::Attach { pasid: None, .. }, Some(Errno::ADDRINUSE)) => Some(
-                "use a separate address space: this one maps or allows IOVAs that the device cannot use",
+                "use a separate address space: this one maps or allows IOVAs that the device \
+                 cannot use",
             ),
             (Self::Attach { pasid: None, .. }, Some(Errno::INVAL)) => Some(
                 "use a page table of the device's own IOMMU, the same for all devices of its group",
@@ -70,7 +75,8 @@ impl Error {
                 Some("try a hot reset of its bus: the device cannot be reset by itself")
             }
             (Self::Read { .. } | Self::Write { .. }, Some(Errno::IO)) => Some(
-                "set bit 1 of the command register, or wake the device up: it does not decode its memory",
+                "set bit 1 of the command register, or wake the device up: it does not decode its \
+                 memory",
             ),
             (Self::Mmap { .. }, Some(Errno::INVAL)) => {
                 Some("map whole pages of what Region::areas lists")
@@ -94,7 +100,8 @@ impl Error {
                 "use another reset, or wait: there is no such reset, or the link is not back yet",
             ),
             (Self::HotReset { .. }, Some(Errno::INVAL)) => Some(
-                "open all affected devices on the same iommufd, or pass the files of all their groups; leave virtual functions out",
+                "open all affected devices on the same iommufd, or pass the files of all their \
+                 groups; leave virtual functions out",
             ),
             (Self::Ioeventfd { .. }, Some(Errno::EXIST)) => {
                 Some("use another value: this one is tied to another eventfd there")

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn atomic_operations_are_read_where_they_are_said() {
+    fn atomic_operations_come_from_the_capability() {
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_CAPS;
         let info = DeviceInfo::new(&raw(flags), &answer(3)).unwrap();
         assert_eq!(info.atomics, AtomicOps::COMP32 | AtomicOps::COMP64);
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_refused() {
+    fn truncated_capability_is_refused() {
         let error = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &answer(3)[..32]).unwrap_err();
         assert!(matches!(error, BadCapability::Contents(_)), "{error}");
     }
 
     #[test]
-    fn a_bus_that_is_not_known_is_kept_as_it_is() {
+    fn unknown_bus_keeps_its_flags() {
         assert_eq!(Bus::new(1 << 20), Bus::Other(1 << 20));
         assert_eq!(Bus::new(FSL_MC | VFIO_DEVICE_FLAGS_RESET), Bus::FslMc);
     }

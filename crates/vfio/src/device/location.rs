@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_is_found_with_its_nodes() {
+    fn function_is_found_with_its_nodes() {
         let (_root, location) = device("0000:01:00.0", "pci");
         assert_eq!(
             location.kind(),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mediated_device_is_known_as_one() {
+    fn mediated_device_is_recognized() {
         let (_root, location) = device("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "mdev");
         assert_eq!(location.kind(), DeviceKind::Mdev);
     }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_have_the_kernels_numbers() {
+    fn states_have_the_numbers_of_the_kernel() {
         assert_eq!(
             u32::from(MigrationState::Running),
             vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_all_of_it_can_be_mapped() {
+    fn region_without_a_list_is_one_area() {
         assert_eq!(
             info(&raw(READ_WRITE_MMAP), &[0; 32]).unwrap().areas,
             [0..0x10000]
@@ -152,18 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_areas_is_put_in_order() {
+    fn areas_are_sorted() {
         let info = parse(SPARSE_MMAP, &[3, 0x8000, 0x1000, 0, 0x2000, 0x4000, 0]).unwrap();
         assert_eq!(info.areas, [0..0x2000, 0x8000..0x9000]);
     }
 
     #[test]
-    fn an_empty_list_means_that_nothing_can_be_mapped() {
+    fn empty_list_leaves_no_area() {
         assert_eq!(parse(SPARSE_MMAP, &[0]).unwrap().areas, []);
     }
 
     #[test]
-    fn areas_that_are_outside_or_missing_are_refused() {
+    fn areas_outside_or_missing_are_refused() {
         let bad = Err(BadCapability::Contents(SPARSE_MMAP));
         assert_eq!(parse(SPARSE_MMAP, &[1, 0xf000, 0x2000]), bad);
         assert_eq!(parse(SPARSE_MMAP, &[1, u64::MAX, 2]), bad);
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_passed_over() {
+    fn unknown_capability_is_ignored() {
         assert_eq!(parse(999, &[1, 2, 3]).unwrap().areas, [0..0x10000]);
     }
 
     proptest! {
         #[test]
-        fn areas_stay_inside_whatever_is_said(id in 0u16..6, words in prop::collection::vec(any::<u64>(), 0..8), count in 0u64..5) {
+        fn areas_stay_inside_for_any_reply(id in 0u16..6, words in prop::collection::vec(any::<u64>(), 0..8), count in 0u64..5) {
             let words: Vec<u64> = std::iter::once(count).chain(words.iter().map(|word| word >> 40)).collect();
             if let Ok(info) = parse(id, &words) {
                 prop_assert!(info.areas.iter().all(|area| area.start < area.end && area.end <= 0x10000));

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_does_not_exist_is_named() {
+    fn missing_device_is_named() {
         let error = Source::Sysfs("/sys/bus/mdev/devices/none".into())
             .open()
             .unwrap_err();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_something_else_is_found_out() {
+    fn node_of_another_driver_is_refused() {
         let error = Source::Cdev("/dev/null".into()).locate().unwrap_err();
         assert!(error.to_string().contains("/mem/null"), "{error}");
     }

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_pending_error_is_told_from_a_refusal() {
+    fn enomsg_means_that_no_error_is_pending() {
         assert_eq!(ZpciError::from_answer(Err(Errno::NOMSG)), Ok(None));
         assert_eq!(ZpciError::from_answer(Err(Errno::NODEV)), Err(Errno::NODEV));
         assert_eq!(

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_gap_that_fits_is_taken() {
+    fn allocation_takes_the_lowest_gap() {
         let mut iovas = IovaAllocator::new(&ranges(&[0..=0x2fff, 0x8000..=0xffff]), PAGE);
         assert_eq!(iovas.allocate(0x3000), Ok(0x8000), "0 is never handed out");
         assert_eq!(iovas.allocate(1), Ok(0x1000));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_regions_and_the_width_of_a_device_are_kept() {
+    fn allocation_keeps_reserved_iovas_and_width() {
         let msi = 0xfee0_0000..=0xfeef_ffff;
         let around = ranges(&[0..=*msi.start() - 1, *msi.end() + 1..=u64::MAX]);
         let mut iovas = IovaAllocator::new(&around, PAGE);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_address_space_is_no_overflow() {
+    fn range_at_the_end_of_64_bits_can_be_used() {
         let mut iovas = IovaAllocator::new(&ranges(&[u64::MAX - 0x1fff..=u64::MAX]), PAGE);
         assert_eq!(iovas.allocate(0x2000), Ok(u64::MAX - 0x1fff));
         assert_eq!(iovas.free(u64::MAX - 0x1fff, 0x2000), Ok(()));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_handed_out_is_not_taken_back() {
+    fn free_of_unallocated_iovas_is_refused() {
         let mut iovas = IovaAllocator::new(&ranges(&[0..=0xffff]), PAGE);
         let iova = iovas.allocate(0x2000).unwrap();
         for (iova, length) in [
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_range_is_handed_out_only_after_it_was_freed() {
+    fn reserved_range_is_allocated_only_after_free() {
         let mut iovas = IovaAllocator::new(&ranges(&[0x1000..=0x2fff]), PAGE);
         assert!(iovas.reserve(0x1000..=0x17ff).is_err(), "a part of a page");
         iovas.reserve(0x1000..=0x1fff).unwrap();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usable_no_more_is_not_handed_out() {
+    fn narrowed_iovas_are_not_allocated() {
         let mut iovas = IovaAllocator::with_width(&ranges(&[0x1000..=0xffff]), PAGE, 15);
         assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
         iovas.narrow(&ranges(&[0x1000..=0x27ff, 0x5000..=u64::MAX]));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_requests_are_refused() {
+    fn invalid_lengths_and_alignments_are_refused() {
         let mut iovas = IovaAllocator::new(&ranges(&[0..=0xffff]), PAGE);
         for (length, alignment) in [(0, PAGE), (u64::MAX, PAGE), (PAGE, 3), (PAGE, 0)] {
             let invalid = IovaError::Invalid { length, alignment };
@@ -388,7 +388,7 @@ mod tests {
         /// Against a model of single pages: nothing is handed out twice, nothing outside of the
         /// ranges, nothing is refused that fits, and all of it comes back.
         #[test]
-        fn pages_are_handed_out_once_and_come_back(steps in prop::collection::vec(step(), 1..200)) {
+        fn allocator_agrees_with_a_model_of_pages(steps in prop::collection::vec(step(), 1..200)) {
             let usable = ranges(&[0x3000..=0x1_2fff, 0x2_0000..=0x2_8fff]);
             let mut iovas = IovaAllocator::new(&usable, PAGE);
             let all = iovas.available();

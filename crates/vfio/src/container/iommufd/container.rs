@@ -1,4 +1,4 @@
-//! [`IommufdContainer`]: the backend over an address space of `/dev/iommu`.
+//! [`IommufdContainer`]: a container over an I/O address space of `/dev/iommu`.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use crate::container::{
 };
 use crate::device::{self, Bound, Cdev, HotResetInfo, HotResetOwner, Location, Source};
 
-/// A container over an address space of an iommufd. Several on one iommufd can share what is
-/// pinned.
+/// A container over an I/O address space of an iommufd. Several containers on one iommufd can share
+/// their pins.
 ///
-/// A device whose IOMMU can tell dirty pages is attached to a page table that does, which devices
-/// share where they can; any other one to the address space.
+/// If the IOMMU of a device tracks dirty pages, then the device is attached to a page table that
+/// does. Devices share such tables if their IOMMUs allow it. Any other device is attached to the
+/// address space itself.
 #[derive(Debug)]
 pub struct IommufdContainer {
     ioas: Arc<Ioas>,
@@ -34,15 +35,15 @@ pub struct IommufdContainer {
 }
 
 impl IommufdContainer {
-    /// Makes an empty container on an iommufd.
+    /// Creates an empty container on an iommufd.
     ///
     /// # Errors
-    /// That of [`Ioas::alloc`].
+    /// The error of [`Ioas::alloc`].
     pub fn new(context: &Arc<Iommufd>, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
         Ok(Self::from_ioas(Arc::new(Ioas::alloc(context)?), kvm))
     }
 
-    /// Makes a container of an address space that is there already.
+    /// Creates a container over an existing I/O address space.
     pub fn from_ioas(ioas: Arc<Ioas>, kvm: Option<Arc<dyn KvmVfio>>) -> Self {
         let tables = Arc::new(Tables::new(Arc::clone(&ioas)));
         let discards = Discards::default();
@@ -55,13 +56,14 @@ impl IommufdContainer {
         }
     }
 
-    /// Has it tell there who pins memory.
+    /// Sets the registry in which this container records its pins. Call it before a device is
+    /// attached.
     pub fn with_discards(self, discards: Discards) -> Self {
         self.tables.set_discards(discards.clone());
         Self { discards, ..self }
     }
 
-    /// Opens and binds a device, which its KVM learns of before.
+    /// Opens a device, registers it with KVM, and binds it.
     fn bind(
         &self,
         source: Source,
@@ -89,6 +91,7 @@ impl IommufdContainer {
         }
     }
 
+    /// Records the pins of a device, and registers its file with KVM.
     fn prepare(&self, file: BorrowedFd<'_>, device: &Location) -> Result<AttachGuards, Error> {
         let pins = self.discards.pin_for(device)?;
         Ok(AttachGuards {
@@ -97,15 +100,15 @@ impl IommufdContainer {
         })
     }
 
-    /// The answer to a map. Where the kernel maps, but cannot return that, it says so as where the
-    /// memory is not there: what may be mapped then is unmapped.
+    /// Converts the result of a map. After an `EFAULT`, which may have taken effect, unmaps the
+    /// range.
     fn mapped(
         &self,
         iova: u64,
         length: u64,
-        answer: Result<u64, passthru_iommufd::Error>,
+        result: Result<u64, passthru_iommufd::Error>,
     ) -> Result<(), Error> {
-        let Err(error) = answer else { return Ok(()) };
+        let Err(error) = result else { return Ok(()) };
         if !may_have_taken_effect(error.io()) {
             return Err(error.into());
         }
@@ -149,7 +152,7 @@ impl Container for IommufdContainer {
                 let link = IommufdMember {
                     attached,
                     guard,
-                    _announced: guards,
+                    _guards: guards,
                 };
                 Ok(Member(MemberBackend::Iommufd(Box::new(link))))
             }
@@ -183,8 +186,8 @@ impl Container for IommufdContainer {
 }
 
 #[allow(unsafe_code, reason = "memory is freed by the answers")]
-// SAFETY: the answers are the kernel's, of one address space that this keeps. It unmaps as a whole
-// what it says; a map whose answer is lost is `EFAULT`.
+// SAFETY: the results are the kernel's, for the one address space that this container keeps. The
+// kernel unmaps whole mappings; a map whose result it cannot return fails with `EFAULT`.
 unsafe impl Dma for IommufdContainer {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -207,9 +210,9 @@ unsafe impl Dma for IommufdContainer {
         iova: u64,
         access: Access,
     ) -> Result<(), Error> {
-        // SAFETY: the caller's contract is the same.
-        let answer = unsafe { self.ioas.map(memory, length, Iova::At(iova), access) };
-        self.mapped(iova, length, answer)
+        // SAFETY: the caller fulfils the same contract.
+        let result = unsafe { self.ioas.map(memory, length, Iova::At(iova), access) };
+        self.mapped(iova, length, result)
     }
 
     fn map_file(
@@ -220,10 +223,10 @@ unsafe impl Dma for IommufdContainer {
         iova: u64,
         access: Access,
     ) -> Result<(), Error> {
-        let answer = self
+        let result = self
             .ioas
             .map_file(file, offset, length, Iova::At(iova), access);
-        self.mapped(iova, length, answer)
+        self.mapped(iova, length, result)
     }
 
     fn unmap(&self, iova: u64, length: u64) -> Result<u64, Error> {
@@ -269,40 +272,39 @@ unsafe impl Dma for IommufdContainer {
     }
 }
 
-/// Opens a device. A passed descriptor comes back where it is refused.
+/// Opens a device. If a passed descriptor is refused, then a copy of it comes back.
 fn open(source: Source) -> Result<Cdev, Failed<Candidate, Error>> {
-    let failed = |state: Source, error: Error| Failed {
-        state: state.into(),
-        error,
-    };
-    match source {
+    let copy = match &source {
         Source::Fd(fd) => match fd.try_clone() {
-            Ok(copy) => Cdev::from_fd(fd).map_err(|error| failed(Source::Fd(copy), error.into())),
-            Err(source) => Err(failed(Source::Fd(fd), Error::Copy { source })),
+            Ok(copy) => Source::Fd(copy),
+            Err(error) => {
+                return Err(Failed {
+                    state: source.into(),
+                    error: Error::Copy { source: error },
+                });
+            }
         },
-        Source::Cdev(path) => Source::Cdev(path.clone())
-            .open()
-            .map_err(|error| failed(Source::Cdev(path), error.into())),
-        Source::Pci(address) => Source::Pci(address)
-            .open()
-            .map_err(|e| failed(Source::Pci(address), e.into())),
-        Source::Sysfs(path) => Source::Sysfs(path.clone())
-            .open()
-            .map_err(|error| failed(Source::Sysfs(path), error.into())),
-    }
+        Source::Cdev(path) => Source::Cdev(path.clone()),
+        Source::Pci(address) => Source::Pci(*address),
+        Source::Sysfs(path) => Source::Sysfs(path.clone()),
+    };
+    source.open().map_err(|error| Failed {
+        state: copy.into(),
+        error: error.into(),
+    })
 }
 
-/// Says which devices of its group are in the way, where a device is refused for such.
+/// Returns the devices that keep the group from being viable, if `EPERM` was for their sake.
 fn not_viable(cdev: &Cdev, error: &device::Error) -> Option<Error> {
-    let group = cdev
-        .location()
-        .group()
-        .filter(|_| error.errno() == Some(Errno::PERM))?;
+    if error.errno() != Some(Errno::PERM) {
+        return None;
+    }
+    let group = cdev.location().group()?;
     let blockers = blockers_of(group);
     (!blockers.is_empty()).then_some(Error::NotViable { group, blockers })
 }
 
-/// A device that was opened and not bound.
+/// Returns a device that was opened and not bound.
 fn unbound(cdev: Cdev) -> Candidate {
     Candidate::Source(Source::Fd(cdev.into()))
 }

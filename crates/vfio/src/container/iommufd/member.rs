@@ -1,4 +1,5 @@
-//! [`IommufdMember`]: a device in an [`IommufdContainer`](super::IommufdContainer).
+//! [`IommufdMember`]: a device that is attached to an
+//! [`IommufdContainer`](super::IommufdContainer).
 
 use super::MemberPasid;
 use super::tables::UserGuard;
@@ -8,15 +9,16 @@ use crate::container::discards::Pins;
 use crate::container::kvm::Registration;
 use crate::device::{Attached, Bound, Target};
 
-/// A device in a container. The fields are dropped in this order.
+/// A device that is attached to a container. The fields are dropped in this order.
 #[derive(Debug)]
 pub(in crate::container) struct IommufdMember {
     pub(super) attached: Attached,
     pub(super) guard: UserGuard,
-    pub(super) _announced: AttachGuards,
+    pub(super) _guards: AttachGuards,
 }
 
-/// What others know of a device that is attached. The fields are dropped in this order.
+/// Registrations of an attached device outside of the container. The fields are dropped in this
+/// order.
 #[derive(Debug)]
 pub(super) struct AttachGuards {
     pub(super) _registration: Option<Registration>,
@@ -48,7 +50,7 @@ impl IommufdMember {
         let Self {
             attached,
             guard,
-            _announced,
+            _guards,
         } = self;
         match attached.detach() {
             Ok(bound) => Ok(bound),
@@ -56,7 +58,7 @@ impl IommufdMember {
                 let link = Self {
                     attached: state,
                     guard,
-                    _announced,
+                    _guards,
                 };
                 Err(Failed {
                     state: Box::new(link),

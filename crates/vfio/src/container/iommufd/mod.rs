@@ -4,6 +4,7 @@
 mod container;
 mod member;
 mod pasid;
+mod table_set;
 mod tables;
 
 pub use container::IommufdContainer;

@@ -1,13 +1,14 @@
-//! [`MemberPasid`]: one PASID of a device, attached by itself.
+//! [`MemberPasid`]: an attached PASID of a device.
 
 use super::tables::UserGuard;
 use crate::Failed;
 use crate::container::Error;
 use crate::device::{PasidAttachment, Target};
 
-/// What a device of a container does under one PASID, attached until this is dropped. Where that
-/// reaches the container's mappings, it counts with the container's dirty pages. The fields are
-/// dropped in this order.
+/// A PASID of a device, attached until this is dropped.
+///
+/// If its target is over the container's mappings, then the target is included in the container's
+/// dirty tracking. The fields are dropped in this order.
 #[derive(Debug)]
 pub struct MemberPasid {
     pub(super) attachment: PasidAttachment,
@@ -23,8 +24,8 @@ impl MemberPasid {
     /// Attaches the PASID to another target instead.
     ///
     /// # Errors
-    /// As [`Member::attach_pasid`](crate::container::Member::attach_pasid); the former target is in force
-    /// still.
+    /// As for [`Member::attach_pasid`](crate::container::Member::attach_pasid). The former target
+    /// stays attached.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.guard.replace_pasid(&mut self.attachment, by.into())
     }
@@ -32,7 +33,7 @@ impl MemberPasid {
     /// Detaches the PASID (`VFIO_DEVICE_DETACH_PASID`).
     ///
     /// # Errors
-    /// The kernel's refusal, with what is attached still.
+    /// The kernel's refusal. The PASID comes back, still attached.
     pub fn detach(self) -> Result<(), Failed<Self, Error>> {
         let Self { attachment, guard } = self;
         attachment.detach().map_err(

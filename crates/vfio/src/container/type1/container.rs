@@ -1,5 +1,6 @@
-//! [`Type1Container`]: the backend over `/dev/vfio/vfio` and IOMMU groups.
+//! [`Type1Container`]: a container over `/dev/vfio/vfio` and IOMMU groups.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,17 +25,18 @@ use crate::sys;
 
 const PATH: &str = "/dev/vfio/vfio";
 
-/// No extension of VFIO: whoever has it says yes to anything.
+/// Number of an extension that VFIO does not define. A device that claims it is not VFIO.
 const NO_EXTENSION: u32 = 0x7fff_ffff;
 
-/// The extensions that there must be. The second is of Linux 5.12.
+/// Required extensions. The second needs Linux 5.12.
 const NEEDED: [(u32, &str); 2] = [
     (VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"),
     (VFIO_UNMAP_ALL, "VFIO_UNMAP_ALL"),
 ];
 
-/// A container of type1. Several IOMMU groups can be in one. It has an IOMMU, and so mappings,
-/// while a group is in it.
+/// A container over `/dev/vfio/vfio`, for one or several IOMMU groups.
+///
+/// It has an IOMMU, and so mappings, only while a group is in it.
 #[derive(Debug)]
 pub struct Type1Container {
     shared: Arc<OpenContainer>,
@@ -42,18 +44,20 @@ pub struct Type1Container {
 }
 
 impl Type1Container {
-    /// Opens an empty container, once the kernel has answered as VFIO with a type1 IOMMU does.
+    /// Opens `/dev/vfio/vfio` as an empty container.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::NotVfio`], [`Error::NoType1`].
+    /// - If it cannot be opened, [`Error::Open`].
+    /// - If it does not behave as VFIO, [`Error::NotVfio`].
+    /// - If an extension is missing, [`Error::NoType1`].
     pub fn open(kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
         Self::open_at(Path::new(PATH), kvm)
     }
 
-    /// Opens one at another path, as in a namespace of its own.
+    /// Opens an empty container at another path, for example in a mount namespace.
     ///
     /// # Errors
-    /// As [`Type1Container::open`].
+    /// As for [`Type1Container::open`].
     pub fn open_at(path: &Path, kvm: Option<Arc<dyn KvmVfio>>) -> Result<Self, Error> {
         let fd =
             rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
@@ -62,12 +66,12 @@ impl Type1Container {
                     source: e.into(),
                 }
             })?;
-        let not = |e: Errno| Error::NotVfio {
+        let missing = missing_extension(fd.as_fd()).map_err(|e| Error::NotVfio {
             path: path.into(),
-            what: "container",
+            expected: "container",
             source: e.into(),
-        };
-        if let Some(extension) = missing(fd.as_fd()).map_err(not)? {
+        })?;
+        if let Some(extension) = missing {
             return Err(Error::NoType1 { extension });
         }
         Ok(Self {
@@ -76,15 +80,18 @@ impl Type1Container {
         })
     }
 
-    /// Has it tell there who pins memory.
+    /// Sets the registry in which this container records its pins. Call it before a device is
+    /// attached.
     pub fn with_discards(self, discards: Discards) -> Self {
         Self { discards, ..self }
     }
 
-    /// Returns what the container says of itself (`VFIO_IOMMU_GET_INFO`).
+    /// Returns the page sizes, usable IOVAs and limits of the container (`VFIO_IOMMU_GET_INFO`).
     ///
     /// # Errors
-    /// [`Error::NoDevice`], [`Error::Info`], [`Error::BadInfo`].
+    /// - If no group is in the container, [`Error::NoDevice`].
+    /// - If the kernel refuses, [`Error::Info`].
+    /// - If the reply is malformed, [`Error::BadInfo`].
     pub fn info(&self) -> Result<Type1Info, Error> {
         match sys::type1::info(self.as_fd()) {
             Ok((raw, answer)) => {
@@ -95,7 +102,7 @@ impl Type1Container {
         }
     }
 
-    /// Returns the numbers of the groups that are in it.
+    /// Returns the numbers of the groups that are in the container.
     pub fn groups(&self) -> Vec<u32> {
         self.shared
             .joined()
@@ -126,18 +133,19 @@ impl Type1Container {
         let pins = self.discards.pin_for(&location)?;
         let joined = self.shared.join(number, pins)?;
         let fd = joined.group().device(&location, options.token)?;
-        // The group stays for as long as any handle of the device does.
+        // Each handle of the device keeps the group in the container.
         let device = Device::new(fd, location, joined.clone());
         Ok(Type1Member::new(device, joined))
     }
 
-    /// Whether no group is in it: it then has no IOMMU, and answers like this to all that is asked
-    /// of one.
+    /// Returns whether no group is in the container. It then has no IOMMU, and the kernel returns
+    /// `EINVAL` for all calls that need one.
     fn is_empty(&self) -> bool {
         sys::type1::info(self.as_fd()).is_err_and(|e| e == Errno::INVAL)
     }
 
-    /// The answer to an unmap, where nothing to unmap is an error, as with the other backend.
+    /// Converts the result of an unmap. If nothing was mapped there, fails with `ENOENT`, as
+    /// iommufd does.
     fn unmapped(&self, iova: u64, length: u64, answer: Result<u64, Errno>) -> Result<u64, Error> {
         let answer = match answer {
             Ok(0) => Err(Errno::NOENT),
@@ -176,29 +184,23 @@ impl Container for Type1Container {
     }
 
     fn hot_reset_proof(&self, affected: &HotResetInfo) -> Result<HotResetProof, Error> {
-        let is_affected = |group| {
-            affected
-                .devices
+        let joined = self.shared.joined();
+        let mut groups = BTreeMap::new();
+        let mut not_owned = Vec::new();
+        for device in &affected.devices {
+            let owner = joined
                 .iter()
-                .any(|device| device.owner == HotResetOwner::Group(group))
-        };
-        let mut groups = self.shared.joined();
-        groups.retain(|joined| is_affected(joined.group().number()));
-        let is_here = |owner| {
-            groups
-                .iter()
-                .any(|joined| owner == HotResetOwner::Group(joined.group().number()))
-        };
-        let foreign = affected
-            .devices
-            .iter()
-            .filter(|device| !is_here(device.owner));
-        let devices: Vec<_> = foreign.map(|device| device.address.to_string()).collect();
-        if !devices.is_empty() {
-            return Err(Error::NotOwned { devices });
+                .find(|joined| device.owner == HotResetOwner::Group(joined.group().number()));
+            match owner {
+                Some(joined) => _ = groups.insert(joined.group().number(), Arc::clone(joined)),
+                None => not_owned.push(device.address.to_string()),
+            }
+        }
+        if !not_owned.is_empty() {
+            return Err(Error::NotOwned { devices: not_owned });
         }
         Ok(HotResetProof {
-            groups: groups.into_iter().map(GroupProof::new).collect(),
+            groups: groups.into_values().map(GroupProof::new).collect(),
         })
     }
 
@@ -208,9 +210,9 @@ impl Container for Type1Container {
 }
 
 #[allow(unsafe_code, reason = "memory is freed by the answers")]
-// SAFETY: the answers are the kernel's, which unmaps as a whole what it says, and says 0 bytes
-// (here `NotFound`) where there is nothing. A map has no answer that could be lost. There is no
-// address space of iommufd.
+// SAFETY: the results are the kernel's. The kernel unmaps whole mappings, and returns 0 bytes (here
+// `NotFound`) if nothing is mapped. A map returns nothing that could be lost. There is no address
+// space of iommufd.
 unsafe impl Dma for Type1Container {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -227,7 +229,7 @@ unsafe impl Dma for Type1Container {
         iova: u64,
         access: Access,
     ) -> Result<(), Error> {
-        // SAFETY: the caller's contract is the same.
+        // SAFETY: the caller fulfils the same contract.
         unsafe { sys::type1::map(self.as_fd(), memory as u64, length, iova, access) }.map_err(|e| {
             match e {
                 Errno::INVAL if self.is_empty() => Error::NoDevice,
@@ -289,7 +291,7 @@ unsafe impl Dma for Type1Container {
         }
         let mut words = vec![0; check_bitmap(range, bitmap)?];
         let answer = sys::type1::dirty_bitmap(self.as_fd(), range, &mut words);
-        // What was read of mappings before a failure is clean now.
+        // Pages that were read before a failure are clean now.
         add_bits(bitmap, 0, &words);
         answer.map_err(|e| Error::DirtyPages {
             iova: range.iova,
@@ -302,7 +304,7 @@ unsafe impl Dma for Type1Container {
     fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error> {
         let mut words = vec![0; check_bitmap(range, bitmap)?];
         let answer = sys::type1::unmap_dirty(self.as_fd(), range, &mut words);
-        // What has gone before a failure was written to as well.
+        // Mappings that were gone before a failure have reported their dirty pages too.
         add_bits(bitmap, 0, &words);
         self.unmapped(range.iova, range.length, answer)
     }
@@ -318,9 +320,9 @@ impl AsFd for Type1Container {
     }
 }
 
-/// Asks whether it is VFIO, and which of the extensions that this needs is not there. That there is
-/// a node of the right name proves nothing.
-fn missing(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> {
+/// Returns the name of a required extension that is missing. Fails if the file is not VFIO's, which
+/// its name alone does not prove.
+fn missing_extension(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> {
     let version = sys::type1::api_version(fd)?;
     if version != VFIO_API_VERSION || sys::type1::has_extension(fd, NO_EXTENSION)? {
         return Err(Errno::NOTTY);
@@ -338,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_is_something_else_is_found_out() {
+    fn node_of_another_driver_is_not_a_container() {
         let error = Type1Container::open_at(Path::new("/dev/null"), None).unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
         let error = Type1Container::open_at(Path::new("/dev/vfio/none"), None).unwrap_err();

@@ -13,8 +13,11 @@ use crate::container::blocker::blockers_of;
 use crate::device::Location;
 use crate::sys;
 
-/// An IOMMU group that this process alone has open: what the IOMMU cannot tell apart, so that it is
-/// taken as one. Its devices stay in its container until its file and theirs are closed.
+/// An IOMMU group, open in this process alone. The IOMMU cannot tell its devices apart, so they are
+/// assigned together.
+///
+/// The devices stay in the group's container until the files of the group and of the devices are
+/// closed.
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
@@ -25,8 +28,9 @@ impl Group {
     /// Opens a group by its number (`/dev/vfio/GROUP`).
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for one that is there without an
-    /// IOMMU only.
+    /// - If the group exists only without an IOMMU, [`Error::NoIommu`].
+    /// - If it cannot be opened, [`Error::Open`]; `EBUSY` if another process has it open.
+    /// - If the file is not a group, [`Error::NotVfio`].
     pub fn open(number: u32) -> Result<Self, Error> {
         Self::open_in(Path::new("/dev/vfio"), number)
     }
@@ -46,29 +50,29 @@ impl Group {
         let group = Self { fd, number };
         let not = |e: Errno| Error::NotVfio {
             path,
-            what: "group",
+            expected: "group",
             source: e.into(),
         };
         group.status().map(|_| ()).map_err(not)?;
         Ok(group)
     }
 
-    /// Returns its number.
+    /// Returns the group's number.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Returns whether nobody else uses a device of it, so that it can be taken
+    /// Checks that each device of the group is on a VFIO driver or on none
     /// (`VFIO_GROUP_FLAGS_VIABLE`).
     ///
     /// # Errors
-    /// [`Error::NotViable`] where not, with the devices that are on other drivers;
-    /// [`Error::NotVfio`].
+    /// - If the group is not viable, [`Error::NotViable`] with the devices on other drivers.
+    /// - If the file is not a group, [`Error::NotVfio`].
     pub fn check_viable(&self) -> Result<(), Error> {
         let path = PathBuf::from(format!("/dev/vfio/{}", self.number));
         let flags = self.status().map_err(|e| Error::NotVfio {
             path,
-            what: "group",
+            expected: "group",
             source: e.into(),
         })?;
         if flags & VFIO_GROUP_FLAGS_VIABLE != 0 {
@@ -84,7 +88,7 @@ impl Group {
         sys::group::status(self.as_fd())
     }
 
-    /// Puts it into a container (`VFIO_GROUP_SET_CONTAINER`), which it leaves when its file is
+    /// Adds the group to a container (`VFIO_GROUP_SET_CONTAINER`), which it leaves when its file is
     /// closed.
     pub(super) fn set_container(&self, container: BorrowedFd<'_>) -> Result<(), Error> {
         sys::group::set_container(self.as_fd(), container).map_err(|e| Error::Join {
@@ -94,14 +98,14 @@ impl Group {
         })
     }
 
-    /// Opens a device of it (`VFIO_GROUP_GET_DEVICE_FD`).
+    /// Opens a device of the group (`VFIO_GROUP_GET_DEVICE_FD`).
     pub(super) fn device(
         &self,
         location: &Location,
         token: Option<[u8; 16]>,
     ) -> Result<OwnedFd, Error> {
         let device = location.name();
-        let name = CString::new(named(&device, token)).map_err(|_| Errno::INVAL);
+        let name = CString::new(device_argument(&device, token)).map_err(|_| Errno::INVAL);
         name.and_then(|name| sys::group::device(self.as_fd(), &name))
             .map_err(|e| Error::GroupDevice {
                 device,
@@ -118,8 +122,8 @@ impl AsFd for Group {
     }
 }
 
-/// What `VFIO_GROUP_GET_DEVICE_FD` takes: the name, and a token as a UUID.
-fn named(device: &str, token: Option<[u8; 16]>) -> String {
+/// Returns the argument of `VFIO_GROUP_GET_DEVICE_FD`: the name, and a token as a UUID.
+fn device_argument(device: &str, token: Option<[u8; 16]>) -> String {
     let Some(token) = token else {
         return device.into();
     };
@@ -142,17 +146,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_goes_with_the_name() {
+    fn token_follows_the_name() {
         let token: [u8; 16] = std::array::from_fn(|index| 0x10 * index as u8 + 1);
         assert_eq!(
-            named("0000:02:10.0", Some(token)),
+            device_argument("0000:02:10.0", Some(token)),
             "0000:02:10.0 vf_token=01112131-4151-6171-8191-a1b1c1d1e1f1"
         );
-        assert_eq!(named("0000:02:10.0", None), "0000:02:10.0");
+        assert_eq!(device_argument("0000:02:10.0", None), "0000:02:10.0");
     }
 
     #[test]
-    fn a_group_without_an_iommu_is_named_as_one() {
+    fn group_without_iommu_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let error = Group::open_in(folder.path(), 3).unwrap_err();
         assert!(matches!(error, Error::Open { .. }), "{error}");

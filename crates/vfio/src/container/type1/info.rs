@@ -1,4 +1,4 @@
-//! What a type1 container says of itself (`VFIO_IOMMU_GET_INFO`).
+//! [`Type1Info`]: page sizes, usable IOVAs and limits of a type1 container.
 
 use std::ops::RangeInclusive;
 
@@ -9,28 +9,28 @@ use vfio_bindings::bindings::vfio::{
 
 use crate::capability::{BadCapability, Capability, chain};
 
-/// What a type1 container says of itself.
+/// Page sizes, usable IOVAs and limits of a type1 container (`VFIO_IOMMU_GET_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Type1Info {
-    /// The page sizes of the IOMMUs, one bit each.
+    /// Page sizes that all IOMMUs of the container support, as a bitmap: bit 12 stands for 4 KiB.
     pub page_sizes: u64,
-    /// The IOVAs that can be used, in rising order; all where the kernel does not say, as for
-    /// mediated devices alone.
+    /// Usable IOVAs in rising order. If the kernel lists none, as for mediated devices alone, then
+    /// all.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// How many more mappings there can be (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`). Each kernel that a
-    /// container is opened on says so.
+    /// Number of mappings that can still be made (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`). Each
+    /// kernel that a container can be opened on reports it.
     pub mappings_left: Option<u32>,
-    /// How dirty pages are told (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each kernel that a
-    /// container is opened on says so.
+    /// Limits for reading dirty pages (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`). Each
+    /// kernel that a container can be opened on reports them.
     pub dirty: Option<DirtyBitmapLimits>,
 }
 
-/// How a type1 container tells dirty pages.
+/// Limits of a type1 container for reading dirty pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirtyBitmapLimits {
-    /// The page sizes that a bitmap can be asked for by, one bit each.
+    /// Page sizes that a bitmap can have, as a bitmap: bit 12 stands for 4 KiB.
     pub page_sizes: u64,
-    /// The largest bitmap in bytes.
+    /// Size of the largest bitmap, in bytes.
     pub max_bitmap: u64,
 }
 
@@ -54,23 +54,22 @@ impl Type1Info {
             0
         };
         for capability in chain(answer, first)? {
-            info.take(&capability)?;
+            info.read(&capability)?;
         }
         Ok(info)
     }
 
-    /// Reads one capability. The structs begin with the 8 bytes of its header, which `data` does
-    /// not have.
-    fn take(&mut self, capability: &Capability<'_>) -> Result<(), BadCapability> {
+    /// Reads one capability. The kernel's structs start with the 8 bytes of the header, which
+    /// `data` leaves out.
+    fn read(&mut self, capability: &Capability<'_>) -> Result<(), BadCapability> {
         match (u32::from(capability.id), capability.version) {
             (VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1) => self.ranges = ranges(capability)?,
             (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1) => self.mappings_left = Some(capability.word(0)?),
             (VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 1) => {
-                // After flags, which are 0 so far, and 4 bytes of padding.
-                let (page_sizes, max_bitmap) = (capability.long(8)?, capability.long(16)?);
+                // The flags, which are 0 so far, and 4 bytes of padding come first.
                 self.dirty = Some(DirtyBitmapLimits {
-                    page_sizes,
-                    max_bitmap,
+                    page_sizes: capability.long(8)?,
+                    max_bitmap: capability.long(16)?,
                 });
             }
             _ => {}
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn without_capabilities_all_iovas_can_be_used() {
+    fn info_without_capabilities_allows_all_iovas() {
         let info = Type1Info::parse(&vfio_iommu_type1_info::default(), &[0; 24]).unwrap();
         assert_eq!(
             (info.page_sizes, info.ranges),
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_put_in_order() {
+    fn ranges_are_sorted() {
         let bytes = answer(
             VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
             &[2, 0x8000, 0xffff, 0, 0xfff],
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_and_how_dirty_pages_are_told_is_read() {
+    fn mappings_left_and_dirty_limits_are_read() {
         let bytes = answer(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &[65_535]);
         assert_eq!(
             Type1Info::parse(&raw(24), &bytes).unwrap().mappings_left,
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn more_ranges_than_there_is_room_for_are_refused() {
+    fn count_beyond_the_reply_is_refused() {
         let bytes = answer(
             VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
             &[u64::from(u32::MAX), 0, 1],
@@ -173,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_makes_it_panic(first: u32, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_reply_is_parsed_without_panic(first: u32, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Type1Info::parse(&raw(first), &bytes);
         }
     }

@@ -1,4 +1,4 @@
-//! [`Type1Member`]: a device in a [`Type1Container`](super::Type1Container).
+//! [`Type1Member`]: a device that is attached to a [`Type1Container`](super::Type1Container).
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::Failed;
 use crate::container::{Backend, Error};
 use crate::device::{Device, Source};
 
-/// A device in a container.
+/// A device that is attached to a container.
 #[derive(Debug)]
 pub(in crate::container) struct Type1Member {
     device: Device,
@@ -23,8 +23,10 @@ impl Type1Member {
         &self.device
     }
 
-    /// Closes the device. It is attached for as long as its file is open, so no other handle may be
-    /// there; and its group stays for as long as a proof has its file.
+    /// Closes the device.
+    ///
+    /// The device stays attached while its file is open, and its group while a proof holds the
+    /// group's file. If such a handle or proof exists, then this fails with [`Error::InUse`].
     pub(in crate::container) fn detach(self) -> Result<Source, Failed<Self, Error>> {
         if self.device.is_shared() || self.joined.has_proofs() {
             let device = self.device.name();
@@ -37,10 +39,10 @@ impl Type1Member {
     }
 }
 
-/// What type1 cannot do.
-pub(in crate::container) fn unsupported(what: &'static str) -> Error {
+/// Returns the error for an operation that type1 does not have.
+pub(in crate::container) fn unsupported(operation: &'static str) -> Error {
     Error::Unsupported {
         backend: Backend::Type1,
-        what,
+        operation,
     }
 }

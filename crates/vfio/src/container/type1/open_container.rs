@@ -1,4 +1,4 @@
-//! [`OpenContainer`]: the open container with the groups that are in it.
+//! [`OpenContainer`]: the open file of a container, with the groups that are in it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,15 +13,16 @@ use crate::container::kvm::Registration;
 use crate::container::{Error, KvmVfio};
 use crate::sys;
 
-/// What the kernel's `dma_entry_limit` is unless it was changed.
+/// Default of the module parameter `dma_entry_limit`.
 const DMA_ENTRY_LIMIT: u32 = u16::MAX as u32;
 
+/// An open `/dev/vfio/vfio`, with the groups that are in it.
 #[derive(Debug)]
 pub(super) struct OpenContainer {
     fd: OwnedFd,
     kvm: Option<Arc<dyn KvmVfio>>,
     joined: Mutex<Vec<Weak<JoinedGroup>>>,
-    /// How many mappings there can be at a time.
+    /// Largest number of mappings at a time.
     max_mappings: AtomicU32,
 }
 
@@ -31,15 +32,15 @@ pub(super) struct OpenContainer {
 pub(super) struct JoinedGroup {
     _registration: Option<Registration>,
     group: Group,
-    /// One for each proof that has its file.
+    /// One more reference for each proof that holds the group's file.
     proofs: Arc<()>,
-    /// The container pins for the group. Named by the first device; a mediated device's group has
-    /// none.
+    /// Pins of the container for this group, named after its first device. A mediated device's
+    /// group has none.
     _pins: Option<Pins>,
     _container: Arc<OpenContainer>,
 }
 
-/// A group whose file proves something, and which therefore stays.
+/// A group whose file is part of a proof, which keeps the group in its container.
 #[derive(Debug)]
 pub(in crate::container) struct GroupProof {
     joined: Arc<JoinedGroup>,
@@ -60,13 +61,13 @@ impl OpenContainer {
         self.max_mappings.load(Ordering::Relaxed)
     }
 
-    /// Returns the groups that are in it now.
+    /// Returns the groups that are in the container now.
     pub(super) fn joined(&self) -> Vec<Arc<JoinedGroup>> {
         let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         joined.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Takes a group in, unless it is in already.
+    /// Adds a group, unless it is in the container already.
     pub(super) fn join(
         self: &Arc<Self>,
         number: u32,
@@ -86,12 +87,12 @@ impl OpenContainer {
         Ok(joined)
     }
 
-    /// Takes a group in, which leaves it again, with its file, where a step fails.
+    /// Adds a group. If a step fails, then the group's file is closed, and the group leaves again.
     fn join_new(self: &Arc<Self>, number: u32, pins: Option<Pins>) -> Result<JoinedGroup, Error> {
         let group = Group::open(number)?;
         group.check_viable()?;
         group.set_container(self.fd.as_fd())?;
-        self.have_iommu(number)?;
+        self.set_iommu(number)?;
         let registration = Registration::new(self.kvm.as_ref(), group.as_fd())?;
         Ok(JoinedGroup {
             _registration: registration,
@@ -102,9 +103,9 @@ impl OpenContainer {
         })
     }
 
-    /// Gives it an IOMMU with its first group (`VFIO_SET_IOMMU`): the second version of type1,
-    /// whose unmapping never takes more than was named.
-    fn have_iommu(&self, group: u32) -> Result<(), Error> {
+    /// Sets the IOMMU with the first group (`VFIO_SET_IOMMU`). Uses version 2 of type1, which never
+    /// unmaps more than the given range.
+    fn set_iommu(&self, group: u32) -> Result<(), Error> {
         let fd = self.fd.as_fd();
         if !matches!(sys::type1::info(fd), Err(Errno::INVAL)) {
             return Ok(());
@@ -114,7 +115,7 @@ impl OpenContainer {
             call: "VFIO_SET_IOMMU",
             source: e.into(),
         })?;
-        // Nothing is mapped yet: as many as are left can be at all.
+        // Nothing is mapped yet, so the number that is left is the limit.
         let info = sys::type1::info(fd)
             .ok()
             .and_then(|(raw, answer)| Type1Info::parse(&raw, &answer).ok());

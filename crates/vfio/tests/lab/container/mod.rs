@@ -5,8 +5,8 @@
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
-//! | `VFIO_GET_API_VERSION` | `requested_backend_is_opened` | `a_node_that_is_something_else_is_found_out` |
-//! | `VFIO_CHECK_EXTENSION` | `requested_backend_is_opened` | `a_node_that_is_something_else_is_found_out` |
+//! | `VFIO_GET_API_VERSION` | `requested_backend_is_opened` | `node_of_another_driver_is_not_a_container` |
+//! | `VFIO_CHECK_EXTENSION` | `requested_backend_is_opened` | `node_of_another_driver_is_not_a_container` |
 //! | `VFIO_SET_IOMMU` | `device_reaches_mapping_until_unmapped` | `failed_container_attach_returns_device` |
 //! | `VFIO_GROUP_GET_STATUS` | `container_holds_several_groups` | `group_with_host_device_is_not_viable_and_names_it` |
 //! | `VFIO_GROUP_SET_CONTAINER` | `container_holds_several_groups` | `failed_container_attach_returns_device` |
