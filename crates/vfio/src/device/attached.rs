@@ -8,8 +8,10 @@ use crate::Failed;
 use crate::device::attachment::{Attachment, PasidAttachment};
 use crate::device::{Bound, Device, Error, Target};
 
-/// A device that is bound to an iommufd and attached. Dropping it detaches the device, also where
-/// other handles of it live on; a failure of that is logged, and [`Attached::detach`] gives it.
+/// A device that is bound to an iommufd and attached.
+///
+/// Drop detaches the device, even if other handles of it exist, and logs a failure;
+/// [`Attached::detach`] returns the failure.
 #[derive(Debug)]
 pub struct Attached {
     attachment: Attachment,
@@ -17,12 +19,17 @@ pub struct Attached {
 }
 
 impl Bound {
-    /// Attaches it to an address space or a page table of the same iommufd: from now on it reaches
-    /// the memory that is mapped there (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`). The target lives as long
-    /// as the device is attached.
+    /// Attaches the device to an address space or page table of the same iommufd
+    /// (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
+    ///
+    /// From then on, the device reaches the memory that is mapped there. The target lives for as
+    /// long as the device is attached.
     ///
     /// # Errors
-    /// [`Error::Attach`], [`Error::OtherContext`], with the device that is bound still.
+    /// The device comes back, still bound.
+    /// - If the target belongs to another [`Iommufd`](passthru_iommufd::Iommufd),
+    ///   [`Error::OtherContext`].
+    /// - If the kernel refuses, [`Error::Attach`].
     pub fn attach(self, to: impl Into<Target>) -> Result<Attached, Failed<Self, Error>> {
         match Attachment::new(
             self.device().clone(),
@@ -38,13 +45,17 @@ impl Bound {
         }
     }
 
-    /// Attaches what the device does under this PASID, 1 to 2²⁰ - 1, to an address space or page
-    /// table, until the returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`). The rest of its DMA
-    /// is not affected. The page table, and that of the device itself if it is attached, are made
-    /// for PASIDs (`HwptOptions::pasid`); the kernel makes none so itself.
+    /// Attaches one PASID of the device, 1 to 2²⁰ - 1, to an address space or page table, until the
+    /// returned value is dropped (`VFIO_DEVICE_ATTACH_PASID`).
+    ///
+    /// DMA without this PASID is not affected. The page table is allocated with
+    /// [`HwptOptions::pasid`](passthru_iommufd::HwptOptions::pasid), and so is the one that the
+    /// device itself is attached to, if any. The kernel does not allocate such tables by itself.
     ///
     /// # Errors
-    /// [`Error::Attach`], [`Error::OtherContext`].
+    /// - If the target belongs to another [`Iommufd`](passthru_iommufd::Iommufd),
+    ///   [`Error::OtherContext`].
+    /// - If the kernel refuses, [`Error::Attach`].
     pub fn attach_pasid(
         &self,
         pasid: u32,
@@ -61,21 +72,22 @@ impl Bound {
 }
 
 impl Attached {
-    /// Attaches it to another target instead, without a time in between where it reaches nothing.
+    /// Attaches the device to another target. There is no time between the two during which the
+    /// device reaches nothing.
     ///
     /// # Errors
-    /// As [`Bound::attach`]; the former target is in force still. (Linux 7.3's driver of VT-d
-    /// blocks the device's DMA before it finds out that it cannot attach it, and leaves it so,
-    /// where it has no memory or the page table is for another IOMMU. To detach and attach it
-    /// brings it back.)
+    /// As for [`Bound::attach`]. The former target stays attached, with one exception: the VT-d
+    /// driver of Linux 7.3 blocks the device's DMA before it finds that it cannot attach. DMA then
+    /// stays blocked if memory runs out, or if the page table is for another IOMMU. Detach and
+    /// attach the device to recover.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.attachment.replace(by.into())
     }
 
-    /// Detaches it (`VFIO_DEVICE_DETACH_IOMMUFD_PT`): its DMA is blocked.
+    /// Detaches the device (`VFIO_DEVICE_DETACH_IOMMUFD_PT`). Its DMA is then blocked.
     ///
     /// # Errors
-    /// [`Error::Detach`], with the device that is attached still.
+    /// [`Error::Detach`]. The device comes back, still attached.
     pub fn detach(self) -> Result<Bound, Failed<Self, Error>> {
         let Self {
             mut attachment,
@@ -90,17 +102,17 @@ impl Attached {
         }
     }
 
-    /// Returns what it is attached to.
+    /// Returns the target that the device is attached to.
     pub fn target(&self) -> Option<Target> {
         self.attachment.target()
     }
 
-    /// Returns the device in the iommufd.
+    /// Returns the device's object in the iommufd.
     pub fn bound(&self) -> &Bound {
         &self.bound
     }
 
-    /// Returns what can be done with the device.
+    /// Returns the device, for access to its regions, interrupts and resets.
     pub fn device(&self) -> &Device {
         self.bound.device()
     }

@@ -1,4 +1,4 @@
-//! [`Attachment`]: what attaches a device, or one PASID of it, and detaches it on drop.
+//! [`Attachment`]: an attached device, or PASID of one, that is detached on drop.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -12,14 +12,16 @@ use crate::device::device::Targets;
 use crate::device::{Device, Error, Target};
 use crate::sys;
 
-/// What a device does under one PASID, attached until this is dropped.
+/// One PASID of a device, attached until this is dropped.
 #[derive(Debug)]
 pub struct PasidAttachment {
     attachment: Attachment,
 }
 
-/// A device, or one PASID of it, that is attached until this is dropped. What it is attached to is
-/// kept by the device, since a detach that fails leaves it in force until the device is closed.
+/// A device, or one PASID of it, attached until this is dropped.
+///
+/// The device holds the target: if a detach fails, then the target stays in use until the device is
+/// closed.
 #[derive(Debug)]
 pub(super) struct Attachment {
     device: Device,
@@ -41,7 +43,8 @@ impl PasidAttachment {
     /// Attaches the PASID to another target instead.
     ///
     /// # Errors
-    /// As [`Bound::attach_pasid`]; the former target is in force still.
+    /// As for [`Bound::attach_pasid`](super::Bound::attach_pasid). The former target stays
+    /// attached.
     pub fn replace(&mut self, by: impl Into<Target>) -> Result<(), Error> {
         self.attachment.replace(by.into())
     }
@@ -49,7 +52,7 @@ impl PasidAttachment {
     /// Detaches the PASID (`VFIO_DEVICE_DETACH_PASID`).
     ///
     /// # Errors
-    /// [`Error::Detach`], with what is attached still.
+    /// [`Error::Detach`]. The PASID comes back, still attached.
     pub fn detach(mut self) -> Result<(), Failed<Self, Error>> {
         self.attachment
             .detach()
@@ -65,7 +68,7 @@ impl Attachment {
         to: Target,
     ) -> Result<Self, Error> {
         let mut targets = device.targets();
-        // What is attached already stays so: the kernel would take this for a replacement.
+        // The kernel would take a second attach for a replacement.
         if targets.contains_key(&pasid) {
             return Err(Error::Attach {
                 device: device.name(),
@@ -150,18 +153,19 @@ fn attach(
 }
 
 fn detach(device: &Device, pasid: Option<u32>) -> Result<(), Error> {
-    let failed = |e: Errno| Error::Detach {
+    sys::device::detach(device.as_fd(), pasid).map_err(|e| Error::Detach {
         device: device.name(),
         pasid,
         source: e.into(),
-    };
-    sys::device::detach(device.as_fd(), pasid).map_err(failed)
+    })
 }
 
-/// Where the kernel attaches but cannot return what to, it detaches the device itself, also where a
-/// PASID was to be attached, which stays so (`vfio_df_ioctl_attach_pt` in Linux 7.3). So what was
-/// in force is attached again, which changes nothing where it is still; a PASID that had nothing is
-/// detached.
+/// Restores the attachments after an attach that failed with `EFAULT`.
+///
+/// The kernel attaches, then cannot copy the result back. It detaches the device itself in that
+/// case, even if a PASID was to be attached, and leaves that PASID attached
+/// (`vfio_df_ioctl_attach_pt`, Linux 7.3). So this attaches the former targets again, which changes
+/// nothing if they still are attached. A PASID without a former target is detached.
 fn restore(
     device: &Device,
     context: &Arc<Iommufd>,
@@ -172,20 +176,22 @@ fn restore(
     if after.errno() != Some(Errno::FAULT) {
         return;
     }
-    let put = |(pasid, target): (_, Option<&Target>)| match target {
-        Some(target) => attach(device, context, pasid, target),
-        None => detach(device, pasid),
-    };
-    for error in put_right(former, pasid).map(put).filter_map(Result::err) {
-        tracing::warn!(
-            "{error}, after a failed attach: the memory that the device reaches has changed"
-        );
+    for (pasid, target) in to_restore(former, pasid) {
+        let result = match target {
+            Some(target) => attach(device, context, pasid, target),
+            None => detach(device, pasid),
+        };
+        if let Err(error) = result {
+            tracing::warn!(
+                "{error}, after a failed attach: the memory that the device reaches has changed"
+            );
+        }
     }
 }
 
-/// Returns what is to be put right, in this order: the device, or a PASID of it, each with what it
-/// is attached to again; or with nothing, where it is to be detached.
-fn put_right<T>(
+/// Returns the attachments to restore, in this order: the device, then its PASID. `None` as target
+/// means a detach.
+fn to_restore<T>(
     former: &BTreeMap<Option<u32>, T>,
     pasid: Option<u32>,
 ) -> impl Iterator<Item = (Option<u32>, Option<&T>)> {
@@ -202,7 +208,7 @@ mod tests {
     fn failed_attach_restores_only_device_and_pasid() {
         let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
             let former = BTreeMap::from_iter(former.iter().copied());
-            put_right(&former, pasid)
+            to_restore(&former, pasid)
                 .map(|(pasid, target)| (pasid, target.copied()))
                 .collect()
         };
@@ -212,10 +218,10 @@ mod tests {
             right(&all, Some(1)),
             [(None, Some('d')), (Some(1), Some('p'))]
         );
-        // The kernel has left what was not attached before.
+        // The kernel left a PASID attached that was not before.
         assert_eq!(right(&all, Some(3)), [(None, Some('d')), (Some(3), None)]);
         assert_eq!(right(&all[1..], Some(3)), [(Some(3), None)]);
-        // Without a PASID the kernel has detached the device itself.
+        // Without a PASID, the kernel detached the device itself.
         assert_eq!(right(&[], None), []);
     }
 }

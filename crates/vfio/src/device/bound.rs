@@ -10,8 +10,10 @@ use crate::Failed;
 use crate::device::{Cdev, Device, Error};
 use crate::sys;
 
-/// A device that is bound to an iommufd. It can be asked, reset and programmed, but its DMA is
-/// blocked until it is attached. The binding ends with the last handle of the device.
+/// A device that is bound to an iommufd.
+///
+/// It can be queried, reset and programmed, but its DMA is blocked until it is
+/// [attached](Bound::attach). The binding ends with the last handle of the device.
 #[derive(Debug)]
 pub struct Bound {
     device: Device,
@@ -22,13 +24,15 @@ pub struct Bound {
 impl Cdev {
     /// Binds the device to an iommufd (`VFIO_DEVICE_BIND_IOMMUFD`).
     ///
-    /// The token is a UUID that those share who have a physical function and its virtual ones,
-    /// where all of them are on vfio-pci: a virtual function needs the one that its physical
-    /// function has, by [`Device::set_vf_token`] or by having been bound with it; and so does the
-    /// physical function itself while virtual ones are open. Others take none.
+    /// The token is a UUID of 16 bytes. It is shared by the users of a physical function and of its
+    /// virtual functions, if all of them are on vfio-pci:
+    /// - A virtual function needs the token of its physical function. That one got it by
+    ///   [`Device::set_vf_token`] or by a bind with it.
+    /// - A physical function needs the token while one of its virtual functions is open.
+    /// - Other devices refuse a token.
     ///
     /// # Errors
-    /// [`Error::Bind`], with the unbound device, which can be bound still.
+    /// [`Error::Bind`]. The unbound device comes back, and can still be bound.
     pub fn bind(
         self,
         to: &Arc<Iommufd>,
@@ -59,7 +63,7 @@ impl Cdev {
 }
 
 impl Bound {
-    /// Returns another handle of it, to ask about the device and to make page tables for it.
+    /// Returns another handle of the device, to query it and to allocate page tables for it.
     pub(crate) fn duplicate(&self) -> Self {
         Self {
             device: self.device.clone(),
@@ -68,13 +72,12 @@ impl Bound {
         }
     }
 
-    /// Returns what can be done with the device.
+    /// Returns the device, for access to its regions, interrupts and resets.
     pub fn device(&self) -> &Device {
         &self.device
     }
 }
 
-/// Page tables and virtual IOMMUs are made for it.
 impl BoundDevice for Bound {
     fn context(&self) -> &Arc<Iommufd> {
         &self.context

@@ -1,5 +1,4 @@
-//! [`Cdev`]: a VFIO device opened through its character device, `/dev/vfio/devices/vfioN`
-//! (`CONFIG_VFIO_DEVICE_CDEV`), before it is bound to an iommufd.
+//! [`Cdev`]: an open character device of VFIO that is not bound yet.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,8 +11,10 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use crate::device::{DeviceKind, Error, Location};
 use crate::sys;
 
-/// An open VFIO character device that nobody has bound yet. A device's open file is bound to an
-/// iommufd once in its life, so one that was bound is of no use to a second user.
+/// An open character device of VFIO, `/dev/vfio/devices/vfioN`, that is not bound yet
+/// (`CONFIG_VFIO_DEVICE_CDEV`).
+///
+/// An open file can be bound to an iommufd only once. A file that was bound cannot be used again.
 #[derive(Debug)]
 pub struct Cdev {
     fd: OwnedFd,
@@ -24,7 +25,8 @@ impl Cdev {
     /// Opens the character device at a path such as `/dev/vfio/devices/vfio0`.
     ///
     /// # Errors
-    /// Where it cannot be opened, or is something else.
+    /// - If the path cannot be opened, [`Error::Open`].
+    /// - The errors of [`Cdev::from_fd`].
     pub fn open(path: &Path) -> Result<Self, Error> {
         let fd =
             rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
@@ -36,39 +38,42 @@ impl Cdev {
         Self::from_fd(fd)
     }
 
-    /// Takes a descriptor that somebody else opened, once the kernel has answered on it as an
-    /// unbound VFIO device does, and sysfs knows it as one. The descriptor becomes close-on-exec,
-    /// as one that was inherited is not.
+    /// Takes a descriptor that someone else opened, and makes it close-on-exec.
+    ///
+    /// Checks first that sysfs lists the file as a VFIO device, and that the kernel answers as for
+    /// an unbound one.
     ///
     /// # Errors
-    /// [`Error::NotVfio`], [`Error::Bound`], [`Error::NoIommu`].
+    /// - If the file is not a VFIO device, [`Error::NotVfio`].
+    /// - If the file was bound before, [`Error::Bound`].
+    /// - If the device has no IOMMU, [`Error::NoIommu`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         let location = Location::from_fd(&fd)?;
         fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(|e| Error::Descriptor { source: e.into() })?;
         match sys::device::info(fd.as_fd()) {
-            // An open file that is not bound refuses every call but VFIO_DEVICE_BIND_IOMMUFD.
+            // An unbound file refuses all calls except VFIO_DEVICE_BIND_IOMMUFD.
             Err(Errno::INVAL) => Ok(Self { fd, location }),
             Ok(_) => Err(Error::Bound {
                 sysfs: location.sysfs().into(),
             }),
             Err(e) => Err(Error::NotVfio {
-                what: format!("VFIO_DEVICE_GET_INFO returned: {}", io::Error::from(e)),
+                reason: format!("VFIO_DEVICE_GET_INFO returned: {}", io::Error::from(e)),
             }),
         }
     }
 
-    /// Returns where the device stands in sysfs.
+    /// Returns the device's place in sysfs.
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// Returns the device's folder in sysfs, as
+    /// Returns the device's folder in sysfs, for example
     /// `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
     pub fn sysfs(&self) -> &Path {
         self.location.sysfs()
     }
 
-    /// Returns the device's PCI address; nothing for a mediated device.
+    /// Returns the device's PCI address; `None` if it is not a PCI function.
     pub fn pci(&self) -> Option<Address> {
         match self.location.kind() {
             DeviceKind::Pci(address) => Some(address),
@@ -76,7 +81,7 @@ impl Cdev {
         }
     }
 
-    /// Splits it into the open file and where it is.
+    /// Splits the value into the open file and its location.
     pub(super) fn into_parts(self) -> (OwnedFd, Location) {
         (self.fd, self.location)
     }

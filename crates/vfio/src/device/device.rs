@@ -1,4 +1,4 @@
-//! [`Device`]: what can be done with a device that is open and bound, whichever way that came about.
+//! [`Device`]: a handle of a device that is open and bound, by either backend.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -18,13 +18,14 @@ use crate::device::{
 };
 use crate::sys;
 
-/// A handle of an open device; copies of it lead to the same one. The device is closed with the
-/// last of them, and with the regions and mappings that came from it; what it belongs to is closed
-/// after it.
+/// A handle of an open device. Clones refer to the same device.
+///
+/// The device is closed with its last handle; regions, interrupts and mappings of BARs hold handles
+/// too. What the device belongs to is closed after it: its iommufd, or its group and container.
 #[derive(Clone, Debug)]
 pub struct Device(Arc<Inner>);
 
-/// Fields are dropped in this order: first the device goes, then what it reaches and belongs to.
+/// Fields are dropped in this order: the device, then its targets and parents.
 #[derive(Debug)]
 struct Inner {
     fd: OwnedFd,
@@ -33,11 +34,11 @@ struct Inner {
     _parents: Arc<dyn Any + Send + Sync>,
 }
 
-/// What is attached to what: the device itself (`None`), and PASIDs of it.
+/// Targets by PASID; `None` stands for the device itself.
 pub(super) type Targets = BTreeMap<Option<u32>, Target>;
 
 impl Device {
-    /// Takes an open device, with what must outlive it in the kernel: the iommufd, or the group and
+    /// Takes an open device. `parents` must outlive it in the kernel: the iommufd, or the group and
     /// container.
     pub(crate) fn new(
         fd: OwnedFd,
@@ -52,27 +53,30 @@ impl Device {
         }))
     }
 
-    /// Returns where it stands in sysfs.
+    /// Returns the device's place in sysfs.
     pub fn location(&self) -> &Location {
         &self.0.location
     }
 
-    /// Returns its name, as `0000:01:00.0`.
+    /// Returns the device's name in sysfs, for example `0000:01:00.0`.
     pub fn name(&self) -> String {
         self.0.location.name()
     }
 
-    /// Whether it is a mediated device, whose DMA goes to pages that its driver pins when it needs
-    /// them. So memory of a guest may be discarded beside it, which other devices' attached address
-    /// spaces forbid: see [`Discards`](crate::container::Discards).
+    /// Returns whether this is a mediated device.
+    ///
+    /// The driver of a mediated device pins pages only while it uses them. So a guest's memory may
+    /// be discarded beside it; see [`Discards`](crate::container::Discards).
     pub fn is_mdev(&self) -> bool {
         self.0.location.kind() == DeviceKind::Mdev
     }
 
-    /// Asks what it is (`VFIO_DEVICE_GET_INFO`).
+    /// Returns the device's bus, and its numbers of regions and interrupts
+    /// (`VFIO_DEVICE_GET_INFO`).
     ///
     /// # Errors
-    /// [`Error::Info`]; [`Error::Capabilities`].
+    /// - If the kernel refuses, [`Error::Info`].
+    /// - If the reply is malformed, [`Error::Capabilities`].
     pub fn info(&self) -> Result<DeviceInfo, Error> {
         let (raw, answer) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
             device: self.name(),
@@ -85,10 +89,11 @@ impl Device {
         })
     }
 
-    /// Whether the kernel has a feature for this device (`VFIO_DEVICE_FEATURE_PROBE`).
+    /// Returns whether the kernel has a feature for this device (`VFIO_DEVICE_FEATURE_PROBE`).
     ///
     /// # Errors
-    /// [`Error::Feature`] where the kernel says neither.
+    /// [`Error::Feature`], if the kernel returns another errno than `ENOTTY`, `EOPNOTSUPP` or
+    /// `EINVAL`.
     pub fn supports(&self, feature: Feature) -> Result<bool, Error> {
         match sys::feature::probe(self.as_fd(), feature as u32) {
             Ok(()) => Ok(true),
@@ -97,9 +102,12 @@ impl Device {
         }
     }
 
-    /// Sets the token of a physical function (`VFIO_DEVICE_FEATURE_PCI_VF_TOKEN`), a UUID that
-    /// whoever opens its virtual functions must know ([`super::Cdev::bind`]). While it has virtual
-    /// functions, and none is open.
+    /// Sets the token of a physical function, a UUID of 16 bytes
+    /// (`VFIO_DEVICE_FEATURE_PCI_VF_TOKEN`).
+    ///
+    /// Its virtual functions are then opened with this token; see
+    /// [`Cdev::bind`](super::Cdev::bind). Call this while virtual functions exist and none of them
+    /// is open.
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -108,11 +116,13 @@ impl Device {
             .map_err(self.feature_error(Feature::VfToken))
     }
 
-    /// Allows or forbids the device's DMA (`VFIO_DEVICE_FEATURE_BUS_MASTER`), where its
-    /// configuration space has no bit for that: CDX devices, with today's kernels.
+    /// Allows or forbids the device's DMA (`VFIO_DEVICE_FEATURE_BUS_MASTER`).
+    ///
+    /// This is for devices whose configuration space has no bit for that, which are CDX devices
+    /// today.
     ///
     /// # Errors
-    /// [`Error::Feature`], also for PCI devices, whose command register has the bit.
+    /// [`Error::Feature`], also for PCI devices: use bit 2 of their command register.
     pub fn set_bus_master(&self, on: bool) -> Result<(), Error> {
         let op = if on {
             VFIO_DEVICE_FEATURE_SET_MASTER
@@ -123,28 +133,32 @@ impl Device {
             .map_err(self.feature_error(Feature::BusMaster))
     }
 
-    /// Lets the device sleep when it is idle (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`). An access
-    /// through the kernel wakes it for as long as that takes; one through a mapping ends in SIGBUS
-    /// until [`Device::exit_low_power`].
+    /// Lets the device sleep while it is idle (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`).
+    ///
+    /// - An access through the kernel wakes the device for the time of that access.
+    /// - An access through a mapping ends in SIGBUS until [`Device::exit_low_power`].
     ///
     /// # Errors
-    /// [`Error::Feature`], also where it was entered before.
+    /// [`Error::Feature`]; `EINVAL` if the device is in low power already.
     pub fn enter_low_power(&self) -> Result<(), Error> {
         sys::feature::set(self.as_fd(), Feature::LowPowerEntry as u32)
             .map_err(self.feature_error(Feature::LowPowerEntry))
     }
 
-    /// As [`Device::enter_low_power`], but once: when something woke it, the eventfd is signalled
-    /// and it stays awake (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`).
+    /// Lets the device sleep until something wakes it
+    /// (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`).
+    ///
+    /// The wakeup signals the eventfd, and the device stays awake. See [`Device::enter_low_power`]
+    /// for accesses.
     ///
     /// # Errors
-    /// [`Error::Feature`], also where it was entered before.
+    /// [`Error::Feature`]; `EINVAL` if the device is in low power already.
     pub fn enter_low_power_with_wakeup(&self, eventfd: BorrowedFd<'_>) -> Result<(), Error> {
         sys::feature::low_power_with_wakeup(self.as_fd(), eventfd)
             .map_err(self.feature_error(Feature::LowPowerEntryWithWakeup))
     }
 
-    /// Keeps the device awake again (`VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`).
+    /// Wakes the device and keeps it awake (`VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`).
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -154,30 +168,34 @@ impl Device {
     }
 
     /// Takes the oldest pending error of a PCI function on s390 (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`,
-    /// Linux 7.3); `None` where there is none. The kernel keeps at most four, from the time that
-    /// the device is opened, and signals [`super::Irq::ERR`] for them; the recovery is left to user
-    /// space. An error is taken once: if this fails with `EFAULT`, the error is lost.
+    /// Linux 7.3); `None` if no error is pending.
+    ///
+    /// The kernel keeps at most four errors, from the time that the device is opened, and signals
+    /// [`Irq::ERR`](super::Irq::ERR) for them. User space is responsible for the recovery. An error
+    /// is taken once: if this call fails with `EFAULT`, then the error is lost.
     ///
     /// # Errors
-    /// - If the kernel describes no such error's length, [`Error::Feature`] with `ENOTTY`: a kernel
-    ///   before 7.3, or a machine other than s390.
+    /// - If the kernel does not report the length of such an error, [`Error::Feature`] with
+    ///   `ENOTTY`. That is so before Linux 7.3, and on machines other than s390.
     /// - If the kernel refuses otherwise, [`Error::Feature`] with its errno.
-    /// - If the device cannot be asked what it is, [`Error::Info`] or [`Error::Capabilities`].
+    /// - If the device's information cannot be read, [`Error::Info`] or [`Error::Capabilities`].
     pub fn zpci_error(&self) -> Result<Option<ZpciError>, Error> {
         let failed = self.feature_error(Feature::ZpciError);
         let Some(length) = self.info()?.zpci_error else {
-            // Without the length there can be no buffer: a probe has none.
+            // Without the length there can be no buffer; a probe needs none.
             let answer = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
             return Err(failed(answer.err().unwrap_or(Errno::NOTTY)));
         };
-        ZpciError::from_answer(sys::feature::zpci_error(self.as_fd(), length)).map_err(failed)
+        ZpciError::from_result(sys::feature::zpci_error(self.as_fd(), length)).map_err(failed)
     }
 
-    /// Resets it (`VFIO_DEVICE_RESET`). Mappings of its dma-bufs in I/O address spaces are emptied
-    /// by that, and the kernel does not fill them again: unmap before, and map after.
+    /// Resets the device (`VFIO_DEVICE_RESET`).
+    ///
+    /// A reset empties mappings of the device's dma-bufs in I/O address spaces, and the kernel does
+    /// not fill them again. Unmap them before, and map them again after.
     ///
     /// # Errors
-    /// [`Error::Reset`], also where the device cannot be reset by itself ([`super::DeviceInfo::reset`]).
+    /// [`Error::Reset`]; `EINVAL` or `ENOTTY` if the device cannot be reset by itself ([`DeviceInfo::reset`]).
     pub fn reset(&self) -> Result<(), Error> {
         sys::device::reset(self.as_fd()).map_err(|e| Error::Reset {
             device: self.name(),
@@ -185,10 +203,19 @@ impl Device {
         })
     }
 
-    /// Asks what a hot reset would affect (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
+    /// Resets the device's bus or slot, with all devices on it (`VFIO_DEVICE_PCI_HOT_RESET`).
+    ///
+    /// The kernel wants proof that the caller owns them:
+    /// - If the device was opened through its group, then `groups` are the open files of all
+    ///   affected groups.
+    /// - If the device was opened by its character device, then `groups` is empty.
+    ///
+    /// The effect on dma-bufs is that of [`Device::reset`].
+    ///
+    ///
     ///
     /// # Errors
-    /// [`Error::HotResetInfo`], also where neither its bus nor its slot can be reset.
+    /// [`Error::HotReset`].
     pub fn hot_reset_info(&self) -> Result<HotResetInfo, Error> {
         let failed = |e: rustix::io::Errno| Error::HotResetInfo {
             device: self.name(),
@@ -223,17 +250,17 @@ impl Device {
         })
     }
 
-    /// Asks what the device can do of migration (`VFIO_DEVICE_FEATURE_MIGRATION`).
+    /// Returns the device's abilities for migration (`VFIO_DEVICE_FEATURE_MIGRATION`).
     ///
     /// # Errors
-    /// [`Error::Feature`], also where it cannot be migrated.
+    /// [`Error::Feature`]; `ENOTTY` if the device cannot be migrated.
     pub fn migration(&self) -> Result<MigrationFlags, Error> {
         let flags = sys::feature::migration(self.as_fd())
             .map_err(self.feature_error(Feature::Migration))?;
         Ok(MigrationFlags::from_bits_retain(flags))
     }
 
-    /// Asks for the state (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
+    /// Returns the migration state (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -244,10 +271,13 @@ impl Device {
             .map_err(self.feature_error(Feature::MigrationState))
     }
 
-    /// Changes the state, by other states in between where there is no direct way, and returns the
-    /// file of the data transfer that begins with it, if one does: with [`MigrationState::PreCopy`]
-    /// and [`MigrationState::StopCopy`] from outside of these, and with
-    /// [`MigrationState::Resuming`].
+    /// Changes the migration state, and returns the file of the data transfer that begins with it.
+    ///
+    /// The kernel passes through other states if there is no direct way. A transfer begins in these
+    /// cases, otherwise the result is `None`:
+    /// - With [`MigrationState::PreCopy`] or [`MigrationState::StopCopy`], from a state other than
+    ///   these.
+    /// - With [`MigrationState::Resuming`].
     ///
     /// # Errors
     /// [`Error::Migrate`], with the state that the device is in then.
@@ -266,7 +296,7 @@ impl Device {
         }
     }
 
-    /// Estimates how many bytes its state has when it is stopped
+    /// Returns an estimate of the stopped device's state in bytes
     /// (`VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`).
     ///
     /// # Errors
@@ -276,7 +306,8 @@ impl Device {
             .map_err(self.feature_error(Feature::MigrationDataSize))
     }
 
-    /// Lets [`PrecopySize::reinit`] be told (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
+    /// Enables [`PrecopySize::reinit`](super::PrecopySize::reinit)
+    /// (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -285,12 +316,14 @@ impl Device {
             .map_err(self.feature_error(Feature::PrecopyInfo2))
     }
 
-    /// Begins to log writes to these IOVAs, if possible in pages of this many bytes, and returns
-    /// the size that the device chose (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`). All kernels take
-    /// as many ranges as 16 bytes each fit into a page.
+    /// Starts to log the device's writes to these IOVAs, and returns the page size that the device
+    /// chose (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`).
+    ///
+    /// `page_size` is the wanted one, in bytes. All kernels accept as many ranges as fit into a
+    /// page at 16 bytes each.
     ///
     /// # Errors
-    /// [`Error::Feature`], also where the device cannot do it or does it already.
+    /// [`Error::Feature`], also if the device has no log, or logs already.
     pub fn start_dma_logging(
         &self,
         page_size: u64,
@@ -302,7 +335,7 @@ impl Device {
         sys::feature::dma_logging_start(self.as_fd(), page_size, &ranges).map_err(failed)
     }
 
-    /// Ends it (`VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`).
+    /// Stops the log of writes (`VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`).
     ///
     /// # Errors
     /// [`Error::Feature`].
@@ -311,19 +344,18 @@ impl Device {
             .map_err(self.feature_error(Feature::DmaLoggingStop))
     }
 
-    /// Adds the pages that the device wrote to since it was last asked: bit i of the bitmap stands
-    /// for the page at `iova` + i × `page_size` (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`). Bits
-    /// are added, never taken away.
+    /// Adds the pages that the device wrote since the last call to `bitmap`
+    /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`). Bits are set, never cleared.
     ///
     /// # Errors
-    /// [`Error::Feature`], also where the bitmap is too short; the log is then of no use, and all
-    /// pages count as written.
+    /// [`Error::Feature`], also if the bitmap is too short. The log is then unusable: count all
+    /// pages as written.
     pub fn read_dma_log(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<(), Error> {
         dma_logging::read_log(self.as_fd(), range, bitmap)
             .map_err(self.feature_error(Feature::DmaLoggingReport))
     }
 
-    /// Makes an error of the kernel's answer.
+    /// Returns a function that converts an errno for a feature.
     pub(super) fn feature_error(&self, feature: Feature) -> impl Fn(Errno) -> Error + '_ {
         move |e| Error::Feature {
             device: self.name(),
@@ -332,12 +364,12 @@ impl Device {
         }
     }
 
-    /// Whether there are other handles of it.
+    /// Returns whether other handles of the device exist.
     pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
 
-    /// Returns what it is attached to, and under which PASIDs, to look at or to change.
+    /// Locks the targets of the device and of its PASIDs.
     pub(super) fn targets(&self) -> MutexGuard<'_, Targets> {
         self.0
             .targets

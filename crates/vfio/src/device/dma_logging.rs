@@ -1,4 +1,4 @@
-//! The log of a device that notes itself which pages it writes to.
+//! The log of a device that records its own writes.
 
 use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
@@ -9,7 +9,7 @@ use vfio_bindings::bindings::vfio::vfio_device_feature_dma_logging_range;
 
 use crate::sys;
 
-/// Converts a range of IOVAs for the kernel; fails for one that is empty or all of 64 bits.
+/// Converts a range of IOVAs for the kernel; `None` if it is empty, or covers all 64 bits.
 pub(super) fn range(iovas: &RangeInclusive<u64>) -> Option<vfio_device_feature_dma_logging_range> {
     let less = iovas.end().checked_sub(*iovas.start())?;
     Some(vfio_device_feature_dma_logging_range {
@@ -18,9 +18,11 @@ pub(super) fn range(iovas: &RangeInclusive<u64>) -> Option<vfio_device_feature_d
     })
 }
 
-/// The kernel is given pages of its own to write to, since it may set bits up to the end of
-/// them. They are written to before: where it finds no memory for one, it leaves out its bits
-/// without a word.
+/// Reads the log into a bitmap.
+///
+/// The kernel gets whole pages of its own, since it may set bits up to the end of them. Each page
+/// is written to first: if the kernel cannot fault one in, then it drops that page's bits without
+/// an error.
 #[allow(unsafe_code, reason = "the kernel writes to the bitmap")]
 pub(super) fn read_log(
     device: BorrowedFd<'_>,
@@ -35,10 +37,11 @@ pub(super) fn read_log(
         .ok_or(Errno::INVAL)?;
     let pages = DmaMemory::alloc(8 * words).map_err(|_| Errno::NOMEM)?;
     let page = rustix::param::page_size();
-    (0..pages.len())
-        .step_by(page)
-        .for_each(|start| _ = pages.write(start, &[0]));
-    // SAFETY: whole pages with a bit for each page of the range.
+    for start in (0..pages.len()).step_by(page) {
+        pages.write(start, &[0]);
+    }
+    // SAFETY: `pages` starts on a page, is whole pages long, and has a bit for each page of the
+    // range.
     unsafe { sys::feature::dma_logging_report(device, range, pages.as_ptr()) }?;
     for (index, word) in bitmap.iter_mut().enumerate() {
         let mut bytes = [0; 8];

@@ -1,4 +1,4 @@
-//! What goes wrong with a device, and what the user can do then.
+//! [`Error`]: a failure of a device.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -9,195 +9,197 @@ use rustix::io::Errno;
 use crate::BadCapability;
 use crate::device::{Feature, MigrationState};
 
-/// What went wrong with a device. Each variant names the device, the call and its arguments; the
-/// kernel's answer is the source.
+/// A failure of a device.
+///
+/// Each variant names the device, the call and its arguments. The kernel's errno is in the source;
+/// see [`Error::io`]. [`Error::hint`] returns what the user can do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such device.
+    /// The device does not exist.
     #[error("there is no device {}", path.display())]
     NoDevice {
-        /// Where it was looked for.
+        /// Path of the device in sysfs.
         path: PathBuf,
-        /// The answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// The device has no character device.
     #[error("{} has no VFIO character device", sysfs.display())]
     NoCdev {
-        /// The device in sysfs.
+        /// Folder of the device in sysfs.
         sysfs: PathBuf,
     },
     /// The device has no IOMMU (`vfio.enable_unsafe_noiommu_mode`): its DMA would reach all memory
     /// of the host.
     #[error("{} has no IOMMU ({node})", sysfs.display())]
     NoIommu {
-        /// The device in sysfs.
+        /// Folder of the device in sysfs.
         sysfs: PathBuf,
-        /// The name of its character device, `noiommu-vfioN`, or of its group's, `noiommu-N`.
+        /// Name of its character device, `noiommu-vfioN`, or of its group's node, `noiommu-N`.
         node: String,
     },
     /// The device could not be opened.
     #[error("cannot open {}", path.display())]
     Open {
-        /// Its path.
+        /// Path of the character device.
         path: PathBuf,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// It could not be asked what a descriptor is.
+    /// A descriptor could not be examined.
     #[error("cannot identify the descriptor")]
     Descriptor {
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// A descriptor is open, but is no VFIO device's.
-    #[error("the descriptor is not a VFIO character device: {what}")]
+    /// A descriptor does not belong to a VFIO device.
+    #[error("the descriptor is not a VFIO character device: {reason}")]
     NotVfio {
-        /// What it is, or what the kernel answered.
-        what: String,
+        /// Kind of the descriptor's file, or the kernel's errno.
+        reason: String,
     },
     /// The open file was bound to an iommufd before.
     #[error("the VFIO device {} was bound to an iommufd before; an open file can be bound only \
         once", sysfs.display())]
     Bound {
-        /// The device in sysfs.
+        /// Folder of the device in sysfs.
         sysfs: PathBuf,
     },
     /// The device could not be bound.
     #[error("cannot bind {device} to the iommufd{} \
         (VFIO_DEVICE_BIND_IOMMUFD)", if *token { " with this token" } else { "" })]
     Bind {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Whether a token was given.
+        /// A token was given.
         token: bool,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// The device could not be attached.
     #[error("cannot attach {device}{} to object {pt_id} (VFIO_DEVICE_ATTACH_IOMMUFD_PT)", of_pasid(*pasid))]
     Attach {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The address space or page table.
+        /// Id of the address space or page table.
         pt_id: u32,
-        /// Which PASID of it.
+        /// PASID; `None` for the device itself.
         pasid: Option<u32>,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The target is of another [`Iommufd`](passthru_iommufd::Iommufd) than the device; two of the
-    /// same open file count as two.
+    /// The target belongs to another [`Iommufd`](passthru_iommufd::Iommufd) than the device. Two values
+    /// for the same open file count as two.
     #[error("object {pt_id} does not belong to the Iommufd that {device} is bound to")]
     OtherContext {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The address space or page table.
+        /// Id of the address space or page table.
         pt_id: u32,
     },
     /// The device could not be detached.
     #[error("cannot detach {device}{} (VFIO_DEVICE_DETACH_IOMMUFD_PT)", of_pasid(*pasid))]
     Detach {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Which PASID of it.
+        /// PASID; `None` for the device itself.
         pasid: Option<u32>,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The device did not say what it is.
+    /// The device's information could not be read.
     #[error("cannot query {device} (VFIO_DEVICE_GET_INFO)")]
     Info {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// The device could not be reset.
     #[error("cannot reset {device} (VFIO_DEVICE_RESET)")]
     Reset {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The kernel did not describe a region.
+    /// The description of a region could not be read.
     #[error("cannot query region {index} of {device} (VFIO_DEVICE_GET_REGION_INFO)")]
     RegionInfo {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The region.
+        /// Index of the region.
         index: u32,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// What the kernel said is not well formed.
+    /// The kernel's reply has malformed capabilities.
     #[error("the capabilities of {of} of {device} are malformed")]
     Capabilities {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Of what.
+        /// Object of the reply: `the information`, or `region N`.
         of: String,
-        /// What is wrong.
+        /// The malformed capability.
         source: BadCapability,
     },
-    /// An access is outside of its region or mapping, not aligned to its width, or not possible
+    /// An access lies outside of its region or mapping, is not aligned to its width, or is not allowed
     /// there.
     #[error(
         "{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible \
          there"
     )]
     Range {
-        /// What was to be accessed.
+        /// The access.
         access: RegionAccess,
-        /// The size of the region or mapping.
+        /// Size of the region or mapping in bytes.
         size: u64,
     },
     /// A region could not be read.
     #[error("cannot read {access}")]
     Read {
-        /// What was to be read.
+        /// The access.
         access: RegionAccess,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// A region could not be written.
     #[error("cannot write {access}")]
     Write {
-        /// What was to be written.
+        /// The access.
         access: RegionAccess,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// Less was read or written than was asked for.
+    /// Fewer bytes were read or written than requested.
     #[error("only {done} bytes were transferred of {access}")]
     Short {
-        /// What was to be accessed.
+        /// The access.
         access: RegionAccess,
-        /// How many bytes were.
+        /// Number of bytes that were transferred.
         done: usize,
     },
     /// A part of a region could not be mapped.
     #[error("cannot map {:#x} to {:#x} of region {region} of {device} into memory", range.start, range.end)]
     Mmap {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The region.
+        /// Index of the region.
         region: u32,
-        /// Which part.
+        /// Part of the region, in bytes.
         range: Range<u64>,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The kernel did not describe interrupts.
+    /// The description of interrupts could not be read.
     #[error("cannot query interrupts {index} of {device} (VFIO_DEVICE_GET_IRQ_INFO)")]
     IrqInfo {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Which kind.
+        /// Index of their kind, for example [`Irq::MSI`](super::Irq::MSI).
         index: u32,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// Interrupts could not be set up or raised.
@@ -206,42 +208,42 @@ pub enum Error {
          (VFIO_DEVICE_SET_IRQS)"
     )]
     Irq {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Which kind.
+        /// Index of their kind, for example [`Irq::MSI`](super::Irq::MSI).
         index: u32,
-        /// The first.
+        /// First interrupt.
         start: u32,
-        /// How many; 0 to disable all.
+        /// Number of interrupts; 0 to disable all.
         count: usize,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The machine does not have as many interrupts left; nothing was enabled.
+    /// The machine has fewer interrupts left; nothing was enabled.
     #[error(
         "cannot enable {count} interrupts of kind {index} of {device}, from {start} on: \
          {available} are available (VFIO_DEVICE_SET_IRQS)"
     )]
     FewIrqs {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Which kind.
+        /// Index of their kind, for example [`Irq::MSI`](super::Irq::MSI).
         index: u32,
-        /// The first.
+        /// First interrupt.
         start: u32,
-        /// How many were asked for.
+        /// Requested number.
         count: usize,
-        /// How many there could be, from the device's first on.
+        /// Available number, counted from the device's first interrupt.
         available: i32,
     },
-    /// The kernel did not say what a hot reset affects.
+    /// The devices that a hot reset affects could not be read.
     #[error(
         "cannot query what a hot reset of {device} affects (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)"
     )]
     HotResetInfo {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// The device's bus or slot could not be reset.
@@ -250,81 +252,81 @@ pub enum Error {
          (VFIO_DEVICE_PCI_HOT_RESET)"
     )]
     HotReset {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// How many groups were given as proof.
+        /// Number of group files that were given as proof.
         groups: usize,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// A write by eventfd could not be set up or taken away.
+    /// A write by eventfd could not be set up or removed.
     #[error("cannot tie an eventfd to writing {value:#x} to {access} (VFIO_DEVICE_IOEVENTFD)")]
     Ioeventfd {
-        /// Where to.
+        /// Place of the write.
         access: RegionAccess,
-        /// What is to be written.
+        /// Value of the write.
         value: u64,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// A feature was refused.
     #[error("{device} refuses {feature}")]
     Feature {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// Which one.
+        /// The feature.
         feature: Feature,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// The state of the migration could not be changed.
+    /// The migration state could not be changed.
     #[error("cannot bring {device} to {to}; {} (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)", state_now(*now))]
     Migrate {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The state that was asked for.
+        /// The requested state.
         to: MigrationState,
-        /// The state that it is in, where it says so.
+        /// The current state; `None` if it could not be read.
         now: Option<MigrationState>,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
-    /// It could not be asked how much there is to read yet.
+    /// The remaining size of the state could not be read.
     #[error(
         "cannot query how much of the state of {device} is still to be read \
          (VFIO_MIG_GET_PRECOPY_INFO)"
     )]
     Precopy {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
     /// A dma-buf could not be made.
     #[error("cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} \
         (VFIO_DEVICE_FEATURE_DMA_BUF)", range.start, range.end)]
     DmaBuf {
-        /// The device.
+        /// Name of the device.
         device: String,
-        /// The region.
+        /// Index of the region.
         region: u32,
-        /// Which part.
+        /// Part of the region, in bytes.
         range: Range<u64>,
-        /// The kernel's answer.
+        /// The kernel's errno.
         source: io::Error,
     },
 }
 
-/// An access to a region.
+/// An access to a region or its mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegionAccess {
-    /// The device.
+    /// Name of the device.
     pub device: String,
-    /// The region's index.
+    /// Index of the region.
     pub region: u32,
-    /// Where in the region or mapping.
+    /// Offset in the region or mapping, in bytes.
     pub offset: u64,
-    /// How many bytes.
+    /// Length in bytes.
     pub length: u64,
 }
 
@@ -344,12 +346,12 @@ impl fmt::Display for RegionAccess {
 }
 
 impl Error {
-    /// Returns the kernel's answer, where it was one.
+    /// Returns the kernel's error, if the kernel was called.
     pub fn io(&self) -> Option<&io::Error> {
         std::error::Error::source(self)?.downcast_ref()
     }
 
-    /// Returns the number of the kernel's answer.
+    /// Returns the kernel's errno, if the kernel was called.
     pub(crate) fn errno(&self) -> Option<Errno> {
         Errno::from_io_error(self.io()?)
     }

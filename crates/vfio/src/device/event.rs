@@ -1,4 +1,4 @@
-//! [`Event`]: an eventfd, for those who have none of their own to give.
+//! [`Event`]: an eventfd.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
-/// An eventfd that counts what is signalled through it.
+/// An eventfd, which counts its signals.
 #[derive(Debug)]
 pub struct Event(OwnedFd);
 
 impl Event {
-    /// Makes one, close-on-exec.
+    /// Creates an eventfd, close-on-exec and non-blocking.
     ///
     /// # Errors
-    /// Where there are too many descriptors.
+    /// The kernel's errno; `EMFILE` if the process has too many open files.
     pub fn new() -> io::Result<Self> {
         Ok(Self(eventfd(
             0,
@@ -23,10 +23,10 @@ impl Event {
         )?))
     }
 
-    /// Returns how often it was signalled since it was last asked; 0 where it was not.
+    /// Returns the number of signals since the last call, and resets it to 0.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's errno.
     pub fn take(&self) -> io::Result<u64> {
         let mut count = [0; 8];
         match rustix::io::read(&self.0, &mut count) {
@@ -36,10 +36,11 @@ impl Event {
         }
     }
 
-    /// As [`Event::take`], but waits for a signal for so long.
+    /// Returns the number of signals as [`Event::take`] does, after a wait for the first one.
+    /// Returns 0 if none comes within `at_most`.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's errno.
     pub fn wait(&self, at_most: Duration) -> io::Result<u64> {
         let begin = Instant::now();
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
@@ -48,17 +49,17 @@ impl Event {
             let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) => return self.take(),
-                // A signal of the process: the rest is waited for.
+                // A signal interrupted the wait: wait for the rest.
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
         }
     }
 
-    /// Signals it, as a device does.
+    /// Signals the eventfd once, as a device does.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's errno.
     pub fn signal(&self) -> io::Result<()> {
         rustix::io::write(&self.0, &1u64.to_ne_bytes())?;
         Ok(())

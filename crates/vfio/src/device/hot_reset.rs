@@ -1,4 +1,4 @@
-//! Resets: of the device alone, and of all that share its bus or slot.
+//! [`HotResetInfo`]: the devices that a hot reset affects.
 
 use passthru_pci::Address;
 use vfio_bindings::bindings::vfio::{
@@ -7,36 +7,39 @@ use vfio_bindings::bindings::vfio::{
 
 use crate::sys;
 
-/// What a hot reset of a device affects.
+/// The devices that a hot reset affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HotResetInfo {
-    /// The devices, with the one that was asked among them.
+    /// The affected devices, including the one that was asked.
     pub devices: Vec<AffectedDevice>,
-    /// Whether all of them belong to the iommufd of the one that was asked, so that it needs no
-    /// proof (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`); nothing for a device that was opened through
-    /// its group, which needs the files of all their groups.
+    /// `Some(true)` if all of the devices belong to the iommufd of the one that was asked. The
+    /// reset then needs no proof (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`).
+    ///
+    /// `None` if the device was opened through its group. The reset then takes the files of all
+    /// groups.
     pub owned: Option<bool>,
 }
 
 /// A device that a hot reset affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AffectedDevice {
-    /// Where it is.
+    /// PCI address of the device.
     pub address: Address,
-    /// Whose it is.
+    /// Owner of the device.
     pub owner: HotResetOwner,
 }
 
-/// Whose a device is that a hot reset affects.
+/// Owner of a device that a hot reset affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HotResetOwner {
-    /// Whoever has this IOMMU group.
+    /// The owner of this IOMMU group.
     Group(u32),
-    /// The iommufd of the device that was asked; the device has this id there.
+    /// The iommufd of the device that was asked. The number is the device's id there.
     Bound(u32),
-    /// The same, since others of its group belong to it (`VFIO_PCI_DEVID_OWNED`).
+    /// The iommufd of the device that was asked, since other devices of the group are bound to it
+    /// (`VFIO_PCI_DEVID_OWNED`).
     Owned,
-    /// Somebody else, or nobody (`VFIO_PCI_DEVID_NOT_OWNED`).
+    /// Someone else, or no one (`VFIO_PCI_DEVID_NOT_OWNED`).
     NotOwned,
 }
 

@@ -1,4 +1,4 @@
-//! [`DeviceInfo`]: what a device says of itself.
+//! [`DeviceInfo`]: bus, numbers of regions and interrupts, and abilities of a device.
 
 use bitflags::bitflags;
 use vfio_bindings::bindings::vfio::*;
@@ -6,28 +6,29 @@ use vfio_bindings::bindings::vfio::*;
 use crate::capability::{BadCapability, chain};
 use crate::sys::feature::ZpciErrorLength;
 
-/// What a device says of itself (`VFIO_DEVICE_GET_INFO`).
+/// Bus, numbers of regions and interrupts, and abilities of a device (`VFIO_DEVICE_GET_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// Which interface it offers.
+    /// Interface that the device offers.
     pub bus: Bus,
-    /// Whether [`Device::reset`] does something (`VFIO_DEVICE_FLAGS_RESET`).
+    /// [`Device::reset`](super::Device::reset) works (`VFIO_DEVICE_FLAGS_RESET`).
     pub reset: bool,
-    /// How many regions there are: their indexes are below this, though not each may exist.
+    /// Number of region indexes. All indexes are below it, though not each region exists.
     pub regions: u32,
-    /// How many kinds of interrupts there are, likewise.
+    /// Number of interrupt kinds. All indexes are below it, though not each kind exists.
     pub irqs: u32,
-    /// Which atomic operations the way to memory completes.
+    /// Atomic operations that the path to memory completes.
     pub atomics: AtomicOps,
-    /// Length of what [`Device::zpci_error`] reads; `None` where the device has no such errors.
+    /// Length of the error that [`Device::zpci_error`](super::Device::zpci_error) reads; `None` if
+    /// the kernel reports none.
     pub(crate) zpci_error: Option<ZpciErrorLength>,
 }
 
-/// Which interface a device offers: what its regions and interrupts are.
+/// Interface of a device, which defines its regions and interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bus {
-    /// PCI, also emulated by a mediated device.
+    /// PCI. A mediated device can emulate it.
     Pci,
     /// Platform device.
     Platform,
@@ -41,20 +42,20 @@ pub enum Bus {
     FslMc,
     /// AMD's CDX bus.
     Cdx,
-    /// One that is not known here, by the flags of `struct vfio_device_info`.
+    /// Another bus, by the flags of `struct vfio_device_info`.
     Other(u32),
 }
 
 bitflags! {
-    /// Atomic operations of PCIe that all of the way to memory completes
-    /// (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`). Flags of later kernels are kept.
+    /// Atomic operations of PCIe that the whole path to memory completes
+    /// (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`). Unknown flags are kept.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct AtomicOps: u32 {
-        /// Of 32 bits.
+        /// Operations on 32 bits.
         const COMP32 = VFIO_PCI_ATOMIC_COMP32;
-        /// Of 64 bits.
+        /// Operations on 64 bits.
         const COMP64 = VFIO_PCI_ATOMIC_COMP64;
-        /// Compare and swap of 128 bits.
+        /// Compare-and-swap on 128 bits.
         const COMP128 = VFIO_PCI_ATOMIC_COMP128;
         const _ = !0;
     }
@@ -78,11 +79,7 @@ impl DeviceInfo {
                     zpci_error = ZpciErrorLength::from_base(&capability)?;
                 }
                 id => {
-                    tracing::debug!(
-                        id,
-                        version = capability.version,
-                        "a capability that is not known here"
-                    );
+                    tracing::debug!(id, version = capability.version, "unknown capability");
                 }
             }
         }

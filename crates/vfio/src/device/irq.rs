@@ -1,16 +1,16 @@
-//! [`Irq`]: the interrupts of a device, one kind at a time.
+//! [`Irq`]: the interrupts of a device, of one kind.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::*;
 
 use crate::device::{Device, Error};
 use crate::sys::device::{IrqData, Irqs, irq_info, set_irqs};
 
-/// Interrupts of one kind, by its index. It keeps the device open. What is set stays set until it
-/// is disabled or the device is closed; the kernel keeps references of its own to the eventfds,
-/// which belong to the caller.
+/// The interrupts of one kind, by its index. It keeps the device open.
+///
+/// Settings stay until they are disabled or the device is closed. The kernel holds references of
+/// its own to the eventfds, which belong to the caller.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Device, Event, Irq};
@@ -33,102 +33,106 @@ pub struct Irq {
 }
 
 impl Irq {
-    /// `VFIO_PCI_INTX_IRQ_INDEX`: the one line, which the kernel masks each time that it is raised.
+    /// `VFIO_PCI_INTX_IRQ_INDEX`: the interrupt line, which the kernel masks each time that it is
+    /// raised.
     pub const INTX: u32 = VFIO_PCI_INTX_IRQ_INDEX;
     /// `VFIO_PCI_MSI_IRQ_INDEX`.
     pub const MSI: u32 = VFIO_PCI_MSI_IRQ_INDEX;
     /// `VFIO_PCI_MSIX_IRQ_INDEX`.
     pub const MSIX: u32 = VFIO_PCI_MSIX_IRQ_INDEX;
-    /// `VFIO_PCI_ERR_IRQ_INDEX`: the device reported an error that cannot be corrected. Before
-    /// Linux 7.3 only PCI Express devices have it.
+    /// `VFIO_PCI_ERR_IRQ_INDEX`: an uncorrectable error of the device. Before Linux 7.3 only PCI
+    /// Express devices have it.
     pub const ERR: u32 = VFIO_PCI_ERR_IRQ_INDEX;
-    /// `VFIO_PCI_REQ_IRQ_INDEX`: the host asks for the device back.
+    /// `VFIO_PCI_REQ_IRQ_INDEX`: a request of the host to give the device back.
     pub const REQ: u32 = VFIO_PCI_REQ_IRQ_INDEX;
 
-    /// Returns the index of its kind.
+    /// Returns the index of the kind.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Returns how many there are; 0 where the device has none of this kind.
+    /// Returns the number of interrupts; 0 if the device has none of this kind.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Whether eventfds can be signalled by it (`VFIO_IRQ_INFO_EVENTFD`).
+    /// Returns whether the interrupts can signal eventfds (`VFIO_IRQ_INFO_EVENTFD`).
     pub fn eventfd(&self) -> bool {
         self.flags & VFIO_IRQ_INFO_EVENTFD != 0
     }
 
-    /// Whether it can be masked (`VFIO_IRQ_INFO_MASKABLE`).
+    /// Returns whether the interrupts can be masked (`VFIO_IRQ_INFO_MASKABLE`).
     pub fn maskable(&self) -> bool {
         self.flags & VFIO_IRQ_INFO_MASKABLE != 0
     }
 
-    /// Whether it is masked each time that it is raised (`VFIO_IRQ_INFO_AUTOMASKED`).
+    /// Returns whether an interrupt is masked each time that it is raised
+    /// (`VFIO_IRQ_INFO_AUTOMASKED`).
     pub fn automasked(&self) -> bool {
         self.flags & VFIO_IRQ_INFO_AUTOMASKED != 0
     }
 
-    /// Whether interrupts can be added while others are enabled; else all that will be used are set
-    /// at once (`VFIO_IRQ_INFO_NORESIZE` is not set).
+    /// Returns whether interrupts can be added while others are enabled (`VFIO_IRQ_INFO_NORESIZE`
+    /// is not set). If not, enable all that will be used at once.
     pub fn resizable(&self) -> bool {
         self.flags & VFIO_IRQ_INFO_NORESIZE == 0
     }
 
-    /// Lets interrupts signal these eventfds, from `start` on; `None` leaves one out, or takes its
-    /// eventfd away (`VFIO_IRQ_SET_ACTION_TRIGGER`). PCI devices have one kind of INTx, MSI and
-    /// MSI-X enabled at a time.
+    /// Sets the eventfds that interrupts signal, from interrupt `start` on
+    /// (`VFIO_IRQ_SET_ACTION_TRIGGER`).
+    ///
+    /// `None` skips an interrupt, or removes its eventfd. A PCI device can have one of INTx, MSI
+    /// and MSI-X enabled at a time.
     ///
     /// # Errors
-    /// [`Error::Irq`]; [`Error::FewIrqs`] where the machine has fewer left. Where this was to
-    /// enable the kind, it is then disabled.
+    /// - If the machine has fewer interrupts left, [`Error::FewIrqs`].
+    /// - If the kernel refuses, [`Error::Irq`].
+    ///
+    /// If this call was to enable the kind, then the kind stays disabled.
     pub fn set_triggers(
         &self,
         start: u32,
         eventfds: &[Option<BorrowedFd<'_>>],
     ) -> Result<(), Error> {
-        // With a count of 0, the kernel takes it for something else.
-        match eventfds {
-            [] => Ok(()),
-            _ => self.set(
-                start,
-                eventfds.len(),
-                Action::Trigger,
-                &IrqData::Eventfds(eventfds),
-            ),
+        // The kernel would disable all interrupts for a count of 0.
+        if eventfds.is_empty() {
+            return Ok(());
         }
+        let data = IrqData::Eventfds(eventfds);
+        self.set(start, eventfds.len(), Action::Trigger, &data)
     }
 
-    /// Disables all of this kind.
+    /// Disables all interrupts of this kind.
     ///
     /// # Errors
-    /// [`Error::Irq`], also where none is enabled.
+    /// [`Error::Irq`], also if none is enabled.
     pub fn disable(&self) -> Result<(), Error> {
         self.set(0, 0, Action::Trigger, &IrqData::None)
     }
 
-    /// Signals eventfds of `count` interrupts from `start` on, as if the device had raised them
+    /// Signals the eventfds of `count` interrupts from `start` on, as if the device had raised them
     /// (`VFIO_IRQ_SET_DATA_NONE`).
     ///
     /// # Errors
-    /// [`Error::Irq`], also where the kind is not enabled.
+    /// [`Error::Irq`], also if the kind is not enabled.
     pub fn raise(&self, start: u32, count: u32) -> Result<(), Error> {
-        match count {
-            0 => Ok(()),
-            _ => self.set(start, count as usize, Action::Trigger, &IrqData::None),
+        if count == 0 {
+            return Ok(());
         }
+        self.set(start, count as usize, Action::Trigger, &IrqData::None)
     }
 
-    /// As [`Irq::raise`], for those that are true (`VFIO_IRQ_SET_DATA_BOOL`).
+    /// Signals the eventfds of the interrupts from `start` on whose entry is true
+    /// (`VFIO_IRQ_SET_DATA_BOOL`).
     ///
     /// # Errors
-    /// [`Error::Irq`], also where the kind is not enabled.
+    /// [`Error::Irq`], also if the kind is not enabled.
     pub fn raise_some(&self, start: u32, which: &[bool]) -> Result<(), Error> {
         self.set(start, which.len(), Action::Trigger, &IrqData::Bools(which))
     }
 
-    /// Masks the first (`VFIO_IRQ_SET_ACTION_MASK`): INTx alone, with today's kernels.
+    /// Masks the first interrupt (`VFIO_IRQ_SET_ACTION_MASK`). Today's kernels do that only for
+    /// INTx.
     ///
     /// # Errors
     /// [`Error::Irq`].
@@ -136,8 +140,8 @@ impl Irq {
         self.set(0, 1, Action::Mask, &IrqData::None)
     }
 
-    /// Unmasks the first (`VFIO_IRQ_SET_ACTION_UNMASK`), which is signalled at once where it is
-    /// pending.
+    /// Unmasks the first interrupt (`VFIO_IRQ_SET_ACTION_UNMASK`). If it is pending, then it is
+    /// signalled at once.
     ///
     /// # Errors
     /// [`Error::Irq`].
@@ -145,8 +149,8 @@ impl Irq {
         self.set(0, 1, Action::Unmask, &IrqData::None)
     }
 
-    /// Unmasks the first each time that this eventfd is signalled, as KVM's resampling does; `None`
-    /// ends that.
+    /// Sets the eventfd whose signal unmasks the first interrupt, as KVM's resampling needs; `None`
+    /// removes it.
     ///
     /// # Errors
     /// [`Error::Irq`].
@@ -161,7 +165,7 @@ impl Irq {
         action: Action,
         data: &IrqData<'_>,
     ) -> Result<(), Error> {
-        let (index, device) = (self.index, || self.device.name());
+        let index = self.index;
         let irqs = Irqs {
             index,
             start,
@@ -170,14 +174,14 @@ impl Irq {
         match set_irqs(self.device.as_fd(), irqs, action as u32, data) {
             Ok(0) => Ok(()),
             Ok(available) => Err(Error::FewIrqs {
-                device: device(),
+                device: self.device.name(),
                 index,
                 start,
                 count,
                 available,
             }),
             Err(e) => Err(Error::Irq {
-                device: device(),
+                device: self.device.name(),
                 index,
                 start,
                 count,
@@ -195,17 +199,16 @@ enum Action {
 }
 
 impl Device {
-    /// Asks for the interrupts with this index (`VFIO_DEVICE_GET_IRQ_INFO`).
+    /// Returns the interrupts with this index (`VFIO_DEVICE_GET_IRQ_INFO`).
     ///
     /// # Errors
-    /// [`Error::IrqInfo`], also for an index that the device does not know.
+    /// [`Error::IrqInfo`]; `EINVAL` if the device does not know the index.
     pub fn irq(&self, index: u32) -> Result<Irq, Error> {
-        let failed = |e: Errno| Error::IrqInfo {
+        let info = irq_info(self.as_fd(), index).map_err(|e| Error::IrqInfo {
             device: self.name(),
             index,
             source: e.into(),
-        };
-        let info = irq_info(self.as_fd(), index).map_err(failed)?;
+        })?;
         Ok(Irq {
             device: self.clone(),
             index,

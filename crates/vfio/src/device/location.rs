@@ -9,22 +9,22 @@ use rustix::fs::{FileType, Stat};
 
 use crate::device::Error;
 
-/// Where a device stands in sysfs.
+/// Place of a device in sysfs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     sysfs: PathBuf,
 }
 
-/// What a device is.
+/// Kind of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceKind {
     /// A PCI function.
     Pci(Address),
-    /// A mediated device: its parent's driver does its DMA, to pages that it pins when it needs
-    /// them.
+    /// A mediated device. Its parent's driver does the DMA, and pins pages only while it uses them.
     Mdev,
-    /// A device on another bus, as `platform` or `cdx`; empty where sysfs does not say.
+    /// A device on another bus, for example `platform` or `cdx`; empty if sysfs does not name the
+    /// bus.
     Other(String),
 }
 
@@ -32,7 +32,7 @@ impl Location {
     /// Takes a folder of sysfs, or a link to one.
     ///
     /// # Errors
-    /// [`Error::NoDevice`].
+    /// [`Error::NoDevice`], if the path does not exist.
     pub fn from_sysfs(path: &Path) -> Result<Self, Error> {
         let sysfs = path.canonicalize().map_err(|source| Error::NoDevice {
             path: path.into(),
@@ -41,7 +41,7 @@ impl Location {
         Ok(Self { sysfs })
     }
 
-    /// Finds the device of a character device's node.
+    /// Finds the device of a character device, by its path.
     pub(super) fn from_cdev(path: &Path) -> Result<Self, Error> {
         let stat = rustix::fs::stat(path).map_err(|e| Error::Open {
             path: path.into(),
@@ -59,14 +59,13 @@ impl Location {
     /// Finds the device by the number of its node: `/sys/dev/char/MAJ:MIN` leads to
     /// `…/DEVICE/vfio-dev/vfioN`.
     fn from_node(stat: &Stat) -> Result<Self, Error> {
-        let not = |what: String| Error::NotVfio { what };
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
-            return Err(not("it is not a character device".into()));
+            return Err(Error::NotVfio {
+                reason: "it is not a character device".into(),
+            });
         }
-        let (major, minor) = (
-            rustix::fs::major(stat.st_rdev),
-            rustix::fs::minor(stat.st_rdev),
-        );
+        let major = rustix::fs::major(stat.st_rdev);
+        let minor = rustix::fs::minor(stat.st_rdev);
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
         let node = link
             .canonicalize()
@@ -75,7 +74,9 @@ impl Location {
             .parent()
             .filter(|p| p.file_name().is_some_and(|n| n == "vfio-dev"));
         let Some(device) = class.and_then(Path::parent) else {
-            return Err(not(format!("it is {}", node.display())));
+            return Err(Error::NotVfio {
+                reason: format!("it is {}", node.display()),
+            });
         };
         let location = Self {
             sysfs: device.into(),
@@ -84,8 +85,8 @@ impl Location {
         Ok(location)
     }
 
-    /// Refuses a device without an IOMMU by the name that Linux 7.3 gives its character device:
-    /// `noiommu-vfioN`. (The name of its IOMMU group does not tell: groups of mediated devices are
+    /// Checks the name of a character device: Linux 7.3 calls it `noiommu-vfioN` if the device has
+    /// no IOMMU. (The name of the group does not decide, since groups of mediated devices are
     /// called `vfio-noiommu` too.)
     pub(super) fn check_iommu(&self, node: &Path) -> Result<(), Error> {
         let name = node.file_name().unwrap_or_default().to_string_lossy();
@@ -98,8 +99,10 @@ impl Location {
         Ok(())
     }
 
-    /// Refuses a device without an IOMMU before anything is opened: by its character device, and a
-    /// PCI function, which has no other reason for it, by the name of its group.
+    /// Checks that the device has an IOMMU, before anything is opened.
+    ///
+    /// Looks at the name of its character device, and for a PCI function also at the name of its
+    /// group. A PCI function is in a group `vfio-noiommu` only for lack of an IOMMU.
     pub(crate) fn require_iommu(&self) -> Result<(), Error> {
         if let Some(cdev) = self.cdev() {
             self.check_iommu(&cdev)?;
@@ -115,13 +118,14 @@ impl Location {
         Ok(())
     }
 
-    /// Returns its folder, as `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
+    /// Returns the device's folder, for example
+    /// `/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0`.
     pub fn sysfs(&self) -> &Path {
         &self.sysfs
     }
 
-    /// Returns its name, which is what `VFIO_GROUP_GET_DEVICE_FD` takes: `0000:01:00.0`, or the
-    /// UUID of a mediated device.
+    /// Returns the device's name: `0000:01:00.0`, or the UUID of a mediated device. It is what
+    /// `VFIO_GROUP_GET_DEVICE_FD` takes.
     pub fn name(&self) -> String {
         self.sysfs
             .file_name()
@@ -130,9 +134,10 @@ impl Location {
             .into_owned()
     }
 
-    /// Returns its character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an IOMMU).
-    /// There is none while it has no VFIO driver, and with kernels without
-    /// `CONFIG_VFIO_DEVICE_CDEV`.
+    /// Returns the device's character device, `/dev/vfio/devices/vfioN` (`noiommu-vfioN` without an
+    /// IOMMU).
+    ///
+    /// `None` if the device is not on a VFIO driver, or the kernel lacks `CONFIG_VFIO_DEVICE_CDEV`.
     pub fn cdev(&self) -> Option<PathBuf> {
         self.find_cdev().ok().flatten()
     }
@@ -146,19 +151,19 @@ impl Location {
         Ok(entry.map(|entry| Path::new("/dev/vfio/devices").join(entry.file_name())))
     }
 
-    /// Returns the number of its IOMMU group, if it is in one.
+    /// Returns the number of the device's IOMMU group; `None` if it does not belong to one.
     pub fn group(&self) -> Option<u32> {
-        name_behind(&self.sysfs.join("iommu_group"))?.parse().ok()
+        target_name(&self.sysfs.join("iommu_group"))?.parse().ok()
     }
 
-    /// Returns the driver that it is bound to.
+    /// Returns the driver that the device is bound to; `None` if it has none.
     pub fn driver(&self) -> Option<String> {
-        name_behind(&self.sysfs.join("driver"))
+        target_name(&self.sysfs.join("driver"))
     }
 
-    /// Returns what it is.
+    /// Returns the kind of the device.
     pub fn kind(&self) -> DeviceKind {
-        match name_behind(&self.sysfs.join("subsystem"))
+        match target_name(&self.sysfs.join("subsystem"))
             .unwrap_or_default()
             .as_str()
         {
@@ -172,8 +177,8 @@ impl Location {
     }
 }
 
-/// Returns the last part of where a link leads.
-fn name_behind(link: &Path) -> Option<String> {
+/// Returns the last part of a link's target.
+fn target_name(link: &Path) -> Option<String> {
     let target = fs::read_link(link).ok()?;
     Some(target.file_name()?.to_str()?.to_owned())
 }
@@ -184,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder like a device's in sysfs, of this bus.
+    /// Creates a folder like a device's in sysfs, on this bus.
     fn device(name: &str, bus: &str) -> (tempfile::TempDir, Location) {
         device_with_node(name, bus, "vfio7")
     }

@@ -1,4 +1,5 @@
-//! MigrationFlags, version 2: the abilities of a device, and the file that its state flows through.
+//! Migration, version 2: [`MigrationFlags`], and the file [`MigrationData`] that a device's state
+//! flows through.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,21 +11,23 @@ use crate::device::Error;
 use crate::sys;
 
 bitflags! {
-    /// What a device that can be migrated is able to do. Flags of later kernels are kept.
+    /// Abilities of a device that can be migrated. Unknown flags are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct MigrationFlags: u64 {
-        /// Its state is read while it is stopped (`VFIO_MIGRATION_STOP_COPY`).
+        /// The state can be read while the device is stopped (`VFIO_MIGRATION_STOP_COPY`).
         const STOP_COPY = VFIO_MIGRATION_STOP_COPY as u64;
-        /// It can cease its DMA to other devices first (`VFIO_MIGRATION_P2P`).
+        /// The device can first stop its DMA to other devices (`VFIO_MIGRATION_P2P`).
         const P2P = VFIO_MIGRATION_P2P as u64;
-        /// A part of its state can be read while it runs (`VFIO_MIGRATION_PRE_COPY`).
+        /// A part of the state can be read while the device runs (`VFIO_MIGRATION_PRE_COPY`).
         const PRE_COPY = VFIO_MIGRATION_PRE_COPY as u64;
         const _ = !0;
     }
 }
 
-/// The file that a device's state flows through, in one direction: it is read when the device is
-/// saved, up to its end, and written when it is resumed. Its contents are the driver's own.
+/// File of a data transfer, in one direction.
+///
+/// It is read to its end when the device is saved, and written when the device is resumed. Its
+/// contents belong to the device's driver.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Device, MigrationState};
@@ -40,22 +43,22 @@ bitflags! {
 /// # }
 /// ```
 ///
-/// While the device runs still ([`MigrationState::PreCopy`]), reading ends with `ENOMSG` for the
-/// time being.
+/// While the device still runs ([`MigrationState::PreCopy`](super::MigrationState::PreCopy)), a
+/// read fails with `ENOMSG` if there is nothing to read for now.
 #[derive(Debug)]
 pub struct MigrationData {
     fd: OwnedFd,
     device: String,
 }
 
-/// How much there is to read yet of a device that runs still.
+/// Estimate of the bytes that are left to read of a device that still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrecopySize {
-    /// Bytes of the state that it had at first; it is worth to wait until there are none.
+    /// Bytes of the initial state. It pays to wait until they are read.
     pub initial: u64,
-    /// Bytes of what has changed since.
+    /// Bytes of changes since then.
     pub dirty: u64,
-    /// Whether it has a new state at first, as after it was reconfigured: only with
+    /// The device has a new initial state, for example after it was reconfigured. Only set after
     /// [`Device::enable_precopy_reinit`](super::Device::enable_precopy_reinit).
     pub reinit: bool,
 }
@@ -65,17 +68,19 @@ impl MigrationData {
         Self { fd, device }
     }
 
-    /// Estimates how much there is to read, of a device in [`MigrationState::PreCopy`]
-    /// (`VFIO_MIG_GET_PRECOPY_INFO`).
+    /// Estimates the bytes that are left to read, in [`MigrationState::PreCopy`] and
+    /// [`MigrationState::PreCopyP2p`] (`VFIO_MIG_GET_PRECOPY_INFO`).
+    ///
+    /// [`MigrationState::PreCopy`]: super::MigrationState::PreCopy [`MigrationState::PreCopyP2p`]:
+    /// super::MigrationState::PreCopyP2p
     ///
     /// # Errors
-    /// [`Error::Precopy`], also in other states.
+    /// [`Error::Precopy`]; `EINVAL` in other states.
     pub fn precopy(&self) -> Result<PrecopySize, Error> {
-        let failed = |e: rustix::io::Errno| Error::Precopy {
+        let raw = sys::device::precopy_info(self.fd.as_fd()).map_err(|e| Error::Precopy {
             device: self.device.clone(),
             source: e.into(),
-        };
-        let raw = sys::device::precopy_info(self.fd.as_fd()).map_err(failed)?;
+        })?;
         Ok(PrecopySize {
             initial: raw.initial_bytes,
             dirty: raw.dirty_bytes,

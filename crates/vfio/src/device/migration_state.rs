@@ -8,23 +8,23 @@ use vfio_bindings::bindings::vfio::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MigrationState {
-    /// It failed, and must be reset.
+    /// A failure. The device must be reset.
     Error,
-    /// It does and changes nothing.
+    /// The device is stopped.
     Stop,
-    /// It runs.
+    /// The device runs.
     Running,
-    /// It does nothing, and its state is read.
+    /// The device is stopped, and its state is read.
     StopCopy,
-    /// It does nothing, and gets a state.
+    /// The device is stopped, and its state is written.
     Resuming,
-    /// It runs, without DMA to other devices.
+    /// The device runs, without DMA to other devices.
     RunningP2p,
-    /// It runs, and its state is read already.
+    /// The device runs, and a part of its state is read.
     PreCopy,
-    /// The same, without DMA to other devices.
+    /// The device runs without DMA to other devices, and a part of its state is read.
     PreCopyP2p,
-    /// A state that is not known here.
+    /// An unknown state, by the kernel's number.
     Other(u32),
 }
 

@@ -1,9 +1,8 @@
-//! [`Mmap`]: a part of a region that the CPU reaches directly.
+//! [`Mmap`]: a part of a region that the CPU accesses directly.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -11,11 +10,11 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use crate::barrier;
 use crate::device::{Error, Region, RegionAccess, Word};
 
-/// A part of a region in this process's memory. It keeps the device open, and is unmapped before
-/// that goes.
+/// A part of a region, mapped into this process.
 ///
-/// While the device does not decode its memory, sleeps or resets, each access ends in SIGBUS:
-/// whoever lets a guest turn that off takes the mapping away first.
+/// It keeps the device open, and is unmapped before the device is closed. While the device does not
+/// decode its memory, sleeps or resets, each access ends in SIGBUS. Drop the mapping before a guest
+/// turns that off.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Error, Region};
@@ -41,11 +40,13 @@ unsafe impl Send for Mmap {}
 unsafe impl Sync for Mmap {}
 
 impl Region {
-    /// Maps a part of one of its [`Region::areas`], on page borders, for what the region allows of
-    /// reading and writing.
+    /// Maps a part of one of the region's [`Region::areas`].
+    ///
+    /// `range` is in bytes of the region, and begins and ends on pages. The mapping allows reads
+    /// and writes as the region does.
     ///
     /// # Errors
-    /// [`Error::Mmap`].
+    /// [`Error::Mmap`]; `EINVAL` if the range is empty, or not within one area.
     pub fn mmap(&self, range: Range<u64>) -> Result<Mmap, Error> {
         let failed = |e: rustix::io::Errno| Error::Mmap {
             device: self.device().name(),
@@ -58,15 +59,15 @@ impl Region {
             return Err(failed(rustix::io::Errno::INVAL));
         }
         let length = (range.end - range.start) as usize;
-        let (fd, offset) = (self.device().as_fd(), self.in_file(range.start));
-        // SAFETY: the kernel chooses a place where nothing is mapped.
+        let offset = self.in_file(range.start);
+        // SAFETY: the kernel chooses an address where nothing is mapped.
         let address = unsafe {
             mmap(
                 null_mut(),
                 length,
                 protection(self),
                 MapFlags::SHARED,
-                fd,
+                self.device(),
                 offset,
             )
         };
@@ -83,12 +84,14 @@ impl Region {
 }
 
 impl Mmap {
-    /// Reads a number by one volatile access, at an offset in the mapping. What is read later, from
-    /// memory for DMA too, is at least as new: where a register says that a device has written
-    /// something, that is there.
+    /// Reads a number by one volatile access, at an offset in the mapping.
+    ///
+    /// Later reads, also from DMA memory, are at least as new. So if a register signals that the
+    /// device has written something, then a later read finds it.
     ///
     /// # Errors
-    /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be read.
+    /// [`Error::Range`], if the access is outside of the mapping, not aligned to its width, or not
+    /// allowed.
     pub fn read<T: Word>(&self, offset: u64) -> Result<T, Error> {
         let place = self.place::<T>(offset, self.region.readable())?;
         // SAFETY: the place is in the mapping, is aligned, and can be read; all bit patterns are
@@ -98,12 +101,14 @@ impl Mmap {
         Ok(value)
     }
 
-    /// Writes a number by one volatile access, at an offset in the mapping. What was written
-    /// before, to memory for DMA too, reaches the device before it: a doorbell is rung when its
-    /// descriptors are there.
+    /// Writes a number by one volatile access, at an offset in the mapping.
+    ///
+    /// Earlier writes, also to DMA memory, reach the device first. So descriptors are in place
+    /// before their doorbell rings.
     ///
     /// # Errors
-    /// [`Error::Range`] where it is outside, not aligned to its width, or cannot be written.
+    /// [`Error::Range`], if the access is outside of the mapping, not aligned to its width, or not
+    /// allowed.
     pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), Error> {
         let place = self.place::<T>(offset, self.region.writable())?;
         barrier::before_write();
@@ -134,18 +139,19 @@ impl Mmap {
         Ok(self.address.as_ptr().wrapping_add(offset as usize).cast())
     }
 
-    /// Returns where it is, to map it for another device's DMA. No reference may be made to it.
+    /// Returns the address of the mapping, to map it for another device's DMA. Do not make a
+    /// reference to it.
     pub fn as_ptr(&self) -> *mut u8 {
         self.address.as_ptr()
     }
 
-    /// Returns its length in bytes, which is never 0.
+    /// Returns the length in bytes, which is never 0.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> u64 {
         self.length as u64
     }
 
-    /// Returns where in the region it begins.
+    /// Returns the offset of the mapping in its region, in bytes.
     pub fn start(&self) -> u64 {
         self.start
     }
@@ -158,7 +164,7 @@ impl Mmap {
 
 impl Drop for Mmap {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `Region::mmap`, and nobody can reach it any more.
+        // SAFETY: `Region::mmap` made the mapping, and no handle of it is left.
         let result = unsafe { munmap(self.address.as_ptr().cast::<c_void>(), self.length) };
         if let Err(error) = result {
             tracing::warn!(

@@ -1,7 +1,13 @@
-//! VFIO devices, in the states that they go through: a [`Source`] says which one; an open [`Cdev`]
-//! does nothing yet; a [`Bound`] one belongs to an iommufd and can be asked and reset, but reaches
-//! no memory; an [`Attached`] one reaches the memory that its [`Target`] maps. [`Device`] is what
-//! can be done with it in the last two.
+//! VFIO devices, in the states that they pass through.
+//!
+//! | state | the device |
+//! |---|---|
+//! | [`Source`] | is named, by path, PCI address or descriptor |
+//! | [`Cdev`] | is open; only [`Cdev::bind`] is possible |
+//! | [`Bound`] | belongs to an iommufd; can be queried and reset, but its DMA is blocked |
+//! | [`Attached`] | reaches the memory that its [`Target`] maps |
+//!
+//! [`Device`] is the common part of the last two: regions, interrupts, resets, features, migration.
 //!
 //! ```no_run
 //! use passthru_iommufd::{Ioas, Iommufd};

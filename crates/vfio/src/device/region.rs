@@ -1,5 +1,5 @@
-//! [`Region`]: a part of a device that is read, written and mapped: a BAR, its configuration space, its ROM, and what
-//! drivers add.
+//! [`Region`]: a BAR of a device, its configuration space, its ROM, or a region that its driver
+//! adds.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,6 +12,11 @@ use crate::device::{Device, Error, RegionAccess, RegionType, Word};
 use crate::sys;
 
 /// A region of a device, by its index. It keeps the device open.
+///
+/// [`Region::read`] and [`Region::write`] go through the kernel and work for all regions;
+/// [`Region::mmap`] maps an area into the process. An access through the kernel is ordered by
+/// barriers: earlier writes, also to DMA memory, reach the device first. Later reads are at least
+/// as new.
 ///
 /// ```no_run
 /// # use passthru_vfio::device::{Device, Error, Region};
@@ -31,7 +36,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// `VFIO_PCI_BAR0_REGION_INDEX`; the other five BARs follow.
+    /// `VFIO_PCI_BAR0_REGION_INDEX`. The other five BARs follow.
     pub const BAR0: u32 = VFIO_PCI_BAR0_REGION_INDEX;
     /// `VFIO_PCI_ROM_REGION_INDEX`.
     pub const ROM: u32 = VFIO_PCI_ROM_REGION_INDEX;
@@ -45,69 +50,69 @@ impl Region {
         &self.device
     }
 
-    /// Returns its index.
+    /// Returns the index of the region.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Returns its size in bytes; 0 where the device does not have it, as a BAR that it does not
-    /// use.
+    /// Returns the size in bytes; 0 if the device does not have the region, such as an unused BAR.
     pub fn size(&self) -> u64 {
         self.info.size
     }
 
-    /// Whether it can be read.
+    /// Returns whether the region can be read (`VFIO_REGION_INFO_FLAG_READ`).
     pub fn readable(&self) -> bool {
         self.info.flags & VFIO_REGION_INFO_FLAG_READ != 0
     }
 
-    /// Whether it can be written.
+    /// Returns whether the region can be written (`VFIO_REGION_INFO_FLAG_WRITE`).
     pub fn writable(&self) -> bool {
         self.info.flags & VFIO_REGION_INFO_FLAG_WRITE != 0
     }
 
-    /// Returns the parts of it that can be mapped, in rising order: all of it, or what
-    /// `VFIO_REGION_INFO_CAP_SPARSE_MMAP` lists; none where it cannot be mapped.
+    /// Returns the parts that can be mapped, in rising order: all of the region, or the areas of
+    /// `VFIO_REGION_INFO_CAP_SPARSE_MMAP`. Empty if the region cannot be mapped.
     pub fn areas(&self) -> &[Range<u64>] {
         &self.info.areas
     }
 
-    /// Returns what it is, where a driver added it.
+    /// Returns the type of a region that the driver adds; `None` for the others.
     pub fn region_type(&self) -> Option<RegionType> {
         self.info.region_type
     }
 
-    /// Whether the MSI-X table in it can be mapped with the rest
+    /// Returns whether the MSI-X table can be mapped with the rest of the region
     /// (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
     pub fn msix_mappable(&self) -> bool {
         self.info.msix_mappable
     }
 
-    /// Reads a number in one access of its width. What is read later, from memory for DMA too, is
-    /// at least as new.
+    /// Reads a number in one access of its width, at an offset in bytes.
     ///
     /// # Errors
-    /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Read`].
+    /// - If the access is outside of the region or not aligned to its width, [`Error::Range`].
+    /// - If the kernel refuses, [`Error::Read`]; `EIO` if the device does not decode its memory.
     pub fn read<T: Word>(&self, offset: u64) -> Result<T, Error> {
         self.check_word::<T>(offset)?;
         T::read(|bytes| self.read_bytes(offset, bytes))
     }
 
-    /// Writes a number in one access of its width. What was written before, to memory for DMA too,
-    /// reaches the device first.
+    /// Writes a number in one access of its width, at an offset in bytes.
     ///
     /// # Errors
-    /// [`Error::Range`] where it is outside, or not aligned to its width; [`Error::Write`].
+    /// - If the access is outside of the region or not aligned to its width, [`Error::Range`].
+    /// - If the kernel refuses, [`Error::Write`]; `EIO` if the device does not decode its memory.
     pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), Error> {
         self.check_word::<T>(offset)?;
         value.write(|bytes| self.write_bytes(offset, bytes))
     }
 
-    /// Reads bytes, in accesses of whichever width the kernel chooses.
+    /// Reads bytes, in accesses of widths that the kernel chooses.
     ///
     /// # Errors
-    /// [`Error::Range`]; [`Error::Read`], also where the kernel read less: the bytes are then not
-    /// all set.
+    /// - If the access is outside of the region, [`Error::Range`].
+    /// - If the kernel refuses, [`Error::Read`].
+    /// - If the kernel read fewer bytes, [`Error::Short`]; the rest of `bytes` is not set.
     pub fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         let access = self.check(offset, bytes.len() as u64, 1)?;
         match rustix::io::pread(self.device.as_fd(), &mut *bytes, self.in_file(offset)) {
@@ -120,10 +125,12 @@ impl Region {
         }
     }
 
-    /// Writes bytes, in accesses of whichever width the kernel chooses.
+    /// Writes bytes, in accesses of widths that the kernel chooses.
     ///
     /// # Errors
-    /// [`Error::Range`]; [`Error::Write`], also where the kernel wrote less.
+    /// - If the access is outside of the region, [`Error::Range`].
+    /// - If the kernel refuses, [`Error::Write`].
+    /// - If the kernel wrote fewer bytes, [`Error::Short`].
     pub fn write_bytes(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let access = self.check(offset, bytes.len() as u64, 1)?;
         match rustix::io::pwrite(self.device.as_fd(), bytes, self.in_file(offset)) {
@@ -140,7 +147,7 @@ impl Region {
         self.check(offset, size_of::<T>() as u64, size_of::<T>() as u64)
     }
 
-    /// What lies outside would be another region in the device's file.
+    /// Checks an access. One outside of the region would reach another region of the device's file.
     pub(super) fn check(
         &self,
         offset: u64,
@@ -166,17 +173,21 @@ impl Region {
         }
     }
 
-    /// Returns where an offset of it is in the device's file.
+    /// Returns the place of an offset in the device's file.
     pub(super) fn in_file(&self, offset: u64) -> u64 {
         self.info.offset.saturating_add(offset)
     }
 
-    /// Lets the kernel write this value there each time that the eventfd is signalled
-    /// (`VFIO_DEVICE_IOEVENTFD`). With vfio-pci it is a BAR that can be mapped, outside of its
-    /// MSI-X table.
+    /// Lets the kernel write `value` at `offset` each time that the eventfd is signalled
+    /// (`VFIO_DEVICE_IOEVENTFD`).
+    ///
+    /// With vfio-pci the region is a BAR that can be mapped, and the offset is outside of its MSI-X
+    /// table.
     ///
     /// # Errors
-    /// [`Error::Ioeventfd`], also where this value is written there for another; [`Error::Range`].
+    /// - If the access is outside of the region or not aligned to its width, [`Error::Range`].
+    /// - If the kernel refuses, [`Error::Ioeventfd`]; `EEXIST` if another eventfd writes this value
+    ///   there.
     pub fn set_ioeventfd<T: Word>(
         &self,
         offset: u64,
@@ -186,10 +197,10 @@ impl Region {
         self.ioeventfd(offset, value, Some(eventfd))
     }
 
-    /// Ends that.
+    /// Removes the eventfd that writes `value` at `offset`.
     ///
     /// # Errors
-    /// [`Error::Ioeventfd`], also where nothing is set for this value, width and place.
+    /// [`Error::Ioeventfd`], also if none is set for this value, width and place.
     pub fn clear_ioeventfd<T: Word>(&self, offset: u64, value: T) -> Result<(), Error> {
         self.ioeventfd(offset, value, None)
     }
@@ -202,7 +213,8 @@ impl Region {
     ) -> Result<(), Error> {
         let width = size_of::<T>() as u64;
         let access: RegionAccess = self.check(offset, width, width)?;
-        let (fd, value) = (self.device().as_fd(), value.into());
+        let fd = self.device().as_fd();
+        let value = value.into();
         sys::device::ioeventfd(fd, width as u32, self.in_file(offset), value, event).map_err(|e| {
             Error::Ioeventfd {
                 access,
@@ -212,13 +224,15 @@ impl Region {
         })
     }
 
-    /// Makes a dma-buf of a part of a BAR, on page borders (`VFIO_DEVICE_FEATURE_DMA_BUF`). It is
-    /// mapped for another device by `Ioas::map_file`, which takes dma-bufs of one range alone: for
-    /// a BAR that is split, one is made for each of its [`Region::areas`].
+    /// Exports a part of a BAR as a dma-buf (`VFIO_DEVICE_FEATURE_DMA_BUF`).
     ///
-    /// Such a mapping is emptied when the device ceases to decode its memory, goes to sleep or is
-    /// reset, and the kernel neither fills it again nor frees its IOVA: it is unmapped before that,
-    /// and mapped again after it.
+    /// `range` is in bytes of the region, and begins and ends on pages.
+    /// [`Ioas::map_file`](passthru_iommufd::Ioas::map_file) maps the dma-buf for another device. It
+    /// takes dma-bufs of one range, so export each of [`Region::areas`] of a split BAR by itself.
+    ///
+    /// A mapping is emptied when the device stops decoding its memory, sleeps or is reset. The
+    /// kernel neither fills the mapping again nor frees its IOVA. Unmap it before, and map it again
+    /// after.
     ///
     /// ```no_run
     /// # use passthru_iommufd::{RegionAccess, Ioas, Iova};
@@ -245,11 +259,12 @@ impl Region {
 }
 
 impl Device {
-    /// Asks for the region with this index, which need not exist ([`Region::size`]).
+    /// Returns the region with this index, which need not exist: see [`Region::size`].
     ///
     /// # Errors
-    /// [`Error::RegionInfo`], also for an index that the device does not know;
-    /// [`Error::Capabilities`].
+    /// - If the kernel refuses, [`Error::RegionInfo`]; `EINVAL` if the device does not know the
+    ///   index.
+    /// - If the reply is malformed, [`Error::Capabilities`].
     pub fn region(&self, index: u32) -> Result<Region, Error> {
         Ok(Region {
             device: self.clone(),
@@ -258,10 +273,10 @@ impl Device {
         })
     }
 
-    /// Asks for all regions that exist, by their index.
+    /// Returns all regions that exist, by their index.
     ///
     /// # Errors
-    /// As [`Device::region`], but for indexes that the device does not know.
+    /// As for [`Device::region`]. Indexes that the device does not know are left out instead.
     pub fn regions(&self) -> Result<BTreeMap<u32, Region>, Error> {
         let mut regions = BTreeMap::new();
         for index in 0..self.info()?.regions {

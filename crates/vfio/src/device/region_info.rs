@@ -1,4 +1,4 @@
-//! What the kernel says of a region, with its capabilities.
+//! [`RegionInfo`]: the kernel's description of a region, with its capabilities.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -13,34 +13,35 @@ const SPARSE_MMAP: u16 = VFIO_REGION_INFO_CAP_SPARSE_MMAP as u16;
 const TYPE: u16 = VFIO_REGION_INFO_CAP_TYPE as u16;
 const MSIX_MAPPABLE: u16 = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE as u16;
 
-/// What the kernel says of a region (`VFIO_DEVICE_GET_REGION_INFO`).
+/// The kernel's description of a region (`VFIO_DEVICE_GET_REGION_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RegionInfo {
     pub(super) flags: u32,
     pub(super) size: u64,
-    /// Where it begins in the device's file.
+    /// Place of the region in the device's file.
     pub(super) offset: u64,
     pub(super) areas: Vec<Range<u64>>,
     pub(super) region_type: Option<RegionType>,
     pub(super) msix_mappable: bool,
 }
 
-/// What a region is that a driver added (`VFIO_REGION_INFO_CAP_TYPE`): numbers of `linux/vfio.h`.
+/// Type of a region that a driver adds (`VFIO_REGION_INFO_CAP_TYPE`), by the numbers of
+/// `linux/vfio.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegionType {
-    /// `VFIO_REGION_TYPE_…`.
+    /// Number of `VFIO_REGION_TYPE_…`.
     pub kind: u32,
-    /// `VFIO_REGION_SUBTYPE_…` of it.
+    /// Number of `VFIO_REGION_SUBTYPE_…` within the type.
     pub subtype: u32,
 }
 
 pub(super) fn ask(device: &Device, index: u32) -> Result<RegionInfo, Error> {
-    let failed = |e: rustix::io::Errno| Error::RegionInfo {
+    let reply = sys::device::region_info(device.as_fd(), index);
+    let (raw, answer) = reply.map_err(|e| Error::RegionInfo {
         device: device.name(),
         index,
         source: e.into(),
-    };
-    let (raw, answer) = sys::device::region_info(device.as_fd(), index).map_err(failed)?;
+    })?;
     info(&raw, &answer).map_err(|source| Error::Capabilities {
         device: device.name(),
         of: format!("region {index}"),
@@ -76,22 +77,19 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapabili
                 });
             }
             MSIX_MAPPABLE => info.msix_mappable = true,
-            id => tracing::debug!(
-                id,
-                version = capability.version,
-                "a capability that is not known here"
-            ),
+            id => tracing::debug!(id, version = capability.version, "unknown capability"),
         }
     }
     Ok(info)
 }
 
-/// Reads a list of areas, of which empty ones say nothing.
+/// Reads the list of areas that can be mapped. Empty areas are left out.
 fn areas(capability: &Capability<'_>, size: u64) -> Result<Vec<Range<u64>>, BadCapability> {
     let count = capability.word(0)? as usize;
     let mut areas = Vec::new();
     for at in (0..count).map(|i| 8 + 16 * i) {
-        let (offset, length) = (capability.long(at)?, capability.long(at + 8)?);
+        let offset = capability.long(at)?;
+        let length = capability.long(at + 8)?;
         let end = offset.checked_add(length).filter(|end| *end <= size);
         let end = end.ok_or(BadCapability::Contents(capability.id))?;
         if length > 0 {
@@ -121,8 +119,8 @@ mod tests {
         }
     }
 
-    /// An answer with one capability, of 64-bit words.
-    fn with(id: u16, words: &[u64]) -> Vec<u8> {
+    /// Returns a reply with one capability, of 64-bit words.
+    fn reply_with(id: u16, words: &[u64]) -> Vec<u8> {
         let mut answer = vec![0; 32];
         answer.extend(id.to_ne_bytes());
         answer.extend([1, 0, 0, 0, 0, 0]);
@@ -133,7 +131,7 @@ mod tests {
     fn parse(id: u16, words: &[u64]) -> Result<RegionInfo, BadCapability> {
         info(
             &raw(READ_WRITE_MMAP | VFIO_REGION_INFO_FLAG_CAPS),
-            &with(id, words),
+            &reply_with(id, words),
         )
     }
 

@@ -7,27 +7,29 @@ use passthru_pci::Address;
 
 use crate::device::{Cdev, Error, Location};
 
-/// Says which device is meant.
+/// Name of a device that is to be opened.
 #[derive(Debug)]
 pub enum Source {
-    /// The character device at this path, as `/dev/vfio/devices/vfio0`.
+    /// The character device at this path, for example `/dev/vfio/devices/vfio0`.
     Cdev(PathBuf),
     /// The PCI function at this address.
     Pci(Address),
-    /// The device with this folder in sysfs, or a link to it, as
+    /// The device with this folder in sysfs, or a link to it, for example
     /// `/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001`.
     Sysfs(PathBuf),
-    /// A character device that somebody else opened. Its number leads back to sysfs, so all is
-    /// known of it that is known of any other.
+    /// An open character device that someone else opened. The number of its node leads to the
+    /// device in sysfs.
     Fd(OwnedFd),
 }
 
 impl Source {
-    /// Finds the device in sysfs.
+    /// Returns the device's place in sysfs.
     ///
     /// # Errors
-    /// [`Error::NoDevice`], [`Error::Open`], [`Error::NotVfio`]; [`Error::NoIommu`] for the node of
-    /// a device without an IOMMU.
+    /// - If the device does not exist, [`Error::NoDevice`].
+    /// - If its node cannot be examined, [`Error::Open`].
+    /// - If the node does not belong to a VFIO device, [`Error::NotVfio`].
+    /// - If the node is that of a device without an IOMMU, [`Error::NoIommu`].
     pub fn locate(&self) -> Result<Location, Error> {
         match self {
             Self::Cdev(path) => Location::from_cdev(path),
@@ -42,8 +44,9 @@ impl Source {
     /// Opens the device's character device, or takes the open one.
     ///
     /// # Errors
-    /// As [`Source::locate`] and [`Cdev::open`]; [`Error::NoCdev`]; [`Error::NoIommu`] before it is
-    /// opened.
+    /// - The errors of [`Source::locate`] and of [`Cdev::open`] or [`Cdev::from_fd`].
+    /// - If the device has no character device, [`Error::NoCdev`].
+    /// - If the device has no IOMMU, [`Error::NoIommu`], before it is opened.
     pub fn open(self) -> Result<Cdev, Error> {
         match self {
             Self::Fd(fd) => Cdev::from_fd(fd),

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use passthru_iommufd::{Hwpt, Ioas, Iommufd};
 
-/// What a device is attached to. It is kept for as long as it is in force.
+/// Address space or page table that a device is attached to. An attached device keeps its target.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// An address space: the kernel makes the page table.
+    /// An address space. The kernel makes the page table.
     Ioas(Arc<Ioas>),
     /// A page table.
     Hwpt(Arc<Hwpt>),
 }
 
 impl Target {
-    /// Returns the kernel's id of it.
+    /// Returns the kernel's id of the target.
     pub fn id(&self) -> u32 {
         match self {
             Self::Ioas(ioas) => ioas.id(),
@@ -22,7 +22,7 @@ impl Target {
         }
     }
 
-    /// Returns the iommufd that it belongs to.
+    /// Returns the iommufd that the target belongs to.
     pub fn context(&self) -> &Arc<Iommufd> {
         match self {
             Self::Ioas(ioas) => ioas.context(),

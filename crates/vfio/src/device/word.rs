@@ -1,17 +1,18 @@
-//! [`Word`]: the widths in which device memory is accessed.
+//! [`Word`]: the widths of accesses to device memory.
 
-/// A number that is read or written in one access of its width: `u8`, `u16`, `u32` or `u64`. PCI
-/// devices are little endian, so values are what the device has on little-endian machines.
+/// A number that is read or written in one access of its width: `u8`, `u16`, `u32` or `u64`.
+///
+/// PCI devices are little-endian. On a little-endian machine, the number has the device's value.
 pub trait Word: Copy + Into<u64> + sealed::Word {}
 
 impl<T: Copy + Into<u64> + sealed::Word> Word for T {}
 
 pub(super) mod sealed {
-    /// What [`super::Word`] is made of.
+    /// Supertrait of [`super::Word`], which only this crate implements.
     pub trait Word: Sized {
-        /// Reads it by a function that fills its bytes.
+        /// Reads the number by a function that fills its bytes.
         fn read<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E>;
-        /// Writes it by a function that takes its bytes.
+        /// Writes the number by a function that takes its bytes.
         fn write<E>(self, put: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E>;
     }
 }
