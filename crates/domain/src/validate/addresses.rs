@@ -1,7 +1,7 @@
-//! Kinds of address: each device has one of a kind that its bus has; channel numbers and Z's PCI
-//! ids once each.
+//! Types of address: each device has one that its bus supports. Channel numbers and Z's PCI ids are
+//! unique.
 
-use super::{Check, duplicates, span_of};
+use super::check::{Check, duplicates, span_of};
 use crate::model::device::address::AddressType;
 use crate::model::device::controller::ControllerType;
 use crate::model::device::{Address, Item};
@@ -11,7 +11,8 @@ use crate::place::virtio::is_channel_device;
 use crate::place::zpci::zpci_of;
 use crate::platform::Board;
 
-const CHOSEN: &str = "leave the <address> out to have one chosen";
+/// Advice for an address that the device cannot have.
+const OMIT_ADDRESS: &str = "leave the <address> out to have one chosen";
 
 pub(super) fn check(check: &mut Check<'_>) {
     for item in check.domain.devices.items() {
@@ -23,22 +24,22 @@ pub(super) fn check(check: &mut Check<'_>) {
     zpci(check);
 }
 
-/// A PCI device has a PCI address, a channel device on Z a channel's, and nothing else has.
+/// Checks the type of a device's address: PCI for PCI devices, CCW for channel devices on Z.
 fn kind(check: &mut Check<'_>, item: Item) {
-    let (devices, machine) = (&check.domain.devices, check.machine);
+    let devices = &check.domain.devices;
+    let machine = check.machine;
     let Some(info) = devices.info(item) else {
         return;
     };
-    let (what, kind) = (
-        devices.describe(item),
-        info.address.as_ref().map(Address::kind),
-    );
+    let device = devices.describe(item);
+    let kind = info.address.as_ref().map(Address::kind);
     let is_pci = Need::for_device(devices, item, machine.is_express()).is_some();
     let is_channel = is_channel_device(devices, item);
     let has_mmio = matches!(machine.board, Board::Virt | Board::Microvm | Board::Other);
     let wrong = match kind {
         Some(AddressType::Pci) => {
-            (!is_pci && !is_chipsets(check, item)).then_some("is not a PCI device")
+            let is_allowed = is_pci || may_have_pci_address(check, item);
+            (!is_allowed).then_some("is not a PCI device")
         }
         Some(AddressType::Ccw) if machine.board != Board::S390Ccw => {
             Some("is not on a machine with channels")
@@ -47,7 +48,7 @@ fn kind(check: &mut Check<'_>, item: Item) {
         Some(AddressType::VirtioMmio) if !has_mmio => Some("is not on a machine with virtio-mmio"),
         Some(AddressType::VirtioMmio) => (!is_channel).then_some("is not a virtio device"),
         Some(AddressType::Unassigned) => {
-            let of_host = match item {
+            let is_host_device = match item {
                 Item::Hostdev(_) => true,
                 Item::Interface(n) => devices
                     .interfaces
@@ -55,47 +56,49 @@ fn kind(check: &mut Check<'_>, item: Item) {
                     .is_some_and(|i| i.hostdev.is_some()),
                 _ => false,
             };
-            (!of_host).then_some("is not a host device")
+            (!is_host_device).then_some("is not a host device")
         }
         _ => None,
     };
     let span = &info.span;
     if let (Some(wrong), Some(kind)) = (wrong, kind) {
-        let message = format!("{what} {wrong}: it cannot have an address of type '{kind}'");
-        check.error_with_hint(span, message, CHOSEN);
+        let message = format!("{device} {wrong}: it cannot have an address of type '{kind}'");
+        check.error_with_hint(span, message, OMIT_ADDRESS);
     } else if is_pci && !fits_pci(kind) {
         let kind = kind.map_or("", AddressType::as_str);
         check.error_with_hint(
             span,
-            format!("{what} needs an address of type 'pci', not '{kind}'"),
-            CHOSEN,
+            format!("{device} needs an address of type 'pci', not '{kind}'"),
+            OMIT_ADDRESS,
         );
     } else if is_pci && !machine.has_pci() && matches!(kind, None | Some(AddressType::Pci)) {
         let name = &machine.name;
         check.error(
             span,
-            format!("{what} is a PCI device, but the machine '{name}' has no PCI bus"),
+            format!("{device} is a PCI device, but the machine '{name}' has no PCI bus"),
         );
     }
 }
 
-/// Whether a device that can be on PCI may have an address of this kind.
+/// Returns whether a PCI device may have an address of this type.
 const fn fits_pci(kind: Option<AddressType>) -> bool {
     use AddressType::{Ccw, Pci, Unassigned, VirtioMmio};
     matches!(kind, None | Some(Pci | Ccw | VirtioMmio | Unassigned))
 }
 
-fn is_chipsets(check: &Check<'_>, item: Item) -> bool {
+/// Returns whether a controller that takes no slot may have a PCI address.
+///
+/// The board's own controllers may. Root buses are checked with the other controllers.
+fn may_have_pci_address(check: &Check<'_>, item: Item) -> bool {
     let Item::Controller(n) = item else {
         return false;
     };
     let controller = &check.domain.devices.controllers[n];
     chipset::place_of(check.machine.board, controller).is_some()
-        // Root buses are looked at with the other controllers.
         || controller.kind == Some(ControllerType::Pci)
 }
 
-/// ACPI knows PCI devices alone.
+/// Checks `<acpi>`, which only PCI devices can have.
 fn acpi(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
     let Some(info) = devices.info(item) else {
@@ -137,7 +140,7 @@ fn acpi(check: &mut Check<'_>, item: Item) {
     }
 }
 
-/// A guest names network cards by the index, so it is of one device.
+/// Checks that no two devices have one ACPI index: the guest names network cards by it.
 fn acpi_indexes(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let indexes = devices.items().into_iter().filter_map(|item| {
@@ -145,7 +148,8 @@ fn acpi_indexes(check: &mut Check<'_>) {
         Some((index, (index, item)))
     });
     for (first, second) in duplicates(indexes) {
-        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+        let one = devices.describe(first.1);
+        let other = devices.describe(second.1);
         let message = format!(
             "the index {} of <acpi> is used twice: by {one} and by {other}",
             first.0
@@ -154,6 +158,7 @@ fn acpi_indexes(check: &mut Check<'_>) {
     }
 }
 
+/// Checks that channel numbers are unique.
 fn channels(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let numbers =
@@ -165,40 +170,44 @@ fn channels(check: &mut Check<'_>) {
                 _ => None,
             });
     for (first, second) in duplicates(numbers.map(|(ccw, item)| (ccw, (ccw, item)))) {
-        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+        let one = devices.describe(first.1);
+        let other = devices.describe(second.1);
         let message = format!(
             "the channel address {} is used twice: by {one} and by {other}",
             first.0
         );
-        check.error_with_hint(&span_of(devices.info(second.1)), message, CHOSEN);
+        check.error_with_hint(&span_of(devices.info(second.1)), message, OMIT_ADDRESS);
     }
 }
 
-/// Z's ids of PCI functions: on Z alone, each once.
+/// Checks that `<zpci>` is used on Z only, and that its ids are unique.
 fn zpci(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let said: Vec<_> = devices
+    let given: Vec<_> = devices
         .items()
         .into_iter()
         .filter_map(|item| Some((zpci_of(devices, item)?, item)))
         .collect();
     if check.machine.board != Board::S390Ccw {
-        for (_, item) in said {
+        for (_, item) in given {
             let message = format!("<zpci> of {} is for s390x only", devices.describe(item));
             check.error(&span_of(devices.info(item)), message);
         }
         return;
     }
-    let uids = said
-        .iter()
-        .filter_map(|(zpci, item)| Some((zpci.uid?, *item)));
-    let fids = said
-        .iter()
-        .filter_map(|(zpci, item)| Some((zpci.fid?, *item)));
-    let uids = duplicates(uids.map(|(uid, item)| (uid, (format!("uid 0x{uid:04x}"), item))));
-    let fids = duplicates(fids.map(|(fid, item)| (fid, (format!("fid 0x{fid:08x}"), item))));
-    for (first, second) in uids.into_iter().chain(fids) {
-        let (one, other) = (devices.describe(first.1), devices.describe(second.1));
+    let mut uids = Vec::new();
+    let mut fids = Vec::new();
+    for (zpci, item) in given {
+        if let Some(uid) = zpci.uid {
+            uids.push((uid, (format!("uid 0x{uid:04x}"), item)));
+        }
+        if let Some(fid) = zpci.fid {
+            fids.push((fid, (format!("fid 0x{fid:08x}"), item)));
+        }
+    }
+    for (first, second) in duplicates(uids).into_iter().chain(duplicates(fids)) {
+        let one = devices.describe(first.1);
+        let other = devices.describe(second.1);
         let message = format!(
             "the {} of <zpci> is used twice: by {one} and by {other}",
             first.0

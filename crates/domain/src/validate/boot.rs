@@ -1,6 +1,6 @@
-//! Firmware, and what is booted.
+//! Firmware, kernel and boot order.
 
-use super::{Check, duplicates, span_of};
+use super::check::{Check, duplicates, span_of};
 use crate::model::firmware::{Firmware, LoaderType};
 use crate::model::os::Arch;
 use crate::model::toggle::OnOff;
@@ -11,6 +11,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     boot(check);
 }
 
+/// Checks `<os firmware>`, `<loader>`, and the parts that need a `<kernel>`.
 fn firmware(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
@@ -46,17 +47,17 @@ fn firmware(check: &mut Check<'_>) {
             "set <loader type='pflash' readonly='yes'>",
         );
     }
-    for (part, missing) in [
+    for (part, is_set) in [
         ("initrd", os.initrd.is_some()),
         ("cmdline", os.cmdline.is_some()),
     ] {
-        if missing && os.kernel.is_none() {
+        if is_set && os.kernel.is_none() {
             check.error(&os.span, format!("<{part}> needs a <kernel>"));
         }
     }
 }
 
-/// What keeps nothing has no variables, and what is no flash memory cannot keep any.
+/// Checks that `<nvram>` and `<loader>` agree on where the firmware keeps its variables.
 fn nvram(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let Some(loader) = &os.loader else { return };
@@ -81,17 +82,17 @@ fn nvram(check: &mut Check<'_>) {
         check.error_with_hint(&nvram.span, message, "leave one of them out");
     }
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
-        let what = if nvram.template.is_some() {
+        let given = if nvram.template.is_some() {
             "an <nvram> with a template"
         } else {
             "an <nvram>"
         };
-        let message = format!("<loader stateless='yes'> keeps nothing, but {what} is given");
+        let message = format!("<loader stateless='yes'> keeps nothing, but {given} is given");
         check.error_with_hint(&nvram.span, message, "leave one of them out");
     }
 }
 
-/// Secure boot rests on memory that only System Management Mode can write to.
+/// Checks that secure boot has System Management Mode, whose memory protects the variables.
 fn secure(check: &mut Check<'_>) {
     let os = &check.domain.os;
     if os.loader.as_ref().and_then(|loader| loader.secure) != Some(true) {
@@ -118,8 +119,10 @@ fn secure(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the boot order of the devices.
 fn boot(check: &mut Check<'_>) {
-    let (domain, devices) = (check.domain, &check.domain.devices);
+    let domain = check.domain;
+    let devices = &domain.devices;
     let orders = devices.boot_orders();
     if !orders.is_empty() && !domain.os.boot.is_empty() {
         let message =

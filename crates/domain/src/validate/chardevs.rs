@@ -1,17 +1,16 @@
-//! Serial ports, consoles, channels, and the host's ends of those and of others.
+//! Serial ports, consoles and channels, and the backends of all character devices.
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 use crate::model::device::chardev::{
     CharBackend, CharProtocol, CharSourceType, CharTargetType, Chardev, SocketMode,
 };
-use crate::model::device::{Address, Item};
+use crate::model::device::{Address, Devices, Item};
 use crate::platform::Board;
-use crate::xml::span::SourceSpan;
 
-/// Serial ports that a PC has room for.
+/// Most serial ports of a PC.
 const PC_PORTS: u32 = 4;
 
-/// Parallel ports that a PC has room for.
+/// Most parallel ports of a PC.
 const PC_PARALLELS: usize = 3;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -23,10 +22,9 @@ pub(super) fn check(check: &mut Check<'_>) {
     for console in &devices.consoles {
         console_target(check, console);
     }
-    devices
-        .channels
-        .iter()
-        .for_each(|channel| channel_target(check, channel));
+    for channel in &devices.channels {
+        channel_target(check, channel);
+    }
     for parallel in devices.parallels.iter().skip(PC_PARALLELS) {
         check.error(
             &parallel.info.span,
@@ -37,7 +35,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     ports(check);
 }
 
-/// No two serial ports have one number.
+/// Checks that the numbers of serial ports are unique.
 fn numbers(check: &mut Check<'_>) {
     let numbers = check.domain.devices.serials.iter().filter_map(|s| {
         let target = s.target.as_ref()?;
@@ -56,68 +54,58 @@ fn numbers(check: &mut Check<'_>) {
     }
 }
 
-/// No two channels or consoles are on one port of a virtio-serial controller.
+/// Checks that no two channels or consoles share a port of a virtio-serial controller.
 fn ports(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    let taken = devices
-        .channels
-        .iter()
-        .chain(&devices.consoles)
-        .filter_map(|c| match &c.info.address {
-            Some(Address::VirtioSerial(at)) => Some(((at.controller, at.port?), c)),
-            _ => None,
-        });
-    for ((_, port), second) in duplicates(taken.map(|(key, c)| (key, (key, c))))
-        .into_iter()
-        .map(|(_, b)| b)
-    {
-        check.error(
-            &second.info.span,
-            format!("the virtio-serial port {port} is used twice"),
-        );
+    let mut taken = Vec::new();
+    for chardev in devices.channels.iter().chain(&devices.consoles) {
+        if let Some(Address::VirtioSerial(at)) = &chardev.info.address
+            && let Some(port) = at.port
+        {
+            taken.push(((at.controller, port), (port, &chardev.info.span)));
+        }
+    }
+    for (_, (port, span)) in duplicates(taken) {
+        check.error(span, format!("the virtio-serial port {port} is used twice"));
     }
 }
 
-/// Looks at every host's end that there is.
+/// Checks the backends of all character devices on the host.
 fn backends(check: &mut Check<'_>) {
-    let devices = &check.domain.devices;
-    let of = |item: Item| match item {
-        Item::Serial(n) => devices.serials.get(n).map(|c| &c.backend),
-        Item::Parallel(n) => devices.parallels.get(n).map(|c| &c.backend),
-        Item::Console(n) => devices.consoles.get(n).map(|c| &c.backend),
-        Item::Channel(n) => devices.channels.get(n).map(|c| &c.backend),
-        Item::Redirdev(n) => devices.redirdevs.get(n).map(|c| &c.backend),
-        Item::Smartcard(n) => devices.smartcards.get(n).and_then(|c| c.backend.as_ref()),
-        Item::Rng(n) => devices
-            .rngs
-            .get(n)
-            .and_then(|r| r.backend.as_ref()?.daemon.as_ref()),
-        _ => None,
-    };
-    for item in devices.items() {
-        if let Some((backend, info)) = of(item).zip(devices.info(item)) {
-            let listens_unasked = matches!(item, Item::Channel(_));
-            self::backend(
-                check,
-                backend,
-                &devices.describe(item),
-                &info.span,
-                listens_unasked,
-            );
+    for item in check.domain.devices.items() {
+        if let Some(backend) = backend_of(&check.domain.devices, item) {
+            self::backend(check, item, backend);
         }
     }
 }
 
-fn backend(
-    check: &mut Check<'_>,
-    backend: &CharBackend,
-    what: &str,
-    span: &SourceSpan,
-    listens_unasked: bool,
-) {
+/// Returns the backend of a character device.
+fn backend_of(devices: &Devices, item: Item) -> Option<&CharBackend> {
+    match item {
+        Item::Serial(n) => Some(&devices.serials.get(n)?.backend),
+        Item::Parallel(n) => Some(&devices.parallels.get(n)?.backend),
+        Item::Console(n) => Some(&devices.consoles.get(n)?.backend),
+        Item::Channel(n) => Some(&devices.channels.get(n)?.backend),
+        Item::Redirdev(n) => Some(&devices.redirdevs.get(n)?.backend),
+        Item::Smartcard(n) => devices.smartcards.get(n)?.backend.as_ref(),
+        Item::Rng(n) => devices.rngs.get(n)?.backend.as_ref()?.daemon.as_ref(),
+        _ => None,
+    }
+}
+
+/// Checks the socket, protocol and type of one backend.
+fn backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
+    let devices = &check.domain.devices;
+    let Some(info) = devices.info(item) else {
+        return;
+    };
     let Some(kind) = backend.kind else { return };
-    if kind == CharSourceType::Unix && backend.path().is_none() && !listens_unasked {
-        let message = format!("{what}: a socket needs its <source path='…'/>");
+    let device = devices.describe(item);
+    let span = &info.span;
+    // A channel without a path gets a socket of the manager.
+    let is_channel = matches!(item, Item::Channel(_));
+    if kind == CharSourceType::Unix && backend.path().is_none() && !is_channel {
+        let message = format!("{device}: a socket needs its <source path='…'/>");
         check.error(span, message);
     }
     let listens = match kind {
@@ -131,11 +119,11 @@ fn backend(
     if again.is_some() && listens {
         check.error(
             span,
-            format!("{what}: <reconnect> is for mode='connect' only"),
+            format!("{device}: <reconnect> is for mode='connect' only"),
         );
     }
     if let Some(protocol @ (CharProtocol::Telnets | CharProtocol::Tls)) = backend.protocol {
-        let message = format!("{what}: the protocol '{protocol}' is not supported");
+        let message = format!("{device}: the protocol '{protocol}' is not supported");
         check.error_with_hint(
             span,
             message,
@@ -146,17 +134,22 @@ fn backend(
     if tls && backend.protocol == Some(CharProtocol::Telnet) {
         check.error(
             span,
-            format!("{what}: the protocol 'telnet' cannot be used with tls"),
+            format!("{device}: the protocol 'telnet' cannot be used with tls"),
         );
     }
     if kind == CharSourceType::Nmdm {
-        check.error(span, format!("{what}: the type 'nmdm' is for FreeBSD only"));
+        check.error(
+            span,
+            format!("{device}: the type 'nmdm' is for FreeBSD only"),
+        );
     }
 }
 
+/// Checks the type and number of a serial port.
 fn target(check: &mut Check<'_>, serial: &Chardev) {
     let Some(target) = &serial.target else { return };
-    let (machine, span) = (check.machine, &serial.info.span);
+    let machine = check.machine;
+    let span = &serial.info.span;
     let is_pc = matches!(
         machine.board,
         Board::I440fx | Board::Q35 | Board::Isapc | Board::Microvm | Board::Other
@@ -185,6 +178,7 @@ fn target(check: &mut Check<'_>, serial: &Chardev) {
     }
 }
 
+/// Checks the type of a console.
 fn console_target(check: &mut Check<'_>, console: &Chardev) {
     use CharTargetType::{Sclp, Sclplm, Serial, Virtio};
     let kind = console.target.as_ref().and_then(|t| t.kind);
@@ -200,6 +194,7 @@ fn console_target(check: &mut Check<'_>, console: &Chardev) {
     }
 }
 
+/// Checks the type of a channel.
 fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
     let span = &channel.info.span;
     match channel.target.as_ref().and_then(|t| t.kind) {

@@ -1,6 +1,6 @@
-//! Timers that the machine has, and what can be said of each.
+//! Timers: the architectures that have each, and its attributes.
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 use crate::model::clock::{TickPolicy, Timer, TimerName};
 use crate::model::os::Arch;
 
@@ -9,8 +9,8 @@ pub(super) fn check(check: &mut Check<'_>) {
         return;
     };
     for timer in &clock.timers {
-        if let Some(wrong) = wrong_with(timer, check.machine.arch) {
-            check.error(&timer.span, wrong);
+        if let Some(message) = find_error(timer, check.machine.arch) {
+            check.error(&timer.span, message);
         }
     }
     for (first, second) in duplicates(clock.timers.iter().map(|timer| (timer.name, timer))) {
@@ -22,7 +22,8 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-fn wrong_with(timer: &Timer, arch: Arch) -> Option<String> {
+/// Returns the error of a timer, if it has one.
+fn find_error(timer: &Timer, arch: Arch) -> Option<String> {
     let name = timer.name?;
     let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
     let only = match name {
@@ -30,14 +31,15 @@ fn wrong_with(timer: &Timer, arch: Arch) -> Option<String> {
         TimerName::Armvtimer if arch != Arch::Aarch64 => "aarch64",
         TimerName::Pit | TimerName::Hpet | TimerName::Tsc | TimerName::Kvmclock if !x86 => "x86",
         TimerName::Hypervclock if !x86 && arch != Arch::Aarch64 => "x86 and aarch64",
-        _ => return wrong_policy(timer, name),
+        _ => return attribute_error(timer, name),
     };
     Some(format!(
         "the timer '{name}' is for {only} only, not for {arch}"
     ))
 }
 
-fn wrong_policy(timer: &Timer, name: TimerName) -> Option<String> {
+/// Returns the error of a timer's attributes, if one does not fit the timer.
+fn attribute_error(timer: &Timer, name: TimerName) -> Option<String> {
     let known: &[TickPolicy] = match name {
         TimerName::Pit => &[TickPolicy::Delay, TickPolicy::Catchup, TickPolicy::Discard],
         TimerName::Rtc => &[TickPolicy::Delay, TickPolicy::Catchup],

@@ -1,6 +1,6 @@
 //! Controllers: indexes, models, the root bus.
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 use crate::model::device::Controller;
 use crate::model::device::controller::{ControllerModel as Model, ControllerType};
 use crate::platform::Board;
@@ -37,7 +37,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// Expanders share the numbers of PCI buses.
+/// Checks that the first bus numbers of expanders are unique.
 fn expanders(check: &mut Check<'_>) {
     let numbered = check.domain.devices.controllers_of(ControllerType::Pci);
     let numbered = numbered.filter_map(|c| Some((c.target.as_ref()?.bus_nr?, c)));
@@ -54,7 +54,7 @@ fn expanders(check: &mut Check<'_>) {
     }
 }
 
-/// USB 2 controllers share their index with companions of other models.
+/// Returns the model of a USB 2 controller, which shares its index with companions of other models.
 fn companion(controller: &Controller) -> Option<Model> {
     let usb2 = [
         Model::Ich9Ehci1,
@@ -65,8 +65,10 @@ fn companion(controller: &Controller) -> Option<Model> {
     controller.model.filter(|m| usb2.contains(m))
 }
 
+/// Checks that a controller's model is one of its type.
 fn model(check: &mut Check<'_>, controller: &Controller) {
-    let (Some(kind), Some(model)) = (controller.kind, controller.model) else {
+    let Some(kind) = controller.kind else { return };
+    let Some(model) = controller.model else {
         return;
     };
     if !kinds_of(model).contains(&kind) {
@@ -77,6 +79,7 @@ fn model(check: &mut Check<'_>, controller: &Controller) {
     }
 }
 
+/// Returns the types of controller that have a model.
 const fn kinds_of(model: Model) -> &'static [ControllerType] {
     match model {
         Model::PciRoot
@@ -122,8 +125,10 @@ const fn kinds_of(model: Model) -> &'static [ControllerType] {
     }
 }
 
+/// Checks the index and the options of a PCI controller.
 fn pci(check: &mut Check<'_>, controller: &Controller) {
-    let (span, machine) = (&controller.info.span, check.machine);
+    let span = &controller.info.span;
+    let machine = check.machine;
     let index = controller.index.unwrap_or_default();
     let is_root = matches!(controller.model, Some(Model::PciRoot | Model::PcieRoot));
     if index > LAST_BUS {
@@ -134,9 +139,11 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
     }
     if index == 0 && machine.has_pci() && controller.model != Some(machine.root_bus()) {
         let found = controller.model.map_or("none", Model::as_str);
-        let (expected, name) = (machine.root_bus(), &machine.name);
+        let expected = machine.root_bus();
+        let name = &machine.name;
         let message = format!(
-            "the PCI controller with index 0 must be a '{expected}' on the machine '{name}', not '{found}'"
+            "the PCI controller with index 0 must be a '{expected}' on the machine '{name}', \
+             not '{found}'"
         );
         check.error(span, message);
     }
@@ -161,6 +168,7 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
     super::pci_targets::check(check, controller);
 }
 
+/// Checks that the machine has the IDE controller.
 fn ide(check: &mut Check<'_>, controller: &Controller) {
     let name = &check.machine.name;
     match check.machine.board {

@@ -1,8 +1,8 @@
-//! CPUs: their number and topology, model and features.
+//! CPUs: number, topology, model and features.
 
 use std::collections::HashSet;
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 use crate::model::cpu::{Cpu, CpuCacheMode, CpuMode, FeaturePolicy, MaxphysaddrMode};
 use crate::model::domain::VirtType;
 use crate::model::os::Arch;
@@ -17,16 +17,15 @@ pub(super) fn check(check: &mut Check<'_>) {
     address_width(check, cpu);
 }
 
-/// CPUs that are described one by one are those that `<vcpu>` counts.
+/// Checks the CPUs of `<vcpus>` against the number in `<vcpu>`.
 fn vcpus(check: &mut Check<'_>) {
     let domain = check.domain;
-    let (Some(vcpus), Some(vcpu)) = (&domain.vcpus, &domain.vcpu) else {
-        return;
-    };
+    let Some(vcpus) = &domain.vcpus else { return };
+    let Some(vcpu) = &domain.vcpu else { return };
     let max = vcpu.count.unwrap_or(1);
     for single in &vcpus.vcpus {
         let id = single.id;
-        let wrong = match (single.enabled, single.hotpluggable) {
+        let message = match (single.enabled, single.hotpluggable) {
             _ if id >= max => format!("<vcpu id='{id}'> is not one of the {max} CPUs of <vcpu>"),
             (Some(false), _) if id == 0 => "<vcpu id='0'>: the first CPU cannot be disabled".into(),
             (_, Some(true)) if id == 0 => {
@@ -37,7 +36,7 @@ fn vcpus(check: &mut Check<'_>) {
             }
             _ => continue,
         };
-        check.error(&single.span, wrong);
+        check.error(&single.span, message);
     }
     for (first, second) in duplicates(vcpus.vcpus.iter().map(|v| (v.id, v))) {
         check.error(
@@ -52,6 +51,7 @@ fn vcpus(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the topology and the mode of the CPU.
 fn cpus(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(cpu) = &domain.cpu else { return };
@@ -78,16 +78,18 @@ fn cpus(check: &mut Check<'_>) {
     }
 }
 
+/// Checks that no vector length is required if Arm's vector extension is disabled.
 fn vectors(check: &mut Check<'_>) {
     let Some(cpu) = &check.domain.cpu else { return };
-    let off = cpu
+    let is_disabled = cpu
         .features
         .iter()
         .any(|f| f.name == "sve" && f.policy == Some(FeaturePolicy::Disable));
-    let required = |f: &&crate::model::cpu::CpuFeature| {
-        f.is_sve_length() && f.policy == Some(FeaturePolicy::Require)
-    };
-    if off && let Some(length) = cpu.features.iter().find(required) {
+    let required = cpu
+        .features
+        .iter()
+        .find(|f| f.is_sve_length() && f.policy == Some(FeaturePolicy::Require));
+    if is_disabled && let Some(length) = required {
         let message = format!(
             "the CPU feature 'sve' is disabled, but '{}' is required",
             length.name
@@ -96,7 +98,7 @@ fn vectors(check: &mut Check<'_>) {
     }
 }
 
-/// Each feature is named once, and belongs to a model.
+/// Checks that no feature is named twice, and that features have a CPU model.
 fn features(check: &mut Check<'_>, cpu: &Cpu) {
     let mut seen = HashSet::new();
     for feature in &cpu.features {
@@ -122,6 +124,7 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
     }
 }
 
+/// Checks the mode of the CPU's cache.
 fn cache(check: &mut Check<'_>, cpu: &Cpu) {
     let Some(cache) = &cpu.cache else { return };
     let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
@@ -143,6 +146,7 @@ fn cache(check: &mut Check<'_>, cpu: &Cpu) {
     check.error(&cache.span, format!("the CPU <cache> mode {wrong}"));
 }
 
+/// Checks the width of the guest's physical addresses.
 fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
     let Some(width) = &cpu.maxphysaddr else {
         return;

@@ -1,13 +1,14 @@
-//! Disks: what their types, protocols and drivers refuse.
+//! Disks: types, protocols and drivers.
 
-use super::Check;
+use super::check::Check;
 use crate::model::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
 use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
 use crate::model::device::secret::{Auth, SecretType};
 
-/// Longest vendor and product that SCSI has room for.
-const VENDOR: usize = 8;
-const PRODUCT: usize = 16;
+/// Longest vendor that a SCSI disk can have, in bytes.
+const MAX_VENDOR: usize = 8;
+/// Longest product that a SCSI disk can have, in bytes.
+const MAX_PRODUCT: usize = 16;
 
 pub(super) fn check(check: &mut Check<'_>) {
     for disk in &check.domain.devices.disks {
@@ -19,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
+/// Adds an error about a disk.
 fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
     check.error(
         &disk.info.span,
@@ -26,6 +28,7 @@ fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
     );
 }
 
+/// Checks the source of a disk, and the options for pass-through LUNs.
 fn source(check: &mut Check<'_>, disk: &Disk) {
     let none = DiskSource::default();
     let source = disk.source.as_ref().unwrap_or(&none);
@@ -44,7 +47,8 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
             error(
                 check,
                 disk,
-                "an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with an <address>",
+                "an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with an \
+                 <address>",
             );
         }
         Some(DiskType::VhostUser) if disk.target.bus != Some(DiskBus::Virtio) => {
@@ -108,6 +112,7 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
     }
 }
 
+/// Checks the source of a network disk.
 fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
     use NetworkProtocol::{Iscsi, Nbd, Nfs, Rbd, Tftp, Vxhs};
     let Some(protocol) = source.protocol else {
@@ -164,7 +169,7 @@ fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
     }
 }
 
-/// The secret's type is the protocol's own.
+/// Checks that each secret has the type of its protocol.
 fn secrets(check: &mut Check<'_>, disk: &Disk) {
     let source = disk.source.as_ref();
     let auth = disk.auth.as_ref().or(source.and_then(|s| s.auth.as_ref()));
@@ -208,26 +213,26 @@ fn secrets(check: &mut Check<'_>, disk: &Disk) {
     }
 }
 
-/// What the guest sees as the disk's maker and kind is SCSI's to tell.
+/// Checks vendor, product, WWN and the other attributes that only some buses have.
 fn identity(check: &mut Check<'_>, disk: &Disk) {
     let bus = disk.target.bus;
-    for (what, text, longest) in [
-        ("vendor", &disk.vendor, VENDOR),
-        ("product", &disk.product, PRODUCT),
+    for (part, text, longest) in [
+        ("vendor", &disk.vendor, MAX_VENDOR),
+        ("product", &disk.product, MAX_PRODUCT),
     ] {
         let Some(text) = text else { continue };
         if bus != Some(DiskBus::Scsi) {
             error(
                 check,
                 disk,
-                &format!("only a disk on the bus 'scsi' can have a {what}"),
+                &format!("only a disk on the bus 'scsi' can have a {part}"),
             );
         }
         if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             error(
                 check,
                 disk,
-                &format!("the {what} must be at most {longest} printable ASCII characters"),
+                &format!("the {part} must be at most {longest} printable ASCII characters"),
             );
         }
     }
@@ -262,6 +267,7 @@ fn identity(check: &mut Check<'_>, disk: &Disk) {
     }
 }
 
+/// Checks the attributes of `<driver>`.
 fn driver(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let is_virtio = disk.target.bus == Some(DiskBus::Virtio);
@@ -278,7 +284,10 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
             driver.virtio != crate::model::device::VirtioOptions::default(),
         ),
     ];
-    for (attribute, _) in virtio.into_iter().filter(|(_, said)| *said && !is_virtio) {
+    for (attribute, _) in virtio
+        .into_iter()
+        .filter(|(_, is_set)| *is_set && !is_virtio)
+    {
         error(
             check,
             disk,
@@ -314,7 +323,7 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
     }
 }
 
-/// The threads that serve a disk are there, each named once.
+/// Checks that the I/O threads of a disk exist, and that no two serve one queue.
 fn threads(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let threads = driver.iothreads.iter().flat_map(|t| &t.iothreads);

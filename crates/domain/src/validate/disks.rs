@@ -1,6 +1,7 @@
-//! Disks: names, buses, addresses, and what their drivers refuse.
+//! Disks: names, buses, media, access and addresses.
 
-use super::{Check, disk_types, duplicates};
+use super::check::{Check, duplicates};
+use super::disk_types;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
 use crate::model::device::{Address, DriveAddress};
@@ -23,6 +24,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     disk_types::check(check);
 }
 
+/// Checks the name of the target, and that the machine has its bus.
 fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     if disk.target.index().is_none() {
@@ -55,8 +57,10 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     }
 }
 
+/// Checks that the bus supports the medium, and that a disk has a source.
 fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, span) = (&disk.target.dev, &disk.info.span);
+    let dev = &disk.target.dev;
+    let span = &disk.info.span;
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     let fits = match device {
         DiskDevice::Disk => bus != DiskBus::Fdc,
@@ -78,8 +82,10 @@ fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     }
 }
 
+/// Checks read-only and shareable disks, cache, I/O mode and queues.
 fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, span) = (&disk.target.dev, &disk.info.span);
+    let dev = &disk.target.dev;
+    let span = &disk.info.span;
     let device = disk.device.unwrap_or(DiskDevice::Disk);
     if disk.readonly && device == DiskDevice::Disk && matches!(bus, DiskBus::Ide | DiskBus::Sata) {
         let message = format!("disk '{dev}': a disk on the bus '{bus}' cannot be read-only");
@@ -109,8 +115,10 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     }
 }
 
+/// Checks that a drive address is in range and that its controller exists.
 fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
-    let (dev, span) = (&disk.target.dev, &disk.info.span);
+    let dev = &disk.target.dev;
+    let span = &disk.info.span;
     let Some(Address::Drive(drive)) = &disk.info.address else {
         return;
     };
@@ -132,10 +140,11 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         ("target", target, targets),
         ("unit", unit, units),
     ] {
-        if value.is_some_and(|v| v >= count) {
-            let (value, last) = (value.unwrap_or_default(), count - 1);
+        if let Some(value) = value.filter(|value| *value >= count) {
+            let last = count - 1;
             let message = format!(
-                "disk '{dev}': {part} {value} of its address is above {last}, the last of a controller on '{bus}'"
+                "disk '{dev}': {part} {value} of its address is above {last}, the last of a \
+                 controller on '{bus}'"
             );
             check.error(span, message);
         }
@@ -155,7 +164,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     }
 }
 
-/// No two disks are the same drive.
+/// Checks that drive addresses are unique.
 fn drives(check: &mut Check<'_>) {
     let drives = check
         .domain
@@ -167,7 +176,8 @@ fn drives(check: &mut Check<'_>) {
             _ => None,
         });
     for (first, second) in duplicates(drives) {
-        let (one, other) = (&first.target.dev, &second.target.dev);
+        let one = &first.target.dev;
+        let other = &second.target.dev;
         let message = format!("disks '{one}' and '{other}' have the same drive address");
         check.error(&second.info.span, message);
     }

@@ -1,14 +1,15 @@
 //! Features of the machine that only some machines have.
 
-use super::Check;
+use super::check::Check;
 use crate::model::domain::VirtType;
 use crate::model::features::Features;
 use crate::model::os::Arch;
 use crate::model::toggle::OnOff;
 use crate::platform::Board;
 
+/// The architectures that have these features.
 const X86: &str = "x86";
-/// Features of architectures that no guest here is of are refused where they are asked for.
+/// The only machine that has these features. No supported architecture has it.
 const PSERIES: &str = "ppc64's machine 'pseries'";
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -16,7 +17,8 @@ pub(super) fn check(check: &mut Check<'_>) {
         return;
     };
     for (feature, only) in misplaced(check, features) {
-        let (name, arch) = (&check.machine.name, check.machine.arch);
+        let name = &check.machine.name;
+        let arch = check.machine.arch;
         let message =
             format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
         check.error(&check.domain.span, message);
@@ -25,7 +27,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     accelerators(check, features);
 }
 
-/// The features that this machine has not, and which have them.
+/// Returns the features that this machine does not have, each with the machines that have it.
 fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'static str)> {
     let machine = check.machine;
     let x86 = matches!(machine.arch, Arch::X86_64 | Arch::I686);
@@ -79,6 +81,7 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
         .collect()
 }
 
+/// Checks the size of the memory of System Management Mode.
 fn smm(check: &mut Check<'_>, features: &Features) {
     let Some(smm) = &features.smm else { return };
     let Some(tseg) = smm.tseg else { return };
@@ -94,7 +97,7 @@ fn smm(check: &mut Check<'_>, features: &Features) {
     }
 }
 
-/// What only KVM or only the translator has.
+/// Checks the features that need KVM or QEMU's translator (TCG).
 fn accelerators(check: &mut Check<'_>, features: &Features) {
     let span = &check.domain.span;
     let ring = features

@@ -1,8 +1,8 @@
-//! What each type of hostdev can be said to be: models, screens, boot, raw commands, backends.
+//! Host devices by type: models, displays, boot, SCSI options, backends and teaming.
 
 use std::collections::HashSet;
 
-use super::Check;
+use super::check::Check;
 use crate::model::device::graphics::GraphicsType;
 use crate::model::device::hostdev::{HostdevModel as Model, HostdevSource, HostdevType};
 use crate::model::device::teaming::TeamingType;
@@ -30,8 +30,8 @@ pub(super) fn check(check: &mut Check<'_>) {
     {
         card_teaming(check, interface);
     }
-    let screens = hostdevs.iter().filter(|h| h.ramfb == Some(true));
-    for second in screens.skip(1) {
+    let with_ramfb = hostdevs.iter().filter(|h| h.ramfb == Some(true));
+    for second in with_ramfb.skip(1) {
         check.error(
             &second.info.span,
             "only one host device can have ramfb='on'".into(),
@@ -49,11 +49,10 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// Which models a type has, and on which machines.
+/// Checks that a device's model is one of its type, and that the machine supports the model.
 fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
-    let (Some(model), span) = (hostdev.model, &hostdev.info.span) else {
-        return;
-    };
+    let Some(model) = hostdev.model else { return };
+    let span = &hostdev.info.span;
     let fits = match hostdev.source {
         HostdevSource::Mdev(_) => matches!(model, Model::VfioPci | Model::VfioCcw | Model::VfioAp),
         HostdevSource::ScsiHost(_) => {
@@ -81,6 +80,7 @@ fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
 }
 
+/// Returns the type of a host device.
 fn kind_of(hostdev: &Hostdev) -> HostdevType {
     match hostdev.source {
         HostdevSource::Pci(_) => HostdevType::Pci,
@@ -91,7 +91,7 @@ fn kind_of(hostdev: &Hostdev) -> HostdevType {
     }
 }
 
-/// What a device draws is shown by the guest's console.
+/// Checks that a device with a display can draw, and that a `<graphics>` shows the display.
 fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     let span = &hostdev.info.span;
     let draws = matches!(hostdev.source, HostdevSource::Pci(_))
@@ -116,7 +116,7 @@ fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     }
 }
 
-/// Whether a kind of screen shows what a device draws.
+/// Returns whether a type of `<graphics>` can show the display of a device.
 const fn shows(kind: Option<GraphicsType>) -> bool {
     matches!(
         kind,
@@ -124,11 +124,12 @@ const fn shows(kind: Option<GraphicsType>) -> bool {
     )
 }
 
+/// Checks that the guest can boot from the device.
 fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.info.boot.is_none() {
         return;
     }
-    let what = match hostdev.source {
+    let device = match hostdev.source {
         HostdevSource::ScsiHost(_) => "a SCSI target of the kernel (vhost)",
         HostdevSource::Mdev(_) if hostdev.model == Some(Model::VfioAp) => {
             "a device of model 'vfio-ap'"
@@ -137,11 +138,11 @@ fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
     };
     check.error(
         &hostdev.info.span,
-        format!("the guest cannot boot from {what}"),
+        format!("the guest cannot boot from {device}"),
     );
 }
 
-/// What only SCSI devices have.
+/// Checks the attributes that only SCSI devices have.
 fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     let span = &hostdev.info.span;
     if hostdev.sgio == Some(Sgio::Unfiltered) {
@@ -153,13 +154,13 @@ fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     if matches!(hostdev.source, HostdevSource::Scsi(_)) {
         return;
     }
-    let said = [
+    let attributes = [
         ("rawio", hostdev.rawio.is_some()),
         ("sgio", hostdev.sgio.is_some()),
         ("readonly", hostdev.readonly),
         ("shareable", hostdev.shareable),
     ];
-    for (name, _) in said.into_iter().filter(|(_, said)| *said) {
+    for (name, _) in attributes.into_iter().filter(|(_, is_set)| *is_set) {
         let kind = kind_of(hostdev);
         check.error(
             span,
@@ -168,12 +169,13 @@ fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
 }
 
-/// Only VFIO has a backend to choose.
+/// Checks that only VFIO devices choose a backend.
 fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.is_vfio() {
         return;
     }
-    let (span, kind) = (&hostdev.info.span, kind_of(hostdev));
+    let span = &hostdev.info.span;
+    let kind = kind_of(hostdev);
     if hostdev.iommufd() == Some(true) {
         let message = format!(
             "iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type '{kind}'"
@@ -187,20 +189,19 @@ fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
 }
 
-/// Returns the aliases of the cards that stay when a device of the host goes.
+/// Returns the aliases of the persistent cards of teaming pairs.
 fn partners(devices: &Devices) -> HashSet<&str> {
-    let stays = |i: &&Interface| {
-        i.teaming()
-            .is_some_and(|t| t.kind == Some(TeamingType::Persistent))
-    };
-    devices
-        .interfaces
-        .iter()
-        .filter(stays)
-        .map(|i| i.info().id())
-        .collect()
+    let mut partners = HashSet::new();
+    for interface in &devices.interfaces {
+        let kind = interface.teaming().and_then(|teaming| teaming.kind);
+        if kind == Some(TeamingType::Persistent) {
+            partners.insert(interface.info().id());
+        }
+    }
+    partners
 }
 
+/// Checks the teaming of a host device: a PCI device, whose persistent partner exists.
 fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
     let Some(teaming) = &hostdev.teaming else {
         return;
@@ -220,13 +221,14 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
     };
     if !partners.contains(partner.as_str()) {
         let message = format!(
-            "<teaming> names '{partner}', but no interface with that alias has <teaming type='persistent'/>"
+            "<teaming> names '{partner}', but no interface with that alias has \
+             <teaming type='persistent'/>"
         );
         check.error(span, message);
     }
 }
 
-/// Of a pair, the card that stays is a virtio card, and the one that goes is a device of the host.
+/// Checks the teaming of an emulated card, which must be the persistent virtio card of the pair.
 fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
     let Some(teaming) = interface.teaming() else {
         return;

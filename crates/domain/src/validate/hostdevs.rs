@@ -1,6 +1,6 @@
-//! Devices of the host: each given once, and by one backend.
+//! Host devices: unique devices, descriptors and drive addresses, and one iommufd object each.
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates, span_of};
 use crate::model::backend::Backend;
 use crate::model::device::disk::DiskBus;
 use crate::model::device::hostdev::HostdevSource;
@@ -32,7 +32,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     units(check);
 }
 
-/// A unit of a SCSI bus is one device's: of a disk or of the host's.
+/// Checks that no two SCSI devices share a unit, whether disks or host devices.
 fn units(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let disks =
@@ -48,49 +48,51 @@ fn units(check: &mut Check<'_>) {
         _ => None,
     });
     for (first, second) in duplicates(places.map(|(at, item)| (at, (at, item)))) {
-        // Two disks in one place are said with the disks.
+        // The check of disks reports two disks with one address.
         if matches!(second.1, Item::Disk(_)) {
             continue;
         }
         let [controller, bus, target, unit] = first.0;
+        let one = devices.describe(first.1);
+        let other = devices.describe(second.1);
         let message = format!(
-            "{} is at unit {controller}:{bus}:{target}:{unit} of the SCSI buses, where {} is already",
-            devices.describe(second.1),
-            devices.describe(first.1)
+            "{other} is at unit {controller}:{bus}:{target}:{unit} of the SCSI buses, \
+             where {one} is already"
         );
-        check.error(&super::span_of(devices.info(second.1)), message);
+        check.error(&span_of(devices.info(second.1)), message);
     }
 }
 
-/// Behind an accelerated vSMMU only iommufd works, with the object that the vSMMU works with.
+/// Checks a device behind an accelerated vSMMU: it needs iommufd, with the object of the vSMMU.
 fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     let domain: &Domain = check.domain;
     let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else {
         return;
     };
-    let (host, span) = (hostdev.host_name(), &hostdev.info.span);
+    let host = hostdev.host_name();
+    let span = &hostdev.info.span;
     if domain.backend(hostdev) == Some(Backend::Type1) {
-        let who = if hostdev.iommufd() == Some(false) {
+        let setting = if hostdev.iommufd() == Some(false) {
             "its <driver>"
         } else {
             "<iommufd> of the domain"
         };
         let message = format!(
-            "hostdev {host} is behind an accelerated vSMMU, which needs iommufd; {who} disables it"
+            "hostdev {host} is behind an accelerated vSMMU, which needs iommufd; \
+             {setting} disables it"
         );
         check.error_with_hint(span, message, "set <driver iommufd='yes'/>");
     }
-    let (own, its) = (
-        domain.iommufd_of(hostdev),
-        vsmmu.iommufd_id().unwrap_or(DEFAULT_IOMMUFD),
-    );
-    if own != its {
+    let own = domain.iommufd_of(hostdev);
+    let other = vsmmu.iommufd_id().unwrap_or(DEFAULT_IOMMUFD);
+    if own != other {
         let message =
-            format!("hostdev {host} uses the iommufd object '{own}', but its vSMMU uses '{its}'");
+            format!("hostdev {host} uses the iommufd object '{own}', but its vSMMU uses '{other}'");
         check.error(span, message);
     }
 }
 
+/// Checks that a disabled ROM has no other attributes.
 fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(rom) = &hostdev.info.rom else { return };
     if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
@@ -99,16 +101,16 @@ fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
     }
 }
 
-/// An object has one descriptor, from one source.
+/// Checks that each iommufd object has one descriptor, from one source.
 fn objects(check: &mut Check<'_>) {
     let domain = check.domain;
-    let said = domain
+    let given = domain
         .devices
         .iommus
         .iter()
         .filter_map(|i| Some((i.iommufd_id()?, i.iommufd.as_ref()?.fd?, i)));
     let group = domain.iommufd.as_ref().and_then(|i| i.fdgroup.as_deref());
-    for (id, fd, iommu) in said.clone() {
+    for (id, fd, iommu) in given.clone() {
         if id == DEFAULT_IOMMUFD
             && let Some(group) = group
         {
@@ -118,7 +120,7 @@ fn objects(check: &mut Check<'_>) {
             check.error_with_hint(&iommu.info.span, message, "leave one of them out");
         }
     }
-    for ((_, one, _), (id, other, iommu)) in duplicates(said.map(|said| (said.0, said))) {
+    for ((_, one, _), (id, other, iommu)) in duplicates(given.map(|object| (object.0, object))) {
         if one != other {
             let message =
                 format!("the iommufd object '{id}' has two descriptors, {one} and {other}");

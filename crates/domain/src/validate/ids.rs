@@ -1,15 +1,14 @@
-//! Ids that the user gives: aliases of devices, and names of iommufd objects. The emulator knows
-//! each device and object by one name.
+//! Ids that the user gives: aliases of devices, and ids of iommufd objects. They are unique in the
+//! emulator.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, span_of};
-use crate::model::device::{ControllerType, Hostdev, Item};
+use super::check::{Check, span_of};
+use crate::model::device::{ControllerType, Devices, Item};
 use crate::xml::span::SourceSpan;
 
-/// Ids of what every guest has, or can have, besides its devices: memory, monitor, audio, root
-/// buses.
-const OWN: &[&str] = &[
+/// Ids that the emulator uses itself: memory, monitor, audio, root buses.
+const RESERVED: &[&str] = &[
     "pc.ram",
     "mach-virt.ram",
     "monitor",
@@ -19,48 +18,43 @@ const OWN: &[&str] = &[
     "pcie.0",
 ];
 
-/// What comes before a device's alias in the ids of its back ends.
-const BACK_ENDS: &[&str] = &["char", "host", "obj"];
+/// Prefixes of a device's alias in the ids of its backends.
+const BACKENDS: &[&str] = &["char", "host", "obj"];
 
 pub(super) fn check(check: &mut Check<'_>) {
     let aliases = aliases(check);
-    let mut known: HashMap<&str, String> = OWN
+    let mut known: HashMap<&str, String> = RESERVED
         .iter()
         .map(|id| (*id, "the emulator itself".into()))
         .collect();
     for (alias, item) in aliases {
-        let (whose, span) = (
-            check.domain.devices.describe(item),
-            span_of(check.domain.devices.info(item)),
-        );
+        let device = check.domain.devices.describe(item);
+        let span = span_of(check.domain.devices.info(item));
+        let subject = format!("the alias '{alias}' of {device}");
         if !is_id(alias) {
-            malformed(check, &format!("the alias '{alias}' of {whose}"), &span);
+            malformed(check, &subject, &span);
         }
-        let rightful = is_root_bus(check, item) && alias.starts_with("pci");
-        match known.get(alias).filter(|_| !rightful) {
-            Some(other) => taken(
-                check,
-                &format!("the alias '{alias}' of {whose}"),
-                other,
-                &span,
-            ),
-            None => drop(known.insert(alias, whose)),
+        let is_own = is_root_bus(check, item) && alias.starts_with("pci");
+        if let Some(other) = known.get(alias).filter(|_| !is_own) {
+            taken(check, &subject, other, &span);
+        } else {
+            known.insert(alias, device);
         }
     }
     for (id, span) in iommufds(check) {
-        let what = format!("the iommufd object's id '{id}'");
-        let front_end = BACK_ENDS
+        let subject = format!("the iommufd object's id '{id}'");
+        let backend_of = BACKENDS
             .iter()
             .find_map(|kind| known.get(id.strip_prefix(kind)?));
         if !is_id(id) {
-            malformed(check, &what, span);
-        } else if let Some(other) = known.get(id).or(front_end).cloned() {
-            taken(check, &what, &other, span);
+            malformed(check, &subject, span);
+        } else if let Some(other) = known.get(id).or(backend_of).cloned() {
+            taken(check, &subject, &other, span);
         }
     }
 }
 
-/// The bus that is there from the start, and has its id of [`OWN`] by right.
+/// Returns whether a controller is the root bus, which has a reserved id of its own.
 fn is_root_bus(check: &Check<'_>, item: Item) -> bool {
     let Item::Controller(n) = item else {
         return false;
@@ -69,33 +63,44 @@ fn is_root_bus(check: &Check<'_>, item: Item) -> bool {
     controller.is_some_and(|c| c.kind == Some(ControllerType::Pci) && c.index == Some(0))
 }
 
-/// The aliases of the devices that have an id of their own: the console that shows a serial port
-/// has the port's, a companion that of its USB 2 controller.
+/// Returns the aliases of the devices that have an id of their own.
 fn aliases<'a>(check: &Check<'a>) -> Vec<(&'a str, Item)> {
     let devices = &check.domain.devices;
-    let shares = |item: &Item| match *item {
+    let mut aliases = Vec::new();
+    for item in devices.items() {
+        let info = devices.info(item);
+        if let Some(alias) = info.and_then(|info| info.alias.as_deref())
+            && !shares_id(devices, item)
+        {
+            aliases.push((alias, item));
+        }
+    }
+    // Added devices, which have no position, come first: the error then names the user's device.
+    aliases.sort_by_key(|(_, item)| span_of(devices.info(*item)).0.is_some());
+    aliases
+}
+
+/// Returns whether a device has the id of another one.
+///
+/// The console that shows a serial port has the port's id. A companion has the id of its USB 2
+/// controller.
+fn shares_id(devices: &Devices, item: Item) -> bool {
+    match item {
         Item::Console(0) => devices.has_serial_console(),
         Item::Controller(n) => devices
             .controllers
             .get(n)
             .is_some_and(|c| c.master.is_some()),
         _ => false,
-    };
-    let items = devices.items().into_iter().filter(|item| !shares(item));
-    let mut aliases: Vec<_> = items
-        .filter_map(|item| Some((devices.info(item)?.alias.as_deref()?, item)))
-        .collect();
-    // What was added has no place in the text, so that the user's own is the one at fault.
-    aliases.sort_by_key(|(_, item)| span_of(devices.info(*item)).0.is_some());
-    aliases
+    }
 }
 
-/// The ids of iommufd objects that are said, each with the first device that says it: an object
-/// serves many.
+/// Returns the ids of the iommufd objects, each with the first device that names it.
 fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a SourceSpan)> {
     let devices = &check.domain.devices;
-    let of_hostdev = |h: &'a Hostdev| Some((h.iommufd_id.as_deref()?, &h.info.span));
-    let hostdevs = devices.assigned().filter_map(of_hostdev);
+    let hostdevs = devices
+        .assigned()
+        .filter_map(|h| Some((h.iommufd_id.as_deref()?, &h.info.span)));
     let iommus = devices
         .iommus
         .iter()
@@ -107,6 +112,7 @@ fn iommufds<'a>(check: &Check<'a>) -> Vec<(&'a str, &'a SourceSpan)> {
         .collect()
 }
 
+/// Returns whether QEMU accepts a text as an id.
 fn is_id(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
@@ -114,15 +120,17 @@ fn is_id(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-fn malformed(check: &mut Check<'_>, what: &str, span: &SourceSpan) {
+/// Adds the error of a text that is not an id.
+fn malformed(check: &mut Check<'_>, subject: &str, span: &SourceSpan) {
     let hint = "use a letter, then letters, digits, '.', '_' and '-'";
-    check.error_with_hint(span, format!("{what} is not a valid id"), hint);
+    check.error_with_hint(span, format!("{subject} is not a valid id"), hint);
 }
 
-fn taken(check: &mut Check<'_>, what: &str, by: &str, span: &SourceSpan) {
+/// Adds the error of an id that another device uses.
+fn taken(check: &mut Check<'_>, subject: &str, by: &str, span: &SourceSpan) {
     check.error_with_hint(
         span,
-        format!("{what} is already used by {by}"),
+        format!("{subject} is already used by {by}"),
         "use a different id",
     );
 }

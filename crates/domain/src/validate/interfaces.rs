@@ -1,14 +1,14 @@
-//! Network cards: what their kinds and models refuse.
+//! Network interfaces: types, backends, drivers and host settings.
 
-use super::Check;
+use super::check::Check;
 use crate::model::device::Interface;
 use crate::model::device::interface::InterfaceType;
 use crate::model::device::net_driver::{NetBackendType, NetDriver};
 
-/// Pairs of queues that a tap can have.
-const MOST_QUEUES: u32 = 256;
+/// Most pairs of queues of a tap.
+const MAX_QUEUES: u32 = 256;
 
-/// Lengths that a virtio queue can have.
+/// Lengths that a virtio queue can have, in descriptors.
 const QUEUE_SIZES: std::ops::RangeInclusive<u32> = 256..=1024;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,15 +20,17 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// Names an interface for a message.
-fn name(interface: &Interface) -> String {
+/// Returns the name of an interface for a message.
+fn describe(interface: &Interface) -> String {
     interface
         .mac
         .map_or_else(|| "an interface".into(), |mac| format!("interface {mac}"))
 }
 
+/// Checks that an interface has the source and the model that its type needs.
 fn kind(check: &mut Check<'_>, interface: &Interface) {
-    let (span, what) = (&interface.info().span, name(interface));
+    let span = &interface.info().span;
+    let card = describe(interface);
     let source = interface.source.clone().unwrap_or_default();
     let Some(kind) = interface.kind else { return };
     let is_passt = is_passt(interface);
@@ -60,7 +62,7 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
     if let Some(lacks) = lacks {
         check.error(
             span,
-            format!("{what} of type '{kind}' needs a <source {lacks}/>"),
+            format!("{card} of type '{kind}' needs a <source {lacks}/>"),
         );
     }
     if matches!(
@@ -69,36 +71,41 @@ fn kind(check: &mut Check<'_>, interface: &Interface) {
     ) {
         check.error(
             span,
-            format!("{what}: an interface of type '{kind}' is for another hypervisor"),
+            format!("{card}: an interface of type '{kind}' is for another hypervisor"),
         );
     }
-    let is_virtio = interface
-        .model
-        .as_ref()
-        .is_some_and(|m| m.virtio().is_some());
-    if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio {
+    if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio(interface) {
         check.error(
             span,
-            format!("{what}: an interface of type '{kind}' must have the model 'virtio'"),
+            format!("{card}: an interface of type '{kind}' must have the model 'virtio'"),
         );
     }
 }
 
+/// Returns whether the card's model is virtio.
+fn is_virtio(interface: &Interface) -> bool {
+    let model = interface.model.as_ref();
+    model.is_some_and(|model| model.virtio().is_some())
+}
+
+/// Returns whether passt is the backend.
 fn is_passt(interface: &Interface) -> bool {
     interface.backend.as_ref().and_then(|b| b.kind) == Some(NetBackendType::Passt)
 }
 
+/// Checks `<backend>` and `<portForward>`.
 fn backend(check: &mut Check<'_>, interface: &Interface) {
-    let (span, what) = (&interface.info().span, name(interface));
+    let span = &interface.info().span;
+    let card = describe(interface);
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     if is_passt(interface) && !matches!(kind, InterfaceType::User | InterfaceType::VhostUser) {
         check.error(
             span,
-            format!("{what}: <backend type='passt'/> is for the types 'user' and 'vhostuser' only"),
+            format!("{card}: <backend type='passt'/> is for the types 'user' and 'vhostuser' only"),
         );
     }
     if !interface.port_forwards.is_empty() && !is_passt(interface) {
-        let message = format!("{what}: <portForward> needs <backend type='passt'/>");
+        let message = format!("{card}: <portForward> needs <backend type='passt'/>");
         check.error(span, message);
     }
     let backend = interface.backend.clone().unwrap_or_default();
@@ -107,39 +114,38 @@ fn backend(check: &mut Check<'_>, interface: &Interface) {
     {
         check.error(
             span,
-            format!("{what}: logFile, hostname and fqdn of <backend> are for type='passt' only"),
+            format!("{card}: logFile, hostname and fqdn of <backend> are for type='passt' only"),
         );
     }
     if backend.tap.is_some() && !is_tap(kind) {
         check.error(
             span,
-            format!("{what}: a tap of <backend> cannot be used by an interface of type '{kind}'"),
+            format!("{card}: a tap of <backend> cannot be used by an interface of type '{kind}'"),
         );
     }
     if backend.vhost.is_some() && !is_tap(kind) {
         check.error(
             span,
-            format!("{what}: vhost of <backend> cannot be used by an interface of type '{kind}'"),
+            format!("{card}: vhost of <backend> cannot be used by an interface of type '{kind}'"),
         );
     }
 }
 
+/// Returns whether an interface of this type has a tap on the host.
 const fn is_tap(kind: InterfaceType) -> bool {
     use InterfaceType::{Bridge, Direct, Ethernet, Network};
     matches!(kind, Bridge | Direct | Ethernet | Network)
 }
 
+/// Checks `<driver>`, which only virtio cards have.
 fn driver(check: &mut Check<'_>, interface: &Interface) {
     let Some(driver) = &interface.driver else {
         return;
     };
-    let (span, what) = (&interface.info.span, name(interface));
-    let is_virtio = interface
-        .model
-        .as_ref()
-        .is_some_and(|m| m.virtio().is_some());
-    if !is_virtio && *driver != NetDriver::default() {
-        let message = format!("{what}: <driver> is for the model 'virtio' only");
+    let span = &interface.info.span;
+    let card = describe(interface);
+    if !is_virtio(interface) && *driver != NetDriver::default() {
+        let message = format!("{card}: <driver> is for the model 'virtio' only");
         check.error(span, message);
     }
     for (attribute, size) in [
@@ -150,29 +156,30 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
         if !size.is_power_of_two() {
             check.error(
                 span,
-                format!("{what}: {attribute} is {size}, expected a power of two"),
+                format!("{card}: {attribute} is {size}, expected a power of two"),
             );
         } else if !QUEUE_SIZES.contains(&size) {
             check.error(
                 span,
-                format!("{what}: {attribute} is {size}, expected 256, 512 or 1024"),
+                format!("{card}: {attribute} is {size}, expected 256, 512 or 1024"),
             );
         }
     }
     if driver
         .queues
-        .is_some_and(|queues| queues == 0 || queues > MOST_QUEUES)
+        .is_some_and(|queues| queues == 0 || queues > MAX_QUEUES)
     {
         check.error(
             span,
-            format!("{what}: the number of queues must be from 1 to {MOST_QUEUES}"),
+            format!("{card}: the number of queues must be from 1 to {MAX_QUEUES}"),
         );
     }
 }
 
-/// What is done on the host is done at a tap.
+/// Checks the host settings, most of which only a tap can have.
 fn host(check: &mut Check<'_>, interface: &Interface) {
-    let (span, what) = (&interface.info().span, name(interface));
+    let span = &interface.info().span;
+    let card = describe(interface);
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     let has_port = is_tap(kind) || kind == InterfaceType::Hostdev;
     let misplaced = [
@@ -201,17 +208,13 @@ fn host(check: &mut Check<'_>, interface: &Interface) {
     for (element, _) in misplaced.into_iter().filter(|(_, misplaced)| *misplaced) {
         check.error(
             span,
-            format!("{what}: {element} cannot be used by an interface of type '{kind}'"),
+            format!("{card}: {element} cannot be used by an interface of type '{kind}'"),
         );
     }
-    let is_virtio = interface
-        .model
-        .as_ref()
-        .is_some_and(|m| m.virtio().is_some());
-    if interface.mtu.is_some() && !is_virtio {
+    if interface.mtu.is_some() && !is_virtio(interface) {
         check.error(
             span,
-            format!("{what}: <mtu> is for the model 'virtio' only"),
+            format!("{card}: <mtu> is for the model 'virtio' only"),
         );
     }
 }

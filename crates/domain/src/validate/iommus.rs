@@ -1,6 +1,6 @@
-//! Virtual IOMMUs: how many, on which machine, and what goes with what.
+//! Virtual IOMMUs: number, machine, and attributes of each model.
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 use crate::model::backend::Backend;
 use crate::model::device::Iommu;
 use crate::model::device::controller::{ControllerModel, ControllerType};
@@ -10,16 +10,16 @@ use crate::model::features::IoapicDriver;
 use crate::model::os::Arch;
 use crate::platform::Board;
 
-/// Most bits of a substream id.
+/// Most bits of a substream id or PASID.
 const MAX_SSID_BITS: u8 = 20;
-/// Bits of output addresses of an SMMUv3 that is emulated.
+/// Bits of output addresses of an SMMUv3 without acceleration.
 const EMULATED_OAS: u8 = 44;
 /// Bits of output addresses that QEMU's SMMUv3 can have.
 const OAS: [u8; 2] = [EMULATED_OAS, 48];
 
 pub(super) fn check(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
-    together(check);
+    several(check);
     many_cpus(check);
     for iommu in iommus {
         match iommu.model {
@@ -30,7 +30,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             }
             Some(IommuModel::Virtio) => {
                 on_boards(check, iommu, &[Board::Q35, Board::Virt]);
-                told_by_acpi(check, iommu);
+                needs_acpi(check, iommu);
             }
             Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(check, iommu),
             None => {}
@@ -39,10 +39,10 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// A PC with more CPUs than the old numbers of interrupt controllers needs an IOMMU with the
-/// extended mode.
+/// Checks that a PC with more than 255 CPUs has an IOMMU in the extended interrupt mode.
 fn many_cpus(check: &mut Check<'_>) {
-    let (domain, board) = (check.domain, check.machine.board);
+    let domain = check.domain;
+    let board = check.machine.board;
     if !domain.needs_eim() || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
         return;
     }
@@ -52,13 +52,12 @@ fn many_cpus(check: &mut Check<'_>) {
         check.error_with_hint(&domain.span, message, "use the machine 'q35' for more");
         return;
     }
-    let extended = |iommu: &Iommu| {
-        iommu
-            .driver
-            .as_ref()
-            .is_some_and(|d| d.eim == Some(true) || d.xtsup == Some(true))
-    };
-    if !domain.devices.iommus.iter().any(extended) {
+    let mut drivers = domain
+        .devices
+        .iommus
+        .iter()
+        .filter_map(|iommu| iommu.driver.as_ref());
+    if !drivers.any(|d| d.eim == Some(true) || d.xtsup == Some(true)) {
         let message = format!(
             "more than {CPUS_WITHOUT_EIM} CPUs need an IOMMU with the extended interrupt mode"
         );
@@ -70,8 +69,8 @@ fn many_cpus(check: &mut Check<'_>) {
     }
 }
 
-/// Several are SMMUv3s, each with a bus of its own.
-fn together(check: &mut Check<'_>) {
+/// Checks that several IOMMUs of a guest are SMMUv3s, each with a PCI bus of its own.
+fn several(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
     if iommus.len() < 2 {
         return;
@@ -98,24 +97,29 @@ fn together(check: &mut Check<'_>) {
     }
 }
 
+/// Checks that the machine supports the model of an IOMMU.
 fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
-    if !boards.contains(&check.machine.board) {
-        let (model, name) = (
-            iommu.model.map_or("", IommuModel::as_str),
-            &check.machine.name,
-        );
-        let on = boards
-            .iter()
-            .map(|b| if *b == Board::Q35 { "q35" } else { "virt" });
-        let on = on.collect::<Vec<_>>().join(" and ");
-        let message =
-            format!("an IOMMU of model '{model}' is for the machines {on} only, not for '{name}'");
-        check.error(&iommu.info.span, message);
+    if boards.contains(&check.machine.board) {
+        return;
     }
+    let model = iommu.model.map_or("", IommuModel::as_str);
+    let name = &check.machine.name;
+    let machines: Vec<_> = boards
+        .iter()
+        .map(|board| match board {
+            Board::Q35 => "q35",
+            _ => "virt",
+        })
+        .collect();
+    let machines = machines.join(" and ");
+    let message = format!(
+        "an IOMMU of model '{model}' is for the machines {machines} only, not for '{name}'"
+    );
+    check.error(&iommu.info.span, message);
 }
 
-/// Which devices are behind it the guest learns from an ACPI table.
-fn told_by_acpi(check: &mut Check<'_>, iommu: &Iommu) {
+/// Checks that the guest has ACPI: an ACPI table lists the devices behind a virtio IOMMU.
+fn needs_acpi(check: &mut Check<'_>, iommu: &Iommu) {
     if !check
         .domain
         .features
@@ -131,6 +135,7 @@ fn told_by_acpi(check: &mut Check<'_>, iommu: &Iommu) {
     }
 }
 
+/// Checks an IOMMU of model `intel`.
 fn intel(check: &mut Check<'_>, iommu: &Iommu) {
     on_boards(check, iommu, &[Board::Q35]);
     split_irqchip(check, iommu);
@@ -149,7 +154,7 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
     }
 }
 
-/// Interrupts that are remapped do not come from the kernel's I/O APIC.
+/// Checks that interrupt remapping has an I/O APIC emulated by QEMU: the kernel's does not remap.
 fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
     let ioapic = check
         .domain
@@ -169,7 +174,7 @@ fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
     }
 }
 
-/// The guest's own page tables reach an assigned device through iommufd only.
+/// Checks `fsts` (first-stage translation by the guest's page tables), which needs iommufd.
 fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     if iommu.driver.as_ref().and_then(|driver| driver.fsts) != Some(true) {
         return;
@@ -197,6 +202,7 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     }
 }
 
+/// Checks an IOMMU of model `smmuv3`.
 fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     on_boards(check, iommu, &[Board::Virt]);
     let span = &iommu.info.span;
@@ -223,7 +229,7 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
         );
     }
     if !iommu.is_accelerated() {
-        for attribute in hosts_only(driver) {
+        for attribute in accelerated_attributes(driver) {
             check.error(
                 span,
                 format!(
@@ -249,9 +255,9 @@ fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
     }
 }
 
-/// What only the host's SMMU can do.
-fn hosts_only(driver: &IommuDriver) -> Vec<String> {
-    let mut asked = Vec::new();
+/// Returns the attributes of an SMMUv3 whose values only the host's SMMU supports.
+fn accelerated_attributes(driver: &IommuDriver) -> Vec<String> {
+    let mut attributes = Vec::new();
     let switches = [
         ("ats", driver.ats, AutoOnOff::On),
         ("ril", driver.ril, AutoOnOff::Off),
@@ -259,7 +265,7 @@ fn hosts_only(driver: &IommuDriver) -> Vec<String> {
     ];
     for (name, value, special) in switches {
         if value == Some(special) {
-            asked.push(format!("{name}='{special}'"));
+            attributes.push(format!("{name}='{special}'"));
         }
     }
     for (name, value, emulated) in [
@@ -267,22 +273,20 @@ fn hosts_only(driver: &IommuDriver) -> Vec<String> {
         ("oas", driver.oas, EMULATED_OAS),
     ] {
         if let Some(AutoNumber::Bits(bits)) = value.filter(|v| *v != AutoNumber::Bits(emulated)) {
-            asked.push(format!("{name}='{bits}'"));
+            attributes.push(format!("{name}='{bits}'"));
         }
     }
-    asked
+    attributes
 }
 
+/// Checks that a model has no attributes of another model.
 fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
-    let (Some(model), Some(d)) = (iommu.model, &iommu.driver) else {
-        return;
-    };
-    let (intel, amd, virtio, smmu) = (
-        IommuModel::Intel,
-        IommuModel::Amd,
-        IommuModel::Virtio,
-        IommuModel::Smmuv3,
-    );
+    let Some(model) = iommu.model else { return };
+    let Some(d) = &iommu.driver else { return };
+    let intel = IommuModel::Intel;
+    let amd = IommuModel::Amd;
+    let virtio = IommuModel::Virtio;
+    let smmu = IommuModel::Smmuv3;
     let attributes: [(&str, bool, &[IommuModel]); 20] = [
         ("intremap", d.intremap.is_some(), &[intel, amd]),
         ("caching_mode", d.caching_mode.is_some(), &[intel]),
@@ -305,13 +309,13 @@ fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
         ("oas", d.oas.is_some(), &[smmu]),
         ("cmdqv", d.cmdqv.is_some(), &[smmu]),
     ];
-    for (name, _, theirs) in attributes
-        .iter()
-        .filter(|(_, said, theirs)| *said && !theirs.contains(&model))
-    {
-        let theirs: Vec<_> = theirs.iter().map(|model| format!("'{model}'")).collect();
-        let theirs = theirs.join(" and ");
-        let message = format!("an IOMMU of model '{model}' has no '{name}': that is for {theirs}");
+    for (name, is_set, models) in attributes {
+        if !is_set || models.contains(&model) {
+            continue;
+        }
+        let models: Vec<_> = models.iter().map(|model| format!("'{model}'")).collect();
+        let models = models.join(" and ");
+        let message = format!("an IOMMU of model '{model}' has no '{name}': that is for {models}");
         check.error(&iommu.info.span, message);
     }
 }

@@ -1,8 +1,8 @@
-//! Threads that serve disks: each has its own id, and those that are pinned are there.
+//! I/O threads: unique ids, and pins to threads that exist.
 
 use std::collections::HashSet;
 
-use super::{Check, duplicates};
+use super::check::{Check, duplicates};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let domain = check.domain;

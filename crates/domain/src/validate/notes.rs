@@ -1,4 +1,4 @@
-//! What is not wrong with a domain, but may surprise.
+//! Notes: settings of a domain that can work, but may surprise.
 
 use std::collections::HashMap;
 
@@ -14,52 +14,42 @@ use crate::model::security::SeclabelType;
 use crate::xml::span::SourceSpan;
 
 impl Domain {
-    /// Returns what is worth knowing of a completed domain, in the order of the source: which
-    /// backend a device gets that names none, or another one than the domain; which elements have
-    /// no effect.
+    /// Returns the notes about a completed domain, in the order of the source:
+    ///
+    /// - backends that a device gets although neither the device nor the domain names them;
+    /// - backends of devices that differ from the domain's;
+    /// - elements without effect.
     pub fn notes(&self) -> Vec<Note> {
-        let vfio = self.devices.assigned().filter(|h| h.is_vfio());
-        let mut notes: Vec<Note> = vfio.filter_map(|hostdev| backend(self, hostdev)).collect();
-        notes.extend(self.emulator_capabilities.as_ref().map(|capabilities| {
+        let devices = &self.devices;
+        let mut notes: Vec<Note> = Vec::new();
+        let vfio = devices.assigned().filter(|h| h.is_vfio());
+        notes.extend(vfio.filter_map(|hostdev| backend(self, hostdev)));
+        if let Some(capabilities) = &self.emulator_capabilities {
             let message = "<qemu:capabilities> has no effect: the emulator itself is queried";
-            Note::new(message.into(), capabilities.span.0.clone())
-        }));
-        notes.extend(uncached(self));
-        notes.extend(crowded(self));
+            notes.push(Note::new(message.into(), capabilities.span.0.clone()));
+        }
+        notes.extend(without_caching_mode(self));
+        notes.extend(crowded_expanders(self));
         notes.extend(without_effect(self));
-        notes.extend(self.devices.interfaces.iter().filter_map(left_to_the_host));
-        notes.extend(
-            self.devices
-                .interfaces
-                .iter()
-                .filter_map(unset_on_the_device),
-        );
-        notes.extend(
-            self.devices
-                .filesystems
-                .iter()
-                .filter_map(left_to_virtiofsd),
-        );
-        notes.extend(self.devices.disks.iter().filter_map(left_to_a_manager));
+        notes.extend(devices.interfaces.iter().filter_map(tap_settings));
+        notes.extend(devices.interfaces.iter().filter_map(host_card_settings));
+        notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));
+        notes.extend(devices.disks.iter().filter_map(disk_settings));
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
 }
 
-/// VFIO follows the tables of an Intel IOMMU only where the guest tells of each new entry, or where
-/// the guest's own tables go to the host's.
-fn uncached(domain: &Domain) -> Option<Note> {
-    let told = |iommu: &&Iommu| {
-        iommu
-            .driver
-            .as_ref()
-            .is_some_and(|d| d.caching_mode == Some(true) || d.fsts == Some(true))
-    };
+/// Notes a host device behind an Intel IOMMU without `caching_mode`.
+///
+/// VFIO follows the guest's tables only if the guest reports each new entry (`caching_mode`), or if
+/// the host uses the guest's tables (`fsts`).
+fn without_caching_mode(domain: &Domain) -> Option<Note> {
     let iommu = domain
         .devices
         .iommus
         .iter()
-        .find(|i| i.model == Some(IommuModel::Intel) && !told(i))?;
+        .find(|i| i.model == Some(IommuModel::Intel) && !reports_entries(i))?;
     let hostdev = domain
         .devices
         .assigned()
@@ -71,9 +61,16 @@ fn uncached(domain: &Domain) -> Option<Note> {
     Some(Note::new(message, iommu.info.span.0.clone()))
 }
 
-/// The buses below an expander are numbered from its own number on, and end before the next
-/// expander's.
-fn crowded(domain: &Domain) -> Vec<Note> {
+/// Returns whether VFIO learns of new entries in the tables of an IOMMU.
+fn reports_entries(iommu: &Iommu) -> bool {
+    let driver = iommu.driver.as_ref();
+    driver.is_some_and(|d| d.caching_mode == Some(true) || d.fsts == Some(true))
+}
+
+/// Notes the expanders that have more buses below them than bus numbers.
+///
+/// The buses below an expander have the numbers from its own to the next expander's.
+fn crowded_expanders(domain: &Domain) -> Vec<Note> {
     let devices = &domain.devices;
     let mut below: HashMap<u32, u16> = HashMap::new();
     for controller in devices.controllers_of(ControllerType::Pci) {
@@ -93,18 +90,14 @@ fn crowded(domain: &Domain) -> Vec<Note> {
         .collect();
     let mut notes = Vec::new();
     for ((number, expander), end) in expanders.into_iter().zip(ends) {
-        let (buses, room) = (
-            below
-                .get(&expander.index.unwrap_or_default())
-                .copied()
-                .unwrap_or(0),
-            end - number,
-        );
+        let index = expander.index.unwrap_or_default();
+        let buses = below.get(&index).copied().unwrap_or(0);
+        let room = end - number;
         // The expander's own bus has a number too.
         if buses >= room {
             let message = format!(
-                "the expander with busNr {number} has {room} bus numbers, for its own bus and {buses} below it: \
-                 the guest may not find all devices there"
+                "the expander with busNr {number} has {room} bus numbers, for its own bus and \
+                 {buses} below it: the guest may not find all devices there"
             );
             notes.push(Note::new(message, expander.info.span.0.clone()));
         }
@@ -112,7 +105,8 @@ fn crowded(domain: &Domain) -> Vec<Note> {
     notes
 }
 
-/// Returns whether all that is said of memory is the limit on locked memory, which `run` sets.
+/// Returns whether a `<memtune>` has only `<hard_limit>`, the limit on locked memory, which has an
+/// effect.
 fn is_hard_limit_alone(tune: &Memtune) -> bool {
     *tune
         == Memtune {
@@ -121,70 +115,59 @@ fn is_hard_limit_alone(tune: &Memtune) -> bool {
         }
 }
 
-/// What a domain says of the host's resources that nobody sets up here, and what a full virtual
-/// machine has no use for. It is read, checked and written, so that a domain loses nothing.
-fn without_effect(domain: &Domain) -> impl Iterator<Item = Note> {
+/// Notes the elements that configure the host or a container. They are read, checked and written,
+/// but nothing here applies them.
+fn without_effect(domain: &Domain) -> Vec<Note> {
     let features = domain.features.as_ref();
-    let labels = domain
+    let has_cpuset = domain.vcpu.as_ref().is_some_and(|v| v.cpuset.is_some());
+    let has_memtune = domain
+        .memtune
+        .as_ref()
+        .is_some_and(|tune| !is_hard_limit_alone(tune));
+    let has_label = domain
         .seclabels
         .iter()
         .any(|label| label.kind != Some(SeclabelType::None));
-    let all = [
+    let elements = [
         ("cputune", domain.cputune.is_some()),
-        (
-            "vcpu cpuset=…",
-            domain
-                .vcpu
-                .as_ref()
-                .is_some_and(|vcpu| vcpu.cpuset.is_some()),
-        ),
-        (
-            "memtune",
-            domain
-                .memtune
-                .as_ref()
-                .is_some_and(|tune| !is_hard_limit_alone(tune)),
-        ),
+        ("vcpu cpuset=…", has_cpuset),
+        ("memtune", has_memtune),
         ("blkiotune", domain.blkiotune.is_some()),
         ("resource", domain.resource.is_some()),
         ("perf", domain.perf.is_some()),
         ("idmap", domain.idmap.is_some()),
-        ("seclabel", labels),
+        ("seclabel", has_label),
         ("on_lockfailure", domain.on_lockfailure.is_some()),
-        (
-            "hap",
-            features.is_some_and(|features| features.hap.is_some()),
-        ),
-        (
-            "viridian",
-            features.is_some_and(|features| features.viridian),
-        ),
-        ("privnet", features.is_some_and(|features| features.privnet)),
-        (
-            "msrs",
-            features.is_some_and(|features| features.msrs.is_some()),
-        ),
+        ("hap", features.is_some_and(|f| f.hap.is_some())),
+        ("viridian", features.is_some_and(|f| f.viridian)),
+        ("privnet", features.is_some_and(|f| f.privnet)),
+        ("msrs", features.is_some_and(|f| f.msrs.is_some())),
     ];
-    let said: Vec<_> = all.into_iter().filter(|(_, said)| *said).collect();
-    let span = domain.span.0.clone();
-    said.into_iter().map(move |(element, _)| {
-        let message = format!("<{element}> has no effect: configure it on the host if you need it");
-        Note::new(message, span.clone())
-    })
+    let mut notes = Vec::new();
+    for (element, is_set) in elements {
+        if is_set {
+            let message =
+                format!("<{element}> has no effect: configure it on the host if you need it");
+            notes.push(Note::new(message, domain.span.0.clone()));
+        }
+    }
+    notes
 }
 
+/// Notes the backend of a host device, if the device does not name it or the domain names another.
 fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
     let whole = domain.iommufd.as_ref().map(|i| i.enabled);
-    let yes_no = |yes| if yes { "yes" } else { "no" };
     let text = match (hostdev.iommufd(), whole, domain.backend(hostdev)) {
         (Some(own), Some(whole), Some(backend)) if own != whole => format!(
-            "has iommufd='{}' and the domain has enabled='{}': the device's own setting applies, it gets {}",
+            "has iommufd='{}' and the domain has enabled='{}': the device's own setting applies, \
+             it gets {}",
             yes_no(own),
             yes_no(whole),
             backend.as_str()
         ),
         (None, None, Some(Backend::Iommufd)) => {
-            "is behind an accelerated virtual IOMMU: it gets iommufd, the only backend that works there"
+            "is behind an accelerated virtual IOMMU: it gets iommufd, the only backend that works \
+             there"
                 .into()
         }
         (None, None, None) => "names no backend: type1, unless the caller chooses iommufd".into(),
@@ -196,8 +179,13 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
     ))
 }
 
-/// What an interface says of its tap, which is set up by whoever makes it.
-fn left_to_the_host(interface: &Interface) -> Option<Note> {
+/// Returns the word of a `yes`/`no` attribute.
+const fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+/// Notes the settings of an interface that the creator of its tap must apply.
+fn tap_settings(interface: &Interface) -> Option<Note> {
     let is_tap = !matches!(
         interface.kind,
         None | Some(InterfaceType::User | InterfaceType::Hostdev)
@@ -220,7 +208,7 @@ fn left_to_the_host(interface: &Interface) -> Option<Note> {
 }
 
 /// Notes that an assigned network card keeps its own MAC address and VLAN.
-fn unset_on_the_device(interface: &Interface) -> Option<Note> {
+fn host_card_settings(interface: &Interface) -> Option<Note> {
     let hostdev = interface.hostdev.as_ref()?;
     let message = format!(
         "the MAC address, VLAN and port profile of this <interface> are not set on {}: set them on \
@@ -230,8 +218,8 @@ fn unset_on_the_device(interface: &Interface) -> Option<Note> {
     Some(Note::new(message, interface.info().span.0.clone()))
 }
 
-/// What a filesystem says of its virtiofsd, which is started by whoever starts the guest.
-fn left_to_virtiofsd(filesystem: &Filesystem) -> Option<Note> {
+/// Notes the settings of virtiofsd, which nothing here starts.
+fn virtiofsd_settings(filesystem: &Filesystem) -> Option<Note> {
     let all = [
         ("binary", filesystem.binary.is_some()),
         ("idmap", filesystem.idmap.is_some()),
@@ -244,8 +232,8 @@ fn left_to_virtiofsd(filesystem: &Filesystem) -> Option<Note> {
     )
 }
 
-/// What a disk says that is done once the guest runs, or by nobody.
-fn left_to_a_manager(disk: &Disk) -> Option<Note> {
+/// Notes the settings of a disk that nothing here applies.
+fn disk_settings(disk: &Disk) -> Option<Note> {
     let source = disk.source.as_ref();
     let all = [
         ("iotune", disk.iotune.is_some()),
@@ -263,12 +251,18 @@ fn left_to_a_manager(disk: &Disk) -> Option<Note> {
     note("<disk>", "not supported", &all, &disk.info.span)
 }
 
-fn note(of: &str, why: &str, all: &[(&str, bool)], span: &SourceSpan) -> Option<Note> {
-    let said: Vec<_> = all
-        .iter()
-        .filter(|(_, said)| *said)
-        .map(|(what, _)| *what)
-        .collect();
-    let message = format!("{} of {of} has no effect: {why}", said.join(", "));
-    (!said.is_empty()).then(|| Note::new(message, span.0.clone()))
+/// Returns the note that some settings of an element have no effect; `None` if none of them is set.
+fn note(element: &str, reason: &str, settings: &[(&str, bool)], span: &SourceSpan) -> Option<Note> {
+    let mut names = Vec::new();
+    for (name, is_set) in settings {
+        if *is_set {
+            names.push(*name);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let names = names.join(", ");
+    let message = format!("{names} of {element} has no effect: {reason}");
+    Some(Note::new(message, span.0.clone()))
 }

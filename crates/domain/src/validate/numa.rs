@@ -1,18 +1,18 @@
-//! NUMA nodes of the guest, and of the host where its memory comes from.
+//! NUMA cells of the guest, and the host's NUMA nodes that its memory comes from.
 
 use std::collections::HashMap;
 
-use super::{Check, duplicates};
-use crate::model::numa::Numa;
+use super::check::{Check, duplicates};
+use crate::model::numa::{Numa, NumaCell};
 use crate::model::numatune::MemoryMode;
 use crate::model::vcpu::Placement;
 
 pub(super) fn check(check: &mut Check<'_>) {
     if let Some(numa) = check.domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref()) {
-        if numa.cells.len() > MOST_CELLS {
+        if numa.cells.len() > MAX_CELLS {
             check.error(
                 &numa.span,
-                format!("a guest has at most {MOST_CELLS} NUMA cells"),
+                format!("a guest has at most {MAX_CELLS} NUMA cells"),
             );
             return;
         }
@@ -24,14 +24,15 @@ pub(super) fn check(check: &mut Check<'_>) {
     numatune(check);
 }
 
-/// More nodes than any machine of the emulator takes.
-const MOST_CELLS: usize = 128;
+/// Most cells of a guest. QEMU's machines have at most 128 NUMA nodes (`MAX_NODES`).
+const MAX_CELLS: usize = 128;
 
+/// Checks that the ids of the cells are 0, 1, 2 and so on.
 fn numbers(check: &mut Check<'_>, numa: &Numa) {
-    let complete = (0..)
+    let is_complete = (0..)
         .zip(&numa.cells)
         .all(|(number, cell)| cell.id == Some(number));
-    if !complete {
+    if !is_complete {
         let ids: Vec<_> = numa
             .cells
             .iter()
@@ -47,6 +48,7 @@ fn numbers(check: &mut Check<'_>, numa: &Numa) {
     }
 }
 
+/// Checks that each CPU is in one cell only, and counted in `<vcpu>`.
 fn cpus(check: &mut Check<'_>, numa: &Numa) {
     let mut cell_of: HashMap<u32, u32> = HashMap::new();
     for cell in &numa.cells {
@@ -80,6 +82,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
     }
 }
 
+/// Checks the distances between cells.
 fn distances(check: &mut Check<'_>, numa: &Numa) {
     for cell in &numa.cells {
         let id = cell.id.unwrap_or_default();
@@ -93,7 +96,8 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
                 check.error(&sibling.span, message);
             } else if (sibling.id == id) != (sibling.value == 10) {
                 let message = format!(
-                    "<sibling id='{}'> of NUMA cell {id} has distance {}: only a cell itself is at distance 10",
+                    "<sibling id='{}'> of NUMA cell {id} has distance {}: \
+                     only a cell itself is at distance 10",
                     sibling.id, sibling.value
                 );
                 check.error(&sibling.span, message);
@@ -111,6 +115,7 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
     }
 }
 
+/// Checks that the ends of each `<latency>` and `<bandwidth>` exist.
 fn interconnects(check: &mut Check<'_>, numa: &Numa) {
     let Some(interconnects) = &numa.interconnects else {
         return;
@@ -122,26 +127,25 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
             .iter()
             .map(|bandwidth| &bandwidth.path),
     ) {
-        let cell = |id: u32| numa.cells.iter().find(|cell| cell.id == Some(id));
         for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
-            if cell(id).is_none() {
+            if cell_of(numa, id).is_none() {
                 check.error(
                     &route.span,
                     format!("'{end}' {id} of <interconnects> is not a NUMA cell"),
                 );
             }
         }
-        if cell(route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
+        if cell_of(numa, route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
             let message = format!(
                 "'initiator' {} of <interconnects> is a NUMA cell without CPUs",
                 route.initiator
             );
             check.error(&route.span, message);
         }
-        let has = |level: u32| {
-            cell(route.target).is_some_and(|cell| cell.caches.iter().any(|c| c.level == level))
-        };
-        if let Some(level) = route.cache.filter(|level| !has(*level)) {
+        let caches = cell_of(numa, route.target).map_or(&[][..], |cell| &cell.caches);
+        if let Some(level) = route.cache
+            && caches.iter().all(|cache| cache.level != level)
+        {
             let target = route.target;
             check.error(
                 &route.span,
@@ -153,6 +157,12 @@ fn interconnects(check: &mut Check<'_>, numa: &Numa) {
     }
 }
 
+/// Returns the cell with an id.
+fn cell_of(numa: &Numa, id: u32) -> Option<&NumaCell> {
+    numa.cells.iter().find(|cell| cell.id == Some(id))
+}
+
+/// Checks the policies of the host's memory.
 fn numatune(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(numatune) = &domain.numatune else {
@@ -174,10 +184,9 @@ fn numatune(check: &mut Check<'_>) {
             "add 'nodeset', or set placement='auto'",
         );
     }
-    let restrictive = |mode: Option<MemoryMode>| mode == Some(MemoryMode::Restrictive);
     for memnode in &numatune.memnodes {
         let id = memnode.cellid;
-        let wrong = match &numatune.memory {
+        let message = match &numatune.memory {
             _ if cells == 0 => format!("<memnode cellid='{id}'>: the guest has no NUMA cells"),
             _ if id as usize >= cells => {
                 format!("<memnode cellid='{id}'> is not one of the guest's {cells} NUMA cells")
@@ -185,22 +194,24 @@ fn numatune(check: &mut Check<'_>) {
             Some(memory) if memory.placement == Some(Placement::Auto) => {
                 format!("<memnode cellid='{id}'> cannot be used with <memory placement='auto'/>")
             }
-            Some(memory) if restrictive(memory.mode) && !restrictive(memnode.mode) => {
+            Some(memory) if is_restrictive(memory.mode) && !is_restrictive(memnode.mode) => {
                 format!(
-                    "<memnode cellid='{id}'> must be 'restrictive' too, as <memory> of <numatune> is"
+                    "<memnode cellid='{id}'> must be 'restrictive' too, \
+                     as <memory> of <numatune> is"
                 )
             }
             memory
-                if restrictive(memnode.mode)
-                    && !memory.as_ref().is_some_and(|m| restrictive(m.mode)) =>
+                if is_restrictive(memnode.mode)
+                    && !memory.as_ref().is_some_and(|m| is_restrictive(m.mode)) =>
             {
                 format!(
-                    "<memory> of <numatune> must be 'restrictive' too, as <memnode cellid='{id}'> is"
+                    "<memory> of <numatune> must be 'restrictive' too, \
+                     as <memnode cellid='{id}'> is"
                 )
             }
             _ => continue,
         };
-        check.error(&memnode.span, wrong);
+        check.error(&memnode.span, message);
     }
     for (first, second) in duplicates(
         numatune
@@ -213,4 +224,9 @@ fn numatune(check: &mut Check<'_>) {
             format!("<memnode cellid='{}'> appears twice", first.cellid),
         );
     }
+}
+
+/// Returns whether a policy is `restrictive`.
+fn is_restrictive(mode: Option<MemoryMode>) -> bool {
+    mode == Some(MemoryMode::Restrictive)
 }

@@ -1,10 +1,10 @@
-//! PCI addresses: each used once, on a bus that is there and accepts the device.
+//! PCI addresses: unique, on a bus that exists and accepts the device.
 
 use std::collections::HashMap;
 
 use passthru_pci::Address as FunctionAddress;
 
-use super::{Check, span_of};
+use super::check::{Check, span_of};
 use crate::error::Error;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::{Address, Item};
@@ -13,34 +13,36 @@ use crate::place::{Buses, chipset};
 
 pub(super) fn check(check: &mut Check<'_>) {
     if check.machine.has_pci() {
-        places(check);
+        addresses(check);
         functions(check);
         below(check);
         chassis(check);
     }
 }
 
-fn places(check: &mut Check<'_>) {
+/// Checks that PCI addresses are unique and fit their buses.
+fn addresses(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut buses = Buses::new(&devices.controllers, check.machine.is_express(), false);
     let hidden = chipset::hidden(check.machine.board);
     let mut used: HashMap<FunctionAddress, String> = hidden
         .into_iter()
-        .map(|(what, at)| (at, what.to_owned()))
+        .map(|(device, at)| (at, device.to_owned()))
         .collect();
     for item in devices.items() {
         let Some(at) = devices.pci_address(item) else {
             continue;
         };
         if is_root(check, item) {
-            // That it has an address at all is said with the other controllers.
+            // The check of controllers reports a root bus with an address.
             continue;
         }
-        let (what, span) = (devices.describe(item), span_of(devices.info(item)));
+        let device = devices.describe(item);
+        let span = span_of(devices.info(item));
         if let Some(other) = used.get(&at) {
             check.error(
                 &span,
-                format!("PCI address {at} is used twice: by {other} and by {what}"),
+                format!("PCI address {at} is used twice: by {other} and by {device}"),
             );
             continue;
         }
@@ -50,12 +52,13 @@ fn places(check: &mut Check<'_>) {
         {
             check
                 .errors
-                .push(misfit(format!("{what}: {message}"), need).at(span.0));
+                .push(misfit(format!("{device}: {message}"), need).at(span.0));
         }
-        used.insert(at, what);
+        used.insert(at, device);
     }
 }
 
+/// Returns whether a device is the root bus.
 fn is_root(check: &Check<'_>, item: Item) -> bool {
     let Item::Controller(n) = item else {
         return false;
@@ -67,64 +70,67 @@ fn is_root(check: &Check<'_>, item: Item) -> bool {
     )
 }
 
-/// The board's own controllers are where the board has them.
+/// Returns the error of a board's own controller whose address is not the board's.
 fn misplaced(check: &Check<'_>, item: Item, at: FunctionAddress) -> Option<String> {
     let Item::Controller(n) = item else {
         return None;
     };
     let place = chipset::place_of(check.machine.board, &check.domain.devices.controllers[n])?;
-    (place != at).then(|| {
-        format!(
-            "the machine '{}' has this controller at {place}, not at {at}",
-            check.machine.name
-        )
-    })
+    if place == at {
+        return None;
+    }
+    let name = &check.machine.name;
+    Some(format!(
+        "the machine '{name}' has this controller at {place}, not at {at}"
+    ))
 }
 
+/// Returns the error of a device that does not fit its bus, with advice.
 fn misfit(message: String, need: Need) -> Error {
     let error = Error::new(message);
     match need.plug {
         _ if need.integrated => error.hint("leave the <address> out to have one chosen"),
         Plug::Pci | Plug::Pcie => error.hint(
-            "put the device on a port or bridge (such as pcie-root-port), or leave the <address> out to have one chosen",
+            "put the device on a port or bridge (such as pcie-root-port), or leave the <address> \
+             out to have one chosen",
         ),
         _ => error,
     }
 }
 
-/// Other functions of a slot are found by the flag of function 0: QEMU refuses them where it says
-/// that there are none.
+/// Checks that function 0 of a slot with several functions does not have `multifunction='off'`.
 fn functions(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let items = devices.items();
-    let single = |item: &Item| {
-        let Address::Pci(pci) = devices.info(*item)?.address.as_ref()? else {
-            return None;
-        };
-        let at = pci
-            .address
-            .filter(|at| at.function == 0 && pci.multifunction == Some(false))?;
-        Some((at, *item))
-    };
-    let single: HashMap<FunctionAddress, Item> = items.iter().filter_map(single).collect();
+    let mut single: HashMap<FunctionAddress, Item> = HashMap::new();
+    for item in &items {
+        if let Some(Address::Pci(pci)) = devices.info(*item).and_then(|i| i.address.as_ref())
+            && let Some(at) = pci.address
+            && at.function == 0
+            && pci.multifunction == Some(false)
+        {
+            single.insert(at, *item);
+        }
+    }
     for item in items {
         let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else {
             continue;
         };
         if let Some(first) = single.get(&FunctionAddress { function: 0, ..at }) {
-            let (what, first) = (devices.describe(item), devices.describe(*first));
+            let device = devices.describe(item);
+            let first = devices.describe(*first);
             let message =
-                format!("{what} is at {at}, but {first} in that slot has multifunction='off'");
+                format!("{device} is at {at}, but {first} in that slot has multifunction='off'");
             check.error(&span_of(devices.info(item)), message);
         }
     }
 }
 
-/// Ports are told apart by their chassis: QEMU refuses a second one.
+/// Checks that the chassis numbers of ports are unique, as QEMU requires.
 fn chassis(check: &mut Check<'_>) {
     let mut used: HashMap<u8, u32> = HashMap::new();
     for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
-        let port = matches!(
+        let is_port = matches!(
             controller.model,
             Some(ControllerModel::PcieRootPort | ControllerModel::PcieSwitchDownstreamPort)
         );
@@ -132,8 +138,9 @@ fn chassis(check: &mut Check<'_>) {
             .target
             .as_ref()
             .and_then(|target| target.chassis)
-            .filter(|_| port);
-        let (Some(chassis), Some(index)) = (chassis, controller.index) else {
+            .filter(|_| is_port);
+        let Some(chassis) = chassis else { continue };
+        let Some(index) = controller.index else {
             continue;
         };
         if let Some(other) = used.insert(chassis, index) {
@@ -145,16 +152,17 @@ fn chassis(check: &mut Check<'_>) {
     }
 }
 
-/// A controller comes after the one that it is on: its index is higher than its bus.
+/// Checks that the index of each controller is larger than its bus.
 fn below(check: &mut Check<'_>) {
     for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
         let at = controller.info.address.as_ref().and_then(Address::pci);
         if let (Some(index), Some(at)) = (controller.index, at)
             && index <= u32::from(at.bus)
         {
+            let bus = at.bus;
             let message = format!(
-                "the PCI controller with index {index} is on bus {}; its index must be larger than its bus",
-                at.bus
+                "the PCI controller with index {index} is on bus {bus}; \
+                 its index must be larger than its bus"
             );
             check.error(&controller.info.span, message);
         }

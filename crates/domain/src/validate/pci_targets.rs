@@ -1,6 +1,6 @@
 //! `<model name>` and `<target>` of PCI controllers: each model has its own.
 
-use super::Check;
+use super::check::Check;
 use crate::model::device::Controller;
 use crate::model::device::controller::{
     ControllerModel as Model, ControllerTarget, PciModelName as Name,
@@ -26,9 +26,10 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     }
 }
 
-/// Which machines can keep room for devices above 4 GiB, and how much.
+/// Checks that the machine can reserve room for devices above 4 GiB.
 fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
-    let (span, name) = (&controller.info.span, &check.machine.name);
+    let span = &controller.info.span;
+    let name = &check.machine.name;
     match check.machine.board {
         Board::I440fx | Board::Q35 => {}
         Board::Virt if bytes.is_power_of_two() => {}
@@ -43,6 +44,7 @@ fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
     }
 }
 
+/// Checks that the emulated device fits the model of its controller.
 fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
     let Some(name) = controller.model_name else {
         return;
@@ -54,6 +56,7 @@ fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
     }
 }
 
+/// Returns the emulated devices of a model.
 const fn names_of(model: Model) -> &'static [Name] {
     match model {
         Model::PciBridge => &[Name::PciBridge],
@@ -69,7 +72,7 @@ const fn names_of(model: Model) -> &'static [Name] {
     }
 }
 
-/// The number of a bridge's slots for its guest: zero is no number.
+/// Checks that the chassis number of a bridge is not zero.
 fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     if target.chassis_nr == Some(0) {
         let index = controller.index.unwrap_or_default();
@@ -80,7 +83,7 @@ fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &Contr
     }
 }
 
-/// What a `<target>` says that its controller has not.
+/// Checks that a `<target>` has only the options of its model.
 fn options(
     check: &mut Check<'_>,
     controller: &Controller,
@@ -92,7 +95,7 @@ fn options(
     let plain_port =
         model == Model::PcieRootPort && controller.model_name == Some(Name::PcieRootPort);
     let hotplug = port || (model == Model::PciRoot && check.machine.board == Board::I440fx);
-    let said = [
+    let options = [
         (
             "chassisNr",
             target.chassis_nr.is_some(),
@@ -107,11 +110,14 @@ fn options(
             target.mem_reserve.is_some(),
             plain_port || model == Model::PciBridge,
         ),
-        // Both are of Power's host bridges.
+        // Only Power's host bridges have an index.
         ("index", target.index.is_some(), false),
         ("node", target.node.is_some(), expander),
     ];
-    for (option, _, _) in said.into_iter().filter(|(_, said, fits)| *said && !fits) {
+    for (option, is_set, fits) in options {
+        if !is_set || fits {
+            continue;
+        }
         let name = controller.model_name.map_or(model.as_str(), Name::as_str);
         let index = controller.index.unwrap_or_default();
         let message = format!("<target> of the PCI controller {index}: a {name} has no '{option}'");
@@ -119,14 +125,13 @@ fn options(
     }
 }
 
+/// Checks that the machine has the bus of an expander, and its first bus number and NUMA node.
 fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     let span = &controller.info.span;
     let express = controller.model == Some(Model::PcieExpanderBus);
     if express != check.machine.is_express() {
-        let (model, name) = (
-            controller.model.map_or("", Model::as_str),
-            &check.machine.name,
-        );
+        let model = controller.model.map_or("", Model::as_str);
+        let name = &check.machine.name;
         let kind = if express {
             "PCI Express"
         } else {

@@ -1,6 +1,6 @@
-//! Watchdogs, TPMs, shared memory, USB, screens: what their drivers refuse.
+//! TPMs, shared memory, watchdogs, filesystems, screens, sound cards and USB devices.
 
-use super::{Check, duplicates, span_of};
+use super::check::{Check, duplicates, span_of};
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::filesystem::FilesystemType;
 use crate::model::device::graphics::{GraphicsType, ListenType};
@@ -14,16 +14,17 @@ use crate::model::os::Arch;
 use crate::place::usb::is_usb;
 use crate::platform::Board;
 
-/// Least size of shared memory.
-const LEAST_SHMEM: u64 = 1 << 20;
+/// Smallest size of shared memory, in bytes.
+const MIN_SHMEM: u64 = 1 << 20;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
-    devices.tpms.iter().for_each(|tpm| self::tpm(check, tpm));
-    devices
-        .shmems
-        .iter()
-        .for_each(|shmem| self::shmem(check, shmem));
+    for tpm in &devices.tpms {
+        self::tpm(check, tpm);
+    }
+    for shmem in &devices.shmems {
+        self::shmem(check, shmem);
+    }
     watchdogs(check);
     filesystems(check);
     graphics(check);
@@ -42,6 +43,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the version, model and backend of a TPM.
 fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
     let span = &tpm.info.span;
     let Some(backend) = &tpm.backend else { return };
@@ -71,11 +73,12 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
     }
 }
 
+/// Checks the size, model and server of shared memory.
 fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
     let span = &shmem.info.span;
     let model = shmem.model.unwrap_or(ShmemModel::Plain);
     if let Some(size) = shmem.size.map(|s| s.0.bytes())
-        && (size < LEAST_SHMEM || !size.is_power_of_two())
+        && (size < MIN_SHMEM || !size.is_power_of_two())
     {
         let message =
             format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
@@ -109,7 +112,7 @@ fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
     }
 }
 
-/// There is one action for all watchdogs, and each machine has its own models.
+/// Checks that the machine has each watchdog, and that all watchdogs have one action.
 fn watchdogs(check: &mut Check<'_>) {
     let watchdogs = &check.domain.devices.watchdogs;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
@@ -143,6 +146,7 @@ fn watchdogs(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the type and the options of filesystems.
 fn filesystems(check: &mut Check<'_>) {
     for filesystem in &check.domain.devices.filesystems {
         let span = &filesystem.info.span;
@@ -168,7 +172,9 @@ fn filesystems(check: &mut Check<'_>) {
         {
             check.error(
                 span,
-                "<readonly/> cannot be used with the socket of a virtiofsd: configure that virtiofsd".into(),
+                "<readonly/> cannot be used with the socket of a virtiofsd: \
+                 configure that virtiofsd"
+                    .into(),
             );
         }
         if filesystem.is_virtiofs() && filesystem.model.is_some() {
@@ -180,6 +186,7 @@ fn filesystems(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the listeners and ports of screens.
 fn graphics(check: &mut Check<'_>) {
     let all = &check.domain.devices.graphics;
     for graphics in all {
@@ -215,7 +222,7 @@ fn graphics(check: &mut Check<'_>) {
     }
 }
 
-/// Whether a card takes the ranges of a VGA, which the guest has once.
+/// Returns whether a card uses the fixed VGA ranges, which only the primary card has.
 const fn is_primary_only(model: Option<VideoModel>) -> bool {
     matches!(
         model,
@@ -223,6 +230,7 @@ const fn is_primary_only(model: Option<VideoModel>) -> bool {
     )
 }
 
+/// Checks the graphics cards.
 fn videos(check: &mut Check<'_>) {
     let videos = &check.domain.devices.videos;
     for video in videos {
@@ -259,6 +267,7 @@ fn videos(check: &mut Check<'_>) {
     }
 }
 
+/// Checks the sound cards and the audio backends.
 fn sounds(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     for sound in &devices.sounds {
@@ -287,7 +296,7 @@ fn sounds(check: &mut Check<'_>) {
     }
 }
 
-/// A USB device has a port of a controller, each once.
+/// Checks that each USB device has a port of its own on a controller that exists.
 fn usb(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let items: Vec<_> = devices
@@ -297,23 +306,24 @@ fn usb(check: &mut Check<'_>) {
         .collect();
     let mut ports = Vec::new();
     for item in items {
-        let (what, span) = (devices.describe(item), span_of(devices.info(item)));
+        let device = devices.describe(item);
+        let span = span_of(devices.info(item));
         match devices.info(item).and_then(|info| info.address.as_ref()) {
             Some(Address::Usb(usb)) => {
                 let bus = usb.bus.unwrap_or(0);
                 if !check.has_controller(ControllerType::Usb, bus) {
                     check.error(
                         &span,
-                        format!("{what} is on USB bus {bus}, but there is no such controller"),
+                        format!("{device} is on USB bus {bus}, but there is no such controller"),
                     );
                 }
-                ports.push(((bus, usb.port.clone()), (what, span)));
+                ports.push(((bus, usb.port.clone()), (device, span)));
             }
             Some(_) => check.error(
                 &span,
-                format!("{what} is on USB: its address must be of type 'usb'"),
+                format!("{device} is on USB: its address must be of type 'usb'"),
             ),
-            // That no port is free was said when ports were given out.
+            // `complete` reports that no port is free.
             None => {}
         }
     }

@@ -1,6 +1,6 @@
-//! Memory that the host cannot read, and keys that it wraps: what only some machines have.
+//! Confidential guests and wrapped keys, which only some machines support.
 
-use super::Check;
+use super::check::Check;
 use crate::model::domain::VirtType;
 use crate::model::os::Arch;
 use crate::model::security::LaunchSecurityType;

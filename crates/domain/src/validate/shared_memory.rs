@@ -1,6 +1,7 @@
-//! Devices whose work another process does (vhost-user): it must see the guest's memory.
+//! Devices that another process emulates (vhost-user). The process needs access to the guest's
+//! memory.
 
-use super::Check;
+use super::check::Check;
 use crate::model::device::disk::DiskType;
 use crate::model::device::interface::InterfaceType;
 use crate::model::memory::MemoryAccess;
@@ -11,32 +12,30 @@ pub(super) fn check(check: &mut Check<'_>) {
         return;
     }
     let devices = &check.domain.devices;
-    let filesystems = devices.filesystems.iter().filter(|f| f.is_virtiofs());
-    let disks = devices
-        .disks
-        .iter()
-        .filter(|d| d.kind == Some(DiskType::VhostUser));
-    let interfaces = devices
-        .interfaces
-        .iter()
-        .filter(|i| i.kind == Some(InterfaceType::VhostUser));
-    let filesystems = filesystems.map(|f| {
-        (
-            "a <filesystem> with <driver type='virtiofs'/>",
-            &f.info.span,
-        )
-    });
-    let disks = disks.map(|d| ("a disk of type 'vhostuser'", &d.info.span));
-    let interfaces = interfaces.map(|i| ("an interface of type 'vhostuser'", &i.info.span));
-    let all: Vec<(&str, &SourceSpan)> = filesystems.chain(disks).chain(interfaces).collect();
-    for (what, span) in all {
-        let message = format!("{what} needs guest memory that is shared with another process");
-        let hint = "add <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>, or set memAccess='shared' on each <cell>";
+    let mut users: Vec<(&str, &SourceSpan)> = Vec::new();
+    for filesystem in devices.filesystems.iter().filter(|f| f.is_virtiofs()) {
+        let device = "a <filesystem> with <driver type='virtiofs'/>";
+        users.push((device, &filesystem.info.span));
+    }
+    for disk in &devices.disks {
+        if disk.kind == Some(DiskType::VhostUser) {
+            users.push(("a disk of type 'vhostuser'", &disk.info.span));
+        }
+    }
+    for interface in &devices.interfaces {
+        if interface.kind == Some(InterfaceType::VhostUser) {
+            users.push(("an interface of type 'vhostuser'", &interface.info.span));
+        }
+    }
+    for (device, span) in users {
+        let message = format!("{device} needs guest memory that is shared with another process");
+        let hint = "add <memoryBacking><source type='memfd'/><access mode='shared'/>\
+                    </memoryBacking>, or set memAccess='shared' on each <cell>";
         check.error_with_hint(span, message, hint);
     }
 }
 
-/// Whether all of the guest's memory is shared.
+/// Returns whether all of the guest's memory is shared.
 fn is_shared(check: &Check<'_>) -> bool {
     let backing = check
         .domain

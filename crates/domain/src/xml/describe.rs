@@ -121,7 +121,7 @@ impl Describer<'_> {
         }
     }
 
-    /// Returns a number that depends on the round and on the names in the path, and on nothing else.
+    /// Returns a number that depends only on the round and on the names in the path.
     fn number(&self, name: &str) -> usize {
         // The first rounds go through the words in their order, so that none is left out.
         if self.round < ROUNDS / 4 {
