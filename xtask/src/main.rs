@@ -52,7 +52,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let code = match Task::parse() {
-        Task::Lab(task) => lab::run(&task),
+        Task::Lab(task) => lab::execute(&task),
         Task::Bench(task) => bench::run(&task),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Docs => docs::run(),

@@ -15,5 +15,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     succeed(&mut cargo(&["test", "--workspace"]))?;
     fuzz::replay()?;
-    lab::test(&args.machine)
+    lab::run_all_tests(&args.machine)
 }

@@ -1,14 +1,13 @@
-//! The architectures of a virtual host: all that differs between them, apart from the machine's
-//! command line.
+//! [`Arch`]: properties of the virtual host's architecture.
 
-/// An architecture that a virtual host can have.
+/// An architecture of the virtual host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arch {
     X86_64,
 }
 
 impl Arch {
-    /// Reads `--arch`.
+    /// Parses the argument of `--arch`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "x86_64" => Ok(Self::X86_64),
@@ -21,56 +20,56 @@ impl Arch {
         }
     }
 
-    /// The kernel's name of it, as in the name of its configuration.
+    /// Returns the kernel's name, as in the name of the kernel configuration.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
         }
     }
 
-    /// Debian's name of it.
+    /// Returns Debian's name.
     pub(super) fn debian(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
         }
     }
 
-    /// The folder of its libraries.
+    /// Returns the name of the library folder.
     pub(super) fn triplet(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-linux-gnu",
         }
     }
 
-    /// The dynamic loader of its programs, in a root file system.
+    /// Returns the path of the dynamic loader in a root file system.
     pub(super) fn loader(self) -> &'static str {
         match self {
             Self::X86_64 => "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
         }
     }
 
-    /// Debian's package with QEMU for it.
+    /// Returns the Debian package of the emulator.
     pub(super) fn qemu_package(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-system-x86",
         }
     }
 
-    /// QEMU for it, in a root file system.
+    /// Returns the path of the emulator in a root file system.
     pub(super) fn qemu(self) -> &'static str {
         match self {
             Self::X86_64 => "usr/bin/qemu-system-x86_64",
         }
     }
 
-    /// Firmware packages for it.
+    /// Returns the Debian packages of the firmware.
     pub(super) fn firmware_packages(self) -> &'static [&'static str] {
         match self {
             Self::X86_64 => &["ovmf", "seabios"],
         }
     }
 
-    /// The kernel's bootable image: make target and path in the build tree.
+    /// Returns the make target of the bootable kernel, and its path in the build tree.
     pub(super) fn kernel_image(self) -> (&'static str, &'static str) {
         match self {
             Self::X86_64 => ("bzImage", "arch/x86/boot/bzImage"),

@@ -1,34 +1,34 @@
-//! The Debian archive, as this machine reaches it: where it is (from apt's own configuration),
-//! which versions it has, and packages from it. Uses the machine's apt with lists and caches of our
-//! own, so it needs no root.
+//! The Debian archive: its address, the versions in it, and downloads.
+//!
+//! The machine's own apt is used with lists and caches of the lab, so that no root is needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::arch::Arch;
 use super::cache::Cache;
 use super::child::{dying_with_us, watched};
 
-/// The Debian release of the root file system.
+/// Debian release of the root file system.
 pub(super) const SUITE: &str = "trixie";
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Where the archive is.
+/// URIs of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mirrors {
-    /// URI of the archive proper.
+    /// URI of the main archive.
     pub(super) main: String,
-    /// URI of the security archive, when the machine uses one.
+    /// URI of the security archive, if the machine uses one.
     security: Option<String>,
 }
 
 impl Mirrors {
-    /// Takes the machine's own Debian source, else debootstrap's default.
-    pub(super) fn of_machine() -> Result<Self> {
+    /// Returns the Debian source of this machine's apt, or debootstrap's default.
+    pub(super) fn for_machine() -> Result<Self> {
         let format = "$(ORIGIN)|$(RELEASE)|$(REPO_URI)";
         let output = Command::new("apt-get")
             .args(["indextargets", "--format", format, "Created-By: Packages"])
@@ -36,25 +36,35 @@ impl Mirrors {
         let targets = output
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .unwrap_or_default();
-        Self::from_targets(&targets).map_or_else(Self::of_debootstrap, Ok)
+        Self::from_targets(&targets).map_or_else(Self::for_debootstrap, Ok)
     }
 
+    /// Finds the Debian source in the output of `apt-get indextargets`.
     fn from_targets(targets: &str) -> Option<Self> {
-        let debian = || {
-            targets
-                .lines()
-                .filter_map(|line| line.strip_prefix("Debian|")?.split_once('|'))
-        };
-        let is_security = |release: &str| release.ends_with("-security");
-        let find = |security| debian().find(|(release, _)| is_security(release) == security);
-        let uri = |(_, uri): (&str, &str)| uri.trim_end_matches('/').to_owned();
+        let mut main = None;
+        let mut security = None;
+        for line in targets.lines() {
+            let Some((release, uri)) = line
+                .strip_prefix("Debian|")
+                .and_then(|rest| rest.split_once('|'))
+            else {
+                continue;
+            };
+            let uri = uri.trim_end_matches('/').to_owned();
+            if release.ends_with("-security") {
+                security.get_or_insert(uri);
+            } else {
+                main.get_or_insert(uri);
+            }
+        }
         Some(Self {
-            main: uri(find(false)?),
-            security: find(true).map(uri),
+            main: main?,
+            security,
         })
     }
 
-    fn of_debootstrap() -> Result<Self> {
+    /// Returns debootstrap's default.
+    fn for_debootstrap() -> Result<Self> {
         let script =
             fs::read_to_string("/usr/sbin/debootstrap").context("/usr/sbin/debootstrap")?;
         let default = script
@@ -70,37 +80,40 @@ impl Mirrors {
         })
     }
 
-    /// The lines of a sources.list for the root file system's release, its backports, and security.
+    /// Returns a sources.list of the root file system's release, its backports and its security
+    /// updates.
     pub(super) fn sources_list(&self) -> String {
-        let line =
-            |uri: &str, suffix| format!("deb [signed-by={KEYRING}] {uri} {SUITE}{suffix} main\n");
-        let security = self
-            .security
-            .as_deref()
-            .map(|uri| line(uri, "-security"))
-            .unwrap_or_default();
-        line(&self.main, "") + &line(&self.main, "-backports") + &security
+        let mut list = source_line(&self.main, "");
+        list += &source_line(&self.main, "-backports");
+        if let Some(security) = &self.security {
+            list += &source_line(security, "-security");
+        }
+        list
     }
 }
 
-/// The machine's settings of how apt reaches archives: proxies, certificates, dates, retries.
+fn source_line(uri: &str, suffix: &str) -> String {
+    format!("deb [signed-by={KEYRING}] {uri} {SUITE}{suffix} main\n")
+}
+
+/// Returns this machine's apt settings for access to archives: proxies, certificates, retries.
 pub(super) fn access_settings() -> Result<String> {
     let output = Command::new("apt-config")
         .args(["dump", "Acquire"])
         .output()
         .context("apt-config")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let is_local = |line: &&str| {
-        !line.starts_with("Acquire::IndexTargets") && !line.starts_with("Acquire::cdrom")
-    };
-    Ok(text
-        .lines()
-        .filter(is_local)
-        .map(|line| format!("{line}\n"))
-        .collect())
+    let mut settings = String::new();
+    for line in text.lines() {
+        if !line.starts_with("Acquire::IndexTargets") && !line.starts_with("Acquire::cdrom") {
+            settings.push_str(line);
+            settings.push('\n');
+        }
+    }
+    Ok(settings)
 }
 
-/// The archive's index for one architecture, up to date when opened.
+/// Package lists of one architecture, updated when opened.
 pub(super) struct Archive {
     folder: PathBuf,
     arch: Arch,
@@ -108,6 +121,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
+    /// Fetches the package lists.
     pub(super) fn update(cache: &Cache, arch: Arch) -> Result<Self> {
         let folder = cache.folder(&format!("apt-{}", arch.name()))?;
         for part in ["state/lists/partial", "cache/archives/partial", "parts"] {
@@ -115,7 +129,7 @@ impl Archive {
         }
         fs::write(
             folder.join("sources.list"),
-            Mirrors::of_machine()?.sources_list(),
+            Mirrors::for_machine()?.sources_list(),
         )?;
         let archive = Self {
             folder,
@@ -131,7 +145,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The newest version of a package, backports included.
+    /// Returns the newest version of a package, backports included.
     pub(super) fn newest(&self, package: &str) -> Result<Option<String>> {
         let output = self
             .apt("apt-cache")
@@ -146,32 +160,33 @@ impl Archive {
         Ok(first_version(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Downloads a package into a folder and gives the file.
+    /// Downloads a package into a folder, and returns its file.
     pub(super) fn download(&self, package: &str, version: &str, folder: &Path) -> Result<PathBuf> {
         let mut apt = self.apt("apt-get");
         apt.args(["download", &format!("{package}={version}")])
             .current_dir(folder);
         watched(&mut apt, &self.log, |_| ())?;
-        let is_wanted = |path: &PathBuf| {
+        let start = format!("{package}_");
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
-        };
-        let mut files = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-        files
-            .find(is_wanted)
-            .with_context(|| format!("{package} is not in {}", folder.display()))
+            if name.starts_with(&start) && name.ends_with(".deb") {
+                return Ok(path);
+            }
+        }
+        bail!("{package} is not in {}", folder.display())
     }
 
     fn apt(&self, program: &str) -> Command {
         let mut command = dying_with_us(program);
-        let file = |name: &str| self.folder.join(name).display().to_string();
+        let folder = self.folder.display();
         let options = [
-            format!("Dir::State={}", file("state")),
-            format!("Dir::Cache={}", file("cache")),
-            format!("Dir::Etc::sourcelist={}", file("sources.list")),
-            format!("Dir::Etc::sourceparts={}", file("parts")),
+            format!("Dir::State={folder}/state"),
+            format!("Dir::Cache={folder}/cache"),
+            format!("Dir::Etc::sourcelist={folder}/sources.list"),
+            format!("Dir::Etc::sourceparts={folder}/parts"),
             "Dir::Etc::preferences=/dev/null".into(),
-            format!("Dir::Etc::preferencesparts={}", file("parts")),
+            format!("Dir::Etc::preferencesparts={folder}/parts"),
             format!("APT::Architecture={}", self.arch.debian()),
             format!("APT::Architectures={}", self.arch.debian()),
             "APT::Sandbox::User=root".into(),

@@ -1,6 +1,7 @@
-//! The cache: finished pieces (kernel, root file system, disks), each in a folder named by a hash
-//! of its inputs. A piece is made in `NAME.partial` and renamed when whole, so that a folder with a
-//! piece's name is never half of one.
+//! The cache: kernel, root file system and disks, each in a folder named by a hash of its inputs.
+//!
+//! An entry is made in `NAME.partial` and renamed when complete, so that a folder with an entry's
+//! name is always complete.
 
 use std::env;
 use std::fs::{self, File};
@@ -11,36 +12,26 @@ use anyhow::{Context, Result, bail};
 use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock, fsync, syncfs};
 
-/// Hexadecimal digits of a key.
+/// Number of hexadecimal digits of a key.
 const KEY_DIGITS: usize = 12;
 
-/// The cache's folder.
+/// The folder of the cache.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     root: PathBuf,
 }
 
-/// A lock, held as long as this lives.
+/// A file lock, held until drop.
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Cache {
-    /// Opens `$PASSTHRU_LAB`, else `passthru/lab` in `$XDG_CACHE_HOME` or ~/.cache; makes it if
-    /// need be.
+    /// Opens `$PASSTHRU_LAB`, or else `passthru/lab` in `$XDG_CACHE_HOME` or ~/.cache. Makes the
+    /// folder if it is missing.
     pub(super) fn open() -> Result<Self> {
-        let folder = |name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let default = || {
-            let caches =
-                folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-            Some(caches.join("passthru/lab"))
-        };
-        let root = folder("PASSTHRU_LAB")
-            .or_else(default)
+        let root = folder_variable("PASSTHRU_LAB")
+            .or_else(default_root)
             .context("none of PASSTHRU_LAB, XDG_CACHE_HOME, HOME is set")?;
         fs::create_dir_all(&root).with_context(|| format!("{}", root.display()))?;
         Ok(Self {
@@ -52,21 +43,21 @@ impl Cache {
         &self.root
     }
 
-    /// A folder of the cache, made if need be.
+    /// Returns a folder of the cache, made if it is missing.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
         fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
         Ok(path)
     }
 
-    /// The piece that these inputs make.
-    pub(super) fn piece(&self, name: &str, inputs: &[&str]) -> Piece {
-        Piece {
+    /// Returns the entry of a name and its inputs.
+    pub(super) fn entry(&self, name: &str, inputs: &[&str]) -> CacheEntry {
+        CacheEntry {
             path: self.root.join(format!("{name}-{}", key(inputs))),
         }
     }
 
-    /// Waits until no other setup works on this cache, and keeps others out.
+    /// Waits until no other setup works on this cache, and excludes others.
     pub(super) fn lock_for_setup(&self) -> Result<Lock> {
         let lock = self.lock_file("setup.lock")?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -76,7 +67,7 @@ impl Cache {
         Ok(Lock { _file: lock })
     }
 
-    /// Keeps pieces from being removed while they are used.
+    /// Excludes the removal of entries.
     pub(super) fn lock_for_use(&self) -> Result<Lock> {
         let lock = self.lock_file("use.lock")?;
         flock(&lock, FlockOperation::LockShared)?;
@@ -92,25 +83,24 @@ impl Cache {
         opened.with_context(|| format!("{}", path.display()))
     }
 
-    /// Pieces and leftovers that are none of `kept`.
-    pub(super) fn stale(&self, kept: &[Piece]) -> Result<Vec<PathBuf>> {
-        let is_kept = |path: &PathBuf| {
-            kept.iter()
-                .any(|piece| piece.path == path.with_extension(""))
-        };
+    /// Lists entries and leftovers that are not in `kept`.
+    pub(super) fn stale(&self, kept: &[CacheEntry]) -> Result<Vec<PathBuf>> {
         let mut stale = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if Piece::is_name(&entry.file_name().to_string_lossy()) && !is_kept(&entry.path()) {
-                stale.push(entry.path());
+        for file in fs::read_dir(&self.root)? {
+            let file = file?;
+            let path = file.path();
+            let base = path.with_extension("");
+            let is_kept = kept.iter().any(|entry| entry.path == base);
+            if CacheEntry::is_name(&file.file_name().to_string_lossy()) && !is_kept {
+                stale.push(path);
             }
         }
         stale.sort();
         Ok(stale)
     }
 
-    /// Removes pieces; refused while a virtual host runs from this cache.
-    pub(super) fn remove(&self, pieces: &[PathBuf]) -> Result<()> {
+    /// Removes entries. Fails while a virtual host runs from this cache.
+    pub(super) fn remove(&self, entries: &[PathBuf]) -> Result<()> {
         let lock = self.lock_file("use.lock")?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!(
@@ -118,49 +108,60 @@ impl Cache {
                 self.root.display()
             );
         }
-        pieces.iter().try_for_each(|path| remove(path))
+        entries.iter().try_for_each(|path| remove(path))
     }
 }
 
-/// A part of the virtual host, whole or not yet there.
+fn default_root() -> Option<PathBuf> {
+    let caches = folder_variable("XDG_CACHE_HOME");
+    let caches = caches.or_else(|| Some(folder_variable("HOME")?.join(".cache")));
+    Some(caches?.join("passthru/lab"))
+}
+
+fn folder_variable(name: &str) -> Option<PathBuf> {
+    let value = env::var_os(name)?;
+    (!value.is_empty()).then(|| value.into())
+}
+
+/// A part of the virtual host in the cache, complete or not.
 #[derive(Debug, Clone)]
-pub(super) struct Piece {
+pub(super) struct CacheEntry {
     path: PathBuf,
 }
 
-impl Piece {
+impl CacheEntry {
     const NAMES: [&str; 3] = ["kernel", "rootfs", "disks"];
 
-    /// Whether a file of the cache's folder has the name of a piece or of one in the making, to the
-    /// letter: the folder may hold what is not ours.
+    /// Returns whether a file name is that of an entry, or of one in the making. The cache's folder
+    /// may hold foreign files.
     fn is_name(name: &str) -> bool {
         let name = name
             .strip_suffix(".partial")
             .or_else(|| name.strip_suffix(".work"))
             .unwrap_or(name);
-        let is_key = |key: &str| {
-            key.len() == KEY_DIGITS && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        let Some((name, key)) = name.split_once('-') else {
+            return false;
         };
-        name.split_once('-')
-            .is_some_and(|(piece, key)| Self::NAMES.contains(&piece) && is_key(key))
+        let is_hexadecimal = key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        Self::NAMES.contains(&name) && key.len() == KEY_DIGITS && is_hexadecimal
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.path.exists()
     }
 
-    /// A folder for work that may go on after an interruption; goes away with [`Self::make`].
+    /// Returns a folder for work that survives an interruption. [`Self::make`] removes it.
     pub(super) fn work(&self) -> Result<PathBuf> {
         let path = self.path.with_extension("work");
         fs::create_dir_all(&path)?;
         Ok(path)
     }
 
-    /// Makes the piece: `fill` fills an empty folder, which then gets the piece's name.
+    /// Makes the entry: `fill` fills an empty folder, which then gets the entry's name.
     pub(super) fn make(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let partial = self.path.with_extension("partial");
         remove(&partial)?;
@@ -212,19 +213,19 @@ mod tests {
     #[test]
     fn failed_entry_is_incomplete_and_starts_empty() {
         let (_folder, cache) = cache();
-        let piece = cache.piece("kernel", &["a"]);
-        let failed = piece.make(|partial| {
+        let entry = cache.entry("kernel", &["a"]);
+        let failed = entry.make(|partial| {
             fs::write(partial.join("half"), "")?;
             bail!("killed")
         });
-        assert!(failed.is_err() && !piece.is_whole());
-        piece
+        assert!(failed.is_err() && !entry.is_complete());
+        entry
             .make(|partial| Ok(fs::write(partial.join("image"), "")?))
             .unwrap();
         assert!(
-            piece.is_whole()
-                && piece.path().join("image").exists()
-                && !piece.path().join("half").exists()
+            entry.is_complete()
+                && entry.path().join("image").exists()
+                && !entry.path().join("half").exists()
         );
     }
 
@@ -238,15 +239,13 @@ mod tests {
     #[test]
     fn entries_of_keys_not_in_use_are_stale() {
         let (_folder, cache) = cache();
-        let (old, new) = (
-            cache.piece("kernel", &["old"]),
-            cache.piece("kernel", &["new"]),
-        );
-        for piece in [&old, &new] {
-            piece.make(|_| Ok(())).unwrap();
+        let old = cache.entry("kernel", &["old"]);
+        let new = cache.entry("kernel", &["new"]);
+        for entry in [&old, &new] {
+            entry.make(|_| Ok(())).unwrap();
         }
         cache.folder("runs").unwrap();
-        // What is not ours, whatever it is called.
+        // Foreign files with similar names.
         for name in [
             "kernel-patches",
             "disks-backup",
@@ -258,16 +257,16 @@ mod tests {
         let stale = cache.stale(std::slice::from_ref(&new)).unwrap();
         assert_eq!(stale, [old.path().to_owned()]);
         cache.remove(&stale).unwrap();
-        assert!(!old.is_whole() && new.is_whole());
+        assert!(!old.is_complete() && new.is_complete());
     }
 
     #[test]
     fn nothing_is_removed_while_in_use() {
         let (_folder, cache) = cache();
-        let piece = cache.piece("disks", &[]);
-        piece.make(|_| Ok(())).unwrap();
+        let entry = cache.entry("disks", &[]);
+        entry.make(|_| Ok(())).unwrap();
         let _lock = cache.lock_for_use().unwrap();
-        assert!(cache.remove(&[piece.path().to_owned()]).is_err());
-        assert!(piece.is_whole());
+        assert!(cache.remove(&[entry.path().to_owned()]).is_err());
+        assert!(entry.is_complete());
     }
 }

@@ -1,5 +1,5 @@
-//! Long-running programs of a setup: their output goes to a log and is watched line by line, and
-//! they die with us.
+//! Long-running programs of a setup, which end with this program. Their output is logged and
+//! watched.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -10,27 +10,27 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// How many lines of a failed program's output are shown.
+/// Number of lines shown of a failed program's output.
 const SHOWN: usize = 20;
 
-/// A command that is killed when this program ends, however it ends.
+/// Returns a command that is killed when this program ends, however it ends.
 pub(super) fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// A command in namespaces of its own: what it mounts goes away with it, and whatever it started
-/// dies with it.
+/// Returns a command in mount and pid namespaces of its own. Its mounts and processes end with it.
 pub(super) fn contained() -> Command {
     let mut command = dying_with_us("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL"]);
     command
 }
 
-/// Runs a command without input; appends its output to `log` and gives each line to `watch`.
+/// Runs a command without input, appends its output to `log`, and passes each line to `watch`.
 ///
-/// Its failure is an error with the last lines of the output.
+/// # Errors
+/// If the command fails, with the last lines of its output.
 pub(super) fn watched(
     command: &mut Command,
     log: &Path,

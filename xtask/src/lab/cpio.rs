@@ -1,6 +1,6 @@
-//! Writes cpio archives in the `newc` format, which the kernel takes as an initrd. Not a reader.
+//! A writer of cpio archives in the `newc` format, which the kernel takes as an initrd.
 
-/// An archive that is being put together.
+/// An archive in the making.
 #[derive(Default)]
 pub(super) struct Cpio {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The virtual host's disks, as every boot finds them: boots write to temporary overlays only.
+//! Disks of the virtual host. A boot writes to temporary overlays only.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,48 +7,49 @@ use anyhow::{Result, ensure};
 use hmac_sha256::Hash;
 use passthru_lab::devices;
 
-use super::cache::{Cache, Piece};
+use super::cache::{Cache, CacheEntry};
 use super::rootfs::Rootfs;
 
-/// Goes up when this file makes other disks.
+/// Revision of this file. Increase it when the file makes different disks.
 const REVISION: &str = "2";
 
 const DATA_BYTES: u64 = 64 << 20;
 const CMB_BYTES: u64 = 16 << 20;
 const MULTIPATH_BYTES: u64 = 16 << 20;
 
-/// The disks' image files.
+/// Image files of the disks.
 #[derive(Debug, Clone)]
 pub(super) struct Disks {
-    /// For assignment, contents known.
+    /// Disk for assignment, of known contents.
     pub(super) assigned: PathBuf,
-    /// The virtual host's own: ext4.
+    /// The virtual host's own disk: ext4.
     pub(super) data: PathBuf,
-    /// Of the NVMe with a controller memory buffer: zeros.
+    /// Disk of the NVMe controller with a memory buffer: zeros.
     pub(super) cmb: PathBuf,
-    /// Of the two controllers of one subsystem: zeros.
+    /// Disk of two controllers of one subsystem: zeros.
     pub(super) multipath: PathBuf,
 }
 
 impl Disks {
-    pub(super) fn new(piece: &Piece) -> Self {
-        let file = |name| piece.path().join(name);
+    pub(super) fn new(entry: &CacheEntry) -> Self {
+        let folder = entry.path();
         Self {
-            assigned: file("assigned.raw"),
-            data: file("data.raw"),
-            cmb: file("cmb.raw"),
-            multipath: file("multipath.raw"),
+            assigned: folder.join("assigned.raw"),
+            data: folder.join("data.raw"),
+            cmb: folder.join("cmb.raw"),
+            multipath: folder.join("multipath.raw"),
         }
     }
 }
 
-pub(super) fn piece(cache: &Cache) -> Piece {
-    cache.piece("disks", &[REVISION, devices::NVME_SHA256])
+/// Returns the cache entry of the disks.
+pub(super) fn entry(cache: &Cache) -> CacheEntry {
+    cache.entry("disks", &[REVISION, devices::NVME_SHA256])
 }
 
-/// Makes the disks, with the root file system's mke2fs.
-pub(super) fn build(piece: &Piece, rootfs: &Rootfs) -> Result<()> {
-    piece.make(|folder| {
+/// Makes the disks, with mke2fs of the root file system.
+pub(super) fn build(entry: &CacheEntry, rootfs: &Rootfs) -> Result<()> {
+    entry.make(|folder| {
         let contents = devices::nvme_contents();
         let sum: String = Hash::hash(&contents)
             .iter()

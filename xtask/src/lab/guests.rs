@@ -1,17 +1,19 @@
-//! `cargo xtask lab loop`: many small guests one after the other, to learn how often one is lost to
-//! the emulation.
+//! `cargo xtask lab loop`: many small guests in a row, to measure how often the emulation loses
+//! one.
 
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::MachineArgs;
-use super::boot::{Input, Job, Outcome, boot};
+use super::args::MachineArgs;
+use super::boot::boot;
+use super::job::{Input, Job};
+use super::outcome::Outcome;
 use super::setup::Lab;
 use super::streams::Record;
 
-/// Time that the virtual host may take to report on a guest that stands still.
+/// Time that the virtual host needs to report a stuck guest, in seconds.
 const REPORTING: u64 = 120;
 
 #[derive(clap::Args)]
@@ -29,7 +31,7 @@ pub(crate) struct Args {
     patience: u64,
 }
 
-/// Runs the guests; fails when one of them was lost.
+/// Runs the guests. Returns 1 if one was lost.
 pub(super) fn run(args: &Args) -> Result<u8> {
     let lab = Lab::ready(&args.machine)?;
     let mut tally = Tally::default();
@@ -71,7 +73,7 @@ fn job(args: &Args, record: &Record, first: u32) -> Result<Job> {
     })
 }
 
-/// Numbers of guests by their end.
+/// Number of guests by their end.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     ended: u32,
@@ -79,12 +81,12 @@ struct Tally {
     failed: u32,
     /// Guests in which the emulator of the virtual host died.
     died: u32,
-    /// Guests in which all of the virtual host stood still.
+    /// Guests in which the whole virtual host got stuck.
     host_stood_still: u32,
 }
 
 impl Tally {
-    /// Adds what `lab/loop` printed.
+    /// Counts the guests in the output of `lab/loop`.
     fn read(&mut self, output: &str) {
         for line in output.lines() {
             let Some((_, end)) = line
@@ -139,7 +141,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Returns the 95 % confidence interval (Wilson's) of a rate that was seen as `hits` of `count`.
+/// Returns the 95 % confidence interval (Wilson) of a rate observed as `hits` of `count`.
 fn interval(hits: u32, count: u32) -> (f64, f64) {
     const Z: f64 = 1.96;
     let count = f64::from(count);

@@ -1,5 +1,5 @@
-//! The two initrds, made anew for each boot from the scripts in `lab/`: the virtual host's and the
-//! small guest's.
+//! The initrds of the virtual host and of the small guest, made for each boot from scripts in
+//! `lab/`.
 
 use std::fs;
 use std::io::Write;
@@ -12,12 +12,11 @@ use super::cpio::Cpio;
 use super::rootfs::Rootfs;
 use crate::cargo;
 
-/// Writes a gzipped initrd of a static busybox and a script of `lab/` as /init.
+/// Writes a gzipped initrd of a static busybox, with a script of `lab/` as /init.
 pub(super) fn write(rootfs: &Rootfs, script: &str, to: &Path) -> Result<()> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("{}", path.display()));
     let busybox = read(&rootfs.path.join("usr/bin/busybox"))?;
     let init = read(&cargo::root().join("lab").join(script))?;
-    // The kernel's targets look for etc/target, and complain without it.
+    // The kernel's targets warn without etc/target.
     let folders = ["bin", "dev", "etc", "etc/target", "proc", "sys", "tmp"];
     let archive = folders.into_iter().fold(Cpio::default(), Cpio::folder);
     let archive = archive
@@ -25,6 +24,10 @@ pub(super) fn write(rootfs: &Rootfs, script: &str, to: &Path) -> Result<()> {
         .program("init", &init)
         .finish();
     gzip(&archive, to)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{}", path.display()))
 }
 
 fn gzip(bytes: &[u8], to: &Path) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The virtual host's kernel: built from Debian's source package with the configuration and the
-//! patches in `lab/kernel`.
+//! The virtual host's kernel, built from Debian's source with the configuration and patches in
+//! `lab/kernel`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 
 use super::arch::Arch;
 use super::archive::Archive;
-use super::cache::{Cache, Piece};
+use super::cache::{Cache, CacheEntry};
 use super::child::{dying_with_us, watched};
 use super::progress::Step;
 use crate::cargo;
 
-/// A series of Linux that the lab's configuration is made for.
+/// A series of Linux that the lab's configuration supports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Linux {
     #[value(name = "7.2")]
@@ -26,7 +26,7 @@ pub(crate) enum Linux {
 }
 
 impl Linux {
-    /// Returns the name of Debian's package with the source.
+    /// Returns the Debian package of the source.
     pub(super) fn package(self) -> &'static str {
         match self {
             Self::V7_2 => "linux-source-7.2",
@@ -34,13 +34,13 @@ impl Linux {
         }
     }
 
-    /// Returns the series, `7.3`.
+    /// Returns the series, such as `7.3`.
     pub(super) fn series(self) -> &'static str {
         self.package().trim_start_matches("linux-source-")
     }
 }
 
-/// The exact source of a kernel.
+/// Exact source of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) linux: Linux,
@@ -48,41 +48,41 @@ pub(super) struct Source<'a> {
     pub(super) version: &'a str,
 }
 
-/// Goes up when this file builds another kernel from the same inputs.
+/// Revision of this file. Increase it when the file builds a different kernel from the same inputs.
 const REVISION: &str = "2";
 
-/// Programs that a build calls, about: the bar's length.
+/// Approximate number of commands of a build: the length of the progress bar.
 const BUILD_STEPS: u64 = 3400;
 
-/// Returns the piece that this tree's configuration and patches make of a source.
-pub(super) fn piece(cache: &Cache, arch: Arch, source: Source) -> Result<Piece> {
+/// Returns the cache entry of a source with this tree's configuration and patches.
+pub(super) fn entry(cache: &Cache, arch: Arch, source: Source) -> Result<CacheEntry> {
     let configuration = configuration(arch)?;
     let patches = patches()?;
     let mut inputs = vec![REVISION, arch.name(), source.version, &configuration];
     inputs.extend(patches.iter().map(|patch| patch.text.as_str()));
-    Ok(cache.piece("kernel", &inputs))
+    Ok(cache.entry("kernel", &inputs))
 }
 
-/// The bootable image in a whole piece.
-pub(super) fn image(piece: &Piece) -> PathBuf {
-    piece.path().join("vmlinuz")
+/// Returns the bootable image of a complete entry.
+pub(super) fn image(entry: &CacheEntry) -> PathBuf {
+    entry.path().join("vmlinuz")
 }
 
-/// Builds the kernel; goes on where an interrupted build of the same inputs stopped.
+/// Builds the kernel. Continues an interrupted build of the same inputs.
 pub(super) fn build(
-    piece: &Piece,
+    entry: &CacheEntry,
     cache: &Cache,
     arch: Arch,
     source: Source,
     log: &Path,
     step: &mut Step,
 ) -> Result<()> {
-    let work = piece.work()?;
+    let work = entry.work()?;
     let tree = work.join("tree");
     if !tree.exists() {
         step.detail("fetching the source");
-        let unpacked =
-            fetch(&Archive::update(cache, arch)?, source, &work, log).with_context(gone(source))?;
+        let unpacked = fetch(&Archive::update(cache, arch)?, source, &work, log)
+            .with_context(|| describe_lost_source(source))?;
         for patch in patches()? {
             step.detail(&format!("applying {}", patch.path.display()));
             apply(&patch, &unpacked, log)?;
@@ -103,7 +103,7 @@ pub(super) fn build(
             }
         },
     )?;
-    piece.make(|partial| {
+    entry.make(|partial| {
         fs::copy(tree.join(image), partial.join("vmlinuz"))?;
         fs::copy(tree.join(".config"), partial.join("config"))?;
         fs::copy(tree.join("System.map"), partial.join("System.map"))?;
@@ -111,18 +111,16 @@ pub(super) fn build(
     })
 }
 
-fn gone(source: Source) -> impl Fn() -> String {
-    let package = source.linux.package();
-    let version = source.version;
-    move || {
-        format!(
-            "{package} {version} can't be fetched; if the archive has another version by now, take that with \
-             `cargo xtask lab setup --update`, or give a kernel of your own with --kernel FILE"
-        )
-    }
+fn describe_lost_source(source: Source) -> String {
+    format!(
+        "{} {} can't be fetched; if the archive has another version by now, take that with \
+         `cargo xtask lab setup --update`, or give a kernel of your own with --kernel FILE",
+        source.linux.package(),
+        source.version
+    )
 }
 
-/// Unpacks the source in a folder of `work` and returns that folder.
+/// Unpacks the source into a folder of `work`, and returns that folder.
 fn fetch(archive: &Archive, source: Source, work: &Path, log: &Path) -> Result<PathBuf> {
     let name = source.linux.package();
     let package = archive.download(name, source.version, work)?;
@@ -153,7 +151,7 @@ fn fetch(archive: &Archive, source: Source, work: &Path, log: &Path) -> Result<P
     Ok(unpacked.join(name))
 }
 
-/// A change of the kernel's source: `lab/kernel/*.patch`.
+/// A patch of the kernel's source: `lab/kernel/*.patch`.
 struct Patch {
     path: PathBuf,
     text: String,
@@ -171,11 +169,12 @@ fn patches() -> Result<Vec<Patch>> {
             .is_some_and(|extension| extension == "patch")
     });
     paths.sort();
-    let read = |path: PathBuf| {
+    let mut patches = Vec::new();
+    for path in paths {
         let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-        Ok(Patch { path, text })
-    };
-    paths.into_iter().map(read).collect()
+        patches.push(Patch { path, text });
+    }
+    Ok(patches)
 }
 
 fn apply(patch: &Patch, tree: &Path, log: &Path) -> Result<()> {
@@ -187,8 +186,7 @@ fn apply(patch: &Patch, tree: &Path, log: &Path) -> Result<()> {
     watched(&mut command, log, |_| ())
 }
 
-/// Merges the configuration over tinyconfig, unless the tree has that already, and checks that all
-/// of it holds.
+/// Merges the configuration over tinyconfig, unless the tree has it already, and checks the result.
 fn configure(tree: &Path, arch: Arch, log: &Path) -> Result<()> {
     let config = tree.join(".config");
     let wanted = configuration(arch)?;
@@ -218,17 +216,20 @@ fn configure(tree: &Path, arch: Arch, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lines asked for that a finished configuration does not hold.
+/// Returns the requested lines that a finished configuration does not hold.
 fn dropped<'a>(wanted: &'a str, config: &str) -> Vec<&'a str> {
-    let holds = |line: &str| match line.strip_suffix("=n") {
-        Some(symbol) => !config.lines().any(|set| {
-            set.strip_prefix(symbol)
-                .is_some_and(|rest| rest.starts_with('='))
-        }),
-        None => config.lines().any(|set| set == line),
+    let requested = wanted.lines().filter(|line| line.starts_with("CONFIG_"));
+    requested.filter(|line| !holds(config, line)).collect()
+}
+
+/// Returns whether a finished configuration holds a requested line. `=n` means that the symbol is
+/// not set.
+fn holds(config: &str, line: &str) -> bool {
+    let Some(symbol) = line.strip_suffix("=n") else {
+        return config.lines().any(|set| set == line);
     };
-    let asked = wanted.lines().filter(|line| line.starts_with("CONFIG_"));
-    asked.filter(|line| !holds(line)).collect()
+    let start = format!("{symbol}=");
+    !config.lines().any(|set| set.starts_with(&start))
 }
 
 fn configuration(arch: Arch) -> Result<String> {

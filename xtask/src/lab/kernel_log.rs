@@ -1,15 +1,15 @@
-//! The virtual host's kernel log: kept in a file, and shown when something failed.
+//! [`KernelLog`]: the log of the virtual host's kernel, shown after a failure.
 
 use std::fs;
 use std::path::Path;
 
-/// What init writes before the job.
+/// Line that init writes before the job.
 const JOB_BEGINS: &str = "passthru-lab: the job begins";
 
-/// How many lines are shown.
+/// Number of lines shown.
 const SHOWN: usize = 25;
 
-/// Words by which the kernel tells of its own faults.
+/// Words by which the kernel reports its own faults.
 const FAULTS: &[&str] = &[
     "BUG:",
     "WARNING:",
@@ -19,13 +19,13 @@ const FAULTS: &[&str] = &[
     "Call Trace:",
 ];
 
-/// A kernel log as it was when read.
+/// A kernel log, as read at one moment.
 pub(super) struct KernelLog {
     text: String,
 }
 
 impl KernelLog {
-    /// Reads what is there of a log; nothing is as good as an empty one.
+    /// Reads a log; a missing one counts as empty.
     pub(super) fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap_or_default();
         Self {
@@ -33,18 +33,19 @@ impl KernelLog {
         }
     }
 
-    /// Whether the boot came as far as the job.
+    /// Returns whether the boot reached the job.
     pub(super) fn booted(&self) -> bool {
         self.text.contains(JOB_BEGINS)
     }
 
-    /// Whether the kernel tells of a fault of its own.
+    /// Returns whether the kernel reports a fault of its own.
     pub(super) fn has_fault(&self) -> bool {
         FAULTS.iter().any(|fault| self.text.contains(fault))
     }
 
-    /// The last lines since the job began; of the boot, when it did not come so far; around the
-    /// first fault, if any.
+    /// Returns the lines to show: those around the first fault, or else the last ones.
+    ///
+    /// Of a completed boot, only lines since the begin of the job are shown.
     pub(super) fn tail(&self) -> Vec<&str> {
         let lines: Vec<_> = self.text.lines().collect();
         let first_fault = lines

@@ -1,5 +1,4 @@
-//! The outer QEMU's command line: the virtual host as a machine, its devices at the addresses of
-//! `passthru_lab::devices`.
+//! The outer QEMU's command line, with devices at the addresses of `passthru_lab::devices`.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +11,7 @@ use super::disks::Disks;
 use super::rootfs::Rootfs;
 use super::tsc;
 
-/// How the virtual host is run.
+/// Accelerator of the virtual host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Accel {
     /// Emulated in software: works everywhere
@@ -23,26 +22,26 @@ pub(crate) enum Accel {
     Kvm,
 }
 
-/// Descriptor numbers under which QEMU inherits the channels of a job.
+/// A channel of a job, as inherited by QEMU.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Channel {
-    /// The virtio-serial port's name, by which init finds it.
+    /// Name of the virtio-serial port, by which init finds the channel.
     pub(super) name: &'static str,
     pub(super) fd: i32,
 }
 
-/// All that a boot is made of.
+/// A virtual host to boot.
 pub(super) struct Machine<'a> {
     pub(super) arch: Arch,
     pub(super) accel: Accel,
     pub(super) memory_mib: u32,
-    /// More words of the kernel's command line.
+    /// More words for the kernel's command line.
     pub(super) append: &'a str,
     pub(super) kernel: &'a Path,
     pub(super) initrd: &'a Path,
     pub(super) rootfs: &'a Rootfs,
     pub(super) disks: &'a Disks,
-    /// 9p shares, read-only: tag and folder.
+    /// Read-only 9p shares: tag and folder.
     pub(super) shares: &'a [(&'a str, &'a Path)],
     pub(super) channels: &'a [Channel],
     /// Whether the job has the terminal.
@@ -51,7 +50,7 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// The command that runs the machine.
+    /// Returns the command that runs the machine.
     pub(super) fn command(&self) -> Result<Command> {
         let mut line = Line {
             command: self.rootfs.qemu(),
@@ -93,13 +92,12 @@ impl Machine<'_> {
     }
 
     fn boot(&self, line: &mut Line) -> Result<()> {
-        let tsc = tsc::khz()
-            .filter(|_| self.accel != Accel::Kvm)
-            .map(|khz| format!("tsc_early_khz={khz} "));
-        let tsc = tsc.unwrap_or_default();
-        // Ticks come by themselves, each CPU its own: an emulated one-shot timer whose interrupt
-        // was lost while a guest ran (seen once in some hundred guests) would leave the whole
-        // machine waiting for ever.
+        let tsc = match tsc::khz() {
+            Some(khz) if self.accel != Accel::Kvm => format!("tsc_early_khz={khz} "),
+            _ => String::new(),
+        };
+        // Periodic ticks: while a guest runs, the emulation sometimes loses the interrupt of a
+        // one-shot timer (once in some hundred guests). The whole machine would then wait forever.
         let ticks = "nohz=off highres=off";
         let fixed = "console=ttyS0 panic=-1 intel_iommu=on scsi_debug.add_host=0";
         let more = self.append;
@@ -116,7 +114,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// What the lab itself needs: shares, channels, randomness.
+    /// Adds the lab's own devices: shares, channels, randomness.
     fn plumbing(&self, line: &mut Line) -> Result<()> {
         for (tag, path) in self.shares {
             let options = "security_model=none,readonly=on,multidevs=remap";
@@ -199,7 +197,7 @@ impl Machine<'_> {
     }
 }
 
-/// A network of the emulator that leads nowhere but to a service that sends back what it gets.
+/// Returns a network that leads only to a TCP service that echoes.
 fn peer_network() -> String {
     let service = format!(
         "guestfwd=tcp:{}:{}-cmd:cat",
@@ -227,7 +225,7 @@ impl Line {
         self.option("-device", device);
     }
 
-    /// A device behind a root port of a second host bridge, which the IOMMU leaves out.
+    /// Adds a device behind a root port of a second host bridge, which bypasses the IOMMU.
     fn without_iommu(&mut self, address: &str, device: &str) {
         let root = bus(address) - 1;
         let port = bus(address);
@@ -240,8 +238,10 @@ impl Line {
         self.device(&format!("{device},bus=port{port}"));
     }
 
-    /// A device behind a root port of its own. The firmware numbers the ports' buses by their
-    /// slots, so the port of bus n sits at a slot that grows with n.
+    /// Adds a device behind a root port of its own.
+    ///
+    /// The firmware numbers the ports' buses by slot, so the slot of the port of bus n grows with
+    /// n.
     fn behind_port(&mut self, address: &str, device: &str) {
         let bus = bus(address);
         let slot = FIRST_PORT_SLOT + bus;
@@ -252,12 +252,13 @@ impl Line {
     }
 }
 
-/// Of the ports' links, in GT/s. After the reset of a bus, the kernel waits for the link of a
-/// faster port to say that it is up again, which QEMU's never does; then the reset counts as
-/// failed.
+/// Speed of the ports' links, in GT/s.
+///
+/// After a bus reset, the kernel waits for the link of a faster port to report that it is up.
+/// QEMU's link never does, and the reset would count as failed.
 const SPEED: u8 = 5;
 
-/// Root ports come after the virtual host's own devices.
+/// Base slot of the root ports, above the virtual host's own devices.
 const FIRST_PORT_SLOT: u8 = 0x10;
 
 fn bus(address: &str) -> u8 {
@@ -268,14 +269,14 @@ fn slot(address: &str) -> String {
     format!("{:#x}", part(address, 2))
 }
 
-/// Part n of an address DOMAIN:BUS:SLOT.FUNCTION.
+/// Returns the number n of an address DOMAIN:BUS:SLOT.FUNCTION.
 fn part(address: &str, n: usize) -> u8 {
     let part = address.split([':', '.']).nth(n);
     part.and_then(|part| u8::from_str_radix(part, 16).ok())
         .unwrap_or_default()
 }
 
-/// A path as a value among QEMU's options, where a comma is doubled.
+/// Returns a path as a value among QEMU's options, where commas are doubled.
 fn value(path: &Path) -> Result<String> {
     let text = path
         .to_str()

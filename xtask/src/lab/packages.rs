@@ -1,4 +1,4 @@
-//! Debian packages that a setup needs on the machine itself.
+//! Debian packages that a setup needs on this machine.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 
 use super::child::watched;
 
-/// What the root file system is made with.
+/// Packages that make the root file system.
 const FOR_ROOTFS: &[&str] = &["debian-archive-keyring", "debootstrap", "util-linux"];
 
-/// What the kernel is built with.
+/// Packages that build the kernel.
 const FOR_KERNEL: &[&str] = &[
     "bc",
     "bison",
@@ -26,7 +26,7 @@ const FOR_KERNEL: &[&str] = &[
     "xz-utils",
 ];
 
-/// The packages that are missing on this machine.
+/// Lists the packages that are not installed.
 pub(super) fn missing(kernel: bool) -> Vec<&'static str> {
     let needed = FOR_ROOTFS
         .iter()
@@ -37,7 +37,7 @@ pub(super) fn missing(kernel: bool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The command that installs packages.
+/// Returns the command that installs packages.
 pub(super) fn install_command(packages: &[&str]) -> String {
     format!(
         "apt-get install --no-install-recommends {}",
@@ -45,19 +45,11 @@ pub(super) fn install_command(packages: &[&str]) -> String {
     )
 }
 
-/// Installs packages; needs root.
+/// Installs packages, as root.
 pub(super) fn install(packages: &[&str], log: &Path, mut watch: impl FnMut(&str)) -> Result<()> {
-    let mut apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        // On a machine that has just booted, apt may be busy with itself.
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-o", "DPkg::Lock::Timeout=300"])
-            .args(arguments);
-        watched(&mut command, log, &mut watch)
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
+    watched(&mut apt_get(&["update"]), log, &mut watch)?;
+    let mut install = apt_get(&["install", "--yes", "--no-install-recommends"]);
+    watched(install.args(packages), log, &mut watch)?;
     let missing: Vec<_> = packages
         .iter()
         .filter(|package| !is_installed(package))
@@ -66,6 +58,16 @@ pub(super) fn install(packages: &[&str], log: &Path, mut watch: impl FnMut(&str)
         bail!("still missing after the installation: {missing:?}");
     }
     Ok(())
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    // A machine that has just booted may run apt by itself.
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-o", "DPkg::Lock::Timeout=300"])
+        .args(arguments);
+    command
 }
 
 fn is_installed(package: &str) -> bool {

@@ -1,5 +1,5 @@
-//! Exact versions of the packages that decide what the virtual host is: looked up once, then kept
-//! in the cache until an update is asked for.
+//! Versions of the packages that determine the virtual host. They are recorded in the cache until
+//! an update.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::cache::Cache;
 
-/// The recorded versions by package.
+/// Recorded versions by package.
 #[derive(Debug)]
 pub(super) struct Pins {
     path: PathBuf,
@@ -34,7 +34,7 @@ impl Pins {
         self.versions.get(package).map(String::as_str)
     }
 
-    /// Records a version, at once and for good.
+    /// Records a version, durably.
     pub(super) fn set(&mut self, package: &str, version: &str) -> Result<()> {
         self.versions.insert(package.to_owned(), version.to_owned());
         let new = self.path.with_extension("new");

@@ -1,15 +1,16 @@
-//! Progress of a setup on stderr: step n of m, time elapsed, and a bar where a count is known;
-//! plain lines when stderr is no terminal.
+//! Progress of a setup on stderr: the step, the time elapsed, and a bar if a count is known.
+//!
+//! Without a terminal, plain lines are printed.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a plain line tells how far a step is.
+/// Interval of plain lines about one step.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
-/// The steps of a setup.
+/// Steps of a setup.
 pub(super) struct Progress {
     steps: usize,
     step: usize,
@@ -42,7 +43,7 @@ impl Progress {
     }
 }
 
-/// A step that runs; [`Step::done`] ends it.
+/// A step that runs until [`Step::done`].
 pub(super) struct Step {
     title: String,
     bar: ProgressBar,
@@ -52,7 +53,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Says how much there is to count from here on.
+    /// Sets the total count.
     pub(super) fn expect(&self, total: u64) {
         self.bar.set_length(total);
         self.bar.set_style(style(
@@ -72,7 +73,8 @@ impl Step {
         }
         if !self.terminal && self.told.elapsed() > PLAIN_EVERY {
             self.told = Instant::now();
-            let (count, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            let count = self.bar.position();
+            let total = self.bar.length().unwrap_or_default();
             eprintln!(
                 "{}: {count} of {total}, {} s",
                 self.title,
@@ -81,7 +83,7 @@ impl Step {
         }
     }
 
-    /// Shows what is being done now.
+    /// Shows the current activity.
     pub(super) fn detail(&self, text: &str) {
         self.bar.set_message(text.trim().to_owned());
     }

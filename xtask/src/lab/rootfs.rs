@@ -1,6 +1,7 @@
-//! The virtual host's root file system: a minimal Debian with QEMU from backports. The outer QEMU
-//! runs from it too, through its own loader, so that the machine needs none and running the lab
-//! needs no root.
+//! The virtual host's root file system: a minimal Debian with QEMU from backports.
+//!
+//! The outer QEMU runs from it too, with its own loader. The machine thus needs no QEMU, and
+//! running the lab needs no root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,17 +12,18 @@ use anyhow::{Context, Result};
 
 use super::arch::Arch;
 use super::archive::{self, Mirrors, SUITE};
-use super::cache::{Cache, Piece};
+use super::cache::{Cache, CacheEntry};
 use super::child::{contained, dying_with_us, watched};
 use super::progress::Step;
 
-/// Goes up when this file makes another root file system from the same inputs.
+/// Revision of this file. Increase it when the file makes a different root file system from the
+/// same inputs.
 const REVISION: &str = "2";
 
-/// QEMU's version that the lab is made for; an older one is mentioned.
+/// Version of QEMU that the lab is made for. An older one causes a warning.
 const QEMU_WANTED: (u32, u32) = (11, 1);
 
-/// Packages built from QEMU's source, besides the emulator of the virtual host's own architecture.
+/// Packages of QEMU's source, besides the emulator of the virtual host's architecture.
 const QEMU_PACKAGES: &[&str] = &[
     "qemu-system-arm",
     "qemu-system-common",
@@ -30,7 +32,7 @@ const QEMU_PACKAGES: &[&str] = &[
     "qemu-utils",
 ];
 
-/// Packages besides QEMU and firmware of the virtual host's own architecture.
+/// Packages besides QEMU and the firmware of the virtual host's architecture.
 const PACKAGES: &[&str] = &[
     "btrfs-progs",
     "busybox-static",
@@ -59,7 +61,7 @@ const PACKAGES: &[&str] = &[
     "wireguard-tools",
 ];
 
-/// Of no use on the virtual host.
+/// Folders that the virtual host does not need.
 const DROPPED: &[&str] = &[
     "usr/share/doc",
     "usr/share/man",
@@ -69,8 +71,8 @@ const DROPPED: &[&str] = &[
     "var/cache/apt",
 ];
 
-/// The root file system with a version of QEMU.
-pub(super) fn piece(cache: &Cache, arch: Arch, qemu: &str) -> Piece {
+/// Returns the cache entry of a root file system with a version of QEMU.
+pub(super) fn entry(cache: &Cache, arch: Arch, qemu: &str) -> CacheEntry {
     let mut inputs = vec![REVISION, SUITE, arch.name(), arch.qemu_package(), qemu];
     inputs.extend(
         arch.firmware_packages()
@@ -78,19 +80,19 @@ pub(super) fn piece(cache: &Cache, arch: Arch, qemu: &str) -> Piece {
             .chain(QEMU_PACKAGES)
             .chain(PACKAGES),
     );
-    cache.piece("rootfs", &inputs)
+    cache.entry("rootfs", &inputs)
 }
 
-/// Makes the root file system; needs root.
+/// Makes the root file system, as root.
 pub(super) fn build(
-    piece: &Piece,
+    entry: &CacheEntry,
     arch: Arch,
     qemu: &str,
     log: &Path,
     step: &mut Step,
 ) -> Result<()> {
-    let mirrors = Mirrors::of_machine()?;
-    piece.make(|root| {
+    let mirrors = Mirrors::for_machine()?;
+    entry.make(|root| {
         fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
         step.detail("debootstrap");
         let mut debootstrap = contained();
@@ -113,11 +115,11 @@ pub(super) fn build(
     })
 }
 
-/// Frees the zeros at the end of firmware images for aarch64, hundreds of MiB.
+/// Frees the zeros at the end of the firmware images for aarch64: hundreds of MiB.
 fn dig_holes(root: &Path, log: &Path) -> Result<()> {
     for entry in fs::read_dir(root.join("usr/share/AAVMF"))? {
         let image = entry?;
-        // A link could lead out of this root.
+        // A link could lead out of the root file system.
         if image.file_type()?.is_file() {
             watched(
                 dying_with_us("fallocate")
@@ -131,7 +133,7 @@ fn dig_holes(root: &Path, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the new root the machine's way to the archive, and keeps services from starting.
+/// Gives the new root this machine's access to the archive, and keeps services from starting.
 fn prepare(root: &Path, mirrors: &Mirrors) -> Result<()> {
     let policy = root.join("usr/sbin/policy-rc.d");
     fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
@@ -147,7 +149,7 @@ fn prepare(root: &Path, mirrors: &Mirrors) -> Result<()> {
     Ok(())
 }
 
-/// What the machine may need to reach the archive: credentials, its certificates, name resolution.
+/// Files by which the machine reaches the archive: credentials, certificates, name resolution.
 const ACCESS_FILES: &[&str] = &[
     "etc/apt/auth.conf",
     "etc/apt/auth.conf.d",
@@ -171,24 +173,9 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn install(root: &Path, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> Result<()> {
-    let apt = |arguments: &[String]| {
-        let mut command = contained();
-        command
-            .arg("--root")
-            .arg(root)
-            .args(["--mount-proc=/proc", "apt-get"])
-            .args(arguments);
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command
-    };
     step.detail("fetching package lists");
-    watched(
-        &mut apt(&["update".into(), "--error-on=any".into()]),
-        log,
-        |_| (),
-    )?;
+    let mut update = apt_get_in(root);
+    watched(update.args(["update", "--error-on=any"]), log, |_| ())?;
     let backports = format!("--target-release={SUITE}-backports");
     let mut arguments: Vec<String> = ["install", "--yes", "--no-install-recommends", &backports]
         .map(Into::into)
@@ -203,10 +190,23 @@ fn install(root: &Path, arch: Arch, qemu: &str, log: &Path, step: &mut Step) -> 
             .chain(arch.firmware_packages())
             .map(|&package| package.to_owned()),
     );
-    watched(&mut apt(&arguments), log, |line| count(line, step))
+    let mut install = apt_get_in(root);
+    watched(install.args(&arguments), log, |line| count(line, step))
 }
 
-/// Each new package is unpacked and set up.
+/// Returns apt-get inside a root file system.
+fn apt_get_in(root: &Path) -> Command {
+    let mut command = contained();
+    command
+        .arg("--root")
+        .arg(root)
+        .args(["--mount-proc=/proc", "apt-get"])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+}
+
+/// Counts each package twice: when unpacked and when set up.
 fn count(line: &str, step: &mut Step) {
     if let Some((_, rest)) = line.split_once(" upgraded, ") {
         let new = rest
@@ -220,8 +220,7 @@ fn count(line: &str, step: &mut Step) {
     }
 }
 
-/// Removes what is of no use and what belongs to the machine; makes the mount points of the virtual
-/// host.
+/// Removes unneeded folders and the machine's own files.
 fn tidy(root: &Path) -> Result<()> {
     for folder in DROPPED {
         fs::remove_dir_all(root.join(folder)).with_context(|| format!("/{folder}"))?;
@@ -245,7 +244,7 @@ fn tidy(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A whole root file system.
+/// A complete root file system.
 #[derive(Debug, Clone)]
 pub(super) struct Rootfs {
     pub(super) path: PathBuf,
@@ -253,14 +252,15 @@ pub(super) struct Rootfs {
 }
 
 impl Rootfs {
-    pub(super) fn new(piece: &Piece, arch: Arch) -> Self {
+    pub(super) fn new(entry: &CacheEntry, arch: Arch) -> Self {
         Self {
-            path: piece.path().to_owned(),
+            path: entry.path().to_owned(),
             arch,
         }
     }
 
-    /// A command that runs one of its programs on this machine, with its own loader and libraries.
+    /// Returns a command that runs one of its programs on this machine, with its own loader and
+    /// libraries.
     pub(super) fn program(&self, path: &str) -> Command {
         let libraries = self.path.join("usr/lib").join(self.arch.triplet());
         let mut command = dying_with_us(self.path.join(self.arch.loader()));
@@ -273,7 +273,7 @@ impl Rootfs {
         command
     }
 
-    /// QEMU, knowing where its firmware is.
+    /// Returns QEMU, with the path of its firmware.
     pub(super) fn qemu(&self) -> Command {
         let mut command = self.program(self.arch.qemu());
         for firmware in ["usr/share/qemu", "usr/share/seabios"] {
@@ -282,20 +282,20 @@ impl Rootfs {
         command
     }
 
-    /// What is wrong with QEMU's version, if it is older than the lab wants.
+    /// Returns a warning if QEMU is older than [`QEMU_WANTED`].
     pub(super) fn complaint(&self) -> Result<Option<String>> {
         let output = self.qemu().arg("--version").output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version =
             version(&text).with_context(|| format!("cannot find QEMU's version in {text:?}"))?;
-        let (major, minor) = QEMU_WANTED;
-        let complaint = || {
-            format!(
-                "QEMU is {}.{}; the lab wants {major}.{minor} or newer",
-                version.0, version.1
-            )
-        };
-        Ok((version < QEMU_WANTED).then(complaint))
+        if version >= QEMU_WANTED {
+            return Ok(None);
+        }
+        let (major, minor) = version;
+        let (wanted_major, wanted_minor) = QEMU_WANTED;
+        Ok(Some(format!(
+            "QEMU is {major}.{minor}; the lab wants {wanted_major}.{wanted_minor} or newer"
+        )))
     }
 }
 

@@ -5,10 +5,12 @@ use std::io::{IsTerminal, stdin, stdout};
 
 use anyhow::{Context, Result, bail};
 
-use super::boot::{Input, Job, boot, quoted};
+use super::args::MachineArgs;
+use super::boot::boot;
+use super::job::{Input, Job};
 use super::setup::Lab;
+use super::shell::quote;
 use super::streams::Record;
-use super::{MachineArgs, test};
 use crate::cargo::{Workspace, cargo, succeed};
 
 #[derive(clap::Args)]
@@ -24,35 +26,33 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let shell = vec!["bash".into()];
-    let (words, interactive) = if args.command.is_empty() {
-        (&shell, true)
+    let shell = ["bash".into()];
+    let words = if args.command.is_empty() {
+        &shell
     } else {
-        (&args.command, args.interactive)
+        &args.command[..]
     };
-    if interactive && !(stdin().is_terminal() && stdout().is_terminal()) {
+    let is_interactive = args.interactive || args.command.is_empty();
+    if !is_interactive {
+        return execute(&args.machine, words, Input::Forwarded);
+    }
+    if !(stdin().is_terminal() && stdout().is_terminal()) {
         bail!(
-            "no terminal for a shell on the virtual host; give a command: cargo xtask lab run -- COMMAND"
+            "no terminal for a shell on the virtual host; \
+             give a command: cargo xtask lab run -- COMMAND"
         );
     }
-    execute(
-        &args.machine,
-        words,
-        if interactive {
-            Input::Terminal
-        } else {
-            Input::Forwarded
-        },
-    )
+    execute(&args.machine, words, Input::Terminal)
 }
 
-/// Runs a command with our standard input.
-pub(super) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
+/// Runs a command with our standard input and returns its exit status.
+pub(crate) fn command(machine: &MachineArgs, words: &[OsString]) -> Result<u8> {
     execute(machine, words, Input::Forwarded)
 }
 
-/// Runs a command without input, for as long as it takes, and keeps what it prints.
-pub(super) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
+/// Runs a command without input, build or time limit. Returns its exit status and its output, which
+/// is shown too.
+pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, Vec<u8>)> {
     let lab = Lab::ready(machine)?;
     let record = Record::new();
     let job = Job {
@@ -65,9 +65,7 @@ pub(super) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, V
 
 fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8> {
     let lab = Lab::ready(machine)?;
-    if !machine.no_build {
-        build(machine)?;
-    }
+    build(machine)?;
     let limit = (input != Input::Terminal).then_some(600);
     boot(&lab, machine, &job(machine, words, input, limit)?)?.code()
 }
@@ -92,15 +90,18 @@ pub(super) fn job(
     })
 }
 
-/// Builds the command `passthru`.
-pub(super) fn build(machine: &MachineArgs) -> Result<()> {
+/// Builds `passthru` for the virtual host, unless `--no-build` is set.
+pub(crate) fn build(machine: &MachineArgs) -> Result<()> {
+    if machine.no_build {
+        return Ok(());
+    }
     let mut arguments = vec!["build", "--quiet", "--package", "passthru-cli"];
-    arguments.extend(test::profile_flag(machine));
+    arguments.extend(machine.profile_flag());
     succeed(&mut cargo(&arguments))
 }
 
 fn script(words: &[OsString]) -> Result<String> {
-    let words: Option<Vec<_>> = words.iter().map(|word| word.to_str().map(quoted)).collect();
+    let words: Option<Vec<_>> = words.iter().map(|word| word.to_str().map(quote)).collect();
     Ok(format!(
         "exec {}\n",
         words.context("the command is not UTF-8")?.join(" ")

@@ -1,4 +1,4 @@
-//! Runs of the virtual host: a folder each, of which the logs stay.
+//! Runs of the virtual host: a folder each, whose logs are kept.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,16 +10,16 @@ use anyhow::Result;
 
 use super::cache::Cache;
 
-/// How many runs' logs are kept.
+/// Number of runs whose logs are kept.
 const KEPT: usize = 20;
 
-/// The folder of a run; what is not a log goes away when this is dropped.
+/// The folder of a run. Drop removes everything but the logs.
 pub(super) struct Run {
     path: PathBuf,
 }
 
 impl Run {
-    /// Makes the folder of a new run, and removes the oldest of those that are over.
+    /// Makes the folder of a new run, and removes the oldest runs that have ended.
     pub(super) fn begin(cache: &Cache) -> Result<Self> {
         let runs = cache.folder("runs")?;
         prune(&runs)?;
@@ -43,12 +43,12 @@ impl Run {
         self.path.join("tmp/initrd.gz")
     }
 
-    /// For QEMU's temporary overlays.
+    /// Returns the folder for QEMU's temporary overlays.
     pub(super) fn temporary(&self) -> PathBuf {
         self.path.join("tmp")
     }
 
-    /// What init is told, and the guest's files.
+    /// Returns the folder for init's settings and the guest's files.
     pub(super) fn job(&self) -> PathBuf {
         self.path.join("job")
     }
@@ -68,13 +68,13 @@ fn prune(runs: &Path) -> Result<()> {
         .collect();
     over.sort();
     for run in &over[..over.len().saturating_sub(KEPT)] {
-        // Another start may be removing the same; a boot does not fail over it.
+        // Another boot may remove the same folder at this moment.
         let _ = fs::remove_dir_all(run);
     }
     Ok(())
 }
 
-/// Whether the process that a run's folder is named after is gone.
+/// Returns whether the process in the name of a run's folder has ended.
 fn is_over(run: &Path) -> bool {
     let name = run.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let process = name.split_once('-').map(|(_, process)| process);

@@ -1,4 +1,4 @@
-//! `cargo xtask lab setup`: makes what is missing of the virtual host.
+//! `cargo xtask lab setup`: makes the missing parts of the virtual host.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use rustix::process::geteuid;
 
-use super::MachineArgs;
 use super::arch::Arch;
 use super::archive::Archive;
-use super::cache::{Cache, Lock, Piece};
+use super::args::MachineArgs;
+use super::cache::{Cache, CacheEntry, Lock};
 use super::disks::{self, Disks};
 use super::kernel::{self, Linux, Source};
 use super::packages;
@@ -47,7 +47,7 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// The virtual host, set up first if need be.
+    /// Returns the virtual host, set up first if parts are missing.
     pub(super) fn ready(args: &MachineArgs) -> Result<Self> {
         let kernel = args.kernel.as_ref().map(|path| {
             path.canonicalize()
@@ -57,20 +57,20 @@ impl Lab {
         let cache = Cache::open()?;
         let lock = cache.lock_for_use()?;
         let linux = kernel.is_none().then_some(args.linux);
-        let recorded = Pieces::recorded(&cache, args.arch, linux)?;
-        let pieces = match recorded.filter(Pieces::are_whole) {
-            Some(pieces) => pieces,
+        let recorded = LabEntries::recorded(&cache, args.arch, linux)?;
+        let entries = match recorded.filter(LabEntries::are_complete) {
+            Some(entries) => entries,
             None => set_up(&cache, args.arch, linux, false)?,
         };
         let kernel = kernel
-            .or_else(|| pieces.kernel.as_ref().map(kernel::image))
+            .or_else(|| entries.kernel.as_ref().map(kernel::image))
             .context("no kernel")?;
-        let rootfs = Rootfs::new(&pieces.rootfs, args.arch);
+        let rootfs = Rootfs::new(&entries.rootfs, args.arch);
         Ok(Self {
             cache,
             kernel,
             rootfs,
-            disks: Disks::new(&pieces.disks),
+            disks: Disks::new(&entries.disks),
             _lock: lock,
         })
     }
@@ -82,39 +82,36 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let cache = Cache::open()?;
     let linux = args.kernel.is_none().then_some(args.linux);
-    let pieces = set_up(&cache, args.arch, linux, args.update)?;
-    for piece in pieces.all() {
-        eprintln!("{}", piece.path().display());
+    let entries = set_up(&cache, args.arch, linux, args.update)?;
+    for entry in entries.all() {
+        eprintln!("{}", entry.path().display());
     }
-    if let Some(complaint) = Rootfs::new(&pieces.rootfs, args.arch).complaint()? {
+    if let Some(complaint) = Rootfs::new(&entries.rootfs, args.arch).complaint()? {
         eprintln!("warning: {complaint}");
     }
-    clean(&cache, args.arch, &pieces, args.clean)?;
+    clean(&cache, args.arch, &entries, args.clean)?;
     Ok(0)
 }
 
-fn clean(cache: &Cache, arch: Arch, pieces: &Pieces, remove: bool) -> Result<()> {
-    let _lock = cache.lock_for_setup()?; // a piece that another setup makes is not stale
+fn clean(cache: &Cache, arch: Arch, entries: &LabEntries, remove: bool) -> Result<()> {
+    let _lock = cache.lock_for_setup()?; // an entry that another setup makes is not stale
     // The kernels of other series that were built here stay.
-    let mut kept = pieces.all();
+    let mut kept = entries.all();
     for &linux in Linux::value_variants() {
         kept.extend(
-            Pieces::recorded(cache, arch, Some(linux))?
+            LabEntries::recorded(cache, arch, Some(linux))?
                 .iter()
-                .flat_map(Pieces::all),
+                .flat_map(LabEntries::all),
         );
     }
     let stale = cache.stale(&kept)?;
     for path in &stale {
-        eprintln!(
-            "{}: {}",
-            if remove {
-                "removing"
-            } else {
-                "not used by this tree"
-            },
-            path.display()
-        );
+        let state = if remove {
+            "removing"
+        } else {
+            "not used by this tree"
+        };
+        eprintln!("{state}: {}", path.display());
     }
     if remove {
         cache.remove(&stale)?;
@@ -124,16 +121,16 @@ fn clean(cache: &Cache, arch: Arch, pieces: &Pieces, remove: bool) -> Result<()>
     Ok(())
 }
 
-/// What a virtual host consists of.
-struct Pieces {
-    /// None with a kernel of the user's own.
-    kernel: Option<Piece>,
-    rootfs: Piece,
-    disks: Piece,
+/// Cache entries of a virtual host.
+struct LabEntries {
+    /// `None` with a kernel of the user's own.
+    kernel: Option<CacheEntry>,
+    rootfs: CacheEntry,
+    disks: CacheEntry,
 }
 
-impl Pieces {
-    /// What the recorded versions ask for; none while a version isn't recorded.
+impl LabEntries {
+    /// Returns the entries of the recorded versions, or `None` if a version is not recorded.
     fn recorded(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<Option<Self>> {
         let pins = Pins::read(cache)?;
         let Some(qemu) = pins.get(arch.qemu_package()) else {
@@ -144,18 +141,18 @@ impl Pieces {
                 let Some(version) = pins.get(linux.package()) else {
                     return Ok(None);
                 };
-                Some(kernel::piece(cache, arch, Source { linux, version })?)
+                Some(kernel::entry(cache, arch, Source { linux, version })?)
             }
             None => None,
         };
         Ok(Some(Self {
             kernel,
-            rootfs: rootfs::piece(cache, arch, qemu),
-            disks: disks::piece(cache),
+            rootfs: rootfs::entry(cache, arch, qemu),
+            disks: disks::entry(cache),
         }))
     }
 
-    fn all(&self) -> Vec<Piece> {
+    fn all(&self) -> Vec<CacheEntry> {
         self.kernel
             .iter()
             .chain([&self.rootfs, &self.disks])
@@ -163,13 +160,13 @@ impl Pieces {
             .collect()
     }
 
-    fn are_whole(&self) -> bool {
-        self.all().iter().all(Piece::is_whole)
+    fn are_complete(&self) -> bool {
+        self.all().iter().all(CacheEntry::is_complete)
     }
 }
 
-/// Makes what is missing; with no series, no kernel.
-fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Result<Pieces> {
+/// Makes the missing entries; without a series, no kernel.
+fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Result<LabEntries> {
     let _lock = cache.lock_for_setup()?;
     let logs = cache.folder("logs")?;
     let mut progress = Progress::new(5);
@@ -178,10 +175,10 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
     let step = progress.step("package versions");
     let pins = versions(cache, arch, linux, update)?;
     step.done();
-    let pieces = Pieces::recorded(cache, arch, linux)?.context("no versions are recorded")?;
+    let entries = LabEntries::recorded(cache, arch, linux)?.context("no versions are recorded")?;
 
     let mut step = progress.step("root file system");
-    if !pieces.rootfs.is_whole() {
+    if !entries.rootfs.is_complete() {
         ensure!(
             geteuid().is_root(),
             "the root file system is made as root: {}",
@@ -189,7 +186,7 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
         );
         let qemu = pins.get(arch.qemu_package()).context("QEMU's version")?;
         rootfs::build(
-            &pieces.rootfs,
+            &entries.rootfs,
             arch,
             qemu,
             &logs.join("rootfs.log"),
@@ -199,14 +196,14 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
     step.done();
 
     let step = progress.step("disks");
-    if !pieces.disks.is_whole() {
-        disks::build(&pieces.disks, &Rootfs::new(&pieces.rootfs, arch))?;
+    if !entries.disks.is_complete() {
+        disks::build(&entries.disks, &Rootfs::new(&entries.rootfs, arch))?;
     }
     step.done();
 
     let mut step = progress.step("kernel");
-    if let (Some(kernel), Some(linux)) = (&pieces.kernel, linux)
-        && !kernel.is_whole()
+    if let (Some(kernel), Some(linux)) = (&entries.kernel, linux)
+        && !kernel.is_complete()
     {
         let version = pins.get(linux.package()).context("the kernel's version")?;
         kernel::build(
@@ -219,7 +216,7 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
         )?;
     }
     step.done();
-    Ok(pieces)
+    Ok(entries)
 }
 
 fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -> Result<()> {
@@ -241,7 +238,7 @@ fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -
     Ok(())
 }
 
-/// Looks up and records the versions that aren't recorded, or all of them.
+/// Looks up and records the versions that are not recorded, or all with `update`.
 fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Result<Pins> {
     let mut pins = Pins::read(cache)?;
     let source = linux.map(Linux::package);
@@ -274,7 +271,8 @@ fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Re
 /// Returns the command that makes the same lab as root.
 fn as_root(cache: &Cache, arch: Arch, linux: Option<Linux>) -> Result<String> {
     let program = env::current_exe()?;
-    let (cache, arch) = (cache.root().display(), arch.name());
+    let cache = cache.root().display();
+    let arch = arch.name();
     let series = linux.map_or(String::new(), |linux| {
         format!(" --linux {}", linux.series())
     });

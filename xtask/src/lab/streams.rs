@@ -1,5 +1,4 @@
-//! The channels of a job: a socket pair for each virtio-serial port, and the threads that carry
-//! them.
+//! The channels of a job: a socket pair for each virtio-serial port, served by a thread.
 
 use std::io::{self, Read, Write, stdin};
 use std::mem;
@@ -13,46 +12,46 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// What the waiting side is told.
+/// An event of a running job.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The job ended with this exit status.
     Exited(u8),
     /// One of the job's two outputs is complete.
     OutputEnded,
-    /// We are to end, by this signal.
+    /// This program got this signal.
     Signal(i32),
 }
 
-/// Standard output of a job, kept; clones share it.
+/// A record of a job's standard output. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Record(Arc<Mutex<Kept>>);
+pub(super) struct Record(Arc<Mutex<RecordedOutput>>);
 
 #[derive(Debug)]
-struct Kept {
+struct RecordedOutput {
     bytes: Vec<u8>,
     last: Instant,
 }
 
 impl Record {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Kept {
+        Self(Arc::new(Mutex::new(RecordedOutput {
             bytes: Vec::new(),
             last: Instant::now(),
         })))
     }
 
-    /// Takes all that was kept so far.
+    /// Takes all output so far.
     pub(super) fn take(&self) -> Vec<u8> {
         mem::take(&mut self.lock().bytes)
     }
 
-    /// Starts to count the time without output anew.
+    /// Restarts the measurement of time without output.
     pub(super) fn start_clock(&self) {
         self.lock().last = Instant::now();
     }
 
-    /// Returns the time since the last output, or since the clock was started.
+    /// Returns the time since the last output, or since the restart of the measurement.
     pub(super) fn quiet_for(&self) -> Duration {
         self.lock().last.elapsed()
     }
@@ -63,12 +62,12 @@ impl Record {
         kept.last = Instant::now();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, RecordedOutput> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An output, and where else it goes.
+/// A writer that also records.
 pub(super) struct Recorded<T> {
     to: T,
     record: Option<Record>,
@@ -94,7 +93,7 @@ impl<T: Write> Write for Recorded<T> {
     }
 }
 
-/// Our end is carried by a thread; the other end, for QEMU, is returned.
+/// Copies an output of the job to `to`, up to the end mark. Returns the end for QEMU.
 pub(super) fn output(
     mut to: impl Write + Send + 'static,
     end_mark: &str,
@@ -105,13 +104,13 @@ pub(super) fn output(
     thread::spawn(move || {
         let _ = copy_until(&mut ours, &mut to, &end_mark);
         let _ = events.send(Event::OutputEnded);
-        // What comes after the end, or when nobody takes it any more, must not block the job.
+        // Later output must not block the job.
         let _ = io::copy(&mut ours, &mut io::sink());
     });
     Ok(theirs.into())
 }
 
-/// Standard input, or none: the job reads the end of it then.
+/// Copies standard input to the job, or ends the job's input at once. Returns the end for QEMU.
 pub(super) fn input(forward: bool) -> Result<OwnedFd> {
     let (mut ours, theirs) = UnixStream::pair()?;
     thread::spawn(move || {
@@ -124,7 +123,7 @@ pub(super) fn input(forward: bool) -> Result<OwnedFd> {
     Ok(theirs.into())
 }
 
-/// The job's exit status, as a decimal number on a line.
+/// Reads the job's exit status: a decimal number on a line. Returns the end for QEMU.
 pub(super) fn status(events: Sender<Event>) -> Result<OwnedFd> {
     let (mut ours, theirs) = UnixStream::pair()?;
     thread::spawn(move || {
@@ -144,7 +143,7 @@ pub(super) fn status(events: Sender<Event>) -> Result<OwnedFd> {
     Ok(theirs.into())
 }
 
-/// Copies until the end mark, which is left out, or the end of the stream.
+/// Copies up to the end mark, which is left out, or to the end of the stream.
 fn copy_until(from: &mut impl Read, to: &mut impl Write, end_mark: &[u8]) -> io::Result<()> {
     let mut held = Vec::new();
     let mut chunk = [0; 16 << 10];
@@ -172,7 +171,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// How many bytes at the end may be the beginning of the end mark.
+/// Returns the number of bytes at the end that may begin the end mark.
 fn possible_beginning(bytes: &[u8], end_mark: &[u8]) -> usize {
     (1..end_mark.len())
         .rev()
@@ -184,7 +183,7 @@ fn possible_beginning(bytes: &[u8], end_mark: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Gives its chunks one by one.
+    /// A reader that returns its chunks one by one.
     struct Chunks(Vec<&'static [u8]>);
 
     impl Read for Chunks {

@@ -1,8 +1,7 @@
 //! `cargo xtask lab test`: the tests that need the virtual host, all in one boot.
 //!
-//! Every package that has a feature `virtual-host` and test targets that require it takes part.
-//! Where the lab itself fails, the virtual host is booted again for the tests that had not
-//! finished.
+//! All packages take part that have a feature `virtual-host` and test targets that require it. If
+//! the lab itself fails, the virtual host is booted again for the unfinished tests.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
@@ -12,20 +11,24 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use passthru_lab::STUCK_GUEST;
 
-use super::MachineArgs;
-use super::boot::{Input, Job, Outcome, boot, quoted};
+use super::args::MachineArgs;
+use super::boot::boot;
+use super::job::{Input, Job};
+use super::outcome::Outcome;
+use super::run::build;
 use super::setup::Lab;
+use super::shell::quote;
 use super::streams::Record;
 use super::test_progress::{FAILED, Progress, RUNNING};
 use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests, cargo, succeed};
 
-/// Boots for one set of tests, at most.
+/// Largest number of boots for one set of tests.
 const BOOTS: usize = 3;
 
-/// Exit code when a test failed, as of `cargo test`.
+/// Exit code after a failed test, as of `cargo test`.
 const FAILED_TESTS: u8 = 101;
 
-/// Exit code when the lab lost tests.
+/// Exit code if the lab lost tests.
 const LOST: u8 = 125;
 
 #[derive(clap::Args)]
@@ -43,21 +46,14 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     execute(&args.machine, args.filter.as_deref(), &args.arguments)
 }
 
-/// Runs all of them.
-pub(super) fn all(machine: &MachineArgs) -> Result<u8> {
+/// Runs all tests that need the virtual host.
+pub(crate) fn run_all_tests(machine: &MachineArgs) -> Result<u8> {
     execute(machine, None, &[])
-}
-
-/// What tells cargo which profile to build.
-pub(super) fn profile_flag(machine: &MachineArgs) -> Option<&'static str> {
-    machine.release.then_some("--release")
 }
 
 fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) -> Result<u8> {
     let lab = Lab::ready(machine)?;
-    if !machine.no_build {
-        super::run::build(machine)?;
-    }
+    build(machine)?;
     let workspace = Workspace::read()?;
     build_examples(&workspace, machine)?;
     let executables = build_tests(&selection(&workspace, machine))?;
@@ -111,7 +107,7 @@ fn names_each_test(arguments: &[String]) -> bool {
         .any(|word| word == "-q" || word == "--quiet" || word.starts_with("--format"))
 }
 
-/// Returns the cause where a job ended early without a fault of the tests.
+/// Returns the cause if a job ended early without a fault of the tests.
 fn failure_of_the_lab(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::EmulatorDied => Some("the emulator died"),
@@ -120,11 +116,11 @@ fn failure_of_the_lab(outcome: Outcome) -> Option<&'static str> {
     }
 }
 
-/// A test program and the selection of its tests.
+/// A test program and a selection of its tests.
 struct Run<'a> {
     executable: &'a Executable,
     filter: Option<&'a str>,
-    /// Full names of the tests to run; empty for all that the filter selects.
+    /// Full names of the tests; empty for all that the filter selects.
     names: Vec<String>,
 }
 
@@ -137,7 +133,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the words that select the tests.
+    /// Returns the arguments that select the tests.
     fn selection(&self) -> Vec<&str> {
         if self.names.is_empty() {
             return self.filter.into_iter().collect();
@@ -149,7 +145,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the runs of the selected tests that have not finished; a program without such a test is
+/// Returns the runs of the selected tests that have not finished. Programs without such a test are
 /// left out.
 fn remaining<'a>(
     executables: &'a [Executable],
@@ -171,8 +167,7 @@ fn remaining<'a>(
     Ok(runs)
 }
 
-/// Asks a test program for the full names of the tests that its arguments select; that runs none of
-/// them.
+/// Lists the full names of the tests that a program's arguments select, without running them.
 fn tests_of(executable: &Executable, arguments: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new(&executable.path);
     command.args(arguments).args(["--list", "--format=terse"]);
@@ -206,10 +201,10 @@ fn build_examples(workspace: &Workspace, machine: &MachineArgs) -> Result<()> {
             .into_iter()
             .flat_map(|package| ["--package", package]),
     );
-    succeed(command.args(profile_flag(machine)))
+    succeed(command.args(machine.profile_flag()))
 }
 
-/// Cargo's arguments that select just the tests for the virtual host.
+/// Returns cargo's arguments that select exactly the tests for the virtual host.
 fn selection(workspace: &Workspace, machine: &MachineArgs) -> Vec<String> {
     let packages: BTreeSet<_> = workspace
         .lab_tests
@@ -228,14 +223,14 @@ fn selection(workspace: &Workspace, machine: &MachineArgs) -> Vec<String> {
         .lab_tests
         .iter()
         .flat_map(|test| ["--test".into(), test.target.clone()]);
-    let profile = profile_flag(machine).map(Into::into);
+    let profile = machine.profile_flag().map(Into::into);
     packages.chain(targets).chain(profile).collect()
 }
 
 /// Runs each program in its package's folder, as cargo does; fails when one did. A guest that
 /// stands still ends all.
 fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
-    let mut words: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
+    let mut words: Vec<_> = arguments.iter().map(|word| quote(word)).collect();
     if !arguments
         .iter()
         .any(|word| word.starts_with("--test-threads"))
@@ -246,12 +241,12 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
         words.push("--color=always".into());
     }
     let words = words.join(" ");
-    let path = |path: &Path| quoted(&path.to_string_lossy());
+    let path = |path: &Path| quote(&path.to_string_lossy());
     let mut script = String::from("failed=0\n");
     for run in runs {
         let package = path(&run.executable.package);
         let program = path(&run.executable.path);
-        let selection: Vec<_> = run.selection().into_iter().map(quoted).collect();
+        let selection: Vec<_> = run.selection().into_iter().map(quote).collect();
         let selection = selection.join(" ");
         script.push_str(&format!(
             "cd {package}\necho {RUNNING:?}{program}\n{program} {words} {selection}\n\

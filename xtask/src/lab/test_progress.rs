@@ -1,26 +1,27 @@
-//! The output of test programs, read back: which tests have finished, and whether one has failed.
+//! Progress of test programs, read from their output.
 
 use std::collections::BTreeSet;
 
-/// The beginning of the line that stands before each program's output.
+/// Begin of the line before each program's output.
 pub(super) const RUNNING: &str = "Running ";
 
-/// The beginning of the line that stands after the output of a program that failed.
+/// Begin of the line after the output of a failed program.
 pub(super) const FAILED: &str = "Failed: ";
 
-/// The progress of the test programs of a job.
+/// Progress of the test programs of a job.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Program and name of each test that has finished.
+    /// Program and name of each finished test.
     finished: BTreeSet<(String, String)>,
-    /// Whether one of them has failed.
+    /// Whether a test has failed.
     pub(super) failed: bool,
 }
 
 impl Progress {
     /// Reads the standard output of a job.
     ///
-    /// A test has finished when the next one of its program begins or the program sums up.
+    /// A test has finished when the next test of its program begins, or the program prints its
+    /// summary.
     pub(super) fn read(output: &str) -> Self {
         let mut progress = Self::default();
         let mut program = String::new();

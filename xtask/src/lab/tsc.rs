@@ -1,17 +1,18 @@
 //! The frequency of this machine's time-stamp counter, which is the virtual host's too under TCG.
 //!
-//! The virtual host's kernel measures it at boot against an emulated timer; on a busy machine that
-//! can be wrong by a part in 500, and then guests under its KVM lose their timers. It is told
-//! instead.
+//! The virtual host's kernel would measure the frequency at boot against an emulated timer. On a
+//! busy machine, the result can be off by 1 part in 500, and guests under its KVM then lose their
+//! timers. The lab therefore passes the frequency to the kernel.
 #![allow(unsafe_code, reason = "the counter is read by an instruction")]
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the counter is watched.
+/// Duration of the measurement.
 const WATCHED: Duration = Duration::from_millis(50);
 
-/// The frequency in kHz, exact to some parts in a million; none where there is no such counter.
+/// Measures the frequency in kHz, exact to some parts in a million. Returns `None` on a machine
+/// without such a counter.
 pub(super) fn khz() -> Option<u64> {
     let (first, began) = reading()?;
     thread::sleep(WATCHED);
@@ -22,8 +23,7 @@ pub(super) fn khz() -> Option<u64> {
         .checked_div(nanoseconds)
 }
 
-/// The counter and the time of the same moment: of several tries, the one that was interrupted
-/// least.
+/// Returns the counter and the time of one moment: the least interrupted of several attempts.
 fn reading() -> Option<(u64, Instant)> {
     let tries = (0..50).filter_map(|_| {
         let before = counter()?;
