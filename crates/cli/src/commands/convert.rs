@@ -1,5 +1,6 @@
 //! `passthru convert`: a domain's QEMU command line, on any machine and with nothing but the XML.
 
+use crate::commands::backend_argument::backend;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::input;
@@ -19,33 +20,15 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Backend of the devices whose XML names none
-    #[arg(long, value_enum, default_value_t = BackendArg::Type1)]
-    backend: BackendArg,
-}
-
-/// The two ways from a device to the guest's memory.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum BackendArg {
-    /// /dev/iommu, with a character device for each VFIO device
-    Iommufd,
-    /// VFIO's groups and containers
-    Type1,
-}
-
-impl From<BackendArg> for Backend {
-    fn from(arg: BackendArg) -> Self {
-        match arg {
-            BackendArg::Iommufd => Self::Iommufd,
-            BackendArg::Type1 => Self::Type1,
-        }
-    }
+    #[arg(long, default_value = "type1", value_parser = backend())]
+    backend: Backend,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let document = input::read(&args.file)?;
     let domain = input::parse(&document)?;
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = input::finish(domain, &document, &capabilities, args.backend.into())?;
+    let domain = input::finish(domain, &document, &capabilities, args.backend)?;
     let style = if args.standalone {
         Style::Standalone
     } else {

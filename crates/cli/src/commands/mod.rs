@@ -1,5 +1,6 @@
 //! The commands, each in a file or folder with its arguments and one function.
 
+mod backend_argument;
 mod bind;
 mod command;
 mod completions;

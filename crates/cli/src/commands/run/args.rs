@@ -3,6 +3,8 @@
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use crate::commands::backend_argument::{BackendPolicy, policy};
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The domain XML; `-` reads standard input
@@ -27,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) accept_new_device: bool,
     /// Backend of the devices whose XML names none
-    #[arg(long, value_enum, default_value_t = BackendPolicy::Auto)]
+    #[arg(long, default_value = "auto", value_parser = policy())]
     pub(super) backend: BackendPolicy,
     /// Pass the open descriptor N to the domain as fdgroup NAME; may be repeated
     #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
@@ -44,17 +46,6 @@ pub(crate) struct Args {
     /// Configuration file to read instead of /etc/passthru/config.toml
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-}
-
-/// Choice of the backend of devices whose XML names none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum BackendPolicy {
-    /// iommufd if the kernel and QEMU have it; else type1, which `run` refuses so far
-    Auto,
-    /// /dev/iommu, with a character device for each VFIO device
-    Iommufd,
-    /// VFIO's groups and containers; `run` refuses it so far
-    Type1,
 }
 
 /// Parses `NAME=N`.

@@ -4,8 +4,8 @@ use passthru_domain::{Backend, Domain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
 
-use super::args::BackendPolicy;
 use super::notices::Notices;
+use crate::commands::backend_argument::BackendPolicy;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::hint::host_hint;
@@ -28,8 +28,7 @@ pub(super) fn choose_backend(
         .any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
     let lack = host.capabilities().lack();
     let (backend, reason) = match (policy, &lack) {
-        (BackendPolicy::Iommufd, _) => (Backend::Iommufd, "as requested".to_owned()),
-        (BackendPolicy::Type1, _) => (Backend::Type1, "as requested".to_owned()),
+        (BackendPolicy::Named(backend), _) => (backend, "as requested".to_owned()),
         (BackendPolicy::Auto, Some(lack)) => (Backend::Type1, lack.to_string()),
         (BackendPolicy::Auto, None) if !capabilities.has_iommufd() => (
             Backend::Type1,

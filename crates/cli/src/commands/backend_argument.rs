@@ -1,0 +1,54 @@
+//! The argument `--backend`.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use passthru_domain::Backend;
+
+/// Choice of the backend of devices whose XML names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BackendPolicy {
+    /// iommufd if the kernel and QEMU have it, else type1.
+    Auto,
+    /// The backend that the user named.
+    Named(Backend),
+}
+
+/// Parses the name of a backend.
+pub(super) fn backend() -> impl TypedValueParser<Value = Backend> {
+    let values = PossibleValuesParser::new([
+        iommufd(),
+        PossibleValue::new(Backend::Type1.as_str()).help("VFIO's groups and containers"),
+    ]);
+    values.map(|name| backend_named(&name))
+}
+
+/// Parses the name of a backend, or `auto`.
+pub(super) fn policy() -> impl TypedValueParser<Value = BackendPolicy> {
+    let auto = "iommufd if the kernel and QEMU have it; else type1, which `run` refuses so far";
+    let type1 = "VFIO's groups and containers; `run` refuses it so far";
+    let values = PossibleValuesParser::new([
+        PossibleValue::new("auto").help(auto),
+        iommufd(),
+        PossibleValue::new(Backend::Type1.as_str()).help(type1),
+    ]);
+    values.map(|name| {
+        if name == "auto" {
+            BackendPolicy::Auto
+        } else {
+            BackendPolicy::Named(backend_named(&name))
+        }
+    })
+}
+
+fn iommufd() -> PossibleValue {
+    PossibleValue::new(Backend::Iommufd.as_str())
+        .help("/dev/iommu, with a character device for each VFIO device")
+}
+
+/// Returns the backend of a name that clap has checked.
+fn backend_named(name: &str) -> Backend {
+    if name == Backend::Iommufd.as_str() {
+        Backend::Iommufd
+    } else {
+        Backend::Type1
+    }
+}
