@@ -1,72 +1,72 @@
-//! The order among the devices that the guest boots from.
+//! The order of the devices that the guest boots from (`bootindex`).
 //!
-//! The order is always given by `bootindex` at each device. A domain says it there, or by classes
-//! of devices: then the first device of a class has the class's place.
+//! A domain gives the order at each device (`<boot order>`), or by classes of devices in `<os>`. Of
+//! a class, the first device takes part in the order.
 
 use passthru_domain::Domain;
+use passthru_domain::device::Info;
 use passthru_domain::device::disk::{Disk, DiskDevice};
 use passthru_domain::device::interface::Interface;
 use passthru_domain::os::BootDevice;
 
-/// The places in the boot order that device classes have, and which devices stand for them.
+/// The boot order of a guest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BootOrder {
-    /// Aliases of devices, with their places.
+    /// Alias and place of the device that stands for each class of `<os>`.
     by_class: Vec<(String, u32)>,
 }
 
 impl BootOrder {
-    pub(crate) fn of(domain: &Domain) -> Self {
-        let places = (1u32..).zip(&domain.os.boot);
-        let by_class = places.filter_map(|(place, class)| Some((first_of(domain, *class)?, place)));
-        Self {
-            by_class: by_class.collect(),
+    pub(crate) fn new(domain: &Domain) -> Self {
+        let mut by_class = Vec::new();
+        for (place, class) in (1u32..).zip(&domain.os.boot) {
+            if let Some(info) = first_of_class(domain, *class) {
+                by_class.push((info.id().to_owned(), place));
+            }
         }
+        Self { by_class }
     }
 
+    /// Returns the place of a disk, counted from 1.
     pub(crate) fn of_disk(&self, disk: &Disk) -> Option<u32> {
-        disk.info
-            .boot_order()
-            .or_else(|| self.by_alias(disk.info.id()))
+        self.place(&disk.info)
     }
 
+    /// Returns the place of a network interface, counted from 1.
     pub(crate) fn of_interface(&self, interface: &Interface) -> Option<u32> {
-        interface
-            .info
-            .boot_order()
-            .or_else(|| self.by_alias(interface.info.id()))
+        self.place(&interface.info)
     }
 
-    fn by_alias(&self, alias: &str) -> Option<u32> {
-        self.by_class
-            .iter()
-            .find(|(known, _)| known == alias)
-            .map(|(_, place)| *place)
+    fn place(&self, info: &Info) -> Option<u32> {
+        let mut by_class = self.by_class.iter();
+        info.boot_order().or_else(|| {
+            let (_, place) = by_class.find(|(alias, _)| alias == info.id())?;
+            Some(*place)
+        })
     }
 }
 
-/// The first device of a class, by its alias.
-fn first_of(domain: &Domain, class: BootDevice) -> Option<String> {
-    let disk = |device| {
-        let mut disks = domain.devices.disks.iter();
-        let class = |disk: &Disk| match disk.device {
-            // A disk of the host is one too.
+/// Returns the first device of a class.
+fn first_of_class(domain: &Domain, class: BootDevice) -> Option<&Info> {
+    match class {
+        BootDevice::Hd => first_disk(domain, DiskDevice::Disk),
+        BootDevice::Cdrom => first_disk(domain, DiskDevice::Cdrom),
+        BootDevice::Fd => first_disk(domain, DiskDevice::Floppy),
+        BootDevice::Network => {
+            let interface = domain.devices.interfaces.first()?;
+            Some(&interface.info)
+        }
+    }
+}
+
+/// Returns the first disk of a kind. A LUN of the host (`device='lun'`) is a disk.
+fn first_disk(domain: &Domain, kind: DiskDevice) -> Option<&Info> {
+    let disk = domain.devices.disks.iter().find(|disk| {
+        let own = match disk.device {
             None | Some(DiskDevice::Lun) => DiskDevice::Disk,
             Some(device) => device,
         };
-        disks
-            .find(|disk| class(disk) == device)
-            .map(|disk| &disk.info)
-    };
-    let info = match class {
-        BootDevice::Hd => disk(DiskDevice::Disk),
-        BootDevice::Cdrom => disk(DiskDevice::Cdrom),
-        BootDevice::Fd => disk(DiskDevice::Floppy),
-        BootDevice::Network => domain
-            .devices
-            .interfaces
-            .first()
-            .map(|interface| &interface.info),
-    };
-    info.map(|info| info.id().to_owned())
+        own == kind
+    })?;
+    Some(&disk.info)
 }

@@ -1,9 +1,8 @@
 //! From a complete domain to QEMU's command line.
 //!
-//! [`command_line`] is a pure function: the same domain gives the same options. It opens nothing
-//! and looks at nothing; where the line needs an open file it holds a [`Want`], which is resolved
-//! when the line is rendered. Options and their order are libvirt's, so that a guest gets the same
-//! machine from either. One file a concern: each makes the options of its elements.
+//! [`command_line`] is a pure function: it opens nothing, and the same domain gives the same
+//! options. A [`Want`] stands for each open file, until the line is rendered. Options and their
+//! order are libvirt's, so that libvirt and passthru give a guest the same machine.
 //!
 //! [`Want`]: crate::Want
 

@@ -1,5 +1,4 @@
-//! What the sections of the command line share: the domain, the emulator's capabilities, the style
-//! of the line, and look-ups in them.
+//! The domain, the capabilities and the style, which all sections of the command line share.
 
 use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::{Arch, Board, Domain, IdSet, Machine, Platform};
@@ -8,23 +7,23 @@ use crate::boot_order::BootOrder;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
 
-/// Where the running guests' sockets and files are: a folder for each, by the guest's name.
+/// Folder of the guests' sockets and files; each guest has a folder below it.
 pub const STATE_DIR: &str = "/run/passthru";
 
-/// Where the variables of guests' firmware are whose domains name no file, as NAME_VARS.fd: they
-/// outlive a reboot of the host.
+/// Folder of the firmware's variables, as `NAME_VARS.fd`, for guests whose domain names no file and
+/// that run without a manager. The files survive a reboot of the host.
 pub const NVRAM_DIR: &str = "/var/lib/passthru/nvram";
 
-/// Who runs the line.
+/// Style of a command line, by the program that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// A manager: it opens the devices, passes descriptors, and lets the guest go by QMP.
+    /// For a manager, which opens the devices, passes descriptors, and starts the guest by QMP.
     Managed,
-    /// A shell: QEMU opens everything by itself and starts the guest at once.
+    /// For a shell: QEMU opens everything by itself and starts the guest at once.
     Standalone,
 }
 
-/// What every part needs.
+/// The domain and the emulator that a command line is made for.
 pub(crate) struct Context<'a> {
     pub(crate) domain: &'a Domain,
     pub(crate) capabilities: &'a Capabilities,
@@ -48,7 +47,7 @@ impl<'a> Context<'a> {
             capabilities,
             machine,
             style,
-            boot: BootOrder::of(domain),
+            boot: BootOrder::new(domain),
         })
     }
 
@@ -76,13 +75,13 @@ impl<'a> Context<'a> {
         self.machine.board
     }
 
-    /// A path in the guest's folder of [`STATE_DIR`].
+    /// Returns a path in the guest's folder below [`STATE_DIR`].
     pub(crate) fn state_path(&self, file: &str) -> String {
         format!("{STATE_DIR}/domain-{}/{file}", self.name())
     }
 
-    /// The host's nodes where threads that allocate memory of `nodes` run: those of them that the
-    /// emulator's threads may run on. None where they may run on none.
+    /// Returns those of the host's NUMA nodes that the emulator's threads may run on; `None` if they
+    /// may run on none of `nodes`. Threads that allocate memory on `nodes` run there.
     pub(crate) fn nodes_to_run_on(&self, nodes: &IdSet) -> Option<IdSet> {
         let pinned = self
             .domain
@@ -93,11 +92,12 @@ impl<'a> Context<'a> {
         let Some(cpus) = pinned else {
             return Some(nodes.clone());
         };
-        let there = self.capabilities.nodes().of_cpus(cpus);
-        Some(IdSet::of(nodes.iter().filter(|node| there.contains(*node))))
-            .filter(|both| !both.is_empty())
+        let allowed = self.capabilities.nodes().of_cpus(cpus);
+        let both = IdSet::of(nodes.iter().filter(|node| allowed.contains(*node)));
+        (!both.is_empty()).then_some(both)
     }
 
+    /// Returns whether a device is assigned through iommufd.
     pub(crate) fn uses_iommufd(&self, hostdev: &Hostdev) -> bool {
         self.domain.backend(hostdev) == Some(passthru_domain::Backend::Iommufd)
     }

@@ -1,9 +1,9 @@
-//! Why a domain has no command line.
+//! Errors of a command line.
 
 use passthru_domain::device::Item;
 use thiserror::Error;
 
-/// Why a domain has no command line.
+/// An error that keeps a domain from having a command line.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The machine type is not known.
@@ -14,7 +14,7 @@ pub enum Error {
     Incomplete {
         /// The device.
         device: String,
-        /// What it has not.
+        /// The missing part.
         lacks: &'static str,
     },
     /// The domain has no such device.
@@ -28,12 +28,12 @@ pub enum Error {
         /// Number of the bus.
         bus: u8,
     },
-    /// There is no option for it.
+    /// QEMU, or this crate, has no option for a part of the domain.
     #[error("{what} is not supported{on}")]
     Unsupported {
-        /// What the domain asks for.
+        /// The part of the domain.
         what: String,
-        /// Where it is not: ` on s390x`, or nothing.
+        /// The machine or architecture that lacks it, as ` on s390x`; else empty.
         on: String,
     },
 }
@@ -53,7 +53,7 @@ impl Error {
         }
     }
 
-    /// Returns what the user can do.
+    /// Returns an imperative for the user, if one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Machine(error) => error.hint.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 use passthru_pci::Address;
 use serde_json::Value;
 
-use crate::line::{CommandLine, Opt, Value as OptValue, What};
+use crate::line::{CommandLine, Opt, Value as OptValue, WantKind};
 
 /// QEMU's message, and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,8 +170,8 @@ fn mentioned(text: &str, line: &CommandLine) -> Option<String> {
 
 /// The host's device behind an alias: by what the line wants for it, or by its `host=`.
 fn host_of(line: &CommandLine, id: &str) -> Option<Address> {
-    let by_want = line.wants().into_iter().find_map(|want| match &want.what {
-        What::Vfio { host, .. } if want.name == id => Some(*host),
+    let by_want = line.wants().into_iter().find_map(|want| match &want.kind {
+        WantKind::Vfio { host, .. } if want.name == id => Some(*host),
         _ => None,
     });
     by_want.or_else(|| {

@@ -29,9 +29,13 @@ impl Fragment {
 
 /// Returns the options of one device of a domain that is complete and valid.
 ///
-/// They are the same as on the guest's whole command line. What several devices share is not part
-/// of a fragment: iommufd objects, the buses of other controllers, the helper for persistent
-/// reservations, the master key of secrets.
+/// The options are the same as on the guest's whole command line. A fragment lacks what several
+/// devices share:
+///
+/// - iommufd objects;
+/// - the floppy controller, and the controllers of other buses;
+/// - the helper for persistent reservations;
+/// - the master key of secrets.
 ///
 /// # Errors
 /// - If the domain has no such device, then [`Error::NoDevice`].

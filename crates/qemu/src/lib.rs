@@ -1,15 +1,15 @@
-//! QEMU: what it can do, its command line, and its monitor.
+//! QEMU: its capabilities, its command line, and its monitor.
 //!
-//! - [`command_line`] makes the command line of a complete domain. It is pure: it opens nothing,
-//!   and the same domain gives the same bytes. What the line needs from outside it holds as
-//!   [`Want`]s.
-//! - [`Capabilities`] say which machines, devices and properties there are: built in, for a line
-//!   that is made without any QEMU, or asked from a real one ([`Capabilities::probe`], kept by a
-//!   [`Cache`]).
-//! - [`monitor`] is a client of the monitor.
-//! - [`explain`] finds the device of the domain that QEMU's last words are about.
+//! - [`command_line`] makes the command line of a complete domain. The function is pure: it opens
+//!   nothing, and the same domain gives the same bytes. [`Want`]s stand for the descriptors and
+//!   files that the line needs.
+//! - [`fragment`] makes the options of one device, as they stand on the command line.
+//! - [`Capabilities`] list the machines, devices and properties of a QEMU. They are built in, or
+//!   probed from a binary by [`Capabilities::probe`]. A [`Cache`] keeps the answers of a binary.
+//! - [`monitor`] is a client of the monitor (QMP).
+//! - [`explain`] finds the device of the domain that an error message of QEMU is about.
 //!
-//! No device is opened and no guest is started here.
+//! The crate opens no device and starts no guest.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ pub use error::Error;
 pub use explain::{Explanation, explain};
 pub use fragment::{Fragment, fragment};
 pub use line::{
-    Access, By, CommandLine, Given, List, Object, Opt, Paths, Placeholders, Resolve, Term, Value,
-    Want, What,
+    Access, CommandLine, FileLocation, FilePassing, List, Object, Opt, Paths, Placeholders,
+    Resolve, Term, Value, Want, WantKind,
 };
 pub use text::{MOST_SHOWN, printable};

@@ -7,8 +7,8 @@
 use passthru_domain::lifecycle::CrashAction;
 use passthru_domain::{Arch, Backend, Domain};
 use passthru_qemu::{
-    Access, By, Capabilities, CommandLine, Given, Paths, Placeholders, Resolve, Style, Want, What,
-    command_line,
+    Access, Capabilities, CommandLine, FileLocation, FilePassing, Paths, Placeholders, Resolve,
+    Style, Want, WantKind, command_line,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -204,15 +204,18 @@ impl Resolve for Everything<'_> {
         self.number(want).to_string()
     }
 
-    fn file(&self, want: &Want) -> Given {
+    fn file(&self, want: &Want) -> FileLocation {
         let number = self.number(want);
-        match want.what {
-            What::File { by: By::Copy, .. } => Given::At(format!("/proc/self/fd/{number}")),
-            What::File {
+        match want.kind {
+            WantKind::File {
+                passing: FilePassing::Copy,
+                ..
+            } => FileLocation::OtherPath(format!("/proc/self/fd/{number}")),
+            WantKind::File {
                 access: Access::ReadWrite,
                 ..
-            } => Given::Set(vec![number.to_string(), (number + 100).to_string()]),
-            _ => Given::Set(vec![number.to_string()]),
+            } => FileLocation::FdSet(vec![number.to_string(), (number + 100).to_string()]),
+            _ => FileLocation::FdSet(vec![number.to_string()]),
         }
     }
 }

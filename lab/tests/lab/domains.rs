@@ -10,7 +10,7 @@ use std::process::Command;
 
 use passthru_domain::{Arch, Domain};
 use passthru_lab::host;
-use passthru_qemu::{Capabilities, CommandLine, Paths, Style, What, command_line};
+use passthru_qemu::{Capabilities, CommandLine, Paths, Style, WantKind, command_line};
 
 use super::qemu::{Emulator, QEMU, places};
 
@@ -84,8 +84,8 @@ fn lacking(line: &CommandLine) -> Option<&'static str> {
     ];
     let files = |want: &&passthru_qemu::Want| {
         matches!(
-            want.what,
-            What::Kvm | What::File { .. } | What::Output { .. }
+            want.kind,
+            WantKind::Kvm | WantKind::File { .. } | WantKind::Output { .. }
         )
     };
     if line.wants().iter().any(|want| !files(want)) {

@@ -5,7 +5,7 @@
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use passthru_qemu::{Access, By, Given, Resolve, Want, What};
+use passthru_qemu::{Access, FileLocation, FilePassing, Resolve, Want, WantKind};
 
 use crate::opener::OpenMode;
 use crate::run::folder::RUN_DIR;
@@ -85,38 +85,43 @@ impl Numbers {
 }
 
 fn delivery(want: &Want, guest: &str, user: &User, numbers: &mut Numbers) -> Delivery {
-    match &want.what {
-        What::Iommufd { .. }
-        | What::Vfio { .. }
-        | What::Listener { .. }
-        | What::Vhost { .. }
-        | What::ScsiGeneric
-        | What::Connected { .. }
-        | What::Tap { .. }
-        | What::Secret { .. } => Delivery::Descriptor(numbers.take()),
-        What::Kvm if user.may_open(Path::new("/dev/kvm"), true) => Delivery::Path,
-        What::Kvm | What::NodeSet { .. } => fd_set(&[OpenMode::ReadWrite], numbers),
-        What::File {
+    match &want.kind {
+        WantKind::Iommufd { .. }
+        | WantKind::Vfio { .. }
+        | WantKind::Listener { .. }
+        | WantKind::Vhost { .. }
+        | WantKind::ScsiGeneric
+        | WantKind::Connected { .. }
+        | WantKind::Tap { .. }
+        | WantKind::Secret { .. } => Delivery::Descriptor(numbers.take()),
+        WantKind::Kvm if user.may_open(Path::new("/dev/kvm"), true) => Delivery::Path,
+        WantKind::Kvm | WantKind::NodeSet { .. } => fd_set(&[OpenMode::ReadWrite], numbers),
+        WantKind::File {
             access: Access::ReadOnly,
-            by: By::FdSet,
+            passing: FilePassing::FdSet,
             ..
         } => fd_set(&[OpenMode::Read], numbers),
-        What::File {
+        WantKind::File {
             access: Access::ReadWrite,
-            by: By::FdSet,
+            passing: FilePassing::FdSet,
             ..
         } => fd_set(&[OpenMode::Read, OpenMode::ReadWrite], numbers),
-        What::File {
-            path, by: By::Copy, ..
+        WantKind::File {
+            path,
+            passing: FilePassing::Copy,
+            ..
         } if user.may_open(Path::new(path), false) => Delivery::Path,
-        What::File { by: By::Copy, .. } => Delivery::Copy(numbers.take()),
-        What::Output { append: true, .. } => fd_set(&[OpenMode::Append], numbers),
-        What::Output { append: false, .. } => fd_set(&[OpenMode::Write], numbers),
+        WantKind::File {
+            passing: FilePassing::Copy,
+            ..
+        } => Delivery::Copy(numbers.take()),
+        WantKind::Output { append: true, .. } => fd_set(&[OpenMode::Append], numbers),
+        WantKind::Output { append: false, .. } => fd_set(&[OpenMode::Write], numbers),
         // The guest's own folder is in memory already, and only root can enter it.
-        What::Folder { path } if path.starts_with(RUN_DIR) => {
+        WantKind::Folder { path } if path.starts_with(RUN_DIR) => {
             Delivery::Folder(format!("{RAM_DIR}/{guest}"))
         }
-        What::Folder { path } => Delivery::Folder(path.clone()),
+        WantKind::Folder { path } => Delivery::Folder(path.clone()),
     }
 }
 
@@ -134,15 +139,17 @@ impl Resolve for Handover {
         }
     }
 
-    fn file(&self, want: &Want) -> Given {
+    fn file(&self, want: &Want) -> FileLocation {
         match self.delivery(want) {
             Some(Delivery::FdSet(members)) => {
                 let numbers = members.iter().map(|(number, _)| number.to_string());
-                Given::Set(numbers.collect())
+                FileLocation::FdSet(numbers.collect())
             }
-            Some(Delivery::Copy(number)) => Given::At(format!("/proc/self/fd/{number}")),
-            Some(Delivery::Folder(path)) => Given::At(path.clone()),
-            _ => Given::Path,
+            Some(Delivery::Copy(number)) => {
+                FileLocation::OtherPath(format!("/proc/self/fd/{number}"))
+            }
+            Some(Delivery::Folder(path)) => FileLocation::OtherPath(path.clone()),
+            _ => FileLocation::OwnPath,
         }
     }
 }
@@ -151,24 +158,24 @@ impl Resolve for Handover {
 mod tests {
     use super::*;
 
-    fn want(name: &str, what: What) -> Want {
+    fn want(name: &str, kind: WantKind) -> Want {
         Want {
             name: name.into(),
-            what,
+            kind,
         }
     }
 
     #[test]
     fn numbers_follow_the_line_and_writable_images_have_two() {
-        let image = |access| What::File {
+        let image = |access| WantKind::File {
             path: "/nonexistent/disk".into(),
             access,
-            by: By::FdSet,
+            passing: FilePassing::FdSet,
         };
         let wants = [
             want(
                 "iommufd0",
-                What::Iommufd {
+                WantKind::Iommufd {
                     number: None,
                     fdgroup: None,
                 },
@@ -177,10 +184,10 @@ mod tests {
             want("cdrom", image(Access::ReadOnly)),
             want(
                 "kernel",
-                What::File {
+                WantKind::File {
                     path: "/nonexistent/kernel".into(),
                     access: Access::ReadOnly,
-                    by: By::Copy,
+                    passing: FilePassing::Copy,
                 },
             ),
         ];
@@ -188,12 +195,15 @@ mod tests {
         assert_eq!(handover.fd(&wants[0]), "3");
         assert_eq!(
             handover.file(&wants[1]),
-            Given::Set(vec!["4".into(), "5".into()])
+            FileLocation::FdSet(vec!["4".into(), "5".into()])
         );
-        assert_eq!(handover.file(&wants[2]), Given::Set(vec!["6".into()]));
+        assert_eq!(
+            handover.file(&wants[2]),
+            FileLocation::FdSet(vec!["6".into()])
+        );
         assert_eq!(
             handover.file(&wants[3]),
-            Given::At("/proc/self/fd/7".into())
+            FileLocation::OtherPath("/proc/self/fd/7".into())
         );
     }
 
@@ -202,13 +212,13 @@ mod tests {
         let path = "/etc/passwd".into();
         let wants = [want(
             "kernel",
-            What::File {
+            WantKind::File {
                 path,
                 access: Access::ReadOnly,
-                by: By::Copy,
+                passing: FilePassing::Copy,
             },
         )];
         let handover = Handover::new(&wants, "vm", &User::choose(None).unwrap());
-        assert_eq!(handover.file(&wants[0]), Given::Path);
+        assert_eq!(handover.file(&wants[0]), FileLocation::OwnPath);
     }
 }

@@ -7,7 +7,7 @@ use nix::unistd::Uid;
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
-use passthru_qemu::{Capabilities, CommandLine, Style, What, command_line};
+use passthru_qemu::{Capabilities, CommandLine, Style, WantKind, command_line};
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -118,7 +118,7 @@ impl StartPlan {
         }
         give_back.reverse();
         let opener = Opener::new(&self.user);
-        let is_device = |item: &&HandoverItem| matches!(item.want.what, What::Vfio { .. });
+        let is_device = |item: &&HandoverItem| matches!(item.want.kind, WantKind::Vfio { .. });
         let (devices, others): (Vec<_>, Vec<_>) = self.handover.items().iter().partition(is_device);
         let mut steps = vec![Step::Lock {
             folder: folder_path(&self.run_dir, &self.name),
@@ -171,11 +171,11 @@ impl StartPlan {
     /// Checks the descriptors that the caller handed in. The start takes them.
     fn check_outside(&self) -> Result<(), Error> {
         for want in self.line.wants() {
-            match &want.what {
-                What::Iommufd { number, fdgroup } => {
+            match &want.kind {
+                WantKind::Iommufd { number, fdgroup } => {
                     outside::iommufd(&want.name, *number, fdgroup.as_deref(), &self.named)?;
                 }
-                What::Vfio { host, number, .. } => {
+                WantKind::Vfio { host, number, .. } => {
                     outside::cdev(*host, *number)?;
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use passthru_host::{DriverChange, Error, Host, Request};
 use passthru_pci::Address;
-use passthru_qemu::What;
+use passthru_qemu::WantKind;
 use serde::Serialize;
 
 use crate::opener::OpenMode;
@@ -126,8 +126,8 @@ impl Step {
 
     fn for_descriptor(item: &HandoverItem, path: &str, number: RawFd) -> Self {
         let name = &item.want.name;
-        let (what, mode) = match &item.want.what {
-            What::Iommufd {
+        let (what, mode) = match &item.want.kind {
+            WantKind::Iommufd {
                 number: None,
                 fdgroup: None,
             } => (
@@ -137,26 +137,28 @@ impl Step {
                 ),
                 OpenMode::ReadWrite.text(),
             ),
-            What::Iommufd { .. } => {
+            WantKind::Iommufd { .. } => {
                 return Self::Take {
                     what: format!("/dev/iommu for {name}"),
                     descriptor: number,
                 };
             }
-            What::Vfio {
+            WantKind::Vfio {
                 host, number: None, ..
             } => (
                 format!("/dev/vfio/devices/vfioN of {host}"),
                 OpenMode::ReadWrite.text(),
             ),
-            What::Vfio { host, .. } => {
+            WantKind::Vfio { host, .. } => {
                 return Self::Take {
                     what: format!("/dev/vfio/devices/vfioN of {host}"),
                     descriptor: number,
                 };
             }
-            What::Connected { .. } => (format!("a connection to the socket {path}"), "to talk"),
-            What::Vhost { .. } | What::Tap { .. } => (path.to_owned(), OpenMode::ReadWrite.text()),
+            WantKind::Connected { .. } => (format!("a connection to the socket {path}"), "to talk"),
+            WantKind::Vhost { .. } | WantKind::Tap { .. } => {
+                (path.to_owned(), OpenMode::ReadWrite.text())
+            }
             _ => (format!("the listening socket {path}"), "to accept"),
         };
         Self::Open {

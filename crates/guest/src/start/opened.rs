@@ -8,7 +8,7 @@ use std::path::Path;
 use passthru_host::{Device, Host};
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_pci::Address;
-use passthru_qemu::{Want, What};
+use passthru_qemu::{Want, WantKind};
 use passthru_vfio::device::Cdev;
 
 use crate::error::Error;
@@ -45,7 +45,7 @@ pub(crate) fn before_devices(
                     opened.push((*number, fd));
                 }
             }
-            _ if matches!(item.want.what, What::Output { .. }) => {}
+            _ if matches!(item.want.kind, WantKind::Output { .. }) => {}
             _ => opened.extend(open_file(item, plan, interrupted)?),
         }
     }
@@ -62,19 +62,21 @@ fn open_descriptor(
     let want = &item.want;
     let opener = Opener::new(&plan.user);
     let failed = |source| cannot_open(want, source);
-    let fd = match &want.what {
-        What::Iommufd { number, fdgroup } => {
+    let fd = match &want.kind {
+        WantKind::Iommufd { number, fdgroup } => {
             let given = outside::iommufd(&want.name, *number, fdgroup.as_deref(), &plan.named)?;
             context(given)?.into()
         }
-        What::Listener { .. } if is_monitor(item) => folder.listen_for_monitor()?.into(),
-        What::Connected { path } => opener.connect(Path::new(path)).map_err(failed)?.into(),
-        What::Vhost { path } => {
+        WantKind::Listener { .. } if is_monitor(item) => folder.listen_for_monitor()?.into(),
+        WantKind::Connected { path } => opener.connect(Path::new(path)).map_err(failed)?.into(),
+        WantKind::Vhost { path } => {
             let node = opener.open(Path::new(path), OpenMode::ReadWrite);
             node.map_err(failed)?.into()
         }
-        What::Tap { .. } => return Err(failed(unsupported("taps are not supported yet".into()))),
-        What::Secret { name } => {
+        WantKind::Tap { .. } => {
+            return Err(failed(unsupported("taps are not supported yet".into())));
+        }
+        WantKind::Secret { name } => {
             let message = format!("secrets are not supported yet (secret '{name}')");
             return Err(failed(unsupported(message)));
         }
@@ -109,10 +111,10 @@ pub(crate) fn with_devices(
     let mut with = OpenedWithDevices::default();
     for item in plan.handover.items() {
         let failed = |source| cannot_open(&item.want, source);
-        match (&item.delivery, &item.want.what) {
+        match (&item.delivery, &item.want.kind) {
             (
                 Delivery::Descriptor(number),
-                What::Vfio {
+                WantKind::Vfio {
                     host: address,
                     number: given,
                     ..
@@ -124,12 +126,12 @@ pub(crate) fn with_devices(
                 };
                 with.opened.push((*number, cdev.into()));
             }
-            (Delivery::Descriptor(number), What::Listener { path }) if !is_monitor(item) => {
+            (Delivery::Descriptor(number), WantKind::Listener { path }) if !is_monitor(item) => {
                 let listener = leftovers.listen(Path::new(path), &Opener::new(&plan.user));
                 with.opened
                     .push((*number, listener.map_err(failed)?.into()));
             }
-            (Delivery::FdSet(members), What::Output { .. }) => {
+            (Delivery::FdSet(members), WantKind::Output { .. }) => {
                 let opened = open_file(item, plan, &|| false)?;
                 if members.iter().any(|(_, mode)| *mode == OpenMode::Write) {
                     with.to_empty

@@ -9,5 +9,5 @@ mod want;
 pub use opt::{List, Object, Opt, Term, Value};
 pub(crate) use opt::{distinct_wants, on_off};
 pub use render::CommandLine;
-pub use resolve::{Given, Paths, Placeholders, Resolve};
-pub use want::{Access, By, Want, What};
+pub use resolve::{FileLocation, Paths, Placeholders, Resolve};
+pub use want::{Access, FilePassing, Want, WantKind};

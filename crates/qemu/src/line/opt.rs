@@ -1,4 +1,4 @@
-//! Options of a command line, as data: a flag and a value whose leaves may be [`Want`]s.
+//! Options of a command line as data.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,22 +8,22 @@ use super::want::Want;
 /// An option: `-flag value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opt {
-    /// The flag, with its dash; empty for a word of the domain's own.
+    /// The flag with its dash; empty for an argument of `<qemu:commandline>`.
     pub flag: &'static str,
-    /// Its value.
+    /// The value.
     pub value: Value,
 }
 
 /// Value of an option.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// None: the flag stands alone.
+    /// No value: the flag stands alone.
     Flag,
-    /// A word of the domain's own, without a flag of ours.
+    /// An argument of `<qemu:commandline>`, which has no flag.
     Word(String),
-    /// A text to the letter (`-append`).
+    /// A text as it is (`-append`).
     Plain(Term),
-    /// `head,key=value,…`; commas in values are doubled.
+    /// `head,key=value,…`, with commas in values doubled.
     List(List),
     /// A JSON object.
     Json(Object),
@@ -38,21 +38,21 @@ pub enum Term {
     Bool(bool),
     /// A number.
     Number(u64),
-    /// A number that may be below zero.
+    /// A number that can be negative.
     Signed(i64),
     /// A text.
     Text(String),
-    /// Values in an order; JSON only.
+    /// An array; JSON only.
     Array(Vec<Term>),
-    /// Values in one text, a colon between each.
+    /// Values in one text, with colons between.
     Joined(Vec<Term>),
     /// An object within an object; JSON only.
     Object(Object),
-    /// What is said when the line is rendered.
+    /// A descriptor or file; its text is chosen when the line is rendered.
     Want(Want),
 }
 
-/// `key=value` pairs in their order; an item without a key is the list's head.
+/// `key=value` pairs in their order; an entry with an empty key is the list's head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct List(pub Vec<(Cow<'static, str>, Term)>);
 
@@ -68,7 +68,7 @@ impl Opt {
         }
     }
 
-    /// Makes a word of the domain's own.
+    /// Makes an argument of `<qemu:commandline>`.
     pub(crate) fn word(word: &str) -> Self {
         Self {
             flag: "",
@@ -111,7 +111,7 @@ impl Opt {
         }
     }
 
-    /// Returns the id of the device, object or block node that the option makes.
+    /// Returns the id of the device or object, or the name of the block node, that the option makes.
     pub fn id(&self) -> Option<&str> {
         match &self.value {
             Value::Json(object) => object.text("id").or_else(|| object.text("node-name")),
@@ -120,7 +120,7 @@ impl Opt {
         }
     }
 
-    /// Returns the device's or object's kind: `driver` of a `-device`, `qom-type` of an `-object`.
+    /// Returns the `driver` of a `-device` or `-blockdev`, or the `qom-type` of an `-object`.
     pub fn driver(&self) -> Option<&str> {
         match &self.value {
             Value::Json(object) => object.text("driver").or_else(|| object.text("qom-type")),
@@ -173,12 +173,12 @@ pub(crate) fn distinct_wants(options: &[Opt]) -> Vec<&Want> {
 }
 
 impl List {
-    /// Makes a list that starts with a value without a key.
+    /// Makes a list whose head is a value without a key.
     pub(crate) fn new(head: impl Into<Term>) -> Self {
         Self(vec![("".into(), head.into())])
     }
 
-    /// Makes a list that has no head.
+    /// Makes a list without a head.
     pub(crate) fn headless() -> Self {
         Self::default()
     }
@@ -208,12 +208,12 @@ impl List {
 }
 
 impl Object {
-    /// Makes a device of that driver.
+    /// Makes a device or block node of a driver.
     pub(crate) fn driver(driver: impl Into<String>) -> Self {
         Self::default().with("driver", driver.into())
     }
 
-    /// Makes an object of that type, with its id.
+    /// Makes an object of a type, with its id.
     pub(crate) fn qom(kind: &str, id: impl Into<String>) -> Self {
         Self::default().with("qom-type", kind).with("id", id.into())
     }
@@ -236,7 +236,7 @@ impl Object {
         self
     }
 
-    /// Returns a member that is a text.
+    /// Returns the text of a member; `None` if there is no such member or it is not a text.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.iter().find_map(|(k, term)| match term {
             Term::Text(text) if *k == key => Some(text.as_str()),

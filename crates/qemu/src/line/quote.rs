@@ -1,6 +1,6 @@
 //! Quoting for a POSIX shell.
 
-/// Quotes the first word of a line: with a `=` in it a shell takes it for a variable.
+/// Quotes the first word of a command. A shell takes a word with `=` for a variable.
 pub(super) fn quote_program(word: &str) -> String {
     if word.contains('=') {
         single_quoted(word)
@@ -9,13 +9,16 @@ pub(super) fn quote_program(word: &str) -> String {
     }
 }
 
-/// Quotes a word for a POSIX shell, where it needs it.
+/// Quotes a word, unless a shell reads the word as it is.
 pub(super) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
+    if !word.is_empty() && word.chars().all(is_plain) {
         return word.into();
     }
     single_quoted(word)
+}
+
+fn is_plain(char: char) -> bool {
+    char.is_ascii_alphanumeric() || "-_=+:,./@%".contains(char)
 }
 
 fn single_quoted(word: &str) -> String {

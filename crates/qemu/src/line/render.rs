@@ -6,56 +6,50 @@ use serde_json::{Map, json};
 
 use super::opt::{List, Object, Opt, Term, Value, distinct_wants, on_off};
 use super::quote::{quote, quote_program};
-use super::resolve::{Given, Resolve};
-use super::want::{Want, What};
+use super::resolve::{FileLocation, Resolve};
+use super::want::{Want, WantKind};
 
-/// A QEMU command line, with what it needs from outside left open.
+/// A QEMU command line, in which [`Want`]s stand for descriptors and files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandLine {
     /// Path of the emulator.
     pub emulator: String,
-    /// Environment variables that the domain asks for.
+    /// Environment variables of the emulator, as name and value.
     pub env: Vec<(String, String)>,
     /// The options, in their order.
     pub options: Vec<Opt>,
 }
 
 impl CommandLine {
-    /// Returns everything that the line wants from outside, each once, in the line's order.
+    /// Returns the files and descriptors that the line needs, each once, in the line's order.
     pub fn wants(&self) -> Vec<&Want> {
         distinct_wants(&self.options)
     }
 
-    /// Returns the arguments, without the emulator: what execve takes after it.
+    /// Returns the arguments for execve(2), without the emulator.
     pub fn render(&self, resolve: &dyn Resolve) -> Vec<String> {
         self.render_options(resolve).into_iter().flatten().collect()
     }
 
-    /// Returns the line for a shell: an option a line, continued with `\`, quoted where needed.
+    /// Returns the command for a shell: an option a line, with `\` at each line's end, and words
+    /// quoted if needed.
     pub fn pretty(&self, resolve: &dyn Resolve) -> String {
-        let options = self.render_options(resolve).into_iter();
-        let lines = options.map(|words| {
-            words
-                .iter()
-                .map(|word| quote(word))
-                .collect::<Vec<_>>()
-                .join(" ")
-        });
-        let env = self
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={} \\\n", quote(value)));
-        let mut text = env.collect::<String>() + &quote_program(&self.emulator);
-        for line in lines {
+        let mut text = String::new();
+        for (name, value) in &self.env {
+            text.push_str(&format!("{name}={} \\\n", quote(value)));
+        }
+        text.push_str(&quote_program(&self.emulator));
+        for words in self.render_options(resolve) {
+            let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
             text.push_str(" \\\n");
-            text.push_str(&line);
+            text.push_str(&words.join(" "));
         }
         text.push('\n');
         text
     }
 
-    /// Returns the line for machines: `emulator`, `args`, `env`, and `fds`, what the arguments
-    /// want.
+    /// Returns the line as JSON: `emulator`, `args`, `env` if there is any, and `fds`, the files and
+    /// descriptors that the arguments need.
     pub fn to_json(&self, resolve: &dyn Resolve) -> serde_json::Value {
         let fds: Vec<_> = self.wants().into_iter().map(want_json).collect();
         let mut line =
@@ -70,7 +64,7 @@ impl CommandLine {
         line
     }
 
-    /// One list of words an option.
+    /// Returns the words of each option.
     fn render_options(&self, resolve: &dyn Resolve) -> Vec<Vec<String>> {
         let mut renderer = Renderer {
             resolve,
@@ -86,14 +80,14 @@ impl CommandLine {
 
 struct Renderer<'a> {
     resolve: &'a dyn Resolve,
-    /// The fd sets of the line, by their numbers.
+    /// The fd sets of the line, by number.
     sets: Vec<Want>,
-    /// The numbers of the sets.
+    /// The numbers of the fd sets.
     numbers: HashMap<Want, usize>,
 }
 
 impl Renderer<'_> {
-    /// The `-add-fd` options that the option needs, then the option.
+    /// Returns the `-add-fd` options that the option needs, then the option.
     fn option(&mut self, option: &Opt) -> Vec<Vec<String>> {
         let known = self.sets.len();
         let mut words = vec![option.flag.to_owned()];
@@ -111,20 +105,21 @@ impl Renderer<'_> {
         options
     }
 
+    /// Returns the `-add-fd` options that fill an fd set.
     fn add_fds(&self, set: usize) -> Vec<Vec<String>> {
         let Some(want) = self.sets.get(set) else {
             return Vec::new();
         };
-        let Given::Set(fds) = self.resolve.file(want) else {
+        let FileLocation::FdSet(fds) = self.resolve.file(want) else {
             return Vec::new();
         };
-        let add = |fd| {
-            vec![
-                "-add-fd".to_owned(),
-                format!("set={set},fd={fd},opaque={}", comma(&want.name)),
-            ]
-        };
-        fds.into_iter().map(add).collect()
+        let opaque = comma(&want.name);
+        let mut options = Vec::new();
+        for fd in fds {
+            let value = format!("set={set},fd={fd},opaque={opaque}");
+            options.push(vec!["-add-fd".to_owned(), value]);
+        }
+        options
     }
 
     fn list(&mut self, list: &List) -> String {
@@ -145,9 +140,12 @@ impl Renderer<'_> {
         text
     }
 
-    /// `/dev/kvm` is the accelerator's default, so its own path is not spelled out.
+    /// Returns whether a value is left out: the path `/dev/kvm`, which is the accelerator's default.
     fn is_left_out(&self, term: &Term) -> bool {
-        matches!(term, Term::Want(want) if want.what == What::Kvm && self.resolve.file(want) == Given::Path)
+        let Term::Want(want) = term else {
+            return false;
+        };
+        want.kind == WantKind::Kvm && self.resolve.file(want) == FileLocation::OwnPath
     }
 
     fn text(&mut self, term: &Term) -> String {
@@ -193,12 +191,13 @@ impl Renderer<'_> {
             return self.resolve.fd(want);
         }
         match self.resolve.file(want) {
-            Given::Path => want.path().unwrap_or_default().to_owned(),
-            Given::At(path) => path,
-            Given::Set(_) => format!("/dev/fdset/{}", self.set(want)),
+            FileLocation::OwnPath => want.path().unwrap_or_default().to_owned(),
+            FileLocation::OtherPath(path) => path,
+            FileLocation::FdSet(_) => format!("/dev/fdset/{}", self.set(want)),
         }
     }
 
+    /// Returns the number of a want's fd set.
     fn set(&mut self, want: &Want) -> usize {
         *self.numbers.entry(want.clone()).or_insert_with(|| {
             self.sets.push(want.clone());
@@ -207,17 +206,18 @@ impl Renderer<'_> {
     }
 }
 
+/// Returns the entry of a want in `fds`.
 fn want_json(want: &Want) -> serde_json::Value {
-    let mut json = json!({ "name": want.name, "kind": want.kind() });
+    let mut json = json!({ "name": want.name, "kind": want.kind_name() });
     if let Some(number) = want.number() {
         json["fd"] = number.into();
     }
-    match &want.what {
-        What::Iommufd {
+    match &want.kind {
+        WantKind::Iommufd {
             fdgroup: Some(fdgroup),
             ..
         } => json["fdgroup"] = fdgroup.as_str().into(),
-        What::Vfio { host, .. } => json["for"] = host.to_string().into(),
+        WantKind::Vfio { host, .. } => json["for"] = host.to_string().into(),
         _ => {}
     }
     if let Some(path) = want.path() {
@@ -226,7 +226,7 @@ fn want_json(want: &Want) -> serde_json::Value {
     json
 }
 
-/// Doubles commas, as QEMU's `key=value` lists need it.
+/// Doubles the commas of a value in a `key=value` list.
 fn comma(text: &str) -> String {
     text.replace(',', ",,")
 }

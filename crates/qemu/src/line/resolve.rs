@@ -1,29 +1,29 @@
 //! What stands on the rendered line for each [`Want`].
 
-use super::want::{Want, What};
+use super::want::{Want, WantKind};
 
-/// Says what stands for what a command line wants.
+/// A choice of what is written on a command line for each [`Want`].
 pub trait Resolve {
-    /// The descriptor's number, for what is wanted by its number ([`Want::is_descriptor`]).
+    /// Returns the number of the descriptor, for a want that is one ([`Want::is_descriptor`]).
     fn fd(&self, want: &Want) -> String;
 
-    /// How the emulator gets at a file, a folder or `/dev/kvm`.
-    fn file(&self, want: &Want) -> Given;
+    /// Returns the location of a file, a folder or `/dev/kvm`, for the emulator.
+    fn file(&self, want: &Want) -> FileLocation;
 }
 
-/// How the emulator gets at a file.
+/// Location at which the emulator opens a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// It opens the file by the file's own path.
-    Path,
-    /// It opens another path.
-    At(String),
-    /// It opens `/dev/fdset/N`, of a set of these descriptors.
-    Set(Vec<String>),
+pub enum FileLocation {
+    /// The file's own path.
+    OwnPath,
+    /// Another path.
+    OtherPath(String),
+    /// `/dev/fdset/N`, an fd set of these descriptors.
+    FdSet(Vec<String>),
 }
 
-/// Stands in for what is not known: `@NAME@` for each descriptor, the path for each file, and the
-/// numbers that the domain says as they are.
+/// Placeholders for descriptors that are not open: `@NAME@`, or the number that the domain names.
+/// Files stand by their own paths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Placeholders;
 
@@ -33,17 +33,17 @@ impl Resolve for Placeholders {
             .map_or_else(|| format!("@{}@", want.name), |number| number.to_string())
     }
 
-    fn file(&self, want: &Want) -> Given {
-        match want.what {
-            What::Output { .. } | What::NodeSet { .. } => {
-                Given::Set(vec![format!("@{}@", want.name)])
+    fn file(&self, want: &Want) -> FileLocation {
+        match want.kind {
+            WantKind::Output { .. } | WantKind::NodeSet { .. } => {
+                FileLocation::FdSet(vec![format!("@{}@", want.name)])
             }
-            _ => Given::Path,
+            _ => FileLocation::OwnPath,
         }
     }
 }
 
-/// Leaves every file to the emulator to open: for a line that was made to be run as it is.
+/// The files' own paths, for a line of [`Style::Standalone`](crate::Style::Standalone).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Paths;
 
@@ -52,7 +52,7 @@ impl Resolve for Paths {
         Placeholders.fd(want)
     }
 
-    fn file(&self, _: &Want) -> Given {
-        Given::Path
+    fn file(&self, _: &Want) -> FileLocation {
+        FileLocation::OwnPath
     }
 }

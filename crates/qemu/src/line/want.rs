@@ -1,25 +1,26 @@
-//! What a command line needs from outside: descriptors and files, by name.
+//! Descriptors and files that a command line needs from outside.
 //!
-//! A command line never opens anything. Where it needs an open file it holds a [`Want`], and
-//! whoever renders the line says what stands there.
+//! A command line opens nothing. A [`Want`] stands for each descriptor or file, until
+//! [`Resolve`](super::Resolve) says what to write in its place.
 
 use passthru_pci::Address;
 
-/// Something that the guest's manager opens, or leaves to the emulator to open.
+/// A descriptor or file that the guest's manager opens, or leaves to the emulator to open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Want {
-    /// Name, unique within a command line: an object's id, a device's alias, a block node's name.
+    /// Name, which is unique on a command line: an object's id, a device's alias, or a block
+    /// node's name.
     pub name: String,
-    /// What it is.
-    pub what: What,
+    /// Kind of descriptor or file.
+    pub kind: WantKind,
 }
 
-/// What is wanted.
+/// Kind of a descriptor or file that a command line needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum WantKind {
     /// An open `/dev/iommu`, for `-object iommufd,fd=`.
     Iommufd {
-        /// Number of a descriptor that the caller left open, said in the domain.
+        /// Number of a descriptor that the caller left open, if the domain names one.
         number: Option<u32>,
         /// Name under which the caller hands it in (`<iommufd fdgroup=…>`).
         fdgroup: Option<String>,
@@ -28,89 +29,90 @@ pub enum What {
     Vfio {
         /// The device on the host.
         host: Address,
-        /// The iommufd object that it goes with.
+        /// Id of the iommufd object that the device uses.
         iommufd: String,
-        /// Number of a descriptor that the caller left open, said in the domain.
+        /// Number of a descriptor that the caller left open, if the domain names one.
         number: Option<u32>,
     },
-    /// An open device of vhost, for `vhostfd=`.
+    /// An open vhost device, for `vhostfd=`.
     Vhost {
-        /// Its path: `/dev/vhost-scsi`.
+        /// Path of the device, such as `/dev/vhost-scsi`.
         path: String,
     },
-    /// The `/dev/sgN` of a SCSI device of the host, named by adapter, bus, target and unit.
+    /// The `/dev/sgN` of a SCSI device of the host. The want's name holds adapter, bus, target and
+    /// unit.
     ScsiGeneric,
     /// A listening Unix socket, for `-chardev socket,fd=`.
     Listener {
-        /// Where it listens.
+        /// Path of the socket.
         path: String,
     },
-    /// A connected Unix socket, for `-chardev socket,fd=`: whoever is at its other end was started
-    /// for it.
+    /// A connected Unix socket, for `-chardev socket,fd=`, to a process that was started for the
+    /// guest.
     Connected {
-        /// Where the other end listens.
+        /// Path at which the process listens.
         path: String,
     },
     /// A queue of a network tap, for `-netdev tap,fd=`.
     Tap {
-        /// Name of the interface on the host; one that is free when absent, or when it ends with
-        /// `%d`.
+        /// Name of the interface on the host. If the name is absent or ends with `%d`, the kernel
+        /// chooses a free one.
         ifname: Option<String>,
-        /// Whether it has several queues.
+        /// Whether the tap has several queues.
         multiqueue: bool,
     },
-    /// A secret of the user's, encrypted with the guest's master key.
+    /// A secret of the user, encrypted with the guest's master key.
     Secret {
-        /// What it is known by.
+        /// Name of the secret: its usage or UUID.
         name: String,
     },
     /// A device node of the host, open for reading and writing, in an fd set.
     NodeSet {
-        /// Its path.
+        /// Path of the node.
         path: String,
     },
     /// `/dev/kvm`, for `-accel kvm,device=`.
     Kvm,
-    /// A file that is there.
+    /// A file that exists.
     File {
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// How it is opened.
+        /// Access that the emulator needs.
         access: Access,
-        /// How it can be passed.
-        by: By,
+        /// Means of passing the file.
+        passing: FilePassing,
     },
-    /// A file that the emulator's output goes to; made where it is not there.
+    /// A file for the emulator's output, which is created if it does not exist.
     Output {
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// Whether output is appended to what is there.
+        /// Whether output is appended to the file's contents.
         append: bool,
     },
-    /// A folder that the emulator makes files in.
+    /// A folder in which the emulator creates files.
     Folder {
-        /// Its path.
+        /// Path of the folder.
         path: String,
     },
 }
 
-/// How a file is opened.
+/// Access to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// For reading.
+    /// Reading.
     ReadOnly,
-    /// For reading and writing. QEMU's `auto-read-only` opens such a file for reading first: an fd
+    /// Reading and writing. QEMU's `auto-read-only` opens such a file for reading first, so its fd
     /// set needs a descriptor of either kind.
     ReadWrite,
 }
 
-/// How a file can be passed to the emulator.
+/// Means of passing a file to the emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum By {
-    /// As a member of an fd set: `/dev/fdset/N`.
+pub enum FilePassing {
+    /// A member of an fd set: `/dev/fdset/N`.
     FdSet,
-    /// As a file that the emulator opens by path, such as `/proc/self/fd/N` of a sealed copy in
-    /// memory: what reads it knows no fd sets.
+    /// A path that the emulator opens, such as `/proc/self/fd/N` of a sealed copy in memory. QEMU
+    /// reads such a file with plain open(2), which knows no fd sets.
     Copy,
 }
 
@@ -119,75 +121,75 @@ impl Want {
         name: impl Into<String>,
         path: impl Into<String>,
         access: Access,
-        by: By,
+        passing: FilePassing,
     ) -> Self {
         Self {
             name: name.into(),
-            what: What::File {
+            kind: WantKind::File {
                 path: path.into(),
                 access,
-                by,
+                passing,
             },
         }
     }
 
-    /// Returns the number of the descriptor, where the domain says one.
+    /// Returns the number of the descriptor, if the domain names one.
     pub const fn number(&self) -> Option<u32> {
-        match self.what {
-            What::Iommufd { number, .. } | What::Vfio { number, .. } => number,
+        match self.kind {
+            WantKind::Iommufd { number, .. } | WantKind::Vfio { number, .. } => number,
             _ => None,
         }
     }
 
-    /// Whether the line names a descriptor for it, never a path.
+    /// Returns whether the line names a descriptor, and never a path.
     pub const fn is_descriptor(&self) -> bool {
         matches!(
-            self.what,
-            What::Iommufd { .. }
-                | What::Vfio { .. }
-                | What::Listener { .. }
-                | What::Vhost { .. }
-                | What::ScsiGeneric
-                | What::Connected { .. }
-                | What::Tap { .. }
-                | What::Secret { .. }
+            self.kind,
+            WantKind::Iommufd { .. }
+                | WantKind::Vfio { .. }
+                | WantKind::Listener { .. }
+                | WantKind::Vhost { .. }
+                | WantKind::ScsiGeneric
+                | WantKind::Connected { .. }
+                | WantKind::Tap { .. }
+                | WantKind::Secret { .. }
         )
     }
 
-    /// Returns the path of what is wanted, where it has one of its own.
+    /// Returns the path of the file or node; `None` for a VFIO or SCSI device and for a secret.
     pub fn path(&self) -> Option<&str> {
-        match &self.what {
-            What::Iommufd { .. } => Some("/dev/iommu"),
-            What::Vfio { .. } | What::ScsiGeneric => None,
-            What::Secret { .. } => None,
-            What::Tap { .. } => Some("/dev/net/tun"),
-            What::Kvm => Some("/dev/kvm"),
-            What::Listener { path }
-            | What::Vhost { path }
-            | What::Connected { path }
-            | What::NodeSet { path }
-            | What::File { path, .. }
-            | What::Output { path, .. }
-            | What::Folder { path } => Some(path),
+        match &self.kind {
+            WantKind::Iommufd { .. } => Some("/dev/iommu"),
+            WantKind::Vfio { .. } | WantKind::ScsiGeneric => None,
+            WantKind::Secret { .. } => None,
+            WantKind::Tap { .. } => Some("/dev/net/tun"),
+            WantKind::Kvm => Some("/dev/kvm"),
+            WantKind::Listener { path }
+            | WantKind::Vhost { path }
+            | WantKind::Connected { path }
+            | WantKind::NodeSet { path }
+            | WantKind::File { path, .. }
+            | WantKind::Output { path, .. }
+            | WantKind::Folder { path } => Some(path),
         }
     }
 
-    /// Returns one word for the kind of thing that is wanted.
-    pub const fn kind(&self) -> &'static str {
-        match self.what {
-            What::Iommufd { .. } => "iommufd",
-            What::Vfio { .. } => "vfio",
-            What::Vhost { .. } => "vhost",
-            What::ScsiGeneric => "scsi",
-            What::Listener { .. } => "listener",
-            What::Connected { .. } => "connected",
-            What::Secret { .. } => "secret",
-            What::Tap { .. } => "tap",
-            What::NodeSet { .. } => "device",
-            What::Kvm => "kvm",
-            What::File { .. } => "file",
-            What::Output { .. } => "output",
-            What::Folder { .. } => "folder",
+    /// Returns one word for the kind, as in the JSON form of a command line.
+    pub const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            WantKind::Iommufd { .. } => "iommufd",
+            WantKind::Vfio { .. } => "vfio",
+            WantKind::Vhost { .. } => "vhost",
+            WantKind::ScsiGeneric => "scsi",
+            WantKind::Listener { .. } => "listener",
+            WantKind::Connected { .. } => "connected",
+            WantKind::Secret { .. } => "secret",
+            WantKind::Tap { .. } => "tap",
+            WantKind::NodeSet { .. } => "device",
+            WantKind::Kvm => "kvm",
+            WantKind::File { .. } => "file",
+            WantKind::Output { .. } => "output",
+            WantKind::Folder { .. } => "folder",
         }
     }
 }

@@ -7,8 +7,8 @@
 //!   reports the socket.
 //! - [`Qmp::take_answer`] and [`Qmp::take_event`] return what has come.
 //!
-//! All pending answers share one time limit. Commands that pin memory have no limit. The client does
-//! not trust the VMM: it keeps a bounded number of bytes of the VMM's messages, and errors show a
+//! All pending answers share one time limit; commands that pin memory have none. The client does
+//! not trust the VMM. It keeps a bounded number of bytes of the VMM's messages, and errors show a
 //! short and printable part of them.
 //!
 //! [`BlockingQmp`] waits for answers and events, each with a time limit:

@@ -55,7 +55,7 @@ impl Qmp {
             negotiation: Ticket(0),
             is_broken: false,
         };
-        // QEMU answers once the machine is set up, which takes minutes if the guest has much memory.
+        // QEMU answers once the machine is set up. With much memory, that takes minutes.
         let negotiation = qmp.submit(&Command::QmpCapabilities, vec![]);
         qmp.negotiation = negotiation.map_err(io::Error::other)?;
         Ok(qmp)
@@ -72,8 +72,8 @@ impl Qmp {
 
     /// Queues a command.
     ///
-    /// Descriptors are sent with the command. Such a command is the only one on its way, because the
-    /// monitor keeps only the descriptors that came last.
+    /// Descriptors are sent with the command. Such a command is the only one on its way, because
+    /// the monitor keeps only the descriptors that came last.
     ///
     /// # Errors
     /// - If 64 commands have no answer yet, the unsent ones have 1 MiB, or there are more than 16

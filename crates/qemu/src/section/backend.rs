@@ -9,7 +9,7 @@ use passthru_domain::numatune::MemoryMode;
 use passthru_domain::{IdSet, Memory};
 
 use crate::context::Context;
-use crate::line::{Object, Opt, Term, Want, What};
+use crate::line::{Object, Opt, Term, Want, WantKind};
 
 const MIB: u64 = 1 << 20;
 /// Size of an ordinary page: `<hugepages>` of that size are none.
@@ -205,7 +205,7 @@ impl<'a> Piece<'a> {
         };
         Want {
             name: format!("{}-folder", self.id),
-            what: What::Folder { path },
+            kind: WantKind::Folder { path },
         }
     }
 

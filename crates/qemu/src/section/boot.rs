@@ -4,7 +4,7 @@ use passthru_domain::Domain;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, List, Opt, Want};
+use crate::line::{Access, FilePassing, List, Opt, Want};
 
 /// `-boot`, `-kernel` and what goes with it.
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -33,7 +33,7 @@ fn reboot_timeout(context: &Context<'_>) -> Option<String> {
 fn kernel(domain: &Domain) -> Vec<Opt> {
     let os = &domain.os;
     let file = |flag, name: &str, path: &Option<String>| {
-        let want = Want::file(name, path.as_deref()?, Access::ReadOnly, By::Copy);
+        let want = Want::file(name, path.as_deref()?, Access::ReadOnly, FilePassing::Copy);
         Some(Opt::plain(flag, want))
     };
     let options = [

@@ -7,7 +7,7 @@ use passthru_domain::device::chardev::{
 use passthru_domain::toggle::YesNo;
 
 use crate::context::Context;
-use crate::line::{List, Object, Opt, Want, What};
+use crate::line::{List, Object, Opt, Want, WantKind};
 
 /// Where certificates for character devices are.
 const CERTIFICATES: &str = "/etc/pki/libvirt-chardev";
@@ -161,7 +161,7 @@ fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> Lis
     if context.is_standalone() {
         return list.with("path", path).maybe("append", source.append);
     }
-    let what = What::Output {
+    let kind = WantKind::Output {
         path,
         append: source.append == Some(true),
     };
@@ -169,7 +169,7 @@ fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> Lis
         "path",
         Want {
             name: format!("{id}-source"),
-            what,
+            kind,
         },
     )
     .with("append", true)
@@ -182,7 +182,7 @@ fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> Li
     if context.is_standalone() {
         return list.with("logfile", path).maybe("logappend", log.append);
     }
-    let what = What::Output {
+    let kind = WantKind::Output {
         path,
         append: log.append != Some(false),
     };
@@ -190,7 +190,7 @@ fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> Li
         "logfile",
         Want {
             name: format!("{id}-log"),
-            what,
+            kind,
         },
     )
     .with("logappend", true)
@@ -209,7 +209,7 @@ fn unix(context: &Context<'_>, list: List, backend: &CharBackend, id: &str, purp
         "fd",
         Want {
             name: format!("{id}-source"),
-            what: What::Listener { path },
+            kind: WantKind::Listener { path },
         },
     ))
 }

@@ -7,7 +7,7 @@ use passthru_domain::device::controller::ControllerType;
 use super::{char_backend, pci};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Object, Opt, Term, Want, What};
+use crate::line::{List, Object, Opt, Term, Want, WantKind};
 
 /// The monitor that a manager talks to by QMP.
 pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -16,7 +16,7 @@ pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     }
     let socket = Want {
         name: "monitor".into(),
-        what: What::Listener {
+        kind: WantKind::Listener {
             path: context.state_path("monitor.sock"),
         },
     };

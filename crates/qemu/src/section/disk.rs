@@ -11,7 +11,7 @@ use super::block::{self, Chain, cache_mode};
 use super::{controller, iothreads, pci, reservations, virtio};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, List, Object, Opt, Want};
+use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
 /// Options that the guest's disks share: the floppy controller, and the helper for persistent
 /// reservations.
@@ -58,7 +58,7 @@ fn sd_card(disk: &Disk) -> Result<Opt, Error> {
         format!("{}-source", disk.info.id()),
         path,
         access,
-        By::FdSet,
+        FilePassing::FdSet,
     );
     let list = List::headless()
         .with("file", file)

@@ -7,7 +7,7 @@ use super::block::{FileNode, file_node, layers_raw};
 use crate::context::Context;
 use crate::context::NVRAM_DIR;
 use crate::error::Error;
-use crate::line::{Access, By, List, Object, Opt, Want};
+use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
 /// The block nodes of the flash memories, and `-bios`.
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -20,7 +20,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     if !is_flash(loader) {
         return Ok(vec![Opt::plain(
             "-bios",
-            Want::file("firmware", path, Access::ReadOnly, By::Copy),
+            Want::file("firmware", path, Access::ReadOnly, FilePassing::Copy),
         )]);
     }
     let mut nodes = layered_node("pflash0", path, is_readonly(loader), loader.format);
@@ -95,7 +95,7 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
         "libvirt-pflash1-storage",
         path,
         Access::ReadWrite,
-        By::FdSet,
+        FilePassing::FdSet,
     );
     let driver = match nvram.kind {
         Some(NvramType::Block) => "host_device",
@@ -153,7 +153,12 @@ fn layered_node(
     } else {
         Access::ReadWrite
     };
-    let want = Want::file(format!("libvirt-{name}-storage"), path, access, By::FdSet);
+    let want = Want::file(
+        format!("libvirt-{name}-storage"),
+        path,
+        access,
+        FilePassing::FdSet,
+    );
     vec![
         Opt::json(
             "-blockdev",

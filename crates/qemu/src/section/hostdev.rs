@@ -9,7 +9,7 @@ use passthru_domain::device::{Address, Item, VirtioModel};
 use super::{hostdev_scsi, pci};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Object, Opt, Want, What, on_off};
+use crate::line::{Object, Opt, Want, WantKind, on_off};
 
 /// The iommufd objects of the guest's devices.
 pub(crate) fn iommufd_objects(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -41,7 +41,7 @@ fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
     } = object;
     let fd = (!context.is_standalone()).then(|| Want {
         name: id.clone(),
-        what: What::Iommufd { number, fdgroup },
+        kind: WantKind::Iommufd { number, fdgroup },
     });
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
@@ -89,14 +89,14 @@ fn backend(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address
         return Object::default();
     }
     let iommufd = context.domain.iommufd_of(hostdev).to_owned();
-    let what = What::Vfio {
+    let kind = WantKind::Vfio {
         host,
         iommufd: iommufd.clone(),
         number: hostdev.iommufd_fd,
     };
     let fd = (!context.is_standalone()).then(|| Want {
         name: hostdev.info.id().into(),
-        what,
+        kind,
     });
     Object::default().with("iommufd", iommufd).maybe("fd", fd)
 }
@@ -178,7 +178,7 @@ fn vhost_scsi(
     let id = hostdev.info.id();
     let vhost = || Want {
         name: id.into(),
-        what: What::Vhost {
+        kind: WantKind::Vhost {
             path: "/dev/vhost-scsi".into(),
         },
     };

@@ -9,7 +9,7 @@ use super::block::node_after_disks;
 use super::secret;
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Object, Opt, Term, Want, What};
+use crate::line::{Object, Opt, Term, Want, WantKind};
 
 /// Port of iSCSI.
 const PORT: u16 = 3260;
@@ -65,7 +65,7 @@ fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
     }
     let want = Want {
         name: scsi.to_string(),
-        what: What::ScsiGeneric,
+        kind: WantKind::ScsiGeneric,
     };
     Ok(Object::driver("host_device").with("filename", Term::from(want)))
 }

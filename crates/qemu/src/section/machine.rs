@@ -10,7 +10,7 @@ use passthru_domain::toggle::{OnOff, Toggle};
 use super::{firmware, iommu, memory, security, sound};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Object, Opt, Want, What, on_off};
+use crate::line::{List, Object, Opt, Want, WantKind, on_off};
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = vec![
@@ -145,7 +145,7 @@ fn accel(context: &Context<'_>) -> List {
         "device",
         Want {
             name: "kvm".into(),
-            what: What::Kvm,
+            kind: WantKind::Kvm,
         },
     )
 }

@@ -7,7 +7,7 @@ use passthru_domain::device::net_driver::{NetBackendType, NetDriverName};
 use crate::context::Context;
 use crate::context::STATE_DIR;
 use crate::error::Error;
-use crate::line::{List, Object, Opt, Term, Want, What};
+use crate::line::{List, Object, Opt, Term, Want, WantKind};
 
 /// Pairs of queues that a tap can have; more are refused when the domain is looked at.
 const MOST_QUEUES: u32 = 256;
@@ -165,7 +165,7 @@ fn vdpa(context: &Context<'_>, interface: &Interface, source: &NetSource) -> Obj
     } else {
         Term::from(Want {
             name,
-            what: What::NodeSet { path },
+            kind: WantKind::NodeSet { path },
         })
     };
     Object::default()
@@ -188,7 +188,7 @@ fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Res
         .and_then(|target| target.dev.clone());
     let tap = |n| Want {
         name: numbered(format!("{id}-tap"), n, count),
-        what: What::Tap {
+        kind: WantKind::Tap {
             ifname: ifname.clone(),
             multiqueue: count > 1,
         },
@@ -199,7 +199,7 @@ fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Res
         .and_then(|backend| backend.vhost.clone());
     let vhost = |n| Want {
         name: numbered(format!("{id}-vhost"), n, count),
-        what: What::Vhost {
+        kind: WantKind::Vhost {
             path: node.clone().unwrap_or_else(|| "/dev/vhost-net".into()),
         },
     };

@@ -8,7 +8,7 @@ use passthru_domain::device::{VirtioModel, VirtioOptions};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, Object, Opt, Term, Want};
+use crate::line::{Access, FilePassing, Object, Opt, Term, Want};
 
 /// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel
 /// subsystem, `bus` and `port` on USB; nothing for one on the virtio-mmio bus.
@@ -135,7 +135,7 @@ pub(crate) fn rom(info: &Info) -> Object {
             format!("{}-rom", info.id()),
             path,
             Access::ReadOnly,
-            By::Copy,
+            FilePassing::Copy,
         ))
     });
     Object::default()

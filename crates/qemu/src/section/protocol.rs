@@ -10,7 +10,7 @@ use passthru_domain::toggle::YesNo;
 use super::{reservations, secret};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, Object, Opt, Term, Want, What};
+use crate::line::{Access, FilePassing, Object, Opt, Term, Want, WantKind};
 
 /// Where certificates for NBD are.
 const NBD_CERTIFICATES: &str = "/etc/pki/libvirt-nbd";
@@ -53,7 +53,10 @@ impl Place<'_> {
         };
         let file = |driver: &str| {
             let path = self.source.path().unwrap_or_default();
-            Object::driver(driver).with("filename", Want::file(node, path, access, By::FdSet))
+            Object::driver(driver).with(
+                "filename",
+                Want::file(node, path, access, FilePassing::FdSet),
+            )
         };
         match self.kind {
             DiskType::File => plain(file("file")),
@@ -78,7 +81,7 @@ impl Place<'_> {
                 } else {
                     Want {
                         name: format!("{node}-vdpa"),
-                        what: What::NodeSet { path },
+                        kind: WantKind::NodeSet { path },
                     }
                     .into()
                 };

@@ -5,7 +5,7 @@ use passthru_domain::device::rng::{Rng, RngBackend, RngBackendModel};
 use super::{char_backend, pci, virtio};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, Object, Opt, Want};
+use crate::line::{Access, FilePassing, Object, Opt, Want};
 
 /// The source of a random number generator, and its device.
 pub(crate) fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
@@ -47,7 +47,12 @@ fn source(
             let path = source
                 .and_then(|source| source.path.as_deref())
                 .unwrap_or("/dev/random");
-            let file = Want::file(format!("{id}-source"), path, Access::ReadOnly, By::FdSet);
+            let file = Want::file(
+                format!("{id}-source"),
+                path,
+                Access::ReadOnly,
+                FilePassing::FdSet,
+            );
             vec![Opt::object(
                 Object::qom("rng-random", object).with("filename", file),
             )]

@@ -5,7 +5,7 @@ use passthru_domain::device::secret::Secret;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Object, Opt, Want, What};
+use crate::line::{Object, Opt, Want, WantKind};
 
 /// The object that holds a secret, encrypted with the guest's master key.
 pub(crate) fn object(
@@ -33,7 +33,7 @@ pub(crate) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Op
     }
     let part = |part: &str| Want {
         name: format!("{id}-{part}"),
-        what: What::Secret { name: name.clone() },
+        kind: WantKind::Secret { name: name.clone() },
     };
     Ok(Opt::object(
         Object::qom("secret", id)

@@ -6,7 +6,7 @@ use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoTable, SysinfoType};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Access, By, List, Object, Opt, Want};
+use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = smbios(context)?;
@@ -113,8 +113,14 @@ fn tables(sysinfo: &Sysinfo) -> Vec<Opt> {
 
 fn fw_cfg(number: usize, entry: &FwcfgEntry) -> Opt {
     let file = entry.file.as_deref();
-    let want =
-        file.map(|path| Want::file(format!("fwcfg{number}"), path, Access::ReadOnly, By::Copy));
+    let want = file.map(|path| {
+        Want::file(
+            format!("fwcfg{number}"),
+            path,
+            Access::ReadOnly,
+            FilePassing::Copy,
+        )
+    });
     let list = List::headless()
         .maybe("name", entry.name.as_deref())
         .maybe("file", want)
@@ -153,7 +159,7 @@ fn acpi_table(number: usize, table: &AcpiTable) -> Result<Opt, Error> {
         format!("acpitable{number}"),
         path,
         Access::ReadOnly,
-        By::Copy,
+        FilePassing::Copy,
     );
     Ok(Opt::list(
         "-acpitable",

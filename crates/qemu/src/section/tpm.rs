@@ -7,7 +7,7 @@ use passthru_domain::device::tpm::{TpmBackend, TpmBackendType, TpmModel};
 
 use crate::context::Context;
 use crate::context::STATE_DIR;
-use crate::line::{List, Object, Opt, Want, What};
+use crate::line::{List, Object, Opt, Want, WantKind};
 
 /// The backend of a TPM, and its device.
 pub(crate) fn device(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
@@ -44,9 +44,9 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
         } else {
             let tpm = Want {
                 name: format!("{id}-tpm"),
-                what: What::NodeSet { path },
+                kind: WantKind::NodeSet { path },
             };
-            let cancel = What::Output {
+            let cancel = WantKind::Output {
                 path: cancel,
                 append: true,
             };
@@ -54,7 +54,7 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
                 "cancel-path",
                 Want {
                     name: format!("{id}-cancel"),
-                    what: cancel,
+                    kind: cancel,
                 },
             )
         },

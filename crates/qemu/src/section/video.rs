@@ -7,7 +7,7 @@ use passthru_domain::device::video::VideoModel;
 use super::{pci, virtio};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Object, Opt, Want, What};
+use crate::line::{List, Object, Opt, Want, WantKind};
 
 /// Bytes of a KiB.
 const KIB: u64 = 1024;
@@ -25,7 +25,7 @@ pub(crate) fn device(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, E
         return Ok(vec![Opt::device(device.and(place(context, video)?))]);
     }
     let chardev = format!("chr-vu-{id}");
-    let what = What::Connected {
+    let kind = WantKind::Connected {
         path: context.state_path(&format!("{id}-vhost-user-gpu.sock")),
     };
     let socket = List::new("socket").with("id", chardev.as_str());
@@ -39,7 +39,7 @@ pub(crate) fn device(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, E
             "fd",
             Want {
                 name: format!("{id}-vhost-user"),
-                what,
+                kind,
             },
         )
     };

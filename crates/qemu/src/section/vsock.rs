@@ -6,14 +6,14 @@ use passthru_domain::device::vsock::Cid;
 use super::{pci, virtio};
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{Opt, Want, What};
+use crate::line::{Opt, Want, WantKind};
 
 /// The options of the device.
 pub(crate) fn device(context: &Context<'_>, vsock: &Vsock) -> Result<Vec<Opt>, Error> {
     let id = vsock.info.id();
     let vhost = Want {
         name: format!("{id}-vhost"),
-        what: What::Vhost {
+        kind: WantKind::Vhost {
             path: "/dev/vhost-vsock".into(),
         },
     };
