@@ -1,22 +1,26 @@
-//! Which pages were written to, over containers that stop at the first gap between mappings, as the
-//! kernel does.
+//! Dirty pages, over containers that stop at the first gap between mappings as the kernel does.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use passthru_vfio::address_space::{Error, Translation, VirtualIommu};
-use passthru_vfio::container;
+use passthru_vfio::address_space::{
+    AddressSpace, Error, Memory, Section, SectionKind, Span, VirtualIommu,
+};
+use passthru_vfio::container::{self, Access, Dma};
 
-use super::*;
 use crate::model::Model;
+use crate::{PAGE, add, backing, join, memory, ram, space, span, translation};
 
-/// The numbers of the pages of a span that are dirty.
+/// Returns the numbers of the dirty pages, counted from the start of the span.
 fn dirty(space: &AddressSpace, span: Span, clear: bool) -> Vec<u64> {
     let mut bitmap = vec![0; (span.length() / PAGE).div_ceil(64) as usize];
     space.dirty_pages(span, PAGE, clear, &mut bitmap).unwrap();
-    let is_set = |page: &u64| bitmap[*page as usize / 64] >> (page % 64) & 1 == 1;
-    (0..span.length() / PAGE).filter(is_set).collect()
+    (0..span.length() / PAGE)
+        .filter(|page| bitmap[*page as usize / 64] >> (page % 64) & 1 == 1)
+        .collect()
 }
 
+/// Marks pages as dirty, as a write by a device does.
 fn write(model: &Model, pages: &[u64]) {
     model
         .dirty
@@ -88,7 +92,7 @@ fn dirty_pages_read_before_failure_stay() {
     assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [3]);
 }
 
-/// What was written to, by page, of one memory.
+/// Takes all dirty memory, which must be of one memory. Returns the numbers of its pages.
 fn taken(space: &AddressSpace, memory: &Arc<Memory>) -> Vec<u64> {
     let parts = space.take_dirty().unwrap();
     assert!(
@@ -101,7 +105,7 @@ fn taken(space: &AddressSpace, memory: &Arc<Memory>) -> Vec<u64> {
         .collect()
 }
 
-/// An address space with memory at 16 pages, of which dirty pages are tracked.
+/// Makes an address space with 16 pages of memory, and starts dirty tracking.
 fn tracking() -> (AddressSpace, Arc<Model>, Arc<Memory>) {
     let (space, model) = space();
     let memory = memory(16 * PAGE);
@@ -140,20 +144,17 @@ fn replaced_section_keeps_dirty_pages_by_address() {
 #[test]
 fn every_kind_of_unmap_keeps_dirty_pages() {
     let (space, model, first) = tracking();
-    let of = |at: u64| span(at * PAGE, 4 * PAGE);
     let granules = SectionKind::Granules {
-        backing: Backing {
-            memory: Arc::clone(&first),
-            offset: 0,
-        },
+        backing: backing(&first),
         granule: PAGE,
     };
+    let at_100 = span(100 * PAGE, 4 * PAGE);
     add(
         &space,
-        Section::new(of(100), granules, Access::ReadWrite).unwrap(),
+        Section::new(at_100, granules, Access::ReadWrite).unwrap(),
     );
-    space.populate(of(100)).unwrap();
-    // A change that is taken back: what made room was written to before.
+    space.populate(at_100).unwrap();
+    // A change that is undone unmaps and remaps a dirty mapping.
     write(&model, &[1]);
     let mut change = space.begin();
     change
@@ -168,7 +169,7 @@ fn every_kind_of_unmap_keeps_dirty_pages() {
     space.withdraw(span(0, 16 * PAGE)).unwrap();
     space.restore(span(0, 16 * PAGE)).unwrap();
     write(&model, &[103]);
-    space.discard(of(100)).unwrap();
+    space.discard(at_100).unwrap();
     assert_eq!(taken(&space, &first), [2, 3]);
 
     write(&model, &[4, 15]);
@@ -187,21 +188,19 @@ fn viommu_unmap_keeps_dirty_pages() {
     let model = Model::new();
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
-    let iova = span(0x40 * PAGE, 2 * PAGE);
-    let to = |target| Translation {
-        iova,
-        target,
-        access: Access::ReadWrite,
-    };
+    let iova = 0x40 * PAGE;
+    let length = 2 * PAGE;
     for target in [3, 8, 3] {
-        viommu.map(to(target * PAGE)).unwrap();
+        viommu
+            .map(translation(iova, length, target * PAGE))
+            .unwrap();
         write(&model, &[0x41]);
-        viommu.unmap(iova).unwrap();
+        viommu.unmap(span(iova, length)).unwrap();
     }
-    viommu.map(to(10 * PAGE)).unwrap();
+    viommu.map(translation(iova, length, 10 * PAGE)).unwrap();
     write(&model, &[0x40]);
     viommu.replay([]).unwrap();
-    viommu.map(to(12 * PAGE)).unwrap();
+    viommu.map(translation(iova, length, 12 * PAGE)).unwrap();
     write(&model, &[0x40]);
     assert_eq!(taken(viommu.space(), &memory), [4, 9, 10, 12]);
 }
@@ -217,13 +216,8 @@ fn dropped_viommu_hands_dirty_pages_to_guest_memory() {
     let model = Model::new();
     viommu.space().set_dirty_tracking(true).unwrap();
     join(viommu.space(), &model);
-    let iova = span(0x40 * PAGE, 2 * PAGE);
     viommu
-        .map(Translation {
-            iova,
-            target: 3 * PAGE,
-            access: Access::ReadWrite,
-        })
+        .map(translation(0x40 * PAGE, 2 * PAGE, 3 * PAGE))
         .unwrap();
     write(&model, &[0x41]);
     drop(viommu);
@@ -266,7 +260,9 @@ fn failed_dirty_query_marks_whole_writable_mapping() {
 #[test]
 fn failed_unmap_marks_whole_mapping_dirty() {
     let (space, model, memory) = tracking();
-    (32..34).for_each(|page| drop(add(&space, ram(page * PAGE, PAGE, &memory))));
+    for page in 32..34 {
+        add(&space, ram(page * PAGE, PAGE, &memory));
+    }
     model.fail(0b11);
     assert!(matches!(
         space.withdraw(span(0, 16 * PAGE)),
@@ -285,17 +281,19 @@ fn failed_take_dirty_keeps_pages_for_next_call() {
     assert_eq!(taken(&space, &memory), [0, 5]);
 }
 
+/// Returns which of the containers track dirty pages.
+fn tracked(models: &[&Arc<Model>]) -> Vec<bool> {
+    models
+        .iter()
+        .map(|model| model.tracking.load(Ordering::Relaxed))
+        .collect()
+}
+
 #[test]
 fn dirty_tracking_covers_all_containers_or_none() {
     let (space, first) = space();
     let second = Model::new();
     join(&space, &second);
-    let are = |models: &[&Arc<Model>]| {
-        models
-            .iter()
-            .map(|model| model.tracking.load(Ordering::Relaxed))
-            .collect::<Vec<_>>()
-    };
     second.fail(1);
     let error = space.set_dirty_tracking(true).unwrap_err();
     assert_eq!(
@@ -316,25 +314,26 @@ fn dirty_tracking_covers_all_containers_or_none() {
         Err(Error::DirtyTracking { on: true, .. })
     ));
     join(&space, &third);
-    assert_eq!(are(&[&first, &second, &third]), [true; 3]);
+    assert_eq!(tracked(&[&first, &second, &third]), [true; 3]);
     space.leave(&container).unwrap();
-    assert_eq!(are(&[&first, &second, &third]), [true, true, false]);
+    assert_eq!(tracked(&[&first, &second, &third]), [true, true, false]);
     second.fail(1);
     let error = space.set_dirty_tracking(false).unwrap_err();
     assert_eq!(error.to_string(), "cannot end tracking what devices write");
-    // What was noted in the first one has gone, so that nothing is told rather than a part.
+    // The first container has lost its dirty pages, so the query fails instead of returning a part.
     assert!(!first.tracking.load(Ordering::Relaxed));
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
     space.set_dirty_tracking(false).unwrap();
-    assert_eq!(are(&[&first, &second]), [false; 2]);
+    assert_eq!(tracked(&[&first, &second]), [false; 2]);
 }
 
 #[test]
 fn invalid_dirty_query_is_refused() {
     let (space, _model) = space();
     add(&space, ram(0, 4 * PAGE, &memory(4 * PAGE)));
-    let ask = |span, bitmap: &mut [u64]| space.dirty_pages(span, PAGE, true, bitmap).unwrap_err();
-    let error = ask(span(0, 3 * PAGE), &mut [0]);
+    let error = space
+        .dirty_pages(span(0, 3 * PAGE), PAGE, true, &mut [0])
+        .unwrap_err();
     assert!(matches!(error, Error::Cut { .. }), "{error}");
     for (span, bitmap) in [
         (span(0, 65 * PAGE), [0].as_mut_slice()),
@@ -342,7 +341,7 @@ fn invalid_dirty_query_is_refused() {
         (span(0, 1), [0].as_mut_slice()),
         (Span::ALL, [].as_mut_slice()),
     ] {
-        let error = ask(span, bitmap);
+        let error = space.dirty_pages(span, PAGE, true, bitmap).unwrap_err();
         let Error::DirtyPages {
             source: container::Error::Bitmap { .. },
             ..

@@ -1,21 +1,20 @@
-//! What changes in the guest's memory, behind a virtual IOMMU.
+//! Changes of the guest's memory, as devices behind a virtual IOMMU see them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use passthru_vfio::address_space::{
-    AddressSpace, Error, Memory, NoteKind, Section, SectionKind, Translation, VirtualIommu,
+    AddressSpace, Error, NoteKind, Section, Translation, VirtualIommu,
 };
-use passthru_vfio::container::Access;
 
-use crate::model::{Model, Target};
-use crate::{PAGE, add, backing, bar, join, memory, ram, span};
+use crate::model::Model;
+use crate::{PAGE, add, address, bar, calls, granules, join, memory, ram, span, translation};
 
 const BAR: u64 = 0xe000_0000;
 const GRANULES: u64 = 1 << 32;
 const IOVA: u64 = 0x10_0000;
 
-/// A guest's memory, in a container of its own, and a virtual IOMMU over it.
+/// A guest's memory in a container, and a virtual IOMMU over it with a container.
 struct Guest {
     system: Arc<AddressSpace>,
     viommu: VirtualIommu,
@@ -43,25 +42,14 @@ impl Guest {
         self.viommu.map(mapping(length, target)).unwrap();
     }
 
+    /// Returns the number of calls to the container behind the virtual IOMMU.
     fn calls(&self) -> u64 {
-        self.behind.calls.load(Ordering::Relaxed)
+        calls(&self.behind)
     }
 }
 
 fn mapping(length: u64, target: u64) -> Translation {
-    Translation {
-        iova: span(IOVA, length),
-        target,
-        access: Access::ReadWrite,
-    }
-}
-
-fn granules(memory: &Arc<Memory>) -> Section {
-    let kind = SectionKind::Granules {
-        backing: backing(memory),
-        granule: 2 * PAGE,
-    };
-    Section::new(span(GRANULES, memory.len()), kind, Access::ReadWrite).unwrap()
+    translation(IOVA, length, target)
 }
 
 #[test]
@@ -79,10 +67,8 @@ fn withdrawn_bar_is_unreachable_whatever_the_guest_maps() {
     join(guest.viommu.space(), &late);
     assert!(guest.behind.spans().is_empty() && late.spans().is_empty());
     guest.system.restore(at).unwrap();
-    assert_eq!(
-        (guest.behind.spans(), late.spans()),
-        (vec![span(IOVA, PAGE)], vec![span(IOVA, PAGE)])
-    );
+    assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
+    assert_eq!(late.spans(), [span(IOVA, PAGE)]);
     guest.viommu.unmap(span(IOVA, PAGE)).unwrap();
     guest.system.withdraw(at).unwrap();
     guest.system.restore(at).unwrap();
@@ -92,7 +78,10 @@ fn withdrawn_bar_is_unreachable_whatever_the_guest_maps() {
 #[test]
 fn granule_is_unmapped_and_mapped_individually() {
     let guest = Guest::new();
-    add(&guest.system, granules(&memory(8 * PAGE)));
+    add(
+        &guest.system,
+        granules(GRANULES, &memory(8 * PAGE), 2 * PAGE),
+    );
     guest.system.populate(span(GRANULES, 6 * PAGE)).unwrap();
     guest.map(5 * PAGE, GRANULES + PAGE);
     let all = [
@@ -104,15 +93,11 @@ fn granule_is_unmapped_and_mapped_individually() {
     let calls = guest.calls();
     let middle = span(GRANULES + 2 * PAGE, 2 * PAGE);
     guest.system.discard(middle).unwrap();
-    assert_eq!(
-        (guest.behind.spans(), guest.calls()),
-        (vec![all[0], all[2]], calls + 1)
-    );
+    assert_eq!(guest.behind.spans(), [all[0], all[2]]);
+    assert_eq!(guest.calls(), calls + 1);
     guest.system.populate(middle).unwrap();
-    assert_eq!(
-        (guest.behind.spans(), guest.calls()),
-        (all.to_vec(), calls + 2)
-    );
+    assert_eq!(guest.behind.spans(), all);
+    assert_eq!(guest.calls(), calls + 2);
     guest.viommu.unmap(span(IOVA, 5 * PAGE)).unwrap();
     assert!(guest.behind.spans().is_empty());
 }
@@ -129,15 +114,12 @@ fn deleted_section_is_unmapped_and_new_one_mapped() {
     change.commit().unwrap();
     assert!(guest.behind.spans().is_empty() && guest.direct.spans().is_empty());
     assert_eq!(Arc::strong_count(&old), 1);
-    // Half of it comes again, and then the other half: each is mapped as it comes.
+    // Each half is mapped as soon as its section is added.
     add(&guest.system, ram(2 * PAGE, PAGE, &new));
     assert_eq!(guest.behind.spans(), [span(IOVA + PAGE, PAGE)]);
     assert_eq!(guest.behind.at(IOVA + PAGE), guest.direct.at(2 * PAGE));
     add(&guest.system, ram(0, 2 * PAGE, &new));
-    assert_eq!(
-        guest.behind.at(IOVA),
-        Some(Target::Address(new.address().unwrap() as u64 + PAGE))
-    );
+    assert_eq!(guest.behind.at(IOVA), address(&new, PAGE));
 }
 
 #[test]
@@ -152,10 +134,8 @@ fn unchanged_part_of_split_section_stays_mapped() {
     change.add(bar(4 * PAGE, PAGE, &crate::memory(PAGE)));
     change.add(Section::ram(span(5 * PAGE, 3 * PAGE), &memory, 5 * PAGE).unwrap());
     change.commit().unwrap();
-    assert_eq!(
-        (guest.calls(), guest.behind.spans()),
-        (calls, vec![span(IOVA, 2 * PAGE)])
-    );
+    assert_eq!(guest.calls(), calls);
+    assert_eq!(guest.behind.spans(), [span(IOVA, 2 * PAGE)]);
 }
 
 #[test]
@@ -176,7 +156,8 @@ fn failed_map_behind_viommu_is_noted_and_retried() {
         note.to_string(),
         "of what leads to 0x1000-0x1fff behind a virtual IOMMU: \
          devices do not reach 0x100000-0x100fff: cannot map 0x100000-0x100fff of the guest: \
-         cannot map 0x1000 bytes at IOVA 0x100000 (VFIO_IOMMU_MAP_DMA): Cannot allocate memory (os error 12)"
+         cannot map 0x1000 bytes at IOVA 0x100000 (VFIO_IOMMU_MAP_DMA): \
+         Cannot allocate memory (os error 12)"
     );
     assert_eq!(guest.direct.spans(), [span(0, 2 * PAGE)]);
     assert!(guest.behind.spans().is_empty());
@@ -196,13 +177,11 @@ fn failed_unmap_behind_viommu_names_guest_address() {
         "{error}"
     );
     assert!(guest.direct.spans().is_empty());
-    // Its mapping may have been emptied meanwhile.
+    // A reset may have emptied the mapping, so it is unmapped and mapped again.
     let calls = guest.calls();
     guest.system.restore(span(BAR, 2 * PAGE)).unwrap();
-    assert_eq!(
-        (guest.calls(), guest.behind.spans()),
-        (calls + 2, vec![span(IOVA, PAGE)])
-    );
+    assert_eq!(guest.calls(), calls + 2);
+    assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
 }
 
 #[test]
@@ -215,13 +194,7 @@ fn cut_or_overlap_is_refused_without_target_memory() {
         guest.viommu.unmap(span(IOVA, PAGE)),
         Err(Error::Cut { .. })
     ));
-    let overlapping = [
-        mapping(2 * PAGE, 0),
-        Translation {
-            iova: span(IOVA + PAGE, PAGE),
-            ..mapping(PAGE, 0)
-        },
-    ];
+    let overlapping = [mapping(2 * PAGE, 0), translation(IOVA + PAGE, PAGE, 0)];
     assert!(matches!(
         guest.viommu.replay(overlapping),
         Err(Error::Overlap { .. })
@@ -241,12 +214,10 @@ fn dropped_viommu_is_not_called() {
     add(&system, ram(0, PAGE, &memory(PAGE)));
     viommu.map(mapping(PAGE, 0)).unwrap();
     drop(viommu);
-    let calls = behind.calls.load(Ordering::Relaxed);
+    let before = calls(&behind);
     system.withdraw(span(0, PAGE)).unwrap();
-    assert_eq!(
-        (behind.calls.load(Ordering::Relaxed), behind.spans()),
-        (calls, vec![])
-    );
+    assert_eq!(calls(&behind), before);
+    assert!(behind.spans().is_empty());
 }
 
 #[test]
@@ -271,7 +242,7 @@ fn withdrawn_bar_stays_unreachable_while_guests_map() {
                 }
             });
         }
-        // A container that comes and goes meanwhile.
+        // Another container joins and leaves meanwhile.
         scope.spawn(|| {
             let late = Model::new();
             while !done.load(Ordering::Relaxed) {
@@ -301,14 +272,12 @@ fn failed_map_in_one_container_spares_others() {
     guest.system.withdraw(span(0, 2 * PAGE)).unwrap();
     guest.behind.fail(1);
     assert_eq!(guest.system.restore(span(0, 2 * PAGE)).unwrap().len(), 1);
-    assert_eq!(
-        (guest.behind.spans(), other.spans()),
-        (vec![], vec![span(IOVA, PAGE)])
-    );
+    assert!(guest.behind.spans().is_empty());
+    assert_eq!(other.spans(), [span(IOVA, PAGE)]);
     let late = Model::new();
     join(guest.viommu.space(), &late);
     assert_eq!(late.spans(), [span(IOVA, PAGE)]);
-    // The same section anew is a change there too.
+    // The same section added again maps what is missing.
     let mut change = guest.system.begin();
     change.del(span(0, 2 * PAGE)).add(ram(0, 2 * PAGE, &memory));
     assert!(change.commit().unwrap().is_empty());
@@ -320,11 +289,8 @@ fn repeated_mapping_without_target_is_accepted() {
     let guest = Guest::new();
     add(&guest.system, ram(0, PAGE, &memory(PAGE)));
     add(&guest.system, ram(PAGE, PAGE, &memory(PAGE)));
-    let [here, gone] = [(IOVA, 0), (IOVA + PAGE, PAGE)].map(|(iova, target)| Translation {
-        iova: span(iova, PAGE),
-        target,
-        access: Access::ReadWrite,
-    });
+    let here = translation(IOVA, PAGE, 0);
+    let gone = translation(IOVA + PAGE, PAGE, PAGE);
     guest.viommu.replay([here, gone]).unwrap();
     let mut change = guest.system.begin();
     change.del(span(PAGE, PAGE));

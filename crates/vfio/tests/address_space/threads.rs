@@ -1,5 +1,4 @@
-//! Mapping by several threads: large memory is cut, all of it is mapped, and nothing when one
-//! fails.
+//! Mapping from several threads, its progress and its cancellation.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -16,21 +15,21 @@ use crate::model::Model;
 use crate::{memory, ram, span};
 
 const LENGTH: u64 = 256 << 20;
+const HALF: u64 = LENGTH / 2;
 
-fn four() -> AddressSpace {
+/// Makes an address space that maps with four threads.
+fn four_threads() -> AddressSpace {
     AddressSpace::default().with_mapper(Mapper::new(NonZeroUsize::new(4).unwrap()))
 }
 
-/// Memory that is not there to be populated, so that the test needs none.
+/// Makes a large section of a file without an address, so that no pages are populated.
 fn large() -> (Arc<Memory>, Section) {
-    let small = memory(0x1000);
-    let file = small.address().unwrap();
     let fd = rustix::fs::memfd_create("large", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-    assert!(!file.is_null());
-    let memory = Arc::new(Memory::from_file(fd, 0, LENGTH, Box::new(small)));
+    let memory = Arc::new(Memory::from_file(fd, 0, LENGTH, Box::new(())));
     (Arc::clone(&memory), ram(1 << 32, LENGTH, &memory))
 }
 
+/// Joins a new container.
 fn joined(space: &AddressSpace) -> Arc<Model> {
     let model = Model::new();
     space.join(Arc::clone(&model) as Arc<dyn Dma>).unwrap();
@@ -39,18 +38,16 @@ fn joined(space: &AddressSpace) -> Arc<Model> {
 
 #[test]
 fn large_memory_is_mapped_and_unmapped_in_parts() {
-    let space = four();
+    let space = four_threads();
     let model = joined(&space);
     let (_memory, section) = large();
     let mut change = space.begin();
     change.add(section);
     change.commit().unwrap();
-    let pieces = model.spans();
-    assert!(pieces.len() >= 4, "{pieces:?}");
-    assert_eq!(
-        pieces.iter().map(|piece| piece.length()).sum::<u64>(),
-        LENGTH
-    );
+    let mapped = model.spans();
+    assert!(mapped.len() >= 4, "{mapped:?}");
+    let bytes: u64 = mapped.iter().map(|part| part.length()).sum();
+    assert_eq!(bytes, LENGTH);
     let mut change = space.begin();
     change.del(span(1 << 32, LENGTH));
     change.commit().unwrap();
@@ -59,7 +56,7 @@ fn large_memory_is_mapped_and_unmapped_in_parts() {
 
 #[test]
 fn failed_part_undoes_all_parts() {
-    let space = four();
+    let space = four_threads();
     let model = joined(&space);
     let (memory, section) = large();
     for round in 0..200 {
@@ -76,7 +73,7 @@ fn failed_part_undoes_all_parts() {
 
 #[test]
 fn progress_reaches_total_and_can_cancel() {
-    let space = four();
+    let space = four_threads();
     let model = joined(&space);
     let memory = memory(128 << 20);
     let section = ram(1 << 32, 128 << 20, &memory);
@@ -91,16 +88,13 @@ fn progress_reaches_total_and_can_cancel() {
         .unwrap();
     let seen = seen.into_inner().unwrap();
     for phase in [Phase::Populate, Phase::Map] {
-        let of: Vec<_> = seen
+        let reports: Vec<_> = seen
             .iter()
             .filter(|progress| progress.phase == phase)
             .collect();
-        assert_eq!(
-            of.iter().map(|progress| progress.done).max(),
-            Some(128 << 20),
-            "{of:?}"
-        );
-        assert!(of.iter().all(|progress| progress.total == 128 << 20));
+        let done = reports.iter().map(|progress| progress.done).max();
+        assert_eq!(done, Some(128 << 20), "{reports:?}");
+        assert!(reports.iter().all(|progress| progress.total == 128 << 20));
     }
 
     let mut change = space.begin();
@@ -116,13 +110,13 @@ fn progress_reaches_total_and_can_cancel() {
         model
             .spans()
             .iter()
-            .all(|piece| section.span().contains(*piece))
+            .all(|part| section.span().contains(*part))
     );
 }
 
 #[test]
 fn pages_are_populated_before_old_mappings_go() {
-    let space = four();
+    let space = four_threads();
     let model = joined(&space);
     let old = memory(0x1000);
     let new = memory(128 << 20);
@@ -144,7 +138,7 @@ fn pages_are_populated_before_old_mappings_go() {
     assert_eq!(space.sections().len(), 1);
 }
 
-/// How many bytes of pages are made, and how many are mapped.
+/// Bytes that are populated, and bytes that are mapped.
 #[derive(Default)]
 struct Seen([AtomicU64; 2]);
 
@@ -160,43 +154,48 @@ impl Seen {
     }
 }
 
+/// Makes a container that maps memory by its address only.
+fn by_address() -> Arc<Model> {
+    Model::with_capabilities(|capabilities| capabilities.map_file = false)
+}
+
+/// Adds a memfd of [`HALF`] bytes.
+fn add_memfd(space: &AddressSpace) -> [u64; 2] {
+    let memory = Memory::memfd(HALF, Pages::Base).unwrap();
+    let mut change = space.begin();
+    change.add(ram(1 << 32, HALF, &Arc::new(memory)));
+    let seen = Seen::default();
+    change.commit_with(&|progress| seen.see(progress)).unwrap();
+    seen.bytes()
+}
+
+fn join(space: &AddressSpace, model: Arc<Model>) -> [u64; 2] {
+    let seen = Seen::default();
+    space
+        .join_with(model, &|progress| seen.see(progress))
+        .unwrap();
+    seen.bytes()
+}
+
 #[test]
 fn pages_are_populated_once_for_all_containers() {
-    const LENGTH: u64 = 128 << 20;
-    let by_address = || Model::with_capabilities(|capabilities| capabilities.map_file = false);
-    let add = |space: &AddressSpace, memory: Memory| {
-        let seen = Seen::default();
-        let mut change = space.begin();
-        change.add(ram(1 << 32, LENGTH, &Arc::new(memory)));
-        change.commit_with(&|progress| seen.see(progress)).unwrap();
-        seen.bytes()
-    };
-    let join = |space: &AddressSpace, model: Arc<Model>| {
-        let seen = Seen::default();
-        space
-            .join_with(model, &|progress| seen.see(progress))
-            .unwrap();
-        seen.bytes()
-    };
-    let memfd = || Memory::memfd(LENGTH, Pages::Base).unwrap();
-
-    let space = four();
+    let space = four_threads();
     join(&space, Model::new());
-    assert_eq!(add(&space, memfd()), [0, LENGTH]);
-    assert_eq!(join(&space, Model::new()), [0, LENGTH]);
-    assert_eq!(join(&space, by_address()), [LENGTH, LENGTH]);
-    assert_eq!(join(&space, by_address()), [0, LENGTH]);
+    assert_eq!(add_memfd(&space), [0, HALF]);
+    assert_eq!(join(&space, Model::new()), [0, HALF]);
+    assert_eq!(join(&space, by_address()), [HALF, HALF]);
+    assert_eq!(join(&space, by_address()), [0, HALF]);
 
-    let space = four();
+    let space = four_threads();
     for container in [Model::new(), by_address(), by_address()] {
         join(&space, container);
     }
-    assert_eq!(add(&space, memfd()), [LENGTH, LENGTH]);
+    assert_eq!(add_memfd(&space), [HALF, HALF]);
 }
 
 #[test]
 fn concurrent_changes_are_serialized() {
-    let space = four();
+    let space = four_threads();
     let model = joined(&space);
     let memory = memory(0x1000);
     std::thread::scope(|scope| {
@@ -216,9 +215,17 @@ fn concurrent_changes_are_serialized() {
     assert_eq!((model.spans().len(), space.sections().len()), (12, 12));
 }
 
+/// Cancels once any byte is done.
+fn cancel(progress: Progress) -> ControlFlow<()> {
+    match progress.done {
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    }
+}
+
 #[test]
 fn every_mapping_call_reports_progress_and_can_be_cancelled() {
-    let system = Arc::new(four());
+    let system = Arc::new(four_threads());
     let model = joined(&system);
     let (_memory, section) = large();
     let place = section.span();
@@ -227,12 +234,8 @@ fn every_mapping_call_reports_progress_and_can_be_cancelled() {
     change.commit().unwrap();
     system.withdraw(place).unwrap();
 
-    let end = |progress: Progress| match progress.done {
-        0 => ControlFlow::Continue(()),
-        _ => ControlFlow::Break(()),
-    };
     assert!(matches!(
-        system.restore_with(place, &end),
+        system.restore_with(place, &cancel),
         Err(Error::Cancelled)
     ));
     assert!(model.spans().is_empty());
@@ -256,9 +259,12 @@ fn every_mapping_call_reports_progress_and_can_be_cancelled() {
         target: place.start(),
         access: Access::ReadWrite,
     };
-    assert!(matches!(viommu.map_with(all, &end), Err(Error::Cancelled)));
     assert!(matches!(
-        viommu.replay_with([all], &end),
+        viommu.map_with(all, &cancel),
+        Err(Error::Cancelled)
+    ));
+    assert!(matches!(
+        viommu.replay_with([all], &cancel),
         Err(Error::Cancelled)
     ));
     assert!(behind.spans().is_empty());
