@@ -1,13 +1,14 @@
-//! Which test has each operation meet the failures that the kernel injects (`tests/lab`): it says
-//! so or carries on, leaves nothing behind, and can be repeated. What goes back on drop is in these
-//! too.
+//! Check of the table below, of the tests with failures that the kernel injects (`tests/lab`).
+//!
+//! Each operation meets each failure. It then succeeds or fails, leaves nothing behind, and can be
+//! repeated. The tests also cover what is undone on drop.
 //!
 //! | operations | tests |
 //! |---|---|
 //! | `Source::locate`, `Source::open`, `Location::from_sysfs`, `Cdev::open`, `Cdev::from_fd`, `Cdev::bind` | `failed_open_or_bind_can_be_repeated` |
 //! | `Bound::attach` | `failed_attach_can_be_repeated` |
 //! | `Bound::attach_pasid` | `refused_pasid_leaves_nothing` |
-//! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below, and what is put right after one that fails is tested without the kernel, beside it |
+//! | `PasidAttachment::replace`, `PasidAttachment::detach`, `Member::attach_pasid`, `MemberPasid::replace`, `MemberPasid::detach` | none: no device of the virtual host has PASIDs; the calls are those of the two rows below, and the undoing of a failed one is tested beside its source |
 //! | `Attached::replace` | `failed_replace_keeps_former_target` |
 //! | `Attached::detach` | `failed_detach_can_be_repeated` |
 //! | `Device::info`, `Device::region`, `Device::regions`, `Device::irq`, `Device::hot_reset_info`, `Device::supports` | `failed_device_query_can_be_repeated` |
@@ -42,7 +43,7 @@
 //! | `AddressSpace::set_dirty_tracking` | `failed_dirty_tracking_can_be_repeated` |
 //! | `AddressSpace::dirty_pages`, `AddressSpace::take_dirty` | `failed_take_dirty_loses_no_dirty_page`, `failed_unmap_loses_no_dirty_page` |
 //! | `Memory::anonymous`, `Memory::memfd` | `failed_memory_allocation_leaves_nothing` |
-//! | `AddressSpace::mappings`, `Section::new`, `Section::ram`, `Span::new`, `Container::hot_reset_proof`, `Containers::hot_reset_proof`, `Discards::begin`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they ask the kernel nothing, or are the caller's |
+//! | `AddressSpace::mappings`, `Section::new`, `Section::ram`, `Span::new`, `Container::hot_reset_proof`, `Containers::hot_reset_proof`, `Discards::begin`, `IovaAllocator::allocate`, `IovaAllocator::allocate_aligned`, `IovaAllocator::reserve`, `IovaAllocator::free`, `Mmap::read`, `Mmap::write`, `KvmVfio::add`, `KvmVfio::remove` | none: they make no system call, or the caller implements them |
 
 #[path = "../../iommufd/tests/operations/mod.rs"]
 mod operations;

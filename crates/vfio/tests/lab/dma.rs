@@ -8,7 +8,7 @@ use std::sync::Arc;
 use passthru_iommufd::{Access, IovaRanges};
 use passthru_lab::{HeldResources, each_failure};
 use passthru_vfio::container::{self, AttachOptions, Container, Options, Policy};
-use passthru_vfio::dma::{Buffer, DmaPool, Error, IovaAllocator};
+use passthru_vfio::dma::{DmaPool, Error, IovaAllocator};
 
 use crate::taken::take;
 
@@ -51,7 +51,7 @@ fn buffer_is_mapped_until_dropped() {
         first.close().unwrap();
         assert!(
             container.unmap(iova, length).is_err(),
-            "it is unmapped already"
+            "the buffer is unmapped already"
         );
         assert_eq!(
             pool.buffer(4096, Access::Write).unwrap().iova(),
@@ -112,36 +112,32 @@ fn late_device_narrows_pool_iovas() {
     );
 }
 
-/// Has this thread's next copies from and to user space fail, but for the first.
+/// Injects failures into this thread's copies from and to user space, after the first one.
+///
+/// `times` is the number of copies that fail.
 fn failing_copies<T>(times: u32, during: impl FnOnce() -> T) -> T {
-    let set = |setting: &str, to: String| {
-        fs::write(
-            Path::new("/sys/kernel/debug/fail_usercopy").join(setting),
-            to,
-        )
-        .unwrap();
-    };
-    let here = OpenOptions::new()
+    let thread = OpenOptions::new()
         .write(true)
         .open("/proc/thread-self/make-it-fail")
         .unwrap();
-    for (setting, to) in [
-        ("task-filter", "Y"),
-        ("verbose", "0"),
-        ("space", "2"),
-        ("probability", "100"),
-    ] {
-        set(setting, to.into());
-    }
-    set("times", times.to_string());
-    here.write_at(b"1", 0).unwrap();
-    let done = during();
-    here.write_at(b"0", 0).unwrap();
-    set("probability", "0".into());
-    done
+    set_fail_usercopy("task-filter", "Y");
+    set_fail_usercopy("verbose", "0");
+    set_fail_usercopy("space", "2");
+    set_fail_usercopy("probability", "100");
+    set_fail_usercopy("times", &times.to_string());
+    thread.write_at(b"1", 0).unwrap();
+    let result = during();
+    thread.write_at(b"0", 0).unwrap();
+    set_fail_usercopy("probability", "0");
+    result
 }
 
-/// The address space of this process, in pages.
+fn set_fail_usercopy(setting: &str, value: &str) {
+    let folder = Path::new("/sys/kernel/debug/fail_usercopy");
+    fs::write(folder.join(setting), value).unwrap();
+}
+
+/// Returns the size of this process's address space, in pages.
 fn size_of_process() -> u64 {
     fs::read_to_string("/proc/self/statm")
         .unwrap()
@@ -165,7 +161,7 @@ fn failed_unmap_keeps_memory_and_iova() {
         .attach(device.source().into(), AttachOptions::default())
         .unwrap();
     let pool = pool(&container);
-    // The map cannot tell its IOVA, and no unmap can be asked for: it is mapped.
+    // The map fails after it took effect, and each unmap fails: the memory stays mapped.
     let before = size_of_process();
     let error = failing_copies(4, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
     assert!(
@@ -181,7 +177,7 @@ fn failed_unmap_keeps_memory_and_iova() {
         4096 + LENGTH as u64
     );
     assert_eq!(container.unmap_all().unwrap(), LENGTH as u64);
-    // With one failure less it is unmapped.
+    // With one failure fewer, the last unmap succeeds.
     let before = size_of_process();
     let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
     assert!(
@@ -206,16 +202,19 @@ fn buffer_unmapped_by_others_is_freed() {
     });
 }
 
+fn make_buffer(pool: &Arc<DmaPool>) -> Result<(), Error> {
+    pool.buffer(8192, Access::ReadWrite)?.close()
+}
+
 #[test]
 fn buffer_failure_can_be_repeated() {
     with_each(|container| {
         let pool = pool(container);
-        let again = || pool.buffer(8192, Access::ReadWrite).and_then(Buffer::close);
         let mut failed = 0;
         let injected = each_failure(passthru_lab::host(), |failure| {
             let before = HeldResources::read().unwrap();
-            failed += usize::from(failure.during(again).is_err());
-            again().unwrap();
+            failed += usize::from(failure.during(|| make_buffer(&pool)).is_err());
+            make_buffer(&pool).unwrap();
             assert_eq!(container.unmap_all().unwrap(), 0);
             assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });

@@ -1,15 +1,15 @@
-//! QEMU's `edu` device: registers, interrupts, and a DMA engine with a buffer of 4 KiB of its own.
+//! [`Edu`]: QEMU's `edu` device, with its registers, interrupts and DMA engine.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use passthru_vfio::device::{Device, Region};
 
-/// Its identification register, at 0.
+/// Value of the identification register, at offset 0.
 pub(crate) const ID: u32 = 0x0100_00ed;
-/// The register that answers with the complement of what was written.
+/// Register that reads as the complement of the written value.
 pub(crate) const LIVENESS: u64 = 4;
-/// Writing there raises an interrupt with these bits, which stay until they are written to
+/// Register that raises an interrupt with the written bits, until they are written to
 /// [`ACKNOWLEDGE`].
 pub(crate) const RAISE: u64 = 0x60;
 pub(crate) const ACKNOWLEDGE: u64 = 0x64;
@@ -18,16 +18,16 @@ const DMA_SOURCE: u64 = 0x80;
 const DMA_DESTINATION: u64 = 0x88;
 const DMA_COUNT: u64 = 0x90;
 const DMA_COMMAND: u64 = 0x98;
-/// Where its buffer is, as its engine sees it.
+/// Address of the device's own buffer of 4 KiB, for its DMA engine.
 const BUFFER: u64 = 0x40000;
 const START: u64 = 1;
 const TO_MEMORY: u64 = 2;
 
-/// Memory is decoded, and DMA and message signalled interrupts are allowed, by the command
-/// register.
+/// Bits of the command register: memory decode, and bus mastering (DMA and MSI).
 const MEMORY: u16 = 2;
 const MASTER: u16 = 4;
 
+/// The DMA engine of an `edu` device.
 pub(crate) struct Edu(Region);
 
 impl Edu {
@@ -36,12 +36,12 @@ impl Edu {
         Self(device.region(Region::BAR0).unwrap())
     }
 
-    /// Fills its buffer from an IOVA below 2⁴⁸.
+    /// Copies from an IOVA to the device's buffer. `edu` reaches IOVAs below 2⁴⁸.
     pub(crate) fn load(&self, iova: u64, length: u64) {
         self.transfer(iova, BUFFER, length, START);
     }
 
-    /// Writes its buffer to an IOVA below 2⁴⁸.
+    /// Copies from the device's buffer to an IOVA. `edu` reaches IOVAs below 2⁴⁸.
     pub(crate) fn store(&self, iova: u64, length: u64) {
         self.transfer(BUFFER, iova, length, START | TO_MEMORY);
     }
@@ -57,16 +57,16 @@ impl Edu {
             }
             sleep(Duration::from_millis(10));
         }
-        panic!("no end of a transfer");
+        panic!("the transfer does not end");
     }
 }
 
-/// Lets a device decode its memory, and do DMA.
+/// Enables memory decode and DMA of a device.
 pub(crate) fn enable(device: &Device) {
     command(device, |command| command | MEMORY | MASTER);
 }
 
-/// Lets a device decode its memory, or not.
+/// Enables or disables memory decode of a device.
 pub(crate) fn decode(device: &Device, on: bool) {
     command(device, |command| {
         if on {
@@ -77,6 +77,7 @@ pub(crate) fn decode(device: &Device, on: bool) {
     });
 }
 
+/// Changes the command register.
 fn command(device: &Device, change: impl FnOnce(u16) -> u16) {
     let config = device.region(Region::CONFIG).unwrap();
     config.write(4, change(config.read(4).unwrap())).unwrap();

@@ -1,4 +1,4 @@
-//! The examples do what they say, with both backends.
+//! The examples of the crate, with both backends.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::taken::take;
 
 const BACKENDS: [&str; 2] = ["iommufd", "type1"];
 
-/// An example, which stands beside the folder of the tests' programs.
+/// Returns the command of an example, whose program is beside the folder of the test's program.
 fn example(name: &str) -> Command {
     let program = env::current_exe().unwrap();
     let path: PathBuf = program

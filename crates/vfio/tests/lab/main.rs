@@ -1,4 +1,4 @@
-//! What the kernel answers, on the virtual host: `cargo xtask lab test`.
+//! Tests on the virtual host's kernel: `cargo xtask lab test`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Devices that tests take, and give back.
+//! [`Taken`]: a device of the virtual host that a test uses.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use passthru_host::{Assignment, Host, Request};
 use passthru_iommufd::{Ioas, Iommufd};
 use passthru_vfio::device::{Attached, Bound, Device, Source};
 
-/// A device that is on vfio-pci until this is dropped.
+/// A device that is on vfio-pci, or a mediated device, until dropped.
 pub(crate) struct Taken {
     source: PathBuf,
     _assignment: Option<Assignment>,
@@ -16,9 +16,10 @@ pub(crate) struct Taken {
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
-/// Tests that take devices do so one at a time, since a process claims a device once.
+/// Lock of the tests that take devices: a process can claim a device only once.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Waits for the lock, on the virtual host only.
 fn turn() -> MutexGuard<'static, ()> {
     let _host = passthru_lab::host();
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,26 +83,27 @@ impl Taken {
         Source::Sysfs(self.source.clone())
     }
 
-    /// The device, bound to an iommufd.
+    /// Binds the device to an iommufd.
     pub(crate) fn bind(&self, to: &Arc<Iommufd>) -> Bound {
         self.source().open().unwrap().bind(to, None).unwrap()
     }
 
-    /// The device, bound to an iommufd of its own.
+    /// Binds the device to a new iommufd.
     pub(crate) fn bound(&self) -> Bound {
         self.bind(&iommufd())
     }
 
-    /// What can be done with the device, bound to an iommufd of its own.
+    /// Binds the device to a new iommufd. Returns its handle.
     pub(crate) fn device(&self) -> Device {
         self.bound().device().clone()
     }
 
-    /// The device, attached to an empty address space of its own.
+    /// Attaches the device to a new I/O address space.
     pub(crate) fn attached(&self) -> (Attached, Arc<Ioas>) {
         let context = iommufd();
         let ioas = Arc::new(Ioas::alloc(&context).unwrap());
-        (self.bind(&context).attach(Arc::clone(&ioas)).unwrap(), ioas)
+        let attached = self.bind(&context).attach(Arc::clone(&ioas)).unwrap();
+        (attached, ioas)
     }
 }
 
@@ -113,6 +115,7 @@ impl Drop for Taken {
     }
 }
 
+/// Opens a new iommufd.
 pub(crate) fn iommufd() -> Arc<Iommufd> {
     Arc::new(Iommufd::open().unwrap())
 }

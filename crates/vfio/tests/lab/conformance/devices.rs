@@ -1,4 +1,4 @@
-//! Devices come and go, and what fails leaves them as they were.
+//! Attach and detach of devices, and the state of a device after a failure.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -42,7 +42,7 @@ fn devices_in_one_container_reach_same_memory(backend: Backend) {
     map(&*container, from, IOVA, Access::Read).unwrap();
     map(&*container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
-    // One leaves, and the mappings stay for the other.
+    // The mappings stay for the remaining device.
     nvme.detach().unwrap();
     assert!(reaches(&edu, (from, IOVA), (to, IOVA + PAGE)));
     drop((edu, taken));
@@ -133,19 +133,19 @@ fn busy_device_is_refused_with_hint(backend: Backend) {
 fn unneeded_token_is_refused(backend: Backend) {
     let taken = take(EDU);
     let container = container(backend);
-    let how = AttachOptions {
+    let options = AttachOptions {
         token: Some([7; 16]),
         ..AttachOptions::default()
     };
-    let Failed { state, error } = container.attach(at(EDU), how).unwrap_err();
+    let Failed { state, error } = container.attach(at(EDU), options).unwrap_err();
     assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     assert!(error.to_string().contains("token"), "{error}");
-    // The same candidate can be attached without.
+    // The same candidate can be attached without a token.
     let member = container.attach(state, AttachOptions::default()).unwrap();
     drop((member, taken));
 }
 
-/// The registrations, by how many there are.
+/// A KVM that counts registrations.
 #[derive(Debug, Default)]
 struct Recorder {
     added: Mutex<usize>,
@@ -193,12 +193,12 @@ fn kvm_registration_lasts_while_attached(backend: Backend) {
     let candidate = member.detach().unwrap();
     assert_eq!(kvm.counts(), (1, 1));
     drop(candidate);
-    // A later step fails: the registration is taken back.
-    let how = AttachOptions {
+    // If a later step of the attach fails, the registration is undone.
+    let options = AttachOptions {
         token: Some([7; 16]),
         ..AttachOptions::default()
     };
-    container.attach(at(EDU), how).unwrap_err();
+    container.attach(at(EDU), options).unwrap_err();
     assert_eq!(kvm.counts(), (2, 2));
     drop(attach(&container, EDU));
     assert_eq!(kvm.counts(), (3, 3));

@@ -1,6 +1,5 @@
-//! Dirty pages. The virtual host's IOMMU does not tell them, so `iommufd` says that, and `type1`
-//! calls every page that is mapped dirty. Page tables that tell them are shown with the mock
-//! domains of the crate for `/dev/iommu`.
+//! Dirty pages. The virtual host's IOMMU does not report them: `iommufd` fails, and `type1` reports
+//! every mapped page. `container/mock.rs` has page tables that report them.
 
 use passthru_lab::devices::EDU;
 use passthru_vfio::container::{Access, Backend, DirtyRange, Error};

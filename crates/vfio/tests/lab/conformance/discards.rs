@@ -1,4 +1,4 @@
-//! Memory is discarded beside mediated devices alone, and no other is attached meanwhile.
+//! Discards of memory: allowed beside mediated devices only, which then keep other devices out.
 
 use passthru_lab::devices::{EDU, NVME};
 use passthru_vfio::Failed;
@@ -34,7 +34,7 @@ fn discards_are_allowed_beside_mediated_devices_only(backend: Backend) {
         .attach(other.source().into(), AttachOptions::default())
         .unwrap();
     drop(discarding);
-    // What fails does not count, and what leaves does no more.
+    // A device counts only while it is attached.
     let with_token = AttachOptions {
         token: Some([1; 16]),
         ..AttachOptions::default()
@@ -50,7 +50,7 @@ fn discards_are_allowed_beside_mediated_devices_only(backend: Backend) {
     );
     let handle = member.device().clone();
     drop(member);
-    // With type1 it is attached until its last handle has gone.
+    // On type1 the device is attached until its last handle is dropped.
     assert_eq!(discards.allowed(), backend == Backend::Iommufd);
     drop(handle);
     assert!(discards.allowed());
@@ -87,7 +87,7 @@ fn reset_proof_blocks_discards(backend: Backend) {
         .hot_reset_proof(&member.device().hot_reset_info().unwrap())
         .unwrap();
     drop(member);
-    // With type1 its group, and so what is mapped, stays with the proof.
+    // On type1 the proof keeps the group, and so the mappings.
     assert_eq!(container.discards().allowed(), backend == Backend::Iommufd);
     drop(proof);
     assert!(container.discards().allowed());

@@ -1,4 +1,4 @@
-//! Failures that the kernel injects into each operation: nothing is left behind, and the operation
+//! Failures that the kernel injects into each operation. The operation leaves nothing behind, and
 //! can be repeated.
 
 use std::fmt::Debug;
@@ -46,8 +46,8 @@ fn failed_container_open_leaves_nothing(backend: Backend) {
     each(|failure| failure.during(|| super::open(&options, &[])).is_err());
 }
 
-/// With a mediated device: to open one of PCI asks ACPI, whose interpreter in the kernel does not
-/// survive such failures.
+/// Attaches a mediated device. An open of a PCI device runs ACPI code, whose interpreter in the
+/// kernel does not survive such failures.
 fn failed_container_attach_returns_device(backend: Backend) {
     let [taken, _other] = mtty_two();
     each(|failure| {
@@ -66,7 +66,7 @@ fn failed_container_attach_returns_device(backend: Backend) {
     });
 }
 
-/// A device that is bound already, on the backend that has such.
+/// Attaches a bound device, which only `iommufd` accepts.
 #[test]
 fn failed_attach_of_bound_device_leaves_it_bound() {
     let taken = take(EDU);
@@ -87,8 +87,8 @@ fn failed_attach_of_bound_device_leaves_it_bound() {
     });
 }
 
-/// Places a device with a failure, and without one where that was refused. Returns it as it comes
-/// back.
+/// Places a device with a failure, and again without one if that failed. Returns the device, and
+/// whether the first attempt failed.
 fn place(containers: &mut Containers, device: Candidate, failure: &Failure) -> (Candidate, bool) {
     let before = containers.choices().len();
     let (placed, failed) =
@@ -116,7 +116,7 @@ fn failed_placement_returns_device(backend: Backend) {
         policy: only(backend),
         ..Options::default()
     };
-    // The first one, and one that comes to another.
+    // First an only device, then a device beside another one.
     each(|failure| {
         place(
             &mut Containers::new(options.clone()),
@@ -133,7 +133,7 @@ fn failed_placement_returns_device(backend: Backend) {
     drop(first);
 }
 
-/// A second device that the first one's container cannot have.
+/// Places a second device that does not fit into the first one's container.
 #[test]
 fn failed_placement_in_own_container_returns_device() {
     let taken = take_two(NVME, EDU);
@@ -162,7 +162,7 @@ fn failed_placement_in_own_container_returns_device() {
     });
 }
 
-/// Only `iommufd` can refuse it: with `type1` the files are closed.
+/// Only `iommufd` can refuse a detach: `type1` closes files.
 fn detached_device_leaves_nothing(backend: Backend) {
     let [taken, _other] = mtty_two();
     let mut failed = 0;
@@ -182,8 +182,8 @@ fn detached_device_leaves_nothing(backend: Backend) {
     assert_eq!(failed > 0, backend == Backend::Iommufd);
 }
 
-/// VT-d's driver has blocked the device where the failure is its own: then a detach and an attach
-/// bring it back.
+/// If VT-d's driver itself fails, it has blocked the device. A detach and an attach then restore the
+/// device.
 #[test]
 fn failed_replace_keeps_device_mappings() {
     let setup = with_edu(Backend::Iommufd);
@@ -262,9 +262,9 @@ fn failed_map_file_leaves_nothing(backend: Backend) {
     });
 }
 
-/// Has a mapping go with a failure. It may be gone where the kernel could not say so.
+/// Unmaps a mapping with each failure. A failed call may still have taken effect.
 #[track_caller]
-fn goes(dma: &dyn Container, unmap: impl Fn() -> Result<u64, Error>) {
+fn assert_unmaps(dma: &dyn Container, unmap: impl Fn() -> Result<u64, Error>) {
     let memory = memory(4);
     each(|failure| {
         map(dma, memory, IOVA, Access::ReadWrite).unwrap();
@@ -284,8 +284,8 @@ fn goes(dma: &dyn Container, unmap: impl Fn() -> Result<u64, Error>) {
 fn failed_unmap_can_be_repeated(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &*setup.container;
-    goes(dma, || dma.unmap(IOVA, LENGTH));
-    goes(dma, || dma.unmap_all());
+    assert_unmaps(dma, || dma.unmap(IOVA, LENGTH));
+    assert_unmaps(dma, || dma.unmap_all());
 }
 
 fn failed_iova_query_can_be_repeated(backend: Backend) {
@@ -293,48 +293,53 @@ fn failed_iova_query_can_be_repeated(backend: Backend) {
     let dma = &*setup.container;
     let ranges = dma.iova_ranges().unwrap();
     let sizes = dma.page_sizes().unwrap();
-    each(|failure| answers(failure, || dma.iova_ranges(), &ranges));
-    each(|failure| answers(failure, || dma.page_sizes(), &sizes));
+    each(|failure| query_fails(failure, || dma.iova_ranges(), &ranges));
+    each(|failure| query_fails(failure, || dma.page_sizes(), &sizes));
 }
 
-/// Whoever gets an answer gets the right one, and whoever does not gets it the next time.
-fn answers<T: Debug + PartialEq>(
+/// Makes a query with a failure, and again without one. Returns whether the first attempt failed.
+///
+/// Each query that succeeds must return the expected value.
+fn query_fails<T: Debug + PartialEq>(
     failure: &Failure,
-    ask: impl Fn() -> Result<T, Error>,
-    right: &T,
+    query: impl Fn() -> Result<T, Error>,
+    expected: &T,
 ) -> bool {
-    let answer = failure.during(&ask);
-    let failed = answer.is_err();
-    assert_eq!(answer.or_else(|_| ask()).unwrap(), *right, "{failure:?}");
-    assert_eq!(ask().unwrap(), *right, "{failure:?}");
+    let result = failure.during(&query);
+    let failed = result.is_err();
+    let value = result.or_else(|_| query()).unwrap();
+    assert_eq!(value, *expected, "{failure:?}");
+    assert_eq!(query().unwrap(), *expected, "{failure:?}");
     failed
 }
 
-/// With `iommufd` it is page tables that track: see `container/mock.rs`.
+/// Reads and clears the dirty pages of the mapping.
+fn dirty_bits(dma: &dyn Container) -> Result<[u64; 1], Error> {
+    let mut bitmap = [0];
+    dma.dirty_pages(DirtyRange::new(IOVA, LENGTH, PAGE), true, &mut bitmap)?;
+    Ok(bitmap)
+}
+
+/// On `iommufd` page tables track dirty pages: see `container/mock.rs`.
 #[test]
 fn failed_type1_tracking_can_be_repeated() {
     let setup = with_edu(Backend::Type1);
     let dma = &*setup.container;
     map(dma, memory(4), IOVA, Access::ReadWrite).unwrap();
-    let dirty = || {
-        let mut bitmap = [0];
-        dma.dirty_pages(DirtyRange::new(IOVA, LENGTH, PAGE), true, &mut bitmap)
-            .map(|()| bitmap)
-    };
     for on in [true, false] {
         each(|failure| {
             dma.set_dirty_tracking(!on).unwrap();
             let failed = failure.during(|| dma.set_dirty_tracking(on)).is_err();
-            assert_eq!(dirty().is_ok(), on != failed);
+            assert_eq!(dirty_bits(dma).is_ok(), on != failed);
             dma.set_dirty_tracking(on).unwrap();
-            assert_eq!(dirty().ok(), on.then_some([15]));
+            assert_eq!(dirty_bits(dma).ok(), on.then_some([15]));
             dma.set_dirty_tracking(false).unwrap();
             failed
         });
     }
 }
 
-/// With `iommufd` the IOMMU of the virtual host does not tell them: see `container/mock.rs`.
+/// On `iommufd` the IOMMU of the virtual host reports no dirty pages: see `container/mock.rs`.
 fn failure_loses_no_dirty_page(backend: Backend) {
     let setup = with_edu(backend);
     let dma = &*setup.container;
@@ -363,7 +368,7 @@ fn failure_loses_no_dirty_page(backend: Backend) {
             .during(|| dma.unmap_dirty(DirtyRange::new(IOVA, LENGTH, PAGE), &mut bitmap))
             .is_err();
         if failed {
-            // It may be gone.
+            // The failed call may have unmapped the range.
             let _ = dma.unmap_dirty(DirtyRange::new(IOVA, LENGTH, PAGE), &mut bitmap);
         }
         assert_eq!((dma.unmap_all().unwrap(), bitmap), (0, [15]));

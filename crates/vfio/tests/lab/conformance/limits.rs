@@ -14,7 +14,7 @@ on_both_backends! {
     mapping_count_is_limited_as_reported
 }
 
-/// The limit is set to 5 here; it holds for containers that get their first device after that.
+/// Sets the limit to 5. It applies to containers that get their first device afterwards.
 fn mapping_count_is_limited_as_reported(backend: Backend) {
     let former = fs::read_to_string(LIMIT).unwrap();
     fs::write(LIMIT, "5").unwrap();

@@ -1,4 +1,4 @@
-//! Mappings: what is mapped is reached, and nothing else is.
+//! Mappings: devices reach mapped memory, and no other.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn device_cannot_write_to_read_only_mapping(backend: Backend) {
     assert!(!setup.reaches((from, FROM), (to, TO)));
 }
 
-/// BARs of 64 bits are up there.
+/// 64-bit BARs have such addresses.
 fn device_reaches_iovas_above_4_gib(backend: Backend) {
     const ABOVE: u64 = 1 << 37;
     let setup = with_edu(backend);
@@ -131,7 +131,7 @@ fn unmap_all_unmaps_everything(backend: Backend) {
 }
 
 fn reserved_iovas_are_left_out_and_refused(backend: Backend) {
-    /// Where x86 has its interrupts.
+    /// Address of interrupts on x86.
     const INTERRUPTS: u64 = 0xfee0_0000;
     let setup = with_edu(backend);
     let usable = setup.container.iova_ranges().unwrap();
@@ -171,7 +171,7 @@ fn unaligned_map_is_refused(backend: Backend) {
 
 fn map_of_unmapped_memory_is_refused(backend: Backend) {
     let setup = with_edu(backend);
-    // SAFETY: there is no memory at address 0 for a device to change.
+    // SAFETY: no memory is mapped at address 0, so a device can change none.
     let error = unsafe {
         setup
             .container
@@ -182,8 +182,8 @@ fn map_of_unmapped_memory_is_refused(backend: Backend) {
     assert_eq!(setup.container.unmap_all().unwrap(), 0);
 }
 
-/// Each capability that is missing answers so when it is asked for, and each that is there works,
-/// here or in another test.
+/// Calls without the capability return `Unsupported`. Calls with the capability work, here or in
+/// another test.
 fn capabilities_match_supported_calls(backend: Backend) {
     let mut setup = with_edu(backend);
     let can = setup.container.capabilities();
@@ -207,8 +207,7 @@ fn capabilities_match_supported_calls(backend: Backend) {
         assert_unsupported(replaced);
     }
     assert_eq!(setup.member.bound().is_some(), can.pasid);
-    // No device of the virtual host has PASIDs: where they can be attached, it is the kernel that
-    // refuses.
+    // No device of the virtual host has PASIDs, so the kernel refuses the call.
     let ioas = setup.container.ioas().cloned();
     let ioas = ioas.unwrap_or_else(|| Arc::new(Ioas::alloc(&crate::taken::iommufd()).unwrap()));
     let refused = setup.member.attach_pasid(1, ioas);

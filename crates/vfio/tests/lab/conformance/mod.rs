@@ -1,5 +1,5 @@
-//! What both backends do, and do alike: each test runs on `iommufd` and on `type1`. DMA by the
-//! device `edu` shows what the IOMMU lets through.
+//! Obligations of both backends: each test runs on `iommufd` and on `type1`. DMA of the device `edu`
+//! shows what the IOMMU lets through.
 #![allow(unsafe_code, reason = "memory is mapped by its address")]
 
 mod devices;
@@ -26,7 +26,7 @@ use crate::taken::{Taken, take, take_two};
 
 pub(crate) const PAGE: u64 = 0x1000;
 
-/// Makes a test for each backend of every function.
+/// Makes two tests of each function: one for each backend.
 macro_rules! on_both_backends {
     ($($name:ident)*) => {
         mod iommufd {
@@ -39,7 +39,7 @@ macro_rules! on_both_backends {
 }
 pub(crate) use on_both_backends;
 
-/// An empty container.
+/// Opens an empty container.
 pub(crate) fn container(backend: Backend) -> Arc<dyn Container> {
     let _host = passthru_lab::host();
     choose(Options {
@@ -94,10 +94,10 @@ impl Setup {
     }
 }
 
-/// Memory, and the IOVA where it is to be.
+/// Memory, and the IOVA to map it at.
 pub(crate) type Place = (&'static DmaMemory, u64);
 
-/// Whether `edu` brings a page from one place to another.
+/// Returns whether `edu` copies a page from one place to another.
 pub(crate) fn reaches(edu: &Member, from: Place, to: Place) -> bool {
     let edu = Edu::new(edu.device());
     let sent = pattern(from.1.to_be_bytes()[5]);
@@ -110,12 +110,12 @@ pub(crate) fn reaches(edu: &Member, from: Place, to: Place) -> bool {
     sent == received
 }
 
-/// Memory that is never freed, so that it can be mapped without more ado.
+/// Allocates memory that is never freed, so that any mapping of it is sound.
 pub(crate) fn memory(pages: u64) -> &'static DmaMemory {
     Box::leak(Box::new(DmaMemory::alloc((pages * PAGE) as usize).unwrap()))
 }
 
-/// A page with contents of its own.
+/// Returns the contents of a page, which depend on `seed`.
 fn pattern(seed: u8) -> Vec<u8> {
     (0..PAGE)
         .map(|byte| (byte as u8).wrapping_mul(7).wrapping_add(seed))
@@ -138,6 +138,8 @@ pub(crate) fn errno(error: &Error) -> Option<Errno> {
 
 #[track_caller]
 pub(crate) fn assert_unsupported<T>(result: Result<T, Error>) {
-    let Err(error) = result else { panic!("it can") };
+    let Err(error) = result else {
+        panic!("the call is supported")
+    };
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
 }

@@ -1,5 +1,4 @@
-//! Hot resets: what they affect, what proves that all of that is the caller's, and what is refused
-//! without.
+//! Hot resets: the affected devices, the proof that the caller owns them, and refusals.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,13 +20,13 @@ on_both_backends! {
     hot_reset_of_unowned_device_is_refused
 }
 
-/// The interrupt mask of an NVMe controller: bits are set there, and stay set until it is reset.
+/// Interrupt mask of an NVMe controller: bits that are set stay set until a reset.
 const INTMS: u64 = 0xc;
-/// The address of a ring of an e1000, and of an igb, which is 0 after a reset.
+/// Register with the address of a ring of an e1000, and of an igb. 0 after a reset.
 const E1000_RING: u64 = 0x3800;
 const IGB_RING: u64 = 0xe000;
 
-/// Sets a register of a device, and returns what tells whether the device was reset since.
+/// Sets a register of a device. Returns a function that checks whether the device was reset since.
 fn mark(member: &Member, register: u64, value: u32) -> impl Fn() -> bool + use<> {
     let device = member.device().clone();
     enable(&device);
@@ -40,7 +39,7 @@ fn mark(member: &Member, register: u64, value: u32) -> impl Fn() -> bool + use<>
     }
 }
 
-/// The addresses that a hot reset of a device affects, in rising order.
+/// Returns the devices that a hot reset affects, and their addresses in rising order.
 fn affected(member: &Member) -> (HotResetInfo, Vec<String>) {
     let affected = member.device().hot_reset_info().unwrap();
     let mut addresses: Vec<_> = affected
@@ -84,7 +83,7 @@ fn devices_of_one_group_reset_together(backend: Backend) {
         if backend == Backend::Type1 { 1 } else { 0 }
     );
     let was_reset = mark(&other, E1000_RING, 0x1000);
-    // Neither backend takes the other's proof, nor any other file.
+    // Neither backend accepts the other's proof, or any other file.
     let file = File::open("/dev/null").unwrap();
     assert_eq!(refused(&one, &[file.as_fd()]), Some(Errno::INVAL));
     if backend == Backend::Type1 {
@@ -109,7 +108,7 @@ fn devices_of_several_groups_reset_when_all_are_owned(backend: Backend) {
         matches!(&error, Error::NotOwned { devices } if devices == &[second]),
         "{error}"
     );
-    // Whoever tries all the same, with what there is, is refused.
+    // A reset with a proof of only some devices is refused.
     let devices = before
         .devices
         .iter()
@@ -134,8 +133,7 @@ fn devices_of_several_groups_reset_when_all_are_owned(backend: Backend) {
     drop((was_reset, part, proof, one, other, taken));
 }
 
-/// The kernel counts virtual functions among what is affected, and never resets a bus that has
-/// some.
+/// The kernel counts virtual functions as affected, and never resets a bus that has some.
 fn physical_function_is_not_reset_beside_its_vfs(backend: Backend) {
     let taken = take(IGB);
     let container = container(backend);
@@ -144,19 +142,19 @@ fn physical_function_is_not_reset_beside_its_vfs(backend: Backend) {
     physical.device().set_vf_token(TOKEN).unwrap();
     let (_, addresses) = affected(&physical);
     assert_eq!(addresses, [IGB, "0000:02:10.0", "0000:02:10.2"]);
-    let with_token = || AttachOptions {
-        token: Some(TOKEN),
-        ..AttachOptions::default()
-    };
-    let virtual_ones: Vec<_> = addresses[1..]
-        .iter()
-        .map(|address| container.attach(at(address), with_token()).unwrap())
-        .collect();
+    let mut virtual_members = Vec::new();
+    for address in &addresses[1..] {
+        let options = AttachOptions {
+            token: Some(TOKEN),
+            ..AttachOptions::default()
+        };
+        virtual_members.push(container.attach(at(address), options).unwrap());
+    }
     let (all, _) = affected(&physical);
     let files = container.hot_reset_proof(&all);
     let files = files.as_ref().map(HotResetProof::files).unwrap_or_default();
     assert_eq!(refused(&physical, &files), Some(Errno::INVAL));
-    drop((virtual_ones, physical, functions, taken));
+    drop((virtual_members, physical, functions, taken));
 }
 
 fn hot_reset_of_unowned_device_is_refused(backend: Backend) {

@@ -1,4 +1,4 @@
-//! Which backend is taken, and reason.
+//! The choice of a backend, and its reason.
 
 use std::sync::Arc;
 
@@ -52,10 +52,8 @@ fn requested_backend_is_opened() {
             policy,
             ..Options::default()
         });
-        assert_eq!(
-            (choice.backend, choice.container.capabilities().backend),
-            (backend, backend)
-        );
+        assert_eq!(choice.backend, backend);
+        assert_eq!(choice.container.capabilities().backend, backend);
         assert_eq!(choice.to_string(), format!("{backend}: as requested"));
     }
 }

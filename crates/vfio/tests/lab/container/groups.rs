@@ -1,4 +1,4 @@
-//! IOMMU groups, as type1 has them.
+//! IOMMU groups of type1.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ fn group(address: &str) -> u32 {
         .unwrap()
 }
 
-/// A device that is put on vfio-pci without a look at its group, until this is dropped.
+/// A device that is bound to vfio-pci whatever its group, until dropped.
 struct Bound(&'static str);
 
 impl Bound {
@@ -195,13 +195,8 @@ fn container_left_by_last_device_is_not_reused() {
         .attach(at(EDU), &AttachOptions::default())
         .unwrap();
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
-    assert_eq!(
-        (
-            containers.choices().len(),
-            second.container.unmap_all().unwrap()
-        ),
-        (1, 0)
-    );
+    assert_eq!(containers.choices().len(), 1);
+    assert_eq!(second.container.unmap_all().unwrap(), 0);
     drop((second, taken));
 }
 
@@ -244,11 +239,11 @@ fn device_with_group_in_proof_is_not_detached() {
     drop(taken);
 }
 
-/// A KVM that refuses the second group, so that it goes into a container of its own.
+/// A KVM that refuses the second group, which then gets a container of its own.
 #[derive(Debug, Default)]
-struct RefusesTheSecond(AtomicU32);
+struct RefusesSecondGroup(AtomicU32);
 
-impl KvmVfio for RefusesTheSecond {
+impl KvmVfio for RefusesSecondGroup {
     fn add(&self, _: BorrowedFd<'_>) -> io::Result<()> {
         if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
             Err(io::ErrorKind::InvalidInput.into())
@@ -266,7 +261,7 @@ impl KvmVfio for RefusesTheSecond {
 fn bus_resets_across_containers() {
     let [first, second] = TWO_PORT_NIC;
     let taken = take_two(first, second);
-    let kvm: Option<Arc<dyn KvmVfio>> = Some(Arc::new(RefusesTheSecond::default()));
+    let kvm: Option<Arc<dyn KvmVfio>> = Some(Arc::new(RefusesSecondGroup::default()));
     let mut containers = Containers::new(Options {
         policy: Policy::Type1,
         kvm,
@@ -275,8 +270,8 @@ fn bus_resets_across_containers() {
     let one = containers
         .attach(at(first), &AttachOptions::default())
         .unwrap();
-    let affected = || one.member.device().hot_reset_info().unwrap();
-    let error = containers.hot_reset_proof(&affected()).unwrap_err();
+    let affected = one.member.device().hot_reset_info().unwrap();
+    let error = containers.hot_reset_proof(&affected).unwrap_err();
     assert!(
         matches!(&error, Error::NotOwned { devices } if devices == &[second]),
         "{error}"
@@ -285,8 +280,10 @@ fn bus_resets_across_containers() {
         .attach(at(second), &AttachOptions::default())
         .unwrap();
     assert!(other.is_new);
-    let proof = containers.hot_reset_proof(&affected()).unwrap();
-    assert_eq!((containers.choices().len(), proof.files().len()), (2, 2));
+    let affected = one.member.device().hot_reset_info().unwrap();
+    let proof = containers.hot_reset_proof(&affected).unwrap();
+    assert_eq!(containers.choices().len(), 2);
+    assert_eq!(proof.files().len(), 2);
     one.member.device().hot_reset(&proof.files()).unwrap();
     drop((proof, one, other, taken));
 }
@@ -301,6 +298,13 @@ fn group_without_vfio_device_cannot_be_opened() {
     );
 }
 
+fn with_token(token: Option<[u8; 16]>) -> AttachOptions {
+    AttachOptions {
+        token,
+        ..AttachOptions::default()
+    }
+}
+
 #[test]
 fn virtual_function_opens_only_with_token() {
     let taken = take(IGB);
@@ -308,20 +312,11 @@ fn virtual_function_opens_only_with_token() {
     let physical = attach(&container, IGB);
     let functions = VirtualFunctions::new();
     physical.device().set_vf_token(TOKEN).unwrap();
-    let with = |token| {
-        container.attach(
-            at(VF),
-            AttachOptions {
-                token,
-                ..AttachOptions::default()
-            },
-        )
-    };
     for (token, words) in [
         (None, "set on its physical function"),
         (Some([7; 16]), "set on the physical function"),
     ] {
-        let Failed { error, .. } = with(token).unwrap_err();
+        let Failed { error, .. } = container.attach(at(VF), with_token(token)).unwrap_err();
         assert_eq!(
             error.io().and_then(Errno::from_io_error),
             Some(Errno::ACCESS),
@@ -329,12 +324,12 @@ fn virtual_function_opens_only_with_token() {
         );
         assert!(error.hint().unwrap().contains(words), "{error}");
     }
-    let function = with(Some(TOKEN)).unwrap();
+    let function = container.attach(at(VF), with_token(Some(TOKEN))).unwrap();
     assert!(function.device().info().unwrap().regions > 0);
     drop((function, physical, functions, taken));
 }
 
-/// With a mediated device: see `conformance/failures.rs`.
+/// Uses a mediated device, for the reason in `conformance/failures.rs`.
 #[test]
 fn failed_group_call_can_be_repeated() {
     let [taken, _other] = mtty_two();

@@ -1,26 +1,27 @@
-//! What iommufd alone does: other targets than the container's own mappings, and BARs by dma-buf.
+//! Features of iommufd alone: other targets than the container's mappings, and BARs by dma-buf.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use passthru_iommufd::{Hwpt, HwptOptions, Ioas, Iommufd};
+use passthru_iommufd::{DmaMemory, Hwpt, HwptOptions, Ioas, Iommufd};
 use passthru_lab::devices::{CMB_NVME, EDU, NVME};
 use passthru_vfio::Failed;
 use passthru_vfio::container::{
-    Access, AttachOptions, Backend, Candidate, Container, Containers, Error, Options,
+    Access, AttachOptions, Backend, Candidate, Container, Containers, Error, Member, Options,
 };
-use passthru_vfio::device::Target;
+use passthru_vfio::device::{Region, Target};
 use rustix::io::Errno;
 
 use crate::conformance::{PAGE, at, attach, choose, map, memory, only, reaches};
-use crate::edu::enable;
+use crate::edu::{Edu, enable};
 use crate::taken::{iommufd, take, take_two};
 
 const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x20_0000;
-/// The BAR with the controller's memory buffer.
+/// Index of the BAR with the controller's memory buffer.
 const BUFFER: u32 = 2;
 
+/// Opens an empty container on an iommufd.
 fn on(context: &Arc<Iommufd>) -> Arc<dyn Container> {
     let iommufd = Some(Arc::clone(context));
     choose(Options {
@@ -31,6 +32,7 @@ fn on(context: &Arc<Iommufd>) -> Arc<dyn Container> {
     .container
 }
 
+/// Makes options that attach to a target.
 fn to(target: impl Into<Target>) -> AttachOptions {
     AttachOptions {
         target: Some(target.into()),
@@ -53,13 +55,13 @@ fn nested_hwpt_has_container_mappings() {
     member.replace(Some(Arc::clone(&table).into())).unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
     let Candidate::Bound(bound) = member.detach().unwrap() else {
-        panic!("it is not bound")
+        panic!("the device is not bound")
     };
     let mut member = container
         .attach(bound.into(), to(Arc::clone(&table)))
         .unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
-    // A table that does not tell dirty pages has the container say so.
+    // The table does not report dirty pages, so the container cannot track them.
     container.set_dirty_tracking(true).unwrap_err();
     member.replace(None).unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
@@ -84,8 +86,8 @@ fn replaced_device_does_not_reach_container() {
     drop(taken);
 }
 
-/// No device of the virtual host has PASIDs: what the container says of one comes before the
-/// kernel's refusal.
+/// No device of the virtual host has PASIDs. The container's own checks come before the kernel's
+/// refusal.
 #[test]
 fn pasid_target_counts_for_dirty_tracking() {
     let taken = take(EDU);
@@ -127,6 +129,23 @@ fn target_of_another_iommufd_leaves_device_bound() {
     drop(taken);
 }
 
+/// Maps the first page of a BAR at [`TO`].
+fn map_bar(container: &dyn Container, bar: &Region) -> Result<(), Error> {
+    let file = bar.dma_buf(0..PAGE).unwrap();
+    container.map_file(file.as_fd(), 0, PAGE, TO, Access::ReadWrite)
+}
+
+/// Returns whether a copy by `edu` from memory at [`FROM`] to [`TO`] reaches the BAR.
+fn writes_arrive(edu: &Member, from: &DmaMemory, bar: &Region, value: u8) -> bool {
+    from.write(0, &[value; 64]);
+    let edu = Edu::new(edu.device());
+    edu.load(FROM, 64);
+    edu.store(TO, 64);
+    let mut bytes = [0; 64];
+    bar.read_bytes(0, &mut bytes).unwrap();
+    bytes == [value; 64]
+}
+
 #[test]
 fn bar_is_unmapped_before_reset_and_mapped_after() {
     let taken = take_two(EDU, CMB_NVME);
@@ -137,31 +156,18 @@ fn bar_is_unmapped_before_reset_and_mapped_after() {
     let bar = disk.device().region(BUFFER).unwrap();
     let from = memory(1);
     map(&*container, from, FROM, Access::Read).unwrap();
-    let share = || {
-        let file = bar.dma_buf(0..PAGE).unwrap();
-        container.map_file(file.as_fd(), 0, PAGE, TO, Access::ReadWrite)
-    };
-    let arrives = |value: u8| {
-        from.write(0, &[value; 64]);
-        let edu = crate::edu::Edu::new(edu.device());
-        edu.load(FROM, 64);
-        edu.store(TO, 64);
-        let mut bytes = [0; 64];
-        bar.read_bytes(0, &mut bytes).unwrap();
-        bytes == [value; 64]
-    };
-    share().unwrap();
-    assert!(arrives(1));
+    map_bar(&*container, &bar).unwrap();
+    assert!(writes_arrive(&edu, from, &bar, 1));
     assert_eq!(container.unmap(TO, PAGE).unwrap(), PAGE);
     disk.device().reset().unwrap();
     enable(disk.device());
-    share().unwrap();
-    assert!(arrives(2));
-    // Left in place, it is emptied, and its IOVA stays taken.
+    map_bar(&*container, &bar).unwrap();
+    assert!(writes_arrive(&edu, from, &bar, 2));
+    // A mapping that stays through a reset is emptied, and its IOVA stays taken.
     disk.device().reset().unwrap();
     enable(disk.device());
-    assert!(!arrives(3));
-    let error = share().unwrap_err();
+    assert!(!writes_arrive(&edu, from, &bar, 3));
+    let error = map_bar(&*container, &bar).unwrap_err();
     assert_eq!(
         error.io().and_then(Errno::from_io_error),
         Some(Errno::EXIST),
@@ -182,7 +188,7 @@ fn incompatible_device_gets_container_on_same_iommufd() {
         .unwrap();
     assert!(first.is_new);
     first.member.detach().unwrap();
-    // From now on no device fits: each has the interrupts there.
+    // No device can use these IOVAs, which are those of interrupts.
     let ioas = first.container.ioas().unwrap();
     ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
     let second = containers

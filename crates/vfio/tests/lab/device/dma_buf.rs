@@ -1,4 +1,4 @@
-//! A BAR that another device reaches, and how it is lost.
+//! A BAR that another device reaches through a dma-buf, and the events that empty the mapping.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const LENGTH: u64 = 0x1000;
 const MEMORY_IOVA: u64 = 0x10_0000;
 const BUFFER_IOVA: u64 = 0x20_0000;
 
-/// `edu`, which reaches memory with a pattern, and a disk with a memory buffer.
+/// `edu`, which reaches memory, and a disk with a memory buffer.
 struct Peers {
     edu: Edu,
     disk: Device,
@@ -56,7 +56,7 @@ impl Peers {
             .map_file(&file, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
     }
 
-    /// Whether what `edu` writes to the buffer's IOVA comes there.
+    /// Returns whether a write of `edu` to the buffer's IOVA reaches the buffer.
     fn reaches(&self, pattern: u8) -> bool {
         let mapping = self
             .ioas
@@ -86,17 +86,16 @@ fn device_writes_to_bar_of_another() {
     assert!(!peers.reaches(0x33));
 }
 
-/// What is mapped is emptied by this, stays so after, and is there again when it is mapped anew.
-fn is_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
+/// Checks that an event empties the mapping, that it stays empty, and that a new mapping works.
+fn assert_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
     let taken = take_two(EDU, CMB_NVME);
     let peers = Peers::new(&taken);
     peers.map(BUFFER_IOVA).unwrap();
     assert!(peers.reaches(0x44));
     lose(&peers.disk);
-    // Nothing can be mapped meanwhile, where the device does not decode its memory still.
     regain(&peers.disk);
     enable(&peers.disk);
-    assert!(!peers.reaches(0x55), "it was filled again");
+    assert!(!peers.reaches(0x55), "the mapping was filled again");
     assert_eq!(
         number(&peers.map(BUFFER_IOVA).unwrap_err()),
         Some(Errno::EXIST),
@@ -109,17 +108,17 @@ fn is_lost_by(lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
 
 #[test]
 fn dma_buf_mapping_is_lost_with_memory_decode() {
-    is_lost_by(|disk| decode(disk, false), |disk| decode(disk, true));
+    assert_lost_by(|disk| decode(disk, false), |disk| decode(disk, true));
 }
 
 #[test]
 fn dma_buf_mapping_is_lost_by_reset() {
-    is_lost_by(|disk| disk.reset().unwrap(), |_| ());
+    assert_lost_by(|disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
 fn dma_buf_mapping_is_lost_by_low_power() {
-    is_lost_by(
+    assert_lost_by(
         |disk| disk.enter_low_power().unwrap(),
         |disk| disk.exit_low_power().unwrap(),
     );
@@ -127,7 +126,7 @@ fn dma_buf_mapping_is_lost_by_low_power() {
 
 #[test]
 fn dma_buf_mapping_is_lost_in_d3() {
-    is_lost_by(
+    assert_lost_by(
         |disk| set_power_state(disk, 3),
         |disk| set_power_state(disk, 0),
     );
@@ -139,7 +138,7 @@ fn set_power_state(device: &Device, state: u16) {
     let mut at = u64::from(config.read::<u8>(0x34).unwrap());
     while config.read::<u8>(at).unwrap() != 1 {
         at = config.read::<u8>(at + 1).unwrap().into();
-        assert!(at != 0, "it has no power management");
+        assert!(at != 0, "the device has no power management capability");
     }
     let control: u16 = config.read(at + 4).unwrap();
     config.write(at + 4, control & !3 | state).unwrap();

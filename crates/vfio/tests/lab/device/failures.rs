@@ -1,4 +1,4 @@
-//! Each operation meets each failure that the kernel can inject into it: it says so or carries on,
+//! Failures that the kernel injects into each operation of a device. The operation succeeds or fails,
 //! leaves nothing behind, and can be repeated.
 
 use std::io::{self, Read, Write};
@@ -14,10 +14,11 @@ use passthru_vfio::device::{Error, Event, Feature, Irq, MigrationState as State,
 
 use super::token::{TOKEN, VirtualFunctions};
 use crate::edu::enable;
-use crate::taken::{Taken, iommufd, mtty_two, take};
+use crate::taken::{iommufd, mtty_two, take};
 
-/// Runs an attempt with each failure, which returns how the operation failed, where it did. Nothing
-/// may be left of it.
+/// Runs an attempt with each failure, and checks that the attempt leaves nothing behind.
+///
+/// The attempt returns the error if its operation failed.
 #[track_caller]
 fn each(mut attempt: impl FnMut(&Failure) -> Option<Error>) {
     each_failure_leaves_nothing(|failure| {
@@ -32,7 +33,7 @@ fn each(mut attempt: impl FnMut(&Failure) -> Option<Error>) {
     });
 }
 
-/// An operation on a device fails in each way that it can, and is repeated and undone each time.
+/// Runs an operation with each failure, repeats it if it failed, and undoes it.
 #[track_caller]
 fn withstands<T>(operation: impl Fn() -> Result<T, Error>, undo: impl Fn(T)) {
     each(|failure| match failure.during(&operation) {
@@ -51,13 +52,14 @@ fn ioas(context: &Arc<Iommufd>) -> Arc<Ioas> {
     Arc::new(Ioas::alloc(context).unwrap())
 }
 
-/// Nobody uses it any more.
+/// Closes an I/O address space, which must have no other handle.
 fn close(ioas: Arc<Ioas>) {
     Arc::into_inner(ioas).unwrap().close().unwrap();
 }
 
-/// Whether a device is attached to it in the kernel, which then does not let it shrink to what the
-/// device cannot use.
+/// Returns whether a device is attached to the I/O address space.
+///
+/// The kernel then refuses to limit it to IOVAs that the device cannot use.
 fn in_use(ioas: &Ioas) -> bool {
     let refused = ioas.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).is_err();
     if !refused {
@@ -66,8 +68,8 @@ fn in_use(ioas: &Ioas) -> bool {
     refused
 }
 
-/// With a mediated device: what enables a PCI device goes through the kernel's ACPI interpreter,
-/// which does not survive it when memory fails.
+/// Opens a mediated device. An open of a PCI device runs the kernel's ACPI interpreter, which does
+/// not survive failed allocations.
 #[test]
 fn failed_open_or_bind_can_be_repeated() {
     let [taken, _other] = mtty_two();
@@ -116,8 +118,8 @@ fn failed_replace_keeps_former_target() {
         let error = failure
             .during(|| attached.replace(Arc::clone(&other)))
             .err();
-        // Where it carries on, it may not have found out what the device cannot use, so that is not
-        // asked then.
+        // If the replace succeeded despite the failure, the kernel may not know the device's reserved
+        // IOVAs, so `in_use` would not work.
         if let Some(error) = &error {
             assert!(in_use(&one) && !in_use(&other), "{error}");
             attached.replace(Arc::clone(&other)).unwrap();
@@ -133,16 +135,8 @@ fn failed_replace_keeps_former_target() {
 #[test]
 fn failed_detach_can_be_repeated() {
     let taken = take(EDU);
-    let attached = |taken: &Taken| {
-        let context = iommufd();
-        let ioas = ioas(&context);
-        (
-            taken.bind(&context).attach(Arc::clone(&ioas)).unwrap(),
-            ioas,
-        )
-    };
     each(|failure| {
-        let (attached, ioas) = attached(&taken);
+        let (attached, ioas) = taken.attached();
         let error = match failure.during(|| attached.detach()) {
             Ok(_) => None,
             Err(Failed { state, error }) => {
@@ -154,9 +148,9 @@ fn failed_detach_can_be_repeated() {
         close(ioas);
         error
     });
-    // Where a dropped one cannot be detached, its target stays for as long as the device is open.
+    // If a dropped attachment cannot be detached, its target stays while the device is open.
     each_failure(passthru_lab::host(), |failure| {
-        let (attached, ioas) = attached(&taken);
+        let (attached, ioas) = taken.attached();
         let device = attached.device().clone();
         failure.during(|| drop(attached));
         assert_eq!(Arc::strong_count(&ioas) > 1, in_use(&ioas));
@@ -194,8 +188,8 @@ fn failed_region_access_can_be_repeated() {
     );
 }
 
-/// Linux 7.2 warns in its log (`remove_proc_entry`) when an interrupt goes whose folder in /proc
-/// could not be made.
+/// Linux 7.2 logs a warning (`remove_proc_entry`) when it removes an interrupt whose folder in /proc
+/// it failed to make.
 #[test]
 fn failed_interrupt_call_can_be_repeated() {
     let taken = take(EDU);
@@ -204,17 +198,20 @@ fn failed_interrupt_call_can_be_repeated() {
     let event = Event::new().unwrap();
     let resample = Event::new().unwrap();
     for irq in [Irq::INTX, Irq::MSI].map(|index| device.irq(index).unwrap()) {
-        let set = || irq.set_triggers(0, &[Some(event.as_fd())]);
-        withstands(set, |()| irq.disable().unwrap());
-        set().unwrap();
+        let triggers = [Some(event.as_fd())];
+        withstands(
+            || irq.set_triggers(0, &triggers),
+            |()| irq.disable().unwrap(),
+        );
+        irq.set_triggers(0, &triggers).unwrap();
         withstands(|| irq.raise(0, 1), drop);
         withstands(|| irq.raise_some(0, &[true]), drop);
         assert!(event.take().unwrap() >= 2);
         irq.disable().unwrap();
         withstands(
             || {
-                // One of the two is what fails.
-                let _ = set();
+                // The failure hits one of the two calls.
+                let _ = irq.set_triggers(0, &triggers);
                 irq.disable().or_else(|_| irq.disable())
             },
             drop,
@@ -266,8 +263,10 @@ fn failed_feature_can_be_repeated() {
     bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
     each(|failure| failure.during(|| device.set_bus_master(true)).err());
     each(|failure| failure.during(|| device.zpci_error()).err());
-    let again = |()| bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap();
-    withstands(|| bar.clear_ioeventfd(0xc, 1u32), again);
+    withstands(
+        || bar.clear_ioeventfd(0xc, 1u32),
+        |()| bar.set_ioeventfd(0xc, 1u32, event.as_fd()).unwrap(),
+    );
 }
 
 #[test]
@@ -297,7 +296,7 @@ fn failed_eventfd_can_be_used_again() {
 fn failed_reset_can_be_repeated() {
     let taken = take(NVME);
     let device = taken.device();
-    // Linux 7.2 needs no memory for it.
+    // Linux 7.2 needs no memory for a reset, so it may never fail.
     each_failure(passthru_lab::host(), |failure| {
         failure
             .during(|| device.reset())
@@ -316,8 +315,8 @@ fn failed_vf_token_can_be_set_again() {
     drop((device, functions));
 }
 
-/// No device of the virtual host has PASIDs: it is refused whatever fails besides, and the device
-/// can be attached without.
+/// No device of the virtual host has PASIDs, so each attempt fails. The device can then be attached
+/// without a PASID.
 #[test]
 fn refused_pasid_leaves_nothing() {
     let taken = take(EDU);

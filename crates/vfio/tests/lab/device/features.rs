@@ -1,4 +1,4 @@
-//! Features: which there are, low power, bus mastering.
+//! Features: their probes, low power, bus mastering.
 
 use std::os::fd::AsFd;
 
@@ -20,7 +20,7 @@ fn feature_probe_changes_nothing() {
         Feature::LowPowerExit,
         Feature::DmaBuf,
     ];
-    let not = [
+    let unsupported = [
         Feature::VfToken,
         Feature::Migration,
         Feature::MigrationState,
@@ -35,7 +35,7 @@ fn feature_probe_changes_nothing() {
     for feature in supported {
         assert!(device.supports(feature).unwrap(), "{feature}");
     }
-    for feature in not {
+    for feature in unsupported {
         assert!(!device.supports(feature).unwrap(), "{feature}");
     }
     let [mdev, _other] = {
@@ -71,7 +71,7 @@ fn low_power_is_entered_and_exited() {
         "{again}"
     );
     assert_hint(&again, Errno::INVAL, "already");
-    // An access by the kernel wakes it.
+    // An access by the kernel wakes the device.
     assert_eq!(bar.read::<u32>(8).unwrap(), version);
     device.exit_low_power().unwrap();
     assert_eq!(bar.read::<u32>(8).unwrap(), version);
@@ -103,7 +103,7 @@ fn wakeup_signals_eventfd() {
         ),
         Some(Errno::INVAL)
     );
-    // The virtual host's kernel puts no device to sleep (it has no CONFIG_PM), so nothing wakes it.
+    // The virtual host's kernel lacks CONFIG_PM and puts no device to sleep: no wakeup follows.
     device.exit_low_power().unwrap();
     assert_eq!(event.take().unwrap(), 0);
     device.enter_low_power().unwrap();

@@ -1,4 +1,4 @@
-//! What the IOMMU behind a real device is, and which page tables it has.
+//! The IOMMU behind a device of the virtual host: its registers and page tables.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::taken::{iommufd, take};
 
-/// A register of the virtual host's IOMMU, as sysfs has it.
+/// Reads a register of the virtual host's IOMMU from sysfs.
 fn register(name: &str) -> u64 {
     let text = fs::read_to_string(format!("/sys/class/iommu/dmar0/intel-iommu/{name}")).unwrap();
     u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap()

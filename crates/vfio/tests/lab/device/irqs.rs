@@ -1,4 +1,4 @@
-//! Interrupts: raised by devices and by the kernel, and writes that the kernel does for a signal.
+//! Interrupts that devices and the kernel raise, and ioeventfds.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
@@ -23,7 +23,7 @@ fn fds(events: &[Event]) -> Vec<Option<BorrowedFd<'_>>> {
     events.iter().map(|event| Some(event.as_fd())).collect()
 }
 
-/// `edu`, whose interrupts are raised by a write.
+/// Enables `edu`. Returns the BAR whose registers raise interrupts.
 fn edu(device: &Device) -> Region {
     enable(device);
     device.region(Region::BAR0).unwrap()
@@ -43,7 +43,7 @@ fn intx_is_raised_masked_and_unmasked() {
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
-    // It was masked by that; still raised, it is signalled again when it is unmasked.
+    // The kernel has masked the raised line, and signals it again when it is unmasked.
     assert_eq!(event.wait(A_WHILE).unwrap(), 0);
     intx.unmask().unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
@@ -108,7 +108,7 @@ fn msi_is_raised_by_device_and_kernel() {
     msi.raise_some(0, &[true]).unwrap();
     msi.raise_some(0, &[false]).unwrap();
     assert_eq!(event.take().unwrap(), 2);
-    // One kind at a time.
+    // Only one kind of interrupt can be enabled.
     let intx = device.irq(Irq::INTX).unwrap();
     assert_hint(
         &intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(),
@@ -133,16 +133,16 @@ fn sparse_vectors_have_own_eventfds() {
     let msix = device.irq(Irq::MSIX).unwrap();
     assert!(msix.count() > 8 && !msix.maskable(), "{msix:?}");
     let events: [Event; 4] = events();
-    let at = |i: usize| Some(events[i].as_fd());
-    msix.set_triggers(0, &[at(0), None, at(2), None, at(3)])
+    let fds = fds(&events);
+    msix.set_triggers(0, &[fds[0], None, fds[2], None, fds[3]])
         .unwrap();
     msix.raise(0, 5).unwrap();
     assert_eq!(
         events.each_ref().map(|event| event.take().unwrap()),
         [1, 0, 1, 1]
     );
-    // A range in the middle is changed alone.
-    msix.set_triggers(1, &[at(1), None]).unwrap();
+    // A change of a range leaves the other vectors alone.
+    msix.set_triggers(1, &[fds[1], None]).unwrap();
     msix.raise_some(0, &[true, true, true, false, false])
         .unwrap();
     assert_eq!(
@@ -188,7 +188,7 @@ fn excess_vectors_are_refused() {
         error.to_string().contains(IGB) && error.to_string().contains("from 10 on"),
         "{error}"
     );
-    // What is no eventfd is refused, and nothing is left enabled.
+    // A file that is not an eventfd is refused, and no vector is left enabled.
     let file = std::fs::File::open("/dev/null").unwrap();
     let error = msix
         .set_triggers(0, &[Some(event.as_fd()), Some(file.as_fd())])
@@ -229,7 +229,7 @@ fn missing_interrupt_is_refused() {
     let error = device.irq(99).unwrap_err();
     assert!(matches!(error, Error::IrqInfo { index: 99, .. }), "{error}");
     assert_eq!(errno(&error), Some(Errno::INVAL));
-    // It is not a PCI Express device.
+    // `edu` is not a PCI Express device.
     let errors = device.irq(Irq::ERR);
     if passthru_lab::host().kernel_is_since((7, 3)) {
         assert_eq!(errors.unwrap().count(), 1);
@@ -238,24 +238,27 @@ fn missing_interrupt_is_refused() {
     }
 }
 
+/// Waits for a write of `value` to the liveness register. Returns whether it came.
+fn reaches_liveness(bar: &Region, value: u32) -> bool {
+    for _ in 0..100 {
+        if bar.read::<u32>(LIVENESS).unwrap() == !value {
+            return true;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    false
+}
+
 #[test]
 fn ioeventfd_writes_until_cleared() {
     let taken = take(EDU);
     let device = taken.device();
     let bar = edu(&device);
     let [event, other] = events();
-    let liveness_is = |value: u32| {
-        (0..100).any(|_| {
-            bar.read::<u32>(LIVENESS).unwrap() == !value || {
-                sleep(Duration::from_millis(20));
-                false
-            }
-        })
-    };
     bar.write(LIVENESS, 1u32).unwrap();
     bar.set_ioeventfd(LIVENESS, 0x77u32, event.as_fd()).unwrap();
     event.signal().unwrap();
-    assert!(liveness_is(0x77));
+    assert!(reaches_liveness(&bar, 0x77));
     let error = bar
         .set_ioeventfd(LIVENESS, 0x77u32, other.as_fd())
         .unwrap_err();
@@ -268,7 +271,7 @@ fn ioeventfd_writes_until_cleared() {
     bar.write(LIVENESS, 1u32).unwrap();
     event.signal().unwrap();
     sleep(A_WHILE);
-    assert!(liveness_is(1));
+    assert!(reaches_liveness(&bar, 1));
     let config = device.region(Region::CONFIG).unwrap();
     assert!(config.set_ioeventfd(4, 1u16, event.as_fd()).is_err());
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! Migration of the sample `mtty`, from one device to another, and its DMA log.
+//! Migration of the kernel's sample device `mtty` to another one, and its DMA log.
 
 use std::io::{Read, Write};
 
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::{assert_hint, errno};
 use crate::taken::{mtty_two, take};
 
-/// The scratch register of a serial port, which is a part of its state.
+/// Scratch register of a serial port, which belongs to the migrated state.
 const SCRATCH: u64 = 7;
 
 fn write_ports(device: &Device, values: [u8; 2]) {
@@ -26,19 +26,19 @@ fn read_ports(device: &Device) -> [u8; 2] {
         .map(|index| device.region(index).unwrap().read(SCRATCH).unwrap())
 }
 
-/// Brings this state into the device.
+/// Writes migration data to a device and resumes it.
 fn resume(device: &Device, state: &[u8]) -> Result<(), Error> {
     let mut data = device
         .set_migration_state(State::Resuming)
         .unwrap()
         .unwrap();
-    // The pieces do not matter.
-    for piece in state.chunks(7) {
-        data.write_all(piece).unwrap();
+    // Any size of write is allowed.
+    for chunk in state.chunks(7) {
+        data.write_all(chunk).unwrap();
     }
-    device
-        .set_migration_state(State::Running)
-        .map(|none| assert!(none.is_none()))
+    let data = device.set_migration_state(State::Running)?;
+    assert!(data.is_none());
+    Ok(())
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn precopy_data_is_completed_after_stop() {
             reinit: false
         }
     );
-    // It runs still, and what changes comes with the rest.
+    // The device still runs: its changes come with the rest of the data.
     write_ports(&from, [3, 4]);
     assert!(
         from.set_migration_state(State::PreCopyP2p)
@@ -186,7 +186,10 @@ fn invalid_migration_data_is_refused() {
         .unwrap()
         .unwrap();
     assert!(data.write_all(&[0xee; 64]).is_err());
-    assert!(data.read(&mut [0; 8]).is_err(), "it goes in one direction");
+    assert!(
+        data.read(&mut [0; 8]).is_err(),
+        "the file of a resuming device can only be written"
+    );
     device.reset().unwrap();
 }
 
@@ -224,7 +227,7 @@ fn dma_log_starts_reports_and_stops() {
         .start_dma_logging(0x1000, &[0..=0xffff, 0x10_0000..=0x10_ffff])
         .unwrap();
     assert_eq!(chosen, 0x1000);
-    // The sample does no DMA. Bits are added to what is there.
+    // The sample does no DMA. Set bits of the bitmap stay set.
     let mut bitmap = [0b101];
     device
         .read_dma_log(DirtyRange::new(0, 0x10000, 0x1000), &mut bitmap)
@@ -237,12 +240,12 @@ fn dma_log_starts_reports_and_stops() {
 fn invalid_dma_log_is_refused() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
-    let start = |iovas: &[_]| device.start_dma_logging(0x1000, iovas).unwrap_err();
-    for error in [
-        start(&[]),
-        start(&[0..=u64::MAX]),
-        start(&[0x1000..=0x1fff, 0x1000..=0x1fff]),
+    for iovas in [
+        [].as_slice(),
+        &[0..=u64::MAX],
+        &[0x1000..=0x1fff, 0x1000..=0x1fff],
     ] {
+        let error = device.start_dma_logging(0x1000, iovas).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -254,7 +257,7 @@ fn invalid_dma_log_is_refused() {
             "{error}"
         );
     }
-    // Too short a bitmap is never handed to the kernel.
+    // A bitmap that is too short does not reach the kernel.
     let error = device
         .read_dma_log(DirtyRange::new(0, 65 * 0x1000, 0x1000), &mut [0])
         .unwrap_err();

@@ -53,7 +53,7 @@ fn errno(error: &Error) -> Option<Errno> {
     Errno::from_io_error(error.io()?)
 }
 
-/// The error is the kernel's with this number, and its hint has these words.
+/// Checks that the kernel returned this errno, and that the hint has these words.
 #[track_caller]
 fn assert_hint(error: &Error, number: Errno, words: &str) {
     assert_eq!(errno(error), Some(number), "{error}");

@@ -1,4 +1,4 @@
-//! Regions: what the kernel says of them, and access by file and by mapping.
+//! Regions: their descriptions by the kernel, and access by file and by mapping.
 
 use passthru_lab::devices::{EDU, IGB, NVME};
 use passthru_vfio::device::{Error, Region};
@@ -13,7 +13,7 @@ fn regions_are_listed_by_index() {
     let taken = take(IGB);
     let device = taken.device();
     let regions = device.regions().unwrap();
-    // BAR 1 is the upper half of BAR 0's address or is not there; VGA is not known at all.
+    // BAR 1 is the upper half of BAR 0's address, or absent. The VGA region is unknown.
     let found: Vec<_> = regions.keys().copied().collect();
     assert!(
         found.contains(&Region::BAR0) && found.contains(&Region::CONFIG),
@@ -40,7 +40,7 @@ fn unknown_region_is_refused() {
         matches!(error, Error::RegionInfo { index: 4711, .. })
             && errno(&error) == Some(Errno::INVAL)
     );
-    // A BAR that is not used is one of size 0, and any access to it is outside.
+    // An unused BAR has size 0, so any access is outside of it.
     let unused = device.region(Region::BAR0 + 3).unwrap();
     assert_eq!((unused.size(), unused.areas()), (0, [].as_slice()));
     assert!(matches!(unused.read::<u32>(0), Err(Error::Range { .. })));
@@ -118,19 +118,19 @@ fn mmap_accesses_by_width_and_outlives_handles() {
         let bar = device.region(Region::BAR0).unwrap();
         bar.mmap(0..0x1000).unwrap()
     };
-    // CAP is one 64-bit register, VS a 32-bit one: both say what QEMU's controller has.
+    // CAP is a 64-bit register, and VS a 32-bit one, with the values of QEMU's controller.
     let capabilities = map.read::<u64>(0).unwrap();
     let version = map.read::<u32>(8).unwrap();
     assert_eq!(capabilities & 0xffff, 2047, "{capabilities:#x}");
     assert_eq!(map.read::<u32>(4).unwrap(), (capabilities >> 32) as u32);
     assert_eq!(version, 0x1_0400, "{version:#x}");
-    // AQA is a register that keeps what is written.
+    // AQA keeps the written value.
     map.write(0x24, 0x001f_001fu32).unwrap();
     assert_eq!(map.read::<u32>(0x24).unwrap(), 0x001f_001f);
     assert_eq!(map.region().read::<u32>(0x24).unwrap(), 0x001f_001f);
     assert!(matches!(map.read::<u32>(0x1000), Err(Error::Range { .. })));
     assert!(matches!(map.read::<u64>(4), Err(Error::Range { .. })));
-    // The device is in use until the mapping is gone.
+    // The device is in use until the mapping is dropped.
     let context = iommufd();
     let failed = taken
         .source()

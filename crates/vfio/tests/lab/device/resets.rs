@@ -1,22 +1,23 @@
-//! Resets, of a device alone and of all on its bus.
+//! Resets of a device, and of all devices on its bus.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 
 use passthru_iommufd::BoundDevice;
 use passthru_lab::devices::{EDU, NVME, SHARED_COMPANION, SHARED_FREE};
-use passthru_vfio::device::{Device, Error, HotResetOwner, Region};
+use passthru_vfio::device::{Device, Error, HotResetInfo, HotResetOwner, Region};
 use rustix::io::Errno;
 
 use super::{assert_hint, errno};
 use crate::edu::{decode, enable};
 use crate::taken::{iommufd, take, take_two};
 
-/// The interrupt mask of an NVMe controller: bits are set there, and stay set until it is reset.
+/// Interrupt mask of an NVMe controller: bits that are set stay set until a reset.
 const INTMS: u64 = 0xc;
-/// The address of a ring of an e1000, which is 0 after a reset.
+/// Register with the address of a ring of an e1000. 0 after a reset.
 const TDBAL: u64 = 0x3800;
 
+/// Sets a register that a reset clears. Returns its BAR.
 fn write_register(device: &Device) -> Region {
     decode(device, true);
     let bar = device.region(Region::BAR0).unwrap();
@@ -62,7 +63,7 @@ fn bus_of_one_device_resets_without_proof() {
     assert_eq!(info.devices.len(), 1);
     assert_eq!(info.devices[0].address, NVME.parse().unwrap());
     assert_eq!(info.devices[0].owner, HotResetOwner::Bound(bound.id()));
-    // A device that was opened by its character device takes no proof.
+    // A device that was opened by its character device accepts no proof.
     let file = File::open("/dev/null").unwrap();
     assert_hint(
         &device.hot_reset(&[file.as_fd()]).unwrap_err(),
@@ -75,38 +76,33 @@ fn bus_of_one_device_resets_without_proof() {
     assert_eq!(bar.read::<u32>(INTMS).unwrap(), 0);
 }
 
+/// Returns the owner of an affected device.
+fn owner(info: &HotResetInfo, address: &str) -> Option<HotResetOwner> {
+    let address = address.parse().unwrap();
+    let device = info
+        .devices
+        .iter()
+        .find(|device| device.address == address)?;
+    Some(device.owner)
+}
+
 #[test]
 fn bus_resets_when_all_devices_are_owned() {
     let [one, other] = take_two(SHARED_FREE, SHARED_COMPANION);
     let context = iommufd();
     let first = one.bind(&context);
-    let owners = |device: &Device| {
-        let info = device.hot_reset_info().unwrap();
-        let owner = |address: &str| {
-            let address = address.parse().unwrap();
-            info.devices
-                .iter()
-                .find(|device| device.address == address)
-                .map(|device| device.owner)
-        };
-        (info.owned, owner(SHARED_FREE), owner(SHARED_COMPANION))
-    };
-    // The other is of the same group, so nobody else can have it.
-    assert_eq!(
-        owners(first.device()),
-        (
-            Some(true),
-            Some(HotResetOwner::Bound(first.id())),
-            Some(HotResetOwner::Owned)
-        )
-    );
+    // The other device is in the same group, so no other process can have it.
+    let info = first.device().hot_reset_info().unwrap();
+    let first_owner = HotResetOwner::Bound(first.id());
+    assert_eq!(info.owned, Some(true));
+    assert_eq!(owner(&info, SHARED_FREE), Some(first_owner));
+    assert_eq!(owner(&info, SHARED_COMPANION), Some(HotResetOwner::Owned));
     let second = other.bind(&context);
-    let all = (
-        Some(true),
-        Some(HotResetOwner::Bound(first.id())),
-        Some(HotResetOwner::Bound(second.id())),
-    );
-    assert_eq!(owners(first.device()), all);
+    let info = first.device().hot_reset_info().unwrap();
+    let second_owner = HotResetOwner::Bound(second.id());
+    assert_eq!(info.owned, Some(true));
+    assert_eq!(owner(&info, SHARED_FREE), Some(first_owner));
+    assert_eq!(owner(&info, SHARED_COMPANION), Some(second_owner));
     enable(second.device());
     let bar = second.device().region(Region::BAR0).unwrap();
     bar.write(TDBAL, 0x1000u32).unwrap();

@@ -1,4 +1,4 @@
-//! From a source to an attached device and back, and what is left where a step fails.
+//! Steps from a source to an attached device and back, and the state after a failed step.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn device_is_found_by_every_source() {
     assert_eq!(location.kind(), DeviceKind::Pci(EDU.parse().unwrap()));
     let cdev = location.cdev().unwrap();
     let address = Source::Pci(EDU.parse().unwrap());
-    // As one that was inherited.
+    // An inherited descriptor is not close-on-exec.
     let fd: OwnedFd = Cdev::open(&cdev).unwrap().into();
     fcntl_setfd(&fd, FdFlags::empty()).unwrap();
     for source in [Source::Cdev(cdev), address, Source::Fd(fd)] {
@@ -49,7 +49,7 @@ fn mediated_device_is_recognized_by_descriptor() {
         .unwrap();
     assert_eq!(bound.device().location().kind(), DeviceKind::Mdev);
     assert!(bound.device().is_mdev() && bound.device().location().group().is_some());
-    // It has no page table of its own, but maps through the address space all the same.
+    // A mediated device has no page table, but reaches memory through the address space.
     let ioas = ioas(&context);
     let mut attached = bound.attach(Arc::clone(&ioas)).unwrap();
     attached.replace(self::ioas(&context)).unwrap();
@@ -123,7 +123,6 @@ fn device_is_attached_replaced_and_detached() {
     let one = ioas(&context);
     let other = ioas(&context);
     let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
-    // What it is attached to is in use.
     assert!(one.unmap_all().is_ok());
     attached.replace(Arc::clone(&other)).unwrap();
     let Some(Target::Ioas(now)) = attached.target() else {
@@ -160,7 +159,7 @@ fn failed_attach_leaves_device_bound() {
         .attach(Arc::clone(&elsewhere))
         .unwrap_err();
     assert!(matches!(error, Error::OtherContext { .. }), "{error}");
-    // An address space whose allowed range the device cannot have.
+    // The device cannot use the allowed IOVAs of this address space.
     let narrow = ioas(&context);
     narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
     let Failed { state, error } = state.attach(narrow).unwrap_err();
@@ -177,7 +176,7 @@ fn refused_replace_keeps_former_target() {
     let error = attached.replace(narrow).unwrap_err();
     assert_eq!(errno(&error), Some(Errno::ADDRINUSE), "{error}");
     assert_eq!(attached.target().unwrap().id(), former.id());
-    // The kernel has it in use still.
+    // The kernel still has the device attached there.
     assert!(former.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).is_err());
 }
 

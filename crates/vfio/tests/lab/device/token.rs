@@ -1,4 +1,4 @@
-//! Virtual functions of a physical function that is assigned too.
+//! Virtual functions whose physical function is assigned too, and their token.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::taken::{iommufd, take};
 pub(crate) const VF: &str = "0000:02:10.0";
 pub(crate) const TOKEN: [u8; 16] = *b"passthru's token";
 
-/// Virtual functions, until this is dropped.
+/// Two virtual functions of the igb, until dropped.
 pub(crate) struct VirtualFunctions;
 
 impl VirtualFunctions {
@@ -25,6 +25,7 @@ impl VirtualFunctions {
     }
 }
 
+/// Sets the number of virtual functions.
 fn write(count: u32) -> std::io::Result<()> {
     fs::write(
         format!("/sys/bus/pci/devices/{IGB}/sriov_numvfs"),
@@ -73,7 +74,7 @@ fn virtual_function_binds_only_with_token() {
     let bound = state.bind(&context, Some(TOKEN)).unwrap();
     assert!(bound.device().info().unwrap().regions > 0);
 
-    // While it is open, the physical function needs the token too.
+    // While the virtual function is open, the physical function needs the token too.
     drop(physical);
     let Failed { state, error } = taken
         .source()

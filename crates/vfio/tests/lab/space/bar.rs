@@ -1,5 +1,5 @@
-//! A BAR that another device reaches by its dma-buf, which is withdrawn while its device loses it:
-//! directly, and behind a virtual IOMMU.
+//! A BAR that another device reaches through a dma-buf, and that is withdrawn while its device is
+//! reset or loses memory decode.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::{PAGE, add};
 use crate::edu::{decode, enable};
 use crate::taken::{Taken, iommufd, take_two};
 
-/// The disk's BAR with its memory buffer, and where the guest has it.
+/// Index of the disk's BAR with its memory buffer, and its guest physical address.
 const BUFFER: u32 = 2;
 const BAR: u64 = 0x20_0000;
-/// Where devices have it behind the virtual IOMMU, and a pattern.
+/// IOVAs of the BAR behind the virtual IOMMU, and of a page with a pattern.
 const IOVA: u64 = 0x30_0000;
 const PATTERN: u64 = 0x10_0000;
 
-/// `edu`, and a disk with a memory buffer that it is to reach.
+/// `edu`, and a disk whose memory buffer `edu` reaches.
 struct Peers {
     system: Arc<AddressSpace>,
     viommu: Option<VirtualIommu>,
@@ -63,7 +63,7 @@ impl Peers {
         new
     }
 
-    /// The BAR, as a VMM makes a section of it.
+    /// Makes a section of the BAR, as a VMM does.
     fn bar(&self) -> Section {
         let buf = self.disk.region(BUFFER).unwrap().dma_buf(0..PAGE).unwrap();
         let memory = Arc::new(Memory::from_file(buf, 0, PAGE, Box::new(self.disk.clone())));
@@ -81,20 +81,19 @@ impl Peers {
             .map_or(&*self.system, VirtualIommu::space)
     }
 
-    /// The guest maps the BAR, where it has a virtual IOMMU.
+    /// Maps the BAR in the virtual IOMMU, if there is one.
     fn map(&self) {
-        let iova = Span::new(IOVA, PAGE).unwrap();
         let translation = Translation {
-            iova,
+            iova: Span::new(IOVA, PAGE).unwrap(),
             target: BAR,
             access: Access::ReadWrite,
         };
-        self.viommu
-            .iter()
-            .for_each(|viommu| assert!(viommu.map(translation).unwrap().is_empty()));
+        if let Some(viommu) = &self.viommu {
+            assert!(viommu.map(translation).unwrap().is_empty());
+        }
     }
 
-    /// Whether what `edu` writes to the BAR comes there.
+    /// Returns whether a write of `edu` reaches the BAR.
     fn reaches(&self, pattern: u64) -> bool {
         poke(&self.pattern, 0, pattern);
         let reader = Reader::new(self.edu.device(), self.space());
@@ -104,8 +103,9 @@ impl Peers {
     }
 }
 
-/// While it is withdrawn, the device loses it and gets it back; then it is mapped as it is.
-fn survives(behind: bool, lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
+/// Withdraws the BAR, lets the device lose and regain it, restores it, and checks that `edu` reaches
+/// the BAR again.
+fn assert_survives(behind: bool, lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
     let peers = Peers::new(behind);
     assert!(peers.reaches(0x11));
     peers.system.withdraw(Peers::place()).unwrap();
@@ -121,22 +121,26 @@ fn survives(behind: bool, lose: impl FnOnce(&Device), regain: impl FnOnce(&Devic
 
 #[test]
 fn restored_bar_is_reached_after_reset() {
-    survives(false, |disk| disk.reset().unwrap(), |_| ());
+    assert_survives(false, |disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
 fn restored_bar_is_reached_after_decode_off() {
-    survives(false, |disk| decode(disk, false), |disk| decode(disk, true));
+    assert_survives(false, |disk| decode(disk, false), |disk| decode(disk, true));
 }
 
 #[test]
 fn restored_bar_is_reached_behind_viommu_after_reset() {
-    survives(true, |disk| disk.reset().unwrap(), |_| ());
+    assert_survives(true, |disk| disk.reset().unwrap(), |_| ());
 }
 
 #[test]
 fn restored_bar_is_reached_behind_viommu_after_decode_off() {
-    survives(true, |disk| decode(disk, false), |disk| decode(disk, true));
+    assert_survives(true, |disk| decode(disk, false), |disk| decode(disk, true));
+}
+
+fn is_missing(note: &Note) -> bool {
+    matches!(note.kind, NoteKind::NotMapped(_))
 }
 
 #[test]
@@ -146,12 +150,11 @@ fn bar_restored_without_decode_is_noted_and_mapped_later() {
         peers.system.withdraw(Peers::place()).unwrap();
         decode(&peers.disk, false);
         let notes = peers.system.restore(Peers::place()).unwrap();
-        let is_missing = |note: &Note| matches!(note.kind, NoteKind::NotMapped(_));
-        let found = notes.iter().any(|note| match &note.kind {
+        let is_noted = notes.iter().any(|note| match &note.kind {
             NoteKind::BehindViommu(note) => behind && is_missing(note),
             _ => !behind && is_missing(note),
         });
-        assert!(found, "{notes:?}");
+        assert!(is_noted, "{notes:?}");
         decode(&peers.disk, true);
         enable(&peers.disk);
         assert!(peers.system.restore(Peers::place()).unwrap().is_empty());

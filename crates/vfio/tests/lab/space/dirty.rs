@@ -1,5 +1,7 @@
-//! Which pages were written to. The virtual host's IOMMU does not tell, so with type1 each page
-//! that is mapped counts; with iommufd, page tables of the kernel's test device tell.
+//! Dirty pages of address spaces.
+//!
+//! The virtual host's IOMMU does not report them. On type1 every mapped page counts as dirty. On
+//! iommufd, page tables of the kernel's mock device report dirty pages.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -55,9 +57,8 @@ fn place() -> Span {
     Span::new(IOVA, 64 * PAGE).unwrap()
 }
 
-/// An address space, behind a virtual IOMMU or not, with a container and a page table that tells
-/// what is written to.
-struct Told {
+/// An address space with a container, and a page table that reports dirty pages.
+struct DirtySetup {
     system: Arc<AddressSpace>,
     viommu: Option<VirtualIommu>,
     memory: Arc<Memory>,
@@ -66,8 +67,9 @@ struct Told {
     _included: IncludedTable,
 }
 
-impl Told {
-    /// Has 64 pages of a memory mapped, and dirty pages tracked. Failures are of this thread alone.
+impl DirtySetup {
+    /// Maps 64 pages, and starts dirty tracking. With `behind`, the container is behind a virtual
+    /// IOMMU. One thread maps, so that injected failures hit it.
     fn new(behind: bool) -> Self {
         let container = IommufdContainer::new(&iommufd(), None).unwrap();
         let ioas = container.ioas().unwrap();
@@ -99,7 +101,7 @@ impl Told {
             .map_or(&*self.system, VirtualIommu::space)
     }
 
-    /// Maps the memory, behind a virtual IOMMU at the same address as without.
+    /// Maps the memory. IOVAs behind a virtual IOMMU equal the guest physical addresses.
     fn map(&self) -> Result<(), Error> {
         if self.system.sections().is_empty() {
             let mut change = self.system.begin();
@@ -111,26 +113,29 @@ impl Told {
             target: IOVA,
             access: Access::ReadWrite,
         };
-        self.viommu
-            .as_ref()
-            .map_or(Ok(()), |viommu| viommu.map(translation).map(|_| ()))
+        if let Some(viommu) = &self.viommu {
+            viommu.map(translation)?;
+        }
+        Ok(())
     }
 
     fn unmap(&self) -> Result<(), Error> {
+        if let Some(viommu) = &self.viommu {
+            return viommu.unmap(place());
+        }
         let mut change = self.system.begin();
         change.clear(place());
-        match &self.viommu {
-            Some(viommu) => viommu.unmap(place()),
-            None => change.commit().map(|_| ()),
-        }
+        change.commit()?;
+        Ok(())
     }
 
+    /// Marks pages as dirty, as a write by a device does.
     fn write(&self, pages: u64) {
         write_to(&self.table, pages);
     }
 
-    /// The pages of the memory that were written to.
-    fn taken(&self) -> Result<BTreeSet<u64>, Error> {
+    /// Takes the dirty pages of the memory.
+    fn take_pages(&self) -> Result<BTreeSet<u64>, Error> {
         let parts = self.space().take_dirty()?.into_iter();
         let pages = parts.flat_map(|part| {
             assert!(Arc::ptr_eq(&part.memory, &self.memory));
@@ -144,59 +149,62 @@ impl Told {
 fn dirty_pages_survive_unmap() {
     let _host = passthru_lab::host();
     for behind in [false, true] {
-        let told = Told::new(behind);
-        told.write(1 << 3 | 1 << 63);
-        assert_eq!(told.taken().unwrap(), [3, 63].into());
-        told.write(1 << 5);
-        told.unmap().unwrap();
-        assert_eq!(told.container.unmap_all().unwrap(), 0);
-        told.map().unwrap();
-        told.write(1 << 7);
-        assert_eq!(told.taken().unwrap(), [5, 7].into());
-        told.write(1 << 9);
-        told.system.withdraw(place()).unwrap();
-        told.system.restore(place()).unwrap();
-        assert_eq!(told.taken().unwrap(), [9].into());
-        told.write(1 << 11);
-        told.space().leave(&told.container).unwrap();
-        assert_eq!(told.taken().unwrap(), [11].into());
-        assert_eq!(told.taken().unwrap(), [].into());
+        let setup = DirtySetup::new(behind);
+        setup.write(1 << 3 | 1 << 63);
+        assert_eq!(setup.take_pages().unwrap(), [3, 63].into());
+        setup.write(1 << 5);
+        setup.unmap().unwrap();
+        assert_eq!(setup.container.unmap_all().unwrap(), 0);
+        setup.map().unwrap();
+        setup.write(1 << 7);
+        assert_eq!(setup.take_pages().unwrap(), [5, 7].into());
+        setup.write(1 << 9);
+        setup.system.withdraw(place()).unwrap();
+        setup.system.restore(place()).unwrap();
+        assert_eq!(setup.take_pages().unwrap(), [9].into());
+        setup.write(1 << 11);
+        setup.space().leave(&setup.container).unwrap();
+        assert_eq!(setup.take_pages().unwrap(), [11].into());
+        assert_eq!(setup.take_pages().unwrap(), [].into());
     }
 }
 
-/// An operation meets each failure, and is done again where it fails. What was written to before is
-/// told in the end.
+/// Runs an operation with each failure, and repeats it if it failed. All pages that were dirty before
+/// must be reported.
 #[track_caller]
-fn loses_nothing(behind: bool, operation: impl Fn(&Told, &mut BTreeSet<u64>) -> Result<(), Error>) {
+fn loses_nothing(
+    behind: bool,
+    operation: impl Fn(&DirtySetup, &mut BTreeSet<u64>) -> Result<(), Error>,
+) {
     let injected = each_failure(passthru_lab::host(), |failure: &Failure| {
-        let told = Told::new(behind);
-        told.write(1 << 3 | 1 << 60);
+        let setup = DirtySetup::new(behind);
+        setup.write(1 << 3 | 1 << 60);
         let mut pages = BTreeSet::new();
-        if let Err(error) = failure.during(|| operation(&told, &mut pages)) {
-            operation(&told, &mut pages).unwrap_or_else(|again| panic!("{again} after {error}"));
+        if let Err(error) = failure.during(|| operation(&setup, &mut pages)) {
+            operation(&setup, &mut pages).unwrap_or_else(|again| panic!("{again} after {error}"));
         }
-        pages.extend(told.taken().unwrap());
+        pages.extend(setup.take_pages().unwrap());
         assert!(pages.is_superset(&[3, 60].into()), "{failure:?}: {pages:?}");
     });
-    assert!(injected > 0, "nothing failed");
+    assert!(injected > 0, "no failure was injected");
 }
 
 #[test]
 fn failed_unmap_loses_no_dirty_page() {
     for behind in [false, true] {
-        loses_nothing(behind, |told, _| told.unmap());
+        loses_nothing(behind, |setup, _| setup.unmap());
     }
 }
 
 #[test]
 fn failed_take_dirty_loses_no_dirty_page() {
-    loses_nothing(false, |told, pages| {
-        pages.extend(told.taken()?);
+    loses_nothing(false, |setup, pages| {
+        pages.extend(setup.take_pages()?);
         Ok(())
     });
-    loses_nothing(true, |told, pages| {
+    loses_nothing(true, |setup, pages| {
         let mut bitmap = [0];
-        let answer = told.space().dirty_pages(place(), PAGE, true, &mut bitmap);
+        let answer = setup.space().dirty_pages(place(), PAGE, true, &mut bitmap);
         pages.extend((0..64).filter(|page| bitmap[0] >> page & 1 == 1));
         answer
     });
@@ -207,22 +215,22 @@ fn failed_dirty_tracking_can_be_repeated() {
     for on in [false, true] {
         let mut failed = 0;
         let injected = each_failure(passthru_lab::host(), |failure| {
-            let told = Told::new(false);
+            let setup = DirtySetup::new(false);
             if on {
-                told.space().set_dirty_tracking(false).unwrap();
+                setup.space().set_dirty_tracking(false).unwrap();
             }
             if failure
-                .during(|| told.space().set_dirty_tracking(on))
+                .during(|| setup.space().set_dirty_tracking(on))
                 .is_err()
             {
                 failed += 1;
-                assert!(told.space().take_dirty().is_err(), "{failure:?}");
-                told.space().set_dirty_tracking(on).unwrap();
+                assert!(setup.space().take_dirty().is_err(), "{failure:?}");
+                setup.space().set_dirty_tracking(on).unwrap();
             }
-            assert_eq!(told.space().take_dirty().is_ok(), on, "{failure:?}");
-            told.space().set_dirty_tracking(true).unwrap();
-            told.write(1 << 5);
-            assert_eq!(told.taken().unwrap(), [5].into(), "{failure:?}");
+            assert_eq!(setup.space().take_dirty().is_ok(), on, "{failure:?}");
+            setup.space().set_dirty_tracking(true).unwrap();
+            setup.write(1 << 5);
+            assert_eq!(setup.take_pages().unwrap(), [5].into(), "{failure:?}");
         });
         assert!(injected > 0 && failed > 0, "{failed} of {injected}");
     }

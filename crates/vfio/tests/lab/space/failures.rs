@@ -1,4 +1,4 @@
-//! Failures that the kernel injects: a change that meets one is taken back, and can be made after.
+//! Failures that the kernel injects into changes. A failed change is undone, and can be repeated.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::sharing::shared;
 use super::{Guest, PAGE};
 use crate::steps::{BASE, END, is_missing, pages};
 
-/// Where a guest's memory is mapped: directly, and, where the backend can, behind a virtual IOMMU.
+/// The containers of a guest's memory: a direct one and, on iommufd, one behind a virtual IOMMU.
 struct Host {
     _guest: Guest,
     direct: Arc<dyn Dma>,
@@ -43,17 +43,18 @@ impl Host {
         }
     }
 
-    /// The pages that the kernel has mapped, directly and behind.
+    /// Returns the pages that the kernel has mapped, in both containers.
     fn mapped(&self) -> [Vec<u64>; 2] {
         let probe = Memory::anonymous(PAGE, Pages::Base).unwrap();
         [Some(&self.direct), self.behind.as_ref()].map(|dma| {
-            let is_there = |page: &u64| dma.is_some_and(|dma| is_mapped(&**dma, *page, &probe));
-            (0..END).filter(is_there).collect()
+            (0..END)
+                .filter(|page| dma.is_some_and(|dma| is_mapped(&**dma, *page, &probe)))
+                .collect()
         })
     }
 }
 
-/// What was there, and what takes its place.
+/// The memory of the guest, and the memory that replaces it.
 struct Memories {
     old: Arc<Memory>,
     new: Arc<Memory>,
@@ -61,10 +62,10 @@ struct Memories {
 
 impl Memories {
     fn anonymous() -> Self {
-        Self::of(|| Memory::anonymous(END * PAGE, Pages::Base))
+        Self::from_fn(|| Memory::anonymous(END * PAGE, Pages::Base))
     }
 
-    fn of(make: impl Fn() -> Result<Memory, Error>) -> Self {
+    fn from_fn(make: impl Fn() -> Result<Memory, Error>) -> Self {
         let [old, new] = [(); 2].map(|()| Arc::new(make().unwrap()));
         Self { old, new }
     }
@@ -79,10 +80,10 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Pages 0 to 3 are memory, and 8 to 15 granules, of which there are two. The guest has mapped
-    /// two pages of each.
+    /// Makes a guest with memory at pages 0 to 3, and with granules at 8 to 15, two of which are
+    /// populated. The guest has mapped two pages of each.
     fn new(host: &'a Host, memories: &'a Memories) -> Self {
-        // Failures are of this thread alone.
+        // Failures are injected into this thread only.
         let mapper = Mapper::new(NonZeroUsize::MIN);
         let system = Arc::new(shared(Sharing::Always).with_mapper(mapper));
         let viommu = VirtualIommu::new(&system);
@@ -93,10 +94,9 @@ impl<'a> World<'a> {
             host,
         };
         new.system.join(Arc::clone(&host.direct)).unwrap();
-        new.host
-            .behind
-            .iter()
-            .for_each(|dma| drop(new.viommu.space().join(Arc::clone(dma)).unwrap()));
+        if let Some(dma) = &host.behind {
+            new.viommu.space().join(Arc::clone(dma)).unwrap();
+        }
         let backing = Backing {
             memory: Arc::clone(&memories.old),
             offset: 0,
@@ -134,14 +134,16 @@ fn translation(at: u64, length: u64, target: u64) -> Translation {
     }
 }
 
-type Answer = Result<Vec<Note>, Error>;
+type CommitResult = Result<Vec<Note>, Error>;
 
-/// An operation meets each failure in an address space of its own: when it fails, the kernel has
-/// what it had, and when it is done again, it succeeds; where something behind the virtual IOMMU
-/// could not be mapped, it is noted, and restored. In the end everything is as without the failure,
-/// and nothing is left of it.
+/// Runs an operation with each failure, each time in a new address space.
+///
+/// - If the operation fails, the mappings are as before, and a second attempt succeeds.
+/// - If a section behind the virtual IOMMU could not be mapped, a note says so, and a restore maps
+///   it.
+/// - In the end the mappings are as without the failure, and nothing is left behind.
 #[track_caller]
-fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -> Answer) {
+fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -> CommitResult) {
     let done = {
         let world = World::new(host, memories);
         operation(&world).unwrap();
@@ -180,8 +182,7 @@ fn withstands(host: &Host, memories: &Memories, operation: impl Fn(&World<'_>) -
     assert!(injected > 0 && failed > 0, "{failed} of {injected}");
 }
 
-/// As [`withstands`], of an operation that only unmaps: it succeeds whatever fails, or is done
-/// again.
+/// Runs an operation that only unmaps with each failure. It succeeds, or succeeds when repeated.
 #[track_caller]
 fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
     let memories = Memories::anonymous();
@@ -202,11 +203,11 @@ fn unmaps(host: &Host, operation: impl Fn(&World<'_>) -> Result<(), Error>) {
         assert_eq!(host.mapped(), [[0; 0]; 2], "{result:?}");
         assert_eq!(HeldResources::read().unwrap(), before, "{result:?}");
     });
-    assert!(injected > 0, "nothing failed");
+    assert!(injected > 0, "no failure was injected");
 }
 
-/// New memory takes the place of old memory, in part, and more comes elsewhere.
-fn replace(world: &World<'_>) -> Answer {
+/// Replaces a part of the memory, and adds more elsewhere.
+fn replace(world: &World<'_>) -> CommitResult {
     let mut change = world.system.begin();
     change.del(pages(0, 4));
     change.add(Section::ram(pages(2, 3), &world.memories.new, 0)?);
@@ -226,20 +227,23 @@ fn failed_commit_on_type1_is_undone() {
 
 #[test]
 fn failed_commit_of_file_memory_on_iommufd_is_undone() {
-    let files = Memories::of(|| Memory::memfd(END * PAGE, Pages::Base));
+    let files = Memories::from_fn(|| Memory::memfd(END * PAGE, Pages::Base));
     withstands(&Host::iommufd(), &files, replace);
 }
 
 #[test]
 fn failed_populate_leaves_granules_unchanged() {
-    let populate = |world: &World<'_>| world.system.populate(pages(8, 6));
-    withstands(&Host::iommufd(), &Memories::anonymous(), populate);
-    withstands(&Host::type1(), &Memories::anonymous(), populate);
+    for host in [Host::iommufd as fn() -> Host, Host::type1] {
+        withstands(&host(), &Memories::anonymous(), |world| {
+            world.system.populate(pages(8, 6))
+        });
+    }
 }
 
-/// Takes something away and gives it back, which meets each failure on each backend: in the end all
-/// is as before. The attempt says whether it failed.
-fn comes_back_on_either_backend(attempt: impl Fn(&Host, &World<'_>, &Failure) -> bool) {
+/// Runs an attempt with each failure on each backend, and checks that the mappings are as before.
+///
+/// The attempt returns whether its operation failed.
+fn assert_restores(attempt: impl Fn(&Host, &World<'_>, &Failure) -> bool) {
     let memories = Memories::anonymous();
     for host in [Host::iommufd as fn() -> Host, Host::type1] {
         let host = host();
@@ -257,7 +261,7 @@ fn comes_back_on_either_backend(attempt: impl Fn(&Host, &World<'_>, &Failure) ->
 
 #[test]
 fn failed_restore_can_be_repeated() {
-    comes_back_on_either_backend(|_, world, failure| {
+    assert_restores(|_, world, failure| {
         world.system.withdraw(pages(0, 4)).unwrap();
         let result = failure.during(|| world.system.restore(pages(0, 4)));
         assert!(
@@ -271,7 +275,7 @@ fn failed_restore_can_be_repeated() {
 #[test]
 fn failed_viommu_map_is_undone() {
     let host = Host::iommufd();
-    // In the place of another one.
+    // The mapping replaces another one.
     withstands(&host, &Memories::anonymous(), |world| {
         world.viommu.map(translation(0, 2, 2))
     });
@@ -286,7 +290,7 @@ fn failed_viommu_map_is_undone() {
 
 #[test]
 fn failed_join_leaves_nothing_mapped() {
-    comes_back_on_either_backend(|host, world, failure| {
+    assert_restores(|host, world, failure| {
         world.system.leave(&host.direct).unwrap();
         let result = failure.during(|| world.system.join(Arc::clone(&host.direct)));
         if result.is_err() {
@@ -320,7 +324,7 @@ fn failed_unmap_succeeds_when_repeated() {
 
 #[test]
 fn failed_memory_allocation_leaves_nothing() {
-    // Where anonymous memory is made whatever fails, a memfd is not.
+    // Anonymous memory may never fail; a memfd does.
     let mut failed = 0;
     for make in [Memory::anonymous, Memory::memfd] {
         each_failure(passthru_lab::host(), |failure| {
@@ -331,5 +335,5 @@ fn failed_memory_allocation_leaves_nothing() {
             assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });
     }
-    assert!(failed > 0, "none fails");
+    assert!(failed > 0, "no allocation failed");
 }

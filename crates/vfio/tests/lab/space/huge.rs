@@ -18,7 +18,7 @@ fn huge_page_memory_has_whole_pages() {
             .address()
             .unwrap()
             .wrapping_add(2 * HUGE as usize - 1);
-        // SAFETY: mapped, and nobody else has it.
+        // SAFETY: the memory is mapped, and no other thread or device has it.
         assert_eq!(unsafe { last.read_volatile() }, 0);
     }
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();

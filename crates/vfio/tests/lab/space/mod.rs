@@ -1,4 +1,4 @@
-//! Address spaces on the kernel, on either backend.
+//! Address spaces over the kernel's containers, on both backends.
 
 mod bar;
 mod dirty;
@@ -22,7 +22,7 @@ use crate::taken::{Taken, iommufd, take};
 
 const PAGE: u64 = 0x1000;
 
-/// A container with `edu` in it.
+/// A container that `edu` is attached to.
 struct Guest {
     container: Arc<dyn Dma>,
     member: Member,
@@ -31,14 +31,14 @@ struct Guest {
 
 impl Guest {
     fn iommufd() -> Self {
-        Self::over(take(EDU), IommufdContainer::new(&iommufd(), None).unwrap())
+        Self::new(take(EDU), IommufdContainer::new(&iommufd(), None).unwrap())
     }
 
     fn type1() -> Self {
-        Self::over(take(EDU), Type1Container::open(None).unwrap())
+        Self::new(take(EDU), Type1Container::open(None).unwrap())
     }
 
-    fn over(taken: Taken, container: impl Container + 'static) -> Self {
+    fn new(taken: Taken, container: impl Container + 'static) -> Self {
         let member = container.attach(taken.source().into(), AttachOptions::default());
         Self {
             container: Arc::new(container),
@@ -48,6 +48,7 @@ impl Guest {
     }
 }
 
+/// Adds a section of a whole memory.
 fn add(space: &AddressSpace, at: u64, memory: &Arc<Memory>) {
     let mut change = space.begin();
     change.add(Section::ram(Span::new(at, memory.len()).unwrap(), memory, 0).unwrap());

@@ -1,5 +1,4 @@
-//! The random sequences of changes, on the kernel: what it has mapped is asked by trying to map
-//! there, and by DMA.
+//! Random steps on the kernel's containers. Attempts to map, and DMA, show what is mapped.
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
@@ -20,17 +19,17 @@ use crate::steps::{BASE, END, Runner, Step, pages, step};
 const SEQUENCES: u64 = 16;
 const SEED: u64 = 0x1057;
 
-/// Where an address space is mapped.
+/// The containers of an address space, and of a virtual IOMMU over it.
 struct Setup {
     guest: Guest,
-    /// The containers of the guest's memory.
+    /// Containers of the guest's memory.
     direct: Vec<Arc<dyn Dma>>,
-    /// Those behind a virtual IOMMU.
+    /// Containers behind the virtual IOMMU.
     behind: Vec<Arc<dyn Dma>>,
 }
 
 impl Setup {
-    /// The device's container, and others on the same iommufd, which share their pins.
+    /// Makes two more containers on the guest's iommufd, which share pins.
     fn sharing(guest: Guest, is_behind: bool) -> Self {
         let context = guest.container.ioas().unwrap().context();
         let [one, other] = [(); 2]
@@ -51,25 +50,26 @@ impl Setup {
 
 #[test]
 fn random_changes_match_iommufd_mappings() {
-    sequences(&Setup::sharing(Guest::iommufd(), false));
+    run_sequences(&Setup::sharing(Guest::iommufd(), false));
 }
 
 #[test]
 fn random_changes_match_iommufd_mappings_behind_viommu() {
-    sequences(&Setup::sharing(Guest::iommufd(), true));
+    run_sequences(&Setup::sharing(Guest::iommufd(), true));
 }
 
 #[test]
 fn random_changes_match_type1_mappings() {
     let guest = Guest::type1();
-    sequences(&Setup {
+    run_sequences(&Setup {
         direct: vec![Arc::clone(&guest.container)],
         behind: Vec::new(),
         guest,
     });
 }
 
-fn sequences(setup: &Setup) {
+/// Runs random sequences of steps.
+fn run_sequences(setup: &Setup) {
     let config = Config {
         rng_seed: RngSeed::Fixed(SEED),
         ..Config::default()
@@ -79,8 +79,9 @@ fn sequences(setup: &Setup) {
     let mut shared = 0;
     for sequence in 0..SEQUENCES {
         let steps = vec(step(), 4..16).new_tree(&mut random).unwrap().current();
-        let (pages, pieces) = run(setup, &steps, sequence);
-        (mapped, shared) = (mapped + pages, shared + pieces);
+        let (mapped_pages, shared_mappings) = run(setup, &steps, sequence);
+        mapped += mapped_pages;
+        shared += shared_mappings;
     }
     assert!(
         mapped > 20 * SEQUENCES,
@@ -90,21 +91,23 @@ fn sequences(setup: &Setup) {
     assert_eq!(
         shared > SEQUENCES as usize,
         can_share,
-        "{shared} pieces shared their pins"
+        "{shared} mappings shared their pins"
     );
     for container in setup.direct.iter().chain(&setup.behind) {
         assert_eq!(container.unmap_all().unwrap(), 0, "left in the kernel");
     }
 }
 
-/// Does the steps. Returns how many pages are found mapped after them, all in all, and how many
-/// pieces shared their pins.
+/// Does the steps. Returns the sum of the pages that are mapped after each step, and the number of
+/// mappings that shared their pins.
 fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
     let mut runner = Runner::new(shared(Sharing::Always), setup.direct.clone(), &setup.behind);
     join_all(&mut runner);
     let mut mapped = 0;
-    for (which, memory) in runner.memories.iter().enumerate() {
-        (0..END).for_each(|page| poke(memory, page * PAGE, mark(sequence, which, page)));
+    for (index, memory) in runner.memories.iter().enumerate() {
+        for page in 0..END {
+            poke(memory, page * PAGE, mark(sequence, index, page));
+        }
     }
     for step in steps {
         runner.step(step);
@@ -115,7 +118,7 @@ fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
     join_all(&mut runner);
     runner.restore_all();
     mapped += check(&runner, setup);
-    look(&runner, setup, sequence);
+    check_by_dma(&runner, setup, sequence);
     (mapped, runner.shared)
 }
 
@@ -126,13 +129,12 @@ fn join_all(runner: &mut Runner) {
     }
 }
 
-/// What a page of one of the memories has in it.
+/// Returns the contents of a page of one of the memories.
 fn mark(sequence: u64, memory: usize, page: u64) -> u64 {
     0xd0_0000_0000 | sequence << 16 | (memory as u64) << 8 | page
 }
 
-/// The kernel has mapped what the sections and the virtual IOMMU say, and has nothing else. Returns
-/// how many pages that are.
+/// Checks that the kernel has exactly the expected mappings. Returns the number of mapped pages.
 fn check(runner: &Runner, setup: &Setup) -> u64 {
     let sections: Vec<_> = runner.space.sections().iter().map(Section::span).collect();
     assert_eq!(sections, runner.expected.spans());
@@ -151,20 +153,22 @@ fn check(runner: &Runner, setup: &Setup) -> u64 {
     mapped.chain(behind).sum()
 }
 
+/// Checks each page of a container. Returns the number of mapped pages.
 fn check_pages(dma: &dyn Dma, is_expected: impl Fn(u64) -> bool) -> u64 {
     let probe = Memory::anonymous(PAGE, Pages::Base).unwrap();
-    let found = |page: &u64| {
-        let is_mapped = is_mapped(dma, *page, &probe);
-        assert_eq!(is_mapped, is_expected(*page), "page {page}");
-        is_mapped
-    };
-    (0..END).filter(found).count() as u64
+    let mut count = 0;
+    for page in 0..END {
+        let is_mapped = is_mapped(dma, page, &probe);
+        assert_eq!(is_mapped, is_expected(page), "page {page}");
+        count += u64::from(is_mapped);
+    }
+    count
 }
 
-/// Tries to map a page, which the kernel refuses where something is mapped.
+/// Returns whether a page is mapped: the kernel then refuses to map another one there.
 pub(super) fn is_mapped(dma: &dyn Dma, page: u64, probe: &Memory) -> bool {
     let iova = pages(page, 1).start();
-    // SAFETY: the memory stays until it is unmapped below, and is not accessed.
+    // SAFETY: the memory outlives the mapping, which is unmapped below. No code accesses it.
     match unsafe { dma.map(probe.address().unwrap(), PAGE, iova, Access::Read) } {
         Ok(()) => {
             assert_eq!(dma.unmap(iova, PAGE).unwrap(), PAGE);
@@ -181,9 +185,9 @@ pub(super) fn is_mapped(dma: &dyn Dma, page: u64, probe: &Memory) -> bool {
     }
 }
 
-/// The device finds each memory's own page where it should be mapped. (A DMA of `edu` takes a tenth
-/// of a second, so it looks at some.)
-fn look(runner: &Runner, setup: &Setup, sequence: u64) {
+/// Checks by DMA that some pages lead to the expected memory. (`edu` takes a tenth of a second for a
+/// DMA, so every sixth page is checked.)
+fn check_by_dma(runner: &Runner, setup: &Setup, sequence: u64) {
     let is_behind = setup
         .behind
         .iter()
@@ -196,13 +200,13 @@ fn look(runner: &Runner, setup: &Setup, sequence: u64) {
     let edu = Reader::new(setup.guest.member.device(), space);
     for page in (0..END).skip(sequence as usize % 6).step_by(6) {
         let found = edu.read(BASE + page * PAGE);
-        let (target, wanted) = if is_behind {
+        let (target, expected) = if is_behind {
             runner.expected.behind(page)
         } else {
             (page, runner.expected.at(page))
         };
         let marks = [0, 1].map(|memory| mark(sequence, memory, target));
-        match wanted {
+        match expected {
             ExpectedPage::Mapped(memory) | ExpectedPage::MaybeMapped(memory) => {
                 assert_eq!(found, marks[memory], "page {page}");
             }

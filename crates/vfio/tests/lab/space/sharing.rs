@@ -1,5 +1,4 @@
-//! A second container of the same memory, and a device behind a virtual IOMMU, share the pins of
-//! the first.
+//! Shared pins: between two containers, and with a device behind a virtual IOMMU.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -24,13 +23,14 @@ fn memory(pages: Pages) -> Arc<Memory> {
     Arc::new(Memory::anonymous(LENGTH, pages).unwrap())
 }
 
-/// An address space that shares pins.
+/// Makes an address space that shares pins.
 pub(super) fn shared(sharing: Sharing) -> AddressSpace {
-    // SAFETY: the tests map and unmap in its containers, and in those of a virtual IOMMU over it,
-    // by address spaces alone.
+    // SAFETY: in its containers, and in those of a virtual IOMMU over it, only address spaces map.
+    // One test unmaps in a container directly, but maps no other memory there.
     unsafe { AddressSpace::default().with_sharing(sharing) }
 }
 
+/// Returns the number of bytes that this process has pinned.
 fn pinned() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -73,12 +73,10 @@ fn second_container_shares_pins() {
             && !notes.is_empty()
     );
     assert_eq!(pinned(), before);
-    // What was copied stays when the first container leaves.
+    // The copied mapping stays when the first container leaves.
     space.leave(&first).unwrap();
-    assert_eq!(
-        (pinned(), space.mappings(&second).unwrap().len()),
-        (before, 1)
-    );
+    assert_eq!(pinned(), before);
+    assert_eq!(space.mappings(&second).unwrap().len(), 1);
 }
 
 #[test]
@@ -114,7 +112,8 @@ fn refused_sharing_pins_again_and_is_noted() {
     let space = shared(Sharing::Always);
     space.join(Arc::clone(&first)).unwrap();
     super::add(&space, 1 << 32, &memory(Pages::Base));
-    // Behind its back, so that there is nothing to be copied; nothing else comes to its place.
+    // An unmap behind the address space's back leaves no mapping to copy. No other memory is mapped
+    // there.
     first.unmap(1 << 32, LENGTH).unwrap();
     let notes = space.join(Arc::clone(&second)).unwrap();
     let [note] = &notes[..] else {
@@ -125,12 +124,21 @@ fn refused_sharing_pins_again_and_is_noted() {
     assert_eq!(second.unmap(1 << 32, LENGTH).unwrap(), LENGTH);
 }
 
+/// Returns a mapping of a page of the memory, which is at 4 GiB.
+fn page_translation(iova: u64, page: u64) -> Translation {
+    Translation {
+        iova: Span::new(iova, PAGE).unwrap(),
+        target: (1 << 32) + page * PAGE,
+        access: Access::Read,
+    }
+}
+
 #[test]
 fn viommu_mappings_share_pins_with_guest_memory() {
     let taken = take(EDU);
     let context = iommufd();
     let system = Arc::new(shared(Sharing::Auto));
-    // A container without devices has all of the memory for others to copy.
+    // A container without devices has a mapping of all memory that others can copy.
     system
         .join(Arc::new(IommufdContainer::new(&context, None).unwrap()))
         .unwrap();
@@ -145,26 +153,24 @@ fn viommu_mappings_share_pins_with_guest_memory() {
         .unwrap();
     let viommu = VirtualIommu::new(&system);
     viommu.space().join(Arc::new(container)).unwrap();
-    let map = |iova, page: u64| Translation {
-        iova: Span::new(iova, PAGE).unwrap(),
-        target: (1 << 32) + page * PAGE,
-        access: Access::Read,
+    let notes = viommu.map(page_translation(0x10_0000, 3)).unwrap();
+    let [note] = &notes[..] else {
+        panic!("{notes:?}")
     };
-    let notes = viommu.map(map(0x10_0000, 3)).unwrap();
     assert!(
-        matches!(notes[..], [ref note] if matches!(note.kind, NoteKind::Shared(SharingReason::BasePages))),
-        "{notes:?}"
+        matches!(note.kind, NoteKind::Shared(SharingReason::BasePages)),
+        "{note}"
     );
-    viommu
-        .replay([map(0x10_0000, 3), map(0x20_0000, 7)])
-        .unwrap();
+    let first = page_translation(0x10_0000, 3);
+    let second = page_translation(0x20_0000, 7);
+    viommu.replay([first, second]).unwrap();
     let edu = Reader::new(member.device(), viommu.space());
-    assert_eq!((edu.read(0x10_0000), edu.read(0x20_0000)), (0x1111, 0x2222));
+    assert_eq!(edu.read(0x10_0000), 0x1111);
+    assert_eq!(edu.read(0x20_0000), 0x2222);
     viommu.unmap(Span::new(0x10_0000, PAGE).unwrap()).unwrap();
     assert_ne!(edu.read(0x10_0000), 0x1111);
-    // Sections of the system itself are untouched by that.
-    let section: Vec<Section> = system.sections();
-    assert_eq!(section.len(), 1);
+    // The sections of the guest's memory do not change.
+    assert_eq!(system.sections().len(), 1);
 }
 
 #[test]
@@ -180,15 +186,16 @@ fn pins_are_shared_at_memlock_limit() {
     let space = shared(Sharing::Auto);
     let memory = memory(Pages::Transparent);
     space.join(Arc::new(first)).unwrap();
-    let why = within_memlock(passthru_lab::host(), 24 << 20, || {
+    let notes = within_memlock(passthru_lab::host(), 24 << 20, || {
         super::add(&space, 1 << 32, &memory);
         let second = Arc::new(IommufdContainer::new(&context, None).unwrap());
         let notes = space.join(Arc::clone(&second) as Arc<dyn Dma>).unwrap();
         space.leave(&(second as Arc<dyn Dma>)).unwrap();
         notes.into_iter().map(|note| note.kind).collect::<Vec<_>>()
     });
-    assert!(
-        matches!(why[..], [NoteKind::Shared(SharingReason::Memlock { needed: LENGTH, left })] if left < LENGTH),
-        "{why:?}"
-    );
+    let [NoteKind::Shared(SharingReason::Memlock { needed, left })] = notes[..] else {
+        panic!("{notes:?}")
+    };
+    assert_eq!(needed, LENGTH);
+    assert!(left < LENGTH, "{left}");
 }

@@ -1,4 +1,4 @@
-//! Large memory, mapped by several threads, on either backend.
+//! Large memory that several threads map, on both backends.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,32 +14,31 @@ const LENGTH: u64 = 192 << 20;
 #[test]
 fn threads_map_large_memory_on_iommufd() {
     let guest = Guest::iommufd();
-    large(
+    check_large(
         &guest,
         Memory::anonymous(LENGTH, Pages::Transparent).unwrap(),
     );
-    large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
+    check_large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
 }
 
 #[test]
 fn threads_map_large_memory_on_type1() {
     let guest = Guest::type1();
-    large(
+    check_large(
         &guest,
         Memory::anonymous(LENGTH, Pages::Transparent).unwrap(),
     );
-    large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
+    check_large(&guest, Memory::memfd(LENGTH, Pages::Base).unwrap());
 }
 
-/// The device reads at one end of the memory and writes at the other; all of it is unmapped piece
-/// by piece.
-fn large(guest: &Guest, memory: Memory) {
+/// Maps a memory, copies from one end to the other by DMA, and unmaps it.
+fn check_large(guest: &Guest, memory: Memory) {
     let memory = Arc::new(memory);
     let space = AddressSpace::default().with_mapper(Mapper::new(NonZeroUsize::new(3).unwrap()));
     space.join(Arc::clone(&guest.container)).unwrap();
     add(&space, AT, &memory);
-    let pieces = space.mappings(&guest.container).unwrap();
-    assert!(pieces.len() > 1, "{pieces:?}");
+    let mappings = space.mappings(&guest.container).unwrap();
+    assert!(mappings.len() > 1, "{mappings:?}");
     let edu = Reader::new(guest.member.device(), &space);
     poke(&memory, 0, 0x1234_5678_9abc_def0);
     edu.copy(AT, AT + LENGTH - PAGE);
