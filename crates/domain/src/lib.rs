@@ -1,10 +1,14 @@
-//! A domain: what a guest is made of, in libvirt's domain XML.
+//! A guest in libvirt's domain XML: a model of its elements, and passes over the model.
 //!
-//! Three separate passes, none of which does I/O or knows an emulator:
-//! - [`Domain::parse`] reads the XML. What it does not understand is an error that names it.
-//! - [`Domain::complete`] fills in what was left out: controllers, aliases, PCI addresses,
-//!   defaults. What an architecture and machine type have comes from a [`Platform`].
-//! - [`Domain::validate`] says what cannot work.
+//! The passes are separate. None of them does I/O or knows an emulator:
+//! - [`Domain::parse`] reads the XML. An unknown element or value is an error with its position.
+//! - [`Domain::complete`] fills in absent parts: defaults, controllers, aliases, addresses. The
+//!   defaults of a machine type come from a [`Platform`].
+//! - [`Domain::validate`] returns an error for each part that cannot work.
+//! - [`Domain::format`] writes the XML.
+//!
+//! [`Domain`] is the root of the model. Types of an element stand in the module of that element,
+//! such as [`clock::Timer`] or [`device::disk::DiskBus`].
 //!
 //! ```
 //! use passthru_domain::Domain;

@@ -1,5 +1,5 @@
-//! What `complete` and `validate` must know of the machine that a guest runs on: supplied by the
-//! emulator's crate, so that this one knows none.
+//! The knowledge about machines that `complete` and `validate` need. The emulator's crate supplies
+//! it, so that this crate knows no emulator.
 
 use crate::error::Error;
 use crate::model::device::chardev::CharTargetType;
@@ -8,56 +8,56 @@ use crate::model::device::interface::InterfaceModel;
 use crate::model::domain::Domain;
 use crate::model::os::Arch;
 
-/// An emulator with its machines: defaults by architecture and machine, and what exists.
+/// An emulator: its machines and their defaults.
 pub trait Platform {
-    /// Architecture of a guest that names none.
+    /// Returns the architecture of a guest that names none.
     fn arch(&self) -> Arch;
 
-    /// Path of the emulator for an architecture.
+    /// Returns the path of the emulator for an architecture.
     fn emulator(&self, arch: Arch) -> String;
 
-    /// The machine type of that name, or the architecture's default one.
+    /// Returns the machine of a name, or the default machine of the architecture.
     ///
     /// # Errors
-    /// Where there is no such machine, or not for this architecture: with the names nearest to it.
+    /// If the architecture does not have this machine, an error with the most similar names.
     fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error>;
 }
 
-/// Boards that differ in what is soldered on.
+/// A family of machine types with the same built-in devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Board {
-    /// The PC with a conventional PCI bus: Intel 440FX and PIIX.
+    /// PC with conventional PCI: Intel 440FX and PIIX.
     I440fx,
-    /// The PC with PCI Express: Intel Q35 and ICH9.
+    /// PC with PCI Express: Intel Q35 and ICH9.
     Q35,
-    /// The PC without PCI.
+    /// PC without PCI.
     Isapc,
-    /// A minimal machine with virtio-mmio.
+    /// Minimal machine with virtio-mmio.
     Microvm,
-    /// Arm's virtual machine, PCI Express.
+    /// Arm virtual machine (`virt`) with PCI Express.
     Virt,
-    /// IBM Z, with channel devices.
+    /// IBM Z with channel devices.
     S390Ccw,
-    /// Any other: nothing is known of it but its name.
+    /// Any other machine, of which only the name is known.
     Other,
 }
 
-/// A machine type, and what its guests get when they do not say.
+/// A machine type with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Name, as the guest said or as the emulator's default.
+    /// Name: the one in the document, or the emulator's default.
     pub name: String,
     /// Board.
     pub board: Board,
     /// Architecture.
     pub arch: Arch,
-    /// Model of the USB controller that a guest gets unasked; none where it gets none.
+    /// Model of the default USB controller. `None` means no default controller.
     pub usb: Option<ControllerModel>,
-    /// Model of network cards.
+    /// Default model of network cards.
     pub interface: InterfaceModel,
-    /// CPU model, where the emulator's own default is to be spelled out.
+    /// CPU model, if the emulator's default is to be spelled out.
     pub cpu: Option<String>,
-    /// What serial ports are.
+    /// Default kind of serial ports.
     pub serial: CharTargetType,
 }
 
@@ -85,12 +85,12 @@ impl Machine {
         }
     }
 
-    /// Whether the root bus is PCI Express.
+    /// Returns whether the root bus is PCI Express.
     pub const fn is_express(&self) -> bool {
         matches!(self.board, Board::Q35 | Board::Virt)
     }
 
-    /// Whether there is a PCI bus.
+    /// Returns whether the machine has a PCI bus.
     pub const fn has_pci(&self) -> bool {
         matches!(
             self.board,

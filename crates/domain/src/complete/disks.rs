@@ -3,9 +3,8 @@
 use crate::model::device::disk::{
     Disk, DiskBus, DiskDevice, DiskDriverName, DiskSnapshot, DiskType, ImageFormat,
 };
-use crate::model::device::disk_source::{
-    DiskSource, Encryption, EncryptionEngine, NetworkProtocol,
-};
+use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
+use crate::model::device::encryption::{Encryption, EncryptionEngine};
 use crate::model::device::{Address, Devices, DriveAddress};
 
 /// Fills in the disks and sorts them by bus, then by name. The buses keep their order.

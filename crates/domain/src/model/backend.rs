@@ -41,27 +41,27 @@ impl Domain {
         if !hostdev.is_vfio() {
             return None;
         }
-        let of = |iommufd| {
-            if iommufd {
-                Backend::Iommufd
-            } else {
-                Backend::Type1
+        let domain = self.iommufd.as_ref().map(|iommufd| iommufd.enabled);
+        match hostdev.iommufd().or(domain) {
+            Some(true) => Some(Backend::Iommufd),
+            Some(false) => Some(Backend::Type1),
+            None => {
+                let iommu = self.iommu_of(hostdev)?;
+                iommu.needs_iommufd().then_some(Backend::Iommufd)
             }
-        };
-        let said = hostdev
-            .iommufd()
-            .or(self.iommufd.as_ref().map(|i| i.enabled));
-        let needing = || self.iommu_of(hostdev).filter(|iommu| iommu.needs_iommufd());
-        said.map(of).or_else(|| needing().map(|_| Backend::Iommufd))
+        }
     }
 
     /// Sets a backend for each device whose backend neither the domain nor the topology determines.
     pub fn settle_backend(&mut self, unsaid: Backend) {
-        let is_settled = |h| !Hostdev::is_vfio(h) || self.backend(h).is_some();
-        let settled: Vec<bool> = self.devices.assigned().map(is_settled).collect();
+        let hostdevs = self.devices.assigned();
+        let settled: Vec<bool> = hostdevs
+            .map(|hostdev| !hostdev.is_vfio() || self.backend(hostdev).is_some())
+            .collect();
         for (hostdev, settled) in self.devices.assigned_mut().zip(settled) {
             if !settled {
-                hostdev.driver.get_or_insert_default().iommufd = Some(unsaid == Backend::Iommufd);
+                let driver = hostdev.driver.get_or_insert_default();
+                driver.iommufd = Some(unsaid == Backend::Iommufd);
             }
         }
     }
@@ -69,11 +69,12 @@ impl Domain {
     /// Returns the iommufd objects that the devices need, `iommufd0` first. If no device uses
     /// iommufd, the list is empty.
     pub fn iommufd_objects(&self) -> Vec<IommufdObject> {
-        let hostdevs = self.devices.assigned().filter(|h| !h.is_unassigned());
-        let used = hostdevs
-            .filter(|h| self.backend(h) == Some(Backend::Iommufd))
-            .map(|h| self.iommufd_of(h));
-        let mut ids: Vec<&str> = used.collect();
+        let mut ids: Vec<&str> = Vec::new();
+        for hostdev in self.devices.assigned() {
+            if !hostdev.is_unassigned() && self.backend(hostdev) == Some(Backend::Iommufd) {
+                ids.push(self.iommufd_of(hostdev));
+            }
+        }
         ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));
         ids.sort_by_key(|id| *id != DEFAULT_IOMMUFD);
         let mut objects: Vec<IommufdObject> = Vec::new();
@@ -88,21 +89,17 @@ impl Domain {
     /// Returns the name of the iommufd object for a device: the device's own, else the one of its
     /// virtual IOMMU, else `iommufd0`.
     pub fn iommufd_of<'a>(&'a self, hostdev: &'a Hostdev) -> &'a str {
-        let of_iommu = || self.iommu_of(hostdev).and_then(Iommu::iommufd_id);
-        hostdev
-            .iommufd_id
-            .as_deref()
-            .or_else(of_iommu)
-            .unwrap_or(DEFAULT_IOMMUFD)
+        if let Some(id) = &hostdev.iommufd_id {
+            return id;
+        }
+        let iommu = self.iommu_of(hostdev);
+        iommu.and_then(Iommu::iommufd_id).unwrap_or(DEFAULT_IOMMUFD)
     }
 
     fn object(&self, id: &str) -> IommufdObject {
-        let named = self
-            .devices
-            .iommus
-            .iter()
-            .filter(|i| i.iommufd_id() == Some(id));
-        let fd = named.filter_map(|i| i.iommufd.as_ref()?.fd).next();
+        let iommus = self.devices.iommus.iter();
+        let mut named = iommus.filter(|iommu| iommu.iommufd_id() == Some(id));
+        let fd = named.find_map(|iommu| iommu.iommufd.as_ref()?.fd);
         let group = self.iommufd.as_ref().and_then(|i| i.fdgroup.clone());
         IommufdObject {
             id: id.into(),
@@ -113,20 +110,22 @@ impl Domain {
 
     /// Returns the SMMUv3 for the root bus or expander bus that a device is below.
     pub(crate) fn vsmmu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
-        let is_of_bus =
-            |iommu: &&Iommu| iommu.model == Some(IommuModel::Smmuv3) && iommu.pci_bus().is_some();
-        let mut vsmmus = self.devices.iommus.iter().filter(is_of_bus).peekable();
+        let iommus = self.devices.iommus.iter();
+        let mut vsmmus = iommus
+            .filter(|iommu| iommu.model == Some(IommuModel::Smmuv3) && iommu.pci_bus().is_some())
+            .peekable();
         // Most guests have no vSMMU and need no walk up the buses of each device.
         vsmmus.peek()?;
-        let root = self
-            .devices
-            .root_bus_of(hostdev.info.address.as_ref()?.pci()?);
+        let address = hostdev.info.address.as_ref()?.pci()?;
+        let root = self.devices.root_bus_of(address);
         vsmmus.find(|iommu| iommu.pci_bus() == Some(root))
     }
 
     /// Returns the virtual IOMMU of a device: the one of its bus, else the one of the machine.
     fn iommu_of(&self, hostdev: &Hostdev) -> Option<&Iommu> {
-        let of_machine = || self.devices.iommus.iter().find(|i| i.pci_bus().is_none());
-        self.vsmmu_of(hostdev).or_else(of_machine)
+        self.vsmmu_of(hostdev).or_else(|| {
+            let mut iommus = self.devices.iommus.iter();
+            iommus.find(|iommu| iommu.pci_bus().is_none())
+        })
     }
 }

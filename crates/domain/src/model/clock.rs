@@ -153,8 +153,8 @@ impl Element for Clock {
         v.attr("start", &mut self.start);
         v.attr("timezone", &mut self.timezone);
         v.children("timer", &mut self.timers);
-        let number = |text: &String| text == "reset" || text.parse::<i64>().is_ok();
-        if self.adjustment.as_ref().is_some_and(|a| !number(a)) {
+        let adjustment = self.adjustment.as_deref();
+        if adjustment.is_some_and(|text| text != "reset" && text.parse::<i64>().is_err()) {
             v.error("'adjustment' of <clock> must be a number of seconds or 'reset'".into());
         }
         match self.offset {

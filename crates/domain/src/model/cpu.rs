@@ -242,14 +242,19 @@ impl Element for CpuModel {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("fallback", &mut self.fallback);
         v.attr("vendor_id", &mut self.vendor_id);
-        let fits = |id: &String| {
-            id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',')
-        };
-        if self.vendor_id.as_ref().is_some_and(|id| !fits(id)) {
+        if self
+            .vendor_id
+            .as_deref()
+            .is_some_and(|id| !is_vendor_id(id))
+        {
             v.error("'vendor_id' of <model> must be 12 letters without commas".into());
         }
         visit_as::<CpuWord>(&mut self.name, |name| v.text(name));
     }
+}
+
+fn is_vendor_id(id: &str) -> bool {
+    id.len() == 12 && id.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',')
 }
 
 impl CpuTopology {

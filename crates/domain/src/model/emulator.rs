@@ -169,8 +169,9 @@ impl Element for EmulatorVariable {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("name", &mut self.name);
         v.attr("value", &mut self.value);
-        let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if self.name.starts_with(|c: char| c.is_ascii_digit()) || !self.name.chars().all(ok) {
+        let starts_with_digit = self.name.starts_with(|c: char| c.is_ascii_digit());
+        let mut bytes = self.name.bytes();
+        if starts_with_digit || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             v.error(format!(
                 "the variable's name '{}' may hold only letters, digits and '_'",
                 self.name
@@ -212,7 +213,8 @@ impl Element for Frontend {
 
 impl Element for Property {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        let (mut kind, mut text) = (self.value.kind(), self.value.text());
+        let mut kind = self.value.kind();
+        let mut text = self.value.text();
         v.required("name", &mut self.name);
         v.required("type", &mut kind);
         v.attr("value", &mut text);

@@ -345,8 +345,10 @@ impl Element for DirtyRing {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("size", &mut self.size);
-        let fits = |size: u32| size.is_power_of_two() && (1024..=65536).contains(&size);
-        if self.size.is_some_and(|size| !fits(size)) {
+        if self
+            .size
+            .is_some_and(|size| !size.is_power_of_two() || !(1024..=65536).contains(&size))
+        {
             v.error("'size' of <dirty-ring> must be a power of two from 1024 to 65536".into());
         }
     }

@@ -137,17 +137,20 @@ impl Element for VendorId {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("state", &mut self.state);
         v.attr("value", &mut self.value);
-        let fits = |text: &String| {
-            text.len() <= 12
-                && !text.contains(',')
-                && text.bytes().all(|b| (b' '..=b'~').contains(&b))
-        };
-        if v.reading() && self.state == Some(OnOff::On) && !self.value.as_ref().is_some_and(fits) {
+        let is_valid = self.value.as_deref().is_some_and(is_vendor_id);
+        if v.reading() && self.state == Some(OnOff::On) && !is_valid {
             v.error(
                 "<vendor_id> needs a 'value' of up to 12 printable letters, without commas".into(),
             );
         }
     }
+}
+
+fn is_vendor_id(text: &str) -> bool {
+    text.len() <= 12
+        && text
+            .bytes()
+            .all(|b| (b' '..=b'~').contains(&b) && b != b',')
 }
 
 impl Element for Tlbflush {

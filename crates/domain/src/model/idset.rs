@@ -22,7 +22,9 @@ impl IdSet {
         let mut ids: Vec<u32> = ids.into_iter().collect();
         ids.sort_unstable();
         let mut set = Self::default();
-        ids.into_iter().for_each(|id| set.push(id, id));
+        for id in ids {
+            set.push(id, id);
+        }
         set
     }
 
@@ -96,9 +98,11 @@ impl Bits {
             match word {
                 0 => {}
                 u64::MAX => set.push(start, start + 63),
-                _ => (0..64)
-                    .filter(|n| word & (1 << n) != 0)
-                    .for_each(|n| set.push(start + n, start + n)),
+                _ => {
+                    for id in (0..64).filter(|n| word & (1 << n) != 0) {
+                        set.push(start + id, start + id);
+                    }
+                }
             }
         }
         set
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_written_in_its_shortest_form() {
+    fn set_is_written_in_its_shortest_form() {
         assert_eq!(read("0,1,2,^1, 8-9").as_deref(), Ok("0,2,8-9"));
         assert_eq!(read("7").as_deref(), Ok("7"));
         assert_eq!(
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_or_an_empty_one_is_refused() {
+    fn malformed_or_empty_set_is_refused() {
         for text in [
             "",
             "0,^0",

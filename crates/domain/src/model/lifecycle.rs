@@ -1,4 +1,4 @@
-//! `<on_poweroff>`, `<on_reboot>`, `<on_crash>`, `<on_lockfailure>`: actions at events of the guest.
+//! `<on_poweroff>`, `<on_reboot>`, `<on_crash>`, `<on_lockfailure>`: actions at events.
 
 use crate::xml::value::words;
 

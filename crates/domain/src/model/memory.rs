@@ -42,10 +42,8 @@ impl Element for Memory {
 /// Visits an amount that is the element's text, with its `unit`. The writer uses KiB; the reader
 /// assumes KiB if the unit is absent.
 fn visit_text(v: &mut dyn Visitor, slot: &mut u64) {
-    let (mut unit, mut number) = (Some(Unit::Kib), Some(slot.div_ceil(1024)));
-    if v.reading() {
-        (unit, number) = (None, None);
-    }
+    let mut unit = (!v.reading()).then_some(Unit::Kib);
+    let mut number = (!v.reading()).then(|| slot.div_ceil(1024));
     v.attr("unit", &mut unit);
     v.text(&mut number);
     if v.reading() {
@@ -111,6 +109,9 @@ enum Unit {
     Bytes(u64),
 }
 
+const EXPECTED_UNIT: &str =
+    "expected bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB";
+
 impl Unit {
     const fn bytes(self) -> u64 {
         match self {
@@ -126,17 +127,15 @@ impl crate::xml::value::Value for Unit {
         if matches!(lower.as_str(), "b" | "byte" | "bytes") {
             return Ok(Self::Bytes(1));
         }
-        let expected =
-            || "expected bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB".to_owned();
         let mut letters = lower.chars();
         let power = letters
             .next()
-            .and_then(|c| "kmgtpe".find(c))
-            .ok_or_else(expected)?;
+            .and_then(|letter| "kmgtpe".find(letter))
+            .ok_or(EXPECTED_UNIT)?;
         let base: u64 = match letters.as_str() {
             "" | "ib" => 1024,
             "b" => 1000,
-            _ => return Err(expected()),
+            _ => return Err(EXPECTED_UNIT.into()),
         };
         let power = u32::try_from(power + 1).unwrap_or(1);
         Ok(if (base, power) == (1024, 1) {

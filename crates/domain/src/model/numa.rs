@@ -179,14 +179,15 @@ impl Numa {
 
     /// Returns the distance between two nodes, if either node gives one.
     pub fn distance(&self, from: u32, to: u32) -> Option<u32> {
-        let said = |from: u32, to: u32| {
-            let cell = self.cells.iter().find(|cell| cell.id == Some(from))?;
-            let mut siblings = cell.distances.iter().flat_map(|d| &d.siblings);
-            siblings
-                .find(|sibling| sibling.id == to)
-                .map(|sibling| sibling.value)
-        };
-        said(from, to).or_else(|| said(to, from))
+        self.given_distance(from, to)
+            .or_else(|| self.given_distance(to, from))
+    }
+
+    fn given_distance(&self, from: u32, to: u32) -> Option<u32> {
+        let cell = self.cells.iter().find(|cell| cell.id == Some(from))?;
+        let siblings = &cell.distances.as_ref()?.siblings;
+        let sibling = siblings.iter().find(|sibling| sibling.id == to)?;
+        Some(sibling.value)
     }
 }
 

@@ -194,15 +194,16 @@ impl Element for Resource {
 impl Element for Fibrechannel {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("appid", &mut self.appid);
-        let printable = |text: &String| {
-            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-        };
-        if v.reading() && !self.appid.as_ref().is_some_and(printable) {
+        if v.reading() && !self.appid.as_deref().is_some_and(is_appid) {
             v.error(
                 "'appid' of <fibrechannel> must be a name of 1 to 128 printable letters".into(),
             );
         }
     }
+}
+
+fn is_appid(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Element for Idmap {

@@ -1,5 +1,6 @@
 //! `<launchSecurity>`, `<keywrap>`, `<seclabel>`: protected memory, wrapped keys, security labels.
 
+use crate::model::toggle::OnOff;
 use crate::xml::span::SourceSpan;
 use crate::xml::value::{Hex, words};
 use crate::xml::{Element, Visitor};
@@ -89,7 +90,7 @@ pub struct Cipher {
     /// Name of the cipher.
     pub name: Option<CipherName>,
     /// On or off.
-    pub state: Option<crate::model::toggle::OnOff>,
+    pub state: Option<OnOff>,
 }
 
 words! {

@@ -5,7 +5,8 @@ use passthru_domain::device::disk::{
     BackingStore, CacheMode, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType,
     ImageFormat, IoMode,
 };
-use passthru_domain::device::disk_source::{DiskSource, Encryption, EncryptionFormat, Slice};
+use passthru_domain::device::disk_source::{DiskSource, Slice};
+use passthru_domain::device::encryption::{Encryption, EncryptionFormat};
 
 use super::protocol::{Place, key};
 use crate::context::Context;

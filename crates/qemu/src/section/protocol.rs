@@ -1,9 +1,8 @@
 //! Where an image is: the driver of its block node, and what the driver must know.
 
 use passthru_domain::device::disk::{Disk, DiskDevice, DiskType};
-use passthru_domain::device::disk_source::{
-    DiskHost, DiskSource, Encryption, EncryptionEngine, HostTransport, NetworkProtocol,
-};
+use passthru_domain::device::disk_source::{DiskHost, DiskSource, HostTransport, NetworkProtocol};
+use passthru_domain::device::encryption::{Encryption, EncryptionEngine};
 use passthru_domain::device::secret::{Auth, Secret};
 use passthru_domain::toggle::YesNo;
 

@@ -285,8 +285,10 @@ pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Vi
     if !v.reading() || !is_said {
         return is_said;
     }
-    let (domain, bus) = (domain.map_or(0, |n| n.0), bus.map_or(0, |n| n.0));
-    let (device, function) = (device.map_or(0, |n| n.0), function.map_or(0, |n| n.0));
+    let domain = domain.map_or(0, |n| n.0);
+    let bus = bus.map_or(0, |n| n.0);
+    let device = device.map_or(0, |n| n.0);
+    let function = function.map_or(0, |n| n.0);
     *slot = passthru_pci::Address::new(domain, bus, device, function);
     if slot.is_none() {
         v.error(if device > 0x1f {
@@ -315,11 +317,9 @@ impl CcwAddress {
 
     fn visit(&mut self, v: &mut dyn Visitor) {
         let said = (!v.reading()).then_some(*self);
-        let (mut cssid, mut ssid, mut devno) = (
-            said.map(|a| a.cssid),
-            said.map(|a| a.ssid),
-            said.map(|a| a.devno),
-        );
+        let mut cssid = said.map(|a| a.cssid);
+        let mut ssid = said.map(|a| a.ssid);
+        let mut devno = said.map(|a| a.devno);
         hex::<_, 1>("cssid", &mut cssid, v);
         hex::<_, 1>("ssid", &mut ssid, v);
         hex::<_, 4>("devno", &mut devno, v);
@@ -352,17 +352,18 @@ impl UsbAddress {
         if v.reading() || self.chosen == ChosenUsbParts::None {
             v.attr("port", &mut self.port);
         }
-        let fits = |port: &str| {
-            port.split('.')
-                .all(|n| n.parse::<u8>().is_ok_and(|n| n > 0))
-        };
-        if let Some(port) = self.port.as_deref().filter(|port| !fits(port)) {
+        if let Some(port) = self.port.as_deref().filter(|port| !is_usb_port(port)) {
             v.error(format!(
                 "'{}' is not a USB port: expected '1', or '1.2' behind a hub",
                 port.escape_debug()
             ));
         }
     }
+}
+
+fn is_usb_port(port: &str) -> bool {
+    port.split('.')
+        .all(|number| number.parse::<u8>().is_ok_and(|number| number > 0))
 }
 
 impl VirtioSerialAddress {

@@ -2,6 +2,7 @@
 //! these and of other devices.
 
 use super::Info;
+use super::reconnect::Reconnect;
 use crate::model::toggle::YesNo;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
@@ -209,15 +210,6 @@ pub struct SourceSeclabel {
     pub label: Option<String>,
 }
 
-/// `<reconnect>`: reconnection after a lost connection.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reconnect {
-    /// Reconnection.
-    pub enabled: Option<bool>,
-    /// Seconds before the reconnection.
-    pub timeout: Option<u32>,
-}
-
 /// `<log>`: a file that receives a copy of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CharLog {
@@ -365,20 +357,6 @@ impl Element for SourceSeclabel {
         v.attr("model", &mut self.model);
         v.yes_no("relabel", &mut self.relabel);
         v.leaf("label", &mut self.label);
-    }
-}
-
-impl Element for Reconnect {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.yes_no("enabled", &mut self.enabled);
-        v.attr("timeout", &mut self.timeout);
-        match (self.enabled, self.timeout) {
-            (None, _) => v.error("<reconnect> needs the attribute 'enabled'".into()),
-            (Some(true), None | Some(0)) => {
-                v.error("<reconnect> needs the attribute 'timeout', in seconds above zero".into());
-            }
-            _ => {}
-        }
     }
 }
 

@@ -39,6 +39,16 @@ mod tests {
     use super::*;
     use crate::model::device::controller::{ControllerType, UsbMaster};
 
+    /// A fixed sequence of pseudo-random numbers.
+    struct Random(u32);
+
+    impl Random {
+        fn below(&mut self, limit: u32) -> u32 {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.0 >> 16) % limit
+        }
+    }
+
     #[test]
     fn sorting_gives_the_order_of_inserting_one_by_one() {
         let kinds = [
@@ -46,19 +56,14 @@ mod tests {
             ControllerType::Pci,
             ControllerType::Scsi,
         ];
-        // A fixed sequence of pseudo-random controllers.
-        let mut state: u32 = 1;
-        let mut random = |below: u32| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 16) % below
-        };
+        let mut random = Random(1);
         for _ in 0..200 {
             let mut controllers: Vec<Controller> = Vec::new();
-            for _ in 0..random(12) {
-                let kind = kinds[random(3) as usize];
-                let mut controller = Controller::new(kind, random(4), None);
-                controller.master = (random(2) == 0).then_some(UsbMaster {
-                    startport: random(6),
+            for _ in 0..random.below(12) {
+                let kind = kinds[random.below(3) as usize];
+                let mut controller = Controller::new(kind, random.below(4), None);
+                controller.master = (random.below(2) == 0).then_some(UsbMaster {
+                    startport: random.below(6),
                 });
                 controllers.push(controller);
             }

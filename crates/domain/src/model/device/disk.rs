@@ -11,7 +11,9 @@ pub use super::disk_driver::{
     CacheMode, DetectZeroes, Discard, DiskDriver, DiskDriverName, ErrorPolicy, ImageFormat, IoMode,
     MetadataCache, QueueThread, QueueThreads,
 };
-pub use super::disk_source::{DiskSource, Encryption};
+pub use super::disk_source::DiskSource;
+pub use super::encryption::Encryption;
+pub use super::iotune::IoTune;
 
 words! {
     /// The kind of a disk's storage.
@@ -212,39 +214,6 @@ pub struct BlockIo {
     pub discard_granularity: Option<u32>,
 }
 
-/// `<iotune>`: limits of the throughput, which are set once the guest runs.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct IoTune {
-    /// Values of [`LIMITS`]: bytes and requests per second (total, read, write), sustained and in
-    /// bursts, and the lengths of bursts in seconds.
-    pub limits: [Option<u64>; 19],
-    /// Name of a group of disks that share the limits.
-    pub group_name: Option<String>,
-}
-
-/// Element names of the limits of [`IoTune`].
-const LIMITS: [&str; 19] = [
-    "total_bytes_sec",
-    "read_bytes_sec",
-    "write_bytes_sec",
-    "total_iops_sec",
-    "read_iops_sec",
-    "write_iops_sec",
-    "total_bytes_sec_max",
-    "read_bytes_sec_max",
-    "write_bytes_sec_max",
-    "total_iops_sec_max",
-    "read_iops_sec_max",
-    "write_iops_sec_max",
-    "size_iops_sec",
-    "total_bytes_sec_max_length",
-    "read_bytes_sec_max_length",
-    "write_bytes_sec_max_length",
-    "total_iops_sec_max_length",
-    "read_iops_sec_max_length",
-    "write_iops_sec_max_length",
-];
-
 /// `<backingStore>`: a backing image. An element without a source ends the chain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BackingStore {
@@ -344,25 +313,13 @@ impl Element for Disk {
 fn check_source(kind: Option<DiskType>, source: Option<&DiskSource>, v: &mut dyn Visitor) {
     let Some(source) = source else { return };
     let kind = kind.unwrap_or(DiskType::File);
-    let has = |what: bool, example: &'static str| what.then_some(example);
-    let said = [
-        (DiskType::File, has(source.file.is_some(), "file='…'")),
-        (DiskType::Dir, has(source.dir.is_some(), "dir='…'")),
-        (
-            DiskType::Network,
-            has(source.protocol.is_some(), "protocol='…'"),
-        ),
-        (
-            DiskType::Volume,
-            has(
-                source.pool.is_some() || source.volume.is_some(),
-                "pool='…' volume='…'",
-            ),
-        ),
-    ];
-    let foreign = said.iter().find(|(of, said)| *of != kind && said.is_some());
     let by_dev = matches!(kind, DiskType::Block | DiskType::VhostVdpa);
-    if foreign.is_some() || (source.dev.is_some() && !by_dev) {
+    let is_foreign = (source.file.is_some() && kind != DiskType::File)
+        || (source.dir.is_some() && kind != DiskType::Dir)
+        || (source.protocol.is_some() && kind != DiskType::Network)
+        || ((source.pool.is_some() || source.volume.is_some()) && kind != DiskType::Volume)
+        || (source.dev.is_some() && !by_dev);
+    if is_foreign {
         let example = match kind {
             DiskType::File => "file='…'",
             DiskType::Block | DiskType::VhostVdpa => "dev='…'",
@@ -408,15 +365,6 @@ impl Element for BlockIo {
         v.attr("logical_block_size", &mut self.logical_block_size);
         v.attr("physical_block_size", &mut self.physical_block_size);
         v.attr("discard_granularity", &mut self.discard_granularity);
-    }
-}
-
-impl Element for IoTune {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        for (name, slot) in LIMITS.into_iter().zip(&mut self.limits) {
-            v.leaf(name, slot);
-        }
-        v.leaf("group_name", &mut self.group_name);
     }
 }
 

@@ -1,8 +1,11 @@
 //! `<source>` of a disk or backing image: the location of the contents.
 
 use super::address::visit_pci;
-use super::chardev::{Reconnect, SourceSeclabel};
-use super::secret::{Auth, Secret};
+use super::chardev::SourceSeclabel;
+use super::encryption::Encryption;
+use super::reconnect::Reconnect;
+use super::reservations::{DiskSourceType, Reservations};
+use super::secret::Auth;
 use super::startup_policy::StartupPolicy;
 use crate::model::toggle::YesNo;
 use crate::xml::text::{FilePath, visit_as};
@@ -50,52 +53,6 @@ words! {
         Unix = "unix",
         /// RDMA.
         Rdma = "rdma",
-    }
-}
-
-words! {
-    /// The kind of a `<source type=…>`.
-    pub enum DiskSourceType {
-        /// A Unix socket.
-        Unix = "unix",
-        /// A PCI function.
-        Pci = "pci",
-    }
-}
-
-words! {
-    /// The encryption of an image's contents.
-    pub enum EncryptionFormat {
-        /// The usual encryption of the image's format.
-        Default = "default",
-        /// Encryption of qcow, which is insecure.
-        Qcow = "qcow",
-        /// LUKS.
-        Luks = "luks",
-        /// LUKS 2.
-        Luks2 = "luks2",
-        /// LUKS or LUKS 2.
-        LuksAny = "luks-any",
-    }
-}
-
-words! {
-    /// The implementation of the decryption.
-    pub enum EncryptionEngine {
-        /// The emulator.
-        Qemu = "qemu",
-        /// Ceph's library.
-        Librbd = "librbd",
-    }
-}
-
-words! {
-    /// The emulator's role at the socket of a reservation helper.
-    pub enum ReservationsMode {
-        /// The emulator connects.
-        Client = "client",
-        /// The emulator listens.
-        Server = "server",
     }
 }
 
@@ -199,37 +156,6 @@ pub struct NfsIdentity {
     pub user: Option<String>,
     /// Group.
     pub group: Option<String>,
-}
-
-/// `<encryption>`: the encryption of an image's contents.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encryption {
-    /// Kind of encryption.
-    pub format: Option<EncryptionFormat>,
-    /// Implementation of the decryption.
-    pub engine: Option<EncryptionEngine>,
-    /// Secrets with the keys.
-    pub secrets: Vec<Secret>,
-}
-
-/// `<reservations>`: the helper for persistent reservations.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reservations {
-    /// Start of a helper for the guest.
-    pub managed: Option<bool>,
-    /// Socket of the helper.
-    pub source: Option<ReservationsSource>,
-}
-
-/// `<source>` of reservations: the socket of the helper.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ReservationsSource {
-    /// Kind of the socket.
-    pub kind: Option<DiskSourceType>,
-    /// Path of the socket.
-    pub path: Option<String>,
-    /// The emulator's role at the socket.
-    pub mode: Option<ReservationsMode>,
 }
 
 /// `<slice>`: a byte range within a file.
@@ -395,40 +321,5 @@ impl Element for NfsIdentity {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("user", &mut self.user);
         v.attr("group", &mut self.group);
-    }
-}
-
-impl Element for Encryption {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.attr("format", &mut self.format);
-        v.attr("engine", &mut self.engine);
-        v.children("secret", &mut self.secrets);
-    }
-}
-
-impl Element for Reservations {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.yes_no("managed", &mut self.managed);
-        v.child("source", &mut self.source);
-        match (self.managed, &self.source) {
-            (None, _) => v.error("<reservations> needs the attribute 'managed'".into()),
-            (Some(false), None) => {
-                v.error(
-                    "<reservations managed='no'> needs a <source type='unix' path='…' mode='client'/>".into(),
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Element for ReservationsSource {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.attr("type", &mut self.kind);
-        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
-        v.attr("mode", &mut self.mode);
-        if self.path.is_none() {
-            v.error("<source> of <reservations> needs the attribute 'path'".into());
-        }
     }
 }

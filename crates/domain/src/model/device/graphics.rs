@@ -277,38 +277,39 @@ impl Element for Graphics {
             v.error("<graphics> needs the attribute 'type'".into());
         }
         // The kind determines the attributes. Without a kind, all of them are visited.
-        let is = |kinds: &[GraphicsType], kind: Option<GraphicsType>| {
-            kind.is_none_or(|k| kinds.contains(&k))
-        };
-        let kind = self.kind;
-        if is(&[GraphicsType::Vnc, GraphicsType::Spice], kind) {
+        if self.may_be(&[GraphicsType::Vnc, GraphicsType::Spice]) {
             self.visit_server(v);
         }
-        if is(&[GraphicsType::Vnc], kind) {
+        if self.may_be(&[GraphicsType::Vnc]) {
             self.visit_vnc(v);
         }
-        if is(&[GraphicsType::Spice], kind) {
+        if self.may_be(&[GraphicsType::Spice]) {
             self.visit_spice(v);
         }
-        if is(&[GraphicsType::Sdl], kind) {
+        if self.may_be(&[GraphicsType::Sdl]) {
             v.attr("display", &mut self.display);
             v.attr("xauth", &mut self.xauth);
             v.yes_no("fullscreen", &mut self.fullscreen);
         }
-        if is(&[GraphicsType::Dbus], kind) {
+        if self.may_be(&[GraphicsType::Dbus]) {
             v.yes_no("p2p", &mut self.p2p);
             v.attr("address", &mut self.address);
         }
-        if !is(&[GraphicsType::Vnc], kind) || kind.is_none() {
+        if !self.may_be(&[GraphicsType::Vnc]) || self.kind.is_none() {
             v.child("gl", &mut self.gl);
         }
-        if is(&[GraphicsType::Vnc, GraphicsType::Dbus], kind) {
+        if self.may_be(&[GraphicsType::Vnc, GraphicsType::Dbus]) {
             v.child_word("audio", "id", &mut self.audio);
         }
     }
 }
 
 impl Graphics {
+    /// Returns whether the kind is one of `kinds` or absent.
+    fn may_be(&self, kinds: &[GraphicsType]) -> bool {
+        self.kind.is_none_or(|kind| kinds.contains(&kind))
+    }
+
     fn visit_server(&mut self, v: &mut dyn Visitor) {
         v.attr("port", &mut self.port);
         if self.kind != Some(GraphicsType::Vnc) {

@@ -1,6 +1,7 @@
 //! Common elements of devices: alias, address, boot order, and settings of PCI devices.
 
 use super::address::{Address, ChosenUsbParts};
+use crate::model::idset::IdSet;
 use crate::xml::span::SourceSpan;
 use crate::xml::{Element, Visitor};
 
@@ -47,7 +48,7 @@ pub struct Acpi {
     /// Number by which the guest's system names the device (`acpi-index`).
     pub index: Option<u32>,
     /// NUMA nodes that the device provides (`acpi-generic-initiator`).
-    pub nodeset: Option<crate::model::idset::IdSet>,
+    pub nodeset: Option<IdSet>,
 }
 
 impl Info {
@@ -98,7 +99,10 @@ impl Info {
     /// Returns whether `complete` chose bus and port of a USB address. libvirt does not write such
     /// an address either.
     const fn has_chosen_port(&self) -> bool {
-        matches!(&self.address, Some(Address::Usb(usb)) if matches!(usb.chosen, ChosenUsbParts::BusAndPort))
+        match &self.address {
+            Some(Address::Usb(usb)) => matches!(usb.chosen, ChosenUsbParts::BusAndPort),
+            _ => false,
+        }
     }
 }
 
@@ -106,8 +110,7 @@ impl Element for Boot {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.required("order", &mut self.order);
         v.attr("loadparm", &mut self.loadparm);
-        let fits = |text: &str| (1..=8).contains(&text.len()) && text.bytes().all(is_loadparm);
-        if let Some(text) = self.loadparm.as_deref().filter(|text| !fits(text)) {
+        if let Some(text) = self.loadparm.as_deref().filter(|text| !is_loadparm(text)) {
             v.error(format!(
                 "loadparm '{}' is not valid: expected one to eight of A-Z, a-z, 0-9, '.' and space",
                 text.escape_debug()
@@ -116,8 +119,10 @@ impl Element for Boot {
     }
 }
 
-const fn is_loadparm(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b' ')
+fn is_loadparm(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    (1..=8).contains(&text.len())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b' '))
 }
 
 impl Element for Rom {

@@ -119,7 +119,7 @@ impl InterfaceModel {
 }
 
 impl Value for InterfaceModel {
-    /// Known models are known in any case of letters, as libvirt knows them.
+    /// Reads a model. libvirt accepts known models in upper and lower case.
     fn read(text: &str) -> Result<Self, String> {
         if let Some(known) = Self::KNOWN
             .into_iter()
@@ -127,8 +127,9 @@ impl Value for InterfaceModel {
         {
             return Ok(known);
         }
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if !text.is_empty() && text.chars().all(fits) {
+        let mut bytes = text.bytes();
+        if !text.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
             Ok(Self::Other(text.into()))
         } else {
             Err("expected a model's name, of letters, digits, '-' and '_'".into())

@@ -199,13 +199,9 @@ impl Iommu {
             self.model = Some(IommuModel::Smmuv3);
             let driver = self.driver.get_or_insert_default();
             driver.accel.get_or_insert(true);
-            let bus = self
-                .info
-                .address
-                .take()
-                .as_ref()
-                .and_then(Address::pci)
-                .map(|a| u32::from(a.bus));
+            let address = self.info.address.take();
+            let address = address.as_ref().and_then(Address::pci);
+            let bus = address.map(|address| u32::from(address.bus));
             match (driver.pci_bus, bus) {
                 (None, None) => {
                     v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into());
@@ -218,10 +214,7 @@ impl Iommu {
                 (said, bus) => driver.pci_bus = said.or(bus),
             }
         }
-        let plain = |i: &IommuIommufd| {
-            i.fd.is_none() && i.id.as_deref().unwrap_or(DEFAULT_IOMMUFD) == DEFAULT_IOMMUFD
-        };
-        if self.iommufd.as_ref().is_some_and(plain) {
+        if self.iommufd.as_ref().is_some_and(IommuIommufd::is_default) {
             self.iommufd = None;
         }
     }
@@ -261,6 +254,13 @@ impl Element for Granule {
             (Some(_), None) | (None, Some(4 | 8 | 16 | 64)) => {}
             _ => v.error("<granule> needs a size of 4, 8, 16 or 64 KiB, or mode='host'".into()),
         }
+    }
+}
+
+impl IommuIommufd {
+    /// Returns whether the element says no more than the default object.
+    fn is_default(&self) -> bool {
+        self.fd.is_none() && self.id.as_deref().is_none_or(|id| id == DEFAULT_IOMMUFD)
     }
 }
 

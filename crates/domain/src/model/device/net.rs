@@ -1,6 +1,6 @@
 //! Parts of `<interface>`: both ends of the connection.
 
-use super::chardev::Reconnect;
+use super::reconnect::Reconnect;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};

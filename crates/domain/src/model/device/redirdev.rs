@@ -136,12 +136,8 @@ impl Element for RedirfilterUsbdev {
         if self.allow.is_none() {
             v.error("<usbdev> of a <redirfilter> needs the attribute 'allow'".into());
         }
-        let is_version = |text: &str| text == "-1" || version(text).is_some();
-        if self
-            .version
-            .as_deref()
-            .is_some_and(|text| !is_version(text))
-        {
+        let version_text = self.version.as_deref();
+        if version_text.is_some_and(|text| text != "-1" && version(text).is_none()) {
             v.error("'version' of <usbdev> must be a number such as 1.10, or -1".into());
         }
     }
@@ -156,12 +152,13 @@ impl RedirfilterUsbdev {
 
 fn version(text: &str) -> Option<u16> {
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| {
-        u16::from_str_radix(text, 16)
-            .ok()
-            .filter(|n| *n <= 0x99 && text.len() <= 2)
-    };
-    Some(digits(major)? << 8 | digits(minor)?)
+    Some(bcd(major)? << 8 | bcd(minor)?)
+}
+
+/// Reads up to two digits as binary-coded decimal.
+fn bcd(text: &str) -> Option<u16> {
+    let number = u16::from_str_radix(text, 16).ok()?;
+    (number <= 0x99 && text.len() <= 2).then_some(number)
 }
 
 impl Element for Hub {

@@ -31,7 +31,9 @@ impl Element for Teaming {
             (None, _) => v.error("<teaming> needs the attribute 'type'".into()),
             (Some(TeamingType::Transient), None) => {
                 v.error(
-                    "<teaming type='transient'> needs 'persistent', the alias of the persistent card".into(),
+                    "<teaming type='transient'> needs 'persistent', the alias of the persistent \
+                     card"
+                        .into(),
                 );
             }
             (Some(TeamingType::Persistent), Some(_)) => {

@@ -160,7 +160,8 @@ impl Element for TpmBackend {
                 self.external = external.map(|e| e.0);
                 if self.external.is_none() {
                     v.error(
-                        "a <tpm> of type 'external' needs a <source type='unix' mode='connect' path='…'/>"
+                        "a <tpm> of type 'external' needs a \
+                         <source type='unix' mode='connect' path='…'/>"
                             .into(),
                     );
                 }

@@ -216,9 +216,8 @@ impl Element for HostdevDriver {
         v.attr("name", &mut self.name);
         v.attr("model", &mut self.model);
         v.yes_no("iommufd", &mut self.iommufd);
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if let Some(model) = &self.model
-            && (model.is_empty() || !model.bytes().all(is_fit))
+        if let Some(model) = self.model.as_deref()
+            && !is_driver_name(model)
         {
             v.error(format!(
                 "the driver model '{}' is not the name of a driver",
@@ -229,4 +228,9 @@ impl Element for HostdevDriver {
             v.error("name='iommufd' contradicts iommufd='no'".into());
         }
     }
+}
+
+fn is_driver_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    !name.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }

@@ -83,17 +83,13 @@ impl Element for ScsiSource {
         v.child("host", &mut self.host);
         v.child("auth", &mut self.auth);
         v.child("initiator", &mut self.initiator);
-        let lacks = if self.is_iscsi() {
-            self.name.is_none() || self.host.is_none()
-        } else {
-            self.adapter.is_none() || self.address.is_none()
-        };
-        if lacks {
-            v.error(if self.is_iscsi() {
-                "<source> of an iSCSI device needs the attribute 'name' and a <host>".into()
-            } else {
-                "<source> of a SCSI device needs an <adapter> and an <address>".into()
-            });
+        if self.is_iscsi() {
+            if self.name.is_none() || self.host.is_none() {
+                let message = "<source> of an iSCSI device needs the attribute 'name' and a <host>";
+                v.error(message.into());
+            }
+        } else if self.adapter.is_none() || self.address.is_none() {
+            v.error("<source> of a SCSI device needs an <adapter> and an <address>".into());
         }
     }
 }

@@ -218,12 +218,8 @@ impl Element for ScsiHostSource {
         if self.protocol.is_none() {
             v.error("<source> of a SCSI target needs protocol='vhost'".into());
         }
-        let is_name = |name: &str| {
-            name.strip_prefix("naa.")
-                .is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
-        };
         match self.wwpn.as_deref() {
-            Some(name) if is_name(name) => {}
+            Some(name) if is_wwpn(name) => {}
             Some(name) => {
                 let name = name.escape_debug();
                 v.error(format!(
@@ -233,6 +229,13 @@ impl Element for ScsiHostSource {
             None => v.error("<source> of a SCSI target needs the attribute 'wwpn'".into()),
         }
     }
+}
+
+/// Returns whether a text is a world wide port name: `naa.` and 16 hexadecimal digits.
+fn is_wwpn(name: &str) -> bool {
+    name.strip_prefix("naa.").is_some_and(|digits| {
+        digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 impl Element for MdevSource {
@@ -298,29 +301,19 @@ impl Element for TypedAddress {
 
 impl std::fmt::Display for UsbSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
-        match (&self.address, self.vendor, self.product) {
-            (
-                Some(UsbHostAddress {
-                    bus,
-                    port: Some(port),
-                    ..
-                }),
-                ..,
-            ) => {
-                write!(f, "usb {} port {port}", number(*bus))
-            }
-            (Some(UsbHostAddress { bus, device, .. }), ..) => {
-                write!(f, "usb {}:{}", number(*bus), number(*device))
-            }
-            (None, vendor, product) => {
-                write!(
-                    f,
-                    "usb {:04x}:{:04x}",
-                    vendor.unwrap_or_default(),
-                    product.unwrap_or_default()
-                )
-            }
+        let Some(address) = &self.address else {
+            let vendor = self.vendor.unwrap_or_default();
+            let product = self.product.unwrap_or_default();
+            return write!(f, "usb {vendor:04x}:{product:04x}");
+        };
+        let bus = shown(address.bus);
+        match &address.port {
+            Some(port) => write!(f, "usb {bus} port {port}"),
+            None => write!(f, "usb {bus}:{}", shown(address.device)),
         }
     }
+}
+
+fn shown(number: Option<u32>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
 }
