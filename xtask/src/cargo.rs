@@ -1,4 +1,4 @@
-//! Cargo, called on this workspace: what is in it, and what a build makes.
+//! Cargo of this workspace: its packages and its builds.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,30 +7,30 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-/// The feature by which a package says that it has tests for the virtual host.
+/// Feature by which a package declares tests for the virtual host.
 pub(crate) const LAB_FEATURE: &str = "virtual-host";
 
-/// A call of the cargo that runs this program, in the workspace's root.
+/// Returns a call of the cargo that runs this program, in the workspace's root.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// The root of the working tree.
+/// Returns the root of the working tree.
 pub(crate) fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
-/// Runs a command with its output shown, and fails when it does.
+/// Runs a command with its output shown. Fails if the command fails.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
-    ensure!(status.success(), "{}: {status}", shown(command));
+    ensure!(status.success(), "{}: {status}", describe(command));
     Ok(())
 }
 
-fn shown(command: &Command) -> String {
+fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
         .map(|word| word.to_string_lossy().into_owned())
@@ -38,11 +38,11 @@ fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// What `cargo metadata` says of the workspace.
+/// The workspace, as `cargo metadata` describes it.
 pub(crate) struct Workspace {
-    /// Where builds go.
+    /// Target directory.
     pub(crate) target: PathBuf,
-    /// The test targets for the virtual host.
+    /// Test targets for the virtual host.
     pub(crate) lab_tests: Vec<LabTest>,
 }
 
@@ -71,25 +71,29 @@ impl Workspace {
 }
 
 fn lab_tests(package: &Value) -> Vec<LabTest> {
-    let needs_lab =
-        |target: &&Value| array(&target["required-features"]).any(|feature| feature == LAB_FEATURE);
-    let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
-    let targets = array(&package["targets"]).filter(needs_lab);
-    targets
-        .map(|target| LabTest {
-            package: name(package),
-            target: name(target),
-        })
-        .collect()
+    let mut tests = Vec::new();
+    for target in array(&package["targets"]) {
+        if array(&target["required-features"]).any(|feature| feature == LAB_FEATURE) {
+            tests.push(LabTest {
+                package: name(package),
+                target: name(target),
+            });
+        }
+    }
+    tests
 }
 
-/// An executable that a build made, and the folder of its package.
+fn name(value: &Value) -> String {
+    value["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// An executable of a build, and the folder of its package.
 pub(crate) struct Executable {
     pub(crate) path: PathBuf,
     pub(crate) package: PathBuf,
 }
 
-/// Builds with `arguments`, showing what cargo shows, and gives the executables of test targets.
+/// Builds with these arguments, and returns the executables of test targets.
 pub(crate) fn build_tests(arguments: &[String]) -> Result<Vec<Executable>> {
     let mut command = cargo(&[
         "test",
@@ -136,9 +140,7 @@ mod tests {
         ]});
         let found = lab_tests(&package);
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].package.as_str(), found[0].target.as_str()),
-            ("p", "kernel")
-        );
+        assert_eq!(found[0].package, "p");
+        assert_eq!(found[0].target, "kernel");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: boots the virtual host and runs `lab/demo` there, which tells the story.
+//! `cargo xtask demo`: runs `lab/demo` on the virtual host.
 
 use anyhow::Result;
 

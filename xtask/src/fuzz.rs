@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: the fuzz targets of `fuzz/`, on the toolchain at hand.
+//! `cargo xtask fuzz`: the fuzz targets of `fuzz/`, on the installed toolchain.
 //!
-//! The flags are those by which libFuzzer sees what code an input reaches; `cargo fuzz` sets the
-//! same, and the address sanitizer besides, which needs a nightly toolchain and finds nothing in
-//! code without unsafe.
+//! The flags show libFuzzer the code that an input reaches, as those of `cargo fuzz` do. The
+//! address sanitizer is left out: it needs a nightly toolchain, and finds nothing in code without
+//! unsafe.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,10 +12,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{Workspace, cargo, root, succeed};
 
-/// The targets: files in `fuzz/fuzz_targets`.
+/// Fuzz targets: files in `fuzz/fuzz_targets`.
 const TARGETS: [&str; 2] = ["convert", "format"];
 
-/// Folders of domains that a run begins with.
+/// Folders of seeds.
 const SEEDS: [&str; 4] = [
     "fuzz/seeds",
     "crates/qemu/tests/data",
@@ -23,8 +23,7 @@ const SEEDS: [&str; 4] = [
     "examples",
 ];
 
-/// Where the targets are built, and for it: then what is made for the build itself is not
-/// instrumented.
+/// Target triple of the builds. Naming it keeps build scripts free of instrumentation.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
 #[derive(clap::Args)]
@@ -45,13 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Runs a target for a while. What it finds is kept in `fuzz/artifacts`.
+/// Runs a target for a while. Findings are kept in `fuzz/artifacts`.
 fn search(target: &str, seconds: u64) -> Result<()> {
     let flags = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
     let folder = build(&["--release"], flags)?.join("release");
-    let (corpus, artifacts) = (made(&format!("corpus/{target}"))?, made("artifacts")?);
+    let corpus = make_folder(&format!("corpus/{target}"))?;
+    let artifacts = make_folder("artifacts")?;
     let mut command = std::process::Command::new(folder.join(target));
     command
         .arg(format!("-max_total_time={seconds}"))
@@ -112,22 +112,19 @@ fn build(arguments: &[&str], flags: &str) -> Result<PathBuf> {
 fn seeds() -> Result<Vec<PathBuf>> {
     let mut seeds = Vec::new();
     for folder in SEEDS {
-        let files = fs::read_dir(root().join(folder)).context(folder)?;
-        let files = files
-            .map(|file| Ok(file?.path()))
-            .collect::<Result<Vec<_>>>()?;
-        seeds.extend(
-            files
-                .into_iter()
-                .filter(|file| file.extension() == Some(OsStr::new("xml"))),
-        );
+        for file in fs::read_dir(root().join(folder)).context(folder)? {
+            let path = file?.path();
+            if path.extension() == Some(OsStr::new("xml")) {
+                seeds.push(path);
+            }
+        }
     }
     seeds.sort();
     Ok(seeds)
 }
 
-/// A folder of `fuzz/`, made where it is missing.
-fn made(folder: &str) -> Result<PathBuf> {
+/// Returns a folder of `fuzz/`, made if it is missing.
+fn make_folder(folder: &str) -> Result<PathBuf> {
     let folder = root().join("fuzz").join(Path::new(folder));
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)

@@ -1,5 +1,7 @@
 //! Development tasks, run as `cargo xtask …`: checks, tests, benches, the demonstration and the
-//! virtual host. Not part of what users install.
+//! virtual host.
+//!
+//! Users do not install this program.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Exit code when a task itself failed, as opposed to the command it ran.
+/// Exit code of a task that failed itself, as opposed to the command that it ran.
 const FAILED: u8 = 125;
 
 /// Development tasks of passthru.
@@ -53,7 +55,7 @@ enum Task {
 fn main() -> ExitCode {
     let code = match Task::parse() {
         Task::Lab(task) => lab::execute(&task),
-        Task::Bench(task) => bench::run(&task),
+        Task::Bench(task) => bench::execute(&task),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Docs => docs::run(),
         Task::Check => check::run(),

@@ -1,4 +1,4 @@
-//! `cargo xtask picture`: docs/passthru.svg, of what `lab/picture` prints on the virtual host.
+//! `cargo xtask picture`: docs/passthru.svg, from the output of `lab/picture` on the virtual host.
 
 use std::fs;
 
@@ -9,11 +9,11 @@ use crate::cargo::root;
 use crate::lab::{self, MachineArgs};
 
 const FILE: &str = "docs/passthru.svg";
-/// Columns of the terminal, as `lab/picture` sets them.
+/// Width of the terminal in columns, as set by `lab/picture`.
 const COLUMNS: usize = 104;
 /// Distance of tab stops in columns.
 const TAB: usize = 8;
-/// Width in pixels at least; with the margins of 10 pixels, that of a README.
+/// Smallest width in pixels. With margins of 10 pixels, that is the width of a README.
 const WIDTH: usize = 880;
 
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     machine: MachineArgs,
 }
 
-/// Runs the commands on a terminal of the virtual host, and writes the picture if all succeed.
+/// Runs the commands on a terminal of the virtual host. Writes the picture if all succeed.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     lab::build(&args.machine)?;
     let words = [
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(code)
 }
 
-/// Draws what a terminal shows. Of control sequences, those of colours and the like are understood.
+/// Draws the contents of a terminal. Of control sequences, those of colours are supported.
 fn svg(text: &str) -> String {
     let screen = screen(text.trim_matches(['\r', '\n']));
     Term::new()
@@ -51,7 +51,7 @@ fn svg(text: &str) -> String {
         .render_svg(&screen)
 }
 
-/// Lays text out as a terminal does: long lines go on in the next one, tabs become spaces.
+/// Lays text out as a terminal does: long lines continue on the next, tabs become spaces.
 fn screen(text: &str) -> String {
     let mut screen = String::new();
     let mut column = 0;
@@ -94,7 +94,7 @@ fn screen(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The output of a command on a pseudo terminal, as `script` records it.
+    /// Output of a command on a pseudo terminal, as `script` records it.
     const RECORDED: &str = "\r\n\x1b[1;32m$\x1b[0m \x1b[1mpassthru bind 03:00.0\x1b[0m\r\n\
         \x1b[1m\x1b[91merror\x1b[0m: \x1b[1m0000:03:00.0 is in use: the file system on /data (nvme1n1)\x1b[0m\r\n";
 

@@ -1,5 +1,4 @@
-//! `cargo xtask test`: all tests: the plain ones, the seeds of the fuzz targets, those on the
-//! virtual host.
+//! `cargo xtask test`: plain tests, seeds of the fuzz targets, and tests on the virtual host.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench convert`: the whole process of `passthru convert`, against `passthru
+//! `cargo xtask bench convert`: time and memory of `passthru convert`, relative to `passthru
 //! --version`.
 
 use std::fs;
@@ -9,33 +9,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::build::{bench_folder, build};
 use super::guests::{Kind, guest};
-use super::{PROFILE, section};
-use crate::cargo::{Workspace, cargo, root, succeed};
+use super::section;
+use crate::cargo::root;
 
-/// How often each is run; the shortest time counts, which other work on the machine disturbs least.
+/// Number of runs of each command. The shortest time counts, which other work on the machine
+/// disturbs least.
 const ROUNDS: usize = 60;
-/// `convert` of the largest example takes at most so many times what `--version` takes.
-const MOST_OF_VERSION: f64 = 3.0;
-/// The cost of a device among 1,000 is at most so many times the cost of one among 100.
-const FLAT: f64 = 1.3;
-/// KiB of memory that `convert` of 1,000 devices takes at most.
-const MOST_MEMORY: u64 = 16 << 10;
+/// Limit on the time of `convert` for the largest example, as a multiple of that of `--version`.
+const MAX_TIMES_VERSION: f64 = 3.0;
+/// Limit on the cost of a device among 1,000, as a multiple of that among 100.
+const MAX_COST_RATIO: f64 = 1.3;
+/// Limit on the memory of `convert` for 1,000 devices, in KiB.
+const MAX_MEMORY: u64 = 16 << 10;
 
 pub(super) fn run() -> Result<u8> {
-    succeed(&mut cargo(&[
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "passthru-cli",
-    ]))?;
-    let target = Workspace::read()?.target;
     let bench = Bench {
-        passthru: target.join(PROFILE).join("passthru"),
-        folder: target.join("bench"),
+        passthru: build("passthru-cli")?.join("passthru"),
+        folder: bench_folder()?,
     };
-    fs::create_dir_all(&bench.folder)?;
     let rows = bench.rows()?;
     let table = table(&rows);
     print!("{table}");
@@ -45,10 +38,11 @@ pub(super) fn run() -> Result<u8> {
     Ok(0)
 }
 
-const INTRODUCTION: &str = "The whole process, built with the profile `dist`, shortest of many times. A guest of many devices has each at an address of its own, on as many PCI \
+const INTRODUCTION: &str = "The whole process, built with the profile `dist`, shortest of many \
+     times. A guest of many devices has each at an address of its own, on as many PCI \
      bridges as it takes. Cost of a device: what the guest takes more than one with a single device, divided by the devices.";
 
-/// A figure, and what it may be at most.
+/// A measured value and its limit.
 struct Row {
     what: String,
     value: f64,
@@ -85,7 +79,7 @@ impl Bench {
         let mut rows = vec![Row {
             what: format!("`convert` of the largest example ({name}), times of `--version`"),
             value: convert.as_secs_f64() / version.as_secs_f64(),
-            most: MOST_OF_VERSION,
+            most: MAX_TIMES_VERSION,
         }];
         for kind in Kind::ALL {
             rows.push(self.flatness(kind)?);
@@ -96,27 +90,34 @@ impl Bench {
             rows.push(Row {
                 what,
                 value: kib as f64 / 1024.0,
-                most: (MOST_MEMORY >> 10) as f64,
+                most: (MAX_MEMORY >> 10) as f64,
             });
         }
         Ok(rows)
     }
 
-    /// The cost of a device among 1,000, as a multiple of the cost among 100.
+    /// Measures the cost of a device among 1,000, as a multiple of that among 100.
     fn flatness(&self, kind: Kind) -> Result<Row> {
-        let [one, hundred, thousand] = [1, 100, 1000].map(|n| self.guest(kind, n));
-        let (one, hundred, thousand) = (one?, hundred?, thousand?);
-        let of = |file| Ok::<_, anyhow::Error>(["convert", path(file)?]);
-        let commands = [of(&one)?, of(&hundred)?, of(&thousand)?];
-        let times = self.times(&commands.each_ref().map(|words| words.as_slice()))?;
-        let cost = |n: usize, more: f64| (times[n].as_secs_f64() - times[0].as_secs_f64()) / more;
+        let one = self.guest(kind, 1)?;
+        let hundred = self.guest(kind, 100)?;
+        let thousand = self.guest(kind, 1000)?;
+        let times = self.times(&[
+            &["convert", path(&one)?],
+            &["convert", path(&hundred)?],
+            &["convert", path(&thousand)?],
+        ])?;
+        let [one, hundred, thousand] = times[..] else {
+            bail!("three commands have three times");
+        };
+        let among_hundred = (hundred.as_secs_f64() - one.as_secs_f64()) / 99.0;
+        let among_thousand = (thousand.as_secs_f64() - one.as_secs_f64()) / 999.0;
         Ok(Row {
             what: format!(
                 "cost of a device among 1,000 {}, times of that among 100",
                 kind.name()
             ),
-            value: cost(2, 999.0) / cost(1, 99.0),
-            most: FLAT,
+            value: among_thousand / among_hundred,
+            most: MAX_COST_RATIO,
         })
     }
 
@@ -126,7 +127,8 @@ impl Bench {
         Ok(file)
     }
 
-    /// The shortest time of each command; they take turns, so that all meet the same machine.
+    /// Returns the shortest time of each command. The commands take turns, so that all meet the
+    /// same machine.
     fn times(&self, commands: &[&[&str]]) -> Result<Vec<Duration>> {
         let mut times = vec![Vec::with_capacity(ROUNDS); commands.len()];
         for _ in 0..ROUNDS {
@@ -151,8 +153,8 @@ impl Bench {
         Ok(time)
     }
 
-    /// The most KiB of memory that `convert` had. It is asked while the output is held up in a
-    /// pipe, which is when all work is done.
+    /// Returns the peak memory of `convert`, in KiB. The kernel is asked while the output is held
+    /// up in a pipe, when all work is done.
     fn memory(&self, file: &Path) -> Result<u64> {
         let mut child = Command::new(&self.passthru)
             .arg("convert")
@@ -176,15 +178,14 @@ impl Bench {
     }
 }
 
-/// The largest of the domains with a command line of their own.
+/// Returns the largest domain that has an expected command line.
 fn largest_example() -> Result<PathBuf> {
     let files =
         fs::read_dir(root().join("crates/qemu/tests/data"))?.collect::<Result<Vec<_>, _>>()?;
     let files = files.into_iter().map(|entry| entry.path());
-    let size = |file: &PathBuf| file.metadata().map(|m| m.len()).unwrap_or(0);
     files
         .filter(|file| file.extension().is_some_and(|e| e == "xml"))
-        .max_by_key(size)
+        .max_by_key(|file| file.metadata().map_or(0, |metadata| metadata.len()))
         .context("no examples")
 }
 

@@ -1,12 +1,12 @@
-//! `cargo xtask bench dma`: builds the package `bench`, runs it on the virtual host, and writes
-//! down what it prints.
+//! `cargo xtask bench dma`: runs the package `bench` on the virtual host, and writes down its
+//! output.
 
 use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 
-use super::{PROFILE, section};
-use crate::cargo::{cargo, succeed};
+use super::build::{PROFILE, build};
+use super::section;
 use crate::lab::{self, MachineArgs};
 
 #[derive(clap::Args)]
@@ -20,24 +20,13 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    succeed(&mut cargo(&[
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "passthru-bench",
-    ]))?;
-    let words = [
-        &[format!("/target/{PROFILE}/passthru-bench").into()],
-        &args.only[..],
-    ]
-    .concat();
+    build("passthru-bench")?;
+    let mut words = vec![format!("/target/{PROFILE}/passthru-bench").into()];
+    words.extend(args.only.iter().cloned());
     let (code, output) = lab::record(&args.machine, &words)?;
     if code == 0 && args.only.is_empty() {
-        section::write(
-            "dma",
-            &String::from_utf8(output).context("what the bench printed")?,
-        )?;
+        let text = String::from_utf8(output).context("the output of the bench")?;
+        section::write("dma", &text)?;
     }
     Ok(code)
 }

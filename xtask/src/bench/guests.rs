@@ -1,13 +1,11 @@
-//! Guests of many devices, on as many bridges as they need.
-
-use std::fmt::Write;
+//! Domains with many devices, on as many bridges as needed.
 
 use super::lists::letters;
 
-/// Slots of a bridge that devices can have.
+/// Slots of a bridge for devices.
 const SLOTS: usize = 31;
 
-/// A kind of device that a guest has many of.
+/// Kind of the devices.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Disks,
@@ -27,11 +25,13 @@ impl Kind {
     fn device(self, n: usize, address: &str) -> String {
         match self {
             Self::Disks => format!(
-                "<disk type='file' device='disk'><source file='/srv/{n}.raw'/><target dev='vd{}' bus='virtio'/>{address}</disk>",
+                "<disk type='file' device='disk'><source file='/srv/{n}.raw'/>\
+                 <target dev='vd{}' bus='virtio'/>{address}</disk>",
                 letters(n)
             ),
             Self::Hostdevs => format!(
-                "<hostdev mode='subsystem' type='pci'><source><address domain='{}' bus='{}' slot='0'/></source>{address}</hostdev>",
+                "<hostdev mode='subsystem' type='pci'><source>\
+                 <address domain='{}' bus='{}' slot='0'/></source>{address}</hostdev>",
                 n / 256,
                 n % 256
             ),
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// The XML of a guest with so many devices, each with its address on a bridge.
+/// Returns the XML of a domain with this number of devices, each at an address on a bridge.
 pub(super) fn guest(kind: Kind, devices: usize) -> String {
     let mut xml = String::from(
         "<domain type='kvm'><name>many</name><memory unit='GiB'>4</memory>\
@@ -48,25 +48,23 @@ pub(super) fn guest(kind: Kind, devices: usize) -> String {
     // Bridges that hold bridges, and those that hold devices.
     let lower = devices.div_ceil(SLOTS);
     let upper = lower.div_ceil(SLOTS);
-    let mut line = |text: String| writeln!(xml, "{text}");
     for index in 1..=upper {
-        let _ = line(format!(
-            "<controller type='pci' index='{index}' model='pci-bridge'/>"
-        ));
+        xml += &format!("<controller type='pci' index='{index}' model='pci-bridge'/>\n");
     }
     for n in 0..lower {
-        let (index, address) = (upper + 1 + n, place(1, n));
-        let _ = line(format!(
-            "<controller type='pci' index='{index}' model='pci-bridge'>{address}</controller>"
-        ));
+        let index = upper + 1 + n;
+        let address = place(1, n);
+        xml += &format!("<controller type='pci' index='{index}' model='pci-bridge'>");
+        xml += &format!("{address}</controller>\n");
     }
     for n in 0..devices {
-        let _ = line(kind.device(n, &place(upper + 1, n)));
+        xml += &kind.device(n, &place(upper + 1, n));
+        xml.push('\n');
     }
     xml + "</devices></domain>\n"
 }
 
-/// The address of the device with this number on bridges from `first` on.
+/// Returns the address of device `n` on the bridges from `first`.
 fn place(first: usize, n: usize) -> String {
     format!(
         "<address type='pci' bus='{}' slot='{}'/>",

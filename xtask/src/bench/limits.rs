@@ -1,5 +1,5 @@
 //! `cargo xtask bench limits`: time and memory of `passthru validate` for documents at the limits
-//! of what is read.
+//! of the reader.
 
 use std::fs;
 use std::io::Read;
@@ -9,34 +9,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::build::{bench_folder, build};
 use super::lists::{LISTS, List};
-use super::{PROFILE, section};
-use crate::cargo::{Workspace, cargo, succeed};
+use super::section;
 
-/// Number of runs of each document; the shortest time counts.
+/// Number of runs of each document. The shortest time counts.
 const ROUNDS: usize = 7;
-/// Twice as many elements take at most so many times as long.
-const LINEAR: f64 = 2.2;
-/// KiB of memory that a document takes at most.
-const MOST_MEMORY: u64 = 64 << 10;
+/// Limit on the time for twice as many elements, as a multiple.
+const MAX_TIME_RATIO: f64 = 2.2;
+/// Limit on the memory for a document, in KiB.
+const MAX_MEMORY: u64 = 64 << 10;
 
-const INTRODUCTION: &str = "`passthru validate`, built with the profile `dist`, on domains with as many elements of a kind as are read, and with half as many. \
-     Time: of the process on a processor, shortest of seven; the time of a domain without devices is taken off. Memory: the most that the larger one had.";
+const INTRODUCTION: &str = "`passthru validate`, built with the profile `dist`, on domains with \
+     as many elements of a kind as are read, and with half as many. \
+     Time: of the process on a processor, shortest of seven; the time of a domain without devices \
+     is taken off. Memory: the most that the larger one had.";
 
 pub(super) fn run() -> Result<u8> {
-    succeed(&mut cargo(&[
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "passthru-cli",
-    ]))?;
-    let target = Workspace::read()?.target;
     let bench = Bench {
-        passthru: target.join(PROFILE).join("passthru"),
-        folder: target.join("bench"),
+        passthru: build("passthru-cli")?.join("passthru"),
+        folder: bench_folder()?,
     };
-    fs::create_dir_all(&bench.folder)?;
     let rows = LISTS
         .iter()
         .map(|list| bench.row(list))
@@ -44,7 +37,7 @@ pub(super) fn run() -> Result<u8> {
     section::write("limits", &format!("{INTRODUCTION}\n\n{}", table(&rows)))?;
     let missed = rows
         .iter()
-        .filter(|row| row.ratio > LINEAR || (row.small && row.memory > MOST_MEMORY))
+        .filter(|row| row.ratio > MAX_TIME_RATIO || (row.small && row.memory > MAX_MEMORY))
         .count();
     ensure!(missed == 0, "{missed} of the goals are missed");
     Ok(0)
@@ -53,19 +46,20 @@ pub(super) fn run() -> Result<u8> {
 struct Row {
     name: &'static str,
     count: usize,
-    /// Time of twice as many elements, as a multiple.
+    /// Time for twice as many elements, as a multiple.
     ratio: f64,
-    /// KiB.
+    /// Peak memory in KiB.
     memory: u64,
-    /// Whether the goal of memory holds.
+    /// Whether [`MAX_MEMORY`] applies.
     small: bool,
 }
 
 fn table(rows: &[Row]) -> String {
     let mut table = format!(
-        "| elements | number | time, times of half as many (at most {LINEAR}) | memory, MiB (at most {}) |\n\
+        "| elements | number | time, times of half as many (at most {MAX_TIME_RATIO}) \
+         | memory, MiB (at most {}) |\n\
          |---|---|---|---|\n",
-        MOST_MEMORY >> 10
+        MAX_MEMORY >> 10
     );
     for row in rows {
         let memory = row.memory as f64 / 1024.0;
@@ -130,7 +124,7 @@ impl Bench {
         Ok(file)
     }
 
-    /// Returns the time of a run on a processor, and the most KiB of memory that it had.
+    /// Returns the processor time of a run, and its peak memory in KiB.
     fn measure(&self, file: &Path) -> Result<(Duration, u64)> {
         let mut child = Command::new(&self.passthru)
             .arg("validate")
@@ -138,14 +132,15 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let (mut peak, mut time) = (0, Duration::ZERO);
+        let folder = Path::new("/proc").join(child.id().to_string());
+        let mut peak = 0;
+        let mut time = Duration::ZERO;
         loop {
-            // The kernel shows neither of a process that has ended: the last answer before counts.
-            let read = |name| {
-                fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default()
-            };
-            peak = peak_of(&read("status")).unwrap_or(peak);
-            time = time.max(time_of(&read("schedstat")).unwrap_or_default());
+            // The files of an ended process are gone: the last contents before count.
+            let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+            peak = parse_peak(&status).unwrap_or(peak);
+            let schedstat = fs::read_to_string(folder.join("schedstat")).unwrap_or_default();
+            time = time.max(parse_time(&schedstat).unwrap_or_default());
             if child.try_wait()?.is_some() {
                 break;
             }
@@ -165,16 +160,15 @@ impl Bench {
     }
 }
 
-/// Returns the time of a task on a processor, from its `schedstat`. Other work on the machine is
-/// not in it.
-fn time_of(schedstat: &str) -> Option<Duration> {
+/// Parses the processor time of a task from its `schedstat`, without the time of other work.
+fn parse_time(schedstat: &str) -> Option<Duration> {
     Some(Duration::from_nanos(
         schedstat.split(' ').next()?.parse().ok()?,
     ))
 }
 
-/// Returns `VmHWM` of a process's status.
-fn peak_of(status: &str) -> Option<u64> {
+/// Parses `VmHWM` of a process's status, in KiB.
+fn parse_peak(status: &str) -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,20 +1,20 @@
-//! Domains with as many elements of one kind as are read.
+//! Domains with as many elements of one kind as the reader accepts.
 
-/// Elements of a document that is read, and some of them are not of the list.
+/// Elements for lists: a document may have 100,000, and some are not of the list.
 const MOST_ELEMENTS: usize = 99_000;
-/// Elements of a list, if each is one element of the document.
+/// Elements of a list whose elements have no children.
 const USUAL: usize = 60_000;
 
-/// A list of which the order, the place or the uniqueness of each element is checked.
+/// A list whose elements are checked for order, place or uniqueness.
 pub(super) struct List {
     pub(super) name: &'static str,
-    /// Names of the elements that it is in, from the outside.
+    /// Names of the enclosing elements, from the outside.
     within: &'static [&'static str],
     /// Elements of the document for each of the list.
     each: usize,
     element: fn(usize) -> String,
-    /// Whether the goal of memory holds: some devices have so many parts that each takes more than
-    /// a KiB.
+    /// Whether the limit on memory applies. Some devices have so many parts that each takes more
+    /// than a KiB.
     pub(super) small: bool,
 }
 
@@ -53,7 +53,9 @@ pub(super) const LISTS: &[List] = &[
         format!("<input type='mouse' bus='usb'><address type='usb' bus='0' port='{port}'/></input>")
     }),
     devices("PCI addresses", 2, |n| {
-        let (bus, slot, function) = (n % 256, n / 256 % 32, n / 8192 % 8);
+        let bus = n % 256;
+        let slot = n / 256 % 32;
+        let function = n / 8192 % 8;
         let address =
             format!("<address type='pci' bus='{bus}' slot='{slot}' function='{function}'/>");
         format!("<controller type='usb' model='qemu-xhci'>{address}</controller>")
@@ -136,12 +138,12 @@ const fn large(name: &'static str, each: usize, element: fn(usize) -> String) ->
 }
 
 impl List {
-    /// Returns the number of elements that are measured.
+    /// Returns the number of elements to measure.
     pub(super) fn most(&self) -> usize {
         USUAL.min(MOST_ELEMENTS / self.each / 1000 * 1000)
     }
 
-    /// Returns a domain with so many elements, each on a line of its own.
+    /// Returns a domain with this number of elements, each on a line of its own.
     pub(super) fn document(&self, count: usize) -> String {
         let open: String = self.within.iter().map(|name| format!("<{name}>")).collect();
         let close: String = self
@@ -162,7 +164,7 @@ impl List {
     }
 }
 
-/// a … z, aa, ab … as disks are counted.
+/// Returns the letters of disk `n`: a … z, aa, ab and so on.
 pub(super) fn letters(n: usize) -> String {
     let first = if n >= 26 {
         letters(n / 26 - 1)

@@ -1,4 +1,4 @@
-//! docs/benchmarks.md: each bench rewrites its own section and leaves the others as they are.
+//! Sections of docs/benchmarks.md. Each bench replaces its own.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::root;
 
-const HEAD: &str = "# Benchmarks\n\nRatios, so that they hold on other machines too. Each section is written by the command in its heading.\n";
+const HEAD: &str = "# Benchmarks\n\nRatios, so that they hold on other machines too. \
+    Each section is written by the command in its heading.\n";
 
-/// Replaces the section of a bench, or adds it at the end.
+/// Replaces the section of a bench, or appends it.
 pub(super) fn write(bench: &str, text: &str) -> Result<()> {
     let path = root().join("docs/benchmarks.md");
     let document = match fs::read_to_string(&path) {
@@ -22,10 +23,8 @@ pub(super) fn write(bench: &str, text: &str) -> Result<()> {
 }
 
 fn replaced(document: &str, bench: &str, text: &str) -> String {
-    let (begin, end) = (
-        format!("<!-- begin {bench} -->\n"),
-        format!("<!-- end {bench} -->\n"),
-    );
+    let begin = format!("<!-- begin {bench} -->\n");
+    let end = format!("<!-- end {bench} -->\n");
     let section = format!(
         "{begin}## `cargo xtask bench {bench}`\n\n{}\n{end}",
         text.trim_end()

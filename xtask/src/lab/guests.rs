@@ -166,7 +166,8 @@ mod tests {
             ..Tally::default()
         };
         tally.read(
-            "guest 1: ended in 7 s\nguest 2: stood still after 70 s (ticks 1 2)\n--- monitor\nguest x\n",
+            "guest 1: ended in 7 s\nguest 2: stood still after 70 s (ticks 1 2)\n--- \
+             monitor\nguest x\n",
         );
         tally.read("guest 3: failed with status 1\nguest 4: ended in 8 s\n");
         let expected = Tally {

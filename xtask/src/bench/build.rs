@@ -1,0 +1,24 @@
+//! Builds with the profile that users install from.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cargo::{Workspace, cargo, succeed};
+
+/// Profile that users install from.
+pub(super) const PROFILE: &str = "dist";
+
+/// Builds a package, and returns the folder of its binaries.
+pub(super) fn build(package: &str) -> Result<PathBuf> {
+    let arguments = ["build", "--profile", PROFILE, "--package", package];
+    succeed(&mut cargo(&arguments))?;
+    Ok(Workspace::read()?.target.join(PROFILE))
+}
+
+/// Returns the folder for files of a bench, made if it is missing.
+pub(super) fn bench_folder() -> Result<PathBuf> {
+    let folder = Workspace::read()?.target.join("bench");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
