@@ -1,8 +1,8 @@
 //! Drives QEMU's `edu` test device from user space: registers, an interrupt, and DMA both ways,
 //! each checked.
 //!
-//! The device must be on `vfio-pci` (`passthru bind ADDRESS`). The memory goes out and back through
-//! the device, by whichever backend is asked for.
+//! The device must be on `vfio-pci`. Memory goes to the device and back, by the backend that is
+//! asked for.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
 use std::os::fd::AsFd;
@@ -17,9 +17,11 @@ use passthru_vfio::container::{self, Access, AttachOptions, Member, Options, Pol
 use passthru_vfio::device::{Event, Irq, Mmap, Region, Source};
 use passthru_vfio::dma::{DmaPool, IovaAllocator};
 
-/// How much memory the device has of its own, and where it sees that itself.
-const ON_DEVICE: (u64, usize) = (0x4_0000, 4096);
-/// The device's DMA reaches 2²⁸ bytes unless its `dma_mask` says more.
+/// Address of the device's own memory, as the device sees it.
+const DEVICE_MEMORY: u64 = 0x4_0000;
+/// Size of the device's own memory in bytes.
+const DEVICE_MEMORY_SIZE: usize = 4096;
+/// Address bits of the device's DMA, unless its `dma_mask` allows more.
 const ADDRESS_BITS: u32 = 28;
 
 mod register {
@@ -40,10 +42,12 @@ const INTERRUPT_WHEN_DONE: u32 = 0x80;
 /// Bits of the DMA command: start, from the device to memory.
 const START: u64 = 1;
 const TO_MEMORY: u64 = 2;
-/// How long the device is waited for.
+/// Longest wait for the device.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Offset of the PCI command register.
+const COMMAND: u64 = 0x04;
 /// Memory space and bus master, in the PCI command register.
-const COMMAND: (u64, u16) = (0x04, 0x6);
+const MEMORY_AND_BUS_MASTER: u16 = 0x6;
 
 #[derive(Parser)]
 #[command(about = "Drives QEMU's edu device from user space")]
@@ -75,8 +79,8 @@ fn main() -> Result<()> {
     edu.check_dma(&DmaPool::new(choice.container, iovas))
 }
 
-/// The device with its registers. It is detached last, so that a buffer which is unmapped before
-/// cannot be written to.
+/// The device with its registers. Buffers are unmapped before it is detached, so a late write of
+/// the device fails in the IOMMU.
 struct Edu {
     registers: Mmap,
     interrupt: Event,
@@ -88,7 +92,8 @@ impl Edu {
     fn new(member: Member) -> Result<Self> {
         let device = member.device();
         let config = device.region(Region::CONFIG)?;
-        config.write(COMMAND.0, config.read::<u16>(COMMAND.0)? | COMMAND.1)?;
+        let command: u16 = config.read(COMMAND)?;
+        config.write(COMMAND, command | MEMORY_AND_BUS_MASTER)?;
         let bar = device.region(Region::BAR0)?;
         let area = bar
             .areas()
@@ -106,7 +111,8 @@ impl Edu {
             identification >> 24,
             identification >> 16 & 0xff
         );
-        let (msi, interrupt) = (device.irq(Irq::MSI)?, Event::new()?);
+        let msi = device.irq(Irq::MSI)?;
+        let interrupt = Event::new()?;
         msi.set_triggers(0, &[Some(interrupt.as_fd())])?;
         Ok(Self {
             registers,
@@ -116,7 +122,7 @@ impl Edu {
         })
     }
 
-    /// The device answers with the complement of what is written.
+    /// Checks that the device returns the complement of a number.
     fn check_registers(&self) -> Result<()> {
         self.registers.write(register::LIVENESS, 0x1234_5678_u32)?;
         let answer: u32 = self.registers.read(register::LIVENESS)?;
@@ -125,7 +131,7 @@ impl Edu {
         Ok(())
     }
 
-    /// The device interrupts when it has computed a factorial.
+    /// Checks that the device interrupts when it has computed a factorial.
     fn check_interrupt(&self) -> Result<()> {
         self.registers
             .write(register::STATUS, INTERRUPT_WHEN_DONE)?;
@@ -146,14 +152,16 @@ impl Edu {
         Ok(())
     }
 
-    /// What is written to the device comes back at another place.
+    /// Checks that bytes come back from the device as they were sent.
     fn check_dma(&self, pool: &Arc<DmaPool>) -> Result<()> {
-        let mut out = pool.buffer(ON_DEVICE.1, Access::Read)?;
-        let back = pool.buffer(ON_DEVICE.1, Access::Write)?;
-        let sent: Vec<u8> = (0..ON_DEVICE.1).map(|i| (i * 7 + i / 256) as u8).collect();
+        let mut out = pool.buffer(DEVICE_MEMORY_SIZE, Access::Read)?;
+        let back = pool.buffer(DEVICE_MEMORY_SIZE, Access::Write)?;
+        let sent: Vec<u8> = (0..DEVICE_MEMORY_SIZE)
+            .map(|i| (i * 7 + i / 256) as u8)
+            .collect();
         out.write(0, &sent);
-        self.dma(out.iova(), ON_DEVICE.0, START)?;
-        self.dma(ON_DEVICE.0, back.iova(), START | TO_MEMORY)?;
+        self.dma(out.iova(), DEVICE_MEMORY, START)?;
+        self.dma(DEVICE_MEMORY, back.iova(), START | TO_MEMORY)?;
         let mut received = vec![0; sent.len()];
         back.read(0, &mut received);
         ensure!(received == sent, "other bytes came back");
@@ -172,7 +180,7 @@ impl Edu {
         self.registers
             .write(register::DMA_DESTINATION, destination)?;
         self.registers
-            .write(register::DMA_COUNT, ON_DEVICE.1 as u64)?;
+            .write(register::DMA_COUNT, DEVICE_MEMORY_SIZE as u64)?;
         self.registers.write(register::DMA_COMMAND, command)?;
         let deadline = Instant::now() + PATIENCE;
         while self.registers.read::<u64>(register::DMA_COMMAND)? & START != 0 {

@@ -1,8 +1,7 @@
-//! Reads an NVMe disk from user space: says which one it is, and gives its first blocks, which come
-//! by DMA.
+//! Reads an NVMe disk from user space: prints its model, and its first blocks, which come by DMA.
 //!
-//! The disk must be on `vfio-pci` (`passthru bind ADDRESS`). Nothing is written to it. One command
-//! at a time, polled: the smallest driver that reads.
+//! The disk must be on `vfio-pci`. Nothing is written to it. This is the smallest driver that
+//! reads: one command at a time, polled.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
 use std::io::Write;
@@ -36,15 +35,17 @@ mod opcode {
     pub(super) const READ: u32 = 0x02;
 }
 
-/// Enabled, commands of 64 bytes and completions of 16, pages of 4 KiB.
+/// Configuration: enabled, commands of 64 bytes, completions of 16 bytes, pages of 4 KiB.
 const ENABLE: u32 = 6 << 16 | 4 << 20 | 1;
 const READY: u32 = 1;
 const FATAL: u32 = 2;
 const PAGE: usize = 4096;
-/// Entries of each queue.
+/// Number of entries in each queue.
 const ENTRIES: u16 = 16;
+/// Offset of the PCI command register.
+const COMMAND: u64 = 0x04;
 /// Memory space and bus master, in the PCI command register.
-const COMMAND: (u64, u16) = (0x04, 0x6);
+const MEMORY_AND_BUS_MASTER: u16 = 0x6;
 
 #[derive(Parser)]
 #[command(about = "Reads the first blocks of an NVMe disk from user space")]
@@ -99,13 +100,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What the controller says of itself.
+/// Serial number and model of the controller.
 struct Identity {
     serial: String,
     model: String,
 }
 
-/// A controller that runs, with its queues. It is stopped before its queues go.
+/// A running controller with its queues. It is stopped before its queues are freed.
 struct Controller {
     registers: Registers,
     admin: Queue,
@@ -134,8 +135,7 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Makes the queue that blocks are read by: first where it answers, then where it takes
-    /// commands.
+    /// Creates the queue for reads: first its completions, then its submissions.
     fn create_queue(&mut self, queue: Queue) -> Result<()> {
         let size = u32::from(ENTRIES - 1) << 16 | u32::from(queue.id);
         let contiguous = 1;
@@ -163,7 +163,7 @@ impl Controller {
         })
     }
 
-    /// Asks the first namespace for the size of its blocks, in bytes.
+    /// Returns the block size of the first namespace, in bytes.
     fn block_size(&mut self) -> Result<usize> {
         let command = Command::new(opcode::IDENTIFY, self.data.iova()).namespace(1);
         self.admin.submit(&self.registers, &command)?;
@@ -199,16 +199,16 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // So that it writes to no queue any more. If that fails, the device is detached before its
-        // memory goes.
+        // Stop writes to the queues. If that fails, the device is still detached before its memory
+        // is freed.
         let _ = self.registers.configure(0, 0);
     }
 }
 
-/// The controller's registers.
+/// Registers of the controller.
 struct Registers {
     mmap: Mmap,
-    /// Bytes from one doorbell to the next.
+    /// Distance of two doorbells in bytes.
     stride: u64,
     timeout: Duration,
     _member: Member,
@@ -217,7 +217,8 @@ struct Registers {
 impl Registers {
     fn map(member: Member) -> Result<Self> {
         let config = member.device().region(Region::CONFIG)?;
-        config.write(COMMAND.0, config.read::<u16>(COMMAND.0)? | COMMAND.1)?;
+        let command: u16 = config.read(COMMAND)?;
+        config.write(COMMAND, command | MEMORY_AND_BUS_MASTER)?;
         let bar = member.device().region(Region::BAR0)?;
         let area = bar
             .areas()
@@ -239,7 +240,7 @@ impl Registers {
         Ok(self.mmap.write(offset, value)?)
     }
 
-    /// Starts or stops the controller, and waits until it has.
+    /// Starts or stops the controller, and waits until it reports `ready`.
     fn configure(&self, configuration: u32, ready: u32) -> Result<()> {
         self.write(register::CONFIGURATION, configuration)?;
         let deadline = Instant::now() + self.timeout;
@@ -261,14 +262,14 @@ impl Registers {
         }
     }
 
-    /// Tells the controller of a new command (`completion` 0), or that an answer was taken (1).
+    /// Signals a new command (`completion` 0), or a completion that was read (1).
     fn ring(&self, queue: u16, completion: u64, index: u16) -> Result<()> {
         let doorbell = register::DOORBELLS + (2 * u64::from(queue) + completion) * self.stride;
         self.write(doorbell, u32::from(index))
     }
 }
 
-/// A command of 64 bytes, as its sixteen words. The controller reads one page at most.
+/// A command of 64 bytes, as sixteen words. The controller transfers one page at most.
 struct Command([u32; 16]);
 
 impl Command {
@@ -292,14 +293,14 @@ impl Command {
     }
 }
 
-/// A pair of queues: commands go in, answers come out.
+/// A pair of queues: commands go in, completions come out.
 struct Queue {
     id: u16,
     submissions: Buffer,
     completions: Buffer,
     tail: u16,
     head: u16,
-    /// What the phase bit of a new answer is; it changes with each round.
+    /// Phase bit of a new completion; it changes with each round.
     phase: u16,
 }
 
@@ -317,7 +318,7 @@ impl Queue {
         })
     }
 
-    /// Gives the controller a command, and waits for its answer.
+    /// Submits a command, and waits for its completion.
     fn submit(&mut self, registers: &Registers, command: &Command) -> Result<()> {
         for (index, word) in command.0.iter().enumerate() {
             let offset = usize::from(self.tail) * 64 + index * 4;
@@ -340,7 +341,7 @@ impl Queue {
         }
     }
 
-    /// Waits for the next answer and returns its status, 0 for success.
+    /// Waits for the next completion and returns its status, 0 for success.
     fn answer(&self, timeout: Duration) -> Result<u16> {
         let deadline = Instant::now() + timeout;
         let offset = usize::from(self.head) * 16 + 14;

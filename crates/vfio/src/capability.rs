@@ -1,52 +1,53 @@
-//! Chains of capabilities, as several answers of VFIO end in them (`struct vfio_info_cap_header`).
-//! The kernel is trusted, but not every driver behind it is ours: nothing here reads outside of the
-//! answer, or goes round in a loop.
+//! Chains of capabilities at the end of the kernel's replies (`struct vfio_info_cap_header`).
+//!
+//! The kernel is trusted, but drivers behind it can be foreign. So nothing here reads outside of a
+//! reply, or follows a loop.
 
 /// One capability of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capability<'a> {
-    /// Which one, among those of this answer.
+    /// Kind of the capability, within its reply.
     pub(crate) id: u16,
-    /// The version of its layout.
+    /// Version of the layout.
     pub(crate) version: u16,
-    /// What follows its header: up to the next capability, or to the end of the answer.
+    /// Bytes behind the header, up to the next capability or to the end of the reply.
     pub(crate) data: &'a [u8],
 }
 
-/// Says what is wrong with a chain.
+/// A fault of a chain of capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadCapability {
-    /// A header is at an odd place.
+    /// A header is not aligned to 4 bytes.
     #[error("a capability at offset {0:#x} is not aligned")]
     Misaligned(u32),
     /// A header is outside of the reply.
     #[error("a capability at offset {0:#x} is outside of the reply")]
     Outside(u32),
-    /// A header leads back, so that the chain would not end.
+    /// A header points to itself or backwards, so the chain would not end.
     #[error("a capability at offset {0:#x} points backwards")]
     Backwards(u32),
-    /// A capability says that it holds more than there is, or what cannot be.
+    /// A capability is too short for its contents, or has impossible ones.
     #[error("capability {0} has invalid contents")]
     Contents(u16),
 }
 
 const HEADER: usize = 8;
 
-/// Reads the chain that begins at an offset of an answer; 0 is an empty one.
+/// Reads the chain that begins at an offset of a reply; 0 stands for an empty chain.
 pub(crate) fn chain(answer: &[u8], first: u32) -> Result<Vec<Capability<'_>>, BadCapability> {
     let mut found = Vec::new();
     let mut at = first;
     while at != 0 {
-        let (capability, next) = one(answer, at)?;
+        let (capability, next) = read_one(answer, at)?;
         found.push(capability);
         at = next;
     }
     Ok(found)
 }
 
-/// Reads the capability at an offset, and where the next one is.
-fn one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
+/// Reads the capability at an offset, and the offset of the next one.
+fn read_one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
     if !at.is_multiple_of(4) {
         return Err(BadCapability::Misaligned(at));
     }
@@ -65,20 +66,21 @@ fn one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
     let data = rest.get(HEADER..end).ok_or(BadCapability::Outside(next))?;
     let id_and_version = word(rest, 0).unwrap_or_default().to_ne_bytes();
     let [id0, id1, version0, version1] = id_and_version;
-    let (id, version) = (
-        u16::from_ne_bytes([id0, id1]),
-        u16::from_ne_bytes([version0, version1]),
-    );
-    Ok((Capability { id, version, data }, next))
+    let capability = Capability {
+        id: u16::from_ne_bytes([id0, id1]),
+        version: u16::from_ne_bytes([version0, version1]),
+        data,
+    };
+    Ok((capability, next))
 }
 
 impl Capability<'_> {
-    /// Returns 32 bits of the data.
+    /// Returns 32 bits of the data, at an offset in bytes.
     pub(crate) fn word(&self, at: usize) -> Result<u32, BadCapability> {
         word(self.data, at).ok_or(BadCapability::Contents(self.id))
     }
 
-    /// Returns 64 bits of the data.
+    /// Returns 64 bits of the data, at an offset in bytes.
     pub(crate) fn long(&self, at: usize) -> Result<u64, BadCapability> {
         let bytes = at.checked_add(8).and_then(|end| self.data.get(at..end));
         let bytes = bytes
@@ -99,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    /// An answer of 32 bytes with these capabilities behind it, each with where it says the next
-    /// one is.
+    /// Returns a reply of 32 bytes with these capabilities behind it: id, offset of the next one,
+    /// data.
     fn answer(capabilities: &[(u16, u32, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 32];
         for (id, next, data) in capabilities {
@@ -169,7 +171,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chain_of_any_bytes_ends_inside(bytes in prop::collection::vec(any::<u8>(), 0..256), first in 0u32..300) {
+        fn chain_of_any_bytes_ends_inside(
+            bytes in prop::collection::vec(any::<u8>(), 0..256), first in 0u32..300,
+        ) {
             if let Ok(chain) = chain(&bytes, first) {
                 let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();
                 prop_assert!(total <= bytes.len());
@@ -177,7 +181,9 @@ mod tests {
         }
 
         #[test]
-        fn chain_of_small_numbers_ends_inside(words in prop::collection::vec(0u32..72, 0..18), first in 0u32..80) {
+        fn chain_of_small_numbers_ends_inside(
+            words in prop::collection::vec(0u32..72, 0..18), first in 0u32..80,
+        ) {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             if let Ok(chain) = chain(&bytes, first) {
                 let total: usize = chain.iter().map(|c| c.data.len() + HEADER).sum();

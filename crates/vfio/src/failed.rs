@@ -1,10 +1,9 @@
-//! [`Failed`]: a step that failed, with the state before it.
+//! [`Failed`]: the error of a step, with the state before the step.
 
 use std::error::Error;
 use std::fmt;
 
-/// A step from one state to another that failed: the former state is in force still, and comes back
-/// to the caller.
+/// Error of a step from one state to another. The former state comes back to the caller, unchanged.
 ///
 /// ```no_run
 /// # use passthru_vfio::{Failed, device::{Bound, Error, Target}};
@@ -16,9 +15,9 @@ use std::fmt;
 /// ```
 #[derive(Debug)]
 pub struct Failed<T, E> {
-    /// The state before the step.
+    /// State before the step.
     pub state: T,
-    /// What went wrong.
+    /// Error of the step.
     pub error: E,
 }
 

@@ -1,34 +1,51 @@
-//! Linux VFIO devices, safe: for VMMs and for drivers in user space. It knows no hypervisor and no
-//! XML.
+//! Linux VFIO devices with a safe interface, for VMMs and for drivers in user space. The crate
+//! knows no hypervisor and no XML.
 //!
-//! | | |
+//! | module | contents |
 //! |---|---|
-//! | [`device`] | a device: opened, bound, attached; regions, interrupts, resets, features, migration |
-//! | [`container`] | mappings and the devices that reach them, the same for `iommufd` and `type1` |
-//! | [`address_space`] | a guest's memory in containers, kept up to date by transactions |
-//! | [`dma`] | IOVAs and buffers for a driver's own DMA |
+//! | [`device`] | a device: its states, regions, interrupts, resets, features, migration |
+//! | [`container`] | DMA mappings and the devices that reach them, by `iommufd` or `type1` |
+//! | [`address_space`] | a guest's memory, mapped in containers and changed by transactions |
+//! | [`dma`] | IOVAs and buffers of a driver in user space |
 //!
-//! A handle keeps what it belongs to in the kernel, and goes before it; a step that fails gives the
-//! former state back ([`Failed`]).
+//! A handle keeps the kernel objects that it depends on open. A step that fails returns the former
+//! state ([`Failed`]).
 //!
 //! # Coming from `vfio-ioctls` and `iommufd-ioctls`
 //!
-//! | there | here |
-//! |---|---|
-//! | `VfioContainer::new`, `VfioIommufd::new` | [`container::open`], which says what it chose and why; [`Type1Container`](container::Type1Container), [`IommufdContainer`](container::IommufdContainer) |
-//! | `VfioOps` and its downcasts | [`Container`](container::Container), [`Dma`](container::Dma); what a backend cannot do is in its [`Capabilities`](container::Capabilities) |
-//! | `vfio_dma_map`, `vfio_dma_unmap` | [`Dma::map`](container::Dma::map), [`Dma::map_file`](container::Dma::map_file), [`Dma::unmap`](container::Dma::unmap) |
-//! | `vfio_map_guest_memory` | [`AddressSpace`](address_space::AddressSpace), which several containers can join |
-//! | `VfioContainerDeviceHandle`, `VfioDeviceFd` | [`KvmVfio`](container::KvmVfio), which the VMM implements |
-//! | `VfioDevice::new`, `new_from_fd` | [`Container::attach`](container::Container::attach) of a [`Source`](device::Source); then [`Member::device`](container::Member::device) |
-//! | `attach_hwpt`, `detach_hwpt`, `attach_iommufd_pt_pasid` | [`Member::replace`](container::Member::replace), [`Member::detach`](container::Member::detach), [`Member::attach_pasid`](container::Member::attach_pasid) |
-//! | `iommufd_dev_id` | [`Member::bound`](container::Member::bound), a `BoundDevice` for `Hwpt`, `Viommu`, `Vdevice` and `HwInfo` |
-//! | `get_region_size` and the like, `region_read`, `region_write` | [`Device::region`](device::Device::region), [`Region`](device::Region): what fails says so |
-//! | `enable_irq`, `enable_msix`, `trigger_irq`, `unmask_irq`, `set_irq_resample_fd` | [`Device::irq`](device::Device::irq), [`Irq::set_triggers`](device::Irq::set_triggers), [`Irq::raise`](device::Irq::raise), [`Irq::unmask`](device::Irq::unmask), [`Irq::set_resample`](device::Irq::set_resample) |
-//! | `export_dma_buf` | [`Region::dma_buf`](device::Region::dma_buf) |
-//! | `set_migration_state`, `read_migration_data` | [`Device::set_migration_state`](device::Device::set_migration_state), [`MigrationData`](device::MigrationData) as `Read` and `Write` |
-//! | `IommuFd`, `IommufdIoas`, `IommufdVIommu`, `IommufdVDevice`, `IommufdVEventQ` | `Iommufd`, `Ioas`, `Viommu`, `Vdevice`, `VeventQueue` of [`passthru_iommufd`] |
-//! | `attach_bypass`, `attach_abort` | a [`Hwpt`](passthru_iommufd::Hwpt) of [`HwptData::SMMUV3_BYPASS`](passthru_iommufd::HwptData::SMMUV3_BYPASS) or [`HwptData::SMMUV3_ABORT`](passthru_iommufd::HwptData::SMMUV3_ABORT) |
+//! - `VfioContainer::new`, `VfioIommufd::new`: [`container::open`], or
+//!   [`Type1Container`](container::Type1Container) and
+//!   [`IommufdContainer`](container::IommufdContainer).
+//! - `VfioOps` and its downcasts: [`Container`](container::Container) and [`Dma`](container::Dma);
+//!   [`Capabilities`](container::Capabilities) lists what a backend lacks.
+//! - `vfio_dma_map`, `vfio_dma_unmap`: [`Dma::map`](container::Dma::map),
+//!   [`Dma::map_file`](container::Dma::map_file) and [`Dma::unmap`](container::Dma::unmap).
+//! - `vfio_map_guest_memory`: [`AddressSpace`](address_space::AddressSpace), which several
+//!   containers can join.
+//! - `VfioContainerDeviceHandle`, `VfioDeviceFd`: [`KvmVfio`](container::KvmVfio), which the VMM
+//!   implements.
+//! - `VfioDevice::new`, `new_from_fd`: [`Container::attach`](container::Container::attach) with a
+//!   [`Source`](device::Source), then [`Member::device`](container::Member::device).
+//! - `attach_hwpt`, `detach_hwpt`, `attach_iommufd_pt_pasid`:
+//!   [`Member::replace`](container::Member::replace), [`Member::detach`](container::Member::detach)
+//!   and [`Member::attach_pasid`](container::Member::attach_pasid).
+//! - `iommufd_dev_id`: [`Member::bound`](container::Member::bound), a `BoundDevice` for `Hwpt`,
+//!   `Viommu`, `Vdevice` and `HwInfo`.
+//! - `get_region_size`, `region_read`, `region_write`: [`Device::region`](device::Device::region)
+//!   and [`Region`](device::Region), whose accesses return errors.
+//! - `enable_irq`, `enable_msix`: [`Device::irq`](device::Device::irq) and
+//!   [`Irq::set_triggers`](device::Irq::set_triggers).
+//! - `trigger_irq`, `unmask_irq`, `set_irq_resample_fd`: [`Irq::raise`](device::Irq::raise),
+//!   [`Irq::unmask`](device::Irq::unmask) and [`Irq::set_resample`](device::Irq::set_resample).
+//! - `export_dma_buf`: [`Region::dma_buf`](device::Region::dma_buf).
+//! - `set_migration_state`, `read_migration_data`:
+//!   [`Device::set_migration_state`](device::Device::set_migration_state) and
+//!   [`MigrationData`](device::MigrationData), which implements `Read` and `Write`.
+//! - `IommuFd`, `IommufdIoas`, `IommufdVIommu`, `IommufdVDevice`, `IommufdVEventQ`: `Iommufd`,
+//!   `Ioas`, `Viommu`, `Vdevice` and `VeventQueue` of [`passthru_iommufd`].
+//! - `attach_bypass`, `attach_abort`: a [`Hwpt`](passthru_iommufd::Hwpt) with
+//!   [`HwptData::SMMUV3_BYPASS`](passthru_iommufd::HwptData::SMMUV3_BYPASS) or
+//!   [`HwptData::SMMUV3_ABORT`](passthru_iommufd::HwptData::SMMUV3_ABORT).
 
 pub mod address_space;
 mod barrier;
@@ -42,7 +59,7 @@ mod sys;
 pub use capability::BadCapability;
 pub use failed::Failed;
 
-/// Compiles what README.md shows of this crate.
+/// Compiles the examples of README.md.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

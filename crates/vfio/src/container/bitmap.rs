@@ -97,19 +97,28 @@ mod tests {
         assert_eq!(runs(&[u64::MAX, 1, 2]), [0..65, 129..130]);
     }
 
+    fn bit(words: &[u64], index: usize) -> bool {
+        words
+            .get(index / 64)
+            .is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
     proptest::proptest! {
         #[test]
         fn runs_cover_exactly_the_set_bits(words: [u64; 3]) {
             let mut bits = [0; 3];
             let runs = runs(&words);
-            runs.iter().cloned().flatten().for_each(|bit| bits[bit as usize / 64] |= 1 << (bit % 64));
+            for bit in runs.iter().cloned().flatten() {
+                bits[bit as usize / 64] |= 1 << (bit % 64);
+            }
             proptest::prop_assert_eq!(bits, words);
             proptest::prop_assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start));
         }
 
         #[test]
-        fn each_bit_is_added_at_its_place(bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2]) {
-            let bit = |words: &[u64], index: usize| words.get(index / 64).is_some_and(|w| w >> (index % 64) & 1 == 1);
+        fn each_bit_is_added_at_its_place(
+            bitmap: [u64; 4], first in 0_usize..192, words: [u64; 2],
+        ) {
             let mut sum = bitmap;
             add_bits(&mut sum, first as u64, &words);
             for index in 0_usize..256 {

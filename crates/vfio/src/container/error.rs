@@ -152,8 +152,8 @@ pub enum Error {
         /// The kernel's errno.
         source: io::Error,
     },
-    /// A map failed with `EFAULT`, so it may have taken effect, and the unmap that followed failed too.
-    /// Devices may reach the memory.
+    /// A map failed with `EFAULT`, so it may have taken effect, and the unmap that followed failed
+    /// too. Devices may reach the memory.
     #[error("{map}; it may have taken effect, and cannot be unmapped")]
     PerhapsMapped {
         /// First IOVA.
@@ -191,7 +191,10 @@ pub enum Error {
     #[error("the container has no device, so it maps nothing and has no IOVA ranges")]
     NoDevice,
     /// Dirty tracking could not be started or stopped.
-    #[error("cannot {} dirty tracking (VFIO_IOMMU_DIRTY_PAGES)", if *on { "start" } else { "stop" })]
+    #[error(
+        "cannot {} dirty tracking (VFIO_IOMMU_DIRTY_PAGES)",
+        if *on { "start" } else { "stop" }
+    )]
     DirtyTracking {
         /// Tracking was to be started, otherwise stopped.
         on: bool,

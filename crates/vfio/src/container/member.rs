@@ -69,8 +69,8 @@ impl Member {
     ///
     /// # Errors
     /// - [`Error::Unsupported`] with type1.
-    /// - [`Error::NoDirtyTracking`] or the kernel's errno, if dirty pages are tracked and the target
-    ///   cannot track them.
+    /// - [`Error::NoDirtyTracking`] or the kernel's errno, if dirty pages are tracked and the
+    ///   target cannot track them.
     /// - If the kernel refuses, its errno.
     pub fn attach_pasid(&self, pasid: u32, to: impl Into<Target>) -> Result<MemberPasid, Error> {
         match &self.0 {

@@ -5,7 +5,7 @@
 //! | | `iommufd` | `type1` |
 //! |---|---|---|
 //! | container | an I/O address space of `/dev/iommu` ([`Ioas`]) | an open `/dev/vfio/vfio` |
-//! | device | `/dev/vfio/devices/vfioN`, bound and attached | `/dev/vfio/GROUP`, a whole IOMMU group |
+//! | device | `/dev/vfio/devices/vfioN`, bound and attached | a member of `/dev/vfio/GROUP` |
 //! | mappings | exist with or without devices | end with the last device |
 //! | dirty pages | from the page tables of the IOMMU | every pinned page counts as dirty |
 //! | missing | | see [`Capabilities`] |

@@ -204,24 +204,31 @@ fn to_restore<T>(
 mod tests {
     use super::*;
 
+    fn restored(
+        former: &[(Option<u32>, char)],
+        pasid: Option<u32>,
+    ) -> Vec<(Option<u32>, Option<char>)> {
+        let former = BTreeMap::from_iter(former.iter().copied());
+        to_restore(&former, pasid)
+            .map(|(pasid, target)| (pasid, target.copied()))
+            .collect()
+    }
+
     #[test]
     fn failed_attach_restores_only_device_and_pasid() {
-        let right = |former: &[(Option<u32>, char)], pasid| -> Vec<_> {
-            let former = BTreeMap::from_iter(former.iter().copied());
-            to_restore(&former, pasid)
-                .map(|(pasid, target)| (pasid, target.copied()))
-                .collect()
-        };
         let all = [(None, 'd'), (Some(1), 'p'), (Some(2), 'q')];
-        assert_eq!(right(&all, None), [(None, Some('d'))]);
+        assert_eq!(restored(&all, None), [(None, Some('d'))]);
         assert_eq!(
-            right(&all, Some(1)),
+            restored(&all, Some(1)),
             [(None, Some('d')), (Some(1), Some('p'))]
         );
         // The kernel left a PASID attached that was not before.
-        assert_eq!(right(&all, Some(3)), [(None, Some('d')), (Some(3), None)]);
-        assert_eq!(right(&all[1..], Some(3)), [(Some(3), None)]);
+        assert_eq!(
+            restored(&all, Some(3)),
+            [(None, Some('d')), (Some(3), None)]
+        );
+        assert_eq!(restored(&all[1..], Some(3)), [(Some(3), None)]);
         // Without a PASID, the kernel detached the device itself.
-        assert_eq!(right(&[], None), []);
+        assert_eq!(restored(&[], None), []);
     }
 }

@@ -195,12 +195,26 @@ impl Device {
     /// not fill them again. Unmap them before, and map them again after.
     ///
     /// # Errors
-    /// [`Error::Reset`]; `EINVAL` or `ENOTTY` if the device cannot be reset by itself ([`DeviceInfo::reset`]).
+    /// [`Error::Reset`]; `EINVAL` or `ENOTTY` if the device cannot be reset by itself
+    /// ([`DeviceInfo::reset`]).
     pub fn reset(&self) -> Result<(), Error> {
         sys::device::reset(self.as_fd()).map_err(|e| Error::Reset {
             device: self.name(),
             source: e.into(),
         })
+    }
+
+    /// Returns the devices that a hot reset affects (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
+    ///
+    /// # Errors
+    /// [`Error::HotResetInfo`]; `ENODEV` if neither the bus nor the slot can be reset.
+    pub fn hot_reset_info(&self) -> Result<HotResetInfo, Error> {
+        let reply = sys::device::hot_reset_info(self.as_fd());
+        let (flags, devices) = reply.map_err(|e| Error::HotResetInfo {
+            device: self.name(),
+            source: e.into(),
+        })?;
+        Ok(HotResetInfo::new(flags, &devices))
     }
 
     /// Resets the device's bus or slot, with all devices on it (`VFIO_DEVICE_PCI_HOT_RESET`).
@@ -211,24 +225,6 @@ impl Device {
     /// - If the device was opened by its character device, then `groups` is empty.
     ///
     /// The effect on dma-bufs is that of [`Device::reset`].
-    ///
-    ///
-    ///
-    /// # Errors
-    /// [`Error::HotReset`].
-    pub fn hot_reset_info(&self) -> Result<HotResetInfo, Error> {
-        let failed = |e: rustix::io::Errno| Error::HotResetInfo {
-            device: self.name(),
-            source: e.into(),
-        };
-        let (flags, devices) = sys::device::hot_reset_info(self.as_fd()).map_err(failed)?;
-        Ok(HotResetInfo::new(flags, &devices))
-    }
-
-    /// Resets its bus or slot (`VFIO_DEVICE_PCI_HOT_RESET`), with all devices there. As proof that
-    /// they are the caller's, it takes the open files of all their groups where it was opened
-    /// through a group, and none where it was opened by its character device. Of dma-bufs the same
-    /// holds as for [`Device::reset`].
     ///
     /// ```no_run
     /// # use passthru_vfio::device::{Device, Error};

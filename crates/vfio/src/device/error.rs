@@ -78,7 +78,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The device could not be attached.
-    #[error("cannot attach {device}{} to object {pt_id} (VFIO_DEVICE_ATTACH_IOMMUFD_PT)", of_pasid(*pasid))]
+    #[error(
+        "cannot attach {device}{} to object {pt_id} (VFIO_DEVICE_ATTACH_IOMMUFD_PT)",
+        of_pasid(*pasid)
+    )]
     Attach {
         /// Name of the device.
         device: String,
@@ -89,8 +92,8 @@ pub enum Error {
         /// The kernel's errno.
         source: io::Error,
     },
-    /// The target belongs to another [`Iommufd`](passthru_iommufd::Iommufd) than the device. Two values
-    /// for the same open file count as two.
+    /// The target belongs to another [`Iommufd`](passthru_iommufd::Iommufd) than the device. Two
+    /// values for the same open file count as two.
     #[error("object {pt_id} does not belong to the Iommufd that {device} is bound to")]
     OtherContext {
         /// Name of the device.
@@ -144,8 +147,8 @@ pub enum Error {
         /// The malformed capability.
         source: BadCapability,
     },
-    /// An access lies outside of its region or mapping, is not aligned to its width, or is not allowed
-    /// there.
+    /// An access lies outside of its region or mapping, is not aligned to its width, or is not
+    /// allowed there.
     #[error(
         "{access} is outside of its {size:#x} bytes, not aligned to its width, or not possible \
          there"
@@ -181,7 +184,11 @@ pub enum Error {
         done: usize,
     },
     /// A part of a region could not be mapped.
-    #[error("cannot map {:#x} to {:#x} of region {region} of {device} into memory", range.start, range.end)]
+    #[error(
+        "cannot map {:#x} to {:#x} of region {region} of {device} into memory",
+        range.start,
+        range.end
+    )]
     Mmap {
         /// Name of the device.
         device: String,
@@ -280,7 +287,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The migration state could not be changed.
-    #[error("cannot bring {device} to {to}; {} (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)", state_now(*now))]
+    #[error(
+        "cannot bring {device} to {to}; {} (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)",
+        state_now(*now)
+    )]
     Migrate {
         /// Name of the device.
         device: String,

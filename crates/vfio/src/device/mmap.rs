@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::{NonNull, null_mut};
 
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::barrier;
@@ -48,15 +49,12 @@ impl Region {
     /// # Errors
     /// [`Error::Mmap`]; `EINVAL` if the range is empty, or not within one area.
     pub fn mmap(&self, range: Range<u64>) -> Result<Mmap, Error> {
-        let failed = |e: rustix::io::Errno| Error::Mmap {
-            device: self.device().name(),
-            region: self.index(),
-            range: range.clone(),
-            source: e.into(),
-        };
-        let inside = |area: &Range<u64>| area.start <= range.start && range.end <= area.end;
-        if range.is_empty() || !self.areas().iter().any(inside) {
-            return Err(failed(rustix::io::Errno::INVAL));
+        let is_in_an_area = self
+            .areas()
+            .iter()
+            .any(|area| area.start <= range.start && range.end <= area.end);
+        if range.is_empty() || !is_in_an_area {
+            return Err(self.mmap_error(range, Errno::INVAL));
         }
         let length = (range.end - range.start) as usize;
         let offset = self.in_file(range.start);
@@ -71,15 +69,28 @@ impl Region {
                 offset,
             )
         };
-        let address = address.map_err(failed)?;
-        let address =
-            NonNull::new(address.cast()).ok_or_else(|| failed(rustix::io::Errno::NOMEM))?;
+        let address = match address {
+            Ok(address) => address,
+            Err(e) => return Err(self.mmap_error(range, e)),
+        };
+        let Some(address) = NonNull::new(address.cast()) else {
+            return Err(self.mmap_error(range, Errno::NOMEM));
+        };
         Ok(Mmap {
             address,
             length,
             start: range.start,
             region: self.clone(),
         })
+    }
+
+    fn mmap_error(&self, range: Range<u64>, errno: Errno) -> Error {
+        Error::Mmap {
+            device: self.device().name(),
+            region: self.index(),
+            range,
+            source: errno.into(),
+        }
     }
 }
 

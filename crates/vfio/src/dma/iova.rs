@@ -1,68 +1,69 @@
-//! [`IovaAllocator`]: which IOVAs a userspace driver uses for what. It only keeps books; nothing is mapped here.
+//! [`IovaAllocator`]: bookkeeping of the IOVAs that a driver in user space uses. It maps nothing.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use passthru_iommufd::IovaRanges;
 
-/// Hands out IOVAs from the usable ranges of an I/O address space, the lowest that fits first, so
-/// that a device with few address bits is served as long as anything is left that it can reach.
+/// Allocator of IOVAs from the usable ranges of an I/O address space.
+///
+/// An allocation takes the lowest gap that fits, since some devices reach only low IOVAs.
 #[derive(Clone, Debug)]
 pub struct IovaAllocator {
-    /// The first and the last IOVA of each free range; no two touch or overlap.
+    /// First and last IOVA of each free range. Ranges neither touch nor overlap.
     free: BTreeMap<u64, u64>,
-    /// What is free when nothing is handed out, as in `free`.
+    /// First and last IOVA of each range that is free or allocated.
     usable: BTreeMap<u64, u64>,
     granule: u64,
 }
 
-/// Why IOVAs could not be handed out or taken back.
+/// A failure to allocate, reserve or free IOVAs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IovaError {
     /// No gap is large enough.
     #[error(
-        "no {length:#x} IOVAs are free at a multiple of {alignment:#x}; the largest gap has {largest:#x}"
+        "no {length:#x} IOVAs are free at a multiple of {alignment:#x}; the largest gap has \
+         {largest:#x}"
     )]
     Full {
-        /// How many bytes were asked for, rounded up to the granule.
+        /// Requested length in bytes, rounded up to the granule.
         length: u64,
-        /// The alignment in bytes.
+        /// Alignment in bytes.
         alignment: u64,
-        /// The length of the largest free range in bytes.
+        /// Length of the largest free range in bytes.
         largest: u64,
     },
-    /// A length of zero or beyond the address space, or an alignment that is no power of two.
+    /// The length is 0 or beyond the address space, or the alignment is not a power of two.
     #[error("IOVAs cannot be handed out by {length:#x} bytes at a multiple of {alignment:#x}")]
     Invalid {
-        /// The length in bytes.
+        /// Length in bytes.
         length: u64,
-        /// The alignment in bytes.
+        /// Alignment in bytes.
         alignment: u64,
     },
-    /// Some of a range that was to be reserved or given back is not usable, or is not in that
-    /// state.
+    /// A part of a range to reserve is not free, or a part of a range to free is not allocated.
     #[error("the IOVAs {:#x}-{:#x} are not all {expected}", range.start(), range.end())]
     State {
         /// The range.
         range: RangeInclusive<u64>,
-        /// What they should be.
+        /// Expected state: `free` or `handed out`.
         expected: &'static str,
     },
 }
 
 impl IovaAllocator {
-    /// Takes the usable ranges (`IOMMU_IOAS_IOVA_RANGES`, or type1's
-    /// `VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE`) in granules of `page_size` bytes, or of the ranges'
-    /// own alignment where that is larger. The first granule of the address space is never handed
-    /// out: many devices take 0 for "nothing".
+    /// Takes the usable ranges (`IOMMU_IOAS_IOVA_RANGES`, `VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE`).
     ///
-    /// `page_size` is a power of two.
+    /// The granule is `page_size` bytes, a power of two, or the alignment of the ranges if that is
+    /// larger. The first granule of the address space is never allocated, since many devices treat
+    /// address 0 as none.
     pub fn new(ranges: &IovaRanges, page_size: u64) -> Self {
         Self::within(ranges, page_size, 0..=u64::MAX)
     }
 
-    /// As [`IovaAllocator::new`], for a device that reaches no IOVA beyond `width` bits (1 to 64).
+    /// Takes the usable ranges as [`IovaAllocator::new`] does, for a device that reaches only IOVAs
+    /// of `width` bits (1 to 64).
     pub fn with_width(ranges: &IovaRanges, page_size: u64, width: u32) -> Self {
         Self::within(
             ranges,
@@ -93,31 +94,35 @@ impl IovaAllocator {
         }
     }
 
-    /// Returns the size in bytes that lengths are rounded up to.
+    /// Returns the granule in bytes: lengths are rounded up to it.
     pub fn granule(&self) -> u64 {
         self.granule
     }
 
-    /// Returns how many bytes are free; `u64::MAX` where it is the whole address space.
+    /// Returns the number of free bytes; `u64::MAX` for the whole address space.
     pub fn available(&self) -> u64 {
         self.free.iter().fold(0, |sum, (start, last)| {
             sum.saturating_add((last - start).saturating_add(1))
         })
     }
 
-    /// Hands out IOVAs for `length` bytes, rounded up to the granule.
+    /// Allocates IOVAs for `length` bytes, rounded up to the granule.
     ///
     /// # Errors
-    /// As [`IovaAllocator::allocate_aligned`].
+    /// As for [`IovaAllocator::allocate_aligned`].
     pub fn allocate(&mut self, length: u64) -> Result<u64, IovaError> {
         self.allocate_aligned(length, self.granule)
     }
 
-    /// Hands out IOVAs for `length` bytes, rounded up to the granule, that begin at a multiple of
-    /// `alignment` (a power of two; at least the granule is taken).
+    /// Allocates IOVAs for `length` bytes, rounded up to the granule, from a multiple of
+    /// `alignment` on.
+    ///
+    /// `alignment` is a power of two; one below the granule counts as the granule.
     ///
     /// # Errors
-    /// [`IovaError::Full`]; [`IovaError::Invalid`].
+    /// - If no gap is large enough, [`IovaError::Full`].
+    /// - If the length is 0 or too large, or the alignment is not a power of two,
+    ///   [`IovaError::Invalid`].
     pub fn allocate_aligned(&mut self, length: u64, alignment: u64) -> Result<u64, IovaError> {
         let invalid = IovaError::Invalid { length, alignment };
         let rounded = length
@@ -140,11 +145,11 @@ impl IovaAllocator {
         Ok(iova)
     }
 
-    /// Takes a range out that is used for something else, as a window of interrupts. Both ends lie
-    /// on the granule.
+    /// Removes a range that is used for something else, such as a window of interrupts. Both ends
+    /// lie on the granule.
     ///
     /// # Errors
-    /// [`IovaError::State`] where some of it is not free; nothing has changed then.
+    /// [`IovaError::State`], if a part of the range is not free. Nothing has changed then.
     pub fn reserve(&mut self, range: RangeInclusive<u64>) -> Result<(), IovaError> {
         if !self.is_whole(&range) || !covers(&self.free, &range) {
             return Err(IovaError::State {
@@ -156,10 +161,10 @@ impl IovaAllocator {
         Ok(())
     }
 
-    /// Takes IOVAs back that were handed out or reserved; `length` is rounded up to the granule.
+    /// Frees IOVAs that were allocated or reserved. `length` is rounded up to the granule.
     ///
     /// # Errors
-    /// [`IovaError::State`] where some of them were not handed out; nothing has changed then.
+    /// [`IovaError::State`], if a part of the range is not allocated. Nothing has changed then.
     pub fn free(&mut self, iova: u64, length: u64) -> Result<(), IovaError> {
         let last = length
             .checked_next_multiple_of(self.granule)
@@ -177,12 +182,12 @@ impl IovaAllocator {
         Ok(())
     }
 
-    /// Takes what the usable ranges are now: what they have no more is not handed out from now on,
-    /// nor taken back. They do not grow by it.
+    /// Restricts the allocator to the ranges that are usable now. IOVAs outside of them are neither
+    /// allocated nor freed from now on. The usable ranges never grow.
     pub fn narrow(&mut self, ranges: &IovaRanges) {
         let now = Self::new(ranges, self.granule).usable;
-        self.usable = common(&self.usable, &now);
-        self.free = common(&self.free, &now);
+        self.usable = intersect(&self.usable, &now);
+        self.free = intersect(&self.free, &now);
     }
 
     /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable
@@ -210,7 +215,7 @@ impl IovaAllocator {
     }
 }
 
-/// The last byte of the last whole granule that ends at or before `last`.
+/// Returns the last byte of the last whole granule that ends at or before `last`.
 fn aligned_last(last: u64, granule: u64) -> Option<u64> {
     if last % granule == granule - 1 {
         Some(last)
@@ -219,28 +224,28 @@ fn aligned_last(last: u64, granule: u64) -> Option<u64> {
     }
 }
 
-/// Whether one range of the map holds all of `range`.
+/// Returns whether one range of the map contains all of `range`.
 fn covers(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
     let before = map.range(..=*range.start()).next_back();
     range.start() <= range.end() && before.is_some_and(|(_, last)| last >= range.end())
 }
 
-/// Whether some of `range` is in the map.
+/// Returns whether a part of `range` is in the map.
 fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
     map.range(..=*range.end())
         .next_back()
         .is_some_and(|(_, last)| last >= range.start())
 }
 
-/// What two maps both have.
-fn common(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
+/// Returns the intersection of two maps.
+fn intersect(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
     let pairs = one
         .iter()
         .flat_map(|a| other.iter().map(move |b| (*a.0.max(b.0), *a.1.min(b.1))));
     pairs.filter(|(start, last)| start < last).collect()
 }
 
-/// Takes `start..=last` out of the one range that holds it.
+/// Removes `start..=last` from the one range that contains it.
 fn carve(map: &mut BTreeMap<u64, u64>, start: u64, last: u64) {
     let Some((&first, &end)) = map.range(..=start).next_back() else {
         return;
@@ -254,12 +259,13 @@ fn carve(map: &mut BTreeMap<u64, u64>, start: u64, last: u64) {
     }
 }
 
-/// Puts `start..=last` in, joined with what it touches or overlaps.
+/// Adds `start..=last`, merged with the ranges that it touches or overlaps.
 fn insert(map: &mut BTreeMap<u64, u64>, mut start: u64, mut last: u64) {
     if let Some((&first, &end)) = map.range(..=start).next_back()
         && end >= start.saturating_sub(1)
     {
-        (start, last) = (first, last.max(end));
+        start = first;
+        last = last.max(end);
     }
     while let Some((&first, &end)) = map.range(start..=last.saturating_add(1)).next() {
         map.remove(&first);
@@ -385,20 +391,27 @@ mod tests {
     }
 
     proptest! {
-        /// Against a model of single pages: nothing is handed out twice, nothing outside of the
-        /// ranges, nothing is refused that fits, and all of it comes back.
+        /// Compares the allocator with a model of single pages. No page is allocated twice or
+        /// outside of the ranges. No request that fits is refused, and all pages come back.
         #[test]
         fn allocator_agrees_with_a_model_of_pages(steps in prop::collection::vec(step(), 1..200)) {
             let usable = ranges(&[0x3000..=0x1_2fff, 0x2_0000..=0x2_8fff]);
             let mut iovas = IovaAllocator::new(&usable, PAGE);
             let all = iovas.available();
-            let mut pages: Vec<u64> = usable.ranges.iter().cloned().flat_map(|r| (r.start() / PAGE)..(r.end() + 1) / PAGE).collect();
+            let mut pages: Vec<u64> = Vec::new();
+            for range in &usable.ranges {
+                pages.extend(range.start() / PAGE..(range.end() + 1) / PAGE);
+            }
             let mut taken: Vec<(u64, u64)> = Vec::new();
             for step in steps {
                 match step {
                     Operation::Allocate { pages: count, alignment } => {
-                        let fits = |first: &u64| first.is_multiple_of(1 << alignment) && (*first..first + count).all(|p| pages.contains(&p));
-                        let expected = pages.iter().copied().filter(|first| fits(first)).min();
+                        let expected = pages
+                            .iter()
+                            .copied()
+                            .filter(|first| first.is_multiple_of(1 << alignment))
+                            .filter(|first| (*first..first + count).all(|p| pages.contains(&p)))
+                            .min();
                         let got = iovas.allocate_aligned(count * PAGE, PAGE << alignment).ok();
                         prop_assert_eq!(got, expected.map(|page| page * PAGE));
                         if let Some(iova) = got {

@@ -1,4 +1,4 @@
-//! DMA for userspace drivers: which IOVAs are used for what, and memory that a device shares.
+//! DMA of a driver in user space: its IOVAs, and the memory that it shares with a device.
 
 mod buffer;
 mod iova;

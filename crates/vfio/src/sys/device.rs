@@ -1,4 +1,4 @@
-//! `VFIO_DEVICE_*`: what is asked of a device's open file.
+//! `VFIO_DEVICE_*`: requests to a device's open file.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -6,7 +6,7 @@ use rustix::io::{Errno, Result};
 use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::*;
 
-use super::ioctl::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
+use super::ioctl::{MAX_REPLY, bytes, call, call_slice, call_value, number, size};
 
 const GET_INFO: Opcode = number(7);
 const GET_REGION_INFO: Opcode = number(8);
@@ -21,7 +21,7 @@ const ATTACH_IOMMUFD_PT: Opcode = number(19);
 const DETACH_IOMMUFD_PT: Opcode = number(20);
 const GET_PRECOPY_INFO: Opcode = number(21);
 
-/// `VFIO_DEVICE_GET_INFO`: returns the struct, and the whole answer with its capabilities.
+/// `VFIO_DEVICE_GET_INFO`: returns the struct, and the whole reply with its capabilities.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
     let argsz = size::<vfio_device_info>();
     let mut arg = vfio_device_info {
@@ -30,15 +30,16 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
     };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
-    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
     words[0] = 4 * words.len() as u32;
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
     unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
-    (arg.flags, arg.cap_offset) = (words[1], words[4]);
+    arg.flags = words[1];
+    arg.cap_offset = words[4];
     Ok((arg, bytes(&words)))
 }
 
-/// `VFIO_DEVICE_GET_REGION_INFO`: returns the struct, and the whole answer with its capabilities.
+/// `VFIO_DEVICE_GET_REGION_INFO`: returns the struct, and the whole reply with its capabilities.
 pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region_info, Vec<u8>)> {
     let argsz = size::<vfio_region_info>();
     let mut arg = vfio_region_info {
@@ -48,11 +49,13 @@ pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region
     };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_REGION_INFO, _>(fd, &mut arg) }?;
-    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
-    (words[0], words[2]) = (4 * words.len() as u32, index);
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
+    words[0] = 4 * words.len() as u32;
+    words[2] = index;
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
     unsafe { call_slice::<GET_REGION_INFO, _>(fd, &mut words) }?;
-    (arg.flags, arg.cap_offset) = (words[1], words[3]);
+    arg.flags = words[1];
+    arg.cap_offset = words[3];
     Ok((arg, bytes(&words)))
 }
 
@@ -73,7 +76,7 @@ pub(crate) fn irq_info(fd: BorrowedFd<'_>, index: u32) -> Result<vfio_irq_info> 
     unsafe { call::<GET_IRQ_INFO, _>(fd, &mut arg) }.map(|_| arg)
 }
 
-/// Which interrupts of a device a call is about.
+/// Interrupts of a device that a call changes.
 #[derive(Clone, Copy)]
 pub(crate) struct Irqs {
     pub(crate) index: u32,
@@ -81,15 +84,17 @@ pub(crate) struct Irqs {
     pub(crate) count: u32,
 }
 
-/// What comes with `VFIO_DEVICE_SET_IRQS`, for each of the interrupts.
+/// Data of `VFIO_DEVICE_SET_IRQS` for each of the interrupts.
 pub(crate) enum IrqData<'a> {
     None,
     Bools(&'a [bool]),
     Eventfds(&'a [Option<BorrowedFd<'a>>]),
 }
 
-/// `VFIO_DEVICE_SET_IRQS`; there are as many data as interrupts. Where fewer can be had than are to
-/// be enabled, nothing is done, and the answer is how many that would be; else it is 0.
+/// `VFIO_DEVICE_SET_IRQS`, with data for each interrupt. Returns 0 if that is done.
+///
+/// If fewer interrupts are available than are to be enabled, then nothing is done. The result is
+/// the number that is available.
 pub(crate) fn set_irqs(
     fd: BorrowedFd<'_>,
     irqs: Irqs,
@@ -104,10 +109,10 @@ pub(crate) fn set_irqs(
             bools.iter().map(|on| u8::from(*on)).collect(),
         ),
         IrqData::Eventfds(fds) => {
-            let number = |fd: &Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
+            let numbers = fds.iter().map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
             (
                 VFIO_IRQ_SET_DATA_EVENTFD,
-                fds.iter().flat_map(|fd| number(fd).to_ne_bytes()).collect(),
+                numbers.flat_map(i32::to_ne_bytes).collect(),
             )
         }
     };
@@ -129,7 +134,7 @@ pub(crate) fn set_irqs(
 
 /// A device in `struct vfio_pci_hot_reset_info`.
 pub(crate) struct Dependent {
-    /// A group, or the device's id in the iommufd.
+    /// Number of the group, or id of the device in the iommufd.
     pub(crate) id: u32,
     pub(crate) segment: u16,
     pub(crate) bus: u8,
@@ -144,7 +149,8 @@ pub(crate) fn hot_reset_info(fd: BorrowedFd<'_>) -> Result<(u32, Vec<Dependent>)
         words[0] = 4 * words.len() as u32;
         // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
         let answer = unsafe { call_slice::<GET_PCI_HOT_RESET_INFO, _>(fd, &mut words) };
-        let (flags, count) = (words[1], words[2].min(MAX_ANSWER / 8) as usize);
+        let flags = words[1];
+        let count = words[2].min(MAX_REPLY / 8) as usize;
         match answer {
             Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => {
                 words.resize(HEADER + 2 * count, 0);
@@ -174,7 +180,7 @@ impl Dependent {
     }
 }
 
-/// `VFIO_DEVICE_PCI_HOT_RESET`, with the files of groups as proof, or none.
+/// `VFIO_DEVICE_PCI_HOT_RESET`, with the files of groups as proof, or without.
 pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result<()> {
     let mut words = vec![4 * (3 + groups.len() as u32), 0, groups.len() as u32];
     words.extend(groups.iter().map(|group| group.as_raw_fd() as u32));
@@ -182,7 +188,7 @@ pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result
     unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }.map(|_| ())
 }
 
-/// `VFIO_DEVICE_IOEVENTFD`: with no eventfd, takes away what was set with the same offset, data and
+/// `VFIO_DEVICE_IOEVENTFD`. Without an eventfd, it removes the one with the same offset, data and
 /// width.
 pub(crate) fn ioeventfd(
     fd: BorrowedFd<'_>,
@@ -204,7 +210,7 @@ pub(crate) fn ioeventfd(
     unsafe { call::<IOEVENTFD, _>(fd, &mut arg) }.map(|_| ())
 }
 
-/// `VFIO_MIG_GET_PRECOPY_INFO`, of a migration's data file.
+/// `VFIO_MIG_GET_PRECOPY_INFO`, on the file of a data transfer.
 pub(crate) fn precopy_info(fd: BorrowedFd<'_>) -> Result<vfio_precopy_info> {
     let mut arg = vfio_precopy_info {
         argsz: size::<vfio_precopy_info>(),
@@ -231,12 +237,12 @@ pub(crate) fn bind(
         token_uuid_ptr: token.map_or(0, |token| token.as_ptr() as u64),
         ..Default::default()
     };
-    // SAFETY: the request's struct; the kernel reads the 16 bytes of the token, where there is one.
+    // SAFETY: the request's struct; the kernel reads the 16 bytes of the token, if one is given.
     unsafe { call::<BIND_IOMMUFD, _>(fd, &mut arg) }.map(|_| arg.out_devid)
 }
 
-/// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`: returns the id of what it is attached to, which is the page
-/// table that the kernel made where an address space was given.
+/// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`: returns the id of the attached page table. The kernel makes one
+/// if `pt_id` is an address space.
 pub(crate) fn attach(fd: BorrowedFd<'_>, pt_id: u32, pasid: Option<u32>) -> Result<u32> {
     let mut arg = vfio_device_attach_iommufd_pt {
         argsz: size::<vfio_device_attach_iommufd_pt>(),

@@ -1,4 +1,4 @@
-//! `VFIO_DEVICE_FEATURE`: one request for all that came later, by the number of the feature.
+//! `VFIO_DEVICE_FEATURE`: one request for all later features, by the number of the feature.
 
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -19,8 +19,8 @@ const SET: u32 = VFIO_DEVICE_FEATURE_SET;
 /// `VFIO_DEVICE_FEATURE_ZPCI_ERROR`, which the bindings lack.
 pub(crate) const VFIO_DEVICE_FEATURE_ZPCI_ERROR: u32 = 13;
 
-/// `struct vfio_device_feature`, with what follows it. The header is of 8 bytes, so there is no
-/// gap.
+/// `struct vfio_device_feature` with the struct that follows it. The header has 8 bytes, so there
+/// is no gap.
 #[repr(C)]
 struct Feature<T> {
     argsz: u32,
@@ -28,11 +28,11 @@ struct Feature<T> {
     data: T,
 }
 
-/// Asks for a feature; returns the kernel's answer.
+/// Calls the kernel for a feature, and returns its result.
 ///
 /// # Safety
-/// `T` is the struct that the feature in `flags` has, and each address in it may be used as the
-/// kernel uses it.
+/// - `T` is the struct of the feature in `flags`.
+/// - The kernel may use each address in the struct as this feature does.
 unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Result<i32> {
     let mut arg = Feature {
         argsz: size_of::<Feature<T>>() as u32,
@@ -45,7 +45,7 @@ unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Resu
     answer
 }
 
-/// Asks whether the kernel has a feature for the device (`VFIO_DEVICE_FEATURE_PROBE`).
+/// Checks that the kernel has a feature for the device (`VFIO_DEVICE_FEATURE_PROBE`).
 pub(crate) fn probe(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
     // SAFETY: a probe has no struct.
     unsafe { feature(fd, number | VFIO_DEVICE_FEATURE_PROBE, &mut ()) }.map(|_| ())
@@ -54,7 +54,7 @@ pub(crate) fn probe(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
 /// Sets a feature that has no struct: `…_LOW_POWER_ENTRY`, `…_LOW_POWER_EXIT`, `…_DMA_LOGGING_STOP`
 /// and `…_MIG_PRECOPY_INFOv2`.
 pub(crate) fn set(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
-    // SAFETY: these have no struct; another feature refuses what is too short for its own.
+    // SAFETY: these features have no struct; another one refuses an argument that is too short.
     unsafe { feature(fd, number | SET, &mut ()) }.map(|_| ())
 }
 
@@ -116,11 +116,11 @@ pub(crate) fn set_migration_state(
     };
     // SAFETY: the feature's struct; no addresses.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | SET, &mut data) }?;
-    // SAFETY: where it is a descriptor, the kernel has made it for this call.
+    // SAFETY: if the number is a descriptor, then the kernel made it for this call.
     Ok((data.data_fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(data.data_fd) }))
 }
 
-/// `…_MIG_DATA_SIZE`: returns bytes.
+/// `…_MIG_DATA_SIZE`: returns a number of bytes.
 pub(crate) fn migration_data_size(fd: BorrowedFd<'_>) -> Result<u64> {
     let mut data = vfio_device_feature_mig_data_size::default();
     // SAFETY: the feature's struct; no addresses.
@@ -148,9 +148,10 @@ pub(crate) fn dma_logging_start(
 /// `…_DMA_LOGGING_REPORT`: sets bits.
 ///
 /// # Safety
-/// The bitmap begins on a page, is whole pages long, and has a bit for each `page_size` bytes of
-/// the range. The kernel may write to all of its pages, also past the range's last bit, where the
-/// device logs by larger pages.
+/// - The bitmap begins on a page, and is whole pages long.
+/// - The bitmap has a bit for each `page_size` bytes of the range.
+/// - The kernel may write to all pages of the bitmap, also behind the range's last bit: a device
+///   may log by larger pages.
 pub(crate) unsafe fn dma_logging_report(
     fd: BorrowedFd<'_>,
     range: DirtyRange,
@@ -198,7 +199,7 @@ pub(crate) fn dma_buf(
     };
     // SAFETY: the feature's struct with one element; no addresses.
     let fd = unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF | GET, &mut data) }?;
-    // SAFETY: the kernel has just made this descriptor for this call.
+    // SAFETY: the kernel made this descriptor for this call.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -209,8 +210,8 @@ struct ZpciErr {
     data: u64,
 }
 
-/// Length in bytes of the struct that `…_ZPCI_ERROR` writes. The kernel is not told how long the
-/// buffer is, so only the kernel's own capability makes such a length.
+/// Length in bytes of the struct that `…_ZPCI_ERROR` writes. The kernel does not learn the length
+/// of the buffer, so only the kernel's own capability yields such a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ZpciErrorLength(u32);
 
@@ -218,15 +219,15 @@ impl ZpciErrorLength {
     /// Offset of `ccdf_err_length` in `struct vfio_device_info_cap_zpci_base`, behind the header.
     const OFFSET: usize = 28;
 
-    /// Version of the capability that has the field first.
+    /// First version of the capability that has the field.
     const VERSION: u16 = 3;
 
-    /// Longest length that is believed; Linux 7.3 has 32 bytes.
+    /// Largest length that is accepted; Linux 7.3 has 32 bytes.
     const MAX: u32 = 4096;
 
     /// Reads the length from `VFIO_DEVICE_INFO_CAP_ZPCI_BASE`.
     ///
-    /// Kernels before 7.3 give none. A length out of range counts as none: the device works
+    /// `None` before Linux 7.3. A length out of range counts as `None` too, and the device works
     /// without.
     pub(crate) fn from_base(
         capability: &Capability<'_>,
@@ -251,9 +252,9 @@ pub(crate) fn zpci_error(fd: BorrowedFd<'_>, length: ZpciErrorLength) -> Result<
     let mut data = ZpciErr {
         data: buffer.as_mut_ptr() as u64,
     };
-    // SAFETY: the feature's struct; the kernel writes as many bytes to the buffer as its capability
-    // says, which is how long the buffer is. The buffer is alive, and used by nothing else, until
-    // the call returns.
+    // SAFETY: the feature's struct; the kernel writes as many bytes as its capability reported,
+    // which is the length of the buffer. The buffer lives, and is not used otherwise, until the
+    // call returns.
     unsafe { feature(fd, VFIO_DEVICE_FEATURE_ZPCI_ERROR | GET, &mut data) }?;
     Ok(buffer)
 }
@@ -262,7 +263,7 @@ pub(crate) fn zpci_error(fd: BorrowedFd<'_>, length: ZpciErrorLength) -> Result<
 mod tests {
     use super::*;
 
-    /// `VFIO_DEVICE_INFO_CAP_ZPCI_BASE` behind its header, with this length of an error at the end.
+    /// Returns `VFIO_DEVICE_INFO_CAP_ZPCI_BASE` behind its header, with this length at the end.
     fn base(length: u32) -> Vec<u8> {
         let words = [0, 0, 0, 0, 0, 0, 0xfe11, length];
         words

@@ -1,4 +1,4 @@
-//! `VFIO_GROUP_*`: what is asked of an IOMMU group's open file.
+//! `VFIO_GROUP_*`: requests to an IOMMU group's open file.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -34,6 +34,6 @@ pub(crate) fn set_container(fd: BorrowedFd<'_>, container: BorrowedFd<'_>) -> Re
 pub(crate) fn device(fd: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     // SAFETY: the request reads a string that ends with a zero, and does not keep it.
     let device = unsafe { call_value::<GET_DEVICE_FD>(fd, name.as_ptr() as usize) }?;
-    // SAFETY: the kernel has just opened it for nobody else.
+    // SAFETY: the kernel made this descriptor for this call.
     Ok(unsafe { OwnedFd::from_raw_fd(device) })
 }

@@ -6,19 +6,19 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 
-/// Answers are not longer than this, whatever the kernel says.
-pub(super) const MAX_ANSWER: u32 = 1 << 20;
+/// Longest reply that is read, whatever length the kernel reports.
+pub(super) const MAX_REPLY: u32 = 1 << 20;
 
-/// A request of VFIO by its number: `_IO(VFIO_TYPE, VFIO_BASE + n)`.
+/// Returns the request `_IO(VFIO_TYPE, VFIO_BASE + n)`.
 pub(super) const fn number(n: u8) -> Opcode {
     opcode::none(b';', 100 + n)
 }
 
-/// An ioctl whose argument is an address; the kernel's positive answer is its output.
+/// An ioctl whose argument is an address. Its output is the kernel's result, which is not negative.
 struct Request<const OPCODE: Opcode>(*mut c_void);
 
-// SAFETY: the request takes an address, of which `call` and `call_slice` say what it leads to, and
-// returns a number.
+// SAFETY: the request takes an address, whose target `call` and `call_slice` define, and returns a
+// number.
 unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
     type Output = IoctlOutput;
     const IS_MUTATING: bool = true;
@@ -36,33 +36,37 @@ unsafe impl<const OPCODE: Opcode> Ioctl for Request<OPCODE> {
     }
 }
 
-/// Asks the kernel, and returns its answer, which is 0 for most requests.
+/// Calls the kernel with a struct, and returns its result, which is 0 for most requests.
 ///
 /// # Safety
-/// `T` is the struct of the request `OPCODE`, its first field says how large it is where it has
-/// one, and each address in it may be used as the kernel uses it for this request.
+/// - `T` is the struct of the request `OPCODE`.
+/// - If the struct starts with a size, then that is the size of `T`.
+/// - The kernel may use each address in the struct as this request does.
 pub(super) unsafe fn call<const OPCODE: Opcode, T>(
     fd: BorrowedFd<'_>,
     arg: &mut T,
 ) -> Result<IoctlOutput> {
-    // SAFETY: as this function's own contract; the struct is borrowed for the call.
+    // SAFETY: by this function's contract; the struct is borrowed for the call.
     unsafe { ioctl(fd, Request::<OPCODE>(std::ptr::from_mut(arg).cast())) }
 }
 
-/// As [`call`], for a struct that ends in an array of no fixed length: it is laid out in a slice of
-/// words.
+/// Calls the kernel with a struct that ends in an array, laid out in a slice of words. Returns the
+/// kernel's result.
 ///
 /// # Safety
-/// As for [`call`]; the size in the first field is at most the slice's.
+/// - The slice has the layout of the struct of the request `OPCODE`.
+/// - The size in its first field is at most that of the slice.
+/// - The kernel may use each address in the struct as this request does.
 pub(super) unsafe fn call_slice<const OPCODE: Opcode, T>(
     fd: BorrowedFd<'_>,
     arg: &mut [T],
 ) -> Result<IoctlOutput> {
-    // SAFETY: as this function's own contract; the slice is borrowed for the call.
+    // SAFETY: by this function's contract; the slice is borrowed for the call.
     unsafe { ioctl(fd, Request::<OPCODE>(arg.as_mut_ptr().cast())) }
 }
 
-/// Asks the kernel with a number for an argument, or none (0).
+/// Calls the kernel with a number as argument; 0 if the request has none. Returns the kernel's
+/// result.
 ///
 /// # Safety
 /// The request takes a number, not an address.
@@ -70,7 +74,7 @@ pub(super) unsafe fn call_value<const OPCODE: Opcode>(
     fd: BorrowedFd<'_>,
     value: usize,
 ) -> Result<IoctlOutput> {
-    // SAFETY: as this function's own contract.
+    // SAFETY: by this function's contract.
     unsafe {
         ioctl(
             fd,
@@ -79,12 +83,12 @@ pub(super) unsafe fn call_value<const OPCODE: Opcode>(
     }
 }
 
-/// The size of a struct, as its first field has it.
+/// Returns the size of a struct, as its first field holds it.
 pub(super) const fn size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// The bytes of an answer that is laid out in words.
+/// Returns the bytes of a reply that is laid out in words.
 pub(super) fn bytes(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

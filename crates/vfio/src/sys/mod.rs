@@ -1,5 +1,5 @@
-//! The system calls of VFIO: request numbers and one function each, which fills in the kernel's
-//! struct. What the calls mean is written where they are offered.
+//! The system calls of VFIO: request numbers, and one function for each request. The callers
+//! document the meaning.
 #![allow(unsafe_code)]
 
 pub(crate) mod device;

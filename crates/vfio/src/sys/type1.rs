@@ -1,4 +1,4 @@
-//! `/dev/vfio/vfio`, and `VFIO_IOMMU_*`, what is asked of it once it has a type1 IOMMU.
+//! Requests to `/dev/vfio/vfio`, and `VFIO_IOMMU_*` once a type1 IOMMU is set.
 
 use std::os::fd::BorrowedFd;
 
@@ -7,7 +7,7 @@ use rustix::io::Result;
 use rustix::ioctl::Opcode;
 use vfio_bindings::bindings::vfio::*;
 
-use super::ioctl::{MAX_ANSWER, bytes, call, call_slice, call_value, number, size};
+use super::ioctl::{MAX_REPLY, bytes, call, call_slice, call_value, number, size};
 
 const GET_API_VERSION: Opcode = number(0);
 const CHECK_EXTENSION: Opcode = number(1);
@@ -49,7 +49,7 @@ pub(crate) fn set_iommu(fd: BorrowedFd<'_>, kind: u32) -> Result<()> {
     unsafe { call_value::<SET_IOMMU>(fd, kind as usize) }.map(|_| ())
 }
 
-/// `VFIO_IOMMU_GET_INFO`: returns the struct, and the whole answer with the capabilities behind it.
+/// `VFIO_IOMMU_GET_INFO`: returns the struct, and the whole reply with its capabilities.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>)> {
     let argsz = size::<vfio_iommu_type1_info>();
     let mut arg = vfio_iommu_type1_info {
@@ -58,7 +58,7 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>
     };
     // SAFETY: the request's struct; no addresses.
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
-    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_ANSWER) / 4) as usize];
+    let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
     words[0] = 4 * words.len() as u32;
     // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
     unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
@@ -69,8 +69,7 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>
 /// `VFIO_IOMMU_MAP_DMA`.
 ///
 /// # Safety
-/// A device may read and write the memory, as `access` says, until the IOVA is unmapped: see
-/// [`crate::container::Dma::map`].
+/// The contract of [`crate::container::Dma::map`].
 pub(crate) unsafe fn map(
     fd: BorrowedFd<'_>,
     vaddr: u64,
@@ -95,7 +94,7 @@ pub(crate) unsafe fn map(
     unsafe { call::<MAP_DMA, _>(fd, &mut arg) }.map(|_| ())
 }
 
-/// `VFIO_IOMMU_UNMAP_DMA`: returns how many bytes were unmapped.
+/// `VFIO_IOMMU_UNMAP_DMA`: returns the number of bytes unmapped.
 pub(crate) fn unmap(fd: BorrowedFd<'_>, iova: u64, length: u64) -> Result<u64> {
     unmap_with(fd, 0, iova, length, vfio_bitmap::default())
 }
@@ -128,17 +127,16 @@ fn unmap_with(
     length: u64,
     bitmap: vfio_bitmap,
 ) -> Result<u64> {
-    let (argsz, size) = (size::<Unmap>(), length);
     let fixed = vfio_iommu_type1_dma_unmap {
-        argsz,
+        argsz: size::<Unmap>(),
         flags,
         iova,
-        size,
+        size: length,
         ..Default::default()
     };
     let mut arg = Unmap { fixed, bitmap };
-    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap,
-    // which is a borrowed slice, and only where the flag for it is set.
+    // SAFETY: the request's struct. The kernel writes at most `bitmap.size` bytes to the bitmap, a
+    // borrowed slice, and only if the flag for it is set.
     unsafe { call::<UNMAP_DMA, _>(fd, &mut arg) }.map(|_| arg.fixed.size)
 }
 
@@ -166,10 +164,9 @@ pub(crate) fn dirty_bitmap(
     range: DirtyRange,
     bitmap: &mut [u64],
 ) -> Result<()> {
-    let (argsz, flags) = (size::<Dirty>(), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
     let fixed = vfio_iommu_type1_dirty_bitmap {
-        argsz,
-        flags,
+        argsz: size::<Dirty>(),
+        flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
         ..Default::default()
     };
     let range = vfio_iommu_type1_dirty_bitmap_get {
@@ -178,7 +175,7 @@ pub(crate) fn dirty_bitmap(
         bitmap: raw(range.page_size, bitmap),
     };
     let mut arg = Dirty { fixed, range };
-    // SAFETY: the request's struct; the kernel writes at most `bitmap.size` bytes to the bitmap, a
+    // SAFETY: the request's struct. The kernel writes at most `bitmap.size` bytes to the bitmap, a
     // borrowed slice.
     unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }.map(|_| ())
 }

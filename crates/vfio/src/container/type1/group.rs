@@ -48,12 +48,11 @@ impl Group {
             },
         })?;
         let group = Self { fd, number };
-        let not = |e: Errno| Error::NotVfio {
+        group.status().map_err(|e| Error::NotVfio {
             path,
             expected: "group",
             source: e.into(),
-        };
-        group.status().map(|_| ()).map_err(not)?;
+        })?;
         Ok(group)
     }
 

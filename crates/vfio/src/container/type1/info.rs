@@ -172,7 +172,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_reply_is_parsed_without_panic(first: u32, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_reply_is_parsed_without_panic(
+            first: u32, bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             let _ = Type1Info::parse(&raw(first), &bytes);
         }
     }
