@@ -1,12 +1,14 @@
 //! What is said of a domain, with the lines of the document that it is about.
 
-use crate::document::Document;
-use crate::message::say;
-use crate::terminal;
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use passthru_domain::{Error, Note};
 use serde_json::{Value, json};
-use std::ops::Range;
+
+use crate::document::Document;
+use crate::message::say;
+use crate::terminal;
 
 /// Messages that are shown to people.
 const MOST_SHOWN: usize = 100;

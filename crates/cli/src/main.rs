@@ -19,12 +19,13 @@ mod signals;
 mod terminal;
 mod user;
 
-use clap::{Args, CommandFactory, Parser};
-use exit::Code;
-use message::say;
 use std::io::ErrorKind;
 use std::panic;
 use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser};
+use exit::Code;
+use message::say;
 
 /// Hands a host's PCI devices to virtual machines, through Linux iommufd.
 #[derive(Parser)]

@@ -1,13 +1,14 @@
 //! The one way to standard error: a writer that cannot fail, and that nobody waits for while a
 //! guest runs.
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -209,10 +210,12 @@ impl Write for LogLine {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::fs::{Mode, OFlags};
     use std::io::Read;
     use std::os::unix::net::UnixStream;
+
+    use rustix::fs::{Mode, OFlags};
+
+    use super::*;
 
     #[test]
     fn full_disk_and_dead_reader_lose_the_message() {

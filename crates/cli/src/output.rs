@@ -1,8 +1,9 @@
 //! Writing to standard output.
 
+use std::io::{self, Write};
+
 use crate::error::Error;
 use crate::exit::Code;
-use std::io::{self, Write};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]

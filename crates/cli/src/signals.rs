@@ -1,15 +1,18 @@
 //! Signals that ask for the end: until the host changes they end the process, then they are waited
 //! for as bytes on a pipe, so that no step is torn in the middle.
 
-use crate::error::Error;
-use crate::exit::Code;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::{flag, low_level::pipe};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::low_level::pipe;
+
+use crate::error::Error;
+use crate::exit::Code;
 
 /// Ctrl-C, `kill`, and a terminal that was closed.
 pub(crate) struct Signals {

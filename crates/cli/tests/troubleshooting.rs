@@ -1,15 +1,15 @@
 //! docs/troubleshooting.md quotes messages as they are printed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::{fs, io};
+
 use passthru_domain::{Arch, Domain};
 use passthru_guest::{Error as GuestError, FolderError, ImageError, RecordError};
 use passthru_host::{BlindSpot, Companion, Error as HostError, Owner, Usage};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, ProbeError};
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::Path;
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 

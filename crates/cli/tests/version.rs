@@ -9,6 +9,7 @@ mod build;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
 use tempfile::TempDir;
 
 #[track_caller]

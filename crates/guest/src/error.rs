@@ -1,14 +1,14 @@
 //! Errors of the start and the end of a guest.
 
-use crate::run::folder::FolderError;
-use crate::start::images;
-use crate::start::record;
-use crate::start::user;
-use passthru_host::Identity;
-use passthru_pci::Address;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+
+use passthru_host::Identity;
+use passthru_pci::Address;
+
+use crate::run::folder::FolderError;
+use crate::start::{images, record, user};
 
 /// Error of the start or the end of a guest.
 #[derive(Debug, thiserror::Error)]

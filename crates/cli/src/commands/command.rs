@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::run as run_guest;
-use super::{bind, completions, convert, forget, format, list, man, unbind, validate};
+use super::{
+    bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
+};
 use crate::error::Error;
 
 /// Command of this program, with its arguments.

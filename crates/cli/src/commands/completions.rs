@@ -1,8 +1,9 @@
 //! `passthru completions`.
 
+use clap_complete::Shell;
+
 use crate::error::Error;
 use crate::output;
-use clap_complete::Shell;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,13 +1,14 @@
 //! `passthru convert`: a domain's QEMU command line, on any machine and with nothing but the XML.
 
+use std::path::PathBuf;
+
+use passthru_domain::{Arch, Backend};
+use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Style, command_line};
+
 use crate::commands::backend_argument::backend;
 use crate::error::Error;
 use crate::exit::Code;
-use crate::input;
-use crate::output;
-use passthru_domain::{Arch, Backend};
-use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Style, command_line};
-use std::path::PathBuf;
+use crate::{input, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,10 +1,12 @@
 //! `passthru forget`: the record of a guest is dropped.
 
-use crate::error::Error;
-use crate::output::print;
+use std::path::Path;
+
 use passthru_guest::{Forgotten, RECORD_DIR, RUN_DIR, Records, forget};
 use passthru_host::Host;
-use std::path::Path;
+
+use crate::error::Error;
+use crate::output::print;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {

@@ -1,11 +1,12 @@
 //! `passthru format`: a domain's XML with all that it leaves out filled in.
 
-use crate::error::Error;
-use crate::input;
-use crate::output;
+use std::path::PathBuf;
+
 use passthru_domain::Arch;
 use passthru_qemu::Capabilities;
-use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::{input, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,9 +1,10 @@
 //! `passthru man`: the manual pages, made from the definitions of the commands.
 
-use crate::error::Error;
-use crate::exit::Code;
 use std::path::PathBuf;
 use std::{fs, io};
+
+use crate::error::Error;
+use crate::exit::Code;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,20 +1,19 @@
 //! `passthru validate`: all that is wrong with a domain, and what may surprise.
 
-use crate::config::Config;
-use crate::diagnostics;
-use crate::document::Document;
-use crate::emulator;
-use crate::error::Error;
-use crate::exit::Code;
-use crate::input;
-use crate::output;
-use crate::user::choose_user;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use passthru_domain::{Arch, Domain, Errors, Examination, ParsedDomain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
 use serde_json::json;
-use std::path::PathBuf;
-use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::document::Document;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::user::choose_user;
+use crate::{diagnostics, emulator, input, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

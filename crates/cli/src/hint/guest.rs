@@ -1,8 +1,10 @@
 //! Hints for errors of guests.
 
-use super::host::host_hint;
-use passthru_guest::{Error as GuestError, FileTooLarge, FolderError, RecordError, RefusedLink};
 use std::io::ErrorKind;
+
+use passthru_guest::{Error as GuestError, FileTooLarge, FolderError, RecordError, RefusedLink};
+
+use super::host::host_hint;
 
 /// Returns the hint for an error of a guest.
 pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
@@ -131,8 +133,9 @@ fn folder_hint(error: &FolderError) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::path::PathBuf;
+
+    use super::*;
 
     #[test]
     fn hint_to_kill_names_only_a_process_that_is_the_vmm() {

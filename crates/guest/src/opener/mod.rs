@@ -13,6 +13,8 @@ mod opener;
 mod own_folder;
 mod socket;
 #[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
 mod tests;
 mod walk;
 

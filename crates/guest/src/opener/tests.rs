@@ -2,23 +2,18 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{CWD, RenameFlags};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::mode::OpenMode;
 use super::opener::Opener;
-use super::socket::try_connect;
 use super::walk::{RefusedLink, Target, Walk};
-use crate::run::leftovers::Leftovers;
 use crate::start::user::{User, UserOrigin};
 
 /// A root folder with /home/alice, which others can write to, and /home/bob, which has a disk.
@@ -369,48 +364,4 @@ fn hard_link_to_a_file_of_others_is_refused() {
         panic!("the disk is there")
     };
     assert!(object.refuse_hard_link().is_ok());
-}
-
-/// Makes a listener that accepts nothing and has no room for another connection.
-fn crowded(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
-    let flags = SocketFlags::CLOEXEC;
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
-    rustix::net::listen(&socket, 0).unwrap();
-    let mut streams = Vec::new();
-    while let Ok(stream) = try_connect(path) {
-        streams.push(stream);
-    }
-    (socket, streams)
-}
-
-/// Does something that must end soon.
-fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || sender.send(work()));
-    receiver.recv_timeout(Duration::from_secs(5)).unwrap()
-}
-
-#[test]
-fn listener_that_does_not_accept_is_not_waited_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let path: PathBuf = folder.path().join("socket");
-    let _listener = crowded(&path);
-    let connected = path.clone();
-    let error =
-        soon(move || Opener::new(&User::choose(None).unwrap()).connect(&connected)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "its listener does not accept connections"
-    );
-    let replaced = path.clone();
-    let user = User::choose(None).unwrap();
-    soon(move || {
-        Leftovers::default()
-            .listen(&replaced, &Opener::new(&user))
-            .map(drop)
-    })
-    .unwrap_err();
-    assert!(path.exists());
 }

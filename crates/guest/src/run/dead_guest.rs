@@ -1,8 +1,7 @@
 //! Guests whose manager has died.
 
-use std::fmt;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use passthru_host::Host;
 use serde::Serialize;

@@ -1,32 +1,36 @@
-//! The end of a guest's record.
+//! Removal of a guest's record.
+
+use std::path::Path;
+
+use passthru_host::Host;
+use passthru_pci::Address;
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::run::folder::GuestFolder;
 use crate::start::record::{Error as RecordError, Records};
-use passthru_host::Host;
-use passthru_pci::Address;
-use serde::Serialize;
-use std::path::Path;
 
-/// Facts that a guest's record held.
+/// Facts of a record that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
     /// Name of the guest.
     pub name: String,
-    /// User id that is free again.
+    /// User id of the guest, which is free again.
     pub uid: Option<u32>,
-    /// Addresses of its devices.
+    /// Addresses of the guest's devices.
     pub devices: Vec<Address>,
-    /// File of its firmware variables. It is not removed.
+    /// Path of the file of firmware variables, which is not removed.
     pub nvram: Option<String>,
-    /// Reason for which the record could not be read.
+    /// Reason for which the record could not be read, if it could not.
     pub unreadable: Option<String>,
 }
 
-/// Removes the record of a guest that does not live, and its folder below `run`.
+/// Removes the record of a guest that does not live, and the guest's folder below `run`.
 ///
 /// # Errors
-/// [`RecordError::Unknown`]; a guest that runs, or whose VMM may live.
+/// - If the guest has no record, then [`RecordError::Unknown`].
+/// - If the guest runs or its VMM may live, then [`Error::Folder`].
+/// - If the record cannot be removed, then [`Error::Record`].
 pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<Forgotten, Error> {
     let known = records.names()?;
     if !known.iter().any(|other| other == name) {
@@ -64,9 +68,10 @@ mod tests {
     const UID: u32 = 2_100_012_345;
 
     #[test]
-    fn record_goes_unless_the_guest_lives() {
+    fn record_is_removed_unless_the_guest_lives() {
         let folder = tempfile::tempdir().unwrap();
-        let (run, host) = (folder.path().join("run"), Host::new());
+        let run = folder.path().join("run");
+        let host = Host::new();
         let records = Records::new(folder.path().join("guests"));
         let error = forget("vm", &records, &run, &host).unwrap_err();
         assert!(
@@ -89,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_record_is_forgotten_and_said() {
+    fn damaged_record_is_removed_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let records = Records::new(folder.path().join("guests"));
         drop(records.lock().unwrap());

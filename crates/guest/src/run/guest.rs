@@ -1,31 +1,32 @@
-//! A guest that runs: its VMM, its monitor, its end.
+//! A guest that runs.
 
-use crate::error::Error;
-use crate::plan::memlock::Memlock;
-use crate::run::folder::GuestFolder;
-use crate::run::leftovers::Leftovers;
-use crate::run::machine::Machine;
-use passthru_domain::Domain;
-use passthru_domain::lifecycle::LifecycleAction;
-use passthru_host::Assignment;
-use passthru_qemu::monitor::Command;
-use serde_json::Value;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitStatus};
 use std::time::Instant;
 
-/// Events that are dealt with before something else has its turn.
-const EVENTS_AT_ONCE: usize = 64;
+use passthru_domain::Domain;
+use passthru_domain::lifecycle::LifecycleAction;
+use passthru_host::Assignment;
+use passthru_qemu::monitor::Command;
+use serde_json::Value;
 
-/// A guest with its VMM. Dropped, the VMM is told to quit, waited for, and killed only if it does
-/// not end within a minute; then the devices are given back.
-///
-/// The order of the fields is the order of the end: first what has a device open, then the devices,
-/// then the folder with the lock.
+use crate::error::Error;
+use crate::plan::memlock::Memlock;
+use crate::run::folder::GuestFolder;
+use crate::run::leftovers::Leftovers;
+use crate::run::machine::Machine;
+
+/// Number of events to handle in one call, so that the caller gets its turn.
+const MAX_EVENTS: usize = 64;
+
+/// A guest with its VMM. A drop tells the VMM to quit and waits for its end, kills the VMM if it
+/// does not end within a minute, and gives the devices back.
 #[derive(Debug)]
 pub struct Guest {
+    // Rust drops the fields in this order, which is the order of the end: the VMM, which has the
+    // devices open, then the devices, then the folder with the lock.
     pub(crate) name: String,
     pub(crate) machine: Machine,
     pub(crate) assignment: Assignment,
@@ -37,25 +38,25 @@ pub struct Guest {
     pub(crate) memlock: Memlock,
 }
 
-/// What happens at events of the guest's life.
+/// Actions at events of the guest's life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifecycle {
     on_poweroff: LifecycleAction,
     on_reboot: LifecycleAction,
-    /// Whether it was said that a VMM stays after its guest's end.
-    has_said: bool,
+    /// Whether the log already has the message that the VMM stays.
+    has_warned: bool,
 }
 
-/// How a guest ended.
+/// The end of a guest.
 #[derive(Debug)]
 pub struct Ended {
-    /// The VMM's exit status; nothing where the system did not say.
+    /// Exit status of the VMM, if it is known.
     pub status: Option<ExitStatus>,
-    /// What the VMM said on standard error.
+    /// Last lines that the VMM wrote to standard error.
     pub messages: String,
-    /// What the user can do where the VMM ended for a reason that is known.
+    /// Action that may help, if the VMM ended for a known reason.
     pub hint: Option<String>,
-    /// Devices that could not be given back, each with the reason.
+    /// Errors of the devices that could not be given back.
     pub not_restored: Vec<passthru_host::Error>,
 }
 
@@ -65,12 +66,12 @@ impl Guest {
         &self.name
     }
 
-    /// Returns the VMM's process.
+    /// Returns the number of the VMM's process.
     pub fn pid(&self) -> u32 {
         self.machine.pid()
     }
 
-    /// Returns the user that the VMM runs as.
+    /// Returns the number of the user that the VMM runs as.
     pub fn uid(&self) -> u32 {
         self.uid
     }
@@ -81,84 +82,83 @@ impl Guest {
         self.console.as_deref()
     }
 
-    /// Returns the monitor's descriptor, readable when [`Guest::handle_events`] has something to
-    /// do.
+    /// Returns the monitor's descriptor. If it is readable, call [`Guest::handle_events`].
     pub fn monitor_fd(&self) -> BorrowedFd<'_> {
         self.machine.monitor().as_fd()
     }
 
-    /// Whether [`Guest::handle_events`] has something to do once the monitor's descriptor is
-    /// writable.
+    /// Returns whether to call [`Guest::handle_events`] when the monitor's descriptor is writable.
     pub fn wants_to_send(&self) -> bool {
         self.machine.monitor().wants_to_send()
     }
 
-    /// Returns when [`Guest::handle_events`] is to be called though nothing has happened: the time
-    /// for an answer is over.
+    /// Returns the time at which to call [`Guest::handle_events`] without an event: the time limit
+    /// of an answer.
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.monitor().deadline()
     }
 
-    /// Returns what the VMM writes to its standard output, once.
+    /// Returns the VMM's standard output, if it is a pipe. Later calls return `None`.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.machine.vmm().take_stdout()
     }
 
-    /// Lets the guest go on: after the start, where it waits (`cont`). `interrupted` is asked
-    /// meanwhile.
+    /// Lets the guest run (`cont`), which waits after its start. Calls `interrupted` while it waits
+    /// for the VMM's answer.
     ///
     /// # Errors
-    /// If the VMM refuses or does not answer in time, then [`Error::Monitor`]; if the wait is
-    /// interrupted, then [`Error::Interrupted`].
+    /// - If the VMM refuses or does not answer in time, then [`Error::Monitor`].
+    /// - If `interrupted` returns true, then [`Error::Interrupted`].
     pub fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
         self.machine.resume(interrupted)
     }
 
-    /// Asks the guest to power off, as by its button (`system_powerdown`), without waiting. It may
-    /// take its time, or not listen. When it does, that is the end, whatever `<on_poweroff>` says.
+    /// Asks the guest to power off, as its power button does (`system_powerdown`). Does not wait: the
+    /// guest may take long, or ignore this. From now on a power-off or reboot ends the VMM, whatever
+    /// `<on_poweroff>` and `<on_reboot>` say.
     ///
     /// # Errors
-    /// If the monitor cannot be used any more, then [`Error::Monitor`].
+    /// If the monitor cannot be used, then [`Error::Monitor`].
     pub fn power_down(&mut self) -> Result<(), Error> {
         self.lifecycle.on_poweroff = LifecycleAction::Destroy;
         self.lifecycle.on_reboot = LifecycleAction::Destroy;
         self.machine.ask(&Command::SystemPowerdown)
     }
 
-    /// Tells the VMM to end now (`quit`), without waiting: as if the guest's power was cut, but
-    /// with all that it wrote to disks in the images.
+    /// Tells the VMM to end now (`quit`), and does not wait. For the guest this is a power cut. Data
+    /// that the guest wrote to its disks gets into the images.
     ///
     /// # Errors
-    /// If the monitor cannot be used any more, then [`Error::Monitor`].
+    /// If the monitor cannot be used, then [`Error::Monitor`].
     pub fn quit(&mut self) -> Result<(), Error> {
         self.machine.ask(&Command::Quit)
     }
 
-    /// Tells the VMM to end now by SIGTERM, where its monitor does not do: to the same effect.
+    /// Sends SIGTERM to the VMM, which has the effect of [`Guest::quit`] without the monitor.
     pub fn terminate(&mut self) {
         self.machine.vmm().terminate();
     }
 
-    /// Kills the VMM. What it holds of disks is lost.
+    /// Kills the VMM. Data that it has not written to the images is lost.
     pub fn kill(&mut self) {
         self.machine.vmm().kill();
     }
 
-    /// Whether there is something for [`Guest::handle_events`] that was read already, and so does
-    /// not make the descriptor readable.
+    /// Returns whether to call [`Guest::handle_events`] now: events are buffered, and so do not make
+    /// the monitor's descriptor readable.
     pub fn has_events(&self) -> bool {
         self.machine.monitor().has_buffered()
     }
 
-    /// Sends and reads what goes at once, and deals with what the VMM reported, some of it: the
-    /// guest's power-off and reboot, by `<on_poweroff>` and `<on_reboot>`. Returns whether the VMM
-    /// was told to end.
+    /// Sends and reads without waiting, and handles up to 64 events. At a power-off or reboot of the
+    /// guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns whether it told the VMM to
+    /// end.
     ///
     /// # Errors
-    /// If the monitor has been closed or cannot be used any more, then [`Error::Monitor`].
+    /// If the monitor is closed or cannot be used, then [`Error::Monitor`].
     pub fn handle_events(&mut self) -> Result<bool, Error> {
         let advanced = self.machine.advance();
-        for _ in 0..EVENTS_AT_ONCE {
+        for _ in 0..MAX_EVENTS {
             let Some(event) = self.machine.take_event() else {
                 break;
             };
@@ -170,22 +170,22 @@ impl Guest {
         advanced.map(|()| false).map_err(Error::Monitor)
     }
 
-    /// Ends the VMM in order, as a drop does, and gives the devices back.
+    /// Ends the VMM as a drop does, and gives the devices back.
     pub fn end(mut self) -> Ended {
         self.machine.end();
         self.finish()
     }
 
-    /// Waits for the end of the VMM and gives the devices back.
+    /// Waits until the VMM has ended, and gives the devices back.
     pub fn finish(self) -> Ended {
         self.finish_after(Machine::finish)
     }
 
-    /// Gives the devices back after a wait for the end of the VMM.
+    /// Gives the devices back after `wait`, which waits until the VMM has ended.
     fn finish_after(mut self, wait: fn(&mut Machine) -> (io::Result<ExitStatus>, String)) -> Ended {
-        // If this panics, the fields are dropped in their order: the VMM first.
+        // If this panics, Rust drops the fields in their order: the VMM first.
         let (status, messages) = wait(&mut self.machine);
-        // Declared last, so dropped first: the VMM.
+        // If a later line panics, Rust drops the last name first: the VMM.
         let Self {
             memlock,
             folder,
@@ -207,14 +207,14 @@ impl Guest {
         }
     }
 
-    /// Returns whether the VMM was told to end.
+    /// Handles a `SHUTDOWN` event. Returns whether it told the VMM to end.
     fn shut_down(&mut self, data: &Value) -> Result<bool, Error> {
         let by = data
             .get("reason")
             .and_then(Value::as_str)
             .unwrap_or_default();
         if by.starts_with("host-") {
-            // The VMM ends by itself: it was told to, or got a signal.
+            // The VMM ends: it was told to quit or got a signal.
             return Ok(false);
         }
         let action = if by == "guest-reset" {
@@ -229,7 +229,7 @@ impl Guest {
                 self.machine.ask(&Command::Cont).map(|()| false)
             }
             LifecycleAction::Preserve => {
-                if !std::mem::replace(&mut self.lifecycle.has_said, true) {
+                if !std::mem::replace(&mut self.lifecycle.has_warned, true) {
                     tracing::warn!("the guest has powered off; its VMM stays (on_poweroff)");
                 }
                 Ok(false)
@@ -250,22 +250,24 @@ impl Lifecycle {
         Self {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
-            has_said: false,
+            has_warned: false,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::run::machine::tests::machine;
-    use passthru_host::{Host, Request};
     use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+    use passthru_host::{Host, Request};
+
+    use super::*;
+    use crate::run::machine::tests::machine;
+
     const NIC: &str = "0000:01:00.0";
-    /// A VMM that notes at its end whether its device is still claimed and its folder is there.
-    const LOOKING: &str = "echo ready >> \"$0\"; cd \"${0%/*}\"
+    /// Script of a VMM that notes at its end whether its device is claimed and its folder exists.
+    const NOTING: &str = "echo ready >> \"$0\"; cd \"${0%/*}\"
         while ! read -r line; do sleep 0.01; done
         until [ -e lock ]; do sleep 0.01; done
         flock -n lock true && echo free >> notes || echo claimed >> notes
@@ -297,8 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn panic_at_the_end_ends_the_vmm_before_all_else() {
-        let (machine, folder) = machine(LOOKING, true);
+    fn panic_at_the_end_ends_the_vmm_first() {
+        let (machine, folder) = machine(NOTING, true);
         let host = host(folder.path());
         let requests = [Request {
             managed: false,

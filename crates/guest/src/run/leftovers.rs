@@ -1,14 +1,17 @@
-//! What a guest leaves in the file system outside of its own folder: removed when it has ended.
+//! Folders and sockets of a guest outside its own folder.
 
-use crate::error::Error;
-use crate::opener::{Folder, Opener, OwnFolder, is_listened_on};
-use rustix::fs::{AtFlags, FileType, Stat};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// Folders and sockets that were made for a guest. Removed on drop, folders with what is in them.
+use rustix::fs::{AtFlags, FileType, Stat};
+
+use crate::error::Error;
+use crate::opener::{Folder, Opener, OwnFolder, is_listened_on};
+
+/// Folders and sockets that were made for a guest. A drop removes them, with the contents of the
+/// folders.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     folders: Vec<(PathBuf, OwnFolder)>,
@@ -20,14 +23,14 @@ pub(crate) struct Leftovers {
 struct Socket {
     folder: Folder,
     name: OsString,
-    /// The socket's inode, since its name may pass to another.
+    /// Device and inode of the socket: its name may pass to another file.
     inode: (u64, u64),
     path: PathBuf,
 }
 
 impl Leftovers {
-    /// Makes a folder for the guest's user alone. What a killed manager left there goes first: the
-    /// guest's lock is held, so no other start uses it.
+    /// Makes a folder for the guest's user alone. Replaces a folder that a killed manager left. The
+    /// caller holds the guest's lock, so no other start uses that folder.
     pub(crate) fn make_folder(&mut self, path: &Path, opener: &Opener<'_>) -> Result<(), Error> {
         let folder = opener.make_own_folder(path).map_err(|source| Error::File {
             what: "folder".into(),
@@ -38,16 +41,19 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Makes a listening socket. One that nobody listens on any more goes first.
+    /// Makes a listening socket. Replaces a socket without a listener.
+    ///
+    /// # Errors
+    /// If a process listens on the socket, then `AddrInUse`.
     pub(crate) fn listen(&mut self, path: &Path, opener: &Opener<'_>) -> io::Result<UnixListener> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let folder = opener.folder_of(path)?;
-        let there = folder.path_of(&name);
+        let socket = folder.path_of(&name);
         let is_socket = stat_of(&folder, &name).is_ok_and(|stat| is_socket(&stat));
-        if is_socket && !is_listened_on(&there) {
-            std::fs::remove_file(&there)?;
+        if is_socket && !is_listened_on(&socket) {
+            std::fs::remove_file(&socket)?;
         }
-        let listener = UnixListener::bind(&there)?;
+        let listener = UnixListener::bind(&socket)?;
         let inode = inode(&stat_of(&folder, &name)?);
         self.sockets.push(Socket {
             folder,
@@ -103,7 +109,7 @@ impl Drop for Leftovers {
     }
 }
 
-/// Whether a file has a kind that can be emptied: not a device.
+/// Returns whether a file can be emptied: a regular file, not a device.
 pub(crate) fn can_be_emptied(file: &std::fs::File) -> bool {
     rustix::fs::fstat(file)
         .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
@@ -115,7 +121,7 @@ mod tests {
     use crate::start::user::User;
 
     #[test]
-    fn a_socket_that_nobody_listens_on_is_replaced_and_a_live_one_is_not() {
+    fn only_a_socket_without_a_listener_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());

@@ -1,45 +1,46 @@
-//! The VMM with its monitor: asked, waited for, and ended in order.
+//! A VMM with its monitor.
 
-use crate::error::Error;
-use crate::run::vmm::Vmm;
-use passthru_qemu::monitor::{self, Command, Event, Qmp, Ticket};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::Value;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// Time that a VMM has to end after `quit`, before it gets SIGTERM: only one that hangs needs more.
-pub(crate) const QUIT_TIME: Duration = Duration::from_secs(10);
-/// Time that a VMM has to end after SIGTERM, before it is killed: it writes out what it holds of
-/// disks, and unpins the guest's memory.
-pub(crate) const TERMINATE_TIME: Duration = Duration::from_secs(50);
-/// How often a wait looks whether it was interrupted.
-const LOOK: Duration = Duration::from_millis(100);
+use passthru_qemu::monitor::{self, Command, Event, Qmp, Ticket};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
 
-/// A VMM with its monitor. Dropped after the guest was let go, the VMM is told to quit, waited for,
-/// and killed only if it does not end; dropped before, it is killed.
+use crate::error::Error;
+use crate::run::vmm::Vmm;
+
+/// Time for a VMM to end after `quit`, before it gets SIGTERM. Only a VMM that hangs needs longer.
+pub(crate) const QUIT_TIME: Duration = Duration::from_secs(10);
+/// Time for a VMM to end after SIGTERM, before it is killed. The VMM writes data of disks to the
+/// images, and unpins the guest's memory.
+pub(crate) const TERMINATE_TIME: Duration = Duration::from_secs(50);
+/// Interval in which a wait checks whether it is interrupted.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A VMM with its monitor. A drop kills the VMM if its guest never ran. Otherwise it tells the VMM
+/// to quit, waits, and kills only a VMM that does not end.
 #[derive(Debug)]
 pub(crate) struct Machine {
     vmm: Vmm,
     monitor: Qmp,
-    /// Whether the guest may have run, so that there may be data to write out.
+    /// Whether the guest may have run: the VMM may have data to write to images.
     may_have_run: bool,
-    /// Commands whose answer is of interest only if it is a refusal.
-    asked: Vec<Ticket>,
+    /// Commands of which only a refusal is logged.
+    unanswered: Vec<Ticket>,
     quit_time: Duration,
     terminate_time: Duration,
 }
 
 impl Machine {
     pub(crate) fn new(vmm: Vmm, monitor: Qmp) -> Self {
-        let (quit_time, terminate_time) = (QUIT_TIME, TERMINATE_TIME);
         Self {
             vmm,
             monitor,
             may_have_run: false,
-            asked: vec![],
-            quit_time,
-            terminate_time,
+            unanswered: vec![],
+            quit_time: QUIT_TIME,
+            terminate_time: TERMINATE_TIME,
         }
     }
 
@@ -55,21 +56,21 @@ impl Machine {
         &self.monitor
     }
 
-    /// Returns the ticket of the answer that says that the machine is set up.
+    /// Returns the ticket of the answer that comes once the VMM has set the machine up.
     pub(crate) fn negotiation(&self) -> Ticket {
         self.monitor.negotiation()
     }
 
-    /// Queues a command whose answer is taken by [`Machine::wait`].
+    /// Queues a command. [`Machine::wait`] returns its answer.
     pub(crate) fn submit(&mut self, command: &Command) -> Result<Ticket, Error> {
         self.monitor.submit(command, vec![]).map_err(Error::Monitor)
     }
 
-    /// Waits for an answer. `interrupted` is asked ten times a second.
+    /// Waits for an answer. Calls `interrupted` ten times a second.
     ///
     /// # Errors
-    /// If the wait is interrupted, then [`Error::Interrupted`]; else what is wrong with the answer
-    /// or the monitor, also where the VMM has ended.
+    /// - If `interrupted` returns true, then [`Error::Interrupted`].
+    /// - If the VMM refuses the command, or has ended, then [`Error::Monitor`].
     pub(crate) fn wait(
         &mut self,
         ticket: Ticket,
@@ -87,11 +88,11 @@ impl Machine {
             if interrupted() {
                 return Err(Error::Interrupted);
             }
-            self.poll(true, LOOK);
+            self.poll(true, INTERVAL);
         }
     }
 
-    /// Lets the guest go on.
+    /// Lets the guest run. From now on, messages of the VMM are logged.
     pub(crate) fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
         self.vmm.log();
         self.may_have_run = true;
@@ -99,18 +100,18 @@ impl Machine {
         self.wait(ticket, interrupted).map(drop)
     }
 
-    /// Queues a command. A refusal is logged when it comes.
+    /// Queues a command, and logs a refusal when it comes.
     pub(crate) fn ask(&mut self, command: &Command) -> Result<(), Error> {
         let ticket = self.submit(command)?;
-        self.asked.push(ticket);
+        self.unanswered.push(ticket);
         Ok(())
     }
 
-    /// Sends and reads what goes at once, and logs what was refused.
+    /// Sends and reads without waiting, and logs refusals of commands.
     pub(crate) fn advance(&mut self) -> Result<(), monitor::Error> {
         let advanced = self.monitor.advance();
         let monitor = &mut self.monitor;
-        self.asked
+        self.unanswered
             .retain(|ticket| match monitor.take_answer(*ticket) {
                 Some(Err(error)) if !error.is_closed() => {
                     tracing::warn!("{error}");
@@ -125,12 +126,12 @@ impl Machine {
         self.monitor.take_event()
     }
 
-    /// Waits for the end of the VMM. Nothing is said to it any more.
+    /// Waits until the VMM has ended. Returns its exit status and messages.
     pub(crate) fn finish(&mut self) -> (std::io::Result<std::process::ExitStatus>, String) {
         self.vmm.wait()
     }
 
-    /// Ends the VMM in order: `quit`, else SIGTERM, else SIGKILL.
+    /// Ends the VMM by `quit`, then SIGTERM, then SIGKILL.
     pub(crate) fn end(&mut self) {
         if self.ask(&Command::Quit).is_ok() && self.ends_within(self.quit_time) {
             return;
@@ -142,24 +143,25 @@ impl Machine {
         }
     }
 
-    /// Whether the VMM ends within so much time, while the monitor is heard.
-    fn ends_within(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    /// Waits for the end of the VMM, and reads its monitor meanwhile. Returns whether the VMM has
+    /// ended within the time.
+    fn ends_within(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
         let mut is_open = true;
         while !self.vmm.ends_within(Duration::ZERO) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            self.poll(is_open, left.min(LOOK));
+            self.poll(is_open, left.min(INTERVAL));
             is_open = is_open && self.advance().is_ok();
             while self.take_event().is_some() {}
         }
         true
     }
 
-    /// Waits until the VMM ends, or its monitor has something to do.
-    fn poll(&self, monitor: bool, patience: Duration) {
+    /// Waits until the VMM ends or, if `monitor` is set, the monitor has an event.
+    fn poll(&self, monitor: bool, time: Duration) {
         let send = if self.monitor.wants_to_send() {
             PollFlags::OUT
         } else {
@@ -173,18 +175,14 @@ impl Machine {
         let nanoseconds = if is_ready {
             0
         } else {
-            patience.min(LOOK).subsec_nanos()
+            time.min(INTERVAL).subsec_nanos()
         };
-        // Where it fails, the caller looks by itself, as it does after the time.
-        if poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: nanoseconds.into(),
-            }),
-        )
-        .is_err()
-        {
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: nanoseconds.into(),
+        };
+        // If poll fails, the caller checks both itself, as after a timeout.
+        if poll(&mut fds, Some(&timeout)).is_err() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -207,21 +205,24 @@ impl Drop for Machine {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
-    use serde_json::json;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixStream;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process::{self, ChildStdin, Stdio};
+
+    use serde_json::json;
     use tempfile::TempDir;
 
-    /// A shell that notes in a file how it was ended: SIGTERM, or a line on its standard input.
+    use super::*;
+
+    /// Script that ends at SIGTERM or a line on its standard input, and notes which.
     const POLITE: &str = "trap 'echo term >> \"$0\"; exit 0' TERM; echo ready >> \"$0\"
         while ! read -r line; do sleep 0.01; done; echo \"$line\" >> \"$0\"";
+    /// Script that ends only at SIGKILL.
     const DEAF: &str = "trap '' TERM; echo ready >> \"$0\"; while :; do sleep 0.01; done";
 
-    /// Answers all commands; `quit` is passed on to the process, where it may hear it.
+    /// Answers all commands but `quit`. Passes `quit` on to the process if `hears_quit` is set.
     fn answer(
         stream: UnixStream,
         process: &mut ChildStdin,
@@ -240,7 +241,7 @@ pub(crate) mod tests {
         Ok(())
     }
 
-    /// A VMM that is a shell, with its guest let go; and the file of its notes.
+    /// Returns a machine whose VMM is a shell and whose guest runs, and the folder of its notes.
     pub(crate) fn machine(script: &str, hears_quit: bool) -> (Machine, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut command = process::Command::new("/bin/sh");
@@ -306,7 +307,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn machine_that_hears_nothing_is_killed_in_time() {
+    fn deaf_machine_is_killed_in_time() {
         let (mut machine, _folder) = machine(DEAF, false);
         machine.quit_time = Duration::from_millis(200);
         machine.terminate_time = Duration::from_millis(300);

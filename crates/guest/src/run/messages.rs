@@ -1,6 +1,5 @@
-//! What the VMM says on its standard error.
+//! The messages that a VMM writes to standard error.
 
-use passthru_qemu::printable;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -8,20 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that are kept.
-const KEPT: usize = 50;
-/// Bytes of a line; the rest becomes the next one.
-const LONGEST: u64 = 2 << 10;
-/// How long the end of the stream is waited for once the VMM has ended: a child of it may hold it
-/// open.
-const PATIENCE: Duration = Duration::from_secs(1);
+use passthru_qemu::printable;
 
-/// Collects the lines of a stream on a thread of its own. Kept for the error of a failed start;
-/// logged from then on.
+/// Number of lines to keep.
+const MAX_LINES: usize = 50;
+/// Longest line, in bytes. The rest of a longer line becomes the next line.
+const MAX_LINE: u64 = 2 << 10;
+/// Time limit for the end of the stream once the VMM has ended. A child of the VMM may keep the
+/// stream open.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+
+/// The last lines of a stream, which a thread collects. A failed start shows them in its error;
+/// once the guest runs, they are logged.
 #[derive(Debug)]
 pub(crate) struct Messages {
     shared: Arc<Mutex<Shared>>,
-    /// Closed when the stream has ended.
+    /// Channel that is closed when the stream has ended.
     end: Receiver<()>,
 }
 
@@ -32,10 +33,10 @@ struct Shared {
 }
 
 impl Messages {
-    /// Begins to collect.
+    /// Starts to collect the lines of a stream.
     ///
     /// # Errors
-    /// If there is no room for another thread.
+    /// If no thread can be made.
     pub(crate) fn collect(stream: impl Read + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let to = Arc::clone(&shared);
@@ -47,16 +48,18 @@ impl Messages {
         Ok(Self { shared, end })
     }
 
-    /// From now on lines are logged as they come; those so far are logged now.
+    /// Logs the lines so far, and from now on each line when it comes.
     pub(crate) fn log(&self) {
         let mut shared = locked(&self.shared);
         shared.log = true;
-        shared.lines.iter().for_each(|line| warn(line));
+        for line in &shared.lines {
+            warn(line);
+        }
     }
 
-    /// Waits for the end of the stream, a little, and returns what was kept of it.
+    /// Waits a second at most for the end of the stream, and returns the lines.
     pub(crate) fn finish(&self) -> String {
-        if self.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if self.end.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
             tracing::debug!("another process keeps the VMM's standard error open");
         }
         locked(&self.shared)
@@ -70,7 +73,7 @@ fn read(stream: impl Read, to: &Mutex<Shared>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     while matches!(
-        stream.by_ref().take(LONGEST).read_until(b'\n', &mut line),
+        stream.by_ref().take(MAX_LINE).read_until(b'\n', &mut line),
         Ok(1..)
     ) {
         let text = printable(&String::from_utf8_lossy(line.trim_ascii_end()), usize::MAX);
@@ -79,7 +82,7 @@ fn read(stream: impl Read, to: &Mutex<Shared>) {
         if shared.log {
             warn(&text);
         }
-        if shared.lines.len() == KEPT {
+        if shared.lines.len() == MAX_LINES {
             shared.lines.pop_front();
         }
         shared.lines.push_back(text);
@@ -99,23 +102,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_kept() {
-        let text: String = (0..KEPT + 3).map(|n| format!("{n}\n")).collect();
+    fn last_lines_are_kept() {
+        let text: String = (0..MAX_LINES + 3).map(|n| format!("{n}\n")).collect();
         let kept = Messages::collect(std::io::Cursor::new(text))
             .unwrap()
             .finish();
         assert_eq!(kept.lines().next(), Some("3"));
-        assert_eq!(kept.lines().count(), KEPT);
+        assert_eq!(kept.lines().count(), MAX_LINES);
     }
 
     #[test]
-    fn a_flood_without_line_ends_takes_no_more_memory_than_the_lines_that_are_kept() {
-        // Of what can grow most when it is escaped.
+    fn flood_without_line_ends_takes_bounded_memory() {
+        // A byte that grows most when it is escaped.
         let kept = Messages::collect(std::io::repeat(7).take(64 << 20))
             .unwrap()
             .finish();
         assert!(
-            kept.len() <= KEPT * (usize::try_from(LONGEST).unwrap() * 6 + 1),
+            kept.len() <= MAX_LINES * (usize::try_from(MAX_LINE).unwrap() * 6 + 1),
             "{}",
             kept.len()
         );
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_kept_open_is_not_waited_for() {
+    fn open_stream_is_not_waited_for() {
         let (read, write) = std::io::pipe().unwrap();
         let messages = Messages::collect(read).unwrap();
         assert_eq!(messages.finish(), "");

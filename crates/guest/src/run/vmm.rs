@@ -1,26 +1,28 @@
-//! The VMM's process: waited for, signalled, and killed on drop.
+//! The VMM's process.
 
-use crate::run::messages::Messages;
-use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// The VMM's process.
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::run::messages::Messages;
+
+/// The VMM's process. A drop kills it.
 #[derive(Debug)]
 pub(crate) struct Vmm {
     child: Child,
-    /// Readable once the process has ended.
+    /// Descriptor that is readable once the process has ended.
     pidfd: OwnedFd,
     messages: Option<Messages>,
 }
 
 impl Vmm {
-    /// Takes a process over that was just spawned.
+    /// Takes over a process that was just spawned.
     ///
     /// # Errors
-    /// If there is no room for a descriptor or a thread. The process has ended then.
+    /// If no descriptor or thread can be made. This has killed the process then.
     pub(crate) fn new(mut child: Child) -> io::Result<Self> {
         match watch(&mut child) {
             Ok((pidfd, messages)) => Ok(Self {
@@ -43,14 +45,16 @@ impl Vmm {
         self.child.stdout.take()
     }
 
-    /// What it says is logged from now on.
+    /// Logs the process's messages, the former ones now and the later ones when they come.
     pub(crate) fn log(&self) {
-        self.messages.iter().for_each(Messages::log);
+        if let Some(messages) = &self.messages {
+            messages.log();
+        }
     }
 
-    /// Whether it ends within so much time.
-    pub(crate) fn ends_within(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    /// Waits for the end of the process. Returns whether it has ended within the time.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
         loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => {
@@ -77,16 +81,11 @@ impl Vmm {
         }
     }
 
-    /// Waits for its end. Returns its status and what it said.
+    /// Waits until the process has ended. Returns its exit status and its last messages.
     pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
         let status = self.child.wait();
-        (
-            status,
-            self.messages
-                .as_ref()
-                .map(Messages::finish)
-                .unwrap_or_default(),
-        )
+        let messages = self.messages.as_ref().map(Messages::finish);
+        (status, messages.unwrap_or_default())
     }
 }
 
@@ -108,7 +107,7 @@ impl Drop for Vmm {
     }
 }
 
-/// Kills a process unless it has ended, and waits for it: its descriptors are closed then.
+/// Kills a process unless it has ended, and waits for its end. Its descriptors are closed then.
 fn end(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
@@ -120,10 +119,11 @@ fn end(child: &mut Child) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::test_threads::{forbid_threads, is_without_threads};
     use std::path::PathBuf;
     use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::test_threads::{forbid_threads, is_without_threads};
 
     #[test]
     fn vmm_is_ended_where_no_thread_can_be_made() {

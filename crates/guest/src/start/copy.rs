@@ -1,10 +1,11 @@
 //! Sealed copies of files in memory. The VMM opens kernels and initial RAM disks by path, and so
 //! gets a copy of those that its user may not open.
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags};
 
 /// Size limit of a copy, in bytes. Initial RAM disks are smaller, and the copy takes memory of the
 /// host.
@@ -76,9 +77,10 @@ fn fill(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{Seek, Write};
     use std::time::Instant;
+
+    use super::*;
 
     #[test]
     fn copy_reads_as_the_file_and_cannot_be_changed() {

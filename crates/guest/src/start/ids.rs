@@ -1,12 +1,13 @@
 //! User and group ids of guests. Each guest has its own, from a range that only guests use.
 
-use crate::start::record::{Error, GuestRecord, Ids, Records};
-use nix::unistd::{Gid, Group, Uid, User};
-use passthru_host::Host;
-use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::{fmt, fs};
+
+use nix::unistd::{Gid, Group, Uid, User};
+use passthru_host::Host;
+
+use crate::start::record::{Error, GuestRecord, Ids, Records};
 
 /// Highest id of the system and its packages, by convention.
 const HIGHEST_SYSTEM_ID: u32 = 999;
@@ -190,8 +191,9 @@ fn fnv1a(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tempfile::TempDir;
+
+    use super::*;
 
     struct Setup {
         folder: TempDir,

@@ -1,9 +1,10 @@
 //! Descriptors that this process inherited: from a shell (`23<>/dev/iommu`), a service manager
 //! (`LISTEN_FDS`) or a container's runtime.
 
-use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+
+use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 /// Returns a copy of this process's descriptor with a number. The copy is close-on-exec; the
 /// original stays as it is and keeps its owner.
@@ -21,9 +22,10 @@ pub(crate) fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::File;
     use std::os::fd::AsRawFd;
+
+    use super::*;
 
     #[test]
     fn copy_is_the_same_file_and_closed_number_an_error() {

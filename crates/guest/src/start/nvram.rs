@@ -1,15 +1,17 @@
 //! The file of a guest's firmware variables.
 
-use crate::error::Error;
-use crate::opener::Opener;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use passthru_domain::Domain;
 use passthru_domain::nvram::Nvram;
 use passthru_qemu::NVRAM_DIR;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use std::fs::File;
-use std::io;
-use std::path::Path;
+
+use crate::error::Error;
+use crate::opener::Opener;
 
 /// Gives the file its default path, if the domain names a template but no file.
 pub(crate) fn set_default_path(domain: &mut Domain) {
@@ -76,9 +78,10 @@ fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::start::user::User;
-    use std::fs;
 
     fn domain(nvram: &str) -> Domain {
         let xml = format!(

@@ -1,13 +1,15 @@
 //! Descriptors that the caller handed in, by number in the domain or by name (`fdgroup`). Each is
 //! checked before it is used.
 
-use crate::error::Error;
-use crate::start::inherited;
+use std::collections::BTreeMap;
+use std::os::fd::{OwnedFd, RawFd};
+
 use passthru_iommufd::Iommufd;
 use passthru_pci::Address;
 use passthru_vfio::device::Cdev;
-use std::collections::BTreeMap;
-use std::os::fd::{OwnedFd, RawFd};
+
+use crate::error::Error;
+use crate::start::inherited;
 
 /// Numbers of open descriptors, by the names that the caller gave them.
 pub type NamedFds = BTreeMap<String, RawFd>;

@@ -2,10 +2,11 @@
 //!
 //! Layout: QEMU's docs/interop/qcow2.rst. All numbers are big-endian.
 
-use passthru_domain::device::disk::ImageFormat;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+use passthru_domain::device::disk::ImageFormat;
 
 const MAGIC: &[u8; 4] = b"QFI\xfb";
 /// Bit of the incompatible feature that the data is in another file.
@@ -185,8 +186,9 @@ pub(crate) mod header {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Write;
+
+    use super::*;
 
     fn image(version: u32, incompatible: u64, extensions: &[(u32, &[u8])], below: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();

@@ -2,14 +2,16 @@
 //! the handover.
 #![allow(unsafe_code)]
 
-use crate::start::user::User;
-use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Resource, Rlimit, Signal};
-use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::start::user::User;
 
 /// A VMM's process to spawn.
 pub(crate) struct Process<'a> {
@@ -251,8 +253,9 @@ fn checked(returned: libc::c_long) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
+
+    use super::*;
 
     const SESSION: libc::c_int = -3; // KEY_SPEC_SESSION_KEYRING
 

@@ -1,14 +1,16 @@
 //! The unprivileged user that a guest's VMM runs as: the guest's own user or a named one.
 
-use crate::start::ids::{self, UidRange};
-use crate::start::record::{Error as RecordError, Ids, Records};
+use std::ffi::CString;
+use std::path::Path;
+use std::thread;
+
 use nix::unistd::{self, Gid, Uid};
 use passthru_host::Host;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::path::Path;
-use std::thread;
+
+use crate::start::ids::{self, UidRange};
+use crate::start::record::{Error as RecordError, Ids, Records};
 
 /// Number of the user `nobody`. Other daemons and file systems use it too, so a guest is not safe
 /// with it.

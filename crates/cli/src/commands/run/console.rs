@@ -1,13 +1,15 @@
 //! The guest's console, between its pseudo terminal and the user's standard streams.
 
-use super::console_mode::ConsoleMode;
-use super::screen::Screen;
-use rustix::event::PollFlags;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+use rustix::event::PollFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::console_mode::ConsoleMode;
+use super::screen::Screen;
 
 /// Ctrl-]: ends the guest, wherever the other keys go.
 const ESCAPE: u8 = 0x1d;

@@ -1,7 +1,8 @@
 //! The user's terminal while the guest's console is on it.
 
-use rustix::termios::{self, OptionalActions, SpecialCodeIndex, Termios};
 use std::io::{IsTerminal, Stdin};
+
+use rustix::termios::{self, OptionalActions, SpecialCodeIndex, Termios};
 
 /// Standard input given over to the guest's console: characters pass as they are typed, and the
 /// guest echoes them. Ctrl-C still ends the guest, unless it is to pass too. Restored on drop.

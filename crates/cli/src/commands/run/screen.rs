@@ -1,7 +1,8 @@
 //! Standard output, never waited for: what it does not take now is kept until it does.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A pipe that is writable takes this much without waiting (`PIPE_BUF`).
 const CHUNK: usize = 4096;

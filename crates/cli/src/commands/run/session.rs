@@ -16,14 +16,12 @@ use super::named_fds::named_fds;
 use super::notices::Notices;
 use crate::config::Config;
 use crate::document::Document;
-use crate::emulator;
 use crate::error::Error;
 use crate::folder::run_dir;
 use crate::host::this_host;
-use crate::input;
-use crate::message;
 use crate::signals::Signals;
 use crate::user::choose_user;
+use crate::{emulator, input, message};
 
 /// Number of tries to start. A try fails if another guest takes the chosen user id; the next one
 /// chooses another id.

@@ -21,7 +21,7 @@ fn limit(top: &str, devices: &str) -> Memlock {
     Memlock::for_domain(&domain(top, devices), &|_| 0)
 }
 
-/// The limit that a device adds, besides what each PCI device gets.
+/// Returns the bytes that a device adds to the limit, besides the share of each PCI device.
 fn added_by(device: &str, number: u64) -> u64 {
     limit("", device).bytes() - limit("", "").bytes() - number * DEVICE
 }
@@ -113,7 +113,7 @@ fn memory_devices_are_counted_once_and_with_their_label() {
 }
 
 #[test]
-fn memory_that_can_be_plugged_in_is_counted() {
+fn pluggable_memory_is_counted() {
     let more = limit("<maxMemory unit='GiB' slots='4'>5</maxMemory>", "");
     assert_eq!(more.bytes() - limit("", "").bytes(), 4096 * MIB);
 }

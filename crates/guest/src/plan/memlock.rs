@@ -1,9 +1,9 @@
-//! Amount of memory that the VMM may pin: computed from the guest, so that a start does not fail
-//! for want of it, and a broken VMM cannot pin the whole host.
+//! The limit on the memory that a VMM may pin. It is computed from the domain: so that a start does
+//! not fail at the limit, and a broken VMM cannot pin all memory of the host.
 
 use passthru_domain::device::disk::DiskType;
 use passthru_domain::device::interface::InterfaceType;
-use passthru_domain::device::iommu::IommuModel;
+use passthru_domain::device::iommu::{Iommu, IommuModel};
 use passthru_domain::device::video::VideoModel;
 use passthru_domain::device::{Info, MemoryDevice, Video};
 use passthru_domain::{Domain, Memory};
@@ -11,28 +11,28 @@ use serde::Serialize;
 
 const MIB: u64 = 1 << 20;
 
-/// What the VMM maps for devices besides RAM and firmware: BIOS and option ROM regions of the
-/// board. Measured on QEMU 11.1: 1 MiB on a PC without further devices.
+/// Bytes for the BIOS and option ROM regions of the board. Measured on QEMU 11.1: 1 MiB on a PC
+/// without further devices.
 const BOARD: u64 = 16 * MIB;
-/// Option ROMs and BARs backed by memory of one emulated or assigned PCI device.
+/// Bytes for the option ROM and memory-backed BARs of one PCI device.
 const DEVICE: u64 = 2 * MIB;
-/// Unit of the sizes of memory devices.
+/// Unit of the sizes of memory devices, in bytes.
 const MODULE: u64 = 2 * MIB;
-/// Limit of a VMM that pins nothing.
+/// Limit of a VMM that pins nothing, in bytes.
 const UNPINNED: u64 = 64 * MIB;
-/// Memory that a VMM with `<locked/>` has besides the guest's: its own code, stacks and heap.
+/// Bytes for the code, stacks and heap of a VMM with `<locked/>`.
 const LOCKED_OWN: u64 = 4096 * MIB;
 
 /// A part of the limit on locked memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemlockItem {
-    /// What the memory is.
+    /// Use of the memory, in words.
     pub what: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// The limit on the memory that a VMM locks or pins (`RLIMIT_MEMLOCK`), with what it consists of.
+/// The limit on the memory that a VMM locks or pins (`RLIMIT_MEMLOCK`), with its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Memlock {
     items: Vec<MemlockItem>,
@@ -40,13 +40,13 @@ pub(crate) struct Memlock {
 }
 
 impl Memlock {
-    /// Computes the limit of a guest's VMM: what assigned devices can reach, for each DMA address
-    /// space. `size_of` returns the size of a file. BARs of assigned devices are not counted: the
-    /// kernel does not charge them.
+    /// Computes the limit: all memory that assigned devices can reach, once for each DMA address
+    /// space. `size_of` returns the size of a file in bytes. The BARs of assigned devices do not
+    /// count, since the kernel does not charge them.
     ///
-    /// A vIOMMU gives each device behind it an address space of its own, and QEMU pins all of RAM
-    /// again for each; an SMMUv3 with `accel='on'` does not: the devices share one that translates
-    /// in two stages.
+    /// An emulated IOMMU gives each device behind it an address space, and QEMU pins all RAM for
+    /// each of them. The devices behind an SMMUv3 with `accel='on'` share one address space, which
+    /// translates in two stages.
     pub(crate) fn for_domain(domain: &Domain, size_of: &dyn Fn(&str) -> u64) -> Self {
         let mut limit = Self {
             items: Vec::new(),
@@ -71,14 +71,14 @@ impl Memlock {
                 ram(domain).saturating_add(LOCKED_OWN),
             );
         }
-        let said = domain
+        let hard_limit = domain
             .memtune
             .as_ref()
             .and_then(|tune| tune.hard_limit)
             .map_or(0, Memory::bytes);
         limit.add(
             "up to the <hard_limit> of <memtune>",
-            said.saturating_sub(limit.bytes()),
+            hard_limit.saturating_sub(limit.bytes()),
         );
         limit
     }
@@ -100,8 +100,8 @@ impl Memlock {
         &self.items
     }
 
-    /// Returns the limit to set where `hard` is the limit of this process. A VMM that pins nothing
-    /// gets no more than that, so that no capability is needed to set it.
+    /// Returns the limit to set, in bytes. `hard` is the hard limit of this process. A VMM that pins
+    /// nothing gets no more than `hard`: a higher limit would need a capability.
     pub(crate) fn under(&self, hard: Option<u64>) -> u64 {
         match hard {
             Some(hard) if !self.pins => self.bytes().min(hard),
@@ -109,7 +109,8 @@ impl Memlock {
         }
     }
 
-    /// Explains messages of a VMM that could not pin memory, with the limit to raise.
+    /// Returns an explanation of the messages of a VMM that could not pin memory. Names the limit to
+    /// raise.
     pub(crate) fn explain(&self, messages: &str) -> Option<String> {
         let failed = messages.lines().rfind(|line| is_failed_pin(line))?;
         let missing = size_of_mapping(failed).unwrap_or(DEVICE).div_ceil(MIB);
@@ -123,7 +124,7 @@ impl Memlock {
         ))
     }
 
-    /// Adds a part, unless it is nothing.
+    /// Adds a part, unless its size is zero.
     fn add(&mut self, what: impl Into<String>, bytes: u64) {
         if bytes > 0 {
             self.items.push(MemlockItem {
@@ -207,7 +208,7 @@ impl std::fmt::Display for MemlockItem {
     }
 }
 
-/// Returns the size of a BAR that holds so many bytes: a power of two.
+/// Returns the size of a BAR for `bytes`: a power of two.
 fn bar(bytes: u64) -> u64 {
     if bytes == 0 {
         0
@@ -220,17 +221,18 @@ fn named(what: &str, info: &Info) -> String {
     format!("{what} {}", info.id())
 }
 
-/// Returns whether the VMM pins or locks guest memory at all.
+/// Returns whether the VMM pins or locks guest memory.
 fn pins(domain: &Domain) -> bool {
     let devices = &domain.devices;
-    let disk = |kind| matches!(kind, Some(DiskType::Nvme | DiskType::VhostVdpa));
-    devices.assigned().next().is_some()
-        || devices
-            .interfaces
-            .iter()
-            .any(|interface| interface.kind == Some(InterfaceType::Vdpa))
-        || devices.disks.iter().any(|found| disk(found.kind))
-        || is_locked(domain)
+    let has_vdpa = devices
+        .interfaces
+        .iter()
+        .any(|interface| interface.kind == Some(InterfaceType::Vdpa));
+    let has_pinning_disk = devices
+        .disks
+        .iter()
+        .any(|disk| matches!(disk.kind, Some(DiskType::Nvme | DiskType::VhostVdpa)));
+    devices.assigned().next().is_some() || has_vdpa || has_pinning_disk || is_locked(domain)
 }
 
 fn is_locked(domain: &Domain) -> bool {
@@ -240,32 +242,35 @@ fn is_locked(domain: &Domain) -> bool {
         .is_some_and(|backing| backing.locked)
 }
 
-/// Number of DMA address spaces that assigned devices can be in at once.
+/// Returns the number of DMA address spaces that assigned devices can be in at the same time.
 fn address_spaces(domain: &Domain) -> u64 {
-    let emulated = |model, accel| match model {
-        Some(IommuModel::Intel | IommuModel::Amd | IommuModel::Virtio) => true,
-        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => accel != Some(true),
-        None => false,
-    };
-    let iommus = &domain.devices.iommus;
-    let emulated = iommus
-        .iter()
-        .any(|i| emulated(i.model, i.driver.as_ref().and_then(|d| d.accel)));
-    if emulated {
+    if domain.devices.iommus.iter().any(is_emulated) {
         (domain.devices.assigned().count() as u64).max(1)
     } else {
         1
     }
 }
 
-/// Returns the size of guest memory with its memory devices.
+/// Returns whether QEMU pins memory for each device behind an IOMMU.
+fn is_emulated(iommu: &Iommu) -> bool {
+    match iommu.model {
+        Some(IommuModel::Intel | IommuModel::Amd | IommuModel::Virtio) => true,
+        Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => {
+            let accel = iommu.driver.as_ref().and_then(|driver| driver.accel);
+            accel != Some(true)
+        }
+        None => false,
+    }
+}
+
+/// Returns the size of guest memory with its memory devices, in bytes.
 fn ram(domain: &Domain) -> u64 {
     let modules = domain.devices.memories.iter().map(size_of_module);
     modules.fold(boot_memory(domain), u64::saturating_add)
 }
 
-/// Returns the memory that the guest starts with: that of its nodes, or all but the memory
-/// devices'.
+/// Returns the memory without memory devices, in bytes: the sum of the NUMA nodes, or `<memory>`
+/// without the memory devices, whichever is larger.
 fn boot_memory(domain: &Domain) -> u64 {
     let nodes = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
     let nodes = nodes.map_or(0, |numa| {
@@ -305,32 +310,37 @@ fn pci_devices(domain: &Domain) -> u64 {
     all as u64
 }
 
-/// Returns the memory of a graphics card, by QEMU's defaults where the XML leaves it out. A ramfb
-/// shows guest memory.
+/// Returns the memory of a graphics card, in bytes, with QEMU's defaults for sizes that the XML leaves
+/// out. A ramfb has none: it shows guest memory.
 fn video_memory(video: &Video) -> u64 {
     let model = &video.model;
-    let or = |said: Option<u32>, mib: u64| bar(said.map_or(mib * MIB, |kib| u64::from(kib) << 10));
     match model.kind {
         Some(VideoModel::Qxl) => {
-            // The memory of VGA is in the first BAR; the 64-bit BAR shows all of the third one.
-            let vgamem = or(model.vgamem, 16);
-            let ram = or(model.ram, 64).max(vgamem.saturating_mul(2));
-            ram.saturating_add(or(model.vram, 64).max(or(model.vram64, 0)))
+            // VGA memory is in the first BAR. The 64-bit BAR shows all of the third one.
+            let vgamem = video_bar(model.vgamem, 16);
+            let ram = video_bar(model.ram, 64).max(vgamem.saturating_mul(2));
+            ram.saturating_add(video_bar(model.vram, 64).max(video_bar(model.vram64, 0)))
         }
-        Some(VideoModel::Vga | VideoModel::Vmvga | VideoModel::Bochs) => or(model.vram, 16),
-        Some(VideoModel::Cirrus) => or(model.vram, 4),
-        // Memory of its VGA; that of its pictures is the guest's.
+        Some(VideoModel::Vga | VideoModel::Vmvga | VideoModel::Bochs) => video_bar(model.vram, 16),
+        Some(VideoModel::Cirrus) => video_bar(model.vram, 4),
+        // The memory of its VGA. Its pictures are in guest memory.
         Some(VideoModel::Virtio) => 8 * MIB,
         _ => 0,
     }
 }
 
-/// Returns whether a line of QEMU's is about memory that the kernel refused to pin.
+/// Returns the size of a BAR for a graphics card's memory, in bytes. `default` is QEMU's, in MiB.
+fn video_bar(kib: Option<u32>, default: u64) -> u64 {
+    bar(kib.map_or(default * MIB, |kib| u64::from(kib) << 10))
+}
+
+/// Returns whether a line of QEMU is about memory that the kernel refused to pin.
 fn is_failed_pin(line: &str) -> bool {
-    let about_pinning = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"]
+    let is_about_mapping = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"]
         .iter()
         .any(|word| line.contains(word));
-    about_pinning && (line.contains("= -12") || line.contains("Cannot allocate memory"))
+    let is_about_memory = line.contains("= -12") || line.contains("Cannot allocate memory");
+    is_about_mapping && is_about_memory
 }
 
 /// Reads the size from `vfio_container_dma_map(0x…, IOVA, SIZE, …) = -12`.
